@@ -6,29 +6,29 @@
     cell = rnn.LSTMCell(64, prefix='lstm_')
     outputs, states = rnn.fuse(cell).unroll(20, mx.sym.Variable('data'), merge_outputs=True)
 
-A cell builds the graph of one step, or with `unroll` that of a whole sequence. The graph is one of
-MXNet, for `mx.mod.Module` to train. ``help(rnn.LSTMCell)`` and so on shows one name:
+A cell builds the graph of one step; `unroll` builds the graph of a whole sequence. The graph is
+MXNet's, and `mx.mod.Module` trains it. ``help(rnn.LSTMCell)`` and so on describe one name:
 
-- Cells: `RNNCell`, `LSTMCell`, `GRUCell`; `FusedRNNCell` is all layers, directions and steps as one
-  operator. Further: `LSTMPCell`, `LayerNormLSTMCell`, `LayerNormGRUCell`, `ConvRNNCell`,
-  `ConvLSTMCell`, `ConvGRUCell`; your own from `BaseRNNCell` or `BaseConvRNNCell`.
-- Cells of cells: `SequentialRNNCell`, `BidirectionalCell`, `DropoutCell`, `ZoneoutCell`,
-  `ResidualCell`, `VariationalDropoutCell`, `WeightDropCell`; your own from `ModifierCell`.
-  `RNNParams` has weights to share.
-- Sequences: `fuse` unrolls ordinary cells at the speed of the fused operator, `dynamic_unroll`
-  as a loop over any length; `carry_states` has a batch begin with the states of the one before.
-- Data: `encode_sentences` and `decode_sentences`; `BucketSentenceIter`, `SentencePairIter` and
-  `StreamIter` make batches; `write_tokens` and `read_tokens` keep a corpus on disk.
-- Checkpoints, which all cells can read: `do_rnn_checkpoint` for `fit`, `save_rnn_checkpoint`,
+- Cells: `RNNCell`, `LSTMCell`, `GRUCell`. `FusedRNNCell` runs all layers, directions and steps as
+  one operator. Further: `LSTMPCell`, `LayerNormLSTMCell`, `LayerNormGRUCell`, `ConvRNNCell`,
+  `ConvLSTMCell`, `ConvGRUCell`. Derive your own from `BaseRNNCell` or `BaseConvRNNCell`.
+- Cells made of cells: `SequentialRNNCell`, `BidirectionalCell`, `DropoutCell`, `ZoneoutCell`,
+  `ResidualCell`, `VariationalDropoutCell`, `WeightDropCell`. Derive your own from `ModifierCell`.
+  `RNNParams` holds weights that cells share.
+- Sequences: `fuse` unrolls ordinary cells at the speed of the fused operator. `dynamic_unroll`
+  makes a loop for any length. `carry_states` begins each batch with the states of the one before.
+- Data: `encode_sentences` and `decode_sentences`. `BucketSentenceIter`, `SentencePairIter` and
+  `StreamIter` make batches. `write_tokens` and `read_tokens` keep a corpus on disk.
+- Checkpoints for all kinds of cells: `do_rnn_checkpoint` for `fit`, `save_rnn_checkpoint`,
   `load_rnn_checkpoint`.
-- Answers: `Predictor` for whole sequences, `Stepper` step by step; `fold` makes graphs smaller,
-  `roll` makes unrolled ones take any length.
-- Without MXNet: `interop` reads checkpoints, and takes them to torch and ONNX and back.
-- `install` puts mxrnn in the place of `mx.rnn`; `device_report` says what it runs on.
+- Inference: `Predictor` for whole sequences, `Stepper` step by step. `fold` makes graphs smaller;
+  `roll` makes unrolled graphs take any length.
+- Without MXNet: `interop` reads checkpoints and converts them to torch and ONNX and back.
+- `install` makes ``mx.rnn`` mxrnn; `device_report` says what MXNet runs on.
 
-The folder docs has tables of these names, recipes, and what MXNet's error messages mean. ``import
-mxrnn`` does not import MXNet; the first use of a name that needs it does. From ``import mxrnn`` on,
-``import mxnet`` works on current Python and NumPy as well.
+The folder docs has tables of these names, recipes, and explanations of MXNet's error messages.
+``import mxrnn`` does not import MXNet; the first use of a name that needs it does. After ``import
+mxrnn``, ``import mxnet`` works on current Python and NumPy too.
 """
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
 
 __version__ = VERSION
 
-#: Modules, and the public names that are imported from them when one is first used.
+#: Modules, and the public names that are imported from each when one of them is first used.
 _NAMES = {
     '._runtime.mxnet': 'mx',
     '._runtime.report': 'device_report',
@@ -78,10 +78,10 @@ _NAMES = {
 }
 _PUBLIC = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-#: Public modules, which are imported when they are first used.
+#: Public modules that are imported when they are first used.
 _MODULES = ('init', 'interop', 'io', 'rnn', 'rnn_cell')
 
-if not TYPE_CHECKING:  # type checkers can't follow a table; they know the names from above
+if not TYPE_CHECKING:  # type checkers cannot follow a table; they know the names from above
     # The names of `from mxnet.rnn import *`, and ours; none that would hide a program's own.
     __all__ = ['install', 'rnn_cell', 'rnn', 'io', *(name for name in _PUBLIC if name != 'mx')]
 
@@ -103,17 +103,17 @@ def __dir__() -> list[str]:
 
 
 def install(fuse: bool | None = None) -> None:
-    """Put this package in the place of ``mxnet.rnn``, for programs that can't be edited.
+    """Replace ``mxnet.rnn`` by this package, for programs that cannot be edited.
 
-    From then on ``mx.rnn``, ``import mxnet.rnn`` and ``from mxnet.rnn import ...`` give mxrnn;
-    what a program has imported from the original before stays the original's. MXNet is not
-    imported by this, but when the program imports it.
+    Afterwards ``mx.rnn``, ``import mxnet.rnn`` and ``from mxnet.rnn import ...`` return mxrnn.
+    Names that a program imported from the original before stay the original's. This does not
+    import MXNet.
 
     Parameters
     ----------
     fuse : bool, optional
-        Unroll every cell through `fuse`: faster, with the same arguments in the same order, states
-        and outputs, and results that are equal up to rounding. None: if the environment variable
+        Unroll every cell through `fuse`: faster, with the same arguments, states and outputs in the
+        same order, and equal results up to rounding. None: only if the environment variable
         MXRNN_FUSE is 1.
 
     Examples
@@ -127,7 +127,7 @@ def install(fuse: bool | None = None) -> None:
     if fuse is not None and type(fuse) is not bool:
         raise TypeError('fuse must be a bool or None, got %r' % (fuse,))
     _finder.replace_rnn(fuse)
-    if _finder.fuses and 'rnn_cell' in globals():  # which would have done it
+    if _finder.fuses and 'rnn_cell' in globals():  # otherwise its import will do it
         import importlib
         importlib.import_module('._inference.fuse_on_bind', __name__)
 

@@ -1,4 +1,4 @@
-"""``python -m mxrnn``: a report on what MXNet runs on here; ways to run programs as they are."""
+"""``python -m mxrnn``: reports what MXNet runs on, and runs the commands."""
 from __future__ import annotations
 
 import argparse
@@ -14,14 +14,14 @@ from ._runtime.commands import VERSION, reason
 
 
 class _Parser(argparse.ArgumentParser):
-    """Names an option that there is not, before argparse says that another one is missing."""
+    """Names an unknown option before argparse complains about a missing one."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         known = list(self._option_string_actions)
         for word in sys.argv[1:] if args is None else args:
             option = word.partition('=')[0]
             if option == '--' or self._subparsers and not word.startswith('-'):
-                break  # what follows is not for this parser to read
+                break  # the rest belongs to the program
             if option.startswith('--') and not any(each.startswith(option) for each in known):
                 near = difflib.get_close_matches(option, known, 1)
                 self.error('there is no option %s%s' % (
@@ -50,7 +50,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     run.add_argument('program', metavar='PROGRAM', help='a script, or a module after -m')
     rest = run.add_argument('arguments', metavar='...', nargs=argparse.REMAINDER,
                             help='arguments of the program')
-    rest.required = False  # argparse would name it beside PROGRAM where that is missing
+    rest.required = False  # otherwise argparse names it beside a missing PROGRAM
     enable = commands.add_parser(
         'enable', help='make `import mxnet` work in every program of this environment',
         description='Make `import mxnet` work on current Python and NumPy in every program of '
@@ -62,7 +62,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
 
 
 def _versions() -> str:
-    """The versions of what is installed, for which nothing has to be importable."""
+    """The installed versions; works even if nothing can be imported."""
     from ._runtime.cuda import installed
     lines = ['mxrnn ' + VERSION, 'Python ' + platform.python_version()]
     try:
@@ -74,13 +74,13 @@ def _versions() -> str:
 
 
 def _for_terminals(report: str) -> str:
-    """The lines of a report, broken before the 80th column."""
+    """The lines of a report, wrapped before column 80."""
     return '\n'.join(textwrap.fill(line, 79, subsequent_indent=' ' * 16, break_long_words=False,
                                    break_on_hyphens=False) for line in report.splitlines())
 
 
 def _of_program(words: list[str]) -> int:
-    """Return how many of `words`, a command line, come before the arguments of run's program."""
+    """Return how many of `words` come before the arguments of run's program."""
     if words[:1] != ['run']:
         return len(words)
     for place, word in enumerate(words[1:], 1):
@@ -93,14 +93,14 @@ def _of_program(words: list[str]) -> int:
 
 def main() -> None:
     words = sys.argv[1:]
-    own = _of_program(words)  # argparse would take a '--' out of the rest
+    own = _of_program(words)  # argparse would remove a '--' from the rest
     parser = _parser(words[:own])
     options = parser.parse_args(words[:own])
     if options.version:
         print(_versions())
     elif options.command == 'run':
         if options.report and not options.fuse:
-            parser.error('--report must come with --fuse')
+            parser.error('--report needs --fuse: add it')
         from ._runtime.programs import run
         run(options.program, words[own:], options.as_module, options.fuse, options.report)
     elif options.command == 'enable':

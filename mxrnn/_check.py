@@ -1,4 +1,4 @@
-"""Checks of arguments, so that every refusal reads alike: name, what is allowed, what came."""
+"""Checks of arguments, so that all errors read alike: the name, what is allowed, what came."""
 from __future__ import annotations
 
 import math
@@ -14,20 +14,20 @@ __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer',
            'number', 'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag',
            'integers', 'iterable', 'generator_state', 'some', 'warn', 'warn_once']
 
-#: Names of a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
+#: Ways to name a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
 DType = Union[str, Type[Any], 'np.dtype[Any]']
 
-#: The largest integer that operators' parameters hold.
+#: The largest integer that operators' parameters can hold.
 LARGEST = 2**31 - 1
 
 _FINITE = sys.float_info.max
 
-#: Warnings that were given.
+#: Warnings that were already given.
 GIVEN: set[str] = set()
 
 
 def shown(value: Any) -> str:
-    """`value` in a few words, for a refusal: never the numbers of an array, which may be many."""
+    """`value` in a few words for an error; never an array's numbers, which may be many."""
     text = _in_few_words(value)
     return '%s (%s)' % (text if len(text) <= 80 else text[:77] + '...', type(value).__name__)
 
@@ -46,7 +46,7 @@ def _in_few_words(value: Any) -> str:
 
 
 def instance(name: str, value: Any, types: Any, what: str) -> Any:
-    """Return `value` if it is an instance of `types`; `what` describes them in the refusal."""
+    """Return `value` if it is an instance of `types`; `what` describes them in the error."""
     if not isinstance(value, types):
         steps = what == 'a Symbol' and isinstance(value, (list, tuple)) and value and isinstance(
             value[0], types)
@@ -57,7 +57,7 @@ def instance(name: str, value: Any, types: Any, what: str) -> Any:
 
 
 def own(name: str, value: Any, types: Any, what: str) -> Any:
-    """As `instance`; the refusal says if `value` is MXNet's own, or a class instead of a cell."""
+    """As `instance`; the error says if `value` is MXNet's own, or a class instead of a cell."""
     if isinstance(value, types):
         return value
     if isinstance(value, type) and issubclass(value, types):
@@ -73,12 +73,12 @@ def own(name: str, value: Any, types: Any, what: str) -> Any:
 
 
 def foreign(value: Any) -> str:
-    """If `value` is a cell of MXNet's own or its class: which, and what to do. '' otherwise."""
+    """If `value` is a cell or class of MXNet's own: which one, and what to do; otherwise ''."""
     kind = value if isinstance(value, type) else type(value)
     use = 'use one of mxrnn, such as mxrnn.LSTMCell or mxrnn.FusedRNNCell'
     if kind.__module__.startswith('mxnet.rnn'):
-        return ('%s of mxnet.rnn itself: %s. Where a program says mx.rnn, mxrnn.install() before '
-                'that makes it mxrnn' % (kind.__name__, use))
+        return ('%s of mxnet.rnn itself: %s. If the program uses mx.rnn, call mxrnn.install() '
+                'first, and mx.rnn is mxrnn' % (kind.__name__, use))
     if kind.__module__.startswith('mxnet.gluon'):
         return ("%s of Gluon, whose cells don't share weights or graphs with these: %s"
                 % (kind.__name__, use))
@@ -90,7 +90,7 @@ def integer(name: str, value: Any, least: int | None = None,
     """Return `value` as an int; NumPy integers count as integers, bools do not."""
     if type(value) is int and least is not None and least <= value and (
             most is None or value <= most):
-        return value  # the usual case, quickly
+        return value  # the fast path for the usual case
     what = 'an integer' if least is None else 'an integer of at least %d' % least
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
@@ -102,9 +102,9 @@ def integer(name: str, value: Any, least: int | None = None,
 
 
 def whole(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
-    """Return `value` as an int, as `integer` does; floats that are whole numbers count, too.
+    """Return `value` as an int, as `integer` does; floats that are whole numbers count too.
 
-    For arguments of which mxnet.rnn takes 3.0 as 3.
+    For arguments in which mxnet.rnn takes 3.0 as 3.
     """
     if isinstance(value, (float, np.floating)) and math.isfinite(value) and value == int(value):
         value = int(value)
@@ -117,16 +117,16 @@ def units(value: Any) -> int:
 
 
 def number(name: str, value: Any, least: float = -_FINITE, most: float = _FINITE) -> Any:
-    """Return `value` as Python's own number, written alike, if it lies in [least, most].
+    """Return `value` as Python's own number, with the same text, if it is in [least, most].
 
-    Whether it is an int or a float stays, since it shows in the attributes of graphs.
+    An int stays an int and a float a float, because graphs' attributes show the difference.
     """
     what = 'a finite number' if most == _FINITE else 'a number from %g to %g' % (least, most)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
-    # NumPy would turn the bounds into its type, in which they may be too large.
+    # NumPy would convert the bounds to its type, in which they may not fit.
     plain: Any = float(value) if isinstance(value, np.floating) else value
-    if not least <= plain <= most:  # as NaN fails every comparison
+    if not least <= plain <= most:  # NaN fails every comparison
         raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
     if isinstance(value, numbers.Integral):
         return int(value)
@@ -134,7 +134,7 @@ def number(name: str, value: Any, least: float = -_FINITE, most: float = _FINITE
 
 
 def bounds(name: str, value: Any) -> tuple[Any, Any] | None:
-    """Return `value` as a tuple if it is two numbers, the first not the larger one, or None."""
+    """Return `value` as a tuple of two numbers, the first not the larger one, or None."""
     if value is None:
         return None
     what = 'None or two numbers (lowest, highest)'
@@ -167,7 +167,7 @@ def function(name: str, value: Any) -> Callable[..., Any]:
 
 
 def initializer(name: str, value: Any) -> Any:
-    """Return `value` if a variable can have it as its initialiser."""
+    """Return `value` if it can be a variable's initialiser."""
     if not (value is None or isinstance(value, str) or
             hasattr(value, 'dumps') and not isinstance(value, type)):
         raise TypeError('%s must be an Initializer, its name or None, got %s'
@@ -176,7 +176,7 @@ def initializer(name: str, value: Any) -> Any:
 
 
 def dtype(name: str, value: Any) -> Any:
-    """Return `value` if it names a type of numbers that arrays can have."""
+    """Return `value` if it names a type of numbers for arrays."""
     try:
         array = isinstance(value, np.ndarray) or hasattr(value, 'asnumpy')
         known = value is not None and not array and (
@@ -195,7 +195,7 @@ def activation(name: str, value: Any, allowed: Iterable[str]) -> Any:
 
 
 def flag(name: str, value: Any) -> Any:
-    """Return `value` if it is true or false (0 and 1 count), as Python's own."""
+    """Return `value` as Python's True or False; 0 and 1 count."""
     if not isinstance(value, (bool, np.bool_)) and not (
             isinstance(value, numbers.Integral) and value in (0, 1)):
         raise TypeError('%s must be True or False, got %s' % (name, shown(value)))
@@ -203,7 +203,7 @@ def flag(name: str, value: Any) -> Any:
 
 
 def integers(name: str, value: Any, count: int, least: int) -> Any:
-    """Return the tuple or list `value`, of ints, if it is `count` integers of at least `least`."""
+    """Return the tuple or list `value` if it has `count` integers, each at least `least`."""
     if not isinstance(value, (tuple, list)) or len(value) != count:
         what = TypeError if not isinstance(value, (tuple, list)) else ValueError
         raise what('%s must be a tuple of %d integers, got %s' % (name, count, shown(value)))
@@ -212,7 +212,7 @@ def integers(name: str, value: Any, count: int, least: int) -> Any:
 
 
 def iterable(name: str, value: Any, what: str) -> Iterator[Any]:
-    """Return an iterator over `value`; `what` describes what it should hold."""
+    """Return an iterator over `value`; `what` describes its items."""
     try:
         return iter(value)
     except TypeError:
@@ -221,8 +221,8 @@ def iterable(name: str, value: Any, what: str) -> Iterator[Any]:
 
 
 def generator_state(state: Any) -> Any:
-    """Return `state`, of a generator of NumPy, from a file. NumPy takes the places in it at their
-    word, and would read its next numbers from anywhere."""
+    """Return `state`, the state of a NumPy generator from a file. NumPy does not check the places
+    in it and would read its next numbers from anywhere."""
     if isinstance(state, dict):
         places = [(state['state'].get('pos', 0), 624), (state.get('buffer_pos', 0), 4)]
     else:
@@ -242,7 +242,7 @@ def warn_once(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Warn of the line of the program that called this package, or MXNet, which called it."""
+    """Warn at the program's line that called this package, directly or through MXNet."""
     packages = __name__.partition('.')[0] + '.', 'mxnet.'
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get('__name__', '').startswith(packages):

@@ -1,7 +1,7 @@
 """The commands export, inspect and compare of ``python -m mxrnn``; none needs MXNet.
 
-The package interop is imported when one of them runs: it needs NumPy, which `run` leaves to the
-program to import.
+The package interop is imported when one of them runs: interop needs NumPy, and a program under
+`run` must be the first to import NumPy.
 """
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def _add_shapes(parser: argparse.ArgumentParser, text: str) -> None:
 def run_command(options: argparse.Namespace) -> int:
     """Run the command that was parsed; returns the status to exit with.
 
-    What the user can put right (a file that is missing or damaged, a package to install, a shape to
-    give) is said in one message, without a traceback.
+    An error that the user can mend (a missing or damaged file, a missing package or shape) is
+    printed as one message without a traceback.
     """
     from ._files import CheckpointError
     try:
@@ -143,7 +143,7 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition('=')
         if not (name and equals and value):
-            raise ValueError('%s must be NAME=VALUE, got %s' % (option, text))
+            raise ValueError('%s must have the form NAME=VALUE, got %s' % (option, text))
         pairs[name] = value
     return pairs
 
@@ -169,7 +169,7 @@ def _say_formats(options: argparse.Namespace) -> None:
     stem = os.path.basename(os.path.abspath(options.prefix)) if options.symbol is None and (
         os.path.exists(options.prefix)) else options.prefix or 'model'
     words += [] if options.epoch is None else [str(options.epoch)]
-    lines = ['error: say which format export shall write; type one of these:']
+    lines = ['error: choose a format for the export. Type one of these:']
     for option, end, what, needs in _FORMATS:
         name = needs.partition('>')[0]
         lines += ['  python -m mxrnn export %s %s %s' % (
@@ -200,7 +200,7 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-#: The model, the files that were written, and what there is to say of them, with titles.
+#: The model, the paths written, and titled remarks to print.
 _Done = Tuple[Any, Sequence[str], Sequence[Tuple[str, str]]]
 
 
@@ -208,7 +208,7 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
                   ) -> _Done:
     check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
     if options.certify or options.as_is:
-        raise ValueError('--as-is and --certify are not for sources')
+        raise ValueError('--source does not take --as-is or --certify: leave them out')
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks import check_target as check_source
     from .interop._source.source_file import write_source
@@ -225,17 +225,17 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
                  ) -> _Done:
     check_target('--torch', options.torch, ('.onnx', '.py'), 'other files')
     if types or options.certify or shapes and not options.states:
-        raise ValueError('--input without --states, --certify and --type are not for files of '
-                         'torch: the shapes of a torch module come from its graph')
-    from .interop import to_torch  # says what to install, before anything is read
+        raise ValueError('--torch takes its shapes from the graph: leave out --type and --certify, '
+                         'and give --input only with --states')
+    from .interop import to_torch  # if torch is missing, says so before reading anything
     from .interop._source.overwrite_checks import is_source
     from .interop._torch.save_file import write_torch
     from .interop.graph_notes import capped
     from .interop.stateful import LEFT_OUT
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch):
-        raise ValueError('--torch must have another name than the weights of %s, got %s' % (
-            source, options.torch))
+        raise ValueError('%s holds the weights of %s: choose another name for --torch' % (
+            options.torch, source))
     model = load(options)
     module = to_torch(model, outputs=options.output, states=options.states,
                       inputs=shapes if options.states else None)
@@ -264,7 +264,7 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
     remarks += [('note', sentence) for sentence in written.notes]
     remarks += [written.checked] * bool(written.checked[0])
     if written.left_out:
-        remarks.append(('left out', '%s: ONNX does not have these losses' % (
+        remarks.append(('left out', '%s: losses that ONNX does not have' % (
             ', '.join(written.left_out))))
     return model, [options.onnx], remarks
 
@@ -275,14 +275,14 @@ def _compare(options: argparse.Namespace) -> int:
         model = load(options)
         differences = compare(model, options.file, shapes_of(options.input), options.data,
                               options.seed)
-    print('checkpoint in %s%s' % (differences.runner, ', rolled up, since its own graph does not '
-                                  'take these shapes' * differences.rolled))
+    print('checkpoint in %s%s' % (differences.runner, ', rolled up, because its own graph does '
+                                  'not take these shapes' * differences.rolled))
     if differences.runner != 'MXNet':
-        print('nothing was compared with MXNet, which cannot be imported here')
+        print('MXNet cannot be imported here, so nothing was compared with MXNet itself')
     print('data: %s' % ', '.join('%s %s' % (name, tuple(shape))
                                  for name, shape in differences.shapes.items()))
     if differences.chunks:
-        print('the file in chunks of steps: %s' % ' and '.join(map(str, differences.chunks)))
+        print('the file ran in chunks of %s steps' % ' and '.join(map(str, differences.chunks)))
     worst = 0.0
     for name, difference in differences.outputs:
         print('%-10.3g %s' % (difference, name))
@@ -291,7 +291,7 @@ def _compare(options: argparse.Namespace) -> int:
     others = '' if options.prefix is None else ', '.join(
         str(epoch) for epoch in epochs(options.prefix) if epoch != model.epoch)
     if above and others:
-        say('note', 'this was epoch %d; if the file is of another, compare it with that: there '
-                     'are also %s' % (model.epoch, others))
+        say('note', 'this was epoch %d. If the file is from another epoch, compare it with that; '
+                     'there are also %s' % (model.epoch, others))
     print('%s the tolerance of %g' % ('above' if above else 'within', options.tolerance))
     return int(above)

@@ -1,4 +1,4 @@
-"""The command inspect of ``python -m mxrnn``, and what all its commands of models share."""
+"""The command inspect of ``python -m mxrnn``, and functions that all commands on models share."""
 from __future__ import annotations
 
 import argparse
@@ -14,21 +14,21 @@ from ._progress import clear
 
 __all__ = ['check_target', 'inspect', 'load', 'say', 'say_remarks']
 
-#: Where lines end, whatever the terminal: outputs go into files and reports, too.
+#: The width of lines, whatever the terminal, because outputs also go into files and reports.
 _COLUMNS = 79
 
 
 def say(title: str, text: str) -> None:
-    """Print a line with a title, broken where it is long."""
+    """Print a line with a title, wrapped if it is long."""
     clear()
     print(textwrap.fill(text, _COLUMNS, initial_indent='%-11s ' % (title + ':'),
                         subsequent_indent=' ' * 12, break_on_hyphens=False))
 
 
 def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None) -> None:
-    """Print what is worth a look in a model of `prefix`, and in the shapes of its inputs."""
+    """Print notes on a model of `prefix`, and on the shapes of its inputs."""
     from .interop.graph_notes import remarks
-    # Only with module= are there states of an optimiser, and then the graph is the longest.
+    # An optimiser's states exist only with module=, and then the graph is the longest bucket's.
     longest = prefix is not None and model.epoch is not None and os.path.exists(
         path_of(prefix, 'states', model.epoch))
     for sentence in remarks(model, shapes, longest):
@@ -36,7 +36,7 @@ def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None) -> No
 
 
 def load(options: argparse.Namespace) -> Any:
-    """The checkpoint of the options; in a folder of GluonTS, that of its network."""
+    """The checkpoint in the options; for a folder of GluonTS, its network's checkpoint."""
     from . import interop
     if options.symbol is not None:
         return interop.load(symbol=options.symbol, params=options.params)
@@ -51,7 +51,7 @@ def load(options: argparse.Namespace) -> Any:
 
 
 def check_target(option: str, path: str, ends: Sequence[str] = (), other: str = '') -> None:
-    """Refuse a name of the `other` format or of a checkpoint, or in a folder that is not there."""
+    """Refuse names of the `other` format or of a checkpoint, and missing folders."""
     refuse_checkpoint(option, path)
     if path.lower().endswith(tuple(ends)):
         raise ValueError('%s must not end in %s, as %s do, got %s'
@@ -71,7 +71,7 @@ def inspect(options: argparse.Namespace) -> int:
     place = options.prefix or ''
     if place.lower().endswith('.onnx') and os.path.isfile(place):
         if options.plot is not None:
-            raise ValueError('--plot draws checkpoints and files of torch, got %s' % place)
+            raise ValueError('--plot draws only checkpoints and torch files, got %s' % place)
         from .interop._onnx import table_of
         for title, lines in table_of(place):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
@@ -112,7 +112,7 @@ def inspect(options: argparse.Namespace) -> int:
 
 
 def _is_torch(path: str) -> bool:
-    """Whether there is a file as torch writes them, or a source, which is refused as such."""
+    """Whether it is a file that torch wrote, or a source, which is then refused with a hint."""
     if not os.path.isfile(path):
         return False
     with open(path, 'rb') as file:
@@ -129,7 +129,7 @@ def _arrays_of(model: Any) -> dict[str, Any]:
 
 
 def _say_graph(model: Any) -> None:
-    """The inputs, outputs, operators, states and recurrences of a model or module."""
+    """Print the inputs, outputs, operators, states and recurrences of a model or module."""
     from .interop.onnx_axes import axes_in_words
     axes, states = getattr(model, 'axes', {}), dict(getattr(model, 'states', ()))
 
@@ -140,7 +140,7 @@ def _say_graph(model: Any) -> None:
     say('outputs', named(name for name in model.outputs if name not in states.values()))
     for before, after in states.items():
         say('state', '%s becomes %s, begins with %s' % (
-            named([before]), after, 'what the encoder gives'
+            named([before]), after, 'the output of the encoder'
             if model.encoder is not None and before in model.encoder.outputs else 'zeros'))
     operators = collections.Counter(node.op for node in model.graph.walk() if not node.is_variable)
     say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')

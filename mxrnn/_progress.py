@@ -1,4 +1,4 @@
-"""A line on the terminal that moves while a command takes long."""
+"""A line on the terminal that moves while a command runs long."""
 from __future__ import annotations
 
 import contextlib
@@ -16,7 +16,7 @@ _shown = False
 
 
 def clear() -> None:
-    """Take the line away, before something else is written to the terminal."""
+    """Remove the line before other text is written to the terminal."""
     global _shown
     with _lock:
         if _shown:

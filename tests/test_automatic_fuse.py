@@ -389,6 +389,6 @@ def test_what_tells_whether_to_fuse_is_yes_or_no(tmp_path):
     ended = run(tmp_path, MXRNN_FUSE='yes')
     assert ended.returncode and "MXRNN_FUSE must be 0 or 1, got 'yes'" in ended.stderr
     ended = run(tmp_path, '--report')
-    assert ended.returncode == 2 and '--report must come with --fuse' in ended.stderr
+    assert ended.returncode == 2 and '--report needs --fuse' in ended.stderr
     with pytest.raises(TypeError, match="fuse must be a bool or None, got 'yes'"):
         rnn.install(fuse='yes')

@@ -152,7 +152,7 @@ def test_evaluation_without_its_callback_stops_at_the_second_batch(devices):
 def test_evaluation_without_callbacks_is_refused_in_the_first_batch(given, missing):
     carried, module = prepared(CELLS['lstm'])
     batches: list[int] = []
-    with pytest.raises(ValueError, match='%s must be what carry_states returned' % missing):
+    with pytest.raises(ValueError, match='%s of fit must be the result of carry_states' % missing):
         module.fit(Parts(), Parts(), metric(), num_epoch=2, **dict.fromkeys(given, carried),
                    batch_end_callback=[counting(batches), carried])
     assert batches == [0]
@@ -225,7 +225,7 @@ def test_an_iterator_that_does_not_continue_stops_the_first_batch(make, wrap, in
                           ({'data': stream(), 'eval_data': wrap(make([[1, 2, 3]] * 8, 2))},
                            'eval_data')):
         batches: list[int] = []
-        with pytest.raises(ValueError, match=name + ' must give batches that continue'):
+        with pytest.raises(ValueError, match=name + ' must return batches that continue'):
             fit(**options)
         assert batches == [0]
     batches = []
@@ -371,7 +371,7 @@ def test_wrong_arguments():
         outputs, states = no_states.unroll(STEPS, mx.sym.Variable('data'), begun.begin_state, 'TNC')
         with pytest.raises(ValueError, match='states must .*FusedRNNCell.*get_next_state=True'):
             begun.group(outputs, states)
-    with pytest.raises(ValueError, match='different names'):
+    with pytest.raises(ValueError, match='a different name for each'):
         rnn.carry_states(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'a_')))
     with pytest.raises(ValueError, match='states'):
         carried.group(mx.sym.Variable('loss'), [])

@@ -224,7 +224,7 @@ def test_the_newest_that_loads(saved, tmp_path, caplog):
     loaded = rnn.load_rnn_checkpoint(cell, prefix, epoch=None)
     assert loaded.epoch == 2 and loaded.arg_params['output_bias'].asnumpy().tolist() == [2] * 7
     message, = caplog.messages
-    assert 'model-12345.params is not whole' in message
+    assert 'model-12345.params is damaged' in message
     assert message.endswith('(the same of model-0010.params)')
     for epoch in (1, 2):
         (tmp_path / ('model-%04d.params' % epoch)).write_bytes(b'')
@@ -242,7 +242,7 @@ def test_cells_of_another_model_are_told_of_once(saved, tmp_path, caplog):
     assert message.count('the weights for LSTMCell') == 1 and not caplog.messages
     assert ('(the same of model-0006.params, model-0005.params, model-0004.params, 2 more)'
             in message)
-    assert message.endswith('model-0003.params is not whole: the header takes 8 bytes from byte 0 '
+    assert message.endswith('model-0003.params is damaged: the header takes 8 bytes from byte 0 '
                             'on, the file has 0')
 
 
@@ -265,12 +265,12 @@ def test_a_folder_or_a_file_in_place_of_a_prefix_is_told(name, saved, tmp_path):
         with pytest.raises(rnn.CheckpointError) as caught:
             load(str(tmp_path / name))
         said = "; give the prefix, %r" % prefix if name else (
-            '%s is a folder: give the name that its files begin with, too, such as %s'
+            '%s is a folder: add the beginning of the names of its files, such as %s'
             % (tmp_path, prefix))
         assert said in str(caught.value)
     (tmp_path / 'empty').mkdir()
     message = refusal(cell, str(tmp_path / 'empty'), None)
-    assert message.endswith('is a folder: give the name that its files begin with, too')
+    assert message.endswith('is a folder: add the beginning of the names of its files')
 
 
 def run(prefix, epochs, value, **options):
@@ -381,7 +381,7 @@ def test_states_kept_by_servers(tmp_path, caplog):
     callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
     for epoch in range(2):
         callback(epoch, module.symbol, *module.get_params())
-    assert len([text for text in caplog.messages if 'not kept by this process' in text]) == 1
+    assert len([text for text in caplog.messages if 'this process does not keep them' in text]) == 1
     assert sorted(content(tmp_path)) == ['model-0001.params', 'model-0002.params',
                                          'model-symbol.json']
     with pytest.raises(rnn.CheckpointError, match='model-0002.states'):

@@ -285,12 +285,12 @@ def test_folders_of_something_else_are_left_alone(tmp_path):
     (2 ** 24 + 1, 'float32'), (-1, 'uint8'), (200, 'int8'), (2 ** 31, 'int32'), (2049, 'float16')])
 def test_tokens_on_disk_that_dtype_cannot_hold(tmp_path, token, dtype):
     corpus = written(tmp_path, [[1, 2], [3, token]])
-    with pytest.raises(ValueError, match='sentences must hold numbers that dtype %s' % dtype):
+    with pytest.raises(ValueError, match='sentences must have numbers that dtype %s' % dtype):
         rnn.BucketSentenceIter(corpus, 1, [2], 0, dtype=dtype)
-    with pytest.raises(ValueError, match='tokens must hold numbers that dtype %s' % dtype):
+    with pytest.raises(ValueError, match='tokens must have numbers that dtype %s' % dtype):
         rnn.StreamIter(corpus, 1, 1, 0, dtype=dtype)
     between = written(tmp_path, [[2 ** 24 + 1, 2 ** 25]])  # though the bounds can be held
-    with pytest.raises(ValueError, match='tokens must hold numbers that dtype float32'):
+    with pytest.raises(ValueError, match='tokens must have numbers that dtype float32'):
         rnn.StreamIter(between, 1, 1)
     even = written(tmp_path, [[2 ** 24 + 2, 2 ** 25]])
     assert rnn.StreamIter(even, 1, 1).next().data[0].asnumpy() == 2 ** 24 + 2

@@ -131,7 +131,7 @@ def test_advice_without_a_driver(machine):
     lines = _cuda.advice(_cuda.load(machine.library))
     assert len(lines) == 1
     assert 'libcuda.so.1 comes with the NVIDIA driver' in lines[0]
-    assert 'install the driver, or else MXNet for the CPU' in lines[0]
+    assert 'install the driver, or replace' in lines[0]
 
 
 def test_advice_for_missing_libraries_names_every_package(machine):
@@ -149,7 +149,7 @@ def test_advice_for_cudnn_9(machine):
     machine.system.update(set(CU112_ORDER) - {'libcudnn.so.8'})
     there = machine.pip('cudnn', 'libcudnn.so.9')
     lines = _cuda.advice(_cuda.load(machine.library))
-    assert '%s is of another version' % os.path.join(there, 'libcudnn.so.9') in lines[0]
+    assert '%s has another version' % os.path.join(there, 'libcudnn.so.9') in lines[0]
     assert lines[1] == "pip can bring it: pip install 'nvidia-cudnn-cu11==8.9.6.50'"
 
 

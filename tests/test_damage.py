@@ -202,7 +202,7 @@ def test_sparse_parameters_that_point_out_of_their_array(stype, right, wrong, tm
         struct.pack('<%dq' % len(each), *each) for each in (right, wrong))
     assert content.count(right) == 1
     path.write_bytes(content.replace(right, wrong))
-    with pytest.raises(rnn.CheckpointError, match='array 1 of 1 has indices that point out of'):
+    with pytest.raises(rnn.CheckpointError, match='array 1 of 1 has indices outside'):
         rnn.load_rnn_checkpoint([], prefix, 1)
 
 

@@ -122,7 +122,7 @@ def test_params_that_were_read_are_not_replaced():
 
 @differs
 def test_equal_prefixes_without_shared_weights_warn():
-    with pytest.warns(UserWarning, match=r"prefix 'lstm_'.*give each cell a prefix") as found:
+    with pytest.warns(UserWarning, match=r"prefix 'lstm_'.*give each cell its own prefix") as found:
         cell = rnn.SequentialRNNCell()
         cell.add(lstm())
         cell.add(lstm())
@@ -281,7 +281,7 @@ def test_inputs_of_the_wrong_rank_for_the_fused_cell():
 @differs
 def test_a_stack_that_cannot_be_stepped_names_the_cell():
     cell = stack(rnn, lstm('a_'), rnn.ResidualCell(both()))
-    with pytest.raises(NotImplementedError, match='cannot be stepped, because of Bidirectional'):
+    with pytest.raises(NotImplementedError, match='because it contains Bidirectional'):
         cell(X, cell.begin_state())
 
 

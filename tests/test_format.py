@@ -135,7 +135,7 @@ def test_a_checksum_is_read_with_the_arrays(tmp_path):
     assert stored.read_arrays(str(path))['arg:weight'].tolist() == [[1] * 3] * 2
     for at in (8, 12, len(sealed) - 20):
         path.write_bytes(sealed[:at] + bytes([sealed[at] ^ 4]) + sealed[at + 1:])
-        with pytest.raises(CheckpointError, match='model-0001.params is not whole'):
+        with pytest.raises(CheckpointError, match='model-0001.params is damaged'):
             stored.read_arrays(str(path))
 
 

@@ -428,7 +428,7 @@ def test_both_directions_are_one_operator_however_merged(merge):
 @pytest.mark.parametrize('merge', ['sum', 'mean'])
 @pytest.mark.parametrize('merge_outputs', [True, False, None])
 def test_widths_that_cannot_be_added_are_named(merge, merge_outputs):
-    with pytest.raises(ValueError, match='one width for merge=%r, got 3 and 4' % merge):
+    with pytest.raises(ValueError, match='same width for merge=%r, got 3 and 4' % merge):
         both(merge, 3, 4).unroll(3, mx.sym.Variable('data'), merge_outputs=merge_outputs)
 
 

@@ -143,8 +143,8 @@ def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
         hold.unlink()
         started[1].communicate()
         printed = started[0].communicate()[0]
-        assert len(re.findall(r'^mxrnn: worker \d \(10\.0\.0\.2, process \d+\) is gone; this .* '
-                              r'ends, to be started again \(status 75\)$', printed,
+        assert len(re.findall(r'^mxrnn: worker \d \(10\.0\.0\.2, process \d+\) is gone, so this .* '
+                              r'ends and can be started again \(status 75\)$', printed,
                               re.MULTILINE)) == 3
         assert not list(folder.glob('checkpoints/lm-0006.params'))
         hosts.kill()

@@ -71,7 +71,7 @@ def test_nothing_is_left_behind():
     if importlib.util.find_spec('distutils') is None:
         needed.append('stand-in for distutils.version')
     if NUMPY >= (1, 24) and MXNET >= (1, 6):
-        needed.append('NumPy names for MXNet alone: ' + ('bool' if NUMPY < (2,) else 'Inf, '))
+        needed.append('NumPy names for MXNet only: ' + ('bool' if NUMPY < (2,) else 'Inf, '))
     if NUMPY >= (2,):
         needed.append('NumPy scalars in attributes as before NumPy 2')
     cures = result.stdout.splitlines()

@@ -161,7 +161,7 @@ def test_wrong_arguments():
         with pytest.raises(error, match='arg_params must fit the graph: %s must be of %s'
                            % (name, words)):
             rnn.fold(symbol, dict(weights, **{name: array}))
-    with pytest.raises(ValueError, match="got 'arg:lstm_.*', as files have it"):
+    with pytest.raises(ValueError, match="got 'arg:lstm_.*', a name for files"):
         rnn.fold(symbol, {'arg:' + name: array for name, array in weights.items()})
 
 

@@ -502,7 +502,7 @@ def test_bad_input():
     for params, error, words in (
             ((weights, {}), TypeError, r'arg_params must be a dict .*\(tuple\)'),
             ({'arg:' + name: array for name, array in weights.items()}, ValueError,
-             "got 'arg:.*', as files have it"),
+             "got 'arg:.*', a name for files"),
             ({'a': np.array(['b'])}, TypeError, r"arg_params\['a'\] must be of a type")):
         with pytest.raises(error, match=words):
             rnn.Predictor(merged, params, buckets=BUCKETS)

@@ -145,7 +145,7 @@ def test_a_graph_of_symbols():
     _, again = stepper.step(again, data=[2, 4])
     for got, want in zip(values(after), values(again)):
         assert_close(got, want)
-    with pytest.raises(ValueError, match='made of a cell'):
+    with pytest.raises(ValueError, match='made from a cell'):
         pairs.read(after, data=[[1, 2], [3, 4]])
 
 
@@ -458,7 +458,7 @@ def test_wrong_arguments_of_the_constructor():
             ((cell, language_model, {'a': np.array(['b'])}), TypeError, 'a type that MXNet has'),
             ((cell, language_model, (weights, {})), TypeError, r'arg_params .*\(tuple\)'),
             ((cell, language_model, {'arg:' + name: array for name, array in weights.items()}),
-             ValueError, "got 'arg:embed_weight', as files have it"),
+             ValueError, "got 'arg:embed_weight', a name for files"),
             ((cell, language_model, weights, 3), TypeError, 'aux_params must be'),
             ((both, bare, {}), NotImplementedError, 'stepped'),
             ((cell, lambda run: mx.sym.Variable('a'), weights), ValueError, 'call its argument'),
@@ -515,7 +515,7 @@ def test_weights_of_other_types_are_named():
                                % (name, dtype)):
                 rnn.Stepper(make_cell(), language_model, wrong)
     integers = {name: array.astype('int32') for name, array in weights.items()}
-    with pytest.raises(TypeError, match='l0_i2h_weight must be of a type of reals, got int32'):
+    with pytest.raises(TypeError, match='l0_i2h_weight must have a type for real .*int32'):
         rnn.Stepper(make_cell(), language_model, integers)
 
 

@@ -98,7 +98,7 @@ def test_positions_do_not_grow_with_the_data():
                                     seed=5), 'same data.*checksum='),
     (lambda: rnn.BucketSentenceIter([[i + 0.25 for i in s] for s in SMALL], 3, [2, 4], seed=5),
      'same data.*checksum='),
-    (lambda: rnn.StreamIter(TEXT, 3, 4), 'of a StreamIter, but is of a BucketSentenceIter')])
+    (lambda: rnn.StreamIter(TEXT, 3, 4), 'for a StreamIter, but is for a BucketSentenceIter')])
 def test_a_position_of_something_else_is_named(make, name):
     position = POSITIONS['seeded']().state_dict()
     iterator = make()

@@ -61,7 +61,7 @@ def test_a_cell_of_the_original_is_said_to_be_one(take):
 def test_checkpoints_of_cells_of_the_original_are_warned_of(call, saved):
     _, prefix, symbol, *params = saved
     cell = stock.DropoutCell(0.1)
-    with pytest.warns(UserWarning, match='^cells holds DropoutCell of mxnet.rnn itself.*install'
+    with pytest.warns(UserWarning, match='^cells has DropoutCell of mxnet.rnn itself.*install'
                       ) as told:
         with contextlib.suppress(rnn.CheckpointError):  # of weights that no cell packs
             call([cell], prefix, symbol, params)
@@ -193,9 +193,9 @@ def test_an_embedding_of_too_few_rows_in_training(make, rows, most, prefetched, 
     told = [each for each in told if 'input_dim' in str(each.message)]
     assert [each.filename for each in told] == [__file__] * (most >= rows)
     said = [str(each.message) for each in told]
-    assert said == ['data holds the id %d, but embed, the Embedding that reads it, has '
-                    'input_dim=%d: it takes the last of its rows for all ids beyond. Give it '
-                    'input_dim=%d or more' % (most, rows, most + 1)] * (most >= rows)
+    assert said == ['data has the id %d, but embed, the Embedding that reads it, has '
+                    'input_dim=%d and reads its last row for larger ids. Give it input_dim=%d '
+                    'or more' % (most, rows, most + 1)] * (most >= rows)
 
 
 def test_an_embedding_of_too_few_rows_in_a_predictor():
@@ -210,7 +210,7 @@ def test_an_embedding_of_too_few_rows_in_a_predictor():
         with warnings.catch_warnings():
             warnings.simplefilter('error')
             predict([[1, 2, 3], [0]])
-        with pytest.warns(UserWarning, match='data holds the id 6,.* input_dim=7') as told:
+        with pytest.warns(UserWarning, match='data has the id 6,.* input_dim=7') as told:
             predict([[1, 2, 6], [1, 2, 3, 1]])
         assert [each.filename for each in told] == [__file__]
         importlib.import_module('mxrnn._check').GIVEN.clear()
@@ -249,9 +249,9 @@ MISTAKES = {
                r"it with prefix='lstm_l0_'; the weights for LSTMCell.* lack lstm0_i2h_i_weight"),
     'swapped': (lambda cell, prefix, symbol: rnn.do_rnn_checkpoint(prefix, cell),
                 r"cells, the first argument, must be a cell or a list of cells, got '.*' "
-                r"\(str\): the prefix comes second"),
+                r"\(str\): prefix is the second argument"),
     'period': (lambda cell, prefix, symbol: rnn.do_rnn_checkpoint(cell, prefix, mx.mod.Module(
-        symbol)), 'period, the third argument, .* got a module: give that as module=$'),
+        symbol)), 'period, the third argument, .* got a module: pass it as module=$'),
     'cells as params': (lambda cell, prefix, symbol: rnn.SequentialRNNCell([cell]),
                         r'params must be .*, got \[FusedRNNCell.*; to stack .* add\(\) each$'),
     'list of cells': (lambda cell, prefix, symbol: rnn.fuse([cell, cell]),
@@ -264,18 +264,18 @@ MISTAKES = {
     'words': (lambda cell, prefix, symbol: rnn.BucketSentenceIter([['mon', 'tue']] * 8, 4),
               r"sentences\[0\] must be .*as encode_sentences makes them, got \['mon', 'tue'\]$"),
     'nested': (lambda cell, prefix, symbol: rnn.StreamIter([[1, 2, 3], [4, 5]], 2, 3),
-               'tokens must be a sequence of numbers.*, a sequence of sequences: join them to one'),
+               'tokens must be a sequence of numbers.*, a sequence of sequences: join them'),
     'steps': (lambda cell, prefix, symbol: rnn.roll(rnn.LSTMCell(3).unroll(3, X)[0]),
               r'symbol must be a Symbol, got \[<Symbol.*: unroll with merge_outputs=True'),
     'steps of Predictor': (lambda cell, prefix, symbol: rnn.Predictor(
         lambda length: (rnn.LSTMCell(3).unroll(length, X)[0], ['x'], []), {}, buckets=[3])(
             [np.ones((3, 5))]), 'of network must be a Symbol, got .*with merge_outputs=True'),
     'path to_onnx': (lambda cell, prefix, symbol: interop.to_onnx(prefix, 'm.onnx'),
-                     r"model must be a Model, as load gives it, got '.*\(str\)"),
+                     r"model must be a Model, as load returns it, got '.*\(str\)"),
     'header': (lambda cell, prefix, symbol: (flipped(prefix, 12), rnn.load_rnn_checkpoint(
-        cell, prefix, 1)), r'0001\.params is not whole: .*changed after it was written'),
+        cell, prefix, 1)), r'0001\.params is damaged: .*changed after it was written'),
     'numbers': (lambda cell, prefix, symbol: (flipped(prefix, 200), rnn.load_rnn_checkpoint(
-        cell, prefix, 1)), r'0001\.params is not whole: '),
+        cell, prefix, 1)), r'0001\.params is damaged: '),
 }
 
 

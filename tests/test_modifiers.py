@@ -39,7 +39,7 @@ def test_a_cell_that_hands_on_other_states_than_it_takes():
         def __call__(self, inputs, states):
             return inputs, [inputs, inputs]
 
-    with pytest.raises(ValueError, match='as many before a step as after it, got 1 and 2'):
+    with pytest.raises(ValueError, match='as many states as it gets, got 1 and 2'):
         Grows().unroll(2, mx.sym.Variable('x'), valid_length=mx.sym.Variable('n'))
 
 
@@ -47,7 +47,7 @@ def test_a_cell_that_hands_on_other_states_than_it_takes():
 @pytest.mark.parametrize('make', [rnn.ZoneoutCell, rnn.ResidualCell])
 def test_two_names_of_one_argument_are_not_both_given(make):
     cell = make(rnn.LSTMCell(3))
-    with pytest.raises(TypeError, match='init_sym and func of begin_state.*got both'):
+    with pytest.raises(TypeError, match='init_sym and func of begin_state.*only one of them'):
         cell.begin_state(mx.sym.Variable, func=mx.sym.ones)
     assert cell.begin_state(func=mx.sym.ones)[0].list_arguments() == []
     assert cell.begin_state(mx.sym.Variable)[0].list_arguments() == ['lstm_begin_state_2']
@@ -121,5 +121,5 @@ def test_begin_states_of_a_stack_are_asked_of_the_modifier_around_it():
     for inner in (rnn.SequentialRNNCell(),
                   rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))):
         rnn.ResidualCell(inner)
-        with pytest.raises(ValueError, match='must be asked of the modifier'):
+        with pytest.raises(ValueError, match='must be called on the modifier'):
             inner.begin_state()

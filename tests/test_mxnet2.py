@@ -327,7 +327,7 @@ def test_names_that_are_not_there_are_told_with_those_that_are():
     with pytest.raises(AttributeError, match='no Caffe .* Perplexity'):
         mx.metric.Caffe()
     for place in (mx.sym, mx.nd):
-        with pytest.raises(NotImplementedError, match='no SparseEmbedding.*: Embedding computes'):
+        with pytest.raises(NotImplementedError, match='no SparseEmbedding.*: use Embedding'):
             place.contrib.SparseEmbedding(input_dim=3, output_dim=4)
 
 
@@ -441,7 +441,7 @@ def test_buckets_that_wait_keep_no_outputs():
     module.switch_bucket(3, [('data', (2, 3))])
     for ask in (module.get_outputs, module.backward,
                 lambda: module.update_metric(mx.metric.Loss(), [])):
-        with pytest.raises(ValueError, match='call forward first .* the one that ran last has'):
+        with pytest.raises(ValueError, match='call forward first .* the last one run has'):
             ask()
     run_bucket(3)
     assert module.get_outputs()[0].shape == (2, 3)
@@ -611,7 +611,7 @@ def test_what_is_of_each_device_is_refused(kind):
     module.forward(batch_of())
     for ask in (lambda: module.forward([batch_of()]), lambda: module.forward_backward([batch_of()]),
                 lambda: module.update_metric(mx.metric.Loss(), [batch_of().label], True)):
-        with pytest.raises(NotImplementedError, match='cuts one batch.*no list of .*no pre_sliced'):
+        with pytest.raises(NotImplementedError, match='splits one batch.*no list of .*pre_sliced'):
             ask()
     assert module.get_outputs()[0].shape == (2, 4)
 
@@ -699,7 +699,7 @@ def test_a_metric_that_is_made_already_is_taken():
     for made in (Counting(), mx.metric.MSE(), mx.gluon.metric.Accuracy()):
         assert mx.metric.create(made) is made
         assert mx.metric.create(['mse', made]).metrics[1] is made
-        with pytest.raises(TypeError, match="arguments are for the name .* is made already"):
+        with pytest.raises(TypeError, match="arguments are for the name"):
             mx.metric.create(made, name='other')
     data = mx.io.NDArrayIter(np.ones((8, 5)), np.ones((8, 4)), 2, label_name='label')
     module, metric = mx.mod.Module(network(), label_names=['label']), Counting()
@@ -775,5 +775,5 @@ def test_each_input_has_a_gradient_or_none(wanted, devices):
         assert found == [[[5] * 3] * 2 if wanted == 'a' else None,
                          [[2] * 3] * 2 if wanted == 'b' else None]
     else:
-        with pytest.raises(ValueError, match="inputs_need_grad=True, .* not 'null'"):
+        with pytest.raises(ValueError, match="inputs_need_grad=True, .* than 'null'"):
             module.get_input_grads()

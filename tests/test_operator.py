@@ -248,8 +248,8 @@ def test_more_steps_than_the_data_has(layout, steps):
         fits = tuple(5 if n == steps else n for n in shape)
         assert longer(cell, layout).infer_shape(data=fits)[1] == [fits[:2] + (3,)]
     for cell in (rnn.fuse(rnn.LSTMCell(3)), rnn.fuse(stacked), rnn.FusedRNNCell(3)):
-        with pytest.raises(ValueError, match=r'length must be the number of steps of inputs, '
-                                             r'whose shape .* has %d.*got 5' % steps):
+        with pytest.raises(ValueError, match=r'length must be the number of steps of inputs: '
+                                             r'their shape .* has %d.*got 5' % steps):
             longer(cell, layout, shape)
 
 

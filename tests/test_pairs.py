@@ -58,9 +58,9 @@ def test_labels_on_disk(tmp_path, options):
     found = [run(rnn.BucketSentenceIter(sentences, 3, [2, 3], labels=labels, seed=2, **options), 20)
              for sentences, labels in ((SMALL, TAGS), (corpus, tmp_path / 'tags'))]
     assert found[0] == found[1]
-    with pytest.raises(TypeError, match='^labels must be on disk, as sentences are'):
+    with pytest.raises(TypeError, match='^labels must be on disk, because sentences are'):
         rnn.BucketSentenceIter(corpus, 3, labels=TAGS)
-    with pytest.raises(TypeError, match='^sentences must be on disk, as labels are'):
+    with pytest.raises(TypeError, match='^sentences must be on disk, because labels are'):
         rnn.BucketSentenceIter(SMALL, 3, labels=str(tmp_path / 'tags'))
     with pytest.raises(ValueError, match=r'but labels\[0\] has 2, and sentences\[0\] 1'):
         rnn.BucketSentenceIter(corpus, 3, labels=rnn.write_tokens(
@@ -72,7 +72,7 @@ def test_labels_on_disk(tmp_path, options):
     (TAGS[:-1], 'labels must be as many as sentences, which are 26, got 25'),
     ([*TAGS[:3], [1], *TAGS[4:]], r'labels\[3\] has 1, and sentences\[3\] 4'),
     ([0] * 26, 'labels'), (5, 'labels'), ([['a'] * len(s) for s in SMALL], 'labels'),
-    ([[2 ** 24 + 1] * len(s) for s in SMALL], 'labels must hold numbers that dtype float32'),
+    ([[2 ** 24 + 1] * len(s) for s in SMALL], 'labels must have numbers that dtype float32'),
     ([], 'labels')])
 def test_labels_that_are_none(labels, named):
     with pytest.raises((TypeError, ValueError), match=named):
@@ -224,8 +224,8 @@ def test_the_lengths_of_one_side(side):
     ({'buckets': [(3, 4, 5)]}, 'buckets'), ({'buckets': [(1.5, 2)]}, 'buckets'),
     ({'buckets': [(3, 2 ** 31)]}, 'buckets'), ({'buckets': None, 'batch_size': 50}, 'buckets'),
     ({'sources': [[1] * 6] * 60, 'buckets': [(5, 7)]},
-     r'buckets must hold at least one of sources and targets, got \[\(5, 7\)\], but the shortest '
-     r'is of length \(6, 1\)'),
+     r'buckets must fit at least one of sources and targets, got \[\(5, 7\)\], but the shortest '
+     r'has length \(6, 1\)'),
     ({'source_name': 'target'}, 'source_name must differ from target_name'),
     ({'target_length_name': 'source', 'provide_length': True}, 'target_length_name'),
     ({'provide_length': 'both'}, 'provide_length'), ({'provide_length': None}, 'provide_length'),

@@ -207,7 +207,7 @@ def test_other_data_and_other_seeds_are_refused(tmp_path):
                  rnn.BucketSentenceIter(SENTENCES[1:], 2, buckets=[3, 6], invalid_label=0, seed=5,
                                         last_batch='roll_over'),
                  rnn.StreamIter([1, 2, 3] * 9, 2, 3)):
-        with pytest.raises(ValueError, match='state must be of'):
+        with pytest.raises(ValueError, match='state must be for'):
             rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=data)
     rnn.do_rnn_checkpoint(first.cell, str(tmp_path / 'plain'), module=first.module)(
         0, first.module.symbol, *first.module.get_params())
@@ -269,14 +269,14 @@ def test_carried_states_are_saved_after_they_are_carried(tmp_path):
                                   data=training.data, batches=2)
     carried, = training.before
     training.before = ()
-    with pytest.raises(ValueError, match='batch_end_callback must name what carry_states'):
+    with pytest.raises(ValueError, match='batch_end_callback must list the result of carry_states'):
         training.fit(saver, after=[carried])
 
 
 @differs
 @pytest.mark.parametrize('arguments, said', [
-    ({'batches': 2, 'module': True}, 'data must be given with batches'),
-    ({'data': True}, 'module must be given with data'),
+    ({'batches': 2, 'module': True}, 'batches needs data'),
+    ({'data': True}, 'data needs module'),
     ({'data': True, 'module': True, 'batches': 0}, 'batches must be'),
     ({'data': True, 'module': True, 'prefix': 's3://bucket/model'}, 'data must be None'),
 ])
@@ -299,14 +299,14 @@ def test_iterators_without_a_position_are_refused(tmp_path):
     with pytest.raises(TypeError, match='data must be an iterator with load_state_dict'):
         rnn.load_rnn_checkpoint(training.cell, str(tmp_path / 'm'), module=training.module,
                                 data=data)
-    with pytest.raises(ValueError, match='module must be given with data'):
+    with pytest.raises(ValueError, match='data needs module'):
         rnn.load_rnn_checkpoint(training.cell, str(tmp_path / 'm'), data=training.data)
 
 
 @differs
 def test_after_batches_only_with_batches(tmp_path):
     training = Carried(seed=1)
-    with pytest.raises(ValueError, match='batches must be given'):
+    with pytest.raises(ValueError, match='needs batches='):
         training.fit(rnn.do_rnn_checkpoint(training.cell, str(tmp_path / 'model')))
 
 

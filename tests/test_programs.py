@@ -204,7 +204,7 @@ def test_an_environment_that_cannot_be_written_to(monkeypatch, tmp_path):
         patched.setattr(os, 'remove', refuse)
         with pytest.raises(SystemExit, match='mxrnn-enable.* cannot be removed: .*Permission'):
             programs.disable()
-    assert 'is as it was before' in programs.disable()
+    assert 'is again as it was before' in programs.disable()
     assert list((tmp_path / 'packages').iterdir()) == []
 
 

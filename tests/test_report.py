@@ -122,7 +122,7 @@ def test_report_of_gpus(machine):
 def test_report_of_gpus_that_mxnet_is_not_built_for(machine):
     machine(CARDS[:1], [], built_for_cuda=False)
     assert section('GPUs')[0] == (
-        'gpu(0) Tesla V100: compute capability 7.0; this MXNet holds no code for GPUs')
+        'gpu(0) Tesla V100: compute capability 7.0; this MXNet has no code for GPUs')
 
 
 @pytest.mark.parametrize('cards, words', [
@@ -169,7 +169,7 @@ def test_context_of_a_gpu(machine):
 
 
 @pytest.mark.parametrize('cards, code, built, index, words', [
-    (CARDS, [], False, 0, 'built for the CPU alone; a GPU needs one of the wheels mxnet-cu112'),
+    (CARDS, [], False, 0, 'built only for the CPU; a GPU needs one of the wheels mxnet-cu112'),
     (None, CODE_1_9_1, True, 0, 'there is no NVIDIA driver'),
     ([], CODE_1_9_1, True, 0, 'finds no GPU'),
     (CARDS, CODE_1_9_1, True, 3, 'there is no GPU 3'),

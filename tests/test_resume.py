@@ -304,7 +304,7 @@ def test_optimiser_that_cannot_be_pickled(tmp_path):
     callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
     fit(module, data, 1)
     module._optimizer.lr_scheduler = lambda update: 0.1
-    with pytest.raises(rnn.CheckpointError, match='optimiser with .*model'):
+    with pytest.raises(rnn.CheckpointError, match="optimiser's states with .*model"):
         callback(0, module.symbol, *module.get_params())
     assert content(tmp_path) == {}
 

@@ -55,7 +55,7 @@ def test_stream_losses_are_logged(caplog):
     assert [text.split(',')[0] for _, text in found] == [
         '50 tokens: 9 discarded', '42 tokens: 1 discarded', '41 tokens: none is left out',
         '51 tokens: 2 discarded']
-    assert ["last_batch='pad' hands out all but 1" in text for _, text in found] == [
+    assert ["last_batch='pad' keeps all but 1" in text for _, text in found] == [
         True, False, False, False]  # padding gains nothing in the others
 
 

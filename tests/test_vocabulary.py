@@ -58,7 +58,7 @@ def warnings_of_encoding(times=2, **options):
     ids=str)
 def test_the_invalid_key_in_a_sentence_is_said_once(options):
     message, = warnings_of_encoding(**options)
-    assert 'sentences hold %r' % options.get('invalid_key', '\n') in message
+    assert 'sentences contain %r' % options.get('invalid_key', '\n') in message
     assert 'gets the id %d' % options.get('invalid_label', -1) in message
     assert "invalid_key=None" in message and 'invalid_label=0, start_label=1' in message
     plain = {name: value for name, value in options.items() if name != 'lazy'}

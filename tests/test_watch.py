@@ -108,7 +108,7 @@ def test_all_end_when_one_is_gone_and_name_it(number, how, tmp_path):
         for other in others:
             assert training.processes[other].returncode == 75
             lines = training.printed(other).splitlines()
-            said = re.fullmatch(r'mxrnn: (.*) is gone; this (.*) ends, to be started again '
+            said = re.fullmatch(r'mxrnn: (.*) is gone, so this (.*) ends and can be started again '
                                 r'\(status 75\)', lines[-1])
             assert said and said.group(2) == ROLES[other]
             assert not any('gone' in line for line in lines[:-1])

@@ -1,7 +1,7 @@
-"""BaseRNNCell: what a cell is, its names, its weights, its states, its graphs.
+"""BaseRNNCell: the base of all cells; names, weights, states, graphs.
 
-Attributes of cells that mxnet.rnn does not have are written `_name_`, so that subclasses in
-programs written for it may use any `_name` for something else.
+Attributes that mxnet.rnn's cells do not have are written `_name_`, so that subclasses in old
+programs may use any `_name`.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ['BaseRNNCell', 'check_cell', 'GatedCell', 'Partial', 'ZEROS']
 
 
 class Partial(functools.partial):  # type: ignore[type-arg]
-    """A functools.partial that `help` shows by name: a default that is a function of mx.sym."""
+    """A functools.partial that `help` shows by name: a default that is a function in mx.sym."""
 
     def __repr__(self) -> str:
         name = 'mx.sym.' + self.func.__name__
@@ -28,16 +28,16 @@ class Partial(functools.partial):  # type: ignore[type-arg]
         return 'partial(%s)' % ', '.join([name, *arguments]) if arguments else name
 
 
-#: Makes states if nothing else is asked for.
+#: Makes states by default.
 ZEROS = Partial(mx.sym.zeros)
 
 
 class BaseRNNCell(Unrollable, PackedWeights):
-    """The base of all cells, and of cells of your own.
+    """The base of all cells, and of your own cells.
 
-    A cell of your own defines `state_info` and `__call__`, which adds one to `_counter` and names
-    its nodes ``'%st%d_' % (self._prefix, self._counter)``; with `_gate_names` and `_num_hidden`
-    its weights are packed and unpacked, too.
+    Your own cell defines `state_info` and `__call__`. `__call__` adds one to `_counter` and names
+    its nodes ``'%st%d_' % (self._prefix, self._counter)``. If the cell has `_gate_names` and
+    `_num_hidden`, its weights can be packed and unpacked.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
 
     Examples
     --------
-    A cell that keeps the mean of its inputs and its state, without weights:
+    A cell without weights that keeps the mean of its inputs and its state:
 
     >>> import mxrnn as rnn
     >>> from mxrnn import mx
@@ -69,7 +69,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
     #: Whether the cell can be called for a single step.
     can_step = True
 
-    #: How `fuse` takes the cells of a class: see `_operator/fuse.py`. Subclasses do not inherit it.
+    #: How `fuse` treats this class, but not its subclasses: see `_operator/fuse.py`.
     _in_fuse_: str
 
     # The weights in the graph of cells with gates.
@@ -92,7 +92,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
                            ', '.join([*self._sizes_(), 'prefix=%r' % self._prefix]))
 
     def _sizes_(self) -> list[str]:
-        """Sizes and options that `repr` tells besides the prefix."""
+        """Sizes and options that `repr` shows besides the prefix."""
         units = vars(self).get('_num_hidden')
         return [] if units is None else [str(units)]
 
@@ -102,7 +102,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
         return getattr(self, '_cells', [])
 
     def _blocker_(self) -> BaseRNNCell | None:
-        """The innermost cell that keeps this one from being stepped, if there is one."""
+        """The innermost cell that prevents stepping, if there is one."""
         for child in self._inner_cells_():
             blocker = child._blocker_()
             if blocker is not None:
@@ -110,28 +110,28 @@ class BaseRNNCell(Unrollable, PackedWeights):
         return None if self.can_step else self
 
     def reset(self) -> None:
-        """Begin the names of a new graph: the next step is step 0 again."""
+        """Begin a new graph: the next step is named step 0 again."""
         self._init_counter = -1
         self._counter = -1
         for child in self._inner_cells_():
             child.reset()
 
     def _all_cells_(self) -> list[BaseRNNCell]:
-        """This cell and those under it."""
+        """This cell and the cells in it."""
         cells = [self]
-        for cell in cells:  # grows while it is walked
+        for cell in cells:  # the list grows during the loop
             cells.extend(cell._inner_cells_())
         return cells
 
     def _weight_names_(self) -> set[str]:
-        """Names of the variables of this cell and of those under it."""
+        """Names of the variables of this cell and of the cells in it."""
         return {name for cell in self._all_cells_() for name in cell._params._params}
 
     def _kept_between_steps_(self, states: list[mx.sym.Symbol],
                              dtype: _check.DType | None
                              ) -> dict[str, mx.sym.Symbol | None]:
-        """Attributes, besides the states, that hold a Symbol from one step to the next, each with
-        its value before the first step from `states`, or None if no step reads it."""
+        """Attributes besides the states that keep a Symbol from step to step, each with its first
+        value, taken from `states`, or None if no step reads it."""
         return {}
 
     # Weights
@@ -140,8 +140,8 @@ class BaseRNNCell(Unrollable, PackedWeights):
     def params(self) -> RNNParams:
         """The container of this cell's weights.
 
-        Reading it outside the cell's own constructor marks the cell as one that shares its weights;
-        containers with `params=` then refuse it.
+        Reading it outside the cell's own constructor marks the cell as sharing its weights.
+        Containers with `params=` then refuse the cell.
         """
         if not in_constructor_of(self):
             self._own_params = False
@@ -164,8 +164,8 @@ class BaseRNNCell(Unrollable, PackedWeights):
 
     def _check_unmodified_(self) -> None:
         if self._modified:
-            raise ValueError('begin_state of %r must be asked of the modifier cell around it '
-                             '(ZoneoutCell, ResidualCell, ...), not of the cell itself' % self)
+            raise ValueError('begin_state of %r must be called on the modifier cell around it '
+                             '(ZoneoutCell, ResidualCell, ...), not on the cell itself' % self)
 
     def begin_state(self, func: Callable[..., mx.sym.Symbol] = ZEROS,
                     **kwargs: Any) -> list[mx.sym.Symbol]:
@@ -174,7 +174,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
         Parameters
         ----------
         func : callable
-            Makes a Symbol; called with `name`, `shape`, `__layout__` and `kwargs`.
+            Makes a Symbol. It is called with `name`, `shape`, `__layout__` and `kwargs`.
             `mx.sym.Variable` makes the states inputs of the graph.
         **kwargs
             For `func`, such as ``dtype='float64'``.
@@ -187,7 +187,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
         Raises
         ------
         ValueError
-            The cell is under a modifier cell, which then is the one to ask.
+            The cell is in a modifier cell; call that cell's `begin_state`.
         """
         self._check_unmodified_()
         _check.function('func', func)
@@ -236,27 +236,27 @@ class BaseRNNCell(Unrollable, PackedWeights):
         raise NotImplementedError('%s does not define __call__' % type(self).__name__)
 
     def _before_loop_(self) -> None:
-        """Make what a whole sequence shares, which the body of a loop would make in every step."""
+        """Make, before a loop, the Symbols that all its steps share."""
 
     def _gives_states_(self) -> bool:
         """Whether `unroll` returns the final states."""
         return True
 
     def _gives_steps_(self, steps: bool) -> bool:
-        """Whether `unroll` gives a list of steps where merge_outputs is None; `steps` says whether
-        its inputs are one."""
+        """Whether `unroll` returns a list of steps if merge_outputs is None; `steps` says whether
+        its inputs are a list."""
         return True
 
     def _check_graph_(self, symbols: States) -> None:
-        """Refuse a graph that must not reach the program; `symbols` are its outputs and states."""
+        """Refuse a graph that must not be returned; `symbols` are its outputs and states."""
 
     def _later_step_(self) -> Callable[..., Step]:
-        """The function that takes the steps of `unroll` after the first one."""
+        """The function for the steps of `unroll` after the first."""
         return self
 
 
 def check_cell(name: str, value: object) -> BaseRNNCell:
-    """Return `value` if it is a cell; the refusal says what it is instead, and what to do."""
+    """Return `value` if it is a cell; otherwise the error says what it is and what to do."""
     return _check.own(name, value, BaseRNNCell, 'a cell of mxrnn')
 
 
@@ -264,22 +264,22 @@ _tanh = functools.partial(activate, activation='tanh')
 
 
 class GatedCell(BaseRNNCell):
-    """A cell of one recurrence: the subclass says how input and output are projected."""
+    """A cell of one recurrence; subclasses define how input and output are projected."""
 
     _recurrence_: Any = None
-    #: Whether _get_activation applies the cell's _activation; else it is tanh, whatever a program
-    #: has of these names.
+    #: Whether _get_activation applies the cell's _activation. Otherwise it applies tanh, even if a
+    #: program defines these names.
     _has_activation_ = False
     _activation: Activation
-    # The weights of cells that have more than four; some are None without biases.
+    # Weights that only some cells have; without biases, some are None.
     _iG: mx.sym.Symbol
     _hG: mx.sym.Symbol
     _rW: mx.sym.Symbol
     _cG: mx.sym.Symbol
     _cB: mx.sym.Symbol | None
     _clip_: tuple[float, float] | None = None  #: lowest and highest value of the memory
-    _gate_axis_: int | None = None  #: axis of the gates in a projection, where it must be said
-    _no_bias_: object = mx.base._Null  #: of the projections: True, or not said in graphs
+    _gate_axis_: int | None = None  #: axis of the gates in a projection, if it must be stated
+    _no_bias_: object = mx.base._Null  #: for the projections: True, or not stated in graphs
 
     def __init__(self, prefix: str, params: RNNParams | None, bias: bool = True) -> None:
         super().__init__(prefix=prefix, params=params)
@@ -287,8 +287,8 @@ class GatedCell(BaseRNNCell):
             self._kinds_, self._no_bias_ = ('weight',), True
 
     def _make_weights_(self, attributes: str, **inits: Any) -> None:
-        """Ask the container for weights in the order of these `attributes`, each a key of
-        `WEIGHTS`; `inits` are by the names there. A cell without biases has None for them."""
+        """Get weights from the container, in the order of `attributes`, which are keys of
+        `WEIGHTS`; `inits` go by the names there. Without biases, those attributes are None."""
         for attribute in attributes.split():
             name = WEIGHTS[attribute]
             given = 'bias' in self._kinds_ or not name.endswith(('bias', 'beta'))
@@ -312,7 +312,7 @@ class GatedCell(BaseRNNCell):
         return self._step_(inputs, check_states(states, self._recurrence_.num_states, self))
 
     def _later_step_(self) -> Callable[..., Step]:
-        # Without checks: its states are its own by then. The __call__ of a program is called.
+        # Unchecked, because the states are its own by then. Calls a program's own __call__.
         return self._step_ if type(self).__call__ is GatedCell.__call__ else self
 
     def _step_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
@@ -332,5 +332,5 @@ class GatedCell(BaseRNNCell):
                                       **self._further_(name))
 
     def _further_(self, name: str) -> dict[str, Any]:
-        """Further arguments of the recurrence's step."""
+        """More arguments for the recurrence's step."""
         return {'clip': self._clip_} if self._clip_ else {}

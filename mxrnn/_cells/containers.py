@@ -29,13 +29,13 @@ from .weights import Weights
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
 
-#: How both directions' outputs become one.
+#: How the outputs of both directions become one.
 MERGES = ('concat', 'sum', 'mean')
 Merge = Literal['concat', 'sum', 'mean']
 
 
 class _Container(BaseRNNCell):
-    """States and weights of a list of cells, one after the other."""
+    """A cell made of a list of cells, with their states and weights in that order."""
 
     def __init__(self, params: RNNParams | None) -> None:
         super().__init__(prefix='', params=params)
@@ -51,10 +51,10 @@ class _Container(BaseRNNCell):
             check_cell(name, cell)
             if self in cell._all_cells_():
                 raise ValueError('%s must be another cell than the container itself, and not one '
-                                 'around it' % name)
+                                 'that contains it' % name)
             if self._override_cell_params and not cell._own_params:
-                raise ValueError('%s already shares its params: give params to the %s or to the '
-                                 'cells in it, not to both' % (name, type(self).__name__))
+                raise ValueError('%s already shares its params: give params to the %s or to its '
+                                 'cells, not to both' % (name, type(self).__name__))
         for cell in cells:
             if self._override_cell_params:
                 share(cell, self._params)
@@ -106,19 +106,18 @@ class _Container(BaseRNNCell):
 
 
 class SequentialRNNCell(_Container):
-    """A stack of cells: the output of each is the input of the next.
+    """A stack of cells: each cell's output is the next cell's input.
 
     Parameters
     ----------
     params : RNNParams, optional
-        Container whose variables the added cells use, by name, in place of their own. Cells that
-        keep theirs out of reach, as in an object of a program, are refused when the graph is built.
+        Container whose variables replace those of the added cells, by name. The graph is refused if
+        a cell keeps variables where they cannot be replaced, for instance in a program's object.
 
     Notes
     -----
-    States are those of the cells, one after the other. What the last cell does with
-    `merge_outputs` decides the form of the outputs. `len` and indexing give the number of cells
-    and the cells.
+    The states are those of the cells, in order. The last cell's treatment of `merge_outputs`
+    decides the form of the outputs. `len` returns the number of cells, and indexing the cells.
 
     Examples
     --------
@@ -141,8 +140,8 @@ class SequentialRNNCell(_Container):
     def add(self, cell: BaseRNNCell) -> None:
         """Put `cell` on top of the stack.
 
-        Warns if another cell has different weights under the same names. Raises ValueError if
-        both the stack and the cell were given `params`.
+        Warns if another cell has different weights under the same names. Raises ValueError if the
+        stack and the cell both got `params`.
         """
         self._include_('cell', cell)
 
@@ -150,7 +149,7 @@ class SequentialRNNCell(_Container):
         return len(self._cells)
 
     def __bool__(self) -> bool:
-        return True  # an empty stack is a cell, too
+        return True  # an empty stack is still a cell
 
     def __getitem__(self, index: int | slice) -> Any:
         """The cell of this number, or for a slice a list of cells."""
@@ -159,7 +158,7 @@ class SequentialRNNCell(_Container):
     def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         blocker = self._blocker_()
         if blocker is not None:
-            raise NotImplementedError('the stack cannot be stepped, because of %r in it: use '
+            raise NotImplementedError('the stack cannot be stepped because it contains %r: use '
                                       'unroll' % blocker)
         by_cell = self._states_by_cell_(states)
         self._counter += 1
@@ -192,25 +191,25 @@ class BidirectionalCell(_Container):
 
     .. math:: y_t = [l_t; r_t], \quad l_t + r_t \quad \mathrm{or} \quad (l_t + r_t) / 2
 
-    of the outputs l and r of both cells at step t.
+    where l and r are the outputs of the two cells at step t.
 
     Parameters
     ----------
     l_cell, r_cell : BaseRNNCell
         The cells that read the sequence forwards and backwards.
     params : RNNParams, optional
-        Container whose variables both cells use, by name, in place of their own.
+        Container whose variables replace those of both cells, by name.
     output_prefix : str
         Prefix of the names of the outputs.
     merge : {'concat', 'sum', 'mean'}
-        What becomes of both cells' outputs of a step: they are joined along the channels, added
-        or averaged, as by ``merge_mode`` 'concat', 'sum' and 'ave' of Keras' ``Bidirectional``.
-        'sum' and 'mean' are for cells whose outputs have one shape.
+        How the outputs of a step become one: joined along the channels, added or averaged, as by
+        ``merge_mode`` 'concat', 'sum' and 'ave' of Keras' ``Bidirectional``. For 'sum' and 'mean'
+        both cells need outputs of the same shape.
 
     Notes
     -----
-    It cannot be stepped. `unroll` returns the states as a list of two lists, one a cell;
-    `begin_state` is a flat list, and `unroll` takes either.
+    It cannot be stepped. `unroll` returns the states as two lists, one for each cell. `begin_state`
+    returns one flat list. `unroll` takes either form.
 
     Examples
     --------
@@ -247,7 +246,7 @@ class BidirectionalCell(_Container):
         return self
 
     def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
-        raise NotImplementedError('%r cannot be stepped, since its backward cell begins at the '
+        raise NotImplementedError('%r cannot be stepped, because its backward cell begins at the '
                                   'end of the sequence: use unroll' % self)
 
     def _gives_steps_(self, steps: bool) -> bool:
@@ -264,7 +263,7 @@ class BidirectionalCell(_Container):
         outputs: list[Any] = [result[0] for result in results]
         if merge_outputs is None:
             merge_outputs = all(isinstance(output, mx.sym.Symbol) for output in outputs)
-            if not merge_outputs:  # by its full name, which decides the automatic one
+            if not merge_outputs:  # by the full name, which decides the automatic one
                 outputs = [list(mx.sym.SliceChannel(output, axis=axis, num_outputs=len(steps),
                                                     squeeze_axis=1))
                            if isinstance(output, mx.sym.Symbol) else output for output in outputs]
@@ -282,7 +281,7 @@ class BidirectionalCell(_Container):
 
     def _join_(self, forward: mx.sym.Symbol, backward: mx.sym.Symbol, axis: int, name: str
                ) -> mx.sym.Symbol:
-        """Both directions' outputs, whose channels lie along `axis`, as one output."""
+        """The outputs of both directions, whose channels are along `axis`, as one output."""
         name = self._output_prefix + name
         if self._merge_ == 'concat':
             return mx.sym.Concat(forward, backward, dim=axis, name=name)
@@ -296,29 +295,29 @@ class BidirectionalCell(_Container):
             return
         widths = [known_shape(output)[axis:axis + 1] for output in (forward, backward)]
         if all(map(any, widths)) and widths[0] != widths[1]:
-            raise ValueError('l_cell and r_cell must have outputs of one width for merge=%r, got '
-                             '%d and %d' % (self._merge_, widths[0][0], widths[1][0]))
+            raise ValueError('l_cell and r_cell must have outputs of the same width for merge=%r, '
+                             'got %d and %d' % (self._merge_, widths[0][0], widths[1][0]))
 
     def _channel_axis_(self) -> int:
-        """Axis of the channels in the output of a step: 1, but for 'NHWC' and 'NDHWC'."""
+        """Axis of the channels in a step's output: 1, except for 'NHWC' and 'NDHWC'."""
         layouts = [info.get('__layout__', '') for info in self.state_info]
         return next((layout.index('C') for layout in layouts if layout.endswith('WC')), 1)
 
     def _form_of_inputs_(self, states: list[list[mx.sym.Symbol]]) -> tuple[Kind, int]:
-        """The type that inputs must have: that of the states, if it is known, but for cells of
-        programs, which may take words and keep numbers; and how many axes they have."""
+        """The type and the number of axes of inputs. The type is the states' type, if it is known.
+        A program's cells have none, because they may take words and keep numbers."""
         package = __name__.partition('.')[0]
         if any(type(cell).__module__.partition('.')[0] != package for cell in self._all_cells_()):
             return None, 0
         first = next((state for own in states for state in own), None)
         if first is None:
             return None, 0
-        info = self.state_info[0]  # of a FusedRNNCell, layers take the place of time
+        info = self.state_info[0]  # in a FusedRNNCell, layers are in the place of time
         return known_type(first), len(info['shape']) + (info.get('__layout__', '')[:1] != 'L')
 
     def _unroll_valid_(self, inputs: Inputs, begin_state: States | None, options: Options,
                        lengths: GivenLengths) -> Unrolled:
-        """Each sequence reversed within its own length: padding stays behind, in both cells."""
+        """Each sequence reversed within its own length, so that padding stays last for both."""
         layout = options.layout
         states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
         inputs = typed(merged(inputs, layout), *self._form_of_inputs_(states))

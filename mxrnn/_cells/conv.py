@@ -1,4 +1,4 @@
-"""The cells of convolutional layers (Shi et al. 2015, https://arxiv.org/abs/1506.04214)."""
+"""Cells with convolutions (Shi et al. 2015, https://arxiv.org/abs/1506.04214)."""
 from __future__ import annotations
 
 import types
@@ -17,14 +17,14 @@ Init = Union[str, mx.init.Initializer, None]
 Cell = TypeVar('Cell', bound='BaseConvRNNCell')
 ConvLayout = Literal['NCW', 'NCHW', 'NHWC', 'NCDHW', 'NDHWC']
 
-#: By the number of axes, what each layout stands for there. sym.Convolution has no 'NWC'.
+#: For each number of axes, the meaning of each layout. sym.Convolution has no 'NWC'.
 _LAYOUTS = {1: {'NCW': 'NCW', 'NCHW': 'NCW'},
             2: {'NCHW': 'NCHW', 'NHWC': 'NHWC'},
             3: {'NCDHW': 'NCDHW', 'NDHWC': 'NDHWC', 'NCHW': 'NCDHW', 'NHWC': 'NDHWC'}}
 
 
 class _Default(tuple):  # type: ignore[type-arg]
-    """A default of mxnet.rnn, for two axes; for one or three, its number is repeated."""
+    """A default of mxnet.rnn for two axes; for one or three axes its number is repeated."""
 
 
 _ONE, _THREE = _Default((1, 1)), _Default((3, 3))
@@ -39,22 +39,22 @@ def _checked_shape(shape: object) -> tuple[int, ...]:
 
 
 class BaseConvRNNCell(GatedCell):
-    """The base of the convolutional cells; abstract.
+    """The abstract base of the convolutional cells.
 
     Parameters
     ----------
     input_shape : tuple of int
-        Shape of one step's input in `conv_layout`; the batch may be 0. Its length tells over how
-        many axes is convolved: 3 for one axis, 4 for two (images), 5 for three (volumes).
+        Shape of one step's input in `conv_layout`; the batch may be 0. Its length decides the
+        number of convolved axes: 3 for one axis, 4 for two (images), 5 for three (volumes).
     num_hidden : int
         Number of channels of the output.
     h2h_kernel, h2h_dilate : tuple of int
-        Size (odd) and dilation along each axis of the convolution of the previous output, which
-        is padded so that its size stays. The defaults are 3 and 1 along each axis.
+        Size (odd) and dilation of the convolution of the previous output, along each axis. It is
+        padded so that its size stays. The defaults are 3 and 1 along each axis.
     i2h_kernel, i2h_stride, i2h_pad, i2h_dilate : tuple of int
-        The convolution of the input; by default 3, 1, 1 and 1 along each axis.
+        For the convolution of the input. The defaults are 3, 1, 1 and 1 along each axis.
     i2h_weight_initializer, h2h_weight_initializer : str or Initializer, optional
-        For the weights; the model's own if None.
+        For the weights; None uses the model's own.
     i2h_bias_initializer, h2h_bias_initializer : str or Initializer
         For the biases.
     activation : str or callable
@@ -64,14 +64,14 @@ class BaseConvRNNCell(GatedCell):
     params : RNNParams, optional
         Container of the weights; a new one if None.
     conv_layout : {'NCHW', 'NHWC', 'NCW', 'NCDHW', 'NDHWC'}
-        Layout of inputs, states and outputs. Where `input_shape` has 3 or 5 axes, 'NCHW' is
-        'NCW' or 'NCDHW', and 'NHWC' is 'NDHWC'; MXNet has no convolution in 'NWC'.
+        Layout of inputs, states and outputs. If `input_shape` has 3 or 5 axes, 'NCHW' means 'NCW'
+        or 'NCDHW', and 'NHWC' means 'NDHWC'. MXNet has no convolution in 'NWC'.
     bias : bool
-        False: without i2h_bias and h2h_bias, whose initialisers then go unused.
+        False: no i2h_bias and h2h_bias; their initialisers are then unused.
 
     Examples
     --------
-    Use `ConvRNNCell`, `ConvLSTMCell` or `ConvGRUCell`, which derive from it:
+    Use `ConvRNNCell`, `ConvLSTMCell` or `ConvGRUCell`, which derive from this class:
 
     >>> import mxrnn as rnn
     >>> issubclass(rnn.ConvLSTMCell, rnn.BaseConvRNNCell)
@@ -127,8 +127,8 @@ class BaseConvRNNCell(GatedCell):
                                   dilate=self._i2h_dilate, layout=self._conv_layout, **kwargs)
 
     def _output_shape_(self) -> tuple[int, ...]:
-        # Left without a name: it uses up 'convolution0' as mxnet.rnn does, so that later layers
-        # of the user keep the automatic names that their checkpoints have.
+        # Without a name, it uses up 'convolution0' as mxnet.rnn does. So the user's later layers
+        # keep the automatic names that their checkpoints have.
         output = self._input_convolution_(mx.sym.Variable('data'), self._num_hidden)
         try:
             batch, *image = self._input_shape
@@ -168,7 +168,7 @@ class BaseConvRNNCell(GatedCell):
 
     def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
                   ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-        return self._conv_forward(inputs, states, name)  # which a program may redefine
+        return self._conv_forward(inputs, states, name)  # a program may redefine it
 
     def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         if self._recurrence_ is None:
@@ -178,8 +178,8 @@ class BaseConvRNNCell(GatedCell):
 
 
 def _with_defaults(prefix: str) -> Callable[[type[Cell]], type[Cell]]:
-    """Give a cell the constructor of `BaseConvRNNCell` with the defaults of all cells but for the
-    prefix, and what is said of its arguments there."""
+    """Give a cell the constructor of `BaseConvRNNCell`, with another prefix as its default, and
+    the same description of arguments."""
     def decorate(cell: type[Cell]) -> type[Cell]:
         init = BaseConvRNNCell.__init__
         made = types.FunctionType(init.__code__, init.__globals__, '__init__', (
@@ -196,7 +196,7 @@ def _with_defaults(prefix: str) -> Callable[[type[Cell]], type[Cell]]:
     return decorate
 
 
-if TYPE_CHECKING:  # checkers don't see through _with_defaults
+if TYPE_CHECKING:  # type checkers do not follow _with_defaults
     class _WithDefaults(BaseConvRNNCell):
         def __init__(self, input_shape: Sequence[int], num_hidden: int,
                      h2h_kernel: Sequence[int] = ..., h2h_dilate: Sequence[int] = ...,
@@ -249,8 +249,8 @@ class ConvLSTMCell(_WithDefaults):
 
     Notes
     -----
-    Gates lie in the weights as i, f, c (the candidate g), o. Two states: the output h and the
-    memory c, of shape (batch, num_hidden, height, width) each in 'NCHW'. `fuse` leaves the cell
+    Order of the gates in the weights: i, f, c (the candidate g), o. Two states: the output h and
+    the memory c, each of shape (batch, num_hidden, height, width) in 'NCHW'. `fuse` leaves the cell
     unrolled.
 
     Examples
@@ -293,7 +293,7 @@ class ConvGRUCell(_WithDefaults):
 
     Notes
     -----
-    Gates lie in the weights as r, z, o (the candidate n). One state: the output, of shape
+    Order of the gates in the weights: r, z, o (the candidate n). One state: the output, of shape
     (batch, num_hidden, height, width) in 'NCHW'. `fuse` leaves the cell unrolled.
 
     Examples
@@ -313,6 +313,6 @@ class ConvGRUCell(_WithDefaults):
 
     @property
     def _gate_axis_(self) -> int | None:  # type: ignore[override]
-        # mxnet.rnn gives no axis; 1, the operator's default, stays unsaid for equal graphs.
+        # mxnet.rnn states no axis. 1 is the default and stays unstated, so that graphs are equal.
         axis = self._conv_layout.index('C')
         return None if axis == 1 else axis

@@ -1,4 +1,4 @@
-"""The cells of fully connected layers."""
+"""Cells with fully connected layers."""
 from __future__ import annotations
 
 from typing import Sequence
@@ -22,7 +22,7 @@ class DenseCell(GatedCell):
     """Projects inputs of shape (batch, channels) with sym.FullyConnected."""
 
     _projection_ = 'i2h', 'h2h'  #: names of its nodes, behind the step's
-    _modes_: dict[str, str] = {}  #: of sym.RNN, by activation: what the cell is there
+    _modes_: dict[str, str] = {}  #: sym.RNN's mode by activation, for cells that sym.RNN has
 
     def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None, bias: bool = True
                  ) -> None:
@@ -40,12 +40,12 @@ class DenseCell(GatedCell):
         return i2h, self._project_states_(states, i2h, name)
 
     def _project_inputs_(self, inputs: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
-        """The projection of inputs, of one step or of several in rows."""
+        """The projection of inputs: of one step, or of several in rows."""
         return self._product_(0, inputs, self._iW, self._iB, name)
 
     def _project_states_(self, states: list[mx.sym.Symbol], i2h: mx.sym.Symbol, name: str
                          ) -> mx.sym.Symbol:
-        """The projection of the states of a step; it has the shape of `i2h`."""
+        """The projection of a step's states, in the shape of `i2h`."""
         return self._product_(1, states[0], self._hW, self._hB, name)
 
     def _product_(self, which: int, data: mx.sym.Symbol, weight: mx.sym.Symbol,
@@ -72,7 +72,7 @@ class RNNCell(DenseCell):
     params : RNNParams, optional
         Container of the weights; a new one if None.
     bias : bool
-        False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
+        False: no i2h_bias and h2h_bias, as in torch's cells with ``bias=False``.
 
     Notes
     -----
@@ -118,17 +118,17 @@ class LSTMCell(DenseCell):
     params : RNNParams, optional
         Container of the weights; a new one if None.
     forget_bias : float
-        What `mx.init.LSTMBias` sets the forget gate's i2h_bias to when weights are initialised
-        (Jozefowicz et al. 2015 recommend 1); it is not added in the graph.
+        Value that `mx.init.LSTMBias` gives the forget gate's i2h_bias at initialisation (Jozefowicz
+        et al. 2015 recommend 1). The graph does not add it.
     bias : bool
-        False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
+        False: no i2h_bias and h2h_bias, as in torch's cells with ``bias=False``.
     state_clip : pair of float, optional
-        Lowest and highest value, both finite, to which the memory c is clipped in each step before
-        the output is computed. Not clipped if None.
+        Lowest and highest value, both finite. The memory c is clipped to them in each step, before
+        the output is computed. None: no clipping.
 
     Notes
     -----
-    Gates lie in the weights as i, f, c (the candidate g), o. Weights: i2h_weight
+    Order of the gates in the weights: i, f, c (the candidate g), o. Weights: i2h_weight
     (4 * num_hidden, channels), h2h_weight (4 * num_hidden, num_hidden), i2h_bias and h2h_bias
     (4 * num_hidden,). Two states: the output h and the memory c, (batch, num_hidden) each.
 
@@ -158,8 +158,8 @@ class LSTMCell(DenseCell):
 
 class LSTMPCell(DenseCell):
     r"""Long short-term memory with a recurrent projection (Sak et al. 2014,
-    https://arxiv.org/abs/1402.1128): the output is narrower than the memory, and so are the
-    products with it.
+    https://arxiv.org/abs/1402.1128). The projection makes the output narrower than the memory,
+    which also makes the products smaller.
 
     .. math::
         i, f, g, o &= W_{i2h} x_t + b_{i2h} + W_{h2h} r_{t-1} + b_{h2h} \\
@@ -179,19 +179,19 @@ class LSTMPCell(DenseCell):
     forget_bias : float
         As in `LSTMCell`.
     bias : bool
-        False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
+        False: no i2h_bias and h2h_bias, as in torch's cells with ``bias=False``.
     state_clip : pair of float, optional
-        Lowest and highest value, both finite, to which the memory c is clipped in each step before
-        the output is computed. Not clipped if None.
+        Lowest and highest value, both finite. The memory c is clipped to them in each step, before
+        the output is computed. None: no clipping.
 
     Notes
     -----
-    Equations, names and order of the gates are those of Gluon's ``contrib.rnn.LSTMPCell`` and of
-    ``torch.nn.LSTM(proj_size=)``. Gates lie in the weights as i, f, c (the candidate g), o.
-    Weights: i2h_weight (4 * num_hidden, channels), h2h_weight (4 * num_hidden, projection_size),
-    i2h_bias and h2h_bias (4 * num_hidden,), h2r_weight (projection_size, num_hidden), which has no
-    gates and stays as it is in `unpack_weights`. Two states: the output r, (batch,
-    projection_size), and the memory c, (batch, num_hidden). `fuse` leaves the cell unrolled.
+    Equations, names and order of the gates are as in Gluon's ``contrib.rnn.LSTMPCell`` and in
+    ``torch.nn.LSTM(proj_size=)``. Order of the gates: i, f, c (the candidate g), o. Weights:
+    i2h_weight (4 * num_hidden, channels), h2h_weight (4 * num_hidden, projection_size), i2h_bias
+    and h2h_bias (4 * num_hidden,), h2r_weight (projection_size, num_hidden). h2r_weight has no
+    gates, so `unpack_weights` keeps it. Two states: the output r, (batch, projection_size), and the
+    memory c, (batch, num_hidden). `fuse` leaves the cell unrolled.
 
     Examples
     --------
@@ -247,17 +247,17 @@ class GRUCell(DenseCell):
     params : RNNParams, optional
         Container of the weights; a new one if None.
     bias : bool
-        False: without i2h_bias and h2h_bias, as torch's cells with ``bias=False``.
+        False: no i2h_bias and h2h_bias, as in torch's cells with ``bias=False``.
 
     Notes
     -----
-    Gates lie in the weights as r, z, o (the candidate n). Weights: i2h_weight
+    Order of the gates in the weights: r, z, o (the candidate n). Weights: i2h_weight
     (3 * num_hidden, channels), h2h_weight (3 * num_hidden, num_hidden), i2h_bias and h2h_bias
     (3 * num_hidden,). One state: the output, (batch, num_hidden).
 
     Examples
     --------
-    One step at a time:
+    A single step:
 
     >>> import mxrnn as rnn
     >>> from mxrnn import mx

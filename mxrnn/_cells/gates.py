@@ -1,10 +1,10 @@
-"""Gates of each family, in the order in which their rows lie in the weights, and the recurrences.
+"""Each family's gates, in the order of their rows in the weights, and the recurrences.
 
 A recurrence is one function of the two projections, shared by dense and convolutional cells:
 ``step(i2h, h2h, states, activate, name, axis)`` returns the output and the new states. `i2h`
-and `h2h` hold the projections of input and previous output for all gates; `activate` applies the
-cell's activation; `name` begins the names of the nodes of this time step; `axis`, where it is
-given, is the axis of channels, along which the gates lie.
+and `h2h` are the projections of the input and of the previous output, for all gates. `activate`
+applies the cell's activation. `name` begins the names of the step's nodes. `axis`, if given, is the
+axis of the channels, along which the gates are stacked.
 """
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .._runtime.mxnet import mx
 __all__ = ['ACTIVATIONS', 'Activate', 'Activation', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU',
            'Step', 'WEIGHTS', 'activate']
 
-#: The functions that sym.Activation knows by name.
+#: sym.Activation's functions, by name.
 ACTIVATIONS = ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')
 
-#: The weights that cells may have: the name of each behind the prefix, by its attribute behind '_'.
+#: The weights that cells may have: attribute (behind '_') to name (behind the prefix).
 WEIGHTS = {'iW': 'i2h_weight', 'hW': 'h2h_weight', 'iB': 'i2h_bias', 'hB': 'h2h_bias',
            'iG': 'i2h_gamma', 'hG': 'h2h_gamma', 'rW': 'h2r_weight', 'cG': 'c_gamma',
            'cB': 'c_beta'}
@@ -31,7 +31,7 @@ Activation = Union[str, Activate]  #: A name of `ACTIVATIONS`, or a function.
 
 
 class Recurrence(NamedTuple):
-    """A family of cells: its gates' suffixes, the number of its states, its one step."""
+    """A family of cells: its gates' suffixes, its number of states, and its step."""
 
     gates: Sequence[str]
     num_states: int
@@ -39,7 +39,7 @@ class Recurrence(NamedTuple):
 
 
 def activate(inputs: mx.sym.Symbol, activation: Activation, **kwargs: Any) -> mx.sym.Symbol:
-    """Apply an activation given by name or as a function."""
+    """Apply an activation, given by name or as a function."""
     if isinstance(activation, str):
         return mx.sym.Activation(inputs, act_type=activation, **kwargs)
     return activation(inputs, **kwargs)
@@ -90,5 +90,5 @@ RNN = Recurrence(GATES['rnn_tanh'], 1, _rnn_step)
 LSTM = Recurrence(list(GATES['lstm']), 2, _lstm_step)
 GRU = Recurrence(list(GATES['gru']), 1, _gru_step)
 
-#: The modes of sym.RNN and their recurrences.
+#: sym.RNN's modes and their recurrences.
 MODES = {'rnn_relu': RNN, 'rnn_tanh': RNN, 'lstm': LSTM, 'gru': GRU}

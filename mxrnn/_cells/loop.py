@@ -1,18 +1,18 @@
 """dynamic_unroll: a cell as a loop in the graph, for sequences of any length.
 
-`sym.contrib.foreach` calls a function, the body, with Symbols for one step and for the states,
-and makes a subgraph of what it returns. Three things about it shape this module:
+`sym.contrib.foreach` calls a function, the body, with Symbols for one step and for the states. It
+turns the result into a subgraph. Four properties of foreach shape this module:
 
-- It treats all variables that were made while it called the body as the loop's own, and marks
-  them. A parameter that the cell asks for in its first step would be marked, too, and would not be
-  that of other graphs. So the body runs twice: the first time, outside of `foreach`, makes the
-  parameters, with a NameManager of its own, so that automatic names begin anew the second time.
+- It treats all variables made during the call as the loop's own and marks them. A parameter made in
+  the cell's first step would be marked as well, and would differ from the same parameter in other
+  graphs. So the body runs twice. The first run, outside `foreach`, makes the parameters. It has its
+  own NameManager, so that automatic names begin anew in the second run.
 - Its outputs depend on copies of the variables that the body uses. So the graph is read once more
-  from its outputs, with the copies and the inputs replaced by the actual Symbols (`actual`).
-- MXNet tells no operator in a loop that it is being trained. Dropout gets a Symbol that says so
-  (TRAINING), and the body's graph is searched for other operators that would have to know.
-- A sum hands its gradient on as it came, and the loop's backward pass then adds up the wrong arrays
-  if it reaches something from outside the loop. An identity in between has an array of its own.
+  from its outputs, and the copies and inputs are replaced by the actual Symbols (`actual`).
+- MXNet does not tell operators in a loop whether they are in training. Dropout gets a Symbol that
+  does (TRAINING). Other operators that need to know are refused.
+- A sum passes its gradient on as it is. If it reads something from outside the loop, the loop's
+  backward pass then adds up the wrong arrays. An identity in between has its own array.
 """
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from .valid_length import GivenLengths, hold
 
 __all__ = ['dynamic_unroll']
 
-#: Names of the body's inputs until it gets the actual ones; no variable of a user is called so.
+#: Names of the body's inputs until it gets the actual ones; no user's variable has such a name.
 _STEP, _STATE, _TRAINING = '%dynamic step', '%dynamic state {}', '%dynamic training'
 _RUNNING = '%dynamic running'
 
-#: Marks the nodes that MXNet makes in the body of a loop.
+#: Marks nodes that MXNet makes in the body of a loop.
 _INSIDE = '__subgraph_name__'
 
 
@@ -45,8 +45,8 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: States
                    ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
     """Build the graph of a sequence of any length: a loop (`sym.contrib.foreach`) over `cell`.
 
-    The graph has the size of one step, and the numbers are those of ``cell.unroll``. The length
-    is that of the inputs when the graph is bound, so that one graph serves all lengths.
+    The graph has the size of one step, and its results equal those of ``cell.unroll``. The length
+    is taken from the inputs when the graph is bound, so one graph serves all lengths.
 
     Parameters
     ----------
@@ -56,29 +56,28 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: States
         Of shape (batch, length, channels) with layout 'NTC', (length, batch, channels) with
         'TNC'.
     begin_state : list of Symbol, optional
-        As from `begin_state` or from an earlier unroll; zeros if None.
+        From `begin_state` or an earlier unroll; zeros if None.
     layout : {'NTC', 'TNC'}
         Of inputs and outputs.
     dtype : str or type, optional
-        Type of the zeros where `begin_state` is None; float32 if None.
+        Type of the zeros if `begin_state` is None; float32 by default.
     valid_length : Symbol, optional
-        Number of steps of each sequence, as in `unroll`; all of them are valid if None.
+        Number of steps of each sequence, as in `unroll`; if None, all steps are valid.
 
     Returns
     -------
     outputs : Symbol
         The outputs of all steps, in `layout`; 0 in padding.
     states : list of Symbol
-        After the last step, with `valid_length` after the last valid step of each sequence.
+        After the last step; with `valid_length`, after each sequence's last valid step.
 
     Raises
     ------
     NotImplementedError
         A cell in `cell` cannot be stepped.
     ValueError
-        A class of one's own keeps Symbols from one step to the next outside the states, or
-        contains operators that behave otherwise in training, which MXNet does not tell a loop.
-        DropoutCell and ZoneoutCell work.
+        Your own cell keeps Symbols outside its states from step to step, or contains operators that
+        differ in training, which MXNet does not tell a loop. DropoutCell and ZoneoutCell work.
 
     Examples
     --------
@@ -95,7 +94,7 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: States
     if blocker is not None:
         raise NotImplementedError('cell must be one that can be stepped, but %r cannot be: '
                                   'use unroll' % blocker)
-    _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol that holds the whole sequence')
+    _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol with the whole sequence')
     outputs, states = unroll_checked(cell, _Looped(cell), inputs, begin_state,
                                      Options(None, layout, True, dtype, valid_length))
     return merged(outputs, layout), states
@@ -123,7 +122,7 @@ class _Looped:
 
 
 class _Loop:
-    """A cell's step as the body of a loop."""
+    """The body of a loop: one step of a cell."""
 
     def __init__(self, cell: BaseRNNCell, states: list[mx.sym.Symbol],
                  dtype: _check.DType | None) -> None:
@@ -131,7 +130,7 @@ class _Loop:
         self._cells = list({id(each): each for each in cell._all_cells_()}.values())
         kept = {(each, name): first for each in self._cells
                 for name, first in each._kept_between_steps_(states, dtype).items()}
-        #: Further states of the loop: the cell and the attribute that holds it, its first value.
+        #: More states of the loop: a cell, the attribute that keeps it, and its first value.
         self._further = {key: first for key, first in kept.items() if first is not None}
         self._unread = kept.keys() - self._further.keys()
         self._variables: dict[str, mx.sym.Symbol] = {}
@@ -151,7 +150,7 @@ class _Loop:
         loop = mx.sym.Group([outputs] + last)
         actual = {**self._variables, **steps, _TRAINING: _training(steps[_STEP]),
                   **dict(zip(names, states))}
-        # In place: a copy would have copies of all that the body takes from outside.
+        # In place, because a copy would copy everything that the body reads from outside.
         loop._compose(**{name: actual[name] for name in loop.list_arguments() if name in actual})
         outputs, *last = loop
         count = len(last) - len(self._further)
@@ -166,7 +165,7 @@ class _Loop:
     def _body(self, steps: list[mx.sym.Symbol],
               states: list[mx.sym.Symbol]) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
         count = len(states) - len(self._further)
-        # The backward pass of a loop fails where a gradient reaches an input as it came.
+        # A loop's backward pass fails if a gradient reaches an input unchanged.
         step, *inner = map(mx.sym.identity, steps[:1] + states)
         for (each, name), value in zip(self._further, inner[count:]):
             setattr(each, name, value)
@@ -185,7 +184,7 @@ class _Loop:
         self._check(nodes, before)
         _give_own_gradients(graph, nodes)
         used = graph.list_arguments()
-        # foreach wants every state to be used.
+        # foreach needs every state to be used.
         new = [state if old.name in used else mx.sym._internal._identity_with_attr_like_rhs(
             state, old) for state, old in zip(new, states)]
         internals = graph.get_internals()
@@ -193,25 +192,26 @@ class _Loop:
         return output, new
 
     def _check(self, nodes: Sequence[Node], before: list[dict[str, object]]) -> None:
-        """Refuse a body that would not do in a loop what it does in an unrolled graph."""
+        """Refuse a body that would behave differently in a loop than in an unrolled graph."""
         for each, attributes in zip(self._cells, before):
             for name, value in vars(each).items():
                 if (isinstance(value, mx.sym.Symbol) and value is not attributes.get(name)
                         and (each, name) not in self._further
                         and (each, name) not in self._unread):
-                    raise ValueError('cell must keep Symbols from step to step in its states, '
-                                     'which a loop hands on, but %r keeps one as %s' % (each, name))
+                    raise ValueError('cell must keep Symbols from step to step in its states, as '
+                                     'a loop carries only these, but %r keeps one as %s'
+                                     % (each, name))
         for node in nodes:
             if (has(node.op, 'trained') and _INSIDE in node.attrs
                     and node.get('mode') != 'always'):
-                raise ValueError('cell must do the same in training and in inference, since MXNet '
-                                 'does not tell a loop which of them runs, but %r uses %s (node '
+                raise ValueError('cell must behave the same in training and in inference, because '
+                                 'MXNet does not tell a loop which one runs, but %r uses %s (node '
                                  '%s); DropoutCell and ZoneoutCell work in loops'
                                  % (self._cell, node.op, node.name))
 
 
 def _give_own_gradients(graph: mx.sym.Symbol, nodes: Sequence[Node]) -> None:
-    """Let the sums in the body's `graph` take identities of Symbols from outside the loop."""
+    """Give sums in the body's `graph` identities of the Symbols that they read from outside."""
     def outside(number: int) -> bool:
         return _INSIDE not in nodes[number].attrs
 
@@ -220,7 +220,7 @@ def _give_own_gradients(graph: mx.sym.Symbol, nodes: Sequence[Node]) -> None:
              for entry in node.inputs if outside(entry.node)}
     if not added:
         return
-    # MXNet puts variables in the place of what was computed outside, and returns that.
+    # MXNet replaces values computed outside the loop by variables, and returns these values.
     cut = mx.symbol.contrib._cut_subgraph(graph)
     outer = {symbol.list_outputs()[0]: symbol for symbol in cut}
     internals = graph.get_internals()
@@ -231,14 +231,14 @@ def _give_own_gradients(graph: mx.sym.Symbol, nodes: Sequence[Node]) -> None:
 
 
 def _running(inputs: mx.sym.Symbol, lengths: GivenLengths) -> mx.sym.Symbol:
-    """1 in the valid steps of each sequence and 0 behind, of shape (length, batch)."""
+    """1 in each sequence's valid steps and 0 behind them, of shape (length, batch)."""
     ones = mx.sym.Reshape(mx.sym.ones_like(inputs), shape=(0, 0, -1))
     ones = mx.sym.Reshape(mx.sym.slice_axis(ones, axis=2, begin=0, end=1), shape=(0, -1))
     return lengths.mask(ones, 'TN')
 
 
 def _training(inputs: mx.sym.Symbol) -> mx.sym.Symbol:
-    """1 in training and 0 else, of shape (1,) and the type of `inputs`."""
+    """1 in training and otherwise 0, of shape (1,) and the type of `inputs`."""
     for axis in (0, 1):
         inputs = mx.sym.slice_axis(inputs, axis=axis, begin=0, end=1)
     one = mx.sym.slice_axis(mx.sym.Reshape(mx.sym.ones_like(inputs), shape=(-1,)), axis=0,

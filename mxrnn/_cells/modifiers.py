@@ -1,4 +1,4 @@
-"""Cells that change what another cell takes or gives."""
+"""Cells that change the inputs or outputs of another cell."""
 from __future__ import annotations
 
 import contextlib
@@ -27,10 +27,10 @@ __all__ = ['drop', 'DropoutCell', 'ModifierCell', 'ResidualCell', 'TRAINING']
 
 
 class ModifierCell(BaseRNNCell):
-    """Base of the cells that change another cell.
+    """The base of cells that change another cell.
 
-    States and weights are those of the base cell, which from then on is used through the modifier
-    only.
+    States and weights are those of the base cell. From then on, use the base cell only through the
+    modifier.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class ModifierCell(BaseRNNCell):
 
     @contextlib.contextmanager
     def _base_unmodified_(self) -> Iterator[BaseRNNCell]:
-        """The base cell, free to be used for the length of the block."""
+        """The base cell, which may be used directly inside the block."""
         was, self.base_cell._modified = self.base_cell._modified, False
         try:
             yield self.base_cell
@@ -83,11 +83,11 @@ class ModifierCell(BaseRNNCell):
     def begin_state(self, init_sym: Callable[..., mx.sym.Symbol] = ZEROS, *,  # type: ignore[override]
                     func: Callable[..., mx.sym.Symbol] | None = None,
                     **kwargs: Any) -> list[mx.sym.Symbol]:
-        """The base cell's; `init_sym` and `func` are two names of one argument."""
+        """The base cell's `begin_state`; `init_sym` and `func` are two names for one argument."""
         self._check_unmodified_()
         if func is not None and init_sym not in (ZEROS, mx.sym.zeros):
-            raise TypeError('init_sym and func of begin_state are two names of one argument: give '
-                            'one of them, got both')
+            raise TypeError('init_sym and func of begin_state are two names for one argument: give '
+                            'only one of them')
         with self._base_unmodified_() as base:
             return base.begin_state(init_sym if func is None else func, **kwargs)
 
@@ -153,16 +153,16 @@ class ResidualCell(ModifierCell):
         return [self._add_(*pair) for pair in zip(outputs, inputs)], states
 
 
-#: In the body of a loop: a Symbol that is 1 in training and 0 else. MXNet never tells operators in
-#: a loop that they are being trained.
+#: In the body of a loop: a Symbol that is 1 in training and otherwise 0. MXNet does not tell
+#: operators in a loop whether they are in training.
 TRAINING: contextvars.ContextVar[mx.sym.Symbol | None] = contextvars.ContextVar(
     'TRAINING', default=None)
 
 
 def drop(data: mx.sym.Symbol, probability: float, **kwargs: Any) -> mx.sym.Symbol:
-    """Dropout in training; `kwargs` are of sym.Dropout."""
+    """Dropout in training; `kwargs` go to sym.Dropout."""
     training = TRAINING.get()
-    if probability == 1:  # for which sym.Dropout divides by 0
+    if probability == 1:  # sym.Dropout would divide by 0
         ones = mx.sym.ones_like(data)
         kept = (mx.sym.Dropout(ones, p=0.5) == ones if training is None else
                 mx.sym.broadcast_sub(ones, training))
@@ -181,13 +181,13 @@ class DropoutCell(BaseRNNCell):
     dropout : float
         Probability that an element becomes 0 in training, from 0 to 1.
     prefix : str
-        Not used for names: the operator's nodes are named automatically.
+        Not used: the operator's nodes have automatic names.
     params : RNNParams, optional
         The cell has no weights.
 
     Notes
     -----
-    No states. A sequence given as one Symbol that need not be split gets one mask for all of it.
+    No states. A sequence that is one Symbol and need not be split gets a single mask.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Cells that make another cell noisy in training."""
+"""Cells that add noise to another cell in training."""
 from __future__ import annotations
 
 import contextlib
@@ -38,29 +38,29 @@ def _check_steps(base_cell: BaseRNNCell, modifier: str) -> None:
 
 
 def _other_type(states: list[mx.sym.Symbol]) -> Kind:
-    """The type that `states` are known to have, if it is not float32."""
+    """The type of `states`, if it is known and not float32."""
     return next((kind for kind in map(known_type, states) if kind not in (None, np.float32)), None)
 
 
 class ZoneoutCell(ModifierCell):
     """Zoneout (Krueger et al. 2016, https://arxiv.org/abs/1606.01305): in training, elements keep
-    their value of the step before.
+    their value from the step before.
 
     Parameters
     ----------
     base_cell : BaseRNNCell
         A cell that can be stepped.
     zoneout_outputs, zoneout_states : float
-        Probabilities, from 0 to 1, that an element of the output or of a state keeps its value.
+        Probabilities, from 0 to 1, that an element of the output or a state keeps its value.
     consistent : bool
-        Treat an output that is one of the states as the one thing that it is, as the paper does:
-        drawn once, with `zoneout_outputs`, for both; `zoneout_states` is for the other states.
-        By default it is drawn twice, so that output and state differ.
+        If an output is also a state, draw once for both, with `zoneout_outputs`, as the paper does.
+        `zoneout_states` is then for the other states. By default the output and the state are
+        drawn separately and differ.
 
     Notes
     -----
-    Before the first step the output is 0; a state, also one that is the output, is its begin
-    state.
+    Before the first step the output counts as 0, and a state is its begin state, even if it is also
+    the output.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class ZoneoutCell(ModifierCell):
     def reset(self) -> None:
         super().reset()
         self.prev_output: mx.sym.Symbol | None = None
-        self._dtype_: _check.DType | None = None  #: of the output, where `unroll` was told
+        self._dtype_: _check.DType | None = None  #: the output's type, if `unroll` got one
 
     # The output before the first step: zeros.
 
@@ -103,7 +103,7 @@ class ZoneoutCell(ModifierCell):
                                             dtype=dtype or _other_type(states))}
 
     def _before_first_(self, output: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> mx.sym.Symbol:
-        # mxnet.rnn knows no other output than a matrix of float32.
+        # mxnet.rnn supports only an output that is a float32 matrix.
         if self.zoneout_outputs == 0 or self._rank_(output) == 2 and (
                 self._dtype_ or _other_type([*states, output])) in (None, 'float32', np.float32):
             return mx.sym.zeros(unknown((0, 0)))
@@ -123,7 +123,7 @@ class ZoneoutCell(ModifierCell):
         states = flatten(states)
         output, new_states = self.base_cell(inputs, states)
         if len(states) != len(new_states):
-            raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d'
+            raise ValueError('states of %r must be %d Symbols, as its begin_state() returns, got %d'
                              % (self, len(new_states), len(states)))
         one = [self._consistent_ and new is output for new in new_states]
         if not any(one):
@@ -141,25 +141,25 @@ class ZoneoutCell(ModifierCell):
 
 class VariationalDropoutCell(ModifierCell):
     """Dropout with one mask for all steps of a sequence (Gal and Ghahramani 2016,
-    https://arxiv.org/abs/1512.05287), as Gluon's cell of this name.
+    https://arxiv.org/abs/1512.05287), like Gluon's cell of this name.
 
-    Each element of each sequence has a mask of its own, drawn anew in every forward pass.
+    Each element of each sequence has its own mask, which is drawn in every forward pass.
 
     Parameters
     ----------
     base_cell : BaseRNNCell
-        Any cell if `drop_states` is 0, else one that can be stepped.
+        Any cell if `drop_states` is 0, otherwise one that can be stepped.
     drop_inputs, drop_outputs : float
-        Probability, from 0 to 1, that an element of the input or of the output is 0 in training,
-        in all steps of a sequence.
+        Probability, from 0 to 1, that an element of the input or the output is 0 in training, in
+        all steps of a sequence.
     drop_states : float
-        The same for the first state, which is the output of the step before, where it enters the
-        base cell; other states, such as the memory of an LSTM, are left as they are.
+        The same for the first state, which is the previous step's output, where it enters the base
+        cell. Other states, such as the memory of an LSTM, are never dropped.
 
     Notes
     -----
-    In steps, masks are drawn in the first one after `reset`. A loop of `dynamic_unroll` has no
-    first step and refuses this cell.
+    If you call the cell step by step, the first step after `reset` draws the masks. A loop of
+    `dynamic_unroll` has no first step and refuses this cell.
 
     Examples
     --------
@@ -212,7 +212,7 @@ class VariationalDropoutCell(ModifierCell):
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         if self.drop_states > 0:
             return super()._unroll_(inputs, begin_state, options)
-        # Nothing between the steps: the base cell may unroll in its own way.
+        # Nothing happens between the steps, so the base cell may unroll in its own way.
         layout, axes = options.layout, (time_axis(options.layout),)
         if self.drop_inputs > 0:
             inputs = drop(merged(inputs, layout), self.drop_inputs, axes=axes)
@@ -225,26 +225,26 @@ class VariationalDropoutCell(ModifierCell):
 
 
 class WeightDropCell(ModifierCell):
-    r"""Drops recurrent weights in training, DropConnect (Wan et al. 2013) as in AWD-LSTM (Merity et
+    r"""Drops recurrent weights in training: DropConnect (Wan et al. 2013) as in AWD-LSTM (Merity et
     al. 2017, https://arxiv.org/abs/1708.02182).
 
     .. math:: W_{h2h} \leftarrow W_{h2h} \circ M / (1 - p), \quad M \sim \mathrm{Bernoulli}(1 - p)
 
-    M is drawn once in every forward pass, and is the same for all steps and all sequences of the
-    batch. Without training, weights are what they are.
+    Each forward pass draws M once, for all steps and all sequences of the batch. In inference the
+    weights are unchanged.
 
     Parameters
     ----------
     base_cell : BaseRNNCell
-        A cell with h2h_weight, or a stack of such cells, or both directions; also under other
-        modifiers. In a FusedRNNCell the weight is a part of a vector: unfuse() it, then `fuse`.
+        A cell with h2h_weight, or a stack of such cells, or both directions, also inside other
+        modifiers. In a FusedRNNCell the weight is a part of a vector: call unfuse(), then `fuse`.
     dropout : float
         Probability, from 0 to 1, that an element of h2h_weight is 0.
 
     Notes
     -----
-    Names, states, weights and checkpoints are those of the base cell. `fuse` fuses what is under
-    it. In steps, weights are drawn in the first one after `reset`.
+    Names, states, weights and checkpoints are those of the base cell. `fuse` fuses the base cell.
+    If you call the cell step by step, the first step after `reset` draws the weights.
 
     Examples
     --------
@@ -266,7 +266,7 @@ class WeightDropCell(ModifierCell):
 
     def reset(self) -> None:
         super().reset()
-        #: By the id of a weight: the weight, and what takes its place in this graph.
+        #: By the id of a weight: the weight, and its replacement in this graph.
         self._dropped_: dict[int, tuple[mx.sym.Symbol, mx.sym.Symbol]] = {}
 
     @staticmethod
@@ -278,13 +278,13 @@ class WeightDropCell(ModifierCell):
                   and cell.state_info]
         if others or not weighted:
             raise ValueError('base_cell must be made of cells that have an h2h_weight, but %r has '
-                             'none; unfuse() a FusedRNNCell first'
+                             'none; call unfuse() on a FusedRNNCell first'
                              % (others or [base_cell])[0])
         return weighted
 
     @contextlib.contextmanager
     def _weights_dropped_(self) -> Iterator[None]:
-        """Let the cells under this one use what is left of their weights, in the block."""
+        """Let the cells in this one use the dropped weights inside the block."""
         kept = [(cell, cell._hW) for cell in self._weighted_(self.base_cell)]
         try:
             for cell, weight in kept:
@@ -299,8 +299,8 @@ class WeightDropCell(ModifierCell):
             return weight
         if id(weight) not in self._dropped_:
             name = weight.name + '_'
-            # Dropout must know its type, and the weight's may be inferred later: so it drops ones
-            # of float32, which then choose numbers of the weight's type.
+            # Dropout must know its type, and the weight's may be inferred later. So it drops ones
+            # of float32, which then select numbers of the weight's type.
             ones = mx.sym.ones_like(mx.sym.Cast(weight, dtype='float32', name=name + 'cast'),
                                     name=name + 'ones')
             mask = drop(ones, self.dropout, name=name + 'mask')

@@ -49,7 +49,7 @@ class _NormalisedCell(DenseCell):
 
     def _project_states_(self, states: list[mx.sym.Symbol], i2h: mx.sym.Symbol, name: str
                          ) -> mx.sym.Symbol:
-        # LayerNorm does not infer the shape of its input, which that of begin states follows from.
+        # LayerNorm does not infer its input's shape, from which the begin states' shape follows.
         h2h = mx.sym._internal._identity_with_attr_like_rhs(
             super()._project_states_(states, i2h, name), i2h, name=name + 'h2h_like')
         return _layer_norm(h2h, self._hG, self._hB, name + 'h2h_norm')
@@ -66,7 +66,7 @@ class LayerNormLSTMCell(_NormalisedCell):
         \mathrm{LN}(a; \gamma, b) &= \gamma \circ (a - \mathrm{mean}(a))
                                     / \sqrt{\mathrm{var}(a) + 10^{-5}} + b
 
-    Mean and variance are those of all elements of one row, of all gates together.
+    Mean and variance are taken over all elements of a row, over all gates together.
 
     Parameters
     ----------
@@ -77,20 +77,20 @@ class LayerNormLSTMCell(_NormalisedCell):
     params : RNNParams, optional
         Container of the weights; a new one if None.
     forget_bias : float
-        What `mx.init.LSTMBias` sets the forget gate's i2h_bias to when weights are initialised.
+        Value that `mx.init.LSTMBias` gives the forget gate's i2h_bias at initialisation.
     bias : bool
-        False: without i2h_bias, h2h_bias and c_beta: what is normalised is not shifted.
+        False: no i2h_bias, h2h_bias and c_beta, so normalised values are not shifted.
     state_clip : pair of float, optional
-        Lowest and highest value, both finite, to which the memory c is clipped in each step before
-        it is normalised. Not clipped if None.
+        Lowest and highest value, both finite. The memory c is clipped to them in each step, before
+        it is normalised. None: no clipping.
 
     Notes
     -----
-    Gates lie in the weights as i, f, c (the candidate g), o. Weights and biases are named and
-    packed as those of `LSTMCell`. Besides there are i2h_gamma and h2h_gamma (4 * num_hidden,),
-    c_gamma and c_beta (num_hidden,), which stay as they are in `unpack_weights`; MXNet initialises
-    them to 1 and 0. Two states: the output h and the memory c, (batch, num_hidden) each. `fuse`
-    leaves the cell unrolled.
+    Order of the gates in the weights: i, f, c (the candidate g), o. Weights and biases are named
+    and packed as in `LSTMCell`. There are also i2h_gamma and h2h_gamma (4 * num_hidden,), c_gamma
+    and c_beta (num_hidden,). `unpack_weights` keeps these; MXNet initialises gammas to 1 and betas
+    to 0. Two states: the output h and the memory c, (batch, num_hidden) each. `fuse` leaves the
+    cell unrolled.
 
     Examples
     --------
@@ -138,13 +138,13 @@ class LayerNormGRUCell(_NormalisedCell):
     params : RNNParams, optional
         Container of the weights; a new one if None.
     bias : bool
-        False: without i2h_bias and h2h_bias: what is normalised is not shifted.
+        False: no i2h_bias and h2h_bias, so normalised values are not shifted.
 
     Notes
     -----
-    Gates lie in the weights as r, z, o (the candidate n). Weights and biases are named and packed
-    as those of `GRUCell`; i2h_gamma and h2h_gamma (3 * num_hidden,) stay as they are in
-    `unpack_weights`. One state: the output, (batch, num_hidden). `fuse` leaves the cell unrolled.
+    Order of the gates in the weights: r, z, o (the candidate n). Weights and biases are named and
+    packed as in `GRUCell`. `unpack_weights` keeps i2h_gamma and h2h_gamma (3 * num_hidden,). One
+    state: the output, (batch, num_hidden). `fuse` leaves the cell unrolled.
 
     Examples
     --------

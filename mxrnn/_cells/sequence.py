@@ -1,4 +1,4 @@
-"""Layouts, and a sequence as one Symbol, as a list of steps, and back."""
+"""Layouts, and conversions between a sequence as one Symbol and as a list of steps."""
 from __future__ import annotations
 
 from typing import (
@@ -25,29 +25,29 @@ __all__ = ['Inputs', 'Kind', 'Layout', 'Outputs', 'StateInfo', 'States', 'check_
            'known_shape', 'known_type', 'make_state', 'merged', 'steps_of', 'time_axis',
            'time_major', 'typed', 'unknown']
 
-Symbol = mx.sym.Symbol  #: looked up once, for what every step asks
+Symbol = mx.sym.Symbol  #: looked up once, because every step uses it
 
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
 Outputs = Union[mx.sym.Symbol, List[mx.sym.Symbol]]
-#: Symbols, nested as they may be, as `unroll` takes and returns them.
+#: Symbols in any nesting, as `unroll` takes and returns them.
 States = Union[mx.sym.Symbol, Sequence[Any]]
-#: A type of numbers as far as it is known, such as numpy.float32.
+#: A type of numbers, such as numpy.float32, or None if it is not known.
 Kind = Optional[Type[np.generic]]
-#: The shape and the layout of a state, by the keywords of `begin_state`.
+#: A state's shape and layout, by the keywords of `begin_state`.
 StateInfo = Dict[str, Any]
 Layout = Literal['NTC', 'TNC', 'NT', 'TN', 'NTCHW', 'TNCHW', 'NTHWC', 'TNHWC', 'NTCW', 'TNCW',
                  'NTCDHW', 'TNCDHW', 'NTDHWC', 'TNDHWC']
 
 
-#: The axis of time in the layouts that are usual, for a quick answer.
+#: The axis of time in common layouts, for speed.
 _TIME_AXIS = {'NTC': 1, 'TNC': 0}
 
 
 def time_axis(layout: str) -> int:
     """Axis of time in `layout`: 1 for 'NTC', 0 for 'TNC'.
 
-    What follows the first two letters is free, so that images may be named ('NTCHW').
+    Only the first two letters matter, so images may have a layout such as 'NTCHW'.
     """
     if type(layout) is str and layout in _TIME_AXIS:
         return _TIME_AXIS[layout]
@@ -60,8 +60,8 @@ def time_axis(layout: str) -> int:
 
 
 def check_symbol(name: str, value: object, what: str = 'a Symbol') -> mx.sym.Symbol:
-    """Return `value` if it is a Symbol of one output; `what` describes it in the refusal."""
-    symbol: Symbol = (value if type(value) is Symbol else  # quick, as steps ask it
+    """Return `value` if it is a Symbol with one output; `what` describes it in the error."""
+    symbol: Symbol = (value if type(value) is Symbol else  # the fast path for steps
                       _check.instance(name, value, Symbol, what))
     if len(symbol) != 1:
         raise ValueError('%s must be %s, got a group of %d outputs (%s)'
@@ -70,7 +70,7 @@ def check_symbol(name: str, value: object, what: str = 'a Symbol') -> mx.sym.Sym
 
 
 def check_inputs(length: int | None, inputs: Inputs, layout: str) -> None:
-    """Refuse what is no sequence of `length` steps; None leaves the length open."""
+    """Refuse anything but a sequence of `length` steps; None allows any length."""
     time_axis(layout)
     if length is not None:
         _check.integer('length', length, 1, _check.LARGEST)
@@ -95,7 +95,7 @@ def check_inputs(length: int | None, inputs: Inputs, layout: str) -> None:
 
 
 def _all_single(symbols: Sequence[object]) -> bool:
-    """Whether all of `symbols` are Symbols of one output each."""
+    """Whether all of `symbols` are Symbols with one output each."""
     for symbol in symbols:
         if type(symbol) is not Symbol or len(symbol) != 1:
             return False
@@ -103,33 +103,33 @@ def _all_single(symbols: Sequence[object]) -> bool:
 
 
 def check_states(states: States, count: int, whose: Any) -> list[mx.sym.Symbol]:
-    """Return `states`, nested as they may be, as a flat list of `count` Symbols."""
+    """Return `states`, in any nesting, as a flat list of `count` Symbols."""
     if type(states) is list and len(states) == count and _all_single(states):
         return states  # the usual case, once a step
     flat = flatten(states)
     if len(flat) != count:
         silent = [cell for cell in whose._all_cells_() if not cell._gives_states_()]
-        raise ValueError('states of %r must be %d Symbols, as its begin_state() gives, got %d%s'
+        raise ValueError('states of %r must be %d Symbols, as its begin_state() returns, got %d%s'
                          % (whose, count, len(flat), ''.join(
-                             '; unroll of %r returns its states with get_next_state=True only'
+                             '; unroll of %r returns its states only with get_next_state=True'
                              % cell for cell in silent[:1])))
     return flat
 
 
 def make_state(func: Callable[..., Symbol], name: str, keywords: Mapping[str, object]) -> Symbol:
-    """Make a state by `func`, the argument of begin_state; say in one line what it cannot take."""
+    """Make a state with `func`, the argument of begin_state; errors take one line."""
     try:
         return func(name=name, **keywords)
     except mx.base.MXNetError as error:
-        raise TypeError('func of begin_state must make a Symbol of the arguments name, %s; '
+        raise TypeError('func of begin_state must make a Symbol from the arguments name, %s; '
                         '%s says: %s' % (', '.join(keywords), getattr(func, '__name__', func),
                                          reason_of(error))) from None
 
 
 def flatten(states: States) -> list[mx.sym.Symbol]:
-    """The Symbols in `states`, nested as they may be."""
+    """The Symbols in `states`, in any nesting."""
     if not isinstance(states, (list, tuple, mx.sym.Symbol)):
-        raise TypeError('states must be a list of Symbols, as begin_state() gives, got %s'
+        raise TypeError('states must be a list of Symbols, as begin_state() returns, got %s'
                         % type(states).__name__)
     flat: list[mx.sym.Symbol] = []
     for state in states:
@@ -141,35 +141,35 @@ def flatten(states: States) -> list[mx.sym.Symbol]:
 
 
 def known_shape(symbol: mx.sym.Symbol) -> tuple[int, ...]:
-    """Shape of `symbol` as far as its own graph tells: () if not even the rank is known,
-    0 for each axis that isn't."""
+    """The shape of `symbol` as far as its own graph tells: () if not even the rank is known,
+    0 for each unknown axis."""
     if not symbol.list_attr() and symbol.get_children() is None:
-        return ()  # a variable that says nothing: the usual input, answered quickly
+        return ()  # a variable without a shape: the usual input, answered fast
     try:
         shape = symbol.infer_shape_partial()[1][0] or ()
         return tuple(max(n, 0) for n in shape)  # -1 under NumPy's semantics
-    except mx.base.MXNetError:  # an inconsistent graph: binding will say where
+    except mx.base.MXNetError:  # an inconsistent graph: binding will report it
         return ()
 
 
 def unknown(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """`shape`, with 0 for what is to be inferred, as MXNet writes it under NumPy's semantics."""
+    """`shape` with 0 for sizes to infer, in the form that NumPy's semantics need."""
     return tuple(n or -1 for n in shape) if mx.util.is_np_shape() else shape
 
 
 def known_type(symbol: mx.sym.Symbol) -> Kind:
-    """NumPy type of `symbol` as far as its own graph tells, or None."""
+    """The NumPy type of `symbol` as far as its own graph tells, or None."""
     try:
         return symbol.infer_type_partial()[1][0]
-    except mx.base.MXNetError:  # operators that ask for the type of their input
+    except mx.base.MXNetError:  # operators that need the type of their input
         return None
 
 
 def typed(inputs: mx.sym.Symbol, dtype: Kind, rank: int = 3) -> mx.sym.Symbol:
-    """`inputs`, of `rank` axes, as a node of the type `dtype`, if that is known.
+    """`inputs`, with `rank` axes, as a node of the type `dtype`, if that is known.
 
-    A program that binds lengths of integers may leave it open, and the operators that move and
-    mask sequences would have to know it.
+    A program that binds integer lengths may leave the type open, but operators that move and mask
+    sequences must know it.
     """
     if dtype is None:
         return inputs
@@ -178,17 +178,17 @@ def typed(inputs: mx.sym.Symbol, dtype: Kind, rank: int = 3) -> mx.sym.Symbol:
 
 
 def check_length(length: int | None, inputs: Symbol, layout: str) -> None:
-    """Refuse a sequence whose shape, as far as it is known, has another number of steps."""
+    """Refuse a sequence whose known shape has another number of steps."""
     shape, axis = known_shape(inputs), time_axis(layout)
     if length is not None and shape[axis:axis + 1] not in ((), (0,), (length,)) \
             and joins_are_known(inputs):
-        raise ValueError('length must be the number of steps of inputs, whose shape %s has %d in '
+        raise ValueError('length must be the number of steps of inputs: their shape %s has %d in '
                          'layout %r, got %d' % (shape, shape[axis], layout, length))
 
 
 def joins_are_known(symbol: Symbol) -> bool:
-    """Whether all arrays have shapes that the graph of `symbol` joins. MXNet leaves the others out
-    of the sum of their sizes, so that a known shape may be too small."""
+    """Whether all arrays that the graph of `symbol` joins have known shapes. MXNet ignores unknown
+    ones in the sum of sizes, so a known shape may be too small."""
     for node in symbol.get_internals():
         parts = node.get_children() if {'num_args', 'dim'} <= node.list_attr().keys() else None
         if parts is not None and not all(parts.infer_shape_partial()[1]):
@@ -201,7 +201,7 @@ def steps_of(length: int | None, inputs: Inputs, layout: str) -> list[mx.sym.Sym
     if not isinstance(inputs, mx.sym.Symbol):
         return list(inputs)
     if length is None:
-        raise ValueError('length must be given to split a Symbol into steps, got None; fuse and '
+        raise ValueError('give length to split a Symbol into steps, got None; fuse and '
                          'dynamic_unroll make a graph for any length')
     return list(mx.sym.split(inputs, axis=time_axis(layout), num_outputs=length, squeeze_axis=1))
 

@@ -1,8 +1,7 @@
-"""Unrolling: what is asked for, the door at which it is checked, and the loop over the steps.
+"""Unrolling: the options, their checks, and the loop over the steps.
 
-`Unrollable.unroll` is the door: it checks everything once, clips the lengths and masks the
-sequence. Behind it, cells hand `Options` on to the cells in them (`_unroll_`), and
-nothing is checked, clipped or masked again.
+`Unrollable.unroll` checks everything once, clips the lengths and masks the sequence. Behind it,
+cells pass `Options` on to the cells in them (`_unroll_`), which do not check, clip or mask again.
 """
 from __future__ import annotations
 
@@ -35,20 +34,20 @@ if TYPE_CHECKING:
 __all__ = ['Options', 'Unrollable', 'Unrolled', 'as_it_is', 'rnn_unroll', 'unchanged_on_error',
            'unroll_checked']
 
-#: Outputs and final states, these as nested as the cell has them.
+#: Outputs, and final states nested as the cell has them.
 Nested = List[Any]
 Unrolled = Tuple[Inputs, Nested]
 
 
 class Keywords(TypedDict, total=False):
-    """The options of `unroll` that mxnet.rnn does not know."""
+    """The options of `unroll` that mxnet.rnn lacks."""
 
     dtype: _check.DType | None
     valid_length: mx.sym.Symbol | None
 
 
 class Options(NamedTuple):
-    """The options of `unroll`. Another one is another field here and in `Keywords`, its check in
+    """The options of `unroll`. To add one, add a field here and in `Keywords`, its check in
     `_checked`, and the keyword of `Unrollable.unroll`."""
 
     length: int | None
@@ -56,16 +55,16 @@ class Options(NamedTuple):
     merge_outputs: bool | None
     dtype: _check.DType | None = None
     valid_length: mx.sym.Symbol | None = None
-    #: Made of `valid_length`, clipped.
+    #: From `valid_length`, clipped.
     lengths: Lengths = Lengths()
 
     def keywords(self) -> dict[str, Any]:
-        """The options that mxnet.rnn does not know, as far as they were given."""
+        """The given options that mxnet.rnn lacks."""
         given = {name: getattr(self, name) for name in Keywords.__annotations__}
         return {name: value for name, value in given.items() if value is not None}
 
     def arranged(self, outputs: Inputs) -> Inputs:
-        """`outputs` as one Symbol, as a list of steps or as they are, as `merge_outputs` says."""
+        """`outputs` in the form that `merge_outputs` asks for: one Symbol, steps, or unchanged."""
         if self.merge_outputs is None:
             return outputs
         if self.merge_outputs:
@@ -86,15 +85,15 @@ def _checked(inputs: Inputs, options: Options) -> Options:
     if length is None and not isinstance(inputs, mx.sym.Symbol):
         length = len(inputs)
     given = GivenLengths(lengths, length, inputs, options.layout)
-    # Masks leave one Symbol, which is what needs no more work.
+    # Masks already return one Symbol.
     return options._replace(length=length, valid_length=given.symbol, lengths=given,
                             merge_outputs=options.merge_outputs is not False)
 
 
 @contextlib.contextmanager
 def unchanged_on_error(cell: Any, always: bool = False) -> Iterator[list[Any]]:
-    """Put back the attributes of `cell` and of those under it, which the block is given, if the
-    block fails; with `always` also if it does not."""
+    """Restore the attributes of `cell` and of the cells in it if the block fails, or with `always`
+    in any case. The block gets these cells."""
     cells = cell._all_cells_()
     before = [dict(vars(each)) for each in cells]
     restores = True
@@ -110,9 +109,9 @@ def unchanged_on_error(cell: Any, always: bool = False) -> Iterator[list[Any]]:
 
 def unroll_checked(cell: Any, unrolled: Any, inputs: Inputs, begin_state: States | None,
                    options: Options) -> Unrolled:
-    """The door: check everything, have `unrolled` unroll `cell`, and check what it made.
+    """Check everything, let `unrolled` unroll `cell`, and check the result.
 
-    Where lengths are given, it reads zeros in padding and gives zeros there.
+    With lengths, it reads zeros in padding and returns zeros there.
     """
     options = _checked(inputs, options)
     layout, lengths = options.layout, options.lengths
@@ -136,16 +135,15 @@ def as_it_is(cell: Any, inputs: Inputs, begin_state: States | None, options: Opt
     return unroll_checked(cell, cell, inputs, begin_state, options)
 
 
-#: Called by the `unroll` of a cell that is not within that of another one. Another function takes
-#: its place where a program runs with --fuse (`_operator/automatic_fuse.py`).
+#: Called by `unroll` of an outermost cell. With --fuse, another function replaces it
+#: (`_operator/automatic_fuse.py`).
 unroll_hook = as_it_is
 
 
 class Unrollable:
-    """Unrolls cells over whole sequences: one step after the other, unless they redefine
-    `_unroll_`."""
+    """Unrolls cells over whole sequences, step by step unless they redefine `_unroll_`."""
 
-    #: Whether `_unroll_` itself reads no padding and gives zeros there.
+    #: Whether `_unroll_` itself ignores padding and returns zeros there.
     _masks_padding_ = False
 
     reset: Callable[[], None]
@@ -183,43 +181,43 @@ class Unrollable:
         length : int
             Number of steps.
         inputs : Symbol or list of Symbol
-            A Symbol of shape (batch, length, channels) with layout 'NTC' or (length, batch,
+            One Symbol of shape (batch, length, channels) with layout 'NTC' or (length, batch,
             channels) with 'TNC', or a Symbol of shape (batch, channels) for each step.
         begin_state : list of Symbol, optional
-            As from `begin_state` or from an earlier unroll; zeros if None.
+            From `begin_state` or an earlier unroll; zeros if None.
         layout : {'NTC', 'TNC'}
-            Of a Symbol that holds the whole sequence.
+            The layout of a Symbol with the whole sequence.
         merge_outputs : bool, optional
-            True: one Symbol in `layout`; False: a list of steps; None: what needs no more work.
+            True: one Symbol in `layout`. False: a list of steps. None: whichever needs less work.
         dtype : str or type, optional
-            Type of the zeros that the graph begins with, where `begin_state` is None or a
-            ZoneoutCell keeps its output; float32 if None.
+            Type of the zeros with which the graph begins if `begin_state` is None, or if a
+            ZoneoutCell keeps its output; float32 by default.
         valid_length : Symbol, optional
-            Number of steps of each sequence, whole numbers from 0 to `length` (more counts as
-            `length`, NaN as 0) of any numeric type, in the shape (batch,). What lies behind is
-            padding, which is not read. All steps are valid if None. Where float16 cannot hold
-            `length`, such as 2051, a bind that is told types must be told that of this, too.
+            Number of steps of each sequence, in the shape (batch,) and any numeric type: whole
+            numbers from 0 to `length`. More counts as `length`, NaN as 0. Later steps are padding
+            and are not read. If None, all steps are valid. If float16 cannot hold `length`, such as
+            2051, a bind with types needs the type of this one as well.
 
         Returns
         -------
         outputs : Symbol or list of Symbol
             The output of each step; 0 in padding.
         states : list of Symbol
-            After the last step, with `valid_length` after the last valid step of each sequence.
+            After the last step; with `valid_length`, after each sequence's last valid step.
 
         Raises
         ------
         TypeError, ValueError
-            At once, for inputs, states or a layout that do not fit; the cell then is as before.
+            Inputs, states or a layout do not fit. The cell then is as before.
         """
-        given = locals()  # the options by name, `self` and what is unrolled among them
+        given = locals()  # the options by name, and also `self` and the inputs
         return unroll_hook(self, inputs, begin_state, Options(**{
             name: value for name, value in given.items() if name in Options._fields}))
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
-        """Build what `unroll` returns, of checked arguments: call the cell for one step after the
-        other, and hold its states where a sequence has ended. Cells that don't go step by step
-        redefine it. In padding, inputs are finite and outputs may be anything finite."""
+        """Build the result of `unroll` from checked arguments: call the cell step by step, and keep
+        its states where a sequence has ended. Cells that do not go step by step redefine it. In
+        padding, inputs are finite, and outputs may be any finite numbers."""
         steps = steps_of(options.length, inputs, options.layout)
         states: Any = self._first_states_(begin_state, options.dtype)
         take_step: Any = self
@@ -234,8 +232,8 @@ class Unrollable:
 
     def _unroll_within_(self, inputs: Inputs, begin_state: States | None, options: Options
                         ) -> Unrolled:
-        """Unroll as a part of another cell: by `_unroll_`, or by the `unroll` of a program, which
-        may know the original arguments only."""
+        """Unroll as part of another cell: by `_unroll_`, or by a program's own `unroll`, which may
+        know only the original arguments."""
         if getattr(self.unroll, '__func__', None) is Unrollable.unroll:
             self.reset()
             return self._unroll_(inputs, begin_state, options)
@@ -244,8 +242,8 @@ class Unrollable:
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
             for name in keywords.keys() - {parameter.name for parameter in takes}:
                 raise NotImplementedError(
-                    '%s must be an argument of unroll of %r, which has been redefined without it: '
-                    'add it and pass it on to the base class' % (name, self))
+                    '%s must be an argument of unroll of %r, which was redefined without it: add '
+                    'it and pass it on to the base class' % (name, self))
         unroll: Callable[..., Unrolled] = self.unroll
         return unroll(options.length, inputs=inputs, begin_state=begin_state,
                       layout=options.layout, merge_outputs=options.merge_outputs, **keywords)
@@ -263,20 +261,20 @@ def rnn_unroll(cell: Any, length: int, inputs: Inputs | None = None,
     length : int
         Number of steps.
     inputs : Symbol or list of Symbol, optional
-        As for `BaseRNNCell.unroll`. Without it, one variable for each step is made, called
+        As for `BaseRNNCell.unroll`. By default, a variable is made for each step, called
         ``<input_prefix>t<step>_data``, of shape (batch, input width).
     begin_state : nested list of Symbol, optional
         As for `BaseRNNCell.unroll`.
     input_prefix : str, default ''
-        Begins the names of the variables that are made for missing `inputs`.
+        Begins the names of the variables made for missing `inputs`.
     layout : {'NTC', 'TNC'}, default 'NTC'
-        Of `inputs`, if that is one Symbol.
+        The layout of `inputs`, if that is one Symbol.
 
     Returns
     -------
     outputs : Symbol or list of Symbol
     states : nested list of Symbol
-        Both as from `BaseRNNCell.unroll`.
+        As from `BaseRNNCell.unroll`.
 
     Examples
     --------
@@ -287,7 +285,7 @@ def rnn_unroll(cell: Any, length: int, inputs: Inputs | None = None,
     >>> len(outputs), len(states)
     (3, 2)
     """
-    warnings.warn('rnn_unroll is deprecated, call the unroll method of the cell',
+    warnings.warn('rnn_unroll is deprecated: call the unroll method of the cell',
                   DeprecationWarning, stacklevel=2)
     if not hasattr(cell, 'unroll') or isinstance(cell, type) or _check.foreign(cell):
         _check.own('cell', cell, Unrollable, 'a cell of mxrnn')

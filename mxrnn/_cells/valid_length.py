@@ -1,7 +1,7 @@
-"""Sequences of different lengths: which steps are valid, and masks of the others.
+"""Sequences of different lengths: which steps are valid, and masks for the others.
 
-The operators take valid_length in any numeric type. Those that select write constants or copy,
-never multiply: not even NaN gets out of padding.
+The operators take valid_length in any numeric type. To select, they write constants or copy, and
+never multiply. So not even NaN leaks out of padding.
 """
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ['GivenLengths', 'Lengths', 'check_valid_length', 'hold']
 
 
 def check_valid_length(valid_length: object) -> mx.sym.Symbol:
-    """Refuse what is no Symbol of one length for each sequence."""
+    """Refuse anything but a Symbol with a length for each sequence."""
     what = 'a Symbol of shape (batch,), the number of valid steps of each sequence'
     symbol = check_symbol('valid_length', valid_length, what)
     shape = known_shape(symbol)
@@ -37,36 +37,36 @@ def check_valid_length(valid_length: object) -> mx.sym.Symbol:
 
 def clip(valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout: str
          ) -> mx.sym.Symbol:
-    """`valid_length` as whole numbers from 0 to `length` (None: what `inputs` have once bound).
+    """`valid_length` as whole numbers from 0 to `length` (None: the length of bound `inputs`).
 
-    Operators that mask, reverse or pick would write or read outside of the array for other numbers,
-    and for NaN, which they take for one far below 0.
+    For other numbers, operators that mask, reverse or pick would read or write outside the array.
+    NaN counts as a number far below 0.
     """
     if length is not None and float(np.float16(min(length, 60000))) != length:
-        # In float16 the bound would be rounded, and `clip` let through more than `length`.
+        # float16 would round the bound, and `clip` would allow more than `length`.
         valid_length = mx.sym.Cast(valid_length, dtype='float32')
     clipped = (mx.sym.maximum(valid_length, 0) if length is None else
                _between_zero_and(length, valid_length))
     clipped = mx.sym.where(valid_length >= 0, clipped, mx.sym.zeros_like(clipped))
-    # MXNet infers no shapes through `where`: the lengths must get theirs from what they are for.
+    # MXNet infers no shapes through `where`, so the lengths must get theirs from their inputs.
     whole = mx.sym.floor(mx.sym._internal._identity_with_attr_like_rhs(clipped, valid_length))
     if length is not None:
         return whole
     one = mx.sym.slice_axis(inputs, axis=1 - time_axis(layout), begin=0, end=1)
     steps = mx.sym.slice_axis(mx.sym.Reshape(one, shape=(-3, -1)), axis=1, begin=0, end=1)
     count = mx.sym.sum(mx.sym.ones_like(steps))
-    # Cast, since lengths and data may be of two types, and a minimum takes one.
+    # Cast, because lengths and data may differ in type, and a minimum needs one type.
     return mx.sym.broadcast_minimum(mx.sym.Cast(whole, dtype='float32'),
                                     mx.sym.Cast(count, dtype='float32'))
 
 
 def _between_zero_and(most: int, numbers: mx.sym.Symbol) -> mx.sym.Symbol:
-    """`numbers` of any type, but 0 for those below, and `most` for those above."""
+    """`numbers` of any type, with 0 for those below and `most` for those above."""
     if RELEASE > (1, 5):
         return mx.sym.clip(numbers, 0, most)
-    # MXNet 1.5's clip makes 44 of the bound 300 for an int8. So parts are clipped and taken away
-    # that every type holds, those of a float16 beyond 2048, too. (A Cast would keep MXNet 1.5 from
-    # inferring the type.)
+    # MXNet 1.5's clip turns the bound 300 into 44 for int8. So the bound is taken in parts that
+    # every type can hold, also for float16 beyond 2048. (A Cast would keep MXNet 1.5 from inferring
+    # the type.)
     parts = []
     for part in [64] * (most // 64) + [most % 64]:
         parts.append(mx.sym.clip(numbers, 0, part))
@@ -75,7 +75,7 @@ def _between_zero_and(most: int, numbers: mx.sym.Symbol) -> mx.sym.Symbol:
 
 
 class Lengths:
-    """How many steps of each sequence are valid; what lies behind is padding. Here: all of them."""
+    """How many steps of each sequence are valid; later steps are padding. Here all are valid."""
 
     #: The lengths, of shape (batch,), or None if all steps are valid.
     symbol: mx.sym.Symbol | None = None
@@ -85,16 +85,16 @@ class Lengths:
         return inputs
 
     def hold(self, step: int, new: States, old: States) -> States:
-        """The `new` states of the sequences that go on at `step`, the `old` ones of the others."""
+        """The `new` states of sequences that go on at `step`, otherwise the `old` states."""
         return new
 
     def typed(self, inputs: mx.sym.Symbol, states: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
-        """`inputs` of the type of `states`, where operators will have to know it to mask them."""
+        """`inputs` in the type of `states`, if operators must know the type to mask them."""
         return inputs
 
 
 class GivenLengths(Lengths):
-    """Lengths as whole numbers from 0 to that of `inputs`, `length` if it is known."""
+    """Lengths as whole numbers, at most the length of the inputs, which is `length` if known."""
 
     symbol: mx.sym.Symbol
 
@@ -110,8 +110,8 @@ class GivenLengths(Lengths):
                                    axis=time_axis(layout))
 
     def mask_given(self, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
-        """As `mask`, of the sequence that a program gives. SequenceMask would have to know its
-        type, which may be inferred later only."""
+        """As `mask`, for a sequence from the program. SequenceMask would need to know its type,
+        which may only be inferred later."""
         if self._length is None:
             return self.mask(inputs, layout)
         self._inputs = inputs
@@ -136,18 +136,18 @@ class GivenLengths(Lengths):
         return mx.sym.SequenceReverse(inputs, self.symbol, use_sequence_length=True)
 
     def _running(self) -> mx.sym.Symbol:
-        """By element of the inputs whether its sequence has not ended: 1, or 0 behind the end. Made
-        where it is first asked for, and once for all steps.
+        """For each element of the inputs 1 while its sequence runs, and 0 behind its end. Made when
+        it is first needed, once for all steps.
 
-        It is a mask of float32 over ones that have the shape of the inputs. So MXNet infers the
-        shape of the lengths from the inputs, and needs to know the type of neither. Of more steps
-        than the lengths are clipped to there is no mask.
+        It is a float32 mask over ones in the shape of the inputs. So MXNet infers the lengths'
+        shape from the inputs and needs neither type. It has no more steps than the lengths are
+        clipped to.
         """
         if self._mask is None:
             inputs = mx.sym.Cast(merged(self._inputs, self._layout), dtype='float32')
             ones = mx.sym.slice_axis(
                 mx.sym.ones_like(inputs), axis=time_axis(self._layout),
-                # Rolling up frees an end together with one clip, which MXNet 1.5 has several of.
+                # Rolling up frees an end together with one clip; MXNet 1.5 has several.
                 **({'begin': 0, 'end': self._length} if RELEASE > (1, 5) else
                    {'begin': -(self._length or 0), 'end': None}))
             self._mask = self.mask(ones, self._layout)
@@ -155,9 +155,9 @@ class GivenLengths(Lengths):
 
 
 def hold(running: mx.sym.Symbol, new: States, old: States) -> list[mx.sym.Symbol]:
-    """The `new` states of the sequences that are `running`, the `old` ones of the others."""
+    """The `new` states of sequences that are `running`, otherwise the `old` states."""
     new, old = flatten(new), flatten(old)
     if len(new) != len(old):
-        raise ValueError('states must be as many before a step as after it, got %d and %d'
+        raise ValueError('a step must return as many states as it gets, got %d and %d'
                          % (len(old), len(new)))
     return [mx.sym.where(running, *pair) for pair in zip(new, old)]

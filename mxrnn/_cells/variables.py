@@ -1,4 +1,4 @@
-"""Variables by name, and how cells come to use those of others."""
+"""Variables by name, and how cells share them."""
 from __future__ import annotations
 
 import sys
@@ -13,12 +13,12 @@ __all__ = ['RNNParams', 'check_shared', 'check_weights_given', 'in_constructor_o
 
 
 class RNNParams:
-    """Variables by name, for cells to share.
+    """Variables by name, which cells can share.
 
     Parameters
     ----------
     prefix : str
-        What each variable's name begins with.
+        Begins the name of each variable.
 
     Examples
     --------
@@ -34,15 +34,15 @@ class RNNParams:
         self._params: dict[str, mx.sym.Symbol] = {}
 
     def get(self, name: str, **kwargs: Any) -> mx.sym.Symbol:
-        """Return the variable `name`, made at its first use.
+        """Return the variable `name`, and make it when it is first asked for.
 
         Parameters
         ----------
         name : str
             Name without the container's prefix.
         **kwargs
-            Of `mx.sym.Variable` (`shape`, `dtype`, `init`, `lr_mult`, ...); they count only when
-            the variable is made.
+            For `mx.sym.Variable` (`shape`, `dtype`, `init`, `lr_mult`, ...). Only used when the
+            variable is made.
         """
         name = self._prefix + _check.instance('name', name, str, 'a str')
         if name not in self._params:
@@ -51,7 +51,7 @@ class RNNParams:
 
 
 def in_constructor_of(cell: object) -> bool:
-    """Whether this is called, however deep, by the constructor of `cell`."""
+    """Whether the constructor of `cell` is among the callers."""
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
@@ -63,17 +63,17 @@ def in_constructor_of(cell: object) -> bool:
 
 
 def share(cell: Any, shared: RNNParams) -> None:
-    """Let `cell`, and all that is in it, use the variables of `shared`, by name.
+    """Let `cell` and everything in it use the variables of `shared`, by name.
 
-    What `shared` lacks is added to it. Variables are looked for in the attributes of cells, in
-    lists, tuples and dicts too.
+    Missing variables are added to `shared`. Variables are searched in the attributes of cells, and
+    in lists, tuples and dicts.
 
     Raises
     ------
     ValueError
-        A cell keeps something that it made of a variable, in which the variable can't be replaced.
+        A cell keeps something made from a variable, in which the variable cannot be replaced.
     """
-    cell.reset()  # forgets what it made in steps
+    cell.reset()  # forgets what it made in earlier steps
     cells = _cells_of(cell)
     containers = {id(each._params): each._params for each in cells}.values()
     new = dict(shared._params)
@@ -89,17 +89,17 @@ def share(cell: Any, shared: RNNParams) -> None:
                     not any(symbol is variable for variable in new.values()):
                 raise ValueError(
                     'params of a container must be able to replace the weights of %r, but it '
-                    'keeps %s, which is made of them: make it in each step' % (each, symbol.name))
+                    'keeps %s, which is made from them: make it in each step' % (each, symbol.name))
     for each in cells:
         vars(each).update(_with_replaced(vars(each), replaced))
     shared._params.update(new)
-    for container in containers:  # one dict, so that all find what any of them asks for later
+    for container in containers:  # one dict, so that each sees what any of them adds later
         container._params = shared._params
 
 
 def check_shared(cell: object, shared: RNNParams, symbols: list[mx.sym.Symbol]) -> None:
-    """Refuse `symbols`, made by `cell`, if a variable in them is another than that of its name in
-    `shared`: an inner cell keeps it where `share` does not look, in an object for instance."""
+    """Refuse `symbols`, made by `cell`, if a variable in them differs from `shared`'s of the same
+    name. An inner cell keeps it where `share` does not search, for instance in an object."""
     together = mx.sym.Group([*symbols, *shared._params.values()])
     for name, count in Counter(together.list_inputs()).items():
         if count > 1 and name in shared._params:
@@ -110,8 +110,8 @@ def check_shared(cell: object, shared: RNNParams, symbols: list[mx.sym.Symbol]) 
 
 
 def check_weights_given(cell: Any, given: list[mx.sym.Symbol]) -> None:
-    """Warn if the graphs of `given`, what `cell` is unrolled over, have weights of the names of
-    its own that are other variables, as two cells without prefixes have."""
+    """Warn if the graphs of `given`, the inputs of `cell`, have other weights with the names of its
+    own weights, as two cells without prefixes do."""
     containers = {id(each._params): each._params for each in cell._all_cells_()}.values()
     symbol = mx.sym.Group(given)
     names = set(symbol.list_arguments())
@@ -125,14 +125,14 @@ def check_weights_given(cell: Any, given: list[mx.sym.Symbol]) -> None:
 
 def warn_of_equal_names(where: str, name: str, params: RNNParams) -> None:
     _check.warn(
-        'two cells in a %s have different weights of the same name %r (prefix %r): binding the '
-        'graph will fail; give each cell a prefix of its own, such as prefix=%r, or the same '
-        'params to share the weights'
+        'two cells in a %s have different weights of the same name %r (prefix %r), so binding the '
+        'graph will fail: give each cell its own prefix, such as prefix=%r, or the same params to '
+        'share the weights'
         % (where, name, params._prefix, 'l1_' + params._prefix))
 
 
 def _cells_of(cell: Any) -> list[Any]:
-    """`cell`, those under it, and those that they keep as attributes."""
+    """`cell`, the cells in it, and the cells that they keep as attributes."""
     found: list[Any] = []
     waiting = [cell]
     while waiting:
@@ -156,7 +156,7 @@ def _symbols(value: object) -> Iterator[mx.sym.Symbol]:
 
 
 def _with_replaced(value: Any, replaced: dict[int, tuple[Any, Any]]) -> Any:
-    """`value` with variables replaced: lists and dicts themselves, tuples as copies."""
+    """`value` with variables replaced: lists and dicts in place, tuples as copies."""
     if isinstance(value, mx.sym.Symbol):
         return replaced.get(id(value), (None, value))[1]
     if isinstance(value, dict):

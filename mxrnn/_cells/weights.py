@@ -1,4 +1,4 @@
-"""Weights as arrays: taken out of a dict by name and shape, and packed and unpacked by gate."""
+"""Weights as arrays: taken from a dict by name and shape, and packed and unpacked by gate."""
 from __future__ import annotations
 
 import ctypes
@@ -19,15 +19,15 @@ __all__ = ['ARRAYS', 'MissingWeightsError', 'PackedWeights', 'Weights', 'copy_ro
 Weights = Dict[str, mx.nd.NDArray]
 
 Array = Union[mx.nd.NDArray, 'np.ndarray[Any, np.dtype[Any]]']
-#: By name: 0 stands for any length, an Ellipsis at the end for any further axes.
+#: Shapes by name: 0 stands for any length, and an Ellipsis at the end for more axes.
 Shapes = Mapping[str, Tuple[Any, ...]]
 
-#: The classes that weights may be of.
+#: The classes that weights may have.
 ARRAYS = (mx.nd.NDArray, np.ndarray)
 
 
 class MissingWeightsError(KeyError):
-    """Weights to pack or unpack are not there; a KeyError, as in mxnet.rnn, that can be read.
+    """Weights to pack or unpack are missing. A KeyError, as in mxnet.rnn, with a readable message.
 
     Examples
     --------
@@ -57,14 +57,14 @@ def copy_weights(args: object) -> Weights:
 
 
 def copy_rows(array: Array, begin: int, end: int) -> Any:
-    """A copy of a part along the first axis: of an NDArray in one operation, without a view."""
+    """A copy of a part along the first axis; for an NDArray one operation, without a view."""
     if isinstance(array, np.ndarray):
         return array[begin:end].copy()
     return mx.nd.slice_axis(array, axis=0, begin=begin, end=end)
 
 
 def join_weights(name: str, pieces: Sequence[Array]) -> mx.nd.NDArray:
-    """`pieces` of the weight `name` along the first axis, of the first one's type and device."""
+    """`pieces` of the weight `name`, joined along the first axis, in the first's type and place."""
     first = pieces[0]
     widths = {piece.shape[1:] for piece in pieces}
     if len(widths) > 1:
@@ -87,8 +87,8 @@ def join_weights(name: str, pieces: Sequence[Array]) -> mx.nd.NDArray:
 def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
     """An array of float32 on the CPU, to be filled.
 
-    The system is asked for large pages, as NumPy does: MXNet's own memory comes in small ones,
-    and takes longer to get than to fill.
+    The system is asked for large pages, as NumPy does. MXNet's own memory has small pages and takes
+    longer to get than to fill.
     """
     room = mx.nd.empty(shape)
     if hasattr(mmap, 'MADV_HUGEPAGE'):
@@ -97,7 +97,7 @@ def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
         length = first + 4 * room.size - begin
         if length >= 1 << 22:
             ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(length),
-                                      mmap.MADV_HUGEPAGE)  # refused where there are none
+                                      mmap.MADV_HUGEPAGE)  # fails where there are none
     return room
 
 
@@ -106,7 +106,7 @@ def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
 def take_weights(args: Weights, shapes: Shapes, whose: GatedArrays) -> list[Array]:
     """Remove the weights named in `shapes` from `args` and return them in that order.
 
-    Raises MissingWeightsError if there are fewer, ValueError for another shape.
+    Raises MissingWeightsError if some are missing, ValueError for other shapes.
     """
     missing = [name for name in shapes if name not in args]
     if missing:
@@ -136,7 +136,7 @@ def _some(names: list[str], most: int) -> str:
 
 
 def _other_prefixes(args: Weights, shapes: Shapes, whose: GatedArrays) -> str:
-    """Says so if the weights in `args` seem to be those of a cell of another prefix."""
+    """A hint if the weights in `args` seem to belong to a cell with another prefix; or ''."""
     if any(name in args for name in shapes):
         return ''
     begins = {name.rpartition(group)[0]
@@ -164,7 +164,7 @@ def group_weights(prefix: str, gates: Sequence[str] = ('',), kinds: Sequence[str
 
 def unpack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
                  kinds: Sequence[str], whose: GatedArrays) -> None:
-    """Give each gate of a cell arrays of its own in `args`."""
+    """Replace a cell's packed arrays in `args` by arrays for each gate."""
     packed, unpacked = (group_weights(prefix, each, kinds) for each in (('',), gates))
     if not any(name in args for name in packed) and all(name in args for name in unpacked):
         return
@@ -198,7 +198,7 @@ def pack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
 class PackedWeights:
     """Packs and unpacks the arrays of a cell's weights."""
 
-    _kinds_: Sequence[str] = KINDS  #: weights and biases, or weights alone
+    _kinds_: Sequence[str] = KINDS  #: weights and biases, or only weights
     _num_hidden: int
     _prefix: str
     _params: RNNParams
@@ -208,8 +208,8 @@ class PackedWeights:
         return ()
 
     def _weight_prefix_(self, args: Weights) -> str:
-        """The prefix of this cell's weights in `args`: the cell's own if such names are there, as
-        mxnet.rnn writes them, else the container's, as graphs have them."""
+        """The prefix of this cell's weights in `args`: the cell's own if such names exist, as
+        mxnet.rnn writes them, otherwise the container's, as in graphs."""
         own = group_weights(self._prefix, ('', *self._gate_names), self._kinds_)
         return self._prefix if any(name in args for name in own) else self._params._prefix
 
@@ -226,20 +226,20 @@ class PackedWeights:
         Parameters
         ----------
         args : dict of str to NDArray
-            As from ``Module.get_params()[0]``. Other parameters are passed through, and so are
-            weights that are unpacked already.
+            From ``Module.get_params()[0]``. Other parameters and weights that are already unpacked
+            stay.
 
         Returns
         -------
         dict of str to NDArray
-            In place of ``lstm_i2h_weight`` of shape (4 * num_hidden, num_input), for instance,
+            For instance, ``lstm_i2h_weight`` of shape (4 * num_hidden, num_input) becomes
             ``lstm_i2h_i_weight``, ``..._f_weight``, ``..._c_weight`` and ``..._o_weight`` of
-            shape (num_hidden, num_input) each, and likewise for h2h and the biases.
+            shape (num_hidden, num_input) each. Likewise for h2h and the biases.
 
         Raises
         ------
         MissingWeightsError
-            A KeyError that lists what is missing and what there is.
+            A KeyError that lists missing and present weights.
         ValueError
             An array has another shape.
         """
@@ -251,7 +251,7 @@ class PackedWeights:
         Parameters
         ----------
         args : dict of str to NDArray
-            With the weights of each gate; what is packed already is passed through.
+            With the weights of each gate. Weights that are already packed stay.
 
         Returns
         -------
@@ -261,7 +261,7 @@ class PackedWeights:
         Raises
         ------
         MissingWeightsError
-            A KeyError that lists what is missing and what there is.
+            A KeyError that lists missing and present weights.
         ValueError
             An array has another shape.
         """

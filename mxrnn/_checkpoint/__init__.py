@@ -1,1 +1,1 @@
-"""Checkpoints: files that are whole or not there, and what fits them to graphs and modules."""
+"""Checkpoints: writing whole files or none, and fitting them to graphs and modules."""

@@ -26,54 +26,53 @@ def do_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, period: int = 1
                       module: mx.mod.BaseModule | None = None,
                       keep: int | None = None, data: Data | None = None,
                       batches: int | None = None, checksum: bool = True) -> Callable[..., None]:
-    """Make a callback for `fit` that writes a checkpoint at the end of epochs, or of batches.
+    """Make a callback for `fit` that writes a checkpoint after epochs, or after batches.
 
-    In distributed training only the worker of rank 0 writes. With `data` each of the others writes
-    where its part of the data stands.
+    In distributed training, only the worker of rank 0 writes the checkpoint. With `data`, each
+    other worker writes its position in the data.
 
     Parameters
     ----------
     cells, prefix
         As for `save_rnn_checkpoint`.
     period : int, default 1
-        Write after every so many epochs; less than 1 counts as 1.
+        Write after every `period` epochs; less than 1 counts as 1.
     symbol : Symbol, optional
-        The graph to save, instead of the one that the callback is given: a BucketingModule hands
-        over that of the bucket that came last.
+        The graph to save, instead of the one that the callback receives. A BucketingModule passes
+        the graph of its last bucket.
     module : BaseModule, optional
-        The module that is trained. The states of its optimiser are saved too, as
-        ``<prefix>-<epoch, 4 digits>.states``, for `load_rnn_checkpoint` (`load_optimizer_states`
-        of the module can read them as well). For a BucketingModule the graph is that of the
-        default bucket, unless `symbol` says otherwise. Where the states are kept by servers or
-        `prefix` is remote, they cannot be saved, which a warning says once.
+        The module that is trained. Its optimiser's states are saved too, as
+        ``<prefix>-<epoch, 4 digits>.states``, for `load_rnn_checkpoint` (the module's
+        `load_optimizer_states` can read them as well). For a BucketingModule, the graph of the
+        default bucket is saved, unless `symbol` is given. The states cannot be saved if servers
+        keep them or `prefix` is remote; a warning says so once.
     keep : int, optional
-        Delete older checkpoints of this prefix, so that this many remain up to the new one.
+        Keep this many checkpoints of this prefix, the new one included, and delete older ones.
     data : DataIter, optional
-        The iterator that is trained on, `BucketSentenceIter` or `StreamIter`, not what it may be
-        wrapped in. Its position is saved with the states of the optimiser, and so are the random
-        generators (MXNet's is seeded anew at each save, since it cannot be read) and the states
-        of `carry_states`. `load_rnn_checkpoint` with the same option then goes on exactly; the
-        metric of the epoch in which it does covers the rest of that epoch only. An `eval_data` that
-        shuffles needs a seed of its own, since a resumed run does not evaluate again. It needs
-        `module`. Where several workers train, give the callback to each of them,
-        with the same `prefix` in a folder that all of them see. The data of each is the part of
-        its rank (`num_parts`, `part_index`). Each writes the position in its part, as
-        ``<prefix>-….part-<part_index, 4 digits>``. The optimiser has to be in the workers, and
-        their weights have to be equal, which a warning says where they are not. An older
-        checkpoint is deleted only when a newer one has all of its parts, so one more remains; one
-        that this callback wrote and no worker can use, also before that.
+        The training iterator, a `BucketSentenceIter` or `StreamIter`, not its wrapper. It needs
+        `module`. The file of states then also has the iterator's position, the random generators,
+        and the states of `carry_states`. MXNet's generator cannot be read, so each save gives it a
+        new seed. `load_rnn_checkpoint` with the same option resumes exactly; the metric of the
+        resumed epoch covers only the rest of that epoch. An `eval_data` that shuffles needs its own
+        seed, because a resumed run does not repeat evaluations.
+
+        If several workers train, pass the callback to each, with the same `prefix` in a shared
+        folder. Each worker's data is the part of its rank (`num_parts`, `part_index`). Each writes
+        its position as ``<prefix>-….part-<part_index, 4 digits>``. The optimiser must be in the
+        workers. Their weights must be equal; if not, a warning says so. An older checkpoint is
+        deleted only when a newer one has all parts, so one more remains. A checkpoint of this
+        callback that no worker can use may be deleted earlier.
     batches : int, optional
-        Also write after every so many batches of an epoch, and delete the one before. The callback
-        has to be passed as `batch_end_callback`, too, behind what `carry_states` returned. It needs
-        `data`.
+        Also write after every so many batches of an epoch, and delete the one before. Pass the
+        callback as `batch_end_callback` too, after the result of `carry_states`. Needs `data`.
     checksum : bool, default True
         As for `save_rnn_checkpoint`.
 
     Returns
     -------
     callable
-        ``callback(epoch, symbol, arg_params, aux_params)``, to be passed as `epoch_end_callback`.
-        It raises `CheckpointError` as `save_rnn_checkpoint` does.
+        ``callback(epoch, symbol, arg_params, aux_params)``, to pass as `epoch_end_callback`. It
+        raises `CheckpointError` as `save_rnn_checkpoint` does.
 
     Examples
     --------
@@ -93,7 +92,7 @@ def do_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, period: int = 1
     """
     cells, prefix = cell_list(cells), path_prefix(prefix)
     if hasattr(mx, 'mod') and isinstance(period, mx.mod.BaseModule):
-        raise TypeError('period, the third argument, must be a number, got a module: give that as '
+        raise TypeError('period, the third argument, must be a number, got a module: pass it as '
                         'module=')
     period = int(max(1, _check.number('period', period)))
     _check.instance('symbol', symbol, (mx.sym.Symbol, type(None)), 'a Symbol or None')
@@ -113,7 +112,7 @@ def _check_position(data: Data | None, batches: int | None, module: mx.mod.BaseM
     if batches is not None:
         _check.integer('batches', batches, 1)
         if data is None:
-            raise ValueError('data must be given with batches, got None')
+            raise ValueError('batches needs data, got None: pass the training iterator as data=')
     position.check_data(data, 'state_dict', module)
     if data is not None and files.is_remote(prefix):
         raise ValueError('data must be None for a remote prefix, got %s' % prefix)
@@ -146,19 +145,20 @@ class _Saver:
             self._save_epoch(iter_no + 1, sym, arg, aux)
 
     def _check_part(self) -> None:
-        """Refuse data of another part in each of several workers: one that went on would wait."""
+        """Refuse data of another part in every one of several workers; otherwise some would wait.
+        """
         if self._several() and self._data is not None and self._module is not None:
             position.check_part(self._data, self._module, self._workers.count(),
                                 self._workers.rank())
 
     def _several(self) -> bool:
-        """Whether several workers save, each its own position."""
+        """Whether several workers each save their own position."""
         return self._data is not None and self._workers.count() > 1
 
     def _after_batch(self, param: Any) -> None:
         module = self._module
         if self._batches is None or module is None:
-            raise ValueError('batches must be given to do_rnn_checkpoint for a batch_end_callback, '
+            raise ValueError('a batch_end_callback needs batches= of do_rnn_checkpoint, '
                              'got None')
         where = getattr(param, 'locals', None) or {}
         done = position.batches_done(module, param.epoch, param.nbatch + 1)
@@ -166,14 +166,14 @@ class _Saver:
         ended = where.get('end_of_batch', False)
         if not ended and done % self._batches:
             return
-        mx.nd.waitall()  # get_params, of fit too, does not wait for BatchNorm's averages
+        mx.nd.waitall()  # get_params, also in fit, does not wait for BatchNorm's averages
         if ended:
             called = where.get('epoch_end_callback')
             if called is self or isinstance(called, (list, tuple)) and self in called:
-                return  # it is called again in a moment
+                return  # it is called again soon
         arg, aux = module.get_params()
         if len(optimizer_resume.trained(module)._context) > 1:
-            module.set_params(arg, aux)  # devices differ in averages until fit does it
+            module.set_params(arg, aux)  # until fit does it, averages differ between devices
         if ended:
             self._save_epoch(param.epoch + 1, module.symbol, arg, aux)
         else:
@@ -201,8 +201,8 @@ class _Saver:
         self._retention.saved(place, told)
 
     def _companion(self, here: Here | None, told: Extra | None) -> Companion | None:
-        """The states of the optimiser, what it has changed in itself, and the position or, of
-        several workers, what is `told` of theirs."""
+        """The optimiser's states, its own changes, and the position; with several workers, `told`
+        about theirs instead."""
         module = self._module
         if module is None or not module.optimizer_initialized:
             return None
@@ -211,9 +211,9 @@ class _Saver:
         if dumped is None:
             if not self._told:
                 self._told = True
-                _log.warning('The states of the optimiser are not saved with %s: %s', self._prefix,
+                _log.warning("The optimiser's states are not saved with %s: %s", self._prefix,
                              'the prefix is remote' if remote
-                             else 'they are not kept by this process')
+                             else 'this process does not keep them')
             return None
         extra = told or Extra(position=here and position.take(here))
         self._note_optimizer()
@@ -222,7 +222,7 @@ class _Saver:
         return Companion(dumped, extra)
 
     def _note_optimizer(self) -> None:
-        """Note what the module's optimiser is like before it works."""
+        """Note the settings of the module's optimiser before it works."""
         self._check_part()
         optimizer = None if self._module is None else optimizer_resume.optimizer_of(self._module)
         if optimizer not in (None, self._begun and self._begun.optimizer):
@@ -231,14 +231,14 @@ class _Saver:
 
 
 class _Workers:
-    """The processes that train together with this one, by horovod or by a store of MXNet's."""
+    """The processes that train with this one, by horovod or by an MXNet store."""
 
     def __init__(self, module: mx.mod.BaseModule | None) -> None:
         self._module = module
         self._stores: list[Any] | None = None  #: found at the first save without a module
 
     def rank(self) -> int:
-        """The rank of this process in distributed training; 0 if it is on its own."""
+        """This process' rank in distributed training; 0 if it is alone."""
         horovod = _horovod()
         return int(horovod.rank() if horovod else getattr(self._store(), 'rank', 0))
 
@@ -251,10 +251,10 @@ class _Workers:
         if self._module is not None:
             return getattr(optimizer_resume.trained(self._module), '_kvstore', None)
         if self._stores is None:
-            # The store that `fit` made is known to nobody: MXNet keeps no list of them, a second
-            # one would wait for the other workers, and the rank is in no environment variable (the
-            # scheduler gives it). So the garbage collector, which knows every object, is asked at
-            # the first save.
+            # Nothing knows the store that `fit` made: MXNet keeps no list of them, a second one
+            # would wait for the other workers, and the rank is in no environment variable (the
+            # scheduler assigns it). So the first save asks the garbage collector, which knows
+            # every object.
             kind = mx.kv.KVStoreBase if hasattr(mx.kv, 'KVStoreBase') else mx.kv.KVStore
             objects = gc.get_objects()
             kinds = {each for each in set(map(type, objects)) if issubclass(each, kind)}
@@ -271,34 +271,34 @@ def _horovod() -> Any:
 class _Retention:
     """Deletes old checkpoints after each new one.
 
-    Of several workers the one of rank 0 does. The others may still write their parts of the newest
-    checkpoint then, so whether all of them can go on from it is known at the next one. Until one is
-    known to be whole, only those are deleted that were saved through this object and that no worker
-    can use.
+    With several workers, the worker of rank 0 does it. The others may still write their parts of
+    the newest checkpoint, so only the next save shows whether it is whole. Until one is known to be
+    whole, only checkpoints are deleted that were saved through this object and that no worker can
+    use.
 
     Parameters
     ----------
     prefix : str
-        The prefix of all of them.
+        The prefix of the checkpoints.
     data : DataIter or None
-        What is trained on; of several workers, the part of the one of rank 0.
+        The training data; with several workers, the part of rank 0.
     keep : int, optional
-        How many remain of those at the end of an epoch, and one more where several workers train;
-        all if None.
+        How many checkpoints at the end of epochs remain, plus one if several workers train; all if
+        None.
     within : bool
-        Whether checkpoints within epochs are written, of which only the last remains.
+        Whether checkpoints within epochs are written; only the last of these remains.
     """
 
     def __init__(self, prefix: str, data: Data | None, keep: int | None, within: bool) -> None:
         self._prefix, self._data, self._keep, self._within = prefix, data, keep, within
         self._before: tuple[Place, Extra] | None = None  #: the last one of several workers
-        self._whole: Place | None = None  #: the newest that has all of its parts
-        self._unused: set[Place] = set()  #: of those saved through this, what no worker can use
-        self._ours: set[Place] = set()  #: saved through this
+        self._whole: Place | None = None  #: the newest with all of its parts
+        self._unused: set[Place] = set()  #: saved through this object, but useless to all workers
+        self._ours: set[Place] = set()  #: saved through this object
         self._warned = False
 
     def is_first(self, place: Place) -> bool:
-        """Whether no checkpoint is known to be whole and none is there that others have saved."""
+        """Whether no checkpoint is known to be whole, and no others were saved here."""
         self._ours.add(place)
         return self._whole is None and self._ours.issuperset(
             files.places(self._prefix, batches=True))
@@ -306,7 +306,7 @@ class _Retention:
     def saved(self, place: Place, told: Extra | None) -> None:
         """Delete what is no longer needed, now that `place` is written.
 
-        `told` is what `position.save_part` returned for it, None if one worker trains alone.
+        `told` is the result of `position.save_part`, or None if one worker trains alone.
         """
         several = told is not None
         if several:
@@ -329,11 +329,11 @@ class _Retention:
             if place != self._whole and (every or place in self._unused):
                 files.remove(self._prefix, *place)
                 self._unused.discard(place)
-        if several:  # all have written their parts of what is older than the newest
+        if several:  # all workers have written their parts of everything but the newest
             files.remove_lone_parts(self._prefix, newest)
 
     def _judge_the_one_before(self) -> None:
-        """Note whether the checkpoint before has all of its parts, which are written by now."""
+        """Note whether the previous checkpoint has all of its parts, which are written by now."""
         if self._before is None or self._data is None:
             return
         fault = position.fault(self._prefix, *self._before, self._data)
@@ -343,7 +343,7 @@ class _Retention:
         self._unused.add(self._before[0])
         if not self._warned:
             self._warned = True
-            _log.warning('No worker will go on from the checkpoint before this one: %s. All '
-                         'workers need the same prefix, in a folder that all of them see, and '
-                         'equal weights: the same seed of mx.random at the beginning, and the same '
-                         'checkpoint where they go on from one', fault)
+            _log.warning('No worker can resume from the checkpoint before this one: %s. All '
+                         'workers need the same prefix in a shared folder, and equal weights: seed '
+                         'mx.random equally at the beginning, and resume from the same checkpoint',
+                         fault)

@@ -1,6 +1,6 @@
-"""Arrays and types built from the bytes of strangers, which NumPy and MXNet would not check.
+"""Builds arrays and types from strangers' bytes, which NumPy and MXNet would not check.
 
-The reader of pickles calls these in the place of NumPy's and MXNet's own constructors.
+The reader of pickles calls these functions instead of NumPy's and MXNet's constructors.
 """
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ NO_ELEMENTS = 'it makes an array without its elements'
 
 
 def type_of_numbers(name: object, align: object = False, copy: object = False) -> np.dtype[Any]:
-    """In the place of `numpy.dtype`: makes types of numbers, bools and strings.
+    """Replaces `numpy.dtype`: makes types of numbers, bools and strings.
 
-    Other types can say that they hold no objects while they do. The bytes of an array would then
-    be taken for addresses.
+    Other types may claim that they hold no objects although they do. An array's bytes would then be
+    used as addresses.
     """
     kind = np.dtype(name) if isinstance(name, str) else None
     if kind is None or kind.kind not in 'biufcSU' or kind.subdtype or kind.names:
         raise pickle.UnpicklingError('it has the type %.80r; allowed are types of numbers, bools '
                                      'and strings' % (name,))
-    return np.dtype(kind, copy=True)  # what BUILD changes must not be NumPy's own
+    return np.dtype(kind, copy=True)  # BUILD changes it, so it must not be NumPy's own
 
 
 def check_type_state(kind: np.dtype[Any], state: object) -> None:
-    """Refuse to give a type anything but another order of bytes."""
+    """Refuse to change anything of a type except its order of bytes."""
     own: Any = kind.__reduce__()[2]  # type: ignore[index]
     orders = '|' if own[1] == '|' else '<>='
     if not (isinstance(state, tuple) and len(state) == len(own)
@@ -42,9 +42,9 @@ def check_type_state(kind: np.dtype[Any], state: object) -> None:
 
 
 def empty_array(kind: object, shape: object, name: object) -> np.ndarray:
-    """In the place of NumPy's `_reconstruct`, which leaves in an array what memory holds.
+    """Replaces NumPy's `_reconstruct`, which leaves in an array whatever the memory contains.
 
-    Pickles have it make an array without elements, which BUILD then gives its type and bytes.
+    Pickles make an array without elements by it; BUILD then sets the array's type and bytes.
     """
     if kind is not np.ndarray or shape != (0,) or name != b'b':
         raise pickle.UnpicklingError(NO_ELEMENTS)
@@ -52,7 +52,7 @@ def empty_array(kind: object, shape: object, name: object) -> np.ndarray:
 
 
 def array_of_bytes(buffer: object, *args: object) -> np.ndarray:
-    """In the place of NumPy's `_frombuffer`, which takes memory of any object."""
+    """Replaces NumPy's `_frombuffer`, which would take any object's memory."""
     if type(buffer) not in (bytes, bytearray):
         raise pickle.UnpicklingError('it makes an array over another object, %s'
                                      % type(buffer).__name__)
@@ -61,17 +61,17 @@ def array_of_bytes(buffer: object, *args: object) -> np.ndarray:
 
 
 def kinds_of_array() -> dict[type, tuple[str, int]]:
-    """MXNet's classes of arrays: how each stores its elements, for MXNet and in files."""
+    """MXNet's classes of arrays, with their forms of storage in MXNet and in files."""
     return {mx.nd.NDArray: ('default', params.DENSE),
             mx.nd.sparse.CSRNDArray: ('csr', params.CSR),
             mx.nd.sparse.RowSparseNDArray: ('row_sparse', params.ROW_SPARSE)}
 
 
 def checked_array(kind: Any, made: list[mx.nd.NDArray]) -> type:
-    """Makes an array of MXNet from bytes, which MXNet would take at their word.
+    """Makes an MXNet array from bytes, which MXNet would not check.
 
-    It first is one of a single zero, since MXNet would follow the address of an array that has
-    none, and pickles may use what is on their stack before they give it its bytes.
+    It begins as a single zero. MXNet would follow the address of an array that has none, and
+    pickles may use the array before they set its bytes.
     """
     class Array(kind):  # type: ignore[misc]
         __slots__ = ()
@@ -102,7 +102,7 @@ def checked_array(kind: Any, made: list[mx.nd.NDArray]) -> type:
 
 
 def _handle_of_zero(kind: Any) -> Any:
-    """The handle of an array of one zero, which nothing else frees."""
+    """The handle of an array with one zero; the caller frees it."""
     zero = mx.nd.zeros((1, 1), stype=kinds_of_array()[kind][0])
     handle, zero.handle = zero.handle, None
     return handle

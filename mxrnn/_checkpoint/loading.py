@@ -1,4 +1,4 @@
-"""load_rnn_checkpoint: weights packed as the cells have them, and a module that goes on."""
+"""load_rnn_checkpoint: packs the weights as the cells need them, and lets a module resume."""
 from __future__ import annotations
 
 import os
@@ -22,7 +22,7 @@ __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 
 class Checkpoint(NamedTuple('Checkpoint', [
         ('symbol', mx.sym.Symbol), ('arg_params', Params), ('aux_params', Params)])):
-    """A checkpoint that was read: a tuple of three that knows which epoch it is of.
+    """A checkpoint: a tuple of three that also knows its epoch.
 
     Parameters
     ----------
@@ -59,14 +59,14 @@ class Checkpoint(NamedTuple('Checkpoint', [
 
 
 class _SavedWithoutError(Exception):
-    """A checkpoint is whole, but was saved without something that is asked for.
+    """A checkpoint is undamaged, but was saved without something that the caller needs.
 
-    It is not skipped: training that went on from an older one would write over it.
+    It is not skipped: training resumed from an older one would overwrite it.
     """
 
 
 class _UnfinishedError(CheckpointError):
-    """Several workers have ended while they wrote their first checkpoint."""
+    """Several workers were stopped while they wrote their first checkpoint."""
 
 
 @overload
@@ -87,66 +87,64 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
                         module: mx.mod.BaseModule | None = None, data: Data | None = None,
                         strict: bool = True, trusted: Iterable[object] = (),
                         missing_ok: bool = False) -> Checkpoint | None:
-    """Read a checkpoint and pack the weights as `cells` have them.
+    """Read a checkpoint and pack the weights as `cells` need them.
 
-    It may have been written for other cells with the same weights (fused or not), by any version
-    of mxnet.rnn, or by `mx.model.save_checkpoint` with the weights still packed.
+    Other cells with the same weights (fused or not) may have written it, with any version of
+    mxnet.rnn, or `mx.model.save_checkpoint`, which leaves weights packed.
 
     Parameters
     ----------
     cells : BaseRNNCell or list of BaseRNNCell
-        The cells of the network that the parameters are for.
+        The cells of the network for which the parameters are.
     prefix : str
-        Path that the names of the files begin with.
+        The beginning of the files' paths.
     epoch : int, optional
-        Which one; by default the newest that can be read. Newer ones that cannot are named in a
-        warning; one that was saved without what `module` or `data` need is an error.
+        The newest that can be read by default. A warning names newer ones that cannot be read. It
+        is an error if the newest was saved without something that `module` or `data` needs.
     module : BaseModule, optional
-        The states of its optimiser are read too, from the checkpoint that `do_rnn_checkpoint`
-        wrote with the same option: at once if the module has an optimiser, otherwise as soon as
-        `fit` or `init_optimizer` gives it one. The settings of that optimiser, such as the
-        learning rate, stay; only its progress is taken over: what the one before had changed in
-        itself. To go on with training::
+        Its optimiser's states are read too, from a checkpoint that `do_rnn_checkpoint` wrote with
+        the same option. They are set at once if the module has an optimiser, otherwise when `fit`
+        or `init_optimizer` gives it one. The new optimiser keeps its settings, such as the learning
+        rate, and takes over only the progress: what the old one had changed in itself. To resume::
 
             loaded = rnn.load_rnn_checkpoint(cells, prefix, module=module)
             module.fit(..., arg_params=loaded.arg_params, aux_params=loaded.aux_params,
                        begin_epoch=loaded.epoch)
     data : DataIter, optional
-        The iterator that `do_rnn_checkpoint` was given as `data`, made with the same arguments:
-        `BucketSentenceIter` or `StreamIter`. It goes to where the checkpoint was saved, and so do
-        the random generators, when the module gets its optimiser. Checkpoints within an epoch
-        count then, too, and the first epoch of `fit` is the rest of that one, which is all that
-        its metric covers. Put the iterator into a `mx.io.PrefetchingIter` after this. It needs
-        `module`. Each of several workers gives its part of the data, with as many parts as when the
-        checkpoint was saved. If their store is there already, they agree through it on the newest
-        that all of them can read.
+        The iterator that `do_rnn_checkpoint` got as `data`, a `BucketSentenceIter` or `StreamIter`
+        made with the same arguments. It needs `module`. When the module gets its optimiser, the
+        iterator and the random generators go to the saved position. Checkpoints within an epoch
+        then count as well; the first epoch of `fit` is the rest of that epoch, and so is its
+        metric. Wrap the iterator in a `mx.io.PrefetchingIter` only afterwards. With several
+        workers, each passes its part of the data, in as many parts as at the save. If their store
+        already exists, they agree on the newest checkpoint that all of them can read.
     strict : bool, default True
-        Refuse a file with parameters that neither its graph nor a cell knows, without parameters
-        that the graph has, or with shapes or types that do not fit the graph.
+        Refuse a file that has parameters unknown to its graph and cells, lacks parameters of the
+        graph, or has shapes or types that do not fit the graph.
     trusted : iterable of class or function
-        What the states of the optimiser may name besides arrays, numbers, containers, MXNet's
-        optimisers and schedulers, and the classes of the module's own optimiser and scheduler:
-        for instance the class of an object that this optimiser keeps. Anything else is refused
-        before it is called, since the file may be from somebody else.
+        Classes and functions that the optimiser's states may name in addition to arrays, numbers,
+        containers, MXNet's optimisers and schedulers, and the classes of the module's own optimiser
+        and scheduler. An example is the class of an object that your optimiser keeps. Everything
+        else is refused before it is called, because the file may be from a stranger.
     missing_ok : bool, default False
-        Return None where no checkpoint has been written yet, or several workers have begun to
-        write their first one and were killed. Files that are damaged remain an error.
+        Return None if no checkpoint was written yet, or if several workers were killed while they
+        wrote their first one. Damaged files still raise an error.
 
     Returns
     -------
     Checkpoint or None
-        A tuple (symbol, arg_params, aux_params), with the attribute `epoch`. The symbol is the one
-        that was saved: if that was of other cells, build it again with `cells`.
+        A tuple (symbol, arg_params, aux_params) with the attribute `epoch`. The symbol is the saved
+        one; if it was built with other cells, build it again with `cells`.
 
     Raises
     ------
     CheckpointError
-        If a file is missing (of several workers: of any of them), truncated or foreign, or if names
-        are missing or left over or shapes or types are wrong, or do not fit the module; all are
-        listed. It is an `MXNetError` and a `KeyError`. What can be seen only when the module is
-        bound or has its optimiser is raised then, by `fit`.
+        A file is missing (with several workers: of any of them), truncated or foreign. Or names are
+        missing or left over, or shapes or types are wrong or do not fit the module; all are listed.
+        It is an `MXNetError` and a `KeyError`. Errors that only a bound module or its optimiser can
+        show are raised by `fit`.
     ValueError
-        If the position is of other data than `data`, or of other arguments, such as another seed.
+        The position is for other data than `data`, or other arguments, such as another seed.
 
     Examples
     --------
@@ -166,7 +164,7 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
     check_module(module)
     _check.flag('strict', strict)
     trusted = list(_check.iterable('trusted', trusted, 'classes or functions'))
-    named_things(trusted)  # which refuses others
+    named_things(trusted)  # refuses anything else
     position.check_data(data, 'load_state_dict', module)
     _check.flag('missing_ok', missing_ok)
 
@@ -191,7 +189,7 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
 def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint], missing_ok: bool
             ) -> Checkpoint | None:
     if files.is_remote(prefix):
-        raise ValueError('epoch must be given for a remote prefix, got None with %s' % prefix)
+        raise ValueError('give epoch for a remote prefix, got None with %s' % prefix)
     candidates = Candidates(prefix, files.places(prefix, data is not None, missing_ok), load)
     loaded = candidates.newest()
     for lowest in validation.agree(prefix, data, lambda: candidates.loaded and (
@@ -206,12 +204,12 @@ def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint],
 
 def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, prefix: str,
             place: Place, trusted: list[object]) -> None:
-    """Let `module` go on from a checkpoint, as soon as it is bound and has its optimiser."""
+    """Let `module` resume from a checkpoint, as soon as it is bound and has its optimiser."""
     path = files.path_of(prefix, 'states', *place)
     if not place[1] and not os.path.exists(path):
         raise _SavedWithoutError(
-            '%s was saved without an optimiser: there is no %s. Load it without module=, and the '
-            'optimiser begins anew, or give the epoch of an older checkpoint'
+            '%s was saved without an optimiser: there is no %s. Load it without module= to begin '
+            'with a new optimiser, or give the epoch of an older checkpoint'
             % (files.path_of(prefix, 'params', *place), path))
     path, content = states.read(prefix, *place)
     found = states.decode(path, content, trusted + optimizer_resume.classes_of(module),
@@ -276,12 +274,12 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
 
 
 def _read(path: str, graph_path: str) -> tuple[mx.sym.Symbol, Params, Params]:
-    """The graph, the parameters and the auxiliary states of local files that were looked over."""
+    """The graph, the parameters and the auxiliary states from checked local files."""
     with checked(path):
         read_graph(graph_path)
         symbol = mx.sym.load(graph_path)
         with as_mxnet_1():
-            arrays = mx.nd.load(path) or {}  # a list where there is none
+            arrays = mx.nd.load(path) or {}  # without arrays it returns a list
     params, auxiliary = ({name[4:]: array for name, array in arrays.items()
                           if name.startswith(kind)} for kind in ('arg:', 'aux:'))
     return symbol, params, auxiliary

@@ -1,11 +1,11 @@
-"""Let a module go on where a checkpoint was saved: its optimiser gets states and progress.
+"""Lets a module resume where a checkpoint was saved: gives its optimiser states and progress.
 
-MXNet's optimisers count updates, and some remember more: averages of a schedule, learning rates,
-gradients that are summed up. Those of a program may count for themselves in any attribute. So the
-attributes are noted when training begins, and what has changed since is their progress.
+MXNet's optimisers count updates. Some remember more: averages of a schedule, learning rates, summed
+gradients. A program's optimiser may count in any attribute. So the attributes are noted when
+training begins, and later changes are the optimiser's progress.
 
-Settings are what the constructor takes, such as the learning rate. They are taken over only where
-the optimiser itself has changed them and the program has not set them anew.
+Settings are the constructor's arguments, such as the learning rate. They are taken over only if the
+optimiser itself changed them and the program did not set them anew.
 """
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ __all__ = ['Begun', 'check_shapes', 'classes_of', 'dump', 'optimizer_of', 'resto
 
 _log = logging.getLogger('mxrnn.rnn')
 
-#: Of an optimiser and its scheduler: names of attributes that changed, and settings before that.
+#: For an optimiser and its scheduler: names of changed attributes, and settings before the change.
 _Changes = Dict[str, Any]
 Changed = Dict[str, _Changes]
 
 
 def trained(module: mx.mod.BaseModule) -> mx.mod.BaseModule:
-    """The module that holds the optimiser: of a BucketingModule, one of its buckets."""
+    """The module that has the optimiser; for a BucketingModule, one of its buckets."""
     return getattr(module, '_curr_module', None) or module
 
 
 def _updater(module: mx.mod.BaseModule) -> mx.optimizer.Updater | None:
-    """Returns the updater, which applies the optimiser and keeps its states; None if servers do."""
+    """The updater, which applies the optimiser and keeps its states; None if servers do."""
     holder = trained(module)
     return (getattr(holder, '_updater', None)
             or getattr(getattr(holder, '_kvstore', None), '_updater', None))
@@ -52,23 +52,23 @@ def dump(module: mx.mod.BaseModule, prefix: str) -> bytes | None:
     try:
         with as_mxnet_1():
             return None if updater is None else updater.get_states(dump_optimizer=True)
-    except Exception as error:  # an optimiser may have been given anything
-        raise CheckpointError('cannot save the states of the optimiser with %s: %s'
+    except Exception as error:  # an optimiser may contain anything
+        raise CheckpointError("cannot save the optimiser's states with %s: %s"
                               % (prefix, reason_of(error))) from error
 
 
 def optimizer_of(module: mx.mod.BaseModule) -> mx.optimizer.Optimizer | None:
-    """The optimiser of a module, or None if it has none or servers have it."""
+    """A module's optimiser, or None if it has none or servers have it."""
     return getattr(_updater(module), 'optimizer', None)
 
 
 def when_done(module: mx.mod.BaseModule, method: str, done: bool, act: Callable[[], None],
               instead: bool = False) -> None:
-    """Call `act` now if `done`, else once `module` has run its `method`.
+    """Call `act` now if `done`, otherwise after `module` has run its `method`.
 
-    `fit` binds, makes the optimiser and trains in one call, and has no callback in between. So the
-    module's method is replaced until it has run. With `instead`, `act` is called after all others,
-    and in the place of the one that came with `instead` before.
+    `fit` binds, makes the optimiser and trains in one call, without a callback in between. So the
+    module's method is replaced until it has run. With `instead`, `act` is called last, and replaces
+    the function that came with `instead` before.
     """
     if done:
         act()
@@ -80,7 +80,7 @@ def when_done(module: mx.mod.BaseModule, method: str, done: bool, act: Callable[
         @functools.wraps(getattr(type(module), method))
         def run(*args: Any, **kwargs: Any) -> Any:
             result = getattr(type(module), method)(module, *args, **kwargs)
-            delattr(module, method)  # that of the class again
+            delattr(module, method)  # the class' own again
             for each in waiting.all + waiting.last:
                 each()
             return result
@@ -94,14 +94,14 @@ def when_done(module: mx.mod.BaseModule, method: str, done: bool, act: Callable[
 
 
 class _Waiting(NamedTuple):
-    """The calls that wait for a method to be run; `last` has one at most."""
+    """The calls that wait for a method to run; `last` has at most one."""
 
     all: list[Callable[[], None]]
     last: list[Callable[[], None]]
 
 
 def classes_of(module: mx.mod.BaseModule) -> list[object]:
-    """The class of a module's optimiser and that of its scheduler, or the function that this is."""
+    """The class of a module's optimiser, and its scheduler's class or function."""
     optimizer = optimizer_of(module)
     scheduler = getattr(optimizer, 'lr_scheduler', None)
     return [each if isinstance(each, types.FunctionType) else type(each)
@@ -109,16 +109,16 @@ def classes_of(module: mx.mod.BaseModule) -> list[object]:
 
 
 def restore(module: mx.mod.BaseModule, states: States) -> None:
-    """Give the optimiser of a module the states, and the progress of the one that had them."""
+    """Give a module's optimiser the states, and the progress of the optimiser that had them."""
     updater = _updater(module)
     if updater is None:
-        raise CheckpointError('%s cannot be used: the states of this optimiser are not kept by '
-                              'this process' % states.path)
+        raise CheckpointError("%s cannot be used: this process does not keep the optimiser's states"
+                              % states.path)
     try:
         _restore(module, updater, states)
     except CheckpointError:
         raise
-    except Exception as error:  # states of strangers can be anything, without what all have
+    except Exception as error:  # a stranger's states can be anything
         raise CheckpointError('%s cannot be used: %s' % (states.path, reason_of(error))
                               ) from cause_of(error)
 
@@ -126,11 +126,11 @@ def restore(module: mx.mod.BaseModule, states: States) -> None:
 def _restore(module: mx.mod.BaseModule, updater: mx.optimizer.Updater, states: States) -> None:
     optimizer = updater.optimizer
     _check_states(trained(module), optimizer, states.by_parameter, states.path)
-    # Updater.set_states takes a pickle, but to pickle what a file holds may run what it names.
+    # Updater.set_states takes a pickle. Pickling what a file contains could run code that it names.
     updater.states = {key: _copied(state) for key, state in states.by_parameter.items()}
     updater.states_synced = dict.fromkeys(updater.states, False)
     if states.optimizer is None:
-        _log.warning('%s has the states of the optimiser, but not the number of its updates',
+        _log.warning("%s has the optimiser's states, but not the number of its updates",
                      states.path)
     else:
         changed = states.extra.changed or _unseen(states.optimizer)
@@ -139,7 +139,7 @@ def _restore(module: mx.mod.BaseModule, updater: mx.optimizer.Updater, states: S
 
 def check_shapes(module: mx.mod.BaseModule, arg_params: dict[str, mx.nd.NDArray],
                  aux_params: dict[str, mx.nd.NDArray], path: str) -> None:
-    """Refuse parameters of other shapes than those of a module that is bound."""
+    """Refuse parameters whose shapes differ from a bound module's."""
     holder = trained(module)
     differ = ['%s has the shape %s, in the module %s' % (name, params[name].shape, array.shape)
               for params, bound in ((arg_params, holder._arg_params),
@@ -152,7 +152,7 @@ def check_shapes(module: mx.mod.BaseModule, arg_params: dict[str, mx.nd.NDArray]
 
 def _check_states(holder: mx.mod.BaseModule, optimizer: mx.optimizer.Optimizer,
                   states: dict[object, object], path: str) -> None:
-    """Refuse states of another number of devices, other parameters or another optimiser."""
+    """Refuse states for another number of devices, other parameters or another optimiser."""
     names, copies = holder._param_names, len(holder._context)
     if holder._update_on_kvstore:
         owners = {name: name for name in names}
@@ -165,13 +165,13 @@ def _check_states(holder: mx.mod.BaseModule, optimizer: mx.optimizer.Optimizer,
                 key, holder._arg_params[owners[key]]), path)
         if _shapes(state, path) != needed:
             raise CheckpointError(
-                '%s does not fit the module: the state of %s has the shapes %s, in the module %s; '
-                'the cells, the devices and the optimiser must be those that it was saved with'
+                '%s does not fit the module: the state of %s has the shapes %s, in the module %s. '
+                'Resume with the same cells, devices and optimiser as at the save'
                 % (path, owners.get(key, key), _shapes(state, path), needed))
 
 
 def _shapes(state: object, path: str) -> Any:
-    """The shapes in a state, nested as it is."""
+    """The shapes in a state, nested like the state."""
     if type(state) is list or type(state) is tuple:
         return [_shapes(part, path) for part in state]
     if isinstance(state, mx.nd.NDArray):
@@ -183,29 +183,29 @@ def _shapes(state: object, path: str) -> Any:
 
 
 def _copied(state: Any) -> Any:
-    """A copy of a state that has `_shapes`, so that no two modules change the same arrays."""
+    """A copy of a state, nested alike, so that no two modules change the same arrays."""
     if isinstance(state, (list, tuple)):
         return type(state)(map(_copied, state))
     return state.copy() if isinstance(state, mx.nd.NDArray) else state
 
 
 class Begun:
-    """An optimiser's attributes as they are now, before it works."""
+    """An optimiser's attributes before it works."""
 
     def __init__(self, optimizer: mx.optimizer.Optimizer) -> None:
         self.optimizer = optimizer
-        #: Whether it has worked before, so that some of its progress cannot be seen.
+        #: Whether it has worked before, so that some of its progress is unknown.
         self.late = optimizer.num_update != optimizer.begin_num_update
         self._attributes = _noted(optimizer)
         self._of_scheduler = _noted(optimizer.lr_scheduler)
 
     def changed(self) -> Changed:
-        """The changes since then: plain containers and values of the optimiser."""
+        """Its changes since then: plain containers, and the optimiser's values."""
         return {'optimizer': self._changes(self.optimizer, self._attributes),
                 'scheduler': self._changes(self.optimizer.lr_scheduler, self._of_scheduler)}
 
     def _changes(self, thing: object, before: dict[str, object]) -> _Changes:
-        """Names of the attributes that changed; of those that are settings, the first value."""
+        """Names of changed attributes; for settings, also their first values."""
         settings = _settings(thing)
         now = _own_attributes(thing)
         changed = [name for name in now if name not in before or not _equal(now[name], before[name])
@@ -215,7 +215,7 @@ class Begun:
 
 
 def _unseen(optimizer: mx.optimizer.Optimizer) -> Changed:
-    """All attributes but settings, for files that do not have what `Begun.changed` gives."""
+    """All attributes except settings, for files without the result of `Begun.changed`."""
     settings = _settings(optimizer)
     names = [name for name in _own_attributes(optimizer) if name not in settings]
     return {'optimizer': {'names': names, 'settings': {}}, 'scheduler': {'names': []}}
@@ -223,20 +223,20 @@ def _unseen(optimizer: mx.optimizer.Optimizer) -> Changed:
 
 def _carry_progress(saved: mx.optimizer.Optimizer, optimizer: mx.optimizer.Optimizer,
                     changed: Changed, path: str) -> None:
-    """Give `optimizer` the progress of `saved`, whose changes `Begun.changed` has told."""
+    """Give `optimizer` the progress of `saved`, whose changes `Begun.changed` reported."""
     _carry(saved, optimizer, changed['optimizer'], path)
     ours, theirs = optimizer.lr_scheduler, saved.lr_scheduler
     if changed['scheduler']['names'] and type(ours) is type(theirs):
         _carry(theirs, ours, changed['scheduler'], path)
     _carry_last_rate(theirs, ours, optimizer.num_update)
-    # The counts of the updater's device, which the optimiser has under two names.
+    # The counts of the updater's device. The optimiser has them under two names.
     optimizer._index_update_count = optimizer._all_index_update_counts[0]
 
 
 def _carry(saved: object, thing: object, changed: _Changes, path: str) -> None:
     for name in changed['names']:
         if not hasattr(saved, name) or hasattr(getattr(type(thing), name, None), '__get__'):
-            continue  # a method or a property, whatever the file says
+            continue  # a method or a property, which a file must not set
         value = getattr(saved, name)
         if name in changed['settings'] and not _equal(getattr(thing, name, None), value):
             if not _equal(getattr(thing, name, None), changed['settings'][name]):
@@ -249,10 +249,11 @@ def _carry(saved: object, thing: object, changed: _Changes, path: str) -> None:
 
 def _carry_last_rate(saved: mx.lr_scheduler.LRScheduler | None,
                      scheduler: mx.lr_scheduler.LRScheduler | None, updates: int) -> None:
-    """Give a scheduler of MXNet that has an end the rate that it keeps when that has come.
+    """Give an MXNet scheduler with an end the rate that it keeps after the end.
 
-    `PolyScheduler` and `CosineScheduler` return the rate of their last call then, which a new one
-    has not had. With other settings than the saved one had, the rate is that of the new end.
+    After their end, `PolyScheduler` and `CosineScheduler` return the rate of their last call. A new
+    scheduler has had no call. If its settings differ from the saved one's, it gets its own end's
+    rate.
     """
     end = getattr(scheduler, 'max_update', None)
     if scheduler is None or not _is_mxnets(scheduler) or end is None:
@@ -271,8 +272,8 @@ def _is_mxnets(scheduler: object) -> bool:
 
 
 def _own_attributes(thing: object) -> dict[str, object]:
-    """The attributes that can be progress; those of MXNet's schedulers follow from the count of
-    updates, but for the rate after their end (`_carry_last_rate`), so that there are none."""
+    """The attributes that can be progress. MXNet's schedulers have none: everything follows from
+    the number of updates, except the rate after their end (`_carry_last_rate`)."""
     if _is_mxnets(thing):
         return {}
     left_out = ('lr_scheduler', 'param_dict', 'sym_info')
@@ -290,8 +291,8 @@ def _noted(thing: object) -> dict[str, object]:
 
 
 def _settings(thing: object) -> set[str]:
-    """Names of the attributes that hold what constructors are given."""
-    names = {'lr', 'lr_mult', 'wd_mult', 'idx2name', 'aggregate_num'}  # by other ways
+    """Names of the attributes that hold constructors' arguments."""
+    names = {'lr', 'lr_mult', 'wd_mult', 'idx2name', 'aggregate_num'}  # under other names
     for kind in type(thing).__mro__:
         if '__init__' in vars(kind) and kind is not object:
             names.update(inspect.signature(vars(kind)['__init__']).parameters)
@@ -299,7 +300,7 @@ def _settings(thing: object) -> set[str]:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two values are equal, in type too."""
+    """Whether two values are equal and of the same type."""
     if type(one) is not type(other):
         return False
     if isinstance(one, (list, tuple)):

@@ -1,15 +1,15 @@
-"""Where training stands: in the data, in the random generators, and the states carried along.
+"""The position of training: in the data and the random generators, and the states carried along.
 
-MXNet's generator can be seeded but not read. So a save draws a seed from it, stores the seed and
-seeds the generator anew: training goes on from there as a run does that was resumed.
+MXNet's generator can be seeded but not read. So a save draws a seed from it, stores the seed, and
+seeds the generator with it. Training goes on from there exactly as a resumed run does.
 
-Where several workers train, each has a part of the data. The worker of rank 0 writes the parameters
-and the states of the optimiser, which all workers have alike. Each worker writes a file with the
-position of its part. What belongs together has the same checksum of the weights: the states tell
-it, and how many parts there are, and each part's file has it. A checkpoint is used by all workers
-or, if one part is missing or belongs to other weights, by none. No worker is ahead of another by
-more than a batch, as each waits for the gradients of all. So when one saves, the parts of the
-checkpoint before are written, and it can look whether they fit.
+If several workers train, each has a part of the data. The worker of rank 0 writes the parameters
+and the optimiser's states, which are equal in all workers. Each worker writes a file with the
+position of its part. Files that belong together have the same checksum of the weights: the file of
+states has it with the number of parts, and each part's file has it. A checkpoint is used by all
+workers, or by none if a part is missing or has other weights. Each worker waits for the gradients
+of all, so none is more than a batch ahead. So when one saves, all parts of the previous checkpoint
+are written, and it can check whether they fit.
 """
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ __all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check
            'check_ids', 'check_part', 'checksum_of', 'fault', 'go_to', 'read_part', 'save_part',
            'take', 'unfinished']
 
-#: Plain values and NumPy arrays, by the names of `_ENTRIES`.
+#: Plain values and NumPy arrays, by the names in `_ENTRIES`.
 Position = Dict[str, Any]
 
 
 class Data(Protocol):
-    """An iterator that has a position, as those of mxrnn have."""
+    """An iterator that has a position, as mxrnn's have."""
 
     def __len__(self) -> int: ...
     def state_dict(self, batches: int) -> dict[str, object]: ...
@@ -50,14 +50,14 @@ class Data(Protocol):
 
 
 class Here(NamedTuple):
-    """The training that a position is taken of.
+    """The training whose position is taken.
 
     Attributes
     ----------
     module : Module
-        Which is trained; of a BucketingModule, the current bucket.
+        The trained module; for a BucketingModule, the current bucket.
     data : DataIter
-        With a position.
+        An iterator with a position.
     batches : int
         How many batches of the epoch are done.
     ended : bool
@@ -71,11 +71,11 @@ class Here(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """An entry of positions.
+    """An entry of a position.
 
-    `take` reads it where training stands. `give` sets it in a module that has its optimiser, or in
-    what is the process's; what it fails with is put into words by `fault`. An `optional` entry is
-    one that files of older versions lack.
+    `take` reads it from the training. `give` sets it in the process or in a module that has its
+    optimiser; `fault` puts its errors into words. Files of older versions may lack an `optional`
+    entry.
     """
 
     kind: type
@@ -92,7 +92,7 @@ def _drawn_seed(here: Here) -> int:
 
 
 def _carried(here: Here) -> list[list[np.ndarray]]:
-    """The states of `carry_states`: of each, the array on each device."""
+    """The states of `carry_states`: for each, the array on each device."""
     if not getattr(here.module, '_state_names', None):
         return []
     return [[array.asnumpy() for array in arrays]
@@ -114,7 +114,7 @@ def _set_generators(_: object, generators: dict[str, Any]) -> None:
     np.random.set_state(_check.generator_state(generators['numpy']))
 
 
-#: A new entry is a row here.
+#: To add an entry, add a row.
 _ENTRIES = {
     'batches': _Entry(int, lambda here: here.batches),
     'ended': _Entry(bool, lambda here: here.ended),
@@ -124,10 +124,10 @@ _ENTRIES = {
     'random': _Entry(dict, _generators, _set_generators, 'has no states of random generators'),
 }
 
-#: Of modules that go on within an epoch: the epoch, and the batches that were done before.
+#: For modules that resume within an epoch: the epoch, and the number of batches done before.
 _resumed: weakref.WeakKeyDictionary[mx.mod.BaseModule, Place] = weakref.WeakKeyDictionary()
 
-#: Of modules: the largest ids for which `check_ids` has looked at the graph.
+#: For modules: the largest ids for which `check_ids` has checked the graph.
 _checked: weakref.WeakKeyDictionary[mx.mod.BaseModule, list[dict[str, float]]] = (
     weakref.WeakKeyDictionary())
 
@@ -138,7 +138,7 @@ def check_data(data: object, method: str, module: mx.mod.BaseModule | None) -> N
         if not hasattr(data, method):
             _check.instance('data', data, (), 'an iterator with %s, or None' % method)
         if module is None:
-            raise ValueError('module must be given with data, got None')
+            raise ValueError('data needs module, got None: pass the module as module=')
 
 
 def take(here: Here) -> Position:
@@ -147,7 +147,7 @@ def take(here: Here) -> Position:
 
 
 def _check_entries(position: object, path: str) -> Position:
-    """Refuse what is no position, as `CheckpointError` of the file `path`."""
+    """Refuse anything but a position, as `CheckpointError` for the file `path`."""
     found = position if isinstance(position, dict) else {}
     lacking = [name for name, entry in _ENTRIES.items()
                if not (isinstance(found[name], entry.kind) if name in found else entry.optional)]
@@ -175,20 +175,20 @@ def _give(name: str, module: Any, position: Position, path: str) -> None:
 
 def go_to(position: object, module: mx.mod.BaseModule, data: Data, epoch: int, path: str
           ) -> Callable[[mx.mod.BaseModule], None]:
-    """Let `data` go to the position, and return what lets `module` and the generators go there.
+    """Move `data` to the position; return a function that moves `module` and the generators.
 
     Raises
     ------
     ValueError
-        The position is of other data, or of an iterator with other arguments.
+        The position is for other data, or for an iterator with other arguments.
     CheckpointError
-        It is no position.
+        It is not a position.
     """
     there = dict(_check_entries(position, path))
     with _generators_kept():
         _give('random', None, there, path)
         data.load_state_dict(there['data'])
-        if there['ended']:  # what fit does before the next epoch
+        if there['ended']:  # fit does this before the next epoch
             data.reset()
             there.update(batches=0, random=_generators())
 
@@ -201,7 +201,7 @@ def go_to(position: object, module: mx.mod.BaseModule, data: Data, epoch: int, p
 
 
 def batches_done(module: mx.mod.BaseModule, epoch: int, since: int) -> int:
-    """How many batches of the epoch are done, if `since` are since `fit` began it."""
+    """How many batches of the epoch are done, if `since` are done since `fit` began it."""
     begun, before = _resumed.get(module, (-1, 0))
     if begun == epoch:
         return since + before
@@ -210,14 +210,14 @@ def batches_done(module: mx.mod.BaseModule, epoch: int, since: int) -> int:
 
 
 def check_callbacks(callback: object, where: dict[str, Any], module: mx.mod.BaseModule) -> None:
-    """Refuse to save carried states that are not those of the next batch."""
+    """Refuse to save carried states that the next batch does not begin with."""
     called = where.get('batch_end_callback')
     called = list(called) if isinstance(called, (list, tuple)) else [called]
     later = called[called.index(callback) + 1:] if callback in called else []
     if any(isinstance(each, CarriedStates) for each in later):
-        raise ValueError('batch_end_callback must name what carry_states returned first, and then '
-                         'what do_rnn_checkpoint returned, so that the saved states are those that '
-                         'the next batch begins with')
+        raise ValueError('batch_end_callback must list the result of carry_states before that of '
+                         'do_rnn_checkpoint, so that the saved states are those with which the '
+                         'next batch begins')
     if len(getattr(module, '_buckets', ())) > 1 and getattr(
             module._curr_module, '_state_names', None):
         raise ValueError('batches must be None for a BucketingModule that carries states through '
@@ -226,7 +226,7 @@ def check_callbacks(callback: object, where: dict[str, Any], module: mx.mod.Base
 
 @contextlib.contextmanager
 def _generators_kept() -> Iterator[None]:
-    """Leave the generators as they are before the block."""
+    """Restore the generators after the block."""
     before = _generators()
     try:
         yield
@@ -238,7 +238,7 @@ def _generators_kept() -> Iterator[None]:
 # -- Several workers -------------------------------------------------------------------------------
 
 def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -> None:
-    """Refuse data that is not the part of this worker, and optimisers in servers."""
+    """Refuse data that is not this worker's part, and optimisers in servers."""
     found = getattr(data, 'num_parts', 1)
     if found != workers:
         raise ValueError('data must have num_parts=%d where %d workers train, got num_parts=%s'
@@ -248,14 +248,13 @@ def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -
         raise ValueError('data must have part_index=%d in the worker of rank %d, got part_index=%s'
                          % (rank, rank, found))
     if optimizer_resume.optimizer_of(module) is None:
-        raise ValueError('set MXNET_UPDATE_ON_KVSTORE=0 and train with a synchronous store, so '
-                         'that the %d workers have the optimiser: data must be None where servers '
-                         'have it' % workers)
+        raise ValueError('data needs the optimiser in the %d workers, but servers have it: set '
+                         'MXNET_UPDATE_ON_KVSTORE=0 and train with a synchronous store' % workers)
 
 
 def check_ids(data: object, module: object) -> None:
-    """Warn if an Embedding of `module`, where that is a bound module, has too few rows for the ids
-    in `data`, where that is an iterator that knows them."""
+    """Warn if an Embedding of a bound `module` has too few rows for the ids in `data`, if `data` is
+    an iterator that knows its ids."""
     largest: Callable[[], dict[str, float]] | None = getattr(data, '_largest_', None)
     if largest is None or not isinstance(module, mx.mod.BaseModule) or not module.binded:
         return
@@ -267,7 +266,7 @@ def check_ids(data: object, module: object) -> None:
 
 
 def checksum_of(arg_params: dict[str, mx.nd.NDArray]) -> int:
-    """A checksum of 32 bits by which workers tell whether they have the same weights."""
+    """A 32-bit checksum by which workers see whether they have the same weights."""
     weights = 0
     for name in sorted(arg_params):
         weights = zlib.crc32(arg_params[name].asnumpy().tobytes(), weights)
@@ -275,7 +274,7 @@ def checksum_of(arg_params: dict[str, mx.nd.NDArray]) -> int:
 
 
 def save_part(prefix: str, place: Place, here: Here, arg_params: dict[str, mx.nd.NDArray]) -> Extra:
-    """Write where this worker stands; returns what the file of states is to tell."""
+    """Write this worker's position; returns what the file of states stores about it."""
     weights = checksum_of(arg_params)
     index, count = (getattr(here.data, name) for name in ('part_index', 'num_parts'))
     path = files.path_of(prefix, files.part(index), *place)
@@ -290,18 +289,18 @@ def save_part(prefix: str, place: Place, here: Here, arg_params: dict[str, mx.nd
 
 
 def read_part(prefix: str, place: Place, told: Extra, data: Data) -> Position:
-    """The position of the part that `data` is, if those of all parts are there.
+    """The position of the part `data`, if the positions of all parts exist.
 
     Parameters
     ----------
     told : Extra
-        Returned by `save_part`, as the file of states has it.
+        The result of `save_part`, from the file of states.
 
     Raises
     ------
     CheckpointError
-        The file of a part is missing, damaged, has no position or was written for other weights,
-        or the file of states does not tell how many parts there are.
+        A part's file is missing or damaged, has no position or other weights; or the file of states
+        does not have the number of parts.
     """
     count, weights = told.parts, told.weights
     if not (isinstance(count, int) and count > 0 and isinstance(weights, int)
@@ -310,15 +309,15 @@ def read_part(prefix: str, place: Place, told: Extra, data: Data) -> Position:
                               'checksum of 32 bits, got parts=%.100r and weights=%.100r' % (
                                   files.path_of(prefix, 'states', *place), count, weights))
     found = []
-    for number in range(count):  # all of them, so that all workers refuse what one must refuse
+    for number in range(count):  # all of them, so that all workers refuse together
         path = files.path_of(prefix, files.part(number), *place)
         found.append(_check_entries(states.read_part(path, weights), path))
-    # Another number of parts is refused by `data`, whichever position it is given.
+    # `data` refuses another number of parts, whichever position it gets.
     return found[getattr(data, 'part_index', 0) % count]
 
 
 def unfinished(prefix: str, place: Place, told: Extra) -> bool:
-    """Whether a checkpoint lacks parts and none of its training was whole before it."""
+    """Whether a checkpoint lacks parts and no checkpoint of its training was whole before it."""
     return told.first is True and isinstance(told.parts, int) and not all(
         os.path.exists(files.path_of(prefix, files.part(number), *place))
         for number in range(told.parts))

@@ -1,9 +1,9 @@
-"""Reading pickles that strangers may have written: only what is named here is built or called.
+"""Reads pickles that strangers may have written: it builds and calls only what is listed here.
 
-A pickle is a program: it names callables and has them called. The states of optimisers are
-pickles, since that is how MXNet writes them. This reader looks every name up in a table, imports
-nothing and follows no attributes. A name or an opcode that is not in its table is refused before
-anything is called. The names in the table build values and do nothing else.
+A pickle is a program: it names callables and calls them. MXNet writes the states of optimisers as
+pickles. This reader looks every name up in a table, imports nothing and follows no attributes. A
+name or opcode that is not in its table is refused before anything is called. The names in the table
+build values and do nothing else.
 """
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from .checked_arrays import (
 
 __all__ = ['load_all', 'named_things']
 
-#: How deep tuples may be nested. Python hashes them by a recursion that nothing stops before the
-#: stack of the process overflows.
+#: How deeply tuples may be nested. Python hashes them by a recursion that can overflow the process'
+#: stack.
 _DEEPEST = 100
 
 #: Python's types that pickles may call.
 _PLAIN = (bool, bytearray, bytes, complex, dict, float, frozenset, int, list, range, set, slice,
           str, tuple, collections.OrderedDict)
 
-#: The opcodes that pickles of values, containers, names, calls and attributes have. Those of
-#: protocol 0 are in files that MXNet has written with Python 2. Not listed, and so refused, are
-#: objects outside of the file, registered extensions, copies, and two old ways to call a class.
+#: The opcodes for values, containers, names, calls and attributes. Those of protocol 0 are in files
+#: that MXNet wrote with Python 2. Not listed, and so refused: objects outside the file, registered
+#: extensions, copies, and two old ways to call a class.
 _OPCODES = (
     pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK,
     pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT, pickle.MEMOIZE,
@@ -58,29 +58,29 @@ _OPCODES = (
 _Names = Dict[Tuple[str, str], Any]  #: classes and functions by module and name
 _Step = Callable[[Any], None]  #: what a reader, its argument, does for an opcode
 
-#: Python's reader in Python, since that in C does not let BUILD be looked over.
+#: Python's reader written in Python, because the one in C does not let BUILD be checked.
 _Python: Any = vars(pickle)['_Unpickler']
 
 
 def load_all(content: bytes, further: Iterable[Any] = (), placeholders: bool = False
              ) -> Iterator[Any]:
-    """Yield what the pickles in `content` hold, which follow one another.
+    """Yield the values of the pickles in `content`, which follow one another.
 
     Parameters
     ----------
     content : bytes
-        Nothing but pickles.
+        Only pickles.
     further : iterable of class or function
-        What may be built or called besides NumPy's arrays, MXNet's arrays, optimisers and
+        What may be built or called in addition to NumPy's arrays, MXNet's arrays, optimisers and
         schedulers, and plain containers.
     placeholders : bool
-        Whether the program's own optimisers and schedulers are let through, as objects that do
-        nothing. Which of them may be built is known when a module has one.
+        Whether the program's own optimisers and schedulers are read as objects that do nothing. A
+        module's optimiser decides later which of them may be built.
 
     Raises
     ------
     pickle.UnpicklingError
-        A name that is not allowed.
+        A name is not allowed.
     """
     arrays: list[mx.nd.NDArray] = []
     trusted = named_things(further)
@@ -94,7 +94,7 @@ def load_all(content: bytes, further: Iterable[Any] = (), placeholders: bool = F
 
 
 def named_things(things: Iterable[Any]) -> _Names:
-    """The classes and functions `things` by the names that pickles have for them."""
+    """The classes and functions `things`, by their names in pickles."""
     found = {}
     for thing in things:
         if not (callable(thing) and hasattr(thing, '__qualname__')):
@@ -109,7 +109,7 @@ class _Unpickler(_Python):
         super().__init__(stream)
         self._names, self._further, self._placeholders = names, further, placeholders
         self._filled: list[np.ndarray] = []
-        #: By the id of a tuple that has tuples in it: how deep they go, and the tuple.
+        #: By the id of a tuple that contains tuples: its depth, and the tuple.
         self._depths: dict[int, tuple[int, object]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -119,11 +119,11 @@ class _Unpickler(_Python):
                 (kind.__module__, kind.__qualname__) for kind in _subclasses(_bases())}:
             return _Placeholder
         raise pickle.UnpicklingError(
-            'it names %s.%s, which is not allowed in the states of an optimiser; if the file is '
-            'yours and %s is part of its optimiser, give it in trusted' % (module, name, name))
+            'it names %s.%s, which is not allowed in the states of an optimiser. If the file is '
+            'yours and %s is part of its optimiser, pass it in trusted=' % (module, name, name))
 
     def check_depth(self) -> None:
-        """Refuse the tuple, or the slice, on top of the stack if too many are in each other."""
+        """Refuse the tuple or slice on top of the stack if it is nested too deeply."""
         made = self.stack[-1]
         items = (made.start, made.stop, made.step) if isinstance(made, slice) else made
         if not isinstance(items, tuple):
@@ -136,13 +136,13 @@ class _Unpickler(_Python):
                 raise pickle.UnpicklingError('it nests tuples more than %d deep' % _DEEPEST)
 
     def check_state(self) -> None:
-        """Refuse a state that changes what is made already, or what is no object of the file."""
+        """Refuse a state that changes a finished array or an object from outside the file."""
         thing, state = self.stack[-2:]
         if isinstance(thing, np.dtype):
             check_type_state(thing, state)
         elif type(thing) in kinds_of_array() or any(thing is each for each in self._filled):
-            raise pickle.UnpicklingError('it changes an array that is made already')
-        elif isinstance(thing, np.ndarray):  # a second time would free what others may look at
+            raise pickle.UnpicklingError('it changes an array that is already made')
+        elif isinstance(thing, np.ndarray):  # a second time would free memory that is in use
             self._filled.append(thing)
         elif isinstance(thing, type) or any(thing is each for each in self._names.values()):
             raise pickle.UnpicklingError('it sets attributes of %s' % thing.__qualname__)
@@ -151,8 +151,8 @@ class _Unpickler(_Python):
 
     def check_container(self, thing: object, kind: type) -> None:
         """Refuse to put items into anything but a container of this kind, or an object that the
-        program trusts: MXNet writes into its arrays wherever an index points, and a method may be
-        an attribute that the file has set."""
+        program trusts. MXNet writes into its arrays wherever an index points, and the file may have
+        replaced an object's method by an attribute."""
         known = isinstance(thing, kind) or any(type(thing) is each for each in self._further)
         attributes = set(getattr(thing, '__dict__', ()))
         if not known or attributes & {'append', 'extend', 'add', 'update'}:
@@ -168,7 +168,7 @@ class _Steps(Dict[int, _Step]):
 
 
 def _steps() -> _Steps:
-    """Python's own steps of the opcodes that are allowed, with our checks before and after."""
+    """Python's own steps for the allowed opcodes, with our checks before and after."""
     kind = _Unpickler
     before: dict[bytes, _Step] = {
         pickle.REDUCE: lambda reader: _check_called(*reader.stack[-2:]),
@@ -204,9 +204,9 @@ _Unpickler.dispatch = _steps()
 def _check_called(thing: object, args: object, named: object = None) -> None:
     """Refuse calls that no pickle needs.
 
-    NumPy's classes, which are in the table as values, would make arrays of any memory, of objects
-    too: pickles of arrays and numbers call functions of NumPy instead. Python's classes would ask
-    an array of MXNet for its elements, and one that is sparse has no end of them.
+    NumPy's classes are in the table as values, and would make arrays of any memory, even of
+    objects; pickles of arrays and numbers call functions of NumPy instead. Python's classes would
+    ask an MXNet array for its elements, and a sparse one has no end.
     """
     if not (type(args) in (tuple, list) and isinstance(args, Sequence)
             and (named is None or type(named) is dict)):
@@ -215,7 +215,7 @@ def _check_called(thing: object, args: object, named: object = None) -> None:
         raise pickle.UnpicklingError('it calls numpy.%s' % thing.__name__)
     if isinstance(thing, type) and thing in _PLAIN:
         asked = [*args, *(named or {}).values()]
-        if issubclass(thing, dict):  # asks each item for its two parts
+        if issubclass(thing, dict):  # it asks each item for its two parts
             asked += [item for arg in asked if isinstance(arg, (list, tuple, set, frozenset, dict))
                       for item in arg]
         if any(isinstance(each, mx.nd.NDArray) for each in asked):
@@ -223,7 +223,7 @@ def _check_called(thing: object, args: object, named: object = None) -> None:
 
 
 def _check_attributes(state: object) -> None:
-    """Refuse a state that would set what Python or NumPy look at, as ``__class__``."""
+    """Refuse a state that would set special attributes, such as ``__class__``."""
     for part in state if isinstance(state, tuple) else (state,):
         for name in part if isinstance(part, dict) else ():
             if isinstance(name, str) and name.startswith('__'):
@@ -231,7 +231,7 @@ def _check_attributes(state: object) -> None:
 
 
 class _Placeholder:
-    """Stands for an object of the program that is not built yet."""
+    """Represents an object of the program that is not built yet."""
 
     def __new__(cls, *args: object, **kwargs: object) -> _Placeholder:
         return super().__new__(cls)
@@ -246,7 +246,7 @@ class _Placeholder:
 def _plain_things() -> _Names:
     """Plain containers, and NumPy's arrays and numbers."""
     found: _Names = {(kind.__module__, kind.__name__): kind for kind in _PLAIN}
-    for core in ('numpy.core', 'numpy._core'):  # before NumPy 2 and since
+    for core in ('numpy.core', 'numpy._core'):  # before NumPy 2, and since
         found[core + '.multiarray', '_reconstruct'] = empty_array
         found[core + '.multiarray', 'scalar'] = np.float32(0).__reduce__()[0]
         found[core + '.numeric', '_frombuffer'] = array_of_bytes
@@ -258,7 +258,7 @@ def _plain_things() -> _Names:
 
 
 def _bases() -> list[type]:
-    # The second one is the first, but on an MXNet 2 that was not completed.
+    # Both are the same, except on an MXNet 2 that was not completed.
     return [mx.optimizer.Optimizer, mx.optimizer.optimizer.SGD.__mro__[-2],
             mx.lr_scheduler.LRScheduler]
 
@@ -270,7 +270,7 @@ def _subclasses(kinds: Iterable[type]) -> Iterator[type]:
 
 
 def _things_of_mxnet(made: list[mx.nd.NDArray]) -> _Names:
-    """MXNet's arrays, optimisers and schedulers. Each array that is begun is added to `made`."""
+    """MXNet's arrays, optimisers and schedulers. Each new array is added to `made`."""
     found: _Names = {}
     for kind in _subclasses(_bases()):
         if kind.__module__.partition('.')[0] == 'mxnet':

@@ -25,7 +25,7 @@ Params = Dict[str, mx.nd.NDArray]
 
 
 class Cell(Protocol):
-    """A cell, of mxrnn, of mxnet.rnn or of a program: it packs its weights and unpacks them."""
+    """A cell of mxrnn, mxnet.rnn or a program: it packs and unpacks its weights."""
 
     def pack_weights(self, args: Params) -> Params: ...
     def unpack_weights(self, args: Params) -> Params: ...
@@ -39,37 +39,37 @@ def save_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int,
     Parameters
     ----------
     cells : BaseRNNCell or list of BaseRNNCell
-        The cells whose weights `arg_params` has; weights that are unpacked already stay so.
+        The cells whose weights are in `arg_params`; weights that are already unpacked stay so.
     prefix : str
-        Path that the names of the files begin with. Missing folders are created, so that a typo
-        does not lose an epoch. A remote prefix (``s3://``, ``hdfs://``) goes to MXNet as it is.
+        The beginning of the files' paths. Missing folders are created, so that a typo does not lose
+        an epoch. A remote prefix (``s3://``, ``hdfs://``) goes to MXNet unchanged.
     epoch : int
-        Number of epochs trained, at least 0.
+        Number of trained epochs, at least 0.
     symbol : Symbol or None
-        The graph, saved as ``<prefix>-symbol.json``; with None that file stays as it is.
+        The graph, saved as ``<prefix>-symbol.json``; None keeps the file that is there.
     arg_params, aux_params : dict of str to NDArray
         Parameters and auxiliary states, saved as ``<prefix>-<epoch, 4 digits>.params``.
     checksum : bool, default True
-        Whether the file of parameters gets a checksum, by which loading finds any damage. It is in
-        a word that MXNet reserves, writes as 0 and does not look at. With False the file is byte
-        for byte that of mxnet.rnn.
+        Whether the file of parameters gets a checksum, by which loading finds any damage. The
+        checksum is in a word that MXNet reserves, writes as 0 and does not read. With False the
+        file equals mxnet.rnn's, byte for byte.
 
     Raises
     ------
     CheckpointError
-        If a file could not be written. Other checkpoints are as they were.
+        A file could not be written. Other checkpoints are unchanged.
     MissingWeightsError, ValueError
-        If `arg_params` lacks weights of `cells` (a KeyError that lists them), or has them in
-        another shape. Nothing is written then.
+        `arg_params` lacks weights of `cells` (a KeyError that lists them), or has them in another
+        shape. Nothing is written.
 
     Notes
     -----
-    A local checkpoint is written beside its place and then renamed, so that a process that is
-    killed, or a disk that is full, leaves whole checkpoints only. ``.mxrnn-….tmp`` folders are
-    what killed processes leave; the next save into that folder deletes them. One thing is lost if
-    an epoch is saved again with the states of its optimiser, and the process is killed between the
-    renames: the parameters of that epoch are whole, the old ones, but have no states, and
-    `load_rnn_checkpoint` with a module refuses that epoch.
+    A local checkpoint is written to a temporary folder beside its place, then renamed. So a killed
+    process or a full disk leaves only whole checkpoints. Killed processes leave ``.mxrnn-….tmp``
+    folders; the next save to the same place deletes them. There is one exception: an epoch is saved
+    again with its optimiser's states, and the process is killed between the renames. The old
+    parameters are then whole but have no states, and `load_rnn_checkpoint` with a module refuses
+    that epoch.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def save_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int,
 
 
 class Companion(NamedTuple):
-    """The file beside the parameters: an optimiser's states, and the pickle that mxrnn adds."""
+    """The file beside the parameters: an optimiser's states, and mxrnn's own pickle."""
 
     optimizer_states: bytes
     extra: Extra
@@ -112,11 +112,11 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
         mx.model.save_checkpoint(prefix, epoch, symbol, arg_params, aux_params)
         return
     if any(value.stype != 'default' for value in [*arg_params.values(), *aux_params.values()]):
-        mx.nd.waitall()  # MXNet was seen to write one that it had not computed yet
+        mx.nd.waitall()  # MXNet was seen to write an array before it was computed
     kinds = ['params'] + ['symbol'] * (symbol is not None)
     if companion is not None:
         kinds.insert(0, 'states')
-    # In this order they are renamed: parameters never lack their states.
+    # They are renamed in this order, so that parameters never lack their states.
     targets = {kind: files.path_of(prefix, kind, epoch, batch) for kind in kinds}
     try:
         with atomic.replacing(list(targets.values())) as stage:
@@ -130,7 +130,7 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
                 os.replace(os.path.join(stage, base + '-symbol.json'), staged['symbol'])
                 read_graph(staged['symbol'])
             with atomic.flushing(staged['params']):
-                # MXNet does not notice a disk that fills up when it closes a file.
+                # MXNet does not notice that a disk is full when it closes a file.
                 if checksum:
                     add_checksum(staged['params'], files.path_above(prefix, epoch, batch))
                 else:
@@ -141,7 +141,7 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
     except (OSError, mx.base.MXNetError) as error:
         raise CheckpointError('cannot save %s: %s' % (
             targets['params'], atomic.without_stage(reason_of(error)))) from None
-    # As MXNet says it, with the name that the file has in the end.
+    # MXNet's own message, with the final name.
     _log.info('Saved checkpoint to "%s"', targets['params'])
     if companion is not None:
         _log.info('Saved optimizer states to "%s"', targets['states'])
@@ -150,8 +150,8 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
 def _without_copy(symbol: mx.sym.Symbol | None) -> dict[str, bool]:
     """Options with which MXNet writes the same graph.
 
-    By default it makes a copy without casts for mixed precision, which it never frees: most graphs
-    have none.
+    By default it makes a copy without casts for mixed precision, and never frees it. Most graphs
+    have no such casts.
     """
     if symbol is None or RELEASE < (1, 7):
         return {}
@@ -161,7 +161,7 @@ def _without_copy(symbol: mx.sym.Symbol | None) -> dict[str, bool]:
 
 @contextlib.contextmanager
 def _unlogged(stage: str) -> Iterator[None]:
-    """Drop the messages that name the folder `stage`, which nobody will find."""
+    """Drop messages that name the temporary folder `stage`, which users cannot find."""
     def other(record: logging.LogRecord) -> bool:
         return stage not in record.getMessage()
 
@@ -173,16 +173,16 @@ def _unlogged(stage: str) -> Iterator[None]:
 
 
 def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
-    """A list of the cells in `cells`, which is one cell or anything that holds cells."""
+    """The cells in `cells`, one cell or any container of cells, as a list."""
     found: list[Any] = [cells]
     if isinstance(cells, (str, os.PathLike)):
-        raise TypeError('cells, the first argument, must be a cell or a list of cells, got %s: the '
-                        'prefix comes second' % _check.shown(cells))
+        raise TypeError('cells, the first argument, must be a cell or a list of cells, got %s: '
+                        'prefix is the second argument' % _check.shown(cells))
     if not hasattr(cells, 'pack_weights'):
         found = list(_check.iterable('cells', cells, 'cells'))
     for cell in found:
         if _check.foreign(cell):
-            warnings.warn('cells holds %s' % _check.foreign(cell), stacklevel=3)
+            warnings.warn('cells has %s' % _check.foreign(cell), stacklevel=3)
         if isinstance(cell, type) and hasattr(cell, 'pack_weights'):
             raise TypeError('each of cells must be a cell, got the class %s: call it'
                             % cell.__name__)
@@ -193,7 +193,7 @@ def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
 
 def pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,
            current: mx.sym.Symbol | None) -> mx.sym.Symbol | None:
-    """The graph to save: `symbol`, that of the module's default bucket, or the `current` one."""
+    """The graph to save: `symbol`, or the module's default bucket, or the `current` one."""
     if symbol is None and module is not None and getattr(module, '_buckets', None):
         symbol = module._buckets[module._default_bucket_key].symbol
     return current if symbol is None else symbol
@@ -201,7 +201,7 @@ def pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,
 
 def check_module(module: object) -> None:
     if module is not None:
-        kind = mx.mod.BaseModule if hasattr(mx, 'mod') else ()  # gone from MXNet 2
+        kind = mx.mod.BaseModule if hasattr(mx, 'mod') else ()  # MXNet 2 does not have it
         _check.instance('module', module, kind, 'a module or None')
 
 

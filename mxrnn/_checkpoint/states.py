@@ -1,8 +1,8 @@
-"""The file of an optimiser's states (``.states``): written, and read without trusting it.
+"""The file of an optimiser's states (``.states``): writes it, and reads it without trusting it.
 
-It begins with what MXNet writes, a pickle of the states and of the optimiser. Behind it are a
-pickle of what mxrnn adds, a dict, and a line with checksums. MXNet, as pickle does, reads no
-further than the first pickle. The file of a part (``.part-0001``) is such a dict and such a line.
+It begins with a pickle of the states and the optimiser, as MXNet writes it. Then come a pickle of
+mxrnn's own data, a dict, and a line with checksums. MXNet, like pickle, reads only the first
+pickle. A part's file (``.part-0001``) is such a dict and such a line.
 """
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _SEAL = b'\nmxrnn crc32 '
 
 
 class Extra(NamedTuple):
-    """The pickle that mxrnn adds; a new entry is a row here, and files of before do not have it.
+    """mxrnn's own pickle. To add an entry, add a row; older files will lack it.
 
     Attributes
     ----------
     position : dict
-        Where training stands, if one worker trains.
+        The position of training, if one worker trains.
     parts, weights : int
-        If several do: how many positions there are, and the checksum of the weights that each has.
+        If several workers train: the number of positions, and the checksum of their weights.
     first : bool
-        Whether none of their checkpoints was known to be whole before this one.
+        Whether no checkpoint of these workers was known to be whole before this one.
     changed : dict
-        What the optimiser has changed in itself, as `resume.Begun.changed` gives it.
+        What the optimiser changed in itself, from `Begun.changed`.
     """
 
     position: Any = None
@@ -54,7 +54,7 @@ class States(NamedTuple):
 
 @contextlib.contextmanager
 def as_mxnet_1() -> Iterator[None]:
-    """Have MXNet 2 write and read files as MXNet 1 does, where NumPy's shapes are on."""
+    """Let MXNet 2 write and read files as MXNet 1 does, even with NumPy's shapes."""
     with contextlib.ExitStack() as stack:
         if RELEASE >= (2,):
             stack.enter_context(mx.util.np_array(False))
@@ -68,11 +68,11 @@ def encode(states: bytes, extra: Extra, params_path: str) -> bytes:
     Parameters
     ----------
     states : bytes
-        As the module's updater gives them.
+        The result of the module's updater.
     extra : Extra
-        Of plain values and NumPy arrays.
+        Plain values and NumPy arrays.
     params_path : str
-        The file of the parameters that the states are for, which must have been written.
+        The file of the parameters that the states belong to. It must already exist.
     """
     told = {name: value for name, value in extra._asdict().items() if value is not None}
     content = states + pickle.dumps(told, protocol=4)
@@ -80,7 +80,7 @@ def encode(states: bytes, extra: Extra, params_path: str) -> bytes:
 
 
 def encode_part(position: dict[str, object], weights: int) -> bytes:
-    """The bytes of the file of a part: the position, for weights with the checksum `weights`."""
+    """The bytes of a part's file: the position, for weights with the checksum `weights`."""
     content = pickle.dumps(position, protocol=4)
     return content + _seal(content, weights)
 
@@ -99,12 +99,12 @@ def _checksum_of_file(path: str) -> int:
 
 
 def read(prefix: str, epoch: int, batch: int = 0) -> tuple[str, bytes]:
-    """Return the path of the states of a checkpoint, and their bytes if these are undamaged.
+    """Return the path of a checkpoint's states, and their bytes if they are undamaged.
 
     Raises
     ------
     CheckpointError
-        The file cannot be read, is damaged or was written for other weights.
+        The file cannot be read, is damaged, or belongs to other weights.
     """
     path = files.path_of(prefix, 'states', epoch, batch)
     with named(path):
@@ -117,24 +117,24 @@ def read(prefix: str, epoch: int, batch: int = 0) -> tuple[str, bytes]:
 
 
 def read_part(path: str, weights: int) -> dict[str, object]:
-    """Return the position in the file of a part, for weights with the checksum `weights`.
+    """Return the position in a part's file, for weights with the checksum `weights`.
 
     Raises
     ------
     CheckpointError
-        The file cannot be read, is damaged or was written for other weights.
+        The file cannot be read, is damaged, or belongs to other weights.
     """
     with named(path), open(path, 'rb') as stream:
         content = _unsealed(stream.read(), weights)
     try:
         position, = load_all(content)
         return _dict(position)
-    except Exception as error:  # a pickle of strangers can raise anything
+    except Exception as error:  # a stranger's pickle can raise anything
         raise CheckpointError('%s has no position: %s' % (path, reason_of(error))) from None
 
 
 def _unsealed(content: bytes, parameters: int) -> bytes:
-    """Checks the seal, and returns the bytes before it."""
+    """Checks the checksums, and returns the bytes before them."""
     before, mark, sums = content.rpartition(_SEAL)
     intact = _seal(before, parameters)
     if intact[:-8] != mark + sums[:-8]:
@@ -145,26 +145,26 @@ def _unsealed(content: bytes, parameters: int) -> bytes:
 
 
 def _dict(found: object) -> dict[Any, Any]:
-    if not isinstance(found, dict):  # dict(found) would ask it for items, which may have no end
+    if not isinstance(found, dict):  # dict(found) would ask for items, perhaps without end
         raise TypeError('a %s in place of a dict' % type(found).__name__)
     return dict(found)
 
 
 def decode(path: str, content: bytes, trusted: Iterable[object] = (), placeholders: bool = False
            ) -> States:
-    """Build the states from what `read` returned.
+    """Build the states from the result of `read`.
 
     Parameters
     ----------
     path, content
-        As `read` returned them.
+        The result of `read`.
     trusted, placeholders
-        As of `load_all`.
+        As for `load_all`.
 
     Raises
     ------
     CheckpointError
-        They are no states, or they name something that is not allowed.
+        They are not states, or they name something that is not allowed.
     """
     try:
         with as_mxnet_1():

@@ -1,5 +1,5 @@
-"""Whether a checkpoint is the right one: its parameters fit the graph and the cells that they are
-for, and several workers, by their store, agree on it.
+"""Checks that a checkpoint is the right one: its parameters fit the graph and the cells, and
+several workers agree on it through their store.
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ['Chosen', 'agree', 'faults']
 
 def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_params: Params,
            aux_params: Params) -> list[str]:
-    """List in words all that does not fit.
+    """List in words everything that does not fit.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_param
         The cells that packed the weights.
     symbol : Symbol
     read, arg_params, aux_params : dict of str to NDArray
-        The parameters as they were read, the same with packed weights, and auxiliary states.
+        The parameters from the file, the same with packed weights, and auxiliary states.
     """
     graph = graph_of(symbol)
     return (_wrong_names(cells, graph, read, arg_params, aux_params)
@@ -44,7 +44,7 @@ def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Params, arg_params: 
                  aux_params: Params) -> list[str]:
     """Names that neither graph nor cells use, and parameters that the file lacks."""
     arguments = graph.arguments
-    # A cell knows the weights that it packed, whether or not they are variables of its own.
+    # A cell knows the weights that it packed, whether or not they are its own variables.
     known = set(arguments).union(*map(_weights, cells))
     extra = (set(read) & set(arg_params)) - known | set(aux_params) - set(graph.auxiliary)
     given = {*read, *arg_params} - set(graph.auxiliary) | set(aux_params)
@@ -58,7 +58,7 @@ def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Params, arg_params: 
 
 
 def _weights(cell: Any) -> set[str]:
-    """Names of the variables of a cell and of those that it is made of."""
+    """Names of the variables of a cell and of the cells in it."""
     if hasattr(cell, '_weight_names_'):
         return cell._weight_names_()
     return set(cell.params._params)  # a cell of mxnet.rnn
@@ -66,7 +66,7 @@ def _weights(cell: Any) -> set[str]:
 
 def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_params: Params
                  ) -> list[str]:
-    """The parameters of integers that the graph needs to be reals: one damaged bit does that."""
+    """Integer parameters where the graph needs real numbers; one damaged bit can cause that."""
     def inferred(types: dict[str, Any]) -> dict[str, Any] | None:
         """Types of the auxiliary states, or None if those of the arguments are impossible."""
         # The graph does not tell the types of the data.
@@ -84,12 +84,12 @@ def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_pa
     arguments = symbol.list_arguments()
     types = {name: arg_params[name].dtype for name in arguments if name in arg_params}
     suspects = integers(arg_params) & set(types)
-    # A packed weight has the type of its first gate; the graph then judges the whole.
+    # A packed weight has the type of its first gate; the graph then decides about the whole.
     packed = {np.dtype(arg_params[name].dtype) for name in suspects - set(read)}
     odd = {name for name in integers(read) - set(arguments)
            if np.dtype(read[name].dtype) not in packed}
     auxiliary = inferred(types)
-    if auxiliary is None:  # those are wrong, if it can be done without them
+    if auxiliary is None:  # arguments are wrong if the graph accepts other types for them
         auxiliary = inferred({name: np.float32 if name in suspects else kind
                               for name, kind in types.items()})
         odd |= suspects if auxiliary is not None else set()
@@ -100,7 +100,7 @@ def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_pa
 
 _log = logging.getLogger('mxrnn.rnn')
 
-#: Epoch and batch of a checkpoint, and its parameters.
+#: A checkpoint's epoch and batch, and its parameters.
 Chosen = Tuple[int, int, Dict[str, mx.nd.NDArray]]
 
 _rounds = itertools.count()
@@ -108,22 +108,22 @@ _rounds = itertools.count()
 
 def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]
           ) -> Iterator[Place]:
-    """Yield epoch and batch that a checkpoint may have at most, until all workers have the same.
+    """Yield the largest epoch and batch to look for, until all workers find the same checkpoint.
 
     Parameters
     ----------
     prefix : str
-        Of the files.
+        The prefix of the files.
     data : DataIter or None
-        The part of this worker. Nothing is yielded without a store of as many workers.
+        The part of this worker. Nothing is yielded without a store for as many workers.
     chosen : callable
-        Returns the newest checkpoint that this worker can read, none newer than what was yielded
-        last, or None.
+        Returns the newest checkpoint that this worker can read and that is not newer than the last
+        yielded value, or None.
 
     Raises
     ------
     CheckpointError
-        Some workers can read a checkpoint and others none, or their weights are not the same.
+        Only some workers can read a checkpoint, or their weights differ.
     """
     store = _store(data)
     if store is None:
@@ -134,8 +134,8 @@ def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]
         lacking = [rank for rank, row in enumerate(rows) if row is None]
         if lacking and len(lacking) < len(rows):
             raise CheckpointError(
-                'no checkpoint of %s can be read by all workers: that of rank %s finds none. All '
-                'need a folder that all of them see' % (prefix, ', '.join(map(str, lacking))))
+                'no checkpoint of %s can be read by all workers: the worker of rank %s finds none. '
+                'Use a shared folder' % (prefix, ', '.join(map(str, lacking))))
         places = [row[:2] for row in rows if row is not None]
         if not places:
             _log.info('Worker %d of %d: no checkpoint of %s', store.rank, len(rows), prefix)
@@ -149,20 +149,20 @@ def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]
             yield lowest
     path = files.path_of(prefix, 'params', *lowest)
     if len(set(rows)) > 1:
-        raise CheckpointError('%s has other weights in some workers: all need a folder that all of '
-                              'them see, or copies of one' % path)
-    _log.info('Worker %d of %d goes on from %s', store.rank, len(rows), path)
+        raise CheckpointError('%s has other weights in some workers: use a shared folder, or '
+                              'copies of the same files' % path)
+    _log.info('Worker %d of %d resumes from %s', store.rank, len(rows), path)
 
 
 def _store(data: object) -> Any:
-    """Return the store of as many workers as `data` has parts, if there is one already."""
+    """Return the store for as many workers as `data` has parts, if it already exists."""
     parts = getattr(data, 'num_parts', 1)
     return next((store for store in watch.stores() if parts > 1 and store.num_workers == parts
                  and '_async' not in store.type), None)
 
 
 def _gathered(store: Any, mine: Chosen | None) -> list[tuple[int, int, int, int] | None]:
-    """Return epoch, batch and a checksum in two halves of what each worker has chosen."""
+    """Return epoch, batch, and a checksum in two halves, of each worker's choice."""
     row = [0, 0, 0, 0, 0]
     if mine is not None:
         checksum = position.checksum_of(mine[2])
@@ -171,7 +171,7 @@ def _gathered(store: Any, mine: Chosen | None) -> list[tuple[int, int, int, int]
     key = 'mxrnn_checkpoint_%d' % next(_rounds)
     store.init(key, rows)
     rows[store.rank] = mx.nd.array(row)
-    store.push(key, rows)  # the sum of what all push
+    store.push(key, rows)  # the store adds up what all workers push
     store.pull(key, rows)
     return [(int(row[1]), int(row[2]), int(row[3]), int(row[4])) if row[0] else None
             for row in rows.asnumpy()]

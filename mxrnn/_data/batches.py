@@ -1,4 +1,4 @@
-"""Shared by the iterators: arguments, descriptions of batches, and positions to go on from."""
+"""Shared by the iterators: arguments, descriptions of batches, and positions to resume from."""
 from __future__ import annotations
 
 import sys
@@ -14,12 +14,12 @@ from .corpus import Corpus
 
 __all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent']
 
-#: Where the public classes are, whose names positions bear.
+#: The module of the public classes, whose names are in positions.
 _PUBLIC = tuple(__name__.replace('batches', name) for name in ('sentences', 'stream'))
 
-Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: The axes of batch and time.
+Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: the axes of batch and time
 
-State = Dict[str, Any]  #: plain values and arrays, of which positions consist
+State = Dict[str, Any]  #: plain values and arrays, which make up positions
 Key = Union[int, Tuple[int, ...]]  #: the length of a bucket, or the lengths
 Described = Tuple[List[mx.io.DataDesc], List[mx.io.DataDesc]]  #: data and labels
 
@@ -27,15 +27,15 @@ Described = Tuple[List[mx.io.DataDesc], List[mx.io.DataDesc]]  #: data and label
 class TokenIter(mx.io.DataIter):
     """Batches cut from rows of tokens, whose labels are the next tokens."""
 
-    #: Whether row b of a batch goes on where row b of the batch before ended.
+    #: Whether row b of a batch continues row b of the batch before.
     continues = False
 
     curr_idx: int
     label_name: str
 
-    #: Each argument that holds sequences, by its name.
+    #: Each argument with sequences, by its name.
     _held: dict[str, Corpus | _tokens.Packed]
-    #: The entries of data that have tokens, in the order of the arguments.
+    #: The entries of data with tokens, in the order of the arguments.
     _data_names: list[str]
 
     def __init__(self, batch_size: int, invalid_label: float, names: Mapping[str, str],
@@ -52,7 +52,7 @@ class TokenIter(mx.io.DataIter):
         self.num_parts = _check.integer('num_parts', num_parts, 1)
         self.part_index = _check.integer('part_index', part_index, 0)
         if self.part_index >= self.num_parts:
-            raise ValueError('part_index must be from 0 to %d, as num_parts is %d, got %d'
+            raise ValueError('part_index must be from 0 to %d, because num_parts is %d, got %d'
                              % (self.num_parts - 1, self.num_parts, self.part_index))
         self._described: dict[Key, Described] = {}  #: provide_data and provide_label of each length
 
@@ -71,28 +71,28 @@ class TokenIter(mx.io.DataIter):
         return self
 
     def __bool__(self) -> bool:
-        return True  # also where an epoch has no batch
+        return True  # even if an epoch has no batch
 
     def state_dict(self, batches: int | None = None) -> State:
-        """Return the position in the data, to go on from with `load_state_dict`.
+        """Return the position in the data, from which `load_state_dict` resumes.
 
-        The position is a number of batches in an epoch, and what the epoch's order was drawn from
-        (the seed, or the states in which the shared generators were at each `reset`): a few
-        kilobytes, whatever the size of the data.
+        The position is a number of batches in an epoch, and the source of the epoch's order: the
+        seed, or the shared generators' states at each `reset`. It takes a few kilobytes, whatever
+        the size of the data.
 
         Parameters
         ----------
         batches : int, optional
-            The number of this epoch's batches that are done, if that is not the number of those
-            handed out: `Module.fit` has asked for one batch more than it has trained when it calls
-            its batch-end callbacks (there, `param.nbatch + 1` are done), and
-            `mx.io.PrefetchingIter` for still one more.
+            The number of this epoch's batches that are done, if it differs from the number
+            returned. When `Module.fit` calls its batch-end callbacks, it has asked for one batch
+            more than it has trained; `param.nbatch + 1` are done. `mx.io.PrefetchingIter` asks for
+            one more.
 
         Returns
         -------
         dict
-            Of str, numbers, lists and NumPy arrays. Parts of one corpus (`part_index`) have equal
-            positions: one of them goes for all.
+            Of str, numbers, lists and NumPy arrays. All parts of one corpus (`part_index`) have
+            equal positions.
 
         Examples
         --------
@@ -112,65 +112,65 @@ class TokenIter(mx.io.DataIter):
                 'data': self._identity(), 'epochs': self._epochs()}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from a position: the next batch is the one that follows it.
+        """Resume from a position: the next batch is the one that follows it.
 
-        The orders of all epochs up to this one are drawn anew, since each comes from the one
-        before: that takes as long as a `reset` for each of them.
+        The orders of all epochs up to this one are drawn again, because each depends on the one
+        before. That takes as long as a `reset` for each of them.
 
-        An iterator inside of `mx.io.PrefetchingIter` has to be told before it is put in there.
+        Call this before you put the iterator into a `mx.io.PrefetchingIter`.
 
         Parameters
         ----------
         state : dict
-            What `state_dict` returned, of an iterator of the same data and the same arguments.
+            The result of `state_dict` of an iterator with the same data and arguments.
 
         Raises
         ------
         ValueError
-            It is the position of another iterator, other data or other arguments, such as another
-            seed; the message names what differs. The iterator then stays where it was.
+            The position is for another iterator, other data or other arguments, such as another
+            seed. The message names the difference. The iterator stays where it was.
         """
         _check.instance('state', state, Mapping, 'a dict, as state_dict() returns it')
         lacking = [name for name in ('iterator', 'batches', 'settings', 'data', 'epochs')
                    if name not in state]
         if lacking:
-            raise ValueError('state must be what state_dict() returned, but has no %r' % lacking[0])
+            raise ValueError('state must be the result of state_dict(), but has no %r' % lacking[0])
         if state['iterator'] != self._kind():
-            raise ValueError('state must be of a %s, but is of a %s'
+            raise ValueError('state must be for a %s, but is for a %s'
                              % (self._kind(), state['iterator']))
         for what, here in (('settings', self._settings()), ('data', self._identity())):
             saved = _check.instance('state[%r]' % what, state[what], Mapping, 'a dict')
             for name in {**here, **saved}:
                 if saved.get(name) != here.get(name):
-                    raise ValueError('state must be of the same %s, but was saved with %s=%r, and '
+                    raise ValueError('state must be for the same %s, but was saved with %s=%r, and '
                                      'here it is %r' % (what, name, saved.get(name),
                                                         here.get(name)))
         done = _check.integer("state['batches']", state['batches'], 0)
         self._go_to(done, state['epochs'])
 
     def _kind(self) -> str:
-        """Name of the public class, also where a program has derived one from it."""
+        """Name of the public class, also for a class that a program derived from it."""
         return next(kind.__name__ for kind in type(self).__mro__ if kind.__module__ in _PUBLIC)
 
     def _settings(self) -> State:
-        """The arguments that decide what the batches are, and in which order they come."""
+        """The arguments that decide the content and the order of batches."""
         raise NotImplementedError
 
     def _identity(self) -> State:
-        """The values that tell these data from others."""
+        """The values that identify these data."""
         found: State = {}
         for name, held in self._held.items():
-            of = name + ' ' if found else ''  # files of old have one argument's, without its name
+            of = name + ' ' if found else ''  # old files have one argument's, without its name
             found.update({of + 'sequences': held.offsets.size - 1, of + 'tokens': held.tokens.size,
                           of + 'checksum': held.checksum})
         return found
 
     def _largest_(self) -> dict[str, float]:
-        """The largest token of each entry of data that has tokens."""
+        """The largest token in each entry of data with tokens."""
         return {name: held.most for name, held in zip(self._data_names, self._held.values())}
 
     def _epochs(self) -> list[State]:
-        """The state of the generators from which this epoch's order was drawn."""
+        """The generators' state from which this epoch's order was drawn."""
         return []
 
     def _go_to(self, done: int, epochs: Sequence[State]) -> None:
@@ -188,10 +188,10 @@ class TokenIter(mx.io.DataIter):
         return mx.io.DataDesc(self.label_name, self._shape(length), layout=self.layout)
 
     def _block(self, rows: np.ndarray, shifts: Sequence[int] = (0, 1)) -> mx.nd.NDArray:
-        """One array of many batches: of each, in turn, its rows from each of `shifts` on.
+        """One array of many batches: for each batch, its rows from each of `shifts` on.
 
-        Shifts of 0 and 1 are data and the labels that are the next tokens: `rows` then have one
-        step more than either. `rows` is of shape (batches, batch_size, steps + last shift).
+        Shifts 0 and 1 are the data, and as labels the next tokens; `rows` then have one step more
+        than either. `rows` is of shape (batches, batch_size, steps + last shift).
         """
         rows = rows if self.major_axis == 0 else rows.swapaxes(1, 2)
         steps = 2 - self.major_axis
@@ -214,16 +214,16 @@ class TokenIter(mx.io.DataIter):
 
 
 def extent(name: str, value: object, least: int) -> int:
-    """Check what becomes a dimension of an array."""
+    """Check a number that becomes a dimension of an array."""
     value = _check.integer(name, value, least)
     if value >= 2 ** 31:
-        raise ValueError('%s must be less than 2**31, got a number of %d bits'
+        raise ValueError('%s must be less than 2**31, got a number with %d bits'
                          % (name, value.bit_length()))
     return value
 
 
 def _padding(name: str, value: object, dtype: np.dtype) -> Any:
-    """Return what pads data of this type, as a number of the type."""
+    """Return the padding for data of this type, as a number of the type."""
     if not _tokens.fits(np.asarray(_check.number(name, value)), dtype):
         raise ValueError('%s must be a number that dtype %s can represent, got %r'
                          % (name, dtype.name, value))
@@ -231,7 +231,7 @@ def _padding(name: str, value: object, dtype: np.dtype) -> Any:
 
 
 def _check_names(names: Mapping[str, object]) -> None:
-    """Check that the arrays of a batch have names, and each one of its own."""
+    """Check that the arrays of a batch have names that differ."""
     for name, value in names.items():
         _check.instance(name, value, str, 'a str')
     for name, value in names.items():

@@ -1,4 +1,4 @@
-"""Shared by the iterators over sentences in buckets: all but the names of their arguments."""
+"""Shared by the iterators over sentences in buckets: everything but their arguments' names."""
 from __future__ import annotations
 
 import logging
@@ -21,25 +21,25 @@ TooLong = Literal['discard', 'truncate']
 
 _log = logging.getLogger('mxrnn.io')
 
-_PIECE = 2 ** 18  # sentences looked at once
-_BLOCK = 2 ** 20  # tokens that are made ready at once, so that small batches come quickly
+_PIECE = 2 ** 18  # sentences handled at once
+_BLOCK = 2 ** 20  # tokens prepared at once, so that small batches come quickly
 
 
 class Column(NamedTuple):
     """Arrays of a batch that are cut from the same sequences."""
 
-    name: str  #: the argument that holds the sequences
+    name: str  #: the argument with the sequences
     length: int  #: which of a bucket's lengths they have
-    shifts: tuple[int, ...]  #: of each array: at which token it begins
+    shifts: tuple[int, ...]  #: for each array, the token at which it begins
 
 
 class BucketedIter(TokenIter):
-    """Sequences in batches of about one length, or tuples of them, one tuple a sample.
+    """Batches of sequences of similar length, or of tuples of sequences, one tuple per sample.
 
-    `given` has the arguments that hold the sequences, by name: a bucket has a length for each.
-    `labels`, if there are any, are as long as those of the last one. Else a label is the next
-    token of the last one. `lengths` has, for each argument that names lengths in a batch, whose
-    they are, by number among `given`.
+    `given` has the arguments with sequences, by name; a bucket has a length for each. `labels`, if
+    given, are as long as the last argument's sequences; otherwise a label is the next token of the
+    last one. `lengths` has, for each argument that names lengths in a batch, the number of its
+    sequences in `given`.
     """
 
     #: The word for a sample.
@@ -71,7 +71,7 @@ class BucketedIter(TokenIter):
         on_disk = [name for name in given if is_corpus(given[name])]
         if 0 < len(on_disk) < len(given):
             other = next(name for name in given if name not in on_disk)
-            raise TypeError('%s must be on disk, as %s are (see write_tokens), got %s'
+            raise TypeError('%s must be on disk, because %s are (see write_tokens), got %s'
                             % (other, on_disk[0], _check.shown(given[other])))
         if on_disk:
             self._held = {name: open_corpus(name, value, self._dtype)
@@ -85,16 +85,16 @@ class BucketedIter(TokenIter):
         self._ahead = max(1, _BLOCK // (self.batch_size * sum(map(max, zip(*found.keys)))))
         self.idx = self._order.batches()
         if self.num_parts > 1 and not self.idx:
-            raise ValueError('num_parts must leave each part a batch of %d sentences of one '
+            raise ValueError('num_parts must leave each part a batch of %d sentences from one '
                              'bucket, got %d' % (self.batch_size, self.num_parts))
         self._log_losses(count, found.most)
         self.curr_idx = -1  # no epoch has begun
         self.reset()
 
-    # ---- which samples there are, and where
+    # ---- the samples and their places
 
     def _sort_and_pack(self, buckets: Any, given: Mapping[str, object]) -> Buckets:
-        """Keep the sequences in memory, but for those that are in no bucket."""
+        """Keep the sequences in memory, except those that fit no bucket."""
         sequences: dict[str, Any] = {
             name: value if isinstance(value, (Sequence, np.ndarray)) else
             list(_check.iterable(name, value, 'sequences')) for name, value in given.items()}
@@ -113,7 +113,7 @@ class BucketedIter(TokenIter):
 
     def _packed(self, name: str, sequences: Iterator[Any], sizes: np.ndarray, most: int | None
                 ) -> _tokens.Packed:
-        """The tokens of these sequences; `most` of each, if that is a number."""
+        """The tokens of these sequences, at most `most` of each if that is a number."""
         if most is not None:
             sequences = (each[:most] if len(each) > most else each for each in sequences)
             sizes = sizes.clip(max=most)
@@ -122,9 +122,9 @@ class BucketedIter(TokenIter):
                                            self._dtype), offsets)
 
     def _sort(self, buckets: Any, offsets: list[np.ndarray]) -> Buckets:
-        """Choose the buckets; count the samples that are in none, and those that are cut.
+        """Choose the buckets; count the samples that fit none, and those that are cut.
 
-        `offsets` tells where each sequence begins, of each argument in the order of the columns.
+        `offsets` has, for each argument in the columns' order, where each sequence begins.
         """
         names = [column.name for column in self._columns]
         count = offsets[0].size - 1
@@ -142,14 +142,14 @@ class BucketedIter(TokenIter):
         self.truncated = found.truncated(offsets) if cut else 0
         self.discarded = count - int(found.counts.sum())
         if self.discarded == count:
-            raise ValueError('buckets must hold at least one of %s, got %r, but the shortest is of '
+            raise ValueError('buckets must fit at least one of %s, got %r, but the shortest has '
                              'length %r' % (' and '.join(names[:len(offsets)]),
                                             [self._public(key) for key in found.keys],
                                             self._public(found.least)))
         return found
 
     def _split_up(self, found: Buckets) -> int:
-        """Deal out the samples to the parts; return how many there are in all."""
+        """Divide the samples among the parts; return the total number."""
         found.drop_empty()
         self._keys = found.keys
         self.buckets = [self._public(key) for key in found.keys]
@@ -165,19 +165,19 @@ class BucketedIter(TokenIter):
         return self.discarded + int(found.counts.sum())
 
     def _public(self, key: tuple[int, ...]) -> Key:
-        """The bucket or the lengths as users see them: of single sequences, a number."""
+        """A bucket or its lengths in users' form: a number for single sequences."""
         return key[0] if len(key) == 1 else key
 
     def _log_losses(self, count: int, most: Sequence[int]) -> None:
-        """Say in one line what is left out, as a warning if anything is."""
+        """Say in one line what is left out; it is a warning if anything is."""
         lost = []
         if self.discarded or self.truncated:
             lost.append('%d discarded and %d truncated, %s' % (
                 self.discarded, self.truncated, 'being longer than %d tokens' % most[0]
                 if len(most) == 1 else 'being too long for every bucket'))
         if self.remainder:
-            lost.append("each epoch leaves out %d, too few to fill a batch of %d%s from their "
-                        "bucket; last_batch='pad' hands them out, too" % (
+            lost.append("%d per epoch are dropped because they do not fill a batch of %d%s; "
+                        "last_batch='pad' keeps them" % (
                             self.remainder, self.batch_size,
                             ' in %d parts' % self.num_parts if self.num_parts > 1 else ''))
         _log.log(logging.WARNING if lost else logging.INFO, '%d %s: %s', count, self.samples,
@@ -201,7 +201,7 @@ class BucketedIter(TokenIter):
 
     def _cut(self, column: Column, bucket: int, starts: np.ndarray, sizes: np.ndarray
              ) -> np.ndarray:
-        """The padded tokens that the column's arrays are cut from, a row for each sample."""
+        """The padded tokens from which the column's arrays are cut, a row for each sample."""
         steps = self._keys[bucket][column.length] + column.shifts[-1]
         return _tokens.gather(self._held[column.name].tokens, starts, sizes, steps, self._padding)
 
@@ -219,10 +219,10 @@ class BucketedIter(TokenIter):
         self._begin(self._order, self._order.begin(self.idx, self.curr_idx >= len(self.idx)), 0)
 
     def _begin(self, order: Order, batches: list[tuple[int, int]], done: int) -> None:
-        """Go on in this order, after `done` of its batches."""
+        """Continue in this order, after `done` of its batches."""
         self._order, self.idx, self.curr_idx = order, batches, done
         self._ready: dict[tuple[int, int], tuple[int, list[Any], list[mx.nd.NDArray], int]] = {}
-        self._places: list[list[tuple[np.ndarray, np.ndarray]]] = []  # frees those of before
+        self._places: list[list[tuple[np.ndarray, np.ndarray]]] = []  # frees the old ones
         self._places += map(self._located, range(len(order.epoch)), order.epoch)
 
     def __getstate__(self) -> State:
@@ -267,7 +267,7 @@ class BucketedIter(TokenIter):
         return self._batch(data, [label], self.buckets[key[0]], pad)
 
     def _prepare(self, batches: list[tuple[int, int]]) -> None:
-        """Make these batches, those of one bucket in one go."""
+        """Make these batches, with all batches of a bucket at once."""
         self._ready = {}
         firsts: dict[int, list[int]] = {}
         for bucket, first in batches:
@@ -276,10 +276,10 @@ class BucketedIter(TokenIter):
             located = self._places[bucket]
             count = located[0][0].size
             where = np.add.outer(places, np.arange(self.batch_size))
-            if count:  # 'wrap' fills up with the bucket's first ones
+            if count:  # 'wrap' fills up with the bucket's first sentences
                 located = [(starts.take(where.ravel(), mode='wrap'),
                             sizes.take(where.ravel(), mode='wrap')) for starts, sizes in located]
-            else:  # other parts have some
+            else:  # only other parts have sentences here
                 located = [(np.zeros(where.size, np.intp),) * 2] * len(located)
             blocks = []
             for column in self._columns:
@@ -294,7 +294,7 @@ class BucketedIter(TokenIter):
 
 
 def _check_labels(labels: np.ndarray, name: str, offsets: np.ndarray) -> None:
-    """Refuse labels that are not as many as the tokens of each sequence of the argument `name`."""
+    """Refuse labels if a sequence of the argument `name` has another number of tokens."""
     for first in range(0, offsets.size - 1, _PIECE):
         sizes, expected = (np.diff(each[first:first + _PIECE + 1]) for each in (labels, offsets))
         for i in np.flatnonzero(sizes != expected)[:1].tolist():

@@ -1,4 +1,4 @@
-"""Encoded sentences in files that are mapped into memory: corpora larger than memory."""
+"""Encoded sentences in files that are mapped into memory, for corpora larger than memory."""
 from __future__ import annotations
 
 import contextlib
@@ -17,16 +17,16 @@ from . import tokens as _tokens
 __all__ = ['Corpus', 'is_corpus', 'open_corpus', 'read_tokens', 'write_tokens']
 
 _FORMAT = 'mxrnn tokens 1'
-_INDEX = 'index.json'  #: written last: without it, or where it names other files, nothing is whole
+_INDEX = 'index.json'  #: written last; without it, or if it names other files, data is incomplete
 _ARRAY = re.compile(r'(tokens|offsets)-[0-9a-f]{16}\.npy')
 _HEADER = 128  # bytes of a NumPy file before its numbers
 
 
 class Corpus(Sequence[np.ndarray]):
-    """The encoded sentences of a folder that `write_tokens` wrote. `read_tokens` opens it.
+    """The encoded sentences in a folder that `write_tokens` wrote. `read_tokens` opens it.
 
-    A sequence of read-only arrays, one for each sentence. Nothing is read before it is looked at,
-    and what was read stays in memory only as long as the system finds place for it.
+    A sequence of read-only arrays, one for each sentence. Data is read when it is used, and stays
+    in memory only while the system has room for it.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Corpus(Sequence[np.ndarray]):
     tokens : numpy.ndarray
         All tokens, one sentence after the other.
     offsets : numpy.ndarray
-        Where each sentence begins in `tokens`, and, as one entry more, where the last one ends.
+        Where each sentence begins in `tokens`, then where the last one ends.
     least, most : int
         The smallest and the largest token.
     """
@@ -67,30 +67,30 @@ class Corpus(Sequence[np.ndarray]):
 
 
 def write_tokens(path: str | os.PathLike[str], sentences: Iterable[Sequence[int]]) -> Corpus:
-    """Write encoded sentences to a folder, in one pass and with some thousands in memory at a time.
+    """Write encoded sentences to a folder, in one pass, with some thousands at a time in memory.
 
-    The folder gets two NumPy files, of tokens (in the narrowest type that holds all) and of the
-    sentences' offsets, and an index, which is written last. Until then whatever was in the folder
-    stays as it was, and a process that is killed leaves nothing that `read_tokens` takes for
-    whole. One process at a time may write to a folder.
+    The folder gets two NumPy files and an index. The files have the tokens, in the narrowest type
+    that holds all, and the sentences' offsets. The index is written last. Until then the old
+    content stays, and what a killed process leaves is not accepted by `read_tokens`. Only one
+    process at a time may write to a folder.
 
     Parameters
     ----------
     path : str or path
-        The folder: a new or empty one, or one that this function wrote, which is replaced.
+        The folder: new, empty, or one that this function wrote, which is replaced.
     sentences : iterable of sequence of int
-        Encoded sentences, such as ``encode_sentences(..., lazy=True)`` hands out one by one.
+        Encoded sentences, for instance from ``encode_sentences(..., lazy=True)``.
 
     Returns
     -------
     Corpus
-        What `read_tokens` would return.
+        The result of `read_tokens`.
 
     Raises
     ------
     ValueError, TypeError
-        `path` holds other files, or `sentences` is empty or holds something else than whole
-        numbers of 64 bits. What was in the folder stays.
+        `path` has other files, or `sentences` is empty or has anything but whole numbers of 64
+        bits. The old content of the folder stays.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def write_tokens(path: str | os.PathLike[str], sentences: Iterable[Sequence[int]
                               if name != _INDEX and not _ARRAY.fullmatch(name)
                               and not name.startswith('.mxrnn-')]
     if others:
-        raise ValueError('path must be a new folder, or one that write_tokens wrote; in %r is %r'
+        raise ValueError('path must be a new folder, or one that write_tokens wrote, but %r has %r'
                          % (folder, others[0]))
     sentences = _check.iterable('sentences', sentences, 'sentences')
     key = os.urandom(8).hex()
@@ -127,7 +127,7 @@ def write_tokens(path: str | os.PathLike[str], sentences: Iterable[Sequence[int]
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
         raise
-    for name in os.listdir(folder):  # of the corpus before, and of writing that was interrupted
+    for name in os.listdir(folder):  # the old corpus, and files of interrupted writes
         if _ARRAY.fullmatch(name) and name not in names:
             with contextlib.suppress(OSError):
                 os.remove(os.path.join(folder, name))
@@ -145,13 +145,13 @@ def read_tokens(path: str | os.PathLike[str]) -> Corpus:
     Returns
     -------
     Corpus
-        To be given to `BucketSentenceIter` or `StreamIter`, which take the path as well.
+        Pass it to `BucketSentenceIter` or `StreamIter`, which also take the path.
 
     Raises
     ------
     ValueError
-        The folder is not there, is not one of `write_tokens`, was not written to its end, or its
-        files are not those of its index (in size, type or shape). The message names the file.
+        The folder does not exist, is not one of `write_tokens`, was not written to its end, or has
+        files that do not fit its index (in size, type or shape). The message names the file.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def read_tokens(path: str | os.PathLike[str]) -> Corpus:
         with open(os.path.join(folder, _INDEX), encoding='ascii') as file:
             index = json.load(file)
         if not isinstance(index, dict) or index.get('format') != _FORMAT:
-            raise ValueError('%s is of another format' % _INDEX)
+            raise ValueError('%s has another format' % _INDEX)
         tokens, offsets = (
             _mapped(folder, name, kind, index[count] + extra)
             for name, kind, count, extra in zip(
@@ -184,12 +184,12 @@ def read_tokens(path: str | os.PathLike[str]) -> Corpus:
 
 
 def is_corpus(value: object) -> bool:
-    """Whether an iterator is given tokens on disk."""
+    """Whether an iterator gets tokens on disk."""
     return isinstance(value, (str, os.PathLike, Corpus))
 
 
 def open_corpus(name: str, value: Any, dtype: np.dtype) -> Corpus:
-    """Return the corpus that the argument `value` is, or is the path of, if `dtype` holds it."""
+    """Return the corpus for the argument `value`, a corpus or its path, if `dtype` can hold it."""
     try:
         corpus = value if isinstance(value, Corpus) else read_tokens(value)
     except ValueError as error:
@@ -199,7 +199,7 @@ def open_corpus(name: str, value: Any, dtype: np.dtype) -> Corpus:
     exact = dtype.kind != 'f' or max(-corpus.least, corpus.most) <= 2 ** (np.finfo(dtype).nmant + 1)
     if not _tokens.fits(bounds, dtype) or not exact and not all(
             _tokens.fits(piece, dtype) for piece in _tokens.pieces(corpus.tokens)):
-        raise ValueError('%s must hold numbers that dtype %s can represent, got some from %d to %d'
+        raise ValueError('%s must have numbers that dtype %s can represent, got some from %d to %d'
                          % (name, dtype.name, corpus.least, corpus.most))
     return corpus
 
@@ -218,7 +218,7 @@ def _folder(path: Any) -> str:
 
 def _write(tokens_file: str, offsets_file: str, sentences: Iterator[Sequence[int]]
            ) -> dict[str, Any]:
-    """Write both files; return what the index says of them."""
+    """Write both files; return their description for the index."""
     least = most = 0
     int64 = np.dtype('<i8')
     with _Column(tokens_file, np.dtype(np.uint8)) as tokens, _Column(offsets_file, int64) as ends:
@@ -226,7 +226,7 @@ def _write(tokens_file: str, offsets_file: str, sentences: Iterator[Sequence[int
         for chunk, values in _tokens.chunks('sentences', sentences):
             lengths = _tokens.sizes('sentences', chunk)
             if not _tokens.fits(values, int64):
-                raise ValueError('sentences must hold whole numbers of at most 64 bits, got %r'
+                raise ValueError('sentences must have whole numbers of at most 64 bits, got %r'
                                  % _tokens.first_unfit(values, int64))
             ends.append(tokens.size + lengths.cumsum(dtype=int64))
             if values.size:
@@ -239,13 +239,13 @@ def _write(tokens_file: str, offsets_file: str, sentences: Iterator[Sequence[int
 
 
 class _Column:
-    """A NumPy file of one dimension that grows, in a type that grows wider."""
+    """A NumPy file with one dimension that grows; its type widens when necessary."""
 
     def __init__(self, path: str, dtype: np.dtype) -> None:
         self._path = path
         self.dtype = dtype
         self.size = 0
-        self.crc = 0  #: of the numbers in 64 bits
+        self.crc = 0  #: over the numbers as 64 bits
 
     def __enter__(self) -> _Column:
         self._file = open(self._path, 'xb')
@@ -253,7 +253,7 @@ class _Column:
         return self
 
     def append(self, values: np.ndarray, dtype: np.dtype | None = None) -> None:
-        """Add integers of 64 bits, and go over to `dtype` if it is another."""
+        """Add 64-bit integers, and switch to `dtype` if it is another."""
         if dtype is not None and dtype != self.dtype:
             self._widen(dtype)
         self.crc = zlib.crc32(np.ascontiguousarray(values, '<i8').data, self.crc)
@@ -284,7 +284,7 @@ class _Column:
 
 
 def _mapped(folder: str, name: str, dtype: str, size: int) -> np.ndarray:
-    """Map a NumPy file that has to be of this type and size."""
+    """Map a NumPy file that must have this type and size."""
     if not _ARRAY.fullmatch(name):
         raise ValueError('%s names another file: %r' % (_INDEX, name))
     path = os.path.join(folder, name)
@@ -294,11 +294,11 @@ def _mapped(folder: str, name: str, dtype: str, size: int) -> np.ndarray:
     if not size:
         return np.zeros(0, dtype)
     try:
-        # np.load would also take archives, and other bytes for a pickle
+        # np.load would also accept archives, and take other bytes as a pickle
         found = np.lib.format.open_memmap(path, mode='r')
     except ValueError:
-        raise ValueError('%s is not a token file: it does not begin as an array of NumPy does'
+        raise ValueError('%s is not a token file: it does not begin like a NumPy array'
                          % name) from None
     if (found.dtype, found.shape) != (np.dtype(dtype), (size,)):
-        raise ValueError('%s holds %s of shape %r' % (name, found.dtype, found.shape))
+        raise ValueError('%s has %s of shape %r' % (name, found.dtype, found.shape))
     return found.view(np.ndarray)

@@ -1,4 +1,4 @@
-"""The order of an epoch: which samples make which batch, and which batch comes when."""
+"""The order of an epoch: which samples make which batch, and in which order batches come."""
 from __future__ import annotations
 
 import random
@@ -12,11 +12,11 @@ from .batches import State, extent
 
 __all__ = ['Buckets', 'Order', 'check_seed']
 
-_PIECE = 2 ** 18  # sentences looked at once
+_PIECE = 2 ** 18  # sentences handled at once
 
 
 def check_seed(seed: Any) -> int | None:
-    """Return `seed` if both generators take it."""
+    """Return `seed` if both generators accept it."""
     if seed is None:
         return None
     if not 0 <= _check.integer('seed', seed) < 2 ** 32:
@@ -25,9 +25,9 @@ def check_seed(seed: Any) -> int | None:
 
 
 def sizes_of(offsets: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Lengths of some thousands of samples at a time: those of each sequence of a sample.
+    """Lengths of some thousands of samples at a time, for each sequence of a sample.
 
-    `offsets` has, for each sequence of a sample, where those of all samples begin.
+    `offsets` has, for each sequence of a sample, where all samples' sequences begin.
     """
     for first in range(0, offsets[0].size - 1, _PIECE):
         sizes = [np.diff(each[first:first + _PIECE + 1]) for each in offsets]
@@ -37,22 +37,22 @@ def sizes_of(offsets: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 
 class Buckets:
-    """The lengths to pad to, and which samples go into which of them.
+    """The lengths to pad to, and the samples that get each length.
 
-    Without lengths `given`, all those of at least `least` samples are buckets. With `truncate`,
-    sequences that are too long count as being as long as the longest bucket.
+    If `given` has no lengths, all lengths with at least `least` samples are buckets. With
+    `truncate`, sequences that are too long count as having the longest bucket's length.
 
-    A bucket is a tuple: one length for each sequence of a sample. A sample goes into the bucket of
-    fewest steps that is long enough for all its sequences.
+    A bucket is a tuple with one length for each sequence of a sample. A sample gets the bucket with
+    the fewest steps that is long enough for all its sequences.
 
     Attributes
     ----------
     keys : list of tuple of int
-        The buckets, those of fewer steps first.
+        The buckets, those with fewer steps first.
     most : tuple of int
         The largest length of each sequence.
     least, longest : tuple of int
-        The lengths of the shortest and of the longest of each sequence.
+        The lengths of the shortest and the longest of each sequence.
     counts : numpy.ndarray
         Samples in each bucket.
     """
@@ -76,10 +76,10 @@ class Buckets:
         self.counts = counts[:-1]
 
     def _tabulate(self) -> None:
-        """Fill the tables that tell the bucket of a sample by its lengths.
+        """Fill the tables that find the bucket of a sample by its lengths.
 
-        The first ones have, for every length of a sequence, how many of the lengths that buckets
-        have for it are too short. The last one has the bucket for these numbers.
+        All but the last have, for every length of a sequence, how many of its buckets' lengths are
+        too short. The last one has the bucket for these numbers.
         """
         ends = [sorted(set(lengths)) for lengths in zip(*self.keys)]
         table = np.full([len(each) + 1 for each in ends], len(self.keys),
@@ -95,7 +95,7 @@ class Buckets:
             self._short.append(short.astype(np.min_scalar_type(len(each))))
 
     def places(self, sizes: Sequence[np.ndarray]) -> np.ndarray:
-        """The bucket of each of the samples with these lengths; len(keys) where none is."""
+        """The bucket of each sample with these lengths; len(keys) for samples without one."""
         return self._table[tuple(short[each.clip(max=short.size - 1)]
                                  for short, each in zip(self._short, sizes))]
 
@@ -105,7 +105,7 @@ class Buckets:
                    for sizes in sizes_of(offsets))
 
     def drop_empty(self) -> None:
-        """Leave out the buckets that no sample is in."""
+        """Remove buckets without samples."""
         used = self.counts > 0
         numbers = np.append(used.cumsum() - 1, used.sum())
         self._table = numbers.astype(self._table.dtype)[self._table]
@@ -114,11 +114,10 @@ class Buckets:
 
     def rows(self, offsets: Sequence[np.ndarray], num_parts: int, part_index: int,
              last_batch: str) -> list[np.ndarray]:
-        """Return the numbers of each bucket's samples, ascending, of those that are in this part.
+        """Return the numbers of each bucket's samples in this part, ascending.
 
-        A bucket's samples are dealt out to the parts one by one. Where remainders are padded, a
-        part may have one more than another; else all have as many, and what is left over is in
-        none.
+        A bucket's samples go to the parts in turn. If remainders are padded, one part may have one
+        sample more than another. Otherwise all have as many, and the rest is in no part.
         """
         count = offsets[0].size - 1
         own = [(n + num_parts - 1 - part_index if last_batch == 'pad' else n) // num_parts
@@ -140,20 +139,20 @@ class Buckets:
 
 
 def _asked_for(given: Any, dimensions: int) -> set[tuple[int, ...]]:
-    """The buckets that the argument names, without those of length 0."""
+    """The buckets in the argument, without those of length 0."""
     if dimensions > 1:
         return {tuple(_check.integers('each of buckets', bucket, dimensions, 1))
                 for bucket in _check.iterable('buckets', given, 'tuples of integers')}
     lengths = {extent('each of buckets', bucket, 0)
                for bucket in _check.iterable('buckets', given, 'integers')}
     if lengths == {0}:
-        raise ValueError('buckets must hold a length of at least 1, got only 0')
-    return {(length,) for length in lengths if length}  # empty ones go into the smallest of these
+        raise ValueError('buckets must have a length of at least 1, got only 0')
+    return {(length,) for length in lengths if length}  # empty ones go into the smallest bucket
 
 
 def _frequent(offsets: Sequence[np.ndarray], longest: Sequence[int], least: int
               ) -> set[tuple[int, ...]]:
-    """All lengths of which there are at least `least` samples."""
+    """All lengths that at least `least` samples have."""
     shape = [length + 1 for length in longest]
     counts: Counter[int] = Counter()
     for sizes in sizes_of(offsets):
@@ -163,13 +162,13 @@ def _frequent(offsets: Sequence[np.ndarray], longest: Sequence[int], least: int
             for number, n in counts.items() if n >= least}
     keys = {key for key in keys if all(key)}
     if not keys:
-        raise ValueError('buckets must be given: there are no %d sentences (batch_size times '
-                         'num_parts) of one length, which would make a bucket by itself' % least)
+        raise ValueError('give buckets: there are no %d sentences (batch_size times num_parts) of '
+                         'one length, which would make a bucket by themselves' % least)
     return keys
 
 
 class _Generators(NamedTuple):
-    """The generators of the order of batches (`python`) and of the sentences in them (`numpy`)."""
+    """The generators for the order of batches (`python`) and of the sentences in them (`numpy`)."""
 
     python: Any
     numpy: Any
@@ -198,28 +197,28 @@ class _Generators(NamedTuple):
 
 
 class Order:
-    """The sentences of each bucket in an epoch's order, and how that came about.
+    """The sentences of each bucket in an epoch's order, and the history of that order.
 
-    Shuffling is done in place, as mxnet.rnn does it: an epoch's order comes from that of the epoch
-    before. To get to an order again, `replay` draws all epochs anew.
+    Sentences are shuffled in place, as in mxnet.rnn, so each epoch's order depends on the one
+    before. To reach an order again, `replay` draws all epochs anew.
 
     Parameters
     ----------
     rows : list of numpy.ndarray
         The numbers of each bucket's sentences, ascending.
     fill : list of int
-        How many sentences of each bucket batches are made for, where remainders are padded: as
-        many as the part with most of them has.
+        For how many sentences of each bucket batches are made if remainders are padded: the number
+        in the largest part.
     batch_size, shuffle, last_batch
         As for BucketSentenceIter.
     seed : int, optional
-        None draws from the generators that all programs share.
+        None draws from the generators that all code shares.
 
     Attributes
     ----------
     epoch : list of numpy.ndarray
-        The sentences of each bucket in this epoch: `rows`, led by those that the epoch before left
-        over where remainders roll over.
+        The sentences of each bucket in this epoch: `rows`, preceded by the sentences left over from
+        the epoch before if remainders roll over.
     """
 
     def __init__(self, rows: list[np.ndarray], fill: list[int], batch_size: int, shuffle: bool,
@@ -232,7 +231,7 @@ class Order:
         self._last_batch = last_batch
         self._seed = seed
         self._generators = None if seed is None else _Generators.seeded(seed)
-        self._begun: list[State] = []  #: of each epoch: how it began
+        self._begun: list[State] = []  #: how each epoch began
         self._after: dict[str, np.ndarray] = {}  #: the shared generators after the last draw
 
     def batches(self) -> list[tuple[int, int]]:
@@ -244,14 +243,14 @@ class Order:
                 for first in range(0, end, size)]
 
     def begin(self, batches: list[tuple[int, int]], ended: bool) -> list[tuple[int, int]]:
-        """Begin an epoch; return its batches in the order in which they come.
+        """Begin an epoch; return its batches in order.
 
         Parameters
         ----------
         batches : list
-            Those of the epoch before. It is shuffled in place unless remainders roll over.
+            The batches of the epoch before. Shuffled in place unless remainders roll over.
         ended : bool
-            Whether that epoch came to its end.
+            Whether that epoch was finished.
         """
         if not self._shuffle or self._seed is not None:
             self._begun.append({'ended': bool(ended), 'generators': None})
@@ -281,29 +280,29 @@ class Order:
         return batches
 
     def begun(self) -> list[State]:
-        """How each epoch began: whether the one before had come to its end, and the state that the
-        generators were in, None where that is the one that the draws before left them in.
+        """How each epoch began: whether the one before was finished, and the generators' state. The
+        state is None if it is the one after the draws before.
 
         Raises
         ------
         RuntimeError
-            The state of the generators cannot be stored.
+            The generators' state cannot be stored.
         """
         if any(epoch['generators'] == {} for epoch in self._begun):
-            raise RuntimeError('the position cannot be stored, since numpy.random draws from '
+            raise RuntimeError('the position cannot be stored, because numpy.random draws from '
                                'another generator than its MT19937: give seed')
         return [dict(epoch) for epoch in self._begun]
 
     def replayed(self, begun: Sequence[State]
                  ) -> tuple[Order, list[tuple[int, int]]]:
-        """Return the order of the last of the epochs that `begun` returned, and its batches.
+        """Return the last order that `begun` describes, and its batches.
 
-        The generators that all programs share stay as they are.
+        The shared generators stay as they are.
 
         Raises
         ------
         ValueError
-            `begun` is not of that form.
+            `begun` has another form.
         """
         order = Order([np.sort(numbers) for numbers in self._rows], self._fill, self._batch_size,
                       self._shuffle, self._last_batch, self._seed)
@@ -318,10 +317,10 @@ class Order:
                 batches = order._draw(batches, bool(epoch['ended']), generators)
                 order._begun.append(dict(epoch))
         except (LookupError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError('state must be what state_dict() returned, but its epochs are not: %r'
+            raise ValueError('state must be the result of state_dict(), but its epochs are not: %r'
                              % error) from None
         if not order._begun:
-            raise ValueError('state must be what state_dict() returned, but it has no epochs')
+            raise ValueError('state must be the result of state_dict(), but it has no epochs')
         if self._seed is not None:
             order._generators = generators
         elif generators is not None:

@@ -1,4 +1,4 @@
-"""BucketSentenceIter: sentences in batches of about one length."""
+"""BucketSentenceIter and SentencePairIter: batches of sentences of similar length."""
 from __future__ import annotations
 
 import os
@@ -15,76 +15,76 @@ __all__ = ['BucketSentenceIter', 'SentencePairIter']
 
 
 class BucketSentenceIter(BucketedIter):
-    """Sentences in batches of about one length; the label of each step is the next token, or one
-    of your own.
+    """Batches of sentences of similar length; the label of each step is the next token, or your
+    own.
 
     Each sentence goes into the smallest bucket that it fits into, padded with `invalid_label` to
-    the bucket's length. A batch comes from one bucket. With `layout='NT'` data and label are of
-    shape (batch_size, length), with 'TN' (length, batch_size). The label of a sentence's last
-    token is `invalid_label`, unless `labels` has one for it.
+    the bucket's length. All sentences of a batch come from one bucket. Data and label have shape
+    (batch_size, length) with `layout='NT'`, and (length, batch_size) with 'TN'. The label of a
+    sentence's last token is `invalid_label`, unless `labels` has one for it.
 
-    By default batches are drawn in a new random order in every epoch, from the global generators
-    `random` and `numpy.random`: equal seeds of both give equal batches.
+    By default, each epoch draws batches in a new random order from the global generators `random`
+    and `numpy.random`; equal seeds of both give equal batches.
 
     Parameters
     ----------
     sentences : sequence of sequence of int, or path
         Encoded sentences: lists, tuples or one-dimensional arrays (see `encode_sentences`), or a
-        corpus on disk, as its path or as `read_tokens` gives it. From disk come the same batches;
-        memory then holds 10 bytes for each sentence or less (14 from 2**32 tokens on), and no
-        tokens.
+        corpus on disk, as its path or from `read_tokens`. Batches from disk are the same; memory
+        then has no tokens, and at most 10 bytes for each sentence (14 from 2**32 tokens on).
     batch_size : int
         Sentences in a batch.
     buckets : sequence of int, optional
-        The lengths to pad to. None or an empty one takes every length of which there are at
-        least `batch_size` sentences. Buckets that get no sentence are left out.
+        The lengths to pad to. None or an empty sequence takes every length that at least
+        `batch_size` sentences have. Buckets without sentences are dropped.
     invalid_label : number
         Pads data and label.
     data_name, label_name : str
         Names of the data and of the label.
     dtype : str or numpy type
-        Type of data and label. `provide_data` declares it; `provide_label` declares float32, the
-        type of the predictions that a loss compares the label with, whatever the type.
+        Type of data and label. `provide_data` declares it. `provide_label` always declares float32,
+        the type of the predictions with which a loss compares labels.
     layout : {'NT', 'TN', 'NTC', 'TNC'}
-        Batch first or time first; given on to `provide_data` and `provide_label`.
+        Batch first or time first; passed on to `provide_data` and `provide_label`.
     labels : sequence of sequence of int, or path
-        A label for each token of each sentence, such as part-of-speech tags: in memory or on disk,
-        as `sentences` are. None labels each token with the next one.
+        A label for each token of each sentence, such as part-of-speech tags, in memory or on disk
+        like `sentences`. By default each token's label is the next token.
     shuffle : bool
-        False hands out buckets by size, and sentences in the given order.
+        False returns buckets by size, and sentences in the given order.
     seed : int, optional
-        Draw from generators of this iterator's own. The batches are those that the global ones
-        give after `random.seed(seed)` and `numpy.random.seed(seed)`.
+        Draw from the iterator's own generators. The batches equal those of the global generators
+        after `random.seed(seed)` and `numpy.random.seed(seed)`.
     last_batch : {'discard', 'pad', 'roll_over'}
-        What becomes of the sentences that are too few for one more batch, in each bucket: left
-        out in this epoch; filled up from the bucket's first ones, their number being the batch's
-        `pad`; or put first in the next epoch, unless this one is broken off by `reset`.
+        How to treat the sentences of a bucket that do not fill a batch. 'discard' drops them for
+        this epoch. 'pad' fills the batch up with the bucket's first sentences; the batch's `pad` is
+        their number. 'roll_over' puts them first in the next epoch, unless `reset` interrupts this
+        one.
     too_long : {'discard', 'truncate'}
-        What becomes of sentences longer than the largest bucket: left out, or cut to its length.
+        How to treat sentences longer than the largest bucket: drop them, or cut them to its length.
     provide_length : bool
-        Whether a batch has the number of tokens of each sentence, padding not counted, as a
-        further data entry: float32 of shape (batch_size,).
+            Whether a batch also has each sentence's number of tokens, without padding, as a data
+            entry: float32 of shape (batch_size,).
     length_name : str
         Name of that entry.
     num_parts, part_index : int
-        How many workers share the sentences, and which of them this is, from 0 on. No sentence is
-        in two parts. All parts have as many batches, and with equal seeds batch for batch the
-        same bucket: give all the same `seed`.
+        How many workers share the sentences, and the number of this one, from 0 on. No sentence is
+        in two parts. All parts have as many batches. With the same `seed` in all workers, batches
+        with the same number come from the same bucket.
 
     Attributes
     ----------
     buckets : list of int
         The lengths in use; `default_bucket_key` is the largest.
     idx : list of tuple
-        The batches of this epoch in order: bucket and first sentence; `curr_idx` is the next.
+        This epoch's batches in order, as bucket and first sentence; `curr_idx` is the next.
     data, nddata, ndlabel : list
-        Per bucket all sentences in this epoch's order, padded, as NumPy array and NDArray, and
-        the labels. Made when they are read, and read-only: batches do not come from them.
+        For each bucket, all sentences in this epoch's order, padded, as NumPy array and NDArray,
+        and the labels. Made when they are read, and read-only: batches do not come from them.
     seed : int or None
         As given.
     discarded, truncated, remainder : int
-        Sentences that were left out or cut because of their length, and those that an epoch
-        leaves out because they fill no batch; of all parts together.
+        Numbers of sentences: dropped or cut because of their length; dropped in each epoch because
+        they fill no batch. For all parts together.
 
     Examples
     --------
@@ -160,7 +160,7 @@ class BucketSentenceIter(BucketedIter):
             yield rows[:, :length].copy()
 
     def _all_rows(self, column: int) -> Iterator[np.ndarray]:
-        """For each bucket, all that the column's arrays are cut from, in this epoch's order."""
+        """For each bucket, everything that the column's arrays are cut from, in epoch order."""
         for bucket, rows in enumerate(self._order.epoch):
             (starts, sizes), = self._located(bucket, rows)
             yield self._cut(self._columns[column], bucket, starts, sizes)
@@ -168,18 +168,18 @@ class BucketSentenceIter(BucketedIter):
     def _read_only(self, rows: np.ndarray) -> mx.nd.NDArray:
         made = mx.nd.array(rows, dtype=self.dtype)
         made.__class__ = _ReadOnly
-        made.writable = False  # refuses += and its like
+        made.writable = False  # refuses += and similar operators
         return made
 
     def _refuse(self, name: str) -> None:
         raise AttributeError(
             '%s of %s cannot be set: it is made when it is read, and batches do not come from it. '
-            'Make another iterator of the sentences wanted, or override next()'
+            'Make another iterator with the sentences that you want, or override next()'
             % (name, type(self).__name__))
 
 
 class _ReadOnly(mx.nd.NDArray):
-    """An NDArray that refuses assignments: nobody would see them."""
+    """An NDArray that refuses assignments, because they would have no effect."""
 
     __slots__: list[str] = []
 
@@ -188,30 +188,30 @@ class _ReadOnly(mx.nd.NDArray):
 
 
 class SentencePairIter(BucketedIter):
-    """Pairs of sentences, such as translations, in batches of about one length of each.
+    """Batches of pairs of sentences, such as translations, of similar lengths.
 
-    A bucket is a pair of lengths. A pair of sentences goes into the bucket of fewest steps that
-    both fit into, each padded with `invalid_label` to its length. A batch comes from one bucket:
-    its data are sources and targets, of shapes (batch_size, source length) and (batch_size, target
-    length) with `layout='NT'`, and its label is of the targets' shape. `batch.bucket_key` is the
-    pair of lengths, which `BucketingModule` gives to its function.
+    A bucket is a pair of lengths. A pair of sentences goes into the bucket with the fewest steps
+    that fits both, each padded with `invalid_label`. All pairs of a batch come from one bucket. The
+    data are sources and targets, of shapes (batch_size, source length) and (batch_size, target
+    length) with `layout='NT'`. The label has the targets' shape. `batch.bucket_key` is the pair of
+    lengths, which `BucketingModule` passes to its function.
 
-    The label of each step is the next token of the target, that of the last token is
-    `invalid_label`. So put the ids of a beginning and of an end around each target, and the
-    decoder learns all of it. Or give `labels` of your own.
+    The label of each step is the next token of the target; the last token's is `invalid_label`. So
+    put the ids of a beginning and of an end around each target, and the decoder learns all of it.
+    Or give your own `labels`.
 
-    Order, parts, positions and tokens on disk are as in `BucketSentenceIter`.
+    Order, parts, positions and tokens on disk work as in `BucketSentenceIter`.
 
     Parameters
     ----------
     sources, targets : sequence of sequence of int, or path
-        Encoded sentences, as many of each: both in memory, or both on disk.
+        Encoded sentences, as many sources as targets: both in memory, or both on disk.
     batch_size : int
         Pairs in a batch.
     buckets : sequence of tuple of int, optional
-        Pairs of lengths to pad to. None or an empty one takes every pair of lengths of which there
-        are at least `batch_size`, and one bucket for the rest, of the longest of these. Buckets
-        that get no pair are left out.
+        Pairs of lengths to pad to. None or an empty sequence takes every pair of lengths that at
+        least `batch_size` pairs have, and one bucket with the longest lengths for the rest. Buckets
+        without pairs are dropped.
     invalid_label : number
         Pads sources, targets and labels.
     source_name, target_name, label_name : str
@@ -219,15 +219,15 @@ class SentencePairIter(BucketedIter):
     dtype, layout
         As for `BucketSentenceIter`.
     labels : sequence of sequence of int, or path
-        A label for each token of each target, in memory or on disk as these are.
+        A label for each token of each target, in memory or on disk like the targets.
     shuffle, seed, last_batch
         As for `BucketSentenceIter`.
     too_long : {'discard', 'truncate'}
-        What becomes of pairs that fit into no bucket: left out, or cut to the longest length that
-        buckets have for sources, and for targets. Pairs of both these lengths are a bucket, too.
+        How to treat pairs that fit no bucket: drop them, or cut them to the buckets' longest source
+        and target lengths. The pair of these two lengths is then a bucket too.
     provide_length : bool or {'source', 'target'}
-        Whether a batch has the number of tokens of each source, and of each target, padding not
-        counted, as further data entries: float32 of shape (batch_size,). True gives both.
+        Whether a batch also has the number of tokens, without padding, of each source, each target,
+        or (True) both, as data entries: float32 of shape (batch_size,).
     source_length_name, target_length_name : str
         Names of these entries.
     num_parts, part_index
@@ -238,7 +238,7 @@ class SentencePairIter(BucketedIter):
     buckets : list of tuple of int
         The pairs of lengths in use. `default_bucket_key` has the largest of each length.
     idx, curr_idx, discarded, truncated, remainder
-        As of `BucketSentenceIter`, of pairs.
+        As in `BucketSentenceIter`, for pairs.
 
     Examples
     --------

@@ -19,46 +19,46 @@ _log = logging.getLogger('mxrnn.io')
 
 
 class StreamIter(TokenIter):
-    """One long text in batches that go on where the batch before ended.
+    """One long text in batches, each of which continues the batch before.
 
     The text is cut into `batch_size` streams of equal length, one after the other in the text
-    (Zaremba et al. 2014, https://arxiv.org/abs/1409.2329). Each batch holds the next `bptt` steps
-    of every stream: row b of a batch continues row b of the batch before, so that the states that
-    an RNN ends one batch with are those to begin the next one with. The label of each step is
-    the next token, also where that is in the next batch or the next stream.
+    (Zaremba et al. 2014, https://arxiv.org/abs/1409.2329). Each batch has the next `bptt` steps of
+    every stream. Row b of a batch continues row b of the batch before, so an RNN can begin each
+    batch with the final states of the last. The label of each step is the next token, even if that
+    is in the next batch or the next stream.
 
     Shapes are (batch_size, bptt) with `layout='NT'`, (bptt, batch_size) with 'TN'.
 
-    States are to be zeroed where an epoch begins: there, `batch.new_epoch` is True, and the first
-    entry of `batch.index` is 0 (which is what `mx.io.PrefetchingIter` hands on).
+    Set the states to zero when an epoch begins. `batch.new_epoch` is then True, and the first entry
+    of `batch.index` is 0, which `mx.io.PrefetchingIter` passes on.
 
     Parameters
     ----------
     tokens : iterable of int, or path
-        The encoded text, such as `itertools.chain.from_iterable(encoded_sentences)`, or a corpus
-        on disk, as its path or as `read_tokens` gives it, whose sentences are one text.
+        The encoded text, such as `itertools.chain.from_iterable(encoded_sentences)`. Or a corpus on
+        disk, as its path or from `read_tokens`, whose sentences are one text.
     batch_size : int
-        Streams to cut the text into. Tokens that are too few for one more step are left out.
+        Number of streams. Tokens that are too few for one more step are dropped.
     bptt : int
-        Steps in a batch, through which gradients are propagated.
+        Steps in a batch, through which gradients flow.
     invalid_label : number
         The label of steps behind a stream's end.
     data_name, label_name, dtype, layout
         As for `BucketSentenceIter`.
     last_batch : {'discard', 'pad'}
-        What becomes of the last steps of the streams if they are fewer than `bptt`: left out, or
-        filled up with steps whose label is `invalid_label`.
+        How to treat the streams' last steps if they are fewer than `bptt`: drop them, or fill up
+        with steps whose label is `invalid_label`.
     num_parts, part_index : int
-        How many workers share the text, and which of them this is, from 0 on. The text is cut into
-        `batch_size` streams for each of them.
+        How many workers share the text, and the number of this one, from 0 on. The text is cut into
+        `batch_size` streams for each worker.
 
     Attributes
     ----------
     curr_idx, num_batches : int
-        The batch that comes next, and how many there are in an epoch.
+        The next batch, and the number of batches in an epoch.
     discarded : int
-        Tokens that are no step's label (the first one, which none can be, not counted), in no
-        part.
+        Tokens that are no step's label in any part, not counting the first one, which cannot be a
+        label.
 
     Examples
     --------
@@ -112,15 +112,15 @@ class StreamIter(TokenIter):
         self.reset()
 
     def _log_losses(self, count: int, streams: int) -> None:
-        """Say in one line what is left out, as a warning if anything is."""
+        """Say in one line what is left out; it is a warning if anything is."""
         if not self.discarded:
             _log.info('%d tokens: none is left out', count)
-        elif self.discarded == (count - 1) % streams:  # last_batch='pad' gains nothing
+        elif self.discarded == (count - 1) % streams:  # last_batch='pad' would keep no more
             _log.warning('%d tokens: %d discarded, too few for one more step of %d streams', count,
                          self.discarded, streams)
         else:
             _log.warning("%d tokens: %d discarded, too few for one more batch of %d steps of %d "
-                         "streams; last_batch='pad' hands out all but %d", count, self.discarded,
+                         "streams; last_batch='pad' keeps all but %d", count, self.discarded,
                          self.bptt, streams, (count - 1) % streams)
 
     def reset(self) -> None:

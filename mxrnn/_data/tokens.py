@@ -1,4 +1,4 @@
-"""Many sequences of numbers as one array, of the narrowest type that holds them."""
+"""Many sequences of numbers as one array, in the narrowest type that holds them."""
 from __future__ import annotations
 
 import contextlib
@@ -14,22 +14,22 @@ import numpy as np
 __all__ = ['Packed', 'checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather',
            'joined', 'joint', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
 
-#: The types that an NDArray can hold, which `dtype` may be.
+#: The types that an NDArray can have, and so `dtype`.
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
 
-_PIECE = 2 ** 18  # numbers looked at once
+_PIECE = 2 ** 18  # numbers handled at once
 _CHUNK = 8192  # sequences read at once
 
 
 class Packed:
-    """Sequences in memory, with the attributes that a `Corpus` on disk has, too.
+    """Sequences in memory, with the same attributes as a `Corpus` on disk.
 
     Attributes
     ----------
     tokens : numpy.ndarray
         The numbers of all sequences, one sequence after the other.
     offsets : numpy.ndarray
-        Where each sequence begins in `tokens`, and, as one entry more, where the last one ends.
+        Where each sequence begins in `tokens`, then where the last one ends.
     """
 
     def __init__(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
@@ -49,7 +49,7 @@ class Packed:
 
 
 def data_type(name: str, value: Any) -> np.dtype:
-    """Return the argument `value` as a NumPy type that MXNet has, too."""
+    """Return the argument `value` as a NumPy type that MXNet also has."""
     try:
         dtype = None if value is None else np.dtype(value)  # None would mean float64
     except (TypeError, NotImplementedError):
@@ -60,7 +60,7 @@ def data_type(name: str, value: Any) -> np.dtype:
 
 
 def fits(values: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether `dtype` holds all values: whole numbers exactly, fractions as near as floats are."""
+    """Whether `dtype` holds all values: whole numbers exactly, fractions as well as floats can."""
     if values.dtype.kind not in 'buif':
         return False
     with np.errstate(invalid='ignore', over='ignore'):
@@ -84,13 +84,13 @@ def numbers(name: str, values: object) -> np.ndarray:
     """Return the sequence of numbers `values` as an array."""
     try:
         found = np.asarray(values)
-    except ValueError:  # ragged
+    except ValueError:  # sequences of different lengths
         found = np.zeros((0, 0))
     if found.ndim != 1 or found.size and found.dtype.kind not in 'buif':
         nested = isinstance(values, Sequence) and values and isinstance(values[0], (list, tuple))
         raise TypeError('%s must be a sequence of numbers, as encode_sentences makes them, '
                         'got %s%s' % (name, reprlib.repr(values), ', a sequence of sequences: join '
-                                      'them to one' if nested else ''))
+                                      'them into one' if nested else ''))
     return found
 
 
@@ -116,7 +116,7 @@ def chunks(name: str, sequences: Iterable[Sized]
 
 
 def _some(sequences: Iterator[Sized]) -> list[Sized]:
-    """The next sequences: few enough for the cache, and enough to hide the overhead."""
+    """The next sequences: few enough for the cache, enough to hide the overhead."""
     chunk: list[Sized] = []
     total = 0
     while total < _PIECE and len(chunk) < _CHUNK:
@@ -126,18 +126,18 @@ def _some(sequences: Iterator[Sized]) -> list[Sized]:
         chunk += more
         try:
             total += sum(map(len, more))
-        except TypeError:  # no sequences: whoever joins them will say so
+        except TypeError:  # not sequences: joining them will report it
             total += len(more)
     return chunk
 
 
 def _integers(chunk: list[Any]) -> np.ndarray:
-    """Join lists and tuples of integers, several times as fast as NumPy alone would."""
+    """Join lists and tuples of integers, several times as fast as NumPy can."""
     if not set(map(type, chunk)) <= {list, tuple}:
         raise TypeError
     integers = array('q')
     with warnings.catch_warnings():
-        warnings.simplefilter('error')  # before Python 3.10, fractions may just be cut off
+        warnings.simplefilter('error')  # before Python 3.10, fractions may be truncated
         for sequence in chunk:
             integers.fromlist(sequence if type(sequence) is list else list(sequence))
     return np.array(integers, np.int64)
@@ -146,7 +146,7 @@ def _integers(chunk: list[Any]) -> np.ndarray:
 def pack(name: str, arrays: Iterable[np.ndarray], total: int, dtype: np.dtype) -> np.ndarray:
     """Return the `total` numbers of all arrays in the narrowest type, at most `dtype`.
 
-    Numbers that `dtype` does not hold are refused.
+    Numbers that `dtype` cannot hold are refused.
     """
     packed = np.zeros(total, np.uint8)
     least, most, whole, at = 0, 0, True, 0
@@ -154,7 +154,7 @@ def pack(name: str, arrays: Iterable[np.ndarray], total: int, dtype: np.dtype) -
         if not values.size:
             continue
         if not fits(values, dtype):
-            raise ValueError('%s must hold numbers that dtype %s can represent, got %r'
+            raise ValueError('%s must have numbers that dtype %s can represent, got %r'
                              % (name, dtype.name, first_unfit(values, dtype)))
         least, most = min(least, values.min()), max(most, values.max())
         whole = whole and (values.dtype.kind != 'f' or (values == np.rint(values)).all())
@@ -168,18 +168,18 @@ def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int
            ) -> np.ndarray:
     """Return a row of `steps` numbers for each start and size in `packed`.
 
-    What is past the size is `padding`, a NumPy number of the type of the result.
+    Behind the size is `padding`, a NumPy number of the result's type.
     """
     starts, sizes = starts.astype(np.intp, copy=False), sizes.astype(np.intp, copy=False)
-    last = packed.size - steps  # where the last row of that many numbers begins
-    if last < 0:  # the sequences are all about as short as that
+    last = packed.size - steps  # where the last full row begins
+    if last < 0:  # all sequences together are shorter than a row
         packed, last = np.append(packed, np.zeros(-last, packed.dtype)), 0
-    # Every row of `steps` numbers that there is, without a copy: taking some of them copies runs of
-    # memory, which is several times as fast as picking number by number.
+    # All possible rows of `steps` numbers, as a view. Taking some of them copies runs of memory,
+    # which is several times as fast as picking single numbers.
     runs: np.ndarray = np.ndarray((last + 1, steps), packed.dtype, packed, 0, packed.strides * 2)
     begins = np.minimum(starts, last)
-    # The rows are all over the memory. Reading one number of each end first has the processor fetch
-    # many of them at the same time; the copies below would wait for one after the other.
+    # The rows are spread over the memory. Reading one number at each end lets the processor fetch
+    # many rows at the same time; the copies below would wait for one after the other.
     packed.take(begins)
     packed.take(begins + (steps - 1))
     rows = runs[begins].astype(padding.dtype, copy=False)
@@ -189,29 +189,29 @@ def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int
         rows[i, :end.size] = end
     missing = steps - np.minimum(sizes, steps)
     ends = missing.cumsum()
-    if missing.any():  # number by number, since they are few of each row
+    if missing.any():  # number by number, because each row has few
         before = np.arange(steps, rows.size + 1, steps) - ends
         rows.reshape(-1)[before.repeat(missing) + np.arange(ends[-1])] = padding
     return rows
 
 
 def first_unfit(values: np.ndarray, dtype: np.dtype) -> float | None:
-    """The first of `values` that `dtype` does not hold."""
+    """The first of `values` that `dtype` cannot hold."""
     return next(value for value in values if not fits(np.asarray(value), dtype))
 
 
 def pieces(values: np.ndarray) -> Iterator[np.ndarray]:
-    """Cut a long array in pieces, so that what is made of each takes little memory."""
+    """Cut a long array into pieces, so that results for each piece take little memory."""
     return (values[first:first + _PIECE] for first in range(0, values.size, _PIECE))
 
 
 def checksum(packed: np.ndarray, offsets: np.ndarray) -> int:
-    """Return a number that tells these sequences from others, whatever type they are packed in."""
+    """Return a number that identifies these sequences, in whatever type they are packed."""
     return joint(_checksum(packed), _checksum(offsets))
 
 
 def joint(tokens: int, offsets: int) -> int:
-    """One number of both checksums."""
+    """Both checksums as one number."""
     return tokens << 32 | offsets
 
 

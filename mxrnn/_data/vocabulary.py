@@ -36,44 +36,43 @@ def encode_sentences(sentences: Iterable[Iterable[Hashable]],
                      invalid_key: Hashable = '\n', start_label: int = 0,
                      unknown_token: Hashable | None = None, *, lazy: bool = False
                      ) -> tuple[Iterable[list[int]], Mapping[Hashable, int]]:
-    """Replace each word by its id, building the vocabulary unless one is given.
+    """Replace each word by its id; build the vocabulary unless one is given.
 
     Parameters
     ----------
     sentences : iterable of iterable of str
-        The sentences, each a series of words (a str is a series of characters).
+        The sentences, each a sequence of words (a str is a sequence of characters).
     vocab : dict of str to int, optional
-        The ids to use. It is never changed. None builds a vocabulary: each new word gets the
-        next id, in order of appearance.
+        The ids to use. It is never changed. By default a vocabulary is built: each new word gets
+        the next id, in order of appearance.
     invalid_label : int
         The id of `invalid_key` in a new vocabulary; no other word gets it.
     invalid_key : str
-        The word that stands for 'no word', such as the end of a sentence. If a sentence has it and
-        its id is negative, a warning says so: `Embedding` takes such ids for 0.
+        The word that means 'no word', such as the end of a sentence. If a sentence contains it and
+        its id is negative, a warning says so, because `Embedding` reads such ids as 0.
     start_label : int
-        The lowest id that is handed out.
+        The lowest id to assign.
     unknown_token : str, optional
-        The word whose id the words missing from `vocab` get. Where it is missing itself, a copy
-        of `vocab` is extended by it, with the first free id from `start_label` on. A new
-        vocabulary, in which no word is missing, gets it as its last entry. An empty str counts
-        as None.
+        Words that `vocab` lacks get this word's id. If `vocab` lacks it too, it is added to a copy
+        of `vocab`, with the first free id from `start_label` on. In a new vocabulary no word is
+        missing, and this word is added as the last entry. An empty str counts as None.
     lazy : bool
-        Return an iterator that encodes each sentence when it is asked for, so that memory holds
-        one sentence and the vocabulary, whatever the size of the corpus (see `write_tokens`).
+        Return an iterator that encodes each sentence when it is read, so that memory holds only one
+        sentence and the vocabulary (see `write_tokens`).
 
     Returns
     -------
     encoded : list of list of int
-        The sentences as ids; with `lazy` an iterator of them.
+        The sentences as ids; with `lazy` an iterator over them.
     vocab : dict of str to int
-        The given vocabulary itself where nothing had to be added to it, else the new one. With
-        `lazy`, a dict that fills while `encoded` is read, and is complete at its end.
+        The given vocabulary if nothing was added, otherwise the new one. With `lazy`, it fills
+        while `encoded` is read, and is complete at the end.
 
     Raises
     ------
     ValueError
-        If a word is missing from the given vocabulary and there is no `unknown_token`; with
-        `lazy`, when its sentence is asked for.
+        A word is missing from the given vocabulary and `unknown_token` is None. With `lazy`, raised
+        when the word's sentence is read.
 
     Examples
     --------
@@ -85,7 +84,7 @@ def encode_sentences(sentences: Iterable[Iterable[Hashable]],
     _check.flag('lazy', lazy)
     words = _words(vocab, invalid_label, invalid_key, start_label, unknown_token)
     if isinstance(sentences, str):
-        _check.warn_once('sentences is one str, so each of its characters is a sentence: give a '
+        _check.warn_once('sentences is one str, so each of its characters is a sentence: pass a '
                          'list of sentences, such as [text]')
     sentences = _check.iterable('sentences', sentences, 'sentences')
     last = unknown_token if vocab is None and unknown_token else None
@@ -106,12 +105,12 @@ def decode_sentences(sentences: Iterable[Iterable[int]], vocab: Mapping[Hashable
     Parameters
     ----------
     sentences : iterable of iterable of int
-        Ids: lists, or an array or NDArray with a sentence in each row. Whole floats, such as a
-        batch of `BucketSentenceIter` holds, are ids as well.
+        Ids: lists, or an array or NDArray with a sentence in each row. Whole floats are accepted,
+        as in batches of `BucketSentenceIter`.
     vocab : dict of str to int
-        As `encode_sentences` returned it. If several words have one id, the first of them is used.
+        From `encode_sentences`. If several words have one id, the first of them is used.
     invalid_label : number, optional
-        Ids that are equal to it at the end of a sentence are padding, and left out.
+        Padding: ids equal to it at the end of a sentence are dropped.
 
     Returns
     -------
@@ -121,7 +120,7 @@ def decode_sentences(sentences: Iterable[Iterable[int]], vocab: Mapping[Hashable
     Raises
     ------
     ValueError
-        If an id is no word's.
+        An id belongs to no word.
 
     Examples
     --------
@@ -154,20 +153,20 @@ def decode_sentences(sentences: Iterable[Iterable[int]], vocab: Mapping[Hashable
 
 
 def _plain(values: Any) -> Any:
-    """Arrays and NDArrays as lists, all else as it is."""
+    """Arrays and NDArrays as lists, everything else unchanged."""
     values = values.asnumpy() if isinstance(values, mx.nd.NDArray) else values
     return values.tolist() if isinstance(values, np.ndarray) else values
 
 
 class _UnknownWord(KeyError):
-    """A word that the vocabulary given by the caller does not have."""
+    """A word is missing from the caller's vocabulary."""
 
 
 class _Words(Dict[Hashable, int]):
-    """A table to look words up in. A word that is not in it gets the id that `missing` gives.
+    """A table for looking words up. A missing word gets the id that `missing` returns.
 
-    `known` is the vocabulary to return, as far as the words seen so far tell. A negative id of
-    `invalid_key` is left out of the table, so that a look-up tells that a sentence has the word.
+    `known` is the vocabulary to return, with the words seen so far. A negative id of `invalid_key`
+    is not in the table, so that a look-up shows that a sentence contains the word.
     """
 
     def __init__(self, known: Mapping[Hashable, int], invalid_key: Hashable) -> None:
@@ -182,9 +181,9 @@ class _Words(Dict[Hashable, int]):
         if word in self._invalid:
             self[word] = number = self._invalid[word]
             _check.warn_once(
-                'sentences hold %r, which is invalid_key and gets the id %d; Embedding takes that '
-                'for 0, the id of another word. If it is a word as others are, give '
-                'invalid_key=None; if it fills sentences up, invalid_label=0, start_label=1'
+                'sentences contain %r, which is invalid_key and gets the id %d. Embedding reads '
+                'that as 0, the id of another word. If it is an ordinary word, give '
+                'invalid_key=None; if it pads sentences, give invalid_label=0, start_label=1'
                 % (word, number))
             return number
         if self.missing is None:
@@ -240,22 +239,22 @@ def _check_vocabulary(vocab: Any) -> None:
 
 def _encoded(sentences: Iterator[Iterable[Hashable]], words: _Words, last: Hashable | None
              ) -> Iterator[list[int]]:
-    """The ids of each sentence, as soon as it is read; the word `last` is added at the end."""
+    """The ids of each sentence when it is read; the word `last` is added at the end."""
     lookup = words.__getitem__
     number = -1
     ids: list[int] = []
     try:
         for sentence in sentences:
             number += 1
-            ids = []  # what is in it when a word fails tells which one it was
+            ids = []  # if a word fails, its length tells which one
             ids.extend(map(lookup, sentence))
             yield ids
     except _UnknownWord as error:
         raise ValueError(
-            'sentences[%d][%d] must be a word of vocab, which has no %r; unknown_token names the '
-            'entry to use for such words' % (number, len(ids), error.args[0])) from None
+            'sentences[%d][%d] must be a word of vocab, which has no %r. Add it, or name an entry '
+            'for such words with unknown_token=' % (number, len(ids), error.args[0])) from None
     except TypeError as error:
-        raise TypeError('sentences must hold iterables of hashable words; number %d does not: %s'
+        raise TypeError('sentences must have iterables of hashable words; number %d does not: %s'
                         % (number, error)) from error
     if last is not None:
         lookup(last)
@@ -263,7 +262,7 @@ def _encoded(sentences: Iterator[Iterable[Hashable]], words: _Words, last: Hasha
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Hold the garbage collector off: it would walk a growing million of lists for nothing."""
+    """Pause the garbage collector, which would check a growing million of lists for nothing."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,6 +1,6 @@
-"""Files: written whole or not at all, their names, and MXNet's files of arrays, without MXNet.
+"""Files: written completely or not at all; their names; MXNet's array files without MXNet.
 
-CheckpointError exists without MXNet and is one of MXNet's errors where that is loaded.
+CheckpointError works without MXNet. If MXNet is loaded, it is also one of MXNet's errors.
 """
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ['CheckpointError', 'cause_of', 'named', 'reason_of']
 class CheckpointError(KeyError):
     """A checkpoint cannot be written or read; the message names the file and what is wrong.
 
-    Handlers written for ``mxnet.rnn`` catch it: that raises `MXNetError` for a file that it cannot
-    open and `KeyError` for a weight that is missing. Where MXNet is loaded, what is raised is an
-    instance of both; without MXNet it is a `KeyError`.
+    Handlers written for ``mxnet.rnn`` catch it. mxnet.rnn raises `MXNetError` for a file that it
+    cannot open, and `KeyError` for a missing weight. If MXNet is loaded, this error is both;
+    without MXNet it is a `KeyError`.
 
     Examples
     --------
@@ -32,14 +32,14 @@ class CheckpointError(KeyError):
     def __new__(cls, *args: Any) -> CheckpointError:
         return super().__new__(_of_mxnet(cls), *args)
 
-    __str__ = Exception.__str__  # KeyError would show the message in quotes
+    __str__ = Exception.__str__  # KeyError would put the message in quotes
 
     def __reduce__(self) -> Any:
         return CheckpointError, self.args
 
 
 def _mxnet_error() -> Any:
-    """MXNet's class of errors, or None if MXNet is not loaded."""
+    """MXNet's error class, or None if MXNet is not loaded."""
     return getattr(sys.modules.get('mxnet.base'), 'MXNetError', None)
 
 
@@ -50,24 +50,24 @@ def _derived(cls: type, base: type) -> type:
 
 
 def _of_mxnet(cls: type) -> type:
-    """`cls`, derived from MXNet's error as well if MXNet is loaded."""
+    """`cls`, also derived from MXNet's error if MXNet is loaded."""
     base = _mxnet_error()
     return cls if base is None or issubclass(cls, base) else _derived(cls, base)
 
 
 def reason_of(error: BaseException) -> str:
-    """The message of an error, in one line and without the stack that MXNet puts around it."""
+    """An error's message in one line, without the stack that MXNet adds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     base = _mxnet_error()
     if base is not None and isinstance(error, base) and not isinstance(error, CheckpointError):
-        # The stack stands before the reason from MXNet 1.7 on, behind it in 1.5 and 1.6.
+        # The stack comes before the reason from MXNet 1.7 on, behind it in 1.5 and 1.6.
         lines = [line for line in lines if not line.startswith(('[bt]', 'Stack trace:'))][-1:]
     return ' '.join(lines) or type(error).__name__
 
 
 def cause_of(error: BaseException) -> BaseException | None:
-    """The cause to show with another error that says the reason of this one: none if this package
-    raised it, since the traceback then adds nothing; itself if a program's or MXNet's code did."""
+    """The cause to chain to an error that already gives the reason. None if this package raised the
+    cause, because its traceback adds nothing; the cause if a program's or MXNet's code did."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -77,7 +77,7 @@ def cause_of(error: BaseException) -> BaseException | None:
 
 @contextlib.contextmanager
 def named(path: str) -> Iterator[None]:
-    """Turn what goes wrong in looking at the file `path` into a CheckpointError with its name."""
+    """Turn an error while the file `path` is read into a CheckpointError with its name."""
     try:
         yield
     except CheckpointError:
@@ -85,4 +85,4 @@ def named(path: str) -> Iterator[None]:
     except OSError as error:
         raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise CheckpointError('%s is not whole: %s' % (path, reason_of(error))) from None
+        raise CheckpointError('%s is damaged: %s' % (path, reason_of(error))) from None

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writes files completely or not at all."""
 from __future__ import annotations
 
 import contextlib
@@ -17,22 +17,22 @@ except ImportError:  # Windows
 
 __all__ = ['flushing', 'replacing', 'without_stage']
 
-_LOCK = 'lock'  #: the file in a stage that the process which writes there keeps locked
+_LOCK = 'lock'  #: the file in a stage that the process writing there keeps locked
 
-#: A stage is a hidden folder: its name has the host, and what `mkdtemp` adds.
+#: A stage is a hidden folder: its name has the host, and the end that `mkdtemp` adds.
 _STAGE = re.compile(r'\.mxrnn-(?P<host>[^/\\]+)-\w+\.tmp[/\\]?')
 
 
 @contextlib.contextmanager
 def replacing(targets: Sequence[str]) -> Iterator[str]:
-    """Replace the files `targets` by those that the block writes.
+    """Replace the files `targets` by files that the block writes.
 
-    The block gets a hidden folder, the stage, and writes a file of each target's name into it.
-    Then the files are flushed to the disk and renamed one after the other, in the order of
-    `targets`. If the block fails, nothing is renamed. A target that is a symbolic link stays one:
-    the file that it points to is replaced. The permission bits stay, too. A device or a pipe is
-    not replaced: what belongs there is written to it, before anything is renamed. A process that is
-    killed leaves its stage behind; the next process that writes into the same folder deletes it.
+    The block gets a hidden folder, the stage, and writes a file with each target's name into it.
+    Then the files are flushed to the disk and renamed in the order of `targets`. If the block
+    fails, nothing is renamed. If a target is a symbolic link, the file that it points to is
+    replaced. Permission bits stay. A device or a pipe is not replaced but written to, before
+    anything is renamed. A killed process leaves its stage behind; the next process that writes into
+    the same folder deletes it.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
                     shutil.copyfileobj(content, device)
                 continue
             beside = os.path.join(stages[os.path.dirname(path)], os.path.basename(target))
-            if beside != source:  # another folder may be another file system
+            if beside != source:  # the other folder may be on another file system
                 shutil.copyfile(source, beside)
             _flush(beside)
             with contextlib.suppress(OSError):
@@ -87,7 +87,7 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
 def flushing(path: str) -> Iterator[None]:
     """Flush the file `path` to the disk while the block reads it.
 
-    What the block still changes in the file waits for `replacing`, and is little then.
+    The block's later changes to the file are flushed by `replacing`, and are small.
     """
     with futures.ThreadPoolExecutor(1) as thread:
         flushed = thread.submit(_flush, path)
@@ -96,7 +96,7 @@ def flushing(path: str) -> Iterator[None]:
 
 
 def without_stage(message: str) -> str:
-    """`message` without the names of stages, which nobody will find."""
+    """`message` without the names of stages, which users cannot find."""
     return _STAGE.sub('', message)
 
 
@@ -114,11 +114,10 @@ def _stage(folder: str) -> Iterator[str]:
 
 
 def _locked(stage: str) -> int | None:
-    """Lock `stage`, and return what holds the lock; None if another process has it or has deleted
-    the stage.
+    """Lock `stage`, and return the lock; None if another process has it or deleted the stage.
 
-    A process number would tell less: two containers that share the folder may have the same
-    numbers, and neither sees the other's processes.
+    A process number would not do: two containers that share the folder may use the same numbers,
+    and neither sees the other's processes.
     """
     path = os.path.join(stage, _LOCK)
     try:
@@ -132,19 +131,19 @@ def _locked(stage: str) -> int | None:
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass
-    except OSError:  # a file system without locks, where no stage will be found unlocked either
+    except OSError:  # a file system without locks; there no stage is ever found unlocked
         return descriptor
     os.close(descriptor)
     return None
 
 
 def _sweep(folder: str) -> None:
-    """Delete what processes of this machine that are gone have left unfinished in `folder`."""
+    """Delete the stages in `folder` that ended processes of this machine left."""
     if fcntl is None:
         return
     for name in os.listdir(folder):
         match = _STAGE.fullmatch(name)
-        # Some network file systems keep locks to the machine, so others' stages are left alone.
+        # Some network file systems keep locks per machine, so stages of other machines stay.
         if match and match.group('host') == socket.gethostname():
             _sweep_stage(os.path.join(folder, name))
 

@@ -1,10 +1,10 @@
 """The names of the files of checkpoints.
 
 A checkpoint of the prefix ``p`` and epoch 7 is ``p-0007.params`` with the parameters and
-``p-symbol.json`` with the graph, which all epochs share; ``p-0007.states``, if there, has the
-optimiser's states. One that was saved after 120 batches of the next epoch is
-``p-0007.batch-0120.params``, with its ``.states``. Where several workers train, each writes where
-its part of the data stands: ``p-0007.batch-0120.part-0001`` is that of the second one.
+``p-symbol.json`` with the graph, which all epochs share. ``p-0007.states``, if present, has the
+optimiser's states. A checkpoint after 120 batches of the next epoch is
+``p-0007.batch-0120.params``, with its ``.states``. If several workers train, each writes its
+position in the data: the second worker writes ``p-0007.batch-0120.part-0001``.
 """
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ Place = Tuple[int, int]  #: epoch and batch of a checkpoint; the batch is 0 at t
 
 
 def is_remote(prefix: str) -> bool:
-    """Whether MXNet is to resolve `prefix` itself, as ``s3://`` and ``hdfs://``."""
+    """Whether MXNet must resolve `prefix` itself, as for ``s3://`` and ``hdfs://``."""
     return '://' in prefix
 
 
 def numbered(prefix: str, epoch: int, batch: int = 0) -> tuple[str, int]:
-    """The prefix and the number under which MXNet writes a checkpoint's parameters."""
+    """The prefix and number with which MXNet writes a checkpoint's parameters."""
     return ('%s-%04d.batch' % (prefix, epoch), batch) if batch else (prefix, epoch)
 
 
 def path_of(prefix: str, kind: str, epoch: int = 0, batch: int = 0) -> str:
-    """The file of a `kind`: ``'symbol'``, ``'params'``, ``'states'`` or what `part` returns."""
+    """The file of a `kind`: ``'symbol'``, ``'params'``, ``'states'`` or a result of `part`."""
     if kind == 'symbol':
         return prefix + '-symbol.json'
     return '%s-%04d.%s' % (*numbered(prefix, epoch, batch), kind)
 
 
 def refuse_checkpoint(name: str, path: str) -> None:
-    """Refuse to write an export, whose path is the argument `name`, over files of checkpoints."""
+    """Refuse to write an export over files of checkpoints; `name` is the argument with its path."""
     for each in (path, os.path.realpath(path)):
         if re.search(r'(-symbol\.json|\.params|\.states|\.part-\d+)$', each, re.IGNORECASE):
             raise ValueError('%s must not be the name of a file of a checkpoint (*-symbol.json, '
@@ -52,15 +52,15 @@ def refuse_checkpoint(name: str, path: str) -> None:
 
 
 def part(number: int) -> str:
-    """The kind of the file with the position in one of several parts of the data."""
+    """The kind of a file with the position in one part of the data."""
     return 'part-%04d' % number
 
 
 def places(prefix: str, batches: bool = False, missing_ok: bool = False) -> list[Place]:
-    """Epoch and batch of the checkpoints with a file of parameters, in ascending order.
+    """Epoch and batch of each checkpoint with a file of parameters, in ascending order.
 
-    The batch is 0 at the end of an epoch. Checkpoints within epochs are among them if `batches`. A
-    folder that is not there is an error unless `missing_ok`.
+    The batch is 0 at the end of an epoch. Checkpoints within epochs are included if `batches`. A
+    missing folder is an error unless `missing_ok`.
     """
     if missing_ok and not os.path.exists(os.path.dirname(prefix) or '.'):
         return []
@@ -84,19 +84,19 @@ def _found(prefix: str) -> list[tuple[Place, str]]:
         match = pattern.fullmatch(name)
         if match:
             place = int(match.group(1)), int(match.group(2) or 0)
-            # '%04d' writes no leading zero before five digits, and neither does a name of ours.
+            # '%04d' writes no leading zero for five digits, so such a name is not ours.
             if os.path.basename(path_of(prefix, match.group(3), *place)) == name:
                 found.append((place, match.group(3)))
     return found
 
 
 def epochs(prefix: str) -> list[int]:
-    """The epochs at whose end there is a file of parameters, in ascending order."""
+    """The epochs with a file of parameters from their end, in ascending order."""
     return [epoch for epoch, _ in places(prefix)]
 
 
 def refuse_missing(prefix: str, epoch: int) -> None:
-    """Refuse an epoch of which there are no parameters, and name those that there are."""
+    """Refuse an epoch without parameters, and name the epochs that have some."""
     path = path_of(prefix, 'params', epoch)
     if not os.path.exists(path):
         there = list(map(str, epochs(prefix)))
@@ -108,18 +108,18 @@ def refuse_missing(prefix: str, epoch: int) -> None:
 
 
 def path_above(prefix: str, epoch: int, batch: int = 0) -> str | None:
-    """The parameters of the highest number that is there, if it is higher than this one.
+    """The parameters with the highest number, if it is higher than this one.
 
-    Of the end of an epoch, the highest of the end of an epoch; checkpoints within epochs count for
-    those within epochs only, as they do when the newest is looked for.
+    For the end of an epoch, only ends of epochs count. Checkpoints within epochs count only for
+    those within epochs, as in the search for the newest.
     """
     there = places(prefix, batches=batch > 0)
     return path_of(prefix, 'params', *there[-1]) if there and there[-1] > (epoch, batch) else None
 
 
 def remove(prefix: str, epoch: int, batch: int = 0) -> None:
-    """Delete a checkpoint. The graph stays, for others share it."""
-    # The file of parameters goes first: without it the others pass for nothing.
+    """Delete a checkpoint. The graph stays, because others share it."""
+    # The file of parameters first: without it, the other files are not a checkpoint.
     parts = glob.escape(path_of(prefix, 'part-', epoch, batch)) + '[0-9]*'
     for path in [path_of(prefix, 'params', epoch, batch), path_of(prefix, 'states', epoch, batch),
                  *glob.glob(parts)]:
@@ -128,9 +128,9 @@ def remove(prefix: str, epoch: int, batch: int = 0) -> None:
 
 
 def remove_lone_parts(prefix: str, newest: Place) -> None:
-    """Delete files of parts that are older than the checkpoint `newest` and lack parameters.
+    """Delete parts' files that are older than the checkpoint `newest` and lack parameters.
 
-    A process that was killed left them, before it wrote the parameters or while it deleted.
+    A killed process left them, before it wrote the parameters or while it deleted.
     """
     found = _found(prefix)
     whole = {place for place, kind in found if kind == 'params'}
@@ -147,22 +147,22 @@ _MOST_NAMES = 3  #: how many checkpoints are named that fail for one reason
 
 
 class Candidates(Generic[_Loaded]):
-    """The checkpoints that are there, tried from the highest number on.
+    """The existing checkpoints, tried from the highest number on.
 
     Parameters
     ----------
     prefix : str
     places : sequence of Place
-        The checkpoints that are there, in ascending order.
+        The existing checkpoints, in ascending order.
     load : callable
-        Called with a place; raises `CheckpointError` for one that is to be skipped.
+        Called with a place; raises `CheckpointError` to skip it.
 
     Attributes
     ----------
     place : Place
-        Of the one that was loaded last; (-1, 0) before.
+        The place of the last loaded checkpoint; (-1, 0) before.
     loaded : object or None
-        What `load` returned for it, if there was one that can be read.
+        The result of `load` for it; None if no checkpoint can be read.
     errors : list of CheckpointError
         Why others were skipped.
     """
@@ -170,15 +170,15 @@ class Candidates(Generic[_Loaded]):
     def __init__(self, prefix: str, places: Sequence[Place], load: Callable[[Place], _Loaded]
                  ) -> None:
         self._prefix, self._places, self._load = prefix, list(places), load
-        self._lower = list(places)  #: those that were not tried yet
-        self._alike: dict[str, list[Place]] = {}  #: by what is said without the number
-        self._first: dict[str, str] = {}  #: of each of these, what is said of its first
+        self._lower = list(places)  #: not tried yet
+        self._alike: dict[str, list[Place]] = {}  #: by the reason without the number
+        self._first: dict[str, str] = {}  #: for each of these, the first one's full reason
         self.place: Place = (-1, 0)
         self.loaded: _Loaded | None = None
         self.errors: list[CheckpointError] = []
 
     def newest(self, at_most: Place | None = None) -> _Loaded | None:
-        """Load the next that can be read, of those up to `at_most`; None if there is none."""
+        """Load the next readable one, at most `at_most`; None if there is none."""
         self.loaded = None
         while self.loaded is None and self._lower:
             place = self._lower.pop()
@@ -207,13 +207,13 @@ class Candidates(Generic[_Loaded]):
         later = [lower for lower in self._places if lower < self.place
                  and was_there(path, path_of(self._prefix, 'params', *lower))]
         if later:
-            _log.warning('%s has the highest number, but %s was saved after it, by another run '
-                         'with the same prefix, it seems: give its epoch=%d, or delete the files '
-                         'of the run that you do not need', path,
+            _log.warning('%s has the highest number, but %s was saved after it, probably by '
+                         'another run with the same prefix: give epoch=%d, or delete the files of '
+                         'the run that you do not need', path,
                          path_of(self._prefix, 'params', *later[-1]), later[-1][0])
 
     def _in_words(self, reason: str, most: int | None = None) -> str:
-        """Say why the first of those that fail alike fails, and name the others."""
+        """The reason of the first of those that fail alike, and the names of the others."""
         names = [os.path.basename(path_of(self._prefix, 'params', *place))
                  for place in self._alike[reason][1:]]
         if len(names) > _MOST_NAMES:
@@ -229,7 +229,7 @@ def why_none(prefix: str) -> str:
     if os.path.isdir(prefix):
         inside = (re.fullmatch(r'(.*)-\d{4,}\.params', name) for name in os.listdir(prefix))
         names = sorted({os.path.join(prefix, match.group(1)) for match in inside if match})
-        text += '; %s is a folder: give the name that its files begin with, too%s' % (
+        text += '; %s is a folder: add the beginning of the names of its files%s' % (
             prefix, ', such as %s' % names[0] if names else '')
     elif shorter != prefix and epochs(shorter):
         text += '; give the prefix, %r' % shorter

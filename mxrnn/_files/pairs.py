@@ -1,4 +1,4 @@
-"""The two files of a model as people have them: beside each other in a folder, or in an archive.
+"""The two files of a model, beside each other in a folder or in an archive.
 
 Sockeye writes ``symbol.json`` and ``params.best``, SageMaker a ``model.tar.gz`` with
 ``model-symbol.json`` and ``model-0000.params``.
@@ -18,7 +18,7 @@ __all__ = ['Pair', 'pair_in']
 
 _ENDS = '.tar.gz', '.tgz'
 
-#: How large the content of an archive may be: parameters hardly shrink, a graph to a thirtieth.
+#: The largest allowed content of an archive: parameters hardly shrink, a graph to a thirtieth.
 _ROOM, _TIMES = 64 << 20, 20
 
 
@@ -28,9 +28,9 @@ class Pair(NamedTuple):
     Attributes
     ----------
     symbol, params : str
-        Their paths; in an archive what messages call them.
+        Their paths; in an archive, their names for messages.
     contents : (bytes, bytes) or None
-        What they hold, of an archive.
+        Their contents, if they are in an archive.
     """
 
     symbol: str
@@ -44,7 +44,7 @@ def pair_in(place: str) -> Pair | None:
     Raises
     ------
     CheckpointError
-        It has more graphs or parameters than one, or none.
+        It does not have exactly one graph and one file of parameters.
     """
     if os.path.isdir(place):
         with named(place):
@@ -64,7 +64,7 @@ def _is_wanted(name: str) -> bool:
 
 
 def _chosen(names: Iterable[str], place: str) -> tuple[str, str]:
-    """The names of the graph and of the parameters, of the newest epoch or the best."""
+    """The names of the graph and the parameters, of the newest epoch or the best."""
     found = sorted(filter(_is_wanted, names))
     graphs = [name for name in found if name.endswith('symbol.json')]
     params = [name for name in found if name not in graphs]
@@ -77,13 +77,13 @@ def _chosen(names: Iterable[str], place: str) -> tuple[str, str]:
     if len(graphs) != 1 or len(params) != 1:
         raise CheckpointError(
             '%s must have one graph (*symbol.json) and one file of parameters (*.params or '
-            'params.best), got %s. Name both: symbol=, params= (--symbol, --params)' % (
+            'params.best), got %s. Name both with symbol= and params= (--symbol, --params)' % (
                 place, ', '.join(found[:8] + ['…'] * (len(found) > 8)) or 'neither'))
     return graphs[0], params[0]
 
 
 class _Bounded:
-    """A stream that refuses to give more than `most` bytes."""
+    """A stream that refuses to return more than `most` bytes."""
 
     def __init__(self, stream: Any, most: int) -> None:
         self._stream, self._most, self._left = stream, most, most
@@ -92,7 +92,7 @@ class _Bounded:
         content: bytes = self._stream.read(size)
         self._left -= len(content)
         if self._left < 0:
-            raise ValueError('what is packed in it is larger than %d bytes' % self._most)
+            raise ValueError('its unpacked content is larger than %d bytes' % self._most)
         return content
 
 
@@ -102,7 +102,7 @@ def _contents(path: str) -> dict[str, bytes]:
     with named(path):
         most = _ROOM + _TIMES * os.path.getsize(path)
         try:
-            # As a stream, which is read once from its begin to its end and never back.
+            # As a stream, which is read once from beginning to end.
             with gzip.open(path) as packed, tarfile.open(
                     fileobj=_Bounded(packed, most), mode='r|') as archive:  # type: ignore[call-overload]
                 for member in archive:
@@ -110,8 +110,8 @@ def _contents(path: str) -> dict[str, bytes]:
                     if not _is_wanted(name):
                         continue
                     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse:
-                        raise ValueError('%s in it is no plain file (tar -h packs the file that a '
-                                         'link points to)' % member.name)
+                        raise ValueError('%s in it is not a plain file: if it is a link, pack with '
+                                         'tar -h' % member.name)
                     if name in found:
                         raise ValueError('%s is in it twice' % name)
                     found[name] = archive.extractfile(member).read()

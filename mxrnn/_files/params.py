@@ -1,9 +1,9 @@
 """MXNet's file of arrays (``.params``): checked, read into NumPy and written, without MXNet.
 
 The layout is that of ``NDArray::Save`` in MXNet's ``src/ndarray/ndarray.cc``, little-endian: the
-number 0x112, a reserved word (`seal`), the arrays one after the other, their names. An array is a
-magic number, which tells the version, then the kind of storage, the shape, the device, the type and
-the elements; sparse arrays have the shape of what is stored and their indices in between.
+number 0x112, a reserved word (`seal`), the arrays one after the other, and their names. An array is
+a magic number for the version, the kind of storage, the shape, the device, the type and the
+elements. Sparse arrays also have the stored part's shape and their indices in between.
 
 ====== ========== ===================================================================
 magic  since      differs by
@@ -33,10 +33,10 @@ __all__ = ['Array', 'BFLOAT16', 'CSR', 'DENSE', 'ROW_SPARSE', 'SparseArray', 'ad
            'check_array', 'check_params', 'checked', 'locate', 'read_arrays', 'read_sealed',
            'refuse_names', 'write_arrays']
 
-#: How MXNet shows bfloat16 to NumPy, which has no such type: the upper halves of float32.
+#: MXNet's form of bfloat16 in NumPy, which has no such type: the upper halves of float32.
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
 
-#: Types of elements, by MXNet's number of the type.
+#: Types of elements, by MXNet's numbers.
 TYPES: dict[int, np.dtype[Any]] = {
     0: np.dtype('<f4'), 1: np.dtype('<f8'), 2: np.dtype('<f2'), 3: np.dtype('u1'),
     4: np.dtype('<i4'), 5: np.dtype('i1'), 6: np.dtype('<i8'), 7: np.dtype('?'),
@@ -50,20 +50,20 @@ _NUMBERS = {dtype: number for number, dtype in TYPES.items()}
 
 
 class SparseArray(NamedTuple):
-    """A sparse array as the file has it.
+    """A sparse array in its file's form.
 
     Attributes
     ----------
     stype : {'row_sparse', 'csr'}
-        MXNet's name of the kind of storage.
+        MXNet's name for the kind of storage.
     shape : tuple of int
-        Of the whole array.
+        Shape of the whole array.
     data : numpy.ndarray
-        The rows that are stored, or the elements that are (CSR).
+        The stored rows, or for CSR the stored elements.
     indices : numpy.ndarray
         The number of each stored row, or the column of each stored element.
     indptr : numpy.ndarray or None
-        Of CSR: where each row begins in `data`, and where the last one ends.
+        For CSR: where each row begins in `data`, then where the last one ends.
     """
 
     stype: str
@@ -135,16 +135,16 @@ class _Reader:
 
 
 def check_params(path: str) -> None:
-    """Refuse a file of parameters that is damaged, or that MXNet did not write to its end.
+    """Refuse a file of parameters that is damaged, or that MXNet did not finish writing.
 
-    MXNet takes every length in the file at its word. A wrong one costs the process or all of its
-    memory, so this walks over the file from header to header before MXNet reads it. If the file
-    has a checksum, that is compared, too.
+    MXNet trusts every length in the file. A wrong one crashes the process or takes all of its
+    memory. So this checks all headers before MXNet reads the file. If the file has a checksum, it
+    is compared as well.
 
     Raises
     ------
     CheckpointError
-        The file cannot be read, is not whole or is no file of parameters.
+        The file cannot be read, is damaged, or is not a file of parameters.
     """
     with checked(path):
         pass
@@ -154,7 +154,7 @@ def check_params(path: str) -> None:
 def checked(path: str) -> Iterator[None]:
     """Refuse a file as `check_params` does; the checksum is compared while the block runs.
 
-    When the block begins, all lengths in the file are known to be right.
+    When the block begins, all lengths in the file have been checked.
     """
     with named(path), open(path, 'rb') as stream:
         _, names, seal = locate(stream)
@@ -168,9 +168,9 @@ def checked(path: str) -> Iterator[None]:
 
 
 def add_checksum(path: str, higher: str | None = None) -> None:
-    """Put a checksum into a file of parameters, which `check_params` accepts.
+    """Put a checksum into a file of parameters that `check_params` accepts.
 
-    It tells of the file `higher`, of a checkpoint of a higher number that is there already.
+    It also identifies `higher`, the file of an existing checkpoint with a higher number.
     """
     check_params(path)
     with named(path):
@@ -178,30 +178,30 @@ def add_checksum(path: str, higher: str | None = None) -> None:
 
 
 def check_array(content: bytes, storage: int) -> None:
-    """Refuse, with a ValueError, bytes that are not one whole array of this `storage`."""
+    """Refuse, with a ValueError, bytes that are not exactly one array of this `storage`."""
     reader = _Reader(io.BytesIO(content))
     if _entry(reader, 'an array').storage != storage:
-        raise ValueError('an array is stored otherwise than its class says')
+        raise ValueError('the storage of an array does not match its class')
     if reader.at != reader.size:
         raise ValueError('%d bytes follow the end of an array' % (reader.size - reader.at))
 
 
 def refuse_names(path: str, names: list[str], parameters: bool = True) -> None:
-    """Refuse names that are there twice or, of `parameters`, do not say of which kind."""
+    """Refuse names that occur twice or, for `parameters`, lack their kind."""
     faults = ['%s begins with neither arg: nor aux:' % name for name in names
               if parameters and not name.startswith(('arg:', 'aux:'))]
     if len(set(names)) < len(names):
         faults += ['%s is there twice' % name for name in sorted(set(names))
                    if names.count(name) > 1]
     if faults:
-        raise CheckpointError('%s is no file of parameters: %s' % (path, '; '.join(faults)))
+        raise CheckpointError('%s is not a file of parameters: %s' % (path, '; '.join(faults)))
 
 
 def locate(stream: io.BufferedIOBase) -> tuple[list[StoredArray], list[str], Seal | None]:
     """Where the arrays are, their names, and the seal if there is one."""
     reader = _Reader(stream)
     if reader.number('Q', 'the header') != LIST_MAGIC:
-        raise ValueError('it does not begin as a file of arrays does')
+        raise ValueError('it does not begin like a file of arrays')
     seal = seals.parse(reader.take(8, 'the header'))
     count = reader.number('Q', 'the header')
     entries = []
@@ -230,7 +230,7 @@ def _entry(reader: _Reader, what: str) -> StoredArray:
             rank, form = reader.number('i', what), 'q'
         else:
             rank, form = magic, 'I'
-        least = 0 if magic == V3 else 1  # a rank below it means an array that was never filled
+        least = 0 if magic == V3 else 1  # a lower rank means an array that was never filled
         if not least <= rank <= MOST_DIMENSIONS:
             raise ValueError('%s has the rank %d' % (what, rank))
         sizes = tuple(reader.number(form, what) for _ in range(rank))
@@ -246,13 +246,13 @@ def _entry(reader: _Reader, what: str) -> StoredArray:
 
     stored = shape() if storage else ()
     whole = shape()
-    reader.skip(8, what)  # the device, which MXNet maps to one that is there
+    reader.skip(8, what)  # the device, which MXNet maps to an existing one
     kind = dtype()
     indices = [(dtype(), shape()) for _ in range(storage)]  # one array, or two for CSR
     fits = True
     if storage == DENSE:
         stored = whole
-    else:  # MXNet may write 0 for what is stored, where it is still computed; the indices are right
+    else:  # MXNet may write 0 for a stored part that is still computed; the indices are right
         count = indices[-1][1]
         fits = stored[:1] in ((0,), count) and len(count) == 1
         if storage == ROW_SPARSE:
@@ -267,7 +267,7 @@ def _entry(reader: _Reader, what: str) -> StoredArray:
     for item, sizes in [(kind, stored)] + indices:
         parts.append(_Elements(reader.at, item, sizes))
         length = item.itemsize
-        for size in sizes:  # of any size, where NumPy's integers would wrap
+        for size in sizes:  # Python's integers, because NumPy's would overflow
             length *= size
         reader.skip(length, what)
     if storage != DENSE:
@@ -277,7 +277,7 @@ def _entry(reader: _Reader, what: str) -> StoredArray:
 
 def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndarray],
                    what: str) -> None:
-    """Refuse indices that point out of the array: MXNet writes wherever they point."""
+    """Refuse indices outside the array, because MXNet would write there."""
     numbers = indices[-1]
     fits = all(each.dtype.kind in 'iu' for each in indices) and (
         not numbers.size or 0 <= numbers.min() <= numbers.max() < whole[storage - ROW_SPARSE])
@@ -286,7 +286,7 @@ def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndar
         fits = begins[0] == 0 and begins[-1] == numbers.size and bool(
             (begins[:-1] <= begins[1:]).all())
     if not fits:
-        raise ValueError('%s has indices that point out of its shape %s' % (what, tuple(whole)))
+        raise ValueError('%s has indices outside its shape %s' % (what, tuple(whole)))
 
 
 def read_arrays(path: str, content: bytes | None = None) -> dict[str, Array]:
@@ -295,7 +295,7 @@ def read_arrays(path: str, content: bytes | None = None) -> dict[str, Array]:
 
 
 def read_sealed(path: str, content: bytes | None = None) -> tuple[dict[str, Array], bool]:
-    """The arrays of a file, or of its `content`, by name, and whether it has a checksum."""
+    """The arrays in a file or its `content`, by name, and whether it has a checksum."""
     with named(path), (open(path, 'rb') if content is None else io.BytesIO(content)) as stream:
         entries, names, seal = locate(stream)
         refuse_names(path, names, parameters=False)

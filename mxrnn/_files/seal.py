@@ -1,10 +1,10 @@
-"""The reserved word in the header of a file of arrays: a checksum, and who came before.
+"""The reserved word in the header of a file of arrays: a checksum, and the file's predecessor.
 
-MXNet writes 0 there and does not look at it. mxrnn writes the CRC-32 of all other bytes, then 'CR'
-and two bytes more. These are 'C1' as a rule. Where a checkpoint of a higher number was there
-already when this one was saved, they are taken from that one's checksum, and the checksum of this
-one begins with them. So a file tells that it is newer than another of a higher number, as long as
-that is still the same one: files that were copied have no times to tell it by.
+MXNet writes 0 there and does not read it. mxrnn writes the CRC-32 of all other bytes, then 'CR' and
+two more bytes. These are usually 'C1'. But if a checkpoint with a higher number already existed at
+the save, they are the beginning of that one's checksum. So a file tells that it is newer than
+another with a higher number, as long as that one is unchanged. Copied files have no times to tell
+it by.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARK, _ALONE = b'CR', b'C1'
 
 
 class Seal(NamedTuple):
-    """The content of the word: the checksum, and the bytes that tell of a higher number."""
+    """The content of the word: the checksum, and the bytes that identify a higher number."""
 
     checksum: int
     higher: bytes
@@ -33,13 +33,13 @@ def parse(word: bytes) -> Seal | None:
     if mark == _MARK:
         return Seal(checksum, higher)
     if any(word):
-        raise ValueError('it was changed after it was written: bytes 8 to 15 hold neither the '
-                         'zeros of MXNet nor a checksum of mxrnn')
+        raise ValueError('it was changed after it was written: bytes 8 to 15 are neither the zeros '
+                         'of MXNet nor a checksum of mxrnn')
     return None
 
 
 def seal_of(path: str, higher: bytes = _ALONE, content: bytes | None = None) -> Seal:
-    """The seal that the file, or its `content`, should have, whatever is in its reserved word."""
+    """The right seal for the file, or its `content`, whatever its reserved word contains."""
     checksum = zlib.crc32(b'' if higher == _ALONE else higher)
     with open(path, 'rb', buffering=0) if content is None else io.BytesIO(content) as stream:
         checksum = zlib.crc32(stream.read(AT) or b'', checksum)
@@ -53,7 +53,7 @@ def seal_of(path: str, higher: bytes = _ALONE, content: bytes | None = None) -> 
 
 
 def write(path: str, higher: str | None = None) -> None:
-    """Seal the file `path`; `higher` is the file of a checkpoint of a higher number."""
+    """Seal the file `path`; `higher` is the file of a checkpoint with a higher number."""
     told = None if higher is None else _bytes_for(higher)
     seal = seal_of(path, _ALONE if told is None else told)
     with open(path, 'r+b') as stream:
@@ -62,20 +62,20 @@ def write(path: str, higher: str | None = None) -> None:
 
 
 def was_there(higher: str, path: str) -> bool:
-    """Whether the file `path` tells that it was saved when `higher`, as it is, was there."""
+    """Whether the file `path` was saved when `higher`, unchanged since, already existed."""
     seal, told = _seal_in(path), _bytes_for(higher)
     return seal is not None and told is not None and seal.higher == told
 
 
 def _bytes_for(path: str) -> bytes | None:
-    """The bytes that tell of the file `path`, None if it has no checksum to take them from."""
+    """The bytes that identify the file `path`; None if it has no checksum to take them from."""
     seal = _seal_in(path)
     told = seal and struct.pack('<H', (seal.checksum ^ seal.checksum >> 16) & 0xffff)
     return told if told != _ALONE else None
 
 
 def _seal_in(path: str) -> Seal | None:
-    """The seal in the file, None if it has none or cannot be read."""
+    """The seal in the file; None if it has none or cannot be read."""
     try:
         with open(path, 'rb') as stream:
             stream.seek(AT)

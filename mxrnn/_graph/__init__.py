@@ -1,1 +1,1 @@
-"""Graphs of MXNet as plain objects: what operators mean, which weights they take. No MXNet."""
+"""MXNet's graphs as plain objects, the meaning of operators, and their weights; without MXNet."""

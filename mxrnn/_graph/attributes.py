@@ -1,4 +1,4 @@
-"""Kinds of attributes of operators: how MXNet reads their texts, and what is refused."""
+"""Kinds of operators' attributes: how MXNet reads their texts, and which texts are refused."""
 from __future__ import annotations
 
 import math
@@ -11,22 +11,22 @@ __all__ = ['Attribute', 'AttributeValueError', 'Bool', 'Choice', 'Double', 'Floa
 
 
 class AttributeValueError(ValueError):
-    """A node lacks an attribute that its operator needs, or has a text that means nothing there."""
+    """A node lacks an attribute that its operator needs, or has one with an invalid text."""
 
 
-#: The default of an attribute that has to be given.
+#: The default of an attribute that must be given.
 REQUIRED: Any = object()
 
 
 class Attribute(NamedTuple):
     """Reads the texts of one attribute as values."""
 
-    #: In messages: 'an int'.
+    #: The kind in messages, such as 'an int'.
     kind: str
-    #: Gives the value of a text; raises ValueError.
+    #: Converts a text to a value; raises ValueError.
     read: Callable[[str], Any]
     default: Any = REQUIRED
-    #: Whether 'None' is allowed, and means None.
+    #: Whether 'None' is allowed and means None.
     none: bool = False
 
     def value(self, text: str | None) -> Any:
@@ -59,7 +59,7 @@ _BOOLS = {'1': True, 'true': True, '0': False, 'false': False}
 
 def _int(text: str) -> int:
     text = text.strip()
-    text = text[:-1] if text.endswith('L') else text  # as Python 2 wrote long integers
+    text = text[:-1] if text.endswith('L') else text  # Python 2 wrote long integers so
     if not _INT.fullmatch(text):
         raise ValueError
     value = int(text)
@@ -79,7 +79,7 @@ def _number(text: str, bits: str) -> float:
     except OverflowError:
         raise ValueError from None
     if digits and (math.isinf(value) or not value and digits.strip('0.')):
-        raise ValueError  # too large or too small for so many bits
+        raise ValueError  # does not fit into this many bits
     return value
 
 
@@ -129,20 +129,20 @@ def _maker(kind: str, read: Callable[[str], Any]) -> Callable[..., Attribute]:
 
 Int = _maker('an int', _int)
 Double = _maker('a number', _double)
-#: MXNet keeps it in 32 bits: the value is rounded to them, and so is the default.
+#: MXNet keeps it in 32 bits, so the value and the default are rounded to them.
 Float = _maker('a number', _float)
 Bool = _maker('True or False', _bool)
 Text = _maker('a text', str)
-#: A tuple of ints; a number stands for a tuple of one.
+#: A tuple of ints; a number means a tuple of one.
 Shape = _maker('a tuple of ints', _shape)
-#: Sizes of a new array. What the graph does not tell is 0, for which MXNet 2 has -1.
+#: Sizes of a new array. A size that the graph does not tell is 0, or -1 in MXNet 2.
 Sizes = _maker('a tuple of ints', _sizes)
-#: A tuple of ints and of None, which stand for what slices of Python leave out.
+#: A tuple of ints and None; None means a part that a Python slice leaves out.
 Slots = _maker('a tuple of ints or None', _slots)
 
 
 def Choice(words: str, default: Any = REQUIRED) -> Attribute:
-    """One of `words`, which spaces separate; None, too, if it is the default."""
+    """One of `words`, which spaces separate; also None if it is the default."""
     allowed = words.split()
 
     def read(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The graph of a symbol file as plain, immutable objects, without MXNet."""
+"""The graph in a symbol file as plain, immutable objects, without MXNet."""
 from __future__ import annotations
 
 import ast
@@ -12,7 +12,7 @@ from .operators import ROWS, row
 __all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name', 'warn_of_ids']
 
 
-#: How operators call their weights, also those that have no row.
+#: Operators' names for their weights, also of operators without a row.
 _WEIGHTS = {each.name for known in ROWS.values() for each in known.inputs
             if each.role in ('weight', 'aux')}
 #: The operators that have auxiliary states.
@@ -20,7 +20,7 @@ _WITH_STATES = {name for name, known in ROWS.items() if known.positions('aux')}
 
 
 class Entry(NamedTuple):
-    """One output of a node: the node's place in ``Graph.nodes`` and the output's number."""
+    """One output of a node: the node's place in ``Graph.nodes``, and the output's number."""
 
     node: int
     output: int
@@ -42,25 +42,25 @@ class Node(NamedTuple):
     #: The operator's name, '' for a variable.
     op: str
     name: str
-    #: Parameters of the operator and, between double underscores, what the program noted about the
-    #: node; as written in the file. ``node.axis`` is the value of a parameter that the operator
-    #: has, given or not; `get` reads any text as Python's value.
+    #: The operator's parameters and, between double underscores, the program's notes about the
+    #: node, as text from the file. ``node.axis`` is the value of a parameter that the operator has,
+    #: given or not; `get` reads any text as a Python value.
     attrs: dict[str, str]
     inputs: tuple[Entry, ...]
     #: Bodies of loops and branches.
     subgraphs: tuple[Graph, ...] = ()
-    #: How many outputs it has, hidden ones included.
+    #: The number of its outputs, including hidden ones.
     num_outputs: int = 1
 
     def inputs_of(self, role: str) -> list[Entry]:
-        """Its inputs that have a role, such as 'label': see `Row`."""
+        """Its inputs with a role, such as 'label': see `Row`."""
         known = row(self.op)
         places = known.positions(role) if known is not None else ()
         return [self.inputs[at] for at in places if at < len(self.inputs)]
 
     @property
     def needed_inputs(self) -> tuple[Entry, ...]:
-        """Its inputs that its outputs depend on: no label, nothing that only says a shape."""
+        """The inputs that its outputs depend on: no labels, no inputs that only tell a shape."""
         known = row(self.op)
         if known is None or not known.unread:
             return self.inputs
@@ -68,12 +68,12 @@ class Node(NamedTuple):
 
     @property
     def is_variable(self) -> bool:
-        """Whether it is an argument or an auxiliary state, and no operator."""
+        """Whether it is an argument or an auxiliary state, not an operator."""
         return not self.op
 
     @property
     def body(self) -> Body:
-        """The body of a ``_foreach``; variables that it lacks are left out."""
+        """The body of a ``_foreach``, without variables that the body lacks."""
         variables = [place for place, each in enumerate(self.subgraphs[0].nodes)
                      if each.is_variable]
         places = [variables[at] for at in (
@@ -89,24 +89,24 @@ class Node(NamedTuple):
         return known.value(self, key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The parameter `key` as Python's value, `default` if the node has none."""
+        """The parameter `key` as a Python value; `default` if the node lacks it."""
         text = self.attrs.get(key)
         return default if text is None else attr_value(text)
 
 
 class Body(NamedTuple):
-    """The body of a loop, and what the loop's inputs are in it."""
+    """The body of a loop, and the roles of the loop's inputs."""
 
     graph: Graph
-    #: Places of variables of the body, in the order of the loop's inputs: first sequences, then
-    #: states, then what is the same in every step.
+    #: Places of the body's variables, in the order of the loop's inputs: first sequences, then
+    #: states, then inputs that every step shares.
     places: tuple[int, ...]
-    #: How many of them are sequences, and how many are states.
+    #: The numbers of sequences and of states.
     data: int
     states: int
 
     def fits(self, node: Node) -> bool:
-        """Whether each variable is one of the loop's inputs, and its outputs are the loop's."""
+        """Whether each variable is a loop input, and its outputs are the loop's."""
         variables = [place for place, each in enumerate(self.graph.nodes) if each.is_variable]
         return (self.data > 0 and sorted(self.places) == variables
                 and len(variables) == len(node.inputs)
@@ -114,7 +114,7 @@ class Body(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """Nodes in an order in which each comes after its inputs, and the outputs.
+    """Nodes, each behind its inputs, and the outputs.
 
     Examples
     --------
@@ -129,7 +129,7 @@ class Graph(NamedTuple):
 
     nodes: tuple[Node, ...]
     heads: tuple[Entry, ...]
-    #: The version that wrote the file, as 10901 for 1.9.1; 0 if the file does not say.
+    #: The version that wrote the file, such as 10901 for 1.9.1; 0 if the file does not tell.
     version: int = 0
 
     def __repr__(self) -> str:
@@ -137,12 +137,12 @@ class Graph(NamedTuple):
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the outputs, as MXNet's ``list_outputs`` gives them."""
+        """Names of the outputs, as MXNet's ``list_outputs`` returns them."""
         return [output_name(self.nodes[head.node], head.output) for head in self.heads]
 
     @property
     def arguments(self) -> list[str]:
-        """Names of the variables that are no auxiliary states, in the graph's order."""
+        """Names of the variables that are not auxiliary states, in the graph's order."""
         auxiliary = self._auxiliary_places()
         return [node.name for i, node in enumerate(self.nodes)
                 if node.is_variable and i not in auxiliary]
@@ -157,10 +157,10 @@ class Graph(NamedTuple):
                 for entry in node.inputs_of('aux') if self.nodes[entry.node].is_variable}
 
     def own_weights(self) -> list[str]:
-        """The auxiliary states, and the variables that MXNet makes where an operator is given none.
+        """The auxiliary states, and the variables that MXNet makes if an operator lacks an input.
 
-        A graph does not say which variables are data; these are not. A weight is called as its
-        operator is, and with the name that it has there.
+        A graph does not say which variables are data; these are not. A weight's name is the
+        operator's name and the name that the weight has there.
         """
         found = dict.fromkeys(self.auxiliary)
         for node in self.nodes:
@@ -173,7 +173,7 @@ class Graph(NamedTuple):
 
     def wrong_sizes(self, shapes: Mapping[str, tuple[int, ...]]
                     ) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """The weights whose first sizes are not what the operators that take them state.
+        """The weights whose first sizes differ from those that their operators state.
 
         By name: the operator, and the sizes that it needs.
         """
@@ -188,7 +188,7 @@ class Graph(NamedTuple):
         return wrong
 
     def describe_wrong_sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-        """Return the findings of `wrong_sizes` in words."""
+        """Return the result of `wrong_sizes` in words."""
         return ['%s has the shape %s, which %s needs to begin with %s' % (
             name, shapes[name], *needed) for name, needed in sorted(
                 self.wrong_sizes(shapes).items())]
@@ -198,18 +198,18 @@ class Graph(NamedTuple):
         names = [node.name for node in self.nodes if node.is_variable]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise error('variables must have names of their own, but there are several called %s'
+            raise error('variables must have different names, but there are several called %s'
                         % ', '.join(twice))
 
     def walk(self) -> Iterator[Node]:
-        """The nodes of this graph and of those in it."""
+        """The nodes of this graph and of the graphs in it."""
         for node in self.nodes:
             yield node
             for graph in node.subgraphs:
                 yield from graph.walk()
 
     def reached(self, read: Callable[[Node], Sequence[Entry]]) -> set[int]:
-        """Places of the nodes that the outputs depend on; `read` gives those inputs of a node that
+        """Places of the nodes that the outputs depend on; `read` selects the inputs of a node that
         count."""
         reached: set[int] = set()
         pending = [head.node for head in self.heads]
@@ -221,7 +221,7 @@ class Graph(NamedTuple):
         return reached
 
     def vocabularies(self) -> dict[str, Node]:
-        """By name of a variable of ids: the Embedding of fewest rows that reads it."""
+        """By name of a variable of ids: the Embedding with the fewest rows that reads it."""
         found: dict[str, Node] = {}
         for node in self.nodes:
             if node.op == 'Embedding' and self.nodes[node.inputs[0].node].is_variable:
@@ -231,33 +231,33 @@ class Graph(NamedTuple):
         return found
 
     def needed(self) -> set[int]:
-        """Places of the nodes that predictions depend on: none that only labels do."""
+        """Places of the nodes that predictions depend on, without those that only labels need."""
         return self.reached(lambda node: node.needed_inputs)
 
     def labels(self) -> list[str]:
-        """Names of the variables that nothing but gradients depend on."""
+        """Names of the variables that only gradients depend on."""
         read = self.reached(lambda node: (*node.needed_inputs, *node.inputs_of('like')))
         return [node.name for place, node in enumerate(self.nodes)
                 if node.is_variable and place not in read]
 
     def consumers(self, place: int) -> list[tuple[Node, int]]:
-        """The nodes that read any output of the node at `place`, and at which input."""
+        """The nodes that read an output of the node at `place`, and the number of that input."""
         return [(node, at) for node in self.nodes for at, entry in enumerate(node.inputs)
                 if entry.node == place]
 
     def select(self, outputs: Sequence[str]) -> Graph:
-        """The graph of some outputs only, without the nodes that these do not depend on.
+        """The graph with only some outputs, without nodes that these do not need.
 
         Parameters
         ----------
         outputs : sequence of str
-            Names of outputs, in the order that the new graph has. Those of inner nodes, such as
-            'fc_output', count too, as in MXNet's ``get_internals``.
+            Names of outputs, in the order of the new graph. Outputs of inner nodes, such as
+            'fc_output', are allowed, as in MXNet's ``get_internals``.
 
         Raises
         ------
         ValueError
-            There is no such output; the message lists those of the graph.
+            An output does not exist; the message lists those of the graph.
         """
         if isinstance(outputs, str) or not all(isinstance(name, str) for name in outputs):
             raise TypeError('outputs must be a list of names, got %r' % (outputs,))
@@ -266,13 +266,13 @@ class Graph(NamedTuple):
         entries.update(zip(self.outputs, self.heads))
         unknown = [name for name in outputs if name not in entries]
         if unknown or not outputs:
-            raise ValueError('outputs must be of %s, or of an inner node%s, got %s' % (
+            raise ValueError('outputs must name %s, or inner nodes%s, got %s' % (
                 ', '.join(self.outputs), self._such_as(unknown[0]) if unknown else '',
                 ', '.join(unknown) or 'none'))
         return self.ending_in([entries[name] for name in outputs])
 
     def _such_as(self, name: str) -> str:
-        """Words that name inner outputs like `name`, or else the last one; never a parameter."""
+        """Inner outputs with names like `name`, in words, or the last one; never a parameter."""
         inner = [output_name(node, at) for node in self.nodes if not node.is_variable
                  for at in range(node.num_outputs)]
         own = [each for each in inner if each.startswith(name + '_output')]
@@ -281,7 +281,7 @@ class Graph(NamedTuple):
         return ', such as ' + ' or '.join(near[:3]) if near else ''
 
     def ending_in(self, heads: Sequence[Entry]) -> Graph:
-        """The graph with other outputs, without the nodes that these do not depend on."""
+        """The graph with other outputs, without nodes that these do not need."""
         kept = sorted(self._replace(heads=tuple(heads)).reached(lambda node: node.inputs))
         places = {old: new for new, old in enumerate(kept)}
 
@@ -300,9 +300,9 @@ _WORDS = {'true': True, 'True': True, 'false': False, 'False': False, 'None': No
 
 
 def attr_value(text: str) -> Any:
-    """The value that an attribute's text stands for; the text itself if it is no literal.
+    """The value of an attribute's text; the text itself if it is not a literal.
 
-    Lists come as tuples.
+    Lists become tuples.
 
     Examples
     --------
@@ -324,18 +324,18 @@ def attr_value(text: str) -> Any:
 # ---- outputs
 
 def warn_of_ids(vocabularies: dict[str, Node], largest: dict[str, float]) -> None:
-    """Warn if an Embedding has too few rows for the largest id of what it reads."""
+    """Warn if an Embedding has too few rows for the largest id that it reads."""
     for name in vocabularies.keys() & largest.keys():
         node = vocabularies[name]
         if largest[name] >= node.input_dim:
             _check.warn_once(
-                '%s holds the id %d, but %s, the Embedding that reads it, has input_dim=%d: it '
-                'takes the last of its rows for all ids beyond. Give it input_dim=%d or more'
+                '%s has the id %d, but %s, the Embedding that reads it, has input_dim=%d and reads '
+                'its last row for larger ids. Give it input_dim=%d or more'
                 % (name, largest[name], node.name, node.input_dim, largest[name] + 1))
 
 
 def output_name(node: Node, output: int) -> str:
-    """The name of an output of `node`."""
+    """The name of a node's output."""
     if node.is_variable:
         return node.name
     known = row(node.op)

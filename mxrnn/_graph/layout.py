@@ -1,10 +1,10 @@
-"""Names of the gates and of a cell's arrays, their places in the vector of sym.RNN, which holds
-all layers, and weights by gate, as the rnn functions save them.
+"""Names of gates and of a cell's arrays, the arrays' places in the vector of sym.RNN, and weights
+by gate, as the rnn functions save them.
 
-A checkpoint of `save_rnn_checkpoint` has 'lstm_i2h_i_weight', 'lstm_i2h_f_weight' and so on where
-its graph takes 'lstm_i2h_weight', and 'lstm_l0_i2h_i_weight', … where it takes the vector
-'lstm_parameters'. The cells know how to pack them; here the graph and the names in the file say
-it. Where they leave a choice, nothing is guessed.
+A checkpoint of `save_rnn_checkpoint` has 'lstm_i2h_i_weight', 'lstm_i2h_f_weight' and so on if its
+graph has 'lstm_i2h_weight', and 'lstm_l0_i2h_i_weight', … if it has the vector 'lstm_parameters'.
+Cells know how to pack them. Here the graph and the names in the file tell. If they are ambiguous,
+nothing is guessed.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .operators import has
 __all__ = ['FusedArray', 'FusedLayout', 'gate_array', 'GATES', 'GROUPS', 'KINDS', 'LAYOUT', 'Mode',
            'Packing', 'packings', 'vector_layouts']
 
-#: The projections that a cell has, and the arrays of each.
+#: A cell's projections, and the arrays of each.
 GROUPS = ('i2h', 'h2h')
 KINDS = ('weight', 'bias')
 
@@ -29,23 +29,23 @@ _RNN = ('',)
 _LSTM = ('_i', '_f', '_c', '_o')
 _GRU = ('_r', '_z', '_o')
 
-#: Suffixes of the gates in each mode of sym.RNN, in the order in which their rows lie.
+#: Suffixes of the gates in each mode of sym.RNN, in the order of their rows.
 GATES = {'rnn_relu': _RNN, 'rnn_tanh': _RNN, 'lstm': _LSTM, 'gru': _GRU}
 
-#: Attribute of a node that takes a vector to something else than sym.RNN: the cell's prefix and the
-#: fields of the layout.
+#: Attribute of a node that passes a vector to something other than sym.RNN: the cell's prefix and
+#: the fields of the layout.
 LAYOUT = '__fused_layout__'
 
 Mode = Literal['rnn_relu', 'rnn_tanh', 'lstm', 'gru']
 
 
 def gate_array(group: str, kind: str, gate: str = '') -> str:
-    """Name of one gate's array, 'i2h_f_weight', or of all gates', 'i2h_weight'."""
+    """Name of one gate's array, such as 'i2h_f_weight', or of all gates', such as 'i2h_weight'."""
     return '%s%s_%s' % (group, gate, kind)
 
 
 class FusedArray(NamedTuple):
-    """One array in the vector: what it is, its shape, and its place from `begin` to `end`."""
+    """One array in the vector: its name, its shape, and its place from `begin` to `end`."""
 
     layer: int
     direction: str
@@ -58,15 +58,15 @@ class FusedArray(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Such as 'l0_i2h_f_weight', as ordinary cells with the prefix 'l0_' have it."""
+        """Such as 'l0_i2h_f_weight', the name in ordinary cells with the prefix 'l0_'."""
         return '%s%d_%s' % (self.direction, self.layer,
                             gate_array(self.group, self.kind, self.gate))
 
 
 class FusedLayout(NamedTuple):
-    """The arrays of the vector: all weights, then all biases, each by layer, direction ('l', 'r'),
-    group (i2h, h2h, and h2r of a projection, which is a weight without gates) and gate. cuDNN has
-    them so, and MXNet follows it."""
+    """The arrays in the vector: all weights, then all biases, each by layer, direction ('l', 'r'),
+    group (i2h, h2h, and for a projection h2r, a weight without gates) and gate. MXNet has this
+    order from cuDNN."""
 
     mode: str
     num_hidden: int
@@ -76,7 +76,7 @@ class FusedLayout(NamedTuple):
 
     @classmethod
     def of(cls, node: Node) -> FusedLayout:
-        """The layout of the vector that a node of sym.RNN takes."""
+        """The layout of the vector for a node of sym.RNN."""
         return cls(node.mode, node.state_size, node.num_layers, node.bidirectional,
                    node.projection_size)
 
@@ -91,7 +91,7 @@ class FusedLayout(NamedTuple):
 
     def arrays(self, num_input: int, by_gate: bool = True) -> Iterator[FusedArray]:
         """Yield the arrays in order, for an input of `num_input` channels: one for each gate, or
-        one for all gates of a projection, as cells have it in their graphs."""
+        one for all gates of a projection, as in cells' graphs."""
         gates, units = (GATES[self.mode], self.num_hidden) if by_gate else (
             ('',), self.num_hidden * len(GATES[self.mode]))
         end = 0
@@ -140,7 +140,7 @@ def begin_states(node: Node) -> tuple[Entry, ...]:
 #: Gates by prefix of the weights, of cells that are a program's own.
 Gates = Mapping[str, Sequence[str]]
 
-#: Through these operators a vector of weights comes to sym.RNN unchanged, or as zeros of its size.
+#: Operators that pass a vector of weights to sym.RNN unchanged, or as zeros of its size.
 _SAME_SIZE = ('_copy', 'zeros_like', 'Cast', 'amp_cast', 'BlockGrad')
 
 _PACKED = re.compile('(?P<prefix>.*)(?P<group>%s)_(?P<kind>%s)' % tuple(map('|'.join,
@@ -148,11 +148,11 @@ _PACKED = re.compile('(?P<prefix>.*)(?P<group>%s)_(?P<kind>%s)' % tuple(map('|'.
 
 
 class Packing(NamedTuple):
-    """An argument of a graph, and the arrays by gate that it is made of, in order."""
+    """An argument of a graph, and the arrays by gate that make it up, in order."""
 
     name: str
     parts: tuple[str, ...]
-    #: The layout of sym.RNN's vector, if it is one; otherwise the parts are rows.
+    #: The layout if it is sym.RNN's vector; otherwise the parts are rows.
     layout: FusedLayout | None = None
 
     def pack(self, arrays: Weights) -> np.ndarray:
@@ -172,7 +172,7 @@ class Packing(NamedTuple):
         return np.concatenate([piece.reshape(-1) for piece in pieces])
 
     def unpack(self, value: np.ndarray) -> dict[str, np.ndarray]:
-        """Cut into the parts: the inverse of `pack`."""
+        """Split it into the parts: the inverse of `pack`."""
         if self.layout is None:
             if len(value) % len(self.parts):
                 raise ValueError('%s must have rows for the %d gates %s, got %d'
@@ -186,8 +186,8 @@ class Packing(NamedTuple):
 def vector_layouts(graph: Graph) -> dict[str, dict[str, FusedLayout]]:
     """For each argument that is a vector of sym.RNN: prefixes of cells, and the layouts.
 
-    The prefix is what the node of sym.RNN is called, less 'rnn', as FusedRNNCell names it. A cell
-    that is unrolled by steps leaves both at a node that takes the vector.
+    The prefix is the name of the sym.RNN node without 'rnn', as FusedRNNCell names it. A cell that
+    is unrolled by steps stores both in a node that reads the vector.
     """
     found: dict[str, dict[str, FusedLayout]] = {}
     for node in graph.nodes:
@@ -206,12 +206,12 @@ def vector_layouts(graph: Graph) -> dict[str, dict[str, FusedLayout]]:
 
 
 def packings(graph: Graph, arrays: Weights, gates: Gates) -> Iterator[Packing]:
-    """How each argument that is not among `arrays` is packed of those that are.
+    """How each argument that is not in `arrays` is packed from arrays in it.
 
     Raises
     ------
     ValueError
-        The arrays fit in more ways than one, some of them are missing, or their gates are unknown.
+        The arrays fit in more ways than one, some are missing, or their gates are unknown.
     """
     layouts = vector_layouts(graph)
     wanted = [name for name in graph.arguments if name not in arrays]
@@ -246,7 +246,7 @@ def _vector(name: str, layouts: Mapping[str, FusedLayout], arrays: Weights) -> P
 
 
 def _gates_of(name: str, arrays: Weights) -> set[str]:
-    """The gates of which `arrays` has parts of the argument `name`."""
+    """The gates for which `arrays` has parts of the argument `name`."""
     match = _PACKED.fullmatch(name)
     if not match:
         return set()
@@ -270,8 +270,8 @@ def _rows(name: str, arrays: Weights, gates: Gates) -> Packing | None:
         raise ValueError('%s cannot be packed: missing %s' % (name, ', '.join(
             prefix + gate_array(group, kind, gate) for gate in more[0] if gate not in has)))
     if order is None:
-        raise ValueError('the gates of %s, %s, are those of no cell of mxrnn; their order must be '
-                         'given as gates={%r: [...]}' % (name, ', '.join(sorted(has)), prefix))
+        raise ValueError('the gates of %s, %s, belong to no cell of mxrnn: give their order, '
+                         'gates={%r: [...]}' % (name, ', '.join(sorted(has)), prefix))
     if set(order) != has:
         raise ValueError('%s is to have the gates %s, but there are %s'
                          % (name, ', '.join(order), ', '.join(sorted(has))))

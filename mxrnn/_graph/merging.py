@@ -1,8 +1,8 @@
-"""Simplifies a graph: RNN with all its layers, no operators without effect.
+"""Simplifies a graph: joins all layers of an RNN, and removes operators without effect.
 
-A program's cells are rolled up one by one. Here an RNN that reads the sequence forwards and one
-that reads it backwards become one of both directions, and an RNN that reads the outputs of another,
-which nothing else reads, becomes a further layer of it.
+A program's cells are rolled up one by one. Here, an RNN that reads a sequence forwards and one that
+reads it backwards become one RNN with both directions. An RNN that alone reads the outputs of
+another becomes a further layer of it.
 """
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from .shapes.unification import SizeError
 
 __all__ = ['Edit', 'merged', 'readers', 'without_effectless']
 
-#: Operators that move no element: they give an array another shape at most.
+#: Operators that move no element; at most they change the shape.
 _RESHAPES = {'Reshape', '_copy', 'Flatten', 'reshape_like', 'expand_dims', 'squeeze'}
-#: Operators that change nothing where the shape and the type stay.
+#: Operators that change nothing if shape and type stay.
 _EFFECTLESS = _RESHAPES | {'Cast', 'amp_cast', 'broadcast_to', 'broadcast_like',
                            '_identity_with_attr_like_rhs'}
 
 
 def without_effectless(graph: Graph, arrays: Mapping[Entry, object]) -> Graph:
-    """The graph without operators that give their input, or together give an array the shape that
-    it had; equal `arrays` are of equal shapes. Parts of one row each are stacked."""
+    """The graph without operators that return their input, alone or together; equal `arrays` have
+    equal shapes. Parts of one row each are stacked."""
     edit = Edit(graph)
     nodes = graph.nodes
     for place, node in enumerate(nodes):
@@ -49,7 +49,7 @@ def without_effectless(graph: Graph, arrays: Mapping[Entry, object]) -> Graph:
 
 
 def _rows(nodes: Sequence[Node], parts: Sequence[Entry], axis: int) -> list[Entry]:
-    """The arrays that are stacked along an axis if `parts` are joined; none if they are wider."""
+    """The arrays that are stacked along an axis by joining `parts`; none if they are wider."""
     rows: list[Entry] = []
     for part in parts:
         node = nodes[part.node]
@@ -60,7 +60,7 @@ def _rows(nodes: Sequence[Node], parts: Sequence[Entry], axis: int) -> list[Entr
 
 
 def _joined(writer: Writer, name: str, parts: Sequence[Entry], axis: int) -> Entry:
-    """`parts` along an axis."""
+    """`parts` joined along an axis."""
     rows = _rows(writer.nodes, parts, axis)
     if rows:
         return writer.add('stack', name, {'axis': axis, 'num_args': len(rows)}, rows)
@@ -68,7 +68,7 @@ def _joined(writer: Writer, name: str, parts: Sequence[Entry], axis: int) -> Ent
 
 
 def merged(graph: Graph) -> Graph:
-    """The graph with the directions and layers of RNN in one node."""
+    """The graph with the directions and layers of an RNN in one node."""
     finds = [_directions, _whole, _layers]
     at = 0
     while at < len(finds):
@@ -78,7 +78,7 @@ def merged(graph: Graph) -> Graph:
 
 
 class Edit:
-    """A graph in which nodes are put in the place of others."""
+    """A graph in which nodes are being replaced."""
 
     def __init__(self, graph: Graph) -> None:
         self._old = graph
@@ -88,7 +88,7 @@ class Edit:
         self.replaced: dict[Entry, Entry] = {}
 
     def _now(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
-        """Return what stands in the place of each entry, replaced once or several times."""
+        """Return the replacement of each entry, after one or several steps."""
         now = []
         for entry in entries:
             while entry in self.replaced:
@@ -110,19 +110,19 @@ class Edit:
 
 
 class _Walk(NamedTuple):
-    """Where an array comes from: unswapped, unreversed, before dropout."""
+    """The source of an array: before swaps, reversal and dropout."""
 
     root: Entry
-    #: Which of its axes is time.
+    #: The number of its time axis.
     axis: int
     reversed: bool
     dropouts: list[Node]
-    #: What it was walked through, from the consumer on, with the root.
+    #: The nodes on the way, from the consumer to the root, which is included.
     entries: list[Entry]
 
 
 def _walk(graph: Graph, entry: Entry, axis: int) -> _Walk:
-    """Go from an array, whose axis `axis` is time, to where it comes from."""
+    """Go from an array with time axis `axis` back to its source."""
     backwards, dropouts, entries = False, [], [entry]
     while True:
         node = graph.nodes[entry.node]
@@ -140,7 +140,7 @@ def _walk(graph: Graph, entry: Entry, axis: int) -> _Walk:
 
 
 def _is_plain(graph: Graph, entry: Entry) -> bool:
-    """Whether an array is the outputs of an RNN that can be joined with another one."""
+    """Whether an array is the output of an RNN that can be joined with another one."""
     node = graph.nodes[entry.node]
     return has(node.op, 'kernel') and not entry.output and not node.use_sequence_length and (
         node.projection_size is None)
@@ -154,14 +154,14 @@ def _alike(graph: Graph, one: Node, other: Node) -> bool:
 
 
 def _needs(graph: Graph, entries: Sequence[Entry], others: Sequence[Entry]) -> bool:
-    """Whether arrays depend on the node of one of others: then these cannot become one node."""
+    """Whether an array depends on the node of another one; then they cannot become one node."""
     reached = graph._replace(heads=tuple(entries)).reached(lambda node: node.inputs)
     return any(other.node in reached for other in others)
 
 
 def _one_row(graph: Graph, entry: Entry) -> bool:
-    """Whether a begin state that the graph makes is one row for all of the batch, which only RNN
-    itself repeats."""
+    """Whether the graph makes a begin state of one row for the whole batch, which only RNN itself
+    repeats."""
     node, moves = graph.nodes[entry.node], []
     while node.op in ('expand_dims', 'Reshape') or has(node.op, 'gathers'):
         moves.append(node)
@@ -179,7 +179,7 @@ def _one_row(graph: Graph, entry: Entry) -> bool:
 
 def _join(edit: Edit, graph: Graph, entries: Sequence[Entry], name: str, p: float,
           **attrs: object) -> Entry:
-    """One RNN in the place of several, whose states it replaces; its output."""
+    """One RNN that replaces several and their states; returns its output."""
     nodes, write = [graph.nodes[entry.node] for entry in entries], edit.writer
     weights, biases = zip(*[_arrays(edit, graph, node) for node in nodes])
     parts = [part for each in (*weights, *biases) for part in each]
@@ -209,7 +209,7 @@ def _arrays(edit: Edit, graph: Graph, node: Node) -> tuple[Sequence[Entry], Sequ
 
 
 def readers(graph: Graph, entry: Entry) -> set[int]:
-    """Places of the nodes that read an array, turned round or not; -1 stands for the outputs."""
+    """Places of the nodes that read an array, reversed or not; -1 stands for the outputs."""
     turned, found = {entry}, set()
     for place, node in enumerate(graph.nodes):
         if not turned.isdisjoint(node.inputs):
@@ -221,10 +221,9 @@ def readers(graph: Graph, entry: Entry) -> set[int]:
 
 
 def _directions(graph: Graph) -> Edit | None:
-    """Both directions in one RNN: one that reads its data forwards, and one that reads it
-    backwards.
+    """Join two RNNs, one that reads its data forwards and one that reads it backwards.
 
-    The same operators read the outputs of both, or nothing does.
+    The same operators must read the outputs of both, or nothing may read them.
     """
     forwards, backwards = [], defaultdict(list)
     for place, node in enumerate(graph.nodes):
@@ -281,7 +280,7 @@ def _whole(graph: Graph) -> Edit | None:
 
 
 def _layers(graph: Graph) -> Edit | None:
-    """RNN as layers of one: each alone reads the outputs of the one before it."""
+    """Join RNNs to layers of one, if each alone reads the outputs of the one before it."""
     uses = Counter(entry for node in graph.nodes for entry in node.inputs)
     uses.update(graph.heads)
     above: dict[Entry, tuple[Entry, float]] = {}  # with the probability of dropout between them

@@ -1,4 +1,4 @@
-"""The rows of the table of operators, and the facts of a node that they tell."""
+"""The rows of the table of operators, and what they tell about a node."""
 from __future__ import annotations
 
 from typing import Any, Callable, Mapping, NamedTuple, Protocol, Sequence, Union
@@ -8,15 +8,15 @@ from .attributes import Attribute, AttributeValueError, Bool, Double, Int, Shape
 __all__ = ['Input', 'Row', 'add', 'canonical', 'check_attributes', 'describe', 'has',
            'mark', 'row']
 
-#: Attributes that change no number: where an array lies and how it is stored there, which kernel
-#: of several computes it, and what only quantised graphs read.
+#: Attributes that change no number: device and storage of an array, the choice of a kernel, and
+#: attributes only for quantised graphs.
 WITHOUT_MEANING = frozenset((
     'ctx', 'workspace', 'cudnn_tune', 'cudnn_off', 'forward_stype', 'sparse_grad', 'ndev', 'key',
     'min_calib_range', 'max_calib_range'))
 
 
 class AnyNode(Protocol):
-    """A `Node`, whose module comes after this one."""
+    """A `Node`, whose module imports this one."""
 
     @property
     def op(self) -> str: ...
@@ -34,9 +34,9 @@ class Input(NamedTuple):
     """One input of an operator."""
 
     name: str
-    #: 'weight', 'aux' (a state that the operator itself changes), 'label' (which only gradients
-    #: need), 'like' (which nothing is computed of), 'length' (of sequences), 'index' (places to
-    #: look up), or '' for data.
+    #: 'weight', 'aux' (a state that the operator itself changes), 'label' (only for gradients),
+    #: 'like' (only its shape is read), 'length' (of sequences), 'index' (places to look up), or ''
+    #: for data.
     role: str = ''
     #: The attributes that state its first sizes.
     sizes: tuple[str, ...] = ()
@@ -49,18 +49,18 @@ class Row(NamedTuple):
     """The facts of an operator."""
 
     name: str
-    #: The last one stands for any number of further ones if `variadic`.
+    #: If `variadic`, the last one stands for any number of inputs.
     inputs: tuple[Input, ...]
     attributes: Mapping[str, Attribute]
-    #: How many outputs there are, hidden ones included: a number, or a function of what gives the
-    #: value of an attribute.
+    #: The number of outputs, including hidden ones, or a function that computes it and takes a
+    #: function from attributes to values.
     outputs: Count = 1
-    #: Ends of the names of outputs; several without names are numbered.
+    #: Ends of the outputs' names; several outputs without names are numbered.
     output_names: tuple[str, ...] = ()
     variadic: bool = False
-    #: How many graphs a node has in it: bodies of loops, branches.
+    #: How many graphs a node contains: bodies of loops, branches.
     bodies: int = 0
-    #: The inputs that outputs do not depend on: labels, and what only says a shape.
+    #: The inputs that outputs do not depend on: labels, and inputs that only tell a shape.
     unread: tuple[int, ...] = ()
     #: 'draws': gives something else each time. 'trained': behaves otherwise in training. 'reals':
     #: calculates with reals alone, and 'no half': has no float16 on CPUs; MXNet raises both too
@@ -74,7 +74,7 @@ class Row(NamedTuple):
 
     @property
     def least_inputs(self) -> int:
-        """The inputs that no node lacks: both sides of a sum or product, all of where, the data."""
+        """The inputs that every node has: both sides of a sum, all inputs of where, the data."""
         names = [each.name for each in self.inputs]
         if self.bodies:
             return 0
@@ -97,7 +97,7 @@ class Row(NamedTuple):
         Raises
         ------
         AttributeValueError
-            It is missing, or its text means nothing.
+            It is missing, or its text is invalid.
         """
         try:
             return self.attributes[key].value(node.attrs.get(key))
@@ -112,28 +112,28 @@ class Row(NamedTuple):
         return self.outputs(lambda key: self.value(node, key))
 
 
-#: The rows, by the operators' names.
+#: The rows, by operators' names.
 ROWS: dict[str, Row] = {}
 
-#: The names that MXNet 1.9 has for operators that old versions called otherwise.
+#: MXNet 1.9's names for operators with other names in old versions.
 _RENAMED: dict[str, str] = {}
 
 
 def add(names: str, inputs: str = '', count: Count = 1,
         ends: str = '', /, **attributes: Attribute) -> None:
-    """Enter a row for each of the operators `names`, which spaces separate.
+    """Add a row for each of the operators `names`, which spaces separate.
 
     Parameters
     ----------
     names : str
-        'Concat=concat' has an old name, too.
+        'Concat=concat' also has an old name.
     inputs : str
         Names of the inputs: 'weight[num_hidden]' is a weight with its first size, 'bias[]' one
         without; 'label:label' has a role; 'data...' is any number of inputs; 'fn:body' is a graph.
     count
-        How many outputs: see `Row.outputs`.
+        The number of outputs: see `Row.outputs`.
     ends : str
-        Of the names of the outputs.
+        Ends of the outputs' names.
     """
     variadic = inputs.endswith('...')
     given = tuple(map(_input, inputs.rstrip('.').split()))
@@ -169,7 +169,7 @@ def _input(text: str) -> Input:
     return Input(name, role)
 
 
-#: Kinds of attributes by what programs call them.
+#: Kinds of attributes, by their names for programs.
 _KINDS = {'int': Int, 'float': Double, 'bool': Bool, 'str': Text, 'ints': Shape}
 #: The operators whose rows programs have added.
 _DESCRIBED: set[str] = set()
@@ -184,7 +184,7 @@ def describe(op: str, attributes: Mapping[str, str | tuple[str, Any]]) -> None:
         It is an operator of the table, or a kind is unknown.
     """
     if op in ROWS and op not in _DESCRIBED:
-        raise ValueError('attributes of %s are known, and cannot be others than %s'
+        raise ValueError('leave out attributes for %s: mxrnn knows that it has only %s'
                          % (op, ', '.join(ROWS[op].attributes) or 'none'))
     kinds = {}
     for key, (kind, *default) in ((key, (given,) if isinstance(given, str) else given)
@@ -198,12 +198,12 @@ def describe(op: str, attributes: Mapping[str, str | tuple[str, Any]]) -> None:
 
 
 def row(op: str) -> Row | None:
-    """The row of the operator `op`, None if it is not known."""
+    """The row of the operator `op`; None if it is not known."""
     return ROWS.get(op)
 
 
 def canonical(op: str) -> str:
-    """The name that MXNet 1.9 has for the operator `op`."""
+    """MXNet 1.9's name for the operator `op`."""
     if op in ROWS or op in _RENAMED:
         return _RENAMED.get(op, op)
     if op.startswith('_sparse_') and canonical(op[len('_sparse_'):]) in ROWS:
@@ -222,8 +222,8 @@ def lacks_inputs(op: str, count: int) -> bool:
 
 
 def check_attributes(node: AnyNode) -> None:
-    """Refuse attributes of `node` that are missing, mean nothing, or that its operator lacks, and a
-    node with too few or too many inputs.
+    """Refuse a node whose attributes are missing, invalid or unknown, or that has too few or too
+    many inputs.
 
     Raises
     ------
@@ -242,6 +242,6 @@ def check_attributes(node: AnyNode) -> None:
         known.value(node, key)
     unknown = [key for key in node.attrs if key not in known.attributes
                and key not in WITHOUT_MEANING and not key.startswith('__')]
-    if unknown and known.attributes:  # MXNet reads none of those that have none
+    if unknown and known.attributes:  # MXNet ignores attributes of operators that take none
         raise AttributeValueError('%s, %s: has no attribute %s, only %s' % (
             node.name, node.op, ', '.join(unknown), ', '.join(known.attributes)))

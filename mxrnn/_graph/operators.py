@@ -1,7 +1,7 @@
-"""MXNet's operators: one row for each that is known here.
+"""MXNet's operators: one row for each known operator.
 
-A row states the operator's names, its inputs, its attributes with their kinds and defaults, and
-its outputs, as the registry of MXNet 1.9.1 does. Whoever asks what an operator is asks its row.
+A row states the operator's names, its inputs, its attributes with kinds and defaults, and its
+outputs, as in the registry of MXNet 1.9.1. All other modules ask these rows.
 """
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ add('Dropout', 'data', 2, 'output mask', p=Float(.5), mode=Choice('always traini
 _STATES = 'data gamma[] beta[] moving_mean:aux moving_var:aux'
 _BATCH = {'momentum': Float(.9), 'fix_gamma': Bool(True), 'use_global_stats': Bool(False),
           'output_mean_var': Bool(False)}
-_EPS = Double(0.0010000000474974513)  # .001 as it is in 32 bits
+_EPS = Double(0.0010000000474974513)  # .001 in 32 bits
 add('BatchNorm CuDNNBatchNorm', _STATES, 3, 'output mean var', eps=_EPS, axis=Int(1), **_BATCH)
 add('_contrib_BatchNormWithReLU', _STATES, 4, 'output mean var workspace', eps=_EPS,
     axis=Int(1), **_BATCH)
@@ -226,7 +226,7 @@ add('_cond', 'cond:body then_branch:body else_branch:body data...',
     lambda value: value('num_outputs'), cond_input_locs=Shape(), then_input_locs=Shape(),
     else_input_locs=Shape(), **_LOOP)
 
-# ---- arrays that are made: constants, ranges, random numbers
+# ---- operators that make arrays: constants, ranges, random numbers
 
 add('_zeros _ones', shape=Sizes((), none=True), dtype=Choice(_ALL, 'float32'))
 add('_zeros_without_dtype', shape=Sizes(None), dtype=Int(-1))
@@ -260,12 +260,12 @@ add('_sample_multinomial=sample_multinomial=_sample_categorical=sample_categoric
 
 
 def numbers_of(node: AnyNode) -> list[float]:
-    """The numbers of its distribution that a node of `_random_*` has."""
+    """The parameters of the distribution in a node of `_random_*`."""
     known = ROWS[node.op]
     return [known.value(node, key) for key in known.attributes if key not in ('shape', 'dtype')]
 
 
-# ---- further facts: see Row.traits
+# ---- more facts: see Row.traits
 mark('draws', 'Dropout RNN')
 _SAMPLERS = ' '.join(['_random_randint _sample_multinomial _shuffle', *(
     '_random_%s _random_%s_like _sample_%s' % ((_name,) * 3) for _name, *_ in _DISTRIBUTIONS)])

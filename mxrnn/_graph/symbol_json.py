@@ -1,7 +1,7 @@
-"""Graphs from the JSON of symbol files, and back.
+"""Reads graphs from the JSON of symbol files, and writes them.
 
-The JSON of MXNet 0.10 to 1.9 is a list of nodes in which each node comes after those that it
-reads. What is no such graph is refused.
+The JSON of MXNet 0.10 to 1.9 is a list of nodes, each behind the nodes that it reads. Anything else
+is refused.
 """
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .operators import canonical, row
 
 __all__ = ['graph_from_json', 'graph_to_json', 'json_text', 'read_graph']
 
-#: The nodes of no graph have more outputs together; a file that says so is none of MXNet's.
+#: No graph's nodes have more outputs together; a file that says so is not MXNet's.
 _MOST_OUTPUTS = 1 << 20
 
 
-#: Attributes of programs that versions before 0.9 wrote without the underscores.
+#: Attributes of programs that versions before 0.9 wrote without underscores.
 _HIDDEN = ('ctx_group', 'lr_mult', 'wd_mult', 'force_mirroring', 'mirror_stage')
 
 
@@ -30,7 +30,7 @@ def graph_from_json(text: str) -> Graph:
     Parameters
     ----------
     text : str
-        As ``Symbol.tojson`` of MXNet 0.10 to 1.9 gives it. Parameters of operators may be under
+        The result of ``Symbol.tojson`` of MXNet 0.10 to 1.9. Parameters of operators may be under
         'attrs', 'attr' or 'param'.
 
     Returns
@@ -40,10 +40,10 @@ def graph_from_json(text: str) -> Graph:
     Raises
     ------
     ValueError
-        It is no JSON, or no graph: the message names the node and what is wrong with it.
+        It is not JSON, or not a graph; the message names the node and its fault.
     """
     try:
-        content = json.loads(text, strict=False)  # MXNet writes some characters as they are
+        content = json.loads(text, strict=False)  # MXNet does not escape all characters
     except RecursionError:
         raise ValueError('the JSON is nested too deeply') from None
     graph = _graph(content, 0)
@@ -59,14 +59,14 @@ def read_graph(path: str) -> Graph:
     Raises
     ------
     CheckpointError
-        The file cannot be read, or it is no graph.
+        The file cannot be read, or is not a graph.
     """
     with named(path), open(path, encoding='utf-8') as stream:
         return graph_from_json(stream.read())
 
 
 def _count(graph: Graph) -> int:
-    """How many outputs the nodes have, those included that are only read."""
+    """How many outputs the nodes have, including those that are only read."""
     counts = [node.num_outputs for node in graph.nodes]
     for entry in [*graph.heads, *(entry for node in graph.nodes for entry in node.inputs)]:
         counts[entry.node] = max(counts[entry.node], entry.output + 1)
@@ -74,7 +74,7 @@ def _count(graph: Graph) -> int:
 
 
 def graph_to_json(graph: Graph, *, indent: int | None = 2) -> str:
-    """The JSON of a graph, for MXNet 1.9 to read; in one line, quickly, if `indent` is None.
+    """The JSON of a graph, for MXNet 1.9; in one line, and faster, if `indent` is None.
 
     Examples
     --------
@@ -87,12 +87,12 @@ def graph_to_json(graph: Graph, *, indent: int | None = 2) -> str:
 
 
 def json_text(content: Any, indent: int | None = 2) -> str:
-    """JSON for MXNet, which reads no codes of characters."""
+    """JSON for MXNet, which does not read escapes of characters."""
     text = json.dumps(content, indent=indent, ensure_ascii=False)
     return _CODED.sub(lambda found: found.group(1) or json.loads('"%s"' % found.group()), text)
 
 
-#: Characters that JSON may have a code for in a string; the first group are those that MXNet knows.
+#: Characters that JSON may escape in a string; MXNet reads only escapes of the first group.
 _CODED = re.compile(r'(\\[\\"nrt])|\\(?:[bf]|u[0-9a-f]{4})')
 
 
@@ -140,13 +140,13 @@ def _node(item: Any, place: int, before: list[Node], stated: int, depth: int) ->
     for key in ('param', 'attr', 'attrs'):
         for attr, value in _field(item, key, dict, what).items() if key in item else ():
             if not isinstance(value, str):
-                raise ValueError('%s has the attribute %s, which is no text: %r'
+                raise ValueError('%s has the attribute %s, which is not text: %r'
                                  % (what, attr, value))
             attrs['__%s__' % attr if attr in _HIDDEN else attr] = value
     inputs = _entries(_field(item, 'inputs', list, what), before, what)
     if op == 'null':
         if inputs:
-            raise ValueError('%s is a variable and has inputs' % what)
+            raise ValueError('%s is a variable but has inputs' % what)
         return Node('', name, attrs, ())
     subgraphs = tuple(_graph(each, depth + 1) for each in (
         _field(item, 'subgraphs', list, what) if 'subgraphs' in item else ()))
@@ -155,7 +155,7 @@ def _node(item: Any, place: int, before: list[Node], stated: int, depth: int) ->
     if known is None:
         return node
     if len(subgraphs) != known.bodies:
-        raise ValueError('%s %s, has %d graphs in it, not %d'
+        raise ValueError('%s %s, contains %d graphs, not %d'
                          % (what, node.op, len(subgraphs), known.bodies))
     count = known.num_outputs(node)
     if count < 1:
@@ -167,14 +167,14 @@ def _entries(listed: list[Any], before: list[Node], what: str) -> tuple[Entry, .
     found = []
     for entry in listed:
         if not _integers(entry) or len(entry) not in (2, 3):
-            raise ValueError('%s has the input %r, which is no pair of node and output'
+            raise ValueError('%s has the input %r, which is not a pair of node and output'
                              % (what, entry))
         place, output = entry[:2]
         if not 0 <= place < len(before):
             raise ValueError('%s refers to node %d of %d' % (what, place, len(before)))
         node = before[place]
         if not 0 <= output < node.num_outputs:
-            # Files of old versions don't say how many outputs an operator has that is not known.
+            # Files of old versions do not tell how many outputs an unknown operator has.
             if node.is_variable or row(node.op) is not None or not 0 <= output < _MOST_OUTPUTS:
                 raise ValueError('%s refers to output %d of node %d, which has fewer'
                                  % (what, output, place))
@@ -185,7 +185,7 @@ def _entries(listed: list[Any], before: list[Node], what: str) -> tuple[Entry, .
 def _field(item: Any, key: str, kind: type, what: str) -> Any:
     """``item[key]``, if `item` is a dict and the value of the type `kind`."""
     if not isinstance(item, dict):
-        raise ValueError('%s is no object of JSON: %.60r' % (what, item))
+        raise ValueError('%s is not a JSON object: %.60r' % (what, item))
     value = item.get(key)
     if not isinstance(value, kind):
         raise ValueError('%s has no %s' % (what, key) if value is None else
@@ -198,7 +198,7 @@ def _integers(value: Any) -> bool:
 
 
 def _version(attrs: Any) -> int:
-    """Of ``{'mxnet_version': ['int', 10901]}``."""
+    """From ``{'mxnet_version': ['int', 10901]}``."""
     try:
         return int(attrs['mxnet_version'][1])
     except (TypeError, KeyError, IndexError, ValueError, OverflowError):

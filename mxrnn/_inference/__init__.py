@@ -1,1 +1,1 @@
-"""From a checkpoint to answers: stepping, predicting, and folding what the weights decide."""
+"""From a checkpoint to results: stepping, predicting, and folding values that weights decide."""

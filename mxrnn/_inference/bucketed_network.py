@@ -1,4 +1,4 @@
-"""A network that has a graph for each length: its graphs, their arrays, axes of their outputs."""
+"""A network with a graph for each length: its graphs, their arrays, the axes of their outputs."""
 from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
@@ -13,14 +13,14 @@ from .graph_passes import fold as folded
 
 __all__ = ['Network', 'Networks']
 
-#: Batch sizes that no other axis is likely to have.
+#: Batch sizes that hardly any other axis has.
 _ROWS = (1009, 1013)
 
 
 class OutputAxes(NamedTuple):
-    """The axes of an output: of the batch, and those that have one entry for each step.
+    """The axes of an output: the batch axis, and the axes with an entry for each step.
 
-    The batch is among the latter where batch and time are joined.
+    The batch axis is also among the latter if batch and time are joined.
     """
 
     batch: int
@@ -32,8 +32,8 @@ class OutputAxes(NamedTuple):
 
     def by_row(self, output: np.ndarray, rows: int, length: int, time_first: bool = False
                ) -> np.ndarray:
-        """`output` with the batch first and the time, if it is one axis, next; where the two are
-        joined, `time_first` tells how."""
+        """`output` with the batch first, then the time if that is one axis; if they are joined,
+        `time_first` tells how."""
         batch = self.batch
         if self.joined:
             both = (length, rows) if time_first else (rows, length)
@@ -45,13 +45,13 @@ class OutputAxes(NamedTuple):
         return np.moveaxis(output, times[0], 1) if len(times) == 1 else output
 
     def _times(self) -> list[int]:
-        """The axes of time behind the batch, once this is the first axis."""
+        """The axes of time behind the batch, once the batch is the first axis."""
         shift = 1 if self.joined else 0
         return [1] * shift + [axis + (axis < self.batch) + shift for axis in self.times
                               if axis != self.batch]
 
     def without_padding(self, row: np.ndarray, length: int) -> np.ndarray:
-        """A copy of what one sequence of this length gives."""
+        """A copy of one sequence's part, for a sequence of this length."""
         times = [1] if len(self.times) == 1 else self._times()
         return np.array(row[tuple(slice(length if axis in times else None)
                                   for axis in range(1, row.ndim + 1))])
@@ -64,8 +64,8 @@ def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
     Parameters
     ----------
     shapes : callable
-        ``shapes(more, rows)`` gives the shapes of the outputs for `rows` sequences of `length`
-        steps, or of one step more if `more` is 1.
+        ``shapes(more, rows)`` returns the outputs' shapes for `rows` sequences of `length` steps,
+        or of one step more if `more` is 1.
     length : int
         Number of steps.
     """
@@ -74,17 +74,17 @@ def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
     for number, (shape, other, longest) in enumerate(zip(few, many, longer)):
         batch = [i for i, size in enumerate(shape) if size != other[i]]
         if len(batch) != 1 or shape[batch[0]] not in (_ROWS[0], _ROWS[0] * length):
-            raise ValueError('each output of network must have one axis of the batch, alone or '
-                             'joined with that of the time, got the shape %s for %d sequences of '
+            raise ValueError('each output of network must have one axis for the batch, alone or '
+                             'joined with the time axis, got the shape %s for %d sequences of '
                              '%d steps in output %d' % (shape, _ROWS[0], length, number))
         time = [i for i, size in enumerate(shape) if longest[i:i + 1] != (size,)]
         steps = [i for i in time if shape[i] == (length if i not in batch else _ROWS[0] * length)]
-        # Sizes that depend on the input's steps in another way are left whole.
+        # Sizes that depend on the input's steps in another way are not cut.
         found.append(OutputAxes(batch[0], tuple(steps) if len(time) == len(steps) else ()))
     return found
 
 
-#: Takes a length; returns a graph, the names of its data and those of its labels.
+#: Takes a length; returns a graph, the names of its data and the names of its labels.
 Network = Callable[[int], Any]
 
 
@@ -98,7 +98,7 @@ class LengthGraph(NamedTuple):
 
 
 def _deviation(array: np.ndarray, reverse: np.ndarray) -> float:
-    """The largest difference of `array` from `reverse`, turned round, relative to its numbers."""
+    """The largest difference between `array` and `reverse`, reversed, relative to their numbers."""
     one, other = array.astype(np.float64), reverse[::-1].astype(np.float64)
     different = ~((one == other) | np.isnan(one) & np.isnan(other))
     if not different.any():
@@ -110,14 +110,14 @@ def _deviation(array: np.ndarray, reverse: np.ndarray) -> float:
 
 
 class Networks:
-    """The graphs of a network by length. Each of the devices has the weights once, and the memory
-    that the largest bucket needs; `time` is the axis of time in the data."""
+    """A network's graphs by length. Each device has the weights once, and the memory for the
+    largest bucket; `time` is the axis of time in the data."""
 
     def __init__(self, build: Network, arg_params: graphs.Weights, aux_params: graphs.Weights,
                  devices: list[mx.Context], buckets: list[int], batch_size: int, time: int,
                  length_name: str, fold: bool) -> None:
         self._build = build
-        if fold:  # what later graphs fold is to be of the same weights
+        if fold:  # graphs that are folded later must have the same weights
             arg_params, aux_params = (
                 {name: array.copy() for name, array in params.items()}
                 for params in (arg_params, aux_params))
@@ -128,10 +128,10 @@ class Networks:
         self._folded: dict[str, mx.nd.NDArray] = {}
         self._graphs: dict[int, LengthGraph] = {}
         self._executors: dict[tuple[int, int, mx.Context], mx.executor.Executor] = {}
-        #: Found out by `learn`: shapes of one step, by input, and the axes of the outputs.
+        #: Set by `learn`: shapes of one step, by input, and the axes of the outputs.
         self.steps: dict[str, tuple[int, ...]] = {}
         self.outputs: list[OutputAxes] = []
-        self._time_first: dict[int, bool] = {}  #: what `orders` knows for sure
+        self._time_first: dict[int, bool] = {}  #: what `orders` has found out
         self._graphs[buckets[0]] = first = self._graph(buckets[0])
         self.data_names = [name for name in first.data_names if name != length_name]
         if not self.data_names:
@@ -154,7 +154,7 @@ class Networks:
         self.steps = steps
 
     def orders_unknown(self) -> bool:
-        """Whether `orders` may have to run a batch once more."""
+        """Whether `orders` may have to run a batch again."""
         return any(axes.joined and i not in self._time_first
                    for i, axes in enumerate(self.outputs))
 
@@ -162,8 +162,8 @@ class Networks:
                length: int) -> list[bool]:
         """Whether time comes first in each output that joins batch and time.
 
-        The graph does not say so. So the sequences, which gave `arrays`, are run once more, in
-        reverse order. Sequences that are alike tell nothing, and it does not matter then.
+        The graph does not say so. So the sequences, which gave `arrays`, run again in reverse
+        order. If they are all alike, the order cannot be found out and does not matter.
         """
         found = dict(self._time_first)
         unknown = [i for i, axes in enumerate(self.outputs) if axes.joined and i not in found]
@@ -179,16 +179,16 @@ class Networks:
                 for each in (arrays[i], again[i]))) for order in (False, True))
             if min(batch_first, time_first) > 1e-2:
                 raise ValueError(
-                    'each output of network must be the same for a sequence wherever it is in the '
-                    'batch, but output %d, which joins batch and time, is not: it cannot be told '
-                    'which of its rows are whose' % i)
+                    'no output of network may depend on the order of sequences in the batch, but '
+                    'output %d, which joins batch and time, does. So its rows cannot be assigned '
+                    'to sequences' % i)
             found[i] = time_first < batch_first
             if max(batch_first, time_first) > 1e-6 + 10 * min(batch_first, time_first):
                 self._time_first[i] = found[i]
         return [found.get(i, False) for i in range(len(self.outputs))]
 
     def executor(self, length: int, rows: int, context: mx.Context) -> mx.executor.Executor:
-        """The network for this length and number of rows, bound; kept if it is a bucket's."""
+        """The bound network for this length and number of rows; kept if it is a bucket's."""
         key = length, rows, context
         if key in self._executors:
             return self._executors[key]
@@ -205,8 +205,8 @@ class Networks:
         """The network for this length, with its weights."""
         built = self._build(length)
         if not isinstance(built, (tuple, list)) or len(built) != 3:
-            raise TypeError('network must return a graph, the names of its data and those of its '
-                            'labels, got %.80r' % (built,))
+            raise TypeError('network must return a graph, the names of its data and the names of '
+                            'its labels, got %.80r' % (built,))
         symbol, data_names, label_names = built[0], list(built[1]), list(built[2] or ())
         _check.instance('the graph of network', symbol, mx.sym.Symbol, 'a Symbol')
         arguments = symbol.list_arguments()
@@ -235,7 +235,7 @@ class Networks:
         return LengthGraph(symbol, weights, data_names, label_names)
 
     def _shared(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
-        """`array`, or the one of another length if it is the same."""
+        """`array`, or an equal one that another length already uses."""
         known = self._folded.setdefault(name, array)
         same = known is array or (known.shape == array.shape and known.dtype == array.dtype
                                   and (known.asnumpy() == array.asnumpy()).all())
@@ -251,11 +251,11 @@ class Networks:
         shapes.update((name, array.shape) for name, array in graph.weights.items())
         shapes = {name: shape for name, shape in shapes.items()
                   if name in graph.symbol.list_arguments()}
-        # Labels have the shape that the graph tells, or else one for each step or each sequence.
+        # A label's shape comes from the graph, otherwise one for each step or each sequence.
         reason: Exception | None = None
         for label in ((), both, (rows,)):
             tried = dict(shapes, **({name: label for name in graph.label_names} if label else {}))
-            try:  # infer_shape itself would print what it was given
+            try:  # infer_shape itself would print its arguments
                 found = graph.symbol.infer_shape_partial(**tried)[0]
                 if all(shape and all(shape) for shape in found):
                     return tried
@@ -266,7 +266,7 @@ class Networks:
             reason_of(reason) if reason else 'the shapes of its labels are not known'))
 
     def _explain(self, graph: LengthGraph, length: int, steps: dict[str, tuple[int, ...]]) -> None:
-        """Raise what tells which argument to blame, if it can be found in the unfolded graph."""
+        """Raise an error that names the argument to blame, if the unfolded graph shows it."""
         symbol = self._build(length)[0]
         given = {**self._arg_params, **self._aux_params}
         both = (1, length) if self._time == 1 else (length, 1)
@@ -294,8 +294,8 @@ class Networks:
                                shared_exec=shared)
 
     def _on(self, context: mx.Context, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The weight `name` on a device, there once for all graphs."""
-        if self._folded.get(name, array) is not array:  # another one under the same name
+        """The weight `name` on a device, shared by all graphs."""
+        if self._folded.get(name, array) is not array:  # a different one with the same name
             return graphs.on(context, array)
         if (name, context) not in self._placed:
             self._placed[name, context] = graphs.on(context, array)

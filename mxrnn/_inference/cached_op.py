@@ -1,4 +1,4 @@
-"""A graph with its weights, run on states and inputs of any shapes, and checks of those states."""
+"""A graph with its weights, run on states and inputs of any shapes, and checks of the states."""
 from __future__ import annotations
 
 from collections import OrderedDict, deque
@@ -18,7 +18,7 @@ Thing = TypeVar('Thing')
 
 
 class StateSpec(NamedTuple):
-    """A state as far as it is known: name, shape (0 where it is open), axis of the batch."""
+    """What is known of a state: name, shape (0 for open sizes), axis of the batch."""
 
     name: str
     shape: tuple[int, ...] | None
@@ -26,18 +26,18 @@ class StateSpec(NamedTuple):
 
     @classmethod
     def of(cls, variable: mx.sym.Symbol) -> StateSpec:
-        """Read the attributes of a Variable."""
+        """Read a Variable's attributes."""
         shape = variable.attr('__shape__')
         sizes = None if shape is None else tuple(
             max(0, int(n)) for n in shape.strip('()[] ').split(',') if n.strip())
         return cls(variable.name, sizes, max(0, (variable.attr('__layout__') or 'N').find('N')))
 
     def sized(self, batch_size: int) -> tuple[int, ...]:
-        """The shape in a batch of this size; () if it is not known."""
+        """The shape for this batch size; () if it is not known."""
         return tuple(batch_size if i == self.axis else n for i, n in enumerate(self.shape or ()))
 
     def fits(self, shape: tuple[int, ...], batch_size: int) -> bool:
-        """Whether an array of this shape can be the state in a batch of this size."""
+        """Whether an array of this shape can be the state for this batch size."""
         if self.shape is None:
             return len(shape) > self.axis and shape[self.axis] == batch_size
         return len(shape) == len(self.shape) and all(
@@ -46,14 +46,14 @@ class StateSpec(NamedTuple):
 
 
 class StateSpecs:
-    """The states of a network, in their order."""
+    """A network's states, in order."""
 
     def __init__(self, variables: Sequence[mx.sym.Symbol]) -> None:
         self.specs = [StateSpec.of(variable) for variable in variables]
         self.names = [spec.name for spec in self.specs]
         if len(set(self.names)) < len(self.names):
-            raise ValueError('the states must have different names, got %s: give the cells a '
-                             'prefix each' % ', '.join(self.names))
+            raise ValueError('the states must have different names, got %s: give each cell its '
+                             'own prefix' % ', '.join(self.names))
 
     def __len__(self) -> int:
         return len(self.specs)
@@ -63,16 +63,16 @@ class StateSpecs:
         for spec in self.specs:
             if not spec.shape or not all(spec.sized(1)):
                 raise ValueError(
-                    'begin_state must have shapes, 0 for the batch, to begin with zeros: %r has '
-                    '%s; make it with mx.sym.Variable(name, shape=(0, units)), or give step '
-                    'states of your own' % (spec.name, spec.shape or 'none'))
+                    'begin_state needs shapes, with 0 for the batch, to begin with zeros: %r has '
+                    '%s. Make it with mx.sym.Variable(name, shape=(0, units)), or pass your own '
+                    'states to step' % (spec.name, spec.shape or 'none'))
         return [mx.nd.zeros(spec.sized(batch_size), ctx=context, dtype=dtype)
                 for spec, dtype in zip(self.specs, types)]
 
     def check(self, states: object) -> int | None:
-        """Refuse what are no states of this network; return the batch size, if there are any."""
+        """Refuse states that do not fit this network; return the batch size, if there are any."""
         if not isinstance(states, (list, tuple)):
-            raise TypeError('states must be a list of %d arrays, as begin and step give it, got a '
+            raise TypeError('states must be a list of %d arrays, as begin and step return, got a '
                             '%s' % (len(self), type(states).__name__))
         if len(states) != len(self):
             raise ValueError('states must be those of this network, %s, got %d arrays'
@@ -88,8 +88,8 @@ class StateSpecs:
             if not spec.fits(shape, batch_size):
                 expected = ('have the shape %s' % (spec.sized(batch_size),) if spec.shape
                             else 'be of batch size %d' % batch_size)
-                raise ValueError('states must be those of this network, of one batch size: that '
-                                 'of %s must %s, got the shape %s' % (spec.name, expected, shape))
+                raise ValueError('states must fit this network and have one batch size: the state '
+                                 '%s must %s, got the shape %s' % (spec.name, expected, shape))
         return batch_size
 
     def take(self, states: States, indices: object, context: mx.Context) -> States:
@@ -102,57 +102,57 @@ class StateSpecs:
                 chosen != np.floor(chosen)).any():
             raise TypeError('indices must be a list of integers, got %.80r' % (indices,))
         if batch_size is not None and not 0 <= chosen.min() <= chosen.max() < batch_size:
-            raise ValueError('indices must be from 0 to %d, as there are %d sequences, got %.80s'
+            raise ValueError('indices must be from 0 to %d, for the %d sequences, got %.80s'
                              % (batch_size - 1, batch_size, chosen.tolist()))
         where = mx.nd.array(chosen, ctx=context, dtype='int32')
         return [mx.nd.take(state, where, axis=spec.axis)
                 for spec, state in zip(self.specs, states)]
 
 
-#: Within how many calls shapes must come again to get memory, where there is room and where they
-#: take that of others.
+#: Within how many calls shapes must recur to get memory: if there is room, and if another operator
+#: loses its memory for it.
 _MANY, _FEW = 16, 4
 
 
 class Kept(Generic[Thing]):
-    """The things that were used last, by key, up to a number of them."""
+    """The most recently used things, by key, up to a number of them."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._things: OrderedDict[Hashable, Thing] = OrderedDict()
 
     def get(self, key: Hashable) -> Thing | None:
-        """The thing of this key, or None."""
+        """The thing under this key, or None."""
         thing = self._things.get(key)
         if thing is not None:
             self._things.move_to_end(key)
         return thing
 
     def add(self, key: Hashable, thing: Thing) -> None:
-        """Keep a thing, and let go of the one that has not been used for longest."""
+        """Keep a thing, and drop the one that was unused for the longest time."""
         self._things[key] = thing
         if len(self._things) > self._most:
             self._things.popitem(last=False)
 
     @property
     def next_to_go(self) -> Hashable:
-        """The key of the thing that goes when another one comes, None while there is room."""
+        """The key of the thing that the next one would replace; None while there is room."""
         return next(iter(self._things)) if len(self._things) == self._most else None
 
 
 class Forms:
-    """The operators that were made of graphs, each for other shapes of their inputs.
+    """The operators made from graphs, each for other shapes of the inputs.
 
-    An operator that keeps the memory of its calculation, and oneDNN's form of its weights, is
-    fastest, but takes long to make. Where `others` are kept as well, shapes that come again get one
-    while there is room; after that, in the place of one that did not come in the last few calls.
+    An operator that keeps its working memory, and the weights in oneDNN's form, runs fastest but
+    takes long to make. With `others`, shapes that recur get such an operator while there is room.
+    After that, they replace one that was not used in the last few calls.
 
     Parameters
     ----------
     most : int
         How many operators with memory are kept.
     others : int
-        How many without memory are kept; with 0 each has its memory.
+        How many without memory are kept; with 0, every operator has memory.
     """
 
     def __init__(self, most: int, others: int = 0) -> None:
@@ -163,7 +163,7 @@ class Forms:
 
     def run(self, key: Hashable, make: Callable[[bool], Operator],
             values: list[mx.nd.NDArray | None]) -> Any:
-        """Call the operator of this key; `make` makes one, with memory or without."""
+        """Call the operator under this key; `make` makes one, with or without memory."""
         kept, op = self._with_memory, self._with_memory.get(key)
         memory = op is not None or self._deserves_memory(key)
         if not memory:
@@ -171,14 +171,14 @@ class Forms:
         known = op is not None
         op = op or make(memory)
         results = op(*values)
-        if not known:  # now that the graph has accepted them
+        if not known:  # now the graph has accepted the shapes
             kept.add(key, op)
         if self._recent is not None:
             self._recent.append(key)
         return results
 
     def _deserves_memory(self, key: Hashable) -> bool:
-        """Whether `key`, which has no operator with memory, gets one."""
+        """Whether `key`, which has no operator with memory, should get one."""
         if self._recent is None:
             return True
         oldest = self._with_memory.next_to_go
@@ -189,21 +189,21 @@ class Forms:
 class Compiled:
     """A graph with its weights.
 
-    It runs as MXNet's CachedOp, as Gluon's blocks do: unlike an executor, that takes its inputs
-    without copying them, gives arrays of their own at each call, and writes no line about the
-    subgraph backend. The memory of the calculation stays from one call to the next; so do the
-    weights in the form in which oneDNN's operators take them, which may cost more than a step.
+    It runs as MXNet's CachedOp, like Gluon's blocks. Unlike an executor, a CachedOp reads its
+    inputs without copying them, returns new arrays in each call, and does not log a line about the
+    subgraph backend. The working memory stays from call to call. So do the weights in the form that
+    oneDNN's operators need; converting them may cost more than a step.
 
     Parameters
     ----------
     symbol : Symbol
-        The graph; no two of its outputs share an array.
+        The graph; no two of its outputs may share an array.
     weights : dict of str to NDArray
-        Those among its inputs.
+        Values for some of its inputs.
     states : list of str
-        Names of the states, in the order in which they come.
+        Names of the states, in order.
     forms : Forms
-        Where its operators are kept; other graphs may keep theirs there, too.
+        Keeps its operators; other graphs may use it too.
     """
 
     def __init__(self, symbol: mx.sym.Symbol, weights: dict[str, mx.nd.NDArray],
@@ -213,7 +213,7 @@ class Compiled:
         self.weights = weights
         self._values = [weights.get(name) for name in names]
         places = {name: i for i, name in enumerate(names)}
-        #: Positions of the states that the graph reads: among the states and among its inputs.
+        #: Positions of the states that the graph reads: among the states, and among its inputs.
         self._states = [(i, places[state]) for i, state in enumerate(states)
                         if state in places]
         taken = set(states)
@@ -226,7 +226,7 @@ class Compiled:
         self._key = object()
 
     def __call__(self, states: States, inputs: dict[str, mx.nd.NDArray]) -> list[mx.nd.NDArray]:
-        """The outputs, each an array of its own."""
+        """The outputs, each as its own array."""
         arrays = [inputs[name] for name in self.inputs]
         key = self._key, *[array.shape for array in states], *[array.shape for array in arrays]
         values = self._values[:]
@@ -244,8 +244,8 @@ class Compiled:
 
 def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequence[Any],
             inputs: dict[str, mx.nd.NDArray], context: mx.Context, error: Exception) -> Exception:
-    """The error that names the states, of which the graph takes `types`, or the inputs to blame:
-    it did not accept them on `context` but raised `error`."""
+    """The error that names the states or inputs to blame. The graph takes states of `types`. It did
+    not accept its arguments on `context` but raised `error`."""
     named = {**inputs, **states}
     for name, array in named.items():
         if array.context != context:

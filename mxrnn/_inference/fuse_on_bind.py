@@ -1,8 +1,8 @@
-"""Graphs of a program that runs with --fuse: bound with their recurrences as sym.RNN.
+"""Graphs of a program that runs with --fuse: bound with sym.RNN for their recurrences.
 
-`unroll` does that itself. A loop in Python over `cell(x, states)`, or over layers of a program's
-own, leaves a graph of steps, whose recurrences are told by what they compute. The executor has the
-arrays of the program's graph, in their order.
+`unroll` uses sym.RNN itself. But a Python loop over `cell(x, states)`, or over a program's own
+layers, leaves a graph of steps. Its recurrences are recognised by what they compute. The executor
+has the arrays of the program's graph, in their order.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ['bind', 'simple_bind']
 
 Shapes = Dict[str, Tuple[int, ...]]
 Types = Mapping[str, _check.DType]
-#: By name, or in the order of the arguments.
+#: By name, or in the arguments' order.
 Arrays = Union[Mapping[str, mx.nd.NDArray], List[mx.nd.NDArray], None]
 Requests = Union[str, Sequence[str], Mapping[str, str]]
 Contexts = Union[Mapping[str, mx.Context], None]
@@ -29,7 +29,7 @@ Given = TypeVar('Given')
 
 
 class _Executor(mx.executor.Executor):
-    """An executor of a rolled graph, with the arrays of the graph that it was."""
+    """An executor of a rolled-up graph, with the arrays of the original graph."""
 
     _rolled: mx.sym.Symbol
     _symbol: mx.sym.Symbol
@@ -37,20 +37,20 @@ class _Executor(mx.executor.Executor):
     def reshape(self, partial_shaping: bool = False, allow_up_sizing: bool = False,
                 **kwargs: tuple[int, ...]) -> mx.executor.Executor:
         found = self._symbol.infer_shape_partial(**kwargs)[0]
-        # MXNet itself says what is missing
+        # MXNet itself reports missing arrays.
         shapes = dict(zip(self.arg_dict, found)) if _known(found) else kwargs
         changed = [name for name, shape in shapes.items()
                    if name not in kwargs and shape != self.arg_dict[name].shape]
         if changed and not partial_shaping:
-            raise ValueError('partial_shaping must be True where shapes of arguments that are not '
-                             'given change, which are those of %s' % ', '.join(changed))
+            raise ValueError('set partial_shaping=True to change the shapes of arguments that are '
+                             'not given: %s' % ', '.join(changed))
         executor = super().reshape(partial_shaping, allow_up_sizing, **shapes)
         return _with_arrays_of(self._symbol, self._rolled, executor)
 
 
 def _with_arrays_of(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol, executor: Any
                     ) -> mx.executor.Executor:
-    """`executor`, which is of `rolled`, with its arrays in the order of `symbol`."""
+    """`executor` of the graph `rolled`, with its arrays in the order of `symbol`."""
     for kind, names_of in (('arg_arrays', mx.sym.Symbol.list_arguments),
                            ('grad_arrays', mx.sym.Symbol.list_arguments),
                            ('aux_arrays', mx.sym.Symbol.list_auxiliary_states)):
@@ -69,7 +69,7 @@ def _known(shapes: Sequence[tuple[int, ...]]) -> bool:
 
 
 class _FusedBind(NamedTuple):
-    """A graph with kernels, and what is known of the arguments by name."""
+    """A graph with kernels, and the known facts about its arguments, by name."""
 
     symbol: mx.sym.Symbol
     shapes: Shapes
@@ -78,9 +78,9 @@ class _FusedBind(NamedTuple):
 
 def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: Types
            ) -> _FusedBind | None:
-    """The graph to bind in the place of `symbol`, if there is a better one that is as good."""
+    """The graph to bind in place of `symbol`, if there is a faster one that is as exact."""
     names = symbol.list_arguments()
-    try:  # `bind` itself says what is wrong
+    try:  # `bind` itself reports errors
         all_shapes = symbol.infer_shape_partial(**shapes)[0]
         all_types = _types(symbol, types)
         inner = symbol.get_internals().infer_type_partial(**all_types)[1]
@@ -93,23 +93,23 @@ def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: 
     if rolled is symbol or not _alike(symbol, rolled):
         return None
     for finding in findings:
-        if finding.kind != 'fixed':  # what is bound has its number of steps
+        if finding.kind != 'fixed':  # a bound graph has a fixed number of steps anyway
             automatic_fuse.note(str(finding) + ', bound')
     return _FusedBind(rolled, dict(zip(names, all_shapes)), all_types)
 
 
 def _types(symbol: mx.sym.Symbol, types: Types) -> dict[str, _check.DType]:
-    """The types of all arguments, as `simple_bind` has them where some are given."""
+    """The types of all arguments, as `simple_bind` infers them from the given ones."""
     names = symbol.list_arguments()
     try:
         found = symbol.infer_type_partial(**types)[0]
-    except mx.base.MXNetError:  # an operator says that it must know more
+    except mx.base.MXNetError:  # an operator needs to know more
         found = [types.get(name) for name in names]
     return {name: np.float32 if each is None else each for name, each in zip(names, found)}
 
 
 def _alike(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol) -> bool:
-    """Whether both have the same arguments, and draw in the same order."""
+    """Whether both graphs have the same arguments and draw random numbers in the same order."""
     before, after = graph_of(symbol), graph_of(rolled)
     random = [node.name for node in before.nodes if is_random(node)]
     return (sorted(symbol.list_arguments()) == sorted(rolled.list_arguments())
@@ -119,7 +119,7 @@ def _alike(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol) -> bool:
 
 
 def _by_name(names: Sequence[str], values: Given) -> Given | dict[str, Any]:
-    """Values in the order of `names` as a dict; what is no list as it is."""
+    """Values in the order of `names` as a dict; anything but a list unchanged."""
     return dict(zip(names, values)) if isinstance(values, (list, tuple)) else values
 
 
@@ -128,7 +128,7 @@ _bind: Callable[..., mx.executor.Executor] = mx.sym.Symbol.bind
 
 
 def _fit(names: Sequence[str], *values: object) -> bool:
-    """Whether lists, such as of arrays, have one for each of `names`; others are by name."""
+    """Whether lists, such as of arrays, have an item for each of `names`; others are by name."""
     return all(len(each) == len(names) for each in values if isinstance(each, (list, tuple)))
 
 
@@ -166,7 +166,7 @@ def bind(self: mx.sym.Symbol, ctx: mx.Context, args: Arrays, args_grad: Arrays =
     if found is None:
         return _bind(self, ctx, args, args_grad, grad_req, aux_states, group2ctx, shared_exec)
     gradients = args_grad
-    if isinstance(args_grad, (list, tuple)):  # a list may have None, a dict leaves it out
+    if isinstance(args_grad, (list, tuple)):  # a list may contain None, a dict omits it
         gradients = {name: each for name, each in zip(names, args_grad) if each is not None}
     executor = _bind(found.symbol, ctx, given, gradients,
                      _by_name(names, grad_req), _by_name(auxiliary, aux_states), None,

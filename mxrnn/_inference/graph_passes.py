@@ -1,4 +1,4 @@
-"""Symbols written anew: `fold` computes once what parameters decide, `roll` rolls up steps."""
+"""Rewrites Symbols: `fold` computes values that only parameters decide, `roll` rolls up steps."""
 from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
@@ -23,38 +23,38 @@ __all__ = ['fold', 'roll', 'rolled_graph', 'rolled_to_kernels']
 
 def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
          ) -> tuple[mx.sym.Symbol, dict[str, mx.nd.NDArray]]:
-    """Compute once what depends on parameters alone, for inference.
+    """Compute in advance, for inference, everything that depends only on parameters.
 
-    Graphs of `fuse` bring the weights into the form of the fused operator at each call. Folded,
-    they have them in that form, and cost what those of a FusedRNNCell do.
+    Graphs of `fuse` convert the weights to the fused operator's form in each call. Folded graphs
+    have them in that form, and are as fast as those of a FusedRNNCell.
 
     Parameters
     ----------
     symbol : Symbol
         Any graph.
     arg_params : dict of str to NDArray
-        Its parameters, or some of them. What has no value here counts as data. Those that the
-        graph does not have are left out.
+        Its parameters, or some of them. Variables without a value count as data. Names that the
+        graph lacks are ignored.
 
     Returns
     -------
     symbol : Symbol
-        The graph with a Variable, called as the node was, in the place of each part that depends
-        on parameters alone.
+        The graph in which a Variable replaces each part that depends only on parameters. It has the
+        name of the part's last node.
     arg_params : dict of str to NDArray
-        The values of those Variables, and the arrays that the graph still takes as they are,
-        which are not copied.
+        The values of those Variables, and the arrays that the graph still uses unchanged, which are
+        not copied.
 
     Raises
     ------
     TypeError
-        For arguments of another kind.
+        An argument has a wrong type.
     ValueError
         The shapes of the parameters do not fit the graph.
 
     Notes
     -----
-    Gradients and checkpoints belong to the graph as it was: fold what is only to predict. Random
+    Gradients and checkpoints belong to the original graph, so fold only for inference. Random
     operators and operators written in Python stay in the graph.
 
     Examples
@@ -93,12 +93,11 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
 
 
 def _without_hints(graph: Graph, params: graphs.Weights) -> Graph:
-    """Let what reads operators that take a value and a hint of its shape read the value, which now
-    has one.
+    """Bypass operators that take a value and a hint of its shape, now that the value has a shape.
 
-    `_identity_with_attr_like_rhs` gives its first input; so does `reshape_like` where it replaces
-    one axis by one, which then are equally long. What is there for gradients alone gives its first
-    input, too.
+    `_identity_with_attr_like_rhs` returns its first input. So does `reshape_like` if it replaces
+    one axis by one axis, because both are equally long. Operators that are there only for gradients
+    return their first input too.
     """
     same: dict[Entry, Entry] = {}
     from_params: set[Entry] = set()
@@ -125,7 +124,7 @@ def _hinted(node: Node) -> bool:
 
 
 def _constant(graph: Graph, params: graphs.Weights) -> tuple[set[int], set[int]]:
-    """The nodes that are the same at every call, and those among them that depend on parameters."""
+    """The nodes that never change between calls, and those among them that depend on parameters."""
     constant: set[int] = set()
     dependent: set[int] = set()
     for number, node in enumerate(graph.nodes):
@@ -144,20 +143,20 @@ def _constant(graph: Graph, params: graphs.Weights) -> tuple[set[int], set[int]]
 
 
 def _impure(node: Node) -> bool:
-    if node.op == 'Dropout':  # which gives its input where nothing is trained
+    if node.op == 'Dropout':  # returns its input in inference
         return bool(node.mode != 'training')
-    # An operator that is not known may draw, print or run a program's own code.
+    # An unknown operator may draw random numbers, print, or run a program's own code.
     return not node.is_variable and any(row(each.op) is None or has(each.op, 'draws')
                                         for each in Graph((node,), ()).walk() if each.op)
 
 
 def _sized(node: Node) -> bool:
-    """Whether an operator without inputs states all sizes of what it makes."""
+    """Whether an operator without inputs states all sizes of its output."""
     return node.is_variable or not {0, -1} & set(getattr(node, 'shape', ()) or ())
 
 
 def _frontier(graph: Graph, constant: set[int], dependent: set[int]) -> list[Entry]:
-    """Outputs of the constant part, parameters left out, that the rest of the graph takes."""
+    """Outputs of the constant part, except parameters, that the rest of the graph reads."""
     used = graph.reached(lambda node: node.inputs)
     taken = [entry for number in used - constant for entry in graph.nodes[number].inputs]
     return sorted({entry for entry in [*taken, *graph.heads]
@@ -165,7 +164,7 @@ def _frontier(graph: Graph, constant: set[int], dependent: set[int]) -> list[Ent
 
 
 def _names(graph: Graph, wanted: Sequence[Entry]) -> dict[Entry, str]:
-    """A name for each of the entries: that of its node, as far as it is free."""
+    """A name for each entry: its node's name, if that is not used."""
     taken = {node.name for node in graph.nodes if node.is_variable}
     names: dict[Entry, str] = {}
     for entry in wanted:
@@ -181,7 +180,7 @@ def _names(graph: Graph, wanted: Sequence[Entry]) -> dict[Entry, str]:
 
 def _values(graph: Graph, names: Sequence[str], params: graphs.Weights
             ) -> dict[str, mx.nd.NDArray]:
-    """The outputs of a graph, computed, under these names."""
+    """Computed outputs of a graph, under these names."""
     part = _symbol(graph)
     given = {name: params[name] for name in part.list_arguments()}
     context = graphs.common_context(given)
@@ -195,7 +194,7 @@ def _values(graph: Graph, names: Sequence[str], params: graphs.Weights
 
 
 def _replaced(graph: Graph, names: Mapping[Entry, str]) -> Graph:
-    """The graph with Variables of these names in the place of entries."""
+    """The graph in which Variables with these names replace entries."""
     variables = {entry: Entry(number, 0) for number, entry in enumerate(names)}
 
     def moved(entries: Sequence[Entry]) -> tuple[Entry, ...]:
@@ -212,38 +211,38 @@ def _symbol(graph: Graph) -> mx.sym.Symbol:
 
 def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = None
          ) -> mx.sym.Symbol:
-    """Roll up the recurrences of `symbol`: any length, and mostly the speed of sym.RNN.
+    """Roll up the recurrences of `symbol`: for any length, and mostly as fast as sym.RNN.
 
     Parameters
     ----------
     symbol : Symbol
-        The graph of a program that is lost, say, as its checkpoint has it.
+        A graph, for instance from the checkpoint of a program that is lost.
     training : bool
-        False: for inference alone. Dropout and zoneout are left out, so that more can be rolled up.
+        False: only for inference. Dropout and zoneout are removed, so more can be rolled up.
     length : int, optional
-        The number of steps that `symbol` was unrolled for, where it states this number as a size,
-        as ``Reshape(shape=(-1, 35, 8))`` and ``unroll(35, valid_length=...)`` do. Any such number
-        is then taken for that of the steps.
+        The number of steps that `symbol` was unrolled for, if the graph contains this number as a
+        size, as with ``Reshape(shape=(-1, 35, 8))`` and ``unroll(35, valid_length=...)``. Every
+        such number then means the number of steps.
 
     Returns
     -------
     Symbol
-        With the arguments that the outputs of `symbol` need, which may be in another order, and
-        with its outputs, under their names. It is `symbol` itself if nothing can be rolled up.
+        With the arguments that the outputs of `symbol` need, perhaps in another order, and with the
+        same outputs and names. `symbol` itself if nothing can be rolled up.
 
     Notes
     -----
-    LSTM, GRU and simple recurrences, told by what they compute, go through sym.RNN where this MXNet
-    computes it right, as with `fuse`; the others become loops of `contrib.foreach`. What is not the
-    same in every step stays as it is, and so do steps with dropout, which MXNet ignores in loops.
-    ``python -m mxrnn inspect`` says of each recurrence what becomes of it. Where gates lie in
-    another order than in sym.RNN, or weights are dropped, MXNet cannot infer the shapes of weights:
-    bind with them, as `Predictor` does.
+    LSTM, GRU and simple recurrences are recognised by what they compute. They run through sym.RNN
+    where this MXNet computes it correctly, as with `fuse`; other recurrences become loops of
+    `contrib.foreach`. Parts that differ between steps stay unrolled. So do steps with dropout,
+    which MXNet ignores in loops. ``python -m mxrnn inspect`` reports on each recurrence. If gates
+    have another order than in sym.RNN, or weights are dropped, MXNet cannot infer the shapes of
+    weights: bind with them, as `Predictor` does.
 
     Raises
     ------
     TypeError, ValueError
-        An argument is no Symbol, no bool, or no number of steps.
+        `symbol` is not a Symbol, `training` not a bool, or `length` not a number of steps.
 
     Examples
     --------
@@ -265,19 +264,19 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
 
 
 def rolled_graph(graph: Graph, training: bool, length: int | None) -> Graph:
-    """`roll` for the graph of a Symbol: for this MXNet, or `graph` itself."""
+    """`roll` for a Symbol's graph and this MXNet; `graph` itself if nothing can be rolled up."""
     rolled = roll_graph(graph, training=training, length=length,
-                        judge=lambda values, what: _fault(values, what, training)).graph
+                        reject_reason=lambda values, what: _fault(values, what, training)).graph
     return graph if rolled is graph else _with_shapes(rolled._replace(nodes=tuple([
         node._replace(subgraphs=tuple(map(_body, node.subgraphs))) for node in rolled.nodes])))
 
 
 def _body(body: Graph) -> Graph:
-    """The body of a loop without what MXNet does wrong in loops.
+    """The body of a loop, without operators that MXNet gets wrong in loops.
 
-    elemwise_add hands on the gradient that it got, and MXNet adds up the wrong arrays if that
-    reaches an input; add_n has one for each of what it adds. oneDNN's softmax crashes if an array
-    has one of oneDNN's own layouts; MXNet does not use it where a temperature is given.
+    elemwise_add passes its gradient on unchanged, and MXNet adds up the wrong arrays if that
+    reaches an input; add_n has a gradient for each input. oneDNN's softmax crashes if an array has
+    one of oneDNN's own layouts; MXNet does not use it if a temperature is given.
     """
     def changed(node: Node) -> Node:
         if node.op == 'elemwise_add':
@@ -290,20 +289,20 @@ def _body(body: Graph) -> Graph:
 
 def rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
                       ) -> tuple[mx.sym.Symbol, tuple[Finding, ...]]:
-    """`symbol` with sym.RNN for recurrences and no loops, for training, and what became of each;
-    `float32` if all numbers in it are known to be such."""
+    """`symbol` for training, with sym.RNN for recurrences and without loops, and a finding for each
+    recurrence; `float32` says that all its numbers are known to be of that type."""
     graph = graph_of(symbol)
 
-    def judge(values: Values, what: Kernel | Loop) -> str | None:
+    def reject_reason(values: Values, what: Kernel | Loop) -> str | None:
         if isinstance(what, Loop):
             return 'loops of MXNet are slower than steps'
         return _fault(values, what, True, float32)
-    rolled, findings = roll_graph(graph, training=True, judge=judge)
+    rolled, findings = roll_graph(graph, training=True, reject_reason=reject_reason)
     return symbol if rolled is graph else _symbol(_with_shapes(rolled)), findings
 
 
 def _with_shapes(graph: Graph) -> Graph:
-    """The graph, in which weights of sym.RNN state their rows: MXNet infers the columns then."""
+    """The graph in which weights of sym.RNN state their rows, so that MXNet infers the columns."""
     nodes = list(graph.nodes)
     for node in graph.nodes:
         joined = graph.nodes[node.inputs[1].node] if has(node.op, 'kernel') else None
@@ -323,15 +322,15 @@ def _with_shapes(graph: Graph) -> Graph:
 
 def _fault(values: Values, what: Kernel | Loop, training: bool, float32: bool = False
            ) -> str | None:
-    """Why this MXNet cannot run a recurrence as this."""
+    """Why this MXNet cannot run a recurrence in this form; None if it can."""
     data = what.data if isinstance(what, Loop) else [what.data]
-    if any(values.are_one(each.lanes) and not all(
+    if any(values.are_one(each.by_step) and not all(
             values.node(value).inputs or _sized(values.node(value))
-            for value in values.above(each.lanes[:1])) for each in data):
-        return 'MXNet does not infer the batch of what is repeated for each step'
+            for value in values.above(each.by_step[:1])) for each in data):
+        return 'MXNet does not infer the batch of arrays that are repeated for each step'
     if isinstance(what, Loop):
         if what.spreads_a_row:
-            return 'the states of a loop of MXNet keep their shape'
+            return 'the states of an MXNet loop must keep their shape'
         return 'MXNet ignores dropout in loops' if 'Dropout' in what.operators else None
     if disabled():
         return 'MXNET_MKLDNN_ENABLED=0 breaks sym.RNN'

@@ -1,4 +1,4 @@
-"""Graphs of inference: networks around a cell, outputs of their own, weights, quiet binds."""
+"""Graphs for inference: networks around a cell, separate outputs, weights, quiet binds."""
 from __future__ import annotations
 
 import contextlib
@@ -20,24 +20,24 @@ __all__ = ['Network', 'OneCall', 'Weights', 'apart', 'applied', 'as_array',
 
 Weights = Mapping[str, mx.nd.NDArray]
 
-#: Types of numbers that MXNet's arrays and NumPy's have.
+#: Types of numbers for arrays in both MXNet and NumPy.
 _TYPES = ('float16', 'float32', 'float64', 'int8', 'int32', 'int64', 'uint8', 'bool')
 
 
 def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
-    """A group of copies of `outputs`: no two share an array, nor one and an input of the graph.
+    """A group of copies of `outputs`: no two share an array, and none shares one with an input.
 
-    A copy also takes no more memory than its numbers do, while oneDNN's operators keep a
-    description with each array that they write.
+    A copy also takes only the memory of its numbers; oneDNN's operators keep a description with
+    each array that they write.
     """
-    with mx.name.NameManager():  # automatic names of the program go on as if nothing were made
+    with mx.name.NameManager():  # the numbers in the program's automatic names do not advance
         return mx.sym.Group([mx.sym.identity(output) for output in outputs])
 
 
 def context_of(ctx: mx.Context | None) -> mx.Context:
-    """The context `ctx`, by default the current one."""
+    """The context `ctx`, or the current one."""
     return mx.current_context() if ctx is None else _check.instance(
-        'ctx', ctx, type(mx.cpu()), 'a Context, such as mx.cpu()')  # MXNet 2 has no such class
+        'ctx', ctx, type(mx.cpu()), 'a Context, such as mx.cpu()')  # MXNet 2 has no mx.Context
 
 
 def check_weights(name: str, weights: object) -> Weights:
@@ -52,13 +52,13 @@ def check_weights(name: str, weights: object) -> Weights:
             raise TypeError('%s must be of a type that MXNet has, which are %s, got %s'
                             % (called, ', '.join(_TYPES), value.dtype))
         if str(key).startswith(('arg:', 'aux:')):
-            raise ValueError('%s must have the names of the graph, got %r, as files have it: load '
-                             'them by load_rnn_checkpoint' % (name, key))
+            raise ValueError('%s must have names of the graph, got %r, a name for files: load the '
+                             'weights with load_rnn_checkpoint' % (name, key))
     return given
 
 
 def on(context: mx.Context, array: Array) -> mx.nd.NDArray:
-    """`array` on a device, not sparse; itself if it is that already."""
+    """`array` on a device and not sparse; itself if it already is."""
     if isinstance(array, mx.nd.NDArray):
         dense = array if array.stype == 'default' else array.tostype('default')
         return dense.as_in_context(context)
@@ -69,21 +69,21 @@ def params_of(symbol: mx.sym.Symbol, arg_params: Weights, aux_params: Weights,
               needed: Iterable[str] = ()) -> dict[str, mx.nd.NDArray]:
     """The weights among the inputs of `symbol`, by name.
 
-    `needed` are names that can be nothing but weights. Raises MissingWeightsError where one of
-    them, or what an operator calls its parameter, has no value.
+    `needed` are names that can only be weights. Raises MissingWeightsError if one of them, or an
+    operator's parameter, has no value.
     """
     given = {**arg_params, **aux_params}
     missing = unknown_weights(symbol, given, needed)
     if missing:
         raise MissingWeightsError('arg_params must have the weights %s, as load_rnn_checkpoint '
-                                  'gives them for the cells of this graph; it has: %s' % (
+                                  'returns them for the cells of this graph; it has: %s' % (
             ', '.join(missing), ', '.join(sorted(map(str, given))) or 'none'))
     return {name: given[name] for name in symbol.list_inputs() if name in given}
 
 
 def type_of_weights(cell: BaseRNNCell, params: Weights) -> dict[str, str]:
-    """The argument dtype of begin_state, where all weights of the cell are of one other type of
-    reals than float32: cells make arrays of that type then."""
+    """The argument dtype of begin_state, if all weights of the cell are real numbers of one type
+    other than float32, because cells then make arrays of that type."""
     types = {np.dtype(params[name].dtype).name for name in cell._weight_names_() & params.keys()}
     return {'dtype': types.pop()} if types in ({'float64'}, {'float16'}) else {}
 
@@ -98,8 +98,8 @@ class OneCall:
     def __enter__(self) -> None:
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(
-                'a %s serves one call at a time, and another one is running: give each thread a '
-                '%s of its own (they share the weights), or hold a lock around the calls'
+                'a %s serves one call at a time, and another one is running: give each thread its '
+                'own %s (they share the weights), or hold a lock around the calls'
                 % (self._what, self._what))
 
     def __exit__(self, *_: object) -> None:
@@ -107,7 +107,7 @@ class OneCall:
 
 
 def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str] = ()) -> list[str]:
-    """The names of weights of `symbol` that are not among `given`."""
+    """The names of weights of `symbol` that are not in `given`."""
     called = {*graph_of(symbol).own_weights(), *needed}
     return [name for name in symbol.list_inputs() if name in called and name not in given]
 
@@ -119,13 +119,13 @@ _quiet_depth = 0
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep MXNet from writing a line about its subgraph backend at each bind in the block.
+    """Keep MXNet from logging a line about its subgraph backend at each bind in the block.
 
-    A variable in the environment says so; a value that the program has set stays in force, and
-    where there was none, there is none afterwards.
+    An environment variable does that. A value that the program has set stays; if there was none,
+    there is none afterwards.
     """
     global _quiet_depth
-    with _quiet_lock:  # blocks in several threads: the first one in sets it, the last one removes
+    with _quiet_lock:  # for blocks in several threads: the first sets it, the last removes it
         ours = _quiet_depth > 0 or _VERBOSE not in os.environ
         if ours:
             _quiet_depth += 1
@@ -141,24 +141,24 @@ def quiet() -> Iterator[None]:
 
 
 def common_context(arrays: Weights) -> mx.Context:
-    """Where most of `arrays` are; the current context if there are none."""
+    """The device of most of `arrays`; the current context if there are none."""
     contexts = [array.context for array in arrays.values() if isinstance(array, mx.nd.NDArray)]
     return max(contexts, key=contexts.count, default=mx.current_context())
 
 
-#: Takes what applies the cell to a Symbol, returns the outputs.
+#: Takes a function that applies the cell to a Symbol, and returns the outputs.
 Network = Callable[[Callable[[mx.sym.Symbol], mx.sym.Symbol]], Any]
 
 
 def applied(cell: BaseRNNCell, network: Network,
             apply: Callable[[mx.sym.Symbol], tuple[mx.sym.Symbol, Any]]
             ) -> tuple[Any, list[mx.sym.Symbol]]:
-    """The network's outputs and the cell's states, where `apply` is what the cell does."""
+    """The network's outputs and the cell's states; `apply` applies the cell."""
     found: list[Any] = []
 
     def run(inputs: mx.sym.Symbol) -> mx.sym.Symbol:
         if found:
-            raise ValueError('network must call run once, but it called it again')
+            raise ValueError('network must call run only once')
         output, states = apply(_check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol'))
         found.append(flatten(states))
         return output
@@ -168,13 +168,13 @@ def applied(cell: BaseRNNCell, network: Network,
         outputs = network(run)
         cell.reset()
     if not found:
-        raise ValueError('network must call its argument run, which applies the cell, but did '
-                         'not')
+        raise ValueError('network must call its argument run, which applies the cell, but did not '
+                         'call it')
     return outputs, found[0]
 
 
 def as_array(name: str, value: object, context: mx.Context, dtype: Any) -> mx.nd.NDArray:
-    """`value`, the input `name`, as an array; itself if it is one."""
+    """`value`, the input `name`, as an array; unchanged if it is one."""
     if isinstance(value, mx.nd.NDArray):
         return value
     try:

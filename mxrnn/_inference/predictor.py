@@ -1,4 +1,4 @@
-"""Predictor: sequences of any lengths through a network that has a graph for each length."""
+"""Predictor: runs sequences of any lengths through a network with a graph for each length."""
 from __future__ import annotations
 
 import collections
@@ -18,60 +18,59 @@ from .bucketed_network import Network, Networks
 
 __all__ = ['Predictor']
 
-#: How many batches a device computes, or has waiting, while the outputs of one are put in order.
+#: How many batches a device computes or has waiting while the outputs of one are sorted.
 _AHEAD = 2
 
-#: A list of sequences, or several by the name of the network's input.
+#: A list of sequences, or a dict of lists by the names of the network's inputs.
 Sequences = Union[Sequence[object], Dict[str, Sequence[object]]]
 Result = Union[np.ndarray, List[np.ndarray]]
 
 
 class Predictor:
-    """Run a network over sequences of any lengths, and get its outputs in the order of the input.
+    """Run a network over sequences of any lengths, and return outputs in the order of the input.
 
-    Sequences of about one length are run together, padded to the same bucket; padding is taken
-    off the outputs. All buckets share the memory that the largest one needs.
+    Sequences of similar lengths run together, padded to the same bucket, and padding is removed
+    from the outputs. All buckets share the memory of the largest one.
 
     Parameters
     ----------
     network : callable
-        What `mx.mod.BucketingModule` takes: ``network(length)`` returns a graph, the names of its
-        data and the names of its labels. Labels are given zeros; those that only gradients depend
-        on, as that of a SoftmaxOutput, need no name. Padding comes to the graph as it does in
-        training: where it must not reach an output, such as in backward directions or
-        final states, let the graph have `valid_length`.
+        The function that `mx.mod.BucketingModule` takes: ``network(length)`` returns a graph, the
+        names of its data and the names of its labels. Labels are zeros; labels that only gradients
+        depend on, as in SoftmaxOutput, need no name. The graph gets padding as in training. If
+        padding must not reach an output, for instance in backward directions or final states, use
+        `valid_length` in the graph.
     arg_params, aux_params : dict of str to NDArray
-        The weights. Others may be among them.
+        The weights. Other entries are ignored.
     buckets : list of int
-        The lengths to pad to, such as those of training. A longer sequence is run in a graph of
-        its own length, which is then dropped.
+        The lengths to pad to, such as those of training. A longer sequence runs in a graph for its
+        own length, which is dropped afterwards.
     batch_size : int, default 32
-        How many sequences are run together; fewer, rounded up to a power of 2, where there are
-        no more.
+        How many sequences run together. Fewer sequences run in the next power of 2.
     ctx : Context or list of Context, optional
-        Where to run; batches go to the devices in turn, once to
-        each, also where one is listed twice. The current context if None.
+        Where to run. Batches go to the devices in turn, once to each, even if one is listed twice.
+        The current context if None.
     padding : number, default 0
-        What lies behind the end of a sequence; NaN shows whether a network reads it.
+        The value behind the end of a sequence; NaN shows whether a network reads it.
     layout : {'NT', 'TN'}
         Whether the network's data has the batch or the time first.
     length_name : str, default 'length'
         If the network has data of this name, it gets the lengths, of shape (batch,), as from
         `BucketSentenceIter` with `provide_length`.
     fold : bool, default True
-        Whether to `fold` the graphs. The weights are copied for it, as they are now; without it
-        they are shared.
+        Whether to `fold` the graphs. Folding copies the weights as they are now; otherwise they are
+        shared.
 
     Raises
     ------
     MissingWeightsError
-        A weight has no value; a KeyError that lists what is missing and what there is.
+        A weight has no value; a KeyError that lists missing and present weights.
     TypeError, ValueError
-        For arguments of another kind.
+        An argument has a wrong type or value.
 
     Notes
     -----
-    One Predictor serves one call at a time; a call while another one runs raises RuntimeError.
+    A Predictor serves one call at a time; a call while another one runs raises RuntimeError.
 
     Examples
     --------
@@ -123,14 +122,14 @@ class Predictor:
     @classmethod
     def from_checkpoint(cls, network: Network, cells: Any, prefix: str | os.PathLike[str],
                         epoch: int | None = None, **options: Any) -> Predictor:
-        """Make a Predictor of a checkpoint.
+        """Make a Predictor from a checkpoint.
 
         Parameters
         ----------
         network
             As for the class.
         cells, prefix, epoch
-            As for `load_rnn_checkpoint`, whose errors it raises.
+            As for `load_rnn_checkpoint`, with the same errors.
         **options
             As for the class.
         """
@@ -143,21 +142,20 @@ class Predictor:
         Parameters
         ----------
         sequences : list of sequences
-            Of numbers, or of arrays that are as long as each other. For a network of several
-            inputs, a dict of one list for each.
+            Sequences of numbers, or of arrays that are as long as each other. For a network with
+            several inputs, a dict with a list for each.
 
         Returns
         -------
         list of numpy.ndarray, or of list of numpy.ndarray
-            For each sequence what the network gives: of shape (length of the sequence, ...) where
-            the output has steps, with each axis of steps cut where it has several, and without the
-            axis of the batch where it has none. A list for each sequence if the network has several
-            outputs.
+            The network's output for each sequence. If the output has steps, its shape is (length of
+            the sequence, ...), cut on each axis with steps. If it has none, it lacks the batch
+            axis. If the network has several outputs, a list for each sequence.
 
         Raises
         ------
         TypeError, ValueError
-            A sequence is empty, of other numbers of features than the others, or no sequence.
+            A sequence is empty, is not a sequence, or differs from others in its features.
         RuntimeError
             Another call of this Predictor is running.
         """
@@ -171,12 +169,12 @@ class Predictor:
             return results
 
     def stream(self, sequences: Iterable[object], window: int = 1000) -> Iterator[Result]:
-        """The outputs for any number of sequences, one after the other, in little memory.
+        """Yield the outputs for any number of sequences, one after the other, in little memory.
 
         Parameters
         ----------
         sequences : iterable of sequences
-            Such as a generator. It is read `window` sequences ahead.
+            For instance a generator. `window` sequences are read ahead.
         window : int
             How many sequences are sorted into batches at once.
         """
@@ -191,7 +189,7 @@ class Predictor:
     # The request
 
     def _lengths(self, columns: dict[str, list[np.ndarray]]) -> np.ndarray:
-        """How long each sequence is, in all inputs alike."""
+        """The length of each sequence, the same for all inputs."""
         found = [[len(array) for array in arrays] for arrays in columns.values()]
         for lengths in found[1:]:
             if lengths != found[0]:
@@ -218,7 +216,7 @@ class Predictor:
         for number, batch in enumerate(batches):
             context = self._contexts[number % len(self._contexts)]
             running.append(self._started(batch, context, columns, lengths))
-            # MXNet on CPUs tells that a batch is done when the next one is, so there is a third.
+            # MXNet on CPUs reports that a batch is done when the next one is, so there is a third.
             most = 0 if self._networks.orders_unknown() else _AHEAD * len(self._contexts)
             while len(running) > most:
                 yield self._collected(running.popleft(), lengths)
@@ -227,17 +225,17 @@ class Predictor:
 
     def _started(self, batch: _Batch, context: mx.Context, columns: dict[str, list[np.ndarray]],
                  lengths: np.ndarray) -> _Running:
-        """Start to compute a batch. Nothing is waited for, not even for the batch before it."""
+        """Start to compute a batch, without waiting for anything."""
         filled = self._filled(batch, columns, lengths)
         executor = self._networks.executor(batch.length, batch.rows, context)
         for name, array in filled.items():
             if name in executor.arg_dict:
                 argument = executor.arg_dict[name]
-                # `mx.nd.array` would wait for the batches before.
+                # `mx.nd.array` would wait for earlier batches.
                 given, memory = room(array.shape, np.dtype(argument.dtype))
                 memory[...] = array
                 given.copyto(argument)
-        # Copies, since graphs share the memory of their outputs.
+        # Copies, because graphs share the memory of their outputs.
         return _Running(batch, executor, [output.copy() for output in
                                           executor.forward(is_train=False)])
 
@@ -258,7 +256,7 @@ class Predictor:
 
     def _collected(self, running: _Running, lengths: np.ndarray
                    ) -> tuple[np.ndarray, list[Result]]:
-        """The numbers of the sequences of a batch, and the outputs of each."""
+        """The numbers of a batch's sequences, and the outputs of each."""
         batch, executor, outputs = running
         arrays = [output.asnumpy() for output in outputs]
         orders = self._networks.orders(executor, arrays, batch.rows, batch.length)
@@ -270,7 +268,7 @@ class Predictor:
 
 
 class _Batch(NamedTuple):
-    """Sequences that are run together, the length of the graph for them, the number of rows."""
+    """Sequences that run together, the length of their graph, and the number of rows."""
 
     chosen: np.ndarray
     length: int
@@ -278,7 +276,7 @@ class _Batch(NamedTuple):
 
 
 class _Running(NamedTuple):
-    """A batch that is computed, by which executor, and its outputs."""
+    """A batch that is being computed, its executor, and its outputs."""
 
     batch: _Batch
     executor: mx.executor.Executor
@@ -286,10 +284,10 @@ class _Running(NamedTuple):
 
 
 def _columns(sequences: Sequences, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
-    """The argument `sequences` as arrays, by the name of the network's input."""
+    """The argument `sequences` as arrays, by the names of the network's inputs."""
     if not isinstance(sequences, dict):
         if len(names) > 1:
-            raise TypeError('sequences must be a dict of lists, since the network has the inputs %s'
+            raise TypeError('sequences must be a dict of lists, because the network has inputs %s'
                             % ', '.join(names))
         sequences = {names[0]: sequences}
     if sequences.keys() != set(names):
@@ -306,7 +304,7 @@ def _array(number: int, sequence: object) -> np.ndarray:
     except ValueError:  # lists of different lengths
         array = np.asarray(None)
     if array.ndim < 1 or (array.dtype.kind not in 'biuf' and array.size):
-        raise TypeError('sequences must hold sequences of numbers, got %.80r as number %d'
+        raise TypeError('sequences must have sequences of numbers, got %.80r as number %d'
                         % (sequence, number))
     if not len(array):
         raise ValueError('sequences must have at least one step, but number %d has none' % number)
@@ -314,9 +312,9 @@ def _array(number: int, sequence: object) -> np.ndarray:
 
 
 def _batches(lengths: np.ndarray, buckets: Sequence[int], batch_size: int) -> Iterator[_Batch]:
-    """Sequences that are run together, of the lengths `lengths`."""
+    """Sequences that run together, of the lengths `lengths`."""
     places = np.searchsorted(buckets, lengths)
-    # Lengths beyond the buckets come in the order of their lengths, for little padding.
+    # Lengths beyond the buckets are sorted, for little padding.
     order = np.lexsort((np.where(places == len(buckets), lengths, 0), places))
     for place in np.unique(places):
         inside = order[places[order] == place]
@@ -329,7 +327,7 @@ def _batches(lengths: np.ndarray, buckets: Sequence[int], batch_size: int) -> It
 
 def _padded(batch: _Batch, arrays: Sequence[np.ndarray], step: tuple[int, ...], padding: float
            ) -> np.ndarray:
-    """The arrays of a batch as one, of shape (rows, length, ...); a step has the shape `step`."""
+    """A batch's arrays as one, of shape (rows, length, ...); each step has the shape `step`."""
     array = np.full((batch.rows, batch.length) + step, padding,
                     np.result_type(*{arrays[i].dtype for i in batch.chosen},
                                    np.min_scalar_type(padding)))

@@ -1,4 +1,4 @@
-"""Finds the weights and inputs whose shapes or types a graph does not take."""
+"""Finds weights and inputs with shapes or types that a graph does not take."""
 from __future__ import annotations
 
 from collections import Counter
@@ -17,19 +17,19 @@ Types = Mapping[str, Any]
 Arrays = Mapping[str, Any]
 _Found = Dict[str, Any]
 
-#: How many wrong weights are listed.
+#: How many wrong weights to list.
 _LISTED = 8
 
 
 def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
-    """Refuse weights that do not fit the graph, whatever the shapes of its inputs are.
+    """Refuse weights that cannot fit the graph for any shapes of its inputs.
 
-    What follows from the shapes of inputs is known when the first ones come: see `explain`. A
-    variable called self is refused, too: MXNet takes shapes and types by name.
+    Faults that depend on the inputs' shapes show when the first ones come: see `explain`. A
+    variable called self is refused too, because MXNet takes shapes and types by name.
     """
     if 'self' in symbol.list_arguments() + symbol.list_auxiliary_states():
-        raise ValueError('no variable can be called self, a name that is Python\'s: rename it, and '
-                         'its array')
+        raise ValueError('no variable may be called self, because Python uses that name: rename it '
+                         'and its array')
     shapes = _shapes_of(weights)
     graph = graph_of(symbol)
     wrong = graph.wrong_sizes(shapes)
@@ -39,13 +39,13 @@ def check_fit(symbol: mx.sym.Symbol, weights: Arrays) -> None:
     _refuse(_wrong_types(symbol, types, {}), TypeError)
     taken = {graph.nodes[entry.node].name for node in graph.nodes if has(node.op, 'reals')
              for entry in node.inputs}
-    _refuse(['%s must be of a type of reals, got %s' % (name, np.dtype(kind).name)
+    _refuse(['%s must have a type for real numbers, got %s' % (name, np.dtype(kind).name)
              for name, kind in types.items() if name in taken and np.dtype(kind).kind in 'biu'],
             TypeError)
 
 
 def check_half(symbol: mx.sym.Symbol, weights: Arrays, context: mx.Context) -> None:
-    """Refuse weights in float16 on a CPU if they make operators calculate in it that cannot."""
+    """Refuse float16 weights on a CPU if they reach operators that cannot compute in float16."""
     types = _types_of(weights)
     if context.device_type == 'gpu' or np.float16 not in types.values():
         return
@@ -66,7 +66,7 @@ def check_half(symbol: mx.sym.Symbol, weights: Arrays, context: mx.Context) -> N
             floats = {each: np.float32 if kind is np.float16 else kind
                       for each, kind in types.items()}
             as_well = ('' if _types(symbol, floats) is not None else
-                       ', with types of float32 in the graph, too')
+                       ', with types of float32 in the graph too')
             raise TypeError("arg_params must be of type float32 or float64 on %s, where MXNet has "
                             "no %s of float16 (%s): use array.astype('float32')%s"
                             % (context, operators[name], name, as_well))
@@ -74,10 +74,10 @@ def check_half(symbol: mx.sym.Symbol, weights: Arrays, context: mx.Context) -> N
 
 def explain(symbol: mx.sym.Symbol, weights: Arrays, inputs: Arrays | None = None,
             states: Arrays | None = None) -> None:
-    """Raise an error that names what is to blame, if it can be found, where MXNet refused a graph.
+    """If MXNet refused a graph, raise an error that names what to blame, if that can be found.
 
-    All three hold what has a shape and a type. The states are taken to be right; the first size of
-    the first one is that of the batch.
+    The three arguments contain everything with a shape and a type. The states count as right; the
+    first size of the first state is the batch size.
     """
     inputs, states = inputs or {}, states or {}
     types = _types_of({**inputs, **states, **weights})
@@ -102,7 +102,7 @@ def explain(symbol: mx.sym.Symbol, weights: Arrays, inputs: Arrays | None = None
 
 
 def known_types(symbol: mx.sym.Symbol, weights: Arrays, states: Any = ()) -> _Found:
-    """Types of the arguments of `symbol`, as far as those of the weights tell."""
+    """Types of the arguments of `symbol`, as far as the weights' types tell."""
     types = _types_of(weights)
     for choice in _choices(symbol, types, dict.fromkeys(states)):
         found = _types(symbol, {**choice, **types})
@@ -129,7 +129,7 @@ def _shapes_of(arrays: Arrays) -> dict[str, tuple[int, ...]]:
 
 
 def _complete(shape: tuple[int, ...]) -> bool:
-    """Whether the shape leaves nothing open, as MXNet reads it: () and 0 stand for anything."""
+    """Whether the shape is fully known; for MXNet, () and 0 stand for anything."""
     return bool(shape) and all(shape)
 
 
@@ -153,7 +153,7 @@ def _agree(wanted: tuple[int, ...] | None, came: tuple[int, ...]) -> bool:
 
 def _other_inputs(symbol: mx.sym.Symbol, shapes: Shapes, inputs: Arrays, weights: Arrays,
                   batch: tuple[int, ...]) -> list[str]:
-    """The inputs of which one alone, in another shape, would make all shapes fit."""
+    """The inputs that would each, with another shape, make all shapes fit."""
     found = []
     sizes = sorted({size for name in weights for size in shapes[name]})
     for name in inputs:
@@ -166,7 +166,7 @@ def _other_inputs(symbol: mx.sym.Symbol, shapes: Shapes, inputs: Arrays, weights
 
 def _similar(shape: tuple[int, ...], batch: tuple[int, ...], sizes: list[int]
              ) -> Iterator[tuple[int, ...]]:
-    """Shapes that may be meant: another batch size, fewer axes or one more, another width."""
+    """Shapes that may be intended: another batch size, one axis less or more, another width."""
     for axes in range(max(1, len(shape)), 0, -1):
         yield batch + shape[1:axes]
     yield from (shape[:-1] + (size,) for size in sizes if len(shape) > 1)
@@ -174,7 +174,7 @@ def _similar(shape: tuple[int, ...], batch: tuple[int, ...], sizes: list[int]
 
 
 def _other_weights(symbol: mx.sym.Symbol, shapes: Shapes, weights: Arrays) -> list[str]:
-    """The weights of which one alone, in another shape, would make all shapes fit."""
+    """The weights that would each, with another shape, make all shapes fit."""
     found = []
     for name in weights:
         rest = {each: shape for each, shape in shapes.items() if each != name}
@@ -203,8 +203,8 @@ def _types(symbol: mx.sym.Symbol, types: Types) -> _Found | None:
 
 def _choices(symbol: mx.sym.Symbol, weights: Types, inputs: Types, others: Iterable[str] = ()
              ) -> Iterator[_Found]:
-    """Types that the inputs may have, the likeliest first: those of `inputs` alone; for each input
-    that is not among them, and none of `others`, that of the first weight that it meets; the
+    """Types that the inputs may have, the likeliest first: only those in `inputs`; then, for each
+    input in neither `inputs` nor `others`, the type of the first weight that it meets; then the
     types of the weights for all."""
     yield dict(inputs)
     free = [name for name in symbol.list_arguments()
@@ -233,12 +233,12 @@ def _type_met(graph: Graph, name: str, types: Types) -> Any:
 
 
 def _usual_first(types: Types) -> list[Any]:
-    """Each of the types once, the one of most weights first."""
+    """Each type once, starting with the type of most weights."""
     return [kind for kind, _ in Counter(types.values()).most_common()]
 
 
 def _wrong_types(symbol: mx.sym.Symbol, weights: Types, inputs: Types) -> list[str]:
-    """The weights that are not of the type that the others, or else the graph, need."""
+    """The weights whose type is not the one that the others, or else the graph, need."""
     if any(_types(symbol, {**choice, **weights}) is not None
            for choice in _choices(symbol, weights, inputs)):
         return []
@@ -254,7 +254,7 @@ def _wrong_types(symbol: mx.sym.Symbol, weights: Types, inputs: Types) -> list[s
 
 
 def _other_types(symbol: mx.sym.Symbol, types: Types, inputs: Arrays) -> list[str]:
-    """The inputs of which one alone, of another type, would make all types fit."""
+    """The inputs that would each, with another type, make all types fit."""
     if _types(symbol, types) is not None:
         return []
     return [_wrong_type(name, kind, types[name]) for name in inputs for kind in _usual_first(types)

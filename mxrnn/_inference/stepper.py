@@ -17,33 +17,33 @@ from .graphs import Network, applied, as_array
 __all__ = ['Stepper']
 
 Outputs = Union[mx.nd.NDArray, List[mx.nd.NDArray]]
-#: How many operators with memory are kept: of the graph of a step, for as many batch sizes, which
-#: takes little memory, and of the graphs of all sequences.
+#: How many operators with memory are kept: for the graph of a step, which takes little memory for
+#: each batch size, and for the graphs of all sequences.
 _STEPS, _SEQUENCES = 64, 2
-#: How many graphs of sequences, each for another length, and operators without memory are kept.
+#: How many graphs of sequences, one for each length, and operators without memory are kept.
 _LENGTHS, _OTHERS = 8, 64
-_LENGTH = 'valid_length '  #: no variable of a program is called so
+_LENGTH = 'valid_length '  #: no variable of a program has this name
 
 
 class Stepper:
     """Run a network one step at a time, from states to new states.
 
-    States are lists of arrays that belong to the caller. A step reads them and gives new ones;
-    neither the states nor the outputs of one step are changed by another, so that the states of
-    many sequences can be kept, saved, copied and reordered.
+    States are lists of arrays that belong to the caller. A step reads them and returns new ones. No
+    step changes the states or outputs of another, so you can keep, save, copy and reorder the
+    states of many sequences.
 
     Parameters
     ----------
     cell : BaseRNNCell
-        A cell that can be stepped. For the weights of a FusedRNNCell that is ``cell.unfuse()``;
-        `load_rnn_checkpoint` packs them for it.
+        A cell that can be stepped. For the weights of a FusedRNNCell use ``cell.unfuse()``, for
+        which `load_rnn_checkpoint` packs them.
     network : callable
-        ``network(run)`` builds what is around the cell and returns its outputs, a Symbol or a list
-        of Symbols. It calls ``run(inputs)`` once to apply the cell to a Symbol. Its Variables that
-        are no weights are the inputs of each step.
+        ``network(run)`` builds the graph around the cell and returns its outputs, a Symbol or a
+        list of Symbols. It must call ``run(inputs)`` once to apply the cell to a Symbol. Its
+        Variables that are not weights are the inputs of each step.
     arg_params, aux_params : dict of str to NDArray
-        The weights, which are not copied: Steppers made of the same arrays share them. Others
-        may be among them.
+        The weights, which are not copied: Steppers made from the same arrays share them. Other
+        entries are ignored.
     ctx : Context, optional
         Where to run; the current context if None.
 
@@ -57,15 +57,15 @@ class Stepper:
     Raises
     ------
     MissingWeightsError
-        A weight has no value; a KeyError that lists what is missing and what there is.
+        A weight has no value; a KeyError that lists missing and present weights.
     TypeError, ValueError, NotImplementedError
-        For an argument of another kind, or a cell that cannot be stepped.
+        An argument has a wrong type or value, or the cell cannot be stepped.
 
     Notes
     -----
-    The graph is made ready once for each shape of its inputs, which for most networks means once
-    for each batch size. One Stepper serves one call at a time; a call while another one runs
-    raises RuntimeError. So threads have a Stepper each, or a lock.
+    The graph is prepared once for each shape of its inputs, which for most networks means once for
+    each batch size. A Stepper serves one call at a time; a call while another one runs raises
+    RuntimeError. So give each thread its own Stepper, or use a lock.
 
     Examples
     --------
@@ -113,17 +113,17 @@ class Stepper:
                      states: Sequence[mx.sym.Symbol], arg_params: graphs.Weights,
                      aux_params: graphs.Weights | None = None, *, ctx: mx.Context | None = None
                      ) -> Stepper:
-        """Make a Stepper of the graph of one step, or of several.
+        """Make a Stepper from the graph of one step, or of several.
 
         Parameters
         ----------
         outputs : Symbol or list of Symbol
-            What a step is for.
+            The outputs of a step.
         begin_state : list of Symbol
-            The Variables that stand for the states before. `begin` needs their shapes, 0 for the
-            batch, as ``cell.begin_state(mx.sym.Variable)`` has them.
+            The Variables for the states before the step. `begin` needs their shapes, with 0 for the
+            batch, as ``cell.begin_state(mx.sym.Variable)`` makes them.
         states : list of Symbol
-            The states after, in the same order.
+            The states after the step, in the same order.
         arg_params, aux_params, ctx
             As for the class.
         """
@@ -185,9 +185,9 @@ class Stepper:
     # Use
 
     def begin(self, batch_size: int = 1) -> States:
-        """States to begin `batch_size` sequences with: zeros, each an array of its own.
+        """Return the first states of `batch_size` sequences: zeros, each in its own array.
 
-        Raises ValueError where the shape of a state is not known.
+        Raises ValueError if the shape of a state is not known.
         """
         _check.integer('batch_size', batch_size, 1, _check.LARGEST)
         return self._specs.zeros(batch_size, self._context, self._state_types)
@@ -198,21 +198,21 @@ class Stepper:
         Parameters
         ----------
         states : list of NDArray
-            As from `begin`, an earlier call or `take`; they are not changed.
-        **inputs : NDArray, or what NumPy makes an array of
+            From `begin`, an earlier call or `take`; they are not changed.
+        **inputs : NDArray, or anything that NumPy makes into an array
             The inputs by name, the batch first.
 
         Returns
         -------
         outputs : NDArray or list of NDArray
-            As the network has them.
+            As the network returns them.
         states : list of NDArray
-            The states after the step. No later call changes them, nor the outputs.
+            The states after the step. No later call changes them or the outputs.
 
         Raises
         ------
         TypeError, ValueError
-            Names, types or shapes do not fit; `states` are as before.
+            Names, types or shapes do not fit; `states` are unchanged.
         RuntimeError
             Another call of this Stepper is running.
         """
@@ -221,41 +221,40 @@ class Stepper:
 
     def read(self, states: States, /, *, valid_length: object = None, **inputs: Any
              ) -> tuple[Outputs, States]:
-        """Read whole sequences, through `fuse` where the cell allows it.
+        """Run over whole sequences, through `fuse` if the cell allows it.
 
         Parameters
         ----------
         states : list of NDArray
             As for `step`.
         valid_length : NDArray or list of int, optional
-            Number of steps of each sequence; what lies behind is padding. All are valid if None.
+            Number of steps of each sequence; later steps are padding. All are valid if None.
         **inputs
-            As for `step`, but sequences: of shape (batch, length, ...). The network's function
-            then gets to see Symbols with that further axis; a FullyConnected needs
-            ``flatten=False``.
+            As for `step`, but sequences of shape (batch, length, ...). The network's function then
+            gets Symbols with that additional axis; a FullyConnected needs ``flatten=False``.
 
         Returns
         -------
         outputs : NDArray or list of NDArray
-            Of all steps.
+            The outputs of all steps.
         states : list of NDArray
-            After the last step, or each sequence's last valid one, to go on from with `step`.
+            After the last step, or each sequence's last valid step. You can continue with `step`.
 
         Raises
         ------
         TypeError, ValueError, RuntimeError
-            As `step`; also ValueError for a Stepper that was made of Symbols.
+            As for `step`; also ValueError for a Stepper that was made from Symbols.
 
         Notes
         -----
-        Each length has a graph of its own; the eight that were used last are kept. Two pairs of
-        length and batch size that come again are read fastest, as the memory of their calculation
-        is kept. Another takes the place of one that did not come in the last four calls.
+        Each length has its own graph; the eight that were used last are kept. Two recurring pairs
+        of length and batch size run fastest, because their working memory is kept. Another pair
+        replaces one that did not occur in the last four calls.
         """
         with self._one_call:
             if self._cell is None or self._network is None:
-                raise ValueError('read needs a Stepper that was made of a cell: make a Stepper of '
-                                 'the Symbols of the unrolled graph, whose states fit this one')
+                raise ValueError('read needs a Stepper made from a cell: make another one from the '
+                                 'Symbols of the unrolled graph, with the same states')
             arrays = self._arrays(inputs)
             if valid_length is not None:
                 arrays[_LENGTH] = as_array('valid_length', valid_length, self._context, np.float32)
@@ -263,15 +262,15 @@ class Stepper:
             return self._run(reader, states, arrays)
 
     def take(self, states: States, indices: object) -> States:
-        """The states of the sequences `indices`, in their order: copies, for a batch of that size.
+        """Copies of the states of the sequences `indices`, in that order.
 
         Parameters
         ----------
         states : list of NDArray
             As for `step`.
         indices : sequence of int
-            From 0 to below the batch size, as often and in the order as is wanted: in beam search,
-            the sequences that the best ones go on from; or one index, to take a sequence out.
+            From 0 to below the batch size, in any order, with repeats. In beam search, these are
+            the sequences that the best hypotheses continue. One index takes a single sequence.
 
         Examples
         --------
@@ -314,7 +313,7 @@ class Stepper:
 
     def _reader(self, cell: BaseRNNCell, network: Network, inputs: dict[str, mx.nd.NDArray]
                 ) -> Compiled:
-        """The graph that reads sequences of the length that the inputs have."""
+        """The graph for sequences of the inputs' length."""
         key = tuple((name, array.shape[1:]) for name, array in inputs.items())
         reader = self._readers.get(key)
         if reader is not None:
@@ -336,8 +335,8 @@ class Stepper:
                 raise ValueError('the inputs must fit the network, but MXNet says: %s'
                                  % reason_of(error)) from None
             if len(shape) < 3 or shape[1] < 1:
-                raise ValueError('the inputs must be sequences, which the network brings into '
-                                 'the shape (batch, length, ...), got %s' % ', '.join(
+                raise ValueError('the inputs must be sequences that the network gives the shape '
+                                 '(batch, length, ...), got %s' % ', '.join(
                                      '%s of shape %s' % (name, array.shape)
                                      for name, array in inputs.items()))
             return fuse(cell).unroll(shape[1], sequence, self._begin, merge_outputs=True,

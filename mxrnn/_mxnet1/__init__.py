@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .._runtime.mxnet import mx as mx
-else:  # not by _runtime, which may be on the way and wait for this package
+else:  # imported here and not by _runtime, which may be waiting for this package
     import mxnet as mx
 
 __all__ = ['mx']

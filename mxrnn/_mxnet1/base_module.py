@@ -1,4 +1,4 @@
-"""The loop of training, scoring and predicting that MXNet 1's modules share."""
+"""The loops for training, scoring and predicting that MXNet 1's modules share."""
 from __future__ import annotations
 
 import logging
@@ -19,21 +19,21 @@ _T = TypeVar('_T')
 _Callbacks = Union[Callable[..., object], Sequence[Callable[..., object]], None]
 #: Parameters, or auxiliary states, by name.
 Params = Dict[str, mx.nd.NDArray]
-#: By which parameters are drawn if a program says nothing.
+#: Draws parameters if the program gives no initialiser.
 UNIFORM = mx.init.Uniform(0.01)
 #: The argument of callbacks at the end of a batch.
 BatchEndParam = namedtuple('BatchEndParam', ['epoch', 'nbatch', 'eval_metric', 'locals'])
 
 
 def each(value: _T | Sequence[_T] | None) -> list[_T]:
-    """`value` as a list: of none, of itself, or what it lists."""
+    """`value` as a list: empty for None, of itself, or its items."""
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]  # type: ignore[list-item]
 
 
 class BaseModule:
-    """The methods of a module of MXNet 1 that need `bind`, `forward`, `backward` and `update`."""
+    """The methods of an MXNet 1 module that build on `bind`, `forward`, `backward` and `update`."""
 
     if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...  # which a subclass has
@@ -47,7 +47,7 @@ class BaseModule:
     # ---- for users
 
     def forward_backward(self, data_batch: mx.io.DataBatch) -> None:
-        """A forward pass in training, and its gradients."""
+        """Run a forward pass in training, and compute gradients."""
         self.forward(data_batch, is_train=True)
         self.backward()
 
@@ -69,7 +69,7 @@ class BaseModule:
 
     def _batches(self, data: mx.io.DataIter, number: int | None, reset: bool, rows: object
                  ) -> Iterator[tuple[int, mx.io.DataBatch]]:
-        """Yield batches and their numbers, once their outputs are computed."""
+        """Yield batches and their numbers once their outputs are computed."""
         self._needs('bound', self.binded and self.params_initialized)
         if reset:
             data.reset()
@@ -83,7 +83,7 @@ class BaseModule:
     def iter_predict(self, eval_data: mx.io.DataIter, num_batch: int | None = None,
                      reset: bool = True, sparse_row_id_fn: object = None
                      ) -> Iterator[tuple[list[mx.nd.NDArray], int, mx.io.DataBatch]]:
-        """Yield the outputs of each batch without its padding, its number and the batch."""
+        """Yield each batch's outputs without its padding, its number, and the batch."""
         for nbatch, batch in self._batches(eval_data, num_batch, reset, sparse_row_id_fn):
             pad = batch.pad or 0
             yield [out[:out.shape[0] - pad] for out in self.get_outputs()], nbatch, batch
@@ -101,7 +101,7 @@ class BaseModule:
         if not results or not merge_batches:
             return results
         if len({len(outputs) for outputs in results}) > 1:
-            raise ValueError('batches have different numbers of outputs: merge_batches=False')
+            raise ValueError('batches have different numbers of outputs: set merge_batches=False')
         joined = [mx.nd.concat(*parts, dim=0) if len(parts) > 1 else parts[0]
                   for parts in zip(*results)]
         return joined if len(joined) > 1 or always_output_list else joined[0]
@@ -117,9 +117,9 @@ class BaseModule:
             force_rebind: bool = False, force_init: bool = False, begin_epoch: int = 0,
             num_epoch: int | None = None, validation_metric: Metric | None = None,
             monitor: Monitor | None = None, sparse_row_id_fn: object = None) -> None:
-        """Train for the epochs from `begin_epoch` up to `num_epoch`."""
+        """Train for the epochs from `begin_epoch` to before `num_epoch`."""
         if num_epoch is None:
-            raise ValueError('num_epoch must be given: the number of epochs, got None')
+            raise ValueError('give num_epoch, the number of epochs, got None')
         self.bind(train_data.provide_data, train_data.provide_label, for_training=True,
                   force_rebind=force_rebind)
         if monitor is not None:
@@ -144,7 +144,7 @@ class BaseModule:
                 self.forward_backward(data_batch)
                 self.update()
                 self.update_metric(eval_metric, data_batch.label)
-                try:  # before the callbacks, as MXNet 1 does
+                try:  # before the callbacks, as in MXNet 1
                     next_data_batch = next(data_iter)
                     self.prepare(next_data_batch, sparse_row_id_fn=sparse_row_id_fn)
                 except StopIteration:
@@ -176,40 +176,41 @@ class BaseModule:
 
     def _one_batch(self, holds: bool) -> None:
         if not holds:
-            raise NotImplementedError('on MXNet 2 a module cuts one batch among its devices: it '
+            raise NotImplementedError('on MXNet 2 a module splits one batch among its devices: it '
                                       'takes no list of batches and no pre_sliced=True')
 
     def set_params(self, arg_params: Params, aux_params: Params, allow_missing: bool = False,
                    force_init: bool = True, allow_extra: bool = False) -> None:
-        """Give the module parameters."""
+        """Set the module's parameters."""
         self.init_params(initializer=None, arg_params=arg_params, aux_params=aux_params,
                          allow_missing=allow_missing, force_init=force_init,
                          allow_extra=allow_extra)
 
     def save_params(self, fname: str) -> None:
         """Write the parameters to a file."""
-        with legacy():  # else MXNet 1 cannot read it
+        with legacy():  # otherwise MXNet 1 cannot read it
             mx.nd.save(fname, {
                 '%s:%s' % (kind, name): array.as_in_context(mx.cpu())
                 for kind, params in zip(('arg', 'aux'), self.get_params())
                 for name, array in params.items()})
 
     def load_params(self, fname: str) -> None:
-        """Read parameters that `save_params` has written."""
+        """Read parameters that `save_params` wrote."""
         kinds: dict[str, Params] = {'arg': {}, 'aux': {}}
         with legacy():
             arrays = mx.nd.load(fname)
         for key, array in arrays.items():
             kind, _, name = key.partition(':')
             if kind not in kinds or not name:
-                raise ValueError('%s is no file of parameters: it has an array %r' % (fname, key))
+                raise ValueError('%s is not a file of parameters: it has an array %r'
+                                 % (fname, key))
             kinds[kind][name] = array
         self.set_params(kinds['arg'], kinds['aux'])
 
     def prepare(self, data_batch: mx.io.DataBatch, sparse_row_id_fn: object = None) -> None:
-        """Get ready for a batch; sparse parameters are not to be had."""
+        """Prepare for a batch; sparse parameters are not supported."""
         if sparse_row_id_fn is not None:
-            raise NotImplementedError('sparse_row_id_fn is of sparse parameters, which modules on '
+            raise NotImplementedError('sparse_row_id_fn is for sparse parameters, which modules on '
                                       'MXNet 2 do not have')
 
     symbol = property(lambda self: self._symbol, doc='The graph.')

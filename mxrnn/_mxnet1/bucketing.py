@@ -15,27 +15,27 @@ from .plain_module import Module
 
 __all__ = ['BucketingModule']
 
-#: From a key: the graph, the names of data and those of labels.
+#: From a key: the graph, the names of data, and the names of labels.
 Generator = Callable[[Any], Tuple[mx.sym.Symbol, Sequence[str], Sequence[str]]]
 
 
 class BucketingModule(BaseModule):
-    """A module as ``mx.mod.BucketingModule`` of MXNet 1.
+    """A module like ``mx.mod.BucketingModule`` of MXNet 1.
 
     Parameters
     ----------
     sym_gen : function
-        Called with a key of a bucket; returns the graph, the names of data and those of labels.
+        Called with a bucket's key; returns the graph, the names of data, and the names of labels.
     default_bucket_key
         The key of the largest bucket.
     args, kwargs
-        As Module has them behind the names of labels: logger, context and so on.
+        As for Module after the names of labels: logger, context and so on.
     """
 
     def __init__(self, sym_gen: Generator, default_bucket_key: Hashable = None, *args: Any,
                  **kwargs: Any) -> None:
         if default_bucket_key is None:
-            raise ValueError('default_bucket_key must be given, got None')
+            raise ValueError('give default_bucket_key, got None')
         self._default_bucket_key, self._sym_gen = default_bucket_key, sym_gen
         self._options = args, kwargs
         self._curr_module = self._make(default_bucket_key)
@@ -47,7 +47,7 @@ class BucketingModule(BaseModule):
     @staticmethod
     def load(prefix: str, epoch: int, sym_gen: Generator, default_bucket_key: Hashable = None,
              **kwargs: Any) -> BucketingModule:
-        """A module with the weights of a checkpoint; `kwargs` are the constructor's."""
+        """A module with a checkpoint's weights; `kwargs` go to the constructor."""
         made = BucketingModule(sym_gen, default_bucket_key, **kwargs)
         module = made._curr_module
         with legacy():
@@ -56,7 +56,7 @@ class BucketingModule(BaseModule):
         return made
 
     def _make(self, key: Hashable) -> Module:
-        with mx.name.NameManager():  # layers without names have the same in all buckets
+        with mx.name.NameManager():  # layers without names get the same names in all buckets
             symbol, data_names, label_names = self._sym_gen(key)
         args, kwargs = self._options
         return Module(symbol, data_names, label_names, *args, **kwargs)
@@ -67,7 +67,7 @@ class BucketingModule(BaseModule):
              grad_req: Requests = 'write') -> None:
         """Make executors for the largest bucket."""
         if shared_module is not None:
-            raise ValueError('shared_module is not for a BucketingModule')
+            raise ValueError('a BucketingModule does not support shared_module')
         if self.binded and not force_rebind:
             self.logger.warning('Already bound, ignoring bind()')
             return
@@ -81,7 +81,7 @@ class BucketingModule(BaseModule):
 
     def switch_bucket(self, bucket_key: Hashable, data_shapes: Described,
                       label_shapes: Described = None) -> None:
-        """Go over to a bucket, whose module is made at its first use."""
+        """Switch to a bucket; its module is made when it is first used."""
         self._needs('bound', self.binded)
         before = self._curr_module
         if bucket_key not in self._buckets:
@@ -100,7 +100,7 @@ class BucketingModule(BaseModule):
                     arg_params: Params | None = None, aux_params: Params | None = None,
                     allow_missing: bool = False, force_init: bool = False,
                     allow_extra: bool = False) -> None:
-        """Take or draw the parameters, which all buckets share."""
+        """Set or draw the parameters, which all buckets share."""
         if force_init or not self.params_initialized:
             self._curr_module.init_params(initializer, arg_params, aux_params, allow_missing,
                                           force_init, allow_extra)
@@ -112,7 +112,7 @@ class BucketingModule(BaseModule):
             module.borrow_optimizer(self._curr_module)
 
     def prepare(self, data_batch: Any, sparse_row_id_fn: object = None) -> None:
-        """Make the module of a batch's bucket before it is its turn."""
+        """Make the module of a batch's bucket in advance."""
         super().prepare(data_batch, sparse_row_id_fn)
         current = self._curr_module, self._curr_bucket_key
         self._switch_to(data_batch)
@@ -123,14 +123,14 @@ class BucketingModule(BaseModule):
         self.switch_bucket(batch.bucket_key, batch.provide_data, batch.provide_label)
 
     def forward(self, data_batch: mx.io.DataBatch, is_train: bool | None = None) -> None:
-        """Compute the outputs by the bucket that the batch names."""
+        """Compute the outputs in the bucket that the batch names."""
         self._switch_to(data_batch)
         for module in self._buckets.values():
             module._exec_group.forget()
         self._curr_module.forward(data_batch, is_train)
 
     def install_monitor(self, mon: Monitor) -> None:
-        """Have `mon` watch all buckets."""
+        """Let `mon` watch all buckets."""
         self._needs('bound', self.binded)
         self._monitor = mon
         for module in self._buckets.values():
@@ -142,13 +142,13 @@ class BucketingModule(BaseModule):
             module.symbol.save('%s-%s-symbol.json' % (prefix, key),
                                remove_amp_cast=remove_amp_cast)
         self.save_params('%s-%04d.params' % (prefix, epoch))
-        if all(isinstance(key, int) for key in self._buckets):  # which MXNet 1 loads
+        if all(isinstance(key, int) for key in self._buckets):  # MXNet 1 loads only these
             with legacy():
                 mx.nd.save('%s.buckets' % prefix, mx.nd.array(list(self._buckets), dtype='int32'))
 
 
 def _of_current(name: str) -> Any:
-    """A method, or an attribute, that is that of the current bucket's module."""
+    """A method or attribute of the current bucket's module."""
     method = getattr(Module, name, None)
     if not inspect.isfunction(method):
         return property(lambda self: getattr(self._curr_module, name),

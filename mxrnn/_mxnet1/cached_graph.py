@@ -1,4 +1,4 @@
-"""A whole graph as operators of MXNet 2 (CachedOp), in little memory."""
+"""A whole graph as operators of MXNet 2 (CachedOp), with little memory."""
 from __future__ import annotations
 
 import contextlib
@@ -16,27 +16,27 @@ __all__ = ['Run', 'infer_shapes', 'legacy', 'load_json']
 
 Shapes = List[Tuple[int, ...]]
 
-#: Operators that hold graphs. With static memory MXNet 2 computes wrong gradients of them.
+#: Operators that contain graphs. With static memory MXNet 2 computes wrong gradients for them.
 _LOOPS = {'_foreach', '_while_loop', '_cond'}
-#: Names of operators in MXNet 1, and those in MXNet 2.
+#: Operators' names in MXNet 1, and their names in MXNet 2.
 _RENAMED = {'_np_cumsum': '_npi_cumsum', '_sample_multinomial': '_sample_categorical'}
-#: How many operators at the end of a graph have dynamic memory, if no RNN is among them: that takes
-#: a third longer so.
+#: How many operators at the end of a graph have dynamic memory, unless an RNN is among them, which
+#: would take a third longer.
 _LAST = 30
 
 
 class Run:
-    """Computes the outputs of a graph from the arrays of its variables.
+    """Computes a graph's outputs from the arrays of its variables.
 
-    Static memory is faster where there are many operators, but MXNet 2 shares none of it between
-    graphs. So the last operators, among which is the loss with the largest arrays, have dynamic
-    memory, which they give back.
+    Static memory is faster for many operators, but MXNet 2 does not share it between graphs. So the
+    last operators, including the loss with the largest arrays, have dynamic memory, which they
+    return.
 
     Parameters
     ----------
     graph : Graph
     shapes : dict of str to tuple
-        Of its variables.
+        Shapes of its variables.
     static : bool
         Whether memory may be static.
     """
@@ -49,7 +49,7 @@ class Run:
         if self._first is not None and not self._first.is_told(shapes):
             self._first, last = None, graph
         self._last = _GraphPart(last, static and self._first is None)
-        #: Calls a function for all that it computes, if memory is dynamic.
+        #: If memory is dynamic, calls a function for everything that it computes.
         self.watch = self._last.operator._register_op_hook
 
     def __call__(self, values: Mapping[str, mx.nd.NDArray], ctx: mx.Context
@@ -81,7 +81,7 @@ class _GraphPart:
         return list(found) if isinstance(found, (list, tuple)) else [found]
 
     def is_told(self, shapes: Mapping[str, Sequence[int]]) -> bool:
-        """Whether the variables tell all shapes: that of a state may come from its first use."""
+        """Whether the variables tell all shapes; a state's may come from its first use."""
         with contextlib.suppress(ValueError):
             infer_shapes(self._symbol, shapes)
             return True
@@ -89,12 +89,12 @@ class _GraphPart:
 
 
 def _passed(number: int) -> str:
-    """The name under which the second half of a graph reads an output of the first."""
+    """The name under which the second half of a graph reads an output of the first half."""
     return 'output %d of the first half' % number
 
 
 def _halves(graph: Graph) -> tuple[Graph | None, Graph]:
-    """The graph up to the last operators, if there are any before them, and these."""
+    """The graph up to the last operators, if there are operators before them, and the rest."""
     operators = [i for i, node in enumerate(graph.nodes) if not node.is_variable]
     kept = max([len(operators) - _LAST, *(i + 1 for i, at in enumerate(operators)
                                           if has(graph.nodes[at].op, 'kernel'))])
@@ -117,10 +117,10 @@ def _halves(graph: Graph) -> tuple[Graph | None, Graph]:
 
 
 def _cured(graph: Graph) -> Graph:
-    """The graph without what MXNet 2.0.0b1 computes wrong gradients of.
+    """The graph without constructs for which MXNet 2.0.0b1 computes wrong gradients.
 
     Variables that are added, or are outputs, are read through an identity. The last of all steps is
-    cut out: SequenceLast without lengths writes its gradient where it has no memory.
+    sliced: SequenceLast without lengths writes its gradient outside its memory.
     """
     nodes: list[Node] = []
     places: list[int] = []
@@ -154,18 +154,18 @@ def load_json(text: str) -> mx.sym.Symbol:
 
 
 def _renamed(item: dict[str, Any]) -> dict[str, Any]:
-    """A node, if it is one, with its operator's name in MXNet 2.
+    """If it is a node, a node with its operator's name in MXNet 2.
 
-    All these operators have one input; the _sample_multinomial that MXNet 2 writes has two.
+    All these operators have one input. MXNet 2 itself writes a _sample_multinomial with two.
     """
-    if [type(entry) for entry in item.get('inputs', ())] == [list]:  # attributes are text
+    if [type(entry) for entry in item.get('inputs', ())] == [list]:  # in attributes it is text
         item['op'] = _RENAMED.get(item['op'], item['op'])
     return item
 
 
 @contextlib.contextmanager
 def legacy() -> Iterator[None]:
-    """Within it, 0 in a shape means 'unknown' and arrays are those of MXNet 1."""
+    """Inside the block, 0 in a shape means 'unknown', and arrays are those of MXNet 1."""
     with mx.util.np_array(False), mx.util.np_shape(False):
         yield
 
@@ -179,7 +179,7 @@ def infer_shapes(symbol: mx.sym.Symbol, known: Mapping[str, Sequence[int]]
         found = symbol._infer_shape_impl(False, **given)
         if found[0] is None:
             partly = symbol._infer_shape_impl(True, **given)[0] or ()
-            raise ValueError('the shapes that are given do not tell the shapes of %s' % (', '.join(
+            raise ValueError('the given shapes do not tell the shapes of %s' % (', '.join(
                 name for name, shape in zip(symbol.list_arguments(), partly)
                 if not shape or 0 in shape) or 'the arguments'))
     arg_shapes, out_shapes, aux_shapes = found

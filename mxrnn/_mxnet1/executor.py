@@ -1,4 +1,4 @@
-"""Executors, ``bind`` and ``simple_bind`` of MXNet 1, over operators of whole graphs (CachedOp)."""
+"""``bind``, ``simple_bind`` and executors of MXNet 1, over operators of whole graphs (CachedOp)."""
 from __future__ import annotations
 
 import ctypes
@@ -15,9 +15,9 @@ from .cached_graph import Run, infer_shapes, legacy
 
 __all__ = ['Executor', 'Requests', 'bind', 'refuse_groups', 'simple_bind']
 
-#: Arrays in their order or by name.
+#: Arrays in order or by name.
 Arrays = Union[Sequence[Union[mx.nd.NDArray, None]], Mapping[str, mx.nd.NDArray]]
-#: The gradients that are wanted: one answer, or one for each argument.
+#: Which gradients to compute: one answer, or one for each argument.
 Requests = Union[str, Sequence[str], Mapping[str, str]]
 _LOSSES = {'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionOutput',
            'SoftmaxOutput'}
@@ -26,8 +26,8 @@ _LOSSES = {'LinearRegressionOutput', 'LogisticRegressionOutput', 'MAERegressionO
 class Executor:
     """A graph bound to arrays, as ``Symbol.bind`` of MXNet 1 returns it.
 
-    Arguments, gradients and auxiliary states are the arrays that were given, not copies. Each
-    `forward` gives new outputs; those of the pass before keep their values.
+    Arguments, gradients and auxiliary states are the given arrays, not copies. Each `forward`
+    returns new outputs; earlier outputs keep their values.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Executor:
     args, aux_states : list of NDArray
         In the order of ``list_arguments`` and ``list_auxiliary_states``.
     args_grad : list of NDArray or None
-        None where no gradient is wanted.
+        None if no gradient is wanted.
     requests : list of str
         'write', 'add' or 'null' for each argument.
     """
@@ -52,9 +52,9 @@ class Executor:
         self.grad_dict = dict(zip(self.arg_dict, self.grad_arrays))
         self.aux_dict = _by_name('auxiliary states', symbol.list_auxiliary_states(),
                                  self.aux_arrays)
-        #: The arrays that the last forward pass gave.
+        #: The outputs of the last forward pass.
         self.outputs: list[mx.nd.NDArray] = []
-        # Views with the memory of the arrays: other executors may want other gradients of them.
+        # Views with the arrays' memory, because other executors may want other gradients of them.
         views = {name: array.detach() for name, array in {**self.arg_dict, **self.aux_dict}.items()}
         wanted = [name for name, gradient in self.grad_dict.items() if gradient is not None]
         mx.autograd.mark_variables(
@@ -84,7 +84,7 @@ class Executor:
                 raise ValueError('%s must have the shape %s that is bound, has %s'
                                  % (name, array.shape, value.shape))
             array[:] = value
-        self.outputs = []  # whose memory the new ones can take
+        self.outputs = []  # frees memory for the new ones
         mode = mx.autograd.record if self._records else mx.autograd.pause
         with legacy(), mode(train_mode=bool(is_train)):
             self.outputs = self._run(self._values, self._ctx)
@@ -92,14 +92,14 @@ class Executor:
 
     def backward(self, out_grads: mx.nd.NDArray | Arrays | None = None, is_train: bool = True
                  ) -> None:
-        """Compute the gradients that were asked for.
+        """Compute the requested gradients.
 
         Parameters
         ----------
         out_grads : NDArray, list or dict of NDArray, optional
-            Gradients of the outputs; ones where none is given. Loss heads pass over theirs.
+            Gradients of the outputs; ones by default. Loss heads ignore theirs.
         is_train : bool
-            Not used: the pass is that of the last `forward`.
+            Not used: the mode is that of the last `forward`.
         """
         if not self._records:
             return
@@ -118,7 +118,7 @@ class Executor:
     def copy_params_from(self, arg_params: Mapping[str, mx.nd.NDArray],
                          aux_params: Mapping[str, mx.nd.NDArray] | None = None,
                          allow_extra_params: bool = False) -> None:
-        """Write parameters and auxiliary states into the arrays that are bound."""
+        """Write parameters and auxiliary states into the bound arrays."""
         for given, bound in ((arg_params, self.arg_dict), (aux_params or {}, self.aux_dict)):
             for name, array in given.items():
                 if name in bound:
@@ -128,7 +128,7 @@ class Executor:
 
     def reshape(self, partial_shaping: bool = False, allow_up_sizing: bool = False,
                 **kwargs: Sequence[int]) -> Executor:
-        """Return an executor for other shapes, with the arrays whose shapes stay."""
+        """Return an executor for other shapes; arrays whose shapes stay are shared."""
         shapes, _, aux_shapes = infer_shapes(self._symbol, kwargs)
         if aux_shapes != [array.shape for array in self.aux_arrays]:
             raise ValueError('the shapes of auxiliary states must stay, would be %s' % aux_shapes)
@@ -138,12 +138,12 @@ class Executor:
                 return array
             is_parameter = self.grad_dict[name] is not None
             if is_parameter and name not in kwargs and not partial_shaping:
-                raise ValueError('%s would change its shape from %s to %s: allow it by '
+                raise ValueError('%s would change its shape from %s to %s: allow it with '
                                  'partial_shaping=True' % (name, array.shape, shape))
             if np.prod(shape) <= array.size:
                 return array.reshape((-1,))[:int(np.prod(shape))].reshape(shape)
             if not allow_up_sizing:
-                raise ValueError('%s would grow from %s to %s: allow it by allow_up_sizing=True'
+                raise ValueError('%s would grow from %s to %s: allow it with allow_up_sizing=True'
                                  % (name, array.shape, shape))
             return mx.nd.zeros(shape, self._ctx, dtype=array.dtype)
 
@@ -173,24 +173,24 @@ def _by_name(what: str, names: Sequence[str], arrays: Sequence[mx.nd.NDArray]
              ) -> dict[str, mx.nd.NDArray]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError('%s must have names of their own, but there are several called %s'
+        raise ValueError('%s must have different names, but there are several called %s'
                          % (what, ', '.join(twice)))
     return dict(zip(names, arrays))
 
 
 def _is_loss(node: Node) -> bool:
-    """Whether an operator reads no gradient of its output, so that any array will do for it."""
+    """Whether an operator ignores the gradient of its output, so that any array will do."""
     return node.op in _LOSSES and not (node.op == 'SoftmaxOutput' and node.out_grad)
 
 
 def _types(symbol: mx.sym.Symbol, given: Mapping[str, object]
            ) -> tuple[list[type], list[type]]:
-    """Types of arguments and auxiliary states: float32 where nothing tells another."""
+    """Types of arguments and auxiliary states; float32 if nothing tells another type."""
     names = symbol.list_arguments()
     given = {name: dtype for name, dtype in given.items() if name in names}
     try:
         found = symbol._infer_type_impl(False, **given)
-    except mx.MXNetError:  # operators that must be told the type of their data
+    except mx.MXNetError:  # operators that need to know the type of their data
         found = None, None, None
     if found[0] is None:
         stated = symbol.attr_dict()
@@ -212,7 +212,7 @@ def _requests(symbol: mx.sym.Symbol, grad_req: Requests) -> list[str]:
 
 
 def _listed(what: str, names: Sequence[str], given: Any) -> list[Any]:
-    """What is given as a list, or by name, in the order of `names`."""
+    """A list or dict of values in the order of `names`."""
     if isinstance(given, Mapping):
         missing = [name for name in names if name not in given]
         if missing:
@@ -225,10 +225,10 @@ def _listed(what: str, names: Sequence[str], given: Any) -> list[Any]:
 
 
 def refuse_groups(group2ctx: object) -> None:
-    """Refuse a model that lies on several devices."""
+    """Refuse a model on several devices."""
     if group2ctx:
-        raise NotImplementedError('group2ctx, which puts parts of one model on several devices, '
-                                  'has no counterpart in MXNet 2')
+        raise NotImplementedError('group2ctx puts parts of one model on several devices, which '
+                                  'MXNet 2 does not support')
 
 
 def bind(symbol: mx.sym.Symbol, ctx: mx.Context, args: Arrays, args_grad: Arrays | None = None,
@@ -244,20 +244,20 @@ def bind(symbol: mx.sym.Symbol, ctx: mx.Context, args: Arrays, args_grad: Arrays
     grad_req : str, list of str or dict of str
         'write', 'add' or 'null'.
     group2ctx
-        Refused: MXNet 2 has no models on several devices.
+        Refused: MXNet 2 does not support models on several devices.
     shared_exec
-        Not used: operators of MXNet 2 share no memory.
+        Not used: operators of MXNet 2 do not share memory.
 
     Raises
     ------
     ValueError
-        Arrays are missing, or `grad_req` is none of the above.
+        Arrays are missing, or `grad_req` has another value.
     NotImplementedError
         `group2ctx` is given.
     """
     refuse_groups(group2ctx)
     names = symbol.list_arguments()
-    if args_grad is None or isinstance(args_grad, Mapping):  # which may leave some out
+    if args_grad is None or isinstance(args_grad, Mapping):  # a mapping may omit some
         args_grad = [(args_grad or {}).get(name) for name in names]
     gradients = _listed('args_grad', names, args_grad)
     requests = ['null' if gradient is None else request
@@ -275,18 +275,18 @@ def simple_bind(symbol: mx.sym.Symbol, ctx: mx.Context | None = None,
     """Bind a Symbol to new arrays of inferred shapes, as ``Symbol.simple_bind`` of MXNet 1 does.
 
     Arrays of `shared_exec` that are named in `shared_arg_names`, and all its auxiliary states,
-    are used anew. `kwargs` are shapes by name.
+    are reused. `kwargs` are shapes by name.
 
     Raises
     ------
     ValueError
         The shapes do not tell those of all arguments.
     NotImplementedError
-        `group2ctx`, or sparse arrays in `stype_dict`.
+        `group2ctx` is given, or `stype_dict` has sparse arrays.
     """
     refuse_groups(group2ctx)
     if any(kind not in (None, 'default') for kind in (stype_dict or {}).values()):
-        raise NotImplementedError('stype_dict asks for sparse arrays, which are not bound on '
+        raise NotImplementedError('stype_dict requests sparse arrays, which cannot be bound on '
                                   'MXNet 2')
     ctx, requests = ctx or mx.context.current_context(), _requests(symbol, grad_req)
     shapes, _, aux_shapes = infer_shapes(symbol, kwargs)
@@ -296,7 +296,7 @@ def simple_bind(symbol: mx.sym.Symbol, ctx: mx.Context | None = None,
     again = {*(shared_arg_names or ()), *aux_names}
 
     def array(of: str, name: str, shape: tuple[int, ...], dtype: type) -> mx.nd.NDArray:
-        """That of the other executor, or a new one."""
+        """The array of the other executor, or a new one."""
         found = getattr(shared_exec, of).get(name) if shared_exec and name in again else None
         if found is None:
             return mx.nd.zeros(shape, ctx, dtype=dtype)

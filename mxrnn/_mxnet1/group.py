@@ -1,4 +1,4 @@
-"""One graph on one or more devices: an executor for each, and batches cut among them."""
+"""One graph on one or more devices: an executor for each device, and batches split among them."""
 from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, Sequence, Tuple, Union
@@ -34,11 +34,11 @@ class Group:
         How much of a batch each device gets.
     data_shapes, label_shapes : list of DataDesc
     params, states : list of str
-        Names of the arguments that are no inputs.
+        Names of the arguments that are not inputs.
     requests : dict of str to str
         'write', 'add' or 'null' by argument.
     shared : Group, optional
-        Its parameters, with their gradients, are used.
+        A group whose parameters and gradients are shared.
     """
 
     def __init__(self, symbol: mx.sym.Symbol, contexts: Sequence[mx.Context],
@@ -52,12 +52,12 @@ class Group:
         self.execs: list[Executor] = [symbol.simple_bind(  # type: ignore[misc]
             ctx, requests, types, shared_arg_names=self.param_names,
             shared_exec=shared.execs[i] if shared else None,
-            shared_buffer={}, **shapes)  # by which carry_states knows a module's
+            shared_buffer={}, **shapes)  # by this, carry_states recognises a module's executor
             for i, (ctx, shapes) in enumerate(zip(contexts, self._shapes(
                 data_shapes, label_shapes)))]
 
     def reshape(self, data_shapes: Descs, label_shapes: Descs) -> None:
-        """Take batches of other shapes, with the parameters and states that there are."""
+        """Switch to batches of other shapes; parameters and states stay."""
         self.execs = [executor.reshape(partial_shaping=True, allow_up_sizing=True, **shapes)
                       for executor, shapes in zip(self.execs, self._shapes(
                           data_shapes, label_shapes))]
@@ -69,7 +69,7 @@ class Group:
         return [{desc.name: self._part(desc, i) for desc in [*data_shapes, *label_shapes]}
                 for i in range(len(self.contexts))]
 
-    #: Arguments by parameter and device, and so on, as programs of MXNet 1 read them.
+    #: Arguments by parameter and device, and so on, for programs of MXNet 1 to read.
     param_arrays = property(lambda self: self.arrays(self.param_names))
     grad_arrays = property(lambda self: self.arrays(self.param_names, 'grad_dict'))
     state_arrays = property(lambda self: self.arrays(self.state_names))
@@ -77,7 +77,7 @@ class Group:
 
     @property
     def batch_size(self) -> int:
-        """Rows of a batch, over all devices."""
+        """Rows of a batch, on all devices together."""
         desc = self.data_shapes[0]
         return int(desc.shape[max(_axis(desc), 0)])
 
@@ -87,7 +87,7 @@ class Group:
         for i, share in enumerate(self.workload):
             end = rows if i + 1 == len(self.workload) else begin + int(round(rows * share / total))
             if end <= begin:
-                raise ValueError('a batch of %d rows leaves one of %d devices without any, by '
+                raise ValueError('a batch of %d rows leaves one of %d devices without rows, by '
                                  'work_load_list %r' % (rows, len(self.workload), self.workload))
             slices.append(slice(begin, end))
             begin = end
@@ -100,7 +100,7 @@ class Group:
         return tuple(shape)
 
     def _rows(self, array: Array, axis: int, device: int) -> Array:
-        """The part of an array of a whole batch that a device gets."""
+        """A device's part of an array for a whole batch."""
         if axis < 0 or len(self.execs) == 1:
             return array
         rows = self.slices[device]
@@ -127,14 +127,14 @@ class Group:
             executor.forward(is_train)
 
     def forget(self) -> None:
-        """Give back the memory of the last outputs, unless a program holds them."""
+        """Free the memory of the last outputs, unless the program still uses them."""
         for executor in self.execs:
             executor.outputs = []
 
     def _needs_outputs(self) -> None:
         if not self.execs[0].outputs:
-            raise ValueError('there are no outputs: call forward first (of several buckets, the '
-                             'one that ran last has outputs)')
+            raise ValueError('there are no outputs: call forward first (with several buckets, only '
+                             'the last one run has outputs)')
 
     def backward(self, out_grads: Array | Sequence[Array] | None) -> None:
         """Compute gradients; `out_grads` are of the outputs of a whole batch."""
@@ -146,7 +146,7 @@ class Group:
                 out_grads, self.output_axes())] if out_grads else None)
 
     def output_axes(self) -> list[int]:
-        """The axis of batches of each output; -1 where it has none."""
+        """The batch axis of each output; -1 if it has none."""
         return [mx.io.DataDesc.get_batch_axis(self.symbol[i].attr('__layout__'))
                 for i in range(len(self.symbol.list_outputs()))]
 
@@ -162,11 +162,11 @@ class Group:
         return [[getattr(executor, of)[name] for executor in self.execs] for name in names]
 
     def get_input_grads(self, merge_multi_context: bool = True) -> Arrays:
-        """Gradients of the data; None where grad_req is 'null'."""
+        """Gradients of the data; None if grad_req is 'null'."""
         arrays = self.arrays([desc.name for desc in self.data_shapes], 'grad_dict')
         if all(parts[0] is None for parts in arrays):
             raise ValueError("the module must be bound with inputs_need_grad=True, and a grad_req "
-                             "of the data that is not 'null'")
+                             "for the data other than 'null'")
         return _joined(arrays, map(_axis, self.data_shapes), merge_multi_context)
 
     def get_states(self, merge_multi_context: bool = True) -> Arrays:
@@ -174,7 +174,7 @@ class Group:
         return _joined(self.state_arrays, [0] * len(self.state_names), merge_multi_context)
 
     def set_states(self, states: Arrays | None = None, value: float | None = None) -> None:
-        """Give the states arrays, of a whole batch or by device, or one value everywhere."""
+        """Set the states: arrays for a whole batch or by device, or one value everywhere."""
         if (states is None) == (value is None):
             raise ValueError('set_states takes either states or value')
         for i, parts in enumerate(self.state_arrays):
@@ -193,7 +193,7 @@ class Group:
             executor.copy_params_from(arg_params, aux_params, allow_extra_params=allow_extra)
 
     def get_params(self, arg_params: Mapping[str, Array], aux_params: Mapping[str, Array]) -> None:
-        """Write the parameters, averaged over the devices, into the arrays given."""
+        """Write the parameters, averaged over the devices, into the given arrays."""
         for given, of in ((arg_params, 'arg_dict'), (aux_params, 'aux_dict')):
             for name, array in given.items():
                 parts = [part.as_in_context(mx.cpu()) for part in self.arrays([name], of)[0]]
@@ -201,7 +201,7 @@ class Group:
                 mean.astype(array.dtype).copyto(array)
 
     def update_metric(self, metric: EvalMetric, labels: Sequence[Array]) -> None:
-        """Give a metric each device's outputs with their labels."""
+        """Update a metric with each device's outputs and labels."""
         self._needs_outputs()
         for device, executor in enumerate(self.execs):
             metric.update_dict({desc.name: self._rows(label, _axis(desc), device)
@@ -214,7 +214,7 @@ def _axis(desc: mx.io.DataDesc) -> int:
 
 
 def _joined(arrays: Sequence[Sequence[Array]], axes: Iterable[int], merge: bool) -> Arrays:
-    """The arrays of all devices, joined along an axis of batches if there is one and `merge`."""
+    """The arrays of all devices, joined along the batch axis if there is one and `merge`."""
     if not merge:
         return [list(parts) for parts in arrays]
     return [mx.nd.concat(*[part.as_in_context(parts[0].context) for part in parts], dim=axis)
@@ -223,6 +223,6 @@ def _joined(arrays: Sequence[Sequence[Array]], axes: Iterable[int], merge: bool)
 
 
 def reshaped(descs: Descs, arrays: Sequence[Array]) -> list[mx.io.DataDesc]:
-    """Descriptions of `arrays`, of the names and types of others."""
+    """Descriptions of `arrays`, with the names and types of others."""
     return [mx.io.DataDesc(desc.name, array.shape, desc.dtype, desc.layout)
             for desc, array in zip(descs, arrays)]

@@ -1,7 +1,7 @@
 """Puts MXNet 1's names into MXNet 2.
 
-`add` gives it those that it has nothing under. It is done wherever mxrnn is used. `complete` makes
-MXNet 2 behave like MXNet 1 in the whole process, for programs that ask for it.
+`add` adds names that MXNet 2 lacks; it runs wherever mxrnn is used. `complete` makes MXNet 2 behave
+like MXNet 1 in the whole process, for programs that ask for it.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import types
 from typing import Any, Sequence
 
-import mxnet as mx  # without types: it is changed here
+import mxnet as mx  # untyped, because it is changed here
 
 from . import (
     base_module,
@@ -27,12 +27,12 @@ from .cached_graph import load_json
 
 __all__ = ['add', 'complete']
 
-#: Names of these modules that MXNet 1 does not have there.
+#: Names in these modules that MXNet 1 does not have there.
 _OURS = 'Arrays', 'Described', 'Metric', 'Names', 'Options', 'Params', 'UNIFORM', 'array', 'each'
 
 
 def add() -> None:
-    """Give MXNet 2 the names of MXNet 1 that it does not have."""
+    """Add the names of MXNet 1 that MXNet 2 lacks."""
     mx.sym.Symbol.bind = executor.bind
     mx.sym.Symbol.simple_bind = executor.simple_bind
     mx.sym.load_json = mx.sym.symbol.load_json = load_json
@@ -47,11 +47,11 @@ def add() -> None:
 
 
 def complete() -> None:
-    """Let MXNet 2 behave as programs of MXNet 1 expect it; once is enough."""
+    """Let MXNet 2 behave as programs of MXNet 1 expect; once is enough."""
     if mx.executor.Executor is executor.Executor:
         return
     add()
-    # Else memory that is given back is kept for arrays of the same size. Read at the first array.
+    # Otherwise freed memory is kept for arrays of the same size. Read with the first array.
     os.environ.setdefault('MXNET_CPU_MEM_POOL_TYPE', 'Unpooled')
     mx.npx.reset_np()  # in a shape, 0 means 'unknown'
     mx.executor.Executor = executor.Executor
@@ -60,7 +60,7 @@ def complete() -> None:
         kind.__init__ = _refuse_optimizer
     for place in (mx.optimizer, sys.modules[optimizers.HOME]):
         vars(place).update({each: getattr(optimizers, each) for each in optimizers.__all__})
-    for place in (mx.nd, mx.sym):  # MXNet 2 has another operator of this name
+    for place in (mx.nd, mx.sym):  # MXNet 2 has a different operator of this name
         place.sample_multinomial = place.sample_categorical
         place.random.multinomial = place.random.categorical
     mx.random.multinomial = mx.nd.random.categorical
@@ -87,7 +87,7 @@ def _enter(name: str, sources: Sequence[Any], short: str | None = None) -> None:
 
 
 def _keeping_global(callback: Any) -> Any:
-    """Let a callback of MXNet 2 reset a metric for itself alone, not for the whole epoch."""
+    """Let a callback of MXNet 2 reset a metric only for itself, not for the whole epoch."""
     @functools.wraps(callback, updated=())
     def make(*args: Any, **kwargs: Any) -> Any:
         made = callback(*args, **kwargs)
@@ -113,7 +113,7 @@ def _module_checkpoint(mod: Any, prefix: str, period: int = 1,
 
 
 def _pass_over_unknown_names() -> None:
-    """Let `infer_shape` be told of arguments that a graph does not have, as MXNet 1 does."""
+    """Let `infer_shape` accept arguments that a graph lacks, as in MXNet 1."""
     infer = mx.sym.Symbol._infer_shape_impl
     if hasattr(infer, 'passes_over'):
         return
@@ -127,8 +127,8 @@ def _pass_over_unknown_names() -> None:
 
 
 def _refuse_sparse(*args: object, **kwargs: object) -> None:
-    raise NotImplementedError('MXNet 2 has no SparseEmbedding, nor other sparse parameters: '
-                              'Embedding computes the same')
+    raise NotImplementedError('MXNet 2 has no SparseEmbedding and no other sparse parameters: use '
+                              'Embedding, which computes the same')
 
 
 def _refuse_optimizer(self: object, *args: object, **kwargs: object) -> None:
@@ -139,10 +139,10 @@ def _refuse_optimizer(self: object, *args: object, **kwargs: object) -> None:
 
 
 def _refuse_gluon_1() -> None:
-    """Refuse classes of Gluon 1 when they are made: MXNet 2 never calls their methods."""
+    """Refuse to make objects of Gluon 1's classes: MXNet 2 never calls their methods."""
     def refuse(cls: type[Any], /, **kwargs: Any) -> None:
         if 'hybrid_forward' in vars(cls):
             raise NotImplementedError(
-                '%s defines hybrid_forward, which is Gluon 1: MXNet 2 calls forward alone'
+                '%s defines hybrid_forward, which is Gluon 1: MXNet 2 calls only forward'
                 % cls.__name__)
     mx.gluon.HybridBlock.__init_subclass__ = classmethod(refuse)

@@ -1,4 +1,4 @@
-"""How MXNet 1 counts a metric, joins several and makes them from names."""
+"""How MXNet 1 computes a metric, joins several, and makes them from names."""
 from __future__ import annotations
 
 import contextlib
@@ -14,9 +14,9 @@ __all__ = ['Arrays', 'CompositeEvalMetric', 'CustomMetric', 'EvalMetric', 'Metri
 
 #: Labels or predictions.
 Arrays = Union[mx.nd.NDArray, Sequence[mx.nd.NDArray]]
-#: A function of a label and a prediction gives a value, or a sum and how many are summed.
+#: A function of a label and a prediction that returns a value, or a sum and its count.
 _Function = Callable[[numpy.ndarray, numpy.ndarray], Union[float, Tuple[float, int]]]
-#: A metric, or what programs name it by.
+#: A metric, or a name for one.
 Metric = Union[str, Dict[str, Any], 'EvalMetric', _Function,  # type: ignore[misc]
                Sequence['Metric']]
 Names = Union[Sequence[str], None]
@@ -30,10 +30,10 @@ def array(value: mx.nd.NDArray | numpy.ndarray) -> numpy.ndarray:
 
 
 class EvalMetric(mx.gluon.metric.EvalMetric):
-    """A metric as MXNet 1's, for programs to derive from.
+    """A metric like MXNet 1's, for programs to derive from.
 
-    ``sum_metric / num_inst`` is the value. The sums since `reset` and those since `reset_local`
-    are kept apart if `has_global_stats` is given.
+    The value is ``sum_metric / num_inst``. With `has_global_stats`, sums since `reset` and since
+    `reset_local` are kept separately.
     """
 
     num_inst: int
@@ -44,12 +44,12 @@ class EvalMetric(mx.gluon.metric.EvalMetric):
         super().__init__(name, output_names, label_names, **kwargs)
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Reset all sums."""
         super().reset()
         self.global_num_inst, self.global_sum_metric = 0, 0.0
 
     def reset_local(self) -> None:
-        """Begin anew, but for the global values."""
+        """Reset all sums except the global ones."""
         super().reset()
 
     def _add(self, total: float, count: int) -> None:
@@ -94,7 +94,7 @@ def create(metric: Metric, *args: Any, **kwargs: Any) -> EvalMetric:
     if callable(metric):
         return CustomMetric(metric, *args, **kwargs)  # type: ignore[arg-type]
     if isinstance(metric, str) and metric.startswith(('[', '{')):
-        with contextlib.suppress(KeyError, TypeError, ValueError):  # else it is no name either
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # then it is not a name either
             found = json.loads(metric)
             name, options = found if isinstance(found, list) else (found['metric'], found)
             metric = dict(options, metric=name)
@@ -111,7 +111,7 @@ def create(metric: Metric, *args: Any, **kwargs: Any) -> EvalMetric:
         raise TypeError('metric must be a name, a function, a metric or a list of them, got %r'
                         % (metric,))
     if args or kwargs:
-        raise TypeError('arguments are for the name of a metric, %r is made already' % (metric,))
+        raise TypeError('arguments are for the name of a metric, not for the metric %r' % (metric,))
     return metric  # type: ignore[return-value]
 
 
@@ -138,13 +138,13 @@ class CompositeEvalMetric(mx.gluon.metric.CompositeEvalMetric, EvalMetric):
 
 @register
 class CustomMetric(EvalMetric):
-    """A function of a label and a prediction, as NumPy arrays, gives the value."""
+    """A metric whose value is a function of a label and a prediction, as NumPy arrays."""
 
     def __init__(self, feval: _Function, name: str | None = None, allow_extra_outputs: bool = False,
                  output_names: Names = None, label_names: Names = None) -> None:
         if name is None:
             name = feval.__name__
-            if '<' in name:  # a lambda has no name of its own
+            if '<' in name:  # a lambda has no name
                 name = 'custom(%s)' % name
         self._feval, self._allow_extra_outputs = feval, allow_extra_outputs
         super().__init__(name, output_names, label_names, has_global_stats=True)
@@ -159,5 +159,5 @@ class CustomMetric(EvalMetric):
 
 def np(numpy_feval: _Function, name: str | None = None, allow_extra_outputs: bool = False
        ) -> CustomMetric:
-    """A metric of a function of NumPy arrays."""
+    """A metric from a function of NumPy arrays."""
     return CustomMetric(numpy_feval, name, allow_extra_outputs)

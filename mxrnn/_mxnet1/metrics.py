@@ -1,4 +1,4 @@
-"""MXNet 1's metrics, under its names and with its meanings."""
+"""MXNet 1's metrics, with its names and meanings."""
 from __future__ import annotations
 
 import math
@@ -16,7 +16,7 @@ _Kind = TypeVar('_Kind', bound='_Measure')
 
 
 def _known_as(title: str, *names: str) -> Callable[[type[_Kind]], type[_Kind]]:
-    """Give a metric its name by default, and register it under that, its class's and others."""
+    """Give a metric a default name, and register it under that, its class's name and others."""
     def decorate(kind: type[_Kind]) -> type[_Kind]:
         kind._title = title
         return alias(*{kind.__name__.lower(), title, *names})(kind)
@@ -27,7 +27,7 @@ class _Measure(EvalMetric):
     """A metric of labels and predictions, pair by pair."""
 
     _title: str
-    #: The share of a label and a prediction in the sum and in the count.
+    #: The contribution of a label and a prediction to the sum and the count.
     _count: Callable[[mx.nd.NDArray, mx.nd.NDArray], tuple[float, int]]
 
     def __init__(self, name: str | None = None, output_names: Names = None,
@@ -42,7 +42,7 @@ class _Measure(EvalMetric):
 
 def _counted(metric: mx.gluon.metric.EvalMetric, label: mx.nd.NDArray, pred: mx.nd.NDArray
              ) -> tuple[float, int]:
-    """What a new metric of MXNet 2 makes of a label and a prediction."""
+    """The result of a new MXNet 2 metric for a label and a prediction."""
     metric.update([label.as_np_ndarray()], [pred.as_np_ndarray()])
     return float(metric.sum_metric), int(metric.num_inst)
 
@@ -65,7 +65,7 @@ class TopKAccuracy(_Measure):
 
     def __init__(self, top_k: int = 1, *args: Any, **kwargs: Any) -> None:
         if top_k < 2:
-            raise ValueError('top_k must be at least 2, got %r: Accuracy is for 1' % top_k)
+            raise ValueError('top_k must be at least 2, got %r: use Accuracy for 1' % top_k)
         self.top_k = top_k
         super().__init__(*args, top_k=top_k, **kwargs)
         self.name += '_%d' % top_k
@@ -75,9 +75,9 @@ class TopKAccuracy(_Measure):
 
 
 class _Confusion(_Measure):
-    """A score of how often each class is taken for each."""
+    """A score from counts of how often each class is predicted for each class."""
 
-    #: The score of such counts, by guess and label.
+    #: The score of such counts, by prediction and label.
     _score: Callable[[np.ndarray], float]
 
     def reset(self) -> None:
@@ -89,7 +89,7 @@ class _Confusion(_Measure):
         self._counts = np.zeros((2, 2))
 
     def _rescore(self, counts: np.ndarray, number: int) -> None:
-        """Score all counts, `number` more of them."""
+        """Score all counts, of which `number` are new."""
         self._counts, self._all = (
             counts + np.pad(each, (0, len(counts) - len(each)), 'constant')
             for each in (self._counts, self._all))
@@ -99,7 +99,7 @@ class _Confusion(_Measure):
 
 
 class _Binary(_Confusion):
-    """A score of two classes; of each update and averaged, or (average='micro') of all."""
+    """A score for two classes: of each update and averaged, or of all (average='micro')."""
 
     def __init__(self, name: str | None = None, output_names: Names = None,
                  label_names: Names = None, average: str = 'macro') -> None:
@@ -141,7 +141,7 @@ class MCC(_Binary):
 
 @_known_as('pcc')
 class PCC(_Confusion):
-    """The same of any number of classes, of all updates."""
+    """The same for any number of classes, over all updates."""
 
     def update(self, labels: Arrays, preds: Arrays) -> None:
         for label, pred in zip(*check_label_shapes(labels, preds, wrap=True)):
@@ -162,7 +162,7 @@ class PCC(_Confusion):
 
 @_known_as('perplexity')
 class Perplexity(_Measure):
-    """exp of the mean -log of the probabilities of labels, without those of `ignore_label`."""
+    """exp of the mean -log of the labels' probabilities, without `ignore_label`."""
 
     def __init__(self, ignore_label: int | None, axis: int = -1, *args: Any, **kwargs: Any
                  ) -> None:
@@ -182,9 +182,9 @@ class Perplexity(_Measure):
 
 
 class _Mean(_Measure):
-    """The mean over batches of a distance."""
+    """The mean of a distance over batches."""
 
-    #: The distance, of the differences.
+    #: The distance, from the differences.
     _distance: Callable[[np.ndarray], float]
 
     def _count(self, label: mx.nd.NDArray, pred: mx.nd.NDArray) -> tuple[float, int]:
@@ -219,7 +219,7 @@ class RMSE(_Mean):
 
 @_known_as('cross-entropy', 'ce')
 class CrossEntropy(_Measure):
-    """The mean -log of the probabilities of labels."""
+    """The mean -log of the labels' probabilities."""
 
     def __init__(self, eps: float = 1e-12, *args: Any, **kwargs: Any) -> None:
         self.eps = eps

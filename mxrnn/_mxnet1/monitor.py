@@ -1,4 +1,4 @@
-"""MXNet 1's Monitor: statistics of what operators compute."""
+"""MXNet 1's Monitor: statistics of operators' results."""
 from __future__ import annotations
 
 import logging
@@ -21,15 +21,15 @@ class Monitor:
     Parameters
     ----------
     interval : int
-        Batches from one look to the next.
+        Number of batches between statistics.
     stat_func : function, optional
-        Of an array; by default the mean of its absolute values.
+        Function of an array; by default the mean of its absolute values.
     pattern : str
         A regular expression.
     sort : bool
-        Whether the statistics come by name.
+        Whether to sort the statistics by name.
     monitor_all : bool
-        Whether inputs of operators are shown as well.
+        Whether to include inputs of operators.
     """
 
     def __init__(self, interval: int, stat_func: _Function | None = None, pattern: str = '.*',
@@ -73,6 +73,6 @@ class Monitor:
             for step, name, value in queue]
 
     def toc_print(self) -> None:
-        """End a batch and log the statistics, by the root logger as MXNet 1 does."""
+        """End a batch and log the statistics with the root logger, as MXNet 1 does."""
         for step, name, value in self.toc():
             logging.getLogger().info('Batch: %7d %30s %s', step, name, value)

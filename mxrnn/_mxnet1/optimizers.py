@@ -1,8 +1,8 @@
 """MXNet 1's optimisers: its defaults, no decay of biases, one weight at a time.
 
-MXNet 2's have other defaults, decay biases too and are given lists. A program would train
-differently without a word. The operators that change the weights are the same. Pickles name the
-classes as MXNet 1 does, so that the states of an optimiser cross in both directions.
+MXNet 2's optimisers have other defaults, also decay biases, and get lists. A program would silently
+train differently. The operators that change weights are the same. Pickles name the classes as
+MXNet 1 does, so the states of an optimiser can be moved in both directions.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from . import mx
 __all__ = ['AdaDelta', 'AdaGrad', 'Adam', 'Ftrl', 'NAG', 'Optimizer', 'RMSProp', 'SGD', 'create',
            'register']
 
-#: Where MXNet 1 has them.
+#: Their module in MXNet 1.
 HOME = 'mxnet.optimizer.optimizer'
 
 Array = mx.nd.NDArray
@@ -31,13 +31,13 @@ _Kind = TypeVar('_Kind', bound='Optimizer')
 
 
 class Optimizer(mx.optimizer.Optimizer):
-    """An optimiser as ``mx.optimizer.Optimizer`` of MXNet 1, for programs to derive from.
+    """An optimiser like ``mx.optimizer.Optimizer`` of MXNet 1, for programs to derive from.
 
-    Subclasses give `create_state` and `update`. The weight decay of arguments whose names end
-    neither with '_weight' nor with '_gamma' is 0 unless `set_wd_mult` says another.
+    Subclasses define `create_state` and `update`. The weight decay of arguments whose names end
+    neither in '_weight' nor in '_gamma' is 0 unless `set_wd_mult` sets another.
     """
 
-    #: Optimisers by their names in small letters.
+    #: Optimisers by their names in lower case.
     opt_registry: dict[str, type[Optimizer]] = {}
 
     def __init__(self, rescale_grad: float = 1., param_idx2name: dict[Index, str] | None = None,
@@ -47,7 +47,7 @@ class Optimizer(mx.optimizer.Optimizer):
                  sym: mx.sym.Symbol | None = None, begin_num_update: int = 0,
                  multi_precision: bool = False, param_dict: dict[Index, Any] | None = None
                  ) -> None:
-        # Not by MXNet 2's: it calls that of the Optimizer in its module, which may be this one.
+        # Not with MXNet 2's, which calls the Optimizer in its module, and that may be this one.
         self.rescale_grad, self.wd, self.clip_gradient = rescale_grad, wd, clip_gradient
         self.multi_precision, self.lr_scheduler = multi_precision, lr_scheduler
         self.lr = 0.01 if lr_scheduler is None and learning_rate is None else learning_rate
@@ -64,7 +64,7 @@ class Optimizer(mx.optimizer.Optimizer):
 
     @staticmethod
     def register(klass: type[_Kind]) -> type[_Kind]:
-        """Make an optimiser known by its name."""
+        """Register an optimiser under its name."""
         Optimizer.opt_registry[klass.__name__.lower()] = klass
         return klass
 
@@ -78,24 +78,24 @@ class Optimizer(mx.optimizer.Optimizer):
         return kind(**kwargs)
 
     def set_wd_mult(self, args_wd_mult: dict[Index, float]) -> None:
-        """Multiply the decay of some arguments, besides those whose variables say so."""
+        """Multiply the decay of some arguments, in addition to those whose variables say so."""
         super().set_wd_mult({})
         self.wd_mult = {**{name: 0. for name in self.idx2name.values()
                            if not name.endswith(('_weight', '_gamma'))},
                         **self.wd_mult, **args_wd_mult}
 
-    #: How many arrays of a weight's shape its updates keep, as a tuple.
+    #: How many arrays in a weight's shape its updates keep, as a tuple.
     _kept = 0
 
     def create_state(self, index: Index, weight: Array) -> State:
         """Arrays that the updates of a weight keep."""
         return tuple(mx.nd.zeros_like(weight) for _ in range(self._kept)) or None
 
-    #: Whether the copy in float32 comes before the other arrays in the states of MXNet 1.
+    #: Whether the float32 copy comes before the other arrays in MXNet 1's states.
     _copy_first = True
 
     def create_state_multi_precision(self, index: Index, weight: Array) -> State:
-        """The same, with a copy of the weight in float32 where that is asked for."""
+        """The same, with a float32 copy of the weight if that is requested."""
         state = super().create_state_multi_precision(index, weight)
         has_copy = self.multi_precision and weight.dtype == np.float16
         return state[::-1] if has_copy and not self._copy_first else state
@@ -106,9 +106,9 @@ class Optimizer(mx.optimizer.Optimizer):
 
     def update_multi_precision(self, index: Index, weight: Array, grad: Array, state: State
                                ) -> None:
-        """Change a weight through its copy in float32, if it has one.
+        """Change a weight through its float32 copy, if it has one.
 
-        MXNet 2's updater, which keeps the states, gives lists.
+        MXNet 2's updater, which keeps the states, passes lists.
         """
         if isinstance(index, (list, tuple)):
             for row in zip(index, weight, grad, state):
@@ -121,7 +121,7 @@ class Optimizer(mx.optimizer.Optimizer):
             self.update(index, weight, grad, state)
 
     def _common(self, index: Index) -> dict[str, float]:
-        """Count an update; the arguments that all operators of optimisers take."""
+        """Count an update; return the arguments that all operators of optimisers take."""
         self._update_count(index)
         options = dict(lr=self._get_lr(index), wd=self._get_wd(index),
                        rescale_grad=self.rescale_grad)
@@ -130,7 +130,7 @@ class Optimizer(mx.optimizer.Optimizer):
         return options
 
     def _gradient(self, grad: Array, decay: Array | float = 0.) -> Array:
-        """The gradient scaled, with the decay, and clipped, for optimisers without an operator."""
+        """The gradient, scaled, with decay, and clipped, for optimisers without an operator."""
         grad = grad * self.rescale_grad + decay
         if self.clip_gradient:
             grad = mx.nd.clip(grad, -self.clip_gradient, self.clip_gradient)
@@ -142,9 +142,9 @@ register, create = Optimizer.register, Optimizer.create_optimizer
 
 @register
 class SGD(Optimizer):
-    """Stochastic gradient descent; `lazy_update` is of sparse gradients and not used.
+    """Stochastic gradient descent; `lazy_update` is for sparse gradients and not used.
 
-    The state is the momentum, and behind it the copy in float32.
+    The state is the momentum, followed by the float32 copy.
     """
 
     _copy_first = False
@@ -173,7 +173,7 @@ class NAG(SGD):
     """Nesterov's accelerated gradient; the momentum decays the weight that is already changed."""
 
     def __init__(self, momentum: float = 0.0, **kwargs: Any) -> None:
-        Optimizer.__init__(self, **kwargs)  # without `lazy_update`, which MXNet 1 refuses here
+        Optimizer.__init__(self, **kwargs)  # MXNet 1 refuses `lazy_update` here
         self.momentum = momentum
 
     def _step(self, weight: Array, grad: Array, state: Array, options: dict[str, float]) -> None:
@@ -200,7 +200,7 @@ class Adam(Optimizer):
         options = self._common(index)
         count = self._index_update_count[index]
         rate = options['lr'] * math.sqrt(1. - self.beta2 ** count) / (1. - self.beta1 ** count)
-        # MXNet 2's operator decays behind the clipping.
+        # MXNet 2's operator applies decay after clipping.
         grad = self._gradient(grad, options['wd'] * weight)
         mx.nd.adam_update(weight, grad, *state, out=weight, lr=rate, beta1=self.beta1,
                           beta2=self.beta2, epsilon=self.epsilon)
@@ -297,7 +297,7 @@ for _kind in KINDS:
 
 def ready(optimizer: str | Optimizer, options: Options, symbol: mx.sym.Symbol,
           names: dict[Index, str], scale: float) -> Optimizer:
-    """Return the optimiser of a module, made from its name if that is what is given."""
+    """Return a module's optimiser; make it if a name is given."""
     if isinstance(optimizer, str):
         given: dict[str, Any] = {'rescale_grad': scale, **dict(options)}
         return create(optimizer, sym=symbol, param_idx2name=names, **given)
@@ -314,7 +314,7 @@ def ready(optimizer: str | Optimizer, options: Options, symbol: mx.sym.Symbol,
 
 
 class Sent:
-    """Takes an optimiser to a server, where MXNet waits in its import and has no other names."""
+    """Takes an optimiser to a server, where MXNet waits in its import and knows no other names."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer, self.multi_precision = optimizer, optimizer.multi_precision

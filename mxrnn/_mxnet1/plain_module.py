@@ -23,19 +23,19 @@ __all__ = ['Module']
 
 
 class Module(BaseModule):
-    """A module as ``mx.mod.Module`` of MXNet 1.
+    """A module like ``mx.mod.Module`` of MXNet 1.
 
     Parameters
     ----------
     symbol : Symbol
     data_names, label_names, state_names, fixed_param_names : list of str
-        Arguments that are data, labels, states, or parameters that stay as they are.
+        Arguments that are data, labels, states, or parameters that are not trained.
     logger : Logger
     context : Context or list of Context
     work_load_list : list of float, optional
-        How much of each batch a device gets.
+        Each device's share of a batch.
     group2ctxs
-        Refused: MXNet 2 has no models on several devices.
+        Refused: MXNet 2 does not support models on several devices.
     compression_params : dict, optional
         For the key-value store.
     """
@@ -87,7 +87,7 @@ class Module(BaseModule):
 
     @staticmethod
     def load(prefix: str, epoch: int, load_optimizer_states: bool = False, **kwargs: Any) -> Module:
-        """A module with the graph and weights of a checkpoint; `kwargs` are the constructor's."""
+        """A module with a checkpoint's graph and weights; `kwargs` go to the constructor."""
         with legacy():
             symbol, arg_params, aux_params = mx.model.load_checkpoint(prefix, epoch)
         module = Module(symbol=symbol, **kwargs)
@@ -99,8 +99,8 @@ class Module(BaseModule):
 
     def save_checkpoint(self, prefix: str, epoch: int, save_optimizer_states: bool = False,
                         remove_amp_cast: bool = True) -> None:
-        """Write graph, weights and, if asked, the states of the optimiser."""
-        with legacy():  # else MXNet 1 cannot read the weights
+        """Write graph, weights and, on request, the states of the optimiser."""
+        with legacy():  # otherwise MXNet 1 cannot read the weights
             mx.model.save_checkpoint(prefix, epoch, self._symbol, *self.get_params(),
                                      remove_amp_cast=remove_amp_cast)
         if save_optimizer_states:
@@ -144,7 +144,7 @@ class Module(BaseModule):
                     arg_params: Params | None = None, aux_params: Params | None = None,
                     allow_missing: bool = False, force_init: bool = False,
                     allow_extra: bool = False) -> None:
-        """Take parameters, and draw those that are not given by `initializer`."""
+        """Set parameters; `initializer` draws those that are not given."""
         if self.params_initialized and not force_init:
             warnings.warn('Parameters already initialized and force_init=False. init_params call '
                           'ignored.', stacklevel=2)
@@ -158,7 +158,7 @@ class Module(BaseModule):
                 elif given is not None and not allow_missing:
                     raise RuntimeError('%s is not presented' % name)
                 elif initializer is not None:
-                    with legacy():  # else MXNet 2 draws other numbers
+                    with legacy():  # otherwise MXNet 2 draws other numbers
                         initializer(mx.init.InitDesc(name, attrs.get(name)), array)
             extra = sorted(set(given or ()) - set(own))
             if extra and not allow_extra and initializer is None:
@@ -218,7 +218,7 @@ class Module(BaseModule):
         return data, label
 
     def reshape(self, data_shapes: Described, label_shapes: Described = None) -> None:
-        """Make executors for other shapes, with parameters, states and monitors as they are."""
+        """Make executors for other shapes; parameters, states and monitors stay."""
         before = self._exec_group.execs
         self._exec_group.reshape(*self._checked(data_shapes, label_shapes))
         for monitor in self._monitors:
@@ -229,7 +229,7 @@ class Module(BaseModule):
                        optimizer: str | optimizers.Optimizer = 'sgd',
                        optimizer_params: Options = (('learning_rate', 0.01),),
                        force_init: bool = False) -> None:
-        """Make an optimiser, and the key-value store that several devices or machines need."""
+        """Make an optimiser, and the key-value store for several devices or machines."""
         self._needs('bound', self.binded and self.params_initialized)
         if self.optimizer_initialized and not force_init:
             self.logger.warning('optimizer already initialized, ignoring...')
@@ -240,7 +240,7 @@ class Module(BaseModule):
         rows = self._exec_group.batch_size
         if store is not None and 'dist' in store.type and '_sync' in store.type:
             rows *= store.num_workers
-        if update_on_kvstore:  # whose keys are names
+        if update_on_kvstore:  # its keys are names
             names: dict[int | str, str] = {name: name for name in self._param_names}
         else:
             names = dict(enumerate(name for name in self._param_names for _ in self._context))
@@ -270,7 +270,7 @@ class Module(BaseModule):
         self.optimizer_initialized = True
 
     def forward(self, data_batch: mx.io.DataBatch, is_train: bool | None = None) -> None:
-        """Compute the outputs of a batch, of other shapes than those bound if need be."""
+        """Compute the outputs of a batch, which may have other shapes than the bound ones."""
         self._needs('bound', self.binded and self.params_initialized)
         self._one_batch(not isinstance(data_batch, list))
         group, shapes = self._exec_group, [tuple(array.shape) for array in data_batch.data]
@@ -284,7 +284,7 @@ class Module(BaseModule):
         self._exec_group.backward(out_grads)
 
     def update(self) -> None:
-        """Change the parameters by their gradients."""
+        """Change the parameters with their gradients."""
         self._needs('ready to train', self.optimizer_initialized)
         self._params_dirty = True
         params, gradients = self._exec_group.param_arrays, self._exec_group.grad_arrays
@@ -308,17 +308,17 @@ class Module(BaseModule):
         return self._exec_group.get_states(merge_multi_context)
 
     def set_states(self, states: Arrays | None = None, value: float | None = None) -> None:
-        """Give the states arrays, of a whole batch or by device, or one value everywhere."""
+        """Set the states: arrays for a whole batch or by device, or one value everywhere."""
         self._exec_group.set_states(states, value)
 
     def update_metric(self, eval_metric: EvalMetric, labels: Sequence[mx.nd.NDArray],
                       pre_sliced: bool = False) -> None:
-        """Measure the last outputs by `labels`, which are those of a whole batch."""
+        """Update a metric with the last outputs and `labels`, those of a whole batch."""
         self._one_batch(not pre_sliced)
         self._exec_group.update_metric(eval_metric, labels)
 
     def install_monitor(self, mon: Monitor) -> None:
-        """Have `mon` watch the executors."""
+        """Let `mon` watch the executors."""
         if mon not in self._monitors:
             self._monitors.append(mon)
         for executor in self._exec_group.execs:

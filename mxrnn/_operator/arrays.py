@@ -1,4 +1,4 @@
-"""The arrays in sym.RNN's vector: initialised, packed and unpacked."""
+"""The arrays in sym.RNN's vector: initialising, packing and unpacking."""
 from __future__ import annotations
 
 import warnings
@@ -32,7 +32,7 @@ def check_projection(size: Any, mode: str) -> int | None:
 
 
 def _register(initializer: Any) -> Any:
-    """Let MXNet find `initializer` by its name, in the place of its own."""
+    """Register `initializer` under its name in MXNet, in place of MXNet's own."""
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', '.*overriding existing', UserWarning)
         return mx.init.register(initializer)
@@ -40,25 +40,25 @@ def _register(initializer: Any) -> Any:
 
 @_register
 class FusedRNN(mx.init.Initializer):
-    """Initialises the vector of a FusedRNNCell array by array, like those of ordinary cells.
+    """Initialises the vector of a FusedRNNCell array by array, as in ordinary cells.
 
-    FusedRNNCell gives it to its vector, so that the initialiser of a model need not know of it.
-    To be used where that is not enough: with initialisers that get no attributes of variables, or
-    for `mx.init.Mixed` to tell arrays from each other, ``Mixed(['.*_parameters', '.*'],
+    FusedRNNCell sets it for its vector, so that a model's initialiser need not know the vector. Use
+    it yourself if that is not enough: for initialisers that get no attributes of variables, or for
+    `mx.init.Mixed` to treat arrays differently: ``Mixed(['.*_parameters', '.*'],
     [FusedRNN(Mixed(...), ...), Xavier()])``.
 
     Parameters
     ----------
     init : Initializer or callable, str, optional
-        Called with each array and its name, such as 'lstm_l0_i2h_i_weight'; as a str, what its
-        `dumps` gives. The model's own initialiser if None.
+        Called with each array and its name, such as 'lstm_l0_i2h_i_weight'; a str must be the
+        result of its `dumps`. The model's own initialiser if None.
     num_hidden, num_layers, mode, bidirectional, forget_bias, projection_size
-        Of the FusedRNNCell. In mode 'lstm', the forget gates' biases of both i2h and h2h are set
+        As in the FusedRNNCell. In mode 'lstm', the forget gates' biases of both i2h and h2h are set
         to `forget_bias`.
 
     Notes
     -----
-    It gives the values, and the attribute of the variable, that ``mx.init.FusedRNN`` gives.
+    Values and the variable's attribute equal those of ``mx.init.FusedRNN``.
     """
 
     def __init__(self, init: Any, num_hidden: int, num_layers: int, mode: Mode,
@@ -103,10 +103,10 @@ class FusedRNN(mx.init.Initializer):
             else:
                 init(mx.init.InitDesc(prefix + part.name, global_init=init), array)
 
-    _init_default = _init_weight  # a name that ends in 'parameters' says nothing to MXNet
+    _init_default = _init_weight  # MXNet does not know names that end in 'parameters'
 
 
-if not hasattr(mx.init, 'FusedRNN'):  # MXNet 2 has another initialiser under another name
+if not hasattr(mx.init, 'FusedRNN'):  # MXNet 2 has a different one under another name
     mx.init.FusedRNN = FusedRNN
 
 
@@ -134,12 +134,11 @@ class PackedVector(BaseRNNCell):
                            self._projection_size_)
 
     def _shapes_(self, num_input: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of the vector's arrays by their names, which begin with the cell's prefix."""
+        """Shapes of the vector's arrays, by names that begin with the cell's prefix."""
         return {self._prefix + array.name: array.shape for array in self._layout_.arrays(num_input)}
 
     def _slice_weights(self, arr: mx.nd.NDArray, li: int, lh: int) -> Weights:
-        """Parts of the vector `arr` by name, in its memory, for `li` input channels and `lh`
-        units."""
+        """Parts of the vector `arr` by name, as views, for `li` input channels and `lh` units."""
         layout = self._layout_._replace(num_hidden=lh)
         if arr.size != layout.size(li):
             raise ValueError('arr must have %d elements for %r and %d input channels, got %d'
@@ -150,10 +149,9 @@ class PackedVector(BaseRNNCell):
     def unpack_weights(self, args: Weights) -> Weights:
         """Split the vector into the arrays that ordinary cells would have, by gate.
 
-        In place of ``lstm_parameters``, ``lstm_l0_i2h_i_weight`` of shape (num_hidden, num_input)
-        and so on for each layer, direction, group, gate and kind; the width of the input follows
-        from the vector's size. What else is in `args`, and what is raised, is as in
-        `BaseRNNCell.unpack_weights`.
+        ``lstm_parameters`` becomes ``lstm_l0_i2h_i_weight`` of shape (num_hidden, num_input) and so
+        on, for each layer, direction, group, gate and kind. The width of the input follows from the
+        vector's size. Other entries of `args` and errors are as in `BaseRNNCell.unpack_weights`.
         """
         args = copy_weights(args)
         vector_name = self._parameter.name
@@ -177,7 +175,7 @@ class PackedVector(BaseRNNCell):
         if isinstance(first, ARRAYS) and len(first.shape) == 2:
             shapes = self._shapes_(first.shape[1])
         pieces = take_weights(args, shapes, self)
-        # In rows: MXNet's operator is many times as fast along the first of two axes as of one.
+        # As rows, because MXNet's operator is many times faster along the first of two axes.
         rows = [piece.reshape((-1, self._num_hidden)) for piece in pieces]
         args[vector_name] = join_weights(vector_name, rows).reshape((-1,))
         return args

@@ -1,7 +1,7 @@
-"""Cells of a program that runs with --fuse: the outermost `unroll` goes through `fuse`.
+"""Cells of a program that runs with --fuse: each outermost `unroll` goes through `fuse`.
 
-Graphs list the arguments in the order of the cells, by which MXNet numbers the states of optimisers
-and draws initial values. Cells that `fuse` can't fuse are unrolled as ever.
+Graphs list the arguments in the order of the cells, because MXNet numbers the states of optimisers
+and draws initial values in that order. Cells that cannot be fused are unrolled as without --fuse.
 """
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from .unfused import apart, is_ours, remember
 
 __all__ = ['note', 'unroll_fused']
 
-#: The fates of cells and graphs, and how often each was met.
+#: What became of cells and graphs, and how often.
 _noted: dict[str, int] = {}
 
-#: Prefixes of the cells whose steps are within an operator.
+#: Prefixes of cells whose steps are inside an operator.
 _fused: set[str] = set()
 
 
 class _InOrder(FusedUnroll):
-    """`fuse` of a cell, with the arguments in the order of the cell."""
+    """`fuse` of a cell, with the arguments in the cell's order."""
 
     _planned: Plan | None = None
 
     def _plan_(self) -> Plan:
-        if self._planned is None:  # not before the cell is reset: containers in it are copied
+        if self._planned is None:  # only after the cell is reset, since it copies containers
             self._planned = plan(self._cell)
             for each in self.operators():
                 each.in_order = True
@@ -53,7 +53,7 @@ class _InOrder(FusedUnroll):
 
 def unroll_fused(cell: Any, inputs: Inputs, begin_state: States | None, options: unroll.Options
                  ) -> unroll.Unrolled:
-    """Unroll `cell` through `fuse`, as far as that is possible, if the program runs with --fuse."""
+    """Unroll `cell` through `fuse`, as far as possible, if the program runs with --fuse."""
     if not finder.fuses or isinstance(cell, FusedUnroll):
         return unroll.as_it_is(cell, inputs, begin_state, options)
     fused = _InOrder(cell)
@@ -75,7 +75,7 @@ def unroll_fused(cell: Any, inputs: Inputs, begin_state: States | None, options:
 
 
 def note(text: str) -> None:
-    """Report at the end, if that is asked for, what became of a cell or a graph."""
+    """Report at the end, if requested, what became of a cell or a graph."""
     if finder.reports and not _noted:
         atexit.register(_report)
     _noted[text] = _noted.get(text, 0) + 1
@@ -87,7 +87,7 @@ def _report() -> None:
 
 
 def _explain_missing_steps() -> None:
-    """Say, where a graph is asked for a step that is within an operator, why it has none."""
+    """Explain why a graph has no step, if the step is inside an operator."""
     kind: Any = mx.sym.Symbol
     original = kind.__getitem__
 

@@ -1,4 +1,4 @@
-"""Tells whose sym.RNN runs on CPUs, oneDNN's or MXNet's own, and warns of their defects."""
+"""Finds out whose sym.RNN runs on CPUs, oneDNN's or MXNet's own, and warns of its defects."""
 from __future__ import annotations
 
 import os
@@ -23,82 +23,82 @@ _ONEDNN = _built_with('MKLDNN', 'ONEDNN') and RELEASE >= (1, 7)
 
 
 def cpu_build() -> bool:
-    """Whether this MXNet has operators for CPUs alone."""
+    """Whether this MXNet is built only for CPUs."""
     return not _built_with('CUDA')
 
 
 def _off(variable: str) -> bool:
-    """Whether MXNet finds this variable off: it reads one as a number, the other as a word."""
+    """Whether this variable is off for MXNet, which reads one as a number and others as words."""
     value = os.environ.get(variable, '').strip().lower()
     return value == 'false' or bool(value) and not value.strip('0')
 
 
 def disabled(dtype: Kind = np.float32) -> bool:
-    """Whether sym.RNN cannot compute `dtype` on CPUs, because the environment turns off all of
-    oneDNN but not its sym.RNN: memory is prepared for oneDNN's operator, and MXNet's own runs."""
+    """Whether sym.RNN cannot compute `dtype` on CPUs, because the environment disables oneDNN but
+    not its sym.RNN: memory is then prepared for oneDNN's operator, but MXNet's own runs."""
     return (dtype != np.float64 and _ONEDNN and _off('MXNET_MKLDNN_ENABLED')
             and not _off('MXNET_USE_MKLDNN_RNN'))
 
 
 def onednn(dtype: Kind) -> bool:
-    """Whether oneDNN's sym.RNN computes `dtype` on CPUs. MXNet's own does the rest, or may, if
-    `dtype` is not known (None)."""
+    """Whether oneDNN's sym.RNN computes `dtype` on CPUs. MXNet's own computes other types, and may
+    compute an unknown type (None)."""
     return (dtype == np.float32 and _ONEDNN and not _off('MXNET_MKLDNN_ENABLED')
             and not _off('MXNET_USE_MKLDNN_RNN'))
 
 
 def corrupts(units: int, dtype: Kind = np.float32) -> bool:
-    """Whether sym.RNN in one direction of so many `units` corrupts memory when it is trained on
-    CPUs, as oneDNN's of MXNet 1.7 does."""
+    """Whether sym.RNN in one direction with this many `units` corrupts memory in training on CPUs,
+    as oneDNN's in MXNet 1.7 does."""
     return units == 1 and RELEASE == (1, 7) and cpu_build() and onednn(dtype)
 
 
-#: The operator that MXNet runs where oneDNN does not.
+#: The operator that MXNet runs if oneDNN's does not run.
 _OWN = "MXNet's own CPU operator, which computes float64, and float32 without oneDNN,"
 
 
 def _wrong_whatever_is_bound(layout: FusedLayout) -> bool:
-    """Whether gradients of three layers in MXNet's own operator are wrong in any case."""
+    """Whether gradients of three layers in MXNet's own operator are always wrong."""
     return layout.mode.startswith('rnn_') or RELEASE < (1, 7) and (
         layout.mode == 'gru' or layout.bidirectional)
 
 
 def warn_of_defects(dtype: Kind, layout: FusedLayout, dropout: float, parted: bool) -> None:
-    """Warn of what CPUs get wrong: most of it where one operator has all layers, as in mxnet.rnn,
-    and not where they are `parted`."""
+    """Warn of errors on CPUs. Most occur only if one operator has all layers, as in mxnet.rnn, and
+    not if they are `parted`."""
     deep = layout.num_layers > 1
     if not cpu_build():
         return
     if layout.mode == 'rnn_relu' and dtype == np.float64:
-        warn_once("%s rounds the states of a FusedRNNCell of mode 'rnn_relu' to float32 in "
-                  'float64, too; unfuse() gives cells that are not rounded' % _OWN)
+        warn_once("%s also rounds float64 states of a FusedRNNCell of mode 'rnn_relu' to float32. "
+                  'Use unfuse(), which does not round' % _OWN)
     if disabled(dtype):
         warn_once('MXNET_MKLDNN_ENABLED=0 breaks FusedRNNCell in float32: outputs are zeros or '
-                  'what lay in memory, or there is an error. Set MXNET_USE_MKLDNN_RNN=0 as '
-                  'well, or use unfuse()')
+                  'random memory, or there is an error. Set MXNET_USE_MKLDNN_RNN=0 as well, or use '
+                  'unfuse()')
     elif corrupts(layout.num_hidden, dtype) and (parted or not layout.bidirectional):
-        warn_once('MXNet 1.7 corrupts memory where a FusedRNNCell of one unit is trained on a '
-                  'CPU, and may crash: use unfuse(), two units or a later MXNet')
+        warn_once('MXNet 1.7 corrupts memory, and may crash, if it trains a FusedRNNCell of one '
+                  'unit on a CPU: use unfuse(), two units or a later MXNet')
     elif parted:
         return
     elif not onednn(dtype):
-        warn_once("%s overwrites gradients of a FusedRNNCell's weights that are to be added "
-                  "(grad_req 'add'), and, but for mode 'lstm', those of its inputs are wrong "
-                  "where its weights are frozen (grad_req 'null'); unfuse() gives cells with "
-                  'right ones' % _OWN)
+        warn_once("%s overwrites gradients of a FusedRNNCell's weights instead of adding to them "
+                  "(grad_req 'add'). Except in mode 'lstm', gradients of its inputs are wrong if "
+                  "its weights are frozen (grad_req 'null'). Use unfuse(), which is right"
+                  % _OWN)
         if layout.num_layers > 2 and _wrong_whatever_is_bound(layout):
-            warn_once('%s has wrong gradients of the lower layers of a FusedRNNCell of three or '
-                      'more layers of mode %r; unfuse() gives cells with right ones'
+            warn_once('%s has wrong gradients of the lower layers of a FusedRNNCell with three or '
+                      'more layers of mode %r. Use unfuse(), which is right'
                       % (_OWN, layout.mode))
         elif deep:
-            warn_once("%s has wrong gradients of all layers but the last if the inputs of a "
+            warn_once("%s has wrong gradients of all layers except the last if the inputs of a "
                       'FusedRNNCell need no gradient, as in a Module without '
-                      'inputs_need_grad=True; unfuse() gives cells with right ones' % _OWN)
+                      'inputs_need_grad=True. Use unfuse(), which is right' % _OWN)
         if dropout > 0 and deep:
-            warn_once("%s applies a FusedRNNCell's dropout in inference, too, if gradients are "
-                      'bound, and gradients of lower layers are then wrong; unfuse() gives '
-                      'cells with DropoutCells between them, which are right' % _OWN)
+            warn_once("%s applies a FusedRNNCell's dropout also in inference if gradients are "
+                      'bound, and gradients of lower layers are then wrong. Use unfuse(), which '
+                      'has DropoutCells between the layers' % _OWN)
     elif dropout > 0 and deep:
         warn_once("FusedRNNCell's dropout is not applied in training by oneDNN's CPU operator, "
-                  'which computes float32; unfuse() gives cells with DropoutCells between '
-                  'them, which apply it')
+                  'which computes float32. Use unfuse(), which has DropoutCells between the '
+                  'layers')

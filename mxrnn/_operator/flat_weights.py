@@ -1,4 +1,4 @@
-"""sym.RNN's vector in the graph: made of the weights of cells, cut into them, and its gradients."""
+"""sym.RNN's vector in the graph: joining cells' weights to it, splitting it, its gradients."""
 from __future__ import annotations
 
 import json
@@ -15,7 +15,7 @@ __all__ = ['ADDS_NOTHING', 'apart', 'arrays_of', 'cell_arrays', 'operator_vector
 
 Symbol = mx.sym.Symbol
 
-#: Marks a node that gives its first input's values and is there for gradients alone.
+#: Marks a node that returns its first input and is there only for gradients.
 ADDS_NOTHING = '__adds_nothing__'
 
 
@@ -24,21 +24,22 @@ def _named(name: str | None, what: str) -> dict[str, str]:
 
 
 def apart(data: Symbol, dtype: Kind, name: str | None = None) -> Symbol:
-    """A copy of time-major `data` for the operator to take.
+    """A copy of time-major `data` for the operator.
 
-    It can't add to the data's gradient, as `grad_req` 'add' has it, and MXNet by itself where eight
-    or more operators take one Symbol. The copy can; an identity would be optimised away.
+    The operator cannot add to the data's gradient. `grad_req` 'add' asks for that, and so does
+    MXNet itself if eight or more operators read one Symbol. The copy can. An identity would be
+    optimised away.
     """
     return data if onednn(dtype) else mx.sym.SequenceMask(data, **_named(name, 'apart'))
 
 
 def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Kind,
            name: str | None = None) -> Symbol:
-    """`bias`, for the operator's vector, with a gradient that is wanted if one of `arrays` is.
+    """`bias` for the operator's vector; its gradient is computed if one of `arrays` needs one.
 
-    The operator has wrong gradients of data and states where its vector needs none, as in a frozen
-    layer. So the bias gets a term that depends on them and is 0: it is chosen, not multiplied,
-    and neither NaN nor infinity gets through.
+    The operator has wrong gradients of data and states if its vector needs no gradient, as in a
+    frozen layer. So the bias gets a term that depends on them and is 0. The term is selected, not
+    multiplied, so NaN and infinity do not pass.
     """
     if onednn(dtype):
         return bias
@@ -55,26 +56,26 @@ def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Kind,
 def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: Symbol,
                     states: Sequence[Symbol], name: str, width: int = 0,
                     dtype: Kind = None, listed: Sequence[Symbol] = ()) -> Symbol:
-    """The vector of sym.RNN, assembled in the graph from the weights of ordinary cells.
+    """The vector of sym.RNN, assembled in the graph from ordinary cells' weights.
 
     Parameters
     ----------
     mode : str
-        Of sym.RNN.
+        sym.RNN's mode.
     layers : list of list of RNNCell, LSTMCell or GRUCell
         The cells of each layer, one for each direction; all of one kind and width.
     inputs : Symbol
         Of shape (length, batch, channels).
     states : list of Symbol
-        The begin states that the operator takes.
+        The begin states that the operator gets.
     name : str
-        What the names of the nodes begin with.
+        The beginning of the nodes' names.
     width : int
-        Channels of `inputs`, 0 if that is not known.
+        Channels of `inputs`; 0 if unknown.
     dtype : type, optional
-        Of the weights, if it is known.
+        Type of the weights, if it is known.
     listed : list of Symbol
-        What the graph lists right after the first weight.
+        The Symbols that the graph lists right after the first weight.
     """
     units = layers[0][0]._num_hidden
     arrays: dict[str, Symbol] = {}
@@ -102,7 +103,7 @@ def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: Symbol,
 
 
 def zero_row(inputs: Symbol, name: str) -> Symbol:
-    """One row as wide as time-major `inputs`, of zeros, through which no gradient comes."""
+    """One row of zeros, as wide as time-major `inputs`; no gradient passes through it."""
     step = mx.sym.slice_axis(inputs, axis=0, begin=0, end=1, name=name + 'step')
     part = mx.sym.slice_axis(step, axis=1, begin=0, end=1, name=name + 'part')
     return mx.sym.zeros_like(mx.sym.Flatten(part, name=name + 'flat'), name=name + 'row')
@@ -110,12 +111,12 @@ def zero_row(inputs: Symbol, name: str) -> Symbol:
 
 def cell_arrays(cell: Any, row: Symbol, width: int, dtype: Kind, name: str, rows: int = 0,
                 listed: Sequence[Symbol] = ()) -> tuple[list[Symbol], Symbol]:
-    """The weights and then the biases of `cell`, with shapes that are inferred though a Concat
-    takes them; and one row as wide as its output.
+    """The weights and then the biases of `cell`, and a row as wide as its output. Their shapes are
+    inferred although a Concat reads them.
 
-    The cell's input is as wide as `row`; `width` and `dtype` say so if they are known. A weight
-    that lies in rows of the width `rows` by itself is taken as it is. The graph lists what is
-    `listed` right after the first weight.
+    The cell's input is as wide as `row`; `width` and `dtype` are given if they are known. A weight
+    that already has rows of the width `rows` is used unchanged. The graph lists `listed` right
+    after the first weight.
     """
     units = cell._num_hidden
     weights: list[Symbol] = []
@@ -139,8 +140,8 @@ def cell_arrays(cell: Any, row: Symbol, width: int, dtype: Kind, name: str, rows
 
 
 def _no_bias(weight: Symbol, name: str) -> Symbol:
-    """A bias of zeros, as long as `weight` has rows and made of it alone, so that `fold` can
-    compute it."""
+    """A bias of zeros, with an element for each row of `weight`. It is made only from `weight`, so
+    that `fold` can compute it."""
     column = mx.sym.slice_axis(weight, axis=1, begin=0, end=1, name=name + 'column')
     return mx.sym.zeros_like(mx.sym.Reshape(column, shape=(-1,), name=name + 'column_flat'),
                              name=name + 'bias')
@@ -151,18 +152,18 @@ def _rows(array: Symbol, length: int) -> Symbol:
 
 
 def _first(vector: Symbol, length: int) -> Symbol:
-    """The begin of `vector` as one row."""
+    """The beginning of `vector` as one row."""
     part = mx.sym.slice_axis(vector, axis=0, begin=0, end=length, name=vector.name + '_part')
     return mx.sym.Reshape(part, shape=(1, length), name=vector.name + '_row')
 
 
 def _inferred(weight: Symbol, length: int, width: int, row: Symbol, dtype: Kind, name: str
               ) -> tuple[Symbol, Symbol]:
-    """The weight, with a width that MXNet infers, and a vector as long as it has rows.
+    """The weight, with a width that MXNet infers, and a vector with an element for each row.
 
-    Only the vector's shape matters. Looking up a few rows costs nothing, neither forwards nor
-    (as no gradient comes to it) backwards; where the width of `weight` is not known (0) or its type
-    is not (None), both come from copies of `row`.
+    Only the vector's shape matters. Looking up a few rows costs nothing: not forwards, and not
+    backwards, because no gradient reaches it. If the width (0) or the type (None) of `weight` is
+    unknown, it comes from copies of `row`.
     """
     if width and dtype is not None:
         indices = mx.sym.zeros((-(-length // width),), name=name + 'indices')
@@ -176,7 +177,7 @@ def _inferred(weight: Symbol, length: int, width: int, row: Symbol, dtype: Kind,
 
 
 def _after(vector: Symbol, listed: Sequence[Symbol], name: str) -> Symbol:
-    """`vector`, of which only the shape matters, where a graph lists what is `listed`."""
+    """`vector`, of which only the shape matters, in a graph that lists `listed` here."""
     ones = []
     for i, array in enumerate(listed):
         array = mx.sym.slice(array, begin=(0,), end=(1,), name='%slisted%d' % (name, i))
@@ -184,7 +185,7 @@ def _after(vector: Symbol, listed: Sequence[Symbol], name: str) -> Symbol:
                                       axis=0, begin=0, end=1, name=array.name + '_one'))
     total = mx.sym.add_n(*ones, name=name + 'listed') if len(ones) > 1 else ones[0]
     nothing = mx.sym.zeros_like(total, name=name + 'nothing')
-    # The shape of `vector` is known before those of the arrays are.
+    # The shape of `vector` is known before the arrays' shapes are.
     return mx.sym._internal._identity_with_attr_like_rhs(
         vector, mx.sym.broadcast_add(vector, nothing, name=name + 'after'), name=name + 'shape')
 
@@ -205,10 +206,10 @@ def sized(vector: Symbol, layout: FusedLayout, prefix: str, inputs: Symbol) -> S
 def arrays_of(vector: Symbol, layout: FusedLayout, probe: Symbol | None = None
               ) -> list[list[Symbol]]:
     """The vector's arrays, by layer and direction: i2h_weight, h2h_weight, i2h_bias, h2h_bias
-    and, of a projection, h2r_weight.
+    and, with a projection, h2r_weight.
 
-    The width of the inputs is not known here, so places are counted from the vector's end.
-    Slices don't let the vector's size be inferred; `probe` does, if that is not known.
+    The width of the inputs is unknown here, so places are counted from the vector's end. MXNet
+    cannot infer the vector's size through slices; if the size is unknown, `probe` makes it do so.
     """
     def slices(begin: int, end: int | None) -> Symbol:
         return mx.sym.slice_axis(vector, axis=0, begin=begin, end=end)
@@ -223,7 +224,7 @@ def arrays_of(vector: Symbol, layout: FusedLayout, probe: Symbol | None = None
     first = [array for array in weights if array.layer == 0]
     upper, biases = weights[len(first):], arrays[len(weights):]
     end, last = first[-1].end - size, biases[0].begin - size
-    count = len(first) // directions  # of each cell
+    count = len(first) // directions  # for each cell
     by_cell = equal_parts(slices(0, end), directions)
     if upper:
         by_cell += equal_parts(slices(end, last), len(upper) // count)

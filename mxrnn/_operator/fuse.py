@@ -1,4 +1,4 @@
-"""fuse: ordinary cells through sym.RNN, with the weights that they have."""
+"""fuse: runs ordinary cells through sym.RNN, with their own weights."""
 from __future__ import annotations
 
 import copy
@@ -29,43 +29,42 @@ __all__ = ['FusedUnroll', 'Plan', 'fuse', 'plan', 'replaced_in']
 
 
 def fuse(cell: BaseRNNCell, *, inputs_at_once: bool = False) -> BaseRNNCell:
-    """A cell that computes the same as `cell` from the same weights, unrolled through sym.RNN.
+    """A cell that computes the same as `cell` from the same weights, through sym.RNN.
 
     Parameters
     ----------
     cell : BaseRNNCell
-        Any cell or stack. It is not changed, and may still be used itself.
+        Any cell or stack. It is not changed, and can still be used itself.
     inputs_at_once : bool
-        Where a cell is not fused, project its inputs of all steps by one product before the first
-        step. Training of wide layers is 1.1 to 1.6 times as fast so; convolutional cells and those
-        of a program stay as they are.
+        In cells that are not fused, project the inputs of all steps in one product before the first
+        step. That makes training of wide layers 1.1 to 1.6 times as fast. Convolutional cells and a
+        program's own cells stay as they are.
 
     Returns
     -------
     BaseRNNCell
-        Its `unroll` builds graphs with the arguments of `cell`, name for name, so that weights
-        and checkpoints of one serve the other; steps, states and names are those of `cell`. The
-        arguments come in another order, by which MXNet numbers the states of optimisers and draws
-        initial values. So resume training, optimiser included, with what the checkpoint was
-        trained with. Its `repr` says what is fused, and why the rest is not.
+        Its `unroll` builds graphs with the same arguments as `cell`, so weights and checkpoints
+        serve both. Steps, states and names are those of `cell`. The order of the arguments differs,
+        and MXNet numbers the states of optimisers and draws initial values in that order. So resume
+        training with the form, fused or not, with which the checkpoint was trained. The cell's
+        `repr` says what is fused, and why the rest is not.
 
     Notes
     -----
-    Fused are LSTMCell without state_clip, GRUCell, RNNCell with 'tanh' or 'relu', and a
-    BidirectionalCell of two alike; layers of LSTMCells or GRUCells of one width with nothing
-    between them share an operator. (They have one each if `valid_length` is given, if the type of
-    the begin states is not known to be float32 or float16, and, with a CPU build of MXNet, if there
-    are fewer than 500 steps.) The
-    others, subclasses among them, are unrolled as ever, in the same place. In between, sequences
-    stay time-major. Nothing is fused where MXNET_MKLDNN_ENABLED=0, since that breaks sym.RNN,
-    unless MXNET_USE_MKLDNN_RNN=0 as well; and no 'relu' in begin states that are known to be
-    float64, with a CPU build, which would round it to float32. What else is known of sym.RNN is in
-    ``docs/mxnet-defects.md``; `fuse` goes round it.
+    Fuses LSTMCell without state_clip, GRUCell, RNNCell with 'tanh' or 'relu', and a
+    BidirectionalCell of two equal cells. Consecutive LSTMCells or GRUCells of one width share an
+    operator. (They have one each in three cases: `valid_length` is given; the begin states are not
+    known to be float32 or float16; MXNet is built for CPUs and there are fewer than 500 steps.)
+    Other cells, including subclasses, unroll as usual, in the same place. In between, sequences
+    stay time-major. Nothing is fused with MXNET_MKLDNN_ENABLED=0, which breaks sym.RNN, unless
+    MXNET_USE_MKLDNN_RNN=0 is set too. With a CPU build, 'relu' is not fused for begin states that
+    are known to be float64, because it would be rounded to float32. `fuse` also avoids the other
+    defects of sym.RNN in ``docs/mxnet-defects.md``.
 
     Raises
     ------
     TypeError
-        `cell` is no cell, or `inputs_at_once` no bool.
+        `cell` is not a cell, or `inputs_at_once` not a bool.
 
     Examples
     --------
@@ -85,7 +84,7 @@ def fuse(cell: BaseRNNCell, *, inputs_at_once: bool = False) -> BaseRNNCell:
 
 
 class FusedUnroll(BaseRNNCell):
-    """A cell that is unrolled through sym.RNN; `fuse` makes it."""
+    """A cell that is unrolled through sym.RNN; made by `fuse`."""
 
     _in_fuse_ = 'fuse'
 
@@ -140,8 +139,8 @@ class FusedUnroll(BaseRNNCell):
         else:
             inputs = options.lengths.typed(inputs, flatten(states))
             inputs = self._of_length(length, inputs, layout)
-        # Counters end as where the cells are unrolled one by one: those in a container are reset
-        # when its states are made, a cell in a modifier makes its own.
+        # Leaves the counters as if the cells were unrolled one by one. Cells in a container are
+        # reset when its states are made; a cell in a modifier makes its own states.
         owner = self._cell
         while isinstance(owner, ModifierCell):
             owner = owner.base_cell
@@ -158,7 +157,7 @@ class FusedUnroll(BaseRNNCell):
         return outputs, states
 
     def _of_length(self, length: int | None, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
-        """`inputs` with time first, in a graph that takes sequences of `length` only."""
+        """`inputs` with time first, in a graph that only takes sequences of `length`."""
         check_length(length, inputs, layout)
         inputs = time_major(inputs, layout)
         if length is None:
@@ -175,18 +174,18 @@ class FusedUnroll(BaseRNNCell):
 class Plan(NamedTuple):
     """A cell, and how it is fused."""
 
-    cell: BaseRNNCell  #: what is unrolled in its place; itself, if nothing in it is fused
-    width: int  #: channels of its output, 0 if they are not known
+    cell: BaseRNNCell  #: the replacement; the cell itself if nothing in it is fused
+    width: int  #: channels of its output, 0 if unknown
     fused: bool  #: whether something in it is fused
     text: str  #: what is fused, and why the rest is not
     parts: Sequence[Plan] = ()  #: of a stack
 
 
 def plan(cell: BaseRNNCell, width: int = 0, inputs_at_once: bool = False) -> Plan:
-    """`cell` with operators in the place of what can be fused.
+    """`cell` with operators in place of everything that can be fused.
 
-    Its input has `width` channels, 0 if they are not known. With `inputs_at_once` the rest gets its
-    inputs projected, where that can be.
+    Its input has `width` channels, 0 if unknown. With `inputs_at_once`, other cells get projected
+    inputs where possible.
     """
     kind = type(cell)
     role = vars(kind).get('_in_fuse_', '%s may compute something else' % kind.__name__)
@@ -208,12 +207,12 @@ def _operator(layer: Layer, width: int) -> Plan:
 
 
 def replaced_in(cell: BaseRNNCell) -> list[str]:
-    """The methods of `cell` that a program has replaced in it."""
+    """The methods of `cell` that a program has replaced."""
     return [name for name in vars(cell) if callable(getattr(type(cell), name, None))]
 
 
 def _layer(cell: Any) -> Layer | str:
-    """`cell` as a layer of sym.RNN, or why it is none."""
+    """`cell` as a layer of sym.RNN, or the reason why it cannot be one."""
     kind = type(cell)
     if disabled():
         return 'MXNET_MKLDNN_ENABLED=0 breaks sym.RNN'
@@ -272,7 +271,7 @@ def _plan_stack(cell: Any, width: int, inputs_at_once: bool) -> Plan:
 
 
 def _around(cell: BaseRNNCell, inner: Sequence[Plan], width: int, attribute: str) -> Plan:
-    """A container over what its cells became."""
+    """A container of its cells' replacements."""
     fused = any(part.fused for part in inner)
     text = '%s(%s)' % (type(cell).__name__, ', '.join(part.text for part in inner))
     if fused:

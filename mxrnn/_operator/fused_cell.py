@@ -37,7 +37,7 @@ from .fused_layers import padded_layer
 
 __all__ = ['FusedRNNCell']
 
-#: The ordinary cell of each mode: (num_hidden, projection_size, prefix, options of LSTMs) -> cell.
+#: Each mode's ordinary cell: (num_hidden, projection_size, prefix, options of LSTMs) -> cell.
 _ORDINARY: dict[str, Callable[..., BaseRNNCell]] = {
     'rnn_relu': lambda units, _, prefix, **__: RNNCell(units, activation='relu', prefix=prefix),
     'rnn_tanh': lambda units, _, prefix, **__: RNNCell(units, activation='tanh', prefix=prefix),
@@ -65,14 +65,14 @@ class FusedRNNCell(PackedVector):
     bidirectional : bool
         Read the sequence in both directions; the output then has 2 * num_hidden channels.
     dropout : float
-        Probability, from 0 to 1, of dropout between layers, in training. MXNet's operators for
-        CPUs do not, or apply it in inference, too: `unroll` warns of it. With `valid_length` it is
+        Probability, from 0 to 1, of dropout between layers in training. On CPUs, MXNet's operators
+        do not apply it, or also apply it in inference; `unroll` warns. With `valid_length` it is
         right everywhere.
     get_next_state : bool
-        Whether `unroll` returns the states after the last step; else it returns [].
+        Whether `unroll` returns the states after the last step; otherwise it returns [].
     forget_bias : float
-        What the forget gates' biases, i2h and h2h, are initialised to (mode 'lstm'), each: their
-        sum is twice that of ordinary cells, as in mxnet.rnn.
+        Initial value of the forget gates' biases (mode 'lstm'), of i2h and of h2h each: their sum
+        is twice that of ordinary cells, as in mxnet.rnn.
     prefix : str, optional
         Prefix of the names of nodes, and of weights if `params` is None; the mode and '_' if
         None.
@@ -85,15 +85,15 @@ class FusedRNNCell(PackedVector):
 
     Notes
     -----
-    One vector, ``<prefix>parameters``, holds all weights and then all biases, each in the order
-    layer, direction ('l', 'r'), i2h, h2h and, with a projection, h2r, gate
-    (`_graph/layout.py`). States have the shape (num_layers * directions, batch, num_hidden): the
-    output, and for 'lstm' the memory; with a projection the output has projection_size channels.
-    On CPUs sym.RNN crashes or does not train with a projection, and does not clip: there, and with
-    `valid_length`, a cell with either is unrolled step by step, with its weights from the vector.
-    It cannot be stepped; `unfuse` gives the same function as a stack of cells that can.
-    With `valid_length` each layer and direction is an operator of its own, unless there is one
-    direction, no dropout between layers, no state to return, and another mode than 'rnn_relu'.
+    One vector, ``<prefix>parameters``, has all weights and then all biases, each in the order
+    layer, direction ('l', 'r'), i2h, h2h and, with a projection, h2r, gate (`_graph/layout.py`).
+    States have the shape (num_layers * directions, batch, num_hidden): the output, and for 'lstm'
+    the memory. With a projection the output has projection_size channels. On CPUs, sym.RNN crashes
+    or does not train with a projection, and does not clip. There, and with `valid_length`, a cell
+    with a projection or clipping is unrolled step by step, with weights from the vector. The cell
+    cannot be stepped; `unfuse` returns the same function as a stack of cells that can. With
+    `valid_length`, each layer and direction is its own operator, unless there is one direction, no
+    dropout between layers, no state to return, and a mode other than 'rnn_relu'.
 
     Examples
     --------
@@ -150,7 +150,7 @@ class FusedRNNCell(PackedVector):
 
     @property
     def _by_cells_(self) -> bool:
-        """Whether sym.RNN lacks something on CPUs, or with lengths: ordinary cells then do it."""
+        """Whether sym.RNN lacks something on CPUs, or with lengths; ordinary cells then run."""
         return bool(self._projection_size_ or self._clip_)
 
     @property
@@ -164,7 +164,7 @@ class FusedRNNCell(PackedVector):
         return False
 
     def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
-        raise NotImplementedError('%r cannot be stepped, since it is one operator for all steps: '
+        raise NotImplementedError('%r cannot be stepped, because it is one operator for all steps: '
                                   'use unroll, or unfuse() and step the result' % self)
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
@@ -185,7 +185,7 @@ class FusedRNNCell(PackedVector):
             return self._by_steps_(inputs, states, options)
         inputs = time_major(lengths.typed(inputs, states), layout)
         between = self._dropout if self._num_layers > 1 else 0
-        # Where nothing is picked, reversed or dropped, and padding can't grow, masks are enough.
+        # If nothing is picked, reversed or dropped, and padding cannot grow, masks are enough.
         parted = padded and (self._bidirectional or self._get_next_state or between > 0
                              or self._mode == 'rnn_relu')
         warn_of_defects(known_type(states[0]) or known_type(inputs) or np.float32, self._layout_,
@@ -219,7 +219,7 @@ class FusedRNNCell(PackedVector):
     def _operators_(self, inputs: Symbol, states: list[Symbol], lengths: GivenLengths,
                     between: float, dtype: Kind) -> tuple[Symbol, list[Symbol]]:
         """Sequences of different lengths: one operator for each layer and direction, with dropout
-        of the probability `between` in between."""
+        of the probability `between` between layers."""
         arrays = arrays_of(self._parameter, self._layout_, self._probe_(inputs, states))
         begin: list[tuple[Symbol, ...]] = list(zip(*[
             mx.sym.SliceChannel(state, num_outputs=len(arrays), axis=0, squeeze_axis=True)
@@ -239,7 +239,7 @@ class FusedRNNCell(PackedVector):
 
     def _by_steps_(self, inputs: Symbol, states: list[Symbol], options: Options
                    ) -> Unrolled:
-        """The cells that `unfuse` gives, unrolled with their weights from the vector."""
+        """The cells of `unfuse`, unrolled with their weights from the vector."""
         stack = self.unfuse()
         cells = [cell for cell in stack._all_cells_() if isinstance(cell, (LSTMCell, LSTMPCell))]
         vector = sized(self._parameter, self._layout_, self._prefix, inputs)
@@ -262,8 +262,8 @@ class FusedRNNCell(PackedVector):
         return outputs, finals
 
     def _probe_(self, inputs: Symbol, states: list[Symbol]) -> Symbol:
-        """One step of the whole operator, over zeros, from which no gradient comes. It lets the
-        vector's size be inferred."""
+        """One step of the whole operator, over zeros, without gradients. With it MXNet infers the
+        vector's size."""
         steps, zeros, *begin = map(mx.sym.zeros_like, [inputs, self._parameter, *states])
         step, _ = self._operator_(mx.sym.slice_axis(steps, axis=0, begin=0, end=1), zeros, begin,
                                   False)
@@ -277,8 +277,8 @@ class FusedRNNCell(PackedVector):
         SequentialRNNCell
             With an RNNCell, LSTMCell, LSTMPCell or GRUCell for each layer (prefix ``<prefix>l0_``,
             ...), or a BidirectionalCell of two (``<prefix>l0_``, ``<prefix>r0_``), and
-            DropoutCells between layers. `unpack_weights` of this cell, then `pack_weights` of the
-            stack carry weights over; the checkpoint functions do both.
+            DropoutCells between layers. To convert weights, call `unpack_weights` of this cell,
+            then `pack_weights` of the stack; the checkpoint functions do both.
         """
         def cell(direction: str, layer: int) -> BaseRNNCell:
             return _ORDINARY[self._mode](

@@ -25,52 +25,52 @@ from .flat_weights import apart, cell_arrays, operator_vector, wanted, zero_row
 
 __all__ = ['Layer', 'OperatorCell', 'padded_layer']
 
-#: Added to a gate before its sigmoid, opens or closes it exactly.
+#: Added to a gate before its sigmoid, it opens or closes the gate exactly.
 _OPEN = 1e4
 
-#: Subtracted from a sum before relu, leaves 0: as much as a type holds, or nearly.
+#: Subtracted from a sum before relu, it leaves 0: nearly the largest number of the type.
 _LARGE, _LARGE_HALF = 1e30, 6e4
 
 
 def _join(*arrays: mx.sym.Symbol) -> mx.sym.Symbol:
-    """Concatenate channels of time-major arrays, in 4 dimensions, where oneDNN does it."""
+    """Concatenate channels of time-major arrays, as 4 dimensions, which oneDNN supports."""
     joined = mx.sym.Concat(*[mx.sym.expand_dims(array, axis=0) for array in arrays], dim=3)
     return mx.sym.reshape(joined, shape=(-3, 0, 0))
 
 
 def _with_padding(inputs: mx.sym.Symbol, weight: mx.sym.Symbol, column: mx.sym.Symbol,
                   lengths: GivenLengths) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-    """A further input channel, 1 in padding, with `column` as its weights."""
+    """One more input channel, which is 1 in padding, with `column` as its weights."""
     channel = mx.sym.slice_axis(mx.sym.zeros_like(inputs), axis=2, begin=0, end=1)
     padding = mx.sym.SequenceMask(channel, lengths.symbol, use_sequence_length=True, value=1)
     return _join(inputs, padding), mx.sym.Concat(weight, column, dim=1)
 
 
 def _memory_column(bias: mx.sym.Symbol) -> mx.sym.Symbol:
-    """Weights that make an LSTM keep its memory, by closing the input gate and opening the forget
-    gate: the operator's final memory then is right."""
+    """Weights that make an LSTM keep its memory by closing the input gate and opening the forget
+    gate, so that the operator's final memory is right."""
     zero = mx.sym.SliceChannel(mx.sym.reshape(mx.sym.zeros_like(bias), shape=(4, -1, 1)),
                                num_outputs=4, axis=0, squeeze_axis=True)[0]
     return mx.sym.Concat(zero - _OPEN, zero + _OPEN, zero, zero, dim=0)
 
 
 def _relu_column(bias: mx.sym.Symbol) -> mx.sym.Symbol:
-    """Weights that make the state of 'rnn_relu' 0, which could grow without end: infinity would
-    make gradients NaN."""
+    """Weights that make the state of 'rnn_relu' 0. Otherwise it could grow without end, and
+    infinity would make gradients NaN."""
     zero = mx.sym.reshape(mx.sym.zeros_like(bias), shape=(-1, 1))
     large = zero + _LARGE  # infinite in float16
     return -mx.sym.where(large > large / 2, large, zero + _LARGE_HALF)
 
 
-#: Weights that keep padding from the states, by mode. In other modes states in padding stay finite,
-#: and no one sees them.
+#: Weights that keep padding out of the states, by mode. In other modes states in padding stay
+#: finite and are never read.
 _COLUMNS = {'lstm': _memory_column, 'rnn_relu': _relu_column}
 
 
 def _last(outputs: mx.sym.Symbol, valid_length: mx.sym.Symbol, begin: mx.sym.Symbol
           ) -> mx.sym.Symbol:
-    """The last valid output of each sequence; where there is none, the begin state."""
-    # SequenceLast reads before the array for a length of 0.
+    """The last valid output of each sequence; without valid steps, the begin state."""
+    # For a length of 0, SequenceLast reads before the array.
     last = mx.sym.SequenceLast(outputs, mx.sym.maximum(valid_length, 1), use_sequence_length=True)
     return mx.sym.where(valid_length > 0, last, begin)
 
@@ -78,7 +78,7 @@ def _last(outputs: mx.sym.Symbol, valid_length: mx.sym.Symbol, begin: mx.sym.Sym
 def _direction(mode: str, units: int, arrays: Sequence[mx.sym.Symbol], inputs: mx.sym.Symbol,
                states: Sequence[mx.sym.Symbol], lengths: GivenLengths, next_states: bool,
                name: str, dtype: Kind) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-    """A layer in one direction, forwards: outputs, whatever they are in padding, and states."""
+    """A layer in one direction, forwards: outputs, which may be anything in padding, and states."""
     weight, *others = arrays
     memory = next_states and mode == 'lstm'
     if memory or mode == 'rnn_relu':
@@ -104,30 +104,30 @@ def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]
     Parameters
     ----------
     mode : str
-        Of sym.RNN.
+        sym.RNN's mode.
     units : int
-        Of each direction.
+        Units of each direction.
     arrays : sequence
         By direction: i2h weight (gates * units, channels), h2h weight, i2h bias, h2h bias.
     inputs : Symbol
         Of shape (length, batch, channels).
     states : sequence
-        By direction: the state, for 'lstm' the memory, too; of shape (batch, units).
+        By direction: the state, for 'lstm' also the memory; of shape (batch, units).
     lengths : GivenLengths
-        Of the sequences.
+        The sequences' lengths.
     next_states : bool
-        Whether final states are asked for.
+        Whether to return final states.
     names : list of str
-        Of the operator of each direction.
+        Names of the operators, by direction.
     dtype : type or None
-        Of all of them, if it is known.
+        The type of all of them, if it is known.
 
     Returns
     -------
     outputs : Symbol
         Of shape (length, batch, directions * units), 0 in padding.
     states : list
-        After each sequence's last step, as `states`; empty if not asked for.
+        After each sequence's last step, as `states`; empty if not requested.
     """
     inputs = lengths.mask(inputs, 'TNC')
     outputs: list[Any] = []
@@ -142,14 +142,14 @@ def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]
     return lengths.mask(joined, 'TNC'), finals
 
 
-#: From how many steps on layers share an operator. On CPUs that takes less memory for each step,
+#: The number of steps from which layers share an operator. On CPUs that takes less memory per step,
 #: but the operator takes longer to get its weights.
 SHARED_FROM = 500 if cpu_build() else 1
 
 
 class Layer(NamedTuple):
-    """One layer of sym.RNN: its mode, its width, its cell for each direction, and the
-    cell that it stands for, which is the same one or a BidirectionalCell of two."""
+    """One layer of sym.RNN: its mode, its width, its cell for each direction, and the cell that it
+    replaces, which is the same one or a BidirectionalCell of two."""
 
     mode: str
     num_hidden: int
@@ -162,7 +162,7 @@ class Layer(NamedTuple):
 
     @property
     def merge(self) -> Any:
-        """The cell that adds or averages both directions, which sym.RNN does not, or None."""
+        """The cell that adds or averages both directions, which sym.RNN cannot; or None."""
         return self.whole if getattr(self.whole, '_merge_', 'concat') != 'concat' else None
 
     @property
@@ -172,18 +172,18 @@ class Layer(NamedTuple):
 
 
 class OperatorCell(BaseRNNCell):
-    """Layers of one kind and width through sym.RNN, time-major. States must be given."""
+    """Layers of one kind and width through sym.RNN, time-major. States are required."""
 
     can_step = False
     _masks_padding_ = True
 
-    #: Whether graphs list the weights as the cells do.
+    #: Whether graphs list the weights in the order of the cells.
     in_order = False
 
     def __init__(self, layers: list[Layer], width: int) -> None:
         super().__init__()
         self.layers = layers
-        self._width = width  #: of the input, 0 if it is not known
+        self._width = width  #: of the input, 0 if unknown
         self._cells = [cell for layer in layers for cell in layer.cells]  # reset with this one
 
     def __repr__(self) -> str:
@@ -192,7 +192,7 @@ class OperatorCell(BaseRNNCell):
                                         ', '.join(map(repr, self._cells)))
 
     def joined(self, other: OperatorCell) -> OperatorCell | None:
-        """This operator with the layers of `other` on top, if one operator can be both."""
+        """This operator with the layers of `other` on top, if one operator can do both."""
         first, second = self.layers[0], other.layers[0]
         if first.mode in ('lstm', 'gru') and first.alike(second) and self.layers[-1].merge is None:
             return OperatorCell(self.layers + other.layers, self._width)
@@ -208,7 +208,7 @@ class OperatorCell(BaseRNNCell):
         name = first.cells[0]._prefix + 'fused_'
         if not isinstance(inputs, mx.sym.Symbol):
             inputs = mx.sym.stack(*inputs, axis=0, name=name + 'inputs')
-        if len(known_shape(inputs)) > 3:  # which FullyConnected takes as channels, too
+        if len(known_shape(inputs)) > 3:  # FullyConnected reads more axes as channels, too
             inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1), name=name + 'channels')
         states = check_states(begin_state or [], len(self.state_info), self)
         rest, dtype = iter(states), known_type(states[0])
@@ -231,7 +231,7 @@ class OperatorCell(BaseRNNCell):
                 merged: mx.sym.Symbol = layers[-1].merge._join_(*parts, 2, 'fused_out')
                 inputs = merged
             by_cell += finals
-        for cell in self._cells:  # the next step is named as after so many steps
+        for cell in self._cells:  # the next step's name counts these steps
             cell._counter += length or 0
         if len(first.cells) == 1:
             by_cell = sum(by_cell, [])
@@ -240,7 +240,7 @@ class OperatorCell(BaseRNNCell):
 
 def _unrolled(cell: BaseRNNCell, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol],
               options: Options) -> Unrolled:
-    """`cell` step by step: MXNet's own operator rounds 'rnn_relu' to float32."""
+    """`cell` step by step, because MXNet's own operator rounds 'rnn_relu' to float32."""
     mask = options.lengths.mask
     outputs, finals = cell._unroll_(mask(inputs, options.layout), states,
                                     options._replace(merge_outputs=True))
@@ -250,7 +250,7 @@ def _unrolled(cell: BaseRNNCell, inputs: mx.sym.Symbol, states: list[mx.sym.Symb
 def _operator(in_order: bool, layers: list[Layer], inputs: mx.sym.Symbol,
               states: list[list[mx.sym.Symbol]], width: int, dtype: Kind
               ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
-    """Layers as one operator: outputs, and by cell the final states."""
+    """Layers as one operator: outputs, and final states by cell."""
     first, name = layers[0], layers[0].cells[0]._prefix + 'fused_'
     inputs = apart(inputs, dtype, name + 'data_')
     begin = [_stacked(each, '%sstate_%d' % (name, k)) for k, each in enumerate(zip(*states))]
@@ -273,7 +273,7 @@ def _listed(layers: list[Layer], states: list[list[mx.sym.Symbol]]) -> list[mx.s
     for cell, (state, *others) in zip(cells, states):
         all_of_them += [cell._iW, cell._iB, state, cell._hW, cell._hB, *others]
     found = [each for each in all_of_them if each is not None and each.list_arguments()]
-    if len(found) <= 4:  # of one cell and no state: the operator takes the others in this order
+    if len(found) <= 4:  # for one cell without states the operator takes the rest in this order
         return found[1:2]
     return found[1:]
 
@@ -281,7 +281,7 @@ def _listed(layers: list[Layer], states: list[list[mx.sym.Symbol]]) -> list[mx.s
 def _padded(lengths: GivenLengths, layers: list[Layer], inputs: mx.sym.Symbol,
             states: list[list[mx.sym.Symbol]], width: int, dtype: Kind
             ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
-    """One layer over sequences of different lengths: outputs, and by cell the final states."""
+    """One layer over sequences of different lengths: outputs, and final states by cell."""
     layer, = layers
     names = [cell._prefix + 'fused_' for cell in layer.cells]
     arrays = [cell_arrays(cell, zero_row(inputs, name), width, dtype, name)[0]

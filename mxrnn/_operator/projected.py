@@ -1,4 +1,4 @@
-"""Cells that are unrolled after one product has projected the inputs of all their steps."""
+"""Cells that unroll after one product has projected the inputs of all steps."""
 from __future__ import annotations
 
 import copy
@@ -15,14 +15,14 @@ __all__ = ['ProjectedCell', 'projects_inputs']
 
 
 def _innermost(cell: Any) -> Any:
-    """The cell that projects what `cell` gets in each step."""
+    """The cell that projects the input of `cell` in each step."""
     while type(cell) is ZoneoutCell:
         cell = cell.base_cell
     return cell
 
 
 def projects_inputs(cell: BaseRNNCell) -> bool:
-    """Whether `cell` does nothing with its inputs but to project them, in a way that is known."""
+    """Whether `cell` only projects its inputs, in a known way."""
     inner = _innermost(cell)
     own = isinstance(inner, DenseCell) and '_in_fuse_' in vars(type(inner))
     return own and not any(callable(getattr(type(each), name, None))
@@ -30,7 +30,7 @@ def projects_inputs(cell: BaseRNNCell) -> bool:
 
 
 class ProjectedCell(BaseRNNCell):
-    """`cell`, whose steps begin with the projections of their inputs."""
+    """`cell`, in which each step begins with the projection of its input."""
 
     can_step = False
 

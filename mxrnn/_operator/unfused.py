@@ -1,8 +1,8 @@
-"""Graphs of a program that runs with --fuse, saved as they are without it.
+"""Saves graphs of a program that runs with --fuse as they would be without it.
 
-A cell is unrolled in both forms. The program works with the fused one; a file gets the other.
-The outputs of a fused form are marked. Copies have the mark, too, and graphs that are composed of
-it. It stands for the JSON of both forms, which is kept, compressed.
+A cell is unrolled in both forms. The program works with the fused form; a file gets the form of
+steps. The outputs of a fused form have a mark. Copies and graphs made from them have it as well. It
+identifies the JSON of both forms, which is kept compressed.
 """
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ from .fuse import replaced_in
 
 __all__ = ['apart', 'is_ours', 'remember', 'unfused']
 
-#: The attribute of a node whose outputs are those of a fused form: the digest of the unroll, and
-#: the place of the first of these outputs in it.
+#: The attribute of a node whose outputs come from a fused form: the digest of the unroll, and the
+#: place of the first of these outputs in it.
 _MARK = '__unrolled__'
 
-#: By digest of an unroll: its JSON, compressed. The outputs are those of the fused form, then those
-#: of the form of steps. The oldest go first: MXNet does not tell when a graph is no longer in use.
+#: By an unroll's digest: its JSON, compressed. First come the outputs of the fused form, then those
+#: of the form of steps. The oldest are dropped first, because MXNet does not tell when a graph is
+#: no longer used.
 _unrolled: collections.OrderedDict[str, bytes] = collections.OrderedDict()
 
-#: How many bytes are kept.
+#: How many bytes to keep.
 _MOST = 64 << 20
 
 
 def is_ours(cell: BaseRNNCell) -> bool:
-    """Whether all code of a cell is that of this package, so that it can be unrolled twice."""
+    """Whether all of a cell's code is in this package, so that it can be unrolled twice."""
     package = __name__.partition('.')[0]
     return not any(type(each).__module__.partition('.')[0] != package or replaced_in(each)
                    for each in cell._all_cells_())
 
 
 class _SavedNames(mx.name.NameManager):  # type: ignore[misc]
-    """Gives nodes automatic names that end in '_fused' and a number of their own.
+    """Gives nodes automatic names that end in '_fused' and its own number.
 
-    The numbers in the automatic names of the program's own nodes do not go on.
+    The numbers in automatic names of the program's own nodes do not advance.
     """
 
     _old_manager: Any
@@ -65,14 +66,13 @@ class _SavedNames(mx.name.NameManager):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def apart(cell: BaseRNNCell) -> Iterator[None]:
-    """Let the block unroll `cell`; afterwards `cell` and the numbers in automatic names are as
-    they were before it."""
+    """Let the block unroll `cell`; afterwards restore `cell` and the numbers in automatic names."""
     with unchanged_on_error(cell, always=True), _SavedNames():
         yield
 
 
 def remember(fused: Unrolled, plain: Unrolled) -> None:
-    """Keep both forms of what an unrolled cell gives, and mark the fused one."""
+    """Keep both forms of an unrolled cell, and mark the fused one."""
     forms, others = (flatten([outputs if isinstance(outputs, list) else [outputs], states])
                      for outputs, states in (fused, plain))
     text = json_of(mx.sym.Group([*forms, *others]))
@@ -92,7 +92,7 @@ def remember(fused: Unrolled, plain: Unrolled) -> None:
 
 
 class _VectorUse(NamedTuple):
-    """An unroll in a graph: `same` tells which entry of the graph an entry of the unroll is."""
+    """An unroll in a graph: `same` maps entries of the unroll to entries of the graph."""
 
     digest: str
     same: dict[Entry, Entry]
@@ -101,7 +101,7 @@ class _VectorUse(NamedTuple):
 def unfused(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
     """The graph that the program would have made without --fuse.
 
-    Where it is not known, a warning says why, and all of the graph stays fused.
+    If that graph is not known, a warning says why, and the whole graph stays fused.
     """
     graph = graph_of(symbol)
     if not any(_MARK in node.attrs for node in graph.walk()):
@@ -122,7 +122,7 @@ def _unmarked(graph: Graph) -> Graph:
 
 
 def _in_steps(graph: Graph) -> Graph | str:
-    """The graph with the form of steps in the place of each fused one, or why there is none."""
+    """The graph with each fused form replaced by the form of steps, or the reason why not."""
     marked = {place: node.attrs[_MARK].partition('.')
               for place, node in enumerate(graph.nodes) if _MARK in node.attrs}
     if len(marked) < sum(_MARK in node.attrs for node in graph.walk()):
@@ -152,8 +152,8 @@ def _in_steps(graph: Graph) -> Graph | str:
 
 
 def _matched(graph: Graph, place: int, unrolled: Graph, at: int) -> dict[Entry, Entry]:
-    """By entry of an unroll, as far as output `at` depends on it: the entry of a graph in which the
-    node at `place` is that output. A variable of the unroll may have become anything."""
+    """For entries of an unroll on which output `at` depends: their entries in a graph in which the
+    node at `place` is that output. A variable of the unroll may be anything in the graph."""
     same: dict[Entry, Entry] = {}
     pending = [(Entry(unrolled.heads[at].node, 0), Entry(place, 0))]
     while pending:
@@ -172,7 +172,7 @@ def _outputs(one: int, other: int, count: int) -> Iterator[tuple[Entry, Entry]]:
 
 
 def _replace(edit: Edit, unrolled: Graph, same: dict[Entry, Entry]) -> None:
-    """Put the form of steps in the place of the fused one, from which `same` was found."""
+    """Replace the fused form, from which `same` was found, by the form of steps."""
     count = len(unrolled.heads) // 2
     plain = unrolled._replace(heads=unrolled.heads[count:])
     for place in sorted(plain.reached(lambda node: node.inputs)):
@@ -186,7 +186,7 @@ def _replace(edit: Edit, unrolled: Graph, same: dict[Entry, Entry]) -> None:
 
 @functools.lru_cache(maxsize=None)
 def _save_unfused() -> None:
-    """Have `Symbol.save` write the graph of steps, from now on."""
+    """Make `Symbol.save` write the graph of steps from now on."""
     kind: Any = mx.sym.Symbol
     original = kind.save
 

@@ -1,1 +1,1 @@
-"""MXNet found, cured and imported, NVIDIA's libraries, and the report of all that."""
+"""Finds, patches and imports MXNet, loads NVIDIA's libraries, and reports on it."""

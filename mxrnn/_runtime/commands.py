@@ -1,10 +1,10 @@
-"""The version, and the commands that install MXNet: worded here alone, and held to the README's.
+"""The version, and the commands that install MXNet; README must have the same commands.
 
-MXNet's metadata asks for a NumPy that current Pythons have no wheel of, and its builds for CPUs and
-for GPUs overwrite each other. So mxrnn brings what MXNet needs at run time, and MXNet itself is
-installed last and without its dependencies, by a command that is the same for every Python.
+MXNet's metadata requires a NumPy version with no wheels for current Pythons, and its builds for
+CPUs and for GPUs overwrite each other. So mxrnn's installation brings what MXNet needs at run time.
+MXNet itself is installed last, without dependencies, by the same command for every Python.
 
-This module imports nothing: setup.py reads it, too.
+This module imports nothing, because setup.py reads it too.
 """
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ['RELEASE', 'REQUIREMENTS', 'VERSION', 'how_to_install', 'mxnet', 'pac
 #: The release of mxrnn.
 VERSION = '0.2.0'
 
-#: The last release of MXNet, which all is tested with.
+#: The last release of MXNet, with which everything is tested.
 RELEASE = '1.9.1'
 
-#: Brought by `pip install .`: MXNet needs them, too, and is installed without them.
+#: Installed by `pip install .`, because MXNet needs them and is installed without dependencies.
 REQUIREMENTS = ['numpy', 'requests']
 
 
@@ -37,13 +37,13 @@ def with_gpu(extra: str = 'cu112') -> str:
 
 
 def how_to_install() -> list[str]:
-    """Return what to type where MXNet is not installed, a line each."""
+    """Return the commands to type if MXNet is not installed, a line each."""
     return ['Without a GPU: ' + mxnet(),
             "With an NVIDIA GPU, in mxrnn's folder: " + with_gpu()]
 
 
 def reason(error: ImportError) -> str:
-    """Return what `error` says, with what to type if mxrnn was not installed where it runs."""
+    """Return the message of `error`, and what to type if mxrnn is not installed here."""
     if error.name in REQUIREMENTS:
         return "%s. Install mxrnn first, in mxrnn's folder: pip install ." % error
     return str(error)

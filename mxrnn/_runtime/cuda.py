@@ -1,8 +1,8 @@
-"""NVIDIA's libraries: which of them MXNet's library links to, and loading those that pip brought.
+"""NVIDIA's libraries: finds those that MXNet's library links to, and loads those from pip.
 
-MXNet's CUDA wheels bring neither CUDA nor cuDNN nor NCCL. What the system's loader finds, in
-LD_LIBRARY_PATH for instance, serves first; what it does not find is taken from NVIDIA's pip
-packages. All of it follows from the library at hand: one built for the CPU links to none.
+MXNet's CUDA wheels bring neither CUDA nor cuDNN nor NCCL. Libraries that the system's loader finds,
+for instance in LD_LIBRARY_PATH, come first; others are taken from NVIDIA's pip packages. The
+installed library of MXNet decides which are needed: one built for the CPU links to none.
 """
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DRIVER = 'libcuda.so.1'
 
 
 class Library(NamedTuple):
-    """One of NVIDIA's libraries, by the name it is linked to, and the pip package that has it."""
+    """One of NVIDIA's libraries: the name for linking, and its pip package."""
 
     soname: str
     package: str
     version: str
 
 
-#: In the order of loading: each after those that it depends on.
+#: In the order of loading: each after the libraries that it depends on.
 LIBRARIES = (
     Library('libcudart.so.11.0', 'nvidia-cuda-runtime-cu11', '11.8.89'),
     Library('libnvToolsExt.so.1', 'nvidia-nvtx-cu11', '11.8.86'),
@@ -46,12 +46,12 @@ LIBRARIES = (
     Library('libcudnn.so.8', 'nvidia-cudnn-cu11', '8.9.6.50'),
 )
 
-#: The CUDA releases that PyPI has a wheel of MXNet 1.9.1 for, and whether the packages above bring
-#: every library that the wheel links to (the others need a CUDA toolkit of their release).
+#: The CUDA releases for which PyPI has a wheel of MXNet 1.9.1, and whether the packages above bring
+#: every library that the wheel links to. Others need a CUDA toolkit of their release.
 WHEELS = {'cu101': False, 'cu102': False, 'cu110': False, 'cu111': False, 'cu112': True,
           'cu113': True, 'cu114': True, 'cu115': True, 'cu116': True, 'cu117': True}
 
-#: Distributions that install the package `mxnet`, each over the other's files.
+#: Distributions of the package `mxnet`; each overwrites the others' files.
 DISTRIBUTIONS = ('mxnet',) + tuple('mxnet-' + name for name in WHEELS)
 
 
@@ -60,14 +60,14 @@ def _stem(soname: str) -> str:
 
 
 def pip_packages(wheel: str) -> list[str]:
-    """Return the requirements that bring what `wheel` ('cu112', ...) links to."""
+    """Return the requirements that bring the libraries of `wheel` ('cu112', ...)."""
     # From CUDA 11.3 on the wheels link to libcusparse as well.
     return ['%s==%s' % (library.package, library.version) for library in LIBRARIES
             if WHEELS[wheel] and (wheel, _stem(library.soname)) != ('cu112', 'libcusparse')]
 
 
 def installed() -> dict[str, str]:
-    """Return name and version of every installed distribution that brings MXNet."""
+    """Return name and version of every installed distribution of MXNet."""
     found = {}
     for name in DISTRIBUTIONS:
         try:
@@ -78,14 +78,14 @@ def installed() -> dict[str, str]:
 
 
 def mxnet_library(folder: str) -> str | None:
-    """Return the file that MXNet, lying in `folder`, is going to load, where that can be told."""
+    """Return the library that MXNet in `folder` will load, if that can be told."""
     folders = os.environ.get('LD_LIBRARY_PATH', '').split(os.pathsep) + [folder]
     paths = [os.path.join(each, 'libmxnet.so') for each in folders if each]
     paths.insert(0, os.environ.get('MXNET_LIBRARY_PATH', ''))
     return next(filter(os.path.isfile, paths), None)
 
 
-# -- What an ELF file says of itself ---------------------------------------------------------------
+# -- Reading ELF files -----------------------------------------------------------------------------
 
 def _rows(data: mmap.mmap, at: int, size: int, number: int, layout: str) -> list[tuple[int, ...]]:
     return [struct.unpack_from(layout, data, at + i * size) for i in range(number)]
@@ -96,7 +96,7 @@ def _text(data: mmap.mmap, at: int) -> str:
 
 
 def _read(path: str | None, reader: Callable[[mmap.mmap], list[Any]]) -> list[Any]:
-    """Return what `reader` finds in a 64-bit little-endian ELF file, and [] of any other."""
+    """Return the result of `reader` for a 64-bit little-endian ELF file, [] for other files."""
     if path is None:
         return []
     with open(path, 'rb') as file:
@@ -105,7 +105,7 @@ def _read(path: str | None, reader: Callable[[mmap.mmap], list[Any]]) -> list[An
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
                 return reader(data)
-            except (struct.error, IndexError):  # cut off; whoever loads it will say so
+            except (struct.error, IndexError):  # truncated; the loader will report it
                 return []
 
 
@@ -153,15 +153,15 @@ def _compute_capabilities(data: mmap.mmap) -> list[tuple[bool, int]]:
 
 
 def compute_capabilities(path: str | None) -> list[tuple[bool, int]]:
-    """Return what GPUs the file at `path` holds code for, as ``(is_ptx, 10 * major + minor)``."""
+    """Return the GPUs that the file at `path` has code for, as ``(is_ptx, 10 * major + minor)``."""
     return _read(path, _compute_capabilities)
 
 
 def runs_on(code: Sequence[tuple[bool, int]], capability: tuple[int, int]) -> bool:
     """Return whether a GPU of `capability` (major, minor) can run any of `code`.
 
-    Machine code runs on GPUs of its own major version and at least its minor one; PTX, which the
-    driver compiles, on every later GPU.
+    Machine code runs on GPUs with its major version and at least its minor version. PTX, which the
+    driver compiles, runs on every later GPU.
     """
     wanted = 10 * capability[0] + capability[1]
     return any(have <= wanted and (is_ptx or have // 10 == capability[0]) for is_ptx, have in code)
@@ -177,7 +177,7 @@ def wanted(path: str | None) -> list[str]:
 
 
 def _nvidia_folders() -> list[str]:
-    # A namespace package: its parts may lie in several places, and none of them is imported.
+    # A namespace package: its parts may be in several places, and none of them is imported.
     spec = importlib.util.find_spec('nvidia')
     return list(spec.submodule_search_locations or []) if spec else []
 
@@ -192,12 +192,12 @@ def _open(name: str) -> ctypes.CDLL:
 
 
 def load(path: str | None) -> dict[str, str]:
-    """Load what the file at `path` links to: the system's own libraries first, pip's otherwise.
+    """Load the libraries that the file at `path` links to: the system's first, otherwise pip's.
 
     Returns
     -------
     failed : dict of str to str
-        Names of the libraries that could not be loaded, and the loader's words for why.
+        Names of libraries that could not be loaded, and the loader's reasons.
     """
     failed = {}
     for soname in wanted(path):
@@ -221,7 +221,7 @@ def origin(soname: str) -> str | None:
     try:
         handle = ctypes.CDLL(soname, os.RTLD_NOLOAD)._handle
         dlinfo = ctypes.CDLL(None).dlinfo
-    except (AttributeError, OSError):  # not loaded; a system without these
+    except (AttributeError, OSError):  # not loaded, or a system without these functions
         return None
     dlinfo.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
     link_map = ctypes.POINTER(_LinkMap)()
@@ -231,18 +231,18 @@ def origin(soname: str) -> str | None:
 
 
 def advice(failed: dict[str, str]) -> list[str]:
-    """Return what to do about the libraries that `load` failed to load, a line each."""
+    """Return what to do about libraries that `load` could not load, a line each."""
     packages = {library.soname: '%s==%s' % library[1:] for library in LIBRARIES}
     lines, install, toolkit = [], [], []
     for soname, error in failed.items():
         if soname == DRIVER:
-            lines.append('%s comes with the NVIDIA driver (%s): install the driver, or else MXNet '
-                         'for the CPU in place of this one.' % (soname, error))
+            lines.append('%s comes with the NVIDIA driver (%s): install the driver, or replace '
+                         'this MXNet by MXNet for the CPU.' % (soname, error))
             continue
         others = [file for file in _files(_stem(soname) + '.so.*')
                   if os.path.basename(file) != soname]
         lines.append('%s cannot be loaded (%s)%s.' % (
-            soname, error, ', and %s is of another version' % others[0] if others else ''))
+            soname, error, ', and %s has another version' % others[0] if others else ''))
         if soname in packages:
             install.append(packages[soname])
         else:
@@ -250,14 +250,14 @@ def advice(failed: dict[str, str]) -> list[str]:
     if install:
         lines.append('pip can bring it: ' + commands.packages(*install))
     if toolkit:
-        lines.append('No pip package brings %s: have LD_LIBRARY_PATH name the libraries of the '
-                     'CUDA toolkit that this wheel was built with, or install a wheel of MXNet '
-                     'from cu112 on.' % ', '.join(toolkit))
+        lines.append('No pip package brings %s: set LD_LIBRARY_PATH to the libraries of the CUDA '
+                     'toolkit that this wheel was built with, or install a wheel of MXNet from '
+                     'cu112 on.' % ', '.join(toolkit))
     return lines
 
 
 def clashes() -> list[str]:
-    """Return, in words, whether several distributions have written over one another's files."""
+    """Return a message if several distributions have overwritten one another's files."""
     names = installed()
     if len(names) < 2:
         return []

@@ -1,4 +1,4 @@
-"""The end of a process of a distributed training: whether it failed, and not to wait for others."""
+"""The end of a process in distributed training: whether it failed, and not waiting for others."""
 from __future__ import annotations
 
 import contextlib
@@ -12,30 +12,30 @@ from typing import Any, Callable, NoReturn
 
 __all__ = ['STATUS', 'end', 'end_with_python', 'failed', 'note_failures', 'say']
 
-#: The status of a process that ends because another one is gone: start all of them again.
+#: The status of a process that ends because another is gone: start all of them again.
 STATUS = 75
 
-failed = False  #: whether this process ends by an error, or by another status than 0
+failed = False  #: whether this process ends by an error, or with a status other than 0
 
 
 def note_failures() -> None:
-    """Have `failed` tell whether this process fails, from now on."""
+    """Make `failed` tell from now on whether this process fails."""
     sys.excepthook, sys.exit = functools.partial(_note, sys.excepthook), _exit
 
 
 def _note(show: Callable[..., Any], *error: Any) -> None:
-    """Show an error as `sys.excepthook` does, and keep in mind that it ends this process."""
+    """Show an error as `sys.excepthook` does, and note that it ends this process."""
     global failed
-    failed = not hasattr(sys, 'ps1')  # else it only ends a statement
+    failed = not hasattr(sys, 'ps1')  # in an interactive session it only ends a statement
     show(*error)
 
 
 class _Exit(SystemExit):
-    """Ends the process as any other, and keeps in mind that it does and with which status."""
+    """Ends the process like SystemExit, and notes the status."""
 
     @property
     def code(self) -> Any:  # type: ignore[override]
-        """The status; what Python itself asks for when nothing has caught this."""
+        """The status; Python asks for it if nothing has caught this."""
         global failed
         status = self.args[0] if self.args else None
         if sys._getframe().f_back is None:
@@ -44,12 +44,12 @@ class _Exit(SystemExit):
 
 
 def _exit(status: Any = None, /) -> NoReturn:
-    """Do what `sys.exit` does, whose exception does not tell that it ends the process."""
+    """Do what `sys.exit` does, but note that the process ends."""
     raise _Exit(status)
 
 
 def end_with_python(seconds: float) -> None:
-    """Have this process end with its status once Python has ended, however MXNet may wait."""
+    """End this process with its status once Python has ended, even if MXNet would wait."""
     faulthandler.dump_traceback_later(seconds, exit=True, file=2)
     library = ctypes.CDLL(None)
     library.on_exit(library._exit, None)
@@ -67,11 +67,11 @@ def _flush() -> None:
 
 
 def end(reason: str, role: str) -> None:
-    """End this process, whatever its main thread waits for, and the children it has started."""
+    """End this process, whatever its main thread waits for, and the children that it started."""
     flushing = threading.Thread(target=_flush, daemon=True)
     flushing.start()
-    flushing.join(1)  # the main thread may hold what this waits for
-    say('%s; this %s ends, to be started again (status %d)' % (reason, role, STATUS))
+    flushing.join(1)  # the main thread may hold the lock that this waits for
+    say('%s, so this %s ends and can be started again (status %d)' % (reason, role, STATUS))
     multiprocessing = sys.modules.get('multiprocessing')
     if multiprocessing is not None:
         for child in multiprocessing.active_children():

@@ -1,6 +1,6 @@
-"""Stands in Python's way to `import mxnet`, so that whoever imports it first gets it cured.
+"""Patches MXNet whenever it is imported, by hooking into Python's search for `mxnet`.
 
-This module is imported at every start of a program that uses mxrnn, so it imports next to nothing.
+Every start of a program that uses mxrnn imports this module, so it imports almost nothing itself.
 """
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ['enable', 'fuses', 'replace_rnn', 'reports']
 
 _PACKAGE = __name__.split('.')[0]
 
-#: The modules of mxnet.rnn, and those of mxrnn that can take their place.
+#: The modules of mxnet.rnn, and the modules of mxrnn that can replace them.
 _MODULES = {'mxnet.rnn.%s' % name: '%s.%s' % (_PACKAGE, name) for name in ('rnn_cell', 'rnn', 'io')}
 
-#: Set by `replace_rnn`: whether mxrnn takes the place of mxnet.rnn when MXNet is imported.
+#: Set by `replace_rnn`: whether mxrnn replaces mxnet.rnn when MXNet is imported.
 _replaces_rnn = False
 
-#: Set by `replace_rnn`: whether the cells of the program are unrolled through `fuse`.
+#: Set by `replace_rnn`: whether the program's cells are unrolled through `fuse`.
 fuses = False
 
-#: Whether it is said at the end what was fused.
+#: Whether to report at the end what was fused.
 reports = False
 
 
 class _CuringLoader:
-    """The loader of the package `mxnet`, with the cures around the running of its code."""
+    """The loader of the package `mxnet`, with the patches around the execution of its code."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -41,7 +41,7 @@ class _CuringLoader:
 
     def exec_module(self, module: ModuleType) -> None:
         from . import import_patches
-        # Afterwards the module looks as it does without mxrnn.
+        # Afterwards the module looks the same as without mxrnn.
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
@@ -51,7 +51,7 @@ class _CuringLoader:
 
 
 class _ReplacingLoader:
-    """Gives a module of mxrnn in the place of one of mxnet.rnn."""
+    """Returns a module of mxrnn in place of one of mxnet.rnn."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         import importlib
@@ -60,11 +60,11 @@ class _ReplacingLoader:
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._spec  # which Python has just set to that of the other name
+        module.__spec__ = self._spec  # Python has just set it to the other name's
 
 
 class _Finder:
-    """Finds the package `mxnet` where the other finders do, and cures its loader."""
+    """Finds the package `mxnet` through the other finders, and wraps its loader."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name in _MODULES and sys.modules.get('mxnet.rnn') is sys.modules[_PACKAGE]:
@@ -84,13 +84,13 @@ class _Finder:
 
 
 def enable() -> _Finder:
-    """Cure MXNet when it is imported, by whomever, from now on."""
+    """Patch MXNet when it is imported, by any code, from now on."""
     others = []
     for finder in sys.meta_path:
-        if type(finder).__module__ == '_mxrnn_startup':  # which only waits for this module
+        if type(finder).__module__ == '_mxrnn_startup':  # it only waits for this module
             if finder.replaces_rnn:  # type: ignore[attr-defined]
                 replace_rnn()
-        elif type(finder).__module__ != __name__:  # else of a mxrnn that was imported before
+        elif type(finder).__module__ != __name__:  # from an mxrnn that was imported before
             others.append(finder)
     ours = _Finder()
     sys.meta_path[:] = [ours, *others]  # type: ignore[list-item]
@@ -98,9 +98,9 @@ def enable() -> _Finder:
 
 
 def replace_rnn(fuse: bool | None = None) -> None:
-    """Put mxrnn in the place of mxnet.rnn, now or as soon as MXNet is imported.
+    """Replace mxnet.rnn by mxrnn, now or as soon as MXNet is imported.
 
-    With `fuse` its cells are unrolled through `fuse`; None: if the environment says so.
+    With `fuse`, its cells are unrolled through `fuse`. None: if the environment says so.
     """
     global _replaces_rnn, fuses
     if fuse is None:
@@ -114,7 +114,7 @@ def replace_rnn(fuse: bool | None = None) -> None:
 
 
 def _settle(mxnet: ModuleType) -> None:
-    # No more of mxrnn is imported here: one of its modules may be on the way and wait for MXNet.
+    # No more of mxrnn is imported here: one of its modules may just be waiting for MXNet.
     if mxnet.__version__.startswith('2.'):
         import importlib
         importlib.import_module(_PACKAGE + '._mxnet1.install').complete()

@@ -1,10 +1,9 @@
-"""Cures MXNet, so that it can be imported on current Python and NumPy.
+"""Patches MXNet, so that it can be imported on current Python and NumPy.
 
-MXNet 1.5 to 2.0.0b1 ask NumPy for names that it has taken out since 1.24, and Python for
-`distutils`, gone in 3.12. They are answered while MXNet is being imported, and to MXNet's own
-modules alone afterwards: NumPy and `sys.modules` are left as they were found. Where MXNet imports
-as it is, nothing of this is done. Where it can't be imported, `explanation` tells why, and what to
-do about it.
+MXNet 1.5 to 2.0.0b1 need names that NumPy has removed since 1.24, and `distutils`, which Python
+3.12 removed. While MXNet is imported these are provided, and afterwards only for MXNet's own
+modules: NumPy and `sys.modules` stay unchanged. If MXNet can be imported without this, nothing is
+done. If it cannot be imported at all, `explanation` tells why, and what to do.
 """
 from __future__ import annotations
 
@@ -30,14 +29,14 @@ from . import commands, cuda, threads, watch
 
 __all__ = ['cures', 'execute', 'explanation', 'missing_libraries', 'version']
 
-#: Libraries of the system that MXNet's wheels link to and a minimal system may lack, with the
-#: packages of Debian and of Fedora that have them.
+#: System libraries that MXNet's wheels link to and a minimal system may lack, with their packages
+#: in Debian and Fedora.
 SYSTEM = {'libgomp.so.1': ('libgomp1', 'libgomp'),
           'libquadmath.so.0': ('libquadmath0', 'libquadmath'),
           'libstdc++.so.6': ('libstdc++6', 'libstdc++')}
 
-#: Arm Performance Libraries that the wheel for 64-bit Arm links to. It uses nothing of them but
-#: standard functions, which these libraries have as well.
+#: Arm Performance Libraries that the wheel for 64-bit Arm links to. It only uses standard
+#: functions, which these other libraries have too.
 ARM = {'libarmpl_lp64_mp.so': 'liblapacke.so.3',
        'libamath.so': 'libm.so.6',
        'libastring.so': 'libc.so.6'}
@@ -52,7 +51,7 @@ def _loads(name: str) -> bool:
 
 
 def _missing(folder: str) -> list[str]:
-    """Return what the libraries in `folder` link to, is known here, and can't be loaded."""
+    """Return the known libraries that `folder` links to and that cannot be loaded."""
     files = sorted(glob.glob(os.path.join(glob.escape(folder), '*.so*')))
     bundled = {os.path.basename(file) for file in files}
     names = {name for file in files for name in cuda.linked(file)} - bundled
@@ -60,19 +59,19 @@ def _missing(folder: str) -> list[str]:
 
 
 def missing_libraries(folder: str) -> list[str]:
-    """Return what to do about system libraries that MXNet in `folder` lacks, a line each."""
+    """Return what to do about system libraries that MXNet in `folder` needs, a line each."""
     missing = _missing(folder)
     arm = [name for name in missing if name in ARM]
     system = [name for name in missing if name in SYSTEM]
     lines = []
     if system:
         debian, fedora = zip(*(SYSTEM[name] for name in system))
-        lines += ["%s: this system lacks what MXNet links to." % ' and '.join(system),
+        lines += ["%s: this system lacks libraries that MXNet needs." % ' and '.join(system),
                   'Debian and Ubuntu: apt-get install ' + ' '.join(debian),
                   'Fedora: dnf install ' + ' '.join(fedora)]
     if arm:
-        lines += ['%s: of Arm Performance Libraries, which MXNet links to on 64-bit Arm. Install '
-                  'them, or let links to standard libraries take their place:' % ' and '.join(arm),
+        lines += ['%s: Arm Performance Libraries, which MXNet needs on 64-bit Arm. Install '
+                  'them, or link standard libraries in their place:' % ' and '.join(arm),
                   'Debian and Ubuntu: apt-get install liblapacke libopenblas0-pthread libgomp1']
         lines += ['ln -s "$(ldconfig -p | sed -n \'s/.*%s.* => //p\' | head -n 1)" %s'
                   % (ARM[name].replace('.', r'\.'), os.path.join(folder, name)) for name in arm]
@@ -80,9 +79,9 @@ def missing_libraries(folder: str) -> list[str]:
 
 
 def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
-    """Return why MXNet, whose ``__init__.py`` is `file`, failed to be imported with `error`.
+    """Return why the import of MXNet, whose ``__init__.py`` is `file`, failed with `error`.
 
-    `failed` are the libraries of NVIDIA that can't be loaded, as `cuda.load` returns them.
+    `failed` has the libraries of NVIDIA that cannot be loaded, from `cuda.load`.
     """
     installed = ', '.join('%s %s' % each for each in cuda.installed().items())
     lines = ['MXNet (%s) cannot be imported with Python %s and NumPy %s: %s: %s' % (
@@ -93,14 +92,14 @@ def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
     elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith('mx'):
         lines.append('MXNet needs that module: ' + commands.packages(error.name))
     elif sys.flags.optimize > 1:
-        lines.append('Python runs with -OO (or PYTHONOPTIMIZE=2), which takes away the docstrings '
-                     'that MXNet works with: use -O at most.')
+        lines.append('Python runs with -OO (or PYTHONOPTIMIZE=2), which removes the docstrings '
+                     'that MXNet needs: use -O at most.')
     if len(lines) == 1 or cuda.DRIVER in failed:
         lines += commands.how_to_install()
     return '\n'.join(lines)
 
 
-#: The cures that were needed to import MXNet, in words.
+#: The patches that were needed to import MXNet, in words.
 cures: list[str] = []
 
 
@@ -109,7 +108,7 @@ def version(text: str) -> tuple[int, ...]:
 
 
 def _gone() -> dict[str, object]:
-    """Return what MXNet's modules ask NumPy for and this NumPy may not have."""
+    """Return the names that MXNet's modules need and this NumPy may lack."""
     gone: dict[str, object] = dict(bool=bool, int=int)
     if version(np.__version__) < (2,):
         return gone
@@ -119,16 +118,16 @@ def _gone() -> dict[str, object]:
                      trapz=getattr(np, 'trapezoid', None),
                      in1d=lambda *args, **kwargs: np.isin(*args, **kwargs).ravel(),
                      msort=functools.partial(np.sort, axis=0))
-    # MXNet wraps these without calling them; they left for numpy-financial.
+    # MXNet wraps these without calling them; they moved to numpy-financial.
     financial = dict.fromkeys(['mirr', 'npv', 'pmt', 'ppmt', 'pv', 'rate'])
     return dict(gone, **constants, **functions, **financial)
 
 
 @contextlib.contextmanager
 def _gone_from_numpy(gone: dict[str, object], asked: set[str]) -> Iterator[None]:
-    """Let NumPy answer for the names in `gone` that it does not have; note which are `asked` for.
+    """Let NumPy return the names in `gone` that it lacks; note in `asked` which are used.
 
-    Up to 1.23 NumPy has them all, from 1.24 on it calls its own `__getattr__` for the missing.
+    NumPy up to 1.23 has them all. From 1.24 on it calls its own `__getattr__` for missing names.
     """
     if version(np.__version__) < (1, 24):
         yield
@@ -149,7 +148,7 @@ def _gone_from_numpy(gone: dict[str, object], asked: set[str]) -> Iterator[None]
 
 
 class _Version(tuple):  # type: ignore[type-arg]  # not written so in Python 3.8
-    """As much of distutils' version classes as MXNet uses: comparing releases of NumPy."""
+    """The part of distutils' version classes that MXNet uses: comparing releases of NumPy."""
 
     def __new__(cls, text: str) -> _Version:
         return super().__new__(cls, version(text))
@@ -157,9 +156,9 @@ class _Version(tuple):  # type: ignore[type-arg]  # not written so in Python 3.8
 
 @contextlib.contextmanager
 def _distutils() -> Iterator[bool]:
-    """Stand in for `distutils.version` where neither Python nor setuptools provides it.
+    """Replace `distutils.version` if neither Python nor setuptools provides it.
 
-    What is entered tells whether that was needed.
+    The context's value tells whether that was needed.
     """
     if 'distutils' in sys.modules or importlib.util.find_spec('distutils'):
         yield False
@@ -189,20 +188,20 @@ class _ShowsPlainly(type):
 
 
 class _PlainStr(str, metaclass=_ShowsPlainly):
-    """`str`, which shows NumPy's scalars inside tuples as before NumPy 2: 4, not np.int64(4).
+    """`str` that shows NumPy's scalars inside tuples as before NumPy 2: 4, not np.int64(4).
 
     A global ``np.set_printoptions(legacy='1.25')`` would change what the program prints as well,
-    and from NumPy 2.2 on hold in the importing thread alone.
+    and from NumPy 2.2 on it applies only to the importing thread.
     """
 
 
-#: The modules whose str() makes attributes of what operators, iterators and variables are given.
+#: The modules that convert arguments of operators, iterators and variables to attributes by str().
 _ATTRIBUTE_WRITERS = ('mxnet._ctypes.symbol', 'mxnet._ctypes.ndarray', 'mxnet.symbol.symbol',
                       'mxnet.io.io')
 
 
 def _keep_for_mxnet(gone: dict[str, object]) -> None:
-    """Give MXNet's modules a NumPy that still has what is `gone`: their functions ask, too."""
+    """Give MXNet's modules a NumPy that still has the names in `gone`, for their functions."""
     view = types.ModuleType('numpy', np.__doc__)
     vars(view).update(gone)
     vars(view).update(vars(np))
@@ -214,14 +213,14 @@ def _keep_for_mxnet(gone: dict[str, object]) -> None:
 
 
 def execute(loader: Any, module: types.ModuleType) -> None:
-    """Run MXNet's code with its own `loader`, cured of what keeps it from being imported."""
+    """Run MXNet's code with its own `loader`, with the patches that its import needs."""
     file = module.__file__ or ''
     library = cuda.mxnet_library(os.path.dirname(file))
     failed = cuda.load(library)
     for clash in cuda.clashes():
         warnings.warn(clash, stacklevel=2)
-    if '__version__' not in vars(module):  # else it is being reloaded
-        # An import that failed has left modules that a new one would not bind in their package.
+    if '__version__' not in vars(module):  # otherwise it is being reloaded
+        # A failed import leaves modules that a new one would not bind in their package.
         for name in [name for name in sys.modules if name.startswith('mxnet.')]:
             del sys.modules[name]
     handlers = list(logging.root.handlers)
@@ -230,18 +229,18 @@ def execute(loader: Any, module: types.ModuleType) -> None:
     heartbeat = watch.heartbeat()
     try:
         with threads.chosen(), _distutils() as stand_in, _gone_from_numpy(gone, asked):
-            watch.begin(library, *heartbeat)  # schedulers and servers work within the import
+            watch.begin(library, *heartbeat)  # schedulers and servers work during the import
             loader.exec_module(module)
     except Exception as error:
         raise ImportError(explanation(error, file, failed), name='mxnet') from error
     watch.attend(module)
-    # MXNet 2 gives the root logger a handler, so that logging.basicConfig would do nothing.
+    # MXNet 2 adds a handler to the root logger, after which logging.basicConfig would do nothing.
     logging.root.handlers[:] = handlers
     if stand_in:
         cures.append('stand-in for distutils.version')
     if asked:
         _keep_for_mxnet(gone)
-        cures.append('NumPy names for MXNet alone: ' + ', '.join(sorted(asked)))
+        cures.append('NumPy names for MXNet only: ' + ', '.join(sorted(asked)))
     if version(np.__version__) >= (2,):
         for name in _ATTRIBUTE_WRITERS:
             vars(sys.modules[name])['str'] = _PlainStr

@@ -1,10 +1,10 @@
 """MXNet itself, as `mx`: the one place in this package that imports it.
 
-Loops (`sym.contrib.foreach`, `while_loop`) are cured here, so that their gradients are right after
-inference. An executor's loop keeps the values of each forward pass until a backward pass, which
-reads the oldest of them. After inference, as `Module.fit` with `eval_data` does it, MXNet computes
-the next gradients from the evaluation data, and until then each pass costs memory. So a loop is
-made to forget a pass that no backward pass has followed, before the next one begins.
+Loops (`sym.contrib.foreach`, `while_loop`) are patched here, so that their gradients are right
+after inference. An executor's loop keeps the values of each forward pass until a backward pass
+reads the oldest of them. After inference, as in `Module.fit` with `eval_data`, MXNet would compute
+the next gradients from the evaluation data, and each pass costs memory until then. So before each
+pass, a loop forgets a pass that no backward pass has followed.
 """
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .import_patches import cures, version
 
 __all__ = ['address', 'cures', 'graph_of', 'json_of', 'mx', 'part', 'RELEASE', 'room']
 
-#: The operators that keep their passes.
+#: The operators that keep values of their passes.
 _LOOPS = '_foreach', '_while_loop'
 
 
@@ -47,20 +47,20 @@ mx = _import()
 #: The release of MXNet that runs, as (1, 9).
 RELEASE: tuple[int, ...] = version(mx.__version__)[:2]
 
-if not hasattr(mx, 'runtime'):  # which 1.5 has, but does not import itself
+if not hasattr(mx, 'runtime'):  # 1.5 has it but does not import it
     with contextlib.suppress(ImportError):
         importlib.import_module('mxnet.runtime')
 
 
 def _cure_loops() -> None:
-    """Have executors forget passes that they must not read."""
+    """Make executors forget passes that they must not read."""
     kind = mx.executor.Executor
     run, return_gradients = kind.forward, kind.backward
     if hasattr(run, '_forgets_passes'):
         return
 
     def forget(executor: Any) -> None:
-        """Run a backward pass that changes nothing but the loops' memory."""
+        """Run a backward pass that changes only the loops' memory."""
         arrays = [each for each in executor.grad_arrays + executor.aux_arrays if each is not None]
         before = [each.copy() for each in arrays]
         return_gradients(executor, [mx.nd.zeros_like(output) for output in executor.outputs])
@@ -92,10 +92,10 @@ if RELEASE < (2,) and hasattr(mx, 'executor'):
 
 
 def _let_symbols_outlive_mxnet() -> None:
-    """Take the destructor from Symbols: at its end Python takes from it what it calls."""
+    """Remove the destructor of Symbols, because at exit Python first deletes what it calls."""
     for kind in mx.sym.Symbol.__mro__:
         if '__del__' in vars(kind):
-            with contextlib.suppress(TypeError):  # a class in C needs nothing of the module
+            with contextlib.suppress(TypeError):  # a class in C needs nothing from the module
                 kind.__del__ = lambda symbol: None
 
 
@@ -103,16 +103,15 @@ atexit.register(_let_symbols_outlive_mxnet)
 
 
 def json_of(symbol: Any) -> str:
-    """The JSON of a Symbol, with everything that is in it.
+    """The JSON of a Symbol, with everything in it.
 
-    By default MXNet from 1.7 on makes a copy for it without casts for mixed precision, which it
-    never frees.
+    By default, MXNet 1.7 and newer make a copy without casts for mixed precision and never free it.
     """
     return symbol.tojson(**({'remove_amp_cast': False} if RELEASE >= (1, 7) else {}))
 
 
 def graph_of(symbol: Any) -> Graph:
-    """The graph of a Symbol, with everything that is in it."""
+    """The graph of a Symbol, with everything in it."""
     return graph_from_json(json_of(symbol))
 
 
@@ -124,7 +123,7 @@ _WRITE = 0x200  #: PyBUF_WRITE
 
 
 def address(array: mx.nd.NDArray) -> int:
-    """Where the numbers of an array begin, whose memory is there already."""
+    """The address of the numbers of an array whose memory already exists."""
     pointer = ctypes.c_void_p()
     mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
     return pointer.value or 0
@@ -132,8 +131,8 @@ def address(array: mx.nd.NDArray) -> int:
 
 def room(shape: tuple[int, ...], dtype: np.dtype
          ) -> tuple[mx.nd.NDArray, np.ndarray]:
-    """A new array on the CPU, and its memory as a NumPy array, to be filled before anything else
-    is done with it.
+    """A new array on the CPU, and its memory as a NumPy array, which must be filled before anything
+    else is done with the array.
     """
     array = mx.nd.empty(shape, mx.cpu(), dtype)
     memory = _view(address(array), math.prod(shape) * dtype.itemsize, _WRITE)
@@ -148,5 +147,5 @@ def part(array: mx.nd.NDArray, i: int) -> mx.nd.NDArray:
     return mx.nd.NDArray(handle)
 
 
-if RELEASE >= (2,):  # above this package, and needed by what comes after it
+if RELEASE >= (2,):  # after everything that it imports from here
     importlib.import_module('.._mxnet1.install', __package__).add()

@@ -1,13 +1,13 @@
-"""``python -m mxrnn run``, ``enable`` and ``disable``: MXNet cured in programs as they stand.
+"""``python -m mxrnn run``, ``enable`` and ``disable``: patch MXNet in unmodified programs.
 
-`run` runs one program, with mxrnn as its ``mx.rnn``. MXNet is imported no earlier than by the
-program itself. Processes that it starts with multiprocessing import MXNet anew if they are not
-forked: if they are spawned, or come from a fork server, they begin with `mxrnn._runtime.child`,
+`run` runs one program, with mxrnn as its ``mx.rnn``. MXNet is imported only when the program
+imports it. Processes that the program starts with multiprocessing import MXNet anew unless they are
+forked. If they are spawned or come from a fork server, they begin with `mxrnn._runtime.child`,
 which does there what `run` does here.
 
-`enable` cures MXNet in every program of an environment. Python reads ``.pth`` files at its start,
-from 3.15 on ``.start`` files in place of their lines of code (PEP 829). One of them calls a module
-that is written beside it; nothing else is touched.
+`enable` patches MXNet in every program of an environment. At its start Python reads ``.pth`` files,
+and from 3.15 on ``.start`` files in place of their lines of code (PEP 829). One of them calls a
+module that is written beside it; nothing else is changed.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from . import finder
 
 __all__ = ['disable', 'enable', 'main_of_child', 'run']
 
-#: The environment variable that tells children what the main module is.
+#: The environment variable that tells children the main module.
 _MAIN = 'MXRNN_MAIN_OF_CHILDREN'
 _CHILD = 'mxrnn._runtime.child'
 
@@ -44,7 +44,7 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
         report: bool = False) -> None:
     """Run the script, folder or zip file `program`, or a module or package, as Python would."""
     if fuse:
-        os.environ['MXRNN_FUSE'] = '1'  # for processes that it starts, too
+        os.environ['MXRNN_FUSE'] = '1'  # also for processes that it starts
     finder.reports = report
     finder.replace_rnn()
     _prepare_children()
@@ -54,14 +54,14 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
         spec = _module(program)
         sys.argv[0] = spec.origin or program
     else:
-        spec = PathFinder.find_spec('__main__', [program])  # of a folder or a zip file
+        spec = PathFinder.find_spec('__main__', [program])  # in a folder or zip file
         if not getattr(sys.flags, 'safe_path', False):
             sys.path[0] = program if spec else os.path.dirname(os.path.realpath(program))
     source = _source(program) if spec is None else b''
     _keep_findable()
-    # This module stays when the program has ended: threads and exit handlers may outlive it.
+    # This module stays after the program has ended: threads and exit handlers may outlive it.
     main = types.ModuleType('__main__')
-    vars(main)['__builtins__'] = builtins  # the module, as in programs that Python starts
+    vars(main)['__builtins__'] = builtins  # the module, as when Python starts a program
     sys.modules['__main__'] = sys.modules['__mp_main__'] = main
     with _traceback_of(vars(main)):
         if spec is None:
@@ -76,8 +76,8 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
 
 @contextlib.contextmanager
 def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
-    """Let the traceback of an error begin with the program, whose globals these are, and end with
-    what called mxrnn, if mxrnn refused something."""
+    """Shorten tracebacks: begin with the program, whose globals these are, and end with its call of
+    mxrnn if mxrnn raised the error."""
     try:
         yield
     except BaseException:
@@ -95,7 +95,7 @@ def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
 
 
 def _leave_out_own(trace: types.TracebackType | None) -> None:
-    """Cut the last frames off a traceback if they are mxrnn's and end with a `raise`."""
+    """Remove the last frames of a traceback if they are mxrnn's and end with a `raise`."""
     last = caller = trace
     while trace is not None:
         last = trace
@@ -123,7 +123,7 @@ def _module(name: str) -> ModuleSpec:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError as error:
         if error.name is None or not name.startswith(error.name + '.'):
-            raise  # the package is there, but not what it imports
+            raise  # the package exists, but not a module that it imports
         spec = None
     if spec is not None and spec.submodule_search_locations is not None:
         spec = importlib.util.find_spec(name + '.__main__')
@@ -134,7 +134,7 @@ def _module(name: str) -> ModuleSpec:
 
 
 def _keep_findable() -> None:
-    """Let children find this mxrnn, where it is not installed but lies in the current folder."""
+    """Let children find this mxrnn if it is in the current folder and not installed."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     found = PathFinder.find_spec('mxrnn')
     if found is None or os.path.dirname(os.path.abspath(found.origin or '')) != package:
@@ -142,7 +142,7 @@ def _keep_findable() -> None:
 
 
 def _prepare_children() -> None:
-    """Have multiprocessing tell spawned children to begin with `_CHILD`."""
+    """Make multiprocessing tell spawned children to begin with `_CHILD`."""
     from multiprocessing import spawn
     original = spawn.get_preparation_data
 
@@ -158,23 +158,23 @@ def _prepare_children() -> None:
 
 
 def main_of_child() -> dict[str, object]:
-    """Return what the main module of this process, which `run` has a hand in, has to hold."""
+    """Return the content that the main module of a process under `run` must have."""
     finder.replace_rnn()
     ways = json.loads(os.environ.get(_MAIN, '{}'))
     content: dict[str, object] = {}
     name = ways.get('init_main_from_name', '__main__')
     if 'init_main_from_path' in ways:
         content = runpy.run_path(ways['init_main_from_path'], run_name='__mp_main__')
-    elif name.rpartition('.')[2] != '__main__':  # which multiprocessing does not run again
+    elif name.rpartition('.')[2] != '__main__':  # multiprocessing does not run that again
         content = runpy.run_module(name, run_name='__mp_main__', alter_sys=True)
-    # Without what tells multiprocessing that processes of this one's begin with `_CHILD`, too.
+    # Without the attribute that tells multiprocessing that children begin with `_CHILD`.
     for special in ('__spec__', '__loader__', '__package__', '__cached__', '__builtins__'):
         content.pop(special, None)
     return content
 
 
 def _folder() -> str:
-    """Return the site-packages that programs of this environment, or of this user, start with."""
+    """Return the site-packages of this environment, or of this user."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     users = site.getusersitepackages()
     if site.ENABLE_USER_SITE and os.path.dirname(package) == os.path.abspath(users):
@@ -183,7 +183,7 @@ def _folder() -> str:
 
 
 def _present() -> list[str]:
-    """Return the files that `enable` has written, and what Python has compiled of them."""
+    """Return the files that `enable` wrote, and what Python compiled from them."""
     paths = [os.path.join(_folder(), name) for name in (*_STARTERS, _MODULE + '.py')]
     paths.append(importlib.util.cache_from_source(paths[-1]))
     return [path for path in paths if os.path.exists(path)]
@@ -195,12 +195,12 @@ def _check_installed() -> None:
     found = subprocess.run([sys.executable, '-c', 'import mxrnn'], cwd=os.path.abspath(os.sep),
                            env=variables, stderr=subprocess.DEVNULL)
     if found.returncode:
-        raise SystemExit('mxrnn is not installed in this environment (%s): install it first, in '
+        raise SystemExit('mxrnn is not installed in this environment (%s). Install it first, in '
                          "mxrnn's folder: pip install ." % sys.prefix)
 
 
 def enable(replaces_rnn: bool = False) -> str:
-    """Cure MXNet in every program of this environment; return what was done, in words."""
+    """Patch MXNet in every program of this environment; return a message."""
     _check_installed()
     call = 'replace' if replaces_rnn else 'cure'
     if sys.version_info >= (3, 15):
@@ -210,7 +210,7 @@ def enable(replaces_rnn: bool = False) -> str:
     with open(os.path.join(os.path.dirname(__file__), 'startup.py'), encoding='utf-8') as file:
         source = file.read()
     written = []
-    for file_name, text in ((_MODULE + '.py', source), (name, line)):  # what is called comes first
+    for file_name, text in ((_MODULE + '.py', source), (name, line)):  # the module before its call
         path = os.path.join(_folder(), file_name)
         try:
             with open(path, 'w', encoding='utf-8') as file:
@@ -220,11 +220,11 @@ def enable(replaces_rnn: bool = False) -> str:
         written.append(path)
     return '\n'.join(['From now on `import mxnet` works in every program of %s%s.'
                       % (sys.prefix, ', and mx.rnn is mxrnn' if replaces_rnn else ''),
-                      'Written:', *written, 'python -m mxrnn disable takes them away.'])
+                      'Written:', *written, 'To undo it: python -m mxrnn disable'])
 
 
 def disable() -> str:
-    """Undo `enable`; return what was done, in words."""
+    """Undo `enable`; return a message."""
     removed = _present()
     for path in removed:
         try:
@@ -233,5 +233,5 @@ def disable() -> str:
             raise SystemExit('%s cannot be removed: %s' % (path, error)) from None
     if not removed:
         return 'Nothing to do: %s was not enabled.' % sys.prefix
-    return '\n'.join(['`import mxnet` is as it was before in %s.' % sys.prefix,
+    return '\n'.join(['`import mxnet` is again as it was before in %s.' % sys.prefix,
                       'Removed:', *removed])

@@ -1,4 +1,4 @@
-"""Reports what MXNet runs on here, for people; makes GPU contexts that are known to work."""
+"""Reports what MXNet runs on, and makes GPU contexts after checking that they work."""
 from __future__ import annotations
 
 import ctypes
@@ -17,7 +17,7 @@ __all__ = ['Gpu', 'device_report', 'gpu_context', 'gpu_name', 'gpus']
 
 
 class Gpu(NamedTuple):
-    """A GPU as the driver tells of it."""
+    """A GPU, as the driver describes it."""
 
     name: str
     capability: tuple[int, int]
@@ -28,7 +28,7 @@ def _driver() -> Any:
 
 
 def _asked(call: Callable[..., int], *arguments: Any) -> int:
-    """Return the integer that a function of the driver writes through its first argument."""
+    """Return the integer that a driver's function writes through its first argument."""
     answer = ctypes.c_int()
     error = call(ctypes.byref(answer), *arguments)
     if error:
@@ -43,7 +43,7 @@ def gpus() -> list[Gpu]:
     Raises
     ------
     RuntimeError
-        Where there is no driver, or the driver finds no GPU.
+        There is no driver, or the driver finds no GPU.
     """
     try:
         driver = _driver()
@@ -79,16 +79,16 @@ def _gpu(index: int) -> Gpu:
 
 
 def gpu_context(index: int = 0) -> Any:
-    """Return ``mx.gpu(index)``, having made sure that MXNet can run there.
+    """Return ``mx.gpu(index)``, after checking that MXNet can run there.
 
     Raises
     ------
     RuntimeError
-        Where MXNet is built without CUDA, there is no driver or no such GPU, or MXNet holds no
-        code for it; the message says which.
+        MXNet is built without CUDA, there is no driver or no such GPU, or MXNet has no code for it;
+        the message says which.
     """
     if not mx.runtime.Features().is_enabled('CUDA'):
-        raise RuntimeError('MXNet %s is built for the CPU alone; a GPU needs one of the wheels '
+        raise RuntimeError('MXNet %s is built only for the CPU; a GPU needs one of the wheels '
                            'mxnet-cu112 to mxnet-cu117: uninstall this one, then, in the folder '
                            'of mxrnn, %s' % (mx.__version__, commands.with_gpu()))
     gpu = _gpu(index)
@@ -107,12 +107,12 @@ def _library() -> str | None:
 
 
 def _fit(gpu: Gpu, code: list[tuple[bool, int]]) -> str:
-    """Say whether MXNet holds code for `gpu`."""
+    """Say whether MXNet has code for `gpu`."""
     capability = 'compute capability %d.%d' % gpu.capability
     held = ', '.join('%s%d.%d' % (('PTX of ' if is_ptx else '',) + divmod(number, 10))
                      for is_ptx, number in code)
     if not code:
-        return '%s; this MXNet holds no code for GPUs' % capability
+        return '%s; this MXNet has no code for GPUs' % capability
     if _cuda.runs_on(code, gpu.capability):
         return '%s, which this MXNet (%s) has code for' % (capability, held)
     return ('%s, which this MXNet (%s) has NO code for: nothing can run on it, whatever the driver'
@@ -167,11 +167,11 @@ _SECTIONS: dict[str, Callable[[], Iterable[str]]] = {
 
 
 def device_report() -> str:
-    """Return, as text, what MXNet runs on here; meant for bug reports, so it never raises.
+    """Return, as text, what MXNet runs on; for bug reports, so it never raises.
 
-    Python, NumPy, MXNet and its features, what was done to have it imported, how many threads it
-    uses on the CPU, the CUDA libraries and the file each came from, and the GPUs with their compute
-    capability and whether this MXNet holds code for them. ``python -m mxrnn`` prints it.
+    It lists Python, NumPy, MXNet and its features, the patches for its import, how many threads it
+    uses on the CPU, the CUDA libraries with their files, and the GPUs with their compute capability
+    and whether this MXNet has code for them. ``python -m mxrnn`` prints it.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Cures MXNet in every program of an environment that ``python -m mxrnn enable`` copies this to.
+"""Patches MXNet in every program of an environment; ``python -m mxrnn enable`` copies this file.
 
-It is imported at each start of Python, so it does next to nothing: it waits for an import of MXNet
-and hands that over to mxrnn. If mxrnn has been uninstalled, it does nothing at all.
+Each start of Python imports it, so it does almost nothing: it waits for an import of MXNet and
+calls mxrnn then. If mxrnn was uninstalled, it does nothing at all.
 """
 import sys
 
@@ -34,5 +34,5 @@ def cure() -> None:
 
 
 def replace() -> None:
-    """Do that, and put mxrnn in the place of mxnet.rnn."""
+    """The same, and replace mxnet.rnn by mxrnn."""
     sys.meta_path.insert(0, Waiting(True))  # type: ignore[arg-type]

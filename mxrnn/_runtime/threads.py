@@ -1,12 +1,12 @@
 """How many threads MXNet's operators use on the CPU, and why.
 
-MXNet takes half of the processors that it sees: half of the machine where each core has one thread,
-and far too many in a container with a quota of processor time. Where nobody has said otherwise, it
-gets as many as there are physical cores among the processors that this process may run on, and no
-more than its control group's quota pays for.
+MXNet takes half of the processors that it sees. That is half of the machine if each core has one
+thread, and far too many in a container with a quota of processor time. Unless the user has set a
+number, it gets as many threads as there are physical cores among the processors that this process
+may use, and no more than its control group's quota allows.
 
-MXNET_OMP_MAX_THREADS, set while MXNet is imported, is what MXNet heeds: OMP_NUM_THREADS would come
-too late where another library has loaded OpenMP already, and go on to child processes.
+The number is set by MXNET_OMP_MAX_THREADS while MXNet is imported. OMP_NUM_THREADS would be too
+late if another library has already loaded OpenMP, and child processes would inherit it.
 """
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _VARIABLE = 'MXNET_OMP_MAX_THREADS'
 
 
 class Choice(NamedTuple):
-    """A number of threads, None where it is left to MXNet or to the user, and the reason."""
+    """A number of threads, None if MXNet or the user decides, and the reason."""
 
     threads: int | None
     reason: str
 
 
-#: The choice of the time when MXNet was imported.
+#: The choice that was made when MXNet was imported.
 choice = Choice(None, 'MXNet was imported before mxrnn, which leaves it as it is')
 
 
 def _read(*path: str) -> str:
-    """Return what a file of the kernel says, '' if it can't be read."""
+    """Return the content of a kernel file, '' if it cannot be read."""
     try:
         # Names of mount points and groups are bytes of any kind.
         with open(os.path.join(*path), encoding='utf-8', errors='surrogateescape') as file:
@@ -42,14 +42,14 @@ def _read(*path: str) -> str:
 
 
 def physical_cores(processors: set[int], folder: str = '/sys/devices/system/cpu') -> int:
-    """Return how many cores `processors` are threads of."""
+    """Return the number of cores to which `processors` belong."""
     siblings = [_read(folder, 'cpu%d' % number, 'topology', 'thread_siblings_list') or str(number)
                 for number in processors]
     return len(set(siblings))
 
 
 def _mounts(text: str) -> Iterator[tuple[str, str, str, list[str]]]:
-    """Yield root, mount point, type and options of each line of /proc/self/mountinfo."""
+    """Yield root, mount point, type and options from each line of /proc/self/mountinfo."""
     for line in text.split('\n') if text else ():
         fields, _, rest = line.partition(' - ')
         _, _, _, root, point = fields.split(' ')[:5]
@@ -58,14 +58,14 @@ def _mounts(text: str) -> Iterator[tuple[str, str, str, list[str]]]:
 
 
 def _groups(text: str) -> Iterator[tuple[list[str], str]]:
-    """Yield controllers (none in version 2) and path of each line of /proc/self/cgroup."""
+    """Yield controllers (none in version 2) and path from each line of /proc/self/cgroup."""
     for line in text.split('\n') if text else ():
         _, controllers, path = line.split(':', 2)
         yield controllers.split(',') if controllers else [], path
 
 
 def _limit(folder: str) -> float | None:
-    """Return the processors that the control group in `folder` is limited to."""
+    """Return the number of processors to which the control group in `folder` is limited."""
     both = _read(folder, 'cpu.max').split()  # version 2: 'max 100000' or '50000 100000'
     if not both:
         both = [_read(folder, 'cpu.cfs_quota_us'), _read(folder, 'cpu.cfs_period_us')]
@@ -77,10 +77,10 @@ def _limit(folder: str) -> float | None:
 
 
 def quota(root: str = '/') -> float | None:
-    """Return how many processors' time this process may use, None where there is no limit.
+    """Return how many processors' time this process may use, None if there is no limit.
 
-    The smallest limit of its control group and of those around it, of version 1 or 2. `root` is
-    where /proc and the mount points are looked for.
+    It is the smallest limit of its control group and of those around it, of version 1 or 2. /proc
+    and the mount points are searched under `root`.
     """
     proc = os.path.join(root, 'proc', 'self')
     limits = []
@@ -110,7 +110,7 @@ def _choose() -> Choice:
         cores, len(processors))
     try:
         limit = quota()
-    except (OSError, ValueError, IndexError):  # files of an unknown form must not stop the import
+    except (OSError, ValueError, IndexError):  # an unknown file format must not stop the import
         limit = None
     if limit is not None and limit < cores:
         return Choice(max(1, int(limit)), 'a quota of %g processor%s; %s' % (
@@ -120,7 +120,7 @@ def _choose() -> Choice:
 
 @contextlib.contextmanager
 def chosen() -> Iterator[None]:
-    """Let MXNet, which is imported in here, take the number of threads that suits this process."""
+    """Let MXNet, which is imported inside the block, take the number of threads that fits."""
     global choice
     choice = _choose()
     if choice.threads is None:

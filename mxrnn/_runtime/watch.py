@@ -1,18 +1,19 @@
-"""Ends a process of a distributed training when another one has died or hangs.
+"""Ends a process of a distributed training when another one died or hangs.
 
-ps-lite, which MXNet's key-value stores for several machines are built on, has a heartbeat: workers
-and servers send it to the scheduler from a thread of C++, and the scheduler answers. By it the
-scheduler sees who of them is gone, and they see whether the scheduler is. A thread asks for that.
+ps-lite, on which MXNet's key-value stores for several machines are built, has a heartbeat: workers
+and servers send it to the scheduler from a thread in C++, and the scheduler answers. It shows the
+scheduler which of them are gone, and shows them whether the scheduler is gone. A thread asks for
+that.
 
-Besides, each process sends the scheduler a datagram twice a second, to the number of the
-scheduler's port. It tells the scheduler who the process is, for the message, and whether its store
-is asynchronous and can do without it. The answer names who is gone, so that all end at once, and
-the run: a scheduler that was started again answers the heartbeats of those it does not know.
+In addition, each process sends the scheduler a datagram twice a second, to the number of the
+scheduler's port. It names the process, for messages, and says whether its store is asynchronous and
+can do without the process. The answer names a process that is gone, so that all end at once, and
+the run, because a restarted scheduler also answers heartbeats of processes that it does not know.
 
-A process ends with status 75 (EX_TEMPFAIL), since its main thread may wait within MXNet for ever.
+A process ends with status 75 (EX_TEMPFAIL), because its main thread may wait in MXNet forever.
 
-A scheduler that is started again waits until the processes of the run before have ended: ps-lite's
-would abort at the first heartbeat of one of them.
+A restarted scheduler waits until the processes of the old run have ended. Otherwise ps-lite would
+abort at the first heartbeat of one of them.
 """
 from __future__ import annotations
 
@@ -37,18 +38,18 @@ __all__ = ['attend', 'begin', 'heartbeat', 'stores']
 #: Seconds without a heartbeat after which a process counts as gone, by default.
 _TIMEOUT = 8
 
-#: Seconds between two looks, and at how many in a row a process has to be gone. A machine that was
-#: suspended, or a clock that was set, makes all seem gone until their next heartbeat.
+#: Seconds between two checks, and in how many consecutive checks a process must be gone. After a
+#: machine was suspended or a clock was set, all seem gone until their next heartbeat.
 _PAUSE, _LOOKS = 0.5, 4
 
-#: Seconds that a scheduler waits at most for the end of the run before, and a worker that fails
-#: for what is to be done at its end.
+#: The longest time in seconds that a scheduler waits for the old run's end, and a failing worker
+#: for its exit handlers.
 _PATIENCE = 30
 
 #: ps-lite's names of the scheduler, and of all servers and workers.
 _SCHEDULER, _OTHERS = 1, 6
 
-#: The stores of this process that train with other machines, in their order.
+#: The stores with which this process trains with other machines, in order.
 _stores: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
@@ -62,7 +63,7 @@ def _seconds(variable: str, default: int) -> int:
 
 
 class _PsLite:
-    """Questions to ps-lite, by a store that takes no part in the training."""
+    """Questions to ps-lite, through a store that takes no part in the training."""
 
     def __init__(self, library: str) -> None:
         self._library = ctypes.CDLL(library)
@@ -88,19 +89,19 @@ class _PsLite:
         return self._ask('MXKVStoreGetRank') if self.workers() > 0 else -1
 
     def silent(self, node: int, seconds: int) -> bool:
-        """Whether a process or group has sent no heartbeat for so long."""
+        """Whether a process or group has sent no heartbeat for that long."""
         return self.workers() > 0 and self._ask('MXKVStoreGetNumDeadNode', node,
                                                 after=(seconds,)) > 0
 
 
 class _Watch:
-    """Looks after the others in a thread, until it is told to stop."""
+    """Watches the other processes in a thread, until it is told to stop."""
 
     def __init__(self, role: str, ps_lite: _PsLite, timeout: int) -> None:
         self.role, self.timeout = role, timeout
         self.is_async = False  #: what a store, or another process, has said
         self.ps_lite = ps_lite
-        self.looks: dict[int, int] = {}  #: how often in a row each node was silent
+        self.looks: dict[int, int] = {}  #: in how many consecutive checks each node was silent
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._stopped = threading.Event()
@@ -116,7 +117,7 @@ class _Watch:
                 distributed_exit.end('%s is gone' % gone, self.role)
 
     def stop(self) -> None:
-        """Stop before Python ends: a thread that waits then makes MXNet abort the process."""
+        """Stop before Python ends; otherwise a waiting thread makes MXNet abort the process."""
         self._stopped.set()
         self._thread.join()
 
@@ -125,13 +126,13 @@ class _Watch:
         raise NotImplementedError
 
     def lasts(self, node: int, silent: bool) -> bool:
-        """Whether a node has been silent at enough looks in a row."""
+        """Whether a node was silent in enough consecutive checks."""
         self.looks[node] = self.looks.get(node, 0) + 1 if silent else 0
         return self.looks[node] >= _LOOKS
 
     def received(self) -> Iterator[tuple[dict[str, Any], Any]]:
-        """Yield the datagrams that have come, and from where."""
-        with contextlib.suppress(OSError):  # nothing more, or the answer of a closed port
+        """Yield the datagrams that have arrived, and their senders."""
+        with contextlib.suppress(OSError):  # no more datagrams, or the answer of a closed port
             while True:
                 data, address = self._socket.recvfrom(4096)
                 with contextlib.suppress(ValueError, RecursionError):
@@ -145,7 +146,7 @@ class _Watch:
 
 
 class _OfScheduler(_Watch):
-    """Sees who of the workers and servers is gone, and tells the others."""
+    """Finds out which workers and servers are gone, and tells the others."""
 
     def __init__(self, ps_lite: _PsLite, timeout: int) -> None:
         super().__init__('scheduler', ps_lite, timeout)
@@ -163,7 +164,7 @@ class _OfScheduler(_Watch):
                 'the scheduler cannot listen for datagrams on port %s: %s' % (port, error))
 
     def start(self) -> None:
-        """Start once three looks have found nobody who is registered, and so of the run before."""
+        """Start after three checks without any registered process, such as one of the old run."""
         quiet, until = 0, time.monotonic() + _PATIENCE
         while quiet < 3 and time.monotonic() < until:
             time.sleep(_PAUSE)
@@ -210,14 +211,14 @@ class _OfScheduler(_Watch):
 
 
 class _OfOthers(_Watch):
-    """Sees whether the scheduler is gone, or says that somebody is."""
+    """Finds out whether the scheduler, or a process that it names, is gone."""
 
     def __init__(self, role: str, ps_lite: _PsLite, timeout: int) -> None:
         super().__init__(role, ps_lite, timeout)
         self._token = os.urandom(8).hex()
         self._registered_with: str | None = None  #: the run
         self._heard: str | None = None  #: the run of the last answer
-        self._unheard = 0  #: looks since then
+        self._unheard = 0  #: checks since then
         self._scheduler = os.environ.get('DMLC_PS_ROOT_URI', ''), os.environ.get(
             'DMLC_PS_ROOT_PORT', '')
         self._address: Any = None
@@ -229,7 +230,7 @@ class _OfOthers(_Watch):
         self._unheard += 1
         for message, _ in self.received():
             if message.get('token') != self._token:
-                continue  # from somebody else than the scheduler
+                continue  # not from the scheduler
             self.is_async = self.is_async or message.get('async') is True
             self._heard, self._unheard = str(message.get('run')), 0
             if registered and message.get('gone'):
@@ -239,7 +240,7 @@ class _OfOthers(_Watch):
         self._introduce()
         if self.is_async:
             return None
-        if self.ps_lite.rank() < 0:  # no heartbeat before all are there
+        if self.ps_lite.rank() < 0:  # no heartbeat before all have registered
             silent = (self._registered_with is not None
                       and self._unheard * _PAUSE > self.timeout + _LOOKS * _PAUSE)
         else:
@@ -259,9 +260,9 @@ _watch: _Watch | None = None
 
 
 def heartbeat() -> tuple[int, int]:
-    """Return the seconds between two heartbeats, and those after which a process counts as gone.
+    """Return the seconds between heartbeats, and the seconds after which a process counts as gone.
 
-    Both are 0 where this process, by its environment, takes part in no training with others.
+    Both are 0 if the environment says that this process does not train with others.
     """
     if os.environ.get('DMLC_ROLE') not in ('scheduler', 'server', 'worker'):
         return 0, 0
@@ -269,9 +270,9 @@ def heartbeat() -> tuple[int, int]:
 
 
 def begin(library: str | None, interval: int, timeout: int) -> None:
-    """Watch over the training that this process takes part in, with the settings of `heartbeat`.
+    """Watch the training in which this process takes part, with the settings of `heartbeat`.
 
-    Called before MXNet, whose `library` that is, is imported: schedulers and servers stay in there.
+    Called before MXNet, whose file is `library`, is imported: schedulers and servers stay in there.
     """
     global _watch
     if not interval or not timeout or library is None or _watch is not None:
@@ -280,7 +281,7 @@ def begin(library: str | None, interval: int, timeout: int) -> None:
     os.environ['PS_HEARTBEAT_INTERVAL'] = str(interval)
     ps_lite = _PsLite(library)
     if not ps_lite.there:
-        return  # of an MXNet without stores for several machines
+        return  # an MXNet without stores for several machines
     _watch = (_OfScheduler(ps_lite, timeout) if role == 'scheduler'
               else _OfOthers(role, ps_lite, timeout))
     _watch.start()
@@ -290,12 +291,12 @@ def begin(library: str | None, interval: int, timeout: int) -> None:
 
 
 def stores() -> list[Any]:
-    """Return the stores by which this worker trains with others."""
+    """Return the stores with which this worker trains with others."""
     return [store for _, store in sorted(_stores.items())]
 
 
 def attend(mxnet: types.ModuleType) -> None:
-    """Keep the `stores` of this worker in sight, now that MXNet is imported."""
+    """Watch the `stores` of this worker, now that MXNet is imported."""
     if os.environ.get('DMLC_ROLE') != 'worker':
         return
     numbers = itertools.count()
@@ -314,7 +315,7 @@ def attend(mxnet: types.ModuleType) -> None:
 
 
 def _at_exit(process: int) -> None:
-    """Let a worker wait for the others while the watch still works, then stop it."""
+    """Let a worker wait for the others while the watch still works, then stop the watch."""
     if _watch is None or os.getpid() != process:
         return
     fails = distributed_exit.failed and not _watch.is_async  # the others wait for this one's part

@@ -1,4 +1,4 @@
-"""Graphs and weights of MXNet's programs, without MXNet."""
+"""Graphs and weights of MXNet programs, without MXNet."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -28,13 +28,13 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
            'gluon_params', 'graph_from_json', 'graph_to_json', 'load', 'load_stepper', 'load_torch',
            'register', 'save', 'save_torch', 'to_onnx', 'to_source', 'to_torch', 'torch_state_dict']
 
-#: Names that need torch, and where they are.
+#: Names that need torch, and their modules.
 _TORCH = {'to_torch': '_torch.convert', 'from_torch': '_torch.convert',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
           'load_torch': '_torch.files', 'save_torch': '_torch.save_file',
           'to_source': '_source.source_file', 'from_source': '_source.source_file'}
 
-#: Names that take cells and so need MXNet.
+#: Names that take cells and therefore need MXNet.
 _CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict')
 
 

@@ -1,4 +1,4 @@
-"""Weights alone: of cells that are one torch.nn.LSTM, GRU or RNN, or one layer of Gluon's."""
+"""Weights without a graph: of cells that equal one torch.nn.LSTM, GRU or RNN, or Gluon's layer."""
 from __future__ import annotations
 
 import re
@@ -21,17 +21,17 @@ _Key = Tuple[str, str]
 
 
 class _Part(NamedTuple):
-    """One direction of one layer, or all of a fused cell: its kind, its widths and its arrays."""
+    """One direction of one layer, or a whole fused cell: its kind, its widths and its arrays."""
 
     mode: str
     num_hidden: int
     width: int  #: channels of the output
-    #: The name that the cell has for each array; all are the one vector of a fused cell.
+    #: The cell's name for each array; in a fused cell all names are those of one vector.
     names: Mapping[_Key, str]
     layout: FusedLayout | None = None
 
     def described(self, directions: int) -> str:
-        """Facts that layers of one kind share."""
+        """Properties that all layers of a cell must share."""
         return '%s of %d units, %d directions%s%s' % (
             self.mode, self.num_hidden, directions,
             ', projected to %d' % self.width if ('h2r', 'weight') in self.names else '',
@@ -42,7 +42,7 @@ class _Part(NamedTuple):
         return ('i2h', 'bias') in self.names
 
     def shape(self, group: str, kind: str, width: int) -> tuple[int, ...]:
-        """Of an array, for an input of `width` channels."""
+        """The shape of an array, for an input of `width` channels."""
         rows = self.num_hidden * len(GATES[self.mode])
         if kind == 'bias':
             return (rows,)
@@ -51,7 +51,7 @@ class _Part(NamedTuple):
 
 
 class _Layer(NamedTuple):
-    """One layer: for each direction the part that has its arrays, and its number in there."""
+    """One layer: for each direction, the part that has its arrays and its number in that part."""
 
     directions: tuple[_Part, ...]
     number: int = 0
@@ -65,7 +65,7 @@ def _layers(cell: Any) -> Iterator[_Layer]:
             yield from _layers(inner)
     elif kind is FusedRNNCell:
         if cell._clip_:
-            raise ValueError('%r clips its states, which layers of torch do not' % cell)
+            raise ValueError('%r clips its states, but layers of torch do not' % cell)
         layout = cell._layout_
         part = _Part(cell._mode, cell._num_hidden, layout.num_output, {
             (array.group, array.kind): cell._parameter.name for array in layout.arrays(1)}, layout)
@@ -75,7 +75,7 @@ def _layers(cell: Any) -> Iterator[_Layer]:
         sides = [list(_layers(side)) for side in cell._cells]
         if any(len(side) != 1 or len(side[0].directions) != 1 or side[0].directions[0].layout
                for side in sides):
-            raise ValueError('a direction of %r is more than one layer' % cell)
+            raise ValueError('one direction of %r has several layers' % cell)
         yield _Layer(tuple(side[0].directions[0] for side in sides))
     elif kind is not DropoutCell:  # which has no weights
         yield _Layer((_plain(cell),))
@@ -84,12 +84,12 @@ def _layers(cell: Any) -> Iterator[_Layer]:
 def _plain(cell: Any) -> _Part:
     kind, modes = type(cell), {RNNCell: '', LSTMCell: 'lstm', LSTMPCell: 'lstm', GRUCell: 'gru'}
     if kind not in modes:
-        raise ValueError('they have no layer like %s' % kind.__name__)
+        raise ValueError('torch and Gluon have no layer like %s' % kind.__name__)
     mode = modes[kind] or 'rnn_%s' % (cell._activation,)
     if cell._clip_ is not None:
-        raise ValueError('%r clips its states, which layers of torch do not' % cell)
+        raise ValueError('%r clips its states, but layers of torch do not' % cell)
     if mode not in GATES:
-        raise ValueError('their layers have no activation %r' % (cell._activation,))
+        raise ValueError('torch and Gluon have no layer with activation %r' % (cell._activation,))
     keys = [(group, kind) for group in GROUPS for kind in cell._kinds_]
     if kind is LSTMPCell:
         keys.append(('h2r', 'weight'))
@@ -98,8 +98,7 @@ def _plain(cell: Any) -> _Part:
 
 
 def _stack_of(cell: BaseRNNCell, biased: bool = False) -> list[_Layer]:
-    """The layers of `cell`, all of one kind; else what is wrong is raised. `biased` says whether
-    they must have biases."""
+    """The layers of `cell`, all of one kind and, if `biased`, with biases; otherwise ValueError."""
     _check.instance('cell', cell, BaseRNNCell, 'a cell of mxrnn')
     try:
         layers = list(_layers(cell))
@@ -111,20 +110,20 @@ def _stack_of(cell: BaseRNNCell, biased: bool = False) -> list[_Layer]:
         if len(kinds) > 1:
             raise ValueError('its layers differ: %s' % '; '.join(sorted(kinds)))
         if biased and not all(part.biased for part in parts):
-            raise ValueError("it has no biases, and all of Gluon's layers have")
+            raise ValueError("it has no biases, but all of Gluon's layers have biases")
         owners = {(tuple(part.names.values()), layer.number, side)
                   for layer in layers for side, part in enumerate(layer.directions)}
         if len(owners) < len(parts):
-            raise ValueError('it has layers that share weights')
+            raise ValueError('its layers share weights')
     except ValueError as error:
-        raise ValueError('cell must be the same as one layer of torch or Gluon, but %r is not: %s'
+        raise ValueError('cell must equal one layer of torch or Gluon, but %r does not: %s'
                          % (cell, error)) from None
     return layers
 
 
 def _read(cell: BaseRNNCell, arg_params: Mapping[str, Any],
           named: Callable[[int, int, str, str], str]) -> dict[str, np.ndarray]:
-    """The arrays of each layer and direction, under the names that `named` gives them."""
+    """The arrays of each layer and direction, under the names that `named` returns."""
     layers = _stack_of(cell)
     _check.instance('arg_params', arg_params, Mapping, 'a dict of weights by name')
     params = {name: value.asnumpy() if hasattr(value, 'asnumpy') else np.asarray(value)
@@ -147,14 +146,14 @@ def _read(cell: BaseRNNCell, arg_params: Mapping[str, Any],
 
 def _write(cell: BaseRNNCell, given: Mapping[str, np.ndarray], what: str,
            named: Callable[[int, int, str, str], str]) -> dict[str, np.ndarray]:
-    """The weights of `cell`, packed, of arrays under the names that `named` gives them."""
+    """The packed weights of `cell`, from arrays under the names that `named` returns."""
     layers = _stack_of(cell)
     needed = [named(i, side, *key) for i, layer in enumerate(layers)
               for side, part in enumerate(layer.directions) for key in part.names]
     missing = [name for name in needed if name not in given]
     extra = [name for name in given if name not in needed]
     if missing or extra:
-        raise ValueError('%s must have the arrays of %r; missing %s, unknown %s' % (
+        raise ValueError('%s must contain the arrays of %r; missing %s, unknown %s' % (
             what, cell, ', '.join(missing) or 'none', ', '.join(extra) or 'none'))
     result: dict[str, np.ndarray] = {}
     vectors: dict[str, dict[tuple[int, str, str, str], np.ndarray]] = {}
@@ -185,7 +184,7 @@ def _write(cell: BaseRNNCell, given: Mapping[str, np.ndarray], what: str,
     return result
 
 
-#: Of each projection's arrays, what torch calls them.
+#: torch's names for each projection's arrays.
 _TORCH = {'i2h': 'ih', 'h2h': 'hh', 'h2r': 'hr'}
 
 
@@ -197,13 +196,13 @@ def _gluon_name(layer: int, side: int, group: str, kind: str) -> str:
     return '%s%d_%s_%s' % ('lr'[side], layer, group, kind)
 
 
-#: Ends of the names in Gluon's layers, and the whole names in its files.
+#: Ends of names in Gluon's layers, and whole names in Gluon's files.
 _IN_LAYERS = re.compile(r'.*?([lr]\d+_(?:i2h|h2h|h2r)_(?:weight|bias))')
 _IN_FILES = re.compile(r'_unfused\.(\d+)\.(?:([lr])_cell\.)?((?:i2h|h2h|h2r)_(?:weight|bias))')
 
 
 def _gluon_key(name: str) -> str:
-    """The name of an array in a Gluon layer, less the layer's prefix."""
+    """An array's name in a Gluon layer, without the layer's prefix."""
     found = _IN_LAYERS.fullmatch(name)
     if found:
         return found.group(1)
@@ -217,24 +216,25 @@ def torch_state_dict(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[s
     Parameters
     ----------
     cell : BaseRNNCell
-        A FusedRNNCell, an LSTMCell, LSTMPCell, GRUCell or RNNCell with 'tanh' or 'relu', a
-        BidirectionalCell of two of these, or a stack of such layers of one kind, width and number
-        of directions, all with biases or all without. DropoutCells between them have no weights.
+        A FusedRNNCell; an LSTMCell, LSTMPCell, GRUCell, or RNNCell with 'tanh' or 'relu'; a
+        BidirectionalCell of two of these; or a stack of such layers. A stack's layers must have
+        the same kind, width, number of directions, and all have biases or none. DropoutCells
+        between them are allowed.
     arg_params : dict of str to NDArray or numpy.ndarray
-        The weights of the cell, packed or by gate; others are not used.
+        The cell's weights, packed or by gate; the rest is ignored.
 
     Returns
     -------
     dict of str to torch.Tensor
-        For ``load_state_dict``. The numbers are the same, bit for bit: torch has the gates in
-        MXNet's order.
+        For ``load_state_dict``. The numbers are the same bit for bit, because torch orders gates as
+        MXNet does.
 
     Raises
     ------
     ValueError
-        The cell is no such layer: the message says why.
+        The cell does not equal such a layer; the message says why.
     MissingWeightsError
-        A weight of the cell is not in `arg_params`.
+        `arg_params` lacks a weight of the cell.
 
     Examples
     --------
@@ -259,17 +259,17 @@ def from_torch_state_dict(cell: BaseRNNCell, state_dict: Mapping[str, Any]
     cell : BaseRNNCell
         As for `torch_state_dict`.
     state_dict : dict of str to torch.Tensor
-        Of a layer with the biases (``bias=``) and the projection (``proj_size=``) of the cells.
+        From a layer with the cell's biases (``bias=``) and projection (``proj_size=``).
 
     Returns
     -------
     dict of str to numpy.ndarray
-        Packed, as the cell's graphs take them; ``cell.unpack_weights`` gives them by gate.
+        Packed, as the cell's graphs take them; ``cell.unpack_weights`` returns them by gate.
 
     Raises
     ------
     ValueError
-        The cell is no such layer, or the arrays are not those of the cell.
+        The cell does not equal such a layer, or the arrays do not fit the cell.
 
     Examples
     --------
@@ -286,17 +286,17 @@ def from_torch_state_dict(cell: BaseRNNCell, state_dict: Mapping[str, Any]
 
 
 def gluon_params(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The weights of a cell as those of gluon.rnn.LSTM, GRU or RNN.
+    """The weights of a cell as weights of gluon.rnn.LSTM, GRU or RNN.
 
-    Parameters and errors are those of `torch_state_dict`; cells without biases are refused, since
+    Parameters and errors are as in `torch_state_dict`. Cells without biases are refused, because
     Gluon has no such layers.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        By the names that Gluon's layers have for them, less their prefix: 'l0_i2h_weight',
-        'r0_h2h_bias' and so on. A layer takes them by ``parameter.set_data(params[name])`` for
-        each name and parameter in ``layer.collect_params()``, the prefix taken off the name.
+        By Gluon's names without the layer's prefix: 'l0_i2h_weight', 'r0_h2h_bias' and so on. To
+        load them, call ``parameter.set_data(params[name])`` for each name and parameter in
+        ``layer.collect_params()``, with the prefix removed from the name.
 
     Examples
     --------
@@ -311,15 +311,15 @@ def gluon_params(cell: BaseRNNCell, arg_params: Mapping[str, Any]) -> dict[str, 
 
 
 def from_gluon_params(cell: BaseRNNCell, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The weights of a cell from those of a layer of Gluon's: the inverse of `gluon_params`.
+    """The weights of a cell from the weights of a Gluon layer: the inverse of `gluon_params`.
 
     Parameters
     ----------
     cell : BaseRNNCell
         As for `torch_state_dict`.
     params : dict of str to NDArray, numpy.ndarray or gluon.Parameter
-        As ``layer.collect_params()`` names them, with the prefix or without, or as
-        ``layer.save_parameters`` does in its file.
+        As ``layer.collect_params()`` names them, with or without the prefix, or as in the file of
+        ``layer.save_parameters``.
 
     Returns
     -------
@@ -329,7 +329,7 @@ def from_gluon_params(cell: BaseRNNCell, params: Mapping[str, Any]) -> dict[str,
     Raises
     ------
     ValueError
-        The cell is no such layer, or the arrays are not those of the cell.
+        The cell does not equal such a layer, or the arrays do not fit the cell.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""An exported file against its checkpoint, on the same data."""
+"""Compares an exported file with its checkpoint on the same data."""
 from __future__ import annotations
 
 import functools
@@ -25,16 +25,17 @@ class Differences(NamedTuple):
     Attributes
     ----------
     runner : str
-        What ran the checkpoint: 'MXNet' or 'torch'.
+        The library that ran the checkpoint: 'MXNet' or 'torch'.
     rolled : bool
-        Whether it ran with its steps rolled up, as its graph does not take the data otherwise.
+        Whether the checkpoint ran with its steps rolled up, because its graph does not take the
+        data otherwise.
     shapes : dict
         Of the inputs, by name.
     outputs : list of (str, float)
-        The largest difference for each output, relative to the output's largest value; NaN where
-        one alone of two values is not a number.
+        The largest difference of each output, relative to the output's largest value; NaN if only
+        one of two values is NaN.
     chunks : list of int
-        The numbers of steps that a file with states ran at a time; empty for other files.
+        The numbers of steps per run for a file with states; empty for other files.
     """
 
     runner: str
@@ -46,34 +47,34 @@ class Differences(NamedTuple):
 
 def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
             data_path: str | None = None, seed: int = 0) -> Differences:
-    """Run `model` in MXNet, or in torch where there is no MXNet, and the file, on the same data.
+    """Run `model` and the file on the same data; `model` runs in MXNet, or without MXNet in torch.
 
     Parameters
     ----------
     model : Model
     path : str
-        An ONNX file if it ends in '.onnx', else one of `save_torch`.
+        An ONNX file if its name ends in '.onnx', otherwise a file of `save_torch`.
     shapes : dict
-        Of inputs, by name.
+        Shapes of inputs, by name.
     data_path : str, optional
-        ExportedFile of `numpy.savez` with the data; random data otherwise.
+        A `numpy.savez` file with the data; random data if None.
     seed : int
-        Of the random data.
+        Seed of the random data.
 
     Raises
     ------
     ImportError
-        A package that is needed is not installed.
+        A needed package is not installed.
     ValueError
         A shape is missing or does not fit, or the file has other inputs or outputs than `model`.
 
     Notes
     -----
-    Without a shape, axes of any size get 2, 3, ...; but steps for which `model` was unrolled have
-    their number. With another number the checkpoint runs rolled up, as the file does; if all its
-    recurrences have one number of steps, that number in a Reshape or in bounds of lengths becomes
-    any, too. A file with states runs one step and then the others, from zeros or from what its
-    encoder gives; begin states that are inputs of the checkpoint are zeros then.
+    Axes of any size that no shape gives get 2, 3, ...; a number of steps that `model` was unrolled
+    for stays. With another number of steps the checkpoint runs rolled up, as the file does. If all
+    its recurrences have the same number of steps, that number is then also free in Reshapes and in
+    bounds of lengths. A file with states runs one step, then the other steps. It starts from zeros
+    or from its encoder's outputs; the checkpoint's begin states are zeros then.
     """
     given = {} if data_path is None else _arrays(data_path)
     unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
@@ -85,13 +86,12 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     model = of_file(model, file, path)
     library = of_mxnet() or of_torch()
     if library is None:
-        raise ImportError('the checkpoint is run by MXNet or by torch, and neither is installed: '
-                          'pip install torch')
+        raise ImportError('neither MXNet nor torch is installed, and one of them must run the '
+                          'checkpoint: pip install torch')
     inputs = Inputs(model, file)
     for name in inputs.begins:
         if name in given:
-            raise ValueError('%s must not be given for a file with states, which begin with zeros'
-                             % name)
+            raise ValueError('leave out %s: a file with states begins with zeros' % name)
     data = inputs.drawn(shapes, given, seed)
     length = file.steps(data) if file.steps else 0
     chunks = [count for count in (1, length - 1) if length and count]
@@ -101,30 +101,30 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
         own = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                        for name, shape in inputs.stated.items())
         said, dot, reason = str(error).partition('. ')
-        raise ValueError('%s%s (sizes that --input does not give are made up)%s%s' % (
+        raise ValueError('%s%s (sizes not given by --input are made up)%s%s' % (
             said, own and ', but ' + own, dot, reason)) from None
     finally:
         forget()
     got = file.outputs(data, chunks)
     for name, one, other in zip(file.names, got, wanted):
         if one.shape != other.shape:
-            raise ValueError('%s is of another model: its output %s has the shape %s, that of the '
-                             'checkpoint %s' % (path, name, one.shape, other.shape))
+            raise ValueError('%s was exported from another model: its output %s has shape %s, the '
+                             "checkpoint's has %s" % (path, name, one.shape, other.shape))
     return Differences(library[0], rolled, {name: array.shape for name, array in data.items()},
                        [(name, difference(*pair)) for name, pair in
                         zip(model.graph.outputs, zip(got, wanted))], chunks)
 
 
 def of_file(model: Model, file: ExportedFile, path: str) -> Model:
-    """The model with the outputs that a file has, whose inputs have to be its own.
+    """The model with the outputs that a file has; the file's inputs must be the model's.
 
-    In ONNX an output that is there twice, or has the name of an input, is numbered; one that is an
+    In ONNX, an output is numbered if it occurs twice or has an input's name. An output that is an
     input is renamed.
     """
     inputs, graph = [name for name, _, _ in file.inputs], model.graph
     if not set(inputs) <= set(model.inputs):
-        raise ValueError('%s is of another model: its inputs are %s, those of the checkpoint %s'
-                         % (path, ', '.join(inputs), ', '.join(model.inputs)))
+        raise ValueError('%s was exported from another model: its inputs are %s, the checkpoint '
+                         'has %s' % (path, ', '.join(inputs), ', '.join(model.inputs)))
     if len(file.names) == len(graph.heads) and all(
             re.fullmatch(re.escape(own) + r'(_\d+)?', name)
             for name, own in zip(file.names, graph.outputs)):
@@ -136,12 +136,13 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
             renamed[name] if name in renamed and name not in known else name
             for name in file.names]))
     except ValueError:
-        raise ValueError('%s is of another model: its outputs are %s, those of the checkpoint %s'
-                         % (path, ', '.join(file.names), ', '.join(graph.outputs))) from None
+        raise ValueError('%s was exported from another model: its outputs are %s, the '
+                         'checkpoint has %s' % (
+                             path, ', '.join(file.names), ', '.join(graph.outputs))) from None
 
 
 def difference(got: np.ndarray, wanted: np.ndarray) -> float:
-    """The largest difference, relative to the largest value; both have the same infinities."""
+    """The largest difference relative to the largest value; infinities must agree."""
     one, other = got.astype('float64'), wanted.astype('float64')
     apart = ~((one == other) | np.isnan(one) & np.isnan(other))
     largest = np.abs(other[np.isfinite(other)]).max(initial=0.0)
@@ -158,7 +159,7 @@ class Inputs:
     begins : list of str
         Begin states of the checkpoint that a file with states does not take: they are zeros.
     names : list of str
-        The axes that may be any size in the file.
+        The axes that may have any size in the file.
     """
 
     def __init__(self, model: Model, file: ExportedFile) -> None:
@@ -180,17 +181,17 @@ class Inputs:
 
     @property
     def stated(self) -> Mapping[str, Sequence[Any]]:
-        """Shapes as the graph has them, not rolled up; {} if it does not tell them."""
+        """Shapes in the graph that is not rolled up; {} if the graph does not tell them."""
         return self._found.shapes
 
     def _pairs(self) -> list[tuple[Any, Any]]:
-        """Axes that may be any size in the file, and their sizes in the graph."""
+        """Axes that may have any size in the file, with their sizes in the graph."""
         return [(size, own) for name, shape, _ in self._file.inputs
                 for size, own in zip(shape or (), self.stated.get(name, ()))
                 if not isinstance(size, int)]
 
     def numbers(self) -> dict[str, int]:
-        """The axes that may be any size in the file and have a number in the graph, or of which
+        """The axes that may have any size in the file but are a number in the graph, or of which
         its windows leave a number."""
         found = self._found
         told = {**found.shares, **{key: sizes[0] for each in (found.cut, found.taken)
@@ -203,8 +204,8 @@ class Inputs:
     def drawn(self, shapes: Mapping[str, Sequence[Any]] = {},
               given: Mapping[str, np.ndarray] = {}, seed: int = 0,
               sizes: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
-        """Data: `given`, or random ones. Axes of any size have the `sizes` for their names, without
-        these as many elements as the graph says; `shapes` of inputs are for others."""
+        """Data: `given`, otherwise random. A named axis has its size in `sizes`, otherwise its
+        size in the graph; `shapes` gives the shapes of the other inputs."""
         numbers = self.numbers() if sizes is None else sizes
         names = {own: size for size, own in self._pairs() if isinstance(own, str)
                  } if self.begins else {}
@@ -221,15 +222,15 @@ class Inputs:
 
 
 def _arrays(path: str) -> dict[str, np.ndarray]:
-    """The arrays of a file of numpy.savez."""
+    """The arrays in a numpy.savez file."""
     try:
         with open(path, 'rb') as file:
             arrays = np.load(file)
             if not isinstance(arrays, np.ndarray):
                 return {name: arrays[name] for name in arrays.files}
     except (ValueError, EOFError, zipfile.BadZipFile):
-        pass  # NumPy advises to read it as a pickle, which would run its code
-    raise ValueError('%s is no file of numpy.savez with arrays of numbers' % path)
+        pass  # NumPy suggests allow_pickle=True, which would run code from the file
+    raise ValueError('%s is not a file of numpy.savez with arrays of numbers' % path)
 
 
 def data_of(graph: Graph, inputs: Sequence[Input],
@@ -242,7 +243,7 @@ def data_of(graph: Graph, inputs: Sequence[Input],
     settled = settle_shapes({name: shape for name, shape, _ in inputs if name not in given}, shapes)
     batches = {shape[0] for shape in settled.values() if len(shape) == 1}
     pairs = [shape[:2] for shape in settled.values() if len(shape) > 1]
-    # Lengths are one for each row of the batch, and no larger than the other axis.
+    # Lengths: one for each row of the batch, at most the other axis' size.
     steps = min([size for pair in pairs for size in (set(pair) - batches or pair)] or [1])
     random = np.random.RandomState(seed)
     return {name: given[name] if name in given else data_for(

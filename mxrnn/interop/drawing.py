@@ -12,21 +12,21 @@ from .._graph.rolling import roll
 __all__ = ['draw']
 
 _WIDTH, _HEIGHT, _GAP = 230, 66, 24  # of a box; between two of them
-_MOST = 120  # boxes that a picture can show
+_MOST = 120  # boxes in a picture
 
-#: Operators that only change the form of an array: the line goes through them.
+#: Operators that only change an array's form: the line passes through them.
 _FORM = {'Reshape', 'SwapAxis', 'transpose', 'expand_dims', 'squeeze', 'Flatten', '_copy',
          'BlockGrad', 'Cast', '_identity_with_attr_like_rhs', 'MakeLoss', 'slice_axis'}
 
-#: Operators that read nothing but the shape of their data.
+#: Operators that read only the shape of their data.
 _CONSTANT = {'zeros_like', 'ones_like'}
 
-#: Attributes that say nothing to a reader.
+#: Attributes that tell a reader nothing.
 _UNTOLD = {'state_outputs', 'num_args', 'dtype'}
 
 
 class _Box(NamedTuple):
-    """A layer, or an input, that the picture shows."""
+    """A layer or an input in the picture."""
 
     place: int
     title: str
@@ -36,27 +36,27 @@ class _Box(NamedTuple):
 
 
 def draw(graph: Graph, parameters: Mapping[str, Any]) -> str:
-    """Draw what the data go through, unrolled steps rolled up, as the text of an SVG file.
+    """Draw the path of the data, with unrolled steps rolled up, as the text of an SVG file.
 
-    Weights are not shown, but counted where they are used.
+    Weights are not drawn; each layer shows how many it has.
 
     Raises
     ------
     ValueError
-        There are too many layers, as where steps could not be rolled up.
+        There are too many layers, for instance because steps could not be rolled up.
     """
     boxes = _boxes(roll(graph, training=True).graph, parameters)
     if len(boxes) > _MOST:
-        raise ValueError('the model must have at most %d layers for a picture, got %d'
+        raise ValueError('a picture can show at most %d layers, but the model has %d'
                          % (_MOST, len(boxes)))
     return _svg(boxes)
 
 
 def _boxes(graph: Graph, parameters: Mapping[str, Any]) -> dict[int, _Box]:
-    """The boxes by place, each behind those that it reads."""
+    """The boxes by place, each behind the boxes that it reads."""
     boxes: dict[int, _Box] = {}
-    shown: dict[int, list[int]] = {}  #: the boxes that stand for a node
-    weights: dict[int, set[str]] = {}  #: those that come along with a node that reads no data
+    shown: dict[int, list[int]] = {}  #: the boxes that represent a node
+    weights: dict[int, set[str]] = {}  #: the weights of nodes that read no data
     used = graph.needed()
     for place, node in enumerate(graph.nodes):
         if place not in used:
@@ -84,7 +84,7 @@ def _boxes(graph: Graph, parameters: Mapping[str, Any]) -> dict[int, _Box]:
 
 
 def _told(node: Node, weights: int) -> str:
-    """The operator, what it was given, and how many weights it has."""
+    """The operator, its settings, and how many weights it has."""
     known = row(node.op)
     given = ['%s=%s' % (key, text) for key, text in node.attrs.items()
              if not key.startswith('_') and key not in _UNTOLD and (

@@ -1,4 +1,4 @@
-"""The check of an export: what was written, run as users run it, beside the checkpoint."""
+"""The check of an export: runs the written file as users run it, and compares the checkpoint."""
 from __future__ import annotations
 
 import itertools
@@ -22,14 +22,15 @@ __all__ = ['check_export', 'log_unchecked', 'tolerance']
 
 _log = logging.getLogger('mxrnn.interop')
 
-#: Sizes of axes of any size, in the order of their names: where the graph has no number of its own,
-#: and two more that it surely was not unrolled for. Images may need others.
+#: Sizes for axes of any size, in the order of their names. The first set is for axes without a
+#: number in the graph; the two others surely differ from what it was unrolled for. Images may need
+#: others.
 _IMAGES = 8, 16, 32
 _SIZES = (3, 2, 5, 4, 7, 6), (4, 11, 6, 13, 8, 15), (2, 16, 9, 5, 12, 10)
-#: How many sets of own sizes are tried; how many times the effect of rounding is no difference,
-#: and from which effect on nothing is compared.
+#: How many sets of sizes are tried for graphs without own sizes; up to how many times the effect of
+#: rounding a difference is allowed; and the effect of rounding above which nothing is compared.
 _TRIES, _NOISE, _CHAOS = 64, 16, 1e-3
-#: What onnxruntime says of operators of ONNX that it cannot run, as an LSTM of float64.
+#: onnxruntime's words for ONNX operators that it cannot run, such as an LSTM of float64.
 _LACKS = 'does not support', 'NOT_IMPLEMENTED'
 _REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
 
@@ -45,21 +46,22 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
                  shapes: Mapping[str, Sequence[Any]] | None = None,
                  length: int | None = 0, again: Callable[[Model], ExportedFile] | None = None
                  ) -> tuple[str, str]:
-    """Run what an export has written, and the model, on random data.
+    """Run the written file and the model on random data, and compare.
 
     Parameters
     ----------
     model : Model
     open_written : callable
-        Opens it through the reader that users have.
+        Opens the file with the reader that users have.
     by_torch : bool
-        Whether torch runs it: if there is no MXNet, the model is run as ONNX then, else in torch.
+        Whether torch runs the file. Without MXNet, the model then runs as ONNX; otherwise the model
+        runs in torch.
     shapes : dict, optional
-        Of the inputs by name, if the file does not tell them.
+        Shapes of the inputs by name, if the file does not tell them.
     length : int, optional
-        As for `ReferenceModel`: the number of steps in the graph that was made any.
+        As for `ReferenceModel`: the number of steps in the graph that became an axis of any size.
     again : callable, optional
-        Exports a model with other outputs in the same way, to find the node that differs.
+        Exports a model with other outputs in the same way, to find the first node that differs.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
     Raises
     ------
     ExportError
-        It cannot be opened, or gives something else than the model.
+        The file cannot be opened, or its outputs differ from the model's.
     """
     reason = _unfit(model.graph)
     if reason:
@@ -81,14 +83,14 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
     except (ValueError, CheckpointError) as error:
         if any(each in str(error) for each in _LACKS):
             return 'not checked', without_stage(str(error))
-        raise ExportError('what was written cannot be read: %s\n%s' % (
+        raise ExportError('the written file cannot be read: %s\n%s' % (
             without_stage(str(error)), _REMEDY)) from None
     if shapes is not None:
         file = file._replace(inputs=[(name, shapes.get(name, shape), kind)
                                      for name, shape, kind in file.inputs])
     untold = [name for name, shape, _ in file.inputs if shape is None]
     if untold:
-        return 'not checked', 'nothing tells the shape of %s' % ', '.join(untold)
+        return 'not checked', 'the shape of %s is not known' % ', '.join(untold)
     model = of_file(model, file, 'the file')
     reasons = []
     for import_it in (of_mxnet, of_onnx if by_torch else of_torch):
@@ -114,11 +116,11 @@ def log_unchecked(path: str, found: tuple[str, str]) -> None:
 
 
 def _unfit(graph: Graph) -> str:
-    """Why no other library gives the same numbers; '' if one does."""
+    """Why no other library can give the same numbers; '' if one can."""
     for node in graph.walk():
         if node.op in TORCH.maps[0] or node.op in ONNX.maps[0] or not node.is_variable and (
                 row(node.op) is None):
-            return '%s (%s) is an operator of a program' % (node.name, node.op)
+            return '%s (%s) is an operator that a program defines' % (node.name, node.op)
         if has(node.op, 'samples') or (
                 node.op == 'Dropout' and node.mode == 'always'):
             return '%s (%s) draws at random' % (node.name, node.op)
@@ -126,11 +128,11 @@ def _unfit(graph: Graph) -> str:
 
 
 class _Incomparable(ValueError):
-    """Rounding alone changes an output too much, or there are no numbers to compare."""
+    """Rounding changes an output too much for a comparison, or there are no finite numbers."""
 
 
 class _Check:
-    """Compares a file and a checkpoint, run after run."""
+    """Compares a file with a checkpoint, run after run."""
 
     def __init__(self, checkpoint: ReferenceModel, file: ExportedFile,
                  again: Callable[[Model], ExportedFile] | None) -> None:
@@ -140,19 +142,19 @@ class _Check:
         self._worst, self._rounding = 0.0, 0.0
 
     def all(self) -> str:
-        """Compare a run of the sizes that the graph has, and two of others if the file takes any.
+        """Compare a run with the graph's sizes, and two with other sizes if the file takes any.
 
         Returns
         -------
         str
-            What there is to say of them.
+            What was compared, for the user.
 
         Raises
         ------
         ExportError
-            An output differs, or the file takes no data of the graph's sizes.
+            An output differs, or the file does not take data of the graph's sizes.
         ValueError
-            The checkpoint takes no such data.
+            The checkpoint does not take such data.
         """
         inputs, checkpoint = self._inputs, self._checkpoint
         steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
@@ -190,10 +192,10 @@ class _Check:
                 raise
             except ValueError as error:
                 refused.append(without_stage(str(error)))
-        return 'outputs differ by %.1g of the largest value at most from those of the ' \
-            'checkpoint in %s, for %s%s%s' % (
-                self._worst, checkpoint.name, '; '.join(self._said),
-                '. Rounding alone moves them by %.1g' % self._rounding if self._rounding else '',
+        return 'outputs differ by at most %.1g of the largest value from the checkpoint in %s, ' \
+            'for %s%s%s' % (
+                self._worst, self._checkpoint.name, '; '.join(self._said),
+                '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
                 '. Other sizes: ' + refused[-1] if len(self._said) < 3 and refused else '')
 
     def _own_sizes(self, names: Sequence[str], steps: Sequence[int]) -> Iterator[dict[str, int]]:
@@ -205,7 +207,7 @@ class _Check:
                 yield {**told, **{name: size for name, size in zip(others, chosen) if size}}
 
     def _others(self) -> Iterator[dict[str, int]]:
-        """Two sets of further sizes, each larger if the first ones are refused."""
+        """Two more sets of sizes; if one is refused, a larger one follows."""
         for which in (1, 2) if self._inputs.names else ():
             before = len(self._said)
             yield self._sizes(which)
@@ -217,9 +219,9 @@ class _Check:
             self._inputs.names, itertools.cycle(_SIZES[which]))}
 
     def run(self, data: Data, wanted: Sequence[np.ndarray], rolled: bool = False) -> None:
-        """Compare one run; a file with states in chunks of 1, 2 and the rest.
+        """Compare one run. A file with states runs in chunks of 1, 2 and the remaining steps.
 
-        `rolled` tells whether the checkpoint's graph was rolled up to take the data.
+        `rolled` says whether the checkpoint's graph was rolled up to take the data.
 
         Raises
         ------
@@ -243,13 +245,13 @@ class _Check:
             if not apart <= allowed:
                 noise = self._noise(data, at, other) if same else 0.0
                 if not noise < _CHAOS:
-                    raise _Incomparable('rounding alone moves the output %s by %.1g of its largest '
-                                        'value' % (name, noise))
+                    raise _Incomparable('rounding alone changes the output %s by %.1g of its '
+                                        'largest value' % (name, noise))
                 self._rounding = max(self._rounding, noise)
                 if not apart <= _NOISE * noise:
                     raise ExportError(
-                        'the output %s differs from that of the checkpoint in %s %s, for %s. The '
-                        'first node that differs is %s\n%s' % (
+                        'the output %s differs from the checkpoint in %s %s, for %s. The first '
+                        'node that differs is %s\n%s' % (
                             name, self._checkpoint.name, 'by %.3g of the largest value' % apart
                             if same else 'in its shape: %s, not %s' % (one.shape, other.shape),
                             said, self._first(data, at), _REMEDY))
@@ -257,7 +259,7 @@ class _Check:
         self._said.append(said)
 
     def _noise(self, data: Data, at: int, wanted: np.ndarray) -> float:
-        """How far an output moves where all numbers are changed by as much as rounding does."""
+        """How far an output moves if all numbers are changed by as much as rounding does."""
         random = np.random.RandomState(0)
 
         def rounded(arrays: Data) -> dict[str, np.ndarray]:
@@ -277,7 +279,7 @@ class _Check:
         head = model.graph.heads[at]
         inner = [Entry(place, 0) for place in sorted(model.graph._replace(heads=(head,)).needed())
                  if not model.graph.nodes[place].is_variable and place != head.node]
-        found = self._differing(inner, data)  # all at once, as far as that changes no rolling
+        found = self._differing(inner, data)  # all at once, unless that changes how it rolls up
         low, high = 0, len(inner)
         while low < high and not found:
             middle = (low + high) // 2
@@ -289,7 +291,7 @@ class _Check:
         return '%s (%s)' % (node.name, node.op or 'an input')
 
     def _differing(self, heads: Sequence[Entry], data: Data) -> list[Entry]:
-        """Those of some entries that differ where they are outputs; none if that cannot be seen."""
+        """The entries that differ when they are outputs; none if that cannot be found out."""
         if self._again is None or not heads:
             return []
         model = self._checkpoint.model
@@ -306,5 +308,5 @@ class _Check:
 
 
 def _chunks(length: int) -> list[int]:
-    """Chunks of 1, 2 and the rest of the steps."""
+    """Chunks of 1, 2 and the remaining steps."""
     return [count for count in (min(1, length), min(2, length - 1), length - 3) if count > 0]

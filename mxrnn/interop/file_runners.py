@@ -1,4 +1,4 @@
-"""Exported files, run as users run them; those with states in chunks, and whole from outside."""
+"""Runs exported files as users run them. Files with states run in chunks, but look like others."""
 from __future__ import annotations
 
 import math
@@ -23,12 +23,12 @@ class ExportedFile(NamedTuple):
     ----------
     inputs : list of Input
     names : list of str
-        Of its outputs.
+        Names of the outputs.
     outputs : function
-        Of arrays by names of inputs, and of the numbers of steps to run at a time, if it has
-        states.
+        Computes the outputs from arrays by input name, and from the numbers of steps to run at a
+        time if the file has states.
     steps : function or None
-        How many steps such arrays have; None for a file without states.
+        Counts the steps in such arrays; None for a file without states.
     """
 
     inputs: list[Input]
@@ -40,7 +40,7 @@ class ExportedFile(NamedTuple):
 # ---- files
 
 def open_file(path: str, onnx: bool | None = None) -> ExportedFile:
-    """Open a file of `to_onnx` or of `save_torch`: its name's end tells which, or `onnx` does."""
+    """Open a file of `to_onnx` or `save_torch`; the end of its name or its content says which."""
     if not os.path.isfile(path):
         raise FileNotFoundError('there is no file %s' % path)
     onnx = path.endswith('.onnx') if onnx is None else onnx
@@ -79,14 +79,14 @@ def _onnx_file(path: str) -> ExportedFile:
 
 
 def open_torch(path: str, roll: bool = True) -> Any:
-    """The module of a file of torch; weights of a source are refused with what to read."""
+    """The module in a torch file. Weights of a source are refused with a hint to the source."""
     try:
         from ._source.overwrite_checks import is_source
         from ._torch.files import load_torch
     except ModuleNotFoundError as error:
         if error.name != 'torch':
             raise
-        raise ModuleNotFoundError('files of torch are read by torch: pip install torch',
+        raise ModuleNotFoundError('torch is needed to read a torch file: pip install torch',
                                   name='torch') from error
     try:
         return load_torch(path, roll=roll)
@@ -96,15 +96,16 @@ def open_torch(path: str, roll: bool = True) -> Any:
             with open(path, 'rb') as file:
                 if file.read(2) == b'PK':
                     raise
-            raise CheckpointError('%s is neither an ONNX file (FILE.onnx) nor one of export '
-                                  '--torch (save_torch)' % path) from None
+            raise CheckpointError('%s is neither an ONNX file (FILE.onnx) nor a torch file of '
+                                  'export --torch (save_torch)' % path) from None
         raise ValueError(
-            '%s is part of a source, which export has run beside the graph: see "Checked" in %s. '
-            'Give a file of --onnx, or of --torch under another name' % (path, source)) from None
+            '%s holds the weights of a source. export already compared that source with the graph: '
+            'see "Checked" in %s. Give a file of --onnx, or of --torch under another name' % (
+                path, source)) from None
 
 
 def of_module(module: Any, what: str = 'the module') -> ExportedFile:
-    """A module of torch without states."""
+    """A torch module without states as a file."""
     return ExportedFile(_inputs_of_module(module), module.outputs,
                         lambda data, _: run_module(module, what, data))
 
@@ -139,7 +140,7 @@ def _torch_file(path: str) -> ExportedFile:
             **states, **{before: found[after] for before, after in module.states}}
     untold = [name for name in [*(each[0] for each in moving), *names] if name not in layouts]
     if untold:
-        raise ValueError('%s does not say which axis of %s has the steps: export it again'
+        raise ValueError('%s does not say which axis of %s is the steps: export it again'
                          % (path, ', '.join(untold)))
     return _in_chunks(path, moving, first, [
         name for name in once if name not in [each[0] for each in held]],
@@ -157,14 +158,14 @@ def _in_chunks(path: str, moving: Sequence[Input], first: Sequence[Input], compu
                given: Mapping[str, Layout], layouts: Mapping[str, Layout],
                begin: Callable[[Data, int], tuple[dict[str, np.ndarray], Any]],
                read: Callable[[Any, Data, int], tuple[list[np.ndarray], Any]]) -> ExportedFile:
-    """A file of steps as one of whole sequences.
+    """A file that runs steps, wrapped to run whole sequences.
 
-    `moving` are the inputs of a step, in `layouts`; `first` those of the encoder, which gives the
-    outputs `computed`.
+    `moving` are the inputs of a step, in `layouts`. `first` are the encoder's inputs, and
+    `computed` its outputs.
     """
     times = [(name, given[name].time) for name, _, _ in moving]
     if all(time is None for _, time in times):
-        raise ValueError('%s does not say which axis of its inputs has the steps: export it again'
+        raise ValueError('%s does not say which axis of its inputs is the steps: export it again'
                          % path)
 
     def steps(data: Data) -> int:

@@ -1,6 +1,6 @@
-"""Forecasters that GluonTS saved from MXNet, as predictors of today's GluonTS, on torch.
+"""Loads forecasters that GluonTS saved from MXNet as predictors of today's GluonTS, on torch.
 
-This module can be imported without GluonTS and torch; `load_predictor` needs both.
+This module can be imported without GluonTS and torch; only `load_predictor` needs them.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .model import load
 
 __all__ = ['input_names', 'load_predictor', 'network_of']
 
-#: What a folder may name, by where today's GluonTS has it. Nothing else is made of a folder.
+#: Classes that a folder may name, by their module in today's GluonTS. No others are made.
 _HOMES = {
     'gluonts.transform': '''AddAgeFeature AddConstFeature AddObservedValuesIndicator AddTimeFeatures
         AsNumpyArray CanonicalInstanceSplitter CausalMeanValueImputation Chain ConcatFeatures
@@ -35,12 +35,12 @@ _HOMES = {
     'gluonts.model.forecast_generator': 'QuantileForecastGenerator SampleForecastGenerator'}
 _KNOWN = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-#: What older versions call them, and their parameters.
+#: Older names of classes and of parameters.
 _RENAMED = {'TestSplitSampler': 'PredictionSplitSampler', 'trans': 'transformations',
             'train_sampler': 'instance_sampler'}
 
-_NO_GRAPH = '''%s has no graph: GluonTS saved a RepresentableBlockPredictor. Where MXNet and that \
-GluonTS still run, save the graph with these lines:
+_NO_GRAPH = '''%s has no graph: GluonTS saved a RepresentableBlockPredictor. Run these lines where \
+MXNet and that GluonTS still work, to save the graph:
 
     from pathlib import Path
     from gluonts.model.predictor import Predictor
@@ -55,7 +55,7 @@ def network_of(folder: str | os.PathLike[str]) -> str:
     Raises
     ------
     ValueError
-        It is no folder of a `SymbolBlockPredictor`; the message says what to do.
+        It is not a folder of a `SymbolBlockPredictor`; the message says what to do.
     """
     folder = str(_check.instance('folder', folder, (str, os.PathLike), 'a path'))
     kind = str(_read(folder, 'type.txt')).rpartition('.')[2]
@@ -79,23 +79,23 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
     Parameters
     ----------
     folder : path
-        What ``predictor.as_symbol_block_predictor(dataset=…).serialize(folder)`` wrote, with
-        GluonTS 0.9 or newer.
+        The folder that ``predictor.as_symbol_block_predictor(dataset=…).serialize(folder)`` wrote,
+        by GluonTS 0.9 or newer.
     device : str or torch.device
         As `PyTorchPredictor` takes it.
 
     Returns
     -------
     gluonts.torch.model.predictor.PyTorchPredictor
-        Its network is the graph of the folder; transformation, fields, lengths, batch size and the
-        kind of forecast are those of the folder.
+        Its network is the folder's graph. It also takes the transformation, fields, lengths, batch
+        size and kind of forecast from the folder.
 
     Raises
     ------
     ValueError
-        The folder has no graph, or names a class that is not in this module's table.
+        The folder has no graph, or names a class that this module does not make.
     CheckpointError
-        A file of the folder cannot be read.
+        A file in the folder cannot be read.
     ModuleNotFoundError
         GluonTS or torch is not installed.
     """
@@ -113,7 +113,7 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
     names, network = input_names(folder), to_torch(load(prefix))
     missing = [name for name in network.inputs if name not in names]
     if missing:
-        raise ValueError('%s has no values for %s: its parameters were not saved'
+        raise ValueError('%s has no values for %s, because its parameters were not saved'
                          % (folder, _check.some(missing)))
     network.register_forward_pre_hook(partial(_given, names), with_kwargs=True)
     if hasattr(generator, 'quantiles'):
@@ -133,20 +133,20 @@ def _read(folder: str, name: str) -> Any:
 # ---- the network between GluonTS's fields and its own inputs and outputs
 
 def _given(names: dict[str, str], module: Any, args: Any, batch: dict[str, Any]) -> Any:
-    """The inputs of the network, all of its parameters' type, as GluonTS gives them to MXNet."""
+    """The network's inputs, all of its parameters' type, as GluonTS passes them to MXNet."""
     kind = next(module.parameters()).dtype
     return (), {name: batch[names[name]].to(kind) for name in module.inputs}
 
 
 def _of_quantiles(form: Any, module: Any, args: Any, array: Any) -> Any:
-    """Quantiles as today's GluonTS takes them: (batch, time, quantiles), to be left as they are."""
+    """Quantiles in the form of today's GluonTS: (batch, time, quantiles), not changed later."""
     return (array.transpose(1, 2) if form == 0 else array,), None, None  # 0: of older versions
 
 
 # ---- from the JSON of GluonTS, which names classes
 
 def _made(value: Any) -> Any:
-    """What the JSON describes, made of what the tables have alone, from the inside out."""
+    """The object that the JSON describes, made only of classes in the tables, inner ones first."""
     return json.loads(json.dumps(value), object_hook=_instance)
 
 
@@ -172,7 +172,7 @@ def _instance(value: dict[str, Any]) -> Any:
     return found(*args, **given) if isinstance(found, type) else found
 
 
-# ---- what today's GluonTS has not without MXNet
+# ---- classes that today's GluonTS lacks without MXNet
 
 def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> Any:
     """ForkingSequenceSplitter: the last `enc_len` steps, and what each of them looks ahead at."""

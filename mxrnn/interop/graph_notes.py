@@ -1,5 +1,5 @@
-"""What is worth a look in a graph though MXNet takes it: rows that mix, axes under other names, a
-number of steps that may be that of one bucket."""
+"""Notes on graphs that MXNet takes but that may be wrong: mixed rows, swapped names of axes, a
+number of steps that may be one bucket's."""
 from __future__ import annotations
 
 import math
@@ -20,9 +20,9 @@ __all__ = ['capped', 'remarks']
 
 def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False
             ) -> list[str]:
-    """Sentences on a model, and on the shapes that were `given` for its inputs.
+    """Notes on a model, and on the shapes that were `given` for its inputs.
 
-    With `longest` its graph is known to be of the longest bucket, if it is one of several.
+    `longest` says that the graph is known to be the longest bucket's, if there are several.
     """
     params = {**model.arg_params, **model.aux_params}
     rolled = roll(model.graph)
@@ -34,7 +34,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     except ExportError:
         found, notes = {}, []
     plain = [name for name in model.names if not name.startswith(('arg:', 'aux:'))]
-    sentences = ['names of parameters without arg: are taken for those of arguments: %s'
+    sentences = ['parameters without the prefix arg: are taken as arguments: %s'
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
     sentences += _divided(rolled)
@@ -45,14 +45,14 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
 
 
 def capped(graph: Graph) -> list[tuple[str, str]]:
-    """What to say, with titles, of lengths that a module of torch counts up to a number."""
-    return [('note', 'lengths count up to %d steps, the number in the graph: longer ones are '
-             'clipped. --onnx with an axis time:%d in --input makes it any' % (most, most))
+    """Notes, with titles, on lengths that a torch module clips."""
+    return [('note', 'lengths are clipped to %d steps, the number in the graph. Export with '
+             '--onnx and an axis time:%d in --input to allow any length' % (most, most))
             for most in sorted(bounds(graph))]
 
 
 def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Shapes in which the names of two axes have changed places."""
+    """Shapes in which two axes have swapped names."""
     notes = []
     for name, shape in given.items():
         plain = [size.partition(':')[0] if isinstance(size, str) else size for size in shape]
@@ -60,18 +60,18 @@ def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[An
         if len(own) == len(plain) and any(
                 size in own and isinstance(size, str) and isinstance(other, str) and size != other
                 for size, other in zip(plain, own)):
-            notes.append('the axes of %s are %s in the graph, but %s were given: the names do not '
-                         'move them' % (name, ','.join(map(str, own)), ','.join(map(str, shape))))
+            notes.append('the axes of %s are %s in the graph, but you gave %s: other names do not '
+                         'move axes' % (name, ','.join(map(str, own)), ','.join(map(str, shape))))
     return notes
 
 
 def _divided(rolled: RolledGraph) -> list[str]:
-    """Means over the steps, in which the graph divides by a number."""
+    """Means over the steps that divide by a number instead of the length."""
     graph, needed, notes = rolled.graph, rolled.graph.needed(), []
     for number in sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'}):
         factors = {'_div_scalar': number, '_mul_scalar': 1 / number}
-        notes += ['node %s (%s) has the number %g: if that stands for the %d steps of the graph, '
-                  'results at other lengths are wrong, as it stays' % (
+        notes += ['node %s (%s) has the number %g. If that is the number of steps in the graph, '
+                  '%d, results at other lengths are wrong, because it stays' % (
                       node.name, node.op, node.scalar, number)
                   for place, node in enumerate(graph.nodes) if place in needed and number > 2
                   and node.op in factors and math.isclose(node.scalar, factors[node.op],
@@ -80,8 +80,8 @@ def _divided(rolled: RolledGraph) -> list[str]:
 
 
 def _bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[str]:
-    """Whether the graph rolled up keeps a number of steps: in a shape that it states, in nodes or
-    as a bound of lengths. An axis 'time:35' among those `given` makes it any."""
+    """A note if the rolled-up graph keeps a number of steps: in a stated shape, in nodes, or as a
+    bound of lengths. An axis 'time:35' in a `given` shape frees it, so there is no note then."""
     kept = bounds(rolled.graph) | {
         each.steps for each in rolled.findings if stated or each.kind in ('unrolled', 'fixed')}
     if not (kept or stated) or any(isinstance(size, str) and ':' in size for size in given):
@@ -92,7 +92,7 @@ def _bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[str]:
 
 
 def _mixed(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Reshapes into rows of another number of elements than those that they read have."""
+    """Reshapes to rows whose number of elements does not match the rows that they read."""
     axes: dict[str, Axis] = {}
     values = infer(graph, {place: [
         (axes.setdefault(size, Axis(label=size)) if isinstance(size, str) else size,)
@@ -103,12 +103,12 @@ def _mixed(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
         node = graph.nodes[place]
         shape: tuple[int, ...] = node.shape if node.op == 'Reshape' and not node.reverse else ()
         read = values.get(node.inputs[0]) if -1 in shape and shape[-1] > 1 else None
-        # Images are cut in more ways, and weights as the program likes.
+        # Images are split in more ways, and weights may be reshaped in any way.
         if read is None or not 1 < len(read) < 4 or None not in map(number_of, read):
             continue
         width, wanted = number_of(read[-1]), shape[-1]
         if width is not None and width % wanted and wanted % width:
-            notes.append('node %s (Reshape) cuts rows of %d numbers into rows of %d, so that each '
-                         'has numbers of several steps: MXNet trains on these without a warning' % (
+            notes.append('node %s (Reshape) turns rows of %d numbers into rows of %d, so each row '
+                         'mixes several steps. MXNet trains such a graph without a warning' % (
                              node.name, width, wanted))
     return notes

@@ -1,4 +1,4 @@
-"""A model, which is a graph and its weights, read from a checkpoint and written to one."""
+"""A model is a graph with its weights; it is read from a checkpoint and written as one."""
 from __future__ import annotations
 
 import os
@@ -27,19 +27,19 @@ class Model(NamedTuple):
     ----------
     graph : Graph
     arg_params, aux_params : dict of str to numpy.ndarray
-        Values of arguments and of auxiliary states, under the names that the graph has for them.
-        Arrays of bfloat16 are MXNet's: a field called 'bfloat16' of 16-bit integers.
+        Values of arguments and auxiliary states, by their names in the graph. Arrays of bfloat16
+        have MXNet's form: a field called 'bfloat16' of 16-bit integers.
     epoch : int or None
-        Of the checkpoint that it was read from.
+        The epoch of the checkpoint that was read.
     text : str
-        The graph as the file has it, so that it is written as it was.
+        The text of the graph's file, so that `save` writes it unchanged.
     names : tuple of str
-        The arrays of the file, in its order.
+        The names of the file's arrays, in order.
     packed : tuple of Packing
-        The arguments that the file has by gate.
+        The arguments that the file stores by gate.
     checksum : bool
-        Whether a file written of it gets a checksum, as `save_rnn_checkpoint` writes it. After
-        `load`, whether the file has one.
+        Whether `save` adds a checksum, as `save_rnn_checkpoint` does. After `load`, whether the
+        file has one.
     """
 
     graph: Graph
@@ -74,26 +74,26 @@ def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | N
     Parameters
     ----------
     prefix : str
-        Path without the ends ``-symbol.json`` and ``-0007.params``. Or a folder, or a
-        ``model.tar.gz`` of SageMaker, with one graph (``*symbol.json``) and the parameters of one
-        model (``*.params``, or ``params.best`` of Sockeye). An archive is read in memory.
+        Path without the ends ``-symbol.json`` and ``-0007.params``. Or a folder or a
+        ``model.tar.gz`` of SageMaker with one graph (``*symbol.json``) and one model's parameters
+        (``*.params``, or ``params.best`` of Sockeye). An archive is read in memory.
     epoch : int, optional
-        The newest that can be read if None; each one that is skipped is logged as a warning.
+        If None, the newest that can be read; a skipped one is logged as a warning.
     symbol, params : str, optional
-        The paths of the two files, in place of a prefix.
+        Paths of the two files, instead of a prefix.
     gates : dict of str to sequence of str, optional
-        Orders of gates, by prefix of the weights, of cells that are a program's own:
-        ``{'highway_': ['_transform', '_carry']}``. Those of mxrnn's cells are known.
+        Orders of gates for cells that a program defines, by prefix of the weights:
+        ``{'highway_': ['_transform', '_carry']}``. The gates of mxrnn's cells are known.
 
     Returns
     -------
     Model
-        Weights that the file has by gate are packed, as the graph takes them.
+        Weights stored by gate are packed, as the graph takes them.
 
     Raises
     ------
     CheckpointError
-        A file cannot be read, is damaged, or graph and weights do not fit each other.
+        A file cannot be read or is damaged, or graph and weights do not fit each other.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | N
     gates = _check.instance('gates', {} if gates is None else gates, Mapping, 'a dict')
     if symbol is not None or params is not None:
         if prefix is not None or epoch is not None:
-            raise TypeError('load takes either a prefix and an epoch, or symbol and params')
+            raise TypeError('load takes either prefix and epoch, or symbol and params')
         return _of_pair(Pair(*(os.fspath(_check.instance(name, path, (str, os.PathLike), 'a path'))
                                for name, path in (('symbol', symbol), ('params', params)))), gates)
     prefix = os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
@@ -183,7 +183,7 @@ def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> 
 
 def _faults(graph: Graph, args: Mapping[str, np.ndarray],
             auxiliary: Mapping[str, np.ndarray]) -> list[str]:
-    """Names that the arrays lack, and arrays of other sizes than the operators state."""
+    """Names that the arrays lack, and arrays whose sizes differ from the operators'."""
     given = {*args, *auxiliary}
     missing = [name for name in graph.own_weights() if name not in given]
     return (['missing %s' % ', '.join(missing)] if missing else []) + graph.describe_wrong_sizes(
@@ -191,7 +191,7 @@ def _faults(graph: Graph, args: Mapping[str, np.ndarray],
 
 
 def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) -> None:
-    """Write a checkpoint that MXNet loads, without MXNet.
+    """Write a checkpoint that MXNet loads; this does not need MXNet.
 
     Parameters
     ----------
@@ -200,19 +200,18 @@ def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) 
         Path without the ends ``-symbol.json`` and ``-0007.params``. Missing folders are made.
     epoch : int
     by_gate : bool, optional
-        Whether weights are written by gate, as the checkpoint functions of mxrnn read them, or
-        packed, as the graph takes them. If None, they are written as they were read: unchanged
-        arrays and the graph then give the same bytes.
+        Whether to write weights by gate, as mxrnn's checkpoint functions read them, or packed, as
+        the graph takes them. If None, they are written as they were read, so that unchanged arrays
+        and graphs give the same bytes.
 
     Raises
     ------
     ValueError
-        `by_gate` is True, and there are weights of which neither the file that they come from nor
-        the graph says the gates.
+        `by_gate` is True, and neither the file nor the graph tells the gates of some weights.
     CheckpointError
-        The files cannot be written; those that were there are still there.
+        The files cannot be written; the old ones stay.
     """
-    _check.instance('model', model, Model, 'a Model, as load gives it')
+    _check.instance('model', model, Model, 'a Model, as load returns it')
     prefix = os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
     epoch = _check.whole('epoch', epoch, 0)
     arrays = _arrays(model, by_gate)
@@ -238,12 +237,12 @@ def _arrays(model: Model, by_gate: bool | None) -> dict[str, np.ndarray]:
         by_name = {}
     if by_gate:
         by_name = {**{each.name: each for each in _known(model)}, **by_name}
-        # The weight of the state has as many rows for each gate as it has columns.
+        # A state's weight has as many rows per gate as it has columns.
         unknown = [name for name, value in model.arg_params.items() if name not in by_name
                    and (name.endswith('parameters') or name.endswith('h2h_weight')
                         and value.shape[0] not in (value.shape[1], value.shape[-1]))]
         if unknown:
-            raise ValueError('by_gate must not be True where the gates are unknown: of %s'
+            raise ValueError('by_gate=True needs to know the gates: they are unknown for %s'
                              % ', '.join(unknown))
     arrays: dict[str, np.ndarray] = {}
     for name, value in model.arg_params.items():
@@ -254,7 +253,7 @@ def _arrays(model: Model, by_gate: bool | None) -> dict[str, np.ndarray]:
 
 
 def _known(model: Model) -> list[Packing]:
-    """The vectors of sym.RNN, whose gates the graph says."""
+    """The vectors of sym.RNN whose gates the graph tells."""
     found = []
     for name, layouts in vector_layouts(model.graph).items():
         if name in model.arg_params and len(layouts) == 1:

@@ -1,4 +1,4 @@
-"""Models in MXNet, in a process of its own: what it takes by mistake may end the process."""
+"""Runs models in MXNet in a separate process, because wrong input may end that process."""
 from __future__ import annotations
 
 import atexit
@@ -20,21 +20,21 @@ from .reference import Data, Run, Runner, needed, refusing
 
 __all__ = ['EndedError', 'begin', 'forget', 'of_mxnet', 'serve']
 
-#: MXNet fuses no operators, which gives wrong numbers (docs/mxnet-defects.md), and runs each at
-#: once: small arrays wait for threads longer than they take.
+#: No fusing of operators, which gives wrong numbers in MXNet (docs/mxnet-defects.md). Each operator
+#: runs at once, because for small arrays threads cost more time than they save.
 _SETTINGS = {'MXNET_SUBGRAPH_BACKEND': 'NONE', 'MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE': '1',
              'MXNET_ENGINE_TYPE': 'NaiveEngine'}
-#: How many seconds a run may take, and the import of MXNet.
+#: The limits in seconds, for a run and for the import of MXNet.
 _LIMIT, _START = 60, 600
 _CODE = 'import sys; sys.path[:] = %r; from mxrnn.interop.mxnet_process import serve; serve()'
 
 
 class EndedError(ValueError):
-    """MXNet has ended its process, or had to be ended, and gives no outputs."""
+    """MXNet ended its process or was ended, so there are no outputs."""
 
 
 def begin() -> None:
-    """Begin to import MXNet there, if it is installed: `of_mxnet` waits for it."""
+    """Begin to import MXNet in the process, if it is installed. `of_mxnet` waits for it."""
     with _lock:
         _child.begin()
 
@@ -48,13 +48,13 @@ def of_mxnet() -> tuple[str, Runner] | None:
 
 
 def forget() -> None:
-    """Let the process free the model that it has; it ends where MXNet cannot."""
+    """Let the process free its model; it ends where MXNet cannot free it."""
     with _lock:
         _child.forget()
 
 
 class _Run:
-    """Runs a model there; its graph rolled up if `rolled` is a number."""
+    """Runs a model in the process; the graph is rolled up if `rolled` is a number."""
 
     def __init__(self, model: Model, rolled: int | None) -> None:
         self._model, self._rolled = model, rolled
@@ -70,7 +70,7 @@ class _Run:
 
 
 class _Child:
-    """The process, which lasts as long as this one, and the model that it has."""
+    """The process and the model in it. It lives as long as this process."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -82,7 +82,7 @@ class _Child:
             self._process.poll() is None)
 
     def begin(self) -> bool:
-        """Start it if it does not run; returns whether it does."""
+        """Start the process unless it runs; returns whether it runs."""
         if self._runs():
             return True
         try:
@@ -103,27 +103,27 @@ class _Child:
         return True
 
     def ready(self) -> bool:
-        """Start it if it does not run; returns whether it has MXNet."""
+        """Start the process unless it runs; returns whether it has MXNet."""
         if not self.begin() or self._process is None:
             return False
         self._is_ready = self._is_ready or self._receive(self._process, _START) == 'ready'
         return self._is_ready
 
     def ask(self, model: Model, rolled: int | None, data: Data) -> Any:
-        """The outputs, or a sentence that says why there are none; None if it has ended."""
+        """The outputs, or a sentence that says why there are none; None if the process ended."""
         reply = self._told((None if self._model is model else model, rolled, dict(data)))
         self._model = model
         return reply
 
     def forget(self) -> None:
-        """Let it free its model."""
+        """Let the process free its model."""
         if self._runs() and self._model is not None and self._told(None) != 'freed' and (
                 self._process is not None):
             _end(self._process)
         self._model = None
 
     def _told(self, what: object) -> Any:
-        """What it answers to this."""
+        """The answer of the process to a request."""
         if not self.ready() or self._process is None or self._process.stdin is None:
             return None
         try:
@@ -134,7 +134,7 @@ class _Child:
         return self._receive(self._process)
 
     def _receive(self, process: subprocess.Popen[bytes], limit: float = _LIMIT) -> Any:
-        """What it answers; None if it has ended, or is ended as it took too long."""
+        """An answer, or None if the process ended, or was ended because it took too long."""
         timer = threading.Timer(limit, process.kill)
         timer.daemon = True
         timer.start()
@@ -143,7 +143,7 @@ class _Child:
         except (EOFError, OSError, pickle.UnpicklingError):
             _end(process)
             return None
-        except BaseException:  # an interrupt: the next one would get this answer
+        except BaseException:  # an interrupt: otherwise the next request would get this answer
             _end(process)
             raise
         finally:
@@ -154,7 +154,7 @@ _lock, _child = threading.Lock(), _Child()
 
 
 def _end_own(process: subprocess.Popen[bytes], owner: int) -> None:
-    """End it, unless this process is a fork of the one that started it."""
+    """End the process, unless this is a fork of the process that started it."""
     if owner == os.getpid():
         _end(process)
 
@@ -170,14 +170,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 # ---- the process itself
 
-#: Executors in which an operator failed: to free one may end or stop the process.
+#: Executors in which an operator failed. Freeing one may end or block the process.
 _failed: list[Any] = []
 
 
 def serve() -> None:
-    """Answer what is asked on the standard input, until it ends."""
+    """Answer requests from the standard input until it ends."""
     replies = os.fdopen(os.dup(1), 'wb')
-    os.dup2(2, 1)  # what MXNet prints is no reply
+    os.dup2(2, 1)  # keeps MXNet's printed text out of the answers
     from .._runtime.mxnet import mx
     mx.nd  # noqa: B018  (imported when it is first used)
     _send(replies, 'ready')
@@ -196,7 +196,7 @@ def serve() -> None:
         model, rolled, data = asked
         try:
             if model is not None:
-                # Copies, as oneDNN changes the order of weights where they are.
+                # Copies, because oneDNN reorders weights in place.
                 params = {name: mx.nd.array(array, dtype=array.dtype)
                           for each in (model.arg_params, model.aux_params)
                           for name, array in each.items()}
@@ -204,7 +204,7 @@ def serve() -> None:
             if graph is not None and rolled not in runs:
                 runs[rolled] = _in_mxnet(mx, graph, params, rolled)
             _send(replies, runs[rolled](data))
-        except Exception as error:  # whatever it is, it is what MXNet says
+        except Exception as error:  # any error is MXNet's answer
             _send(replies, str(error) or repr(error))
 
 
@@ -240,10 +240,10 @@ def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any], rolled: int | No
 
 
 def _predictions(graph: Graph) -> Graph:
-    """The graph for MXNet, in which loss heads read a label's variable as it is.
+    """The graph for MXNet, in which loss heads read a label's variable directly.
 
-    Its shape then follows from the prediction's, whatever the program makes of its labels. softmax
-    gets a temperature: without one it may end the process (docs/mxnet-defects.md).
+    The label's shape then follows from the prediction's, whatever the program does with its labels.
+    softmax gets a temperature, because without one it may end the process (docs/mxnet-defects.md).
     """
     read, nodes = needed(graph), []
     for node in graph.nodes:
@@ -267,7 +267,7 @@ def _with_temperature(node: Node) -> Node:
 
 
 def _variable(graph: Graph, entry: Entry) -> Entry:
-    """The first variable that an output is computed of."""
+    """The first variable from which an output is computed."""
     while graph.nodes[entry.node].inputs:
         entry = graph.nodes[entry.node].inputs[0]
     return entry

@@ -1,4 +1,4 @@
-"""Where batch and time are in the arrays of an ONNX file with states."""
+"""The axes for batch and time in the arrays of an ONNX file with states."""
 from __future__ import annotations
 
 import math
@@ -10,7 +10,7 @@ __all__ = ['Layout', 'axes_in_words', 'refuse_unfit']
 
 
 def axes_in_words(axes: Sequence[str | int]) -> str:
-    """Axes for people, such as 'batch*time x 6'."""
+    """Axes as text, such as 'batch*time x 6'."""
     return ' x '.join(str(axis).replace(',', '*') for axis in axes)
 
 
@@ -33,14 +33,14 @@ def refuse_unfit(table: dict[str, Any], session: Any, encoder: Any) -> None:
 
 
 class Layout:
-    """Where batch and time are in an array of the file. The caller has the batch first, and time
-    after it, where there is time.
+    """The axes for batch and time in one of the file's arrays. For the caller, the batch comes
+    first, followed by time if there is time.
 
     Parameters
     ----------
     axes : list
-        By axis 'batch', 'time', 'batch,time' or 'time,batch' for both in one, another name, or a
-        number.
+        For each axis 'batch', 'time', 'batch,time' or 'time,batch' (both in one), another name, or
+        a number.
     """
 
     def __init__(self, axes: Sequence[str | int]) -> None:
@@ -48,13 +48,13 @@ class Layout:
         self.time = next((at for at, name in enumerate(names) if 'time' in name), None)
         rest = [at for at in range(len(names)) if at != self.time]
         self.batch = next((at for at in rest if 'batch' in names[at]), rest[0] if rest else None)
-        #: In the axis of the batch, the product of the numbers before 'batch' and of those behind:
-        #: a sequence has so many rows, as with several heads of attention.
+        #: The products of the numbers before and behind 'batch' in its axis: one sequence has that
+        #: many rows, for instance with several heads of attention.
         own = next((name for name in names if 'batch' in name), ['batch'])
         numbers = [int(each) if each.isdigit() else 1 for each in own]
         middle = own.index('batch')
         self.rows = math.prod(numbers[:middle]), math.prod(numbers[middle:])
-        #: The number of axes before one of which batch and time are factors, and their order.
+        #: The number of axes before the one that holds batch and time, and the order of the two.
         self.joined = None
         places = [at for at in (self.batch, self.time) if at is not None]
         if self.time is not None and len(names[self.time]) == 2:
@@ -64,18 +64,18 @@ class Layout:
         self._places, self._first = tuple(places), tuple(range(len(places)))
         self._plain = self.joined is None and self._places == self._first
         late_time = self._places == (1, 0) and self.joined is None
-        #: What indexing makes one step of the caller's the file's, and the other way round.
+        #: The indices that turn one step of the caller's into the file's, and back.
         self.one_in: tuple[slice | None, ...] = (
             () if self.time is None else (None,) if late_time else (slice(None), None))
         self.one_out: tuple[slice | int, ...] = (
             () if self.time is None or self.joined is not None else
             (0,) if late_time else (slice(None), 0))
-        #: Whether that is all there is to do.
+        #: Whether the indices are all that is needed.
         self.simple = self._places in ((), (0,), (0, 1), (1, 0)) and (
             self.joined is None or self.joined[0] == 0)
 
     def to_file(self, array: np.ndarray) -> np.ndarray:
-        """An array of the caller's, as the file takes it."""
+        """The caller's array in the file's layout."""
         array = array if self._plain else np.moveaxis(array, self._first, self._places)
         if self.joined is not None:
             at = self.joined[0]
@@ -83,18 +83,18 @@ class Layout:
         return array
 
     def by_sequence(self, array: np.ndarray, at: int) -> np.ndarray:
-        """A view of an array, whose axis `at` is that of the batch, with its sequences first."""
+        """A view of an array with batch axis `at`, with its sequences first."""
         before, behind = self.rows
         return np.moveaxis(array.reshape((*array.shape[:at], before, -1, behind,
                                           *array.shape[at + 1:])), at + 1, 0)
 
     def taken(self, array: np.ndarray, at: int, chosen: np.ndarray) -> np.ndarray:
-        """The sequences `chosen` of such an array: a copy."""
+        """A copy of the `chosen` sequences of such an array."""
         found = np.moveaxis(self.by_sequence(array, at)[chosen], 0, at + 1)
         return found.reshape((*array.shape[:at], -1, *array.shape[at + 1:]))
 
     def to_caller(self, array: np.ndarray, length: int) -> np.ndarray:
-        """An array of the file's, as the caller has it."""
+        """The file's array in the caller's layout."""
         if self.joined is not None:
             at, late = self.joined
             rows = array.shape[at] // max(length, 1)

@@ -1,4 +1,4 @@
-"""load_stepper: an ONNX file with states, run step by step in onnxruntime, without MXNet."""
+"""load_stepper: runs an ONNX file with states step by step in onnxruntime, without MXNet."""
 from __future__ import annotations
 
 import json
@@ -26,19 +26,19 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
     Parameters
     ----------
     path : str
-        Of the file. If it has an encoder, the encoder's file is beside it.
+        The file. If it has an encoder, the encoder's file must be in the same folder.
     threads : int
-        How many threads onnxruntime takes for one call.
+        Number of threads that onnxruntime uses for one call.
     providers : list of str, optional
         Of onnxruntime; the CPU if None.
 
     Raises
     ------
     ValueError
-        The file has no states or is damaged, or onnxruntime cannot load it, with these providers
-        for instance.
+        The file has no states or is damaged, or onnxruntime cannot load it, for instance with these
+        providers.
     OSError
-        There is no such file.
+        The file does not exist.
     ImportError
         The package onnxruntime is not installed.
     """
@@ -75,8 +75,8 @@ def stepper_of(session: Any, path: str, threads: int = 0, providers: Sequence[st
 class OnnxStepper:
     """Run an ONNX file one step at a time, from states to new states, as `mxrnn.Stepper` does.
 
-    States are lists of arrays that belong to the caller: no call changes them. What an encoder gave
-    stands behind those of the recurrences. Threads can share one OnnxStepper.
+    States are lists of arrays and belong to the caller: no call changes them. The encoder's outputs
+    follow the states of the recurrences. Threads can share one OnnxStepper.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class OnnxStepper:
         taken = {name: Layout(table['axes'].get(name, ['batch'])) for name in types}
         self._batch_axes = [state['batch_axis'] for state in states] + [
             taken[name].batch for name in table['captured']]
-        #: Of those with an axis of the batch: their place, it, their layout, and rows a sequence.
+        #: For states with a batch axis: place, axis, layout, and rows per sequence.
         self._sized = [(at, axis, taken[name], math.prod(taken[name].rows)) for at, (
             axis, name) in enumerate(zip(self._batch_axes, self._held)) if axis is not None]
         self._begins = [state['begin'] for state in states]
@@ -133,24 +133,24 @@ class OnnxStepper:
         self.output_names = [each.name for each in session.get_outputs()
                              if each.name not in after]
         self._outputs = [Layout(table['axes'][name]) for name in self.output_names]
-        #: Whether all outputs of one step are the caller's as they are.
+        #: Whether the caller gets all outputs of one step unchanged.
         self._as_they_are = all(each.simple and not each.one_out for each in self._outputs)
         self._names = self.output_names + after
-        # Without the checks of onnxruntime's Python class, which take a tenth of a small step.
+        # Skips the checks of onnxruntime's Python class, a tenth of the time of a small step.
         self._run: Callable[..., Arrays] = getattr(session, '_sess', session).run
 
     def begin(self, batch_size: int = 1, **inputs: Any) -> Arrays:
-        """States to begin with.
+        """Return the first states.
 
         Parameters
         ----------
         batch_size : int
-            How many sequences; where there is an encoder, its inputs say it.
+            Number of sequences; with an encoder, its inputs decide.
         **inputs
-            The encoder's inputs by name, as its file takes them.
+            The encoder's inputs by name, in the form that its file takes.
         """
         if inputs.keys() != set(self.encoder_names):
-            raise TypeError('begin takes the inputs of the encoder, %s, got %s' % (
+            raise TypeError('begin needs the inputs of the encoder, %s, got %s' % (
                 ', '.join(self.encoder_names) or 'none', ', '.join(inputs) or 'none'))
         once: dict[str, np.ndarray] = {}
         if self._encoder is not None:
@@ -177,9 +177,9 @@ class OnnxStepper:
         Parameters
         ----------
         states : list of array
-            As from `begin`, an earlier call or `take`; they are not changed.
+            As from `begin`, an earlier call, or `take`; they are not changed.
         **inputs
-            Arrays, or what NumPy makes arrays of, by name: the batch first, without time.
+            Arrays by name, or anything that NumPy makes into arrays: batch first, without time.
 
         Returns
         -------
@@ -190,7 +190,7 @@ class OnnxStepper:
         Raises
         ------
         TypeError, ValueError
-            Names, shapes or the number of states do not fit.
+            Names, shapes, or the number of states do not fit.
         """
         batch_size = self._check(states)
         feeds = dict(zip(self._held, states))
@@ -211,31 +211,31 @@ class OnnxStepper:
 
     def read(self, states: Arrays, /, *, valid_length: Any = None, **inputs: Any
              ) -> tuple[Outputs, Arrays]:
-        """Read sequences, or the next chunk of each.
+        """Run over sequences, or over the next chunk of each.
 
         Parameters
         ----------
         states : list of array
             As for `step`.
         valid_length : list of int, optional
-            Number of steps of each sequence, all if None. Outputs behind them are zeros, and states
-            are those after them.
+            Number of steps of each sequence; all steps if None. Later outputs are zeros, and the
+            states are those after each sequence's last valid step.
         **inputs
-            As for `step`, but those that have steps of shape (batch, length, ...).
+            As for `step`, but inputs with steps have shape (batch, length, ...).
 
         Returns
         -------
         outputs : array or list of array
-            (batch, length, ...); without an axis of time those after the last step.
+            (batch, length, ...); outputs without a time axis are those after the last step.
         states : list of array
-            After the last step, or each sequence's last valid one.
+            After the last step, or after each sequence's last valid step.
         """
         batch_size = self._check(states)
         arrays = dict(self._arrays(inputs, batch_size))
         moving = [name for name, (layout, _) in self._inputs.items() if layout.time is not None]
         lengths = {arrays[name].shape[1] if arrays[name].ndim > 1 else 0 for name in moving}
         if len(lengths) != 1 or 0 in lengths:
-            raise ValueError('the inputs must be sequences of one length, of at least one step, '
+            raise ValueError('all inputs must have the same number of steps, at least 1, '
                              'got %s' % sorted(lengths))
         length = lengths.pop()
         if valid_length is None:
@@ -250,11 +250,11 @@ class OnnxStepper:
 
     def _read_valid(self, states: Arrays, arrays: dict[str, np.ndarray], ends: np.ndarray,
                     moving: Sequence[str]) -> tuple[Outputs, Arrays]:
-        """Read to the end of the shortest sequences, then the others to that of the next ones."""
+        """Run to the end of the shortest sequences, then run the others to the next end."""
         states = [np.array(state, order='C') for state in states]
         results: Arrays = []
         begin = 0
-        lasting = np.maximum(ends, 1)  # of those without a step nothing is kept below
+        lasting = np.maximum(ends, 1)  # sequences without a step keep nothing below
         for end in sorted({*lasting.tolist()}):
             rows = np.flatnonzero(lasting >= end)
             part = {name: array[rows, begin:end] if name in moving else
@@ -277,14 +277,14 @@ class OnnxStepper:
         return results[0] if len(results) == 1 else results, states
 
     def take(self, states: Arrays, indices: Any) -> Arrays:
-        """The states of the sequences `indices`, in their order: copies.
+        """Copies of the states of the sequences `indices`, in that order.
 
         Parameters
         ----------
         states : list of array
             As for `step`.
         indices : sequence of int
-            From 0 to below the batch size, as often and in the order as is wanted; or one index.
+            From 0 to below the batch size, in any order, with repeats; or one index.
         """
         batch_size = self._check(states)
         chosen = np.atleast_1d(np.asarray(indices))
@@ -307,30 +307,30 @@ class OnnxStepper:
         for name, (layout, kind) in self._inputs.items():
             array = np.asarray(inputs[name], kind)
             if layout.batch is not None and (not array.ndim or len(array) != batch_size):
-                raise ValueError('%s must be for the %d sequences of the states, got the shape %s'
+                raise ValueError('%s must have a row for each of the %d sequences, got the shape %s'
                                  % (name, batch_size, array.shape))
             arrays.append((name, array))
         return arrays
 
     def _check(self, states: Arrays) -> int:
-        """Refuse what are no states of this network; return the batch size."""
+        """Refuse states that do not fit this network; return the batch size."""
         if not isinstance(states, (list, tuple)) or len(states) != len(self._held):
-            raise TypeError('states must be a list of %d arrays, as begin and step give it, got %s'
+            raise TypeError('states must be a list of %d arrays, as begin and step return, got %s'
                             % (len(self._held), _check.shown(states)))
         batch_size = 0
         for at, axis, _, rows in self._sized:
             size: int = states[at].shape[axis] // rows
-            if size != batch_size and batch_size or not size:  # of 0 onnxruntime would abort
-                raise ValueError('states must be of one batch size, got arrays of the shapes %s'
+            if size != batch_size and batch_size or not size:  # onnxruntime would abort for 0
+                raise ValueError('states must have one batch size, got arrays of the shapes %s'
                                  % [each.shape for each in states])
             batch_size = size
         return batch_size
 
     def _call(self, feeds: dict[str, np.ndarray]) -> Arrays:
-        """What the file gives."""
+        """The outputs of the file."""
         try:
             return self._run(self._names, feeds, None)
-        except Exception as error:  # a class of onnxruntime's own for each kind
+        except Exception as error:  # onnxruntime has a class for each kind of error
             raise ValueError('the inputs and states must fit the network, got %s; onnxruntime '
                              'says: %s' % (', '.join(
                                  '%s of shape %s and type %s' % (name, array.shape, array.dtype)
@@ -338,7 +338,7 @@ class OnnxStepper:
 
     def _chunk(self, states: Arrays, inputs: dict[str, np.ndarray], length: int
                ) -> tuple[Arrays, Arrays]:
-        """The outputs of a chunk as the caller has them, and the states after."""
+        """A chunk's outputs in the caller's form, and the states after it."""
         feeds = dict(zip(self._held, states))
         feeds.update((name, self._inputs[name][0].to_file(array))
                      for name, array in inputs.items())

@@ -1,4 +1,4 @@
-"""Random data for the inputs of a graph, by the operators that read them."""
+"""Random data for a graph's inputs, chosen by the operators that read them."""
 from __future__ import annotations
 
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
@@ -18,7 +18,7 @@ _KEEP = frozenset('LayerNorm LeakyReLU SliceChannel SwapAxis broadcast_add expan
 
 
 class _InputReader(NamedTuple):
-    """A node that reads an input, at which of its own inputs, and the graph that has it."""
+    """A node that reads an input, the number of that input, and the node's graph."""
 
     graph: Graph
     node: Node
@@ -26,7 +26,7 @@ class _InputReader(NamedTuple):
 
     @property
     def input(self) -> Input:
-        """The entry of that input in the operator's row."""
+        """The entry for that input in the operator's schema row."""
         known = row(self.node.op)
         return known.inputs[self.at] if known and self.at < len(known.inputs) else Input('')
 
@@ -41,21 +41,21 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
     name : str
     shape : tuple of int
     kind : dtype
-        Of numbers that are neither places nor lengths.
+        The type of numbers that are neither places nor lengths.
     steps : int
         The largest length.
     random : numpy.random.RandomState
     """
     readers = list(_readers(graph, name))
     looked_up = [_places(reader) for reader in readers if reader.input.role == 'index']
-    if looked_up:  # in several tables, as factors of words are
+    if looked_up:  # in several tables, for instance factors of words
         return random.randint(0, max(min(looked_up), 1), shape).astype('float32')
     for reader in readers:
         if reader.node.op == 'CTCLoss' and reader.at == 1 and len(shape) == 2:
             return _labels(reader, shape, random)
     for reader in readers:
         if reader.input.role == 'length':
-            if reader.node.op == 'CTCLoss':  # long data, short labels
+            if reader.node.op == 'CTCLoss':  # needs long data and short labels
                 least = reader.input.name == 'label_lengths'
                 return np.full(shape, 1 if least else steps, 'float32')
             return random.randint(1, steps + 1, shape).astype('float32')
@@ -65,13 +65,13 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
 
 
 def is_looked_up(graph: Graph, name: str) -> bool:
-    """Whether an input has numbers of words, or other places in a table."""
+    """Whether an input has word numbers or other places in a table."""
     return any(reader.input.role == 'index' for reader in _readers(graph, name))
 
 
 def _labels(reader: _InputReader, shape: tuple[int, ...], random: np.random.RandomState
             ) -> np.ndarray:
-    """Classes of CTC, without the blank one: no more than half as many as there is room for."""
+    """Classes for CTC without the blank, at most half as many as there is room for."""
     classes = max(_width(reader.graph, reader.node.inputs[0]), 2) - 1
     first = reader.node.blank_label == 'first'
     labels = random.randint(1, classes + 1, shape) - (not first)
@@ -80,7 +80,7 @@ def _labels(reader: _InputReader, shape: tuple[int, ...], random: np.random.Rand
 
 
 def _readers(graph: Graph, name: str) -> Iterator[_InputReader]:
-    """The readers of an input, also in loops and behind operators that only move elements."""
+    """The nodes that read an input, also in loops and behind operators that only move elements."""
     same = {place for place, node in enumerate(graph.nodes)
             if node.is_variable and node.name == name}
     for place, node in enumerate(graph.nodes):
@@ -96,7 +96,7 @@ def _readers(graph: Graph, name: str) -> Iterator[_InputReader]:
 
 
 def _places(reader: _InputReader) -> int:
-    """How many entries a look-up has to choose from, or 2, which is safe, if nothing says it."""
+    """How many entries a look-up's table has; 2, which is safe, if that is not known."""
     node = reader.node
     for key in ('input_dim', 'depth'):
         if hasattr(node, key):
@@ -106,7 +106,7 @@ def _places(reader: _InputReader) -> int:
 
 
 def _width(graph: Graph, entry: Entry) -> int:
-    """How many elements the last axis of an array has, or 2, which is safe, if nothing says it."""
+    """How many elements an array's last axis has; 2, which is safe, if that is not known."""
     node = graph.nodes[entry.node]
     while node.op in _KEEP or has(node.op, 'one shape') or has(node.op, 'gathers') or (
             node.op == 'Reshape' and node.shape[-1:] == (0,)):
@@ -121,14 +121,14 @@ def _width(graph: Graph, entry: Entry) -> int:
 
 def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
                   wanted: Mapping[str, Sequence[Any]]) -> dict[str, tuple[int, ...]]:
-    """The shapes of inputs: axes of any size with the same name get the same one.
+    """The shapes of inputs; axes with the same name get the same size.
 
     Parameters
     ----------
     inputs : dict
-        Shapes by name, in which names are axes of any size; None where nothing is known.
+        Shapes by name. A name as a size stands for any size; None for an unknown shape.
     wanted : dict
-        Shapes that the user wants. They give sizes to names, too; others get 2, 3, …
+        Shapes that the user wants. They also set the sizes of names; other names get 2, 3, …
     """
     sizes: dict[str, int] = {}
     for name, shape in inputs.items():

@@ -1,4 +1,4 @@
-"""Models, run in torch, as ONNX in onnxruntime, or in MXNet by `mxnet_process`."""
+"""Runs models in torch, as ONNX in onnxruntime, or in MXNet through `mxnet_process`."""
 from __future__ import annotations
 
 import contextlib
@@ -17,27 +17,27 @@ from .registry import ExportError
 __all__ = ['Data', 'Input', 'ReferenceModel', 'Run', 'Runner', 'inputs_of', 'needed', 'of_onnx',
            'of_torch', 'refusing', 'run_module', 'run_onnx']
 
-#: Name, shape (None or a name for any size) and type of an input.
+#: An input's name, shape (None or a name stands for any size) and type.
 Input = Tuple[str, Optional[Sequence[Any]], np.dtype]
 Data = Mapping[str, np.ndarray]
 Run = Callable[[Data], List[np.ndarray]]
-#: For a model: what makes a function of its outputs; with a number, of the graph rolled up in which
-#: it is that of steps, and with 0 of the graph rolled up without such a number.
+#: Makes a function of a model that computes its outputs. With a number, the graph is rolled up and
+#: that number is its number of steps; with 0 it is rolled up and no number is.
 Runner = Callable[[Model], Callable[[Optional[int]], Run]]
 
 
 class ReferenceModel:
-    """A model in MXNet, torch or onnxruntime, whose steps are rolled up where data need it.
+    """A model in MXNet, torch or onnxruntime; its steps are rolled up if the data need it.
 
     Parameters
     ----------
     model : Model
     name : str
-        Of the library.
+        The library's name.
     runner : Runner
     length : int, optional
-        The number in Reshapes and bounds of lengths that means the number of steps there, 0 for
-        none. If None, that of all recurrences, if they have one.
+        The number that means the number of steps in Reshapes and bounds of lengths; 0 for none. If
+        None, the number of steps that all recurrences share, if they do.
     """
 
     def __init__(self, model: Model, name: str, runner: Runner, length: int | None = None) -> None:
@@ -51,12 +51,12 @@ class ReferenceModel:
         return ReferenceModel(model, self.name, self.runner, self.length)
 
     def outputs(self, data: Data) -> tuple[bool, list[np.ndarray]]:
-        """Whether the graph had to be rolled up for the data, and the outputs.
+        """Whether the graph was rolled up for the data, and the outputs.
 
         Raises
         ------
         ValueError
-            It does not take the data, rolled up or not.
+            The graph does not take the data, rolled up or not.
         """
         try:
             return False, self.as_is(data)
@@ -67,12 +67,12 @@ class ReferenceModel:
                 raise error from None
 
     def rolled(self, data: Data) -> list[np.ndarray]:
-        """The outputs of the graph rolled up.
+        """The outputs of the rolled-up graph.
 
         Raises
         ------
         ValueError
-            It does not take the data.
+            The graph does not take the data.
         """
         if self._rolled is None:
             if self.length is None:
@@ -84,7 +84,7 @@ class ReferenceModel:
 
 
 def of_torch() -> tuple[str, Runner] | None:
-    """The interpreter of `to_torch`, if torch can be imported."""
+    """The interpreter of `to_torch`; None if torch cannot be imported."""
     try:
         from ._torch.convert import to_torch
     except ImportError:
@@ -97,7 +97,7 @@ def of_torch() -> tuple[str, Runner] | None:
 
 
 def of_onnx() -> tuple[str, Runner] | None:
-    """The ONNX file of the graph as it is, in onnxruntime, if both can be imported."""
+    """The graph's ONNX file in onnxruntime, not rolled up; None if a package is missing."""
     try:
         import onnxruntime  # noqa: F401
 
@@ -127,7 +127,7 @@ def _rolled(model: Model, length: int | None) -> Model:
 
 
 def run_module(module: Any, what: str, data: Data) -> list[np.ndarray]:
-    """The outputs of a module of torch, as in inference; `what` is for `refusing`."""
+    """The outputs of a torch module in inference; `what` is for `refusing`."""
     import torch
     given = {name: torch.from_numpy(data[name]) for name in module.inputs if name in data}
     with torch.no_grad(), refusing('torch', what, data):
@@ -138,10 +138,10 @@ def run_module(module: Any, what: str, data: Data) -> list[np.ndarray]:
 
 @contextlib.contextmanager
 def refusing(runner: str, what: str, data: Data) -> Iterator[None]:
-    """Say that `what`, the checkpoint or the file, does not take `data`, and the runner's reason.
+    """Raise ValueError with the reason if `what`, the checkpoint or the file, refuses `data`.
 
-    The runners have no class of errors for this: torch raises whatever the operator at which the
-    calculation ends does, and onnxruntime classes that derive from Exception alone.
+    The runners have no error class for this. torch raises the error of the operator that fails, and
+    onnxruntime's classes share no base but Exception.
     """
     try:
         yield
@@ -155,21 +155,21 @@ def refusing(runner: str, what: str, data: Data) -> Iterator[None]:
 
 
 def needed(graph: Graph) -> set[str]:
-    """Names of the variables that outputs depend on, labels of losses not counted."""
+    """Names of the variables from which outputs are computed, without labels of losses."""
     return {graph.nodes[place].name for place in graph.needed()}
 
 
 # ---- onnxruntime
 
 def inputs_of(session: Any) -> list[Input]:
-    """The inputs of a session."""
+    """A session's inputs."""
     kinds = {'tensor(float)': 'float32', 'tensor(double)': 'float64'}
     return [(each.name, each.shape, np.dtype(kinds.get(each.type, each.type[7:-1])))
             for each in session.get_inputs()]
 
 
 def run_onnx(session: Any, what: str, data: Data) -> list[np.ndarray]:
-    """The outputs of a session."""
+    """A session's outputs."""
     with refusing('onnxruntime', what, data):
         arrays: list[np.ndarray] = session.run(None, {
             name: data[name].astype(kind) for name, _, kind in inputs_of(session)})

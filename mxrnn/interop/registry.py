@@ -1,4 +1,4 @@
-"""The functions that convert operators, for each back end: its own, and those programs add."""
+"""The functions that convert operators, for each back end: its own and those that programs add."""
 from __future__ import annotations
 
 from typing import Any, Callable, ChainMap, Generic, Mapping, NamedTuple, TypeVar
@@ -19,10 +19,10 @@ _Entry = TypeVar('_Entry')
 
 
 class Converters(ChainMap[str, _Entry], Generic[_Entry]):
-    """The converters of a back end, by the operators' names.
+    """A back end's converters, by the operators' names.
 
-    Entries of programs, which are set and deleted as in a dict, go before those of the back end,
-    whichever comes first.
+    Programs set and delete entries as in a dict. A program's entry goes before the back end's own,
+    whichever is added first.
     """
 
     def __init__(self, back_end: str) -> None:
@@ -30,7 +30,7 @@ class Converters(ChainMap[str, _Entry], Generic[_Entry]):
         self._back_end = back_end
 
     def enter(self, entry: _Entry, *ops: str) -> None:
-        """Enter what the back end has for `ops`; a second entry for one of them is refused."""
+        """Add the back end's converter for `ops`; a second one for an operator is refused."""
         own = self.maps[1]
         for op in ops:
             if op in own:
@@ -41,19 +41,19 @@ class Converters(ChainMap[str, _Entry], Generic[_Entry]):
 class Operator(NamedTuple):
     """How torch runs an operator."""
 
-    #: Given a node, it returns a function of the node's inputs: tensors in, a tensor or a tuple of
-    #: them out.
+    #: Takes a node and returns the function of its inputs: tensors in, a tensor or a tuple of them
+    #: out.
     make: Callable[[Node], Callable[..., Any]]
-    #: Whether that function takes, before the inputs, whether it is training.
+    #: Whether that function takes, as its first argument, whether the module is in training.
     training: bool = False
-    #: Whether it has no inputs: the function then takes the shape and the device.
+    #: Whether the operator has no inputs; the function then takes the shape and the device.
     creates: bool = False
-    #: That function before attributes of a node are bound to its keyword-only parameters.
+    #: That function, before the node's attributes are bound to its keyword-only parameters.
     function: Callable[..., Any] | None = None
 
 
-#: The operators that torch runs, and those that ONNX has. For ONNX, a function of a Builder, the
-#: node, and the node's inputs but for labels returns the outputs, one or a list.
+#: The operators that torch runs, and those that ONNX has. An ONNX converter takes a Builder, the
+#: node, and the node's inputs without labels, and returns one output or a list.
 TORCH: Converters[Operator] = Converters('torch')
 ONNX: Converters[Callable[..., Any]] = Converters('ONNX')
 
@@ -62,40 +62,40 @@ def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None
              training: bool = False, onnx: Callable[..., Any] | None = None,
              attributes: Mapping[str, Any] | None = None,
              shape: Callable[..., Any] | None = None) -> None:
-    """Add an operator to those that `to_torch` can run and `to_onnx` can write, or replace one.
+    """Add or replace an operator for `to_torch` and `to_onnx`.
 
     Parameters
     ----------
     name : str
         The operator's name in the graph, such as '_contrib_quadratic'.
     make : callable, optional
-        For torch. Given a `Node`, it returns the function of the node's inputs, torch.Tensors, that
-        gives the output or a tuple of the outputs. Parameters of the node are ``node.axis`` for
-        operators of MXNet that mxrnn knows and for what `attributes` names, and otherwise
+        For torch. It takes a `Node` and returns a function of the node's inputs (torch.Tensors),
+        which returns the output or a tuple of outputs. The node's parameters are ``node.axis`` for
+        operators that mxrnn knows and for names in `attributes`, otherwise
         ``node.get('axis', -1)``.
     training : bool
-        Whether that function takes ``True`` in training and ``False`` otherwise before the inputs.
+        Whether that function takes, before the inputs, ``True`` in training and otherwise
+        ``False``.
     onnx : callable, optional
-        For ONNX: ``onnx(builder, node, *inputs)`` returns the output, or a list of the outputs.
-        Inputs and outputs have a ``shape`` and a ``dtype``; ``builder.node(op, inputs, shape)``
-        writes an operator of ONNX and returns its output, ``builder.scalar(number, like)`` gives a
-        constant.
+        For ONNX: ``onnx(builder, node, *inputs)`` returns the output or a list of outputs. Inputs
+        and outputs have a ``shape`` and a ``dtype``. ``builder.node(op, inputs, shape)`` writes an
+        ONNX operator and returns its output; ``builder.scalar(number, like)`` returns a constant.
     attributes : dict of str to str or tuple, optional
-        Kinds of the operator's parameters: 'int', 'float', 'bool', 'str' or 'ints'; a parameter
-        that need not be given has a default: ``{'axis': ('int', -1)}``.
+        Kinds of the operator's parameters: 'int', 'float', 'bool', 'str' or 'ints'. Optional
+        parameters have a default: ``{'axis': ('int', -1)}``.
     shape : callable, optional
-        ``shape(node, *shapes)`` returns the shape of the output, or a list of the shapes of the
-        outputs, for those of the inputs: tuples of numbers, and of objects for sizes that may be
-        any, which it passes on. Without it shapes of inputs that only such operators tell have to
-        be given.
+        ``shape(node, *shapes)`` takes the inputs' shapes and returns the output's shape, or a list
+        with the outputs' shapes. Shapes are tuples of numbers, and of objects for sizes that may be
+        any; pass these on. Without this function, you have to give shapes of inputs that only such
+        operators tell.
 
     Raises
     ------
     TypeError
-        `name` is no str, or a function cannot be called.
+        `name` is not a str, or a function is not callable.
     ValueError
-        There is neither `make` nor `onnx`; a kind is unknown; or mxrnn knows the operator's
-        parameters itself.
+        Neither `make` nor `onnx` is given; a kind is unknown; or mxrnn already knows the operator's
+        parameters.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None
     """
     _check.instance('name', name, str, 'a str')
     if make is None and onnx is None:
-        raise ValueError('make or onnx must be given, for torch or for ONNX')
+        raise ValueError('give make for torch, onnx for ONNX, or both')
     for what, function in (('make', make), ('onnx', onnx), ('shape', shape)):
         if function is not None:
             _check.function(what, function)
@@ -123,7 +123,7 @@ def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None
 
 
 def _rule_of(shape: Callable[..., Any]) -> Rule:
-    """The rule of a program's operator, which keeps no axis element for element."""
+    """The shape rule for a program's operator; it keeps no axis element for element."""
     def rule(node: Node, inputs: list[Axes]) -> list[Axes]:
         if not all(inputs):
             raise UnknownAxes
@@ -133,14 +133,14 @@ def _rule_of(shape: Callable[..., Any]) -> Rule:
     return rule
 
 
-# ---- what the back ends enter, and what their converters raise
+# ---- for the back ends: how they add converters, and the errors that converters raise
 
 class ExportError(ValueError):
     """A model cannot be written as ONNX; the message names the nodes and says why."""
 
 
 class Unsupported(Exception):
-    """A node asks for something that the back end does not have; the message says for what."""
+    """A node needs something that the back end lacks; the message says what."""
 
 
 Make = Callable[[Node], Callable[..., Any]]
@@ -148,10 +148,10 @@ Converter = Callable[..., Any]
 
 
 def operator(*names: str, training: bool = False, creates: bool = False) -> Callable[[Make], Make]:
-    """Make a function the converter of the operators `names` to torch; the rest is of `Operator`.
+    """Make the decorated function the torch converter for `names`; see `Operator` for the options.
 
-    It is given a `Node` once, when a module is built, and returns what runs it: a function of the
-    node's inputs as tensors, which returns a tensor, or a tuple of them.
+    The function gets a `Node` once, when a module is built. It returns a function of the node's
+    input tensors, which returns a tensor or a tuple of tensors.
     """
     def enter(make: Make) -> Make:
         TORCH.enter(Operator(make, training, creates), *names)
@@ -160,7 +160,7 @@ def operator(*names: str, training: bool = False, creates: bool = False) -> Call
 
 
 def converts(*operators: str) -> Callable[[Converter], Converter]:
-    """Make a function the converter of `operators` to ONNX."""
+    """Make the decorated function the ONNX converter for `operators`."""
     def enter(function: Converter) -> Converter:
         ONNX.enter(function, *operators)
         return function
@@ -177,12 +177,12 @@ def dtype_of(node: Node) -> np.dtype:
 def positive(axis: int, rank: int) -> int:
     """`axis` counted from the front."""
     if not -rank <= axis < rank:
-        raise Unsupported('axis %d of an array of %d axes' % (axis, rank))
+        raise Unsupported('axis %d of an array with %d axes' % (axis, rank))
     return axis % rank
 
 
 def channels_last(layout: str | None) -> bool:
-    """Whether the attribute `layout` of an operator on images has the channels there."""
+    """Whether the attribute `layout` of an image operator puts the channels last."""
     return layout is not None and layout.index('C') > 1
 
 

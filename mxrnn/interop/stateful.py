@@ -1,4 +1,4 @@
-"""Graphs of sequences in steps, for all ways out; a refusal says what to do."""
+"""Makes graphs of sequences run in steps, for every export format. Refusals say what to do."""
 from __future__ import annotations
 
 import contextlib
@@ -21,28 +21,28 @@ __all__ = ['LEFT_OUT', 'blaming_axes', 'check_names', 'check_shapes', 'check_typ
            'chosen_for_steps', 'how_to_free', 'in_steps', 'of_graph', 'rank_mismatch',
            'shapes_found']
 
-#: A sentence on outputs that are not in a file of steps.
+#: The note on outputs that a file of steps leaves out.
 LEFT_OUT = 'outputs of whole sequences are left out: %s'
-#: Operators of outputs that are values of losses, or for metrics alone: no predictions.
+#: Operators whose outputs are losses or metrics, not predictions.
 _BESIDE = 'BlockGrad', 'CTCLoss', 'MakeLoss', 'make_loss', 'softmax_cross_entropy'
 
-#: Shapes of inputs by name: numbers, and names of axes of any size.
+#: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
 
 
 def check_names(name: str, given: object, graph: Graph) -> None:
-    """Refuse an argument, called `name`, that is no dict by names of the graph's variables."""
+    """Refuse the argument `name` unless it is a dict by names of the graph's variables."""
     known = graph.arguments + graph.auxiliary
     for key in _check.instance(name, given, Mapping, 'a dict by names of inputs'):
         if key not in known:
-            raise ValueError('%s must be of arguments of the model, such as %s; got %r' % (
+            raise ValueError('%s must name inputs of the model, such as %s; got %r' % (
                 name, ', '.join([*graph.arguments[:3], *['…'] * (len(graph.arguments) > 3)]), key))
 
 
 def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()
                  ) -> dict[str, Named]:
-    """Return `inputs` with Python's integers; refuse those that are no shapes of the graph's
-    variables, or of some in `params`."""
+    """Return `inputs` with Python integers; refuse anything but shapes of the graph's variables
+    that are not in `params`."""
     check_names('inputs', inputs, graph)
     shapes: dict[str, Named] = {}
     for key, shape in inputs.items():  # type: ignore[attr-defined]
@@ -53,16 +53,16 @@ def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()
             for size in shape)
         counted = [size for size in shape if isinstance(size, str) and ':' in size]
         if counted:
-            raise ValueError('a number of steps in the graph becomes an axis, as %r, in ONNX files '
-                             'alone: sources and modules in steps keep it' % counted[0])
+            raise ValueError('%r works only in ONNX files: sources, and modules with states, keep '
+                             'the number of steps of the graph' % counted[0])
         if key in params:
-            raise ValueError('inputs must be of arguments that have no value in the model, '
-                             'got %r, a parameter' % key)
+            raise ValueError('inputs must name inputs of the model, got %r, which is a parameter'
+                             % key)
     return shapes
 
 
 def check_types(types: object, graph: Graph) -> None:
-    """Refuse `types` that are no types by names of the graph's variables."""
+    """Refuse `types` unless it maps names of the graph's variables to types."""
     check_names('types', types, graph)
     for key, dtype in types.items():  # type: ignore[attr-defined]
         _check.dtype('types[%r]' % key, dtype)
@@ -75,14 +75,14 @@ def how_to_free(graph: Graph) -> str:
     """What to do with a graph that `fuse` made for one number of steps; '' for others."""
     if not any(has(node.op, 'kernel') and '_fused_' in node.name for node in graph.nodes):
         return ''
-    return ('mxrnn.fuse made the graph for its number of steps: build and save it without fuse '
+    return ('mxrnn.fuse fixed the number of steps of this graph. Build and save it without fuse '
             '(run --fuse), or with fuse(cell).unroll(None, ...); the weights stay the same')
 
 
 def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
                  missing: Sequence[str], whole: RolledGraph | None = None) -> Found:
-    """Shapes that the graph tells, or the `whole` one, of which it was rolled up, and sentences on
-    those that are numbers, with a cure."""
+    """Shapes that the graph tells, and notes with a remedy on fixed sizes. `whole` is the graph
+    before it was rolled up."""
     sizes = {name: np.shape(array) for name, array in params.items()}
     steps = whole and Whole(whole.graph, frozenset(
         each.steps for each in whole.findings if each.kind != 'unrolled'))
@@ -92,9 +92,9 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         if not given:
             raise ExportError(str(error)) from None
         reason = rank_mismatch(graph, params, given, sizes=True)
-        if reason:  # without these, those that are missing follow
+        if reason:  # otherwise the message lists the missing shapes
             raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
-        raise ExportError('%s\nThese shapes were given (inputs, --input): %s' % (error, '; '.join(
+        raise ExportError('%s\nYou gave these shapes (inputs, --input): %s' % (error, '; '.join(
             '%s=%s' % (name, ','.join(map(str, shape))) for name, shape in given.items()))
         ) from None
     cure = how_to_free(graph) if any(' step' in note for note in found.notes) else ''
@@ -102,8 +102,8 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 
 
 def of_graph(found: Shapes) -> str:
-    """What a refusal says of shapes that the graph told, if there are any."""
-    return '\nThese shapes were taken from the graph; inputs (--input) can give others: %s' % (
+    """The part of a refusal that lists the shapes taken from the graph; '' if there are none."""
+    return '\nThese shapes were taken from the graph; inputs (--input) can change them: %s' % (
         '; '.join('%s=%s' % (name, ','.join(map(str, shape))) for name, shape in found.items())
     ) if found else ''
 
@@ -111,15 +111,15 @@ def of_graph(found: Shapes) -> str:
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
              notes: Sequence[str] = (), layers: bool = False
              ) -> tuple[Stepped, dict[str, Named], list[str]]:
-    """A rolled graph in steps, as `with_states` makes it, the shapes of its inputs, and sentences
-    on those that are numbers.
+    """A rolled-up graph in steps, as `with_states` makes it, with its inputs' shapes, and notes on
+    fixed sizes.
 
-    `notes` are sentences on those that are `given`.
+    `notes` are notes on the `given` shapes.
 
     Raises
     ------
     ExportError
-        It uses several steps of a sequence at once, or does not tell a shape.
+        The graph uses several steps of a sequence at once, or does not tell a shape.
     """
     own = [graph.nodes[place].name for place in sorted(graph.needed())
            if graph.nodes[place].is_variable]
@@ -136,7 +136,7 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         cure = how_to_free(graph) if 'number of steps' in str(error) else ''
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *notes, *further, cure])))) from None
-    # the axis of steps has one name: in the table of states it is time
+    # The axis of steps gets one name, as in the table of states: time.
     named = {size for shape in given.values() for size in shape}
     times = {size for name in missing for size, word in zip(
         shapes[name], stepped.axes.get(name, ())) if word == 'time'} - named
@@ -150,8 +150,8 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 
 def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, choose: bool
                      ) -> tuple[Graph, str]:
-    """The graph of its one output that can be stepped, if the others are losses or for metrics, and
-    a sentence that says so; otherwise, or where nothing is to `choose`, the graph as it is.
+    """If only one output can be stepped and the others are losses or metrics: the graph of that
+    output, and a note that says so. Otherwise, or unless `choose`, the graph unchanged.
 
     Raises
     ------
@@ -178,13 +178,13 @@ def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shap
             return graph.ending_in([graph.heads[able[0]]]), LEFT_OUT % ', '.join(
                 graph.outputs[at] for at in others)
         names = ''.join('; add --output %s' % graph.outputs[at] for at in able)
-        raise ExportError(reason + ('\nOthers can be stepped (outputs)' + names) * bool(able))
+        raise ExportError(reason + ('\nThese can be stepped (outputs)' + names) * bool(able))
 
 
 def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False
                   ) -> str:
-    """A sentence on `given` shapes that have more or fewer axes than the graph tells by itself, or
-    other `sizes`; '' without any."""
+    """A sentence on `given` shapes whose number of axes, or `sizes` too, differ from the graph's;
+    '' if there are none."""
     names = [graph.nodes[place].name for place in sorted(graph.needed())
              if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
     try:
@@ -197,13 +197,13 @@ def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
             for own, other in zip(given[name], found[name])))]
     told, got = (' '.join('%s=%s' % (name, ','.join(map(str, shapes[name]))) for name in wrong)
                  for shapes in (found, given))
-    return 'The graph by itself tells %s, but inputs (--input) give %s' % (
+    return 'The graph by itself says %s, but inputs (--input) say %s' % (
         told, got) if wrong else ''
 
 
 @contextlib.contextmanager
 def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> Iterator[None]:
-    """Name the inputs that were given too few or too many axes, if the graph is refused."""
+    """If the graph is refused, name the inputs that were given too few or too many axes."""
     try:
         yield
     except ExportError as error:
@@ -215,17 +215,17 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) 
 
 def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, shapes: Shapes
                  ) -> None:
-    """Refuse batches and numbers of steps in `given` that contradict each other, or the graph.
+    """Refuse sizes of batch and time in `given` that contradict each other or the graph.
 
-    What a Reshape cuts or joins belongs together no longer.
+    Axes that a Reshape splits or joins are not compared any more.
     """
     labels: dict[object, Axis] = {}
-    places: dict[Axis, tuple[str, int]] = {}  # where an axis is, and its size
+    places: dict[Axis, tuple[str, int]] = {}  # where each axis is, and its size
 
     def axis_of(name: str, at: int, size: int | str) -> Factors:
         if isinstance(size, str):
             return (labels.setdefault(size, Axis(label=size, free=True)),)
-        if name not in given or size == 1 or at > 1:  # neither batch nor time; 1 is repeated
+        if name not in given or size == 1 or at > 1:  # not batch or time; 1 is repeated
             return (size,)
         axis = Axis(label='%s[%d]' % (name, at), free=True)
         axis.given = size
@@ -241,5 +241,5 @@ def _check_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, 
         other, wanted = ('the graph', known) if isinstance(known, int) else first.setdefault(
             known, (where, size))
         if wanted != size:
-            raise ValueError('inputs must have one size where axes belong together: %s has %d, '
-                             '%s %s' % (where, size, other, wanted))
+            raise ValueError('inputs must agree on the size of shared axes: %s has %d, %s '
+                             'has %s' % (where, size, other, wanted))

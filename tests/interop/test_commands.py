@@ -145,8 +145,8 @@ def test_compare_ends_with_1_above_the_tolerance(prefix, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == 'above the tolerance of 1e-05'
     assert ' '.join(lines[-3:-1]).split() == (
-        'note: this was epoch 5; if the file is of another, compare it with that: there are also 4'
-    ).split()
+        'note: this was epoch 5. If the file is from another epoch, compare it with that; there '
+        'are also 4').split()
     assert command('compare', prefix, path) == 1
     assert capsys.readouterr().out.startswith('epoch:      5, the newest\n')
 
@@ -160,7 +160,7 @@ def test_torch(prefix, tmp_path, capsys):
     assert command('compare', prefix, 4, path) == 0
     assert 'data: data (2, 3)' in capsys.readouterr().out
     assert command('export', prefix, '--torch', path, '--input', 'data=batch,time') == 2
-    assert 'the shapes of a torch module come from its graph' in capsys.readouterr().err
+    assert 'takes its shapes from the graph' in capsys.readouterr().err
 
 
 def test_source(prefix, tmp_path, capsys):
@@ -172,8 +172,8 @@ def test_source(prefix, tmp_path, capsys):
     assert [line.partition(':')[0] for line in lines[:2]] == [
         str(path), str(tmp_path / 'days.pt')]
     text = ' '.join(path.read_text(encoding='utf-8').split())
-    for sentence in (r'outputs differ by \S+ of the largest at most from those of the graph, for',
-                     'the gradients of loss are those of the graph'):  # the docstring has it, too
+    for sentence in (r'outputs differ by at most \S+ of the largest from the graph, for',
+                     'the gradients of loss equal the graph'):  # the docstring has it, too
         assert re.search('checked: *' + sentence, ' '.join(said.split()))
         assert re.search('Checked: ' + sentence, text)
     model = interop.load(prefix)
@@ -184,7 +184,7 @@ def test_source(prefix, tmp_path, capsys):
     before = os.listdir(tmp_path)
     assert command('export', prefix, '--source', tmp_path / 'other.onnx') == 2
     assert command('export', prefix, '--source', tmp_path / 'other.py', '--as-is') == 2
-    assert 'are not for sources' in capsys.readouterr().err
+    assert '--source does not take' in capsys.readouterr().err
     assert os.listdir(tmp_path) == before
     assert command('export', prefix, '--source', path, '--states') == 0
     assert 'def steps(' in path.read_text(encoding='utf-8')
@@ -234,29 +234,29 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
 
     export = 'export', prefix, '--source', path
     path.write_text('import mxrnn\n')
-    assert 'days_model.py: ' in refused(*export)
+    assert 'days_model.py' in refused(*export)
     path.unlink()
     weights.write_bytes(b'mine')
-    assert 'days.pt, which is there, and mxrnn has not written it' in refused(*export)
+    assert 'days.pt, which mxrnn did not write' in refused(*export)
     assert command('export', prefix, '--torch', weights) == 0
-    assert 'a graph that `save_torch` (--torch) has written' in refused(*export)
-    with pytest.raises(ValueError, match='save_torch .--torch. has written .*load_torch reads it'):
+    assert 'a graph that `save_torch` (--torch) wrote' in refused(*export)
+    with pytest.raises(ValueError, match='save_torch .--torch. wrote .*with load_torch'):
         interop.from_source(weights, interop.load(prefix))
     weights.unlink()
     assert command(*export) == command(*export) == 0
     text = path.read_text(encoding='utf-8')
     path.write_text(text + '# mine\n', encoding='utf-8')
-    assert 'days.py is there, and was changed since mxrnn wrote it' in refused(*export)
+    assert 'days.py exists, and was changed since mxrnn wrote it' in refused(*export)
     path.write_text(text, encoding='utf-8')
     kept = weights.read_bytes()
     weights.unlink()
-    assert 'nothing tells whether it was changed' in refused(*export)
+    assert 'cannot tell whether it was changed' in refused(*export)
     weights.write_bytes(kept)
-    assert 'torch_model.py: ' in refused('export', prefix, '--source', tmp_path / 'torch.py')
-    assert 'another name than the weights of' in refused('export', prefix, '--torch', weights)
+    assert 'torch_model.py' in refused('export', prefix, '--source', tmp_path / 'torch.py')
+    assert 'choose another name' in refused('export', prefix, '--torch', weights)
     for file in (path, weights):
-        assert 'is part of a source' in refused('compare', prefix, 4, file)
-        assert 'is part of a source' in refused('inspect', file)
+        assert 'the weights of a source' in refused('compare', prefix, 4, file)
+        assert 'the weights of a source' in refused('inspect', file)
     space = {}
     exec(path.read_text(), space)
     module, model = space['Model'](), interop.load(prefix)
@@ -269,7 +269,7 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
     state[next(iter(state))] += 1
     for saved in (module.state_dict(), dict(module.state_dict()), state):
         torch.save(saved, str(weights))
-        assert 'with weights that a program has saved' in refused(*export)
+        assert 'which has weights that a program saved' in refused(*export)
 
 
 def test_lengths_and_states_get_data_that_fits(tmp_path, capsys):
@@ -304,7 +304,7 @@ def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path,
     assert 'data: data (2, 4, 3)' in capsys.readouterr().out
     assert command('compare', prefix, 4, path, '--input', 'data=8,20,3') == 0
     out = capsys.readouterr().out
-    assert out.startswith('checkpoint in MXNet, rolled up, since its') and '(8, 20, 3)' in out
+    assert out.startswith('checkpoint in MXNet, rolled up, because its') and '(8, 20, 3)' in out
     assert command('compare', prefix, 4, path, '--input', 'data=8,20,4') == 2
     assert ('the graph of the checkpoint does not take data of shape (8, 20, 4), but data=batch,4,3'
             ' (' in capsys.readouterr().err)
@@ -321,7 +321,7 @@ def test_lengths_that_are_capped_are_noted(kind, option, end, tmp_path, capsys):
                             valid_length=mx.sym.Variable('lengths'))
     save(tmp_path / 'a', symbol, cell, {'data': (2, 4, 3), 'lengths': (2,)})
     assert command('export', tmp_path / 'a', option, tmp_path / ('b' + end)) == 0
-    assert 'lengths count up to 4 steps' in ' '.join(capsys.readouterr().out.split())
+    assert 'lengths are clipped to 4 steps' in ' '.join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize('ends', ['lengths', 'reshape'])
@@ -348,7 +348,7 @@ def test_a_file_of_any_length_is_compared_at_others(ends, runner, tmp_path, caps
             code, out = done.returncode, done.stdout
         else:
             code, out = command(*asked), capsys.readouterr().out
-        assert code == 0 and out.startswith('checkpoint in %s, rolled up, since' % runner)
+        assert code == 0 and out.startswith('checkpoint in %s, rolled up, because' % runner)
         assert '(5, %d, 3)' % length in out
 
 
@@ -395,7 +395,7 @@ def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
             in listed(tmp_path / 'steps.pt'))
     np.savez(tmp_path / 'other.npz', a=np.ones(3))
     assert command('inspect', tmp_path / 'other.npz') == 2
-    assert 'other.npz is no whole file of save_torch' in capsys.readouterr().err
+    assert 'other.npz is damaged' in capsys.readouterr().err
 
 
 def rewritten(prefix, change):
@@ -452,13 +452,13 @@ def test_a_mean_over_a_number_of_steps_is_noted(divided, noted, tmp_path, capsys
     for options in (['inspect'], ['export', '--onnx', tmp_path / 'a.onnx']):
         assert command(options[0], tmp_path / 'a', *options[1:]) == 0
         said = ' '.join(capsys.readouterr().out.split())
-        assert ('if that stands for the 6 steps of the graph' in said) is noted
+        assert ('If that is the number of steps in the graph, 6' in said) is noted
 
 
 @pytest.mark.parametrize('units, given, said', [
-    (7, [], 'node flat (Reshape) cuts rows of 7 numbers into rows of 6'), (6, [], ''), (3, [], ''),
+    (7, [], 'node flat (Reshape) turns rows of 7 numbers into rows of 6'), (6, [], ''), (3, [], ''),
     (6, ['--input', 'data=time,batch,4'], 'the axes of data are batch,time,4 in the graph, but '
-                                          'time,batch,4 were given'),
+                                          'you gave time,batch,4'),
     (6, ['--input', 'data=batch,time:6,4'], '')])
 def test_what_is_worth_a_look_is_noted(units, given, said, tmp_path, capsys):
     outputs, _ = rnn.GRUCell(units, 'gru_').unroll(6, mx.sym.Variable('data'), merge_outputs=True)
@@ -482,7 +482,7 @@ def test_a_length_in_the_graph_is_told(tmp_path, capsys):
     assert command(*export, '--no-check') == 0
     assert capsys.readouterr().out.splitlines()[2:-3] == [
         'inputs:     data=batch,3', 'note:       data has 3 steps: the graph has that number in it',
-        'note:       mxrnn.fuse made the graph for its number of steps: build and save',
+        'note:       mxrnn.fuse fixed the number of steps of this graph. Build and save',
         '            it without fuse (run --fuse), or with fuse(cell).unroll(None, ...);',
         '            the weights stay the same']
 
@@ -561,7 +561,7 @@ def test_a_graph_of_fuse_for_one_length_says_how_it_gets_free(tmp_path, capsys):
     for options in (['--states'], ['--input', 'data=batch,time:4,3'],
                     ['--certify', tmp_path / 'other.json']):
         assert command(*export, *options) == 2
-        assert 'build and save it without fuse' in capsys.readouterr().err
+        assert 'Build and save it without fuse' in capsys.readouterr().err
     outputs, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True)
     outputs.save(str(tmp_path / 'a-symbol.json'))
     assert command(*export, '--states') == 0 and 'data=batch,time,3' in capsys.readouterr().out
@@ -580,7 +580,7 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys
     assert command('export', tmp_path / 'a', '--onnx', path, '--no-check') == 0
     assert capsys.readouterr().out.splitlines()[2:] == [
         'inputs:     data=batch,time,4',
-        'left out:   ctc_output: ONNX does not have these losses']
+        'left out:   ctc_output: losses that ONNX does not have']
     with pytest.warns(UserWarning, match='has no output ctc_output'):
         interop.to_onnx(interop.load(tmp_path / 'a'), path)
     assert command('export', tmp_path / 'b', '--onnx', path) == 2
@@ -591,7 +591,7 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys
     for target in ('--onnx', '--torch'):
         assert command('export', tmp_path / 'a', target, tmp_path / 'none',
                        '--output', 'score_output') == 2
-        assert ('outputs must be of chances_output, ctc_output, or of an inner node, such as '
+        assert ('outputs must name chances_output, ctc_output, or inner nodes, such as '
                 'scores_output') in capsys.readouterr().err
         assert not (tmp_path / 'none').exists()
 
@@ -619,7 +619,7 @@ def test_a_file_with_states_is_compared_in_chunks(prefix, tmp_path, end, capsys)
     capsys.readouterr()
     assert command('compare', prefix, 4, path, '--input', 'data=3,7') == 0
     assert capsys.readouterr().out.splitlines()[:3] == [
-        'checkpoint in MXNet', 'data: data (3, 7)', 'the file in chunks of steps: 1 and 6']
+        'checkpoint in MXNet', 'data: data (3, 7)', 'the file ran in chunks of 1 and 6 steps']
     for shape in ('data=3', 'data=3,7,1'):
         assert command('compare', prefix, 4, path, '--input', shape) == 2
         assert 'data must have the shape (batch, time), got (3' in capsys.readouterr().err
@@ -652,7 +652,7 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     assert max(apart for _, apart in found.outputs) < 1e-6
     if begins:
         np.savez(tmp_path / 'a.npz', **{begins[0]: np.ones((2, 6), 'f')})
-        with pytest.raises(ValueError, match=begins[0] + ' must not be given for a file with'):
+        with pytest.raises(ValueError, match=begins[0] + ': a file with states'):
             compare(model, path, {}, str(tmp_path / 'a.npz'))
 
 
@@ -660,13 +660,13 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     (['inspect', 'none'], 'none'),
     (['export', 'none', '--onnx', 'a.onnx'], 'none'),
     (['export', 'PREFIX', '7', '--onnx', 'a.onnx'], '0007.params'),
-    (['export', 'PREFIX', '--onnx', 'a.onnx', '--input', 'data'], '--input must be NAME=VALUE'),
+    (['export', 'PREFIX', '--onnx', 'a.onnx', '--input', 'data'], '--input must have the form'),
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--input', 'date=1'], "got 'date'"),
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'data=word'], "types['data'] must be"),
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'data=int'],
      "types['data'] must be the full name of a type, such as 'int64', got 'int'"),
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--type', 'softmax_label=int64'],
-     'types must be of inputs of the file: data; it does not take softmax_label'),
+     'types must name inputs of the file: data; it does not take softmax_label'),
     (['compare', 'PREFIX', '4', 'PREFIX-symbol.json'], 'is neither an ONNX file'),
     (['compare', 'PREFIX', '4', 'none.onnx'], 'none.onnx'),
     (['compare', 'PREFIX', '4', 'none.pt'], 'none.pt'),
@@ -678,7 +678,7 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     (['inspect', 'PREFIX', '7'], 'days-0007.params: these epochs are there: 4'),
     (['export', 'PREFIX', '--torch', 'a.onnx'], '--torch must not end in .onnx'),
     (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth or .py'),
-    (['export', 'PREFIX', '--torch', 'a.pt', '--type', 'data=int64'], '--type are not for files'),
+    (['export', 'PREFIX', '--torch', 'a.pt', '--type', 'data=int64'], '--torch takes its shapes'),
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
     (['export', 'PREFIX', '--torch', 'none/a.pt'], 'there is no folder none'),
     (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
@@ -744,7 +744,7 @@ def test_nothing_needs_mxnet(prefix, tmp_path):
     pytest.importorskip('torch')
     done = without('mxnet', 'compare', prefix, 4, path)
     assert done.returncode == 0 and done.stdout.startswith(
-        'checkpoint in torch\nnothing was compared with MXNet')
+        'checkpoint in torch\nMXNet cannot be imported here, so nothing')
 
 
 @pytest.mark.parametrize('blocked', ['mxnet', ''])
@@ -795,7 +795,7 @@ def test_compare_says_what_is_no_file_of_data(prefix, tmp_path, capsys):
         path = tmp_path / name
         assert command('compare', prefix, 4, tmp_path / 'a.pt', '--data', path) == 2
         assert capsys.readouterr().err == (
-            'error: %s is no file of numpy.savez with arrays of numbers\n' % path)
+            'error: %s is not a file of numpy.savez with arrays of numbers\n' % path)
 
 
 def test_compare_says_which_shapes_an_onnx_file_does_not_take(prefix, tmp_path, capsys):
@@ -814,14 +814,13 @@ def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path
     save(tmp_path / 'b', data, [], {'data': (2, 3)})
     words = mx.sym.Embedding(mx.sym.Variable('words'), input_dim=WORDS, output_dim=7, name='embed')
     save(tmp_path / 'c', words, [], {'words': (2, 3)})
-    for name, text in [('b', 'embed_output has the shape (2, 3, 7), that of the checkpoint '
-                             '(2, 3, 5)'),
-                       ('c', 'its inputs are words, those of the checkpoint data, softmax_label')]:
+    for name, text in [('b', 'embed_output has shape (2, 3, 7), '),
+                       ('c', 'its inputs are words, the checkpoint has data, softmax_label')]:
         path = tmp_path / (name + '.pt')
         assert command('export', tmp_path / name, '--torch', path) == 0
         assert command('compare', prefix, 4, path, '--input', 'data=2,3') == 2
         error = capsys.readouterr().err
-        assert 'is of another model' in error and text in error
+        assert 'was exported from another model' in error and text in error
 
 
 def test_compare_says_what_an_epoch_is(capsys):

@@ -248,7 +248,7 @@ def test_select_keeps_what_the_outputs_depend_on():
 
 @pytest.mark.parametrize('names, error, match', [
     (['other'], ValueError,
-     'must be of softmax_output, or of an inner node, such as hidden_output, got other'),
+     'must name softmax_output, or inner nodes, such as hidden_output, got other'),
     (['hidden'], ValueError, 'such as hidden_output, got hidden'),
     (['hiden_output'], ValueError, 'such as hidden_output.*, got hiden_output'),
     ([], ValueError, 'got none'), ('softmax_output', TypeError, 'a list of names'),

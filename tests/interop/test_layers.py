@@ -115,10 +115,10 @@ def stack(*inner):
     (lambda: stack(rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(4, 'b_')), 'lstm of 3 units, 1 direction'),
     (lambda: stack(rnn.LSTMCell(3, 'a_'), rnn.GRUCell(3, 'b_')), 'its layers differ: gru of 3'),
     (lambda: rnn.LSTMCell(3, state_clip=(-1, 1)), 'clips its states'),
-    (lambda: rnn.RNNCell(3, 'sigmoid'), "no activation 'sigmoid'"),
+    (lambda: rnn.RNNCell(3, 'sigmoid'), "no layer with activation 'sigmoid'"),
     (lambda: rnn.SequentialRNNCell(), 'it has no layers'),
     (lambda: rnn.BidirectionalCell(stack(rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')),
-                                   rnn.LSTMCell(3, 'c_')), 'is more than one layer'),
+                                   rnn.LSTMCell(3, 'c_')), 'has several layers'),
     (lambda: rnn.ConvLSTMCell((1, 2, 4, 4), 2), 'no layer like ConvLSTMCell'),
     (lambda: type('Own', (rnn.LSTMCell,), {})(3), 'no layer like Own'),
     (lambda: (lambda params: stack(rnn.LSTMCell(3, 'a_', params), rnn.LSTMCell(3, 'b_', params)))(
@@ -168,9 +168,9 @@ def test_torch_without_biases(mode, both):
                                      merge_outputs=True)
     np.testing.assert_allclose(run(fused, args, data), want, atol=1e-6)
     assert same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
-    with pytest.raises(ValueError, match="no biases, and all of Gluon's layers have"):
+    with pytest.raises(ValueError, match="no biases, but all of Gluon's layers"):
         interop.gluon_params(cell, args)
-    with pytest.raises(ValueError, match="no biases, and all of Gluon's layers have"):
+    with pytest.raises(ValueError, match="no biases, but all of Gluon's layers"):
         interop.from_gluon_params(cell, args)
     with pytest.raises(ValueError, match='missing weight_ih_l0, .*unknown none'):
         interop.from_torch_state_dict(cell, {})

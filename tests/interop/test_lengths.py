@@ -89,7 +89,7 @@ def test_a_number_that_stays_is_named(tmp_path, capsys):
         str(tmp_path / 'a'), 1)
     assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx',
                    '--input', 'data=batch,time:7,5') == 0
-    assert 'cut by the number 7 still' in ' '.join(capsys.readouterr().out.split())
+    assert 'still split by the number 7' in ' '.join(capsys.readouterr().out.split())
 
 
 def stacked():
@@ -157,7 +157,7 @@ def test_sequences_of_different_lengths(name, asked, tmp_path):
     written = _onnx.write_onnx(model, str(path), types={'lengths': 'int32'}, **options)
     assert written.inputs['lengths'] == ('batch',)
     assert written.inputs['data'][layout.index('T')] == (first if asked == 'nothing' else 'time')
-    assert any('up to 7 steps' in note for note in written.notes) is (asked == 'nothing')
+    assert any('clipped to 7 steps' in note for note in written.notes) is (asked == 'nothing')
     serving = session(path.read_bytes())
     for batch, length in ((3, 7), (4, 4), (2, 11))[:1 if asked == 'nothing' else 3]:
         data = np.random.RandomState(length).randn(batch, length, WIDTH).astype('f')
@@ -177,7 +177,7 @@ def test_sequences_of_different_lengths(name, asked, tmp_path):
 def test_a_note_of_lengths_is_for_files_that_have_so_many_steps(name, options, noted, tmp_path):
     from mxrnn.interop import _onnx
     written = _onnx.write_onnx(padded_model(name), str(tmp_path / 'a.onnx'), **options)
-    assert any('up to 7 steps' in note for note in written.notes) is noted
+    assert any('clipped to 7 steps' in note for note in written.notes) is noted
 
 
 def test_a_number_of_steps_that_the_lengths_do_not_have_is_named(tmp_path):
@@ -185,7 +185,7 @@ def test_a_number_of_steps_that_the_lengths_do_not_have_is_named(tmp_path):
         interop.to_onnx(padded_model('stack'), str(tmp_path / 'a.onnx'),
                         {'data': ('batch', 9, WIDTH)})
     assert str(info.value).splitlines()[1:] == [
-        'The graph by itself tells data=batch,7,5, but inputs (--input) give data=batch,9,5']
+        'The graph by itself says data=batch,7,5, but inputs (--input) say data=batch,9,5']
 
 
 def test_a_name_that_is_given_to_one_axis_is_given_to_no_other(tmp_path):

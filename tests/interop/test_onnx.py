@@ -344,7 +344,7 @@ def test_a_length_in_the_graph_is_named():
 
 @pytest.mark.parametrize('inputs, error, match', [
     (['data'], TypeError, 'inputs must be a dict'),
-    ({'date': ('batch', 'time')}, ValueError, "arguments of the model, such as .*'date'"),
+    ({'date': ('batch', 'time')}, ValueError, "inputs of the model, such as .*'date'"),
     ({'data': 'batch'}, TypeError, r"inputs\['data'\] must be a tuple of names and integers"),
     ({'data': ('batch', 0)}, ValueError, 'at least 1, got 0'),
     ({'data': ('batch', 2.5)}, TypeError, 'integer of at least 1, got 2.5'),
@@ -359,7 +359,7 @@ def test_bad_inputs(inputs, error, match):
 def test_missing_weights_and_wrong_ones_are_named():
     symbol = language_model()
     params = parameters(symbol, TOKENS)
-    with pytest.raises(ExportError, match='shape for each of lstm_parameters'):
+    with pytest.raises(ExportError, match='shapes of lstm_parameters are missing'):
         exported(symbol, {name: array for name, array in params.items()
                           if name != 'lstm_parameters'}, {'data': ('batch', 'time')})
     params['lstm_parameters'] = params['lstm_parameters'][:-1]

@@ -34,7 +34,7 @@ def test_like_mxnet(name):
 
 
 @pytest.mark.parametrize('build, match', [
-    (lambda data: mx.sym.amp_cast(data, dtype='int8'), 'builds of MXNet round or cut'),
+    (lambda data: mx.sym.amp_cast(data, dtype='int8'), 'builds of MXNet round or truncate'),
     (lambda data: mx.sym.Pooling(data, kernel=(2, 1), pad=(1, 1)), 'more than half the kernel'),
     (lambda data: mx.sym.Pooling(data, kernel=(2, 2), pool_type='lp', p_value=2), 'pool_type lp')])
 def test_what_cannot_be_run_is_refused(build, match):

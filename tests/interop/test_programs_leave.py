@@ -191,6 +191,6 @@ def test_too_few_or_too_many_axes_are_named(name, given, told, tmp_path):
         with pytest.raises(interop.ExportError) as error:
             way()
         assert str(error.value).splitlines()[1:] == [
-            'The graph by itself tells %s, but inputs (--input) give %s=%s' % (
+            'The graph by itself says %s, but inputs (--input) say %s=%s' % (
                 told, key, ','.join(map(str, shape)))]
     assert not list(tmp_path.iterdir())

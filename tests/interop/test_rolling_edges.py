@@ -603,4 +603,4 @@ def test_long_work_is_given_up():
     rolled = roll(graph)
     assert rolled.graph is graph
     assert [str(each) for each in rolled.findings] == [
-        'the graph: left as it is, since to look at all of it takes too long']
+        'the graph: stays unrolled, because looking at all of it would take too long']

@@ -139,9 +139,10 @@ def graph_with(length, name='data', state=mx.sym.tanh, last=mx.sym.cos, outputs=
     (dict(name='other'), 'has the variable data', 'has the variable other'),
     (dict(last=mx.sym.sin), r'has cos0 \(cos\)', r'has sin0 \(sin\)'),
     (dict(state=mx.sym.sin), r'has tanh0 \(tanh\)', r'has sin0 \(sin\)'),
-    (dict(outputs=2), r'gives cos0_output \(cos\)',
-     r'gives cos0_output \(cos\), sin0_output \(sin\)'),
-    (dict(outputs=3), r'gives cos0_output \(cos\)', r'gives cos0_output \(cos\), sin0_output .*')])
+    (dict(outputs=2), r'returns cos0_output \(cos\)',
+     r'returns cos0_output \(cos\), sin0_output \(sin\)'),
+    (dict(outputs=3), r'returns cos0_output \(cos\)',
+     r'returns cos0_output \(cos\), sin0_output .*')])
 def test_graphs_that_differ(options, first, second):
     with pytest.raises(ValueError, match='graph %s where other %s$' % (first, second)):
         certify(graph_with(4), graph_with(6, **options))
@@ -652,7 +653,7 @@ def test_reshape_that_no_number_of_steps_frees():
         return reshape(rows_of(length, layout='NTC'), -1, length, -2)
     symbol = named_anew(build)(4)
     rolled = roll(graph_of(symbol), length=4)
-    assert 'nothing can take its place' in rolled.findings[-1].what
+    assert 'nothing can replace it' in rolled.findings[-1].what
     shapes = {'data': (2, 6, 4)}
     with pytest.raises(RuntimeError, match='shape|size'):
         run_rolled(rolled, bind(named_anew(build)(6), shapes), shapes)
@@ -845,7 +846,7 @@ def test_two_steps(cell, name):
             if length == 2 or way in right:
                 assert_equal(run_rolled(rolled, bound, shapes))
             else:
-                with pytest.raises((RuntimeError, ValueError), match='shape|size|must cut'):
+                with pytest.raises((RuntimeError, ValueError), match='shape|size|must split'):
                     run_rolled(rolled, bound, shapes)
                 refused_by_mxnet(build(2), shapes)
 
@@ -879,7 +880,7 @@ def test_what_two_steps_read(name):
     make = named_anew(reading(value))
     rolled = roll(graph_of(make(2)))
     assert [each.kind for each in rolled.findings] == ['unrolled' if doubtful else 'loop']
-    assert not doubtful or 'two steps do not tell' in rolled.findings[0].what
+    assert not doubtful or 'two steps are ambiguous' in rolled.findings[0].what
     shapes = {'data': (2, 2, 4), 'begin': (2, 3), **({} if doubtful else {'memory': (2, 3)})}
     assert_equal(run_rolled(rolled, bind(make(2), shapes), shapes))
 

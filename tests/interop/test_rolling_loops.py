@@ -178,7 +178,7 @@ def no_kernels(values, what):
 
 
 KERNEL, LOOP = 'fullyconnected, 3 steps: one operator, rnn_tanh', (
-    'fullyconnected, 3 steps: a loop, since %s')
+    'fullyconnected, 3 steps: a loop, because %s')
 def fused():
     outputs, _ = rnn.FusedRNNCell(5, mode='rnn_tanh').unroll(
         3, DATA, layout='TNC', merge_outputs=True)
@@ -188,13 +188,13 @@ def fused():
 #: Outputs, options of `roll`, what it says of their graph, and whether that stays as it is.
 FOUND = {
     'a kernel': (by_hand, {}, [KERNEL], False),
-    'no kernel': (by_hand, {'judge': no_kernels}, [LOOP % 'no kernels'], False),
-    'no loop': (by_hand, {'judge': lambda values, what: 'no %s' % type(what).__name__},
-                ['fullyconnected, 3 steps: left as it is, since no Loop'], True),
+    'no kernel': (by_hand, {'reject_reason': no_kernels}, [LOOP % 'no kernels'], False),
+    'no loop': (by_hand, {'reject_reason': lambda values, what: 'no %s' % type(what).__name__},
+                ['fullyconnected, 3 steps: stays unrolled, because no Loop'], True),
     'names without a begin': (lambda: by_hand('abc'), {}, [
         KERNEL.replace('fullyconnected', 'steps')], False),
     'sums of steps': (lambda: sums([OWN, *by_hand()]), {}, [
-        KERNEL, '_plus, 3 steps: a loop, since it has no weights'], False),
+        KERNEL, '_plus, 3 steps: a loop, because it has no weights'], False),
     'sums of variables': (lambda: [*by_hand(), *sums([
         S.Variable(each, shape=(2, 5)) for each in 'abcd'])], {}, [KERNEL], False),
     'no cell': (lambda: list(map(S.tanh, S.split(DATA, num_outputs=4))), {}, [], True),
@@ -215,4 +215,4 @@ def test_what_is_found(name):
 
 def test_a_finding_of_no_number_of_steps():
     assert str(Finding('the graph', 0, 'unrolled', 'it takes too long')) == (
-        'the graph: left as it is, since it takes too long')
+        'the graph: stays unrolled, because it takes too long')

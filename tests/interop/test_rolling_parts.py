@@ -127,7 +127,7 @@ def test_other_lengths_are_refused(name):
 def test_a_finding_says_so(name):
     fixed = [each for each in roll(model_of(name).graph).findings if each.kind == 'fixed']
     assert fixed and {each.steps for each in fixed} == {6}
-    assert '6 steps: it must have as many, since only' in str(fixed[0])
+    assert '6 steps: it must have as many, because only' in str(fixed[0])
 
 
 @pytest.mark.parametrize('name', [name for name in PARTS if name not in ALONE])

@@ -30,7 +30,7 @@ def inner(step):
 
 
 def test_steps_are_checked_against_the_graph_as_it_is(monkeypatch):
-    assert 'those of the graph as it was unrolled, for' in ' '.join(
+    assert 'the unrolled graph, for' in ' '.join(
         generate(inner(2)).text.split())
     roll = source_file.roll
     monkeypatch.setattr(source_file, 'roll', lambda graph, training: roll(
@@ -126,7 +126,7 @@ def test_an_index_of_another_type(build, kind):
 
 @pytest.mark.parametrize('types, said', [
     ({'data': 'word'}, r"types\['data'\] must be"), ({'data': 3}, r"types\['data'\] must be"),
-    ({'date': 'int64'}, "types must be of arguments of the model, such as .*; got 'date'"),
+    ({'date': 'int64'}, "types must name inputs of the model, such as .*; got 'date'"),
     (['int64'], 'types must be a dict by names of inputs, got')])
 def test_types_that_are_none(types, said):
     with pytest.raises((TypeError, ValueError), match=said):

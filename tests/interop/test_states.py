@@ -133,23 +133,23 @@ REFUSED = {
     'tagger_of_stacked_directions': 'r0_ cannot be stepped: it reads sequences backwards',
     'fused_bidirectional': 'gru_ cannot be stepped: it reads sequences forwards and backwards',
     'mask_as_an_input': 'sum0 (sum)',
-    'an_input_for_each_step': 'number of steps is no axis',
-    'lstnet': 'number of steps is no axis',
+    'an_input_for_each_step': 'number of steps is fixed',
+    'lstnet': 'number of steps is fixed',
     'attention_over_the_steps': 'several steps at once',
     'two_sequences_compared': 'along several axes: answer_time, question_time',
     'memory_network': 'no recurrence',
     'speech_with_ctc': 'r_ cannot be stepped: it reads sequences backwards',
-    'captcha_with_ctc': 'number of steps is no axis',
+    'captcha_with_ctc': 'number of steps is fixed',
     'text_of_images': 'lstm_ cannot be stepped: it reads sequences forwards and backwards',
     'text_cnn_and_rnn': 'data has 7 steps',
-    'characters_and_words': 'number of steps is no axis',
+    'characters_and_words': 'number of steps is fixed',
     'tree_of_cells': 'no recurrence',
     'two_losses': 'mean0 (mean)',
     'last_of_each_by_its_length': 'sequencelast0 (SequenceLast)',
     'autoencoder': 'decoder_rolled (RNN) cannot be stepped: its number of steps',
     'noise_at_every_step': 'see concat0 (Concat)',
     'a_character_at_a_time': 'no recurrence', 'rnn_with_norms_of_2016': 'no recurrence',
-    'lstnet_of_the_example': 'number of steps is no axis',
+    'lstnet_of_the_example': 'number of steps is fixed',
     'dilated_convolutions_before_a_cell': 'several steps at once',
     **dict.fromkeys(('ocr_of_columns_behind_rows', 'crnn_of_three_axes', 'deep_speech_by_hand',
                      'keyword_spotting', 'gluon_cells_both_ways', 'gluon_lstm_layer',
@@ -160,7 +160,7 @@ REFUSED = {
     'frames_with_their_neighbours': 'r_ cannot be stepped: it reads sequences backwards',
     'speaker_of_statistics': 'mean0 (mean)', 'series_scaled_by_its_mean': 'mean0 (mean)',
     'pyramid_of_frames': 'number of steps is no axis of an input, see reshape0',
-    'one_number_a_step': 'number of steps is no axis of an input',
+    'one_number_a_step': 'number of steps is fixed',
     'forecast_of_five_steps': 'decoder_rolled (_foreach) cannot be stepped: its number of steps',
     'series_without_its_trend': 'number of steps is no axis of an input, see slice_axis1',
     'frames_of_films': 'number of steps is no axis of an input, see conv'}
@@ -253,8 +253,9 @@ def test_take(language_model):
     (lambda stepper, states: stepper.step(states), TypeError, 'inputs must be data, got none'),
     (lambda stepper, states: stepper.step(states[:1], data=[1]), TypeError, 'a list of 2 arrays'),
     (lambda stepper, states: stepper.step(states, data=[1, 2]), ValueError,
-     'data must be for the 1 sequences of the states, got the shape'),
-    (lambda stepper, states: stepper.step(states, data=1), ValueError, 'data must be for the 1'),
+     'data must have a row for each of the 1 sequences, got'),
+    (lambda stepper, states: stepper.step(states, data=1), ValueError,
+     'data must have a row for each of the 1'),
     (lambda stepper, states: stepper.step([states[0], np.zeros((2, 6), 'f')], data=[1]), ValueError,
      r'one batch size, got arrays of the shapes \[\(1, 6\), \(2, 6\)\]'),
     (lambda stepper, states: stepper.step([states[0], np.zeros((1, 5), 'f')], data=[1]), ValueError,
@@ -265,7 +266,7 @@ def test_take(language_model):
      'valid_length must be 1 whole numbers from 0 to 1'),
     (lambda stepper, states: stepper.begin(0), ValueError, 'batch_size must be'),
     (lambda stepper, states: stepper.read(states, data=np.zeros((1, 0))), ValueError,
-     'of at least one step'),
+     'the same number of steps, at least 1'),
     (lambda stepper, states: stepper.step([state[:0] for state in states], data=[]), ValueError,
      'one batch size'),
     (lambda stepper, states: stepper.begin(data=[1]), TypeError, 'the encoder, none, got data'),
@@ -359,7 +360,7 @@ def test_a_file_without_states(tmp_path):
     (tmp_path / 'other.onnx').write_bytes(b'PK and so on')
     with pytest.raises(ValueError, match='onnxruntime cannot load .*other.onnx'):
         interop.load_stepper(str(tmp_path / 'other.onnx'))
-    with pytest.raises(ValueError, match='states are those of a graph that is rolled up'):
+    with pytest.raises(ValueError, match='needs the graph rolled up'):
         interop.to_onnx(model_of('lstm_bucketing')[1], path, states=True, roll=False)
 
 
@@ -699,17 +700,17 @@ def test_modules_that_have_no_steps(tmp_path):
     _, model = model_of('bidirectional')
     with pytest.raises(interop.ExportError, match='r_ cannot be stepped: it reads sequences back'):
         interop.to_torch(model, states=True)
-    with pytest.raises(ValueError, match='not with roll=False'):
+    with pytest.raises(ValueError, match='leave out roll=False'):
         interop.to_torch(model, states=True, roll=False)
-    with pytest.raises(ValueError, match='inputs are for states=True'):
+    with pytest.raises(ValueError, match='inputs needs states=True'):
         interop.to_torch(model, inputs={'data': ('batch', 'time')})
     for given, message in (
-            ({'date': (1,)}, "inputs must be of arguments of the model, such as .*; got 'date'"),
+            ({'date': (1,)}, "inputs must name inputs of the model, such as .*; got 'date'"),
             (['data'], 'inputs must be a dict by names of inputs, got'),
             ({'data': 5}, r"inputs\['data'\] must be a tuple of names and integers, got 5"),
-            ({'data': ('batch', 'time:7')}, r"as 'time:7', in ONNX files alone"),
+            ({'data': ('batch', 'time:7')}, r"'time:7' works only in ONNX files"),
             ({'data': (0, 'time')}, r"each axis of inputs\['data'\] that is no name must be"),
-            ({next(iter(model.arg_params)): (1,)}, 'no value in the model, got .* parameter')):
+            ({next(iter(model.arg_params)): (1,)}, 'inputs of the model, got .* parameter')):
         with pytest.raises((TypeError, ValueError), match=message):
             interop.to_torch(model, states=True, inputs=given)
         with pytest.raises((TypeError, ValueError), match=message):
@@ -724,7 +725,7 @@ def test_modules_check_the_shapes_of_states():
                              inputs={'data': ['batch', 'time', np.int64(5)]})
     data = torch.zeros(3, 2, 5)
     assert module(data, torch.zeros(3, 4))[1].shape == (3, 4)
-    for state, message in ((torch.zeros(1, 4), 'inputs must be of one batch, got data of shape .3'),
+    for state, message in ((torch.zeros(1, 4), 'must have the same batch size, got data of shape'),
                            (torch.zeros(3, 5), r'gru_0_in must have the shape \(batch, 4\), got'),
                            (torch.zeros(1, 3, 4), r'gru_0_in must have the shape \(batch, 4\)')):
         with pytest.raises(ValueError, match=message):
@@ -741,20 +742,22 @@ def test_weights_of_modules_in_steps_go_back():
     again = interop.from_torch(module, model)
     for name, array in model.arg_params.items():
         np.testing.assert_array_equal(again.arg_params[name], 2 * array)
-    with pytest.raises(ValueError, match='same graph as model: it has .* of shape'):
+    with pytest.raises(ValueError, match='same graph: .* has shape'):
         interop.from_torch(module, model_of('gru_bucketing')[1])
 
 
 @pytest.mark.parametrize(('name', 'given', 'said'), [
     ('encoder_and_decoder', {'target': (4, 'time'), 'source': (3, 'source_time')},
-     'axis 0 of source has 3, axis 0 of target 4'),
+     'axis 0 of source has 3, axis 0 of target has 4'),
     ('attention_with_input_feeding', {'target': (4, 'time'), 'source': (3, 'source_time')},
-     'axis 0 of source has 3, axis 0 of target 4'),
+     'axis 0 of source has 3, axis 0 of target has 4'),
     ('begin_states_that_are_variables', {'data': ('batch', 'time'), 'l0_init_c': (3, 6),
                                          'l0_init_h': (4, 6)},
-     'axis 0 of l0_init_c has 3, axis 0 of l0_init_h 4'),
-    ('begin_states_of_a_fixed_batch', {'data': (4, 'time')}, 'axis 0 of data has 4, the graph 3'),
-    ('begin_states_of_a_fixed_batch', {'data': (6, 'time')}, 'axis 0 of data has 6, the graph 3')])
+     'axis 0 of l0_init_c has 3, axis 0 of l0_init_h has 4'),
+    ('begin_states_of_a_fixed_batch', {'data': (4, 'time')},
+     'axis 0 of data has 4, the graph has 3'),
+    ('begin_states_of_a_fixed_batch', {'data': (6, 'time')},
+     'axis 0 of data has 6, the graph has 3')])
 def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_path):
     _, model = model_of(name)
     ways = [lambda: interop.to_onnx(model, tmp_path / 'a.onnx', given, states=True)]
@@ -763,7 +766,7 @@ def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_pat
         ways += [lambda: interop.to_torch(model, states=True, inputs=given),
                  lambda: interop.to_source(model, tmp_path / 'a.py', given, states=True)]
     for way in ways:
-        with pytest.raises(ValueError, match='inputs must have one size where axes') as error:
+        with pytest.raises(ValueError, match='inputs must agree on the size') as error:
             way()
         assert said in str(error.value)
     assert not list(tmp_path.iterdir())
@@ -792,7 +795,7 @@ def test_sizes_that_a_reshape_joins_or_cuts_contradict_nothing(form, tmp_path):
     outputs, _ = rnn.GRUCell(4, 'gru_').unroll(5, data, merge_outputs=True)
     model, _ = model_for(outputs, {'data': (2, 5, 3, 4)})
     for given in ({'data': (2, 5, 3, 4)}, {'data': ('batch', 'time', 3, 4)}):
-        with pytest.raises(interop.ExportError, match='stepped: its number of steps is no axis of'):
+        with pytest.raises(interop.ExportError, match='stepped: its number of steps is fixed'):
             interop.to_onnx(model, tmp_path / 'a.onnx', given, states=True)
 
 

@@ -78,10 +78,10 @@ def test_training_goes_on_and_goes_back(tmp_path):
 
 def test_other_modules_are_refused():
     model, _, _ = stored('1.2', 'cells')
-    with pytest.raises(TypeError, match='module must be a module of to_torch'):
+    with pytest.raises(TypeError, match='module must be a module that to_torch'):
         interop.from_torch(torch.nn.Linear(2, 2), model)
     other, _, _ = stored('1.2', 'fused')
-    with pytest.raises(ValueError, match='of the same graph as model'):
+    with pytest.raises(ValueError, match='have the same graph'):
         interop.from_torch(interop.to_torch(other), model)
 
 

@@ -1,4 +1,4 @@
-"""Unrolled graphs, rolled up again: graph to graph, without MXNet and torch."""
+"""Rolls unrolled graphs up again: from graph to graph, without MXNet and torch."""
 from .length_bounds import bounds
 from .loops import Loop
 from .match_rnn import Kernel

@@ -1,20 +1,19 @@
-"""What a graph does not tell of its steps: from which end they are counted, and, of two, which is
-meant."""
+"""Questions that a graph leaves open: from which end steps are counted, and what two steps mean."""
 from __future__ import annotations
 
 from typing import Hashable, Literal, NamedTuple, Sequence
 
-from .step_values import Lanes
+from .step_values import ByStep
 from .vectorisation_plan import Apply, Part, Planner, Same, StepSequence
 
 __all__ = ['DOUBT', 'Counted', 'doubtful', 'ends']
 
-#: What messages say of them.
-DOUBT = 'two steps do not tell whether their program means each step or the first and the last one'
+#: The words for it in messages.
+DOUBT = 'two steps are ambiguous: the program may mean every step, or only the first and the last'
 
 
 class Counted(NamedTuple):
-    """From where the places are counted at which a part of a sequence begins and ends."""
+    """The ends from which the begin and end of a part of a sequence are counted."""
 
     begin: Literal['first', 'last']
     end: Literal['first', 'last']
@@ -22,10 +21,10 @@ class Counted(NamedTuple):
 
 def ends(begin: int, end: int | None, total: int, counted: Counted | None
          ) -> tuple[int, int | None] | None:
-    """Where a part of `total` steps begins and ends for any number of them, as `slice_axis` takes
-    it; None if nothing tells from which end its places are counted.
+    """Where a part of `total` steps begins and ends for any number of steps, as for `slice_axis`;
+    None if it is unknown from which end its places are counted.
 
-    If `counted` does not tell, places nearer to the first step are counted from there.
+    Without `counted`, places nearer to the first step are counted from there.
     """
     explicit, end = end == total, None if end == total else end
     if counted is not None:
@@ -37,20 +36,20 @@ def ends(begin: int, end: int | None, total: int, counted: Counted | None
     return (begin, end) if told and (begin >= 0 or end is None or end < 0) else None
 
 
-def doubtful(planner: Planner, columns: Sequence[Lanes], begins: Sequence[int] = ()) -> bool:
-    """Whether columns of two steps, which are read together, may mean two things.
+def doubtful(planner: Planner, columns: Sequence[ByStep], begins: Sequence[int] = ()) -> bool:
+    """Whether columns of two steps that are read together may mean two things.
 
-    They do if one sequence is read in both orders, or if beside a sequence one of its steps is the
-    same in both: for more steps it may be the next one. A begin state that is read in both steps,
-    of a recurrence with the states `begins`, may be a state of two steps before.
+    They may in two cases: one sequence is read in both orders; or one step of it is read in both
+    steps beside the sequence, and with more steps this might be the next step. If both steps read a
+    begin state of a recurrence with the states `begins`, it may be the state two steps earlier.
     """
     values = planner.values
     orders: dict[Hashable, int] = {}
     same = []
     pending, seen = list(columns), set(columns)
     while pending:
-        lanes = pending.pop()
-        plan = planner.plan(lanes)
+        by_step = pending.pop()
+        plan = planner.plan(by_step)
         key: Hashable = None
         if isinstance(plan, Same):
             same.append(plan.value)
@@ -70,15 +69,15 @@ def doubtful(planner: Planner, columns: Sequence[Lanes], begins: Sequence[int] =
 
 def _reads(planner: Planner, found: Sequence[int], sequences: dict[Hashable, int],
            begins: set[int]) -> bool:
-    """Whether values depend on steps of `sequences` or on `begins`, by a way that goes through no
-    other recurrence."""
+    """Whether values depend on steps of `sequences` or on `begins` without passing through another
+    recurrence."""
     values, claims = planner.values, planner.claims
     for value in values.above(found, lambda value: value not in claims):
         if values.same[value] in begins or (
                 value in claims and claims[value].recurrence in sequences):
             return True
         node = values.node(value)
-        if node.op == 'slice_axis' and (  # SliceChannel says how many there are
+        if node.op == 'slice_axis' and (  # SliceChannel tells how many steps there are
                 values.same[values.args[values.owner[value]][0]], node.axis) in sequences:
             return True
     return False

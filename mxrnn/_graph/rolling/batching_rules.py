@@ -1,9 +1,9 @@
-"""Operators over all steps at once: what is done to each of T arrays, done to one array with time
-as its first axis.
+"""Operators over all steps at once: rewrites an operator on each of T arrays as one on a single
+array with time as its first axis.
 
-A rule is given the node of one step, which of its inputs differ from step to step, and their ranks
-in a step (None: not known). It returns what writes the node, or None where it is not certain that
-one node does the same.
+A rule gets the node of one step, which of its inputs differ between steps, and their ranks in a
+step (None: unknown). It returns a function that writes the node, or None if one node might not do
+the same.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ['lift']
 
 Ranks = Sequence[Optional[int]]
 
-#: Writes a node, given the inputs: those that differ by step have time first.
+#: Writes a node from its inputs; inputs that differ between steps have time first.
 Write = Callable[[Writer, str, Sequence[Entry]], Entry]
 Rule = Callable[[Node, Sequence[bool], Ranks], Optional[Write]]
 
@@ -33,7 +33,7 @@ def _rule(*ops: str) -> Callable[[Rule], Rule]:
 
 
 def lift(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    """How `node` is done over all steps at once; None if it is not known."""
+    """The rule's result for `node` over all steps at once; None if there is none."""
     if has(node.op, 'elementwise'):
         return _same(node)
     rule = _RULES.get(node.op)
@@ -47,14 +47,14 @@ def _same(node: Node, **changes: object) -> Write:
 
 
 def _moved(axes: Any) -> Any:
-    """An axis or several, counted with time as the first one."""
+    """One or several axes, counted with time as the first one."""
     if isinstance(axes, tuple):
         return tuple(map(_moved, axes))
     return axes + 1 if axes >= 0 else axes
 
 
 def _spread(node: Node, moving: Sequence[bool], **changes: object) -> Write:
-    """The node, with what is the same in all steps repeated for each."""
+    """The node, after inputs that all steps share were repeated for each step."""
     inner, first = _same(node, **changes), list(moving).index(True)
 
     def repeated(writer: Writer, name: str, entry: Entry, like: Entry) -> Entry:
@@ -120,7 +120,7 @@ def _concat(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _spread(node, moving, dim=_moved(node.dim))
 
 
-#: Operators of which the first input alone may differ by step, and their attributes that are axes.
+#: Operators of which only the first input may differ between steps; their attributes that are axes.
 _AXES = {'Embedding': (), 'one_hot': (), 'Dropout': ('axes',), 'SwapAxis': ('dim1', 'dim2'),
          **dict.fromkeys(('SliceChannel', 'slice_axis', 'expand_dims', 'softmax', 'log_softmax',
                           'LayerNorm'), ('axis',))}
@@ -152,7 +152,7 @@ def _flatten(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 def _reduce(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     if node.exclude:
         return None
-    # MXNet gives one axis where no axis is left, so a step has more axes than its numbers tell.
+    # MXNet returns one axis if no axis is left, so a step has more axes than computed.
     if not node.keepdims and (not node.axis or ranks[0] is None or ranks[0] <= len(node.axis)):
         return None
     return _same(node, axis=_moved(node.axis) if node.axis else (0,), exclude=not node.axis)
@@ -172,7 +172,7 @@ def _fully_connected(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write 
 
 
 def channels(writer: Writer, name: str, entry: Entry, rank: int | None) -> Entry:
-    """All axes behind time and batch as one, where a step has `rank` axes (None: not known)."""
+    """Joins all axes behind time and batch, if a step has `rank` axes (None: unknown)."""
     if rank == 2:
         return entry
     node = writer.nodes[entry.node]
@@ -196,18 +196,18 @@ def _dot(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 
 # ---- one row of the batch at a time
 
-#: Operators that treat each row of a batch for itself, and which inputs have rows.
+#: Operators that treat each row of a batch separately, and which inputs have rows.
 _MERGED = {'Convolution': (0,), 'Deconvolution': (0,), 'Pooling': (0,), 'SoftmaxActivation': (0,),
           'batch_dot': (0, 1), 'SoftmaxOutput': (0, 1)}
 
 
 @_rule(*_MERGED)
 def _merged(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    """Steps put behind each other in the batch, and parted again."""
+    """Joins the steps along the batch, and splits the results again."""
     rows = _MERGED[node.op]
     if any(moves != (at in rows) for at, moves in enumerate(moving)):
         return None
-    # An array of one axis is one row. Where rows have more axes than one, MXNet reads some labels.
+    # An array with one axis is one row. If rows have several axes, MXNet ignores some labels.
     if node.op == 'SoftmaxActivation' and (ranks[0] or 0) < 2 or node.op == 'SoftmaxOutput' and (
             ranks[0] != 2 or node.normalization != 'null'):
         return None

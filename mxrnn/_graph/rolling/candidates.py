@@ -1,4 +1,4 @@
-"""Where recurrences may be: nodes that are alike, each of which follows from the one before."""
+"""Candidates for recurrences: similar nodes, each of which depends on the one before."""
 from __future__ import annotations
 
 from typing import Container, Iterator
@@ -7,17 +7,17 @@ from .value_numbering import Values
 
 __all__ = ['chains', 'direct_chains']
 
-#: Operators with weights, and the input that is no weight: of `dot` it may be either.
+#: Operators with weights, and the input that is not a weight; for `dot` it may be either.
 _PRODUCTS = {'FullyConnected': (0,), 'Convolution': (0,), 'Deconvolution': (0,), 'dot': (0, 1),
              'batch_dot': (0, 1)}
 
-#: How many ends of chains are looked at in a group without finding any chain.
+#: How many ends of chains are tried in a group without success before it is given up.
 _PATIENCE = 4
 
 
 def chains(values: Values) -> Iterator[list[int]]:
-    """Lists of nodes with the same operator and the same weights, in which each depends on the one
-    before, by the same way; those that come first in the graph first."""
+    """Lists of nodes with the same operator and weights, in which each depends on the one before by
+    the same way; the first in the graph come first."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, node in enumerate(values.nodes):
         if values.needed[i]:
@@ -49,14 +49,14 @@ def _in_group(values: Values, group: list[int], at: int) -> Iterator[list[int]]:
             chain.append(node)
             node = _follow(values, node, way)
         found.append(chain[::-1])
-    # Of two ways through the same nodes, steps in time outnumber layers.
+    # If two ways lead through the same nodes, steps in time are more than layers.
     yield from sorted(found, key=len, reverse=True)
 
 
 def _way_back(values: Values, start: int, at: int, targets: dict[int, None], limit: int
               ) -> list[int] | None:
-    """The nearest of `targets` that `start` depends on through its input `at`, as the inputs to
-    follow; None if none is near."""
+    """The nearest of `targets` on which the input `at` of `start` depends, as the inputs to follow;
+    None if none is near."""
     args, owner = values.args, values.owner
     first = owner[args[start][at]]
     came: dict[int, tuple[int, int]] = {first: (start, at)}
@@ -81,7 +81,7 @@ def _way_back(values: Values, start: int, at: int, targets: dict[int, None], lim
 
 
 def _follow(values: Values, node: int, way: list[int]) -> int:
-    """Where `way` leads from `node`; -1 if it ends before."""
+    """The end of `way` from `node`; -1 if it stops earlier."""
     for position in way:
         args = values.args[node]
         if position >= len(args):
@@ -91,8 +91,8 @@ def _follow(values: Values, node: int, way: list[int]) -> int:
 
 
 def direct_chains(values: Values, taken: Container[int]) -> Iterator[list[int]]:
-    """Lists of at least three nodes with the same operator, each of which reads the one before
-    itself, as running sums do; without those that are `taken`."""
+    """Lists of at least three nodes with the same operator, each of which directly reads the one
+    before, as in running sums; without nodes that are `taken`."""
     #: By node and input, how many nodes follow each other up to there.
     counts: dict[tuple[int, int], int] = {}
     for i, args in enumerate(values.args):

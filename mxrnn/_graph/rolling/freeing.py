@@ -1,4 +1,4 @@
-"""A rolled graph that is written again: its sequences, and where their axes go."""
+"""Rewrites a rolled-up graph without its number of steps: its sequences and their axes."""
 from __future__ import annotations
 
 import contextlib
@@ -17,24 +17,24 @@ __all__ = ['Freeing', 'note_axes']
 
 
 class Freeing(Writer):
-    """A graph that is written again without its number of steps.
+    """A graph that is rewritten without its number of steps.
 
     Attributes
     ----------
     length : int or None
-        The number of steps that is given.
+        The number of steps, if it is given.
     given, counted, fixed
-        See `make_length_symbolic`, which calls `given` axes.
+        See `make_length_symbolic`, where `given` is called axes.
     sequences : dict of Entry to int
-        What recurrences give, and how many steps it has.
+        The outputs of recurrences, and their numbers of steps.
     axes : dict of Entry to Axes
-        The axes of values, as far as the recurrences tell.
+        The axes of values, as far as recurrences tell them.
     behind : list of set of Entry
-        By node, the sequences that it depends on.
+        By node, the sequences on which it depends.
     cut : dict of Entry to Node
         By sequence, a node whose numbers may be its number of steps.
     left : set of Axis
-        Axes of steps that are no axis of an input, but what windows leave of one.
+        Axes of steps that are not an input's axis, but what windows leave of one.
     """
 
     def __init__(self, length: int | None, given: Mapping[str, int], counted: Counted | None,
@@ -48,7 +48,7 @@ class Freeing(Writer):
         self.left: set[Size] = set()
 
     def note_steps(self, sequence: Entry) -> None:
-        """Give a sequence an axis of steps of its own where windows leave it of another axis."""
+        """Give a sequence its own axis of steps if windows made it from another axis."""
         axes = self.axes[sequence]
         if axes and isinstance(product(axes[0]), Sum):
             own = Axis()
@@ -56,46 +56,46 @@ class Freeing(Writer):
             self.left.add(own)
 
     def note_sequences(self, begin: int) -> None:
-        """Note which sequences the nodes from number `begin` on depend on."""
+        """Note the sequences on which the nodes from number `begin` on depend."""
         for place, node in enumerate(self.nodes[begin:], begin):
             own = Entry(place, 0)
             self.behind.append({own} & self.sequences.keys())
             self.behind[-1].update(*[self.behind[entry.node] for entry in node.inputs])
 
     def steps_of(self, size: Factors) -> int | None:
-        """How many steps the sequences have that have an axis of this size; None if none has."""
+        """The numbers of steps of sequences with an axis of this size; None if there are none."""
         return next((total for entry, total in self.sequences.items() if same(
             product(size), product(sum(self.axes[entry][:1], ())))), None)
 
     def like(self, steps: int | None, axes: Axes, count: int, rest: Axes) -> Entry | None:
-        """A sequence of `steps`: its first `count` axes and `rest` have as many elements as `axes`.
+        """A sequence of `steps`; its first `count` axes and `rest` have as many elements as `axes`.
         """
         size = product(sum(axes, ()))
         return next((entry for entry, total in self.sequences.items() if total == steps and same(
             size, product(sum(self.axes[entry][:count] + rest, ())))), None)
 
     def stated(self) -> tuple[Entry | None, int]:
-        """An input that has an axis of the number of steps, and which."""
+        """An input with an axis of the number of steps, and that axis."""
         return next(((Entry(place, 0), self.given[node.name]) for place, node in enumerate(
             self.nodes) if not node.op and node.name in self.given), (None, 0))
 
     def first(self) -> Entry | None:
-        """The first sequence of the number of steps that is given."""
+        """The first sequence with the given number of steps."""
         return self.like(self.length, [], 0, [])
 
 
 def note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:
-    """Note the axes of what `nodes` give, from number `begin` on."""
+    """Note the axes of the outputs of `nodes`, from number `begin` on."""
     for place in range(begin, len(nodes)):
         with contextlib.suppress(UnknownAxes, SizeError, IndexError):
             for output, found in enumerate(_axes_of(nodes[place], axes)):
                 axes[Entry(place, output)] = found
                 for axis in open_axes(found):
-                    axis.given = 0  # it is none of the numbers in shapes
+                    axis.given = 0  # it does not occur as a number in shapes
 
 
 def _axes_of(node: Node, axes: Mapping[Entry, Axes]) -> list[Axes]:
-    """The axes of the outputs of a node, [] where they are not known."""
+    """The axes of a node's outputs; [] if they are not known."""
     if node.op == '_foreach':
         inside: dict[Entry, Axes] = {}
         body, steps = node.body.graph, (Axis(),)

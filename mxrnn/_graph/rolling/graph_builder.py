@@ -1,4 +1,4 @@
-"""Building a graph: nodes one after the other, names of their own, nothing twice."""
+"""Builds a graph: adds nodes one after the other, with unique names and without duplicates."""
 from __future__ import annotations
 
 from typing import Any, Dict, Generator, Hashable, Mapping, Sequence, Tuple
@@ -7,7 +7,7 @@ from ..graph import Entry, Graph, Node, output_name
 
 __all__ = ['Fixed', 'Work', 'Writer']
 
-#: Yields keys of what it needs, and is sent that; returns a result.
+#: Yields the keys that it needs and receives their results; returns its own result.
 Work = Generator[Any, Any, Any]
 
 #: By name of a node, the number of steps that a sequence must have, and why.
@@ -15,10 +15,10 @@ Fixed = Dict[str, Tuple[int, str]]
 
 
 class Writer:
-    """A graph that is being built.
+    """A graph under construction.
 
-    Nodes of the old graph, and those in their place, keep their names. New nodes get names that no
-    other node has when the graph is complete.
+    Nodes of the old graph, and their replacements, keep their names. New nodes get names that no
+    other node of the finished graph has.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Writer:
         return Entry(len(self.nodes) - 1, 0)
 
     def stand_in(self, op: str, name: str, attrs: Mapping[str, object], entry: Entry) -> Entry:
-        """A new node of one input in the place of an old one, whose name it takes."""
+        """A new node with one input that replaces an old node and takes its name."""
         return self.named(self.add(op, '', attrs, [entry]), name)
 
     def named(self, entry: Entry, name: str) -> Entry:
@@ -44,14 +44,14 @@ class Writer:
 
     def add(self, op: str, name: str, attrs: Mapping[str, object], inputs: Sequence[Entry],
             outputs: int = 1, subgraphs: tuple[Graph, ...] = ()) -> Entry:
-        """A new node, called `name` or something like it; its first output."""
+        """A new node, called `name` or similar; returns its first output."""
         own = {key: str(value) for key, value in attrs.items()}
         self.nodes.append(Node(op, name, own, tuple(inputs), subgraphs, outputs))
         return Entry(len(self.nodes) - 1, 0)
 
     def once(self, op: str, name: str, attrs: Mapping[str, object], *inputs: Entry,
              outputs: int = 1) -> Entry:
-        """`add`, or the node that does the same already."""
+        """`add`, or the existing node that does the same."""
         key = (op, tuple(attrs.items()), inputs)
         if key not in self._made:
             self._made[key] = self.add(op, name, attrs, inputs, outputs)
@@ -74,21 +74,21 @@ class Writer:
         return self.stand_in('_copy', name[:-len('_output')], {}, entry)
 
     def swap(self, entry: Entry, name: str) -> Entry:
-        """`entry` with its first two axes exchanged; of what was exchanged before, the origin."""
+        """`entry` with its first two axes swapped; undoes an earlier swap."""
         node = self.nodes[entry.node]
         if node.op == 'SwapAxis' and {node.dim1, node.dim2} == {0, 1}:
             return node.inputs[0]
         return self.once('SwapAxis', name + '_swapped', {'dim1': 0, 'dim2': 1}, entry)
 
     def root(self, entry: Entry) -> int:
-        """The place of the node that the first input leads back to."""
+        """The place of the node at the end of the chain of first inputs."""
         place = entry.node
         while self.nodes[place].inputs:
             place = self.nodes[place].inputs[0].node
         return place
 
     def pinned(self, entry: Entry, name: str, axis: int, steps: int) -> Entry:
-        """`entry`, of which an axis must have so many elements; MXNet checks the sizes of a split.
+        """`entry`, checked to have this size in an axis; MXNet checks the sizes of a split.
         """
         split = self.add('Reshape', name + '_fixed', {
             'shape': (0,) * axis + (-4, steps, 1, -2)}, [entry])
@@ -99,7 +99,7 @@ class Writer:
         return self.placed(heads, version)[0]
 
     def placed(self, heads: Sequence[Entry], version: int = 0) -> tuple[Graph, dict[int, int]]:
-        """`graph`, and by place among `nodes` the place in it."""
+        """`graph`, and a map from places in `nodes` to places in it."""
         places: dict[int, int] = {}
         nodes: list[Node] = []
         for head in heads:
@@ -122,7 +122,7 @@ class Writer:
 
     @staticmethod
     def _name_new(nodes: list[Node], kept: set[int]) -> None:
-        """Give each of `nodes` that are not `kept` a name of its own."""
+        """Give each of `nodes` that is not `kept` its own name."""
         names = {nodes[place].name for place in kept}
         for place, node in enumerate(nodes):
             if place not in kept:

@@ -1,22 +1,22 @@
-"""Lengths of sequences, and what bounds them, in a graph."""
+"""Finds lengths of sequences in a graph, and their bounds."""
 from __future__ import annotations
 
 from ..graph import Entry, Graph
 
 __all__ = ['bounds', 'clips_of', 'masked']
 
-#: Operators that hand lengths on.
+#: Operators that pass lengths on.
 _HANDS_ON = ('where', 'floor', 'Cast', '_identity_with_attr_like_rhs')
 
 
 def bounds(graph: Graph) -> set[int]:
-    """Numbers of steps that the lengths of sequences are bounded by."""
+    """Numbers of steps by which lengths of sequences are bounded."""
     most = [float(graph.nodes[place].a_max) for place in masked(graph)]
     return {int(each) for each in most if each.is_integer()}
 
 
 def clips_of(graph: Graph) -> dict[int, int]:
-    """By node that gives bounded lengths, the one that bounds them."""
+    """By node that returns bounded lengths, the node that bounds them."""
     clips: dict[int, int] = {}
     for i, node in enumerate(graph.nodes):
         if node.op == 'clip':
@@ -27,7 +27,7 @@ def clips_of(graph: Graph) -> dict[int, int]:
 
 
 def masked(graph: Graph) -> dict[int, tuple[Entry, int]]:
-    """By node that bounds lengths: a sequence that these are of, and its axis of steps."""
+    """By node that bounds lengths: a sequence with these lengths, and its axis of steps."""
     found: dict[int, tuple[Entry, int]] = {}
     clips, behind = clips_of(graph), set()
     for i, node in enumerate(graph.nodes):

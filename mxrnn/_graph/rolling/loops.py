@@ -23,9 +23,9 @@ def _write_loop(writer: Writer, name: str, body: Writer,
     Parameters
     ----------
     groups : list of list of pair
-        A variable of the body, and what it is: sequences, begin states, the same in all steps.
+        Variables of the body and their values: sequences, begin states, values for all steps.
     outputs, after : list of Entry
-        What the body gives for each step, and the next states.
+        The body's outputs for each step, and the next states.
     """
     heads = [*outputs, *after]
     # All variables are reached, also those that only the last step would have needed.
@@ -41,8 +41,8 @@ def _write_loop(writer: Writer, name: str, body: Writer,
 
 
 def step_by_step(node: Node, moving: Sequence[bool], outputs: int) -> Write:
-    """An operator in a loop without states, with its first outputs: no back end has further ones of
-    LayerNorm."""
+    """An operator in a loop without states, with only its first outputs: no back end has further
+    ones of LayerNorm."""
     def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
         body = Writer()
         given = [body.add('', '%s_input%d' % (name, at), {}, []) for at in range(len(inputs))]
@@ -59,7 +59,7 @@ def _rows_of(node: Node, given: Sequence[int]) -> int:
     joins = has(node.op, 'joins') and node.dim > 0
     if joins or node.op.startswith('broadcast_') or has_one_shape(node):
         return max(given)
-    return 1 if 1 in given else given[0]  # they may be those of any input
+    return 1 if 1 in given else given[0]  # they may be any input's
 
 
 class Loop:
@@ -73,17 +73,17 @@ class Loop:
         self.data: list[Column] = []
         self.others: list[Column] = []
         for column in recurrence.outside:
-            (self.others if values.are_one(column.lanes) else self.data).append(column)
-        if not self.data:  # something must say how many steps there are
+            (self.others if values.are_one(column.by_step) else self.data).append(column)
+        if not self.data:  # something must tell how many steps there are
             if not self.others:
                 raise Declined('its steps read nothing')
             column = min(self.others, key=lambda column: (
-                values.node(column.lanes[0]).is_variable, column.lanes[0]))
+                values.node(column.by_step[0]).is_variable, column.by_step[0]))
             self.others.remove(column)
-            column.lanes = column.lanes[:1] * recurrence.steps
+            column.by_step = column.by_step[:1] * recurrence.steps
             self.data.append(column)
-        #: What the next states are, and what the loop gives in all steps: no state that is read
-        #: after the last step alone.
+        #: The next states, and the loop's outputs in all steps: states that are only read after the
+        #: last step are not among these.
         self._afters: list[Column] = [state.after for state in self.states]  # type: ignore[misc]
         self._read = [column for column, steps in recurrence.read
                       if steps != [recurrence.steps - 1] or column not in self._afters]
@@ -99,7 +99,7 @@ class Loop:
 
     @property
     def spreads_a_row(self) -> bool:
-        """Whether a state may begin with one row for the batch, and have more from then on."""
+        """Whether a state may begin with one row for the batch and have more rows afterwards."""
         return self._broadcasts and any(self._begins_with(state)[:1] == (1,)
                                         for state in self.states)
 
@@ -108,15 +108,15 @@ class Loop:
         return any(op.startswith('broadcast_') for op in self.operators)
 
     def _begins_with(self, state: Column) -> tuple[int, ...]:
-        """The shape of a begin state, as the variable states it that it is computed of."""
-        place = self._values.owner[state.lanes[0]]
+        """The shape of a begin state, as the variable from which it is computed states it."""
+        place = self._values.owner[state.by_step[0]]
         while has_one_shape(self._values.nodes[place]):
             place = self._values.owner[self._values.args[place][0]]
         return stated_shape(self._values.nodes[place])
 
     def _through(self, outside: Callable[[Column], _T], inside: Callable[[Node, list[_T]], _T]
                  ) -> Callable[[Column], _T]:
-        """By column something that follows, for parts of the step, from what their nodes read."""
+        """For each column, something that follows in parts of the step from their nodes' inputs."""
         made: dict[int, _T] = {}
 
         def of(column: Column) -> _T:
@@ -127,12 +127,12 @@ class Loop:
         return of
 
     def _rows(self, column: Column) -> int:
-        """2 if a column has the rows of the batch, which data are taken to have, 1 if it may begin
-        with one row, 0 if there are none that others would get from it."""
+        """The rows of a column: 2 for the batch's rows, which data are assumed to have; 1 if it may
+        begin with one row; 0 if it has none that other values would take over."""
         if column.after is None:
-            return 0 if self._values.are_one(column.lanes) else 2
+            return 0 if self._values.are_one(column.by_step) else 2
         return 1 if self._begins_with(column)[:1] in ((), (1,)) and not self._values.one_shape(
-            *column.lanes[:2]) else 2
+            *column.by_step[:2]) else 2
 
     def _grows(self) -> bool:
         """Whether each step joins something to a state, and the next has both as its state."""
@@ -145,15 +145,16 @@ class Loop:
                    for state, after in zip(self.states, self._afters))
 
     def write(self, writer: Writer, name: str) -> Work:
-        """Write the loop; return by column what it gives in all steps, and after the last one."""
+        """Write the loop; return its outputs by column, for all steps and after the last."""
         body = Writer()
         made: dict[int, Entry] = {}  # by column from outside or state, and by family
         groups: list[list[tuple[Entry, Entry]]] = []
-        for columns, kind in ((self.data, 'lanes'), (self.states, 'value'), (self.others, 'value')):
+        for columns, kind in (
+                (self.data, 'by_step'), (self.states, 'value'), (self.others, 'value')):
             groups.append([])
             for column in columns:
-                entry = yield kind, column.lanes if kind == 'lanes' else column.lanes[0]
-                node = self._values.node(column.lanes[0])
+                entry = yield kind, column.by_step if kind == 'by_step' else column.by_step[0]
+                node = self._values.node(column.by_step[0])
                 made[id(column)] = body.add('', node.name, {}, [])
                 groups[-1].append((made[id(column)], entry))
 

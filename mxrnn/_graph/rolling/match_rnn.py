@@ -1,6 +1,6 @@
-"""Steps that one operator computes: LSTM, GRU, RNN, told by what they compute.
+"""Recognises steps that sym.RNN computes, LSTM, GRU and RNN, by what they compute.
 
-Sums and products may be in any order, gates in any order in the weights, with biases or without.
+Sums and products may be in any order, and gates in any order in the weights; biases are optional.
 """
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from .value_numbering import Values, stated_shape
 __all__ = ['Gate', 'Kernel', 'find_kernel']
 
 
-#: Sums and products of one shape: no place for a begin state of one row for the whole batch.
+#: Sums and products of one shape: a begin state of one row for the whole batch does not fit.
 _SUMS, _PRODUCTS = ('elemwise_add', 'add_n'), ('elemwise_mul',)
 
 
 class Gate(NamedTuple):
-    """The weights of one gate: the rows of part `part` of `parts` of a weight and a bias (None: no
-    bias); of the weight the columns that the data has."""
+    """The weights of one gate: the rows of part `part` of `parts` in a weight and a bias (None: no
+    bias), and the weight's columns for the data."""
     weight: int
     bias: int | None
     part: int
     parts: int
-    #: Of a product with data and state side by side: whether the state is first; else None.
+    #: For a product with data and state side by side: whether the state is first; otherwise None.
     joined: bool | None = None
-    #: Whether the weight's rows and columns are exchanged, as `dot` has them.
+    #: Whether the weight's rows and columns are swapped, as for `dot`.
     exchanged: bool = False
 
 
 class Kernel(NamedTuple):
-    """A recurrence as sym.RNN computes it."""
+    """A recurrence in the form of sym.RNN."""
 
     mode: str
     units: int
@@ -42,20 +42,20 @@ class Kernel(NamedTuple):
     #: By gate, in the order of sym.RNN.
     i2h: list[Gate]
     h2h: list[Gate]
-    #: The output and, of an LSTM, the memory, with their begin states.
+    #: The output and, for an LSTM, the memory, with their begin states.
     output: Column
     memory: Column | None
     begin: tuple[int, ...]
-    #: Whether a product flattens what each step reads. If none does, it has two axes.
+    #: Whether a product flattens a step's input. If none does, the input has two axes.
     flattens: bool = True
 
 
 class _Other(Exception):
-    """It is no kernel; the message says why."""
+    """It is not a kernel; the message says why."""
 
 
 def find_kernel(values: Values, ranks: Sequence[Rank], recurrence: StepRecurrence) -> Kernel | str:
-    """The recurrence as a kernel, or why it is none."""
+    """The recurrence as a kernel, or the reason why it is none."""
     try:
         return _Matcher(values, ranks, recurrence).kernel()
     except _Other as reason:
@@ -63,7 +63,7 @@ def find_kernel(values: Values, ranks: Sequence[Rank], recurrence: StepRecurrenc
 
 
 class _Term(NamedTuple):
-    """A product in a sum: its column, and which part of it is taken."""
+    """A product in a sum: its column, and the part of it that is taken."""
 
     column: Column
     part: int
@@ -79,26 +79,26 @@ class _Matcher:
     # ---- reading columns
 
     def _op(self, column: Column) -> str:
-        if alike(self._values, column.lanes) is None:
+        if alike(self._values, column.by_step) is None:
             return ''
-        return self._values.node(column.lanes[0]).op
+        return self._values.node(column.by_step[0]).op
 
     def _node(self, column: Column) -> Node:
-        return self._values.node(column.lanes[0])
+        return self._values.node(column.by_step[0])
 
     def _of(self, column: Column) -> list[Column]:
-        """The columns that the nodes of a column read, also where it comes from outside."""
+        """The columns that a column's nodes read, even if it comes from outside."""
         if column.family is not None:
             return column.family.inputs
-        nodes = [self._values.owner[value] for value in column.lanes]
-        return [Column(lanes) for lanes in self._values.read_by(nodes)]
+        nodes = [self._values.owner[value] for value in column.by_step]
+        return [Column(by_step) for by_step in self._values.read_by(nodes)]
 
     def _activation(self, column: Column) -> str:
         op = self._op(column)
         return self._node(column).act_type if op == 'Activation' else op
 
     def _under(self, column: Column, activation: str) -> Column | None:
-        """The column that `activation` is applied to."""
+        """The column to which `activation` is applied."""
         return self._of(column)[0] if self._activation(column) == activation else None
 
     def _pairs(self, ops: Sequence[str], column: Column) -> list[tuple[Column, Column]]:
@@ -128,7 +128,7 @@ class _Matcher:
             if column is kernel.output:
                 continue
             if column is not kernel.memory:
-                raise _Other('something inside its steps is read: %s'
+                raise _Other('a value inside its steps is read: %s'
                              % self._node(column).name)
             if steps != [self._recurrence.steps - 1]:
                 raise _Other('its memory is read: %s' % self._node(column).name)
@@ -143,10 +143,10 @@ class _Matcher:
         output = _after(state)
         activation = self._activation(output)
         if activation not in ('tanh', 'relu'):
-            raise _Other('its steps are none of LSTM, GRU and RNN')
+            raise _Other('its steps are not LSTM, GRU or RNN')
         data, i2h, h2h = self._gates([self._of(output)[0]], state)
         return Kernel('rnn_' + activation, self._units, data, i2h, h2h, output, None,
-                      (state.lanes[0],))
+                      (state.by_step[0],))
 
     def _lstm(self) -> Kernel:
         for memory in map(_after, self._recurrence.states):
@@ -160,7 +160,7 @@ class _Matcher:
                         under = [each for each in inner if each is not None]
                         if len(under) == 3:
                             return self._lstm_output(memory, before, under)
-        raise _Other('its steps are no LSTM')
+        raise _Other('its steps are not LSTM')
 
     def _lstm_output(self, memory: Column, before: Column, inner: Sequence[Column]) -> Kernel:
         state = self._recurrence.states[0]
@@ -171,8 +171,8 @@ class _Matcher:
             if self._under(shown, 'tanh') is memory and last is not None:
                 data, i2h, h2h = self._gates([enter, forget, candidate, last], state)
                 return Kernel('lstm', self._units, data, i2h, h2h, output, memory,
-                              (state.lanes[0], before.lanes[0]))
-        raise _Other('its output is not that of an LSTM')
+                              (state.by_step[0], before.by_step[0]))
+        raise _Other('its output differs from an LSTM')
 
     def _gru(self) -> Kernel:
         (state,) = self._recurrence.states
@@ -184,14 +184,14 @@ class _Matcher:
                 for rest, candidate in self._pairs(_PRODUCTS, new):
                     if self._is_rest(rest, update) and self._under(candidate, 'tanh') is not None:
                         return self._gru_gates(state, output, update, candidate)
-        raise _Other('its steps are none of LSTM, GRU and RNN')
+        raise _Other('its steps are not LSTM, GRU or RNN')
 
     def _is_rest(self, column: Column, gate: Column) -> bool:
-        """Whether it is 1 - `gate`, or ones that are an array - `gate`."""
+        """Whether it is 1 - `gate`, or an array of ones - `gate`."""
         op, (*ones, taken) = self._op(column), self._of(column) or [gate]
         if taken is not gate or op not in ('_rminus_scalar', 'elemwise_sub'):
             return False
-        return all(self._values.are_ones(one.lanes) for one in ones) if ones else (
+        return all(self._values.are_ones(one.by_step) for one in ones) if ones else (
             float(self._node(column).scalar) == 1)
 
     def _gru_gates(self, state: Column, output: Column, update: Column, candidate: Column
@@ -205,30 +205,30 @@ class _Matcher:
                 data, i2h, h2h = self._gates([gate, self._of(update)[0]], state)
                 own, own_i2h, none = self._terms(entering, state)
                 nothing, _, own_h2h = self._terms(recurrent, state)
-                if none or nothing or own[0].lanes != data.lanes:
+                if none or nothing or own[0].by_step != data.by_step:
                     continue
                 return Kernel('gru', self._units, data, i2h + own_i2h, h2h + own_h2h, output,
-                              None, (state.lanes[0],))
+                              None, (state.by_step[0],))
         raise _Other('its reset gate is not applied to the product with the state, as sym.RNN does')
 
     # ---- gates
 
     def _gates(self, columns: Sequence[Column], state: Column
                ) -> tuple[Column, list[Gate], list[Gate]]:
-        """The data that enters the sums, and the weights of each."""
+        """The data that enters the sums, and each sum's weights."""
         terms = [self._terms(column, state) for column in columns]
         if not all(data and second for data, _, second in terms):
             raise _Other('a gate lacks a product with the input or one with the state')
-        if len({data[0].lanes for data, _, _ in terms}) > 1:
+        if len({data[0].by_step for data, _, _ in terms}) > 1:
             raise _Other('its gates read different inputs')
-        if not self._flattens and self._ranks[state.lanes[0]] != 2:
+        if not self._flattens and self._ranks[state.by_step[0]] != 2:
             raise _Other('dot may multiply arrays of more than two axes')
         return terms[0][0][0], [gate for _, first, _ in terms for gate in first], [
             gate for _, _, second in terms for gate in second]
 
     def _terms(self, column: Column, state: Column
                ) -> tuple[list[Column], list[Gate], list[Gate]]:
-        """The data, the weights of the product with it, and of that with the state, in a sum."""
+        """In a sum: the data, and the weights of the products with the data and with the state."""
         data: list[Column] = []
         i2h: list[Gate] = []
         h2h: list[Gate] = []
@@ -267,12 +267,12 @@ class _Matcher:
         return None
 
     def _fixed(self, column: Column, rank: int) -> int:
-        """The value of a column that is the same in all steps, of so many axes."""
-        if not self._values.are_one(column.lanes):
+        """The value of a column that all steps share, with this number of axes."""
+        if not self._values.are_one(column.by_step):
             raise _Other('its weights are not the same in all steps')
-        if self._ranks[column.lanes[0]] not in (None, rank):
+        if self._ranks[column.by_step[0]] not in (None, rank):
             raise _Other('its weights have other axes')
-        return column.lanes[0]
+        return column.by_step[0]
 
     def _check_units(self, term: _Term, gate: Gate) -> None:
         node = self._node(term.column)
@@ -288,7 +288,7 @@ class _Matcher:
             raise _Other('its gates have different sizes')
 
     def _flat(self, column: Column) -> Iterator[_Term]:
-        """The products that `column` is the sum of."""
+        """The products whose sum is `column`."""
         pending = [_Term(column, 0, 1)]
         while pending:
             term = pending.pop()
@@ -297,19 +297,19 @@ class _Matcher:
                 pending.extend(term._replace(column=each) for each in self._of(term.column))
             elif op == 'FullyConnected':
                 if not node.flatten:
-                    raise _Other('a product that does not flatten what it reads')
+                    raise _Other('a product does not flatten its input')
                 yield term
             elif op == 'dot' and not node.transpose_a:
                 yield term
             elif op == 'SliceChannel' and term.parts == 1 and (
                     node.axis in (1, -1) and not node.squeeze_axis):
                 pending.append(_Term(self._of(term.column)[0],
-                                     self._values.output(term.column.lanes[0]),
+                                     self._values.output(term.column.by_step[0]),
                                      node.num_outputs))
             elif op == 'slice_axis' and term.parts == 1:
                 pending.append(self._cut(term))
             else:
-                raise _Other('a gate is no sum of products with weights')
+                raise _Other('a gate is not a sum of products with weights')
 
     def _cut(self, term: _Term) -> _Term:
         """The part of a sum that slice_axis takes."""
@@ -318,7 +318,7 @@ class _Matcher:
         while self._op(base) in _SUMS:
             base = self._of(base)[0]
         if node.axis not in (1, -1) or self._op(base) != 'FullyConnected':
-            raise _Other('a gate is no sum of products with weights')
+            raise _Other('a gate is not a sum of products with weights')
         rows = self._node(base).num_hidden
         begin, end = node.begin % rows, rows if node.end is None else node.end
         end = end if end > 0 else end % rows

@@ -1,4 +1,4 @@
-"""The vector of sym.RNN, put together in the graph from the weights that are there."""
+"""Assembles the vector of sym.RNN in the graph from the existing weights."""
 from __future__ import annotations
 
 from typing import Sequence
@@ -12,7 +12,7 @@ __all__ = ['write_vector']
 
 
 def write_vector(writer: Writer, kernel: Kernel, name: str) -> Work:
-    """The weights, and then the biases, as sym.RNN takes them."""
+    """The weights and then the biases, in the order of sym.RNN."""
     weights: list[Entry] = []
     offsets_of: list[list[Entry | None]] = []
     for group, gates in zip(GROUPS, (kernel.i2h, kernel.h2h)):
@@ -31,7 +31,7 @@ def write_vector(writer: Writer, kernel: Kernel, name: str) -> Work:
         own = '%s_%s' % (name, group)
         weights.append(_gates(writer, rows, gates, own + '_weight'))
         offsets_of.append(offsets)
-    # Zeros are made of the h2h weight, all of whose sizes are known.
+    # Zeros are made from the h2h weight, whose sizes are all known.
     biases = [_bias(writer, offsets, gates, weights[1], kernel, '%s_%s' % (name, group))
               for group, gates, offsets in zip(GROUPS, (kernel.i2h, kernel.h2h), offsets_of)]
     weights = [writer.once('Reshape', '%s_%s_weight_flat' % (name, group), {'shape': (-1,)}, weight)
@@ -41,7 +41,7 @@ def write_vector(writer: Writer, kernel: Kernel, name: str) -> Work:
 
 
 def _columns(writer: Writer, weight: Entry, gate: Gate, group: str, units: int, name: str) -> Entry:
-    """The columns of a weight that belong to data (i2h) or state (h2h)."""
+    """A weight's columns for the data (i2h) or the state (h2h)."""
     if gate.joined is None:
         return weight
     first = gate.joined == (group == 'h2h')  # whether they come first
@@ -86,7 +86,7 @@ def _bias(writer: Writer, offsets: Sequence[Entry | None], gates: Sequence[Gate]
 
 
 def _zeros(writer: Writer, weight: Entry, name: str) -> Entry:
-    """A bias of zeros, of the length and the type of `weight`."""
+    """A bias of zeros with the length and type of `weight`."""
     column = writer.once('slice_axis', name + '_column', {'axis': 1, 'begin': 0, 'end': 1},
                          weight)
     flat = writer.once('Reshape', name + '_column_flat', {'shape': (-1,)}, column)

@@ -1,4 +1,4 @@
-"""How many axes values have, as far as the graph tells."""
+"""The number of axes of values, as far as the graph tells."""
 from __future__ import annotations
 
 from typing import Optional, Sequence
@@ -13,7 +13,7 @@ from .value_numbering import Values, stated_shape
 
 __all__ = ['Rank', 'find_ranks']
 
-Rank = Optional[int]  #: None: not known.
+Rank = Optional[int]  #: None: unknown
 
 
 def find_ranks(values: Values) -> list[Rank]:
@@ -30,7 +30,7 @@ def find_ranks(values: Values) -> list[Rank]:
 
 
 def _outputs(node: Node, given: Sequence[Rank]) -> list[Rank]:
-    """The ranks of outputs of a node, for those of its inputs."""
+    """The ranks of a node's outputs, from those of its inputs."""
     if node.is_variable:
         return [len(stated_shape(node)) or None]
     own = row(node.op)

@@ -1,28 +1,29 @@
-"""Recurrences: the same nodes in every step, each reading the same things of its step and of the
-one before.
+"""Recurrences: the same nodes in every step; each reads the same values of its own step and of the
+step before.
 
-A column is one value of each step, from the first on. It is a part of the step, a state (a part of
-the step before, and a begin state in the first), or comes from outside. Each claim about a column
-is checked node by node, so nothing is rolled up that is not the same in all steps.
+A column is one value of each step, from the first step on. It is part of the step; or a state,
+which is a value of the step before, or in the first step a begin state; or it comes from outside.
+Each claim about a column is checked node by node, so only steps that are all the same are rolled
+up.
 """
 from __future__ import annotations
 
 from typing import Container, Sequence
 
 from ..operators import has
-from .step_values import Column, Declined, Lanes, NodeGroup, StepRecurrence, Taken, alike
+from .step_values import ByStep, Column, Declined, NodeGroup, StepRecurrence, Taken, alike
 from .value_numbering import Values
 
 __all__ = ['find_recurrence']
 
 
 def find_recurrence(values: Values, seeds: Sequence[int], taken: Container[int]) -> StepRecurrence:
-    """The recurrence that the nodes `seeds`, one of each step, are a part of.
+    """The recurrence that contains the nodes `seeds`, one of each step.
 
     Parameters
     ----------
     taken : container of int
-        Nodes of other recurrences, which can be no part of this one.
+        Nodes of other recurrences, which cannot belong to this one.
 
     Raises
     ------
@@ -32,15 +33,15 @@ def find_recurrence(values: Values, seeds: Sequence[int], taken: Container[int])
 
 
 class _Search:
-    """Goes backwards from one node of each step through everything that depends on the steps."""
+    """Goes back from one node of each step through everything that depends on the steps."""
 
     def __init__(self, values: Values, seeds: Sequence[int], taken: Container[int]) -> None:
         self.values, self.seeds, self._taken = values, list(seeds), taken
         self._start = seeds[0]
         self._seed = {node: t for t, node in enumerate(seeds)}
-        #: By node from the first seed on, as far as anybody asked.
+        #: By node from the first seed on, as far as they were needed.
         self._levels: list[int] = []
-        #: Columns of each sort by their first value.
+        #: Columns of each kind, by their first value.
         self._parts: dict[int, list[Column]] = {}
         self._others: dict[int, list[Column]] = {}
         self._states: dict[int, list[Column]] = {}
@@ -51,14 +52,14 @@ class _Search:
             pass
 
     def _level(self, value: int) -> int:
-        """The last step that a value depends on, -1 if none."""
+        """The last step on which a value depends; -1 if there is none."""
         place = self.values.owner[value] - self._start
         while place >= len(self._levels):
             self._add_levels(range(self._start + len(self._levels), self._start + place + 1))
         return self._levels[place] if place >= 0 else -1
 
     def _add_levels(self, nodes: range) -> None:
-        """Find the levels of further nodes."""
+        """Find the levels of more nodes."""
         owner, args, levels = self.values.owner, self.values.args, self._levels
         self.values.spend(len(nodes))
         for node in nodes:
@@ -69,7 +70,7 @@ class _Search:
                     level = levels[place]
             levels.append(level)
 
-    # ---- what depends on the steps
+    # ---- values that depend on the steps
 
     def _grow(self) -> None:
         first = self.values.first
@@ -81,56 +82,56 @@ class _Search:
         """Find out what the nodes of a part of the step read."""
         values, family = self.values, column.family
         assert family is not None
-        family.inputs = [self._column(lanes) for lanes in values.read_by(family.nodes)]
+        family.inputs = [self._column(by_step) for by_step in values.read_by(family.nodes)]
 
-    def _column(self, lanes: Lanes) -> Column:
-        levels = [self._level(value) for value in lanes]
+    def _column(self, by_step: ByStep) -> Column:
+        levels = [self._level(value) for value in by_step]
         if max(levels) < 0:
-            return self._longest(self._others, lanes)
+            return self._longest(self._others, by_step)
         if all(level == t for t, level in enumerate(levels)):
-            return self._part(lanes)
+            return self._part(by_step)
         if all(level == t - 1 for t, level in enumerate(levels)):
-            return self._part(lanes) if self._is_early(lanes) else self._state(lanes)
+            return self._part(by_step) if self._is_early(by_step) else self._state(by_step)
         raise Declined('its steps do not read the same things: %s and %s'
-                       % tuple(self.values.node(value).name for value in lanes[:2]))
+                       % tuple(self.values.node(value).name for value in by_step[:2]))
 
     @staticmethod
-    def _known(columns: dict[int, list[Column]], lanes: Lanes) -> Column | None:
-        """The column of which `lanes` is the begin, or that is a begin of it."""
-        for column in columns.get(lanes[0], ()):
-            count = min(len(lanes), len(column.lanes))
-            if column.lanes[:count] == lanes[:count]:
+    def _known(columns: dict[int, list[Column]], by_step: ByStep) -> Column | None:
+        """The column that begins with `by_step`, or with which `by_step` begins."""
+        for column in columns.get(by_step[0], ()):
+            count = min(len(by_step), len(column.by_step))
+            if column.by_step[:count] == by_step[:count]:
                 return column
         return None
 
-    def _longest(self, columns: dict[int, list[Column]], lanes: Lanes) -> Column:
-        """The column that begins as `lanes` do, a new one if there is none."""
-        column = self._known(columns, lanes)
+    def _longest(self, columns: dict[int, list[Column]], by_step: ByStep) -> Column:
+        """The column that begins like `by_step`; a new one if there is none."""
+        column = self._known(columns, by_step)
         if column is None:
-            column = Column(lanes)
-            columns.setdefault(lanes[0], []).append(column)
-        column.lanes = max(lanes, column.lanes, key=len)
+            column = Column(by_step)
+            columns.setdefault(by_step[0], []).append(column)
+        column.by_step = max(by_step, column.by_step, key=len)
         return column
 
-    def _part(self, lanes: Lanes) -> Column:
-        column = self._known(self._parts, lanes)
-        if column is not None and len(column.lanes) >= len(lanes):
+    def _part(self, by_step: ByStep) -> Column:
+        column = self._known(self._parts, by_step)
+        if column is not None and len(column.by_step) >= len(by_step):
             return column
-        nodes = alike(self.values, lanes)
+        nodes = alike(self.values, by_step)
         if nodes is None:
             raise Declined('its steps are not alike: %s is no %s of another step' % (
-                self._odd(lanes), self.values.node(lanes[0]).op))
-        column = self._longest(self._parts, lanes)
-        column.output, column.family = self.values.output(lanes[0]), self._family(nodes)
+                self._odd(by_step), self.values.node(by_step[0]).op))
+        column = self._longest(self._parts, by_step)
+        column.output, column.family = self.values.output(by_step[0]), self._family(nodes)
         self._pending.append(column)
         return column
 
-    def _odd(self, lanes: Lanes) -> str:
-        """The first value that is not as the first one is."""
-        for value in lanes[1:]:
-            if alike(self.values, (lanes[0], value)) is None:
+    def _odd(self, by_step: ByStep) -> str:
+        """The first value that differs from the first step's."""
+        for value in by_step[1:]:
+            if alike(self.values, (by_step[0], value)) is None:
                 return self.values.node(value).name
-        return self.values.node(lanes[-1]).name
+        return self.values.node(by_step[-1]).name
 
     def _family(self, nodes: tuple[int, ...]) -> NodeGroup:
         taken = [node for node in nodes if node in self._taken]
@@ -148,24 +149,24 @@ class _Search:
         self._families[nodes[0]].append(family)
         return family
 
-    def _state(self, lanes: Lanes) -> Column:
-        state = self._longest(self._states, lanes)
-        state.after = self._part(lanes[1:])
+    def _state(self, by_step: ByStep) -> Column:
+        state = self._longest(self._states, by_step)
+        state.after = self._part(by_step[1:])
         return state
 
-    # ---- what a step computes of its states before its seed
+    # ---- values that a step computes from its states before its seed
 
-    def _is_early(self, lanes: Lanes) -> bool:
-        """Whether a column that depends on the step before alone is computed from states in every
-        step, the first included.
+    def _is_early(self, by_step: ByStep) -> bool:
+        """Whether a column that only depends on the step before is computed from states in every
+        step, including the first.
 
-        A state is, too, whose begin state is computed as the later ones are: it reads nothing else,
-        and something that nothing else reads.
+        So is a state whose begin state is computed like the later ones: it reads nothing else, and
+        nothing else reads a value of it.
         """
-        if self._is_state(lanes):
+        if self._is_state(by_step):
             return False
-        seen: set[Lanes] = set()
-        pending, states, own = [lanes], [], False
+        seen: set[ByStep] = set()
+        pending, states, own = [by_step], [], False
         while pending:
             each = pending.pop()
             if each in seen:
@@ -191,14 +192,14 @@ class _Search:
                 pending.extend(self.values.read_by(nodes))
         return own or all(len(set(self.values.readers[each[1]])) > 1 for each in states)
 
-    def _is_state(self, lanes: Lanes) -> bool:
-        """Whether a column that depends on the step before alone is a state in any case."""
-        return alike(self.values, lanes) is None or self._known(self._states, lanes) is not None
+    def _is_state(self, by_step: ByStep) -> bool:
+        """Whether a column that only depends on the step before is certainly a state."""
+        return alike(self.values, by_step) is None or self._known(self._states, by_step) is not None
 
-    def _are_inputs(self, lanes: Lanes) -> bool:
-        """Whether each step reads one of its own: another variable, or part of a sequence."""
-        owners = [self.values.owner[value] for value in lanes]
-        if len(set(lanes)) < len(lanes):
+    def _are_inputs(self, by_step: ByStep) -> bool:
+        """Whether each step reads its own value: a variable, or a part of a sequence."""
+        owners = [self.values.owner[value] for value in by_step]
+        if len(set(by_step)) < len(by_step):
             return False
         read = {tuple(self.values.args[i]) for i in owners}
         return len(set(owners)) == 1 or len(read) == 1 and () not in read or not any(
@@ -207,8 +208,8 @@ class _Search:
     # ---- the last step
 
     def _complete(self) -> bool:
-        """Find in the graph values of last steps that nothing in the steps reads; whether any was
-        found."""
+        """Find values of last steps in the graph that nothing in the steps reads; returns whether
+        there are any."""
         found = False
         for families in sorted(self._families.items()):
             for family in families[1]:
@@ -221,15 +222,15 @@ class _Search:
         for columns in self._parts.values():
             for column in columns:
                 nodes = column.family.nodes  # type: ignore[union-attr]
-                column.lanes += tuple([self.values.first[node] + column.output
-                                       for node in nodes[len(column.lanes):]])
+                column.by_step += tuple([self.values.first[node] + column.output
+                                       for node in nodes[len(column.by_step):]])
         return found
 
     def _next(self, family: NodeGroup) -> int | None:
-        """The node that is to the next step what the family's are to theirs."""
+        """The node that follows a family's last node in the next step."""
         values, t = self.values, len(family.nodes)
         wanted = [self._at(column, t) for column in family.inputs]
-        # Inputs from outside may be anything there; begin states too, in the first step.
+        # Inputs from outside may be anything there, and so may begin states in the first step.
         outside = [at for at, column in enumerate(family.inputs) if column.is_outside]
         for at in outside:
             if wanted[at] is None or t == 1:
@@ -247,27 +248,27 @@ class _Search:
         if node is None or node in self._taken or node in values.kept:
             return None
         if t == 1 and has(values.nodes[node].op, 'joins') and not all(
-                self._goes_on(family.inputs[at].lanes[0], values.args[node][at])
+                self._goes_on(family.inputs[at].by_step[0], values.args[node][at])
                 for at in outside):
             return None
         for at in outside:
             column, arg = family.inputs[at], values.args[node][at]
             if t == 1:
-                family.inputs[at] = self._column((column.lanes[0], arg))
-            elif len(column.lanes) == t:
-                column.lanes += (arg,)
+                family.inputs[at] = self._column((column.by_step[0], arg))
+            elif len(column.by_step) == t:
+                column.by_step += (arg,)
         while self._pending:
             self._read(self._pending.pop())
         return node
 
     def _goes_on(self, begin: int, value: int) -> bool:
-        """Whether `value` may be in the second step what `begin` is in the first, where arrays of
-        unlike sizes are right: if the steps compute it, a state that surely keeps its shape."""
+        """Whether `value` may play in the second step the role of `begin` in the first, even if
+        arrays' sizes may differ: true if the steps compute it, as a state that keeps its shape."""
         return self._level(value) < 0 or self.values.one_shape(begin, value)
 
     def _twins(self, label: int, reads: Sequence[int], at: int) -> list[int]:
-        """The nodes that compute one and the same, which are several where they draw; -1 among
-        `reads` stands for any value. The input `at` is looked up."""
+        """The nodes that compute the same value, several if they draw random numbers. -1 in `reads`
+        stands for any value. The input `at` is used for the look-up."""
         values = self.values
         same = values.same
         return [node for node in dict.fromkeys(values.readers[reads[at]])
@@ -279,37 +280,40 @@ class _Search:
         """The value of a column in step `t`, if the graph has it."""
         if column.after is not None:
             return self._at(column.after, t - 1)
-        family, lanes = column.family, column.lanes
+        family, by_step = column.family, column.by_step
         if family is not None:
             return self.values.first[family.nodes[t]] + column.output if (
                 t < len(family.nodes)) else None
-        return lanes[t] if t < len(lanes) else lanes[0] if self.values.are_one(lanes) else None
+        if t < len(by_step):
+            return by_step[t]
+        return by_step[0] if self.values.are_one(by_step) else None
 
     def result(self) -> StepRecurrence:
-        """The recurrence, of the columns that its steps read."""
+        """The recurrence made of the columns that its steps read."""
         parts = [column for columns in self._parts.values() for column in columns]
         families = [family for own in self._families.values() for family in own]
         read = {id(column) for family in families for column in family.inputs}
         outside = [column for columns in self._others.values() for column in columns
                    if id(column) in read]
         for column in outside:
-            lanes = column.lanes
-            # One step alone does not tell whether the next ones would read what it computes.
-            if len(lanes) < len(self.seeds) and (
-                    self.values.node(lanes[0]).inputs if len(lanes) == 1 else
-                    not self.values.are_one(lanes)):
-                column.lanes = self._completed(lanes)
+            by_step = column.by_step
+            # A single step does not tell whether later ones would read what it computes.
+            if len(by_step) < len(self.seeds) and (
+                    self.values.node(by_step[0]).inputs if len(by_step) == 1 else
+                    not self.values.are_one(by_step)):
+                column.by_step = self._completed(by_step)
         return StepRecurrence(self.values, self.seeds, families, parts, [
             column for columns in self._states.values() for column in columns], outside)
 
-    def _completed(self, lanes: Lanes) -> Lanes:
-        """`lanes` and what the last steps would read, where the graph lacks it since nobody needs
-        what they would compute of it: further outputs of the node that the others are outputs of.
+    def _completed(self, by_step: ByStep) -> ByStep:
+        """`by_step`, extended by values that the last steps would read. The graph lacks their
+        readers because nothing needs them; the values are unread outputs of the same node.
         """
-        values, source = self.values, self.values.owner[lanes[0]]
-        stride = lanes[1] - lanes[0] if len(lanes) > 1 else 0
-        wanted = tuple([lanes[0] + t * stride for t in range(len(self.seeds))])
+        values, source = self.values, self.values.owner[by_step[0]]
+        stride = by_step[1] - by_step[0] if len(by_step) > 1 else 0
+        wanted = tuple([by_step[0] + t * stride for t in range(len(self.seeds))])
         place = wanted[-1] - values.first[source]
-        if not stride or wanted[:len(lanes)] != lanes or place not in range(values.counts[source]):
-            raise Declined('its last step lacks an input: %s' % values.node(lanes[-1]).name)
+        if not stride or wanted[:len(by_step)] != by_step or (
+                place not in range(values.counts[source])):
+            raise Declined('its last step lacks an input: %s' % values.node(by_step[-1]).name)
         return wanted

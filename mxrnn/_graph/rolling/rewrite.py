@@ -1,4 +1,4 @@
-"""The rolled graph, written from its outputs backwards."""
+"""Writes the rolled-up graph, from its outputs backwards."""
 from __future__ import annotations
 
 import collections
@@ -14,7 +14,7 @@ from .loops import Loop
 from .match_rnn import Kernel
 from .pack_rnn import write_vector
 from .shifted_sequences import whole_parts
-from .step_values import Lanes
+from .step_values import ByStep
 from .value_numbering import is_random
 from .vectorisation_plan import (
     Apply,
@@ -32,12 +32,12 @@ from .vectorisation_plan import (
 
 __all__ = ['Apart', 'Refused', 'RolledWriter']
 
-#: The kind of what is to be made, and of what it is made.
+#: The kind of result to make, and its source.
 Key = Tuple[str, Hashable]
 
 
 class Refused(Exception):
-    """The recurrence of this number must be left as it is."""
+    """The recurrence of this number must stay unrolled."""
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
@@ -45,7 +45,7 @@ class Refused(Exception):
 
 
 class Apart(Exception):
-    """These nodes of steps must not be one node each."""
+    """These nodes of steps must not become one node."""
 
     def __init__(self, nodes: set[tuple[int, ...]]) -> None:
         super().__init__('%d nodes are needed one by one' % len(nodes))
@@ -53,36 +53,36 @@ class Apart(Exception):
 
 
 class RolledWriter:
-    """Writes the nodes of a graph anew, recurrences as what was found for them.
+    """Writes the nodes of a graph anew, with kernels and loops for recurrences.
 
     Parameters
     ----------
     planner : Planner
     recurrences : list of (str, Kernel or Loop, int)
-        With what the names of their nodes begin with, and how many steps they have.
+        Each with the beginning of its nodes' names, and its number of steps.
     counted : Counted, optional
-        From which end the places in sequences are counted, of which some steps alone are read. If
-        nobody knows, such a sequence must be as long as it was.
+        From which end places in sequences are counted if only some steps are read. If it is
+        unknown, such a sequence must keep its length.
     """
 
     def __init__(self, planner: Planner, recurrences: Sequence[tuple[str, Kernel | Loop, int]],
                  counted: Counted | None) -> None:
         self._planner, self._recurrences, self._counted = planner, recurrences, counted
         self._values, self._claims = planner.values, planner.claims
-        #: Sequences that must be as long as they were.
+        #: Sequences that must keep their length.
         self.fixed: Fixed = {}
         self._wholes = whole_parts(planner, self._claims, [what for _, what, _ in recurrences])
         self._writer = Writer()
-        #: By place of a node that goes over steps, or joins single ones, how many there were; 0 for
+        #: By place of a node over steps, or one that joins single steps: the number of steps; 0 for
         #: a part whose places are right for any number.
         self.totals: dict[int, int] = {}
         self._made: dict[Hashable, Any] = {}
-        #: By column of a recurrence: the values of all steps and after the last one, where there
-        #: are nodes that give them.
+        #: By column of a recurrence: the values of all steps and the value after the last step, if
+        #: there are nodes for them.
         self._steps: dict[int, Entry] = {}
         self._last: dict[int, Entry] = {}
-        self._picked: dict[int, tuple[Lanes, int]] = {}
-        #: By sequence of two steps, those that are read alone.
+        self._picked: dict[int, tuple[ByStep, int]] = {}
+        #: For each sequence of two steps, the steps that are read alone.
         self._alone: dict[Entry, set[int]] = {}
         self._families: dict[tuple[int, ...], Apply] = {}
         self._copied: set[int] = set()
@@ -96,8 +96,8 @@ class RolledWriter:
         except Circular as circle:
             number = next((what for kind, what in circle.waiting if kind == 'recurrence'), 0)
             raise Refused(number, 'its inputs depend on its outputs') from None
-        # Of what draws or has gradients of its own there must not be more than there was: written
-        # as one and one by one as well, or in two groups.
+        # Nodes that draw or make their own gradients must not be duplicated: written both as one
+        # and one by one, or in two groups.
         count = collections.Counter(itertools.chain(self._copied, *self._families))
         doubled = {nodes for nodes in self._families if is_random(self._values.nodes[nodes[0]])
                    and any(count[node] > 1 for node in nodes)}
@@ -110,7 +110,7 @@ class RolledWriter:
         return rolled
 
     def _find_lists(self) -> None:
-        """Note which of the outputs are steps of something."""
+        """Note which outputs are steps of something."""
         heads, at = self._values.heads, 0
         while at < len(heads):
             end = at + 1
@@ -118,9 +118,9 @@ class RolledWriter:
                 end += 1
             if end - at > 1 and not any(self._values.owner[value] in self._values.kept
                                         for value in heads[at:end]):
-                lanes = tuple(heads[at:end])
-                for t, value in enumerate(lanes):
-                    self._picked.setdefault(value, (lanes, t))
+                by_step = tuple(heads[at:end])
+                for t, value in enumerate(by_step):
+                    self._picked.setdefault(value, (by_step, t))
             at = end
 
     # ---- values
@@ -135,9 +135,9 @@ class RolledWriter:
         if value in self._claims:
             return (yield from self._claimed(self._claims[value]))
         if value in self._picked:
-            lanes, t = self._picked[value]
-            entry = yield ('lanes', lanes)
-            return self._pick(entry, t, len(lanes), values.node(value).name)
+            by_step, t = self._picked[value]
+            entry = yield ('by_step', by_step)
+            return self._pick(entry, t, len(by_step), values.node(value).name)
         i = values.owner[value]
         entry = yield ('node', i)
         return Entry(entry.node, entry.output + values.output(value))
@@ -145,11 +145,11 @@ class RolledWriter:
     def _make_node(self, i: int) -> Work:
         values, writer = self._values, self._writer
         node, args = values.nodes[i], values.args[i]
-        axis, lanes = values.joins.get(i, (None, args))
+        axis, by_step = values.joins.get(i, (None, args))
         joins = axis in (0, 1) or node.op == 'add_n' or has(node.op, 'joins') and (
-            node.dim == 0 or node.dim == 1 and all(map(self._is_row, lanes)))
-        if joins and self._planner.rolls(lanes):
-            entry = yield ('lanes', lanes)
+            node.dim == 0 or node.dim == 1 and all(map(self._is_row, by_step)))
+        if joins and self._planner.rolls(by_step):
+            entry = yield ('by_step', by_step)
             if axis is not None:
                 return writer.swap(entry, node.name) if axis else entry
             if node.op == 'add_n':
@@ -165,7 +165,7 @@ class RolledWriter:
         return writer.copy(node, inputs)
 
     def _is_row(self, value: int) -> bool:
-        """Whether a Reshape makes a value one step of a sequence with batch first."""
+        """Whether a Reshape turns a value into one step of a sequence with batch first."""
         node = self._values.node(value)
         return node.op == 'Reshape' and not node.reverse and node.shape[1:2] == (1,) and (
             node.shape[0] >= -1)
@@ -180,7 +180,7 @@ class RolledWriter:
         return self._pick(steps, t, total, self._recurrences[number][0])
 
     def _both(self, entry: Entry | None, t: int, count: int) -> bool:
-        """Whether step `t` and the other one of two are read alone: nothing tells that they are
+        """Whether step `t` and the other one of two are each read alone, so that they may not be
         the first and the last."""
         if entry is None or count != 2 or self._counted is not None:
             return False
@@ -203,42 +203,42 @@ class RolledWriter:
 
     # ---- sequences
 
-    def _make_lanes(self, lanes: Lanes) -> Work:
+    def _make_by_step(self, by_step: ByStep) -> Work:
         """All steps of a column, with time first."""
-        plan = self._planner.plan(lanes)
-        name = self._values.node(lanes[0]).name
+        plan = self._planner.plan(by_step)
+        name = self._values.node(by_step[0]).name
         if isinstance(plan, StepSequence):
             yield ('recurrence', plan.recurrence)
             return self._span(self._steps[id(plan.column)], plan.span,
-                              self._recurrences[plan.recurrence][0], lanes in self._wholes)
+                              self._recurrences[plan.recurrence][0], by_step in self._wholes)
         if isinstance(plan, Part):
             entry = yield ('value', plan.source)
-            return self._part(entry, plan, name, lanes in self._wholes)
+            return self._part(entry, plan, name, by_step in self._wholes)
         if isinstance(plan, Apply):
             self._families.setdefault(plan.nodes, plan)
             entry = yield ('family', plan.nodes)
             return Entry(entry.node, plan.output)
         if isinstance(plan, Shift):
             begin = yield ('value', plan.begin)
-            rest = yield ('lanes', plan.rest)
+            rest = yield ('by_step', plan.rest)
             first = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, begin)
             return self._writer.join([first, rest], name + '_before', 0)
         if isinstance(plan, Same):
             entry = yield ('value', plan.value)
             wide = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, entry)
             return self._writer.once('broadcast_axis', name + '_repeated', {
-                'axis': 0, 'size': len(lanes)}, wide)
+                'axis': 0, 'size': len(by_step)}, wide)
         entries = []
-        for value in lanes:
+        for value in by_step:
             entries.append((yield ('value', value)))
-        return self._writer.add('stack', name + '_steps', {'axis': 0, 'num_args': len(lanes)},
+        return self._writer.add('stack', name + '_steps', {'axis': 0, 'num_args': len(by_step)},
                                 entries)
 
     def _make_family(self, nodes: tuple[int, ...]) -> Work:
         plan = self._families[nodes]
         inputs = []
-        for lanes, moves in zip(plan.inputs, plan.moving):
-            inputs.append((yield ('lanes', lanes) if moves else ('value', lanes[0])))
+        for by_step, moves in zip(plan.inputs, plan.moving):
+            inputs.append((yield ('by_step', by_step) if moves else ('value', by_step[0])))
         node = self._values.nodes[nodes[0]]
         if len(nodes) == 2 and self._counted is None and doubtful(self._planner, plan.inputs):
             at = plan.moving.index(True)
@@ -267,10 +267,10 @@ class RolledWriter:
         return writer.once('expand_dims', name + '_kept', {'axis': plan.axis + 1}, entry)
 
     def _span(self, entry: Entry, span: Span, name: str, whole: bool) -> Entry:
-        """The steps of `span` of a sequence; `whole`: one of `whole_parts`."""
+        """The steps of `span` in a sequence; `whole`: the span is one of `whole_parts`."""
         writer, total = self._writer, span.total
         if span.length != total and total is not None and self._counted is None and not whole:
-            # Nobody knows what another length would mean, so none may be given.
+            # The meaning for another length is unknown, so the length stays fixed.
             self.fixed.setdefault(name, (total, span.why))
             split = writer.once('SliceChannel', name + '_steps', {
                 'num_outputs': total, 'axis': 0, 'squeeze_axis': True}, entry, outputs=total)
@@ -289,7 +289,7 @@ class RolledWriter:
         return entry
 
     def _ends(self, span: Span) -> tuple[int, int | None]:
-        """Where `span` begins and ends, counted from the first step or from the last one."""
+        """Where `span` begins and ends, counted from the first or the last step."""
         begin, end = span.begin, span.begin + span.length
         if span.total is None or self._counted is None:
             return begin, end
@@ -303,13 +303,13 @@ class RolledWriter:
         name, found, total = self._recurrences[number]
         data = found.data if isinstance(found, Loop) else [found.data]
         for column in data:
-            plan = self._planner.plan(column.lanes)
+            plan = self._planner.plan(column.by_step)
             if isinstance(plan, Leaf) and not plan.alike:
-                raise Refused(number, 'what its steps read is not alike')
+                raise Refused(number, 'its steps read values that differ in kind')
         others, begins = ([], found.begin) if isinstance(found, Kernel) else (
-            found.others, [state.lanes[0] for state in found.states])
+            found.others, [state.by_step[0] for state in found.states])
         if total == 2 and self._counted is None and doubtful(
-                self._planner, [column.lanes for column in (*data, *others)], begins):
+                self._planner, [column.by_step for column in (*data, *others)], begins):
             raise Refused(number, DOUBT)
         steps, last = yield from (self._kernel(found, name) if isinstance(found, Kernel) else
                                   found.write(self._writer, name))
@@ -319,9 +319,9 @@ class RolledWriter:
 
     def _kernel(self, kernel: Kernel, name: str) -> Work:
         writer = self._writer
-        data = yield ('lanes', kernel.data.lanes)
+        data = yield ('by_step', kernel.data.by_step)
         if kernel.flattens:
-            data = channels(writer, name, data, self._planner.ranks[kernel.data.lanes[0]])
+            data = channels(writer, name, data, self._planner.ranks[kernel.data.by_step[0]])
         vector = yield from write_vector(writer, kernel, name)
         begin = []
         for k, state in enumerate(kernel.begin):

@@ -1,4 +1,4 @@
-"""Unrolled graphs, rolled up again."""
+"""Rolls unrolled graphs up again."""
 from __future__ import annotations
 
 import heapq
@@ -19,7 +19,7 @@ from .symbolic_length import make_length_symbolic
 from .value_numbering import TooLong, Values
 from .vectorisation_plan import Claim, Planner
 
-__all__ = ['Finding', 'Judge', 'RolledGraph', 'certify', 'roll']
+__all__ = ['Finding', 'RejectReason', 'RolledGraph', 'certify', 'roll']
 
 
 class Finding(NamedTuple):
@@ -28,14 +28,14 @@ class Finding(NamedTuple):
     Attributes
     ----------
     name : str
-        What the names of its nodes begin with.
+        The beginning of its nodes' names.
     steps : int
-        0 if nobody has counted them, as in a graph that takes too long.
+        0 if they were not counted, as in a graph that would take too long.
     kind : {'kernel', 'loop', 'unrolled', 'fixed'}
-        'fixed' is no recurrence: a sequence that must have `steps` steps.
+        'fixed' is not a recurrence: a sequence that must have `steps` steps.
     what : str
-        The mode of the operator RNN; for others the reason why it is none, or why it stays as it
-        is.
+        The mode of the operator RNN. For the others the reason why it is not RNN, or why it stays
+        unrolled.
     """
 
     name: str
@@ -46,13 +46,13 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         steps = ', %d steps' % self.steps if self.steps else ''
         return '%s%s: %s' % (self.name, steps, {
-            'kernel': 'one operator, %s' % self.what, 'loop': 'a loop, since %s' % self.what,
-            'unrolled': 'left as it is, since %s' % self.what,
-            'fixed': 'it must have as many, since %s' % self.what}[self.kind])
+            'kernel': 'one operator, %s' % self.what, 'loop': 'a loop, because %s' % self.what,
+            'unrolled': 'stays unrolled, because %s' % self.what,
+            'fixed': 'it must have as many, because %s' % self.what}[self.kind])
 
 
 class RolledGraph(NamedTuple):
-    """A graph of any length in the place of an unrolled one, and what was found in it."""
+    """A graph for any length that replaces an unrolled one, and the findings about it."""
 
     graph: Graph
     findings: tuple[Finding, ...]
@@ -64,12 +64,12 @@ class _Found(NamedTuple):
     finding: Finding
 
 
-#: Why a kernel or loop cannot be run where the graph goes, or None if it can.
-Judge = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
+#: Why a kernel or loop cannot run in the target library, or None if it can.
+RejectReason = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
 
 
 def roll(graph: Graph, *, training: bool = False, length: int | None = None,
-         axes: Mapping[str, int] | None = None, judge: Judge | None = None,
+         axes: Mapping[str, int] | None = None, reject_reason: RejectReason | None = None,
          counted: Counted | None = None) -> RolledGraph:
     """Roll up the recurrences of a graph.
 
@@ -77,19 +77,20 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
     ----------
     graph : Graph
     training : bool
-        Keep what draws in training. Otherwise dropout is left out, and zoneout with it, as
-        inference has them; the outputs are those of inference alone.
+        Keep operators that draw in training. Otherwise dropout and zoneout are removed, as in
+        inference, and the outputs are those of inference.
     length : int, optional
-        The number of steps that the graph was unrolled for: where it states this very number as a
-        size, that of any other sequence is meant. A graph alone does not tell a number of steps
-        from another number that happens to be the same. Where the graph reads some of the steps
-        alone, the number stays: it does not tell from which end these are counted.
+        The number of steps that the graph was unrolled for. Every size that equals this number then
+        means the length of the sequence. A graph alone does not tell whether a number is the number
+        of steps or happens to equal it. If the graph reads only some of the steps, the number
+        stays, because it is unknown from which end they are counted.
     axes : dict, optional
-        By name of an input, its axis that has `length` elements: each part of as many is one step.
-    judge : callable, optional
-        Says why a kernel or a loop is no good, or None; a kernel may still become a loop.
+        By name of an input, its axis with `length` elements, or a multiple; each part is one step.
+    reject_reason : callable, optional
+        Returns the reason why a kernel or loop cannot be used, or None; a kernel may still become a
+        loop.
     counted : Counted, optional
-        From which end the steps are counted that are read alone, if that is known.
+        From which end single steps are counted, if that is known.
 
     Returns
     -------
@@ -98,34 +99,34 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         they need.
     """
     try:
-        return _rolled(graph, training, judge or (lambda values, what: None), length, axes or {},
-                       counted)
-    except AttributeValueError:  # whoever reads the graph says which node is wrong
+        return _rolled(graph, training, reject_reason or (lambda values, what: None), length,
+                       axes or {}, counted)
+    except AttributeValueError:  # reading the graph later will name the wrong node
         return RolledGraph(graph, ())
     except TooLong:
         return RolledGraph(graph, (Finding('the graph', 0, 'unrolled',
-                                           'to look at all of it takes too long'),))
+                                           'looking at all of it would take too long'),))
 
 
 def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGraph:
-    """Roll up a graph whose numbers of steps another graph proves to be such.
+    """Roll up a graph whose numbers of steps are proven by another graph.
 
     Parameters
     ----------
     graph, other : Graph
-        Of the same program, unrolled for two lengths: of two buckets, say.
+        From the same program, unrolled for two lengths, for instance for two buckets.
     training : bool
-        As of `roll`.
+        As for `roll`.
 
     Returns
     -------
     RolledGraph
-        Of `graph`, for any length.
+        For `graph`, with any length.
 
     Raises
     ------
     ValueError
-        They differ in more than their numbers of steps, or have the same; the message says where.
+        They differ in more than their numbers of steps, or not in these; the message says where.
     """
     first, second = (max([finding.steps for finding in roll(each, training=training).findings
                           if finding.kind != 'unrolled'], default=0) for each in (graph, other))
@@ -151,8 +152,8 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
 
 
 def _difference(first: Graph, second: Graph, names: bool = True) -> str | None:
-    """The first nodes in which two graphs differ, in words; None if they are the same, but for the
-    names of operators and, without `names`, of variables: those of bodies go by their places."""
+    """The first nodes in which two graphs differ, in words; None if they are the same apart from
+    names of operators and, without `names`, of variables. Variables of bodies go by place."""
     for one, other in zip(first.nodes, second.nodes):
         if _meaning(one, names) != _meaning(other, names):
             return 'graph has %s where other has %s' % (_told(first, one, other),
@@ -162,7 +163,7 @@ def _difference(first: Graph, second: Graph, names: bool = True) -> str | None:
             if found is not None:
                 return found
     if first.heads != second.heads:
-        return 'graph gives %s where other gives %s' % tuple(', '.join(
+        return 'graph returns %s where other returns %s' % tuple(', '.join(
             '%s (%s)' % (name, graph.nodes[head.node].op)
             for name, head in zip(graph.outputs, graph.heads)) for graph in (first, second))
     return None
@@ -178,7 +179,7 @@ def _parameters(node: Node) -> dict[str, str]:
 
 
 def _told(graph: Graph, node: Node, other: Node) -> str:
-    """A node with its operator and in what it differs from another one."""
+    """A node, its operator, and how it differs from another node."""
     if node.is_variable:
         return 'the variable %s' % node.name
     unlike = _parameters(other)
@@ -190,15 +191,15 @@ def _told(graph: Graph, node: Node, other: Node) -> str:
     return '%s (%s)' % (node.name, ', '.join(words))
 
 
-def _rolled(graph: Graph, training: bool, judge: Judge,
+def _rolled(graph: Graph, training: bool, reject_reason: RejectReason,
             length: int | None, axes: Mapping[str, int], counted: Counted | None) -> RolledGraph:
     stated = {name: (axis, length) for name, axis in axes.items()}
     values = Values(graph, training)
     ranks = find_ranks(values)
-    found, failed = _search(values, ranks, judge)
+    found, failed = _search(values, ranks, reject_reason)
     apart: set[tuple[int, ...]] = set()
     if found:
-        found += _search(values, ranks, judge, found,
+        found += _search(values, ranks, reject_reason, found,
                          Planner(values, ranks, _claims(found), stated, apart))[0]
     for _ in range(20 if found else 0):
         planner = Planner(values, ranks, _claims(found), stated, apart)
@@ -222,10 +223,11 @@ def _rolled(graph: Graph, training: bool, judge: Judge,
         graph, length, axes, {}, counted, {}), tuple(failed))
 
 
-def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequence[_Found] = (),
-            planner: Planner | None = None) -> tuple[list[_Found], list[Finding]]:
-    """The recurrences of a graph, and those that must be left as they are; with a planner those
-    without weights, such as running sums, that read `others`."""
+def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
+            others: Sequence[_Found] = (), planner: Planner | None = None
+            ) -> tuple[list[_Found], list[Finding]]:
+    """The recurrences of a graph, and findings on those that must stay unrolled. With a planner:
+    recurrences without weights, such as running sums, that read `others`."""
     taken = {node for each in others for node in each.recurrence.nodes}
     found: list[_Found] = []
     failed: list[tuple[list[int], Finding]] = []
@@ -240,16 +242,17 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequenc
         try:
             recurrence = find_recurrence(values, chain, taken)
             nodes = recurrence.nodes
-            if not again and all(values.are_one(each.lanes) for each in recurrence.outside):
-                # It may go through layers that share weights: those of as many steps come first.
+            if not again and all(values.are_one(each.by_step) for each in recurrence.outside):
+                # It may go through layers that share weights: candidates with as many steps first.
                 heapq.heappush(pending, (length, True, chain))
                 continue
             kernel = 'it has no weights' if planner else find_kernel(values, ranks, recurrence)
             if isinstance(kernel, Kernel):
-                kernel = judge(values, kernel) or kernel
-            what = kernel if isinstance(kernel, Kernel) else _loop(values, recurrence, judge)
+                kernel = reject_reason(values, kernel) or kernel
+            what = kernel if isinstance(kernel, Kernel) else _loop(
+                values, recurrence, reject_reason)
         except Taken:
-            continue  # layers that share weights: it goes through them, not through time
+            continue  # it goes through layers that share weights, not through time
         except Declined as declined:
             if not told.issuperset(chain):
                 failed.append((chain, Finding(name, len(chain), 'unrolled', str(declined))))
@@ -257,7 +260,7 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequenc
             continue
         if planner:
             assert isinstance(what, Loop)
-            if not all(planner.rolls(column.lanes) for column in what.data):
+            if not all(planner.rolls(column.by_step) for column in what.data):
                 continue
         taken |= recurrence.nodes
         found.append(_Found(recurrence, what, Finding(
@@ -270,19 +273,19 @@ def _search(values: Values, ranks: Sequence[Rank], judge: Judge, others: Sequenc
 def _claims(found: Sequence[_Found]) -> dict[int, Claim]:
     return {value: Claim(number, column, t, each.recurrence.steps)
             for number, each in enumerate(found) for column in each.recurrence.columns
-            for t, value in enumerate(column.lanes)}
+            for t, value in enumerate(column.by_step)}
 
 
-def _loop(values: Values, recurrence: StepRecurrence, judge: Judge) -> Loop:
+def _loop(values: Values, recurrence: StepRecurrence, reject_reason: RejectReason) -> Loop:
     loop = Loop(values, recurrence)
-    reason = judge(values, loop)
+    reason = reject_reason(values, loop)
     if reason is not None:
         raise Declined(reason)
     return loop
 
 
 def _name(names: Sequence[str]) -> str:
-    """The begin of the names that a node has in several steps, without the number of the step."""
+    """The common beginning of a node's names in several steps, without the number of the step."""
     first, last = min(names), max(names)  # all names begin as these two do
     length = next((i for i, pair in enumerate(zip(first, last)) if pair[0] != pair[1]), len(first))
     common = first[:length]

@@ -1,14 +1,14 @@
-"""The parts of a step: columns, which are one value of each step, and families, which are one node
-of each."""
+"""The parts of steps: columns, which have one value of each step, and families, which have one node
+of each step."""
 from __future__ import annotations
 
 from typing import Sequence, Tuple
 
 from .value_numbering import Values
 
-__all__ = ['Column', 'Declined', 'Lanes', 'NodeGroup', 'StepRecurrence', 'Taken', 'alike']
+__all__ = ['ByStep', 'Column', 'Declined', 'NodeGroup', 'StepRecurrence', 'Taken', 'alike']
 
-Lanes = Tuple[int, ...]  #: One value a step.
+ByStep = Tuple[int, ...]  #: one value for each step
 
 
 class Declined(Exception):
@@ -34,19 +34,19 @@ class Column:
 
     Attributes
     ----------
-    lanes : tuple of int
-        The values; fewer than there are steps where the graph has not the last ones, which nothing
-        needs.
+    by_step : tuple of int
+        The values. If nothing needs the last ones, the graph lacks them, and there are fewer values
+        than steps.
     family : Family or None
-        What gives them, for a part of the step; the column is its output number `output`.
+        For a part of the step: the nodes whose output number `output` is the column.
     after : Column or None
-        Of a state: what it is in the next step. Its first value is the begin state.
+        For a state: its value in the next step. Its first value is the begin state.
     """
 
-    __slots__ = ('after', 'family', 'lanes', 'output')
+    __slots__ = ('after', 'family', 'by_step', 'output')
 
-    def __init__(self, lanes: Lanes) -> None:
-        self.lanes = lanes
+    def __init__(self, by_step: ByStep) -> None:
+        self.by_step = by_step
         self.family: NodeGroup | None = None
         self.output = 0
         self.after: Column | None = None
@@ -63,7 +63,7 @@ class StepRecurrence:
     ----------
     steps : int
     families : list of Family
-        The nodes of a step, in an order in which each comes after what it reads of its step.
+        The nodes of a step, each behind the nodes that it reads in its step.
     columns : list of Column
         The parts of the step.
     states : list of Column
@@ -80,16 +80,16 @@ class StepRecurrence:
         self.nodes = claimed
         heads = set(values.heads)
         self._add_outputs(values)
-        #: Columns of which something else than the steps reads a value, and which steps' values.
+        #: Columns of which other nodes than the steps read a value, and which steps' values.
         self.read: list[tuple[Column, list[int]]] = []
         for column in columns:
-            read = [t for t, value in enumerate(column.lanes) if value in heads
+            read = [t for t, value in enumerate(column.by_step) if value in heads
                     or not claimed.issuperset(values.readers[value])]
             if read:
                 self.read.append((column, read))
 
     def _add_outputs(self, values: Values) -> None:
-        """Make columns of the outputs of nodes of the steps that the steps do not read."""
+        """Make columns for nodes' outputs that the steps do not read."""
         known = {(id(column.family), column.output) for column in self.columns}
         for family in self.families:
             for output in range(values.counts[family.nodes[0]]):
@@ -99,15 +99,15 @@ class StepRecurrence:
                     self.columns.append(column)
 
 
-def alike(values: Values, lanes: Sequence[int]) -> tuple[int, ...] | None:
-    """The nodes that give `lanes`, if all have one operator and parameters, and it is the same
-    output of each; else None."""
-    values.spend(len(lanes))
+def alike(values: Values, by_step: Sequence[int]) -> tuple[int, ...] | None:
+    """The nodes with the outputs `by_step`, if all have the same operator, parameters and output
+    number; otherwise None."""
+    values.spend(len(by_step))
     owner, labels = values.owner, values.labels
-    nodes = tuple([owner[value] for value in lanes])
+    nodes = tuple([owner[value] for value in by_step])
     first = nodes[0]
-    label, output = labels[first], lanes[0] - values.first[first]
-    for node, value in zip(nodes, lanes):
+    label, output = labels[first], by_step[0] - values.first[first]
+    for node, value in zip(nodes, by_step):
         if labels[node] != label or value - values.first[node] != output:
             return None
     return nodes

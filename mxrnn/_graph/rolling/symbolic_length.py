@@ -1,4 +1,4 @@
-"""Numbers in a graph that are its number of steps: which there are, and a graph without them."""
+"""Numbers in a graph that mean its number of steps: finds them, and removes them."""
 from __future__ import annotations
 
 import contextlib
@@ -26,7 +26,7 @@ _SIZES = {
     'slice_axis': 'end', '_arange': 'stop', 'tile': 'reps', 'repeat': 'repeats', 'clip': 'a_max',
     'stack': 'num_args',
 }
-#: Operators that give as many elements as they state, whatever they read.
+#: Operators that make as many elements as they state, whatever their inputs.
 _AS_MANY = '_arange', 'broadcast_to', 'repeat', 'tile'
 
 
@@ -49,7 +49,7 @@ def fixed_by(graph: Graph, length: int) -> list[str]:
 
 
 def _computed(graph: Graph) -> set[int]:
-    """Places of the nodes that compute something of the data, and not of weights alone."""
+    """Places of the nodes that compute something from the data, not only from weights."""
     places = graph.reached(lambda node: [entry for entry in node.inputs
                                          if entry not in node.inputs_of('weight')])
     for place, node in enumerate(graph.nodes):
@@ -69,22 +69,22 @@ def _states(node: Node, length: int | None) -> bool:
 
 
 def _stop(node: Node) -> float:
-    """Where the numbers of `_arange` end: an only number is the end."""
+    """The end of an `_arange`'s numbers: if there is only one number, it is the end."""
     stop: float = node.start if node.stop is None else node.stop
     return stop
 
 
 def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, int],
                          totals: Mapping[int, int], counted: Counted | None, fixed: Fixed) -> Graph:
-    """A rolled graph that does not say how many steps there are, where it said `length`.
+    """A rolled-up graph without the number of steps `length`.
 
-    Sizes are read off the sequence that a recurrence gives, before the first one off an input of
-    `axes`; lists of steps stay as they are. `totals` has by place how many steps nodes read:
-    recurrences, and those that put together what was cut one by one; 0 for parts that stay as they
-    are. Where parts of such sequences are read and neither `counted` nor their places tell from
-    which end, the graph is made to refuse another number of steps, and `fixed` gets the reason. So
-    it is where a Reshape, or what repeats or counts, states the number of steps of a sequence and
-    stays.
+    Sizes are read from the sequence that a recurrence returns, and before the first recurrence from
+    an input in `axes`; lists of steps stay. `totals` has, by place, how many steps nodes read: for
+    recurrences, and for nodes that join steps which were cut one by one; 0 for parts that stay. If
+    parts of such sequences are read, and neither `counted` nor their places tell from which end,
+    the graph refuses another number of steps, and `fixed` gets the reason. The same happens if a
+    Reshape, or an operator that repeats or counts, states the number of steps and this number has
+    to stay.
     """
     writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
@@ -130,11 +130,11 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     for each, node in writer.cut.items():
         steps, reading = writer.sequences[each], writer.nodes[:]
         fixed[node.name] = steps, '%s has this number' % node.op + (
-            ', and nothing can take its place' if steps == length else
-            ': length=%d%s or --certify can say that it is one of steps' % (
+            ', and nothing can replace it' if steps == length else
+            ': free it with length=%d%s or --certify' % (
                 steps, '' if product(sum(writer.axes[each][:1], ())) in writer.left else
                 ', an axis time:%d (--input)' % steps)) if node.op in ('Reshape', *_AS_MANY) else (
-            '%s cuts at a number that may come from it' % node.op)
+            '%s cuts at a number that may depend on it' % node.op)
         instead = {each: writer.pinned(each, node.name, 0, steps)}
         writer.nodes[:len(reading)] = [reader._replace(inputs=tuple(
             [instead.get(entry, entry) for entry in reader.inputs])) for reader in reading]
@@ -144,7 +144,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
 
 
 def _cut_off(graph: Graph, node: Node, steps: int) -> bool:
-    """Whether a recurrence reads another number of steps, as fuse's of one step for its type."""
+    """Whether a recurrence reads another number of steps; fuse's reads one step to get a type."""
     data = graph.nodes[node.inputs[0].node]
     return data.op == 'slice_axis' and data.axis == 0 <= data.begin and data.end is not None and (
         0 < data.end != data.begin + steps)
@@ -160,10 +160,10 @@ def _reshape(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
         return None
     at = shape.index(length)
     axes = writer.axes.get(inputs[0])
-    if shape[0] == -4 and 1 in shape[1:3] and at < 3:  # all of the first axis, whatever its size
+    if shape[0] == -4 and 1 in shape[1:3] and at < 3:  # the whole first axis, whatever its size
         return writer.stand_in('Reshape', node.name, {
             'shape': (*shape[:at], -1, *shape[at + 1:])}, inputs[0])
-    if -1 not in shape:  # the other numbers stay, and with them the batch
+    if -1 not in shape:  # the other numbers stay, and so does the batch
         made: Entry | None = inputs[0]
         if not axes or min(shape[:at], default=0) < 0 or (
                 writer.steps_of(axes[at]) if at < len(axes) else None) != length:
@@ -190,11 +190,11 @@ def _reshape(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
 
 
 def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
-    """The sequences whose number of steps a Reshape states: their axis of steps becomes it.
+    """The sequences whose number of steps a Reshape states; their axis of steps replaces it.
 
-    So it may where their axes are not followed up to there; and where the other axes, without the
-    batch, have not as many elements, if it is given as the number of steps, or too few, if a number
-    is in one axis with them.
+    This also applies if their axes are not followed up to there. If the number of steps is given,
+    it requires that the other axes, without the batch, do not have as many elements; or too few,
+    if a number is in one axis with them.
     """
     axes, found = writer.axes.get(data, []), []
     numbers = [code for code in node.shape if code > 1]
@@ -221,7 +221,7 @@ def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
 
 def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
     like, of = writer.first(), 0
-    if like is None:  # it comes before the recurrences: an input may have the axis
+    if like is None:  # it comes before the recurrences; an input may have the axis
         like, of = writer.stated()
     axes, sizes = zip(*enumerate(node.shape)) if node.op == 'broadcast_to' else (
         node.axis, node.size)
@@ -233,8 +233,8 @@ def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
 
 
 def _part(writer: Freeing, node: Node, inputs: Entries, steps: int | None) -> Entry | None:
-    """A part of a sequence for any number of steps; `steps`: so many that were cut one by one, 0 if
-    its places are right."""
+    """A part of a sequence for any number of steps. `steps` is the number that were cut one by one;
+    0 if the part's places are right for any number."""
     source, axes = inputs[0], writer.axes.get(inputs[0])
     if steps == 0:
         return None
@@ -243,7 +243,7 @@ def _part(writer: Freeing, node: Node, inputs: Entries, steps: int | None) -> En
             writer.copy(node, inputs), node.name, node.axis, steps)
     if not axes and (node.begin, node.end) == (0, writer.length) and (
             writer.nodes[source.node].op == 'ones_like'):
-        return source  # a mask has as many steps as what it is for
+        return source  # a mask has as many steps as the sequence that it masks
     total = writer.steps_of(axes[node.axis]) if axes else None
     if total is None:
         if not axes or number_of(axes[node.axis]) is None:
@@ -275,8 +275,8 @@ def _slice(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
 
 
 def _guard(writer: Freeing, node: Node, source: Entry, numbers: Sequence[int | None]) -> None:
-    """Let sequences be no longer than they were if `node` cuts something that is made of them, and
-    whose axes are not known, at a number that may come from theirs."""
+    """Limit sequences to their old length if `node` cuts something made from them, with unknown
+    axes, at a number that may depend on theirs."""
     for each in writer.behind[source.node]:
         total = writer.sequences[each]
         if any(number and number > 1 and number % total in (0, total - 1) for number in numbers):
@@ -285,7 +285,7 @@ def _guard(writer: Freeing, node: Node, source: Entry, numbers: Sequence[int | N
 
 def _counted(writer: Freeing, node: Node, source: Entry, axis: int, total: int, begin: int,
              end: int | None) -> tuple[Entry, int, int | None]:
-    """What a part of a sequence of `total` steps is cut from, its begin and end for any number."""
+    """The source of a part of a sequence of `total` steps, and its begin and end for any number."""
     found = ends(begin, end, total, writer.counted)
     if found is None:
         last = total if end is None else end % total or total
@@ -304,12 +304,12 @@ def _numbered(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
 
 
 def _numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entry:
-    """The numbers of the steps of a sequence."""
+    """The numbers of a sequence's steps."""
     return writer.once('_contrib_arange_like', node.name + '_numbers', {'axis': axis}, sequence)
 
 
 def _clip(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
-    """Lengths, which are at most as many as there are steps."""
+    """Lengths, limited to the number of steps."""
     like = writer.first()
     return like and _bounded(writer, node, inputs, _numbers(writer, node, like))
 
@@ -319,8 +319,8 @@ def _as_float32(writer: Writer, name: str, entry: Entry) -> Entry:
 
 
 def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Entry:
-    """Numbers that are at least what `node` says, and at most as many as `numbers`; as float32,
-    since only that is sure to be the type of both."""
+    """Numbers that are at least what `node` states, and at most the count of `numbers`; as float32,
+    which is certain to be the type of both."""
     name = node.name
     ones, lengths = [_as_float32(writer, name, entry) for entry in (
         writer.once('ones_like', name + '_ones', {}, numbers), inputs[0])]

@@ -1,7 +1,7 @@
-"""A graph as numbered values: one number for each output of a node, detours left out.
+"""A graph as numbered values: one number for each output of a node, without detours.
 
-Nodes that hand on a value unchanged (identities, Dropout in inference) are seen through, and so are
-steps that were joined only to be split again.
+Detours are nodes that pass a value on unchanged (identities, Dropout in inference), and joins of
+steps that are only split again.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambd
            '_lesser_scalar': lambda x, y: x < y, '_lesser_equal_scalar': lambda x, y: x <= y,
            '_equal_scalar': lambda x, y: x == y, '_not_equal_scalar': lambda x, y: x != y}
 
-#: Operators that give nothing but one number.
+#: Operators whose output is always one number.
 _CONSTANTS = {'ones_like': 1, '_ones': 1, 'zeros_like': 0, '_zeros': 0}
 
 #: Operators that may hand on a value, join or split values, or tell what all elements are.
@@ -30,8 +30,8 @@ _SEEN_THROUGH = frozenset(('_copy', 'Dropout', 'stack', 'SliceChannel', 'Cast', 
 
 
 def is_random(node: Node) -> bool:
-    """Whether two such nodes with the same inputs may differ: in values, or in gradients, which
-    are no function of the gradient that a loss gets."""
+    """Whether two such nodes with the same inputs may differ: in values, or in gradients that do
+    not depend on a loss' gradient from above."""
     return (has(node.op, 'draws') or keeps_states(node) or node.op in ('MakeLoss', 'make_loss')
             or bool(node.inputs_of('label'))
             or node.op.startswith(('_random_', '_sample_'))
@@ -39,7 +39,7 @@ def is_random(node: Node) -> bool:
 
 
 def keeps_states(node: Node) -> bool:
-    """Whether each run of a node has an effect on the next one."""
+    """Whether each run of a node affects the next one."""
     known = row(node.op)
     return node.op in ('Custom', '_CustomFunction') or (
         known is not None and bool(known.positions('aux')))
@@ -51,13 +51,13 @@ def has_one_shape(node: Node) -> bool:
 
 
 def stated_shape(node: Node) -> tuple[int, ...]:
-    """The shape that a variable or a constant states, 0 for a size that is open; () if none."""
+    """The shape that a variable or constant states, with 0 for open sizes; () if there is none."""
     shape = () if node.inputs else node.get('__shape__' if node.is_variable else 'shape', ())
     return shape if isinstance(shape, tuple) and all(type(size) is int for size in shape) else ()
 
 
 class TooLong(Exception):
-    """A graph takes more time than graphs of programs do."""
+    """A graph would take more time than graphs of real programs do."""
 
 
 class Values:
@@ -67,25 +67,25 @@ class Values:
     ----------
     nodes : tuple of Node
     counts : list of int
-        By node, how many of its outputs are numbered.
+        By node, the number of its outputs that are numbered.
     first : list of int
         By node, the number of its first output.
     owner : list of int
-        By value, the node that gives it.
+        By value, the node that computes it.
     args : list of tuple of int
         By node, the values that it reads.
     heads : list of int
     labels : list of int
-        By node, a number for its operator with its parameters; names do not count.
+        By node, a number for its operator and parameters; names do not count.
     same : list of int
-        By value, a number that values share which are equal in any case.
+        By value, a number; values with the same one are certainly equal.
     readers : list of list of int
-        By value, the nodes that read it, of those that the outputs need.
+        By value, the nodes that read it and that the outputs need.
     """
 
     def __init__(self, graph: Graph, training: bool) -> None:
         self.nodes = graph.nodes
-        #: A file does not say how many outputs an operator has that nobody knows.
+        #: A file does not tell how many outputs an unknown operator has.
         self.counts = counts = [node.num_outputs for node in graph.nodes]
         for place, output in itertools.chain(graph.heads, *[node.inputs for node in graph.nodes]):
             if output >= counts[place]:
@@ -97,7 +97,7 @@ class Values:
             self.owner.extend([i] * count)
         self._training = training
         self._seen_through = list(range(len(self.owner)))
-        #: By value, the number that all its elements are, where that is known.
+        #: By value, the number that all its elements equal, if it is known.
         self._constant: dict[int, float] = {}
         self.args: list[tuple[int, ...]] = []
         self.labels: list[int] = []
@@ -105,7 +105,7 @@ class Values:
         #: By node that joins values along a new axis: the axis, and the values.
         self.joins: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._read()
-        #: Nodes of which outputs have names that another node's output could not have.
+        #: Nodes with outputs whose names no other node's output could have.
         self.kept = {entry.node for entry, name in zip(graph.heads, graph.outputs)
                      if not name.endswith('_output')}
         self.heads = [self.first[entry.node] + entry.output if entry.node in self.kept
@@ -114,7 +114,7 @@ class Values:
         self._left = 300 * len(self.nodes) + 100_000
 
     def spend(self, count: int) -> None:
-        """Note that `count` nodes are looked at; raise `TooLong` where that is too often."""
+        """Note that `count` nodes are examined; raise `TooLong` if that happens too often."""
         self._left -= count
         if self._left < 0:
             raise TooLong
@@ -124,16 +124,16 @@ class Values:
         return value - self.first[self.owner[value]]
 
     def node(self, value: int) -> Node:
-        """The node that gives `value`."""
+        """The node that computes `value`."""
         return self.nodes[self.owner[value]]
 
     def read_by(self, nodes: Sequence[int]) -> list[tuple[int, ...]]:
-        """By input, what each of `nodes`, which have as many, reads."""
+        """By input, what each of `nodes` reads; all have as many inputs."""
         return list(zip(*[self.args[node] for node in nodes]))
 
     def above(self, values: Sequence[int], through: Callable[[int], bool] = lambda value: True
               ) -> Iterator[int]:
-        """`values`, and those that they are computed of, as far as one may go `through` them."""
+        """`values` and their inputs, as far as one may pass `through` the nodes."""
         pending, seen = list(values), set(values)
         while pending:
             value = pending.pop()
@@ -144,21 +144,21 @@ class Values:
                 pending.extend(new)
 
     def are_one(self, values: Sequence[int]) -> bool:
-        """Whether `values` are equal in any case."""
+        """Whether `values` are certainly equal."""
         return len({self.same[value] for value in values}) == 1
 
     def are_ones(self, values: Sequence[int]) -> bool:
-        """Whether all elements of `values` are 1 in any case."""
+        """Whether all elements of `values` are certainly 1."""
         return all(self._constant.get(value) == 1 for value in values)
 
     def one_shape(self, first: int, second: int) -> bool:
-        """Whether two values surely have one shape."""
+        """Whether two values certainly have the same shape."""
         like = self._like
         return _stand(like, self.same[first]) == _stand(like, self.same[second])
 
     @functools.cached_property
     def _like(self) -> list[int]:
-        """By value, another one that surely has its shape; itself, if it stands for all of them."""
+        """By value, a representative of all values that certainly have its shape."""
         like = list(range(len(self.owner)))
         for i, node in enumerate(self.nodes):
             if has_one_shape(node):
@@ -172,7 +172,7 @@ class Values:
     def _read(self) -> None:
         labels: dict[Hashable, int] = {}
         known: dict[Hashable, int] = {}
-        alone: list[bool] = []  # by label: whether two nodes with one input are two
+        alone: list[bool] = []  # by label: whether two nodes with the same inputs stay two
         first, seen_through, same = self.first, self._seen_through, self.same
         for i, node in enumerate(self.nodes):
             op, _, attrs, inputs, subgraphs, _ = node
@@ -195,7 +195,7 @@ class Values:
                 self._look_through(i, node, args)
 
     def _look_through(self, i: int, node: Node, args: tuple[int, ...]) -> None:
-        """Find out whether `node` hands on a value, or joins values along a new axis."""
+        """Find out whether `node` passes on a value, or joins values along a new axis."""
         at, op, known = self.first[i], node.op, self._constant
         if op == '_copy' or op == 'Dropout' and (
                 node.p == 0 or not self._training and node.mode != 'always'):
@@ -212,7 +212,7 @@ class Values:
                     self._hand_on(at + k, part)
         elif op in _CONSTANTS:
             known[at] = _CONSTANTS[op]
-        # In inference: what masks of nothing but ones let through.
+        # In inference: the value that masks of only ones let through.
         elif self._training:
             pass
         elif op == 'Cast' and args[0] in known:
@@ -244,7 +244,7 @@ class Values:
 
 
 def _stand(like: list[int], value: int) -> int:
-    """The value that stands for all that surely have the shape of `value`."""
+    """The representative of all values that certainly have the shape of `value`."""
     while like[value] != value:
         like[value] = like[like[value]]
         value = like[value]

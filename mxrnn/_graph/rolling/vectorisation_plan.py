@@ -1,4 +1,4 @@
-"""Tells what one value of each step is together: a sequence, or one operator over sequences."""
+"""Plans what the values of all steps become: a sequence, or one operator over sequences."""
 from __future__ import annotations
 
 from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTuple, Sequence, Union
@@ -6,18 +6,18 @@ from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTu
 from .batching_rules import Write, lift
 from .graph_builder import Work
 from .loops import step_by_step
-from .step_values import Column, Lanes, alike
+from .step_values import ByStep, Column, alike
 from .value_numbering import Values, has_one_shape, keeps_states, stated_shape
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Leaf', 'Part', 'Plan', 'Planner', 'Same', 'Shift', 'Span',
            'StepSequence', 'settle']
 
-#: Operators whose output has the axes of the first input, and perhaps further ones behind them.
+#: Operators whose output has the first input's axes, and perhaps more axes behind them.
 _SAME_SIZES = ('Embedding', 'Dropout', 'Cast', 'SequenceReverse', '_copy', 'BlockGrad')
 
 
 class Claim(NamedTuple):
-    """The recurrence of this number gives a value: the column's in one of `total` steps."""
+    """A value is the output of this recurrence: the column's, in one of `total` steps."""
 
     recurrence: int
     column: Column
@@ -32,7 +32,7 @@ class Same(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Some of `total` steps, in either order; `total` is None if it is not known."""
+    """Some of `total` steps, in either order; `total` is None if unknown."""
 
     first: int
     stride: int
@@ -45,7 +45,7 @@ class Span(NamedTuple):
 
     @property
     def why(self) -> str:
-        """Why a sequence of which these steps are read must be as long as it was."""
+        """Why a sequence of which these steps are read must keep its length."""
         return ('only %d of them are read, from number %d on, and only the graph of another length '
                 '(--certify) can tell from which end these are counted' % (self.length, self.begin))
 
@@ -55,13 +55,13 @@ class Part(NamedTuple):
 
     source: int
     axis: int
-    #: Of the axis in a step: it is gone, it is kept with length 1, or with any length.
+    #: The axis in a step: removed, kept with length 1, or with any length.
     kept: Literal['no', 'one', 'any']
     span: Span
 
 
 class StepSequence(NamedTuple):
-    """Steps of what a recurrence gives."""
+    """Steps of a recurrence's output."""
 
     recurrence: int
     column: Column
@@ -74,24 +74,24 @@ class Apply(NamedTuple):
     nodes: tuple[int, ...]
     output: int
     write: Write
-    inputs: list[Lanes]
+    inputs: list[ByStep]
     moving: list[bool]
 
     @property
-    def sequences(self) -> list[Lanes]:
-        """Those of `inputs` that differ from step to step."""
-        return [lanes for lanes, moves in zip(self.inputs, self.moving) if moves]
+    def sequences(self) -> list[ByStep]:
+        """The `inputs` that differ between steps."""
+        return [by_step for by_step, moves in zip(self.inputs, self.moving) if moves]
 
 
 class Shift(NamedTuple):
-    """A value, and then what another sequence has in the steps before."""
+    """A value, followed by another sequence's values of the steps before."""
 
     begin: int
-    rest: Lanes
+    rest: ByStep
 
 
 class Leaf(NamedTuple):
-    """Unlike values, or variables, to be put together one by one. `alike`: they surely have one
+    """Different values, or variables, to be joined one by one. `alike`: they certainly have one
     shape."""
 
     alike: bool
@@ -101,7 +101,7 @@ Plan = Union[Same, Part, StepSequence, Apply, Shift, Leaf]
 
 
 class Circular(Exception):
-    """Something waits for itself."""
+    """Something depends on itself."""
 
     def __init__(self, waiting: list[Any]) -> None:
         super().__init__('%d things wait for each other' % len(waiting))
@@ -109,9 +109,9 @@ class Circular(Exception):
 
 
 def settle(key: Hashable, make: Callable[[Any], Work], known: dict[Any, Any]) -> Any:
-    """The result of the generator ``make(key)``, which yields keys and is sent their results.
+    """The result of the generator ``make(key)``, which yields keys and receives their results.
 
-    Each is made once, and none by recursion.
+    Each is made once, and without recursion.
     """
     active: dict[Any, Work] = {}  # each waits for the next one
     wanted: Any = key
@@ -136,33 +136,33 @@ class Planner:
     Parameters
     ----------
     claims : dict of int to Claim
-        By value that a recurrence gives.
+        By value that is a recurrence's output.
     stated : dict
-        Axes of inputs that are known to have a size: by name, the axis and the size.
+        Axes of inputs with a known size: by name, the axis and the size.
     apart : set
-        Nodes of steps that must not be one node, since one of them is needed by itself.
+        Nodes of steps that must not become one node, because one of them is needed by itself.
     """
 
     def __init__(self, values: Values, ranks: Sequence[int | None], claims: dict[int, Claim],
                  stated: Mapping[str, tuple[int, int | None]], apart: set[tuple[int, ...]]) -> None:
         self.values, self.ranks, self.claims = values, ranks, claims
         self._stated, self._apart = stated, apart
-        self._known: dict[Lanes, Plan] = {}
-        self._firm: dict[Lanes, bool] = {}
+        self._known: dict[ByStep, Plan] = {}
+        self._firm: dict[ByStep, bool] = {}
 
-    def plan(self, lanes: Lanes) -> Plan:
-        """Tell what the column `lanes` is."""
-        plan: Plan = settle(lanes, self._make, self._known)
+    def plan(self, by_step: ByStep) -> Plan:
+        """The plan for the column `by_step`."""
+        plan: Plan = settle(by_step, self._make, self._known)
         return plan
 
-    def rolls(self, lanes: Lanes) -> bool:
-        """Whether a column is made of sequences alone, which surely have one shape in each
-        step."""
-        firm: bool = settle(lanes, self._is_firm, self._firm)
+    def rolls(self, by_step: ByStep) -> bool:
+        """Whether a column is made only from sequences that certainly have one shape in each step.
+        """
+        firm: bool = settle(by_step, self._is_firm, self._firm)
         return firm
 
-    def _is_firm(self, lanes: Lanes) -> Generator[Lanes, bool, bool]:
-        plan = self.plan(lanes)
+    def _is_firm(self, by_step: ByStep) -> Generator[ByStep, bool, bool]:
+        plan = self.plan(by_step)
         if not isinstance(plan, Apply):
             return not isinstance(plan, (Leaf, Same))
         firm = []
@@ -170,16 +170,16 @@ class Planner:
             firm.append((yield each))
         return any(firm) if has_one_shape(self.values.nodes[plan.nodes[0]]) else all(firm)
 
-    def _make(self, lanes: Lanes) -> Generator[Lanes, Plan, Plan]:
+    def _make(self, by_step: ByStep) -> Generator[ByStep, Plan, Plan]:
         values = self.values
-        if values.are_one(lanes):
-            return Same(lanes[0])
-        direct = self._steps(lanes) or self._part(lanes)
+        if values.are_one(by_step):
+            return Same(by_step[0])
+        direct = self._steps(by_step) or self._part(by_step)
         if direct is not None:
             return direct
-        nodes = alike(values, lanes)
-        if nodes is None or any(value in self.claims for value in lanes):
-            return self._unlike(lanes)
+        nodes = alike(values, by_step)
+        if nodes is None or any(value in self.claims for value in by_step):
+            return self._unlike(by_step)
         inputs = values.read_by(nodes)
         plans = []
         for each in inputs:
@@ -192,60 +192,60 @@ class Planner:
             return Leaf(True)
         write = lift(node, moving, [self.ranks[each[0]] for each in inputs]) or step_by_step(
             node, moving, self._outputs(nodes))
-        return Apply(nodes, values.output(lanes[0]), write, inputs, moving)
+        return Apply(nodes, values.output(by_step[0]), write, inputs, moving)
 
     def _outputs(self, nodes: Sequence[int]) -> int:
-        """How many outputs of `nodes` there are, up to the last one that is read."""
+        """The number of outputs of `nodes`, up to the last one that is read."""
         values = self.values
         return max([1 + output for node in nodes for output in range(values.counts[node])
                     if values.readers[values.first[node] + output]
                     or values.first[node] + output in values.heads])
 
-    def _unlike(self, lanes: Lanes) -> Plan:
-        rest = lanes[1:]
-        if self.values.one_shape(lanes[0], rest[0]) and self._steps(rest) is not None:
-            return Shift(lanes[0], rest)
-        nodes = [self.values.node(value) for value in lanes]
-        if any(node.op for node in nodes) or len(set(lanes)) < len(lanes):
+    def _unlike(self, by_step: ByStep) -> Plan:
+        rest = by_step[1:]
+        if self.values.one_shape(by_step[0], rest[0]) and self._steps(rest) is not None:
+            return Shift(by_step[0], rest)
+        nodes = [self.values.node(value) for value in by_step]
+        if any(node.op for node in nodes) or len(set(by_step)) < len(by_step):
             return Leaf(False)
         return Leaf(len({node.attrs.get('__shape__') for node in nodes}) == 1)
 
-    def _steps(self, lanes: Lanes) -> StepSequence | None:
+    def _steps(self, by_step: ByStep) -> StepSequence | None:
         """The column as steps of a recurrence."""
-        claim = self.claims.get(lanes[0])
+        claim = self.claims.get(by_step[0])
         if claim is None:
             return None
-        found = [each for each in map(self.claims.get, lanes)
+        found = [each for each in map(self.claims.get, by_step)
                  if each is not None and each.column is claim.column]
         span = _span([each.step for each in found], claim.total)
         return StepSequence(claim.recurrence, claim.column, span) if (
-            span is not None and len(found) == len(lanes)) else None
+            span is not None and len(found) == len(by_step)) else None
 
-    def _part(self, lanes: Lanes) -> Part | None:
+    def _part(self, by_step: ByStep) -> Part | None:
         """The column as parts of one array."""
         values = self.values
-        node = values.node(lanes[0])
+        node = values.node(by_step[0])
         if node.op not in ('SliceChannel', 'slice_axis'):
             return None
-        axis, (source, *_) = node.axis, values.args[values.owner[lanes[0]]]
+        axis, (source, *_) = node.axis, values.args[values.owner[by_step[0]]]
         rank = self.ranks[source]
         if axis not in (0, 1) and (rank is None or not -rank <= axis < rank):
             return None
         axis = axis if rank is None else axis % rank
         total, kept = None, 'one'
         if node.op == 'slice_axis':
-            places = [self._cut(value, source, axis) for value in lanes]
+            places = [self._cut(value, source, axis) for value in by_step]
         else:
-            owner, total = values.owner[lanes[0]], node.num_outputs
+            owner, total = values.owner[by_step[0]], node.num_outputs
             places = [values.output(value) if values.owner[value] == owner else None
-                      for value in lanes]
+                      for value in by_step]
             kept = 'no' if node.squeeze_axis else (
                 'one' if self._size(source, axis) == total else 'any')
         span = _span(places, total)
         return None if span is None else Part(source, axis, kept, span)  # type: ignore[arg-type]
 
     def _size(self, value: int, axis: int) -> int | None:
-        """The size of an axis of `value`, if the input that it comes from states it."""
+        """The size of an axis of `value`, if the input from which it comes states it."""
         node = self.values.node(value)
         while node.op in _SAME_SIZES or node.op == 'SwapAxis':
             if node.op == 'SwapAxis':
@@ -258,7 +258,7 @@ class Planner:
         return size if place == axis else None
 
     def _cut(self, value: int, source: int, axis: int) -> int | None:
-        """Where a slice of length 1 of `source` begins."""
+        """The begin of a slice of length 1 of `source`."""
         node = self.values.node(value)
         if node.op != 'slice_axis' or node.axis % (self.ranks[source] or axis + 1) != axis or (
                 self.values.args[self.values.owner[value]][0] != source):
@@ -268,7 +268,7 @@ class Planner:
 
 
 def _span(places: Sequence[int | None], total: int | None) -> Span | None:
-    """Places one behind the other, in either order."""
+    """Consecutive places, in either order."""
     first, second = places[:2] if len(places) > 1 else (None, None)
     if first is None or second not in (first - 1, first + 1):
         return None

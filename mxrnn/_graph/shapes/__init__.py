@@ -1,1 +1,1 @@
-"""The one inference of shapes: sizes of axes, and which axes operators keep element for element."""
+"""The inference of shapes: sizes of axes, and which axes operators keep element by element."""

@@ -1,4 +1,4 @@
-"""What operators that calculate do to axes: the axes of their outputs of those of their inputs."""
+"""The effect of arithmetic operators on axes: the outputs' axes from the inputs' axes."""
 from __future__ import annotations
 
 import math
@@ -33,32 +33,32 @@ __all__ = ['axes_of', 'has_rule']
 
 
 def has_rule(node: Node) -> bool:
-    """Whether there is a rule for a node, if it fits the axes of its inputs."""
+    """Whether there is a rule for a node that fits the axes of its inputs."""
     return has(node.op, 'elementwise') or node.op in RULES
 
 
 def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
-    """The axes of the outputs of `node`, or of those that are in use.
+    """The axes of the outputs of `node`, or of the outputs in use.
 
     Parameters
     ----------
     node : Node
     inputs : list of Axes
-        Of those inputs that its outputs depend on; an input of which nothing is known has none.
+        Of the inputs on which its outputs depend; an unknown input has no axes.
 
     Returns
     -------
     list of Axes
-        An axis of an input is one of an output, too, if each element along it depends on the same
-        element of the input alone. One that has its size, and of which each element depends on
-        more, is marked (`mixed_axes`). What is not known of sizes that have to be equal is bound.
+        An input's axis is also an output's if each element along it depends only on the same
+        element of the input. An axis that only has its size, and whose elements depend on more, is
+        marked (`mixed_axes`). Unknown sizes that have to be equal are bound.
 
     Raises
     ------
     UnknownAxes, IndexError
-        There is no rule for such a node, or too little is known of its inputs.
+        There is no rule for such a node, or too little is known about its inputs.
     SizeError
-        Sizes that have to be equal are not.
+        Sizes that have to be equal differ.
     """
     if has(node.op, 'elementwise'):
         return [first(inputs)]
@@ -75,7 +75,7 @@ def _repeated(node: Node, inputs: list[Axes]) -> list[Axes]:
     first([one]), first([other])
     ends = [[resolve(product(axis)) for axis in axes] for axes in inputs]
     if len(one) == len(other) > 1 and 1 not in ends[0] + ends[1]:
-        # parts of an input are taken for columns of one number, where nothing else is repeated
+        # if nothing else is repeated, parts of an input are assumed to be columns of one number
         for size, number in ((ends[0][-1], ends[1][-1]), (ends[1][-1], ends[0][-1])):
             if isinstance(size, Axis) and size.unknown and isinstance(number, int):
                 size.bound = 1
@@ -116,13 +116,13 @@ def _where(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('Dropout')
 def _dropout(node: Node, inputs: list[Axes]) -> list[Axes]:
-    # where a mask is drawn, it is one for all along `axes`
+    # if a mask is drawn, it is the same for everything along `axes`
     drawn = node.axes if node.mode == 'always' and node.p else ()
     data = mixed_along(first(inputs), drawn)
     return [data, [() if at in drawn else axis for at, axis in enumerate(data)]]
 
 
-# ---- arrays that are made
+# ---- operators that make arrays
 
 def _made(node: Node, inputs: list[Axes]) -> list[Axes]:
     if not node.shape:
@@ -151,7 +151,7 @@ def _arange(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 @rule('_contrib_arange_like')
 def _arange_like(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = first(inputs)  # a number depends on how many steps are before its own
+    data = first(inputs)  # a number depends on how many steps come before it
     return [list(map(mixed, data if node.axis is None else [data[place_of(node.axis, data)]]))]
 
 

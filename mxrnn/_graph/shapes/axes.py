@@ -1,8 +1,8 @@
-"""Axes as products of sizes, and which of them are kept element for element.
+"""Axes as products of sizes, and whether they are kept element by element.
 
-Each axis of a value is a tuple of factors, outermost first: numbers, and sizes of axes. (batch,
-time, 8) reshaped to (-1, 8) has the axes (batch, time) and (8,); an axis of size 1 is (). A value
-without axes is one whose number of axes is not known.
+Each axis of a value is a tuple of factors, outermost first: numbers, and sizes of axes. For
+example, (batch, time, 8) reshaped to (-1, 8) has the axes (batch, time) and (8,). An axis of size 1
+is (). A value without axes is one whose number of axes is unknown.
 """
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ['Axes', 'Factors', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike', 
 Factors = Tuple[Size, ...]
 Axes = List[Factors]
 
-#: Gives the axes of a node's outputs for those of its inputs, labels and the like left out.
+#: Returns the axes of a node's outputs from those of its inputs, without labels and hints.
 Rule = Callable[[Node, List[Axes]], List[Axes]]
 #: By operator.
 RULES: dict[str, Rule] = {}
 
 
 def enter(ops: str, function: Rule) -> None:
-    """Make a function the rule of `ops`, which spaces separate."""
+    """Register a function as the rule for `ops`, which spaces separate."""
     RULES.update(dict.fromkeys(ops.split(), function))
 
 
@@ -41,11 +41,11 @@ def rule(ops: str) -> Callable[[Rule], Rule]:
 
 
 class UnknownAxes(Exception):
-    """It cannot be told where the axes of an operator's inputs go."""
+    """It is unknown what becomes of the axes of an operator's inputs."""
 
 
 def factors_of(axis: Factors) -> Factors:
-    """The factors of an axis as far as they are known by now."""
+    """The factors of an axis, as far as they are known now."""
     found: list[Size] = []
     for size in axis:
         factor, axes = parts(size)
@@ -55,18 +55,18 @@ def factors_of(axis: Factors) -> Factors:
 
 
 def number_of(axis: Factors) -> int | None:
-    """The size of an axis, None if it may be any."""
+    """The size of an axis; None if it may be any."""
     size = product(axis)
     return size if isinstance(size, int) else None
 
 
 def agree(first: Factors, second: Factors) -> Factors:
-    """What two axes are that have to be of one size, and are used element by element.
+    """The result of two axes that must have the same size and are used element by element.
 
     Raises
     ------
     SizeError
-        They are not of one size.
+        Their sizes differ.
     """
     one, other = factors_of(first), factors_of(second)
     if one == other:
@@ -80,7 +80,7 @@ def agree(first: Factors, second: Factors) -> Factors:
     elif not equal:
         unify(product(one), product(other))
     one, other = factors_of(one), factors_of(other)
-    # (batch, time) beside (time, batch): steps of one lie beside other steps of the other
+    # (batch, time) beside (time, batch): steps of one meet other steps of the other
     return one if one == other or not open_axes([one]) else mixed(one)
 
 
@@ -101,23 +101,23 @@ def broadcast_axes(arrays: Iterable[Axes]) -> Axes:
 
 
 def broadcast(*shapes: Sequence[Size]) -> tuple[Size, ...]:
-    """The shape of what arrays give together, if axes of 1 are repeated as needed."""
+    """The shape of the result of arrays whose axes of size 1 are repeated as needed."""
     return tuple(map(product, broadcast_axes([[(size,) for size in shape] for shape in shapes])))
 
 
 def _is_one(axis: Factors, beside: Factors) -> bool:
-    """Whether an axis is repeated along another one: has size 1, or was given that beside more."""
+    """Whether an axis is repeated along another one: it has size 1, or the user said 1 here."""
     one, other = ([size.given if isinstance(size, Axis) else size for size in factors_of(each)]
                   for each in (axis, beside))
     return not one or one == [1] and other != [1] and len(other) == 1 and other[0] is not None
 
 
-#: The label of an axis that stands for another, each element of it for all elements of the other.
+#: The label of an axis each of whose elements stands for all elements of another axis.
 _MIXED = '~'
 
 
 def mixed(axis: Factors) -> Factors:
-    """An axis of the size of `axis`, each element of which depends on all that `axis` had."""
+    """An axis of the size of `axis`, each element of which depends on all of `axis`."""
     factors: list[Size] = []
     for size in factors_of(axis):
         if isinstance(size, Axis):
@@ -129,25 +129,25 @@ def mixed(axis: Factors) -> Factors:
 
 
 def mixed_axes(axes: Axes) -> list[Axis]:
-    """The axes that a rule kept, though each element depends on all that there were."""
+    """The axes that a rule kept although each element depends on all elements."""
     found = [resolve(size) for axis in axes for size in axis
              if isinstance(size, Axis) and size.label == _MIXED]
     return [axis for axis in found if isinstance(axis, Axis)]
 
 
 def place_of(axis: int, axes: Sequence[Factors], more: int = 0) -> int:
-    """`axis` counted from the front; `more` where an axis is added."""
+    """`axis` counted from the front; `more` if an axis is added."""
     if not -len(axes) - more <= axis < len(axes) + more:
         raise SizeError('an axis %d and %d axes' % (axis, len(axes))) if axes else UnknownAxes
     return axis % (len(axes) + more)
 
 
-# ---- what is joined and split
+# ---- joining and splitting
 
 def match_factors(factors: Factors, targets: Sequence[Factors | int]) -> Axes:
-    """Part `factors` into axes: those that are given, numbers, and -1 for what is left over.
+    """Split `factors` into axes: given sizes, and -1 for the rest.
 
-    What cannot be told apart from both ends has the right sizes, and is no axis of before.
+    A part that cannot be separated from either end has the right size, but is not an old axis.
     """
     pool = list(factors_of(factors))
     found: list[Factors | None] = [None] * len(targets)
@@ -180,7 +180,7 @@ def _factors(target: Factors | int) -> Factors:
 
 
 def _take_off(factors: Sequence[Size], target: Factors | int, end: int) -> list[Size] | None:
-    """What is left of `factors` without the axis `target` at one end; None if it is not there."""
+    """The rest of `factors` without the axis `target` at one end; None if it is not there."""
     pool = list(factors)
     wanted = factors_of(_factors(target))
     for size in wanted if end == 0 else wanted[::-1]:
@@ -198,14 +198,14 @@ def _take_off(factors: Sequence[Size], target: Factors | int, end: int) -> list[
                     break
                 rest //= common
                 continue
-            if not _fits(found, rest):  # it is cut here, or joined
+            if not _fits(found, rest):  # it is split here, or joined
                 return None
             break
     return pool
 
 
 def _fits(found: Size, wanted: Size) -> bool:
-    """Whether an axis is the one that is wanted; binds what is not known of it."""
+    """Whether an axis is the wanted one; binds what is unknown about it."""
     if same(found, wanted):
         return True
     for one, other in ((found, wanted), (wanted, found)):
@@ -216,40 +216,40 @@ def _fits(found: Size, wanted: Size) -> bool:
 
 
 def replaced(data: Axes, axis: int, sizes: Axes, more: int = 0) -> Axes:
-    """`data` with other axes in the place of one, or before it with `more`."""
+    """`data` with other axes that replace one, or come before it with `more`."""
     at = place_of(axis, data, more)
     return data[:at] + sizes + data[at + 1 - more:]
 
 
 def as_long(data: Axes, axis: int, vector: Axes) -> Axes:
-    """`data`, of which an axis has the size of a vector, if that is known."""
+    """`data`, one axis of which has the size of a vector, if that is known."""
     if len(vector) > 1:
         raise SizeError('%d axes and 1 axis' % len(vector))
     return replaced(data, axis, [agree(data[axis], vector[0])]) if vector else data
 
 
 def mixed_along(data: Axes, axes: Iterable[int]) -> Axes:
-    """`data`, of which some axes are used as a whole."""
+    """`data`, some axes of which are used as a whole."""
     places = {place_of(axis, data) for axis in axes}
     return [mixed(axis) if at in places else axis for at, axis in enumerate(data)]
 
 
 def first(inputs: Sequence[Axes]) -> Axes:
-    """The axes of the first input, which have to be known."""
+    """The axes of the first input, which must be known."""
     if not inputs[0]:
         raise UnknownAxes
     return inputs[0]
 
 
 def of_rank(rank: int, data: Axes) -> Axes:
-    """`data`, which must have so many axes; new ones, if nothing is known of it."""
+    """`data`, which must have this many axes; new axes if nothing is known about it."""
     if data and len(data) != rank:
         raise SizeError('%d axes and %d axes' % (len(data), rank))
     return data or [(Axis(),) for _ in range(rank)]
 
 
 def alike(inputs: Sequence[Axes]) -> Axes:
-    """The axes of arrays that all have one shape, used element by element."""
+    """The axes of arrays that all have one shape and are used element by element."""
     result = first([next(filter(None, inputs), [])])
     for axes in filter(None, inputs):
         if len(axes) != len(result):

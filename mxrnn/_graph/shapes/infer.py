@@ -1,4 +1,4 @@
-"""The axes of all values of a graph, of those of its variables."""
+"""Infers the axes of all values in a graph from those of its variables."""
 from __future__ import annotations
 
 from typing import Callable, Mapping, NamedTuple, Sequence
@@ -13,7 +13,7 @@ __all__ = ['Fault', 'Table', 'infer']
 
 
 class Fault(NamedTuple):
-    """A node whose inputs do not fit."""
+    """A node whose inputs do not fit together."""
 
     node: Node
     reason: str
@@ -28,16 +28,16 @@ class Fault(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What was inferred of a graph.
+    """The result of an inference.
 
     Attributes
     ----------
     axes : dict
-        The axes of values, as rules give them (`axes_of`); of the others nothing is known.
+        The axes of values, as rules return them (`axes_of`); missing values are unknown.
     bodies : dict
-        By places of loops, the tables of their bodies.
+        By places of loops, the results for their bodies.
     closed : dict
-        By places of nodes, the axes of any size that had to be numbers there.
+        By places of nodes, the axes of any size that had to become numbers there.
     faults : list of Fault
     """
 
@@ -49,17 +49,17 @@ class Table(NamedTuple):
 
 def infer(graph: Graph, variables: Mapping[int, Axes],
           unknown: Callable[[Entry], Axes] | None = None, *, whole: bool = True) -> Table:
-    """Infer the axes of all values that the outputs of a graph need.
+    """Infer the axes of all values that a graph's outputs need.
 
     Parameters
     ----------
     graph : Graph
     variables : dict
-        Axes of its variables by their places, as far as they are known.
+        Axes of its variables by their places, as far as known.
     unknown : callable, optional
-        The axes of an output that no rule tells, empty if nothing else does.
+        Returns the axes of an output for which there is no rule; empty if they are unknown.
     whole : bool
-        Whether to go on behind a node whose inputs do not fit.
+        Whether to go on after a node whose inputs do not fit together.
     """
     table = Table({}, {}, {}, [])
     for place in sorted(graph.reached(_read)):
@@ -94,7 +94,7 @@ def _read(node: Node) -> tuple[Entry, ...]:
 
 
 def _loop(table: Table, place: int, node: Node, given: Sequence[Axes]) -> list[Axes]:
-    """The axes of the outputs of a loop; those of its body go into a table of its own."""
+    """The axes of a loop's outputs; those of its body are stored separately."""
     if len(node.subgraphs) != 1 or not node.body.fits(node):
         raise UnknownAxes
     body, places, count, states = node.body
@@ -114,7 +114,7 @@ def _loop(table: Table, place: int, node: Node, given: Sequence[Axes]) -> list[A
 
 
 def _same(before: Axes, after: Axes) -> Axes:
-    """A state, whose shape no step changes."""
+    """A state, whose shape must not change in a step."""
     if before and after and len(before) != len(after):
         raise SizeError('%d axes and %d axes' % (len(before), len(after)))
     for pair in zip(before, after):

@@ -1,4 +1,4 @@
-"""Shapes of inputs that nobody gave, as far as the graph and its weights tell them."""
+"""Shapes of inputs that the user did not give, as far as the graph and its weights tell them."""
 from __future__ import annotations
 
 import itertools
@@ -14,21 +14,21 @@ from .unification import share, suggest, taken
 
 __all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'cutting_numbers', 'found_shapes']
 
-#: Shapes as users give them.
+#: Shapes in users' form.
 Named = Tuple[Union[int, str], ...]
 
 
 class Whole(NamedTuple):
-    """The graph that another one was rolled up of, and the numbers of steps in it."""
+    """The graph from which another one was rolled up, and its numbers of steps."""
 
     graph: Graph
     steps: frozenset[int]
 
 
 class Found(NamedTuple):
-    """Shapes of inputs, sentences on axes that are numbers, and by input and axis the sizes that
-    the graph takes where windows must leave a number: those that only a Reshape needs, and others;
-    and sizes that fit, of axes of which the graph tells only what they are together.
+    """Shapes of inputs; notes on axes that are numbers; by input and axis, the sizes that the graph
+    takes where windows must leave a certain number (those only for a Reshape, and others); and
+    sizes that fit, for axes of which the graph tells only the product.
     """
 
     shapes: dict[str, Named]
@@ -41,21 +41,21 @@ class Found(NamedTuple):
 def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
                  given: Mapping[str, Sequence[int | str]], missing: Sequence[str],
                  whole: Whole | None = None) -> Found:
-    """Shapes of the inputs `missing`, and what there is to say of them.
+    """Shapes of the inputs `missing`, and notes on them.
 
     Parameters
     ----------
     graph : Graph
     params, given : dict
-        Shapes of the parameters, and those of inputs that the user gave.
+        Shapes of the parameters, and shapes of inputs that the user gave.
     missing : list of str
     whole : Whole, optional
-        What the graph was rolled up of: where it depends on numbers of steps, it has those.
+        The graph before rolling up; its numbers of steps are used if the shapes depend on them.
 
     Raises
     ------
     ShapesError
-        They do not follow from the graph.
+        The shapes do not follow from the graph.
     """
     search = ShapeSearch(graph, params, given)
     readers = {name: [node for node, _ in graph.consumers(place_of(graph, name))]
@@ -63,7 +63,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
     untold = [name for name in missing if not any(map(_tells, readers[name]))]
     try:
         if untold:
-            raise ShapesError('only operators that mxrnn has no shapes of read %s'
+            raise ShapesError('only operators without a shape rule in mxrnn read %s'
                               % ', '.join(untold))
         ranks = search.usual(search.ranks(missing))
     except UnclearShape:
@@ -76,7 +76,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
                 error, ', '.join(missing), missing[0], missing[0])) from None
     shapes, table = search.begun(ranks)
     result = _Names(graph, given, shapes)
-    if result.others:  # once more: the numbers and the batch may tell an axis beside them
+    if result.others:  # again: the numbers and the batch may tell an axis beside them
         again = _again(result.shapes, shapes)
         tried = search.table(again)
         if not tried.faults:
@@ -106,7 +106,7 @@ def _taken(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
 
 
 def _shares(graph: Graph, shapes: Mapping[str, Sequence[Axis]]) -> dict[tuple[str, int], int]:
-    """See `Found`. Of two factors one is a number in a Reshape, if one fits."""
+    """See `Found`. One of two factors becomes a number in a Reshape, if one fits."""
     codes = [*sorted({code for node in graph.nodes if node.op == 'Reshape'
                       for code in node.shape if code > 1}), 1]
     before = {(name, at): resolve(axis) for name, axes in shapes.items()
@@ -126,7 +126,7 @@ def _shares(graph: Graph, shapes: Mapping[str, Sequence[Axis]]) -> dict[tuple[st
 
 def _pair(made: Size, number: int, axis: Axis, other: Axis, codes: Sequence[int]
           ) -> tuple[int | None, int | None]:
-    """Sizes of two axes with which what is made of them has a number; one is in `codes`."""
+    """Sizes for two axes whose result then has a number; one of them is in `codes`."""
     for code in codes:
         first, second = (number_for(made, {axis: code, other: size}) for size in (1, 2))
         size, rest = divmod(number - first, max(second - first, 1))
@@ -143,8 +143,8 @@ def _tells(node: Node) -> bool:
 
 def _with_numbers(search: ShapeSearch, table: Table, shapes: Mapping[str, Sequence[Axis]],
                   found: Mapping[str, Named], whole: Whole) -> dict[str, Named]:
-    """The shapes `found`, in which axes that a rolled graph cuts by numbers of steps or takes for
-    numbers, have those of the whole graph; {} where nothing depends on these."""
+    """The shapes `found`, with the whole graph's sizes for axes that a rolled graph splits by
+    numbers of steps or mistakes for numbers; {} if nothing depends on these."""
     believes = any(axis.believed for axes in shapes.values() for axis in axes)
     stated = _stated(search.graph, table)
     steps = {each for each in whole.steps if any(
@@ -162,13 +162,12 @@ def _with_numbers(search: ShapeSearch, table: Table, shapes: Mapping[str, Sequen
 
 def cutting_numbers(graph: Graph, params: Mapping[str, Sequence[int]],
                     shapes: Mapping[str, Sequence[int | str]]) -> set[int]:
-    """Numbers by which nodes cut axes that may have any size, of parameters and inputs of these
-    shapes."""
+    """Numbers by which nodes split axes of any size, for parameters and inputs of these shapes."""
     return _stated(graph, ShapeSearch(graph, params, shapes).table({}))
 
 
 def _stated(graph: Graph, table: Table) -> set[int]:
-    """Numbers by which nodes cut axes that may have any size."""
+    """Numbers by which nodes split axes of any size."""
     found: set[int] = set()
     for place, node in enumerate(graph.nodes):
         axes = table.axes.get(Entry(place, 0), [])
@@ -185,7 +184,7 @@ def _stated(graph: Graph, table: Table) -> set[int]:
 
 def _again(found: Mapping[str, Named], shapes: Mapping[str, Sequence[Axis]]
            ) -> dict[str, list[Axis]]:
-    """Free axes once more, which begin with the numbers that were found and with one batch."""
+    """Infer free axes again, beginning with the numbers that were found and with one batch."""
     def fresh(size: int | str, axis: Axis) -> Axis:
         if size == 'batch':
             return batch
@@ -202,12 +201,12 @@ def _again(found: Mapping[str, Named], shapes: Mapping[str, Sequence[Axis]]
 # ---- names
 
 class _Names:
-    """Names for the axes of inputs that are free still."""
+    """Names for axes of inputs that are still free."""
 
     def __init__(self, graph: Graph, given: Mapping[str, Sequence[int | str]],
                  shapes: Mapping[str, Sequence[Axis]]) -> None:
         self.shapes: dict[str, Named] = {}
-        #: How many axes have a name of no meaning.
+        #: How many axes have a meaningless name.
         self.others = 0
         self._fixed: dict[str, list[str]] = {}
         self._names: dict[int, str] = {}
@@ -231,7 +230,7 @@ class _Names:
                 text = 'a batch of %d' if hint != 'time' else '%d steps' if size > 1 else '%d step'
                 self._fixed.setdefault(text % size, []).append(name)
             return size
-        last = size if isinstance(size, Axis) else axis  # which is bound to a product
+        last = size if isinstance(size, Axis) else axis  # this one is bound to a product
         if not last.label and not hint and isinstance(stated, int) and stated > 0:
             return stated
         if not last.label and id(last) not in self._names:
@@ -242,14 +241,14 @@ class _Names:
         return last.label or self._names[id(last)]
 
     def sentences(self) -> list[str]:
-        """Sentences on steps and batches that are numbers."""
+        """Notes on steps and batches that are numbers."""
         return ['%s %s %s: the graph has that number in it' % (
             _check.some(names), 'have' if len(names) > 1 else 'has', text)
             for text, names in self._fixed.items()]
 
 
 def _hints(graph: Graph, name: str, axes: Sequence[Axis]) -> list[str]:
-    """How the operators would call the axes of an input: 'batch', 'time' or ''."""
+    """Names that operators suggest for the axes of an input: 'batch', 'time' or ''."""
     hints = [next((each.hint for each in chain(axis) if each.hint), '') for axis in axes]
     if 'batch' not in hints and '' in hints[:2]:
         hints[hints.index('')] = 'batch'
@@ -257,6 +256,6 @@ def _hints(graph: Graph, name: str, axes: Sequence[Axis]) -> list[str]:
                 for reader, at in graph.consumers(place_of(graph, name)))
     if words and 'time' not in hints and '' in hints:
         hints[hints.index('')] = 'time'
-    if hints.count('time') > 1:  # one axis of 1 is cut off, as that of factors of words
+    if hints.count('time') > 1:  # one axis of size 1 is cut off, as for factors of words
         hints = ['' if resolve(axis) == 1 else hint for axis, hint in zip(axes, hints)]
     return hints

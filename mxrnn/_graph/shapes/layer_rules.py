@@ -1,4 +1,4 @@
-"""What layers do to axes: products with weights, windows, normalisation, losses, sequences."""
+"""The effect of layers on axes: products with weights, windows, norms, losses, sequences."""
 from __future__ import annotations
 
 from ..graph import Node
@@ -46,7 +46,7 @@ def _channels_first(node: Node, axes: Axes) -> Axes:
 
 
 def _in_layout(node: Node, axes: Axes) -> Axes:
-    """The opposite of `_channels_first`."""
+    """The inverse of `_channels_first`."""
     last = getattr(node, 'layout', None) and node.layout.index('C') > 1
     return [axes[0], *axes[2:], axes[1]] if last else axes
 
@@ -72,7 +72,7 @@ def _windows(node: Node, inputs: list[Axes]) -> list[Axes]:
 
 
 def _side(node: Node, at: int, axis: Factors) -> Factors:
-    """How many windows there are along an axis."""
+    """The number of windows along an axis."""
     stride, dilate, pad = ((getattr(node, key, ()) or (default,) * len(node.kernel))[at]
                            for key, default in (('stride', 1), ('dilate', 1), ('pad', 0)))
     reach = dilate * (node.kernel[at] - 1) + 1
@@ -85,7 +85,7 @@ def _side(node: Node, at: int, axis: Factors) -> Factors:
     style = getattr(node, 'pooling_convention', 'valid')
     if style == 'same':
         size = quotient(add(old, stride - 1), stride)
-    elif style == 'full':  # the last window may reach beyond the end
+    elif style == 'full':  # the last window may extend beyond the end
         size = windows(add(old, stride - 1), reach, stride, pad)
     else:
         size = windows(old, reach, stride, pad)

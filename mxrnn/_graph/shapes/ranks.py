@@ -1,4 +1,4 @@
-"""Numbers of axes of inputs, and axes that become what a graph makes of them."""
+"""Numbers of axes of inputs, and axes that become whatever the graph requires."""
 from __future__ import annotations
 
 from typing import Iterator, Mapping, NamedTuple, Sequence
@@ -19,12 +19,12 @@ class ShapesError(ValueError):
 
 
 class UnclearShape(ShapesError):
-    """An input may have several numbers of axes, of which a graph makes different outputs."""
+    """An input may have several numbers of axes, with different outputs."""
 
     def __init__(self, name: str, ranks: Sequence[int]) -> None:
         last = ranks[-1] == _RANKS[-1]
         super().__init__(
-            'the graph takes %s of %s axes, and cuts each otherwise. Give its shape: a name for '
+            'the graph takes %s with %s axes, with different results. Give its shape: a name for '
             "each axis of any size, numbers for the others, as in inputs={%r: ('batch', …)} "
             '(--input %s=batch,…)' % (
                 name, '%d or more' % ranks[0] if last else ' or '.join(map(str, ranks)), name,
@@ -41,7 +41,7 @@ class _Way(NamedTuple):
 
 
 class ShapeSearch:
-    """Infers a graph with axes of its inputs that become what the graph makes of them."""
+    """Infers a graph whose inputs' axes become whatever the graph requires."""
 
     def __init__(self, graph: Graph, params: Mapping[str, Sequence[int]],
                  given: Mapping[str, Sequence[int | str]]) -> None:
@@ -52,8 +52,8 @@ class ShapeSearch:
                    for size in shape] for name, shape in {**params, **given}.items()}
 
     def table(self, shapes: Mapping[str, Sequence[int | Axis]], *, whole: bool = True) -> Table:
-        """The graph with inputs of these shapes; of others nothing is known. If it is not
-        to be `whole`, it ends at the first fault."""
+        """The graph with these shapes of inputs; other inputs are unknown. Unless `whole`, it ends
+        at the first fault."""
         known = {**self._known, **shapes}
         return infer(self.graph, {place: [(size,) for size in known[node.name]]
                                   for place, node in enumerate(self.graph.nodes)
@@ -61,10 +61,10 @@ class ShapeSearch:
 
     def ranks(self, names: Sequence[str], chosen: Mapping[str, int] | None = None
               ) -> dict[str, int]:
-        """Numbers of axes that the graph takes, the likeliest of several.
+        """Numbers of axes that the graph takes; if there are several, the likeliest.
 
-        Where the operators leave them open, numbers of words are (batch, time), and what goes into
-        a FullyConnected is (batch, channels).
+        If operators leave them open, word numbers are (batch, time), and the input of a
+        FullyConnected is (batch, channels).
         """
         chosen = chosen or {}
         if not names:
@@ -94,7 +94,7 @@ class ShapeSearch:
         raise ShapesError(str(fault))
 
     def usual(self, ranks: dict[str, int]) -> dict[str, int]:
-        """Other numbers of axes, if with these the graph has nodes that nobody writes so."""
+        """Other numbers of axes, if these ones give the graph nodes that nobody would write."""
         least = self._odd(ranks)
         for name in ranks if least else ():
             for rank in self._possible(name):
@@ -105,9 +105,9 @@ class ShapeSearch:
         return ranks
 
     def _odd(self, ranks: Mapping[str, int]) -> int | None:
-        """How many nodes broadcast an input and an array that has not as many axes, and how many
-        arrays get three axes before they are joined that have three; None if the graph does not
-        take these numbers of axes."""
+        """How many nodes broadcast an input beside an array with another number of axes, and how
+        many arrays get three axes before they are joined but already have three. None if the graph
+        does not take these numbers of axes."""
         table = self.table({name: [Axis(free=True) for _ in range(count)]
                             for name, count in ranks.items()}, whole=False)
         joined = [self.graph.nodes[entry.node] for node in self.graph.nodes
@@ -122,10 +122,10 @@ class ShapeSearch:
         return None if table.faults else found
 
     def begun(self, ranks: Mapping[str, int]) -> tuple[dict[str, list[Axis]], Table]:
-        """Axes for inputs that have so many, and what the graph makes of them.
+        """Axes for inputs with these numbers of axes, and the result of the inference.
 
-        Where a size would be negative, an axis that a broadcast took to be as long as another one
-        is 1 instead.
+        If a size would be negative, an axis that a broadcast made as long as another one is 1
+        instead.
         """
         shapes = {name: [Axis(free=True) for _ in range(count)] for name, count in ranks.items()}
         table = self.table(shapes)
@@ -147,21 +147,21 @@ class ShapeSearch:
 
 
 def _is_negative(shapes: Mapping[str, Sequence[Axis]]) -> bool:
-    """Whether one of the sizes is a number below 0."""
+    """Whether one of the sizes is below 0."""
     sizes = [resolve(axis) for axes in shapes.values() for axis in axes]
     return any(isinstance(size, int) and size < 0 for size in sizes)
 
 
 def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
-    """How many words have other axes than (batch, time), and how many layers other data than
-    programs nearly always give them."""
+    """How many word inputs have axes other than (batch, time), and how many layers have data other
+    than programs nearly always give them."""
     words = others = 0
     for place, node in enumerate(graph.nodes):
         axes = table.axes.get(node.inputs[0]) if node.inputs else None
         if axes and node.op in ('Embedding', '_contrib_SparseEmbedding'):
             words += abs(len(axes) - 2)
         elif axes and node.op in ('FullyConnected', 'dot'):
-            # with two axes nobody needs to say flatten=False
+            # with two axes, nobody needs flatten=False
             others += abs(len(axes) - (2 if node.op == 'dot' or node.flatten else 3))
         if place in table.bodies:
             more = _unusual(node.subgraphs[0], table.bodies[place])
@@ -170,7 +170,7 @@ def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
 
 
 def _cut(graph: Graph, table: Table, data: Sequence[Axis]) -> tuple[tuple[int, ...], ...]:
-    """The Reshapes that cut axes of an input, and which axes."""
+    """The Reshapes that split an input's axes, and these axes."""
     found = []
     for place, node in enumerate(graph.nodes):
         if node.op == 'Reshape':
@@ -182,7 +182,7 @@ def _cut(graph: Graph, table: Table, data: Sequence[Axis]) -> tuple[tuple[int, .
 
 
 def is_parted(size: Size) -> bool:
-    """Whether it is a part of an axis that may have any size."""
+    """Whether it is a part of an axis of any size."""
     size = resolve(size)
     return isinstance(size, Sum) and size.divisor > 1 or isinstance(size, Axis) and size.unknown
 
@@ -192,7 +192,7 @@ def place_of(graph: Graph, name: str) -> int:
 
 
 def chain(axis: Size | None) -> Iterator[Axis]:
-    """The axes that an axis was found to be equal to, itself first."""
+    """The axes that an axis was found to equal, itself first."""
     while isinstance(axis, Axis):
         yield axis
         axis = axis.bound

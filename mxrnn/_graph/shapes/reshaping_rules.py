@@ -1,4 +1,4 @@
-"""What operators that move elements do to axes: reshape, reorder, cut, join and repeat them."""
+"""The effect of moving operators on axes: they reshape, reorder, split, join and repeat."""
 from __future__ import annotations
 
 from typing import Iterable, Sequence
@@ -44,7 +44,7 @@ def _reshape(node: Node, inputs: list[Axes]) -> list[Axes]:
     data, codes = inputs[0], list(node.shape)
     if not codes or node.reverse and -4 in codes or min(codes) < -4:
         raise UnknownAxes
-    if not data:  # what it says by itself
+    if not data:  # the result that it states by itself
         if not {0, -2, -3, -4}.isdisjoint(codes):
             raise UnknownAxes
         return [[(code if code > 0 else Axis(),) for code in codes]]
@@ -83,9 +83,9 @@ def _split_again(axis: Factors, sizes: Sequence[int]) -> None:
 
 
 def _equal_sizes(data: Axes, made: Axes) -> None:
-    """The likeliest of several solutions: axes of 1 are put in or left out."""
+    """The likeliest of several solutions: axes of size 1 are added or removed."""
     if any(axis.given is not None for axis in open_axes(data)):
-        return  # what is cut or joined belongs together no longer
+        return  # split or joined axes are not compared any more
     left: list[list[Size]] = [[size for size in map(product, axes) if size != 1]
                               for axes in (data, made)]
     if len(left[0]) == len(left[1]) and all(
@@ -157,10 +157,10 @@ enter('shape_array', lambda node, inputs: [[(len(first(inputs)),)]])
 enter('size_array', lambda node, inputs: [[()]])
 
 
-# ---- cutting
+# ---- slicing
 
 def _part(axis: Factors, begin: int | None, end: int | None, step: int = 1) -> Factors:
-    """What begin:end:step of an axis is."""
+    """The part begin:end:step of an axis."""
     old = product(axis)
     size = interval(begin, end, old, step)
     if size is None:

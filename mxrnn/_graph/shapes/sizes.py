@@ -1,7 +1,7 @@
-"""Sizes of axes that a graph leaves open: names, unknowns, their products, sums and quotients.
+"""Sizes of axes that a graph leaves open: names, unknowns, and their products, sums and quotients.
 
-A size is an int, an `Axis`, a `Product` or a `Sum`. Shapes with 0 in a graph ('as many as the rest
-of the graph says') begin as unknown axes; `unify` binds them where two sizes have to agree.
+A size is an int, an `Axis`, a `Product` or a `Sum`. Shapes with 0 in a graph ('as the rest of the
+graph says') begin as unknown axes; `unify` binds them where two sizes have to agree.
 """
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ['Atom', 'Axis', 'Product', 'Size', 'Source', 'Sum', 'add', 'axes_in',
 
 
 class Source(NamedTuple):
-    """Where a size is read when the graph runs: an axis of an array, and the scope it lives in.
+    """Where a size is read when the graph runs: an axis of an array, and the array's scope.
 
-    Arrays of ONNX files have names, those of torch's modules places.
+    Arrays of ONNX files have names, arrays of torch modules have places.
     """
 
     array: str | int
@@ -26,25 +26,25 @@ class Source(NamedTuple):
 
 
 class Axis:
-    """The size of an axis that is not known at export.
+    """The size of an axis that is not known during the export.
 
     Attributes
     ----------
     bound : Size or None
-        What it was found to be equal to.
+        The size that it was found to equal.
     source : Source or None
-        Where it is read when the file runs; None for what only `unify` can tell.
+        Where it is read when the file runs; None if only `unify` can find it.
     label : str
-        How the user or the graph calls it.
+        Its name for the user or in the graph.
     free : bool
-        Whether it becomes a number, or another axis, where it has to be equal to one, though it
-        can be read when the file runs: an axis of an input whose shape nobody gave.
+        Whether it becomes a number or another axis if it has to equal one, although it could be
+        read when the file runs: an axis of an input whose shape was not given.
     hint : str
-        How the operators that read a free axis would call it.
+        The name that operators suggest for a free axis.
     believed : tuple
-        Sizes made of it that were taken to be equal to numbers, each with its number.
+        Sizes made from it that were assumed to equal numbers, each with its number.
     given : int or None
-        The size that the user gave it, if it is followed all the same.
+        The size that the user gave, if the axis is followed nevertheless.
     """
 
     __slots__ = ('believed', 'bound', 'free', 'given', 'hint', 'label', 'source')
@@ -60,7 +60,7 @@ class Axis:
 
     @property
     def unknown(self) -> bool:
-        """Whether nothing but `unify` can tell it."""
+        """Whether only `unify` can find it."""
         return self.source is None and not self.label and not self.free
 
 
@@ -74,7 +74,7 @@ class Product:
         self.axes = list(axes)
 
 
-#: Numbers times products of axes, each product under a key that does not depend on their order.
+#: Numbers times products of axes; each product has a key that ignores the order of its axes.
 _Terms = Dict[Tuple[Any, ...], Tuple[int, Tuple['Atom', ...]]]
 
 
@@ -93,7 +93,7 @@ Size = Union[int, Axis, Product, Sum]
 
 
 def resolve(size: Size) -> Size:
-    """`size` as far as it is known by now."""
+    """`size` as far as it is known now."""
     while isinstance(size, Axis) and size.bound is not None:
         size = size.bound
     if isinstance(size, Product):
@@ -157,7 +157,7 @@ def _key(terms: _Terms) -> object:
 
 
 def key_of(size: Size) -> object:
-    """A key that sizes have in common if both are known to be equal."""
+    """A key that sizes share if they are known to be equal."""
     return _key(_terms(size))
 
 
@@ -171,7 +171,7 @@ def _collected(terms: Iterable[tuple[tuple[Any, ...], int, tuple[Atom, ...]]]) -
 
 
 def _made(terms: _Terms, divisor: int) -> Size:
-    """The size that the sum of `terms`, divided by a number, is in its normal form."""
+    """The normal form of the sum of `terms`, divided by a number."""
     constant = terms.get((), (0, ()))[0]
     others = {key: each for key, each in terms.items() if key}
     if not others:
@@ -207,7 +207,7 @@ def quotient(whole: Size, part: int) -> Size:
 
 
 def number_for(size: Size, numbers: Mapping[Axis, int]) -> int:
-    """What `size` is where axes have these numbers."""
+    """The value of `size` if axes have these numbers."""
     size = resolve(size)
     if isinstance(size, Axis):
         return numbers[size]
@@ -219,7 +219,7 @@ def number_for(size: Size, numbers: Mapping[Axis, int]) -> int:
 
 
 def divide(whole: Size, part: Size) -> Size | None:
-    """`whole` / `part`, or None if it is no size that can be written down."""
+    """`whole` / `part`, or None if it is not a size that can be written."""
     factor, axes = parts(whole)
     divisor, others = parts(part)
     for axis in others:
@@ -242,7 +242,7 @@ def same(first: Size, second: Size) -> bool:
 
 
 def axes_in(size: Size) -> set[Axis]:
-    """The axes that `size` is made of."""
+    """The axes from which `size` is made."""
     found: set[Axis] = set()
     pending = [size]
     while pending:
@@ -257,7 +257,8 @@ def axes_in(size: Size) -> set[Axis]:
 
 
 def solution(first: Size, second: Size) -> tuple[Axis, Size] | None:
-    """An axis of two equal sizes that may become anything, and what it is; None if none is told."""
+    """From two equal sizes, an axis that may become anything, and its value; None if there is none.
+    """
     terms = _terms(add(first, product([second], -1)))
     for key, (number, atoms) in terms.items():
         axis = atoms[0] if len(atoms) == 1 else None
@@ -271,11 +272,11 @@ def solution(first: Size, second: Size) -> tuple[Axis, Size] | None:
     return None
 
 
-# ---- what operators make of sizes
+# ---- sizes that operators make
 
 def interval(begin: int | None, end: int | None, size: Size, step: int = 1) -> Size | None:
-    """How many of `size` elements begin:end:step takes, of any size as long as it is long enough;
-    None if that depends on the data."""
+    """How many of `size` elements begin:end:step takes, for any size that is long enough; None if
+    that depends on the data."""
     size = resolve(size)
     if isinstance(size, int):
         return len(range(size)[begin:end:step])
@@ -288,39 +289,39 @@ def interval(begin: int | None, end: int | None, size: Size, step: int = 1) -> S
     if isinstance(length, int):
         return max(length // abs(step), 0)
     if number_for(length, dict.fromkeys(axes_in(length), 1 << 30)) < 0:
-        return None  # the longer the axis, the fewer
+        return None  # a longer axis gives fewer elements
     return quotient(length, abs(step))
 
 
 def least(begin: int, end: int | None) -> int:
-    """How many elements an axis must have for begin:end to be a part of it, and not nothing."""
+    """How many elements an axis must have so that begin:end is a part of it, and not empty."""
     if begin < 0:
         return max(-begin, end or 0)
     return begin + 1 if end is None else begin + 1 - end if end < 0 else end
 
 
 def windows(size: Size, reach: int, stride: int, pad: int) -> Size:
-    """How many windows an axis has room for."""
+    """The number of windows that fit along an axis."""
     return add(quotient(add(size, 2 * pad - reach), stride), 1)
 
 
 def reduced_axes(rank: int, axes: Sequence[int] | None, exclude: bool = False) -> tuple[int, ...]:
-    """The axes that an operator reduces, in order: all, if it names none."""
+    """The axes that an operator reduces, in order; all if it names none."""
     chosen = {axis % rank for axis in axes or ()}
     return tuple(axis for axis in range(rank) if not axes or (axis in chosen) != exclude)
 
 
 def reshaping(codes: Sequence[int], rank: int) -> Iterator[tuple[range, tuple[int, ...]]]:
-    """What the codes in the shape of a Reshape take of `rank` axes, and what they make of them.
+    """How many of `rank` axes each code of a Reshape takes, and what it makes of them.
 
-    0 stands for all that is taken, as one axis, and -1 for what is left over. Of the codes 0 keeps
-    an axis, -2 all further ones, -3 joins two, -4 splits one into the two sizes that follow, and
-    any other is the size in the place of one.
+    In the result, 0 stands for everything taken, as one axis, and -1 for the rest. Among the codes,
+    0 keeps an axis, -2 keeps all further axes, -3 joins two, -4 splits one into the two sizes that
+    follow, and any other code is the size that replaces one axis.
 
     Raises
     ------
     IndexError
-        Sizes are missing behind -4.
+        Sizes behind -4 are missing.
     """
     at = i = 0
     while i < len(codes):

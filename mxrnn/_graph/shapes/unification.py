@@ -1,4 +1,4 @@
-"""Sizes that have to be equal: what that tells of axes that are not known."""
+"""Sizes that have to be equal, and what they tell about unknown axes."""
 from __future__ import annotations
 
 from typing import Sequence
@@ -22,21 +22,21 @@ from .sizes import (
 
 __all__ = ['SizeError', 'settled', 'share', 'suggest', 'taken', 'unify', 'unify_all']
 
-#: Axes of so many elements are not looked for.
+#: Axes with this many elements or more are not searched.
 _MOST = 4096
 
 
 class SizeError(Exception):
-    """Two sizes have to agree and do not."""
+    """Two sizes have to be equal but differ."""
 
 
 def unify(first: Size, second: Size) -> Size:
-    """Bind what is not known of two sizes that have to be equal; return what they are.
+    """Bind the unknown parts of two sizes that have to be equal; return the size.
 
     Raises
     ------
     SizeError
-        They differ; or one is an axis of any size, and the other a number.
+        They differ, or one is an axis of any size and the other a number.
     """
     first, second = resolve(first), resolve(second)
     if same(first, second):
@@ -55,7 +55,7 @@ def unify(first: Size, second: Size) -> Size:
         return resolve(first)
     for one, other in ((first, second), (second, first)):
         number, axes = next(iter(one.terms.values())) if isinstance(one, Sum) else (1, ())
-        if isinstance(one, Sum) and len(one.terms) == 1 < len(axes):  # joined axes are cut
+        if isinstance(one, Sum) and len(one.terms) == 1 < len(axes):  # joined axes are split
             unify(product(axes, number), product([other], one.divisor))
             return resolve(other)
     if isinstance(first, Product) or isinstance(second, Product):
@@ -71,14 +71,14 @@ def _bind(axis: Axis, size: Size) -> None:
 
 
 def suggest(size: Size, name: str) -> None:
-    """Say how an operator would call an axis, if it is free and has no such name yet."""
+    """Note the name that an operator suggests for a free axis, unless it has one."""
     size = resolve(size)
     if isinstance(size, Axis) and size.free:
         size.hint = size.hint or name
 
 
 def share(axis: Axis) -> None:
-    """Make an axis as long as others if their sum is all that is known of them, or else these 1."""
+    """If only their sum is known, make an axis as long as others; otherwise make the others 1."""
     size = resolve(axis)
     terms = dict(size.terms) if isinstance(size, Sum) and size.divisor == 1 else {}
     total, _ = terms.pop((), (0, ()))
@@ -90,7 +90,7 @@ def share(axis: Axis) -> None:
 
 
 def _unify_known(first: Size, second: Size) -> Size:
-    """Refuse a number where an axis may be any size; otherwise believe that they fit."""
+    """Refuse a number for an axis of any size; otherwise assume that they fit."""
     for one, other in ((first, second), (second, first)):
         if isinstance(other, int):
             if isinstance(one, Axis) and one.label:
@@ -102,8 +102,8 @@ def _unify_known(first: Size, second: Size) -> Size:
 
 
 def taken(size: Size) -> range:
-    """The numbers that an axis of any size may be, where what windows leave of it was taken to be
-    equal to numbers; none if nothing was, or other axes have a part in it."""
+    """The numbers that an axis of any size may have if results of windows were assumed to equal
+    numbers; none if nothing was assumed or other axes are involved."""
     axis = resolve(size)
     if not isinstance(axis, Axis) or not axis.believed or any(
             axes_in(made) != {axis} for made, _ in axis.believed):
@@ -114,7 +114,7 @@ def taken(size: Size) -> range:
 
 
 def settled(size: Size) -> Size:
-    """A size in which what windows leave of axes is a number, if it was taken to be equal to it."""
+    """A size in which results of windows are the numbers that they were assumed to equal."""
     size = resolve(size)
     if isinstance(size, Product):
         return product(map(settled, size.axes), size.factor)
@@ -130,7 +130,7 @@ def settled(size: Size) -> Size:
 
 
 def _unify_products(first: Size, second: Size) -> Size:
-    """Solve a product for an unknown axis, if it has one; otherwise believe that it fits."""
+    """Solve a product for an unknown axis, if it has one; otherwise assume that it fits."""
     for one, other in ((first, second), (second, first)):
         factor, axes = parts(one)
         unknown = [axis for axis in axes if isinstance(axis, Axis) and axis.unknown]
@@ -168,7 +168,7 @@ def unify_all(first: Sequence[Size], second: Sequence[Size]) -> tuple[Size, ...]
     Raises
     ------
     SizeError
-        They differ, in the number of axes or in one of them.
+        They differ in the number of axes, or in one of them.
     """
     if len(first) != len(second):
         raise SizeError('%d axes and %d axes' % (len(first), len(second)))

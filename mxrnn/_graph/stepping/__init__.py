@@ -1,4 +1,4 @@
-"""Graphs of sequences as graphs of steps: states as inputs and outputs."""
+"""Turns graphs of sequences into graphs of steps, with states as inputs and outputs."""
 from __future__ import annotations
 
 from .axis_propagation import StateError

@@ -1,4 +1,4 @@
-"""Where the axes of a graph's inputs go, and which nodes use several steps of a sequence at once.
+"""What becomes of the axes of a graph's inputs, and which nodes use several steps at once.
 """
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class StateError(ValueError):
 
 
 class _Use(NamedTuple):
-    """A node that gives one number for several along an axis."""
+    """A node that makes one number from several along an axis."""
 
     node: str
-    #: Whether it takes the last one and leaves out the others.
+    #: Whether it takes the last one and ignores the others.
     last: bool
 
 
 class TrackedValue(NamedTuple):
-    """The axes of a value, None if they are not known, and those that were used up for it."""
+    """The axes of a value (None if unknown), and the axes that were used up for it."""
 
     axes: Axes | None
     used: dict[Axis, _Use]
 
     def sees(self) -> set[int]:
-        """The axes that it depends on."""
+        """The axes on which it depends."""
         return {id(axis) for axis in [*open_axes(self.axes), *map(resolve, self.used)]}
 
 
 def _merged(groups: Sequence[Mapping[Axis, _Use]]) -> dict[Axis, _Use]:
-    """All uses; of an axis that is used twice the one that needs more than the last step."""
+    """All uses; for an axis used twice, the use that needs more than the last step."""
     result: dict[Axis, _Use] = {}
     for used in groups:
         for axis, use in used.items():
@@ -50,7 +50,7 @@ def _merged(groups: Sequence[Mapping[Axis, _Use]]) -> dict[Axis, _Use]:
 
 
 def _twice(axes: Axes | None) -> list[Axis]:
-    """The axes that a value has more than once: each step is there beside each other one."""
+    """The axes that a value has twice or more, so that each step meets each other one."""
     found = open_axes(axes)
     return [axis for axis in found if found.count(axis) > 1]
 
@@ -60,8 +60,7 @@ def _is_loop(node: Node) -> bool:
 
 
 def follow(graph: Graph, variables: Mapping[int, Axes]) -> dict[Entry, TrackedValue]:
-    """The axes of all values that the outputs of a graph need, for those of its variables that are
-    known."""
+    """The axes of all values that a graph's outputs need, from those of its known variables."""
     return _follow(graph, infer(graph, variables), {})
 
 
@@ -80,7 +79,7 @@ def _follow(graph: Graph, table: Table, used: Mapping[int, dict[Axis, _Use]]
             found = _loop(node, given, table, outputs)
         else:
             found = _node(node, given, table, outputs)
-        zero = is_zero(graph, outputs[0])  # whatever it is made of
+        zero = is_zero(graph, outputs[0])  # whatever it is made from
         values.update((entry, value._replace(used={}) if zero else value)
                       for entry, value in zip(outputs, found))
     return values
@@ -97,7 +96,7 @@ def _node(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequ
         node.op == 'slice_axis' and (node.begin, node.end) == (-1, None))
     use = _Use(named(node), last)
     before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
-    # an axis that is a number now has the size of a weight, say
+    # an axis that has become a number has, for instance, the size of a weight
     fixed = dict.fromkeys(table.closed.get(outputs[0].node, ()), use)
     used = _merged([fixed, *(value.used for value in given)])
     twice = [axis for value in given for axis in _twice(value.axes)]
@@ -120,7 +119,7 @@ def _loop(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequ
                      {place: value.used for place, value in zip(places, given)})
     time = next(value.axes[:1] for value in given[:count] if value.axes)
     last = dict.fromkeys(open_axes(time), _Use(named(node), True))
-    used = _merged([values[head].used for head in body.heads])  # states hand on what others use
+    used = _merged([values[head].used for head in body.heads])  # states pass on what others use
     return [TrackedValue(_axes(table, entry),
                          used if at < node.num_out_data else _merged([last, used]))
             for at, entry in enumerate(outputs)]
@@ -165,7 +164,7 @@ def _recurrences(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[Ste
 
 def _stepped(recurrences: Sequence[SteppedRecurrence], values: Mapping[Entry, TrackedValue]
              ) -> list[SteppedRecurrence]:
-    """The recurrences that nothing that recurs along another axis depends on."""
+    """The recurrences on which no recurrence along another axis depends."""
     whole: set[int] = set()
     times = {id(each.time) for each in recurrences if each.time is not None}
     for each in recurrences:
@@ -174,19 +173,19 @@ def _stepped(recurrences: Sequence[SteppedRecurrence], values: Mapping[Entry, Tr
                 whole |= (values[entry].sees() & times) - {id(each.time)}
     stepped = [each for each in recurrences if each.time is None or id(each.time) not in whole]
     moving = {id(each.time) for each in stepped if each.time is not None}
-    # an encoder whose number of steps is a number is computed once, like any other
+    # an encoder with a fixed number of steps is computed once, like any other
     return [each for each in stepped if each.time is not None or not moving or any(
         values[entry].axes is None or values[entry].sees() & moving
         for entry in each.node.inputs if entry in values)]
 
 
 def find_stepped(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[SteppedRecurrence]:
-    """The recurrences that are run in steps.
+    """The recurrences that run in steps.
 
     Raises
     ------
     StateError
-        There is none, or the outputs depend on more than the steps up to one.
+        There is none, or the outputs depend on later steps.
     """
     recurrences = _recurrences(graph, values)
     stepped = _stepped(recurrences, values)
@@ -207,7 +206,7 @@ def find_stepped(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[Ste
 
 
 def prefix_of(node: Node) -> str:
-    """The prefix of the cell that a recurrence was made of."""
+    """The prefix of the cell from which a recurrence was made."""
     return re.sub(r'(_fused)?(_rnn|_rolled)(_\d+)?$', '', node.name).rstrip('_') + '_'
 
 
@@ -227,7 +226,7 @@ def _reads_backwards(graph: Graph, node: Node) -> bool:
 
 def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
             stepped: Sequence[SteppedRecurrence], values: Mapping[Entry, TrackedValue]) -> None:
-    """Refuse what needs more of a sequence than the steps up to one."""
+    """Refuse graphs that need steps after the current one."""
     for each in stepped or recurrences:
         if getattr(each.node, 'bidirectional', False):
             raise StateError('%s reads backwards' % named(each.node))
@@ -254,7 +253,7 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
                            for axis, use in value.used.items()
                            if axis in steps_of or isinstance(resolve(axis), int)), next(
                                iter(data.used.values()), None))
-            raise StateError('%s cannot be stepped: its number of steps is no axis of an input%s'
+            raise StateError('%s cannot be stepped: its number of steps is fixed%s'
                              % (named(each.node), ', see %s' % reason.node if reason else ''))
     if not stepped:
         raise StateError('the graph has no recurrence along an axis of any size')

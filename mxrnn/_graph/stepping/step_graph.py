@@ -1,4 +1,4 @@
-"""A graph of sequences as a graph of steps: states of recurrences as its inputs and outputs."""
+"""Turns a graph of sequences into a graph of steps, with states as its inputs and outputs."""
 from __future__ import annotations
 
 from typing import Mapping, NamedTuple, Sequence, Union
@@ -21,7 +21,7 @@ from .axis_propagation import (
 
 __all__ = ['State', 'Stepped', 'with_states']
 
-#: Shapes by names of variables: sizes that are numbers, and names of axes of any size.
+#: Shapes by names of variables: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
 
 
@@ -31,10 +31,10 @@ class State(NamedTuple):
     Attributes
     ----------
     given, after : str
-        The names of the input that is the state before, and of the output that is the state after.
+        The names of the input for the state before, and of the output for the state after.
     batch_axis : int
     begin : str
-        The encoder's output that a sequence begins with; '' where it begins with zeros.
+        The encoder's output with which a sequence begins; '' if it begins with zeros.
     """
 
     given: str
@@ -44,25 +44,26 @@ class State(NamedTuple):
 
 
 class Stepped(NamedTuple):
-    """A graph that can be run in steps, or in chunks of any number of steps.
+    """A graph that can run in steps, or in chunks of any number of steps.
 
     Attributes
     ----------
     graph : Graph
-        Its outputs are those that depend on the steps, and after them the states after the last
-        step, in the order of `states`. The states before are variables.
+        Its outputs are first those that depend on the steps, then the states after the last step,
+        in the order of `states`. The states before are variables.
     outputs : tuple of str
         The names of its outputs.
     states : tuple of State
     encoder : Graph or None
-        What is computed once, before the first step.
+        The part that is computed once, before the first step.
     captured : tuple of str
         The names of the encoder's outputs. The variables of `graph` that take them have the same
         names; further outputs are outputs of the whole graph.
     sources : dict
-        By names of states and captured values: the entries of the whole graph that begin with them.
+        By names of states and captured values: the entries of the whole graph with their first
+        values.
     shapes : dict
-        Shapes of the variables of `graph` that are no parameters, as far as they are known.
+        Shapes of the variables of `graph` that are not parameters, as far as known.
     axes : dict
         By name of an input or output of `graph`: for each axis 'batch', 'time', 'batch,time' for
         both in one, another name, or a number.
@@ -88,22 +89,22 @@ def with_states(graph: Graph, inputs: Shapes, params: Shapes, layers: bool = Fal
     graph : Graph
         Rolled up, if it was unrolled.
     inputs : dict
-        Shapes of the variables that are no parameters. Axes of the same name have the same size.
+        Shapes of the variables that are not parameters. Axes with the same name have the same size.
     params : dict
         Shapes of the parameters.
     layers : bool
-        Whether states of RNN have an axis of layers, as torch has them, also where there is one.
+        Whether states of RNN have an axis of layers, as in torch, even for one layer.
 
     Raises
     ------
     StateError
-        The graph has no recurrence, or one that reads sequences in both directions, or computes
-        something else of several steps at once, on which the outputs depend.
+        The graph has no recurrence; or the outputs depend on one that reads sequences in both
+        directions, or on another operation that uses several steps at once.
 
     Notes
     -----
-    Where recurrences depend on recurrences along another axis, as those of a decoder on an
-    encoder's, the last ones are stepped. What does not depend on their sequences goes into
+    If recurrences depend on recurrences along another axis, as a decoder depends on an encoder, the
+    last ones are stepped. Everything that does not depend on their sequences goes into
     `Stepped.encoder`.
     """
     labels: dict[str, Axis] = {}
@@ -112,7 +113,7 @@ def with_states(graph: Graph, inputs: Shapes, params: Shapes, layers: bool = Fal
         return [(size if isinstance(size, int) else
                  labels.setdefault(size, Axis(label=size, free=True)),) for size in shape]
     known = {**params, **inputs}
-    # what is only like others, and that for MXNet's inference alone, would be read in each step
+    # otherwise each step would read values whose shapes alone matter, only for MXNet's inference
     graph = graph._replace(nodes=tuple([
         node._replace(op='_copy', inputs=node.needed_inputs)
         if node.op == '_identity_with_attr_like_rhs' else node for node in graph.nodes]))
@@ -122,7 +123,7 @@ def with_states(graph: Graph, inputs: Shapes, params: Shapes, layers: bool = Fal
 
 
 class _Cut:
-    """A graph cut where steps begin: into what is computed once, and what is in each step."""
+    """A graph split where steps begin: into a part computed once, and the part of each step."""
 
     def __init__(self, graph: Graph, values: Mapping[Entry, TrackedValue],
                  stepped: Sequence[SteppedRecurrence], inputs: Shapes, layers: bool) -> None:
@@ -139,7 +140,7 @@ class _Cut:
         self._finals: list[Entry] = []
         self._begins: list[tuple[Entry, str]] = []
         self._sources: dict[str, Entry] = {}
-        self._flat: list[Node] = []  # nodes that the encoder has beside those of the graph
+        self._flat: list[Node] = []  # nodes of the encoder in addition to the graph's
         self._shapes = {name: tuple(shape) for name, shape in inputs.items()}
         self._axes: dict[str, tuple[int | str, ...]] = {}
         self._given: dict[int, bool] = {}  # by node, whether it depends on any input
@@ -187,7 +188,7 @@ class _Cut:
                                        if name in variables}, self._axes)
 
     def _kept(self, step: Graph, once: Sequence[Entry]) -> tuple[Graph, list[tuple[Entry, str]]]:
-        """A step that takes from the encoder what that was given, such as the lengths of sequences.
+        """A step that takes inputs of the encoder from it, such as the lengths of sequences.
         """
         graph = self._graph._replace(nodes=(*self._graph.nodes, *self._flat), heads=tuple(once))
         first, names = graph.reached(lambda node: node.inputs), graph.arguments
@@ -218,7 +219,7 @@ class _Cut:
                 for axis, number in zip(axes, numbers)])
 
     def _variable(self, name: str, axes: Axes | None) -> Entry:
-        """A new input, whose first axis of a size that nothing tells is the batch."""
+        """A new input. If the size of its first axis is unknown, that axis is the batch."""
         if axes is None:
             return self._writer.add('', name, {}, [])
         names: list[int | str] = []
@@ -236,7 +237,7 @@ class _Cut:
         return self._writer.add('', name, {'__shape__': str(shape)}, [])
 
     def _entry(self, entry: Entry) -> Entry:
-        """A value in the new graph: an input, if the encoder gives it."""
+        """A value in the new graph; an input if the encoder computes it."""
         if entry not in self._made:
             name = output_name(self._graph.nodes[entry.node], entry.output)
             self._captured[entry] = name

@@ -1,4 +1,4 @@
-"""Graphs of MXNet in ONNX: to_onnx. The package onnx is imported when it is called."""
+"""to_onnx: writes graphs of MXNet as ONNX. It imports the package onnx when it is called."""
 from __future__ import annotations
 
 import os
@@ -26,68 +26,67 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
             types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
             roll: bool = True, certify_by: Graph | None = None, states: bool = False,
             check: bool = True) -> None:
-    """Write a model as an ONNX file, of standard operators only (opset 17).
+    """Write a model as an ONNX file with standard operators only (opset 17).
 
     Parameters
     ----------
     model : Model
         From `interop.load`.
     path : str
-        Of the file. It is written whole or not at all.
+        The file. If it cannot be written or fails the check, nothing is written.
     inputs : dict, optional
-        Shapes of inputs by name: an axis is a name, such as 'batch', for any size, or an int. Axes
-        of the same name have the same size. 'time:35' is the axis 'time' of a graph that was
-        unrolled for 35 steps: wherever the graph says 35, it means the number of steps. Other
-        inputs get the shape that the graph tells: widths of the weights that read them, as many
-        steps as the graph was unrolled for where it cannot be rolled, and any size elsewhere.
-        Labels of losses are no inputs of the file.
+        Shapes of inputs by name. An axis is an int, or a name such as 'batch', which allows any
+        size. Axes with the same name have the same size. 'time:35' is the axis 'time' of a graph
+        that was unrolled for 35 steps: every 35 in the graph then means the number of steps. Other
+        inputs get their shape from the graph: widths from the weights that read them, the number of
+        steps where the graph cannot be rolled up, and any size elsewhere. Labels of losses are not
+        inputs of the file.
     types : dict, optional
-        Type of inputs by name, such as ``{'data': 'int64'}`` for the numbers of words. Others have
-        the type that the graph states, or the type of the parameters, as in MXNet.
+        Types of inputs by name, such as ``{'data': 'int64'}`` for word numbers. Other inputs have
+        the type that the graph states, or the parameters' type, as in MXNet.
     outputs : list of str, optional
-        Names of the outputs that the file gets. Those of inner nodes, such as 'scores_output',
-        count too. If None, all outputs but losses that ONNX does not have (CTCLoss); a warning
-        names these.
+        Names of the file's outputs. Outputs of inner nodes, such as 'scores_output', are allowed.
+        If None, all outputs except losses that ONNX lacks (CTCLoss); a warning names these.
     roll : bool
         Whether cells that were unrolled step by step become one operator or loop, so that the file
-        takes any number of steps; False leaves them as they are.
+        takes any number of steps; False keeps them unrolled.
     certify_by : Graph, optional
-        The graph of another bucket of the same program. What differs between the two is the number
-        of steps, and becomes an axis of any size; a ValueError says where they differ in more.
+        The graph of another bucket of the same program. Numbers that differ between the two graphs
+        are the number of steps and become an axis of any size. ValueError if other things differ.
     states : bool
-        Whether the file takes the states of all recurrences as inputs and gives them as outputs,
-        so that it runs in steps, or in chunks of any number of steps: `load_stepper` does that. A
-        decoder's encoder then has a file of its own, 'days-encoder.onnx' for 'days.onnx'.
+        Whether the states of all recurrences become inputs and outputs of the file. The file then
+        runs in steps, or in chunks of any number of steps, as `load_stepper` does. A decoder's
+        encoder gets its own file, 'days-encoder.onnx' for 'days.onnx'.
     check : bool
-        Whether the file is run before `path` gets it; see Notes.
+        Whether to run the file before it gets its name; see Notes.
 
     Raises
     ------
     ExportError
-        The file gives other numbers than the model, or its readers refuse it.
-        The model has operators that ONNX has not (all of them are named), its graph does not fit
-        `inputs`, for instance as it was unrolled to a length, or it does not tell the shape of an
-        input that `inputs` lacks; with `states`, it uses several steps of a sequence at once.
+        The file's outputs differ from the model's, or its readers refuse it. Or ONNX lacks
+        operators of the model (all are named). Or the graph does not fit `inputs`, for instance
+        because it is fixed to a length, or does not tell a shape that `inputs` lacks. Or, with
+        `states`, the graph uses several steps of a sequence at once.
     ValueError, TypeError
-        `inputs` or `types` are no shapes or types of arguments of the model, `outputs` has a name
-        that is no output, or `path` is the name of a file of a checkpoint.
+        `inputs` or `types` are not shapes or types of the model's arguments, `outputs` has a name
+        that is not an output, or `path` names a file of a checkpoint.
     ImportError
         The package onnx is not installed.
 
     Notes
     -----
-    Outputs have the names and the order that they have in MXNet; one that is there twice gets a
-    number. Loss heads (SoftmaxOutput and so on) are written as their predictions, dropout as in
-    inference. What depends on parameters alone is computed now.
+    Outputs have MXNet's names and order; one that occurs twice gets a number. Loss heads
+    (SoftmaxOutput and so on) become their predictions, and dropout is off as in inference. Values
+    that depend only on parameters are computed during the export.
 
-    The check runs the file in onnxruntime, with `load_stepper` if it has states, and the model in
-    MXNet, or in torch where MXNet cannot be imported, on the same random data: of the length that
-    the graph was unrolled for, and of two other sizes if the file takes any. Outputs may differ by
-    1e-5 of the largest value, or by as much as rounding alone makes. Nothing is written otherwise,
-    and the message names the first node that differs. It takes several times as long as the export,
-    and MXNet runs in a process of its own where it is installed. What cannot be checked is written,
-    and a warning logged: without onnxruntime, and of models that draw random numbers or have
-    operators of a program.
+    The check runs the file and the model on the same random data. The file runs in onnxruntime,
+    with `load_stepper` if it has states. The model runs in MXNet, or in torch if MXNet cannot be
+    imported. The data have the length that the graph was unrolled for, then two other sizes if the
+    file takes any. Outputs may differ by 1e-5 of the largest value, or by as much as rounding alone
+    causes. Otherwise nothing is written, and the message names the first node that differs. The
+    check takes several times as long as the export and runs MXNet in its own process. A file that
+    cannot be checked is written, with a warning in the log: onnxruntime is missing, or the model
+    draws random numbers or has operators that a program defines.
 
     Examples
     --------
@@ -107,7 +106,7 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
                          _check.flag('check', check))
     log_unchecked(os.fspath(path), written.checked)
     if written.left_out:
-        warnings.warn('%s has no output %s: ONNX does not have these losses' % (
+        warnings.warn('%s has no output %s: losses that ONNX does not have' % (
             path, ', '.join(written.left_out)), stacklevel=2)
 
 
@@ -115,8 +114,8 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
                types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
                roll: bool = True, certify_by: Graph | None = None, states: bool = False,
                check: bool = True) -> Written:
-    """Write the files of `to_onnx`; returns what was decided of its inputs and outputs."""
-    _check.instance('model', model, Model, 'a Model, as load gives it')
+    """Write the files of `to_onnx`; returns what was decided about inputs and outputs."""
+    _check.instance('model', model, Model, 'a Model, as load returns it')
     path = os.fspath(path)
     refuse_checkpoint('path', path)
     encoder = encoder_of(path)
@@ -149,13 +148,13 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
 
 
 def encoder_of(path: str) -> str:
-    """The path of the file of an encoder, beside the file of a step."""
+    """The path of an encoder's file, beside the file of a step."""
     stem, end = os.path.splitext(path)
     return '%s-encoder%s' % (stem, end)
 
 
 def without_onnx(graph: Graph) -> dict[str, list[str]]:
-    """The names of nodes for which ONNX has no counterpart, by operator.
+    """The names of nodes that ONNX cannot express, by operator.
 
     Raises
     ------

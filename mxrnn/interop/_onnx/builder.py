@@ -1,4 +1,4 @@
-"""Tools of converters: nodes of ONNX, constants, folding, and sizes read at run time."""
+"""Tools for converters: ONNX nodes, constants, folding, and sizes that are read at run time."""
 from __future__ import annotations
 
 import math
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type']
 
-#: The opset of the files, and the version of ONNX's file format that came with it.
+#: The opset of the files, and the matching version of ONNX's file format.
 OPSET, IR_VERSION = 17, 8
 
 #: Operators that are not computed at export: they give something else each time, or ONNX's
@@ -29,11 +29,11 @@ _WRITTEN = 'RandomNormalLike RandomUniformLike Multinomial Loop Scan LSTM GRU RN
 
 
 def element_type(dtype: DType) -> int:
-    """ONNX's number for a type of NumPy's."""
+    """ONNX's number for a NumPy type."""
     return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-#: Operators that only move the elements of their first input, Concat those of all.
+#: Operators that only move elements: of their first input, or of all inputs for Concat.
 _MOVES = ('Concat', 'Expand', 'Reshape', 'Slice', 'Squeeze', 'Transpose', 'Unsqueeze')
 
 
@@ -46,7 +46,7 @@ class Value(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """How many axes it has."""
+        """The number of axes."""
         return len(self.shape)
 
     def size(self, axis: int) -> Size:
@@ -55,7 +55,7 @@ class Value(NamedTuple):
         Raises
         ------
         SizeError
-            There is no such axis.
+            The axis does not exist.
         """
         if not -self.rank <= axis < self.rank:
             raise SizeError('an axis %d and %d axes' % (axis, self.rank))
@@ -63,7 +63,7 @@ class Value(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A node that will be written."""
+    """A node to be written."""
 
     op: str
     name: str
@@ -74,14 +74,14 @@ class Record(NamedTuple):
 
 
 class Scope:
-    """A graph that is being built: the file's own, or the body of a loop in it."""
+    """A graph under construction: the file's own, or the body of a loop."""
 
     def __init__(self, outer: Scope | None = None) -> None:
         self.outer = outer
         self.records: list[Record] = []
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
-        #: Vectors to fill in when all sizes are known: (name of the vector, sizes).
+        #: Vectors to fill in once all sizes are known: (name of the vector, sizes).
         self.vectors: list[tuple[str, tuple[Size, ...]]] = []
 
     def sees(self, other: object) -> bool:
@@ -89,16 +89,16 @@ class Scope:
         return other is self or self.outer is not None and self.outer.sees(other)
 
 
-#: Converts a graph, given the values of its variables by their places, to its outputs; None for
-#: those without a counterpart.
+#: Converts a graph, given its variables' values by place, to its outputs; None for outputs that
+#: ONNX cannot express.
 Convert = Callable[[Graph, Mapping[int, Value]], List[Optional[Value]]]
 
 
 class Builder:
     """Collects the nodes of a file.
 
-    Nodes all of whose inputs are constants are computed at once, by ONNX's own reference
-    implementation, so that the file holds only their results.
+    A node whose inputs are all constants is computed at once by ONNX's own reference
+    implementation, so that the file contains only its result.
     """
 
     def __init__(self, convert: Convert) -> None:
@@ -106,15 +106,15 @@ class Builder:
         self.convert = convert
         self.scope = Scope()
         self.constants: dict[str, np.ndarray] = {}
-        #: Conditions, by the numbers 0 and 1 that they were turned into.
+        #: Conditions, by the name of the array of 0 and 1 into which each was converted.
         self.conditions: dict[str, str] = {}
-        #: Arrays of nothing but zeros.
+        #: Arrays that contain only zeros.
         self.zeros: set[str] = set()
-        #: How the node that is being converted is called: names derive from it.
+        #: The name of the node being converted; other names derive from it.
         self.current = 'node'
-        #: The shapes of its outputs, if they are inferred: None for sizes that nothing tells yet.
+        #: The inferred shapes of its outputs; None for sizes that are not known yet.
         self.made: list[tuple[Size | None, ...]] = []
-        #: By name in use: the last number that was put behind it.
+        #: For each name in use, the last number that was appended to it.
         self._names: dict[str, int] = {}
         self._shared: dict[tuple[object, ...], str] = {}
 
@@ -124,7 +124,7 @@ class Builder:
         scope.outputs.append(value._replace(name=name))
 
     def name(self, wanted: str) -> str:
-        """A name that is not in use, `wanted` if possible."""
+        """An unused name; `wanted` if possible."""
         name = wanted
         while name in self._names:
             self._names[wanted] += 1
@@ -133,11 +133,11 @@ class Builder:
         return name
 
     def constant(self, array: ArrayLike, dtype: DType | None = None, name: str = '') -> Value:
-        """An array that is known at export. Small ones without a name are shared."""
+        """An array that is known at export. Small arrays without a name are shared."""
         try:
             array = np.asarray(array, dtype=dtype)
         except OverflowError:
-            raise Unsupported('numbers that the type %s cannot hold' % dtype) from None
+            raise Unsupported('numbers that do not fit the type %s' % dtype) from None
         shape = tuple(array.shape)
         key = (array.dtype.str, shape, array.tobytes()) if not name and array.size <= 64 else ()
         if key and key in self._shared:
@@ -149,24 +149,24 @@ class Builder:
         return Value(name, shape, array.dtype)
 
     def known(self, value: Value) -> np.ndarray | None:
-        """The numbers of `value` if they are known at export."""
+        """The numbers in `value` if they are known at export."""
         return self.constants.get(value.name)
 
     @property
     def out(self) -> tuple[Size | None, ...]:
-        """The shape of the first output of the node that is being converted, as inferred."""
+        """The inferred shape of the first output of the node being converted."""
         if not self.made:
-            raise Unsupported('an array of a shape that does not follow from its inputs')
+            raise Unsupported('an array whose shape does not follow from its inputs')
         return self.made[0]
 
     def node(self, op: str, inputs: Sequence[Value | None], shape: Sequence[Size | None],
              dtype: DType | None = None, **attributes: object) -> Value:
-        """A node of one output; a size of None in `shape` is read when the file runs."""
+        """A node with one output. A size of None in `shape` is read when the file runs."""
         return self.nodes(op, inputs, [shape], dtype, **attributes)[0]
 
     def apply(self, op: str, data: Value, *others: Value | float, dtype: DType | None = None,
               **attributes: object) -> Value:
-        """An operator that treats each element alone; numbers get the type of `data`."""
+        """An element-by-element operator; numbers get the type of `data`."""
         inputs = [data, *(each if isinstance(each, Value) else self.scalar(each, data)
                           for each in others)]
         shape = broadcast(*(value.shape for value in inputs))
@@ -176,7 +176,7 @@ class Builder:
               shapes: Sequence[Sequence[Size | None]],
               dtype: DType | list[DType] | None = None, body: Scope | None = None, /,
               **attributes: object) -> list[Value]:
-        """A node of several outputs, of the type of its first input if `dtype` is None."""
+        """A node with several outputs, of its first input's type if `dtype` is None."""
         if dtype is None:
             dtype = next(value.dtype for value in inputs if value is not None)
         names = [self.name(self.current if len(shapes) == 1 else '%s_%d' % (self.current, i))
@@ -212,7 +212,7 @@ class Builder:
                 for name, array in zip(record.outputs, arrays)]
 
     def vector(self, sizes: Sequence[Size | None]) -> Value:
-        """The sizes as a vector of int64: a constant, or put together when the file runs."""
+        """The sizes as an int64 vector: a constant, or joined when the file runs."""
         if None in sizes:
             raise Unsupported('a size that depends on the data')
         known = tuple([resolve(size) for size in sizes if size is not None])
@@ -224,7 +224,7 @@ class Builder:
         return Value(name, (len(known),), np.dtype('int64'))
 
     def reshape(self, value: Value, shape: Sequence[Size | None]) -> Value:
-        """`value` in another shape of as many elements; one size may be None."""
+        """`value` in another shape with as many elements; one size may be None."""
         known = [-1 if size is None else resolve(size) for size in shape]
         if -1 in known:
             if known.count(-1) > 1:
@@ -233,7 +233,7 @@ class Builder:
         if len(known) == value.rank and all(map(same, known, value.shape)):
             return value
         target = list(known)
-        for i, size in enumerate(target):  # 0 copies the axis in the same place
+        for i, size in enumerate(target):  # 0 copies the size of the axis in the same place
             if not isinstance(size, int) and i < value.rank and same(size, value.shape[i]):
                 target[i] = 0
         free = [i for i, size in enumerate(target) if not isinstance(size, int)]
@@ -243,7 +243,7 @@ class Builder:
         return self.node('Reshape', [value, vector], known)
 
     def cast(self, value: Value, dtype: DType) -> Value:
-        """`value` as another type."""
+        """`value` cast to another type."""
         if value.dtype == np.dtype(dtype):
             return value
         if np.dtype(dtype) == bool and value.name in self.conditions:
@@ -251,16 +251,16 @@ class Builder:
         return self.node('Cast', [value], value.shape, dtype, to=element_type(dtype))
 
     def numbers(self, condition: Value, dtype: DType) -> Value:
-        """A condition as MXNet gives it, in 0 and 1."""
+        """A condition in MXNet's form, as 0 and 1."""
         value = self.cast(condition, dtype)
         self.conditions[value.name] = condition.name
         return value
 
     def scalar(self, number: float, like: Value) -> Value:
-        """A number of the type of `like`."""
+        """A number in the type of `like`."""
         if like.dtype.kind in 'iu' and (not math.isfinite(number) or number != int(number) or not (
                 np.iinfo(like.dtype).min <= number <= np.iinfo(like.dtype).max)):
-            raise Unsupported('a number (%s) that the type %s cannot hold' % (number, like.dtype))
+            raise Unsupported('a number (%s) that does not fit the type %s' % (number, like.dtype))
         return self.constant(number, like.dtype)
 
     def where(self, condition: Value, yes: Value, no: Value) -> Value:
@@ -280,7 +280,7 @@ class Builder:
         return value
 
     def transpose(self, value: Value, order: Sequence[int]) -> Value:
-        """`value` with its axes in another order."""
+        """`value` with its axes reordered."""
         if sorted(order) != list(range(value.rank)):
             raise SizeError('%d axes and %d axes' % (len(order), value.rank))
         if list(order) == sorted(order):
@@ -299,16 +299,16 @@ class Builder:
 
     def slice(self, value: Value, axis: int, begin: int, end: int | None, size: Size | None,
               step: int = 1) -> Value:
-        """A range of one axis, `size` long (None: as long as it is when the file runs)."""
+        """A range along one axis, of length `size` (None: its length when the file runs)."""
         last = (2**62 if step > 0 else -2**62) if end is None else end
         ints = [self.constant([n], 'int64') for n in (begin, last, axis, step)]
         return self.node('Slice', [value, *ints],
                          value.shape[:axis] + (size,) + value.shape[axis + 1:])
 
-    # Sizes that are known only when the whole graph has been seen.
+    # Sizes that are only known after the whole graph was converted.
 
     def finish(self, scope: Scope) -> None:
-        """Put together the vectors of sizes that a scope asked for."""
+        """Join the vectors of sizes that a scope needs."""
         before, self.scope = self.scope, scope
         dims: dict[tuple[str, int], Value] = {}
         for name, sizes in scope.vectors:
@@ -323,7 +323,7 @@ class Builder:
         self.scope = before
 
     def _dim(self, size: Size, dims: dict[tuple[str, int], Value]) -> Value:
-        """A size as a vector of one element."""
+        """A size as a vector with one element."""
         if isinstance(size, int):
             return self.constant([size], 'int64')
         if isinstance(size, Sum):
@@ -341,7 +341,7 @@ class Builder:
             return result
         source = size.source
         if source is None or not self.scope.sees(source.scope):
-            raise SizeError('a size that nothing in the graph tells')
+            raise SizeError('a size that the graph does not tell')
         name = str(source.array)
         key = (name, source.axis)
         if key not in dims:

@@ -1,4 +1,4 @@
-"""The conversion of a graph: its variables, its nodes in order, its outputs."""
+"""Converts a graph: its variables, its nodes in order, its outputs."""
 from __future__ import annotations
 
 import contextlib
@@ -25,29 +25,29 @@ from .guards import guarded
 
 __all__ = ['Conversion', 'unknown_operators', 'write_model']
 
-#: The largest message of protobuf, in bytes.
+#: The largest protobuf message, in bytes.
 _LARGEST = 2**31 - 1
 
-#: By the name of a loop's node: its body, and what that reads from outside.
+#: By the name of a loop's node: its body, and the arrays that the body reads from outside.
 _Bodies = Dict[str, Tuple[onnx.GraphProto, Set[str]]]
 
 
 def write_model(builder: Builder) -> bytes:
-    """The file for the nodes in `builder`, checked.
+    """The file for the nodes in `builder`, checked by onnx.
 
     Raises
     ------
     SizeError
-        A size that is needed is told by nothing in the graph.
+        The graph does not tell a needed size.
     ValueError
-        The parameters have more than 2 GiB.
+        The parameters are larger than 2 GiB.
     """
     used: set[str] = set()
     nodes = _nodes(builder, builder.scope, used)
     constants = {name: array for name, array in builder.constants.items() if name in used}
     size = sum(array.nbytes for array in constants.values())
     if size > _LARGEST:
-        raise ValueError('an ONNX file can have 2 GiB, the parameters have %d bytes' % size)
+        raise ValueError('an ONNX file can have 2 GiB, but the parameters have %d bytes' % size)
     graph = helper.make_graph(
         nodes, 'mxrnn', _infos(builder.scope.inputs), _infos(builder.scope.outputs),
         [numpy_helper.from_array(array, name) for name, array in constants.items()])
@@ -55,7 +55,7 @@ def write_model(builder: Builder) -> bytes:
                               opset_imports=[helper.make_opsetid('', OPSET)])
     try:
         onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # onnx has classes of its own, by version
+    except Exception as error:  # onnx's error classes differ by version
         raise ExportError("the file does not pass ONNX's checks: %s" % error) from None
     return bytes(model.SerializeToString())
 
@@ -67,7 +67,7 @@ def _infos(values: Sequence[Value]) -> list[onnx.ValueInfoProto]:
 
 
 def _name_of(size: Size) -> str | None:
-    """How the file calls a size that is open, such as 'batch*time'."""
+    """The file's name for an open size, such as 'batch*time'."""
     factor, axes = parts(size)
     names = sorted(axis.label if isinstance(axis, Axis) else '' for axis in axes)
     return '*'.join([str(factor)] * (factor != 1) + names) if all(names) else None
@@ -75,9 +75,9 @@ def _name_of(size: Size) -> str | None:
 
 def _nodes(builder: Builder, scope: Scope, used: set[str]
            ) -> list[onnx.NodeProto]:
-    """The nodes that the scope's outputs need, each after those that it reads.
+    """The nodes that the scope's outputs need, each behind the nodes that it reads.
 
-    Names of arrays that they read go to `used`.
+    Names of arrays that the nodes read are added to `used`.
     """
     builder.finish(scope)
     makers = {name: record for record in scope.records for name in record.outputs}
@@ -93,7 +93,7 @@ def _nodes(builder: Builder, scope: Scope, used: set[str]
             continue
         if record.body is not None and record.name not in bodies:
             bodies[record.name] = _body(builder, record.body)
-        # In an order of their own, so that a model always gives the same file.
+        # Sorted, so that a model always gives the same file.
         reads = dict.fromkeys([*record.inputs, *(
             sorted(bodies[record.name][1]) if record.body else ())])
         before = [makers[name] for name in reads if name in makers
@@ -113,7 +113,7 @@ def _nodes(builder: Builder, scope: Scope, used: set[str]
 
 
 def _body(builder: Builder, scope: Scope) -> tuple[onnx.GraphProto, set[str]]:
-    """The graph of a loop's body, and the names of arrays that it reads from outside."""
+    """The graph of a loop's body, and the names of the arrays that it reads from outside."""
     reads: set[str] = set()
     nodes = _nodes(builder, scope, reads)
     made = {name for record in nodes for name in record.output}
@@ -130,7 +130,7 @@ def _node(record: Record, bodies: _Bodies) -> onnx.NodeProto:
 
 
 def unknown_operators(graph: Graph) -> dict[str, list[str]]:
-    """The names of nodes that have no converter, by operator."""
+    """The names of nodes without a converter, by operator."""
     unknown: dict[str, list[str]] = {}
     needed = graph.needed()
     for i, node in enumerate(graph.nodes):
@@ -154,16 +154,16 @@ class Conversion:
         self._faults: list[str] = []
         self._axes: dict[str, Axis] = {}
         self._float = np.dtype('float32')
-        #: By input, the axes that must be as long as those of others; load_stepper checks its own.
+        #: By input, axes that must be as long as others. load_stepper checks its own inputs.
         self._guarded = guarded(graph, params, inputs) if checked else {}
 
     def values(self, names: Sequence[str] = ()) -> tuple[list[str], list[Value]]:
-        """The outputs of the graph, and their names in the file: `names` if these are free.
+        """The graph's outputs, and their names in the file: `names` if these are unused.
 
         Raises
         ------
         ExportError
-            Nodes have no counterpart, or shapes do not fit; all are named.
+            ONNX cannot express some nodes, or shapes do not fit; all are named.
         """
         graph, builder = self._graph, self._builder
         needed = graph.needed()
@@ -185,14 +185,14 @@ class Conversion:
         return given, found
 
     def write(self, names: Sequence[str]) -> bytes:
-        """The content of the file, whose outputs are called `names`."""
+        """The content of the file; its outputs are called `names`."""
         builder = self._builder
         for name, value in zip(*self.values(names)):
             builder.give(builder.scope, value, name)
         try:
             return write_model(builder)
         except SizeError as error:
-            raise ExportError('%s cannot be worked out: %s' % (builder.current, error)) from None
+            raise ExportError('%s cannot be computed: %s' % (builder.current, error)) from None
 
     def _variable(self, node: Node) -> Value:
         """An input of the file, or a parameter."""
@@ -218,10 +218,10 @@ class Conversion:
         return value
 
     def _as_long(self, value: Value, axis: int) -> Value:
-        """`value`, whose axis must have its size: a look-up refuses the place of another one.
+        """`value`, guarded by a look-up that fails unless its axis has the right size.
 
-        The look-up gives the shape of a Reshape that copies all sizes; one of a size that is stated
-        onnxruntime leaves out.
+        The look-up returns the shape for a Reshape that copies all sizes. If the shape stated a
+        size, onnxruntime would remove the look-up.
         """
         builder = self._builder
         own = builder.node('Shape', [value], (1,), 'int64', start=axis, end=axis + 1)
@@ -231,19 +231,19 @@ class Conversion:
         return builder.node('Reshape', [value, shape], value.shape)
 
     def _stated(self, node: Node) -> np.dtype:
-        """The type of a variable that the graph states; else that of the parameters."""
+        """The type that the graph states for a variable; otherwise the parameters' type."""
         stated = TYPES.get(node.get('__dtype__'), self._float)
         return self._float if stated == BFLOAT16 else stated
 
     def _convert(self, graph: Graph, values: Mapping[int, Value]) -> list[Value | None]:
-        """The outputs of a graph, given its variables; None for what has no counterpart."""
+        """A graph's outputs, given its variables; None for outputs that ONNX cannot express."""
         needed = graph.needed()
         results = {(i, 0): value for i, value in values.items()}
         for i, node in enumerate(graph.nodes):
             if i in needed and not node.is_variable:
                 entries = node.needed_inputs
                 inputs = [results[entry] for entry in entries if entry in results]
-                if len(inputs) == len(entries):  # else what it reads is among the faults
+                if len(inputs) == len(entries):  # otherwise an input is already among the faults
                     for output, value in enumerate(self._node(node, inputs)):
                         results[i, output] = value
         missing = [graph.outputs[at] for at, head in enumerate(graph.heads) if head not in results]
@@ -252,7 +252,7 @@ class Conversion:
         return [results.get(head) for head in graph.heads]
 
     def _node(self, node: Node, inputs: Sequence[Value]) -> list[Value]:
-        """The outputs of a node; none if it has no counterpart, which is noted then."""
+        """A node's outputs; none, with a fault noted, if ONNX cannot express it."""
         builder, scope = self._builder, self._builder.scope
         builder.current = node.name or node.op
         try:
@@ -272,7 +272,7 @@ class Conversion:
         except AttributeValueError as error:
             self._faults.append('node %s' % error)
         except (Unsupported, SizeError, ExportError) as error:
-            text = ('ONNX has no counterpart of %s' if isinstance(error, Unsupported) else '%s'
+            text = ('ONNX does not have %s' if isinstance(error, Unsupported) else '%s'
                     ) % error
             self._faults.append(str(Fault(node, str(error))) if isinstance(error, SizeError) else
                                 'node %s (%s): %s' % (node.name, node.op, text))
@@ -282,7 +282,7 @@ class Conversion:
 
 
 def _as_inferred(value: Value, axes: Axes) -> Value:
-    """A value with what was inferred of its shape, as far as the file can read that."""
+    """A value with its inferred shape, as far as the file can read the sizes."""
     if len(axes) != value.rank:
         return value
     return value._replace(shape=tuple([_readable(*pair) for pair in zip(value.shape, axes)]))

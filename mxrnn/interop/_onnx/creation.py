@@ -12,7 +12,7 @@ __all__ = ['shape_of']
 
 
 def shape_of(node: Node) -> tuple[Size, ...]:
-    """The attribute 'shape', in which 0 and -1 are for the rest of the graph to say."""
+    """The attribute 'shape', in which 0 and -1 leave the size to the rest of the graph."""
     if not node.shape or min(node.shape) < -1:
         raise Unsupported('an array of the shape %s' % (node.shape,))
     return tuple(size if size > 0 else Axis() for size in node.shape)

@@ -1,4 +1,4 @@
-"""Operators that treat each element alone: arithmetic, comparisons, functions of one number."""
+"""Element-by-element operators: arithmetic, comparisons, functions of one number."""
 from __future__ import annotations
 
 import math
@@ -17,7 +17,7 @@ _COMPARISONS = {'equal': 'Equal', 'greater': 'Greater', 'greater_equal': 'Greate
                 'lesser': 'Less', 'lesser_equal': 'LessOrEqual', 'not_equal': 'NotEqual'}
 _LOGIC = {'logical_and': 'And', 'logical_or': 'Or', 'logical_xor': 'Xor'}
 
-#: Functions of one number that are an operator of ONNX.
+#: Functions of one number for which ONNX has an operator.
 _UNARY = {'abs': 'Abs', 'negative': 'Neg', 'exp': 'Exp', 'log': 'Log', 'sqrt': 'Sqrt',
           'sin': 'Sin', 'cos': 'Cos', 'tan': 'Tan', 'arcsin': 'Asin', 'arccos': 'Acos',
           'arctan': 'Atan', 'sinh': 'Sinh', 'cosh': 'Cosh', 'arcsinh': 'Asinh',
@@ -27,10 +27,10 @@ _UNARY = {'abs': 'Abs', 'negative': 'Neg', 'exp': 'Exp', 'log': 'Log', 'sqrt': '
 
 
 def _and_number(builder: Builder, node: Node, data: Value) -> tuple[Value, Value]:
-    """An array and the attribute 'scalar', of one type.
+    """An array and the attribute 'scalar', in one type.
 
-    Integers take the number without its decimals, unless the graph says that it is no integer:
-    then they become float64.
+    For an array of integers the number loses its decimals, unless the graph says that it is no
+    integer: then both become float64.
     """
     number = node.scalar
     if data.dtype.kind != 'f' and not node.is_int:
@@ -45,7 +45,7 @@ def _arithmetic(op: str, builder: Builder, first: Value, second: Value) -> Value
 
 
 def _condition(op: str, builder: Builder, first: Value, second: Value) -> Value:
-    """A comparison or a connection of conditions; these come as 0 and 1."""
+    """A comparison, or a connection of conditions, which arrive as 0 and 1."""
     sides = [first, second]
     if op in _LOGIC.values():
         sides = [builder.cast(side, bool) for side in sides]
@@ -56,7 +56,7 @@ def _condition(op: str, builder: Builder, first: Value, second: Value) -> Value:
 
 
 def _hypotenuse(builder: Builder, first: Value, second: Value) -> Value:
-    # Squares of large numbers have no room in their type: those of parts of the larger one have.
+    # Squares of large numbers overflow; squares of ratios to the larger one do not.
     first, second = builder.apply('Abs', first), builder.apply('Abs', second)
     large, small = builder.apply('Max', first, second), builder.apply('Min', first, second)
     zero = builder.apply('Equal', large, 0, dtype=bool)
@@ -69,9 +69,9 @@ def _hypotenuse(builder: Builder, first: Value, second: Value) -> Value:
 
 
 def _modulo(builder: Builder, whole: Value, part: Value) -> Value:
-    """The rest of a division, of the sign of `part`; 0 where `part` is 0.
+    """The remainder of a division, with the sign of `part`; 0 where `part` is 0.
 
-    ONNX's Mod gives numbers that are no integers the sign of `whole`.
+    For numbers that are not integers, ONNX's Mod gives it the sign of `whole`.
     """
     zero = builder.scalar(0, part)
     none = builder.apply('Equal', part, zero, dtype=bool)
@@ -89,7 +89,7 @@ def _modulo(builder: Builder, whole: Value, part: Value) -> Value:
 
 
 def _enter(name: str, function: Callable[..., Value]) -> None:
-    """Enter the operators of two arrays, and of an array and a number, that `function` writes."""
+    """Register `function` for an operator of two arrays, and for the one of array and number."""
     def of_arrays(builder: Builder, node: Node, first: Value, second: Value) -> Value:
         return function(builder, first, second)
 
@@ -113,7 +113,7 @@ _enter('mod', _modulo)
 
 
 def _chain(*steps: tuple[str, float] | str) -> Converter:
-    """A converter of one input: each step an operator of ONNX, alone or with a number."""
+    """A converter for one input. Each step is an ONNX operator, alone or with a number."""
     def convert(builder: Builder, node: Node, data: Value) -> Value:
         for step in steps:
             data = builder.apply(step, data) if isinstance(step, str) else builder.apply(
@@ -144,7 +144,7 @@ converts('square')(lambda builder, node, data: builder.apply('Mul', data, data))
 
 
 def _of_size(*steps: tuple[str, float] | str) -> Converter:
-    """A converter that changes the size of each number and leaves its sign."""
+    """A converter that changes each number's size and keeps its sign."""
     def convert(builder: Builder, node: Node, data: Value) -> Value:
         size = _chain('Abs', *steps)(builder, node, data)
         return builder.apply('Mul', builder.apply('Sign', data), size)
@@ -153,7 +153,7 @@ def _of_size(*steps: tuple[str, float] | str) -> Converter:
 
 _cube_root = converts('cbrt')(_of_size(('Pow', 1 / 3)))
 converts('trunc', 'fix')(_of_size('Floor'))
-converts('round')(_of_size(('Add', 0.5), 'Floor'))  # ONNX rounds halves to the even number
+converts('round')(_of_size(('Add', 0.5), 'Floor'))  # ONNX rounds halves to even numbers
 
 
 @converts('rcbrt')
@@ -163,7 +163,7 @@ def _inverse_cube_root(builder: Builder, node: Node, data: Value) -> Value:
 
 @converts('rint')
 def _round_to_floor(builder: Builder, node: Node, data: Value) -> Value:
-    # Halves towards minus infinity; ONNX rounds them to the even number.
+    # MXNet rounds halves towards minus infinity, ONNX to even numbers.
     below, above = builder.apply('Floor', data), builder.apply('Ceil', data)
     lower = builder.apply('LessOrEqual', builder.apply('Sub', data, below),
                           builder.apply('Sub', above, data), dtype=bool)
@@ -202,7 +202,7 @@ def _smooth_l1(builder: Builder, node: Node, data: Value) -> Value:
 @converts('LeakyReLU')
 def _leaky(builder: Builder, node: Node, data: Value, *slopes: Value) -> Value:
     kind, slope = node.act_type, node.slope
-    if kind == 'rrelu':  # the mean of its random slopes, when not training
+    if kind == 'rrelu':  # the mean of its random slopes, as in inference
         slope = (node.lower_bound + node.upper_bound) / 2
     if kind == 'elu':
         return builder.apply('Elu', data, alpha=slope)
@@ -231,7 +231,7 @@ def _where(builder: Builder, node: Node, condition: Value, yes: Value, no: Value
 @converts('amp_cast')
 def _cast_reals(builder: Builder, node: Node, data: Value) -> Value:
     if dtype_of(node).kind != 'f':
-        raise Unsupported('an amp_cast to integers, where builds of MXNet round or cut')
+        raise Unsupported('an amp_cast to integers, which builds of MXNet round or truncate')
     return builder.cast(data, dtype_of(node)) if data.dtype.kind == 'f' else data
 
 

@@ -1,4 +1,4 @@
-"""Inputs of one batch or of as many steps: MXNet refuses others where onnxruntime repeats rows."""
+"""Guards on inputs' batch and steps: MXNet refuses unequal sizes, onnxruntime would repeat rows."""
 from __future__ import annotations
 
 import itertools
@@ -11,15 +11,15 @@ from ..._graph.shapes.infer import infer
 
 __all__ = ['guarded']
 
-#: Sizes for axes of any size: so large that a graph has another number of elements elsewhere.
+#: Sizes for axes of any size, so large that they do not occur elsewhere in a graph.
 _PRIMES = 101, 103, 107, 109, 113, 127, 131, 137, 139, 149
 
 
 def guarded(graph: Graph, params: Mapping[str, np.ndarray],
             inputs: Mapping[str, Sequence[int | str]]) -> dict[str, list[int]]:
-    """The axes of inputs that must have the size of the axis of this name in an earlier input.
+    """The axes of inputs that must have the size of an earlier input's axis of the same name.
 
-    They need not where a graph of MXNet takes a size of 1 in one of the two.
+    An axis is not in it if the MXNet graph takes a size of 1 in one of the two inputs.
     """
     places = {node.name: place for place, node in enumerate(graph.nodes) if node.is_variable}
     first: dict[Any, tuple[str, int]] = {}
@@ -34,7 +34,7 @@ def guarded(graph: Graph, params: Mapping[str, np.ndarray],
                                        itertools.cycle(_PRIMES)))
 
     def fits(*at: Any) -> bool:
-        """Whether the graph takes an array in which the axis `at` alone has a size of 1."""
+        """Whether the graph takes an array in which only the axis `at` has size 1."""
         shapes = {**{name: array.shape for name, array in params.items()}, **{
             name: [1 if (name, axis) == at else int(numbers.get(size, size))
                    for axis, size in enumerate(shape)] for name, shape in inputs.items()}}

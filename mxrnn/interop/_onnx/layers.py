@@ -24,7 +24,7 @@ __all__ = ['flat_softmax']
 
 
 def _flat(builder: Builder, value: Value) -> Value:
-    """`value` with two axes: the first, and all others."""
+    """`value` with two axes: the first, and all others joined."""
     return builder.reshape(value, (value.size(0), product(value.shape[1:])))
 
 
@@ -42,7 +42,7 @@ def _dense(builder: Builder, node: Node, data: Value, weight: Value, *bias: Valu
 # ---- windows over images and sequences
 
 def _window(node: Node, data: Value, *keys: str) -> list[list[int]]:
-    """Attributes of a window over `data`, which have a number for each axis of the kernel."""
+    """Attributes of a window over `data`, with a number for each axis of the kernel."""
     rank, found = len(node.kernel), []
     if data.rank != rank + 2:
         raise SizeError('%d axes and %d axes' % (data.rank, rank + 2))
@@ -55,7 +55,7 @@ def _window(node: Node, data: Value, *keys: str) -> list[list[int]]:
 
 
 def _first(builder: Builder, node: Node, value: Value) -> Value:
-    """`value` with channels, where they are last in the node's layout, behind the first axis."""
+    """`value` with channels behind the first axis, if the node's layout has them last."""
     return builder.transpose(value, [0, value.rank - 1, *range(1, value.rank - 1)]
                              ) if channels_last(node.layout) else value
 
@@ -68,7 +68,7 @@ def _out(builder: Builder, node: Node) -> list[Size | None]:
 
 
 def _last(builder: Builder, node: Node, value: Value) -> Value:
-    """The opposite of `_first`."""
+    """The inverse of `_first`."""
     return builder.transpose(value, [0, *range(2, value.rank), 1]
                              ) if channels_last(node.layout) else value
 
@@ -108,7 +108,7 @@ def _pooled(builder: Builder, node: Node, data: Value, padded: bool | None) -> V
         return reduce(builder, op, data, list(range(2, data.rank)), True)
     kernel, (strides, pads) = list(node.kernel), _window(node, data, 'stride', 'pad')
     if any(p >= k for p, k in zip(pads, kernel)):
-        raise Unsupported('a pooling with windows that are nothing but padding')
+        raise Unsupported('a pooling with windows that cover only padding')
     sides = list(map(resolve, data.shape[2:]))
     if node.pooling_convention != 'valid' and not (node.pooling_convention == 'full' and all(
             s == 1 or isinstance(size, int) and (size + 2 * p - k) % s == 0
@@ -128,7 +128,7 @@ def _pooled(builder: Builder, node: Node, data: Value, padded: bool | None) -> V
 @converts('UpSampling')
 def _up_sampling(builder: Builder, node: Node, data: Value, *others: Value) -> Value:
     if node.sample_type != 'nearest' or others:
-        raise Unsupported('an UpSampling other than nearest of one input')
+        raise Unsupported('an UpSampling that is not nearest with one input')
     scales = builder.constant([1, 1] + [node.scale] * (data.rank - 2), 'float32')
     return builder.node('Resize', [data, None, scales], builder.out, mode='nearest',
                         coordinate_transformation_mode='asymmetric', nearest_mode='floor')
@@ -137,13 +137,13 @@ def _up_sampling(builder: Builder, node: Node, data: Value, *others: Value) -> V
 # ---- normalisation
 
 def _along(builder: Builder, value: Value, axis: int, rank: int) -> Value:
-    """A vector with as many axes as the array to which it is applied along `axis`."""
+    """A vector with as many axes as the array that it is applied to along `axis`."""
     return builder.reshape(value, (1,) * axis + (value.size(0),) + (1,) * (rank - axis - 1))
 
 
 def _refuse_statistics(node: Node) -> None:
     if node.output_mean_var:
-        raise Unsupported('a %s that gives mean and variance' % node.op)
+        raise Unsupported('a %s that returns mean and variance' % node.op)
 
 
 def _deviation(builder: Builder, variance: Value, eps: float) -> Value:
@@ -215,14 +215,14 @@ def _local_response(builder: Builder, node: Node, data: Value) -> Value:
 def _scaled(builder: Builder, node: Node, data: Value) -> Value:
     width = resolve(data.size(-1))
     if not isinstance(width, int):
-        raise Unsupported('a width that is not known')
+        raise Unsupported('an unknown width')
     return builder.apply('Div', data, math.sqrt(width))
 
 
 # ---- softmax
 
 def _softmax(op: str, sign: int = 1) -> Converter:
-    """A converter of a softmax."""
+    """A converter for a softmax."""
     def convert(builder: Builder, node: Node, data: Value, *lengths: Value) -> Value:
         axis = positive(node.axis, data.rank)
         factor = sign / (node.temperature or 1)
@@ -256,6 +256,6 @@ def _softmax_activation(builder: Builder, node: Node, data: Value) -> Value:
         data.size(1)
         return builder.apply('Softmax', data, axis=1)
     if data.rank != 2:
-        raise Unsupported('a SoftmaxActivation of %d axes, on which builds of MXNet differ'
+        raise Unsupported('a SoftmaxActivation of %d axes, for which builds of MXNet differ'
                           % data.rank)
     return flat_softmax(builder, data)

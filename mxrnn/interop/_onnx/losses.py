@@ -1,4 +1,4 @@
-"""Loss heads, which become their predictions: labels are no inputs of the file."""
+"""Loss heads. They become their predictions, and labels are not inputs of the file."""
 from __future__ import annotations
 
 import numpy as np
@@ -17,8 +17,8 @@ def _softmax_output(builder: Builder, node: Node, data: Value) -> Value:
     if node.multi_output:
         data.size(1)
         return builder.apply('Softmax', data, axis=1)
-    # Over one axis and over four of float32 MXNet's inference differs from its training, which is
-    # flat.
+    # For float32 arrays of one or four axes, MXNet's inference differs from its training, which
+    # treats them as flat.
     if node.preserve_shape or data.rank in (1, 4) and data.dtype == np.float32:
         return builder.apply('Softmax', data, axis=data.rank - 1)
     return flat_softmax(builder, data)

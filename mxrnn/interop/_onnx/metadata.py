@@ -1,4 +1,4 @@
-"""The metadata of a file with states, and the table of a file's inputs and outputs."""
+"""Metadata of a file with states, and the table of a file's inputs and outputs."""
 from __future__ import annotations
 
 import json
@@ -13,12 +13,12 @@ from ..onnx_session import refuse_damaged
 
 __all__ = ['described', 'table_of']
 
-#: The key of the table of states among the metadata of a file.
+#: The metadata key for the table of states.
 _KEY = 'mxrnn.states'
 
 
 def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
-    """The file of a step with the table of its states, axes and of its encoder in it."""
+    """The file of a step, with the table of its states, axes and encoder in its metadata."""
     model = onnx.load_model_from_string(content)
     inputs = {info.name: info.type.tensor_type for info in model.graph.input}
 
@@ -46,8 +46,8 @@ def _read(path: str) -> Any:
     with open(path, 'rb') as file:
         try:
             return onnx.load_model_from_string(file.read())
-        except Exception as error:  # a class of protobuf's, by version
-            raise ValueError('%s is no ONNX file: %s' % (path, error)) from None
+        except Exception as error:  # protobuf's error classes differ by version
+            raise ValueError('%s is not an ONNX file: %s' % (path, error)) from None
 
 
 def _sizes(info: Any) -> list[Any]:
@@ -55,7 +55,7 @@ def _sizes(info: Any) -> list[Any]:
 
 
 def _calls(path: str, model: Any, table: Any) -> Iterator[str]:
-    """What begin, step and read of `load_stepper` take."""
+    """The arguments of `load_stepper`'s begin, step and read."""
     if table['encoder'] is None:
         yield 'begin(batch_size)'
     else:
@@ -79,7 +79,7 @@ def _calls(path: str, model: Any, table: Any) -> Iterator[str]:
 
 
 def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
-    """Describe the inputs and outputs of a file: titles, and lines for each."""
+    """Describe a file's inputs and outputs: titles, each with lines."""
     model = _read(path)
     known = {each.key: each.value for each in model.metadata_props}
     table = json.loads(known.get(_KEY, '{"states": [], "axes": {}, "encoder": null}'))

@@ -1,4 +1,4 @@
-"""From a model to the content of an ONNX file: which outputs, which shapes of its inputs."""
+"""From a model to the content of an ONNX file; chooses outputs, and the shapes of inputs."""
 from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple, Sequence
@@ -26,9 +26,9 @@ from .metadata import described
 
 __all__ = ['Written', 'exportable', 'unknown_operators']
 
-#: What to do with a number of steps of a file with states.
-_FIXED = '%s. Pad to it; an axis time:N of that number (--input) makes it any where it can'
-#: Losses that give no predictions.
+#: The remedy for a fixed number of steps in a file with states.
+_FIXED = '%s. Pad to it, or try an axis time:N with that number in --input, to allow any length'
+#: Losses that return no predictions.
 _LOSSES = ('CTCLoss',)
 
 
@@ -39,16 +39,16 @@ class Written(NamedTuple):
     ----------
     content : bytes
     inputs : dict
-        Shape of each input of the file: names of axes of any size, and integers.
+        Shape of each input of the file: integers, and names for axes of any size.
     left_out : list of str
-        Outputs that are not in the file: losses that ONNX does not have.
+        Outputs that are not in the file, because ONNX does not have these losses.
     notes : list of str
-        Sentences on the steps and batches that are numbers in the graph, and on recurrences that
-        stay unrolled.
+        Notes on steps and batches that are fixed in the graph, and on recurrences that stay
+        unrolled.
     encoder : Written or None
-        The file of what is computed before the first step, of a file with states.
+        In a file with states, the file that is computed before the first step.
     checked : (str, str)
-        Whether it was checked, and how, or why not; empty if nobody asked for that.
+        Whether and how the file was checked, or why not; empty if no check was requested.
     """
 
     content: bytes
@@ -63,7 +63,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
                rolled: bool = True, certify_by: Graph | None = None,
                states: str = '') -> Written:
-    """The file that `to_onnx` writes; one with states, if `states` is what its encoder is called.
+    """The file that `to_onnx` writes. It has states if `states` is given, the encoder's name.
     """
     inputs, length, axes = _without_length(inputs or {})
     types = types or {}
@@ -72,10 +72,10 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     check_types(types, model.graph)
     _check.flag('roll', rolled)
     if not rolled and (length is not None or certify_by is not None):
-        raise ValueError('a number of steps becomes an axis where the graph is rolled up: not with '
+        raise ValueError('an axis with a number of steps needs the graph rolled up: leave out '
                          'roll=False (--as-is)')
     if not rolled and states:
-        raise ValueError('states are those of a graph that is rolled up: not with roll=False '
+        raise ValueError('states=True (--states) needs the graph rolled up: leave out roll=False '
                          '(--as-is)')
     graph, left_out = _chosen(model.graph, outputs)
     _refuse_unknown(graph)
@@ -88,14 +88,14 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                if graph.nodes[place].name in needed
                and graph.nodes[place].name not in {**params, **inputs}]
     if weights:
-        raise ExportError('inputs must give a shape for each of %s, which are not among the '
-                          "parameters: inputs={'%s': (3, 4)} (--input %s=3,4)" % (
+        raise ExportError('the shapes of %s are missing, and they are not parameters: give '
+                          "inputs={'%s': (3, 4)} (--input %s=3,4)" % (
                               ', '.join(weights), weights[0], weights[0]))
     own = [name for name in needed if name in inputs or name not in params]
     given = {name: inputs[name] for name in own if name in inputs}
     idle = [name for name in types if name not in own]
     if idle:
-        raise ValueError('types must be of inputs of the file: %s; it does not take %s' % (
+        raise ValueError('types must name inputs of the file: %s; it does not take %s' % (
             ', '.join(own) or 'none', ', '.join(idle)))
     graph, beside = chosen_for_steps(graph, params, given, bool(states) and outputs is None and (
         certify_by is None and length is None))
@@ -125,14 +125,14 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
         file = _plain(graph, params, given, types, own)
         if length is not None and length in cutting_numbers(graph, {
                 name: array.shape for name, array in params.items()}, file.shapes):
-            notes.append('an axis of any size is cut by the number %d still: other numbers of '
-                         'steps may be wrong' % length)
+            notes.append('an axis of any size is still split by the number %d: other numbers of '
+                         'steps may give wrong results' % length)
         return Written(file.content, file.shapes, left_out, file.notes + notes)
 
 
 def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
               types: Mapping[str, str], encoder_name: str) -> Written:
-    """The file of a step and that of the encoder."""
+    """The files of a step and of the encoder."""
     stepped, known, numbers = in_steps(graph, params, given)
 
     def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named]) -> _File:
@@ -151,7 +151,7 @@ def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str
 
 
 def _chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
-    """The graph of the outputs that the file gets, and the names of those left out."""
+    """The graph of the file's outputs, and the names of outputs left out."""
     return _without_losses(graph) if outputs is None else (graph.select(outputs), [])
 
 
@@ -160,16 +160,17 @@ def _unrolled(findings: Sequence[Finding]) -> list[str]:
 
 
 def _bounded(graph: Graph, shapes: Mapping[str, Named]) -> list[str]:
-    """What to say of lengths that count up to a number, if the file has as many steps or any."""
+    """Notes on lengths that the file clips to a number, if it has that many steps or any."""
     batches = {shape[0] for shape in shapes.values() if len(shape) == 1}
     sizes = {size for shape in shapes.values() for size in shape if size not in batches}
-    return ['lengths count up to %d steps, the number in the graph: an axis %r in inputs (--input) '
-            'makes it any' % (most, 'time:%d' % most) for most in sorted(bounds(graph))
+    return ['lengths are clipped to %d steps, the number in the graph. Give an axis %r in inputs '
+            '(--input) to allow any length' % (most, 'time:%d' % most)
+            for most in sorted(bounds(graph))
             if most in sizes or any(isinstance(size, str) for size in sizes)]
 
 
 def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None, dict[str, int]]:
-    """Shapes without the number of an axis 'time:35', that number, and which axis it is."""
+    """Shapes without the number in an axis such as 'time:35', that number, and the axis."""
     lengths: set[int] = set()
     axes: dict[str, int] = {}
 
@@ -178,8 +179,8 @@ def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None, dict[str, 
             return size
         name, _, number = size.partition(':')
         if not name or not number.isdigit():
-            raise ValueError('an axis with the number of steps that the graph was unrolled for '
-                             "must be like 'time:35', got %r" % size)
+            raise ValueError('an axis with the number of steps of the unrolled graph must be like '
+                             "'time:35', got %r" % size)
         lengths.add(int(number))
         axes[key] = axis
         return name
@@ -192,7 +193,7 @@ def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None, dict[str, 
 
 
 def _of_length(graph: Graph, length: int, axes: Mapping[str, int]) -> RolledGraph:
-    """The graph rolled up, in which the number `length` is that of steps."""
+    """The rolled-up graph in which the number `length` means the number of steps."""
     steps = sorted({finding.steps for finding in roll(graph).findings} | bounds(graph))
     if length not in steps:
         cure = how_to_free(graph)
@@ -210,7 +211,7 @@ class _File(NamedTuple):
 
 def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
             types: Mapping[str, str], own: Sequence[str]) -> _File:
-    """The file of the graph rolled up, if that has the shapes that are given."""
+    """The file of the rolled-up graph, if that graph has the given shapes."""
     rolled, findings = roll(graph)
     notes = _unrolled(findings)
     if rolled is not graph:
@@ -233,8 +234,8 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
 def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
            types: Mapping[str, str], own: Sequence[str], unrolled: RolledGraph | None = None,
            names: Sequence[str] | None = None) -> _File:
-    """The file of a graph, whose outputs are called `names`; the one of which it was rolled up
-    tells numbers of steps, if this one depends on them."""
+    """The file of a graph, with outputs called `names`. The graph before rolling up tells numbers
+    of steps, if this one depends on them."""
     missing = [name for name in own if name not in given]
     found, notes, *_ = (shapes_found(graph, params, given, missing, unrolled) if missing
                         else ({}, []))
@@ -250,7 +251,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
 # ---- outputs
 
 def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
-    """The graph without the outputs that are losses of which ONNX has no counterpart, and these."""
+    """The graph without outputs that are losses ONNX lacks, and the names of these."""
     lost: dict[int, str] = {}
     for place, node in enumerate(graph.nodes):
         if node.op in _LOSSES and node.op not in ONNX:
@@ -269,11 +270,11 @@ def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
 
 
 def _refuse_unknown(graph: Graph) -> None:
-    """Refuse operators without a converter, all at once."""
+    """Refuse all operators without a converter at once."""
     unknown = unknown_operators(graph)
     if not unknown:
         return
-    text = 'ONNX has no counterpart of %s' % '; '.join(
+    text = 'ONNX does not have %s' % '; '.join(
         '%s (%d times: %s)' % (op, len(nodes), _check.some(nodes)) for op, nodes in unknown.items())
     others = [name for name, head in zip(graph.outputs, graph.heads)
               if not unknown_operators(graph.ending_in([head]))] if len(graph.heads) < 20 else []

@@ -1,4 +1,4 @@
-"""sym.RNN as one node of ONNX a layer, sequences, and the loops of `contrib.foreach` as Scan."""
+"""sym.RNN as one ONNX node per layer, sequences, and loops of `contrib.foreach` as Scan."""
 from __future__ import annotations
 
 from typing import Any, NamedTuple, Sequence
@@ -18,10 +18,10 @@ __all__ = ['inside']
 
 
 class _Mode(NamedTuple):
-    """How ONNX has a mode of sym.RNN."""
+    """ONNX's operator for a mode of sym.RNN."""
 
     op: str
-    #: Where ONNX's gates are among MXNet's: LSTM i o f c of i f c o, GRU z r h of r z o.
+    #: Positions of ONNX's gates in MXNet's order: LSTM i o f c in i f c o, GRU z r h in r z o.
     gates: tuple[int, ...]
     attributes: dict[str, Any]
     activations: tuple[str, ...] = ()
@@ -42,13 +42,13 @@ def _rnn(builder: Builder, node: Node, data: Value, vector: Value, *states: Valu
     layout = FusedLayout.of(node)
     directions, size = len(layout.directions), resolve(vector.size(0))
     if not isinstance(size, int):
-        raise Unsupported('a vector of parameters whose length is not known')
+        raise Unsupported('a parameter vector of unknown length')
     try:
         width = layout.num_input(size, 'parameters')
     except ValueError as error:
         raise ExportError(str(error)) from None
     if data.rank != 3:
-        raise Unsupported('data of %d axes' % data.rank)
+        raise Unsupported('data with %d axes' % data.rank)
     count = 2 if node.mode == 'lstm' else 1
     begin, lengths = states[:count], None
     if node.use_sequence_length:
@@ -66,7 +66,7 @@ def _rnn(builder: Builder, node: Node, data: Value, vector: Value, *states: Valu
 
 def _weights(builder: Builder, layout: FusedLayout, width: int, vector: Value
              ) -> list[list[Value]]:
-    """W, R and B of each layer, cut from the vector of parameters, the directions in them."""
+    """W, R and B of each layer, cut out of the parameter vector; each has all directions."""
     gates, units = _MODES[layout.mode].gates, layout.num_hidden
     parts: dict[tuple[int, str, str, str], Value] = {}
     for array in layout.arrays(width, by_gate=False):
@@ -93,7 +93,7 @@ def _weights(builder: Builder, layout: FusedLayout, width: int, vector: Value
 def _layer(builder: Builder, mode: _Mode, units: int, directions: int, data: Value,
            weights: Sequence[Value], begin: Sequence[Value], lengths: Value | None
            ) -> tuple[Value, list[Value]]:
-    """Output and final states of one layer."""
+    """The output and final states of one layer."""
     time, batch = data.shape[:2]
     attributes = dict(mode.attributes, hidden_size=units,
                       direction='bidirectional' if directions == 2 else 'forward')
@@ -105,7 +105,7 @@ def _layer(builder: Builder, mode: _Mode, units: int, directions: int, data: Val
     output, *last = builder.nodes(
         mode.op, [data, *weights, least, *given],
         [(time, directions, batch, units)] + [final] * len(begin), data.dtype, **attributes)
-    if lengths is not None:  # runtimes differ in what a length of 0 gives
+    if lengths is not None:  # runtimes differ for a length of 0
         some = builder.apply('Greater', lengths, 0, dtype=bool)
         column = builder.reshape(some, (batch, 1))
         output = builder.where(column, output, builder.scalar(0, output))
@@ -119,7 +119,7 @@ def _layer(builder: Builder, mode: _Mode, units: int, directions: int, data: Val
 # ---- sequences of different lengths
 
 def _count_up(builder: Builder, size: Size) -> Value:
-    """0, 1, … as int64, `size` of them."""
+    """0, 1, … as int64; `size` numbers."""
     size = resolve(size)
     if isinstance(size, int):
         return builder.constant(np.arange(size), 'int64')
@@ -129,7 +129,7 @@ def _count_up(builder: Builder, size: Size) -> Value:
 
 
 def _sequences(data: Value, lengths: Value, axis: int) -> Size:
-    """The batch of sequences whose steps are along `axis`, 0 or 1."""
+    """The batch size of sequences whose steps are along `axis`, 0 or 1."""
     if axis not in (0, 1) or lengths.rank != 1:
         raise Unsupported('sequences along axis %d' % axis)
     return data.size(1 - axis)
@@ -144,7 +144,7 @@ def _sequence_mask(builder: Builder, node: Node, data: Value, *lengths: Value) -
 
 
 def inside(builder: Builder, data: Value, lengths: Value, axis: int) -> Value:
-    """Where a sequence has not ended, of the shape (time, batch, 1, …) or (batch, time, 1, …)."""
+    """True until a sequence has ended; of shape (time, batch, 1, …) or (batch, time, 1, …)."""
     batch = _sequences(data, lengths, axis)
     time = builder.cast(_count_up(builder, data.shape[axis]), lengths.dtype)
     ones = (1,) * (data.rank - 2)
@@ -197,7 +197,7 @@ def _foreach(builder: Builder, node: Node, *inputs: Value) -> list[Value]:
     given = [*turn[counts[1]:], *turn[:counts[1]], *inputs[sum(counts):]]
     results = builder.convert(body, dict(zip(places, given)))
     found = [value for value in results if value is not None]
-    if len(found) < len(results):  # what the body lacks is among the faults already
+    if len(found) < len(results):  # what is missing is already among the faults
         return []
     steps, after = found[:node.num_out_data], found[node.num_out_data:]
     for old, new in zip(states, after):

@@ -14,10 +14,10 @@ __all__ = ['indices', 'reduce']
 
 
 def reduce(builder: Builder, op: str, data: Value, axes: Sequence[int], keep: bool) -> Value:
-    """A reduction of ONNX over `axes`, which stay with size 1 if `keep`."""
+    """An ONNX reduction over `axes`; they stay with size 1 if `keep`."""
     shape = [1 if i in axes else size for i, size in enumerate(data.shape)
              if keep or i not in axes]
-    if op == 'ReduceSum':  # the one that takes them as an input in this opset
+    if op == 'ReduceSum':  # the only one that takes axes as an input in this opset
         return builder.node(op, [data, builder.constant(axes, 'int64')], shape,
                             keepdims=int(keep))
     return builder.node(op, [data], shape, axes=list(axes), keepdims=int(keep))
@@ -29,7 +29,7 @@ def _chosen(axes: Sequence[int] | None, rank: int, exclude: bool = False) -> tup
 
 
 def _reduction(op: str, neutral: int | None = None) -> Converter:
-    """A converter of a reduction, in which NaN counts as `neutral` if that is a number."""
+    """A converter for a reduction; if `neutral` is a number, it replaces NaN."""
     def convert(builder: Builder, node: Node, data: Value) -> Value:
         if neutral is not None:
             lost = builder.apply('IsNaN', data, dtype=bool)
@@ -46,14 +46,14 @@ converts('nanprod')(_reduction('ReduceProd', 1))
 
 
 def _reduced(builder: Builder, op: str, data: Value, axes: Sequence[int], keep: bool) -> Value:
-    """A reduction; what is left of all axes has the shape (1,)."""
-    if not axes:  # all of them are excluded
+    """A reduction; over all axes the result has shape (1,)."""
+    if not axes:  # all axes are excluded
         return data
     return _with_axes(builder, reduce(builder, op, data, axes, keep))
 
 
 def _with_axes(builder: Builder, value: Value) -> Value:
-    """`value`, which has one axis at least, as arrays of MXNet have."""
+    """`value` with at least one axis, as all MXNet arrays have."""
     return value if value.rank else builder.reshape(value, (1,))
 
 
@@ -91,7 +91,7 @@ def _sum_so_far(builder: Builder, node: Node, data: Value) -> Value:
 
 
 def _extreme(op: str) -> Converter:
-    """A converter to the place of the largest or the smallest element."""
+    """A converter to the position of the largest or smallest element."""
     def convert(builder: Builder, node: Node, data: Value) -> Value:
         channel = node.op == 'argmax_channel'
         flat, axis = (data, 1) if channel else _axis_or_flat(builder, node, data)
@@ -110,7 +110,7 @@ converts('argmin')(_extreme('ArgMin'))
 
 def _ordered(builder: Builder, data: Value, axis: int, count: int, ascending: bool
              ) -> tuple[Value, Value]:
-    """The first `count` (0: all) elements along `axis`, and where they were."""
+    """The first `count` elements (0: all) in order along `axis`, and their old positions."""
     size = count if count > 0 else data.shape[axis]
     shape = data.shape[:axis] + (size,) + data.shape[axis + 1:]
     values, places = builder.nodes('TopK', [data, builder.vector([size])], [shape, shape],
@@ -139,9 +139,9 @@ def _sort(builder: Builder, node: Node, data: Value) -> Value:
 
 
 def indices(builder: Builder, value: Value, size: Size, mode: str = 'clip') -> Value:
-    """Numbers as indices into an axis of `size`, as MXNet treats those outside of it."""
+    """Numbers as indices into an axis of `size`; outside the axis they behave as in MXNet."""
     places = builder.cast(value, 'int64')
-    if mode == 'raise':  # what is below 0, which Gather counts from the end, is moved out of range
+    if mode == 'raise':  # Gather counts numbers below 0 from the end; moves them out of range
         below = builder.apply('Less', places, 0, dtype=bool)
         return builder.where(below, builder.scalar(2 ** 62, places), places)
     count = builder.reshape(builder.vector([size]), ())
@@ -176,7 +176,7 @@ def _pick(builder: Builder, node: Node, data: Value, index: Value) -> Value:
 
 
 def _picked(builder: Builder, data: Value, places: Value, axis: int) -> Value:
-    """One element along `axis` in each place, which stays with size 1."""
+    """One element along `axis` at each position; the axis stays with size 1."""
     return builder.node('GatherElements', [data, places],
                         data.shape[:axis] + (1,) + data.shape[axis + 1:], axis=axis)
 
@@ -189,7 +189,7 @@ converts('batch_take')(lambda builder, node, data, index: builder.squeeze(_picke
 def _gather_nd(builder: Builder, node: Node, data: Value, index: Value) -> Value:
     count = resolve(index.size(0))
     if not isinstance(count, int):
-        raise Unsupported('a gather_nd over a number of axes that is not known')
+        raise Unsupported('a gather_nd over an unknown number of axes')
     order = list(range(1, index.rank)) + [0]
     places = builder.transpose(builder.cast(index, 'int64'), order)
     return builder.node('GatherND', [data, places], builder.out)
@@ -212,7 +212,7 @@ def _one_hot(builder: Builder, node: Node, data: Value) -> Value:
 
 
 def _matrix(builder: Builder, value: Value, axis: int) -> Value:
-    """`value` as a matrix, of its `axis` (the first or the last) and all others."""
+    """`value` as a matrix of its `axis` (the first or last) and all others."""
     shape = (value.shape[0], product(value.shape[1:])) if axis == 0 else (
         product(value.shape[:-1]), value.shape[-1])
     return builder.reshape(value, shape)

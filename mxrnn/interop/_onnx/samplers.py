@@ -1,4 +1,4 @@
-"""Random numbers. ONNX draws uniform, normal and multinomial ones; the others follow from these.
+"""Random numbers. ONNX draws uniform, normal and multinomial numbers; others are made from them.
 
 ONNX has no operators for gamma and Poisson numbers. They are drawn in a Loop, by exact methods:
 each turn proposes a number for every element, and the loop ends when each has accepted one.
@@ -21,13 +21,13 @@ __all__: list[str] = []
 
 
 class _Array:
-    """A value in a formula: with Python's operators, element by element."""
+    """A value in a formula, with Python's operators for element-by-element arithmetic."""
 
     def __init__(self, builder: Builder, value: Value) -> None:
         self.builder, self.value = builder, value
 
     def of(self, op: str, *others: _Array | float, condition: bool = False) -> _Array:
-        """What the operator `op` of ONNX makes of this array and `others`."""
+        """The output of the ONNX operator `op` for this array and `others`."""
         return _Array(self.builder, self.builder.apply(
             op, self.value, *(each.value if isinstance(each, _Array) else each for each in others),
             dtype=bool if condition else None))
@@ -60,7 +60,7 @@ class _Array:
         return self.of('Not')
 
     def where(self, yes: _Array, no: _Array) -> _Array:
-        """`yes` where this condition holds, else `no`."""
+        """`yes` where this condition is true, otherwise `no`."""
         return _Array(self.builder, self.builder.where(self.value, yes.value, no.value))
 
     def filled(self, number: float) -> _Array:
@@ -72,7 +72,7 @@ class _Array:
         return self._drawn('RandomUniformLike')
 
     def normal(self) -> _Array:
-        """Numbers of mean 0 and deviation 1, an array of this shape."""
+        """Numbers with mean 0 and deviation 1, an array of this shape."""
         return self._drawn('RandomNormalLike')
 
     def log_uniform(self) -> _Array:
@@ -84,7 +84,7 @@ class _Array:
 
 
 def _loop(states: Sequence[_Array], turn: Callable[..., Sequence[_Array]]) -> list[_Array]:
-    """The states after a Loop of turns; it goes on while an element of the last one is true."""
+    """The states after a Loop; it runs while an element of its last state is true."""
     builder = states[0].builder
 
     def goes_on(todo: _Array) -> Value:
@@ -108,7 +108,7 @@ def _loop(states: Sequence[_Array], turn: Callable[..., Sequence[_Array]]) -> li
 
 
 def _accepted(todo: _Array, like: _Array, propose: Callable[[], tuple[_Array, _Array]]) -> _Array:
-    """For each element that is true in `todo` the first proposal that was accepted, else NaN."""
+    """For each true element of `todo` the first accepted proposal, otherwise NaN."""
     def turn(result: _Array, todo: _Array) -> list[_Array]:
         accepted, number = propose()
         return [(todo & accepted).where(number, result), todo & ~accepted]
@@ -147,14 +147,14 @@ def _gamma(like: _Array, alpha: _Array, beta: _Array) -> _Array:
     return small.where(drawn * part, drawn) * beta
 
 
-#: Means for which Hörmann's method holds.
+#: Means for which Hörmann's method works.
 _LARGE = 10
 
 
 def _poisson(like: _Array, mean: _Array) -> _Array:
     """Hörmann, The transformed rejection method for generating Poisson random variables, 1993.
 
-    Where the mean is small, it counts the exponential numbers that fit into it.
+    For small means, it counts how many exponential numbers fit into the mean.
     """
     mean = like.filled(0) + mean
     small = mean < _LARGE
@@ -192,11 +192,11 @@ def _log_poisson(k: _Array, mean: _Array) -> _Array:
 
 
 def _valid(parameter: _Array) -> _Array:
-    """Where it is a number from 0 on: loops would not end for others."""
+    """A number that is at least 0; for others the loops would not end."""
     return (parameter >= 0) & (parameter < 1e38)
 
 
-#: By distribution: draws an array of the shape of `like`, given the parameters.
+#: By distribution: draws an array of the shape of `like` from the parameters.
 _SAMPLERS: dict[str, Callable[..., _Array]] = {
     'uniform': _uniform, 'normal': _normal, 'exponential': _exponential, 'gamma': _gamma,
     'poisson': _poisson,
@@ -208,7 +208,7 @@ _SAMPLERS: dict[str, Callable[..., _Array]] = {
 # ---- the operators
 
 def _drawn(name: str, like: bool) -> Converter:
-    """A converter of a sampler that has the numbers of its distribution in attributes."""
+    """A converter for a sampler whose parameters are attributes."""
     def convert(builder: Builder, node: Node, *given: Value) -> Value:
         shaped = given[0] if like else builder.fill(
             0, shape_of(node), np.dtype(node.dtype or 'float32'))
@@ -218,7 +218,7 @@ def _drawn(name: str, like: bool) -> Converter:
 
 
 def _drawn_for_each(name: str) -> Converter:
-    """A converter of a sampler that draws for each element of its parameters."""
+    """A converter for a sampler that draws for each element of its parameters."""
     def convert(builder: Builder, node: Node, *given: Value) -> Value:
         first = given[0]
         if node.dtype not in (None, first.dtype.name):

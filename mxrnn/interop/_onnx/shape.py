@@ -53,7 +53,7 @@ def _squeeze(builder: Builder, node: Node, data: Value) -> Value:
     axes = node.axis
     if axes is None:
         if not all(isinstance(resolve(size), int) for size in data.shape):
-            raise Unsupported('a squeeze without axis, of an array whose shape is not known')
+            raise Unsupported('a squeeze without axis, of an array of unknown shape')
         axes = [i for i, size in enumerate(data.shape) if resolve(size) == 1]
     for axis in sorted((positive(axis, data.rank) for axis in axes), reverse=True):
         data = builder.squeeze(data, axis)
@@ -66,7 +66,7 @@ def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
     needed = least(node.begin, node.end)
     if isinstance(resolve(data.shape[axis]), int) or needed == 1:
         return builder.slice(data, axis, node.begin, node.end, builder.out[axis])
-    # Slice takes what is there of a part; a look-up refuses places beyond the end.
+    # Slice silently returns shorter parts; a look-up refuses positions beyond the end.
     number = functools.partial(builder.constant, dtype='int64')
     count = builder.reshape(builder.vector([data.shape[axis]]), ())
     places = builder.node('Range', [number(0), count, number(1)], (data.shape[axis],))
@@ -101,7 +101,7 @@ def _slice_like(builder: Builder, node: Node, data: Value, like: Value) -> Value
 
 
 def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
-    """The values one behind the other along `axis`."""
+    """The values joined along `axis`."""
     if len(values) == 1:
         return values[0]
     shape: list[Any] = list(values[0].shape)
@@ -128,7 +128,7 @@ def _split_at(builder: Builder, node: Node, data: Value) -> list[Value]:
     axis = positive(node.axis, data.rank)
     size = resolve(data.shape[axis])
     if not isinstance(size, int) or size % (node.sections or 1):
-        raise Unsupported('a split of an axis whose size is not known, or into unequal parts')
+        raise Unsupported('a split into unequal parts, or along an axis of unknown size')
     starts = [i * size // node.sections for i in range(node.sections)] or list(node.indices)
     parts = [builder.slice(data, axis, begin, end, max(end - begin, 0))
              for begin, end in zip(starts, starts[1:] + [size])]
@@ -169,7 +169,7 @@ def _repeat(builder: Builder, node: Node, data: Value) -> Value:
 def _pad(builder: Builder, node: Node, data: Value) -> Value:
     widths = node.pad_width
     if len(widths) != 2 * data.rank:
-        raise Unsupported('pad_width %s of an array of %d axes' % (widths, data.rank))
+        raise Unsupported('pad_width %s of an array with %d axes' % (widths, data.rank))
     inputs = [data, builder.constant(widths[::2] + widths[1::2], 'int64')]
     if node.mode == 'constant':
         inputs.append(builder.scalar(node.constant_value, data))

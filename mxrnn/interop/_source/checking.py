@@ -1,4 +1,4 @@
-"""Runs a source before it is written: its outputs and the gradients of its loss are the graph's."""
+"""Runs a source before it is written, and compares its outputs and gradients with the graph's."""
 from __future__ import annotations
 
 import contextlib
@@ -24,15 +24,15 @@ from .step_methods import StepMethods
 
 __all__ = ['Check', 'at_own_length']
 
-#: The largest difference, relative to the largest value, that gradients may have: what is wrong
-#: with a loss shows, what cancels out in sums does not.
+#: The largest difference of gradients, relative to the largest value: a wrong loss exceeds it, and
+#: numbers that cancel out in sums do not.
 _OF_GRADIENTS = 1e-3
-#: Of parameters and of inputs, by their names.
+#: Gradients of parameters and of inputs, by name.
 _Gradients = List[Dict[str, np.ndarray]]
 
 
 class Check:
-    """The check of a source, which raises an ExportError if something is wrong with it.
+    """The check of a source; raises ExportError if something is wrong with it.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ class Check:
     state : dict of str to Tensor
         Its weights.
     file, methods
-        What it was written with.
+        The file and the methods, as written.
     graph, model
-        What it was written of.
+        The graph and the model of which the source was written.
     """
 
     def __init__(self, text: str, state: Mapping[str, Tensor], file: File, methods: Methods,
@@ -56,14 +56,14 @@ class Check:
             self._module.load_state_dict(state)
 
     def outputs(self, sample: Sample, outputs: Sequence[Tensor]) -> float:
-        """The largest difference from the outputs of the graph for `sample`."""
+        """The largest difference from the graph's outputs for `sample`."""
         with torch.no_grad(), _refusing(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             got = self._module(*[sample[name] for name in self._methods.inputs])
         return _allowed(_apart(zip(as_list(got), outputs)), 'the source')
 
     def steps(self, steps: StepMethods, sample: Sample, outputs: Sequence[Tensor]) -> float:
-        """The largest difference of steps from their graph, and in chunks from `outputs`."""
+        """The largest difference of steps from their graph, and of chunks from `outputs`."""
         wanted = run(steps.graph, self._model, steps.sample)
         with torch.no_grad(), _refusing():
             got, states = self._module.steps(*[steps.sample[name] for name in steps.inputs], tuple(
@@ -74,14 +74,14 @@ class Check:
                         'the method steps of the source')
 
     def loss(self, sample: Sample) -> bool:
-        """Compare the gradients of the loss, without random draws; whether that could be done."""
+        """Compare the gradients of the loss without random draws; returns whether it could."""
         reason: ExportError | None = None
         for labels in self._labels(sample) if self._methods.of_loss else ():
             given = {**sample, **labels}
             read = [name for name in self._methods.inputs if given[name].is_floating_point()]
             given.update((name, given[name].detach().requires_grad_()) for name in read)
             inputs = {name: given[name] for name in read}
-            try:  # torch takes no labels that are no classes
+            try:  # torch refuses labels that are not classes
                 with _refusing():
                     loss = self._module.loss(*[given[name] for name in self._methods.of_loss])
                     found = _gradients(loss, self._module, inputs)
@@ -94,10 +94,10 @@ class Check:
         return False
 
     def _labels(self, sample: Sample) -> Iterator[Sample]:
-        """Labels to try: two classes, and one of them alone."""
+        """Labels to try: both of two classes, then only one of them."""
         nodes = self._graph.nodes
         needed = {nodes[place].name for place in self._graph.needed()}
-        # Where a prediction is the label, torch and MXNet have another gradient of its distance.
+        # If a prediction equals its label, torch's and MXNet's gradients of the distance differ.
         apart = set(self._graph.ending_in([
             entry for node in nodes if node.op == 'MAERegressionOutput'
             for entry in node.inputs_of('label')]).arguments)
@@ -129,17 +129,17 @@ class Check:
             far = float(np.abs(one - other)[np.isfinite(other)].max(initial=0.))
             scale = max(_size(other), .01 * largest) or 1.
             if not far <= _OF_GRADIENTS * scale:
-                raise ExportError('the gradient of %s in the loss of the source differs from that '
-                                  'in the graph by %g' % (name, far / scale))
+                raise ExportError('the gradient of %s in the loss of the source differs from the '
+                                  'graph by %g' % (name, far / scale))
         return True
 
 
 def _apart(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """The largest difference of the first of pairs from the second, relative to the second."""
+    """The largest difference in pairs, relative to the second of each pair."""
     worst = 0.
     for one, other in pairs:
         if one.shape != other.shape:
-            raise ExportError('the source gives an output of shape %s in the place of %s'
+            raise ExportError('the source returns an output of shape %s, but the graph %s'
                               % (tuple(one.shape), tuple(other.shape)))
         worst = max(worst, difference(*(each.detach().double().numpy() for each in (one, other))))
     return worst
@@ -152,7 +152,7 @@ def _allowed(worst: float, what: str) -> float:
 
 
 def _gradients(loss: Any, module: nn.Module, inputs: Sample) -> _Gradients:
-    """The gradients of the parameters of a module and of inputs, zeros where nothing depends."""
+    """The gradients of a module's parameters and of inputs; zeros if the loss ignores them."""
     leaves = [{name: each for name, each in module.named_parameters() if each.requires_grad},
               inputs]
     every = [each for group in leaves for each in group.values()]
@@ -164,7 +164,7 @@ def _gradients(loss: Any, module: nn.Module, inputs: Sample) -> _Gradients:
 
 
 def _size(array: np.ndarray) -> float:
-    """The largest magnitude among the numbers of an array."""
+    """The largest magnitude in an array."""
     return float(np.abs(array[np.isfinite(array)]).max(initial=0.))
 
 
@@ -213,9 +213,9 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
 
 @contextlib.contextmanager
 def _refusing() -> Iterator[None]:
-    """Make an ExportError of whatever the source raises."""
+    """Turn any error that the source raises into an ExportError."""
     try:
         yield
-    except Exception as error:  # torch raises what it likes, and so does Python on bad text
+    except Exception as error:  # any class: from torch, or from Python for bad text
         raise ExportError('the source raises %s: %s' % (
             type(error).__name__, reason_of(error))) from error

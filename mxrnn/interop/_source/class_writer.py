@@ -1,4 +1,4 @@
-"""The file that is being written: its layers, the weights of these, its methods."""
+"""The file while it is written: its layers, their weights, its methods."""
 from __future__ import annotations
 
 import builtins
@@ -18,7 +18,7 @@ from .python_names import cell_of, prefix_of, shown
 __all__ = ['File', 'flat_of', 'local', 'state_dict_of', 'wrapped']
 
 _WIDTH = 100
-#: Words that mean something else in the file.
+#: Words that have another meaning in the file.
 _GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'math', 'Any', 'Callable', 'Sequence',
             *dir(builtins), *keyword.kwlist}
 _METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin', 'encode',
@@ -26,7 +26,7 @@ _METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin
 
 
 def _identifier(name: str, taken: Callable[[str], bool]) -> str:
-    """A name of Python's, like `name`, that is not taken: numbered if it has to be."""
+    """An unused Python name, `name` with a number if necessary."""
     plain = re.sub(r'\W+', '_', name, flags=re.ASCII).strip('_')[:40] or 'x'
     plain = '_' + plain if plain[0].isdigit() else plain
     own, count = plain, 1
@@ -43,8 +43,8 @@ def local(name: str, taken: set[str]) -> str:
 
 
 def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:
-    """A line of code, continued inside of its brackets where it is too long; it begins in `depth`
-    of them. A comment at its end goes before it."""
+    """A line of code, continued inside its brackets if it is too long. It begins in `depth`
+    brackets. A comment at its end moves before it."""
     if len(line) <= _WIDTH:
         return line
     code, sign, comment = line.partition('  # ')
@@ -70,7 +70,7 @@ def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:
 
 
 class File:
-    """Layers and methods of the class, and the functions before it.
+    """The class' layers and methods, and the functions before it.
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ class File:
         self.arrays, self.auxiliary = dict(arrays), auxiliary
         self.helpers: dict[str, str] = {}
         self.methods: list[str] = []
-        #: By body of a loop and what it is called with: its method, and what that returns.
+        #: By loop body and arguments of its call: the body's method, and what it returns.
         self.loops: dict[object, tuple[str, list[str], list[bool]]] = {}
         #: Lines of ``__init__``.
         self.layers: list[str] = []
-        #: By key of the state dict: for each element the place of MXNet's, from 1 on, in all
-        #: parameters one after the other, 0 for one that stays 0; or the array itself.
+        #: By key of the state dict: for each element its position, from 1 on, in all of MXNet's
+        #: parameters one after the other, or 0 for an element that stays 0; or the array itself.
         self.state: dict[str, np.ndarray] = {}
         self.constants: dict[str, np.ndarray] = {}
         self.places: dict[str, np.ndarray] = {}
@@ -102,7 +102,7 @@ class File:
         self._homes: dict[bytes, str] = {}
         self._made: dict[object, str] = {}
         self._attributes: set[str] = set()
-        #: MXNet's names, by what stands for them where they are no layer's, and the reverse.
+        #: MXNet's names by the text for parameters that belong to no layer, and the reverse.
         self.bare = {'self.' + self._attribute(name): name for name in self.arrays}
         self._texts = {name: text for text, name in self.bare.items()}
         self._layers: set[str] = set()
@@ -113,35 +113,35 @@ class File:
         return own
 
     def has(self, name: str) -> bool:
-        """Whether a layer is called so."""
+        """Whether a layer has this name."""
         return name in self._layers
 
     def method(self, name: str) -> str:
-        """The name of a method, like `name`."""
+        """A name for a method, similar to `name`."""
         own = _identifier(name, lambda own: own in self._attributes)
         self._attributes.add(own)
         return own
 
     def text_of(self, parameter: str) -> str:
-        """The text of a parameter that is no layer's."""
+        """The text for a parameter that belongs to no layer."""
         return self._texts[parameter]
 
     def module(self, name: str, made_by: str, weights: Mapping[str, np.ndarray],
                constants: Mapping[str, np.ndarray] | None = None, *further: str) -> str:
-        """The text of a layer, which is made if there is none that is the same.
+        """The text for a layer. Makes the layer unless there already is an equal one.
 
         Parameters
         ----------
         name : str
-            What it is called, or nearly.
+            The wanted name.
         made_by : str
-            Text of its making: 'nn.Linear(16, 20)'.
+            The text that makes it: 'nn.Linear(16, 20)'.
         weights : dict
-            By torch's names, its parameters as in `state`.
+            Its parameters by torch's names, in the form of `state`.
         constants : dict, optional
-            Arrays of its state that are none of MXNet's.
+            Arrays of its state that do not come from MXNet.
         further : str
-            Formats of lines of ``__init__``, of the layer's text.
+            Formats for further lines of ``__init__``; the layer's text is filled in.
         """
         key = made_by, tuple((key, _digest(each)) for key, each in weights.items()), further
         if key not in self._made:
@@ -157,7 +157,7 @@ class File:
         return self._made[key]
 
     def _origin(self, layer: str, weights: Mapping[str, np.ndarray]) -> str:
-        """A comment with the names of MXNet's layers or cells, where they are not `layer`."""
+        """A comment with MXNet's names for layers or cells, if they differ from `layer`."""
         spans = [(int(each.min()), int(each.max()), each) for each in weights.values() if each.size]
         parameters = [name for name, first in self._firsts.items() if any(
             low <= first <= high and (each == first).any() for low, high, each in spans)]
@@ -170,7 +170,7 @@ class File:
         return '' if same or not prefixes else '  # %s of MXNet' % shown(prefixes)
 
     def _claim(self, key: str, places: np.ndarray) -> None:
-        """Enter the elements of a parameter; one that is there already is the same parameter."""
+        """Add the elements of a parameter. Equal elements under another key are shared."""
         self.state[key] = places
         home = self._homes.setdefault(_digest(places), key) if places.any() else key
         if home != key:
@@ -180,7 +180,7 @@ class File:
         self._claimed[places[places > 0]] = True
 
     def finish(self) -> None:
-        """Make attributes of the parameters that methods read and no layer has."""
+        """Make attributes for parameters that methods read and that belong to no layer."""
         read = set(re.findall(r'self\.\w+', '\n'.join(self.methods)))
         for own, name in self.bare.items():
             if own not in read:
@@ -203,7 +203,7 @@ class File:
 
 
 def _digest(places: np.ndarray) -> bytes:
-    """What tells arrays of places from each other, and is shorter than they are."""
+    """A short key for arrays of positions; different arrays have different keys."""
     return hashlib.blake2b(np.ascontiguousarray(places).data).digest()
 
 

@@ -15,7 +15,8 @@ __all__ = ['made']
 
 
 def made(scope: MethodWriter, function: str, *arguments: str) -> str:
-    """A call of a function of torch that makes an array where the method's first argument is."""
+    """A call of a torch function that makes an array on the device of the method's first argument.
+    """
     return _made(scope, scope.arguments[0] if scope.arguments else None, function, *arguments)
 
 
@@ -33,7 +34,7 @@ def _filled(scope: MethodWriter, node: Node) -> Emitted:
     for near in scope.arguments:
         if near.dtype == scope.dtypes[0] and near.text not in words:
             return '%s.new_%s(%s)' % (near.of, name, sizes)
-        if near.text in words:  # which may be integers
+        if near.text in words:  # these may be integers
             return _made(scope, near, name, sizes)
     return made(scope, name, sizes)
 
@@ -49,9 +50,9 @@ emits('_random_normal')(lambda scope, node: _moved(
 @emits('_arange')
 def _arange(scope: MethodWriter, node: Node) -> Emitted:
     if node.stop is None and node.infer_range:
-        raise Unsupported('without an end')
+        raise Unsupported('a range without an end')
     start, stop = (0., node.start) if node.stop is None else (node.start, node.stop)
-    # Of whole numbers torch makes a range of integers, unless it is told another type.
+    # torch makes a range of integers from whole numbers, unless it gets another type.
     text = made(scope, 'arange', *map(repr, (start, stop, node.step)))
     return text if node.repeat == 1 else '%s.repeat_interleave(%d)' % (text, node.repeat)
 
@@ -63,8 +64,8 @@ emits('_random_randint')(lambda scope, node: 'torch.randint(%d, %d, (%s,), dtype
 
 
 def _sampler(name: str, draw: Callable[..., Any]) -> None:
-    """Enter the operators of a distribution: of a shape, of the shape of an array, and of arrays
-    of parameters. Uniform and normal numbers of a shape have plain forms."""
+    """Register the operators of a distribution: for a shape, for the shape of an array, and for
+    arrays of parameters. Uniform and normal numbers for a shape have plain forms."""
     def drawn(scope: MethodWriter, size: str, numbers: Sequence[str], dtype: str, near: str) -> str:
         return '%s(%s)' % (scope.helper(draw), ', '.join(
             [size, *numbers, 'dtype=' + dtype, *['device=%s.device' % near] * bool(near)]))
@@ -100,7 +101,7 @@ for _name, _draw in DRAWS.items():
 @emits('_contrib_arange_like', reals=True)
 def _arange_like(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if node.repeat != 1 or node.axis is None:
-        raise Unsupported('that repeats its numbers, or has none of one axis')
+        raise Unsupported('an arange_like that repeats numbers, or without an axis')
     x = scope.named(x)
     text = 'torch.arange(%s, dtype=%s.dtype, device=%s.device)' % (
         scope.size(x.shape[node.axis], x), x, x)

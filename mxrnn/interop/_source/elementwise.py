@@ -1,4 +1,4 @@
-"""Operators that work element by element: functions, arithmetic, comparisons, activations."""
+"""Element-by-element operators: functions, arithmetic, comparisons, activations."""
 from __future__ import annotations
 
 import math
@@ -19,7 +19,7 @@ from .method_writer import MethodWriter
 
 __all__: list[str] = []
 
-#: Texts, or functions that are pasted.
+#: Texts, or functions to paste into the source.
 _Texts = Dict[str, Union[str, Callable[..., Any]]]
 #: Functions of one array.
 _UNARY: _Texts = {**{name: 'torch.%s({0})' % own for name, own in NAMES.items()},
@@ -29,16 +29,16 @@ _UNARY: _Texts = {**{name: 'torch.%s({0})' % own for name, own in NAMES.items()}
           'gamma': gamma_function}
 _ARITHMETIC: _Texts = {'add': '{0:+} + {1:-}', 'sub': '{0:+} - {1:-}', 'mul': '{0:*} * {1:/}',
                'div': '{0:*} / {1:/}'}
-#: Functions of two arrays, or of an array and a number. At a tie clamp gives the first array the
-#: whole gradient, as MXNet does.
+#: Functions of two arrays, or of an array and a number. At a tie, clamp passes the whole gradient
+#: to the first array, as MXNet does.
 _PAIRS: _Texts = {'maximum': '{0:.}.clamp(min={1})', 'minimum': '{0:.}.clamp(max={1})',
           'power': '{0:**} ** {1:**}', **{name: '({0:<} %s {1:<})' % sign for name, sign in {
               'equal': '==', 'not_equal': '!=', 'greater': '>', 'greater_equal': '>=',
               'lesser': '<', 'lesser_equal': '<='}.items()}}
-#: Functions that give integers for integers, in torch as well.
+#: Functions that return integers for integers, also in torch.
 _WHOLE = {'abs', 'sign', 'square', 'negative', 'BlockGrad', 'relu', 'zeros_like', 'ones_like',
           'add', 'sub', 'mul', 'maximum', 'minimum', 'mod'}
-#: What is different for integers: MXNet cuts off what is behind the point.
+#: Texts for integers: MXNet truncates the results.
 _OF_INTEGERS = {'div': "torch.div({0}, {1}, rounding_mode='trunc')",
                 'power': '({0:.}.double() ** {1:**})',
                 'hypot': 'torch.hypot({0:.}.double(), {1:.}.double())'}
@@ -46,7 +46,7 @@ _OF_INTEGERS = {'div': "torch.div({0}, {1}, rounding_mode='trunc')",
 
 def _filled(scope: MethodWriter, name: str, text: str | Callable[..., Any], x: Expr, *inputs: object
             ) -> str:
-    """A text with its inputs; comparisons, and functions of integers, give the type of `x`."""
+    """A text for inputs; comparisons, and functions of integers, return the type of `x`."""
     real = name in _WHOLE or is_real(x)
     if not real and name in _OF_INTEGERS:
         text = _OF_INTEGERS[name]
@@ -61,28 +61,28 @@ def _filled(scope: MethodWriter, name: str, text: str | Callable[..., Any], x: E
 
 
 def _enter(name: str, text: str | Callable[..., Any], *ops: str) -> None:
-    """Enter operators of arrays."""
+    """Register operators of arrays."""
     @emits(*ops, any_order=True)
     def emit(scope: MethodWriter, node: Node, *inputs: Expr) -> Emitted:
         return _filled(scope, name, text, inputs[0], *inputs)
 
 
 class _Number(str):
-    """A number in a text, which stands in brackets if it is negative."""
+    """A number in a text, in brackets if it is negative."""
 
     def __format__(self, spec: str) -> str:
         return '(%s)' % self if self.startswith('-') else str(self)
 
 
 def _enter_number(name: str, text: str | Callable[..., Any], turned: bool = False) -> None:
-    """Enter an operator of an array and a number, or of a number and an array."""
+    """Register an operator of an array and a number, or of a number and an array."""
     @emits('_%s_scalar' % ('r' * turned + {'add': 'plus', 'sub': 'minus'}.get(name, name)),
            any_order=True)
     def emit(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
         if not is_real(x) and not node.is_int:
             x = Expr(x.of + '.double()', x.shape, 'float64')
         if not is_real(x) and not math.isfinite(node.scalar):
-            raise Unsupported('of integers, and its number %s cannot become one' % node.scalar)
+            raise Unsupported('the number %s cannot become an integer' % node.scalar)
         scalar = node.scalar if is_real(x) else float(int(node.scalar))
         value = _Number(number(scalar, single=False))
         if name == 'add' and value.startswith('-'):
@@ -104,7 +104,7 @@ def _enter_number(name: str, text: str | Callable[..., Any], turned: bool = Fals
 
 
 def _truth(name: str, other: bool, x: Expr) -> str:
-    """The text of `x and other`, `x or other`, or one of them alone."""
+    """The text of `x and other`, `x or other`, or only one of them."""
     if name == 'logical_xor':
         return f'({x:<} %s 0)' % ('==' if other else '!=')
     if (name == 'logical_and') == other:
@@ -142,11 +142,11 @@ def _add_n(scope: MethodWriter, node: Node, first: Expr, *others: Expr) -> Emitt
 
 @emits('where')
 def _where(scope: MethodWriter, node: Node, condition: Expr, x: Expr, y: Expr) -> Emitted:
-    if re.fullmatch(r'torch\.ones_like\([\w.]+\)', condition.text):  # of zoneout that draws nothing
+    if re.fullmatch(r'torch\.ones_like\([\w.]+\)', condition.text):  # zoneout that draws nothing
         return x
     compared = re.fullmatch(r'\(([^()]+ [<=>!]=? [^()]+)\)\.float\(\)', condition.text)
     chosen = compared[1] if compared else f'{condition:<} != 0'
-    if condition.rank < x.rank:  # it chooses rows
+    if condition.rank < x.rank:  # the condition selects rows
         chosen = '(%s).reshape(-1%s)' % (chosen, ', 1' * (x.rank - 1))
     return 'torch.where(%s, %s, %s)' % (chosen, x, y)
 
@@ -160,7 +160,7 @@ def _clip(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
 @emits('Cast', 'amp_cast', any_order=True)
 def _cast(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if node.op == 'amp_cast' and 'float' not in node.dtype:
-        raise Unsupported('builds of MXNet round or cut where it makes integers')
+        raise Unsupported('a cast to integers, which builds of MXNet round or truncate')
     if node.op == 'amp_cast' and not is_real(x):
         return x
     return x if node.dtype == x.dtype else cast(x.of, node.dtype)

@@ -1,4 +1,4 @@
-"""Emitters: one function for each operator, which gives the Python text of a node's outputs."""
+"""Emitters: one function per operator, which returns the Python text for a node's outputs."""
 from __future__ import annotations
 
 import ast
@@ -21,12 +21,12 @@ __all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', '
 
 
 class Open:
-    """The size of an axis that can be of any; equal to those that are known to be the same.
+    """The size of an axis of any size; equal to other sizes that are known to be the same.
 
     Attributes
     ----------
     size : Size
-        What it is made of.
+        The inferred size that this one wraps.
     """
 
     def __init__(self, size: sizes.Size) -> None:
@@ -45,13 +45,13 @@ Shape = Tuple[Size, ...]
 
 
 def sized(size: sizes.Size) -> Size:
-    """The size of an axis as it was inferred."""
+    """An axis' size in the form in which it was inferred."""
     size = sizes.resolve(size)
     return size if isinstance(size, int) else Open(size)
 
 
 def inferred(size: Size) -> sizes.Size:
-    """The opposite of `sized`."""
+    """The inverse of `sized`."""
     return size if isinstance(size, int) else size.size
 
 #: Operators that move elements and change none.
@@ -59,14 +59,14 @@ MOVES = {'', 'Reshape', 'SliceChannel', 'slice_axis', 'zeros_like', '_copy', 'tr
          'expand_dims', 'SwapAxis', '_zeros', 'squeeze', 'Flatten', 'reshape_like', 'slice',
          *(op for op in ROWS if has(op, 'joins'))}
 
-#: How tightly operators of Python bind; names, calls and literals bind tightest.
+#: How tightly Python's operators bind; names, calls and literals bind tightest.
 _LEVELS: dict[type, int] = {
     ast.IfExp: 0, ast.Lambda: 0, ast.Tuple: 0, ast.Or: 1, ast.And: 2, ast.Not: 3, ast.Compare: 4,
     ast.BitOr: 5, ast.BitXor: 6, ast.BitAnd: 7, ast.Add: 8, ast.Sub: 8, ast.Mult: 9, ast.Div: 9,
     ast.Mod: 9, ast.FloorDiv: 9, ast.MatMult: 9, ast.USub: 10, ast.Invert: 10, ast.Pow: 11}
 _TIGHTEST = 12
 
-#: By format spec: how tightly a text must bind to need no brackets.
+#: For each format spec, how tightly a text must bind to need no brackets.
 _NEEDED = {'': 0, '<': 5, '&': 8, '+': 8, '-': 9, '*': 9, '/': 10, '**': 12, '.': 12}
 
 
@@ -78,7 +78,7 @@ def _level(text: str) -> int:
 
 
 class Expr(NamedTuple):
-    """An array of the graph, as the method that is being written has it.
+    """An array of the graph, as a text in the method that is being written.
 
     A format spec says which brackets its text needs: ``{x}`` as an argument of a call, ``{x:.}``
     before a method, ``{x:+}`` and ``{x:-}`` left and right of a minus, ``{x:*}`` and ``{x:/}`` left
@@ -88,9 +88,9 @@ class Expr(NamedTuple):
     text: str
     shape: Shape
     dtype: str
-    #: MXNet's name, of parameters and auxiliary states; None for what is computed.
+    #: MXNet's name for parameters and auxiliary states; None for computed arrays.
     parameter: str | None = None
-    #: Whether the text has the first two axes of `shape` the other way round.
+    #: Whether the text has the first two axes of `shape` swapped.
     swapped: bool = False
 
     @property
@@ -99,7 +99,7 @@ class Expr(NamedTuple):
 
     @property
     def of(self) -> str:
-        """The text as it stands before a method or an index."""
+        """The text as it can stand before a method or an index."""
         return format(self, '.')
 
     def __str__(self) -> str:
@@ -113,45 +113,45 @@ class Expr(NamedTuple):
 
     @property
     def unswapped(self) -> Expr:
-        """The array that the text is of."""
+        """The array that the text stands for."""
         return self.exchanged if self.swapped else self
 
     @property
     def exchanged(self) -> Expr:
-        """The array with its first two axes exchanged, which its text need not say yet."""
+        """The array with its first two axes swapped; the text may leave the swap to later."""
         return self._replace(shape=exchanged(self.shape), swapped=not self.swapped)
 
 
 def exchanged(shape: Shape) -> Shape:
-    """A shape whose first two axes are exchanged."""
+    """A shape with its first two axes swapped."""
     return (*shape[1::-1], *shape[2:])
 
 
 class Fact(NamedTuple):
-    """Shape and type of an array."""
+    """An array's shape and type."""
 
     shape: Shape
     dtype: str
 
 
 class Facts(NamedTuple):
-    """What is known of the arrays of a graph, and of those in the bodies of its loops."""
+    """What is known about the arrays of a graph, and about those in the bodies of its loops."""
 
     arrays: Mapping[Entry, Fact]
     bodies: Mapping[int, Facts]
-    #: The graph's outputs in the run that told the types.
+    #: The graph's outputs in the run that found the types.
     outputs: Sequence[Tensor] = ()
-    #: By input and axis, the sizes that it takes, where nothing else refuses others.
+    #: By input and axis, the allowed sizes, if only the source itself can refuse others.
     limits: Mapping[tuple[str, int], range] = MappingProxyType({})
 
 
 class Many(NamedTuple):
-    """The text of one expression that gives all outputs of a node."""
+    """The text of one expression that returns all outputs of a node."""
 
     text: str
 
 
-#: One output; several of them; an expression for all; or an input as it is.
+#: One output; several outputs; one expression for all; or an input, unchanged.
 Emitted = Union[str, Expr, List[Union[str, Expr]], Many]
 
 
@@ -159,17 +159,17 @@ AnyOrder = Union[bool, Callable[[Node, int], bool]]
 
 
 class Emitter(NamedTuple):
-    """What writes the nodes of an operator, or a loss."""
+    """The writer for nodes of an operator, or for a loss."""
 
     function: Callable[..., Any] | None
-    #: Whether it does not matter which of the first two axes is time; or, of a node and the number
-    #: of axes of its data, whether.
+    #: Whether either of the first two axes may be time; or a function that decides it from a node
+    #: and the number of axes of its data.
     any_order: AnyOrder = False
-    #: Whether it is refused if its first input is of integers.
+    #: Whether it refuses integers as its first input.
     reals: bool = False
 
     def __call__(self, scope: Any, node: Node, *inputs: Expr) -> Any:
-        """What the function gives for a node."""
+        """The result of the function for a node."""
         if self.reals and not is_real(inputs[0]):
             raise Unsupported('of integers')
         if self.function is None:
@@ -182,26 +182,26 @@ LOSSES: Converters[Emitter] = Converters('source of losses')
 
 
 def is_real(value: Expr) -> bool:
-    """Whether an array is of real numbers."""
+    """Whether an array consists of real numbers."""
     return 'float' in value.dtype
 
 
 def number(value: float, single: bool = True) -> str:
-    """A number of an attribute in its shortest form, a whole one without a point; `single` if it
-    is one of float32."""
+    """The shortest form of an attribute's number; whole numbers have no point. `single` says that
+    it is a float32."""
     if not math.isfinite(value):
         return "float('%s')" % value
     value = float(str(np.float32(value))) if single else value
     return repr(int(value)) if value == int(value) and abs(value) < 1e6 else repr(value)
 
 
-#: Methods that convert a tensor, by the type.
+#: Methods that convert a tensor, by type.
 _CASTS = {'float32': 'float', 'float64': 'double', 'float16': 'half', 'bfloat16': 'bfloat16',
           'int32': 'int', 'int64': 'long'}
 
 
 def cast(text: str, dtype: str) -> str:
-    """The text, which a method may follow, converted to a type."""
+    """The text converted to a type; a method may follow it."""
     return '%s.%s()' % (text, _CASTS[dtype]) if dtype in _CASTS else '%s.to(torch.%s)' % (
         text, dtype)
 
@@ -211,7 +211,7 @@ _Function = Callable[..., Any]
 
 def emits(*ops: str, any_order: AnyOrder = False, reals: bool = False
           ) -> Callable[[_Function], _Function]:
-    """Make a function of the scope, the node and its inputs the emitter of `ops`."""
+    """Make a function of the scope, the node and its inputs the emitter for `ops`."""
     def enter(function: _Function) -> _Function:
         SOURCE.enter(Emitter(function, any_order, reals), *ops)
         return function
@@ -219,7 +219,7 @@ def emits(*ops: str, any_order: AnyOrder = False, reals: bool = False
 
 
 def writes(text: str, *ops: str, any_order: AnyOrder = False, reals: bool = False) -> None:
-    """Make a text the emitter of `ops`: {0} is the first input, {axis} the attribute."""
+    """Make a text the emitter for `ops`: {0} is the first input, {axis} an attribute."""
     @emits(*ops, any_order=any_order, reals=reals)
     def emit(scope: Any, node: Node, *inputs: Expr) -> Emitted:
         known = row(node.op)
@@ -228,15 +228,15 @@ def writes(text: str, *ops: str, any_order: AnyOrder = False, reals: bool = Fals
 
 
 def _argument(value: Any) -> str:
-    """An attribute as it stands in a call."""
+    """An attribute as an argument of a call."""
     if isinstance(value, tuple):
         return ', '.join(map(_argument, value))
     return number(value) if isinstance(value, float) else str(value)
 
 
 def loss(*ops: str, reals: bool = False) -> Callable[[_Function], _Function]:
-    """Make a function of the scope, the node, the data and its labels that which writes a loss: a
-    number whose gradient is MXNet's."""
+    """Make a function of the scope, the node, the data and the labels the writer for a loss. The
+    loss is a number whose gradient is MXNet's."""
     def enter(function: _Function) -> _Function:
         LOSSES.enter(Emitter(function, reals=reals), *ops)
         return function
@@ -244,7 +244,7 @@ def loss(*ops: str, reals: bool = False) -> Callable[[_Function], _Function]:
 
 
 def is_swap(node: Node, inputs: Sequence[Expr]) -> bool:
-    """Whether a node exchanges the first two axes."""
+    """Whether a node swaps the first two axes."""
     if node.op == 'SwapAxis':
         return {node.dim1 % inputs[0].rank, node.dim2 % inputs[0].rank} == {0, 1}
     return node.op == 'transpose' and inputs[0].rank > 1 and node.axes == (
@@ -252,7 +252,7 @@ def is_swap(node: Node, inputs: Sequence[Expr]) -> bool:
 
 
 def all_swapped(inputs: Iterable[Expr], out: Sequence[Shape]) -> bool:
-    """Whether all inputs have their first two axes exchanged, or none of these."""
+    """Whether all inputs have their first two axes swapped, or none has."""
     inputs, rank = list(inputs), max(map(len, out), default=0)
     return any(each.swapped for each in inputs) and all(
         each.rank == rank if each.swapped else each.rank <= rank - 2 for each in inputs)

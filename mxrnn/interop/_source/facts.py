@@ -1,4 +1,4 @@
-"""What is known of a graph's arrays: shapes, which are inferred, and types, which one run tells."""
+"""Facts about a graph's arrays: shapes, which are inferred, and types, which one run shows."""
 from __future__ import annotations
 
 import contextlib
@@ -30,7 +30,7 @@ __all__ = ['FAULTS', 'Data', 'Named', 'Sample', 'Surveyed', 'as_list', 'drawn', 
 
 #: One array for each input.
 Sample = Dict[str, Tensor]
-#: Shapes of inputs by name; names are axes of any size.
+#: Shapes of inputs by name; names stand for axes of any size.
 Named = Mapping[str, Sequence[Union[int, str]]]
 
 #: What torch raises where shapes do not fit.
@@ -56,7 +56,7 @@ def outputs_of(module: GraphModule, sample: Sample) -> list[Tensor]:
 
 
 def as_list(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
-    """The outputs of a module, which are no tuple if there is one."""
+    """A module's outputs, as a tuple even if there is only one."""
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
@@ -71,7 +71,7 @@ def drawn(graph: Graph, shapes: Mapping[str, Sequence[int]], types: Mapping[str,
 
 
 def names_that_tell(shapes: Named, names: Sequence[str]) -> list[str]:
-    """The inputs whose sizes tell those of the others."""
+    """The inputs from whose sizes the other inputs' sizes follow."""
     found: list[str] = []
     named: set[int | str] = set()
     for name in names:
@@ -86,13 +86,13 @@ def names_that_tell(shapes: Named, names: Sequence[str]) -> list[str]:
 
 def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], sample: Sample,
            labels: bool = True) -> Facts:
-    """Shapes and types of the arrays that something reads; with those of labels.
+    """Shapes and types of the arrays that are read; with `labels`, also of labels.
 
     Parameters
     ----------
     graph, model : Graph, Model
     shapes, sample : dict
-        The shapes of the graph's inputs, and data of some sizes of their axes.
+        The shapes of the graph's inputs, and data of some sizes.
     labels : bool
     """
     entries = sorted({*graph.heads, *(
@@ -110,14 +110,14 @@ def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], sample: Samp
 
 
 def _axes(graph: Graph, shapes: Mapping[str, Shape]) -> dict[int, Axes]:
-    """The axes of a graph's variables by their places."""
+    """The axes of a graph's variables, by place."""
     return {place: [(inferred(size),) for size in shapes[node.name]]
             for place, node in enumerate(graph.nodes) if node.is_variable and node.name in shapes}
 
 
 def _facts(graph: Graph, values: Mapping[Entry, Tensor], table: Table, heads: Sequence[Entry] = ()
            ) -> Facts:
-    """The facts of arrays and of those in loops, of which the first step is run."""
+    """The facts for arrays, also inside loops, whose first step is run."""
     bodies = {}
     for place, node in enumerate(graph.nodes):
         if node.op == '_foreach' and all(entry in values for entry in node.inputs):
@@ -135,14 +135,14 @@ def _facts(graph: Graph, values: Mapping[Entry, Tensor], table: Table, heads: Se
 
 
 def _shape(axes: Axes, shape: Sequence[int]) -> Shape:
-    """What is inferred of the axes of an array that has a shape in a run."""
+    """The inferred axes of an array that has a shape in a run."""
     if len(axes) != len(shape):
         axes = [(Axis(),) for _ in shape]
     sizes: list[Size] = []
     for axis, number in zip(axes, shape):
         size = product(axis)
         if isinstance(size, Axis) and size.unknown and number == 1:
-            size.bound = number  # as long as arrays are made where nothing says more
+            size.bound = number  # the length for made arrays, unless another is known
         sizes.append(sized(settled(size)))
     return tuple(sizes)
 
@@ -150,22 +150,22 @@ def _shape(axes: Axes, shape: Sequence[int]) -> Shape:
 # ---- data
 
 class Data:
-    """Inputs of a graph.
+    """A graph's inputs.
 
     Parameters
     ----------
     graph : Graph
     types : dict
-        Of inputs by name.
+        Types of inputs by name.
     more : int
-        How much larger axes are than they need to be.
+        How much larger than necessary axes are.
 
     Attributes
     ----------
     shapes : dict of str to tuple
-        Those of inputs; an axis of any size is one of all inputs that name it.
+        Shapes of inputs; equal names mean one axis.
     sample : dict of str to Tensor
-        Random data of some sizes, unlike each other.
+        Random data of some sizes that all differ.
     """
 
     def __init__(self, graph: Graph, types: Mapping[str, Any], more: int = 0) -> None:
@@ -176,7 +176,7 @@ class Data:
         self.sample: Sample = {}
 
     def draw(self, shapes: Named, told: Mapping[str, int] = MappingProxyType({})) -> None:
-        """Draw data of further inputs; the sizes of some axes may be `told`."""
+        """Draw data for more inputs; the sizes of some axes may be `told`."""
         for size in itertools.chain(*shapes.values()):
             if isinstance(size, str) and size not in self._axes:
                 self._axes[size], at = Axis(label=size), len(self._axes)
@@ -192,7 +192,7 @@ class Data:
         return [number_for(inferred(size), self._numbers) for size in shape]
 
     def find_labels(self, facts: Facts, missing: Sequence[str]) -> None:
-        """Add the labels of losses whose shapes nobody gave: those that fit the predictions."""
+        """Add labels of losses whose shapes were not given: shapes that fit the predictions."""
         for node in self._graph.nodes:
             for entry in node.inputs_of('label'):
                 part = self._graph.ending_in([entry])
@@ -207,7 +207,7 @@ class Data:
                     self.sample[names[0]] = torch.zeros(self._sizes(shape))
 
     def _candidates(self, data: Shape, node: Node, reshaped: bool) -> list[Shape]:
-        """Shapes that labels of a loss of `data` may have, the most usual first."""
+        """Possible shapes of a label for a loss of `data`, the most usual first."""
         inputs = list(self.shapes.values())
         pairs = [shape[:2] for shape in inputs if len(shape) > 1]
         if node.op == 'WarpCTC':
@@ -221,7 +221,7 @@ class Data:
         return [shape for shape in found if shape]
 
     def _fits(self, node: Node, part: Graph, label: Mapping[str, Shape], data: Shape) -> bool:
-        """Whether the label of a loss has as many elements as the loss reads."""
+        """Whether a loss' label has as many elements as the loss reads."""
         table = infer(part, _axes(part, {**self.shapes, **label}))
         if table.faults or part.heads[0] not in table.axes:
             return False
@@ -237,8 +237,8 @@ class Data:
 
 
 class Surveyed(NamedTuple):
-    """Shapes of inputs, what there is to say of them, data that a graph takes, facts, and by input
-    and axis the sizes that nothing but the source refuses others of."""
+    """Shapes of inputs, notes on them, data that the graph takes, facts, and by input and axis the
+    sizes that are allowed if only the source itself can refuse others."""
 
     shapes: Named
     notes: Sequence[str]
@@ -249,10 +249,10 @@ class Surveyed(NamedTuple):
 
 def surveyed(graph: Graph, whole: RolledGraph, model: Model, given: Named,
              types: Mapping[str, Any], needed: Sequence[str]) -> Surveyed:
-    """Find the shapes that nobody gave, and draw data.
+    """Find the shapes that were not given, and draw data.
 
-    Where the rolled `graph` does not take what follows from it, the numbers in the `whole` graph
-    are taken, which comes with what became of its recurrences.
+    If the rolled-up `graph` does not take such data, the numbers in the `whole` graph are used,
+    which comes with what became of its recurrences.
     """
     params = {**model.arg_params, **model.aux_params}
     own = {name: given[name] for name in needed if name in given}
@@ -274,8 +274,8 @@ def surveyed(graph: Graph, whole: RolledGraph, model: Model, given: Named,
 
 def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Mapping[str, Any]
                 ) -> Surveyed | None:
-    """Data of the sizes of which windows leave what the graph reads; None if there are none, or it
-    takes no such data."""
+    """Data whose sizes leave, after windows, what the graph reads. None if there are no such sizes
+    or the graph refuses such data."""
     sizes = {**found.cut, **found.taken}
     if not sizes and not found.shares:
         return None

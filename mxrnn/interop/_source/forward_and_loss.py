@@ -15,30 +15,30 @@ from .recurrent import write_method
 
 __all__ = ['Methods', 'loss_text', 'with_own_gradients']
 
-#: Outputs that are values of losses: predictions do not include them.
+#: Outputs that are losses, and therefore not part of predictions.
 _VALUES = ('MakeLoss', 'make_loss', 'CTCLoss', 'softmax_cross_entropy')
-#: Losses whose predictions are what they read.
+#: Losses whose predictions are their inputs.
 _IDENTITIES = ('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'MakeLoss',
                'make_loss')
 
 
 class Methods:
-    """Writes the methods into a file, in which no argument gets a name that is `taken`.
+    """Writes the methods into a file; no argument gets a name in `taken`.
 
     Attributes
     ----------
     heads : list of Entry
-        What forward returns.
+        The outputs of forward.
     outputs : list of str
         Their names.
     arguments : dict of str to str
-        The names that inputs and labels have in the methods.
+        The names of inputs and labels in the methods.
     entries : dict of str to Entry
-        Where they are in the graph.
+        The entries of inputs and labels in the graph.
     inputs, of_loss : list of str
-        Those that forward takes, and the method loss; none if there is no loss.
+        The inputs of forward, and of the method loss; the latter are empty if there is no loss.
     faults : list of str
-        Nodes that cannot be written, and why.
+        Nodes that cannot be written, and the reasons.
     """
 
     def __init__(self, file: File, graph: Graph, facts: Facts, labels: bool,
@@ -85,10 +85,10 @@ class Methods:
         scope = self._scope()
         heads = [entry for head in self._graph.heads if not self._is_blocked(head) for entry in (
             self._data(head), *self._graph.nodes[head.node].inputs_of('label'))]
-        # All at once: a variable must stay as long as a later head reads it.
+        # All at once: a variable must stay until the last head that reads it.
         scope.emit(self._taken(scope, core, heads, name))
         terms = []
-        for head in dict.fromkeys(self._graph.heads):  # MXNet counts one that comes again once
+        for head in dict.fromkeys(self._graph.heads):  # MXNet counts a repeated head once
             node = self._graph.nodes[head.node]
             read = [self._data(head), *node.inputs_of('label')]
             if self._is_blocked(head) or not all(each in scope.values for each in read):
@@ -110,7 +110,7 @@ class Methods:
         return self.scope(self._graph, self.facts, self.arguments)
 
     def scope(self, graph: Graph, facts: Facts, arguments: Mapping[str, str]) -> MethodWriter:
-        """What writes a method of a graph of the same parameters, whose inputs are `arguments`."""
+        """The writer for a method of a graph with the same parameters and `arguments` as inputs."""
         given, arrays = {}, self._file.arrays
         for place, node in enumerate(graph.nodes):
             entry = Entry(place, 0)
@@ -130,7 +130,7 @@ class Methods:
         return [self.arguments[name] for name in names]
 
     def _from_inputs(self, name: str, heads: Sequence[Entry]) -> list[str]:
-        """Write a method that computes `heads`; names of the inputs that it takes."""
+        """Write a method that computes `heads`; returns the names of the inputs that it takes."""
         scope = self._scope()
         results = scope.emit(heads)
         inputs = [each for each in self.arguments if each in scope.found]
@@ -139,18 +139,18 @@ class Methods:
 
     def _taken(self, scope: MethodWriter, core: Sequence[Entry], heads: Sequence[Entry], name: str
                ) -> Sequence[Entry]:
-        """Let a scope take the core from the method that computes it."""
+        """Let a scope call the method that computes the core."""
         text = '%s(%s)' % (name, ', '.join(self._texts(self.inputs)))
         scope.take(text, {entry: self.facts.arrays[entry] for entry in core}, heads)
         return heads
 
     def _data(self, head: Entry) -> Entry:
-        """What a loss reads; another output itself."""
+        """The input of a loss; any other output itself."""
         node = self._graph.nodes[head.node]
         return node.inputs[0] if node.op in LOSSES else head
 
     def _further(self) -> list[Entry]:
-        """What those losses that are no predictions read and the labels do not change."""
+        """The inputs, independent of labels, of losses that are not predictions."""
         graph = self._graph
         rest = [head for head in graph.heads if head not in self.heads]
         inputs = graph._replace(heads=tuple(self.heads)).needed()
@@ -180,7 +180,7 @@ class Methods:
 
 def with_own_gradients(graph: Graph) -> tuple[Graph, list[str]]:
     """The graph in which losses get no gradients from operators that read their outputs, and the
-    names of those losses that are no outputs."""
+    names of such losses that are not outputs."""
     nodes: list[Node] = []
     places: dict[int, int] = {}
     blocked: dict[int, int] = {}

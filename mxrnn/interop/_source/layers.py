@@ -17,12 +17,12 @@ __all__: list[str] = []
 
 
 def _layer_name(scope: MethodWriter, node: Node, weight: Expr, *others: Expr | None) -> str:
-    """What stands before '_weight', or else, or if another layer is called so, before the end
-    of another parameter, or the node's name."""
+    """The weight's name without '_weight'. If that is missing or another layer has that name: the
+    name of another parameter without its end, or the node's name."""
     prefixes = [prefix_of(each.parameter) for each in (weight, *others)
                 if each is not None and each.parameter is not None]
     names = [each for each in prefixes if each]
-    if names and scope.file.has(names[0]):  # its weight is that of another layer, too
+    if names and scope.file.has(names[0]):  # its weight is also another layer's
         names = names[1:]
     return names[0] if names else re.sub(r'_t\d+(?=_)', '', node.name)
 
@@ -51,7 +51,7 @@ def _embedding(scope: MethodWriter, node: Node, x: Expr, weight: Expr) -> Emitte
     text = format(x.unswapped) if x.dtype == 'int64' else '%s.long()' % x.unswapped.of
     index = scope.graph.ending_in([node.inputs[0]])
     if any(each.op not in MOVES and each.op != 'Cast' for each in index.nodes):
-        # The graph numbers its rows itself, and a longer sequence may have more of them.
+        # The graph numbers its rows itself, and longer sequences may have more rows.
         text = '%s.clamp(0, %s)' % (text, scope.size(weight.shape[0]) + ' - 1' if not isinstance(
             weight.shape[0], int) else weight.shape[0] - 1)
     if not _are_parameters(weight):
@@ -64,12 +64,12 @@ def _embedding(scope: MethodWriter, node: Node, x: Expr, weight: Expr) -> Emitte
 
 
 def _sizes(sizes: Sequence[int]) -> str:
-    """A size for each axis, as one number where they are the same."""
+    """A size for each axis, as a single number if all are the same."""
     return str(sizes[0]) if len(set(sizes)) == 1 else str(tuple(sizes))
 
 
 def _window(node: Node, **words: str) -> str:
-    """The arguments of a window that are not torch's defaults."""
+    """The arguments of a window that differ from torch's defaults."""
     text = ''
     for key, word in words.items():
         sizes = getattr(node, key)
@@ -103,7 +103,7 @@ def _convolution(scope: MethodWriter, node: Node, x: Expr, weight: Expr, bias: E
 
 
 def _convolved(node: Node, x: Expr, weight: Expr, bias: Expr | None) -> str:
-    """A convolution with weights that the graph computes, or that two layers share."""
+    """A convolution whose weights are computed by the graph or shared by two layers."""
     back, last, count = node.op == 'Deconvolution', channels_last(node.layout), len(node.kernel)
     arrays = ['%s.movedim(-1, 1)' % each.of if last else format(each) for each in (x, weight)]
     arrays += [format(bias)] * (bias is not None)
@@ -147,7 +147,7 @@ def _pooled(scope: MethodWriter, node: Node, x: Expr) -> str:
 @emits('UpSampling')
 def _up_sampling(scope: MethodWriter, node: Node, x: Expr, *others: Expr) -> Emitted:
     if node.sample_type != 'nearest' or others:
-        raise Unsupported('it is not the nearest of one input')
+        raise Unsupported('it is not a nearest UpSampling with one input')
     return 'F.interpolate(%s, scale_factor=%d)' % (x, node.scale)
 
 

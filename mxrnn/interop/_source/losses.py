@@ -1,4 +1,4 @@
-"""Loss heads: their predictions, and losses that have MXNet's gradients."""
+"""Loss heads: their predictions, and losses with MXNet's gradients."""
 from __future__ import annotations
 
 from ..._graph.graph import Node
@@ -10,7 +10,7 @@ __all__: list[str] = []
 
 
 def _times(value: float) -> str:
-    """The factor of a loss, as it stands before it."""
+    """The factor of a loss, as text in front of it."""
     return '' if value == 1 else number(value) + ' * '
 
 
@@ -18,7 +18,7 @@ def _times(value: float) -> str:
 
 @emits('SoftmaxOutput')
 def _softmax_output(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
-    # oneDNN, which MXNet uses in inference, takes the last axis of arrays of 1 or 4 axes.
+    # MXNet uses oneDNN in inference, which takes the last axis for arrays of 1 or 4 axes.
     last = node.preserve_shape or x.rank <= 2 or (x.rank == 4 and x.dtype == 'float32')
     if node.multi_output:
         return '%s.softmax(1)' % x.of
@@ -29,11 +29,11 @@ def _softmax_output(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
 
 
 def _rows(scope: MethodWriter, node: Node, x: Expr) -> Expr:
-    """The scores as F.cross_entropy takes them: the classes are along the second axis."""
+    """The scores in the form for F.cross_entropy: the classes along the second axis."""
     if node.multi_output or x.rank == 2:
         return x
     if x.rank == 1:
-        raise Unsupported('of a vector')
+        raise Unsupported('scores that are a vector')
     if node.preserve_shape:
         count = product(x.shape[:-1])
         text, shape = reshaped(scope, x, (count, x.shape[-1]), x), (count, x.shape[-1])
@@ -53,7 +53,7 @@ def _softmax_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
     rows = _rows(scope, node, x)
     wanted = (rows.shape[0], *rows.shape[2:])
     if product(label.shape) != product(wanted):
-        raise Unsupported('with more labels than rows')
+        raise Unsupported('more labels than rows')
     places = reshaped(scope, label, wanted, label)
     places = '%s.long()' % (places.of if isinstance(places, Expr) else places)
     options = ''
@@ -62,10 +62,10 @@ def _softmax_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
     if node.smooth_alpha and not node.multi_output:
         classes = rows.shape[1]
         if not isinstance(classes, int):
-            raise Unsupported('with smoothed labels of any number of classes')
+            raise Unsupported('smoothed labels for any number of classes')
         smoothing = node.smooth_alpha * classes / max(classes - 1, 1)
-        if smoothing > 1 or classes == 1:  # torch leaves the label's class a share of its own
-            raise Unsupported('with smooth_alpha=%g and %d classes' % (node.smooth_alpha, classes))
+        if smoothing > 1 or classes == 1:  # torch gives the label's class part of the smoothing
+            raise Unsupported('smooth_alpha=%g with %d classes' % (node.smooth_alpha, classes))
         options += ', label_smoothing=' + number(smoothing)
     many, how = node.multi_output, node.normalization
     if how == 'batch' and not node.use_ignore:  # the mean over all labels
@@ -74,7 +74,7 @@ def _softmax_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
     divisors = []
     if how == 'valid':
         divisors.append(f'({label:<} != {number(node.ignore_label)}).sum().clamp(min=1)')
-    elif many:  # the positions of a row; with 'batch' all of them
+    elif many:  # the positions of a row; with 'batch' all positions
         size = product(wanted if how == 'batch' else wanted[1:])
         divisors += [] if size == 1 else [scope.size(size, label, x)]
     elif how == 'batch':
@@ -83,7 +83,7 @@ def _softmax_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
 
 
 def _distributions(scope: MethodWriter, node: Node, x: Expr, label: Expr, scale: str) -> str:
-    """The labels are chances of the classes, which need not sum up to 1."""
+    """The labels are the classes' probabilities, whose sum need not be 1."""
     axis = 1 if node.multi_output else -1
     x, label = scope.named(x), scope.named(label)
     if not node.multi_output and not node.preserve_shape and x.rank > 2:
@@ -122,7 +122,7 @@ _regression('MAERegressionOutput', '', 'l1_loss')
 @emits('WarpCTC')
 def _warp_ctc(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if x.rank != 2:
-        raise Unsupported('of other scores than a row for each step')
+        raise Unsupported('scores that are not a row for each step')
     return '%s.softmax(-1)' % x.of
 
 
@@ -156,7 +156,7 @@ def _make_loss(scope: MethodWriter, node: Node, x: Expr) -> str:
 @loss('SVMOutput', reals=True)
 def _svm_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
     if not isinstance(x.shape[1], int) or x.rank != 2:
-        raise Unsupported('of other scores than a row for each label')
+        raise Unsupported('scores that are not a row for each label')
     side = f'(2 * F.one_hot({label.of}.long(), {x.shape[1]}) - 1)'
     text = 'torch.relu(%s - %s * %s)' % (number(node.margin), side, f'{x:/}')
     text += '.sum()' if node.use_linear else '.square().sum()'
@@ -176,7 +176,7 @@ def _ctc_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr, *lengths: E
     else:
         x = scope.named(x)
         steps = 'torch.full((%s,), %s)' % (scope.size(x.shape[1], x), scope.size(x.shape[0], x))
-    # Without lengths a label ends at the first padding.
+    # Without lengths, a label ends at the first padding.
     sizes = rest.pop(0).of + '.long()' if node.use_label_lengths else (
         '(%s != %s).cumprod(1).sum(1)' % (label, '0' if first else '-1'))
     places = f'{label}.long()' if first else f'{label}.long().clamp(min=0)'

@@ -1,4 +1,4 @@
-"""One method that is being written: names for values, lines, sizes."""
+"""Writes one method: names for values, lines, sizes."""
 from __future__ import annotations
 
 import collections
@@ -31,15 +31,15 @@ from .size_texts import inputs_of, ranges, shared, size_text, stated
 
 __all__ = ['MethodWriter']
 
-#: Inputs of more letters than this get names, where they are no names yet.
+#: Inputs with longer texts become variables, unless they are names already.
 _LONGEST = 50
 _NAME = re.compile(r'(self\.)?\w+')
-#: A letter of quotes before these is no word of the code.
+#: A letter before a quote, as in r'…', is not a word of the code.
 _WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')
 
 
 class _Line(NamedTuple):
-    """A statement: an assignment, if there is something on its left side."""
+    """A statement; an assignment if its left side is not empty."""
 
     left: str
     right: str
@@ -47,16 +47,16 @@ class _Line(NamedTuple):
 
 
 class MethodWriter:
-    """A graph that becomes the lines of a method.
+    """Writes a graph as the lines of a method.
 
     Attributes
     ----------
     out : list of tuple
         Shapes of the outputs of the node that is being written.
     dtypes : list of str
-        Their types.
+        Types of those outputs.
     faults : list of str
-        Nodes that cannot be written, and why.
+        Nodes that cannot be written, and the reasons.
     """
 
     def __init__(self, file: File, graph: Graph, facts: Facts, given: Mapping[Entry, Expr],
@@ -65,12 +65,12 @@ class MethodWriter:
         self.arguments = [value for value in given.values() if value.parameter is None
                           and value.text.isidentifier()]
         self.values = dict(given)
-        #: Those of the values that are read once more.
+        #: Those of the values that will be read once more.
         self._alive = dict(given)
         self._computed: dict[Entry, bool] = {}
         self._variables = {each.name for each in graph.nodes if each.is_variable}
         self.place = 0
-        #: Names of the arguments, and arrays, that the lines read.
+        #: Names of arguments and arrays that the lines read.
         self.found: set[str] = set()
         self._given: collections.Counter[Entry] = collections.Counter()
         self.out: list[Shape] = []
@@ -78,24 +78,24 @@ class MethodWriter:
         self._lines: list[_Line] = []
         #: The inputs of the node that have not been read yet.
         self._read: list[Entry] = []
-        #: By MXNet's names, the arguments that the method has from its caller.
+        #: The arguments of the method, by MXNet's names.
         self.inputs: dict[str, Expr] = {}
         self._checked = False
         self._names = {value.text for value in self.arguments}
-        #: Names that stand for something else where nothing reads their array any more.
+        #: Names that are reused once nothing reads their array any more.
         self._loose: set[str] = set()
         self._uses: collections.Counter[Entry] = collections.Counter()
 
     def size(self, size: Size, *near: Expr) -> str:
-        """The text of the size of an axis, read off values near it or the method's arguments."""
+        """The text for an axis' size, read from nearby values or from the method's arguments."""
         return size_text(size, [*near, *self.arguments])
 
     def sizes(self, shape: Shape, *near: Expr) -> str:
-        """The text of a shape, as it stands in a call."""
+        """The text for a shape, as arguments of a call."""
         return ', '.join(self.size(each, *near) for each in shape)
 
     def named(self, value: Expr, name: str = '') -> Expr:
-        """The value, under a name: that of a variable of the method."""
+        """The value as a variable of the method."""
         if _NAME.fullmatch(value.text):
             return value
         entries = [entry for entry, each in self._alive.items() if each == value]
@@ -112,7 +112,7 @@ class MethodWriter:
         self.values[entry] = self._alive[entry] = value
 
     def own(self, text: str, name: str) -> str:
-        """A variable that nothing else is called like, which is set to `text`, if there is any."""
+        """A variable with an unused name; it is set to `text` if that is given."""
         own = local(name, self._names)
         self._names.add(own)
         if text:
@@ -120,9 +120,9 @@ class MethodWriter:
         return own
 
     def states(self, begins: Sequence[tuple[str, str]], *kept: str) -> list[str]:
-        """Variables that are set to texts, each called as it says or like that.
+        """Variables with these or similar names, set to texts.
 
-        The node's inputs must not be used after it, but in the texts `kept`.
+        The node's inputs must not be used afterwards, except in the texts `kept`.
         """
         self._consume()
         own: list[str] = []
@@ -135,23 +135,23 @@ class MethodWriter:
         return own
 
     def total(self, terms: Sequence[str]) -> Expr:
-        """Lines that add up terms, and their sum."""
+        """Write lines that add up terms; returns the sum."""
         name = self.own(terms[0], 'loss')
         for term in terms[1:]:
             self._lines.append(_Line(name, '%s + %s' % (name, term), (name,)))
         return Expr(name, (), 'float32')
 
     def line(self, text: str) -> None:
-        """Write a statement."""
+        """Add a statement."""
         self._lines.append(_Line('', text))
 
     def check(self, function: Callable[..., None], *arguments: object) -> str:
-        """The text of a statement that refuses something."""
+        """Add a statement that refuses wrong input."""
         return '%s(%s)' % (self.helper(function), ', '.join(map(str, arguments)))
 
     def check_inputs(self) -> None:
-        """Begin with checks of the inputs' sizes: before the last axis those that the graph has as
-        numbers, and those that are of several inputs."""
+        """Begin with checks of the inputs' sizes before the last axis: sizes that are numbers in
+        the graph, and sizes that several inputs share."""
         self._checked = True
 
     def _checks(self) -> list[str]:
@@ -161,23 +161,23 @@ class MethodWriter:
             self.check(check_equal, *texts) for texts in shared(self.graph, named)]
 
     def helper(self, function: Callable[..., Any]) -> str:
-        """Put a function before the class, once; its name."""
+        """Put a function before the class, unless it is there; returns its name."""
         return paste(function, self.file.helpers)
 
     def module(self, name: str, made_by: str, **weights: Expr | None) -> str:
-        """The text of a layer of parameters of the graph: see `File.module`."""
+        """The text for a layer with parameters of the graph: see `File.module`."""
         return self.file.module(name, made_by, {
             key: self.file.places[str(value.parameter)] for key, value in weights.items()
             if value is not None})
 
     def used(self, output: int) -> int:
-        """How often an output of the node that is being written is read."""
+        """How often an output of the current node is read."""
         return self._uses[Entry(self.place, output)]
 
     def unpack(self, pattern: str, text: str, *names: str) -> list[str]:
-        """Write ``h, (c, _) = text`` of the pattern '{}, ({}, {})'; names of what is read.
+        """Write ``h, (c, _) = text`` for the pattern '{}, ({}, {})'; names for outputs read.
 
-        The node's inputs must not be used after it.
+        The node's inputs must not be used afterwards.
         """
         self._consume()
         own: list[str] = []
@@ -190,7 +190,7 @@ class MethodWriter:
     # ---- the graph
 
     def emit(self, heads: Sequence[Entry]) -> list[Expr]:
-        """Write what `heads` need, and return them; an empty list if there are faults."""
+        """Write all that `heads` need, and return them; an empty list if there are faults."""
         needed = self._needed(heads)
         self._uses.update(heads)
         for place in needed:
@@ -205,7 +205,7 @@ class MethodWriter:
         return [self.values[head] for head in heads if head in self.values]
 
     def _needed(self, heads: Sequence[Entry]) -> set[int]:
-        """Places of the nodes to write for `heads`: none before what is there already."""
+        """Places of the nodes to write for `heads`; nodes that are already written are left out."""
         needed: set[int] = set()
         pending = list(heads)
         while pending:
@@ -219,7 +219,7 @@ class MethodWriter:
         return needed
 
     def take(self, text: str, facts: Mapping[Entry, Fact], heads: Sequence[Entry]) -> None:
-        """Have the value of `text` in the place of some arrays, as far as `heads` need them."""
+        """Replace some arrays, as far as `heads` need them, by the value of `text`."""
         for entry, fact in facts.items():
             self._set(entry, Expr(text, *fact))
         self._given.clear()
@@ -233,13 +233,13 @@ class MethodWriter:
         self._lines.append(_Line(', '.join(names), text, tuple(names)))
 
     def reads(self, node: Node) -> list[Entry]:
-        """The inputs that an emitter gets: no labels of losses, no arrays that others are only
-        like, and of RNN the data, weights that are computed, and begin states that are not all
+        """The inputs for an emitter: without labels of losses and without arrays of which only the
+        shape is read. RNN gets the data, computed weights, and begin states that are not all
         zeros."""
         return inputs_of(self.graph, node, self.file.places, self._computed)
 
     def _consume(self) -> None:
-        """Note that the node has its inputs now, so that names of theirs can be used again."""
+        """Note that the node has its inputs, so that their names can be reused."""
         self._uses.subtract(self._read)
         for entry in self._read:
             if self._uses[entry] <= 0:
@@ -257,7 +257,7 @@ class MethodWriter:
             self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
 
     def _emit(self, place: int, node: Node, inputs: Sequence[Expr], emitter: Emitter) -> None:
-        # Of outputs that nothing reads there is no fact.
+        # There are no facts about outputs that nothing reads.
         facts = [self.facts.arrays.get(Entry(place, at), Fact((), 'float32'))
                  for at in range(node.num_outputs)]
         self.out, self.dtypes = [fact.shape for fact in facts], [fact.dtype for fact in facts]
@@ -295,7 +295,7 @@ class MethodWriter:
         return results
 
     def _enter(self, node: Node, results: Sequence[Expr]) -> None:
-        """Keep the outputs, under names if they are read twice, or drawn: text tells no draw."""
+        """Keep the outputs; name those that are read twice or drawn, since text repeats a draw."""
         self._consume()
         for at, value in enumerate(results):
             entry = Entry(self.place, at)
@@ -304,7 +304,7 @@ class MethodWriter:
             self._set(entry, value)
 
     def _shortened(self, inputs: Sequence[Expr]) -> list[Expr]:
-        """The inputs, the longest of which get names until they fit into a line together."""
+        """The inputs; the longest become variables until they fit into one line."""
         inputs = list(inputs)
         while sum(len(each.text) for each in inputs if not _NAME.fullmatch(each.text)) > _LONGEST:
             at = max(range(len(inputs)), key=lambda at: len(inputs[at].text))
@@ -315,7 +315,7 @@ class MethodWriter:
         return inputs
 
     def free(self, name: str, *kept: str) -> str:
-        """A name for a variable that is none of `kept`: an old one where nothing needs it."""
+        """A name for a variable, not in `kept`; an old name if nothing needs it any more."""
         words = {word for entry, value in self._alive.items() if self._uses[entry] > 0
                  for word in _WORD.findall(value.text)}
         own = local(name, self._names - self._loose | words.union(kept))
@@ -325,17 +325,17 @@ class MethodWriter:
         return own
 
     def let_go(self, value: Expr) -> None:
-        """Let the name of an argument be used again, unless it alone tells a size."""
+        """Allow an argument's name to be reused, unless it is the only place to read a size."""
         others = {size for each in self.arguments if each != value for size in each.shape}
         if all(isinstance(size, int) or size in others for size in value.shape):
             self._loose.add(value.text)
 
     def words(self, texts: Sequence[str]) -> set[str]:
-        """What the lines so far, and some texts, read."""
+        """The names that the lines so far, and some texts, read."""
         return set(_WORD.findall(' '.join([*(line.right for line in self._lines), *texts])))
 
     def body(self, returns: str) -> list[str]:
-        """The lines of the method, without those whose variables nothing reads."""
+        """The lines of the method, without lines whose variables are never read."""
         last = self._lines[-1] if self._lines else None
         if last is not None and returns == 'return ' + last.left:
             self._lines.pop()

@@ -1,4 +1,4 @@
-"""Looks at what is there already where a source and its weights are written."""
+"""Protects existing files where a source and its weights are to be written."""
 from __future__ import annotations
 
 import collections
@@ -15,22 +15,22 @@ __all__ = ['check_target', 'is_source', 'sealed', 'state_of', 'weights_of']
 
 _BEGIN = '"""A model of MXNet'
 _END = ', written by mxrnn.'
-#: An attribute of the state dict in the file, which its keys do not show.
+#: An attribute of the state dict with a checksum; it is not among its keys.
 _SEAL = 'written_by_mxrnn'
-#: And one that tells the source beside it.
+#: And one with a checksum of the source beside it.
 _TEXT = 'source_by_mxrnn'
-#: Modules that a source of their name would hide from torch, or from itself.
+#: Modules that a source of the same name would hide from torch or from itself.
 _IMPORTED = {'__future__', 'math', 'numpy', 'torch', 'typing',
              *getattr(sys, 'stdlib_module_names', ())}
 
 
 def weights_of(path: str) -> str:
-    """The file of the weights of a source."""
+    """The path of a source's weights."""
     return path[:-len('.py')] + '.pt'
 
 
 def is_source(path: str) -> bool:
-    """Whether a file is there that begins as a source of `to_source` does."""
+    """Whether the file exists and begins as a source of `to_source` does."""
     try:
         with open(path, encoding='utf-8', errors='replace') as file:
             line = file.readline(200).rstrip()
@@ -40,45 +40,45 @@ def is_source(path: str) -> bool:
 
 
 def check_target(path: str) -> None:
-    """Refuse to write over a program, over a source that was changed, or over weights that are not
-    as `to_source` writes them; and a name of a module that torch imports."""
+    """Refuse to overwrite programs, changed sources, and weights that `to_source` did not write.
+    Refuse names of modules that torch imports."""
     if not path.endswith('.py'):
         raise ValueError('path must end in .py, got %s' % path)
-    other = 'path must be one of another name, such as %s_model.py: ' % path[:-len('.py')]
+    other = 'choose another name, such as %s_model.py' % path[:-len('.py')]
     name = os.path.basename(path)[:-len('.py')]
     if name in _IMPORTED:
-        raise ValueError('%simports of the module %s would find %s' % (other, name, path))
+        raise ValueError('imports of the module %s would find %s: %s' % (name, path, other))
     if os.path.exists(path) and not is_source(path):
-        raise ValueError('%s%s is there, and mxrnn has not written it' % (other, path))
+        raise ValueError('%s exists, and mxrnn did not write it: %s' % (path, other))
     weights = weights_of(path)
     if os.path.exists(weights):
         what = _other_than_written(weights)
         if what or not os.path.exists(path):
-            raise ValueError('%sthe weights would go into %s, which is there, %s' % (
-                other, weights, what or 'without a source beside it'))
+            raise ValueError('the weights would overwrite %s, %s: %s' % (
+                weights, what or 'which has no source beside it', other))
     if os.path.exists(path) and not (os.path.exists(weights) and getattr(
             _read(weights), _TEXT, None) == _text_sum(path)):
-        raise ValueError('%s%s is there, and %s. Delete it if nobody needs it' % (
-            other, path, 'was changed since mxrnn wrote it' if os.path.exists(weights) else
-            'without %s beside it nothing tells whether it was changed' % weights))
+        raise ValueError('%s exists, and %s: %s, or delete it if nobody needs it' % (
+            path, 'was changed since mxrnn wrote it' if os.path.exists(weights) else
+            'mxrnn cannot tell whether it was changed, because %s is missing' % weights, other))
 
 
 def _other_than_written(path: str) -> str:
-    """What a file is, if it is not as `to_source` has written it."""
+    """What a file is, if `to_source` did not write it; '' otherwise."""
     try:
         content = _read(path)
     except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError):
-        return 'and mxrnn has not written it'
+        return 'which mxrnn did not write'
     if _is_graph(content):
-        return 'a graph that `save_torch` (--torch) has written'
+        return 'a graph that `save_torch` (--torch) wrote'
     seal = getattr(content, _SEAL, None)
     return '' if seal is not None and seal == _sum(content) else (
-        'with weights that a program has saved')
+        'which has weights that a program saved')
 
 
 def sealed(state: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:
-    """A state dict that tells, once it is saved, whether it is as `to_source` wrote it, and whether
-    the file beside it still is what the file `source` is now."""
+    """A state dict with checksums, which show later whether the weights or the file `source`
+    were changed."""
     own = collections.OrderedDict(state)
     setattr(own, _SEAL, _sum(state))
     setattr(own, _TEXT, _text_sum(source))
@@ -86,7 +86,7 @@ def sealed(state: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:
 
 
 def _text_sum(path: str) -> int:
-    """A checksum of a text, however its lines end."""
+    """A text's checksum, the same for all kinds of line ends."""
     with open(path, encoding='utf-8', errors='replace') as file:
         return zlib.crc32(file.read().encode('utf-8', 'replace'))
 
@@ -109,7 +109,7 @@ def _is_graph(content: Any) -> bool:
 
 def state_of(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module
              ) -> Mapping[str, Tensor]:
-    """The state dict of a file, or of a module."""
+    """The state dict of a file or a module."""
     if isinstance(weights, nn.Module):
         return weights.state_dict()
     if isinstance(weights, Mapping):
@@ -118,9 +118,9 @@ def state_of(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module
         raise TypeError('weights must be a path, a module or its state dict, got %r' % (weights,))
     content = _read(weights)
     if _is_graph(content):
-        raise ValueError('weights must be those of a source, but save_torch (--torch) has written '
-                         '%s: load_torch reads it, and from_torch takes its weights back'
+        raise ValueError('weights must be those of a source, but save_torch (--torch) wrote %s: '
+                         'read it with load_torch, and take its weights back with from_torch'
                          % os.fspath(weights))
     if not isinstance(content, Mapping):
-        raise ValueError('weights must be the file of a state dict, got %s' % os.fspath(weights))
+        raise ValueError('weights must be a file with a state dict, got %s' % os.fspath(weights))
     return content

@@ -1,4 +1,4 @@
-"""Functions of tensors whose text a source gets as it stands in this package."""
+"""Functions of tensors that a source gets as text, unchanged from this package."""
 from __future__ import annotations
 
 import ast
@@ -23,13 +23,13 @@ __all__ = ['call', 'check_equal', 'check_least', 'check_range', 'check_shape', '
 
 _PACKAGE = __name__.partition('.')[0] + '.'
 _TENSORS = __name__.rpartition('._')[0] + '._torch'
-#: What annotations in the functions need from typing.
+#: What the functions' annotations need from typing.
 _TYPING = 'Any', 'Callable', 'Sequence', 'Union'
 
 
 def paste(function: Callable[..., Any], texts: dict[str, str]) -> str:
-    """Enter the text of a function, and of those of this package that it calls, into `texts` by
-    their names; its name."""
+    """Add the text of a function, and of this package's functions that it calls, to `texts` by
+    name; returns the function's name."""
     name, text, called = _text(function)
     if name not in texts:
         texts[name] = text
@@ -40,7 +40,7 @@ def paste(function: Callable[..., Any], texts: dict[str, str]) -> str:
 
 @functools.lru_cache(maxsize=None)
 def _text(function: Callable[..., Any]) -> tuple[str, str, tuple[Callable[..., Any], ...]]:
-    """The name and the text of a function without its decorators, and what it calls."""
+    """A function's name, its text without decorators, and the functions that it calls."""
     if not function.__doc__:
         raise Unsupported('its function has no docstring')
     lines = textwrap.dedent(inspect.getsource(function)).splitlines()
@@ -65,8 +65,8 @@ def _text(function: Callable[..., Any]) -> tuple[str, str, tuple[Callable[..., A
 
 def call(scope: Any, node: Node, operator: Operator | None, inputs: Sequence[Expr]
          ) -> Emitted | None:
-    """The call of the function that runs a node elsewhere, which is pasted; None if there is none
-    that can stand alone."""
+    """A call of the function that runs a node in the interpreter, to be pasted; None if there is no
+    such function or it cannot stand alone."""
     function = operator.function if operator is not None else None
     if operator is None or not inspect.isfunction(function) or '<' in function.__qualname__:
         return None
@@ -89,14 +89,14 @@ def call(scope: Any, node: Node, operator: Operator | None, inputs: Sequence[Exp
 
 
 def literal(value: Any) -> str:
-    """An attribute as it stands in a call, in full."""
+    """An attribute as an argument of a call, in full."""
     return 'float(%r)' % str(value) if isinstance(value, float) and not math.isfinite(
         value) else repr(value)
 
 
 @functools.lru_cache(maxsize=None)
 def pasted_names() -> frozenset[str]:
-    """The names of functions that may be pasted, which variables of methods do not get."""
+    """The names of functions that may be pasted; variables of methods do not get them."""
     return frozenset(
         name.lstrip('_') for key, module in [*sys.modules.items()]
         if key.startswith((_TENSORS, __name__)) for name, each in vars(module).items()
@@ -104,7 +104,7 @@ def pasted_names() -> frozenset[str]:
 
 
 def imports_of(text: str) -> list[str]:
-    """The lines that import what a text of Python reads, of torch and of Python itself."""
+    """The imports that a Python text needs, from torch and from Python itself."""
     read = set(re.findall(r'\w+', text))
     typing = [each for each in _TYPING if each in read]
     return [*['from __future__ import annotations\n'] * bool(typing or re.search(
@@ -118,25 +118,25 @@ def imports_of(text: str) -> list[str]:
 
 
 def check_shape(x: Tensor, *sizes: int) -> None:
-    """Refuse another shape than that of the graph, in which sizes of -1 are any."""
+    """Refuse a shape that differs from the graph's; -1 stands for any size."""
     if x.dim() != len(sizes) or any(size not in (-1, own) for size, own in zip(sizes, x.shape)):
         wanted = ', '.join('any' if size == -1 else str(size) for size in sizes)
         raise ValueError(f'the shape must be ({wanted}), got {tuple(x.shape)}')
 
 
 def check_equal(*sizes: int) -> None:
-    """Refuse sizes of several arrays that are one in the graph, and here are not."""
+    """Refuse unequal sizes of arrays that are equal in the graph."""
     if any(size != sizes[0] for size in sizes):
         raise ValueError(f'these sizes must be equal: {", ".join(map(str, sizes))}')
 
 
 def check_least(size: int, needed: int) -> None:
-    """Refuse an axis without the elements that are cut out of it."""
+    """Refuse an axis that has fewer elements than are cut out of it."""
     if size < needed:
-        raise ValueError(f'the axis that is cut must have at least {needed} elements, got {size}')
+        raise ValueError(f'the axis must have at least {needed} elements to cut out, got {size}')
 
 
 def check_range(size: int, least: int, most: int) -> None:
-    """Refuse a size of which windows leave another number than the graph cuts by."""
+    """Refuse a size for which windows leave another number than the graph splits by."""
     if not least <= size <= most:
         raise ValueError(f'this size must be from {least} to {most}, got {size}')

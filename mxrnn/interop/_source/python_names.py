@@ -1,4 +1,4 @@
-"""Names for layers and variables: from what the program called its nodes and parameters."""
+"""Names for layers and variables, from the program's names for its nodes and parameters."""
 from __future__ import annotations
 
 import os
@@ -9,25 +9,25 @@ from ..._graph.graph import Entry, Graph, Node
 
 __all__ = ['cell_of', 'name_of', 'prefix_of', 'reader_of', 'rnn_of', 'shown']
 
-#: Ends of names that MXNet, its cells and the rolling of steps make.
+#: Ends of names that MXNet, its cells, and rolling up make.
 _ENDS = re.compile(r'(_(act|slice|rolled|fused|swapped|fwd|rnn|steps?|parameters|[a-z]+\d+))+$')
 _PARAMETER = re.compile(r'_?(weight|bias|gamma|beta|(moving|running)_(mean|var)|parameters)$')
-#: Names that MXNet makes up: an operator and a number.
+#: Automatic names of MXNet: an operator and a number.
 _MADE_UP = re.compile(r'_?[a-z_]*\d+(_(swapped|fwd|rolled|plus_residual))?')
 
 
 def name_of(node: Node) -> str:
-    """A name for the output of a node: what the program called it, without the prefix and the
-    step of its cell; '' if the program did not name it."""
+    """A name for a node's output: the program's name without the cell's prefix and step; '' if the
+    program did not name the node."""
     name = re.sub(r'^.*_t\d+_', '', node.name)
     return '' if _MADE_UP.fullmatch(name) else _ENDS.sub('', name).strip('_')
 
 
 def reader_of(graph: Graph, entry: Entry, own: str) -> str:
-    """A name for an array: that of the node that reads it, or, behind `own`, that of the next one
-    that has a name; '' if there is none near it."""
+    """A name for an array: that of the node that reads it, or, after `own`, that of the next named
+    node; '' if there is none nearby."""
     for distance in range(5 if own else 1):
-        # What reads an array is behind it, and mostly near.
+        # The nodes that read an array come after it, usually soon.
         place, at = next(((place, at) for place in range(entry.node + 1, len(graph.nodes))
                           for at, read in enumerate(graph.nodes[place].inputs) if read == entry),
                          (0, 0))
@@ -43,17 +43,17 @@ def reader_of(graph: Graph, entry: Entry, own: str) -> str:
 
 
 def prefix_of(parameter: str) -> str:
-    """The name of the layer that a parameter is of."""
+    """The name of a parameter's layer."""
     return _PARAMETER.sub('', parameter)
 
 
 def cell_of(parameter: str) -> str:
-    """The prefix of the cell that a parameter is of."""
+    """The prefix of a parameter's cell."""
     return re.sub('(^|_)(i2h|h2h)$', '', prefix_of(parameter))
 
 
 def rnn_of(node: Node, parameters: Sequence[str]) -> str:
-    """A name for an RNN: what the names of its cells have in common, or else its own name."""
+    """A name for an RNN: the common part of its cells' names, otherwise its own name."""
     prefixes = list(dict.fromkeys(map(cell_of, parameters)))
     common = os.path.commonprefix(prefixes)
     if len(prefixes) > 1:
@@ -66,6 +66,6 @@ def rnn_of(node: Node, parameters: Sequence[str]) -> str:
 
 
 def shown(names: Iterable[str]) -> str:
-    """Names of a stranger's as they may stand in a comment or between quotes."""
+    """A stranger's names in a form that is safe in a comment or between quotes."""
     every = [ascii(name[:40])[1:-1].replace('\\', '/').replace('"', '/') for name in names]
     return ', '.join(every if len(every) < 6 else [*every[:2], '...', every[-1]])

@@ -1,4 +1,4 @@
-"""RNN as nn.LSTM, nn.GRU and nn.RNN, and loops as a for over a method."""
+"""RNN as nn.LSTM, nn.GRU or nn.RNN, and loops as `for` with a method for the body."""
 from __future__ import annotations
 
 import re
@@ -26,7 +26,7 @@ _CLASSES = {'lstm': 'nn.LSTM', 'gru': 'nn.GRU', 'rnn_tanh': 'nn.RNN', 'rnn_relu'
 
 
 def _places(file: File, graph: Graph, entry: Entry) -> np.ndarray:
-    """Where each element of an array of parameters comes from: see `File.state`."""
+    """The origin of each element of a parameter array: see `File.state`."""
     part = graph.ending_in([entry])
     numbered = {name: file.places[name].astype('float64') for name in part.arguments}
     return run(part, Model(part, numbered, {}), {})[0].numpy().astype('int64')
@@ -80,7 +80,7 @@ def _rnn(scope: MethodWriter, node: Node, data: Expr, *further: Expr) -> Emitted
 
 
 def _computed(scope: MethodWriter, node: Node, data: Expr, inputs: Sequence[Expr]) -> Emitted:
-    """An RNN whose weights the graph computes: torch's function, without a layer."""
+    """An RNN whose weights the graph computes: a call of torch's function, without a layer."""
     states = 2 if node.mode == 'lstm' else 1
     count = 4 * node.num_layers * (1 + node.bidirectional)
     count = count if len(inputs) in (count, count + states) else 1
@@ -137,7 +137,7 @@ def _loop(scope: MethodWriter, node: Node, *inputs: Expr) -> Emitted:
 
 
 def _origin(graph: Graph, entry: Entry) -> int:
-    """The place of what an array's steps come from."""
+    """The place of the array from which an array's steps come."""
     place = entry.node
     while graph.nodes[place].inputs:
         place = graph.nodes[place].inputs[0].node
@@ -145,17 +145,17 @@ def _origin(graph: Graph, entry: Entry) -> int:
 
 
 def _state(begin: Expr) -> str:
-    """A name for a state: that of the array that it begins with, if this is a state."""
+    """A name for a state: the name of the array that it begins with, if that is a state."""
     found = re.match(r'(state|cell)(?:_\d+)?\b', begin.text)
     return found[1] if found else 'state'
 
 
 def _call(scope: MethodWriter, node: Node, name: str, rows: Sequence[str], inputs: Sequence[Expr],
           passed: Sequence[bool], texts: Mapping[int, str]) -> Emitted:
-    """The lines of the loop, in the method that it is in.
+    """Write the lines of the loop into the method that contains it.
 
-    `rows` are names for what a step gets of its data. `texts` are what it returns, by the number of
-    the body's output; what is there twice is returned once.
+    `rows` are names for the data of a step. `texts` are its results, by the number of the body's
+    output; an output that occurs twice is returned once.
     """
     (_, _, first, states), count = node.body, node.num_out_data
     readers = [each.op for each, _ in scope.graph.consumers(scope.place)]
@@ -164,13 +164,13 @@ def _call(scope: MethodWriter, node: Node, name: str, rows: Sequence[str], input
     rows = [scope.own('', row) if own else '_' for row, own in zip(rows, passed)]
     taken = [at for at in range(first) if passed[at]] or [0]
     origins = {_origin(scope.graph, scope.graph.nodes[scope.place].inputs[at]) for at in taken}
-    if len(origins) > 1:  # zip would leave out the steps that one has more
+    if len(origins) > 1:  # zip would drop steps that only one of them has
         scope.line(scope.check(check_equal, *['%s.shape[%d]' % (
             inputs[at].unswapped.of, int(inputs[at].swapped)) for at in taken]))
     begins, others = inputs[first:first + states], [each.text for each in inputs[first + states:]]
     state = scope.states([(format(each), _state(each)) for each in begins], *data, *others)
     returned: dict[str, str] = {}
-    again: list[tuple[str, str]] = []  # of two states that are the same, the second and the first
+    again: list[tuple[str, str]] = []  # for two equal states, the second and the first
     for at, text in texts.items():
         if at >= count and returned.setdefault(text, state[at - count]) != state[at - count]:
             again.append((state[at - count], returned[text]))
@@ -201,8 +201,8 @@ def _call(scope: MethodWriter, node: Node, name: str, rows: Sequence[str], input
 def write_method(file: File, scope: MethodWriter, name: str, arguments: Sequence[str],
                  results: Sequence[Expr], purpose: str,
                  states: Sequence[Expr] | None = None) -> None:
-    """Enter a method that returns `results`, one as it is and several as a tuple, and behind them
-    a tuple of `states`, if there are."""
+    """Write a method that returns `results`, one directly and several as a tuple, followed by a
+    tuple of `states` if there are any."""
     kind = 'Tensor' if len(results) == 1 else 'tuple[%s]' % ', '.join(['Tensor'] * len(results))
     if states is not None:
         kind = 'tuple[%s, tuple[Tensor, ...]]' % kind if results else 'tuple[Tensor, ...]'

@@ -28,13 +28,13 @@ __all__: list[str] = []
 # ---- reductions
 
 def _over(axes: Sequence[int], keep: bool) -> str:
-    """Arguments of a reduction."""
+    """The arguments of a reduction."""
     axis = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
     return axis + (', keepdim=True' if keep else '')
 
 
 def _filled(text: str, x: Expr, axes: Sequence[int], keep: bool) -> str:
-    """A reduction over all axes with the one axis that arrays of MXNet have at least."""
+    """A reduction over all axes; the result has one axis, as all MXNet arrays have."""
     return text + '.reshape(1)' if len(axes) == x.rank and not keep else text
 
 
@@ -105,7 +105,7 @@ emits('argmax_channel')(lambda scope, node, x: cast(x.of + '.argmax(1)', x.dtype
 # ---- order
 
 def _flat(node: Node, x: Expr) -> tuple[str, int]:
-    """The array that is put in order, and its axis."""
+    """The array to sort, and its axis."""
     return (x.of + '.flatten()', 0) if node.axis is None else (x.of, node.axis)
 
 
@@ -122,7 +122,7 @@ def _sort(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
 @emits('topk')
 def _topk(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if node.ret_typ == 'mask':
-        raise Unsupported('that gives a mask')
+        raise Unsupported('a topk that returns a mask')
     text, axis = _flat(node, x)
     count = str(node.k) if node.k > 0 else scope.size(x.shape[axis], x)
     text = '%s.topk(%s, %d%s)' % (text, count, axis, ', largest=False' * node.is_ascend)
@@ -133,7 +133,7 @@ def _topk(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
 # ---- look-ups
 
 def _places(scope: MethodWriter, index: Expr, size: Size, mode: str, *near: Expr) -> str:
-    """Indices as MXNet reads them: those out of range are the first or the last, or go round."""
+    """Indices as MXNet reads them: those out of range are clipped, or wrap around."""
     text = index.of if index.dtype == 'int64' else index.of + '.long()'
     if mode == 'raise':
         return text
@@ -175,7 +175,7 @@ writes('{0:.}.new_zeros({shape}).index_put(tuple({1:.}.long()), {0})', 'scatter_
 
 @emits('one_hot')
 def _one_hot(scope: MethodWriter, node: Node, index: Expr) -> Emitted:
-    """Indices out of range have no element that is on, which F.one_hot refuses."""
+    """A one_hot in which indices out of range set no element; F.one_hot refuses them."""
     index = scope.named(index)
     text = '%s.long().unsqueeze(-1) == torch.arange(%d, device=%s.device)' % (
         index, node.depth, index)
@@ -188,7 +188,7 @@ def _one_hot(scope: MethodWriter, node: Node, index: Expr) -> Emitted:
 # ---- products
 
 def _transposed(x: Expr, exchanged: bool) -> Expr:
-    """The array, its last two axes exchanged or not."""
+    """The array, with its last two axes swapped if `turn`."""
     if not exchanged:
         return x
     text = x.of + '.T' if x.rank == 2 else '%s.transpose(%d, %d)' % (x.of, x.rank - 2, x.rank - 1)

@@ -1,4 +1,4 @@
-"""Operators that know the lengths of sequences: masks, last steps, reversed sequences."""
+"""Operators that use the lengths of sequences: masks, last steps, reversed sequences."""
 from __future__ import annotations
 
 from ..._graph.graph import Node
@@ -10,7 +10,7 @@ __all__: list[str] = []
 
 
 def _batch_major(x: Expr, time: int) -> tuple[Expr, int]:
-    """The array as its text has it, and where time is: an exchange of axes is not written."""
+    """The array in the order of its text, and the axis of time; a swap of axes is not written."""
     return (x.unswapped, 1 - time) if x.swapped else (x, time)
 
 
@@ -47,5 +47,5 @@ def _sequence_reverse(scope: MethodWriter, node: Node, x: Expr, *length: Expr) -
 @emits('_contrib_div_sqrt_dim', any_order=lambda node, rank: rank > 2, reals=True)
 def _div_sqrt_dim(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if not isinstance(x.shape[-1], int):
-        raise Unsupported('whose last axis is of any size')
+        raise Unsupported('a last axis of any size')
     return f'{x:*} / {x.shape[-1]} ** 0.5'

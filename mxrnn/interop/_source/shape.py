@@ -27,12 +27,12 @@ __all__ = ['product', 'reshaped']
 
 
 def product(shape: Sequence[Size]) -> Size:
-    """How many elements some axes have."""
+    """How many elements some axes have together."""
     return sized(sizes.product(map(inferred, shape)))
 
 
 def _merged(shape: Shape, wanted: Shape) -> tuple[int, int] | None:
-    """The first and the last of the axes that make up one axis of `wanted`, if that is all."""
+    """The first and last of the axes that are joined to one axis of `wanted`, if that is all."""
     for first in range(len(shape)):
         for last in range(first + 1, len(shape)):
             if (*shape[:first], product(shape[first:last + 1]), *shape[last + 1:]) == wanted:
@@ -41,7 +41,7 @@ def _merged(shape: Shape, wanted: Shape) -> tuple[int, int] | None:
 
 
 def reshaped(scope: MethodWriter, x: Expr, wanted: Shape, *near: Expr) -> str | Expr:
-    """`x` in a shape, by the plainest method that gives it."""
+    """`x` in another shape, by the simplest method for it."""
     if wanted == x.shape:
         return x
     for axis in range(len(wanted)):
@@ -56,13 +56,13 @@ def reshaped(scope: MethodWriter, x: Expr, wanted: Shape, *near: Expr) -> str | 
         return '%s.flatten(%s)' % (x.of, '%d' % merged[0] if last == x.rank - 1 and merged[0]
                                    else '' if last == x.rank - 1 else '%d, %d' % merged)
     texts = _sizes(scope, x, wanted, near)
-    if _is_cut(x.shape, wanted):  # of a batch and steps joined, another number of steps may fit
+    if _is_cut(x.shape, wanted):  # for batch and steps joined, another number of steps may fit
         scope.check_inputs()
     return '%s.reshape(%s)' % (x.of, ', '.join(texts))
 
 
 def _is_cut(shape: Shape, wanted: Shape) -> bool:
-    """Whether a part of `shape` in which an axis is of any size becomes axes with a number."""
+    """Whether a part of `shape` with an axis of any size becomes axes that include a number."""
     while shape and wanted and shape[-1] == wanted[-1]:
         shape, wanted = shape[:-1], wanted[:-1]
     while shape and wanted and shape[0] == wanted[0]:
@@ -72,7 +72,7 @@ def _is_cut(shape: Shape, wanted: Shape) -> bool:
 
 
 def _sizes(scope: MethodWriter, x: Expr, wanted: Shape, near: Sequence[Expr]) -> list[str]:
-    """The sizes of a shape in text; -1 stands for the one that is hardest to tell."""
+    """A shape's sizes as text; -1 stands for the size that is hardest to tell."""
     texts, unknown = [], []
     for at, size in enumerate(wanted):
         try:
@@ -81,7 +81,7 @@ def _sizes(scope: MethodWriter, x: Expr, wanted: Shape, near: Sequence[Expr]) ->
             unknown.append(at)
             texts.append('-1')
     if len(unknown) > 1:
-        raise Unsupported('to a shape that does not follow from that of its input')
+        raise Unsupported("a shape that does not follow from the input's")
     if not unknown:
         longest = max(range(len(texts)), key=lambda at: len(texts[at]))
         if not texts[longest].isdigit():
@@ -120,7 +120,7 @@ writes('{0:.}.flip({axis})', 'reverse')
 def _squeeze(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     axes = [axis for axis, size in enumerate(x.shape) if size == 1] if node.axis is None else [
         axis % x.rank for axis in node.axis]
-    axes = sorted(axes)[:x.rank - len(scope.out[0])]  # an axis is left in any case
+    axes = sorted(axes)[:x.rank - len(scope.out[0])]  # one axis always stays
     text = x.of
     for axis in reversed(axes):
         text = _without(text, axis)
@@ -128,7 +128,7 @@ def _squeeze(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
 
 
 def _without(text: str, axis: int) -> str:
-    """An array without an axis of one element: x[:, -1:] becomes x[:, -1]."""
+    """An array without an axis of size 1: x[:, -1:] becomes x[:, -1]."""
     part = re.fullmatch(r'(.+)\[((?::, )*)(-?\d*):(-?\d*)\]', text)
     if part is not None:
         array, axes, begin, end = part.groups()
@@ -170,7 +170,7 @@ def _slice_axis(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
 def _slice(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     parts = list(itertools.zip_longest(node.begin, node.end, node.step))
     if any(step is not None and step < 0 for _, _, step in parts):
-        raise Unsupported('with a step below 0')
+        raise Unsupported('a step below 0')
     return '%s[%s]' % (x.of, ', '.join(itertools.starmap(_span, parts)))
 
 
@@ -185,15 +185,15 @@ def _slice_like(scope: MethodWriter, node: Node, x: Expr, like: Expr) -> Emitted
 
 
 def _cut(scope: MethodWriter, x: Expr, number: int, axis: int, squeeze: bool) -> Emitted:
-    """An axis in equal parts."""
+    """An axis split into equal parts."""
     axis %= x.rank
     if number == 1:
         return [_without(x.of, axis)] if squeeze else [x]
     if squeeze and x.swapped and axis < 2:
         x, axis = x.unswapped, 1 - axis
-    if squeeze and not all(map(scope.used, range(number))):  # the last step, say
+    if squeeze and not all(map(scope.used, range(number))):  # for instance only the last step
         x = scope.named(x)
-        if axis < 2:  # time, perhaps: an index alone takes more steps, too
+        if axis < 2:  # this may be time, and an index would also take a longer sequence
             scope.line(scope.check(check_shape, x.text, *[
                 number if at == axis else -1 for at in range(x.rank)]))
         return ['%s[%s%d]' % (x, ':, ' * axis, place) for place in range(number)]

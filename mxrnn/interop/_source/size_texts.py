@@ -1,4 +1,4 @@
-"""What a node reads, and sizes of axes as text: read off arrays that have names."""
+"""The inputs that a node reads, and axes' sizes as text, read from arrays that have names."""
 from __future__ import annotations
 
 from typing import Container, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ __all__ = ['are_parameters', 'described', 'inputs_of', 'ranges', 'shared', 'size
 
 
 def size_text(size: Size, values: Iterable[Expr]) -> str:
-    """The text of the size of an axis, read off those of the values that are names."""
+    """The text for an axis' size, read from values that are names."""
     if isinstance(size, int):
         return str(size)
     known: dict[Open, str] = {}
@@ -29,7 +29,7 @@ def size_text(size: Size, values: Iterable[Expr]) -> str:
 
 
 def described(size: Size) -> str:
-    """The size of an axis in the names of axes, 'any' if these do not tell it."""
+    """An axis' size in terms of named axes; 'any' if these do not tell it."""
     try:
         return str(size) if isinstance(size, int) else _text(size.size, [
             (axis, axis.label) for axis in axes_in(size.size) if axis.label])
@@ -38,7 +38,7 @@ def described(size: Size) -> str:
 
 
 def _text(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
-    """The text of a size, made of those of the sizes that are known."""
+    """The text for a size, made of known sizes."""
     size = resolve(size)
     if isinstance(size, int):
         return str(size)
@@ -55,7 +55,7 @@ def _text(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
         if isinstance(more, int):
             return '%s %s %d' % (text, '-' if more < 0 else '+', abs(more))
     if isinstance(size, Axis):
-        raise Unsupported('a size that can be read nowhere')
+        raise Unsupported('a size that cannot be read from any array')
     terms = [(number, _text(product(axes, abs(number)), known))
              for number, axes in size.terms.values()]
     text = ' '.join('%s %s' % ('-' if number < 0 else '+', text) for number, text in terms)
@@ -70,17 +70,17 @@ def _factor(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
 
 
 def are_parameters(graph: Graph, entry: Entry, parameters: Container[str]) -> bool:
-    """Whether an array has elements of parameters alone, in any order."""
+    """Whether an array consists only of parameters' elements, in any order."""
     return all(node.op in MOVES and (not node.is_variable or node.name in parameters)
                for node in graph.ending_in([entry]).nodes)
 
 
 def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: dict[Entry, bool]
               ) -> list[Entry]:
-    """What the emitter of a node gets: no labels of losses, no arrays that others are only like;
-    of RNN the data, weights if the graph computes them, and begin states that are not all zeros.
+    """The inputs for a node's emitter: without labels of losses and without arrays of which only
+    the shape is read. RNN gets the data, computed weights, and begin states that are not all zeros.
 
-    `computed` keeps whether it computes vectors of weights.
+    `computed` remembers which nodes compute vectors of weights.
     """
     if node.op == '_identity_with_attr_like_rhs':
         return list(node.inputs[:1])
@@ -95,7 +95,7 @@ def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: di
 
 
 def stated(inputs: Mapping[str, Expr]) -> Iterator[tuple[Expr, list[int]]]:
-    """The inputs with numbers before the last axis, and their sizes, of which -1 are any."""
+    """The inputs that have numbers before the last axis, with their sizes; -1 stands for any."""
     for each in inputs.values():
         if any(isinstance(size, int) and size > 1 for size in each.shape[:-1]):
             yield each, [size if isinstance(size, int) else -1 for size in each.shape]
@@ -103,16 +103,16 @@ def stated(inputs: Mapping[str, Expr]) -> Iterator[tuple[Expr, list[int]]]:
 
 def ranges(inputs: Mapping[str, Expr], limits: Mapping[tuple[str, int], range]
            ) -> Iterator[tuple[str, int, int]]:
-    """Texts of sizes of which a range is right, with its ends."""
+    """Texts of sizes that must be in a range, with its ends."""
     for (name, axis), each in limits.items():
         if name in inputs and len(each) > 1:
             yield '%s.shape[%d]' % (inputs[name].text, axis), each[0], each[-1]
 
 
 def shared(graph: Graph, inputs: Mapping[str, Expr]) -> list[list[str]]:
-    """Texts of the sizes that several inputs have."""
+    """Texts of the sizes that several inputs share."""
     if any(node.op.startswith('broadcast_') and len(node.inputs) > 1 for node in graph.walk()):
-        return []  # sizes of 1 may be right
+        return []  # sizes of 1 may be allowed
     found: dict[Size, dict[str, int]] = {}
     for each in inputs.values():
         for at, size in enumerate(each.shape):

@@ -1,4 +1,4 @@
-"""to_source and from_source: a model as a Python file and its weights, and the weights back."""
+"""to_source and from_source: a model as a Python file with weights, and the weights back."""
 from __future__ import annotations
 
 import functools
@@ -46,43 +46,43 @@ def to_source(model: Model, path: str | os.PathLike[str],
               types: Mapping[str, Any] | None = None,
               outputs: Sequence[str] | None = None, states: bool = False,
               check: bool = True) -> None:
-    """Write a model as Python source that needs torch alone, with its weights beside it.
+    """Write a model as Python source that needs only torch, with its weights beside it.
 
     Parameters
     ----------
     model : Model
         From `interop.load`.
     path : str
-        Of the source, 'model.py'; the state dict becomes 'model.pt'. Both are written, or neither;
-        a program, a source that was changed, or trained weights that are there stay, and the
-        name is refused. So are names of modules that torch imports, such as 'math.py'.
+        The source, such as 'model.py'; its state dict becomes 'model.pt'. Both are written, or
+        neither. Names of modules that torch imports, such as 'math.py', are refused. So are names
+        of existing files that are programs, changed sources or trained weights.
     inputs : dict, optional
-        Shapes of inputs by name, as in `to_onnx`: names are axes of any size. The graph tells those
-        that are left out.
+        Shapes of inputs by name, as in `to_onnx`; names allow any size. Shapes left out are taken
+        from the graph.
     types : dict, optional
         Types of inputs by name, such as ``{'data': 'int64'}``; float32 otherwise.
     outputs : list of str, optional
-        Names of the outputs that the class gets; all by default.
+        Names of the outputs of the class; all outputs by default.
     states : bool
-        Whether the class also gets methods that run it in steps, or in chunks of any number of
-        steps: ``outputs, states = model.steps(data, states)``. They begin with the states of
-        ``begin(batch)``, or of ``encode(source)`` where a decoder reads an encoder.
+        Whether the class also gets methods to run it in steps, or in chunks of any number of steps:
+        ``outputs, states = model.steps(data, states)``. The first states come from
+        ``begin(batch)``, or from ``encode(source)`` if a decoder reads an encoder.
     check : bool
-        Whether the source is run before it is written; see Notes.
+        Whether to run the source before it is written; see Notes.
 
     Raises
     ------
     ExportError
-        Operators have no plain form (all are named), a shape is missing, or the source differs
-        from the graph or does not run; with `states`, it uses several steps of a sequence at once.
+        Operators have no plain form (all are named), a shape is missing, or the source fails or
+        differs from the graph. Or, with `states`, it uses several steps of a sequence at once.
     ValueError, TypeError
-        Arguments are none.
+        An argument has a wrong value or type.
 
     Notes
     -----
-    The check runs the source on random data, beside the graph as `to_torch` runs it: as it is, and
-    for other sizes rolled up. The source's docstring has the largest differences. The gradients of
-    its loss are compared, too, without random draws and with BatchNorm as in inference.
+    The check runs the source on random data and compares it with the unrolled graph, for other
+    sizes with the rolled-up graph. The source's docstring has the largest differences. Gradients of
+    its loss are compared too, without random draws and with BatchNorm in inference.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def to_source(model: Model, path: str | os.PathLike[str],
 def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | None,
                  types: Mapping[str, Any] | None, outputs: Sequence[str] | None, states: bool,
                  check: bool = True) -> list[tuple[str, str]]:
-    """`to_source`; what there is to say of the file, with titles."""
+    """`to_source`; returns notes on the file, with titles."""
     check_target(path)
     plan = _plan(model, inputs, types, outputs, states)
     state = state_dict_of(plan.file)
@@ -126,16 +126,16 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
 def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module, model: Model,
                 *, inputs: Mapping[str, Sequence[Any]] | None = None,
                 outputs: Sequence[str] | None = None) -> Model:
-    """Take the weights of a source that was trained on back, to be saved as a checkpoint.
+    """Take the weights of a trained source back, to save them as a checkpoint.
 
     Parameters
     ----------
     weights : str, Module or dict
-        Path of the state dict, or the module of the class, or its state dict.
+        Path of the state dict, or the module, or the module's state dict.
     model : Model
-        As it was given to `to_source`.
+        The model that `to_source` got.
     inputs, outputs
-        As they were given to `to_source`.
+        The arguments that `to_source` got.
 
     Returns
     -------
@@ -145,19 +145,19 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
     Raises
     ------
     ValueError
-        The state dict is of another model.
+        The state dict belongs to another model.
     """
     state = state_of(weights)
     file = _plan(model, inputs, None, outputs).file
     if set(state) != {*file.state, *file.constants}:
-        raise ValueError('weights must be of the source of model, with the inputs and outputs '
+        raise ValueError('weights must come from the source of model, with the inputs and outputs '
                          'of the export: %s; got %s' % (
                              ', '.join([*file.state, *file.constants]), ', '.join(state)))
     flat = flat_of(file)
     for key, places in file.state.items():
         value = state[key].detach().cpu().double().numpy()
         if value.shape != places.shape:
-            raise ValueError('weights must have %s of shape %s, got %s' % (
+            raise ValueError('the weights must have %s of shape %s, got %s' % (
                 key, places.shape, value.shape))
         flat[places.reshape(-1)] = value.reshape(-1)
     arrays = {name: flat[file.places[name]].astype(array.dtype)
@@ -168,7 +168,7 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
 
 
 class _Plan(NamedTuple):
-    """A file whose methods are written, and what it is checked with."""
+    """A file whose methods are written, with everything that its check needs."""
 
     file: File
     methods: Methods
@@ -178,7 +178,7 @@ class _Plan(NamedTuple):
     notes: Sequence[str]
     sample: Sample
     types: Mapping[str, Any]
-    #: The graph as it was, and rolled up with what it gives for `sample`.
+    #: The graph before it was rolled up; the rolled-up graph and its outputs for `sample`.
     whole: Graph
     rolled: RolledGraph
     outputs: Sequence[Tensor]
@@ -188,7 +188,7 @@ class _Plan(NamedTuple):
 def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
           types: Mapping[str, Any] | None, outputs: Sequence[str] | None,
           states: bool = False) -> _Plan:
-    _check.instance('model', model, Model, 'a Model, as load gives it')
+    _check.instance('model', model, Model, 'a Model, as load returns it')
     kinds = {} if types is None else types
     graph = model.graph if outputs is None else model.graph.select(outputs)
     graph.check_names(ExportError)
@@ -215,7 +215,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         raise ExportError(str(error)) from None
     except ExportError:
         if states and all(name in given or name in arrays for name in needed):
-            in_steps(graph, arrays, given)  # if it has no steps, that is the reason
+            in_steps(graph, arrays, given)  # raises if the reason is that there are no steps
         raise
     used = {name: arrays[name] for name in graph.arguments + graph.auxiliary if name in arrays}
     for name, array in used.items():
@@ -229,19 +229,19 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
             heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
             return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers)[0]
         keys = list(file.state)
-        stepped(roll(whole).graph, False)  # refused as by the other ways out
+        stepped(roll(whole).graph, False)  # the same message as for ONNX and torch
         steps = StepMethods(file, methods, graph, model, stepped(graph, True), data)
         if list(file.state) != keys:
-            raise ExportError('the weights of whole sequences and of steps differ in their form')
+            raise ExportError('the weights have one form for whole sequences and another for steps')
     if methods.faults:
         raise ExportError('\n'.join(dict.fromkeys(methods.faults)) + of_graph({
             name: shape for name, shape in shapes.items() if name not in given}))
     unknown = [name for name in labels if name not in data.sample]
     if unknown:
-        notes = [*notes, 'there is no method loss, as nothing tells the shape of %s: give it '
-                 '(--input)' % ', '.join(map(_quoted, unknown))]
+        notes = [*notes, 'there is no method loss, because the shape of %s is not known: give it '
+                 'with --input' % ', '.join(map(_quoted, unknown))]
     if inner:
-        notes = [*notes, 'the method loss has no part for %s, whose outputs others read' % (
+        notes = [*notes, 'the method loss has no part for %s, because other nodes read it' % (
             ', '.join(map(_quoted, inner)))]
     return _Plan(file, methods, graph, model, shapes, [*notes, *[beside] * bool(beside)],
                  data.sample, kinds, whole, rolled, wanted, steps)
@@ -264,12 +264,12 @@ def _text(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text as it may stand in a docstring."""
+    """Text that is safe in a docstring."""
     return text.replace('\\', '\\\\').replace('"""', '\\"\\"\\"')
 
 
 def _quoted(name: str) -> str:
-    """A name of a stranger's as it may stand in a docstring."""
+    """A stranger's name in a form that is safe in a docstring."""
     return name if name.isidentifier() and name.isascii() else _escaped(ascii(name))
 
 
@@ -278,7 +278,7 @@ def _described(shape: Shape) -> str:
     return '(%s)' % ', '.join(_escaped(described(size)) for size in shape)
 
 
-#: A blank at which no line ends.
+#: A blank that does not break a line.
 _NO_BREAK = '\x00'
 
 
@@ -302,8 +302,8 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
              for name, head in zip(methods.outputs, methods.heads)]
     if plan.steps is not None:
         rows += ['State %s: %s, %s.' % (text, _described(plan.steps.facts[name].shape), (
-            'zeros before the first step' if plan.steps.encoder is None else 'begins as encode '
-            'gives it')) for name, text in plan.steps.states.items()]
+            'zeros before the first step' if plan.steps.encoder is None else 'first from encode'
+            )) for name, text in plan.steps.states.items()]
     renamed = [(own[len('self.'):], name) for own, name in plan.file.bare.items()
                if own != 'self.' + name and own[len('self.'):] in plan.file.state]
     rows += ['Parameter %s: called %s in the graph.' % (own, _quoted(name))
@@ -320,7 +320,7 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
 # ---- check
 
 def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
-    """Run the source beside the graph as it is and beside the graph rolled up; what to say."""
+    """Compare the source with the unrolled and the rolled-up graph; returns notes with titles."""
     places = [plan.graph.heads.index(head) for head in plan.methods.heads]
     found: list[tuple[str, str]] = []
 
@@ -334,15 +334,15 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
         whole = plan.whole.ending_in([plan.whole.heads[place] for place in places])
         own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types, plan.sample)
         if own is not None:
-            compare('the graph as it was unrolled', *own)
+            compare('the unrolled graph', *own)
     outputs = [plan.outputs[place] for place in places]
     compare('the graph' + ' rolled up' * (plan.rolled.graph is not plan.whole), plan.sample,
             outputs)
     if plan.steps is not None:
-        found.append(('checked', 'those of one step and then the others differ by %.1g'
+        found.append(('checked', 'one step and then the others differ from them by %.1g'
                       % check.steps(plan.steps, plan.sample, outputs)))
     loss, ops = check.loss(plan.sample), {node.op for node in plan.graph.walk()}
-    found += [('checked', 'the gradients of loss are those of the graph')] * loss
+    found += [('checked', "the gradients of loss equal the graph's")] * loss
     missing = ['the gradients of loss'] * (bool(plan.methods.of_loss) and not loss)
     missing += ['what is drawn at random in training'] * any(
         has(node.op, 'draws') and getattr(node, 'p', 0) > 0 for node in plan.graph.walk())

@@ -1,4 +1,4 @@
-"""Methods that run a source in steps: begin or encode, and steps, which takes and gives states."""
+"""Methods to run a source in steps: begin or encode, and steps, which takes and returns states."""
 from __future__ import annotations
 
 from typing import Iterator, Mapping
@@ -20,36 +20,36 @@ from .recurrent import write_method
 
 __all__ = ['StepMethods']
 
-#: Docstrings of the methods.
+#: The methods' docstrings.
 _BEGIN = 'The states before the first step.'
 _STEPS = 'The outputs of the next steps, one or many, and the states after them.'
 
 
 class StepMethods:
-    """Writes the methods into a file that has those of whole sequences.
+    """Adds the methods to a file that has the methods for whole sequences.
 
     Parameters
     ----------
     file, methods : File, Methods
     graph, model : Graph, Model
-        What the methods were written of.
+        The graph and the model of which the methods were written.
     stepped : Stepped
         `graph` in steps.
     data : Data
-        Of the inputs of `graph`.
+        The inputs of `graph`.
 
     Attributes
     ----------
     states : dict of str to str
-        The names in the method of the states, and of what else stays from one step to the next.
+        Names in the method for the states, and for other values that stay between steps.
     once : list of str
-        The outputs that encode gives before states.
+        The outputs of encode that come before the states.
     encoder : list of str or None
         The inputs of encode.
     inputs : list of str
-        Those of steps, without states.
+        The inputs of steps, without states.
     graph, sample : Graph, dict
-        What steps was written of, and data for it.
+        The graph of steps, and data for it.
     """
 
     def __init__(self, file: File, methods: Methods, graph: Graph, model: Model, stepped: Stepped,
@@ -80,8 +80,8 @@ class StepMethods:
         for state in self.stepped.states:
             shape = self.facts[state.given].shape
             if any(isinstance(size, Open) and size != shape[state.batch_axis] for size in shape):
-                self._methods.faults.append('state %s: another axis than that of the batch may be '
-                                            'of any size' % state.given)
+                self._methods.faults.append('state %s: only the axis of the batch may have any size'
+                                            % state.given)
             zeros.append('zeros(%s%s)' % (', '.join(
                 str(size) if isinstance(size, int) else 'batch' for size in shape),
                 self._typed(state.given)))
@@ -92,17 +92,17 @@ class StepMethods:
             wrapped('        return ' + ', '.join(zeros) + ',' * (len(zeros) == 1))]))
 
     def _zeros(self) -> str:
-        """What makes zeros on the device of the model, and of the type that it is cast to."""
+        """The text that makes zeros on the model's device and in its type."""
         return 'next(self.parameters()).new_zeros' if self._reals() else 'torch.zeros'
 
     def _typed(self, state: str) -> str:
-        """The type of a state as a last argument, where the parameters do not tell it."""
+        """A state's type as a last argument, if it differs from the parameters'."""
         own = self.facts[state].dtype
         return '' if self._reals() in ([own], [] if own == 'float32' else [own]) else (
             ', dtype=torch.%s' % own)
 
     def _reals(self) -> list[str]:
-        """The types of the parameters of real numbers."""
+        """The types of the parameters that are real numbers."""
         file = self._file
         return list(dict.fromkeys(str(array.dtype) for name, array in file.arrays.items()
                                   if array.dtype.kind == 'f' and name not in file.auxiliary))
@@ -135,7 +135,7 @@ class StepMethods:
                      _BEGIN, states)
 
     def _drawn(self, graph: Graph, sample: Sample) -> Sample:
-        """Data for the method steps: random states, and what else encode gives."""
+        """Data for the method steps: random states, and the other outputs of encode."""
         sources = [self.stepped.sources[name] for name in self.states]
         self.begins = dict(zip(self.states, run(graph._replace(
             heads=(*sources, *graph.heads)), self._model, sample)))
@@ -164,7 +164,7 @@ class StepMethods:
 
     def apart(self, module: nn.Module, sample: Sample, whole: Mapping[str, Tensor]
               ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The outputs of one step and those after it, and the same of `whole` sequences."""
+        """The outputs of one step and the following ones, and the same for `whole` sequences."""
         axes = self.stepped.axes
         layouts = {name: Layout(each) for name, each in axes.items()}
         times = {name: layouts[name].time for name in self.inputs}

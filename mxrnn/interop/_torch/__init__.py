@@ -13,12 +13,12 @@ from ..registry import TORCH, Operator
 
 __all__ = ['DTYPES', 'Device', 'Run', 'keywords', 'runs', 'some']
 
-#: Runs a node: tensors in, a tensor or a tuple of them out.
+#: Runs a node: takes tensors, returns a tensor or a tuple of them.
 Run = Callable[..., Any]
 
 Device = Union[str, torch.device]
 
-#: By what attributes call them; None, for a type that follows from the inputs, is none of them.
+#: By the name in attributes. None, for a type that follows from the inputs, is not in it.
 DTYPES = {
     'float32': torch.float32, 'float64': torch.float64, 'float16': torch.float16,
     'bfloat16': torch.bfloat16, 'uint8': torch.uint8, 'int8': torch.int8, 'int32': torch.int32,
@@ -27,9 +27,9 @@ DTYPES = {
 
 
 def runs(*ops: str, training: bool = False, creates: bool = False) -> Callable[[Run], Run]:
-    """Make a function of a node's inputs what runs the operators `ops`; the rest is of `Operator`.
+    """Make the decorated function run the operators `ops`; see `Operator` for the options.
 
-    Its keyword-only parameters are attributes of the node, types as torch has them, and its name.
+    Its keyword-only parameters are the node's attributes (with torch's types) and the node's name.
     """
     def enter(run: Run) -> Run:
         TORCH.enter(Operator(lambda node: _bound(run, node), training, creates, run), *ops)
@@ -38,20 +38,20 @@ def runs(*ops: str, training: bool = False, creates: bool = False) -> Callable[[
 
 
 def keywords(run: Run, node: Node) -> dict[str, Any]:
-    """The attributes of a node that a function takes, by its keyword-only parameters."""
+    """The attributes of a node that a function takes as keyword-only parameters."""
     found: dict[str, Any] = {}
     if inspect.isfunction(run):
         given = inspect.getfullargspec(run)
         for key in given.kwonlyargs:
             if key not in (given.kwonlydefaults or {}) or hasattr(node, key):
-                value = getattr(node, key)  # those with defaults are not of all its operators
+                value = getattr(node, key)  # one with a default may be missing in some operators
                 found[key] = DTYPES.get(value) if key.endswith('dtype') else value
     return found
 
 
 def _bound(run: Run, node: Node) -> Run:
-    """A copy of `run` whose keyword-only parameters have the node's attributes as defaults: calls
-    of it take no longer than those of a function without them."""
+    """A copy of `run` that has the node's attributes as defaults of its keyword-only parameters.
+    Calls of the copy are as fast as those of a function without attributes."""
     found = keywords(run, node)
     if not found:
         return run

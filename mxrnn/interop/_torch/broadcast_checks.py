@@ -1,4 +1,4 @@
-"""Arrays that MXNet refuses side by side, and of which torch would repeat one."""
+"""Refuses arrays that MXNet refuses because their sizes differ; torch would repeat one of them."""
 from __future__ import annotations
 
 from typing import Any, Callable, Iterable, Iterator, Sequence
@@ -14,14 +14,14 @@ __all__ = ['refusing']
 
 
 def _is_elementwise(node: Node) -> bool:
-    """Whether a node computes something of each two elements of arrays of one shape."""
+    """Whether a node combines two arrays of the same shape, element by element."""
     known = row(node.op)
     return node.op == 'add_n' or known is not None and not known.attributes and not (
         node.op.startswith('broadcast_')) and [each.name for each in known.inputs] == ['lhs', 'rhs']
 
 
 def _rows(node: Node, arrays: Sequence[Tensor]) -> Iterator[int]:
-    """The batch of a sequence, and of its lengths if there are."""
+    """The batch size of a sequence, and of its lengths if there are lengths."""
     yield arrays[0].shape[1 - node.axis]
     yield from arrays[1].shape if node.use_sequence_length else ()
 
@@ -37,8 +37,8 @@ _SIZES: dict[str, Callable[[Node, Sequence[Tensor]], Iterable[Any]]] = {
 
 def refusing(graph: Graph, node: Node, run: Run, training: bool, settled: Callable[[], bool]
              ) -> Run:
-    """`run`, which refuses inputs of unlike sizes as MXNet does; but not where sizes are open that
-    nothing told, as arrays have length 1 there.
+    """`run`, which refuses inputs whose sizes differ, as MXNet does. It does not check while sizes
+    are open, because arrays then have length 1 there.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""to_torch and from_torch: a model as a module, and the weights back."""
+"""to_torch and from_torch: from a model to a torch module, and its weights back."""
 from __future__ import annotations
 
 from typing import Mapping, Sequence
@@ -25,20 +25,20 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     Parameters
     ----------
     model : Model
-        As `load` gives it.
+        As `load` returns it.
     outputs : list of str, optional
-        Names of the outputs that the module is to have, those of inner nodes included, such as
-        'fc_output'; all outputs of the graph by default.
+        Names of the module's outputs, such as 'fc_output'. Inner nodes are allowed. All outputs of
+        the graph by default.
     roll : bool
-        Whether the steps of an unrolled graph are rolled up where that changes nothing: into
-        sym.RNN, which torch has a kernel for, or into a loop.
+        Whether to roll up the steps of an unrolled graph where that changes no result: into
+        sym.RNN, for which torch has a kernel, or into a loop.
     states : bool
-        Whether the module takes the states of all recurrences as inputs and gives them as outputs,
-        under the names of ``to_onnx(states=True)``, so that it runs in steps, or in chunks of any
-        number of steps.
+        Whether the states of all recurrences become inputs and outputs of the module, named as by
+        ``to_onnx(states=True)``. The module then runs in steps, or in chunks of any number of
+        steps.
     inputs : dict, optional
-        Shapes of inputs by name for `states`, as in `to_onnx`. The graph tells those that are left
-        out.
+        Shapes of inputs by name for `states`, as in `to_onnx`. Shapes left out are taken from the
+        graph.
 
     Returns
     -------
@@ -50,15 +50,14 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     Raises
     ------
     UnsupportedError
-        The graph has operators that are not known here; all of them are listed, each with its
-        nodes.
+        The graph has unknown operators. The message lists all of them with their nodes.
     ExportError
-        With `states`: it uses several steps of a sequence at once.
+        With `states`: the graph uses several steps of a sequence at once.
     ValueError
-        Two variables of the graph have one name, there is no output of a name in `outputs`, or
-        `inputs` has another name than that of an input, or sizes that contradict each other.
+        Two variables of the graph have one name; `outputs` has a name that is no output; or
+        `inputs` has a name that is no input, or sizes that contradict each other.
     TypeError
-        `inputs` is no dict of shapes.
+        `inputs` is not a dict of shapes.
 
     Examples
     --------
@@ -71,14 +70,14 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     >>> module(data=torch.tensor([-1., 2.]))
     tensor([0., 2.])
     """
-    _check.instance('model', model, Model, 'a Model, as load gives it')
+    _check.instance('model', model, Model, 'a Model, as load returns it')
     graph = model.graph if outputs is None else model.graph.select(outputs)
     if _check.flag('states', states):
         if not _check.flag('roll', roll):
-            raise ValueError('states are those of a graph that is rolled up: not with roll=False')
+            raise ValueError('states=True rolls the graph up: leave out roll=False')
         return _stepped(graph, model, {} if inputs is None else inputs, outputs is None).eval()
     if inputs is not None:
-        raise ValueError('inputs are for states=True: other modules take any shapes')
+        raise ValueError('inputs needs states=True: without states, a module takes any shapes')
     return GraphModule(graph, model.arg_params, model.aux_params, roll=roll).eval()
 
 
@@ -87,7 +86,7 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
     params = {**model.arg_params, **model.aux_params}
     given = check_shapes(inputs, graph, params)
     graph, _ = chosen_for_steps(graph, params, given, choose)
-    with blaming_axes(graph, params, given):  # refused as by the other ways out
+    with blaming_axes(graph, params, given):  # the same message as for ONNX and source
         _, shapes, _ = in_steps(roll_up(graph).graph, params, given)
     stepped, _, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
     encoder = None if stepped.encoder is None else GraphModule(
@@ -103,23 +102,23 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
 
 
 def from_torch(module: GraphModule, model: Model) -> Model:
-    """Take the weights of a module back, to be saved as a checkpoint.
+    """Take the weights back from a module, to save them as a checkpoint.
 
     Parameters
     ----------
     module : GraphModule
-        As `to_torch` made it of `model`, with `states` or without, and as training has left it.
+        As `to_torch` made it from `model`, with `states` or without, trained or not.
     model : Model
 
     Returns
     -------
     Model
-        `model` with the module's parameters and buffers, of the types that `model` has.
+        `model` with the module's parameters and buffers, in `model`'s types.
 
     Raises
     ------
     ValueError
-        The module is of another graph; of one with `states`: it has other weights than `model`.
+        The module was made from another graph, or with `states` has other weights than `model`.
 
     Examples
     --------
@@ -136,26 +135,28 @@ def from_torch(module: GraphModule, model: Model) -> Model:
     >>> interop.from_torch(module, model).arg_params['scale'].tolist()
     [[2.0, 2.0, 2.0]]
     """
-    _check.instance('module', module, GraphModule, 'a module of to_torch')
-    _check.instance('model', model, Model, 'a Model, as load gives it')
+    _check.instance('module', module, GraphModule, 'a module that to_torch made')
+    _check.instance('model', model, Model, 'a Model, as load returns it')
     parts = [part for part in (module.encoder, module) if part is not None]
     if not module.states and module.graph not in (model.graph, _like(model.graph, module)):
-        raise ValueError('module must be made of the same graph as model')
+        raise ValueError('module and model must have the same graph: pass the model that to_torch '
+                         'made the module from')
     params, states = dict(model.arg_params), dict(model.aux_params)
     for values, target in [*((part._parameters, params) for part in parts),
                            *((part._buffers, states) for part in parts)]:
         for name, value in values.items():
             if value is not None:
                 if name not in target or target[name].shape != value.shape:
-                    raise ValueError('module must be made of the same graph as model: it has %s of '
-                                     'shape %s, the model %s' % (name, tuple(value.shape), (
-                                         target[name].shape if name in target else 'none')))
+                    raise ValueError(
+                        'module and model must have the same graph: %s has shape %s in the module '
+                        'and %s in the model' % (name, tuple(value.shape), (
+                            target[name].shape if name in target else 'none')))
                 target[name] = _array_of(value, target[name].dtype)
     return model._replace(arg_params=params, aux_params=states)
 
 
 def _like(graph: Graph, module: GraphModule) -> Graph:
-    """The graph of the outputs that `module` has; `graph` itself if it has no such outputs."""
+    """The graph of the module's outputs; `graph` itself if it does not have all of them."""
     try:
         return graph.select(module.outputs)
     except ValueError:
@@ -163,7 +164,7 @@ def _like(graph: Graph, module: GraphModule) -> Graph:
 
 
 def _array_of(value: Tensor, dtype: np.dtype) -> np.ndarray:
-    """A copy of a tensor as an array of MXNet's: the inverse of `module.tensor`."""
+    """A copy of a tensor as an MXNet array: the inverse of `module.tensor`."""
     value = value.detach().cpu()
     if dtype.names == ('bfloat16',):
         return value.to(torch.bfloat16).view(torch.int16).numpy().astype(np.uint16).view(dtype)

@@ -1,7 +1,7 @@
 """Operators that make arrays: constants, ranges, random numbers.
 
-What runs those without inputs takes the shape, in which sizes that the graph leaves open are filled
-in, and the device.
+Functions of operators without inputs take the device and the shape, after open sizes in it have
+been filled in.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _arange(node: Node) -> Run:
     start, stop, step = node.start, node.stop, node.step
     times, dtype = node.repeat, DTYPES[node.dtype]
     if stop is None and node.infer_range:
-        raise Unsupported('a range without an end is not supported')
+        raise Unsupported('a range needs an end')
     if stop is None:
         start, stop = 0, start
 
@@ -44,7 +44,7 @@ def _arange(node: Node) -> Run:
 @runs('_linspace', creates=True)
 def _even_steps(shape: Sequence[int], device: str | torch.device, *, start: float, stop: float,
                 num: int, endpoint: bool, dtype: torch.dtype) -> Tensor:
-    """Numbers from `start` to `stop`, which is the last of them or the next one."""
+    """Numbers from `start` to `stop`: `stop` is the last one, or the first that is left out."""
     values = torch.linspace(start, stop, num + (not endpoint), dtype=torch.float64)
     return values[:num].to(device, dtype)
 
@@ -52,14 +52,14 @@ def _even_steps(shape: Sequence[int], device: str | torch.device, *, start: floa
 @runs('_eye', creates=True)
 def _diagonal(shape: Sequence[int], device: str | torch.device, *, N: int, M: int, k: int,
               dtype: torch.dtype) -> Tensor:
-    """Ones `k` places right of the diagonal, and zeros."""
+    """Ones on the diagonal `k` places to the right, and zeros."""
     down, right = (torch.arange(size, device=device) for size in (N, M or N))
     return (right - down.unsqueeze(1) == k).to(dtype)
 
 
 @runs('_contrib_arange_like')
 def _numbers_like(x: Tensor, *, start: float, step: float, repeat: int, axis: int | None) -> Tensor:
-    """Numbers for the elements along an axis, or for all."""
+    """Numbers for the elements along one axis, or for all elements."""
     count = x.numel() if axis is None else x.shape[axis]
     values = torch.arange(count, device=x.device)
     values = torch.div(values, repeat, rounding_mode='floor') if repeat > 1 else values
@@ -91,21 +91,21 @@ def draw_gamma(shape: Sequence[int], alpha: Any, beta: Any, **like: Any) -> Tens
 
 
 def draw_poisson(shape: Sequence[int], lam: Any, **like: Any) -> Tensor:
-    """Counts of the mean `lam`."""
+    """Counts with the mean `lam`."""
     return torch.poisson(torch.ones(shape, **like) * lam)
 
 
 def draw_failures(shape: Sequence[int], k: Any, p: Any, **like: Any) -> Tensor:
-    """Failures before `k` successes, each of the chance `p`."""
+    """Numbers of failures before `k` successes, each of which has the chance `p`."""
     return torch.poisson(draw_gamma(shape, k, (1 - p) / p, **like))
 
 
 def draw_dispersed(shape: Sequence[int], mu: Any, alpha: Any, **like: Any) -> Tensor:
-    """Counts of the mean `mu` and the dispersion `alpha`."""
+    """Counts with the mean `mu` and the dispersion `alpha`."""
     return torch.poisson(draw_gamma(shape, 1 / alpha, mu * alpha, **like))
 
 
-#: By distribution: draws arrays of a shape, given the numbers that its operators have.
+#: By distribution: draws an array of a given shape from the operator's parameters.
 DRAWS: dict[str, Callable[..., Tensor]] = {
     'uniform': draw_uniform, 'normal': draw_normal, 'exponential': draw_exponential,
     'gamma': draw_gamma, 'poisson': draw_poisson, 'negative_binomial': draw_failures,
@@ -130,7 +130,7 @@ runs('_random_randint', creates=True)(lambda shape, device, *, low, high, dtype:
 @runs('_sample_multinomial')
 def _draw_places(p: Tensor, *, shape: Sequence[int], get_prob: bool, dtype: torch.dtype
                  ) -> Tensor | tuple[Tensor, Tensor]:
-    """Places along the last axis, drawn by their chances, and the logarithms of these."""
+    """Places along the last axis, drawn by their chances, with the logarithms of the chances."""
     rows = p.reshape(-1, p.shape[-1])
     drawn = torch.multinomial(rows.detach(), math.prod(shape), replacement=True)
     result = some(drawn.reshape(*p.shape[:-1], *shape).to(dtype))

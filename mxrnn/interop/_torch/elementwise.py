@@ -1,4 +1,4 @@
-"""Operators that work element by element, as far as torch has no call for them."""
+"""Element-by-element operators for which torch has no call."""
 from __future__ import annotations
 
 import torch
@@ -36,7 +36,7 @@ def gamma_function(x: Tensor) -> Tensor:
         x.dtype)
 
 
-#: How torch calls the functions of one array that it has.
+#: torch's names for functions of one array.
 NAMES = {**{name: name for name in (
     'abs sign ceil floor trunc sqrt rsqrt exp expm1 log log10 log2 log1p sin cos tan sinh cosh '
     'tanh erf erfinv relu sigmoid zeros_like ones_like').split()},

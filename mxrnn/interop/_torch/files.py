@@ -1,5 +1,5 @@
-"""A GraphModule as one file: its graph as text and its tensors, which torch reads without running
-code of the file (``torch.load(path, weights_only=True)``)."""
+"""A GraphModule as one file: the graph as text, and its tensors. torch reads it without running
+code from the file (``torch.load(path, weights_only=True)``)."""
 from __future__ import annotations
 
 import os
@@ -17,17 +17,17 @@ from .module import GraphModule
 __all__ = ['content_of', 'load_torch']
 
 _FORMAT = 'graph of MXNet with tensors, 1'
-#: Of files with states, which older versions refuse: they would run them without states.
+#: For files with states. Older versions refuse it; they would run the file without states.
 _STEPPED = 'graph of MXNet in steps with tensors, 2'
 
 
 def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModule:
-    """Read a module that `save_torch`, or ``python -m mxrnn export --torch``, has written.
+    """Read a module that `save_torch` or ``python -m mxrnn export --torch`` wrote.
 
     Parameters
     ----------
     path : str
-        The file. It may come from a stranger: nothing in it is run.
+        The file. It may come from a stranger, because no code in it is run.
     roll : bool
         Whether the steps of an unrolled graph are rolled up, as `to_torch` does.
 
@@ -39,9 +39,9 @@ def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModul
     Raises
     ------
     CheckpointError
-        It cannot be read, is damaged, or is no such file.
+        The file cannot be read, is damaged, or is of another kind.
     UnsupportedError
-        The graph has operators that are not known here.
+        The graph has operators that are not known.
     """
     path, roll = os.fspath(path), _check.flag('roll', roll)
     try:
@@ -50,11 +50,11 @@ def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModul
     except OSError as error:
         raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from None
     except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        # torch advises to read other files without weights_only, which would run code of them.
+        # For other files torch advises weights_only=False, which would run code from the file.
         if isinstance(error, RuntimeError) and 'weights_only' not in str(error):
-            raise CheckpointError('%s is no whole file of save_torch: %s'
+            raise CheckpointError('%s is damaged, or was not written by save_torch: %s'
                                   % (path, reason_of(error))) from None
-        raise CheckpointError('%s is no file of save_torch' % path) from None
+        raise CheckpointError('%s was not written by save_torch' % path) from None
     if not isinstance(content, dict) or content.get('format') not in (
             _FORMAT, _STEPPED):
         raise CheckpointError('%s was not written by save_torch' % path)
@@ -65,38 +65,38 @@ def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModul
         encoder = _module(parts[1], roll) if parts[1:] else None
         return _module(content, roll, encoder).eval()
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError('%s is not whole: %s' % (path, error)) from None
+        raise CheckpointError('%s is damaged: %s' % (path, error)) from None
 
 
 def _check_archive(path: str) -> None:
-    """Refuse what could stand for more bytes than the file has: archives that are compressed, and
-    the format of old versions of torch, in which arrays are made before they are read."""
+    """Refuse files that could unpack to more bytes than they have: compressed archives, and torch's
+    old format, which allocates arrays before it reads them."""
     with open(path, 'rb') as stream:
         if stream.read(2) != b'PK':
-            raise CheckpointError('%s is no file of save_torch' % path)
+            raise CheckpointError('%s was not written by save_torch' % path)
     try:
         with zipfile.ZipFile(path) as archive:
             packed = any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist())
     except zipfile.BadZipFile as error:
-        raise CheckpointError('%s is no whole file of save_torch: %s' % (path, error)) from None
+        raise CheckpointError('%s is damaged: %s' % (path, error)) from None
     if packed:
-        raise CheckpointError('%s is no file of save_torch' % path)
+        raise CheckpointError('%s was not written by save_torch' % path)
 
 
 def _check_sizes(tensors: Sequence[tuple[str, torch.Tensor]], size: int) -> None:
-    """Refuse tensors of more elements than a file of `size` bytes has."""
+    """Refuse tensors with more elements than a file of `size` bytes can hold."""
     storages = {}
     for name, value in tensors:
         storage = value.untyped_storage() if value.layout == torch.strided else None
         if storage is None or value.numel() * value.element_size() > storage.nbytes():
-            raise ValueError('%s has more elements than the file' % name)
+            raise ValueError('%s has more elements than the file can hold' % name)
         storages[storage.data_ptr()] = storage.nbytes()
     if sum(storages.values()) > size:
-        raise ValueError('its tensors have more elements than the file')
+        raise ValueError('its tensors have more elements than the file can hold')
 
 
 def content_of(module: GraphModule) -> dict[str, Any]:
-    """A module as text and tensors, as its file has it."""
+    """A module as text and tensors, in the form that its file stores."""
     return {'format': _STEPPED if module.states else _FORMAT, **_content(module)}
 
 
@@ -113,7 +113,7 @@ def _content(module: GraphModule) -> dict[str, Any]:
 
 def _module(content: dict[str, Any], roll: bool, encoder: GraphModule | None = None
             ) -> GraphModule:
-    """The module of `_content`, or of a stranger's file."""
+    """The module made from the result of `_content`, or from a stranger's file."""
     outputs, states = content.get('outputs'), [tuple(pair) for pair in content.get('states', ())]
     axes = content.get('axes', {})
     names = [*(outputs or ()), *(name for pair in states for name in pair), *axes]
@@ -134,5 +134,5 @@ def _checked(values: Any) -> dict[str, torch.Tensor]:
     if not isinstance(values, dict) or not all(
             isinstance(name, str) and isinstance(value, torch.Tensor)
             for name, value in values.items()):
-        raise ValueError('it must have tensors by name and nothing else')
+        raise ValueError('it must contain tensors by name and nothing else')
     return values

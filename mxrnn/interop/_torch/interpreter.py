@@ -1,4 +1,4 @@
-"""A graph as a list of steps: which function, from which places, to which."""
+"""A graph as a list of steps. Each step has a function, and the places it reads and writes."""
 from __future__ import annotations
 
 import contextlib
@@ -37,25 +37,25 @@ enter_rest()
 #: axes of sizes to multiply it by.
 Sources = Dict[int, Dict[int, Tuple[int, Tuple[Tuple[int, int], ...]]]]
 
-#: Attributes that MXNet takes a size of 0 or -1 in for 'as the rest of the graph says'.
+#: Attributes in which MXNet takes a size of 0 or -1 for 'as the rest of the graph says'.
 OPEN = (0, -1)
 
 
 class UnsupportedError(NotImplementedError):
-    """A graph has operators that cannot be run without MXNet; the message lists all of them."""
+    """A graph has operators that need MXNet to run; the message lists all of them."""
 
 
 class Creation:
-    """A node without inputs that makes an array, some sizes of which may be left open."""
+    """A node without inputs that makes an array; some of the array's sizes may be open."""
 
     def __init__(self, node: Node, run: Run) -> None:
         self.run = run
         known = row(node.op)
         self.shape = list(node.shape or ()) if known and 'shape' in known.attributes else []
         self.open = [axis for axis, size in enumerate(self.shape) if size in OPEN]
-        #: For an open axis, where to read its size.
+        #: For each open axis, where to read its size.
         self.sources: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {}
-        #: The type that arrays of real numbers get in place of the one that the graph states.
+        #: The type for arrays of real numbers, in place of the type that the graph states.
         self.real: torch.dtype | None = None
 
     def __call__(self, values: Sequence[Tensor], device: Device) -> Tensor:
@@ -63,7 +63,7 @@ class Creation:
         if self.open:
             sizes = list(sizes)
             for axis in self.open:
-                # Where nothing says more, length 1 is as good as any when it is broadcast.
+                # Where nothing tells the size and the array is broadcast, length 1 always works.
                 size, factors = self.sources.get(axis, (1, ()))
                 for place, other in factors:
                     size = size * values[place].shape[other]
@@ -76,23 +76,23 @@ class Step(NamedTuple):
     """One node, ready to run."""
 
     node: Node
-    #: By whether it is in training: a function of the inputs, or a Creation.
+    #: By whether the module is in training: a function of the inputs, or a Creation.
     run: tuple[Run, Run] | Creation
     inputs: tuple[int, ...]
-    #: The outputs that something reads: their numbers, and their places.
+    #: The outputs that are read: their numbers and their places.
     outputs: tuple[tuple[int, int], ...]
 
 
 class Schedule:
-    """The steps of a graph, in order, over a list of values: one place for each that is read.
+    """The steps of a graph, in order, over a list of values with one place for each value read.
 
     Attributes
     ----------
     faults : dict of str to list of str
-        The operators that cannot be run, with the reason, and the nodes of each. If there are any,
-        there is nothing else.
+        The operators that cannot be run: reason, and nodes. If there are any, the other attributes
+        are missing.
     settled : bool
-        Whether all sizes are known, or read off other values.
+        Whether all sizes are known, or are read from other values.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -108,13 +108,13 @@ class Schedule:
         read = graph._replace(nodes=tuple(nodes)).reached(lambda node: node.inputs)
         entries = {*graph.heads, *(entry for i in read for entry in nodes[i].inputs), *(
             Entry(i, 0) for i, node in enumerate(nodes) if node.is_variable)}
-        #: The places of outputs of nodes.
+        #: The places of nodes' outputs.
         self.places = places = {entry: place for place, entry in enumerate(sorted(entries))}
         outputs: list[list[tuple[int, int]]] = [[] for _ in nodes]
         for entry, place in places.items():
             outputs[entry.node].append((entry.output, place))
         self.size = len(places)
-        #: The place of each variable, by name.
+        #: Each variable's place, by name.
         self.variables = {node.name: places[Entry(i, 0)] for i, node in enumerate(nodes)
                           if node.is_variable}
         self.heads = [places[entry] for entry in graph.heads]
@@ -136,7 +136,7 @@ class Schedule:
             check_attributes(node)
             if node.op == '_foreach':
                 if not node.body.fits(node):
-                    raise Unsupported('whose body has other inputs or outputs')
+                    raise Unsupported('its body has other inputs or outputs')
                 loop = LoopStep(node)
                 for fault, nodes in loop.body.faults.items():
                     self.faults.setdefault(fault, []).extend(nodes)
@@ -152,7 +152,7 @@ class Schedule:
                 both = partial(run, False), partial(run, True)
                 return both if operator.training else (run, run)
         except AttributeValueError as error:
-            # It begins with the node and the operator, which are said anyway.
+            # It begins with the node and the operator, which the message already has.
             what = '%s (%s)' % (node.op, str(error).partition(', %s: ' % node.op)[2])
         except Unsupported as error:
             what = '%s (%s)' % (node.op, error)
@@ -168,16 +168,16 @@ class Schedule:
 
     @property
     def num_open(self) -> int:
-        """How many sizes the graph leaves open."""
+        """The number of open sizes."""
         return sum(len(each.open) for each in self.creations().values())
 
     def creations(self) -> dict[int, Creation]:
-        """The makers of arrays with open sizes, by the arrays' places."""
+        """The steps that make arrays with open sizes, by the arrays' places."""
         return {step.outputs[0][1]: step.run for step in self.steps
                 if isinstance(step.run, Creation) and step.run.open}
 
     def settle(self, sources: Sources) -> None:
-        """Let open sizes be read off other values."""
+        """Read open sizes from other values."""
         for place, each in self.creations().items():
             each.sources = dict(sources.get(place, {}))
         self.settled = self.num_open == sum(map(len, sources.values()))
@@ -197,7 +197,7 @@ class Schedule:
                 loop_of(step).body.convert(real)
 
     def _arrange(self) -> None:
-        """Put steps behind all that they read, and note when a value is read for the last time."""
+        """Order steps behind the steps whose values they read, and note each value's last use."""
         made = set(range(self.size)).difference(
             place for step in self.steps for _, place in step.outputs)
         waiting, ordered = list(self.steps), []
@@ -210,7 +210,7 @@ class Schedule:
                 else:
                     later.append(step)
             if len(later) == len(waiting):
-                raise RuntimeError('steps wait for each other: %s'
+                raise RuntimeError('these steps wait for each other: %s'
                                    % ', '.join(step.node.name for step in later))
             waiting = later
         self.steps = ordered
@@ -246,13 +246,13 @@ class Schedule:
 
 
     def ranks(self, variables: Mapping[str, Tensor | None], device: Device) -> dict[int, int]:
-        """By place, how many axes those values have that open sizes do not matter for."""
+        """By place, the number of axes of values that do not depend on open sizes."""
         values: dict[int, Tensor] = {self.variables[name]: value for name, value in
                                      variables.items() if value is not None}
         for step in self.steps:
             if isinstance(step.run, Creation) and step.run.open:
                 continue
-            with torch.no_grad(), contextlib.suppress(Exception):  # for the run itself to raise
+            with torch.no_grad(), contextlib.suppress(Exception):  # the real run will raise it
                 if isinstance(step.run, Creation):
                     result = step.run([], device)
                 else:
@@ -263,7 +263,7 @@ class Schedule:
 
 
 def _without_likes(graph: Graph) -> Graph:
-    """The graph in which arrays that are like others in MXNet's inference are just themselves."""
+    """The graph without the nodes that only copy their input in MXNet's inference."""
     same = {i: node.inputs[0] for i, node in enumerate(graph.nodes)
             if node.op == '_identity_with_attr_like_rhs'}
 
@@ -287,7 +287,7 @@ def _reads(step: Step) -> Iterator[int]:
 
 
 def _if_given(run: Run) -> Run:
-    """`run` of a label, which may be left out."""
+    """`run`, for a label that may be left out."""
     @wraps(run)
     def given(*inputs: Tensor | None) -> Any:
         return None if any(value is None for value in inputs) else run(*inputs)
@@ -295,7 +295,7 @@ def _if_given(run: Run) -> Run:
 
 
 class LoopStep:
-    """``_foreach``: a graph for every step along the first axis of its sequences."""
+    """``_foreach``: runs a graph for every step along its sequences' first axis."""
 
     def __init__(self, node: Node) -> None:
         self.body = Schedule(node.subgraphs[0])
@@ -306,7 +306,7 @@ class LoopStep:
         self.outputs, self._name = node.num_out_data, node.name
 
     def split(self, inputs: Sequence[T]) -> tuple[Sequence[T], ...]:
-        """Sequences, states, and what is the same in every step."""
+        """Sequences, states, and the inputs that every step shares."""
         return inputs[:self._first], inputs[self._first:self._second], inputs[self._second:]
 
     def step(self, rows: Sequence[T], states: Sequence[T], others: Sequence[T]) -> dict[str, T]:
@@ -316,7 +316,7 @@ class LoopStep:
     def _run(self, training: bool, inputs: Sequence[Tensor]) -> list[Tensor]:
         sequences, states, others = self.split(inputs)
         if any(each.shape[0] != sequences[0].shape[0] for each in sequences):
-            raise ValueError('%s must read sequences of one number of steps, got %s' % (
+            raise ValueError('%s must read sequences with the same number of steps, got %s' % (
                 self._name, ', '.join(str(each.shape[0]) for each in sequences)))
         collected: list[list[Tensor]] = []
         for rows in zip(*[sequence.unbind(0) for sequence in sequences]):

@@ -46,16 +46,16 @@ def _pooling(node: Node) -> Run:
         raise Unsupported('pool_type %s with the convention %s is not supported'
                           % (kind, node.pooling_convention))
     if not everywhere and kind != 'sum' and any(2 * p > k for p, k in zip(pad, kernel)):
-        raise Unsupported('a padding of more than half the kernel is not supported')
+        raise Unsupported('padding of more than half the kernel is not supported')
 
     def pool(x: Tensor) -> Tensor:
         if everywhere:
             return EVERYWHERE[kind](x, tuple(range(2, x.dim())), True)
-        if up:  # MXNet gives such windows, torch does not
+        if up:  # MXNet computes such windows, torch does not
             for size, k, s, p in zip(x.shape[2:], kernel, stride, pad):
                 if -(-(size + 2 * p - k) // s) * s >= size + p:
-                    raise ValueError('%s, Pooling, has a window that is nothing but padding, which '
-                                     'is not supported' % node.name)
+                    raise ValueError('%s, Pooling, has a window that covers only padding: that is '
+                                     'not supported' % node.name)
         if kind == 'max':
             return LARGEST[count](x, kernel, stride, pad, ceil_mode=up)
         if kind == 'avg':
@@ -82,11 +82,11 @@ def _dropout(training: bool, x: Tensor, *, p: float, mode: str, axes: tuple[int,
 def _batch_norm(training: bool, x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor,
                 *, eps: float, momentum: float, fix_gamma: bool, use_global_stats: bool,
                 output_mean_var: bool, op: str, axis: int = 1) -> Tensor | tuple[Tensor, ...]:
-    """BatchNorm with the variance of n elements; its mean and variance as MXNet gives them."""
+    """BatchNorm with the variance of n elements; returns mean and variance as MXNet does."""
     gamma = torch.ones_like(gamma) if fix_gamma else gamma
     x = x.movedim(axis, 1) if axis != 1 else x
     if training and not use_global_stats:
-        # The moving variance is that of the batch as it is, where torch would take n / (n - 1).
+        # MXNet's moving variance takes the batch's as it is; torch would multiply by n / (n - 1).
         with torch.no_grad():
             axes = [a for a in range(x.dim()) if a != 1]
             new_var, new_mean = torch.var_mean(x, axes, unbiased=False)
@@ -99,13 +99,13 @@ def _batch_norm(training: bool, x: Tensor, gamma: Tensor, beta: Tensor, mean: Te
     result = result.movedim(1, axis) if axis != 1 else result
     if not output_mean_var:
         return result
-    # BatchNorm's output 'var' is 1 / standard deviation, that of its variants the variance.
+    # BatchNorm's output 'var' is 1 / standard deviation; its variants return the variance.
     return result, new_mean.clone(), (
         torch.rsqrt(new_var + eps) if op == 'BatchNorm' else new_var.clone())
 
 
 def _moments(x: Tensor, axis: int, keep: bool, eps: float) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation, for programs to read: MXNet gives them no gradients."""
+    """Mean and standard deviation, for programs to read. MXNet passes no gradients through them."""
     variance, mean = torch.var_mean(x.detach(), axis, unbiased=False, keepdim=keep)
     return mean, torch.sqrt(variance + eps)
 
@@ -123,7 +123,7 @@ def _layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, axis: int, eps: float
 @runs('GroupNorm')
 def _group_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, num_groups: int, eps: float,
                 output_mean_var: bool) -> Tensor | tuple[Tensor, ...]:
-    """GroupNorm, with a factor for each channel or each group, and its mean and deviation."""
+    """GroupNorm with a factor for each channel or each group; also its mean and deviation."""
     rows = x.shape[0], num_groups, -1
     if gamma.numel() == x.shape[1]:
         result = F.group_norm(x, num_groups, gamma, beta, eps)
@@ -135,6 +135,6 @@ def _group_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, num_groups: int, eps:
 
 @runs('_contrib_div_sqrt_dim')
 def _div_sqrt_dim(x: Tensor) -> Tensor:
-    """An array by the root of its last axis, which is cut off where the array is of integers."""
+    """An array divided by the root of its last axis' size; the root is truncated for integers."""
     root = x.shape[-1] ** .5
     return x / root if x.is_floating_point() else (x / int(root)).to(x.dtype)

@@ -1,4 +1,4 @@
-"""Loss heads, whose gradients are their own: what comes from above is not used."""
+"""Loss heads. They make their own gradients and ignore the gradient from above."""
 from __future__ import annotations
 
 from typing import Callable
@@ -13,7 +13,7 @@ __all__: list[str] = []
 
 
 class _Head(torch.autograd.Function):
-    """Gives `output`; the gradient of `x` is ``gradient(output)``."""
+    """Returns `output`; the gradient of `x` is ``gradient(output)``."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, output: Tensor,
@@ -30,14 +30,14 @@ class _Head(torch.autograd.Function):
 
 
 def _with_gradient(x: Tensor, output: Tensor, gradient: Callable[[Tensor], Tensor]) -> Tensor:
-    """The output of a loss, whose gradient is a function of it."""
+    """A loss head's output. Its gradient is a function of the output."""
     return _Head.apply(x, output, gradient)
 
 
 def _label_of(name: str, label: Tensor | None) -> Tensor:
-    """The label, which may be left out where there are no gradients."""
+    """The label. It may be left out if no gradients are computed."""
     if label is None:
-        raise ValueError(f'the label of {name} must be given to compute gradients')
+        raise ValueError(f'give the label of {name}: gradients need it')
     return label
 
 
@@ -46,7 +46,7 @@ def _softmax_output(training: bool, x: Tensor, label: Tensor | None = None, *, g
                     normalization: str, out_grad: bool, ignore_label: float, use_ignore: bool,
                     multi_output: bool, preserve_shape: bool, smooth_alpha: float, name: str
                     ) -> Tensor:
-    """The softmax, whose gradient is that of MXNet's loss of the label."""
+    """The softmax; its gradient is that of MXNet's loss for the label."""
     # Channels are not smoothed.
     axis, alpha = (1, 0.) if multi_output else (-1, smooth_alpha)
 
@@ -55,9 +55,9 @@ def _softmax_output(training: bool, x: Tensor, label: Tensor | None = None, *, g
             grad = (p - label) * grad_scale
             return grad * p if out_grad else grad
         p = p.movedim(axis, -1)
-        # Of labels for each position MXNet reads the first ones where rows are flattened.
+        # If rows are flattened, MXNet reads only the first of each position's labels.
         places = label.reshape(-1)[:p.numel() // p.shape[-1]].reshape(p.shape[:-1]).long()
-        # A label that is ignored may be no class.
+        # An ignored label need not be a class.
         hot = places.unsqueeze(-1) == torch.arange(p.shape[-1], device=p.device)
         ignored = places == int(ignore_label)
         grad = p - hot.to(p.dtype) * (1 - alpha)
@@ -72,10 +72,10 @@ def _softmax_output(training: bool, x: Tensor, label: Tensor | None = None, *, g
             factor = factor / (places.shape[0] if multi_output else places.numel())
         elif normalization == 'valid':
             factor = factor / (~ignored).sum().clamp(min=1)
-        # With out_grad MXNet 1.9 takes the output for the gradient from above.
+        # With out_grad, MXNet 1.9 uses the output as the gradient from above.
         return (grad * factor * p if out_grad else grad * factor).movedim(-1, axis)
 
-    # oneDNN, which MXNet uses in inference, takes the last axis of arrays of 1 or 4 axes.
+    # MXNet uses oneDNN in inference, which takes the last axis for arrays of 1 or 4 axes.
     last = not training and x.dtype == torch.float32 and x.dim() in (1, 4)
     rows = x.detach() if multi_output or preserve_shape or last else x.detach().reshape(
         x.shape[0], -1)
@@ -121,7 +121,7 @@ runs('make_loss')(lambda x: _with_gradient(x, x.detach(), torch.ones_like))
 @runs('WarpCTC')
 def _warp_ctc(x: Tensor, label: Tensor | None = None, *, label_length: int, input_length: int,
               name: str) -> Tensor:
-    """The softmax of each row, whose gradient is that of the CTC loss of the label: 0 is blank."""
+    """Each row's softmax; its gradient is that of the CTC loss for the label, with 0 as blank."""
     def gradient(p: Tensor) -> Tensor:
         labels = _label_of(name, label).reshape(-1, label_length)
         with torch.enable_grad():
@@ -136,7 +136,7 @@ def _warp_ctc(x: Tensor, label: Tensor | None = None, *, label_length: int, inpu
 @runs('SVMOutput')
 def _svm_output(x: Tensor, label: Tensor | None = None, *, margin: float, use_linear: bool,
                 regularization_coefficient: float, name: str) -> Tensor:
-    """The scores, whose gradient is that of MXNet's hinge loss of the label."""
+    """The scores; their gradient is that of MXNet's hinge loss for the label."""
     def gradient(x: Tensor) -> Tensor:
         places = _label_of(name, label).long().unsqueeze(-1)
         hot = places == torch.arange(x.shape[1], device=x.device)

@@ -21,45 +21,44 @@ __all__ = ['GraphModule', 'UnsupportedError', 'tensor']
 
 
 class GraphModule(nn.Module):
-    """Computes the outputs of a graph of MXNet's.
+    """Computes the outputs of an MXNet graph.
 
-    Called with the graph's inputs by name, or in the order of `inputs`, it returns its outputs in
-    the order of `outputs`: a Tensor if there is one, otherwise a tuple of them; an encoder always
-    gives a tuple. Labels of loss
-    heads may be left out where no gradient is computed. Loss heads give predictions and have
-    MXNet's gradients, so that any gradient of the outputs will do, as in
-    ``outputs.backward(torch.ones_like(outputs))``.
+    Call it with the graph's inputs by name, or in the order of `inputs`. It returns the outputs in
+    the order of `outputs`: one Tensor if there is one output, otherwise a tuple; an encoder always
+    returns a tuple. Labels of loss heads may be left out if no gradients are computed. Loss heads
+    return predictions and have MXNet's gradients. They ignore the gradient that comes from above,
+    so any will do, as in ``outputs.backward(torch.ones_like(outputs))``.
 
     Parameters
     ----------
     graph : Graph
     arg_params, aux_params : dict of str to numpy.ndarray
-        Values of the graph's parameters and auxiliary states. Arguments without a value are
-        inputs; values of other names are not used.
+        Values of the graph's parameters and auxiliary states. Arguments without a value become
+        inputs; values under other names are ignored.
     roll : bool
         See `to_torch`.
     outputs : list of str, optional
-        Names of the outputs, if they are not the graph's.
+        Names of the outputs; the graph's own outputs if None.
     states : list of (str, str)
-        Pairs of an input and the output that takes its place in the next step.
+        Pairs: an input, and the output that replaces it in the next step.
     encoder : GraphModule, optional
-        Computes what is the same in all steps.
+        Computes everything that is the same in all steps.
     axes : dict, optional
-        Axes by name of an input or output, as `with_states` tells them. Those of inputs are
-        checked.
+        Axes by the name of an input or output, as `with_states` returns them. The axes of inputs
+        are checked.
 
     Attributes
     ----------
     graph : Graph
-        As it was given: rolling it up leaves it and the module's file as they are.
+        The graph as it was given. Rolling up changes neither it nor the module's file.
     inputs, outputs : list of str
-        Names, in the graph's order. Where there are states, these, what the encoder gives, and
-        labels, are behind the other inputs, in this order.
+        Names, in the graph's order. With states, the states, the encoder's outputs and labels
+        follow the other inputs, in this order.
     states : list of (str, str)
     encoder : GraphModule or None
     axes : dict
     whole : Graph or None
-        The graph that a module with states was made of, until it is saved.
+        The graph from which a module with states was made, until the module is saved.
     """
 
     whole: Graph | None = None
@@ -76,17 +75,17 @@ class GraphModule(nn.Module):
         arguments, auxiliary = graph.arguments, graph.auxiliary
         graph.check_names()
         if 'training' in arguments + auxiliary:
-            raise ValueError("no variable can be called training, a name that torch's modules use "
-                             'themselves')
+            raise ValueError("no variable may be called training: torch's modules have an "
+                             'attribute of that name')
         if 'self' in arguments and 'self' not in arg_params:
-            raise ValueError('no input can be called self: inputs are given by name, and this one '
-                             "is Python's")
+            raise ValueError('no input may be called self: inputs are passed by name, and Python '
+                             'uses self')
         missing = [name for name in auxiliary if name not in aux_params]
         if missing:
-            raise ValueError('aux_params must have the auxiliary states %s' % ', '.join(missing))
+            raise ValueError('aux_params must contain the auxiliary states %s' % ', '.join(missing))
         self.states: list[tuple[str, str]] = list(states)
         self.encoder: GraphModule | None = encoder
-        #: Whether one output comes as a tuple, too: for `zip` with the names of an encoder's.
+        #: Whether a single output is returned as a tuple, to `zip` it with an encoder's names.
         self._tuples = False
         if encoder is not None:
             encoder._tuples = True
@@ -102,7 +101,7 @@ class GraphModule(nn.Module):
         if len(self.outputs) != len(graph.heads):
             raise ValueError('outputs must have %d names, got %d' % (
                 len(graph.heads), len(self.outputs)))
-        # The dictionaries are filled directly: MXNet's names may be those of attributes of Module.
+        # Filled directly, because MXNet's names may be names of Module's attributes.
         for name in arguments:
             if name in arg_params:
                 value = tensor(arg_params[name])
@@ -113,14 +112,14 @@ class GraphModule(nn.Module):
             for own, other in ((self._parameters, encoder._parameters),
                                (self._buffers, encoder._buffers)):
                 other.update({name: own[name] for name in other if name in own})
-        #: Outputs that come again: MXNet takes the gradient of the last place alone.
+        #: Outputs that occur twice: in MXNet only the last one gets a gradient.
         ends = {head: i for i, head in enumerate(graph.heads)}
         self._again = [i for i, head in enumerate(graph.heads) if ends[head] > i]
-        #: The type of real numbers that `to`, `half` and their like have given the module.
+        #: The type of real numbers that `to`, `half` and similar calls gave the module.
         self._real: torch.dtype | None = None
 
     def _runner(self, training: bool) -> Runner:
-        """The schedule of the graph; where training draws, it is rolled up differently."""
+        """The graph's schedule. It is rolled up differently where training draws at random."""
         try:
             rolled = _rolled(self.graph, training) if self._roll else self.graph
         except AttributeValueError:
@@ -134,13 +133,13 @@ class GraphModule(nn.Module):
         return runner
 
     def __getstate__(self) -> dict[str, object]:
-        # The runners consist of functions; they are made again.
+        # The runners are functions, which pickle does not keep; they are made again.
         return {name: value for name, value in super().__getstate__().items()
                 if name != '_runners'}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
-        # pickles of old versions do not have these
+        # pickles from older versions lack these
         for name, value in (('states', []), ('encoder', None), ('axes', {}), ('_tuples', False)):
             if not hasattr(self, name):
                 setattr(self, name, value)
@@ -153,7 +152,7 @@ class GraphModule(nn.Module):
         super()._apply(fn, recurse)
         single, double = (fn(torch.empty(0, dtype=each)).dtype
                           for each in (torch.float32, torch.float64))
-        if single == double:  # so it gives all real numbers one type, those that are made as well
+        if single == double:  # then all real numbers have one type, also those made in the graph
             self._real = single
             for runner in self._runners.values():
                 runner.schedule.convert(single)
@@ -164,7 +163,7 @@ class GraphModule(nn.Module):
                               errors: list[str]) -> None:
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected,
                                       errors)
-        # torch takes names with dots for those of modules inside this one.
+        # torch reads dots in names as modules inside this one.
         own = {prefix + name for name in [*self._parameters, *self._buffers]}
         unexpected[:] = [name for name in unexpected if name not in own]
 
@@ -177,7 +176,7 @@ class GraphModule(nn.Module):
         given = self._given(args, kwargs)
         variables = {**self._parameters, **self._buffers, **given}
         device: Device = 'cpu'
-        for value in variables.values():  # torch.export follows no generators
+        for value in variables.values():  # torch.export does not support generators here
             if value is not None:
                 device = value.device
                 break
@@ -191,7 +190,7 @@ class GraphModule(nn.Module):
 
     def _given(self, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> dict[str, Tensor]:
         if len(args) > len(self.inputs):
-            raise TypeError('there are %d inputs, %s, got %d'
+            raise TypeError('expected at most %d inputs, %s, got %d'
                             % (len(self.inputs), self.inputs, len(args)))
         given = dict(zip(self.inputs, args))
         unknown = [name for name in kwargs if name not in self.inputs or name in given]
@@ -211,7 +210,7 @@ class GraphModule(nn.Module):
         return given
 
     def _check_axes(self, given: Mapping[str, Tensor]) -> None:
-        """Refuse inputs of another number of axes, states of other sizes, and several batches."""
+        """Refuse inputs with another rank, states of other sizes, and differing batch sizes."""
         states = {name for name, _ in self.states}
         batches: dict[int, str] = {}
         for name, axes in self.axes.items():
@@ -224,12 +223,12 @@ class GraphModule(nn.Module):
                     name, ', '.join([str(size) or 'any' for size in axes]), shape))
             batches.update({own: name for size, own in zip(axes, shape) if size == 'batch'})
         if len(batches) > 1:
-            raise ValueError('inputs must be of one batch, got %s' % ' and '.join(
+            raise ValueError('inputs must have the same batch size, got %s' % ' and '.join(
                 '%s of shape %s' % (name, tuple(given[name].shape)) for name in batches.values()))
 
 
 def _rolled(graph: Graph, training: bool) -> Graph:
-    """The graph rolled up, with layers in one call if that joins no vectors of weights anew."""
+    """The graph rolled up, with all layers in one call unless that joins weight vectors anew."""
     rolled = roll_up(graph, training=training).graph
     joined = all(rolled.nodes[node.inputs[1].node].op == '_rnn_param_concat'
                  for node in rolled.nodes if has(node.op, 'kernel') and len(node.inputs) > 1)
@@ -237,9 +236,9 @@ def _rolled(graph: Graph, training: bool) -> Graph:
 
 
 def tensor(array: np.ndarray | Tensor) -> Tensor:
-    """A tensor with a copy of the elements of `array`, an array or a tensor, of the same type.
+    """A tensor that is a copy of `array`, an array or a tensor, with the same type.
 
-    Arrays of bfloat16 come as MXNet shows them to NumPy, in a field of 16-bit integers.
+    Arrays of bfloat16 have the form that MXNet gives them in NumPy: a field of 16-bit integers.
     """
     if isinstance(array, Tensor):
         return array.detach().clone()

@@ -1,6 +1,7 @@
 """Sizes that a graph leaves open, such as the batch of its begin states.
 
-They are read off arrays that are there before: inputs, and what is computed of these alone.
+Such sizes are read from arrays that are computed earlier: inputs, and arrays computed only from
+inputs.
 """
 from __future__ import annotations
 
@@ -20,10 +21,10 @@ __all__ = ['Runner']
 
 
 class Runner:
-    """Runs a graph, and finds out where to read the sizes that it leaves open.
+    """Runs a graph, and finds out where to read its open sizes.
 
-    The first call with each set of inputs decides, which of their axes are repeated along others
-    (those of length 1) among the rest; later calls read sizes at the same places.
+    The first call with each set of inputs decides which input axes of length 1 are repeated along
+    others. Later calls read the sizes at the same places.
 
     Attributes
     ----------
@@ -33,13 +34,13 @@ class Runner:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.schedule = Schedule(graph)
-        #: The inputs of the calls in which sizes were looked for.
+        #: The inputs of the calls in which sizes were searched.
         self._searched: set[frozenset[str]] = set()
         self._unknown = 0 if self.schedule.faults else self.schedule.num_open
 
     def __call__(self, variables: Mapping[str, Tensor], inputs: Iterable[str], training: bool,
                  device: Device) -> list[Tensor]:
-        """The outputs; `inputs` are the variables that this call was given."""
+        """The outputs; `inputs` are the variables that this call received."""
         if self._unknown and not torch.compiler.is_compiling():
             self._find_sizes(variables, frozenset(inputs) - self.schedule.labels, device)
         return self.schedule.run(variables, training, device)
@@ -56,8 +57,8 @@ class Runner:
                  ) -> Sources:
         """Where each open size can be read: for `Schedule.settle`.
 
-        `variables` are the values of the graph's variables; those in `inputs` may have other sizes
-        in another call, which has all of them.
+        `variables` are the values of the graph's variables. Those in `inputs` may have other sizes
+        in a later call with the same inputs.
         """
         schedule = self.schedule
         known: dict[int, Axes] = {}
@@ -86,7 +87,7 @@ class Runner:
         return found
 
     def _read(self, table: Table) -> dict[tuple[int, int], Size]:
-        """The sizes of arrays that are there before any array with open sizes is made."""
+        """The sizes of arrays that exist before any array with open sizes is made."""
         schedule = self.schedule
         found: dict[tuple[int, int], Size] = {}
         places = {place: entry for entry, place in schedule.places.items()}
@@ -103,7 +104,7 @@ class Runner:
 
 
 def _of_input(place: int, value: Tensor) -> Axes:
-    """The axes of an input, which can be read at `place`."""
+    """The axes of an input that is stored at `place`."""
     axes = [Axis(Source(place, at, None)) for at in range(value.dim())]
     for axis, size in zip(axes, value.shape):
         axis.given = size
@@ -111,7 +112,7 @@ def _of_input(place: int, value: Tensor) -> Axes:
 
 
 def _where_to_read(size: Size, read: Mapping[tuple[int, int], Size]) -> tuple[int, int] | None:
-    """The place and the axis where a size can be read, None if there is none."""
+    """The place and the axis where a size can be read, or None."""
     if isinstance(size, Axis) and size.source:
         return int(size.source.array), size.source.axis
     return next((place for place, each in read.items() if same(each, size)), None)

@@ -16,9 +16,9 @@ from . import Run, keywords
 __all__ = ['arrays_of_rnn', 'mask_steps', 'reverse_sequences', 'run_rnn']
 
 def arrays_of_rnn(graph: Graph, node: Node) -> Node:
-    """`node` without the join of its weights, if it is an RNN that would cut them again.
+    """`node` without the join of its weights, if it is an RNN that would only split them again.
 
-    Its inputs then are the data, the weights in the order of the vector, and the states.
+    Its inputs are then the data, the weights in the vector's order, and the states.
     """
     if not has(node.op, 'kernel') or len(node.inputs) < 2:
         return node
@@ -31,7 +31,7 @@ def arrays_of_rnn(graph: Graph, node: Node) -> Node:
 
 
 def _before_reshape(graph: Graph, entry: Entry) -> Entry:
-    """The same elements as those of `entry`, in the same order, before they were reshaped."""
+    """The entry from which `entry` was reshaped: the same elements in the same order."""
     while graph.nodes[entry.node].op in ('Reshape', 'reshape_like'):
         entry = graph.nodes[entry.node].inputs[0]
     return entry
@@ -40,10 +40,10 @@ def _before_reshape(graph: Graph, entry: Entry) -> Entry:
 def run_rnn(training: bool, data: Tensor, arrays: Sequence[Tensor], states: Sequence[Tensor], *,
             mode: str, state_size: int, num_layers: int, bidirectional: bool, p: float
             ) -> tuple[Tensor, ...]:
-    """The outputs and last states of an RNN; cuDNN on a GPU, oneDNN on a CPU.
+    """The outputs and final states of an RNN, by cuDNN on a GPU and by oneDNN on a CPU.
 
-    The arrays are those of all cells, first weights and then biases, or the vector of all of them.
-    States may have a batch of 1 that stands for any; without them, they begin with zeros.
+    The arrays are those of all cells (first weights, then biases), or one vector of them all. A
+    state's batch may be 1 and is then repeated. Missing states are zeros.
     """
     cells = num_layers * (2 if bidirectional else 1)
     rows = state_size * {'lstm': 4, 'gru': 3}.get(mode, 1)
@@ -51,12 +51,12 @@ def run_rnn(training: bool, data: Tensor, arrays: Sequence[Tensor], states: Sequ
         state_size * cells // num_layers)) for cell in range(cells)]
     wanted = [*(each for shape in shapes for each in (shape, (rows, state_size))),
               *[(rows,)] * (2 * cells)]
-    # cuDNN wants them side by side, as the vector has them.
+        # cuDNN needs the arrays side by side, as in the vector.
     if data.is_cuda or [tuple(array.shape) for array in arrays] != wanted:
         vector = torch.cat([each.reshape(-1) for each in arrays]) if len(arrays) > 1 else arrays[0]
         parts = vector.split([math.prod(shape) for shape in wanted])
         arrays = [part.view(shape) for part, shape in zip(parts, wanted)]
-    # torch takes the arrays of each cell together.
+        # torch wants each cell's arrays together.
     weights = [arrays[at] for cell in range(cells) for at in (
         2 * cell, 2 * cell + 1, 2 * (cells + cell), 2 * (cells + cell) + 1)]
     size = cells, data.shape[1], state_size
@@ -86,14 +86,14 @@ def _rnn(node: Node) -> Run:
 
 
 def mask_steps(x: Tensor, lengths: Tensor, time: int, value: float = 0) -> Tensor:
-    """The sequences with `value` in the steps, along the axis `time`, behind their lengths."""
+    """The sequences, with `value` written behind their lengths along the axis `time`."""
     steps = torch.arange(x.shape[time], device=x.device)
     behind = steps.unsqueeze(1 - time) >= lengths.unsqueeze(time)
     return x.masked_fill(behind.reshape(*behind.shape, *[1] * (x.dim() - 2)), value)
 
 
 def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
-    """The steps of each sequence backwards; what is behind its length stays there."""
+    """Each sequence's steps reversed; what lies behind its length stays in place."""
     steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
     places = torch.where(steps < lengths, lengths.long() - 1 - steps, steps)
     return x[places, torch.arange(x.shape[1], device=x.device)]

@@ -18,17 +18,17 @@ Axes = Sequence[int]
 # ---- reductions
 
 def _reduction(name: str, reduce: Callable[[Tensor, Axes, bool], Tensor]) -> None:
-    """Enter a reduction, of which `reduce` takes the array, the axes and whether they are kept."""
+    """Register a reduction. `reduce` takes the array, the axes, and whether to keep the axes."""
     @runs(name)
     def run(x: Tensor, *, axis: Sequence[int] | None, keepdims: bool, exclude: bool) -> Tensor:
         over = reduced_axes(x.dim(), axis, exclude)
-        # Over no axes torch would reduce all.
+        # Given no axes, torch would reduce all of them.
         result = reduce(x, over, keepdims) if over else reduce(x.unsqueeze(0), (0,), False)
         return some(result.to(x.dtype))
 
 
 class _Extreme(torch.autograd.Function):
-    """The largest or smallest; every element that equals it gets the whole gradient."""
+    """The largest or smallest element; every element equal to it gets the whole gradient."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, axes: Sequence[int],
@@ -56,7 +56,7 @@ _reduction('min', lambda x, axes, keep: _extreme(x, axes, keep, -1))
 # ---- order
 
 def _ordered(x: Tensor, axis: int | None, ascending: bool) -> tuple[Tensor, Tensor, int]:
-    """The elements in order along an axis, where they were, and the axis."""
+    """The elements sorted along an axis, their old places, and the axis."""
     if axis is None:
         x, axis = x.reshape(-1), 0
     values, places = torch.sort(x, dim=axis, descending=not ascending, stable=True)
@@ -66,7 +66,7 @@ def _ordered(x: Tensor, axis: int | None, ascending: bool) -> tuple[Tensor, Tens
 @runs('topk')
 def _largest(x: Tensor, *, axis: int | None, k: int, is_ascend: bool, ret_typ: str,
              dtype: torch.dtype) -> Tensor | tuple[Tensor, Tensor]:
-    """The `k` largest or smallest elements: their values, places, both, or a mask of them."""
+    """The `k` largest or smallest elements: their values, their places, both, or a mask."""
     values, places, along = _ordered(x, axis, is_ascend)
     first = k if k > 0 else values.shape[along]
     values, places = values.narrow(along, 0, first), places.narrow(along, 0, first)
@@ -91,7 +91,7 @@ runs('Embedding', '_contrib_SparseEmbedding')(lambda index, weight: F.embedding(
 def _take(x: Tensor, index: Tensor, *, axis: int, mode: str, name: str) -> Tensor:
     along = axis % x.dim()
     if mode == 'raise' and not ((index >= 0) & (index < x.shape[along])).all():
-        raise IndexError('%s, take, has an index outside of the axis of length %d'
+        raise IndexError('%s, take, has an index outside its axis of length %d'
                          % (name, x.shape[along]))
     rows = x.index_select(along, _places(index, x.shape[along], mode).reshape(-1))
     return rows.reshape(x.shape[:along] + index.shape + x.shape[along + 1:])
@@ -100,7 +100,7 @@ def _take(x: Tensor, index: Tensor, *, axis: int, mode: str, name: str) -> Tenso
 # ---- products
 
 def _batch_dot(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool) -> Tensor:
-    """The product of the last two axes, of which those of either side may be exchanged."""
+    """The product of the last two axes; either side can be transposed."""
     return torch.matmul(x.transpose(-1, -2) if transpose_a else x,
                         y.transpose(-1, -2) if transpose_b else y)
 
@@ -108,7 +108,7 @@ def _batch_dot(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool) ->
 @runs('_linalg_gemm2')
 def _scaled_product(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool, alpha: float,
                     axis: int) -> Tensor:
-    """`alpha` times the product along the last axis and `axis`."""
+    """`alpha` times the product over the last axis and `axis`."""
     product = _batch_dot(x.movedim(axis, -2), y.movedim(axis, -2), transpose_a=transpose_a,
                          transpose_b=transpose_b)
     return (product * alpha).movedim(-2, axis)

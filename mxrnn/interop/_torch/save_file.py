@@ -1,4 +1,4 @@
-"""save_torch: the file of a module, which is run before its name gets it."""
+"""save_torch: writes a module's file, and runs it before it gets its name."""
 from __future__ import annotations
 
 import os
@@ -30,19 +30,19 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *, check: bool
     Parameters
     ----------
     module : GraphModule
-        As `to_torch` made it, and as training has left it.
+        As `to_torch` made it, trained or not.
     path : str
-        The file. If it cannot be written, what was there before stays.
+        The file. If writing fails, the file that was there stays.
     check : bool
-        Whether the file is run before `path` gets it, as `load_torch` reads it, beside the graph in
-        MXNet, or in onnxruntime where MXNet cannot be imported; as in `to_onnx`.
+        Whether to read the file as `load_torch` does and compare it with the graph in MXNet, or in
+        onnxruntime if MXNet cannot be imported, before `path` is replaced; as in `to_onnx`.
 
     Raises
     ------
     ExportError
-        The file gives other numbers than the graph.
+        The file's outputs differ from the graph's.
     ValueError
-        `path` is the name of a file of a checkpoint.
+        `path` names a file of a checkpoint.
     CheckpointError
         The file cannot be written.
 
@@ -60,13 +60,13 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *, check: bool
     >>> module(data=torch.tensor([-1., 2.]))
     tensor([0., 2.])
     """
-    _check.instance('module', module, GraphModule, 'a module of to_torch')
+    _check.instance('module', module, GraphModule, 'a module that to_torch made')
     log_unchecked(os.fspath(path), write_torch(module, path, _check.flag('check', check)))
 
 
 def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool
                 ) -> tuple[str, str]:
-    """Write the file of `save_torch`; returns how it was checked, or why not, with a title."""
+    """Write the file of `save_torch`; returns a title, and how it was checked or why not."""
     path = os.fspath(path)
     refuse_checkpoint('path', path)
     if check:
@@ -83,7 +83,7 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool
 def _checked_file(module: GraphModule, place: str) -> tuple[str, str]:
     graph = module.whole if module.states else module.graph
     if graph is None:
-        return 'not checked', 'the file that it was read from has its steps, and not the whole'
+        return 'not checked', 'the module was read from a file that has its steps, not the graph'
     parts = [part for part in (module.encoder, module) if part is not None]
     kinds = [{name: value.detach().cpu() for part in parts
               for name, value in getattr(part, own).items() if value is not None}

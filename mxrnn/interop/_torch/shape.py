@@ -16,7 +16,7 @@ __all__: list[str] = []
 
 
 def _sizes(sizes: Sequence[int], codes: Sequence[int], reverse: bool = False) -> list[int]:
-    """The shape that the `codes` of MXNet's Reshape make of an array of `sizes`."""
+    """The shape that MXNet's Reshape makes with these `codes` from an array of `sizes`."""
     if reverse:
         return _sizes(sizes[::-1], codes[::-1])[::-1]
     result: list[int] = []
@@ -31,7 +31,7 @@ def _sizes(sizes: Sequence[int], codes: Sequence[int], reverse: bool = False) ->
 
 @operator('Reshape')
 def _reshape(node: Node) -> Run:
-    # target_shape is the form of versions before 0.9.
+    # Versions before 0.9 wrote target_shape.
     codes, reverse = node.shape or node.target_shape, node.reverse
     if not reverse and all(code > 0 or code == -1 for code in codes):
         return lambda x: x.reshape(codes)
@@ -54,7 +54,7 @@ runs('squeeze')(lambda x, *, axis: some(x.squeeze() if axis is None else x.squee
 @runs('slice')
 def _sliced(x: Tensor, *, begin: Sequence[int | None], end: Sequence[int | None],
             step: Sequence[int | None]) -> Tensor:
-    """A part of each axis; where a step is below 0, backwards."""
+    """A part of each axis, read backwards if its step is below 0."""
     for axis, (first, last) in enumerate(zip(begin, end)):
         by = (step[axis] if axis < len(step) else None) or 1
         if by > 0:
@@ -70,7 +70,7 @@ def _split(x: Tensor, *, num_outputs: int, axis: int, squeeze_axis: bool, name: 
            ) -> Sequence[Tensor]:
     size = x.shape[axis]
     if size != num_outputs if squeeze_axis else size % num_outputs:
-        raise ValueError('%s, %s, must cut its input into %d %s, got an axis of length %d' % (
+        raise ValueError('%s, %s, must split its input into %d %s, got an axis of length %d' % (
             name, op, num_outputs, 'steps' if squeeze_axis else 'equal parts', size))
     return x.unbind(axis) if squeeze_axis else x.split(size // num_outputs, axis)
 
@@ -113,7 +113,7 @@ def _broadcast_like(x: Tensor, like: Tensor, *, lhs_axes: Sequence[int] | None,
 
 @runs('depth_to_space')
 def _depth_to_space(x: Tensor, *, block_size: int) -> Tensor:
-    """Blocks of an image out of its channels."""
+    """Moves channels into blocks of an image."""
     (n, c, h, w), size = x.shape, block_size
     x = x.reshape(n, size, size, c // size ** 2, h, w).permute(0, 3, 4, 1, 5, 2)
     return x.reshape(n, c // size ** 2, h * size, w * size)
@@ -121,7 +121,7 @@ def _depth_to_space(x: Tensor, *, block_size: int) -> Tensor:
 
 @runs('space_to_depth')
 def _space_to_depth(x: Tensor, *, block_size: int) -> Tensor:
-    """Channels out of the blocks of an image."""
+    """Moves blocks of an image into channels."""
     (n, c, h, w), size = x.shape, block_size
     x = x.reshape(n, c, h // size, size, w // size, size).permute(0, 3, 5, 1, 2, 4)
     return x.reshape(n, c * size ** 2, h // size, w // size)

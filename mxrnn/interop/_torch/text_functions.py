@@ -1,4 +1,4 @@
-"""Operators that run what a source of them says: their text, as a function of tensors."""
+"""Operators that run the text that a source would contain, as a function of tensors."""
 from __future__ import annotations
 
 import functools
@@ -24,7 +24,7 @@ _SPACE: dict[str, Any] = {'torch': torch, 'F': F}
 
 
 class _Unknown(Exception):
-    """A text depends on the type of an array, or on its axes, and these are not known."""
+    """A text depends on an array's type or axes, and these are not known."""
 
 
 class _Any(Expr):
@@ -48,7 +48,7 @@ class _Typed(Expr):
 
 
 class _Single:
-    """The scope of a function that has one operator in it."""
+    """Collects the text of a function with one operator."""
 
     arguments = ()
 
@@ -74,11 +74,11 @@ class _Single:
         return name
 
     def line(self, text: str) -> None:
-        """Write a statement."""
+        """Add a statement."""
         self.lines.append('    ' + text)
 
     def size(self, size: Size, *near: Expr) -> str:
-        """The text of the size of an axis."""
+        """The text for an axis' size."""
         return size_text(size, near)
 
     def helper(self, function: Callable[..., Any]) -> str:
@@ -87,12 +87,12 @@ class _Single:
         return function.__name__
 
     def used(self, output: int) -> int:
-        """How often an output is read: perhaps."""
+        """How often an output is read: unknown here."""
         return 1
 
 
 def _written(node: Node, inputs: Sequence[Expr], dtype: str = '') -> Run:
-    """The function of the text of a node."""
+    """The function that runs a node's text."""
     scope = _Single(node, dtype)
     emitted = SOURCE[node.op](scope, node, *inputs)
     text = emitted.text if isinstance(emitted, Many) else '(%s)' % ', '.join(map(
@@ -103,7 +103,7 @@ def _written(node: Node, inputs: Sequence[Expr], dtype: str = '') -> Run:
 
 @functools.lru_cache(maxsize=1000)
 def _compiled(text: str) -> Run:
-    """The function of a text; torch's own if it just calls that."""
+    """The function that runs a text; torch's own function if the text only calls it."""
     own = re.fullmatch(r'def run\(x0\):\n    return torch\.(\w+)\(x0\)', text)
     space: dict[str, Any] = {'run': getattr(torch, own[1])} if own else {}
     if not own:
@@ -113,8 +113,8 @@ def _compiled(text: str) -> Run:
 
 
 def _made(node: Node) -> Run:
-    """A function of the text of a node: of one for all inputs, for each type of the first, or for
-    each type and number of axes of all."""
+    """A function that runs a node's text. One text may serve all inputs, or there is one for each
+    type of the first input, or one for each type and number of axes of all inputs."""
     names = ['x%d' % at for at in range(len(node.needed_inputs))]
     try:
         return _written(node, [_Any(name, (), '') for name in names])
@@ -147,12 +147,12 @@ def _made(node: Node) -> Run:
 
 
 def _name(x: Tensor) -> str:
-    """The name of the type of an array."""
+    """The name of an array's type."""
     return str(x.dtype).partition('.')[2]
 
 
 def _open(rank: int) -> Shape:
-    """Axes of sizes that are unlike all others."""
+    """Axes whose sizes differ from all others."""
     return tuple([Open(Axis()) for _ in range(rank)])
 
 
