@@ -156,14 +156,14 @@ REFUSED = {
                      'tagger_with_characters'),
                     'backwards, so its first output needs the last step'),
     **dict.fromkeys(('columns_joined_again', 'columns_cut_by_slice_axis', 'columns_before_rows'),
-                    'number of steps is no axis of an input, see pooling0'),
+                    'number of steps is fixed, see pooling0'),
     'frames_with_their_neighbours': 'r_ cannot be stepped: it reads sequences backwards',
     'speaker_of_statistics': 'mean0 (mean)', 'series_scaled_by_its_mean': 'mean0 (mean)',
-    'pyramid_of_frames': 'number of steps is no axis of an input, see reshape0',
+    'pyramid_of_frames': 'number of steps is fixed, see reshape0',
     'one_number_a_step': 'number of steps is fixed',
     'forecast_of_five_steps': 'decoder_rolled (_foreach) cannot be stepped: its number of steps',
-    'series_without_its_trend': 'number of steps is no axis of an input, see slice_axis1',
-    'frames_of_films': 'number of steps is no axis of an input, see conv'}
+    'series_without_its_trend': 'number of steps is fixed, see slice_axis1',
+    'frames_of_films': 'number of steps is fixed, see conv'}
 
 
 @pytest.mark.parametrize('name', PROGRAMS)
