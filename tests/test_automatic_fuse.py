@@ -193,6 +193,27 @@ def train_in_buckets(graph):
 
 @differs
 @needs_operator
+@pytest.mark.parametrize('cells', [
+    lambda: lstm(), lambda: gru(), lambda: stack(lstm('a_'), gru('b_')), lambda: both(lstm),
+    lambda: rnn.RNNCell(H, 'relu', 'r_'), lambda: stack(both(gru), rnn.ResidualCell(
+        lstm('top_', 2 * H)))])
+@pytest.mark.parametrize('begin', [False, True])
+def test_arguments_keep_their_order_with_lengths(cells, begin, fusing):
+    names = []
+    for fuse in (False, True):
+        fusing(fuse)
+        cell = cells()
+        states = {'begin_state': [mx.sym.Variable('begin_state_%d' % i) for i, _ in enumerate(
+            cell.state_info)]} if begin else {}
+        with mx.name.NameManager():
+            symbol = of_mean(cell, valid_length=mx.sym.Variable('lengths'), **states)
+        names.append(symbol.list_arguments())
+    assert '"op": "RNN"' in symbol.tojson()
+    assert names[0] == names[1]
+
+
+@differs
+@needs_operator
 def test_buckets_and_their_checkpoint_go_on_without_fuse(fusing, tmp_path):
     def graph(length):
         cell = stack(lstm('l0_'), lstm('l1_'))

@@ -356,6 +356,19 @@ def test_a_layer_above_both_directions_that_are_not_fused(dtype):
 
 
 @needs_operator
+@pytest.mark.parametrize('mode', ['gru', 'rnn_tanh', 'rnn_relu'])
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_a_fused_cell_under_layers_that_are_fused(mode, dtype):
+    """Layers of MXNet's own operator overwrote the gradient of their output, which is that of the
+    residual connection, too."""
+    def build():
+        cell = rnn.FusedRNNCell(4, 2, mode, prefix='f_')
+        return stack(rnn, rnn.ResidualCell(cell), rnn.LSTMCell(3, 'above_'))
+
+    assert_agree(run(rnn.fuse(build()), (4,), dtype=dtype), run(build(), (4,), dtype=dtype))
+
+
+@needs_operator
 def test_fuse_of_fused_is_fused_as_a_whole(shared):
     cell = rnn.fuse(rnn.fuse(stack(rnn, rnn.fuse(rnn.LSTMCell(3, 'a_')), rnn.LSTMCell(3, 'b_'))))
     assert_agree(run(cell, (4,)),

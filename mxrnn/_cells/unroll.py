@@ -57,6 +57,8 @@ class Options(NamedTuple):
     valid_length: mx.sym.Symbol | None = None
     #: From `valid_length`, clipped.
     lengths: Lengths = Lengths()
+    #: Whether outputs may share their gradients: `fuse` transposes nothing in between.
+    shared: bool = False
 
     def keywords(self) -> dict[str, Any]:
         """The given options that mxnet.rnn lacks."""

@@ -148,7 +148,8 @@ class FusedUnroll(BaseRNNCell):
         for cell in owner._inner_cells_():
             cell.reset()
         outputs, states = planned.cell._unroll_(inputs, states,
-                                                options._replace(length=length, layout='TNC'))
+                                                options._replace(length=length, layout='TNC',
+                                                                 shared=True))
         owner._init_counter = made
         if options.merge_outputs is None and self._gives_steps_(steps):
             outputs = steps_of(length, outputs, 'TNC')

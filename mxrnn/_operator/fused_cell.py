@@ -32,7 +32,7 @@ from .._graph.layout import Mode
 from .._runtime.mxnet import mx
 from .arrays import FusedRNN, PackedVector, check_projection
 from .defects import cpu_build, warn_of_defects
-from .flat_weights import arrays_of, sized
+from .flat_weights import apart, arrays_of, sized
 from .fused_layers import padded_layer
 
 __all__ = ['FusedRNNCell']
@@ -188,15 +188,17 @@ class FusedRNNCell(PackedVector):
         # If nothing is picked, reversed or dropped, and padding cannot grow, masks are enough.
         parted = padded and (self._bidirectional or self._get_next_state or between > 0
                              or self._mode == 'rnn_relu')
-        warn_of_defects(known_type(states[0]) or known_type(inputs) or np.float32, self._layout_,
+        dtype = known_type(states[0])
+        warn_of_defects(dtype or known_type(inputs) or np.float32, self._layout_,
                         self._dropout, parted)
         if parted and isinstance(lengths, GivenLengths):
-            outputs, states = self._operators_(inputs, states, lengths, between,
-                                              known_type(states[0]))
+            outputs, states = self._operators_(inputs, states, lengths, between, dtype)
         else:
             outputs, states = self._operator_(lengths.mask(inputs, 'TNC'), self._parameter, states,
                                              self._get_next_state, self._dropout)
             outputs = lengths.mask(outputs, 'TNC')
+            if options.shared and self._num_layers > 1 and time_axis(layout) == 0:
+                outputs = apart(outputs, dtype, self._prefix)
         for state in states:
             state._set_attr(__layout__='LNC')
         return options.arranged(time_major(outputs, layout)), states

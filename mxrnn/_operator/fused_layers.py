@@ -219,7 +219,7 @@ class OperatorCell(BaseRNNCell):
             onednn(dtype) or dtype == np.float16)
         operator = functools.partial(_operator, self.in_order)
         if isinstance(lengths, GivenLengths):
-            shared, operator = False, functools.partial(_padded, lengths)
+            shared, operator = False, functools.partial(_padded, self.in_order, lengths)
         by_cell: list[Any] = []
         for layers in [self.layers] if shared else [[layer] for layer in self.layers]:
             own = [[next(rest) for _ in cell.state_info]
@@ -266,26 +266,30 @@ def _operator(in_order: bool, layers: list[Layer], inputs: mx.sym.Symbol,
     return outputs, list(map(list, finals))
 
 
-def _listed(layers: list[Layer], states: list[list[mx.sym.Symbol]]) -> list[mx.sym.Symbol]:
-    """Arguments of one step's graph after the first weight, in the order of the graph."""
+def _listed(layers: list[Layer], states: list[list[mx.sym.Symbol]], most: int = 4
+            ) -> list[mx.sym.Symbol]:
+    """Arguments of one step's graph after the first weight, in the order of the graph. The operator
+    itself takes up to `most` arguments of one cell, without a state, in this order."""
     cells = [cell for layer in layers for cell in layer.cells]
     all_of_them: list[mx.sym.Symbol | None] = []
     for cell, (state, *others) in zip(cells, states):
         all_of_them += [cell._iW, cell._iB, state, cell._hW, cell._hB, *others]
     found = [each for each in all_of_them if each is not None and each.list_arguments()]
-    if len(found) <= 4:  # for one cell without states the operator takes the rest in this order
+    if len(found) <= most:
         return found[1:2]
     return found[1:]
 
 
-def _padded(lengths: GivenLengths, layers: list[Layer], inputs: mx.sym.Symbol,
+def _padded(in_order: bool, lengths: GivenLengths, layers: list[Layer], inputs: mx.sym.Symbol,
             states: list[list[mx.sym.Symbol]], width: int, dtype: Kind
             ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
     """One layer over sequences of different lengths: outputs, and final states by cell."""
     layer, = layers
     names = [cell._prefix + 'fused_' for cell in layer.cells]
-    arrays = [cell_arrays(cell, zero_row(inputs, name), width, dtype, name)[0]
-              for cell, name in zip(layer.cells, names)]
+    listed = [_listed([layer._replace(cells=[cell])], [own], 0) if in_order else ()
+              for cell, own in zip(layer.cells, states)]
+    arrays = [cell_arrays(cell, zero_row(inputs, name), width, dtype, name, 0, before)[0]
+              for cell, name, before in zip(layer.cells, names, listed)]
     return padded_layer(layer.mode, layer.num_hidden, arrays, inputs, states, lengths, True,
                         [name + 'rnn' for name in names], dtype)
 
