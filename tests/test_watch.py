@@ -162,7 +162,8 @@ store._barrier()
 
 
 @pytest.mark.parametrize('how, status', [
-    ('1 / 0', 1), pytest.param('sys.exit(3)', 3, marks=pytest.mark.nightly)])
+    ('1 / 0', 1), *(pytest.param(how, 3, marks=pytest.mark.nightly)
+                    for how in ('sys.exit(3)', 'exit(3)'))])
 def test_a_worker_that_fails_ends_as_ever_and_the_others_after_it(how, status, tmp_path):
     with Training(tmp_path, steps=6, then=FAILING % how) as training:
         training.wait(lambda: training.ended(0, 1, 2, 3))
@@ -195,12 +196,25 @@ def test_all_end_when_the_scheduler_was_started_again(tmp_path):
 
 
 @pytest.mark.parametrize('variable', ['PS_HEARTBEAT_INTERVAL', 'PS_HEARTBEAT_TIMEOUT'])
-def test_the_settings_of_the_heartbeat_are_numbers_of_seconds(variable, monkeypatch):
+@pytest.mark.parametrize('text', ['often', '-1', '', '\u00b2', '4294967296'])
+def test_the_settings_of_the_heartbeat_are_numbers_of_seconds(variable, text, monkeypatch):
     from mxrnn._runtime import watch
     monkeypatch.setenv('DMLC_ROLE', 'worker')
-    monkeypatch.setenv(variable, 'often')
-    with pytest.raises(ValueError, match="%s must be a number of seconds, 0 to have no heartbeat, "
-                                         "got 'often'" % variable):
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ValueError, match='%s must be a number of seconds up to 2147483647, 0 to '
+                       'have no heartbeat, got' % variable):
+        watch.heartbeat()
+
+
+@pytest.mark.parametrize('settings', [{'INTERVAL': '8'}, {'TIMEOUT': '1'},
+                                      {'INTERVAL': '30', 'TIMEOUT': '20'}])
+def test_a_heartbeat_that_is_slower_than_its_timeout_is_refused(settings, monkeypatch):
+    """All ended with status 75 again and again."""
+    from mxrnn._runtime import watch
+    monkeypatch.setenv('DMLC_ROLE', 'worker')
+    for name, value in settings.items():
+        monkeypatch.setenv('PS_HEARTBEAT_' + name, value)
+    with pytest.raises(ValueError, match='TIMEOUT must be more than PS_HEARTBEAT_INTERVAL, got'):
         watch.heartbeat()
 
 
@@ -218,8 +232,8 @@ def test_bad_settings_of_the_heartbeat_are_no_error_of_mxnet():
     ended = subprocess.run([sys.executable, '-W', 'ignore', '-c', 'from mxrnn import mx'],
                            env=environment, stderr=subprocess.PIPE, text=True)
     assert ended.stderr.splitlines()[-1] == (
-        "ValueError: PS_HEARTBEAT_TIMEOUT must be a number of seconds, 0 to have no heartbeat, "
-        "got 'often'")
+        'ValueError: PS_HEARTBEAT_TIMEOUT must be a number of seconds up to 2147483647, 0 to have '
+        "no heartbeat, got 'often'")
 
 
 MESSAGE = dict(role='worker', rank=1, pid=7, token='t')

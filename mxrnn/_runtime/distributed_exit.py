@@ -1,6 +1,7 @@
 """The end of a process in distributed training: whether it failed, and not waiting for others."""
 from __future__ import annotations
 
+import builtins
 import contextlib
 import ctypes
 import faulthandler
@@ -21,6 +22,9 @@ failed = False  #: whether this process ends by an error, or with a status other
 def note_failures() -> None:
     """Make `failed` tell from now on whether this process fails."""
     sys.excepthook, sys.exit = functools.partial(_note, sys.excepthook), _exit
+    for name in ('exit', 'quit'):  # not there under python -S
+        if hasattr(builtins, name):
+            setattr(builtins, name, _exit)
 
 
 def _note(show: Callable[..., Any], *error: Any) -> None:

@@ -42,6 +42,9 @@ _TIMEOUT = 8
 #: machine was suspended or a clock was set, all seem gone until their next heartbeat.
 _PAUSE, _LOOKS = 0.5, 4
 
+#: The most seconds that ps-lite can count.
+_MOST = 2**31 - 1
+
 #: The longest time in seconds that a scheduler waits for the old run's end, and a failing worker
 #: for its exit handlers.
 _PATIENCE = 30
@@ -56,9 +59,9 @@ _stores: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 def _seconds(variable: str, default: int) -> int:
     """Return a setting of ps-lite's heartbeat, by default `default`."""
     text = os.environ.get(variable, str(default))
-    if not text.isdigit():
-        raise ValueError('%s must be a number of seconds, 0 to have no heartbeat, got %r'
-                         % (variable, text))
+    if not text.isdecimal() or int(text) > _MOST:
+        raise ValueError('%s must be a number of seconds up to %d, 0 to have no heartbeat, got %r'
+                         % (variable, _MOST, text))
     return int(text)
 
 
@@ -266,7 +269,12 @@ def heartbeat() -> tuple[int, int]:
     """
     if os.environ.get('DMLC_ROLE') not in ('scheduler', 'server', 'worker'):
         return 0, 0
-    return _seconds('PS_HEARTBEAT_INTERVAL', 1), _seconds('PS_HEARTBEAT_TIMEOUT', _TIMEOUT)
+    interval = _seconds('PS_HEARTBEAT_INTERVAL', 1)
+    timeout = _seconds('PS_HEARTBEAT_TIMEOUT', _TIMEOUT)
+    if interval >= timeout > 0:
+        raise ValueError('PS_HEARTBEAT_TIMEOUT must be more than PS_HEARTBEAT_INTERVAL, got %d and '
+                         '%d: all would count as gone between two heartbeats' % (timeout, interval))
+    return interval, timeout
 
 
 def begin(library: str | None, interval: int, timeout: int) -> None:
