@@ -58,7 +58,7 @@ def test_shapes_before_an_operator_that_onnx_lacks_are_found():
     batch = mx.sym.MakeLoss(mx.sym.ctc_loss(outputs, mx.sym.reshape(
         mx.sym.Variable('label'), (2, -1))))  # a batch of 2 and labels of any length
     network = model(batch, data=(6, 2, 5), label=(4,))
-    with pytest.raises(interop.ExportError, match='takes label of 1 or more axes, .*'
+    with pytest.raises(interop.ExportError, match='takes label with 1 or more axes, .*'
                                                   '--input label=b'):
         generate(network)
     assert 'Input data: (' in generate(network, {'data': ('time', 2, 5), 'label': (4,)}).text

@@ -328,8 +328,8 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
         difference = check.outputs(sample, outputs)
         sizes = ', '.join('%s %s' % (plan.methods.arguments[name], tuple(sample[name].shape))
                           for name in names_that_tell(plan.shapes, plan.methods.inputs))
-        found.append(('checked', 'outputs differ by %.1g of the largest at most from those of %s, '
-                      'for %s' % (difference, graph, sizes)))
+        found.append(('checked', 'outputs differ by at most %.1g of the largest from %s, for %s'
+                      % (difference, graph, sizes)))
     if plan.rolled.graph is not plan.whole:
         whole = plan.whole.ending_in([plan.whole.heads[place] for place in places])
         own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types, plan.sample)
