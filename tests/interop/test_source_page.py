@@ -55,7 +55,7 @@ def test_the_readme_shows_what_becomes_of_its_old_program(tmp_path):
 
 def test_the_page_says_which_operators_are_pasted():
     text = (DOCS / 'operators.md').read_text(encoding='utf-8')
-    line = re.search(r'^- In a source as a function before the class: (.*?)\. ', text, re.MULTILINE)
+    line = re.search(r'^- Some become a function before the class: (.*?), and ', text, re.MULTILINE)
     assert sorted(re.findall(r'`(\w+)`', line[1])) == sorted(set(TORCH) - set(SOURCE))
 
 
