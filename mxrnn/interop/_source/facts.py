@@ -26,7 +26,7 @@ from .emitters import Fact, Facts, Open, Shape, Size, inferred, sized
 from .shape import product as elements
 
 __all__ = ['FAULTS', 'Data', 'Named', 'Sample', 'Surveyed', 'as_list', 'drawn', 'module_of',
-           'names_that_tell', 'outputs_of', 'run', 'survey', 'surveyed']
+           'names_that_tell', 'run', 'survey', 'surveyed']
 
 #: One array for each input.
 Sample = Dict[str, Tensor]
@@ -39,20 +39,16 @@ FAULTS = (RuntimeError, ValueError, IndexError)
 
 def run(graph: Graph, model: Model, sample: Sample) -> list[Tensor]:
     """The outputs of a graph, by `to_torch`; what it draws begins with one seed."""
-    return outputs_of(module_of(graph, model), sample)
+    module = module_of(graph, model)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        outputs = module(**{name: sample[name] for name in module.inputs if name in sample})
+    return [each.detach() for each in as_list(outputs)]
 
 
 def module_of(graph: Graph, model: Model) -> GraphModule:
     """The module of a graph as it is, for inference."""
     return GraphModule(graph, model.arg_params, model.aux_params, roll=False).eval()
-
-
-def outputs_of(module: GraphModule, sample: Sample) -> list[Tensor]:
-    """What a module gives; what it draws begins with one seed."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        outputs = module(**{name: sample[name] for name in module.inputs if name in sample})
-    return [each.detach() for each in as_list(outputs)]
 
 
 def as_list(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
