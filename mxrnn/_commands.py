@@ -231,18 +231,22 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     from .interop._source.overwrite_checks import is_source
     from .interop._torch.save_file import write_torch
     from .interop.graph_notes import capped
-    from .interop.stateful import LEFT_OUT
+    from .interop.stateful import LEFT_OUT, predictions
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch):
         raise ValueError('%s holds the weights of %s: choose another name for --torch' % (
             options.torch, source))
     model = load(options)
-    module = to_torch(model, outputs=options.output, states=options.states,
+    read = [] if options.output else predictions(model.graph)
+    scores = model.graph.ending_in(read).outputs if read else []
+    module = to_torch(model, outputs=options.output or scores or None, states=options.states,
                       inputs=shapes if options.states else None)
     checked = write_torch(module, options.torch, not options.no_check)
     kept = {*module.outputs, *(module.encoder.outputs if module.encoder is not None else ())}
-    left = [name for name in options.output or model.outputs if name not in kept]
+    left = [name for name in options.output or scores or model.outputs if name not in kept]
     return model, [options.torch], [
+        *[('left out', '%s: the file has what this loss reads' % name)
+          for name in model.outputs if scores],
         *[('note', LEFT_OUT % ', '.join(left))] * bool(left), *capped(model.graph),
         *[checked] * bool(checked[0])]
 

@@ -1,7 +1,7 @@
 """Reads graphs from the JSON of symbol files, and writes them.
 
-The JSON of MXNet 0.10 to 1.9 is a list of nodes, each behind the nodes that it reads. Anything else
-is refused.
+The JSON of MXNet is a list of nodes, each behind the nodes that it reads. Anything else is refused.
+Before 0.9 auxiliary states were no nodes, and the JSON told no version.
 """
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def graph_from_json(text: str) -> Graph:
     Parameters
     ----------
     text : str
-        The result of ``Symbol.tojson`` of MXNet 0.10 to 1.9. Parameters of operators may be under
+        The result of ``Symbol.tojson`` of MXNet 0.5 to 1.9. Parameters of operators may be under
         'attrs', 'attr' or 'param'.
 
     Returns
@@ -128,7 +128,25 @@ def _graph(content: Any, depth: int) -> Graph:
     for i, item in enumerate(listed):
         nodes.append(_node(item, i, nodes, rows[i + 1] - rows[i] if rows else 0, depth))
     heads = _entries(_field(content, 'heads', list, 'the graph'), nodes, 'the result')
-    return Graph(tuple(nodes), heads, _version(content.get('attrs')))
+    graph = Graph(tuple(nodes), heads, _version(content.get('attrs')))
+    return graph if graph.version else _with_states(graph)
+
+
+def _with_states(graph: Graph) -> Graph:
+    """The graph with the auxiliary states that its operators lack, named as MXNet names them."""
+    nodes: list[Node] = []
+    places: list[int] = []
+    for node in graph.nodes:
+        known, inputs = row(node.op), [Entry(places[at], output) for at, output in node.inputs]
+        states = [each.name for each in known.inputs if each.role == 'aux'] if (
+            known is not None and known.positions('aux')[:1] == (len(inputs),)) else []
+        for name in states:
+            inputs.append(Entry(len(nodes), 0))
+            nodes.append(Node('', '%s_%s' % (node.name, name), {}, ()))
+        places.append(len(nodes))
+        nodes.append(node._replace(inputs=tuple(inputs)))
+    return graph._replace(nodes=tuple(nodes), heads=tuple(
+        Entry(places[at], output) for at, output in graph.heads))
 
 
 def _node(item: Any, place: int, before: list[Node], stated: int, depth: int) -> Node:

@@ -18,8 +18,8 @@ from .._graph.stepping import StateError, Stepped, with_states
 from .registry import ExportError
 
 __all__ = ['LEFT_OUT', 'blaming_axes', 'check_names', 'check_shapes', 'check_types',
-           'chosen_for_steps', 'how_to_free', 'in_steps', 'of_graph', 'rank_mismatch',
-           'shapes_found']
+           'chosen_for_steps', 'ctc_losses', 'how_to_free', 'in_steps', 'of_graph', 'predictions',
+           'rank_mismatch', 'shapes_found']
 
 #: The note on outputs that a file of steps leaves out.
 LEFT_OUT = 'outputs of whole sequences are left out: %s'
@@ -69,6 +69,25 @@ def check_types(types: object, graph: Graph) -> None:
         if isinstance(dtype, str) and dtype not in ('bfloat16', np.dtype(dtype).name):
             raise ValueError("types[%r] must be the full name of a type, such as '%s', got %r"
                              % (key, np.dtype(dtype).name, dtype))
+
+
+def ctc_losses(graph: Graph) -> dict[int, Entry]:
+    """The places of CTC losses and of what is made of them, with what each loss reads."""
+    lost: dict[int, Entry] = {}
+    for place, node in enumerate(graph.nodes):
+        if node.op == 'CTCLoss':
+            lost[place] = node.inputs[0]
+        for entry in node.needed_inputs:
+            if entry.node in lost:
+                lost.setdefault(place, lost[entry.node])
+    return lost
+
+
+def predictions(graph: Graph) -> list[Entry]:
+    """What CTC losses read, if a graph has no other outputs than these losses."""
+    lost = ctc_losses(graph)
+    return list(dict.fromkeys(lost[head.node] for head in graph.heads)) if all(
+        head.node in lost for head in graph.heads) else []
 
 
 def how_to_free(graph: Graph) -> str:

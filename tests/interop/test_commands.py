@@ -583,9 +583,8 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys
         'left out:   ctc_output: losses that ONNX does not have']
     with pytest.warns(UserWarning, match='has no output ctc_output'):
         interop.to_onnx(interop.load(tmp_path / 'a'), path)
-    assert command('export', tmp_path / 'b', '--onnx', path) == 2
-    error = capsys.readouterr().err
-    assert 'choose others with outputs (--output)' in error and 'swapaxes' in error
+    assert command('export', tmp_path / 'b', '--onnx', path, '--no-check') == 0
+    assert 'left out:   ctc_output: ' in capsys.readouterr().out
     assert command('export', tmp_path / 'b', '--onnx', path, '--output', 'scores_output') == 0
     assert 'left out' not in capsys.readouterr().out
     for target in ('--onnx', '--torch'):
@@ -930,10 +929,29 @@ def test_compare_gives_an_input_what_its_readers_take(name, tmp_path):
     symbol, shapes = READ[name]()
     save(tmp_path / 'a', symbol, [], shapes)
     path = tmp_path / 'a.pt'
-    assert command('export', tmp_path / 'a', '--torch', path) == 0
+    chosen = [word for output in symbol.list_outputs() for word in ('--output', output)]
+    assert command('export', tmp_path / 'a', '--torch', path, *chosen) == 0
     found = compare(interop.load(tmp_path / 'a'), str(path), shapes)
     assert found.runner == 'MXNet' and [each for each, _ in found.outputs] == symbol.list_outputs()
     assert all(difference < 1e-6 for _, difference in found.outputs), found
+
+
+@pytest.mark.parametrize('form', ['onnx', 'torch', 'source'])
+def test_a_graph_of_a_ctc_loss_alone_gives_what_the_loss_reads(form, tmp_path, capsys):
+    pytest.importorskip('torch')
+    pytest.importorskip('onnxruntime')
+    symbol, shapes = ctc(), {'data': (8, 2, 4), 'label': (2, 4)}
+    save(tmp_path / 'a', symbol, [], shapes)
+    path = tmp_path / {'onnx': 'a.onnx', 'torch': 'b.pt', 'source': 'c.py'}[form]
+    assert command('export', tmp_path / 'a', '--' + form, path) == 0
+    said = ' '.join(capsys.readouterr().out.split())
+    if form == 'source':
+        assert 'forward gives fc_output, which the loss reads' in said
+        assert 'the gradients of loss are those of the graph' in said
+    else:
+        assert 'left out: ctc_output0: ' in said and 'label' not in said
+        found = compare(interop.load(tmp_path / 'a'), str(path), {'data': shapes['data']})
+        assert [name for name, _ in found.outputs] == ['fc_output'] and found.outputs[0][1] < 1e-6
 
 
 def test_data_is_in_range_and_labels_are_padded():

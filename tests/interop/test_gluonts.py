@@ -19,6 +19,7 @@ from mxrnn.interop import gluonts
 
 from .. import mx
 from .onnx_runs import bound, exported, session
+from .sources import generate, given, model_of, run_mxnet
 from .test_commands import command
 
 torch = pytest.importorskip('torch')
@@ -204,6 +205,24 @@ def test_graphs_of_forecasters_give_what_mxnet_gives(form, tmp_path):
         step = 1 if run.shape[1] == DRAWS else 2
         assert (abs(run.mean(step) - mean) < 6 * spread * (1.5 / DRAWS) ** 0.5 + 1e-6).all()
         assert (abs(run.std(step) / spread - 1) < 0.6).all()
+
+
+@pytest.mark.parametrize('form', [deepar, deepvar, gpvar, canonical, deepfactor, wavenet, mqrnn,
+                                  mqcnn], ids=lambda form: form.__name__)
+def test_sources_of_forecasters_need_no_shapes(form):
+    """With one seed they draw what the module draws."""
+    symbol = form()
+    shapes = {name: SHAPES[name] for name in symbol.list_arguments() if name in SHAPES}
+    model = model_of(symbol, run_mxnet(symbol, {
+        name: np.zeros(shape, 'f') for name, shape in shapes.items()}, {}), shapes)
+    source, module = generate(model), interop.to_torch(model).eval()
+    data = {name: torch.rand(shape) for name, shape in shapes.items()}
+    runs = []
+    for run in (lambda: module(**data), lambda: source.module(*given(source, data))):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            runs.append(run())
+    torch.testing.assert_close(runs[1], runs[0], rtol=1e-5, atol=1e-5)
 
 
 def _mean(features):

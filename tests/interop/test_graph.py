@@ -11,6 +11,7 @@ from mxrnn.interop import Entry, Node, attr_value, graph_from_json, graph_to_jso
 from .. import mx, rnn
 from ..cases import CASES, OURS, each
 from ..running import flat, inputs
+from .programs import PROGRAMS
 
 V = mx.sym.Variable
 DATA = V('data')
@@ -127,6 +128,36 @@ def test_notes_of_programs_without_underscores():
 def test_old_names_of_operators(old, new):
     text = json.dumps({'nodes': [{'op': old, 'name': 'x', 'inputs': []}], 'heads': [[0, 0]]})
     assert graph_from_json(text).nodes[0].op == new
+
+
+@pytest.mark.parametrize('name', ['rnn_with_norms_of_2016', 'crnn_of_three_axes',
+                                  'character_model_of_2015', 'graph_of_r'])
+def test_json_of_0_8_is_upgraded_as_mxnet_does(name):
+    """It has no auxiliary states, pairs for entries, and no version."""
+    symbol = PROGRAMS[name].build()
+    content = json.loads(symbol.tojson())
+    kept = [place for place, node in enumerate(content['nodes'])
+            if node['name'] not in symbol.list_auxiliary_states()]
+    places = {place: at for at, place in enumerate(kept)}
+
+    def pairs(entries):
+        return [[places[place], output] for place, output, _ in entries if place in places]
+    old = {'nodes': [{
+        'op': node['op'], 'name': node['name'], 'inputs': pairs(node['inputs']),
+        'param': {} if node['op'] == 'null' else node.get('attrs', {}),
+        'backward_source_id': -1} for node in map(content['nodes'].__getitem__, kept)],
+        'arg_nodes': [places[place] for place in content['arg_nodes'] if place in places],
+        'heads': pairs(content['heads'])}
+    graph, theirs = graph_from_json(json.dumps(old)), mx.sym.load_json(json.dumps(old))
+    assert graph.arguments == theirs.list_arguments() == symbol.list_arguments()
+    assert graph.auxiliary == theirs.list_auxiliary_states() == symbol.list_auxiliary_states()
+    assert graph.outputs == theirs.list_outputs()
+    wanted = graph_from_json(symbol.tojson())
+
+    def read(graph):
+        return {node.name: [graph.nodes[entry.node].name for entry in node.inputs]
+                for node in graph.nodes}
+    assert read(graph) == read(wanted)
 
 
 def test_consumers_and_values_of_a_node():

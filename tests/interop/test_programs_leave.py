@@ -93,6 +93,37 @@ def compare(program, symbol, written, model, wanted, grows, monkeypatch):
             np.testing.assert_allclose(ours, theirs, atol=1e-5 * (np.abs(theirs).max() + 1e-6))
 
 
+@pytest.mark.parametrize('form', ['onnx', 'source'])
+@pytest.mark.parametrize('name, axes', [('graph_of_r', ('time', 'batch')),
+                                        ('lstm_of_r', ('batch', 'time')),
+                                        ('lstm_of_r', ('batch', 7))])
+def test_begin_states_that_are_one_repeated_row_take_any_batch(name, axes, form):
+    """Two batches of three at once; without such rows the batch is refused as before."""
+    symbol, model = model_of(name)
+    states = {key: value[..., :1, :].repeat(3, -2) for key, value in model.arg_params.items()
+              if 'rnn.state' in key or 'init' in key}
+    alike = model._replace(arg_params={**model.arg_params, **states})
+    batches = [np.random.RandomState(seed).randint(1, 5, (7, 3) if axes[0] == 'time' else (3, 7))
+               .astype('f') for seed in (0, 1)]
+    wanted = np.concatenate([bound(
+        symbol, settled(PROGRAMS[name].shapes, 3, 7), alike.arg_params, {'data': batch}
+        ).forward()[0].asnumpy().reshape(7, 3, -1) for batch in batches], 1)
+    data = np.concatenate(batches, axes.index('batch'))
+    if form == 'onnx':
+        found, = session(exportable(alike, {'data': axes}).content).run(None, {'data': data})
+        with pytest.raises(interop.ExportError, match='batch, which may be any size, and 3'):
+            exportable(model, {'data': axes})
+    else:
+        from .compare import torch
+        from .sources import generate
+        source = generate(alike, {'data': axes})
+        found = source.module(torch.from_numpy(data)).detach().numpy()
+        back = interop.from_source(source.module, alike, inputs={'data': axes})
+        for key, value in alike.arg_params.items():
+            np.testing.assert_array_equal(back.arg_params[key], value)
+    np.testing.assert_allclose(found.reshape(7, 6, -1), wanted, atol=1e-6)
+
+
 # ---- shapes that a graph tells, or leaves open
 
 S, V = mx.sym, mx.sym.Variable

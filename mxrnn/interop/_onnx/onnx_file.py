@@ -6,18 +6,21 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from ... import _check
-from ..._graph.graph import Graph, output_name
+from ..._graph.graph import Graph
 from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
 from ..._graph.shapes.inputs import Named, cutting_numbers
+from ..begin_states import of_any_batch
 from ..registry import ONNX, ExportError
 from ..stateful import (
     blaming_axes,
     check_shapes,
     check_types,
     chosen_for_steps,
+    ctc_losses,
     how_to_free,
     in_steps,
     of_graph,
+    predictions,
     rank_mismatch,
     shapes_found,
 )
@@ -28,8 +31,6 @@ __all__ = ['Written', 'exportable', 'unknown_operators']
 
 #: The remedy for a fixed number of steps in a file with states.
 _FIXED = '%s. Pad to it, or try an axis time:N with that number in --input, to allow any length'
-#: Losses that return no predictions.
-_LOSSES = ('CTCLoss',)
 
 
 class Written(NamedTuple):
@@ -67,7 +68,6 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     """
     inputs, length, axes = _without_length(inputs or {})
     types = types or {}
-    params = {**model.arg_params, **model.aux_params}
     inputs = check_shapes(inputs, model.graph)
     check_types(types, model.graph)
     _check.flag('roll', rolled)
@@ -77,7 +77,9 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     if not rolled and states:
         raise ValueError('states=True (--states) needs the graph rolled up: leave out roll=False '
                          '(--as-is)')
-    graph, left_out = _chosen(model.graph, outputs)
+    model, graph = of_any_batch(model, model.graph, inputs)
+    params = {**model.arg_params, **model.aux_params}
+    graph, left_out = _chosen(graph, outputs)
     _refuse_unknown(graph)
     graph.check_names(ExportError)
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
@@ -251,22 +253,14 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
 # ---- outputs
 
 def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
-    """The graph without outputs that are losses ONNX lacks, and the names of these."""
-    lost: dict[int, str] = {}
-    for place, node in enumerate(graph.nodes):
-        if node.op in _LOSSES and node.op not in ONNX:
-            read_by = node.inputs[0]
-            lost[place] = output_name(graph.nodes[read_by.node], read_by.output)
-        for entry in node.needed_inputs:
-            if entry.node in lost:
-                lost.setdefault(place, lost[entry.node])
-    heads = [head for head in graph.heads if head.node not in lost]
-    if not heads:
-        raise ExportError('the outputs are losses that ONNX does not have (%s): choose others with '
-                          'outputs (--output), such as %s, which the loss reads' % (
-                              _check.some(graph.outputs), lost[graph.heads[0].node]))
+    """The graph without CTC losses, which ONNX lacks, and their names; if it has no other outputs,
+    with what these losses read."""
+    lost = {} if 'CTCLoss' in ONNX else ctc_losses(graph)
     left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
-    return graph.ending_in(heads) if left_out else graph, left_out
+    if left_out == graph.outputs:
+        return graph.ending_in(predictions(graph)), left_out
+    return graph.ending_in([head for head in graph.heads if head.node not in lost]) if (
+        left_out) else graph, left_out
 
 
 def _refuse_unknown(graph: Graph) -> None:

@@ -110,7 +110,8 @@ class Check:
                 sample[name].dtype) + .25 * (name in apart) for name in names}
 
     def _compare(self, found: _Gradients, given: Sample, inputs: Sample) -> bool:
-        graph, facts = self._graph, self._methods.facts.arrays
+        facts, read = self._methods.facts.arrays, len(self._methods.read)
+        graph = self._graph._replace(heads=self._graph.heads[read:])
         if any(node.op == 'SoftmaxOutput' and not node.multi_output and not node.preserve_shape
                and len(facts[node.inputs[0]].shape) == 4 for node in graph.nodes):
             return False  # outside of training MXNet takes another axis

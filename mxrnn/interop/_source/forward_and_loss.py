@@ -6,6 +6,7 @@ from typing import Iterable, Mapping, Sequence
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import has
 from ..registry import TORCH
+from ..stateful import predictions
 from . import creation, elementwise, layers, losses, reduce_and_index, sequences, shape  # noqa: F401
 from .class_writer import File, local
 from .emitters import LOSSES, Expr, Facts, Unsupported
@@ -13,7 +14,7 @@ from .method_writer import MethodWriter
 from .pasting import call
 from .recurrent import write_method
 
-__all__ = ['Methods', 'loss_text', 'with_own_gradients']
+__all__ = ['Methods', 'chosen', 'loss_text', 'with_own_gradients']
 
 #: Outputs that are losses, and therefore not part of predictions.
 _VALUES = ('MakeLoss', 'make_loss', 'CTCLoss', 'softmax_cross_entropy')
@@ -37,13 +38,16 @@ class Methods:
         The entries of inputs and labels in the graph.
     inputs, of_loss : list of str
         The inputs of forward, and of the method loss; the latter are empty if there is no loss.
+    read : tuple of Entry
+        The first heads that are only what losses read: the method loss does not count them.
     faults : list of str
         Nodes that cannot be written, and the reasons.
     """
 
     def __init__(self, file: File, graph: Graph, facts: Facts, labels: bool,
-                 taken: Iterable[str] = ()) -> None:
+                 taken: Iterable[str] = (), read: int = 0) -> None:
         self._file, self._graph, self.facts = file, graph, facts
+        self.read = graph.heads[:read]
         self.faults: list[str] = []
         nodes = graph.nodes
         self._losses = [head for head in graph.heads if nodes[head.node].op in (
@@ -170,6 +174,8 @@ class Methods:
 
     def _is_blocked(self, head: Entry) -> bool:
         """Whether no gradient goes into an output."""
+        if head in self.read:
+            return True
         node = self._graph.nodes[head.node]
         if node.op == 'BlockGrad':
             return True
@@ -196,6 +202,16 @@ def with_own_gradients(graph: Graph) -> tuple[Graph, list[str]]:
     return graph._replace(nodes=tuple(nodes), heads=tuple([
         Entry(places[head.node], head.output) for head in graph.heads])) if blocked else graph, [
             graph.nodes[place].name for place in blocked if place not in heads]
+
+
+def chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
+    """The graph of some outputs. If these are all, and CTC losses alone, what the losses read comes
+    before them, with its names."""
+    if outputs is not None:
+        return graph.select(outputs), []
+    read = predictions(graph)
+    return graph._replace(heads=(*read, *graph.heads)), (
+        graph.ending_in(read).outputs if read else [])
 
 
 def loss_text(scope: MethodWriter, node: Node, values: Sequence[Expr]) -> str:

@@ -7,6 +7,7 @@ import re
 import textwrap
 from typing import Any, Mapping, NamedTuple, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,21 +19,15 @@ from ..._graph.operators import has
 from ..._graph.rolling import RolledGraph, roll
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
+from ..begin_states import of_any_batch
 from ..model import Model
 from ..registry import ExportError
-from ..stateful import (
-    blaming_axes,
-    check_shapes,
-    check_types,
-    chosen_for_steps,
-    in_steps,
-    of_graph,
-)
+from ..stateful import blaming_axes, check_shapes, check_types, chosen_for_steps, in_steps, of_graph
 from .checking import Check, at_own_length
 from .class_writer import File, flat_of, state_dict_of, wrapped
 from .emitters import Shape
 from .facts import Named, Sample, names_that_tell, survey, surveyed
-from .forward_and_loss import Methods, with_own_gradients
+from .forward_and_loss import Methods, chosen, with_own_gradients
 from .overwrite_checks import check_target, sealed, state_of, weights_of
 from .pasting import imports_of
 from .size_texts import described
@@ -160,7 +155,8 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
             raise ValueError('the weights must have %s of shape %s, got %s' % (
                 key, places.shape, value.shape))
         flat[places.reshape(-1)] = value.reshape(-1)
-    arrays = {name: flat[file.places[name]].astype(array.dtype)
+    own = {**model.arg_params, **model.aux_params}  # begin states may have had more rows
+    arrays = {name: np.broadcast_to(flat[file.places[name]].astype(array.dtype), own[name].shape)
               for name, array in file.arrays.items()}
     return model._replace(
         arg_params={name: arrays.get(name, old) for name, old in model.arg_params.items()},
@@ -190,11 +186,13 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
           states: bool = False) -> _Plan:
     _check.instance('model', model, Model, 'a Model, as load returns it')
     kinds = {} if types is None else types
-    graph = model.graph if outputs is None else model.graph.select(outputs)
+    graph, scores = chosen(model.graph, outputs)
     graph.check_names(ExportError)
-    arrays = {**model.arg_params, **model.aux_params}
-    given = check_shapes({} if inputs is None else inputs, graph, arrays)
+    given = check_shapes({} if inputs is None else inputs, graph, {
+        **model.arg_params, **model.aux_params})
     check_types(kinds, graph)
+    model, graph = of_any_batch(model, graph, given)
+    arrays = {**model.arg_params, **model.aux_params}
     graph, beside = chosen_for_steps(graph, arrays, given, states and outputs is None)
     whole, rolled = graph, roll(graph, training=True)
     graph, inner = with_own_gradients(rolled.graph)
@@ -222,7 +220,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         if array.dtype.kind not in 'fiu':
             raise ExportError('%s has the type %s' % (name, array.dtype))
     file = File(used, set(model.aux_params))
-    methods = Methods(file, graph, facts, known, ['states'] * states)
+    methods = Methods(file, graph, facts, known, ['states'] * states, len(scores))
     steps = None
     if states and not methods.faults:
         def stepped(each: Graph, layers: bool) -> Stepped:
@@ -240,6 +238,8 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     if unknown:
         notes = [*notes, 'there is no method loss, because the shape of %s is not known: give it '
                  'with --input' % ', '.join(map(_quoted, unknown))]
+    if scores:
+        notes = [*notes, 'forward gives %s, which the loss reads' % ', '.join(map(_quoted, scores))]
     if inner:
         notes = [*notes, 'the method loss has no part for %s, because other nodes read it' % (
             ', '.join(map(_quoted, inner)))]
