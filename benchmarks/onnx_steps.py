@@ -77,7 +77,7 @@ def bound(path: str, feeds: bool) -> Callable[[], Any]:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
     binding = session.io_binding()
-    word = np.zeros((1, 1), 'float32')
+    word = np.zeros((1, 1), 'int64')
     binding.bind_cpu_input('data', word)
     states = [each for each in session.get_inputs() if each.name != 'data']
     for each in states:
@@ -105,7 +105,7 @@ def bound(path: str, feeds: bool) -> Callable[[], Any]:
 def stepping(path: str) -> Callable[[], Any]:
     stepper = interop.load_stepper(path)
     states = stepper.begin(1)
-    word = np.full(1, 3, 'float32')
+    word = np.full(1, 3)
 
     def step() -> Any:
         nonlocal states

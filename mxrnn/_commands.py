@@ -218,7 +218,7 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
     remarks = write_source(model, options.source, shapes, types, options.output, options.states,
                            not options.no_check)
     return model, [options.source, os.path.splitext(options.source)[0] + '.pt'], [
-        *remarks, *capped(model.graph)]
+        *remarks, *capped(model.graph, shapes)]
 
 
 def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
@@ -247,7 +247,7 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     return model, [options.torch], [
         *[('left out', '%s: the file has what this loss reads' % name)
           for name in model.outputs if scores],
-        *[('note', LEFT_OUT % ', '.join(left))] * bool(left), *capped(model.graph),
+        *[('note', LEFT_OUT % ', '.join(left))] * bool(left), *capped(model.graph, shapes),
         *[checked] * bool(checked[0])]
 
 
@@ -262,6 +262,9 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
                          other, options.states, not options.no_check)
     remarks = [('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                                    for name, shape in written.inputs.items()) or 'none')]
+    if written.numbers:
+        remarks.append(('types', 'int64 for %s, which only look-ups read, or --type %s=float32' % (
+            ', '.join(written.numbers), written.numbers[0])))
     if written.encoder is not None:
         encoder = encoder_of(options.onnx)
         remarks.append(('encoder', '%s: %d bytes' % (encoder, os.path.getsize(encoder))))

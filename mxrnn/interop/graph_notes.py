@@ -11,6 +11,7 @@ from .._graph.rolling import RolledGraph, bounds, roll
 from .._graph.shapes.axes import number_of
 from .._graph.shapes.infer import infer
 from .._graph.shapes.sizes import Axis
+from .counted_steps import without_number
 from .model import Model
 from .registry import ExportError
 from .stateful import shapes_found
@@ -44,10 +45,13 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     return sentences
 
 
-def capped(graph: Graph) -> list[tuple[str, str]]:
-    """Notes, with titles, on lengths that a torch module clips."""
+def capped(graph: Graph, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
+    """Notes, with titles, on lengths that a torch module clips, and that no axis 'time:35' among
+    the `given` shapes frees."""
+    if without_number(given)[1] is not None:
+        return []
     return [('note', 'lengths are clipped to %d steps, the number in the graph. Export with '
-             '--onnx and an axis time:%d in --input to allow any length' % (most, most))
+             '--onnx or --source and an axis time:%d in --input to allow any length' % (most, most))
             for most in sorted(bounds(graph))]
 
 

@@ -1,34 +1,21 @@
 """Random data for a graph's inputs, chosen by the operators that read them."""
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from .._graph.graph import Entry, Graph, Node
-from .._graph.operators import Input, has, row
+from .._graph.graph import Entry, Graph
+from .._graph.look_ups import Reader, readers_of
+from .._graph.operators import has
 
-__all__ = ['data_for', 'is_looked_up', 'settle_shapes']
+__all__ = ['data_for', 'settle_shapes']
 
 #: Attributes that state how many elements the last axis of an operator's output has, and
 #: operators that mostly leave it as their first input has it.
 _WIDTHS = ('num_hidden', 'num_filter', 'output_dim', 'state_size')
 _KEEP = frozenset('LayerNorm LeakyReLU SliceChannel SwapAxis broadcast_add expand_dims slice_axis'
                   .split())
-
-
-class _InputReader(NamedTuple):
-    """A node that reads an input, the number of that input, and the node's graph."""
-
-    graph: Graph
-    node: Node
-    at: int
-
-    @property
-    def input(self) -> Input:
-        """The entry for that input in the operator's schema row."""
-        known = row(self.node.op)
-        return known.inputs[self.at] if known and self.at < len(known.inputs) else Input('')
 
 
 def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: int,
@@ -46,7 +33,7 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
         The largest length.
     random : numpy.random.RandomState
     """
-    readers = list(_readers(graph, name))
+    readers = list(readers_of(graph, name))
     looked_up = [_places(reader) for reader in readers if reader.input.role == 'index']
     if looked_up:  # in several tables, for instance factors of words
         return random.randint(0, max(min(looked_up), 1), shape).astype('float32')
@@ -64,12 +51,7 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
     return random.normal(size=shape).astype(kind)
 
 
-def is_looked_up(graph: Graph, name: str) -> bool:
-    """Whether an input has word numbers or other places in a table."""
-    return any(reader.input.role == 'index' for reader in _readers(graph, name))
-
-
-def _labels(reader: _InputReader, shape: tuple[int, ...], random: np.random.RandomState
+def _labels(reader: Reader, shape: tuple[int, ...], random: np.random.RandomState
             ) -> np.ndarray:
     """Classes for CTC without the blank, at most half as many as there is room for."""
     classes = max(_width(reader.graph, reader.node.inputs[0]), 2) - 1
@@ -79,23 +61,7 @@ def _labels(reader: _InputReader, shape: tuple[int, ...], random: np.random.Rand
     return np.where(np.arange(shape[1]) < lengths, labels, 0 if first else -1).astype('float32')
 
 
-def _readers(graph: Graph, name: str) -> Iterator[_InputReader]:
-    """The nodes that read an input, also in loops and behind operators that only move elements."""
-    same = {place for place, node in enumerate(graph.nodes)
-            if node.is_variable and node.name == name}
-    for place, node in enumerate(graph.nodes):
-        for at, entry in enumerate(node.inputs):
-            if entry.node not in same:
-                continue
-            if node.op == '_foreach':
-                body = node.body
-                yield from _readers(body.graph, body.graph.nodes[body.places[at]].name)
-            elif has(node.op, 'gathers') or (has(node.op, 'moves') and at == 0):
-                same.add(place)
-            yield _InputReader(graph, node, at)
-
-
-def _places(reader: _InputReader) -> int:
+def _places(reader: Reader) -> int:
     """How many entries a look-up's table has; 2, which is safe, if that is not known."""
     node = reader.node
     for key in ('input_dim', 'depth'):

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 from .._graph.graph import Entry, Graph
 from .._graph.operators import has
-from .._graph.rolling import RolledGraph, roll
+from .._graph.rolling import Finding, RolledGraph, roll
 from .._graph.shapes.axes import Factors
 from .._graph.shapes.infer import infer
 from .._graph.shapes.inputs import Found, Named, ShapesError, Whole, found_shapes
@@ -51,10 +51,6 @@ def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()
             size if isinstance(size, str) and size else
             _check.integer('each axis of inputs[%r] that is no name' % key, size, 1)
             for size in shape)
-        counted = [size for size in shape if isinstance(size, str) and ':' in size]
-        if counted:
-            raise ValueError('%r works only in ONNX files: sources, and modules with states, keep '
-                             'the number of steps of the graph' % counted[0])
         if key in params:
             raise ValueError('inputs must name inputs of the model, got %r, which is a parameter'
                              % key)
@@ -128,12 +124,12 @@ def of_graph(found: Shapes) -> str:
 
 
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-             notes: Sequence[str] = (), layers: bool = False
+             notes: Sequence[str] = (), layers: bool = False, findings: Sequence[Finding] = ()
              ) -> tuple[Stepped, dict[str, Named], list[str]]:
     """A rolled-up graph in steps, as `with_states` makes it, with its inputs' shapes, and notes on
     fixed sizes.
 
-    `notes` are notes on the `given` shapes.
+    `notes` are notes on the `given` shapes; `findings` says what became of the recurrences.
 
     Raises
     ------
@@ -153,8 +149,12 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
             name: np.shape(array) for name, array in params.items()}, layers)
     except StateError as error:
         cure = how_to_free(graph) if 'number of steps' in str(error) else ''
+        reasons = [str(each) for each in findings if each.kind == 'unrolled'] or [
+            'A graph of one step is exported without --states (states=True)'] * any(
+                ' 1 step:' in note for note in further)
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
-            str(error), *notes, *further, cure])))) from None
+            str(error), *(reasons if 'no recurrence' in str(error) else ()), *notes, *further,
+            cure])))) from None
     # The axis of steps gets one name, as in the table of states: time.
     named = {size for shape in given.values() for size in shape}
     times = {size for name in missing for size, word in zip(

@@ -16,8 +16,9 @@ pytest.importorskip('onnx')
 runtime = pytest.importorskip('onnxruntime')
 
 from mxrnn.interop._onnx.onnx_file import exportable  # noqa: E402
+from mxrnn.interop.reference import inputs_of  # noqa: E402
 
-__all__ = ['bound', 'compare', 'exported', 'grouped', 'session']
+__all__ = ['bound', 'compare', 'exported', 'grouped', 'outputs_of', 'session']
 
 
 def grouped(outputs: Any, states: Any = ()) -> Any:
@@ -59,6 +60,13 @@ def session(content: bytes) -> Any:
     return runtime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
 
 
+def outputs_of(serving: Any, data: Mapping[str, Any]) -> list[np.ndarray]:
+    """What a file gives for `data`, which get the types of its inputs."""
+    outputs: list[np.ndarray] = serving.run(None, {
+        name: data[name].astype(kind) for name, _, kind in inputs_of(serving)})
+    return outputs
+
+
 def compare(symbol: Any, inputs: Mapping[str, Sequence[Any]],
             runs: Sequence[Mapping[str, Sequence[int]]], *, values: Any = None,
             tolerance: float = 1e-5, **options: Any) -> float:
@@ -84,7 +92,7 @@ def compare(symbol: Any, inputs: Mapping[str, Sequence[Any]],
             assert all(name in (each, each + '_output') or listed.count(each) > 1
                        for name, each in zip(names, listed)), (names, listed)
         wanted = [output.asnumpy() for output in executor.forward(is_train=False)]
-        got = serving.run(None, {each.name: data[each.name] for each in serving.get_inputs()})
+        got = outputs_of(serving, data)
         named = {size: length for each in serving.get_inputs()
                  for size, length in zip(each.shape, data[each.name].shape)}
         for each, ours in zip(serving.get_outputs(), got):

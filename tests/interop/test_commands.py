@@ -481,7 +481,9 @@ def test_a_length_in_the_graph_is_told(tmp_path, capsys):
     assert 'time, which may be any size, and 3' in capsys.readouterr().err
     assert command(*export, '--no-check') == 0
     assert capsys.readouterr().out.splitlines()[2:-3] == [
-        'inputs:     data=batch,3', 'note:       data has 3 steps: the graph has that number in it',
+        'inputs:     data=batch,3',
+        'types:      int64 for data, which only look-ups read, or --type data=float32',
+        'note:       data has 3 steps: the graph has that number in it',
         'note:       mxrnn.fuse fixed the number of steps of this graph. Build and save',
         '            it without fuse (run --fuse), or with fuse(cell).unroll(None, ...);',
         '            the weights stay the same']
@@ -597,11 +599,14 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys
 
 def test_states_are_exported_and_inspected(prefix, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert command('export', prefix, '--onnx', 'a.onnx', '--states') == 0
-    assert 'lstm_l1_1_in=batch,6' in capsys.readouterr().out
-    assert command('inspect', 'a.onnx') == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == 'inputs:' and lines[1].split()[:2] == ['data', 'TYPE_FP32']
+    for kind, options in (('FP32', ['--type', 'data=float32']), ('INT64', [])):
+        assert command('export', prefix, '--onnx', 'a.onnx', '--states', *options) == 0
+        printed = capsys.readouterr().out
+        assert 'lstm_l1_1_in=batch,6' in printed
+        assert ('int64 for data' in printed) is (kind == 'INT64')
+        assert command('inspect', 'a.onnx') == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == 'inputs:' and lines[1].split()[:2] == ['data', 'TYPE_' + kind]
     assert '  lstm_l0_0_in becomes lstm_l0_0_out, begins with zeros' in lines
     pytest.importorskip('torch')
     assert command('export', prefix, '--torch', 'a.pt', '--states', '--input',

@@ -149,10 +149,26 @@ def test_a_source_of_a_number_of_steps_is_padded_or_freed(given, tmp_path):
         'begin(source=batch x %s x 1)' % ('time' if given else 9), 'step(states, target=batch)',
         'read(states, target=batch x time)']
     stepper = interop.load_stepper(path)
+    if not given:
+        with pytest.raises(ValueError, match='must fit the network, got source of shape'):
+            stepper.begin(source=source[:, :4])
     for length in (4, 9, 15) if given else (9,):
         states = stepper.begin(source=np.pad(source, ((0, 0), (0, 6), (0, 0)))[:, :length])
         found, _ = stepper.read(states, target=target)
         assert apart([found], wanted.reshape(2, TARGET, -1)) < 1e-6
+    torch = pytest.importorskip('torch')
+    inputs = given and {'source': given}
+    module = generate(model, inputs, states=True).module
+    steps = interop.to_torch(model, states=True, inputs=inputs)
+    for length in (4, 9, 15) if given else (9,):
+        read = torch.tensor(np.pad(source, ((0, 0), (0, 6), (0, 0)))[:, :length])
+        with torch.no_grad():
+            found, _ = module.steps(torch.tensor(target), module.encode(read))
+            first = {name: torch.zeros([{'batch': 2}.get(size, size) for size in steps.axes[name]])
+                     for name, _ in steps.states if name not in steps.encoder.outputs}
+            other, *_ = steps(target=torch.tensor(target), **first, **dict(
+                zip(steps.encoder.outputs, steps.encoder(source=read))))
+        assert apart([found.numpy()], wanted) < 1e-6 and apart([other.numpy()], wanted) < 1e-6
 
 
 @pytest.mark.nightly

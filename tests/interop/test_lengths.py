@@ -188,6 +188,22 @@ def test_a_number_of_steps_that_the_lengths_do_not_have_is_named(tmp_path):
         'The graph by itself says data=batch,7,5, but inputs (--input) say data=batch,9,5']
 
 
+@pytest.mark.parametrize('name', PADDED)
+def test_sources_of_different_lengths(name):
+    pytest.importorskip('torch')
+    from .sources import generate, outputs
+    model, layout = padded_model(name), PADDED[name][1]
+    source = generate(model, {'data': ('batch', 'time:7', WIDTH) if layout == 'NTC' else (
+        'time:7', 'batch', WIDTH)})
+    for batch, length in ((3, 7), (4, 4), (2, 11)):
+        shape = (batch, length, WIDTH) if layout == 'NTC' else (length, batch, WIDTH)
+        data = np.random.RandomState(length).randn(*shape).astype('f')
+        lengths = np.array([length + 2, length - 1, 1, 0], 'f')[:batch]
+        wanted = run_padded(name, length, (data, lengths), model.arg_params)
+        for one, other in zip(outputs(source, {'data': data, 'lengths': lengths}), wanted):
+            np.testing.assert_allclose(one.detach(), other, atol=1e-6)
+
+
 def test_a_name_that_is_given_to_one_axis_is_given_to_no_other(tmp_path):
     """An encoder and a decoder of other numbers of steps."""
     encoded, states = rnn.LSTMCell(UNITS, 'e_').unroll(

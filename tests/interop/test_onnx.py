@@ -15,7 +15,7 @@ from ..cases import each
 from ..running import random_value
 from .compositions import WIDTH, composition
 from .forms import BOUND, EVERY
-from .onnx_runs import bound, compare, exported, grouped, session
+from .onnx_runs import bound, compare, exported, grouped, outputs_of, session
 
 onnx = pytest.importorskip('onnx')
 
@@ -126,16 +126,57 @@ def parameters(symbol, shapes):
             if name not in shapes}
 
 
-def test_words_may_be_integers():
-    symbol = language_model()
-    params = parameters(symbol, TOKENS)
-    inputs = {'data': ('batch', 'time')}
-    floats = session(exported(symbol, params, inputs))
-    integers = session(exported(symbol, params, inputs, types={'data': 'int64'}))
-    data = words('data', (2, 5), {})
-    assert integers.get_inputs()[0].type == 'tensor(int64)'
-    np.testing.assert_array_equal(floats.run(None, {'data': data})[0],
-                                  integers.run(None, {'data': data.astype('int64')})[0])
+def embedded(data):
+    return mx.sym.Embedding(data, mx.sym.Variable('table'), input_dim=11, output_dim=4)
+
+
+def first_step(data):
+    return mx.sym.squeeze(mx.sym.slice_axis(data, axis=1, begin=0, end=1), axis=1)
+
+
+DATA, OTHER = mx.sym.Variable('data'), mx.sym.Variable('other')
+
+#: Graphs, and the type of `data` in the file.
+TYPES = {
+    'an Embedding': (embedded(DATA), 'int64'),
+    'behind what moves and converts': (embedded(mx.sym.Cast(mx.sym.Reshape(mx.sym.slice_axis(
+        mx.sym.transpose(DATA), axis=0, begin=0, end=2), shape=(-1,)), dtype='int32')), 'int64'),
+    'factors': (mx.sym.concat(*[
+        mx.sym.Embedding(each, input_dim=11, output_dim=4)
+        for each in mx.sym.split(DATA, num_outputs=3, axis=1)]), 'int64'),
+    'one_hot and a shape': (mx.sym.slice_like(mx.sym.one_hot(DATA, depth=11), DATA, axes=(0, 1)),
+                            'int64'),
+    'take and pick': (mx.sym.pick(mx.sym.take(mx.sym.Variable('table', shape=(11, 4), dtype='f'),
+                                              DATA), DATA), 'int64'),
+    'joined with other words': (embedded(mx.sym.concat(DATA, OTHER, dim=1)), 'int64'),
+    'a loop': (mx.sym.contrib.foreach(lambda each, state: (embedded(each), state),
+                                      DATA, [])[0], 'int64'),
+    'joined with numbers': (mx.sym.Group([
+        embedded(mx.sym.concat(DATA, OTHER, dim=1)), OTHER * 2]), 'float32'),
+    'numbers, too': (mx.sym.Group([embedded(DATA), DATA != 0]), 'float32'),
+    'numbers behind a move': (mx.sym.Group([
+        embedded(DATA), mx.sym.sum(mx.sym.transpose(DATA))]), 'float32'),
+    'an output': (mx.sym.Group([embedded(DATA), mx.sym.transpose(DATA)]), 'float32'),
+    'zeros of its type': (mx.sym.Group([embedded(DATA), mx.sym.zeros_like(DATA)]), 'float32'),
+    'a loop that adds it': (mx.sym.contrib.foreach(
+        lambda each, state: (embedded(each), state + each), DATA, first_step(DATA))[0], 'float32'),
+    'a stated type': (embedded(mx.sym.Variable('data', dtype='int32')), 'int32')}
+
+
+@pytest.mark.parametrize('name', TYPES)
+def test_what_only_look_ups_read_are_integers(name):
+    symbol, kind = TYPES[name]
+    shapes = {key: (3, 3) for key in symbol.list_inputs() if key in ('data', 'other')}
+    free = {key: ('batch' if name != 'a loop that adds it' else 3, 3) for key in shapes}
+    serving = session(exported(symbol, parameters(symbol, shapes), free))
+    assert serving.get_inputs()[0].type == 'tensor(%s)' % kind.replace('float32', 'float')
+
+    def value(name, shape, _):
+        return words(name, shape, _).astype(kind if kind == 'int32' else 'f')
+    compare(symbol, free, [shapes], values=value)
+    floats = session(exported(symbol, parameters(symbol, shapes), free,
+                              types=dict.fromkeys(free, 'float32')))
+    assert floats.get_inputs()[0].type == 'tensor(float)'
 
 
 def test_a_fused_layer_is_one_node_and_the_vector_is_assembled_at_export():
@@ -181,8 +222,8 @@ def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
         'data': ('batch', 'time', 2), 'state': (1, 'batch', 3), 'cell': (1, 'batch', 3),
         'lengths': ('batch',)}))
     values['lengths'] = np.array([5, 0, 1, 3], 'f')
-    output, *final = serving.run(None, {each.name: values[each.name]
-                                        for each in serving.get_inputs()})
+    output, *final = outputs_of(serving, {each.name: values[each.name]
+                                          for each in serving.get_inputs()})
     # MXNet ignores lengths on the CPU: each sequence is run alone, as long as it is.
     plain = mx.sym.RNN(mx.sym.swapaxes(data, dim1=0, dim2=1), mx.sym.Variable('parameters'),
                        state, cell, state_size=3, num_layers=1, mode='lstm', state_outputs=True)
@@ -380,5 +421,5 @@ def test_files_of_old_versions(version, kind, tmp_path):
         data, expected = arrays['data'].astype('float32'), arrays[kind]
     time = 'time' if kind == 'fused' else data.shape[1]
     to_onnx(model, tmp_path / 'old.onnx', {'data': ('batch', time)})
-    output = session((tmp_path / 'old.onnx').read_bytes()).run(None, {'data': data})[0]
+    output, = outputs_of(session((tmp_path / 'old.onnx').read_bytes()), {'data': data})
     np.testing.assert_allclose(output, expected, atol=1e-6)

@@ -10,7 +10,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, ours, rnn
-from .onnx_runs import session
+from .onnx_runs import outputs_of, session
 from .sources import generate, given, model_of, run_mxnet
 
 torch = pytest.importorskip('torch')
@@ -111,14 +111,14 @@ def test_each_cell_of_a_row(row, build, tmp_path):
     def by_onnx(model=model, **options):
         path = tmp_path / 'model.onnx'
         interop.to_onnx(model, str(path), **options)
-        return session(path.read_bytes()).run(None, longer)[0]
+        return outputs_of(session(path.read_bytes()), longer)[0]
 
     def by_torch(model=model):
         return interop.to_torch(model)(**{
             name: torch.tensor(value) for name, value in longer.items()}).detach().numpy()
 
-    def by_source(model=model):
-        source = generate(model)
+    def by_source(model=model, inputs=None):
+        source = generate(model, inputs)
         return source.module(*given(source, longer)).detach().numpy()
 
     def rolled(**options):
@@ -139,7 +139,7 @@ def test_each_cell_of_a_row(row, build, tmp_path):
     free = interop.graph_from_json(rnn.roll(symbol, length=STEPS).tojson())
     freed = {'model': interop.Model(free, model.arg_params, model.aux_params)}
     open_steps = {'inputs': {'data': ('batch', 'time:%d' % STEPS)}}
-    ways = [(by_onnx, open_steps), (by_torch, {}), (by_source, {}), (stepped, {}),
+    ways = [(by_onnx, open_steps), (by_torch, {}), (by_source, open_steps), (stepped, {}),
             (rolled, {'length': STEPS})]
     for said, (way, option) in zip(TABLE[row], ways):
         assert is_right(way) == (said.startswith('any') and 'capped' not in said), said

@@ -8,7 +8,7 @@ from mxrnn import interop
 
 from .. import mx, rnn
 from . import programs
-from .onnx_runs import bound, session
+from .onnx_runs import bound, outputs_of, session
 from .programs import ASKED, PROGRAMS, WIDER
 
 from mxrnn.interop._onnx.onnx_file import exportable  # noqa: E402, I001  isort: skip
@@ -86,7 +86,7 @@ def compare(program, symbol, written, model, wanted, grows, monkeypatch):
         data = {key: random.randint(1, min(time, 5), shapes[key]).astype('f') for key in wanted}
         executor = bound(symbol, shapes, {**model.arg_params, **model.aux_params}, data)
         expected = [output.asnumpy() for output in executor.forward(is_train=False)]
-        found = serving.run(None, data)
+        found = outputs_of(serving, data)
         assert len(found) == len(chosen)
         for ours, theirs in zip(found, [expected[i] for i in chosen]):
             assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)

@@ -42,8 +42,9 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
         steps where the graph cannot be rolled up, and any size elsewhere. Labels of losses are not
         inputs of the file.
     types : dict, optional
-        Types of inputs by name, such as ``{'data': 'int64'}`` for word numbers. Other inputs have
-        the type that the graph states, or the parameters' type, as in MXNet.
+        Types of inputs by name, such as ``{'data': 'float32'}``. Other inputs have the type that
+        the graph states; otherwise int64 if only look-ups such as Embedding read them, or the
+        parameters' type, as in MXNet.
     outputs : list of str, optional
         Names of the file's outputs. Outputs of inner nodes, such as 'scores_output', are allowed.
         If None, all outputs except losses that ONNX lacks (CTCLoss); a warning names these.

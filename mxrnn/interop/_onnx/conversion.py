@@ -154,6 +154,8 @@ class Conversion:
         self._faults: list[str] = []
         self._axes: dict[str, Axis] = {}
         self._float = np.dtype('float32')
+        #: Types of the outputs, by name, once they are written.
+        self.types: dict[str, str] = {}
         #: By input, axes that must be as long as others. load_stepper checks its own inputs.
         self._guarded = guarded(graph, params, inputs) if checked else {}
 
@@ -189,6 +191,7 @@ class Conversion:
         builder = self._builder
         for name, value in zip(*self.values(names)):
             builder.give(builder.scope, value, name)
+            self.types[name] = value.dtype.name
         try:
             return write_model(builder)
         except SizeError as error:

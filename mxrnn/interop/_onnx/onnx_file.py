@@ -7,9 +7,11 @@ import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph
+from ..._graph.look_ups import only_looked_up
 from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
 from ..._graph.shapes.inputs import Named, cutting_numbers
 from ..begin_states import of_any_batch
+from ..counted_steps import naming_what_keeps, rolled_up, without_number
 from ..registry import ONNX, ExportError
 from ..stateful import (
     blaming_axes,
@@ -41,6 +43,8 @@ class Written(NamedTuple):
     content : bytes
     inputs : dict
         Shape of each input of the file: integers, and names for axes of any size.
+    numbers : list of str
+        The inputs of type int64, since only look-ups read them.
     left_out : list of str
         Outputs that are not in the file, because ONNX does not have these losses.
     notes : list of str
@@ -54,6 +58,7 @@ class Written(NamedTuple):
 
     content: bytes
     inputs: dict[str, Named]
+    numbers: list[str]
     left_out: list[str]
     notes: list[str]
     encoder: Written | None = None
@@ -66,12 +71,12 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                states: str = '') -> Written:
     """The file that `to_onnx` writes. It has states if `states` is given, the encoder's name.
     """
-    inputs, length, axes = _without_length(inputs or {})
+    inputs, steps = without_number(inputs or {})
     types = types or {}
     inputs = check_shapes(inputs, model.graph)
     check_types(types, model.graph)
     _check.flag('roll', rolled)
-    if not rolled and (length is not None or certify_by is not None):
+    if not rolled and (steps is not None or certify_by is not None):
         raise ValueError('an axis with a number of steps needs the graph rolled up: leave out '
                          'roll=False (--as-is)')
     if not rolled and states:
@@ -99,9 +104,12 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     if idle:
         raise ValueError('types must name inputs of the file: %s; it does not take %s' % (
             ', '.join(own) or 'none', ', '.join(idle)))
+    told = {*types, *params, *(node.name for node in graph.nodes if '__dtype__' in node.attrs)}
+    numbers = only_looked_up(graph, [name for name in own if name not in told])
+    types = {**dict.fromkeys(numbers, 'int64'), **types}
     graph, beside = chosen_for_steps(graph, params, given, bool(states) and outputs is None and (
-        certify_by is None and length is None))
-    with blaming_axes(graph, params, given):
+        certify_by is None and steps is None))
+    with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')
             cure = how_to_free(graph)
@@ -109,46 +117,48 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                 raise ValueError('the graph has no unrolled cells that another graph could '
                                  'certify. ' + cure)
             graph, findings = certify(graph, _chosen(certify_by, outputs)[0])
-        elif length is not None:
-            graph, findings = _of_length(graph, length, axes)
-        elif states:
-            graph, findings = roll(graph)
+        elif steps is not None or states:
+            graph, findings = rolled_up(graph, steps)
         elif not rolled:
             file = _plain(graph, params, given, types, own)
-            return Written(file.content, file.shapes, left_out, file.notes)
+            return Written(file.content, file.shapes, numbers, left_out, file.notes)
         else:
             file = _rolled(graph, params, given, types, own)
-            return Written(file.content, file.shapes, left_out,
+            return Written(file.content, file.shapes, numbers, left_out,
                            file.notes + _bounded(graph, file.shapes))
         notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
-            stepped = _in_steps(graph, params, given, types, states)
-            return stepped._replace(left_out=left_out, notes=stepped.notes + notes)
+            stepped = _in_steps(RolledGraph(graph, findings), params, given, types, states)
+            return stepped._replace(numbers=numbers, left_out=left_out, notes=stepped.notes + notes)
         file = _plain(graph, params, given, types, own)
-        if length is not None and length in cutting_numbers(graph, {
+        if steps is not None and steps.number in cutting_numbers(graph, {
                 name: array.shape for name, array in params.items()}, file.shapes):
             notes.append('an axis of any size is still split by the number %d: other numbers of '
-                         'steps may give wrong results' % length)
-        return Written(file.content, file.shapes, left_out, file.notes + notes)
+                         'steps may give wrong results' % steps.number)
+        return Written(file.content, file.shapes, numbers, left_out, file.notes + notes)
 
 
-def _in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
+def _in_steps(rolled: RolledGraph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
               types: Mapping[str, str], encoder_name: str) -> Written:
     """The files of a step and of the encoder."""
-    stepped, known, numbers = in_steps(graph, params, given)
+    stepped, known, numbers = in_steps(rolled.graph, params, given, findings=rolled.findings)
 
-    def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named]) -> _File:
+    def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named],
+              types: Mapping[str, str]) -> _File:
         needed = part.needed()
         variables = [node.name for place, node in enumerate(part.nodes) if node.is_variable
                      and place in needed and (node.name in shapes or node.name not in params)]
         return _plain(part, params, shapes, types, variables, names=names)
-    step, encoder = write(stepped.graph, stepped.outputs, stepped.shapes), None
+    encoder = None
     if stepped.encoder is not None:
         file = write(stepped.encoder, stepped.captured, {
-            name: shape for name, shape in known.items() if name in stepped.encoder.arguments})
-        encoder = Written(file.content, file.shapes, [], [])
+            name: shape for name, shape in known.items() if name in stepped.encoder.arguments},
+            types)
+        encoder = Written(file.content, file.shapes, [], [], [])
+        types = {**types, **file.types}
+    step = write(stepped.graph, stepped.outputs, stepped.shapes, types)
     content = described(step.content, stepped, encoder_name if encoder else '')
-    return Written(content, step.shapes, [], [
+    return Written(content, step.shapes, [], [], [
         _FIXED % note if 'that number' in note else note for note in numbers], encoder)
 
 
@@ -171,44 +181,12 @@ def _bounded(graph: Graph, shapes: Mapping[str, Named]) -> list[str]:
             if most in sizes or any(isinstance(size, str) for size in sizes)]
 
 
-def _without_length(inputs: Any) -> tuple[dict[str, Any], int | None, dict[str, int]]:
-    """Shapes without the number in an axis such as 'time:35', that number, and the axis."""
-    lengths: set[int] = set()
-    axes: dict[str, int] = {}
-
-    def plain(key: str, axis: int, size: Any) -> Any:
-        if not isinstance(size, str) or ':' not in size:
-            return size
-        name, _, number = size.partition(':')
-        if not name or not number.isdigit():
-            raise ValueError('an axis with the number of steps of the unrolled graph must be like '
-                             "'time:35', got %r" % size)
-        lengths.add(int(number))
-        axes[key] = axis
-        return name
-    _check.instance('inputs', inputs, Mapping, 'a dict by names of inputs')
-    shapes = {key: [plain(key, axis, size) for axis, size in enumerate(shape)]
-              if isinstance(shape, (tuple, list)) else shape for key, shape in inputs.items()}
-    if len(lengths) > 1:
-        raise ValueError('inputs must give one number of steps, got %s' % sorted(lengths))
-    return shapes, lengths.pop() if lengths else None, axes
-
-
-def _of_length(graph: Graph, length: int, axes: Mapping[str, int]) -> RolledGraph:
-    """The rolled-up graph in which the number `length` means the number of steps."""
-    steps = sorted({finding.steps for finding in roll(graph).findings} | bounds(graph))
-    if length not in steps:
-        cure = how_to_free(graph)
-        raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
-                         'for: %s, got %d%s' % (', '.join(map(str, steps)) or 'it has none', length,
-                                                cure and '. ' + cure))
-    return roll(graph, length=length, axes=axes)
-
-
 class _File(NamedTuple):
     content: bytes
     shapes: dict[str, Named]
     notes: list[str]
+    #: Types of its outputs.
+    types: dict[str, str]
 
 
 def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
@@ -247,7 +225,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
         content = conversion.write(names or (unrolled or RolledGraph(graph, ())).graph.outputs)
     except ExportError as error:
         raise ExportError(str(error) + of_graph(found)) from None
-    return _File(content, shapes, notes)
+    return _File(content, shapes, notes, conversion.types)
 
 
 # ---- outputs

@@ -4,9 +4,9 @@ from __future__ import annotations
 from typing import Any, Callable, Sequence
 
 from ..._graph.graph import Node
+from ..._graph.look_ups import is_looked_up
 from ..._graph.operators import numbers_of
 from .._torch.creation import DRAWS
-from ..random_data import is_looked_up
 from .emitters import Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
 from .pasting import literal

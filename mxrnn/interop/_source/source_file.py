@@ -16,10 +16,11 @@ from ..._files.atomic import replacing
 from ..._graph.graph import Graph
 from ..._graph.merging import merged, without_effectless
 from ..._graph.operators import has
-from ..._graph.rolling import RolledGraph, roll
+from ..._graph.rolling import Finding, RolledGraph
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
 from ..begin_states import of_any_batch
+from ..counted_steps import naming_what_keeps, rolled_up, without_number
 from ..model import Model
 from ..registry import ExportError
 from ..stateful import blaming_axes, check_shapes, check_types, chosen_for_steps, in_steps, of_graph
@@ -188,18 +189,19 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     kinds = {} if types is None else types
     graph, scores = chosen(model.graph, outputs)
     graph.check_names(ExportError)
-    given = check_shapes({} if inputs is None else inputs, graph, {
-        **model.arg_params, **model.aux_params})
+    inputs, steps_of = without_number({} if inputs is None else inputs)
+    given = check_shapes(inputs, graph, {**model.arg_params, **model.aux_params})
     check_types(kinds, graph)
     model, graph = of_any_batch(model, graph, given)
     arrays = {**model.arg_params, **model.aux_params}
-    graph, beside = chosen_for_steps(graph, arrays, given, states and outputs is None)
-    whole, rolled = graph, roll(graph, training=True)
+    graph, beside = chosen_for_steps(graph, arrays, given,
+                                     states and outputs is None and steps_of is None)
+    whole, rolled = graph, rolled_up(graph, steps_of, training=True)
     graph, inner = with_own_gradients(rolled.graph)
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
               if graph.nodes[place].is_variable]
     try:
-        with blaming_axes(whole, arrays, given):
+        with blaming_axes(whole, arrays, given), naming_what_keeps(steps_of, whole):
             shapes, notes, data, facts, limits = surveyed(
                 graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
@@ -223,11 +225,12 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     methods = Methods(file, graph, facts, known, ['states'] * states, len(scores))
     steps = None
     if states and not methods.faults:
-        def stepped(each: Graph, layers: bool) -> Stepped:
+        def stepped(each: Graph, layers: bool, findings: Sequence[Finding] = ()) -> Stepped:
             heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
-            return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers)[0]
+            return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers, findings)[0]
         keys = list(file.state)
-        stepped(roll(whole).graph, False)  # the same message as for ONNX and torch
+        alike = rolled_up(whole, steps_of)
+        stepped(alike.graph, False, alike.findings)  # the same message as for ONNX and torch
         steps = StepMethods(file, methods, graph, model, stepped(graph, True), data)
         if list(file.state) != keys:
             raise ExportError('the weights have one form for whole sequences and another for steps')

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ... import _check
 from ..._graph.graph import Graph
-from ..._graph.rolling import roll as roll_up
+from ..counted_steps import naming_what_keeps, rolled_up, without_number
 from ..model import Model
 from ..stateful import blaming_axes, check_shapes, chosen_for_steps, in_steps
 from .module import GraphModule
@@ -84,11 +84,14 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
 def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str]],
              choose: bool) -> GraphModule:
     params = {**model.arg_params, **model.aux_params}
+    inputs, steps = without_number(inputs)
     given = check_shapes(inputs, graph, params)
-    graph, _ = chosen_for_steps(graph, params, given, choose)
-    with blaming_axes(graph, params, given):  # the same message as for ONNX and source
-        _, shapes, _ = in_steps(roll_up(graph).graph, params, given)
-    stepped, _, _ = in_steps(roll_up(graph, training=True).graph, params, shapes)
+    graph, _ = chosen_for_steps(graph, params, given, choose and steps is None)
+    with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
+        # the same message as for ONNX and source
+        rolled = rolled_up(graph, steps)
+        _, shapes, _ = in_steps(rolled.graph, params, given, findings=rolled.findings)
+    stepped, _, _ = in_steps(rolled_up(graph, steps, training=True).graph, params, shapes)
     encoder = None if stepped.encoder is None else GraphModule(
         stepped.encoder, model.arg_params, model.aux_params, outputs=stepped.captured)
     module = GraphModule(
