@@ -8,8 +8,9 @@ from .._graph.graph import Entry, Graph, Node, attr_value
 from .._graph.symbol_json import graph_from_json, graph_to_json
 from ._onnx import ExportError, to_onnx
 from .model import Model, load, save
-from .onnx_stepper import OnnxStepper, load_stepper
+from .onnx_stepper import OnnxStepper
 from .registry import register
+from .stepper_file import load_stepper
 
 if TYPE_CHECKING:
     from ._source.source_file import from_source, to_source

@@ -1,75 +1,19 @@
-"""load_stepper: runs an ONNX file with states step by step in onnxruntime, without MXNet."""
+"""An ONNX file with states, run step by step in onnxruntime, without MXNet."""
 from __future__ import annotations
 
-import json
 import math
-import os
 from typing import Any, Callable, List, Sequence, Union
 
 import numpy as np
 
 from .. import _check
-from .onnx_axes import Layout, refuse_unfit
-from .onnx_session import session_of
+from .onnx_axes import Layout
 
-__all__ = ['OnnxStepper', 'load_stepper', 'stepper_of']
+__all__ = ['OnnxStepper']
 
 Arrays = List[np.ndarray]
 Outputs = Union[np.ndarray, Arrays]
 _TYPES = {'float': 'float32', 'double': 'float64'}
-
-
-def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None = None
-                 ) -> OnnxStepper:
-    """Load a file of ``to_onnx(states=True)`` or ``export --states`` to run it in steps.
-
-    Parameters
-    ----------
-    path : str
-        The file. If it has an encoder, the encoder's file must be in the same folder.
-    threads : int
-        Number of threads that onnxruntime uses for one call.
-    providers : list of str, optional
-        Of onnxruntime; the CPU if None.
-
-    Raises
-    ------
-    ValueError
-        The file has no states or is damaged, or onnxruntime cannot load it, for instance with these
-        providers.
-    OSError
-        The file does not exist.
-    ImportError
-        The package onnxruntime is not installed.
-    """
-    path = os.fspath(path)
-    threads = _check.whole('threads', threads, 1)
-    stepper = stepper_of(session_of(path, path, threads, providers), path, threads, providers)
-    if stepper is None:
-        raise ValueError('%s has no states: export the checkpoint with --states, or with '
-                         'to_onnx(..., states=True)' % path)
-    return stepper
-
-
-def stepper_of(session: Any, path: str, threads: int = 0, providers: Sequence[str] | None = None
-               ) -> OnnxStepper | None:
-    """The stepper of a file whose session is given; None if the file has no states."""
-    table = session.get_modelmeta().custom_metadata_map.get('mxrnn.states')
-    if table is None:
-        return None
-    damaged = LookupError, TypeError, AttributeError, ValueError
-    try:
-        known = json.loads(table)
-        encoder = known['encoder'] and os.path.join(
-            os.path.dirname(path), os.path.basename(known['encoder']))
-    except damaged as error:
-        raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from None
-    first = session_of(encoder, encoder, threads, providers) if encoder else None
-    try:
-        refuse_unfit(known, session, first)
-        return OnnxStepper(session, known, first)
-    except damaged as error:
-        raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from None
 
 
 class OnnxStepper:
@@ -114,7 +58,7 @@ class OnnxStepper:
                  for each in session.get_inputs()}
         states = table['states']
         self.state_names = [state['in'] for state in states]
-        self._held = self.state_names + table['captured']
+        self._held, self._captured = self.state_names + table['captured'], bool(table['captured'])
         taken = {name: Layout(table['axes'].get(name, ['batch'])) for name in types}
         self._batch_axes = [state['batch_axis'] for state in states] + [
             taken[name].batch for name in table['captured']]
@@ -127,14 +71,19 @@ class OnnxStepper:
         self._inputs = {name: (taken[name], np.dtype(kind)) for name, kind in types.items()
                         if name not in self._held}
         self.input_names = list(self._inputs)
+        #: For one step: names of inputs, types, whether they have a batch, what indexing makes them
+        #: the file's, and the layout where that is not all there is to do.
+        self._of_step = [(name, kind, each.batch is not None, each.one_in, None if each.simple else
+                          each) for name, (each, kind) in self._inputs.items()]
         self.encoder_names = [] if encoder is None else [
             each.name for each in encoder.get_inputs()]
         after = [state['out'] for state in states]
         self.output_names = [each.name for each in session.get_outputs()
                              if each.name not in after]
         self._outputs = [Layout(table['axes'][name]) for name in self.output_names]
-        #: Whether the caller gets all outputs of one step unchanged.
-        self._as_they_are = all(each.simple and not each.one_out for each in self._outputs)
+        #: Whether the output of one step is the caller's as it is.
+        self._one_as_it_is = len(self._outputs) == 1 and all(
+            each.simple and not each.one_out for each in self._outputs)
         self._names = self.output_names + after
         # Skips the checks of onnxruntime's Python class, a tenth of the time of a small step.
         self._run: Callable[..., Arrays] = getattr(session, '_sess', session).run
@@ -156,9 +105,9 @@ class OnnxStepper:
         if self._encoder is not None:
             kinds = {each.name: each.type[7:-1] for each in self._encoder.get_inputs()}
             names = [each.name for each in self._encoder.get_outputs()]
-            once = dict(zip(names, self._encoder.run(names, {
+            once = dict(zip(names, self._call({
                 name: np.asarray(value, _TYPES.get(kinds[name], kinds[name]))
-                for name, value in inputs.items()})))
+                for name, value in inputs.items()}, self._encoder.run, names)))
         held = [once.get(begin) for begin in self._begins] + [
             once[name] for name in self._held[len(self._begins):]]
         for at, axis, _, rows in self._sized:
@@ -194,20 +143,24 @@ class OnnxStepper:
         """
         batch_size = self._check(states)
         feeds = dict(zip(self._held, states))
-        for name, array in self._arrays(inputs, batch_size):
-            layout = self._inputs[name][0]
-            feeds[name] = array[layout.one_in] if layout.simple else layout.to_file(
+        if inputs.keys() != self._inputs.keys():
+            self._refuse_names(inputs)
+        for name, kind, batched, index, layout in self._of_step:
+            array = np.asarray(inputs[name], kind)
+            if batched and (not array.ndim or len(array) != batch_size):
+                self._refuse_batch(name, array, batch_size)
+            feeds[name] = array[index] if layout is None else layout.to_file(
                 array if layout.time is None else array[:, np.newaxis])
-        results = self._call(feeds)
-        count = len(self._outputs)
-        found = results[:count] if self._as_they_are else [
-            array[layout.one_out] if layout.simple else
-            layout.to_caller(array, 1)[(slice(None), 0) if layout.time is not None else ()]
-            for layout, array in zip(self._outputs, results)]
-        after = results[count:]
-        if len(after) < len(states):
+        results = self._call(feeds, self._run, self._names)
+        after = results[len(self._outputs):]
+        if self._captured:
             after += states[len(after):]
-        return found[0] if count == 1 else found, after
+        if self._one_as_it_is:
+            return results[0], after
+        found = [array[layout.one_out] if layout.simple else
+                 layout.to_caller(array, 1)[(slice(None), 0) if layout.time is not None else ()]
+                 for layout, array in zip(self._outputs, results)]
+        return found[0] if len(found) == 1 else found, after
 
     def read(self, states: Arrays, /, *, valid_length: Any = None, **inputs: Any
              ) -> tuple[Outputs, Arrays]:
@@ -231,7 +184,7 @@ class OnnxStepper:
             After the last step, or after each sequence's last valid step.
         """
         batch_size = self._check(states)
-        arrays = dict(self._arrays(inputs, batch_size))
+        arrays = self._arrays(inputs, batch_size)
         moving = [name for name, (layout, _) in self._inputs.items() if layout.time is not None]
         lengths = {arrays[name].shape[1] if arrays[name].ndim > 1 else 0 for name in moving}
         if len(lengths) != 1 or 0 in lengths:
@@ -297,20 +250,25 @@ class OnnxStepper:
             results[at] = layout.taken(results[at], axis, chosen)
         return results
 
-    def _arrays(self, inputs: dict[str, Any], batch_size: int
-                ) -> list[tuple[str, np.ndarray]]:
+    def _arrays(self, inputs: dict[str, Any], batch_size: int) -> dict[str, np.ndarray]:
         """The inputs as arrays, by name."""
         if inputs.keys() != self._inputs.keys():
-            raise TypeError('the inputs must be %s, got %s' % (
-                ', '.join(self.input_names) or 'none', ', '.join(inputs) or 'none'))
-        arrays = []
-        for name, (layout, kind) in self._inputs.items():
-            array = np.asarray(inputs[name], kind)
-            if layout.batch is not None and (not array.ndim or len(array) != batch_size):
-                raise ValueError('%s must have a row for each of the %d sequences, got the shape %s'
-                                 % (name, batch_size, array.shape))
-            arrays.append((name, array))
+            self._refuse_names(inputs)
+        arrays = {}
+        for name, kind, batched, _, _ in self._of_step:
+            array = arrays[name] = np.asarray(inputs[name], kind)
+            if batched and (not array.ndim or len(array) != batch_size):
+                self._refuse_batch(name, array, batch_size)
         return arrays
+
+    def _refuse_names(self, inputs: dict[str, Any]) -> None:
+        raise TypeError('the inputs must be %s, got %s' % (
+            ', '.join(self.input_names) or 'none', ', '.join(inputs) or 'none'))
+
+    @staticmethod
+    def _refuse_batch(name: str, array: np.ndarray, batch_size: int) -> None:
+        raise ValueError('%s must have a row for each of the %d sequences, got the shape %s'
+                         % (name, batch_size, array.shape))
 
     def _check(self, states: Arrays) -> int:
         """Refuse states that do not fit this network; return the batch size."""
@@ -319,19 +277,22 @@ class OnnxStepper:
                             % (len(self._held), _check.shown(states)))
         batch_size = 0
         for at, axis, _, rows in self._sized:
-            size: int = states[at].shape[axis] // rows
-            if size != batch_size and batch_size or not size:  # onnxruntime would abort for 0
-                raise ValueError('states must have one batch size, got arrays of the shapes %s'
-                                 % [each.shape for each in states])
-            batch_size = size
+            size: int = states[at].shape[axis]
+            if size != batch_size * rows or not size:  # onnxruntime would abort for 0
+                if batch_size or not size:
+                    raise ValueError('states must have one batch size, got arrays of the shapes '
+                                     '%s' % [each.shape for each in states])
+                batch_size = size // rows
         return batch_size
 
-    def _call(self, feeds: dict[str, np.ndarray]) -> Arrays:
-        """The outputs of the file."""
+    @staticmethod
+    def _call(feeds: dict[str, np.ndarray], run: Callable[..., Arrays], names: Sequence[str]
+              ) -> Arrays:
+        """What a file gives."""
         try:
-            return self._run(self._names, feeds, None)
-        except Exception as error:  # onnxruntime has a class for each kind of error
-            raise ValueError('the inputs and states must fit the network, got %s; onnxruntime '
+            return run(names, feeds, None)
+        except Exception as error:  # a class of onnxruntime's own for each kind
+            raise ValueError('inputs and states must fit the network, got %s; onnxruntime '
                              'says: %s' % (', '.join(
                                  '%s of shape %s and type %s' % (name, array.shape, array.dtype)
                                  for name, array in feeds.items()), error)) from None
@@ -342,7 +303,7 @@ class OnnxStepper:
         feeds = dict(zip(self._held, states))
         feeds.update((name, self._inputs[name][0].to_file(array))
                      for name, array in inputs.items())
-        results = self._call(feeds)
+        results = self._call(feeds, self._run, self._names)
         count = len(self._outputs)
         return [layout.to_caller(array, length) for layout, array in
                 zip(self._outputs, results)], results[count:] + list(states[len(self._begins):])
