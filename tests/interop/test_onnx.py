@@ -137,30 +137,33 @@ def first_step(data):
 DATA, OTHER = mx.sym.Variable('data'), mx.sym.Variable('other')
 
 #: Graphs, and the type of `data` in the file.
-TYPES = {
-    'an Embedding': (embedded(DATA), 'int64'),
-    'behind what moves and converts': (embedded(mx.sym.Cast(mx.sym.Reshape(mx.sym.slice_axis(
-        mx.sym.transpose(DATA), axis=0, begin=0, end=2), shape=(-1,)), dtype='int32')), 'int64'),
-    'factors': (mx.sym.concat(*[
-        mx.sym.Embedding(each, input_dim=11, output_dim=4)
-        for each in mx.sym.split(DATA, num_outputs=3, axis=1)]), 'int64'),
-    'one_hot and a shape': (mx.sym.slice_like(mx.sym.one_hot(DATA, depth=11), DATA, axes=(0, 1)),
-                            'int64'),
-    'take and pick': (mx.sym.pick(mx.sym.take(mx.sym.Variable('table', shape=(11, 4), dtype='f'),
-                                              DATA), DATA), 'int64'),
-    'joined with other words': (embedded(mx.sym.concat(DATA, OTHER, dim=1)), 'int64'),
-    'a loop': (mx.sym.contrib.foreach(lambda each, state: (embedded(each), state),
-                                      DATA, [])[0], 'int64'),
-    'joined with numbers': (mx.sym.Group([
-        embedded(mx.sym.concat(DATA, OTHER, dim=1)), OTHER * 2]), 'float32'),
-    'numbers, too': (mx.sym.Group([embedded(DATA), DATA != 0]), 'float32'),
-    'numbers behind a move': (mx.sym.Group([
-        embedded(DATA), mx.sym.sum(mx.sym.transpose(DATA))]), 'float32'),
-    'an output': (mx.sym.Group([embedded(DATA), mx.sym.transpose(DATA)]), 'float32'),
-    'zeros of its type': (mx.sym.Group([embedded(DATA), mx.sym.zeros_like(DATA)]), 'float32'),
-    'a loop that adds it': (mx.sym.contrib.foreach(
-        lambda each, state: (embedded(each), state + each), DATA, first_step(DATA))[0], 'float32'),
-    'a stated type': (embedded(mx.sym.Variable('data', dtype='int32')), 'int32')}
+with mx.name.NameManager():
+    TYPES = {
+        'an Embedding': (embedded(DATA), 'int64'),
+        'behind what moves and converts': (embedded(mx.sym.Cast(mx.sym.Reshape(
+            mx.sym.slice_axis(mx.sym.transpose(DATA), axis=0, begin=0, end=2), shape=(-1,)),
+            dtype='int32')), 'int64'),
+        'factors': (mx.sym.concat(*[
+            mx.sym.Embedding(each, input_dim=11, output_dim=4)
+            for each in mx.sym.split(DATA, num_outputs=3, axis=1)]), 'int64'),
+        'one_hot and a shape': (
+            mx.sym.slice_like(mx.sym.one_hot(DATA, depth=11), DATA, axes=(0, 1)), 'int64'),
+        'take and pick': (mx.sym.pick(mx.sym.take(
+            mx.sym.Variable('table', shape=(11, 4), dtype='f'), DATA), DATA), 'int64'),
+        'joined with other words': (embedded(mx.sym.concat(DATA, OTHER, dim=1)), 'int64'),
+        'a loop': (mx.sym.contrib.foreach(lambda each, state: (embedded(each), state),
+                                          DATA, [])[0], 'int64'),
+        'joined with numbers': (mx.sym.Group([
+            embedded(mx.sym.concat(DATA, OTHER, dim=1)), OTHER * 2]), 'float32'),
+        'numbers, too': (mx.sym.Group([embedded(DATA), DATA != 0]), 'float32'),
+        'numbers behind a move': (mx.sym.Group([
+            embedded(DATA), mx.sym.sum(mx.sym.transpose(DATA))]), 'float32'),
+        'an output': (mx.sym.Group([embedded(DATA), mx.sym.transpose(DATA)]), 'float32'),
+        'zeros of its type': (mx.sym.Group([embedded(DATA), mx.sym.zeros_like(DATA)]), 'float32'),
+        'a loop that adds it': (mx.sym.contrib.foreach(
+            lambda each, state: (embedded(each), state + each), DATA, first_step(DATA))[0],
+            'float32'),
+        'a stated type': (embedded(mx.sym.Variable('data', dtype='int32')), 'int32')}
 
 
 @pytest.mark.parametrize('name', TYPES)
