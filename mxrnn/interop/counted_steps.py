@@ -30,8 +30,8 @@ def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
             return size
         name, _, number = size.partition(':')
         if not name or not number.isdigit():
-            raise ValueError('an axis with the number of steps that the graph was unrolled for '
-                             "must be like 'time:35', got %r" % size)
+            raise ValueError('an axis with the number of steps of the unrolled graph must be like '
+                             "'time:35', got %r" % size)
         numbers.add(int(number))
         axes[key] = axis
         return name
