@@ -53,8 +53,7 @@ def to_source(model: Model, path: str | os.PathLike[str],
         neither. Names of modules that torch imports, such as 'math.py', are refused. So are names
         of existing files that are programs, changed sources or trained weights.
     inputs : dict, optional
-        Shapes of inputs by name, as in `to_onnx`; names allow any size. Shapes left out are taken
-        from the graph.
+        Shapes by name, as in `to_onnx`. Shapes left out are taken from the graph.
     types : dict, optional
         Types of inputs by name, such as ``{'data': 'int64'}``; float32 otherwise.
     outputs : list of str, optional
@@ -189,13 +188,12 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     kinds = {} if types is None else types
     graph, scores = chosen(model.graph, outputs)
     graph.check_names(ExportError)
-    inputs, steps_of = without_number({} if inputs is None else inputs)
+    inputs, steps_of = without_number(inputs or {})
     given = check_shapes(inputs, graph, {**model.arg_params, **model.aux_params})
     check_types(kinds, graph)
     model, graph = of_any_batch(model, graph, given)
     arrays = {**model.arg_params, **model.aux_params}
-    graph, beside = chosen_for_steps(graph, arrays, given,
-                                     states and outputs is None and steps_of is None)
+    graph, beside = chosen_for_steps(graph, arrays, given, states and outputs is steps_of is None)
     whole, rolled = graph, rolled_up(graph, steps_of, training=True)
     graph, inner = with_own_gradients(rolled.graph)
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
@@ -225,13 +223,12 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     methods = Methods(file, graph, facts, known, ['states'] * states, len(scores))
     steps = None
     if states and not methods.faults:
-        def stepped(each: Graph, layers: bool, findings: Sequence[Finding] = ()) -> Stepped:
+        def stepped(each: Graph, found: Sequence[Finding], layers: bool = False) -> Stepped:
             heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
-            return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers, findings)[0]
+            return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers, found)[0]
         keys = list(file.state)
-        alike = rolled_up(whole, steps_of)
-        stepped(alike.graph, False, alike.findings)  # the same message as for ONNX and torch
-        steps = StepMethods(file, methods, graph, model, stepped(graph, True), data)
+        stepped(*rolled_up(whole, steps_of))  # the same message as for ONNX and torch
+        steps = StepMethods(file, methods, graph, model, stepped(graph, (), True), data)
         if list(file.state) != keys:
             raise ExportError('the weights have one form for whole sequences and another for steps')
     if methods.faults:
