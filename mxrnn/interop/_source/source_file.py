@@ -193,7 +193,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     check_types(kinds, graph)
     model, graph = of_any_batch(model, graph, given)
     arrays = {**model.arg_params, **model.aux_params}
-    graph, beside = chosen_for_steps(graph, arrays, given, states and outputs is steps_of is None)
+    graph, beside = chosen_for_steps(graph, arrays, given, states and not (outputs or steps_of))
     whole, rolled = graph, rolled_up(graph, steps_of, training=True)
     graph, inner = with_own_gradients(rolled.graph)
     needed = [graph.nodes[place].name for place in sorted(graph.needed())
