@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE))
 
 from mxrnn import __version__  # noqa: E402  (imports neither MXNet nor NumPy)
 from mxrnn._runtime.commands import REQUIREMENTS  # noqa: E402
-from mxrnn._runtime.cuda import WHEELS, pip_packages  # noqa: E402
+from mxrnn._runtime.cuda_libraries import WHEELS, pip_packages  # noqa: E402
 
 setup(
     name='mxrnn',

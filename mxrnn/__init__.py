@@ -42,15 +42,15 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
     from . import io as io
     from . import rnn as rnn
     from . import rnn_cell as rnn_cell
-    from ._cells.carry import carry_states as carry_states
+    from ._cells.carried_states import carry_states as carry_states
     from ._cells.loop import dynamic_unroll as dynamic_unroll
     from ._inference.graph_passes import fold as fold
     from ._inference.graph_passes import roll as roll
     from ._inference.predictor import Predictor as Predictor
     from ._inference.stepper import Stepper as Stepper
     from ._operator.fuse import fuse as fuse
+    from ._runtime.device_report import device_report as device_report
     from ._runtime.mxnet import mx as mx
-    from ._runtime.report import device_report as device_report
     from .io import *  # noqa: F403
     from .rnn import *  # noqa: F403
     from .rnn_cell import *  # noqa: F403
@@ -60,12 +60,12 @@ __version__ = VERSION
 #: Modules, and the public names that are imported from each when one of them is first used.
 _NAMES = {
     '._runtime.mxnet': 'mx',
-    '._runtime.report': 'device_report',
+    '._runtime.device_report': 'device_report',
     '.rnn_cell': '''RNNParams BaseRNNCell RNNCell LSTMCell GRUCell FusedRNNCell SequentialRNNCell
         DropoutCell ModifierCell ZoneoutCell ResidualCell BidirectionalCell BaseConvRNNCell
         ConvRNNCell ConvLSTMCell ConvGRUCell VariationalDropoutCell WeightDropCell LSTMPCell
         LayerNormLSTMCell LayerNormGRUCell MissingWeightsError''',
-    '._cells.carry': 'carry_states',
+    '._cells.carried_states': 'carry_states',
     '._cells.loop': 'dynamic_unroll',
     '._operator.fuse': 'fuse',
     '.rnn': '''Checkpoint CheckpointError do_rnn_checkpoint load_rnn_checkpoint rnn_unroll

@@ -63,7 +63,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
 
 def _versions() -> str:
     """The installed versions; works even if nothing can be imported."""
-    from ._runtime.cuda import installed
+    from ._runtime.cuda_libraries import installed
     lines = ['mxrnn ' + VERSION, 'Python ' + platform.python_version()]
     try:
         lines.append('NumPy ' + metadata.version('numpy'))
@@ -101,19 +101,19 @@ def main() -> None:
     elif options.command == 'run':
         if options.report and not options.fuse:
             parser.error('--report needs --fuse: add it')
-        from ._runtime.programs import run
+        from ._runtime.run_and_enable import run
         run(options.program, words[own:], options.as_module, options.fuse, options.report)
     elif options.command == 'enable':
-        from ._runtime.programs import enable
+        from ._runtime.run_and_enable import enable
         print(enable(options.replace))
     elif options.command == 'disable':
-        from ._runtime.programs import disable
+        from ._runtime.run_and_enable import disable
         print(disable())
     elif options.command is not None:
         sys.exit(run_command(options))
     else:
         try:
-            from ._runtime.report import device_report
+            from ._runtime.device_report import device_report
         except ImportError as error:
             print(_versions())
             sys.exit(reason(error))

@@ -13,8 +13,8 @@ import sys
 from typing import Any, Sequence, Tuple
 
 from ._files.checkpoint_names import epochs, why_none
-from ._inspecting import check_target, load, say, say_remarks
-from ._inspecting import inspect as inspect_checkpoint
+from ._inspect_command import check_target, load, say, say_remarks
+from ._inspect_command import inspect as inspect_checkpoint
 from ._progress import working
 from ._runtime.commands import reason
 
@@ -212,7 +212,7 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks import check_target as check_source
     from .interop._source.source_file import write_source
-    from .interop.graph_notes import capped
+    from .interop.graph_warnings import capped
     check_source(options.source)
     model = load(options)
     remarks = write_source(model, options.source, shapes, types, options.output, options.states,
@@ -229,8 +229,8 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
                          'and give --input only with --states')
     from .interop import to_torch  # if torch is missing, says so before reading anything
     from .interop._source.overwrite_checks import is_source
-    from .interop._torch.save_file import write_torch
-    from .interop.graph_notes import capped
+    from .interop._torch.checked_save import write_torch
+    from .interop.graph_warnings import capped
     from .interop.stateful import LEFT_OUT, predictions
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch):

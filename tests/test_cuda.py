@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mxrnn._runtime import cuda as _cuda
+from mxrnn._runtime import cuda_libraries as _cuda
 
 from . import mx
 

@@ -27,7 +27,7 @@ SCRIPTS = [path for path in sorted((ROOT / 'benchmarks').glob('*.py'))
 CARD = '''
 import sys
 
-from mxrnn._runtime import report as _report
+from mxrnn._runtime import device_report as _report
 from mxrnn._runtime.mxnet import mx
 
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mxrnn._runtime import cuda as _cuda
-from mxrnn._runtime import report as _report
+from mxrnn._runtime import cuda_libraries as _cuda
+from mxrnn._runtime import device_report as _report
 
 from . import mx
 

@@ -76,7 +76,7 @@ def test_no_module_imports_itself_through_others():
     ('from .. import _check', '_check'), ('import mxrnn.interop.model as m', 'interop.model'),
     ('from ..interop import load', 'interop.__init__'), ('import json', None)])
 def test_imports_of_every_form_are_seen(text, found):
-    assert imports('_runtime.report', text) == {found} - {None}
+    assert imports('_runtime.device_report', text) == {found} - {None}
 
 
 def test_every_package_has_its_place():

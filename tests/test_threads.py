@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mxrnn._runtime import report, threads
+from mxrnn._runtime import device_report, threads
 
 ROOT = str(Path(__file__).resolve().parents[1])
 
@@ -136,7 +136,7 @@ def test_the_report_tells(monkeypatch):
     for choice, line in (((3, 'so'), 'threads         3: so'),
                          ((None, 'so'), 'threads         so')):
         monkeypatch.setattr(threads, 'choice', threads.Choice(*choice))
-        assert line in report.device_report().splitlines()
+        assert line in device_report.device_report().splitlines()
 
 
 def test_the_variable_is_there_while_mxnet_is_imported_alone(alone, monkeypatch):

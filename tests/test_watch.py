@@ -198,32 +198,32 @@ def test_all_end_when_the_scheduler_was_started_again(tmp_path):
 @pytest.mark.parametrize('variable', ['PS_HEARTBEAT_INTERVAL', 'PS_HEARTBEAT_TIMEOUT'])
 @pytest.mark.parametrize('text', ['often', '-1', '', '\u00b2', '4294967296'])
 def test_the_settings_of_the_heartbeat_are_numbers_of_seconds(variable, text, monkeypatch):
-    from mxrnn._runtime import watch
+    from mxrnn._runtime import heartbeat_watch
     monkeypatch.setenv('DMLC_ROLE', 'worker')
     monkeypatch.setenv(variable, text)
     with pytest.raises(ValueError, match='%s must be a number of seconds up to 2147483647, 0 to '
                        'have no heartbeat, got' % variable):
-        watch.heartbeat()
+        heartbeat_watch.heartbeat()
 
 
 @pytest.mark.parametrize('settings', [{'INTERVAL': '8'}, {'TIMEOUT': '1'},
                                       {'INTERVAL': '30', 'TIMEOUT': '20'}])
 def test_a_heartbeat_that_is_slower_than_its_timeout_is_refused(settings, monkeypatch):
     """All ended with status 75 again and again."""
-    from mxrnn._runtime import watch
+    from mxrnn._runtime import heartbeat_watch
     monkeypatch.setenv('DMLC_ROLE', 'worker')
     for name, value in settings.items():
         monkeypatch.setenv('PS_HEARTBEAT_' + name, value)
     with pytest.raises(ValueError, match='TIMEOUT must be more than PS_HEARTBEAT_INTERVAL, got'):
-        watch.heartbeat()
+        heartbeat_watch.heartbeat()
 
 
 def test_a_process_without_a_role_is_not_watched(monkeypatch):
-    from mxrnn._runtime import watch
+    from mxrnn._runtime import heartbeat_watch
     monkeypatch.delenv('DMLC_ROLE', raising=False)
-    assert watch.heartbeat() == (0, 0)
-    watch.begin(mx.__file__, 0, 0)
-    assert watch._watch is None
+    assert heartbeat_watch.heartbeat() == (0, 0)
+    heartbeat_watch.begin(mx.__file__, 0, 0)
+    assert heartbeat_watch._watch is None
 
 
 def test_bad_settings_of_the_heartbeat_are_no_error_of_mxnet():
@@ -242,12 +242,13 @@ MESSAGE = dict(role='worker', rank=1, pid=7, token='t')
 @pytest.fixture
 def scheduler(monkeypatch):
     """A scheduler's watch, and `hears`, which sends it a datagram."""
-    from mxrnn._runtime import watch
+    from mxrnn._runtime import heartbeat_watch
     monkeypatch.setenv('DMLC_PS_ROOT_PORT', '0')
     monkeypatch.setenv('DMLC_NUM_SERVER', '1')
     monkeypatch.setenv('DMLC_NUM_WORKER', '2')
-    monkeypatch.setattr(watch, '_PAUSE', 0.01)
-    scheduler = watch._OfScheduler(types.SimpleNamespace(silent=lambda node, seconds: False), 8)
+    monkeypatch.setattr(heartbeat_watch, '_PAUSE', 0.01)
+    library = types.SimpleNamespace(silent=lambda node, seconds: False)
+    scheduler = heartbeat_watch._OfScheduler(library, 8)
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sender.settimeout(10)
 
@@ -274,14 +275,14 @@ def test_datagrams_of_no_server_or_worker_of_the_training_are_ignored(change, sc
 
 
 def test_a_scheduler_waits_for_the_end_of_the_run_before(scheduler, monkeypatch):
-    from mxrnn._runtime import watch
+    from mxrnn._runtime import heartbeat_watch
     looks = []
 
     def sleep(seconds):
         looks.append(seconds)
         old = len(looks) < 20  # else a worker that waits to be registered
         scheduler.hears(**dict(MESSAGE, rank=1 if old else -1), **{'async': old})
-    monkeypatch.setattr(watch.time, 'sleep', sleep)
+    monkeypatch.setattr(heartbeat_watch.time, 'sleep', sleep)
     scheduler.start()
     scheduler.stop()
     assert len(looks) == 22 and not scheduler.is_async

@@ -557,7 +557,7 @@ def test_workers_agree_on_the_newest_that_all_can_read(views, agreed, monkeypatc
     from mxrnn._checkpoint import validation
     exchange = Exchange(len(views))
     current = threading.local()
-    monkeypatch.setattr(validation.watch, 'stores', lambda: [current.store])
+    monkeypatch.setattr(validation.heartbeat_watch, 'stores', lambda: [current.store])
     data = types.SimpleNamespace(num_parts=len(views))
 
     def work(rank: int):

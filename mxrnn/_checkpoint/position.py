@@ -23,7 +23,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Protocol
 import numpy as np
 
 from .. import _check
-from .._cells.carry import CarriedStates
+from .._cells.carried_states import CarriedStates
 from .._files import CheckpointError, atomic, cause_of, reason_of
 from .._files import checkpoint_names as files
 from .._files.checkpoint_names import Place

@@ -14,7 +14,7 @@ from .._files import CheckpointError
 from .._files import checkpoint_names as files
 from .._files.checkpoint_names import Place
 from .._graph.graph import Graph
-from .._runtime import watch
+from .._runtime import heartbeat_watch
 from .._runtime.mxnet import graph_of, mx
 from . import position
 from .saving import Cell, Params
@@ -157,8 +157,8 @@ def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]
 def _store(data: object) -> Any:
     """Return the store for as many workers as `data` has parts, if it already exists."""
     parts = getattr(data, 'num_parts', 1)
-    return next((store for store in watch.stores() if parts > 1 and store.num_workers == parts
-                 and '_async' not in store.type), None)
+    return next((store for store in heartbeat_watch.stores()
+                 if parts > 1 and store.num_workers == parts and '_async' not in store.type), None)
 
 
 def _gathered(store: Any, mine: Chosen | None) -> list[tuple[int, int, int, int] | None]:

@@ -9,7 +9,7 @@ from . import mx
 from .base_module import UNIFORM, BaseModule, Params
 from .cached_graph import legacy
 from .executor import Requests
-from .group import Described
+from .executor_group import Described
 from .monitor import Monitor
 from .plain_module import Module
 

@@ -14,7 +14,7 @@ from . import mx, optimizers
 from .base_module import UNIFORM, BaseModule, Params, each
 from .cached_graph import legacy
 from .executor import Requests, refuse_groups
-from .group import Arrays, Described, Descs, Group, described, reshaped
+from .executor_group import Arrays, Described, Descs, Group, described, reshaped
 from .metric_base import EvalMetric
 from .monitor import Monitor
 from .optimizers import Options

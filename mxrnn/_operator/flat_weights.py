@@ -8,7 +8,7 @@ from typing import Any, Sequence
 from .._cells.sequence import Kind
 from .._graph.layout import GROUPS, LAYOUT, FusedLayout, gate_array
 from .._runtime.mxnet import mx
-from .defects import onednn
+from .rnn_defects import onednn
 
 __all__ = ['ADDS_NOTHING', 'apart', 'arrays_of', 'cell_arrays', 'operator_vector', 'sized',
            'wanted', 'zero_row']

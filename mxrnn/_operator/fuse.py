@@ -21,9 +21,9 @@ from .._cells.unroll import Options, Unrolled
 from .._cells.variables import RNNParams
 from .._cells.weights import Weights
 from .._runtime.mxnet import mx
-from .defects import corrupts, disabled
 from .fused_layers import Layer, OperatorCell
-from .projected import ProjectedCell, projects_inputs
+from .input_projection import ProjectedCell, projects_inputs
+from .rnn_defects import corrupts, disabled
 
 __all__ = ['FusedUnroll', 'Plan', 'fuse', 'plan', 'replaced_in']
 

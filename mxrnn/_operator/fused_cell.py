@@ -31,9 +31,9 @@ from .._cells.variables import RNNParams
 from .._graph.layout import Mode
 from .._runtime.mxnet import mx
 from .arrays import FusedRNN, PackedVector, check_projection
-from .defects import cpu_build, warn_of_defects
 from .flat_weights import apart, arrays_of, sized
 from .fused_layers import padded_layer
+from .rnn_defects import cpu_build, warn_of_defects
 
 __all__ = ['FusedRNNCell']
 

@@ -20,8 +20,8 @@ from .._cells.sequence import (
 from .._cells.unroll import Options, Unrolled
 from .._cells.valid_length import GivenLengths
 from .._runtime.mxnet import mx
-from .defects import cpu_build, onednn
 from .flat_weights import apart, cell_arrays, operator_vector, wanted, zero_row
+from .rnn_defects import cpu_build, onednn
 
 __all__ = ['Layer', 'OperatorCell', 'padded_layer']
 

@@ -25,7 +25,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from . import commands, cuda, threads, watch
+from . import commands, cuda_libraries, heartbeat_watch, threads
 
 __all__ = ['cures', 'execute', 'explanation', 'missing_libraries', 'version']
 
@@ -54,7 +54,7 @@ def _missing(folder: str) -> list[str]:
     """Return the known libraries that `folder` links to and that cannot be loaded."""
     files = sorted(glob.glob(os.path.join(glob.escape(folder), '*.so*')))
     bundled = {os.path.basename(file) for file in files}
-    names = {name for file in files for name in cuda.linked(file)} - bundled
+    names = {name for file in files for name in cuda_libraries.linked(file)} - bundled
     return [name for name in [*SYSTEM, *ARM] if name in names and not _loads(name)]
 
 
@@ -83,10 +83,10 @@ def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
 
     `failed` has the libraries of NVIDIA that cannot be loaded, from `cuda.load`.
     """
-    installed = ', '.join('%s %s' % each for each in cuda.installed().items())
+    installed = ', '.join('%s %s' % each for each in cuda_libraries.installed().items())
     lines = ['MXNet (%s) cannot be imported with Python %s and NumPy %s: %s: %s' % (
         installed or file, platform.python_version(), np.__version__, type(error).__name__, error)]
-    lines += cuda.advice(failed) + cuda.clashes()
+    lines += cuda_libraries.advice(failed) + cuda_libraries.clashes()
     if isinstance(error, OSError):
         lines += missing_libraries(os.path.dirname(file))
     elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith('mx'):
@@ -94,7 +94,7 @@ def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
     elif sys.flags.optimize > 1:
         lines.append('Python runs with -OO (or PYTHONOPTIMIZE=2), which removes the docstrings '
                      'that MXNet needs: use -O at most.')
-    if len(lines) == 1 or cuda.DRIVER in failed:
+    if len(lines) == 1 or cuda_libraries.DRIVER in failed:
         lines += commands.how_to_install()
     return '\n'.join(lines)
 
@@ -215,9 +215,9 @@ def _keep_for_mxnet(gone: dict[str, object]) -> None:
 def execute(loader: Any, module: types.ModuleType) -> None:
     """Run MXNet's code with its own `loader`, with the patches that its import needs."""
     file = module.__file__ or ''
-    library = cuda.mxnet_library(os.path.dirname(file))
-    failed = cuda.load(library)
-    for clash in cuda.clashes():
+    library = cuda_libraries.mxnet_library(os.path.dirname(file))
+    failed = cuda_libraries.load(library)
+    for clash in cuda_libraries.clashes():
         warnings.warn(clash, stacklevel=2)
     if '__version__' not in vars(module):  # otherwise it is being reloaded
         # A failed import leaves modules that a new one would not bind in their package.
@@ -226,14 +226,15 @@ def execute(loader: Any, module: types.ModuleType) -> None:
     handlers = list(logging.root.handlers)
     gone = _gone()
     asked: set[str] = set()
-    heartbeat = watch.heartbeat()
+    heartbeat = heartbeat_watch.heartbeat()
     try:
         with threads.chosen(), _distutils() as stand_in, _gone_from_numpy(gone, asked):
-            watch.begin(library, *heartbeat)  # schedulers and servers work during the import
+            # Schedulers and servers work during the import.
+            heartbeat_watch.begin(library, *heartbeat)
             loader.exec_module(module)
     except Exception as error:
         raise ImportError(explanation(error, file, failed), name='mxnet') from error
-    watch.attend(module)
+    heartbeat_watch.attend(module)
     # MXNet 2 adds a handler to the root logger, after which logging.basicConfig would do nothing.
     logging.root.handlers[:] = handlers
     if stand_in:

@@ -14,9 +14,9 @@ from .stepper_file import load_stepper
 
 if TYPE_CHECKING:
     from ._source.source_file import from_source, to_source
+    from ._torch.checked_save import save_torch
     from ._torch.convert import from_torch, to_torch
-    from ._torch.files import load_torch
-    from ._torch.save_file import save_torch
+    from ._torch.file_format import load_torch
     from .cell_weights import (
         from_gluon_params,
         from_torch_state_dict,
@@ -32,7 +32,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
 #: Names that need torch, and their modules.
 _TORCH = {'to_torch': '_torch.convert', 'from_torch': '_torch.convert',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
-          'load_torch': '_torch.files', 'save_torch': '_torch.save_file',
+          'load_torch': '_torch.file_format', 'save_torch': '_torch.checked_save',
           'to_source': '_source.source_file', 'from_source': '_source.source_file'}
 
 #: Names that take cells and therefore need MXNet.

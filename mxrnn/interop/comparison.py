@@ -9,7 +9,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._graph.graph import Graph, output_name
-from .._graph.shapes.inputs import Found, ShapesError, found_shapes
+from .._graph.shapes.missing_shapes import Found, ShapesError, found_shapes
 from .file_runners import ExportedFile, open_file
 from .model import Model
 from .mxnet_process import begin, forget, of_mxnet

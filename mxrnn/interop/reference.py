@@ -101,7 +101,7 @@ def of_onnx() -> tuple[str, Runner] | None:
     try:
         import onnxruntime  # noqa: F401
 
-        from ._onnx.onnx_file import exportable
+        from ._onnx.onnx_export import exportable
     except ImportError:
         return None
 

@@ -12,7 +12,7 @@ from .._graph.operators import has
 from .._graph.rolling import Finding, RolledGraph, roll
 from .._graph.shapes.axes import Factors
 from .._graph.shapes.infer import infer
-from .._graph.shapes.inputs import Found, Named, ShapesError, Whole, found_shapes
+from .._graph.shapes.missing_shapes import Found, Named, ShapesError, Whole, found_shapes
 from .._graph.shapes.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
 from .registry import ExportError

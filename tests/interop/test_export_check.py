@@ -21,7 +21,7 @@ torch = pytest.importorskip('torch', reason='torch is not installed')
 from mxrnn.interop import export_check, mxnet_process, file_runners  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
 from mxrnn.interop._onnx import write_onnx  # noqa: E402  isort: skip
-from mxrnn.interop._torch.save_file import write_torch  # noqa: E402  isort: skip
+from mxrnn.interop._torch.checked_save import write_torch  # noqa: E402  isort: skip
 
 
 def scores(length=4):
@@ -104,9 +104,9 @@ def test_every_size_and_every_chunk_counts(what, model, tmp_path, monkeypatch):
 
 def test_a_file_that_its_reader_refuses_is_not_written(model, tmp_path, monkeypatch):
     """It was reported as written."""
-    from mxrnn.interop._onnx import onnx_file
-    described = onnx_file.described
-    monkeypatch.setattr(onnx_file, 'described', lambda content, stepped, encoder: described(
+    from mxrnn.interop._onnx import onnx_export
+    described = onnx_export.described
+    monkeypatch.setattr(onnx_export, 'described', lambda content, stepped, encoder: described(
         content, stepped._replace(axes={}), encoder))
     with pytest.raises(interop.ExportError, match='cannot be read: the table of states'):
         interop.to_onnx(model, str(tmp_path / 'a.onnx'), states=True)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn._graph import merging
-from mxrnn._graph.merging import merged
+from mxrnn._graph import merge_rnn
+from mxrnn._graph.merge_rnn import merged
 from mxrnn._graph.rolling import roll
 from mxrnn.interop.registry import TORCH, Converters
 
@@ -649,8 +649,8 @@ def test_a_chain_of_layers_is_joined_at_once(monkeypatch, two_ways, most):
         cell = rnn.FusedRNNCell(4, 1, 'gru', bidirectional=two_ways, prefix='l%d_' % layer)
         outputs, _ = cell.unfuse().unroll(2, outputs, layout='TNC', merge_outputs=True)
     graph = roll(interop.graph_from_json(outputs.tojson()), training=False).graph
-    edits, copied = [], merging.Edit.graph
-    monkeypatch.setattr(merging.Edit, 'graph', lambda edit: edits.append(edit) or copied(edit))
+    edits, copied = [], merge_rnn.Edit.graph
+    monkeypatch.setattr(merge_rnn.Edit, 'graph', lambda edit: edits.append(edit) or copied(edit))
     assert calls(merged(graph))[-1] == 15
     assert len(edits) <= most
 

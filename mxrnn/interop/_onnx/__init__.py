@@ -19,7 +19,7 @@ from ..registry import ExportError
 __all__ = ['encoder_of', 'ExportError', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
 
 if TYPE_CHECKING:
-    from .onnx_file import Written
+    from .onnx_export import Written
 
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
@@ -180,5 +180,5 @@ def _conversion() -> Any:
     except ImportError as error:
         raise ImportError('ONNX files need the package onnx, 1.13 or newer (%s): '
                           'pip install "onnx>=1.13"' % error) from None
-    from . import onnx_file
-    return onnx_file
+    from . import onnx_export
+    return onnx_export

@@ -21,7 +21,7 @@ from ..._graph.shapes.unification import SizeError, unify
 from ..registry import ONNX, ExportError, Unsupported
 from . import creation, elementwise, layers, losses, samplers  # noqa: F401  (fill the table)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
-from .guards import guarded
+from .input_size_checks import guarded
 
 __all__ = ['Conversion', 'unknown_operators', 'write_model']
 

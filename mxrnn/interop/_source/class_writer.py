@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .emitters import Unsupported
-from .pasting import pasted_names
+from .emitter_table import Unsupported
+from .pasted_functions import pasted_names
 from .python_names import cell_of, prefix_of, shown
 
 __all__ = ['File', 'flat_of', 'local', 'state_dict_of', 'wrapped']

@@ -7,9 +7,9 @@ from ..._graph.graph import Node
 from ..._graph.look_ups import is_looked_up
 from ..._graph.operators import numbers_of
 from .._torch.creation import DRAWS
-from .emitters import Emitted, Expr, Unsupported, emits, number, writes
+from .emitter_table import Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
-from .pasting import literal
+from .pasted_functions import literal
 
 __all__ = ['made']
 

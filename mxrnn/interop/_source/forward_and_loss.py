@@ -9,9 +9,9 @@ from ..registry import TORCH
 from ..stateful import predictions
 from . import creation, elementwise, layers, losses, reduce_and_index, sequences, shape  # noqa: F401
 from .class_writer import File, local
-from .emitters import LOSSES, Expr, Facts, Unsupported
+from .emitter_table import LOSSES, Expr, Facts, Unsupported
 from .method_writer import MethodWriter
-from .pasting import call
+from .pasted_functions import call
 from .recurrent import write_method
 
 __all__ = ['Methods', 'chosen', 'loss_text', 'with_own_gradients']

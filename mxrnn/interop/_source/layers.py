@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..registry import channels_last, normalised_axes
-from .emitters import MOVES, Emitted, Expr, Unsupported, emits, number, writes
+from .emitter_table import MOVES, Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
 from .python_names import prefix_of
 

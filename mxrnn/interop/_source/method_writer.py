@@ -10,7 +10,7 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes, has
 from ..registry import TORCH
 from .class_writer import File, local, wrapped
-from .emitters import (
+from .emitter_table import (
     SOURCE,
     Emitted,
     Emitter,
@@ -25,7 +25,7 @@ from .emitters import (
     exchanged,
     is_swap,
 )
-from .pasting import call, check_equal, check_range, check_shape, paste
+from .pasted_functions import call, check_equal, check_range, check_shape, paste
 from .python_names import name_of, reader_of
 from .size_texts import inputs_of, ranges, shared, size_text, stated
 

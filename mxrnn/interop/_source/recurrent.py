@@ -8,15 +8,15 @@ import numpy as np
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import FusedLayout
-from ..._graph.merging import readers
+from ..._graph.merge_rnn import readers
 from .._torch import keywords
 from .._torch.recurrent import run_rnn
 from ..model import Model
 from .class_writer import File, local, wrapped
-from .emitters import Emitted, Expr, Many, Unsupported, emits, number
+from .emitter_table import Emitted, Expr, Many, Unsupported, emits, number
 from .facts import run
 from .method_writer import MethodWriter
-from .pasting import check_equal, literal
+from .pasted_functions import check_equal, literal
 from .python_names import cell_of, reader_of, rnn_of, shown
 from .size_texts import are_parameters
 

@@ -7,7 +7,7 @@ from typing import Sequence
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import reduced_axes
 from .creation import made
-from .emitters import (
+from .emitter_table import (
     Emitted,
     Expr,
     Many,

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..._graph.graph import Node
 from .._torch.recurrent import mask_steps, reverse_sequences
-from .emitters import Emitted, Expr, Unsupported, emits, number
+from .emitter_table import Emitted, Expr, Unsupported, emits, number
 from .method_writer import MethodWriter
 
 __all__: list[str] = []

@@ -7,7 +7,7 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes import sizes
-from .emitters import (
+from .emitter_table import (
     Emitted,
     Expr,
     Many,
@@ -21,7 +21,7 @@ from .emitters import (
     writes,
 )
 from .method_writer import MethodWriter
-from .pasting import check_least, check_shape
+from .pasted_functions import check_least, check_shape
 
 __all__ = ['product', 'reshaped']
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ... import _check
 from ..._files.atomic import replacing
 from ..._graph.graph import Graph
-from ..._graph.merging import merged, without_effectless
+from ..._graph.merge_rnn import merged, without_effectless
 from ..._graph.operators import has
 from ..._graph.rolling import Finding, RolledGraph
 from ..._graph.stepping import Stepped
@@ -24,14 +24,14 @@ from ..counted_steps import naming_what_keeps, rolled_up, without_number
 from ..model import Model
 from ..registry import ExportError
 from ..stateful import blaming_axes, check_shapes, check_types, chosen_for_steps, in_steps, of_graph
-from .checking import Check, at_own_length
 from .class_writer import File, flat_of, state_dict_of, wrapped
-from .emitters import Shape
+from .emitter_table import Shape
 from .facts import Named, Sample, names_that_tell, survey, surveyed
 from .forward_and_loss import Methods, chosen, with_own_gradients
 from .overwrite_checks import check_target, sealed, state_of, weights_of
-from .pasting import imports_of
+from .pasted_functions import imports_of
 from .size_texts import described
+from .source_check import Check, at_own_length
 from .step_methods import StepMethods
 
 __all__ = ['from_source', 'to_source', 'write_source']

@@ -12,7 +12,7 @@ from ..._graph.stepping import Stepped
 from ..model import Model
 from ..onnx_axes import Layout
 from .class_writer import File, local, wrapped
-from .emitters import Expr, Facts, Open, Unsupported
+from .emitter_table import Expr, Facts, Open, Unsupported
 from .facts import Data, Sample, as_list, run, survey
 from .forward_and_loss import Methods
 from .python_names import name_of

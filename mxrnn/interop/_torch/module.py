@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ... import _check
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
-from ..._graph.merging import merged
+from ..._graph.merge_rnn import merged
 from ..._graph.operators import has
 from ..._graph.rolling import roll as roll_up
 from . import Device

@@ -18,7 +18,7 @@ from ..mxnet_process import begin
 from ..reference import needed
 from ..registry import ExportError
 from ..stateful import shapes_found
-from .files import content_of
+from .file_format import content_of
 from .module import GraphModule
 
 __all__ = ['save_torch', 'write_torch']

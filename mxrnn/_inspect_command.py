@@ -27,7 +27,7 @@ def say(title: str, text: str) -> None:
 
 def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None) -> None:
     """Print notes on a model of `prefix`, and on the shapes of its inputs."""
-    from .interop.graph_notes import remarks
+    from .interop.graph_warnings import remarks
     # An optimiser's states exist only with module=, and then the graph is the longest bucket's.
     longest = prefix is not None and model.epoch is not None and os.path.exists(
         path_of(prefix, 'states', model.epoch))
@@ -81,7 +81,7 @@ def inspect(options: argparse.Namespace) -> int:
     model: Any = module or load(options)
     graph, arrays = model.graph, _arrays_of(model)
     if options.plot is not None:
-        from .interop.drawing import draw
+        from .interop.layers_picture import draw
         picture = draw(graph, arrays)
         with replacing([options.plot]) as stage, open(os.path.join(
                 stage, os.path.basename(options.plot)), 'w', encoding='utf-8') as file:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _check
 from . import commands, threads
-from . import cuda as _cuda
+from . import cuda_libraries as _cuda
 from .mxnet import cures, mx
 
 __all__ = ['Gpu', 'device_report', 'gpu_context', 'gpu_name', 'gpus']

@@ -9,7 +9,7 @@ from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.look_ups import only_looked_up
 from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
-from ..._graph.shapes.inputs import Named, cutting_numbers
+from ..._graph.shapes.missing_shapes import Named, cutting_numbers
 from ..begin_states import of_any_batch
 from ..counted_steps import naming_what_keeps, rolled_up, without_number
 from ..registry import ONNX, ExportError
