@@ -424,5 +424,5 @@ def test_files_of_old_versions(version, kind, tmp_path):
         data, expected = arrays['data'].astype('float32'), arrays[kind]
     time = 'time' if kind == 'fused' else data.shape[1]
     to_onnx(model, tmp_path / 'old.onnx', {'data': ('batch', time)})
-    output, = outputs_of(session((tmp_path / 'old.onnx').read_bytes()), {'data': data})
+    output, *_ = outputs_of(session((tmp_path / 'old.onnx').read_bytes()), {'data': data})
     np.testing.assert_allclose(output, expected, atol=1e-6)

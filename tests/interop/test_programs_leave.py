@@ -60,7 +60,7 @@ def test_other_numbers_of_axes_are_asked_for(name, rolled, monkeypatch):
     """Of two axes or more the graph makes something, of each number something else."""
     program, (symbol, model) = ASKED[name], model_of(name)
     wanted = program.rolled if rolled else program.wanted
-    with pytest.raises(interop.ExportError, match=r'data of \d or more axes[^\0]*--input data='):
+    with pytest.raises(interop.ExportError, match=r'data with \d or more axes[^\0]*--input data='):
         exportable(model, rolled=rolled)
     written = exportable(model, wanted, rolled=rolled)
     assert written.inputs == wanted

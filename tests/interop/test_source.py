@@ -77,7 +77,7 @@ def test_programs(name, monkeypatch):
 @pytest.mark.parametrize('name', ASKED)
 def test_other_numbers_of_axes_are_asked_for(name):
     symbol, model = model_of_program(name)
-    with pytest.raises(interop.ExportError, match=r'data of \d or more axes[^\0]*--input data='):
+    with pytest.raises(interop.ExportError, match=r'data with \d or more axes[^\0]*--input data='):
         generate(model)
     source = generate(model, ASKED[name].rolled)
     for batch in 3, 2:
