@@ -219,6 +219,17 @@ def test_weights_are_left_as_they_are(model, tmp_path):
         np.testing.assert_array_equal(model.arg_params[name], array)
 
 
+def test_lengths_without_their_bound_are_compared_with_the_graph_without_it(tmp_path):
+    """As it is, the graph takes more steps than its 4, and clips the lengths to 4."""
+    cell = rnn.FusedRNNCell(6, mode='gru', prefix='gru_')
+    outputs, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
+                             valid_length=mx.sym.Variable('length'))
+    model, _ = model_for(outputs, {'data': (4, 2, 5), 'length': (2,)})
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx'), {
+        'data': ('time:4', 'batch', 5), 'length': ('batch',)}).checked
+    assert title == 'checked' and 'rolled up' in said
+
+
 def test_other_sizes_that_are_refused_are_named_with_the_node(tmp_path):
     whole = mx.sym.SliceChannel(scores(), num_outputs=2, axis=1, name='halves')
     model, _ = model_for(mx.sym.Concat(*whole, dim=2), {'data': (2, 4, 5)})
