@@ -12,6 +12,9 @@ from .stateful import how_to_free
 
 __all__ = ['CountedSteps', 'naming_what_keeps', 'rolled_up', 'without_number']
 
+#: Attributes that may have a number of steps in them.
+_SIZES = 'shape', 'num_outputs', 'stop', 'reps', 'begin', 'end'
+
 
 class CountedSteps(NamedTuple):
     """A number of steps, and by input which axis has it."""
@@ -64,16 +67,17 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph) -> Iterator[None
     except ExportError as error:
         known = {} if steps is None else {
             node.name: None for node in rolled_up(graph, steps).graph.walk()
-            if not node.subgraphs and any(_has(node, key, steps.number) for key in node.attrs)}
+            if node.inputs and not node.subgraphs and any(
+                _has(node, key, steps.number) for key in _SIZES)}
         if steps is None or not known:
             raise
-        raise ExportError('%s\nThe number of steps stays %d in %s. Leave out time:%d (--input), '
-                          'and pad sequences to %d steps' % (
-                              str(error).partition('\n')[0], steps.number, _check.some(list(known)),
-                              steps.number, steps.number)) from None
+        raise ExportError('%s\nThe number %d is still in %s. If it is the number of steps there, '
+                          'leave out time:%d (--input), and pad sequences to %d steps' % (
+                              error, steps.number, _check.some(list(known)), steps.number,
+                              steps.number)) from None
 
 
 def _has(node: Node, key: str, number: int) -> bool:
     """Whether a node is given a number, or sizes with it, as an attribute."""
-    value = None if key.startswith('__') else node.get(key)
+    value = node.get(key)
     return value == number or isinstance(value, tuple) and number in value

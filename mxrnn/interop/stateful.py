@@ -19,7 +19,7 @@ from .registry import ExportError
 
 __all__ = ['LEFT_OUT', 'blaming_axes', 'check_names', 'check_shapes', 'check_types',
            'chosen_for_steps', 'ctc_losses', 'how_to_free', 'in_steps', 'of_graph', 'predictions',
-           'rank_mismatch', 'shapes_found']
+           'rank_mismatch', 'shapes_found', 'with_remedy']
 
 #: The note on outputs that a file of steps leaves out.
 LEFT_OUT = 'outputs of whole sequences are left out: %s'
@@ -67,23 +67,29 @@ def check_types(types: object, graph: Graph) -> None:
                              % (key, np.dtype(dtype).name, dtype))
 
 
-def ctc_losses(graph: Graph) -> dict[int, Entry]:
-    """The places of CTC losses and of what is made of them, with what each loss reads."""
-    lost: dict[int, Entry] = {}
+def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
+    """The places of CTC losses and of what is made of them, with what these losses read."""
+    lost: dict[int, dict[Entry, None]] = {}
     for place, node in enumerate(graph.nodes):
-        if node.op == 'CTCLoss':
-            lost[place] = node.inputs[0]
-        for entry in node.needed_inputs:
-            if entry.node in lost:
-                lost.setdefault(place, lost[entry.node])
+        read = node.inputs[:1] if node.op == 'CTCLoss' else [
+            each for entry in node.needed_inputs for each in lost.get(entry.node, ())]
+        if read:
+            lost[place] = dict.fromkeys(read)
     return lost
 
 
 def predictions(graph: Graph) -> list[Entry]:
-    """What CTC losses read, if a graph has no other outputs than these losses."""
+    """What CTC losses read, if a graph has no other outputs than these losses, and nothing else is
+    computed for them: everything else reads the same variables."""
     lost = ctc_losses(graph)
-    return list(dict.fromkeys(lost[head.node] for head in graph.heads)) if all(
-        head.node in lost for head in graph.heads) else []
+    if not all(head.node in lost for head in graph.heads):
+        return []
+    needed = graph.needed()
+    losses = graph.ending_in([Entry(place, 0) for place in sorted(needed)
+                              if graph.nodes[place].op == 'CTCLoss'])
+    own = {graph.nodes[place].name for place in needed if graph.nodes[place].is_variable}
+    return list(dict.fromkeys(each for head in graph.heads for each in lost[head.node])) if (
+        own <= {*losses.arguments, *losses.auxiliary}) else []
 
 
 def how_to_free(graph: Graph) -> str:
@@ -123,6 +129,12 @@ def of_graph(found: Shapes) -> str:
     ) if found else ''
 
 
+def with_remedy(notes: Sequence[str]) -> list[str]:
+    """Notes on steps and batches, with what to do about a number of steps."""
+    return ['%s. Pad to it, or try an axis time:N with that number in --input, to allow any length'
+            % note if ' steps:' in note and 'that number' in note else note for note in notes]
+
+
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
              notes: Sequence[str] = (), layers: bool = False, findings: Sequence[Finding] = ()
              ) -> tuple[Stepped, dict[str, Named], list[str]]:
@@ -148,13 +160,15 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         stepped = with_states(graph, shapes, {
             name: np.shape(array) for name, array in params.items()}, layers)
     except StateError as error:
-        cure = how_to_free(graph) if 'number of steps' in str(error) else ''
+        fixed = 'number of steps' in str(error)
+        cure = how_to_free(graph) if fixed else ''
+        told = [*notes, *further]
         reasons = [str(each) for each in findings if each.kind == 'unrolled'] or [
             'A graph of one step is exported without --states (states=True)'] * any(
                 ' 1 step:' in note for note in further)
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
-            str(error), *(reasons if 'no recurrence' in str(error) else ()), *notes, *further,
-            cure])))) from None
+            str(error), *(reasons if 'no recurrence' in str(error) else ()),
+            *(with_remedy(told) if fixed and not cure else told), cure])))) from None
     # The axis of steps gets one name, as in the table of states: time.
     named = {size for shape in given.values() for size in shape}
     times = {size for name in missing for size, word in zip(

@@ -886,7 +886,7 @@ def test_a_drawing_of_the_layers(tmp_path, capsys):
 # ---- data for compare, by what reads it
 
 V = mx.sym.Variable
-DATA, WORD = V('data'), V('word')
+DATA, LABEL, WORD = V('data'), V('label'), V('word')
 
 
 def ctc(name='label', **kwargs):
@@ -957,6 +957,38 @@ def test_a_graph_of_a_ctc_loss_alone_gives_what_the_loss_reads(form, tmp_path, c
         assert 'left out: ctc_output0: ' in said and 'label' not in said
         found = compare(interop.load(tmp_path / 'a'), str(path), {'data': shapes['data']})
         assert [name for name, _ in found.outputs] == ['fc_output'] and found.outputs[0][1] < 1e-6
+
+
+@pytest.mark.parametrize('form', ['onnx', 'torch', 'source'])
+def test_all_that_the_ctc_losses_of_an_output_read_is_exported(form, tmp_path, capsys):
+    pytest.importorskip('torch')
+    pytest.importorskip('onnxruntime')
+    one, two = (mx.sym.FullyConnected(DATA, num_hidden=6, flatten=False, name=name)
+                for name in ('one', 'two'))
+    loss = mx.sym.ctc_loss(one, LABEL)
+    path = tmp_path / {'onnx': 'a.onnx', 'torch': 'b.pt', 'source': 'c.py'}[form]
+    export = 'export', tmp_path / 'a', '--' + form, path
+    shapes = {'data': (8, 2, 4), 'label': (2, 4)}
+    size = mx.sym.mean(mx.sym.square(one))
+    for total, names in ((loss + mx.sym.ctc_loss(two, LABEL), ['one_output', 'two_output']),
+                         (mx.sym.broadcast_add(loss, size), ['one_output'])):
+        save(tmp_path / 'a', mx.sym.MakeLoss(total, name='total'), [], shapes)
+        assert command(*export) == 0
+        said = ' '.join(capsys.readouterr().out.split())
+        if form == 'source':
+            assert 'forward gives %s, which' % ', '.join(names) in said
+        else:
+            found = compare(interop.load(tmp_path / 'a'), str(path), {'data': shapes['data']})
+            assert [name for name, _ in found.outputs] == names
+            assert max(apart for _, apart in found.outputs) < 1e-6
+    total = mx.sym.broadcast_add(loss, mx.sym.mean(two))
+    save(tmp_path / 'a', mx.sym.MakeLoss(total, name='total'), [], shapes)
+    if form == 'onnx':  # the others have the loss itself
+        path.unlink()
+        assert command(*export) == 2 and not path.exists()
+        assert '--output), such as one_output' in ' '.join(capsys.readouterr().err.split())
+    else:
+        assert command(*export) == 0 and 'which the loss reads' not in capsys.readouterr().out
 
 
 def test_data_is_in_range_and_labels_are_padded():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
+from mxrnn.interop.counted_steps import CountedSteps, naming_what_keeps
 
 from .. import mx, rnn
 from .onnx_runs import bound, session
@@ -90,6 +91,23 @@ def test_a_number_that_stays_is_named(tmp_path, capsys):
     assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx',
                    '--input', 'data=batch,time:7,5') == 0
     assert 'still split by the number 7' in ' '.join(capsys.readouterr().out.split())
+
+
+def test_only_sizes_that_may_be_steps_are_named_and_the_reason_is_kept(tmp_path):
+    rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH)),
+                                 num_hidden=7, name='rows')
+    for data, width, kept in (
+            (mx.sym.Variable('data'), WIDTH + 2, r'equal: 7 and 5$'),  # 7 units are not 7 steps
+            (mx.sym.reshape(rows, (-1, 7, 7), name='split'), WIDTH,
+             r'(?s)^one\ntwo\n.* 7 is still in split\.')):
+        outputs, _ = rnn.LSTMCell(7, 'l_').unroll(7, data, merge_outputs=True)
+        arrays = bound(outputs, {'data': (3, 7, WIDTH)}, {}, {}).arg_dict
+        model = interop.Model(interop.graph_from_json(outputs.tojson()), {
+            name: array.asnumpy() for name, array in arrays.items() if name != 'data'}, {})
+        with pytest.raises(interop.ExportError, match=kept), naming_what_keeps(
+                CountedSteps(7, {'data': 1}), model.graph):
+            interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 'time:7', width)})
+            raise interop.ExportError('one\ntwo')
 
 
 def stacked():

@@ -716,6 +716,15 @@ def test_modules_that_have_no_steps(tmp_path):
             interop.to_source(model, str(tmp_path / 'm.py'), given)
 
 
+def test_a_number_of_steps_that_is_in_the_way_may_become_any(tmp_path):
+    outputs, _ = rnn.LSTMCell(6, 'l_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)
+    scores = mx.sym.FullyConnected(outputs, num_hidden=2, flatten=False)
+    model, _ = model_for(mx.sym.Reshape(scores, shape=(-1, 4, 2)), {'data': (2, 4, 5)})
+    with pytest.raises(interop.ExportError, match='data has 4 steps: .* axis time:N with that'):
+        load(model, tmp_path)
+    assert load(model, tmp_path, {'data': ('batch', 'time:4', 5)})
+
+
 def test_modules_check_the_shapes_of_states():
     torch = pytest.importorskip('torch')
     model, _ = model_for(rnn.GRUCell(4, 'gru_').unroll(

@@ -25,14 +25,12 @@ from ..stateful import (
     predictions,
     rank_mismatch,
     shapes_found,
+    with_remedy,
 )
 from .conversion import Conversion, unknown_operators
 from .metadata import described
 
 __all__ = ['Written', 'exportable', 'unknown_operators']
-
-#: The remedy for a fixed number of steps in a file with states.
-_FIXED = '%s. Pad to it, or try an axis time:N with that number in --input, to allow any length'
 
 
 class Written(NamedTuple):
@@ -158,8 +156,7 @@ def _in_steps(rolled: RolledGraph, params: Mapping[str, np.ndarray], given: Mapp
         types = {**types, **file.types}
     step = write(stepped.graph, stepped.outputs, stepped.shapes, types)
     content = described(step.content, stepped, encoder_name if encoder else '')
-    return Written(content, step.shapes, [], [], [
-        _FIXED % note if 'that number' in note else note for note in numbers], encoder)
+    return Written(content, step.shapes, [], [], with_remedy(numbers), encoder)
 
 
 def _chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
@@ -236,7 +233,8 @@ def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
     lost = {} if 'CTCLoss' in ONNX else ctc_losses(graph)
     left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
     if left_out == graph.outputs:
-        return graph.ending_in(predictions(graph)), left_out
+        read = predictions(graph)
+        return (graph.ending_in(read), left_out) if read else (graph, [])
     return graph.ending_in([head for head in graph.heads if head.node not in lost]) if (
         left_out) else graph, left_out
 
@@ -252,4 +250,8 @@ def _refuse_unknown(graph: Graph) -> None:
               if not unknown_operators(graph.ending_in([head]))] if len(graph.heads) < 20 else []
     if others:
         text += '\nThese outputs do not depend on them: %s (outputs, --output)' % ', '.join(others)
+    elif 'CTCLoss' in unknown:
+        read = dict.fromkeys(each for entries in ctc_losses(graph).values() for each in entries)
+        text += ('\nName the outputs that the file is to have (outputs, --output), such as '
+                 + ', '.join(graph.ending_in(list(read)).outputs))
     raise ExportError(text)
