@@ -32,9 +32,9 @@ def inner(step):
 def test_steps_are_checked_against_the_graph_as_it_is(monkeypatch):
     assert 'the unrolled graph, for' in ' '.join(
         generate(inner(2)).text.split())
-    roll = source_file.roll
-    monkeypatch.setattr(source_file, 'roll', lambda graph, training: roll(
-        inner(3).graph, training=training))
+    rolled_up = source_file.rolled_up
+    monkeypatch.setattr(source_file, 'rolled_up', lambda graph, steps, training: rolled_up(
+        inner(3).graph, steps, training=training))
     with pytest.raises(interop.ExportError, match='differs from the graph by'):
         generate(inner(2))
 
