@@ -252,4 +252,4 @@ def test_indices_out_of_range_are_refused_where_mxnet_refuses_them():
                                {'data': ('batch', 5), 'other': ('count',)}))
     for index in (-1, 5):
         with pytest.raises(Exception, match='(?i)out of|bounds'):
-            serving.run(None, {'data': np.zeros((2, 5), 'f'), 'other': np.array([0, index], 'f')})
+            serving.run(None, {'data': np.zeros((2, 5), 'f'), 'other': np.array([0, index])})
