@@ -72,7 +72,9 @@ def _read(graph: Graph, own: set[int]) -> set[int]:
                 if node.op == '_foreach':
                     body = node.body
                     inner = {body.places[at]}
-                    if not _read(body.graph, inner):
+                    # A state has the type of what each step makes of it.
+                    is_state = body.data <= at < body.data + body.states
+                    if not (is_state or _read(body.graph, inner)):
                         continue
                 elif has(node.op, 'moves') and at == 0 or has(node.op, 'gathers') and all(
                         each.node in come for each in node.inputs):

@@ -151,6 +151,7 @@ with mx.name.NameManager():
         'take and pick': (mx.sym.pick(mx.sym.take(
             mx.sym.Variable('table', shape=(11, 4), dtype='f'), DATA), DATA), 'int64'),
         'joined with other words': (embedded(mx.sym.concat(DATA, OTHER, dim=1)), 'int64'),
+        'a sum of words': (embedded(mx.sym.add_n(DATA, OTHER)), 'int64'),
         'a loop': (mx.sym.contrib.foreach(lambda each, state: (embedded(each), state),
                                           DATA, [])[0], 'int64'),
         'joined with numbers': (mx.sym.Group([
@@ -163,6 +164,9 @@ with mx.name.NameManager():
         'a loop that adds it': (mx.sym.contrib.foreach(
             lambda each, state: (embedded(each), state + each), DATA, first_step(DATA))[0],
             'float32'),
+        'a loop that begins with it': (mx.sym.contrib.foreach(
+            lambda each, state: (each, mx.sym.argmax(embedded(state), axis=-1)),
+            mx.sym.zeros((2, 1)), DATA)[1], 'float32'),
         'a stated type': (embedded(mx.sym.Variable('data', dtype='int32')), 'int32')}
 
 

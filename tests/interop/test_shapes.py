@@ -209,7 +209,15 @@ def scaled():
     return S.broadcast_mul(S.sum(found, axis=1), V('scale'))
 
 
+def in_pairs():
+    """Pairs of steps behind a cell: any even number of steps fits, not only 2."""
+    outputs, _ = rnn.GRUCell(3, 'r_').unroll(6, V('data'), merge_outputs=True)
+    scores = S.FullyConnected(S.Reshape(outputs, shape=(-1, 3)), num_hidden=5)
+    return S.mean(S.Reshape(scores, shape=(-4, -1, 2, 0)), axis=1)
+
+
 INPUTS = {
+    in_pairs: ({'data': (2, 6, 4)}, {'data': ('batch', 'time', 4)}),
     joined: ({'past': (3, 5, 2), 'data': (3, 5, 4, 2)}, {
         'past': ('batch', 'past_1', 2), 'data': ('batch', 'past_1', 'data_2', 'data_3')}),
     observed: ({'data': (3, 5, 4), 'pad': (3, 5)},

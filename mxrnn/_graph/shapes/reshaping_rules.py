@@ -65,20 +65,21 @@ def _targets(data: Axes, codes: list[int]) -> Axes:
                 targets.append(made[0] or sum((data[at] for at in taken), ()))
     except IndexError:
         raise SizeError('a Reshape to %s and %d axes' % (tuple(codes), len(data))) from None
-    axes = [(target,) if isinstance(target, int) else target for target in targets]
     if -1 not in targets:
-        _equal_sizes(data, axes)
-    elif same(product(sum(data[1:], ())), product(sum(axes[2:], ()))):
-        _split_again(data[0], codes[:2])
+        _equal_sizes(data, [(target,) if isinstance(target, int) else target
+                            for target in targets])
     return match_factors(sum(data, ()), targets)
 
 
 def _split_again(axis: Factors, sizes: Sequence[int]) -> None:
-    """Of axes that were joined, such as batch and steps, one is free and split off as a number."""
+    """Of axes that were joined, such as batch and frames, one is free and split off as a number.
+
+    A recurrence's batch and steps stay free: MXNet forms groups of two of any even number of them.
+    """
     factors = factors_of(axis)
     if len(factors) > 1 == list(sizes).count(-1):
         for size, number in zip((factors[0], factors[-1]), sizes):
-            if isinstance(size, Axis) and size.free and number > 1:
+            if isinstance(size, Axis) and size.free and not size.hint and number > 1:
                 unify(size, number)
 
 

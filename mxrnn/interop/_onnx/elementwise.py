@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import partial, reduce
 from typing import Callable
 
 from ..._graph.graph import Node
@@ -176,7 +176,8 @@ def _not(builder: Builder, node: Node, data: Value) -> Value:
 
 
 converts('add_n')(lambda builder, node, *inputs: builder.node(
-    'Sum', inputs, inputs[0].shape))
+    'Sum', inputs, inputs[0].shape) if inputs[0].dtype.kind == 'f' else reduce(
+        partial(builder.apply, 'Add'), inputs))  # Sum takes no integers
 converts('clip')(lambda builder, node, data: builder.apply('Clip', data, node.a_min, node.a_max))
 converts('hard_sigmoid')(lambda builder, node, data: builder.apply(
     'HardSigmoid', data, alpha=node.alpha, beta=node.beta))
