@@ -186,6 +186,19 @@ def test_what_only_look_ups_read_are_integers(name):
     assert floats.get_inputs()[0].type == 'tensor(float)'
 
 
+def test_the_first_word_of_a_decoder_is_of_the_type_of_the_others():
+    """Each step reads the likeliest word of the last one: a loop that begins with the input."""
+    cell, scores = rnn.GRUCell(4, 'g_'), []
+    word, weight = mx.sym.Variable('data'), mx.sym.Variable('out_weight')
+    table, states = mx.sym.Variable('table'), cell.begin_state()
+    for _ in range(3):
+        output, states = cell(mx.sym.Embedding(word, table, input_dim=11, output_dim=4), states)
+        scores.append(mx.sym.FullyConnected(output, weight=weight, num_hidden=11, no_bias=True))
+        word = mx.sym.argmax(scores[-1], axis=1)
+    symbol = mx.sym.stack(*scores, axis=1)
+    compare(symbol, {'data': ('batch',)}, [{'data': (3,)}], values=words, rolled=True)
+
+
 def test_a_fused_layer_is_one_node_and_the_vector_is_assembled_at_export():
     params = parameters(language_model(), TOKENS)
     content = exported(language_model(), params, {'data': ('batch', 'time')})

@@ -104,6 +104,8 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             ', '.join(own) or 'none', ', '.join(idle)))
     told = {*types, *params, *(node.name for node in graph.nodes if '__dtype__' in node.attrs)}
     numbers = only_looked_up(graph, [name for name in own if name not in told])
+    if numbers and rolled:  # a loop may begin with one, and go on with numbers of another type
+        numbers = only_looked_up(roll(graph).graph, numbers)
     types = {**dict.fromkeys(numbers, 'int64'), **types}
     graph, beside = chosen_for_steps(graph, params, given, bool(states) and outputs is None and (
         certify_by is None and steps is None))
