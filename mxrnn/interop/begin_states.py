@@ -1,11 +1,13 @@
 """Begin states that are weights, with a row for each sequence of a batch, as in R's models."""
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from .._graph.graph import Entry, Graph, Node
+from .._graph.layout import begin_states
+from .._graph.operators import has
 from .._graph.rolling import roll
 from .._graph.shapes.ranks import ShapeSearch
 from .._graph.shapes.sizes import Axis, resolve
@@ -18,14 +20,18 @@ def of_any_batch(model: Model, graph: Graph, given: Mapping[str, Sequence[int | 
                  ) -> tuple[Model, Graph]:
     """A model and its graph in which begin states are repeated for any batch, if the batch that
     they have does not let an axis of `given` be any size, and their rows are all alike."""
-    weights = {graph.nodes[entry.node].name for node in graph.nodes for entry in (
-        node.inputs if node.subgraphs else node.inputs_of('weight') + node.inputs_of('aux'))}
-    free = {name: [Axis(free=True) if _repeats(array, at) else size
-                   for at, size in enumerate(array.shape)]
-            for name, array in model.arg_params.items() if array.ndim > 1 and name not in weights}
-    if not any(isinstance(size, Axis) for shape in free.values() for size in shape):
+    alike = {name: array for name, array in model.arg_params.items() if array.ndim > 1 and (
+        _repeats(array, 0) or _repeats(array, array.ndim - 2))}
+    if not alike:
         return model, graph
-    search = ShapeSearch(roll(graph).graph, {name: np.shape(array) for name, array in {
+    rolled = roll(graph).graph
+    batches = {name: alike[name].ndim - 2 if has(node.op, 'kernel') else 0
+               for node in rolled.nodes for entry in begin_states(node)
+               for name in _moved(rolled, entry) if name in alike}
+    free = {name: [Axis(free=True) if at == batch else size
+                   for at, size in enumerate(alike[name].shape)]
+            for name, batch in batches.items() if _repeats(alike[name], batch)}
+    search = ShapeSearch(rolled, {name: np.shape(array) for name, array in {
         **model.arg_params, **model.aux_params}.items()}, given)
     if not search.table({}, whole=False).faults or search.table(free, whole=False).faults:
         return model, graph
@@ -39,6 +45,16 @@ def of_any_batch(model: Model, graph: Graph, given: Mapping[str, Sequence[int | 
     return model._replace(arg_params={
         name: array.take([0], rows[name][0]) if name in rows else array
         for name, array in model.arg_params.items()}), _with_rows(graph, rows)
+
+
+def _moved(graph: Graph, entry: Entry) -> Iterator[str]:
+    """The variables that an array consists of, moved and joined at most."""
+    node = graph.nodes[entry.node]
+    if node.is_variable:
+        yield node.name
+    for each in node.inputs if has(node.op, 'gathers') else (
+            node.inputs[:1] if has(node.op, 'moves') else ()):
+        yield from _moved(graph, each)
 
 
 def _repeats(array: np.ndarray, axis: int) -> bool:

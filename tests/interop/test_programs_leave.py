@@ -124,6 +124,28 @@ def test_begin_states_that_are_one_repeated_row_take_any_batch(name, axes, form)
     np.testing.assert_allclose(found.reshape(7, 6, -1), wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize('form', ['onnx', 'source'])
+@pytest.mark.parametrize('states', [False, True])
+def test_only_begin_states_take_any_batch_and_only_without_states(states, form, tmp_path):
+    """Equal rows of another weight are no batch, and a file with states asks for its own batch."""
+    if states:
+        model, axes, fixed = model_of('lstm_of_r')[1], ('batch', 'time'), 'batch, .* and 3'
+        model = model._replace(arg_params={key: np.zeros_like(value) if 'init' in key else value
+                                           for key, value in model.arg_params.items()})
+    else:
+        places = mx.sym.broadcast_add(S.Embedding(V('data'), input_dim=11, output_dim=4),
+                                      S.expand_dims(V('pos'), axis=0))
+        symbol, axes, fixed = rnn.GRUCell(6, 'g_').unroll(
+            5, places, merge_outputs=True)[0], ('batch', 'time'), 'time, .* and 5'
+        args = bound(symbol, {'data': (3, 5), 'pos': (5, 4)}, {}, {}).arg_dict
+        model = interop.Model(interop.graph_from_json(symbol.tojson()), {
+            key: 0 * value.asnumpy() for key, value in args.items() if key != 'data'}, {})
+    write = interop.to_onnx if form == 'onnx' else interop.to_source
+    with pytest.raises(interop.ExportError, match=(
+            fixed if form == 'onnx' else r'the graph does not take data of shape \(4, 1011\)')):
+        write(model, str(tmp_path / 'model.py'), {'data': axes}, states=states)
+
+
 # ---- shapes that a graph tells, or leaves open
 
 S, V = mx.sym, mx.sym.Variable
