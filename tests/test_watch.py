@@ -287,3 +287,20 @@ def test_a_scheduler_waits_for_the_end_of_the_run_before(scheduler, monkeypatch)
     scheduler.stop()
     assert len(looks) == 22 and not scheduler.is_async
     assert scheduler._name('worker', 1) == 'worker 1'
+
+
+def test_exit_takes_what_it_took_and_ends_a_thread_in_silence():
+    program = '''
+import atexit, sys, threading
+from mxrnn._runtime import distributed_exit
+distributed_exit.note_failures()
+atexit.register(lambda: print(distributed_exit.failed))
+for end in (sys.exit, exit, quit):
+    thread = threading.Thread(target=end, args=(4,))
+    thread.start()
+    thread.join()
+exit(code=3)
+'''
+    ended = subprocess.run([sys.executable, '-W', 'ignore', '-c', program], capture_output=True,
+                           text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, 'True\n', '')

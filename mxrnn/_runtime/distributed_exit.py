@@ -24,7 +24,7 @@ def note_failures() -> None:
     sys.excepthook, sys.exit = functools.partial(_note, sys.excepthook), _exit
     for name in ('exit', 'quit'):  # not there under python -S
         if hasattr(builtins, name):
-            setattr(builtins, name, _exit)
+            setattr(builtins, name, _quit)
 
 
 def _note(show: Callable[..., Any], *error: Any) -> None:
@@ -49,7 +49,14 @@ class _Exit(SystemExit):
 
 def _exit(status: Any = None, /) -> NoReturn:
     """Do what `sys.exit` does, but note that the process ends."""
+    if threading.current_thread() is not threading.main_thread():
+        raise SystemExit(status)  # threading reports all but this class itself
     raise _Exit(status)
+
+
+def _quit(code: Any = None) -> NoReturn:
+    """Do so as `exit` and `quit`, which take the status by name, too."""
+    _exit(code)
 
 
 def end_with_python(seconds: float) -> None:
