@@ -272,7 +272,8 @@ class OnnxStepper:
 
     def _check(self, states: Arrays) -> int:
         """Refuse states that do not fit this network; return the batch size."""
-        if not isinstance(states, (list, tuple)) or len(states) != len(self._held):
+        if not isinstance(states, (list, tuple)) or len(states) != len(self._held) or not all(
+                isinstance(each, np.ndarray) for each in states):
             raise TypeError('states must be a list of %d arrays, as begin and step return, got %s'
                             % (len(self._held), _check.shown(states)))
         batch_size = 0

@@ -251,6 +251,7 @@ def test_take(language_model):
     (lambda stepper, states: stepper.step(states, word=[1]), TypeError, 'inputs must be data, got'),
     (lambda stepper, states: stepper.step(states), TypeError, 'inputs must be data, got none'),
     (lambda stepper, states: stepper.step(states[:1], data=[1]), TypeError, 'a list of 2 arrays'),
+    (lambda stepper, states: stepper.step([1, 2], data=[1]), TypeError, 'must be a list of 2 arr'),
     (lambda stepper, states: stepper.step(states, data=[1, 2]), ValueError,
      'data must have a row for each of the 1 sequences, got'),
     (lambda stepper, states: stepper.step(states, data=1), ValueError,

@@ -188,7 +188,7 @@ def _one_hot(scope: MethodWriter, node: Node, index: Expr) -> Emitted:
 # ---- products
 
 def _transposed(x: Expr, exchanged: bool) -> Expr:
-    """The array, with its last two axes swapped if `turn`."""
+    """The array, with its last two axes swapped if `exchanged`."""
     if not exchanged:
         return x
     text = x.of + '.T' if x.rank == 2 else '%s.transpose(%d, %d)' % (x.of, x.rank - 2, x.rank - 1)
