@@ -835,6 +835,45 @@ def test_compare_says_what_an_epoch_is(capsys):
 
 # ---- damage
 
+def cut(end, part):
+    def damage(prefix):
+        path = Path(prefix + end)
+        content = path.read_bytes().rstrip()
+        path.write_bytes(content[:int(len(content) * part)])
+    return damage
+
+
+def hidden(text):
+    def change(graph):
+        for node in graph['nodes']:
+            if node['name'] == 'scores':
+                node['attrs']['num_hidden'] = text
+    return lambda prefix: rewritten(prefix, change)
+
+
+def weights(change):
+    def damage(prefix):
+        arrays = mx.nd.load(prefix + '-0004.params')
+        change(arrays)
+        mx.nd.save(prefix + '-0004.params', arrays)
+    return damage
+
+
+@pytest.mark.parametrize('damage', [
+    *[cut(end, part) for end in ('-0004.params', '-symbol.json') for part in (0, 0.01, 0.5, 0.99)],
+    *map(hidden, ('word', '-7', '1e9', '')),
+    *[weights(lambda arrays, name=name: arrays.pop('arg:' + name))
+      for name in ('scores_bias', 'lstm_l0_i2h_i_weight')],
+    *[weights(lambda arrays, name=name: arrays.update({'arg:' + name: mx.nd.ones((3, 4))}))
+      for name in ('scores_weight', 'embed_weight', 'lstm_l1_h2h_o_weight')]])
+def test_damaged_files_are_refused_and_nothing_is_written(damage, prefix, tmp_path, capsys):
+    damage(prefix)
+    before = sorted(os.listdir(tmp_path))
+    assert command('export', prefix, 4, '--onnx', tmp_path / 'a.onnx') == 2
+    error = capsys.readouterr().err
+    assert error.startswith('error: ') and len(error) > 30
+    assert sorted(os.listdir(tmp_path)) == before
+
 
 def test_the_parser_imports_no_numpy():
     code = 'import sys, mxrnn.__main__; sys.exit("numpy" in sys.modules)'
