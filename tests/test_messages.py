@@ -248,7 +248,7 @@ MISTAKES = {
                r"0002\.params.*begin with 'lstm_l0_', but the prefix of the cell is 'lstm0_': make "
                r"it with prefix='lstm_l0_'; the weights for LSTMCell.* lack lstm0_i2h_i_weight"),
     'swapped': (lambda cell, prefix, symbol: rnn.do_rnn_checkpoint(prefix, cell),
-                r"cells, the first argument, must be a cell or a list of cells, got '.*' "
+                r"cells, the first argument, must be a cell or a list of cells, got '.* "
                 r"\(str\): prefix is the second argument"),
     'period': (lambda cell, prefix, symbol: rnn.do_rnn_checkpoint(cell, prefix, mx.mod.Module(
         symbol)), 'period, the third argument, .* got a module: pass it as module=$'),
