@@ -9,8 +9,8 @@ import textwrap
 from importlib import metadata
 from typing import Any
 
-from ._commands import add_commands, run_command
-from ._runtime.commands import VERSION, reason
+from ._model_commands import add_commands, run_command
+from ._runtime.install_commands import VERSION, reason
 
 
 class _Parser(argparse.ArgumentParser):

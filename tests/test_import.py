@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import mxrnn
-from mxrnn._runtime import commands
+from mxrnn._runtime import install_commands
 
 from . import mx
 from .test_cuda import elf
@@ -404,12 +404,14 @@ def test_symbols_may_outlive_mxnet():
 
 def test_the_readme_has_the_commands_of_the_messages():
     readme = (Path(PACKAGE).parent / 'README.md').read_text(encoding='utf-8').splitlines()
-    assert 'pip install . && %s && python benchmarks/bucketing_lm.py' % commands.mxnet() in readme
+    assert ('pip install . && %s && python benchmarks/bucketing_lm.py' % install_commands.mxnet()
+            in readme)
     assert "%s && %s && python -m pytest -n 2" % (
-        commands.packages('.[test]'), commands.mxnet()) in readme
-    assert commands.with_gpu() in readme
+        install_commands.packages('.[test]'), install_commands.mxnet()) in readme
+    assert install_commands.with_gpu() in readme
     installs = [line for line in readme if 'pip install' in line and 'mxnet' in line]
-    assert all('--no-deps mxnet' in line and '==' + commands.RELEASE in line for line in installs)
+    assert all('--no-deps mxnet' in line and '==' + install_commands.RELEASE in line
+               for line in installs)
 
 
 def test_an_mxnet_that_cannot_be_cured(tmp_path):
@@ -420,7 +422,7 @@ def test_an_mxnet_that_cannot_be_cured(tmp_path):
     last = result.stderr[result.stderr.rindex('ImportError: '):].splitlines()
     assert 'cannot be imported with Python %d.%d' % sys.version_info[:2] in last[0]
     assert 'NumPy ' + np.__version__ in last[0] and 'gone_from_some_later_numpy' in last[0]
-    assert last[1:] == commands.how_to_install()
+    assert last[1:] == install_commands.how_to_install()
     assert 'AttributeError' in result.stderr  # the first error is shown as the cause
 
 
@@ -475,7 +477,7 @@ def test_two_times_o_is_told_apart(tmp_path):
                                     [fake, os.path.dirname(PACKAGE)])),
                                 stderr=subprocess.PIPE, text=True)
         last.append(result.stderr[result.stderr.rindex('ImportError: '):].splitlines()[1:])
-    assert last[0] == commands.how_to_install()
+    assert last[0] == install_commands.how_to_install()
     line, = last[1]
     assert line.startswith('Python runs with -OO (or PYTHONOPTIMIZE=2)')
 
@@ -498,7 +500,7 @@ def test_libraries_that_a_slim_system_lacks(lacking, said, tmp_path):
         assert lines[1].startswith('%s: this system lacks' % ' and '.join(lacking))
         assert lines[2:] == said  # and nothing of pip
     else:
-        assert lines[1:] == commands.how_to_install()
+        assert lines[1:] == install_commands.how_to_install()
 
 
 def test_libraries_that_arm_lacks(tmp_path):

@@ -11,10 +11,10 @@ from typing import Any, Callable, Sequence
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import WEIGHTS, Activate, Activation, Step, activate
-from .sequence import StateInfo, States, check_states, check_symbol, make_state, unknown
+from .inputs_and_states import StateInfo, States, check_states, check_symbol, make_state, unknown
 from .unroll import Unrollable
 from .variables import RNNParams, in_constructor_of
-from .weights import PackedWeights
+from .weight_packing import PackedWeights
 
 __all__ = ['BaseRNNCell', 'check_cell', 'GatedCell', 'Partial', 'ZEROS']
 

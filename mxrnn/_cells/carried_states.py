@@ -8,7 +8,7 @@ from .. import _check
 from .._runtime.mxnet import json_of, mx
 from .base import BaseRNNCell, check_cell
 from .containers import BidirectionalCell
-from .sequence import Outputs, States, check_states
+from .inputs_and_states import Outputs, States, check_states
 
 __all__ = ['CarriedStates', 'carry_states']
 

@@ -7,7 +7,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
 from .gates import Step
-from .sequence import (
+from .inputs_and_states import (
     Inputs,
     Kind,
     StateInfo,
@@ -25,7 +25,7 @@ from .sequence import (
 from .unroll import Options, Unrolled
 from .valid_length import GivenLengths
 from .variables import RNNParams, check_shared, share, warn_of_equal_names
-from .weights import Weights
+from .weight_packing import Weights
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
 

@@ -8,7 +8,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import GatedCell, Partial
 from .gates import ACTIVATIONS, GRU, LSTM, RNN, Activation, Step
-from .sequence import StateInfo
+from .inputs_and_states import StateInfo
 from .variables import RNNParams
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']

@@ -7,7 +7,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import GatedCell
 from .gates import ACTIVATIONS, GRU, LSTM, RNN, Activate, Activation, Step
-from .sequence import StateInfo
+from .inputs_and_states import StateInfo
 from .variables import RNNParams
 
 __all__ = ['DenseCell', 'RNNCell', 'LSTMCell', 'LSTMPCell', 'GRUCell', 'lstm_bias']

@@ -9,7 +9,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import ZEROS, BaseRNNCell, check_cell
 from .gates import Step
-from .sequence import (
+from .inputs_and_states import (
     Inputs,
     StateInfo,
     States,
@@ -21,7 +21,7 @@ from .sequence import (
 )
 from .unroll import Options, Unrolled
 from .variables import RNNParams
-from .weights import Weights
+from .weight_packing import Weights
 
 __all__ = ['drop', 'DropoutCell', 'ModifierCell', 'ResidualCell', 'TRAINING']
 

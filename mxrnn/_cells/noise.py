@@ -10,8 +10,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base import BaseRNNCell, check_cell
 from .gates import Step
-from .modifiers import ModifierCell, drop
-from .sequence import (
+from .inputs_and_states import (
     Inputs,
     Kind,
     States,
@@ -23,6 +22,7 @@ from .sequence import (
     time_axis,
     unknown,
 )
+from .modifiers import ModifierCell, drop
 from .unroll import Options, Unrolled
 
 __all__ = ['VariationalDropoutCell', 'WeightDropCell', 'ZoneoutCell']

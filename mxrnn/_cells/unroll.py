@@ -24,7 +24,16 @@ from typing import (
 from .. import _check
 from .._runtime.mxnet import mx
 from .gates import Step
-from .sequence import Inputs, Layout, Outputs, States, check_inputs, flatten, merged, steps_of
+from .inputs_and_states import (
+    Inputs,
+    Layout,
+    Outputs,
+    States,
+    check_inputs,
+    flatten,
+    merged,
+    steps_of,
+)
 from .valid_length import GivenLengths, Lengths, check_valid_length
 from .variables import check_weights_given
 

@@ -10,7 +10,7 @@ from typing import Sequence
 import numpy as np
 
 from .._runtime.mxnet import RELEASE, mx
-from .sequence import (
+from .inputs_and_states import (
     Inputs,
     States,
     check_symbol,

@@ -11,7 +11,7 @@ from .._files.checkpoint_names import Candidates, Place
 from .._files.params import checked
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
-from . import optimizer_resume, position, states, validation
+from . import optimizer_resume, position, states, validation, worker_agreement
 from .position import Data
 from .safe_pickle import named_things
 from .saving import Cell, Params, cell_list, check_module, path_prefix
@@ -192,7 +192,7 @@ def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint],
         raise ValueError('give epoch for a remote prefix, got None with %s' % prefix)
     candidates = Candidates(prefix, files.places(prefix, data is not None, missing_ok), load)
     loaded = candidates.newest()
-    for lowest in validation.agree(prefix, data, lambda: candidates.loaded and (
+    for lowest in worker_agreement.agree(prefix, data, lambda: candidates.loaded and (
             *candidates.place, candidates.loaded.arg_params)):
         loaded = candidates.newest(lowest)
     if loaded is None and not (missing_ok and all(isinstance(error, _UnfinishedError)

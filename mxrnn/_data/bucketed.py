@@ -10,7 +10,7 @@ import numpy as np
 from .. import _check
 from .._runtime.mxnet import mx, part
 from . import tokens as _tokens
-from .batches import Described, Key, State, TokenIter
+from .base_iterator import Described, Key, State, TokenIter
 from .corpus import is_corpus, open_corpus
 from .order import Buckets, Order, check_seed
 

@@ -8,7 +8,7 @@ from typing import Any, Iterator, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
-from .batches import State, extent
+from .base_iterator import State, extent
 
 __all__ = ['Buckets', 'Order', 'check_seed']
 

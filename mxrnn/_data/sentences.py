@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .batches import Layout
+from .base_iterator import Layout
 from .bucketed import BucketedIter, LastBatch, TooLong
 
 __all__ = ['BucketSentenceIter', 'SentencePairIter']

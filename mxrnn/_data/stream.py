@@ -10,7 +10,7 @@ import numpy as np
 from .. import _check
 from .._runtime.mxnet import mx, part
 from . import tokens as _tokens
-from .batches import Described, Layout, State, TokenIter, extent
+from .base_iterator import Described, Layout, State, TokenIter, extent
 from .corpus import is_corpus, open_corpus
 
 __all__ = ['StreamIter']

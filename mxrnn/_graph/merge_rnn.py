@@ -15,8 +15,8 @@ from .graph import Entry, Graph, Node
 from .layout import FusedLayout
 from .operators import has
 from .rolling.graph_builder import Writer
-from .shapes.arithmetic_rules import axes_of
-from .shapes.axes import Axes, UnknownAxes, number_of
+from .shapes.axis_factors import Axes, UnknownAxes, number_of
+from .shapes.infer import axes_of
 from .shapes.sizes import Axis
 from .shapes.unification import SizeError
 

@@ -8,7 +8,7 @@ import numpy as np
 from .. import _check
 from .._files import reason_of
 from .._runtime.mxnet import graph_of, mx
-from . import binding, shape_errors
+from . import context_and_weights, shape_errors
 from .graph_passes import fold as folded
 
 __all__ = ['Network', 'Networks']
@@ -113,9 +113,10 @@ class Networks:
     """A network's graphs by length. Each device has the weights once, and the memory for the
     largest bucket; `time` is the axis of time in the data."""
 
-    def __init__(self, build: Network, arg_params: binding.Weights, aux_params: binding.Weights,
-                 devices: list[mx.Context], buckets: list[int], batch_size: int, time: int,
-                 length_name: str, fold: bool) -> None:
+    def __init__(self, build: Network, arg_params: context_and_weights.Weights,
+                 aux_params: context_and_weights.Weights, devices: list[mx.Context],
+                 buckets: list[int], batch_size: int, time: int, length_name: str,
+                 fold: bool) -> None:
         self._build = build
         if fold:  # graphs that are folded later must have the same weights
             arg_params, aux_params = (
@@ -217,7 +218,7 @@ class Networks:
         label_names += graph_of(symbol).labels()
         label_names = [name for name in arguments if name in label_names]
         needed = set(arguments).difference(data_names, label_names)
-        weights = binding.params_of(symbol, self._arg_params, self._aux_params, needed)
+        weights = context_and_weights.params_of(symbol, self._arg_params, self._aux_params, needed)
         weights = {name: array for name, array in weights.items()
                    if name not in data_names and name not in label_names}
         if not self._graphs:
@@ -289,14 +290,14 @@ class Networks:
                 arguments[name] = mx.nd.zeros(shape, context, types.get(name, np.float32))
         auxiliary = {name: self._on(context, name, graph.weights[name])
                      for name in symbol.list_auxiliary_states()}
-        with binding.quiet():
+        with context_and_weights.quiet():
             return symbol.bind(context, arguments, grad_req='null', aux_states=auxiliary,
                                shared_exec=shared)
 
     def _on(self, context: mx.Context, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
         """The weight `name` on a device, shared by all graphs."""
         if self._folded.get(name, array) is not array:  # a different one with the same name
-            return binding.on(context, array)
+            return context_and_weights.on(context, array)
         if (name, context) not in self._placed:
-            self._placed[name, context] = binding.on(context, array)
+            self._placed[name, context] = context_and_weights.on(context, array)
         return self._placed[name, context]

@@ -16,7 +16,7 @@ from .._graph.symbol_json import graph_to_json
 from .._operator.flat_weights import ADDS_NOTHING
 from .._operator.rnn_defects import corrupts, cpu_build, disabled, onednn
 from .._runtime.mxnet import graph_of, mx
-from . import binding, shape_errors
+from . import context_and_weights, shape_errors
 
 __all__ = ['fold', 'roll', 'rolled_graph', 'rolled_to_kernels']
 
@@ -71,7 +71,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
     (['data', 'lstm_fused_parameters'], {'lstm_fused_parameters': (480,)})
     """
     _check.instance('symbol', symbol, mx.sym.Symbol, 'a Symbol')
-    binding.check_weights('arg_params', arg_params)
+    context_and_weights.check_weights('arg_params', arg_params)
     arguments = set(symbol.list_arguments())
     kept = {name: array for name, array in arg_params.items() if name in arguments}
     shape_errors.check_fit(symbol, kept)
@@ -92,7 +92,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
     return symbol, {name: kept[name] for name in taken if name in kept}
 
 
-def _without_hints(graph: Graph, params: binding.Weights) -> Graph:
+def _without_hints(graph: Graph, params: context_and_weights.Weights) -> Graph:
     """Bypass operators that take a value and a hint of its shape, now that the value has a shape.
 
     `_identity_with_attr_like_rhs` returns its first input. So does `reshape_like` if it replaces
@@ -123,7 +123,7 @@ def _hinted(node: Node) -> bool:
     return None not in ends and ends[1] - ends[0] == 1 and ends[3] - ends[2] == 1
 
 
-def _constant(graph: Graph, params: binding.Weights) -> tuple[set[int], set[int]]:
+def _constant(graph: Graph, params: context_and_weights.Weights) -> tuple[set[int], set[int]]:
     """The nodes that never change between calls, and those among them that depend on parameters."""
     constant: set[int] = set()
     dependent: set[int] = set()
@@ -178,15 +178,15 @@ def _names(graph: Graph, wanted: Sequence[Entry]) -> dict[Entry, str]:
     return names
 
 
-def _values(graph: Graph, names: Sequence[str], params: binding.Weights
+def _values(graph: Graph, names: Sequence[str], params: context_and_weights.Weights
             ) -> dict[str, mx.nd.NDArray]:
     """Computed outputs of a graph, under these names."""
     part = _symbol(graph)
     given = {name: params[name] for name in part.list_arguments()}
-    context = binding.common_context(given)
-    given = {name: binding.on(context, array) for name, array in given.items()}
+    context = context_and_weights.common_context(given)
+    given = {name: context_and_weights.on(context, array) for name, array in given.items()}
     shape_errors.check_half(part, given, context)
-    with binding.quiet(), mx.autograd.pause(train_mode=False):
+    with context_and_weights.quiet(), mx.autograd.pause(train_mode=False):
         executor = part.bind(context, given, grad_req='null')
         results = [each.asnumpy() for each in executor.forward(is_train=False)]
     return {name: mx.nd.array(result, ctx=context, dtype=result.dtype)

@@ -13,7 +13,7 @@ from .. import _check
 from .._checkpoint.loading import load_rnn_checkpoint
 from .._graph.graph import warn_of_ids
 from .._runtime.mxnet import mx, room
-from . import binding
+from . import context_and_weights
 from .bucketed_network import Network, Networks
 
 __all__ = ['Predictor']
@@ -91,14 +91,14 @@ class Predictor:
     [(4, 5), (1, 5), (7, 5)]
     """
 
-    def __init__(self, network: Network, arg_params: binding.Weights,
-                 aux_params: binding.Weights | None = None, *, buckets: Iterable[int],
+    def __init__(self, network: Network, arg_params: context_and_weights.Weights,
+                 aux_params: context_and_weights.Weights | None = None, *, buckets: Iterable[int],
                  batch_size: int = 32, ctx: mx.Context | None = None, padding: float = 0,
                  layout: Literal['NT', 'TN'] = 'NT', length_name: str = 'length',
                  fold: bool = True) -> None:
         _check.function('network', network)
-        binding.check_weights('arg_params', arg_params)
-        aux_params = binding.check_weights('aux_params', aux_params)
+        context_and_weights.check_weights('arg_params', arg_params)
+        aux_params = context_and_weights.check_weights('aux_params', aux_params)
         lengths = _check.iterable('buckets', buckets, 'lengths')
         self.buckets = sorted({_check.integer('each of buckets', each, 1, _check.LARGEST)
                                for each in lengths})
@@ -111,10 +111,10 @@ class Predictor:
         self._length_name = _check.instance('length_name', length_name, str, 'a str')
         _check.flag('fold', fold)
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx]
-        self._contexts = list(dict.fromkeys(map(binding.context_of, devices)))
+        self._contexts = list(dict.fromkeys(map(context_and_weights.context_of, devices)))
         if not self._contexts:
             raise ValueError('ctx must hold at least one Context, got none')
-        self._one_call = binding.OneCall('Predictor')
+        self._one_call = context_and_weights.OneCall('Predictor')
         self._networks = Networks(network, arg_params, aux_params, self._contexts, self.buckets,
                                   self.batch_size, self._time, length_name, fold)
         self.data_names = self._networks.data_names

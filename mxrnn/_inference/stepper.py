@@ -10,9 +10,9 @@ from .._cells.base import BaseRNNCell, check_cell
 from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
-from . import binding, shape_errors
-from .binding import Network, applied, as_array
-from .cached_op import Compiled, Forms, Kept, States, StateSpecs, refusal
+from . import context_and_weights, shape_errors
+from .compiled_step import Compiled, Forms, Kept, States, StateSpecs, refusal
+from .context_and_weights import Network, applied, as_array
 
 __all__ = ['Stepper']
 
@@ -88,9 +88,9 @@ class Stepper:
     ((2, 5), [(2, 8)])
     """
 
-    def __init__(self, cell: BaseRNNCell, network: Network, arg_params: binding.Weights,
-                 aux_params: binding.Weights | None = None, *, ctx: mx.Context | None = None
-                 ) -> None:
+    def __init__(self, cell: BaseRNNCell, network: Network, arg_params: context_and_weights.Weights,
+                 aux_params: context_and_weights.Weights | None = None, *,
+                 ctx: mx.Context | None = None) -> None:
         check_cell('cell', cell)
         _check.function('network', network)
         blocker = cell._blocker_()
@@ -99,20 +99,21 @@ class Stepper:
                 'weights with unfused.pack_weights(cell.unpack_weights(weights))'
             raise NotImplementedError('cell must be one that can be stepped, but %r cannot be%s' % (
                 blocker, advice if hasattr(blocker, 'unfuse') else ''))
-        binding.check_weights('arg_params', arg_params)
+        context_and_weights.check_weights('arg_params', arg_params)
         self._cell: BaseRNNCell | None = cell
         self._network: Network | None = network
         cell.reset()
-        begin = cell.begin_state(func=mx.sym.Variable, **binding.type_of_weights(cell, arg_params))
+        begin = cell.begin_state(func=mx.sym.Variable,
+                                 **context_and_weights.type_of_weights(cell, arg_params))
         self._begin = begin
         outputs, states = applied(cell, network, lambda inputs: cell(inputs, begin))
         self._set_up(outputs, begin, states, arg_params, aux_params, ctx)
 
     @classmethod
     def from_symbols(cls, outputs: Any, begin_state: Sequence[mx.sym.Symbol],
-                     states: Sequence[mx.sym.Symbol], arg_params: binding.Weights,
-                     aux_params: binding.Weights | None = None, *, ctx: mx.Context | None = None
-                     ) -> Stepper:
+                     states: Sequence[mx.sym.Symbol], arg_params: context_and_weights.Weights,
+                     aux_params: context_and_weights.Weights | None = None, *,
+                     ctx: mx.Context | None = None) -> Stepper:
         """Make a Stepper from the graph of one step, or of several.
 
         Parameters
@@ -143,9 +144,9 @@ class Stepper:
     def _set_up(self, outputs: Any, begin: Sequence[mx.sym.Symbol],
                 states: Sequence[mx.sym.Symbol], arg_params: object, aux_params: object,
                 ctx: mx.Context | None) -> None:
-        self._context = binding.context_of(ctx)
-        self._arg_params = binding.check_weights('arg_params', arg_params)
-        self._aux_params = binding.check_weights('aux_params', aux_params)
+        self._context = context_and_weights.context_of(ctx)
+        self._arg_params = context_and_weights.check_weights('arg_params', arg_params)
+        self._aux_params = context_and_weights.check_weights('aux_params', aux_params)
         self._single = isinstance(outputs, mx.sym.Symbol) and len(outputs) == 1
         self._specs = StateSpecs(begin)
         self.state_names = self._specs.names
@@ -159,7 +160,7 @@ class Stepper:
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
         self._readers: Kept[Compiled] = Kept(_LENGTHS)
         self._sequences = Forms(_SEQUENCES, _OTHERS)
-        self._one_call = binding.OneCall('Stepper')
+        self._one_call = context_and_weights.OneCall('Stepper')
 
     # Building
 
@@ -169,16 +170,16 @@ class Stepper:
             _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
         if not outputs + list(states):
             raise ValueError('outputs must be a Symbol or a list of Symbols, got none')
-        symbol = binding.apart(outputs + list(states))
+        symbol = context_and_weights.apart(outputs + list(states))
         needed = () if self._cell is None else self._cell._weight_names_()
-        weights = binding.params_of(symbol, self._arg_params, self._aux_params, needed)
+        weights = context_and_weights.params_of(symbol, self._arg_params, self._aux_params, needed)
         clash = sorted(set(weights).intersection(self.state_names))
         if clash:
             raise ValueError('arg_params must have no array with the name of a state, got %s'
                              % ', '.join(clash))
         for name, array in weights.items():
             if name not in self._placed:
-                self._placed[name] = binding.on(self._context, array)
+                self._placed[name] = context_and_weights.on(self._context, array)
         return Compiled(symbol, {name: self._placed[name] for name in weights},
                         self.state_names, forms)
 

@@ -7,7 +7,7 @@ from typing import Any
 from .. import _check
 from .._cells.base import BaseRNNCell
 from .._cells.gates import MODES
-from .._cells.weights import (
+from .._cells.weight_packing import (
     ARRAYS,
     Weights,
     copy_rows,

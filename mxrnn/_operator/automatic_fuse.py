@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from .._cells import unroll
-from .._cells.sequence import Inputs, States
+from .._cells.inputs_and_states import Inputs, States
 from .._runtime import finder
 from .._runtime.mxnet import mx
 from .fuse import FusedUnroll, Plan, plan

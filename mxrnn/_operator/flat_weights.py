@@ -5,7 +5,7 @@ import json
 import math
 from typing import Any, Sequence
 
-from .._cells.sequence import Kind
+from .._cells.inputs_and_states import Kind
 from .._graph.layout import GROUPS, LAYOUT, FusedLayout, gate_array
 from .._runtime.mxnet import mx
 from .rnn_defects import onednn

@@ -7,8 +7,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 from .. import _check
 from .._cells.base import BaseRNNCell, check_cell
 from .._cells.gates import Step
-from .._cells.modifiers import ModifierCell
-from .._cells.sequence import (
+from .._cells.inputs_and_states import (
     Inputs,
     StateInfo,
     States,
@@ -17,9 +16,10 @@ from .._cells.sequence import (
     steps_of,
     time_major,
 )
+from .._cells.modifiers import ModifierCell
 from .._cells.unroll import Options, Unrolled
 from .._cells.variables import RNNParams
-from .._cells.weights import Weights
+from .._cells.weight_packing import Weights
 from .._runtime.mxnet import mx
 from .fused_layers import Layer, OperatorCell
 from .input_projection import ProjectedCell, projects_inputs

@@ -10,8 +10,7 @@ from .._cells.base import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.gates import MODES, Step
-from .._cells.modifiers import DropoutCell, drop
-from .._cells.sequence import (
+from .._cells.inputs_and_states import (
     Inputs,
     Kind,
     StateInfo,
@@ -25,6 +24,7 @@ from .._cells.sequence import (
     time_axis,
     time_major,
 )
+from .._cells.modifiers import DropoutCell, drop
 from .._cells.unroll import Options, Unrolled
 from .._cells.valid_length import GivenLengths
 from .._cells.variables import RNNParams

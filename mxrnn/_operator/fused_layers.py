@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .._cells.base import BaseRNNCell
-from .._cells.sequence import (
+from .._cells.inputs_and_states import (
     Inputs,
     Kind,
     StateInfo,

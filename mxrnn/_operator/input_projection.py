@@ -6,8 +6,8 @@ from typing import Any
 
 from .._cells.base import BaseRNNCell
 from .._cells.dense import DenseCell
+from .._cells.inputs_and_states import Inputs, StateInfo, States, merged, steps_of, time_major
 from .._cells.noise import ZoneoutCell
-from .._cells.sequence import Inputs, StateInfo, States, merged, steps_of, time_major
 from .._cells.unroll import Options, Unrolled
 from .._runtime.mxnet import mx
 

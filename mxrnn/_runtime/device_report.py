@@ -9,8 +9,8 @@ from typing import Any, Callable, Iterable, NamedTuple
 import numpy as np
 
 from .. import _check
-from . import commands, threads
 from . import cuda_libraries as _cuda
+from . import install_commands, threads
 from .mxnet import cures, mx
 
 __all__ = ['Gpu', 'device_report', 'gpu_context', 'gpu_name', 'gpus']
@@ -90,7 +90,7 @@ def gpu_context(index: int = 0) -> Any:
     if not mx.runtime.Features().is_enabled('CUDA'):
         raise RuntimeError('MXNet %s is built only for the CPU; a GPU needs one of the wheels '
                            'mxnet-cu112 to mxnet-cu117: uninstall this one, then, in the folder '
-                           'of mxrnn, %s' % (mx.__version__, commands.with_gpu()))
+                           'of mxrnn, %s' % (mx.__version__, install_commands.with_gpu()))
     gpu = _gpu(index)
     code = _cuda.compute_capabilities(_library())
     if code and not _cuda.runs_on(code, gpu.capability):
@@ -159,7 +159,8 @@ def _gpus() -> Iterable[str]:
 
 
 _SECTIONS: dict[str, Callable[[], Iterable[str]]] = {
-    'mxrnn': lambda: ['%s in %s' % (commands.VERSION, os.path.dirname(os.path.dirname(__file__)))],
+    'mxrnn': lambda: ['%s in %s' % (install_commands.VERSION,
+                                    os.path.dirname(os.path.dirname(__file__)))],
     'Python': lambda: ['%s on %s' % (platform.python_version(), platform.platform())],
     'NumPy': lambda: [np.__version__], 'MXNet': _mxnet, 'features': _features,
     'cures': lambda: cures or ['none'], 'threads': _threads, 'CUDA libraries': _cuda_libraries,

@@ -22,7 +22,7 @@ import numpy as np
 
 from .._graph.graph import Graph
 from .._graph.symbol_json import graph_from_json
-from . import commands, finder
+from . import finder, install_commands
 from .import_patches import cures, version
 
 __all__ = ['address', 'cures', 'graph_of', 'json_of', 'mx', 'part', 'RELEASE', 'room']
@@ -38,7 +38,8 @@ def _import() -> Any:
         spec = importlib.util.find_spec('mxnet')
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(
-                '\n'.join(['MXNet is not installed.'] + commands.how_to_install()), name='mxnet')
+                '\n'.join(['MXNet is not installed.'] + install_commands.how_to_install()),
+                name='mxnet')
     return importlib.import_module('mxnet')
 
 

@@ -2,8 +2,8 @@
 
 `run` runs one program, with mxrnn as its ``mx.rnn``. MXNet is imported only when the program
 imports it. Processes that the program starts with multiprocessing import MXNet anew unless they are
-forked. If they are spawned or come from a fork server, they begin with `mxrnn._runtime.child`,
-which does there what `run` does here.
+forked. If they are spawned or come from a fork server, they begin with
+`mxrnn._runtime.spawned_main`, which does there what `run` does here.
 
 `enable` patches MXNet in every program of an environment. At its start Python reads ``.pth`` files,
 and from 3.15 on ``.start`` files in place of their lines of code (PEP 829). One of them calls a
@@ -33,7 +33,7 @@ __all__ = ['disable', 'enable', 'main_of_child', 'run']
 
 #: The environment variable that tells children the main module.
 _MAIN = 'MXRNN_MAIN_OF_CHILDREN'
-_CHILD = 'mxrnn._runtime.child'
+_CHILD = 'mxrnn._runtime.spawned_main'
 
 #: Written by `enable`: a module, and one of the files with which Python starts.
 _MODULE = '_mxrnn_startup'

@@ -9,8 +9,8 @@ from .._graph.symbol_json import graph_from_json, graph_to_json
 from ._onnx import ExportError, to_onnx
 from .model import Model, load, save
 from .onnx_stepper import OnnxStepper
+from .onnx_stepper_loading import load_stepper
 from .registry import register
-from .stepper_file import load_stepper
 
 if TYPE_CHECKING:
     from ._source.source_file import from_source, to_source

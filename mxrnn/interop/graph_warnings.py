@@ -8,13 +8,13 @@ from typing import Any, Mapping, Sequence
 from .. import _check
 from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, bounds, roll
-from .._graph.shapes.axes import number_of
+from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer
 from .._graph.shapes.sizes import Axis
-from .counted_steps import without_number
+from .input_shapes import shapes_found
 from .model import Model
 from .registry import ExportError
-from .stateful import shapes_found
+from .unrolled_length import without_number
 
 __all__ = ['capped', 'remarks']
 

@@ -7,7 +7,7 @@ from typing import Any, Callable, List, Sequence, Union
 import numpy as np
 
 from .. import _check
-from .onnx_axes import Layout
+from .onnx_layouts import Layout
 
 __all__ = ['OnnxStepper']
 

@@ -8,7 +8,7 @@ import numpy as np
 from .. import _check
 from .._graph.graph import Node
 from .._graph.operator_schema import describe
-from .._graph.shapes.axes import Axes, Rule, UnknownAxes, enter, mixed
+from .._graph.shapes.axis_factors import Axes, Rule, UnknownAxes, enter, mixed
 from .._graph.shapes.sizes import product
 
 __all__ = ['channels_last', 'Converter', 'Converters', 'converts', 'dtype_of', 'ExportError',

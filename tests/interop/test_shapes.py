@@ -10,7 +10,7 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.graph import Entry, output_name
 from mxrnn._graph.rolling import roll
-from mxrnn._graph.shapes.axes import RULES
+from mxrnn._graph.shapes.axis_factors import RULES
 from mxrnn._graph.shapes.infer import infer
 from mxrnn._graph.shapes.missing_shapes import ShapesError, found_shapes
 from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolve

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from mxrnn._graph.shapes.axes import agree, broadcast, mixed_axes
+from mxrnn._graph.shapes.axis_factors import agree, broadcast, mixed_axes
 from mxrnn._graph.shapes.sizes import (
     Axis,
     Source,

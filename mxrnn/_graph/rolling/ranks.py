@@ -5,8 +5,8 @@ from typing import Optional, Sequence
 
 from ..graph import Node
 from ..operators import row
-from ..shapes.arithmetic_rules import axes_of
-from ..shapes.axes import UnknownAxes
+from ..shapes.axis_factors import UnknownAxes
+from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis
 from ..shapes.unification import SizeError
 from .value_numbering import Values, stated_shape

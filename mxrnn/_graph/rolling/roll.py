@@ -9,13 +9,13 @@ from ..attributes import AttributeValueError
 from ..graph import Graph, Node
 from .ambiguity import Counted
 from .candidates import chains, direct_chains
+from .fixed_lengths import make_length_symbolic
 from .loops import Loop
 from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
 from .recurrences import find_recurrence
 from .rewrite import Apart, Refused, RolledWriter
 from .step_values import Declined, StepRecurrence, Taken
-from .symbolic_length import make_length_symbolic
 from .value_numbering import TooLong, Values
 from .vectorisation_plan import Claim, Planner
 

@@ -2,13 +2,9 @@
 from __future__ import annotations
 
 import math
-from typing import Sequence
 
 from ..graph import Node
-from ..operators import has
-from . import layer_rules, reshaping_rules  # noqa: F401  (they fill the table)
-from .axes import (
-    RULES,
+from .axis_factors import (
     Axes,
     Factors,
     UnknownAxes,
@@ -29,42 +25,7 @@ from .axes import (
 from .sizes import Axis, product, reduced_axes, resolve
 from .unification import SizeError, unify
 
-__all__ = ['axes_of', 'has_rule']
-
-
-def has_rule(node: Node) -> bool:
-    """Whether there is a rule for a node that fits the axes of its inputs."""
-    return has(node.op, 'elementwise') or node.op in RULES
-
-
-def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
-    """The axes of the outputs of `node`, or of the outputs in use.
-
-    Parameters
-    ----------
-    node : Node
-    inputs : list of Axes
-        Of the inputs on which its outputs depend; an unknown input has no axes.
-
-    Returns
-    -------
-    list of Axes
-        An input's axis is also an output's if each element along it depends only on the same
-        element of the input. An axis that only has its size, and whose elements depend on more, is
-        marked (`mixed_axes`). Unknown sizes that have to be equal are bound.
-
-    Raises
-    ------
-    UnknownAxes, IndexError
-        There is no rule for such a node, or too little is known about its inputs.
-    SizeError
-        Sizes that have to be equal differ.
-    """
-    if has(node.op, 'elementwise'):
-        return [first(inputs)]
-    if node.op not in RULES:
-        raise UnknownAxes
-    return RULES[node.op](node, list(inputs))
+__all__: list[str] = []
 
 
 # ---- element by element

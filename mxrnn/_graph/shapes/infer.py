@@ -4,12 +4,48 @@ from __future__ import annotations
 from typing import Callable, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
-from .arithmetic_rules import axes_of
-from .axes import Axes, Factors, UnknownAxes, agree, factors_of, open_axes
+from ..operators import has
+from . import arithmetic_rules, layer_rules, reshaping_rules  # noqa: F401  (they fill the table)
+from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, factors_of, first, open_axes
 from .sizes import Axis, product, resolve
 from .unification import SizeError, suggest
 
-__all__ = ['Fault', 'Table', 'infer']
+__all__ = ['Fault', 'Table', 'axes_of', 'has_rule', 'infer']
+
+
+def has_rule(node: Node) -> bool:
+    """Whether there is a rule for a node that fits the axes of its inputs."""
+    return has(node.op, 'elementwise') or node.op in RULES
+
+
+def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
+    """The axes of the outputs of `node`, or of the outputs in use.
+
+    Parameters
+    ----------
+    node : Node
+    inputs : list of Axes
+        Of the inputs on which its outputs depend; an unknown input has no axes.
+
+    Returns
+    -------
+    list of Axes
+        An input's axis is also an output's if each element along it depends only on the same
+        element of the input. An axis that only has its size, and whose elements depend on more, is
+        marked (`mixed_axes`). Unknown sizes that have to be equal are bound.
+
+    Raises
+    ------
+    UnknownAxes, IndexError
+        There is no rule for such a node, or too little is known about its inputs.
+    SizeError
+        Sizes that have to be equal differ.
+    """
+    if has(node.op, 'elementwise'):
+        return [first(inputs)]
+    if node.op not in RULES:
+        raise UnknownAxes
+    return RULES[node.op](node, list(inputs))
 
 
 class Fault(NamedTuple):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..graph import Node
 from ..layout import FusedLayout
-from .axes import (
+from .axis_factors import (
     Axes,
     Factors,
     UnknownAxes,

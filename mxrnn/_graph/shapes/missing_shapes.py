@@ -6,9 +6,8 @@ from typing import Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ... import _check
 from ..graph import Entry, Graph, Node
-from .arithmetic_rules import has_rule
-from .infer import Table
-from .ranks import ShapeSearch, ShapesError, UnclearShape, chain, is_parted, place_of
+from .infer import Table, has_rule
+from .shape_search import ShapeSearch, ShapesError, UnclearShape, chain, is_parted, place_of
 from .sizes import Axis, Size, axes_in, number_for, resolve
 from .unification import share, suggest, taken
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Iterable, Sequence
 
 from ..graph import Node
-from .axes import (
+from .axis_factors import (
     Axes,
     Factors,
     UnknownAxes,

@@ -8,7 +8,7 @@ from typing import Mapping, NamedTuple, Sequence
 from ..graph import Entry, Graph, Node
 from ..layout import begin_states
 from ..operators import has
-from ..shapes.axes import Axes, factors_of, mixed_axes, open_axes
+from ..shapes.axis_factors import Axes, factors_of, mixed_axes, open_axes
 from ..shapes.infer import Table, infer
 from ..shapes.sizes import Axis, axes_in, product, resolve
 

@@ -6,7 +6,7 @@ from typing import Mapping, NamedTuple, Sequence, Union
 from ..graph import Entry, Graph, Node, output_name
 from ..operators import has
 from ..rolling.graph_builder import Writer
-from ..shapes.axes import Axes, factors_of, number_of, open_axes
+from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
 from ..shapes.sizes import Axis
 from .axis_propagation import (
     StateError,

@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 from ..._check import DType
 from ..._graph.graph import Graph
-from ..._graph.shapes.axes import broadcast
+from ..._graph.shapes.axis_factors import broadcast
 from ..._graph.shapes.sizes import Axis, Product, Size, Source, Sum, product, resolve, same
 from ..._graph.shapes.unification import SizeError
 from ..registry import Unsupported

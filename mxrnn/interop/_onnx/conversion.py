@@ -13,9 +13,8 @@ from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
 from ..._graph.operators import check_attributes
-from ..._graph.shapes.arithmetic_rules import axes_of
-from ..._graph.shapes.axes import Axes, Factors, UnknownAxes
-from ..._graph.shapes.infer import Fault
+from ..._graph.shapes.axis_factors import Axes, Factors, UnknownAxes
+from ..._graph.shapes.infer import Fault, axes_of
 from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, parts, product, resolve
 from ..._graph.shapes.unification import SizeError, unify
 from ..registry import ONNX, ExportError, Unsupported

@@ -8,7 +8,7 @@ from typing import Any, Iterator
 import onnx
 
 from ..._graph.stepping import Stepped
-from ..onnx_axes import axes_in_words
+from ..onnx_layouts import axes_in_words
 from ..onnx_session import refuse_damaged
 
 __all__ = ['described', 'table_of']

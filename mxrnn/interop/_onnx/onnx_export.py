@@ -10,23 +10,19 @@ from ..._graph.graph import Graph
 from ..._graph.look_ups import only_looked_up
 from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
 from ..._graph.shapes.missing_shapes import Named, cutting_numbers
-from ..begin_states import of_any_batch
-from ..counted_steps import naming_what_keeps, rolled_up, without_number
-from ..registry import ONNX, ExportError
-from ..stateful import (
+from ..begin_state_weights import of_any_batch
+from ..input_shapes import (
     blaming_axes,
     check_shapes,
     check_types,
-    chosen_for_steps,
-    ctc_losses,
     how_to_free,
-    in_steps,
     of_graph,
-    predictions,
     rank_mismatch,
     shapes_found,
-    with_remedy,
 )
+from ..registry import ONNX, ExportError
+from ..stateful import chosen_for_steps, ctc_losses, in_steps, predictions, with_remedy
+from ..unrolled_length import naming_what_keeps, rolled_up, without_number
 from .conversion import Conversion, unknown_operators
 from .metadata import described
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .emitter_table import Unsupported
+from .emitter_api import Unsupported
 from .pasted_functions import pasted_names
 from .python_names import cell_of, prefix_of, shown
 

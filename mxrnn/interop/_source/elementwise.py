@@ -14,7 +14,7 @@ from .._torch.elementwise import (
     round_halves_away,
     round_halves_down,
 )
-from .emitter_table import Emitted, Expr, Unsupported, cast, emits, is_real, number, writes
+from .emitter_api import Emitted, Expr, Unsupported, cast, emits, is_real, number, writes
 from .method_writer import MethodWriter
 
 __all__: list[str] = []

@@ -7,9 +7,17 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import has
 from ..registry import TORCH
 from ..stateful import predictions
-from . import creation, elementwise, layers, losses, reduce_and_index, sequences, shape  # noqa: F401
+from . import (  # noqa: F401
+    constants_and_samplers,
+    elementwise,
+    layers,
+    losses,
+    reduce_and_index,
+    sequences,
+    shape,
+)
 from .class_writer import File, local
-from .emitter_table import LOSSES, Expr, Facts, Unsupported
+from .emitter_api import LOSSES, Expr, Facts, Unsupported
 from .method_writer import MethodWriter
 from .pasted_functions import call
 from .recurrent import write_method

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..registry import channels_last, normalised_axes
-from .emitter_table import MOVES, Emitted, Expr, Unsupported, emits, number, writes
+from .emitter_api import MOVES, Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
 from .python_names import prefix_of
 
@@ -254,3 +254,10 @@ def _softmax(scope: MethodWriter, node: Node, x: Expr, length: Expr | None = Non
 
 emits('SoftmaxActivation')(lambda scope, node, x: 'torch.softmax(%s, %d)' % (
     x, 1 if node.mode == 'channel' else -1))
+
+
+@emits('_contrib_div_sqrt_dim', any_order=lambda node, rank: rank > 2, reals=True)
+def _div_sqrt_dim(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
+    if not isinstance(x.shape[-1], int):
+        raise Unsupported('a last axis of any size')
+    return f'{x:*} / {x.shape[-1]} ** 0.5'

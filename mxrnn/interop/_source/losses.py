@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
-from .emitter_table import Emitted, Expr, Unsupported, emits, loss, number, writes
+from .emitter_api import Emitted, Expr, Unsupported, emits, loss, number, writes
 from .method_writer import MethodWriter
 from .shape import product, reshaped
 

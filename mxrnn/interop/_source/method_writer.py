@@ -10,7 +10,7 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes, has
 from ..registry import TORCH
 from .class_writer import File, local, wrapped
-from .emitter_table import (
+from .emitter_api import (
     SOURCE,
     Emitted,
     Emitter,

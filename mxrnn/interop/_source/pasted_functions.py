@@ -16,7 +16,7 @@ from torch import Tensor
 from ..._graph.graph import Node
 from .._torch import keywords
 from ..registry import Operator
-from .emitter_table import Emitted, Expr, Many, Unsupported
+from .emitter_api import Emitted, Expr, Many, Unsupported
 
 __all__ = ['call', 'check_equal', 'check_least', 'check_range', 'check_shape', 'imports_of',
            'literal', 'paste']

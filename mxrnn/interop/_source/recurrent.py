@@ -13,11 +13,11 @@ from .._torch import keywords
 from .._torch.recurrent import run_rnn
 from ..model import Model
 from .class_writer import File, local, wrapped
-from .emitter_table import Emitted, Expr, Many, Unsupported, emits, number
-from .facts import run
+from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .method_writer import MethodWriter
 from .pasted_functions import check_equal, literal
 from .python_names import cell_of, reader_of, rnn_of, shown
+from .shapes_and_types import run
 from .size_texts import are_parameters
 
 __all__ = ['write_method']

@@ -6,8 +6,8 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import reduced_axes
-from .creation import made
-from .emitter_table import (
+from .constants_and_samplers import made
+from .emitter_api import (
     Emitted,
     Expr,
     Many,

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..._graph.graph import Node
 from .._torch.recurrent import mask_steps, reverse_sequences
-from .emitter_table import Emitted, Expr, Unsupported, emits, number
+from .emitter_api import Emitted, Expr, emits, number
 from .method_writer import MethodWriter
 
 __all__: list[str] = []
@@ -42,10 +42,3 @@ def _sequence_reverse(scope: MethodWriter, node: Node, x: Expr, *length: Expr) -
         return x._replace(text='%s.flip(%d)' % (own.of, time), parameter=None)
     name = scope.helper(reverse_sequences)
     return '%s(%s, %s)' % (name, x, length[0])
-
-
-@emits('_contrib_div_sqrt_dim', any_order=lambda node, rank: rank > 2, reals=True)
-def _div_sqrt_dim(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
-    if not isinstance(x.shape[-1], int):
-        raise Unsupported('a last axis of any size')
-    return f'{x:*} / {x.shape[-1]} ** 0.5'

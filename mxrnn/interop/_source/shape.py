@@ -7,7 +7,7 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes import sizes
-from .emitter_table import (
+from .emitter_api import (
     Emitted,
     Expr,
     Many,

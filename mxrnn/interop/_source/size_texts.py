@@ -9,7 +9,7 @@ from ..._graph.shapes import sizes
 from ..._graph.shapes.sizes import Axis, Product, add, axes_in, divide, product, resolve, same
 from ..._graph.stepping.axis_propagation import is_zero
 from .._torch.recurrent import arrays_of_rnn
-from .emitter_table import MOVES, Expr, Open, Size, Unsupported
+from .emitter_api import MOVES, Expr, Open, Size, Unsupported
 
 __all__ = ['are_parameters', 'described', 'inputs_of', 'ranges', 'shared', 'size_text', 'stated']
 

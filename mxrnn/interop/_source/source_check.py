@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..._files import reason_of
 from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
-from ..._graph.shapes.ranks import ShapeSearch
+from ..._graph.shapes.shape_search import ShapeSearch
 from ..._graph.shapes.sizes import Axis, resolve
 from ..._graph.shapes.unification import taken
 from ..comparison import difference
@@ -20,8 +20,8 @@ from ..export_check import tolerance
 from ..model import Model
 from ..registry import ExportError
 from .class_writer import File
-from .facts import FAULTS, Named, Sample, as_list, drawn, module_of, run
 from .forward_and_loss import Methods
+from .shapes_and_types import FAULTS, Named, Sample, as_list, drawn, module_of, run
 from .step_methods import StepMethods
 
 __all__ = ['Check', 'at_own_length']

@@ -19,14 +19,14 @@ from ..._graph.operators import has
 from ..._graph.rolling import Finding, RolledGraph
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
-from ..begin_states import of_any_batch
-from ..counted_steps import naming_what_keeps, rolled_up, without_number
+from ..begin_state_weights import of_any_batch
+from ..unrolled_length import naming_what_keeps, rolled_up, without_number
 from ..model import Model
 from ..registry import ExportError
 from ..stateful import blaming_axes, check_shapes, check_types, chosen_for_steps, in_steps, of_graph
 from .class_writer import File, flat_of, state_dict_of, wrapped
-from .emitter_table import Shape
-from .facts import Named, Sample, names_that_tell, survey, surveyed
+from .emitter_api import Shape
+from .shapes_and_types import Named, Sample, names_that_tell, survey, surveyed
 from .forward_and_loss import Methods, chosen, with_own_gradients
 from .overwrite_checks import check_target, sealed, state_of, weights_of
 from .pasted_functions import imports_of
@@ -278,8 +278,7 @@ def _described(shape: Shape) -> str:
     return '(%s)' % ', '.join(_escaped(described(size)) for size in shape)
 
 
-#: A blank that does not break a line.
-_NO_BREAK = '\x00'
+_NO_BREAK = '\x00'  #: a blank that does not break a line
 
 
 def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> str:

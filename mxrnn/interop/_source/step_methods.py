@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
 from ..model import Model
-from ..onnx_axes import Layout
+from ..onnx_layouts import Layout
 from .class_writer import File, local, wrapped
-from .emitter_table import Expr, Facts, Open, Unsupported
-from .facts import Data, Sample, as_list, run, survey
+from .emitter_api import Expr, Facts, Open, Unsupported
 from .forward_and_loss import Methods
 from .python_names import name_of
 from .recurrent import write_method
+from .shapes_and_types import Data, Sample, as_list, run, survey
 
 __all__ = ['StepMethods']
 

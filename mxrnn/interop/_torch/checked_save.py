@@ -13,11 +13,11 @@ from ..._graph.rolling import RolledGraph
 from ..._graph.rolling import roll as roll_up
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
+from ..input_shapes import shapes_found
 from ..model import Model
 from ..mxnet_process import begin
 from ..reference import needed
 from ..registry import ExportError
-from ..stateful import shapes_found
 from .file_format import content_of
 from .module import GraphModule
 

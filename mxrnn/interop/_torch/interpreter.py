@@ -16,7 +16,7 @@ from ..registry import TORCH, Unsupported
 from . import (  # noqa: F401
     Device,
     Run,
-    creation,
+    constants_and_samplers,
     elementwise,
     layers,
     losses,
@@ -24,8 +24,8 @@ from . import (  # noqa: F401
     shape,
 )
 from .broadcast_checks import refusing
+from .compiled_emitters import enter_rest
 from .recurrent import arrays_of_rnn
-from .text_functions import enter_rest
 
 __all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']
 

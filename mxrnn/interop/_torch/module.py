@@ -15,7 +15,7 @@ from ..._graph.operators import has
 from ..._graph.rolling import roll as roll_up
 from . import Device
 from .interpreter import Schedule, UnsupportedError
-from .open_sizes import Runner
+from .runtime_sizes import Runner
 
 __all__ = ['GraphModule', 'UnsupportedError', 'tensor']
 

@@ -6,8 +6,8 @@ from typing import Mapping, Sequence
 
 from ..graph import Entry, Node
 from ..operators import has
-from ..shapes.arithmetic_rules import axes_of
-from ..shapes.axes import Axes, Factors, UnknownAxes, open_axes
+from ..shapes.axis_factors import Axes, Factors, UnknownAxes, open_axes
+from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis, Size, Sum, product, same
 from ..shapes.unification import SizeError
 from .ambiguity import Counted

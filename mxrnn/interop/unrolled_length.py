@@ -7,8 +7,8 @@ from typing import Any, Iterator, Mapping, NamedTuple
 from .. import _check
 from .._graph.graph import Graph, Node
 from .._graph.rolling import RolledGraph, bounds, roll
+from .input_shapes import how_to_free
 from .registry import ExportError
-from .stateful import how_to_free
 
 __all__ = ['CountedSteps', 'naming_what_keeps', 'rolled_up', 'without_number']
 

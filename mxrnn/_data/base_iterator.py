@@ -15,7 +15,7 @@ from .corpus import Corpus
 __all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent']
 
 #: The module of the public classes, whose names are in positions.
-_PUBLIC = tuple(__name__.replace('batches', name) for name in ('sentences', 'stream'))
+_PUBLIC = tuple(__name__.replace('base_iterator', name) for name in ('sentences', 'stream'))
 
 Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: the axes of batch and time
 

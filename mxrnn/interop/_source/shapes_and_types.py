@@ -12,17 +12,17 @@ from torch import Tensor
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.rolling import RolledGraph
-from ..._graph.shapes.axes import Axes
+from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.missing_shapes import Found
 from ..._graph.shapes.sizes import Axis, divide, number_for, product
 from ..._graph.shapes.unification import settled
 from .._torch.module import GraphModule, UnsupportedError
+from ..input_shapes import of_graph, shapes_found
 from ..model import Model
 from ..random_data import data_for
 from ..registry import ExportError
-from ..stateful import of_graph, shapes_found
-from .emitter_table import Fact, Facts, Open, Shape, Size, inferred, sized
+from .emitter_api import Fact, Facts, Open, Shape, Size, inferred, sized
 from .shape import product as elements
 
 __all__ = ['FAULTS', 'Data', 'Named', 'Sample', 'Surveyed', 'as_list', 'drawn', 'module_of',

@@ -6,8 +6,8 @@ from typing import Any, Callable, Sequence
 from ..._graph.graph import Node
 from ..._graph.look_ups import is_looked_up
 from ..._graph.operators import numbers_of
-from .._torch.creation import DRAWS
-from .emitter_table import Emitted, Expr, Unsupported, emits, number, writes
+from .._torch.constants_and_samplers import DRAWS
+from .emitter_api import Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
 from .pasted_functions import literal
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..._graph.graph import Entry, Graph
-from ..._graph.shapes.axes import Axes
+from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.sizes import Axis, Size, Source, parts, product, same
 from . import Device

@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import _check
 from .._cells.base import BaseRNNCell
-from .._cells.sequence import flatten
+from .._cells.inputs_and_states import flatten
 from .._cells.unroll import unchanged_on_error
-from .._cells.weights import Array, MissingWeightsError
+from .._cells.weight_packing import Array, MissingWeightsError
 from .._runtime.mxnet import graph_of, mx
 
 __all__ = ['Network', 'OneCall', 'Weights', 'apart', 'applied', 'as_array',

@@ -7,14 +7,14 @@ from typing import Callable, Mapping, Optional, Sequence
 
 from ..graph import Entry, Graph, Node
 from ..operators import has
-from ..shapes.arithmetic_rules import axes_of
-from ..shapes.axes import UnknownAxes, factors_of, number_of, open_axes
+from ..shapes.axis_factors import UnknownAxes, factors_of, number_of, open_axes
+from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends
-from .freeing import Freeing, note_axes
+from .any_length_writer import Freeing, note_axes
+from .clipped_lengths import clips_of, masked
 from .graph_builder import Fixed, Writer
-from .length_bounds import clips_of, masked
 from .vectorisation_plan import Span
 
 __all__ = ['fixed_by', 'make_length_symbolic']

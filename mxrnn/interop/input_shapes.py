@@ -1,0 +1,126 @@
+"""The shapes of a model's inputs: checks those that a user gives, and finds the others."""
+from __future__ import annotations
+
+import contextlib
+from typing import Container, Iterator, Mapping, Sequence, Union
+
+import numpy as np
+
+from .. import _check
+from .._graph.graph import Graph
+from .._graph.operators import has
+from .._graph.rolling import RolledGraph, roll
+from .._graph.shapes.missing_shapes import Found, Named, ShapesError, Whole, found_shapes
+from .registry import ExportError
+
+__all__ = ['Shapes', 'blaming_axes', 'check_names', 'check_shapes', 'check_types', 'how_to_free',
+           'of_graph', 'rank_mismatch', 'shapes_found']
+
+#: Inputs' shapes by name: numbers, and names for axes of any size.
+Shapes = Mapping[str, Sequence[Union[int, str]]]
+
+
+def check_names(name: str, given: object, graph: Graph) -> None:
+    """Refuse the argument `name` unless it is a dict by names of the graph's variables."""
+    known = graph.arguments + graph.auxiliary
+    for key in _check.instance(name, given, Mapping, 'a dict by names of inputs'):
+        if key not in known:
+            raise ValueError('%s must name inputs of the model, such as %s; got %r' % (
+                name, ', '.join([*graph.arguments[:3], *['…'] * (len(graph.arguments) > 3)]), key))
+
+
+def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()
+                 ) -> dict[str, Named]:
+    """Return `inputs` with Python integers; refuse anything but shapes of the graph's variables
+    that are not in `params`."""
+    check_names('inputs', inputs, graph)
+    shapes: dict[str, Named] = {}
+    for key, shape in inputs.items():  # type: ignore[attr-defined]
+        _check.instance('inputs[%r]' % key, shape, (tuple, list), 'a tuple of names and integers')
+        shapes[key] = tuple(
+            size if isinstance(size, str) and size else
+            _check.integer('each axis of inputs[%r] that is no name' % key, size, 1)
+            for size in shape)
+        if key in params:
+            raise ValueError('inputs must name inputs of the model, got %r, which is a parameter'
+                             % key)
+    return shapes
+
+
+def check_types(types: object, graph: Graph) -> None:
+    """Refuse `types` unless it maps names of the graph's variables to types."""
+    check_names('types', types, graph)
+    for key, dtype in types.items():  # type: ignore[attr-defined]
+        _check.dtype('types[%r]' % key, dtype)
+        if isinstance(dtype, str) and dtype not in ('bfloat16', np.dtype(dtype).name):
+            raise ValueError("types[%r] must be the full name of a type, such as '%s', got %r"
+                             % (key, np.dtype(dtype).name, dtype))
+
+
+def how_to_free(graph: Graph) -> str:
+    """What to do with a graph that `fuse` made for one number of steps; '' for others."""
+    if not any(has(node.op, 'kernel') and '_fused_' in node.name for node in graph.nodes):
+        return ''
+    return ('mxrnn.fuse fixed the number of steps of this graph. Build and save it without fuse '
+            '(run --fuse), or with fuse(cell).unroll(None, ...); the weights stay the same')
+
+
+def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+                 missing: Sequence[str], whole: RolledGraph | None = None) -> Found:
+    """Shapes that the graph tells, and notes with a remedy on fixed sizes. `whole` is the graph
+    before it was rolled up."""
+    sizes = {name: np.shape(array) for name, array in params.items()}
+    steps = whole and Whole(whole.graph, frozenset(
+        each.steps for each in whole.findings if each.kind != 'unrolled'))
+    try:
+        found = found_shapes(graph, sizes, given, missing, steps)
+    except ShapesError as error:
+        if not given:
+            raise ExportError(str(error)) from None
+        reason = rank_mismatch(graph, params, given, sizes=True)
+        if reason:  # otherwise the message lists the missing shapes
+            raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
+        raise ExportError('%s\nYou gave these shapes (inputs, --input): %s' % (error, '; '.join(
+            '%s=%s' % (name, ','.join(map(str, shape))) for name, shape in given.items()))
+        ) from None
+    cure = how_to_free(graph) if any(' step' in note for note in found.notes) else ''
+    return found._replace(notes=found.notes + [cure] * bool(cure))
+
+
+def of_graph(found: Shapes) -> str:
+    """The part of a refusal that lists the shapes taken from the graph; '' if there are none."""
+    return '\nThese shapes were taken from the graph; inputs (--input) can change them: %s' % (
+        '; '.join('%s=%s' % (name, ','.join(map(str, shape))) for name, shape in found.items())
+    ) if found else ''
+
+
+def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False
+                  ) -> str:
+    """A sentence on `given` shapes whose number of axes, or `sizes` too, differ from the graph's;
+    '' if there are none."""
+    names = [graph.nodes[place].name for place in sorted(graph.needed())
+             if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
+    try:
+        found = shapes_found(roll(graph).graph, params, {}, names).shapes
+    except ExportError:
+        return ''
+    wrong = [name for name in names if name in given and (
+        len(given[name]) != len(found[name]) or sizes and any(
+            isinstance(own, int) and isinstance(other, int) and own != other
+            for own, other in zip(given[name], found[name])))]
+    told, got = (' '.join('%s=%s' % (name, ','.join(map(str, shapes[name]))) for name in wrong)
+                 for shapes in (found, given))
+    return 'The graph by itself says %s, but inputs (--input) say %s' % (
+        told, got) if wrong else ''
+
+
+@contextlib.contextmanager
+def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> Iterator[None]:
+    """If the graph is refused, name the inputs that were given too few or too many axes."""
+    try:
+        yield
+    except ExportError as error:
+        reason = given and rank_mismatch(graph, params, given)
+        if not reason:
+            raise
+        raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
