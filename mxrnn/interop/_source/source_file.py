@@ -20,16 +20,17 @@ from ..._graph.rolling import Finding, RolledGraph
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
 from ..begin_state_weights import of_any_batch
-from ..unrolled_length import naming_what_keeps, rolled_up, without_number
+from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph
 from ..model import Model
 from ..registry import ExportError
-from ..stateful import blaming_axes, check_shapes, check_types, chosen_for_steps, in_steps, of_graph
+from ..stateful import chosen_for_steps, in_steps
+from ..unrolled_length import naming_what_keeps, rolled_up, without_number
 from .class_writer import File, flat_of, state_dict_of, wrapped
 from .emitter_api import Shape
-from .shapes_and_types import Named, Sample, names_that_tell, survey, surveyed
 from .forward_and_loss import Methods, chosen, with_own_gradients
 from .overwrite_checks import check_target, sealed, state_of, weights_of
 from .pasted_functions import imports_of
+from .shapes_and_types import Named, Sample, names_that_tell, survey, surveyed
 from .size_texts import described
 from .source_check import Check, at_own_length
 from .step_methods import StepMethods
