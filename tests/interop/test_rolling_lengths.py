@@ -821,6 +821,18 @@ TWO_STEPS = {
     'each and the one opposite': (each_with(lambda h, t: h[-1 - t]), 'proved'),
     'each and the next, in a circle': (each_with(lambda h, t: h[t - 1]), ''),
     'a list': (lambda h: mx.sym.Group(list(map(mx.sym.cos, h))), ''),
+    'all, and zeros before all but the last': (lambda h: mx.sym.Group([
+        mx.sym.stack(*h), mx.sym.stack(mx.sym.zeros_like(h[0]), *h[:-1])]), ''),
+    'the first, all, and zeros before rows of all but the last': (lambda h: mx.sym.Group([
+        h[0], mx.sym.stack(*h), mx.sym.Concat(*[mx.sym.expand_dims(each, axis=1) for each in (
+            mx.sym.Variable('zeros', shape=(2, 3)), *h[:-1])], dim=1)]), ''),
+    'all, and the sum of one function of the first and another of all but the last': (
+        lambda h: mx.sym.Group([mx.sym.stack(*h), mx.sym.add_n(
+            mx.sym.cos(h[0]), *map(mx.sym.sin, h[:-1]))]), ''),
+    'all but the first, and zeros': (lambda h: mx.sym.stack(
+        *h[1:], mx.sym.Variable('zeros', shape=(2, 3)), axis=1), ''),
+    'the last twice': (lambda h: mx.sym.stack(h[-1], mx.sym.SequenceLast(mx.sym.stack(*h))),
+                       'rolled proved'),
 }
 
 

@@ -1,12 +1,13 @@
 """Questions that a graph leaves open: from which end steps are counted, and what two steps mean."""
 from __future__ import annotations
 
+import itertools
 from typing import Hashable, Literal, NamedTuple, Sequence
 
 from .step_values import ByStep
-from .vectorisation_plan import Apply, Part, Planner, Same, StepSequence
+from .vectorisation_plan import Apply, Claim, Part, Planner, Same, StepSequence
 
-__all__ = ['DOUBT', 'Counted', 'doubtful', 'ends']
+__all__ = ['DOUBT', 'Counted', 'doubtful', 'ends', 'half_joined']
 
 #: The words for it in messages.
 DOUBT = 'two steps are ambiguous: the program may mean every step, or only the first and the last'
@@ -65,6 +66,28 @@ def doubtful(planner: Planner, columns: Sequence[ByStep], begins: Sequence[int] 
                 orders.setdefault(key, plan.span.stride) != plan.span.stride):
             return True
     return bool(same) and _reads(planner, same, orders, {values.same[each] for each in begins})
+
+
+def half_joined(planner: Planner, columns: Sequence[ByStep]) -> set[int]:
+    """Recurrences of two steps of which one alone, or a function of it, is joined to something
+    else. With more steps, all but the first or all but the last may be joined. Outputs and
+    `columns` read what is joined."""
+    values, claims = planner.values, planner.claims
+    found: set[int] = set()
+
+    def stops(value: int) -> bool:
+        by_step = planner.joined(values.owner[value])[1]
+        return value in claims or bool(by_step) and planner.rolls(by_step)
+    for value in values.above([*values.heads, *itertools.chain(*columns)],
+                              lambda value: not stops(value)):
+        by_step = planner.joined(values.owner[value])[1]
+        if len(by_step) == 2 and not stops(value) and not values.are_one(by_step):
+            one, other = ({claims.get(each, each) for each in values.above(
+                [arg], lambda value: not stops(value)) if stops(each)} for arg in by_step)
+            if one <= other or other <= one:
+                found.update(each.recurrence for each in one | other
+                             if isinstance(each, Claim) and each.total == 2)
+    return found
 
 
 def _reads(planner: Planner, found: Sequence[int], sequences: dict[Hashable, int],

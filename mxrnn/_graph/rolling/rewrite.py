@@ -6,8 +6,7 @@ import itertools
 from typing import Any, Hashable, Sequence, Tuple
 
 from ..graph import Entry, Graph
-from ..operators import has
-from .ambiguity import DOUBT, Counted, doubtful
+from .ambiguity import DOUBT, Counted, doubtful, half_joined
 from .batching_rules import channels
 from .graph_builder import Fixed, Work, Writer
 from .loops import Loop
@@ -84,12 +83,18 @@ class RolledWriter:
         self._picked: dict[int, tuple[ByStep, int]] = {}
         #: For each sequence of two steps, the steps that are read alone.
         self._alone: dict[Entry, set[int]] = {}
+        #: The recurrences whose number of steps must stay 2.
+        self._halves: set[int] = set()
         self._families: dict[tuple[int, ...], Apply] = {}
         self._copied: set[int] = set()
 
     def run(self, graph: Graph) -> Graph:
         """The new graph, with the outputs of the old one under their names."""
         self._find_lists()
+        if self._counted is None and any(total == 2 for _, _, total in self._recurrences):
+            self._halves = half_joined(self._planner, [
+                column.by_step for _, what, _ in self._recurrences if isinstance(what, Loop)
+                for column in (*what.data, *what.others)])
         try:
             entries = [settle(('value', head), self._make, self._made)
                        for head in self._values.heads]
@@ -145,10 +150,8 @@ class RolledWriter:
     def _make_node(self, i: int) -> Work:
         values, writer = self._values, self._writer
         node, args = values.nodes[i], values.args[i]
-        axis, by_step = values.joins.get(i, (None, args))
-        joins = axis in (0, 1) or node.op == 'add_n' or has(node.op, 'joins') and (
-            node.dim == 0 or node.dim == 1 and all(map(self._is_row, by_step)))
-        if joins and self._planner.rolls(by_step):
+        axis, by_step = self._planner.joined(i)
+        if by_step and self._planner.rolls(by_step):
             entry = yield ('by_step', by_step)
             if axis is not None:
                 return writer.swap(entry, node.name) if axis else entry
@@ -163,12 +166,6 @@ class RolledWriter:
             inputs.append((yield ('value', arg)))
         self._copied.add(i)
         return writer.copy(node, inputs)
-
-    def _is_row(self, value: int) -> bool:
-        """Whether a Reshape turns a value into one step of a sequence with batch first."""
-        node = self._values.node(value)
-        return node.op == 'Reshape' and not node.reverse and node.shape[1:2] == (1,) and (
-            node.shape[0] >= -1)
 
     def _claimed(self, claim: Claim) -> Work:
         number, column, t, total = claim
@@ -311,6 +308,11 @@ class RolledWriter:
         if total == 2 and self._counted is None and doubtful(
                 self._planner, [column.by_step for column in (*data, *others)], begins):
             raise Refused(number, DOUBT)
+        if number in self._halves:
+            key = 'by_step', data[0].by_step
+            entry = yield key
+            self.fixed[name] = total, DOUBT
+            self._made[key] = self._writer.pinned(entry, name, 0, total)
         steps, last = yield from (self._kernel(found, name) if isinstance(found, Kernel) else
                                   found.write(self._writer, name))
         self._steps.update(steps)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTuple, Sequence, Union
 
+from ..operators import has
 from .batching_rules import Write, lift
 from .graph_builder import Work
 from .loops import step_by_step
@@ -160,6 +161,20 @@ class Planner:
         """
         firm: bool = settle(by_step, self._is_firm, self._firm)
         return firm
+
+    def joined(self, i: int) -> tuple[int | None, ByStep]:
+        """The values that a node joins or sums as steps, and a new axis for them; () if none."""
+        node = self.values.nodes[i]
+        axis, by_step = self.values.joins.get(i, (None, self.values.args[i]))
+        joins = axis in (0, 1) or node.op == 'add_n' or has(node.op, 'joins') and (
+            node.dim == 0 or node.dim == 1 and all(map(self._is_row, by_step)))
+        return axis, tuple(by_step) if joins else ()
+
+    def _is_row(self, value: int) -> bool:
+        """Whether a Reshape turns a value into one step of a sequence with batch first."""
+        node = self.values.node(value)
+        return node.op == 'Reshape' and not node.reverse and node.shape[1:2] == (1,) and (
+            node.shape[0] >= -1)
 
     def _is_firm(self, by_step: ByStep) -> Generator[ByStep, bool, bool]:
         plan = self.plan(by_step)
