@@ -164,5 +164,5 @@ def _onnx_verdict(graph: Any) -> str:
 
 def _torch_verdict(graph: Any) -> str:
     from .interop import to_torch  # noqa: F401  (says what to install)
-    from .interop._torch.interpreter import Schedule
+    from .interop._torch.schedule import Schedule
     return _verdict(Schedule(graph).faults)

@@ -297,14 +297,14 @@ def layers():
 @needs_operator
 def test_a_file_whose_steps_are_lost_is_all_fused_and_says_so(fusing, tmp_path, monkeypatch):
     from mxrnn import _check
-    from mxrnn._operator import save_unfused
+    from mxrnn._operator import graph_without_fuse
     monkeypatch.setattr(_check, 'GIVEN', set())
     fusing(True)
-    monkeypatch.setattr(save_unfused, '_unrolled', type(save_unfused._unrolled)())
+    monkeypatch.setattr(graph_without_fuse, '_unrolled', type(graph_without_fuse._unrolled)())
     with mx.name.NameManager():
         symbol = layers()
-    assert len(save_unfused._unrolled) == 2
-    save_unfused._unrolled.popitem(last=False)
+    assert len(graph_without_fuse._unrolled) == 2
+    graph_without_fuse._unrolled.popitem(last=False)
     with pytest.warns(UserWarning, match=r'save writes softmax_output with its recurrences as '
                       r'operators, .*: some of their steps are not kept any more. .* unroll '):
         text = saved(symbol, tmp_path / 'graph.json').decode()
@@ -317,20 +317,20 @@ def test_a_file_whose_steps_are_lost_is_all_fused_and_says_so(fusing, tmp_path, 
 @differs
 @needs_operator
 def test_what_is_kept_of_unrolls_is_small_and_bounded(fusing, monkeypatch):
-    from mxrnn._operator import save_unfused
+    from mxrnn._operator import graph_without_fuse
     fusing(True)
-    kept = type(save_unfused._unrolled)()
-    monkeypatch.setattr(save_unfused, '_unrolled', kept)
+    kept = type(graph_without_fuse._unrolled)()
+    monkeypatch.setattr(graph_without_fuse, '_unrolled', kept)
     texts = set()
     for _ in range(5):
         with mx.name.NameManager():
             texts.add(lstm().unroll(50, data(), merge_outputs=True)[0].tojson())
     assert len(texts) == 1 and len(kept) == 1  # what is built again is the same
     assert sum(map(len, kept.values())) < 50 * 400
-    monkeypatch.setattr(save_unfused, '_MOST', 3 * sum(map(len, kept.values())))
+    monkeypatch.setattr(graph_without_fuse, '_MOST', 3 * sum(map(len, kept.values())))
     for length in range(40, 50):
         lstm().unroll(length, data())
-        assert sum(map(len, kept.values())) <= save_unfused._MOST
+        assert sum(map(len, kept.values())) <= graph_without_fuse._MOST
     assert 3 <= len(kept) < 10
 
 

@@ -10,7 +10,7 @@ from .. import _check
 from .._files import checkpoint_names as files
 from .._files.checkpoint_names import Place
 from .._runtime.mxnet import mx
-from . import optimizer_resume, position
+from . import optimizer_resume, position, worker_positions
 from .optimizer_resume import Begun
 from .position import Data, Here
 from .saving import Cell, Companion, Params, cell_list, check_module, path_prefix, pinned, save
@@ -148,7 +148,7 @@ class _Saver:
         """Refuse data of another part in every one of several workers; otherwise some would wait.
         """
         if self._several() and self._data is not None and self._module is not None:
-            position.check_part(self._data, self._module, self._workers.count(),
+            worker_positions.check_part(self._data, self._module, self._workers.count(),
                                 self._workers.rank())
 
     def _several(self) -> bool:
@@ -192,7 +192,7 @@ class _Saver:
               ) -> None:
         told = None
         if self._several() and here is not None:
-            told = position.save_part(self._prefix, place, here, arg)
+            told = worker_positions.save_part(self._prefix, place, here, arg)
             if self._workers.rank():
                 return
             told = told._replace(first=self._retention.is_first(place))
@@ -306,7 +306,7 @@ class _Retention:
     def saved(self, place: Place, told: Extra | None) -> None:
         """Delete what is no longer needed, now that `place` is written.
 
-        `told` is the result of `position.save_part`, or None if one worker trains alone.
+        `told` is the result of `worker_positions.save_part`, or None if one worker trains alone.
         """
         several = told is not None
         if several:
@@ -336,7 +336,7 @@ class _Retention:
         """Note whether the previous checkpoint has all of its parts, which are written by now."""
         if self._before is None or self._data is None:
             return
-        fault = position.fault(self._prefix, *self._before, self._data)
+        fault = worker_positions.fault(self._prefix, *self._before, self._data)
         if not fault:
             self._whole = self._before[0]
             return

@@ -11,7 +11,7 @@ from .._files.checkpoint_names import Candidates, Place
 from .._files.params import checked
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
-from . import optimizer_resume, position, states, validation, worker_agreement
+from . import optimizer_resume, position, states, validation, worker_agreement, worker_positions
 from .position import Data
 from .safe_pickle import named_things
 from .saving import Cell, Params, cell_list, check_module, path_prefix
@@ -218,9 +218,9 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
     if data is not None:
         if found.extra.parts is not None:
             try:
-                here = position.read_part(prefix, place, found.extra, data)
+                here = worker_positions.read_part(prefix, place, found.extra, data)
             except CheckpointError as error:
-                if position.unfinished(prefix, place, found.extra):
+                if worker_positions.unfinished(prefix, place, found.extra):
                     raise _UnfinishedError(str(error)) from None
                 raise
         elif found.extra.position is not None:

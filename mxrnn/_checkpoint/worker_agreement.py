@@ -10,7 +10,7 @@ from .._files import checkpoint_names as files
 from .._files.checkpoint_names import Place
 from .._runtime import heartbeat_watch
 from .._runtime.mxnet import mx
-from . import position
+from . import worker_positions
 
 __all__ = ['Chosen', 'agree']
 
@@ -83,7 +83,7 @@ def _gathered(store: Any, mine: Chosen | None) -> list[tuple[int, int, int, int]
     """Return epoch, batch, and a checksum in two halves, of each worker's choice."""
     row = [0, 0, 0, 0, 0]
     if mine is not None:
-        checksum = position.checksum_of(mine[2])
+        checksum = worker_positions.checksum_of(mine[2])
         row = [1, mine[0], mine[1], checksum >> 16, checksum & 0xffff]
     rows = mx.nd.zeros((store.num_workers, len(row)))  # each number below 2 ** 24, so exact
     key = 'mxrnn_checkpoint_%d' % next(_rounds)

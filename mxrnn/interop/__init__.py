@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._torch.checked_save import save_torch
     from ._torch.convert import from_torch, to_torch
     from ._torch.file_format import load_torch
-    from .cell_weights import (
+    from .layer_weights import (
         from_gluon_params,
         from_torch_state_dict,
         gluon_params,

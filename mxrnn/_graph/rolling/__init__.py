@@ -1,7 +1,7 @@
 """Rolls unrolled graphs up again: from graph to graph, without MXNet and torch."""
 from .clipped_lengths import bounds
-from .fixed_lengths import fixed_by
 from .loops import Loop
+from .make_length_symbolic import fixed_by
 from .match_rnn import Kernel
 from .roll import Finding, RolledGraph, certify, roll
 from .value_numbering import Values

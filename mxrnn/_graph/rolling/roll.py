@@ -9,8 +9,8 @@ from ..attributes import AttributeValueError
 from ..graph import Graph, Node
 from .ambiguity import Counted
 from .candidates import chains, direct_chains
-from .fixed_lengths import make_length_symbolic
 from .loops import Loop
+from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
 from .recurrences import find_recurrence

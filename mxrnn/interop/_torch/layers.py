@@ -1,4 +1,4 @@
-"""Layers: products, convolutions, pooling, norms, dropout, softmax."""
+"""Layers that torch has no single call for: products, pooling, norms, dropout."""
 from __future__ import annotations
 
 from typing import Callable

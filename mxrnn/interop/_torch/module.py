@@ -14,8 +14,8 @@ from ..._graph.merge_rnn import merged
 from ..._graph.operators import has
 from ..._graph.rolling import roll as roll_up
 from . import Device
-from .interpreter import Schedule, UnsupportedError
 from .runtime_sizes import Runner
+from .schedule import Schedule, UnsupportedError
 
 __all__ = ['GraphModule', 'UnsupportedError', 'tensor']
 

@@ -12,9 +12,9 @@ from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends
-from .any_length_writer import Freeing, note_axes
 from .clipped_lengths import clips_of, masked
 from .graph_builder import Fixed, Writer
+from .sequence_axes_writer import Freeing, note_axes
 from .vectorisation_plan import Span
 
 __all__ = ['fixed_by', 'make_length_symbolic']

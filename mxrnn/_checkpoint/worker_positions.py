@@ -1,0 +1,106 @@
+"""The positions of several workers that train together.
+
+Each worker has a part of the data. The worker of rank 0 writes the parameters and the optimiser's
+states, which are equal in all workers. Each worker writes a file with the position of its part.
+Files that belong together have the same checksum of the weights: the file of states has it with the
+number of parts, and each part's file has it. A checkpoint is used by all workers, or by none if a
+part is missing or has other weights. Each worker waits for the gradients of all, so none is more
+than a batch ahead. So when one saves, all parts of the previous checkpoint are written, and it can
+check whether they fit.
+"""
+from __future__ import annotations
+
+import os
+import zlib
+
+from .._files import CheckpointError, atomic, reason_of
+from .._files import checkpoint_names as files
+from .._files.checkpoint_names import Place
+from .._runtime.mxnet import mx
+from . import optimizer_resume, states
+from .position import Data, Here, Position, check_entries, take
+from .states import Extra
+
+__all__ = ['check_part', 'checksum_of', 'fault', 'read_part', 'save_part', 'unfinished']
+
+
+def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -> None:
+    """Refuse data that is not this worker's part, and optimisers in servers."""
+    found = getattr(data, 'num_parts', 1)
+    if found != workers:
+        raise ValueError('data must have num_parts=%d where %d workers train, got num_parts=%s'
+                         % (workers, workers, found))
+    found = getattr(data, 'part_index', 0)
+    if found != rank:  # two workers with the same part would write the same file
+        raise ValueError('data must have part_index=%d in the worker of rank %d, got part_index=%s'
+                         % (rank, rank, found))
+    if optimizer_resume.optimizer_of(module) is None:
+        raise ValueError('data needs the optimiser in the %d workers, but servers have it: set '
+                         'MXNET_UPDATE_ON_KVSTORE=0 and train with a synchronous store' % workers)
+
+
+def checksum_of(arg_params: dict[str, mx.nd.NDArray]) -> int:
+    """A 32-bit checksum by which workers see whether they have the same weights."""
+    weights = 0
+    for name in sorted(arg_params):
+        weights = zlib.crc32(arg_params[name].asnumpy().tobytes(), weights)
+    return weights
+
+
+def save_part(prefix: str, place: Place, here: Here, arg_params: dict[str, mx.nd.NDArray]) -> Extra:
+    """Write this worker's position; returns what the file of states stores about it."""
+    weights = checksum_of(arg_params)
+    index, count = (getattr(here.data, name) for name in ('part_index', 'num_parts'))
+    path = files.path_of(prefix, files.part(index), *place)
+    try:
+        with atomic.replacing([path]) as stage, open(
+                os.path.join(stage, os.path.basename(path)), 'wb') as stream:
+            stream.write(states.encode_part(take(here), weights))
+    except OSError as error:
+        raise CheckpointError('cannot save %s: %s'
+                              % (path, atomic.without_stage(reason_of(error)))) from None
+    return Extra(parts=count, weights=weights)
+
+
+def read_part(prefix: str, place: Place, told: Extra, data: Data) -> Position:
+    """The position of the part `data`, if the positions of all parts exist.
+
+    Parameters
+    ----------
+    told : Extra
+        The result of `save_part`, from the file of states.
+
+    Raises
+    ------
+    CheckpointError
+        A part's file is missing or damaged, has no position or other weights; or the file of states
+        does not have the number of parts.
+    """
+    count, weights = told.parts, told.weights
+    if not (isinstance(count, int) and count > 0 and isinstance(weights, int)
+            and 0 <= weights < 1 << 32):
+        raise CheckpointError('%s must have parts, an integer of at least 1, and weights, a '
+                              'checksum of 32 bits, got parts=%.100r and weights=%.100r' % (
+                                  files.path_of(prefix, 'states', *place), count, weights))
+    found = []
+    for number in range(count):  # all of them, so that all workers refuse together
+        path = files.path_of(prefix, files.part(number), *place)
+        found.append(check_entries(states.read_part(path, weights), path))
+    # `data` refuses another number of parts, whichever position it gets.
+    return found[getattr(data, 'part_index', 0) % count]
+
+
+def unfinished(prefix: str, place: Place, told: Extra) -> bool:
+    """Whether a checkpoint lacks parts and no checkpoint of its training was whole before it."""
+    return told.first is True and isinstance(told.parts, int) and not all(
+        os.path.exists(files.path_of(prefix, files.part(number), *place))
+        for number in range(told.parts))
+
+
+def fault(prefix: str, place: Place, told: Extra, data: Data) -> str:
+    """Why `read_part` would refuse a checkpoint; empty if it would not."""
+    try:
+        read_part(prefix, place, told, data)
+        return ''
+    except CheckpointError as error:
+        return str(error)
