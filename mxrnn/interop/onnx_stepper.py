@@ -14,6 +14,7 @@ __all__ = ['OnnxStepper']
 Arrays = List[np.ndarray]
 Outputs = Union[np.ndarray, Arrays]
 _TYPES = {'float': 'float32', 'double': 'float64'}
+_asarray = np.asarray
 
 
 class OnnxStepper:
@@ -65,12 +66,15 @@ class OnnxStepper:
         #: For states with a batch axis: place, axis, layout, and rows per sequence.
         self._sized = [(at, axis, taken[name], math.prod(taken[name].rows)) for at, (
             axis, name) in enumerate(zip(self._batch_axes, self._held)) if axis is not None]
+        #: For one step: names of states, their axes for the batch, and rows per sequence.
+        self._of_states = [(name, axis, math.prod(taken[name].rows)) for name, axis in zip(
+            self._held, self._batch_axes)]
         self._begins = [state['begin'] for state in states]
         self._shapes = [tuple(state['shape']) for state in states]
         self._dtypes = [np.dtype(state['dtype']) for state in states]
         self._inputs = {name: (taken[name], np.dtype(kind)) for name, kind in types.items()
                         if name not in self._held}
-        self.input_names = list(self._inputs)
+        self.input_names, self._input_keys = list(self._inputs), self._inputs.keys()
         #: For one step: names of inputs, types, whether they have a batch, what indexing makes them
         #: the file's, and the layout where that is not all there is to do.
         self._of_step = [(name, kind, each.batch is not None, each.one_in, None if each.simple else
@@ -81,6 +85,7 @@ class OnnxStepper:
         self.output_names = [each.name for each in session.get_outputs()
                              if each.name not in after]
         self._outputs = [Layout(table['axes'][name]) for name in self.output_names]
+        self._count = len(self._outputs)
         #: Whether the output of one step is the caller's as it is.
         self._one_as_it_is = len(self._outputs) == 1 and all(
             each.simple and not each.one_out for each in self._outputs)
@@ -141,18 +146,20 @@ class OnnxStepper:
         TypeError, ValueError
             Names, shapes, or the number of states do not fit.
         """
-        batch_size = self._check(states)
-        feeds = dict(zip(self._held, states))
-        if inputs.keys() != self._inputs.keys():
+        if inputs.keys() != self._input_keys:
             self._refuse_names(inputs)
+        batch_size = self._check(states, inputs)
         for name, kind, batched, index, layout in self._of_step:
-            array = np.asarray(inputs[name], kind)
+            array = _asarray(inputs[name], kind)
             if batched and (not array.ndim or len(array) != batch_size):
                 self._refuse_batch(name, array, batch_size)
-            feeds[name] = array[index] if layout is None else layout.to_file(
+            inputs[name] = array[index] if layout is None else layout.to_file(
                 array if layout.time is None else array[:, np.newaxis])
-        results = self._call(feeds, self._run, self._names)
-        after = results[len(self._outputs):]
+        try:
+            results = self._run(self._names, inputs, None)
+        except Exception as error:  # a class of onnxruntime's own for each kind
+            raise self._refused(inputs, error) from None
+        after = results[self._count:]
         if self._captured:
             after += states[len(after):]
         if self._one_as_it_is:
@@ -183,7 +190,7 @@ class OnnxStepper:
         states : list of array
             After the last step, or after each sequence's last valid step.
         """
-        batch_size = self._check(states)
+        batch_size = self._check(states, {})
         arrays = self._arrays(inputs, batch_size)
         moving = [name for name, (layout, _) in self._inputs.items() if layout.time is not None]
         lengths = {arrays[name].shape[1] if arrays[name].ndim > 1 else 0 for name in moving}
@@ -239,7 +246,7 @@ class OnnxStepper:
         indices : sequence of int
             From 0 to below the batch size, in any order, with repeats; or one index.
         """
-        batch_size = self._check(states)
+        batch_size = self._check(states, {})
         chosen = np.atleast_1d(np.asarray(indices))
         if chosen.ndim != 1 or chosen.dtype.kind not in 'iu' or not chosen.size or not (
                 0 <= chosen.min() <= chosen.max() < batch_size):
@@ -252,7 +259,7 @@ class OnnxStepper:
 
     def _arrays(self, inputs: dict[str, Any], batch_size: int) -> dict[str, np.ndarray]:
         """The inputs as arrays, by name."""
-        if inputs.keys() != self._inputs.keys():
+        if inputs.keys() != self._input_keys:
             self._refuse_names(inputs)
         arrays = {}
         for name, kind, batched, _, _ in self._of_step:
@@ -270,33 +277,45 @@ class OnnxStepper:
         raise ValueError('%s must have a row for each of the %d sequences, got the shape %s'
                          % (name, batch_size, array.shape))
 
-    def _check(self, states: Arrays) -> int:
-        """Refuse states that do not fit this network; return the batch size."""
-        if not isinstance(states, (list, tuple)) or len(states) != len(self._held) or not all(
-                isinstance(each, np.ndarray) for each in states):
-            raise TypeError('states must be a list of %d arrays, as begin and step return, got %s'
-                            % (len(self._held), _check.shown(states)))
+    def _check(self, states: Arrays, feeds: dict[str, np.ndarray]) -> int:
+        """Refuse states that do not fit this network; enter them by name; return the batch size."""
+        if not isinstance(states, (list, tuple)) or len(states) != len(self._held):
+            self._refuse_states(states)
         batch_size = 0
-        for at, axis, _, rows in self._sized:
-            size: int = states[at].shape[axis]
-            if size != batch_size * rows or not size:  # onnxruntime would abort for 0
-                if batch_size or not size:
-                    raise ValueError('states must have one batch size, got arrays of the shapes '
-                                     '%s' % [each.shape for each in states])
-                batch_size = size // rows
+        for state, (name, axis, rows) in zip(states, self._of_states):
+            if not isinstance(state, np.ndarray):
+                self._refuse_states(states)
+            if axis is not None:
+                size = state.shape[axis] if state.ndim > axis else 0
+                if size != batch_size * rows or not size:  # onnxruntime would abort for 0
+                    if batch_size or not size:
+                        self._refuse_shapes(states)
+                    batch_size = size // rows
+            feeds[name] = state
         return batch_size
 
+    def _refuse_states(self, states: Any) -> None:
+        raise TypeError('states must be a list of %d arrays, as begin and step return, got %s'
+                        % (len(self._held), _check.shown(states)))
+
+    def _refuse_shapes(self, states: Arrays) -> None:
+        raise ValueError('states must have one batch size, got arrays of the shapes %s'
+                         % [each.shape for each in states])
+
     @staticmethod
-    def _call(feeds: dict[str, np.ndarray], run: Callable[..., Arrays], names: Sequence[str]
+    def _refused(feeds: dict[str, np.ndarray], error: Exception) -> ValueError:
+        return ValueError('inputs and states must fit the network, got %s; onnxruntime says: %s' % (
+            ', '.join('%s of shape %s and type %s' % (name, array.shape, array.dtype)
+                      for name, array in feeds.items()), error))
+
+    @classmethod
+    def _call(cls, feeds: dict[str, np.ndarray], run: Callable[..., Arrays], names: Sequence[str]
               ) -> Arrays:
         """What a file gives."""
         try:
             return run(names, feeds, None)
         except Exception as error:  # a class of onnxruntime's own for each kind
-            raise ValueError('inputs and states must fit the network, got %s; onnxruntime '
-                             'says: %s' % (', '.join(
-                                 '%s of shape %s and type %s' % (name, array.shape, array.dtype)
-                                 for name, array in feeds.items()), error)) from None
+            raise cls._refused(feeds, error) from None
 
     def _chunk(self, states: Arrays, inputs: dict[str, np.ndarray], length: int
                ) -> tuple[Arrays, Arrays]:

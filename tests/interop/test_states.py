@@ -258,6 +258,8 @@ def test_take(language_model):
      'data must have a row for each of the 1'),
     (lambda stepper, states: stepper.step([states[0], np.zeros((2, 6), 'f')], data=[1]), ValueError,
      r'one batch size, got arrays of the shapes \[\(1, 6\), \(2, 6\)\]'),
+    (lambda stepper, states: stepper.take([states[0], np.zeros((), 'f')], 0), ValueError,
+     r'one batch size, got arrays of the shapes \[\(1, 6\), \(\)\]'),
     (lambda stepper, states: stepper.step([states[0], np.zeros((1, 5), 'f')], data=[1]), ValueError,
      'must fit the network, got'),
     (lambda stepper, states: stepper.step([states[0], np.zeros((1, 6))], data=[1]), ValueError,
