@@ -285,3 +285,15 @@ def test_operators_of_programs():
         del TORCH['_own_halves'], RULES['_own_halves']
     with mx.name.NameManager(), pytest.raises(ShapesError, match='a shape rule in mxrnn read data'):
         found_shapes(build('_own_halves'), params, {}, ['data'])
+
+
+@pytest.mark.parametrize(('axes', 'message'), [
+    ((0, 1), 'its inputs must have the same number of axes, but one has 2, other has 1'),
+    ((1, 1), 'its axis 1 has to be among the axes, but other has 1')])
+def test_a_join_says_which_input_has_how_many_axes(axes, message):
+    data = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3)
+    parts = [mx.sym.sum(data, axis=at, keepdims=not at, name=name)
+             for at, name in zip(axes, ('one', 'other'))]
+    graph = graph_from_json(mx.sym.Concat(*parts, name='joined').tojson())
+    fault, = infer(graph, {}).faults
+    assert str(fault) == 'node joined (Concat): ' + message

@@ -11,7 +11,7 @@ from typing import Callable, Iterable, List, Sequence, Tuple
 
 from ..graph import Node
 from .sizes import Axis, Size, divide, parts, product, quotient, resolve, same
-from .unification import SizeError, unify
+from .unification import AxesError, SizeError, unify
 
 __all__ = ['Axes', 'Factors', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike', 'as_long',
            'broadcast', 'broadcast_axes', 'enter', 'factors_of', 'first', 'match_factors', 'mixed',
@@ -138,7 +138,7 @@ def mixed_axes(axes: Axes) -> list[Axis]:
 def place_of(axis: int, axes: Sequence[Factors], more: int = 0) -> int:
     """`axis` counted from the front; `more` if an axis is added."""
     if not -len(axes) - more <= axis < len(axes) + more:
-        raise SizeError('an axis %d and %d axes' % (axis, len(axes))) if axes else UnknownAxes
+        raise AxesError('its axis %d has to be among the axes' % axis) if axes else UnknownAxes
     return axis % (len(axes) + more)
 
 

@@ -8,7 +8,7 @@ from ..operators import has
 from . import arithmetic_rules, layer_rules, reshaping_rules  # noqa: F401  (they fill the table)
 from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, factors_of, first, open_axes
 from .sizes import Axis, product, resolve
-from .unification import SizeError, suggest
+from .unification import AxesError, SizeError, suggest
 
 __all__ = ['Fault', 'Table', 'axes_of', 'has_rule', 'infer']
 
@@ -53,14 +53,18 @@ class Fault(NamedTuple):
 
     node: Node
     reason: str
+    #: If numbers of axes are the fault, an input with each number.
+    axes: Mapping[int, str] = {}
 
     def __str__(self) -> str:
         hint = ''
         if self.node.op == 'SliceChannel' and self.node.squeeze_axis:
             hint = ' (the graph was unrolled for %d steps: give that number)' % (
                 self.node.num_outputs)
-        return 'node %s (%s): these sizes have to be equal: %s%s' % (
-            self.node.name, self.node.op, self.reason, hint)
+        what = self.axes and '%s, but %s' % (self.reason, ', '.join(
+            '%s has %d' % (name, axes) for axes, name in self.axes.items())) or (
+            'these sizes have to be equal: ' + self.reason)
+        return 'node %s (%s): %s%s' % (self.node.name, self.node.op, what, hint)
 
 
 class Table(NamedTuple):
@@ -115,7 +119,10 @@ def infer(graph: Graph, variables: Mapping[int, Axes],
                 outputs = [unknown(Entry(place, at)) for at in range(node.num_outputs)
                            ] if unknown is not None else []
             except SizeError as error:
-                table.faults.append(Fault(node, str(error)))
+                table.faults.append(Fault(node, str(error), {
+                    len(axes): graph.nodes[entry.node].name
+                    for entry, axes in zip(_read(node), given)
+                    if axes and isinstance(error, AxesError)}))
                 outputs = []
             closed = [axis for axis in before if isinstance(resolve(axis), int)]
             if closed:

@@ -32,7 +32,7 @@ from .sizes import (
     reshaping,
     same,
 )
-from .unification import SizeError, suggest, unify, unify_all
+from .unification import AxesError, SizeError, suggest, unify, unify_all
 
 __all__: list[str] = []
 
@@ -230,6 +230,8 @@ def _split_at(node: Node, inputs: list[Axes]) -> list[Axes]:
 @rule('Concat _rnn_param_concat')
 def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
     known = [axes for axes in inputs if axes]
+    if len({*map(len, known)}) > 1:
+        raise AxesError('its inputs must have the same number of axes')
     at = place_of(node.dim, first(known or [[]]))
     if len(inputs) == 1:
         return inputs

@@ -20,7 +20,7 @@ from .sizes import (
     solution,
 )
 
-__all__ = ['SizeError', 'settled', 'share', 'suggest', 'taken', 'unify', 'unify_all']
+__all__ = ['AxesError', 'SizeError', 'settled', 'share', 'suggest', 'taken', 'unify', 'unify_all']
 
 #: Axes with this many elements or more are not searched.
 _MOST = 4096
@@ -28,6 +28,10 @@ _MOST = 4096
 
 class SizeError(Exception):
     """Two sizes have to be equal but differ."""
+
+
+class AxesError(SizeError):
+    """The inputs of a node have other numbers of axes than it takes."""
 
 
 def unify(first: Size, second: Size) -> Size:
