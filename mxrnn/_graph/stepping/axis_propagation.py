@@ -8,7 +8,8 @@ from typing import Mapping, NamedTuple, Sequence
 from ..graph import Entry, Graph, Node
 from ..layout import begin_states
 from ..operators import has
-from ..shapes.axis_factors import Axes, factors_of, mixed_axes, open_axes
+from ..rolling.make_length_symbolic import fixed_by
+from ..shapes.axis_factors import Axes, factors_of, mixed_axes, number_of, open_axes
 from ..shapes.infer import Table, infer
 from ..shapes.sizes import Axis, axes_in, product, resolve
 
@@ -253,13 +254,37 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
                            for axis, use in value.used.items()
                            if axis in steps_of or isinstance(resolve(axis), int)), next(
                                iter(data.used.values()), None))
-            raise StateError('%s cannot be stepped: its number of steps is fixed%s'
-                             % (named(each.node), ', see %s' % reason.node if reason else ''))
+            told = [reason.node] if reason else fixed_by(
+                graph, number_of((data.axes or [()])[0]) or 0)
+            raise StateError('%s cannot be stepped: its number of steps is fixed%s' % (
+                named(each.node), _why_fixed(graph, each.node) or ''.join(
+                    ', see %s' % name for name in told[:1])))
     if not stepped:
         raise StateError('the graph has no recurrence along an axis of any size')
     if len(times) > 1:
         raise StateError('the graph has recurrences along several axes: %s' % ', '.join(
             sorted({each.time.label for each in stepped if each.time is not None})))
+
+
+def _why_fixed(graph: Graph, recurrence: Node) -> str:
+    """What a recurrence reads whose steps are no axis of an input; '' if it is something else."""
+    made = _moved(graph, recurrence)
+    parts = [graph.nodes[entry.node] for entry in made.inputs]
+    if len(parts) > 1 and all(part.is_variable for part in parts):
+        return (', because each step has an input of its own, from %s to %s. A model with states '
+                'has one input with an axis of steps' % (parts[0].name, parts[-1].name))
+    source = _moved(graph, made) if made.op == 'broadcast_axis' else None
+    return '' if source is None else ', because %s. Export it without --states (states=True)' % (
+        'no input has these steps' if source.is_variable else
+        'each step reads the same value, for which %s reads the whole sequence' % named(source))
+
+
+def _moved(graph: Graph, node: Node) -> Node:
+    """The node whose numbers the first input of `node` has, in another order at most."""
+    while True:
+        node = graph.nodes[node.inputs[0].node]
+        if not has(node.op, 'moves') or node.op == 'broadcast_axis' or not node.inputs:
+            return node
 
 
 def named(node: Node) -> str:
