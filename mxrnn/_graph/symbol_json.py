@@ -6,11 +6,13 @@ Before 0.9 auxiliary states were no nodes, and the JSON told no version.
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import re
 from typing import Any, Counter
 
 from .._files import named
+from .attributes import AttributeValueError
 from .graph import Entry, Graph, Node
 from .operators import canonical, row
 
@@ -168,7 +170,7 @@ def _node(item: Any, place: int, before: list[Node], stated: int, depth: int) ->
         return Node('', name, attrs, ())
     subgraphs = tuple(_graph(each, depth + 1) for each in (
         _field(item, 'subgraphs', list, what) if 'subgraphs' in item else ()))
-    node = Node(canonical(op), name, attrs, inputs, subgraphs, max(stated, 1))
+    node = _modern(Node(canonical(op), name, attrs, inputs, subgraphs, max(stated, 1)))
     known = row(node.op)
     if known is None:
         return node
@@ -179,6 +181,19 @@ def _node(item: Any, place: int, before: list[Node], stated: int, depth: int) ->
     if count < 1:
         raise ValueError('node %s, %s, has %d outputs' % (name, node.op, count))
     return node if count == node.num_outputs else node._replace(num_outputs=count)
+
+
+def _modern(node: Node) -> Node:
+    """A Reshape as it is written since 0.9: until then `target_shape` had 0 for the rest."""
+    with contextlib.suppress(AttributeValueError):  # whoever reads the graph refuses it
+        if node.op == 'Reshape' and node.target_shape and not node.shape:
+            codes = [size or -1 for size in node.target_shape]
+            if node.keep_highest:
+                codes[0] = 0
+            return node._replace(attrs={
+                **{key: value for key, value in node.attrs.items()
+                   if key not in ('target_shape', 'keep_highest')}, 'shape': str(tuple(codes))})
+    return node
 
 
 def _entries(listed: list[Any], before: list[Node], what: str) -> tuple[Entry, ...]:

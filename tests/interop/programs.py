@@ -1,6 +1,8 @@
 """Small networks as programs of mx.rnn build them, for the way out without an option."""
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, Callable, NamedTuple
 
 from .. import mx, rnn
@@ -1023,6 +1025,83 @@ def sockeye() -> Any:
     scores = _dense(weights, hidden, 'cls', WORDS)
     return S.SoftmaxOutput(scores, S.Reshape(V('target_label'), shape=(-1,)), use_ignore=True,
                            ignore_label=0, normalization='valid', name='softmax')
+
+
+# ---- MXNet's Scala and Perl packages
+
+def _texts(symbol: Any, true: str) -> Any:
+    """The graph with texts of attributes as other languages write them: no spaces in tuples, no
+    comma behind a single number, and another word for True."""
+    graph = json.loads(symbol.tojson())
+    for node in graph['nodes']:
+        node['attrs'] = {key: {'True': true}.get(text, re.sub(
+            ',[)]', ')', text.replace(', ', ',')) if text[:1] == '(' else text)
+            for key, text in node.get('attrs', {}).items()}
+    return S.load_json(json.dumps(graph))
+
+
+@program({'data': ('batch', TIME), **{'l%d_init_%s_beta' % (layer, key): ('batch', UNITS)
+                                      for layer in (0, 1) for key in 'ch'}},
+         softmax_label=('batch', TIME))
+def lstm_of_scala() -> Any:
+    """lstmUnroll: begin states are inputs, labels are reshaped as before 0.9."""
+    weights, outputs = _Weights(), []
+    states = [[weights['l%d_init_%s_beta' % (layer, key)] for key in 'ch'] for layer in (0, 1)]
+    embed = S.Embedding(weights['data'], weight=weights['embed_weight'], input_dim=WORDS,
+                        output_dim=WIDTH, name='embed')
+    for step in S.SliceChannel(embed, num_outputs=TIME, squeeze_axis=True):
+        for layer, state in enumerate(states):
+            step = S.Dropout(step, p=.2) if layer else step
+            state[:] = _lstm_of_2015(weights, 'l%d' % layer, step, *state)
+            step = state[1]
+        outputs.append(S.Dropout(step, p=.2))
+    scores = _dense(weights, S.Concat(*outputs, dim=0), 'cls', WORDS)
+    label = S.Reshape(S.transpose(weights['softmax_label']), target_shape=(0,))
+    return _texts(S.SoftmaxOutput(scores, label, name='softmax'), 'true')
+
+
+@program({'data': ('batch', 1), **_inits('l0', 'l1')}, softmax_label=('batch',))
+def lstm_of_scala_for_inference() -> Any:
+    """lstmInferenceSymbol: the word of one step has no axis of steps; the states are outputs."""
+    weights, states = _Weights(), []
+    hidden = S.Embedding(weights['data'], weight=weights['embed_weight'], input_dim=WORDS,
+                         output_dim=WIDTH, name='embed')
+    for name in ('l0', 'l1'):
+        states += _lstm_of_2015(weights, name, hidden, weights[name + '_init_c'],
+                                weights[name + '_init_h'])
+        hidden = states[-1]
+    scores = _dense(weights, hidden, 'cls', WORDS)
+    return _texts(S.Group([S.SoftmaxOutput(scores, name='softmax'), *states]), 'true')
+
+
+@program({**{'data/%d' % t: ('batch', 4) for t in range(TIME)}, **_inits('l0')},
+         **{'label/%d' % t: ('batch',) for t in range(TIME)})
+def an_input_and_a_label_for_each_step() -> Any:
+    """The first LSTMs of Python and Scala: each step's loss is an output."""
+    weights = _Weights()
+    hidden = _over(weights, 'l0', [weights['data/%d' % t] for t in range(TIME)])
+    return _texts(S.Group([S.SoftmaxOutput(_dense(weights, each, 'cls', WORDS), weights[
+        'label/%d' % t], name='t%d_sm' % t) for t, each in enumerate(hidden)]), 'true')
+
+
+@program(TOKENS, softmax_label=('batch', TIME))
+def lstm_of_perl() -> Any:
+    cell = stack(rnn.LSTMCell(UNITS, 'lstm_l0_'), rnn.DropoutCell(.3), rnn.ResidualCell(
+        rnn.LSTMCell(UNITS, 'lstm_l1_')))
+    return _texts(softmax(cell.unroll(TIME, words(), merge_outputs=True)[0]), '1')
+
+
+@program(TOKENS, softmax_label=('batch', TIME))
+def tagger_of_perl() -> Any:
+    cell = rnn.BidirectionalCell(rnn.GRUCell(3, 'gru_l_'), rnn.GRUCell(3, 'gru_r_'))
+    return _texts(softmax(cell.unroll(TIME, words(), merge_outputs=True)[0]), '1')
+
+
+@program({'data': ('time', 'batch')}, softmax_label=('time', 'batch'))
+def fused_of_perl() -> Any:
+    """char_lstm.pl: the operator over sequences whose first axis is time."""
+    cell = rnn.FusedRNNCell(UNITS, 2, 'lstm', dropout=.2, prefix='lstm_')
+    return _texts(softmax(cell.unroll(TIME, words(), merge_outputs=True, layout='TNC')[0]), '1')
 
 
 # ---- raw features: speech, series of numbers, images, characters

@@ -4,6 +4,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Sequence
@@ -104,7 +105,9 @@ def model_of(symbol: Any, executor: Any, inputs: Any) -> Any:
 def given(source: Source, data: Mapping[str, np.ndarray], method: str = 'forward') -> list[Any]:
     """Arguments of a method: what is named so, or, of odd names, the graph's inputs in order."""
     graph = source.model.graph
-    names = list(inspect.signature(getattr(source.module, method)).parameters)
+    own = {re.sub(r'\W', '_', name): name for name in data}
+    names = [own.get(name, name) for name in inspect.signature(
+        getattr(source.module, method)).parameters]
     if not set(names) <= set(data):
         names = [graph.nodes[place].name for place in sorted(graph.needed())
                  if graph.nodes[place].is_variable

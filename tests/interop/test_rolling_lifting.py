@@ -33,7 +33,6 @@ FURTHER = {
     'sum_all_keep': Op(lambda: S.sum(A, keepdims=True), a=(3, 4)),
     'sum_row': Op(lambda: S.sum(A, axis=0), a=(4,)),
     'SoftmaxActivation_row': Op(lambda: S.SoftmaxActivation(A), a=(4,)),
-    'Reshape_target': Op(lambda: S.Reshape(A, target_shape=(3, 4, 5)), a=(12, 5)),
 }
 #: Which inputs may differ by step where an operator is done at once, if it is known how many axes
 #: they have; 'r': where it is not known, too.
@@ -42,7 +41,8 @@ AT_ONCE = {
     'add_n': 'a b c ab ac bc abc r',
     'broadcast_add': 'a b ab', 'broadcast_row': 'a', 'where': 'a b c ab ac bc abc',
     'where_rows': '', 'softmax': 'a r', 'softmax_length': '', 'transpose': '',
-    'transpose_axes': 'a r', 'Reshape': 'a r', 'Reshape_reverse': '', 'Reshape_target': '',
+    'transpose_axes': 'a r', 'Reshape': 'a r', 'Reshape_reverse': '',
+    'Reshape_target': 'a r',
     'sum': '', 'sum_axis': 'a', 'sum_keep': 'a r', 'sum_all_keep': 'a r', 'sum_exclude': '',
     'sum_row': '', 'FullyConnected': 'a r', 'take': 'b r', 'take_axis': '', 'dot': 'a',
     'dot_many': 'a', 'dot_transposed': '', 'batch_dot': 'ab r', 'Convolution_2': 'a r',

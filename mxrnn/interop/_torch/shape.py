@@ -31,8 +31,7 @@ def _sizes(sizes: Sequence[int], codes: Sequence[int], reverse: bool = False) ->
 
 @operator('Reshape')
 def _reshape(node: Node) -> Run:
-    # Versions before 0.9 wrote target_shape.
-    codes, reverse = node.shape or node.target_shape, node.reverse
+    codes, reverse = node.shape, node.reverse
     if not reverse and all(code > 0 or code == -1 for code in codes):
         return lambda x: x.reshape(codes)
     return lambda x: x.reshape(_sizes(list(x.shape), codes, reverse))
