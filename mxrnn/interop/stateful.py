@@ -36,16 +36,19 @@ def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
 
 def predictions(graph: Graph) -> list[Entry]:
     """What CTC losses read, if a graph has no other outputs than these losses, and nothing else is
-    computed for them: everything else reads the same variables."""
+    computed for them: everything else reads the same variables, and no weights."""
     lost = ctc_losses(graph)
     if not all(head.node in lost for head in graph.heads):
         return []
-    needed = graph.needed()
-    losses = graph.ending_in([Entry(place, 0) for place in sorted(needed)
+    losses = graph.ending_in([Entry(place, 0) for place in sorted(graph.needed())
                               if graph.nodes[place].op == 'CTCLoss'])
-    own = {graph.nodes[place].name for place in needed if graph.nodes[place].is_variable}
+
+    def read(whole: Graph) -> set[str]:
+        """The names of variables, and of nodes that have weights."""
+        return {whole.nodes[place].name for place in whole.needed()
+                if whole.nodes[place].is_variable or whole.nodes[place].inputs_of('weight')}
     return list(dict.fromkeys(each for head in graph.heads for each in lost[head.node])) if (
-        own <= {*losses.arguments, *losses.auxiliary}) else []
+        read(graph) <= {*read(losses), *losses.arguments}) else []
 
 
 def with_remedy(notes: Sequence[str]) -> list[str]:

@@ -1020,14 +1020,19 @@ def test_all_that_the_ctc_losses_of_an_output_read_is_exported(form, tmp_path, c
             found = compare(interop.load(tmp_path / 'a'), str(path), {'data': shapes['data']})
             assert [name for name, _ in found.outputs] == names
             assert max(apart for _, apart in found.outputs) < 1e-6
-    total = mx.sym.broadcast_add(loss, mx.sym.mean(two))
-    save(tmp_path / 'a', mx.sym.MakeLoss(total, name='total'), [], shapes)
-    if form == 'onnx':  # the others have the loss itself
-        path.unlink()
-        assert command(*export) == 2 and not path.exists()
-        assert '--output), such as one_output' in ' '.join(capsys.readouterr().err.split())
-    else:
-        assert command(*export) == 0 and 'which the loss reads' not in capsys.readouterr().out
+    inner = one.get_internals()
+    tied = mx.sym.FullyConnected(DATA + 1, inner['one_weight'], inner['one_bias'], num_hidden=6,
+                                 flatten=False)
+    for beside in two, tied:
+        total = mx.sym.broadcast_add(loss, mx.sym.mean(beside))
+        save(tmp_path / 'a', mx.sym.MakeLoss(total, name='total'), [], shapes)
+        if form == 'onnx':  # the others have the loss itself
+            path.unlink(missing_ok=True)
+            assert command(*export) == 2 and not path.exists()
+            assert '--output), such as one_output' in ' '.join(capsys.readouterr().err.split())
+        else:
+            assert command(*export) == 0
+            assert 'which the loss reads' not in capsys.readouterr().out
 
 
 def test_data_is_in_range_and_labels_are_padded():
