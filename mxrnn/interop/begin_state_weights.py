@@ -12,39 +12,74 @@ from .._graph.rolling import roll
 from .._graph.shapes.shape_search import ShapeSearch
 from .._graph.shapes.sizes import Axis, resolve
 from .model import Model
+from .registry import ExportError
 
 __all__ = ['of_any_batch']
 
 
-def of_any_batch(model: Model, graph: Graph, given: Mapping[str, Sequence[int | str]]
-                 ) -> tuple[Model, Graph]:
-    """A model and its graph in which begin states are repeated for any batch, if the batch that
-    they have does not let an axis of `given` be any size, and their rows are all alike."""
-    alike = {name: array for name, array in model.arg_params.items() if array.ndim > 1 and (
-        _repeats(array, 0) or _repeats(array, array.ndim - 2))}
-    if not alike:
+def of_any_batch(model: Model, graph: Graph, given: Mapping[str, Sequence[int | str]],
+                 states: bool = False) -> tuple[Model, Graph]:
+    """A model and its graph in which begin states are repeated for another batch, if `given` has
+    one, or one of any size.
+
+    Raises
+    ------
+    ExportError
+        The rows of the begin states differ, or `states` are to be inputs.
+    """
+    read = {graph.nodes[entry.node].name for node in graph.nodes for entry in node.inputs
+            if entry not in node.inputs_of('weight')}
+    if not given or not any(name in read and array.ndim > 1
+                            for name, array in model.arg_params.items()):
         return model, graph
     rolled = roll(graph).graph
-    batches = {name: alike[name].ndim - 2 if has(node.op, 'kernel') else 0
-               for node in rolled.nodes for entry in begin_states(node)
-               for name in _moved(rolled, entry) if name in alike}
-    free = {name: [Axis(free=True) if at == batch else size
-                   for at, size in enumerate(alike[name].shape)]
-            for name, batch in batches.items() if _repeats(alike[name], batch)}
-    search = ShapeSearch(rolled, {name: np.shape(array) for name, array in {
-        **model.arg_params, **model.aux_params}.items()}, given)
-    if not search.table({}, whole=False).faults or search.table(free, whole=False).faults:
+    params = {**model.arg_params, **model.aux_params}
+    sizes = {name: np.shape(array) for name, array in params.items()}
+    if not ShapeSearch(rolled, sizes, given).table({}, whole=False).faults:
         return model, graph
-    labels = {size: (name, at) for name, shape in given.items() for at, size in enumerate(shape)
-              if isinstance(size, str)}
-    rows = {}
-    for name, shape in free.items():
-        for at, size in enumerate(map(resolve, shape)):
-            if isinstance(size, Axis) and size.label in labels:
-                rows[name] = at, labels[size.label]
+    batches = {name: len(sizes[name]) - 2 if has(node.op, 'kernel') else 0
+               for node in rolled.nodes for entry in begin_states(node)
+               for name in _moved(rolled, entry) if name in model.arg_params
+               and len(sizes[name]) > 1}
+    rows = next(filter(None, (_read_along(rolled, sizes, batches, way)
+                              for way in _named(given))), {})
+    unlike = [name for name, (axis, _) in rows.items() if not _repeats(params[name], axis)]
+    if unlike or rows and states:
+        name, (axis, (data, at)) = next(iter(rows.items()))
+        batch = sizes[name][axis]
+        raise ExportError('the begin states %s are weights for a batch of %d%s: give %s that '
+                          'batch, as in --input %s=%s' % (
+                              ', '.join(rows), batch, ', and their rows differ' if unlike else
+                              ', which a file with states keeps', data, data, ','.join(
+                                  str(batch if place == at else size)
+                                  for place, size in enumerate(given[data]))))
     return model._replace(arg_params={
         name: array.take([0], rows[name][0]) if name in rows else array
         for name, array in model.arg_params.items()}), _with_rows(graph, rows)
+
+
+def _read_along(graph: Graph, sizes: Mapping[str, tuple[int, ...]], batches: Mapping[str, int],
+                given: Mapping[str, Sequence[int | str]]) -> dict[str, tuple[int, tuple[str, int]]]:
+    """For begin states: the axis of the batch, and the name and axis of an input that has it."""
+    free = {name: [Axis(free=True) if at == batch else size for at, size in enumerate(sizes[name])]
+            for name, batch in batches.items()}
+    if ShapeSearch(graph, sizes, given).table(free, whole=False).faults:
+        return {}
+    labels = {size: (name, at) for name, shape in given.items() for at, size in enumerate(shape)
+              if isinstance(size, str)}
+    found = {name: resolve(shape[batches[name]]) for name, shape in free.items()}
+    return {name: (batches[name], labels[size.label]) for name, size in found.items()
+            if isinstance(size, Axis) and size.label in labels}
+
+
+def _named(given: Mapping[str, Sequence[int | str]]
+           ) -> Iterator[Mapping[str, Sequence[int | str]]]:
+    """`given`, and `given` with a name instead of a number that may be the batch."""
+    yield given
+    for number in sorted({size for shape in given.values() for size in shape[:2]
+                          if isinstance(size, int)}):
+        yield {name: [str(size) if size == number and at < 2 else size
+                      for at, size in enumerate(shape)] for name, shape in given.items()}
 
 
 def _moved(graph: Graph, entry: Entry) -> Iterator[str]:

@@ -52,7 +52,7 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
         return roll(graph, training=training)
     known = sorted({finding.steps for finding in roll(graph).findings} | bounds(graph))
     if steps.number not in known:
-        cure = how_to_free(graph)
+        cure = how_to_free(graph) or (not known) * 'Give the axis without that number'
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
                          'for: %s, got %d%s' % (', '.join(map(str, known)) or 'it has none',
                                                 steps.number, cure and '. ' + cure))

@@ -76,7 +76,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     if not rolled and states:
         raise ValueError('states=True (--states) needs the graph rolled up: leave out roll=False '
                          '(--as-is)')
-    model, graph = (model, model.graph) if states else of_any_batch(model, model.graph, inputs)
+    model, graph = of_any_batch(model, model.graph, inputs, bool(states))
     params = {**model.arg_params, **model.aux_params}
     graph, left_out = _chosen(graph, outputs)
     _refuse_unknown(graph)

@@ -192,7 +192,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     inputs, steps_of = without_number(inputs or {})
     given = check_shapes(inputs, graph, {**model.arg_params, **model.aux_params})
     check_types(kinds, graph)
-    model, graph = (model, graph) if states else of_any_batch(model, graph, given)
+    model, graph = of_any_batch(model, graph, given, states)
     arrays = {**model.arg_params, **model.aux_params}
     graph, beside = chosen_for_steps(graph, arrays, given, states and not (outputs or steps_of))
     whole, rolled = graph, rolled_up(graph, steps_of, training=True)
