@@ -9,7 +9,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._graph.graph import Graph, output_name
-from .._graph.shapes.missing_shapes import Found, ShapesError, found_shapes
+from .._graph.shapes.missing_shapes import ShapesError, found_shapes, told_sizes
 from .file_runners import ExportedFile, open_file
 from .model import Model
 from .mxnet_process import begin, forget, of_mxnet
@@ -171,44 +171,33 @@ class Inputs:
                                         for size in shape or () if isinstance(size, str)))
 
     @functools.cached_property
-    def _found(self) -> Found:
-        try:
-            return found_shapes(self._model.graph, {
-                name: np.shape(array) for each in (self._model.arg_params, self._model.aux_params)
-                for name, array in each.items()}, {}, self._needed)
-        except ShapesError:
-            return Found({}, [], {}, {}, {})
-
-    @property
     def stated(self) -> Mapping[str, Sequence[Any]]:
         """Shapes in the graph that is not rolled up; {} if the graph does not tell them."""
-        return self._found.shapes
+        try:
+            return found_shapes(self._model.graph, self._params(), {}, self._needed).shapes
+        except ShapesError:
+            return {}
 
-    def _pairs(self) -> list[tuple[Any, Any]]:
-        """Axes that may have any size in the file, with their sizes in the graph."""
-        return [(size, own) for name, shape, _ in self._file.inputs
-                for size, own in zip(shape or (), self.stated.get(name, ()))
-                if not isinstance(size, int)]
+    def _params(self) -> dict[str, tuple[int, ...]]:
+        return {name: array.shape for each in (self._model.arg_params, self._model.aux_params)
+                for name, array in each.items()}
 
-    def numbers(self) -> dict[str, int]:
+    @functools.cached_property
+    def numbers(self) -> Mapping[str, int]:
         """The axes that may have any size in the file but are a number in the graph, or of which
         its windows leave a number."""
-        found = self._found
-        told = {**found.shares, **{key: sizes[0] for each in (found.cut, found.taken)
-                                   for key, sizes in each.items()}}
-        return {**{size: told[name, at] for name, shape, _ in self._file.inputs
-                   for at, size in enumerate(shape or ()) if not isinstance(size, int)
-                   and (name, at) in told},
-                **{size: own for size, own in self._pairs() if isinstance(own, int)}}
+        return told_sizes(self._model.graph, self._params(), {
+            name: shape for name, shape, _ in self._file.inputs if shape is not None})
 
     def drawn(self, shapes: Mapping[str, Sequence[Any]] = {},
               given: Mapping[str, np.ndarray] = {}, seed: int = 0,
               sizes: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
         """Data: `given`, otherwise random. A named axis has its size in `sizes`, otherwise its
         size in the graph; `shapes` gives the shapes of the other inputs."""
-        numbers = self.numbers() if sizes is None else sizes
-        names = {own: size for size, own in self._pairs() if isinstance(own, str)
-                 } if self.begins else {}
+        numbers = self.numbers if sizes is None else sizes
+        names = {own: size for name, shape, _ in self._file.inputs if self.begins
+                 for size, own in zip(shape or (), self.stated.get(name, ()))
+                 if isinstance(own, str) and not isinstance(size, int)}
 
         def sized(shape: Sequence[Any] | None) -> Sequence[Any] | None:
             return shape and [numbers.get(names.get(size, size), size) for size in shape]

@@ -171,7 +171,7 @@ class _Check:
             except ValueError:
                 continue
         else:
-            data, own = inputs.drawn(sizes={**self._sizes(0), **inputs.numbers()}), True
+            data, own = inputs.drawn(sizes={**self._sizes(0), **inputs.numbers}), True
             rolled, wanted = checkpoint.outputs(data)
         try:
             self.run(data, wanted, rolled)
@@ -202,7 +202,7 @@ class _Check:
     def _own_sizes(self, names: Sequence[str], steps: Sequence[int]) -> Iterator[dict[str, int]]:
         """Sizes that the graph may have: of several axes first those that it tells itself."""
         tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4) for size in steps)]
-        own = self._inputs.numbers() if len(names) > 1 else {}
+        own = self._inputs.numbers if len(names) > 1 else {}
         for told in [own] * bool(own) + [{}]:
             others = [name for name in names if name not in told]
             for chosen in itertools.islice(itertools.product(tried, repeat=len(others)), _TRIES):

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import pickle
+import select
 import subprocess
 import sys
 import threading
@@ -135,19 +136,19 @@ class _Child:
 
     def _receive(self, process: subprocess.Popen[bytes], limit: float = _LIMIT) -> Any:
         """An answer, or None if the process ended, or was ended because it took too long."""
-        timer = threading.Timer(limit, process.kill)
-        timer.daemon = True
-        timer.start()
+        assert process.stdout is not None
         try:
-            return pickle.load(process.stdout) if process.stdout is not None else None
+            answers = select.poll()
+            answers.register(process.stdout, select.POLLIN)
+            if answers.poll(1000 * limit):
+                return pickle.load(process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
-            _end(process)
-            return None
+            pass
         except BaseException:  # an interrupt: otherwise the next request would get this answer
             _end(process)
             raise
-        finally:
-            timer.cancel()
+        _end(process)
+        return None
 
 
 _lock, _child = threading.Lock(), _Child()

@@ -47,6 +47,8 @@ def session_of(content: str | bytes, what: str, threads: int = 0,
         refuse_damaged(content)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    if not threads:  # a check: the threads would keep all processors busy between two calls
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     options.enable_cpu_mem_arena = False  # a small step takes a twentieth longer with it
     try:
         return onnxruntime.InferenceSession(

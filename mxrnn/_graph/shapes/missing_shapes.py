@@ -11,7 +11,8 @@ from .shape_search import ShapeSearch, ShapesError, UnclearShape, chain, is_part
 from .sizes import Axis, Size, axes_in, number_for, resolve
 from .unification import share, suggest, taken
 
-__all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'cutting_numbers', 'found_shapes']
+__all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'cutting_numbers', 'found_shapes',
+           'told_sizes']
 
 #: Shapes in users' form.
 Named = Tuple[Union[int, str], ...]
@@ -86,6 +87,24 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         if not search.table(again).faults:
             shapes, result = again, _Names(graph, given, again)
     return Found(result.shapes, result.sentences(), *_taken(graph, shapes), _shares(graph, shapes))
+
+
+def told_sizes(graph: Graph, params: Mapping[str, Sequence[int]],
+               shapes: Mapping[str, Sequence[int | str]]) -> dict[str, int]:
+    """Numbers that a graph tells for the named axes in `shapes` of its inputs, or the smallest
+    ones that its windows leave."""
+    names: dict[str, Axis] = {}
+    known = {name: [size if isinstance(size, int) else names.setdefault(size, Axis(free=True))
+                    for size in shape] for name, shape in shapes.items()}
+    ShapeSearch(graph, params, {}).table(known)
+    axes = {'': list(names.values())}
+    numbers = {at: size for at, size in enumerate(map(resolve, axes[''])) if isinstance(size, int)}
+    cut, others = _taken(graph, axes)
+    for (_, at), sizes in {**cut, **others}.items():
+        numbers[at] = sizes[0]
+    for (_, at), size in _shares(graph, axes).items():
+        numbers.setdefault(at, size)
+    return {name: numbers[at] for at, name in enumerate(names) if at in numbers}
 
 
 def _taken(graph: Graph, shapes: Mapping[str, Sequence[Axis]]

@@ -1,6 +1,7 @@
 """Sizes that have to be equal, and what they tell about unknown axes."""
 from __future__ import annotations
 
+import itertools
 from typing import Sequence
 
 from .sizes import (
@@ -112,9 +113,11 @@ def taken(size: Size) -> range:
     if not isinstance(axis, Axis) or not axis.believed or any(
             axes_in(made) != {axis} for made, _ in axis.believed):
         return range(0)
-    fits = [each for each in range(1, _MOST) if all(
-        number_for(made, {axis: each}) == number for made, number in axis.believed)]
-    return range(fits[0], fits[-1] + 1) if fits else range(0)
+
+    def fits(each: int) -> bool:
+        return all(number_for(made, {axis: each}) == number for made, number in axis.believed)
+    first = next(filter(fits, range(1, _MOST)), _MOST)
+    return range(first, next(itertools.filterfalse(fits, range(first, _MOST)), _MOST))
 
 
 def settled(size: Size) -> Size:
