@@ -1,6 +1,7 @@
 """Checks of arguments, so that all errors read alike: the name, what is allowed, what came."""
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 import operator
@@ -12,7 +13,7 @@ import numpy as np
 
 __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer', 'whole', 'units',
            'number', 'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag',
-           'integers', 'iterable', 'generator_state', 'some', 'warn', 'warn_once']
+           'integers', 'iterable', 'generator_state', 'needing', 'some', 'warn', 'warn_once']
 
 #: Ways to name a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
 DType = Union[str, Type[Any], 'np.dtype[Any]']
@@ -232,6 +233,16 @@ def generator_state(state: Any) -> Any:
             raise ValueError('the place in a state of a generator must be from 0 to %d, got %d'
                              % (most, place))
     return state
+
+
+@contextlib.contextmanager
+def needing(what: str, package: str) -> Iterator[None]:
+    """Add to an ImportError `what` needs the package, and how pip installs it."""
+    try:
+        yield
+    except ImportError as error:
+        raise type(error)('%s (%s): pip install %s' % (what, error, package),
+                          name=error.name) from None
 
 
 def warn_once(message: str) -> None:

@@ -4,10 +4,8 @@ This module can be imported without GluonTS and torch; only `load_predictor` nee
 """
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import re
 from functools import partial
 from typing import Any
 
@@ -19,34 +17,33 @@ from .model import load
 
 __all__ = ['input_names', 'load_predictor', 'network_of']
 
-#: Classes that a folder may name, by their module in today's GluonTS. No others are made.
-_HOMES = {
-    'gluonts.transform': '''AddAgeFeature AddConstFeature AddObservedValuesIndicator AddTimeFeatures
-        AsNumpyArray CanonicalInstanceSplitter CausalMeanValueImputation Chain ConcatFeatures
-        DummyValueImputation ExpandDimArray Identity InstanceSplitter LastValueImputation
-        LeavesMissingValues ListFeatures MeanValueImputation RemoveFields RenameFields
-        RollingMeanValueImputation SampleTargetDim SelectFields SetField SetFieldIfNotPresent
-        SwapAxes TargetDimIndicator VstackFeatures''',
-    'gluonts.transform.sampler': 'PredictionSplitSampler',
-    'gluonts.transform.split': 'TFTInstanceSplitter',
-    'gluonts.time_feature': ' '.join(unit + end for end in ('', '_index') for unit in '''
-        second_of_minute minute_of_hour hour_of_day day_of_week day_of_month day_of_year
-        week_of_year month_of_year'''.split()),
-    'gluonts.model.forecast_generator': 'QuantileForecastGenerator SampleForecastGenerator'}
-_KNOWN = {name: home for home, names in _HOMES.items() for name in names.split()}
+#: Functions of today's GluonTS, which were classes: hour_of_day was HourOfDay.
+_TIMES = [unit + end for end in ('', '_index') for unit in '''
+    second_of_minute minute_of_hour hour_of_day day_of_week day_of_month day_of_year week_of_year
+    month_of_year'''.split()]
 
-#: Older names of classes and of parameters.
+#: Classes and functions that a folder may name, beside those in `_OWN`. No others are made.
+_KNOWN = [*_TIMES, *'''AddAgeFeature AddConstFeature AddObservedValuesIndicator AddTimeFeatures
+    AsNumpyArray CanonicalInstanceSplitter CausalMeanValueImputation Chain ConcatFeatures
+    DummyValueImputation ExpandDimArray Identity InstanceSplitter LastValueImputation
+    LeavesMissingValues ListFeatures MeanValueImputation PredictionSplitSampler
+    QuantileForecastGenerator RemoveFields RenameFields RollingMeanValueImputation
+    SampleForecastGenerator SampleTargetDim SelectFields SetField SetFieldIfNotPresent SwapAxes
+    TFTInstanceSplitter TargetDimIndicator VstackFeatures array bool_ dtype float16 float32 float64
+    int32 int64'''.split()]
+
+#: Older names of classes, functions and parameters.
 _RENAMED = {'TestSplitSampler': 'PredictionSplitSampler', 'trans': 'transformations',
-            'train_sampler': 'instance_sampler'}
+            'train_sampler': 'instance_sampler', **{
+                name.title().replace('_', ''): name for name in _TIMES}}
 
-_NO_GRAPH = '''%s has no graph: GluonTS saved a RepresentableBlockPredictor. Run these lines where \
-MXNet and that GluonTS still work, to save the graph:
+_NO_GRAPH = '''%s has no graph, only a RepresentableBlockPredictor. Save one where MXNet runs:
 
     from pathlib import Path
     from gluonts.model.predictor import Predictor
-    Path('with_graph').mkdir()
-    predictor = Predictor.deserialize(Path(%r)).as_symbol_block_predictor(dataset=dataset)
-    predictor.serialize(Path('with_graph'))'''
+    predictor, folder = Predictor.deserialize(Path(%r)), Path('with_graph')
+    folder.mkdir()
+    predictor.as_symbol_block_predictor(dataset=dataset).serialize(folder)'''
 
 
 def network_of(folder: str | os.PathLike[str]) -> str:
@@ -61,9 +58,7 @@ def network_of(folder: str | os.PathLike[str]) -> str:
     kind = str(_read(folder, 'type.txt')).rpartition('.')[2]
     if kind == 'RepresentableBlockPredictor':
         raise ValueError(_NO_GRAPH % (folder, folder))
-    if kind != 'SymbolBlockPredictor':
-        raise ValueError('%s must be a folder of a SymbolBlockPredictor of GluonTS, got one of %s'
-                         % (folder, _check.shown(kind)))
+    _check.choice('the predictor in %s' % folder, kind, ['SymbolBlockPredictor'])
     return os.path.join(folder, 'prediction_net')
 
 
@@ -100,28 +95,23 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
         GluonTS or torch is not installed.
     """
     prefix, folder = network_of(folder), os.fspath(folder)
-    try:
+    with _check.needing('load_predictor needs GluonTS with torch', '"gluonts[torch]"'):
         from gluonts.torch.model.predictor import PyTorchPredictor
-    except ImportError as error:
-        raise ModuleNotFoundError('load_predictor needs GluonTS with torch (%s): pip install '
-                                  '"gluonts[torch]"' % error, name=error.name) from None
-    from . import to_torch
+
+        from . import to_torch
     settings = _read(folder, 'parameters.json')
+    settings = _made({key: settings[key] for key in (
+        'input_names', 'batch_size', 'prediction_length', 'lead_time', 'forecast_generator')})
     form = _read(folder, 'prediction_net-in_out_format.json')['out_format']
-    generator = _made(settings['forecast_generator'])
-    transform = _made(_read(folder, 'input_transform.json'))
     names, network = input_names(folder), to_torch(load(prefix))
     missing = [name for name in network.inputs if name not in names]
     if missing:
-        raise ValueError('%s has no values for %s, because its parameters were not saved'
-                         % (folder, _check.some(missing)))
+        raise ValueError('parameters in %s have no values for %s' % (folder, _check.some(missing)))
     network.register_forward_pre_hook(partial(_given, names), with_kwargs=True)
-    if hasattr(generator, 'quantiles'):
+    if hasattr(settings['forecast_generator'], 'quantiles'):
         network.register_forward_hook(partial(_of_quantiles, form))
-    return PyTorchPredictor(
-        prediction_net=network, input_transform=transform, device=device,
-        forecast_generator=generator, **{key: settings[key] for key in (
-            'input_names', 'batch_size', 'prediction_length', 'lead_time')})
+    return PyTorchPredictor(prediction_net=network, device=device, **settings,
+                            input_transform=_made(_read(folder, 'input_transform.json')))
 
 
 def _read(folder: str, name: str) -> Any:
@@ -153,26 +143,26 @@ def _made(value: Any) -> Any:
 def _instance(value: dict[str, Any]) -> Any:
     if '__kind__' not in value:
         return value
-    path, args = value['class'], value.get('args', [])
-    home, _, name = path.rpartition('.')
-    if home == 'numpy':
-        return np.array(*args) if name == 'array' else np.dtype(*args or [name]).type
-    if home.startswith('gluonts.time_feature'):  # classes called HourOfDay, later hour_of_day
-        name = re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower()
+    home, _, name = value['class'].rpartition('.')
     name = _RENAMED.get(name, name)
-    if not path.startswith('gluonts.') or name not in {**_KNOWN, **_OWN}:
-        raise ValueError('the folder names %s, which is not among the classes of GluonTS that '
-                         'mxrnn makes' % path)
-    given = {_RENAMED.get(key, key): each for key, each in value.get('kwargs', {}).items()}
-    if name in _OWN:
-        from gluonts.transform import AdhocTransform
-        function = partial(_OWN[name], **given)
-        return function if name == 'FourierDateFeatures' else AdhocTransform(function)
-    found = getattr(importlib.import_module(_KNOWN[name]), name)
-    return found(*args, **given) if isinstance(found, type) else found
+    if name not in {*_KNOWN, *_OWN} or home.partition('.')[0] not in ('gluonts', 'numpy'):
+        raise ValueError('the folder names %s, which mxrnn does not make' % value['class'])
+    from gluonts import time_feature, transform
+    from gluonts.model import forecast_generator
+    homes = (transform, transform.sampler, transform.split, time_feature, forecast_generator, np)
+    found = _OWN.get(name) or next(getattr(each, name) for each in homes if hasattr(each, name))
+    if value['__kind__'] == 'type' or name in _TIMES:
+        return found
+    return found(*value.get('args', []), **{
+        _RENAMED.get(key, key): each for key, each in value.get('kwargs', {}).items()})
 
 
 # ---- classes that today's GluonTS lacks without MXNet
+
+def _last(array: Any, count: int) -> Any:
+    """The last `count` rows, after zeros if there are fewer."""
+    return np.concatenate([np.zeros((count, *array.shape[1:]), array.dtype), array])[-count:]
+
 
 def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> Any:
     """ForkingSequenceSplitter: the last `enc_len` steps, and what each of them looks ahead at."""
@@ -180,27 +170,17 @@ def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> A
         'encoder_series_fields', 'encoder_disabled_fields', 'decoder_series_fields',
         'decoder_disabled_fields', 'prediction_time_decoder_exclude'))
     target, steps = given['target_field'], len(data[given['target_field']])
-    past, forks = (np.arange(steps - count, steps)[:, None] for count in (
-        enc_len, given['num_forking'] or enc_len))
-    data = {**data, 'past_' + given['is_pad_out']: (past[:, 0] < 0).astype(float),
+    data = {**data, 'past_' + given['is_pad_out']: 1 - _last(np.ones(steps), enc_len),
             'forecast_start': data[given['start_input_field']] + steps}
+    forks = given['num_forking'] or enc_len
+    ahead = np.arange(steps)[-forks:, None] + range(1, dec_len + 1)
     for field in {target, *series, *decoded}:
         array = np.atleast_2d(data.pop(field)).T
-        data['past_' + field] = array[past[:, 0].clip(0)] * ((past >= 0) & (field not in off))
+        data['past_' + field] = _last(array[:steps] * (field not in off), enc_len)
         if field in decoded and field not in (*excluded, target):
-            ahead = array[(forks + range(1, dec_len + 1)).clip(0)] * (
-                (forks >= 0) & (field not in undecoded))[..., None]
-            data['future_' + field] = ahead[..., 0] if array.shape[1] == 1 else ahead
+            windows = _last(array[ahead] * (field not in undecoded), forks)
+            data['future_' + field] = windows[..., 0] if array.shape[1] == 1 else windows
     return data
-
-
-def _quantized(data: dict[str, Any], bin_edges: Any, past_target: str, future_target: str,
-               scale: str) -> Any:
-    """QuantizeScaled: which bin a target is in, in units of the mean of its past."""
-    size = np.mean(np.abs(data[past_target])) or 1.0
-    binned = {field: np.digitize(data[field] / size, bins=np.array(bin_edges))
-              for field in (past_target, future_target)}
-    return {**data, **binned, scale: np.array([size])}
 
 
 def _broadcast(data: dict[str, Any], field: str, ext_length: int, target_field: str) -> Any:
@@ -216,7 +196,18 @@ def _fourier(index: Any, freq: str) -> Any:
     return np.vstack([np.cos(angles), np.sin(angles)])
 
 
-_UNITS = ('month', 'day', 'hour', 'minute', 'weekofyear', 'weekday', 'dayofweek', 'dayofyear',
-          'daysinmonth')
-_OWN: Any = {'ForkingSequenceSplitter': _forked, 'QuantizeScaled': _quantized,
-             'BroadcastTo': _broadcast, 'FourierDateFeatures': _fourier}
+def _quantized(bin_edges: Any, past_target: str, future_target: str, scale: str) -> Any:
+    """QuantizeScaled: today's class weighs what was observed, and no field has these weights."""
+    from gluonts.transform import QuantizeMeanScaled
+    return QuantizeMeanScaled(bin_edges, past_target, '', future_target, scale)
+
+
+def _adhoc(function: Any, **given: Any) -> Any:
+    from gluonts.transform import AdhocTransform
+    return AdhocTransform(partial(function, **given))
+
+
+_UNITS = 'month day hour minute weekofyear weekday dayofweek dayofyear daysinmonth'.split()
+_OWN: Any = {'ForkingSequenceSplitter': partial(_adhoc, _forked), 'QuantizeScaled': _quantized,
+             'BroadcastTo': partial(_adhoc, _broadcast),
+             'FourierDateFeatures': partial(partial, _fourier)}

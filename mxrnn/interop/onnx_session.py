@@ -9,6 +9,8 @@ import os
 import zlib
 from typing import Any, Sequence
 
+from .. import _check
+
 __all__ = ['refuse_damaged', 'sealed', 'session_of']
 
 #: The entry as protobuf has it, without its eight digits: a field of the model, its key, its value.
@@ -36,11 +38,8 @@ def refuse_damaged(path: str) -> None:
 def session_of(content: str | bytes, what: str, threads: int = 0,
                providers: Sequence[str] | None = None) -> Any:
     """The session of a file, or of its content; `threads` for one call, 0 for all processors."""
-    try:
+    with _check.needing('ONNX files are run by the package onnxruntime', 'onnxruntime'):
         import onnxruntime
-    except ImportError as error:
-        raise ImportError('ONNX files are run by the package onnxruntime (%s): pip install '
-                          'onnxruntime' % error) from None
     if isinstance(content, str):
         if not os.path.isfile(content):
             raise FileNotFoundError('there is no file %s' % content)

@@ -295,18 +295,23 @@ def stand_in(monkeypatch):
     """Packages called gluonts whose classes only hold what they are given."""
     class Made:
         def __init__(self, *args, **kwargs):
-            self.args, self.__dict__ = args, {**self.__dict__, **kwargs}
-    for path in ('gluonts', 'gluonts.transform', 'gluonts.transform.sampler', 'gluonts.torch',
-                 'gluonts.transform.split', 'gluonts.time_feature', 'gluonts.model',
-                 'gluonts.model.forecast_generator', 'gluonts.torch.model',
-                 'gluonts.torch.model.predictor'):
-        monkeypatch.setitem(sys.modules, path, types.ModuleType(path))
-    for home, names in {**gluonts._HOMES, 'gluonts.torch.model.predictor': 'PyTorchPredictor'
-                        }.items():
+            self.__dict__.update(args=args, **kwargs)
+    homes = [types.ModuleType(path) for path in (
+        'gluonts', 'gluonts.transform', 'gluonts.transform.sampler', 'gluonts.transform.split',
+        'gluonts.time_feature', 'gluonts.model', 'gluonts.model.forecast_generator',
+        'gluonts.torch', 'gluonts.torch.model', 'gluonts.torch.model.predictor')]
+    for home in homes:
+        monkeypatch.setitem(sys.modules, home.__name__, home)
+        setattr(sys.modules[home.__name__.rpartition('.')[0] or 'gluonts'],
+                home.__name__.rpartition('.')[2], home)
+    for home, names in {
+            'transform': 'AddTimeFeatures AdhocTransform Chain QuantizeMeanScaled SetField',
+            'transform.split': 'TFTInstanceSplitter', 'time_feature': 'hour_of_day',
+            'model.forecast_generator': 'QuantileForecastGenerator SampleForecastGenerator',
+            'torch.model.predictor': 'PyTorchPredictor'}.items():
         for name in names.split():
             made = type(name, (Made,), {}) if name[0].isupper() else lambda index: index
-            setattr(sys.modules[home], name, made)
-    sys.modules['gluonts.transform'].AdhocTransform = type('AdhocTransform', (Made,), {})
+            setattr(sys.modules['gluonts.' + home], name, made)
 
 
 def test_a_folder_of_an_older_version_becomes_a_predictor_of_today(stand_in, tmp_path):
@@ -316,13 +321,20 @@ def test_a_folder_of_an_older_version_becomes_a_predictor_of_today(stand_in, tmp
             _instance('gluonts.time_feature._base.HourOfDay'),
             {'__kind__': 'type', 'class': 'gluonts.time_feature._base.hour_of_day'}]),
         _instance('gluonts.transform.field.SetField', value=_instance(
-            'numpy.array', [0], _instance('numpy.dtype', 'int32')))])
+            'numpy.array', [0], _instance('numpy.dtype', 'int32'))),
+        _instance('gluonts.mx.model.tft._transform.TFTInstanceSplitter', past_length=3),
+        _instance('gluonts.model.wavenet._estimator.QuantizeScaled', bin_edges=[1, 2],
+                  past_target='past', future_target='future', scale='scale'),
+        _instance('gluonts.model.tft._transform.BroadcastTo', field='f', ext_length=2,
+                  target_field='target')])
     predictor = gluonts.load_predictor(_folder(tmp_path, transform), device='cpu')
     assert type(predictor).__name__ == 'PyTorchPredictor'
     assert (predictor.prediction_length, predictor.lead_time, predictor.batch_size) == (2, 1, 32)
-    features, field = predictor.input_transform.transformations
+    features, field, windows, bins, wide = predictor.input_transform.transformations
     assert features.time_features == [hour, hour] and features.pred_length == 2
     assert field.value.dtype == 'int32' and field.value.tolist() == [0]
+    assert windows.past_length == 3 and bins.args == ([1, 2], 'past', '', 'future', 'scale')
+    assert wide.args[0]({'f': np.ones((2, 1)), 'target': np.ones(3)})['f'].shape == (2, 5)
     batch = {'past_target': torch.ones(4, 3, dtype=torch.float64),
              'feat_static_cat': torch.ones(4, 1)}
     torch.testing.assert_close(predictor.prediction_net(**batch),
@@ -394,17 +406,11 @@ def test_windows_ahead_of_each_step():
     assert entry.keys() == {'target', 'time', 'start'} and 'target' not in found
 
 
-def test_targets_in_bins_and_features_of_the_calendar():
-    entry = {'past_target': np.array([2., -2.]), 'future_target': np.array([5.])}
-    found = gluonts._quantized(entry, [-.5, .5, 2], 'past_target', 'future_target', 'scale')
-    assert found['past_target'].tolist() == [2, 0] and found['future_target'].tolist() == [3]
-    assert found['scale'].tolist() == [2]
+def test_features_of_the_calendar():
     index = types.SimpleNamespace(hour=[0, 1, 3])
     np.testing.assert_allclose(gluonts._fourier(index, 'hour')[0], [1, 0, 0], atol=1e-9)
     with pytest.raises(ValueError, match='freq'):
         gluonts._fourier(index, 'tolist')
-    wide = gluonts._broadcast({'f': np.ones((2, 1)), 'target': np.ones(3)}, 'f', 2, 'target')
-    assert wide['f'].shape == (2, 5)
 
 
 # ---- the page, with GluonTS itself

@@ -174,11 +174,8 @@ def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _conversion() -> Any:
-    try:
+    with _check.needing('ONNX files need the package onnx, 1.13 or newer', '"onnx>=1.13"'):
         import onnx  # noqa: F401
         import onnx.reference  # noqa: F401
-    except ImportError as error:
-        raise ImportError('ONNX files need the package onnx, 1.13 or newer (%s): '
-                          'pip install "onnx>=1.13"' % error) from None
     from . import onnx_export
     return onnx_export
