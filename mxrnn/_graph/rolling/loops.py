@@ -87,8 +87,8 @@ class Loop:
         self._afters: list[Column] = [state.after for state in self.states]  # type: ignore[misc]
         self._read = [column for column, steps in recurrence.read
                       if steps != [recurrence.steps - 1] or column not in self._afters]
-        if self._grows():
-            raise Declined('a state grows from step to step')
+        #: By state that grows: the axis, and how many of its last elements the steps read.
+        self._windows = {id(state): self._window(state) for state in self._growing()}
         rows = self._through(self._rows, _rows_of)
         if self._broadcasts and any(rows(column) == 1 for column in self._read):
             raise Declined('its first step may have one row for the whole batch')
@@ -134,15 +134,35 @@ class Loop:
         return 1 if self._begins_with(column)[:1] in ((), (1,)) and not self._values.one_shape(
             *column.by_step[:2]) else 2
 
-    def _grows(self) -> bool:
-        """Whether each step joins something to a state, and the next has both as its state."""
+    def _growing(self) -> list[Column]:
+        """The states to which each step joins something, so that the next has both as its state."""
         def inside(node: Node, given: list[set[tuple[int, bool]]]) -> set[tuple[int, bool]]:
             joins = has(node.op, 'joins')
             return {(state, joined or joins) for each in given for state, joined in each
                     if joins or has_one_shape(node)}
         parts = self._through(lambda column: {(id(column), False)}, inside)
-        return any((id(state), True) in parts(after)
-                   for state, after in zip(self.states, self._afters))
+        return [state for state, after in zip(self.states, self._afters)
+                if (id(state), True) in parts(after)]
+
+    def _window(self, state: Column) -> tuple[int, int]:
+        """The axis along which `state` grows, and how many of its last elements the steps read.
+
+        Its end is all that steps read, as of a series of which each step reads some lags. So it
+        needs no other elements, and has a fixed size.
+        """
+        after, families = state.after, self._recurrence.families
+        assert after is not None and after.family is not None
+        nodes = self._values.nodes
+        join = nodes[after.family.nodes[0]]
+        reads = [nodes[family.nodes[0]] for family in families
+                 if state in family.inputs and family is not after.family]
+        kept = after in [column for column, _ in self._recurrence.read] or any(
+            after in family.inputs for family in families)
+        if kept or state not in after.family.inputs or not has(join.op, 'joins') or not (
+                reads and all(node.op == 'slice_axis' and node.axis == join.dim and node.begin < 0
+                              and (node.end is None or node.end < 0) for node in reads)):
+            raise Declined('a state grows from step to step')
+        return join.dim, max(-node.begin for node in reads)
 
     def write(self, writer: Writer, name: str) -> Work:
         """Write the loop; return its outputs by column, for all steps and after the last."""
@@ -155,6 +175,8 @@ class Loop:
             for column in columns:
                 entry = yield kind, column.by_step if kind == 'by_step' else column.by_step[0]
                 node = self._values.node(column.by_step[0])
+                if id(column) in self._windows:
+                    entry = self._end(writer, entry, column)
                 made[id(column)] = body.add('', node.name, {}, [])
                 groups[-1].append((made[id(column)], entry))
 
@@ -164,8 +186,15 @@ class Loop:
         for family in self._recurrence.families:
             made[id(family)] = body.copy(self._values.nodes[family.nodes[0]],
                                          entries(family.inputs))
-        loop = _write_loop(writer, name + '_rolled', body, groups, entries(self._read),
-                           entries(self._afters))
+        afters = [self._end(body, entry, state) if id(state) in self._windows else entry
+                  for state, entry in zip(self.states, entries(self._afters))]
+        loop = _write_loop(writer, name + '_rolled', body, groups, entries(self._read), afters)
         return ({id(column): Entry(loop.node, at) for at, column in enumerate(self._read)},
                 {id(after): Entry(loop.node, len(self._read) + at)
                  for at, after in enumerate(self._afters)})
+
+    def _end(self, writer: Writer, entry: Entry, state: Column) -> Entry:
+        """The elements of a growing state that the steps read."""
+        axis, count = self._windows[id(state)]
+        return writer.once('slice_axis', self._values.node(state.by_step[0]).name + '_window', {
+            'axis': axis, 'begin': -count, 'end': None}, entry)

@@ -161,8 +161,8 @@ class Values:
         """By value, a representative of all values that certainly have its shape."""
         like = list(range(len(self.owner)))
         for i, node in enumerate(self.nodes):
-            if has_one_shape(node):
-                for arg in self.args[i]:
+            if has_one_shape(node) or node.op == 'where':  # a condition may only have rows
+                for arg in self.args[i][node.op == 'where':]:
                     like[_stand(like, arg)] = _stand(like, self.first[i])
         return like
 

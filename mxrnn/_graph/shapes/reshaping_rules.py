@@ -42,7 +42,7 @@ __all__: list[str] = []
 @rule('Reshape')
 def _reshape(node: Node, inputs: list[Axes]) -> list[Axes]:
     data, codes = inputs[0], list(node.shape)
-    if not codes or node.reverse and -4 in codes or min(codes) < -4:
+    if not codes or min(codes) < -4:
         raise UnknownAxes
     if not data:  # the result that it states by itself
         if not {0, -2, -3, -4}.isdisjoint(codes):
