@@ -3,9 +3,10 @@ from __future__ import annotations
 
 from typing import Container, Iterator
 
+from ..operators import has
 from .value_numbering import Values
 
-__all__ = ['chains', 'direct_chains']
+__all__ = ['chains', 'direct_chains', 'readers_of_growing']
 
 #: Operators with weights, and the input that is not a weight; for `dot` it may be either.
 _PRODUCTS = {'FullyConnected': (0,), 'Convolution': (0,), 'Deconvolution': (0,), 'dot': (0, 1),
@@ -107,3 +108,20 @@ def direct_chains(values: Values, taken: Container[int]) -> Iterator[list[int]]:
             chain.append(values.owner[values.args[chain[-1]][at]])
         if len(chain) > 2:
             yield chain[::-1]
+
+
+def readers_of_growing(values: Values) -> Iterator[list[int]]:
+    """Lists of nodes that read, one in each step, a value to which each step joins something.
+
+    If steps have several cells side by side, all of a step depends on these, and on no product.
+    """
+    for chain in direct_chains(values, ()):
+        if has(values.nodes[chain[0]].op, 'joins'):
+            grown = [values.first[node] for node in chain]
+            at = values.args[chain[1]].index(grown[0])
+            readers = [[i for i in values.readers[value] if values.nodes[i].op == 'slice_axis']
+                       for value in (values.args[chain[0]][at], *grown)]
+            found = [next((i for i in each if values.labels[i] == values.labels[readers[0][0]]), -1)
+                     for each in readers if readers[0]]
+            if found and -1 not in found:
+                yield found

@@ -8,7 +8,7 @@ from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
 from ..attributes import AttributeValueError
 from ..graph import Graph, Node
 from .ambiguity import Counted
-from .candidates import chains, direct_chains
+from .candidates import chains, direct_chains, readers_of_growing
 from .loops import Loop
 from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel
@@ -233,7 +233,9 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
     failed: list[tuple[list[int], Finding]] = []
     told: set[int] = set()  # the nodes of recurrences that were declined as a whole
     ways = chains(values) if planner is None else direct_chains(values, taken)
-    pending = [(-len(chain), False, chain) for chain in ways]
+    pending = [(-len(chain), 0, chain) for chain in ways]
+    if planner is None:
+        pending += [(-len(chain), 2, chain) for chain in readers_of_growing(values)]
     heapq.heapify(pending)
     while pending:
         length, again, chain = heapq.heappop(pending)
@@ -244,7 +246,7 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
             nodes = recurrence.nodes
             if not again and all(values.are_one(each.by_step) for each in recurrence.outside):
                 # It may go through layers that share weights: candidates with as many steps first.
-                heapq.heappush(pending, (length, True, chain))
+                heapq.heappush(pending, (length, 1, chain))
                 continue
             kernel = 'it has no weights' if planner else find_kernel(values, ranks, recurrence)
             if isinstance(kernel, Kernel):
@@ -254,7 +256,7 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
         except Taken:
             continue  # it goes through layers that share weights, not through time
         except Declined as declined:
-            if not told.issuperset(chain):
+            if again < 2 and not told.issuperset(chain):
                 failed.append((chain, Finding(name, len(chain), 'unrolled', str(declined))))
             told |= nodes
             continue
