@@ -12,7 +12,6 @@ import pytest
 
 from . import differs, mx, needs_operator, rnn
 from .train_programs import built
-from .train_programs import train as train_program
 from .trainings import ROOT
 
 if rnn.__name__ != 'mxrnn':
@@ -158,22 +157,6 @@ def test_old_programs_train_alike_with_fuse(name, fusing):
     assert losses[-1] < losses[0]
 
 
-@differs
-@needs_operator
-@pytest.mark.parametrize('name', OTHERS)
-def test_other_programs_train_alike_with_fuse(name, fusing):
-    runs = []
-    for fuse in (False, True):
-        fusing(fuse)
-        symbol, _ = built(name)
-        assert ('"op": "RNN"' in symbol.tojson()) == fuse
-        runs.append((symbol.list_arguments(), train_program(name)))
-    (arguments, plain), (others, fused) = runs
-    assert arguments == others
-    for each in plain:
-        np.testing.assert_allclose(fused[each], plain[each], rtol=1e-4, atol=1e-4)
-
-
 def train_in_buckets(graph):
     """A BucketingModule of `graph` after 20 steps in three buckets, and its last outputs."""
     module = mx.mod.BucketingModule(graph, default_bucket_key=7)
@@ -189,27 +172,6 @@ def train_in_buckets(graph):
             provide_data=[('data', (N, length, C))], provide_label=[('label', (N,))]))
         module.update()
     return module, module.get_outputs()[0].asnumpy()
-
-
-@differs
-@needs_operator
-@pytest.mark.parametrize('cells', [
-    lambda: lstm(), lambda: gru(), lambda: stack(lstm('a_'), gru('b_')), lambda: both(lstm),
-    lambda: rnn.RNNCell(H, 'relu', 'r_'), lambda: stack(both(gru), rnn.ResidualCell(
-        lstm('top_', 2 * H)))])
-@pytest.mark.parametrize('begin', [False, True])
-def test_arguments_keep_their_order_with_lengths(cells, begin, fusing):
-    names = []
-    for fuse in (False, True):
-        fusing(fuse)
-        cell = cells()
-        states = {'begin_state': [mx.sym.Variable('begin_state_%d' % i) for i, _ in enumerate(
-            cell.state_info)]} if begin else {}
-        with mx.name.NameManager():
-            symbol = of_mean(cell, valid_length=mx.sym.Variable('lengths'), **states)
-        names.append(symbol.list_arguments())
-    assert '"op": "RNN"' in symbol.tojson()
-    assert names[0] == names[1]
 
 
 @differs

@@ -158,12 +158,6 @@ def test_evaluation_without_callbacks_is_refused_in_the_first_batch(given, missi
     assert batches == [0]
 
 
-def test_nothing_comes_after_the_last_evaluation():
-    carried, module = prepared(CELLS['lstm'])
-    module.fit(Parts(), Parts(), metric(), num_epoch=1, batch_end_callback=carried,
-               eval_batch_end_callback=carried)
-
-
 def test_evaluation_that_does_not_end_stops_the_next_epoch():
     carried, module = prepared(CELLS['lstm'])
     batches: list[tuple] = []
@@ -234,15 +228,6 @@ def test_an_iterator_that_does_not_continue_stops_the_first_batch(make, wrap, in
 
 
 @each_devices
-def test_final_states_of_all_devices_are_joined_along_the_batch(devices):
-    _, module = prepared(CELLS['fused'], devices)
-    module.forward(next(Parts()), is_train=False)
-    found = dict(zip(module.output_names, module.get_outputs()))
-    finals = [found[name].shape for name in found if 'begin_state' in name]
-    assert finals == [(2, BATCH, 3)] * 2
-
-
-@each_devices
 def test_fit_begins_every_epoch_and_evaluation_with_zeros(devices):
     carried, module = prepared(CELLS['stack'], devices)
     begins: list[tuple] = []
@@ -270,21 +255,6 @@ def test_fit_begins_every_epoch_and_evaluation_with_zeros(devices):
     assert not module.get_states(False)[0][0].asnumpy().any()
 
 
-def test_fit_trains_on_carried_states():
-    def outputs_of_fit(callback):
-        carried, module = prepared(CELLS['lstm'])
-        seen: list[np.ndarray] = []
-        module.fit(Parts(), None, metric(), num_epoch=1, optimizer_params={'learning_rate': 0.0},
-                   batch_end_callback=[seen_by(seen), carried if callback else
-                                       lambda param: carried.zero(param.locals['self'])])
-        return np.concatenate(seen), whole(CELLS['lstm'], module)
-
-    got, want = outputs_of_fit(True)
-    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
-    got, want = outputs_of_fit(False)
-    assert abs(got - want).max() > 1e-4
-
-
 def test_no_gradient_comes_from_the_carried_states():
     cell = rnn.LSTMCell(3)
     carried = rnn.carry_states(cell)
@@ -298,17 +268,6 @@ def test_no_gradient_comes_from_the_carried_states():
         bound.backward([mx.nd.zeros(results[0].shape), *map(mx.nd.ones_like, results[1:])])
         moved = any(grad.asnumpy().any() for grad in bound.grad_dict.values())
         assert moved is (weight == 0)
-
-
-@each_cell
-def test_prediction_in_a_loop(make):
-    carried, module = prepared(make)
-    carried.zero(module)
-    seen = []
-    for outputs, _, _ in module.iter_predict(Parts()):
-        seen.append(outputs[1].asnumpy())
-        carried.carry(module)
-    np.testing.assert_allclose(np.concatenate(seen), whole(make, module), rtol=1e-6, atol=1e-6)
 
 
 def test_buckets_share_the_states():

@@ -27,26 +27,6 @@ def test_both_directions_of_nhwc_are_joined_along_the_channels(lengths):
 
 
 @differs
-def test_names_of_begin_states_through_fuse():
-    def names(wrap):
-        found = []
-        for make in (lambda: rnn.LSTMCell(3, 'a_'),
-                     lambda: stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')),
-                     lambda: stack(rnn, rnn.RNNCell(3, prefix='a_'), rnn.DropoutCell(0.1),
-                                   rnn.ZoneoutCell(rnn.GRUCell(3, 'b_'), 0.1)),
-                     lambda: rnn.ResidualCell(rnn.LSTMCell(3, 'a_')),
-                     lambda: rnn.BidirectionalCell(rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_'))):
-            cell = wrap(make())
-            cell.unroll(2, mx.sym.Variable('data'))
-            found.append([state.name for state in cell.begin_state(func=mx.sym.Variable)])
-            cell.unroll(2, mx.sym.Variable('data'), cell.begin_state(func=mx.sym.Variable))
-            found.append([state.name for state in cell.begin_state(func=mx.sym.Variable)])
-        return found
-
-    assert names(rnn.fuse) == names(lambda cell: cell)
-
-
-@differs
 def test_a_stack_is_counted_and_indexed():
     cells = [rnn.LSTMCell(3, 'a_'), rnn.GRUCell(4, 'b_'), rnn.RNNCell(5, prefix='c_')]
     outer = stack(rnn, *cells)
@@ -55,15 +35,6 @@ def test_a_stack_is_counted_and_indexed():
     with pytest.raises(IndexError):
         outer[3]
     assert rnn.SequentialRNNCell() and not len(rnn.SequentialRNNCell())  # as in mxnet.rnn, true
-
-
-@differs
-def test_repr_tells_sizes():
-    assert repr(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.ResidualCell(rnn.GRUCell(3, 'b_')))) == (
-        "SequentialRNNCell(LSTMCell(3, prefix='a_'), ResidualCell(GRUCell(3, prefix='b_')))")
-    assert repr(rnn.FusedRNNCell(4, 2, 'gru', bidirectional=True, prefix='f_')) == (
-        "FusedRNNCell(4, num_layers=2, 'gru', bidirectional, prefix='f_')")
-    assert repr(rnn.ConvLSTMCell((1, 2, 5, 6), 3, prefix='c_')) == "ConvLSTMCell(3, prefix='c_')"
 
 
 def consistent(prefix):
@@ -81,10 +52,3 @@ def test_shapes_that_are_known_in_part_are_not_refused(make, merge_outputs):
     outputs, _ = make().unroll(3, mx.sym.Variable('x'), merge_outputs=merge_outputs)
     shapes = mx.sym.Group(list(outputs)).infer_shape(x=(4, 3, 2))[1]
     assert shapes == ([(4, 3, 2)] if merge_outputs else [(4, 2)] * 3)
-
-
-@differs
-def test_lengths_of_joins_whose_shapes_are_known_are_checked():
-    two = mx.sym.Concat(*[mx.sym.Variable('x%d' % i, shape=(4, 1, 2)) for i in range(2)], dim=1)
-    with pytest.raises(ValueError, match='length must be the number of steps of inputs'):
-        rnn.GRUCell(2).unroll(3, two)

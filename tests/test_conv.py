@@ -89,14 +89,16 @@ def last(rank):
 
 
 def by_channels_first(convolution):
-    """sym.Convolution with NDHWC by way of NCDHW, since MXNet's CPU operator knows no other."""
-    def wrapper(data=None, weight=None, layout='NCDHW', **kwargs):
-        if layout == 'NCDHW' or weight is None:
+    """sym.Convolution with channels last by way of channels first: MXNet's CPU operator knows no
+    other."""
+    def wrapper(data=None, weight=None, layout=None, **kwargs):
+        if not layout.endswith('C') or weight is None:
             given = {} if weight is None else {'weight': weight}
             return convolution(data, layout=layout, **given, **kwargs)
-        there, back = last(5)
+        there, back = last(len(layout))
         data, weight = (mx.sym.transpose(each, axes=back) for each in (data, weight))
-        return mx.sym.transpose(convolution(data, weight=weight, layout='NCDHW', **kwargs),
+        layout = 'NC' + layout[1:-1]
+        return mx.sym.transpose(convolution(data, weight=weight, layout=layout, **kwargs),
                                 axes=there)
     return wrapper
 
@@ -104,7 +106,8 @@ def by_channels_first(convolution):
 @differs
 @each_cell
 @pytest.mark.parametrize('both', [False, True])
-def test_ndhwc_is_ncdhw_with_channels_last(name, both, monkeypatch):
+@pytest.mark.parametrize('layout, sides', [('NHWC', (3, 4)), ('NDHWC', (3, 4, 5))])
+def test_channels_last_are_channels_first(name, layout, sides, both, monkeypatch):
     monkeypatch.setattr(mx.sym, 'Convolution', by_channels_first(mx.sym.Convolution))
 
     def make(shape, layout):
@@ -112,14 +115,16 @@ def test_ndhwc_is_ncdhw_with_channels_last(name, both, monkeypatch):
                  for prefix in ('l_', 'r_')]
         return rnn.BidirectionalCell(*cells) if both else cells[0]
 
-    expected = run(make((2, 3, 4, 5), 'NCDHW'), (2, 3, 4, 5), dtype='float64', begin='variable')
-    cell = make((3, 4, 5, 2), 'NDHWC')
+    rank = len(layout)
+    expected = run(make((2, *sides), 'NC' + layout[1:-1]), (2, *sides), dtype='float64',
+                   begin='variable')
+    cell = make((*sides, 2), layout)
     outputs, states = cell.unroll(3, inputs('symbol', 3), cell.begin_state(func=mx.sym.Variable),
                                   merge_outputs=True)
     values = {key: np.moveaxis(value, 2 if key == 'data' else 1, -1) if value.ndim > 1 else value
               for key, value in expected.args.items()}
-    states = [mx.sym.transpose(state, axes=last(5)[1]) for state in flat(states)]
-    found = run_symbols(mx.sym.transpose(outputs, axes=(0, 1, 5, 2, 3, 4)), states,
+    states = [mx.sym.transpose(state, axes=last(rank)[1]) for state in flat(states)]
+    found = run_symbols(mx.sym.transpose(outputs, axes=(0, 1, rank, *range(2, rank))), states,
                         {key: value.shape for key, value in values.items()}, dtype='float64',
                         values=values)
     assert_allclose(found.outputs, expected.outputs, atol=1e-12)
@@ -143,18 +148,6 @@ def test_layouts_of_images_stand_for_those_of_other_axes():
         rnn.ConvRNNCell((1, 2), 3)
     with pytest.raises(ValueError, match="one of 'NCW', 'NCHW', got 'NWC'"):
         rnn.ConvRNNCell((1, 6, 2), 3, conv_layout='NWC')
-
-
-@differs
-@each_cell
-def test_without_biases(name):
-    recurrence, states = RECURRENCES[name]
-    cell = getattr(rnn, name)((2, 2, 4, 3), 2, activation='tanh', prefix='x_', bias=False)
-    found = run(cell, (2, 4, 3), dtype='float64')
-    assert set(found.args) == {'data', 'x_i2h_weight', 'x_h2h_weight'}
-    outputs, _ = reference.unroll(recurrence, found.args, 'x_', [np.zeros((2, 2, 4, 3))] * states,
-                                  np.tanh, reference.convolve, reference.convolve)
-    assert_allclose(found.outputs, outputs, rtol=1e-10, atol=1e-12)
 
 
 @differs

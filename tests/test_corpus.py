@@ -1,13 +1,8 @@
 """Tokens on disk."""
 import copy
 import json
-import os
 import pickle
 import random
-import signal
-import subprocess
-import sys
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -109,34 +104,6 @@ def test_a_corpus_is_a_sequence(tmp_path):
 
 
 @differs
-def test_writing_takes_sentences_one_by_one(tmp_path):
-    def sentences():
-        for _ in range(50000):
-            yield list(range(100))
-
-    tracemalloc.start()
-    written(tmp_path, sentences())
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 25e6  # some thousands of the lists, where all of them take 43e6
-
-
-@differs
-def test_positions_on_disk_are_those_in_memory(tmp_path):
-    def options():
-        return {'batch_size': 4, 'buckets': [7, 10], 'seed': 2}
-
-    disk = rnn.BucketSentenceIter(written(tmp_path, UNIQUE), **options())
-    memory = rnn.BucketSentenceIter(UNIQUE, **options())
-    run(disk, 40)
-    memory.load_state_dict(disk.state_dict())
-    assert run(memory, 30) == run(disk, 30)
-    other = rnn.BucketSentenceIter(written(tmp_path, UNIQUE[:-1]), **options())
-    with pytest.raises(ValueError, match='same data'):
-        other.load_state_dict(disk.state_dict())
-
-
-@differs
 def test_a_corpus_is_replaced_when_the_new_one_is_whole(tmp_path):
     def broken():
         yield [1, 2, 3]
@@ -158,58 +125,6 @@ def test_a_corpus_is_replaced_when_the_new_one_is_whole(tmp_path):
     assert [sentence.tolist() for sentence in new] == IDS
     assert [sentence.tolist() for sentence in old] == SMALL  # still mapped
     assert len(list(folder.iterdir())) == 3
-
-
-@differs
-def test_killed_while_it_writes_nothing_passes_for_whole(tmp_path):
-    script = ('''
-import os, signal, sys
-import mxrnn as rnn
-
-def die_within_writing(folder, at, name):
-    def sentences():
-        for i in range(30000 if int(at) > 0 else 500):
-            if i == int(at):
-                os.kill(os.getpid(), signal.SIGKILL)
-            yield [i % 300] * 5
-
-    def replacing(*args, replace=os.replace):
-        if name in args[0]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        replace(*args)
-
-    os.replace = replacing
-    rnn.write_tokens(folder, sentences())
-
-for case in zip(*[iter(sys.argv[1:])] * 3):
-    child = os.fork()
-    if child == 0:
-        try:
-            die_within_writing(*case)
-        finally:
-            os._exit(1)
-    print(os.waitpid(child, 0)[1])
-''')
-    cases = []
-    for at, name in (('20000', '-'), ('-1', 'tokens-'), ('-1', 'offsets-'), ('-1', 'index')):
-        for before in (None, SMALL):
-            folder = tmp_path / ('%s %s %s' % (at, name, before is None))
-            if before:
-                rnn.write_tokens(folder, before)
-            cases += [(folder, before, at, name)]
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', script, *(
-            str(argument) for folder, _, *how in cases for argument in (folder, *how))],
-        cwd=os.path.dirname(os.path.dirname(__file__)), stdout=subprocess.PIPE, text=True)
-    assert done.stdout.split() == [str(int(signal.SIGKILL))] * 8
-    for folder, before, *_ in cases:
-        if before:
-            assert [s.tolist() for s in rnn.read_tokens(folder)] == before
-        else:
-            with pytest.raises(ValueError, match='wrote to its end, but there is no .*index'):
-                rnn.read_tokens(folder)
-        assert len(rnn.write_tokens(folder, IDS)) == len(IDS)
-        assert len(list(folder.iterdir())) == 3  # nothing of the killed process is left
 
 
 @differs

@@ -10,8 +10,6 @@ import pytest
 
 from mxrnn._runtime import cuda_libraries as _cuda
 
-from . import mx
-
 CU112 = ['libdl.so.2', 'libcudnn.so.8', 'libcuda.so.1', 'libnccl.so.2', 'libcudart.so.11.0',
          'libcufft.so.10', 'libcublas.so.11', 'libcusolver.so.11', 'libcurand.so.10',
          'libnvrtc.so.11.2', 'libnvToolsExt.so.1', 'libc.so.6']
@@ -102,13 +100,6 @@ def test_pips_libraries_in_the_order_of_their_dependencies(machine):
     assert machine.opened[-1] == 'libcuda.so.1'
 
 
-def test_what_the_system_finds_is_not_taken_from_pip(machine):
-    all_of_cu112(machine)
-    machine.system.update(CU112_ORDER)
-    assert _cuda.load(machine.library) == {}
-    assert machine.opened == CU112_ORDER
-
-
 def test_a_toolkit_without_cudnn_is_completed_by_pip(machine):
     machine.pip('cudnn', 'libcudnn.so.8')
     machine.system.update(set(CU112_ORDER) - {'libcudnn.so.8'})
@@ -153,15 +144,6 @@ def test_advice_for_cudnn_9(machine):
     assert lines[1] == "pip can bring it: pip install 'nvidia-cudnn-cu11==8.9.6.50'"
 
 
-def test_advice_for_a_library_that_does_not_load(machine):
-    machine.system.update(set(CU112_ORDER) - {'libnccl.so.2'})
-    file = os.path.join(machine.pip('nccl', 'libnccl.so.2'), 'libnccl.so.2')
-    machine.broken[file] = 'file too short'
-    lines = _cuda.advice(_cuda.load(machine.library))
-    assert lines[0] == 'libnccl.so.2 cannot be loaded (file too short).'
-    assert "'nvidia-nccl-cu11==2.21.5'" in lines[1]
-
-
 def test_advice_for_a_wheel_that_pip_cannot_serve(machine, tmp_path):
     machine.system.add('libcuda.so.1')
     cu102 = elf(tmp_path / 'cu102.so', ['libcuda.so.1', 'libcudart.so.10.2', 'libcudnn.so.8'])
@@ -169,10 +151,6 @@ def test_advice_for_a_wheel_that_pip_cannot_serve(machine, tmp_path):
     assert "'nvidia-cudnn-cu11==8.9.6.50'" in lines[-2]
     assert 'No pip package brings libcudart.so.10.2' in lines[-1]
     assert 'LD_LIBRARY_PATH' in lines[-1]
-
-
-def test_no_advice_where_all_is_well():
-    assert _cuda.advice({}) == []
 
 
 @pytest.fixture
@@ -204,27 +182,6 @@ def test_requirements_of_the_extras():
     assert sorted(set(_cuda.pip_packages('cu117')) - set(needed)) == [
         'nvidia-cusparse-cu11==11.7.5.86']
     assert _cuda.pip_packages('cu102') == []
-
-
-def test_the_library_that_mxnet_will_load(monkeypatch, tmp_path):
-    folders = [tmp_path / name for name in ('mxnet', 'first', 'second', 'empty')]
-    for folder in folders:
-        folder.mkdir()
-    paths = [elf(folder / 'libmxnet.so') for folder in folders[:3]]
-    monkeypatch.delenv('MXNET_LIBRARY_PATH', raising=False)
-    monkeypatch.delenv('LD_LIBRARY_PATH', raising=False)
-    assert _cuda.mxnet_library(str(folders[0])) == paths[0]
-    assert _cuda.mxnet_library(str(folders[3])) is None
-    monkeypatch.setenv('LD_LIBRARY_PATH', os.pathsep.join(map(str, [folders[3], folders[1]])))
-    assert _cuda.mxnet_library(str(folders[0])) == paths[1]
-    monkeypatch.setenv('MXNET_LIBRARY_PATH', paths[2])
-    assert _cuda.mxnet_library(str(folders[0])) == paths[2]
-
-
-def test_linked_libraries_of_a_real_file():
-    path = _cuda.mxnet_library(mx.__path__[0])
-    assert 'libstdc++.so.6' in _cuda.linked(path)
-    assert set(_cuda.linked(path)) >= set(_cuda.wanted(path))
 
 
 def test_code_for_gpus(tmp_path):

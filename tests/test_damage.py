@@ -207,20 +207,6 @@ def test_sparse_parameters_that_point_out_of_their_array(stype, right, wrong, tm
 
 
 @differs
-def test_sparse_parameters_of_one_axis_have_no_columns(tmp_path):
-    prefix = str(tmp_path / 'sparse')
-    values = mx.nd.array([[0, 1], [2, 0]]).tostype('csr')
-    mx.nd.waitall()
-    rnn.save_rnn_checkpoint([], prefix, 1, mx.sym.Variable('a'), {'a': values}, {}, checksum=False)
-    path = tmp_path / 'sparse-0001.params'
-    content, two = path.read_bytes(), struct.pack('<i2q', 2, 2, 2)
-    assert content.count(two) == 1
-    path.write_bytes(content.replace(two, struct.pack('<iq', 1, 2)))
-    with pytest.raises(rnn.CheckpointError, match='indices that do not fit its shape'):
-        rnn.load_rnn_checkpoint([], prefix, 1)
-
-
-@differs
 @pytest.mark.parametrize('content, said', [
     (b'', 'header'),
     (b'hello, world, this is no file of arrays', 'does not begin'),
@@ -267,26 +253,6 @@ def test_foreign_graphs(change, said, saved, tmp_path):
     path = tmp_path / 'model-symbol.json'
     graph = json.loads(path.read_text())
     change(graph)
-    path.write_text(json.dumps(graph))
-    assert said in refusal(cell, prefix)
-
-
-@differs
-@pytest.mark.parametrize('change, said', [
-    (lambda inner: inner['nodes'][-1]['inputs'][0].__setitem__(0, 9999), 'node 9999'),
-    (lambda inner: inner['heads'].append([9999, 0, 0]), 'node 9999'),
-    (lambda inner: inner['nodes'][-1].pop('inputs'), 'inputs')])
-def test_foreign_graphs_of_loops(change, said, tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = rnn.LSTMCell(3, prefix='lstm_')
-    symbol, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'), layout='TNC')
-    params = parameters(symbol, data=(2, 2, 3))[0]
-    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, params, {})
-    assert same(rnn.load_rnn_checkpoint(cell, prefix, 1)[1], params)
-    path = tmp_path / 'model-symbol.json'
-    graph = json.loads(path.read_text())
-    inner, = [sub for node in graph['nodes'] for sub in node.get('subgraphs', [])]
-    change(inner)
     path.write_text(json.dumps(graph))
     assert said in refusal(cell, prefix)
 
@@ -363,37 +329,10 @@ def test_a_checksum_is_where_mxnet_does_not_look(saved, tmp_path):
 
 # ---- integers, which some graphs have and damage makes
 
-def taken():
-    hidden = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=4, name='fc')
-    symbol = mx.sym.take(hidden, mx.sym.Variable('index'), axis=1)
-    return symbol, {'fc_weight': ((4, 3), 'float32'), 'fc_bias': ((4,), 'float32'),
-                    'index': ((2,), 'int32')}
-
 
 def one_hot():
     places = mx.sym.one_hot(mx.sym.Variable('index'), depth=2)
     return mx.sym.dot(places, mx.sym.Variable('data')), {'index': ((2,), 'int64')}
-
-
-def masked():
-    mask = mx.sym.cast(mx.sym.Variable('mask'), 'float32')
-    return mx.sym.broadcast_mul(mx.sym.Variable('data'), mask), {'mask': ((1, 4), 'uint8')}
-
-
-def scaled():
-    weight = mx.sym.broadcast_mul(mx.sym.cast(mx.sym.Variable('weight'), 'float16'),
-                                  mx.sym.Variable('scale'))
-    symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), weight, no_bias=True, num_hidden=4)
-    return symbol, {'weight': ((4, 3), 'int8'), 'scale': ((1, 1), 'float16')}
-
-
-@pytest.mark.parametrize('make', [taken, one_hot, masked, scaled])
-def test_integers_that_the_graph_takes(make, tmp_path):
-    symbol, arrays = make()
-    prefix = str(tmp_path / 'model')
-    params = {name: mx.nd.ones(shape, dtype=kind) for name, (shape, kind) in arrays.items()}
-    rnn.save_rnn_checkpoint([], prefix, 1, symbol, params, {})
-    assert same(rnn.load_rnn_checkpoint([], prefix, 1)[1], params)
 
 
 @differs

@@ -4,8 +4,6 @@ Where a row has an exact counterpart, that what works there stays as it is, it i
 """
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import pytest
 
@@ -336,66 +334,6 @@ def test_residual_over_both_directions_of_any_width(widths, length):
     np.testing.assert_allclose(residual.outputs, plain.outputs + plain.args['data'], rtol=1e-6)
 
 
-def channels_last(shape):
-    """Axes that take an argument of an NCHW graph to that of the NHWC graph."""
-    return {4: (0, 2, 3, 1), 5: (0, 1, 3, 4, 2)}.get(len(shape), (0,))
-
-
-def convolve(convolution):
-    """sym.Convolution, with NHWC by way of NCHW, since MXNet's CPU operator knows no other."""
-    def wrapper(data=None, weight=None, bias=None, layout='NCHW', **kwargs):
-        if layout == 'NCHW' or weight is None:
-            kwargs.update((key, value) for key, value in (('weight', weight), ('bias', bias))
-                          if value is not None)
-            return convolution(data, layout=layout, **kwargs)
-        data, weight = (mx.sym.transpose(each, axes=(0, 3, 1, 2)) for each in (data, weight))
-        return mx.sym.transpose(convolution(data, weight, bias, layout='NCHW', **kwargs),
-                                axes=(0, 2, 3, 1))
-    return wrapper
-
-
-CONVOLUTIONAL = {
-    'ConvRNNCell': lambda **kwargs: rnn.ConvRNNCell(num_hidden=3, **kwargs),
-    'ConvLSTMCell': lambda **kwargs: rnn.ConvLSTMCell(
-        num_hidden=3, h2h_kernel=(1, 3), i2h_kernel=(3, 1), i2h_pad=(1, 0), **kwargs),
-    'ConvGRUCell': lambda **kwargs: rnn.ConvGRUCell(num_hidden=3, activation='tanh', **kwargs),
-    'BidirectionalCell': lambda **kwargs: rnn.BidirectionalCell(
-        rnn.ConvLSTMCell(num_hidden=3, prefix='l_', **kwargs),
-        rnn.ConvRNNCell(num_hidden=2, prefix='r_', **kwargs)),
-}
-
-
-def nhwc_case(name):
-    marks = [differs] if name in ('ConvGRUCell', 'BidirectionalCell') else []
-    return pytest.param(CONVOLUTIONAL[name], id=name, marks=marks)
-
-
-@pytest.mark.parametrize('make', list(map(nhwc_case, CONVOLUTIONAL)))
-@pytest.mark.parametrize('merge', [True, False], ids=['merged', 'list'])
-def test_nhwc_is_nchw_with_channels_last(make, merge, monkeypatch):
-    monkeypatch.setattr(mx.sym, 'Convolution', convolve(mx.sym.Convolution))
-    channels, rows, columns = IMAGE
-    first = make(input_shape=(1, channels, rows, columns))
-    expected = run(first, IMAGE, merge_outputs=merge, dtype='float64', begin='variable')
-    last = make(input_shape=(1, rows, columns, channels), conv_layout='NHWC')
-    outputs, states = unroll(last, merge_outputs=merge,
-                             begin_state=last.begin_state(func=mx.sym.Variable))
-    outputs = (mx.sym.transpose(outputs, axes=(0, 1, 4, 2, 3)) if merge else
-               [mx.sym.transpose(step, axes=(0, 3, 1, 2)) for step in outputs])
-    states = [mx.sym.transpose(state, axes=(0, 3, 1, 2)) for state in flat(states)]
-    values = {name: value.transpose(channels_last(value.shape))
-              for name, value in expected.args.items()}
-    found = run_symbols(outputs, states, {name: value.shape for name, value in values.items()},
-                        dtype='float64', values=values)
-    np.testing.assert_allclose(found.outputs, expected.outputs, atol=1e-12)
-    for one, other in zip(found.states, expected.states):
-        np.testing.assert_allclose(one, other, atol=1e-12)
-    assert sorted(found.grads) == sorted(expected.grads)
-    for name, grad in expected.grads.items():
-        np.testing.assert_allclose(found.grads[name], grad.transpose(channels_last(grad.shape)),
-                                   atol=1e-12)
-
-
 @differs
 @pytest.mark.skipif(not hasattr(mx.util, 'np_shape'), reason='MXNet has no NumPy semantics')
 @pytest.mark.parametrize('make', [
@@ -531,15 +469,6 @@ def test_weights_under_another_prefix_are_said_to_be_so():
             getattr(cell, method)(given)
 
 
-@differs
-def test_weights_of_another_kind_under_the_same_prefix_are_listed():
-    args = {'x_i2h_r_weight': mx.nd.ones((3, 4)), 'x_h2h_z_bias': mx.nd.ones((3,))}
-    with pytest.raises(KeyError, match='x_i2h_i_weight of shape .*there are: x_h2h_z_bias'
-                       ) as error:
-        rnn.LSTMCell(3, prefix='x_').pack_weights(args)
-    assert 'but the prefix' not in str(error.value)
-
-
 # Sequences
 
 @differs
@@ -564,13 +493,3 @@ def test_unknown_sizes_of_numpy_are_unknown():
         data = mx.sym.Variable('data', shape=(2, -1, 5))
         outputs, _ = rnn.LSTMCell(3).unroll(3, data, merge_outputs=True)
         assert outputs.infer_shape(data=(2, 3, 5))[1] == [(2, 3, 3)]
-
-
-def test_defaults_read_from_a_signature_can_be_given():
-
-    cell = rnn.LSTMCell(4, prefix='l_')
-    bound = inspect.signature(cell.begin_state).bind()
-    bound.apply_defaults()
-    given = cell.begin_state(*bound.args, **bound.kwargs)
-    cell.reset()
-    assert [state.tojson() for state in given] == [state.tojson() for state in cell.begin_state()]

@@ -64,14 +64,6 @@ def test_dropout_is_drawn_for_each_step_in_training():
     np.testing.assert_allclose(ours.outputs[~zero], kept[~zero] / 0.7, rtol=1e-5)
 
 
-def test_gradients_pass_where_dropout_does():
-    cell = rnn.DropoutCell(0.5)
-    ours = run_dynamic(cell, (30,), 4)
-    head = random_value('outputs head', (2, 4, 30))
-    np.testing.assert_allclose(ours.grads['data'], np.where(ours.outputs == 0, 0, head * 2),
-                               rtol=1e-5)
-
-
 @pytest.mark.parametrize('grad_req', ['write', 'add'])
 @pytest.mark.parametrize('passes', [(False, True), (True, True), (False, True, False, False)],
                          ids=str)
@@ -110,11 +102,6 @@ def test_zoneout_keeps_the_output_before():
     np.testing.assert_allclose(ours.outputs[~kept], theirs.outputs[~kept], rtol=1e-4, atol=1e-6)
 
 
-def test_zoneout_of_states():
-    ours = run_dynamic(rnn.ZoneoutCell(rnn.RNNCell(200), zoneout_states=0.4), (4,), 1, 8)
-    assert abs((ours.states[0] == 0).mean() - 0.4) < 0.05
-
-
 def test_graph_is_that_of_one_step_and_serves_every_length():
     cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.DropoutCell(0.2), rnn.GRUCell(2, 'b_'))
     outputs, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
@@ -128,21 +115,6 @@ def test_graph_is_that_of_one_step_and_serves_every_length():
         np.testing.assert_allclose(bound.forward()[0].asnumpy(), expected.outputs, atol=1e-6)
 
 
-def test_weights_are_shared_with_the_graph_around():
-    """A loop, and the same cell stepped on by hand: each weight is one argument."""
-    def graph(unroll):
-        cell = rnn.LSTMCell(3)
-        outputs, states = unroll(cell)
-        step, states = cell(mx.sym.Variable('more'), states)
-        return run_symbols(step, [outputs] + states, {'data': (2, 4, 5), 'more': (2, 5)})
-
-    ours = graph(lambda cell: rnn.dynamic_unroll(cell, mx.sym.Variable('data')))
-    names = ours.symbol.list_arguments()
-    assert len(set(names)) == len(names)
-    assert_agree(ours, graph(lambda cell: cell.unroll(4, mx.sym.Variable('data'),
-                                                      merge_outputs=True)))
-
-
 def test_begin_states_of_one_name_or_twice_the_same():
     cell = rnn.LSTMCell(3)
     state = mx.sym.Variable('state')
@@ -154,23 +126,6 @@ def test_begin_states_of_one_name_or_twice_the_same():
     looped = graph(lambda cell, begin: rnn.dynamic_unroll(cell, mx.sym.Variable('data'), begin))
     assert_agree(looped, graph(lambda cell, begin: cell.unroll(
         4, mx.sym.Variable('data'), begin, merge_outputs=True)))
-
-
-def test_states_of_one_loop_begin_the_next():
-    def graph(unroll):
-        cell = rnn.ResidualCell(rnn.GRUCell(4))
-        _, states = unroll(cell, mx.sym.Variable('first'))
-        outputs, states = unroll(cell, mx.sym.Variable('second'), states)
-        return run_symbols(outputs, states, {'first': (2, 3, 4), 'second': (2, 3, 4)})
-
-    assert_agree(graph(rnn.dynamic_unroll),
-                 graph(lambda cell, *args: cell.unroll(3, *args, merge_outputs=True)))
-
-
-def test_parameters_asked_for_in_a_step_are_as_ever():
-    cell = next(case for case in LOOPED if case.name == 'own_context').make(rnn)
-    rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
-    assert not cell.params.get('context_weight').list_attr()
 
 
 def test_kept_symbols_are_refused():
@@ -202,24 +157,6 @@ def test_batch_norm_is_refused_by_its_name():
 
     with pytest.raises(ValueError, match='uses BatchNorm'):
         rnn.dynamic_unroll(Normed(3), mx.sym.Variable('data'))
-
-
-def test_names_in_and_behind_a_loop():
-    cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.DropoutCell(0.1))
-    with mx.name.NameManager():
-        rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
-        outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
-        behind = mx.sym.FullyConnected(outputs, num_hidden=2).name
-        assert cell._cells[0]._counter == 0  # as after one step
-    with mx.name.NameManager():
-        for _ in range(2):
-            rnn.dynamic_unroll(rnn.RNNCell(3), mx.sym.Variable('data'))
-        assert mx.sym.FullyConnected(mx.sym.Variable('x'), num_hidden=2).name == behind
-    assert behind == 'fullyconnected0'
-    body = json.loads(outputs.tojson())['nodes']
-    names = [node['name'] for each in body for graph in each.get('subgraphs', ())
-             for node in graph['nodes']]
-    assert 'a_t0_i2h' in names and not any('t1_' in name for name in names)
 
 
 def test_automatic_names_of_later_layers_do_not_depend_on_what_a_step_makes():

@@ -42,24 +42,3 @@ def test_messages_and_remedies(message):
 def test_the_page_has_all_that_it_promises():
     assert len(SECTIONS) >= 12
     assert not re.findall(r'^```(?!python( wrong)?$|$)', PAGE, re.MULTILINE)
-
-
-@needs_operator
-def test_errors_without_a_message():
-    """The table at the end: it is silent, and as it says."""
-    x = mx.sym.Variable('x')
-    outputs, _ = rnn.FusedRNNCell(8, prefix='lstm_').unroll(20, x, merge_outputs=True)
-    assert outputs.infer_shape(x=(20, 6, 5))[1] == [(20, 6, 8)]
-    with pytest.raises(ValueError, match="length must be the number of steps.*layout 'NTC'"):
-        data = rnn.BucketSentenceIter([[1] * 20] * 6, 6, layout='TN').provide_data[0]
-        embedded = mx.sym.Embedding(mx.sym.Variable('data', shape=data.shape), input_dim=2,
-                                    output_dim=5)
-        rnn.FusedRNNCell(8, prefix='lstm_').unroll(20, embedded)
-    outputs, _ = rnn.LSTMCell(8, prefix='lstm_').unroll(10, x, merge_outputs=True)
-    assert outputs.infer_shape(x=(20, 10))[1] == [(20, 10, 8)]
-    table = mx.nd.arange(6).reshape((3, 2))
-    found = mx.nd.Embedding(mx.nd.array([2, 7]), table, input_dim=3, output_dim=2)
-    assert found.asnumpy().tolist() == [[4, 5], [4, 5]]
-    scores = mx.sym.FullyConnected(x, num_hidden=3, name='score')
-    shapes = dict(zip(scores.list_arguments(), scores.infer_shape(x=(2, 10, 8))[0]))
-    assert shapes['score_weight'] == (3, 80)

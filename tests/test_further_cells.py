@@ -77,51 +77,6 @@ def test_recurrence_and_gradients(make, step):
     reference.assert_follows(found, forward, 1e-9, 1e-5)
 
 
-@each_cell
-def test_weights_are_packed_by_gate(make, step):
-    cell = make('x_')
-    args = {name: mx.nd.array(value) for name, value in run(cell, (2,), train=False).args.items()
-            if name != 'data'}
-    unpacked = cell.unpack_weights(args)
-    further = [name for name in args if name.endswith(('h2r_weight', 'gamma', 'beta'))]
-    assert all(unpacked[name] is args[name] for name in further)
-    arrays = sum(name.endswith(('2h_weight', '2h_bias')) for name in args)
-    assert len(unpacked) == arrays * len(cell._gate_names) + len(further)
-    packed = cell.pack_weights(unpacked)
-    assert packed.keys() == args.keys()
-    for name, value in args.items():
-        assert (packed[name].asnumpy() == value.asnumpy()).all()
-
-
-@each_cell
-def test_initial_values(make, step):
-    outputs, _ = make('x_').unroll(2, mx.sym.Variable('data'), merge_outputs=True)
-    module = mx.mod.Module(outputs, label_names=None)
-    module.bind([('data', (2, 2, 5))])
-    module.init_params(mx.init.Xavier())
-    args = {name: value.asnumpy() for name, value in module.get_params()[0].items()}
-    for name, value in args.items():
-        if name.endswith('gamma'):
-            assert (value == 1).all()
-        elif name.endswith(('beta', 'h2h_bias')):
-            assert not value.any()
-        elif name.endswith('_weight'):
-            assert value.any()
-    gates = make('x_')._gate_names
-    if 'x_i2h_bias' in args:
-        for gate, rows in zip(gates, np.split(args['x_i2h_bias'], len(gates))):
-            assert (rows == (1 if gate == '_f' else 0)).all()
-
-
-@needs_operator
-@pytest.mark.parametrize('name', [name for name in CELLS if name.startswith(
-    ('lstmp', 'layer', 'lstm_clip'))])
-def test_fuse_says_why_it_leaves_them(name):
-    make, _ = CELLS[name]
-    text = repr(rnn.fuse(stack(rnn, make('x_'), rnn.LSTMCell(3))))
-    assert 'not fused: sym.RNN ' in text and "sym.RNN('lstm', 3" in text
-
-
 @needs_operator
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
 @pytest.mark.parametrize('lengths', [False, True])
@@ -156,17 +111,6 @@ def test_clipped_memories_stay_within_their_bounds(make):
     assert 'state_clip=(-0.05, 0.1)' in repr(make(3, state_clip=(-0.05, 0.1)))
 
 
-def test_weights_of_another_cell_are_not_dropped():
-    args = {name: mx.nd.zeros(shape) for name, shape in (
-        ('x_i2h_weight', (12, 4)), ('x_h2h_weight', (12, 3)), ('x_i2h_bias', (12,)),
-        ('x_h2h_bias', (12,)))}
-    unpacked = rnn.LSTMCell(3, 'x_', bias=False).unpack_weights(args)
-    assert unpacked['x_i2h_bias'] is args['x_i2h_bias'] and 'x_i2h_i_weight' in unpacked
-    del args['x_i2h_bias']
-    with pytest.raises(rnn.MissingWeightsError, match='x_i2h_bias'):
-        rnn.LSTMCell(3, 'x_').unpack_weights(args)
-
-
 # Projections and clipped memories of FusedRNNCell
 
 def fused(layers=2, both=True, **options):
@@ -199,37 +143,6 @@ def test_fused_cells_with_options_are_the_cells_that_they_unfuse_to(options, lay
     for k, state in enumerate(found.states):
         assert_allclose(state, np.stack(expected.states[k::2]), atol=1e-6)
         assert state.shape[2] == (4 if k else options.get('projection_size', 4))
-
-
-@pytest.mark.parametrize('both', [False, True])
-def test_fused_projections_of_torch_in_numbers(both):
-    torch = pytest.importorskip('torch')
-    from mxrnn import interop
-    cell = fused(2, both, projection_size=3)
-    found = run(cell, (5,), train=False)
-    theirs = torch.nn.LSTM(5, 4, 2, proj_size=3, batch_first=True, bidirectional=both)
-    theirs.load_state_dict(interop.torch_state_dict(cell, found.args))
-    outputs, states = theirs(torch.tensor(found.args['data']))
-    assert_allclose(found.outputs, outputs.detach().numpy(), rtol=1e-6, atol=1e-6)
-    for mine, its in zip(found.states, states):
-        assert_allclose(mine, its.detach().numpy(), rtol=1e-6, atol=1e-6)
-    back = interop.from_torch_state_dict(cell, theirs.state_dict())
-    assert (back['x_parameters'] == found.args['x_parameters']).all()
-
-
-def test_checkpoints_of_fused_projections(tmp_path):
-    cell = fused(projection_size=3)
-    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
-    vector = mx.nd.array(run(cell, (5,), train=False).args['x_parameters'])
-    prefix = str(tmp_path / 'model')
-    rnn.save_rnn_checkpoint(cell, prefix, 1, outputs, {'x_parameters': vector}, {})
-    _, args, _ = rnn.load_rnn_checkpoint(fused(projection_size=3), prefix, 1)
-    assert (args['x_parameters'].asnumpy() == vector.asnumpy()).all()
-    _, apart, _ = rnn.load_rnn_checkpoint(cell.unfuse(), prefix, 1)
-    assert apart['x_l1_h2r_weight'].shape == (3, 4) and apart['x_r0_h2h_weight'].shape == (16, 3)
-    from mxrnn import interop
-    model = interop.load(prefix, 1)  # without the cell: the graph says how the vector is packed
-    assert (model.arg_params['x_parameters'] == vector.asnumpy()).all()
 
 
 def test_other_modes_have_neither_projections_nor_memories():
@@ -336,42 +249,12 @@ def test_draws_of_weights_are_fair_and_new_in_each_pass():
     assert (bound.forward(is_train=False)[1].asnumpy() == 1).all()
 
 
-def test_without_dropout_the_graph_is_that_of_the_base_cell():
-    graphs = []
-    for wrap in (lambda cell: cell, lambda cell: rnn.WeightDropCell(cell, 0)):
-        with mx.name.NameManager():
-            outputs, _ = wrap(rnn.LSTMCell(3)).unroll(2, mx.sym.Variable('data'))
-        graphs.append(mx.sym.Group(outputs).tojson())
-    assert graphs[0] == graphs[1]
-
-
 def test_cells_with_one_weight_drop_the_same():
     params = rnn.RNNParams('x_')
     cell = rnn.WeightDropCell(stack(rnn, rnn.GRUCell(4, 'a_', params),
                                     rnn.GRUCell(4, 'b_', params)), 0.5)
     outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
     assert operators(outputs)['Dropout'] == 1
-
-
-def test_containers_hand_params_to_cells_whose_weights_are_dropped():
-    cell = stack(rnn, rnn.WeightDropCell(rnn.LSTMCell(3), 0.5), params=rnn.RNNParams('all_'))
-    cell.unroll(2, mx.sym.Variable('data'))
-    outer = stack(rnn, rnn.WeightDropCell(rnn.LSTMCell(3), 0.5))
-    outer.unroll(2, mx.sym.Variable('data'))
-    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
-    arguments = outputs.list_arguments()
-    assert len(arguments) == len(set(arguments)) == 5
-
-
-def test_a_failed_step_leaves_the_weights():
-    cell = rnn.LSTMCell(3)
-    weight = cell._hW
-    dropped = rnn.WeightDropCell(cell, 0.5)
-    with pytest.raises(TypeError):
-        dropped.unroll(2, 'data')
-    with pytest.raises(ValueError):
-        dropped(mx.sym.Variable('data'), [])
-    assert cell._hW is weight
 
 
 def test_a_cell_that_does_not_take_the_dropped_weight_is_refused():

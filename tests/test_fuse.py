@@ -80,32 +80,6 @@ def test_inputs_at_once(case):
                         for cell in cells}) == 1
 
 
-def test_inputs_at_once_with_lengths_noise_and_types():
-    def both(cell, **options):
-        return [each.unroll(4, mx.sym.Variable('data'), merge_outputs=True, **options)[0]
-                for each in (cell, rnn.fuse(cell, inputs_at_once=True))]
-
-    def outputs(symbol, dtype='float32', **shapes):
-        types = dict.fromkeys(shapes, dtype)
-        bound = symbol.simple_bind(mx.cpu(), type_dict=types, **shapes)
-        for name, array in bound.arg_dict.items():
-            array[:] = [3, 1] if name == 'lengths' else random_value(name, array.shape)
-        mx.random.seed(5)
-        return bound.forward(is_train=True)[0].asnumpy()
-
-    noisy = stack(rnn, rnn.ZoneoutCell(rnn.LSTMPCell(6, 4, 'p_'), 0.5, 0.5),
-                  rnn.VariationalDropoutCell(rnn.LayerNormGRUCell(4, 'g_'), 0.3))
-    for one, other in (both(noisy), both(noisy, valid_length=mx.sym.Variable('lengths')),
-                       both(rnn.LSTMCell(3, 'l_', state_clip=(-.1, .1)), dtype='float64')):
-        assert sorted(one.list_arguments()) == sorted(other.list_arguments())
-        shapes = {'data': (2, 4, 3)}
-        if 'lengths' in one.list_arguments():
-            shapes['lengths'] = (2,)
-        kind = 'float64' if 'l_i2h_weight' in one.list_arguments() else 'float32'
-        np.testing.assert_allclose(outputs(one, kind, **shapes), outputs(other, kind, **shapes),
-                                   rtol=1e-5, atol=1e-6)
-
-
 def test_inputs_at_once_for_cells_that_it_knows():
     class Own(rnn.LSTMPCell):
         pass
@@ -183,75 +157,6 @@ def test_which_layers_share_an_operator(shared):
     assert "sym.RNN('lstm', 4: LSTMCell(4, prefix='a_'), LSTMCell(4, prefix='b_'))" in repr(cell)
 
 
-@pytest.mark.nightly
-@needs_operator
-def test_layers_of_long_sequences_share_an_operator():
-    module, layers = importlib.import_module('mxrnn._operator.fused_layers'), 3
-
-    def count(length, dtype=None):
-        outputs, _ = rnn.fuse(deep('lstm', layers, False)).unroll(
-            length, mx.sym.Variable('data'), merge_outputs=True, dtype=dtype)
-        return operators(outputs)['RNN']
-
-    length = module.SHARED_FROM
-    assert count(length) == (1 if module.onednn(np.float32) else layers)
-    assert count(length, 'float64') == layers
-    if length > 1:  # a CPU build
-        assert count(length - 1) == layers
-    assert_agree(run(rnn.fuse(deep('lstm', layers, False)), (5,), length, 2),
-                 run(deep('lstm', layers, False), (5,), length, 2))
-
-
-@pytest.mark.parametrize('kind', ['lstm', 'gru'])
-@pytest.mark.parametrize('both', [False, True])
-@pytest.mark.parametrize('dtype', ['float32', 'float64'])
-def test_gradients_where_the_data_needs_none(kind, both, dtype, shared):
-    """As in a Module, where MXNet's own operator has wrong ones in lower layers."""
-    def gradients(wrap):
-        outputs, states = wrap(deep(kind, 3, both)).unroll(
-            4, mx.sym.Variable('data'), merge_outputs=True, dtype=dtype)
-        bound = mx.sym.Group([outputs, *flat(states)]).simple_bind(
-            mx.cpu(), data=(2, 4, 3), type_dict={'data': dtype},
-            grad_req={name: 'null' if name == 'data' else 'write'
-                      for name in outputs.list_arguments()})
-        for name, array in bound.arg_dict.items():
-            array[:] = random_value(name, array.shape)
-        bound.forward(is_train=True)
-        bound.backward([mx.nd.ones(each.shape, dtype=dtype) for each in bound.outputs])
-        return {name: grad.asnumpy() for name, grad in bound.grad_dict.items() if name != 'data'}
-
-    ours, theirs = gradients(rnn.fuse), gradients(lambda cell: cell)
-    assert ours.keys() == theirs.keys() and len(ours) == 12 * (1 + both)
-    for name in ours:
-        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5, rtol=1e-5, err_msg=name)
-
-
-@pytest.mark.parametrize('both', [False, True])
-def test_lengths_of_sequences_in_layers_that_could_share(both, shared):
-    def values(wrap):
-        outputs, states = wrap(deep('lstm', 3, both)).unroll(
-            4, mx.sym.Variable('data'), merge_outputs=True,
-            valid_length=mx.sym.Variable('lengths'))
-        result = run_symbols(outputs, states, {'data': (3, 4, 5), 'lengths': (3,)},
-                             values={'lengths': np.array([4, 1, 2])})
-        del result.grads['lengths']  # of which the operators leave what was in memory
-        return result
-
-    assert_agree(values(rnn.fuse), values(lambda cell: cell))
-
-
-@needs_operator
-def test_a_list_of_steps_is_one_node():
-    def graph(wrap):
-        cell = wrap(stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.GRUCell(4, 'b_')))
-        outputs, states = cell.unroll(3, inputs('list', 3), merge_outputs=False)
-        return run_symbols(outputs, states, {'data_t%d' % t: (2, 5) for t in range(3)})
-
-    ours = graph(rnn.fuse)
-    assert_agree(ours, graph(lambda cell: cell))
-    assert operators(ours.symbol)['stack'] == 1
-
-
 @needs_operator
 def test_graph_does_not_grow_and_is_transposed_once():
     def graph(length):
@@ -302,28 +207,6 @@ def test_what_may_compute_something_else_is_not_fused():
         assert 'Mine may compute something else' in repr(rnn.fuse(cell))
 
 
-def test_steps_and_states_are_those_of_the_cell():
-    cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.GRUCell(3, 'b_'))
-    fused = rnn.fuse(cell)
-    assert fused.state_info == cell.state_info
-    assert fused.params is cell.params
-    states = fused.begin_state(func=mx.sym.Variable)
-    assert [state.name for state in states] == ['a_begin_state_0', 'a_begin_state_1',
-                                                'b_begin_state_0']
-    output, states = fused(mx.sym.Variable('x'), states)
-    output, _ = fused(output, states)
-    assert output.name == 'b_t1_out'
-    fused.reset()
-    assert fused(mx.sym.Variable('x'), fused.begin_state())[0].name == 'b_t0_out'
-    args = {name: mx.nd.array(random_value(name, shape)) for name, shape in (
-        ('a_i2h_weight', (12, 4)), ('a_h2h_weight', (12, 3)), ('a_i2h_bias', (12,)),
-        ('a_h2h_bias', (12,)), ('b_i2h_weight', (9, 3)), ('b_h2h_weight', (9, 3)),
-        ('b_i2h_bias', (9,)), ('b_h2h_bias', (9,)))}
-    unpacked = fused.unpack_weights(args)
-    assert unpacked.keys() == cell.unpack_weights(args).keys()
-    assert fused.pack_weights(unpacked).keys() == args.keys()
-
-
 @needs_operator
 def test_a_modifier_or_a_stack_takes_it():
     def build(wrap):
@@ -340,19 +223,6 @@ def test_a_modifier_or_a_stack_takes_it():
         inner = rnn.fuse(rnn.LSTMCell(3))
         rnn.ResidualCell(inner)
         inner.begin_state()
-
-
-@needs_operator
-@pytest.mark.parametrize('dtype', ['float32', 'float64'])
-def test_a_layer_above_both_directions_that_are_not_fused(dtype):
-    """How wide its input is nothing tells before shapes are inferred."""
-    def build():
-        sides = [rnn.ZoneoutCell(rnn.GRUCell(5, prefix)) for prefix in ('l_', 'r_')]
-        return stack(rnn, rnn.BidirectionalCell(*sides), rnn.LSTMCell(3, 'above_'))
-
-    ours = run(rnn.fuse(build()), (4,), dtype=dtype)
-    assert_agree(ours, run(build(), (4,), dtype=dtype))
-    assert operators(ours.symbol)['RNN'] == 1
 
 
 @needs_operator
@@ -389,15 +259,6 @@ def test_the_cell_stays_as_it_was():
     assert 'lstm_h2h_weight' not in fused.attr_dict()
 
 
-def test_not_a_number_stays_where_it_is():
-    data = random_value('data', (2, 3, 4))
-    data[0, 0] = np.nan
-    ours, theirs = (run(wrap(rnn.GRUCell(3)), (4,), values={'data': data})
-                    for wrap in (rnn.fuse, lambda cell: cell))
-    assert np.isnan(ours.outputs[0]).all() and np.isfinite(ours.outputs[1]).all()
-    np.testing.assert_allclose(ours.outputs, theirs.outputs, atol=1e-6)
-
-
 def test_channels_of_more_axes_are_flattened():
     data = mx.sym.Variable('data', shape=(2, 3, 2, 2))
     outputs = []
@@ -424,24 +285,6 @@ def test_types_that_only_binding_tells(dtype, shared):
 def lm_cell():
     return stack(rnn, rnn.LSTMCell(5, 'l0_'), rnn.LSTMCell(5, 'l1_'),
                  rnn.BidirectionalCell(rnn.GRUCell(4, 'l2_'), rnn.GRUCell(4, 'r2_')))
-
-
-def test_weights_shared_with_steps_in_one_graph():
-    """An encoder that is unrolled, and the same cell stepped on, as decoders do."""
-    results = []
-    for wrap in (rnn.fuse, lambda cell: cell):
-        cell = wrap(rnn.LSTMCell(3))
-        outputs, states = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=False)
-        step, states = cell(mx.sym.Variable('more'), states)
-        bound = mx.sym.Group([outputs[-1], step] + states).simple_bind(
-            mx.cpu(), data=(2, 4, 5), more=(2, 5))
-        for name, array in bound.arg_dict.items():
-            array[:] = random_value(name, array.shape)
-        bound.forward(is_train=True)
-        bound.backward([mx.nd.ones(each.shape) for each in bound.outputs])
-        results.append({name: grad.asnumpy() for name, grad in bound.grad_dict.items()})
-    for name, grad in results[0].items():
-        np.testing.assert_allclose(grad, results[1][name], atol=1e-5, err_msg=name)
 
 
 def test_states_of_one_unroll_begin_the_next(shared):

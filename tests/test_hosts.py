@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import ast
-import collections
-import csv
 import importlib.util
 import os
 import re
@@ -16,9 +14,6 @@ from pathlib import Path
 
 import pytest
 
-import mxrnn as rnn
-
-from . import needs_operator
 from .trainings import HANGS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,66 +104,6 @@ def results(printed: str) -> tuple[list[str], list[list[list[list[int]]]]]:
                                                           re.MULTILINE)])
 
 
-@pytest.mark.nightly
-@on_hosts
-def test_two_hosts_as_on_the_page_and_a_worker_that_dies(tmp_path) -> None:
-    with _hosts.Hosts(3) as hosts:
-        assert hosts.addresses[:2] == sorted(set(re.findall(r'10\.0\.0\.\d', PAGE)))
-
-        # As it is meant to be
-        folder = tmp_path / 'whole'
-        environment = training(folder)
-        started = [hosts.start(host, ['bash', '-c', commands], cwd=str(folder), env=environment)
-                   for host, commands in enumerate((FIRST_HOST, SECOND_HOST))]
-        printed = ''.join(process.communicate()[0] for process in started)
-        assert [process.returncode for process in started] == [0, 0], printed
-        sums, seen = results(printed)
-        assert len(sums) == 2 and sums[0] == sums[1], printed
-        sentences = sorted(sentence.tolist() for sentence in rnn.read_tokens(folder / 'corpus'))
-        assert [len(worker) for worker in seen] == [6, 6]
-        for one, two in zip(*seen):  # every sentence once, in every epoch, in one of the parts
-            assert sorted(one + two) == sentences
-        parts = [{tuple(map(tuple, sorted(epoch))) for epoch in worker} for worker in seen]
-        assert [len(part) for part in parts] == [1, 1] and parts[0] != parts[1]
-
-        # The worker of the second host is killed in the middle of an epoch
-        folder = tmp_path / 'killed'
-        environment = training(folder)
-        hold = folder / 'hold'
-        hold.touch()
-        started = [hosts.start(host, ['bash', '-c', commands], cwd=str(folder), env=environment)
-                   for host, commands in enumerate((FIRST_HOST, SECOND_HOST))]
-        wait_for_batch_10(folder)
-        os.killpg(started[1].pid, signal.SIGKILL)
-        hold.unlink()
-        started[1].communicate()
-        printed = started[0].communicate()[0]
-        assert len(re.findall(r'^mxrnn: worker \d \(10\.0\.0\.2, process \d+\) is gone, so this .* '
-                              r'ends and can be started again \(status 75\)$', printed,
-                              re.MULTILINE)) == 3
-        assert not list(folder.glob('checkpoints/lm-0006.params'))
-        hosts.kill()
-
-        # All are started again, by rank as mpirun would: a server and two workers on three hosts
-        started = [hosts.start([0, 0, 1, 2][rank], ['bash', 'roles.sh', 'python', 'train.py'],
-                               cwd=str(folder), env=dict(
-                                   environment, DMLC_PS_ROOT_URI='10.0.0.1',
-                                   OMPI_COMM_WORLD_RANK=str(rank)))
-                   for rank in range(4)]
-        printed = ''.join(process.communicate()[0] for process in started)
-        assert [process.returncode for process in started] == [0, 0, 0, 0], printed
-        again, seen = results(printed)
-        assert again == sums
-        all_of_them = collections.Counter(map(tuple, sentences))
-        assert [len(worker) for worker in seen] == [4, 4]  # the rest of the third epoch, and three
-        for number, (one, two) in enumerate(zip(*seen)):
-            found = collections.Counter(map(tuple, one + two))
-            if number:
-                assert found == all_of_them
-            else:
-                assert len(one) == len(two) <= (24 - 10) * 8 and not found - all_of_them
-
-
 #: Stands in for srun: starts the processes on the hosts in turn, and ends all when one fails.
 SRUN = '''#!{python}
 import os, signal, subprocess, sys, time
@@ -250,18 +185,3 @@ def test_recipes_start_again_what_was_killed(recipe, tmp_path) -> None:
     sums, seen = results(printed)
     assert len(sums) == 2 and sums[0] == sums[1], printed
     assert [len(worker) for worker in seen] == [4, 4]  # the rest of the third epoch, and three
-
-
-@pytest.mark.nightly
-@needs_operator
-@on_hosts
-def test_what_goes_over_the_network_is_every_weight_once_each_way() -> None:
-    printed = subprocess.run(
-        [sys.executable, str(ROOT / 'benchmarks' / 'workers.py'), '--quick'], check=True,
-        stdout=subprocess.PIPE, text=True, env=dict(os.environ, OMP_NUM_THREADS='1')).stdout
-    rows = list(csv.DictReader(line for line in printed.splitlines() if line[0] != '#'))
-    assert [row['weights'] for row in rows] == ['cells', 'fuse', 'FusedRNNCell']
-    for row in rows:
-        weights = 4e-6 * int(row['parameters'])
-        for direction in ('sent_mb', 'received_mb'):
-            assert weights < float(row[direction]) < 1.3 * weights  # with what frames it

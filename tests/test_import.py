@@ -8,8 +8,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -241,92 +239,6 @@ def test_type_checkers_see_every_public_name():
     assert not wanted - seen, 'missing under TYPE_CHECKING in mxrnn/__init__.py'
 
 
-#: Names that MXNet's modules ask NumPy for, by the release that took them away.
-GONE = {'1.24': 'bool int', '2': 'PZERO NZERO NINF PINF NAN NaN Inf alltrue sometrue round_ '
-        'product in1d msort trapz mirr npv pmt ppmt pv rate'}
-ASKING = """
-    import warnings
-    import numpy as np
-    import mxnet._ctypes.ndarray, mxnet._ctypes.symbol, mxnet.io.io, mxnet.symbol.symbol
-    from distutils.version import LooseVersion, StrictVersion
-    from . import runtime
-    __version__ = '1.9.1'
-    warnings.simplefilter('ignore')
-    answered = [name for name in %r.split() if hasattr(np, name)]
-    def later(name):
-        return getattr(np, name)
-    assert LooseVersion('1.9.3') < LooseVersion('1.17') <= LooseVersion('1.17.0rc1')
-    assert StrictVersion('2.0.0') >= StrictVersion('1.26.4')
-    if np.__version__.startswith('2'):
-        assert (np.PINF, np.NINF, np.PZERO) == (np.inf, -np.inf, 0)
-        assert np.signbit(np.NZERO) and np.isnan(np.NaN) and np.isnan(np.NAN)
-        assert np.alltrue([1, 0]) == 0 and np.sometrue([1, 0]) == 1
-        assert np.product([2, 3]) == 6 and np.round_(2.6) == 3
-        assert np.in1d([[1, 2], [3, 4]], [4, 1]).tolist() == [True, False, False, True]
-        assert np.msort(np.array([[2, 1], [1, 2]])).tolist() == [[1, 1], [2, 2]]
-    """ % ' '.join(GONE.values())
-
-
-def asking_mxnet(folder, more=''):
-    """Put a package `mxnet` into `folder` that asks for what is gone, and has the modules that
-    the cures look at."""
-    fake_mxnet(folder, textwrap.dedent(ASKING) + more)
-    for name in ('runtime', '_ctypes/__init__', '_ctypes/ndarray', '_ctypes/symbol', 'io/__init__',
-                 'io/io', 'symbol/__init__', 'symbol/symbol'):
-        path = folder / 'mxnet' / (name + '.py')
-        path.parent.mkdir(exist_ok=True)
-        path.write_text('')
-    return folder
-
-
-@pytest.mark.parametrize('release', ['1.23.5', '1.26.4', '2.1.0'])
-def test_mxnet_alone_gets_the_names_that_numpy_took_away(release, tmp_path):
-    result = lazily("""
-        import sys, warnings
-        warnings.simplefilter('ignore')
-        import numpy
-        native = {name for name in %r.split() if hasattr(numpy, name)}
-        getter, before = vars(numpy)['__getattr__'], set(sys.modules)
-        numpy.__version__ = %r
-        import mxrnn
-        print(*sorted(set(mxrnn.mx.answered) - native))
-        assert all(mxrnn.mx.later(name) is not numpy for name in mxrnn.mx.answered)
-        assert vars(numpy)['__getattr__'] is getter
-        assert native == {name for name in %r.split() if hasattr(numpy, name)}
-        assert all(sys.modules[name].__spec__ for name in set(sys.modules) - before
-                   if name.startswith('distutils'))
-        """ % (' '.join(GONE.values()), release, ' '.join(GONE.values())), asking_mxnet(tmp_path))
-    assert result.returncode == 0, result.stderr
-    known = {name for since, names in GONE.items() for name in names.split()
-             if version(since) <= version(release)}
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        assert set(result.stdout.split()) == {name for name in known if not hasattr(np, name)}
-
-
-def test_what_stands_in_goes_where_the_import_fails(tmp_path):
-    result = lazily("""
-        import sys, types, numpy
-        getter = vars(numpy)['__getattr__']
-        sys.modules['distutils'] = there = types.ModuleType('distutils')
-        sys.modules['distutils.version'] = there.version = types.ModuleType('distutils.version')
-        there.version.LooseVersion = there.version.StrictVersion = str
-        import mxrnn
-        try:
-            mxrnn.mx
-        except ImportError as error:
-            assert 'AssertionError' in str(error), error  # of strings: this distutils was asked
-        assert sys.modules['distutils'] is there and vars(numpy)['__getattr__'] is getter
-        """, asking_mxnet(tmp_path))
-    assert result.returncode == 0, result.stderr
-
-
-def test_functions_of_mxnet_that_ask_for_names_that_are_gone():
-    mx.test_utils.assert_almost_equal(np.ones(2), np.ones(2))
-    with pytest.raises(AssertionError):
-        mx.test_utils.assert_almost_equal(np.ones(2), np.zeros(2))
-
-
 def test_numbers_of_numpy_in_shapes():
     shape = (np.int64(2), np.int32(3))
     data = mx.sym.Variable('data', shape=shape, lr_mult=np.float32(0.5))
@@ -339,79 +251,6 @@ def test_numbers_of_numpy_in_shapes():
     assert mx.sym.sum(data, keepdims=np.bool_(True)).attr('keepdims') == 'True'
     assert mx.sym.Variable('x', attr={'__x__': 'np.int64(4)'}).attr('__x__') == 'np.int64(4)'
     assert mx.nd.zeros(shape).shape == (2, 3)
-
-
-def test_orthogonal_initialiser_in_every_thread():
-    # It builds a shape from np.prod, and print options of NumPy are a thread's own.
-    rows = []
-
-    def fill():
-        weight = mx.nd.zeros((4, 2, 2))
-        mx.init.Orthogonal(scale=1)(mx.init.InitDesc('weight'), weight)
-        rows.append(weight.asnumpy().reshape(4, 4))
-
-    thread = threading.Thread(target=fill)
-    thread.start()
-    thread.join()
-    fill()
-    for each in rows:
-        np.testing.assert_allclose(each @ each.T, np.eye(4), atol=1e-5)
-    assert len(rows) == 2
-
-
-def without_mxnet(*arguments):
-    """``python -m mxrnn`` in a process that finds no MXNet."""
-    return lazily('''
-        import importlib.machinery, runpy, sys
-        from importlib import metadata
-        find, version = importlib.machinery.PathFinder.find_spec, metadata.version
-        importlib.machinery.PathFinder.find_spec = staticmethod(
-            lambda name, *rest: None if name == 'mxnet' else find(name, *rest))
-        def installed(name):
-            if name.startswith('mxnet'):
-                raise metadata.PackageNotFoundError(name)
-            return version(name)
-        metadata.version = installed
-        sys.argv[1:] = %r
-        runpy.run_module('mxrnn', run_name='__main__')
-        ''' % (list(arguments),))
-
-
-@pytest.mark.parametrize('arguments', [(), ('--version',)], ids=str)
-def test_versions_are_printed_without_mxnet(arguments):
-    result = without_mxnet(*arguments)
-    assert result.stdout.splitlines() == [
-        'mxrnn ' + mxrnn.__version__, 'Python %d.%d.%d' % sys.version_info[:3],
-        'NumPy ' + np.__version__, 'MXNet is not installed']
-    assert result.returncode == (0 if arguments else 1)
-    assert 'pip install --no-deps mxnet' in result.stderr or arguments
-
-
-def test_symbols_may_outlive_mxnet():
-    """Python clears MXNet's modules before it frees what a test runner, say, still keeps."""
-    result = lazily('''
-        import atexit, sys
-        def cleared():
-            vars(sys.modules[kind.__module__]).update(_LIB=None, check_call=None)
-            kept.clear()
-        atexit.register(cleared)
-        from mxrnn import mx
-        kept = [mx.sym.Variable('a') + 1]
-        kind = next(each for each in type(kept[0]).__mro__ if '__del__' in vars(each))
-        ''')
-    assert (result.returncode, result.stderr) == (0, '')
-
-
-def test_the_readme_has_the_commands_of_the_messages():
-    readme = (Path(PACKAGE).parent / 'README.md').read_text(encoding='utf-8').splitlines()
-    assert ('pip install . && %s && python benchmarks/bucketing_lm.py' % install_commands.mxnet()
-            in readme)
-    assert "%s && %s && python -m pytest -n 2" % (
-        install_commands.packages('.[test]'), install_commands.mxnet()) in readme
-    assert install_commands.with_gpu() in readme
-    installs = [line for line in readme if 'pip install' in line and 'mxnet' in line]
-    assert all('--no-deps mxnet' in line and '==' + install_commands.RELEASE in line
-               for line in installs)
 
 
 def test_an_mxnet_that_cannot_be_cured(tmp_path):
@@ -468,20 +307,6 @@ def test_a_module_that_mxnet_lacks_is_named(tmp_path):
     assert lines[1:] == ["MXNet needs that module: pip install 'requests'"]
 
 
-def test_two_times_o_is_told_apart(tmp_path):
-    fake = str(fake_mxnet(tmp_path, 'raise TypeError("expected str instance, NoneType found")'))
-    last = []
-    for options in ([], ['-OO']):
-        result = subprocess.run([sys.executable, *options, '-c', 'import mxrnn; mxrnn.mx'],
-                                env=dict(os.environ, PYTHONPATH=os.pathsep.join(
-                                    [fake, os.path.dirname(PACKAGE)])),
-                                stderr=subprocess.PIPE, text=True)
-        last.append(result.stderr[result.stderr.rindex('ImportError: '):].splitlines()[1:])
-    assert last[0] == install_commands.how_to_install()
-    line, = last[1]
-    assert line.startswith('Python runs with -OO (or PYTHONOPTIMIZE=2)')
-
-
 NO_LIBRARY = "raise OSError('cannot open shared object file')"
 
 
@@ -501,13 +326,3 @@ def test_libraries_that_a_slim_system_lacks(lacking, said, tmp_path):
         assert lines[2:] == said  # and nothing of pip
     else:
         assert lines[1:] == install_commands.how_to_install()
-
-
-def test_libraries_that_arm_lacks(tmp_path):
-    arm = ['libarmpl_lp64_mp.so', 'libamath.so', 'libastring.so']
-    what, debian, *links = failure(tmp_path, NO_LIBRARY, *arm, libmxnet=[*arm, 'libc.so.6'])[1:]
-    assert 'Arm Performance Libraries' in what
-    assert debian.endswith('apt-get install liblapacke libopenblas0-pthread libgomp1')
-    assert [line.split()[-1] for line in links] == [str(tmp_path / 'mxnet' / name) for name in arm]
-    assert [r'liblapacke\.so\.3' in links[0], r'libm\.so\.6' in links[1],
-            r'libc\.so\.6' in links[2]] == [True] * 3

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import collections
 import json
-import os
 from typing import Any
 
 import numpy as np
@@ -51,16 +50,6 @@ def test_numbers_are_the_same(case):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
 
 
-def test_names_that_are_not_ascii():
-    shape = (BATCH, LENGTH, 4)
-    symbol = unrolled(rnn.fuse(rnn.LSTMCell(3, 'ä_')))
-    weights = weights_of(symbol, shape)
-    folded, arrays = rnn.fold(symbol, weights)
-    assert len(operators(folded)) < len(operators(symbol)) and any('ä_' in name for name in arrays)
-    np.testing.assert_allclose(bound(folded, arrays, shape)[0], bound(symbol, weights, shape)[0],
-                               rtol=1e-6, atol=1e-6)
-
-
 @needs_operator
 @pytest.mark.parametrize('known', [(), (0, LENGTH, 4)], ids=['open', 'known'])
 def test_fuse_then_costs_what_the_fused_operator_does(known):
@@ -75,22 +64,6 @@ def test_fuse_then_costs_what_the_fused_operator_does(known):
     assert counts == {'_zeros': 4, 'expand_dims': 4, 'RNN': 2}
 
 
-@needs_operator
-def test_fuse_folds_with_begin_states_of_a_type_that_is_not_known():
-    cell = stack(rnn, rnn.LSTMCell(4, 'l0_'), rnn.LSTMCell(4, 'l1_'))
-    begin = cell.begin_state(func=mx.sym.Variable)
-    symbol, _ = rnn.fuse(cell).unroll(LENGTH, mx.sym.Variable('data'), begin, merge_outputs=True)
-    shapes, _, _ = symbol.infer_shape(data=(BATCH, LENGTH, 4))
-    weights = {name: mx.nd.array(random_value(name, size))
-               for name, size in zip(symbol.list_arguments(), shapes)
-               if name.endswith(('weight', 'bias'))}
-    folded, arrays = rnn.fold(symbol, weights)
-    assert set(arrays) == {'l0_fused_parameters', 'l1_fused_parameters'}
-    for got, want in zip(bound(folded, arrays, (BATCH, LENGTH, 4)),
-                         bound(symbol, weights, (BATCH, LENGTH, 4))):
-        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
-
-
 def test_the_rest_of_the_graph_stays():
     data, weight = mx.sym.Variable('data'), mx.sym.Variable('weight')
     inner = mx.sym.tanh(weight * 2, name='inner')
@@ -101,14 +74,6 @@ def test_the_rest_of_the_graph_stays():
     assert operators(folded) == ['dot', '_copy']
     assert set(arrays) == {'inner', 'sum'}
     np.testing.assert_allclose(arrays['inner'].asnumpy(), np.tanh(2 * np.ones((2, 2))), rtol=1e-6)
-
-
-def test_nothing_to_fold():
-    symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='score')
-    weights = weights_of(symbol, (2, 4))
-    folded, arrays = rnn.fold(symbol, weights)
-    assert folded.tojson() == symbol.tojson()
-    assert all(arrays[name] is weights[name] for name in arrays) and len(arrays) == 2
 
 
 def test_random_numbers_are_drawn_at_each_call():
@@ -163,22 +128,6 @@ def test_wrong_arguments():
             rnn.fold(symbol, dict(weights, **{name: array}))
     with pytest.raises(ValueError, match="got 'arg:lstm_.*', a name for files"):
         rnn.fold(symbol, {'arg:' + name: array for name, array in weights.items()})
-
-
-@pytest.mark.nightly
-@pytest.mark.skipif(not os.path.exists('/proc/self/statm'), reason='needs Linux')
-def test_graphs_that_are_read_take_no_memory_for_good():
-    symbol, _ = rnn.LSTMCell(4).unroll(200, mx.sym.Variable('data'), merge_outputs=True)
-
-    def held():
-        with open('/proc/self/statm') as numbers:
-            return int(numbers.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6
-
-    rnn.fold(symbol, {})
-    before = held()
-    for _ in range(60):
-        rnn.fold(symbol, {})
-    assert held() - before < 20
 
 
 @pytest.mark.parametrize('data, weight', [('data', 'self'), ('self', 'weight')])

@@ -163,29 +163,6 @@ def test_any_order_and_form():
     np.testing.assert_allclose(predict([given[3]])[0], want[3], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('layout', ['NT', 'TN'])
-def test_sequences_of_arrays(layout):
-    def network(length):
-        cell = rnn.GRUCell(UNITS)
-        outputs, _ = cell.unroll(length, mx.sym.Variable('data'), layout=layout + 'C',
-                                 merge_outputs=True)
-        return outputs, ['data'], []
-
-    symbol = network(2)[0]
-    shapes, _, _ = symbol.infer_shape(data=(2, 2, 3))
-    weights = {name: mx.nd.array(random_value(name, shape))
-               for name, shape in zip(symbol.list_arguments(), shapes) if name != 'data'}
-    predict = rnn.Predictor(network, weights, buckets=BUCKETS, batch_size=4, layout=layout,
-                            padding=np.nan)  # which no output of a cell that reads forwards sees
-    given = [random_value(str(i), (length, 3)) for i, length in enumerate(LENGTHS)]
-    stepper = rnn.Stepper(rnn.GRUCell(UNITS), lambda run: run(mx.sym.Variable('data')), weights)
-    for sequence, got in zip(given, predict(given)):
-        want, _ = stepper.read(stepper.begin(1), data=sequence[None])
-        np.testing.assert_allclose(got, want.asnumpy()[0], rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match=r'one shape, which is \(3,\), got \(2,\)'):
-        predict([np.ones((2, 2))])
-
-
 def test_several_inputs():
     def network(length):
         joined = mx.sym.broadcast_add(embedded(mx.sym.Variable('data')), mx.sym.expand_dims(
@@ -423,20 +400,6 @@ def test_a_call_while_another_runs_is_refused():
     predict([[1]])
 
 
-@pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
-def test_what_has_the_name_of_an_output_is_not_taken_for_it(fold):
-    def network(length):
-        table = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=6, output_dim=3,
-                                 dtype='float16', name='score_output')
-        return mx.sym.FullyConnected(mx.sym.Cast(table, dtype='float32'), num_hidden=4,
-                                     flatten=False, name='score'), ['data'], []
-
-    weights = {'score_output_weight': mx.nd.ones((6, 3), dtype='float16'),
-               'score_weight': mx.nd.ones((4, 3)), 'score_bias': mx.nd.zeros(4)}
-    output, = rnn.Predictor(network, weights, buckets=[3], fold=fold)([[1, 2, 3]])
-    assert output.tolist() == [[3] * 4] * 3
-
-
 @needs_operator
 @pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
 def test_weights_that_do_not_fit_are_named(fold):
@@ -476,25 +439,6 @@ def test_a_packed_vector_of_another_size_is_named():
         predict([[1, 2]])
     with pytest.raises(rnn.MissingWeightsError, match='l0_i2h_weight.*it has: .*f_parameters'):
         rnn.Predictor(merged, weights, buckets=BUCKETS)
-
-
-def test_steps_of_another_shape_are_named():
-    def network(length):
-        outputs, _ = rnn.fuse(rnn.GRUCell(UNITS)).unroll(length, mx.sym.Variable('data'),
-                                                         merge_outputs=True)
-        return outputs, ['data'], []
-
-    shapes, _, _ = network(2)[0].infer_shape(data=(1, 2, 3))
-    weights = {name: mx.nd.ones(shape) for name, shape in zip(
-        network(2)[0].list_arguments(), shapes) if name != 'data'}
-    predict = rnn.Predictor(network, weights, buckets=BUCKETS)
-    for given, words in (
-            (np.ones((2, 5)), r'data must be of shape \(1, 2, 3\), got \(1, 2, 5\), or '
-                              r'gru_i2h_weight must be of shape \(12, 5\), got \(12, 3\)'),
-            ([1, 2], r'the graph: data must be of shape \(1, 2, 3\), got \(1, 2\)')):
-        with pytest.raises(ValueError, match=words):
-            predict([given])
-    assert predict([np.ones((2, 3))])[0].shape == (2, UNITS)
 
 
 def test_bad_input():

@@ -45,12 +45,6 @@ def page(tmp_path_factory):
     names['server'].server_close()
 
 
-@pytest.mark.parametrize('heading', HEADINGS)
-def test_a_recipe_is_short(heading):
-    code = blocks(heading)
-    assert all(len([line for line in block.splitlines() if line.strip()]) < 25 for block in code)
-
-
 def test_the_model_has_learned_to_turn_round(page):
     _, lines = page
     assert lines['greedy'] == lines['beam search'] == '[4, 3, 2, 1]'

@@ -1,10 +1,6 @@
 """Stepper: steps that equal unroll, states that stay what they are, one bind a batch size."""
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import threading
 from typing import Any
 
 import numpy as np
@@ -86,23 +82,6 @@ def test_steps_and_reading_are_unroll(case):
     assert_close(values(states), last)
 
 
-def test_a_fused_cell_steps_by_its_weights():
-    fused = rnn.FusedRNNCell(UNITS, 2, prefix='l_', get_next_state=True)
-    outputs, states = fused.unroll(LENGTH, mx.sym.Variable('data'), merge_outputs=True)
-    data = random_value('data', (BATCH, LENGTH, 4))
-    result = run_symbols(outputs, states, {'data': data.shape}, values={'data': data}, train=False,
-                         grad=False)
-    cells = fused.unfuse()
-    packed = {'l_parameters': mx.nd.array(result.args['l_parameters'])}
-    with pytest.raises(NotImplementedError, match='unfuse'):
-        rnn.Stepper(fused, bare, packed)
-    stepper = rnn.Stepper(cells, bare, cells.pack_weights(fused.unpack_weights(packed)))
-    states = stepper.begin(BATCH)
-    for t in range(LENGTH):
-        output, states = stepper.step(states, data=data[:, t])
-        assert_close(output.asnumpy(), result.outputs[:, t])
-
-
 def test_prompts_of_different_lengths():
     stepper = make_stepper()
     words = np.array([[1, 2, 3, 4], [5, 6, 0, 0], [2, 0, 0, 0]])
@@ -111,26 +90,6 @@ def test_prompts_of_different_lengths():
         _, alone = stepper.read(stepper.begin(1), data=words[i:i + 1, :length])
         for got, want in zip(values(stepper.take(states, [i])), values(alone)):
             assert_close(got, want)
-
-
-def test_several_inputs_and_outputs():
-    cell = rnn.LSTMCell(UNITS)
-
-    def network(run):
-        output = run(mx.sym.concat(mx.sym.Variable('word'), mx.sym.Variable('context'), dim=1))
-        return [mx.sym.softmax(output, name='chances'), output]
-
-    step, _ = cell(mx.sym.Variable('data'), cell.begin_state())
-    weights = weights_of(step, data=(1, 6))
-    stepper = rnn.Stepper(cell, network, weights)
-    assert stepper.input_names == ['word', 'context']
-    word, context = np.ones((2, 2)), np.full((2, 4), 0.5)
-    (chances, output), states = stepper.step(stepper.begin(2), context=context, word=word)
-    joined = rnn.Stepper(cell, bare, weights)
-    want, _ = joined.step(joined.begin(2), data=np.concatenate([word, context], 1))
-    assert_close(output.asnumpy(), want.asnumpy())
-    assert_close(chances.asnumpy().sum(axis=1), [1, 1])
-    assert len(states) == 2
 
 
 def test_a_graph_of_symbols():
@@ -158,42 +117,6 @@ def test_states_of_symbols_without_shapes_come_from_the_caller():
     assert output.asnumpy().tolist() == [[3], [8]] and states[0].asnumpy().tolist() == [[4], [6]]
 
 
-def test_states_behind_an_embedding_are_of_the_type_of_the_weights():
-    def network(run):
-        return run(mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=4,
-                                    dtype='float64', name='embed'))
-
-    weights = {name: array.astype('float64') for name, array in make_weights().items()}
-    stepper = rnn.Stepper(make_cell(), network, weights)
-    output, states = stepper.step(stepper.begin(2), data=[1, 2])
-    assert {array.dtype for array in [output, *states]} == {np.float64}
-
-
-OF_TYPES = {
-    'conv_lstm': (lambda: rnn.ConvLSTMCell((0, 2, 4, 4), 3), (2, 4, 4)),
-    'conv_gru': (lambda: rnn.ConvGRUCell((0, 2, 4, 4), 3), (2, 4, 4)),
-    'variational': (lambda: rnn.VariationalDropoutCell(rnn.LSTMCell(3), 0.3, 0.3, 0.3), (4,)),
-    'zoneout': (lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3), (4,)),
-    'zoneout_rnn': (lambda: rnn.ZoneoutCell(rnn.RNNCell(3), 0.3), (4,))}
-
-
-@pytest.mark.parametrize('name', OF_TYPES)
-def test_every_cell_steps_in_float64(name):
-    make, shape = OF_TYPES[name]
-    weights = weights_of(make().unroll(1, mx.sym.Variable('data'))[0][0], data=(2, 1) + shape)
-    data = random_value('data', (2, 3) + shape).astype('float64')
-    found = []
-    for dtype in ('float64', 'float32'):
-        stepper = rnn.Stepper(make(), bare, {name: array.astype(dtype)
-                                             for name, array in weights.items()})
-        outputs, states = stepper.read(stepper.begin(2), data=data.astype(dtype))
-        last, states = stepper.step(states, data=data[:, 0].astype(dtype))
-        assert {array.dtype for array in [outputs, last, *states]} == {np.dtype(dtype).type}
-        found.append([each.asnumpy() for each in (outputs, last, *states)])
-    for double, single in zip(*found):
-        np.testing.assert_allclose(double, single, rtol=1e-4, atol=1e-6)
-
-
 # ---- states and outputs belong to the caller
 
 
@@ -218,20 +141,6 @@ def test_arrays_belong_to_the_caller(case):
         array[:] = 100 + i
     for i, array in enumerate(arrays):
         assert (array.asnumpy() == 100 + i).all()
-
-
-def test_one_array_in_two_places_of_the_outputs():
-    def network(run):
-        output = run(mx.sym.Variable('data'))
-        return [output, output, mx.sym.BlockGrad(output), mx.sym.reshape(output, shape=(-1,))]
-
-    cell = rnn.RNNCell(UNITS)
-    weights = weights_of(cell(mx.sym.Variable('data'), cell.begin_state())[0], data=(1, 4))
-    stepper = rnn.Stepper(cell, network, weights)
-    outputs, states = stepper.step(stepper.begin(1), data=np.ones((1, 4)))
-    for i, array in enumerate(outputs + states):
-        array[:] = i
-    assert [array.asnumpy().max() for array in outputs + states] == [0, 1, 2, 3, 4]
 
 
 def test_take_reorders_repeats_and_drops():
@@ -301,41 +210,6 @@ def test_weights_are_shared_not_copied():
             assert_close(after.asnumpy()[0], before.asnumpy()[0] + 1)
 
 
-def test_weights_count_as_they_are():
-    weights = make_weights()
-    stepper = rnn.Stepper(make_cell(), language_model, weights)
-    words = np.array([[1, 2, 3]])
-    first, _ = stepper.read(stepper.begin(1), data=words)
-    for _ in range(2):
-        for array in weights.values():
-            array[:] = array * 1.5
-        whole, _ = stepper.read(stepper.begin(1), data=words)
-        states = stepper.begin(1)
-        for t in range(3):
-            scores, states = stepper.step(states, data=words[:, t])
-            assert_close(scores.asnumpy(), whole.asnumpy()[:, t])
-    assert abs(whole.asnumpy() - first.asnumpy()).max() > 0.1
-
-
-def test_the_memory_of_two_sequences_is_kept(binds):
-    stepper = make_stepper()
-
-    def read(*lengths):
-        """How many operators were made for these: with memory, and without."""
-        before = len(binds)
-        for length in lengths:
-            stepper.read(stepper.begin(1), data=[[1] * length])
-        made = [bool(flags) for _, flags in binds[before:]]
-        return made.count(True), made.count(False)
-
-    assert read(3, 4) == (0, 2)
-    assert read(3, 4) == (2, 0)
-    assert read(3, 4, 4, 3) == (0, 0)
-    assert read(5, 3, 4, 5, 3, 4, 5) == (0, 1)  # three in turn cost no more than without memory
-    assert read(3, 5, 5, 5) == (1, 0)  # 4 did not come in the last four calls
-    assert read(3, 5, 4, 3, 5) == (0, 0)  # and is read without memory, as before
-
-
 def test_lengths_at_random_take_the_memory_of_few_others(binds):
     stepper = make_stepper()
     for length in np.random.RandomState(0).randint(1, 9, 300):
@@ -343,45 +217,6 @@ def test_lengths_at_random_take_the_memory_of_few_others(binds):
     made = [bool(flags) for _, flags in binds]
     assert made.count(False) <= 8
     assert 2 <= made.count(True) < 60
-
-
-QUIET = """
-import os
-os.environ.pop('MXNET_SUBGRAPH_VERBOSE', None)
-import mxrnn as rnn
-import numpy as np
-from mxrnn._runtime.mxnet import mx
-cell = rnn.RNNCell(3)
-weights = {'rnn_i2h_weight': mx.nd.ones((3, 2)), 'rnn_i2h_bias': mx.nd.ones(3),
-           'rnn_h2h_weight': mx.nd.ones((3, 3)), 'rnn_h2h_bias': mx.nd.ones(3)}
-stepper = rnn.Stepper(cell, lambda run: run(mx.sym.Variable('data')), weights)
-_, states = stepper.read(stepper.begin(1), data=[[[0, 1], [1, 0]]])
-stepper.step(states, data=[[0, 1]])
-def network(length):
-    outputs, _ = rnn.fuse(cell).unroll(length, mx.sym.Variable('data'), merge_outputs=True)
-    return outputs, ['data'], []
-rnn.Predictor(network, weights, buckets=[2, 4])([np.ones((3, 2)), np.ones((5, 2))])
-rnn.fold(network(3)[0], weights)
-assert 'MXNET_SUBGRAPH_VERBOSE' not in os.environ
-print('done')
-"""
-
-
-@pytest.mark.nightly
-@pytest.mark.skipif(rnn.__name__ == 'mxnet.rnn', reason='runs mxrnn in a process of its own')
-def test_no_line_about_the_subgraph_backend():
-    environment = {name: value for name, value in os.environ.items()
-                   if name != 'MXNET_SUBGRAPH_VERBOSE'}
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    done = subprocess.run([sys.executable, '-c', QUIET], cwd=root, env=environment,
-                          capture_output=True, text=True)
-    assert done.stdout == 'done\n', done.stderr
-    assert 'ubgraph' not in done.stderr
-    loud = 'from mxrnn._runtime.mxnet import mx; mx.sym.Variable("a").simple_bind(mx.cpu(), a=(1,))'
-    done = subprocess.run([sys.executable, '-c', loud], cwd=root, env=environment,
-                          stderr=subprocess.PIPE, text=True)
-    if 'ubgraph' not in done.stderr:
-        pytest.skip('this MXNet says nothing about a subgraph backend')
 
 
 # ---- threads, gradients
@@ -407,29 +242,6 @@ def test_a_call_while_another_runs_is_refused():
     assert len(raised) == 2
     assert_close(got.asnumpy(), want.asnumpy())
     stepper.step(states, data=[1])  # it is free again
-
-
-def test_threads_with_a_stepper_each_share_the_weights():
-    weights = make_weights()
-    words = np.random.RandomState(0).randint(0, WORDS, (4, 30))
-    results: dict[int, list[np.ndarray]] = {}
-
-    def work(client: int) -> None:
-        stepper = rnn.Stepper(make_cell(), language_model, weights)
-        states, results[client] = stepper.begin(1), []
-        for word in words[client]:
-            scores, states = stepper.step(states, data=[word])
-            results[client].append(scores.asnumpy()[0])
-
-    threads = [threading.Thread(target=work, args=(client,)) for client in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    stepper = rnn.Stepper(make_cell(), language_model, weights)
-    whole, _ = stepper.read(stepper.begin(4), data=words)
-    for client in range(4):
-        assert_close(np.array(results[client]), whole.asnumpy()[client])
 
 
 def test_it_predicts_also_where_gradients_are_recorded():

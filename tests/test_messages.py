@@ -96,34 +96,6 @@ def test_the_numbers_of_arrays_are_not_printed(call, wrong):
     assert len(str(error.value)) < 400
 
 
-def test_an_array_is_described_by_its_shape():
-    with pytest.raises(TypeError, match=r'got an array of shape \(100, 100\) \(NDArray\)'):
-        rnn.LSTMCell(HUGE)
-    with pytest.raises(TypeError, match=r'got \[an array of shape \(100, 100\), 3\] \(list\)'):
-        rnn.LSTMCell([HUGE.asnumpy(), 3])
-    with pytest.raises(TypeError, match=r'got \[1, 2, 3, 4, \.\.\.\] \(list\)'):
-        rnn.LSTMCell([1, 2, 3, 4, 5])
-    with pytest.raises(TypeError, match=r'got array\(3'):
-        rnn.LSTMCell(np.array(3.))
-
-
-@pytest.mark.parametrize('message', ['', '\n', 'why', 'Traceback:\nwhy'])
-def test_begin_states_that_cannot_be_made(message):
-    def func(**kwargs):
-        raise mx.base.MXNetError(message)
-
-    with pytest.raises(TypeError, match='func of begin_state must make a Symbol.*func says: %s'
-                                        % ('why' if 'why' in message else 'MXNetError')):
-        rnn.LSTMCell(3).begin_state(func)
-
-
-def test_missing_weights_are_named_with_their_shapes():
-    with pytest.raises(rnn.MissingWeightsError, match=r'a_i2h_i_weight of shape \(4, \.\.\.\)'):
-        rnn.LSTMCell(4, 'a_').pack_weights({})
-    with pytest.raises(rnn.MissingWeightsError, match=r'a_l0_i2h_i_weight of shape \(4, any\)'):
-        rnn.FusedRNNCell(4, prefix='a_').pack_weights({})
-
-
 X = mx.sym.Variable('x')
 
 

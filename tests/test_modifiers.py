@@ -59,25 +59,6 @@ def bare(cell, dtype=None, **kwargs):
             for i, shape in enumerate(cell.state_shape)]
 
 
-IMAGES = {'lengths': lambda cell: {'valid_length': mx.sym.Variable('n')},
-          'variables': lambda cell: {'begin_state': bare(cell)},
-          'both': lambda cell: {'valid_length': mx.sym.Variable('n'), 'begin_state': bare(cell)}}
-
-
-@differs
-@pytest.mark.parametrize('options', IMAGES.values(), ids=IMAGES)
-@pytest.mark.parametrize('name', ['ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell'])
-def test_zoneout_of_outputs_of_images(name, options):
-    cell = rnn.ZoneoutCell(getattr(rnn, name)((1, 2, 5, 6), 3), 0.3)
-    outputs, states = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True, **options(cell))
-    shapes = {'data': (2, 3, 2, 5, 6), **({'n': (2,)} if 'n' in outputs.list_arguments() else {})}
-    bound = mx.sym.Group([outputs] + states).simple_bind(mx.cpu(), **shapes)
-    for array in bound.arg_arrays:
-        array[:] = 0.5
-    bound.arg_dict.get('n', mx.nd.zeros((2,)))[:] = 2
-    assert np.isfinite(bound.forward(is_train=True)[0].asnumpy()).all()
-
-
 FLOAT64 = {
     'stateless': lambda: (rnn.ZoneoutCell(rnn.DropoutCell(0.2), 0.3, 0.3), None),
     'variables': lambda: (lambda cell: (cell, bare(cell)))(
@@ -105,15 +86,6 @@ def test_zoneout_in_float64(make, way):
     bound.backward([mx.nd.ones(each.shape, dtype='float64') for each in bound.outputs])
     assert bound.outputs[0].dtype == np.float64
     assert np.isfinite(bound.grad_dict['data'].asnumpy()).all()
-
-
-@differs
-def test_a_loop_takes_the_type_that_binding_gives_where_outputs_are_not_kept():
-    cell = rnn.ZoneoutCell(rnn.LSTMCell(3), 0, 0.3)
-    outputs, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'), bare(cell), 'TNC')
-    bound = outputs.simple_bind(mx.cpu(), data=(3, 2, 4),
-                                type_dict={'data': 'float64', 's0': 'float64', 's1': 'float64'})
-    assert bound.forward(is_train=True)[0].dtype == np.float64
 
 
 @differs

@@ -95,39 +95,6 @@ def test_gradients_below_a_frozen_layer(kind, dtype, layout, lengths):
 
 @differs
 @each_kind
-@each_dtype
-def test_gradients_of_states_before_a_frozen_cell(kind, dtype):
-    def found(wrap):
-        cell = wrap(rnn.BidirectionalCell(layer(kind, 'l_'), layer(kind, 'r_')))
-        outputs, _ = cell.unroll(3, DATA, cell.begin_state(func=mx.sym.Variable, dtype=dtype),
-                                 merge_outputs=True)
-        return gradients(outputs, {'data': (2, 3, 5)}, dtype, frozen='[lr]_[ih]2h|data')
-
-    assert_close(found(fuse), found(plain))
-
-
-@differs
-@each_kind
-@each_dtype
-def test_gradients_of_data_before_a_frozen_vector_with_lengths(kind, dtype):
-    """The vector of a FusedRNNCell that has an operator for each layer."""
-    mode = kind if kind in ('lstm', 'gru') else 'rnn_' + kind
-
-    def found(wrap):
-        cell = rnn.FusedRNNCell(4, 2, mode, prefix='x_', get_next_state=True)
-        symbol = unrolled(wrap(cell), dtype=dtype, valid_length=LENGTHS)[0]
-        vector = random_value('vector', (cell._layout_.size(5),))
-        values = {name: value.asnumpy() for name, value in cell.unfuse().pack_weights(
-            cell.unpack_weights({'x_parameters': mx.nd.array(vector, dtype=dtype)})).items()}
-        return gradients(symbol, {'data': (2, 3, 5), 'lengths': (2,)}, dtype, frozen='x_',
-                         values={'lengths': [3, 2], 'x_parameters': vector, **values})
-
-    ours, theirs = found(plain), found(lambda cell: cell.unfuse())
-    assert_close(ours, theirs)
-
-
-@differs
-@each_kind
 @each_layout
 @pytest.mark.parametrize('lengths', [False, True])
 @pytest.mark.parametrize('merge', [None, 'concat', 'mean'])
@@ -152,19 +119,6 @@ def test_gradients_that_are_added(kind, dtype, layout):
     def found(wrap):
         symbol = unrolled(wrap(layer(kind, 'a_')), dtype=dtype, layout=layout)
         return gradients(symbol, {'data': (3, 3, 5)}, dtype, req='add')
-
-    assert_close(found(fuse), found(plain))
-
-
-@differs
-@each_kind
-@each_dtype
-@each_layout
-def test_many_cells_over_one_symbol(kind, dtype, layout):
-    def found(wrap):
-        symbols = [unrolled(wrap(layer(kind, 'l%d_' % i)), dtype=dtype, layout=layout)[0]
-                   for i in range(9)]
-        return gradients(mx.sym.Group(symbols), {'data': (3, 3, 5)}, dtype)
 
     assert_close(found(fuse), found(plain))
 
@@ -199,23 +153,6 @@ def test_relu_that_would_grow_over_padding(wrap, dtype):
                 got[name] += 1
     assert all(np.isfinite(value).all() for value in got.values())
     assert_close(got, want)
-
-
-@differs
-@pytest.mark.parametrize('layers', [2, 3])
-def test_dropout_is_between_layers_only(layers):
-    """In front of the first, it would drop the input."""
-    cell = rnn.FusedRNNCell(3, layers, dropout=0.5)
-    nodes = json.loads(unrolled(cell, valid_length=LENGTHS).tojson())['nodes']
-    dropped = [node for node in nodes if node['op'] == 'Dropout']
-    assert len(dropped) == layers - 1
-    for node in dropped:
-        above, names = [node['inputs'][0][0]], set()
-        while above:
-            one = nodes[above.pop()]
-            names.add(one['op'])
-            above += [each[0] for each in one['inputs']]
-        assert 'RNN' in names
 
 
 @needs_operator
@@ -253,124 +190,23 @@ def test_more_steps_than_the_data_has(layout, steps):
             longer(cell, layout, shape)
 
 
-@needs_operator
-@differs
-@each_layout
-def test_an_open_number_of_steps_stays_open(layout):
-    for cell in (rnn.fuse(rnn.LSTMCell(3)), rnn.FusedRNNCell(3)):
-        outputs, _ = cell.unroll(None, mx.sym.Variable('data'), layout=layout, merge_outputs=True)
-        for shape in ((2, 7, 4), (5, 2, 4)):
-            assert outputs.infer_shape(data=shape)[1] == [shape[:2] + (3,)]
-
-
 # The environment
 
-COMPARISON = '''
-import sys
-import warnings
-
-import numpy as np
-
-import mxrnn as rnn
-from mxrnn import mx
-from mxrnn._operator import fused_layers as layers
-
-warnings.simplefilter('ignore')
-layers.SHARED_FROM = 1
-
-
-def found(wrap, kind, both, lengths):
-    def make(prefix):
-        return {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell,
-                'tanh': lambda n, prefix: rnn.RNNCell(n, 'tanh', prefix),
-                'relu': lambda n, prefix: rnn.RNNCell(n, 'relu', prefix)}[kind](4, prefix=prefix)
-
-    stack = rnn.SequentialRNNCell()
-    for i in range(3):
-        stack.add(rnn.BidirectionalCell(make('l%d_' % i), make('r%d_' % i)) if both
-                  else make('l%d_' % i))
-    cell = wrap(stack)
-    outputs, _ = cell.unroll(5, mx.sym.Variable('data'), merge_outputs=True, **lengths)
-    bound = outputs.simple_bind(mx.cpu(), data=(2, 5, 4), grad_req={
-        name: 'null' if name in ('data', 'l1_i2h_weight', 'l1_i2h_bias', 'l1_h2h_weight',
-                                 'l1_h2h_bias', 'lengths') else 'write'
-        for name in outputs.list_arguments()}, **dict.fromkeys(
-            {'lengths'} & set(outputs.list_arguments()), (2,)))
-    for name, array in sorted(bound.arg_dict.items()):
-        random = np.random.RandomState(sum(map(ord, name)))
-        array[:] = random.uniform(-.5, .5, array.shape) if name != 'lengths' else [2, 4]
-    results = [bound.forward(is_train=True)[0].asnumpy()]
-    bound.backward(mx.nd.ones(results[0].shape) / 100)
-    return results + [grad.asnumpy() for name, grad in sorted(bound.grad_dict.items())
-                      if grad is not None]
-
-
-for kind in ('lstm', 'gru', 'tanh', 'relu'):
-    for both in (False, True):
-        for lengths in ({}, {'valid_length': mx.sym.Variable('lengths')}):
-            ours = found(rnn.fuse, kind, both, lengths)
-            for one, other in zip(ours, found(lambda cell: cell, kind, both, lengths)):
-                np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
-print('sym.RNN(' in repr(rnn.fuse(rnn.LSTMCell(3))), repr(rnn.fuse(rnn.LSTMCell(3))))
-'''
-
-
 @pytest.mark.skipif(mx.__version__ < '1.7', reason='oneDNN has no sym.RNN in this MXNet')
-@pytest.mark.parametrize('off, fused', [
-    (['MXNET_USE_MKLDNN_RNN'], True),
-    pytest.param(['MXNET_MKLDNN_ENABLED'], False, marks=pytest.mark.nightly),
-    pytest.param(['MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED'], True,
-                 marks=pytest.mark.nightly)],
-    ids=lambda value: '-'.join(value) if isinstance(value, list) else str(value))
-def test_fuse_without_onednn(off, fused):
-    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[1]))
-    for variable in ('MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED'):
-        environment.pop(variable, None)
-    environment.update(dict.fromkeys(off, '0'))
-    done = subprocess.run([sys.executable, '-c', COMPARISON], capture_output=True, text=True,
-                          env=environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(str(fused))
-    assert fused or 'MXNET_MKLDNN_ENABLED=0' in done.stdout
-
-
-WRONG_WHEN_DEEP = '''
-import warnings
-
-import numpy as np
-
-import mxrnn as rnn
-from mxrnn import mx
-
-warnings.simplefilter('ignore')
-
-
-def gradient(cell):
-    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
-    bound = outputs.simple_bind(mx.cpu(), data=(3, 2, 4))
-    weights = cell.pack_weights({
-        name: mx.nd.array(np.sin(np.arange(np.prod(shape)))).reshape(shape)
-        for name, shape in fused._shapes_(4).items()})
-    bound.copy_params_from(dict(weights, data=mx.nd.ones((3, 2, 4))), allow_extra_params=True)
-    bound.forward(is_train=True)
-    bound.backward(mx.nd.ones((3, 2, 4)))
-    unpacked = cell.unpack_weights({name: bound.grad_dict[name] for name in weights})
-    return np.concatenate([unpacked[name].asnumpy().ravel() for name in sorted(unpacked)])
-
-
-for layers in (2, 3):
-    fused = rnn.FusedRNNCell(4, layers, 'rnn_tanh', prefix='rnn_')
-    right = gradient(fused.unfuse())
-    print(*['right' if np.allclose(gradient(cell), right, atol=1e-4) else 'wrong'
-            for cell in (fused, rnn.fuse(fused.unfuse()))])
-'''
-
-
-def test_what_is_said_of_three_layers_is_so():
-    done = subprocess.run([sys.executable, '-c', WRONG_WHEN_DEEP], capture_output=True, text=True,
-                          check=True, env=dict(os.environ, MXNET_USE_MKLDNN_RNN='0',
-                                               PYTHONPATH=str(Path(__file__).resolve().parents[1])))
-    assert done.stdout.splitlines() == ['right right', 'wrong right']
+@pytest.mark.parametrize('off, program', [
+    ('MXNET_USE_MKLDNN_RNN', ['-m', 'pytest', '-q', '-k', 'three_layers or frozen_layer and lstm',
+                              'tests/test_fuse.py', 'tests/test_operator.py']),
+    ('MXNET_MKLDNN_ENABLED', ['-c', 'import mxrnn as rnn\n'
+                              'assert "[not fused: MXNET_MKLDNN_ENABLED=0" in repr('
+                              'rnn.fuse(rnn.LSTMCell(3)))'])])
+def test_fuse_without_onednn(off, program):
+    """MXNet's own operator gives the same, or fuse says why it does not take it."""
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ('MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED')}
+    done = subprocess.run([sys.executable, *program], capture_output=True, text=True,
+                          cwd=str(Path(__file__).resolve().parents[1]),
+                          env={**environment, off: '0'})
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # Forms, names, states

@@ -122,14 +122,6 @@ def test_attributes(name):
             assert ours.default == ours.read(default), key
 
 
-def test_attributes_of_linspace():
-    """They are what the operator itself says that it has."""
-    with pytest.raises(mx.base.MXNetError, match='Cannot find argument') as raised:
-        mx.sym.load_json(one_node('_linspace', {'nothing': '1'}, 0))
-    said = re.findall(r'^(\w+) : (.*)$', str(raised.value), re.MULTILINE)
-    assert {key for key, _ in said} - WITHOUT_MEANING == set(ROWS['_linspace'].attributes)
-
-
 def test_old_names():
     """All names that MXNet has for the operators of the table, other than for its NumPy."""
     wrong = {name: canonical(name) for name, true in registry()[1].items()
@@ -238,16 +230,6 @@ def test_weights_that_nobody_hands_over():
     assert graph.own_weights() == ['own_weight']
 
 
-def test_inputs_by_role():
-    node = Node('SoftmaxOutput', 'x', {}, (Entry(0, 0), Entry(1, 0)))
-    assert node.inputs_of('label') == [Entry(1, 0)] and node.inputs_of('aux') == []
-    assert node.needed_inputs == (Entry(0, 0),)
-    assert node._replace(inputs=(Entry(0, 0),)).inputs_of('label') == []
-    assert node._replace(op='_own').needed_inputs == (Entry(0, 0), Entry(1, 0))
-    like = Node('_identity_with_attr_like_rhs', 'x', {}, (Entry(0, 0), Entry(1, 0)))
-    assert like.needed_inputs == (Entry(0, 0),)
-
-
 # ---- texts
 
 #: An operator for each kind, what it takes, and the shape that it is given.
@@ -312,13 +294,6 @@ def test_two_rows_of_one_operator_are_refused():
         with pytest.raises(ValueError, match='has a row already'):
             add(names, 'data')
     assert 'own_operator' not in ROWS
-
-
-def test_no_attribute_is_hidden_by_what_every_node_has():
-    """Converters read attributes as attributes of a Node."""
-    own = {each for each in dir(Node) if not each.startswith('__')}
-    hidden = {(name, key) for name, row in ROWS.items() for key in row.attributes if key in own}
-    assert {key for _, key in hidden} == {'num_outputs'}  # which says the same there
 
 
 def test_converters_read_what_operators_have():

@@ -189,14 +189,6 @@ def test_parts_of_pairs():
 
 
 @differs
-def test_labels_of_targets():
-    labels = [[token % 5 for token in words] for words in TARGETS]
-    for batch in pairs(4, [(5, 7)], labels=labels):
-        target, label = batch.data[1].asnumpy(), batch.label[0].asnumpy()
-        assert (label == np.where(target == -1, -1, target % 5)).all()
-
-
-@differs
 def test_pairs_of_every_frequent_length_and_one_for_the_rest():
     sizes = [(1, 3)] * 4 + [(2, 1)] * 4 + [(2, 2), (1, 1), (9, 9), (0, 3), (0, 0)]
     iterator = rnn.SentencePairIter([[1] * n for n, _ in sizes], [[1] * n for _, n in sizes], 4,

@@ -34,13 +34,6 @@ def names_of(prefix, *kinds):
             kinds or ('i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias')]
 
 
-def test_around_cells_that_share_one_container():
-    tied = rnn.RNNParams('tied_')
-    inner = stack(rnn, rnn.GRUCell(3, 'a_', tied), rnn.GRUCell(3, 'b_', tied))
-    params = marked(*names_of('tied_'))
-    assert_used(stack(rnn, inner, params=params), params, *names_of('tied_'))
-
-
 @pytest.mark.parametrize('wrap', [rnn.ResidualCell, rnn.ZoneoutCell, getattr(rnn, 'fuse', None),
                                   lambda cell: stack(rnn, cell)],
                          ids=['residual', 'zoneout', 'fuse', 'stack'])
@@ -123,34 +116,6 @@ def test_weights_that_cannot_be_found_in_a_direction_are_refused(lengths):
         cell.unroll(2, mx.sym.Variable('x'), **lengths)
 
 
-@pytest.mark.parametrize('keep', [Box, Called])
-def test_weights_that_cannot_be_found_nor_need_be(keep):
-    params = marked('other')
-    cell = stack(rnn, Kept(keep), params=params)
-    assert_used(cell, params)
-    assert sorted(params._params) == ['kept_bias', 'kept_weight', 'other']
-    cell.add(Kept(keep))  # whose variables are not those of the first
-    with pytest.raises(ValueError, match="another variable 'kept_(weight|bias)'"):
-        cell.unroll(2, mx.sym.Variable('data'))
-
-
-def test_around_a_cell_in_an_attribute():
-    class Outer(rnn.BaseRNNCell):
-        def __init__(self):
-            super().__init__('outer_')
-            self.inside = rnn.RNNCell(3, prefix='inside_')
-
-        @property
-        def state_info(self):
-            return self.inside.state_info
-
-        def __call__(self, inputs, states):
-            return self.inside(inputs, states)
-
-    params = marked(*names_of('inside_'))
-    assert_used(stack(rnn, Outer(), params=params), params, *names_of('inside_'))
-
-
 def test_what_is_made_of_weights_is_refused():
     class Scaled(rnn.RNNCell):
         def __init__(self):
@@ -160,14 +125,6 @@ def test_what_is_made_of_weights_is_refused():
     with pytest.raises(ValueError, match=r"params .* Scaled\(3, prefix='rnn_'\).*each step"):
         stack(rnn, Scaled(), params=marked('rnn_i2h_weight'))
     stack(rnn, Scaled(), params=marked('other'))
-
-
-@pytest.mark.parametrize('used', [rnn.ZoneoutCell, getattr(rnn, 'VariationalDropoutCell', None)])
-def test_a_cell_that_was_used_before(used):
-    cell = used(rnn.LSTMCell(3), 0.5, 0.5)
-    cell(mx.sym.Variable('x'), cell.begin_state())
-    params = marked(*names_of('lstm_'))
-    assert_used(stack(rnn, cell, params=params), params, *names_of('lstm_'))
 
 
 def test_what_several_cells_ask_for_in_their_steps_is_one_variable():
@@ -193,54 +150,8 @@ def test_three_cells_of_one_name_share_what_the_first_has():
     assert [each._iW is cell._cells[0]._iW for each in cell._cells] == [True] * 3
 
 
-class LightGRUCell(rnn.BaseRNNCell):
-    """As the documentation shows a cell of one's own: it reads `params` where it is made."""
-
-    def __init__(self, num_hidden, prefix='light_', params=None):
-        super().__init__(prefix=prefix, params=params)
-        self._num_hidden = num_hidden
-        self._make()
-
-    def _make(self):
-        self._iW = self.params.get('i2h_weight')
-        self._iB = self.params.get('i2h_bias')
-
-    @property
-    def state_info(self):
-        return [{'shape': (0, self._num_hidden), '__layout__': 'NC'}]
-
-    def __call__(self, inputs, states):
-        output = mx.sym.FullyConnected(inputs, self._iW, self._iB,
-                                       num_hidden=self._num_hidden) + states[0]
-        return output, [output]
-
-
-def test_a_constructor_that_reads_params_shares_nothing():
-    params = marked('light_i2h_weight')
-    assert_used(stack(rnn, LightGRUCell(3), params=params), params, 'light_i2h_weight')
-    cell = LightGRUCell(3)
-    assert cell.params is cell._params  # whereas from now on it does
-    with pytest.raises(ValueError, match='cell already shares its params'):
-        stack(rnn, cell, params=rnn.RNNParams())
-
-
 def test_reading_the_params_of_what_fuse_returns_shares_them():
     cell = rnn.fuse(rnn.LSTMCell(3))
     assert 'lstm_i2h_weight' in cell.params._params
     with pytest.raises(ValueError, match='cell already shares its params'):
         stack(rnn, cell, params=rnn.RNNParams())
-
-
-def test_a_modifier_in_whose_constructor_params_are_read():
-    class Named(rnn.ModifierCell):
-        def __init__(self, base_cell):
-            super().__init__(base_cell)
-            self.known = sorted(self.params._params)
-
-        def __call__(self, inputs, states):
-            return self.base_cell(inputs, states)
-
-    params = marked(*names_of('gru_'))
-    cell = Named(rnn.GRUCell(3))
-    assert cell.known == sorted(names_of('gru_'))
-    assert_used(stack(rnn, cell, params=params), params, *names_of('gru_'))

@@ -55,15 +55,6 @@ def test_a_part_without_a_sentence_of_a_bucket_gets_padding():
 
 
 @differs
-def test_what_is_left_out_of_all_parts_is_counted(caplog):
-    part = in_parts(2, UNIQUE, 4, [3, 6])[0]
-    assert part.discarded == sum(len(sentence) > 6 for sentence in UNIQUE)
-    message = caplog.records[-1].getMessage()
-    assert '%d discarded' % part.discarded in message
-    assert '%d per epoch are dropped' % part.remainder in message and 'in 2 parts' in message
-
-
-@differs
 def test_parts_that_would_get_no_batch_are_refused():
     with pytest.raises(ValueError, match='num_parts must leave each part a batch'):
         in_parts(8, UNIQUE, 19, [10])

@@ -3,19 +3,14 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from . import differs, mx, ours, rnn
+from . import differs, mx, rnn
 from .checkpoints import change_extra
 from .comparing import same
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 SENTENCES = [[1 + (i * k) % 5 for k in range(2 + i % 5)] for i in range(40)]
 
@@ -310,18 +305,6 @@ def test_after_batches_only_with_batches(tmp_path):
         training.fit(rnn.do_rnn_checkpoint(training.cell, str(tmp_path / 'model')))
 
 
-@pytest.mark.nightly
-@differs
-def test_killed_training_goes_on_and_ends_alike(tmp_path):
-    result = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-m', 'tests.kill_training', str(tmp_path), '50'],
-        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert result.returncode == 0, result.stdout[-3000:]
-    kills, within = re.search(r'(\d+) kills, (\d+) resumed within an epoch; all equal',
-                              result.stdout).groups()
-    assert int(kills) >= 50 and int(within) > 10
-
-
 class Nothing(mx.metric.EvalMetric):
     """A metric that waits for no output."""
 
@@ -360,28 +343,3 @@ def test_averages_of_the_last_batch_are_saved(tmp_path):
     training.module.fit(training.data, num_epoch=1, eval_metric=Nothing('nothing'),
                         batch_end_callback=[saver, compare])
     assert compared == [True] * (len(training.data) - 1) and len(compared) >= 3
-
-
-@ours
-def test_an_entry_that_older_files_lack_is_a_row(tmp_path, monkeypatch):
-    from mxrnn._checkpoint import position
-    prefix = str(tmp_path / 'model')
-    training = Carried(seed=1)
-
-    def save():
-        training.fit(rnn.do_rnn_checkpoint(training.cell, prefix, module=training.module,
-                                           data=training.data, batches=100), epochs=1)
-
-    def load(again):
-        loaded = rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
-        again.fit(loaded=loaded, epochs=1)
-        return loaded.epoch
-    save()
-    given = []
-    monkeypatch.setitem(position._ENTRIES, 'place', position._Entry(
-        str, lambda here: 'lab', lambda module, place: given.append(place), optional=True))
-    assert load(Carried(seed=2)) == 1 and given == []
-    save()
-    assert load(Carried(seed=2)) == 1 and given == ['lab']
-    monkeypatch.delitem(position._ENTRIES, 'place')
-    assert load(Carried(seed=2)) == 1 and given == ['lab']

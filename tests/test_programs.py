@@ -94,13 +94,6 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path, target):
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
-def test_an_error_of_the_program_is_its_own(tmp_path):
-    script = written(tmp_path, 'old.py', 'raise KeyError(17)')
-    done = start('-m', 'mxrnn', 'run', script, cwd=tmp_path)
-    assert done.returncode == 1 and done.stderr.endswith('KeyError: 17\n')
-    assert 'old.py", line 1' in done.stderr
-
-
 CHILDREN = '''
     import multiprocessing
     import sys
@@ -129,31 +122,6 @@ def test_children_are_cured(tmp_path):
     done = start('-m', 'mxrnn', 'run', script, 'spawn', 'forkserver', cwd=tmp_path)
     assert done.stdout.splitlines() == [
         "(1, 'mxrnn', 'mxrnn._cells.dense', '__mp_main__')"] * 2, done.stderr
-
-
-@pytest.mark.nightly
-def test_children_of_children_are_cured(tmp_path):
-    script = written(tmp_path, 'old.py', '''
-        import multiprocessing
-        import mxnet as mx
-
-        def inner(queue):
-            queue.put((mx.rnn.__name__, __name__))
-
-        def outer(queue):
-            process = multiprocessing.get_context('spawn').Process(target=inner, args=(queue,))
-            process.start()
-            process.join()
-
-        if __name__ == '__main__':
-            queue = multiprocessing.get_context('spawn').Queue()
-            process = multiprocessing.get_context('spawn').Process(target=outer, args=(queue,))
-            process.start()
-            process.join()
-            print(queue.get())
-        ''')
-    done = start('-m', 'mxrnn', 'run', script, cwd=tmp_path)
-    assert done.stdout == "('mxrnn', '__mp_main__')\n", done.stderr
 
 
 @pytest.fixture
@@ -260,16 +228,6 @@ def test_an_enabled_environment_without_mxrnn_is_as_before(environment_of):
                           'assert importlib.util.find_spec("mxnet").loader and not any('
                           'name.startswith("mxrnn") for name in sys.modules)')
     assert done.returncode == 0 and not done.stderr
-
-
-def test_an_environment_without_mxrnn_is_not_enabled(environment_of, monkeypatch):
-    (environment_of.site / 'sees_mxrnn.pth').unlink()
-    before = set(environment_of.site.iterdir())
-    done = environment_of('-c', 'import sys, runpy; sys.path.insert(0, %r)\n'
-                          'sys.argv = ["mxrnn", "enable"]; runpy.run_module("mxrnn", '
-                          'run_name="__main__")' % ROOT)
-    assert done.returncode == 1 and 'pip install .' in done.stderr
-    assert set(environment_of.site.iterdir()) == before
 
 
 @pytest.mark.parametrize('as_module', [False, True])

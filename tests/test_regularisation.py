@@ -61,42 +61,8 @@ def variational(base: Any = None, form: str = 'symbol', layout: str = 'NTC', **d
     return outputs, states
 
 
-def check_mask(masks: np.ndarray, rate: float) -> None:
-    """One mask (BATCH, LENGTH, WIDTH) for all steps, of its own for each sequence and channel."""
-    assert (masks == masks[:, :1]).all()
-    mask = masks[:, 0]
-    np.testing.assert_allclose(np.unique(mask), [0, 1 / (1 - rate)], rtol=1e-6)
-    deviation = np.sqrt(rate * (1 - rate))
-    assert abs((mask == 0).mean() - rate) < 4 * deviation / np.sqrt(mask.size)
-    for axis, count in ((0, WIDTH), (1, BATCH)):  # neighbours agree as often as chance has it
-        same = (np.take(mask, range(1, mask.shape[axis]), axis) ==
-                np.take(mask, range(mask.shape[axis] - 1), axis)).mean()
-        chance = rate ** 2 + (1 - rate) ** 2
-        assert abs(same - chance) < 5 * 0.5 / np.sqrt(mask.size - count)
-
-
 FORMS = [('symbol', 'NTC'), ('symbol', 'TNC'), ('list', 'NTC'), ('list', 'TNC'), ('steps', 'NTC')]
 each_form = pytest.mark.parametrize('form, layout', FORMS)
-
-
-@differs
-@each_form
-@pytest.mark.parametrize('rate', [0.2, 0.5, 0.75])
-@pytest.mark.parametrize('what', ['drop_inputs', 'drop_states', 'drop_outputs'])
-def test_one_mask_for_all_steps(form, layout, what, rate):
-    graph = variational(form=form, layout=layout, **{what: rate})
-    (first, *_), (second, *_) = forward(graph, passes=2)
-    inputs, states = np.split(first, 2, axis=2)
-    if what == 'drop_outputs':
-        check_mask(first[:, :, :WIDTH], rate)
-        check_mask(first[:, :, WIDTH:], rate)
-        assert not np.array_equal(inputs, states)
-    else:
-        dropped, other = (inputs, states) if what == 'drop_inputs' else (states, inputs)
-        check_mask(dropped, rate)
-        assert (other == 1).all()
-    same = (first == second).mean()  # a new mask for each batch
-    assert same < 0.95
 
 
 @differs
@@ -157,17 +123,6 @@ def test_only_the_first_state_is_dropped():
 
 
 @differs
-def test_gradients_go_through_the_mask():
-    cell = rnn.VariationalDropoutCell(Echo(), drop_inputs=0.5)
-    outputs, _ = cell.unroll(LENGTH, mx.sym.Variable('data'), merge_outputs=True)
-    bound = outputs.simple_bind(mx.cpu(), data=(BATCH, LENGTH, WIDTH))
-    bound.arg_dict['data'][:] = 1
-    masks = bound.forward(is_train=True)[0].asnumpy()[:, :, :WIDTH]
-    bound.backward(mx.nd.ones((BATCH, LENGTH, 2 * WIDTH)))
-    np.testing.assert_array_equal(bound.grad_dict['data'].asnumpy(), masks)
-
-
-@differs
 def test_refused_arguments():
     both = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))
     for base in (both, rnn.FusedRNNCell(3), stack(rnn, both)):
@@ -209,22 +164,6 @@ def test_consistent_zoneout_of_an_output_that_is_no_state():
                                      zoneout_states=0.6, consistent=True)
     assert abs((h1 == 0).mean() - 0.3) < 0.05 and abs((state1 == 1).mean() - 0.6) < 0.05
     assert abs((state2 == state1).mean() - 0.6) < 0.05
-
-
-@differs
-@pytest.mark.parametrize('way', ['unroll', 'dynamic'])
-def test_consistent_zoneout_of_a_stack_unrolled(way):
-    cell = rnn.ZoneoutCell(stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(4)), 0.5, 0.2, consistent=True)
-    data = mx.sym.Variable('data')
-    outputs, states = (rnn.dynamic_unroll(cell, data) if way == 'dynamic' else
-                       cell.unroll(LENGTH, data, layout='NTC', merge_outputs=True))
-    results = forward([outputs, states])
-    np.testing.assert_array_equal(results[0][:, -1], results[3])
-    plain = forward(list(stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(4)).unroll(
-        LENGTH, data, layout='NTC', merge_outputs=True)), False)
-    for one, other in zip(forward([outputs, states], False), plain):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    assert not np.allclose(results[0], plain[0])
 
 
 ALL = {

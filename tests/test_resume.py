@@ -228,18 +228,6 @@ def trained_for_an_epoch(tmp_path):
 
 
 @differs
-def test_a_module_with_an_optimiser_gets_the_states_at_once(tmp_path):
-    prefix, cell, module, data = trained_for_an_epoch(tmp_path)
-    count = module._optimizer.num_update
-    fit(module, data, 2)
-    assert module._optimizer.num_update > count
-    module._optimizer.lr = 0.125
-    rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
-    assert module._optimizer.num_update == count
-    assert module._optimizer is module._updater.optimizer and module._optimizer.lr == 0.125
-
-
-@differs
 def test_states_are_readable_by_the_module_itself(tmp_path):
     prefix, cell, module, data = trained_for_an_epoch(tmp_path)
     before = module._updater.states
@@ -282,18 +270,6 @@ def test_states_of_other_parameters_are_refused(tmp_path):
         rnn.load_rnn_checkpoint(cell, prefix, 2, module=module)
     assert rnn.load_rnn_checkpoint(cell, prefix).epoch == 2
     assert rnn.load_rnn_checkpoint(cell, prefix, module=module).epoch == 1
-
-
-@differs
-def test_the_checkpoint_loaded_last_is_resumed(tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
-    whole = fit(module, data, 3, rnn.do_rnn_checkpoint(cell, prefix, module=module))
-    module, data = module_of('module', cell)
-    rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
-    loaded = rnn.load_rnn_checkpoint(cell, prefix, 2, module=module)
-    assert same(whole[0], fit(module, data, 3, None, loaded)[0])
 
 
 @differs

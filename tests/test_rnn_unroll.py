@@ -33,13 +33,6 @@ def test_gives_what_the_method_gives(layout):
 
 
 @differs
-def test_takes_begin_state():
-    data, begin = mx.sym.Variable('data'), [mx.sym.Variable('h'), mx.sym.Variable('c')]
-    assert (unrolled(inputs=data, begin_state=begin).tojson()
-            == expected(inputs=data, begin_state=begin).tojson())
-
-
-@differs
 def test_makes_missing_inputs():
     steps = [mx.sym.Variable('in_t0_data'), mx.sym.Variable('in_t1_data')]
     assert unrolled(input_prefix='in_').tojson() == expected(inputs=steps).tojson()
@@ -64,20 +57,3 @@ def test_warns_once_for_each_call_site():
         rnn.rnn_unroll(cell, 2, data)
     assert [each.category for each in caught] == [DeprecationWarning] * 2
     assert all(each.filename == __file__ for each in caught)
-
-
-@differs
-@pytest.mark.filterwarnings('ignore::DeprecationWarning')
-@pytest.mark.parametrize('arguments, error, named', [
-    ((None, 2), TypeError, 'cell'),
-    (('lstm', 2), TypeError, 'cell'),
-    ((0, None), TypeError, 'length'),
-    ((0, 0), ValueError, 'length'),
-    ((0, 2, None, None, 3), TypeError, 'input_prefix must'),
-    ((0, 2, 'data'), TypeError, 'inputs'),
-    ((0, 2, None, None, '', 'CNT'), ValueError, 'layout'),
-])
-def test_bad_arguments(arguments, error, named):
-    cell, *rest = arguments
-    with pytest.raises(error, match=named):
-        rnn.rnn_unroll(rnn.RNNCell(3) if cell == 0 else cell, *rest)

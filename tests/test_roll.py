@@ -140,20 +140,6 @@ def test_attention_in_a_loop(weigh, train):
         assert_close([grads[name] for name in others], list(others.values()), 2e-5)
 
 
-@pytest.mark.parametrize('mode, gates', [('gru', 3), ('lstm', 4)])
-def test_a_fused_cell_of_as_many_steps_as_gates(mode, gates):
-    def network(length):
-        with mx.name.NameManager():
-            return rnn.FusedRNNCell(2, mode=mode, prefix='f_').unroll(
-                length, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
-                valid_length=mx.sym.Variable('lengths'))[0]
-    rolled = rnn.roll(network(gates), length=gates, training=False)
-    for length in (gates, gates + 2):
-        shapes = {'data': (length, 2, 3), 'lengths': (2,)}
-        np.testing.assert_allclose(*[run(each, shapes, False)[0][0]
-                                     for each in (rolled, network(length))], atol=1e-6)
-
-
 def test_rows_that_a_number_of_steps_cuts_are_refused():
     outputs, _ = rnn.LSTMCell(8, 'l_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)
     rolled = rnn.roll(mx.sym.Reshape(outputs, shape=(-1, 4)), length=4, training=False)
@@ -162,46 +148,9 @@ def test_rows_that_a_number_of_steps_cuts_are_refused():
         run(rolled, {'data': (2, 6, 3)}, False)
 
 
-def test_a_size_that_is_the_length():
-    def network(length):
-        with mx.name.NameManager():
-            outputs, _ = rnn.GRUCell(3).unroll(length, mx.sym.Variable('data'),
-                                               merge_outputs=True)
-            scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 3)), num_hidden=2)
-            return mx.sym.Reshape(scores, shape=(-1, length, 2))
-    rolled, shapes = rnn.roll(network(5), length=5), {'data': (2, 8, 4)}
-    assert_close(run(network(8), shapes, False)[0], run(rolled, shapes, False)[0], 1e-6)
-
-
 def test_what_cannot_be_rolled_up_is_given_back():
     symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3)
     assert rnn.roll(symbol) is symbol
-
-
-def sharing(layers, length):
-    """The graph of LSTMs one above the other, which share their weights."""
-    with mx.name.NameManager():
-        cell, steps = rnn.LSTMCell(4, 'l_'), list(mx.sym.split(
-            mx.sym.Variable('data'), num_outputs=length, axis=1, squeeze_axis=True))
-        for _ in range(layers):
-            cell.reset()
-            steps, _ = cell.unroll(length, steps, merge_outputs=False)
-        return mx.sym.stack(*steps, axis=1)
-
-
-@pytest.mark.parametrize('layers, length', [(2, 1), (2, 2), (3, 3), (2, 3), (3, 2)])
-def test_layers_that_share_weights(layers, length):
-    """A step reads nothing but its layer's input where there is one; with as many steps as layers
-    it goes through the steps."""
-    symbol = sharing(layers, length)
-    rolled = rnn.roll(symbol)
-    assert operators(rolled).count('RNN') == (layers if length >= layers > 1 else 0)
-    for steps in (length, 5) if length >= layers else (length,):
-        shapes = {'data': (2, steps, 4)}
-        (outputs, grads), (found, others) = (run(each, shapes, True) for each in (
-            sharing(layers, steps), rolled))
-        assert_close(outputs, found, 2e-6)
-        assert_close([grads[name] for name in others], list(others.values()), 2e-5)
 
 
 def test_what_is_repeated_of_an_open_batch():

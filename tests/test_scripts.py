@@ -1,5 +1,4 @@
-"""The commands of benchmarks/ and of the package: what they say to --help, to wrong options, to
-Ctrl-C, and without MXNet."""
+"""The commands of benchmarks/ and of the package: wrong options, and no MXNet."""
 from __future__ import annotations
 
 import ast
@@ -7,14 +6,11 @@ import importlib.util
 import logging
 import os
 import runpy
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from . import needs_operator
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(path.stem for path in (ROOT / 'benchmarks').glob('[a-z]*.py'))
@@ -60,24 +56,6 @@ def call(monkeypatch, capsys):
     return run
 
 
-@pytest.mark.parametrize('script', SCRIPTS)
-def test_help_fits_into_80_columns(script: str, call) -> None:
-    status, printed, _ = call(script, '--help')
-    assert status == 0
-    assert printed.startswith('usage: %s.py ' % script) and '--help' in printed
-    assert [line for line in printed.splitlines() if len(line) > 80] == []
-
-
-@pytest.mark.parametrize('command', ['', 'run', 'enable', 'disable', 'export', 'inspect',
-                                     'compare'])
-def test_help_of_the_package_fits_into_80_columns(command: str) -> None:
-    printed = subprocess.run(
-        [sys.executable, '-m', 'mxrnn', *command.split(), '--help'], check=True,
-        stdout=subprocess.PIPE, text=True, cwd=str(ROOT), env=dict(os.environ, COLUMNS='80')).stdout
-    assert [line for line in printed.splitlines() if len(line) > 80] == []
-    assert ('COMMAND ...' in printed.splitlines()[0]) == (command == '')
-
-
 def without_mxnet(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     (folder / 'sitecustomize.py').write_text(WITHOUT_MXNET, encoding='utf-8')
     result = subprocess.run(
@@ -113,26 +91,14 @@ def test_the_package_without_mxnet(tmp_path) -> None:
 
 @pytest.mark.parametrize('command, message', [
     ('train_step --rounds 0', '--rounds must be at least 1, got 0'),
-    ('train_step --rounds ten', '--rounds must be a whole number, at least 1, got ten'),
     ('train_step --threads 0', "--threads must be at least 1, got 0 (or 'default')"),
     ('train_step --ctx tpu', '--ctx must be one of '),
-    ('graph_size --rounds -1', '--rounds must be at least 1, got -1'),
-    ('predict --rounds 0', '--rounds must be at least 1, got 0'),
-    ('weights --units 0', '--units must be at least 1, got 0'),
     ('weights --round 3', 'unrecognized arguments: --round 3'),
     ('data --sentences 3', '--sentences and --fits must be at least 6, got 3 and 1000000'),
-    ('data --batch 0', '--batch must be at least 1, got 0'),
     ('data --folder missing', '--folder must be a folder that can be written, got missing'),
     ('workers --workers 0', '--workers must be at least 1, got 0'),
-    ('torch_graph --rounds 0', '--rounds must be at least 1, got 0'),
-    ('source --rounds 0', '--rounds must be at least 1, got 0'),
     ('valid_length --cell rnn', '--cell must be one of '),
     ('valid_length --train missing.txt', 'missing.txt cannot be read'),
-    ('stream_lm --bptt 0', '--bptt must be at least 1, got 0'),
-    ('stream_lm --lr nan', '--lr must be a number above 0, got nan'),
-    ('stream_lm --dropout 1', '--dropout must be from 0 to below 1, got 1'),
-    ('stream_lm --seed -1', '--seed must be from 0 to 1000000000, got -1'),
-    ('stream_lm --kv-store foo', '--kv-store must be one of '),
     ('stream_lm --quick --batch-size 9000',
      '--batch-size 9000 is too much for the text to validate on: tokens must be at least 9001'),
 ])
@@ -142,25 +108,6 @@ def test_wrong_options_are_refused_in_one_line(command: str, message: str, call)
     assert message in said
     if status == 2:
         assert errors.count('\n') == 1 and 'usage' not in errors
-
-
-@pytest.mark.nightly
-@pytest.mark.skipif(os.name != 'posix', reason='needs signals of POSIX')
-@pytest.mark.parametrize('script', [
-    pytest.param('train_step', marks=needs_operator), 'stream_lm'])
-def test_interrupted_scripts_end_with_one_line(script: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / 'benchmarks' / (script + '.py')), '--quick'],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env=dict(os.environ, OMP_NUM_THREADS='1'),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
-    for line in iter(process.stdout.readline, ''):
-        if line.count(',') > 2 and not line.startswith('#') and any(map(str.isdigit, line)):
-            break  # the first row
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the processes it has started
-    _, errors = process.communicate()
-    assert process.returncode == 130, errors
-    assert errors.splitlines()[-1] == 'Interrupted.' and 'Traceback' not in errors
 
 
 def test_nothing_is_logged_by_the_root_logger() -> None:

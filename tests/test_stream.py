@@ -57,12 +57,3 @@ def test_stream_losses_are_logged(caplog):
         '51 tokens: 2 discarded']
     assert ["last_batch='pad' keeps all but 1" in text for _, text in found] == [
         True, False, False, False]  # padding gains nothing in the others
-
-
-@differs
-@pytest.mark.parametrize('kind', [list, tuple, iter, np.array, np.float32, np.uint8])
-@pytest.mark.parametrize('dtype', ['float32', 'int64', np.float16])
-def test_stream_of_any_kind(kind, dtype):
-    data, _, iterator = streams(kind(range(30)), 2, 7, dtype=dtype)
-    assert data.dtype == iterator.provide_data[0].dtype == np.dtype(dtype)
-    assert data.ravel().tolist() == list(range(28))

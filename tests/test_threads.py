@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mxrnn._runtime import device_report, threads
+from mxrnn._runtime import threads
 
 ROOT = str(Path(__file__).resolve().parents[1])
 
@@ -77,15 +77,6 @@ def test_quotas(tmp_path, name):
     assert machine(tmp_path, mountinfo, cgroup, **limits) == wanted
 
 
-def test_mounts_with_an_empty_source_or_an_odd_name(tmp_path):
-    odd = '40 22 0:30 / /tmp/a rw - tmpfs  rw\n41 22 0:31 / /mnt/\u2028b rw - tmpfs x rw\n'
-    limits = {'cpu.max': '300000 100000'}
-    assert machine(tmp_path, odd + V2 % '/', '0::/', **limits) == 3
-    mountinfo = tmp_path / 'proc/self/mountinfo'
-    mountinfo.write_bytes(b'40 22 0:30 / /mnt/\xff\xfe rw - tmpfs x rw\n' + mountinfo.read_bytes())
-    assert threads.quota(str(tmp_path)) == 3
-
-
 @pytest.mark.parametrize('name, text', [('mountinfo', 'of another form'), ('cgroup', 'as well')])
 def test_files_that_cannot_be_understood_are_no_limit(alone, tmp_path, name, text):
     machine(tmp_path, V2 % '/', '0::/', **{'cpu.max': '100000 100000'})
@@ -94,10 +85,6 @@ def test_files_that_cannot_be_understood_are_no_limit(alone, tmp_path, name, tex
     with pytest.raises(ValueError):
         quota(str(tmp_path))
     assert alone(8, 4, functools.partial(quota, str(tmp_path))).threads == 4
-
-
-def test_a_system_without_control_groups(tmp_path):
-    assert threads.quota(str(tmp_path)) is None
 
 
 @pytest.fixture
@@ -130,13 +117,6 @@ def test_the_number_and_why(alone, processors, cores, limit, number, words):
 def test_who_has_chosen_keeps_it(alone, monkeypatch, name):
     monkeypatch.setenv(name, '7')
     assert alone(8, 4, None) == (None, name + ' is 7')
-
-
-def test_the_report_tells(monkeypatch):
-    for choice, line in (((3, 'so'), 'threads         3: so'),
-                         ((None, 'so'), 'threads         so')):
-        monkeypatch.setattr(threads, 'choice', threads.Choice(*choice))
-        assert line in device_report.device_report().splitlines()
 
 
 def test_the_variable_is_there_while_mxnet_is_imported_alone(alone, monkeypatch):

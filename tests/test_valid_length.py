@@ -1,10 +1,8 @@
 """valid_length: a batch of padded sequences against each of them alone, at its own length."""
 from __future__ import annotations
 
-import collections
 import functools
 import importlib
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -174,27 +172,6 @@ def test_looped_sequences_as_if_alone(case, layout, padding):
     assert_agree(got, alone(case))
 
 
-def count_nodes(cell, length, **kwargs):
-    outputs, states = cell.unroll(length, mx.sym.Variable('data'),
-                                  valid_length=mx.sym.Variable('lengths'), **kwargs)
-    graph = mx.sym.Group(flat(outputs) + flat(states))
-    return collections.Counter(node['op'] for node in json.loads(graph.tojson())['nodes'])
-
-
-@differs
-def test_lengths_are_looked_at_once():
-    cell = stack(rnn, *(rnn.LSTMCell(3, 'l%d_' % i) for i in range(3)))
-    for merge in (None, True):
-        count = count_nodes(cell, 50, merge_outputs=merge)
-        # Steps and their mask are split once; nothing but the last layer's output is joined.
-        assert count['SliceChannel'] == 2 + 3 * 50 and count['Concat'] == 1
-    for other in (cell, rnn.BidirectionalCell(rnn.LSTMCell(3), rnn.GRUCell(3)),
-                  rnn.ResidualCell(rnn.LSTMCell(3)), rnn.ZoneoutCell(rnn.LSTMCell(3), 0.2)):
-        count = count_nodes(other, 5)
-        assert count['clip'] == 1 and count['SequenceMask'] <= 2
-        assert count['_greater_scalar'] == 0
-
-
 @differs
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 @pytest.mark.parametrize('make', [
@@ -349,14 +326,6 @@ def test_lengths_with_steps_that_cannot_be_counted(name):
         OPEN[name]().unroll(None, mx.sym.Variable('data'), valid_length=mx.sym.Variable('n'))
 
 
-@differs
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-@each(RANDOM)
-def test_random_cells_at_inference(case, layout):
-    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, train=False)
-    assert_agree(got, alone(case, train=False))
-
-
 VARIANTS = [case for case in CASES if case.name in (
     'lstm', 'gru', 'dropout', 'stack_mixed', 'both_mixed', 'three_deep', 'zoneout_of_stack',
     'residual_of_both', 'residual_of_fused', 'stack_empty', 'stack_of_fused', 'conv_lstm',
@@ -394,21 +363,6 @@ def bound_with_dropout(units, mode, dropout, **values):
     for name, array in bound.arg_dict.items():
         array[:] = values.get(name, 0.1)
     return bound
-
-
-@differs
-@each_variant
-def test_default_begin_states(case):
-    got = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, begin=None, dtype='float32')
-    want = evaluate(case, [0, 1, 2, 3], LENGTH, lengths=LENGTHS, dtype='float32', begin='zero')
-    assert_agree(got, want._replace(grads={name: want.grads[name] for name in got.grads}))
-
-
-@differs
-@each([case for case in CASES if case.name.startswith('fused_') and '3' not in case.name])
-def test_fused_in_float64(case):
-    got = evaluate(case, [0, 1, 2, 3], LENGTH, 'TNC', lengths=LENGTHS, dtype='float64')
-    assert_agree(got, alone(case, 'float64'), 1e-9)
 
 
 @differs
@@ -450,24 +404,6 @@ def test_a_cell_whose_unroll_does_not_take_it_is_named():
     stack.unroll(2, data)
     with pytest.raises(NotImplementedError, match=r"valid_length.*Old\(.*prefix='old_'\)"):
         stack.unroll(2, data, valid_length=lengths)
-
-
-class Words(rnn.LSTMCell):
-    """A cell of a program that takes words."""
-
-    def __call__(self, inputs, states):
-        vectors = mx.sym.Embedding(inputs, self._params.get('words'), input_dim=9, output_dim=4)
-        return super().__call__(mx.sym.Reshape(vectors, shape=(0, -1)), states)
-
-
-@differs
-def test_both_directions_of_a_program_may_take_integers():
-    cell = rnn.BidirectionalCell(Words(3, 'l_'), Words(3, 'r_'))
-    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True,
-                             valid_length=mx.sym.Variable('lengths'))
-    bound = outputs.simple_bind(mx.cpu(), data=(2, 3, 1), lengths=(2,),
-                                type_dict={'lengths': 'int32', 'data': 'int32'})
-    assert bound.forward()[0].shape == (2, 3, 6)
 
 
 @differs

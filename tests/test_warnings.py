@@ -125,17 +125,6 @@ def test_nothing_is_said_of_rounding_where_nothing_is_rounded(build, lengths):
                 if 'to float32' in each]
 
 
-@needs_onednn
-@each_build('float32', pytest.param('float64', marks=differs))
-def test_the_type_of_inputs_tells_where_that_of_states_is_not_known(build):
-    cell = rnn.FusedRNNCell(3)
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter('always')
-        cell.unroll(3, mx.sym.Variable('data', dtype=build), cell.begin_state(mx.sym.Variable),
-                    'TNC')
-    assert expects([str(warning.message) for warning in found], *OWN[:build == 'float64'])
-
-
 @differs
 def test_time_major_layout_is_advised_once():
     with warnings.catch_warnings(record=True) as found:

@@ -129,24 +129,6 @@ def test_nobody_ends_where_that_is_not_wanted(options, tmp_path):
         assert training.statuses() == [None, None, None, -signal.SIGKILL]
 
 
-@pytest.mark.nightly
-def test_a_worker_that_is_done_waits_for_the_others(tmp_path):
-    with Training(tmp_path, steps=6, then='time.sleep(9 * store.rank)') as training:
-        training.wait(lambda: training.ended(0, 1, 2, 3))
-        assert training.statuses() == [0, 0, 0, 0]
-        assert sum(training.printed(number).count('done') for number in (2, 3)) == 2
-
-
-@pytest.mark.nightly
-def test_a_worker_that_waits_for_others_at_its_end_ends_when_one_is_gone(tmp_path):
-    with Training(tmp_path, steps=6, then='time.sleep(1000 * store.rank)') as training:
-        training.wait(lambda: any('done' in training.printed(number) for number in (2, 3)))
-        first = 2 if 'done' in training.printed(2) else 3
-        training.processes[5 - first].kill()
-        training.wait(lambda: training.ended(0, 1, first))
-        assert {training.processes[number].returncode for number in (0, 1, first)} == {75}
-
-
 FAILING = '''
 if store.rank == 1:
     import atexit, logging.handlers, threading
@@ -171,18 +153,6 @@ def test_a_worker_that_fails_ends_as_ever_and_the_others_after_it(how, status, t
         printed = ''.join(map(training.printed, (2, 3)))
     assert 'logged' in printed and ('ZeroDivisionError' in printed) == (status == 1)
     assert (tmp_path / 'file').read_text(encoding='utf-8') == 'written'
-
-
-@pytest.mark.nightly
-def test_what_registers_in_the_place_of_a_dead_worker_ends_with_the_others(tmp_path):
-    with Training(tmp_path).at_work() as training:
-        (tmp_path / 'hold').touch()
-        training.start('worker', 'hold')
-        training.wait(lambda: 'imported' in training.printed(4))
-        training.processes[3].kill()
-        (tmp_path / 'hold').unlink()  # at once, or ps-lite gives it the place of the dead
-        training.wait(lambda: training.ended(0, 1, 2, 4))
-        assert training.statuses() == [75, 75, 75, -signal.SIGKILL, 75]
 
 
 @pytest.mark.nightly

@@ -219,50 +219,6 @@ def test_numbers_of_parts_of_strangers_are_refused(extra, tmp_path):
 
 
 @differs
-@pytest.mark.parametrize('options, numbers', [({'batches': 1}, [(1, i) for i in range(1, 7)]),
-                                              ({'keep': 1}, [(i, 0) for i in range(1, 7)])])
-def test_workers_with_other_weights_are_told_and_leave_what_is_whole(options, numbers, tmp_path,
-                                                                     caplog):
-    workers = Workers(str(tmp_path / 'model'), **options)
-    caplog.set_level(logging.WARNING)
-    for number in numbers:
-        workers.save(0, *number)
-        if number > numbers[1]:
-            workers.change()
-        workers.save(1, *number)
-        if number == numbers[2]:
-            assert not caplog.messages
-    said, = caplog.messages
-    names = ['model-%04d' % epoch + '.batch-%04d' % batch * bool(batch)
-             for epoch, batch in numbers]
-    assert names[2] + '.part-0001 is damaged: it was written for other weights' in said
-    assert 'mx.random equally' in said
-    assert [path.name[:-len('.params')] for path in sorted(tmp_path.glob('model-*.params'))] == [
-        names[1], *names[4:]]
-    caplog.clear()
-    loaded, _ = workers.load(0)
-    assert loaded.epoch == numbers[1][0]
-    skipped, = caplog.messages
-    assert names[-1] in skipped and names[-2] in skipped
-
-
-@differs
-@pytest.mark.parametrize('options, numbers', [
-    ({'batches': 1, 'keep': 1}, [(1, i) for i in range(1, 8)]),
-    ({'keep': 1}, [(i, 0) for i in range(1, 8)])])
-def test_what_none_can_use_is_deleted_where_nothing_is_whole(options, numbers, tmp_path):
-    workers = Workers(str(tmp_path / 'model'), **options)
-    for number in numbers:
-        workers.save(0, *number)
-        workers.change()
-        workers.save(1, *number)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ['model-%04d' % epoch + '.batch-%04d' % batch * bool(batch) + '.' + kind
-         for epoch, batch in numbers[-2:]
-         for kind in ('params', 'states', 'part-0000', 'part-0001')] + ['model-symbol.json'])
-
-
-@differs
 @pytest.mark.parametrize('options, places', [
     ({'batches': 3}, [(1, 3), (1, 6)]), ({'keep': 1}, [(2, 0), (3, 0)])])
 def test_parts_that_killed_processes_left_are_deleted(options, places, tmp_path):
@@ -400,19 +356,6 @@ def finish(processes) -> str:
     return printed
 
 
-def refused(processes) -> list[str]:
-    """The output of each worker that ends with an error; others may wait for it for ever."""
-    try:
-        printed = [process.communicate()[0] for process in processes[2:]]
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes[:2]:
-            process.communicate()
-    assert [process.returncode for process in processes[2:]] == [1] * len(printed), printed
-    return printed
-
-
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     """The folder of a training that nothing happens to."""
@@ -428,30 +371,6 @@ def whole(trained):
     ends = [mx.nd.load(str(trained / ('end-%d' % rank))) for rank in (0, 1)]
     assert same(*ends)
     return ends[0]
-
-
-@pytest.fixture
-def first_epoch(trained, tmp_path):
-    """A folder with its checkpoint of the first epoch alone."""
-    for path in [trained / 'lm-symbol.json', *trained.glob('lm-0001.*')]:
-        shutil.copy(str(path), str(tmp_path))
-    return tmp_path
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize('part', [0, 1])
-def test_all_workers_name_the_part_that_is_missing(part, first_epoch):
-    missing = first_epoch / ('lm-0001.part-%04d' % part)
-    missing.unlink()
-    for printed in refused(start(first_epoch, -1, 0, 0, 'never')):
-        assert printed.count('cannot read %s: No such file' % missing), printed
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize('workers', [1, 3])
-def test_all_workers_name_another_number_of_them(workers, first_epoch):
-    for printed in refused(start(first_epoch, -1, 0, 0, 'never', workers=workers)):
-        assert 'saved with num_parts=2, and here it is %d' % workers in printed, printed
 
 
 @pytest.mark.parametrize('rank, when, batch', [
