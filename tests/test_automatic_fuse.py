@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import pickle
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from . import differs, mx, needs_operator, rnn
+from . import differs, mx, needs_operator, rnn, running
 from .train_programs import built
 from .trainings import ROOT
 
@@ -36,11 +37,7 @@ def loss(vector):
     return mx.sym.SoftmaxOutput(scores, mx.sym.Variable('label'), name='softmax')
 
 
-def stack(*cells):
-    found = rnn.SequentialRNNCell()
-    for cell in cells:
-        found.add(cell)
-    return found
+stack = functools.partial(running.stack, rnn)
 
 
 def lstm(name='lstm_', units=H, **options):

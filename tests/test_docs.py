@@ -66,6 +66,34 @@ def test_the_python_of_a_page_runs(page, tmp_path):
     assert all(line in rest for line in PRINTED.get(page, []))
 
 
+#: What gives a process its number, from the launchers of docs/distributed.md.
+RANKS = ['SLURM_PROCID', 'OMPI_COMM_WORLD_RANK', 'PMI_RANK', 'RANK']
+
+
+@pytest.mark.parametrize('variable', RANKS)
+def test_launchers_give_each_process_its_role(variable, tmp_path):
+    script, = [code for code in re.findall(r'^```bash\n(.*?)^```', text('docs/distributed.md'),
+                                           re.MULTILINE | re.DOTALL) if code.startswith('rank=')]
+    (tmp_path / 'roles.sh').write_text(script, encoding='utf-8')
+    environment = {name: value for name, value in os.environ.items() if name not in RANKS}
+    roles = [subprocess.run(
+        ['bash', str(tmp_path / 'roles.sh'), 'sh', '-c', 'echo $DMLC_ROLE $DMLC_NUM_WORKER'],
+        env={**environment, variable: str(rank)}, stdout=subprocess.PIPE, text=True,
+        check=True).stdout for rank in range(4)]
+    assert roles == ['scheduler 2\n', 'server 2\n', 'worker 2\n', 'worker 2\n']
+
+
+@pytest.mark.parametrize('statuses, last', [((75, 137, 0), 0), ((75, 1, 0), 1)])
+def test_what_was_killed_is_started_again(statuses, last, tmp_path):
+    script, = re.findall(r'^again\(\) \{\n.*?^\}\n', text('docs/distributed.md'),
+                         re.MULTILINE | re.DOTALL)
+    for number, status in enumerate(statuses):
+        (tmp_path / str(number)).write_text('rm $0; exit %d' % status)
+    done = subprocess.run(['bash', '-c', script + "sleep() { :; }; again sh -c 'sh $(ls | head -1)'"
+                           '; exit $?'], cwd=str(tmp_path))
+    assert done.returncode == last and len(list(tmp_path.iterdir())) == (last == 1)
+
+
 def test_the_reference_has_a_page_for_each_name(tmp_path, capsys):
     pytest.importorskip('pdoc')
     reference = runpy.run_path(str(ROOT / 'docs' / 'reference.py'))
