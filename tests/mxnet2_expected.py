@@ -33,9 +33,9 @@ _SEVEN = 'of the optimisers of MXNet 1 seven are there, and this one is not'
 EXPECTED = [
     Expected(r'test_fuse\.py::test_the_cell_stays_as_it_was',
              '__profiler_scope__', 'MXNet 2 gives each node an attribute of its own'),
-    Expected(r'test_gpu_graphs\.py::test_graphs_are_.*\[(graph_size|train_step)\]',
+    Expected(r'test_scripts\.py::test_scripts_run\[(graph_size|train_step)\]',
              'no attribute .rnn', 'these benchmarks compare with mxnet.rnn'),
-    Expected(r'test_gpu_graphs\.py::test_graphs_are_.*\[predict\]',
+    Expected(r'test_scripts\.py::test_scripts_run\[predict\]',
              'Block.s inputs must be of type', 'the benchmark compares with a layer of Gluon 1'),
     Expected(r'test_errors\.py::test_messages_and_remedies\[(Input argument|Data provided).*',
              'AssertionError: ValueError', 'the message is MXNet 1\'s; ours names the argument'),

@@ -204,16 +204,6 @@ def test_another_number_of_steps_is_refused_as_ever(fusing):
         cells().simple_bind(mx.cpu(), data=(N, T + 1, C), label=(N,))
 
 
-def test_lists_of_another_length_are_refused_as_ever(fusing):
-    fusing(True)
-    symbol = in_a_loop(lstm())[0][-1]
-    arrays, _ = random_arrays(symbol, data=DATA['data'])
-    values = list(arrays.values())
-    for given in ([*values, values[0]], None), (values, values[1:]):
-        with pytest.raises(ValueError, match='(?i)length'):
-            symbol.bind(mx.cpu(), *given)
-
-
 @pytest.mark.parametrize('wanted', ['write', 'list'])
 def test_a_list_of_gradients_leaves_some_out(wanted, fusing):
     symbol = in_a_loop(lstm('l0_'))[0][-1]

@@ -60,11 +60,6 @@ def run(*options: str) -> str:
     return printed
 
 
-def epochs(printed: str) -> list[tuple[str, str, str]]:
-    """Epoch and perplexities in training and validation, as printed."""
-    return re.findall(r'^(\d+),([\d.]+),([\d.]+),', printed, re.MULTILINE)
-
-
 def loaded(printed: str) -> tuple[str, ...]:
     """Validation perplexities of the unigram model, as trained, and with the other cells."""
     pattern = r'unigram model ([\d.]+), \w+ cells as trained ([\d.]+), .* cells ([\d.]+), '
@@ -104,21 +99,6 @@ def trained(tmp_path_factory) -> str:
     prefix = str(tmp_path_factory.mktemp('trained') / 'lm')
     run('--epochs', '1', '--checkpoint', prefix)
     return prefix
-
-
-@needs_operator
-@pytest.mark.parametrize('options, message', [
-    ('--hidden 20', 'must have the shape (20, 16), got (24, 16)'),
-    ('--embedding 20', 'sizes that the training began with: embed_weight has'),
-    ('--layers 1', 'does not fit the graph and the cells: left over lstm1'),
-    ('--cell gru', "the weights begin with 'lstm0_' or 'lstm1_'"),
-    ('--min-count 9', 'needs the text and the sizes that the training began with: embed_weight'),
-    ('--resume 2', 'lm-0002.params: these epochs are there: 1'),
-])
-def test_does_not_resume_with_other_sizes(options: str, message: str, trained: str, monkeypatch,
-                                          capsys) -> None:
-    refused = refusal('--checkpoint %s --resume 1 %s' % (trained, options), monkeypatch, capsys)
-    assert refused.startswith('--resume ') and message in refused
 
 
 @needs_operator

@@ -36,21 +36,6 @@ def test_weights_that_cells_share_are_saved(case, tmp_path):
     assert same(loaded[1], params[0]) and same(loaded[2], params[1])
 
 
-@pytest.mark.parametrize('collect', [
-    lambda cell: cell, lambda cell: [cell, rnn.DropoutCell(0.1)],
-    lambda cell: {'a': cell}.values(), lambda cell: {cell}, lambda cell: (c for c in [cell]),
-    lambda cell: np.array([cell, None])[:1], lambda cell: iter([cell])])
-def test_takes_cells_in_anything_that_holds_them(collect, saved, tmp_path):
-    cell, prefix, symbol, arg_params, aux_params = saved
-    before = list(arg_params), list(aux_params)
-    rnn.save_rnn_checkpoint(collect(cell), str(tmp_path / 'again'), 1, symbol, arg_params,
-                            aux_params)
-    assert (list(arg_params), list(aux_params)) == before
-    assert ((tmp_path / 'again-0001.params').read_bytes()
-            == (tmp_path / 'model-0001.params').read_bytes())
-    assert same(rnn.load_rnn_checkpoint(collect(cell), prefix, 1)[1], arg_params)
-
-
 @differs
 def test_a_generator_of_cells_serves_every_epoch(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved

@@ -6,7 +6,6 @@ import inspect
 import itertools
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -517,11 +516,3 @@ def test_golden_names_shapes_and_attributes(name):
 # As a replacement of mxnet.rnn in a running program
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def python(code):
-    """Run the code in a new interpreter and return what it prints."""
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=str(ROOT),
-                          capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()

@@ -3,7 +3,6 @@ import ctypes
 import os
 import struct
 import sys
-from importlib import metadata
 from types import SimpleNamespace
 
 import pytest
@@ -54,14 +53,12 @@ def elf(path, linked=(), code=()):
 def machine(monkeypatch, tmp_path):
     """A machine whose pip packages and system libraries are as the test says.
 
-    `.pip(folder, *sonames)` installs empty libraries, `.system` and `.broken` are sets of names
-    that the loader finds, or chokes on, `.opened` lists what it has loaded.
+    `.pip(folder, *sonames)` installs empty libraries, `.system` are names that the loader finds,
+    `.opened` lists what it has loaded.
     """
-    opened, system, broken = [], set(), {}
+    opened, system = [], set()
 
     def load(name):
-        if name in broken:
-            raise OSError(broken[name])
         if name in system or os.path.isabs(name):
             opened.append(name)
             return SimpleNamespace()
@@ -77,7 +74,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, 'path', [str(tmp_path)])
     monkeypatch.delitem(sys.modules, 'nvidia', raising=False)
     monkeypatch.setattr(_cuda, '_open', load)
-    return SimpleNamespace(opened=opened, system=system, broken=broken, pip=pip,
+    return SimpleNamespace(opened=opened, system=system, pip=pip,
                            folder=str(tmp_path / 'nvidia'),
                            library=elf(tmp_path / 'libmxnet.so', CU112))
 
@@ -151,29 +148,6 @@ def test_advice_for_a_wheel_that_pip_cannot_serve(machine, tmp_path):
     assert "'nvidia-cudnn-cu11==8.9.6.50'" in lines[-2]
     assert 'No pip package brings libcudart.so.10.2' in lines[-1]
     assert 'LD_LIBRARY_PATH' in lines[-1]
-
-
-@pytest.fixture
-def distributions(monkeypatch):
-    there = {}
-
-    def version(name):
-        if name not in there:
-            raise metadata.PackageNotFoundError(name)
-        return there[name]
-
-    monkeypatch.setattr(metadata, 'version', version)
-    return there
-
-
-def test_several_mxnets_at_once(distributions):
-    assert _cuda.clashes() == []
-    distributions['mxnet-cu112'] = '1.9.1'
-    assert _cuda.clashes() == [] and _cuda.installed() == {'mxnet-cu112': '1.9.1'}
-    distributions['mxnet'] = '1.9.1'
-    line, = _cuda.clashes()
-    assert line.startswith('mxnet and mxnet-cu112 are installed at once')
-    assert 'pip uninstall -y mxnet mxnet-cu112,' in line
 
 
 def test_requirements_of_the_extras():

@@ -27,19 +27,6 @@ from .comparing import same
 
 
 @differs
-def test_missing_files(saved, tmp_path):
-    cell, prefix = saved[:2]
-    assert 'model-0002.params' in refusal(cell, prefix, 2)
-    assert 'no-such' in refusal(cell, str(tmp_path / 'no-such' / 'model'), 1)
-    assert 'no-such' in refusal(cell, str(tmp_path / 'no-such' / 'model'), None)
-    assert 'other-' in refusal(cell, str(tmp_path / 'other'), None)
-    (tmp_path / 'model-symbol.json').unlink()
-    assert 'model-symbol.json' in refusal(cell, prefix)
-    (tmp_path / 'model-symbol.json').mkdir()
-    assert 'model-symbol.json' in refusal(cell, prefix)
-
-
-@differs
 def test_weights_of_other_cells_are_listed(saved):
     _, prefix = saved[:2]
     message = refusal(rnn.FusedRNNCell(3, 1, 'lstm', True, prefix='lstm_'), prefix)

@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def blocks(page: str) -> list[str]:
     return [code for module, code in found if not module or importlib.util.find_spec(module)]
 
 
-#: Pages that take long; tests/test_inference_recipes.py runs most of one.
+#: Pages that take long; `test_what_recipes_print` runs most of one.
 LONG = ('docs/recipes.md', 'docs/training.md')
 
 
@@ -64,6 +65,21 @@ def test_the_python_of_a_page_runs(page, tmp_path):
                           stdout=subprocess.PIPE, env=environment, check=True)
     rest = iter(done.stdout.splitlines())
     assert all(line in rest for line in PRINTED.get(page, []))
+
+
+def test_what_recipes_print(tmp_path, monkeypatch, capsys):
+    """Without the last one, which is a program of its own."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for code in re.findall(r'^```python\n(.*?)^```', text('docs/recipes.md').rpartition('\n## ')[0],
+                           re.MULTILINE | re.DOTALL):
+        exec(compile(code, 'docs/recipes.md', 'exec'), names)
+    names['server'].server_close()
+    lines = dict(line.split(': ', 1) for line in capsys.readouterr().out.splitlines()
+                 if ': ' in line)
+    assert lines['greedy'] == lines['beam search'] == '[4, 3, 2, 1]'
+    assert lines['served'] == '5 chances; 1 session'
+    assert lines['shapes'] == '[(3, 5), (1, 5), (19, 5)]'
 
 
 #: What gives a process its number, from the launchers of docs/distributed.md.

@@ -37,8 +37,3 @@ def test_messages_and_remedies(message):
     parts = map(re.escape, message.split('…'))
     assert re.search('.*'.join(parts), str(error.value), re.DOTALL), error.value
     run(right)
-
-
-def test_the_page_has_all_that_it_promises():
-    assert len(SECTIONS) >= 12
-    assert not re.findall(r'^```(?!python( wrong)?$|$)', PAGE, re.MULTILINE)

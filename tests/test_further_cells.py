@@ -270,14 +270,6 @@ def test_a_cell_that_does_not_take_the_dropped_weight_is_refused():
             each.unroll(2, mx.sym.Variable('data'))
 
 
-@pytest.mark.parametrize('make', [
-    lambda: rnn.FusedRNNCell(3), lambda: stack(rnn, rnn.LSTMCell(3), rnn.FusedRNNCell(3)),
-    lambda: rnn.DropoutCell(0.5), lambda: rnn.SequentialRNNCell()])
-def test_cells_without_weights_to_drop_are_refused(make):
-    with pytest.raises(ValueError, match='must be made of cells that have an h2h_weight'):
-        rnn.WeightDropCell(make(), 0.5)
-
-
 # Both directions merged otherwise
 
 MERGES = {'concat': lambda *both: np.concatenate(both, axis=2), 'sum': np.add,

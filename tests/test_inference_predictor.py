@@ -282,11 +282,6 @@ def binds(monkeypatch):
     return made
 
 
-def allocated(executor: Any) -> float:
-    line, = (line for line in executor.debug_str().splitlines() if 'MB allocated' in line)
-    return float(line.split()[1])
-
-
 def test_binds_are_kept_and_share_memory(binds):
     predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4, fold=False)
     within = [3, 7, 1, 2] * 8

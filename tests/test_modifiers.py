@@ -1,10 +1,10 @@
-"""DropoutCell, ZoneoutCell and ResidualCell where mxnet.rnn has no counterpart."""
+"""Stacks and modifiers where mxnet.rnn has no counterpart."""
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from . import differs, mx, rnn
+from .running import stack
 
 
 class Own(rnn.BaseRNNCell):
@@ -53,41 +53,6 @@ def test_two_names_of_one_argument_are_not_both_given(make):
     assert cell.begin_state(mx.sym.Variable)[0].list_arguments() == ['lstm_begin_state_2']
 
 
-def bare(cell, dtype=None, **kwargs):
-    """Begin states that say nothing of themselves but their shapes."""
-    return [mx.sym.Variable('s%d' % i, shape=(2,) + shape[1:], **kwargs)
-            for i, shape in enumerate(cell.state_shape)]
-
-
-FLOAT64 = {
-    'stateless': lambda: (rnn.ZoneoutCell(rnn.DropoutCell(0.2), 0.3, 0.3), None),
-    'variables': lambda: (lambda cell: (cell, bare(cell)))(
-        rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3)),
-    'states': lambda: (lambda cell: (cell, bare(cell)))(rnn.ZoneoutCell(rnn.LSTMCell(3), 0, 0.3)),
-    'typed': lambda: (lambda cell: (cell, bare(cell, dtype='float64')))(
-        rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3)),
-    'zeros': lambda: (rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3), None)}
-
-
-@differs
-@pytest.mark.parametrize('way', ['unroll', 'dynamic'])
-@pytest.mark.parametrize('make', FLOAT64.values(), ids=FLOAT64)
-def test_zoneout_in_float64(make, way):
-    cell, begin = make()
-    data = mx.sym.Variable('data')
-    outputs, states = (
-        cell.unroll(3, data, begin, merge_outputs=True, dtype='float64') if way == 'unroll' else
-        rnn.dynamic_unroll(cell, data, begin, dtype='float64'))
-    bound = mx.sym.Group([outputs] + states).simple_bind(mx.cpu(), type_dict={'data': 'float64'},
-                                                         data=(2, 3, 4))
-    for array in bound.arg_arrays:
-        array[:] = 0.5
-    bound.forward(is_train=True)
-    bound.backward([mx.nd.ones(each.shape, dtype='float64') for each in bound.outputs])
-    assert bound.outputs[0].dtype == np.float64
-    assert np.isfinite(bound.grad_dict['data'].asnumpy()).all()
-
-
 @differs
 def test_begin_states_of_a_stack_are_asked_of_the_modifier_around_it():
     for inner in (rnn.SequentialRNNCell(),
@@ -95,3 +60,31 @@ def test_begin_states_of_a_stack_are_asked_of_the_modifier_around_it():
         rnn.ResidualCell(inner)
         with pytest.raises(ValueError, match='must be called on the modifier'):
             inner.begin_state()
+
+
+@differs
+def test_a_stack_is_counted_and_indexed():
+    cells = [rnn.LSTMCell(3, 'a_'), rnn.GRUCell(4, 'b_'), rnn.RNNCell(5, prefix='c_')]
+    outer = stack(rnn, *cells)
+    assert len(outer) == 3 and list(outer) == cells and outer[-1] is cells[2]
+    assert outer[1:] == cells[1:]
+    with pytest.raises(IndexError):
+        outer[3]
+    assert rnn.SequentialRNNCell() and not len(rnn.SequentialRNNCell())  # as in mxnet.rnn, true
+
+
+def consistent(prefix):
+    """MXNet infers the shapes of its later outputs from what comes after them."""
+    return rnn.ZoneoutCell(rnn.GRUCell(2, prefix), 0.1, 0.1, consistent=True)
+
+
+@differs
+@pytest.mark.parametrize('make', [
+    lambda: stack(rnn, rnn.GRUCell(2, 'a_'), rnn.ResidualCell(consistent('b_'))),
+    lambda: stack(rnn, rnn.GRUCell(2, 'a_'), consistent('b_'), rnn.FusedRNNCell(2, prefix='c_')),
+    lambda: stack(rnn, rnn.LayerNormGRUCell(2, 'a_'), rnn.ResidualCell(consistent('b_')))])
+@pytest.mark.parametrize('merge_outputs', [True, False])
+def test_shapes_that_are_known_in_part_are_not_refused(make, merge_outputs):
+    outputs, _ = make().unroll(3, mx.sym.Variable('x'), merge_outputs=merge_outputs)
+    shapes = mx.sym.Group(list(outputs)).infer_shape(x=(4, 3, 2))[1]
+    assert shapes == ([(4, 3, 2)] if merge_outputs else [(4, 2)] * 3)

@@ -92,17 +92,6 @@ def test_gradients_of_sums_are_written(make, behind):
         assert np.all(bound.grad_dict[name].asnumpy() == high - low)
 
 
-def test_an_executor_takes_other_shapes_and_shows_what_is_inside():
-    bound = network().simple_bind(mx.cpu(), data=(2, 5), label=(2, 4))
-    other = bound.reshape(data=(1, 5), label=(1, 4))
-    bound.arg_dict['hidden_weight'][:] = 2  # one array
-    seen = []
-    other.set_monitor_callback(lambda name, array: seen.append((name, array.shape)))
-    other.forward(data=mx.nd.ones((1, 5)))
-    assert ('hidden_output', (1, 4)) in seen
-    assert other.outputs[0].asnumpy().max() == 10
-
-
 @pytest.mark.parametrize('metric, expected', [
     ('acc', .5), (lambda label, pred: 3., 3.), ('ce', -np.log(.8 * .4) / 2), ('mae', .5),
     (['acc', 'ce'], [.5, -np.log(.8 * .4) / 2]), ('loss', .5)])
@@ -137,20 +126,6 @@ def update_twice(metric):
     ('pcc', {}, [0, 0, 1, 1, .6123724356957946, .1 ** .5, 1, 2])])
 def test_scores_of_classes_are_those_of_1_9_1(name, options, expected):
     np.testing.assert_allclose(update_twice(mx.metric.create(name, **options)), expected)
-
-
-def test_programs_read_the_arrays_of_a_module():
-    """Optimisers that clip gradients themselves do so."""
-    module = mx.mod.Module(network(), label_names=['label'], context=[mx.cpu(0), mx.cpu(1)],
-                           fixed_param_names=['hidden_bias'])
-    module.bind([('data', (2, 5))], [('label', (2, 4))])
-    module.init_params(mx.init.One())
-    module.forward_backward(mx.io.DataBatch([mx.nd.ones((2, 5))], [mx.nd.ones((2, 4))]))
-    (weights, _), (gradients, none) = (module._exec_group.param_arrays,
-                                       module._exec_group.grad_arrays)
-    assert [each.shape for each in weights + gradients] == [(4, 5)] * 4 and none == [None, None]
-    gradients[0][:] = 0  # not a copy
-    assert not module._exec_group.execs[0].grad_dict['hidden_weight'].asnumpy().any()
 
 
 def refused_by_init_optimizer():
@@ -197,56 +172,6 @@ REFUSED = [
 def test_what_is_not_there_or_wrong_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()
-
-
-def test_a_module_of_buckets_is_loaded(tmp_path):
-    def make(key):
-        return network(), ['data'], ['label']
-    shapes = [('data', (2, 5))], [('label', (2, 4))]
-    trained = mx.mod.BucketingModule(make, 3)
-    trained.bind(*shapes)
-    trained.init_params(mx.init.Uniform())
-    trained.save_checkpoint(str(tmp_path / 'model'), 1)
-    loaded = mx.mod.BucketingModule.load(str(tmp_path / 'model'), 1, make, 3)
-    loaded.bind(*shapes)
-    batch = mx.io.DataBatch([mx.nd.ones((2, 5))], [mx.nd.ones((2, 4))], bucket_key=2,
-                            provide_data=shapes[0], provide_label=shapes[1])
-    outputs = []
-    for module in trained, loaded:
-        module.forward(batch, is_train=False)
-        outputs.append(module.get_outputs()[0].asnumpy())
-    assert np.array_equal(*outputs)
-
-
-@pytest.mark.parametrize('request_', ['write', 'add'])
-def test_halves_of_a_graph_give_the_gradients_of_the_whole(request_):
-    """The last operators have memory of another kind than those before them."""
-    weight, label = mx.sym.Variable('weight'), mx.sym.Variable('label')
-    words = mx.sym.Embedding(mx.sym.Variable('data'), weight, input_dim=7, output_dim=4)
-    outputs, states = rnn.LSTMCell(4).unroll(3, words, merge_outputs=True)
-    scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, (-1, 4)), weight, num_hidden=7,
-                                   no_bias=True)
-    symbol = mx.sym.Group([mx.sym.SoftmaxOutput(scores, mx.sym.Reshape(label, (-1,))),
-                           *states, mx.sym.BlockGrad(outputs)])
-    gradients = []
-    for whole in (False, True):
-        mx.random.seed(0)
-        bound = symbol.simple_bind(mx.cpu(), {name: request_ for name in symbol.list_arguments()
-                                              if name not in ('data', 'label')},
-                                   data=(2, 3), label=(2, 3))
-        for name, array in bound.arg_dict.items():
-            array[:] = (mx.nd.array([[1, 2, 1], [0, 6, 3]]) if name in ('data', 'label')
-                        else mx.nd.random.uniform(-1, 1, array.shape))
-        if whole:
-            bound.set_monitor_callback(lambda name, array: None)
-        for _ in range(2):
-            bound.forward(is_train=True)
-            bound.backward([mx.nd.ones(each.shape) for each in bound.outputs])
-        assert (bound._run._first is None) == whole
-        gradients.append({name: array.asnumpy() for name, array in bound.grad_dict.items()
-                          if array is not None})
-    for name, array in gradients[0].items():
-        np.testing.assert_allclose(array, gradients[1][name], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('axis', [0, 1])
@@ -428,23 +353,6 @@ def test_modules_say_that_they_are_not_bound(kind):
     assert not hasattr(module, 'tpyo')
 
 
-def test_buckets_share_layers_without_names(tmp_path):
-    module = module_of(mx.mod.BucketingModule)
-    module.bind(*SHAPES)
-    module.init_params(mx.init.One())
-    outputs = []
-    for key in 3, 2, 1:
-        module.forward(batch_of(key), is_train=False)
-        outputs.append(module.get_outputs()[0].asnumpy())
-    assert np.array_equal(outputs, np.full((3, 2, 4), 5))
-    assert set(module.get_params()[0]) == {'fullyconnected0_weight', 'fullyconnected0_bias'}
-    module.save_checkpoint(str(tmp_path / 'model'), 1)
-    with mx.util.np_array(False):
-        assert mx.nd.load(str(tmp_path / 'model.buckets'))[0].asnumpy().tolist() == [3, 2, 1]
-    assert mx.sym.load(str(tmp_path / 'model-2-symbol.json')).list_arguments()[1:3] == [
-        'fullyconnected0_weight', 'fullyconnected0_bias']
-
-
 def test_multinomial_draws_as_in_mxnet_1():
     """MXNet 2 has another operator of this name."""
     mx.random.seed(3)
@@ -475,24 +383,3 @@ def test_graphs_of_mxnet_1_are_read_by_the_names_of_operators_in_mxnet_2(op, att
 def test_a_name_can_come_with_arguments(form):
     assert mx.metric.create(form).axis == 2
     assert mx.metric.create(form, name='other').name == 'other'
-
-
-@pytest.mark.parametrize('devices', [1, 2])
-@pytest.mark.parametrize('wanted', ['a', 'b', ''])
-def test_each_input_has_a_gradient_or_none(wanted, devices):
-    symbol = mx.sym.Variable('a') * mx.sym.Variable('b')
-    module = mx.mod.Module(symbol, ['a', 'b'], label_names=None,
-                           context=[mx.cpu(i) for i in range(devices)])
-    module.bind([('a', (2, 3)), ('b', (2, 3))], inputs_need_grad=True,
-                grad_req={name: 'write' if name == wanted else 'null' for name in 'ab'})
-    module.init_params()
-    module.forward(mx.io.DataBatch([mx.nd.full((2, 3), 2), mx.nd.full((2, 3), 5)]), is_train=True)
-    module.backward([mx.nd.ones((2, 3))])
-    if wanted:
-        found = [None if each is None else each.asnumpy().tolist()
-                 for each in module.get_input_grads()]
-        assert found == [[[5] * 3] * 2 if wanted == 'a' else None,
-                         [[2] * 3] * 2 if wanted == 'b' else None]
-    else:
-        with pytest.raises(ValueError, match="inputs_need_grad=True, .* than 'null'"):
-            module.get_input_grads()

@@ -142,14 +142,6 @@ def test_what_several_cells_ask_for_in_their_steps_is_one_variable():
     assert 'rnn_late_weight' in params._params
 
 
-def test_three_cells_of_one_name_share_what_the_first_has():
-    params = rnn.RNNParams()
-    cell = stack(rnn, rnn.RNNCell(3), rnn.RNNCell(3), rnn.RNNCell(3), params=params)
-    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
-    assert sorted(outputs.list_arguments()) == sorted(['data', *names_of('rnn_')])
-    assert [each._iW is cell._cells[0]._iW for each in cell._cells] == [True] * 3
-
-
 def test_reading_the_params_of_what_fuse_returns_shares_them():
     cell = rnn.fuse(rnn.LSTMCell(3))
     assert 'lstm_i2h_weight' in cell.params._params

@@ -25,8 +25,8 @@ class Echo(rnn.BaseRNNCell):
         return mx.sym.concat(inputs, states[0], dim=1), [mx.sym.ones_like(states[0])]
 
 
-def forward(outputs: Any, train: bool = True, passes: int = 1, **values: Any) -> list[np.ndarray]:
-    """Run with ones as data, or other `values`; more passes give a list of results each."""
+def forward(outputs: Any, train: bool = True, **values: Any) -> list[np.ndarray]:
+    """Run with ones as data, or other `values`."""
     symbol = mx.sym.Group(flat(outputs))
     shapes = {'data': (BATCH, LENGTH, WIDTH), **{k: v.shape for k, v in values.items()}}
     bound = symbol.simple_bind(mx.cpu(), **{  # with gradients: MXNet drops nothing without them
@@ -34,13 +34,12 @@ def forward(outputs: Any, train: bool = True, passes: int = 1, **values: Any) ->
     for name, array in bound.arg_dict.items():
         array[:] = values.get(name, 1 if name == 'data' else random_value(name, array.shape))
     mx.random.seed(5)
-    results = [[each.asnumpy() for each in bound.forward(is_train=train)] for _ in range(passes)]
-    return results[0] if passes == 1 else results
+    return [each.asnumpy() for each in bound.forward(is_train=train)]
 
 
-def variational(base: Any = None, form: str = 'symbol', layout: str = 'NTC', **drop: float) -> Any:
+def variational(form: str, layout: str, **drop: float) -> Any:
     """Outputs and states of LENGTH steps as one Symbol, batch first, and the final states."""
-    cell = rnn.VariationalDropoutCell(base or Echo(), **drop)
+    cell = rnn.VariationalDropoutCell(Echo(), **drop)
     data = mx.sym.Variable('data')
     if form == 'steps':
         states = cell.begin_state(func=mx.sym.ones)
@@ -54,8 +53,7 @@ def variational(base: Any = None, form: str = 'symbol', layout: str = 'NTC', **d
     if form == 'list':
         data = list(mx.sym.split(data, num_outputs=LENGTH, axis=layout.index('T'),
                                  squeeze_axis=True))
-    begin = cell.begin_state(func=mx.sym.ones) if base is None else None
-    outputs, states = cell.unroll(LENGTH, data, begin, layout, True)
+    outputs, states = cell.unroll(LENGTH, data, cell.begin_state(func=mx.sym.ones), layout, True)
     if layout == 'TNC':
         outputs = mx.sym.swapaxes(outputs, dim1=0, dim2=1)
     return outputs, states
@@ -68,7 +66,7 @@ each_form = pytest.mark.parametrize('form, layout', FORMS)
 @differs
 @each_form
 def test_all_masks_at_once(form, layout):
-    graph = variational(form=form, layout=layout, drop_inputs=0.3, drop_states=0.4,
+    graph = variational(form, layout, drop_inputs=0.3, drop_states=0.4,
                         drop_outputs=0.5)
     results, *finals = forward(graph)
     inputs, states = np.split(results, 2, axis=2)

@@ -40,14 +40,6 @@ def test_makes_missing_inputs():
 
 
 @differs
-def test_positional_order():
-    with mx.name.NameManager(), pytest.warns(DeprecationWarning):
-        outputs, states = rnn.rnn_unroll(rnn.RNNCell(3), 2, None, None, 'x_', 'TNC')
-    assert len(outputs) == 2 and len(states) == 1
-    assert 'x_t1_data' in outputs[1].list_arguments()
-
-
-@differs
 def test_warns_once_for_each_call_site():
     cell, data = rnn.RNNCell(3), mx.sym.Variable('data')
     with warnings.catch_warnings(record=True) as caught:

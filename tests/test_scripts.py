@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from . import needs_operator
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(path.stem for path in (ROOT / 'benchmarks').glob('[a-z]*.py'))
 
@@ -82,6 +84,21 @@ def test_scripts_without_mxnet(script: str, tmp_path) -> None:
     assert [line for line in result.stdout.splitlines() if len(line) > 80] == []
 
 
+#: Need other Pythons, or the rights to make network namespaces.
+ELSEWHERE = ('mxnet_versions', 'workers')
+
+
+@pytest.mark.nightly
+@needs_operator
+@pytest.mark.parametrize('script', [script for script in SCRIPTS if script not in ELSEWHERE])
+def test_scripts_run(script: str, tmp_path) -> None:
+    needs(script)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / 'benchmarks' / (script + '.py')), '--quick'], cwd=str(tmp_path),
+        capture_output=True, text=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
+    assert done.returncode == 0 and done.stdout, done.stdout + done.stderr
+
+
 def test_the_package_without_mxnet(tmp_path) -> None:
     result = without_mxnet(tmp_path, '-m', 'mxrnn')
     assert result.returncode == 1 and result.stdout.startswith('mxrnn ')
@@ -119,3 +136,20 @@ def test_nothing_is_logged_by_the_root_logger() -> None:
                     'debug', 'info', 'warning', 'error', 'exception', 'critical', 'log')
                 assert not root, '%s:%d' % (path, node.lineno)
                 assert node.func.attr != 'Speedometer', 'which logs so: %s' % path
+
+
+@pytest.mark.parametrize('arguments', [[], ['inspect', 'days']])
+def test_a_folder_that_was_not_installed_says_how_to(arguments):
+    code = ("import runpy, sys\n"
+            "class NoNumPy:\n"
+            "    def find_spec(self, name, *_):\n"
+            "        if name == 'numpy':\n"
+            "            raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')\n"
+            "sys.meta_path.insert(0, NoNumPy())\n"
+            "runpy.run_module('mxrnn', run_name='__main__', alter_sys=True)\n")
+    done = subprocess.run([sys.executable, '-c', code, *arguments], text=True,
+                          capture_output=True)
+    assert done.returncode == (2 if arguments else 1)
+    assert done.stderr.endswith("No module named 'numpy'. Install mxrnn first, in mxrnn's folder: "
+                                'pip install .\n')
+    assert 'Traceback' not in done.stderr

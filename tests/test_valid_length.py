@@ -16,7 +16,6 @@ from .running import begin_state, flat, quiet, random_value, stack
 LENGTH = 4
 LENGTHS = [4, 0, 1, 3]
 CASES = [case for case in BOUND + OURS if case.binds and case.name != 'own_reset']
-RANDOM = [case for case in BOUND + OURS if case.binds and case.random]
 LOOPED = [case for case in CASES if case.loops and case.name != 'stack_empty']
 
 
@@ -37,15 +36,14 @@ def values(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
              padding: float = np.nan, lengths: Any = None, lengths_type: str = 'float32',
              merge: Any = True, dtype: str | None = None, listed: bool = False,
-             begin: Any = 'random', wrap: Any = None, loop: bool = False,
-             train: bool = True) -> Result:
+             wrap: Any = None, loop: bool = False) -> Result:
     """Unroll over `rows` of the batch: values, heads and begin states are those of the rows.
 
     `lengths` are given as a Variable; what lies behind them in the data is `padding`. In training
     cells draw nothing.
     """
     dtype = dtype or case.dtypes[-1]
-    cell = quiet(case.make(rnn)) if train else case.make(rnn)
+    cell = quiet(case.make(rnn))
     if wrap is not None:
         cell = wrap(cell)
     axes = batch_axes(cell)
@@ -58,12 +56,11 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
         data[np.arange(length) >= np.array(lengths)[:, None]] = padding
     if layout == 'TNC':
         given['data'] = data.swapaxes(0, 1)
-    scale = {'random': 1, 'zero': 0}.get(begin)
-    begin = None if begin is None else begin_state(cell, 'variable', dtype=dtype)
-    for state, info, axis in zip(begin or [], cell.state_info, axes):
+    begin = begin_state(cell, 'variable', dtype=dtype)
+    for state, info, axis in zip(begin, cell.state_info, axes):
         shape = list(info['shape'])
         shape[axis] = len(LENGTHS)
-        given[state.name] = scale * values(state.name, tuple(shape), dtype).take(rows, axis)
+        given[state.name] = values(state.name, tuple(shape), dtype).take(rows, axis)
     inputs = mx.sym.Variable('data')
     if listed:
         inputs = list(mx.sym.split(inputs, num_outputs=length, axis=layout.index('T'),
@@ -78,23 +75,21 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
     symbol = mx.sym.Group([outputs] + flat(states))
     bound = symbol.simple_bind(
         mx.cpu(), type_dict={name: value.dtype for name, value in given.items()},
-        grad_req={name: 'null' if name == 'lengths' or not train else 'write'
+        grad_req={name: 'null' if name == 'lengths' else 'write'
                   for name in symbol.list_arguments()},
         **{name: value.shape for name, value in given.items()})
     for name, array in bound.arg_dict.items():
         array[:] = given.get(name, values(name, array.shape, dtype))
-    results = [each.asnumpy() for each in bound.forward(is_train=train)]
-    grads = {}
-    if train:
-        shape = results[0].shape[2:]
-        head = values('head', (len(LENGTHS), LENGTH) + shape, dtype)[rows, :length]
-        heads = [head.swapaxes(0, 1) if layout == 'TNC' else head]
-        for i, (state, axis) in enumerate(zip(results[1:], axes)):
-            shape = state.shape[:axis] + (len(LENGTHS),) + state.shape[axis + 1:]
-            heads.append(values('head%d' % i, shape, dtype).take(rows, axis))
-        bound.backward([mx.nd.array(head, dtype=dtype) for head in heads])
-        grads = {name: array.asnumpy() for name, array in bound.grad_dict.items()
-                 if array is not None}
+    results = [each.asnumpy() for each in bound.forward(is_train=True)]
+    shape = results[0].shape[2:]
+    head = values('head', (len(LENGTHS), LENGTH) + shape, dtype)[rows, :length]
+    heads = [head.swapaxes(0, 1) if layout == 'TNC' else head]
+    for i, (state, axis) in enumerate(zip(results[1:], axes)):
+        shape = state.shape[:axis] + (len(LENGTHS),) + state.shape[axis + 1:]
+        heads.append(values('head%d' % i, shape, dtype).take(rows, axis))
+    bound.backward([mx.nd.array(head, dtype=dtype) for head in heads])
+    grads = {name: array.asnumpy() for name, array in bound.grad_dict.items()
+             if array is not None}
     if layout == 'TNC':
         results[0] = results[0].swapaxes(0, 1)
         grads = {name: grad.swapaxes(0, 1) if name == 'data' else grad
@@ -103,13 +98,13 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
 
 
 @functools.lru_cache(maxsize=None)
-def alone(case: Case, dtype: str | None = None, train: bool = True) -> Result:
+def alone(case: Case) -> Result:
     """The outputs that a batch must give, put together from each sequence alone."""
-    dtype = dtype or case.dtypes[-1]
+    dtype = case.dtypes[-1]
     cell = case.make(rnn)
     axes = batch_axes(cell)
     begin = begin_state(cell, 'variable', dtype=dtype)
-    results = {row: evaluate(case, [row], length, dtype=dtype, train=train)
+    results = {row: evaluate(case, [row], length, dtype=dtype)
                for row, length in enumerate(LENGTHS) if length}
     some = results[0]
     outputs = np.zeros((len(LENGTHS), LENGTH) + some.outputs.shape[2:], dtype)
@@ -117,13 +112,12 @@ def alone(case: Case, dtype: str | None = None, train: bool = True) -> Result:
               for state, axis in zip(some.states, axes)]
     grads = {name: np.zeros(grad.shape, dtype) for name, grad in some.grads.items()}
     own = {state.name: i for i, state in enumerate(begin)}
-    if grads:
-        grads['data'] = np.zeros((len(LENGTHS), LENGTH) + case.step, dtype)
-        for name, i in own.items():
-            if name in grads:
-                shape = list(cell.state_info[i]['shape'])
-                shape[axes[i]] = len(LENGTHS)
-                grads[name] = np.zeros(shape, dtype)
+    grads['data'] = np.zeros((len(LENGTHS), LENGTH) + case.step, dtype)
+    for name, i in own.items():
+        if name in grads:
+            shape = list(cell.state_info[i]['shape'])
+            shape[axes[i]] = len(LENGTHS)
+            grads[name] = np.zeros(shape, dtype)
     for row, length in enumerate(LENGTHS):
         def at(axis, row=row):
             return (slice(None),) * axis + (row,)
@@ -404,29 +398,3 @@ def test_a_cell_whose_unroll_does_not_take_it_is_named():
     stack.unroll(2, data)
     with pytest.raises(NotImplementedError, match=r"valid_length.*Old\(.*prefix='old_'\)"):
         stack.unroll(2, data, valid_length=lengths)
-
-
-@differs
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-@pytest.mark.parametrize('types', [{'lengths': 'int32'}, {'data': 'float64'}, None,
-                                   {'lengths': 'uint8', 'data': 'float32'}], ids=str)
-@pytest.mark.parametrize('make', [
-    lambda: stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(2)),
-    lambda: stack(rnn, rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(2, 'r_')))])
-def test_types_given_when_the_graph_is_bound(types, layout, make):
-    cell = make()
-    kind = (types or {}).get('data')
-    outputs, states = cell.unroll(3, mx.sym.Variable('data'), layout=layout, merge_outputs=True,
-                                  valid_length=mx.sym.Variable('lengths'), dtype=kind)
-    bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
-        mx.cpu(), type_dict=types, data=(2, 3, 4) if layout == 'NTC' else (3, 2, 4), lengths=(2,))
-    for name, value in (types or {}).items():
-        assert bound.arg_dict[name].dtype == np.dtype(value)
-    bound.arg_dict['lengths'][:] = mx.nd.array([1, 3])
-    for name, array in bound.arg_dict.items():
-        if name != 'lengths':
-            array[:] = 0.5
-    got = bound.forward()[0].asnumpy()
-    got = got if layout == 'NTC' else got.swapaxes(0, 1)
-    assert got.dtype == np.dtype(kind or 'float32')
-    assert not got[0, 1:].any() and got[0, 0].all() and got[1].all()

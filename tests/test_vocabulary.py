@@ -2,7 +2,6 @@
 import collections
 import warnings
 
-import numpy as np
 import pytest
 
 from . import differs, mx, rnn
@@ -156,16 +155,6 @@ def test_decoding_is_the_inverse_of_encoding(words, options):
     encoded, vocab = rnn.encode_sentences(words, **options)
     assert rnn.decode_sentences(encoded, vocab) == [list(sentence) for sentence in words]
     assert rnn.decode_sentences((iter(ids) for ids in encoded), vocab) == list(map(list, words))
-
-
-@differs
-@pytest.mark.parametrize('kind', [np.float32, np.int64, mx.nd.array])
-def test_decoding_rows_of_arrays_without_their_padding(kind):
-    vocab = {'\n': -1, 'a': 0, 'b': 1}
-    rows = kind(np.array([[0, 1, -1, -1], [-1, -1, -1, -1], [1, -1, 0, -1]]))
-    assert rnn.decode_sentences(rows, vocab, -1) == [['a', 'b'], [], ['b', '\n', 'a']]
-    assert rnn.decode_sentences(rows[:1], vocab) == [['a', 'b', '\n', '\n']]
-    assert rnn.decode_sentences(list(rows)[2:], vocab, -1.0) == [['b', '\n', 'a']]
 
 
 @differs

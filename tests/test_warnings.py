@@ -116,15 +116,6 @@ def test_what_is_rounded_is_said_once(build, lengths):
     assert ['to float32' in each for each in said].count(True) == 1
 
 
-@needs_onednn
-@each_build('float64', 'own')
-@pytest.mark.parametrize('lengths', [
-    {}, pytest.param({'valid_length': mx.sym.Variable('lengths')}, marks=differs)])
-def test_nothing_is_said_of_rounding_where_nothing_is_rounded(build, lengths):
-    assert not [each for each in warned(build, rnn.FusedRNNCell(3, mode='rnn_tanh'), **lengths)
-                if 'to float32' in each]
-
-
 @differs
 def test_time_major_layout_is_advised_once():
     with warnings.catch_warnings(record=True) as found:

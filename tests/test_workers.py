@@ -335,13 +335,13 @@ print('from batch %d of epoch %d' % before)
 '''
 
 
-def start(folder, *kill, workers: int = 2) -> list:
+def start(folder, *kill) -> list:
     """Begin a training, or go on with it: scheduler, server and workers."""
-    environment = trainings.environment(workers, MXNET_UPDATE_ON_KVSTORE='0')
+    environment = trainings.environment(MXNET_UPDATE_ON_KVSTORE='0')
     return [subprocess.Popen(
         [sys.executable, '-W', 'ignore', '-c', TRAIN, str(folder), *map(str, kill)],
         env=dict(environment, DMLC_ROLE=role), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True) for role in ['scheduler', 'server'] + ['worker'] * workers]
+        text=True) for role in ['scheduler', 'server', 'worker', 'worker']]
 
 
 def finish(processes) -> str:

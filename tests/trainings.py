@@ -31,8 +31,8 @@ def free_port() -> int:
     raise OSError('no free port from 12000 to 31999')
 
 
-def environment(workers: int = 2, **more: str) -> dict[str, str]:
-    """Return the environment of a scheduler, a server and workers, without their roles."""
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a scheduler, a server and two workers, without their roles."""
     return {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': ROOT,
             'DMLC_PS_ROOT_URI': '127.0.0.1', 'DMLC_PS_ROOT_PORT': str(free_port()),
-            'DMLC_NUM_SERVER': '1', 'DMLC_NUM_WORKER': str(workers), **more}
+            'DMLC_NUM_SERVER': '1', 'DMLC_NUM_WORKER': '2', **more}

@@ -1,12 +1,45 @@
-"""Parts of the data for several workers."""
+"""Iterators: streams, parts for several workers, and what all of them say of themselves."""
 import collections
+import doctest
+import importlib
+import logging
 import pickle
 
 import numpy as np
 import pytest
 
-from . import differs, rnn
-from .iterators import TEXT, UNIQUE, in_parts, rows, run, streams
+from . import differs, mx, rnn
+from .iterators import POSITIONS, SMALL, TEXT, UNIQUE, in_parts, rows, run, streams
+
+
+@differs
+def test_sizes_of_iterators():
+    sentences = rnn.BucketSentenceIter(SMALL, 3, [2, 4])
+    assert len(sentences) == len(list(sentences)) == 8
+    assert repr(sentences) == 'BucketSentenceIter(26 sentences, buckets [2, 4], 8 batches of 3)'
+    stream = rnn.StreamIter(TEXT, 3, 4)
+    assert len(stream) == len(list(stream)) == 8
+    assert repr(stream) == 'StreamIter(99 tokens, 8 batches of 4 steps of 3 streams)'
+    rolling = POSITIONS['roll_over']()
+    for _ in range(3):
+        assert len(rolling) == len(list(rolling))
+        rolling.reset()
+    assert rnn.BucketSentenceIter(SMALL, 100, [4])  # though it has no batch
+
+
+def test_examples_of_data():
+    for module in ('base_iterator', 'corpus', 'sentences', 'stream', 'sentence_encoding'):
+        result = doctest.testmod(importlib.import_module('mxrnn._data.' + module))
+        assert not result.failed and (result.attempted or module != 'base_iterator')
+
+
+def test_errors_of_a_generator_are_its_own():
+    def broken():
+        yield ['a']
+        raise KeyError('configuration')
+
+    with pytest.raises(KeyError, match='configuration'):
+        rnn.encode_sentences(broken())
 
 
 @differs
@@ -89,3 +122,54 @@ def test_a_position_of_one_part_goes_for_all(make):
     other = make(1)
     other.load_state_dict(parts[0].state_dict())
     assert run(other, 20) == run(parts[1], 20)
+
+
+@differs
+@pytest.mark.parametrize('layout', ['NT', 'TN', 'NTC', 'TNC'])
+@pytest.mark.parametrize('last_batch', ['discard', 'pad'])
+@pytest.mark.parametrize('count, batch_size, bptt', [
+    (41, 4, 5), (42, 4, 5), (60, 4, 5), (100, 7, 3), (11, 1, 10), (11, 10, 1), (5000, 3, 35)])
+def test_streams_go_on(count, batch_size, bptt, last_batch, layout):
+    text = np.random.randint(0, 90000, count)
+    data, label, iterator = streams(text, batch_size, bptt, layout=layout, last_batch=last_batch,
+                                    epochs=2)
+    steps = (count - 1) // batch_size
+    if last_batch == 'discard':
+        steps -= steps % bptt
+    assert data.shape[1] == iterator.num_batches * bptt == -(-steps // bptt) * bptt
+    assert data[:, :steps].ravel().tolist() == text[:batch_size * steps].tolist()
+    assert label[:, :steps].ravel().tolist() == text[1:batch_size * steps + 1].tolist()
+    assert (label[:, steps:] == -1).all()
+    assert iterator.discarded == count - 1 - batch_size * steps
+    assert iterator.provide_data[0].shape == iterator.next().data[0].shape
+
+
+@differs
+def test_stream_tells_where_an_epoch_begins():
+    for wrap in (lambda iterator: iterator, mx.io.PrefetchingIter):
+        iterator = wrap(rnn.StreamIter(range(50), 4, 3))
+        for _ in range(2):
+            batches = list(iterator)
+            assert [batch.index[0] == 0 for batch in batches] == [True, False, False, False]
+            if isinstance(iterator, rnn.StreamIter):
+                assert [batch.new_epoch for batch in batches] == [True, False, False, False]
+            iterator.reset()
+    iterator.next()
+    iterator.reset()
+    assert iterator.next().index.tolist() == [0, 12, 24, 36]
+
+
+@differs
+def test_stream_losses_are_logged(caplog):
+    caplog.set_level(logging.INFO)
+    rnn.StreamIter(range(50), 4, 5)
+    rnn.StreamIter(range(42), 4, 5)
+    rnn.StreamIter(range(41), 4, 5)
+    rnn.StreamIter(range(51), 4, 5, last_batch='pad')
+    found = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert [level for level, _ in found] == ['WARNING', 'WARNING', 'INFO', 'WARNING']
+    assert [text.split(',')[0] for _, text in found] == [
+        '50 tokens: 9 discarded', '42 tokens: 1 discarded', '41 tokens: none is left out',
+        '51 tokens: 2 discarded']
+    assert ["last_batch='pad' keeps all but 1" in text for _, text in found] == [
+        True, False, False, False]  # padding gains nothing in the others
