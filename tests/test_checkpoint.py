@@ -313,6 +313,3 @@ def test_states_kept_by_servers(tmp_path, caplog):
                                          'model-symbol.json']
     with pytest.raises(rnn.CheckpointError, match='model-0002.states'):
         rnn.load_rnn_checkpoint(cell, prefix, 2, module=module)
-
-
-# ---- arguments

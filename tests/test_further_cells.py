@@ -1,5 +1,4 @@
-"""Cells and options that mxnet.rnn has not: each against NumPy, Gluon and torch, and in random
-compositions."""
+"""Cells and options that mxnet.rnn has not: each against NumPy, or the cells that it is made of."""
 from __future__ import annotations
 
 import functools
@@ -305,6 +304,3 @@ def test_both_directions_are_one_operator_however_merged(merge):
 def test_widths_that_cannot_be_added_are_named(merge, merge_outputs):
     with pytest.raises(ValueError, match='same width for merge=%r, got 3 and 4' % merge):
         both(merge, 3, 4).unroll(3, mx.sym.Variable('data'), merge_outputs=merge_outputs)
-
-
-# Random compositions
