@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn._graph import merge_rnn
 from mxrnn._graph.merge_rnn import merged
 from mxrnn._graph.rolling import roll
 from mxrnn.interop.registry import TORCH, Converters
@@ -66,13 +65,6 @@ def test_names_of_attributes_of_modules_are_names_like_others():
     make(symbol, {'data': (1, 3)}).load_state_dict(module.state_dict())
     with pytest.raises(ValueError, match='training'):
         make(mx.sym.FullyConnected(DATA, V('training'), num_hidden=2), {'data': (1, 3)})
-
-
-def test_any_batch_and_integers_for_tokens():
-    module = make(language_model(), SHAPES)
-    for batch in (1, 2, 5, 1):
-        assert module(data=torch.ones(batch, 4, dtype=torch.int64)).shape == (4 * batch, 9)
-    torch.testing.assert_close(module(data=TOKENS), module(data=TOKENS.float()))
 
 
 @pytest.mark.parametrize('head', ['LinearRegressionOutput', 'LogisticRegressionOutput',
@@ -133,14 +125,6 @@ def test_masks_differ_within_the_batch():
     for batch in (3, 6):
         rows = module(torch.ones(batch, 3, 4))
         assert len(torch.unique(rows, dim=0)) == batch
-
-
-def test_dropout_keeps_a_share_and_scales_the_rest():
-    outputs, _ = rnn.DropoutCell(.25).unroll(1, DATA, merge_outputs=True)
-    module = make(outputs, {'data': (1, 1, 5)}).train()
-    result = module(torch.ones(100, 1, 400))
-    assert abs((result == 0).float().mean() - .25) < .02
-    assert torch.unique(result).tolist() == pytest.approx([0, 4 / 3])
 
 
 def test_samplers_draw_what_mxnet_draws():
@@ -283,27 +267,6 @@ def unknown(*names):
     return interop.Model(interop.graph_from_json(text), {}, {})
 
 
-def test_all_unknown_operators_are_named_at_once():
-    with pytest.raises(interop.UnsupportedError) as caught:
-        interop.to_torch(unknown('Custom', 'tanh', '_contrib_Proposal', 'Custom'))
-    text = str(caught.value)
-    assert 'Custom, 2 times: node0, node3' in text and '_contrib_Proposal, 1 times' in text
-    assert 'tanh' not in text
-
-
-def test_parameters_that_cannot_be_are_named_too():
-    outputs = mx.sym.RNN(DATA, state_size=3, num_layers=1, mode='lstm', projection_size=2,
-                         name='projected')
-    model = interop.Model(interop.graph_from_json(outputs.tojson()), {}, {})
-    with pytest.raises(interop.UnsupportedError, match=r'RNN \(projection_size is not supported'):
-        interop.to_torch(model)
-    outputs = mx.sym.RNN(DATA, state_size=3, num_layers=1, mode='gru', use_sequence_length=True,
-                         sequence_length=mx.sym.Variable('lengths'), name='padded')
-    model = interop.Model(interop.graph_from_json(outputs.tojson()), {}, {})
-    with pytest.raises(interop.UnsupportedError, match=r'RNN \(use_sequence_length is not supp'):
-        interop.to_torch(model)
-
-
 def test_windows_that_are_nothing_but_padding_are_refused():
     pool = mx.sym.Pooling(DATA, kernel=(2,), stride=(3,), pad=(1,), pooling_convention='full',
                           name='pool')
@@ -385,13 +348,6 @@ def test_an_open_size_is_not_another_that_happens_to_be_equal():
     assert module(torch.rand(1, 2, 3)).shape == (1, 2, 3)
 
 
-def test_an_open_size_that_is_a_product_of_others():
-    rows = mx.sym.Reshape(DATA, shape=(-3, 0))
-    module = make(mx.sym.Concat(rows, mx.sym.zeros((0, 2)), dim=1), {'data': (2, 3, 4)})
-    for batch, length in ((1, 1), (3, 4), (5, 2)):
-        assert module(torch.rand(batch, length, 4)).shape == (batch * length, 6)
-
-
 def test_labels_tell_no_sizes_that_inference_needs():
     """In inference the label may be left out."""
     outputs = mx.sym.LinearRegressionOutput(
@@ -452,13 +408,6 @@ def test_begin_states_have_the_type_of_the_module(dtype):
 
 # ---- parts that do not fit
 
-@pytest.mark.parametrize('squeeze, steps', [(True, 8), (True, 2), (False, 5)])
-def test_a_graph_of_some_steps_takes_no_other_number(squeeze, steps):
-    parts = mx.sym.SliceChannel(DATA, num_outputs=4, squeeze_axis=squeeze, name='parts')
-    module = make(parts[0] + parts[3], {'data': (2, 4)})
-    with pytest.raises(ValueError, match='parts, SliceChannel, must split .* length %d' % steps):
-        module(torch.ones(2, steps))
-
 
 @pytest.mark.parametrize('index', [[0, 4], [-1, 0]])
 def test_an_index_outside_is_refused_where_the_graph_asks_for_it(index):
@@ -506,37 +455,6 @@ def test_a_loop_whose_body_does_not_fit_it_is_refused(change):
 
 
 # ---- the weights of sym.RNN
-
-def joined(mode, layers, bidirectional, flat=True, cut=0):
-    """sym.RNN on arrays that the graph joins, and the shapes of its inputs."""
-    cell = rnn.FusedRNNCell(3, layers, mode, bidirectional=bidirectional)
-    shapes = {}
-    for kind in ('weight', 'bias'):
-        for layer in range(layers):
-            for side in 'lr'[:1 + bidirectional]:
-                for group, width in (('i2h', 2 if layer == 0 else 3 * (1 + bidirectional)),
-                                     ('h2h', 3)):
-                    rows = 3 * len(cell._gate_names)
-                    shapes['%s%d_%s_%s' % (side, layer, group, kind)] = (
-                        (rows, width) if kind == 'weight' else (rows,))
-    parts = [mx.sym.Reshape(V(name, shape=shape), shape=(-1,)) if flat or len(shape) > 1
-             else V(name, shape=shape) for name, shape in shapes.items()]
-    if cut:
-        parts = [mx.sym.Concat(*parts[:cut], dim=0), *parts[cut:]]
-    vector = mx.sym._internal._rnn_param_concat(*parts, dim=0)
-    begin = [mx.sym.zeros((layers * (1 + bidirectional), 0, 3))] * (1 + (mode == 'lstm'))
-    return mx.sym.RNN(DATA, vector, *begin, mode=mode, state_size=3, num_layers=layers,
-                      bidirectional=bidirectional, name='rnn')
-
-
-@pytest.mark.parametrize('mode', ['lstm', 'gru', 'rnn_tanh'])
-@pytest.mark.parametrize('flat, cut', [(True, 0), (False, 0), (True, 2)])
-@pytest.mark.parametrize('layers, bidirectional', [(1, False), (2, True)])
-def test_joined_weights_are_taken_as_they_are(mode, flat, cut, layers, bidirectional):
-    both = run_both([joined(mode, layers, bidirectional, flat, cut)], {'data': (4, 2, 2)})
-    assert_equal(both)
-    steps = [step.node.op for step in both.module._runners[True].schedule.steps]
-    assert ('_rnn_param_concat' in steps) == bool(cut)
 
 
 def test_joined_weights_of_other_sizes_are_joined():
@@ -639,31 +557,6 @@ def test_states_of_one_layer_are_not_states_of_one_row():
         outputs = mx.sym.RNN(outputs, vector, mx.sym.zeros((1, 0, 4)), mode='gru', state_size=4,
                              num_layers=1)
     assert calls(merged(interop.graph_from_json(outputs.tojson()))) == [3]
-
-
-@pytest.mark.parametrize('two_ways, most', [(False, 1), (True, 17)])
-def test_a_chain_of_layers_is_joined_at_once(monkeypatch, two_ways, most):
-    """Each edit copies the graph: a large graph must not be copied for each layer and part."""
-    outputs = DATA
-    for layer in range(15):
-        cell = rnn.FusedRNNCell(4, 1, 'gru', bidirectional=two_ways, prefix='l%d_' % layer)
-        outputs, _ = cell.unfuse().unroll(2, outputs, layout='TNC', merge_outputs=True)
-    graph = roll(interop.graph_from_json(outputs.tojson()), training=False).graph
-    edits, copied = [], merge_rnn.Edit.graph
-    monkeypatch.setattr(merge_rnn.Edit, 'graph', lambda edit: edits.append(edit) or copied(edit))
-    assert calls(merged(graph))[-1] == 15
-    assert len(edits) <= most
-
-
-def test_long_ways_between_layers_are_followed():
-    outputs = DATA
-    for prefix in ('one_', 'two_'):
-        cell = rnn.fuse(rnn.GRUCell(4, prefix=prefix))
-        outputs, _ = cell.unroll(3, outputs, layout='TNC', merge_outputs=True)
-        for _ in range(1200):
-            outputs = mx.sym.SwapAxis(outputs, dim1=0, dim2=1)
-    graph = interop.graph_from_json(outputs.tojson())
-    assert merged(graph).arguments == graph.arguments
 
 
 def test_training_keeps_the_noise_of_a_rolled_graph():

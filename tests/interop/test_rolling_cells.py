@@ -139,12 +139,6 @@ def cut(value, begins, ends):
     return [rows(value, begin, end) for begin, end in zip(begins, ends)]
 
 
-def residual(value, inner):
-    for _ in range(30):
-        value = value + inner(value)
-    return value
-
-
 def both(x, h, name='g', parts=4, **options):
     return fc(x, 'x' + name, parts, **options) + fc(h, 'h' + name, parts, **options)
 
@@ -152,44 +146,31 @@ def both(x, h, name='g', parts=4, **options):
 #: By name: a step and what it becomes; then shapes of begin states, where they are stated.
 CELLS = {
     'product once': (rnn(lambda x, h, t: ONCE + fc(h, 'h')), 'kernel'),
-    'state first': (rnn(lambda x, h, t: fc(S.Concat(h, x, dim=1), 'w')), 'kernel'),
     'state first, wide data': (rnn(lambda x, h, t: fc(S.Concat(h, twice(x), dim=1), 'w')),
                                'kernel'),
-    'wide data first': (rnn(lambda x, h, t: fc(S.Concat(twice(x), h, dim=1), 'w')), 'kernel'),
     'one part of two': (rnn(lambda x, h, t: part(both(x, h, parts=2), 1, 2)), 'kernel'),
     'dot with rows exchanged': (rnn(lambda x, h, t: S.dot(x, W['dx'], transpose_b=True)
                                     + S.dot(h, W['dh'])), 'kernel', (SIZE, SIZE)),
     'a sum is cut': (lstm(lambda x, h: cut(both(x, h), (0, 4, 8, 12), (4, 8, 12, None))), 'kernel'),
-    'cut from the end': (lstm(lambda x, h: cut(both(x, h), (-4, -8, -12, -16),
-                                               (None, -4, -8, -12))), 'kernel'),
     'parts of weights': (lstm(lambda x, h: [part(each_of, k, 4) for k, each_of in enumerate(
         each(x, h, parts=(4,) * 4))]), 'kernel'),
-    'gates of the last step in another order': (lambda x, states, t: lstm(
-        each if t < STEPS - 1 else lambda x, h: [
-            both(x, h, '%d' % k, 1) for k in (3, 2, 1, 0)][::-1])(x, states, t), 'kernel'),
     'biases of some gates': (lstm(lambda x, h: each(x, h, bias=(True, False, True, False))),
                              'kernel'),
     'gru': (gru(), 'kernel'),
     'gru with a weight that is long in coming': (gru(recurrent=lambda x, h: S.FullyConnected(
         h, LONG, num_hidden=SIZE, no_bias=True)), 'kernel'),
-    'gru begun by a sum': (begun(gru(), lambda a, b: a + b), 'kernel'),
     'gru begun by nearly a step': (begun(gru(), lambda a, b: gru(kept=lambda z, h: z)(
         b, [a], 0)[0]), 'kernel'),
-    'rnn begun by tanh': (begun(rnn(lambda x, h, t: both(x, h, parts=1)), lambda a, b: S.tanh(a)),
-                          'kernel'),
     'lstm begun by a product': (begun(lstm(each), lambda a, b: a * S.tanh(b), lambda a, b: b),
                                 'kernel'),
     'a state of one axis': (rnn(lambda x, h, t: part(both(x, h, parts=0.5), 0, 2,
                                                      squeeze_axis=True)), 'loop', (SIZE,)),
 
-    'state in the sum': (rnn(lambda x, h, t: added(x, h)), 'loop'),
     'begin state is a product': (rnn(lambda x, h, t: added(x, h if t else fc(h, 'b'))), 'loop'),
     'products by turns': (rnn(lambda x, h, t: (S.dot(x, W['dx']) if t else fc(x, 'dx'))
                               + fc(h, 'h')), 'unrolled'),
     'sums of two and three': (rnn(lambda x, h, t: S.add_n(
         fc(x, 'x'), fc(h, 'h'), *[x] * (t == STEPS - 1))), 'unrolled'),
-    'dot of columns': (rnn(lambda x, h, t: fc(x, 'x') + S.dot(h, W['dh'], transpose_a=True)),
-                       'loop', (SIZE, SIZE)),
     'dot of an unknown weight': (rnn(lambda x, h, t: S.dot(x, W['x']) + S.dot(h, W['h'])), 'loop',
                                  (SIZE, SIZE)),
     'dot of weights with an open size': (rnn(lambda x, h, t: S.dot(x, W['ox']) + S.dot(h, W['oh'])),
@@ -197,45 +178,31 @@ CELLS = {
     'dot of an unknown state': (rnn(lambda x, h, t: S.dot(x, W['dx']) + S.dot(h, W['dh'])), 'loop'),
     'a product that keeps axes': (rnn(lambda x, h, t: fc(x, 'x', flatten=False) + fc(h, 'h')),
                                   'loop'),
-    'two products with the state': (rnn(lambda x, h, t: both(x, h, parts=1) + fc(h, 'h')), 'loop'),
     'no product with data': (rnn(lambda x, h, t: fc(h, 'h')), 'loop'),
     'part of a part': (rnn(lambda x, h, t: part(part(both(x, h), 1, 2), 0, 2)), 'loop'),
-    'cut of a cut': (rnn(lambda x, h, t: rows(rows(both(x, h), 4, 12), 0, 4)), 'loop'),
     'cut of a dot': (rnn(lambda x, h, t: rows(S.dot(x, W['dx']) + S.dot(h, W['dh']), 0, 4)), 'loop',
                      (SIZE, SIZE)),
     'cut between gates': (rnn(lambda x, h, t: rows(both(x, h, parts=2), 2, 6)), 'loop'),
     'cut of rows that are no gates': (rnn(lambda x, h, t: rows(both(x, h, parts=1.5), 0, 4)),
                                       'loop'),
-    'part of a cut': (rnn(lambda x, h, t: part(rows(both(x, h), 0, 8), 1, 2)), 'loop'),
     'data and state added': (rnn(lambda x, h, t: fc(x + h, 'w')), 'loop'),
     'three side by side': (rnn(lambda x, h, t: fc(S.Concat(x, h, x, dim=1), 'w')), 'loop'),
     'state by itself': (rnn(lambda x, h, t: fc(S.Concat(h, h, dim=1), 'w') + fc(x, 'x')), 'loop'),
 
-    'many ways to the step before': (rnn(lambda x, h, t: residual(both(x, h, parts=1), S.tanh)),
-                                     'loop'),
-    'a sum of sums': (rnn(lambda x, h, t: residual(both(x, h, parts=1), S.identity)), 'loop'),
     'a weight each step': (rnn(lambda x, h, t: fc(x, 'x%d' % t) + fc(h, 'h')), 'loop'),
     'a part that no step reads': (lambda x, states, t: list(map(S.tanh, S.SliceChannel(
         both(x, states[0], parts=2), num_outputs=2))), 'loop'),
     'one input at first': (rnn(lambda x, h, t: fc(x, 'wx') + fc(S.tanh(h + W['h' if t else 'x']),
                                                                 'wh')), 'loop'),
-    'a variable each step': (rnn(lambda x, h, t: fc(x, 'wx') + fc(S.tanh(h + W['d%d' % t]),
-                                                                  'wh')), 'loop'),
     'the begin state, and then a part': (by_turns(True), 'unrolled'),
     'a part, and then the begin state': (by_turns(False), 'unrolled'),
     'begun by what is inside the first step': (begun_by_its_own, 'unrolled'),
-    'the last step lacks one of two': (of_both(
-        lambda h, x, t: h * W['da'], lambda h, x, t: h * W['db'],
-        last=[lambda h, x, t: h * W['db']] * 2), 'loop'),
     'the last step lacks what reads data': (of_both(
         lambda h, x, t: h * x, lambda h, x, t: h * W['d%d' % t],
         last=[lambda h, x, t: h * W['d%d' % t]] * 2), 'loop'),
-    'two of unlike data': (of_both(
-        lambda h, x, t: h * S.negative(x), lambda h, x, t: h * W['d%d' % t]), 'loop'),
     'two states before': (lambda x, states, t: [S.tanh(
         fc(x, 'x') + fc(states[0] + states[1], 'h')), states[0]], 'loop'),
     'one node for two at first': (rnn(lambda x, h, t: forked(x, h, t)), 'loop'),
-    'memory of three': (lstm(each, lambda kept, new, x: S.add_n(kept, new, x)), 'loop'),
     'a gate of data alone': (lstm(lambda x, h: [fc(x, 'x0'), *each(x, h)[1:]]), 'loop'),
     'gates of two inputs': (lstm(lambda x, h: each(x, h)[:3] + each(S.negative(x), h)[3:]), 'loop'),
     'memory negated': (lstm(each, before=S.negative), 'loop'),
@@ -244,7 +211,6 @@ CELLS = {
     'update by softsign': (gru(S.softsign), 'loop'),
     'reset by softsign': (gru(reset=S.softsign), 'loop'),
     'new by softsign': (gru(new=S.softsign), 'loop'),
-    'rest is 1 + z': (gru(rest=lambda z, r: z + 1), 'loop'),
     'rest is 1 - r': (gru(rest=lambda z, r: 1 - r), 'loop'),
     'state enters new': (gru(entering=lambda x, h: fc(x, 'xn') + fc(h, 'hm')), 'loop'),
     'nothing enters new': (gru(entering=lambda x, h: fc(h, 'xn')), 'loop'),
@@ -367,23 +333,6 @@ def before(states, begin):
     return [states[0].get_internals()[begin], *states[:-1]]
 
 
-def some_sums(h):
-    sums = [S.Variable('x')]
-    for value in h[1:]:
-        sums.append(sums[-1] + value)
-    return above(sums[:3], 'a')[-1] * sums[-1]
-
-
-def begun_by_another(h):
-    other = above(h, 'a')
-    return total(other[0], h[1:]) * other[-1]
-
-
-def another_sum_first(h):
-    two = h[0] + h[1]
-    return S.Group([two + h[0], total(two, h[2:])])
-
-
 def rnn_of_sums(state, values):
     """Another layer, whose step is a sum with its state."""
     for value in values:
@@ -394,17 +343,11 @@ def rnn_of_sums(state, values):
 #: Sums of the outputs of a GRU, which are sums themselves, and what is found with it.
 SUMS = {
     'all': (lambda h: total(h[0], h[1:]), ['kernel', 'loop']),
-    'all but the first': (lambda h: total(S.Variable('x'), h[1:]), ['kernel', 'loop', 'fixed']),
-    'the second one twice': (lambda h: total(h[1], h[1:]), ['kernel', 'loop', 'fixed']),
     'none, rows of each': (lambda h: S.stack(*[rows(each, 1, 3) for each in h], axis=1),
                            ['kernel']),
     'none, side by side': (lambda h: S.Concat(*h, dim=1), ['kernel']),
-    'two steps': (lambda h: total(h[-1], h[-3:-1]), ['kernel']),
-    'begun by another': (begun_by_another, ['kernel'] * 2 + ['loop', 'fixed']),
     'the steps before': (lambda h: above(map(S.tanh, before(h, 'begin0')), 'a')[-1],
                          ['kernel'] * 2),
-    'some sums of some steps': (some_sums, ['kernel'] * 2 + ['loop'] + ['fixed'] * 2),
-    'one of them in another sum first': (another_sum_first, ['kernel', 'loop']),
     'read by another recurrence': (lambda h: rnn_of_sums(total(h[0], h[1:]), h), [
         'kernel', 'loop', 'loop']),
     'nothing needs the sum': (lambda h: S.where(S.ones_like(h[0]), h[-1], total(h[0], h[1:])),
@@ -417,10 +360,7 @@ SUMS = {
         lambda x, h, t: fc(x, 'h' if t == 3 else 'w%d' % t) + fc(h, 'h'))),
     'a decoder shares a product': (shared, ['loop', 'loop'], lambda x, states, t: [
         fc(S.softsign(both(x, states[0], parts=1)), 'q')]),
-    'nothing needs it': (lambda h: S.where(S.ones_like(h[0]), h[-1], rnn(
-        lambda x, y, t: fc(y, 'u'))(None, rnn(lambda x, y, t: fc(y, 'u'))(None, h[-1:], 0), 0)[0]),
-        ['kernel']),
-}
+    }
 
 
 def sums(name, steps):
