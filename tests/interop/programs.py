@@ -135,16 +135,6 @@ def begin_states_that_are_variables() -> Any:
     return softmax(cell.unroll(TIME, words(), begin_state=begin, merge_outputs=True)[0])
 
 
-@program({**TOKENS, **{'lstm_l%d_begin_%d' % (i, j): ('batch', UNITS)
-                       for i in range(2) for j in range(2)}}, softmax_label=('batch', TIME))
-def begin_states_with_a_shape() -> Any:
-    cell = stack(rnn.LSTMCell(UNITS, 'lstm_l0_'), rnn.LSTMCell(UNITS, 'lstm_l1_'))
-    names = iter('lstm_l%d_begin_%d' % (i, j) for i in range(2) for j in range(2))
-    begin = [[V(next(names), shape=(0, UNITS)) for _ in range(2)] for _ in range(2)]
-    return softmax(cell.unroll(TIME, words(), begin_state=[each for pair in begin for each in pair],
-                               merge_outputs=True)[0])
-
-
 @program({'data': (3, TIME)}, softmax_label=(3, TIME))
 def begin_states_of_a_fixed_batch() -> Any:
     outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, words(), begin_state=[S.zeros((3, UNITS))],
@@ -214,13 +204,6 @@ def sentiment_of_the_last_step() -> Any:
 
 
 @program(TOKENS, softmax_label=('batch',))
-def mean_of_all_steps() -> Any:
-    outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, words(), merge_outputs=True)
-    scores = S.FullyConnected(S.mean(outputs, axis=1), num_hidden=2, name='fc')
-    return S.SoftmaxOutput(scores, name='softmax')
-
-
-@program(TOKENS, softmax_label=('batch',))
 def bidirectional() -> Any:
     cell = rnn.BidirectionalCell(rnn.LSTMCell(UNITS, 'l_'), rnn.LSTMCell(UNITS, 'r_'))
     outputs, states = cell.unroll(TIME, words(), merge_outputs=True)
@@ -236,30 +219,12 @@ def tagger_of_stacked_directions() -> Any:
     return softmax(cell.unroll(TIME, words(), merge_outputs=True)[0])
 
 
-@program({'data': ('batch', 'time')}, softmax_label=('batch',))
-def fused_bidirectional() -> Any:
-    cell = rnn.FusedRNNCell(UNITS, 1, 'gru', bidirectional=True, prefix='gru_')
-    outputs, _ = cell.unroll(TIME, words(), merge_outputs=True)
-    scores = S.FullyConnected(S.max(outputs, axis=1), num_hidden=2, name='fc')
-    return S.SoftmaxOutput(scores, name='softmax')
-
-
 @program({'data': ('batch', TIME), 'mask': ('batch', TIME)}, softmax_label=('batch',))
 def mask_as_an_input() -> Any:
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words(), merge_outputs=True)
     masked = S.broadcast_mul(outputs, S.expand_dims(V('mask'), axis=2))
     scores = S.FullyConnected(S.sum(masked, axis=1), num_hidden=2, name='fc')
     return S.SoftmaxOutput(scores, name='softmax')
-
-
-@program({**TOKENS, 'softmax_label': ('batch', TIME), 'weights': ('batch', TIME)})
-def mask_of_the_loss() -> Any:
-    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words(), merge_outputs=True)
-    scores = S.FullyConnected(S.Reshape(outputs, shape=(-1, UNITS)), num_hidden=WORDS)
-    label = S.Reshape(V('softmax_label'), shape=(-1,))
-    loss = S.MakeLoss(-S.pick(S.log_softmax(scores), label) * S.Reshape(V('weights'), shape=(-1,)),
-                      name='loss')
-    return S.Group([S.SoftmaxOutput(scores, label, name='softmax'), loss])
 
 
 # ---- numbers over time
@@ -270,24 +235,10 @@ def regression() -> Any:
     return S.LinearRegressionOutput(S.FullyConnected(outputs[-1], num_hidden=1), V('label'))
 
 
-@program({'data': (TIME, 'batch', 4)}, label=('batch', 1))
-def regression_time_major() -> Any:
-    outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, V('data'), layout='TNC')
-    return S.LinearRegressionOutput(S.FullyConnected(outputs[-1], num_hidden=1), V('label'))
-
-
 @program({'t%d_data' % i: ('batch', 4) for i in range(TIME)}, label=('batch', 1))
 def an_input_for_each_step() -> Any:
     outputs, _ = rnn.RNNCell(UNITS).unroll(TIME, [V('t%d_data' % i) for i in range(TIME)])
     return S.LinearRegressionOutput(S.FullyConnected(outputs[-1], num_hidden=1), V('label'))
-
-
-@program({'data': ('time', 'batch', 4)}, label=('time', 'batch', 1))
-def a_number_for_each_step() -> Any:
-    cell = rnn.FusedRNNCell(UNITS, 1, 'rnn_tanh', prefix='rnn_')
-    outputs, _ = cell.unroll(TIME, V('data'), layout='TNC', merge_outputs=True)
-    scores = S.FullyConnected(outputs, num_hidden=1, flatten=False)
-    return S.LinearRegressionOutput(scores, V('label'))
 
 
 @program({'data': ('batch', TIME, 4)}, label=('batch', 4))
@@ -397,14 +348,6 @@ def memory_network() -> Any:
 
 # ---- speech and images
 
-@program({'data': ('batch', TIME, 4)}, label=('batch', 2))
-def speech_with_ctc() -> Any:
-    cell = stack(rnn.BidirectionalCell(rnn.GRUCell(UNITS, 'l_'), rnn.GRUCell(UNITS, 'r_')))
-    outputs, _ = cell.unroll(TIME, V('data'), merge_outputs=True)
-    scores = S.FullyConnected(outputs, num_hidden=WORDS, flatten=False, name='scores')
-    loss = S.ctc_loss(S.swapaxes(scores, dim1=0, dim2=1), V('label'))
-    return S.Group([S.BlockGrad(S.softmax(scores), name='chances'), S.MakeLoss(loss, name='ctc')])
-
 
 @program({'data': ('batch', 80)}, label=('batch', 4))
 def captcha_with_ctc() -> Any:
@@ -437,13 +380,6 @@ def text_of_images() -> Any:
 @program({'data': ('batch', TIME, 2, 6, 5)}, label=('batch', 8, 6, 5))
 def conv_lstm() -> Any:
     cell = rnn.ConvLSTMCell((1, 2, 6, 5), 8)
-    outputs, _ = cell.unroll(TIME, V('data') / 255)
-    return S.LinearRegressionOutput(outputs[-1], V('label'))
-
-
-@program({'data': ('batch', TIME, 2, 6, 5)}, label=('batch', 8, 6, 5))
-def conv_gru() -> Any:
-    cell = rnn.ConvGRUCell((1, 2, 6, 5), 8)
     outputs, _ = cell.unroll(TIME, V('data') / 255)
     return S.LinearRegressionOutput(outputs[-1], V('label'))
 
@@ -617,13 +553,6 @@ def _over(weights: _Weights, name: str, steps: Any, units: int = UNITS) -> list[
     return found
 
 
-def _both_ways(weights: _Weights, name: str, steps: Any) -> list[Any]:
-    steps = list(steps)
-    there = _over(weights, name + '_f', steps, 4)
-    back = _over(weights, name + '_b', steps[::-1], 4)[::-1]
-    return [S.Concat(*pair, dim=1) for pair in zip(there, back)]
-
-
 def _inits(*names: str, units: int = UNITS) -> dict[str, tuple[int | str, ...]]:
     return {'%s_init_%s' % (name, state): ('batch', units) for name in names for state in 'ch'}
 
@@ -640,23 +569,7 @@ def _features_of_images(image: Any, height: int) -> Any:
 
 COLUMNS = 4 * TIME
 #: Programs whose images may have any number of columns once their steps are rolled up.
-WIDER = ('ocr_of_columns_behind_rows', 'deep_speech_by_hand', 'keyword_spotting',
-         'columns_joined_again')
-
-
-@program({'data': ('batch', 1, 'data_2', 'data_3'),
-          **_inits('l0_f', 'l0_b', 'l1_f', 'l1_b', units=4)},
-         data=('batch', 1, 16, COLUMNS), label=('batch', 3))
-def ocr_of_columns_behind_rows() -> Any:
-    """CNN, four LSTMs by hand, CTC: each step is (batch, channels, 1)."""
-    weights = _Weights()
-    image = _features_of_images(weights['data'], 16)
-    steps = S.SliceChannel(image, num_outputs=TIME, axis=3, squeeze_axis=True)
-    for layer in range(2):
-        steps = _both_ways(weights, 'l%d' % layer, steps)
-    scores = _dense(weights, S.Concat(*steps, dim=0), 'pred', WORDS)
-    loss = S.ctc_loss(S.Reshape(scores, shape=(-4, TIME, -1, 0)), weights['label'])
-    return S.Group([S.softmax(scores, name='chances'), S.MakeLoss(loss, name='ctc')])
+WIDER = ('deep_speech_by_hand', 'keyword_spotting', 'columns_joined_again')
 
 
 @program({'data': ('batch', 3, 'data_2', 'data_3')}, data=('batch', 3, 8, COLUMNS),
@@ -702,7 +615,7 @@ def deep_speech_by_hand() -> Any:
     steps = [S.Concat(*pair, dim=1) for pair in zip(gru('forward', steps), back)]
     scores = _dense(weights, S.BatchNorm(S.Concat(*steps, dim=0), fix_gamma=False, name='last'),
                     'pred', WORDS)
-    loss = S.ctc_loss(S.Reshape(scores, shape=(TIME, -1, WORDS)), weights['label'])
+    loss = S.ctc_loss(S.Reshape(scores, shape=(-4, TIME, -1, 0)), weights['label'])
     return S.Group([S.softmax(scores), S.MakeLoss(loss)])
 
 
@@ -717,22 +630,6 @@ def character_model_of_2015() -> Any:
     scores = _dense(weights, S.Concat(*steps, dim=0), 'cls', WORDS)
     label = S.Reshape(S.transpose(weights['softmax_label']), shape=(-1,))
     return S.SoftmaxOutput(scores, label, name='softmax')
-
-
-@program({'data': ('batch', 1), **_inits('l0', 'l1')}, softmax_label=('batch',))
-def a_character_at_a_time() -> Any:
-    """The same model for inference: one step, whose states are outputs."""
-    weights, states = _Weights(), []
-    value = S.Embedding(weights['data'], weight=weights['embed_weight'], input_dim=WORDS,
-                        output_dim=WIDTH)
-    value, = S.SliceChannel(value, num_outputs=1, squeeze_axis=True)
-    for name in ('l0', 'l1'):
-        memory, value = _lstm_of_2015(weights, name, value, weights[name + '_init_c'],
-                                      weights[name + '_init_h'])
-        states += [S.BlockGrad(memory, name=name + '_last_c'),
-                   S.BlockGrad(value, name=name + '_last_h')]
-    scores = _dense(weights, value, 'cls', WORDS)
-    return S.Group([S.SoftmaxOutput(scores, weights['softmax_label'], name='softmax'), *states])
 
 
 @program({'data': ('batch', TIME), 'l0_init_h': ('batch', UNITS)}, {'data': ('batch', 7)},
@@ -750,26 +647,6 @@ def rnn_with_norms_of_2016() -> Any:
     label = S.Reshape(S.transpose(weights['softmax_label']), shape=(-1,))
     return S.SoftmaxOutput(_dense(weights, S.Concat(*outputs, dim=0), 'cls', WORDS), label,
                            name='softmax')
-
-
-@program({'data': ('batch', 24, 3)}, label=('batch', 3))
-def lstnet_of_the_example() -> Any:
-    """Filters of several sizes, GRUs, each third step of a second stack, an autoregression."""
-    data, found = V('data'), []
-    image = S.Reshape(data, shape=(0, 1, 24, 3))
-    for size in (6, 4):
-        padded = S.pad(image, mode='constant', pad_width=(0, 0, 0, 0, size - 1, 0, 0, 0))
-        conv = S.Activation(S.Convolution(padded, kernel=(size, 3), num_filter=4), act_type='relu')
-        found.append(S.Reshape(S.transpose(conv, axes=(0, 2, 1, 3)), shape=(0, 0, 0)))
-    hidden = S.Dropout(S.Concat(*found, dim=2), p=.2)
-    outputs, _ = stack(rnn.GRUCell(UNITS), rnn.DropoutCell(.2)).unroll(24, hidden)
-    skipped, _ = rnn.LSTMCell(4, 'skip_').unroll(24, hidden, merge_outputs=False)
-    skipped.reverse()
-    joined = S.Concat(outputs[-1], *[skipped[i] for i in range(0, 24, 8)], dim=1)
-    linear = [S.FullyConnected(S.slice_axis(data, axis=2, begin=i, end=i + 1), num_hidden=1)
-              for i in range(3)]
-    total = S.FullyConnected(joined, num_hidden=3) + S.Concat(*linear, dim=1)
-    return S.LinearRegressionOutput(total, V('label'))
 
 
 @program({'data': ('batch', 2, TIME)}, softmax_label=('batch', TIME))
@@ -849,11 +726,6 @@ def _gluon(unroll: bool, make: Callable[[], Any]) -> Any:
 
 
 @program({'data': ('batch', TIME)})
-def gluon_gru_cells() -> Any:
-    return _gluon(True, lambda: mx.gluon.rnn.GRUCell(UNITS, prefix='gru_'))
-
-
-@program({'data': ('batch', TIME)})
 def gluon_stack_of_cells() -> Any:
     def make() -> Any:
         cells = mx.gluon.rnn.HybridSequentialRNNCell(prefix='')
@@ -865,27 +737,10 @@ def gluon_stack_of_cells() -> Any:
     return _gluon(True, make)
 
 
-@program({'data': ('batch', TIME)})
-def gluon_cells_both_ways() -> Any:
-    return _gluon(True, lambda: mx.gluon.rnn.BidirectionalCell(
-        mx.gluon.rnn.GRUCell(UNITS, prefix='l_'), mx.gluon.rnn.LSTMCell(UNITS, prefix='r_')))
-
-
 @program({'data': ('batch', 'time')})
 def gluon_lstm_layer() -> Any:
     return _gluon(False, lambda: mx.gluon.rnn.LSTM(UNITS, 2, bidirectional=True, dropout=.2,
                                                    input_size=WIDTH, prefix='lstm_'))
-
-
-@program({'data': ('batch', 'time')})
-def gluon_gru_layer() -> Any:
-    return _gluon(False, lambda: mx.gluon.rnn.GRU(UNITS, input_size=WIDTH, prefix='gru_'))
-
-
-@program({'data': ('batch', 'time')})
-def gluon_rnn_layer() -> Any:
-    return _gluon(False, lambda: mx.gluon.rnn.RNN(UNITS, activation='tanh', input_size=WIDTH,
-                                                  prefix='rnn_'))
 
 
 @program({'data': ('time', 'batch', 4), 'state': ('batch', UNITS)})
@@ -895,7 +750,7 @@ def gluon_foreach() -> Any:
     return S.Group([outputs, *states])
 
 
-# ---- what sources refused: read losses, computed weights, states that are one
+# ---- what sources refused: read losses, computed weights
 
 @program(TOKENS, softmax_label=('batch', TIME))
 def weights_that_are_normed() -> Any:
@@ -908,13 +763,6 @@ def weights_that_are_normed() -> Any:
             state, weight=weight, bias=weights['h2h_bias'], num_hidden=UNITS), act_type='relu')
         outputs.append(S.expand_dims(state, axis=1))
     return softmax(S.Concat(*outputs, dim=1))
-
-
-@program({**TOKENS, 'begin': ('batch', UNITS)}, softmax_label=('batch', TIME))
-def one_state_for_both() -> Any:
-    begin = V('begin')
-    return softmax(rnn.LSTMCell(UNITS).unroll(TIME, words(), begin_state=[begin, begin],
-                                              merge_outputs=True)[0])
 
 
 @program(TOKENS, softmax_label=('batch',))
@@ -1104,23 +952,7 @@ def fused_of_perl() -> Any:
     return _texts(softmax(cell.unroll(TIME, words(), merge_outputs=True, layout='TNC')[0]), '1')
 
 
-# ---- raw features: speech, series of numbers, images, characters
-
-@program({'data': ('batch', TIME, 13)}, softmax_label=('batch', TIME))
-def frames_behind_a_dense_layer() -> Any:
-    """Each frame of speech goes through a layer of its own before the cells."""
-    hidden = S.FullyConnected(V('data'), num_hidden=UNITS, flatten=False, name='frame')
-    cell = stack(rnn.LSTMCell(UNITS, 'l0_'), rnn.LSTMCell(UNITS, 'l1_'))
-    return softmax(cell.unroll(TIME, S.Activation(hidden, act_type='relu'), merge_outputs=True)[0])
-
-
-@program({'data': ('batch', TIME, 13)}, softmax_label=('batch', TIME))
-def frames_with_their_neighbours() -> Any:
-    """Windows of five frames, in both directions."""
-    turned = S.swapaxes(V('data'), dim1=1, dim2=2)
-    windows = S.Convolution(turned, kernel=(5,), pad=(2,), num_filter=8, name='context')
-    cell = rnn.BidirectionalCell(rnn.GRUCell(3, 'l_'), rnn.GRUCell(3, 'r_'))
-    return softmax(cell.unroll(TIME, S.swapaxes(windows, dim1=1, dim2=2), merge_outputs=True)[0])
+# ---- raw features: frames, series of numbers, images, characters
 
 
 @program({'data': ('batch', 2 * TIME, 13)}, {'data': ('batch', 'time', 13)},
@@ -1131,25 +963,6 @@ def pyramid_of_frames() -> Any:
         2 * TIME, V('data'), merge_outputs=True)
     high, _ = rnn.LSTMCell(UNITS, 'h_').unroll(TIME, S.Reshape(low, shape=(0, -1, 12)))
     return S.SoftmaxOutput(S.FullyConnected(high[-1], num_hidden=5), name='softmax')
-
-
-@program({'data': ('batch', TIME, 13)}, softmax_label=('batch',))
-def speaker_of_statistics() -> Any:
-    """x-vectors: mean and deviation of all steps."""
-    outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, V('data'), merge_outputs=True)
-    mean = S.mean(outputs, axis=1)
-    spread = S.sqrt(S.mean(S.square(S.broadcast_sub(outputs, S.expand_dims(mean, axis=1))), axis=1)
-                    + 1e-3)
-    scores = S.FullyConnected(S.Concat(mean, spread, dim=1), num_hidden=5)
-    return S.SoftmaxOutput(scores, name='softmax')
-
-
-@program({'data': ('batch', TIME)}, {'data': ('batch', 7)}, label=('batch', 1))
-def one_number_a_step() -> Any:
-    """Steps are (batch, 1)."""
-    steps = list(S.SliceChannel(V('data'), num_outputs=TIME, axis=1))
-    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, steps)
-    return S.LinearRegressionOutput(S.FullyConnected(outputs[-1], num_hidden=1), V('label'))
 
 
 @program({'values': ('batch', TIME), 'covariates': ('batch', TIME, 3)}, label=('batch', TIME, 2))
@@ -1174,15 +987,6 @@ def forecast_of_five_steps() -> Any:
         value = _dense(weights, output, 'out', 4)
         found.append(value)
     return S.LinearRegressionOutput(S.stack(*found, axis=1), V('label'))
-
-
-@program({'data': ('batch', TIME, 3)}, label=('batch', 3))
-def series_scaled_by_its_mean() -> Any:
-    data = V('data')
-    scale = S.mean(S.abs(data), axis=1, keepdims=True) + 1
-    outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, S.broadcast_div(data, scale))
-    scores = S.FullyConnected(outputs[-1], num_hidden=3)
-    return S.LinearRegressionOutput(scores * S.Reshape(scale, shape=(0, -1)), V('label'))
 
 
 @program({'data': ('batch', 2 * TIME, 3)}, {'data': ('batch', 'time', 3)}, label=('batch', 3))
@@ -1235,12 +1039,6 @@ def regions_of_an_image() -> Any:
     return softmax(S.stack(*outputs, axis=1))
 
 
-@program({'data': ('batch', TIME, 26)}, softmax_label=('batch', TIME))
-def characters_as_rows() -> Any:
-    """The data are one-hot."""
-    return softmax(rnn.GRUCell(UNITS).unroll(TIME, V('data'), merge_outputs=True)[0])
-
-
 @program({'data': ('batch', TIME)}, softmax_label=('batch', TIME))
 def characters_by_their_numbers() -> Any:
     """One-hot in the graph."""
@@ -1256,20 +1054,4 @@ def characters_of_each_word() -> Any:
     outputs, _ = rnn.GRUCell(UNITS, prefix='spelling_').unroll(6, embed)
     sequence = S.Reshape(outputs[-1], shape=(-1, TIME, UNITS))
     outputs, _ = rnn.GRUCell(UNITS, prefix='words_').unroll(TIME, sequence)
-    return S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=5), name='softmax')
-
-
-@program({'data': ('batch', TIME, 13)}, {'data': ('batch', 7, 13)}, ASKED,
-         softmax_label=('batch', TIME))
-def frames_in_one_column() -> Any:
-    """All frames of a batch go through a dense layer, one below the other."""
-    hidden = S.FullyConnected(S.Reshape(V('data'), shape=(-1, 13)), num_hidden=8, name='frame')
-    sequence = S.Reshape(hidden, shape=(-1, TIME, 8))
-    return softmax(rnn.LSTMCell(UNITS).unroll(TIME, sequence, merge_outputs=True)[0])
-
-
-@program({'data': ('batch', 1, TIME, 10)}, {'data': ('batch', 1, 7, 10)}, ASKED,
-         softmax_label=('batch',))
-def images_cut_into_rows() -> Any:
-    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, S.Reshape(V('data'), shape=(-1, TIME, 10)))
     return S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=5), name='softmax')

@@ -21,11 +21,8 @@ from .test_programs_leave import settled
 
 pytestmark = [ours, pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')]
 
-#: Programs and cells whose graphs have no source, with what the refusal names.
-REFUSED: dict[str, str] = {}
 #: Programs whose graphs say how many steps there are, for something that is not rolled up.
-FIXED = ('text_cnn_and_rnn', 'noise_at_every_step', 'autoencoder', 'lstnet',
-         'lstnet_of_the_example')
+FIXED = ('text_cnn_and_rnn', 'noise_at_every_step', 'autoencoder', 'lstnet')
 
 #: Programs whose images may have any number of columns in a source.
 WIDER_SOURCES = ('keyword_spotting', 'columns_joined_again')
@@ -57,10 +54,6 @@ def program_of(name):
 def test_programs(name, monkeypatch):
     """The source of a program, at the lengths and batches that its graph leaves open."""
     symbol, model = program_of(name)
-    if name in REFUSED:
-        with pytest.raises(interop.ExportError, match=REFUSED[name]):
-            generate(model)
-        return
     source = generate(model)
     rolled = PROGRAMS[name].rolled
     sizes = [size for shape in rolled.values() for size in shape]

@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import pytest
 
-from mxrnn import interop
-
 from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import torch
@@ -39,14 +37,6 @@ def test_windows_leave_no_constants(window):
     for length in (16, 28):
         values.update(random_data(data=(2, 3, length)))
         check(source, symbol, values, gradients=False)
-
-
-def test_many_names_of_axes():
-    inputs = [mx.sym.Variable('x%d' % i) for i in range(9)]
-    symbol = mx.sym.Group([mx.sym.tanh(each) for each in inputs])
-    values = random_data(**{'x%d' % i: (i + 2, 3) for i in range(9)})
-    source = written(symbol, values, {'x%d' % i: ('a%d' % i, 3) for i in range(9)})
-    check(source, symbol, values)
 
 
 # ---- axes
@@ -106,15 +96,3 @@ def test_begin_states_that_are_the_end_of_another_rnn(backwards):
 
 
 # ---- names
-
-def test_an_input_called_like_a_helper():
-    name = 'reverse_sequences'
-    symbol = mx.sym.SequenceReverse(mx.sym.Variable(name), mx.sym.Variable('length'),
-                                    use_sequence_length=True)
-    values = random_data(**{name: (4, 2, 3), 'length': (2,)})
-    values['length'][:] = 2, 3
-    model = interop.Model(interop.graph_from_json(symbol.tojson()), {}, {})
-    source = generate(model, {name: ('time', 'batch', 3), 'length': ('batch',)})
-    found = source.module(torch.tensor(values[name]), torch.tensor(values['length']))
-    expected = run_mxnet(symbol, values, {}).forward()[0].asnumpy()
-    torch.testing.assert_close(found, torch.tensor(expected), rtol=0, atol=0)

@@ -1,14 +1,12 @@
 """Generated sources as a reader wants them: names, and layers that are one."""
 from __future__ import annotations
 
-import ast
 import re
 
 import pytest
 
-from .. import mx, ours, rnn
-from ..running import random_value
-from .sources import check, generate, model_of, run_mxnet
+from .. import ours
+from .sources import generate
 from .test_source import program_of
 
 pytestmark = ours
@@ -22,21 +20,6 @@ def test_a_loop_has_the_names_of_its_cell():
                  'state = self.step(row, state, encoder_out)',
                  '"""One step of decoder, query."""'):
         assert '        %s\n' % line in text
-
-
-def test_a_step_takes_what_it_reads():
-    """A sequence that gives shapes alone goes into no step of cells with norms."""
-    cell = rnn.LayerNormLSTMCell(3, 'a_')
-    symbol = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True)[0]
-    values = {'data': random_value('data', (2, 4, 5)).astype('float32')}
-    text = generate(model_of(symbol, run_mxnet(symbol, values, {}), values),
-                    {'data': ('batch', 'time', 5)}).text
-    steps = [each for each in ast.walk(ast.parse(text)) if isinstance(each, ast.FunctionDef)
-             and each.name == 'step']
-    assert steps
-    for step in steps:
-        read = {each.id for each in ast.walk(step) if isinstance(each, ast.Name)}
-        assert {each.arg for each in step.args.args[1:]} <= read
 
 
 def test_tied_weights_are_called_after_their_own_layers():
@@ -56,25 +39,3 @@ def test_directions_and_layers_are_one_layer(name, layer):
     text = generate(program_of(name)[1]).text
     assert layer in text and text.count('self.%s(' % re.search(r'self\.(\w+) =', layer)[1]) == 1
     assert 'flip' not in text
-
-
-@pytest.mark.parametrize('kind', ['stacks', 'states', 'sum'])
-def test_directions_in_other_graphs(kind):
-    """Two stacks side by side stay two; states and sums of both directions are MXNet's."""
-    data = mx.sym.Variable('data')
-    ahead, back = ([rnn.GRUCell(4, '%s%d_' % (side, at)) for at in range(2)] for side in 'lr')
-
-    def read(cells, x, backwards):
-        x = mx.sym.reverse(x, axis=1) if backwards else x
-        for cell in cells:
-            x, states = cell.unroll(3, x, merge_outputs=True)
-        return (mx.sym.reverse(x, axis=1) if backwards else x), states[0]
-    cells = [ahead, back] if kind == 'stacks' else [ahead[:1], back[:1]]
-    (one, state), (other, final) = (read(each, data, at) for at, each in enumerate(cells))
-    symbol = {'stacks': mx.sym.concat(one, other, dim=2), 'sum': one + other,
-              'states': mx.sym.Group([one, state - final])}[kind]
-    values = {'data': random_value('data', (2, 3, 5)).astype('float32')}
-    source = generate(model_of(symbol, run_mxnet(symbol, values, {}), values),
-                      {'data': ('batch', 3, 5)})
-    check(source, symbol, values)
-    assert source.text.count('= nn.GRU') == {'stacks': 2, 'states': 2, 'sum': 1}[kind]

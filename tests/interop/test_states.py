@@ -11,7 +11,6 @@ import threading
 import numpy as np
 import pytest
 
-import mxrnn
 from mxrnn import interop
 
 from .. import mx, rnn
@@ -126,10 +125,8 @@ def test_compositions(seed, tmp_path):
 REFUSED = {
     'one_step_for_inference': 'one step is exported without --states',
     'fused_with_lengths': 'sequencemask0 (SequenceMask) cannot be stepped: it uses several',
-    'mean_of_all_steps': 'mean0 (mean)',
     'bidirectional': 'r_ cannot be stepped: it reads sequences backwards',
     'tagger_of_stacked_directions': 'r0_ cannot be stepped: it reads sequences backwards',
-    'fused_bidirectional': 'gru_ cannot be stepped: it reads sequences forwards and backwards',
     'mask_as_an_input': 'sum0 (sum)',
     'an_input_for_each_step': 'each step has an input of its own, from t0_data to t6_data',
     'an_input_and_a_label_for_each_step': 'has an input of its own, from data/0 to data/6',
@@ -139,7 +136,6 @@ REFUSED = {
     'attention_over_the_steps': 'several steps at once',
     'two_sequences_compared': 'along several axes: answer_time, question_time',
     'memory_network': 'no recurrence',
-    'speech_with_ctc': 'r_ cannot be stepped: it reads sequences backwards',
     'captcha_with_ctc': 'number of steps is fixed, see columns',
     'text_of_images': 'lstm_ cannot be stepped: it reads sequences forwards and backwards',
     'text_cnn_and_rnn': 'data has 7 steps',
@@ -149,20 +145,14 @@ REFUSED = {
     'last_of_each_by_its_length': 'sequencelast0 (SequenceLast)',
     'autoencoder': 'the same value, for which encoder_rolled (RNN) reads the whole sequence',
     'noise_at_every_step': 'see concat0 (Concat)',
-    'a_character_at_a_time': 'one step is exported without --states',
     'rnn_with_norms_of_2016': 'BatchNorm keeps something from step to step',
-    'lstnet_of_the_example': 'number of steps is fixed, see reshape0',
     'dilated_convolutions_before_a_cell': 'several steps at once',
-    **dict.fromkeys(('ocr_of_columns_behind_rows', 'crnn_of_three_axes', 'deep_speech_by_hand',
-                     'keyword_spotting', 'gluon_cells_both_ways', 'gluon_lstm_layer',
-                     'tagger_with_characters'),
+    **dict.fromkeys(('crnn_of_three_axes', 'deep_speech_by_hand', 'keyword_spotting',
+                     'gluon_lstm_layer', 'tagger_with_characters'),
                     'backwards, so its first output needs the last step'),
     **dict.fromkeys(('columns_joined_again', 'columns_cut_by_slice_axis', 'columns_before_rows'),
                     'number of steps is fixed, see pooling0'),
-    'frames_with_their_neighbours': 'r_ cannot be stepped: it reads sequences backwards',
-    'speaker_of_statistics': 'mean0 (mean)', 'series_scaled_by_its_mean': 'mean0 (mean)',
     'pyramid_of_frames': 'number of steps is fixed, see reshape0',
-    'one_number_a_step': 'number of steps is fixed, see slicechannel0',
     'forecast_of_five_steps': 'number of steps is fixed, because no input has these steps',
     'series_without_its_trend': 'number of steps is fixed, see slice_axis1',
     'frames_of_films': 'number of steps is fixed, see conv'}
@@ -436,7 +426,7 @@ def test_an_encoder_lies_beside_its_decoder(tmp_path):
         interop.load_stepper(str(tmp_path / 'inner' / 'model.onnx'))
 
 
-def test_what_the_file_says(language_model, tmp_path, capsys):
+def test_what_the_file_says(language_model, tmp_path):
     import onnx
     model = onnx.load(str(tmp_path / 'model.onnx'))
     table = json.loads({each.key: each.value for each in model.metadata_props}['mxrnn.states'])
@@ -446,13 +436,6 @@ def test_what_the_file_says(language_model, tmp_path, capsys):
     assert table['axes']['data'] == ['time', 'batch']
     assert table['axes']['softmax_output'] == ['time,batch', 11]
     assert not table['captured'] and table['encoder'] is None
-    from mxrnn.interop._onnx import table_of
-    titles = dict(table_of(str(tmp_path / 'model.onnx')))
-    assert titles['inputs'][0].split() == 'data TYPE_INT64 [ -1, -1 ] time x batch'.split()
-    assert titles['outputs'][1].split() == 'lstm_0_out TYPE_FP32 [ -1, 6 ] batch x 6'.split()
-    assert titles['states'][1] == 'lstm_1_in becomes lstm_1_out, begins with zeros'
-    assert titles['load_stepper'] == ['begin(batch_size)', 'step(states, data=batch)',
-                                      'read(states, data=batch x time)']
 
 
 def test_the_example_of_a_stepper():
@@ -479,8 +462,6 @@ X = S.Variable('data')
 #: Networks of data (time, batch, 4) in which steps depend on later ones, or on their number.
 MIXED = {
     'first': lambda: S.slice_axis(recurring(X), axis=0, begin=0, end=1),
-    'difference': lambda: recurring(X, lambda outputs: S.broadcast_sub(outputs, S.slice_axis(
-        outputs, axis=0, begin=0, end=1))),
     'last of data': lambda: recurring(S.broadcast_add(X, S.slice_axis(X, axis=0, begin=-1,
                                                                       end=None))),
     'last of outputs': lambda: recurring(X, lambda outputs: S.broadcast_add(
@@ -488,20 +469,14 @@ MIXED = {
     'shifted': lambda: recurring(S.Concat(S.slice_axis(X, axis=0, begin=1, end=None),
                                           S.slice_axis(X, axis=0, begin=0, end=1), dim=0)),
     'softmax': lambda: S.softmax(recurring(X), axis=0),
-    'flat softmax': lambda: S.softmax(S.Reshape(recurring(X), shape=(-1, 4)), axis=0),
     'norm': lambda: S.L2Normalization(by_batch(recurring(X))),
     'sum': lambda: S.broadcast_sub(recurring(X), S.sum(X, axis=0, keepdims=True)),
-    'sum of all': lambda: S.sum(recurring(X), axis=(0, 2)),
     'cumulated': lambda: S.cumsum(recurring(X), axis=0),
     'sorted': lambda: S.sort(recurring(X), axis=0),
     'flipped': lambda: recurring(S.reverse(X, axis=0)),
     'counted': lambda: S.broadcast_mul(recurring(X), S.Reshape(
         S.contrib.arange_like(X, axis=0), shape=(-1, 1, 1))),
     'dense': lambda: S.FullyConnected(by_batch(recurring(X)), num_hidden=2),
-    'dot': lambda: S.batch_dot(by_batch(recurring(X)), by_batch(X), transpose_a=True),
-    'scores': lambda: S.batch_dot(by_batch(recurring(X)), by_batch(X), transpose_b=True),
-    'outer sum': lambda: S.sum(S.broadcast_add(S.expand_dims(recurring(X), axis=0), S.expand_dims(
-        X, axis=1)), axis=0),
     'attention': lambda: S.batch_dot(S.softmax(S.batch_dot(by_batch(recurring(X)), by_batch(
         X), transpose_b=True)), by_batch(X)),
     'convolution': lambda: S.Convolution(S.transpose(recurring(X), axes=(1, 2, 0)), kernel=(1,),
@@ -585,53 +560,6 @@ def test_steps_that_do_not(name, tmp_path):
 
 
 # ---- in torch
-
-#: Programs in steps: all of their inputs are batch-major, and so are their outputs.
-IN_TORCH = ('lstm_bucketing', 'gru_bucketing', 'cudnn_lstm_bucketing', 'dynamic',
-            'caption_of_an_image', 'attention_with_input_feeding',
-            'zoneout_and_variational_dropout')
-
-
-def in_torch(module, data, sizes):
-    """The first output, by chunks, as arrays of (batch, time, ...)."""
-    import torch
-    encoder = module.encoder
-    given = {given: torch.zeros([size if isinstance(size, int) else 3
-                                 for size in module.axes[given]]) for given, _ in module.states}
-    with torch.no_grad():
-        if encoder is not None:
-            given.update(zip(encoder.outputs, encoder(**{
-                name: data[name] for name in encoder.inputs})))
-        parts, at = [], 0
-        for size in sizes:
-            found, *states = module(**given, **{
-                name: data[name][:, at:at + size] for name in module.inputs
-                if name not in given and 'label' not in name})
-            given.update(zip([before for before, _ in module.states], states))
-            parts.append(found.reshape(3, size, -1))
-            at += size
-    return torch.cat(parts, 1)
-
-
-@pytest.mark.parametrize('name', IN_TORCH)
-def test_modules_in_steps(name, tmp_path):
-    torch = pytest.importorskip('torch')
-    _, model = model_of(name)
-    module = interop.to_torch(model, states=True)
-    random = np.random.RandomState(0)
-    data = {key: torch.from_numpy(random.randint(1, 5, shape).astype('f'))
-            for key, shape in settled(PROGRAMS[name].shapes, 3, 7).items()}
-    with torch.no_grad():
-        wanted = interop.to_torch(model)(**{
-            key: value for key, value in data.items() if 'label' not in key})
-    length = 5 if 'target' in data else 7
-    wanted = wanted.reshape(3, length, -1)
-    interop.save_torch(module, tmp_path / 'steps.pt')
-    again = interop.load_torch(tmp_path / 'steps.pt')
-    assert (again.inputs, again.outputs, again.states) == (
-        module.inputs, module.outputs, module.states)
-    for each, sizes in ((module, [1] * length), (module, [2, 1, length - 3]), (again, [length])):
-        np.testing.assert_allclose(in_torch(each, data, sizes), wanted, atol=1e-6)
 
 
 def test_modules_have_the_names_of_files(tmp_path):
@@ -722,15 +650,6 @@ def test_modules_that_have_no_steps(tmp_path):
             interop.to_source(model, str(tmp_path / 'm.py'), given)
 
 
-def test_a_number_of_steps_that_is_in_the_way_may_become_any(tmp_path):
-    outputs, _ = rnn.LSTMCell(6, 'l_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)
-    scores = mx.sym.FullyConnected(outputs, num_hidden=2, flatten=False)
-    model, _ = model_for(mx.sym.Reshape(scores, shape=(-1, 4, 2)), {'data': (2, 4, 5)})
-    with pytest.raises(interop.ExportError, match='data has 4 steps: .* axis time:N with that'):
-        load(model, tmp_path)
-    assert load(model, tmp_path, {'data': ('batch', 'time:4', 5)})
-
-
 def test_modules_check_the_shapes_of_states():
     torch = pytest.importorskip('torch')
     model, _ = model_for(rnn.GRUCell(4, 'gru_').unroll(
@@ -790,18 +709,6 @@ def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_pat
         interop.to_onnx(model, tmp_path / 'a.onnx', same, states=True)
 
 
-@pytest.mark.parametrize('shapes', [{}, {'lengths': (2,)}], ids=['whole', 'lengths'])
-def test_a_direction_that_goes_back_cannot_be_stepped(shapes):
-    pytest.importorskip('torch')
-    cell = rnn.BidirectionalCell(rnn.ZoneoutCell(rnn.LSTMCell(4, 'a_'), 0.2, 0.2),
-                                 rnn.GRUCell(3, 'b_'))
-    symbol, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True, valid_length=(
-        mx.sym.Variable('lengths') if shapes else None))
-    model, _ = model_for(symbol, {'data': (2, 3, 5), **shapes})
-    with pytest.raises(interop.ExportError, match='b_ cannot be stepped: it reads sequences back'):
-        interop.to_torch(model, states=True)
-
-
 @pytest.mark.parametrize('form', [(0, 0, 12), (-3, 12), (-1, 12), (0, 0, -1), (0, 0, 2, 6)])
 def test_sizes_that_a_reshape_joins_or_cuts_contradict_nothing(form, tmp_path):
     data = mx.sym.reshape(mx.sym.Variable('data'), shape=form)
@@ -834,22 +741,3 @@ def decoder(begin):
     outputs, _ = (rnn.LSTMCell if states[1:] else rnn.GRUCell)(8, 'd_').unroll(
         6, words('target'), begin_state=states, merge_outputs=True)
     return mx.sym.softmax(mx.sym.FullyConnected(outputs, num_hidden=7, flatten=False))
-
-
-@pytest.mark.parametrize('begin', [
-    lambda words: [mx.sym.tile(mx.sym.mean(words, axis=1), reps=(1, 2))],
-    lambda words: mxrnn.fuse(mxrnn.LSTMCell(8, 'e_')).unroll(
-        None, words, merge_outputs=True, valid_length=mx.sym.Variable('lengths'))[1]],
-    ids=['tile', 'fused with lengths'])
-def test_first_states_of_a_decoder(begin, tmp_path):
-    symbol = decoder(begin)
-    shapes = {'source': (3, 5), 'target': (3, 6), 'lengths': (3,)}
-    model, data = model_for(symbol, {name: shape for name, shape in shapes.items()
-                                     if name in symbol.list_arguments()})
-    data = {name: np.arange(array.size).reshape(array.shape).astype('f') % 4 + 1
-            for name, array in data.items()}
-    stepper = load(model, tmp_path)
-    serving = session((tmp_path / 'model.onnx').read_bytes())
-    assert {each.name: each.shape for each in serving.get_inputs()}['target'] == ['batch', 'time']
-    states = stepper.begin(**{name: data[name] for name in stepper.encoder_names})
-    assert step_apart(stepper, states, data, whole(model, data), [0, 2, 0, 2]) < 1e-6
