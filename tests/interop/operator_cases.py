@@ -386,80 +386,37 @@ OPS.update({
     'pick_one': Op(lambda: S.pick(A, B, axis=0), 'b', a=(4,), b=np.array([2.])),
     'L2Normalization_vector': Op(lambda: S.L2Normalization(A, eps=.1), a=(4,)),
     'softmax_float64': Op(lambda: S.softmax(A, dtype='float64'), train=False),
-    'log_softmax_float64': Op(lambda: S.log_softmax(A, dtype='float64'), train=False),
     'SoftmaxOutput_multi_smooth': Op(lambda: S.SoftmaxOutput(
         A, B, multi_output=True, smooth_alpha=.1), 'b', a=SHAPE, b=GRID.clip(0)),
 })
 
 # ---- attributes as programs spell them: 1 for True, a number for a tuple of one
-for _name in 'sum mean prod norm nansum nanprod max min argmax argmin'.split():
-    OPS[_name + '_keep_1'] = Op(lambda name=_name: getattr(S, name)(A, axis=1, keepdims=1))
-    OPS[_name + '_keep_0'] = Op(lambda name=_name: getattr(S, name)(A, axis=1, keepdims=0))
 for _name in 'nansum nanprod sum max'.split():
     OPS[_name + '_exclude_all_of_nan'] = Op(lambda name=_name: getattr(S, name)(
         A, axis=(0, 1), exclude=True), a=np.array([[np.nan, 2.], [3, 4]]))
 _pad = {'kernel': (3, 3), 'pad': (1, 1)}
 OPS.update({
-    'pick_keep_1': Op(lambda: S.pick(A, B, keepdims=1), 'b', a=(3, 4), b=LABELS),
     'Pooling_avg_inside': Op(lambda: S.Pooling(A, pool_type='avg', count_include_pad=0, **_pad),
                              a=IMAGE),
-    'Pooling_avg_outside': Op(lambda: S.Pooling(A, pool_type='avg', count_include_pad=1, **_pad),
-                              a=IMAGE),
     'Pooling_global_1': Op(lambda: S.Pooling(A, pool_type='avg', global_pool=1), a=IMAGE),
-    'Pooling_kernel_2': Op(lambda: S.Pooling(A, pool_type='max', kernel=2, stride=2), a=(2, 3, 8)),
     'Convolution_kernel_3': Op(lambda: S.Convolution(
         A, kernel=3, num_filter=4, pad=1, stride=2, dilate=2), a=(2, 3, 9)),
-    'Convolution_no_bias_1': Op(lambda: S.Convolution(A, kernel=3, num_filter=4, no_bias=1),
-                                a=(2, 3, 7)),
-    'Deconvolution_kernel_3': Op(lambda: S.Deconvolution(
-        A, kernel=3, num_filter=4, pad=1, stride=2, adj=1), a=(2, 3, 7)),
     'FullyConnected_flatten_0': Op(lambda: S.FullyConnected(A, num_hidden=6, flatten=0),
                                    a=SHAPE),
-    'BatchNorm_fix_gamma_0': Op(lambda: S.BatchNorm(A, fix_gamma=0), a=IMAGE),
-    'BatchNorm_global_1': Op(lambda: S.BatchNorm(A, fix_gamma=0, use_global_stats=1), a=IMAGE),
-    'SequenceMask_1': Op(lambda: S.SequenceMask(A, B, use_sequence_length=1), 'b', a=SHAPE,
-                         b=np.array([1, 3, 2, 0.])),
-    'SequenceLast_1': Op(lambda: S.SequenceLast(A, B, use_sequence_length=1), 'b', a=SHAPE,
-                         b=np.array([1, 3, 2, 1.])),
-    'SequenceReverse_1': Op(lambda: S.SequenceReverse(A, B, use_sequence_length=1), 'b', a=SHAPE,
-                            b=np.array([1, 3, 2, 0.])),
-    'SliceChannel_1': Op(lambda: S.SliceChannel(A, num_outputs=4, squeeze_axis=1), a=SHAPE),
     'SliceChannel_of_one': Op(lambda: S.SliceChannel(A, num_outputs=1), a=SHAPE),
-    'Reshape_reverse_1': Op(lambda: S.Reshape(A, shape=(-1, 0), reverse=1), a=SHAPE),
-    'dot_transposed_1': Op(lambda: S.dot(A, B, transpose_a=1), a=(4, 3), b=(4, 5)),
-    'batch_dot_transposed_1': Op(lambda: S.batch_dot(A, B, transpose_b=1), a=(2, 3, 4),
-                                 b=(2, 5, 4)),
-    'sort_descending_0': Op(lambda: S.sort(A, axis=1, is_ascend=0)),
-    'topk_ascending_1': Op(lambda: S.topk(A, k=2, axis=1, is_ascend=1, ret_typ='value')),
-    'SoftmaxOutput_multi_1': Op(lambda: S.SoftmaxOutput(
-        A, B, multi_output=1, use_ignore=1, ignore_label=2), 'b', a=SHAPE, b=np.abs(GRID)),
     'broadcast_to_4': Op(lambda: S.broadcast_to(A, shape=4), a=(1,)),
     'tile_2': Op(lambda: S.tile(A, reps=2), a=(3,)),
     'slice_1': Op(lambda: S.slice(A, begin=1, end=3)),
-    'slice_like_1': Op(lambda: S.slice_like(A, B, axes=1), 'b', a=SHAPE, b=(2, 2, 2)),
-    'transpose_0': Op(lambda: S.transpose(A, axes=0), a=(3,)),
-    'moments_1': Op(lambda: S.moments(A, axes=1, keepdims=1)),
-    'scatter_nd_4': Op(lambda: S.scatter_nd(A, B, shape=4), 'b', a=(3,),
-                       b=np.array([[0, 2, 1.]])),
     'sum_axis_none': Op(lambda: S.sum(A, axis=())),
     'reshape_like_last': Op(lambda: S.reshape_like(
         A, B, lhs_begin=-2, lhs_end=None, rhs_begin=-3, rhs_end=-1), 'b', a=SHAPE, b=(2, 10, 7)),
-    'reshape_like_inner': Op(lambda: S.reshape_like(
-        A, B, lhs_begin=1, lhs_end=-1, rhs_begin=0, rhs_end=2), 'b', a=SHAPE, b=(2, 2, 9)),
     'squeeze_one': Op(lambda: S.squeeze(A), a=(1,)),
-    'squeeze_one_axis': Op(lambda: S.squeeze(A, axis=0), a=(1,)),
-    'squeeze_all_axes': Op(lambda: S.squeeze(A, axis=(0, 1)), a=(1, 1)),
     'take_raise': Op(lambda: S.take(A, B, mode='raise'), 'b', train=False, a=SHAPE,
                      b=np.array([[0, 2], [1, 2.]])),
     'gemm2_axis': Op(lambda: S.linalg.gemm2(A, B, axis=1), a=(2, 3, 4, 5), b=(2, 5, 4, 6)),
-    'gemm2_axis_transposed': Op(lambda: S.linalg.gemm2(
-        A, B, axis=-3, transpose_a=1, transpose_b=True, alpha=2.), a=(2, 5, 4, 3),
-        b=(2, 6, 4, 5)),
     # Loss heads
     'SoftmaxOutput_probabilities_3': Op(lambda: S.SoftmaxOutput(A, B), 'b', a=SHAPE,
                                         b=POSITIVE / 9),
-    'SoftmaxOutput_probabilities_3_keep': Op(lambda: S.SoftmaxOutput(
-        A, B, preserve_shape=True, grad_scale=2), 'b', a=SHAPE, b=POSITIVE / 9),
     'SoftmaxOutput_4': Op(lambda: S.SoftmaxOutput(A, B), 'b', train=False, a=IMAGE,
                           b=np.ones((2, 3, 7))),
     'SoftmaxOutput_4_training': Op(lambda: S.SoftmaxOutput(A, B), 'b', a=IMAGE, b=np.arange(
@@ -469,18 +426,8 @@ OPS.update({
                           b=np.ones((2, 3, 2, 1))),
     # All outputs of norms
     'BatchNorm_all': Op(lambda: S.BatchNorm(A, fix_gamma=False, output_mean_var=True), a=IMAGE),
-    'BatchNorm_all_axis': Op(lambda: S.BatchNorm(A, output_mean_var=1, axis=-1), a=SHAPE),
-    'BatchNorm_all_inference': Op(lambda: S.BatchNorm(A, output_mean_var=True), train=False,
-                                  a=IMAGE),
-    'BatchNorm_all_global': Op(lambda: S.BatchNorm(A, output_mean_var=True, use_global_stats=True),
-                               a=IMAGE),
     'BatchNorm_v1_all': Op(lambda: S.BatchNorm_v1(A, output_mean_var=True), a=IMAGE),
-    'BatchNorm_v1_all_inference': Op(lambda: S.BatchNorm_v1(A, output_mean_var=True), train=False,
-                                     a=IMAGE),
-    'SyncBatchNorm_all': Op(lambda: S.contrib.SyncBatchNorm(A, key='all', output_mean_var=True),
-                            a=IMAGE),
     'LayerNorm_all': Op(lambda: S.LayerNorm(A, output_mean_var=True)),
-    'LayerNorm_all_axis': Op(lambda: S.LayerNorm(A, output_mean_var=True, axis=1, eps=1e-2)),
     'GroupNorm_all': Op(lambda: S.GroupNorm(A, num_groups=2, output_mean_var=True),
                         a=(2, 4, 7, 8)),
 })
@@ -498,8 +445,24 @@ for _name in ('plus minus rminus mul div rdiv maximum minimum mod rmod power rpo
                 A, scalar=number, is_int=False), train=False,
             a=np.array([-7, -3, -2, -1, 1, 2, 3, 7], 'int32'))
 
+#: Samplers: their numbers, and the mean and the variance of what they draw.
+SAMPLERS = {
+    'uniform': ({'low': -1, 'high': 3}, 1, 4 / 3), 'normal': ({'loc': 2, 'scale': 3}, 2, 9),
+    'exponential': ({'lam': 2}, .5, .25), 'gamma': ({'alpha': 3, 'beta': 2}, 6, 12),
+    'poisson': ({'lam': 4}, 4, 4), 'negative_binomial': ({'k': 3, 'p': .4}, 4.5, 11.25),
+    'generalized_negative_binomial': ({'mu': 2, 'alpha': .5}, 2, 4)}
+
+
+def draws(name: str, data: Any, shape: Any, row: Callable[[float], Any], count: Any) -> list[Any]:
+    """The forms of a sampler: of a shape, like `data`, and `count` numbers for each row."""
+    numbers, _, _ = SAMPLERS[name]
+    return [getattr(S, 'random_' + name)(shape=shape, **numbers),
+            getattr(S.random, name + '_like')(data=data, **numbers),
+            getattr(S, 'sample_' + name)(*map(row, numbers.values()), shape=count)]
+
+
 #: Cases of one operator with many numbers or settings, of which the others have one each.
-MANY = re.compile(r'.*_scalar_(-|\d|inf|nan|of_).*|.*_keep_[01]|.*_exclude_all(_of_nan)?'
+MANY = re.compile(r'.*_scalar_(-|\d|inf|nan|of_).*|.*_exclude_all(_of_nan)?'
                   r'|SoftmaxOutput(_\w+)?_(null|batch|valid)(_\w+)?|.*_of_int32')
 
 

@@ -45,19 +45,6 @@ def _sequence(length: int, batch: int) -> dict[str, tuple[int, ...]]:
     return {'data': (batch, length, FEATURES)}
 
 
-def _begin(layers: int = 1, states: str = 'ch') -> dict[str, int]:
-    return {'l%d_init_%s' % (i, s): HIDDEN for i in range(layers) for s in states}
-
-
-def _variables(*names: str) -> list[Any]:
-    return [mx.sym.Variable(name) for name in names]
-
-
-def _fc(data: Any, name: str, units: int, **options: Any) -> Any:
-    weight, bias = _variables(name + '_weight', name + '_bias')
-    return mx.sym.FullyConnected(data, weight=weight, bias=bias, num_hidden=units, **options)
-
-
 class _Weights(dict):  # type: ignore[type-arg]
     """Variables by name, each made once."""
 
@@ -81,27 +68,6 @@ def _lstm_2016(data: Any, state: Any, weights: Any, prefix: str, t: int) -> Any:
     return memory, out * mx.sym.Activation(memory, act_type='tanh')
 
 
-@_program(lambda length, batch: {'data': (batch, length), 'softmax_label': (batch, length),
-                                 **{name: (batch, HIDDEN) for name in _begin(2)}},
-          'lstm', 'lstm', data=WORDS, softmax_label=WORDS)
-def _lstm_of_2016(length: int) -> Any:
-    weights = _Weights()
-    words = mx.sym.Embedding(weights['data'], input_dim=WORDS, output_dim=FEATURES,
-                             weight=weights['embed_weight'])
-    steps = mx.sym.SliceChannel(words, num_outputs=length, squeeze_axis=True)
-    states = [(weights['l%d_init_c' % i], weights['l%d_init_h' % i]) for i in range(2)]
-    outputs = []
-    for t in range(length):
-        value = steps[t]
-        for i in range(2):
-            states[i] = _lstm_2016(value, states[i], weights, 'l%d' % i, t)
-            value = mx.sym.Dropout(states[i][1], p=0.3)
-        outputs.append(value)
-    hidden = mx.sym.Concat(*outputs, dim=0)
-    label = mx.sym.Reshape(mx.sym.transpose(weights['softmax_label']), shape=(-1,))
-    return mx.sym.SoftmaxOutput(_fc(hidden, 'cls', WORDS), label, name='softmax')
-
-
 @_program(lambda length, batch: {'data': (batch, length, FEATURES), 'label': (batch, length)},
           'lstm', label=WORDS)
 def _loss_in_each_step(length: int) -> Any:
@@ -115,13 +81,6 @@ def _loss_in_each_step(length: int) -> Any:
                                        bias=weights['cls_bias'])
         heads.append(mx.sym.SoftmaxOutput(scores, labels[t], name='t%d_softmax' % t))
     return mx.sym.Group([mx.sym.Concat(*heads, dim=0)])
-
-
-@_program(_sequence, 'lstm', lists=True)
-def _steps_as_outputs(length: int) -> Any:
-    outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'))
-    return mx.sym.Group([mx.sym.Activation(each, act_type='relu', name='out%d' % t)
-                         for t, each in enumerate(outputs)])
 
 
 def _with_state(length: int, batch: int) -> dict[str, tuple[int, ...]]:
@@ -155,15 +114,6 @@ def _steps_cut_one_by_one(length: int) -> Any:
     return mx.sym.Group([mx.sym.stack(*outputs, axis=1)])
 
 
-@_program(_sequence, 'gru', 'gru')
-def _reversed_by_operator(length: int) -> Any:
-    data = mx.sym.SwapAxis(mx.sym.Variable('data'), dim1=0, dim2=1)
-    there, _ = rnn.GRUCell(HIDDEN, 'there_').unroll(length, data, layout='TNC', merge_outputs=True)
-    back, _ = rnn.GRUCell(HIDDEN, 'back_').unroll(
-        length, mx.sym.SequenceReverse(data), layout='TNC', merge_outputs=True)
-    return mx.sym.Concat(there, mx.sym.SequenceReverse(back), dim=2)
-
-
 def _attention(query: Any, memory: Any) -> Any:
     scores = mx.sym.batch_dot(memory, mx.sym.expand_dims(query, axis=2))
     weights = mx.sym.softmax(scores, axis=1)
@@ -181,24 +131,6 @@ def _attention_before_the_cell(length: int) -> Any:
         output, states = cell(mx.sym.Concat(step, _attention(query, memory), dim=1), states)
         outputs.append(output)
     return mx.sym.stack(*outputs, axis=1)
-
-
-@_program(lambda length, batch: {'data%d' % t: (batch, FEATURES) for t in range(length)},
-          'lstm', 'gru', lists=True)
-def _lists_in_and_out(length: int) -> Any:
-    steps = _variables(*['data%d' % t for t in range(length)])
-    stack = rnn.SequentialRNNCell()
-    stack.add(rnn.LSTMCell(FEATURES, 'l0_'))
-    stack.add(rnn.ResidualCell(rnn.GRUCell(FEATURES, 'l1_')))
-    outputs, states = stack.unroll(length, steps)
-    return mx.sym.Group([*outputs, *[mx.sym.identity(each) for each in states]])
-
-
-@_program(lambda length, batch: {'data': (length, batch, 2, 2)}, 'lstm')
-def _steps_of_several_axes(length: int) -> Any:
-    outputs, _ = rnn.LSTMCell(HIDDEN).unroll(length, mx.sym.Variable('data'), layout='TNC',
-                                             merge_outputs=True)
-    return outputs
 
 
 @_program(lambda length, batch: {'data': (batch, FEATURES)}, 'rnn_tanh', lists=True)

@@ -558,6 +558,7 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth or .py'),
     (['export', 'PREFIX', '--torch', 'a.pt', '--type', 'data=int64'], '--torch takes its shapes'),
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
+    (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
     (['inspect', 'empty.pt'], 'empty.pt is neither an ONNX file'),
 ])
 def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monkeypatch, capsys,

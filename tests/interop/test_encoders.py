@@ -19,9 +19,9 @@ from mxrnn.interop.stateful import LEFT_OUT  # noqa: E402  isort: skip
 pytestmark = ours
 
 LAYOUTS = ('NTC', 'TNC')
-#: Each kind of each beside each other kind of another.
-PAIRS = [(encoder, cell, ATTENTIONS[(at + row) % 3], LAYOUTS[(at + row) % 2])
-         for at, encoder in enumerate(ENCODERS) for row, cell in enumerate(CELLS)]
+#: Each kind beside others.
+PAIRS = [(encoder, list(CELLS)[at % 3], ATTENTIONS[(at + at // 3) % 3], LAYOUTS[at % 2])
+         for at, encoder in enumerate(ENCODERS)]
 CHUNKS = [1, 2, 3]
 
 
@@ -69,7 +69,7 @@ def test_onnx_files(case, tmp_path):
     assert apart(parts, wanted) < 1e-6
 
 
-@pytest.mark.parametrize('case', PAIRS[::4], ids='-'.join)
+@pytest.mark.parametrize('case', PAIRS[1::2], ids='-'.join)
 def test_sources(case):
     torch = pytest.importorskip('torch')
     model, data, wanted = translated(case)
@@ -81,25 +81,6 @@ def test_sources(case):
         for begin, count in zip((0, 1, 3), CHUNKS):
             words = torch.as_tensor(target_of(data, case, begin, count)).long()
             found, states = module.steps(words if case[-1] == 'NTC' else words.T, states)
-            parts.append(by_sequence(found.numpy(), count, case))
-    assert apart(parts, wanted) < 1e-6
-
-
-@pytest.mark.parametrize('case', PAIRS[1::4], ids='-'.join)
-def test_torch_modules(case):
-    torch = pytest.importorskip('torch')
-    model, data, wanted = translated(case)
-    module = interop.to_torch(model, states=True)
-    given = {name: torch.as_tensor(array) for name, array in data.items() if name != 'target'}
-    with torch.no_grad():
-        states = {name: torch.zeros([3 if size == 'batch' else size for size in module.axes[name]])
-                  for name, _ in module.states}
-        states.update(zip(module.encoder.outputs, module.encoder(**given)))
-        parts = []
-        for begin, count in zip((0, 1, 3), CHUNKS):
-            words = torch.as_tensor(target_of(data, case, begin, count))
-            found, *after = module(target=words if case[-1] == 'NTC' else words.T, **states)
-            states.update(zip([before for before, _ in module.states], after))
             parts.append(by_sequence(found.numpy(), count, case))
     assert apart(parts, wanted) < 1e-6
 
@@ -177,4 +158,3 @@ def test_a_source_of_a_number_of_steps_is_padded_or_freed(given, tmp_path):
 def test_all(case, tmp_path):
     test_onnx_files(case, tmp_path)
     test_sources(case)
-    test_torch_modules(case)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mxrnn.interop import Entry, Node, attr_value, graph_from_json, graph_to_json
+from mxrnn.interop import Node, attr_value, graph_from_json, graph_to_json
 
 from .. import mx, rnn
 from ..cases import CASES, OURS, each
@@ -158,16 +158,6 @@ def test_json_of_0_8_is_upgraded_as_mxnet_does(name):
         return {node.name: [graph.nodes[entry.node].name for entry in node.inputs]
                 for node in graph.nodes}
     assert read(graph) == read(wanted)
-
-
-def test_consumers_and_values_of_a_node():
-    symbol = mx.sym.FullyConnected(DATA, num_hidden=4, name='fc') + DATA
-    graph = graph_from_json(symbol.tojson())
-    assert [(node.op, at) for node, at in graph.consumers(0)] == [
-        ('FullyConnected', 0), ('elemwise_add', 1)]
-    fc = graph.nodes[graph.heads[0].node].inputs[0]
-    assert fc == Entry(3, 0) and graph.nodes[3].get('num_hidden') == 4
-    assert graph.nodes[3].get('no_bias', False) is False and graph.version >= 10000
 
 
 DAMAGE = {

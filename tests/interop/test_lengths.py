@@ -38,23 +38,6 @@ def graph(length, units=UNITS):
     return interop.graph_from_json(tagger(length, units).tojson())
 
 
-@pytest.mark.parametrize('options', [
-    {'inputs': {'data': ('batch', 'time:7', WIDTH)}}, {'certify_by': graph(11)},
-    {'inputs': {'data': ('batch', 'time:7', np.int64(WIDTH))}}])
-def test_any_length(model, options, tmp_path):
-    path = str(tmp_path / 'model.onnx')
-    interop.to_onnx(model, path, **options)
-    with open(path, 'rb') as file:
-        serving = session(file.read())
-    for batch, length in ((3, 7), (2, 4), (1, 12)):
-        data = np.random.RandomState(length).randn(batch, length, WIDTH).astype('f')
-        executor = bound(tagger(length), {'data': data.shape}, model.arg_params, {'data': data})
-        expected = executor.forward(is_train=False)[0].asnumpy()
-        found, = serving.run(None, {'data': data})
-        assert found.shape == expected.shape
-        np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
 @pytest.mark.parametrize('options, message', [
     ({'inputs': {'data': ('batch', 'time:8', WIDTH)}}, 'unrolled for: 7, got 8'),
     ({'inputs': {'data': ('batch', 'time:', WIDTH)}}, "like 'time:35', got 'time:'"),
@@ -220,20 +203,3 @@ def test_sources_of_different_lengths(name):
         wanted = run_padded(name, length, (data, lengths), model.arg_params)
         for one, other in zip(outputs(source, {'data': data, 'lengths': lengths}), wanted):
             np.testing.assert_allclose(one.detach(), other, atol=1e-6)
-
-
-def test_a_name_that_is_given_to_one_axis_is_given_to_no_other(tmp_path):
-    """An encoder and a decoder of other numbers of steps."""
-    encoded, states = rnn.LSTMCell(UNITS, 'e_').unroll(
-        5, mx.sym.Variable('source'), valid_length=mx.sym.Variable('lengths'))
-    symbol, _ = rnn.LSTMCell(UNITS, 'd_').unroll(7, mx.sym.Variable('target'), states,
-                                                 merge_outputs=True)
-    shapes = {'source': (2, 5, WIDTH), 'lengths': (2,), 'target': (2, 7, WIDTH)}
-    arrays = {key: array.asnumpy() for key, array in bound(symbol, shapes, {}, {}).arg_dict.items()
-              if key not in shapes}
-    from mxrnn.interop import _onnx
-    written = _onnx.write_onnx(
-        interop.Model(interop.graph_from_json(symbol.tojson()), arrays, {}),
-        str(tmp_path / 'a.onnx'), {'source': ('batch', 'time:5', WIDTH)})
-    assert written.inputs == {'source': ('batch', 'time', WIDTH), 'lengths': ('batch',),
-                              'target': ('batch', 'target_time', WIDTH)}

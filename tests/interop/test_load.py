@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import random
 import shutil
@@ -78,7 +77,7 @@ def test_weights_are_packed_and_written_as_they_were(case, form, tmp_path):
         tmp_path / 'after-0003.params', tmp_path / 'after-symbol.json')
 
 
-@pytest.mark.parametrize('case', [case for case in BOUND if not case.name.startswith('own_')][::4],
+@pytest.mark.parametrize('case', [case for case in BOUND if not case.name.startswith('own_')][::8],
                          ids=str)
 def test_both_forms_are_what_mxnet_and_the_cells_read(case, tmp_path):
     cell = quiet(case.make(rnn))
@@ -197,27 +196,6 @@ def test_missing_weights_are_named(tmp_path):
         interop.load(str(tmp_path / 'f'), 4)
 
 
-def test_weights_of_another_width_are_named(tmp_path):
-    """Of operators that state how many rows their weight has."""
-    data = mx.sym.Variable('data')
-    for name, symbol, shape in (
-            ('dense', mx.sym.FullyConnected(data, num_hidden=3, name='layer'), (3, 2)),
-            ('conv', mx.sym.Convolution(data, num_filter=3, kernel=(1, 1), name='layer'),
-             (3, 2, 1, 1)),
-            ('words', mx.sym.Embedding(data, input_dim=3, output_dim=2, name='layer'), (3, 2))):
-        args = {'layer_weight': mx.nd.ones(shape)}
-        if name != 'words':
-            args['layer_bias'] = mx.nd.ones(3)
-        prefix = str(tmp_path / name)
-        mx.model.save_checkpoint(prefix, 1, symbol, args, {})
-        assert same(interop.load(prefix, 1).arg_params, args)
-        for wrong in args:
-            mx.model.save_checkpoint(prefix, 2, symbol, dict(
-                args, **{wrong: mx.nd.ones((4, *args[wrong].shape[1:]))}), {})
-            with pytest.raises(interop.CheckpointError, match=wrong + ' has the shape'):
-                interop.load(prefix, 2)
-
-
 @pytest.mark.parametrize('dtype', ['float16', 'float64', 'int32', 'uint8'])
 def test_types_are_kept(dtype, tmp_path):
     symbol = mx.sym.Variable('a') + mx.sym.Variable('data')
@@ -251,20 +229,6 @@ def test_sparse_weights_that_no_memory_holds_are_refused(tmp_path):
     path.write_bytes(content.replace(shape, struct.pack('<i2q', 2, 1 << 61, 2)))
     with pytest.raises(interop.CheckpointError, match='m-0001.params has a sparse array'):
         interop.load(str(tmp_path / 'm'), 1)
-
-
-def test_the_newest_epoch_that_can_be_read(tmp_path, caplog):
-    for epoch in (1, 2, 12):
-        write(rnn.LSTMCell(3), (4,), str(tmp_path / 'm'), epoch=epoch)
-    assert interop.load(str(tmp_path / 'm')).epoch == 12
-    (tmp_path / 'm-0012.params').write_bytes(b'abc')
-    with caplog.at_level(logging.WARNING):
-        assert interop.load(str(tmp_path / 'm')).epoch == 2
-    assert 'm-0012.params' in caplog.text
-    with pytest.raises(interop.CheckpointError, match='m-0012.params'):
-        interop.load(str(tmp_path / 'm'), 12)
-    with pytest.raises(interop.CheckpointError, match='no checkpoint'):
-        interop.load(str(tmp_path / 'none'))
 
 
 def test_arguments_are_checked(tmp_path):
@@ -375,7 +339,7 @@ def test_auxiliary_states_are_read_and_written(tmp_path):
     assert same(args_again, args) and same(aux_again, aux)
 
 
-@pytest.mark.parametrize('seed', range(200))
+@pytest.mark.parametrize('seed', range(60))
 def test_damaged_files_are_refused_with_a_clear_error(seed, tmp_path):
     """Bytes changed, cut off, put in, or attributes of the graph changed; never another error."""
     draw = random.Random(seed)

@@ -16,6 +16,7 @@ from mxrnn.interop.registry import TORCH, Converters
 from .. import mx, rnn
 from ..running import random_value
 from .compare import assert_equal, run_both, torch
+from .operator_cases import SAMPLERS, draws
 
 V = mx.sym.Variable
 DATA = V('data')
@@ -128,17 +129,9 @@ def test_masks_differ_within_the_batch():
 
 
 def test_samplers_draw_what_mxnet_draws():
-    kinds = {'uniform': ({'low': -1, 'high': 3}, 1, 4 / 3),
-             'normal': ({'loc': 2, 'scale': 3}, 2, 9),
-             'exponential': ({'lam': 2}, .5, .25), 'gamma': ({'alpha': 3, 'beta': 2}, 6, 12),
-             'poisson': ({'lam': 4}, 4, 4), 'negative_binomial': ({'k': 3, 'p': .4}, 4.5, 11.25),
-             'generalized_negative_binomial': ({'mu': 2, 'alpha': .5}, 2, 4)}
     torch.manual_seed(0)
-    for name, (numbers, mean, variance) in kinds.items():
-        drawn = [getattr(mx.sym, 'random_' + name)(shape=(20000,), **numbers),
-                 getattr(mx.sym.random, name + '_like')(data=DATA, **numbers),
-                 getattr(mx.sym, 'sample_' + name)(*[
-                     mx.sym.full((2,), value) for value in numbers.values()], shape=(10000,))]
+    for name, (_, mean, variance) in SAMPLERS.items():
+        drawn = draws(name, DATA, (20000,), lambda number: mx.sym.full((2,), number), 10000)
         for result in make(drawn, {'data': (200, 100)})(torch.ones(200, 100)):
             assert result.numel() == 20000
             assert abs(result.mean() - mean) < .15 * mean
@@ -454,9 +447,6 @@ def test_a_loop_whose_body_does_not_fit_it_is_refused(change):
         interop.to_torch(interop.Model(graph, {}, {}))
 
 
-# ---- the weights of sym.RNN
-
-
 def test_joined_weights_of_other_sizes_are_joined():
     """As many arrays as the vector has parts, which are not its parts."""
     shapes = [(17,), (19,), (10,), (2,)]
@@ -468,7 +458,7 @@ def test_joined_weights_of_other_sizes_are_joined():
 
 # ---- rolled graphs, and outputs that are chosen
 
-def draws():
+def with_dropout():
     """Steps with dropout between two layers, unrolled."""
     cell = rnn.SequentialRNNCell()
     for layer in (rnn.LSTMCell(3, prefix='one_'), rnn.DropoutCell(.5), rnn.GRUCell(3, prefix='b_')):
@@ -481,7 +471,7 @@ def steps_of(module, training=False):
 
 
 def test_an_unrolled_graph_is_rolled_up_and_stays_what_it_is(tmp_path):
-    symbol = draws()
+    symbol = with_dropout()
     module = make(symbol, {'data': (2, 5, 4)})
     model = interop.Model(module.graph, {name: value.detach().numpy()
                                          for name, value in module.named_parameters()}, {})
@@ -560,7 +550,7 @@ def test_states_of_one_layer_are_not_states_of_one_row():
 
 
 def test_training_keeps_the_noise_of_a_rolled_graph():
-    module = make(draws(), {'data': (2, 5, 4)})
+    module = make(with_dropout(), {'data': (2, 5, 4)})
     data = torch.rand(2, 5, 4)
     expected = module(data)
     assert 'Dropout' not in steps_of(module)

@@ -21,7 +21,7 @@ onnx = pytest.importorskip('onnx')
 
 from mxrnn import interop  # noqa: E402
 from mxrnn.interop import graph_from_json  # noqa: E402
-from mxrnn.interop._onnx import ExportError, builder, to_onnx, without_onnx  # noqa: E402
+from mxrnn.interop._onnx import ExportError, to_onnx  # noqa: E402
 
 #: How many random compositions are tried.
 COMPOSITIONS = int(os.environ.get('MXRNN_COMPOSITIONS', 25))
@@ -186,50 +186,6 @@ def test_what_only_look_ups_read_are_integers(name):
     assert floats.get_inputs()[0].type == 'tensor(float)'
 
 
-def test_the_first_word_of_a_decoder_is_of_the_type_of_the_others():
-    """Each step reads the likeliest word of the last one: a loop that begins with the input."""
-    cell, scores = rnn.GRUCell(4, 'g_'), []
-    word, weight = mx.sym.Variable('data'), mx.sym.Variable('out_weight')
-    table, states = mx.sym.Variable('table'), cell.begin_state()
-    for _ in range(3):
-        output, states = cell(mx.sym.Embedding(word, table, input_dim=11, output_dim=4), states)
-        scores.append(mx.sym.FullyConnected(output, weight=weight, num_hidden=11, no_bias=True))
-        word = mx.sym.argmax(scores[-1], axis=1)
-    symbol = mx.sym.stack(*scores, axis=1)
-    compare(symbol, {'data': ('batch',)}, [{'data': (3,)}], values=words, rolled=True)
-
-
-def test_a_fused_layer_is_one_node_and_the_vector_is_assembled_at_export():
-    params = parameters(language_model(), TOKENS)
-    content = exported(language_model(), params, {'data': ('batch', 'time')})
-    nodes = [node.op_type for node in onnx.load_from_string(content).graph.node]
-    assert nodes.count('LSTM') == 2 and 'Slice' not in nodes
-    cell = rnn.SequentialRNNCell()
-    for i in range(2):
-        cell.add(rnn.LSTMCell(6, 'l%d_' % i))
-    outputs, _ = rnn.fuse(cell).unroll(None, mx.sym.Variable('data'), merge_outputs=True)
-    content = exported(outputs, parameters(outputs, {'data': (2, 3, 4)}),
-                       {'data': ('batch', 'time', 4)})
-    graph = onnx.load_from_string(content).graph
-    assert [node.op_type for node in graph.node].count('LSTM') == 2
-    assert len(graph.node) < 20
-    assert not {each.name for each in graph.initializer} & set(outputs.list_arguments())
-
-
-def test_recurrent_nodes_are_not_computed_at_export(monkeypatch):
-    """The reference implementation of older versions of onnx lacks both directions and ReLU."""
-    computed = []
-    evaluator = builder.ReferenceEvaluator
-    monkeypatch.setattr(builder, 'ReferenceEvaluator', lambda model: (
-        computed.extend(node.op_type for node in model.graph.node), evaluator(model))[1])
-    for mode in ('lstm', 'gru', 'rnn_relu'):
-        cell = rnn.FusedRNNCell(3, 2, mode, bidirectional=True, prefix='c_', get_next_state=True)
-        shapes = {'data': (2, 3, 4), 'lengths': (2,)}
-        compare(unrolled(cell, 'lengths'), shapes, [shapes], values=lambda name, shape, runs: (
-            np.array([3, 1], 'f') if name == 'lengths' else None))
-    assert computed and not {'LSTM', 'GRU', 'RNN'} & set(computed)
-
-
 def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
     data, state, cell = map(mx.sym.Variable, ('data', 'state', 'cell'))
     symbol = mx.sym.RNN(mx.sym.swapaxes(data, dim1=0, dim2=1), mx.sym.Variable('parameters'),
@@ -288,23 +244,6 @@ def test_parts_of_joined_batches_are_as_many_as_went_in():
     np.testing.assert_array_equal(part, value * 2)
 
 
-def test_inputs_keep_names_that_outputs_would_have():
-    """The weight, which stays in the file, may be called anything."""
-    other, weight = mx.sym.Variable('last_output'), mx.sym.Variable('cut_output')
-    last = mx.sym.Activation(mx.sym.Variable('data'), act_type='tanh', name='last')
-    symbol = mx.sym.Group([last, mx.sym.broadcast_mul(last + other, weight, name='cut')])
-    weights = {'cut_output': np.array([[1, 2, 3, 4]], 'f')}
-    serving = session(exported(symbol, weights, {'data': ('batch', 4),
-                                                 'last_output': ('batch', 4)}))
-    assert [each.name for each in serving.get_inputs()] == ['data', 'last_output']
-    first, second = (each.name for each in serving.get_outputs())
-    assert first == 'last_output_1' and second.startswith('cut_output')
-    value = np.arange(8, dtype='f').reshape(2, 4)
-    found = serving.run(None, {'data': value, 'last_output': value})
-    np.testing.assert_allclose(found[0], np.tanh(value), rtol=1e-6)
-    np.testing.assert_allclose(found[1], (np.tanh(value) + value) * [[1, 2, 3, 4]], rtol=1e-6)
-
-
 def test_float16_and_float64():
     for kind in ('float16', 'float64'):
         cell = rnn.LSTMCell(3)
@@ -343,23 +282,8 @@ def test_a_model_gives_the_same_file_in_each_process(tmp_path):
             'print(hashlib.sha256(open(sys.argv[2], "rb").read()).hexdigest())')
     found = {subprocess.run([sys.executable, '-c', code, str(graph), str(tmp_path / 'm.onnx')],
                             env={**os.environ, 'PYTHONHASHSEED': seed}, check=True,
-                            stdout=subprocess.PIPE).stdout for seed in '123'}
+                            stdout=subprocess.PIPE).stdout for seed in '12'}
     assert len(found) == 1
-
-
-def test_unknown_operators_are_refused_all_at_once_and_nothing_is_written(tmp_path):
-    data = mx.sym.Variable('data')
-    symbol = mx.sym.gamma(data, name='one') + mx.sym.gamma(data, name='two')
-    symbol = mx.sym.erfinv(mx.sym.tanh(symbol), name='deep')
-    path = tmp_path / 'model.onnx'
-    path.write_bytes(b'before')
-    with pytest.raises(ExportError) as caught:
-        to_onnx(model_of(symbol), path, {'data': (1, 4, 2, 2)})
-    assert 'gamma (2 times: one, two)' in str(caught.value)
-    assert 'erfinv (1 times: deep)' in str(caught.value)
-    assert path.read_bytes() == b'before' and os.listdir(tmp_path) == ['model.onnx']
-    assert without_onnx(model_of(symbol).graph) == {'gamma': ['one', 'two'],
-                                                    'erfinv': ['deep']}
 
 
 def test_what_nodes_ask_for_is_refused_all_at_once(tmp_path):
@@ -385,13 +309,6 @@ def test_what_the_body_of_a_loop_asks_for_is_named():
                 name: (2, 4) if name.endswith('weight') else (2,)
                 for name in after.list_arguments() if name.startswith('fully')}})
     assert str(info.value).count('\n') == 0
-
-
-def test_slopes_of_steps_are_for_one_length():
-    outputs = mx.sym.LeakyReLU(mx.sym.Variable('data'), act_type='prelu', name='slopes')
-    params = parameters(outputs, {'data': (2, 7, 4)})
-    with pytest.raises(ExportError, match='node slopes .* time, which may be any size, and 7'):
-        exported(outputs, params, {'data': ('batch', 'time', 4)})
 
 
 def test_a_length_in_the_graph_is_named():

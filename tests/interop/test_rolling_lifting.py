@@ -3,7 +3,6 @@ many axes its inputs have."""
 from __future__ import annotations
 
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -150,36 +149,3 @@ def test_ranks_are_those_of_mxnet(name):
             name = output_name(node, values.output(value)) if node.op else node.name
             if name in sizes:  # not all outputs are shown
                 assert rank in (None, len(sizes[name]))
-
-
-@pytest.mark.parametrize('op, attrs, given, expected', [
-    ('elemwise_add', {}, [0, 2], [2]), ('Concat', {}, [0, 3], [3]), ('batch_dot', {}, [3, 0], [3]),
-    ('broadcast_add', {}, [1, 3], [3]), ('broadcast_add', {}, [0, 3], [None]),
-    ('broadcast_like', {}, [3, 3], [3]), ('broadcast_to', {'shape': '(2, 3)'}, [2], [2]),
-    ('where', {}, [1, 0, 3], [3]), ('where', {}, [1, 3, 0], [3]),
-    ('FullyConnected', {'num_hidden': '2', 'flatten': 'False'}, [3, 2, 1], [3]),
-    ('SliceChannel', {'num_outputs': '2'}, [3], [3, 3]), ('expand_dims', {'axis': '0'}, [3], [4]),
-    ('dot', {}, [2, 2], [2]), ('dot', {}, [2, 0], [None]), ('unknown', {}, [2], [None]),
-    ('BatchNorm', {'output_mean_var': 'True'}, [4, 1, 1, 1, 1], [4, 1, 1]),
-    ('RNN', {'mode': 'gru', 'state_size': '2', 'num_layers': '1', 'state_outputs': 'True'},
-     [3, 1, 3], [3, 3])])
-def test_ranks_that_follow(op, attrs, given, expected):
-    """`given` has 0 for an input that does not state its shape."""
-    graph = graph_from_json(json.dumps({
-        'nodes': [*[{'op': 'null', 'name': 'v%d' % k, 'inputs': [], 'attrs': {
-            '__shape__': str((5,) * rank) if rank else ''}} for k, rank in enumerate(given)],
-            {'op': op, 'name': 'node', 'attrs': attrs,
-             'inputs': [[k, 0, 0] for k in range(len(given))]}],
-        'arg_nodes': list(range(len(given))), 'heads': [[len(given), 0, 0]]}))
-    values = Values(graph, training=False)
-    assert find_ranks(values) == [*[rank or None for rank in given], *expected]
-
-
-def test_loops_have_outputs_of_any_rank():
-    outputs, _ = mx.sym.contrib.foreach(lambda x, states: (S.sum(x, axis=0), states), A, [B])
-    symbol = mx.sym.Group([outputs])
-    graph = graph_from_json(symbol.tojson())
-    nodes = [node._replace(attrs={'__shape__': '(3, 4, 5)'}) if node.is_variable else node
-             for node in graph.nodes]
-    values = Values(graph._replace(nodes=tuple(nodes)), training=False)
-    assert set(find_ranks(values)[2:]) == {None}

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn._graph.rolling import roll
 
 from .. import mx, rnn
 from .compare import assert_equal
@@ -53,15 +52,6 @@ def test_gradients(program):
     assert_equal(run_rolled(check_rolled(symbol, training=True), bound, shapes))
 
 
-@each_program
-def test_in_float64(program):
-    symbol = build(program, 4)
-    shapes = program.shapes(4, 2)
-    values = {**values_of(symbol, shapes), **numbers(program, shapes)}
-    graph = interop.graph_from_json(symbol.tojson())
-    assert_same(roll(graph).graph, graph, values)
-
-
 def test_loss_that_is_an_output_as_well_has_one_gradient():
     program = next(each for each in PROGRAMS if each.name == 'loss_in_each_step')
     with mx.name.NameManager():
@@ -83,45 +73,3 @@ def test_what_is_drawn_once_is_drawn_once():
     values = values_of(symbol, {'data': (50, 4, 3)})
     together, alone = outputs_of(rolled.graph, values, train=True)[:2]
     assert (together[1].tanh() - alone).abs().max() < 1e-12
-
-
-def steps_of(length=3, units=3):
-    """Outputs of a cell, by step; as many units as steps, so that axes can be confused."""
-    return rnn.GRUCell(units, 'first_').unroll(length, mx.sym.Variable('data'))[0]
-
-
-def layer_over(steps):
-    return rnn.RNNCell(3, prefix='second_').unroll(3, steps, merge_outputs=True)[0]
-
-
-def split_along_the_units():
-    joined = mx.sym.stack(*steps_of(), axis=1)
-    return layer_over(list(mx.sym.SliceChannel(joined, num_outputs=3, axis=2, squeeze_axis=True)))
-
-
-def joined_along_the_units():
-    wide = mx.sym.Concat(*[mx.sym.expand_dims(each, axis=2) for each in steps_of()], dim=1)
-    return mx.sym.Group([wide, layer_over(list(
-        mx.sym.SliceChannel(wide, num_outputs=3, axis=1)))])
-
-
-def steps_along_the_last_axis():
-    data = mx.sym.transpose(mx.sym.Variable('data'), axes=(0, 2, 1))
-    return layer_over(list(mx.sym.SliceChannel(data, num_outputs=3, axis=2, squeeze_axis=True)))
-
-
-def rows_added_to_matrices():
-    rows = mx.sym.SliceChannel(mx.sym.Variable('rows', shape=(3, 3)), num_outputs=3, axis=0,
-                               squeeze_axis=True)
-    return layer_over([mx.sym.broadcast_add(*each) for each in zip(steps_of(), list(rows))])
-
-
-@pytest.mark.parametrize('make', [split_along_the_units, joined_along_the_units,
-                                  steps_along_the_last_axis, rows_added_to_matrices])
-def test_axes_that_could_be_confused(make):
-    with mx.name.NameManager():
-        symbol = make()
-    graph = interop.graph_from_json(symbol.tojson())
-    rolled = roll(graph)
-    assert rolled.findings
-    assert_same(rolled.graph, graph, values_of(symbol, {'data': (3, 3, 3)}))

@@ -5,12 +5,11 @@ import itertools
 
 import pytest
 
-from mxrnn._graph.shapes.axis_factors import agree, broadcast, mixed_axes
+from mxrnn._graph.shapes.axis_factors import agree, mixed_axes
 from mxrnn._graph.shapes.sizes import (
     Axis,
     Source,
     add,
-    divide,
     interval,
     number_for,
     product,
@@ -19,23 +18,12 @@ from mxrnn._graph.shapes.sizes import (
     same,
     windows,
 )
-from mxrnn._graph.shapes.unification import SizeError, suggest, unify
+from mxrnn._graph.shapes.unification import SizeError, unify
 
 
 def read(label=''):
     """An axis that is read when the graph runs."""
     return Axis(Source('array', 0, None), label)
-
-
-def test_a_product_of_other_axes_tells_nothing_of_an_axis():
-    one, two, three = read(), read(), read()
-    for sizes in ((product([one], 3), product([two, three], 6)),
-                  (product([two, three], 6), product([one], 3))):
-        unify(*sizes)
-        assert not any(axis.believed for axis in (one, two, three))
-    free = Axis(Source('array', 0, None), free=True)
-    unify(product([free], 3), product([two, three], 6))
-    assert free.bound is None
 
 
 def test_products_of_named_axes_may_be_equal_and_a_number_may_not():
@@ -69,31 +57,6 @@ def test_axes_that_both_products_have_are_equal_and_the_rest_is_told():
     one, two = (Axis(Source('array', axis, None), free=True) for axis in (1, 2))
     unify(product([batch, one], 2), product([batch, two], 2))
     assert resolve(one) is resolve(two)
-
-
-def test_quotients():
-    batch, time = read(), read()
-    assert divide(12, 4) == 3 and divide(12, 5) is None and divide(12, 0) is None
-    assert divide(product([batch, time], 6), product([time], 3)).factor == 2
-    assert divide(product([batch, time]), batch) is time
-    assert divide(batch, time) is None and divide(12, batch) is None
-
-
-def test_an_axis_hands_its_name_on_to_the_one_that_stands_for_it():
-    one, two = (Axis(Source('array', axis, None), free=True) for axis in (1, 2))
-    suggest(one, 'time')
-    suggest(one, 'length')
-    assert unify(one, two) is two and two.hint == 'time'
-
-
-def test_shapes_are_broadcast_from_their_last_axes():
-    batch, time = read('batch'), read('time')
-    assert broadcast((batch, time, 3), (1, 3)) == (batch, time, 3)
-    assert broadcast((3,), (batch, 1, 3)) == (batch, 1, 3)
-    assert broadcast((batch, 1), (1, time)) == (batch, time)
-    assert broadcast((), (time,)) == (time,)
-    with pytest.raises(SizeError, match='2 and 3'):
-        broadcast((batch, 2), (3,))
 
 
 @pytest.mark.parametrize('step', [-3, -2, -1, 1, 2, 3])

@@ -12,7 +12,7 @@ from mxrnn import interop
 from .. import mx, ours
 from ..running import random_value
 from .compare import difference, torch
-from .operator_cases import OPS, each_name
+from .operator_cases import OPS, SAMPLERS, draws, each_name
 from .sources import check, generate, model_of, run_mxnet
 
 from mxrnn.interop._source.class_writer import File  # noqa: E402, I001  isort: skip
@@ -204,19 +204,9 @@ def test_two_draws_of_one_distribution_are_two(tmp_path):
     assert 'outputs differ by at most 0 ' in (tmp_path / 'draws.py').read_text(encoding='utf-8')
 
 
-@pytest.mark.parametrize('name', ['exponential', 'gamma', 'poisson', 'negative_binomial',
-                                  'generalized_negative_binomial', 'uniform', 'normal'])
+@pytest.mark.parametrize('name', SAMPLERS)
 def test_samplers_draw_what_the_module_draws(name):
-    numbers = {'exponential': [2], 'gamma': [3, 2], 'poisson': [4], 'negative_binomial': [3, .4],
-               'generalized_negative_binomial': [2, .5], 'uniform': [-1, 3], 'normal': [2, 3]}[name]
-    keys = {'exponential': ['lam'], 'gamma': ['alpha', 'beta'], 'poisson': ['lam'],
-            'negative_binomial': ['k', 'p'], 'generalized_negative_binomial': ['mu', 'alpha'],
-            'uniform': ['low', 'high'], 'normal': ['loc', 'scale']}[name]
-    given = dict(zip(keys, numbers))
-    symbol = S.Group([
-        getattr(S, 'random_' + name)(shape=(4, 5), **given),
-        getattr(S.random, name + '_like')(data=V('a'), **given),
-        getattr(S, 'sample_' + name)(*[S.full((2,), each) for each in numbers], shape=(3,))])
+    symbol = S.Group(draws(name, V('a'), (4, 5), lambda number: S.full((2,), number), (3,)))
     graph = interop.graph_from_json(symbol.tojson())
     a = torch.zeros(2, 3)
     written = Written(graph, {'a': a})
