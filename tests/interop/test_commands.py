@@ -266,18 +266,6 @@ def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path,
     assert 'scores_output  TYPE_FP32  [ -1, 5 ]  batch*time x 5' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('option, end', [('--torch', '.pt'), ('--source', '.py')])
-@pytest.mark.parametrize('kind', ['ordinary', 'fused'])
-def test_lengths_that_are_capped_are_noted(kind, option, end, tmp_path, capsys):
-    pytest.importorskip('torch')
-    cell = rnn.LSTMCell(6, 'lstm_') if kind == 'ordinary' else rnn.FusedRNNCell(6, prefix='lstm_')
-    symbol, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True,
-                            valid_length=mx.sym.Variable('lengths'))
-    save(tmp_path / 'a', symbol, cell, {'data': (2, 4, 3), 'lengths': (2,)})
-    assert command('export', tmp_path / 'a', option, tmp_path / ('b' + end)) == 0
-    assert 'lengths are clipped to 4 steps' in ' '.join(capsys.readouterr().out.split())
-
-
 def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
     pytest.importorskip('torch')
 
@@ -856,18 +844,6 @@ def test_data_is_in_range_and_labels_are_padded():
         assert set(lengths) == {1, 2} and ((drawn != padding).sum(1) == lengths).all()
     drawn = data_for(graph_of(READ['lengths']()[0]), 'length', (90,), 'float32', 4, random)
     assert sorted(set(drawn)) == [1, 2, 3, 4]
-
-
-def test_sizes_that_are_given_hold_for_axes_of_the_same_name(prefix, tmp_path, capsys):
-    pytest.importorskip('onnxruntime')
-    cell = rnn.fuse(rnn.LSTMCell(6, 'lstm_'))
-    outputs, _ = cell.unroll(None, V('data'), merge_outputs=True, valid_length=V('length'))
-    save(tmp_path / 'a', outputs, cell, {'data': (2, 3, 4), 'length': (2,)})
-    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input',
-                   'data=batch,time,4', '--input', 'length=batch') == 0
-    capsys.readouterr()
-    assert command('compare', tmp_path / 'a', tmp_path / 'a.onnx', '--input', 'data=8,20,4') == 0
-    assert 'data: data (8, 20, 4), length (8,)' in capsys.readouterr().out
 
 
 def test_a_missing_encoder_is_named(tmp_path):

@@ -68,16 +68,6 @@ def test_graphs_of_cells_are_read(case):
     like_mxnet(mx.sym.Group([outputs] + flat(states)))
 
 
-def test_the_body_of_a_loop_is_a_graph():
-    outputs, states = rnn.dynamic_unroll(rnn.LSTMCell(3), DATA)
-    graph = like_mxnet(mx.sym.Group([outputs] + states))
-    loop, = [node for node in graph.nodes if node.op == '_foreach']
-    body, = loop.subgraphs
-    assert len(body.arguments) == len(loop.inputs)
-    assert len(body.outputs) == loop.num_outputs == 3
-    assert 'FullyConnected' in {node.op for node in graph.walk()}
-
-
 @pytest.mark.parametrize('text, value', [
     ('(2L, 3L)', (2, 3)), ('[0, 1]', (0, 1)), ('()', ()), ('(3,)', (3,)), ('1e-05', 1e-5),
     ('-1', -1), ('True', True), ('None', None), ('tanh', 'tanh'), ('', ''), ('0.5', .5),
@@ -87,28 +77,6 @@ def test_the_body_of_a_loop_is_a_graph():
 def test_attributes_are_read_as_values(text, value):
     result = attr_value(text)
     assert result == value and type(result) is type(value)
-
-
-def respelled(symbol, rename):
-    content = json.loads(symbol.tojson())
-    for node in content['nodes']:
-        rename(node)
-    return json.dumps(content)
-
-
-@pytest.mark.parametrize('old', ['attr', 'param'])
-def test_old_spellings_of_attributes(old):
-    def rename(node):
-        if 'attrs' in node:
-            node[old] = node.pop('attrs')
-        node['backward_source_id'] = -1
-        node['inputs'] = [entry[:2] for entry in node['inputs']]
-
-    cell = rnn.FusedRNNCell(3, 2, 'gru', True, get_next_state=True)
-    outputs, states = cell.unroll(3, DATA, merge_outputs=True)
-    symbol = mx.sym.Group([outputs] + states)
-    text = respelled(symbol, rename)
-    assert graph_from_json(text).nodes == graph_from_json(symbol.tojson()).nodes
 
 
 def test_notes_of_programs_without_underscores():

@@ -206,15 +206,6 @@ def test_projections_of_gluon(both, tmp_path):
     check_weights_come_back(layer, cell, args, tmp_path)
 
 
-def test_fused_and_ordinary_layers_in_one_stack():
-    cell = stack(rnn.FusedRNNCell(3, 1, 'lstm', True, prefix='f_'),
-                 rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_')))
-    _, args = weights(cell)
-    layer = torch.nn.LSTM(5, 3, 2, bidirectional=True)
-    layer.load_state_dict(interop.torch_state_dict(cell, args))
-    assert same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
-
-
 @pytest.mark.parametrize('other, why', [
     (lambda: rnn.LSTMCell(3, 'b_', bias=False), 'lstm of 3 units, 1 directions, without biases'),
     (lambda: rnn.LSTMPCell(3, 3, 'b_'), 'lstm of 3 units, 1 directions, projected to 3')])

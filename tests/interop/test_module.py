@@ -528,18 +528,6 @@ def calls(graph):
     return [node.num_layers for node in graph.nodes if node.op == 'RNN']
 
 
-@pytest.mark.parametrize('units, begin', [(1, None), (4, (1, 4)), (1, (1, 1))])
-def test_three_layers_are_one_call_whatever_other_axes_have_one_element(units, begin):
-    """A state of one row is known by its axis of the batch."""
-    outputs = DATA
-    for prefix in ('one_', 'two_', 'three_'):
-        cell = rnn.GRUCell(units, prefix=prefix)
-        outputs, _ = cell.unroll(3, outputs, begin_state=begin and [mx.sym.zeros(begin)],
-                                 merge_outputs=True)
-    graph = interop.graph_from_json(outputs.tojson())
-    assert calls(merged(roll(graph, training=False).graph)) == [3]
-
-
 def test_states_of_one_layer_are_not_states_of_one_row():
     outputs = DATA
     for prefix in ('one_', 'two_', 'three_'):
@@ -547,46 +535,6 @@ def test_states_of_one_layer_are_not_states_of_one_row():
         outputs = mx.sym.RNN(outputs, vector, mx.sym.zeros((1, 0, 4)), mode='gru', state_size=4,
                              num_layers=1)
     assert calls(merged(interop.graph_from_json(outputs.tojson()))) == [3]
-
-
-def test_training_keeps_the_noise_of_a_rolled_graph():
-    module = make(with_dropout(), {'data': (2, 5, 4)})
-    data = torch.rand(2, 5, 4)
-    expected = module(data)
-    assert 'Dropout' not in steps_of(module)
-    module.train()
-    assert not torch.equal(module(data), module(data))
-    assert 'Dropout' in steps_of(module, True)
-    torch.manual_seed(3)
-    mean = sum(module(data) for _ in range(400)) / 400
-    assert (mean - expected).abs().max() < .1
-    again = copy.deepcopy(module.double())
-    assert again(data.double()).dtype == torch.float64
-    torch.testing.assert_close(module.eval()(data.double()).float(), expected)
-
-
-def test_outputs_are_chosen_by_name():
-    symbol = language_model()
-    module = make(symbol, SHAPES)
-    model = interop.Model(module.graph, {name: value.detach().numpy()
-                                         for name, value in module.named_parameters()}, {})
-    chosen = interop.to_torch(model, outputs=['fc_output', 'softmax_output'])
-    assert chosen.outputs == ['fc_output', 'softmax_output']
-    scores, predictions = chosen(data=TOKENS)
-    torch.testing.assert_close(torch.softmax(scores, 1), predictions)
-    inner = interop.to_torch(model, outputs=['embed_output'])
-    assert inner.inputs == ['data'] and list(inner.state_dict()) == ['embed_weight']
-    with torch.no_grad():
-        inner.get_parameter('embed_weight').add_(1)
-    back = interop.from_torch(inner, model)
-    assert (back.arg_params['embed_weight'] == model.arg_params['embed_weight'] + 1).all()
-    assert back.arg_params['fc_bias'] is model.arg_params['fc_bias']
-    with pytest.raises(ValueError, match='outputs must name softmax_output, .* got fc'):
-        interop.to_torch(model, outputs=['fc'])
-    other = make(mx.sym.Embedding(DATA, input_dim=9, output_dim=5, name='embed') * 2, {
-        'data': (2, 4)})
-    with pytest.raises(ValueError, match='the same graph'):
-        interop.from_torch(other, model)
 
 
 # ---- where open sizes are read

@@ -231,19 +231,6 @@ def test_names_and_order_of_outputs_are_kept_and_repeated_ones_are_numbered():
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-def test_parts_of_joined_batches_are_as_many_as_went_in():
-    data = mx.sym.Variable('data')
-    joined = mx.sym.Concat(data, data * 2, dim=0)
-    symbol = mx.sym.Group([mx.sym.reshape(joined, shape=(2, -1, 4)),
-                           mx.sym.split(joined, num_outputs=2, axis=0)[1]])
-    serving = session(exported(symbol, {}, {'data': ('batch', 4)}))
-    assert [each.shape for each in serving.get_outputs()] == [[2, 'batch', 4], ['batch', 4]]
-    value = np.arange(12, dtype='f').reshape(3, 4)
-    whole, part = serving.run(None, {'data': value})
-    np.testing.assert_array_equal(whole, [value, value * 2])
-    np.testing.assert_array_equal(part, value * 2)
-
-
 def test_float16_and_float64():
     for kind in ('float16', 'float64'):
         cell = rnn.LSTMCell(3)
@@ -311,15 +298,6 @@ def test_what_the_body_of_a_loop_asks_for_is_named():
     assert str(info.value).count('\n') == 0
 
 
-def test_a_length_in_the_graph_is_named():
-    outputs, _ = rnn.LSTMCell(3).unroll(7, mx.sym.Variable('data'), merge_outputs=True)
-    params = parameters(outputs, {'data': (2, 7, 4)})
-    with pytest.raises(ExportError, match='time, which may be any size, and 7 .*unrolled'):
-        exported(outputs, params, {'data': ('batch', 'time', 4)})
-    with pytest.raises(ExportError, match='6 and 7'):
-        exported(outputs, params, {'data': ('batch', 6, 4)})
-
-
 @pytest.mark.parametrize('inputs, error, match', [
     (['data'], TypeError, 'inputs must be a dict'),
     ({'date': ('batch', 'time')}, ValueError, "inputs of the model, such as .*'date'"),
@@ -348,15 +326,3 @@ def test_missing_weights_and_wrong_ones_are_named():
 # ---- files of old versions, and no MXNet
 
 DATA = Path(__file__).parent / 'data'
-
-
-@pytest.mark.parametrize('kind', ['cells', 'fused'])
-@pytest.mark.parametrize('version', ['0.10', '1.2', '1.5'])
-def test_files_of_old_versions(version, kind, tmp_path):
-    model = interop.load(str(DATA / ('%s-%s' % (version, kind))), 1)
-    with np.load(DATA / (version + '.npz')) as arrays:
-        data, expected = arrays['data'].astype('float32'), arrays[kind]
-    time = 'time' if kind == 'fused' else data.shape[1]
-    to_onnx(model, tmp_path / 'old.onnx', {'data': ('batch', time)})
-    output, *_ = outputs_of(session((tmp_path / 'old.onnx').read_bytes()), {'data': data})
-    np.testing.assert_allclose(output, expected, atol=1e-6)

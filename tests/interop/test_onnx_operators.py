@@ -1,7 +1,6 @@
 """Every operator that to_onnx converts, alone, in onnxruntime against MXNet."""
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 
@@ -87,24 +86,6 @@ def grown(symbol, op):
     return [others] * all(found[name] == larger[name] for name in found.keys() - inputs.keys())
 
 
-@pytest.mark.parametrize('begin, end, step', [(0, None, -1), (None, None, -1), (-1, None, -1),
-                                              (0, None, -2), (0, None, 1)])
-def test_a_slice_of_an_open_axis_that_is_turned(begin, end, step):
-    """From its first element on, it has one element, whatever the size."""
-    source = S.Variable('data')
-    symbol = S.slice(source, begin=(None, begin), end=(None, end), step=(None, step))
-    if begin == 0 and step < 0:
-        symbol = S.broadcast_add(symbol, source)  # which depends on that size
-    serving = session(exported(symbol, {}, {'data': ('batch', 'time')}))
-    for shape in ((2, 5), (3, 1)):
-        data = np.arange(np.prod(shape), dtype='f').reshape(shape)
-        wanted = data[:, begin:end:step]
-        wanted = wanted + data if begin == 0 and step < 0 else wanted
-        executor = symbol.bind(mx.cpu(), {'data': mx.nd.array(data)})
-        np.testing.assert_array_equal(executor.forward()[0].asnumpy(), wanted)
-        np.testing.assert_array_equal(serving.run(None, {'data': data})[0], wanted)
-
-
 #: Further operators that draw, and the mean and the variance of what they draw.
 DRAWN = {
     'dropout': (lambda data: S.Dropout(S.ones_like(data), p=0.25, mode='always'), 1, 1 / 3),
@@ -127,33 +108,6 @@ def test_samplers_draw_from_the_same_distribution_each_time_anew(name):
             assert pair[0].shape == (batch, 4000) and (pair[0] != pair[1]).any()
             assert abs(pair[0].mean() - mean) < .15 * mean
             assert abs(pair[0].var() - variance) < .15 * variance
-
-
-def _poisson_chances(mean, count):
-    return np.exp([k * np.log(mean) - mean - math.lgamma(k + 1) for k in range(count)])
-
-
-@pytest.mark.parametrize('draw, chance', [
-    (lambda a, b: S.sample_gamma(a * 0.5, b, shape=20000), lambda x: math.erf(x ** 0.5)),
-    (lambda a, b: S.sample_gamma(a, b, shape=20000), lambda x: 1 - math.exp(-x)),
-    (lambda a, b: S.sample_gamma(a * 3, b, shape=20000),
-     lambda x: 1 - math.exp(-x) * (1 + x + x * x / 2)),
-    (lambda a, b: S.sample_poisson(a * 9, shape=20000),
-     lambda x: _poisson_chances(9, int(x) + 1).sum()),
-    (lambda a, b: S.sample_poisson(a * 10.5, shape=20000),
-     lambda x: _poisson_chances(10.5, int(x) + 1).sum()),
-    (lambda a, b: S.sample_poisson(a * 400, shape=20000),
-     lambda x: _poisson_chances(400, int(x) + 1).sum())],
-    ids=['gamma_half', 'gamma_1', 'gamma_3', 'poisson_9', 'poisson_10', 'poisson_400'])
-def test_numbers_drawn_in_a_loop_have_the_distribution_at_every_value(draw, chance):
-    symbol = draw(S.Variable('a'), S.Variable('b'))
-    names = symbol.list_arguments()
-    serving = session(exported(symbol, {}, {name: ('batch',) for name in names}))
-    drawn = np.sort(serving.run(None, {name: np.ones(2, 'f') for name in names})[0].ravel())
-    values = drawn[::400].astype('d')
-    shares = np.searchsorted(drawn, values, 'right') / len(drawn)
-    # A right sampler is above it once in 10 ** 13 runs.
-    assert max(abs(shares - [chance(value) for value in values])) < 4 / len(drawn) ** 0.5
 
 
 def test_no_loop_waits_for_numbers_that_do_not_exist():

@@ -2,7 +2,6 @@
 repeat an array or leave out the rest of one."""
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from mxrnn import interop
@@ -149,21 +148,3 @@ def test_by_onnx(refused):
             continue
         with pytest.raises(Exception, match='ONNXRuntimeError'):
             outputs_of(serving, given)
-
-
-@pytest.mark.parametrize('other', [(1, 3, 4), (3, 1, 4), (1, 1, 4)])
-def test_what_is_repeated_on_purpose_is_not_refused(other):
-    """Arithmetic that repeats rows or steps, as MXNet's broadcast_add."""
-    symbol = S.broadcast_add(lstm(3), OTHER)
-    shapes = {'data': (3, 3, 5), 'other': other}
-    executor = bound(symbol, shapes, {}, values(shapes))
-    params = {name: array.asnumpy() for name, array in executor.arg_dict.items()
-              if name not in shapes}
-    expected = executor.forward(is_train=False)[0].asnumpy()
-    model = interop.Model(interop.graph_from_json(symbol.tojson()), params, {})
-    given = {name: torch.tensor(array) for name, array in values(shapes).items()}
-    np.testing.assert_allclose(interop.to_torch(model)(**given).detach(), expected, atol=1e-5)
-    got, = session(exported(symbol, params, {
-        'data': ('batch', 'time', 5), 'other': ('batch', 'time', 4)}, rolled=True)).run(
-            None, values(shapes))
-    np.testing.assert_allclose(got, expected, atol=1e-5)

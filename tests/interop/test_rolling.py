@@ -8,7 +8,7 @@ from mxrnn._graph.rolling import roll
 
 from .. import mx, rnn
 from ..cases import CASES, OURS, each
-from ..running import begin_state, inputs, quiet
+from ..running import quiet
 from .compare import assert_equal
 from .compositions import composition
 from .rolling import assert_same, bind, check_rolled, run_rolled, unrolled, values_of
@@ -55,29 +55,6 @@ def test_gradients(case):
     bound = bind(symbol, shapes, train=case.name not in DRAWING)
     assert_equal(run_rolled(check_rolled(symbol, training=case.name not in DRAWING), bound, shapes),
                  tolerance(case))
-
-
-@each([case for case in RECURRENT if case.can_step])
-def test_lists_of_steps(case):
-    symbol = unrolled(case.make(rnn), 3, inputs('list', 3), merge_outputs=False)
-    shapes = {'data_t%d' % t: (2, *case.step) for t in range(3)}
-    rolled = check_rolled(symbol)
-    assert rolled.findings
-    assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes), tolerance(case))
-
-
-@pytest.mark.parametrize('kind', ['variable', 'zeros'])
-@each([case for case in RECURRENT if case.begins])
-def test_begin_states(case, kind):
-    cell = case.make(rnn)
-    states = begin_state(cell, kind)
-    symbol = unrolled(cell, 4, begin_state=states)
-    shapes = data_shape(case, 'NTC', 2, 4)
-    if kind == 'variable':
-        for state, info in zip(states, cell.state_info):
-            shapes[state.name] = (2, *info['shape'][1:])
-    rolled = check_rolled(symbol)
-    assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes), tolerance(case))
 
 
 @pytest.mark.parametrize('seed', [seed for seed in range(100) if seed != 27])

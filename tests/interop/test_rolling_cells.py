@@ -282,19 +282,6 @@ def test_graphs_that_mxnet_refuses(name):
     assert [each.kind for each in roll(graph).findings] == ['loop']
 
 
-@pytest.mark.parametrize('join', [S.Concat, lambda *states, dim: S.stack(*states, axis=dim)])
-def test_states_with_an_axis_for_time(join):
-    """They are put together where they have this axis, and by what they are made of."""
-    def step(x, states, t):
-        return [S.expand_dims(S.tanh(fc(x, 'x') + fc(states[0], 'h')), axis=1)]
-    symbol = unroll(step, read=lambda outputs: join(*outputs, dim=1))
-    graph = graph_from_json(symbol.tojson())
-    rolled = roll(graph)
-    assert [each.kind for each in rolled.findings] == ['loop']
-    assert_same(rolled.graph, graph, values_of(symbol, {
-        'data': (SIZE, STEPS, SIZE), 'begin0': (SIZE, 1, SIZE)}))
-
-
 def total(begin, values):
     for value in values:
         begin = begin + value

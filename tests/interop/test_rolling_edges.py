@@ -78,38 +78,10 @@ def test_unknown_nodes_of_one_input_may_have_other_numbers_of_outputs():
     assert values.same[values.first[4]] != values.same[values.first[5]]
 
 
-@pytest.mark.parametrize('step', range(3))
-def test_unknown_nodes_of_which_one_has_a_further_output(step):
-    """Steps of which one gives something that the others do not are not alike; what the last one
-    computes besides may stand behind a loop."""
-    weight, state, inner = mx.sym.Variable('h2h_weight'), mx.sym.Variable('begin'), []
-    for each in mx.sym.split(DATA, num_outputs=3, axis=1, squeeze_axis=True):
-        inner.append(mx.sym.negative(layer(state, weight)))
-        state = inner[-1] + each
-    graph = graph_from_json(mx.sym.Group([mx.sym.cos(inner[step]), state]).tojson())
-    nodes = [node._replace(op='unknown') if node.op == 'negative' else node for node in graph.nodes]
-    place = graph.heads[0].node
-    nodes[place] = nodes[place]._replace(inputs=(nodes[place].inputs[0]._replace(output=1),))
-    graph = graph._replace(nodes=tuple(nodes))
-    rolled = roll(graph)
-    assert [each.kind for each in rolled.findings] == ['loop' if step == 2 else 'unrolled']
-    assert [node.op for node in rolled.graph.nodes].count('unknown') == (1 if step == 2 else 3)
-
-
 def test_a_version_that_is_no_number():
     text = json.dumps({'nodes': [{'op': 'null', 'name': 'data', 'inputs': []}], 'arg_nodes': [0],
                        'heads': [[0, 0, 0]], 'attrs': {'mxnet_version': ['int', float('inf')]}})
     assert graph_from_json(text).version == 0
-
-
-def test_parts_of_joined_steps_keep_their_names():
-    """Joined and split again is nothing, but for the names of outputs."""
-    joined = mx.sym.stack(*cell_by_hand(4, layer), axis=1)
-    steps = mx.sym.SliceChannel(joined, num_outputs=4, axis=1, squeeze_axis=True, name='step')
-    graph = graph_from_json(mx.sym.Group([*steps, joined]).tojson())
-    rolled = roll(graph)
-    assert [each.kind for each in rolled.findings] == ['kernel']
-    assert rolled.graph.outputs == graph.outputs
 
 
 def test_new_nodes_take_no_names_of_old_ones():
@@ -165,21 +137,6 @@ def test_begin_state_of_one_row():
     assert both_ways(symbol, data=(2, 4, 3), begin=(1, 5), **WEIGHTS) == ['loop']
     if rnn.__name__ == 'mxrnn':
         assert '_foreach' not in rnn.roll(symbol).tojson()  # its states keep their shape
-
-
-@pytest.mark.parametrize('shape', [(1, 5), None])
-def test_first_step_of_one_row(shape):
-    """What is computed of a begin state of one row has one row, and in later steps the batch's."""
-    data, state = mx.sym.Variable('data'), mx.sym.Variable('begin', shape=shape)
-    weights, inner = {name: mx.sym.Variable(name) for name in WEIGHTS}, []
-    for step in mx.sym.split(data, num_outputs=4, axis=1, squeeze_axis=True):
-        inner.append(mx.sym.tanh(state))
-        state = mx.sym.broadcast_add(layer(step, weights['i2h_weight']), mx.sym.broadcast_mul(
-            inner[-1], layer(inner[-1], weights['h2h_weight'])))
-    symbol = mx.sym.Group([state, *inner])
-    assert both_ways(symbol, data=(2, 4, 3), begin=(1, 5), **WEIGHTS) == ['loop']
-    if rnn.__name__ == 'mxrnn':
-        assert ('_foreach' in rnn.roll(symbol).tojson()) is (shape is None)
 
 
 @pytest.mark.parametrize('join, shape', [
@@ -316,18 +273,6 @@ def test_lists_of_outputs(name):
     rolled = roll(graph_from_json(mx.sym.Group([*outputs, states[-1]]).tojson()))
     assert [each.kind for each in rolled.findings] == ['kernel']
     assert [node.op for node in rolled.graph.nodes].count(op) == count
-
-
-def test_steps_that_read_no_sequence():
-    state, weight, outputs = mx.sym.Variable('begin'), mx.sym.Variable('h2h_weight'), []
-    for _ in range(4):
-        state = mx.sym.softsign(layer(state, weight))
-        outputs.append(state)
-    square = mx.sym.Variable('memory')
-    for _ in range(4):
-        square = square * square
-    assert both_ways(mx.sym.Group([*outputs, square]), begin=(2, 5), memory=(2, 5),
-                     h2h_weight=(5, 5)) == ['loop']
 
 
 @pytest.mark.parametrize('op, attrs, expected', [

@@ -12,7 +12,7 @@ from ..cases import CASES, OURS
 from ..cases import each as each_of
 from ..running import random_value
 from .compare import assert_equal
-from .rolling import bind, outputs_of, run_rolled, unrolled, values_of
+from .rolling import bind, run_rolled, unrolled
 from .rolling_programs import PROGRAMS
 from .test_rolling_programs import build
 
@@ -594,27 +594,3 @@ def test_what_two_steps_read(name):
     assert not doubtful or 'two steps are ambiguous' in rolled.findings[0].what
     shapes = {'data': (2, 2, 4), 'begin': (2, 3), **({} if doubtful else {'memory': (2, 3)})}
     assert_equal(run_rolled(rolled, bind(make(2), shapes), shapes))
-
-
-def zoneout_of_outputs(length):
-    """What a cell gives in training, and what it would give without zoneout of outputs."""
-    with mx.name.NameManager():
-        outputs, _ = rnn.ZoneoutCell(rnn.LSTMCell(3, 'z_'), 0.5, 0.3).unroll(
-            length, mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
-        inner = outputs.get_internals()
-        return mx.sym.Group([outputs, mx.sym.stack(*[inner['z_t%d_out_output' % t]
-                                                     for t in range(length)], axis=0)])
-
-
-def test_zoneout_of_outputs_in_training():
-    """The last step has one mask, the others have two of the same shape: of the state and output.
-    """
-    graph, other = [graph_of(zoneout_of_outputs(length)) for length in (5, 3)]
-    rolled = certify(graph, other, training=True)
-    assert [each.kind for each in rolled.findings] == ['loop', 'loop']
-    assert not fixed_by(rolled.graph, 5)
-    values = values_of(zoneout_of_outputs(7), {'data': (7, 40, 3)})
-    given, inner = [each.numpy() for each in outputs_of(rolled.graph, values, train=True)[:2]]
-    kept = given != inner
-    before = np.concatenate([np.zeros((1, 40, 3)), given[:-1]])
-    assert (given == before)[kept].all() and 0.4 < kept.mean() < 0.6

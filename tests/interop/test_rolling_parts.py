@@ -126,17 +126,3 @@ def test_file_of_onnx_has_the_length_of_the_graph(name, tmp_path):
     assert 6 not in written.inputs['data'] and not written.notes
     with pytest.raises(interop.ExportError, match='cannot be stepped|no recurrence'):
         _onnx.write_onnx(model, path, states=True)
-
-
-@pytest.mark.parametrize('name', PARTS)
-def test_source_takes_the_length_of_the_graph(name, tmp_path):
-    model = model_of(name)
-    interop.to_source(model, str(tmp_path / 'm.py'))
-    space: dict = {'__name__': 'source'}
-    exec((tmp_path / 'm.py').read_text(), space)
-    module = space['Model']()
-    module.load_state_dict(torch.load(str(tmp_path / 'm.pt'), weights_only=True))
-    assert_near(module(data_of(name, 6)), interop.to_torch(model, roll=False)(data_of(name, 6)))
-    for length in (3, 9):
-        with pytest.raises((AssertionError, ValueError)):
-            module(data_of(name, length))

@@ -79,18 +79,6 @@ def test_sizes_that_the_graph_takes_alone_are_found(name):
             source.module(torch.ones(2, 28, 9), *torch.ones(2, 2, 6))
 
 
-@pytest.mark.parametrize('kind', ['int32', np.int64])
-def test_types_of_inputs(kind):
-    """Numbers of words are taken in the type that is given, and in others."""
-    symbol, program = program_of('gru_bucketing')
-    source = generate(program, types={'data': kind})
-    data = np.random.RandomState(0).randint(0, 5, (2, 7))
-    wanted = run_mxnet(symbol, {'data': data.astype('f'), 'softmax_label': np.zeros((2, 7), 'f')},
-                       program.arg_params).forward()[0].asnumpy()
-    for given in (torch.from_numpy(data.astype(kind)), torch.from_numpy(data)):
-        np.testing.assert_allclose(source.module(given).detach(), wanted, rtol=1e-5, atol=1e-7)
-
-
 @pytest.mark.parametrize('kind', ['float64', 'float16', 'int32'])
 @pytest.mark.parametrize('build', [
     lambda data: mx.sym.one_hot(mx.sym.cast(data, 'float32'), depth=5, dtype='float64'),
@@ -115,28 +103,6 @@ def test_an_index_of_another_type(build, kind):
 def test_types_that_are_none(types, said):
     with pytest.raises((TypeError, ValueError), match=said):
         generate(program_of('gru_bucketing')[1], types=types)
-
-
-@pytest.mark.parametrize('steps, batch', [(5, 3), (4, 4)])  # 4: batch and steps look alike
-def test_what_a_loop_reads_beside_its_steps_is_time_major(steps, batch):
-    """Attention, fed back, over an encoder that is time-major until its axes are swapped."""
-    V = mx.sym.Variable
-    memory, _ = rnn.fuse(rnn.LSTMCell(4, 'e_')).unroll(steps, V('data'), layout='TNC',
-                                                       merge_outputs=True)
-    memory, decoder = mx.sym.SwapAxis(memory, dim1=0, dim2=1), rnn.LSTMCell(4, 'd_')
-    target = mx.sym.SliceChannel(V('target'), num_outputs=6, axis=1, squeeze_axis=True)
-    states, context, outputs = decoder.begin_state(), mx.sym.zeros((0, 4)), []
-    for each in target:
-        output, states = decoder(mx.sym.Concat(each, context, dim=1), states)
-        chances = mx.sym.softmax(mx.sym.batch_dot(memory, mx.sym.expand_dims(output, axis=2)),
-                                 axis=1)
-        context = mx.sym.sum(mx.sym.broadcast_mul(memory, chances), axis=1)
-        outputs.append(mx.sym.expand_dims(context, axis=1))
-    symbol = mx.sym.Concat(*outputs, dim=1)
-    shapes = {'data': (steps, batch, 2), 'target': (batch, 6, 2)}
-    source = generate(model(symbol, **shapes))
-    check(source, symbol, {name: random_value(name, shape).astype('float32')
-                           for name, shape in shapes.items()})
 
 
 def test_rows_that_a_graph_numbers_itself_are_the_last_behind_the_end():

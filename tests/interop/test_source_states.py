@@ -12,7 +12,7 @@ from mxrnn import interop
 from .. import mx, ours
 from .compare import torch
 from .programs import PROGRAMS
-from .sources import generate, read
+from .sources import generate
 from .test_source import program_of
 from .test_states import REFUSED
 
@@ -41,19 +41,6 @@ def test_refusals_are_those_of_onnx(name):
     with pytest.raises(interop.ExportError) as info:
         generate(program_of(name)[1], states=True)
     assert OWN.get(name, REFUSED[name]) in str(info.value)
-
-
-@pytest.mark.parametrize('name', ['lstm_bucketing', 'attention_with_input_feeding'])
-def test_steps_are_added_to_a_source(name):
-    """Weights of one fit the other, and so does all else."""
-    model = program_of(name)[1]
-    plain, stepped = generate(model), generate(model, states=True)
-    methods = plain.text.split('class Model', 1)[1]
-    assert stepped.text.split('class Model', 1)[1].startswith(methods.rstrip('\n'))
-    module = read(stepped.text)()
-    module.load_state_dict(plain.module.state_dict())
-    for key, value in stepped.module.state_dict().items():
-        assert torch.equal(value, module.state_dict()[key])
 
 
 def recurrent(name='data', **names):

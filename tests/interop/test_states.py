@@ -16,9 +16,8 @@ from mxrnn import interop
 from .. import mx, rnn
 from ..cases import each as each_of
 from ..running import random_value
-from .compositions import WIDTH, composition
 from .forms import BOUND
-from .onnx_runs import grouped, outputs_of, session
+from .onnx_runs import outputs_of, session
 from .programs import PROGRAMS
 from .test_onnx import unrolled
 from .test_programs_leave import model_of, settled
@@ -100,25 +99,6 @@ def test_every_cell(case, tmp_path):
     expected = whole(model, data, inputs)
     for chunks in ([0, 0, 0], [2, 0]):
         assert step_apart(stepper, stepper.begin(2), data, expected, chunks) < 1e-6
-
-
-@pytest.mark.parametrize('seed', range(12))
-def test_compositions(seed, tmp_path):
-    with mx.name.NameManager():
-        cell, options = composition(seed)
-        symbol = grouped(*cell.unroll(5, mx.sym.Variable('data'), **{**options,
-                                                                     'merge_outputs': True}))
-    first = {'N': ('batch', 2), 'T': ('time', 5), 'C': (WIDTH, WIDTH)}
-    inputs, shapes = ({'data': tuple(first[axis][at] for axis in options['layout'])}
-                      for at in (0, 1))
-    model, data = model_for(symbol, shapes)
-    try:
-        stepper = load(model, tmp_path, inputs)
-    except interop.ExportError as error:
-        assert 'several steps at once' in str(error) or 'backwards' in str(error)
-        return
-    assert step_apart(stepper, stepper.begin(2), data, whole(model, data, inputs),
-                      [0, 2, 0, 1]) < 1e-6
 
 
 #: Why programs cannot be stepped.
@@ -269,21 +249,6 @@ def test_take(language_model):
 def test_wrong_arguments(change, kind, text, language_model):
     with pytest.raises(kind, match=text):
         change(language_model, language_model.begin(1))
-
-
-def test_an_encoder(tmp_path):
-    stepper = load(model_of('attention_with_input_feeding')[1], tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['model-encoder.onnx', 'model.onnx']
-    with pytest.raises(TypeError, match='inputs of the encoder, source, got none'):
-        stepper.begin(3)
-    states = stepper.begin(source=words((3, 7)))
-    _, states = stepper.step(states, target=words(3))
-    chances, _ = stepper.step(stepper.take(states, [2, 2]), target=[4, 5])
-    alone = stepper.begin(source=words((3, 7))[2:])
-    _, alone = stepper.step(alone, target=words(3)[2:])
-    for row, word in enumerate([4, 5]):
-        expected, _ = stepper.step(alone, target=[word])
-        np.testing.assert_allclose(chances[row], expected[0], atol=1e-6)
 
 
 def several_heads(outer):
@@ -718,19 +683,6 @@ def test_sizes_that_a_reshape_joins_or_cuts_contradict_nothing(form, tmp_path):
     for given in ({'data': (2, 5, 3, 4)}, {'data': ('batch', 'time', 3, 4)}):
         with pytest.raises(interop.ExportError, match='stepped: its number of steps is fixed'):
             interop.to_onnx(model, tmp_path / 'a.onnx', given, states=True)
-
-
-@pytest.mark.parametrize(('form', 'batch', 'given'), [
-    ((-1, 8), 3, (4, 6)), ((3, 8), 3, (4, 6)), ((15, 8), 15, (6, 10, 2))])
-def test_begin_states_that_a_reshape_makes_are_computed_once(form, batch, given, tmp_path):
-    begin = mx.sym.reshape(mx.sym.Variable('h'), shape=form)
-    outputs, _ = rnn.GRUCell(8, 'gru_').unroll(
-        4, mx.sym.Variable('data'), begin_state=[begin], merge_outputs=True)
-    model, data = model_for(outputs, {'data': (batch, 4, 5), 'h': given})
-    inputs = {'data': (batch, 'time', 5), 'h': given}
-    stepper = load(model, tmp_path, inputs)
-    assert step_apart(stepper, stepper.begin(h=data['h']), data, whole(model, data, inputs),
-                      [0, 2, 0]) < 1e-6
 
 
 def decoder(begin):
