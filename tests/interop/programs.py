@@ -6,6 +6,7 @@ import re
 from typing import Any, Callable, NamedTuple
 
 from .. import mx, rnn
+from . import encoders
 
 __all__ = ['ASKED', 'PROGRAMS', 'WIDER', 'Program']
 
@@ -347,18 +348,6 @@ def memory_network() -> Any:
 
 
 # ---- speech and images
-
-
-@program({'data': ('batch', 80)}, label=('batch', 4))
-def captcha_with_ctc() -> Any:
-    """As lstm_ocr: the image is cut into columns, all in a row."""
-    columns = S.SliceChannel(V('data'), num_outputs=8, name='columns')
-    cell = stack(rnn.LSTMCell(UNITS, 'l0_'), rnn.LSTMCell(UNITS, 'l1_'))
-    outputs, _ = cell.unroll(8, [columns[i] for i in range(8)])
-    hidden = S.Concat(*outputs, dim=0)
-    scores = S.FullyConnected(hidden, num_hidden=WORDS, name='pred')
-    loss = S.ctc_loss(S.Reshape(scores, shape=(8, -1, WORDS)), V('label'))
-    return S.Group([S.MakeLoss(loss, name='ctc'), S.BlockGrad(S.softmax(scores), name='chances')])
 
 
 @program({'data': ('batch', 1, 'data_2', 'data_3')}, data=('batch', 1, 8, 20), label=('batch', 4))
@@ -788,20 +777,6 @@ def columns_joined_again() -> Any:
     return S.SoftmaxOutput(S.Concat(*scores, dim=0), label, name='softmax')
 
 
-@program({'data': ('batch', 1, 'data_2', 'data_3')}, data=('batch', 1, 12, COLUMNS),
-         softmax_label=('batch', TIME))
-def columns_cut_by_slice_axis() -> Any:
-    """Each step is a column of (batch, channels, 3, columns), flattened."""
-    image = S.Convolution(V('data') * (1 / 255), kernel=(3, 3), pad=(1, 1), num_filter=3)
-    image = S.Pooling(S.LeakyReLU(image, act_type='leaky'), kernel=(4, 4), stride=(4, 4),
-                      pool_type='avg')
-    steps = [S.Flatten(S.slice_axis(image, axis=3, begin=t, end=t + 1)) for t in range(TIME)]
-    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, steps)
-    scores = S.FullyConnected(S.Concat(*outputs, dim=0), num_hidden=WORDS)
-    label = S.Reshape(S.SwapAxis(V('softmax_label'), dim1=0, dim2=1), shape=(-1,))
-    return S.SoftmaxOutput(scores, label, name='softmax')
-
-
 @program({'data': ('batch', 1, 'data_2', 'data_3')}, data=('batch', 1, COLUMNS, 16),
          label=('batch', 4))
 def columns_before_rows() -> Any:
@@ -836,43 +811,12 @@ def tagger_with_characters() -> Any:
                            preserve_shape=True, name='softmax')
 
 
-@program({'source': ('batch', TIME), 'target': ('batch', 5)},
-         rolled={'source': ('batch', 'source_time'), 'target': ('batch', 'target_time')},
+@program({'source': ('batch', TIME, 1), 'target': ('batch', 5)},
+         rolled={'source': ('batch', 'source_time', 1), 'target': ('batch', 'target_time')},
          target_label=('batch', 5))
 def sockeye() -> Any:
     """Encoder in both directions over lengths, attention of an MLP, one decoder step each."""
-    source = V('source')
-    lengths = S.sum(S.broadcast_not_equal(source, S.zeros((1,))), axis=1)
-    embed = S.swapaxes(S.Embedding(source, input_dim=WORDS, output_dim=WIDTH), 0, 1)
-    there, _ = rnn.LSTMCell(3, 'encoder_f_').unroll(TIME, embed, layout='TNC', merge_outputs=True)
-    back = S.SequenceReverse(embed, lengths, use_sequence_length=True)
-    back, _ = rnn.LSTMCell(3, 'encoder_b_').unroll(TIME, back, layout='TNC', merge_outputs=True)
-    back = S.SequenceReverse(back, lengths, use_sequence_length=True)
-    both = S.Concat(there, back, dim=2)
-    last = S.SequenceLast(both, lengths, use_sequence_length=True)
-    encoded = S.swapaxes(both, 0, 1)
-    weights = _Weights()
-    states = [S.tanh(_dense(weights, last, 'enc2dec_%d' % i, UNITS)) for i in range(2)]
-    keys = S.FullyConnected(encoded, num_hidden=4, no_bias=True, flatten=False, name='att_keys')
-    cell, feed, outputs = rnn.LSTMCell(UNITS, 'decoder_'), S.zeros_like(states[0]), []
-    steps = S.split(words('target'), num_outputs=5, axis=1, squeeze_axis=True)
-    for step in steps:
-        output, states = cell(S.Concat(step, feed, dim=1), states)
-        query = S.FullyConnected(output, weight=weights['att_query_weight'], no_bias=True,
-                                 num_hidden=4)
-        scores = S.FullyConnected(S.tanh(S.broadcast_add(keys, S.expand_dims(query, axis=1))),
-                                  weight=weights['att_score_weight'], no_bias=True, num_hidden=1,
-                                  flatten=False)
-        masked = S.SequenceMask(S.swapaxes(scores, 0, 1), lengths, use_sequence_length=True,
-                                value=-1e8)
-        chances = S.softmax(S.swapaxes(masked, 0, 1), axis=1)
-        context = S.reshape(S.batch_dot(encoded, chances, transpose_a=True), shape=(0, -1))
-        feed = S.tanh(_dense(weights, S.Concat(output, context, dim=1), 'hidden', UNITS))
-        outputs.append(feed)
-    hidden = S.Reshape(S.stack(*outputs, axis=1), shape=(-3, 0))
-    scores = _dense(weights, hidden, 'cls', WORDS)
-    return S.SoftmaxOutput(scores, S.Reshape(V('target_label'), shape=(-1,)), use_ignore=True,
-                           ignore_label=0, normalization='valid', name='softmax')
+    return encoders.sockeye(TIME, 5)
 
 
 # ---- MXNet's Scala and Perl packages
@@ -1020,23 +964,6 @@ def frames_of_films() -> Any:
     steps = S.Reshape(S.Flatten(pooled), shape=(-4, -1, TIME, 0))
     outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, steps)
     return S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=5), name='softmax')
-
-
-@program({'image': ('batch', 'image_1', 8), 'data': ('batch', TIME)}, image=('batch', 9, 8),
-         softmax_label=('batch', TIME))
-def regions_of_an_image() -> Any:
-    """Attention over the regions of an image at each word."""
-    image, cell, outputs = V('image'), rnn.GRUCell(UNITS), []
-    states = [S.FullyConnected(S.mean(image, axis=1), num_hidden=UNITS, name='begin')]
-    keys = S.FullyConnected(image, num_hidden=UNITS, flatten=False, name='keys')
-    weights = _Weights()
-    for step in S.SliceChannel(words(), num_outputs=TIME, axis=1, squeeze_axis=True):
-        both = S.tanh(S.broadcast_add(keys, S.expand_dims(states[0], axis=1)))
-        scores = _dense(weights, both, 'scores', 1, flatten=False)
-        context = S.sum(S.broadcast_mul(S.softmax(scores, axis=1), image), axis=1)
-        output, states = cell(S.Concat(step, context, dim=1), states)
-        outputs.append(output)
-    return softmax(S.stack(*outputs, axis=1))
 
 
 @program({'data': ('batch', TIME)}, softmax_label=('batch', TIME))

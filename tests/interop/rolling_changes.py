@@ -18,12 +18,16 @@ from mxrnn._graph.rolling import roll
 from mxrnn.interop import graph_from_json, graph_to_json
 
 from .. import mx, rnn
+from . import programs
 from .rolling import group, outputs_of, values_of
-from .rolling_programs import FEATURES, HIDDEN, PROGRAMS
 
-__all__ = ['Changed', 'are_near', 'bases', 'change', 'is_refused', 'is_wrong', 'run']
+__all__ = ['PROGRAMS', 'Changed', 'are_near', 'bases', 'built', 'change', 'is_refused', 'is_wrong',
+           'run']
 
-STEPS = 4
+STEPS, HIDDEN, FEATURES = 4, 3, 3
+#: Programs to change: cells by hand, attention, one input for all steps.
+PROGRAMS = ('handwritten_cell', 'gates_of_joined_inputs', 'weights_that_are_normed', 'autoencoder',
+            'attention_with_input_feeding', 'encoder_and_decoder')
 
 
 class Base(NamedTuple):
@@ -67,6 +71,20 @@ def _cells() -> dict[str, Callable[[], Any]]:
     }
 
 
+def built(name: str, steps: int) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """A program of so many steps, and the shapes of its inputs for two rows."""
+    program, time = programs.PROGRAMS[name], programs.TIME
+    programs.TIME = steps
+    try:
+        with mx.name.NameManager():
+            symbol = program.build()
+    finally:
+        programs.TIME = time
+    shapes = {key: tuple({'batch': 2, time: steps}.get(size, size) for size in shape)
+              for key, shape in program.shapes.items()}
+    return symbol, {key: shape for key, shape in shapes.items() if key in symbol.list_arguments()}
+
+
 def bases() -> list[Base]:
     """The graphs to change. States begin as variables, so that none is 0 by itself."""
     found = []
@@ -80,14 +98,13 @@ def bases() -> list[Base]:
         shapes = {'data': (2, STEPS, FEATURES),
                   **{state.name: (2, HIDDEN) for state in states}}
         found.append(Base(name, graph_from_json(symbol.tojson()), values_of(symbol, shapes)))
-    for program in PROGRAMS:
-        with mx.name.NameManager():
-            symbol = program.build(STEPS)
-        values = values_of(symbol, program.shapes(STEPS, 2))
-        for number, below in program.numbers.items():
-            values[number] = np.random.RandomState(0).randint(
-                1, below, values[number].shape).astype(float)
-        found.append(Base(program.name, graph_from_json(symbol.tojson()), values))
+    for name in PROGRAMS:
+        symbol, shapes = built(name, STEPS)
+        values = values_of(symbol, shapes)
+        for each in {'data', 'source', 'target', 'softmax_label'} & {*shapes}:
+            if len(shapes[each]) == 2:  # numbers of words
+                values[each] = np.random.RandomState(0).randint(1, 11, shapes[each]).astype(float)
+        found.append(Base(name, graph_from_json(symbol.tojson()), values))
     return found
 
 

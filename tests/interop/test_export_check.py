@@ -196,7 +196,7 @@ def test_mxnet_fuses_nothing_in_a_check(tmp_path):
 #: Programs whose modules are checked, too, whole and in steps: one of each kind.
 MODULES = ('lstm_bucketing', 'cudnn_lstm_time_major', 'dynamic', 'bidirectional', 'conv_lstm',
            'attention_with_input_feeding', 'begin_states_that_are_variables', 'memory_network',
-           'text_of_images', 'tree_of_cells', 'sockeye', 'regions_of_an_image')
+           'text_of_images', 'tree_of_cells', 'sockeye')
 
 
 @pytest.mark.parametrize('name, form', [

@@ -13,8 +13,7 @@ from ..cases import each as each_of
 from ..running import random_value
 from .compare import assert_equal
 from .rolling import bind, run_rolled, unrolled
-from .rolling_programs import PROGRAMS
-from .test_rolling_programs import build
+from .rolling_changes import PROGRAMS, built
 
 CELLS = [case for case in CASES + OURS if case.binds and not case.fused
          and case.make(rnn).state_info]
@@ -33,9 +32,9 @@ def test_graphs_of_two_buckets_are_one(case):
     assert not fixed_by(rolled.graph, 7) or case.name in STATED
 
 
-@pytest.mark.parametrize('program', [each for each in PROGRAMS if not each.lists], ids=str)
-def test_programs_of_two_buckets(program):
-    certify(graph_of(build(program, 5)), graph_of(build(program, 8)))
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_programs_of_two_buckets(name):
+    certify(graph_of(built(name, 5)[0]), graph_of(built(name, 8)[0]))
 
 
 def reshaped(length, batch=-1):
