@@ -34,6 +34,7 @@ LEFT_OUT = {'text_of_images': 'CTC reads memory that nobody wrote where a label 
             'one_step_for_inference': 'it has no loss',
             **dict.fromkeys('''
                 deep_speech_by_hand gluon_stack_of_cells gluon_lstm_layer columns_before_rows
+                lstm_of_scala_for_inference
                 '''.split(), 'it has outputs without a loss'),
             'gluon_foreach': 'a Module takes the first axis for the batch',
             **dict.fromkeys(['graph_of_r', 'lstm_of_r', 'weights_that_are_normed'],
