@@ -14,7 +14,20 @@ from ..running import random_value
 torch = pytest.importorskip('torch', reason='torch is not installed')
 torch.set_num_threads(1)
 
-__all__ = ['Both', 'assert_equal', 'difference', 'run_both', 'torch']
+__all__ = ['Both', 'Bound', 'assert_equal', 'bind', 'difference', 'magnitude', 'run', 'run_both',
+           'torch']
+
+
+class Bound(NamedTuple):
+    """A Symbol with values, run in MXNet."""
+
+    symbol: Any
+    args: dict[str, np.ndarray]
+    needed: dict[str, str]
+    outputs: list[np.ndarray]
+    heads: list[np.ndarray]
+    grads: dict[str, np.ndarray]
+    executor: Any
 
 
 class Both(NamedTuple):
@@ -24,6 +37,76 @@ class Both(NamedTuple):
     grads: dict[str, tuple[np.ndarray, np.ndarray]]
     module: Any
     executor: Any
+
+
+def bind(symbol: Any, shapes: dict[str, tuple[int, ...]], *, train: bool = False,
+         values: dict[str, Any] | None = None, fixed: Any = (), dtype: str = 'float32') -> Bound:
+    """Run a Symbol in MXNet over random or given values; backwards as well, if `train`.
+
+    Arguments in `fixed` get no gradients.
+    """
+    values = values or {}
+    needed = {name: 'null' if name in fixed or not train else 'write'
+              for name in symbol.list_arguments()}
+    executor = symbol.simple_bind(mx.cpu(), grad_req=needed, type_dict={
+        name: 'int32' if getattr(values.get(name), 'dtype', None) == 'int32' else dtype
+        for name in shapes}, **shapes)
+    args = {}
+    for name, array in [*executor.arg_dict.items(), *executor.aux_dict.items()]:
+        value = values.get(name)
+        if value is None:
+            value = random_value(name, array.shape)
+            value = np.abs(value) + .1 if name.endswith('var') else value
+        args[name] = np.asarray(value, dtype=array.dtype)
+        array[:] = args[name]
+    outputs = [each.asnumpy() for each in executor.forward(is_train=train)]
+    heads = [random_value('head %d' % i, each.shape).astype(each.dtype)
+             for i, each in enumerate(outputs)]
+    grads = {}
+    if train:
+        executor.backward([mx.nd.array(head, dtype=head.dtype) for head in heads])
+        grads = {name: array.asnumpy() for name, array in executor.grad_dict.items()
+                 if array is not None}
+    return Bound(symbol, args, needed, outputs, heads, grads, executor)
+
+
+def run(module: Any, bound: Bound, inputs: Any) -> Both:
+    """A module with the values of a Symbol that was run; backwards as well, if that was."""
+    given = {name: torch.tensor(bound.args[name]).requires_grad_(bound.needed[name] == 'write')
+             for name in inputs if name in module.inputs}
+    found = module(**given)
+    found = [found] if isinstance(found, torch.Tensor) else list(found)
+    pairs = [(each, torch.tensor(head)) for each, head in zip(found, bound.heads)
+             if each.requires_grad]
+    if bound.grads and pairs:
+        torch.autograd.backward(*map(list, zip(*pairs)))
+    grads = {}
+    for name, expected in bound.grads.items():
+        owner = given[name] if name in given else module._parameters.get(name)
+        grad = None if owner is None else owner.grad
+        grads[name] = expected, (np.zeros_like(expected) if grad is None else grad.numpy())
+    return Both([(each, other.detach().numpy()) for each, other in zip(bound.outputs, found)],
+                grads, module, bound.executor)
+
+
+def run_both(outputs: list[Any], shapes: dict[str, tuple[int, ...]], *, train: bool = True,
+             **options: Any) -> Both:
+    """Run a group of outputs in MXNet and in torch, with the options of `bind`.
+
+    Heads get an identity each: MXNet gives an output that stands twice in a group one of its
+    gradients.
+    """
+    with mx.name.NameManager():
+        symbol = mx.sym.Group([mx.sym.identity(each) for each in outputs])
+    bound = bind(symbol, shapes, train=train, **options)
+    states = symbol.list_auxiliary_states()
+    module = interop.to_torch(interop.Model(
+        interop.graph_from_json(symbol.tojson()),
+        {name: value for name, value in bound.args.items()
+         if name not in shapes and name not in states},
+        {name: bound.args[name].copy() for name in states})).train(train)
+    assert module.outputs == symbol.list_outputs()
+    return run(module, bound, shapes)
 
 
 def difference(expected: np.ndarray, found: np.ndarray, largest: float = 0.) -> float:
@@ -41,60 +124,6 @@ def difference(expected: np.ndarray, found: np.ndarray, largest: float = 0.) -> 
 def magnitude(array: np.ndarray) -> float:
     """The largest finite value."""
     return float(np.abs(np.where(np.isfinite(array), array, 0)).max()) if array.size else 0.
-
-
-def run_both(outputs: list[Any], shapes: dict[str, tuple[int, ...]], *, train: bool = True,
-             values: dict[str, Any] | None = None, fixed: Any = (), dtype: str = 'float32',
-             ) -> Both:
-    """Run a group of outputs over inputs of the given shapes and random or given values.
-
-    Arguments in `fixed` get no gradients. Heads get an identity each: MXNet gives an output that
-    stands twice in a group one of its gradients.
-    """
-    values = values or {}
-    with mx.name.NameManager():
-        symbol = mx.sym.Group([mx.sym.identity(each) for each in outputs])
-    needed = {name: 'null' if name in fixed or not train else 'write'
-              for name in symbol.list_arguments()}
-    executor = symbol.simple_bind(mx.cpu(), grad_req=needed,
-                                  type_dict={
-        name: dtype if getattr(values.get(name), 'dtype', None) != 'int32' else 'int32'
-        for name in shapes}, **shapes)
-    args = {}
-    for name, array in [*executor.arg_dict.items(), *executor.aux_dict.items()]:
-        value = values.get(name)
-        if value is None:
-            value = np.abs(random_value(name, array.shape)) + .1 if name.endswith('var') else (
-                random_value(name, array.shape))
-        args[name] = np.asarray(value, dtype=array.dtype)
-        array[:] = args[name]
-    expected = [each.asnumpy() for each in executor.forward(is_train=train)]
-    model = interop.Model(
-        interop.graph_from_json(symbol.tojson()),
-        {name: args[name] for name in executor.arg_dict if name not in shapes},
-        {name: args[name].copy() for name in executor.aux_dict})
-    module = interop.to_torch(model).train(train)
-    given = {name: torch.tensor(args[name]).requires_grad_(needed[name] == 'write')
-             for name in shapes if name in executor.arg_dict}
-    found = module(**given)
-    found = [found] if isinstance(found, torch.Tensor) else list(found)
-    assert module.outputs == symbol.list_outputs()
-    grads = {}
-    if train:
-        heads = [random_value('head %d' % i, each.shape).astype(each.dtype)
-                 for i, each in enumerate(expected)]
-        executor.backward([mx.nd.array(head, dtype=head.dtype) for head in heads])
-        pairs = [(each, torch.tensor(head)) for each, head in zip(found, heads)
-                 if each.requires_grad]
-        if pairs:
-            torch.autograd.backward(*map(list, zip(*pairs)))
-        for name, array in executor.grad_dict.items():
-            if array is not None:
-                owner = given[name] if name in given else module.get_parameter(name)
-                grads[name] = (array.asnumpy(), np.zeros(array.shape, array.dtype)
-                               if owner.grad is None else owner.grad.numpy())
-    return Both([(each, other.detach().numpy()) for each, other in zip(expected, found)], grads,
-                module, executor)
 
 
 def assert_equal(both: Both, outputs: float = 1e-6, grads: float = 1e-5) -> None:

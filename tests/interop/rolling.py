@@ -1,7 +1,7 @@
 """Runs a Symbol in MXNet, and its graph rolled up in torch, with the same values."""
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from mxrnn._graph.rolling import RolledGraph, roll
 
 from .. import mx
 from ..running import flat, random_value
-from .compare import Both, torch
+from .compare import Both, Bound, bind, run, torch
 
 __all__ = ['Bound', 'assert_same', 'bind', 'check_rolled', 'group', 'outputs_of', 'run_rolled',
            'unrolled', 'values_of']
@@ -32,62 +32,11 @@ def unrolled(cell: Any, length: int, data: Any = None, **options: Any) -> Any:
         return group(outputs, states)
 
 
-class Bound(NamedTuple):
-    """A Symbol with values, run."""
-
-    symbol: Any
-    args: dict[str, np.ndarray]
-    needed: dict[str, str]
-    outputs: list[np.ndarray]
-    heads: list[np.ndarray]
-    grads: dict[str, np.ndarray]
-
-
-def bind(symbol: Any, shapes: dict[str, tuple[int, ...]], *, train: bool = False,
-         values: dict[str, Any] | None = None, fixed: Any = (), dtype: str = 'float32') -> Bound:
-    """Run a Symbol in MXNet over random or given values; backwards as well, if `train`."""
-    values = values or {}
-    needed = {name: 'null' if name in fixed or not train else 'write'
-              for name in symbol.list_arguments()}
-    executor = symbol.simple_bind(mx.cpu(), grad_req=needed,
-                                  type_dict=dict.fromkeys(shapes, dtype), **shapes)
-    args = {}
-    for name, array in executor.arg_dict.items():
-        args[name] = np.asarray(values.get(name, random_value(name, array.shape)), array.dtype)
-        array[:] = args[name]
-    outputs = [each.asnumpy() for each in executor.forward(is_train=train)]
-    heads = [random_value('head %d' % i, each.shape).astype(each.dtype)
-             for i, each in enumerate(outputs)]
-    grads = {}
-    if train:
-        executor.backward([mx.nd.array(head, dtype=head.dtype) for head in heads])
-        grads = {name: array.asnumpy() for name, array in executor.grad_dict.items()
-                 if array is not None}
-    return Bound(symbol, args, needed, outputs, heads, grads)
-
-
 def run_rolled(rolled: RolledGraph, bound: Bound, inputs: Any) -> Both:
     """The rolled graph in torch, with the values of a Symbol that was run."""
-    train = bool(bound.grads)
     module = interop.to_torch(interop.Model(rolled.graph, {
-        name: value for name, value in bound.args.items() if name not in inputs}, {}),
-        roll=False).train(train)
-    given = {name: torch.tensor(bound.args[name]).requires_grad_(bound.needed[name] == 'write')
-             for name in inputs if name in module.inputs}
-    found = module(**given)
-    found = [found] if isinstance(found, torch.Tensor) else list(found)
-    grads = {}
-    if train:
-        pairs = [(each, torch.tensor(head)) for each, head in zip(found, bound.heads)
-                 if each.requires_grad]
-        if pairs:
-            torch.autograd.backward(*map(list, zip(*pairs)))
-        for name, expected in bound.grads.items():
-            owner = given[name] if name in given else module._parameters.get(name)
-            grad = None if owner is None else owner.grad
-            grads[name] = expected, (np.zeros_like(expected) if grad is None else grad.numpy())
-    return Both([(each, other.detach().numpy()) for each, other in zip(bound.outputs, found)],
-                grads, module, None)
+        name: value for name, value in bound.args.items() if name not in inputs}, {}), roll=False)
+    return run(module.train(bool(bound.grads)), bound, inputs)
 
 
 def check_rolled(symbol: Any, training: bool = False, **options: Any) -> RolledGraph:

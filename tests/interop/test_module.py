@@ -10,7 +10,6 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.merge_rnn import merged
-from mxrnn._graph.rolling import roll
 from mxrnn.interop.registry import TORCH, Converters
 
 from .. import mx, rnn
@@ -498,30 +497,6 @@ def test_an_unrolled_graph_is_rolled_up_and_stays_what_it_is(tmp_path):
             interop.to_torch(model, roll=flag)
         with pytest.raises(TypeError, match='roll must be True or False'):
             interop.load_torch(path, roll=flag)
-
-
-#: Rows of the begin states of two layers, if they are zeros: 0 for as many as the batch has. Those
-#: of one row stand for any batch, and join no others.
-@pytest.mark.parametrize('mode, rows, calls', [
-    ('lstm', (), 1), ('gru', (), 1), ('gru', ('input', 'other'), 1), ('rnn_tanh', (0, 'input'), 1),
-    ('rnn_tanh', (1, 1), 1), ('rnn_tanh', ('input', 1), 2), ('rnn_tanh', (1, 0), 2)])
-def test_layers_are_one_call_with_the_same_numbers(mode, rows, calls):
-    cell = rnn.FusedRNNCell(3, 2, mode, dropout=.5, prefix='f_').unfuse()
-    begin = [mx.sym.zeros((each, 3)) if isinstance(each, int) else V(each) for each in rows]
-    outputs, states = cell.unroll(5, DATA, begin_state=begin or None, merge_outputs=True)
-    inputs = {'data': torch.rand(1, 5, 4), **{
-        name: torch.rand(1, 3) for name in rows if isinstance(name, str)}}
-    module = make([outputs, *states], {name: tuple(x.shape) for name, x in inputs.items()})
-    rolled = interop.to_torch(interop.Model(roll(module.graph, training=True).graph, {
-        name: value.detach().numpy() for name, value in module.named_parameters()}, {}), roll=False)
-    results = []
-    for each in (module, rolled):
-        torch.manual_seed(0)
-        found = each.train()(**{name: torch.cat([x, x]) for name, x in inputs.items()})
-        sum(output.square().sum() for output in found).backward()
-        results.append([*found, *(each.get_parameter(name).grad for name in module._parameters)])
-    assert len(results[0]) > 8 and all(map(torch.equal, *results))
-    assert steps_of(module, True).count('RNN') == calls
 
 
 def calls(graph):

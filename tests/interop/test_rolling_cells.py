@@ -111,14 +111,6 @@ def of_both(*new, last=None):
     return step
 
 
-def twice_read(x, states, t):
-    """What is read twice is read as another thing the second time in the last of five steps."""
-    h = states[0]
-    reset = S.relu(h * W['d%d' % t])
-    other = S.relu(h * W['dw']) if t == 4 else reset
-    return [(fc(x, 'x') + fc(S.sigmoid(other) + S.negative(fc(h, 'b')), 'h')) * reset]
-
-
 def begun_by_its_own(x, states, t):
     """A state begins with something inside the first step."""
     h = states[0]
@@ -296,16 +288,6 @@ def decoded(h):
     return S.stack(*h, *states)
 
 
-def shared(outputs):
-    """Another cell reads what the first one gives in the last step, and makes it of its own state
-    from then on."""
-    given, states = outputs[-1], []
-    for _ in range(6):
-        states.append(S.tanh(fc(W['x'], 'xa') + fc(S.relu(given), 'ha')))
-        given = fc(states[-1], 'q')
-    return S.stack(*states)
-
-
 def above(values, name):
     """The states of another layer."""
     state, states = S.Variable('begin_' + name), []
@@ -320,33 +302,18 @@ def before(states, begin):
     return [states[0].get_internals()[begin], *states[:-1]]
 
 
-def rnn_of_sums(state, values):
-    """Another layer, whose step is a sum with its state."""
-    for value in values:
-        state = S.tanh(state + (fc(state, 'hs') + value))
-    return state
-
-
 #: Sums of the outputs of a GRU, which are sums themselves, and what is found with it.
 SUMS = {
     'all': (lambda h: total(h[0], h[1:]), ['kernel', 'loop']),
     'none, rows of each': (lambda h: S.stack(*[rows(each, 1, 3) for each in h], axis=1),
                            ['kernel']),
-    'none, side by side': (lambda h: S.Concat(*h, dim=1), ['kernel']),
     'the steps before': (lambda h: above(map(S.tanh, before(h, 'begin0')), 'a')[-1],
                          ['kernel'] * 2),
-    'read by another recurrence': (lambda h: rnn_of_sums(total(h[0], h[1:]), h), [
-        'kernel', 'loop', 'loop']),
     'nothing needs the sum': (lambda h: S.where(S.ones_like(h[0]), h[-1], total(h[0], h[1:])),
                               ['kernel']),
     'a decoder': (decoded, ['kernel', 'loop'], rnn(lambda x, h, t: both(x, h, parts=1))),
-    'read once, with data': (lambda h: h[-1], ['loop'], lambda x, states, t: [
-        fc(S.tanh(states[0] * x), 'h')]),
-    'another part in the last step': (lambda h: h[-1], ['loop'], twice_read),
     'data once has the weight of states': (lambda h: h[-1], ['loop', 'fixed'], rnn(
         lambda x, h, t: fc(x, 'h' if t == 3 else 'w%d' % t) + fc(h, 'h'))),
-    'a decoder shares a product': (shared, ['loop', 'loop'], lambda x, states, t: [
-        fc(S.softsign(both(x, states[0], parts=1)), 'q')]),
     }
 
 

@@ -13,11 +13,10 @@ from mxrnn._graph.rolling.value_numbering import (
     has_one_shape,
     is_random,
     keeps_states,
-    stated_shape,
 )
 from mxrnn.interop import graph_from_json
 
-from .. import mx, rnn
+from .. import mx
 
 torch = pytest.importorskip('torch')
 
@@ -125,20 +124,6 @@ def test_where_no_axis_is_left_there_is_one(join):
                      **WEIGHTS) == ['kernel']
 
 
-def test_begin_state_of_one_row():
-    """broadcast_add spreads one row over the batch, which the operator RNN does not."""
-    data, state, states = mx.sym.Variable('data'), mx.sym.Variable('begin', shape=(1, 5)), []
-    weights = {name: mx.sym.Variable(name) for name in WEIGHTS}
-    for step in mx.sym.split(data, num_outputs=4, axis=1, squeeze_axis=True):
-        state = mx.sym.tanh(mx.sym.broadcast_add(layer(step, weights['i2h_weight']),
-                                                 layer(state, weights['h2h_weight'])))
-        states.append(state)
-    symbol = mx.sym.stack(*states, axis=1)
-    assert both_ways(symbol, data=(2, 4, 3), begin=(1, 5), **WEIGHTS) == ['loop']
-    if rnn.__name__ == 'mxrnn':
-        assert '_foreach' not in rnn.roll(symbol).tojson()  # its states keep their shape
-
-
 @pytest.mark.parametrize('join, shape', [
     (lambda rows, other: mx.sym.broadcast_add(rows, mx.sym.Reshape(
         other, target_shape=(4, 2, 1))), (8,)),
@@ -149,17 +134,6 @@ def test_axes_that_could_be_counted_wrong(join, shape):
     other = mx.sym.Variable('memory', shape=shape)
     outputs = [join(mx.sym.sum(state, axis=1), other) for state in cell_by_hand(4, layer)]
     assert both_ways(mx.sym.stack(*outputs, axis=0), data=(2, 4, 3), begin=(2, 5), memory=shape,
-                     **WEIGHTS) == ['kernel']
-
-
-@pytest.mark.parametrize('head', [
-    mx.sym.SoftmaxOutput, lambda rows, label: mx.sym.SoftmaxActivation(rows + label)])
-def test_softmax_over_the_batch(head):
-    """Of an array of one axis MXNet takes the softmax over all of it."""
-    labels = mx.sym.split(mx.sym.Variable('memory'), num_outputs=4, axis=1, squeeze_axis=True)
-    outputs = [head(mx.sym.sum(state, axis=1), label)
-               for state, label in zip(cell_by_hand(4, layer), labels)]
-    assert both_ways(mx.sym.stack(*outputs, axis=0), data=(2, 4, 3), begin=(2, 5), memory=(2, 4),
                      **WEIGHTS) == ['kernel']
 
 
@@ -242,37 +216,6 @@ def test_what_steps_read(name):
 
 
 NORM = [mx.sym.Variable('norm_' + name) for name in ('gamma', 'beta', 'mean', 'variance')]
-#: What lists of outputs are made of a cell's states and variables, and how often an operator is
-#: in the rolled graph then.
-LISTS = {
-    'sequences': (lambda state, own: mx.sym.cos(state), 'cos', 1),
-    'a sequence and variables of its shape': (lambda state, own: state + own, 'elemwise_add', 1),
-    'a sequence and variables': (lambda state, own: mx.sym.Concat(state, own, dim=1), 'Concat', 3),
-    'variables': (lambda state, own: own * MEMORY, 'elemwise_mul', 3),
-    'losses, one of them alone as well': (
-        lambda state, own: mx.sym.SoftmaxOutput(state, own), 'SoftmaxOutput', 3),
-    'draws of a sequence, one of them alone as well': (
-        lambda state, own: mx.sym.Dropout(state, mode='always'), 'Dropout', 3),
-    'norms': (lambda state, own: mx.sym.LayerNorm(state, MEMORY, mx.sym.Reshape(
-        state, shape=(-1,))), 'LayerNorm', 0),
-    'draws': (lambda state, own: mx.sym.Dropout(MEMORY, mode='always'), 'Dropout', 3),
-    'averages, stacked': (lambda state, own: mx.sym.BatchNorm(state, *NORM), 'BatchNorm', 3),
-    'averages': (lambda state, own: mx.sym.BatchNorm(state, name='norm'), 'BatchNorm', 3),
-}
-
-
-@pytest.mark.parametrize('name', LISTS)
-def test_lists_of_outputs(name):
-    build, op, count = LISTS[name]
-    states = cell_by_hand(3, layer)
-    outputs = [build(state, mx.sym.Variable('own%d' % t)) for t, state in enumerate(states)]
-    if name.endswith('one of them alone as well'):  # it must not be another one
-        outputs = [mx.sym.stack(*outputs, axis=0), outputs[1]]
-    if name.endswith('stacked'):
-        outputs = [mx.sym.stack(*outputs, axis=0)]
-    rolled = roll(graph_from_json(mx.sym.Group([*outputs, states[-1]]).tojson()))
-    assert [each.kind for each in rolled.findings] == ['kernel']
-    assert [node.op for node in rolled.graph.nodes].count(op) == count
 
 
 @pytest.mark.parametrize('op, attrs, expected', [
@@ -287,15 +230,6 @@ def test_lists_of_outputs(name):
 def test_nodes_of_which_two_may_differ(op, attrs, expected):
     node = interop.Node(op, 'node', attrs, (interop.Entry(0, 0),) * 5)
     assert (is_random(node), keeps_states(node), has_one_shape(node)) == expected
-
-
-@pytest.mark.parametrize('text, shape', [
-    ('(0, 5)', (0, 5)), ('five', ()), ('5', ()), ('(0, 5.5)', ())])
-def test_shapes_that_variables_state(text, shape):
-    assert stated_shape(interop.Node('', 'data', {'__shape__': text}, ())) == shape
-    assert stated_shape(interop.Node('_zeros', 'zeros', {'shape': text}, ())) == shape
-    reads = interop.Node('other', 'node', {'shape': text}, (interop.Entry(0, 0),))
-    assert stated_shape(reads) == ()
 
 
 def ones():
@@ -342,34 +276,6 @@ def test_what_is_handed_on(name):
     for training, handed in zip((False, True), expected):
         values = Values(graph, training)
         assert (values.node(values.heads[0]).name == 'data') is handed
-
-
-def scaled(number):
-    """A loop that multiplies each row by a number."""
-    return lambda data: mx.sym.contrib.foreach(
-        lambda row, states: (row * number, states), data, [MEMORY])[0]
-
-
-#: Two values that are made of one, and whether they are one.
-TWINS = {
-    'functions': ([mx.sym.cos, mx.sym.cos], True),
-    'functions, of which one has a note': ([mx.sym.cos, lambda data: mx.sym.cos(
-        data, attr={'__note__': 'of the program'})], True),
-    'other functions': ([mx.sym.cos, mx.sym.sin], False),
-    'draws': ([mx.sym.Dropout, mx.sym.Dropout], False),
-    'losses': ([mx.sym.MakeLoss, mx.sym.MakeLoss], False),
-    'loops': ([scaled(2), scaled(3)], False),
-}
-
-
-@pytest.mark.parametrize('name', TWINS)
-def test_values_that_are_one(name):
-    makes, expected = TWINS[name]
-    inside = [mx.sym.tanh(mx.sym.tanh(DATA)) for _ in range(3)]  # nodes that are equal
-    graph = graph_from_json(mx.sym.Group([*inside, *[make(DATA) for make in makes]]).tojson())
-    values = Values(graph, training=True)
-    assert values.are_one(values.heads[:3])
-    assert values.are_one(values.heads[-2:]) is expected
 
 
 def test_long_work_is_given_up():

@@ -64,16 +64,6 @@ def cut_without_squeezing(length, data=None):
         return outputs
 
 
-def test_split_that_keeps_its_axis():
-    """Its parts may be of any length: the number of steps does not say."""
-    graph = graph_of(cut_without_squeezing(4))
-    for rolled in (roll(graph), roll(graph, length=4), roll(graph, length=4, axes={'other': 1})):
-        assert fixed_by(rolled.graph, 4)
-        for shape in ((2, 4, 5), (2, 12), (2, 8, 3)):
-            bound = bind(cut_without_squeezing(4), {'data': shape})
-            assert_equal(run_rolled(rolled, bound, {'data': shape}))
-
-
 @pytest.mark.parametrize('data, axes, shape', [
     (lambda: mx.sym.Variable('data'), {'data': 1}, (2, 6, 5)),
     (lambda: mx.sym.Variable('data', shape=(0, 4, 0)), {}, None),
@@ -139,23 +129,6 @@ def test_graphs_that_differ_in_what_a_node_reads():
     with pytest.raises(ValueError, match=r'graph has \w+ \(elemwise_sub, of (\S+) and tanh\S+\) '
                                          r'where other has .* \(elemwise_sub, of tanh\S+ and \1\)'):
         certify(graph, other)
-
-
-def tagger(length):
-    bidirectional = rnn.BidirectionalCell(rnn.RNNCell(2, prefix='f_'), rnn.GRUCell(2, 'b_'))
-    return bidirectional.unroll(length, mx.sym.Variable('data'), merge_outputs=True,
-                                valid_length=mx.sym.Variable('lengths'))[0]
-
-
-def test_automatic_names_make_no_difference():
-    """Those of the other graph go on where those of the first end."""
-    with mx.name.NameManager():
-        rolled = certify(*[graph_of(tagger(length)) for length in (4, 6)])
-    assert not fixed_by(rolled.graph, 4)
-    for length in (4, 2, 7):
-        shapes = {'data': (2, length, 4), 'lengths': (2,)}
-        bound = bind(tagger(length), shapes, values={'lengths': [2, 1]})
-        assert_equal(run_rolled(rolled, bound, shapes))
 
 
 def test_notes_make_no_difference():
