@@ -42,7 +42,7 @@ _CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_s
 def __getattr__(name: str) -> Any:
     import importlib
     if name in _CELLS:
-        return getattr(importlib.import_module('.cell_weights', __name__), name)
+        return getattr(importlib.import_module('.layer_weights', __name__), name)
     if name not in _TORCH:
         raise AttributeError('module %r has no attribute %r' % (__name__, name))
     try:

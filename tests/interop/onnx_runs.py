@@ -1,13 +1,12 @@
 """Graphs as ONNX files, run by onnxruntime and compared with MXNet."""
 from __future__ import annotations
 
-import types
 from typing import Any, Mapping, Sequence
 
 import numpy as np
 import pytest
 
-from mxrnn.interop import graph_from_json
+from mxrnn.interop import Model, graph_from_json
 
 from .. import mx
 from ..running import flat, random_value
@@ -44,10 +43,9 @@ def bound(symbol: Any, shapes: Mapping[str, Sequence[int]], params: Mapping[str,
 def exported(symbol: Any, params: Mapping[str, Any], inputs: Any, **options: Any) -> bytes:
     """The file of `symbol`, as it was unrolled unless `rolled` says otherwise."""
     auxiliary = symbol.list_auxiliary_states()
-    model = types.SimpleNamespace(
-        graph=graph_from_json(symbol.tojson()),
-        arg_params={name: array for name, array in params.items() if name not in auxiliary},
-        aux_params={name: params[name] for name in auxiliary})
+    model = Model(graph_from_json(symbol.tojson()),
+                  {name: array for name, array in params.items() if name not in auxiliary},
+                  {name: params[name] for name in auxiliary})
     content: bytes = exportable(model, inputs, **{'rolled': False, **options}).content
     return content
 
