@@ -1,6 +1,8 @@
 """Cells put together, unrolled, bound and run: what most tests do with a case."""
 from __future__ import annotations
 
+import collections
+import json
 import zlib
 from typing import Any, NamedTuple
 
@@ -8,8 +10,8 @@ import numpy as np
 
 from . import mx
 
-__all__ = ['Run', 'begin_state', 'flat', 'inputs', 'quiet', 'random_value', 'reset', 'run',
-           'run_symbols', 'stack', 'step', 'walk']
+__all__ = ['Run', 'begin_state', 'flat', 'inputs', 'operators', 'quiet', 'random_value', 'reset',
+           'run', 'run_symbols', 'stack', 'step', 'walk', 'weights_of']
 
 
 def stack(rnn: Any, *cells: Any, **kwargs: Any) -> Any:
@@ -85,6 +87,19 @@ def random_value(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray
     """Values in [-0.8, 0.8] that depend on the name, the shape and the seed alone, float64."""
     random = np.random.RandomState(zlib.crc32(('%s %d' % (name, seed)).encode()))
     return random.uniform(-0.8, 0.8, shape)
+
+
+def weights_of(symbol: Any, **shapes: Any) -> dict[str, Any]:
+    """Random weights for a graph whose other arguments are `shapes`."""
+    found, _, _ = symbol.infer_shape(**shapes)
+    return {name: mx.nd.array(random_value(name, shape))
+            for name, shape in zip(symbol.list_arguments(), found) if name not in shapes}
+
+
+def operators(symbol: Any) -> dict[str, int]:
+    """How many nodes of each operator there are."""
+    return collections.Counter(node['op'] for node in json.loads(symbol.tojson())['nodes']
+                               if node['op'] != 'null')
 
 
 class Run(NamedTuple):

@@ -1,11 +1,9 @@
 """The language model of benchmarks/, from end to end, with little text and few units."""
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import re
-import signal
 import subprocess
 import sys
 
@@ -26,44 +24,18 @@ def _log_level():
     logging.getLogger('mxrnn').setLevel(before)
 
 
-@pytest.fixture(scope='module')
-def shared_folder(tmp_path_factory):
-    """Where the script leaves its checkpoints: `run` keeps what it returns for several tests, so
-    this is the folder of none of them."""
-    return tmp_path_factory.mktemp('checkpoints')
-
-
 @pytest.fixture(autouse=True)
-def _temporary_files(monkeypatch, shared_folder) -> None:
+def _temporary_files(monkeypatch, tmp_path) -> None:
     """Checkpoints outlive the script: keep them out of the system's folder."""
-    monkeypatch.setenv('TMPDIR', str(shared_folder))
+    monkeypatch.setenv('TMPDIR', str(tmp_path))
 
 
-def heed_interrupts() -> None:
-    """Undo what a shell does to programs in the background."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def start(*options: str) -> subprocess.Popen[str]:
-    """The script, started with one thread."""
-    return subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, env=dict(os.environ, OMP_NUM_THREADS='1'),
-                            preexec_fn=heed_interrupts if os.name == 'posix' else None)
-
-
-@functools.lru_cache(maxsize=None)
 def run(*options: str) -> str:
     """The output of the script, which ends well."""
-    process = start(*options)
-    printed, errors = process.communicate()
-    assert process.returncode == 0, errors
-    return printed
-
-
-def loaded(printed: str) -> tuple[str, ...]:
-    """Validation perplexities of the unigram model, as trained, and with the other cells."""
-    pattern = r'unigram model ([\d.]+), \w+ cells as trained ([\d.]+), .* cells ([\d.]+), '
-    return re.search(pattern, printed).groups()
+    done = subprocess.run([*COMMAND, *options], capture_output=True, text=True,
+                          env=dict(os.environ, OMP_NUM_THREADS='1'))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @needs_operator
@@ -75,32 +47,6 @@ def test_checkpoints_outlive_the_run_and_the_end_names_them() -> None:
     assert verdict.startswith('# passed: the perplexities of fused and unfused cells differ by ')
 
 
-def refusal(options: str, monkeypatch, capsys) -> str:
-    """The message of the script that ends with an error before it trains."""
-    monkeypatch.syspath_prepend(os.path.dirname(COMMAND[1]))
-    monkeypatch.setattr(sys, 'argv', [*COMMAND[1:], *options.split()])
-    import bucketing_lm
-
-    def train(*_: object, **__: object) -> None:
-        raise AssertionError('the training began')
-
-    monkeypatch.setattr(mx.mod.BucketingModule, 'fit', train)
-    with pytest.raises(SystemExit) as refused:
-        bucketing_lm.main()
-    assert refused.value.code
-    if refused.value.code == 2:
-        return capsys.readouterr().err
-    return str(refused.value.code)
-
-
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory) -> str:
-    """The prefix of a checkpoint of one epoch."""
-    prefix = str(tmp_path_factory.mktemp('trained') / 'lm')
-    run('--epochs', '1', '--checkpoint', prefix)
-    return prefix
-
-
 @needs_operator
 def test_files_of_text(tmp_path) -> None:
     train, valid = tmp_path / 'train.txt', tmp_path / 'valid.txt'
@@ -108,7 +54,9 @@ def test_files_of_text(tmp_path) -> None:
     valid.write_text('a b c d\n' * 5 + 'words never seen\n', encoding='utf-8')
     printed = run('--train', str(train), '--valid', str(valid), '--epochs', '2', '--min-count', '1')
     assert '# 102 and 6 sentences, 9 different words' in printed
-    assert float(loaded(printed)[1]) < float(loaded(printed)[0])
+    unigram, trained = re.search(r'unigram model ([\d.]+), \w+ cells as trained ([\d.]+), ',
+                                 printed).groups()
+    assert float(trained) < float(unigram)
 
 
 @pytest.mark.parametrize('options, message', [
@@ -131,4 +79,16 @@ def test_files_of_text(tmp_path) -> None:
     ('--kv-store dist_sync', '--kv-store dist_sync needs the DMLC_ variables'),
 ])
 def test_refuses_what_cannot_be_had(options: str, message: str, monkeypatch, capsys) -> None:
-    assert message in refusal(options, monkeypatch, capsys)
+    """The script ends with an error before it trains."""
+    monkeypatch.syspath_prepend(os.path.dirname(COMMAND[1]))
+    monkeypatch.setattr(sys, 'argv', [*COMMAND[1:], *options.split()])
+    import bucketing_lm
+
+    def train(*_: object, **__: object) -> None:
+        raise AssertionError('the training began')
+
+    monkeypatch.setattr(mx.mod.BucketingModule, 'fit', train)
+    with pytest.raises(SystemExit) as refused:
+        bucketing_lm.main()
+    assert message in (capsys.readouterr().err if refused.value.code == 2 else
+                       str(refused.value.code))

@@ -9,8 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from . import differs, mx, needs_operator, reference, rnn
-from .running import run, run_symbols, stack
-from .test_fuse import operators
+from .running import operators, run, run_symbols, stack
 from .test_operator import gradients
 
 pytestmark = differs

@@ -11,19 +11,11 @@ import pytest
 from . import differs, mx, needs_operator, rnn
 from .cases import BOUND, OURS, each
 from .comparing import assert_agree
-from .running import flat, inputs, quiet, random_value, run, run_symbols, stack
+from .running import flat, inputs, operators, quiet, random_value, run, run_symbols, stack
 
 pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
 
 MERGE = (True, False, None)
-
-
-def operators(symbol):
-    """How many nodes of each operator there are."""
-    counts: dict[str, int] = {}
-    for node in json.loads(symbol.tojson())['nodes']:
-        counts[node['op']] = counts.get(node['op'], 0) + 1
-    return counts
 
 
 def form(nested):

@@ -9,7 +9,7 @@ import pytest
 from . import differs, mx, rnn
 from .cases import OURS, STEPPED, each
 from .comparing import assert_close
-from .running import quiet, random_value, run_symbols, stack
+from .running import quiet, random_value, run_symbols, stack, weights_of
 
 pytestmark = differs
 
@@ -21,13 +21,6 @@ each_case = each(CASES)
 def bare(run: Any) -> Any:
     """A network of the cell alone."""
     return run(mx.sym.Variable('data'))
-
-
-def weights_of(outputs: Any, **shapes: Any) -> dict[str, Any]:
-    """Random weights for a graph whose other arguments are `shapes`."""
-    found, _, _ = outputs.infer_shape(**shapes)
-    return {name: mx.nd.array(random_value(name, shape))
-            for name, shape in zip(outputs.list_arguments(), found) if name not in shapes}
 
 
 def language_model(run: Any) -> Any:
