@@ -18,7 +18,7 @@ from .mxnet_process import EndedError, forget, of_mxnet
 from .reference import Data, ReferenceModel, of_onnx, of_torch
 from .registry import ONNX, TORCH, ExportError
 
-__all__ = ['check_export', 'log_unchecked', 'tolerance']
+__all__ = ['check_export', 'log_unchecked', 'own_sizes', 'tolerance']
 
 _log = logging.getLogger('mxrnn.interop')
 
@@ -127,6 +127,18 @@ def _unfit(graph: Graph) -> str:
     return ''
 
 
+def own_sizes(names: Sequence[str], steps: Sequence[int], told: Mapping[str, int]
+              ) -> Iterator[dict[str, int]]:
+    """Sizes to try for the axes `names` of a graph of so many `steps`, first those that it tells;
+    no size if it need not have one of these."""
+    tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4, 8, 16) for size in steps)]
+    for known in [told] * bool(told) + [{}]:
+        choices = [[known[name]] if name in known else [0, *steps] if name == 'batch' else tried
+                   for name in names]
+        for chosen in itertools.islice(itertools.product(*choices), _TRIES):
+            yield {name: size for name, size in zip(names, chosen) if size}
+
+
 class _Incomparable(ValueError):
     """Rounding changes an output too much for a comparison, or there are no finite numbers."""
 
@@ -159,8 +171,9 @@ class _Check:
         inputs, checkpoint = self._inputs, self._checkpoint
         steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
                         if node.op == 'SliceChannel' and node.squeeze_axis})
-        names = [name for name in inputs.names if name != 'batch']
-        for chosen in self._own_sizes(names, steps):
+        names = inputs.names
+        several = len({*names} - {'batch'}) > 1
+        for chosen in own_sizes(names, steps, inputs.numbers if several else {}):
             data = inputs.drawn(sizes={**self._sizes(0), **chosen})
             own = any(size in steps for size in chosen.values())
             try:
@@ -198,15 +211,6 @@ class _Check:
                 self._worst, self._checkpoint.name, '; '.join(self._said),
                 '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
                 '. Other sizes: ' + refused[-1] if len(self._said) < 3 and refused else '')
-
-    def _own_sizes(self, names: Sequence[str], steps: Sequence[int]) -> Iterator[dict[str, int]]:
-        """Sizes that the graph may have: of several axes first those that it tells itself."""
-        tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4) for size in steps)]
-        own = self._inputs.numbers if len(names) > 1 else {}
-        for told in [own] * bool(own) + [{}]:
-            others = [name for name in names if name not in told]
-            for chosen in itertools.islice(itertools.product(tried, repeat=len(others)), _TRIES):
-                yield {**told, **{name: size for name, size in zip(others, chosen) if size}}
 
     def _others(self) -> Iterator[dict[str, int]]:
         """Two more sets of sizes; if one is refused, a larger one follows."""

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence
 
 import numpy as np
@@ -12,11 +11,9 @@ from torch import Tensor, nn
 from ..._files import reason_of
 from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
-from ..._graph.shapes.shape_search import ShapeSearch
-from ..._graph.shapes.sizes import Axis, resolve
-from ..._graph.shapes.unification import taken
+from ..._graph.shapes.missing_shapes import told_sizes
 from ..comparison import difference
-from ..export_check import tolerance
+from ..export_check import own_sizes, tolerance
 from ..model import Model
 from ..registry import ExportError
 from .class_writer import File
@@ -192,32 +189,17 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
     """
     steps = sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
         node.num_outputs for node in graph.nodes if node.op == 'SliceChannel'})
-    names = list(dict.fromkeys(size for shape in shapes.values() for size in shape
-                               if isinstance(size, str)))
-    told = {name: Axis(free=True) for name in names}
-    ShapeSearch(graph, {name: array.shape for name, array in {
-        **model.arg_params, **model.aux_params}.items()}, {}).table({
-            name: [told[size] if isinstance(size, str) else size for size in shape]
-            for name, shape in shapes.items()})
-    choices = [[*_sizes_of(told[name]), *([3, *steps] if name == 'batch' else [*steps, 4 + at])]
-               for at, name in enumerate(names)]
-    own = [next(other[name].shape[shape.index(size)] for name, shape in shapes.items()
-                if size in shape) for size in names]
-    wider = [[*own[:at], step * factor, *own[at + 1:]] for factor in (2, 4, 8, 16)  # of an image
-             for step in steps for at, name in enumerate(names) if name != 'batch']
-    for chosen in itertools.chain(itertools.islice(itertools.product(*choices), 32), wider):
-        sizes = dict(zip(names, chosen))
-        sample = drawn(graph, {name: [size if isinstance(size, int) else sizes[size]
-                                       for size in shape] for name, shape in shapes.items()}, types)
+    sizes = {size: other[name].shape[at] for name, shape in shapes.items()
+             for at, size in enumerate(shape) if isinstance(size, str)}
+    told = told_sizes(graph, {name: array.shape for name, array in {
+        **model.arg_params, **model.aux_params}.items()}, shapes)
+    for chosen in own_sizes(list(sizes), steps, told):
+        tried = {**sizes, 'batch': 3, **chosen}
+        sample = drawn(graph, {name: [size if isinstance(size, int) else tried[size]
+                                      for size in shape] for name, shape in shapes.items()}, types)
         with contextlib.suppress(*FAULTS):
             return sample, run(graph, model, sample)
     return None
-
-
-def _sizes_of(axis: Axis) -> Sequence[int]:
-    """The size that a graph takes, or the largest of which windows leave it."""
-    size = resolve(axis)
-    return [size] if isinstance(size, int) else taken(axis)[-1:]
 
 
 @contextlib.contextmanager
