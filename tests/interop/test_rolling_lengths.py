@@ -223,7 +223,7 @@ STATING = {
         rows_of(length, rnn.LSTMCell(6)), -4, length, -1, -2), False),
     'scores': (lambda length: reshape(scores(length), length, -1, 5), True),
     'scores of each time': (lambda length: reshape(mx.sym.FullyConnected(
-        encoder(length), num_hidden=5), length, -1, 1), False),
+        encoder(length), num_hidden=5), length, -1, 1), True),
     'scores of each time and row': (lambda length: reshape(mx.sym.FullyConnected(
         encoder(length), num_hidden=5, flatten=False), length, -1, 5), True),
     'a score of each row': (lambda length: reshape(mx.sym.pick(scores(length), reshape(

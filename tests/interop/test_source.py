@@ -25,7 +25,8 @@ pytestmark = [ours, pytest.mark.filterwarnings('ignore:.*(time-major|not applied
 FIXED = ('text_cnn_and_rnn', 'noise_at_every_step', 'autoencoder', 'lstnet')
 
 #: Programs whose images may have any number of columns in a source.
-WIDER_SOURCES = ('keyword_spotting', 'columns_joined_again')
+WIDER_SOURCES = ('keyword_spotting', 'columns_joined_again', 'crnn_of_three_axes',
+                 'deep_speech_by_hand')
 
 
 def graph_of(name):

@@ -1,10 +1,10 @@
 """Rolls unrolled graphs up again: from graph to graph, without MXNet and torch."""
 from .clipped_lengths import bounds
 from .loops import Loop
-from .make_length_symbolic import fixed_by
+from .make_length_symbolic import BEFORE_LOSS, fixed_by
 from .match_rnn import Kernel
 from .roll import Finding, RolledGraph, certify, roll
 from .value_numbering import Values
 
-__all__ = ['Finding', 'Kernel', 'Loop', 'RolledGraph', 'Values', 'bounds', 'certify', 'fixed_by',
-           'roll']
+__all__ = ['BEFORE_LOSS', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Values', 'bounds', 'certify',
+           'fixed_by', 'roll']

@@ -17,7 +17,7 @@ from .graph_builder import Fixed, Writer
 from .sequence_axes_writer import Freeing, note_axes
 from .vectorisation_plan import Span
 
-__all__ = ['fixed_by', 'make_length_symbolic']
+__all__ = ['BEFORE_LOSS', 'fixed_by', 'make_length_symbolic']
 
 #: By operator, the attributes that state sizes or places along axes.
 _SIZES = {
@@ -26,6 +26,8 @@ _SIZES = {
     'slice_axis': 'end', '_arange': 'stop', 'tile': 'reps', 'repeat': 'repeats', 'clip': 'a_max',
     'stack': 'num_args',
 }
+#: The attribute of nodes whose losses were left out.
+BEFORE_LOSS = '__before_loss__'
 #: Operators that make as many elements as they state, whatever their inputs.
 _AS_MANY = '_arange', 'broadcast_to', 'repeat', 'tile'
 
@@ -88,7 +90,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     """
     writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
-    computed, as_many = _computed(graph), []
+    computed, as_many, before_losses = _computed(graph), [], _before_losses(graph)
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)
@@ -98,6 +100,9 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             made = _slice(writer, node, inputs)
         elif node.op in _FREED and i in computed and _states(node, length):
             made = _FREED[node.op](writer, node, inputs)
+        elif i in before_losses and node.op == 'Reshape' and -1 in node.shape:
+            made = next(filter(None, (_reshape(writer, node, inputs, steps) for steps in sorted(
+                {*writer.sequences.values()}))), None)
         if node.op == 'Reshape' and made is None:
             for each in _cut(writer, node, inputs[0]):
                 writer.cut.setdefault(each, node)
@@ -154,8 +159,16 @@ Entries = Sequence[Entry]
 Free = Callable[[Freeing, Node, Entries], Optional[Entry]]
 
 
-def _reshape(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
-    shape, length = node.shape, writer.length
+def _before_losses(graph: Graph) -> set[int]:
+    """Places of the nodes that losses with labels read, or read until these were left out."""
+    return {entry.node for node in graph.nodes if node.op == 'CTCLoss' or node.inputs_of('label')
+            for entry in node.inputs[:1]} | {
+        place for place, node in enumerate(graph.nodes) if BEFORE_LOSS in node.attrs}
+
+
+def _reshape(writer: Freeing, node: Node, inputs: Entries, length: int | None = None
+             ) -> Entry | None:
+    shape, length = node.shape, length or writer.length
     if node.reverse or shape.count(length) != 1:
         return None
     at = shape.index(length)
@@ -174,10 +187,10 @@ def _reshape(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
             'shape': (*shape[:at], 0, *shape[at + 1:])}, made)
     splits = shape[0] == -4
     first, rest = (shape[1:3], shape[3:]) if splits else (shape[:2], shape[2:])
-    keeps = splits and rest == (-2,)
+    keeps = splits and (rest == (-2,) or rest == (0,) * len((axes or ())[1:]))
     if not axes or set(first) != {-1, length} or not keeps and any(code < 1 for code in rest):
         return None
-    like = writer.like(length, axes, 2, axes[1:] if keeps else [rest])
+    like = writer.like(length, axes, axes[1:] if keeps else [rest])
     if like is None:
         return None
     if first[0] != length:

@@ -67,12 +67,15 @@ class Freeing(Writer):
         return next((total for entry, total in self.sequences.items() if same(
             product(size), product(sum(self.axes[entry][:1], ())))), None)
 
-    def like(self, steps: int | None, axes: Axes, count: int, rest: Axes) -> Entry | None:
-        """A sequence of `steps`; its first `count` axes and `rest` have as many elements as `axes`.
-        """
+    def like(self, steps: int | None, axes: Axes, rest: Axes) -> Entry | None:
+        """The last value whose first axis is that of a sequence of `steps`, and whose first two
+        axes and `rest` have as many elements as `axes`."""
         size = product(sum(axes, ()))
-        return next((entry for entry, total in self.sequences.items() if total == steps and same(
-            size, product(sum(self.axes[entry][:count] + rest, ())))), None)
+        times = [product(sum(self.axes[entry][:1], ())) for entry, total in self.sequences.items()
+                 if total == steps]
+        return next((entry for entry, own in reversed([*self.axes.items()]) if own and any(
+            same(product(own[0]), time) for time in times) and same(
+                size, product(sum(own[:2] + rest, ())))), None)
 
     def stated(self) -> tuple[Entry | None, int]:
         """An input with an axis of the number of steps, and that axis."""
@@ -81,7 +84,8 @@ class Freeing(Writer):
 
     def first(self) -> Entry | None:
         """The first sequence with the given number of steps."""
-        return self.like(self.length, [], 0, [])
+        return next((entry for entry, steps in self.sequences.items()
+                     if steps == self.length), None)
 
 
 def note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:

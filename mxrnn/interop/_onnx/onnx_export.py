@@ -8,7 +8,7 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.look_ups import only_looked_up
-from ..._graph.rolling import Finding, RolledGraph, bounds, certify, roll
+from ..._graph.rolling import BEFORE_LOSS, Finding, RolledGraph, bounds, certify, roll
 from ..._graph.shapes.missing_shapes import Named, cutting_numbers
 from ..begin_state_weights import of_any_batch
 from ..input_shapes import (
@@ -230,6 +230,10 @@ def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
     with what these losses read."""
     lost = {} if 'CTCLoss' in ONNX else ctc_losses(graph)
     left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
+    read_by_losses = {entry.node for entries in lost.values() for entry in entries}
+    graph = graph._replace(nodes=tuple([
+        node._replace(attrs={**node.attrs, BEFORE_LOSS: 'True'}) if place in read_by_losses else
+        node for place, node in enumerate(graph.nodes)])) if left_out else graph
     if left_out == graph.outputs:
         read = predictions(graph)
         return (graph.ending_in(read), left_out) if read else (graph, [])

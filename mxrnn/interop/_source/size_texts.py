@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Container, Iterable, Iterator, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
+from ..._graph.layout import begin_states
 from ..._graph.operators import has
 from ..._graph.shapes import sizes
 from ..._graph.shapes.sizes import Axis, Product, add, axes_in, divide, product, resolve, same
@@ -113,10 +114,23 @@ def shared(graph: Graph, inputs: Mapping[str, Expr]) -> list[list[str]]:
     """Texts of the sizes that several inputs share."""
     if any(node.op.startswith('broadcast_') and len(node.inputs) > 1 for node in graph.walk()):
         return []  # sizes of 1 may be allowed
+    checked = _begin_states(graph)
     found: dict[Size, dict[str, int]] = {}
-    for each in inputs.values():
+    for name, each in inputs.items():
         for at, size in enumerate(each.shape):
-            if not isinstance(size, int):
+            if not isinstance(size, int) and name not in checked:
                 found.setdefault(size, {}).setdefault(each.text, at)
     return [['%s.shape[%d]' % place for place in places.items()]
             for places in found.values() if len(places) > 1]
+
+
+def _begin_states(graph: Graph) -> set[str]:
+    """Variables that only torch.nn's recurrent layers read, as begin states: it checks the batch.
+    """
+    found = {*range(len(graph.nodes))} - {head.node for head in graph.heads}
+    for place in reversed(range(len(graph.nodes))):
+        node = graph.nodes[place]
+        begins = begin_states(node) if has(node.op, 'kernel') else node.inputs if (
+            place in found and node.op in ('Concat', 'Reshape', 'expand_dims', 'stack')) else ()
+        found -= {entry.node for entry in node.inputs if entry not in begins}
+    return {graph.nodes[place].name for place in found if graph.nodes[place].is_variable}
