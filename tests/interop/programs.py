@@ -608,19 +608,6 @@ def deep_speech_by_hand() -> Any:
     return S.Group([S.softmax(scores), S.MakeLoss(loss)])
 
 
-@program({'data': ('batch', TIME), **_inits('l0', 'l1', 'l2')}, softmax_label=('batch', TIME))
-def character_model_of_2015() -> Any:
-    weights = _Weights()
-    words = S.Embedding(S.Cast(weights['data'], dtype='float32'), weight=weights['embed_weight'],
-                        input_dim=WORDS, output_dim=WIDTH, name='embed')
-    steps = S.SliceChannel(words, num_outputs=TIME, squeeze_axis=True)
-    for layer in range(3):
-        steps = [S.Dropout(each, p=.2) for each in _over(weights, 'l%d' % layer, steps)]
-    scores = _dense(weights, S.Concat(*steps, dim=0), 'cls', WORDS)
-    label = S.Reshape(S.transpose(weights['softmax_label']), shape=(-1,))
-    return S.SoftmaxOutput(scores, label, name='softmax')
-
-
 @program({'data': ('batch', TIME), 'l0_init_h': ('batch', UNITS)}, {'data': ('batch', 7)},
          softmax_label=('batch', TIME))
 def rnn_with_norms_of_2016() -> Any:
@@ -881,19 +868,6 @@ def lstm_of_perl() -> Any:
     cell = stack(rnn.LSTMCell(UNITS, 'lstm_l0_'), rnn.DropoutCell(.3), rnn.ResidualCell(
         rnn.LSTMCell(UNITS, 'lstm_l1_')))
     return _texts(softmax(cell.unroll(TIME, words(), merge_outputs=True)[0]), '1')
-
-
-@program(TOKENS, softmax_label=('batch', TIME))
-def tagger_of_perl() -> Any:
-    cell = rnn.BidirectionalCell(rnn.GRUCell(3, 'gru_l_'), rnn.GRUCell(3, 'gru_r_'))
-    return _texts(softmax(cell.unroll(TIME, words(), merge_outputs=True)[0]), '1')
-
-
-@program({'data': ('time', 'batch')}, softmax_label=('time', 'batch'))
-def fused_of_perl() -> Any:
-    """char_lstm.pl: the operator over sequences whose first axis is time."""
-    cell = rnn.FusedRNNCell(UNITS, 2, 'lstm', dropout=.2, prefix='lstm_')
-    return _texts(softmax(cell.unroll(TIME, words(), merge_outputs=True, layout='TNC')[0]), '1')
 
 
 # ---- raw features: frames, series of numbers, images, characters

@@ -79,7 +79,7 @@ def test_old_names_of_operators(old, new):
 
 
 @pytest.mark.parametrize('name', ['rnn_with_norms_of_2016', 'crnn_of_three_axes',
-                                  'character_model_of_2015', 'graph_of_r'])
+                                  'lstm_of_scala', 'graph_of_r'])
 def test_json_of_0_8_is_upgraded_as_mxnet_does(name):
     """It has no auxiliary states, pairs for entries, and no version."""
     symbol = PROGRAMS[name].build()

@@ -79,7 +79,7 @@ REFUSED = {
         lstm(3, DATA, [OTHER, S.Variable('memory')]),
         {'data': (3, 3, 5), 'other': (3, 4), 'memory': (3, 4)},
         [{'other': (1, 4)}, {'memory': (1, 4)}, {'data': (1, 3, 5)}]),
-    }
+}
 
 
 def values(shapes):

@@ -314,7 +314,7 @@ SUMS = {
     'a decoder': (decoded, ['kernel', 'loop'], rnn(lambda x, h, t: both(x, h, parts=1))),
     'data once has the weight of states': (lambda h: h[-1], ['loop', 'fixed'], rnn(
         lambda x, h, t: fc(x, 'h' if t == 3 else 'w%d' % t) + fc(h, 'h'))),
-    }
+}
 
 
 def sums(name, steps):

@@ -97,7 +97,7 @@ LOOPS = {
     'joined': (of_joined, None, BATCH, slice(0), 'loop', 'loop'),
     'grows, then more': (growing(lambda state, new: S.tanh(S.Concat(state, new, dim=1))), None,
                          (2, 1, 5), slice(0), 'unrolled', 'unrolled'),
-    }
+}
 SHAPES = {'data': (2, 4, 3), 'memory': BATCH, 'i2h_weight': (5, 3), 'h2h_weight': (5, 5),
           'xh_weight': (5, 8)}
 OTHER_SHAPES = {'one row in all': {'data': (1, 4, 3)},

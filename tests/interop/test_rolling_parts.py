@@ -60,7 +60,7 @@ PARTS = {
     'third_and_last': (lambda steps: mx.sym.concat(steps[2], steps[-1], dim=1), {}),
     'both_ends': (both_ends, {}),
     'decoder_of_three': (lambda steps: steps[-1], {'data': decoder_of_three}),
-    }
+}
 #: Of these a second length tells nothing: no recurrence is left.
 ALONE = ('first',)
 

@@ -111,7 +111,6 @@ REFUSED = {
     'an_input_for_each_step': 'each step has an input of its own, from t0_data to t6_data',
     'an_input_and_a_label_for_each_step': 'has an input of its own, from data/0 to data/6',
     'lstm_of_scala_for_inference': 'one step is exported without --states',
-    'tagger_of_perl': 'backwards, so its first output needs the last step',
     'lstnet': 'number of steps is fixed, see reshape0',
     'attention_over_the_steps': 'several steps at once',
     'two_sequences_compared': 'along several axes: answer_time, question_time',
@@ -425,17 +424,14 @@ def by_batch(outputs):
 X = S.Variable('data')
 #: Networks of data (time, batch, 4) in which steps depend on later ones, or on their number.
 MIXED = {
-    'first': lambda: S.slice_axis(recurring(X), axis=0, begin=0, end=1),
     'last of data': lambda: recurring(S.broadcast_add(X, S.slice_axis(X, axis=0, begin=-1,
                                                                       end=None))),
     'last of outputs': lambda: recurring(X, lambda outputs: S.broadcast_add(
         outputs, S.slice_axis(outputs, axis=0, begin=-1, end=None))),
     'shifted': lambda: recurring(S.Concat(S.slice_axis(X, axis=0, begin=1, end=None),
                                           S.slice_axis(X, axis=0, begin=0, end=1), dim=0)),
-    'softmax': lambda: S.softmax(recurring(X), axis=0),
     'norm': lambda: S.L2Normalization(by_batch(recurring(X))),
     'sum': lambda: S.broadcast_sub(recurring(X), S.sum(X, axis=0, keepdims=True)),
-    'cumulated': lambda: S.cumsum(recurring(X), axis=0),
     'sorted': lambda: S.sort(recurring(X), axis=0),
     'flipped': lambda: recurring(S.reverse(X, axis=0)),
     'counted': lambda: S.broadcast_mul(recurring(X), S.Reshape(
