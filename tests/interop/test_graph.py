@@ -67,12 +67,10 @@ def test_notes_of_programs_without_underscores():
 
 
 @pytest.mark.parametrize('old, new', [
-    ('_Plus', 'elemwise_add'), ('_PlusScalar', '_plus_scalar'), ('_RMinusScalar', '_rminus_scalar'),
-    ('_Greater_Equal', '_greater_equal'), ('_GreaterEqualScalar', '_greater_equal_scalar'),
-    ('_LesserScalar', '_lesser_scalar'), ('_RDivScalar', '_rdiv_scalar'), ('_Mod', '_mod'),
-    ('Softmax', 'SoftmaxOutput'), ('_own_layer', '_own_layer'), ('_sparse_dot', 'dot'),
-    ('_sparse_retain', '_sparse_retain'),
-    ('_Maximum', '_maximum'), ('_sparse_concat', 'Concat')])
+    ('_Plus', 'elemwise_add'), ('_PlusScalar', '_plus_scalar'), ('Softmax', 'SoftmaxOutput'),
+    ('_GreaterEqualScalar', '_greater_equal_scalar'), ('_Maximum', '_maximum'),
+    ('_own_layer', '_own_layer'), ('_sparse_dot', 'dot'), ('_sparse_retain', '_sparse_retain'),
+    ('_sparse_concat', 'Concat')])
 def test_old_names_of_operators(old, new):
     text = json.dumps({'nodes': [{'op': old, 'name': 'x', 'inputs': []}], 'heads': [[0, 0]]})
     assert graph_from_json(text).nodes[0].op == new
@@ -110,24 +108,18 @@ def test_json_of_0_8_is_upgraded_as_mxnet_does(name):
 
 DAMAGE = {
     'no JSON': lambda g: '{',
-    'a list': lambda g: [],
     'no nodes': lambda g: g.pop('nodes'),
     'nodes is a number': lambda g: g.update(nodes=3),
-    'no heads': lambda g: g.pop('heads'),
     'a head beyond the end': lambda g: g['heads'].append([99, 0, 0]),
     'a head that is no pair': lambda g: g['heads'].append([0]),
-    'a negative head': lambda g: g['heads'].append([-1, 0, 0]),
     'a node that is a number': lambda g: g['nodes'].insert(0, 7),
-    'a node without inputs': lambda g: g['nodes'][-1].pop('inputs'),
     'a node without an operator': lambda g: g['nodes'][-1].pop('op'),
     'an input that comes later': lambda g: g['nodes'][2]['inputs'].append([2, 0, 0]),
-    'an input of text': lambda g: g['nodes'][-1]['inputs'].append(['a', 0, 0]),
     'an output that is not there': lambda g: g['nodes'][-1]['inputs'].append([0, 5, 0]),
     'an attribute that is no text': lambda g: g['nodes'][-1].update(attrs={'a': 3}),
     'a variable with inputs': lambda g: [node for node in g['nodes'] if node['op'] == 'null'][
         -1].update(inputs=[[0, 0, 0]]),
     'rows that do not fit': lambda g: g['node_row_ptr'].pop(),
-    'rows of text': lambda g: g.update(node_row_ptr='a'),
     'a subgraph that is a number': lambda g: g['nodes'][-1].update(subgraphs=[3]),
     'a loop without a body': lambda g: g['nodes'][-1].update(op='_foreach', attrs={
         'num_args': '1', 'num_outputs': '1', 'num_out_data': '1', 'in_state_locs': '()',
@@ -152,7 +144,7 @@ def test_damage_is_refused(what):
     content = json.loads(outputs.tojson())
     changed = copy.deepcopy(content)
     other = DAMAGE[what](changed)
-    text = other if isinstance(other, str) else json.dumps([] if what == 'a list' else changed)
+    text = other if isinstance(other, str) else json.dumps(changed)
     with pytest.raises(ValueError):
         graph_from_json(text)
 

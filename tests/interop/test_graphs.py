@@ -84,7 +84,7 @@ def test_steps_as_a_list(case):
 
 
 #: Norms of few units multiply the last bit.
-SEEDS = [seed for seed in range(400) if 'LayerNorm' not in repr(composition(seed)[0])]
+SEEDS = [seed for seed in range(150) if 'LayerNorm' not in repr(composition(seed)[0])]
 
 
 @pytest.mark.parametrize('seed', SEEDS)

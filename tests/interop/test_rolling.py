@@ -57,7 +57,7 @@ def test_gradients(case):
                  tolerance(case))
 
 
-@pytest.mark.parametrize('seed', [seed for seed in range(100) if seed != 27])
+@pytest.mark.parametrize('seed', [seed for seed in range(50) if seed != 27])
 def test_random_compositions(seed):
     """Composition 27 has a LayerNorm of two units, which multiplies the last bit by thousands."""
     cell, options = composition(seed)

@@ -430,17 +430,11 @@ MIXED = {
         outputs, S.slice_axis(outputs, axis=0, begin=-1, end=None))),
     'shifted': lambda: recurring(S.Concat(S.slice_axis(X, axis=0, begin=1, end=None),
                                           S.slice_axis(X, axis=0, begin=0, end=1), dim=0)),
-    'norm': lambda: S.L2Normalization(by_batch(recurring(X))),
-    'sum': lambda: S.broadcast_sub(recurring(X), S.sum(X, axis=0, keepdims=True)),
-    'sorted': lambda: S.sort(recurring(X), axis=0),
     'flipped': lambda: recurring(S.reverse(X, axis=0)),
     'counted': lambda: S.broadcast_mul(recurring(X), S.Reshape(
         S.contrib.arange_like(X, axis=0), shape=(-1, 1, 1))),
-    'dense': lambda: S.FullyConnected(by_batch(recurring(X)), num_hidden=2),
     'attention': lambda: S.batch_dot(S.softmax(S.batch_dot(by_batch(recurring(X)), by_batch(
         X), transpose_b=True)), by_batch(X)),
-    'convolution': lambda: S.Convolution(S.transpose(recurring(X), axes=(1, 2, 0)), kernel=(1,),
-                                         num_filter=3),
     'pointers': lambda: S.take(recurring(X), S.argmax(X, axis=2)),
     'looked up': lambda: S.Embedding(S.argmax(X, axis=2), weight=S.Reshape(recurring(
         X), shape=(-3, 0)), input_dim=12, output_dim=4),
@@ -451,13 +445,8 @@ MIXED = {
         states[0] + x, [states[0] + S.sum(X, axis=0)]), X, [S.zeros_like(S.sum(X, axis=0))])[0],
     'slopes': lambda: recurring(by_batch(S.LeakyReLU(by_batch(X), act_type='prelu', name='p'))),
     'batch norm': lambda: S.BatchNorm(by_batch(recurring(X)), name='norm'),
-    'root of their number': lambda: S.contrib.div_sqrt_dim(S.swapaxes(recurring(
-        X), dim1=0, dim2=2)),
     'one mask': lambda: S.Dropout(recurring(X), mode='always', axes=(0,)),
     'repeated': lambda: S.broadcast_to(recurring(X), shape=(6, 2, 4)),
-    'repeated like weights': lambda: S.broadcast_like(recurring(X), S.Variable('w', shape=(
-        6, 2, 4))),
-    'picked': lambda: S.pick(recurring(X), S.Variable('index', shape=(6, 2))),
     'lengths': lambda: S.SequenceMask(by_batch(recurring(X)), S.Variable('lengths', shape=(
         6,)), use_sequence_length=True),
     'chosen': lambda: S.where(S.Variable('condition', shape=(6,)), recurring(X), X),
@@ -492,15 +481,10 @@ APART = {
                                                     num_hidden=4), X),
     'in parts': lambda: S.Group(list(S.SliceChannel(recurring(X), num_outputs=2, axis=2))),
     'heads': lambda: S.mean(S.Reshape(recurring(X), shape=(0, 0, 2, 2)), axis=3),
-    'norm': lambda: S.LayerNorm(recurring(X), name='norm'),
     'batch norm': lambda: S.BatchNorm(recurring(X), axis=2, name='norm'),
     'slopes': lambda: S.LeakyReLU(S.transpose(recurring(X), axes=(0, 2, 1)), act_type='prelu'),
-    'one slope': lambda: S.LeakyReLU(by_batch(recurring(X)), act_type='prelu', gamma=S.Variable(
-        'slope', shape=(1,))),
     'picked': lambda: S.pick(recurring(X), S.argmax(X, axis=2), keepdims=True),
     'chosen': lambda: S.where(X > 0, recurring(X), X),
-    'sum': lambda: S.sum(recurring(X), axis=2),
-    'turned': lambda: S.transpose(recurring(X), axes=(2, 1, 0)),
     'convolution': lambda: S.Reshape(S.Convolution(S.expand_dims(S.Reshape(
         recurring(X), shape=(-3, 0)), axis=1), kernel=(2,), num_filter=3), shape=(0, -1)),
     'masked': lambda: S.broadcast_mul(recurring(X), S.Activation(S.mean(
