@@ -8,7 +8,7 @@ from typing import Any, Callable, NamedTuple
 from .. import mx, rnn
 from . import encoders
 
-__all__ = ['ASKED', 'PROGRAMS', 'WIDER', 'Program']
+__all__ = ['ASKED', 'PROGRAMS', 'WIDER', 'Program', 'stack']
 
 S = mx.sym
 V = S.Variable

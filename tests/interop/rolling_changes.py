@@ -50,12 +50,7 @@ class Changed(NamedTuple):
 # ---- graphs to change
 
 def _cells() -> dict[str, Callable[[], Any]]:
-    def stack(*cells: Any) -> Any:
-        outer = rnn.SequentialRNNCell()
-        for cell in cells:
-            outer.add(cell)
-        return outer
-    both = rnn.BidirectionalCell
+    stack, both = programs.stack, rnn.BidirectionalCell
     return {
         'lstm': lambda: rnn.LSTMCell(HIDDEN, 'a_'), 'gru': lambda: rnn.GRUCell(HIDDEN, 'a_'),
         'rnn': lambda: rnn.RNNCell(HIDDEN, 'tanh', 'a_'),

@@ -25,6 +25,7 @@ from mxrnn.interop.file_runners import open_file
 from mxrnn.interop.random_data import data_for
 
 from .. import mx, rnn
+from .programs import stack
 
 pytest.importorskip('onnx')
 
@@ -33,10 +34,7 @@ WORDS = 11
 
 def network(length=None):
     """A language model, and its cell."""
-    cell = rnn.SequentialRNNCell()
-    for i in range(2):
-        cell.add(rnn.LSTMCell(6, 'lstm_l%d_' % i))
-    cell = rnn.fuse(cell)
+    cell = rnn.fuse(stack(rnn.LSTMCell(6, 'lstm_l0_'), rnn.LSTMCell(6, 'lstm_l1_')))
     data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=5, name='embed')
     outputs, _ = cell.unroll(length, data, merge_outputs=True, layout='NTC')
     scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-3, -2)), num_hidden=WORDS,
@@ -707,9 +705,8 @@ def test_the_parser_imports_no_numpy():
 
 def test_a_drawing_of_the_layers(tmp_path, capsys):
     """Unrolled or fused: one box a layer, with its weights, and one line from each to the next."""
-    cell = rnn.SequentialRNNCell()
-    cell.add(rnn.LSTMCell(32, prefix='l0_'))
-    cell.add(rnn.BidirectionalCell(rnn.GRUCell(16, prefix='f_'), rnn.GRUCell(16, prefix='b_')))
+    cell = stack(rnn.LSTMCell(32, prefix='l0_'), rnn.BidirectionalCell(
+        rnn.GRUCell(16, prefix='f_'), rnn.GRUCell(16, prefix='b_')))
     words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=8, output_dim=16, name='embed')
     found = {}
     for kind, unrolled in (('steps', cell), ('fused', rnn.fuse(cell))):

@@ -10,6 +10,7 @@ from mxrnn import interop
 from .. import mx, rnn
 from ..comparing import same
 from ..running import random_value
+from .programs import stack
 
 torch = pytest.importorskip('torch', reason='torch is not installed')
 
@@ -26,10 +27,8 @@ SHAPE = (4, 2, 5)  # length, batch, input
 def cells(mode, layers, both):
     """The same layers as one fused cell, as ordinary cells, as fused cells of a layer each."""
     fused = rnn.FusedRNNCell(3, layers, mode, both)
-    split = rnn.SequentialRNNCell()
-    for i in range(layers):
-        split.add(rnn.FusedRNNCell(3, 1, mode, both, prefix='f%d_' % i))
-        split.add(rnn.DropoutCell(0.))
+    split = stack(*[each for i in range(layers) for each in (
+        rnn.FusedRNNCell(3, 1, mode, both, prefix='f%d_' % i), rnn.DropoutCell(0.))])
     return {'fused': fused, 'ordinary': fused.unfuse(), 'split': split}
 
 
@@ -99,13 +98,6 @@ def test_gluon(mode, layers, both, form, tmp_path):
     np.testing.assert_allclose(layer(mx.nd.array(data)).asnumpy(), run(outputs, args, data),
                                atol=1e-6)
     check_weights_come_back(layer, cell, args, tmp_path)
-
-
-def stack(*inner):
-    outer = rnn.SequentialRNNCell()
-    for cell in inner:
-        outer.add(cell)
-    return outer
 
 
 @pytest.mark.parametrize('make, why', [

@@ -10,6 +10,7 @@ from mxrnn.interop.unrolled_length import CountedSteps, naming_what_keeps
 
 from .. import mx, rnn
 from .onnx_runs import bound, session
+from .programs import stack
 from .test_commands import command
 
 WIDTH, UNITS, CLASSES = 5, 6, 4
@@ -17,9 +18,7 @@ WIDTH, UNITS, CLASSES = 5, 6, 4
 
 def tagger(length, units=UNITS):
     """An old program: what it reshapes to says how many steps there are."""
-    cell = rnn.SequentialRNNCell()
-    cell.add(rnn.LSTMCell(units, 'lstm_'))
-    cell.add(rnn.GRUCell(units, 'gru_'))
+    cell = stack(rnn.LSTMCell(units, 'lstm_'), rnn.GRUCell(units, 'gru_'))
     outputs, _ = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True)
     scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, units)),
                                    num_hidden=CLASSES, name='scores')
@@ -94,10 +93,8 @@ def test_only_sizes_that_may_be_steps_are_named_and_the_reason_is_kept(tmp_path)
 
 
 def stacked():
-    cell = rnn.SequentialRNNCell()
-    cell.add(rnn.LSTMCell(UNITS, 'l0_'))
-    cell.add(rnn.ZoneoutCell(rnn.GRUCell(UNITS, 'l1_'), 0.2, 0.3))
-    return cell
+    return stack(rnn.LSTMCell(UNITS, 'l0_'),
+                 rnn.ZoneoutCell(rnn.GRUCell(UNITS, 'l1_'), 0.2, 0.3))
 
 
 def both_directions():

@@ -16,6 +16,7 @@ from .. import mx, rnn
 from ..running import random_value
 from .compare import assert_equal, run_both, torch
 from .operator_cases import SAMPLERS, draws
+from .programs import stack
 
 V = mx.sym.Variable
 DATA = V('data')
@@ -33,11 +34,10 @@ def make(outputs, shapes, **kwargs):
     return interop.to_torch(interop.Model(graph, params, states))
 
 
-def language_model(cell=None, length=None):
+def language_model():
     """Embedding, cell, decoder, SoftmaxOutput; data is (batch, length)."""
-    cell = cell or rnn.fuse(rnn.LSTMCell(6, prefix='lstm_'))
     embed = mx.sym.Embedding(DATA, input_dim=9, output_dim=5, name='embed')
-    outputs, _ = cell.unroll(length, embed, merge_outputs=True)
+    outputs, _ = rnn.fuse(rnn.LSTMCell(6, prefix='lstm_')).unroll(None, embed, merge_outputs=True)
     scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-3, 0)), num_hidden=9, name='fc')
     return mx.sym.SoftmaxOutput(scores, mx.sym.Reshape(V('softmax_label'), shape=(-1,)),
                                 name='softmax')
@@ -459,10 +459,8 @@ def test_joined_weights_of_other_sizes_are_joined():
 
 def with_dropout():
     """Steps with dropout between two layers, unrolled."""
-    cell = rnn.SequentialRNNCell()
-    for layer in (rnn.LSTMCell(3, prefix='one_'), rnn.DropoutCell(.5), rnn.GRUCell(3, prefix='b_')):
-        cell.add(layer)
-    return cell.unroll(5, DATA, merge_outputs=True)[0]
+    layers = rnn.LSTMCell(3, prefix='one_'), rnn.DropoutCell(.5), rnn.GRUCell(3, prefix='b_')
+    return stack(*layers).unroll(5, DATA, merge_outputs=True)[0]
 
 
 def steps_of(module, training=False):

@@ -10,6 +10,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, ours, rnn
+from . import programs
 from .onnx_runs import outputs_of, session
 from .sources import generate, given, model_of, run_mxnet
 
@@ -31,10 +32,7 @@ def lengths():
 
 
 def stack():
-    cell = rnn.SequentialRNNCell()
-    cell.add(rnn.LSTMCell(UNITS, 'l0_'))
-    cell.add(rnn.LSTMCell(UNITS, 'l1_'))
-    return cell
+    return programs.stack(rnn.LSTMCell(UNITS, 'l0_'), rnn.LSTMCell(UNITS, 'l1_'))
 
 
 def fused(units=UNITS, **options):

@@ -10,6 +10,7 @@ from mxrnn._graph.rolling import certify
 from .. import mx, rnn
 from ..running import random_value as random_double
 from .compare import torch
+from .programs import stack
 
 
 def random_value(name, shape):
@@ -35,10 +36,7 @@ def both_directions():
 
 
 def two_layers():
-    stack = rnn.SequentialRNNCell()
-    stack.add(rnn.LSTMCell(4, 'l0_'))
-    stack.add(rnn.LSTMCell(4, 'l1_'))
-    return stack
+    return stack(rnn.LSTMCell(4, 'l0_'), rnn.LSTMCell(4, 'l1_'))
 
 
 def program(length, read, cell=lambda: rnn.GRUCell(4, 'g_'), layout='NTC', data=None):
