@@ -58,6 +58,11 @@ REFUSED = {
         [{'data': (2, 7, 3)}, {'other': (2, 7, 3)}, {'data': (2, 1, 3)}]),
     'a number for each step': (
         numbered(3), {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}]),
+    'a number for each step behind a cell': (S.stack(*[S.broadcast_add(each, S.Reshape(
+        number, shape=(1, 1))) for each, number in zip(
+            rnn.LSTMCell(4, 'l_').unroll(3, DATA, merge_outputs=False)[0],
+            S.SliceChannel(S.arange(0, 3), num_outputs=3, axis=0))], axis=1),
+        {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 1, 3)}]),
     'steps in an order of their own': (
         S.take(lstm(3), S.reverse(S.arange(3), axis=0), axis=1),
         {'data': (2, 3, 3)}, [{'data': (2, 5, 3)}, {'data': (2, 4, 3)}]),
