@@ -18,8 +18,8 @@ import numpy as np
 from .graph import Entry, Graph, Node
 from .operators import has
 
-__all__ = ['FusedArray', 'FusedLayout', 'gate_array', 'GATES', 'GROUPS', 'KINDS', 'LAYOUT', 'Mode',
-           'Packing', 'packings', 'vector_layouts']
+__all__ = ['ADDS_NOTHING', 'FusedArray', 'FusedLayout', 'gate_array', 'GATES', 'GROUPS', 'KINDS',
+           'LAYOUT', 'Mode', 'Packing', 'packings', 'vector_layouts']
 
 #: A cell's projections, and the arrays of each.
 GROUPS = ('i2h', 'h2h')
@@ -31,6 +31,9 @@ _GRU = ('_r', '_z', '_o')
 
 #: Suffixes of the gates in each mode of sym.RNN, in the order of their rows.
 GATES = {'rnn_relu': _RNN, 'rnn_tanh': _RNN, 'lstm': _LSTM, 'gru': _GRU}
+
+#: Marks a node that returns its first input, and is there only for gradients.
+ADDS_NOTHING = '__adds_nothing__'
 
 #: Attribute of a node that passes a vector to something other than sym.RNN: the cell's prefix and
 #: the fields of the layout.

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from typing import Iterable, Mapping, NamedTuple, Sequence
 
 from .graph import Entry, Graph, Node
-from .layout import FusedLayout
+from .layout import ADDS_NOTHING, FusedLayout
 from .operators import has
 from .rolling.graph_builder import Writer
 from .shapes.axis_factors import Axes, UnknownAxes, number_of
@@ -36,6 +36,8 @@ def without_effectless(graph: Graph, arrays: Mapping[Entry, object]) -> Graph:
     nodes = graph.nodes
     for place, node in enumerate(nodes):
         entry = Entry(place, 0)
+        if ADDS_NOTHING in node.attrs:
+            edit.replaced[entry] = node.inputs[0]
         if node.op in _EFFECTLESS and entry in arrays:
             first = node.inputs[0]
             while arrays.get(first) != arrays[entry] and nodes[first.node].op in _RESHAPES and (

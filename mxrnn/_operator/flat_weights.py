@@ -6,17 +6,14 @@ import math
 from typing import Any, Sequence
 
 from .._cells.inputs_and_states import Kind
-from .._graph.layout import GROUPS, LAYOUT, FusedLayout, gate_array
+from .._graph.layout import ADDS_NOTHING, GROUPS, LAYOUT, FusedLayout, gate_array
 from .._runtime.mxnet import mx
 from .rnn_defects import onednn
 
-__all__ = ['ADDS_NOTHING', 'apart', 'arrays_of', 'cell_arrays', 'operator_vector', 'sized',
+__all__ = ['apart', 'arrays_of', 'cell_arrays', 'operator_vector', 'sized',
            'wanted', 'zero_row']
 
 Symbol = mx.sym.Symbol
-
-#: Marks a node that returns its first input and is there only for gradients.
-ADDS_NOTHING = '__adds_nothing__'
 
 
 def _named(name: str | None, what: str) -> dict[str, str]:

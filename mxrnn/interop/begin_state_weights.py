@@ -14,7 +14,7 @@ from .._graph.shapes.sizes import Axis, resolve
 from .model import Model
 from .registry import ExportError
 
-__all__ = ['of_any_batch']
+__all__ = ['moved', 'of_any_batch']
 
 
 def of_any_batch(model: Model, graph: Graph, given: Mapping[str, Sequence[int | str]],
@@ -39,7 +39,7 @@ def of_any_batch(model: Model, graph: Graph, given: Mapping[str, Sequence[int | 
         return model, graph
     batches = {name: len(sizes[name]) - 2 if has(node.op, 'kernel') else 0
                for node in rolled.nodes for entry in begin_states(node)
-               for name in _moved(rolled, entry) if name in model.arg_params
+               for name in moved(rolled, entry) if name in model.arg_params
                and len(sizes[name]) > 1}
     rows = next(filter(None, (_read_along(rolled, sizes, batches, way)
                               for way in _named(given))), {})
@@ -82,14 +82,14 @@ def _named(given: Mapping[str, Sequence[int | str]]
                       for at, size in enumerate(shape)] for name, shape in given.items()}
 
 
-def _moved(graph: Graph, entry: Entry) -> Iterator[str]:
+def moved(graph: Graph, entry: Entry) -> Iterator[str]:
     """The variables that an array consists of, moved and joined at most."""
     node = graph.nodes[entry.node]
     if node.is_variable:
         yield node.name
     for each in node.inputs if has(node.op, 'gathers') else (
             node.inputs[:1] if has(node.op, 'moves') else ()):
-        yield from _moved(graph, each)
+        yield from moved(graph, each)
 
 
 def _repeats(array: np.ndarray, axis: int) -> bool:

@@ -14,19 +14,20 @@ from .._graph.shapes.sizes import Axis
 from .input_shapes import shapes_found
 from .model import Model
 from .registry import ExportError
-from .unrolled_length import without_number
+from .unrolled_length import how_to_free, without_fuse_length, without_number
 
 __all__ = ['capped', 'remarks']
 
 
-def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False
-            ) -> list[str]:
+def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False,
+            states: bool = False) -> list[str]:
     """Notes on a model, and on the shapes that were `given` for its inputs.
 
-    `longest` says that the graph is known to be the longest bucket's, if there are several.
+    `longest` says that the graph is known to be the longest bucket's, if there are several;
+    `states` that it was exported in steps.
     """
     params = {**model.arg_params, **model.aux_params}
-    rolled = roll(model.graph)
+    rolled = roll(without_fuse_length(model.graph) if states else model.graph)
     graph = rolled.graph
     names = [graph.nodes[place].name for place in sorted(graph.needed())
              if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
@@ -39,7 +40,10 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
     sentences += _divided(rolled)
-    if not longest:
+    cure = how_to_free(rolled.graph)
+    if cure:
+        sentences.append(cure)
+    elif not longest:
         sentences += _bucket(rolled, any(' steps: ' in each for each in notes),
                              {size for shape in given.values() for size in shape})
     return sentences

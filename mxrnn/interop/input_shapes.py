@@ -8,13 +8,12 @@ import numpy as np
 
 from .. import _check
 from .._graph.graph import Graph
-from .._graph.operators import has
 from .._graph.rolling import RolledGraph, roll
 from .._graph.shapes.missing_shapes import Found, Named, ShapesError, Whole, found_shapes
 from .registry import ExportError
 
-__all__ = ['Shapes', 'blaming_axes', 'check_names', 'check_shapes', 'check_types', 'how_to_free',
-           'of_graph', 'rank_mismatch', 'shapes_found']
+__all__ = ['Shapes', 'blaming_axes', 'check_names', 'check_shapes', 'check_types', 'of_graph',
+           'rank_mismatch', 'shapes_found']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -57,23 +56,15 @@ def check_types(types: object, graph: Graph) -> None:
                              % (key, np.dtype(dtype).name, dtype))
 
 
-def how_to_free(graph: Graph) -> str:
-    """What to do with a graph that `fuse` made for one number of steps; '' for others."""
-    if not any(has(node.op, 'kernel') and '_fused_' in node.name for node in graph.nodes):
-        return ''
-    return ('mxrnn.fuse fixed the number of steps of this graph. Build and save it without fuse '
-            '(run --fuse), or with fuse(cell).unroll(None, ...); the weights stay the same')
-
-
 def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
                  missing: Sequence[str], whole: RolledGraph | None = None) -> Found:
-    """Shapes that the graph tells, and notes with a remedy on fixed sizes. `whole` is the graph
+    """Shapes that the graph tells, and notes on fixed sizes. `whole` is the graph
     before it was rolled up."""
     sizes = {name: np.shape(array) for name, array in params.items()}
     steps = whole and Whole(whole.graph, frozenset(
         each.steps for each in whole.findings if each.kind != 'unrolled'))
     try:
-        found = found_shapes(graph, sizes, given, missing, steps)
+        return found_shapes(graph, sizes, given, missing, steps)
     except ShapesError as error:
         if not given:
             raise ExportError(str(error)) from None
@@ -83,8 +74,6 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         raise ExportError('%s\nYou gave these shapes (inputs, --input): %s' % (error, '; '.join(
             '%s=%s' % (name, ','.join(map(str, shape))) for name, shape in given.items()))
         ) from None
-    cure = how_to_free(graph) if any(' step' in note for note in found.notes) else ''
-    return found._replace(notes=found.notes + [cure] * bool(cure))
 
 
 def of_graph(found: Shapes) -> str:

@@ -13,6 +13,7 @@ from .._graph.rolling import roll as roll_graph
 from .model import Model
 from .onnx_session import session_of
 from .registry import ExportError
+from .unrolled_length import without_fuse_length
 
 __all__ = ['Data', 'Input', 'ReferenceModel', 'Run', 'Runner', 'inputs_of', 'needed', 'of_onnx',
            'of_torch', 'refusing', 'run_module', 'run_onnx']
@@ -79,7 +80,9 @@ class ReferenceModel:
                 numbers = bounds(self.model.graph).union(
                     each.steps for each in roll_graph(self.model.graph).findings)
                 self.length = numbers.pop() if len(numbers) == 1 else 0
-            self._rolled = self._make(self.length)
+            free = without_fuse_length(self.model.graph)
+            self._rolled = (self._make if free is self.model.graph else self.runner(
+                self.model._replace(graph=free)))(self.length)
         return self._rolled(data)
 
 

@@ -1,26 +1,31 @@
 """Makes graphs of sequences run in steps, for every export format. Refusals say what to do."""
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Container, Mapping, Sequence
 
 import numpy as np
 
 from .._graph.graph import Entry, Graph
+from .._graph.layout import begin_states
 from .._graph.rolling import Finding, roll
 from .._graph.shapes.axis_factors import Factors
 from .._graph.shapes.infer import infer
 from .._graph.shapes.missing_shapes import Found, Named
 from .._graph.shapes.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
-from .input_shapes import Shapes, blaming_axes, how_to_free, shapes_found
+from .begin_state_weights import moved
+from .input_shapes import Shapes, blaming_axes, shapes_found
 from .registry import ExportError
+from .unrolled_length import without_fuse_length
 
 __all__ = ['LEFT_OUT', 'chosen_for_steps', 'ctc_losses', 'in_steps', 'predictions', 'with_remedy']
 
 #: The note on outputs that a file of steps leaves out.
-LEFT_OUT = 'outputs of whole sequences are left out: %s'
+LEFT_OUT = 'outputs that are losses, metrics or states are left out: %s'
 #: Operators whose outputs are losses or metrics, not predictions.
 _BESIDE = 'BlockGrad', 'CTCLoss', 'MakeLoss', 'make_loss', 'softmax_cross_entropy'
+#: Operators through which a final state becomes an output.
+_PASS_ON = 'BlockGrad', 'Reshape', 'SliceChannel', '_copy', 'expand_dims', 'slice_axis', 'squeeze'
 
 
 def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
@@ -83,14 +88,13 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
             name: np.shape(array) for name, array in params.items()}, layers)
     except StateError as error:
         fixed = 'number of steps' in str(error)
-        cure = how_to_free(graph) if fixed else ''
         told = [*notes, *further]
         reasons = [str(each) for each in findings if each.kind == 'unrolled'] or [
             'A graph of one step is exported without --states (states=True)'] * any(
                 ' 1 step:' in note for note in further)
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *(reasons if 'no recurrence' in str(error) else ()),
-            *(with_remedy(told) if fixed and not cure else told), cure])))) from None
+            *(with_remedy(told) if fixed else told)])))) from None
     # The axis of steps gets one name, as in the table of states: time.
     named = {size for shape in given.values() for size in shape}
     times = {size for name in missing for size, word in zip(
@@ -103,18 +107,47 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     return stepped._replace(shapes=own_shapes), all_shapes, further
 
 
-def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, choose: bool
-                     ) -> tuple[Graph, str]:
-    """If only one output can be stepped and the others are losses or metrics: the graph of that
-    output, and a note that says so. Otherwise, or unless `choose`, the graph unchanged.
+def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, choose: bool,
+                     counted: bool) -> tuple[Graph, str]:
+    """The graph to run in steps, and a note on outputs that it leaves out.
+
+    If its outputs were not chosen (`choose`), outputs that are final states are left out. If only
+    one of the others can be stepped and they are losses or metrics, that one remains. That is not
+    looked at if the number of steps is `counted`.
 
     Raises
     ------
     ExportError
         Another output cannot be stepped; the message names those that can.
     """
+    graph = without_fuse_length(graph)
     if not choose or len(graph.heads) == 1:
         return graph, ''
+    own = graph.outputs
+    graph = graph.ending_in(_without_states(graph, params) or graph.heads)
+    if not counted and len(graph.heads) > 1:
+        graph = _that_step(graph, params, given)
+    left = [name for name in own if name not in graph.outputs]
+    return graph, LEFT_OUT % ', '.join(left) if left else ''
+
+
+def _without_states(graph: Graph, params: Container[str]) -> list[Entry]:
+    """The outputs of a graph that are not final states of recurrences which begin with inputs."""
+    rolled = roll(graph).graph
+
+    def is_state(entry: Entry) -> bool:
+        while rolled.nodes[entry.node].op in _PASS_ON:
+            entry = rolled.nodes[entry.node].inputs[0]
+        node = rolled.nodes[entry.node]
+        begins = begin_states(node)
+        at = entry.output - (node.num_out_data if node.op == '_foreach' else 1)
+        return 0 <= at < len(begins) and any(
+            name not in params for name in moved(rolled, begins[at]))
+    return [head for head, end in zip(graph.heads, rolled.heads) if not is_state(end)]
+
+
+def _that_step(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> Graph:
+    """The graph, or the only output of it that can be stepped."""
     rolled = roll(graph).graph
 
     def refusal(heads: Sequence[Entry]) -> str:
@@ -126,12 +159,11 @@ def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shap
     with blaming_axes(graph, params, given):
         reason = refusal(rolled.heads)
         if not reason:
-            return graph, ''
+            return graph
         able = [at for at, head in enumerate(rolled.heads) if not refusal([head])]
         others = [at for at in range(len(graph.heads)) if at not in able]
         if len(able) == 1 and all(graph.nodes[graph.heads[at].node].op in _BESIDE for at in others):
-            return graph.ending_in([graph.heads[able[0]]]), LEFT_OUT % ', '.join(
-                graph.outputs[at] for at in others)
+            return graph.ending_in([graph.heads[able[0]]])
         names = ''.join('; add --output %s' % graph.outputs[at] for at in able)
         raise ExportError(reason + ('\nThese can be stepped (outputs)' + names) * bool(able))
 

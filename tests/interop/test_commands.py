@@ -427,17 +427,15 @@ def test_a_number_of_steps_may_be_that_of_one_bucket(prefix, tmp_path, capsys):
     outputs, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True,
                              valid_length=mx.sym.Variable('length'))
     save(tmp_path / 'a', outputs, cell, {'data': (2, 4, 3), 'length': (2,)})
-    save(tmp_path / 'b', *network(3), {'data': (2, 3), 'softmax_label': (2, 3)})
     export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
     assert said('inspect', tmp_path / 'a') == said(*export) == ['4']
     assert said(*export, '--input', 'data=batch,time:4,3') == []
-    assert said('inspect', tmp_path / 'b') == ['a fixed number of']
     assert said('inspect', prefix) == []  # of any length
-    (tmp_path / 'b-0004.states').touch()  # as do_rnn_checkpoint(..., module=module) writes it
-    assert said('inspect', tmp_path / 'b') == []
     if importlib.util.find_spec('torch'):
         assert said('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == ['4']
         assert said('export', tmp_path / 'a', '--source', tmp_path / 'a_model.py') == ['4']
+    (tmp_path / 'a-0004.states').touch()  # as do_rnn_checkpoint(..., module=module) writes it
+    assert said('inspect', tmp_path / 'a') == []
 
 
 def test_a_graph_of_fuse_for_one_length_says_how_it_gets_free(tmp_path, capsys):
@@ -446,13 +444,20 @@ def test_a_graph_of_fuse_for_one_length_says_how_it_gets_free(tmp_path, capsys):
     save(tmp_path / 'a', outputs, cell, {'data': (2, 4, 3)})
     outputs.save(str(tmp_path / 'other.json'))
     export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
-    for options in (['--states'], ['--input', 'data=batch,time:4,3'],
-                    ['--certify', tmp_path / 'other.json']):
+    for options in (['--input', 'data=batch,time:4,3'], ['--certify', tmp_path / 'other.json']):
         assert command(*export, *options) == 2
         assert 'Build and save it without fuse' in capsys.readouterr().err
-    outputs, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True)
-    outputs.save(str(tmp_path / 'a-symbol.json'))
-    assert command(*export, '--states') == 0 and 'data=batch,time,3' in capsys.readouterr().out
+    targets = ['--onnx', '--torch'] if importlib.util.find_spec('torch') else ['--onnx']
+    for state in ('params', 'states'):  # without and with the optimiser's states
+        for each in [['inspect', tmp_path / 'a'], *(
+                ['export', tmp_path / 'a', target, tmp_path / 'b'] for target in targets)]:
+            (tmp_path / ('a-0004.' + state)).touch()
+            assert command(*each) == 0
+            said = capsys.readouterr().out
+            assert said.count('mxrnn.fuse fixed') == 1 and 'BucketingModule' not in said
+    assert command(*export, '--states') == 0  # each step is the same at any length
+    said = capsys.readouterr().out
+    assert 'data=batch,time,3' in said and 'note:' not in said
 
 
 def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys):

@@ -672,3 +672,29 @@ def decoder(begin):
     outputs, _ = (rnn.LSTMCell if states[1:] else rnn.GRUCell)(8, 'd_').unroll(
         6, words('target'), begin_state=states, merge_outputs=True)
     return mx.sym.softmax(mx.sym.FullyConnected(outputs, num_hidden=7, flatten=False))
+
+
+@pytest.mark.parametrize('fused, length', [(True, 4), (True, None), (False, 4)])
+def test_states_that_are_carried_on_are_no_outputs(fused, length, tmp_path):
+    cell = rnn.SequentialRNNCell()
+    for name in ('a_', 'b_'):
+        cell.add(rnn.LSTMCell(6, prefix=name))
+    carried = mxrnn.carry_states(cell)
+    outputs, states = (mxrnn.fuse(cell) if fused else cell).unroll(
+        length, X, carried.begin_state, merge_outputs=True)
+    model, data = model_for(carried.group(outputs, states), {
+        'data': (2, 4, 3), **dict.fromkeys(carried.state_names, (2, 6))})
+    data.update((name, np.zeros((2, 6), 'f')) for name in carried.state_names)
+    stepper = load(model, tmp_path, {'data': ('batch', 'time', 3)})
+    assert stepper.output_names == [outputs.list_outputs()[0]] and len(stepper.begin(2)) == 4
+    expected = whole(model, data, {'data': (2, 4, 3)})
+    assert step_apart(stepper, stepper.begin(2), data, expected, [0, 2, 0]) < 1e-6
+    chosen = carried.state_names[0] + '_next_output'
+    interop.to_onnx(model, str(tmp_path / 'chosen.onnx'), states=True, outputs=[chosen],
+                    inputs={'data': ('batch', 'time', 3)})
+    assert interop.load_stepper(str(tmp_path / 'chosen.onnx')).output_names == [chosen]
+    pytest.importorskip('torch')
+    assert interop.to_torch(model, states=True).outputs[:-4] == stepper.output_names
+    interop.to_source(model, str(tmp_path / 'model.py'), {'data': ('batch', 'time', 3)},
+                      states=True)
+    assert 'nn.LSTM(' in (tmp_path / 'model.py').read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Mapping, NamedTuple, Sequence, Union
 
 from ..graph import Entry, Graph, Node, output_name
+from ..layout import ADDS_NOTHING
 from ..operators import has
 from ..rolling.graph_builder import Writer
 from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
@@ -113,10 +114,11 @@ def with_states(graph: Graph, inputs: Shapes, params: Shapes, layers: bool = Fal
         return [(size if isinstance(size, int) else
                  labels.setdefault(size, Axis(label=size, free=True)),) for size in shape]
     known = {**params, **inputs}
-    # otherwise each step would read values whose shapes alone matter, only for MXNet's inference
+    # otherwise each step would read values that matter only for MXNet's inference and gradients
     graph = graph._replace(nodes=tuple([
-        node._replace(op='_copy', inputs=node.needed_inputs)
-        if node.op == '_identity_with_attr_like_rhs' else node for node in graph.nodes]))
+        node._replace(op='_copy', inputs=node.inputs[:1])
+        if node.op == '_identity_with_attr_like_rhs' or ADDS_NOTHING in node.attrs else node
+        for node in graph.nodes]))
     values = follow(graph, {place: axes(known[node.name])
                             for place, node in enumerate(graph.nodes) if node.name in known})
     return _Cut(graph, values, find_stepped(graph, values), inputs, layers).write()

@@ -15,14 +15,13 @@ from ..input_shapes import (
     blaming_axes,
     check_shapes,
     check_types,
-    how_to_free,
     of_graph,
     rank_mismatch,
     shapes_found,
 )
 from ..registry import ONNX, ExportError
 from ..stateful import chosen_for_steps, ctc_losses, in_steps, predictions, with_remedy
-from ..unrolled_length import naming_what_keeps, rolled_up, without_number
+from ..unrolled_length import how_to_free, naming_what_keeps, rolled_up, without_number
 from .conversion import Conversion, unknown_operators
 from .metadata import described
 
@@ -103,8 +102,8 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     if numbers and rolled:  # a loop may begin with one, and go on with numbers of another type
         numbers = only_looked_up(roll(graph).graph, numbers)
     types = {**dict.fromkeys(numbers, 'int64'), **types}
-    graph, beside = chosen_for_steps(graph, params, given, bool(states) and outputs is None and (
-        certify_by is None and steps is None))
+    graph, beside = chosen_for_steps(graph, params, given, outputs is None, not (
+        certify_by is steps is None)) if states else (graph, '')
     with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')

@@ -194,7 +194,8 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     check_types(kinds, graph)
     model, graph = of_any_batch(model, graph, given, states)
     arrays = {**model.arg_params, **model.aux_params}
-    graph, beside = chosen_for_steps(graph, arrays, given, states and not (outputs or steps_of))
+    graph, beside = chosen_for_steps(graph, arrays, given, not outputs, bool(steps_of)
+                                     ) if states else (graph, '')
     whole, rolled = graph, rolled_up(graph, steps_of, training=True)
     graph, inner = with_own_gradients(rolled.graph)
     needed = [graph.nodes[place].name for place in sorted(graph.needed())

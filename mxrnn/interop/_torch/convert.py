@@ -87,7 +87,7 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
     params = {**model.arg_params, **model.aux_params}
     inputs, steps = without_number(inputs)
     given = check_shapes(inputs, graph, params)
-    graph, _ = chosen_for_steps(graph, params, given, choose and steps is None)
+    graph, _ = chosen_for_steps(graph, params, given, choose, steps is not None)
     with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
         # the same message as for ONNX and source
         rolled = rolled_up(graph, steps)
