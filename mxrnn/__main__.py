@@ -95,7 +95,11 @@ def main() -> None:
     words = sys.argv[1:]
     own = _of_program(words)  # argparse would remove a '--' from the rest
     parser = _parser(words[:own])
-    options = parser.parse_args(words[:own])
+    options, others = parser.parse_known_args(words[:own])
+    if others:
+        parser.error('unrecognized arguments: %s%s' % (' '.join(others), (
+            '; --symbol and --params replace PREFIX and EPOCH: leave these out'
+            if getattr(options, 'symbol', None) else '')))
     if options.version:
         print(_versions())
     elif options.command == 'run':

@@ -342,6 +342,9 @@ def test_wrong_arguments():
         module = mx.mod.Module(graph(cell, carried), ['data'], ['label'], state_names=names)
         with pytest.raises(ValueError, match='state_names'):
             carried.zero(module)
+    with pytest.raises(ValueError, match='must be made with state_names='):
+        mx.mod.Module(graph(cell, carried), ['data'], ['label']).bind(
+            Parts().provide_data, Parts().provide_label)
     outputs, _ = cell.unroll(STEPS, mx.sym.Variable('data'), carried.begin_state, 'TNC', True)
     parts = Parts()
     module = mx.mod.Module(mx.sym.MakeLoss(outputs), ['data'], [],

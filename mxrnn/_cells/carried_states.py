@@ -246,6 +246,11 @@ class _Carried(mx.sym.Symbol):
         return mx.sym.load_json, (json_of(self),)  # copies and other processes are not watched
 
     def simple_bind(self, *args: Any, **kwargs: Any) -> mx.executor.Executor:
+        gradients = kwargs.get('grad_req')
+        if 'shared_buffer' in kwargs and isinstance(gradients, dict) and any(
+                gradients.get(name, 'null') != 'null' for name in self.carried.state_names):
+            raise ValueError('module must be made with state_names=%s: without it, these states '
+                             'are parameters' % self.carried.state_names)
         executor = super().simple_bind(*args, **kwargs)
         if 'shared_buffer' in kwargs:  # bound by a module; who binds by hand carries by hand
             self.carried._watch(executor)

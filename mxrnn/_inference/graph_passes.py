@@ -8,12 +8,11 @@ import numpy as np
 from .. import _check
 from .._files import reason_of
 from .._graph.graph import Entry, Graph, Node
-from .._graph.layout import GATES
+from .._graph.layout import ADDS_NOTHING, GATES
 from .._graph.operators import has, row
 from .._graph.rolling import Finding, Kernel, Loop, Values
 from .._graph.rolling import roll as roll_graph
 from .._graph.symbol_json import graph_to_json
-from .._operator.flat_weights import ADDS_NOTHING
 from .._operator.rnn_defects import corrupts, cpu_build, disabled, onednn
 from .._runtime.mxnet import graph_of, mx
 from . import context_and_weights, shape_errors

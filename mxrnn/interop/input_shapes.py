@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Container, Iterator, Mapping, Sequence, Union
+import difflib
+from typing import Any, Container, Iterator, Mapping, Sequence, Union
 
 import numpy as np
 
@@ -12,35 +13,41 @@ from .._graph.rolling import RolledGraph, roll
 from .._graph.shapes.missing_shapes import Found, Named, ShapesError, Whole, found_shapes
 from .registry import ExportError
 
-__all__ = ['Shapes', 'blaming_axes', 'check_names', 'check_shapes', 'check_types', 'of_graph',
-           'rank_mismatch', 'shapes_found']
+__all__ = ['Shapes', 'blaming_axes', 'check_names', 'check_shapes', 'check_types', 'misfit',
+           'of_graph', 'rank_mismatch', 'shapes_found']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
 
 
-def check_names(name: str, given: object, graph: Graph) -> None:
+def check_names(name: str, given: object, graph: Graph, params: Container[str] = ()) -> None:
     """Refuse the argument `name` unless it is a dict by names of the graph's variables."""
-    known = graph.arguments + graph.auxiliary
+    known = sorted(graph.arguments + graph.auxiliary, key=lambda each: each in params)
     for key in _check.instance(name, given, Mapping, 'a dict by names of inputs'):
         if key not in known:
-            raise ValueError('%s must name inputs of the model, such as %s; got %r' % (
-                name, ', '.join([*graph.arguments[:3], *['…'] * (len(graph.arguments) > 3)]), key))
+            near = difflib.get_close_matches(str(key), known, 1)
+            raise ValueError('%s must name inputs of the model, such as %s; got %r%s' % (
+                name, ', '.join([*known[:3], *['…'] * (len(known) > 3)]), key,
+                ': did you mean %s?' % near[0] if near else ''))
 
 
-def check_shapes(inputs: object, graph: Graph, params: Container[str] = ()
-                 ) -> dict[str, Named]:
+def check_shapes(inputs: object, graph: Graph, params: Container[str],
+                 weights: bool = False) -> dict[str, Named]:
     """Return `inputs` with Python integers; refuse anything but shapes of the graph's variables
-    that are not in `params`."""
-    check_names('inputs', inputs, graph)
+    that are not in `params`, or may be with `weights`."""
+    check_names('inputs', inputs, graph, params)
     shapes: dict[str, Named] = {}
     for key, shape in inputs.items():  # type: ignore[attr-defined]
         _check.instance('inputs[%r]' % key, shape, (tuple, list), 'a tuple of names and integers')
+        for size in shape:
+            if isinstance(size, str) and not size.isidentifier():
+                raise ValueError('each axis of inputs[%r] must be a number or a name, as in '
+                                 "(8, 'time') (--input %s=8,time), got %r" % (key, key, size))
         shapes[key] = tuple(
-            size if isinstance(size, str) and size else
+            size if isinstance(size, str) else
             _check.integer('each axis of inputs[%r] that is no name' % key, size, 1)
             for size in shape)
-        if key in params:
+        if key in params and not weights:
             raise ValueError('inputs must name inputs of the model, got %r, which is a parameter'
                              % key)
     return shapes
@@ -83,24 +90,38 @@ def of_graph(found: Shapes) -> str:
     ) if found else ''
 
 
+def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
+    """A sentence on the first input whose shape is not the graph's; '' if there is none."""
+    for name, (own, shape) in _unlike(graph, params, given, True).items():
+        return '%s must be (%s), got %s' % (name, ', '.join(map(str, own)), tuple(shape))
+    return ''
+
+
 def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False
                   ) -> str:
     """A sentence on `given` shapes whose number of axes, or `sizes` too, differ from the graph's;
     '' if there are none."""
+    wrong = _unlike(graph, params, given, sizes)
+    told, got = (' '.join('%s=%s' % (name, ','.join(map(str, pair[at])))
+                          for name, pair in wrong.items()) for at in (0, 1))
+    return 'The graph by itself says %s, but inputs (--input) say %s' % (
+        told, got) if wrong else ''
+
+
+def _unlike(graph: Graph, params: Mapping[str, Any], given: Shapes, sizes: bool
+            ) -> dict[str, tuple[Sequence[int | str], Sequence[int | str]]]:
+    """The graph's shape and the `given` one of inputs in which their numbers of axes, or `sizes`
+    too, differ; none if the graph does not tell its shapes."""
     names = [graph.nodes[place].name for place in sorted(graph.needed())
              if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
     try:
         found = shapes_found(roll(graph).graph, params, {}, names).shapes
     except ExportError:
-        return ''
-    wrong = [name for name in names if name in given and (
+        return {}
+    return {name: (found[name], given[name]) for name in names if name in given and (
         len(given[name]) != len(found[name]) or sizes and any(
             isinstance(own, int) and isinstance(other, int) and own != other
-            for own, other in zip(given[name], found[name])))]
-    told, got = (' '.join('%s=%s' % (name, ','.join(map(str, shapes[name]))) for name in wrong)
-                 for shapes in (found, given))
-    return 'The graph by itself says %s, but inputs (--input) say %s' % (
-        told, got) if wrong else ''
+            for own, other in zip(given[name], found[name])))}
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, List, Sequence, Union
+from typing import Any, Callable, List, NoReturn, Sequence, Union
 
 import numpy as np
 
@@ -15,6 +15,19 @@ Arrays = List[np.ndarray]
 Outputs = Union[np.ndarray, Arrays]
 _TYPES = {'float': 'float32', 'double': 'float64'}
 _asarray = np.asarray
+
+
+def _no_numbers(name: str, value: Any) -> ValueError:
+    return ValueError('%s must be numbers, in rows of one length (pad them), got %s' % (
+        name, _check.shown(value)))
+
+
+def _array(name: str, value: Any, kind: Any) -> np.ndarray:
+    """An input as an array."""
+    try:
+        return np.asarray(value, kind)
+    except (TypeError, ValueError):
+        raise _no_numbers(name, value) from None
 
 
 class OnnxStepper:
@@ -111,7 +124,7 @@ class OnnxStepper:
             kinds = {each.name: each.type[7:-1] for each in self._encoder.get_inputs()}
             names = [each.name for each in self._encoder.get_outputs()]
             once = dict(zip(names, self._call({
-                name: np.asarray(value, _TYPES.get(kinds[name], kinds[name]))
+                name: _array(name, value, _TYPES.get(kinds[name], kinds[name]))
                 for name, value in inputs.items()}, self._encoder.run, names)))
         held = [once.get(begin) for begin in self._begins] + [
             once[name] for name in self._held[len(self._begins):]]
@@ -125,7 +138,7 @@ class OnnxStepper:
                          self._dtypes[at]) if array is None else array
                 for at, (array, axis) in enumerate(zip(held, self._batch_axes))]
 
-    def step(self, states: Arrays, /, **inputs: Any) -> tuple[Outputs, Arrays]:
+    def step(self, states: Arrays, /, *others: NoReturn, **inputs: Any) -> tuple[Outputs, Arrays]:
         """Take one step.
 
         Parameters
@@ -146,11 +159,16 @@ class OnnxStepper:
         TypeError, ValueError
             Names, shapes, or the number of states do not fit.
         """
+        if others:
+            self._refuse_places('step')
         if inputs.keys() != self._input_keys:
             self._refuse_names(inputs)
         batch_size = self._check(states, inputs)
         for name, kind, batched, index, layout in self._of_step:
-            array = _asarray(inputs[name], kind)
+            try:
+                array = _asarray(inputs[name], kind)
+            except (TypeError, ValueError):
+                raise _no_numbers(name, inputs[name]) from None
             if batched and (not array.ndim or len(array) != batch_size):
                 self._refuse_batch(name, array, batch_size)
             inputs[name] = array[index] if layout is None else layout.to_file(
@@ -169,8 +187,8 @@ class OnnxStepper:
                  for layout, array in zip(self._outputs, results)]
         return found[0] if len(found) == 1 else found, after
 
-    def read(self, states: Arrays, /, *, valid_length: Any = None, **inputs: Any
-             ) -> tuple[Outputs, Arrays]:
+    def read(self, states: Arrays, /, *others: NoReturn, valid_length: Any = None,
+             **inputs: Any) -> tuple[Outputs, Arrays]:
         """Run over sequences, or over the next chunk of each.
 
         Parameters
@@ -190,6 +208,8 @@ class OnnxStepper:
         states : list of array
             After the last step, or after each sequence's last valid step.
         """
+        if others:
+            self._refuse_places('read')
         batch_size = self._check(states, {})
         arrays = self._arrays(inputs, batch_size)
         moving = [name for name, (layout, _) in self._inputs.items() if layout.time is not None]
@@ -263,7 +283,7 @@ class OnnxStepper:
             self._refuse_names(inputs)
         arrays = {}
         for name, kind, batched, _, _ in self._of_step:
-            array = arrays[name] = np.asarray(inputs[name], kind)
+            array = arrays[name] = _array(name, inputs[name], kind)
             if batched and (not array.ndim or len(array) != batch_size):
                 self._refuse_batch(name, array, batch_size)
         return arrays
@@ -271,6 +291,10 @@ class OnnxStepper:
     def _refuse_names(self, inputs: dict[str, Any]) -> None:
         raise TypeError('the inputs must be %s, got %s' % (
             ', '.join(self.input_names) or 'none', ', '.join(inputs) or 'none'))
+
+    def _refuse_places(self, call: str) -> None:
+        raise TypeError('%s takes the states first and then inputs by name: %s(states, %s)' % (
+            call, call, ', '.join(map('{}=…'.format, self.input_names))))
 
     @staticmethod
     def _refuse_batch(name: str, array: np.ndarray, batch_size: int) -> None:

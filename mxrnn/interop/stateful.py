@@ -94,7 +94,8 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
                 ' 1 step:' in note for note in further)
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *(reasons if 'no recurrence' in str(error) else ()),
-            *(with_remedy(told) if fixed else told)])))) from None
+            *(with_remedy(told) if fixed else told), 'Export it for whole sequences, without '
+            '--states (states=True)' * (fixed and not told)])))) from None
     # The axis of steps gets one name, as in the table of states: time.
     named = {size for shape in given.values() for size in shape}
     times = {size for name in missing for size, word in zip(

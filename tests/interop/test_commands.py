@@ -70,6 +70,7 @@ def command(*arguments):
     ('export days --torch=days.pt --quick', 'there is no option --quick\n'),
     ('compare days 4 days.pt --inptu=data=2', 'there is no option --inptu; did you mean --input?'),
     ('compare days 4 days.pt --foo -- --bar', 'there is no option --foo\n'),
+    ('export days --symbol a --params b', 'arguments: days; --symbol and --params replace PREFIX'),
     ('--relpace enable', 'there is no option --relpace')])
 def test_an_option_that_there_is_not_is_named(words, said, monkeypatch, capsys):
     from mxrnn import __main__

@@ -67,6 +67,22 @@ def test_names_of_attributes_of_modules_are_names_like_others():
         make(mx.sym.FullyConnected(DATA, V('training'), num_hidden=2), {'data': (1, 3)})
 
 
+@pytest.mark.parametrize('shape', [(4, 6), (4, 3, 5)])
+def test_the_shape_of_data_that_do_not_fit_is_told(shape):
+    outputs, _ = rnn.GRUCell(6, 'gru_').unroll(3, DATA, merge_outputs=True)
+    module = make(outputs, {'data': (2, 3, 4)})
+    with pytest.raises(ValueError, match=r'data must be \(batch, time, 4\), got \(4, '):
+        module(data=torch.zeros(shape))
+
+
+def test_a_loss_of_ctc_without_a_label_names_what_it_reads():
+    scores = mx.sym.swapaxes(DATA, dim1=0, dim2=1, name='scores')
+    module = make(mx.sym.MakeLoss(mx.sym.ctc_loss(scores, V('label'))),
+                  {'data': (2, 5, 4), 'label': (2, 2)})
+    with pytest.raises(TypeError, match=r"A CTC loss reads label; .* outputs=\['scores_output'\]"):
+        module(data=torch.zeros(2, 5, 4))
+
+
 @pytest.mark.parametrize('head', ['LinearRegressionOutput', 'LogisticRegressionOutput',
                                   'MAERegressionOutput', 'SVMOutput', 'SoftmaxOutput'])
 def test_a_head_of_a_loss_needs_its_data_and_no_label(head):

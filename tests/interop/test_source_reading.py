@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from .. import ours
-from .sources import generate
+from .. import mx, ours, rnn
+from ..running import random_value
+from .sources import generate, model_of, run_mxnet
 from .test_source import program_of
 
 pytestmark = ours
@@ -20,6 +21,16 @@ def test_a_loop_has_the_names_of_its_cell():
                  'state = self.step(row, state, encoder_out)',
                  '"""One step of decoder, query."""'):
         assert '        %s\n' % line in text
+
+
+def test_data_without_a_batch_are_refused():
+    import torch
+    symbol = rnn.GRUCell(3, 'a_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)[0]
+    values = {'data': random_value('data', (2, 4, 5)).astype('float32')}
+    module = generate(model_of(symbol, run_mxnet(symbol, values, {}), values),
+                      {'data': ('batch', 'time', 5)}).module
+    with pytest.raises(ValueError, match=r'must be \(any, any, 5\), got \(4, 5\)'):
+        module(torch.zeros(4, 5))
 
 
 def test_tied_weights_are_called_after_their_own_layers():

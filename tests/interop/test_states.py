@@ -11,6 +11,7 @@ import threading
 import numpy as np
 import pytest
 
+import mxrnn
 from mxrnn import interop
 
 from .. import mx, rnn
@@ -243,6 +244,10 @@ def test_take(language_model):
     (lambda stepper, states: stepper.step([state[:0] for state in states], data=[]), ValueError,
      'one batch size'),
     (lambda stepper, states: stepper.begin(data=[1]), TypeError, 'the encoder, none, got data'),
+    (lambda stepper, states: stepper.step([1], states), TypeError, r'by name: step\(states, data='),
+    (lambda stepper, states: stepper.step(states, data=['a']), ValueError, 'data must be numbers'),
+    (lambda stepper, states: stepper.read(states, data=[[1, 2], [3]]), ValueError,
+     'data must be numbers, in rows of one length'),
 ])
 def test_wrong_arguments(change, kind, text, language_model):
     with pytest.raises(kind, match=text):
@@ -582,7 +587,8 @@ def test_modules_that_have_no_steps(tmp_path):
     with pytest.raises(ValueError, match='inputs needs states=True'):
         interop.to_torch(model, inputs={'data': ('batch', 'time')})
     for given, message in (
-            ({'date': (1,)}, "inputs must name inputs of the model, such as .*; got 'date'"),
+            ({'date': (1,)}, "of the model, such as data, .*; got 'date': did you mean data"),
+            ({'data': ('8x7x5',)}, r'a number or a name, .* \(--input data=8,time\), got'),
             (['data'], 'inputs must be a dict by names of inputs, got'),
             ({'data': 5}, r"inputs\['data'\] must be a tuple of names and integers, got 5"),
             ({'data': ('batch', 'time:8')}, 'one that the graph was unrolled for: 7, got 8'),

@@ -257,7 +257,7 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
             told = [reason.node] if reason else fixed_by(
                 graph, number_of((data.axes or [()])[0]) or 0)
             raise StateError('%s cannot be stepped: its number of steps is fixed%s' % (
-                named(each.node), _why_fixed(graph, each.node) or ''.join(
+                prefix_of(each.node), _why_fixed(graph, each.node) or ''.join(
                     ', see %s' % name for name in told[:1])))
     if not stepped:
         raise StateError('the graph has no recurrence along an axis of any size')

@@ -66,7 +66,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     """
     inputs, steps = without_number(inputs or {})
     types = types or {}
-    inputs = check_shapes(inputs, model.graph)
+    inputs = check_shapes(inputs, model.graph, {**model.arg_params, **model.aux_params}, True)
     check_types(types, model.graph)
     _check.flag('roll', rolled)
     if not rolled and (steps is not None or certify_by is not None):
@@ -102,8 +102,9 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     if numbers and rolled:  # a loop may begin with one, and go on with numbers of another type
         numbers = only_looked_up(roll(graph).graph, numbers)
     types = {**dict.fromkeys(numbers, 'int64'), **types}
-    graph, beside = chosen_for_steps(graph, params, given, outputs is None, not (
-        certify_by is steps is None)) if states else (graph, '')
+    counted = certify_by is not None or steps is not None
+    graph, beside = chosen_for_steps(
+        graph, params, given, outputs is None, counted) if states else (graph, '')
     with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')

@@ -96,9 +96,11 @@ def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: di
 
 
 def stated(inputs: Mapping[str, Expr]) -> Iterator[tuple[Expr, list[int]]]:
-    """The inputs that have numbers before the last axis, with their sizes; -1 stands for any."""
+    """The inputs that have three axes or numbers before the last axis, with their sizes; -1 stands
+    for any. torch would take two axes for three without a batch."""
     for each in inputs.values():
-        if any(isinstance(size, int) and size > 1 for size in each.shape[:-1]):
+        if any(isinstance(size, int) and size > 1 for size in (
+                each.shape if len(each.shape) > 2 else each.shape[:-1])):
             yield each, [size if isinstance(size, int) else -1 for size in each.shape]
 
 

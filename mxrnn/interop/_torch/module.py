@@ -13,6 +13,8 @@ from ..._graph.graph import Graph
 from ..._graph.merge_rnn import merged
 from ..._graph.operators import has
 from ..._graph.rolling import roll as roll_up
+from ..input_shapes import misfit
+from ..stateful import ctc_losses
 from . import Device
 from .runtime_sizes import Runner
 from .schedule import Schedule, UnsupportedError
@@ -174,6 +176,18 @@ class GraphModule(nn.Module):
     def forward(self, *args: Tensor, **kwargs: Tensor) -> Any:
         """Compute the outputs."""
         given = self._given(args, kwargs)
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return self._outputs_of(given)
+        try:
+            return self._outputs_of(given)
+        except (IndexError, RuntimeError, ValueError) as error:
+            reason = misfit(self.graph, {**self._parameters, **self._buffers}, {
+                name: tuple(value.shape) for name, value in given.items()})
+            if not reason:
+                raise
+            raise ValueError(reason) from error
+
+    def _outputs_of(self, given: dict[str, Tensor]) -> Any:
         variables = {**self._parameters, **self._buffers, **given}
         device: Device = 'cpu'
         for value in variables.values():  # torch.export does not support generators here
@@ -198,16 +212,25 @@ class GraphModule(nn.Module):
                    and name not in self._labels]
         if unknown or missing:
             labels = [name for name in self.inputs if name in self._labels]
-            raise TypeError('the inputs must be %s%s, got %s' % (
+            raise TypeError('the inputs must be %s%s, got %s%s' % (
                 ', '.join(name for name in self.inputs if name not in labels) or 'none',
                 ' (and may be %s)' % ', '.join(labels) if labels else '',
-                ', '.join([*given, *kwargs]) or 'none'))
+                ', '.join([*given, *kwargs]) or 'none', self._without_losses(missing)))
         given.update(kwargs)
         for name, value in given.items():
             _check.instance(name, value, Tensor, 'a torch.Tensor')
         if self.axes and not torch.compiler.is_compiling() and not torch.jit.is_tracing():
             self._check_axes(given)
         return given
+
+    def _without_losses(self, missing: Sequence[str]) -> str:
+        """How to do without inputs that only CTC losses read; '' if others are missing too."""
+        read = list(dict.fromkeys(entry for entries in ctc_losses(self.graph).values()
+                                  for entry in entries))
+        rest = self.graph.ending_in(read) if read else self.graph
+        return '' if not read or not missing or set(missing) & set(rest.arguments) else (
+            '. A CTC loss reads %s; export what it reads, with outputs=%s (--output)' % (
+                ', '.join(missing), rest.outputs))
 
     def _check_axes(self, given: Mapping[str, Tensor]) -> None:
         """Refuse inputs with another rank, states of other sizes, and differing batch sizes."""
