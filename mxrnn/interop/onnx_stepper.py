@@ -17,17 +17,13 @@ _TYPES = {'float': 'float32', 'double': 'float64'}
 _asarray = np.asarray
 
 
-def _no_numbers(name: str, value: Any) -> ValueError:
-    return ValueError('%s must be numbers, in rows of one length (pad them), got %s' % (
-        name, _check.shown(value)))
-
-
 def _array(name: str, value: Any, kind: Any) -> np.ndarray:
     """An input as an array."""
     try:
-        return np.asarray(value, kind)
+        return _asarray(value, kind)
     except (TypeError, ValueError):
-        raise _no_numbers(name, value) from None
+        raise ValueError('%s must be numbers, in rows of one length (pad them), got %s' % (
+            name, _check.shown(value))) from None
 
 
 class OnnxStepper:
@@ -165,10 +161,7 @@ class OnnxStepper:
             self._refuse_names(inputs)
         batch_size = self._check(states, inputs)
         for name, kind, batched, index, layout in self._of_step:
-            try:
-                array = _asarray(inputs[name], kind)
-            except (TypeError, ValueError):
-                raise _no_numbers(name, inputs[name]) from None
+            array = _array(name, inputs[name], kind)
             if batched and (not array.ndim or len(array) != batch_size):
                 self._refuse_batch(name, array, batch_size)
             inputs[name] = array[index] if layout is None else layout.to_file(

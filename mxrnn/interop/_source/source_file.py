@@ -143,8 +143,7 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
     ValueError
         The state dict belongs to another model.
     """
-    state = state_of(weights)
-    file = _plan(model, inputs, None, outputs).file
+    state, file = state_of(weights), _plan(model, inputs, None, outputs).file
     if set(state) != {*file.state, *file.constants}:
         raise ValueError('weights must come from the source of model, with the inputs and outputs '
                          'of the export: %s; got %s' % (
