@@ -91,9 +91,11 @@ def of_graph(found: Shapes) -> str:
 
 
 def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
-    """A sentence on the first input whose shape is not the graph's; '' if there is none."""
+    """A sentence on the first input whose shape is not the graph's; '' if there is none. A shape
+    without a number may be a guess."""
     for name, (own, shape) in _unlike(graph, params, given, True).items():
-        return '%s must be (%s), got %s' % (name, ', '.join(map(str, own)), tuple(shape))
+        if any(isinstance(size, int) for size in own):
+            return '%s must be (%s), got %s' % (name, ', '.join(map(str, own)), tuple(shape))
     return ''
 
 
