@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,63 @@ def test_type_checkers_see_every_public_name():
                 seen.add(alias.name)
     wanted = {'mx'} | set(mxrnn.__all__) | set(mxrnn._MODULES)
     assert not wanted - seen, 'missing under TYPE_CHECKING in mxrnn/__init__.py'
+
+
+#: Names that MXNet's modules ask NumPy for, by the release that took them away.
+GONE = {'1.24': 'bool int', '2': 'PZERO NZERO NINF PINF NAN NaN Inf alltrue sometrue round_ '
+        'product in1d msort trapz mirr npv pmt ppmt pv rate'}
+ASKING = """
+    import warnings
+    import numpy as np
+    import mxnet._ctypes.ndarray, mxnet._ctypes.symbol, mxnet.io.io, mxnet.symbol.symbol
+    from distutils.version import LooseVersion, StrictVersion
+    from . import runtime
+    __version__ = '1.9.1'
+    warnings.simplefilter('ignore')
+    answered = [name for name in %r.split() if hasattr(np, name)]
+    def later(name):
+        return getattr(np, name)
+    assert LooseVersion('1.9.3') < LooseVersion('1.17') <= LooseVersion('1.17.0rc1')
+    assert StrictVersion('2.0.0') >= StrictVersion('1.26.4')
+    if np.__version__.startswith('2'):
+        assert (np.PINF, np.NINF, np.PZERO) == (np.inf, -np.inf, 0)
+        assert np.signbit(np.NZERO) and np.isnan(np.NaN) and np.isnan(np.NAN)
+        assert np.alltrue([1, 0]) == 0 and np.sometrue([1, 0]) == 1
+        assert np.product([2, 3]) == 6 and np.round_(2.6) == 3
+        assert np.in1d([[1, 2], [3, 4]], [4, 1]).tolist() == [True, False, False, True]
+        assert np.msort(np.array([[2, 1], [1, 2]])).tolist() == [[1, 1], [2, 2]]
+    """ % ' '.join(GONE.values())
+
+
+@pytest.mark.parametrize('release', ['1.23.5', '1.26.4', '2.1.0'])
+def test_mxnet_alone_gets_the_names_that_numpy_took_away(release, tmp_path):
+    fake_mxnet(tmp_path, ASKING)
+    for name in ('runtime', '_ctypes/__init__', '_ctypes/ndarray', '_ctypes/symbol', 'io/__init__',
+                 'io/io', 'symbol/__init__', 'symbol/symbol'):  # the patches look at some of them
+        path = tmp_path / 'mxnet' / (name + '.py')
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('')
+    result = lazily("""
+        import sys, warnings
+        warnings.simplefilter('ignore')
+        import numpy
+        native = {name for name in %r.split() if hasattr(numpy, name)}
+        getter, before = vars(numpy)['__getattr__'], set(sys.modules)
+        numpy.__version__ = %r
+        import mxrnn
+        print(*sorted(set(mxrnn.mx.answered) - native))
+        assert all(mxrnn.mx.later(name) is not numpy for name in mxrnn.mx.answered)
+        assert vars(numpy)['__getattr__'] is getter
+        assert native == {name for name in %r.split() if hasattr(numpy, name)}
+        assert all(sys.modules[name].__spec__ for name in set(sys.modules) - before
+                   if name.startswith('distutils'))
+        """ % (' '.join(GONE.values()), release, ' '.join(GONE.values())), tmp_path)
+    assert result.returncode == 0, result.stderr
+    known = {name for since, names in GONE.items() for name in names.split()
+             if version(since) <= version(release)}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        assert set(result.stdout.split()) == {name for name in known if not hasattr(np, name)}
 
 
 def test_numbers_of_numpy_in_shapes():

@@ -1,6 +1,7 @@
 """Stacks and modifiers where mxnet.rnn has no counterpart."""
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from . import differs, mx, rnn
@@ -51,6 +52,41 @@ def test_two_names_of_one_argument_are_not_both_given(make):
         cell.begin_state(mx.sym.Variable, func=mx.sym.ones)
     assert cell.begin_state(func=mx.sym.ones)[0].list_arguments() == []
     assert cell.begin_state(mx.sym.Variable)[0].list_arguments() == ['lstm_begin_state_2']
+
+
+def bare(cell, **kwargs):
+    """Begin states that say their shapes, and what is in `kwargs`."""
+    return [mx.sym.Variable('s%d' % i, shape=(2,) + shape[1:], **kwargs)
+            for i, shape in enumerate(cell.state_shape)]
+
+
+FLOAT64 = {
+    'stateless': lambda: (rnn.ZoneoutCell(rnn.DropoutCell(0.2), 0.3, 0.3), None),
+    'variables': lambda: (lambda cell: (cell, bare(cell)))(
+        rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3)),
+    'states': lambda: (lambda cell: (cell, bare(cell)))(rnn.ZoneoutCell(rnn.LSTMCell(3), 0, 0.3)),
+    'typed': lambda: (lambda cell: (cell, bare(cell, dtype='float64')))(
+        rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3)),
+    'zeros': lambda: (rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3), None)}
+
+
+@differs
+@pytest.mark.parametrize('way', ['unroll', 'dynamic'])
+@pytest.mark.parametrize('make', FLOAT64.values(), ids=FLOAT64)
+def test_zoneout_in_float64(make, way):
+    cell, begin = make()
+    data = mx.sym.Variable('data')
+    outputs, states = (
+        cell.unroll(3, data, begin, merge_outputs=True, dtype='float64') if way == 'unroll' else
+        rnn.dynamic_unroll(cell, data, begin, dtype='float64'))
+    bound = mx.sym.Group([outputs] + states).simple_bind(mx.cpu(), type_dict={'data': 'float64'},
+                                                         data=(2, 3, 4))
+    for array in bound.arg_arrays:
+        array[:] = 0.5
+    bound.forward(is_train=True)
+    bound.backward([mx.nd.ones(each.shape, dtype='float64') for each in bound.outputs])
+    assert bound.outputs[0].dtype == np.float64
+    assert np.isfinite(bound.grad_dict['data'].asnumpy()).all()
 
 
 @differs

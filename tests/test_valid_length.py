@@ -387,6 +387,32 @@ def test_zoneout_in_training_leaves_padding_alone():
 
 
 @differs
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+@pytest.mark.parametrize('types', [{'lengths': 'int32'}, {'data': 'float64'}, None,
+                                   {'lengths': 'uint8', 'data': 'float32'}], ids=str)
+@pytest.mark.parametrize('make', [
+    lambda: stack(rnn, rnn.LSTMCell(3), rnn.GRUCell(2)),
+    lambda: stack(rnn, rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(2, 'r_')))])
+def test_types_given_when_the_graph_is_bound(types, layout, make):
+    cell = make()
+    kind = (types or {}).get('data')
+    outputs, states = cell.unroll(3, mx.sym.Variable('data'), layout=layout, merge_outputs=True,
+                                  valid_length=mx.sym.Variable('lengths'), dtype=kind)
+    bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
+        mx.cpu(), type_dict=types, data=(2, 3, 4) if layout == 'NTC' else (3, 2, 4), lengths=(2,))
+    for name, value in (types or {}).items():
+        assert bound.arg_dict[name].dtype == np.dtype(value)
+    bound.arg_dict['lengths'][:] = mx.nd.array([1, 3])
+    for name, array in bound.arg_dict.items():
+        if name != 'lengths':
+            array[:] = 0.5
+    got = bound.forward()[0].asnumpy()
+    got = got if layout == 'NTC' else got.swapaxes(0, 1)
+    assert got.dtype == np.dtype(kind or 'float32')
+    assert not got[0, 1:].any() and got[0, 0].all() and got[1].all()
+
+
+@differs
 def test_a_cell_whose_unroll_does_not_take_it_is_named():
     class Old(rnn.LSTMCell):
         def unroll(self, length, inputs, begin_state=None, layout='NTC', merge_outputs=None):
