@@ -238,16 +238,6 @@ def test_what_is_found(name):
     assert (rolled.graph is graph) is stays and (rolled.graph == graph) is stays
 
 
-def test_all_steps_joined_along_another_axis_are_one_node():
-    """It flattens them."""
-    symbol = S.FullyConnected(S.Concat(*by_hand(), dim=1), num_hidden=2, name='out')
-    shapes = {'data': (2, 3, 4), 'begin': (2, 5), 'i2h_weight': (5, 4), 'h2h_weight': (5, 5),
-              'out_weight': (2, 15), 'out_bias': (2,)}
-    assert both_ways(symbol, **shapes) == ['kernel']
-    ops = [node.op for node in roll(graph_from_json(symbol.tojson())).graph.nodes]
-    assert not {'SliceChannel', 'slice_axis', 'Concat'} & {*ops[ops.index('RNN'):]}
-
-
 def test_a_finding_of_no_number_of_steps():
     assert str(Finding('the graph', 0, 'unrolled', 'it takes too long')) == (
         'the graph: stays unrolled, because it takes too long')

@@ -166,10 +166,8 @@ class Planner:
         """The values that a node joins or sums as steps, and a new axis for them; () if none."""
         node = self.values.nodes[i]
         axis, by_step = self.values.joins.get(i, (None, self.values.args[i]))
-        # Two steps whose features are joined may be the first and the last.
-        flat = len(by_step) > 2 or all(map(self._is_row, by_step))
         joins = axis in (0, 1) or node.op == 'add_n' or has(node.op, 'joins') and (
-            node.dim == 0 or node.dim == 1 and flat)
+            node.dim == 0 or node.dim == 1 and all(map(self._is_row, by_step)))
         return axis, tuple(by_step) if joins else ()
 
     def _is_row(self, value: int) -> bool:
