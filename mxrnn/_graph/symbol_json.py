@@ -192,7 +192,8 @@ def _modern(node: Node) -> Node:
                 codes[0] = 0
             return node._replace(attrs={
                 **{key: value for key, value in node.attrs.items()
-                   if key not in ('target_shape', 'keep_highest')}, 'shape': str(tuple(codes))})
+                   if key not in ('target_shape', 'keep_highest', 'reverse')},
+                'shape': str(tuple(codes))})
     return node
 
 

@@ -94,7 +94,7 @@ def moved(graph: Graph, entry: Entry) -> Iterator[str]:
 
 def _repeats(array: np.ndarray, axis: int) -> bool:
     """Whether all that an axis has is one array several times."""
-    return array.shape[axis] > 1 and bool((array == array.take([0], axis)).all())
+    return bool((array == array.take([0], axis)).all())
 
 
 def _with_rows(graph: Graph, rows: Mapping[str, tuple[int, tuple[str, int]]]) -> Graph:

@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import os
 import pickle
-import select
 import subprocess
 import sys
 import threading
@@ -136,19 +135,19 @@ class _Child:
 
     def _receive(self, process: subprocess.Popen[bytes], limit: float = _LIMIT) -> Any:
         """An answer, or None if the process ended, or was ended because it took too long."""
-        assert process.stdout is not None
+        timer = threading.Timer(limit, process.kill)
+        timer.daemon = True
+        timer.start()
         try:
-            answers = select.poll()
-            answers.register(process.stdout, select.POLLIN)
-            if answers.poll(1000 * limit):
-                return pickle.load(process.stdout)
+            return pickle.load(process.stdout) if process.stdout is not None else None
         except (EOFError, OSError, pickle.UnpicklingError):
-            pass
+            _end(process)
+            return None
         except BaseException:  # an interrupt: otherwise the next request would get this answer
             _end(process)
             raise
-        _end(process)
-        return None
+        finally:
+            timer.cancel()
 
 
 _lock, _child = threading.Lock(), _Child()

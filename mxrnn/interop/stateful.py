@@ -41,7 +41,7 @@ def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
 
 def predictions(graph: Graph) -> list[Entry]:
     """What CTC losses read, if a graph has no other outputs than these losses, and nothing else is
-    computed for them: everything else reads the same variables, and no weights."""
+    computed for them: everything else reads no variables but through these losses."""
     lost = ctc_losses(graph)
     if not all(head.node in lost for head in graph.heads):
         return []
@@ -49,9 +49,10 @@ def predictions(graph: Graph) -> list[Entry]:
                               if graph.nodes[place].op == 'CTCLoss'])
 
     def read(whole: Graph) -> set[str]:
-        """The names of variables, and of nodes that have weights."""
-        return {whole.nodes[place].name for place in whole.needed()
-                if whole.nodes[place].is_variable or whole.nodes[place].inputs_of('weight')}
+        """The names of variables, and of nodes that read variables or weights."""
+        return {node.name for node in map(whole.nodes.__getitem__, whole.needed())
+                if node.is_variable or node.inputs_of('weight') or any(
+                    whole.nodes[entry.node].is_variable for entry in node.inputs)}
     return list(dict.fromkeys(each for head in graph.heads for each in lost[head.node])) if (
         read(graph) <= {*read(losses), *losses.arguments}) else []
 

@@ -95,6 +95,7 @@ OPS.update({
     'Reshape_reverse': Op(lambda: S.Reshape(A, shape=(-1, 0), reverse=True)),
     'Reshape_reverse_4': Op(lambda: S.Reshape(A, shape=(-2, 2, -1, -4, 0), reverse=True)),
     'Reshape_target': Op(lambda: S.Reshape(A, target_shape=(0, 15)), a=SHAPE),
+    'Reshape_target_reverse': Op(lambda: S.Reshape(A, target_shape=(0, 15), reverse=True), a=SHAPE),
     'Reshape_target_keeping': Op(lambda: S.Reshape(A, target_shape=(7, 0), keep_highest=True),
                                  a=SHAPE),
     'reshape_like': Op(lambda: S.reshape_like(A, B), 'b', a=SHAPE, b=(6, 10)),

@@ -820,7 +820,7 @@ def test_all_that_the_ctc_losses_of_an_output_read_is_exported(form, tmp_path, c
     inner = one.get_internals()
     tied = mx.sym.FullyConnected(DATA + 1, inner['one_weight'], inner['one_bias'], num_hidden=6,
                                  flatten=False)
-    for beside in two, tied:
+    for beside in two, tied, mx.sym.dot(DATA, inner['one_weight'], transpose_b=True):
         total = mx.sym.broadcast_add(loss, mx.sym.mean(beside))
         save(tmp_path / 'a', mx.sym.MakeLoss(total, name='total'), [], shapes)
         if form == 'onnx':  # the others have the loss itself

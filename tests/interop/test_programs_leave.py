@@ -128,6 +128,9 @@ def test_begin_states_that_are_one_repeated_row_take_any_batch(name, axes, form)
         for key, value in alike.arg_params.items():
             np.testing.assert_array_equal(back.arg_params[key], value)
     np.testing.assert_allclose(found.reshape(7, 6, -1), wanted, atol=1e-6)
+    one = alike._replace(arg_params={**alike.arg_params, **{
+        key: value[..., :1, :] for key, value in states.items()}})
+    exportable(one, {'data': axes})  # one row is repeated as well
 
 
 @pytest.mark.parametrize('form', ['onnx', 'source'])

@@ -304,7 +304,7 @@ def test_nodes_that_state_the_number_of_steps(name):
     assert (rolled.graph != roll(graph, length=99).graph and not fixed) is freed
     assert rolled.graph.outputs == graph.outputs
     if name == 'all sizes':  # the batch is one of them
-        with pytest.raises(RuntimeError, match='shape|size'):
+        with pytest.raises((RuntimeError, ValueError), match='shape|size'):
             run_rolled(rolled, bind(encoder(4), {'data': (4, 4, 4)}), {'data': (4, 4, 4)})
     for length in (4, 6) if freed else (4,):
         symbol = make(length)
@@ -318,6 +318,41 @@ def test_nodes_that_state_the_number_of_steps(name):
         }.get(name, (3, 2, 4) if 'another' in name or 'numbers' in name else (1, 2, 1))
         shapes = {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
         assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes))
+
+
+@pytest.mark.parametrize('layout, codes, free', [
+    ('TNC', (4, -1, 5), True), ('TNC', (-1, 4, 5), False),
+    ('NTC', (-1, 4, 5), True), ('NTC', (4, -1, 5), False)])
+def test_a_reshape_before_a_loss_splits_off_steps_not_a_batch_of_as_many(layout, codes, free):
+    @named_anew
+    def build(length):
+        scores = mx.sym.FullyConnected(rows_of(length, layout=layout), num_hidden=5)
+        shape = [length if code == 4 and free else code for code in codes]
+        return mx.sym.SoftmaxOutput(reshape(scores, *shape), mx.sym.Variable('label'),
+                                    preserve_shape=True)
+    rolled = roll(graph_of(build(4)))
+    for length in (4, 6):
+        shapes = {'data': (length, 4, 4) if layout == 'TNC' else (4, length, 4)}
+        assert_equal(run_rolled(rolled, bind(build(length), shapes), shapes))
+
+
+JOINED_FEATURES = {
+    'the last step': lambda all: mx.sym.slice_axis(all, axis=1, begin=9, end=None),
+    'all but the last': lambda all: mx.sym.slice_axis(all, axis=1, begin=0, end=9),
+    'split': lambda all: mx.sym.split(all, num_outputs=4, axis=1)[3],
+    'pooled': lambda all: mx.sym.Pooling(mx.sym.expand_dims(all, axis=1), kernel=(12,))}
+
+
+@pytest.mark.parametrize('name', JOINED_FEATURES)
+def test_joined_features_that_are_cut_keep_the_number_of_steps(name):
+    steps = encoder(4, layout='NTC', merge=False)
+    symbol = JOINED_FEATURES[name](mx.sym.concat(*steps, dim=1))
+    rolled, shapes = roll(graph_of(symbol)), {'data': (2, 4, 4)}
+    bound = bind(symbol, shapes)
+    assert_equal(run_rolled(rolled, bound, shapes))
+    with pytest.raises(ValueError, match='must split its input into 4 steps'):
+        run_rolled(rolled, bind(encoder(8, layout='NTC'), {'data': (2, 8, 4)}),
+                   {'data': (2, 8, 4)})
 
 
 @pytest.mark.parametrize('dtype', ['int32', 'float64', 'float32'])
@@ -460,7 +495,7 @@ def test_numbers_behind_operators_that_do_not_keep_steps(name, cut, given):
         if length == 4 or freed:
             assert_equal(run_rolled(rolled, bound, shapes))
             continue
-        with pytest.raises(RuntimeError, match='shape|size'):
+        with pytest.raises((RuntimeError, ValueError), match='shape|size'):
             run_rolled(rolled, bound, shapes)
 
 

@@ -180,12 +180,12 @@ class GraphModule(nn.Module):
             return self._outputs_of(given)
         try:
             return self._outputs_of(given)
-        except (IndexError, RuntimeError, ValueError) as error:
+        except (IndexError, RuntimeError) as error:  # not what is refused in plain words
             reason = misfit(self.graph, {**self._parameters, **self._buffers}, {
                 name: tuple(value.shape) for name, value in given.items()})
             if not reason:
                 raise
-            raise ValueError(reason) from error
+            raise ValueError('%s\n%s' % (reason, error)) from error
 
     def _outputs_of(self, given: dict[str, Tensor]) -> Any:
         variables = {**self._parameters, **self._buffers, **given}
