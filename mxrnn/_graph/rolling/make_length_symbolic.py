@@ -103,7 +103,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
         elif i in before_losses and node.op == 'Reshape' and -1 in node.shape:
             made = next(filter(None, [
                 _reshape(writer, node, inputs, steps) for steps in {*writer.sequences.values()}
-                if _splits_off(writer, node, inputs[0], steps)]), None)
+                if writer.splits_off(node, inputs[0], steps)]), None)
         if node.op == 'Reshape' and made is None:
             for each in _cut(writer, node, inputs[0]):
                 writer.cut.setdefault(each, node)
@@ -165,15 +165,6 @@ def _before_losses(graph: Graph) -> set[int]:
     return {entry.node for node in graph.nodes if node.op == 'CTCLoss' or node.inputs_of('label')
             for entry in node.inputs[:1]} | {
         place for place, node in enumerate(graph.nodes) if BEFORE_LOSS in node.attrs}
-
-
-def _splits_off(writer: Freeing, node: Node, data: Entry, steps: int) -> bool:
-    """Whether a Reshape has the number of steps at the place of the steps, and not of a batch of
-    as many: the first axis of its data has both, in this order."""
-    codes = node.shape[1:3] if node.shape[0] == -4 else node.shape[:2]
-    factors = [factor for axis in writer.axes.get(data, [])[:1] for factor in factors_of(axis)]
-    return len(factors) == 2 and steps in codes and (
-        writer.steps_of((factors[codes.index(steps)],)) == steps)
 
 
 def _reshape(writer: Freeing, node: Node, inputs: Entries, length: int | None = None

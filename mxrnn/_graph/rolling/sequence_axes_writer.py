@@ -6,7 +6,7 @@ from typing import Mapping, Sequence
 
 from ..graph import Entry, Node
 from ..operators import has
-from ..shapes.axis_factors import Axes, Factors, UnknownAxes, open_axes
+from ..shapes.axis_factors import Axes, Factors, UnknownAxes, factors_of, open_axes
 from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis, Size, Sum, product, same
 from ..shapes.unification import SizeError
@@ -66,6 +66,14 @@ class Freeing(Writer):
         """The numbers of steps of sequences with an axis of this size; None if there are none."""
         return next((total for entry, total in self.sequences.items() if same(
             product(size), product(sum(self.axes[entry][:1], ())))), None)
+
+    def splits_off(self, node: Node, data: Entry, steps: int) -> bool:
+        """Whether a Reshape has the number of steps at the place of the steps, not of a batch of as
+        many: the first axis of its data has both, in this order."""
+        codes = node.shape[1:3] if node.shape[0] == -4 else node.shape[:2]
+        factors = [each for axis in self.axes.get(data, [])[:1] for each in factors_of(axis)]
+        return len(factors) == 2 and steps in codes and (
+            self.steps_of((factors[codes.index(steps)],)) == steps)
 
     def like(self, steps: int | None, axes: Axes, rest: Axes) -> Entry | None:
         """The last value whose first axis is that of a sequence of `steps`, and whose first two
