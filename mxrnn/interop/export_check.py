@@ -132,11 +132,16 @@ def own_sizes(names: Sequence[str], steps: Sequence[int], told: Mapping[str, int
     """Sizes to try for the axes `names` of a graph of so many `steps`, first those that it tells;
     no size if it need not have one of these."""
     tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4, 8, 16) for size in steps)]
-    for known in [told] * bool(told) + [{}]:
+
+    def together(known: Mapping[str, int]) -> Iterator[dict[str, int]]:
         choices = [[known[name]] if name in known else [0, *steps] if name == 'batch' else tried
                    for name in names]
         for chosen in itertools.islice(itertools.product(*choices), _TRIES):
             yield {name: size for name, size in zip(names, chosen) if size}
+    ways = [together(known) for known in [told] * bool(told) + [{}]]
+    alone = ({name: each * size} for each in (1, 2, 4, 8, 16) for size in steps
+             for name in names if name != 'batch')
+    return itertools.chain(*[itertools.islice(way, 8) for way in ways], alone, *ways)
 
 
 class _Incomparable(ValueError):

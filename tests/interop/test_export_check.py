@@ -1,6 +1,7 @@
 """Exports are run beside the checkpoint before their names get the files."""
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 
@@ -278,3 +279,9 @@ def test_an_interrupted_check_leaves_no_answer_to_the_next(model, tmp_path, monk
     assert not list(tmp_path.iterdir())
     other, _ = model_for(scores(7), {'data': (2, 7, 5)})
     assert written('onnx', other, tmp_path / 'a.onnx')[0] == 'checked'
+
+
+def test_each_axis_alone_has_the_number_of_steps_among_the_first_sizes():
+    """A forecaster has several lengths, of which one is the graph's number of steps."""
+    found = list(itertools.islice(export_check.own_sizes(['batch', *'abcdef'], [12], {}), 20))
+    assert all({name: 12} in found for name in 'abcdef')

@@ -275,6 +275,14 @@ def unknown(*names):
     return interop.Model(interop.graph_from_json(text), {}, {})
 
 
+def test_all_unknown_operators_are_named_at_once():
+    with pytest.raises(interop.UnsupportedError) as caught:
+        interop.to_torch(unknown('Custom', 'tanh', '_contrib_Proposal', 'Custom'))
+    text = str(caught.value)
+    assert 'Custom, 2 times: node0, node3' in text and '_contrib_Proposal, 1 times' in text
+    assert 'tanh' not in text
+
+
 def test_windows_that_are_nothing_but_padding_are_refused():
     pool = mx.sym.Pooling(DATA, kernel=(2,), stride=(3,), pad=(1,), pooling_convention='full',
                           name='pool')
