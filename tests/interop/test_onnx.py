@@ -268,6 +268,19 @@ def test_a_model_gives_the_same_file_in_each_process(tmp_path):
     assert len(found) == 1
 
 
+def test_unknown_operators_are_refused_all_at_once_and_nothing_is_written(tmp_path):
+    data = mx.sym.Variable('data')
+    symbol = mx.sym.gamma(data, name='one') + mx.sym.gamma(data, name='two')
+    symbol = mx.sym.erfinv(mx.sym.tanh(symbol), name='deep')
+    path = tmp_path / 'model.onnx'
+    path.write_bytes(b'before')
+    with pytest.raises(ExportError) as caught:
+        to_onnx(model_of(symbol), path, {'data': (1, 4, 2, 2)})
+    assert 'gamma (2 times: one, two)' in str(caught.value)
+    assert 'erfinv (1 times: deep)' in str(caught.value)
+    assert path.read_bytes() == b'before' and os.listdir(tmp_path) == ['model.onnx']
+
+
 def test_what_nodes_ask_for_is_refused_all_at_once(tmp_path):
     data = mx.sym.Variable('data')
     symbol = mx.sym.Group([
