@@ -33,7 +33,7 @@ mxrnn``, ``import mxnet`` works on current Python and NumPy too.
 from __future__ import annotations
 
 from ._runtime import finder as _finder
-from ._runtime.install_commands import VERSION
+from ._runtime.version_and_install import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the names of the table below, for programs that read types
@@ -43,9 +43,9 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
     from . import rnn as rnn
     from . import rnn_cell as rnn_cell
     from ._cells.carried_states import carry_states as carry_states
-    from ._cells.loop import dynamic_unroll as dynamic_unroll
-    from ._inference.graph_passes import fold as fold
-    from ._inference.graph_passes import roll as roll
+    from ._cells.dynamic_unroll import dynamic_unroll as dynamic_unroll
+    from ._inference.fold_and_roll import fold as fold
+    from ._inference.fold_and_roll import roll as roll
     from ._inference.predictor import Predictor as Predictor
     from ._inference.stepper import Stepper as Stepper
     from ._operator.fuse import fuse as fuse
@@ -66,13 +66,13 @@ _NAMES = {
         ConvRNNCell ConvLSTMCell ConvGRUCell VariationalDropoutCell WeightDropCell LSTMPCell
         LayerNormLSTMCell LayerNormGRUCell MissingWeightsError''',
     '._cells.carried_states': 'carry_states',
-    '._cells.loop': 'dynamic_unroll',
+    '._cells.dynamic_unroll': 'dynamic_unroll',
     '._operator.fuse': 'fuse',
     '.rnn': '''Checkpoint CheckpointError do_rnn_checkpoint load_rnn_checkpoint rnn_unroll
         save_rnn_checkpoint''',
     '._inference.predictor': 'Predictor',
     '._inference.stepper': 'Stepper',
-    '._inference.graph_passes': 'fold roll',
+    '._inference.fold_and_roll': 'fold roll',
     '.io': '''BucketSentenceIter SentencePairIter StreamIter decode_sentences encode_sentences
         read_tokens write_tokens''',
 }

@@ -1,7 +1,7 @@
 """The cells, under the name that their module has in MXNet."""
 from __future__ import annotations
 
-from ._cells.base import BaseRNNCell
+from ._cells.base_cells import BaseRNNCell
 from ._cells.containers import BidirectionalCell, SequentialRNNCell
 from ._cells.conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from ._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import mxrnn
-from mxrnn._runtime import install_commands
+from mxrnn._runtime import version_and_install
 
 from . import mx
 from .test_cuda import elf
@@ -161,7 +161,7 @@ assert mxrnn.init.FusedRNN and mxrnn.rnn_cell.LSTMCell is mxrnn.LSTMCell
     'mxrnn.rnn_cell', 'mxrnn.mx', *(pytest.param(each, marks=pytest.mark.nightly) for each in (
         'mxrnn.load_rnn_checkpoint', "importlib.import_module('mxnet')", 'mxrnn.rnn', 'mxrnn.io',
         'mxrnn.init', 'mxrnn.fuse', 'mxrnn.carry_states',
-        'mxrnn.BucketSentenceIter', "importlib.import_module('mxrnn._cells.base')"))])
+        'mxrnn.BucketSentenceIter', "importlib.import_module('mxrnn._cells.base_cells')"))])
 def test_whatever_is_used_first_after_install(first):
     result = lazily('''
         import importlib, sys, mxrnn
@@ -319,7 +319,7 @@ def test_an_mxnet_that_cannot_be_cured(tmp_path):
     last = result.stderr[result.stderr.rindex('ImportError: '):].splitlines()
     assert 'cannot be imported with Python %d.%d' % sys.version_info[:2] in last[0]
     assert 'NumPy ' + np.__version__ in last[0] and 'gone_from_some_later_numpy' in last[0]
-    assert last[1:] == install_commands.how_to_install()
+    assert last[1:] == version_and_install.how_to_install()
     assert 'AttributeError' in result.stderr  # the first error is shown as the cause
 
 
@@ -383,4 +383,4 @@ def test_libraries_that_a_slim_system_lacks(lacking, said, tmp_path):
         assert lines[1].startswith('%s: this system lacks' % ' and '.join(lacking))
         assert lines[2:] == said  # and nothing of pip
     else:
-        assert lines[1:] == install_commands.how_to_install()
+        assert lines[1:] == version_and_install.how_to_install()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _check
 from .._runtime.mxnet import json_of, mx
-from .base import BaseRNNCell, check_cell
+from .base_cells import BaseRNNCell, check_cell
 from .containers import BidirectionalCell
 from .inputs_and_states import Outputs, States, check_states
 

@@ -5,8 +5,8 @@ from typing import Any, Callable, Literal
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import BaseRNNCell, check_cell
-from .gates import Step
+from .base_cells import BaseRNNCell, check_cell
+from .gate_equations import Step
 from .inputs_and_states import (
     Inputs,
     Kind,

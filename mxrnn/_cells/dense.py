@@ -5,8 +5,8 @@ from typing import Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import GatedCell
-from .gates import ACTIVATIONS, GRU, LSTM, RNN, Activate, Activation, Step
+from .base_cells import GatedCell
+from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, Activate, Activation, Step
 from .inputs_and_states import StateInfo
 from .variables import RNNParams
 

@@ -7,8 +7,8 @@ from typing import Any, Callable, Iterator
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base import ZEROS, BaseRNNCell, check_cell
-from .gates import Step
+from .base_cells import ZEROS, BaseRNNCell, check_cell
+from .gate_equations import Step
 from .inputs_and_states import (
     Inputs,
     StateInfo,

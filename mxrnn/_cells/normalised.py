@@ -7,7 +7,7 @@ from typing import Any, Sequence
 from .. import _check
 from .._runtime.mxnet import mx
 from .dense import DenseCell, lstm_bias
-from .gates import GRU, LSTM
+from .gate_equations import GRU, LSTM
 from .variables import RNNParams
 
 __all__ = ['LayerNormLSTMCell', 'LayerNormGRUCell']

@@ -23,7 +23,7 @@ from typing import (
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gates import Step
+from .gate_equations import Step
 from .inputs_and_states import (
     Inputs,
     Layout,

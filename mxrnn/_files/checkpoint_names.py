@@ -16,7 +16,7 @@ import re
 from typing import Callable, Generic, Sequence, Tuple, TypeVar
 
 from . import CheckpointError
-from .params_checksum import was_there
+from .params_checksum_and_predecessor import was_there
 
 __all__ = ['Candidates', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of',
            'Place', 'places', 'refuse_checkpoint', 'refuse_missing', 'remove', 'remove_lone_parts',

@@ -9,7 +9,7 @@ from .. import _check
 from .._files import reason_of
 from .._runtime.mxnet import graph_of, mx
 from . import context_and_weights, shape_errors
-from .graph_passes import fold as folded
+from .fold_and_roll import fold as folded
 
 __all__ = ['Network', 'Networks']
 

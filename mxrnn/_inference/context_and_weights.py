@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from .. import _check
-from .._cells.base import BaseRNNCell
+from .._cells.base_cells import BaseRNNCell
 from .._cells.inputs_and_states import flatten
 from .._cells.unroll import unchanged_on_error
 from .._cells.weight_packing import Array, MissingWeightsError

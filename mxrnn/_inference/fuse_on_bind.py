@@ -15,7 +15,7 @@ from .._graph.rolling.value_numbering import is_random
 from .._operator import automatic_fuse
 from .._runtime import finder
 from .._runtime.mxnet import RELEASE, graph_of, mx
-from .graph_passes import rolled_to_kernels
+from .fold_and_roll import rolled_to_kernels
 
 __all__ = ['bind', 'simple_bind']
 

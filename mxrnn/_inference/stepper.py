@@ -6,7 +6,7 @@ from typing import Any, List, Sequence, Union
 import numpy as np
 
 from .. import _check
-from .._cells.base import BaseRNNCell, check_cell
+from .._cells.base_cells import BaseRNNCell, check_cell
 from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx

@@ -5,8 +5,8 @@ import warnings
 from typing import Any
 
 from .. import _check
-from .._cells.base import BaseRNNCell
-from .._cells.gates import MODES
+from .._cells.base_cells import BaseRNNCell
+from .._cells.gate_equations import MODES
 from .._cells.weight_packing import (
     ARRAYS,
     Weights,

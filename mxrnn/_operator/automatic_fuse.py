@@ -17,7 +17,7 @@ from .._runtime import finder
 from .._runtime.mxnet import mx
 from .fuse import FusedUnroll, Plan, plan
 from .fused_layers import OperatorCell
-from .graph_without_fuse import apart, is_ours, remember
+from .save_unfused_graph import apart, is_ours, remember
 
 __all__ = ['note', 'unroll_fused']
 

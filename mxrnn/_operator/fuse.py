@@ -5,8 +5,8 @@ import copy
 from typing import Any, Callable, NamedTuple, Sequence
 
 from .. import _check
-from .._cells.base import BaseRNNCell, check_cell
-from .._cells.gates import Step
+from .._cells.base_cells import BaseRNNCell, check_cell
+from .._cells.gate_equations import Step
 from .._cells.inputs_and_states import (
     Inputs,
     StateInfo,

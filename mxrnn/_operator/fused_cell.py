@@ -6,10 +6,10 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from .. import _check
-from .._cells.base import BaseRNNCell
+from .._cells.base_cells import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
-from .._cells.gates import MODES, Step
+from .._cells.gate_equations import MODES, Step
 from .._cells.inputs_and_states import (
     Inputs,
     Kind,
@@ -31,7 +31,7 @@ from .._cells.variables import RNNParams
 from .._graph.layout import Mode
 from .._runtime.mxnet import mx
 from .arrays import FusedRNN, PackedVector, check_projection
-from .flat_weights import apart, arrays_of, sized
+from .flat_weight_symbols import apart, arrays_of, sized
 from .fused_layers import padded_layer
 from .rnn_defects import cpu_build, warn_of_defects
 

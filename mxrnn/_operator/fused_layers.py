@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from .._cells.base import BaseRNNCell
+from .._cells.base_cells import BaseRNNCell
 from .._cells.inputs_and_states import (
     Inputs,
     Kind,
@@ -20,7 +20,7 @@ from .._cells.inputs_and_states import (
 from .._cells.unroll import Options, Unrolled
 from .._cells.valid_length import GivenLengths
 from .._runtime.mxnet import mx
-from .flat_weights import apart, cell_arrays, operator_vector, wanted, zero_row
+from .flat_weight_symbols import apart, cell_arrays, operator_vector, wanted, zero_row
 from .rnn_defects import cpu_build, onednn
 
 __all__ = ['Layer', 'OperatorCell', 'padded_layer']

@@ -4,7 +4,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from .._cells.base import BaseRNNCell
+from .._cells.base_cells import BaseRNNCell
 from .._cells.dense import DenseCell
 from .._cells.inputs_and_states import Inputs, StateInfo, States, merged, steps_of, time_major
 from .._cells.noise import ZoneoutCell

@@ -7,7 +7,7 @@ from .._files import CheckpointError
 from .._graph.graph import Entry, Graph, Node, attr_value
 from .._graph.symbol_json import graph_from_json, graph_to_json
 from ._onnx import ExportError, to_onnx
-from .model import Model, load, save
+from .load_and_save_model import Model, load, save
 from .onnx_stepper import OnnxStepper
 from .onnx_stepper_loading import load_stepper
 from .registry import register
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._torch.checked_save import save_torch
     from ._torch.convert import from_torch, to_torch
     from ._torch.file_format import load_torch
-    from .layer_weights import (
+    from .torch_and_gluon_weights import (
         from_gluon_params,
         from_torch_state_dict,
         gluon_params,
@@ -42,7 +42,7 @@ _CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_s
 def __getattr__(name: str) -> Any:
     import importlib
     if name in _CELLS:
-        return getattr(importlib.import_module('.layer_weights', __name__), name)
+        return getattr(importlib.import_module('.torch_and_gluon_weights', __name__), name)
     if name not in _TORCH:
         raise AttributeError('module %r has no attribute %r' % (__name__, name))
     try:

@@ -13,7 +13,7 @@ from .._graph.graph import Entry, Graph
 from .._graph.operators import has, row
 from .comparison import Inputs, difference, of_file
 from .file_runners import ExportedFile
-from .model import Model
+from .load_and_save_model import Model
 from .mxnet_process import EndedError, forget, of_mxnet
 from .reference import Data, ReferenceModel, of_onnx, of_torch
 from .registry import ONNX, TORCH, ExportError

@@ -11,10 +11,10 @@ from .._graph.rolling import RolledGraph, bounds, roll
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer
 from .._graph.shapes.sizes import Axis
+from .free_unrolled_length import how_to_free, without_fuse_length, without_number
 from .input_shapes import shapes_found
-from .model import Model
+from .load_and_save_model import Model
 from .registry import ExportError
-from .unrolled_length import how_to_free, without_fuse_length, without_number
 
 __all__ = ['capped', 'remarks']
 

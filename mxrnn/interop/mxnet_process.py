@@ -15,7 +15,7 @@ import numpy as np
 
 from .._graph.graph import Entry, Graph, Node
 from .._graph.symbol_json import graph_to_json
-from .model import Model
+from .load_and_save_model import Model
 from .reference import Data, Run, Runner, needed, refusing
 
 __all__ = ['EndedError', 'begin', 'forget', 'of_mxnet', 'serve']
@@ -215,7 +215,7 @@ def _send(replies: BinaryIO, what: object) -> None:
 
 def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any], rolled: int | None) -> Run:
     if rolled is not None:
-        from .._inference.graph_passes import rolled_graph
+        from .._inference.fold_and_roll import rolled_graph
         graph = rolled_graph(graph, False, rolled or None)
     symbol = mx.sym.load_json(graph_to_json(graph, indent=None))
     names, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()

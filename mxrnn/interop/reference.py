@@ -10,10 +10,10 @@ from .._files import reason_of
 from .._graph.graph import Graph
 from .._graph.rolling import bounds
 from .._graph.rolling import roll as roll_graph
-from .model import Model
+from .free_unrolled_length import without_fuse_length
+from .load_and_save_model import Model
 from .onnx_session import session_of
 from .registry import ExportError
-from .unrolled_length import without_fuse_length
 
 __all__ = ['Data', 'Input', 'ReferenceModel', 'Run', 'Runner', 'inputs_of', 'needed', 'of_onnx',
            'of_torch', 'refusing', 'run_module', 'run_onnx']

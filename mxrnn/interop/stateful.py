@@ -14,9 +14,9 @@ from .._graph.shapes.missing_shapes import Found, Named
 from .._graph.shapes.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
 from .begin_state_weights import moved
+from .free_unrolled_length import without_fuse_length
 from .input_shapes import Shapes, blaming_axes, shapes_found
 from .registry import ExportError
-from .unrolled_length import without_fuse_length
 
 __all__ = ['LEFT_OUT', 'chosen_for_steps', 'ctc_losses', 'in_steps', 'predictions', 'with_remedy']
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn.interop.unrolled_length import CountedSteps, naming_what_keeps
+from mxrnn.interop.free_unrolled_length import CountedSteps, naming_what_keeps
 
 from .. import mx, rnn
 from .onnx_runs import bound, session

@@ -19,7 +19,7 @@ from ..._graph.shapes.sizes import Axis, divide, number_for, product
 from ..._graph.shapes.unification import settled
 from .._torch.module import GraphModule, UnsupportedError
 from ..input_shapes import of_graph, shapes_found
-from ..model import Model
+from ..load_and_save_model import Model
 from ..random_data import data_for
 from ..registry import ExportError
 from .emitter_api import Fact, Facts, Open, Shape, Size, inferred, sized

@@ -20,11 +20,11 @@ from ..._graph.rolling import Finding, RolledGraph
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
 from ..begin_state_weights import of_any_batch
+from ..free_unrolled_length import naming_what_keeps, rolled_up, without_number
 from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph
-from ..model import Model
+from ..load_and_save_model import Model
 from ..registry import ExportError
 from ..stateful import chosen_for_steps, in_steps
-from ..unrolled_length import naming_what_keeps, rolled_up, without_number
 from .class_writer import File, flat_of, state_dict_of, wrapped
 from .emitter_api import Shape
 from .forward_and_loss import Methods, chosen, with_own_gradients

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
-from ..model import Model
+from ..load_and_save_model import Model
 from ..onnx_layouts import Layout
 from .class_writer import File, local, wrapped
 from .emitter_api import Expr, Facts, Open, Unsupported

@@ -14,7 +14,7 @@ from ..._graph.rolling import roll as roll_up
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
 from ..input_shapes import shapes_found
-from ..model import Model
+from ..load_and_save_model import Model
 from ..mxnet_process import begin
 from ..reference import needed
 from ..registry import ExportError

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ... import _check
 from ..._graph.graph import Graph
+from ..free_unrolled_length import naming_what_keeps, rolled_up, without_number
 from ..input_shapes import blaming_axes, check_shapes
-from ..model import Model
+from ..load_and_save_model import Model
 from ..stateful import chosen_for_steps, in_steps
-from ..unrolled_length import naming_what_keeps, rolled_up, without_number
 from .module import GraphModule
 
 __all__ = ['from_torch', 'to_torch']

@@ -11,7 +11,7 @@ from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_names as files
 from .._files.checkpoint_names import Candidates
-from .._files.model_files import Pair, pair_in
+from .._files.model_folder_or_archive import Pair, pair_in
 from .._files.params import SparseArray, add_checksum, read_sealed, refuse_names, write_arrays
 from .._graph.graph import Graph
 from .._graph.layout import Packing, packings, vector_layouts

@@ -22,7 +22,7 @@ from .. import _check
 from .._graph.graph import Node
 from .._graph.operators import has
 from .._runtime.mxnet import graph_of, mx
-from .base import BaseRNNCell, check_cell
+from .base_cells import BaseRNNCell, check_cell
 from .inputs_and_states import Inputs, Layout, States, check_states, merged, time_major
 from .modifiers import TRAINING
 from .unroll import Options, unroll_checked

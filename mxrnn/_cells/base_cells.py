@@ -10,7 +10,7 @@ from typing import Any, Callable, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gates import WEIGHTS, Activate, Activation, Step, activate
+from .gate_equations import WEIGHTS, Activate, Activation, Step, activate
 from .inputs_and_states import StateInfo, States, check_states, check_symbol, make_state, unknown
 from .unroll import Unrollable
 from .variables import RNNParams, in_constructor_of

@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Tuple
 import numpy as np
 
 from .. import _check
-from .._cells.base import BaseRNNCell
+from .._cells.base_cells import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.modifiers import DropoutCell
