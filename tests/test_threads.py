@@ -62,6 +62,8 @@ QUOTAS = {
         'a/cpu.max': '200000 100000', 'b/cpu.max': '100000 100000'}, 2),
     'a container that sees itself as the top': (
         V2 % '/', '0::/', {'cpu.max': '300000 100000'}, 3),
+    'a group outside of what is mounted: the top counts': (
+        V2 % '/pod', '0::/a', {'cpu.max': '300000 100000'}, 3),
     **{'version 1, %s' % time: (V1 % '/', '4:memory:/m\n3:cpu,cpuacct:/a', {
         **OF_1, 'cpu,cpuacct/a/cpu.cfs_quota_us': time}, wanted)
        for time, wanted in (('-1', None), ('50000', .5), ('200000', 2))},

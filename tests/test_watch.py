@@ -244,6 +244,16 @@ def test_a_scheduler_waits_for_the_end_of_the_run_before(scheduler, monkeypatch)
     assert scheduler._name('worker', 1) == 'worker 1'
 
 
+def test_a_scheduler_ends_when_a_worker_is_gone(scheduler):
+    scheduler.ps_lite.silent = lambda node, seconds: node != 9  # worker 0 is heard
+    scheduler.hears(**MESSAGE)
+    looks = [scheduler.look() for _ in range(8)]
+    gone = 'server 0 and worker 1 (127.0.0.1, process 7)'
+    assert looks.count(gone) == 1 and set(looks) == {None, gone}
+    scheduler.is_async, scheduler._gone, scheduler._told = True, None, 0
+    assert not any(scheduler.look() for _ in range(8))
+
+
 def test_exit_takes_what_it_took_and_ends_a_thread_in_silence():
     program = '''
 import atexit, sys, threading

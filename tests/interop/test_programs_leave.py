@@ -43,7 +43,7 @@ AS_IS = ('lstm_bucketing', 'gru_bucketing', 'cudnn_lstm_bucketing', 'cudnn_lstm_
          'begin_states_of_a_fixed_batch', 'fused_by_mxrnn', 'dynamic', 'fused_encoder_and_decoder',
          'conv_lstm', 'handwritten_cell', 'noise_at_every_step', 'gluon_lstm_layer',
          'gluon_foreach', 'weights_that_are_normed', 'sockeye', 'pyramid_of_frames',
-         'series_without_its_trend', 'characters_by_their_numbers')
+         'series_without_its_trend', 'characters_by_their_numbers', 'tagger_with_characters')
 
 
 @pytest.mark.parametrize('name, rolled', [

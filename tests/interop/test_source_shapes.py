@@ -114,6 +114,15 @@ def test_types_that_are_none(types, said):
         generate(program_of('gru_bucketing')[1], types=types)
 
 
+def test_inputs_share_their_batch_beside_an_axis_that_is_repeated():
+    rows = mx.sym.expand_dims(mx.sym.Variable('rows'), axis=1)
+    last = rnn.GRUCell(4, 'gru_').unroll(3, mx.sym.Variable('data'))[0][-1]
+    symbol = mx.sym.Concat(mx.sym.Flatten(mx.sym.broadcast_axis(rows, axis=1, size=2)), last, dim=1)
+    source = generate(model(symbol, data=(2, 3, 5), rows=(2, 4)))
+    with pytest.raises(ValueError, match='these sizes must be equal: 3, 1'):
+        outputs(source, {'data': np.zeros((1, 3, 5), 'f'), 'rows': np.zeros((3, 4), 'f')})
+
+
 def test_rows_that_a_graph_numbers_itself_are_the_last_behind_the_end():
     data = mx.sym.Variable('data')
     rows = mx.sym.Embedding(mx.sym.contrib.arange_like(data, axis=1), input_dim=4, output_dim=5,

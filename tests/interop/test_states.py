@@ -165,6 +165,13 @@ def test_programs(name, tmp_path):
         assert step_apart(stepper, states, data, whole(model, data), chunks) < 1e-6
 
 
+def test_data_that_an_operator_reverses_are_read_backwards(tmp_path):
+    data = mx.sym.reverse(mx.sym.Variable('data'), axis=1)
+    model, _ = model_for(rnn.GRUCell(4, 'gru_').unroll(3, data)[0][-1], {'data': (2, 3, 5)})
+    with pytest.raises(interop.ExportError, match='gru_ cannot be .* backwards'):
+        load(model, tmp_path)
+
+
 # ---- the stepper
 
 @pytest.fixture
