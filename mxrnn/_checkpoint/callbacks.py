@@ -15,6 +15,7 @@ from .optimizer_resume import Begun
 from .position import Data, Here
 from .saving import Cell, Companion, Params, cell_list, check_module, path_prefix, pinned, save
 from .states import Extra
+from .validation import check_ids
 
 __all__ = ['do_rnn_checkpoint']
 
@@ -227,7 +228,7 @@ class _Saver:
         optimizer = None if self._module is None else optimizer_resume.optimizer_of(self._module)
         if optimizer not in (None, self._begun and self._begun.optimizer):
             self._begun = Begun(optimizer)
-            position.check_ids(self._data, self._module)
+            check_ids(self._data, self._module)
 
 
 class _Workers:

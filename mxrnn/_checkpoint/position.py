@@ -16,11 +16,10 @@ from .. import _check
 from .._cells.carried_states import CarriedStates
 from .._files import CheckpointError, cause_of, reason_of
 from .._files.checkpoint_names import Place
-from .._graph.graph import warn_of_ids
-from .._runtime.mxnet import graph_of, mx
+from .._runtime.mxnet import mx
 
 __all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_data',
-           'check_entries', 'check_ids', 'go_to', 'take']
+           'check_entries', 'go_to', 'take']
 
 #: Plain values and NumPy arrays, by the names in `_ENTRIES`.
 Position = Dict[str, Any]
@@ -112,11 +111,6 @@ _ENTRIES = {
 
 #: For modules that resume within an epoch: the epoch, and the number of batches done before.
 _resumed: weakref.WeakKeyDictionary[mx.mod.BaseModule, Place] = weakref.WeakKeyDictionary()
-
-#: For modules: the largest ids for which `check_ids` has checked the graph.
-_checked: weakref.WeakKeyDictionary[mx.mod.BaseModule, list[dict[str, float]]] = (
-    weakref.WeakKeyDictionary())
-
 
 def check_data(data: object, method: str, module: mx.mod.BaseModule | None) -> None:
     """Check the argument `data`, which needs this method and a module."""
@@ -219,16 +213,3 @@ def _generators_kept() -> Iterator[None]:
     finally:
         random.setstate(before['python'])
         np.random.set_state(before['numpy'])
-
-
-def check_ids(data: object, module: object) -> None:
-    """Warn if an Embedding of a bound `module` has too few rows for the ids in `data`, if `data` is
-    an iterator that knows its ids."""
-    largest: Callable[[], dict[str, float]] | None = getattr(data, '_largest_', None)
-    if largest is None or not isinstance(module, mx.mod.BaseModule) or not module.binded:
-        return
-    found = largest()
-    checked = _checked.setdefault(module, [])
-    if found not in checked and isinstance(module.symbol, mx.sym.Symbol):
-        checked.append(found)
-        warn_of_ids(graph_of(module.symbol).vocabularies(), found)

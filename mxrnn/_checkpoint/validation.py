@@ -1,16 +1,21 @@
-"""Checks that the parameters of a checkpoint fit the graph and the cells."""
+"""Checks that the parameters of a checkpoint fit the graph and the cells, and that ids fit it."""
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Sequence
+import weakref
+from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from .._graph.graph import Graph
+from .._graph.graph import Graph, warn_of_ids
 from .._runtime.mxnet import graph_of, mx
 from .saving import Cell, Params
 
-__all__ = ['faults']
+__all__ = ['check_ids', 'faults']
+
+#: For modules: the largest ids for which `check_ids` has checked the graph.
+_checked: weakref.WeakKeyDictionary[mx.mod.BaseModule, list[dict[str, float]]] = (
+    weakref.WeakKeyDictionary())
 
 
 def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_params: Params,
@@ -87,3 +92,16 @@ def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_pa
     odd |= {name for name in integers(aux_params)
             if (auxiliary or {}).get(name) not in (None, aux_params[name].dtype)}
     return ['integers are in %s' % ', '.join(sorted(odd))] if odd else []
+
+
+def check_ids(data: object, module: object) -> None:
+    """Warn if an Embedding of a bound `module` has too few rows for the ids in `data`, if `data` is
+    an iterator that knows its ids."""
+    largest: Callable[[], dict[str, float]] | None = getattr(data, '_largest_', None)
+    if largest is None or not isinstance(module, mx.mod.BaseModule) or not module.binded:
+        return
+    found = largest()
+    checked = _checked.setdefault(module, [])
+    if found not in checked and isinstance(module.symbol, mx.sym.Symbol):
+        checked.append(found)
+        warn_of_ids(graph_of(module.symbol).vocabularies(), found)

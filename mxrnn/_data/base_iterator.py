@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Literal, Mapping, Sequence, Tuple, Union
 import numpy as np
 
 from .. import _check
-from .._checkpoint.position import check_ids
+from .._checkpoint.validation import check_ids
 from .._runtime.mxnet import mx, room
 from . import tokens as _tokens
 from .corpus import Corpus

@@ -11,8 +11,9 @@ from .. import _check
 from .._runtime.mxnet import mx, part
 from . import tokens as _tokens
 from .base_iterator import Described, Key, State, TokenIter
+from .buckets import Buckets
 from .corpus import is_corpus, open_corpus
-from .order import Buckets, Order, check_seed
+from .order import Order, check_seed
 
 __all__ = ['BucketedIter', 'LastBatch', 'Column', 'TooLong']
 

@@ -1,4 +1,4 @@
-"""Simplifies a graph: joins all layers of an RNN, and removes operators without effect.
+"""Joins the directions and layers of an RNN to one node.
 
 A program's cells are rolled up one by one. Here, an RNN that reads a sequence forwards and one that
 reads it backwards become one RNN with both directions. An RNN that alone reads the outputs of
@@ -9,64 +9,19 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter, defaultdict
-from typing import Iterable, Mapping, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 from .graph import Entry, Graph, Node
-from .layout import ADDS_NOTHING, FusedLayout
+from .graph_editing import Edit
+from .layout import FusedLayout
 from .operators import has
-from .rolling.graph_builder import Writer
+from .remove_no_ops import join_parts
 from .shapes.axis_factors import Axes, UnknownAxes, number_of
 from .shapes.infer import axes_of
 from .shapes.sizes import Axis
 from .shapes.unification import SizeError
 
-__all__ = ['Edit', 'merged', 'readers', 'without_effectless']
-
-#: Operators that move no element; at most they change the shape.
-_RESHAPES = {'Reshape', '_copy', 'Flatten', 'reshape_like', 'expand_dims', 'squeeze'}
-#: Operators that change nothing if shape and type stay.
-_EFFECTLESS = _RESHAPES | {'Cast', 'amp_cast', 'broadcast_to', 'broadcast_like',
-                           '_identity_with_attr_like_rhs'}
-
-
-def without_effectless(graph: Graph, arrays: Mapping[Entry, object]) -> Graph:
-    """The graph without operators that return their input, alone or together; equal `arrays` have
-    equal shapes. Parts of one row each are stacked."""
-    edit = Edit(graph)
-    nodes = graph.nodes
-    for place, node in enumerate(nodes):
-        entry = Entry(place, 0)
-        if ADDS_NOTHING in node.attrs:
-            edit.replaced[entry] = node.inputs[0]
-        if node.op in _EFFECTLESS and entry in arrays:
-            first = node.inputs[0]
-            while arrays.get(first) != arrays[entry] and nodes[first.node].op in _RESHAPES and (
-                    node.op in _RESHAPES):
-                first = nodes[first.node].inputs[0]
-            if arrays.get(first) == arrays[entry]:
-                edit.replaced[entry] = first
-        if has(node.op, 'joins') and len(node.inputs) > 1 and _rows(nodes, node.inputs, node.dim):
-            edit.replaced[entry] = _joined(edit.writer, node.name, node.inputs, node.dim)
-    return edit.graph()
-
-
-def _rows(nodes: Sequence[Node], parts: Sequence[Entry], axis: int) -> list[Entry]:
-    """The arrays that are stacked along an axis by joining `parts`; none if they are wider."""
-    rows: list[Entry] = []
-    for part in parts:
-        node = nodes[part.node]
-        if node.op not in ('expand_dims', 'stack') or node.axis != axis:
-            return []
-        rows.extend(node.inputs)
-    return rows
-
-
-def _joined(writer: Writer, name: str, parts: Sequence[Entry], axis: int) -> Entry:
-    """`parts` joined along an axis."""
-    rows = _rows(writer.nodes, parts, axis)
-    if rows:
-        return writer.add('stack', name, {'axis': axis, 'num_args': len(rows)}, rows)
-    return writer.join(parts, name, axis)
+__all__ = ['merged', 'readers']
 
 
 def merged(graph: Graph) -> Graph:
@@ -77,38 +32,6 @@ def merged(graph: Graph) -> Graph:
         edit = finds[at](graph)
         graph, at = (graph, at + 1) if edit is None else (edit.graph(), 0)
     return graph
-
-
-class Edit:
-    """A graph in which nodes are being replaced."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._old = graph
-        self.writer = Writer()
-        for node in graph.nodes:
-            self.writer.copy(node, node.inputs)
-        self.replaced: dict[Entry, Entry] = {}
-
-    def _now(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
-        """Return the replacement of each entry, after one or several steps."""
-        now = []
-        for entry in entries:
-            while entry in self.replaced:
-                entry = self.replaced[entry]
-            now.append(entry)
-        return tuple(now)
-
-    def slice(self, entry: Entry, axis: int, begin: int, end: int | None) -> Entry:
-        """Add a node that takes a part of an array along an axis."""
-        return self.writer.add('slice_axis', 'part', {'axis': axis, 'begin': begin, 'end': end},
-                               [entry])
-
-    def graph(self) -> Graph:
-        if not self.replaced:
-            return self._old
-        self.writer.nodes = [node._replace(inputs=self._now(node.inputs))
-                             for node in self.writer.nodes]
-        return self.writer.graph(self._now(self._old.heads), self._old.version)
 
 
 class _Walk(NamedTuple):
@@ -187,7 +110,7 @@ def _join(edit: Edit, graph: Graph, entries: Sequence[Entry], name: str, p: floa
     parts = [part for each in (*weights, *biases) for part in each]
     vector = write.add('_rnn_param_concat', name + '_parameters',
                        {'dim': 0, 'num_args': len(parts)}, parts)
-    begins = [_joined(write, name + '_begin', each, 0)
+    begins = [join_parts(write, name + '_begin', each, 0)
               for each in zip(*[node.inputs[2:] for node in nodes])]
     joined = write.kernel([nodes[0].inputs[0], vector, *begins], name, nodes[0].mode,
                           nodes[0].state_size, p=p, **attrs)

@@ -1,4 +1,4 @@
-"""A graph with its weights, run on states and inputs of any shapes, and checks of the states."""
+"""The graph of a step: made from a cell and the network around it, and run with its weights."""
 from __future__ import annotations
 
 from collections import OrderedDict, deque
@@ -6,11 +6,16 @@ from typing import Any, Callable, Generic, Hashable, List, NamedTuple, Sequence,
 
 import numpy as np
 
+from .. import _check
+from .._cells.base_cells import BaseRNNCell
+from .._cells.inputs_and_states import flatten
+from .._cells.unroll import unchanged_on_error
 from .._files import reason_of
 from .._runtime.mxnet import mx
 from . import shape_errors
 
-__all__ = ['Compiled', 'Forms', 'Kept', 'States', 'StateSpecs', 'refusal']
+__all__ = ['Compiled', 'Forms', 'Kept', 'Network', 'States', 'StateSpecs', 'apart', 'applied',
+           'refusal']
 
 States = List[mx.nd.NDArray]
 Operator = Callable[..., Any]  #: MXNet's CachedOp
@@ -263,3 +268,40 @@ def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequenc
                       'MXNet says: %s' % (', '.join('%s of shape %s and type %s' % (
                           name, array.shape, np.dtype(array.dtype).name)
                           for name, array in named.items()), reason_of(error)))
+
+
+def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
+    """A group of copies of `outputs`: no two share an array, and none shares one with an input.
+
+    A copy also takes only the memory of its numbers; oneDNN's operators keep a description with
+    each array that they write.
+    """
+    with mx.name.NameManager():  # the numbers in the program's automatic names do not advance
+        return mx.sym.Group([mx.sym.identity(output) for output in outputs])
+
+
+#: Takes a function that applies the cell to a Symbol, and returns the outputs.
+Network = Callable[[Callable[[mx.sym.Symbol], mx.sym.Symbol]], Any]
+
+
+def applied(cell: BaseRNNCell, network: Network,
+            apply: Callable[[mx.sym.Symbol], tuple[mx.sym.Symbol, Any]]
+            ) -> tuple[Any, list[mx.sym.Symbol]]:
+    """The network's outputs and the cell's states; `apply` applies the cell."""
+    found: list[Any] = []
+
+    def run(inputs: mx.sym.Symbol) -> mx.sym.Symbol:
+        if found:
+            raise ValueError('network must call run only once')
+        output, states = apply(_check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol'))
+        found.append(flatten(states))
+        return output
+
+    with unchanged_on_error(cell), mx.name.NameManager():
+        cell.reset()
+        outputs = network(run)
+        cell.reset()
+    if not found:
+        raise ValueError('network must call its argument run, which applies the cell, but did not '
+                         'call it')
+    return outputs, found[0]

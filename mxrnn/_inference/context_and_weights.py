@@ -1,37 +1,25 @@
-"""Graphs for inference: networks around a cell, separate outputs, weights, quiet binds."""
+"""Devices and weights for inference: checks, choices and conversions; quiet binds, single calls."""
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
-from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.inputs_and_states import flatten
-from .._cells.unroll import unchanged_on_error
 from .._cells.weight_packing import Array, MissingWeightsError
 from .._runtime.mxnet import graph_of, mx
 
-__all__ = ['Network', 'OneCall', 'Weights', 'apart', 'applied', 'as_array',
-           'check_weights', 'common_context', 'context_of', 'on', 'params_of', 'quiet']
+__all__ = ['OneCall', 'Weights', 'as_array', 'check_weights', 'common_context', 'context_of', 'on',
+           'params_of', 'quiet']
 
 Weights = Mapping[str, mx.nd.NDArray]
 
 #: Types of numbers for arrays in both MXNet and NumPy.
 _TYPES = ('float16', 'float32', 'float64', 'int8', 'int32', 'int64', 'uint8', 'bool')
-
-
-def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
-    """A group of copies of `outputs`: no two share an array, and none shares one with an input.
-
-    A copy also takes only the memory of its numbers; oneDNN's operators keep a description with
-    each array that they write.
-    """
-    with mx.name.NameManager():  # the numbers in the program's automatic names do not advance
-        return mx.sym.Group([mx.sym.identity(output) for output in outputs])
 
 
 def context_of(ctx: mx.Context | None) -> mx.Context:
@@ -144,33 +132,6 @@ def common_context(arrays: Weights) -> mx.Context:
     """The device of most of `arrays`; the current context if there are none."""
     contexts = [array.context for array in arrays.values() if isinstance(array, mx.nd.NDArray)]
     return max(contexts, key=contexts.count, default=mx.current_context())
-
-
-#: Takes a function that applies the cell to a Symbol, and returns the outputs.
-Network = Callable[[Callable[[mx.sym.Symbol], mx.sym.Symbol]], Any]
-
-
-def applied(cell: BaseRNNCell, network: Network,
-            apply: Callable[[mx.sym.Symbol], tuple[mx.sym.Symbol, Any]]
-            ) -> tuple[Any, list[mx.sym.Symbol]]:
-    """The network's outputs and the cell's states; `apply` applies the cell."""
-    found: list[Any] = []
-
-    def run(inputs: mx.sym.Symbol) -> mx.sym.Symbol:
-        if found:
-            raise ValueError('network must call run only once')
-        output, states = apply(_check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol'))
-        found.append(flatten(states))
-        return output
-
-    with unchanged_on_error(cell), mx.name.NameManager():
-        cell.reset()
-        outputs = network(run)
-        cell.reset()
-    if not found:
-        raise ValueError('network must call its argument run, which applies the cell, but did not '
-                         'call it')
-    return outputs, found[0]
 
 
 def as_array(name: str, value: object, context: mx.Context, dtype: Any) -> mx.nd.NDArray:

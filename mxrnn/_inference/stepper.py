@@ -10,9 +10,9 @@ from .._cells.base_cells import BaseRNNCell, check_cell
 from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
-from . import context_and_weights, shape_errors
-from .compiled_step import Compiled, Forms, Kept, States, StateSpecs, refusal
-from .context_and_weights import Network, applied, as_array
+from . import compiled_step, context_and_weights, shape_errors
+from .compiled_step import Compiled, Forms, Kept, Network, States, StateSpecs, refusal
+from .context_and_weights import as_array
 
 __all__ = ['Stepper']
 
@@ -106,7 +106,7 @@ class Stepper:
         begin = cell.begin_state(func=mx.sym.Variable,
                                  **context_and_weights.type_of_weights(cell, arg_params))
         self._begin = begin
-        outputs, states = applied(cell, network, lambda inputs: cell(inputs, begin))
+        outputs, states = compiled_step.applied(cell, network, lambda inputs: cell(inputs, begin))
         self._set_up(outputs, begin, states, arg_params, aux_params, ctx)
 
     @classmethod
@@ -170,7 +170,7 @@ class Stepper:
             _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
         if not outputs + list(states):
             raise ValueError('outputs must be a Symbol or a list of Symbols, got none')
-        symbol = context_and_weights.apart(outputs + list(states))
+        symbol = compiled_step.apart(outputs + list(states))
         needed = () if self._cell is None else self._cell._weight_names_()
         weights = context_and_weights.params_of(symbol, self._arg_params, self._aux_params, needed)
         clash = sorted(set(weights).intersection(self.state_names))
@@ -343,7 +343,7 @@ class Stepper:
             return fuse(cell).unroll(shape[1], sequence, self._begin, merge_outputs=True,
                                      **options)
 
-        outputs, states = applied(cell, network, unroll)
+        outputs, states = compiled_step.applied(cell, network, unroll)
         reader = self._graph(outputs, states, self._sequences)
         self._readers.add(key, reader)
         return reader

@@ -19,7 +19,7 @@ from .._cells.base_cells import BaseRNNCell
 from .._cells.inputs_and_states import flatten
 from .._cells.unroll import Unrolled, unchanged_on_error
 from .._graph.graph import Entry, Graph
-from .._graph.merge_rnn import Edit
+from .._graph.graph_editing import Edit
 from .._graph.symbol_json import graph_from_json, graph_to_json
 from .._runtime.mxnet import graph_of, json_of, mx
 from .fuse import replaced_in

@@ -6,7 +6,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from .._graph.graph import Entry, Graph
-from .._graph.look_ups import Reader, readers_of
+from .._graph.index_inputs import Reader, readers_of
 from .._graph.operators import has
 
 __all__ = ['data_for', 'settle_shapes']

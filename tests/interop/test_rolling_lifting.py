@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mxrnn._graph.graph import Entry, Graph, output_name
+from mxrnn._graph.graph_editing import Writer
 from mxrnn._graph.rolling import RolledGraph
 from mxrnn._graph.rolling.batching_rules import lift
-from mxrnn._graph.rolling.graph_builder import Writer
 from mxrnn._graph.rolling.ranks import find_ranks
 from mxrnn._graph.rolling.value_numbering import Values
 from mxrnn._runtime.mxnet import json_of

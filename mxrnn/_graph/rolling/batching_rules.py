@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, Callable, Optional, Sequence
 
 from ..graph import Entry, Node
+from ..graph_editing import Writer
 from ..operators import has
-from .graph_builder import Writer
 
 __all__ = ['lift']
 

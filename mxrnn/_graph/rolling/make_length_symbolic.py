@@ -6,6 +6,7 @@ import math
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..graph import Entry, Graph, Node
+from ..graph_editing import Fixed, Writer
 from ..operators import has
 from ..shapes.axis_factors import UnknownAxes, factors_of, number_of, open_axes
 from ..shapes.infer import axes_of
@@ -13,7 +14,6 @@ from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends
 from .clipped_lengths import clips_of, masked
-from .graph_builder import Fixed, Writer
 from .sequence_axes_writer import Freeing, note_axes
 from .vectorisation_plan import Span
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 from typing import Sequence
 
 from ..graph import Entry
+from ..graph_editing import Work, Writer
 from ..layout import GROUPS
-from .graph_builder import Work, Writer
 from .match_rnn import Gate, Kernel
 
 __all__ = ['write_vector']

@@ -6,9 +6,9 @@ import itertools
 from typing import Any, Hashable, Sequence, Tuple
 
 from ..graph import Entry, Graph
+from ..graph_editing import Fixed, Work, Writer
 from .ambiguity import DOUBT, Counted, doubtful, half_joined
 from .batching_rules import channels
-from .graph_builder import Fixed, Work, Writer
 from .loops import Loop
 from .match_rnn import Kernel
 from .pack_rnn import write_vector

@@ -5,13 +5,13 @@ import contextlib
 from typing import Mapping, Sequence
 
 from ..graph import Entry, Node
+from ..graph_editing import Fixed, Writer
 from ..operators import has
 from ..shapes.axis_factors import Axes, Factors, UnknownAxes, factors_of, open_axes
 from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis, Size, Sum, product, same
 from ..shapes.unification import SizeError
 from .ambiguity import Counted
-from .graph_builder import Fixed, Writer
 
 __all__ = ['Freeing', 'note_axes']
 

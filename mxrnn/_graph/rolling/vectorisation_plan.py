@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTuple, Sequence, Union
 
+from ..graph_editing import Work
 from ..operators import has
 from .batching_rules import Write, lift
-from .graph_builder import Work
 from .loops import step_by_step
 from .step_values import ByStep, Column, alike
 from .value_numbering import Values, has_one_shape, keeps_states, stated_shape

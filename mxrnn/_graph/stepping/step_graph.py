@@ -4,9 +4,9 @@ from __future__ import annotations
 from typing import Mapping, NamedTuple, Sequence, Union
 
 from ..graph import Entry, Graph, Node, output_name
+from ..graph_editing import Writer
 from ..layout import ADDS_NOTHING
 from ..operators import has
-from ..rolling.graph_builder import Writer
 from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
 from ..shapes.sizes import Axis
 from .axis_propagation import (

@@ -7,7 +7,7 @@ import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph
-from ..._graph.look_ups import only_looked_up
+from ..._graph.index_inputs import only_looked_up
 from ..._graph.rolling import BEFORE_LOSS, Finding, RolledGraph, bounds, certify, roll
 from ..._graph.shapes.missing_shapes import Named, cutting_numbers
 from ..begin_state_weights import of_any_batch

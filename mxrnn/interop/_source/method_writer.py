@@ -25,9 +25,9 @@ from .emitter_api import (
     exchanged,
     is_swap,
 )
+from .node_inputs_and_size_texts import inputs_of, ranges, shared, size_text, stated
 from .pasted_functions import call, check_equal, check_range, check_shape, paste
 from .python_names import name_of, reader_of
-from .size_texts import inputs_of, ranges, shared, size_text, stated
 
 __all__ = ['MethodWriter']
 

@@ -15,10 +15,10 @@ from ..load_and_save_model import Model
 from .class_writer import File, local, wrapped
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .method_writer import MethodWriter
+from .node_inputs_and_size_texts import are_parameters
 from .pasted_functions import check_equal, literal
 from .python_names import cell_of, reader_of, rnn_of, shown
 from .shapes_and_types import run
-from .size_texts import are_parameters
 
 __all__ = ['write_method']
 

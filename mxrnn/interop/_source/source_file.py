@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ... import _check
 from ..._files.atomic import replacing
+from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Graph
-from ..._graph.merge_rnn import merged, without_effectless
 from ..._graph.operators import has
 from ..._graph.rolling import Finding, RolledGraph
 from ..._graph.stepping import Stepped
@@ -28,10 +28,10 @@ from ..stateful import chosen_for_steps, in_steps
 from .class_writer import File, flat_of, state_dict_of, wrapped
 from .emitter_api import Shape
 from .forward_and_loss import Methods, chosen, with_own_gradients
+from .node_inputs_and_size_texts import described
 from .overwrite_checks import check_target, sealed, state_of, weights_of
 from .pasted_functions import imports_of
 from .shapes_and_types import Named, Sample, names_that_tell, survey, surveyed
-from .size_texts import described
 from .source_check import Check, at_own_length
 from .step_methods import StepMethods
 
@@ -208,7 +208,7 @@ def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         data.find_labels(facts, labels)
         known = all(name in data.sample for name in labels)
         wanted = facts.outputs
-        graph = merged(without_effectless(graph, facts.arrays))
+        graph = merge_rnn.merged(remove_no_ops.without_effectless(graph, facts.arrays))
         facts = survey(graph, model, data.shapes, data.sample, known)._replace(limits=limits)
     except UnsupportedError as error:
         raise ExportError(str(error)) from None

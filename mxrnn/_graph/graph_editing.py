@@ -1,11 +1,11 @@
-"""Builds a graph: adds nodes one after the other, with unique names and without duplicates."""
+"""Builds graphs node by node, with unique names and without duplicates, and replaces nodes."""
 from __future__ import annotations
 
-from typing import Any, Dict, Generator, Hashable, Mapping, Sequence, Tuple
+from typing import Any, Dict, Generator, Hashable, Iterable, Mapping, Sequence, Tuple
 
-from ..graph import Entry, Graph, Node, output_name
+from .graph import Entry, Graph, Node, output_name
 
-__all__ = ['Fixed', 'Work', 'Writer']
+__all__ = ['Edit', 'Fixed', 'Work', 'Writer']
 
 #: Yields the keys that it needs and receives their results; returns its own result.
 Work = Generator[Any, Any, Any]
@@ -132,3 +132,35 @@ class Writer:
                     name = '%s_%d' % (node.name, count)
                 names.add(name)
                 nodes[place] = node._replace(name=name)
+
+
+class Edit:
+    """A graph in which nodes are being replaced."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._old = graph
+        self.writer = Writer()
+        for node in graph.nodes:
+            self.writer.copy(node, node.inputs)
+        self.replaced: dict[Entry, Entry] = {}
+
+    def _now(self, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+        """Return the replacement of each entry, after one or several steps."""
+        now = []
+        for entry in entries:
+            while entry in self.replaced:
+                entry = self.replaced[entry]
+            now.append(entry)
+        return tuple(now)
+
+    def slice(self, entry: Entry, axis: int, begin: int, end: int | None) -> Entry:
+        """Add a node that takes a part of an array along an axis."""
+        return self.writer.add('slice_axis', 'part', {'axis': axis, 'begin': begin, 'end': end},
+                               [entry])
+
+    def graph(self) -> Graph:
+        if not self.replaced:
+            return self._old
+        self.writer.nodes = [node._replace(inputs=self._now(node.inputs))
+                             for node in self.writer.nodes]
+        return self.writer.graph(self._now(self._old.heads), self._old.version)
