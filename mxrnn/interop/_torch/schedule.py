@@ -13,18 +13,10 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import check_attributes, row
 from ..registry import TORCH, Unsupported
-from . import (  # noqa: F401
-    Device,
-    Run,
-    constants_and_samplers,
-    elementwise,
-    layers,
-    losses,
-    reduce_and_index,
-    shape,
-)
+from . import Device, Run, constants_and_samplers  # noqa: F401
 from .broadcast_checks import refusing
 from .compiled_emitters import enter_rest
+from .not_in_torch import elementwise, layers, losses, reduce_and_index, shape  # noqa: F401
 from .recurrent import arrays_of_rnn
 
 __all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']

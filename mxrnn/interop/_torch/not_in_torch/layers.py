@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..._graph.graph import Node
-from ..registry import Unsupported, channels_last, operator
-from . import Run, runs
+from ...._graph.graph import Node
+from ...registry import Unsupported, channels_last, operator
+from .. import Run, runs
 
 __all__: list[str] = []
 

@@ -7,10 +7,10 @@ from typing import Sequence
 import torch
 from torch import Tensor
 
-from ..._graph.graph import Node
-from ..._graph.shapes.sizes import reshaping
-from ..registry import operator
-from . import Run, runs, some
+from ...._graph.graph import Node
+from ...._graph.shapes.sizes import reshaping
+from ...registry import operator
+from .. import Run, runs, some
 
 __all__: list[str] = []
 

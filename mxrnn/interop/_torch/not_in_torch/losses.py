@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import runs
+from .. import runs
 
 __all__: list[str] = []
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import runs
+from .. import runs
 
 __all__ = ['NAMES', 'cube_root', 'gamma_function', 'remainder_or_0', 'round_halves_away',
            'round_halves_down']

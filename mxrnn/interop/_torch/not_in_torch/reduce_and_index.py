@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..._graph.shapes.sizes import reduced_axes
-from . import runs, some
+from ...._graph.shapes.sizes import reduced_axes
+from .. import runs, some
 
 __all__: list[str] = []
 
