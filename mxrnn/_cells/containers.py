@@ -22,9 +22,10 @@ from .inputs_and_states import (
     time_major,
     typed,
 )
+from .shared_params import check_shared, share, warn_of_equal_names
 from .unroll import Options, Unrolled
 from .valid_length import GivenLengths
-from .variables import RNNParams, check_shared, share, warn_of_equal_names
+from .variables import RNNParams
 from .weight_packing import Weights
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']

@@ -34,8 +34,8 @@ from .inputs_and_states import (
     merged,
     steps_of,
 )
+from .shared_params import check_weights_given
 from .valid_length import GivenLengths, Lengths, check_valid_length
-from .variables import check_weights_given
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
