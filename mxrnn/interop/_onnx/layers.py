@@ -1,4 +1,4 @@
-"""Layers: products with weights, convolutions, pooling, normalisation, softmax."""
+"""Layers: matrix products, Embedding, convolutions, pooling, normalisation, softmax."""
 from __future__ import annotations
 
 import math
@@ -18,7 +18,7 @@ from ..registry import (
 )
 from .builder import Builder, Value
 from .recurrent import inside
-from .reduce_and_index import reduce
+from .reduce_sort_index import indices, reduce
 
 __all__ = ['flat_softmax']
 
@@ -37,6 +37,56 @@ def _dense(builder: Builder, node: Node, data: Value, weight: Value, *bias: Valu
         return builder.node('Gemm', [data, weight, *biases], builder.out, transB=1)
     result = builder.node('MatMul', [data, builder.transpose(weight, (1, 0))], builder.out)
     return builder.apply('Add', result, biases[0]) if biases else result
+
+
+@converts('Embedding', '_contrib_SparseEmbedding')
+def _embedding(builder: Builder, node: Node, data: Value, table: Value) -> Value:
+    places = indices(builder, data, table.shape[0])
+    return builder.node('Gather', [table, places], builder.out, axis=0)
+
+
+def _matrix(builder: Builder, value: Value, axis: int) -> Value:
+    """`value` as a matrix of its `axis` (the first or last) and all others."""
+    shape = (value.shape[0], product(value.shape[1:])) if axis == 0 else (
+        product(value.shape[:-1]), value.shape[-1])
+    return builder.reshape(value, shape)
+
+
+@converts('dot')
+def _dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
+    if left.rank == 1 and right.rank == 1:
+        return reduce(builder, 'ReduceSum', builder.apply('Mul', left, right), [0], True)
+    first, second = node.transpose_a and left.rank > 1, node.transpose_b and right.rank > 1
+    left = _matrix(builder, left, 0 if first else left.rank - 1)
+    right = _matrix(builder, right, right.rank - 1 if second else 0)
+    left = builder.transpose(left, (1, 0)) if first else left
+    right = builder.transpose(right, (1, 0)) if second else right
+    result = builder.node('MatMul', [left, right], (left.shape[0], right.shape[1]))
+    return builder.reshape(result, builder.out)
+
+
+@converts('batch_dot')
+def _batch_dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
+    left = builder.transpose(left, (0, 2, 1)) if node.transpose_a else left
+    right = builder.transpose(right, (0, 2, 1)) if node.transpose_b else right
+    return builder.node('MatMul', [left, right], builder.out)
+
+
+@converts('_linalg_gemm2')
+def _gemm2(builder: Builder, node: Node, left: Value, right: Value) -> Value:
+    rank = left.rank
+    rows = positive(node.axis, rank)
+    if rows == rank - 1:
+        raise Unsupported('rows along the last axis')
+    batch = [axis for axis in range(rank - 1) if axis != rows]
+    left, right = (
+        builder.transpose(side, [*batch, rank - 1, rows] if turned else [*batch, rows, rank - 1])
+        for side, turned in ((left, node.transpose_a), (right, node.transpose_b)))
+    result = builder.node('MatMul', [left, right], left.shape[:-1] + right.shape[-1:])
+    if node.alpha != 1:
+        result = builder.apply('Mul', result, node.alpha)
+    order = [*batch, rows, rank - 1]
+    return builder.transpose(result, [order.index(axis) for axis in range(rank)])
 
 
 # ---- windows over images and sequences

@@ -7,7 +7,7 @@ from ..._graph.graph import Node
 from ..registry import converts
 from .builder import Builder, Value
 from .layers import flat_softmax
-from .reduce_and_index import reduce
+from .reduce_sort_index import reduce
 
 __all__: list[str] = []
 

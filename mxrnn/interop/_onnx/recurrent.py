@@ -11,7 +11,7 @@ from ..._graph.shapes.sizes import Size, resolve
 from ..._graph.shapes.unification import unify, unify_all
 from ..registry import ExportError, Unsupported, converts, positive
 from .builder import Builder, Scope, Value
-from .reduce_and_index import indices
+from .reduce_sort_index import indices
 from .shape import concat
 
 __all__ = ['inside']

@@ -12,7 +12,7 @@ from . import (  # noqa: F401
     elementwise,
     layers,
     losses,
-    reduce_and_index,
+    reduce_sort_index,
     sequences,
     shape,
 )

@@ -1,4 +1,4 @@
-"""Layers: products, convolutions, pooling, norms, dropout, softmax."""
+"""Layers: matrix products, Embedding, convolutions, pooling, norms, dropout, softmax."""
 from __future__ import annotations
 
 import math
@@ -44,6 +44,24 @@ def _fully_connected(scope: MethodWriter, node: Node, x: Expr, weight: Expr,
         weight.shape[1], weight.shape[0], ', bias=False' * (bias is None)),
         weight=weight, bias=bias)
     return '%s(%s)' % (layer, text)
+
+
+def _transposed(x: Expr, exchanged: bool) -> Expr:
+    """The array, with its last two axes swapped if `exchanged`."""
+    if not exchanged:
+        return x
+    text = x.of + '.T' if x.rank == 2 else '%s.transpose(%d, %d)' % (x.of, x.rank - 2, x.rank - 1)
+    return Expr(text, (*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
+
+
+@emits('dot', 'batch_dot')
+def _dot(scope: MethodWriter, node: Node, x: Expr, y: Expr) -> Emitted:
+    if x.rank == y.rank == 1:
+        return '%s.dot(%s).reshape(1)' % (x.of, y)
+    if node.op == 'dot' and (y.rank > 2 or (x.rank > 2 and node.transpose_a)):
+        return 'torch.tensordot(%s, %s, ([%d], [%d]))' % (
+            x, y, 0 if node.transpose_a else -1, -1 if node.transpose_b else 0)
+    return f'{_transposed(x, node.transpose_a):*} @ {_transposed(y, node.transpose_b):/}'
 
 
 @emits('Embedding', '_contrib_SparseEmbedding')

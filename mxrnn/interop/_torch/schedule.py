@@ -16,7 +16,7 @@ from ..registry import TORCH, Unsupported
 from . import Device, Run, constants_and_samplers  # noqa: F401
 from .broadcast_checks import refusing
 from .compiled_emitters import enter_rest
-from .not_in_torch import elementwise, layers, losses, reduce_and_index, shape  # noqa: F401
+from .not_in_torch import elementwise, layers, losses, reduce_sort_index, shape  # noqa: F401
 from .recurrent import arrays_of_rnn
 
 __all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']

@@ -24,6 +24,21 @@ def _fully_connected(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, f
     return F.linear(x, weight, bias)
 
 
+def _batch_dot(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool) -> Tensor:
+    """The product of the last two axes; either side can be transposed."""
+    return torch.matmul(x.transpose(-1, -2) if transpose_a else x,
+                        y.transpose(-1, -2) if transpose_b else y)
+
+
+@runs('_linalg_gemm2')
+def _scaled_product(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool, alpha: float,
+                    axis: int) -> Tensor:
+    """`alpha` times the product over the last axis and `axis`."""
+    product = _batch_dot(x.movedim(axis, -2), y.movedim(axis, -2), transpose_a=transpose_a,
+                         transpose_b=transpose_b)
+    return (product * alpha).movedim(-2, axis)
+
+
 def _first(x: Tensor) -> Tensor:
     """Move the channels from the last axis to axis 1."""
     return x.movedim(-1, 1)

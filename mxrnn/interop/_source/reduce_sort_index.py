@@ -1,4 +1,4 @@
-"""Operators that reduce, order or look up: sums, extremes, sorting, indices, products."""
+"""Operators that reduce, order or look up: sums, extremes, sorting, indices."""
 from __future__ import annotations
 
 import re
@@ -183,23 +183,3 @@ def _one_hot(scope: MethodWriter, node: Node, index: Expr) -> Emitted:
         return cast('(%s)' % text, node.dtype)
     return cast('torch.where(%s, %s, %s)' % (text, *map(number, (
         node.on_value, node.off_value))), node.dtype)
-
-
-# ---- products
-
-def _transposed(x: Expr, exchanged: bool) -> Expr:
-    """The array, with its last two axes swapped if `exchanged`."""
-    if not exchanged:
-        return x
-    text = x.of + '.T' if x.rank == 2 else '%s.transpose(%d, %d)' % (x.of, x.rank - 2, x.rank - 1)
-    return Expr(text, (*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
-
-
-@emits('dot', 'batch_dot')
-def _dot(scope: MethodWriter, node: Node, x: Expr, y: Expr) -> Emitted:
-    if x.rank == y.rank == 1:
-        return '%s.dot(%s).reshape(1)' % (x.of, y)
-    if node.op == 'dot' and (y.rank > 2 or (x.rank > 2 and node.transpose_a)):
-        return 'torch.tensordot(%s, %s, ([%d], [%d]))' % (
-            x, y, 0 if node.transpose_a else -1, -1 if node.transpose_b else 0)
-    return f'{_transposed(x, node.transpose_a):*} @ {_transposed(y, node.transpose_b):/}'

@@ -1,4 +1,4 @@
-"""Operators that reduce, order or look up: sums, extremes, sorting, indices, products."""
+"""Operators that reduce, order or look up: sums, extremes, sorting, indices."""
 from __future__ import annotations
 
 from typing import Callable, Sequence
@@ -95,20 +95,3 @@ def _take(x: Tensor, index: Tensor, *, axis: int, mode: str, name: str) -> Tenso
                          % (name, x.shape[along]))
     rows = x.index_select(along, _places(index, x.shape[along], mode).reshape(-1))
     return rows.reshape(x.shape[:along] + index.shape + x.shape[along + 1:])
-
-
-# ---- products
-
-def _batch_dot(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool) -> Tensor:
-    """The product of the last two axes; either side can be transposed."""
-    return torch.matmul(x.transpose(-1, -2) if transpose_a else x,
-                        y.transpose(-1, -2) if transpose_b else y)
-
-
-@runs('_linalg_gemm2')
-def _scaled_product(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool, alpha: float,
-                    axis: int) -> Tensor:
-    """`alpha` times the product over the last axis and `axis`."""
-    product = _batch_dot(x.movedim(axis, -2), y.movedim(axis, -2), transpose_a=transpose_a,
-                         transpose_b=transpose_b)
-    return (product * alpha).movedim(-2, axis)
