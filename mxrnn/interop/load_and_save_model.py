@@ -14,8 +14,8 @@ from .._files.checkpoint_names import Candidates
 from .._files.model_folder_or_archive import Pair, pair_in
 from .._files.params import SparseArray, add_checksum, read_sealed, refuse_names, write_arrays
 from .._graph.graph import Graph
-from .._graph.layout import Packing, packings, vector_layouts
 from .._graph.symbol_json import graph_from_json, graph_to_json
+from .pack_gate_weights import Packing, packings, vector_layouts
 
 __all__ = ['Model', 'load', 'save']
 
