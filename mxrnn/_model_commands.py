@@ -230,8 +230,9 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     from .interop import to_torch  # if torch is missing, says so before reading anything
     from .interop._source.overwrite_checks import is_source
     from .interop._torch.checked_save import write_torch
+    from .interop.ctc_predictions import predictions
     from .interop.graph_warnings import capped
-    from .interop.stateful import LEFT_OUT, predictions
+    from .interop.stateful import LEFT_OUT
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch):
         raise ValueError('%s holds the weights of %s: choose another name for --torch' % (

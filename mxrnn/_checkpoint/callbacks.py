@@ -14,7 +14,7 @@ from . import optimizer_resume, position, worker_positions
 from .optimizer_resume import Begun
 from .position import Data, Here
 from .saving import Cell, Companion, Params, cell_list, check_module, path_prefix, pinned, save
-from .states import Extra
+from .states_file import Extra
 from .validation import check_ids
 
 __all__ = ['do_rnn_checkpoint']

@@ -11,11 +11,18 @@ from .._files.checkpoint_names import Candidates, Place
 from .._files.params import checked
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
-from . import optimizer_resume, position, states, validation, worker_agreement, worker_positions
+from . import (
+    optimizer_resume,
+    position,
+    states_file,
+    validation,
+    worker_agreement,
+    worker_positions,
+)
 from .position import Data
 from .safe_pickle import named_things
 from .saving import Cell, Params, cell_list, check_module, path_prefix
-from .states import as_mxnet_1
+from .states_file import as_mxnet_1
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 
@@ -211,8 +218,8 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
             '%s was saved without an optimiser: there is no %s. Load it without module= to begin '
             'with a new optimiser, or give the epoch of an older checkpoint'
             % (files.path_of(prefix, 'params', *place), path))
-    path, content = states.read(prefix, *place)
-    found = states.decode(path, content, trusted + optimizer_resume.classes_of(module),
+    path, content = states_file.read(prefix, *place)
+    found = states_file.decode(path, content, trusted + optimizer_resume.classes_of(module),
                           placeholders=not module.optimizer_initialized)
     go_on = None
     if data is not None:
@@ -236,7 +243,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
                                       files.path_of(prefix, 'params', *place))
 
     def restore() -> None:
-        optimizer_resume.restore(module, states.decode(
+        optimizer_resume.restore(module, states_file.decode(
             path, content, trusted + optimizer_resume.classes_of(module)))
         if go_on is not None:
             go_on(optimizer_resume.trained(module))

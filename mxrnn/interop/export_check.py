@@ -14,8 +14,8 @@ from .._graph.operators import has, row
 from .comparison import Inputs, difference, of_file
 from .file_runners import ExportedFile
 from .load_and_save_model import Model
+from .model_runners import Data, ReferenceModel, of_onnx, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
-from .reference import Data, ReferenceModel, of_onnx, of_torch
 from .registry import ONNX, TORCH, ExportError
 
 __all__ = ['check_export', 'log_unchecked', 'own_sizes', 'tolerance']

@@ -8,10 +8,10 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._files import CheckpointError
+from .checked_onnx_session import session_of
+from .model_runners import Data, Input, inputs_of, needed, run_module, run_onnx
 from .onnx_layouts import Layout
-from .onnx_session import session_of
 from .onnx_stepper_loading import stepper_of
-from .reference import Data, Input, inputs_of, needed, run_module, run_onnx
 
 __all__ = ['ExportedFile', 'of_module', 'open_content', 'open_file', 'open_torch']
 

@@ -6,8 +6,8 @@ import os
 from typing import Any, Sequence
 
 from .. import _check
+from .checked_onnx_session import session_of
 from .onnx_layouts import refuse_unfit
-from .onnx_session import session_of
 from .onnx_stepper import OnnxStepper
 
 __all__ = ['load_stepper', 'stepper_of']

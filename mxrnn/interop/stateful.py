@@ -18,7 +18,7 @@ from .free_unrolled_length import without_fuse_length
 from .input_shapes import Shapes, blaming_axes, shapes_found
 from .registry import ExportError
 
-__all__ = ['LEFT_OUT', 'chosen_for_steps', 'ctc_losses', 'in_steps', 'predictions', 'with_remedy']
+__all__ = ['LEFT_OUT', 'chosen_for_steps', 'in_steps', 'with_remedy']
 
 #: The note on outputs that a file of steps leaves out.
 LEFT_OUT = 'outputs that are losses, metrics or states are left out: %s'
@@ -26,35 +26,6 @@ LEFT_OUT = 'outputs that are losses, metrics or states are left out: %s'
 _BESIDE = 'BlockGrad', 'CTCLoss', 'MakeLoss', 'make_loss', 'softmax_cross_entropy'
 #: Operators through which a final state becomes an output.
 _PASS_ON = 'BlockGrad', 'Reshape', 'SliceChannel', '_copy', 'expand_dims', 'slice_axis', 'squeeze'
-
-
-def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
-    """The places of CTC losses and of what is made of them, with what these losses read."""
-    lost: dict[int, dict[Entry, None]] = {}
-    for place, node in enumerate(graph.nodes):
-        read = node.inputs[:1] if node.op == 'CTCLoss' else [
-            each for entry in node.needed_inputs for each in lost.get(entry.node, ())]
-        if read:
-            lost[place] = dict.fromkeys(read)
-    return lost
-
-
-def predictions(graph: Graph) -> list[Entry]:
-    """What CTC losses read, if a graph has no other outputs than these losses, and nothing else is
-    computed for them: everything else reads no variables but through these losses."""
-    lost = ctc_losses(graph)
-    if not all(head.node in lost for head in graph.heads):
-        return []
-    losses = graph.ending_in([Entry(place, 0) for place in sorted(graph.needed())
-                              if graph.nodes[place].op == 'CTCLoss'])
-
-    def read(whole: Graph) -> set[str]:
-        """The names of variables, and of nodes that read variables or weights."""
-        return {node.name for node in map(whole.nodes.__getitem__, whole.needed())
-                if node.is_variable or node.inputs_of('weight') or any(
-                    whole.nodes[entry.node].is_variable for entry in node.inputs)}
-    return list(dict.fromkeys(each for head in graph.heads for each in lost[head.node])) if (
-        read(graph) <= {*read(losses), *losses.arguments}) else []
 
 
 def with_remedy(notes: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ pytest.importorskip('onnx')
 runtime = pytest.importorskip('onnxruntime')
 
 from mxrnn.interop._onnx.onnx_export import exportable  # noqa: E402
-from mxrnn.interop.reference import inputs_of  # noqa: E402
+from mxrnn.interop.model_runners import inputs_of  # noqa: E402
 
 __all__ = ['bound', 'compare', 'exported', 'grouped', 'outputs_of', 'session']
 

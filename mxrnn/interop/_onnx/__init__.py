@@ -9,11 +9,11 @@ from ... import _check
 from ..._files.atomic import replacing
 from ..._files.checkpoint_names import refuse_checkpoint
 from ..._graph.graph import Graph
+from ..checked_onnx_session import sealed
 from ..export_check import check_export, log_unchecked
 from ..file_runners import ExportedFile, open_content, open_file
 from ..load_and_save_model import Model
 from ..mxnet_process import begin
-from ..onnx_session import sealed
 from ..registry import ExportError
 
 __all__ = ['encoder_of', 'ExportError', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']

@@ -8,8 +8,8 @@ from typing import Any, Iterator
 import onnx
 
 from ..._graph.stepping import Stepped
+from ..checked_onnx_session import refuse_damaged
 from ..onnx_layouts import axes_in_words
-from ..onnx_session import refuse_damaged
 
 __all__ = ['described', 'table_of']
 

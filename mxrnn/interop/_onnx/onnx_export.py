@@ -11,6 +11,7 @@ from ..._graph.index_inputs import only_looked_up
 from ..._graph.rolling import BEFORE_LOSS, Finding, RolledGraph, bounds, certify, roll
 from ..._graph.shapes.missing_shapes import Named, cutting_numbers
 from ..begin_state_weights import of_any_batch
+from ..ctc_predictions import ctc_losses, predictions
 from ..free_unrolled_length import how_to_free, naming_what_keeps, rolled_up, without_number
 from ..input_shapes import (
     blaming_axes,
@@ -21,7 +22,7 @@ from ..input_shapes import (
     shapes_found,
 )
 from ..registry import ONNX, ExportError
-from ..stateful import chosen_for_steps, ctc_losses, in_steps, predictions, with_remedy
+from ..stateful import chosen_for_steps, in_steps, with_remedy
 from .conversion import Conversion, unknown_operators
 from .metadata import described
 

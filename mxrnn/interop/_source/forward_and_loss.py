@@ -5,8 +5,8 @@ from typing import Iterable, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operators import has
+from ..ctc_predictions import predictions
 from ..registry import TORCH
-from ..stateful import predictions
 from . import (  # noqa: F401
     constants_and_samplers,
     elementwise,

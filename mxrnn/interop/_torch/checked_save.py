@@ -15,8 +15,8 @@ from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
 from ..input_shapes import shapes_found
 from ..load_and_save_model import Model
+from ..model_runners import needed
 from ..mxnet_process import begin
-from ..reference import needed
 from ..registry import ExportError
 from .file_format import content_of
 from .module import GraphModule

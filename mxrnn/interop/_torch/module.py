@@ -13,8 +13,8 @@ from ..._graph.graph import Graph
 from ..._graph.merge_rnn import merged
 from ..._graph.operators import has
 from ..._graph.rolling import roll as roll_up
+from ..ctc_predictions import ctc_losses
 from ..input_shapes import misfit
-from ..stateful import ctc_losses
 from . import Device
 from .runtime_sizes import Runner
 from .schedule import Schedule, UnsupportedError

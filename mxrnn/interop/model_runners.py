@@ -10,9 +10,9 @@ from .._files import reason_of
 from .._graph.graph import Graph
 from .._graph.rolling import bounds
 from .._graph.rolling import roll as roll_graph
+from .checked_onnx_session import session_of
 from .free_unrolled_length import without_fuse_length
 from .load_and_save_model import Model
-from .onnx_session import session_of
 from .registry import ExportError
 
 __all__ = ['Data', 'Input', 'ReferenceModel', 'Run', 'Runner', 'inputs_of', 'needed', 'of_onnx',
