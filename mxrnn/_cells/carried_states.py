@@ -8,7 +8,8 @@ from .. import _check
 from .._runtime.mxnet import json_of, mx
 from .base_cells import BaseRNNCell, check_cell
 from .containers import BidirectionalCell
-from .inputs_and_states import Outputs, States, check_states
+from .inputs_and_states import States, check_states
+from .layouts import Outputs
 
 __all__ = ['CarriedStates', 'carry_states']
 

@@ -8,7 +8,6 @@ from .._runtime.mxnet import mx
 from .base_cells import BaseRNNCell, check_cell
 from .gate_equations import Step
 from .inputs_and_states import (
-    Inputs,
     Kind,
     StateInfo,
     States,
@@ -16,12 +15,9 @@ from .inputs_and_states import (
     flatten,
     known_shape,
     known_type,
-    merged,
-    steps_of,
-    time_axis,
-    time_major,
     typed,
 )
+from .layouts import Inputs, merged, steps_of, time_axis, time_major
 from .shared_params import check_shared, share, warn_of_equal_names
 from .unroll import Options, Unrolled
 from .valid_length import GivenLengths

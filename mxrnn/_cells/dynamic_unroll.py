@@ -23,7 +23,8 @@ from .._graph.graph import Node
 from .._graph.operators import has
 from .._runtime.mxnet import graph_of, mx
 from .base_cells import BaseRNNCell, check_cell
-from .inputs_and_states import Inputs, Layout, States, check_states, merged, time_major
+from .inputs_and_states import States, check_states
+from .layouts import Inputs, Layout, merged, time_major
 from .modifiers import TRAINING
 from .unroll import Options, unroll_checked
 from .valid_length import GivenLengths, hold

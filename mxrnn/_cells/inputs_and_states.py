@@ -1,62 +1,27 @@
-"""Layouts, and conversions between a sequence as one Symbol and as a list of steps."""
+"""Checks of inputs and states, and what their graphs tell of their shapes and types."""
 from __future__ import annotations
 
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    List,
-    Literal,
-    Mapping,
-    Optional,
-    Sequence,
-    Type,
-    Union,
-)
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Type, Union
 
 import numpy as np
 
 from .. import _check
 from .._files import reason_of
 from .._runtime.mxnet import mx
+from .layouts import Inputs, time_axis
 
-__all__ = ['Inputs', 'Kind', 'Layout', 'Outputs', 'StateInfo', 'States', 'check_inputs',
-           'check_length', 'check_states', 'check_symbol', 'flatten', 'joins_are_known',
-           'known_shape', 'known_type', 'make_state', 'merged', 'steps_of', 'time_axis',
-           'time_major', 'typed', 'unknown']
+__all__ = ['Kind', 'StateInfo', 'States', 'check_inputs', 'check_length', 'check_states',
+           'check_symbol', 'flatten', 'joins_are_known', 'known_shape', 'known_type', 'make_state',
+           'typed', 'unknown']
 
 Symbol = mx.sym.Symbol  #: looked up once, because every step uses it
 
-#: A whole sequence as one Symbol, or one Symbol a step.
-Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
-Outputs = Union[mx.sym.Symbol, List[mx.sym.Symbol]]
 #: Symbols in any nesting, as `unroll` takes and returns them.
 States = Union[mx.sym.Symbol, Sequence[Any]]
 #: A type of numbers, such as numpy.float32, or None if it is not known.
 Kind = Optional[Type[np.generic]]
 #: A state's shape and layout, by the keywords of `begin_state`.
 StateInfo = Dict[str, Any]
-Layout = Literal['NTC', 'TNC', 'NT', 'TN', 'NTCHW', 'TNCHW', 'NTHWC', 'TNHWC', 'NTCW', 'TNCW',
-                 'NTCDHW', 'TNCDHW', 'NTDHWC', 'TNDHWC']
-
-
-#: The axis of time in common layouts, for speed.
-_TIME_AXIS = {'NTC': 1, 'TNC': 0}
-
-
-def time_axis(layout: str) -> int:
-    """Axis of time in `layout`: 1 for 'NTC', 0 for 'TNC'.
-
-    Only the first two letters matter, so images may have a layout such as 'NTCHW'.
-    """
-    if type(layout) is str and layout in _TIME_AXIS:
-        return _TIME_AXIS[layout]
-    if not isinstance(layout, str):
-        raise TypeError("layout must be 'NTC' or 'TNC', got %s" % _check.shown(layout))
-    if layout[:2] not in ('NT', 'TN') or len(set(layout)) != len(layout):
-        raise ValueError("layout must be 'NTC' (batch, time, channels) or 'TNC' (time, batch, "
-                         'channels), got %r' % layout)
-    return layout.index('T')
 
 
 def check_symbol(name: str, value: object, what: str = 'a Symbol') -> mx.sym.Symbol:
@@ -194,26 +159,3 @@ def joins_are_known(symbol: Symbol) -> bool:
         if parts is not None and not all(parts.infer_shape_partial()[1]):
             return False
     return True
-
-
-def steps_of(length: int | None, inputs: Inputs, layout: str) -> list[mx.sym.Symbol]:
-    """`inputs` as a list of steps."""
-    if not isinstance(inputs, mx.sym.Symbol):
-        return list(inputs)
-    if length is None:
-        raise ValueError('give length to split a Symbol into steps, got None; fuse and '
-                         'dynamic_unroll make a graph for any length')
-    return list(mx.sym.split(inputs, axis=time_axis(layout), num_outputs=length, squeeze_axis=1))
-
-
-def merged(inputs: Inputs, layout: str) -> mx.sym.Symbol:
-    """`inputs` as one Symbol."""
-    if isinstance(inputs, mx.sym.Symbol):
-        return inputs
-    axis = time_axis(layout)
-    return mx.sym.Concat(*[mx.sym.expand_dims(step, axis=axis) for step in inputs], dim=axis)
-
-
-def time_major(inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
-    """Swap batch and time if `layout` is batch-major; applying it twice undoes it."""
-    return mx.sym.swapaxes(inputs, dim1=0, dim2=1) if time_axis(layout) == 1 else inputs

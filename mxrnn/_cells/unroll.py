@@ -24,16 +24,8 @@ from typing import (
 from .. import _check
 from .._runtime.mxnet import mx
 from .gate_equations import Step
-from .inputs_and_states import (
-    Inputs,
-    Layout,
-    Outputs,
-    States,
-    check_inputs,
-    flatten,
-    merged,
-    steps_of,
-)
+from .inputs_and_states import States, check_inputs, flatten
+from .layouts import Inputs, Layout, Outputs, merged, steps_of
 from .shared_params import check_weights_given
 from .valid_length import GivenLengths, Lengths, check_valid_length
 

@@ -12,7 +12,8 @@ import sys
 from typing import Any
 
 from .._cells import unroll
-from .._cells.inputs_and_states import Inputs, States
+from .._cells.inputs_and_states import States
+from .._cells.layouts import Inputs
 from .._runtime import finder
 from .._runtime.mxnet import mx
 from .fuse import FusedUnroll, Plan, plan

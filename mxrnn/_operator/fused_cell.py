@@ -11,7 +11,6 @@ from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.gate_equations import MODES, Step
 from .._cells.inputs_and_states import (
-    Inputs,
     Kind,
     StateInfo,
     States,
@@ -20,10 +19,8 @@ from .._cells.inputs_and_states import (
     flatten,
     known_shape,
     known_type,
-    merged,
-    time_axis,
-    time_major,
 )
+from .._cells.layouts import Inputs, merged, time_axis, time_major
 from .._cells.modifiers import DropoutCell, drop
 from .._cells.unroll import Options, Unrolled
 from .._cells.valid_length import GivenLengths

@@ -8,15 +8,14 @@ import numpy as np
 
 from .._cells.base_cells import BaseRNNCell
 from .._cells.inputs_and_states import (
-    Inputs,
     Kind,
     StateInfo,
     States,
     check_states,
     known_shape,
     known_type,
-    merged,
 )
+from .._cells.layouts import Inputs, merged
 from .._cells.unroll import Options, Unrolled
 from .._cells.valid_length import GivenLengths
 from .._runtime.mxnet import mx
