@@ -124,12 +124,12 @@ def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None
 
 def _rule_of(shape: Callable[..., Any]) -> Rule:
     """The shape rule for a program's operator; it keeps no axis element for element."""
-    def rule(node: Node, inputs: list[Axes]) -> list[Axes]:
+    def rule(node: Node, *inputs: Axes) -> tuple[Axes, ...]:
         if not all(inputs):
             raise UnknownAxes
         made = shape(node, *[tuple(map(product, axes)) for axes in inputs])
-        return [[mixed((size,)) for size in each]
-                for each in (made if isinstance(made, list) else [made])]
+        return tuple([mixed((size,)) for size in each]
+                     for each in (made if isinstance(made, list) else [made]))
     return rule
 
 

@@ -7,35 +7,38 @@ is (). A value without axes is one whose number of axes is unknown.
 from __future__ import annotations
 
 import math
-from typing import Callable, Iterable, List, Sequence, Tuple
+from typing import Callable, Iterable, List, Sequence, Tuple, Union
 
-from ..graph import Node
 from .sizes import Axis, Size, divide, parts, product, quotient, resolve, same
 from .unification import AxesError, SizeError, unify
 
 __all__ = ['Axes', 'Factors', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike', 'as_long',
-           'broadcast', 'broadcast_axes', 'enter', 'factors_of', 'first', 'match_factors', 'mixed',
+           'broadcast', 'broadcast_axes', 'enter', 'factors_of', 'known', 'match_factors', 'mixed',
            'mixed_along', 'mixed_axes', 'number_of', 'of_rank', 'open_axes', 'place_of',
            'replaced', 'rule']
 
 Factors = Tuple[Size, ...]
 Axes = List[Factors]
 
-#: Returns the axes of a node's outputs from those of its inputs, without labels and hints.
-Rule = Callable[[Node, List[Axes]], List[Axes]]
-#: By operator.
-RULES: dict[str, Rule] = {}
+#: Returns the axes of a node's output, or a tuple of those of its outputs, from the node and the
+#: axes of each input in the operator's row but labels; an input that a node lacks has none.
+Rule = Callable[..., Union[Axes, Tuple[Axes, ...]]]
+#: By operator; and how many of its first inputs have to be known.
+RULES: dict[str, tuple[Rule, int]] = {}
 
 
-def enter(ops: str, function: Rule) -> None:
-    """Register a function as the rule for `ops`, which spaces separate."""
-    RULES.update(dict.fromkeys(ops.split(), function))
+def enter(ops: str, function: Rule, needs: int = 1) -> None:
+    """Register a function as the rule for `ops`, which spaces separate.
+
+    `needs` is the number of first inputs without which nothing is known about the outputs.
+    """
+    RULES.update(dict.fromkeys(ops.split(), (function, needs)))
 
 
-def rule(ops: str) -> Callable[[Rule], Rule]:
+def rule(ops: str, needs: int = 1) -> Callable[[Rule], Rule]:
     """`enter` as a decorator."""
     def entered(function: Rule) -> Rule:
-        enter(ops, function)
+        enter(ops, function, needs)
         return function
     return entered
 
@@ -221,11 +224,11 @@ def replaced(data: Axes, axis: int, sizes: Axes, more: int = 0) -> Axes:
     return data[:at] + sizes + data[at + 1 - more:]
 
 
-def as_long(data: Axes, axis: int, vector: Axes) -> Axes:
-    """`data`, one axis of which has the size of a vector, if that is known."""
-    if len(vector) > 1:
-        raise SizeError('%d axes and 1 axis' % len(vector))
-    return replaced(data, axis, [agree(data[axis], vector[0])]) if vector else data
+def as_long(data: Axes, axis: int, *vectors: Axes) -> Axes:
+    """`data`, one axis of which has the size of vectors, as far as these are known."""
+    for vector in filter(None, vectors):
+        data = replaced(data, axis, [agree(data[axis], *of_rank(1, vector))])
+    return data
 
 
 def mixed_along(data: Axes, axes: Iterable[int]) -> Axes:
@@ -234,11 +237,11 @@ def mixed_along(data: Axes, axes: Iterable[int]) -> Axes:
     return [mixed(axis) if at in places else axis for at, axis in enumerate(data)]
 
 
-def first(inputs: Sequence[Axes]) -> Axes:
-    """The axes of the first input, which must be known."""
-    if not inputs[0]:
+def known(axes: Axes) -> Axes:
+    """These axes, which must be known."""
+    if not axes:
         raise UnknownAxes
-    return inputs[0]
+    return axes
 
 
 def of_rank(rank: int, data: Axes) -> Axes:
@@ -248,11 +251,10 @@ def of_rank(rank: int, data: Axes) -> Axes:
     return data or [(Axis(),) for _ in range(rank)]
 
 
-def alike(inputs: Sequence[Axes]) -> Axes:
+def alike(*arrays: Axes) -> Axes:
     """The axes of arrays that all have one shape and are used element by element."""
-    result = first([next(filter(None, inputs), [])])
-    for axes in filter(None, inputs):
-        if len(axes) != len(result):
-            raise SizeError('%d axes and %d axes' % (len(result), len(axes)))
-        result = [agree(*pair) for pair in zip(result, axes)]
-    return result
+    result: Axes = []
+    for axes in filter(None, arrays):
+        result = [agree(*pair) for pair in zip(of_rank(len(axes), result), axes)
+                  ] if result else axes
+    return known(result)

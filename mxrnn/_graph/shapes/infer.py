@@ -4,18 +4,13 @@ from __future__ import annotations
 from typing import Callable, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..operators import has
+from ..operators import row
 from . import arithmetic_rules, layer_rules, reshaping_rules  # noqa: F401  (they fill the table)
-from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, factors_of, first, open_axes
+from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, factors_of, open_axes
 from .sizes import Axis, product, resolve
 from .unification import AxesError, SizeError, suggest
 
-__all__ = ['Fault', 'Table', 'axes_of', 'has_rule', 'infer']
-
-
-def has_rule(node: Node) -> bool:
-    """Whether there is a rule for a node that fits the axes of its inputs."""
-    return has(node.op, 'elementwise') or node.op in RULES
+__all__ = ['Fault', 'Table', 'axes_of', 'infer']
 
 
 def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
@@ -41,11 +36,15 @@ def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
     SizeError
         Sizes that have to be equal differ.
     """
-    if has(node.op, 'elementwise'):
-        return [first(inputs)]
-    if node.op not in RULES:
+    known = row(node.op)
+    if known is not None and not known.variadic:
+        count = len(known.inputs) - len(known.positions('label'))
+        inputs = [*inputs, *([] for _ in range(count))][:count]
+    rule, needs = RULES.get(node.op, (None, 0))
+    if rule is None or not all(inputs[:needs]):
         raise UnknownAxes
-    return RULES[node.op](node, list(inputs))
+    outputs = rule(node, *inputs)
+    return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
 
 class Fault(NamedTuple):

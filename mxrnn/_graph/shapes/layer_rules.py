@@ -11,7 +11,7 @@ from .axis_factors import (
     alike,
     as_long,
     enter,
-    first,
+    known,
     mixed,
     mixed_along,
     number_of,
@@ -26,16 +26,14 @@ from .unification import SizeError, suggest, unify
 __all__: list[str] = []
 
 
-@rule('FullyConnected')
-def _dense(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, weight = inputs[0], of_rank(2, inputs[1])
-    for axes in (weight, *([] if node.no_bias else [of_rank(1, inputs[2])])):
+@rule('FullyConnected', needs=0)
+def _dense(node: Node, data: Axes, weight: Axes, bias: Axes) -> Axes:
+    weight = of_rank(2, weight)
+    for axes in (weight, of_rank(1, bias)):
         unify(product(axes[0]), node.num_hidden)
-    if not data and not node.flatten:
-        raise UnknownAxes
-    data = data or of_rank(2, data)
+    data = data or of_rank(2, data) if node.flatten else known(data)
     unify(product(sum(data[1:], ()) if node.flatten else data[-1]), product(weight[1]))
-    return [data[:1 if node.flatten else -1] + [(node.num_hidden,)]]
+    return [*data[:1 if node.flatten else -1], (node.num_hidden,)]
 
 
 # ---- windows over images and sequences
@@ -51,24 +49,26 @@ def _in_layout(node: Node, axes: Axes) -> Axes:
     return [axes[0], *axes[2:], axes[1]] if last else axes
 
 
-@rule('Convolution Convolution_v1 Deconvolution Pooling Pooling_v1')
-def _windows(node: Node, inputs: list[Axes]) -> list[Axes]:
-    pools, kernel = node.op.startswith('Pooling'), node.kernel
-    if pools and node.global_pool:
-        data = _channels_first(node, first(inputs))
-        return [_in_layout(node, [*data[:2], *[() for _ in data[2:]]])]
-    data = _channels_first(node, of_rank(len(kernel) + 2, inputs[0]))
-    channels: Factors = data[1]
-    if not pools:
-        channels = (node.num_filter,)
-        weight = _channels_first(node, of_rank(len(data), inputs[1]))
-        if node.op == 'Deconvolution':
-            unify(product(data[1]), product(weight[0]))
-        else:
-            unify(product(data[1]), product(weight[1], node.num_group))
-            unify(product(weight[0]), node.num_filter)
-    sides = [_side(node, at, axis) for at, axis in enumerate(data[2:])]
-    return [_in_layout(node, [data[0], channels, *sides])]
+@rule('Pooling Pooling_v1', needs=0)
+def _pooled(node: Node, data: Axes) -> Axes:
+    if node.global_pool:
+        data = _channels_first(node, known(data))
+        return _in_layout(node, [*data[:2], *[() for _ in data[2:]]])
+    batch, channels, *sides = _channels_first(node, of_rank(len(node.kernel) + 2, data))
+    return _in_layout(node, [batch, channels, *(_side(node, *each) for each in enumerate(sides))])
+
+
+@rule('Convolution Convolution_v1 Deconvolution', needs=0)
+def _filtered(node: Node, data: Axes, weight: Axes, *_: Axes) -> Axes:
+    batch, channels, *sides = _channels_first(node, of_rank(len(node.kernel) + 2, data))
+    weight = _channels_first(node, of_rank(len(node.kernel) + 2, weight))
+    if node.op == 'Deconvolution':
+        unify(product(channels), product(weight[0]))
+    else:
+        unify(product(channels), product(weight[1], node.num_group))
+        unify(product(weight[0]), node.num_filter)
+    return _in_layout(node, [batch, (node.num_filter,),
+                             *(_side(node, *each) for each in enumerate(sides))])
 
 
 def _side(node: Node, at: int, axis: Factors) -> Factors:
@@ -93,77 +93,69 @@ def _side(node: Node, at: int, axis: Factors) -> Factors:
 
 
 @rule('UpSampling')
-def _up_sampling(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = first(inputs)
-    if len(inputs) > 1:
+def _up_sampling(node: Node, data: Axes, *others: Axes) -> Axes:
+    if others:
         raise UnknownAxes
-    return [data[:2] + [(node.scale, *mixed(axis)) for axis in data[2:]]]
+    return data[:2] + [(node.scale, *mixed(axis)) for axis in data[2:]]
 
 
 # ---- normalisation
 
 @rule('BatchNorm BatchNorm_v1 CuDNNBatchNorm _contrib_SyncBatchNorm _contrib_BatchNormWithReLU')
-def _batch_norm(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = first(inputs)
+def _batch_norm(node: Node, data: Axes, *vectors: Axes) -> tuple[Axes, ...]:
     axis = place_of(getattr(node, 'axis', 1), data) if len(data) > 1 else 0
-    for vector in inputs[1:]:
-        data = as_long(data, axis, vector)
-    return [data, [data[axis]], [data[axis]]]
+    data = as_long(data, axis, *vectors)
+    return data, [data[axis]], [data[axis]]
 
 
 @rule('LayerNorm')
-def _layer_norm(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = first(inputs)
-    for vector in inputs[1:]:
-        data = as_long(data, node.axis, vector)
+def _layer_norm(node: Node, data: Axes, *vectors: Axes) -> tuple[Axes, ...]:
+    data = as_long(data, node.axis, *vectors)
     rest = replaced(data, node.axis, [()])
-    return [mixed_along(data, [node.axis]), rest, rest]
+    return mixed_along(data, [node.axis]), rest, rest
 
 
-enter('InstanceNorm GroupNorm', lambda node, inputs: [mixed_along(
-    first(inputs), range(1 if node.op == 'GroupNorm' else 2, len(inputs[0])))])
-enter('LRN', lambda node, inputs: [mixed_along(first(inputs), [1])])
-enter('_contrib_div_sqrt_dim', lambda node, inputs: [mixed_along(first(inputs), [-1])])
+enter('InstanceNorm', lambda node, data, *_: mixed_along(data, range(2, len(data))))
+enter('GroupNorm', lambda node, data, *_: mixed_along(data, range(1, len(data))))
+enter('LRN', lambda node, data: mixed_along(data, [1]))
+enter('_contrib_div_sqrt_dim', lambda node, data: mixed_along(data, [-1]))
 
 
 # ---- losses
 
-@rule('softmax_cross_entropy')
-def _cross_entropy(node: Node, inputs: list[Axes]) -> list[Axes]:
-    if all(inputs):
-        as_long(inputs[0], 0, inputs[1])
-    return [[()]]
+@rule('softmax_cross_entropy', needs=0)
+def _cross_entropy(node: Node, data: Axes, label: Axes) -> Axes:
+    if data:
+        as_long(data, 0, label)
+    return [()]
 
 
-@rule('CTCLoss')
-def _ctc(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, label = of_rank(3, inputs[0]), of_rank(2, inputs[1])
-    batch = agree(data[1], label[0])
-    return [[batch], data]
+@rule('CTCLoss', needs=0)
+def _ctc(node: Node, data: Axes, label: Axes, *_: Axes) -> tuple[Axes, Axes]:
+    data = of_rank(3, data)
+    return [agree(data[1], of_rank(2, label)[0])], data
 
 
 # ---- sequences
 
 @rule('SequenceReverse SequenceMask SequenceLast')
-def _sequences(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, axis = first(inputs), 0 if node.op == 'SequenceReverse' else node.axis
-    at = place_of(axis, data)
+def _sequences(node: Node, data: Axes, *lengths: Axes) -> Axes:
+    at = place_of(0 if node.op == 'SequenceReverse' else node.axis, data)
     if node.use_sequence_length or node.op != 'SequenceMask':
         suggest(product(data[at]), 'time')
     if node.use_sequence_length:
         suggest(product(data[1 - at]), 'batch')
-        data = as_long(data, 1 - at, inputs[1])
+        data = as_long(data, 1 - at, *lengths)
     if node.op == 'SequenceLast':
-        return [replaced(data, at, []) or [()]]
+        return replaced(data, at, []) or [()]
     mixes = node.op == 'SequenceReverse' or node.use_sequence_length
-    return [mixed_along(data, [at] if mixes else [])]
+    return mixed_along(data, [at] if mixes else [])
 
 
-@rule('RNN')
-def _rnn(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, parameters = of_rank(3, inputs[0]), of_rank(1, inputs[1])
-    steps, batch, width = data
-    size = number_of(parameters[0])
+@rule('RNN', needs=0)
+def _rnn(node: Node, data: Axes, parameters: Axes, *others: Axes) -> tuple[Axes, ...]:
+    steps, batch, width = data = of_rank(3, data)
+    size = number_of(of_rank(1, parameters)[0])
     if size is not None and node.projection_size is None:
         try:
             unify(product(width), FusedLayout.of(node).num_input(size, 'parameters'))
@@ -174,9 +166,7 @@ def _rnn(node: Node, inputs: list[Axes]) -> list[Axes]:
     sides = 1 + node.bidirectional
     state: Axes = [(node.num_layers * sides,), batch, (node.state_size,)]
     states = 2 if node.mode == 'lstm' else 1
-    for begin in filter(None, inputs[2:2 + states]):
-        state = alike([state, begin])
+    state = alike(state, *others[:states])
     if node.use_sequence_length:
-        for lengths in filter(None, inputs[2 + states:]):
-            as_long(data, 1, lengths)
-    return [[steps, batch, (node.state_size * sides,)], state, state]
+        as_long(data, 1, *others[states:])
+    return [steps, batch, (node.state_size * sides,)], state, state

@@ -6,7 +6,8 @@ from typing import Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ... import _check
 from ..graph import Entry, Graph, Node
-from .infer import Table, has_rule
+from .axis_factors import RULES
+from .infer import Table
 from .shape_search import ShapeSearch, ShapesError, UnclearShape, chain, is_parted, place_of
 from .sizes import Axis, Size, axes_in, number_for, resolve
 from .unification import share, suggest, taken
@@ -154,7 +155,7 @@ def _pair(made: Size, number: int, axis: Axis, other: Axis, codes: Sequence[int]
 
 
 def _tells(node: Node) -> bool:
-    return has_rule(node) or node.op == '_foreach'
+    return node.op in RULES or node.op == '_foreach'
 
 
 # ---- numbers of steps

@@ -12,10 +12,11 @@ from .axis_factors import (
     alike,
     enter,
     factors_of,
-    first,
+    known,
     match_factors,
     mixed,
     mixed_along,
+    of_rank,
     open_axes,
     place_of,
     replaced,
@@ -39,19 +40,19 @@ __all__: list[str] = []
 
 # ---- reshaping
 
-@rule('Reshape')
-def _reshape(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, codes = inputs[0], list(node.shape)
+@rule('Reshape', needs=0)
+def _reshape(node: Node, data: Axes) -> Axes:
+    codes = list(node.shape)
     if not codes or min(codes) < -4:
         raise UnknownAxes
     if not data:  # the result that it states by itself
         if not {0, -2, -3, -4}.isdisjoint(codes):
             raise UnknownAxes
-        return [[(code if code > 0 else Axis(),) for code in codes]]
+        return [(code if code > 0 else Axis(),) for code in codes]
     if node.reverse:
         turned = _targets([axis[::-1] for axis in data[::-1]], codes[::-1])
-        return [[axis[::-1] for axis in turned[::-1]]]
-    return [_targets(data, codes)]
+        return [axis[::-1] for axis in turned[::-1]]
+    return _targets(data, codes)
 
 
 def _targets(data: Axes, codes: list[int]) -> Axes:
@@ -96,66 +97,65 @@ def _equal_sizes(data: Axes, made: Axes) -> None:
     unify(product(sum(data, ())), product(sum(made, ())))
 
 
-@rule('reshape_like')
-def _reshape_like(node: Node, inputs: list[Axes]) -> list[Axes]:
-    one, other = (first([axes]) for axes in inputs)
+@rule('reshape_like', needs=2)
+def _reshape_like(node: Node, one: Axes, other: Axes) -> Axes:
     begin, end, _ = slice(node.lhs_begin, node.lhs_end).indices(len(one))
     wanted = other[node.rhs_begin:node.rhs_end]
     unify(product(sum(one[begin:end], ())), product(sum(wanted, ())))
-    return [one[:begin] + match_factors(sum(one[begin:end], ()), wanted) + one[end:]]
+    return one[:begin] + match_factors(sum(one[begin:end], ()), wanted) + one[end:]
 
 
-@rule('Flatten')
-def _flatten(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = inputs[0] or [(Axis(),), (Axis(),)]
-    return [data[:1] + [sum(data[1:], ())]]
+@rule('Flatten', needs=0)
+def _flatten(node: Node, data: Axes) -> Axes:
+    data = data or of_rank(2, data)
+    return [data[0], sum(data[1:], ())]
 
 
 @rule('squeeze')
-def _squeeze(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = first(inputs)
+def _squeeze(node: Node, data: Axes) -> Axes:
     if node.axis is None:
         if any(not isinstance(product(axis), int) for axis in data):
             raise UnknownAxes
-        return [[axis for axis in data if factors_of(axis)] or [()]]
+        return [axis for axis in data if factors_of(axis)] or [()]
     gone = {place_of(axis, data) for axis in node.axis}
     for at in gone:
         unify(product(data[at]), 1)
-    return [[axis for at, axis in enumerate(data) if at not in gone] or [()]]
+    return [axis for at, axis in enumerate(data) if at not in gone] or [()]
 
 
-enter('expand_dims', lambda node, inputs: [replaced(first(inputs), node.axis, [()], 1)])
+enter('expand_dims', lambda node, data: replaced(data, node.axis, [()], 1))
 
 
-@rule('SwapAxis transpose')
-def _order(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = inputs[0]
-    if node.op == 'transpose':
-        data = data or [(Axis(),) for _ in node.axes]
-        if node.axes and len(node.axes) != len(data):
-            raise SizeError('%d axes and %d axes' % (len(node.axes), len(data)))
-    order = list(range(len(first([data]))))
-    if node.op == 'transpose':
-        order = [place_of(axis, data) for axis in node.axes] or order[::-1]
-    else:
-        one, other = place_of(node.dim1, data), place_of(node.dim2, data)
-        order[one], order[other] = other, one
-    return [[data[at] for at in order]]
+@rule('transpose', needs=0)
+def _transpose(node: Node, data: Axes) -> Axes:
+    if not node.axes:
+        return known(data)[::-1]
+    data = of_rank(len(node.axes), data)
+    return [data[place_of(axis, data)] for axis in node.axes]
 
 
-def _blocks(node: Node, inputs: list[Axes]) -> list[Axes]:
-    batch, channels, *sides = inputs[0] or [(Axis(),) for _ in range(4)]
-    size, squared = node.block_size, node.block_size ** 2
-    if node.op == 'space_to_depth':
-        return [[batch, (squared, *mixed(channels)), *(
-            mixed((quotient(product(side), size),)) for side in sides)]]
-    return [[batch, mixed((quotient(product(channels), squared),)), *(
-        (size, *mixed(side)) for side in sides)]]
+@rule('SwapAxis')
+def _swap(node: Node, data: Axes) -> Axes:
+    one, other = place_of(node.dim1, data), place_of(node.dim2, data)
+    return replaced(replaced(data, one, [data[other]]), other, [data[one]])
 
 
-enter('depth_to_space space_to_depth', _blocks)
-enter('shape_array', lambda node, inputs: [[(len(first(inputs)),)]])
-enter('size_array', lambda node, inputs: [[()]])
+@rule('depth_to_space', needs=0)
+def _to_space(node: Node, data: Axes) -> Axes:
+    batch, channels, *sides = of_rank(4, data)
+    return [batch, mixed((quotient(product(channels), node.block_size ** 2),)),
+            *((node.block_size, *mixed(side)) for side in sides)]
+
+
+@rule('space_to_depth', needs=0)
+def _to_depth(node: Node, data: Axes) -> Axes:
+    batch, channels, *sides = of_rank(4, data)
+    return [batch, (node.block_size ** 2, *mixed(channels)),
+            *(mixed((quotient(product(side), node.block_size),)) for side in sides)]
+
+
+enter('shape_array', lambda node, data: [(len(data),)])
+enter('size_array', lambda node, data: [()], needs=0)
 
 
 # ---- slicing
@@ -170,39 +170,37 @@ def _part(axis: Factors, begin: int | None, end: int | None, step: int = 1) -> F
 
 
 @rule('slice_axis')
-def _slice_axis(node: Node, inputs: list[Axes]) -> list[Axes]:
-    old = first(inputs)[place_of(node.axis, inputs[0])]
-    return [replaced(inputs[0], node.axis, [_part(old, node.begin, node.end)])]
+def _slice_axis(node: Node, data: Axes) -> Axes:
+    old = data[place_of(node.axis, data)]
+    return replaced(data, node.axis, [_part(old, node.begin, node.end)])
 
 
 @rule('slice')
-def _slice(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, steps = first(inputs), node.step or (1,) * len(node.begin)
+def _slice(node: Node, data: Axes) -> Axes:
+    steps = node.step or (1,) * len(node.begin)
     if not len(node.begin) == len(node.end) == len(steps) <= len(data):
         raise SizeError('a slice from %s to %s and %d axes' % (node.begin, node.end, len(data)))
-    return [[_part(axis, begin, end, step or 1) for axis, begin, end, step in zip(
-        data, node.begin, node.end, steps)] + data[len(steps):]]
+    return [*(_part(axis, begin, end, step or 1) for axis, begin, end, step in zip(
+        data, node.begin, node.end, steps)), *data[len(steps):]]
 
 
 @rule('slice_like')
-def _slice_like(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, like = list(first(inputs)), inputs[1]
+def _slice_like(node: Node, data: Axes, like: Axes) -> Axes:
     for at in {place_of(axis, data) for axis in node.axes or range(len(data))}:
         size = product(like[at]) if like else Axis()
         if not same(product(data[at]), size):
-            data[at] = mixed((size,))
-    return [data]
+            data = replaced(data, at, [mixed((size,))])
+    return data
 
 
 @rule('SliceChannel')
-def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, count = first(inputs), node.num_outputs
-    at = place_of(node.axis, data)
+def _split(node: Node, data: Axes) -> tuple[Axes, ...]:
+    at, count = place_of(node.axis, data), node.num_outputs
     size = product(data[at])
     if node.squeeze_axis:
         suggest(size, 'time')
         unify(size, count)
-        return [data[:at] + data[at + 1:]] * count
+        return (replaced(data, at, []),) * count
     if isinstance(size, int) and size % count:
         raise SizeError('%d and a multiple of %d' % (size, count))
     share = divide(size, count)
@@ -211,83 +209,73 @@ def _split(node: Node, inputs: list[Axes]) -> list[Axes]:
         size.bound = product([share], count)
     if count > 1:
         data = replaced(data, at, [mixed((quotient(size, count) if share is None else share,))])
-    return [data] * count
+    return (data,) * count
 
 
 @rule('_split_v2')
-def _split_at(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = first(inputs)
+def _split_at(node: Node, data: Axes) -> tuple[Axes, ...]:
     at = place_of(node.axis, data)
     size, count = product(data[at]), node.sections
     sizes = [quotient(add(size, count - 1 - i), count) for i in range(count)] or [
         add(end, -begin) for begin, end in zip(node.indices, [*node.indices[1:], size])]
-    return [replaced(data, at, [] if node.squeeze_axis else [mixed((size,))])
-            for size in sizes]
+    return tuple(replaced(data, at, [] if node.squeeze_axis else [mixed((size,))])
+                 for size in sizes)
 
 
 # ---- joining and repeating
 
-@rule('Concat _rnn_param_concat')
-def _join(node: Node, inputs: list[Axes]) -> list[Axes]:
-    known = [axes for axes in inputs if axes]
-    if len({*map(len, known)}) > 1:
+@rule('Concat _rnn_param_concat', needs=0)
+def _join(node: Node, *inputs: Axes) -> Axes:
+    if len({len(axes) for axes in inputs if axes}) > 1:
         raise AxesError('its inputs must have the same number of axes')
-    at = place_of(node.dim, first(known or [[]]))
+    at = place_of(node.dim, known(max(inputs, key=len)))
     if len(inputs) == 1:
-        return inputs
-    rest = alike([replaced(axes, at, [()]) for axes in known])
+        return inputs[0]
+    rest = alike(*(replaced(axes, at, [()]) for axes in inputs if axes))
     joined = add(*(product(axes[at]) for axes in inputs)) if all(inputs) else Axis()
-    return [replaced(rest, at, [mixed((joined,))])]  # more steps are none of those steps
+    return replaced(rest, at, [mixed((joined,))])  # more steps are none of those steps
 
 
-enter('stack', lambda node, inputs: [replaced(alike(inputs), node.axis, [(len(inputs),)], 1)])
+enter('stack', lambda node, *inputs: replaced(
+    alike(*inputs), node.axis, [(len(inputs),)], 1), needs=0)
 
 
 @rule('tile')
-def _tile(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, counts = first(inputs), list(node.reps)
-    rank = max(len(data), len(counts))
-    axes: Axes = [()] * (rank - len(data)) + data
-    counts = [1] * (rank - len(counts)) + counts
-    return [[axis if count == 1 else (count, *mixed(axis)) for axis, count in zip(axes, counts)]]
+def _tile(node: Node, data: Axes) -> Axes:
+    counts = (1,) * (len(data) - len(node.reps)) + node.reps
+    data = [()] * (len(counts) - len(data)) + data
+    return [axis if count == 1 else (count, *mixed(axis)) for axis, count in zip(data, counts)]
 
 
 @rule('repeat')
-def _repeat(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = first(inputs)
+def _repeat(node: Node, data: Axes) -> Axes:
     if node.axis is None:
-        return [[(*mixed(sum(data, ())), node.repeats)]]
+        return [(*mixed(sum(data, ())), node.repeats)]
     old = data[place_of(node.axis, data)]
-    return [replaced(data, node.axis, [(*mixed(old), node.repeats) if node.repeats != 1 else old])]
+    return replaced(data, node.axis, [(*mixed(old), node.repeats) if node.repeats != 1 else old])
 
 
 @rule('Pad')
-def _pad(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, widths = first(inputs), node.pad_width
+def _pad(node: Node, data: Axes) -> Axes:
+    widths = node.pad_width
     if len(widths) != 2 * len(data):
         raise SizeError('pad_width %s and %d axes' % (widths, len(data)))
-    return [[mixed((add(product(axis), before + after),)) if before or after else axis
-             for axis, before, after in zip(data, widths[::2], widths[1::2])]]
+    return [mixed((add(product(axis), before + after),)) if before or after else axis
+            for axis, before, after in zip(data, widths[::2], widths[1::2])]
 
 
-enter('reverse', lambda node, inputs: [mixed_along(first(inputs), node.axis)])
+enter('reverse', lambda node, data: mixed_along(data, node.axis))
 
 
-def _repeated(old: Factors, new: Factors) -> Factors:
-    return agree(old, new) if factors_of(old) else new
-
-
-def _broadcast(data: Axes, sizes: Iterable[tuple[int, Factors]]) -> list[Axes]:
-    result = list(first([data]))
+def _broadcast(data: Axes, sizes: Iterable[tuple[int, Factors]]) -> Axes:
     for axis, size in sizes:
-        at = place_of(axis, data)
-        result[at] = _repeated(result[at], size)
-    return [result]
+        old = data[place_of(axis, data)]
+        data = replaced(data, axis, [agree(old, size) if factors_of(old) else size])
+    return data
 
 
 @rule('broadcast_axis')
-def _broadcast_axis(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data = first(inputs)
+def _broadcast_axis(node: Node, data: Axes) -> Axes:
     for axis in node.axis:
         old = product(data[place_of(axis, data)])
         if isinstance(old, Axis) and (old.free or old.unknown):
@@ -295,20 +283,15 @@ def _broadcast_axis(node: Node, inputs: list[Axes]) -> list[Axes]:
     return _broadcast(data, [(axis, (size,)) for axis, size in zip(node.axis, node.size)])
 
 
-@rule('broadcast_to')
-def _broadcast_to(node: Node, inputs: list[Axes]) -> list[Axes]:
-    if inputs[0] and len(inputs[0]) != len(node.shape):
-        raise SizeError('%d axes and %d axes' % (len(node.shape), len(inputs[0])))
-    data = inputs[0] or [(Axis(),) for _ in node.shape]
-    return _broadcast(data, [(at, (size,)) for at, size in enumerate(node.shape) if size])
+@rule('broadcast_to', needs=0)
+def _broadcast_to(node: Node, data: Axes) -> Axes:
+    return _broadcast(of_rank(len(node.shape), data), [
+        (at, (size,)) for at, size in enumerate(node.shape) if size])
 
 
-@rule('broadcast_like')
-def _broadcast_like(node: Node, inputs: list[Axes]) -> list[Axes]:
-    data, like = (first([axes]) for axes in inputs)
+@rule('broadcast_like', needs=2)
+def _broadcast_like(node: Node, data: Axes, like: Axes) -> Axes:
     if node.lhs_axes and node.rhs_axes:
         return _broadcast(data, [(one, like[place_of(other, like)])
                                  for one, other in zip(node.lhs_axes, node.rhs_axes)])
-    if len(data) != len(like):
-        raise SizeError('%d axes and %d axes' % (len(data), len(like)))
-    return _broadcast(data, enumerate(like))
+    return _broadcast(data, enumerate(of_rank(len(data), like)))
