@@ -9,7 +9,7 @@ from ..graph_editing import Fixed, Writer
 from ..operators import has
 from ..shapes.axis_factors import Axes, Factors, UnknownAxes, factors_of, open_axes
 from ..shapes.infer import axes_of
-from ..shapes.sizes import Axis, Size, Sum, product, same
+from ..shapes.sizes import Axis, Size, Sum, is_product, product, same
 from ..shapes.unification import SizeError
 from .ambiguity import Counted
 
@@ -50,7 +50,8 @@ class Freeing(Writer):
     def note_steps(self, sequence: Entry) -> None:
         """Give a sequence its own axis of steps if windows made it from another axis."""
         axes = self.axes[sequence]
-        if axes and isinstance(product(axes[0]), Sum):
+        steps = product(axes[0]) if axes else 1
+        if isinstance(steps, Sum) and not is_product(steps):
             own = Axis()
             self.axes[sequence] = [(own,), *axes[1:]]
             self.left.add(own)

@@ -1,17 +1,17 @@
 """Sizes of axes that a graph leaves open: names, unknowns, and their products, sums and quotients.
 
-A size is an int, an `Axis`, a `Product` or a `Sum`. Shapes with 0 in a graph ('as the rest of the
+A size is an int, an `Axis` or a `Sum`. Shapes with 0 in a graph ('as the rest of the
 graph says') begin as unknown axes; `unify` binds them where two sizes have to agree.
 """
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
-__all__ = ['Atom', 'Axis', 'Product', 'Size', 'Source', 'Sum', 'add', 'axes_in', 'divide',
-           'interval', 'key_of', 'least', 'number_for', 'parts', 'product', 'quotient',
-           'reduced_axes', 'reshaping', 'resolve', 'same', 'solution', 'windows']
+__all__ = ['Atom', 'Axis', 'Size', 'Source', 'Sum', 'add', 'axes_in', 'changed', 'divide',
+           'interval', 'is_product', 'key_of', 'least', 'number_for', 'parts', 'product',
+           'quotient', 'reduced_axes', 'reshaping', 'resolve', 'same', 'solution', 'windows']
 
 
 class Source(NamedTuple):
@@ -64,64 +64,45 @@ class Axis:
         return self.source is None and not self.label and not self.free
 
 
-class Product:
-    """A number times several axes."""
-
-    __slots__ = ('axes', 'factor')
-
-    def __init__(self, factor: int, axes: Sequence[Atom]) -> None:
-        self.factor = factor
-        self.axes = list(axes)
-
-
-#: Numbers times products of axes; each product has a key that ignores the order of its axes.
-_Terms = Dict[Tuple[Any, ...], Tuple[int, Tuple['Atom', ...]]]
+#: A number times several axes.
+Term = Tuple[int, Tuple['Atom', ...]]
 
 
 class Sum:
-    """A sum of products, divided by a number and rounded down."""
+    """A sum of products, divided by a number and rounded down; or a product alone, which may
+    contain sums.
+    """
 
     __slots__ = ('divisor', 'terms')
 
-    def __init__(self, terms: _Terms, divisor: int) -> None:
-        self.terms = terms
+    def __init__(self, terms: Iterable[Term], divisor: int = 1) -> None:
+        self.terms = tuple(terms)
         self.divisor = divisor
 
 
 Atom = Union[Axis, Sum]
-Size = Union[int, Axis, Product, Sum]
+Size = Union[int, Axis, Sum]
 
 
 def resolve(size: Size) -> Size:
     """`size` as far as it is known now."""
     while isinstance(size, Axis) and size.bound is not None:
         size = size.bound
-    if isinstance(size, Product):
-        return product(size.axes, size.factor)
     if isinstance(size, Sum) and any(resolve(atom) is not atom
-                                     for _, atoms in size.terms.values() for atom in atoms):
-        return quotient(add(*(product(atoms, number) for number, atoms in size.terms.values())),
-                        size.divisor)
+                                     for _, atoms in size.terms for atom in atoms):
+        return changed(size, resolve)
     return size
 
 
-def product(sizes: Iterable[Size], factor: int = 1) -> Size:
-    """The product of `sizes` and `factor`."""
-    axes: list[Atom] = []
-    for size in map(resolve, sizes):
-        if isinstance(size, int):
-            factor *= size
-        elif isinstance(size, Product):
-            factor *= size.factor
-            axes.extend(size.axes)
-        else:
-            axes.append(size)
-    if factor == 0 or not axes:
-        return factor
-    if len(axes) == 1 and isinstance(axes[0], Sum) and axes[0].divisor == 1 and factor != 1:
-        return _made({key: (factor * number, atoms)
-                      for key, (number, atoms) in axes[0].terms.items()}, 1)
-    return axes[0] if factor == 1 and len(axes) == 1 else Product(factor, axes)
+def changed(size: Sum, change: Callable[[Size], Size]) -> Size:
+    """`size` made from other sizes instead of its axes."""
+    terms = [product(map(change, atoms), number) for number, atoms in size.terms]
+    return terms[0] if is_product(size) else quotient(add(*terms), size.divisor)
+
+
+def is_product(size: Size) -> bool:
+    """Whether it is a number times axes."""
+    return isinstance(size, Sum) and len(size.terms) == size.divisor == 1
 
 
 def parts(size: Size) -> tuple[int, list[Atom]]:
@@ -129,93 +110,111 @@ def parts(size: Size) -> tuple[int, list[Atom]]:
     size = resolve(size)
     if isinstance(size, int):
         return size, []
-    return (size.factor, list(size.axes)) if isinstance(size, Product) else (1, [size])
+    factor, axes = size.terms[0] if isinstance(size, Sum) and is_product(size) else (1, (size,))
+    return factor, list(axes)
+
+
+def product(sizes: Iterable[Size], factor: int = 1) -> Size:
+    """The product of `sizes` and `factor`."""
+    axes: list[Atom] = []
+    for size in sizes:
+        number, more = parts(size)
+        factor *= number
+        axes.extend(more)
+    if factor == 0 or not axes:
+        return factor
+    only = axes[0] if len(axes) == 1 else None
+    if only is not None and factor == 1:
+        return only
+    if isinstance(only, Sum) and only.divisor == 1:
+        return Sum((factor * number, atoms) for number, atoms in only.terms)
+    return Sum([(factor, tuple(axes))])
 
 
 # ---- sums
 
-def _terms(size: Size) -> _Terms:
-    """`size` as a sum; a quotient is one of its axes."""
+def _expanded(size: Size) -> list[Term]:
+    """`size` as a sum of products of axes and quotients."""
     size = resolve(size)
-    if isinstance(size, Axis):
-        return {(id(size),): (1, (size,))}
-    if isinstance(size, Sum):
-        return size.terms if size.divisor == 1 else {
-            ((size.divisor, _key(size.terms)),): (1, (size,))}
-    factor, axes = parts(size)
-    result: _Terms = {(): (factor, ())}
-    for axis in axes:
-        result = _collected([
-            (tuple(sorted((*one, *other), key=hash)), number * further, (*atoms, *more))
-            for one, (number, atoms) in result.items()
-            for other, (further, more) in _terms(axis).items()])
+    if isinstance(size, int):
+        return [(size, ())]
+    if isinstance(size, Axis) or size.divisor > 1:
+        return [(1, (size,))]
+    result: list[Term] = []
+    for number, atoms in size.terms:
+        products: list[Term] = [(number, ())]
+        for atom in atoms:
+            products = [(one * other, (*left, *right)) for one, left in products
+                        for other, right in _expanded(atom)]
+        result.extend(products)
     return result
 
 
-def _key(terms: _Terms) -> object:
-    return frozenset((key, number) for key, (number, _) in terms.items())
+def _key(atom: Atom) -> object:
+    return atom if isinstance(atom, Axis) else (atom.divisor, _numbers(atom.terms))
+
+
+def _numbers(terms: Iterable[Term]) -> object:
+    return frozenset((key, number) for key, (number, _) in _collected(terms).items())
 
 
 def key_of(size: Size) -> object:
     """A key that sizes share if they are known to be equal."""
-    return _key(_terms(size))
+    return _numbers(_expanded(size))
 
 
-def _collected(terms: Iterable[tuple[tuple[Any, ...], int, tuple[Atom, ...]]]) -> _Terms:
-    result: _Terms = {}
-    for key, number, atoms in terms:
+def _collected(terms: Iterable[Term]) -> dict[tuple[object, ...], Term]:
+    """One term for each product of axes, whatever their order."""
+    result: dict[tuple[object, ...], Term] = {}
+    for number, atoms in terms:
+        key = tuple(sorted(map(_key, atoms), key=hash))
         number += result.pop(key, (0, ()))[0]
         if number:
             result[key] = number, atoms
     return result
 
 
-def _made(terms: _Terms, divisor: int) -> Size:
+def _made(terms: Iterable[Term], divisor: int = 1) -> Size:
     """The normal form of the sum of `terms`, divided by a number."""
-    constant = terms.get((), (0, ()))[0]
-    others = {key: each for key, each in terms.items() if key}
-    if not others:
+    collected = _collected(terms)
+    constant, _ = collected.pop((), (0, ()))
+    if not collected:
         return constant // divisor
-    common = functools.reduce(math.gcd, [number for number, _ in others.values()], divisor)
-    if divisor > 1 and common > 1:
-        others = {key: (number // common, atoms) for key, (number, atoms) in others.items()}
-        constant, divisor = constant // common, divisor // common
-    number, atoms = next(iter(others.values()))
-    if divisor == 1 and len(others) == 1:
+    common = functools.reduce(math.gcd, [number for number, _ in collected.values()], divisor)
+    others: list[Term] = [(number // common, atoms) for number, atoms in collected.values()]
+    constant, divisor = constant // common, divisor // common
+    number, atoms = others[0]
+    if divisor == len(others) == 1:
         only = atoms[0]
         if not constant:
-            return product(atoms, number) if number != 1 or len(atoms) > 1 else only
+            return product(atoms, number)
         if isinstance(only, Sum) and number == len(atoms) == 1:
-            constant, divisor = constant * only.divisor, only.divisor
-            return _made(_collected([*((key, *each) for key, each in only.terms.items()),
-                                     ((), constant, ())]), divisor)
-    return Sum({**others, **({(): (constant, ())} if constant else {})}, divisor)
+            return _made([*only.terms, (constant * only.divisor, ())], only.divisor)
+    return Sum([*others, (constant, ())] if constant else others, divisor)
 
 
 def add(*sizes: Size) -> Size:
     """The sum of `sizes`."""
-    return _made(_collected([(key, *each) for size in sizes
-                             for key, each in _terms(size).items()]), 1)
+    return _made(term for size in sizes for term in _expanded(size))
 
 
 def quotient(whole: Size, part: int) -> Size:
     """`whole` divided by a number, and rounded down."""
     whole = resolve(whole)
-    if isinstance(whole, Sum):
+    if isinstance(whole, Sum) and whole.divisor > 1:
         return _made(whole.terms, whole.divisor * part)
-    return _made(_terms(whole), part)
+    return _made(_expanded(whole), part)
 
 
 def number_for(size: Size, numbers: Mapping[Axis, int]) -> int:
     """The value of `size` if axes have these numbers."""
     size = resolve(size)
+    if isinstance(size, int):
+        return size
     if isinstance(size, Axis):
         return numbers[size]
-    if isinstance(size, Sum):
-        return sum(number * math.prod(number_for(atom, numbers) for atom in atoms)
-                   for number, atoms in size.terms.values()) // size.divisor
-    factor, axes = parts(size)
-    return factor * math.prod(number_for(axis, numbers) for axis in axes)
+    return sum(number * math.prod(number_for(atom, numbers) for atom in atoms)
+               for number, atoms in size.terms) // size.divisor
 
 
 def divide(whole: Size, part: Size) -> Size | None:
@@ -228,7 +227,7 @@ def divide(whole: Size, part: Size) -> Size | None:
             return None
         axes.remove(own)
     if divisor and len(axes) == 1 and isinstance(axes[0], Sum) and not any(
-            number % divisor for number, _ in _terms(axes[0]).values()):
+            number % divisor for number, _ in _expanded(axes[0])):
         return quotient(product(axes, factor), divisor)
     return None if not divisor or factor % divisor else product(axes, factor // divisor)
 
@@ -243,31 +242,24 @@ def same(first: Size, second: Size) -> bool:
 
 def axes_in(size: Size) -> set[Axis]:
     """The axes from which `size` is made."""
-    found: set[Axis] = set()
-    pending = [size]
-    while pending:
-        size = resolve(pending.pop())
-        if isinstance(size, Axis):
-            found.add(size)
-        elif isinstance(size, Sum):
-            pending.extend(atom for _, atoms in size.terms.values() for atom in atoms)
-        else:
-            pending.extend(parts(size)[1])
-    return found
+    size = resolve(size)
+    if isinstance(size, Sum):
+        return {axis for _, atoms in size.terms for atom in atoms for axis in axes_in(atom)}
+    return {size} if isinstance(size, Axis) else set()
 
 
 def solution(first: Size, second: Size) -> tuple[Axis, Size] | None:
     """From two equal sizes, an axis that may become anything, and its value; None if there is none.
     """
-    terms = _terms(add(first, product([second], -1)))
-    for key, (number, atoms) in terms.items():
+    terms = list(_collected(_expanded(add(first, product([second], -1)))).values())
+    for at, (number, atoms) in enumerate(terms):
         axis = atoms[0] if len(atoms) == 1 else None
-        others = {other: each for other, each in terms.items() if other != key}
+        others = terms[:at] + terms[at + 1:]
         if not isinstance(axis, Axis) or not (axis.unknown or axis.free) or any(
-                each % number for each, _ in others.values()):
+                each % number for each, _ in others):
             continue
-        rest = quotient(product([_made(others, 1)], -1 if number > 0 else 1), abs(number))
-        if axis not in axes_in(rest) and (axis.unknown or not isinstance(rest, Product)):
+        rest = quotient(product([_made(others)], -1 if number > 0 else 1), abs(number))
+        if axis not in axes_in(rest) and (axis.unknown or not is_product(rest)):
             return axis, rest
     return None
 

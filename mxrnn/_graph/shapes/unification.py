@@ -2,20 +2,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Sequence
 
 from .sizes import (
     Axis,
-    Product,
     Size,
     Sum,
-    add,
     axes_in,
-    divide,
+    changed,
+    is_product,
     number_for,
     parts,
     product,
-    quotient,
     resolve,
     same,
     solution,
@@ -48,8 +47,8 @@ def unify(first: Size, second: Size) -> Size:
         return first
     for unknown in (True, False):
         for one, other in ((first, second), (second, first)):
-            if isinstance(one, Axis) and (one.unknown if unknown else one.free and not isinstance(
-                    other, Product)) and one not in axes_in(other):
+            if isinstance(one, Axis) and (one.unknown if unknown else one.free and not is_product(
+                    other)) and one not in axes_in(other):
                 _bind(one, other)
                 return other
     if isinstance(first, int) and isinstance(second, int):
@@ -59,11 +58,11 @@ def unify(first: Size, second: Size) -> Size:
         _bind(*told)
         return resolve(first)
     for one, other in ((first, second), (second, first)):
-        number, axes = next(iter(one.terms.values())) if isinstance(one, Sum) else (1, ())
-        if isinstance(one, Sum) and len(one.terms) == 1 < len(axes):  # joined axes are split
-            unify(product(axes, number), product([other], one.divisor))
+        if isinstance(one, Sum) and len(one.terms) == 1 < one.divisor and len(
+                one.terms[0][1]) > 1:  # joined axes are split
+            unify(Sum(one.terms), product([other], one.divisor))
             return resolve(other)
-    if isinstance(first, Product) or isinstance(second, Product):
+    if is_product(first) or is_product(second):
         return _unify_products(first, second)
     return _unify_known(first, second)
 
@@ -85,11 +84,11 @@ def suggest(size: Size, name: str) -> None:
 def share(axis: Axis) -> None:
     """If only their sum is known, make an axis as long as others; otherwise make the others 1."""
     size = resolve(axis)
-    terms = dict(size.terms) if isinstance(size, Sum) and size.divisor == 1 else {}
-    total, _ = terms.pop((), (0, ()))
-    others = [atoms[0] for number, atoms in terms.values() if number == -1 and len(atoms) == 1]
+    terms = size.terms if isinstance(size, Sum) and size.divisor == 1 else ()
+    total = sum(number for number, atoms in terms if not atoms)
+    others = [atoms[0] for number, atoms in terms if number == -1 and len(atoms) == 1]
     each, rest = divmod(total, 1 + len(others))
-    for other in others if terms and len(others) == len(terms) and each > 0 else ():
+    for other in others if len(others) == len(terms) - 1 and each > 0 else ():
         if isinstance(other, Axis):
             other.bound = 1 if rest else each
 
@@ -123,50 +122,38 @@ def taken(size: Size) -> range:
 def settled(size: Size) -> Size:
     """A size in which results of windows are the numbers that they were assumed to equal."""
     size = resolve(size)
-    if isinstance(size, Product):
-        return product(map(settled, size.axes), size.factor)
     ends = {axis: taken(axis) for axis in axes_in(size)}
     if ends and all(ends.values()):
         first, last = (number_for(size, {axis: fits[end] for axis, fits in ends.items()})
                        for end in (0, -1))
-        return first if first == last else size
-    if isinstance(size, Sum) and any(ends.values()):
-        return quotient(add(*(product(map(settled, atoms), number)
-                              for number, atoms in size.terms.values())), size.divisor)
-    return size
+        if first == last:
+            return first
+    return changed(size, settled) if isinstance(size, Sum) else size
 
 
 def _unify_products(first: Size, second: Size) -> Size:
-    """Solve a product for an unknown axis, if it has one; otherwise assume that it fits."""
-    for one, other in ((first, second), (second, first)):
-        factor, axes = parts(one)
-        unknown = [axis for axis in axes if isinstance(axis, Axis) and axis.unknown]
-        if len(unknown) == 1:
-            axes.remove(unknown[0])
-            rest = divide(other, product(axes, factor))
-            if rest is not None and unknown[0] not in axes_in(rest):
-                unify(unknown[0], rest)
-                return resolve(other)
-    factor, axes = parts(first)
-    divisor, others = parts(second)
+    """Bind the only axis that one of two products does not share; otherwise assume that they fit.
+    """
+    (factor, axes), (divisor, others) = parts(first), parts(second)
     for axis in list(axes):
-        if axis in others:
+        own = next((each for each in others if same(each, axis)), None)
+        if own is not None:
             axes.remove(axis)
-            others.remove(axis)
-    if factor == divisor and len(axes) == len(others) == 1:
-        unify(axes[0], others[0])
-    for (count, left), (number, none) in (((factor, axes), (divisor, others)),
-                                          ((divisor, others), (factor, axes))):
-        if len(left) == 1 and not none and number % count == 0:
-            unify(left[0], number // count)
-        elif left and not none and all(isinstance(axis, Axis) and axis.label for axis in left):
+            others.remove(own)
+    common = math.gcd(factor, divisor)
+    for count, left, number, right in ((factor, axes, divisor, others),
+                                       (divisor, others, factor, axes)):
+        if len(left) == 1 and count == common and product(left) not in (first, second):
+            unify(left[0], product(right, number // count))
+            break
+        if left and not right and all(isinstance(axis, Axis) and axis.label for axis in left):
             raise SizeError('%s, which may be any sizes, and %d' % (' times '.join(
                 [str(count)] * (count > 1) + [getattr(axis, 'label', '') for axis in left]),
                 number))
-        elif left and not none and number == count:
+        if left and not right and number == count:
             for axis in left:
                 unify(axis, 1)
-    return first if isinstance(second, Product) else second
+    return first if is_product(second) else second
 
 
 def unify_all(first: Sequence[Size], second: Sequence[Size]) -> tuple[Size, ...]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Callable, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 from ..._check import DType
 from ..._graph.graph import Graph
 from ..._graph.shapes.axis_factors import broadcast
-from ..._graph.shapes.sizes import Axis, Product, Size, Source, Sum, product, resolve, same
+from ..._graph.shapes.sizes import Axis, Size, Source, Sum, resolve, same
 from ..._graph.shapes.unification import SizeError
 from ..registry import Unsupported
 
@@ -327,18 +328,11 @@ class Builder:
         if isinstance(size, int):
             return self.constant([size], 'int64')
         if isinstance(size, Sum):
-            terms = [self._dim(product(atoms, number), dims)
-                     for number, atoms in size.terms.values()]
-            result = terms[0]
-            for term in terms[1:]:
-                result = self.node('Add', [result, term], (1,))
-            return result if size.divisor == 1 else self.node(
-                'Div', [result, self.constant([size.divisor], 'int64')], (1,))
-        if isinstance(size, Product):
-            result = self.constant([size.factor], 'int64')
-            for axis in size.axes:
-                result = self.node('Mul', [result, self._dim(axis, dims)], (1,))
-            return result
+            terms = [reduce(partial(self.apply, 'Mul'), [
+                *([self.constant([number], 'int64')] if number != 1 or not atoms else ()),
+                *(self._dim(atom, dims) for atom in atoms)]) for number, atoms in size.terms]
+            total = reduce(partial(self.apply, 'Add'), terms)
+            return total if size.divisor == 1 else self.apply('Div', total, size.divisor)
         source = size.source
         if source is None or not self.scope.sees(source.scope):
             raise SizeError('a size that the graph does not tell')

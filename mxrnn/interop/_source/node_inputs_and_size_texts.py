@@ -7,7 +7,17 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import begin_states
 from ..._graph.operators import has
 from ..._graph.shapes import sizes
-from ..._graph.shapes.sizes import Axis, Product, add, axes_in, divide, product, resolve, same
+from ..._graph.shapes.sizes import (
+    Axis,
+    Sum,
+    add,
+    axes_in,
+    divide,
+    is_product,
+    product,
+    resolve,
+    same,
+)
 from ..._graph.stepping.axis_propagation import is_zero
 from .._torch.recurrent import arrays_of_rnn
 from .emitter_api import MOVES, Expr, Open, Size, Unsupported
@@ -46,9 +56,9 @@ def _text(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
     own = next((text for each, text in known if same(each, size)), '')
     if own:
         return own
-    if isinstance(size, Product):
-        texts = [_factor(axis, known) for axis in size.axes]
-        return ' * '.join(['%d' % size.factor] * (size.factor != 1) + texts)
+    if isinstance(size, Sum) and is_product(size):
+        (factor, axes), = size.terms
+        return ' * '.join(['%d' % factor] * (factor != 1) + [_factor(axis, known) for axis in axes])
     for each, text in known:
         times, more = divide(each, size), add(size, product([each], -1))
         if isinstance(times, int):
@@ -58,7 +68,7 @@ def _text(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
     if isinstance(size, Axis):
         raise Unsupported('a size that cannot be read from any array')
     terms = [(number, _text(product(axes, abs(number)), known))
-             for number, axes in size.terms.values()]
+             for number, axes in size.terms]
     text = ' '.join('%s %s' % ('-' if number < 0 else '+', text) for number, text in terms)
     text = text[2:] if text.startswith('+') else '-' + text[2:]
     return text if size.divisor == 1 else '%s // %d' % (
