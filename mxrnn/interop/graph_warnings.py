@@ -9,8 +9,7 @@ from .. import _check
 from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, bounds, roll
 from .._graph.shapes.axis_factors import number_of
-from .._graph.shapes.infer import infer
-from .._graph.shapes.sizes import Axis
+from .._graph.shapes.infer import infer, variables_of
 from .free_unrolled_length import how_to_free, without_fuse_length, without_number
 from .input_shapes import shapes_found
 from .load_and_save_model import Model
@@ -101,11 +100,7 @@ def _bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[str]:
 
 def _mixed(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
     """Reshapes to rows whose number of elements does not match the rows that they read."""
-    axes: dict[str, Axis] = {}
-    values = infer(graph, {place: [
-        (axes.setdefault(size, Axis(label=size)) if isinstance(size, str) else size,)
-        for size in shapes[node.name]] for place, node in enumerate(graph.nodes)
-        if node.is_variable and node.name in shapes}).axes
+    values = infer(graph, variables_of(graph, shapes)).axes
     notes = []
     for place in sorted(graph.needed()):
         node = graph.nodes[place]

@@ -7,10 +7,10 @@ from ..graph import Entry, Graph, Node
 from ..operators import row
 from . import arithmetic_rules, layer_rules, reshaping_rules  # noqa: F401  (they fill the table)
 from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, factors_of, open_axes
-from .sizes import Axis, product, resolve
+from .sizes import Axis, Size, product, resolve
 from .unification import AxesError, SizeError, suggest
 
-__all__ = ['Fault', 'Table', 'axes_of', 'infer']
+__all__ = ['Fault', 'Table', 'axes_of', 'infer', 'variables_of']
 
 
 def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
@@ -84,6 +84,15 @@ class Table(NamedTuple):
     bodies: dict[int, Table]
     closed: dict[int, list[Axis]]
     faults: list[Fault]
+
+
+def variables_of(graph: Graph, shapes: Mapping[str, Sequence[Size | str]]) -> dict[int, Axes]:
+    """The axes of a graph's variables by their places, from shapes by name; a name is an axis of
+    any size, wherever it stands."""
+    named: dict[str, Axis] = {}
+    return {place: [(named.setdefault(size, Axis(label=size)) if isinstance(size, str) else size,)
+                    for size in shapes[node.name]]
+            for place, node in enumerate(graph.nodes) if node.is_variable and node.name in shapes}
 
 
 def infer(graph: Graph, variables: Mapping[int, Axes],

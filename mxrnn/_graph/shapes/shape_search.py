@@ -1,11 +1,12 @@
 """Numbers of axes of inputs, and axes that become whatever the graph requires."""
 from __future__ import annotations
 
+import operator
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph
 from ..operators import has
-from .infer import Table, infer
+from .infer import Table, infer, variables_of
 from .sizes import Axis, Size, Sum, axes_in, resolve
 
 __all__ = ['ShapeSearch', 'ShapesError', 'UnclearShape', 'chain', 'is_parted', 'place_of']
@@ -32,12 +33,11 @@ class UnclearShape(ShapesError):
 
 
 class _Way(NamedTuple):
-    """Numbers of axes that a graph takes."""
+    """Numbers of axes of inputs, and what the graph makes of such inputs."""
 
-    unusual: tuple[int, int]
-    order: int
     ranks: dict[str, int]
-    cut: tuple[tuple[int, ...], ...]
+    shapes: dict[str, list[Axis]]
+    table: Table
 
 
 class ShapeSearch:
@@ -46,18 +46,22 @@ class ShapeSearch:
     def __init__(self, graph: Graph, params: Mapping[str, Sequence[int]],
                  given: Mapping[str, Sequence[int | str]]) -> None:
         self.graph, self.params, self.given = graph, params, given
-        labels: dict[str, Axis] = {}
-        self._known: dict[str, list[int | Axis]] = {
-            name: [size if isinstance(size, int) else labels.setdefault(size, Axis(label=size))
-                   for size in shape] for name, shape in {**params, **given}.items()}
 
     def table(self, shapes: Mapping[str, Sequence[int | Axis]], *, whole: bool = True) -> Table:
         """The graph with these shapes of inputs; other inputs are unknown. Unless `whole`, it ends
         at the first fault."""
-        known = {**self._known, **shapes}
-        return infer(self.graph, {place: [(size,) for size in known[node.name]]
-                                  for place, node in enumerate(self.graph.nodes)
-                                  if node.is_variable and node.name in known}, whole=whole)
+        return infer(self.graph, variables_of(
+            self.graph, {**self.params, **self.given, **shapes}), whole=whole)
+
+    def _way(self, ranks: dict[str, int], *, whole: bool = False) -> _Way:
+        shapes = {name: [Axis(free=True) for _ in range(rank)] for name, rank in ranks.items()}
+        return _Way(ranks, shapes, self.table(shapes, whole=whole))
+
+    def _ways(self, name: str, ranks: Mapping[str, int]) -> Iterator[_Way]:
+        """The numbers of axes that an input may have beside others, also those with faults."""
+        stated = self.graph.nodes[place_of(self.graph, name)].get('__shape__')
+        possible = (len(stated),) if isinstance(stated, tuple) and stated else _RANKS
+        return (self._way({**ranks, name: rank}) for rank in possible)
 
     def ranks(self, names: Sequence[str], chosen: Mapping[str, int] | None = None
               ) -> dict[str, int]:
@@ -66,27 +70,22 @@ class ShapeSearch:
         If operators leave them open, word numbers are (batch, time), and the input of a
         FullyConnected is (batch, channels).
         """
-        chosen = chosen or {}
         if not names:
-            return dict(chosen)
+            return dict(chosen or {})
         fault: object = None
-        ways = []
-        for order, rank in enumerate(self._possible(names[0])):
-            ranks = {**chosen, names[0]: rank}
-            shapes = {name: [Axis(free=True) for _ in range(count)]
-                      for name, count in ranks.items()}
-            table = self.table(shapes, whole=False)
+        found = []
+        for ranks, shapes, table in self._ways(names[0], chosen or {}):
             fault = fault or next(iter(table.faults), None)
             if not table.faults:
-                ways.append(_Way(_unusual(self.graph, table), order, ranks,
-                                 _cut(self.graph, table, shapes[names[0]])))
-        ways.sort(key=lambda way: way[:2])
-        likeliest = [way for way in ways if way.unusual == ways[0].unusual]
-        if len({way.cut for way in likeliest}) > 1:
-            raise UnclearShape(names[0], sorted(way.ranks[names[0]] for way in likeliest))
-        for way in ways:
+                found.append((_unusual(self.graph, table), ranks,
+                              _cut(self.graph, table, shapes[names[0]])))
+        found.sort(key=operator.itemgetter(0))
+        likeliest = [each for each in found if each[0] == found[0][0]]
+        if len({cut for _, _, cut in likeliest}) > 1:
+            raise UnclearShape(names[0], sorted(ranks[names[0]] for _, ranks, _ in likeliest))
+        for _, ranks, _ in found:
             try:
-                return self.ranks(names[1:], way.ranks)
+                return self.ranks(names[1:], ranks)
             except UnclearShape:
                 raise
             except ShapesError as error:
@@ -95,40 +94,20 @@ class ShapeSearch:
 
     def usual(self, ranks: dict[str, int]) -> dict[str, int]:
         """Other numbers of axes, if these ones give the graph nodes that nobody would write."""
-        least = self._odd(ranks)
+        least = _odd(self.graph, self._way(ranks))
         for name in ranks if least else ():
-            for rank in self._possible(name):
-                other = {**ranks, name: rank}
-                odd = self._odd(other)
-                if odd is not None and odd < (least or 0):
-                    ranks, least = other, odd
+            for way in self._ways(name, ranks):
+                if not way.table.faults and _odd(self.graph, way) < least:
+                    ranks, least = way.ranks, _odd(self.graph, way)
         return ranks
 
-    def _odd(self, ranks: Mapping[str, int]) -> int | None:
-        """How many nodes broadcast an input beside an array with another number of axes, and how
-        many arrays get three axes before they are joined but already have three. None if the graph
-        does not take these numbers of axes."""
-        table = self.table({name: [Axis(free=True) for _ in range(count)]
-                            for name, count in ranks.items()}, whole=False)
-        joined = [self.graph.nodes[entry.node] for node in self.graph.nodes
-                  if has(node.op, 'joins') for entry in node.inputs]
-        found = sum(node.op == 'Reshape' and node.shape == (0, 0, -1) and len(
-            table.axes.get(node.inputs[0], ())) == 3 for node in joined)
-        for node in self.graph.nodes:
-            if node.op.startswith('broadcast_') and any(
-                    self.graph.nodes[entry.node].name in ranks for entry in node.inputs):
-                counts = [len(table.axes.get(entry, ())) for entry in node.inputs]
-                found += 1 < min(counts) < max(counts)
-        return None if table.faults else found
-
-    def begun(self, ranks: Mapping[str, int]) -> tuple[dict[str, list[Axis]], Table]:
+    def begun(self, ranks: dict[str, int]) -> tuple[dict[str, list[Axis]], Table]:
         """Axes for inputs with these numbers of axes, and the result of the inference.
 
         If a size would be negative, an axis that a broadcast made as long as another one is 1
         instead.
         """
-        shapes = {name: [Axis(free=True) for _ in range(count)] for name, count in ranks.items()}
-        table = self.table(shapes)
+        _, shapes, table = self._way(ranks, whole=True)
         broadcast = {axis for place, axes in table.closed.items() for axis in axes
                      if _is_negative(shapes) and 'broadcast_' in self.graph.nodes[place].op}
         for name, axes in shapes.items() if broadcast else ():
@@ -140,10 +119,6 @@ class ShapeSearch:
                     if not tried.faults and not _is_negative(other):
                         return other, tried
         return shapes, table
-
-    def _possible(self, name: str) -> Sequence[int]:
-        stated = self.graph.nodes[place_of(self.graph, name)].get('__shape__')
-        return (len(stated),) if isinstance(stated, tuple) and stated else _RANKS
 
 
 def _is_negative(shapes: Mapping[str, Sequence[Axis]]) -> bool:
@@ -167,6 +142,22 @@ def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
             more = _unusual(node.subgraphs[0], table.bodies[place])
             words, others = words + more[0], others + more[1]
     return words, others
+
+
+def _odd(graph: Graph, way: _Way) -> int:
+    """How many nodes broadcast an input beside an array with another number of axes, and how many
+    arrays get three axes before they are joined but already have three."""
+    axes = way.table.axes
+    joined = [graph.nodes[entry.node] for node in graph.nodes if has(node.op, 'joins')
+              for entry in node.inputs]
+    found = sum(node.op == 'Reshape' and node.shape == (0, 0, -1) and len(
+        axes.get(node.inputs[0], ())) == 3 for node in joined)
+    for node in graph.nodes:
+        if node.op.startswith('broadcast_') and any(
+                graph.nodes[entry.node].name in way.ranks for entry in node.inputs):
+            counts = [len(axes.get(entry, ())) for entry in node.inputs]
+            found += 1 < min(counts) < max(counts)
+    return found
 
 
 def _cut(graph: Graph, table: Table, data: Sequence[Axis]) -> tuple[tuple[int, ...], ...]:

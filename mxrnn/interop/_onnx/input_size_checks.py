@@ -7,7 +7,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from ..._graph.graph import Graph
-from ..._graph.shapes.infer import infer
+from ..._graph.shapes.infer import infer, variables_of
 
 __all__ = ['guarded']
 
@@ -38,8 +38,7 @@ def guarded(graph: Graph, params: Mapping[str, np.ndarray],
         shapes = {**{name: array.shape for name, array in params.items()}, **{
             name: [1 if (name, axis) == at else int(numbers.get(size, size))
                    for axis, size in enumerate(shape)] for name, shape in inputs.items()}}
-        return not infer(graph, {places[name]: [(size,) for size in shape]
-                                 for name, shape in shapes.items() if name in places}).faults
+        return not infer(graph, variables_of(graph, shapes)).faults
     if not fits():
         return {}
     refused = {at: not fits(*at) for at in first.values() if isinstance(inputs[at[0]][at[1]], str)}

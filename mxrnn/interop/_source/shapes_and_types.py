@@ -13,7 +13,7 @@ from torch import Tensor
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.rolling import RolledGraph
 from ..._graph.shapes.axis_factors import Axes
-from ..._graph.shapes.infer import Table, infer
+from ..._graph.shapes.infer import Table, infer, variables_of
 from ..._graph.shapes.missing_shapes import Found
 from ..._graph.shapes.sizes import Axis, divide, number_for, product
 from ..._graph.shapes.unification import settled
@@ -106,9 +106,7 @@ def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], sample: Samp
 
 
 def _axes(graph: Graph, shapes: Mapping[str, Shape]) -> dict[int, Axes]:
-    """The axes of a graph's variables, by place."""
-    return {place: [(inferred(size),) for size in shapes[node.name]]
-            for place, node in enumerate(graph.nodes) if node.is_variable and node.name in shapes}
+    return variables_of(graph, {name: [*map(inferred, shape)] for name, shape in shapes.items()})
 
 
 def _facts(graph: Graph, values: Mapping[Entry, Tensor], table: Table, heads: Sequence[Entry] = ()
