@@ -29,7 +29,7 @@ from .._graph.layout import Mode
 from .._runtime.mxnet import mx
 from .arrays import FusedRNN, PackedVector, check_projection
 from .flat_weight_symbols import apart, arrays_of, sized
-from .fused_layers import padded_layer
+from .padded_layer import padded_layer
 from .rnn_defects import cpu_build, warn_of_defects
 
 __all__ = ['FusedRNNCell']
