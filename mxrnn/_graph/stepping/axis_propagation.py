@@ -1,27 +1,19 @@
-"""What becomes of the axes of a graph's inputs, and which nodes use several steps at once.
-"""
+"""What becomes of the axes of a graph's inputs, and which nodes make one number from several."""
 from __future__ import annotations
 
-import re
 from typing import Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..layout import begin_states
 from ..operators import has
-from ..rolling.make_length_symbolic import fixed_by
-from ..shapes.axis_factors import Axes, factors_of, mixed_axes, number_of, open_axes
+from ..shapes.axis_factors import Axes, factors_of, mixed_axes, open_axes
 from ..shapes.infer import Table, infer
-from ..shapes.sizes import Axis, axes_in, product, resolve
+from ..shapes.sizes import Axis, resolve
 
-__all__ = ['StateError', 'SteppedRecurrence', 'TrackedValue', 'find_stepped', 'follow', 'is_zero',
-           'named', 'prefix_of']
-
-
-class StateError(ValueError):
-    """A graph cannot be run in steps; the message names the node to blame."""
+__all__ = ['TrackedValue', 'Use', 'follow', 'is_loop', 'is_zero', 'merged_uses', 'met_twice',
+           'named']
 
 
-class _Use(NamedTuple):
+class Use(NamedTuple):
     """A node that makes one number from several along an axis."""
 
     node: str
@@ -33,16 +25,16 @@ class TrackedValue(NamedTuple):
     """The axes of a value (None if unknown), and the axes that were used up for it."""
 
     axes: Axes | None
-    used: dict[Axis, _Use]
+    used: dict[Axis, Use]
 
     def sees(self) -> set[int]:
         """The axes on which it depends."""
         return {id(axis) for axis in [*open_axes(self.axes), *map(resolve, self.used)]}
 
 
-def _merged(groups: Sequence[Mapping[Axis, _Use]]) -> dict[Axis, _Use]:
+def merged_uses(groups: Sequence[Mapping[Axis, Use]]) -> dict[Axis, Use]:
     """All uses; for an axis used twice, the use that needs more than the last step."""
-    result: dict[Axis, _Use] = {}
+    result: dict[Axis, Use] = {}
     for used in groups:
         for axis, use in used.items():
             if axis not in result or result[axis].last:
@@ -50,13 +42,13 @@ def _merged(groups: Sequence[Mapping[Axis, _Use]]) -> dict[Axis, _Use]:
     return result
 
 
-def _twice(axes: Axes | None) -> list[Axis]:
+def met_twice(axes: Axes | None) -> list[Axis]:
     """The axes that a value has twice or more, so that each step meets each other one."""
     found = open_axes(axes)
     return [axis for axis in found if found.count(axis) > 1]
 
 
-def _is_loop(node: Node) -> bool:
+def is_loop(node: Node) -> bool:
     return node.op == '_foreach' and len(node.subgraphs) == 1
 
 
@@ -65,7 +57,7 @@ def follow(graph: Graph, variables: Mapping[int, Axes]) -> dict[Entry, TrackedVa
     return _follow(graph, infer(graph, variables), {})
 
 
-def _follow(graph: Graph, table: Table, used: Mapping[int, dict[Axis, _Use]]
+def _follow(graph: Graph, table: Table, used: Mapping[int, dict[Axis, Use]]
             ) -> dict[Entry, TrackedValue]:
     """`used` are the axes that were used up for variables of a body."""
     values: dict[Entry, TrackedValue] = {}
@@ -95,21 +87,21 @@ def _node(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequ
           ) -> list[TrackedValue]:
     last = has(node.op, 'kernel') or node.op == 'SequenceLast' and not node.use_sequence_length or (
         node.op == 'slice_axis' and (node.begin, node.end) == (-1, None))
-    use = _Use(named(node), last)
+    use = Use(named(node), last)
     before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
     # an axis that has become a number has, for instance, the size of a weight
     fixed = dict.fromkeys(table.closed.get(outputs[0].node, ()), use)
-    used = _merged([fixed, *(value.used for value in given)])
-    twice = [axis for value in given for axis in _twice(value.axes)]
+    used = merged_uses([fixed, *(value.used for value in given)])
+    twice = [axis for value in given for axis in met_twice(value.axes)]
     results = []
     for entry in outputs:
         axes = _axes(table, entry)
         kept = {id(axis) for axis in open_axes(axes)}
         gone = {axis: use._replace(last=last and axes is not None)
                 for key, axis in before.items() if key not in kept}
-        mixed = dict.fromkeys([*mixed_axes(table.axes.get(entry, [])), *twice, *_twice(axes)],
+        mixed = dict.fromkeys([*mixed_axes(table.axes.get(entry, [])), *twice, *met_twice(axes)],
                               use._replace(last=False))
-        results.append(TrackedValue(axes, _merged([gone, mixed, used])))
+        results.append(TrackedValue(axes, merged_uses([gone, mixed, used])))
     return results
 
 
@@ -119,10 +111,10 @@ def _loop(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequ
     values = _follow(body, table.bodies[outputs[0].node],
                      {place: value.used for place, value in zip(places, given)})
     time = next(value.axes[:1] for value in given[:count] if value.axes)
-    last = dict.fromkeys(open_axes(time), _Use(named(node), True))
-    used = _merged([values[head].used for head in body.heads])  # states pass on what others use
+    last = dict.fromkeys(open_axes(time), Use(named(node), True))
+    used = merged_uses([values[head].used for head in body.heads])  # states pass on what others use
     return [TrackedValue(_axes(table, entry),
-                         used if at < node.num_out_data else _merged([last, used]))
+                         used if at < node.num_out_data else merged_uses([last, used]))
             for at, entry in enumerate(outputs)]
 
 
@@ -134,157 +126,6 @@ def is_zero(graph: Graph, entry: Entry) -> bool:
     if has(node.op, 'gathers'):
         return all(is_zero(graph, each) for each in node.inputs)
     return has(node.op, 'moves') and is_zero(graph, node.inputs[0])
-
-
-# ---- which recurrences are stepped
-
-class SteppedRecurrence(NamedTuple):
-    """A node with states, and the axis along which it steps."""
-
-    place: int
-    node: Node
-    time: Axis | None
-    batch: Axis | None
-    #: Its begin states.
-    begin: tuple[Entry, ...]
-
-
-def _recurrences(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[SteppedRecurrence]:
-    found = []
-    for place, node in enumerate(graph.nodes):
-        if Entry(place, 0) not in values or not has(node.op, 'recurs'):
-            continue
-        begin = begin_states(node)
-        axes = values[node.inputs[0]].axes or [] if begin or _is_loop(node) else []
-        time, batch = [size[0] if len(size) == 1 and isinstance(size[0], Axis) else None
-                       for size in ([*map(factors_of, axes), (), ()])[:2]]
-        if begin or not _is_loop(node):
-            found.append(SteppedRecurrence(place, node, time, batch, begin))
-    return found
-
-
-def _stepped(recurrences: Sequence[SteppedRecurrence], values: Mapping[Entry, TrackedValue]
-             ) -> list[SteppedRecurrence]:
-    """The recurrences on which no recurrence along another axis depends."""
-    whole: set[int] = set()
-    times = {id(each.time) for each in recurrences if each.time is not None}
-    for each in recurrences:
-        for entry in each.node.inputs:
-            if entry in values:
-                whole |= (values[entry].sees() & times) - {id(each.time)}
-    stepped = [each for each in recurrences if each.time is None or id(each.time) not in whole]
-    moving = {id(each.time) for each in stepped if each.time is not None}
-    # an encoder with a fixed number of steps is computed once, like any other
-    return [each for each in stepped if each.time is not None or not moving or any(
-        values[entry].axes is None or values[entry].sees() & moving
-        for entry in each.node.inputs if entry in values)]
-
-
-def find_stepped(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[SteppedRecurrence]:
-    """The recurrences that run in steps.
-
-    Raises
-    ------
-    StateError
-        There is none, or the outputs depend on later steps.
-    """
-    recurrences = _recurrences(graph, values)
-    stepped = _stepped(recurrences, values)
-    try:
-        _refuse(graph, recurrences, stepped, values)
-    except StateError:
-        for each in stepped or recurrences:
-            if _reads_backwards(graph, each.node):
-                raise StateError(
-                    '%s cannot be stepped: it reads sequences %sbackwards, so its first output '
-                    'needs the last step. Export it for whole sequences, without --states '
-                    '(states=True), or choose outputs that do not depend on it, with --output '
-                    '(outputs)'
-                    % (prefix_of(each.node), 'forwards and ' * getattr(
-                        each.node, 'bidirectional', False))) from None
-        raise
-    return stepped
-
-
-def prefix_of(node: Node) -> str:
-    """The prefix of the cell from which a recurrence was made."""
-    return re.sub(r'(_fused)?(_rnn|_rolled)(_\d+)?$', '', node.name).rstrip('_') + '_'
-
-
-def _reads_backwards(graph: Graph, node: Node) -> bool:
-    """Whether a recurrence is an operator of both directions, or its sequence is reversed."""
-    if getattr(node, 'bidirectional', False):
-        return True
-    for entry in node.inputs[:node.body.data if node.op == '_foreach' else 1]:
-        before = graph.nodes[entry.node]
-        while before.inputs and before.op not in ('SequenceReverse', 'reverse') and not has(
-                before.op, 'recurs'):
-            before = graph.nodes[before.inputs[0].node]
-        if before.op in ('SequenceReverse', 'reverse'):
-            return True
-    return False
-
-
-def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
-            stepped: Sequence[SteppedRecurrence], values: Mapping[Entry, TrackedValue]) -> None:
-    """Refuse graphs that need steps after the current one."""
-    for each in stepped or recurrences:
-        if getattr(each.node, 'bidirectional', False):
-            raise StateError('%s reads backwards' % named(each.node))
-        if getattr(each.node, 'use_sequence_length', False):
-            raise StateError('%s cannot be stepped: it reads the lengths of sequences'
-                             % named(each.node))
-    times = {id(each.time) for each in stepped if each.time is not None and each.time.label}
-    read = [(values[entry], ', and %s reads it' % named(each.node)) for each in stepped
-            for entry in each.node.inputs if entry in values and entry not in each.begin]
-    for value, reader in read + [
-            (values[head]._replace(used=_merged([values[head].used, dict.fromkeys(
-                _twice(values[head].axes), _Use(named(graph.nodes[head.node]), False))])), '')
-            for head in graph.heads]:
-        steps = times & {id(axis) for axis in open_axes(value.axes)}
-        for axis, use in value.used.items():
-            if id(resolve(axis)) in times and (reader or steps or not use.last):
-                raise StateError('%s cannot be stepped: it uses several steps at once%s'
-                                 % (use.node, reader))
-    for each in stepped:
-        if id(each.time) not in times:
-            data = values[each.node.inputs[0]]
-            steps_of = axes_in(product((data.axes or [()])[0]))
-            reason = next((use for value in [data, *(values[head] for head in graph.heads)]
-                           for axis, use in value.used.items()
-                           if axis in steps_of or isinstance(resolve(axis), int)), next(
-                               iter(data.used.values()), None))
-            told = [reason.node] if reason else fixed_by(
-                graph, number_of((data.axes or [()])[0]) or 0)
-            raise StateError('%s cannot be stepped: its number of steps is fixed%s' % (
-                prefix_of(each.node), _why_fixed(graph, each.node) or ''.join(
-                    ', see %s' % name for name in told[:1])))
-    if not stepped:
-        raise StateError('the graph has no recurrence along an axis of any size')
-    if len(times) > 1:
-        raise StateError('the graph has recurrences along several axes: %s' % ', '.join(
-            sorted({each.time.label for each in stepped if each.time is not None})))
-
-
-def _why_fixed(graph: Graph, recurrence: Node) -> str:
-    """What a recurrence reads whose steps are no axis of an input; '' if it is something else."""
-    made = _moved(graph, recurrence)
-    parts = [graph.nodes[entry.node] for entry in made.inputs]
-    if len(parts) > 1 and all(part.is_variable for part in parts):
-        return (', because each step has an input of its own, from %s to %s. A model with states '
-                'has one input with an axis of steps' % (parts[0].name, parts[-1].name))
-    source = _moved(graph, made) if made.op == 'broadcast_axis' else None
-    return '' if source is None else ', because %s. Export it without --states (states=True)' % (
-        'no input has these steps' if source.is_variable else
-        'each step reads the same value, for which %s reads the whole sequence' % named(source))
-
-
-def _moved(graph: Graph, node: Node) -> Node:
-    """The node whose numbers the first input of `node` has, in another order at most."""
-    while True:
-        node = graph.nodes[node.inputs[0].node]
-        if not has(node.op, 'moves') or node.op == 'broadcast_axis' or not node.inputs:
-            return node
 
 
 def named(node: Node) -> str:

@@ -9,16 +9,8 @@ from ..layout import ADDS_NOTHING
 from ..operators import has
 from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
 from ..shapes.sizes import Axis
-from .axis_propagation import (
-    StateError,
-    SteppedRecurrence,
-    TrackedValue,
-    find_stepped,
-    follow,
-    is_zero,
-    named,
-    prefix_of,
-)
+from .axis_propagation import TrackedValue, follow, is_zero, named
+from .stepped_recurrences import StateError, SteppedRecurrence, find_stepped, prefix_of
 
 __all__ = ['State', 'Stepped', 'with_states']
 
