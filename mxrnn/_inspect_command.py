@@ -9,7 +9,7 @@ import textwrap
 from typing import Any, Mapping, Sequence
 
 from ._files.atomic import replacing
-from ._files.checkpoint_names import path_of, refuse_checkpoint
+from ._files.checkpoint_files import path_of, refuse_checkpoint
 from ._progress import clear
 
 __all__ = ['check_target', 'inspect', 'load', 'say', 'say_remarks']

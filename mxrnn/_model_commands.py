@@ -12,7 +12,7 @@ import shlex
 import sys
 from typing import Any, Sequence, Tuple
 
-from ._files.checkpoint_names import epochs, why_none
+from ._files.checkpoint_files import epochs, why_none
 from ._inspect_command import check_target, load, say, say_remarks
 from ._inspect_command import inspect as inspect_checkpoint
 from ._progress import working

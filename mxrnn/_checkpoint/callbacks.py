@@ -7,8 +7,8 @@ import sys
 from typing import Any, Callable, Iterable
 
 from .. import _check
-from .._files import checkpoint_names as files
-from .._files.checkpoint_names import Place
+from .._files import checkpoint_files as files
+from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 from . import optimizer_resume, position, worker_positions
 from .optimizer_resume import Begun

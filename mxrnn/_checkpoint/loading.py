@@ -6,8 +6,8 @@ from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overl
 
 from .. import _check
 from .._files import CheckpointError, cause_of, reason_of
-from .._files import checkpoint_names as files
-from .._files.checkpoint_names import Candidates, Place
+from .._files import checkpoint_files as files
+from .._files.checkpoint_files import Candidates, Place
 from .._files.params import checked
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx

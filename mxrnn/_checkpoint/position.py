@@ -15,7 +15,7 @@ import numpy as np
 from .. import _check
 from .._cells.carried_states import CarriedStates
 from .._files import CheckpointError, cause_of, reason_of
-from .._files.checkpoint_names import Place
+from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 
 __all__ = ['Data', 'Here', 'Position', 'batches_done', 'check_callbacks', 'check_data',

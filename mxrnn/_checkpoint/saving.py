@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, Iterator, NamedTuple, Protocol, Sequence
 
 from .. import _check
 from .._files import CheckpointError, atomic, reason_of
-from .._files import checkpoint_names as files
+from .._files import checkpoint_files as files
 from .._files.params import add_checksum, check_params
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import RELEASE, graph_of, mx

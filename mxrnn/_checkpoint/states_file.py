@@ -12,7 +12,7 @@ import zlib
 from typing import Any, Iterable, Iterator, NamedTuple
 
 from .._files import CheckpointError, named, reason_of
-from .._files import checkpoint_names as files
+from .._files import checkpoint_files as files
 from .._runtime.mxnet import RELEASE, mx
 from .safe_pickle import load_all
 

@@ -6,8 +6,8 @@ import logging
 from typing import Any, Callable, Dict, Iterator, Tuple
 
 from .._files import CheckpointError
-from .._files import checkpoint_names as files
-from .._files.checkpoint_names import Place
+from .._files import checkpoint_files as files
+from .._files.checkpoint_files import Place
 from .._runtime import heartbeat_watch
 from .._runtime.mxnet import mx
 from . import worker_positions

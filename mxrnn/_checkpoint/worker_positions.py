@@ -14,8 +14,8 @@ import os
 import zlib
 
 from .._files import CheckpointError, atomic, reason_of
-from .._files import checkpoint_names as files
-from .._files.checkpoint_names import Place
+from .._files import checkpoint_files as files
+from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 from . import optimizer_resume, states_file
 from .position import Data, Here, Position, check_entries, take

@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
-from .._files import checkpoint_names as files
-from .._files.checkpoint_names import Candidates
+from .._files import checkpoint_files as files
+from .._files.checkpoint_files import Candidates
 from .._files.model_folder_or_archive import Pair, pair_in
 from .._files.params import SparseArray, add_checksum, read_sealed, refuse_names, write_arrays
 from .._graph.graph import Graph

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from ... import _check
 from ..._files.atomic import replacing
-from ..._files.checkpoint_names import refuse_checkpoint
+from ..._files.checkpoint_files import refuse_checkpoint
 from ..._graph.graph import Graph
 from ..checked_onnx_session import sealed
 from ..export_check import check_export, log_unchecked

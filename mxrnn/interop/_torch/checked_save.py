@@ -8,7 +8,7 @@ import torch
 from ... import _check
 from ..._files import CheckpointError
 from ..._files.atomic import replacing
-from ..._files.checkpoint_names import refuse_checkpoint
+from ..._files.checkpoint_files import refuse_checkpoint
 from ..._graph.rolling import RolledGraph
 from ..._graph.rolling import roll as roll_up
 from ..export_check import check_export, log_unchecked

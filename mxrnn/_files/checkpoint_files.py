@@ -1,4 +1,4 @@
-"""The names of the files of checkpoints.
+"""The files of checkpoints: their names, which ones exist, and their removal.
 
 A checkpoint of the prefix ``p`` and epoch 7 is ``p-0007.params`` with the parameters and
 ``p-symbol.json`` with the graph, which all epochs share. ``p-0007.states``, if present, has the
