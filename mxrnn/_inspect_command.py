@@ -25,14 +25,13 @@ def say(title: str, text: str) -> None:
                         subsequent_indent=' ' * 12, break_on_hyphens=False))
 
 
-def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None,
-                states: bool = False) -> None:
+def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None) -> None:
     """Print notes on a model of `prefix`, and on the shapes of its inputs."""
     from .interop.graph_warnings import remarks
     # An optimiser's states exist only with module=, and then the graph is the longest bucket's.
     longest = prefix is not None and model.epoch is not None and os.path.exists(
         path_of(prefix, 'states', model.epoch))
-    for sentence in remarks(model, shapes, longest, states):
+    for sentence in remarks(model, shapes, longest):
         say('note', sentence)
 
 

@@ -196,7 +196,7 @@ def _export(options: argparse.Namespace) -> int:
         print('%s: %d bytes' % (path, os.path.getsize(path)))
     for title, sentence in remarks:
         say(title, sentence)
-    say_remarks(model, shapes, options.prefix, options.states)
+    say_remarks(model, shapes, options.prefix)
     return 0
 
 

@@ -9,14 +9,10 @@ from .._graph.graph import Graph, Node
 from .._graph.rolling import RolledGraph, bounds, roll
 from .registry import ExportError
 
-__all__ = ['CountedSteps', 'how_to_free', 'naming_what_keeps', 'rolled_up',
-           'without_fuse_length', 'without_number']
+__all__ = ['CountedSteps', 'naming_what_keeps', 'rolled_up', 'without_number']
 
 #: Attributes that may have a number of steps in them.
 _SIZES = 'shape', 'num_outputs', 'stop', 'reps', 'begin', 'end'
-
-#: The shape of a Reshape that takes any number of steps apart.
-_ANY_LENGTH = (-4, -1, 1, -2)
 
 
 class CountedSteps(NamedTuple):
@@ -55,30 +51,11 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
         return roll(graph, training=training)
     known = sorted({finding.steps for finding in roll(graph).findings} | bounds(graph))
     if steps.number not in known:
-        cure = how_to_free(graph) or (not known) * 'Give the axis without that number'
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
-                         'for: %s, got %d%s' % (', '.join(map(str, known)) or 'it has none',
-                                                steps.number, cure and '. ' + cure))
+                         'for: %s, got %d%s' % (
+                             ', '.join(map(str, known)) or 'it has none', steps.number,
+                             '' if known else '. Give the axis without that number'))
     return roll(graph, training=training, length=steps.number, axes=steps.axes)
-
-
-def without_fuse_length(graph: Graph) -> Graph:
-    """The graph without the check of the number of steps that `fuse` puts in; `graph` itself if it
-    has none."""
-    joined = {node.inputs[0].node for node in graph.nodes
-              if node.op == 'Reshape' and node.get('shape') == (-3, -2)}
-    checks = {place for place in joined if graph.nodes[place].name.endswith('fused_steps')
-              and graph.nodes[place].get('shape') != _ANY_LENGTH}
-    return graph._replace(nodes=tuple([
-        node._replace(attrs={**node.attrs, 'shape': str(_ANY_LENGTH)}) if place in checks else node
-        for place, node in enumerate(graph.nodes)])) if checks else graph
-
-
-def how_to_free(graph: Graph) -> str:
-    """What to do with a graph that `fuse` made for one number of steps; '' for others."""
-    return '' if without_fuse_length(graph) is graph else (
-        'mxrnn.fuse fixed the number of steps of this graph. Build and save it without fuse '
-        '(run --fuse), or with fuse(cell).unroll(None, ...); the weights stay the same')
 
 
 @contextlib.contextmanager

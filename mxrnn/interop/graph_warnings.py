@@ -10,7 +10,7 @@ from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, bounds, roll
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
-from .free_unrolled_length import how_to_free, without_fuse_length, without_number
+from .free_unrolled_length import without_number
 from .input_shapes import shapes_found
 from .load_and_save_model import Model
 from .registry import ExportError
@@ -18,15 +18,14 @@ from .registry import ExportError
 __all__ = ['capped', 'remarks']
 
 
-def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False,
-            states: bool = False) -> list[str]:
+def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False
+            ) -> list[str]:
     """Notes on a model, and on the shapes that were `given` for its inputs.
 
-    `longest` says that the graph is known to be the longest bucket's, if there are several;
-    `states` that it was exported in steps.
+    `longest` says that the graph is known to be the longest bucket's, if there are several.
     """
     params = {**model.arg_params, **model.aux_params}
-    rolled = roll(without_fuse_length(model.graph) if states else model.graph)
+    rolled = roll(model.graph)
     graph = rolled.graph
     names = [graph.nodes[place].name for place in sorted(graph.needed())
              if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
@@ -39,10 +38,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
     sentences += _divided(rolled)
-    cure = how_to_free(rolled.graph)
-    if cure:
-        sentences.append(cure)
-    elif not longest:
+    if not longest:
         sentences += _bucket(rolled, any(' steps: ' in each for each in notes),
                              {size for shape in given.values() for size in shape})
     return sentences
@@ -51,11 +47,11 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
 def capped(graph: Graph, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
     """Notes, with titles, on lengths that a torch module clips, and that no axis 'time:35' among
     the `given` shapes frees."""
-    if without_number(given)[1] is not None:
+    if not bounds(graph) or without_number(given)[1] is not None:
         return []
     return [('note', 'lengths are clipped to %d steps, the number in the graph. Export with '
              '--onnx or --source and an axis time:%d in --input to allow any length' % (most, most))
-            for most in sorted(bounds(graph))]
+            for most in sorted(bounds(roll(graph).graph))]
 
 
 def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[Any]]) -> list[str]:

@@ -11,7 +11,6 @@ from .._graph.graph import Graph
 from .._graph.rolling import bounds
 from .._graph.rolling import roll as roll_graph
 from .checked_onnx_session import session_of
-from .free_unrolled_length import without_fuse_length
 from .load_and_save_model import Model
 from .registry import ExportError
 
@@ -80,9 +79,7 @@ class ReferenceModel:
                 numbers = bounds(self.model.graph).union(
                     each.steps for each in roll_graph(self.model.graph).findings)
                 self.length = numbers.pop() if len(numbers) == 1 else 0
-            free = without_fuse_length(self.model.graph)
-            self._rolled = (self._make if free is self.model.graph else self.runner(
-                self.model._replace(graph=free)))(self.length)
+            self._rolled = self._make(self.length)
         return self._rolled(data)
 
 

@@ -14,7 +14,6 @@ from .._graph.shapes.missing_shapes import Found, Named
 from .._graph.shapes.sizes import Axis, resolve
 from .._graph.stepping import StateError, Stepped, with_states
 from .begin_state_weights import moved
-from .free_unrolled_length import without_fuse_length
 from .input_shapes import Shapes, blaming_axes, shapes_found
 from .registry import ExportError
 
@@ -93,7 +92,6 @@ def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shap
     ExportError
         Another output cannot be stepped; the message names those that can.
     """
-    graph = without_fuse_length(graph)
     if not choose or len(graph.heads) == 1:
         return graph, ''
     own = graph.outputs

@@ -67,16 +67,17 @@ ROWS = {
     "buckets: the last bucket's graph": [lambda t: whole(stack(), t)],
     '`FusedRNNCell`, `dynamic_unroll`': [
         lambda t: whole(fused(), t), lambda t: rnn.dynamic_unroll(stack(), words())[0]],
-    '`fuse(cell).unroll(None, …)`': [lambda t: whole(rnn.fuse(stack()), None)],
-    '`fuse(cell).unroll(35, …)`': [lambda t: whole(rnn.fuse(stack()), t)],
+    '`fuse(cell)`': [lambda t: whole(rnn.fuse(stack()), t),
+                     lambda t: whole(rnn.fuse(stack()), None)],
     'attention over an encoder, unrolled by hand': [attention],
     'bidirectional: `BidirectionalCell`, `FusedRNNCell(bidirectional=True)`': [
-        lambda t: whole(both(), t), lambda t: whole(fused(UNITS // 2, bidirectional=True), t)],
+        lambda t: whole(both(), t), lambda t: whole(fused(UNITS // 2, bidirectional=True), t),
+        lambda t: whole(rnn.fuse(both()), t)],
     '`valid_length`, cells': [lambda t: whole(stack(), t, **lengths())],
     '`valid_length`, `FusedRNNCell`': [lambda t: whole(fused(), t, **lengths())],
-    '`valid_length`, `fuse(cell).unroll(35, …)`': [
-        lambda t: whole(rnn.fuse(stack()), t, **lengths())],
-    '`valid_length`, `fuse(cell).unroll(None, …)`': [
+    '`valid_length`, `fuse(cell)`': [
+        lambda t: whole(rnn.fuse(stack()), t, **lengths()),
+        lambda t: whole(rnn.fuse(both()), t, **lengths()),
         lambda t: whole(rnn.fuse(stack()), None, **lengths())]}
 TABLE = {line.strip('| ').split(' | ')[0]: line.strip('| ').split(' | ')[1:] for line in re.search(
     r'^\| model \|.*\n\| ---.*\n((?:\|.*\n)*)', PAGE, re.MULTILINE)[1].splitlines()}

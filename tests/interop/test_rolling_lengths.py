@@ -11,7 +11,7 @@ from .. import mx, rnn
 from ..cases import CASES, OURS
 from ..cases import each as each_of
 from ..running import random_value
-from .compare import assert_equal
+from .compare import assert_equal, torch
 from .rolling import bind, run_rolled, unrolled
 from .rolling_changes import PROGRAMS, built
 
@@ -294,9 +294,22 @@ def named_anew(build):
     return make
 
 
+def stated_shapes(name, symbol, length):
+    """The shapes of a STATING program's inputs."""
+    shapes = {'data': (2, length, 4) if STATING[name][2:] else (length, 2, 4), 'valid': (2,),
+              'wide': (9, 3), 'longer': (9, 2, 4)}
+    shapes['memory'] = {
+        'rows of a weight': (2, 3), 'a score of each row': (length, 2),
+        'scores times a mask': (length, 2),
+        'scores plus scores of something': (3, 1, 1),
+        'lengths of something longer': (9, 2, 1),
+    }.get(name, (3, 2, 4) if 'another' in name or 'numbers' in name else (1, 2, 1))
+    return {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
+
+
 @pytest.mark.parametrize('name', STATING)
 def test_nodes_that_state_the_number_of_steps(name):
-    program, freed, *layout = STATING[name]
+    program, freed, *_ = STATING[name]
     make = named_anew(program)
     graph = graph_of(make(4))
     rolled = roll(graph, length=4)
@@ -308,16 +321,33 @@ def test_nodes_that_state_the_number_of_steps(name):
             run_rolled(rolled, bind(encoder(4), {'data': (4, 4, 4)}), {'data': (4, 4, 4)})
     for length in (4, 6) if freed else (4,):
         symbol = make(length)
-        shapes = {'data': (2, length, 4) if layout else (length, 2, 4), 'valid': (2,),
-                  'wide': (9, 3), 'longer': (9, 2, 4)}
-        shapes['memory'] = {
-            'rows of a weight': (2, 3), 'a score of each row': (length, 2),
-            'scores times a mask': (length, 2),
-            'scores plus scores of something': (3, 1, 1),
-            'lengths of something longer': (9, 2, 1),
-        }.get(name, (3, 2, 4) if 'another' in name or 'numbers' in name else (1, 2, 1))
-        shapes = {each: shapes[each] for each in shapes if each in symbol.list_arguments()}
+        shapes = stated_shapes(name, symbol, length)
         assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes))
+
+
+@pytest.mark.parametrize('name', [name for name in STATING if not name.startswith('lengths')])
+def test_what_fuse_makes_for_a_number_of_steps_is_as_free_as_unrolled_steps(name, monkeypatch):
+    make, of_cell, symbols = named_anew(STATING[name][0]), encoder, []
+    symbols.append(make(4))
+    monkeypatch.setitem(globals(), 'encoder', lambda length, cell=None, *rest, **options: of_cell(
+        length, rnn.fuse(cell or rnn.LSTMCell(3)), *rest, **options))
+    symbols.append(make(4))
+    shapes = stated_shapes(name, symbols[0], 4)
+    values = bind(symbols[0], shapes).args
+    for length in (4, 6, 3):
+        shapes, found = stated_shapes(name, symbols[0], length), []
+        for symbol in symbols:
+            module = interop.to_torch(interop.Model(graph_of(symbol), {
+                key: value for key, value in values.items() if key not in shapes}, {}))
+            try:
+                outputs = module(**{key: torch.tensor(random_value(key, shape)).float()
+                                    for key, shape in shapes.items()})
+                found.append([outputs] if hasattr(outputs, 'shape') else outputs)
+            except (RuntimeError, ValueError):
+                found.append(())
+        assert len(found[0]) == len(found[1])
+        for one, other in zip(*found):
+            np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-6)
 
 
 @pytest.mark.parametrize('layout, codes, free', [

@@ -1,9 +1,10 @@
-"""Finds lengths of sequences in a graph, and their bounds."""
+"""Finds lengths of sequences in a graph, and the numbers that bound or fix them."""
 from __future__ import annotations
 
 from ..graph import Entry, Graph
+from ..operators import has
 
-__all__ = ['bounds', 'clips_of', 'masked']
+__all__ = ['bounds', 'checked_by_fuse', 'clips_of', 'masked', 'read_checked']
 
 #: Operators that pass lengths on.
 _HANDS_ON = ('where', 'floor', 'Cast', '_identity_with_attr_like_rhs')
@@ -37,4 +38,30 @@ def masked(graph: Graph) -> dict[int, tuple[Entry, int]]:
             for entry in node.inputs_of('length'):
                 if entry.node in clips:
                     found.setdefault(clips[entry.node], (node.inputs[0], node.axis))
+    return found
+
+
+def checked_by_fuse(graph: Graph) -> dict[int, int]:
+    """By place of both Reshapes with which `mxrnn.fuse` checks a number of steps: that number.
+
+    The first takes the axis of steps apart, the second joins it again.
+    """
+    found: dict[int, int] = {}
+    for place, node in enumerate(graph.nodes):
+        if node.op == 'Reshape' and node.get('shape') == (-3, -2):
+            check = graph.nodes[node.inputs[0].node]
+            if check.name.endswith('fused_steps') and check.get('shape', ())[:1] == (-4,):
+                found[node.inputs[0].node] = found[place] = check.shape[1]
+    return {place: number for place, number in found.items() if number > 0}
+
+
+def read_checked(graph: Graph) -> dict[int, int]:
+    """By place of the recurrences that read what `mxrnn.fuse` has checked: the number of steps."""
+    steps, found = checked_by_fuse(graph), {}
+    for place, node in enumerate(graph.nodes):
+        behind = steps.get(node.inputs[0].node) if node.inputs else None
+        if behind and has(node.op, 'recurs'):
+            found[place] = behind
+        elif behind:
+            steps.setdefault(place, behind)
     return found

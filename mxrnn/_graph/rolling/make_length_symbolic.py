@@ -13,7 +13,7 @@ from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends
-from .clipped_lengths import clips_of, masked
+from .clipped_lengths import checked_by_fuse, clips_of, masked, read_checked
 from .sequence_axes_writer import Freeing, note_axes
 from .vectorisation_plan import Span
 
@@ -91,10 +91,13 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
     computed, as_many, before_losses = _computed(graph), [], _before_losses(graph)
+    checked, totals = checked_by_fuse(graph), {**read_checked(graph), **totals}
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)
-        if node.op == 'slice_axis':
+        if i in checked:
+            made = inputs[0]
+        elif node.op == 'slice_axis':
             made = _part(writer, node, inputs, totals.get(i))
         elif node.op == 'slice':
             made = _slice(writer, node, inputs)
@@ -124,7 +127,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
                 writer.cut.setdefault(each, node)
     for i, (sequence, axis) in masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
-        if _states(node, length):
+        if any(_states(node, steps) for steps in {length, *checked.values()}):
             numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
             writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
     for i, clip in clips_of(graph).items():
@@ -174,9 +177,6 @@ def _reshape(writer: Freeing, node: Node, inputs: Entries, length: int | None = 
         return None
     at = shape.index(length)
     axes = writer.axes.get(inputs[0])
-    if shape[0] == -4 and 1 in shape[1:3] and at < 3:  # the whole first axis, whatever its size
-        return writer.stand_in('Reshape', node.name, {
-            'shape': (*shape[:at], -1, *shape[at + 1:])}, inputs[0])
     if -1 not in shape:  # the other numbers stay, and so does the batch
         made: Entry | None = inputs[0]
         if not axes or min(shape[:at], default=0) < 0 or (

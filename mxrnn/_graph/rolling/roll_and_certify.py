@@ -7,8 +7,10 @@ from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ..attributes import AttributeValueError
 from ..graph import Graph, Node
+from ..graph_editing import Fixed
 from .ambiguity import Counted
 from .candidates import chains, direct_chains, readers_of_growing
+from .clipped_lengths import checked_by_fuse
 from .loops import Loop
 from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel
@@ -31,8 +33,9 @@ class Finding(NamedTuple):
         The beginning of its nodes' names.
     steps : int
         0 if they were not counted, as in a graph that would take too long.
-    kind : {'kernel', 'loop', 'unrolled', 'fixed'}
-        'fixed' is not a recurrence: a sequence that must have `steps` steps.
+    kind : {'kernel', 'loop', 'fused', 'unrolled', 'fixed'}
+        'fused' stands for all operators that `mxrnn.fuse` made for `steps` steps. 'fixed' is not a
+        recurrence: a sequence that must have `steps` steps.
     what : str
         The mode of the operator RNN. For the others the reason why it is not RNN, or why it stays
         unrolled.
@@ -47,7 +50,7 @@ class Finding(NamedTuple):
         steps = ', %d steps' % self.steps if self.steps else ''
         return '%s%s: %s' % (self.name, steps, {
             'kernel': 'one operator, %s' % self.what, 'loop': 'a loop, because %s' % self.what,
-            'unrolled': 'stays unrolled, because %s' % self.what,
+            'fused': 'operators', 'unrolled': 'stays unrolled, because %s' % self.what,
             'fixed': 'it must have as many, because %s' % self.what}[self.kind])
 
 
@@ -213,14 +216,21 @@ def _rolled(graph: Graph, training: bool, reject_reason: RejectReason,
         except Apart as those:
             apart |= those.nodes
         else:
-            rolled = make_length_symbolic(rolled, length, axes, emitter.totals, counted,
-                                          emitter.fixed)
-            return RolledGraph(rolled, tuple(
-                [each.finding for each in found] + failed + [
-                    Finding(name, steps, 'fixed', why)
-                    for name, (steps, why) in emitter.fixed.items()]))
-    return RolledGraph(graph if length is None else make_length_symbolic(
-        graph, length, axes, {}, counted, {}), tuple(failed))
+            return _freed(rolled, [each.finding for each in found] + failed, length, axes,
+                          emitter.totals, counted, emitter.fixed)
+    if length is None and not checked_by_fuse(graph):
+        return RolledGraph(graph, tuple(failed))
+    return _freed(graph, failed, length, axes, {}, counted, {})
+
+
+def _freed(graph: Graph, findings: Sequence[Finding], length: int | None, axes: Mapping[str, int],
+           totals: Mapping[int, int], counted: Counted | None, fixed: Fixed) -> RolledGraph:
+    """A graph for any length, also where `mxrnn.fuse` has checked it, and all findings."""
+    by_fuse = sorted({*checked_by_fuse(graph).values()})
+    freed = make_length_symbolic(graph, length, axes, totals, counted, fixed)
+    return RolledGraph(freed, tuple([
+        *findings, *(Finding('mxrnn.fuse', steps, 'fused', '') for steps in by_fuse),
+        *(Finding(name, steps, 'fixed', why) for name, (steps, why) in fixed.items())]))
 
 
 def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,

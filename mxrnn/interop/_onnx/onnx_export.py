@@ -12,7 +12,7 @@ from ..._graph.rolling import BEFORE_LOSS, Finding, RolledGraph, bounds, certify
 from ..._graph.shapes.missing_shapes import Named, cutting_numbers
 from ..begin_state_weights import of_any_batch
 from ..ctc_predictions import ctc_losses, predictions
-from ..free_unrolled_length import how_to_free, naming_what_keeps, rolled_up, without_number
+from ..free_unrolled_length import naming_what_keeps, rolled_up, without_number
 from ..input_shapes import (
     blaming_axes,
     check_shapes,
@@ -109,10 +109,6 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')
-            cure = how_to_free(graph)
-            if cure and not roll(graph).findings:
-                raise ValueError('the graph has no unrolled cells that another graph could '
-                                 'certify. ' + cure)
             graph, findings = certify(graph, _chosen(certify_by, outputs)[0])
         elif steps is not None or states:
             graph, findings = rolled_up(graph, steps)
@@ -121,8 +117,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             return Written(file.content, file.shapes, numbers, left_out, file.notes)
         else:
             file = _rolled(graph, params, given, types, own)
-            return Written(file.content, file.shapes, numbers, left_out,
-                           file.notes + _bounded(graph, file.shapes))
+            return Written(file.content, file.shapes, numbers, left_out, file.notes)
         notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
             stepped = _in_steps(RolledGraph(graph, findings), params, given, types, states)
@@ -193,7 +188,7 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
     if rolled is not graph:
         try:
             file = _plain(rolled, params, given, types, own, RolledGraph(graph, findings))
-            return file._replace(notes=file.notes + notes)
+            return file._replace(notes=file.notes + notes + _bounded(rolled, file.shapes))
         except ExportError as error:
             if given and rank_mismatch(graph, params, given):
                 raise
@@ -204,7 +199,7 @@ def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, 
             notes = ['the graph stays unrolled: %s' % str(error).partition('\n')[0]]
     else:
         file = _plain(graph, params, given, types, own)
-    return file._replace(notes=file.notes + notes)
+    return file._replace(notes=file.notes + notes + _bounded(graph, file.shapes))
 
 
 def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
