@@ -10,7 +10,7 @@ import math
 from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
 __all__ = ['Atom', 'Axis', 'Size', 'Source', 'Sum', 'add', 'axes_in', 'changed', 'divide',
-           'interval', 'is_product', 'key_of', 'least', 'number_for', 'parts', 'product',
+           'interval', 'is_product', 'least', 'number_for', 'parts', 'product',
            'quotient', 'reduced_axes', 'reshaping', 'resolve', 'same', 'solution', 'windows']
 
 
@@ -70,7 +70,7 @@ Term = Tuple[int, Tuple['Atom', ...]]
 
 class Sum:
     """A sum of products, divided by a number and rounded down; or a product alone, which may
-    contain sums.
+    contain sums. Sums that are known to have the same value are equal.
     """
 
     __slots__ = ('divisor', 'terms')
@@ -78,6 +78,17 @@ class Sum:
     def __init__(self, terms: Iterable[Term], divisor: int = 1) -> None:
         self.terms = tuple(terms)
         self.divisor = divisor
+
+    def _key(self) -> object:
+        terms = self.terms if self.divisor > 1 else _expanded(self)
+        return self.divisor, frozenset(
+            (key, number) for key, (number, _) in _collected(terms).items())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sum) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
 
 Atom = Union[Axis, Sum]
@@ -150,24 +161,11 @@ def _expanded(size: Size) -> list[Term]:
     return result
 
 
-def _key(atom: Atom) -> object:
-    return atom if isinstance(atom, Axis) else (atom.divisor, _numbers(atom.terms))
-
-
-def _numbers(terms: Iterable[Term]) -> object:
-    return frozenset((key, number) for key, (number, _) in _collected(terms).items())
-
-
-def key_of(size: Size) -> object:
-    """A key that sizes share if they are known to be equal."""
-    return _numbers(_expanded(size))
-
-
-def _collected(terms: Iterable[Term]) -> dict[tuple[object, ...], Term]:
+def _collected(terms: Iterable[Term]) -> dict[tuple[Atom, ...], Term]:
     """One term for each product of axes, whatever their order."""
-    result: dict[tuple[object, ...], Term] = {}
+    result: dict[tuple[Atom, ...], Term] = {}
     for number, atoms in terms:
-        key = tuple(sorted(map(_key, atoms), key=hash))
+        key = tuple(sorted(atoms, key=hash))
         number += result.pop(key, (0, ()))[0]
         if number:
             result[key] = number, atoms
@@ -234,10 +232,7 @@ def divide(whole: Size, part: Size) -> Size | None:
 
 def same(first: Size, second: Size) -> bool:
     """Whether both are known to be equal."""
-    first, second = resolve(first), resolve(second)
-    if isinstance(first, (int, Axis)) or isinstance(second, (int, Axis)):
-        return first is second or isinstance(first, int) and first == second
-    return key_of(first) == key_of(second)
+    return resolve(first) == resolve(second)
 
 
 def axes_in(size: Size) -> set[Axis]:

@@ -12,47 +12,14 @@ from torch import Tensor
 
 from ..._graph.graph import Entry, Node
 from ..._graph.operators import ROWS, has, row
-from ..._graph.shapes import sizes
+from ..._graph.shapes.sizes import Size
 from ..registry import Converters, Unsupported
 
-__all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Fact', 'Facts', 'Many', 'Open',
-           'Shape', 'Size', 'Unsupported', 'Expr', 'all_swapped', 'cast', 'emits', 'exchanged',
-           'inferred', 'is_real', 'is_swap', 'loss', 'number', 'sized', 'writes']
+__all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Expr', 'Fact', 'Facts', 'Many',
+           'Shape', 'Size', 'Unsupported', 'all_swapped', 'cast', 'emits', 'exchanged', 'is_real',
+           'is_swap', 'loss', 'number', 'writes']
 
-
-class Open:
-    """The size of an axis of any size; equal to other sizes that are known to be the same.
-
-    Attributes
-    ----------
-    size : Size
-        The inferred size that this one wraps.
-    """
-
-    def __init__(self, size: sizes.Size) -> None:
-        self.size = size
-        self._key = sizes.key_of(size)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Open) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-
-Size = Union[int, Open]
 Shape = Tuple[Size, ...]
-
-
-def sized(size: sizes.Size) -> Size:
-    """An axis' size in the form in which it was inferred."""
-    size = sizes.resolve(size)
-    return size if isinstance(size, int) else Open(size)
-
-
-def inferred(size: Size) -> sizes.Size:
-    """The inverse of `sized`."""
-    return size if isinstance(size, int) else size.size
 
 #: Operators that move elements and change none.
 MOVES = {'', 'Reshape', 'SliceChannel', 'slice_axis', 'zeros_like', '_copy', 'transpose', 'stack',

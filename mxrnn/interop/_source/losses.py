@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
+from ..._graph.shapes.sizes import product
 from .emitter_api import Emitted, Expr, Unsupported, emits, loss, number, writes
 from .method_writer import MethodWriter
-from .shape import product, reshaped
+from .shape import reshaped
 
 __all__: list[str] = []
 

@@ -1,14 +1,14 @@
 """The inputs that a node reads, and axes' sizes as text, read from arrays that have names."""
 from __future__ import annotations
 
-from typing import Container, Iterable, Iterator, Mapping, Sequence
+from typing import Container, Iterable, Iterator, Mapping
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import begin_states
 from ..._graph.operators import has
-from ..._graph.shapes import sizes
 from ..._graph.shapes.sizes import (
     Axis,
+    Size,
     Sum,
     add,
     axes_in,
@@ -16,11 +16,10 @@ from ..._graph.shapes.sizes import (
     is_product,
     product,
     resolve,
-    same,
 )
 from ..._graph.stepping.axis_propagation import is_zero
 from .._torch.recurrent import arrays_of_rnn
-from .emitter_api import MOVES, Expr, Open, Size, Unsupported
+from .emitter_api import MOVES, Expr, Unsupported
 
 __all__ = ['are_parameters', 'described', 'inputs_of', 'ranges', 'shared', 'size_text', 'stated']
 
@@ -29,37 +28,34 @@ def size_text(size: Size, values: Iterable[Expr]) -> str:
     """The text for an axis' size, read from values that are names."""
     if isinstance(size, int):
         return str(size)
-    known: dict[Open, str] = {}
+    known: dict[Size, str] = {}
     for value in values:
         if value.text.isidentifier():
             for axis, each in enumerate(value.unswapped.shape):
-                if isinstance(each, Open):
+                if not isinstance(each, int):
                     known.setdefault(each, '%s.shape[%d]' % (value.text, axis))
-    return known[size] if size in known else _text(size.size, [
-        (each.size, text) for each, text in known.items()])
+    return _text(size, known)
 
 
 def described(size: Size) -> str:
     """An axis' size in terms of named axes; 'any' if these do not tell it."""
     try:
-        return str(size) if isinstance(size, int) else _text(size.size, [
-            (axis, axis.label) for axis in axes_in(size.size) if axis.label])
+        return _text(size, {axis: axis.label for axis in axes_in(size) if axis.label})
     except Unsupported:
         return 'any'
 
 
-def _text(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
+def _text(size: Size, known: Mapping[Size, str]) -> str:
     """The text for a size, made of known sizes."""
     size = resolve(size)
     if isinstance(size, int):
         return str(size)
-    own = next((text for each, text in known if same(each, size)), '')
-    if own:
-        return own
+    if size in known:
+        return known[size]
     if isinstance(size, Sum) and is_product(size):
         (factor, axes), = size.terms
         return ' * '.join(['%d' % factor] * (factor != 1) + [_factor(axis, known) for axis in axes])
-    for each, text in known:
+    for each, text in known.items():
         times, more = divide(each, size), add(size, product([each], -1))
         if isinstance(times, int):
             return '%s // %d' % (text, times)
@@ -75,7 +71,7 @@ def _text(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
         text if len(terms) == 1 else '(%s)' % text, size.divisor)
 
 
-def _factor(size: sizes.Size, known: Sequence[tuple[sizes.Size, str]]) -> str:
+def _factor(size: Size, known: Mapping[Size, str]) -> str:
     text = _text(size, known)
     return '(%s)' % text if ' ' in text else text
 

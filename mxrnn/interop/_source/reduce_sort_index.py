@@ -5,7 +5,7 @@ import re
 from typing import Sequence
 
 from ..._graph.graph import Node
-from ..._graph.shapes.sizes import reduced_axes
+from ..._graph.shapes.sizes import product, reduced_axes
 from .constants_and_samplers import made
 from .emitter_api import (
     Emitted,
@@ -20,7 +20,6 @@ from .emitter_api import (
     writes,
 )
 from .method_writer import MethodWriter
-from .shape import product
 
 __all__: list[str] = []
 

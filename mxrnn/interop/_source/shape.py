@@ -6,29 +6,21 @@ import re
 from typing import Sequence
 
 from ..._graph.graph import Node
-from ..._graph.shapes import sizes
+from ..._graph.shapes.sizes import least, product
 from .emitter_api import (
     Emitted,
     Expr,
     Many,
     Shape,
-    Size,
     Unsupported,
     emits,
-    inferred,
     number,
-    sized,
     writes,
 )
 from .method_writer import MethodWriter
 from .pasted_functions import check_least, check_shape
 
-__all__ = ['product', 'reshaped']
-
-
-def product(shape: Sequence[Size]) -> Size:
-    """How many elements some axes have together."""
-    return sized(sizes.product(map(inferred, shape)))
+__all__ = ['reshaped']
 
 
 def _merged(shape: Shape, wanted: Shape) -> tuple[int, int] | None:
@@ -155,11 +147,11 @@ def _slice_axis(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     span, axis = _span(node.begin, node.end), node.axis % x.rank
     if span == ':':
         return x
-    if not isinstance(x.shape[axis], int) and sizes.least(node.begin, node.end) > 1:
+    if not isinstance(x.shape[axis], int) and least(node.begin, node.end) > 1:
         x = scope.named(x)
         scope.line('%s(%s.shape[%d], %d)' % (
             scope.helper(check_least), x.unswapped, 1 - axis if x.swapped and axis < 2 else axis,
-            sizes.least(node.begin, node.end)))
+            least(node.begin, node.end)))
     if x.swapped and axis < 2:
         return Expr('%s[%s%s]' % (x.unswapped.of, ':, ' * (1 - axis), span), scope.out[0],
                     x.dtype, swapped=True)

@@ -15,15 +15,14 @@ from ..._graph.rolling import RolledGraph
 from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Table, infer, variables_of
 from ..._graph.shapes.missing_shapes import Found
-from ..._graph.shapes.sizes import Axis, divide, number_for, product
+from ..._graph.shapes.sizes import Axis, Size, divide, number_for, product
 from ..._graph.shapes.unification import settled
 from .._torch.module import GraphModule, UnsupportedError
 from ..input_shapes import of_graph, shapes_found
 from ..load_and_save_model import Model
 from ..random_data import data_for
 from ..registry import ExportError
-from .emitter_api import Fact, Facts, Open, Shape, Size, inferred, sized
-from .shape import product as elements
+from .emitter_api import Fact, Facts, Shape
 
 __all__ = ['FAULTS', 'Data', 'Named', 'Sample', 'Surveyed', 'as_list', 'drawn', 'module_of',
            'names_that_tell', 'run', 'survey', 'surveyed']
@@ -102,11 +101,7 @@ def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], sample: Samp
 
     def unknown(entry: Entry) -> Axes:
         return [(Axis(),) for _ in values[entry].shape] if entry in values else []
-    return _facts(whole, values, infer(whole, _axes(whole, known), unknown), graph.heads)
-
-
-def _axes(graph: Graph, shapes: Mapping[str, Shape]) -> dict[int, Axes]:
-    return variables_of(graph, {name: [*map(inferred, shape)] for name, shape in shapes.items()})
+    return _facts(whole, values, infer(whole, variables_of(whole, known), unknown), graph.heads)
 
 
 def _facts(graph: Graph, values: Mapping[Entry, Tensor], table: Table, heads: Sequence[Entry] = ()
@@ -137,7 +132,7 @@ def _shape(axes: Axes, shape: Sequence[int]) -> Shape:
         size = product(axis)
         if isinstance(size, Axis) and size.unknown and number == 1:
             size.bound = number  # the length for made arrays, unless another is known
-        sizes.append(sized(settled(size)))
+        sizes.append(settled(size))
     return tuple(sizes)
 
 
@@ -177,13 +172,13 @@ class Data:
                 self._numbers[self._axes[size]] = told.get(
                     size, 4 + at % 2 * 7 + at // 2 * 2 + self._more * (size != 'batch'))
         self.shapes.update((name, tuple([
-            size if isinstance(size, int) else Open(self._axes[size]) for size in shape]))
+            size if isinstance(size, int) else self._axes[size] for size in shape]))
             for name, shape in shapes.items())
         self.sample.update(drawn(self._graph, {
             name: self._sizes(self.shapes[name]) for name in shapes}, self._types))
 
     def _sizes(self, shape: Shape) -> list[int]:
-        return [number_for(inferred(size), self._numbers) for size in shape]
+        return [number_for(size, self._numbers) for size in shape]
 
     def find_labels(self, facts: Facts, missing: Sequence[str]) -> None:
         """Add labels of losses whose shapes were not given: shapes that fit the predictions."""
@@ -206,9 +201,8 @@ class Data:
         pairs = [shape[:2] for shape in inputs if len(shape) > 1]
         if node.op == 'WarpCTC':
             return [(*shape[:1], node.label_length) for shape in inputs]
-        rows = inferred(data[0])
         several: list[Shape] = [(shape[0], part) for shape in pairs for part in [
-            divide(rows, inferred(shape[0]))] if isinstance(part, int)]
+            divide(data[0], shape[0])] if isinstance(part, int)]
         found = [*(pairs + several if reshaped else []), data[:-1], *pairs, data[:1],
                  *[shape[:1] for shape in inputs], data[:1] + data[2:], data,
                  *[shape[::-1] for shape in pairs], *several]
@@ -216,18 +210,18 @@ class Data:
 
     def _fits(self, node: Node, part: Graph, label: Mapping[str, Shape], data: Shape) -> bool:
         """Whether a loss' label has as many elements as the loss reads."""
-        table = infer(part, _axes(part, {**self.shapes, **label}))
+        table = infer(part, variables_of(part, {**self.shapes, **label}))
         if table.faults or part.heads[0] not in table.axes:
             return False
-        count = sized(product(map(product, table.axes[part.heads[0]])))
+        count = product(map(product, table.axes[part.heads[0]]))
         if node.op == 'WarpCTC':
-            rows = divide(inferred(count), node.label_length)
-            return rows is not None and divide(inferred(data[0]), rows) is not None
+            rows = divide(count, node.label_length)
+            return rows is not None and divide(data[0], rows) is not None
         if node.op != 'SoftmaxOutput':
-            return count == (data[0] if node.op == 'SVMOutput' else elements(data))
+            return count == (data[0] if node.op == 'SVMOutput' else product(data))
         if node.multi_output:
-            return count == elements(data[:1] + data[2:])
-        return count == (elements(data[:-1]) if node.preserve_shape else data[0])
+            return count == product(data[:1] + data[2:])
+        return count == (product(data[:-1]) if node.preserve_shape else data[0])
 
 
 class Surveyed(NamedTuple):

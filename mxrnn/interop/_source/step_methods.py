@@ -12,7 +12,7 @@ from ..._graph.stepping import Stepped
 from ..load_and_save_model import Model
 from ..onnx_layouts import Layout
 from .class_writer import File, local, wrapped
-from .emitter_api import Expr, Facts, Open, Unsupported
+from .emitter_api import Expr, Facts, Unsupported
 from .forward_and_loss import Methods
 from .python_names import name_of
 from .recurrent import write_method
@@ -79,7 +79,7 @@ class StepMethods:
         zeros, of_model = [], self._zeros()
         for state in self.stepped.states:
             shape = self.facts[state.given].shape
-            if any(isinstance(size, Open) and size != shape[state.batch_axis] for size in shape):
+            if any(not isinstance(size, int) and size != shape[state.batch_axis] for size in shape):
                 self._methods.faults.append('state %s: only the axis of the batch may have any size'
                                             % state.given)
             zeros.append('zeros(%s%s)' % (', '.join(

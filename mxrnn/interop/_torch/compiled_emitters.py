@@ -12,7 +12,7 @@ from torch import Tensor
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import Axis
 from .._source import elementwise, layers, losses, reduce_sort_index, sequences, shape  # noqa: F401
-from .._source.emitter_api import SOURCE, Expr, Many, Open, Shape, Size, Unsupported
+from .._source.emitter_api import SOURCE, Expr, Many, Shape, Size, Unsupported
 from .._source.node_inputs_and_size_texts import size_text
 from ..registry import TORCH, operator
 from . import Run
@@ -153,7 +153,7 @@ def _name(x: Tensor) -> str:
 
 def _open(rank: int) -> Shape:
     """Axes whose sizes differ from all others."""
-    return tuple([Open(Axis()) for _ in range(rank)])
+    return tuple([Axis() for _ in range(rank)])
 
 
 def enter_rest() -> None:
