@@ -8,7 +8,7 @@ import numpy as np
 from .. import _check
 from .._graph.graph import Node
 from .._graph.operator_schema import describe
-from .._graph.shapes.axis_factors import Axes, Rule, UnknownAxes, enter, mixed
+from .._graph.shapes.axis_factors import Axes, Rule, UnknownAxes, mixed, rule
 from .._graph.shapes.sizes import product
 
 __all__ = ['channels_last', 'Converter', 'Converters', 'converts', 'dtype_of', 'ExportError',
@@ -119,18 +119,18 @@ def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None
     if onnx is not None:
         ONNX[name] = onnx
     if shape is not None:
-        enter(name, _rule_of(shape))
+        rule(name, needs=0)(_rule_of(shape))
 
 
 def _rule_of(shape: Callable[..., Any]) -> Rule:
     """The shape rule for a program's operator; it keeps no axis element for element."""
-    def rule(node: Node, *inputs: Axes) -> tuple[Axes, ...]:
+    def axes(node: Node, *inputs: Axes) -> tuple[Axes, ...]:
         if not all(inputs):
             raise UnknownAxes
-        made = shape(node, *[tuple(map(product, axes)) for axes in inputs])
+        made = shape(node, *[tuple(map(product, each)) for each in inputs])
         return tuple([mixed((size,)) for size in each]
                      for each in (made if isinstance(made, list) else [made]))
-    return rule
+    return axes
 
 
 # ---- for the back ends: how they add converters, and the errors that converters raise

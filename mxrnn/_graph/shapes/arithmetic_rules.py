@@ -13,7 +13,6 @@ from .axis_factors import (
     alike,
     as_long,
     broadcast_axes,
-    enter,
     known,
     mixed,
     mixed_along,
@@ -44,19 +43,19 @@ def _repeated(node: Node, one: Axes, other: Axes) -> Axes:
 
 for _name in '''mod power maximum minimum hypot equal not_equal greater greater_equal lesser
         lesser_equal logical_and logical_or logical_xor'''.split():
-    enter('_' + _name, lambda node, *inputs: alike(*inputs), needs=0)
-    enter('broadcast_' + _name, _repeated, needs=2)
-enter('elemwise_add elemwise_sub elemwise_mul elemwise_div add_n _identity_with_attr_like_rhs',
-      lambda node, *inputs: alike(*inputs), needs=0)
-enter('broadcast_add broadcast_sub broadcast_mul broadcast_div', _repeated, needs=2)
-enter('amp_multicast', lambda node, *inputs: inputs, needs=0)
-enter(' '.join(op for op in ROWS if has(op, 'elementwise')), lambda node, data: data)
-enter('''degrees radians gamma gammaln _CrossDeviceCopy MakeLoss make_loss LinearRegressionOutput
+    rule('_' + _name, needs=0)(lambda node, *inputs: alike(*inputs))
+    rule('broadcast_' + _name, needs=2)(_repeated)
+rule('elemwise_add elemwise_sub elemwise_mul elemwise_div add_n _identity_with_attr_like_rhs',
+     needs=0)(lambda node, *inputs: alike(*inputs))
+rule('broadcast_add broadcast_sub broadcast_mul broadcast_div', needs=2)(_repeated)
+rule('amp_multicast', needs=0)(lambda node, *inputs: inputs)
+rule(' '.join(op for op in ROWS if has(op, 'elementwise')))(lambda node, data: data)
+rule('''degrees radians gamma gammaln _CrossDeviceCopy MakeLoss make_loss LinearRegressionOutput
     LogisticRegressionOutput MAERegressionOutput SVMOutput WarpCTC IdentityAttachKLSparseReg
     _random_uniform_like _random_normal_like _random_exponential_like _random_gamma_like
     _random_poisson_like _random_negative_binomial_like
-    _random_generalized_negative_binomial_like''', lambda node, data, *_: data)
-enter('_shuffle', lambda node, data: mixed_along(data, [0]))
+    _random_generalized_negative_binomial_like''')(lambda node, data, *_: data)
+rule('_shuffle')(lambda node, data: mixed_along(data, [0]))
 
 
 @rule('LeakyReLU')
@@ -91,13 +90,13 @@ def _made(node: Node) -> Axes:
 
 _DISTRIBUTIONS = '''uniform normal exponential gamma poisson negative_binomial
     generalized_negative_binomial'''.split()
-enter('_zeros _ones _full _zeros_without_dtype _random_randint', _made)
+rule('_zeros _ones _full _zeros_without_dtype _random_randint')(_made)
 for _name in _DISTRIBUTIONS:
-    enter('_random_' + _name, _made)
-    enter('_sample_' + _name, lambda node, *inputs: (
-        alike(*inputs) + [(size,) for size in node.shape]), needs=0)
-enter('_eye', lambda node: [(node.N,), (node.M or node.N,)])
-enter('_linspace', lambda node: [(node.num,)])
+    rule('_random_' + _name)(_made)
+    rule('_sample_' + _name, needs=0)(lambda node, *inputs: (
+        alike(*inputs) + [(size,) for size in node.shape]))
+rule('_eye')(lambda node: [(node.N,), (node.M or node.N,)])
+rule('_linspace')(lambda node: [(node.num,)])
 
 
 @rule('_arange')
@@ -184,7 +183,7 @@ def _embedding(node: Node, data: Axes, table: Axes) -> Axes:
     return [*known(data), (node.output_dim,)]
 
 
-enter('one_hot', lambda node, data: [*data, (node.depth,)])
+rule('one_hot')(lambda node, data: [*data, (node.depth,)])
 
 
 @rule('take', needs=2)
@@ -207,7 +206,7 @@ def _pick(node: Node, data: Axes, index: Axes) -> Axes:
     return replaced(rest, at, [()] if node.keepdims else [], 1) or [()]
 
 
-enter('batch_take', lambda node, data, index: as_long(data[:1], 0, index))
+rule('batch_take')(lambda node, data, index: as_long(data[:1], 0, index))
 
 
 @rule('gather_nd', needs=2)

@@ -12,8 +12,8 @@ from typing import Callable, Iterable, List, Sequence, Tuple, Union
 from .sizes import Axis, Size, divide, parts, product, quotient, resolve, same
 from .unification import AxesError, SizeError, unify
 
-__all__ = ['Axes', 'Factors', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike', 'as_long',
-           'broadcast', 'broadcast_axes', 'enter', 'factors_of', 'known', 'match_factors', 'mixed',
+__all__ = ['Axes', 'Factors', 'REST', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike', 'as_long',
+           'broadcast', 'broadcast_axes', 'factors_of', 'known', 'match_factors', 'mixed',
            'mixed_along', 'mixed_axes', 'number_of', 'of_rank', 'open_axes', 'place_of',
            'replaced', 'rule']
 
@@ -27,20 +27,15 @@ Rule = Callable[..., Union[Axes, Tuple[Axes, ...]]]
 RULES: dict[str, tuple[Rule, int]] = {}
 
 
-def enter(ops: str, function: Rule, needs: int = 1) -> None:
-    """Register a function as the rule for `ops`, which spaces separate.
+def rule(ops: str, needs: int = 1) -> Callable[[Rule], Rule]:
+    """Make the decorated function the rule for `ops`, which spaces separate.
 
     `needs` is the number of first inputs without which nothing is known about the outputs.
     """
-    RULES.update(dict.fromkeys(ops.split(), (function, needs)))
-
-
-def rule(ops: str, needs: int = 1) -> Callable[[Rule], Rule]:
-    """`enter` as a decorator."""
-    def entered(function: Rule) -> Rule:
-        enter(ops, function, needs)
+    def enter(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(ops.split(), (function, needs)))
         return function
-    return entered
+    return enter
 
 
 class UnknownAxes(Exception):
@@ -74,13 +69,12 @@ def agree(first: Factors, second: Factors) -> Factors:
     one, other = factors_of(first), factors_of(second)
     if one == other:
         return one
-    equal = same(product(one), product(other))
-    if not equal and len(one) == len(other) and all(
+    if not same(product(one), product(other)) and len(one) == len(other) and all(
             isinstance(left, Axis) or isinstance(right, Axis) or same(left, right)
             for left, right in zip(one, other)):
         for pair in zip(one, other):
             unify(*pair)
-    elif not equal:
+    else:
         unify(product(one), product(other))
     one, other = factors_of(one), factors_of(other)
     # (batch, time) beside (time, batch): steps of one meet other steps of the other
@@ -121,14 +115,8 @@ _MIXED = '~'
 
 def mixed(axis: Factors) -> Factors:
     """An axis of the size of `axis`, each element of which depends on all of `axis`."""
-    factors: list[Size] = []
-    for size in factors_of(axis):
-        if isinstance(size, Axis):
-            stands = Axis(label=_MIXED)
-            stands.bound = size
-            size = stands
-        factors.append(size)
-    return tuple(factors)
+    return tuple(Axis(label=_MIXED, bound=size) if isinstance(size, Axis) else size
+                 for size in factors_of(axis))
 
 
 def mixed_axes(axes: Axes) -> list[Axis]:
@@ -147,64 +135,55 @@ def place_of(axis: int, axes: Sequence[Factors], more: int = 0) -> int:
 
 # ---- joining and splitting
 
-def match_factors(factors: Factors, targets: Sequence[Factors | int]) -> Axes:
-    """Split `factors` into axes: given sizes, and -1 for the rest.
+#: Stands for the rest of some factors.
+REST: Factors = (-1,)
+
+
+def match_factors(factors: Factors, targets: Sequence[Factors]) -> Axes:
+    """Split `factors` into axes, of which one may be `REST`.
 
     A part that cannot be separated from either end has the right size, but is not an old axis.
     """
-    pool = list(factors_of(factors))
-    found: list[Factors | None] = [None] * len(targets)
-    for end in (0, -1):
-        places = range(len(targets))
-        for at in places if end == 0 else reversed(places):
-            rest = None if targets[at] == -1 or found[at] is not None else _take_off(
-                pool, targets[at], end)
-            if rest is None:
+    pool = factors_of(factors)
+    found: dict[int, Factors] = {}
+    for step in (1, -1):
+        for at in range(len(targets))[::step]:
+            target = factors_of(targets[at])
+            left = None if target == REST or at in found else _without(pool[::step], target[::step])
+            if left is None:
                 break
-            pool = rest
-            found[at] = factors_of(_factors(targets[at]))
-    open_ = [at for at, axis in enumerate(found) if axis is None]
-    if len(open_) == 1 and (targets[open_[0]] == -1 or same(
-            product(pool), product(_factors(targets[open_[0]])))):
-        found[open_[0]] = tuple(pool)
-    elif open_:
-        sizes = [product(_factors(targets[at])) for at in open_ if targets[at] != -1]
-        part = product(sizes)
-        left = divide(product(pool), part)
-        if left is None:
-            left = quotient(product(pool), part) if isinstance(part, int) and part else Axis()
-        for at in open_:
-            found[at] = mixed(_factors(targets[at]) if targets[at] != -1 else (left,))
-    return [axis for axis in found if axis is not None]
+            pool, found[at] = left[::step], target
+    missing = [at for at in range(len(targets)) if at not in found]
+    part = product(product(targets[at]) for at in missing if targets[at] != REST)
+    if len(missing) == 1 and (targets[missing[0]] == REST or same(product(pool), part)):
+        found[missing[0]] = pool
+    elif missing:
+        rest = divide(product(pool), part)
+        if rest is None:
+            rest = quotient(product(pool), part) if isinstance(part, int) and part else Axis()
+        found.update((at, mixed((rest,) if targets[at] == REST else targets[at]))
+                     for at in missing)
+    return [found[at] for at in range(len(targets))]
 
 
-def _factors(target: Factors | int) -> Factors:
-    return target if isinstance(target, tuple) else (target,)
-
-
-def _take_off(factors: Sequence[Size], target: Factors | int, end: int) -> list[Size] | None:
-    """The rest of `factors` without the axis `target` at one end; None if it is not there."""
+def _without(factors: Factors, axis: Factors) -> Factors | None:
+    """`factors` without those of an axis at the beginning; None if they are not there."""
     pool = list(factors)
-    wanted = factors_of(_factors(target))
-    for size in wanted if end == 0 else wanted[::-1]:
-        rest = size
-        while rest != 1:
-            if not pool:
+    for wanted in axis:
+        while wanted != 1:
+            found = resolve(pool.pop(0)) if pool else None
+            if found is None:
                 return None
-            found = resolve(pool.pop(end))
-            if isinstance(rest, int) and isinstance(found, int) and rest != found:
-                common = math.gcd(rest, found)
-                if common not in (rest, found):
-                    return None
-                if common == rest:
-                    pool.insert(0 if end == 0 else len(pool), found // rest)
-                    break
-                rest //= common
-                continue
-            if not _fits(found, rest):  # it is split here, or joined
+            if _fits(found, wanted):
+                break
+            if not isinstance(found, int) or not isinstance(wanted, int):
                 return None
-            break
-    return pool
+            common = math.gcd(found, wanted)  # an axis is split here, or joined
+            if common not in (found, wanted):
+                return None
+            pool[:0] = [found // common] * (found != common)
+            wanted //= common
+    return tuple(pool)
 
 
 def _fits(found: Size, wanted: Size) -> bool:

@@ -10,7 +10,6 @@ from .axis_factors import (
     agree,
     alike,
     as_long,
-    enter,
     known,
     mixed,
     mixed_along,
@@ -115,10 +114,10 @@ def _layer_norm(node: Node, data: Axes, *vectors: Axes) -> tuple[Axes, ...]:
     return mixed_along(data, [node.axis]), rest, rest
 
 
-enter('InstanceNorm', lambda node, data, *_: mixed_along(data, range(2, len(data))))
-enter('GroupNorm', lambda node, data, *_: mixed_along(data, range(1, len(data))))
-enter('LRN', lambda node, data: mixed_along(data, [1]))
-enter('_contrib_div_sqrt_dim', lambda node, data: mixed_along(data, [-1]))
+rule('InstanceNorm')(lambda node, data, *_: mixed_along(data, range(2, len(data))))
+rule('GroupNorm')(lambda node, data, *_: mixed_along(data, range(1, len(data))))
+rule('LRN')(lambda node, data: mixed_along(data, [1]))
+rule('_contrib_div_sqrt_dim')(lambda node, data: mixed_along(data, [-1]))
 
 
 # ---- losses

@@ -10,7 +10,7 @@ from .axis_factors import RULES
 from .infer import Table
 from .shape_search import ShapeSearch, ShapesError, UnclearShape, chain, is_parted, place_of
 from .sizes import Axis, Size, axes_in, number_for, resolve
-from .unification import share, suggest, taken
+from .unification import share, taken
 
 __all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'cutting_numbers', 'found_shapes',
            'told_sizes']
@@ -207,12 +207,9 @@ def _again(found: Mapping[str, Named], shapes: Mapping[str, Sequence[Axis]]
     def fresh(size: int | str, axis: Axis) -> Axis:
         if size == 'batch':
             return batch
-        result = Axis(free=True)
-        result.hint = next((each.hint for each in chain(axis) if each.hint), '')
-        result.bound = size if isinstance(size, int) else None
-        return result
-    batch = Axis(free=True)
-    suggest(batch, 'batch')
+        return Axis(free=True, hint=next((each.hint for each in chain(axis) if each.hint), ''),
+                    bound=size if isinstance(size, int) else None)
+    batch = Axis(free=True, hint='batch')
     return {name: [fresh(*pair) for pair in zip(found[name], axes)]
             for name, axes in shapes.items()}
 

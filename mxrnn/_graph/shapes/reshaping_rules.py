@@ -5,12 +5,12 @@ from typing import Iterable, Sequence
 
 from ..graph import Node
 from .axis_factors import (
+    REST,
     Axes,
     Factors,
     UnknownAxes,
     agree,
     alike,
-    enter,
     factors_of,
     known,
     match_factors,
@@ -56,19 +56,18 @@ def _reshape(node: Node, data: Axes) -> Axes:
 
 
 def _targets(data: Axes, codes: list[int]) -> Axes:
-    targets: list[Factors | int] = []
+    targets: Axes = []
     try:
         for taken, made in reshaping(codes, len(data)):
             if len(made) == 2:
                 _split_again(data[taken[0]], made)
-                targets.extend(match_factors(data[taken[0]], made))
+                targets.extend(match_factors(data[taken[0]], [(size,) for size in made]))
             else:
-                targets.append(made[0] or sum((data[at] for at in taken), ()))
+                targets.append(made if made[0] else sum((data[at] for at in taken), ()))
     except IndexError:
         raise SizeError('a Reshape to %s and %d axes' % (tuple(codes), len(data))) from None
-    if -1 not in targets:
-        _equal_sizes(data, [(target,) if isinstance(target, int) else target
-                            for target in targets])
+    if REST not in targets:
+        _equal_sizes(data, targets)
     return match_factors(sum(data, ()), targets)
 
 
@@ -123,7 +122,7 @@ def _squeeze(node: Node, data: Axes) -> Axes:
     return [axis for at, axis in enumerate(data) if at not in gone] or [()]
 
 
-enter('expand_dims', lambda node, data: replaced(data, node.axis, [()], 1))
+rule('expand_dims')(lambda node, data: replaced(data, node.axis, [()], 1))
 
 
 @rule('transpose', needs=0)
@@ -154,8 +153,8 @@ def _to_depth(node: Node, data: Axes) -> Axes:
             *(mixed((quotient(product(side), node.block_size),)) for side in sides)]
 
 
-enter('shape_array', lambda node, data: [(len(data),)])
-enter('size_array', lambda node, data: [()], needs=0)
+rule('shape_array')(lambda node, data: [(len(data),)])
+rule('size_array', needs=0)(lambda node, data: [()])
 
 
 # ---- slicing
@@ -236,8 +235,8 @@ def _join(node: Node, *inputs: Axes) -> Axes:
     return replaced(rest, at, [mixed((joined,))])  # more steps are none of those steps
 
 
-enter('stack', lambda node, *inputs: replaced(
-    alike(*inputs), node.axis, [(len(inputs),)], 1), needs=0)
+rule('stack', needs=0)(lambda node, *inputs: replaced(
+    alike(*inputs), node.axis, [(len(inputs),)], 1))
 
 
 @rule('tile')
@@ -264,7 +263,7 @@ def _pad(node: Node, data: Axes) -> Axes:
             for axis, before, after in zip(data, widths[::2], widths[1::2])]
 
 
-enter('reverse', lambda node, data: mixed_along(data, node.axis))
+rule('reverse')(lambda node, data: mixed_along(data, node.axis))
 
 
 def _broadcast(data: Axes, sizes: Iterable[tuple[int, Factors]]) -> Axes:

@@ -5,6 +5,7 @@ graph says') begin as unknown axes; `unify` binds them where two sizes have to a
 """
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
@@ -25,13 +26,12 @@ class Source(NamedTuple):
     scope: Any
 
 
+@dataclasses.dataclass(eq=False)
 class Axis:
     """The size of an axis that is not known during the export.
 
     Attributes
     ----------
-    bound : Size or None
-        The size that it was found to equal.
     source : Source or None
         Where it is read when the file runs; None if only `unify` can find it.
     label : str
@@ -41,22 +41,21 @@ class Axis:
         read when the file runs: an axis of an input whose shape was not given.
     hint : str
         The name that operators suggest for a free axis.
-    believed : tuple
-        Sizes made from it that were assumed to equal numbers, each with its number.
     given : int or None
         The size that the user gave, if the axis is followed nevertheless.
+    bound : Size or None
+        The size that it was found to equal.
+    believed : tuple
+        Sizes made from it that were assumed to equal numbers, each with its number.
     """
 
-    __slots__ = ('believed', 'bound', 'free', 'given', 'hint', 'label', 'source')
-
-    def __init__(self, source: Source | None = None, label: str = '', free: bool = False) -> None:
-        self.bound: Size | None = None
-        self.source = source
-        self.label = label
-        self.free = free
-        self.given: int | None = None
-        self.hint = ''
-        self.believed: tuple[tuple[Size, int], ...] = ()
+    source: Source | None = None
+    label: str = ''
+    free: bool = False
+    hint: str = ''
+    given: int | None = None
+    bound: Size | None = None
+    believed: tuple[tuple[Size, int], ...] = ()
 
     @property
     def unknown(self) -> bool:

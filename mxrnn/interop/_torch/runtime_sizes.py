@@ -105,10 +105,7 @@ class Runner:
 
 def _of_input(place: int, value: Tensor) -> Axes:
     """The axes of an input that is stored at `place`."""
-    axes = [Axis(Source(place, at, None)) for at in range(value.dim())]
-    for axis, size in zip(axes, value.shape):
-        axis.given = size
-    return [(axis,) for axis in axes]
+    return [(Axis(Source(place, at, None), given=size),) for at, size in enumerate(value.shape)]
 
 
 def _where_to_read(size: Size, read: Mapping[tuple[int, int], Size]) -> tuple[int, int] | None:
