@@ -5,11 +5,11 @@ import itertools
 from typing import Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ... import _check
-from ..graph import Entry, Graph, Node
+from ..graph import Entry, Graph
 from .axis_factors import RULES
 from .infer import Table
-from .shape_search import ShapeSearch, ShapesError, UnclearShape, chain, is_parted, place_of
-from .sizes import Axis, Size, axes_in, number_for, resolve
+from .shape_search import ShapeSearch, ShapesError, UnclearShape, chain, is_parted
+from .sizes import Axis, axes_in, resolve
 from .unification import share, taken
 
 __all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'cutting_numbers', 'found_shapes',
@@ -59,9 +59,8 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         The shapes do not follow from the graph.
     """
     search = ShapeSearch(graph, params, given)
-    readers = {name: [node for node, _ in graph.consumers(place_of(graph, name))]
-               for name in missing}
-    untold = [name for name in missing if not any(map(_tells, readers[name]))]
+    untold = [name for name in missing if not any(
+        node.op in RULES or node.op == '_foreach' for node, _ in search.readers(name))]
     try:
         if untold:
             raise ShapesError('only operators without a shape rule in mxrnn read %s'
@@ -76,17 +75,17 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
             "('batch', 35)} (--input %s=batch,35)" % (
                 error, ', '.join(missing), missing[0], missing[0])) from None
     shapes, table = search.begun(ranks)
-    result = _Names(graph, given, shapes)
+    result = _Names(search, shapes)
     if result.others:  # again: the numbers and the batch may tell an axis beside them
         again = _again(result.shapes, shapes)
         tried = search.table(again)
         if not tried.faults:
-            table, shapes, result = tried, again, _Names(graph, given, again)
+            table, shapes, result = tried, again, _Names(search, again)
     numbers = whole and _with_numbers(search, table, shapes, result.shapes, whole)
     if numbers:
         again = _again(numbers, shapes)
         if not search.table(again).faults:
-            shapes, result = again, _Names(graph, given, again)
+            shapes, result = again, _Names(search, again)
     return Found(result.shapes, result.sentences(), *_taken(graph, shapes), _shares(graph, shapes))
 
 
@@ -134,28 +133,18 @@ def _shares(graph: Graph, shapes: Mapping[str, Sequence[Axis]]) -> dict[tuple[st
         share(axis)
     free = dict.fromkeys(size for size in before.values() if isinstance(size, Axis))
     for axis, other in itertools.combinations(free, 2):
-        for made, number in axis.believed if axis.bound is None is other.bound else ():
-            if axes_in(made) == {axis, other}:
-                axis.bound, other.bound = _pair(made, number, axis, other, codes)
+        joined = axis.bound is None is other.bound and any(
+            axes_in(made) == {axis, other} for made, _ in axis.believed)
+        for code in codes if joined else ():
+            axis.bound = code
+            fitting = taken(other)
+            if fitting:
+                other.bound = fitting[0]
                 break
+            axis.bound = None
     found = {key: resolve(size) for key, size in before.items()}
     return {key: size for key, size in found.items()
             if isinstance(size, int) and size is not before[key]}
-
-
-def _pair(made: Size, number: int, axis: Axis, other: Axis, codes: Sequence[int]
-          ) -> tuple[int | None, int | None]:
-    """Sizes for two axes whose result then has a number; one of them is in `codes`."""
-    for code in codes:
-        first, second = (number_for(made, {axis: code, other: size}) for size in (1, 2))
-        size, rest = divmod(number - first, max(second - first, 1))
-        if not rest and size >= 0:
-            return code, 1 + size
-    return None, None
-
-
-def _tells(node: Node) -> bool:
-    return node.op in RULES or node.op == '_foreach'
 
 
 # ---- numbers of steps
@@ -219,27 +208,26 @@ def _again(found: Mapping[str, Named], shapes: Mapping[str, Sequence[Axis]]
 class _Names:
     """Names for axes of inputs that are still free."""
 
-    def __init__(self, graph: Graph, given: Mapping[str, Sequence[int | str]],
-                 shapes: Mapping[str, Sequence[Axis]]) -> None:
+    def __init__(self, search: ShapeSearch, shapes: Mapping[str, Sequence[Axis]]) -> None:
         self.shapes: dict[str, Named] = {}
         #: How many axes have a meaningless name.
         self.others = 0
         self._fixed: dict[str, list[str]] = {}
         self._names: dict[int, str] = {}
-        hints = {name: _hints(graph, name, axes) for name, axes in shapes.items()}
+        hints = {name: _hints(search, name, axes) for name, axes in shapes.items()}
         times = {id(resolve(axis)): name for name, axes in shapes.items()
                  for axis, hint in zip(axes, hints[name])
                  if hint == 'time' and isinstance(resolve(axis), Axis)}
-        self._many = len(times) > 1 or any('time' in shape for shape in given.values())
+        self._many = len(times) > 1 or any('time' in shape for shape in search.given.values())
         for name, axes in shapes.items():
-            stated = graph.nodes[place_of(graph, name)].get('__shape__')
-            if not isinstance(stated, tuple) or len(stated) != len(axes):
+            stated = search.stated(name)
+            if len(stated) != len(axes):
                 stated = (0,) * len(axes)
             self.shapes[name] = tuple(
                 self._name(name, at, axis, hint, stated[at])
                 for at, (axis, hint) in enumerate(zip(axes, hints[name])))
 
-    def _name(self, name: str, at: int, axis: Axis, hint: str, stated: object) -> int | str:
+    def _name(self, name: str, at: int, axis: Axis, hint: str, stated: int) -> int | str:
         size = resolve(axis)
         if isinstance(size, int):
             if hint:
@@ -247,7 +235,7 @@ class _Names:
                 self._fixed.setdefault(text % size, []).append(name)
             return size
         last = size if isinstance(size, Axis) else axis  # this one is bound to a product
-        if not last.label and not hint and isinstance(stated, int) and stated > 0:
+        if not last.label and not hint and stated > 0:
             return stated
         if not last.label and id(last) not in self._names:
             self.others += not hint
@@ -263,13 +251,13 @@ class _Names:
             for text, names in self._fixed.items()]
 
 
-def _hints(graph: Graph, name: str, axes: Sequence[Axis]) -> list[str]:
+def _hints(search: ShapeSearch, name: str, axes: Sequence[Axis]) -> list[str]:
     """Names that operators suggest for the axes of an input: 'batch', 'time' or ''."""
     hints = [next((each.hint for each in chain(axis) if each.hint), '') for axis in axes]
     if 'batch' not in hints and '' in hints[:2]:
         hints[hints.index('')] = 'batch'
     words = any(reader.op in ('Embedding', '_contrib_SparseEmbedding') and at == 0
-                for reader, at in graph.consumers(place_of(graph, name)))
+                for reader, at in search.readers(name))
     if words and 'time' not in hints and '' in hints:
         hints[hints.index('')] = 'time'
     if hints.count('time') > 1:  # one axis of size 1 is cut off, as for factors of words

@@ -4,12 +4,12 @@ from __future__ import annotations
 import operator
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
-from ..graph import Entry, Graph
+from ..graph import Entry, Graph, Node
 from ..operators import has
 from .infer import Table, infer, variables_of
 from .sizes import Axis, Size, Sum, axes_in, resolve
 
-__all__ = ['ShapeSearch', 'ShapesError', 'UnclearShape', 'chain', 'is_parted', 'place_of']
+__all__ = ['ShapeSearch', 'ShapesError', 'UnclearShape', 'chain', 'is_parted']
 
 #: Numbers of axes, in the order in which they are tried.
 _RANKS = (2, 3, 1, 4, 5, 6)
@@ -46,6 +46,17 @@ class ShapeSearch:
     def __init__(self, graph: Graph, params: Mapping[str, Sequence[int]],
                  given: Mapping[str, Sequence[int | str]]) -> None:
         self.graph, self.params, self.given = graph, params, given
+        self._places = {node.name: place for place, node in enumerate(graph.nodes)
+                        if node.is_variable}
+
+    def readers(self, name: str) -> list[tuple[Node, int]]:
+        """The nodes that read an input, and which of their inputs it is."""
+        return self.graph.consumers(self._places[name])
+
+    def stated(self, name: str) -> tuple[int, ...]:
+        """The shape that the graph states for an input; () if it states none."""
+        shape = self.graph.nodes[self._places[name]].get('__shape__')
+        return shape if isinstance(shape, tuple) else ()
 
     def table(self, shapes: Mapping[str, Sequence[int | Axis]], *, whole: bool = True) -> Table:
         """The graph with these shapes of inputs; other inputs are unknown. Unless `whole`, it ends
@@ -59,9 +70,8 @@ class ShapeSearch:
 
     def _ways(self, name: str, ranks: Mapping[str, int]) -> Iterator[_Way]:
         """The numbers of axes that an input may have beside others, also those with faults."""
-        stated = self.graph.nodes[place_of(self.graph, name)].get('__shape__')
-        possible = (len(stated),) if isinstance(stated, tuple) and stated else _RANKS
-        return (self._way({**ranks, name: rank}) for rank in possible)
+        stated = self.stated(name)
+        return (self._way({**ranks, name: rank}) for rank in ([len(stated)] if stated else _RANKS))
 
     def ranks(self, names: Sequence[str], chosen: Mapping[str, int] | None = None
               ) -> dict[str, int]:
@@ -176,10 +186,6 @@ def is_parted(size: Size) -> bool:
     """Whether it is a part of an axis of any size."""
     size = resolve(size)
     return isinstance(size, Sum) and size.divisor > 1 or isinstance(size, Axis) and size.unknown
-
-
-def place_of(graph: Graph, name: str) -> int:
-    return next(i for i, node in enumerate(graph.nodes) if node.is_variable and node.name == name)
 
 
 def chain(axis: Size | None) -> Iterator[Axis]:
