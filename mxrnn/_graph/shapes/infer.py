@@ -6,7 +6,7 @@ from typing import Callable, Mapping, NamedTuple, Sequence
 from ..graph import Entry, Graph, Node
 from ..operators import row
 from . import arithmetic_rules, layer_rules, reshaping_rules  # noqa: F401  (they fill the table)
-from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, factors_of, open_axes
+from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, alike, factors_of, open_axes
 from .sizes import Axis, Size, product, resolve
 from .unification import AxesError, SizeError, suggest
 
@@ -86,12 +86,13 @@ class Table(NamedTuple):
     faults: list[Fault]
 
 
-def variables_of(graph: Graph, shapes: Mapping[str, Sequence[Size | str]]) -> dict[int, Axes]:
+def variables_of(graph: Graph, shapes: Mapping[str, Sequence[Size | str]], free: bool = False
+                 ) -> dict[int, Axes]:
     """The axes of a graph's variables by their places, from shapes by name; a name is an axis of
-    any size, wherever it stands."""
+    any size, wherever it stands, and `free` if it may become a number."""
     named: dict[str, Axis] = {}
-    return {place: [(named.setdefault(size, Axis(label=size)) if isinstance(size, str) else size,)
-                    for size in shapes[node.name]]
+    return {place: [(named.setdefault(size, Axis(label=size, free=free))
+                     if isinstance(size, str) else size,) for size in shapes[node.name]]
             for place, node in enumerate(graph.nodes) if node.is_variable and node.name in shapes}
 
 
@@ -160,14 +161,6 @@ def _loop(table: Table, place: int, node: Node, given: Sequence[Axes]) -> list[A
     table.faults.extend(own.faults)
     made = [own.axes.get(head, []) for head in body.heads]
     begins = given[count:count + states]
-    after = [_same(*pair) for pair in zip(begins, made[node.num_out_data:])]
+    after = [alike(new, old) if new or old else []  # states do not change their shape
+             for old, new in zip(begins, made[node.num_out_data:])]
     return [[time, *axes] if axes else [] for axes in made[:node.num_out_data]] + after
-
-
-def _same(before: Axes, after: Axes) -> Axes:
-    """A state, whose shape must not change in a step."""
-    if before and after and len(before) != len(after):
-        raise SizeError('%d axes and %d axes' % (len(before), len(after)))
-    for pair in zip(before, after):
-        agree(*pair)
-    return after or before

@@ -8,6 +8,7 @@ from ..graph_editing import Writer
 from ..layout import ADDS_NOTHING
 from ..operators import has
 from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
+from ..shapes.infer import variables_of
 from ..shapes.sizes import Axis
 from .axis_propagation import TrackedValue, follow, is_zero, named
 from .stepped_recurrences import StateError, SteppedRecurrence, find_stepped, prefix_of
@@ -100,19 +101,12 @@ def with_states(graph: Graph, inputs: Shapes, params: Shapes, layers: bool = Fal
     last ones are stepped. Everything that does not depend on their sequences goes into
     `Stepped.encoder`.
     """
-    labels: dict[str, Axis] = {}
-
-    def axes(shape: Sequence[int | str]) -> Axes:
-        return [(size if isinstance(size, int) else
-                 labels.setdefault(size, Axis(label=size, free=True)),) for size in shape]
-    known = {**params, **inputs}
     # otherwise each step would read values that matter only for MXNet's inference and gradients
     graph = graph._replace(nodes=tuple([
         node._replace(op='_copy', inputs=node.inputs[:1])
         if node.op == '_identity_with_attr_like_rhs' or ADDS_NOTHING in node.attrs else node
         for node in graph.nodes]))
-    values = follow(graph, {place: axes(known[node.name])
-                            for place, node in enumerate(graph.nodes) if node.name in known})
+    values = follow(graph, variables_of(graph, {**params, **inputs}, free=True))
     return _Cut(graph, values, find_stepped(graph, values), inputs, layers).write()
 
 
