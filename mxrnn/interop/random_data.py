@@ -43,8 +43,8 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
     for reader in readers:
         if reader.input.role == 'length':
             if reader.node.op == 'CTCLoss':  # needs long data and short labels
-                least = reader.input.name == 'label_lengths'
-                return np.full(shape, 1 if least else steps, 'float32')
+                of_label = reader.at == 2 + reader.node.use_data_lengths
+                return np.full(shape, 1 if of_label else steps, 'float32')
             return random.randint(1, steps + 1, shape).astype('float32')
     if len(shape) == 1:
         return random.randint(1, steps + 1, shape).astype('float32')

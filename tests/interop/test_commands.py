@@ -764,6 +764,8 @@ READ = {
     'ctc_lengths': lambda: (ctc(data_lengths=V('steps'), label_lengths=V('letters'),
                                 use_data_lengths=True, use_label_lengths=True), {
         'data': (8, 2, 4), 'label': (2, 4), 'steps': (2,), 'letters': (2,)}),
+    'ctc_label_lengths': lambda: (ctc(label_lengths=V('letters'), use_label_lengths=True), {
+        'data': (8, 2, 4), 'label': (2, 4), 'letters': (2,)}),
     'lengths': lambda: (mx.sym.SequenceLast(mx.sym.SwapAxis(V('data'), dim1=0, dim2=1),
                                             V('length'), use_sequence_length=True), {
         'data': (2, 5, 4), 'length': (2,)}),
@@ -839,6 +841,9 @@ def test_data_is_in_range_and_labels_are_padded():
         assert set(drawn.ravel()) == {*classes, padding}
         lengths = (drawn != padding).cumprod(1).sum(1)
         assert set(lengths) == {1, 2} and ((drawn != padding).sum(1) == lengths).all()
+    for name in 'ctc_lengths', 'ctc_label_lengths':  # a label must fit into its data
+        drawn = data_for(graph_of(READ[name]()[0]), 'letters', (90,), 'float32', 4, random)
+        assert set(drawn) == {1}
     drawn = data_for(graph_of(READ['lengths']()[0]), 'length', (90,), 'float32', 4, random)
     assert sorted(set(drawn)) == [1, 2, 3, 4]
 

@@ -216,7 +216,17 @@ def in_pairs():
     return S.mean(S.Reshape(scores, shape=(-4, -1, 2, 0)), axis=1)
 
 
+def ctc():
+    """Lengths that MXNet does not infer: its operator asks for vectors."""
+    scores = S.FullyConnected(V('data'), num_hidden=6, flatten=False)
+    return S.CTCLoss(scores, V('label'), V('steps'), V('letters'), use_data_lengths=True,
+                     use_label_lengths=True)
+
+
 INPUTS = {
+    ctc: ({'data': (5, 3, 4), 'label': (3, 2), 'steps': (3,), 'letters': (3,)}, {
+        'data': ('time', 'batch', 4), 'label': ('batch', 'label_1'),
+        'steps': ('batch',), 'letters': ('batch',)}),
     in_pairs: ({'data': (2, 6, 4)}, {'data': ('batch', 'time', 4)}),
     joined: ({'past': (3, 5, 2), 'data': (3, 5, 4, 2)}, {
         'past': ('batch', 'past_1', 2), 'data': ('batch', 'past_1', 'data_2', 'data_3')}),

@@ -7,7 +7,6 @@ from .axis_factors import (
     Axes,
     Factors,
     UnknownAxes,
-    agree,
     alike,
     as_long,
     known,
@@ -130,9 +129,12 @@ def _cross_entropy(node: Node, data: Axes, label: Axes) -> Axes:
 
 
 @rule('CTCLoss', needs=0)
-def _ctc(node: Node, data: Axes, label: Axes, *_: Axes) -> tuple[Axes, Axes]:
+def _ctc(node: Node, data: Axes, label: Axes, *lengths: Axes) -> tuple[Axes, Axes]:
     data = of_rank(3, data)
-    return [agree(data[1], of_rank(2, label)[0])], data
+    for axis, hint in zip(data, ('time', 'batch')):
+        suggest(product(axis), hint)
+    data = as_long(data, 1, of_rank(2, label)[:1], *lengths)
+    return [data[1]], data
 
 
 # ---- sequences
