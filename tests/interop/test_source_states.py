@@ -9,12 +9,12 @@ import pytest
 
 from mxrnn import interop
 
-from .. import mx, ours
+from .. import mx, ours, rnn
 from .compare import torch
 from .programs import PROGRAMS
 from .sources import generate
 from .test_source import program_of
-from .test_states import REFUSED
+from .test_states import REFUSED, model_for
 
 pytestmark = ours
 
@@ -106,3 +106,20 @@ def test_states_of_a_model_without_weights():
                       states=True).module
     data = torch.rand(4, 2, 3)
     torch.testing.assert_close(module.steps(data, module.begin(2))[0], module(data))
+
+
+@pytest.mark.parametrize('first', [True, False], ids=['all', 'the second layer'])
+def test_layers_whose_begin_states_are_inputs_begin_with_zeros(first):
+    """As in ONNX files; nn.LSTM has them in one tensor."""
+    stack = rnn.SequentialRNNCell()
+    for at in range(2):
+        stack.add(rnn.LSTMCell(4, prefix='l%d_' % at))
+    begin = stack.begin_state(func=mx.sym.Variable)
+    if not first:
+        begin[:2] = [mx.sym.zeros((0, 4))] * 2
+    outputs, _ = stack.unroll(5, mx.sym.Variable('data'), begin_state=begin, merge_outputs=True)
+    names = [each.name for each in begin if each.list_arguments()]
+    model, _ = model_for(outputs, {'data': (2, 5, 3), **dict.fromkeys(names, (2, 4))})
+    module, data = generate(model, states=True).module, torch.rand(2, 5, 3)
+    torch.testing.assert_close(module.steps(data, module.begin(2))[0],
+                               module(data, *[torch.zeros(2, 4)] * len(names)))

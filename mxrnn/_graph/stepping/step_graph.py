@@ -238,6 +238,17 @@ class _Cut:
         self._made.update((Entry(place, at), Entry(own, at)) for at in range(node.num_outputs))
         return own
 
+    def _is_input(self, entry: Entry, layers: bool) -> bool:
+        """Whether a begin state is an input, or, with `layers`, has one or zeros for each layer."""
+        node = self._graph.nodes[entry.node]
+        if node.op in ('expand_dims', 'Flatten', '_copy'):
+            return self._is_input(node.inputs[0], layers)
+        if layers and (node.op == 'Concat' and node.dim == 0 or node.op == 'stack' and (
+                node.axis == 0)):
+            return all(is_zero(self._graph, each) or self._is_input(each, layers)
+                       for each in node.inputs)
+        return node.name in self._shapes
+
     def _open(self, recurrence: SteppedRecurrence) -> None:
         """Copy a recurrence, with new inputs as its begin states."""
         place, node, writer = recurrence.place, recurrence.node, self._writer
@@ -265,14 +276,11 @@ class _Cut:
             self._sources[own] = begin
             states.append(writer.add('expand_dims', own + '_layer', {'axis': 0}, [entry])
                           if single else entry)
-            source = begin
-            while self._graph.nodes[source.node].op in ('expand_dims', 'Flatten', '_copy'):
-                source = self._graph.nodes[source.node].inputs[0]
             # zeros that have a size of an input, such as a source's number of steps, are given, too
             sized = not kernel and self._given[begin.node] and any(
                 number_of(axis) is None for axis in (axes or ())[1:])
             computed = not (is_zero(self._graph, begin) and not sized
-                            or self._graph.nodes[source.node].name in self._shapes)
+                            or self._is_input(begin, kernel))
             if computed:
                 if single or self._graph.nodes[begin.node].is_variable:
                     self._flat.append(Node('Reshape', own, {'shape': '(-3, -2)'}, (begin,))
