@@ -5,7 +5,13 @@ from typing import Callable, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
 from ..operators import row
-from . import arithmetic_rules, layer_rules, reshaping_rules  # noqa: F401  (they fill the table)
+from . import (  # noqa: F401  (they fill the table)
+    elementwise_and_creation_rules,
+    layer_and_loss_rules,
+    recurrent_rules,
+    reduce_sort_index_rules,
+    reshaping_rules,
+)
 from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, alike, factors_of, open_axes
 from .sizes import Axis, Size, product, resolve
 from .unification import AxesError, SizeError, suggest

@@ -1,18 +1,17 @@
-"""The effect of layers on axes: products with weights, windows, norms, losses, sequences."""
+"""The effect of layers and losses on axes: products, windows, norms, softmax, Embedding."""
 from __future__ import annotations
 
 from ..graph import Node
-from ..layout import FusedLayout
 from .axis_factors import (
     Axes,
     Factors,
     UnknownAxes,
+    agree,
     alike,
     as_long,
     known,
     mixed,
     mixed_along,
-    number_of,
     of_rank,
     place_of,
     replaced,
@@ -32,6 +31,52 @@ def _dense(node: Node, data: Axes, weight: Axes, bias: Axes) -> Axes:
     data = data or of_rank(2, data) if node.flatten else known(data)
     unify(product(sum(data[1:], ()) if node.flatten else data[-1]), product(weight[1]))
     return [*data[:1 if node.flatten else -1], (node.num_hidden,)]
+
+
+@rule('Embedding _contrib_SparseEmbedding', needs=0)
+def _embedding(node: Node, data: Axes, table: Axes) -> Axes:
+    for size, wanted in zip(of_rank(2, table), (node.input_dim, node.output_dim)):
+        unify(product(size), wanted)
+    return [*known(data), (node.output_dim,)]
+
+
+def _ends(node: Node, one: Axes, other: Axes) -> tuple[Factors, Factors]:
+    """The last two axes of a product of matrices."""
+    left, inner = (one[-2], one[-1])[::-1 if node.transpose_a else 1]
+    outer, right = (other[-2], other[-1])[::-1 if node.transpose_b else 1]
+    unify(product(inner), product(outer))
+    return left, right
+
+
+@rule('batch_dot', needs=0)
+def _batch_dot(node: Node, one: Axes, other: Axes) -> Axes:
+    rank = len(known(one or other))
+    if rank < 3:
+        raise SizeError('%d axes and 3 axes' % rank)
+    one, other = of_rank(rank, one), of_rank(rank, other)
+    return [*alike(one[:-2], other[:-2]), *_ends(node, one, other)]
+
+
+@rule('dot', needs=2)
+def _dot(node: Node, one: Axes, other: Axes) -> Axes:
+    if len(one) == len(other) == 1:
+        unify(product(one[0]), product(other[0]))
+        return [()]
+    left, right = node.transpose_a and len(one) > 1, node.transpose_b and len(other) > 1
+    unify(product(one[0 if left else -1]), product(other[-1 if right else 0]))
+    return (one[1:] if left else one[:-1]) + (other[:-1] if right else other[1:])
+
+
+@rule('_linalg_gemm2 _linalg_gemm', needs=2)
+def _gemm(node: Node, one: Axes, other: Axes, *_: Axes) -> Axes:
+    rows = place_of(node.axis, one)
+    if rows == len(one) - 1 or len(one) != len(other):
+        raise UnknownAxes
+    left, right = ([*axes[:rows], *axes[rows + 1:-1], axes[rows], axes[-1]]
+                   for axes in (one, other))
+    made = [agree(*pair) for pair in zip(left[:-2], right[:-2])]
+    height, width = _ends(node, left, right)
+    return [*made[:rows], height, *made[rows:], width]
 
 
 # ---- windows over images and sequences
@@ -97,7 +142,7 @@ def _up_sampling(node: Node, data: Axes, *others: Axes) -> Axes:
     return data[:2] + [(node.scale, *mixed(axis)) for axis in data[2:]]
 
 
-# ---- normalisation
+# ---- normalisation, dropout, softmax
 
 @rule('BatchNorm BatchNorm_v1 CuDNNBatchNorm _contrib_SyncBatchNorm _contrib_BatchNormWithReLU')
 def _batch_norm(node: Node, data: Axes, *vectors: Axes) -> tuple[Axes, ...]:
@@ -119,6 +164,35 @@ rule('LRN')(lambda node, data: mixed_along(data, [1]))
 rule('_contrib_div_sqrt_dim')(lambda node, data: mixed_along(data, [-1]))
 
 
+@rule('Dropout')
+def _dropout(node: Node, data: Axes) -> tuple[Axes, Axes]:
+    # if a mask is drawn, it is the same for everything along `axes`
+    drawn = node.axes if node.mode == 'always' and node.p else ()
+    return mixed_along(data, drawn), [() if at in drawn else axis for at, axis in enumerate(data)]
+
+
+@rule('softmax log_softmax softmin')
+def _softmax(node: Node, data: Axes, *lengths: Axes) -> Axes:
+    data = mixed_along(data, [node.axis])
+    if node.use_length and all(lengths):
+        at = place_of(node.axis, data)
+        rest = alike(replaced(data, at, []) or [()], *lengths)
+        data = [*rest[:at], data[at], *rest[at:]]
+    return data
+
+
+@rule('SoftmaxOutput SoftmaxActivation L2Normalization')
+def _along_several(node: Node, data: Axes) -> tuple[Axes, Axes]:
+    rank = len(data)
+    if node.op != 'SoftmaxOutput':
+        together = {'channel': [1], 'spatial': range(2, rank)}.get(node.mode, range(1, rank))
+    else:
+        together = [1] if node.multi_output else range(
+            rank - 1 if node.preserve_shape or rank == 1 else 1, rank)
+    return (mixed_along(data, together),
+            [() if at in together else axis for at, axis in enumerate(data)])
+
+
 # ---- losses
 
 @rule('softmax_cross_entropy', needs=0)
@@ -135,39 +209,3 @@ def _ctc(node: Node, data: Axes, label: Axes, *lengths: Axes) -> tuple[Axes, Axe
         suggest(product(axis), hint)
     data = as_long(data, 1, of_rank(2, label)[:1], *lengths)
     return [data[1]], data
-
-
-# ---- sequences
-
-@rule('SequenceReverse SequenceMask SequenceLast')
-def _sequences(node: Node, data: Axes, *lengths: Axes) -> Axes:
-    at = place_of(0 if node.op == 'SequenceReverse' else node.axis, data)
-    if node.use_sequence_length or node.op != 'SequenceMask':
-        suggest(product(data[at]), 'time')
-    if node.use_sequence_length:
-        suggest(product(data[1 - at]), 'batch')
-        data = as_long(data, 1 - at, *lengths)
-    if node.op == 'SequenceLast':
-        return replaced(data, at, []) or [()]
-    mixes = node.op == 'SequenceReverse' or node.use_sequence_length
-    return mixed_along(data, [at] if mixes else [])
-
-
-@rule('RNN', needs=0)
-def _rnn(node: Node, data: Axes, parameters: Axes, *others: Axes) -> tuple[Axes, ...]:
-    steps, batch, width = data = of_rank(3, data)
-    size = number_of(of_rank(1, parameters)[0])
-    if size is not None and node.projection_size is None:
-        try:
-            unify(product(width), FusedLayout.of(node).num_input(size, 'parameters'))
-        except ValueError as error:
-            raise SizeError(str(error)) from None
-    suggest(product(steps), 'time')
-    suggest(product(batch), 'batch')
-    sides = 1 + node.bidirectional
-    state: Axes = [(node.num_layers * sides,), batch, (node.state_size,)]
-    states = 2 if node.mode == 'lstm' else 1
-    state = alike(state, *others[:states])
-    if node.use_sequence_length:
-        as_long(data, 1, *others[states:])
-    return [steps, batch, (node.state_size * sides,)], state, state

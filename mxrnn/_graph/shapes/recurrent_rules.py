@@ -1,0 +1,54 @@
+"""The effect of RNN on axes, and of operators that know the lengths of sequences."""
+from __future__ import annotations
+
+from ..graph import Node
+from ..layout import FusedLayout
+from .axis_factors import (
+    Axes,
+    alike,
+    as_long,
+    mixed_along,
+    number_of,
+    of_rank,
+    place_of,
+    replaced,
+    rule,
+)
+from .sizes import product
+from .unification import SizeError, suggest, unify
+
+__all__: list[str] = []
+
+
+@rule('SequenceReverse SequenceMask SequenceLast')
+def _sequences(node: Node, data: Axes, *lengths: Axes) -> Axes:
+    at = place_of(0 if node.op == 'SequenceReverse' else node.axis, data)
+    if node.use_sequence_length or node.op != 'SequenceMask':
+        suggest(product(data[at]), 'time')
+    if node.use_sequence_length:
+        suggest(product(data[1 - at]), 'batch')
+        data = as_long(data, 1 - at, *lengths)
+    if node.op == 'SequenceLast':
+        return replaced(data, at, []) or [()]
+    mixes = node.op == 'SequenceReverse' or node.use_sequence_length
+    return mixed_along(data, [at] if mixes else [])
+
+
+@rule('RNN', needs=0)
+def _rnn(node: Node, data: Axes, parameters: Axes, *others: Axes) -> tuple[Axes, ...]:
+    steps, batch, width = data = of_rank(3, data)
+    size = number_of(of_rank(1, parameters)[0])
+    if size is not None and node.projection_size is None:
+        try:
+            unify(product(width), FusedLayout.of(node).num_input(size, 'parameters'))
+        except ValueError as error:
+            raise SizeError(str(error)) from None
+    suggest(product(steps), 'time')
+    suggest(product(batch), 'batch')
+    sides = 1 + node.bidirectional
+    state: Axes = [(node.num_layers * sides,), batch, (node.state_size,)]
+    states = 2 if node.mode == 'lstm' else 1
+    state = alike(state, *others[:states])
+    if node.use_sequence_length:
+        as_long(data, 1, *others[states:])
+    return [steps, batch, (node.state_size * sides,)], state, state
