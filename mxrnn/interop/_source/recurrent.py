@@ -18,7 +18,7 @@ from .method_writer import MethodWriter
 from .node_inputs_and_size_texts import are_parameters
 from .pasted_functions import check_equal, literal
 from .python_names import cell_of, reader_of, rnn_of, shown
-from .shapes_and_types import run
+from .sample_data import run
 
 __all__ = ['write_method']
 

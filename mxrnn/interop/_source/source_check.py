@@ -18,7 +18,7 @@ from ..load_and_save_model import Model
 from ..registry import ExportError
 from .class_writer import File
 from .forward_and_loss import Methods
-from .shapes_and_types import FAULTS, Named, Sample, as_list, drawn, module_of, run
+from .sample_data import FAULTS, Named, Sample, as_list, drawn, module_of, run
 from .step_methods import StepMethods
 
 __all__ = ['Check', 'at_own_length']

@@ -31,7 +31,8 @@ from .forward_and_loss import Methods, chosen, with_own_gradients
 from .node_inputs_and_size_texts import described
 from .overwrite_checks import check_target, sealed, state_of, weights_of
 from .pasted_functions import imports_of
-from .shapes_and_types import Named, Sample, names_that_tell, survey, surveyed
+from .sample_data import Named, Sample, names_that_tell
+from .shapes_and_types import survey, surveyed
 from .source_check import Check, at_own_length
 from .step_methods import StepMethods
 
@@ -285,9 +286,8 @@ _NO_BREAK = '\x00'  #: a blank that does not break a line
 def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> str:
     methods, facts = plan.methods, plan.methods.facts.arrays
     version = plan.model.graph.version
-    rows = ['A model of MXNet%s, written by mxrnn.' % (
-        ' %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100) if version else ''),
-        '']
+    rows = ['A model of MXNet%s, written by mxrnn.' % (' %d.%d.%d' % (
+        version // 10000, version // 100 % 100, version % 100) if version else ''), '']
     alike: dict[tuple[str, str], list[str]] = {}
     for name, entry in methods.entries.items():
         text = methods.arguments[name]

@@ -16,7 +16,8 @@ from .emitter_api import Expr, Facts, Unsupported
 from .forward_and_loss import Methods
 from .python_names import name_of
 from .recurrent import write_method
-from .shapes_and_types import Data, Sample, as_list, run, survey
+from .sample_data import Data, Sample, as_list, run
+from .shapes_and_types import survey
 
 __all__ = ['StepMethods']
 
