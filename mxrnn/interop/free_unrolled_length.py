@@ -71,7 +71,8 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph) -> Iterator[None
         if steps is None or not known:
             raise
         raise ExportError('%s\nThe number %d is still in %s. If it is the number of steps there, '
-                          'leave out time:%d (--input), and pad sequences to %d steps' % (
+                          'the graph takes no other: leave out time:%d (--input), and pad '
+                          'sequences to %d steps' % (
                               error, steps.number, _check.some(list(known)), steps.number,
                               steps.number)) from None
 

@@ -41,7 +41,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if not longest:
         sentences += _bucket(rolled, any(' steps: ' in each for each in notes),
                              {size for shape in given.values() for size in shape})
-    return sentences
+    return sentences + _kept(rolled, {**found, **given})
 
 
 def capped(graph: Graph, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
@@ -92,6 +92,17 @@ def _bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[str]:
     return ['the graph has %s steps. If it is one bucket of a BucketingModule, save with '
             'do_rnn_checkpoint(..., module=module): that saves the longest' % (
                 ' and '.join(map(str, sorted(kept - {0}))) or 'a fixed number of')]
+
+
+def _kept(rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
+    """A note on inputs that keep a number of steps although the recurrences take any."""
+    steps = {each.steps for each in rolled.findings if each.kind not in ('unrolled', 'fixed')}
+    return ['%s has %d steps, the number in the graph: pad or cut sequences to it. '
+            '--input %s=%s frees it if nothing but the steps has this number' % (
+                name, size, name, ','.join(
+                    'time:%d' % each if at == axis else str(each) for at, each in enumerate(shape)))
+            for name, shape in shapes.items() for axis, size in enumerate(shape[:-1])
+            if isinstance(size, int) and 1 < size in steps]
 
 
 def _mixed(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:

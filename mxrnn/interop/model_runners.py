@@ -37,14 +37,16 @@ class ReferenceModel:
     runner : Runner
     length : int, optional
         The number that means the number of steps in Reshapes and bounds of lengths; 0 for none. If
-        None, the number of steps that all recurrences share, if they do.
+        None, the number of steps that all recurrences share; if they share none, the first of 0 and
+        of their numbers with which the graph takes the data.
     """
 
     def __init__(self, model: Model, name: str, runner: Runner, length: int | None = None) -> None:
         self.model, self.name, self.runner, self.length = model, name, runner, length
         self._make = runner(model)
         self.as_is = self._make(None)
-        self._rolled: Run | None = None
+        self._lengths = None if length is None else [length]
+        self._rolled: dict[int, Run] = {}
 
     def of(self, model: Model) -> ReferenceModel:
         """Another model in the same library."""
@@ -74,13 +76,20 @@ class ReferenceModel:
         ValueError
             The graph does not take the data.
         """
-        if self._rolled is None:
-            if self.length is None:
-                numbers = bounds(self.model.graph).union(
-                    each.steps for each in roll_graph(self.model.graph).findings)
-                self.length = numbers.pop() if len(numbers) == 1 else 0
-            self._rolled = self._make(self.length)
-        return self._rolled(data)
+        if self._lengths is None:
+            numbers = bounds(self.model.graph).union(
+                each.steps for each in roll_graph(self.model.graph).findings)
+            self._lengths = [*numbers] if len(numbers) == 1 else [0, *sorted(numbers - {0})]
+        *others, last = self._lengths
+        for length in others:
+            with contextlib.suppress(ValueError):
+                return self._rolled_for(length)(data)
+        return self._rolled_for(last)(data)
+
+    def _rolled_for(self, length: int) -> Run:
+        if length not in self._rolled:
+            self._rolled[length] = self._make(length)
+        return self._rolled[length]
 
 
 def of_torch() -> tuple[str, Runner] | None:

@@ -265,6 +265,21 @@ def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path,
     assert 'scores_output  TYPE_FP32  [ -1, 5 ]  batch*time x 5' in capsys.readouterr().out
 
 
+def test_one_of_two_lengths_that_was_freed_is_compared(tmp_path, capsys):
+    pytest.importorskip('onnxruntime')
+    encoder, decoder = rnn.GRUCell(4, 'encoder_'), rnn.GRUCell(4, 'decoder_')
+    _, state = encoder.unroll(3, mx.sym.Variable('source'), merge_outputs=True,
+                              valid_length=mx.sym.Variable('length'))
+    outputs, _ = decoder.unroll(5, mx.sym.Variable('target'), state, merge_outputs=True)
+    save(tmp_path / 'a', outputs, [encoder, decoder],
+         {'source': (2, 3, 6), 'target': (2, 5, 6), 'length': (2,)})
+    prefix, path = tmp_path / 'a', tmp_path / 'a.onnx'
+    assert command('export', prefix, '--onnx', path, '--input', 'source=batch,time:3,6') == 0
+    assert command('compare', prefix, 4, path, '--input', 'source=2,7,6',
+                   '--input', 'target=2,4,6') == 0
+    assert 'rolled up' in capsys.readouterr().out
+
+
 def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
     pytest.importorskip('torch')
 

@@ -59,6 +59,13 @@ def test_without_an_option(name, rolled, monkeypatch):
     compare(program, symbol, written, model, wanted, grows, monkeypatch)
 
 
+@pytest.mark.parametrize('name, rows', [('lstm_time_major', 'time*batch'),
+                                        ('lstm_bucketing', 'batch*time')])
+def test_rows_are_named_in_their_order(name, rows):
+    outputs = session(exportable(model_of(name)[1]).content).get_outputs()
+    assert outputs[0].shape == [rows, 11]
+
+
 @pytest.mark.parametrize('rolled', [False, True], ids=['as_is', 'rolled'])
 @pytest.mark.parametrize('name', ASKED)
 def test_other_numbers_of_axes_are_asked_for(name, rolled, monkeypatch):

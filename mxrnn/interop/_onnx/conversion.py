@@ -66,9 +66,9 @@ def _infos(values: Sequence[Value]) -> list[onnx.ValueInfoProto]:
 
 
 def _name_of(size: Size) -> str | None:
-    """The file's name for an open size, such as 'batch*time'."""
+    """The file's name for an open size, such as 'batch*time' for rows of steps of a batch."""
     factor, axes = parts(size)
-    names = sorted(axis.label if isinstance(axis, Axis) else '' for axis in axes)
+    names = [axis.label if isinstance(axis, Axis) else '' for axis in axes]
     return '*'.join([str(factor)] * (factor != 1) + names) if all(names) else None
 
 

@@ -310,7 +310,7 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
              for own, name in renamed]
     rows += ['%s: %s.' % (title.capitalize(), sentence) for title, sentence in remarks]
     rows += ['', "Weights: model.load_state_dict(torch.load(%s, weights_only=True))"
-        % _escaped(ascii(os.path.basename(weights_of(path))))]
+        % _escaped(ascii(os.path.basename(weights_of(path)))), 'To predict: model.eval()']
     fill = functools.partial(textwrap.fill, width=100, subsequent_indent='    ',
                              break_long_words=False, break_on_hyphens=False)  # no escape is cut
     rows = [re.sub(r'(?<=\d,) (?=\d)', _NO_BREAK, row) for row in rows]  # a shape stays together
