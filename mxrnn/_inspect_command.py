@@ -9,7 +9,7 @@ import textwrap
 from typing import Any, Mapping, Sequence
 
 from ._files.atomic import replacing
-from ._files.checkpoint_files import path_of, refuse_checkpoint
+from ._files.checkpoint_files import bucket_graph, path_of, refuse_checkpoint
 from ._progress import clear
 
 __all__ = ['check_target', 'inspect', 'load', 'say', 'say_remarks']
@@ -29,9 +29,9 @@ def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None) -> No
     """Print notes on a model of `prefix`, and on the shapes of its inputs."""
     from .interop.graph_warnings import remarks
     # An optimiser's states exist only with module=, and then the graph is the longest bucket's.
-    longest = prefix is not None and model.epoch is not None and os.path.exists(
-        path_of(prefix, 'states', model.epoch))
-    for sentence in remarks(model, shapes, longest):
+    longest = prefix is not None and model.epoch is not None and (
+        bucket_graph(prefix) or os.path.exists(path_of(prefix, 'states', model.epoch)))
+    for sentence in remarks(model, shapes, bool(longest)):
         say('note', sentence)
 
 

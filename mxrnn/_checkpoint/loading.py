@@ -97,7 +97,8 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
     """Read a checkpoint and pack the weights as `cells` need them.
 
     Other cells with the same weights (fused or not) may have written it, with any version of
-    mxnet.rnn, or `mx.model.save_checkpoint`, which leaves weights packed.
+    mxnet.rnn, or `mx.model.save_checkpoint`, which leaves weights packed, or the `save_checkpoint`
+    of a BucketingModule, of which the largest bucket's graph is read.
 
     Parameters
     ----------
@@ -255,7 +256,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
 
 def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bool) -> Checkpoint:
     path = files.path_of(prefix, 'params', epoch, batch)
-    graph_path = files.path_of(prefix, 'symbol')
+    graph_path = files.path_of_graph(prefix)
     try:
         if files.is_remote(prefix):
             with as_mxnet_1():

@@ -5,6 +5,8 @@ A checkpoint of the prefix ``p`` and epoch 7 is ``p-0007.params`` with the param
 optimiser's states. A checkpoint after 120 batches of the next epoch is
 ``p-0007.batch-0120.params``, with its ``.states``. If several workers train, each writes its
 position in the data: the second worker writes ``p-0007.batch-0120.part-0001``.
+
+`BucketingModule.save_checkpoint` writes a graph for each bucket: ``p-10-symbol.json``.
 """
 from __future__ import annotations
 
@@ -18,10 +20,11 @@ from typing import Callable, Generic, Sequence, Tuple, TypeVar
 from . import CheckpointError
 from .params_checksum_and_predecessor import was_there
 
-__all__ = ['Candidates', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of',
-           'Place', 'places', 'refuse_checkpoint', 'refuse_missing', 'remove', 'remove_lone_parts',
-           'why_none']
+__all__ = ['Candidates', 'bucket_graph', 'epochs', 'is_remote', 'numbered', 'part', 'path_above',
+           'path_of', 'path_of_graph', 'Place', 'places', 'refuse_checkpoint', 'refuse_missing',
+           'remove', 'remove_lone_parts', 'why_none']
 
+_log = logging.getLogger('mxrnn.rnn')
 Place = Tuple[int, int]  #: epoch and batch of a checkpoint; the batch is 0 at the end of an epoch
 
 
@@ -40,6 +43,25 @@ def path_of(prefix: str, kind: str, epoch: int = 0, batch: int = 0) -> str:
     if kind == 'symbol':
         return prefix + '-symbol.json'
     return '%s-%04d.%s' % (*numbered(prefix, epoch, batch), kind)
+
+
+def bucket_graph(prefix: str) -> str:
+    """The graph of the largest bucket; '' if there is a graph for all, or none."""
+    found = {}
+    for path in glob.glob(glob.escape(prefix) + '-*-symbol.json'):
+        key = path[len(prefix) + 1:-len('-symbol.json')]
+        if re.fullmatch(r'\d+|\(\d+(, \d+)*,?\)', key):
+            found[path] = list(map(int, re.findall(r'\d+', key)))
+    is_needed = found and not os.path.exists(path_of(prefix, 'symbol'))
+    return max(found, key=lambda path: found[path]) if is_needed else ''
+
+
+def path_of_graph(prefix: str) -> str:
+    """The file of the graph. A warning says if it is that of the largest bucket."""
+    path, largest = path_of(prefix, 'symbol'), bucket_graph(prefix)
+    if largest:
+        _log.warning('There is no %s: took %s, the graph of the largest bucket', path, largest)
+    return largest or path
 
 
 def refuse_checkpoint(name: str, path: str) -> None:
@@ -140,7 +162,6 @@ def remove_lone_parts(prefix: str, newest: Place) -> None:
                 os.remove(path_of(prefix, kind, *place))
 
 
-_log = logging.getLogger('mxrnn.rnn')
 _Loaded = TypeVar('_Loaded')
 
 _MOST_NAMES = 3  #: how many checkpoints are named that fail for one reason

@@ -74,9 +74,10 @@ def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | N
     Parameters
     ----------
     prefix : str
-        Path without the ends ``-symbol.json`` and ``-0007.params``. Or a folder or a
-        ``model.tar.gz`` of SageMaker with one graph (``*symbol.json``) and one model's parameters
-        (``*.params``, or ``params.best`` of Sockeye). An archive is read in memory.
+        Path without the ends ``-symbol.json`` and ``-0007.params``. If only buckets have graphs,
+        the largest one's is read. Or a folder or a ``model.tar.gz`` of SageMaker with one graph
+        (``*symbol.json``) and one model's parameters (``*.params``, or ``params.best`` of
+        Sockeye). An archive is read in memory.
     epoch : int, optional
         If None, the newest that can be read; a skipped one is logged as a warning.
     symbol, params : str, optional
@@ -137,8 +138,8 @@ def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | N
 
 
 def _of_epoch(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
-    return _load(Pair(files.path_of(prefix, 'symbol'), files.path_of(prefix, 'params', epoch)),
-                 epoch, gates)
+    return _load(Pair(files.path_of_graph(prefix), files.path_of(prefix, 'params', epoch)), epoch,
+                 gates)
 
 
 def _of_pair(pair: Pair, gates: Mapping[str, Sequence[str]]) -> Model:

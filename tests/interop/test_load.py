@@ -276,6 +276,31 @@ def test_a_folder_or_an_archive_holds_one_model(name, packed, tmp_path):
         'days-symbol.json', 'days-0003.params', 'days-0004.params')) == [place.name]
 
 
+@pytest.mark.parametrize('keys', [(10, 9, 3), ((5, 2), (12, 3), (9, 10))], ids=['one', 'two'])
+def test_a_bucketing_module_saves_a_graph_for_each_bucket(keys, tmp_path, caplog):
+    prefix, cell, steps = str(tmp_path / 'plain'), rnn.GRUCell(4, 'gru_'), [
+        key if isinstance(key, int) else key[0] for key in keys]
+
+    def network(key):
+        length = key if isinstance(key, int) else key[0]
+        outputs, _ = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True)
+        return outputs, ('data',), None
+    module = mx.mod.BucketingModule(network, keys[0])
+    module.bind([('data', (2, steps[0], 3))], None, for_training=False)
+    module.init_params()
+    for key, length in zip(keys, steps):
+        module.switch_bucket(key, [('data', (2, length, 3))], None)
+    module.save_checkpoint(prefix, 2)
+    largest = str(max(keys)) + '-symbol.json'
+    for found in interop.load(prefix), interop.load(prefix, 2):
+        assert found.text == (tmp_path / ('plain-' + largest)).read_text(encoding='utf-8')
+    symbol = rnn.load_rnn_checkpoint(cell, prefix).symbol
+    assert symbol.infer_shape(data=(1, max(steps), 3))[1] == [(1, max(steps), 4)]
+    assert len(caplog.messages) == 3 and all(largest in each for each in caplog.messages)
+    (tmp_path / 'plain-symbol.json').write_text(network(keys[-1])[0].tojson(), encoding='utf-8')
+    assert interop.load(prefix).text != found.text and len(caplog.messages) == 3
+
+
 def test_names_without_a_kind_are_arguments_or_auxiliary(tmp_path):
     """Wolfram's exports have such, and Gluon's parameters."""
     symbol = mx.sym.BatchNorm(mx.sym.Variable('data'), name='norm')
