@@ -30,7 +30,8 @@ PRINTED = {'README.md': ['tue', 'wed', 'thu', 'fri', 'sat', 'sun', 'mon'],
            'docs/recipes.md': ['answer: [8, 5, 5, 11, 4, 7, 3]',
                                'from the file: [8, 5, 5, 11, 4, 7, 3]'],
            'docs/training.md': [
-               'they/PRON can/AUX fish/VERB', 'killed', 'goes on in epoch 3',
+               'they/PRON can/AUX fish/VERB', 'heard: [3, 3, 1, 5, 2, 4, 1]', 'killed',
+               'goes on in epoch 3',
                'the weights are those of a run that was never killed: True']}
 
 
