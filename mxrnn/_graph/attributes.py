@@ -1,6 +1,7 @@
 """Kinds of operators' attributes: how MXNet reads their texts, and which texts are refused."""
 from __future__ import annotations
 
+import functools
 import math
 import re
 import struct
@@ -120,6 +121,8 @@ def _slots(text: str) -> tuple[int | None, ...]:
 
 
 def _maker(kind: str, read: Callable[[str], Any]) -> Callable[..., Attribute]:
+    read = functools.lru_cache(1024)(read)  # few texts are read often
+
     def make(default: Any = REQUIRED, *, none: bool = False) -> Attribute:
         if isinstance(default, (int, float)):
             default = read(str(default))

@@ -52,6 +52,9 @@ class Node(NamedTuple):
     #: The number of its outputs, including hidden ones.
     num_outputs: int = 1
 
+    def __hash__(self) -> int:
+        return hash((self.op, self.name, self.inputs))
+
     def inputs_of(self, role: str) -> list[Entry]:
         """Its inputs with a role, such as 'label': see `Row`."""
         known = row(self.op)
@@ -217,7 +220,7 @@ class Graph(NamedTuple):
             place = pending.pop()
             if place not in reached:
                 reached.add(place)
-                pending.extend(entry.node for entry in read(self.nodes[place]))
+                pending.extend([entry.node for entry in read(self.nodes[place])])
         return reached
 
     def vocabularies(self) -> dict[str, Node]:

@@ -255,7 +255,8 @@ def _predictions(graph: Graph) -> Graph:
                 own[entry] if entry in own and graph.nodes[own[entry].node].name not in read
                 else entry for entry in node.inputs))
         nodes.append(node)
-    return graph._replace(nodes=tuple(nodes)).ending_in(graph.heads)
+    changed = graph._replace(nodes=tuple(nodes))
+    return graph if changed == graph else changed.ending_in(graph.heads)
 
 
 def _with_temperature(node: Node) -> Node:

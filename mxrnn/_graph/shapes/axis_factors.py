@@ -44,6 +44,9 @@ class UnknownAxes(Exception):
 
 def factors_of(axis: Factors) -> Factors:
     """The factors of an axis, as far as they are known now."""
+    if all([size.bound is None if isinstance(size, Axis) else isinstance(size, int) and size != 1
+            for size in axis]):
+        return axis
     found: list[Size] = []
     for size in axis:
         factor, axes = parts(size)

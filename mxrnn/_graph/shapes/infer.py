@@ -12,7 +12,7 @@ from . import (  # noqa: F401  (they fill the table)
     reduce_sort_index_rules,
     reshaping_rules,
 )
-from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, alike, factors_of, open_axes
+from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, alike, factors_of
 from .sizes import Axis, Size, product, resolve
 from .unification import AxesError, SizeError, suggest
 
@@ -126,7 +126,8 @@ def infer(graph: Graph, variables: Mapping[int, Axes],
         else:
             given = [list(map(factors_of, table.axes.get(entry, [])))
                      for entry in _read(node)]
-            before = [axis for axes in given for axis in open_axes(axes)]
+            before = [size for axes in given for axis in axes for size in axis
+                      if isinstance(size, Axis)]
             try:
                 outputs = _loop(table, place, node, given) if node.op == '_foreach' else axes_of(
                     node, given)
@@ -139,7 +140,8 @@ def infer(graph: Graph, variables: Mapping[int, Axes],
                     for entry, axes in zip(_read(node), given)
                     if axes and isinstance(error, AxesError)}))
                 outputs = []
-            closed = [axis for axis in before if isinstance(resolve(axis), int)]
+            closed = [axis for axis in before
+                      if axis.bound is not None and isinstance(resolve(axis), int)]
             if closed:
                 table.closed[place] = closed
         table.axes.update((Entry(place, at), axes) for at, axes in enumerate(outputs) if axes)
@@ -148,7 +150,8 @@ def infer(graph: Graph, variables: Mapping[int, Axes],
 
 def _read(node: Node) -> tuple[Entry, ...]:
     """The inputs that tell the shapes of a node's outputs."""
-    return (*node.needed_inputs, *node.inputs_of('like'))
+    needed = node.needed_inputs
+    return needed if len(needed) == len(node.inputs) else (*needed, *node.inputs_of('like'))
 
 
 def _loop(table: Table, place: int, node: Node, given: Sequence[Axes]) -> list[Axes]:

@@ -65,7 +65,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         if untold:
             raise ShapesError('only operators without a shape rule in mxrnn read %s'
                               % ', '.join(untold))
-        ranks = search.usual(search.ranks(missing))
+        shapes, table = search.begun(missing)
     except UnclearShape:
         raise
     except ShapesError as error:
@@ -74,7 +74,6 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
             "%s\nThe shapes of %s do not follow from the graph: give them, as in inputs={'%s': "
             "('batch', 35)} (--input %s=batch,35)" % (
                 error, ', '.join(missing), missing[0], missing[0])) from None
-    shapes, table = search.begun(ranks)
     result = _Names(search, shapes)
     if result.others:  # again: the numbers and the batch may tell an axis beside them
         again = _again(result.shapes, shapes)

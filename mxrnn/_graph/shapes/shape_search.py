@@ -64,60 +64,56 @@ class ShapeSearch:
         return infer(self.graph, variables_of(
             self.graph, {**self.params, **self.given, **shapes}), whole=whole)
 
-    def _way(self, ranks: dict[str, int], *, whole: bool = False) -> _Way:
+    def _way(self, ranks: dict[str, int]) -> _Way:
         shapes = {name: [Axis(free=True) for _ in range(rank)] for name, rank in ranks.items()}
-        return _Way(ranks, shapes, self.table(shapes, whole=whole))
+        return _Way(ranks, shapes, self.table(shapes, whole=False))
 
     def _ways(self, name: str, ranks: Mapping[str, int]) -> Iterator[_Way]:
         """The numbers of axes that an input may have beside others, also those with faults."""
         stated = self.stated(name)
         return (self._way({**ranks, name: rank}) for rank in ([len(stated)] if stated else _RANKS))
 
-    def ranks(self, names: Sequence[str], chosen: Mapping[str, int] | None = None
-              ) -> dict[str, int]:
-        """Numbers of axes that the graph takes; if there are several, the likeliest.
-
-        If operators leave them open, word numbers are (batch, time), and the input of a
-        FullyConnected is (batch, channels).
-        """
+    def _likeliest(self, names: Sequence[str], chosen: _Way | None = None) -> _Way:
+        """The likeliest numbers of axes that the graph takes."""
         if not names:
-            return dict(chosen or {})
+            return chosen or self._way({})
         fault: object = None
         found = []
-        for ranks, shapes, table in self._ways(names[0], chosen or {}):
-            fault = fault or next(iter(table.faults), None)
-            if not table.faults:
-                found.append((_unusual(self.graph, table), ranks,
-                              _cut(self.graph, table, shapes[names[0]])))
+        for way in self._ways(names[0], chosen.ranks if chosen else {}):
+            fault = fault or next(iter(way.table.faults), None)
+            if not way.table.faults:
+                found.append((_unusual(self.graph, way.table), way,
+                              _cut(self.graph, way.table, way.shapes[names[0]])))
         found.sort(key=operator.itemgetter(0))
         likeliest = [each for each in found if each[0] == found[0][0]]
         if len({cut for _, _, cut in likeliest}) > 1:
-            raise UnclearShape(names[0], sorted(ranks[names[0]] for _, ranks, _ in likeliest))
-        for _, ranks, _ in found:
+            raise UnclearShape(names[0], sorted(way.ranks[names[0]] for _, way, _ in likeliest))
+        for _, way, _ in found:
             try:
-                return self.ranks(names[1:], ranks)
+                return self._likeliest(names[1:], way)
             except UnclearShape:
                 raise
             except ShapesError as error:
                 fault = fault or error
         raise ShapesError(str(fault))
 
-    def usual(self, ranks: dict[str, int]) -> dict[str, int]:
+    def _usual(self, found: _Way) -> _Way:
         """Other numbers of axes, if these ones give the graph nodes that nobody would write."""
-        least = _odd(self.graph, self._way(ranks))
-        for name in ranks if least else ():
-            for way in self._ways(name, ranks):
+        least = _odd(self.graph, found)
+        for name in found.ranks if least else ():
+            for way in self._ways(name, found.ranks):
                 if not way.table.faults and _odd(self.graph, way) < least:
-                    ranks, least = way.ranks, _odd(self.graph, way)
-        return ranks
+                    found, least = way, _odd(self.graph, way)
+        return found
 
-    def begun(self, ranks: dict[str, int]) -> tuple[dict[str, list[Axis]], Table]:
-        """Axes for inputs with these numbers of axes, and the result of the inference.
+    def begun(self, names: Sequence[str]) -> tuple[dict[str, list[Axis]], Table]:
+        """Axes for the inputs `names`, and the result of the inference.
 
-        If a size would be negative, an axis that a broadcast made as long as another one is 1
-        instead.
+        If operators leave the numbers of axes open, word numbers are (batch, time), and the input
+        of a FullyConnected is (batch, channels). If a size would be negative, an axis that a
+        broadcast made as long as another one is 1 instead.
         """
-        _, shapes, table = self._way(ranks, whole=True)
+        _, shapes, table = self._usual(self._likeliest(names))
         broadcast = {axis for place, axes in table.closed.items() for axis in axes
                      if _is_negative(shapes) and 'broadcast_' in self.graph.nodes[place].op}
         for name, axes in shapes.items() if broadcast else ():

@@ -1,25 +1,28 @@
 """save_torch: writes a module's file, and runs it before it gets its name."""
 from __future__ import annotations
 
+import contextlib
 import os
+from typing import Mapping
 
+import numpy as np
 import torch
 
 from ... import _check
 from ..._files import CheckpointError
 from ..._files.atomic import replacing
 from ..._files.checkpoint_files import refuse_checkpoint
+from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
-from ..._graph.rolling import roll as roll_up
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
-from ..input_shapes import shapes_found
+from ..input_shapes import Shapes, shapes_found
 from ..load_and_save_model import Model
 from ..model_runners import needed
 from ..mxnet_process import begin
 from ..registry import ExportError
 from .file_format import content_of
-from .module import GraphModule
+from .module import GraphModule, rolled
 
 __all__ = ['save_torch', 'write_torch']
 
@@ -81,8 +84,7 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool
 
 
 def _checked_file(module: GraphModule, place: str) -> tuple[str, str]:
-    graph = module.whole if module.states else module.graph
-    if graph is None:
+    if module.states and module.whole is None:
         return 'not checked', 'the module was read from a file that has its steps, not the graph'
     parts = [part for part in (module.encoder, module) if part is not None]
     kinds = [{name: value.detach().cpu() for part in parts
@@ -91,14 +93,19 @@ def _checked_file(module: GraphModule, place: str) -> tuple[str, str]:
     if any(value.dtype == torch.bfloat16 for each in kinds for value in each.values()):
         return 'not checked', 'NumPy has no bfloat16'
     params, states = ({name: value.numpy() for name, value in each.items()} for each in kinds)
-    rolled = roll_up(graph)
-    names = [name for name in rolled.graph.arguments if name in needed(rolled.graph)
-             and name not in params]
-    try:
-        shapes = shapes_found(rolled.graph, {**params, **states}, {}, names,
-                              RolledGraph(graph, rolled.findings)).shapes if names else {}
-    except ExportError:
-        shapes = {}
+    graph, shapes = module.whole or _with_shapes(module.graph, {**params, **states})
     return check_export(Model(graph, params, states), lambda: open_file(place, onnx=False),
                         by_torch=True, shapes=shapes, again=lambda part: of_module(GraphModule(
                             part.graph, part.arg_params, part.aux_params).eval()))
+
+
+def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray]) -> tuple[Graph, Shapes]:
+    """A graph, and the shapes of its inputs that it tells."""
+    found, findings = rolled(graph, False)
+    read = needed(found)
+    names = [name for name in found.arguments if name in read and name not in params]
+    with contextlib.suppress(ExportError):
+        if names:
+            return graph, shapes_found(found, params, {}, names,
+                                       RolledGraph(graph, findings)).shapes
+    return graph, {}

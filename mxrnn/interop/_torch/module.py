@@ -1,6 +1,7 @@
 """A graph as a torch.nn.Module."""
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
 from ..._graph.merge_rnn import merged
 from ..._graph.operators import has
+from ..._graph.rolling import RolledGraph
 from ..._graph.rolling import roll as roll_up
 from ..ctc_predictions import ctc_losses
 from ..input_shapes import misfit
@@ -19,7 +21,7 @@ from . import Device
 from .runtime_sizes import Runner
 from .schedule import Schedule, UnsupportedError
 
-__all__ = ['GraphModule', 'UnsupportedError', 'tensor']
+__all__ = ['GraphModule', 'UnsupportedError', 'rolled', 'tensor']
 
 
 class GraphModule(nn.Module):
@@ -59,11 +61,12 @@ class GraphModule(nn.Module):
     states : list of (str, str)
     encoder : GraphModule or None
     axes : dict
-    whole : Graph or None
-        The graph from which a module with states was made, until the module is saved.
+    whole : (Graph, dict) or None
+        The graph from which a module with states was made, and the shapes of its inputs, until the
+        module is saved.
     """
 
-    whole: Graph | None = None
+    whole: tuple[Graph, Mapping[str, Sequence[int | str]]] | None = None
 
     def __init__(self, graph: Graph, arg_params: Mapping[str, np.ndarray | Tensor],
                  aux_params: Mapping[str, np.ndarray | Tensor], *, roll: bool = True,
@@ -123,10 +126,10 @@ class GraphModule(nn.Module):
     def _runner(self, training: bool) -> Runner:
         """The graph's schedule. It is rolled up differently where training draws at random."""
         try:
-            rolled = _rolled(self.graph, training) if self._roll else self.graph
+            graph = _merged(rolled(self.graph, training).graph) if self._roll else self.graph
         except AttributeValueError:
-            rolled = self.graph  # it is among the faults
-        runner = Runner(rolled)
+            graph = self.graph  # it is among the faults
+        runner = Runner(graph)
         if runner.schedule.faults:
             faults = Schedule(self.graph).faults
             raise UnsupportedError('the graph has operators that cannot be run: %s' % '; '.join(
@@ -250,12 +253,17 @@ class GraphModule(nn.Module):
                 '%s of shape %s' % (name, tuple(given[name].shape)) for name in batches.values()))
 
 
-def _rolled(graph: Graph, training: bool) -> Graph:
-    """The graph rolled up, with all layers in one call unless that joins weight vectors anew."""
-    rolled = roll_up(graph, training=training).graph
-    joined = all(rolled.nodes[node.inputs[1].node].op == '_rnn_param_concat'
-                 for node in rolled.nodes if has(node.op, 'kernel') and len(node.inputs) > 1)
-    return merged(rolled) if joined else rolled
+@functools.lru_cache(maxsize=4)
+def rolled(graph: Graph, training: bool) -> RolledGraph:
+    """The graph rolled up. Writing a file and checking it roll one graph up several times."""
+    return roll_up(graph, training=training)
+
+
+def _merged(graph: Graph) -> Graph:
+    """The graph with all layers in one call, unless that joins weight vectors anew."""
+    joined = all(graph.nodes[node.inputs[1].node].op == '_rnn_param_concat'
+                 for node in graph.nodes if has(node.op, 'kernel') and len(node.inputs) > 1)
+    return merged(graph) if joined else graph
 
 
 def tensor(array: np.ndarray | Tensor) -> Tensor:
