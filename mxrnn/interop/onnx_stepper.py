@@ -63,6 +63,7 @@ class OnnxStepper:
     """
 
     def __init__(self, session: Any, table: dict[str, Any], encoder: Any = None) -> None:
+        import onnxruntime
         self._encoder = encoder
         types = {each.name: _TYPES.get(each.type[7:-1], each.type[7:-1])
                  for each in session.get_inputs()}
@@ -101,6 +102,8 @@ class OnnxStepper:
         self._names = self.output_names + after
         # Skips the checks of onnxruntime's Python class, a tenth of the time of a small step.
         self._run: Callable[..., Arrays] = getattr(session, '_sess', session).run
+        #: Otherwise onnxruntime makes such options in each run, for a fifteenth of a small step.
+        self._options = onnxruntime.RunOptions()
 
     def begin(self, batch_size: int = 1, **inputs: Any) -> Arrays:
         """Return the first states.
@@ -161,13 +164,15 @@ class OnnxStepper:
             self._refuse_names(inputs)
         batch_size = self._check(states, inputs)
         for name, kind, batched, index, layout in self._of_step:
-            array = _array(name, inputs[name], kind)
+            array = inputs[name]
+            if type(array) is not np.ndarray or array.dtype != kind:
+                array = _array(name, array, kind)
             if batched and (not array.ndim or len(array) != batch_size):
                 self._refuse_batch(name, array, batch_size)
             inputs[name] = array[index] if layout is None else layout.to_file(
                 array if layout.time is None else array[:, np.newaxis])
         try:
-            results = self._run(self._names, inputs, None)
+            results = self._run(self._names, inputs, self._options)
         except Exception as error:  # a class of onnxruntime's own for each kind
             raise self._refused(inputs, error) from None
         after = results[self._count:]
@@ -341,6 +346,5 @@ class OnnxStepper:
         feeds.update((name, self._inputs[name][0].to_file(array))
                      for name, array in inputs.items())
         results = self._call(feeds, self._run, self._names)
-        count = len(self._outputs)
-        return [layout.to_caller(array, length) for layout, array in
-                zip(self._outputs, results)], results[count:] + list(states[len(self._begins):])
+        return [layout.to_caller(array, length) for layout, array in zip(self._outputs, results)], [
+            *results[self._count:], *states[len(self._begins):]]
