@@ -2,16 +2,30 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Sequence
+from typing import Any, NoReturn, Sequence
 
 import numpy as np
 
-__all__ = ['Layout', 'axes_in_words', 'refuse_unfit']
+__all__ = ['Layout', 'axes_in_words', 'axes_of_caller', 'refuse_axes', 'refuse_unfit']
 
 
 def axes_in_words(axes: Sequence[str | int]) -> str:
     """Axes as text, such as 'batch*time x 6'."""
     return ' x '.join(str(axis).replace(',', '*') for axis in axes)
+
+
+def axes_of_caller(axes: Sequence[str | int], steps: bool) -> list[str | int]:
+    """The axes of an array that a caller gives for several `steps`, or for one."""
+    joined = [str(axis).split(',') for axis in axes]
+    return [*(name for name in ('batch', 'time')[:1 + steps] if name in sum(joined, [])), *(
+        axis for axis, names in zip(axes, joined) if not {'batch', 'time'} & {*names})]
+
+
+def refuse_axes(call: str, name: str, array: np.ndarray, axes: Sequence[str | int], batch: int
+                ) -> NoReturn:
+    """Refuse an array of a caller that does not have these axes, or another batch."""
+    raise ValueError('%s must have the axes (%s) in %s, with a batch of %d, got the shape %s' % (
+        name, ', '.join(map(str, axes)), call, batch, array.shape))
 
 
 def refuse_unfit(table: dict[str, Any], session: Any, encoder: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Callable, List, NoReturn, Sequence, Union
 import numpy as np
 
 from .. import _check
-from .onnx_layouts import Layout
+from .onnx_layouts import Layout, axes_of_caller, refuse_axes
 
 __all__ = ['OnnxStepper']
 
@@ -85,10 +85,14 @@ class OnnxStepper:
         self._inputs = {name: (taken[name], np.dtype(kind)) for name, kind in types.items()
                         if name not in self._held}
         self.input_names, self._input_keys = list(self._inputs), self._inputs.keys()
-        #: For one step: names of inputs, types, whether they have a batch, what indexing makes them
-        #: the file's, and the layout where that is not all there is to do.
-        self._of_step = [(name, kind, each.batch is not None, each.one_in, None if each.simple else
-                          each) for name, (each, kind) in self._inputs.items()]
+        #: The axes that a caller gives, for one step and for several.
+        self._axes = {each.name: [axes_of_caller(table['axes'].get(each.name, each.shape), steps)
+                                  for steps in (False, True)] for each in session.get_inputs()}
+        #: For one step: names of inputs, types, numbers of axes, whether they have a batch, what
+        #: indexing makes them the file's, and the layout where that is not all there is to do.
+        self._of_step = [(name, kind, len(self._axes[name][0]), each.batch is not None, each.one_in,
+                          None if each.simple else each)
+                         for name, (each, kind) in self._inputs.items()]
         self.encoder_names = [] if encoder is None else [
             each.name for each in encoder.get_inputs()]
         after = [state['out'] for state in states]
@@ -163,12 +167,12 @@ class OnnxStepper:
         if inputs.keys() != self._input_keys:
             self._refuse_names(inputs)
         batch_size = self._check(states, inputs)
-        for name, kind, batched, index, layout in self._of_step:
+        for name, kind, rank, batched, index, layout in self._of_step:
             array = inputs[name]
             if type(array) is not np.ndarray or array.dtype != kind:
                 array = _array(name, array, kind)
-            if batched and (not array.ndim or len(array) != batch_size):
-                self._refuse_batch(name, array, batch_size)
+            if array.ndim != rank or batched and len(array) != batch_size:
+                refuse_axes('step', name, array, self._axes[name][0], batch_size)
             inputs[name] = array[index] if layout is None else layout.to_file(
                 array if layout.time is None else array[:, np.newaxis])
         try:
@@ -280,10 +284,10 @@ class OnnxStepper:
         if inputs.keys() != self._input_keys:
             self._refuse_names(inputs)
         arrays = {}
-        for name, kind, batched, _, _ in self._of_step:
+        for name, kind, _, batched, _, _ in self._of_step:
             array = arrays[name] = _array(name, inputs[name], kind)
-            if batched and (not array.ndim or len(array) != batch_size):
-                self._refuse_batch(name, array, batch_size)
+            if array.ndim != len(self._axes[name][1]) or batched and len(array) != batch_size:
+                refuse_axes('read', name, array, self._axes[name][1], batch_size)
         return arrays
 
     def _refuse_names(self, inputs: dict[str, Any]) -> None:
@@ -293,11 +297,6 @@ class OnnxStepper:
     def _refuse_places(self, call: str) -> None:
         raise TypeError('%s takes the states first and then inputs by name: %s(states, %s)' % (
             call, call, ', '.join(map('{}=…'.format, self.input_names))))
-
-    @staticmethod
-    def _refuse_batch(name: str, array: np.ndarray, batch_size: int) -> None:
-        raise ValueError('%s must have a row for each of the %d sequences, got the shape %s'
-                         % (name, batch_size, array.shape))
 
     def _check(self, states: Arrays, feeds: dict[str, np.ndarray]) -> int:
         """Refuse states that do not fit this network; enter them by name; return the batch size."""

@@ -9,7 +9,7 @@ import onnx
 
 from ..._graph.stepping import Stepped
 from ..checked_onnx_session import refuse_damaged
-from ..onnx_layouts import axes_in_words
+from ..onnx_layouts import axes_in_words, axes_of_caller
 
 __all__ = ['described', 'table_of']
 
@@ -66,16 +66,10 @@ def _calls(path: str, model: Any, table: Any) -> Iterator[str]:
                      for each in _read(beside).graph.input]
         yield 'begin(%s)' % ', '.join(given)
     held = {*table['captured'], *(each['in'] for each in table['states'])}
-    for call, further in ('step', []), ('read', ['time']):
-        given = []
-        for info in model.graph.input:
-            axes = table['axes'].get(info.name, _sizes(info))
-            parts = [part for axis in axes for part in str(axis).split(',')]
-            own = [name for name in ['batch', *further] if name in parts]
-            given += ['%s=%s' % (info.name, axes_in_words(own + [
-                axis for axis in axes if not {'batch', 'time'} & {*str(axis).split(',')}]))
-                ] * (info.name not in held)
-        yield '%s(states, %s)' % (call, ', '.join(given))
+    for call in 'step', 'read':
+        yield '%s(states, %s)' % (call, ', '.join('%s=%s' % (info.name, axes_in_words(
+            axes_of_caller(table['axes'].get(info.name, _sizes(info)), call == 'read')))
+            for info in model.graph.input if info.name not in held))
 
 
 def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
