@@ -101,13 +101,24 @@ def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
 
 def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False
                   ) -> str:
-    """A sentence on `given` shapes whose number of axes, or `sizes` too, differ from the graph's;
-    '' if there are none."""
+    """A sentence on `given` shapes whose number of axes, or `sizes` too, differ from the graph's,
+    and how to free a number of steps; '' if there are none."""
     wrong = _unlike(graph, params, given, sizes)
     told, got = (' '.join('%s=%s' % (name, ','.join(map(str, pair[at])))
                           for name, pair in wrong.items()) for at in (0, 1))
-    return 'The graph by itself says %s, but inputs (--input) say %s' % (
-        told, got) if wrong else ''
+    tips = [_freeing(name, *pair) for name, pair in wrong.items()]
+    return 'The graph by itself says %s, but inputs (--input) say %s%s' % (
+        told, got, ''.join(tips)) if wrong else ''
+
+
+def _freeing(name: str, own: Sequence[int | str], given: Sequence[int | str]) -> str:
+    """How to free the number of steps in the graph's own shape of an input, if another is given."""
+    for at, pair in enumerate(zip(own[:max(len(own) - 1, 2)], given)):
+        if len(own) == len(given) and pair[0] != pair[1] and all(
+                isinstance(size, int) for size in pair):
+            return '. If %s is the number of steps, --input %s=%s allows any' % (
+                own[at], name, ','.join(map(str, [*own[:at], 'time:%s' % own[at], *own[at + 1:]])))
+    return ''
 
 
 def _unlike(graph: Graph, params: Mapping[str, Any], given: Shapes, sizes: bool

@@ -184,7 +184,8 @@ def test_a_number_of_steps_that_the_lengths_do_not_have_is_named(tmp_path):
         interop.to_onnx(padded_model('stack'), str(tmp_path / 'a.onnx'),
                         {'data': ('batch', 9, WIDTH)})
     assert str(info.value).splitlines()[1:] == [
-        'The graph by itself says data=batch,7,5, but inputs (--input) say data=batch,9,5']
+        'The graph by itself says data=batch,7,5, but inputs (--input) say data=batch,9,5. '
+        'If 7 is the number of steps, --input data=batch,time:7,5 allows any']
 
 
 @pytest.mark.parametrize('name', PADDED)
