@@ -4,6 +4,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import warnings
 from typing import Any, Callable, Iterable
 
 from .. import _check
@@ -344,7 +345,6 @@ class _Retention:
         self._unused.add(self._before[0])
         if not self._warned:
             self._warned = True
-            _log.warning('No worker can resume from the checkpoint before this one: %s. All '
-                         'workers need the same prefix in a shared folder, and equal weights: seed '
-                         'mx.random equally at the beginning, and resume from the same checkpoint',
-                         fault)
+            warnings.warn('No worker can resume from the checkpoint before this one: %s. All '
+                          'workers need one prefix in a shared folder, and equal weights: seed '
+                          'mx.random equally, resume from one checkpoint' % fault, stacklevel=2)
