@@ -27,7 +27,7 @@ def say(title: str, text: str) -> None:
 
 def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None) -> None:
     """Print notes on a model of `prefix`, and on the shapes of its inputs."""
-    from .interop.graph_warnings import remarks
+    from .interop.likely_mistakes import remarks
     # An optimiser's states exist only with module=, and then the graph is the longest bucket's.
     longest = prefix is not None and model.epoch is not None and (
         bucket_graph(prefix) or os.path.exists(path_of(prefix, 'states', model.epoch)))
@@ -164,5 +164,5 @@ def _onnx_verdict(graph: Any) -> str:
 
 def _torch_verdict(graph: Any) -> str:
     from .interop import to_torch  # noqa: F401  (says what to install)
-    from .interop._torch.schedule import Schedule
+    from .interop._torch.graph_runner import Schedule
     return _verdict(Schedule(graph).faults)

@@ -212,7 +212,7 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks import check_target as check_source
     from .interop._source.source_file import write_source
-    from .interop.graph_warnings import capped
+    from .interop.fixed_steps_notes import capped
     check_source(options.source)
     model = load(options)
     remarks = write_source(model, options.source, shapes, types, options.output, options.states,
@@ -230,9 +230,9 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     from .interop import to_torch  # if torch is missing, says so before reading anything
     from .interop._source.overwrite_checks import is_source
     from .interop._torch.checked_save import write_torch
+    from .interop.choose_outputs_for_steps import LEFT_OUT
     from .interop.ctc_predictions import predictions
-    from .interop.graph_warnings import capped
-    from .interop.stateful import LEFT_OUT
+    from .interop.fixed_steps_notes import capped
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch):
         raise ValueError('%s holds the weights of %s: choose another name for --torch' % (

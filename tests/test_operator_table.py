@@ -17,7 +17,7 @@ from mxrnn._graph import attributes
 from mxrnn._graph.attributes import REQUIRED, AttributeValueError
 from mxrnn._graph.graph import Entry, Graph, Node
 from mxrnn._graph.operator_schema import ROWS, WITHOUT_MEANING, add
-from mxrnn._graph.operators import canonical, check_attributes
+from mxrnn._graph.operator_table import canonical, check_attributes
 from mxrnn._graph.shapes.infer import axes_of
 from mxrnn.interop import graph_from_json
 

@@ -20,7 +20,7 @@ from typing import Sequence
 
 from .. import _check
 from .._graph.graph import Node
-from .._graph.operators import has
+from .._graph.operator_table import has
 from .._runtime.mxnet import graph_of, mx
 from .base_cells import BaseRNNCell, check_cell
 from .inputs_and_states import States, check_states

@@ -13,13 +13,13 @@ from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
 from . import (
     optimizer_resume,
-    position,
+    position_and_random_states,
     states_file,
     validation,
     worker_agreement,
     worker_positions,
 )
-from .position import Data
+from .position_and_random_states import Data
 from .safe_pickle import named_things
 from .saving import Cell, Params, cell_list, check_module, path_prefix
 from .states_file import as_mxnet_1
@@ -173,7 +173,7 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
     _check.flag('strict', strict)
     trusted = list(_check.iterable('trusted', trusted, 'classes or functions'))
     named_things(trusted)  # refuses anything else
-    position.check_data(data, 'load_state_dict', module)
+    position_and_random_states.check_data(data, 'load_state_dict', module)
     _check.flag('missing_ok', missing_ok)
 
     def load(place: Place) -> Checkpoint:
@@ -237,7 +237,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
             raise _SavedWithoutError(
                 '%s has no position in the data: it was saved without data=. Load it without '
                 'data=, or give the epoch of an older checkpoint' % path)
-        go_on = position.go_to(here, module, data, place[0], path)
+        go_on = position_and_random_states.go_to(here, module, data, place[0], path)
 
     def check_shapes() -> None:
         optimizer_resume.check_shapes(module, loaded.arg_params, loaded.aux_params,

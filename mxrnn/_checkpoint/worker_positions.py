@@ -18,7 +18,7 @@ from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 from . import optimizer_resume, states_file
-from .position import Data, Here, Position, check_entries, take
+from .position_and_random_states import Data, Here, Position, check_entries, take
 from .states_file import Extra
 
 __all__ = ['check_part', 'checksum_of', 'fault', 'read_part', 'save_part', 'unfinished']

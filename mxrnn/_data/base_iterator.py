@@ -9,7 +9,7 @@ import numpy as np
 from .. import _check
 from .._checkpoint.validation import check_ids
 from .._runtime.mxnet import mx, room
-from . import tokens as _tokens
+from . import packed_sequences as _sequences
 from .corpus import Corpus
 
 __all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent']
@@ -34,14 +34,14 @@ class TokenIter(mx.io.DataIter):
     label_name: str
 
     #: Each argument with sequences, by its name.
-    _held: dict[str, Corpus | _tokens.Packed]
+    _held: dict[str, Corpus | _sequences.Packed]
     #: The entries of data with tokens, in the order of the arguments.
     _data_names: list[str]
 
     def __init__(self, batch_size: int, invalid_label: float, names: Mapping[str, str],
                  dtype: _check.DType, layout: str, num_parts: int, part_index: int) -> None:
         super().__init__(extent('batch_size', batch_size, 1))
-        self._dtype = _tokens.data_type('dtype', dtype)
+        self._dtype = _sequences.data_type('dtype', dtype)
         self._padding = _padding('invalid_label', invalid_label, self._dtype)
         self.invalid_label = invalid_label
         _check_names(names)
@@ -224,7 +224,7 @@ def extent(name: str, value: object, least: int) -> int:
 
 def _padding(name: str, value: object, dtype: np.dtype) -> Any:
     """Return the padding for data of this type, as a number of the type."""
-    if not _tokens.fits(np.asarray(_check.number(name, value)), dtype):
+    if not _sequences.fits(np.asarray(_check.number(name, value)), dtype):
         raise ValueError('%s must be a number that dtype %s can represent, got %r'
                          % (name, dtype.name, value))
     return dtype.type(value)

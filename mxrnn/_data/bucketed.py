@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx, part
-from . import tokens as _tokens
+from . import packed_sequences as _sequences
 from .base_iterator import Described, Key, State, TokenIter
 from .buckets import Buckets
 from .corpus import is_corpus, open_corpus
@@ -99,7 +99,7 @@ class BucketedIter(TokenIter):
         sequences: dict[str, Any] = {
             name: value if isinstance(value, (Sequence, np.ndarray)) else
             list(_check.iterable(name, value, 'sequences')) for name, value in given.items()}
-        offsets = {name: np.append(0, _tokens.sizes(name, value).cumsum())
+        offsets = {name: np.append(0, _sequences.sizes(name, value).cumsum())
                    for name, value in sequences.items()}
         found = self._sort(buckets, list(offsets.values()))
         sizes = [np.diff(each) for each in offsets.values()]
@@ -113,14 +113,15 @@ class BucketedIter(TokenIter):
         return found
 
     def _packed(self, name: str, sequences: Iterator[Any], sizes: np.ndarray, most: int | None
-                ) -> _tokens.Packed:
+                ) -> _sequences.Packed:
         """The tokens of these sequences, at most `most` of each if that is a number."""
         if most is not None:
             sequences = (each[:most] if len(each) > most else each for each in sequences)
             sizes = sizes.clip(max=most)
         offsets = np.append(0, sizes.cumsum())
-        return _tokens.Packed(_tokens.pack(name, _tokens.joined(name, sequences), offsets[-1],
-                                           self._dtype), offsets)
+        joined = _sequences.joined(name, sequences)
+        return _sequences.Packed(
+            _sequences.pack(name, joined, offsets[-1], self._dtype), offsets)
 
     def _sort(self, buckets: Any, offsets: list[np.ndarray]) -> Buckets:
         """Choose the buckets; count the samples that fit none, and those that are cut.
@@ -204,7 +205,8 @@ class BucketedIter(TokenIter):
              ) -> np.ndarray:
         """The padded tokens from which the column's arrays are cut, a row for each sample."""
         steps = self._keys[bucket][column.length] + column.shifts[-1]
-        return _tokens.gather(self._held[column.name].tokens, starts, sizes, steps, self._padding)
+        tokens = self._held[column.name].tokens
+        return _sequences.gather(tokens, starts, sizes, steps, self._padding)
 
     # ---- batches
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx, part
-from . import tokens as _tokens
+from . import packed_sequences as _sequences
 from .base_iterator import Described, Layout, State, TokenIter, extent
 from .corpus import is_corpus, open_corpus
 
@@ -89,9 +89,9 @@ class StreamIter(TokenIter):
         else:
             if not isinstance(tokens, (Sequence, np.ndarray)):
                 tokens = list(_check.iterable('tokens', tokens, 'numbers'))
-            values = _tokens.numbers('tokens', tokens)
-            self._held = {'tokens': _tokens.Packed(
-                _tokens.pack('tokens', [values], values.size, self._dtype),
+            values = _sequences.numbers('tokens', tokens)
+            self._held = {'tokens': _sequences.Packed(
+                _sequences.pack('tokens', [values], values.size, self._dtype),
                 np.array([0, values.size]))}
         count = self._held['tokens'].tokens.size
         streams = self.batch_size * self.num_parts
@@ -155,7 +155,7 @@ class StreamIter(TokenIter):
         done = self.curr_idx * self.bptt
         starts = self._starts + done
         sizes = np.full(self.batch_size, self._steps - done + 1)
-        rows = _tokens.gather(self._held['tokens'].tokens, starts, sizes, self.bptt + 1,
+        rows = _sequences.gather(self._held['tokens'].tokens, starts, sizes, self.bptt + 1,
                               self._padding)
         both = self._block(rows[None])
         batch = self._batch([part(both, 0)], [part(both, 1)], self.bptt, index=starts)

@@ -7,7 +7,7 @@ import re
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from .. import _check
-from .operators import ROWS, row
+from .operator_table import ROWS, row
 
 __all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name', 'warn_of_ids']
 

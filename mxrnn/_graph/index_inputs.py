@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Iterator, NamedTuple, Sequence
 
 from .graph import Graph, Node
-from .operators import Input, has, row
+from .operator_table import Input, has, row
 
 __all__ = ['Reader', 'is_looked_up', 'only_looked_up', 'readers_of']
 

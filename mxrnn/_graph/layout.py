@@ -5,7 +5,7 @@ import math
 from typing import Iterator, Literal, NamedTuple
 
 from .graph import Entry, Node
-from .operators import has
+from .operator_table import has
 
 __all__ = ['ADDS_NOTHING', 'FusedArray', 'FusedLayout', 'gate_array', 'GATES', 'GROUPS', 'KINDS',
            'LAYOUT', 'Mode', 'begin_states']

@@ -14,7 +14,7 @@ from typing import NamedTuple, Sequence
 from .graph import Entry, Graph, Node
 from .graph_editing import Edit
 from .layout import FusedLayout
-from .operators import has
+from .operator_table import has
 from .remove_no_ops import join_parts
 from .shapes.axis_factors import Axes, UnknownAxes, number_of
 from .shapes.infer import axes_of

@@ -6,7 +6,7 @@ from typing import Mapping, Sequence
 from .graph import Entry, Graph, Node
 from .graph_editing import Edit, Writer
 from .layout import ADDS_NOTHING
-from .operators import has
+from .operator_table import has
 
 __all__ = ['join_parts', 'without_effectless']
 

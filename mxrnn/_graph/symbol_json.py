@@ -14,7 +14,7 @@ from typing import Any, Counter
 from .._files import named
 from .attributes import AttributeValueError
 from .graph import Entry, Graph, Node
-from .operators import canonical, row
+from .operator_table import canonical, row
 
 __all__ = ['graph_from_json', 'graph_to_json', 'json_text', 'read_graph']
 

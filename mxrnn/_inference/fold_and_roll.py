@@ -9,7 +9,7 @@ from .. import _check
 from .._files import reason_of
 from .._graph.graph import Entry, Graph, Node
 from .._graph.layout import ADDS_NOTHING, GATES
-from .._graph.operators import has, row
+from .._graph.operator_table import has, row
 from .._graph.rolling import Finding, Kernel, Loop, Values
 from .._graph.rolling import roll as roll_graph
 from .._graph.symbol_json import graph_to_json

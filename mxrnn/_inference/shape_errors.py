@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Tuple
 import numpy as np
 
 from .._graph.graph import Graph
-from .._graph.operators import has, row
+from .._graph.operator_table import has, row
 from .._runtime.mxnet import graph_of, mx
 
 __all__ = ['check_fit', 'check_half', 'explain', 'known_types']

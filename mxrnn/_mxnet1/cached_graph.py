@@ -8,7 +8,7 @@ from typing import Any, Iterable, Iterator, List, Mapping, Sequence, Tuple
 from mxnet.ndarray import CachedOp
 
 from .._graph.graph import Entry, Graph, Node
-from .._graph.operators import has
+from .._graph.operator_table import has
 from .._graph.symbol_json import graph_to_json, json_text
 from . import mx
 

@@ -13,7 +13,8 @@ from .onnx_stepper_loading import load_stepper
 from .registry import register
 
 if TYPE_CHECKING:
-    from ._source.source_file import from_source, to_source
+    from ._source.from_source import from_source
+    from ._source.source_file import to_source
     from ._torch.checked_save import save_torch
     from ._torch.convert import from_torch, to_torch
     from ._torch.file_format import load_torch
@@ -33,7 +34,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
 _TORCH = {'to_torch': '_torch.convert', 'from_torch': '_torch.convert',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
           'load_torch': '_torch.file_format', 'save_torch': '_torch.checked_save',
-          'to_source': '_source.source_file', 'from_source': '_source.source_file'}
+          'to_source': '_source.source_file', 'from_source': '_source.from_source'}
 
 #: Names that take cells and therefore need MXNet.
 _CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict')

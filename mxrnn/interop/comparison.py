@@ -11,10 +11,11 @@ import numpy as np
 from .._graph.graph import Graph, output_name
 from .._graph.shapes.missing_shapes import ShapesError, found_shapes, told_sizes
 from .file_runners import ExportedFile, open_file
+from .input_shapes import settle_shapes
 from .load_and_save_model import Model
 from .model_runners import Input, ReferenceModel, needed, of_torch
 from .mxnet_process import begin, forget, of_mxnet
-from .random_data import data_for, settle_shapes
+from .random_data import data_for
 
 __all__ = ['Differences', 'Inputs', 'compare', 'difference', 'of_file']
 

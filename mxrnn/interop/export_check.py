@@ -10,7 +10,7 @@ import numpy as np
 from .._files import CheckpointError
 from .._files.atomic import without_stage
 from .._graph.graph import Entry, Graph
-from .._graph.operators import has, row
+from .._graph.operator_table import has, row
 from .comparison import Inputs, difference, of_file
 from .file_runners import ExportedFile
 from .load_and_save_model import Model

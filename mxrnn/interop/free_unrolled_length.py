@@ -2,47 +2,18 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, Mapping, NamedTuple
+from typing import Iterator
 
 from .. import _check
 from .._graph.graph import Graph, Node
 from .._graph.rolling import RolledGraph, bounds, roll
+from .input_shapes import CountedSteps
 from .registry import ExportError
 
-__all__ = ['CountedSteps', 'naming_what_keeps', 'rolled_up', 'without_number']
+__all__ = ['naming_what_keeps', 'rolled_up']
 
 #: Attributes that may have a number of steps in them.
 _SIZES = 'shape', 'num_outputs', 'stop', 'reps', 'begin', 'end'
-
-
-class CountedSteps(NamedTuple):
-    """A number of steps, and by input which axis has it."""
-
-    number: int
-    axes: dict[str, int]
-
-
-def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
-    """Shapes in which 'time:35' is 'time', and what was taken out of them."""
-    numbers: set[int] = set()
-    axes: dict[str, int] = {}
-
-    def plain(key: str, axis: int, size: Any) -> Any:
-        if not isinstance(size, str) or ':' not in size:
-            return size
-        name, _, number = size.partition(':')
-        if not name or not number.isdigit():
-            raise ValueError('an axis with the number of steps of the unrolled graph must be like '
-                             "'time:35', got %r" % size)
-        numbers.add(int(number))
-        axes[key] = axis
-        return name
-    _check.instance('inputs', inputs, Mapping, 'a dict by names of inputs')
-    shapes = {key: [plain(key, axis, size) for axis, size in enumerate(shape)]
-              if isinstance(shape, (tuple, list)) else shape for key, shape in inputs.items()}
-    if len(numbers) > 1:
-        raise ValueError('inputs must give one number of steps, got %s' % sorted(numbers))
-    return shapes, CountedSteps(numbers.pop(), axes) if numbers else None
 
 
 def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) -> RolledGraph:

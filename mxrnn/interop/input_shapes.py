@@ -3,18 +3,22 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from typing import Any, Container, Iterator, Mapping, Sequence, Union
+from typing import Any, Container, Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
 from .. import _check
 from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, roll
+from .._graph.shapes.axis_factors import Factors
+from .._graph.shapes.infer import infer
 from .._graph.shapes.missing_shapes import Found, Named, ShapesError, Whole, found_shapes
+from .._graph.shapes.sizes import Axis, resolve
 from .registry import ExportError
 
-__all__ = ['Shapes', 'blaming_axes', 'check_names', 'check_shapes', 'check_types', 'misfit',
-           'of_graph', 'rank_mismatch', 'shapes_found']
+__all__ = ['CountedSteps', 'Shapes', 'blaming_axes', 'check_names', 'check_shapes',
+           'check_shared_sizes', 'check_types', 'misfit', 'of_graph', 'rank_mismatch',
+           'settle_shapes', 'shapes_found', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -147,3 +151,96 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) 
         if not reason:
             raise
         raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
+
+
+class CountedSteps(NamedTuple):
+    """A number of steps, and by input which axis has it."""
+
+    number: int
+    axes: dict[str, int]
+
+
+def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
+    """Shapes in which 'time:35' is 'time', and what was taken out of them."""
+    numbers: set[int] = set()
+    axes: dict[str, int] = {}
+
+    def plain(key: str, axis: int, size: Any) -> Any:
+        if not isinstance(size, str) or ':' not in size:
+            return size
+        name, _, number = size.partition(':')
+        if not name or not number.isdigit():
+            raise ValueError('an axis with the number of steps of the unrolled graph must be like '
+                             "'time:35', got %r" % size)
+        numbers.add(int(number))
+        axes[key] = axis
+        return name
+    _check.instance('inputs', inputs, Mapping, 'a dict by names of inputs')
+    shapes = {key: [plain(key, axis, size) for axis, size in enumerate(shape)]
+              if isinstance(shape, (tuple, list)) else shape for key, shape in inputs.items()}
+    if len(numbers) > 1:
+        raise ValueError('inputs must give one number of steps, got %s' % sorted(numbers))
+    return shapes, CountedSteps(numbers.pop(), axes) if numbers else None
+
+
+def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
+                  wanted: Mapping[str, Sequence[Any]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of inputs; axes with the same name get the same size.
+
+    Parameters
+    ----------
+    inputs : dict
+        Shapes by name. A name as a size stands for any size; None for an unknown shape.
+    wanted : dict
+        Shapes that the user wants. They also set the sizes of names; other names get 2, 3, …
+    """
+    sizes: dict[str, int] = {}
+    for name, shape in inputs.items():
+        given = wanted.get(name)
+        if given is None:
+            continue
+        if not all(isinstance(size, int) and size > 0 for size in given):
+            raise ValueError('the sizes of %s must be integers of at least 1, got %s'
+                             % (name, tuple(given)))
+        sizes.update((size, number) for size, number in zip(shape or (), given)
+                     if isinstance(size, str))
+    settled = {}
+    for name, shape in inputs.items():
+        chosen = wanted.get(name, shape)
+        if chosen is None:
+            raise ValueError('the shape of %s must be given: --input %s=8,20' % (name, name))
+        settled[name] = tuple(size if isinstance(size, int) else
+                              sizes.setdefault(str(size), 2 + len(sizes)) for size in chosen)
+    return settled
+
+
+def check_shared_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+                       shapes: Shapes) -> None:
+    """Refuse sizes of batch and time in `given` that contradict each other or the graph.
+
+    Axes that a Reshape splits or joins are not compared any more.
+    """
+    labels: dict[object, Axis] = {}
+    places: dict[Axis, tuple[str, int]] = {}  # where each axis is, and its size
+
+    def axis_of(name: str, at: int, size: int | str) -> Factors:
+        if isinstance(size, str):
+            return (labels.setdefault(size, Axis(label=size, free=True)),)
+        if name not in given or size == 1 or at > 1:  # not batch or time; 1 is repeated
+            return (size,)
+        axis = Axis(label='%s[%d]' % (name, at), free=True)
+        axis.given = size
+        places[axis] = 'axis %d of %s' % (at, name), size
+        return (axis,)
+    needed = graph.needed()
+    infer(graph, {place: [axis_of(node.name, at, size) for at, size in enumerate(
+        shapes[node.name] if node.name in shapes else np.shape(params[node.name]))]
+        for place, node in enumerate(graph.nodes) if place in needed and node.is_variable})
+    first: dict[object, tuple[str, int]] = {}
+    for axis, (where, size) in places.items():
+        known = resolve(axis)
+        other, wanted = ('the graph', known) if isinstance(known, int) else first.setdefault(
+            known, (where, size))
+        if wanted != size:
+            raise ValueError('inputs must agree on the size of shared axes: %s has %d, %s '
+                             'has %s' % (where, size, other, wanted))

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any, Mapping, NamedTuple
 
 from .._graph.graph import Graph, Node
-from .._graph.operators import row
+from .._graph.operator_table import row
 from .._graph.rolling import roll
 
 __all__ = ['draw']

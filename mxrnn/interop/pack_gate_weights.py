@@ -15,7 +15,7 @@ import numpy as np
 
 from .._graph.graph import Graph
 from .._graph.layout import GATES, GROUPS, KINDS, LAYOUT, FusedLayout, gate_array
-from .._graph.operators import has
+from .._graph.operator_table import has
 
 __all__ = ['Packing', 'packings', 'vector_layouts']
 

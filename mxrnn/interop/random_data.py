@@ -1,15 +1,15 @@
 """Random data for a graph's inputs, chosen by the operators that read them."""
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from .._graph.graph import Entry, Graph
 from .._graph.index_inputs import Reader, readers_of
-from .._graph.operators import has
+from .._graph.operator_table import has
 
-__all__ = ['data_for', 'settle_shapes']
+__all__ = ['data_for']
 
 #: Attributes that state how many elements the last axis of an operator's output has, and
 #: operators that mostly leave it as their first input has it.
@@ -84,33 +84,3 @@ def _width(graph: Graph, entry: Entry) -> int:
 
 
 # ---- shapes
-
-def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
-                  wanted: Mapping[str, Sequence[Any]]) -> dict[str, tuple[int, ...]]:
-    """The shapes of inputs; axes with the same name get the same size.
-
-    Parameters
-    ----------
-    inputs : dict
-        Shapes by name. A name as a size stands for any size; None for an unknown shape.
-    wanted : dict
-        Shapes that the user wants. They also set the sizes of names; other names get 2, 3, …
-    """
-    sizes: dict[str, int] = {}
-    for name, shape in inputs.items():
-        given = wanted.get(name)
-        if given is None:
-            continue
-        if not all(isinstance(size, int) and size > 0 for size in given):
-            raise ValueError('the sizes of %s must be integers of at least 1, got %s'
-                             % (name, tuple(given)))
-        sizes.update((size, number) for size, number in zip(shape or (), given)
-                     if isinstance(size, str))
-    settled = {}
-    for name, shape in inputs.items():
-        chosen = wanted.get(name, shape)
-        if chosen is None:
-            raise ValueError('the shape of %s must be given: --input %s=8,20' % (name, name))
-        settled[name] = tuple(size if isinstance(size, int) else
-                              sizes.setdefault(str(size), 2 + len(sizes)) for size in chosen)
-    return settled

@@ -14,7 +14,7 @@ from .sources import generate
 from .test_states import model_for
 
 from mxrnn.interop._onnx import table_of, write_onnx  # noqa: E402, I001  isort: skip
-from mxrnn.interop.stateful import LEFT_OUT  # noqa: E402  isort: skip
+from mxrnn.interop.choose_outputs_for_steps import LEFT_OUT  # noqa: E402  isort: skip
 
 pytestmark = ours
 

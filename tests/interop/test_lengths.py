@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn.interop.free_unrolled_length import CountedSteps, naming_what_keeps
+from mxrnn.interop.free_unrolled_length import naming_what_keeps
+from mxrnn.interop.input_shapes import CountedSteps
 
 from .. import mx, rnn
 from .onnx_runs import bound, session

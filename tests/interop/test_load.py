@@ -20,7 +20,7 @@ from ..checkpoints import without_checksum
 from ..comparing import same
 from ..running import flat, quiet, random_value
 
-from mxrnn.interop.graph_warnings import remarks  # noqa: E402, I001  isort: skip
+from mxrnn.interop.likely_mistakes import remarks  # noqa: E402, I001  isort: skip
 
 pytestmark = [
     pytest.mark.skipif(rnn is not mxrnn, reason='the checkpoint functions of mxrnn are meant'),

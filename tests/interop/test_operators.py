@@ -14,7 +14,7 @@ from .. import mx
 from .compare import assert_equal, run_both, torch
 from .operator_cases import OPS, Op, each_name
 
-import mxrnn.interop._torch.schedule  # noqa: E402, F401, I001  isort: skip
+import mxrnn.interop._torch.graph_runner  # noqa: E402, F401, I001  isort: skip
 from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip
 
 

@@ -1,5 +1,5 @@
 """Rolls unrolled graphs up again: from graph to graph, without MXNet and torch."""
-from .clipped_lengths import bounds
+from .lengths_clipped_or_fixed_by_fuse import bounds
 from .loops import Loop
 from .make_length_symbolic import BEFORE_LOSS, fixed_by
 from .match_rnn import Kernel

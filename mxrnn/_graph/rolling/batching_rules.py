@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional, Sequence
 
 from ..graph import Entry, Node
 from ..graph_editing import Writer
-from ..operators import has
+from ..operator_table import has
 
 __all__ = ['lift']
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Container, Iterator
 
-from ..operators import has
+from ..operator_table import has
 from .value_numbering import Values
 
 __all__ = ['chains', 'direct_chains', 'readers_of_growing']

@@ -5,7 +5,7 @@ from typing import Callable, Sequence, TypeVar
 
 from ..graph import Entry, Node
 from ..graph_editing import Work, Writer
-from ..operators import has
+from ..operator_table import has
 from .batching_rules import Write
 from .step_values import Column, Declined, StepRecurrence
 from .value_numbering import Values, has_one_shape, keeps_states, stated_shape

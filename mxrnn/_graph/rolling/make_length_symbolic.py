@@ -7,13 +7,13 @@ from typing import Callable, Mapping, Optional, Sequence
 
 from ..graph import Entry, Graph, Node
 from ..graph_editing import Fixed, Writer
-from ..operators import has
+from ..operator_table import has
 from ..shapes.axis_factors import UnknownAxes, factors_of, number_of, open_axes
 from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends
-from .clipped_lengths import checked_by_fuse, clips_of, masked, read_checked
+from .lengths_clipped_or_fixed_by_fuse import checked_by_fuse, clips_of, masked, read_checked
 from .sequence_axes_writer import Freeing, note_axes
 from .vectorisation_plan import Span
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Iterator, NamedTuple, Sequence
 
 from ..graph import Node
-from ..operators import has
+from ..operator_table import has
 from .ranks import Rank
 from .step_values import Column, StepRecurrence, alike
 from .value_numbering import Values, stated_shape

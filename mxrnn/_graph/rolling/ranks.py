@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Optional, Sequence
 
 from ..graph import Node
-from ..operators import row
+from ..operator_table import row
 from ..shapes.axis_factors import UnknownAxes
 from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Container, Sequence
 
-from ..operators import has
+from ..operator_table import has
 from .step_values import ByStep, Column, Declined, NodeGroup, StepRecurrence, Taken, alike
 from .value_numbering import Values
 

@@ -10,7 +10,7 @@ from ..graph import Graph, Node
 from ..graph_editing import Fixed
 from .ambiguity import Counted
 from .candidates import chains, direct_chains, readers_of_growing
-from .clipped_lengths import checked_by_fuse
+from .lengths_clipped_or_fixed_by_fuse import checked_by_fuse
 from .loops import Loop
 from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel

@@ -6,7 +6,7 @@ from typing import Mapping, Sequence
 
 from ..graph import Entry, Node
 from ..graph_editing import Fixed, Writer
-from ..operators import has
+from ..operator_table import has
 from ..shapes.axis_factors import Axes, Factors, UnknownAxes, factors_of, open_axes
 from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis, Size, Sum, is_product, product, same

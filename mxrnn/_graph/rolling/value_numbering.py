@@ -12,7 +12,7 @@ from typing import Callable, Hashable, Iterator, Sequence
 from ..attributes import AttributeValueError
 from ..graph import Entry, Graph, Node
 from ..operator_schema import lacks_inputs
-from ..operators import ROWS, has, row
+from ..operator_table import ROWS, has, row
 
 __all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'keeps_states', 'stated_shape']
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTuple, Sequence, Union
 
 from ..graph_editing import Work
-from ..operators import has
+from ..operator_table import has
 from .batching_rules import Write, lift
 from .loops import step_by_step
 from .step_values import ByStep, Column, alike

@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 
 from ..graph import Node
-from ..operators import ROWS, has
+from ..operator_table import ROWS, has
 from .axis_factors import (
     Axes,
     UnknownAxes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Callable, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..operators import row
+from ..operator_table import row
 from . import (  # noqa: F401  (they fill the table)
     elementwise_and_creation_rules,
     layer_and_loss_rules,

@@ -5,7 +5,7 @@ import operator
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..operators import has
+from ..operator_table import has
 from .infer import Table, infer, variables_of
 from .sizes import Axis, Size, Sum, axes_in, resolve
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..operators import has
+from ..operator_table import has
 from ..shapes.axis_factors import Axes, factors_of, mixed_axes, open_axes
 from ..shapes.infer import Table, infer
 from ..shapes.sizes import Axis, resolve

@@ -6,7 +6,7 @@ from typing import Mapping, NamedTuple, Sequence, Union
 from ..graph import Entry, Graph, Node, output_name
 from ..graph_editing import Writer
 from ..layout import ADDS_NOTHING
-from ..operators import has
+from ..operator_table import has
 from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
 from ..shapes.infer import variables_of
 from ..shapes.sizes import Axis

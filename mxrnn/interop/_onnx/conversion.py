@@ -12,7 +12,7 @@ from ... import _check
 from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
-from ..._graph.operators import check_attributes
+from ..._graph.operator_table import check_attributes
 from ..._graph.shapes.axis_factors import Axes, Factors, UnknownAxes
 from ..._graph.shapes.infer import Fault, axes_of
 from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, parts, product, resolve

@@ -11,8 +11,10 @@ from ..._graph.index_inputs import only_looked_up
 from ..._graph.rolling import BEFORE_LOSS, Finding, RolledGraph, bounds, certify, roll
 from ..._graph.shapes.missing_shapes import Named, cutting_numbers
 from ..begin_state_weights import of_any_batch
+from ..choose_outputs_for_steps import chosen_for_steps
+from ..convert_to_steps import in_steps, with_remedy
 from ..ctc_predictions import ctc_losses, predictions
-from ..free_unrolled_length import naming_what_keeps, rolled_up, without_number
+from ..free_unrolled_length import naming_what_keeps, rolled_up
 from ..input_shapes import (
     blaming_axes,
     check_shapes,
@@ -20,9 +22,9 @@ from ..input_shapes import (
     of_graph,
     rank_mismatch,
     shapes_found,
+    without_number,
 )
 from ..registry import ONNX, ExportError
-from ..stateful import chosen_for_steps, in_steps, with_remedy
 from .conversion import Conversion, unknown_operators
 from .metadata import described
 

@@ -11,7 +11,7 @@ from typing import Callable, Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.operators import numbers_of
+from ..._graph.operator_table import numbers_of
 from ..._graph.shapes.sizes import product
 from ..registry import Converter, Unsupported, converts
 from .builder import Builder, Scope, Value

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ..._graph.graph import Entry, Node
-from ..._graph.operators import ROWS, has, row
+from ..._graph.operator_table import ROWS, has, row
 from ..._graph.shapes.sizes import Size
 from ..registry import Converters, Unsupported
 

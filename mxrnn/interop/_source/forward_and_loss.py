@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Iterable, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operators import has
+from ..._graph.operator_table import has
 from ..ctc_predictions import predictions
 from ..registry import TORCH
 from . import (  # noqa: F401

@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operators import check_attributes, has
+from ..._graph.operator_table import check_attributes, has
 from ..registry import TORCH
 from .class_writer import File, local, wrapped
 from .emitter_api import (

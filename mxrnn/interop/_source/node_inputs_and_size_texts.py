@@ -5,7 +5,7 @@ from typing import Container, Iterable, Iterator, Mapping
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import begin_states
-from ..._graph.operators import has
+from ..._graph.operator_table import has
 from ..._graph.shapes.sizes import (
     Axis,
     Size,
@@ -18,7 +18,7 @@ from ..._graph.shapes.sizes import (
     resolve,
 )
 from ..._graph.stepping.axis_propagation import is_zero
-from .._torch.recurrent import arrays_of_rnn
+from .._torch.rnn_by_torch_kernels import arrays_of_rnn
 from .emitter_api import MOVES, Expr, Unsupported
 
 __all__ = ['are_parameters', 'described', 'inputs_of', 'ranges', 'shared', 'size_text', 'stated']

@@ -10,7 +10,7 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import FusedLayout
 from ..._graph.merge_rnn import readers
 from .._torch import keywords
-from .._torch.recurrent import run_rnn
+from .._torch.rnn_by_torch_kernels import run_rnn
 from ..load_and_save_model import Model
 from .class_writer import File, local, wrapped
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number

@@ -1,4 +1,4 @@
-"""to_source and from_source: a model as a Python file with weights, and the weights back."""
+"""to_source: a model as a Python file with weights."""
 from __future__ import annotations
 
 import functools
@@ -7,36 +7,36 @@ import re
 import textwrap
 from typing import Any, Mapping, NamedTuple, Sequence
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ... import _check
 from ..._files.atomic import replacing
 from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Graph
-from ..._graph.operators import has
+from ..._graph.operator_table import has
 from ..._graph.rolling import Finding, RolledGraph
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
 from ..begin_state_weights import of_any_batch
-from ..free_unrolled_length import naming_what_keeps, rolled_up, without_number
-from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph
+from ..choose_outputs_for_steps import chosen_for_steps
+from ..convert_to_steps import in_steps
+from ..free_unrolled_length import naming_what_keeps, rolled_up
+from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph, without_number
 from ..load_and_save_model import Model
 from ..registry import ExportError
-from ..stateful import chosen_for_steps, in_steps
-from .class_writer import File, flat_of, state_dict_of, wrapped
+from .class_writer import File, state_dict_of, wrapped
 from .emitter_api import Shape
 from .forward_and_loss import Methods, chosen, with_own_gradients
 from .node_inputs_and_size_texts import described
-from .overwrite_checks import check_target, sealed, state_of, weights_of
+from .overwrite_checks import check_target, sealed, weights_of
 from .pasted_functions import imports_of
 from .sample_data import Named, Sample, names_that_tell
 from .shapes_and_types import survey, surveyed
 from .source_check import Check, at_own_length
 from .step_methods import StepMethods
 
-__all__ = ['from_source', 'to_source', 'write_source']
+__all__ = ['planned', 'to_source', 'write_source']
 
 
 def to_source(model: Model, path: str | os.PathLike[str],
@@ -105,7 +105,7 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
                  check: bool = True) -> list[tuple[str, str]]:
     """`to_source`; returns notes on the file, with titles."""
     check_target(path)
-    plan = _plan(model, inputs, types, outputs, states)
+    plan = planned(model, inputs, types, outputs, states)
     state = state_dict_of(plan.file)
     remarks = [('note', _escaped(note)) for note in plan.notes]
     if check:
@@ -118,50 +118,6 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
             file.write(_text(plan, path, remarks))
         torch.save(sealed(state, source), os.path.join(stage, os.path.basename(weights)))
     return remarks
-
-
-def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module, model: Model,
-                *, inputs: Mapping[str, Sequence[Any]] | None = None,
-                outputs: Sequence[str] | None = None) -> Model:
-    """Take the weights of a trained source back, to save them as a checkpoint.
-
-    Parameters
-    ----------
-    weights : str, Module or dict
-        Path of the state dict, or the module, or the module's state dict.
-    model : Model
-        The model that `to_source` got.
-    inputs, outputs
-        The arguments that `to_source` got.
-
-    Returns
-    -------
-    Model
-        `model` with the weights, bit for bit.
-
-    Raises
-    ------
-    ValueError
-        The state dict belongs to another model.
-    """
-    state, file = state_of(weights), _plan(model, inputs, None, outputs).file
-    if set(state) != {*file.state, *file.constants}:
-        raise ValueError('weights must come from the source of model, with the inputs and outputs '
-                         'of the export: %s; got %s' % (
-                             ', '.join([*file.state, *file.constants]), ', '.join(state)))
-    flat = flat_of(file)
-    for key, places in file.state.items():
-        value = state[key].detach().cpu().double().numpy()
-        if value.shape != places.shape:
-            raise ValueError('the weights must have %s of shape %s, got %s' % (
-                key, places.shape, value.shape))
-        flat[places.reshape(-1)] = value.reshape(-1)
-    own = {**model.arg_params, **model.aux_params}  # begin states may have had more rows
-    arrays = {name: np.broadcast_to(flat[file.places[name]].astype(array.dtype), own[name].shape)
-              for name, array in file.arrays.items()}
-    return model._replace(
-        arg_params={name: arrays.get(name, old) for name, old in model.arg_params.items()},
-        aux_params={name: arrays.get(name, old) for name, old in model.aux_params.items()})
 
 
 class _Plan(NamedTuple):
@@ -182,9 +138,10 @@ class _Plan(NamedTuple):
     steps: StepMethods | None
 
 
-def _plan(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
-          types: Mapping[str, Any] | None, outputs: Sequence[str] | None,
-          states: bool = False) -> _Plan:
+def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
+            types: Mapping[str, Any] | None, outputs: Sequence[str] | None,
+            states: bool = False) -> _Plan:
+    """The file, with its methods."""
     _check.instance('model', model, Model, 'a Model, as load returns it')
     kinds = {} if types is None else types
     graph, scores = chosen(model.graph, outputs)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..._graph.graph import Graph, Node
 from ..._graph.layout import begin_states
-from ..._graph.operators import has, row
+from ..._graph.operator_table import has, row
 from . import Run
 
 __all__ = ['refusing']

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..._graph.graph import Node
-from ..._graph.operators import numbers_of
+from ..._graph.operator_table import numbers_of
 from ..registry import Unsupported, operator
 from . import DTYPES, Device, Run, runs, some
 

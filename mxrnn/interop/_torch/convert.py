@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ... import _check
 from ..._graph.graph import Graph
-from ..free_unrolled_length import naming_what_keeps, rolled_up, without_number
-from ..input_shapes import blaming_axes, check_shapes
+from ..choose_outputs_for_steps import chosen_for_steps
+from ..convert_to_steps import in_steps
+from ..free_unrolled_length import naming_what_keeps, rolled_up
+from ..input_shapes import blaming_axes, check_shapes, without_number
 from ..load_and_save_model import Model
-from ..stateful import chosen_for_steps, in_steps
 from .module import GraphModule
 
 __all__ = ['from_torch', 'to_torch']

@@ -12,14 +12,14 @@ from ... import _check
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
 from ..._graph.merge_rnn import merged
-from ..._graph.operators import has
+from ..._graph.operator_table import has
 from ..._graph.rolling import RolledGraph
 from ..._graph.rolling import roll as roll_up
 from ..ctc_predictions import ctc_losses
 from ..input_shapes import misfit
 from . import Device
+from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner
-from .schedule import Schedule, UnsupportedError
 
 __all__ = ['GraphModule', 'UnsupportedError', 'rolled', 'tensor']
 

@@ -15,7 +15,7 @@ from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.sizes import Axis, Size, Source, parts, product, same
 from . import Device
-from .schedule import Schedule, Sources
+from .graph_runner import Schedule, Sources
 
 __all__ = ['Runner']
 

@@ -1,4 +1,4 @@
-"""Operators that move elements: shapes, axes, parts, joins."""
+"""Operators that move elements: shapes, axes, parts, joins; sequences, for texts of sources."""
 from __future__ import annotations
 
 import math
@@ -12,7 +12,7 @@ from ...._graph.shapes.sizes import reshaping
 from ...registry import operator
 from .. import Run, runs, some
 
-__all__: list[str] = []
+__all__ = ['mask_steps', 'reverse_sequences']
 
 
 def _sizes(sizes: Sequence[int], codes: Sequence[int], reverse: bool = False) -> list[int]:
@@ -124,3 +124,19 @@ def _space_to_depth(x: Tensor, *, block_size: int) -> Tensor:
     (n, c, h, w), size = x.shape, block_size
     x = x.reshape(n, c, h // size, size, w // size, size).permute(0, 3, 5, 1, 2, 4)
     return x.reshape(n, c * size ** 2, h // size, w // size)
+
+
+# ---- sequences
+
+def mask_steps(x: Tensor, lengths: Tensor, time: int, value: float = 0) -> Tensor:
+    """The sequences, with `value` written behind their lengths along the axis `time`."""
+    steps = torch.arange(x.shape[time], device=x.device)
+    behind = steps.unsqueeze(1 - time) >= lengths.unsqueeze(time)
+    return x.masked_fill(behind.reshape(*behind.shape, *[1] * (x.dim() - 2)), value)
+
+
+def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
+    """Each sequence's steps reversed; what lies behind its length stays in place."""
+    steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
+    places = torch.where(steps < lengths, lengths.long() - 1 - steps, steps)
+    return x[places, torch.arange(x.shape[1], device=x.device)]

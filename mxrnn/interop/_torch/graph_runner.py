@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operators import check_attributes, row
+from ..._graph.operator_table import check_attributes, row
 from ..registry import TORCH, Unsupported
 from . import Device, Run, constants_and_samplers  # noqa: F401
 from .broadcast_checks import refusing
 from .compiled_emitters import enter_rest
 from .not_in_torch import elementwise, layers, losses, reduce_sort_index, shape  # noqa: F401
-from .recurrent import arrays_of_rnn
+from .rnn_by_torch_kernels import arrays_of_rnn
 
 __all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..graph import Entry, Graph
-from ..operators import has
+from ..operator_table import has
 
 __all__ = ['bounds', 'checked_by_fuse', 'clips_of', 'masked', 'read_checked']
 

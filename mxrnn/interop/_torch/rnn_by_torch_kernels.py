@@ -1,4 +1,4 @@
-"""sym.RNN through torch's own kernels, and the operators on sequences."""
+"""sym.RNN through torch's own kernels."""
 from __future__ import annotations
 
 import math
@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.layout import FusedLayout
-from ..._graph.operators import has
+from ..._graph.operator_table import has
 from ..registry import Unsupported, operator
 from . import Run, keywords
 
-__all__ = ['arrays_of_rnn', 'mask_steps', 'reverse_sequences', 'run_rnn']
+__all__ = ['arrays_of_rnn', 'run_rnn']
 
 def arrays_of_rnn(graph: Graph, node: Node) -> Node:
     """`node` without the join of its weights, if it is an RNN that would only split them again.
@@ -83,17 +83,3 @@ def _rnn(node: Node) -> Run:
         outputs = run_rnn(training, data, inputs[:-begin], inputs[-begin:], **options)
         return outputs if node.state_outputs else outputs[0]
     return run
-
-
-def mask_steps(x: Tensor, lengths: Tensor, time: int, value: float = 0) -> Tensor:
-    """The sequences, with `value` written behind their lengths along the axis `time`."""
-    steps = torch.arange(x.shape[time], device=x.device)
-    behind = steps.unsqueeze(1 - time) >= lengths.unsqueeze(time)
-    return x.masked_fill(behind.reshape(*behind.shape, *[1] * (x.dim() - 2)), value)
-
-
-def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
-    """Each sequence's steps reversed; what lies behind its length stays in place."""
-    steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
-    places = torch.where(steps < lengths, lengths.long() - 1 - steps, steps)
-    return x[places, torch.arange(x.shape[1], device=x.device)]

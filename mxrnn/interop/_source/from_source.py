@@ -1,0 +1,59 @@
+"""from_source: takes the weights of a trained source back into a model."""
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+from torch import Tensor, nn
+
+from ..load_and_save_model import Model
+from .class_writer import flat_of
+from .overwrite_checks import state_of
+from .source_file import planned
+
+__all__ = ['from_source']
+
+
+def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module, model: Model,
+                *, inputs: Mapping[str, Sequence[Any]] | None = None,
+                outputs: Sequence[str] | None = None) -> Model:
+    """Take the weights of a trained source back, to save them as a checkpoint.
+
+    Parameters
+    ----------
+    weights : str, Module or dict
+        Path of the state dict, or the module, or the module's state dict.
+    model : Model
+        The model that `to_source` got.
+    inputs, outputs
+        The arguments that `to_source` got.
+
+    Returns
+    -------
+    Model
+        `model` with the weights, bit for bit.
+
+    Raises
+    ------
+    ValueError
+        The state dict belongs to another model.
+    """
+    state, file = state_of(weights), planned(model, inputs, None, outputs).file
+    if set(state) != {*file.state, *file.constants}:
+        raise ValueError('weights must come from the source of model, with the inputs and outputs '
+                         'of the export: %s; got %s' % (
+                             ', '.join([*file.state, *file.constants]), ', '.join(state)))
+    flat = flat_of(file)
+    for key, places in file.state.items():
+        value = state[key].detach().cpu().double().numpy()
+        if value.shape != places.shape:
+            raise ValueError('the weights must have %s of shape %s, got %s' % (
+                key, places.shape, value.shape))
+        flat[places.reshape(-1)] = value.reshape(-1)
+    own = {**model.arg_params, **model.aux_params}  # begin states may have had more rows
+    arrays = {name: np.broadcast_to(flat[file.places[name]].astype(array.dtype), own[name].shape)
+              for name, array in file.arrays.items()}
+    return model._replace(
+        arg_params={name: arrays.get(name, old) for name, old in model.arg_params.items()},
+        aux_params={name: arrays.get(name, old) for name, old in model.aux_params.items()})

@@ -1,0 +1,67 @@
+"""Makes graphs of sequences run in steps, for every export format. Refusals say what to do."""
+from __future__ import annotations
+
+from typing import Mapping, Sequence
+
+import numpy as np
+
+from .._graph.graph import Graph
+from .._graph.rolling import Finding
+from .._graph.shapes.missing_shapes import Found, Named
+from .._graph.stepping import StateError, Stepped, with_states
+from .input_shapes import Shapes, check_shared_sizes, shapes_found
+from .registry import ExportError
+
+__all__ = ['in_steps', 'with_remedy']
+
+
+def with_remedy(notes: Sequence[str]) -> list[str]:
+    """Notes on steps and batches, with what to do about a number of steps."""
+    return ['%s. Pad to it, or try an axis time:N with that number in --input, to allow any length'
+            % note if ' steps:' in note and 'that number' in note else note for note in notes]
+
+
+def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+             notes: Sequence[str] = (), layers: bool = False, findings: Sequence[Finding] = ()
+             ) -> tuple[Stepped, dict[str, Named], list[str]]:
+    """A rolled-up graph in steps, as `with_states` makes it, with its inputs' shapes, and notes on
+    fixed sizes.
+
+    `notes` are notes on the `given` shapes; `findings` says what became of the recurrences.
+
+    Raises
+    ------
+    ExportError
+        The graph uses several steps of a sequence at once, or does not tell a shape.
+    """
+    own = [graph.nodes[place].name for place in sorted(graph.needed())
+           if graph.nodes[place].is_variable]
+    own = [name for name in own if name in given or name not in params]
+    missing = [name for name in own if name not in given]
+    found, further, *_ = (shapes_found(graph, params, given, missing) if missing
+                          else Found({}, [], {}, {}, {}))
+    shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
+    check_shared_sizes(graph, params, given, shapes)
+    try:
+        stepped = with_states(graph, shapes, {
+            name: np.shape(array) for name, array in params.items()}, layers)
+    except StateError as error:
+        fixed = 'number of steps' in str(error)
+        told = [*notes, *further]
+        reasons = [str(each) for each in findings if each.kind == 'unrolled'] or [
+            'A graph of one step is exported without --states (states=True)'] * any(
+                ' 1 step:' in note for note in further)
+        raise ExportError('\n'.join(filter(None, dict.fromkeys([
+            str(error), *(reasons if 'no recurrence' in str(error) else ()),
+            *(with_remedy(told) if fixed else told), 'Export it for whole sequences, without '
+            '--states (states=True)' * (fixed and not told)])))) from None
+    # The axis of steps gets one name, as in the table of states: time.
+    named = {size for shape in given.values() for size in shape}
+    times = {size for name in missing for size, word in zip(
+        shapes[name], stepped.axes.get(name, ())) if word == 'time'} - named
+    if 'time' in named or any('time' in shape for shape in shapes.values()):
+        return stepped, shapes, further
+    own_shapes, all_shapes = ({name: tuple(['time' if size in times else size for size in shape])
+                               for name, shape in each.items()}
+                              for each in (stepped.shapes, shapes))
+    return stepped._replace(shapes=own_shapes), all_shapes, further

@@ -1,0 +1,58 @@
+"""Notes on numbers of steps that stay in a graph, or may be one bucket's."""
+from __future__ import annotations
+
+import math
+from typing import Any, Mapping, Sequence
+
+from .._graph.graph import Graph
+from .._graph.rolling import RolledGraph, bounds, roll
+from .input_shapes import without_number
+
+__all__ = ['capped', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket']
+
+
+def capped(graph: Graph, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
+    """Notes, with titles, on lengths that a torch module clips, and that no axis 'time:35' among
+    the `given` shapes frees."""
+    if not bounds(graph) or without_number(given)[1] is not None:
+        return []
+    return [('note', 'lengths are clipped to %d steps, the number in the graph. Export with '
+             '--onnx or --source and an axis time:%d in --input to allow any length' % (most, most))
+            for most in sorted(bounds(roll(graph).graph))]
+
+
+def divided_by_steps(rolled: RolledGraph) -> list[str]:
+    """Means over the steps that divide by a number instead of the length."""
+    graph, needed, notes = rolled.graph, rolled.graph.needed(), []
+    for number in sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'}):
+        factors = {'_div_scalar': number, '_mul_scalar': 1 / number}
+        notes += ['node %s (%s) has the number %g. If that is the number of steps in the graph, '
+                  '%d, results at other lengths are wrong, because it stays' % (
+                      node.name, node.op, node.scalar, number)
+                  for place, node in enumerate(graph.nodes) if place in needed and number > 2
+                  and node.op in factors and math.isclose(node.scalar, factors[node.op],
+                                                          rel_tol=1e-6)]
+    return notes
+
+
+def of_one_bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[str]:
+    """A note if the rolled-up graph keeps a number of steps: in a stated shape, in nodes, or as a
+    bound of lengths. An axis 'time:35' in a `given` shape frees it, so there is no note then."""
+    kept = bounds(rolled.graph) | {
+        each.steps for each in rolled.findings if stated or each.kind in ('unrolled', 'fixed')}
+    if not (kept or stated) or any(isinstance(size, str) and ':' in size for size in given):
+        return []
+    return ['the graph has %s steps. If it is one bucket of a BucketingModule, save with '
+            'do_rnn_checkpoint(..., module=module): that saves the longest' % (
+                ' and '.join(map(str, sorted(kept - {0}))) or 'a fixed number of')]
+
+
+def kept_by_inputs(rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
+    """A note on inputs that keep a number of steps although the recurrences take any."""
+    steps = {each.steps for each in rolled.findings if each.kind not in ('unrolled', 'fixed')}
+    return ['%s has %d steps, the number in the graph: pad or cut sequences to it. '
+            '--input %s=%s frees it if nothing but the steps has this number' % (
+                name, size, name, ','.join(
+                    'time:%d' % each if at == axis else str(each) for at, each in enumerate(shape)))
+            for name, shape in shapes.items() for axis, size in enumerate(shape[:-1])
+            if isinstance(size, int) and 1 < size in steps]

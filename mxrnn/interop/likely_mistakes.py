@@ -1,0 +1,75 @@
+"""Notes on graphs that MXNet takes but that may be wrong: mixed rows, swapped names of axes."""
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from .. import _check
+from .._graph.graph import Graph
+from .._graph.rolling import roll
+from .._graph.shapes.axis_factors import number_of
+from .._graph.shapes.infer import infer, variables_of
+from .fixed_steps_notes import divided_by_steps, kept_by_inputs, of_one_bucket
+from .input_shapes import shapes_found
+from .load_and_save_model import Model
+from .registry import ExportError
+
+__all__ = ['remarks']
+
+
+def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False
+            ) -> list[str]:
+    """Notes on a model, and on the shapes that were `given` for its inputs.
+
+    `longest` says that the graph is known to be the longest bucket's, if there are several.
+    """
+    params = {**model.arg_params, **model.aux_params}
+    rolled = roll(model.graph)
+    graph = rolled.graph
+    names = [graph.nodes[place].name for place in sorted(graph.needed())
+             if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
+    try:
+        found, notes, *_ = shapes_found(graph, params, {}, names)
+    except ExportError:
+        found, notes = {}, []
+    plain = [name for name in model.names if not name.startswith(('arg:', 'aux:'))]
+    sentences = ['parameters without the prefix arg: are taken as arguments: %s'
+                 % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
+        **{name: array.shape for name, array in params.items()}, **given, **found})
+    sentences += divided_by_steps(rolled)
+    if not longest:
+        sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
+                                   {size for shape in given.values() for size in shape})
+    return sentences + kept_by_inputs(rolled, {**found, **given})
+
+
+def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Shapes in which two axes have swapped names."""
+    notes = []
+    for name, shape in given.items():
+        plain = [size.partition(':')[0] if isinstance(size, str) else size for size in shape]
+        own = list(found.get(name, ()))
+        if len(own) == len(plain) and any(
+                size in own and isinstance(size, str) and isinstance(other, str) and size != other
+                for size, other in zip(plain, own)):
+            notes.append('the axes of %s are %s in the graph, but you gave %s: other names do not '
+                         'move axes' % (name, ','.join(map(str, own)), ','.join(map(str, shape))))
+    return notes
+
+
+def _mixed(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Reshapes to rows whose number of elements does not match the rows that they read."""
+    values = infer(graph, variables_of(graph, shapes)).axes
+    notes = []
+    for place in sorted(graph.needed()):
+        node = graph.nodes[place]
+        shape: tuple[int, ...] = node.shape if node.op == 'Reshape' and not node.reverse else ()
+        read = values.get(node.inputs[0]) if -1 in shape and shape[-1] > 1 else None
+        # Images are split in more ways, and weights may be reshaped in any way.
+        if read is None or not 1 < len(read) < 4 or None not in map(number_of, read):
+            continue
+        width, wanted = number_of(read[-1]), shape[-1]
+        if width is not None and width % wanted and wanted % width:
+            notes.append('node %s (Reshape) turns rows of %d numbers into rows of %d, so each row '
+                         'mixes several steps. MXNet trains such a graph without a warning' % (
+                             node.name, width, wanted))
+    return notes
