@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from ._model_commands import add_commands, run_command
-from ._runtime.version_and_install import VERSION, reason
+from ._runtime.version_and_pip_commands import VERSION, reason
 
 
 class _Parser(argparse.ArgumentParser):

@@ -16,7 +16,7 @@ from ._files.checkpoint_files import epochs, why_none
 from ._inspect_command import check_target, load, say, say_remarks
 from ._inspect_command import inspect as inspect_checkpoint
 from ._progress import working
-from ._runtime.version_and_install import reason
+from ._runtime.version_and_pip_commands import reason
 
 __all__ = ['add_commands', 'run_command']
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ._cells.unroll import rnn_unroll
-from ._checkpoint.callbacks import do_rnn_checkpoint
+from ._checkpoint.checkpoint_callback import do_rnn_checkpoint
 from ._checkpoint.loading import Checkpoint, load_rnn_checkpoint
 from ._checkpoint.saving import save_rnn_checkpoint
 from ._files import CheckpointError

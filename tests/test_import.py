@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import mxrnn
-from mxrnn._runtime import version_and_install
+from mxrnn._runtime import version_and_pip_commands
 
 from . import mx
 from .test_cuda import elf
@@ -319,7 +319,7 @@ def test_an_mxnet_that_cannot_be_cured(tmp_path):
     last = result.stderr[result.stderr.rindex('ImportError: '):].splitlines()
     assert 'cannot be imported with Python %d.%d' % sys.version_info[:2] in last[0]
     assert 'NumPy ' + np.__version__ in last[0] and 'gone_from_some_later_numpy' in last[0]
-    assert last[1:] == version_and_install.how_to_install()
+    assert last[1:] == version_and_pip_commands.how_to_install()
     assert 'AttributeError' in result.stderr  # the first error is shown as the cause
 
 
@@ -383,4 +383,4 @@ def test_libraries_that_a_slim_system_lacks(lacking, said, tmp_path):
         assert lines[1].startswith('%s: this system lacks' % ' and '.join(lacking))
         assert lines[2:] == said  # and nothing of pip
     else:
-        assert lines[1:] == version_and_install.how_to_install()
+        assert lines[1:] == version_and_pip_commands.how_to_install()

@@ -28,7 +28,7 @@ def test_sizes_of_iterators():
 
 
 def test_examples_of_data():
-    for module in ('base_iterator', 'corpus', 'sentences', 'stream', 'sentence_encoding'):
+    for module in ('base_iterator', 'tokens_on_disk', 'sentences', 'stream', 'sentence_encoding'):
         result = doctest.testmod(importlib.import_module('mxrnn._data.' + module))
         assert not result.failed and (result.attempted or module != 'base_iterator')
 

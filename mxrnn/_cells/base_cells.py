@@ -12,7 +12,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .gate_equations import WEIGHTS, Activate, Activation, Step, activate
 from .inputs_and_states import StateInfo, States, check_states, check_symbol, make_state, unknown
-from .shared_params import in_constructor_of
+from .share_variables import in_constructor_of
 from .unroll import Unrollable
 from .variables import RNNParams
 from .weight_packing import PackedWeights

@@ -9,7 +9,7 @@ from .._runtime.mxnet import json_of, mx
 from .base_cells import BaseRNNCell, check_cell
 from .containers import BidirectionalCell
 from .inputs_and_states import States, check_states
-from .layouts import Outputs
+from .layouts_and_sequences import Outputs
 
 __all__ = ['CarriedStates', 'carry_states']
 

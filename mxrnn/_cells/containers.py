@@ -17,8 +17,8 @@ from .inputs_and_states import (
     known_type,
     typed,
 )
-from .layouts import Inputs, merged, steps_of, time_axis, time_major
-from .shared_params import check_shared, share, warn_of_equal_names
+from .layouts_and_sequences import Inputs, merged, steps_of, time_axis, time_major
+from .share_variables import check_shared, share, warn_of_equal_names
 from .unroll import Options, Unrolled
 from .valid_length import GivenLengths
 from .variables import RNNParams

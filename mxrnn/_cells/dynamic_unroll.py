@@ -24,7 +24,7 @@ from .._graph.operator_table import has
 from .._runtime.mxnet import graph_of, mx
 from .base_cells import BaseRNNCell, check_cell
 from .inputs_and_states import States, check_states
-from .layouts import Inputs, Layout, merged, time_major
+from .layouts_and_sequences import Inputs, Layout, merged, time_major
 from .modifiers import TRAINING
 from .unroll import Options, unroll_checked
 from .valid_length import GivenLengths, hold

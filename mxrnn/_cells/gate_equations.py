@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, NamedTuple, Sequence, Tuple, Union
 
-from .._graph.layout import GATES
+from .._graph.rnn_vector_layout import GATES
 from .._runtime.mxnet import mx
 
 __all__ = ['ACTIVATIONS', 'Activate', 'Activation', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU',

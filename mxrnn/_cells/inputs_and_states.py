@@ -8,7 +8,7 @@ import numpy as np
 from .. import _check
 from .._files import reason_of
 from .._runtime.mxnet import mx
-from .layouts import Inputs, time_axis
+from .layouts_and_sequences import Inputs, time_axis
 
 __all__ = ['Kind', 'StateInfo', 'States', 'check_inputs', 'check_length', 'check_states',
            'check_symbol', 'flatten', 'joins_are_known', 'known_shape', 'known_type', 'make_state',

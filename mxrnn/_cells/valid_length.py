@@ -11,7 +11,7 @@ import numpy as np
 
 from .._runtime.mxnet import RELEASE, mx
 from .inputs_and_states import States, check_symbol, flatten, known_shape, known_type, typed
-from .layouts import Inputs, merged, time_axis
+from .layouts_and_sequences import Inputs, merged, time_axis
 
 __all__ = ['GivenLengths', 'Lengths', 'check_valid_length', 'hold']
 

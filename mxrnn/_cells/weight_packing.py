@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Mapping, Protocol, Sequence, Tuple, Unio
 import numpy as np
 
 from .. import _check
-from .._graph.layout import GROUPS, KINDS, gate_array
+from .._graph.rnn_vector_layout import GROUPS, KINDS, gate_array
 from .._runtime.mxnet import address, mx
 from .variables import RNNParams
 

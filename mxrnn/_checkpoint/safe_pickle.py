@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .pickled_arrays import (
+from .safe_pickle_arrays import (
     NO_ELEMENTS,
     array_of_bytes,
     check_type_state,

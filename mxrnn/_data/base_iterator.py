@@ -10,7 +10,7 @@ from .. import _check
 from .._checkpoint.validation import check_ids
 from .._runtime.mxnet import mx, room
 from . import packed_sequences as _sequences
-from .corpus import Corpus
+from .tokens_on_disk import Corpus
 
 __all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent']
 

@@ -12,8 +12,8 @@ from .._runtime.mxnet import mx, part
 from . import packed_sequences as _sequences
 from .base_iterator import Described, Key, State, TokenIter
 from .buckets import Buckets
-from .corpus import is_corpus, open_corpus
 from .order import Order, check_seed
+from .tokens_on_disk import is_corpus, open_corpus
 
 __all__ = ['BucketedIter', 'LastBatch', 'Column', 'TooLong']
 

@@ -11,7 +11,7 @@ from .. import _check
 from .._runtime.mxnet import mx, part
 from . import packed_sequences as _sequences
 from .base_iterator import Described, Layout, State, TokenIter, extent
-from .corpus import is_corpus, open_corpus
+from .tokens_on_disk import is_corpus, open_corpus
 
 __all__ = ['StreamIter']
 

@@ -18,7 +18,7 @@ import re
 from typing import Callable, Generic, Sequence, Tuple, TypeVar
 
 from . import CheckpointError
-from .params_checksum_and_predecessor import was_there
+from .params_seal import was_there
 
 __all__ = ['Candidates', 'bucket_graph', 'epochs', 'is_remote', 'numbered', 'part', 'path_above',
            'path_of', 'path_of_graph', 'Place', 'places', 'refuse_checkpoint', 'refuse_missing',

@@ -26,8 +26,8 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Union
 import numpy as np
 
 from . import CheckpointError, named
-from . import params_checksum_and_predecessor as seals
-from .params_checksum_and_predecessor import Seal
+from . import params_seal as seals
+from .params_seal import Seal
 
 __all__ = ['Array', 'BFLOAT16', 'CSR', 'DENSE', 'ROW_SPARSE', 'SparseArray', 'add_checksum',
            'check_array', 'check_params', 'checked', 'locate', 'read_arrays', 'read_sealed',

@@ -13,9 +13,9 @@ from typing import NamedTuple, Sequence
 
 from .graph import Entry, Graph, Node
 from .graph_editing import Edit
-from .layout import FusedLayout
 from .operator_table import has
 from .remove_no_ops import join_parts
+from .rnn_vector_layout import FusedLayout
 from .shapes.axis_factors import Axes, UnknownAxes, number_of
 from .shapes.infer import axes_of
 from .shapes.sizes import Axis

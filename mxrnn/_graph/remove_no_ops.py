@@ -5,8 +5,8 @@ from typing import Mapping, Sequence
 
 from .graph import Entry, Graph, Node
 from .graph_editing import Edit, Writer
-from .layout import ADDS_NOTHING
 from .operator_table import has
+from .rnn_vector_layout import ADDS_NOTHING
 
 __all__ = ['join_parts', 'without_effectless']
 

@@ -8,7 +8,7 @@ import numpy as np
 from .. import _check
 from .._files import reason_of
 from .._runtime.mxnet import graph_of, mx
-from . import context_and_weights, shape_errors
+from . import context_and_weights, shape_and_type_errors
 from .fold_and_roll import fold as folded
 
 __all__ = ['Network', 'Networks']
@@ -224,7 +224,7 @@ class Networks:
         if not self._graphs:
             self.vocabularies = graph_of(symbol).vocabularies()
         for device in self._devices:
-            shape_errors.check_half(symbol, weights, device)
+            shape_and_type_errors.check_half(symbol, weights, device)
         if self._fold:
             auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
             symbol, weights = folded(symbol, {name: array for name, array in weights.items()
@@ -232,7 +232,7 @@ class Networks:
             weights = {name: self._shared(name, array) for name, array in weights.items()}
             weights.update(auxiliary)
         else:
-            shape_errors.check_fit(symbol, weights)
+            shape_and_type_errors.check_fit(symbol, weights)
         return LengthGraph(symbol, weights, data_names, label_names)
 
     def _shared(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
@@ -274,14 +274,14 @@ class Networks:
         inputs = {name: np.zeros(both + steps[name], np.float32) for name in self.data_names}
         if self._length_name in graph.data_names:
             inputs[self._length_name] = np.ones(1, np.float32)
-        shape_errors.explain(symbol, {name: given[name] for name in symbol.list_inputs()
+        shape_and_type_errors.explain(symbol, {name: given[name] for name in symbol.list_inputs()
                                  if name in given and name not in graph.data_names}, inputs)
 
     def _bound(self, graph: LengthGraph, length: int, rows: int, context: mx.Context,
                shared: mx.executor.Executor | None) -> mx.executor.Executor:
         symbol = graph.symbol
         known = self._known(graph, rows, length, self.steps)
-        types = shape_errors.known_types(symbol, graph.weights)
+        types = shape_and_type_errors.known_types(symbol, graph.weights)
         arguments = {}
         for name, shape in zip(symbol.list_arguments(), symbol.infer_shape(**known)[0]):
             if name in graph.weights:

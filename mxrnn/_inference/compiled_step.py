@@ -12,7 +12,7 @@ from .._cells.inputs_and_states import flatten
 from .._cells.unroll import unchanged_on_error
 from .._files import reason_of
 from .._runtime.mxnet import mx
-from . import shape_errors
+from . import shape_and_type_errors
 
 __all__ = ['Compiled', 'Forms', 'Kept', 'Network', 'States', 'StateSpecs', 'apart', 'applied',
            'refusal']
@@ -261,7 +261,7 @@ def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequenc
             return TypeError('states must be of type %s, but that of %s is %s' % (
                 np.dtype(dtype).name, name, np.dtype(state.dtype).name))
     try:
-        shape_errors.explain(compiled.symbol, compiled.weights, inputs, states)
+        shape_and_type_errors.explain(compiled.symbol, compiled.weights, inputs, states)
     except (TypeError, ValueError) as reason:
         return reason
     return ValueError('the inputs must fit the network and the batch size of the states: got %s; '

@@ -8,14 +8,14 @@ import numpy as np
 from .. import _check
 from .._files import reason_of
 from .._graph.graph import Entry, Graph, Node
-from .._graph.layout import ADDS_NOTHING, GATES
 from .._graph.operator_table import has, row
+from .._graph.rnn_vector_layout import ADDS_NOTHING, GATES
 from .._graph.rolling import Finding, Kernel, Loop, Values
 from .._graph.rolling import roll as roll_graph
 from .._graph.symbol_json import graph_to_json
-from .._operator.rnn_defects import corrupts, cpu_build, disabled, onednn
+from .._operator.rnn_build_and_defects import corrupts, cpu_build, disabled, onednn
 from .._runtime.mxnet import graph_of, mx
-from . import context_and_weights, shape_errors
+from . import context_and_weights, shape_and_type_errors
 
 __all__ = ['fold', 'roll', 'rolled_graph', 'rolled_to_kernels']
 
@@ -73,7 +73,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
     context_and_weights.check_weights('arg_params', arg_params)
     arguments = set(symbol.list_arguments())
     kept = {name: array for name, array in arg_params.items() if name in arguments}
-    shape_errors.check_fit(symbol, kept)
+    shape_and_type_errors.check_fit(symbol, kept)
     graph = _without_hints(graph_of(symbol), arg_params)
     constant, dependent = _constant(graph, arg_params)
     wanted = _frontier(graph, constant, dependent)
@@ -82,7 +82,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: Mapping[str, mx.nd.NDArray]
         try:
             values = _values(graph.ending_in(wanted), list(names.values()), kept)
         except mx.base.MXNetError as error:
-            shape_errors.explain(symbol, kept)
+            shape_and_type_errors.explain(symbol, kept)
             raise ValueError('arg_params must fit the graph, but %s' % reason_of(error)
                              ) from None
         symbol = _symbol(_replaced(graph, names))
@@ -184,7 +184,7 @@ def _values(graph: Graph, names: Sequence[str], params: context_and_weights.Weig
     given = {name: params[name] for name in part.list_arguments()}
     context = context_and_weights.common_context(given)
     given = {name: context_and_weights.on(context, array) for name, array in given.items()}
-    shape_errors.check_half(part, given, context)
+    shape_and_type_errors.check_half(part, given, context)
     with context_and_weights.quiet(), mx.autograd.pause(train_mode=False):
         executor = part.bind(context, given, grad_req='null')
         results = [each.asnumpy() for each in executor.forward(is_train=False)]

@@ -10,9 +10,10 @@ from .._cells.base_cells import BaseRNNCell, check_cell
 from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
-from . import compiled_step, context_and_weights, shape_errors
+from . import compiled_step, context_and_weights
 from .compiled_step import Compiled, Forms, Kept, Network, States, StateSpecs, refusal
 from .context_and_weights import as_array
+from .shape_and_type_errors import check_fit, check_half, explain, known_types
 
 __all__ = ['Stepper']
 
@@ -153,9 +154,9 @@ class Stepper:
         self._placed: dict[str, mx.nd.NDArray] = {}
         self._step = self._graph(outputs, states, Forms(_STEPS))
         self.input_names = self._step.inputs
-        shape_errors.check_fit(self._step.symbol, self._step.weights)
-        shape_errors.check_half(self._step.symbol, self._step.weights, self._context)
-        types = shape_errors.known_types(self._step.symbol, self._step.weights, self.state_names)
+        check_fit(self._step.symbol, self._step.weights)
+        check_half(self._step.symbol, self._step.weights, self._context)
+        types = known_types(self._step.symbol, self._step.weights, self.state_names)
         self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
         self._readers: Kept[Compiled] = Kept(_LENGTHS)
@@ -331,8 +332,8 @@ class Stepper:
                 shape = sequence.infer_shape_partial(**{
                     name: each for name, each in shapes.items() if name in known})[1][0]
             except mx.base.MXNetError as error:
-                shape_errors.explain(sequence, *({name: array for name, array in arrays.items()
-                                             if name in known} for arrays in (weights, inputs)))
+                explain(sequence, *({name: array for name, array in arrays.items()
+                                     if name in known} for arrays in (weights, inputs)))
                 raise ValueError('the inputs must fit the network, but MXNet says: %s'
                                  % reason_of(error)) from None
             if len(shape) < 3 or shape[1] < 1:

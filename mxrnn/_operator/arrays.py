@@ -15,7 +15,7 @@ from .._cells.weight_packing import (
     join_weights,
     take_weights,
 )
-from .._graph.layout import GATES, FusedLayout, Mode
+from .._graph.rnn_vector_layout import GATES, FusedLayout, Mode
 from .._runtime.mxnet import mx
 
 __all__ = ['check_projection', 'FusedRNN', 'PackedVector']

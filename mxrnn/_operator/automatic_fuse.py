@@ -13,11 +13,11 @@ from typing import Any
 
 from .._cells import unroll
 from .._cells.inputs_and_states import States
-from .._cells.layouts import Inputs
+from .._cells.layouts_and_sequences import Inputs
 from .._runtime import finder
 from .._runtime.mxnet import mx
 from .fuse import FusedUnroll, Plan, plan
-from .fused_layers import OperatorCell
+from .operator_cell import OperatorCell
 from .save_unfused_graph import apart, is_ours, remember
 
 __all__ = ['note', 'unroll_fused']

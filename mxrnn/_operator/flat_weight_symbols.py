@@ -6,9 +6,9 @@ import math
 from typing import Any, Sequence
 
 from .._cells.inputs_and_states import Kind
-from .._graph.layout import ADDS_NOTHING, GROUPS, LAYOUT, FusedLayout, gate_array
+from .._graph.rnn_vector_layout import ADDS_NOTHING, GROUPS, LAYOUT, FusedLayout, gate_array
 from .._runtime.mxnet import mx
-from .rnn_defects import onednn
+from .rnn_build_and_defects import onednn
 
 __all__ = ['apart', 'arrays_of', 'cell_arrays', 'operator_vector', 'sized',
            'wanted', 'zero_row']

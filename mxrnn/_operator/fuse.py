@@ -8,15 +8,15 @@ from .. import _check
 from .._cells.base_cells import BaseRNNCell, check_cell
 from .._cells.gate_equations import Step
 from .._cells.inputs_and_states import StateInfo, States, check_length, flatten
-from .._cells.layouts import Inputs, steps_of, time_major
+from .._cells.layouts_and_sequences import Inputs, steps_of, time_major
 from .._cells.modifiers import ModifierCell
 from .._cells.unroll import Options, Unrolled
 from .._cells.variables import RNNParams
 from .._cells.weight_packing import Weights
 from .._runtime.mxnet import mx
-from .fused_layers import Layer, OperatorCell
 from .input_projection import ProjectedCell, projects_inputs
-from .rnn_defects import corrupts, disabled
+from .operator_cell import Layer, OperatorCell
+from .rnn_build_and_defects import corrupts, disabled
 
 __all__ = ['FusedUnroll', 'Plan', 'fuse', 'plan', 'replaced_in']
 

@@ -20,17 +20,17 @@ from .._cells.inputs_and_states import (
     known_shape,
     known_type,
 )
-from .._cells.layouts import Inputs, merged, time_axis, time_major
+from .._cells.layouts_and_sequences import Inputs, merged, time_axis, time_major
 from .._cells.modifiers import DropoutCell, drop
 from .._cells.unroll import Options, Unrolled
 from .._cells.valid_length import GivenLengths
 from .._cells.variables import RNNParams
-from .._graph.layout import Mode
+from .._graph.rnn_vector_layout import Mode
 from .._runtime.mxnet import mx
 from .arrays import FusedRNN, PackedVector, check_projection
 from .flat_weight_symbols import apart, arrays_of, sized
 from .padded_layer import padded_layer
-from .rnn_defects import cpu_build, warn_of_defects
+from .rnn_build_and_defects import cpu_build, warn_of_defects
 
 __all__ = ['FusedRNNCell']
 
@@ -83,14 +83,15 @@ class FusedRNNCell(PackedVector):
     Notes
     -----
     One vector, ``<prefix>parameters``, has all weights and then all biases, each in the order
-    layer, direction ('l', 'r'), i2h, h2h and, with a projection, h2r, gate (`_graph/layout.py`).
-    States have the shape (num_layers * directions, batch, num_hidden): the output, and for 'lstm'
-    the memory. With a projection the output has projection_size channels. On CPUs, sym.RNN crashes
-    or does not train with a projection, and does not clip. There, and with `valid_length`, a cell
-    with a projection or clipping is unrolled step by step, with weights from the vector. The cell
-    cannot be stepped; `unfuse` returns the same function as a stack of cells that can. With
-    `valid_length`, each layer and direction is its own operator, unless there is one direction, no
-    dropout between layers, no state to return, and a mode other than 'rnn_relu'.
+    layer, direction ('l', 'r'), i2h, h2h and, with a projection, h2r, gate
+    (`_graph/rnn_vector_layout.py`). States have the shape (num_layers * directions, batch,
+    num_hidden): the output, and for 'lstm' the memory. With a projection the output has
+    projection_size channels. On CPUs, sym.RNN crashes or does not train with a projection, and does
+    not clip. There, and with `valid_length`, a cell with a projection or clipping is unrolled step
+    by step, with weights from the vector. The cell cannot be stepped; `unfuse` returns the same
+    function as a stack of cells that can. With `valid_length`, each layer and direction is its own
+    operator, unless there is one direction, no dropout between layers, no state to return, and a
+    mode other than 'rnn_relu'.
 
     Examples
     --------

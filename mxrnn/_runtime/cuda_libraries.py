@@ -15,7 +15,7 @@ import struct
 from importlib import metadata
 from typing import Any, Callable, NamedTuple, Sequence
 
-from . import version_and_install
+from . import version_and_pip_commands
 
 __all__ = ['DISTRIBUTIONS', 'DRIVER', 'LIBRARIES', 'WHEELS', 'advice', 'clashes',
            'compute_capabilities', 'installed', 'linked', 'load', 'mxnet_library', 'origin',
@@ -248,7 +248,7 @@ def advice(failed: dict[str, str]) -> list[str]:
         else:
             toolkit.append(soname)
     if install:
-        lines.append('pip can bring it: ' + version_and_install.packages(*install))
+        lines.append('pip can bring it: ' + version_and_pip_commands.packages(*install))
     if toolkit:
         lines.append('No pip package brings %s: set LD_LIBRARY_PATH to the libraries of the CUDA '
                      'toolkit that this wheel was built with, or install a wheel of MXNet from '

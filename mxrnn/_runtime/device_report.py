@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _check
 from . import cuda_libraries as _cuda
-from . import threads, version_and_install
+from . import threads, version_and_pip_commands
 from .mxnet import cures, mx
 
 __all__ = ['Gpu', 'device_report', 'gpu_context', 'gpu_name', 'gpus']
@@ -90,7 +90,7 @@ def gpu_context(index: int = 0) -> Any:
     if not mx.runtime.Features().is_enabled('CUDA'):
         raise RuntimeError('MXNet %s is built only for the CPU; a GPU needs one of the wheels '
                            'mxnet-cu112 to mxnet-cu117: uninstall this one, then, in the folder '
-                           'of mxrnn, %s' % (mx.__version__, version_and_install.with_gpu()))
+                           'of mxrnn, %s' % (mx.__version__, version_and_pip_commands.with_gpu()))
     gpu = _gpu(index)
     code = _cuda.compute_capabilities(_library())
     if code and not _cuda.runs_on(code, gpu.capability):
@@ -159,7 +159,7 @@ def _gpus() -> Iterable[str]:
 
 
 _SECTIONS: dict[str, Callable[[], Iterable[str]]] = {
-    'mxrnn': lambda: ['%s in %s' % (version_and_install.VERSION,
+    'mxrnn': lambda: ['%s in %s' % (version_and_pip_commands.VERSION,
                                     os.path.dirname(os.path.dirname(__file__)))],
     'Python': lambda: ['%s on %s' % (platform.python_version(), platform.platform())],
     'NumPy': lambda: [np.__version__], 'MXNet': _mxnet, 'features': _features,

@@ -117,7 +117,7 @@ def _settle(mxnet: ModuleType) -> None:
     # No more of mxrnn is imported here: one of its modules may just be waiting for MXNet.
     if mxnet.__version__.startswith('2.'):
         import importlib
-        importlib.import_module(_PACKAGE + '._mxnet1.add_mxnet1_names').complete()
+        importlib.import_module(_PACKAGE + '._mxnet1.add_mxnet1_names_and_behaviour').complete()
     mxnet.rnn = sys.modules['mxnet.rnn'] = sys.modules[_PACKAGE]  # type: ignore[attr-defined]
     for name in _MODULES:
         sys.modules.pop(name, None)

@@ -25,7 +25,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from . import cuda_libraries, heartbeat_watch, threads, version_and_install
+from . import cuda_libraries, heartbeat_watch, threads, version_and_pip_commands
 
 __all__ = ['cures', 'execute', 'explanation', 'missing_libraries', 'version']
 
@@ -90,12 +90,12 @@ def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
     if isinstance(error, OSError):
         lines += missing_libraries(os.path.dirname(file))
     elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith('mx'):
-        lines.append('MXNet needs that module: ' + version_and_install.packages(error.name))
+        lines.append('MXNet needs that module: ' + version_and_pip_commands.packages(error.name))
     elif sys.flags.optimize > 1:
         lines.append('Python runs with -OO (or PYTHONOPTIMIZE=2), which removes the docstrings '
                      'that MXNet needs: use -O at most.')
     if len(lines) == 1 or cuda_libraries.DRIVER in failed:
-        lines += version_and_install.how_to_install()
+        lines += version_and_pip_commands.how_to_install()
     return '\n'.join(lines)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from .._graph.graph import Graph
 from .._graph.symbol_json import graph_from_json
-from . import finder, version_and_install
+from . import finder, version_and_pip_commands
 from .import_patches import cures, version
 
 __all__ = ['address', 'cures', 'graph_of', 'json_of', 'mx', 'part', 'RELEASE', 'room']
@@ -38,7 +38,7 @@ def _import() -> Any:
         spec = importlib.util.find_spec('mxnet')
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(
-                '\n'.join(['MXNet is not installed.'] + version_and_install.how_to_install()),
+                '\n'.join(['MXNet is not installed.'] + version_and_pip_commands.how_to_install()),
                 name='mxnet')
     return importlib.import_module('mxnet')
 
@@ -149,4 +149,4 @@ def part(array: mx.nd.NDArray, i: int) -> mx.nd.NDArray:
 
 
 if RELEASE >= (2,):  # after everything that it imports from here
-    importlib.import_module('.._mxnet1.add_mxnet1_names', __package__).add()
+    importlib.import_module('.._mxnet1.add_mxnet1_names_and_behaviour', __package__).add()

@@ -6,8 +6,8 @@ from typing import Iterator, Mapping, Sequence
 import numpy as np
 
 from .._graph.graph import Entry, Graph, Node
-from .._graph.layout import begin_states
 from .._graph.operator_table import has
+from .._graph.rnn_vector_layout import begin_states
 from .._graph.rolling import roll
 from .._graph.shapes.shape_search import ShapeSearch
 from .._graph.shapes.sizes import Axis, resolve

@@ -6,7 +6,7 @@ from typing import Container, Mapping, Sequence
 import numpy as np
 
 from .._graph.graph import Entry, Graph
-from .._graph.layout import begin_states
+from .._graph.rnn_vector_layout import begin_states
 from .._graph.rolling import roll
 from .begin_state_weights import moved
 from .convert_to_steps import in_steps

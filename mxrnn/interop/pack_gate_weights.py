@@ -14,8 +14,8 @@ from typing import Iterator, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._graph.graph import Graph
-from .._graph.layout import GATES, GROUPS, KINDS, LAYOUT, FusedLayout, gate_array
 from .._graph.operator_table import has
+from .._graph.rnn_vector_layout import GATES, GROUPS, KINDS, LAYOUT, FusedLayout, gate_array
 
 __all__ = ['Packing', 'packings', 'vector_layouts']
 

@@ -11,7 +11,7 @@ from .._cells.base_cells import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.modifiers import DropoutCell
-from .._graph.layout import GATES, GROUPS, FusedLayout
+from .._graph.rnn_vector_layout import GATES, GROUPS, FusedLayout
 from .._operator.fused_cell import FusedRNNCell
 
 __all__ = ['from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict']

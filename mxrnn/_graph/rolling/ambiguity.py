@@ -4,7 +4,7 @@ from __future__ import annotations
 import itertools
 from typing import Hashable, Literal, NamedTuple, Sequence
 
-from .step_values import ByStep
+from .step_columns_and_recurrences import ByStep
 from .vectorisation_plan import Apply, Claim, Part, Planner, Same, StepSequence
 
 __all__ = ['DOUBT', 'Counted', 'doubtful', 'ends', 'half_joined']

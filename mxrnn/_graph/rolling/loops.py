@@ -7,7 +7,7 @@ from ..graph import Entry, Node
 from ..graph_editing import Work, Writer
 from ..operator_table import has
 from .batching_rules import Write
-from .step_values import Column, Declined, StepRecurrence
+from .step_columns_and_recurrences import Column, Declined, StepRecurrence
 from .value_numbering import Values, has_one_shape, keeps_states, stated_shape
 
 __all__ = ['Loop', 'step_by_step']

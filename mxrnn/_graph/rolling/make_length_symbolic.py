@@ -13,8 +13,8 @@ from ..shapes.infer import axes_of
 from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends
+from .length_symbolic_writer import Freeing, note_axes
 from .lengths_clipped_or_fixed_by_fuse import checked_by_fuse, clips_of, masked, read_checked
-from .sequence_axes_writer import Freeing, note_axes
 from .vectorisation_plan import Span
 
 __all__ = ['BEFORE_LOSS', 'fixed_by', 'make_length_symbolic']

@@ -9,7 +9,7 @@ from typing import Iterator, NamedTuple, Sequence
 from ..graph import Node
 from ..operator_table import has
 from .ranks import Rank
-from .step_values import Column, StepRecurrence, alike
+from .step_columns_and_recurrences import Column, StepRecurrence, alike
 from .value_numbering import Values, stated_shape
 
 __all__ = ['Gate', 'Kernel', 'find_kernel']

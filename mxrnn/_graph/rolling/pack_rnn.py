@@ -5,7 +5,7 @@ from typing import Sequence
 
 from ..graph import Entry
 from ..graph_editing import Work, Writer
-from ..layout import GROUPS
+from ..rnn_vector_layout import GROUPS
 from .match_rnn import Gate, Kernel
 
 __all__ = ['write_vector']

@@ -11,7 +11,15 @@ from __future__ import annotations
 from typing import Container, Sequence
 
 from ..operator_table import has
-from .step_values import ByStep, Column, Declined, NodeGroup, StepRecurrence, Taken, alike
+from .step_columns_and_recurrences import (
+    ByStep,
+    Column,
+    Declined,
+    NodeGroup,
+    StepRecurrence,
+    Taken,
+    alike,
+)
 from .value_numbering import Values
 
 __all__ = ['find_recurrence']

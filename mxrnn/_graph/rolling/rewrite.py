@@ -12,8 +12,8 @@ from .batching_rules import channels
 from .loops import Loop
 from .match_rnn import Kernel
 from .pack_rnn import write_vector
-from .shifted_sequences import whole_parts
-from .step_values import ByStep
+from .sequences_short_of_one_step import whole_parts
+from .step_columns_and_recurrences import ByStep
 from .value_numbering import is_random
 from .vectorisation_plan import (
     Apply,

@@ -17,7 +17,7 @@ from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
 from .recurrences import find_recurrence
 from .rewrite import Apart, Refused, RolledWriter
-from .step_values import Declined, StepRecurrence, Taken
+from .step_columns_and_recurrences import Declined, StepRecurrence, Taken
 from .value_numbering import TooLong, Values
 from .vectorisation_plan import Claim, Planner
 

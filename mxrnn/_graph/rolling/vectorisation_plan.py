@@ -7,7 +7,7 @@ from ..graph_editing import Work
 from ..operator_table import has
 from .batching_rules import Write, lift
 from .loops import step_by_step
-from .step_values import ByStep, Column, alike
+from .step_columns_and_recurrences import ByStep, Column, alike
 from .value_numbering import Values, has_one_shape, keeps_states, stated_shape
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Leaf', 'Part', 'Plan', 'Planner', 'Same', 'Shift', 'Span',

@@ -8,9 +8,9 @@ from ..operator_table import row
 from . import (  # noqa: F401  (they fill the table)
     elementwise_and_creation_rules,
     layer_and_loss_rules,
-    recurrent_rules,
     reduce_sort_index_rules,
     reshaping_rules,
+    rnn_and_sequence_rules,
 )
 from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, alike, factors_of
 from .sizes import Axis, Size, product, resolve

@@ -5,13 +5,18 @@ from typing import Mapping, NamedTuple, Sequence, Union
 
 from ..graph import Entry, Graph, Node, output_name
 from ..graph_editing import Writer
-from ..layout import ADDS_NOTHING
 from ..operator_table import has
+from ..rnn_vector_layout import ADDS_NOTHING
 from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
 from ..shapes.infer import variables_of
 from ..shapes.sizes import Axis
 from .axis_propagation import TrackedValue, follow, is_zero, named
-from .stepped_recurrences import StateError, SteppedRecurrence, find_stepped, prefix_of
+from .find_or_refuse_stepped_recurrences import (
+    StateError,
+    SteppedRecurrence,
+    find_stepped,
+    prefix_of,
+)
 
 __all__ = ['State', 'Stepped', 'with_states']
 

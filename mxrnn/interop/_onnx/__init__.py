@@ -169,8 +169,8 @@ def without_onnx(graph: Graph) -> dict[str, list[str]]:
 def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
     """Names, types and sizes of the inputs and outputs of an ONNX file, and its states."""
     _conversion()
-    from . import metadata
-    return metadata.table_of(path)
+    from . import metadata_and_inputs_table
+    return metadata_and_inputs_table.table_of(path)
 
 
 def _conversion() -> Any:

@@ -26,7 +26,7 @@ from ..input_shapes import (
 )
 from ..registry import ONNX, ExportError
 from .conversion import Conversion, unknown_operators
-from .metadata import described
+from .metadata_and_inputs_table import described
 
 __all__ = ['Written', 'exportable', 'unknown_operators']
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.layout import FusedLayout
+from ..._graph.rnn_vector_layout import FusedLayout
 from ..._graph.shapes.sizes import Size, resolve
 from ..._graph.shapes.unification import unify, unify_all
 from ..registry import ExportError, Unsupported, converts, positive

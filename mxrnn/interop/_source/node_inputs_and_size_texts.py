@@ -4,8 +4,8 @@ from __future__ import annotations
 from typing import Container, Iterable, Iterator, Mapping
 
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.layout import begin_states
 from ..._graph.operator_table import has
+from ..._graph.rnn_vector_layout import begin_states
 from ..._graph.shapes.sizes import (
     Axis,
     Size,

@@ -7,8 +7,8 @@ from typing import Mapping, Sequence
 import numpy as np
 
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.layout import FusedLayout
 from ..._graph.merge_rnn import readers
+from ..._graph.rnn_vector_layout import FusedLayout
 from .._torch import keywords
 from .._torch.rnn_by_torch_kernels import run_rnn
 from ..load_and_save_model import Model

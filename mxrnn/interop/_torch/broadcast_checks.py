@@ -6,8 +6,8 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 from torch import Tensor
 
 from ..._graph.graph import Graph, Node
-from ..._graph.layout import begin_states
 from ..._graph.operator_table import has, row
+from ..._graph.rnn_vector_layout import begin_states
 from . import Run
 
 __all__ = ['refusing']

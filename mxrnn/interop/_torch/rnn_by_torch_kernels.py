@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.layout import FusedLayout
 from ..._graph.operator_table import has
+from ..._graph.rnn_vector_layout import FusedLayout
 from ..registry import Unsupported, operator
 from . import Run, keywords
 

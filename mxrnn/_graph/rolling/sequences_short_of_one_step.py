@@ -5,7 +5,7 @@ from typing import Iterator, Mapping, Sequence
 
 from .loops import Loop
 from .match_rnn import Kernel
-from .step_values import ByStep
+from .step_columns_and_recurrences import ByStep
 from .vectorisation_plan import Apply, Claim, Part, Plan, Planner, Shift, StepSequence
 
 __all__ = ['whole_parts']

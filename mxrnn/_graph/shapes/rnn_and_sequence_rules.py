@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..graph import Node
-from ..layout import FusedLayout
+from ..rnn_vector_layout import FusedLayout
 from .axis_factors import (
     Axes,
     alike,

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._cells.inputs_and_states import Kind
 from .._check import warn_once
-from .._graph.layout import FusedLayout
+from .._graph.rnn_vector_layout import FusedLayout
 from .._runtime.mxnet import RELEASE, mx
 
 __all__ = ['corrupts', 'cpu_build', 'disabled', 'onednn', 'warn_of_defects']

@@ -5,8 +5,8 @@ import re
 from typing import Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..layout import begin_states
 from ..operator_table import has
+from ..rnn_vector_layout import begin_states
 from ..rolling.make_length_symbolic import fixed_by
 from ..shapes.axis_factors import factors_of, number_of, open_axes
 from ..shapes.sizes import Axis, axes_in, product, resolve

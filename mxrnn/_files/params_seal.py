@@ -1,4 +1,4 @@
-"""The reserved word in the header of a file of arrays: a checksum, and the file's predecessor.
+"""The seal of a file of arrays: a checksum, and the newest file at the save, in a reserved word.
 
 MXNet writes 0 there and does not read it. mxrnn writes the CRC-32 of all other bytes, then 'CR' and
 two more bytes. These are usually 'C1'. But if a checkpoint with a higher number already existed at

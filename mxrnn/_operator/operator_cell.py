@@ -15,13 +15,13 @@ from .._cells.inputs_and_states import (
     known_shape,
     known_type,
 )
-from .._cells.layouts import Inputs, merged
+from .._cells.layouts_and_sequences import Inputs, merged
 from .._cells.unroll import Options, Unrolled
 from .._cells.valid_length import GivenLengths
 from .._runtime.mxnet import mx
 from .flat_weight_symbols import apart, cell_arrays, operator_vector, zero_row
 from .padded_layer import padded_layer
-from .rnn_defects import cpu_build, onednn
+from .rnn_build_and_defects import cpu_build, onednn
 
 __all__ = ['Layer', 'OperatorCell']
 
