@@ -10,7 +10,8 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import BaseRNNCell, check_cell
 from .gate_equations import Step
-from .inputs_and_states import Kind, States, check_symbol, flatten, known_shape, known_type, unknown
+from .inputs_and_states import States, check_symbol, flatten
+from .known_shapes_and_types import Kind, known_shape, known_type, unknown
 from .layouts_and_sequences import Inputs, merged, time_axis
 from .modifiers import ModifierCell, drop
 from .unroll import Options, Unrolled

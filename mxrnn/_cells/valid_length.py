@@ -10,7 +10,8 @@ from typing import Sequence
 import numpy as np
 
 from .._runtime.mxnet import RELEASE, mx
-from .inputs_and_states import States, check_symbol, flatten, known_shape, known_type, typed
+from .inputs_and_states import States, check_symbol, flatten
+from .known_shapes_and_types import known_shape, known_type, typed
 from .layouts_and_sequences import Inputs, merged, time_axis
 
 __all__ = ['GivenLengths', 'Lengths', 'check_valid_length', 'hold']

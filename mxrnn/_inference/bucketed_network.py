@@ -1,4 +1,4 @@
-"""A network with a graph for each length: its graphs, their arrays, the axes of their outputs."""
+"""A network with a graph for each length: its graphs, their arrays and executors."""
 from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
@@ -10,79 +10,10 @@ from .._files import reason_of
 from .._runtime.mxnet import graph_of, mx
 from . import context_and_weights, shape_and_type_errors
 from .fold_and_roll import fold as folded
+from .output_axes import OutputAxes, output_axes
+from .quiet_and_single_calls import quiet
 
 __all__ = ['Network', 'Networks']
-
-#: Batch sizes that hardly any other axis has.
-_ROWS = (1009, 1013)
-
-
-class OutputAxes(NamedTuple):
-    """The axes of an output: the batch axis, and the axes with an entry for each step.
-
-    The batch axis is also among the latter if batch and time are joined.
-    """
-
-    batch: int
-    times: tuple[int, ...]
-
-    @property
-    def joined(self) -> bool:
-        return self.batch in self.times
-
-    def by_row(self, output: np.ndarray, rows: int, length: int, time_first: bool = False
-               ) -> np.ndarray:
-        """`output` with the batch first, then the time if that is one axis; if they are joined,
-        `time_first` tells how."""
-        batch = self.batch
-        if self.joined:
-            both = (length, rows) if time_first else (rows, length)
-            output = output.reshape(output.shape[:batch] + both + output.shape[batch + 1:])
-            output = np.moveaxis(output, (batch + time_first, batch + (not time_first)), (0, 1))
-        else:
-            output = np.moveaxis(output, batch, 0)
-        times = self._times()
-        return np.moveaxis(output, times[0], 1) if len(times) == 1 else output
-
-    def _times(self) -> list[int]:
-        """The axes of time behind the batch, once the batch is the first axis."""
-        shift = 1 if self.joined else 0
-        return [1] * shift + [axis + (axis < self.batch) + shift for axis in self.times
-                              if axis != self.batch]
-
-    def without_padding(self, row: np.ndarray, length: int) -> np.ndarray:
-        """A copy of one sequence's part, for a sequence of this length."""
-        times = [1] if len(self.times) == 1 else self._times()
-        return np.array(row[tuple(slice(length if axis in times else None)
-                                  for axis in range(1, row.ndim + 1))])
-
-
-def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
-                ) -> list[OutputAxes]:
-    """The axes of each output.
-
-    Parameters
-    ----------
-    shapes : callable
-        ``shapes(more, rows)`` returns the outputs' shapes for `rows` sequences of `length` steps,
-        or of one step more if `more` is 1.
-    length : int
-        Number of steps.
-    """
-    found = []
-    few, many, longer = shapes(0, _ROWS[0]), shapes(0, _ROWS[1]), shapes(1, _ROWS[0])
-    for number, (shape, other, longest) in enumerate(zip(few, many, longer)):
-        batch = [i for i, size in enumerate(shape) if size != other[i]]
-        if len(batch) != 1 or shape[batch[0]] not in (_ROWS[0], _ROWS[0] * length):
-            raise ValueError('each output of network must have one axis for the batch, alone or '
-                             'joined with the time axis, got the shape %s for %d sequences of '
-                             '%d steps in output %d' % (shape, _ROWS[0], length, number))
-        time = [i for i, size in enumerate(shape) if longest[i:i + 1] != (size,)]
-        steps = [i for i in time if shape[i] == (length if i not in batch else _ROWS[0] * length)]
-        # Sizes that depend on the input's steps in another way are not cut.
-        found.append(OutputAxes(batch[0], tuple(steps) if len(time) == len(steps) else ()))
-    return found
-
 
 #: Takes a length; returns a graph, the names of its data and the names of its labels.
 Network = Callable[[int], Any]
@@ -290,7 +221,7 @@ class Networks:
                 arguments[name] = mx.nd.zeros(shape, context, types.get(name, np.float32))
         auxiliary = {name: self._on(context, name, graph.weights[name])
                      for name in symbol.list_auxiliary_states()}
-        with context_and_weights.quiet():
+        with quiet():
             return symbol.bind(context, arguments, grad_req='null', aux_states=auxiliary,
                                shared_exec=shared)
 

@@ -1,10 +1,7 @@
-"""Devices and weights for inference: checks, choices and conversions; quiet binds, single calls."""
+"""Devices and weights for inference: checks, choices and conversions."""
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Iterable, Mapping
 
 import numpy as np
 
@@ -13,8 +10,8 @@ from .._cells.base_cells import BaseRNNCell
 from .._cells.weight_packing import Array, MissingWeightsError
 from .._runtime.mxnet import graph_of, mx
 
-__all__ = ['OneCall', 'Weights', 'as_array', 'check_weights', 'common_context', 'context_of', 'on',
-           'params_of', 'quiet']
+__all__ = ['Weights', 'as_array', 'check_weights', 'common_context', 'context_of', 'on',
+           'params_of']
 
 Weights = Mapping[str, mx.nd.NDArray]
 
@@ -76,56 +73,10 @@ def type_of_weights(cell: BaseRNNCell, params: Weights) -> dict[str, str]:
     return {'dtype': types.pop()} if types in ({'float64'}, {'float16'}) else {}
 
 
-class OneCall:
-    """Refuses a call that begins while another one runs."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(
-                'a %s serves one call at a time, and another one is running: give each thread its '
-                'own %s (they share the weights), or hold a lock around the calls'
-                % (self._what, self._what))
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
 def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str] = ()) -> list[str]:
     """The names of weights of `symbol` that are not in `given`."""
     called = {*graph_of(symbol).own_weights(), *needed}
     return [name for name in symbol.list_inputs() if name in called and name not in given]
-
-
-_VERBOSE = 'MXNET_SUBGRAPH_VERBOSE'
-_quiet_lock = threading.Lock()
-_quiet_depth = 0
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep MXNet from logging a line about its subgraph backend at each bind in the block.
-
-    An environment variable does that. A value that the program has set stays; if there was none,
-    there is none afterwards.
-    """
-    global _quiet_depth
-    with _quiet_lock:  # for blocks in several threads: the first sets it, the last removes it
-        ours = _quiet_depth > 0 or _VERBOSE not in os.environ
-        if ours:
-            _quiet_depth += 1
-            os.environ[_VERBOSE] = '0'
-    try:
-        yield
-    finally:
-        if ours:
-            with _quiet_lock:
-                _quiet_depth -= 1
-                if not _quiet_depth:
-                    os.environ.pop(_VERBOSE, None)
 
 
 def common_context(arrays: Weights) -> mx.Context:

@@ -16,6 +16,7 @@ from .._graph.symbol_json import graph_to_json
 from .._operator.rnn_build_and_defects import corrupts, cpu_build, disabled, onednn
 from .._runtime.mxnet import graph_of, mx
 from . import context_and_weights, shape_and_type_errors
+from .quiet_and_single_calls import quiet
 
 __all__ = ['fold', 'roll', 'rolled_graph', 'rolled_to_kernels']
 
@@ -185,7 +186,7 @@ def _values(graph: Graph, names: Sequence[str], params: context_and_weights.Weig
     context = context_and_weights.common_context(given)
     given = {name: context_and_weights.on(context, array) for name, array in given.items()}
     shape_and_type_errors.check_half(part, given, context)
-    with context_and_weights.quiet(), mx.autograd.pause(train_mode=False):
+    with quiet(), mx.autograd.pause(train_mode=False):
         executor = part.bind(context, given, grad_req='null')
         results = [each.asnumpy() for each in executor.forward(is_train=False)]
     return {name: mx.nd.array(result, ctx=context, dtype=result.dtype)

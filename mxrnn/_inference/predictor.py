@@ -15,6 +15,7 @@ from .._graph.graph import warn_of_ids
 from .._runtime.mxnet import mx, room
 from . import context_and_weights
 from .bucketed_network import Network, Networks
+from .quiet_and_single_calls import OneCall
 
 __all__ = ['Predictor']
 
@@ -114,7 +115,7 @@ class Predictor:
         self._contexts = list(dict.fromkeys(map(context_and_weights.context_of, devices)))
         if not self._contexts:
             raise ValueError('ctx must hold at least one Context, got none')
-        self._one_call = context_and_weights.OneCall('Predictor')
+        self._one_call = OneCall('Predictor')
         self._networks = Networks(network, arg_params, aux_params, self._contexts, self.buckets,
                                   self.batch_size, self._time, length_name, fold)
         self.data_names = self._networks.data_names

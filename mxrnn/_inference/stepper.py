@@ -11,9 +11,11 @@ from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import compiled_step, context_and_weights
-from .compiled_step import Compiled, Forms, Kept, Network, States, StateSpecs, refusal
-from .context_and_weights import as_array
+from .compiled_step import Compiled, Forms, Kept, Network, refusal
+from .context_and_weights import Weights, as_array
+from .quiet_and_single_calls import OneCall
 from .shape_and_type_errors import check_fit, check_half, explain, known_types
+from .state_specs import States, StateSpecs
 
 __all__ = ['Stepper']
 
@@ -89,9 +91,8 @@ class Stepper:
     ((2, 5), [(2, 8)])
     """
 
-    def __init__(self, cell: BaseRNNCell, network: Network, arg_params: context_and_weights.Weights,
-                 aux_params: context_and_weights.Weights | None = None, *,
-                 ctx: mx.Context | None = None) -> None:
+    def __init__(self, cell: BaseRNNCell, network: Network, arg_params: Weights,
+                 aux_params: Weights | None = None, *, ctx: mx.Context | None = None) -> None:
         check_cell('cell', cell)
         _check.function('network', network)
         blocker = cell._blocker_()
@@ -104,17 +105,16 @@ class Stepper:
         self._cell: BaseRNNCell | None = cell
         self._network: Network | None = network
         cell.reset()
-        begin = cell.begin_state(func=mx.sym.Variable,
-                                 **context_and_weights.type_of_weights(cell, arg_params))
-        self._begin = begin
+        self._begin = begin = cell.begin_state(
+            func=mx.sym.Variable, **context_and_weights.type_of_weights(cell, arg_params))
         outputs, states = compiled_step.applied(cell, network, lambda inputs: cell(inputs, begin))
         self._set_up(outputs, begin, states, arg_params, aux_params, ctx)
 
     @classmethod
     def from_symbols(cls, outputs: Any, begin_state: Sequence[mx.sym.Symbol],
-                     states: Sequence[mx.sym.Symbol], arg_params: context_and_weights.Weights,
-                     aux_params: context_and_weights.Weights | None = None, *,
-                     ctx: mx.Context | None = None) -> Stepper:
+                     states: Sequence[mx.sym.Symbol], arg_params: Weights,
+                     aux_params: Weights | None = None, *, ctx: mx.Context | None = None
+                     ) -> Stepper:
         """Make a Stepper from the graph of one step, or of several.
 
         Parameters
@@ -161,7 +161,7 @@ class Stepper:
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
         self._readers: Kept[Compiled] = Kept(_LENGTHS)
         self._sequences = Forms(_SEQUENCES, _OTHERS)
-        self._one_call = context_and_weights.OneCall('Stepper')
+        self._one_call = OneCall('Stepper')
 
     # Building
 

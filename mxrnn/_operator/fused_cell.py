@@ -10,16 +10,8 @@ from .._cells.base_cells import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.gate_equations import MODES, Step
-from .._cells.inputs_and_states import (
-    Kind,
-    StateInfo,
-    States,
-    check_length,
-    check_states,
-    flatten,
-    known_shape,
-    known_type,
-)
+from .._cells.inputs_and_states import StateInfo, States, check_length, check_states, flatten
+from .._cells.known_shapes_and_types import Kind, known_shape, known_type
 from .._cells.layouts_and_sequences import Inputs, merged, time_axis, time_major
 from .._cells.modifiers import DropoutCell, drop
 from .._cells.unroll import Options, Unrolled

@@ -7,14 +7,8 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .._cells.base_cells import BaseRNNCell
-from .._cells.inputs_and_states import (
-    Kind,
-    StateInfo,
-    States,
-    check_states,
-    known_shape,
-    known_type,
-)
+from .._cells.inputs_and_states import StateInfo, States, check_states
+from .._cells.known_shapes_and_types import Kind, known_shape, known_type
 from .._cells.layouts_and_sequences import Inputs, merged
 from .._cells.unroll import Options, Unrolled
 from .._cells.valid_length import GivenLengths
