@@ -1,65 +1,17 @@
-"""The command inspect of ``python -m mxrnn``, and functions that all commands on models share."""
+"""The command inspect of ``python -m mxrnn``."""
 from __future__ import annotations
 
 import argparse
 import collections
 import math
 import os
-import textwrap
-from typing import Any, Mapping, Sequence
+from typing import Any
 
+from ._command_tools import check_target, load, say, say_remarks
 from ._files.atomic import replacing
-from ._files.checkpoint_files import bucket_graph, path_of, refuse_checkpoint
-from ._progress import clear
 
-__all__ = ['check_target', 'inspect', 'load', 'say', 'say_remarks']
+__all__ = ['inspect']
 
-#: The width of lines, whatever the terminal, because outputs also go into files and reports.
-_COLUMNS = 79
-
-
-def say(title: str, text: str) -> None:
-    """Print a line with a title, wrapped if it is long."""
-    clear()
-    print(textwrap.fill(text, _COLUMNS, initial_indent='%-11s ' % (title + ':'),
-                        subsequent_indent=' ' * 12, break_on_hyphens=False))
-
-
-def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None) -> None:
-    """Print notes on a model of `prefix`, and on the shapes of its inputs."""
-    from .interop.likely_mistakes import remarks
-    # An optimiser's states exist only with module=, and then the graph is the longest bucket's.
-    longest = prefix is not None and model.epoch is not None and (
-        bucket_graph(prefix) or os.path.exists(path_of(prefix, 'states', model.epoch)))
-    for sentence in remarks(model, shapes, bool(longest)):
-        say('note', sentence)
-
-
-def load(options: argparse.Namespace) -> Any:
-    """The checkpoint in the options; for a folder of GluonTS, its network's checkpoint."""
-    from . import interop
-    if options.symbol is not None:
-        return interop.load(symbol=options.symbol, params=options.params)
-    if os.path.isfile(os.path.join(options.prefix, 'type.txt')):
-        from .interop.gluonts import input_names, network_of
-        fields, options.prefix = input_names(options.prefix), network_of(options.prefix)
-        say('fields', ', '.join('%s is %s' % pair for pair in fields.items()))
-    model = interop.load(options.prefix, options.epoch)
-    if options.epoch is None and model.epoch is not None:
-        say('epoch', '%s, the newest' % model.epoch)
-    return model
-
-
-def check_target(option: str, path: str, ends: Sequence[str] = (), other: str = '') -> None:
-    """Refuse names of the `other` format or of a checkpoint, and missing folders."""
-    refuse_checkpoint(option, path)
-    if path.lower().endswith(tuple(ends)):
-        raise ValueError('%s must not end in %s, as %s do, got %s'
-                         % (option, ' or '.join(ends), other, path))
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.path.isdir(folder):
-        raise ValueError('there is no folder %s, where %s writes %s' % (
-            os.path.dirname(path) or folder, option, os.path.basename(path)))
 
 
 def inspect(options: argparse.Namespace) -> int:

@@ -12,8 +12,8 @@ import shlex
 import sys
 from typing import Any, Sequence, Tuple
 
+from ._command_tools import check_target, load, say, say_remarks
 from ._files.checkpoint_files import epochs, why_none
-from ._inspect_command import check_target, load, say, say_remarks
 from ._inspect_command import inspect as inspect_checkpoint
 from ._progress import working
 from ._runtime.version_and_pip_commands import reason
@@ -229,7 +229,7 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
                          'and give --input only with --states')
     from .interop import to_torch  # if torch is missing, says so before reading anything
     from .interop._source.overwrite_checks import is_source
-    from .interop._torch.checked_save import write_torch
+    from .interop._torch.save_torch_file import write_torch
     from .interop.choose_outputs_for_steps import LEFT_OUT
     from .interop.ctc_predictions import predictions
     from .interop.fixed_steps_notes import capped

@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import _check
 from .._graph.rnn_vector_layout import GROUPS, KINDS, gate_array
-from .._runtime.mxnet import address, mx
+from .._runtime.array_memory import address
+from .._runtime.mxnet import mx
 from .variables import RNNParams
 
 __all__ = ['ARRAYS', 'MissingWeightsError', 'PackedWeights', 'Weights', 'copy_rows', 'copy_weights',

@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import _check
 from .._checkpoint.validation import check_ids
-from .._runtime.mxnet import mx, room
+from .._runtime.array_memory import room
+from .._runtime.mxnet import mx
 from . import packed_sequences as _sequences
 from .tokens_on_disk import Corpus
 

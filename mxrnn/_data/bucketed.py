@@ -8,7 +8,8 @@ from typing import Any, Iterator, Literal, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
-from .._runtime.mxnet import mx, part
+from .._runtime.array_memory import part
+from .._runtime.mxnet import mx
 from . import packed_sequences as _sequences
 from .base_iterator import Described, Key, State, TokenIter
 from .buckets import Buckets

@@ -8,7 +8,8 @@ from typing import Iterable, Literal, Sequence
 import numpy as np
 
 from .. import _check
-from .._runtime.mxnet import mx, part
+from .._runtime.array_memory import part
+from .._runtime.mxnet import mx
 from . import packed_sequences as _sequences
 from .base_iterator import Described, Layout, State, TokenIter, extent
 from .tokens_on_disk import is_corpus, open_corpus

@@ -5,7 +5,7 @@ from typing import Any, Dict, Generator, Hashable, Iterable, Mapping, Sequence, 
 
 from .graph import Entry, Graph, Node, output_name
 
-__all__ = ['Edit', 'Fixed', 'Work', 'Writer']
+__all__ = ['Edit', 'Fixed', 'Work', 'Writer', 'join_parts', 'rows_stacked']
 
 #: Yields the keys that it needs and receives their results; returns its own result.
 Work = Generator[Any, Any, Any]
@@ -164,3 +164,22 @@ class Edit:
         self.writer.nodes = [node._replace(inputs=self._now(node.inputs))
                              for node in self.writer.nodes]
         return self.writer.graph(self._now(self._old.heads), self._old.version)
+
+
+def rows_stacked(nodes: Sequence[Node], parts: Sequence[Entry], axis: int) -> list[Entry]:
+    """The arrays that are stacked along an axis by joining `parts`; none if they are wider."""
+    rows: list[Entry] = []
+    for part in parts:
+        node = nodes[part.node]
+        if node.op not in ('expand_dims', 'stack') or node.axis != axis:
+            return []
+        rows.extend(node.inputs)
+    return rows
+
+
+def join_parts(writer: Writer, name: str, parts: Sequence[Entry], axis: int) -> Entry:
+    """`parts` joined along an axis."""
+    rows = rows_stacked(writer.nodes, parts, axis)
+    if rows:
+        return writer.add('stack', name, {'axis': axis, 'num_args': len(rows)}, rows)
+    return writer.join(parts, name, axis)

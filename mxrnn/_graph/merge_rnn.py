@@ -12,9 +12,8 @@ from collections import Counter, defaultdict
 from typing import NamedTuple, Sequence
 
 from .graph import Entry, Graph, Node
-from .graph_editing import Edit
+from .graph_editing import Edit, join_parts
 from .operator_table import has
-from .remove_no_ops import join_parts
 from .rnn_vector_layout import FusedLayout
 from .shapes.axis_factors import Axes, UnknownAxes, number_of
 from .shapes.infer import axes_of

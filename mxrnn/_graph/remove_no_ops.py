@@ -1,14 +1,14 @@
-"""Removes operators without effect from a graph, and stacks parts of one row that are joined."""
+"""Removes operators without effect from a graph."""
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Mapping
 
-from .graph import Entry, Graph, Node
-from .graph_editing import Edit, Writer
+from .graph import Entry, Graph
+from .graph_editing import Edit, join_parts, rows_stacked
 from .operator_table import has
 from .rnn_vector_layout import ADDS_NOTHING
 
-__all__ = ['join_parts', 'without_effectless']
+__all__ = ['without_effectless']
 
 #: Operators that move no element; at most they change the shape.
 _RESHAPES = {'Reshape', '_copy', 'Flatten', 'reshape_like', 'expand_dims', 'squeeze'}
@@ -33,25 +33,7 @@ def without_effectless(graph: Graph, arrays: Mapping[Entry, object]) -> Graph:
                 first = nodes[first.node].inputs[0]
             if arrays.get(first) == arrays[entry]:
                 edit.replaced[entry] = first
-        if has(node.op, 'joins') and len(node.inputs) > 1 and _rows(nodes, node.inputs, node.dim):
+        if has(node.op, 'joins') and len(node.inputs) > 1 and rows_stacked(
+                nodes, node.inputs, node.dim):
             edit.replaced[entry] = join_parts(edit.writer, node.name, node.inputs, node.dim)
     return edit.graph()
-
-
-def _rows(nodes: Sequence[Node], parts: Sequence[Entry], axis: int) -> list[Entry]:
-    """The arrays that are stacked along an axis by joining `parts`; none if they are wider."""
-    rows: list[Entry] = []
-    for part in parts:
-        node = nodes[part.node]
-        if node.op not in ('expand_dims', 'stack') or node.axis != axis:
-            return []
-        rows.extend(node.inputs)
-    return rows
-
-
-def join_parts(writer: Writer, name: str, parts: Sequence[Entry], axis: int) -> Entry:
-    """`parts` joined along an axis."""
-    rows = _rows(writer.nodes, parts, axis)
-    if rows:
-        return writer.add('stack', name, {'axis': axis, 'num_args': len(rows)}, rows)
-    return writer.join(parts, name, axis)

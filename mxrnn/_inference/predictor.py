@@ -12,7 +12,8 @@ import numpy as np
 from .. import _check
 from .._checkpoint.loading import load_rnn_checkpoint
 from .._graph.graph import warn_of_ids
-from .._runtime.mxnet import mx, room
+from .._runtime.array_memory import room
+from .._runtime.mxnet import mx
 from . import context_and_weights
 from .bucketed_network import Network, Networks
 from .quiet_and_single_calls import OneCall

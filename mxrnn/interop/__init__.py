@@ -15,9 +15,9 @@ from .registry import register
 if TYPE_CHECKING:
     from ._source.from_source import from_source
     from ._source.source_file import to_source
-    from ._torch.checked_save import save_torch
     from ._torch.convert import from_torch, to_torch
-    from ._torch.file_format import load_torch
+    from ._torch.load_torch_file import load_torch
+    from ._torch.save_torch_file import save_torch
     from .torch_and_gluon_weights import (
         from_gluon_params,
         from_torch_state_dict,
@@ -33,7 +33,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
 #: Names that need torch, and their modules.
 _TORCH = {'to_torch': '_torch.convert', 'from_torch': '_torch.convert',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
-          'load_torch': '_torch.file_format', 'save_torch': '_torch.checked_save',
+          'load_torch': '_torch.load_torch_file', 'save_torch': '_torch.save_torch_file',
           'to_source': '_source.source_file', 'from_source': '_source.from_source'}
 
 #: Names that take cells and therefore need MXNet.

@@ -1,5 +1,5 @@
-"""A GraphModule as one file: the graph as text, and its tensors. torch reads it without running
-code from the file (``torch.load(path, weights_only=True)``)."""
+"""load_torch: reads a GraphModule's file, the graph as text and its tensors, without running code
+from it (``torch.load(path, weights_only=True)``)."""
 from __future__ import annotations
 
 import os
@@ -11,14 +11,15 @@ import torch
 
 from ... import _check
 from ..._files import CheckpointError, reason_of
-from ..._graph.symbol_json import graph_from_json, graph_to_json
+from ..._graph.symbol_json import graph_from_json
 from .module import GraphModule
 
-__all__ = ['content_of', 'load_torch']
+__all__ = ['FORMAT', 'STEPPED', 'load_torch']
 
-_FORMAT = 'graph of MXNet with tensors, 1'
+FORMAT = 'graph of MXNet with tensors, 1'
 #: For files with states. Older versions refuse it; they would run the file without states.
-_STEPPED = 'graph of MXNet in steps with tensors, 2'
+STEPPED = 'graph of MXNet in steps with tensors, 2'
+
 
 
 def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModule:
@@ -55,8 +56,7 @@ def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModul
             raise CheckpointError('%s is damaged, or was not written by save_torch: %s'
                                   % (path, reason_of(error))) from None
         raise CheckpointError('%s was not written by save_torch' % path) from None
-    if not isinstance(content, dict) or content.get('format') not in (
-            _FORMAT, _STEPPED):
+    if not isinstance(content, dict) or content.get('format') not in (FORMAT, STEPPED):
         raise CheckpointError('%s was not written by save_torch' % path)
     try:
         parts = [content, *([content['encoder']] if 'encoder' in content else [])]
@@ -95,22 +95,6 @@ def _check_sizes(tensors: Sequence[tuple[str, torch.Tensor]], size: int) -> None
         raise ValueError('its tensors have more elements than the file can hold')
 
 
-def content_of(module: GraphModule) -> dict[str, Any]:
-    """A module as text and tensors, in the form that its file stores."""
-    return {'format': _STEPPED if module.states else _FORMAT, **_content(module)}
-
-
-def _content(module: GraphModule) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        'graph': graph_to_json(module.graph), 'parameters': _tensors(module._parameters),
-        'buffers': _tensors(module._buffers)}
-    if module.outputs != module.graph.outputs or module.states:
-        content.update(outputs=module.outputs, states=module.states, axes=module.axes)
-    if module.encoder is not None:
-        content['encoder'] = _content(module.encoder)
-    return content
-
-
 def _module(content: dict[str, Any], roll: bool, encoder: GraphModule | None = None
             ) -> GraphModule:
     """The module made from the result of `_content`, or from a stranger's file."""
@@ -124,10 +108,6 @@ def _module(content: dict[str, Any], roll: bool, encoder: GraphModule | None = N
     return GraphModule(graph_from_json(content['graph']), content['parameters'],
                        content['buffers'], roll=roll, outputs=outputs, states=states,
                        encoder=encoder, axes=axes)
-
-
-def _tensors(values: Any) -> dict[str, torch.Tensor]:
-    return {name: value.detach().cpu() for name, value in values.items() if value is not None}
 
 
 def _checked(values: Any) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Mapping
+from typing import Any, Mapping
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from ..._files.atomic import replacing
 from ..._files.checkpoint_files import refuse_checkpoint
 from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
+from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
 from ..input_shapes import Shapes, shapes_found
@@ -21,7 +22,7 @@ from ..load_and_save_model import Model
 from ..model_runners import needed
 from ..mxnet_process import begin
 from ..registry import ExportError
-from .file_format import content_of
+from .load_torch_file import FORMAT, STEPPED
 from .module import GraphModule, rolled
 
 __all__ = ['save_torch', 'write_torch']
@@ -109,3 +110,23 @@ def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray]) -> tuple[Graph,
             return graph, shapes_found(found, params, {}, names,
                                        RolledGraph(graph, findings)).shapes
     return graph, {}
+
+
+def content_of(module: GraphModule) -> dict[str, Any]:
+    """A module as text and tensors, in the form that its file stores."""
+    return {'format': STEPPED if module.states else FORMAT, **_content(module)}
+
+
+def _content(module: GraphModule) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        'graph': graph_to_json(module.graph), 'parameters': _tensors(module._parameters),
+        'buffers': _tensors(module._buffers)}
+    if module.outputs != module.graph.outputs or module.states:
+        content.update(outputs=module.outputs, states=module.states, axes=module.axes)
+    if module.encoder is not None:
+        content['encoder'] = _content(module.encoder)
+    return content
+
+
+def _tensors(values: Any) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu() for name, value in values.items() if value is not None}

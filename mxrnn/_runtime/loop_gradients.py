@@ -1,0 +1,54 @@
+"""Patches loops (`sym.contrib.foreach`, `while_loop`), so that their gradients are right after
+inference.
+
+An executor's loop keeps the values of each forward pass until a backward pass reads the oldest of
+them. After inference, as in `Module.fit` with `eval_data`, MXNet would compute the next gradients
+from the evaluation data, and each pass costs memory until then. So before each pass, a loop forgets
+a pass that no backward pass has followed.
+"""
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .mxnet import graph_of, mx
+
+__all__ = ['cure_loops']
+
+#: The operators that keep values of their passes.
+_LOOPS = '_foreach', '_while_loop'
+
+
+def cure_loops() -> None:
+    """Make executors forget passes that they must not read."""
+    kind: Any = mx.executor.Executor
+    run, return_gradients = kind.forward, kind.backward
+    if hasattr(run, '_forgets_passes'):
+        return
+
+    def forget(executor: Any) -> None:
+        """Run a backward pass that changes only the loops' memory."""
+        arrays = [each for each in executor.grad_arrays + executor.aux_arrays if each is not None]
+        before = [each.copy() for each in arrays]
+        return_gradients(executor, [mx.nd.zeros_like(output) for output in executor.outputs])
+        for array, value in zip(arrays, before):
+            value.copyto(array)
+
+    @functools.wraps(run)
+    def forward(self: Any, is_train: bool = False, **kwargs: Any) -> Any:
+        if getattr(self, '_keeps_a_pass', False):
+            if not hasattr(self, '_has_loops'):
+                self._has_loops = any(node.op in _LOOPS for node in graph_of(self._symbol).walk())
+            if self._has_loops:
+                forget(self)
+        outputs = run(self, is_train, **kwargs)
+        self._keeps_a_pass = any(each is not None for each in self.grad_arrays or ())
+        return outputs
+
+    @functools.wraps(return_gradients)
+    def backward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self._keeps_a_pass = False
+        return return_gradients(self, *args, **kwargs)
+
+    forward._forgets_passes = True  # type: ignore[attr-defined]
+    kind.forward, kind.backward = forward, backward
