@@ -37,3 +37,13 @@ def test_messages_and_remedies(message):
     parts = map(re.escape, message.split('…'))
     assert re.search('.*'.join(parts), str(error.value), re.DOTALL), error.value
     run(right)
+
+
+@needs_operator
+def test_the_message_under_fuse():
+    text = next(SECTIONS[message] for message in SECTIONS if 'trying to split' in message)
+    wrong, = programs(text, ' wrong')
+    with pytest.raises(Exception) as error:
+        run(re.sub(r'rnn\.LSTMCell\(.*?\)', r'rnn.fuse(\g<0>)', wrong))
+    told, = re.findall(r'Under `fuse`: `(.*)`', text)
+    assert told in str(error.value)

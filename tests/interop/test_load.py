@@ -152,6 +152,21 @@ def test_one_vector_of_two_cells(tmp_path):
     assert same(interop.load(str(tmp_path / 'm')).arg_params, {'enc_parameters': vector})
 
 
+def test_packed_weights_are_what_other_functions_of_mxnet_take(tmp_path):
+    """docs/errors.md says so, and what these say of weights by gate."""
+    prefix, packed = str(tmp_path / 'by_gate'), str(tmp_path / 'packed')
+    symbol, _ = write(rnn.LSTMCell(4, 'lstm_'), (5,), prefix)
+    interop.save(interop.load(prefix), packed, 1, by_gate=False)
+    module = mx.mod.Module(symbol, ['data'], None)
+    module.bind([('data', (2, 3, 5))], for_training=False)
+    with pytest.raises(RuntimeError, match='lstm_h2h_bias is not presented'):
+        module.set_params(*mx.model.load_checkpoint(prefix, 3)[1:])
+    module.set_params(*mx.model.load_checkpoint(packed, 1)[1:])
+    with pytest.raises(AssertionError, match="Parameter 'lstm_i2h_weight' is missing in file"):
+        mx.gluon.SymbolBlock.imports(prefix + '-symbol.json', ['data'], prefix + '-0003.params')
+    mx.gluon.SymbolBlock.imports(packed + '-symbol.json', ['data'], packed + '-0001.params')
+
+
 def test_arrays_that_fit_in_two_ways_are_refused(tmp_path):
     shared_vector(tmp_path)
     model = interop.load(str(tmp_path / 'm'))
