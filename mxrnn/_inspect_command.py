@@ -13,7 +13,6 @@ from ._files.atomic import replacing
 __all__ = ['inspect']
 
 
-
 def inspect(options: argparse.Namespace) -> int:
     """Run the command."""
     if options.plot is not None:

@@ -15,9 +15,9 @@ from .registry import register
 if TYPE_CHECKING:
     from ._source.from_source import from_source
     from ._source.source_file import to_source
-    from ._torch.convert import from_torch, to_torch
     from ._torch.load_torch_file import load_torch
     from ._torch.save_torch_file import save_torch
+    from ._torch.to_and_from_torch import from_torch, to_torch
     from .torch_and_gluon_weights import (
         from_gluon_params,
         from_torch_state_dict,
@@ -31,7 +31,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
            'register', 'save', 'save_torch', 'to_onnx', 'to_source', 'to_torch', 'torch_state_dict']
 
 #: Names that need torch, and their modules.
-_TORCH = {'to_torch': '_torch.convert', 'from_torch': '_torch.convert',
+_TORCH = {'to_torch': '_torch.to_and_from_torch', 'from_torch': '_torch.to_and_from_torch',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
           'load_torch': '_torch.load_torch_file', 'save_torch': '_torch.save_torch_file',
           'to_source': '_source.source_file', 'from_source': '_source.from_source'}

@@ -1,23 +1,19 @@
 """Compares an exported file with its checkpoint on the same data."""
 from __future__ import annotations
 
-import functools
 import re
-import zipfile
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .._graph.graph import Graph, output_name
-from .._graph.shapes.missing_shapes import ShapesError, found_shapes, told_sizes
+from .._graph.graph import output_name
+from .comparison_data import Inputs, arrays_of
 from .file_runners import ExportedFile, open_file
-from .input_shapes import settle_shapes
 from .load_and_save_model import Model
-from .model_runners import Input, ReferenceModel, needed, of_torch
+from .model_runners import ReferenceModel, of_torch
 from .mxnet_process import begin, forget, of_mxnet
-from .random_data import data_for
 
-__all__ = ['Differences', 'Inputs', 'compare', 'difference', 'of_file']
+__all__ = ['Differences', 'compare', 'difference', 'of_file']
 
 
 class Differences(NamedTuple):
@@ -77,7 +73,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     bounds of lengths. A file with states runs one step, then the other steps. It starts from zeros
     or from its encoder's outputs; the checkpoint's begin states are zeros then.
     """
-    given = {} if data_path is None else _arrays(data_path)
+    given = {} if data_path is None else arrays_of(data_path)
     unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
     if unknown:
         raise ValueError('inputs must be of %s, got %s' % (', '.join(model.inputs),
@@ -148,93 +144,3 @@ def difference(got: np.ndarray, wanted: np.ndarray) -> float:
     apart = ~((one == other) | np.isnan(one) & np.isnan(other))
     largest = np.abs(other[np.isfinite(other)]).max(initial=0.0)
     return float(np.abs(one[apart] - other[apart]).max(initial=0.0) / (largest or 1.0))
-
-
-# ---- data
-
-class Inputs:
-    """The inputs of a file and of its checkpoint.
-
-    Attributes
-    ----------
-    begins : list of str
-        Begin states of the checkpoint that a file with states does not take: they are zeros.
-    names : list of str
-        The axes that may have any size in the file.
-    """
-
-    def __init__(self, model: Model, file: ExportedFile) -> None:
-        self._model, self._file = model, file
-        self._needed = sorted(needed(model.graph).intersection(model.inputs))
-        own = {name for name, _, _ in file.inputs}
-        self.begins = [name for name in self._needed if name not in own] if file.steps else []
-        self.names = list(dict.fromkeys(size for _, shape, _ in file.inputs
-                                        for size in shape or () if isinstance(size, str)))
-
-    @functools.cached_property
-    def stated(self) -> Mapping[str, Sequence[Any]]:
-        """Shapes in the graph that is not rolled up; {} if the graph does not tell them."""
-        try:
-            return found_shapes(self._model.graph, self._params(), {}, self._needed).shapes
-        except ShapesError:
-            return {}
-
-    def _params(self) -> dict[str, tuple[int, ...]]:
-        return {name: array.shape for each in (self._model.arg_params, self._model.aux_params)
-                for name, array in each.items()}
-
-    @functools.cached_property
-    def numbers(self) -> Mapping[str, int]:
-        """The axes that may have any size in the file but are a number in the graph, or of which
-        its windows leave a number."""
-        return told_sizes(self._model.graph, self._params(), {
-            name: shape for name, shape, _ in self._file.inputs if shape is not None})
-
-    def drawn(self, shapes: Mapping[str, Sequence[Any]] = {},
-              given: Mapping[str, np.ndarray] = {}, seed: int = 0,
-              sizes: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
-        """Data: `given`, otherwise random. A named axis has its size in `sizes`, otherwise its
-        size in the graph; `shapes` gives the shapes of the other inputs."""
-        numbers = self.numbers if sizes is None else sizes
-        names = {own: size for name, shape, _ in self._file.inputs if self.begins
-                 for size, own in zip(shape or (), self.stated.get(name, ()))
-                 if isinstance(own, str) and not isinstance(size, int)}
-
-        def sized(shape: Sequence[Any] | None) -> Sequence[Any] | None:
-            return shape and [numbers.get(names.get(size, size), size) for size in shape]
-        data = data_of(self._model.graph, [
-            (name, self.stated.get(name) if shape is None else sized(shape), kind)
-            for name, shape, kind in self._file.inputs] + [
-                (name, sized(self.stated.get(name)), np.dtype('float32')) for name in self.begins],
-            shapes, given, seed)
-        data.update((name, np.zeros_like(data[name])) for name in self.begins)
-        return data
-
-
-def _arrays(path: str) -> dict[str, np.ndarray]:
-    """The arrays in a numpy.savez file."""
-    try:
-        with open(path, 'rb') as file:
-            arrays = np.load(file)
-            if not isinstance(arrays, np.ndarray):
-                return {name: arrays[name] for name in arrays.files}
-    except (ValueError, EOFError, zipfile.BadZipFile):
-        pass  # NumPy suggests allow_pickle=True, which would run code from the file
-    raise ValueError('%s is not a file of numpy.savez with arrays of numbers' % path)
-
-
-def data_of(graph: Graph, inputs: Sequence[Input],
-            shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray] = {},
-            seed: int = 0) -> dict[str, np.ndarray]:
-    """The given data, and random data for the other inputs."""
-    for name, array in given.items():
-        if not array.size:
-            raise ValueError('the sizes of %s must be at least 1, got %s' % (name, array.shape))
-    settled = settle_shapes({name: shape for name, shape, _ in inputs if name not in given}, shapes)
-    batches = {shape[0] for shape in settled.values() if len(shape) == 1}
-    pairs = [shape[:2] for shape in settled.values() if len(shape) > 1]
-    # Lengths: one for each row of the batch, at most the other axis' size.
-    steps = min([size for pair in pairs for size in (set(pair) - batches or pair)] or [1])
-    random = np.random.RandomState(seed)
-    return {name: given[name] if name in given else data_for(
-        graph, name, settled[name], kind, steps, random) for name, _, kind in inputs}

@@ -11,7 +11,8 @@ from .._files import CheckpointError
 from .._files.atomic import without_stage
 from .._graph.graph import Entry, Graph
 from .._graph.operator_table import has, row
-from .comparison import Inputs, difference, of_file
+from .comparison import difference, of_file
+from .comparison_data import Inputs
 from .file_runners import ExportedFile
 from .load_and_save_model import Model
 from .model_runners import Data, ReferenceModel, of_onnx, of_torch

@@ -8,8 +8,8 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._files import CheckpointError
-from .checked_onnx_session import session_of
 from .model_runners import Data, Input, inputs_of, needed, run_module, run_onnx
+from .onnx_checksum_and_session import session_of
 from .onnx_layouts import Layout
 from .onnx_stepper_loading import stepper_of
 

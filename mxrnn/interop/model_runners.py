@@ -10,8 +10,8 @@ from .._files import reason_of
 from .._graph.graph import Graph
 from .._graph.rolling import bounds
 from .._graph.rolling import roll as roll_graph
-from .checked_onnx_session import session_of
 from .load_and_save_model import Model
+from .onnx_checksum_and_session import session_of
 from .registry import ExportError
 
 __all__ = ['Data', 'Input', 'ReferenceModel', 'Run', 'Runner', 'inputs_of', 'needed', 'of_onnx',
@@ -95,7 +95,7 @@ class ReferenceModel:
 def of_torch() -> tuple[str, Runner] | None:
     """The interpreter of `to_torch`; None if torch cannot be imported."""
     try:
-        from ._torch.convert import to_torch
+        from ._torch.to_and_from_torch import to_torch
     except ImportError:
         return None
 
@@ -110,7 +110,7 @@ def of_onnx() -> tuple[str, Runner] | None:
     try:
         import onnxruntime  # noqa: F401
 
-        from ._onnx.onnx_export import exportable
+        from ._onnx.onnx_file_content import exportable
     except ImportError:
         return None
 

@@ -6,7 +6,7 @@ import os
 from typing import Any, Sequence
 
 from .. import _check
-from .checked_onnx_session import session_of
+from .onnx_checksum_and_session import session_of
 from .onnx_layouts import refuse_unfit
 from .onnx_stepper import OnnxStepper
 

@@ -9,17 +9,17 @@ from ... import _check
 from ..._files.atomic import replacing
 from ..._files.checkpoint_files import refuse_checkpoint
 from ..._graph.graph import Graph
-from ..checked_onnx_session import sealed
 from ..export_check import check_export, log_unchecked
 from ..file_runners import ExportedFile, open_content, open_file
 from ..load_and_save_model import Model
 from ..mxnet_process import begin
+from ..onnx_checksum_and_session import sealed
 from ..registry import ExportError
 
 __all__ = ['encoder_of', 'ExportError', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
 
 if TYPE_CHECKING:
-    from .onnx_export import Written
+    from .onnx_file_content import Written
 
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
@@ -177,5 +177,5 @@ def _conversion() -> Any:
     with _check.needing('ONNX files need the package onnx, 1.13 or newer', '"onnx>=1.13"'):
         import onnx  # noqa: F401
         import onnx.reference  # noqa: F401
-    from . import onnx_export
-    return onnx_export
+    from . import onnx_file_content
+    return onnx_file_content

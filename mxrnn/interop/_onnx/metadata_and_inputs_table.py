@@ -8,7 +8,7 @@ from typing import Any, Iterator
 import onnx
 
 from ..._graph.stepping import Stepped
-from ..checked_onnx_session import refuse_damaged
+from ..onnx_checksum_and_session import refuse_damaged
 from ..onnx_layouts import axes_in_words, axes_of_caller
 
 __all__ = ['described', 'table_of']

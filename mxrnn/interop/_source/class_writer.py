@@ -1,45 +1,20 @@
 """The file while it is written: its layers, their weights, its methods."""
 from __future__ import annotations
 
-import builtins
 import hashlib
-import keyword
 import re
-from typing import Callable, Mapping
+from typing import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .emitter_api import Unsupported
-from .pasted_functions import pasted_names
-from .python_names import cell_of, prefix_of, shown
+from .python_names import METHODS, cell_of, identifier, prefix_of, shown
 
-__all__ = ['File', 'flat_of', 'local', 'state_dict_of', 'wrapped']
+__all__ = ['File', 'flat_of', 'state_dict_of', 'wrapped']
 
 _WIDTH = 100
-#: Words that have another meaning in the file.
-_GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'math', 'Any', 'Callable', 'Sequence',
-            *dir(builtins), *keyword.kwlist}
-_METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin', 'encode',
-            'steps'}
-
-
-def _identifier(name: str, taken: Callable[[str], bool]) -> str:
-    """An unused Python name, `name` with a number if necessary."""
-    plain = re.sub(r'\W+', '_', name, flags=re.ASCII).strip('_')[:40] or 'x'
-    plain = '_' + plain if plain[0].isdigit() else plain
-    own, count = plain, 1
-    while taken(own):
-        count += 1
-        own = '%s_%d' % (plain, count)
-    return own
-
-
-def local(name: str, taken: set[str]) -> str:
-    """An identifier for a variable of a method."""
-    functions = pasted_names()
-    return _identifier(name, lambda own: own in taken or own in _GLOBALS or own in functions)
 
 
 def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:
@@ -108,7 +83,7 @@ class File:
         self._layers: set[str] = set()
 
     def _attribute(self, name: str) -> str:
-        own = _identifier(name, lambda own: own in self._attributes or own in _METHODS)
+        own = identifier(name, lambda own: own in self._attributes or own in METHODS)
         self._attributes.add(own)
         return own
 
@@ -118,7 +93,7 @@ class File:
 
     def method(self, name: str) -> str:
         """A name for a method, similar to `name`."""
-        own = _identifier(name, lambda own: own in self._attributes)
+        own = identifier(name, lambda own: own in self._attributes)
         self._attributes.add(own)
         return own
 

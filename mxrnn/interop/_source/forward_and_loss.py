@@ -16,10 +16,11 @@ from . import (  # noqa: F401
     sequences,
     shape,
 )
-from .class_writer import File, local
+from .class_writer import File
 from .emitter_api import LOSSES, Expr, Facts, Unsupported
 from .method_writer import MethodWriter
 from .pasted_functions import call
+from .python_names import local
 from .recurrent import write_method
 
 __all__ = ['Methods', 'chosen', 'loss_text', 'with_own_gradients']

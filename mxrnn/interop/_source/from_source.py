@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..load_and_save_model import Model
 from .class_writer import flat_of
-from .overwrite_checks import state_of
+from .overwrite_checks import is_graph, read_state
 from .source_file import planned
 
 __all__ = ['from_source']
@@ -39,7 +39,7 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
     ValueError
         The state dict belongs to another model.
     """
-    state, file = state_of(weights), planned(model, inputs, None, outputs).file
+    state, file = _state_of(weights), planned(model, inputs, None, outputs).file
     if set(state) != {*file.state, *file.constants}:
         raise ValueError('weights must come from the source of model, with the inputs and outputs '
                          'of the export: %s; got %s' % (
@@ -57,3 +57,22 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
     return model._replace(
         arg_params={name: arrays.get(name, old) for name, old in model.arg_params.items()},
         aux_params={name: arrays.get(name, old) for name, old in model.aux_params.items()})
+
+
+def _state_of(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module
+             ) -> Mapping[str, Tensor]:
+    """The state dict of a file or a module."""
+    if isinstance(weights, nn.Module):
+        return weights.state_dict()
+    if isinstance(weights, Mapping):
+        return weights
+    if not isinstance(weights, (str, os.PathLike)):
+        raise TypeError('weights must be a path, a module or its state dict, got %r' % (weights,))
+    content = read_state(weights)
+    if is_graph(content):
+        raise ValueError('weights must be those of a source, but save_torch (--torch) wrote %s: '
+                         'read it with load_torch, and take its weights back with from_torch'
+                         % os.fspath(weights))
+    if not isinstance(content, Mapping):
+        raise ValueError('weights must be a file with a state dict, got %s' % os.fspath(weights))
+    return content

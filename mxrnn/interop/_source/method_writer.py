@@ -9,7 +9,7 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import check_attributes, has
 from ..registry import TORCH
-from .class_writer import File, local, wrapped
+from .class_writer import File, wrapped
 from .emitter_api import (
     SOURCE,
     Emitted,
@@ -27,7 +27,7 @@ from .emitter_api import (
 )
 from .node_inputs_and_size_texts import inputs_of, ranges, shared, size_text, stated
 from .pasted_functions import call, check_equal, check_range, check_shape, paste
-from .python_names import name_of, reader_of
+from .python_names import local, name_of, reader_of
 
 __all__ = ['MethodWriter']
 

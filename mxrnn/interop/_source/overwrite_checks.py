@@ -9,9 +9,9 @@ import zlib
 from typing import Any, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ['check_target', 'is_source', 'sealed', 'state_of', 'weights_of']
+__all__ = ['check_target', 'is_graph', 'is_source', 'read_state', 'sealed', 'weights_of']
 
 _BEGIN = '"""A model of MXNet'
 _END = ', written by mxrnn.'
@@ -57,7 +57,7 @@ def check_target(path: str) -> None:
             raise ValueError('the weights would overwrite %s, %s: %s' % (
                 weights, what or 'which has no source beside it', other))
     if os.path.exists(path) and not (os.path.exists(weights) and getattr(
-            _read(weights), _TEXT, None) == _text_sum(path)):
+            read_state(weights), _TEXT, None) == _text_sum(path)):
         raise ValueError('%s exists, and %s: %s, or delete it if nobody needs it' % (
             path, 'was changed since mxrnn wrote it' if os.path.exists(weights) else
             'mxrnn cannot tell whether it was changed, because %s is missing' % weights, other))
@@ -66,10 +66,10 @@ def check_target(path: str) -> None:
 def _other_than_written(path: str) -> str:
     """What a file is, if `to_source` did not write it; '' otherwise."""
     try:
-        content = _read(path)
+        content = read_state(path)
     except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError):
         return 'which mxrnn did not write'
-    if _is_graph(content):
+    if is_graph(content):
         return 'a graph that `save_torch` (--torch) wrote'
     seal = getattr(content, _SEAL, None)
     return '' if seal is not None and seal == _sum(content) else (
@@ -99,28 +99,9 @@ def _sum(state: Mapping[str, Tensor]) -> int:
     return found
 
 
-def _read(path: str | os.PathLike[str]) -> Any:
+def read_state(path: str | os.PathLike[str]) -> Any:
     return torch.load(os.fspath(path), map_location='cpu', weights_only=True)
 
 
-def _is_graph(content: Any) -> bool:
+def is_graph(content: Any) -> bool:
     return isinstance(content, dict) and 'format' in content and 'graph' in content
-
-
-def state_of(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module
-             ) -> Mapping[str, Tensor]:
-    """The state dict of a file or a module."""
-    if isinstance(weights, nn.Module):
-        return weights.state_dict()
-    if isinstance(weights, Mapping):
-        return weights
-    if not isinstance(weights, (str, os.PathLike)):
-        raise TypeError('weights must be a path, a module or its state dict, got %r' % (weights,))
-    content = _read(weights)
-    if _is_graph(content):
-        raise ValueError('weights must be those of a source, but save_torch (--torch) wrote %s: '
-                         'read it with load_torch, and take its weights back with from_torch'
-                         % os.fspath(weights))
-    if not isinstance(content, Mapping):
-        raise ValueError('weights must be a file with a state dict, got %s' % os.fspath(weights))
-    return content

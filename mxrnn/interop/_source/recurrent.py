@@ -12,12 +12,12 @@ from ..._graph.rnn_vector_layout import FusedLayout
 from .._torch import keywords
 from .._torch.rnn_by_torch_kernels import run_rnn
 from ..load_and_save_model import Model
-from .class_writer import File, local, wrapped
+from .class_writer import File, wrapped
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .method_writer import MethodWriter
 from .node_inputs_and_size_texts import are_parameters
 from .pasted_functions import check_equal, literal
-from .python_names import cell_of, reader_of, rnn_of, shown
+from .python_names import cell_of, local, reader_of, rnn_of, shown
 from .sample_data import run
 
 __all__ = ['write_method']

@@ -27,12 +27,13 @@ from ..load_and_save_model import Model
 from ..registry import ExportError
 from .class_writer import File, state_dict_of, wrapped
 from .emitter_api import Shape
+from .find_shapes_and_draw_data import surveyed
 from .forward_and_loss import Methods, chosen, with_own_gradients
+from .inferred_shapes_and_types import survey
 from .node_inputs_and_size_texts import described
 from .overwrite_checks import check_target, sealed, weights_of
 from .pasted_functions import imports_of
 from .sample_data import Named, Sample, names_that_tell
-from .shapes_and_types import survey, surveyed
 from .source_check import Check, at_own_length
 from .step_methods import StepMethods
 

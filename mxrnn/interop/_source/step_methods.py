@@ -11,13 +11,13 @@ from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
 from ..load_and_save_model import Model
 from ..onnx_layouts import Layout
-from .class_writer import File, local, wrapped
+from .class_writer import File, wrapped
 from .emitter_api import Expr, Facts, Unsupported
 from .forward_and_loss import Methods
-from .python_names import name_of
+from .inferred_shapes_and_types import survey
+from .python_names import local, name_of
 from .recurrent import write_method
 from .sample_data import Data, Sample, as_list, run
-from .shapes_and_types import survey
 
 __all__ = ['StepMethods']
 

@@ -236,7 +236,6 @@ class Schedule:
                 values[place] = None
         return [values[place] for place in self.heads]
 
-
     def ranks(self, variables: Mapping[str, Tensor | None], device: Device) -> dict[int, int]:
         """By place, the number of axes of values that do not depend on open sizes."""
         values: dict[int, Tensor] = {self.variables[name]: value for name, value in

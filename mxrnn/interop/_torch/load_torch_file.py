@@ -21,7 +21,6 @@ FORMAT = 'graph of MXNet with tensors, 1'
 STEPPED = 'graph of MXNet in steps with tensors, 2'
 
 
-
 def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModule:
     """Read a module that `save_torch` or ``python -m mxrnn export --torch`` wrote.
 

@@ -15,6 +15,7 @@ from . import Run, keywords
 
 __all__ = ['arrays_of_rnn', 'run_rnn']
 
+
 def arrays_of_rnn(graph: Graph, node: Node) -> Node:
     """`node` without the join of its weights, if it is an RNN that would only split them again.
 
