@@ -8,6 +8,7 @@ import pytest
 
 from mxrnn._runtime import cuda_libraries as _cuda
 from mxrnn._runtime import device_report as _report
+from mxrnn._runtime import elf_files as _elf
 from mxrnn._runtime import gpus as _gpus
 
 from . import mx
@@ -46,7 +47,7 @@ def machine(monkeypatch):
             return driver(cards)
 
         monkeypatch.setattr(_gpus, '_driver', load)
-        monkeypatch.setattr(_cuda, 'compute_capabilities', lambda path: code)
+        monkeypatch.setattr(_elf, 'compute_capabilities', lambda path: code)
         monkeypatch.setattr(mx.runtime, 'Features', lambda: SimpleNamespace(
             is_enabled=lambda name: built_for_cuda and name == 'CUDA',
             items=lambda: [('CUDA', SimpleNamespace(enabled=built_for_cuda)),

@@ -8,7 +8,7 @@ from typing import Callable, Iterable
 import numpy as np
 
 from . import cuda_libraries as _cuda
-from . import threads, version_and_pip_commands
+from . import elf_files, threads, version_and_pip_commands
 from .gpus import fit, gpus, mxnet_folder, mxnet_library
 from .mxnet import cures, mx
 
@@ -46,7 +46,7 @@ def _gpus() -> Iterable[str]:
     except RuntimeError as error:
         yield 'none: %s' % error
     else:
-        code = _cuda.compute_capabilities(mxnet_library())
+        code = elf_files.compute_capabilities(mxnet_library())
         for index, gpu in enumerate(found):
             yield 'gpu(%d) %s: %s' % (index, gpu.name, fit(gpu, code))
     yield 'mx.context.num_gpus() is %d' % mx.context.num_gpus()

@@ -6,7 +6,7 @@ from typing import Any, Callable, NamedTuple
 
 from .. import _check
 from . import cuda_libraries as _cuda
-from . import version_and_pip_commands
+from . import elf_files, version_and_pip_commands
 from .mxnet import mx
 
 __all__ = ['Gpu', 'fit', 'gpu_context', 'gpu_name', 'gpus', 'mxnet_folder', 'mxnet_library']
@@ -88,8 +88,8 @@ def gpu_context(index: int = 0) -> Any:
                            'mxnet-cu112 to mxnet-cu117: uninstall this one, then, in the folder '
                            'of mxrnn, %s' % (mx.__version__, version_and_pip_commands.with_gpu()))
     gpu = _gpu(index)
-    code = _cuda.compute_capabilities(mxnet_library())
-    if code and not _cuda.runs_on(code, gpu.capability):
+    code = elf_files.compute_capabilities(mxnet_library())
+    if code and not elf_files.runs_on(code, gpu.capability):
         raise RuntimeError('GPU %d is a %s; %s' % (index, gpu.name, fit(gpu, code)))
     return mx.gpu(index)
 
@@ -109,7 +109,7 @@ def fit(gpu: Gpu, code: list[tuple[bool, int]]) -> str:
                      for is_ptx, number in code)
     if not code:
         return '%s; this MXNet has no code for GPUs' % capability
-    if _cuda.runs_on(code, gpu.capability):
+    if elf_files.runs_on(code, gpu.capability):
         return '%s, which this MXNet (%s) has code for' % (capability, held)
     return ('%s, which this MXNet (%s) has NO code for: nothing can run on it, whatever the driver'
             % (capability, held))

@@ -1,0 +1,84 @@
+"""Explains why MXNet cannot be imported, and what to do."""
+from __future__ import annotations
+
+import ctypes
+import glob
+import os
+import platform
+import sys
+
+import numpy as np
+
+from . import cuda_libraries, version_and_pip_commands
+from .elf_files import linked
+
+__all__ = ['explanation', 'missing_libraries']
+
+#: System libraries that MXNet's wheels link to and a minimal system may lack, with their packages
+#: in Debian and Fedora.
+SYSTEM = {'libgomp.so.1': ('libgomp1', 'libgomp'),
+          'libquadmath.so.0': ('libquadmath0', 'libquadmath'),
+          'libstdc++.so.6': ('libstdc++6', 'libstdc++')}
+
+#: Arm Performance Libraries that the wheel for 64-bit Arm links to. It only uses standard
+#: functions, which these other libraries have too.
+ARM = {'libarmpl_lp64_mp.so': 'liblapacke.so.3',
+       'libamath.so': 'libm.so.6',
+       'libastring.so': 'libc.so.6'}
+
+
+def _loads(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def _missing(folder: str) -> list[str]:
+    """Return the known libraries that `folder` links to and that cannot be loaded."""
+    files = sorted(glob.glob(os.path.join(glob.escape(folder), '*.so*')))
+    bundled = {os.path.basename(file) for file in files}
+    names = {name for file in files for name in linked(file)} - bundled
+    return [name for name in [*SYSTEM, *ARM] if name in names and not _loads(name)]
+
+
+def missing_libraries(folder: str) -> list[str]:
+    """Return what to do about system libraries that MXNet in `folder` needs, a line each."""
+    missing = _missing(folder)
+    arm = [name for name in missing if name in ARM]
+    system = [name for name in missing if name in SYSTEM]
+    lines = []
+    if system:
+        debian, fedora = zip(*(SYSTEM[name] for name in system))
+        lines += ["%s: this system lacks libraries that MXNet needs." % ' and '.join(system),
+                  'Debian and Ubuntu: apt-get install ' + ' '.join(debian),
+                  'Fedora: dnf install ' + ' '.join(fedora)]
+    if arm:
+        lines += ['%s: Arm Performance Libraries, which MXNet needs on 64-bit Arm. Install '
+                  'them, or link standard libraries in their place:' % ' and '.join(arm),
+                  'Debian and Ubuntu: apt-get install liblapacke libopenblas0-pthread libgomp1']
+        lines += ['ln -s "$(ldconfig -p | sed -n \'s/.*%s.* => //p\' | head -n 1)" %s'
+                  % (ARM[name].replace('.', r'\.'), os.path.join(folder, name)) for name in arm]
+    return lines
+
+
+def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
+    """Return why the import of MXNet, whose ``__init__.py`` is `file`, failed with `error`.
+
+    `failed` has the libraries of NVIDIA that cannot be loaded, from `cuda.load`.
+    """
+    installed = ', '.join('%s %s' % each for each in cuda_libraries.installed().items())
+    lines = ['MXNet (%s) cannot be imported with Python %s and NumPy %s: %s: %s' % (
+        installed or file, platform.python_version(), np.__version__, type(error).__name__, error)]
+    lines += cuda_libraries.advice(failed) + cuda_libraries.clashes()
+    if isinstance(error, OSError):
+        lines += missing_libraries(os.path.dirname(file))
+    elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith('mx'):
+        lines.append('MXNet needs that module: ' + version_and_pip_commands.packages(error.name))
+    elif sys.flags.optimize > 1:
+        lines.append('Python runs with -OO (or PYTHONOPTIMIZE=2), which removes the docstrings '
+                     'that MXNet needs: use -O at most.')
+    if len(lines) == 1 or cuda_libraries.DRIVER in failed:
+        lines += version_and_pip_commands.how_to_install()
+    return '\n'.join(lines)
