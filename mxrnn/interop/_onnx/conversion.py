@@ -18,7 +18,7 @@ from ..._graph.shapes.infer import Fault, axes_of
 from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, parts, product, resolve
 from ..._graph.shapes.unification import SizeError, unify
 from ..registry import ONNX, ExportError, Unsupported
-from . import creation, elementwise, layers, losses, samplers  # noqa: F401  (fill the table)
+from . import creation, elementwise, layers, losses, recurrent, samplers  # noqa: F401  (fill it)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
 from .input_size_checks import guarded
 

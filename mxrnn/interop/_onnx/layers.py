@@ -17,8 +17,8 @@ from ..registry import (
     positive,
 )
 from .builder import Builder, Value
-from .recurrent import inside
 from .reduce_sort_index import indices, reduce
+from .sequences import inside
 
 __all__ = ['flat_softmax']
 
