@@ -23,7 +23,7 @@ from . import (
     optimizers,
     plain_module,
 )
-from .cached_graph import load_json
+from .symbols import load_json
 
 __all__ = ['add', 'complete']
 

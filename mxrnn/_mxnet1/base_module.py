@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Sequence, TypeV
 
 from . import metric_base as metrics
 from . import mx
-from .cached_graph import legacy
 from .metric_base import Metric
 from .monitor import Monitor
 from .optimizers import Optimizer, Options
+from .symbols import legacy
 
 __all__ = ['BaseModule', 'BatchEndParam', 'Params', 'UNIFORM', 'each']
 

@@ -7,11 +7,11 @@ from typing import Any, Callable, Hashable, Sequence, Tuple
 
 from . import mx
 from .base_module import UNIFORM, BaseModule, Params
-from .cached_graph import legacy
 from .executor import Requests
 from .executor_group import Described
 from .monitor import Monitor
 from .plain_module import Module
+from .symbols import legacy
 
 __all__ = ['BucketingModule']
 

@@ -2,24 +2,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from typing import Any, Iterable, Iterator, List, Mapping, Sequence, Tuple
+from typing import Iterable, Mapping, Sequence
 
 from mxnet.ndarray import CachedOp
 
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
-from .._graph.symbol_json import graph_to_json, json_text
+from .._graph.symbol_json import graph_to_json
 from . import mx
+from .symbols import infer_shapes, load_json
 
-__all__ = ['Run', 'infer_shapes', 'legacy', 'load_json']
-
-Shapes = List[Tuple[int, ...]]
+__all__ = ['Run']
 
 #: Operators that contain graphs. With static memory MXNet 2 computes wrong gradients for them.
 _LOOPS = {'_foreach', '_while_loop', '_cond'}
-#: Operators' names in MXNet 1, and their names in MXNet 2.
-_RENAMED = {'_np_cumsum': '_npi_cumsum', '_sample_multinomial': '_sample_categorical'}
 #: How many operators at the end of a graph have dynamic memory, unless an RNN is among them, which
 #: would take a third longer.
 _LAST = 30
@@ -144,43 +140,3 @@ def _cured(graph: Graph) -> Graph:
         places.append(len(nodes))
         nodes.append(node._replace(inputs=inputs))
     return graph._replace(heads=moved(graph.heads, True), nodes=tuple(nodes))
-
-
-def load_json(text: str) -> mx.sym.Symbol:
-    """Read a Symbol whose operators may have MXNet 1's names."""
-    if any('"%s"' % name in text for name in _RENAMED):
-        text = json_text(json.loads(text, strict=False, object_hook=_renamed))
-    return mx.sym.fromjson(text)
-
-
-def _renamed(item: dict[str, Any]) -> dict[str, Any]:
-    """If it is a node, a node with its operator's name in MXNet 2.
-
-    All these operators have one input. MXNet 2 itself writes a _sample_multinomial with two.
-    """
-    if [type(entry) for entry in item.get('inputs', ())] == [list]:  # in attributes it is text
-        item['op'] = _RENAMED.get(item['op'], item['op'])
-    return item
-
-
-@contextlib.contextmanager
-def legacy() -> Iterator[None]:
-    """Inside the block, 0 in a shape means 'unknown', and arrays are those of MXNet 1."""
-    with mx.util.np_array(False), mx.util.np_shape(False):
-        yield
-
-
-def infer_shapes(symbol: mx.sym.Symbol, known: Mapping[str, Sequence[int]]
-                 ) -> tuple[Shapes, Shapes, Shapes]:
-    """Shapes of arguments, outputs and auxiliary states."""
-    names = {*symbol.list_arguments(), *symbol.list_auxiliary_states()}
-    given = {name: tuple(shape) for name, shape in known.items() if name in names}
-    with legacy():
-        found = symbol._infer_shape_impl(False, **given)
-        if found[0] is None:
-            partly = symbol._infer_shape_impl(True, **given)[0] or ()
-            raise ValueError('the given shapes do not tell the shapes of %s' % (', '.join(
-                name for name, shape in zip(symbol.list_arguments(), partly)
-                if not shape or 0 in shape) or 'the arguments'))
-    arg_shapes, out_shapes, aux_shapes = found
-    return list(arg_shapes), list(out_shapes), list(aux_shapes)

@@ -11,7 +11,8 @@ from .. import _check
 from .._graph.graph import Node
 from .._graph.symbol_json import graph_from_json
 from . import mx
-from .cached_graph import Run, infer_shapes, legacy
+from .cached_graph import Run
+from .symbols import infer_shapes, legacy
 
 __all__ = ['Executor', 'Requests', 'bind', 'refuse_groups', 'simple_bind']
 
