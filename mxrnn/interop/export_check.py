@@ -128,10 +128,10 @@ def _unfit(graph: Graph) -> str:
     return ''
 
 
-def own_sizes(names: Sequence[str], steps: Sequence[int], told: Mapping[str, int]
+def own_sizes(names: Sequence[str], steps: Sequence[int], told: Callable[[], Mapping[str, int]]
               ) -> Iterator[dict[str, int]]:
-    """Sizes to try for the axes `names` of a graph of so many `steps`, first those that it tells;
-    no size if it need not have one of these."""
+    """Sizes to try for the axes `names` of a graph of so many `steps`: first those `told` by the
+    graph, unless there is one axis beside the batch; no size if it may be any."""
     tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4, 8, 16) for size in steps)]
 
     def together(known: Mapping[str, int]) -> Iterator[dict[str, int]]:
@@ -139,10 +139,14 @@ def own_sizes(names: Sequence[str], steps: Sequence[int], told: Mapping[str, int
                    for name in names]
         for chosen in itertools.islice(itertools.product(*choices), _TRIES):
             yield {name: size for name, size in zip(names, chosen) if size}
-    ways = [together(known) for known in [told] * bool(told) + [{}]]
+    plain = together({})
+    if len({*names} - {'batch'}) < 2:
+        yield from itertools.islice(plain, 8)
+    known = told()
+    ways = [*[together(known)] * bool(known), plain]
     alone = ({name: each * size} for each in (1, 2, 4, 8, 16) for size in steps
              for name in names if name != 'batch')
-    return itertools.chain(*[itertools.islice(way, 8) for way in ways], alone, *ways)
+    yield from itertools.chain(*[itertools.islice(way, 8) for way in ways], alone, *ways)
 
 
 class _Incomparable(ValueError):
@@ -178,8 +182,7 @@ class _Check:
         steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
                         if node.op == 'SliceChannel' and node.squeeze_axis})
         names = inputs.names
-        several = len({*names} - {'batch'}) > 1
-        for chosen in own_sizes(names, steps, inputs.numbers if several else {}):
+        for chosen in own_sizes(names, steps, lambda: inputs.numbers):
             data = inputs.drawn(sizes={**self._sizes(0), **chosen})
             own = any(size in steps for size in chosen.values())
             try:

@@ -57,7 +57,7 @@ class Check:
     def outputs(self, sample: Sample, outputs: Sequence[Tensor]) -> float:
         """The largest difference from the graph's outputs for `sample`."""
         with torch.no_grad(), _refusing(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)
             got = self._module(*[sample[name] for name in self._methods.inputs])
         return _allowed(_apart(zip(as_list(got), outputs)), 'the source')
 
@@ -191,9 +191,9 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
         node.num_outputs for node in graph.nodes if node.op == 'SliceChannel'})
     sizes = {size: other[name].shape[at] for name, shape in shapes.items()
              for at, size in enumerate(shape) if isinstance(size, str)}
-    told = told_sizes(graph, {name: array.shape for name, array in {
-        **model.arg_params, **model.aux_params}.items()}, shapes)
-    for chosen in own_sizes(list(sizes), steps, told):
+    for chosen in own_sizes(list(sizes), steps, lambda: told_sizes(graph, {
+            name: array.shape for name, array in {
+                **model.arg_params, **model.aux_params}.items()}, shapes)):
         tried = {**sizes, 'batch': 3, **chosen}
         sample = drawn(graph, {name: [size if isinstance(size, int) else tried[size]
                                       for size in shape] for name, shape in shapes.items()}, types)
