@@ -69,6 +69,24 @@ def test_random_compositions(seed):
                     values_of(symbol, {'data': shape}))
 
 
+def test_one_step_of_what_is_drawn_for_all_steps():
+    """The residual of the last step needs that step of the dropped sequence."""
+    def last(length, p):
+        stack = rnn.SequentialRNNCell()
+        for cell in (rnn.LSTMCell(4, 'a_'), rnn.DropoutCell(p, 'drop_'),
+                     rnn.ResidualCell(rnn.GRUCell(4, 'b_'))):
+            stack.add(cell)
+        return stack.unroll(length, mx.sym.Variable('data'))[0][-1]
+    rolled = check_rolled(last(4, .5), training=True)
+    assert [node.op for node in rolled.graph.nodes].count('Dropout') == 1
+    whole = rolled.graph._replace(nodes=tuple([
+        node._replace(attrs={'p': '0'}) if node.op == 'Dropout' else node
+        for node in rolled.graph.nodes]))
+    for length in (4, 7):
+        bound = bind(last(length, 1e-9), {'data': (2, length, 3)}, train=True)
+        assert_equal(run_rolled(rolled._replace(graph=whole), bound, {'data': (2, length, 3)}))
+
+
 def test_graph_without_recurrences_stays_as_it_is():
     data = mx.sym.Variable('data')
     symbol = mx.sym.Group([mx.sym.FullyConnected(data, num_hidden=3, name='fc'),

@@ -44,7 +44,7 @@ class Refused(Exception):
 
 
 class Apart(Exception):
-    """These nodes of steps must not become one node."""
+    """These nodes of steps must not be written both as one node and one by one."""
 
     def __init__(self, nodes: set[tuple[int, ...]]) -> None:
         super().__init__('%d nodes are needed one by one' % len(nodes))
@@ -62,10 +62,12 @@ class RolledWriter:
     counted : Counted, optional
         From which end places in sequences are counted if only some steps are read. If it is
         unknown, such a sequence must keep its length.
+    picked : set
+        Nodes of steps that are one node, of which single steps are read as well.
     """
 
     def __init__(self, planner: Planner, recurrences: Sequence[tuple[str, Kernel | Loop, int]],
-                 counted: Counted | None) -> None:
+                 counted: Counted | None, picked: set[tuple[int, ...]]) -> None:
         self._planner, self._recurrences, self._counted = planner, recurrences, counted
         self._values, self._claims = planner.values, planner.claims
         #: Sequences that must keep their length.
@@ -80,7 +82,10 @@ class RolledWriter:
         #: there are nodes for them.
         self._steps: dict[int, Entry] = {}
         self._last: dict[int, Entry] = {}
-        self._picked: dict[int, tuple[ByStep, int]] = {}
+        self._picked = {value: (by_step, t) for nodes in picked for by_step in zip(*[
+            range(first, first + self._values.counts[node]) for node, first in (
+                (node, self._values.first[node]) for node in nodes)])
+            for t, value in enumerate(by_step)}
         #: For each sequence of two steps, the steps that are read alone.
         self._alone: dict[Entry, set[int]] = {}
         #: The recurrences whose number of steps must stay 2.

@@ -201,20 +201,25 @@ def _rolled(graph: Graph, training: bool, reject_reason: RejectReason,
     ranks = find_ranks(values)
     found, failed = _search(values, ranks, reject_reason)
     apart: set[tuple[int, ...]] = set()
+    picked: set[tuple[int, ...]] = set()
     if found:
         found += _search(values, ranks, reject_reason, found,
                          Planner(values, ranks, _claims(found), stated, apart))[0]
     for _ in range(20 if found else 0):
         planner = Planner(values, ranks, _claims(found), stated, apart)
         emitter = RolledWriter(planner, [(each.finding.name, each.what, each.finding.steps)
-                                         for each in found], counted)
+                                         for each in found], counted, picked - apart)
         try:
             rolled = emitter.run(graph)
         except Refused as refused:
+            if picked - apart:  # perhaps for this reason
+                apart |= picked
+                continue
             failed.append(found.pop(refused.number).finding._replace(
                 kind='unrolled', what=str(refused)))
         except Apart as those:
-            apart |= those.nodes
+            apart |= those.nodes & picked
+            picked |= those.nodes
         else:
             return _freed(rolled, [each.finding for each in found] + failed, length, axes,
                           emitter.totals, counted, emitter.fixed)
