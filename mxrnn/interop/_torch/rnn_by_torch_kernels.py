@@ -52,12 +52,12 @@ def run_rnn(training: bool, data: Tensor, arrays: Sequence[Tensor], states: Sequ
         state_size * cells // num_layers)) for cell in range(cells)]
     wanted = [*(each for shape in shapes for each in (shape, (rows, state_size))),
               *[(rows,)] * (2 * cells)]
-        # cuDNN needs the arrays side by side, as in the vector.
+    # cuDNN needs the arrays side by side, as in the vector.
     if data.is_cuda or [tuple(array.shape) for array in arrays] != wanted:
         vector = torch.cat([each.reshape(-1) for each in arrays]) if len(arrays) > 1 else arrays[0]
-        parts = vector.split([math.prod(shape) for shape in wanted])
+        parts = torch.split(vector, [math.prod(shape) for shape in wanted])
         arrays = [part.view(shape) for part, shape in zip(parts, wanted)]
-        # torch wants each cell's arrays together.
+    # torch wants each cell's arrays together.
     weights = [arrays[at] for cell in range(cells) for at in (
         2 * cell, 2 * cell + 1, 2 * (cells + cell), 2 * (cells + cell) + 1)]
     size = cells, data.shape[1], state_size
