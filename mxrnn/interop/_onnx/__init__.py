@@ -85,9 +85,10 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     imported. The data have the length that the graph was unrolled for, then two other sizes if the
     file takes any. Outputs may differ by 1e-5 of the largest value, or by as much as rounding alone
     causes. Otherwise nothing is written, and the message names the first node that differs. The
-    check takes several times as long as the export and runs MXNet in its own process. A file that
-    cannot be checked is written, with a warning in the log: onnxruntime is missing, or the model
-    draws random numbers or has operators that a program defines.
+    check takes about as long as the export, and for `save_torch` a few times as long. It runs MXNet
+    in its own process. A file that cannot be checked is written, with a warning in the log:
+    onnxruntime is missing, or the model draws random numbers or has operators that a program
+    defines.
 
     Examples
     --------
