@@ -11,7 +11,6 @@ from .operator_table import ROWS, row
 
 __all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name', 'warn_of_ids']
 
-
 #: Operators' names for their weights, also of operators without a row.
 _WEIGHTS = {each.name for known in ROWS.values() for each in known.inputs
             if each.role in ('weight', 'aux')}
@@ -212,8 +211,7 @@ class Graph(NamedTuple):
                 yield from graph.walk()
 
     def reached(self, read: Callable[[Node], Sequence[Entry]]) -> set[int]:
-        """Places of the nodes that the outputs depend on; `read` selects the inputs of a node that
-        count."""
+        """Places of the nodes that the outputs depend on, through inputs that `read` selects."""
         reached: set[int] = set()
         pending = [head.node for head in self.heads]
         while pending:
@@ -236,6 +234,11 @@ class Graph(NamedTuple):
     def needed(self) -> set[int]:
         """Places of the nodes that predictions depend on, without those that only labels need."""
         return self.reached(lambda node: node.needed_inputs)
+
+    def needed_variables(self) -> list[str]:
+        """Names of the variables that predictions depend on."""
+        return [self.nodes[place].name for place in sorted(self.needed())
+                if self.nodes[place].is_variable]
 
     def labels(self) -> list[str]:
         """Names of the variables that only gradients depend on."""
@@ -290,9 +293,8 @@ class Graph(NamedTuple):
 
         def moved(entries: Sequence[Entry]) -> tuple[Entry, ...]:
             return tuple(Entry(places[entry.node], entry.output) for entry in entries)
-        nodes = (self.nodes[place] for place in kept)
-        return self._replace(nodes=tuple(node._replace(inputs=moved(node.inputs))
-                                         for node in nodes), heads=moved(heads))
+        return self._replace(heads=moved(heads), nodes=tuple(
+            self.nodes[place]._replace(inputs=moved(self.nodes[place].inputs)) for place in kept))
 
 
 # ---- attributes

@@ -12,7 +12,7 @@ from .._graph.shapes.missing_shapes import ShapesError, found_shapes, told_sizes
 from .file_runners import ExportedFile
 from .input_shapes import settle_shapes
 from .load_and_save_model import Model
-from .model_runners import Input, needed
+from .model_runners import Input
 from .random_data import data_for
 
 __all__ = ['Inputs', 'arrays_of']
@@ -31,7 +31,7 @@ class Inputs:
 
     def __init__(self, model: Model, file: ExportedFile) -> None:
         self._model, self._file = model, file
-        self._needed = sorted(needed(model.graph).intersection(model.inputs))
+        self._needed = sorted({*model.graph.needed_variables()}.intersection(model.inputs))
         own = {name for name, _, _ in file.inputs}
         self.begins = [name for name in self._needed if name not in own] if file.steps else []
         self.names = list(dict.fromkeys(size for _, shape, _ in file.inputs

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._graph.graph import Graph
 from .._graph.rolling import Finding
-from .._graph.shapes.missing_shapes import Found, Named
+from .._graph.shapes.missing_shapes import Named
 from .._graph.stepping import StateError, Stepped, with_states
 from .input_shapes import Shapes, check_shared_sizes, shapes_found
 from .registry import ExportError
@@ -34,12 +34,9 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     ExportError
         The graph uses several steps of a sequence at once, or does not tell a shape.
     """
-    own = [graph.nodes[place].name for place in sorted(graph.needed())
-           if graph.nodes[place].is_variable]
-    own = [name for name in own if name in given or name not in params]
+    own = [name for name in graph.needed_variables() if name in given or name not in params]
     missing = [name for name in own if name not in given]
-    found, further, *_ = (shapes_found(graph, params, given, missing) if missing
-                          else Found({}, [], {}, {}, {}))
+    found, further, *_ = shapes_found(graph, params, given, missing)
     shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
     check_shared_sizes(graph, params, given, shapes)
     try:

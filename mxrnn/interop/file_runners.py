@@ -8,7 +8,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._files import CheckpointError
-from .model_runners import Data, Input, inputs_of, needed, run_module, run_onnx
+from .model_runners import Data, Input, inputs_of, run_module, run_onnx
 from .onnx_checksum_and_session import session_of
 from .onnx_layouts import Layout
 from .onnx_stepper_loading import stepper_of
@@ -150,7 +150,7 @@ def _torch_file(path: str) -> ExportedFile:
 def _inputs_of_module(module: Any) -> list[Input]:
     reals = [value.dtype for value in module.parameters() if value.is_floating_point()]
     kind = np.dtype(str(reals[0]).partition('.')[2] if reals else 'float32')
-    read = needed(module.graph)
+    read = module.graph.needed_variables()
     return [(name, module.axes.get(name), kind) for name in module.inputs if name in read]
 
 

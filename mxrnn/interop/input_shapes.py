@@ -129,8 +129,7 @@ def _unlike(graph: Graph, params: Mapping[str, Any], given: Shapes, sizes: bool
             ) -> dict[str, tuple[Sequence[int | str], Sequence[int | str]]]:
     """The graph's shape and the `given` one of inputs in which their numbers of axes, or `sizes`
     too, differ; none if the graph does not tell its shapes."""
-    names = [graph.nodes[place].name for place in sorted(graph.needed())
-             if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
+    names = [name for name in graph.needed_variables() if name not in params]
     try:
         found = shapes_found(roll(graph).graph, params, {}, names).shapes
     except ExportError:

@@ -25,8 +25,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     params = {**model.arg_params, **model.aux_params}
     rolled = roll(model.graph)
     graph = rolled.graph
-    names = [graph.nodes[place].name for place in sorted(graph.needed())
-             if graph.nodes[place].is_variable and graph.nodes[place].name not in params]
+    names = [name for name in graph.needed_variables() if name not in params]
     try:
         found, notes, *_ = shapes_found(graph, params, {}, names)
     except ExportError:

@@ -7,14 +7,13 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, T
 import numpy as np
 
 from .._files import reason_of
-from .._graph.graph import Graph
 from .._graph.rolling import bounds
 from .._graph.rolling import roll as roll_graph
 from .load_and_save_model import Model
 from .onnx_checksum_and_session import session_of
 from .registry import ExportError
 
-__all__ = ['Data', 'Input', 'ReferenceModel', 'Run', 'Runner', 'inputs_of', 'needed', 'of_onnx',
+__all__ = ['Data', 'Input', 'ReferenceModel', 'Run', 'Runner', 'inputs_of', 'of_onnx',
            'of_torch', 'refusing', 'run_module', 'run_onnx']
 
 #: An input's name, shape (None or a name stands for any size) and type.
@@ -161,11 +160,6 @@ def refusing(runner: str, what: str, data: Data) -> Iterator[None]:
             what, ' and '.join('%s of shape %s' % (name, array.shape)
                                for name, array in data.items()), runner,
             reason if runner == 'MXNet' else reason_of(error))) from None
-
-
-def needed(graph: Graph) -> set[str]:
-    """Names of the variables from which outputs are computed, without labels of losses."""
-    return {graph.nodes[place].name for place in graph.needed()}
 
 
 # ---- onnxruntime

@@ -16,7 +16,7 @@ import numpy as np
 from .._graph.graph import Entry, Graph, Node
 from .._graph.symbol_json import graph_to_json
 from .load_and_save_model import Model
-from .model_runners import Data, Run, Runner, needed, refusing
+from .model_runners import Data, Run, Runner, refusing
 
 __all__ = ['EndedError', 'begin', 'forget', 'of_mxnet', 'serve']
 
@@ -245,7 +245,7 @@ def _predictions(graph: Graph) -> Graph:
     The label's shape then follows from the prediction's, whatever the program does with its labels.
     softmax gets a temperature, because without one it may end the process (docs/mxnet-defects.md).
     """
-    read, nodes = needed(graph), []
+    read, nodes = {*graph.needed_variables()}, []
     for node in graph.nodes:
         node = _with_temperature(node)
         labels = node.inputs_of('label') if node.inputs else []

@@ -34,9 +34,9 @@ class Found(NamedTuple):
 
     shapes: dict[str, Named]
     notes: list[str]
-    cut: dict[tuple[str, int], range]
-    taken: dict[tuple[str, int], range]
-    shares: dict[tuple[str, int], int]
+    cut: Mapping[tuple[str, int], range] = {}
+    taken: Mapping[tuple[str, int], range] = {}
+    shares: Mapping[tuple[str, int], int] = {}
 
 
 def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
@@ -58,6 +58,8 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
     ShapesError
         The shapes do not follow from the graph.
     """
+    if not missing:
+        return Found({}, [])
     search = ShapeSearch(graph, params, given)
     untold = [name for name in missing if not any(
         node.op in RULES or node.op == '_foreach' for node, _ in search.readers(name))]

@@ -83,8 +83,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     graph, left_out = _chosen(graph, outputs)
     _refuse_unknown(graph)
     graph.check_names(ExportError)
-    needed = [graph.nodes[place].name for place in sorted(graph.needed())
-              if graph.nodes[place].is_variable]
+    needed = graph.needed_variables()
     read = {entry.node for node in graph.nodes for role in ('weight', 'aux')
             for entry in node.inputs_of(role) if graph.nodes[entry.node].is_variable}
     weights = [graph.nodes[place].name for place in sorted(read)
@@ -210,8 +209,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
     """The file of a graph, with outputs called `names`. The graph before rolling up tells numbers
     of steps, if this one depends on them."""
     missing = [name for name in own if name not in given]
-    found, notes, *_ = (shapes_found(graph, params, given, missing, unrolled) if missing
-                        else ({}, []))
+    found, notes, *_ = shapes_found(graph, params, given, missing, unrolled)
     shapes = {name: given[name] if name in given else found[name] for name in own}
     conversion = Conversion(graph, params, shapes, types, names is None)
     try:

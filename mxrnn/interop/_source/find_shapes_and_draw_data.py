@@ -42,10 +42,9 @@ def surveyed(graph: Graph, whole: RolledGraph, model: Model, given: Named,
     missing = [name for name in needed if name not in given and name not in params]
     reason = ''
     for each in [graph, *[whole.graph] * (bool(missing) and graph is not whole.graph)]:
-        found = Found({}, [], {}, {}, {})
+        found = Found({}, [])
         try:
-            if missing:
-                found = shapes_found(each, params, given, missing, whole if each is graph else None)
+            found = shapes_found(each, params, given, missing, whole if each is graph else None)
             return _of_windows(graph, model, own, found, types) or _surveyed(
                 graph, model, {**own, **found.shapes}, types, found.notes)
         except UnsupportedError:

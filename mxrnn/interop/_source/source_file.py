@@ -156,8 +156,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
                                      ) if states else (graph, '')
     whole, rolled = graph, rolled_up(graph, steps_of, training=True)
     graph, inner = with_own_gradients(rolled.graph)
-    needed = [graph.nodes[place].name for place in sorted(graph.needed())
-              if graph.nodes[place].is_variable]
+    needed = graph.needed_variables()
     try:
         with blaming_axes(whole, arrays, given), naming_what_keeps(steps_of, whole):
             shapes, notes, data, facts, limits = surveyed(

@@ -19,7 +19,6 @@ from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
 from ..input_shapes import Shapes, shapes_found
 from ..load_and_save_model import Model
-from ..model_runners import needed
 from ..mxnet_process import begin
 from ..registry import ExportError
 from .load_torch_file import FORMAT, STEPPED
@@ -103,12 +102,9 @@ def _checked_file(module: GraphModule, place: str) -> tuple[str, str]:
 def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray]) -> tuple[Graph, Shapes]:
     """A graph, and the shapes of its inputs that it tells."""
     found, findings = rolled(graph, False)
-    read = needed(found)
-    names = [name for name in found.arguments if name in read and name not in params]
+    names = [name for name in found.needed_variables() if name not in params]
     with contextlib.suppress(ExportError):
-        if names:
-            return graph, shapes_found(found, params, {}, names,
-                                       RolledGraph(graph, findings)).shapes
+        return graph, shapes_found(found, params, {}, names, RolledGraph(graph, findings)).shapes
     return graph, {}
 
 
