@@ -223,7 +223,12 @@ def ctc():
                      use_label_lengths=True)
 
 
+def pixels_in_blocks():
+    return S.depth_to_space(V('data'), block_size=2)
+
+
 INPUTS = {
+    pixels_in_blocks: ({'data': (2, 8, 3, 3)}, {'data': ('batch', 'data_1', 'data_2', 'data_3')}),
     ctc: ({'data': (5, 3, 4), 'label': (3, 2), 'steps': (3,), 'letters': (3,)}, {
         'data': ('time', 'batch', 4), 'label': ('batch', 'label_1'),
         'steps': ('batch',), 'letters': ('batch',)}),
