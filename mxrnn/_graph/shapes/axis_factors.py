@@ -27,13 +27,14 @@ Rule = Callable[..., Union[Axes, Tuple[Axes, ...]]]
 RULES: dict[str, tuple[Rule, int]] = {}
 
 
-def rule(ops: str, needs: int = 1) -> Callable[[Rule], Rule]:
-    """Make the decorated function the rule for `ops`, which spaces separate.
+def rule(*ops: str, needs: int = 1) -> Callable[[Rule], Rule]:
+    """Make the decorated function the rule for `ops`, in place of earlier rules; spaces separate
+    names.
 
     `needs` is the number of first inputs without which nothing is known about the outputs.
     """
     def enter(function: Rule) -> Rule:
-        RULES.update(dict.fromkeys(ops.split(), (function, needs)))
+        RULES.update(dict.fromkeys(' '.join(ops).split(), (function, needs)))
         return function
     return enter
 

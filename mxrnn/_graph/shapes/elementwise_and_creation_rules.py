@@ -35,20 +35,16 @@ def _repeated(node: Node, one: Axes, other: Axes) -> Axes:
     return broadcast_axes([one, other])
 
 
-for _name in '''mod power maximum minimum hypot equal not_equal greater greater_equal lesser
-        lesser_equal logical_and logical_or logical_xor'''.split():
-    rule('_' + _name, needs=0)(lambda node, *inputs: alike(*inputs))
-    rule('broadcast_' + _name, needs=2)(_repeated)
-rule('elemwise_add elemwise_sub elemwise_mul elemwise_div add_n _identity_with_attr_like_rhs',
-     needs=0)(lambda node, *inputs: alike(*inputs))
-rule('broadcast_add broadcast_sub broadcast_mul broadcast_div', needs=2)(_repeated)
+#: Operators that compute with two arrays and have no parameters.
+_PAIRS = [op for op, row in ROWS.items() if not row.attributes and [
+    each.name for each in row.inputs] == ['lhs', 'rhs']]
+rule('add_n', *_PAIRS, needs=0)(lambda node, *inputs: alike(*inputs))
+rule(*(op for op in _PAIRS if op.startswith('broadcast_')), needs=2)(_repeated)
 rule('amp_multicast', needs=0)(lambda node, *inputs: inputs)
-rule(' '.join(op for op in ROWS if has(op, 'elementwise')))(lambda node, data: data)
+rule(*(op for op in ROWS if has(op, 'elementwise')))(lambda node, data: data)
 rule('''degrees radians gamma gammaln _CrossDeviceCopy MakeLoss make_loss LinearRegressionOutput
     LogisticRegressionOutput MAERegressionOutput SVMOutput WarpCTC IdentityAttachKLSparseReg
-    _random_uniform_like _random_normal_like _random_exponential_like _random_gamma_like
-    _random_poisson_like _random_negative_binomial_like
-    _random_generalized_negative_binomial_like''')(lambda node, data, *_: data)
+    ''')(lambda node, data, *_: data)
 rule('_shuffle')(lambda node, data: mixed_along(data, [0]))
 
 
@@ -69,19 +65,20 @@ def _where(node: Node, condition: Axes, *choices: Axes) -> Axes:
 
 # ---- operators that make arrays
 
+def _named(begin: str) -> list[str]:
+    return [op for op in ROWS if op.startswith(begin)]
+
+
 def _made(node: Node) -> Axes:
     if not node.shape:
         raise UnknownAxes
     return [(size,) if size > 0 else (Axis(),) for size in node.shape]
 
 
-_DISTRIBUTIONS = '''uniform normal exponential gamma poisson negative_binomial
-    generalized_negative_binomial'''.split()
-rule('_zeros _ones _full _zeros_without_dtype _random_randint')(_made)
-for _name in _DISTRIBUTIONS:
-    rule('_random_' + _name)(_made)
-    rule('_sample_' + _name, needs=0)(lambda node, *inputs: (
-        alike(*inputs) + [(size,) for size in node.shape]))
+rule('_zeros _ones _full _zeros_without_dtype', *_named('_random_'))(_made)
+rule(*(op for op in _named('_random_') if op.endswith('_like')))(lambda node, data: data)
+rule(*_named('_sample_'), needs=0)(lambda node, *inputs: (
+    alike(*inputs) + [(size,) for size in node.shape]))
 rule('_eye')(lambda node: [(node.N,), (node.M or node.N,)])
 rule('_linspace')(lambda node: [(node.num,)])
 
