@@ -17,7 +17,7 @@ from .axis_factors import (
     replaced,
     rule,
 )
-from .sizes import add, product, quotient, windows
+from .sizes import add, product, quotient
 from .unification import SizeError, suggest, unify
 
 __all__: list[str] = []
@@ -126,13 +126,10 @@ def _side(node: Node, at: int, axis: Factors) -> Factors:
         more = reach - 2 * pad + (node.adj[at] if node.adj else 0) - stride
         return mixed((add(product([old], stride), more),))
     style = getattr(node, 'pooling_convention', 'valid')
-    if style == 'same':
-        size = quotient(add(old, stride - 1), stride)
-    elif style == 'full':  # the last window may extend beyond the end
-        size = windows(add(old, stride - 1), reach, stride, pad)
-    else:
-        size = windows(old, reach, stride, pad)
-    return mixed((size,))
+    if style == 'same':  # a window begins at every `stride`-th element
+        reach, pad = 1, 0
+    beyond = stride - 1 if style == 'full' else 0  # how far the last window may extend
+    return mixed((add(quotient(add(old, 2 * pad + beyond - reach), stride), 1),))
 
 
 @rule('UpSampling')

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Seque
 
 __all__ = ['Atom', 'Axis', 'Size', 'Source', 'Sum', 'add', 'axes_in', 'changed', 'divide',
            'interval', 'is_product', 'least', 'number_for', 'parts', 'product',
-           'quotient', 'reduced_axes', 'reshaping', 'resolve', 'same', 'solution', 'windows']
+           'quotient', 'reduced_axes', 'reshaping', 'resolve', 'same', 'solution']
 
 
 class Source(NamedTuple):
@@ -284,11 +284,6 @@ def least(begin: int, end: int | None) -> int:
     if begin < 0:
         return max(-begin, end or 0)
     return begin + 1 if end is None else begin + 1 - end if end < 0 else end
-
-
-def windows(size: Size, reach: int, stride: int, pad: int) -> Size:
-    """The number of windows that fit along an axis."""
-    return add(quotient(add(size, 2 * pad - reach), stride), 1)
 
 
 def reduced_axes(rank: int, axes: Sequence[int] | None, exclude: bool = False) -> tuple[int, ...]:
