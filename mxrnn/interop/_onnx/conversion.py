@@ -13,7 +13,7 @@ from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
 from ..._graph.operator_table import check_attributes
-from ..._graph.shapes.axis_factors import Axes, Factors, UnknownAxes
+from ..._graph.shapes.axis_factors import Axes, UnknownAxes
 from ..._graph.shapes.infer import Fault, axes_of
 from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, parts, product, resolve
 from ..._graph.shapes.unification import SizeError, unify
@@ -287,9 +287,6 @@ def _as_inferred(value: Value, axes: Axes) -> Value:
     """A value with its inferred shape, as far as the file can read the sizes."""
     if len(axes) != value.rank:
         return value
-    return value._replace(shape=tuple([_readable(*pair) for pair in zip(value.shape, axes)]))
-
-
-def _readable(own: Size, axis: Factors) -> Size:
-    size = product(axis)
-    return size if all(each.source for each in axes_in(size)) else unify(own, size)
+    return value._replace(shape=tuple([
+        size if all(each.source for each in axes_in(size)) else unify(own, size)
+        for own, size in zip(value.shape, map(product, axes))]))
