@@ -12,16 +12,15 @@ from typing import Callable, Iterable, List, Sequence, Tuple, Union
 from .sizes import Axis, Size, divide, parts, product, quotient, resolve, same
 from .unification import AxesError, SizeError, unify
 
-__all__ = ['Axes', 'Factors', 'REST', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike', 'as_long',
-           'broadcast', 'broadcast_axes', 'factors_of', 'known', 'match_factors', 'mixed',
-           'mixed_along', 'mixed_axes', 'number_of', 'of_rank', 'open_axes', 'place_of',
-           'replaced', 'rule']
+__all__ = ['Array', 'Axes', 'Factors', 'REST', 'RULES', 'Rule', 'UnknownAxes', 'agree', 'alike',
+           'broadcast', 'broadcast_axes', 'factors_of', 'match_factors', 'mixed', 'mixed_axes',
+           'number_of', 'open_axes', 'rule']
 
 Factors = Tuple[Size, ...]
 Axes = List[Factors]
 
 #: Returns the axes of a node's output, or a tuple of those of its outputs, from the node and the
-#: axes of each input in the operator's row but labels; an input that a node lacks has none.
+#: `Array` of each input in the operator's row but labels; it is empty if a node lacks the input.
 Rule = Callable[..., Union[Axes, Tuple[Axes, ...]]]
 #: By operator; and how many of its first inputs have to be known.
 RULES: dict[str, tuple[Rule, int]] = {}
@@ -130,13 +129,6 @@ def mixed_axes(axes: Axes) -> list[Axis]:
     return [axis for axis in found if isinstance(axis, Axis)]
 
 
-def place_of(axis: int, axes: Sequence[Factors], more: int = 0) -> int:
-    """`axis` counted from the front; `more` if an axis is added."""
-    if not -len(axes) - more <= axis < len(axes) + more:
-        raise AxesError('its axis %d has to be among the axes' % axis) if axes else UnknownAxes
-    return axis % (len(axes) + more)
-
-
 # ---- joining and splitting
 
 #: Stands for the rest of some factors.
@@ -201,43 +193,51 @@ def _fits(found: Size, wanted: Size) -> bool:
     return False
 
 
-def replaced(data: Axes, axis: int, sizes: Axes, more: int = 0) -> Axes:
-    """`data` with other axes that replace one, or come before it with `more`."""
-    at = place_of(axis, data, more)
-    return data[:at] + sizes + data[at + 1 - more:]
+# ---- arrays
+
+class Array(List[Factors]):
+    """The axes of an array, as a rule takes them; none if nothing is known about it."""
+
+    def known(self) -> Array:
+        """These axes, which must be known."""
+        if not self:
+            raise UnknownAxes
+        return self
+
+    def of_rank(self, rank: int) -> Array:
+        """These axes, which must be that many; new axes if nothing is known about them."""
+        if self and len(self) != rank:
+            raise SizeError('%d axes and %d axes' % (len(self), rank))
+        return self or Array((Axis(),) for _ in range(rank))
+
+    def place(self, axis: int, more: int = 0) -> int:
+        """`axis` counted from the front; `more` if an axis is added."""
+        if not -len(self) - more <= axis < len(self) + more:
+            raise AxesError('its axis %d has to be among the axes' % axis) if self else UnknownAxes
+        return axis % (len(self) + more)
+
+    def replaced(self, axis: int, sizes: Axes, more: int = 0) -> Array:
+        """With other axes that replace one, or come before it with `more`."""
+        at = self.place(axis, more)
+        return Array([*self[:at], *sizes, *self[at + 1 - more:]])
+
+    def as_long(self, axis: int, *vectors: Axes) -> Array:
+        """With one axis that has the size of vectors, as far as these are known."""
+        data = self
+        for vector in filter(None, vectors):
+            data = data.replaced(axis, [agree(data[axis], *Array(vector).of_rank(1))])
+        return data
+
+    def mixed(self, axes: Iterable[int]) -> Array:
+        """With some axes that are used as a whole."""
+        places = {self.place(axis) for axis in axes}
+        return Array(mixed(axis) if at in places else axis for at, axis in enumerate(self))
 
 
-def as_long(data: Axes, axis: int, *vectors: Axes) -> Axes:
-    """`data`, one axis of which has the size of vectors, as far as these are known."""
-    for vector in filter(None, vectors):
-        data = replaced(data, axis, [agree(data[axis], *of_rank(1, vector))])
-    return data
-
-
-def mixed_along(data: Axes, axes: Iterable[int]) -> Axes:
-    """`data`, some axes of which are used as a whole."""
-    places = {place_of(axis, data) for axis in axes}
-    return [mixed(axis) if at in places else axis for at, axis in enumerate(data)]
-
-
-def known(axes: Axes) -> Axes:
-    """These axes, which must be known."""
-    if not axes:
-        raise UnknownAxes
-    return axes
-
-
-def of_rank(rank: int, data: Axes) -> Axes:
-    """`data`, which must have this many axes; new axes if nothing is known about it."""
-    if data and len(data) != rank:
-        raise SizeError('%d axes and %d axes' % (len(data), rank))
-    return data or [(Axis(),) for _ in range(rank)]
-
-
-def alike(*arrays: Axes) -> Axes:
+def alike(*arrays: Axes) -> Array:
     """The axes of arrays that all have one shape and are used element by element."""
-    result: Axes = []
+    result = Array()
     for axes in filter(None, arrays):
-        result = [agree(*pair) for pair in zip(of_rank(len(axes), result), axes)
-                  ] if result else axes
-    return known(result)
+        result = Array(agree(*pair) for pair in zip(result.of_rank(len(axes)), axes)
+                       ) if result else Array(axes)
+    return result.known()

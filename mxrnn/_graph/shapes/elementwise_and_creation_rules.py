@@ -5,18 +5,7 @@ import math
 
 from ..graph import Node
 from ..operator_table import ROWS, has
-from .axis_factors import (
-    Axes,
-    UnknownAxes,
-    alike,
-    as_long,
-    broadcast_axes,
-    mixed,
-    mixed_along,
-    number_of,
-    place_of,
-    rule,
-)
+from .axis_factors import Array, Axes, UnknownAxes, alike, broadcast_axes, mixed, number_of, rule
 from .sizes import Axis, product, resolve
 
 __all__: list[str] = []
@@ -24,7 +13,7 @@ __all__: list[str] = []
 
 # ---- element by element
 
-def _repeated(node: Node, one: Axes, other: Axes) -> Axes:
+def _repeated(node: Node, one: Array, other: Array) -> Axes:
     """Axes of 1 are repeated as needed."""
     ends = [[resolve(product(axis)) for axis in axes] for axes in (one, other)]
     if len(one) == len(other) > 1 and 1 not in ends[0] + ends[1]:
@@ -45,21 +34,21 @@ rule(*(op for op in ROWS if has(op, 'elementwise')))(lambda node, data: data)
 rule('''degrees radians gamma gammaln _CrossDeviceCopy MakeLoss make_loss LinearRegressionOutput
     LogisticRegressionOutput MAERegressionOutput SVMOutput WarpCTC IdentityAttachKLSparseReg
     ''')(lambda node, data, *_: data)
-rule('_shuffle')(lambda node, data: mixed_along(data, [0]))
+rule('_shuffle')(lambda node, data: data.mixed([0]))
 
 
 @rule('LeakyReLU')
-def _leaky(node: Node, data: Axes, slope: Axes) -> tuple[Axes, Axes]:
+def _leaky(node: Node, data: Array, slope: Array) -> tuple[Axes, Axes]:
     if node.act_type == 'prelu' and len(slope) == 1 and number_of(slope[0]) != 1:
-        data = as_long(data, min(1, len(data) - 1), slope)
+        data = data.as_long(min(1, len(data) - 1), slope)
     return data, data
 
 
 @rule('where', needs=0)
-def _where(node: Node, condition: Axes, *choices: Axes) -> Axes:
+def _where(node: Node, condition: Array, *choices: Array) -> Axes:
     data = alike(*choices)
     if len(condition) == 1 < len(data):
-        return as_long(data, 0, condition)
+        return data.as_long(0, condition)
     return alike(data, condition)
 
 
@@ -92,12 +81,12 @@ def _arange(node: Node) -> Axes:
 
 
 @rule('_contrib_arange_like')
-def _arange_like(node: Node, data: Axes) -> Axes:
+def _arange_like(node: Node, data: Array) -> Axes:
     # a number depends on how many steps come before it
-    return list(map(mixed, data if node.axis is None else [data[place_of(node.axis, data)]]))
+    return list(map(mixed, data if node.axis is None else [data[data.place(node.axis)]]))
 
 
 @rule('_sample_multinomial')
-def _drawn(node: Node, data: Axes) -> tuple[Axes, Axes]:
+def _drawn(node: Node, data: Array) -> tuple[Axes, Axes]:
     made: Axes = data[:-1] + [(size,) for size in node.shape] or [()]
     return made, made

@@ -12,7 +12,7 @@ from . import (  # noqa: F401  (they fill the table)
     reshaping_rules,
     rnn_and_sequence_rules,
 )
-from .axis_factors import RULES, Axes, Factors, UnknownAxes, agree, alike, factors_of
+from .axis_factors import RULES, Array, Axes, UnknownAxes, alike, factors_of
 from .sizes import Axis, Size, product, resolve
 from .unification import AxesError, SizeError, suggest
 
@@ -49,7 +49,7 @@ def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
     rule, needs = RULES.get(node.op, (None, 0))
     if rule is None or not all(inputs[:needs]):
         raise UnknownAxes
-    outputs = rule(node, *inputs)
+    outputs = rule(node, *map(Array, inputs))
     return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
 
@@ -159,11 +159,8 @@ def _loop(table: Table, place: int, node: Node, given: Sequence[Axes]) -> list[A
     if len(node.subgraphs) != 1 or not node.body.fits(node):
         raise UnknownAxes
     body, places, count, states = node.body
-    time: Factors = (Axis(),)
-    for axes in given[:count]:
-        if axes:
-            time = agree(time, axes[0])
-    suggest(product(time), 'time')
+    time = alike([(Axis(),)], *(axes[:1] for axes in given[:count]))
+    suggest(product(time[0]), 'time')
     inside = {each: axes[1:] if at < count else axes
               for at, (each, axes) in enumerate(zip(places, given))}
     table.bodies[place] = own = infer(body, inside)
@@ -172,4 +169,4 @@ def _loop(table: Table, place: int, node: Node, given: Sequence[Axes]) -> list[A
     begins = given[count:count + states]
     after = [alike(new, old) if new or old else []  # states do not change their shape
              for old, new in zip(begins, made[node.num_out_data:])]
-    return [[time, *axes] if axes else [] for axes in made[:node.num_out_data]] + after
+    return [[*time, *axes] if axes else [] for axes in made[:node.num_out_data]] + after

@@ -2,21 +2,7 @@
 from __future__ import annotations
 
 from ..graph import Node
-from .axis_factors import (
-    Axes,
-    Factors,
-    UnknownAxes,
-    agree,
-    alike,
-    as_long,
-    known,
-    mixed,
-    mixed_along,
-    of_rank,
-    place_of,
-    replaced,
-    rule,
-)
+from .axis_factors import Array, Axes, Factors, UnknownAxes, agree, alike, mixed, rule
 from .sizes import add, product, quotient
 from .unification import SizeError, suggest, unify
 
@@ -24,20 +10,20 @@ __all__: list[str] = []
 
 
 @rule('FullyConnected', needs=0)
-def _dense(node: Node, data: Axes, weight: Axes, bias: Axes) -> Axes:
-    weight = of_rank(2, weight)
-    for axes in (weight, of_rank(1, bias)):
+def _dense(node: Node, data: Array, weight: Array, bias: Array) -> Axes:
+    weight = weight.of_rank(2)
+    for axes in (weight, bias.of_rank(1)):
         unify(product(axes[0]), node.num_hidden)
-    data = data or of_rank(2, data) if node.flatten else known(data)
+    data = data or data.of_rank(2) if node.flatten else data.known()
     unify(product(sum(data[1:], ()) if node.flatten else data[-1]), product(weight[1]))
     return [*data[:1 if node.flatten else -1], (node.num_hidden,)]
 
 
 @rule('Embedding _contrib_SparseEmbedding', needs=0)
-def _embedding(node: Node, data: Axes, table: Axes) -> Axes:
-    for size, wanted in zip(of_rank(2, table), (node.input_dim, node.output_dim)):
+def _embedding(node: Node, data: Array, table: Array) -> Axes:
+    for size, wanted in zip(table.of_rank(2), (node.input_dim, node.output_dim)):
         unify(product(size), wanted)
-    return [*known(data), (node.output_dim,)]
+    return [*data.known(), (node.output_dim,)]
 
 
 def _ends(node: Node, one: Axes, other: Axes) -> tuple[Factors, Factors]:
@@ -49,16 +35,16 @@ def _ends(node: Node, one: Axes, other: Axes) -> tuple[Factors, Factors]:
 
 
 @rule('batch_dot', needs=0)
-def _batch_dot(node: Node, one: Axes, other: Axes) -> Axes:
-    rank = len(known(one or other))
+def _batch_dot(node: Node, one: Array, other: Array) -> Axes:
+    rank = len((one or other).known())
     if rank < 3:
         raise SizeError('%d axes and 3 axes' % rank)
-    one, other = of_rank(rank, one), of_rank(rank, other)
+    one, other = one.of_rank(rank), other.of_rank(rank)
     return [*alike(one[:-2], other[:-2]), *_ends(node, one, other)]
 
 
 @rule('dot', needs=2)
-def _dot(node: Node, one: Axes, other: Axes) -> Axes:
+def _dot(node: Node, one: Array, other: Array) -> Axes:
     if len(one) == len(other) == 1:
         unify(product(one[0]), product(other[0]))
         return [()]
@@ -68,8 +54,8 @@ def _dot(node: Node, one: Axes, other: Axes) -> Axes:
 
 
 @rule('_linalg_gemm2 _linalg_gemm', needs=2)
-def _gemm(node: Node, one: Axes, other: Axes, *_: Axes) -> Axes:
-    rows = place_of(node.axis, one)
+def _gemm(node: Node, one: Array, other: Array, *_: Array) -> Axes:
+    rows = one.place(node.axis)
     if rows == len(one) - 1 or len(one) != len(other):
         raise UnknownAxes
     left, right = ([*axes[:rows], *axes[rows + 1:-1], axes[rows], axes[-1]]
@@ -93,23 +79,23 @@ def _in_layout(node: Node, axes: Axes) -> Axes:
 
 
 @rule('Pooling Pooling_v1', needs=0)
-def _pooled(node: Node, data: Axes) -> Axes:
+def _pooled(node: Node, data: Array) -> Axes:
     if node.global_pool:
-        data = _channels_first(node, known(data))
-        return _in_layout(node, [*data[:2], *[() for _ in data[2:]]])
-    batch, channels, *sides = _channels_first(node, of_rank(len(node.kernel) + 2, data))
+        first = _channels_first(node, data.known())
+        return _in_layout(node, [*first[:2], *(() for _ in first[2:])])
+    batch, channels, *sides = _channels_first(node, data.of_rank(len(node.kernel) + 2))
     return _in_layout(node, [batch, channels, *(_side(node, *each) for each in enumerate(sides))])
 
 
 @rule('Convolution Convolution_v1 Deconvolution', needs=0)
-def _filtered(node: Node, data: Axes, weight: Axes, *_: Axes) -> Axes:
-    batch, channels, *sides = _channels_first(node, of_rank(len(node.kernel) + 2, data))
-    weight = _channels_first(node, of_rank(len(node.kernel) + 2, weight))
+def _filtered(node: Node, data: Array, weight: Array, bias: Array) -> Axes:
+    batch, channels, *sides = _channels_first(node, data.of_rank(len(node.kernel) + 2))
+    outer, inner, *_ = _channels_first(node, weight.of_rank(len(node.kernel) + 2))
     if node.op == 'Deconvolution':
-        unify(product(channels), product(weight[0]))
+        unify(product(channels), product(outer))
     else:
-        unify(product(channels), product(weight[1], node.num_group))
-        unify(product(weight[0]), node.num_filter)
+        unify(product(channels), product(inner, node.num_group))
+        unify(product(outer), node.num_filter)
     return _in_layout(node, [batch, (node.num_filter,),
                              *(_side(node, *each) for each in enumerate(sides))])
 
@@ -133,7 +119,7 @@ def _side(node: Node, at: int, axis: Factors) -> Factors:
 
 
 @rule('UpSampling')
-def _up_sampling(node: Node, data: Axes, *others: Axes) -> Axes:
+def _up_sampling(node: Node, data: Array, *others: Array) -> Axes:
     if others:
         raise UnknownAxes
     return data[:2] + [(node.scale, *mixed(axis)) for axis in data[2:]]
@@ -142,67 +128,67 @@ def _up_sampling(node: Node, data: Axes, *others: Axes) -> Axes:
 # ---- normalisation, dropout, softmax
 
 @rule('BatchNorm BatchNorm_v1 CuDNNBatchNorm _contrib_SyncBatchNorm _contrib_BatchNormWithReLU')
-def _batch_norm(node: Node, data: Axes, *vectors: Axes) -> tuple[Axes, ...]:
-    axis = place_of(getattr(node, 'axis', 1), data) if len(data) > 1 else 0
-    data = as_long(data, axis, *vectors)
+def _batch_norm(node: Node, data: Array, *vectors: Array) -> tuple[Axes, ...]:
+    axis = data.place(getattr(node, 'axis', 1)) if len(data) > 1 else 0
+    data = data.as_long(axis, *vectors)
     return data, [data[axis]], [data[axis]]
 
 
 @rule('LayerNorm')
-def _layer_norm(node: Node, data: Axes, *vectors: Axes) -> tuple[Axes, ...]:
-    data = as_long(data, node.axis, *vectors)
-    rest = replaced(data, node.axis, [()])
-    return mixed_along(data, [node.axis]), rest, rest
+def _layer_norm(node: Node, data: Array, *vectors: Array) -> tuple[Axes, ...]:
+    data = data.as_long(node.axis, *vectors)
+    rest = data.replaced(node.axis, [()])
+    return data.mixed([node.axis]), rest, rest
 
 
-rule('InstanceNorm')(lambda node, data, *_: mixed_along(data, range(2, len(data))))
-rule('GroupNorm')(lambda node, data, *_: mixed_along(data, range(1, len(data))))
-rule('LRN')(lambda node, data: mixed_along(data, [1]))
-rule('_contrib_div_sqrt_dim')(lambda node, data: mixed_along(data, [-1]))
+rule('InstanceNorm')(lambda node, data, *_: data.mixed(range(2, len(data))))
+rule('GroupNorm')(lambda node, data, *_: data.mixed(range(1, len(data))))
+rule('LRN')(lambda node, data: data.mixed([1]))
+rule('_contrib_div_sqrt_dim')(lambda node, data: data.mixed([-1]))
 
 
 @rule('Dropout')
-def _dropout(node: Node, data: Axes) -> tuple[Axes, Axes]:
+def _dropout(node: Node, data: Array) -> tuple[Axes, Axes]:
     # if a mask is drawn, it is the same for everything along `axes`
     drawn = node.axes if node.mode == 'always' and node.p else ()
-    return mixed_along(data, drawn), [() if at in drawn else axis for at, axis in enumerate(data)]
+    return data.mixed(drawn), [() if at in drawn else axis for at, axis in enumerate(data)]
 
 
 @rule('softmax log_softmax softmin')
-def _softmax(node: Node, data: Axes, *lengths: Axes) -> Axes:
-    data = mixed_along(data, [node.axis])
+def _softmax(node: Node, data: Array, *lengths: Array) -> Axes:
+    data = data.mixed([node.axis])
     if node.use_length and all(lengths):
-        at = place_of(node.axis, data)
-        rest = alike(replaced(data, at, []) or [()], *lengths)
-        data = [*rest[:at], data[at], *rest[at:]]
+        at = data.place(node.axis)
+        rest = alike(data.replaced(at, []) or [()], *lengths)
+        return [*rest[:at], data[at], *rest[at:]]
     return data
 
 
 @rule('SoftmaxOutput SoftmaxActivation L2Normalization')
-def _along_several(node: Node, data: Axes) -> tuple[Axes, Axes]:
+def _along_several(node: Node, data: Array) -> tuple[Axes, Axes]:
     rank = len(data)
     if node.op != 'SoftmaxOutput':
         together = {'channel': [1], 'spatial': range(2, rank)}.get(node.mode, range(1, rank))
     else:
         together = [1] if node.multi_output else range(
             rank - 1 if node.preserve_shape or rank == 1 else 1, rank)
-    return (mixed_along(data, together),
+    return (data.mixed(together),
             [() if at in together else axis for at, axis in enumerate(data)])
 
 
 # ---- losses
 
 @rule('softmax_cross_entropy', needs=0)
-def _cross_entropy(node: Node, data: Axes, label: Axes) -> Axes:
+def _cross_entropy(node: Node, data: Array, label: Array) -> Axes:
     if data:
-        as_long(data, 0, label)
+        data.as_long(0, label)
     return [()]
 
 
 @rule('CTCLoss', needs=0)
-def _ctc(node: Node, data: Axes, label: Axes, *lengths: Axes) -> tuple[Axes, Axes]:
-    data = of_rank(3, data)
+def _ctc(node: Node, data: Array, label: Array, *lengths: Array) -> tuple[Axes, Axes]:
+    data = data.of_rank(3)
     for axis, hint in zip(data, ('time', 'batch')):
         suggest(product(axis), hint)
-    data = as_long(data, 1, of_rank(2, label)[:1], *lengths)
+    data = data.as_long(1, label.of_rank(2)[:1], *lengths)
     return [data[1]], data

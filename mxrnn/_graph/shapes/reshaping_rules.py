@@ -6,33 +6,19 @@ from typing import Iterable, Sequence
 from ..graph import Node
 from .axis_factors import (
     REST,
+    Array,
     Axes,
     Factors,
     UnknownAxes,
     agree,
     alike,
     factors_of,
-    known,
     match_factors,
     mixed,
-    mixed_along,
-    of_rank,
     open_axes,
-    place_of,
-    replaced,
     rule,
 )
-from .sizes import (
-    Axis,
-    Size,
-    add,
-    divide,
-    interval,
-    product,
-    quotient,
-    reshaping,
-    same,
-)
+from .sizes import Axis, Size, add, divide, interval, product, quotient, reshaping, same
 from .unification import AxesError, SizeError, suggest, unify, unify_all
 
 __all__: list[str] = []
@@ -41,7 +27,7 @@ __all__: list[str] = []
 # ---- reshaping
 
 @rule('Reshape', needs=0)
-def _reshape(node: Node, data: Axes) -> Axes:
+def _reshape(node: Node, data: Array) -> Axes:
     codes = list(node.shape)
     if not codes or min(codes) < -4:
         raise UnknownAxes
@@ -97,7 +83,7 @@ def _equal_sizes(data: Axes, made: Axes) -> None:
 
 
 @rule('reshape_like', needs=2)
-def _reshape_like(node: Node, one: Axes, other: Axes) -> Axes:
+def _reshape_like(node: Node, one: Array, other: Array) -> Axes:
     begin, end, _ = slice(node.lhs_begin, node.lhs_end).indices(len(one))
     wanted = other[node.rhs_begin:node.rhs_end]
     unify(product(sum(one[begin:end], ())), product(sum(wanted, ())))
@@ -105,50 +91,50 @@ def _reshape_like(node: Node, one: Axes, other: Axes) -> Axes:
 
 
 @rule('Flatten', needs=0)
-def _flatten(node: Node, data: Axes) -> Axes:
-    data = data or of_rank(2, data)
+def _flatten(node: Node, data: Array) -> Axes:
+    data = data or data.of_rank(2)
     return [data[0], sum(data[1:], ())]
 
 
 @rule('squeeze')
-def _squeeze(node: Node, data: Axes) -> Axes:
+def _squeeze(node: Node, data: Array) -> Axes:
     if node.axis is None:
         if any(not isinstance(product(axis), int) for axis in data):
             raise UnknownAxes
         return [axis for axis in data if factors_of(axis)] or [()]
-    gone = {place_of(axis, data) for axis in node.axis}
+    gone = {data.place(axis) for axis in node.axis}
     for at in gone:
         unify(product(data[at]), 1)
     return [axis for at, axis in enumerate(data) if at not in gone] or [()]
 
 
-rule('expand_dims')(lambda node, data: replaced(data, node.axis, [()], 1))
+rule('expand_dims')(lambda node, data: data.replaced(node.axis, [()], 1))
 
 
 @rule('transpose', needs=0)
-def _transpose(node: Node, data: Axes) -> Axes:
+def _transpose(node: Node, data: Array) -> Axes:
     if not node.axes:
-        return known(data)[::-1]
-    data = of_rank(len(node.axes), data)
-    return [data[place_of(axis, data)] for axis in node.axes]
+        return data.known()[::-1]
+    data = data.of_rank(len(node.axes))
+    return [data[data.place(axis)] for axis in node.axes]
 
 
 @rule('SwapAxis')
-def _swap(node: Node, data: Axes) -> Axes:
-    one, other = place_of(node.dim1, data), place_of(node.dim2, data)
-    return replaced(replaced(data, one, [data[other]]), other, [data[one]])
+def _swap(node: Node, data: Array) -> Axes:
+    one, other = data.place(node.dim1), data.place(node.dim2)
+    return data.replaced(one, [data[other]]).replaced(other, [data[one]])
 
 
 @rule('depth_to_space', needs=0)
-def _to_space(node: Node, data: Axes) -> Axes:
-    batch, channels, *sides = of_rank(4, data)
+def _to_space(node: Node, data: Array) -> Axes:
+    batch, channels, *sides = data.of_rank(4)
     return [batch, mixed((quotient(product(channels), node.block_size ** 2),)),
             *((node.block_size, *mixed(side)) for side in sides)]
 
 
 @rule('space_to_depth', needs=0)
-def _to_depth(node: Node, data: Axes) -> Axes:
-    batch, channels, *sides = of_rank(4, data)
+def _to_depth(node: Node, data: Array) -> Axes:
+    batch, channels, *sides = data.of_rank(4)
     return [batch, (node.block_size ** 2, *mixed(channels)),
             *(mixed((quotient(product(side), node.block_size),)) for side in sides)]
 
@@ -169,13 +155,13 @@ def _part(axis: Factors, begin: int | None, end: int | None, step: int = 1) -> F
 
 
 @rule('slice_axis')
-def _slice_axis(node: Node, data: Axes) -> Axes:
-    old = data[place_of(node.axis, data)]
-    return replaced(data, node.axis, [_part(old, node.begin, node.end)])
+def _slice_axis(node: Node, data: Array) -> Axes:
+    old = data[data.place(node.axis)]
+    return data.replaced(node.axis, [_part(old, node.begin, node.end)])
 
 
 @rule('slice')
-def _slice(node: Node, data: Axes) -> Axes:
+def _slice(node: Node, data: Array) -> Axes:
     steps = node.step or (1,) * len(node.begin)
     if not len(node.begin) == len(node.end) == len(steps) <= len(data):
         raise SizeError('a slice from %s to %s and %d axes' % (node.begin, node.end, len(data)))
@@ -184,22 +170,22 @@ def _slice(node: Node, data: Axes) -> Axes:
 
 
 @rule('slice_like')
-def _slice_like(node: Node, data: Axes, like: Axes) -> Axes:
-    for at in {place_of(axis, data) for axis in node.axes or range(len(data))}:
+def _slice_like(node: Node, data: Array, like: Array) -> Axes:
+    for at in {data.place(axis) for axis in node.axes or range(len(data))}:
         size = product(like[at]) if like else Axis()
         if not same(product(data[at]), size):
-            data = replaced(data, at, [mixed((size,))])
+            data = data.replaced(at, [mixed((size,))])
     return data
 
 
 @rule('SliceChannel')
-def _split(node: Node, data: Axes) -> tuple[Axes, ...]:
-    at, count = place_of(node.axis, data), node.num_outputs
+def _split(node: Node, data: Array) -> tuple[Axes, ...]:
+    at, count = data.place(node.axis), node.num_outputs
     size = product(data[at])
     if node.squeeze_axis:
         suggest(size, 'time')
         unify(size, count)
-        return (replaced(data, at, []),) * count
+        return (data.replaced(at, []),) * count
     if isinstance(size, int) and size % count:
         raise SizeError('%d and a multiple of %d' % (size, count))
     share = divide(size, count)
@@ -207,55 +193,55 @@ def _split(node: Node, data: Axes) -> tuple[Axes, ...]:
         share = Axis()
         size.bound = product([share], count)
     if count > 1:
-        data = replaced(data, at, [mixed((quotient(size, count) if share is None else share,))])
+        data = data.replaced(at, [mixed((quotient(size, count) if share is None else share,))])
     return (data,) * count
 
 
 @rule('_split_v2')
-def _split_at(node: Node, data: Axes) -> tuple[Axes, ...]:
-    at = place_of(node.axis, data)
+def _split_at(node: Node, data: Array) -> tuple[Axes, ...]:
+    at = data.place(node.axis)
     size, count = product(data[at]), node.sections
     sizes = [quotient(add(size, count - 1 - i), count) for i in range(count)] or [
         add(end, -begin) for begin, end in zip(node.indices, [*node.indices[1:], size])]
-    return tuple(replaced(data, at, [] if node.squeeze_axis else [mixed((size,))])
+    return tuple(data.replaced(at, [] if node.squeeze_axis else [mixed((size,))])
                  for size in sizes)
 
 
 # ---- joining and repeating
 
 @rule('Concat _rnn_param_concat', needs=0)
-def _join(node: Node, *inputs: Axes) -> Axes:
+def _join(node: Node, *inputs: Array) -> Axes:
     if len({len(axes) for axes in inputs if axes}) > 1:
         raise AxesError('its inputs must have the same number of axes')
-    at = place_of(node.dim, known(max(inputs, key=len)))
+    at = max(inputs, key=len).known().place(node.dim)
     if len(inputs) == 1:
         return inputs[0]
-    rest = alike(*(replaced(axes, at, [()]) for axes in inputs if axes))
+    rest = alike(*(axes.replaced(at, [()]) for axes in inputs if axes))
     joined = add(*(product(axes[at]) for axes in inputs)) if all(inputs) else Axis()
-    return replaced(rest, at, [mixed((joined,))])  # more steps are none of those steps
+    return rest.replaced(at, [mixed((joined,))])  # more steps are none of those steps
 
 
-rule('stack', needs=0)(lambda node, *inputs: replaced(
-    alike(*inputs), node.axis, [(len(inputs),)], 1))
+rule('stack', needs=0)(lambda node, *inputs: alike(*inputs).replaced(
+    node.axis, [(len(inputs),)], 1))
 
 
 @rule('tile')
-def _tile(node: Node, data: Axes) -> Axes:
+def _tile(node: Node, data: Array) -> Axes:
     counts = (1,) * (len(data) - len(node.reps)) + node.reps
-    data = [()] * (len(counts) - len(data)) + data
-    return [axis if count == 1 else (count, *mixed(axis)) for axis, count in zip(data, counts)]
+    axes: Axes = [()] * (len(counts) - len(data)) + data
+    return [axis if count == 1 else (count, *mixed(axis)) for axis, count in zip(axes, counts)]
 
 
 @rule('repeat')
-def _repeat(node: Node, data: Axes) -> Axes:
+def _repeat(node: Node, data: Array) -> Axes:
     if node.axis is None:
         return [(*mixed(sum(data, ())), node.repeats)]
-    old = data[place_of(node.axis, data)]
-    return replaced(data, node.axis, [(*mixed(old), node.repeats) if node.repeats != 1 else old])
+    old = data[data.place(node.axis)]
+    return data.replaced(node.axis, [(*mixed(old), node.repeats) if node.repeats != 1 else old])
 
 
 @rule('Pad')
-def _pad(node: Node, data: Axes) -> Axes:
+def _pad(node: Node, data: Array) -> Axes:
     widths = node.pad_width
     if len(widths) != 2 * len(data):
         raise SizeError('pad_width %s and %d axes' % (widths, len(data)))
@@ -263,34 +249,34 @@ def _pad(node: Node, data: Axes) -> Axes:
             for axis, before, after in zip(data, widths[::2], widths[1::2])]
 
 
-rule('reverse')(lambda node, data: mixed_along(data, node.axis))
+rule('reverse')(lambda node, data: data.mixed(node.axis))
 
 
-def _broadcast(data: Axes, sizes: Iterable[tuple[int, Factors]]) -> Axes:
+def _broadcast(data: Array, sizes: Iterable[tuple[int, Factors]]) -> Axes:
     for axis, size in sizes:
-        old = data[place_of(axis, data)]
-        data = replaced(data, axis, [agree(old, size) if factors_of(old) else size])
+        old = data[data.place(axis)]
+        data = data.replaced(axis, [agree(old, size) if factors_of(old) else size])
     return data
 
 
 @rule('broadcast_axis')
-def _broadcast_axis(node: Node, data: Axes) -> Axes:
+def _broadcast_axis(node: Node, data: Array) -> Axes:
     for axis in node.axis:
-        old = product(data[place_of(axis, data)])
+        old = product(data[data.place(axis)])
         if isinstance(old, Axis) and (old.free or old.unknown):
             unify(old, 1)
     return _broadcast(data, [(axis, (size,)) for axis, size in zip(node.axis, node.size)])
 
 
 @rule('broadcast_to', needs=0)
-def _broadcast_to(node: Node, data: Axes) -> Axes:
-    return _broadcast(of_rank(len(node.shape), data), [
+def _broadcast_to(node: Node, data: Array) -> Axes:
+    return _broadcast(data.of_rank(len(node.shape)), [
         (at, (size,)) for at, size in enumerate(node.shape) if size])
 
 
 @rule('broadcast_like', needs=2)
-def _broadcast_like(node: Node, data: Axes, like: Axes) -> Axes:
+def _broadcast_like(node: Node, data: Array, like: Array) -> Axes:
     if node.lhs_axes and node.rhs_axes:
-        return _broadcast(data, [(one, like[place_of(other, like)])
+        return _broadcast(data, [(one, like[like.place(other)])
                                  for one, other in zip(node.lhs_axes, node.rhs_axes)])
-    return _broadcast(data, enumerate(of_rank(len(data), like)))
+    return _broadcast(data, enumerate(like.of_rank(len(data))))

@@ -3,17 +3,7 @@ from __future__ import annotations
 
 from ..graph import Node
 from ..rnn_vector_layout import FusedLayout
-from .axis_factors import (
-    Axes,
-    alike,
-    as_long,
-    mixed_along,
-    number_of,
-    of_rank,
-    place_of,
-    replaced,
-    rule,
-)
+from .axis_factors import Array, Axes, alike, number_of, rule
 from .sizes import product
 from .unification import SizeError, suggest, unify
 
@@ -21,23 +11,23 @@ __all__: list[str] = []
 
 
 @rule('SequenceReverse SequenceMask SequenceLast')
-def _sequences(node: Node, data: Axes, *lengths: Axes) -> Axes:
-    at = place_of(0 if node.op == 'SequenceReverse' else node.axis, data)
+def _sequences(node: Node, data: Array, *lengths: Array) -> Axes:
+    at = data.place(0 if node.op == 'SequenceReverse' else node.axis)
     if node.use_sequence_length or node.op != 'SequenceMask':
         suggest(product(data[at]), 'time')
     if node.use_sequence_length:
         suggest(product(data[1 - at]), 'batch')
-        data = as_long(data, 1 - at, *lengths)
+        data = data.as_long(1 - at, *lengths)
     if node.op == 'SequenceLast':
-        return replaced(data, at, []) or [()]
+        return data.replaced(at, []) or [()]
     mixes = node.op == 'SequenceReverse' or node.use_sequence_length
-    return mixed_along(data, [at] if mixes else [])
+    return data.mixed([at] if mixes else [])
 
 
 @rule('RNN', needs=0)
-def _rnn(node: Node, data: Axes, parameters: Axes, *others: Axes) -> tuple[Axes, ...]:
-    steps, batch, width = data = of_rank(3, data)
-    size = number_of(of_rank(1, parameters)[0])
+def _rnn(node: Node, data: Array, parameters: Array, *others: Array) -> tuple[Axes, ...]:
+    steps, batch, width = data = data.of_rank(3)
+    size = number_of(parameters.of_rank(1)[0])
     if size is not None and node.projection_size is None:
         try:
             unify(product(width), FusedLayout.of(node).num_input(size, 'parameters'))
@@ -50,5 +40,5 @@ def _rnn(node: Node, data: Axes, parameters: Axes, *others: Axes) -> tuple[Axes,
     states = 2 if node.mode == 'lstm' else 1
     state = alike(state, *others[:states])
     if node.use_sequence_length:
-        as_long(data, 1, *others[states:])
+        data.as_long(1, *others[states:])
     return [steps, batch, (node.state_size * sides,)], state, state
