@@ -7,13 +7,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.shapes.sizes import (
-    add,
-    least,
-    product,
-    resolve,
-    same,
-)
+from ..._graph.shapes.sizes import add, least, product, resolve, same
 from ..registry import Unsupported, converts, positive
 from .builder import Builder, Value
 

@@ -7,16 +7,7 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import least, product
-from .emitter_api import (
-    Emitted,
-    Expr,
-    Many,
-    Shape,
-    Unsupported,
-    emits,
-    number,
-    writes,
-)
+from .emitter_api import Emitted, Expr, Many, Shape, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
 from .pasted_functions import check_least, check_shape
 
