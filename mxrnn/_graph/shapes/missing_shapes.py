@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Collection, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ... import _check
 from ..graph import Entry, Graph
@@ -26,17 +26,23 @@ class Whole(NamedTuple):
     steps: frozenset[int]
 
 
+#: An input and one of its axes.
+_Place = Tuple[str, int]
+
+
 class Found(NamedTuple):
-    """Shapes of inputs; notes on axes that are numbers; by input and axis, the sizes that the graph
-    takes where windows must leave a certain number (those only for a Reshape, and others); and
-    sizes that fit, for axes of which the graph tells only the product.
+    """Shapes of inputs, notes on axes that are numbers, and sizes for axes.
+
+    By input and axis, `taken` has the sizes that the graph takes where windows must leave a certain
+    number, and `shares` sizes that fit, where the graph tells only the product of axes. `cut` are
+    the axes of which windows must leave a number for a Reshape.
     """
 
     shapes: dict[str, Named]
     notes: list[str]
-    cut: Mapping[tuple[str, int], range] = {}
-    taken: Mapping[tuple[str, int], range] = {}
-    shares: Mapping[tuple[str, int], int] = {}
+    taken: Mapping[_Place, range] = {}
+    cut: Collection[_Place] = ()
+    shares: Mapping[_Place, int] = {}
 
 
 def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
@@ -87,7 +93,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         again = _again(numbers, shapes)
         if not search.table(again).faults:
             shapes, result = again, _Names(search, again)
-    return Found(result.shapes, result.sentences(), *_taken(graph, shapes), _shares(graph, shapes))
+    return Found(result.shapes, result.sentences(), *_sizes(graph, shapes))
 
 
 def told_sizes(graph: Graph, params: Mapping[str, Sequence[int]],
@@ -100,52 +106,39 @@ def told_sizes(graph: Graph, params: Mapping[str, Sequence[int]],
     ShapeSearch(graph, params, {}).table(known)
     axes = {'': list(names.values())}
     numbers = {at: size for at, size in enumerate(map(resolve, axes[''])) if isinstance(size, int)}
-    cut, others = _taken(graph, axes)
-    for (_, at), sizes in {**cut, **others}.items():
-        numbers[at] = sizes[0]
-    for (_, at), size in _shares(graph, axes).items():
-        numbers.setdefault(at, size)
+    fitting, _, found = _sizes(graph, axes)
+    found.update((place, sizes[0]) for place, sizes in fitting.items())
+    numbers.update((at, size) for (_, at), size in found.items())
     return {name: numbers[at] for at, name in enumerate(names) if at in numbers}
 
 
-def _taken(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
-           ) -> tuple[dict[tuple[str, int], range], dict[tuple[str, int], range]]:
-    """See `Found`."""
-    codes = {code for node in graph.nodes if node.op == 'Reshape' for code in node.shape
-             if code > 1}
-    found: tuple[dict[tuple[str, int], range], dict[tuple[str, int], range]] = {}, {}
-    for name, axes in shapes.items():
-        for at, axis in enumerate(axes):
-            sizes = taken(axis)
-            if sizes:
-                last = resolve(axis)
-                numbers = {number for _, number in getattr(last, 'believed', ())}
-                found[numbers.isdisjoint(codes)][name, at] = sizes
-    return found
-
-
-def _shares(graph: Graph, shapes: Mapping[str, Sequence[Axis]]) -> dict[tuple[str, int], int]:
-    """See `Found`. One of two factors becomes a number in a Reshape, if one fits."""
-    codes = [*sorted({code for node in graph.nodes if node.op == 'Reshape'
-                      for code in node.shape if code > 1}), 1]
+def _sizes(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
+           ) -> tuple[dict[_Place, range], set[_Place], dict[_Place, int]]:
+    """`taken`, `cut` and `shares` of `Found`. One of two factors becomes a number in a Reshape, if
+    one fits."""
+    codes = sorted({code for node in graph.nodes if node.op == 'Reshape' for code in node.shape
+                    if code > 1})
     before = {(name, at): resolve(axis) for name, axes in shapes.items()
               for at, axis in enumerate(axes)}
+    fitting = {place: sizes for place, size in before.items() for sizes in [taken(size)] if sizes}
+    cut = {place for place in fitting for size in [before[place]] if isinstance(size, Axis)
+           and any(number in codes for _, number in size.believed)}
     for axis in itertools.chain(*shapes.values()):
         share(axis)
     free = dict.fromkeys(size for size in before.values() if isinstance(size, Axis))
     for axis, other in itertools.combinations(free, 2):
         joined = axis.bound is None is other.bound and any(
             axes_in(made) == {axis, other} for made, _ in axis.believed)
-        for code in codes if joined else ():
+        for code in [*codes, 1] if joined else ():
             axis.bound = code
-            fitting = taken(other)
-            if fitting:
-                other.bound = fitting[0]
+            sizes = taken(other)
+            if sizes:
+                other.bound = sizes[0]
                 break
             axis.bound = None
-    found = {key: resolve(size) for key, size in before.items()}
-    return {key: size for key, size in found.items()
-            if isinstance(size, int) and size is not before[key]}
+    after = {place: resolve(size) for place, size in before.items()}
+    return fitting, cut, {place: size for place, size in after.items()
+                          if isinstance(size, int) and size is not before[place]}
 
 
 # ---- numbers of steps

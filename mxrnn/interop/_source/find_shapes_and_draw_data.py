@@ -58,14 +58,13 @@ def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Map
                 ) -> Surveyed | None:
     """Data whose sizes leave, after windows, what the graph reads. None if there are no such sizes
     or the graph refuses such data."""
-    sizes = {**found.cut, **found.taken}
-    if not sizes and not found.shares:
+    if not found.taken and not found.shares:
         return None
     for least in (False, True):
         shapes = {name: list(shape) for name, shape in found.shapes.items()}
         told = {str(shapes[name][axis]): size for (name, axis), size in found.shares.items()}
         notes = list(found.notes)
-        for (name, axis), each in sizes.items():
+        for (name, axis), each in found.taken.items():
             if len(each) == 1 or least:
                 shapes[name][axis] = each[0]
             else:
@@ -74,7 +73,7 @@ def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Map
                     name, each[0], each[-1], axis))
         with contextlib.suppress(ExportError):
             return _surveyed(graph, model, {**own, **shapes}, types, notes, told)._replace(
-                limits=found.cut)
+                limits={place: found.taken[place] for place in found.cut})
     return None
 
 
