@@ -104,12 +104,12 @@ def told_sizes(graph: Graph, params: Mapping[str, Sequence[int]],
     known = {name: [size if isinstance(size, int) else names.setdefault(size, Axis(free=True))
                     for size in shape] for name, shape in shapes.items()}
     ShapeSearch(graph, params, {}).table(known)
-    axes = {'': list(names.values())}
-    numbers = {at: size for at, size in enumerate(map(resolve, axes[''])) if isinstance(size, int)}
-    fitting, _, found = _sizes(graph, axes)
-    found.update((place, sizes[0]) for place, sizes in fitting.items())
-    numbers.update((at, size) for (_, at), size in found.items())
-    return {name: numbers[at] for at, name in enumerate(names) if at in numbers}
+    numbers = {name: size for name, axis in names.items() for size in [resolve(axis)]
+               if isinstance(size, int)}
+    fitting, _, shares = _sizes(graph, {name: [axis] for name, axis in names.items()})
+    numbers.update((name, size) for (name, _), size in shares.items())
+    numbers.update((name, sizes[0]) for (name, _), sizes in fitting.items())
+    return numbers
 
 
 def _sizes(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
