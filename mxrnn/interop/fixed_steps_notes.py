@@ -6,7 +6,10 @@ from typing import Any, Mapping, Sequence
 
 from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, bounds, roll
-from .input_shapes import without_number
+from .._graph.shapes.infer import infer, variables_of
+from .free_unrolled_length import rolled_up
+from .input_shapes import CountedSteps, without_number
+from .load_and_save_model import Model
 
 __all__ = ['capped', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket']
 
@@ -47,12 +50,21 @@ def of_one_bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[st
                 ' and '.join(map(str, sorted(kept - {0}))) or 'a fixed number of')]
 
 
-def kept_by_inputs(rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
-    """A note on inputs that keep a number of steps although the recurrences take any."""
+def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
+                   ) -> list[str]:
+    """Notes on inputs that keep a number of steps although the recurrences take any."""
     steps = {each.steps for each in rolled.findings if each.kind not in ('unrolled', 'fixed')}
-    return ['%s has %d steps, the number in the graph: pad or cut sequences to it. '
-            '--input %s=%s frees it if nothing but the steps has this number' % (
-                name, size, name, ','.join(
-                    'time:%d' % each if at == axis else str(each) for at, each in enumerate(shape)))
-            for name, shape in shapes.items() for axis, size in enumerate(shape[:-1])
-            if isinstance(size, int) and 1 < size in steps]
+    notes = []
+    for name, shape in shapes.items():
+        for axis, size in enumerate(shape[:-1]):
+            if isinstance(size, int) and 1 < size in steps:
+                freed = [*shape[:axis], 'time:%d' % size, *shape[axis + 1:]]
+                graph = rolled_up(model.graph, CountedSteps(size, {name: axis})).graph
+                fits = not infer(graph, variables_of(graph, {
+                    **{key: array.shape for key, array in {
+                        **model.arg_params, **model.aux_params}.items()},
+                    **shapes, name: freed})).faults
+                notes.append('%s has %d steps, the number in the graph: pad or cut sequences to '
+                             'it%s' % (name, size, fits * (', or export with --input %s=%s' % (
+                                 name, ','.join(map(str, freed))))))
+    return notes

@@ -35,10 +35,11 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
     sentences += divided_by_steps(rolled)
-    if not longest:
+    kept = kept_by_inputs(model, rolled, {**found, **given})
+    if not (longest or kept):
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
-    return sentences + kept_by_inputs(rolled, {**found, **given})
+    return sentences + kept
 
 
 def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[Any]]) -> list[str]:
