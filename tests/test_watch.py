@@ -103,7 +103,7 @@ def test_all_end_when_one_is_gone_and_name_it(number, how, tmp_path):
         for other in others:
             assert training.processes[other].returncode == 75
             lines = training.printed(other).splitlines()
-            said = re.fullmatch(r'mxrnn: (.*) is gone, so this (.*) ends and can be started again '
+            said = re.fullmatch(r'mxrnn: (.*) (?:is|are) gone, so this (.*) ends and can be started again '
                                 r'\(status 75\)', lines[-1])
             assert said and said.group(2) == ROLES[other]
             assert not any('gone' in line for line in lines[:-1])
@@ -180,6 +180,19 @@ def test_a_heartbeat_that_is_slower_than_its_timeout_is_refused(settings, monkey
     for name, value in settings.items():
         monkeypatch.setenv('PS_HEARTBEAT_' + name, value)
     with pytest.raises(ValueError, match='TIMEOUT must be more than PS_HEARTBEAT_INTERVAL, got'):
+        heartbeat_watch.heartbeat()
+
+
+@pytest.mark.parametrize('role, message', [
+    ('wroker', "must be 'scheduler', 'server' or 'worker', got 'wroker'"),
+    ('server', 'DMLC_ROLE=server needs DMLC_NUM_WORKER, too')])
+def test_what_says_the_role_of_a_process_is_checked(role, message, monkeypatch):
+    from mxrnn._runtime import heartbeat_watch
+    for name in ('PS_ROOT_URI', 'PS_ROOT_PORT', 'NUM_SERVER'):
+        monkeypatch.setenv('DMLC_' + name, '1')
+    monkeypatch.delenv('DMLC_NUM_WORKER', raising=False)
+    monkeypatch.setenv('DMLC_ROLE', role)
+    with pytest.raises(ValueError, match=message):
         heartbeat_watch.heartbeat()
 
 

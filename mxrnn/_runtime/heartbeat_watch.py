@@ -117,7 +117,8 @@ class _Watch:
         while not self._stopped.wait(_PAUSE):
             gone = self.look()
             if gone:
-                distributed_exit.end('%s is gone' % gone, self.role)
+                distributed_exit.end('%s %s gone' % (
+                    gone, 'are' if ' and ' in gone else 'is'), self.role)
 
     def stop(self) -> None:
         """Stop before Python ends; otherwise a waiting thread makes MXNet abort the process."""
@@ -267,8 +268,15 @@ def heartbeat() -> tuple[int, int]:
 
     Both are 0 if the environment says that this process does not train with others.
     """
-    if os.environ.get('DMLC_ROLE') not in ('scheduler', 'server', 'worker'):
+    role = os.environ.get('DMLC_ROLE')
+    if not role:
         return 0, 0
+    if role not in ('scheduler', 'server', 'worker'):
+        raise ValueError("DMLC_ROLE must be 'scheduler', 'server' or 'worker', got %r" % role)
+    missing = [name for name in ('DMLC_PS_ROOT_URI', 'DMLC_PS_ROOT_PORT', 'DMLC_NUM_WORKER',
+                                 'DMLC_NUM_SERVER') if not os.environ.get(name)]
+    if missing and role != 'worker':  # which may also train alone
+        raise ValueError('DMLC_ROLE=%s needs %s, too' % (role, ', '.join(missing)))
     interval = _seconds('PS_HEARTBEAT_INTERVAL', 1)
     timeout = _seconds('PS_HEARTBEAT_TIMEOUT', _TIMEOUT)
     if interval >= timeout > 0:

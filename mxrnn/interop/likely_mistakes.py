@@ -36,7 +36,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         **{name: array.shape for name, array in params.items()}, **given, **found})
     sentences += divided_by_steps(rolled)
     kept = kept_by_inputs(model, rolled, {**found, **given})
-    if not (longest or kept):
+    if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
     return sentences + kept
