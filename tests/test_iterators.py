@@ -4,6 +4,7 @@ import doctest
 import importlib
 import logging
 import pickle
+import pickletools
 
 import numpy as np
 import pytest
@@ -27,8 +28,34 @@ def test_sizes_of_iterators():
     assert rnn.BucketSentenceIter(SMALL, 100, [4])  # though it has no batch
 
 
+#: What pickles of iterators and cells name, below mxrnn. Those of users keep these names.
+PICKLED = {
+    *('_cells.' + name for name in (
+        'containers.BidirectionalCell', 'dense.GRUCell', 'dense.LSTMCell', 'modifiers.DropoutCell',
+        'modifiers.ResidualCell', 'noise.VariationalDropoutCell', 'noise.ZoneoutCell',
+        'normalised.LayerNormLSTMCell', 'variables.RNNParams')),
+    *('_data.' + name for name in (
+        'bucketed.Column', 'corpus.read_tokens', 'order.Order', 'order._Generators',
+        'sentences.BucketSentenceIter', 'sentences.SentencePairIter', 'tokens.Packed')),
+    '_operator.fuse.FusedUnroll', '_operator.fused_cell.FusedRNNCell'}
+
+
+def test_pickles_name_what_those_of_earlier_versions_do(tmp_path):
+    rnn.write_tokens(tmp_path / 'corpus', SMALL)
+    found = {
+        arg.replace(' ', '.') for each in (
+            rnn.BucketSentenceIter(SMALL, 2, [4, 9], seed=1),
+            rnn.BucketSentenceIter(tmp_path / 'corpus', 2, [4, 9], seed=1),
+            rnn.SentencePairIter(SMALL, SMALL, 2, [(9, 9)]), rnn.FusedRNNCell(3, 2),
+            rnn.ZoneoutCell(rnn.LSTMCell(3)), rnn.fuse(rnn.LSTMCell(3)),
+            rnn.BidirectionalCell(rnn.GRUCell(3, 'l_'), rnn.LayerNormLSTMCell(3, 'r_')),
+            rnn.ResidualCell(rnn.DropoutCell(.1)), rnn.VariationalDropoutCell(rnn.LSTMCell(3)))
+        for op, arg, _ in pickletools.genops(pickle.dumps(each, protocol=2))
+        if op.name == 'GLOBAL' and arg.startswith('mxrnn')}
+    assert found == {'mxrnn.' + name for name in PICKLED}
+
 def test_examples_of_data():
-    for module in ('base_iterator', 'tokens_on_disk', 'sentences', 'stream', 'sentence_encoding'):
+    for module in ('base_iterator', 'corpus', 'sentences', 'stream', 'sentence_encoding'):
         result = doctest.testmod(importlib.import_module('mxrnn._data.' + module))
         assert not result.failed and (result.attempted or module != 'base_iterator')
 

@@ -103,8 +103,8 @@ def test_all_end_when_one_is_gone_and_name_it(number, how, tmp_path):
         for other in others:
             assert training.processes[other].returncode == 75
             lines = training.printed(other).splitlines()
-            said = re.fullmatch(r'mxrnn: (.*) (?:is|are) gone, so this (.*) ends and can be started again '
-                                r'\(status 75\)', lines[-1])
+            said = re.fullmatch(r'mxrnn: (.*) (?:is|are) gone, so this (.*) ends and can be '
+                                r'started again \(status 75\)', lines[-1])
             assert said and said.group(2) == ROLES[other]
             assert not any('gone' in line for line in lines[:-1])
             if role == 'scheduler':

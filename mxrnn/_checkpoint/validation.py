@@ -7,7 +7,6 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from .. import _check
 from .._graph.graph import Graph, warn_of_ids
 from .._runtime.mxnet import graph_of, mx
 from .saving import Cell, Params
@@ -46,7 +45,7 @@ def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Params, arg_params: 
     extra = (set(read) & set(arg_params)) - known | set(aux_params) - set(graph.auxiliary)
     given = {*read, *arg_params} - set(graph.auxiliary) | set(aux_params)
     missing = set(graph.own_weights()) - given
-    faults = ['left over %s (or not all cells of the graph were given)' % _check.some(
+    faults = ['left over %s (or not all cells of the graph were given)' % ', '.join(
         sorted(extra))] if extra else []
     faults += ['missing %s' % ', '.join(sorted(missing))] if missing else []
     if extra:

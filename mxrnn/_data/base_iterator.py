@@ -10,8 +10,8 @@ from .. import _check
 from .._checkpoint.validation import check_ids
 from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
-from . import packed_sequences as _sequences
-from .tokens_on_disk import Corpus
+from . import tokens as _sequences
+from .corpus import Corpus
 
 __all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent']
 

@@ -10,9 +10,9 @@ import numpy as np
 from .. import _check
 from .._runtime.array_memory import part
 from .._runtime.mxnet import mx
-from . import packed_sequences as _sequences
+from . import tokens as _sequences
 from .base_iterator import Described, Layout, State, TokenIter, extent
-from .tokens_on_disk import is_corpus, open_corpus
+from .corpus import is_corpus, open_corpus
 
 __all__ = ['StreamIter']
 

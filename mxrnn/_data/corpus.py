@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _check
 from .._files.atomic import replacing
-from . import packed_sequences as _sequences
+from . import tokens as _sequences
 
 __all__ = ['Corpus', 'is_corpus', 'open_corpus', 'read_tokens', 'write_tokens']
 
