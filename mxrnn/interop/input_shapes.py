@@ -118,8 +118,7 @@ def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 def _freeing(name: str, own: Sequence[int | str], given: Sequence[int | str]) -> str:
     """How to free the number of steps in the graph's own shape of an input, if another is given."""
     for at, pair in enumerate(zip(own[:max(len(own) - 1, 2)], given)):
-        if len(own) == len(given) and pair[0] != pair[1] and all(
-                isinstance(size, int) for size in pair):
+        if len(own) == len(given) and pair[0] != pair[1] and isinstance(pair[0], int):
             return '. If %s is the number of steps, --input %s=%s allows any' % (
                 own[at], name, ','.join(map(str, [*own[:at], 'time:%s' % own[at], *own[at + 1:]])))
     return ''
@@ -136,8 +135,8 @@ def _unlike(graph: Graph, params: Mapping[str, Any], given: Shapes, sizes: bool
         return {}
     return {name: (found[name], given[name]) for name in names if name in given and (
         len(given[name]) != len(found[name]) or sizes and any(
-            isinstance(own, int) and isinstance(other, int) and own != other
-            for own, other in zip(given[name], found[name])))}
+            isinstance(own, int) and own != other
+            for own, other in zip(found[name], given[name])))}
 
 
 @contextlib.contextmanager

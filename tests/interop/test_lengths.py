@@ -180,13 +180,14 @@ def test_a_note_of_lengths_is_for_files_that_have_so_many_steps(name, options, n
     assert any('clipped to 7 steps' in note for note in written.notes) is noted
 
 
-def test_a_number_of_steps_that_the_lengths_do_not_have_is_named(tmp_path):
+@pytest.mark.parametrize('steps', [9, 'time'])
+def test_a_number_of_steps_that_the_lengths_do_not_have_is_named(steps, tmp_path):
     with pytest.raises(interop.ExportError) as info:
         interop.to_onnx(padded_model('stack'), str(tmp_path / 'a.onnx'),
-                        {'data': ('batch', 9, WIDTH)})
+                        {'data': ('batch', steps, WIDTH)})
     assert str(info.value).splitlines()[1:] == [
-        'The graph by itself says data=batch,7,5, but inputs (--input) say data=batch,9,5. '
-        'If 7 is the number of steps, --input data=batch,time:7,5 allows any']
+        'The graph by itself says data=batch,7,5, but inputs (--input) say data=batch,%s,5. '
+        'If 7 is the number of steps, --input data=batch,time:7,5 allows any' % steps]
 
 
 @pytest.mark.parametrize('name', PADDED)
