@@ -217,8 +217,11 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
     model = load(options)
     remarks = write_source(model, options.source, shapes, types, options.output, options.states,
                            not options.no_check)
-    return model, [options.source, os.path.splitext(options.source)[0] + '.pt'], [
-        *remarks, *capped(model.graph, shapes)]
+    name = os.path.splitext(options.source)[0]
+    if not os.path.basename(name).isidentifier():
+        remarks.append(('note', 'import takes no name such as %s: export to another --source' %
+                        os.path.basename(name)))
+    return model, [options.source, name + '.pt'], [*remarks, *capped(model.graph, shapes)]
 
 
 def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]

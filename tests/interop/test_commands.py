@@ -154,6 +154,8 @@ def test_source(prefix, tmp_path, capsys):
     again = interop.from_source({key: 2 * value for key, value in state.items()}, model)
     assert all((again.arg_params[name] == 2 * array).all()
                for name, array in model.arg_params.items())
+    assert command('export', prefix, '--source', tmp_path / 'my-model.py') == 0
+    assert 'note:       import takes no name such as my-model' in capsys.readouterr().out
     before = os.listdir(tmp_path)
     assert command('export', prefix, '--source', tmp_path / 'other.onnx') == 2
     assert command('export', prefix, '--source', tmp_path / 'other.py', '--as-is') == 2
