@@ -109,7 +109,7 @@ def of_onnx() -> tuple[str, Runner] | None:
     try:
         import onnxruntime  # noqa: F401
 
-        from ._onnx.onnx_file_content import exportable
+        from ._onnx.choose_roll_and_convert import exportable
     except ImportError:
         return None
 

@@ -14,7 +14,7 @@ from ..running import flat, random_value
 pytest.importorskip('onnx')
 runtime = pytest.importorskip('onnxruntime')
 
-from mxrnn.interop._onnx.onnx_file_content import exportable  # noqa: E402
+from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402
 from mxrnn.interop.model_runners import inputs_of  # noqa: E402
 
 __all__ = ['bound', 'compare', 'exported', 'grouped', 'outputs_of', 'session']

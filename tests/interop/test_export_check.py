@@ -105,10 +105,10 @@ def test_every_size_and_every_chunk_counts(what, model, tmp_path, monkeypatch):
 
 def test_a_file_that_its_reader_refuses_is_not_written(model, tmp_path, monkeypatch):
     """It was reported as written."""
-    from mxrnn.interop._onnx import onnx_file_content
-    described = onnx_file_content.described
-    monkeypatch.setattr(onnx_file_content, 'described', lambda content, stepped, encoder: described(
-        content, stepped._replace(axes={}), encoder))
+    from mxrnn.interop._onnx import choose_roll_and_convert
+    described = choose_roll_and_convert.described
+    monkeypatch.setattr(choose_roll_and_convert, 'described', lambda content, stepped, encoder: (
+        described(content, stepped._replace(axes={}), encoder)))
     with pytest.raises(interop.ExportError, match='cannot be read: the table of states'):
         interop.to_onnx(model, str(tmp_path / 'a.onnx'), states=True)
     assert not list(tmp_path.iterdir())

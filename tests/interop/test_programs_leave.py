@@ -11,7 +11,7 @@ from . import programs
 from .onnx_runs import bound, outputs_of, session
 from .programs import ASKED, PROGRAMS, WIDER
 
-from mxrnn.interop._onnx.onnx_file_content import exportable  # noqa: E402, I001  isort: skip
+from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402, I001  isort: skip
 
 #: Axes whose size is no matter of the batch or of the number of steps.
 OTHERS = {'target_time': 5, 'answer_time': 5, 'memory_2': 4, 'memory_time': 6,

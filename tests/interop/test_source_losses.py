@@ -14,7 +14,7 @@ from .compare import torch
 from .onnx_runs import session
 from .sources import check, generate, model_of, run_mxnet
 
-from mxrnn.interop._onnx.onnx_file_content import exportable  # noqa: E402, I001  isort: skip
+from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.emitter_api import LOSSES  # noqa: E402, I001  isort: skip
 
 pytestmark = ours

@@ -46,7 +46,7 @@ def model_for(symbol, shapes):
 
 def whole(model, data, inputs=None, outputs=None):
     """The outputs by name of the file without states."""
-    from mxrnn.interop._onnx.onnx_file_content import exportable
+    from mxrnn.interop._onnx.choose_roll_and_convert import exportable
     serving = session(exportable(model, inputs).content)
     return dict(zip([each.name for each in serving.get_outputs()], outputs_of(serving, data)))
 

@@ -19,7 +19,7 @@ from ..registry import ExportError
 __all__ = ['encoder_of', 'ExportError', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
 
 if TYPE_CHECKING:
-    from .onnx_file_content import Written
+    from .choose_roll_and_convert import Written
 
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
@@ -178,5 +178,5 @@ def _conversion() -> Any:
     with _check.needing('ONNX files need the package onnx, 1.13 or newer', '"onnx>=1.13"'):
         import onnx  # noqa: F401
         import onnx.reference  # noqa: F401
-    from . import onnx_file_content
-    return onnx_file_content
+    from . import choose_roll_and_convert
+    return choose_roll_and_convert

@@ -1,4 +1,4 @@
-"""From a model to the content of an ONNX file; chooses outputs, and the shapes of inputs."""
+"""From a model to an ONNX file's content: chooses outputs, finds shapes, rolls up, converts."""
 from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple, Sequence
