@@ -25,7 +25,8 @@ from .emitter_api import (
     exchanged,
     is_swap,
 )
-from .node_inputs_and_size_texts import inputs_of, ranges, shared, size_text, stated
+from .input_size_checks import ranges, shared, stated
+from .node_inputs_and_size_texts import inputs_of, size_text
 from .pasted_functions import call, check_equal, check_range, check_shape, paste
 from .python_names import local, name_of, reader_of
 
@@ -233,9 +234,7 @@ class MethodWriter:
         self._lines.append(_Line(', '.join(names), text, tuple(names)))
 
     def reads(self, node: Node) -> list[Entry]:
-        """The inputs for an emitter: without labels of losses and without arrays of which only the
-        shape is read. RNN gets the data, computed weights, and begin states that are not all
-        zeros."""
+        """The inputs that a node's emitter gets: see `inputs_of`."""
         return inputs_of(self.graph, node, self.file.places, self._computed)
 
     def _consume(self) -> None:

@@ -1,11 +1,10 @@
 """The inputs that a node reads, and axes' sizes as text, read from arrays that have names."""
 from __future__ import annotations
 
-from typing import Container, Iterable, Iterator, Mapping
+from typing import Container, Iterable, Mapping
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
-from ..._graph.rnn_vector_layout import begin_states
 from ..._graph.shapes.sizes import (
     Axis,
     Size,
@@ -21,7 +20,7 @@ from ..._graph.stepping.axis_propagation import is_zero
 from .._torch.rnn_by_torch_kernels import arrays_of_rnn
 from .emitter_api import MOVES, Expr, Unsupported
 
-__all__ = ['are_parameters', 'described', 'inputs_of', 'ranges', 'shared', 'size_text', 'stated']
+__all__ = ['are_parameters', 'described', 'inputs_of', 'size_text']
 
 
 def size_text(size: Size, values: Iterable[Expr]) -> str:
@@ -99,46 +98,3 @@ def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: di
     inputs = arrays_of_rnn(graph, node).inputs
     return [data, *(inputs[1:len(inputs) - len(begins)] if computed[vector] else ()),
             *(() if all(is_zero(graph, each) for each in begins) else begins)]
-
-
-def stated(inputs: Mapping[str, Expr]) -> Iterator[tuple[Expr, list[int]]]:
-    """The inputs that have three axes or numbers before the last axis, with their sizes; -1 stands
-    for any. torch would take two axes for three without a batch."""
-    for each in inputs.values():
-        if any(isinstance(size, int) and size > 1 for size in (
-                each.shape if len(each.shape) > 2 else each.shape[:-1])):
-            yield each, [size if isinstance(size, int) else -1 for size in each.shape]
-
-
-def ranges(inputs: Mapping[str, Expr], limits: Mapping[tuple[str, int], range]
-           ) -> Iterator[tuple[str, int, int]]:
-    """Texts of sizes that must be in a range, with its ends."""
-    for (name, axis), each in limits.items():
-        if name in inputs and len(each) > 1:
-            yield '%s.shape[%d]' % (inputs[name].text, axis), each[0], each[-1]
-
-
-def shared(graph: Graph, inputs: Mapping[str, Expr]) -> list[list[str]]:
-    """Texts of the sizes that several inputs share."""
-    if any(node.op.startswith('broadcast_') and len(node.inputs) > 1 for node in graph.walk()):
-        return []  # sizes of 1 may be allowed
-    checked = _begin_states(graph)
-    found: dict[Size, dict[str, int]] = {}
-    for name, each in inputs.items():
-        for at, size in enumerate(each.shape):
-            if not isinstance(size, int) and name not in checked:
-                found.setdefault(size, {}).setdefault(each.text, at)
-    return [['%s.shape[%d]' % place for place in places.items()]
-            for places in found.values() if len(places) > 1]
-
-
-def _begin_states(graph: Graph) -> set[str]:
-    """Variables that only torch.nn's recurrent layers read, as begin states: it checks the batch.
-    """
-    found = {*range(len(graph.nodes))} - {head.node for head in graph.heads}
-    for place in reversed(range(len(graph.nodes))):
-        node = graph.nodes[place]
-        begins = begin_states(node) if has(node.op, 'kernel') else node.inputs if (
-            place in found and node.op in ('Concat', 'Reshape', 'expand_dims', 'stack')) else ()
-        found -= {entry.node for entry in node.inputs if entry not in begins}
-    return {graph.nodes[place].name for place in found if graph.nodes[place].is_variable}
