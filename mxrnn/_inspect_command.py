@@ -7,7 +7,7 @@ import math
 import os
 from typing import Any
 
-from ._command_tools import check_target, load, say, say_remarks
+from ._command_load_check_and_print import check_target, load, say, say_remarks
 from ._files.atomic import replacing
 
 __all__ = ['inspect']

@@ -12,7 +12,7 @@ import shlex
 import sys
 from typing import Any, Sequence, Tuple
 
-from ._command_tools import check_target, load, say, say_remarks
+from ._command_load_check_and_print import check_target, load, say, say_remarks
 from ._files.checkpoint_files import epochs, why_none
 from ._inspect_command import inspect as inspect_checkpoint
 from ._progress import working
