@@ -23,7 +23,7 @@ from . import (
     optimizers,
     plain_module,
 )
-from .symbols import load_json
+from .load_json_and_infer_shapes import load_json
 
 __all__ = ['add', 'complete']
 

@@ -6,12 +6,11 @@ import time
 from collections import namedtuple
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Sequence, TypeVar, Union
 
+from . import legacy, mx
 from . import metric_base as metrics
-from . import mx
 from .metric_base import Metric
 from .monitor import Monitor
 from .optimizers import Optimizer, Options
-from .symbols import legacy
 
 __all__ = ['BaseModule', 'BatchEndParam', 'Params', 'UNIFORM', 'each']
 

@@ -5,13 +5,12 @@ import functools
 import inspect
 from typing import Any, Callable, Hashable, Sequence, Tuple
 
-from . import mx
+from . import legacy, mx
 from .base_module import UNIFORM, BaseModule, Params
 from .executor import Requests
 from .executor_group import Described
 from .monitor import Monitor
 from .plain_module import Module
-from .symbols import legacy
 
 __all__ = ['BucketingModule']
 

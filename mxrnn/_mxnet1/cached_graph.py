@@ -10,7 +10,7 @@ from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
 from .._graph.symbol_json import graph_to_json
 from . import mx
-from .symbols import infer_shapes, load_json
+from .load_json_and_infer_shapes import infer_shapes, load_json
 
 __all__ = ['Run']
 

@@ -10,9 +10,9 @@ from mxnet.base import NDArrayHandle
 from .. import _check
 from .._graph.graph import Node
 from .._graph.symbol_json import graph_from_json
-from . import mx
+from . import legacy, mx
 from .cached_graph import Run
-from .symbols import infer_shapes, legacy
+from .load_json_and_infer_shapes import infer_shapes
 
 __all__ = ['Executor', 'Requests', 'bind', 'refuse_groups', 'simple_bind']
 

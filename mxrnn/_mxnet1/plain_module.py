@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from .._files.atomic import replacing
-from . import mx, optimizers
+from . import legacy, mx, optimizers
 from .base_module import UNIFORM, BaseModule, Params, each
 from .executor import Requests, refuse_groups
 from .executor_group import Arrays, Described, Descs, Group, described, reshaped
 from .metric_base import EvalMetric
 from .monitor import Monitor
 from .optimizers import Options
-from .symbols import legacy
 
 __all__ = ['Module']
 

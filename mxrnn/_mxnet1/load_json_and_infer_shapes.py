@@ -1,14 +1,13 @@
-"""Symbols of MXNet 1 in MXNet 2: reads them, finds their shapes, and gives 0 its old meaning."""
+"""Symbols of MXNet 1 in MXNet 2: reads them and finds their shapes."""
 from __future__ import annotations
 
-import contextlib
 import json
-from typing import Any, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, List, Mapping, Sequence, Tuple
 
 from .._graph.symbol_json import json_text
-from . import mx
+from . import legacy, mx
 
-__all__ = ['infer_shapes', 'legacy', 'load_json']
+__all__ = ['infer_shapes', 'load_json']
 
 Shapes = List[Tuple[int, ...]]
 
@@ -31,13 +30,6 @@ def _renamed(item: dict[str, Any]) -> dict[str, Any]:
     if [type(entry) for entry in item.get('inputs', ())] == [list]:  # in attributes it is text
         item['op'] = _RENAMED.get(item['op'], item['op'])
     return item
-
-
-@contextlib.contextmanager
-def legacy() -> Iterator[None]:
-    """Inside the block, 0 in a shape means 'unknown', and arrays are those of MXNet 1."""
-    with mx.util.np_array(False), mx.util.np_shape(False):
-        yield
 
 
 def infer_shapes(symbol: mx.sym.Symbol, known: Mapping[str, Sequence[int]]
