@@ -9,6 +9,8 @@ import pickletools
 import numpy as np
 import pytest
 
+from mxrnn import interop
+
 from . import differs, mx, rnn
 from .iterators import POSITIONS, SMALL, TEXT, UNIQUE, in_parts, rows, run, streams
 
@@ -37,6 +39,7 @@ PICKLED = {
     *('_data.' + name for name in (
         'bucketed.Column', 'corpus.read_tokens', 'order.Order', 'order._Generators',
         'sentences.BucketSentenceIter', 'sentences.SentencePairIter', 'tokens.Packed')),
+    '_graph.graph.Entry', '_graph.graph.Graph', '_graph.graph.Node', 'interop.model.Model',
     '_operator.fuse.FusedUnroll', '_operator.fused_cell.FusedRNNCell'}
 
 
@@ -49,7 +52,9 @@ def test_pickles_name_what_those_of_earlier_versions_do(tmp_path):
             rnn.SentencePairIter(SMALL, SMALL, 2, [(9, 9)]), rnn.FusedRNNCell(3, 2),
             rnn.ZoneoutCell(rnn.LSTMCell(3)), rnn.fuse(rnn.LSTMCell(3)),
             rnn.BidirectionalCell(rnn.GRUCell(3, 'l_'), rnn.LayerNormLSTMCell(3, 'r_')),
-            rnn.ResidualCell(rnn.DropoutCell(.1)), rnn.VariationalDropoutCell(rnn.LSTMCell(3)))
+            rnn.ResidualCell(rnn.DropoutCell(.1)), rnn.VariationalDropoutCell(rnn.LSTMCell(3)),
+            interop.Model(interop.graph_from_json(mx.sym.relu(mx.sym.Variable(
+                'data')).tojson()), {}, {}))
         for op, arg, _ in pickletools.genops(pickle.dumps(each, protocol=2))
         if op.name == 'GLOBAL' and arg.startswith('mxrnn')}
     assert found == {'mxrnn.' + name for name in PICKLED}

@@ -7,7 +7,7 @@ from .._files import CheckpointError
 from .._graph.graph import Entry, Graph, Node, attr_value
 from .._graph.symbol_json import graph_from_json, graph_to_json
 from ._onnx import ExportError, to_onnx
-from .load_and_save_model import Model, load, save
+from .model import Model, load, save
 from .onnx_stepper import OnnxStepper
 from .onnx_stepper_loading import load_stepper
 from .registry import register

@@ -11,7 +11,7 @@ from .._graph.rnn_vector_layout import begin_states
 from .._graph.rolling import roll
 from .._graph.shapes.shape_search import ShapeSearch
 from .._graph.shapes.sizes import Axis, resolve
-from .load_and_save_model import Model
+from .model import Model
 from .registry import ExportError
 
 __all__ = ['moved', 'of_any_batch']

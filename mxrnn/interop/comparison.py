@@ -9,7 +9,7 @@ import numpy as np
 from .._graph.graph import output_name
 from .comparison_data import Inputs, arrays_of
 from .file_runners import ExportedFile, open_file
-from .load_and_save_model import Model
+from .model import Model
 from .model_runners import ReferenceModel, of_torch
 from .mxnet_process import begin, forget, of_mxnet
 

@@ -11,7 +11,7 @@ from .._graph.graph import Graph
 from .._graph.shapes.missing_shapes import ShapesError, found_shapes, told_sizes
 from .file_runners import ExportedFile
 from .input_shapes import settle_shapes
-from .load_and_save_model import Model
+from .model import Model
 from .model_runners import Input
 from .random_data import data_for
 

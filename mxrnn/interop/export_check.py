@@ -14,7 +14,7 @@ from .._graph.operator_table import has, row
 from .comparison import difference, of_file
 from .comparison_data import Inputs
 from .file_runners import ExportedFile
-from .load_and_save_model import Model
+from .model import Model
 from .model_runners import Data, ReferenceModel, of_onnx, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
 from .registry import ONNX, TORCH, ExportError

@@ -9,7 +9,7 @@ from .._graph.rolling import RolledGraph, bounds, roll
 from .._graph.shapes.infer import infer, variables_of
 from .free_unrolled_length import rolled_up
 from .input_shapes import CountedSteps, without_number
-from .load_and_save_model import Model
+from .model import Model
 
 __all__ = ['capped', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket']
 
@@ -57,7 +57,7 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
     notes = []
     for name, shape in shapes.items():
         for axis, size in enumerate(shape[:-1]):
-            if isinstance(size, int) and 1 < size in steps:
+            if isinstance(size, int) and 1 < size in steps and 'time' not in str(shape):
                 freed = [*shape[:axis], 'time:%d' % size, *shape[axis + 1:]]
                 graph = rolled_up(model.graph, CountedSteps(size, {name: axis})).graph
                 fits = not infer(graph, variables_of(graph, {

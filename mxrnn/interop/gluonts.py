@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _check
 from .._files import named
-from .load_and_save_model import load
+from .model import load
 
 __all__ = ['input_names', 'load_predictor', 'network_of']
 

@@ -10,7 +10,7 @@ from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
 from .fixed_steps_notes import divided_by_steps, kept_by_inputs, of_one_bucket
 from .input_shapes import shapes_found
-from .load_and_save_model import Model
+from .model import Model
 from .registry import ExportError
 
 __all__ = ['remarks']

@@ -9,7 +9,7 @@ import numpy as np
 from .._files import reason_of
 from .._graph.rolling import bounds
 from .._graph.rolling import roll as roll_graph
-from .load_and_save_model import Model
+from .model import Model
 from .onnx_checksum_and_session import session_of
 from .registry import ExportError
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._graph.graph import Entry, Graph, Node
 from .._graph.symbol_json import graph_to_json
-from .load_and_save_model import Model
+from .model import Model
 from .model_runners import Data, Run, Runner, refusing
 
 __all__ = ['EndedError', 'begin', 'forget', 'of_mxnet', 'serve']

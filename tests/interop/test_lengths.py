@@ -190,6 +190,62 @@ def test_a_number_of_steps_that_the_lengths_do_not_have_is_named(steps, tmp_path
         'If 7 is the number of steps, --input data=batch,time:7,5 allows any' % steps]
 
 
+def fused(prefix, length, data, **options):
+    return rnn.fuse(rnn.GRUCell(3, prefix=prefix)).unroll(
+        length, data, layout='TNC', merge_outputs=True, **options)[0]
+
+
+def halved(steps):
+    """Two steps joined into one."""
+    pairs = mx.sym.transpose(mx.sym.Reshape(steps, (-4, -1, 2, 0, 0)), (0, 2, 1, 3))
+    return mx.sym.Reshape(pairs, (0, 0, -3))
+
+
+DATA, VALID, MEMORY = map(mx.sym.Variable, ('data', 'valid', 'memory'))
+#: Programs of fuse with lengths that are bounded, and whether they take other numbers of steps.
+BOUNDED = {
+    'by fuse': (lambda T: fused('a_', T, DATA, valid_length=VALID), True),
+    'in two layers': (lambda T: fused('b_', T, fused('a_', T, DATA, valid_length=VALID),
+                                      valid_length=VALID), True),
+    'in a pyramid': (lambda T: fused('b_', T // 2, halved(fused('a_', T, DATA, valid_length=VALID)),
+                                     valid_length=mx.sym.ceil(VALID / 2)), True),
+    'by the program': (lambda T: fused('a_', T, DATA, valid_length=mx.sym.clip(VALID, 1, T)),
+                       False),
+    'behind the cell': (lambda T: mx.sym.SequenceMask(
+        fused('a_', T, DATA), mx.sym.clip(VALID, 0, T), use_sequence_length=True), False),
+    'of something else': (lambda T: mx.sym.Group([fused('a_', T, DATA), mx.sym.SequenceMask(
+        MEMORY, mx.sym.clip(VALID, 0, T), use_sequence_length=True)]), False)}
+
+
+@pytest.mark.parametrize('name', BOUNDED)
+def test_bounds_of_lengths_beside_what_fuse_has_counted(name):
+    torch = pytest.importorskip('torch')
+    build, free = BOUNDED[name]
+
+    def given(length):
+        random = np.random.RandomState(length)
+        data = {'data': random.randn(length, 2, 4), 'valid': np.array([7, 2]),
+                'memory': random.randn(9, 2, 1)}
+        return {key: data[key].astype('f') for key in data if key in symbol.list_arguments()}
+    for length in (4, 8):
+        with mx.name.NameManager():
+            symbol = build(length)
+        data = given(length)
+        executor = bound(symbol, {key: each.shape for key, each in data.items()}, {}, data)
+        if length == 4:
+            module = interop.to_torch(interop.Model(interop.graph_from_json(symbol.tojson()), {
+                key: array.asnumpy() for key, array in executor.arg_dict.items()
+                if key not in data}, {}))
+        given_to = {key: torch.from_numpy(each) for key, each in data.items()}
+        if length == 8 and not free:
+            with pytest.raises((RuntimeError, ValueError)):
+                module(**given_to)
+            continue
+        found = module(**given_to)
+        for one, other in zip([found] if hasattr(found, 'shape') else found, executor.forward()):
+            np.testing.assert_allclose(one.detach(), other.asnumpy(), atol=1e-6)
+
+
 @pytest.mark.parametrize('name', PADDED)
 def test_sources_of_different_lengths(name):
     pytest.importorskip('torch')

@@ -4,7 +4,8 @@ from __future__ import annotations
 from ..graph import Entry, Graph
 from ..operator_table import has
 
-__all__ = ['bounds', 'checked_by_fuse', 'clips_of', 'masked', 'read_checked']
+__all__ = ['bounded_by_fuse', 'bounds', 'checked_by_fuse', 'clips_of', 'masked',
+           'needless_checks', 'read_checked']
 
 #: Operators that pass lengths on.
 _HANDS_ON = ('where', 'floor', 'Cast', '_identity_with_attr_like_rhs')
@@ -28,16 +29,20 @@ def clips_of(graph: Graph) -> dict[int, int]:
 
 
 def masked(graph: Graph) -> dict[int, tuple[Entry, int]]:
-    """By node that bounds lengths: a sequence with these lengths, and its axis of steps."""
+    """By node that bounds lengths: a sequence with these lengths, and its axis of steps. It depends
+    on no bound, or is one that fuse has counted and depends on bounds of others alone."""
     found: dict[int, tuple[Entry, int]] = {}
-    clips, behind = clips_of(graph), set()
+    clips, counted = clips_of(graph), checked_by_fuse(graph)
+    behind: list[set[int]] = []
     for i, node in enumerate(graph.nodes):
-        if node.op == 'clip' or any(entry.node in behind for entry in node.inputs):
-            behind.add(i)
-        if node.op.startswith('Sequence') and node.inputs[0].node not in behind:
+        behind.append({i} if node.op == 'clip' else set())
+        behind[i].update(*[behind[entry.node] for entry in node.inputs])
+        if node.op.startswith('Sequence'):
             for entry in node.inputs_of('length'):
-                if entry.node in clips:
-                    found.setdefault(clips[entry.node], (node.inputs[0], node.axis))
+                clip, before = clips.get(entry.node), behind[node.inputs[0].node]
+                if clip is not None and (not before or clip not in before and (
+                        node.inputs[0].node in counted)):
+                    found.setdefault(clip, (node.inputs[0], node.axis))
     return found
 
 
@@ -53,6 +58,27 @@ def checked_by_fuse(graph: Graph) -> dict[int, int]:
             if check.name.endswith('fused_steps') and check.get('shape', ())[:1] == (-4,):
                 found[node.inputs[0].node] = found[place] = check.shape[1]
     return {place: number for place, number in found.items() if number > 0}
+
+
+def bounded_by_fuse(graph: Graph) -> set[int]:
+    """Places of the nodes that bound the lengths of a sequence by the number of steps for which
+    fuse has checked it."""
+    steps = checked_by_fuse(graph)
+    return {place for place, (sequence, axis) in masked(graph).items()
+            if axis == 0 and steps.get(sequence.node) == graph.nodes[place].a_max}
+
+
+def needless_checks(graph: Graph, length: int | None) -> dict[int, int]:
+    """The checks of fuse without which the graph takes any number of steps: all but those whose
+    number bounds other lengths. Such bounds are freed only if their number is `length`."""
+    own = bounded_by_fuse(graph)
+    lengths = graph._replace(heads=tuple([
+        entry for node in graph.nodes if node.op.startswith('Sequence')
+        for entry in node.inputs_of('length')])).reached(lambda node: node.inputs)
+    others = {graph.nodes[place].a_max for place in lengths
+              if graph.nodes[place].op == 'clip' and place not in own}
+    return {place: number for place, number in checked_by_fuse(graph).items()
+            if number == length or number not in others}
 
 
 def read_checked(graph: Graph) -> dict[int, int]:

@@ -14,7 +14,13 @@ from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends
 from .length_symbolic_writer import Freeing, note_axes
-from .lengths_clipped_or_fixed_by_fuse import checked_by_fuse, clips_of, masked, read_checked
+from .lengths_clipped_or_fixed_by_fuse import (
+    bounded_by_fuse,
+    clips_of,
+    masked,
+    needless_checks,
+    read_checked,
+)
 from .vectorisation_plan import Span
 
 __all__ = ['BEFORE_LOSS', 'fixed_by', 'make_length_symbolic']
@@ -91,11 +97,13 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
     computed, as_many, before_losses = _computed(graph), [], _before_losses(graph)
-    checked, totals = checked_by_fuse(graph), {**read_checked(graph), **totals}
+    checks, totals = needless_checks(graph, length), {**read_checked(graph), **totals}
+    freed = {place for place in bounded_by_fuse(graph)
+             if graph.nodes[place].a_max in checks.values()}
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)
-        if i in checked:
+        if i in checks:
             made = inputs[0]
         elif node.op == 'slice_axis':
             made = _part(writer, node, inputs, totals.get(i))
@@ -127,7 +135,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
                 writer.cut.setdefault(each, node)
     for i, (sequence, axis) in masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
-        if any(_states(node, steps) for steps in {length, *checked.values()}):
+        if i in freed or _states(node, length):
             numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
             writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
     for i, clip in clips_of(graph).items():

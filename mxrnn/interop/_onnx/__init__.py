@@ -11,7 +11,7 @@ from ..._files.checkpoint_files import refuse_checkpoint
 from ..._graph.graph import Graph
 from ..export_check import check_export, log_unchecked
 from ..file_runners import ExportedFile, open_content, open_file
-from ..load_and_save_model import Model
+from ..model import Model
 from ..mxnet_process import begin
 from ..onnx_checksum_and_session import sealed
 from ..registry import ExportError

@@ -128,7 +128,8 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                 name: array.shape for name, array in params.items()}, file.shapes):
             notes.append('an axis of any size is still split by the number %d: other numbers of '
                          'steps may give wrong results' % steps.number)
-        return Written(file.content, file.shapes, numbers, left_out, file.notes + notes)
+        return Written(file.content, file.shapes, numbers, left_out,
+                       file.notes + notes + _bounded(graph, file.shapes))
 
 
 def _in_steps(rolled: RolledGraph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],

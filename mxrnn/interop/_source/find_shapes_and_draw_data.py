@@ -10,7 +10,7 @@ from ..._graph.rolling import RolledGraph
 from ..._graph.shapes.missing_shapes import Found
 from .._torch.module import UnsupportedError
 from ..input_shapes import of_graph, shapes_found
-from ..load_and_save_model import Model
+from ..model import Model
 from ..registry import ExportError
 from .emitter_api import Facts
 from .inferred_shapes_and_types import survey

@@ -7,7 +7,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from ..load_and_save_model import Model
+from ..model import Model
 from .class_writer import flat_of
 from .overwrite_checks import is_graph, read_state
 from .source_file import planned

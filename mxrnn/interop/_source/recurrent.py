@@ -11,7 +11,7 @@ from ..._graph.merge_rnn import readers
 from ..._graph.rnn_vector_layout import FusedLayout
 from .._torch import keywords
 from .._torch.rnn_by_torch_kernels import run_rnn
-from ..load_and_save_model import Model
+from ..model import Model
 from .class_writer import File, wrapped
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .method_writer import MethodWriter

@@ -13,7 +13,7 @@ from ..._graph.graph import Graph, Node
 from ..._graph.shapes.infer import infer, variables_of
 from ..._graph.shapes.sizes import Axis, divide, number_for, product
 from .._torch.module import GraphModule
-from ..load_and_save_model import Model
+from ..model import Model
 from ..random_data import data_for
 from .emitter_api import Facts, Shape
 

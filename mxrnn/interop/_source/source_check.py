@@ -14,7 +14,7 @@ from ..._graph.rolling import RolledGraph
 from ..._graph.shapes.missing_shapes import told_sizes
 from ..comparison import difference
 from ..export_check import own_sizes, tolerance
-from ..load_and_save_model import Model
+from ..model import Model
 from ..registry import ExportError
 from .class_writer import File
 from .forward_and_loss import Methods

@@ -23,7 +23,7 @@ from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
 from ..free_unrolled_length import naming_what_keeps, rolled_up
 from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph, without_number
-from ..load_and_save_model import Model
+from ..model import Model
 from ..registry import ExportError
 from .class_writer import File, state_dict_of, wrapped
 from .emitter_api import Shape

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
-from ..load_and_save_model import Model
+from ..model import Model
 from ..onnx_layouts import Layout
 from .class_writer import File, wrapped
 from .emitter_api import Expr, Facts, Unsupported

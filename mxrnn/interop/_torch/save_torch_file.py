@@ -18,7 +18,7 @@ from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
 from ..input_shapes import Shapes, shapes_found
-from ..load_and_save_model import Model
+from ..model import Model
 from ..mxnet_process import begin
 from ..registry import ExportError
 from .load_torch_file import FORMAT, STEPPED
