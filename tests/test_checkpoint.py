@@ -290,6 +290,8 @@ def test_a_lower_number_that_was_saved_later_is_told(tmp_path, caplog):
         assert 'm-0003.params was saved after it' in message and 'epoch=3' in message
         caplog.clear()
         assert load(prefix, 3).epoch == 3 and not caplog.messages
+    run(prefix, range(1, 6), 0)  # the same once more
+    assert rnn.load_rnn_checkpoint([], prefix).epoch == 5 and not caplog.messages
 
 
 @ours

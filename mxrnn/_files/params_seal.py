@@ -3,12 +3,13 @@
 MXNet writes 0 there and does not read it. mxrnn writes the CRC-32 of all other bytes, then 'CR' and
 two more bytes. These are usually 'C1'. But if a checkpoint with a higher number already existed at
 the save, they are the beginning of that one's checksum. So a file tells that it is newer than
-another with a higher number, as long as that one is unchanged. Copied files have no times to tell
-it by.
+another with a higher number, as long as that one is unchanged. Times alone do not tell this of
+copied files.
 """
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from typing import NamedTuple
@@ -62,9 +63,13 @@ def write(path: str, higher: str | None = None) -> None:
 
 
 def was_there(higher: str, path: str) -> bool:
-    """Whether the file `path` was saved when `higher`, unchanged since, already existed."""
+    """Whether the file `path` was saved when `higher`, unchanged since, already existed.
+
+    A later one is not: a second run may have written `higher` again with the same bytes.
+    """
     seal, told = _seal_in(path), _bytes_for(higher)
-    return seal is not None and told is not None and seal.higher == told
+    return seal is not None and told is not None and seal.higher == told and (
+        os.path.getmtime(higher) <= os.path.getmtime(path))
 
 
 def _bytes_for(path: str) -> bytes | None:
