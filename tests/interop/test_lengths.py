@@ -217,6 +217,47 @@ BOUNDED = {
         MEMORY, mx.sym.clip(VALID, 0, T), use_sequence_length=True)]), False)}
 
 
+#: What is made of a list of outputs, and whether it takes other numbers of steps.
+LISTED = {
+    'the first': (lambda steps: steps[0], True), 'the last': (lambda steps: steps[-1], True),
+    'the third': (lambda steps: steps[2], False),
+    'rows': (lambda steps: mx.sym.Concat(*steps, dim=0), True),
+    'a layer on each': (lambda steps: mx.sym.stack(*[mx.sym.FullyConnected(
+        each, mx.sym.Variable('w', shape=(2, 3)), mx.sym.Variable('b', shape=(2,)), num_hidden=2)
+        for each in steps], axis=1), True),
+    'their sum': (lambda steps: mx.sym.add_n(*steps), True),
+    'backwards': (lambda steps: mx.sym.stack(*steps[::-1], axis=1), True),
+    'all but the last': (lambda steps: mx.sym.stack(*steps[:-1], axis=1), False),
+    'another cell': (lambda steps: rnn.LSTMCell(2, 'top_').unroll(len(steps), steps)[0][-1], True),
+}
+
+
+@pytest.mark.parametrize('name', LISTED)
+@pytest.mark.parametrize('cell', ['fuse', 'fused', 'both'])
+def test_lists_of_outputs_of_the_operator(name, cell):
+    torch = pytest.importorskip('torch')
+    build, free = LISTED[name]
+    make = {'fuse': lambda: rnn.fuse(rnn.GRUCell(3, 'a_')),
+            'fused': lambda: rnn.FusedRNNCell(3, 1, 'gru', prefix='a_'),
+            'both': lambda: rnn.fuse(rnn.BidirectionalCell(rnn.RNNCell(1, prefix='a_'),
+                                                           rnn.RNNCell(2, prefix='b_')))}[cell]
+    for length in (4, 7, 3):
+        with mx.name.NameManager():
+            symbol = build(make().unroll(length, mx.sym.Variable('data'), merge_outputs=False)[0])
+        data = {'data': np.random.RandomState(length).randn(2, length, 5).astype('f')}
+        executor = bound(symbol, {'data': (2, length, 5)}, {}, data)
+        if length == 4:
+            module = interop.to_torch(interop.Model(interop.graph_from_json(symbol.tojson()), {
+                key: array.asnumpy() for key, array in executor.arg_dict.items()
+                if key != 'data'}, {}))
+        if length != 4 and not free:
+            with pytest.raises((RuntimeError, ValueError)):
+                module(data=torch.from_numpy(data['data']))
+            continue
+        np.testing.assert_allclose(module(data=torch.from_numpy(data['data'])).detach(),
+                                   executor.forward()[0].asnumpy(), atol=1e-6)
+
+
 @pytest.mark.parametrize('name', BOUNDED)
 def test_bounds_of_lengths_beside_what_fuse_has_counted(name):
     torch = pytest.importorskip('torch')

@@ -47,6 +47,11 @@ def whole(cell, steps, **options):
     return cell.unroll(steps, words(), **{'merge_outputs': True, **options})[0]
 
 
+def listed(cell, steps):
+    """The outputs of a list, joined by the program."""
+    return mx.sym.stack(*whole(cell, steps, merge_outputs=False), axis=1)
+
+
 def attention(steps):
     """A decoder that looks at all outputs of an encoder in each step."""
     decoder, query = rnn.GRUCell(UNITS, 'decoder_'), mx.sym.Variable('query_weight')
@@ -66,8 +71,9 @@ ROWS = {
     'cells, unrolled': [lambda t: whole(stack(), t)],
     "buckets: the last bucket's graph": [lambda t: whole(stack(), t)],
     '`FusedRNNCell`, `dynamic_unroll`': [
-        lambda t: whole(fused(), t), lambda t: rnn.dynamic_unroll(stack(), words())[0]],
-    '`fuse(cell)`': [lambda t: whole(rnn.fuse(stack()), t),
+        lambda t: whole(fused(), t), lambda t: listed(fused(), t),
+        lambda t: rnn.dynamic_unroll(stack(), words())[0]],
+    '`fuse(cell)`': [lambda t: whole(rnn.fuse(stack()), t), lambda t: listed(rnn.fuse(stack()), t),
                      lambda t: whole(rnn.fuse(stack()), None)],
     'attention over an encoder, unrolled by hand': [attention],
     'bidirectional: `BidirectionalCell`, `FusedRNNCell(bidirectional=True)`': [

@@ -4,8 +4,7 @@ from __future__ import annotations
 from ..graph import Entry, Graph
 from ..operator_table import has
 
-__all__ = ['bounded_by_fuse', 'bounds', 'checked_by_fuse', 'clips_of', 'masked',
-           'needless_checks', 'read_checked']
+__all__ = ['bounds', 'checked_by_fuse', 'clips_of', 'freed_of_fuse', 'masked', 'read_checked']
 
 #: Operators that pass lengths on.
 _HANDS_ON = ('where', 'floor', 'Cast', '_identity_with_attr_like_rhs')
@@ -60,25 +59,22 @@ def checked_by_fuse(graph: Graph) -> dict[int, int]:
     return {place: number for place, number in found.items() if number > 0}
 
 
-def bounded_by_fuse(graph: Graph) -> set[int]:
-    """Places of the nodes that bound the lengths of a sequence by the number of steps for which
-    fuse has checked it."""
-    steps = checked_by_fuse(graph)
-    return {place for place, (sequence, axis) in masked(graph).items()
-            if axis == 0 and steps.get(sequence.node) == graph.nodes[place].a_max}
+def freed_of_fuse(graph: Graph, length: int | None) -> tuple[set[int], set[int]]:
+    """Places of the checks of fuse without which the graph takes any number of steps, and of the
+    bounds of lengths that go with them: those of the sequences that were checked.
 
-
-def needless_checks(graph: Graph, length: int | None) -> dict[int, int]:
-    """The checks of fuse without which the graph takes any number of steps: all but those whose
-    number bounds other lengths. Such bounds are freed only if their number is `length`."""
-    own = bounded_by_fuse(graph)
+    A check stays if its number bounds other lengths: these are freed only if it is `length`.
+    """
+    checks = checked_by_fuse(graph)
+    own = {place: graph.nodes[place].a_max for place, (sequence, axis) in masked(graph).items()
+           if axis == 0 and checks.get(sequence.node) == graph.nodes[place].a_max}
     lengths = graph._replace(heads=tuple([
         entry for node in graph.nodes if node.op.startswith('Sequence')
         for entry in node.inputs_of('length')])).reached(lambda node: node.inputs)
-    others = {graph.nodes[place].a_max for place in lengths
-              if graph.nodes[place].op == 'clip' and place not in own}
-    return {place: number for place, number in checked_by_fuse(graph).items()
-            if number == length or number not in others}
+    others = {graph.nodes[place].a_max for place in lengths - own.keys()
+              if graph.nodes[place].op == 'clip'} - {length}
+    return ({place for place, number in checks.items() if number not in others},
+            {place for place, number in own.items() if number not in others})
 
 
 def read_checked(graph: Graph) -> dict[int, int]:

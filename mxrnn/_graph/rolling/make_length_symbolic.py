@@ -14,13 +14,7 @@ from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends
 from .length_symbolic_writer import Freeing, note_axes
-from .lengths_clipped_or_fixed_by_fuse import (
-    bounded_by_fuse,
-    clips_of,
-    masked,
-    needless_checks,
-    read_checked,
-)
+from .lengths_clipped_or_fixed_by_fuse import clips_of, freed_of_fuse, masked, read_checked
 from .vectorisation_plan import Span
 
 __all__ = ['BEFORE_LOSS', 'fixed_by', 'make_length_symbolic']
@@ -97,9 +91,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
     computed, as_many, before_losses = _computed(graph), [], _before_losses(graph)
-    checks, totals = needless_checks(graph, length), {**read_checked(graph), **totals}
-    freed = {place for place in bounded_by_fuse(graph)
-             if graph.nodes[place].a_max in checks.values()}
+    (checks, freed), totals = freed_of_fuse(graph, length), {**read_checked(graph), **totals}
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)

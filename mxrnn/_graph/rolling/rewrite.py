@@ -64,10 +64,13 @@ class RolledWriter:
         unknown, such a sequence must keep its length.
     picked : set
         Nodes of steps that are one node, of which single steps are read as well.
+    lists : list of (str, tuple)
+        Steps into which the graph itself splits a sequence.
     """
 
     def __init__(self, planner: Planner, recurrences: Sequence[tuple[str, Kernel | Loop, int]],
-                 counted: Counted | None, picked: set[tuple[int, ...]]) -> None:
+                 counted: Counted | None, picked: set[tuple[int, ...]],
+                 lists: Sequence[tuple[str, ByStep]]) -> None:
         self._planner, self._recurrences, self._counted = planner, recurrences, counted
         self._values, self._claims = planner.values, planner.claims
         #: Sequences that must keep their length.
@@ -86,6 +89,8 @@ class RolledWriter:
             range(first, first + self._values.counts[node]) for node, first in (
                 (node, self._values.first[node]) for node in nodes)])
             for t, value in enumerate(by_step)}
+        self._picked.update((value, (by_step, t)) for _, by_step in lists
+                            for t, value in enumerate(by_step))
         #: For each sequence of two steps, the steps that are read alone.
         self._alone: dict[Entry, set[int]] = {}
         #: The recurrences whose number of steps must stay 2.

@@ -8,6 +8,7 @@ from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
 from ..attributes import AttributeValueError
 from ..graph import Graph, Node
 from ..graph_editing import Fixed
+from ..operator_table import has
 from .ambiguity import Counted
 from .candidates import chains, direct_chains, readers_of_growing
 from .lengths_clipped_or_fixed_by_fuse import checked_by_fuse
@@ -17,8 +18,8 @@ from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
 from .recurrences import find_recurrence
 from .rewrite import Apart, Refused, RolledWriter
-from .step_columns_and_recurrences import Declined, StepRecurrence, Taken
-from .value_numbering import TooLong, Values
+from .step_columns_and_recurrences import ByStep, Declined, StepRecurrence, Taken
+from .value_numbering import TooLong, Values, has_one_shape
 from .vectorisation_plan import Claim, Planner
 
 __all__ = ['Finding', 'RejectReason', 'RolledGraph', 'certify', 'roll']
@@ -205,27 +206,49 @@ def _rolled(graph: Graph, training: bool, reject_reason: RejectReason,
     if found:
         found += _search(values, ranks, reject_reason, found,
                          Planner(values, ranks, _claims(found), stated, apart))[0]
-    for _ in range(20 if found else 0):
+    lists = _lists(values)
+    for _ in range(20 if found or lists else 0):
         planner = Planner(values, ranks, _claims(found), stated, apart)
         emitter = RolledWriter(planner, [(each.finding.name, each.what, each.finding.steps)
-                                         for each in found], counted, picked - apart)
+                                         for each in found], counted, picked - apart, lists)
         try:
             rolled = emitter.run(graph)
         except Refused as refused:
             if picked - apart:  # perhaps for this reason
                 apart |= picked
                 continue
+            if not found:
+                break
             failed.append(found.pop(refused.number).finding._replace(
                 kind='unrolled', what=str(refused)))
         except Apart as those:
             apart |= those.nodes & picked
             picked |= those.nodes
         else:
-            return _freed(rolled, [each.finding for each in found] + failed, length, axes,
+            listed = [Finding(name, len(by_step), 'fused', '') for name, by_step in lists]
+            return _freed(rolled, [each.finding for each in found] + listed + failed, length, axes,
                           emitter.totals, counted, emitter.fixed)
     if length is None and not checked_by_fuse(graph):
         return RolledGraph(graph, tuple(failed))
     return _freed(graph, failed, length, axes, {}, counted, {})
+
+
+def _lists(values: Values) -> list[tuple[str, ByStep]]:
+    """The steps into which outputs of recurrent operators are split, each list with its name.
+    Of two, neither is certainly the first or the last."""
+    found = []
+    for i, node in enumerate(values.nodes):
+        if node.op == 'SliceChannel' and node.squeeze_axis and node.num_outputs > 2:
+            axis, value = node.axis, values.args[i][0]
+            while values.node(value).op == 'SwapAxis' or has_one_shape(values.node(value)):
+                inner = values.node(value)
+                if inner.op == 'SwapAxis':
+                    axis = {inner.dim1: inner.dim2, inner.dim2: inner.dim1}.get(axis, axis)
+                value = values.args[values.owner[value]][0]
+            if axis == 0 and has(values.node(value).op, 'recurs') and not values.output(value):
+                found.append((values.node(value).name, tuple(range(
+                    values.first[i], values.first[i] + node.num_outputs))))
+    return found
 
 
 def _freed(graph: Graph, findings: Sequence[Finding], length: int | None, axes: Mapping[str, int],
