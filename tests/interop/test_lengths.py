@@ -201,7 +201,7 @@ def halved(steps):
     return mx.sym.Reshape(pairs, (0, 0, -3))
 
 
-DATA, VALID, MEMORY = map(mx.sym.Variable, ('data', 'valid', 'memory'))
+DATA, VALID, MEMORY, WEIGHT = map(mx.sym.Variable, ('data', 'valid', 'memory', 'weight'))
 #: Programs of fuse with lengths that are bounded, and whether they take other numbers of steps.
 BOUNDED = {
     'by fuse': (lambda T: fused('a_', T, DATA, valid_length=VALID), True),
@@ -223,8 +223,7 @@ LISTED = {
     'the third': (lambda steps: steps[2], False),
     'rows': (lambda steps: mx.sym.Concat(*steps, dim=0), True),
     'a layer on each': (lambda steps: mx.sym.stack(*[mx.sym.FullyConnected(
-        each, mx.sym.Variable('w', shape=(2, 3)), mx.sym.Variable('b', shape=(2,)), num_hidden=2)
-        for each in steps], axis=1), True),
+        each, WEIGHT, no_bias=True, num_hidden=2) for each in steps], axis=1), True),
     'their sum': (lambda steps: mx.sym.add_n(*steps), True),
     'backwards': (lambda steps: mx.sym.stack(*steps[::-1], axis=1), True),
     'all but the last': (lambda steps: mx.sym.stack(*steps[:-1], axis=1), False),
