@@ -7,11 +7,12 @@ from typing import Any, Mapping, Sequence
 from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, bounds, roll
 from .._graph.shapes.infer import infer, variables_of
+from .._graph.shapes.missing_shapes import cutting_numbers
 from .free_unrolled_length import rolled_up
 from .input_shapes import CountedSteps, without_number
 from .model import Model
 
-__all__ = ['capped', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket']
+__all__ = ['capped', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket', 'split_by_steps']
 
 
 def capped(graph: Graph, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
@@ -60,11 +61,23 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
             if isinstance(size, int) and 1 < size in steps and 'time' not in str(shape):
                 freed = [*shape[:axis], 'time:%d' % size, *shape[axis + 1:]]
                 graph = rolled_up(model.graph, CountedSteps(size, {name: axis})).graph
-                fits = not infer(graph, variables_of(graph, {
-                    **{key: array.shape for key, array in {
-                        **model.arg_params, **model.aux_params}.items()},
-                    **shapes, name: freed})).faults
+                own, others = _sizes(model), {**shapes, name: freed}
+                fits = not infer(graph, variables_of(graph, {**own, **others})).faults and (
+                    size not in cutting_numbers(graph, own, others))
                 notes.append('%s has %d steps, the number in the graph: pad or cut sequences to '
                              'it%s' % (name, size, fits * (', or export with --input %s=%s' % (
                                  name, ','.join(map(str, freed))))))
     return notes
+
+
+def split_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
+                   ) -> list[str]:
+    """Notes on numbers of steps by which nodes split an axis that may have any size in `shapes`."""
+    steps = {each.steps for each in rolled.findings if each.kind != 'unrolled'}
+    return ['an axis of any size is split by %d, the number of steps in the graph: other numbers '
+            'of steps give wrong results' % number
+            for number in sorted(steps & cutting_numbers(rolled.graph, _sizes(model), shapes))]
+
+
+def _sizes(model: Model) -> dict[str, tuple[int, ...]]:
+    return {key: array.shape for key, array in {**model.arg_params, **model.aux_params}.items()}

@@ -8,7 +8,7 @@ from .._graph.graph import Graph
 from .._graph.rolling import roll
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
-from .fixed_steps_notes import divided_by_steps, kept_by_inputs, of_one_bucket
+from .fixed_steps_notes import divided_by_steps, kept_by_inputs, of_one_bucket, split_by_steps
 from .input_shapes import shapes_found
 from .model import Model
 from .registry import ExportError
@@ -39,6 +39,8 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
+    if given and not any(':' in str(size) for shape in given.values() for size in shape):
+        sentences += split_by_steps(model, rolled, {**found, **given})
     return sentences + kept
 
 

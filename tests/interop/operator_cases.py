@@ -148,6 +148,7 @@ OPS.update({
     'ones': Op(lambda: S.broadcast_add(A, S.ones((1, 4, 1)))),
     'full': Op(lambda: S.broadcast_add(A, S.full((1, 4, 1), 2.5))),
     'arange': Op(lambda: S.broadcast_add(A, S.Reshape(S.arange(1, 3, .5), shape=(1, 4, 1)))),
+    'arange_from_1': Op(lambda: S.broadcast_add(A, S.Reshape(S.arange(1, 5), shape=(1, 4, 1)))),
     'arange_stop': Op(lambda: S.broadcast_add(A, S.Reshape(S.arange(5), shape=(1, 1, 5)))),
     'arange_repeat': Op(lambda: S.broadcast_add(A, S.Reshape(S.arange(0, 2, repeat=2),
                                                              shape=(1, 4, 1)))),

@@ -12,6 +12,7 @@ from .onnx_runs import bound, outputs_of, session
 from .programs import ASKED, PROGRAMS, WIDER
 
 from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402, I001  isort: skip
+from mxrnn.interop.likely_mistakes import remarks  # noqa: E402, I001  isort: skip
 
 #: Axes whose size is no matter of the batch or of the number of steps.
 OTHERS = {'target_time': 5, 'answer_time': 5, 'memory_2': 4, 'memory_time': 6,
@@ -57,6 +58,21 @@ def test_without_an_option(name, rolled, monkeypatch):
     grows = name != 'autoencoder' and (rolled and name in WIDER or any(
         'time' in str(size) for shape in wanted.values() for size in shape))
     compare(program, symbol, written, model, wanted, grows, monkeypatch)
+
+
+def test_frames_that_are_grouped_again_keep_their_number():
+    frames = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-3, 0, 0, 0))
+    frames = mx.sym.Convolution(frames, kernel=(3, 3), num_filter=5, name='conv')
+    steps = mx.sym.Reshape(mx.sym.Flatten(frames), shape=(-1, 7, 80))
+    symbol = rnn.GRUCell(3, 'gru_').unroll(7, steps, merge_outputs=True)[0]
+    executor = bound(symbol, {'data': (2, 7, 1, 6, 6)}, {}, {})
+    model = interop.Model(interop.graph_from_json(symbol.tojson()), {
+        key: array.asnumpy() for key, array in executor.arg_dict.items() if key != 'data'}, {})
+    shape = exportable(model).inputs['data']
+    assert shape[:3] == ('batch', 7, 1)
+    assert remarks(model)[-1].endswith('in the graph: pad or cut sequences to it')
+    assert 'is split by 7, the number of steps' in remarks(
+        model, {'data': ('batch', 'time', *shape[2:])})[-1]
 
 
 @pytest.mark.parametrize('name, rows', [('lstm_time_major', 'time*batch'),

@@ -43,6 +43,8 @@ def _reshape(node: Node, data: Array) -> Axes:
 
 def _targets(data: Axes, codes: list[int]) -> Axes:
     targets: Axes = []
+    if len(data) == 2 and len(codes) == 3 and codes[0] == -1 and min(codes[1:]) > 1:
+        _split_again(data[0], codes[:2])  # rows of so many numbers, in groups
     try:
         for taken, made in reshaping(codes, len(data)):
             if len(made) == 2:
