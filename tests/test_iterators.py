@@ -11,7 +11,7 @@ import pytest
 
 from mxrnn import interop
 
-from . import differs, mx, rnn
+from . import differs, mx, ours, rnn
 from .iterators import POSITIONS, SMALL, TEXT, UNIQUE, in_parts, rows, run, streams
 
 
@@ -43,6 +43,7 @@ PICKLED = {
     '_operator.fuse.FusedUnroll', '_operator.fused_cell.FusedRNNCell'}
 
 
+@ours
 def test_pickles_name_what_those_of_earlier_versions_do(tmp_path):
     rnn.write_tokens(tmp_path / 'corpus', SMALL)
     found = {
