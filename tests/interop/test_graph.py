@@ -120,6 +120,7 @@ DAMAGE = {
     'a variable with inputs': lambda g: [node for node in g['nodes'] if node['op'] == 'null'][
         -1].update(inputs=[[0, 0, 0]]),
     'rows that do not fit': lambda g: g['node_row_ptr'].pop(),
+    'rows that are a number': lambda g: g.update(node_row_ptr=5),
     'a subgraph that is a number': lambda g: g['nodes'][-1].update(subgraphs=[3]),
     'a loop without a body': lambda g: g['nodes'][-1].update(op='_foreach', attrs={
         'num_args': '1', 'num_outputs': '1', 'num_out_data': '1', 'in_state_locs': '()',

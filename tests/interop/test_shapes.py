@@ -246,6 +246,20 @@ INPUTS = {
                  {'a': ('batch', 'time', 5), 'b': ('batch', 'time', 5)})}
 
 
+@pytest.mark.parametrize('op, options', [
+    ('Convolution', {'num_filter': 6}), ('Convolution', {'num_filter': 6, 'num_group': 2}),
+    ('Deconvolution', {'num_filter': 6}), ('Pooling', {'pool_type': 'max'})])
+def test_channels_last(op, options):
+    """MXNet on the CPU runs few of these layouts; the sizes it infers for all."""
+    symbol = getattr(S, op)(V('data'), name='layer', kernel=(3, 2), stride=(2, 1), layout='NHWC',
+                            **options)
+    shapes = symbol.infer_shape(data=(2, 9, 7, 4))
+    table = infer(graph_from_json(symbol.tojson()), {
+        place: [(size,) for size in shape] for place, shape in enumerate(shapes[0])})
+    (axes,) = [table.axes[head] for head in graph_from_json(symbol.tojson()).heads]
+    assert tuple(resolve(product(axis)) for axis in axes) == shapes[1][0]
+
+
 @pytest.mark.parametrize('build', INPUTS)
 def test_inputs(build):
     shapes, wanted = INPUTS[build]

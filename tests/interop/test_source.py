@@ -86,6 +86,16 @@ def unrolled(case, layout, length):
         return mx.sym.Group([mx.sym.identity(each) for each in [outputs, *flat(states)]])
 
 
+@pytest.mark.parametrize('layers, dropout', [(1, 0), (2, .25), (3, .25)])
+def test_dropout_between_layers(layers, dropout):
+    symbol, _ = rnn.FusedRNNCell(4, layers, dropout=.25).unroll(
+        3, mx.sym.Variable('data'), merge_outputs=True)
+    data = {'data': random_value('data', (2, 3, 5)).astype('float32')}
+    source = generate(model_of(symbol, run_mxnet(symbol, data, {}), data))
+    (layer,) = [each for each in source.module.modules() if isinstance(each, torch.nn.LSTM)]
+    assert (layer.num_layers, layer.dropout) == (layers, dropout)
+
+
 BOUND = [case for case in CASES + OURS if case.binds]
 
 
