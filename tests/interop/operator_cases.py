@@ -153,7 +153,7 @@ OPS.update({
     'arange_repeat': Op(lambda: S.broadcast_add(A, S.Reshape(S.arange(0, 2, repeat=2),
                                                              shape=(1, 4, 1)))),
     'arange_like': Op(lambda: S.contrib.arange_like(A, axis=1), train=False),
-    'arange_like_all': Op(lambda: S.contrib.arange_like(A, start=2, step=.5), train=False),
+    'arange_like_all': Op(lambda: S.contrib.arange_like(A, start=1, step=2), train=False),
     'linspace': Op(lambda: S.broadcast_add(A, S.Reshape(S.linspace(0, 1, 5), shape=(1, 1, 5)))),
     'eye': Op(lambda: S.dot(A, S.eye(5, 6, 1))),
     # Reductions and order
