@@ -734,11 +734,18 @@ def test_a_drawing_of_the_layers(tmp_path, capsys):
         assert command('inspect', tmp_path / kind, '--plot', picture) == 0
         assert '%s: %d bytes\n' % (picture, picture.stat().st_size) in capsys.readouterr().out
         root = ElementTree.parse(picture).getroot()
-        texts = [each.text for each in root.iter('{http://www.w3.org/2000/svg}text')]
+        labels = [*root.iter('{http://www.w3.org/2000/svg}text')]
+        texts = [each.text for each in labels]
+        boxes = [[float(box.get(key)) for key in ('x', 'y', 'width', 'height')]
+                 for box in root.iter() if box.get('rx') is not None]
+        for label in labels:  # each stands in the middle of a box
+            x, y = float(label.get('x')), float(label.get('y'))
+            assert any(x == left + width / 2 and top < y < top + height
+                       for left, top, width, height in boxes), label.text
         assert {'data', 'embed', 'score<', '128 weights', '6,400 weights'} <= {*texts}
         assert texts.count('RNN') in (2, 3) and len(texts) < 40
         lines = sum('marker-end' in each.attrib for each in root.iter())
-        assert lines >= sum(each.get('rx') is not None for each in root.iter()) - 1
+        assert lines >= len(boxes) - 1
         found[kind] = texts
     assert found['fused'].count('4,800 weights') == 1
     assert found['steps'].count('2,400 weights') == 2
