@@ -380,6 +380,22 @@ def test_inputs_of_other_shapes_and_types_are_named():
     stepper.step(states, data=np.ones((2, 4)))
 
 
+@pytest.mark.parametrize('layers', [['score'], ['before', 'score']])
+def test_a_layer_that_flattens_time_is_named(layers):
+    """Around the cell, on both sides. Steps have no time, so they run."""
+    def network(run):
+        inputs = mx.sym.Variable('data')
+        if 'before' in layers:
+            inputs = mx.sym.FullyConnected(inputs, num_hidden=4, name='before')
+        return mx.sym.FullyConnected(run(inputs), num_hidden=WORDS, name='score')
+    cell = rnn.GRUCell(UNITS)
+    weights = weights_of(network(lambda inputs: cell(inputs, cell.begin_state())[0]), data=(2, 4))
+    stepper = rnn.Stepper(cell, network, weights)
+    stepper.step(stepper.begin(2), data=np.ones((2, 4)))
+    with pytest.raises(ValueError, match='layer %s .*flatten=False' % layers[0]):
+        stepper.read(stepper.begin(2), data=np.ones((2, 3, 4)))
+
+
 def test_bad_calls_name_what_is_wrong_and_leave_the_states():
     stepper = make_stepper()
     _, states = stepper.step(stepper.begin(2), data=[1, 2])
@@ -397,6 +413,7 @@ def test_bad_calls_name_what_is_wrong_and_leave_the_states():
             (states, {'data': ['a', 'b']}, TypeError, 'data must be an array of numbers'),
             (states, {'data': None}, TypeError, 'data must be an array of numbers'),
             (states, {'data': [[1], [2, 3]]}, TypeError, 'data must be an array of numbers'),
+            (states, {'data': [1.5, 2]}, ValueError, r'data must be whole numbers, .*\[1.5, 2\]'),
             (states, {'data': [1, 2, 3]}, ValueError, r'of shape \(2,\), got \(3,\)'),
             (three, {'data': [1, 2]}, ValueError, r'of shape \(3,\), got \(2,\)'),
             (states[:1], {'data': [1, 2]}, ValueError, 'l0_begin_state_0, l0_begin_state_1'),

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._graph.graph import Graph
 from .._graph.operator_table import has, row
+from .._graph.symbol_json import graph_to_json
 from .._runtime.mxnet import graph_of, mx
 
 __all__ = ['check_fit', 'check_half', 'explain', 'known_types']
@@ -88,6 +89,12 @@ def explain(symbol: mx.sym.Symbol, weights: Arrays, inputs: Arrays | None = None
     shapes = _shapes_of({**inputs, **states, **weights})
     if all(map(_complete, shapes.values())) and _shapes(symbol, shapes) is not None:
         return
+    flat = _flattening(symbol, shapes)
+    if flat:
+        raise ValueError(
+            'the inputs must fit the graph, but the layer %s (FullyConnected) takes all axes after '
+            'the first for features, time too: make it with flatten=False, or reshape what it '
+            'reads to (-1, features)' % ' and the layer '.join(flat))
     batch = next((array.shape[:1] for array in (states or inputs).values()), ())
     of_inputs = _other_inputs(symbol, shapes, inputs, weights, batch)
     of_weights = _other_weights(symbol, shapes, weights)
@@ -149,6 +156,21 @@ def _agree(wanted: tuple[int, ...] | None, came: tuple[int, ...]) -> bool:
     """Whether an array has the shape `wanted`, as far as that is known."""
     return not wanted or len(wanted) == len(came) and all(
         want in (0, size) for want, size in zip(wanted, came))
+
+
+def _flattening(symbol: mx.sym.Symbol, shapes: Shapes) -> list[str]:
+    """The FullyConnected layers that would make all shapes fit with flatten=False."""
+    graph = graph_of(symbol)
+    layers = [place for place, node in enumerate(graph.nodes)
+              if node.op == 'FullyConnected' and node.flatten]
+
+    def fits(flat: int | None = None) -> bool:
+        nodes = [node._replace(attrs={**node.attrs, 'flatten': 'False'})
+                 if place in layers and place != flat else node
+                 for place, node in enumerate(graph.nodes)]
+        changed = mx.sym.load_json(graph_to_json(graph._replace(nodes=tuple(nodes))))
+        return _shapes(changed, shapes) is not None
+    return [graph.nodes[place].name for place in layers if not fits(place)] if fits() else []
 
 
 def _other_inputs(symbol: mx.sym.Symbol, shapes: Shapes, inputs: Arrays, weights: Arrays,

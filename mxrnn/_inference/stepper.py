@@ -12,7 +12,7 @@ from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import compiled_step, context_and_weights
 from .compiled_step import Compiled, Forms, Kept, Network, refusal
-from .context_and_weights import Weights, as_array
+from .context_and_weights import Weights, as_array, looked_up
 from .quiet_and_single_calls import OneCall
 from .shape_and_type_errors import check_fit, check_half, explain, known_types
 from .state_specs import States, StateSpecs
@@ -158,6 +158,7 @@ class Stepper:
         check_half(self._step.symbol, self._step.weights, self._context)
         types = known_types(self._step.symbol, self._step.weights, self.state_names)
         self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
+        self._ids = looked_up(self._step.symbol, self.input_names)
         self._state_types = [types.get(name, np.float32) for name in self.state_names]
         self._readers: Kept[Compiled] = Kept(_LENGTHS)
         self._sequences = Forms(_SEQUENCES, _OTHERS)
@@ -178,9 +179,8 @@ class Stepper:
         if clash:
             raise ValueError('arg_params must have no array with the name of a state, got %s'
                              % ', '.join(clash))
-        for name, array in weights.items():
-            if name not in self._placed:
-                self._placed[name] = context_and_weights.on(self._context, array)
+        self._placed.update((name, context_and_weights.on(self._context, array))
+                            for name, array in weights.items() if name not in self._placed)
         return Compiled(symbol, {name: self._placed[name] for name in weights},
                         self.state_names, forms)
 
@@ -310,7 +310,7 @@ class Stepper:
             raise TypeError('the inputs must be %s, got %s%s' % (
                 ', '.join(self.input_names) or 'none', ', '.join(sorted(inputs)) or 'none',
                 ' (arg_params has %s)' % weights if weights else ''))
-        return {name: as_array(name, inputs[name], self._context, dtype)
+        return {name: as_array(name, inputs[name], self._context, dtype, name in self._ids)
                 for name, dtype in self._input_types.items()}
 
     def _reader(self, cell: BaseRNNCell, network: Network, inputs: dict[str, mx.nd.NDArray]
