@@ -285,9 +285,9 @@ def _compare(options: argparse.Namespace) -> int:
     with working('comparison of %s' % os.path.basename(options.file)):
         model = load(options)
         differences = compare(model, options.file, shapes_of(options.input), options.data,
-                              options.seed)
-    print('checkpoint in %s%s' % (differences.runner, ', rolled up, because its own graph does '
-                                  'not take these shapes' * differences.rolled))
+                              options.seed, options.tolerance)
+    print('checkpoint in %s%s' % (differences.runner, differences.rolled and (
+        ', rolled up, because ' + differences.rolled)))
     if differences.runner != 'MXNet':
         print('MXNet cannot be imported here, so nothing was compared with MXNet itself')
     print('data: %s' % ', '.join('%s %s' % (name, tuple(shape))
@@ -301,7 +301,9 @@ def _compare(options: argparse.Namespace) -> int:
     above = not worst <= options.tolerance
     others = '' if options.prefix is None else ', '.join(
         str(epoch) for epoch in epochs(options.prefix) if epoch != model.epoch)
-    if above and others:
+    if differences.note:
+        say('note', differences.note)
+    elif above and others:
         say('note', 'this was epoch %d. If the file is from another epoch, compare it with that; '
                      'there are also %s' % (model.epoch, others))
     print('%s the tolerance of %g' % ('above' if above else 'within', options.tolerance))

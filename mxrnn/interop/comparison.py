@@ -1,16 +1,18 @@
 """Compares an exported file with its checkpoint on the same data."""
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from .._graph.graph import output_name
+from .._graph.rolling import bounds
 from .comparison_data import Inputs, arrays_of
 from .file_runners import ExportedFile, open_file
 from .model import Model
-from .model_runners import ReferenceModel, of_torch
+from .model_runners import Data, ReferenceModel, of_torch
 from .mxnet_process import begin, forget, of_mxnet
 
 __all__ = ['Differences', 'compare', 'difference', 'of_file']
@@ -23,9 +25,8 @@ class Differences(NamedTuple):
     ----------
     runner : str
         The library that ran the checkpoint: 'MXNet' or 'torch'.
-    rolled : bool
-        Whether the checkpoint ran with its steps rolled up, because its graph does not take the
-        data otherwise.
+    rolled : str
+        Why the checkpoint ran with its steps rolled up; '' if it did not.
     shapes : dict
         Of the inputs, by name.
     outputs : list of (str, float)
@@ -33,17 +34,20 @@ class Differences(NamedTuple):
         one of two values is NaN.
     chunks : list of int
         The numbers of steps per run for a file with states; empty for other files.
+    note : str
+        That the file clips lengths, and the checkpoint does not; '' otherwise.
     """
 
     runner: str
-    rolled: bool
+    rolled: str
     shapes: dict[str, tuple[int, ...]]
     outputs: list[tuple[str, float]]
     chunks: list[int]
+    note: str
 
 
 def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
-            data_path: str | None = None, seed: int = 0) -> Differences:
+            data_path: str | None = None, seed: int = 0, tolerance: float = 1e-5) -> Differences:
     """Run `model` and the file on the same data; `model` runs in MXNet, or without MXNet in torch.
 
     Parameters
@@ -57,6 +61,8 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
         A `numpy.savez` file with the data; random data if None.
     seed : int
         Seed of the random data.
+    tolerance : float
+        The largest difference that is allowed.
 
     Raises
     ------
@@ -70,8 +76,9 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     Axes of any size that no shape gives get 2, 3, ...; a number of steps that `model` was unrolled
     for stays. With another number of steps the checkpoint runs rolled up, as the file does. If all
     its recurrences have the same number of steps, that number is then also free in Reshapes and in
-    bounds of lengths. A file with states runs one step, then the other steps. It starts from zeros
-    or from its encoder's outputs; the checkpoint's begin states are zeros then.
+    bounds of lengths. So are the bounds if the file has none. A file with states runs one step,
+    then the other steps. It starts from zeros or from its encoder's outputs; the checkpoint's begin
+    states are zeros then.
     """
     given = {} if data_path is None else arrays_of(data_path)
     unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
@@ -92,24 +99,68 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     data = inputs.drawn(shapes, given, seed)
     length = file.steps(data) if file.steps else 0
     chunks = [count for count in (1, length - 1) if length and count]
+    reference = ReferenceModel(model, *library)
     try:
-        rolled, wanted = ReferenceModel(model, *library).outputs(data)
-    except ValueError as error:
-        own = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
-                       for name, shape in inputs.stated.items())
-        said, dot, reason = str(error).partition('. ')
-        raise ValueError('%s%s (sizes not given by --input are made up)%s%s' % (
-            said, own and ', but ' + own, dot, reason)) from None
+        try:
+            rolled, wanted = reference.outputs(data)
+        except ValueError as error:
+            own = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
+                           for name, shape in inputs.stated.items())
+            said, dot, reason = str(error).partition('. ')
+            raise ValueError('%s%s (sizes not given by --input are made up)%s%s' % (
+                said, own and ', but ' + own, dot, reason)) from None
+        got = file.outputs(data, chunks)
+        for name, one, other in zip(file.names, got, wanted):
+            if one.shape != other.shape:
+                raise ValueError('%s was exported from another model: its output %s has shape %s, '
+                                 "the checkpoint's has %s" % (path, name, one.shape, other.shape))
+        why, note = 'its own graph does not take these shapes' * rolled, ''
+        if not _worst(got, wanted) <= tolerance:
+            freed = _without_bound(reference, data, got, tolerance)
+            if freed is not None:
+                wanted, why = freed, 'its own graph clips lengths to %s steps, and the file does ' \
+                    'not' % ' and '.join(map(str, sorted(bounds(model.graph))))
+            else:
+                note = _bound_of_file(reference, data, got, tolerance)
     finally:
         forget()
-    got = file.outputs(data, chunks)
-    for name, one, other in zip(file.names, got, wanted):
-        if one.shape != other.shape:
-            raise ValueError('%s was exported from another model: its output %s has shape %s, the '
-                             "checkpoint's has %s" % (path, name, one.shape, other.shape))
-    return Differences(library[0], rolled, {name: array.shape for name, array in data.items()},
+    return Differences(library[0], why, {name: array.shape for name, array in data.items()},
                        [(name, difference(*pair)) for name, pair in
-                        zip(model.graph.outputs, zip(got, wanted))], chunks)
+                        zip(model.graph.outputs, zip(got, wanted))], chunks, note)
+
+
+def _without_bound(reference: ReferenceModel, data: Data, got: Sequence[np.ndarray],
+                   tolerance: float) -> list[np.ndarray] | None:
+    """The outputs of the checkpoint without bounds of lengths, if the file's are the same."""
+    with contextlib.suppress(ValueError):
+        wanted = reference.rolled(data) if bounds(reference.model.graph) else []
+        if wanted and _worst(got, wanted) <= tolerance:
+            return wanted
+    return None
+
+
+def _bound_of_file(reference: ReferenceModel, data: Data, got: Sequence[np.ndarray],
+                   tolerance: float) -> str:
+    """A note if the file's outputs are the checkpoint's for shorter lengths; '' otherwise."""
+    graph = reference.model.graph
+    read = graph.ending_in([entry for node in graph.nodes for entry in node.inputs_of('length')])
+    lengths = {name: data[name] for name in read.needed_variables() if name in data}
+    longest = max([int(array.max()) for array in lengths.values()], default=0)
+    for most in range(longest - 1, 0, -1):
+        with contextlib.suppress(ValueError):
+            _, wanted = reference.outputs({**data, **{
+                name: np.minimum(array, most) for name, array in lengths.items()}})
+            if _worst(got, wanted) <= tolerance:
+                return 'the file clips lengths to %d steps, and the checkpoint does not: export ' \
+                    'it again, or compare shorter data' % most
+    return ''
+
+
+def _worst(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
+    """The largest difference of all outputs; infinite if shapes or a NaN differ."""
+    found = [difference(*pair) if pair[0].shape == pair[1].shape else np.inf
+             for pair in zip(got, wanted)]
+    return np.inf if np.isnan(found).any() else max(found, default=0.0)
 
 
 def of_file(model: Model, file: ExportedFile, path: str) -> Model:

@@ -112,7 +112,7 @@ class _Child:
     def ask(self, model: Model, rolled: int | None, data: Data) -> Any:
         """The outputs, or a sentence that says why there are none; None if the process ended."""
         reply = self._told((None if self._model is model else model, rolled, dict(data)))
-        self._model = model
+        self._model = None if reply is None else model  # another process begins without one
         return reply
 
     def forget(self) -> None:

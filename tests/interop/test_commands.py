@@ -282,6 +282,33 @@ def test_one_of_two_lengths_that_was_freed_is_compared(tmp_path, capsys):
     assert 'rolled up' in capsys.readouterr().out
 
 
+def test_compare_says_that_only_one_of_both_clips_lengths(tmp_path, capsys):
+    """It blamed the epoch."""
+    pytest.importorskip('onnxruntime')
+    cell = rnn.FusedRNNCell(6, mode='gru', prefix='gru_')
+    for length in (4, 7):
+        outputs, _ = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
+                                 valid_length=mx.sym.Variable('length'))
+        outputs = mx.sym.identity(outputs, name='steps')
+        np.random.seed(0)
+        save(tmp_path / str(length), outputs, cell, {'data': (length, 2, 3), 'length': (2,)})
+    clipped, freed = tmp_path / 'clipped.onnx', tmp_path / 'freed.onnx'
+    assert command('export', tmp_path / '4', '--onnx', clipped) == 0
+    assert command('export', tmp_path / '4', '--onnx', freed, '--input', 'data=time:4,batch,3') == 0
+    np.savez(tmp_path / 'data.npz', length=[6, 3],
+             data=np.random.normal(size=(6, 2, 3)).astype('f'))
+    capsys.readouterr()
+    for length, path, status, said in (
+            (4, clipped, 0, 'checkpoint in MXNet\n'),
+            (4, freed, 0, 'because its own graph clips lengths to 4 steps, and the file does not'),
+            (7, clipped, 1, 'the file clips lengths to 4 steps, and the checkpoint does not'),
+            (7, freed, 0, 'checkpoint in MXNet\n')):
+        assert command('compare', tmp_path / str(length), path, '--data',
+                       tmp_path / 'data.npz') == status
+        out = capsys.readouterr().out
+        assert said in (out if said.endswith('\n') else ' '.join(out.split()))
+
+
 def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
     pytest.importorskip('torch')
 

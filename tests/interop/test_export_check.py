@@ -269,6 +269,16 @@ def test_the_process_of_mxnet_keeps_no_model(fails, model, tmp_path, monkeypatch
     assert mxnet_process.of_mxnet()[1](model)(None)({'data': np.zeros((2, 4, 5), 'f')})
 
 
+def test_another_process_of_mxnet_gets_the_model(model):
+    """If MXNet ended the one that had it."""
+    run, data = mxnet_process.of_mxnet()[1](model)(None), {'data': np.zeros((2, 4, 5), 'f')}
+    before = run(data)
+    mxnet_process._child._process.kill()
+    with pytest.raises(mxnet_process.EndedError):
+        run(data)
+    np.testing.assert_array_equal(run(data), before)
+
+
 def test_an_interrupted_check_leaves_no_answer_to_the_next(model, tmp_path, monkeypatch):
     def interrupted(pipe):
         raise KeyboardInterrupt
