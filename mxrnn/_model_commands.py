@@ -211,7 +211,7 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
         raise ValueError('--source does not take --as-is or --certify: leave them out')
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks import check_target as check_source
-    from .interop._source.source_file import write_source
+    from .interop._source.to_source import write_source
     from .interop.fixed_steps_notes import capped
     check_source(options.source)
     model = load(options)

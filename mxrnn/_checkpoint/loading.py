@@ -12,17 +12,17 @@ from .._files.params import checked
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
 from . import (
-    optimizer_resume,
+    check_parameters_and_ids,
+    optimizer_progress,
+    optimizer_states_file,
     position_and_random_states,
-    states_file,
-    validation,
     worker_agreement,
     worker_positions,
 )
+from .optimizer_states_file import as_mxnet_1
 from .position_and_random_states import Data
 from .safe_pickle import named_things
 from .saving import Cell, Params, cell_list, check_module, path_prefix
-from .states_file import as_mxnet_1
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 
@@ -219,9 +219,10 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
             '%s was saved without an optimiser: there is no %s. Load it without module= to begin '
             'with a new optimiser, or give the epoch of an older checkpoint'
             % (files.path_of(prefix, 'params', *place), path))
-    path, content = states_file.read(prefix, *place)
-    found = states_file.decode(path, content, trusted + optimizer_resume.classes_of(module),
-                          placeholders=not module.optimizer_initialized)
+    path, content = optimizer_states_file.read(prefix, *place)
+    found = optimizer_states_file.decode(
+        path, content, trusted + optimizer_progress.classes_of(module),
+        placeholders=not module.optimizer_initialized)
     go_on = None
     if data is not None:
         if found.extra.parts is not None:
@@ -240,18 +241,18 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
         go_on = position_and_random_states.go_to(here, module, data, place[0], path)
 
     def check_shapes() -> None:
-        optimizer_resume.check_shapes(module, loaded.arg_params, loaded.aux_params,
-                                      files.path_of(prefix, 'params', *place))
+        optimizer_progress.check_shapes(module, loaded.arg_params, loaded.aux_params,
+                                        files.path_of(prefix, 'params', *place))
 
     def restore() -> None:
-        optimizer_resume.restore(module, states_file.decode(
-            path, content, trusted + optimizer_resume.classes_of(module)))
+        optimizer_progress.restore(module, optimizer_states_file.decode(
+            path, content, trusted + optimizer_progress.classes_of(module)))
         if go_on is not None:
-            go_on(optimizer_resume.trained(module))
+            go_on(optimizer_progress.trained(module))
 
-    optimizer_resume.when_done(module, 'bind', module.binded, check_shapes, instead=True)
-    optimizer_resume.when_done(module, 'init_optimizer', module.optimizer_initialized, restore,
-                               instead=True)
+    optimizer_progress.when_done(module, 'bind', module.binded, check_shapes, instead=True)
+    optimizer_progress.when_done(module, 'init_optimizer', module.optimizer_initialized, restore,
+                                 instead=True)
 
 
 def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bool) -> Checkpoint:
@@ -274,7 +275,7 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
         raise CheckpointError('cannot load %s with %s: %s'
                               % (path, graph_path, reason_of(error))) from cause_of(error)
     if strict:
-        found = validation.faults(cells, symbol, read, arg_params, aux_params)
+        found = check_parameters_and_ids.faults(cells, symbol, read, arg_params, aux_params)
         if found:
             raise CheckpointError('%s does not fit the graph and the cells: %s'
                                   % (path, '; '.join(found)))

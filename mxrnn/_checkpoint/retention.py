@@ -6,8 +6,8 @@ import warnings
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from . import worker_positions
+from .optimizer_states_file import Extra
 from .position_and_random_states import Data
-from .states_file import Extra
 
 __all__ = ['Retention']
 

@@ -13,8 +13,8 @@ from .._files import checkpoint_files as files
 from .._files.params import add_checksum, check_params
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import RELEASE, graph_of, mx
-from . import states_file
-from .states_file import Extra, as_mxnet_1
+from . import optimizer_states_file
+from .optimizer_states_file import Extra, as_mxnet_1
 
 __all__ = ['Cell', 'Companion', 'Params', 'cell_list', 'check_module', 'path_prefix', 'pinned',
            'save', 'save_rnn_checkpoint']
@@ -137,7 +137,7 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
                     check_params(staged['params'])
                 if companion is not None:
                     with open(staged['states'], 'wb') as stream:
-                        stream.write(states_file.encode(*companion, staged['params']))
+                        stream.write(optimizer_states_file.encode(*companion, staged['params']))
     except (OSError, mx.base.MXNetError) as error:
         raise CheckpointError('cannot save %s: %s' % (
             targets['params'], atomic.without_stage(reason_of(error)))) from None

@@ -17,9 +17,9 @@ from .._files import CheckpointError, atomic, reason_of
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
-from . import optimizer_resume, states_file
+from . import optimizer_progress, optimizer_states_file
+from .optimizer_states_file import Extra
 from .position_and_random_states import Data, Here, Position, check_entries, take
-from .states_file import Extra
 
 __all__ = ['check_part', 'checksum_of', 'fault', 'read_part', 'save_part', 'unfinished']
 
@@ -34,7 +34,7 @@ def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -
     if found != rank:  # two workers with the same part would write the same file
         raise ValueError('data must have part_index=%d in the worker of rank %d, got part_index=%s'
                          % (rank, rank, found))
-    if optimizer_resume.optimizer_of(module) is None:
+    if optimizer_progress.optimizer_of(module) is None:
         raise ValueError('data needs the optimiser in the %d workers, but servers have it: set '
                          'MXNET_UPDATE_ON_KVSTORE=0 and train with a synchronous store' % workers)
 
@@ -55,7 +55,7 @@ def save_part(prefix: str, place: Place, here: Here, arg_params: dict[str, mx.nd
     try:
         with atomic.replacing([path]) as stage, open(
                 os.path.join(stage, os.path.basename(path)), 'wb') as stream:
-            stream.write(states_file.encode_part(take(here), weights))
+            stream.write(optimizer_states_file.encode_part(take(here), weights))
     except OSError as error:
         raise CheckpointError('cannot save %s: %s'
                               % (path, atomic.without_stage(reason_of(error)))) from None
@@ -85,7 +85,7 @@ def read_part(prefix: str, place: Place, told: Extra, data: Data) -> Position:
     found = []
     for number in range(count):  # all of them, so that all workers refuse together
         path = files.path_of(prefix, files.part(number), *place)
-        found.append(check_entries(states_file.read_part(path, weights), path))
+        found.append(check_entries(optimizer_states_file.read_part(path, weights), path))
     # `data` refuses another number of parts, whichever position it gets.
     return found[getattr(data, 'part_index', 0) % count]
 

@@ -11,10 +11,10 @@ from .. import _check
 from .._runtime.array_memory import part
 from .._runtime.mxnet import mx
 from . import tokens as _sequences
-from .base_iterator import Described, Key, State, TokenIter
 from .buckets import Buckets
 from .corpus import is_corpus, open_corpus
 from .order import Order, check_seed
+from .resumable_base_iterator import Described, Key, State, TokenIter
 
 __all__ = ['BucketedIter', 'LastBatch', 'Column', 'TooLong']
 

@@ -11,8 +11,8 @@ from .. import _check
 from .._runtime.array_memory import part
 from .._runtime.mxnet import mx
 from . import tokens as _sequences
-from .base_iterator import Described, Layout, State, TokenIter, extent
 from .corpus import is_corpus, open_corpus
+from .resumable_base_iterator import Described, Layout, State, TokenIter, extent
 
 __all__ = ['StreamIter']
 

@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, Iterable, Iterator, Mapping, Tuple
+from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence, Tuple
 
 import numpy as np
 
+from .._files import reason_of
 from .._graph.graph import Graph
 from .._graph.operator_table import has, row
 from .._graph.symbol_json import graph_to_json
 from .._runtime.mxnet import graph_of, mx
+from .build_and_compile_graph import Compiled
 
-__all__ = ['check_fit', 'check_half', 'explain', 'known_types']
+__all__ = ['check_fit', 'check_half', 'explain', 'known_types', 'refusal']
 
 Shapes = Mapping[str, Tuple[int, ...]]
 Types = Mapping[str, Any]
@@ -285,3 +287,26 @@ def _other_types(symbol: mx.sym.Symbol, types: Types, inputs: Arrays) -> list[st
 
 def _wrong_type(name: str, wanted: Any, came: Any) -> str:
     return '%s must be of type %s, got %s' % (name, np.dtype(wanted).name, np.dtype(came).name)
+
+
+def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequence[Any],
+            inputs: dict[str, mx.nd.NDArray], context: mx.Context, error: Exception) -> Exception:
+    """The error that names the states or inputs to blame. The graph takes states of `types`. It did
+    not accept its arguments on `context` but raised `error`."""
+    named = {**inputs, **states}
+    for name, array in named.items():
+        if array.context != context:
+            return ValueError('%s must be on %s, where the Stepper runs, got %s'
+                              % (name, context, array.context))
+    for (name, state), dtype in zip(states.items(), types):
+        if state.dtype != dtype:
+            return TypeError('states must be of type %s, but that of %s is %s' % (
+                np.dtype(dtype).name, name, np.dtype(state.dtype).name))
+    try:
+        explain(compiled.symbol, compiled.weights, inputs, states)
+    except (TypeError, ValueError) as reason:
+        return reason
+    return ValueError('the inputs must fit the network and the batch size of the states: got %s; '
+                      'MXNet says: %s' % (', '.join('%s of shape %s and type %s' % (
+                          name, array.shape, np.dtype(array.dtype).name)
+                          for name, array in named.items()), reason_of(error)))

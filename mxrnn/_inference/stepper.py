@@ -10,11 +10,11 @@ from .._cells.base_cells import BaseRNNCell, check_cell
 from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
-from . import compiled_step, context_and_weights
-from .compiled_step import Compiled, Forms, Kept, Network, refusal
+from . import context_and_weights
+from .build_and_compile_graph import Compiled, Forms, Kept, Network, applied, apart
 from .context_and_weights import Weights, as_array, looked_up
 from .quiet_and_single_calls import OneCall
-from .shape_and_type_errors import check_fit, check_half, explain, known_types
+from .shape_and_type_errors import check_fit, check_half, explain, known_types, refusal
 from .state_specs import States, StateSpecs
 
 __all__ = ['Stepper']
@@ -107,7 +107,7 @@ class Stepper:
         cell.reset()
         self._begin = begin = cell.begin_state(
             func=mx.sym.Variable, **context_and_weights.type_of_weights(cell, arg_params))
-        outputs, states = compiled_step.applied(cell, network, lambda inputs: cell(inputs, begin))
+        outputs, states = applied(cell, network, lambda inputs: cell(inputs, begin))
         self._set_up(outputs, begin, states, arg_params, aux_params, ctx)
 
     @classmethod
@@ -172,7 +172,7 @@ class Stepper:
             _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
         if not outputs + list(states):
             raise ValueError('outputs must be a Symbol or a list of Symbols, got none')
-        symbol = compiled_step.apart(outputs + list(states))
+        symbol = apart(outputs + list(states))
         needed = () if self._cell is None else self._cell._weight_names_()
         weights = context_and_weights.params_of(symbol, self._arg_params, self._aux_params, needed)
         clash = sorted(set(weights).intersection(self.state_names))
@@ -344,7 +344,7 @@ class Stepper:
             return fuse(cell).unroll(shape[1], sequence, self._begin, merge_outputs=True,
                                      **options)
 
-        outputs, states = compiled_step.applied(cell, network, unroll)
+        outputs, states = applied(cell, network, unroll)
         reader = self._graph(outputs, states, self._sequences)
         self._readers.add(key, reader)
         return reader

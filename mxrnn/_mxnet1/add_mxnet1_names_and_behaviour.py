@@ -15,7 +15,7 @@ import mxnet as mx  # untyped, because it is changed here
 
 from . import (
     base_module,
-    bucketing,
+    bucketing_module,
     executor,
     metric_base,
     metrics,
@@ -38,7 +38,7 @@ def add() -> None:
     mx.sym.load_json = mx.sym.symbol.load_json = load_json
     for kind in optimizers.KINDS:
         vars(sys.modules[optimizers.HOME]).setdefault(kind.__name__, kind)
-    _enter('module', [base_module, plain_module, bucketing], 'mod')
+    _enter('module', [base_module, plain_module, bucketing_module], 'mod')
     _enter('metric', [metric_base, metrics])
     _enter('monitor', [monitor], 'mon')
     mx.callback.module_checkpoint = _module_checkpoint

@@ -6,13 +6,13 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell, check_cell
+from .._cells.check_and_pack_weights import Weights
+from .._cells.check_inputs_and_states import StateInfo, States, check_length, flatten
 from .._cells.gate_equations import Step
-from .._cells.inputs_and_states import StateInfo, States, check_length, flatten
 from .._cells.layouts_and_sequences import Inputs, steps_of, time_major
 from .._cells.modifiers import ModifierCell
 from .._cells.unroll import Options, Unrolled
 from .._cells.variables import RNNParams
-from .._cells.weight_packing import Weights
 from .._runtime.mxnet import mx
 from .input_projection import ProjectedCell, projects_inputs
 from .operator_cell import Layer, OperatorCell

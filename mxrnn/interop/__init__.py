@@ -14,7 +14,7 @@ from .registry import register
 
 if TYPE_CHECKING:
     from ._source.from_source import from_source
-    from ._source.source_file import to_source
+    from ._source.to_source import to_source
     from ._torch.load_torch_file import load_torch
     from ._torch.save_torch_file import save_torch
     from ._torch.to_and_from_torch import from_torch, to_torch
@@ -34,7 +34,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
 _TORCH = {'to_torch': '_torch.to_and_from_torch', 'from_torch': '_torch.to_and_from_torch',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
           'load_torch': '_torch.load_torch_file', 'save_torch': '_torch.save_torch_file',
-          'to_source': '_source.source_file', 'from_source': '_source.from_source'}
+          'to_source': '_source.to_source', 'from_source': '_source.from_source'}
 
 #: Names that take cells and therefore need MXNet.
 _CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict')

@@ -246,8 +246,8 @@ def test_other_sizes_that_are_refused_are_named_with_the_node(tmp_path):
 
 
 def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypatch, capsys):
-    from mxrnn.interop._source import source_file
-    monkeypatch.setattr(source_file, 'Check', lambda *_: 1 / 0)
+    from mxrnn.interop._source import to_source
+    monkeypatch.setattr(to_source, 'Check', lambda *_: 1 / 0)
     interop.to_source(model, tmp_path / 'a.py', check=False)
     assert 'Checked' not in (tmp_path / 'a.py').read_text()
     with pytest.raises(ZeroDivisionError):

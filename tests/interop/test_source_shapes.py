@@ -12,7 +12,7 @@ from .compare import torch
 from .sources import check, generate, model_of, outputs, run_mxnet
 from .test_source import data_of, program_of
 
-from mxrnn.interop._source import source_file  # noqa: E402  isort: skip
+from mxrnn.interop._source import to_source  # noqa: E402  isort: skip
 
 pytestmark = ours
 pytest.importorskip('onnx')
@@ -32,8 +32,8 @@ def inner(step):
 def test_steps_are_checked_against_the_graph_as_it_is(monkeypatch):
     assert 'the unrolled graph, for' in ' '.join(
         generate(inner(2)).text.split())
-    rolled_up = source_file.rolled_up
-    monkeypatch.setattr(source_file, 'rolled_up', lambda graph, steps, training: rolled_up(
+    rolled_up = to_source.rolled_up
+    monkeypatch.setattr(to_source, 'rolled_up', lambda graph, steps, training: rolled_up(
         inner(3).graph, steps, training=training))
     with pytest.raises(interop.ExportError, match='differs from the graph by'):
         generate(inner(2))

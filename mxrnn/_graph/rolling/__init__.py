@@ -3,7 +3,7 @@ from .lengths_clipped_or_fixed_by_fuse import bounds
 from .loops import Loop
 from .make_length_symbolic import BEFORE_LOSS, fixed_by
 from .match_rnn import Kernel
-from .roll_and_certify import Finding, RolledGraph, certify, roll
+from .roll_up import Finding, RolledGraph, certify, roll
 from .value_numbering import Values
 
 __all__ = ['BEFORE_LOSS', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Values', 'bounds', 'certify',

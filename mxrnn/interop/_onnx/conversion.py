@@ -19,7 +19,7 @@ from ..registry import ONNX, ExportError, Unsupported
 from . import creation, elementwise, layers, losses, recurrent, samplers  # noqa: F401  (fill it)
 from .builder import Builder, Value
 from .input_size_checks import guarded
-from .write_protobuf import write_model
+from .write_model import write_model
 
 __all__ = ['Conversion', 'unknown_operators']
 

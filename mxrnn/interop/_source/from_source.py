@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..model import Model
 from .class_writer import flat_of
 from .overwrite_checks import is_graph, read_state
-from .source_file import planned
+from .to_source import planned
 
 __all__ = ['from_source']
 

@@ -17,10 +17,10 @@ from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
 from .recurrences import find_recurrence
-from .rewrite import Apart, Refused, RolledWriter
 from .step_columns_and_recurrences import ByStep, Declined, StepRecurrence, Taken
 from .value_numbering import TooLong, Values, has_one_shape
 from .vectorisation_plan import Claim, Planner
+from .write_rolled_graph import Apart, Refused, RolledWriter
 
 __all__ = ['Finding', 'RejectReason', 'RolledGraph', 'certify', 'roll']
 

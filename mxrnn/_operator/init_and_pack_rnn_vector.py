@@ -6,8 +6,7 @@ from typing import Any
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.gate_equations import MODES
-from .._cells.weight_packing import (
+from .._cells.check_and_pack_weights import (
     ARRAYS,
     Weights,
     copy_rows,
@@ -15,6 +14,7 @@ from .._cells.weight_packing import (
     join_weights,
     take_weights,
 )
+from .._cells.gate_equations import MODES
 from .._graph.rnn_vector_layout import GATES, FusedLayout, Mode
 from .._runtime.mxnet import mx
 

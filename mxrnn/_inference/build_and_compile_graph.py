@@ -4,18 +4,14 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Any, Callable, Generic, Hashable, Sequence, TypeVar
 
-import numpy as np
-
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.inputs_and_states import flatten
+from .._cells.check_inputs_and_states import flatten
 from .._cells.unroll import unchanged_on_error
-from .._files import reason_of
 from .._runtime.mxnet import mx
-from . import shape_and_type_errors
 from .state_specs import States
 
-__all__ = ['Compiled', 'Forms', 'Kept', 'Network', 'apart', 'applied', 'refusal']
+__all__ = ['Compiled', 'Forms', 'Kept', 'Network', 'apart', 'applied']
 
 Operator = Callable[..., Any]  #: MXNet's CachedOp
 Thing = TypeVar('Thing')
@@ -151,29 +147,6 @@ class Compiled:
 
     def _operator(self, memory: bool) -> Operator:
         return mx.nd.CachedOp(self.symbol, self._flags if memory else ())
-
-
-def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequence[Any],
-            inputs: dict[str, mx.nd.NDArray], context: mx.Context, error: Exception) -> Exception:
-    """The error that names the states or inputs to blame. The graph takes states of `types`. It did
-    not accept its arguments on `context` but raised `error`."""
-    named = {**inputs, **states}
-    for name, array in named.items():
-        if array.context != context:
-            return ValueError('%s must be on %s, where the Stepper runs, got %s'
-                              % (name, context, array.context))
-    for (name, state), dtype in zip(states.items(), types):
-        if state.dtype != dtype:
-            return TypeError('states must be of type %s, but that of %s is %s' % (
-                np.dtype(dtype).name, name, np.dtype(state.dtype).name))
-    try:
-        shape_and_type_errors.explain(compiled.symbol, compiled.weights, inputs, states)
-    except (TypeError, ValueError) as reason:
-        return reason
-    return ValueError('the inputs must fit the network and the batch size of the states: got %s; '
-                      'MXNet says: %s' % (', '.join('%s of shape %s and type %s' % (
-                          name, array.shape, np.dtype(array.dtype).name)
-                          for name, array in named.items()), reason_of(error)))
 
 
 def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:

@@ -22,7 +22,7 @@ import numpy as np
 
 from .._files import CheckpointError, cause_of, reason_of
 from .._runtime.mxnet import mx
-from .states_file import States, as_mxnet_1
+from .optimizer_states_file import States, as_mxnet_1
 
 __all__ = ['Begun', 'check_shapes', 'classes_of', 'dump', 'optimizer_of', 'restore', 'trained',
            'when_done']

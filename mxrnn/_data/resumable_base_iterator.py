@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Literal, Mapping, Sequence, Tuple, Union
 import numpy as np
 
 from .. import _check
-from .._checkpoint.validation import check_ids
+from .._checkpoint.check_parameters_and_ids import check_ids
 from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
 from . import tokens as _sequences
@@ -16,7 +16,7 @@ from .corpus import Corpus
 __all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent']
 
 #: The module of the public classes, whose names are in positions.
-_PUBLIC = tuple(__name__.replace('base_iterator', name) for name in ('sentences', 'stream'))
+_PUBLIC = tuple(__package__ + '.' + name for name in ('sentences', 'stream'))
 
 Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: the axes of batch and time
 
