@@ -7,8 +7,8 @@ import re
 import struct
 from typing import Any, Callable, NamedTuple
 
-__all__ = ['Attribute', 'AttributeValueError', 'Bool', 'Choice', 'Double', 'Float', 'Int',
-           'Shape', 'Sizes', 'Slots', 'Text']
+__all__ = ['Attribute', 'AttributeValueError', 'Bool', 'channels_last', 'Choice', 'Double', 'Float',
+           'Int', 'normalised_axes', 'Shape', 'Sizes', 'Slots', 'Text']
 
 
 class AttributeValueError(ValueError):
@@ -153,3 +153,14 @@ def Choice(words: str, default: Any = REQUIRED) -> Attribute:
             raise ValueError
         return text
     return Attribute('one of %s' % ', '.join(allowed), read, default, default is None)
+
+
+def channels_last(layout: str | None) -> bool:
+    """Whether the attribute `layout` of an image operator puts the channels last."""
+    return layout is not None and layout.index('C') > 1
+
+
+def normalised_axes(mode: str, rank: int) -> tuple[int, ...]:
+    """The axes over which L2Normalization takes the norm."""
+    return {'instance': tuple(range(1, rank)), 'channel': (1,),
+            'spatial': tuple(range(2, rank))}[mode]

@@ -11,7 +11,7 @@ from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import context_and_weights
-from .build_and_compile_graph import Compiled, Forms, Kept, Network, applied, apart
+from .build_and_compile_graph import Compiled, Forms, Kept, Network, apart, applied
 from .context_and_weights import Weights, as_array, looked_up
 from .quiet_and_single_calls import OneCall
 from .shape_and_type_errors import check_fit, check_half, explain, known_types, refusal

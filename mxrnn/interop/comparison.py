@@ -12,8 +12,9 @@ from .._graph.rolling import bounds
 from .comparison_data import Inputs, arrays_of
 from .file_runners import ExportedFile, open_file
 from .model import Model
-from .model_runners import Data, ReferenceModel, of_torch
+from .model_runners import Data, of_torch
 from .mxnet_process import begin, forget, of_mxnet
+from .reference_model import ReferenceModel
 
 __all__ = ['Differences', 'compare', 'difference', 'of_file']
 

@@ -15,8 +15,9 @@ from .comparison import difference, of_file
 from .comparison_data import Inputs
 from .file_runners import ExportedFile
 from .model import Model
-from .model_runners import Data, ReferenceModel, of_onnx, of_torch
+from .model_runners import Data, of_onnx, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
+from .reference_model import ReferenceModel
 from .registry import ONNX, TORCH, ExportError
 
 __all__ = ['check_export', 'log_unchecked', 'own_sizes', 'tolerance']

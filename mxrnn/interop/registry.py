@@ -3,17 +3,14 @@ from __future__ import annotations
 
 from typing import Any, Callable, ChainMap, Generic, Mapping, NamedTuple, TypeVar
 
-import numpy as np
-
 from .. import _check
 from .._graph.graph import Node
 from .._graph.operator_schema import describe
 from .._graph.shapes.axis_factors import Axes, Rule, UnknownAxes, mixed, rule
 from .._graph.shapes.sizes import product
 
-__all__ = ['channels_last', 'Converter', 'Converters', 'converts', 'dtype_of', 'ExportError',
-           'normalised_axes', 'ONNX', 'Operator', 'operator', 'positive', 'register', 'TORCH',
-           'Unsupported']
+__all__ = ['Converter', 'Converters', 'converts', 'ExportError', 'ONNX', 'Operator', 'operator',
+           'positive', 'register', 'TORCH', 'Unsupported']
 
 _Entry = TypeVar('_Entry')
 
@@ -167,26 +164,8 @@ def converts(*operators: str) -> Callable[[Converter], Converter]:
     return enter
 
 
-def dtype_of(node: Node) -> np.dtype:
-    """The type that the attribute 'dtype' names."""
-    if node.dtype == 'bfloat16':
-        raise Unsupported('the type bfloat16')
-    return np.dtype(node.dtype)
-
-
 def positive(axis: int, rank: int) -> int:
     """`axis` counted from the front."""
     if not -rank <= axis < rank:
         raise Unsupported('axis %d of an array with %d axes' % (axis, rank))
     return axis % rank
-
-
-def channels_last(layout: str | None) -> bool:
-    """Whether the attribute `layout` of an image operator puts the channels last."""
-    return layout is not None and layout.index('C') > 1
-
-
-def normalised_axes(mode: str, rank: int) -> tuple[int, ...]:
-    """The axes over which L2Normalization takes the norm."""
-    return {'instance': tuple(range(1, rank)), 'channel': (1,),
-            'spatial': tuple(range(2, rank))}[mode]

@@ -5,10 +5,10 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import Axis, Size, product
-from ..registry import Unsupported, converts, dtype_of
+from ..registry import Unsupported, converts
 from .builder import Builder, Value
 
-__all__ = ['shape_of']
+__all__ = ['dtype_of', 'shape_of']
 
 
 def shape_of(node: Node) -> tuple[Size, ...]:
@@ -16,6 +16,13 @@ def shape_of(node: Node) -> tuple[Size, ...]:
     if not node.shape or min(node.shape) < -1:
         raise Unsupported('an array of the shape %s' % (node.shape,))
     return tuple(size if size > 0 else Axis() for size in node.shape)
+
+
+def dtype_of(node: Node) -> np.dtype:
+    """The type that the attribute 'dtype' names."""
+    if node.dtype == 'bfloat16':
+        raise Unsupported('the type bfloat16')
+    return np.dtype(node.dtype)
 
 
 @converts('_zeros', '_ones', '_full')

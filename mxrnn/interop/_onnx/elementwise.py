@@ -6,8 +6,9 @@ from functools import partial, reduce
 from typing import Callable
 
 from ..._graph.graph import Node
-from ..registry import Converter, Unsupported, converts, dtype_of
+from ..registry import Converter, Unsupported, converts
 from .builder import Builder, Value
+from .creation import dtype_of
 
 __all__: list[str] = []
 

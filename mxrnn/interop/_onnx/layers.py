@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 
+from ..._graph.attributes import channels_last, normalised_axes
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import Size, divide, product, resolve
 from ..._graph.shapes.unification import SizeError
-from ..registry import Converter, Unsupported, channels_last, converts, normalised_axes, positive
+from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
 from .reduce_sort_index import indices, reduce
 from .sequences import inside

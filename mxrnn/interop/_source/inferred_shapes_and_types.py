@@ -10,9 +10,10 @@ from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Table, infer, variables_of
 from ..._graph.shapes.sizes import Axis, Size, product
 from ..._graph.shapes.unification import settled
+from .._torch.module import run
 from ..model import Model
 from .emitter_api import Fact, Facts, Shape
-from .sample_data import Sample, run
+from .sample_data import Sample
 
 __all__ = ['survey']
 

@@ -7,8 +7,8 @@ from typing import Sequence
 
 import numpy as np
 
+from ..._graph.attributes import channels_last, normalised_axes
 from ..._graph.graph import Node
-from ..registry import channels_last, normalised_axes
 from .emitter_api import MOVES, Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
 from .python_names import prefix_of

@@ -10,6 +10,7 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.merge_rnn import readers
 from ..._graph.rnn_vector_layout import FusedLayout
 from .._torch import keywords
+from .._torch.module import run
 from .._torch.rnn_by_torch_kernels import run_rnn
 from ..model import Model
 from .class_writer import File, wrapped
@@ -18,7 +19,6 @@ from .method_writer import MethodWriter
 from .node_inputs_and_size_texts import are_parameters
 from .pasted_functions import check_equal, literal
 from .python_names import cell_of, local, reader_of, rnn_of, shown
-from .sample_data import run
 
 __all__ = ['write_method']
 

@@ -12,13 +12,14 @@ from ..._files import reason_of
 from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
 from ..._graph.shapes.missing_shapes import told_sizes
+from .._torch.module import as_list, module_of, run
 from ..comparison import difference
 from ..export_check import own_sizes, tolerance
 from ..model import Model
 from ..registry import ExportError
 from .class_writer import File
 from .forward_and_loss import Methods
-from .sample_data import FAULTS, Named, Sample, as_list, drawn, module_of, run
+from .sample_data import FAULTS, Named, Sample, drawn
 from .step_methods import StepMethods
 
 __all__ = ['Check', 'at_own_length']

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
+from .._torch.module import as_list, run
 from ..model import Model
 from ..onnx_layouts import Layout
 from .class_writer import File, wrapped
@@ -17,7 +18,7 @@ from .forward_and_loss import Methods
 from .inferred_shapes_and_types import survey
 from .python_names import local, name_of
 from .recurrent import write_method
-from .sample_data import Data, Sample, as_list, run
+from .sample_data import Data, Sample
 
 __all__ = ['StepMethods']
 

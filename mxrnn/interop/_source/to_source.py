@@ -27,7 +27,7 @@ from ..model import Model
 from ..registry import ExportError
 from .class_writer import File, state_dict_of, wrapped
 from .emitter_api import Shape
-from .find_shapes_and_draw_data import surveyed
+from .find_shapes_and_draw_data import find_labels, surveyed
 from .forward_and_loss import Methods, chosen, with_own_gradients
 from .inferred_shapes_and_types import survey
 from .node_inputs_and_size_texts import described
@@ -163,7 +163,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
                 graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
         data.draw({name: given[name] for name in labels if name in given})
-        data.find_labels(facts, labels)
+        find_labels(data, facts, labels)
         known = all(name in data.sample for name in labels)
         wanted = facts.outputs
         graph = merge_rnn.merged(remove_no_ops.without_effectless(graph, facts.arrays))

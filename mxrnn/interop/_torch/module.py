@@ -17,11 +17,12 @@ from ..._graph.rolling import RolledGraph
 from ..._graph.rolling import roll as roll_up
 from ..ctc_predictions import ctc_losses
 from ..input_shapes import misfit
+from ..model import Model
 from . import Device
 from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner
 
-__all__ = ['GraphModule', 'UnsupportedError', 'rolled', 'tensor']
+__all__ = ['GraphModule', 'UnsupportedError', 'as_list', 'module_of', 'rolled', 'run', 'tensor']
 
 
 class GraphModule(nn.Module):
@@ -277,3 +278,22 @@ def tensor(array: np.ndarray | Tensor) -> Tensor:
     if array.dtype.names == ('bfloat16',):
         return torch.from_numpy(array['bfloat16'].astype(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array.copy())
+
+
+def run(graph: Graph, model: Model, sample: Mapping[str, Tensor]) -> list[Tensor]:
+    """The outputs of a graph, by `to_torch`; what it draws begins with one seed."""
+    module = module_of(graph, model)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # of the CPU: others take longer
+        outputs = module(**{name: sample[name] for name in module.inputs if name in sample})
+    return [each.detach() for each in as_list(outputs)]
+
+
+def module_of(graph: Graph, model: Model) -> GraphModule:
+    """The module of a graph as it is, for inference."""
+    return GraphModule(graph, model.arg_params, model.aux_params, roll=False).eval()
+
+
+def as_list(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    """A module's outputs, as a tuple even if there is only one."""
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...._graph.attributes import channels_last
 from ...._graph.graph import Node
-from ...registry import Unsupported, channels_last, operator
+from ...registry import Unsupported, operator
 from .. import Run, runs
 
 __all__: list[str] = []
