@@ -10,7 +10,7 @@ from .. import _check
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
-from . import optimizer_progress, position_and_random_states, worker_positions
+from . import optimizer_progress, position_and_random_states, several_workers
 from .check_parameters_and_ids import check_ids
 from .optimizer_progress import Begun
 from .optimizer_states_file import Extra
@@ -150,8 +150,8 @@ class _Saver:
         """Refuse data of another part in every one of several workers; otherwise some would wait.
         """
         if self._several() and self._data is not None and self._module is not None:
-            worker_positions.check_part(self._data, self._module, self._workers.count(),
-                                self._workers.rank())
+            several_workers.check_part(self._data, self._module, self._workers.count(),
+                                       self._workers.rank())
 
     def _several(self) -> bool:
         """Whether several workers each save their own position."""
@@ -194,7 +194,7 @@ class _Saver:
               ) -> None:
         told = None
         if self._several() and here is not None:
-            told = worker_positions.save_part(self._prefix, place, here, arg)
+            told = several_workers.save_part(self._prefix, place, here, arg)
             if self._workers.rank():
                 return
             told = told._replace(first=self._retention.is_first(place))

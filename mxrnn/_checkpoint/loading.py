@@ -16,8 +16,7 @@ from . import (
     optimizer_progress,
     optimizer_states_file,
     position_and_random_states,
-    worker_agreement,
-    worker_positions,
+    several_workers,
 )
 from .optimizer_states_file import as_mxnet_1
 from .position_and_random_states import Data
@@ -200,7 +199,7 @@ def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint],
         raise ValueError('give epoch for a remote prefix, got None with %s' % prefix)
     candidates = Candidates(prefix, files.places(prefix, data is not None, missing_ok), load)
     loaded = candidates.newest()
-    for lowest in worker_agreement.agree(prefix, data, lambda: candidates.loaded and (
+    for lowest in several_workers.agree(prefix, data, lambda: candidates.loaded and (
             *candidates.place, candidates.loaded.arg_params)):
         loaded = candidates.newest(lowest)
     if loaded is None and not (missing_ok and all(isinstance(error, _UnfinishedError)
@@ -227,9 +226,9 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
     if data is not None:
         if found.extra.parts is not None:
             try:
-                here = worker_positions.read_part(prefix, place, found.extra, data)
+                here = several_workers.read_part(prefix, place, found.extra, data)
             except CheckpointError as error:
-                if worker_positions.unfinished(prefix, place, found.extra):
+                if several_workers.unfinished(prefix, place, found.extra):
                     raise _UnfinishedError(str(error)) from None
                 raise
         elif found.extra.position is not None:

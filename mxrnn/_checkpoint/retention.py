@@ -5,7 +5,7 @@ import warnings
 
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
-from . import worker_positions
+from . import several_workers
 from .optimizer_states_file import Extra
 from .position_and_random_states import Data
 
@@ -50,7 +50,7 @@ class Retention:
     def saved(self, place: Place, told: Extra | None) -> None:
         """Delete what is no longer needed, now that `place` is written.
 
-        `told` is the result of `worker_positions.save_part`, or None if one worker trains alone.
+        `told` is the result of `several_workers.save_part`, or None if one worker trains alone.
         """
         several = told is not None
         if several:
@@ -80,7 +80,7 @@ class Retention:
         """Note whether the previous checkpoint has all of its parts, which are written by now."""
         if self._before is None or self._data is None:
             return
-        fault = worker_positions.fault(self._prefix, *self._before, self._data)
+        fault = several_workers.fault(self._prefix, *self._before, self._data)
         if not fault:
             self._whole = self._before[0]
             return
