@@ -11,8 +11,8 @@ from typing import Any, Callable, Sequence
 from .. import _check
 from .._runtime.mxnet import mx
 from .check_and_pack_weights import PackedWeights
-from .check_inputs_and_states import StateInfo, States, check_states, check_symbol, make_state
 from .gate_equations import WEIGHTS, Activate, Activation, Step, activate
+from .inputs_and_states import StateInfo, States, check_states, check_symbol, make_state
 from .known_shapes_and_types import unknown
 from .share_variables import in_constructor_of
 from .unroll import Unrollable

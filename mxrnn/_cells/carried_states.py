@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from .. import _check
 from .._runtime.mxnet import json_of, mx
 from .base_cells import BaseRNNCell, check_cell
-from .check_inputs_and_states import States, check_states
 from .containers import BidirectionalCell
+from .inputs_and_states import States, check_states
 from .layouts_and_sequences import Outputs
 
 __all__ = ['CarriedStates', 'carry_states']

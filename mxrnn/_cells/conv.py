@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, Sequence, TypeVar, Uni
 from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import GatedCell, Partial
-from .check_inputs_and_states import StateInfo
 from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, Activation, Step
+from .inputs_and_states import StateInfo
 from .variables import RNNParams
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']

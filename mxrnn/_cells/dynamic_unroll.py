@@ -23,7 +23,7 @@ from .._graph.graph import Node
 from .._graph.operator_table import has
 from .._runtime.mxnet import graph_of, mx
 from .base_cells import BaseRNNCell, check_cell
-from .check_inputs_and_states import States, check_states
+from .inputs_and_states import States, check_states
 from .layouts_and_sequences import Inputs, Layout, merged, time_major
 from .modifiers import TRAINING
 from .unroll import Options, unroll_checked

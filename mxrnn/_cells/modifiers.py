@@ -9,8 +9,8 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import ZEROS, BaseRNNCell, check_cell
 from .check_and_pack_weights import Weights
-from .check_inputs_and_states import StateInfo, States, check_symbol
 from .gate_equations import Step
+from .inputs_and_states import StateInfo, States, check_symbol
 from .known_shapes_and_types import joins_are_known, known_shape
 from .layouts_and_sequences import Inputs, merged, steps_of
 from .unroll import Options, Unrolled

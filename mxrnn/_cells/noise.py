@@ -9,8 +9,8 @@ import numpy as np
 from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import BaseRNNCell, check_cell
-from .check_inputs_and_states import States, check_symbol, flatten
 from .gate_equations import Step
+from .inputs_and_states import States, check_symbol, flatten
 from .known_shapes_and_types import Kind, known_shape, known_type, unknown
 from .layouts_and_sequences import Inputs, merged, time_axis
 from .modifiers import ModifierCell, drop

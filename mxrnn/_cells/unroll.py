@@ -23,8 +23,8 @@ from typing import (
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .check_inputs_and_states import States, check_inputs, flatten
 from .gate_equations import Step
+from .inputs_and_states import States, check_inputs, flatten
 from .layouts_and_sequences import Inputs, Layout, Outputs, merged, steps_of
 from .share_variables import check_weights_given
 from .valid_length import GivenLengths, Lengths, check_valid_length

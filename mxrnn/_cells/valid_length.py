@@ -10,7 +10,7 @@ from typing import Sequence
 import numpy as np
 
 from .._runtime.mxnet import RELEASE, mx
-from .check_inputs_and_states import States, check_symbol, flatten
+from .inputs_and_states import States, check_symbol, flatten
 from .known_shapes_and_types import known_shape, known_type, typed
 from .layouts_and_sequences import Inputs, merged, time_axis
 

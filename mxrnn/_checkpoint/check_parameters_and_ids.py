@@ -1,4 +1,4 @@
-"""Checks that the parameters of a checkpoint fit the graph and the cells, and that ids fit it."""
+"""Checks that parameters of a checkpoint fit the graph, the cells and the module, and ids it."""
 from __future__ import annotations
 
 import contextlib
@@ -7,11 +7,13 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
+from .._files import CheckpointError
 from .._graph.graph import Graph, warn_of_ids
 from .._runtime.mxnet import graph_of, mx
+from .optimizer_progress import trained
 from .saving import Cell, Params
 
-__all__ = ['check_ids', 'faults']
+__all__ = ['check_ids', 'check_shapes', 'faults']
 
 #: For modules: the largest ids for which `check_ids` has checked the graph.
 _checked: weakref.WeakKeyDictionary[mx.mod.BaseModule, list[dict[str, float]]] = (
@@ -106,3 +108,16 @@ def check_ids(data: object, module: object) -> None:
     if found not in checked and isinstance(module.symbol, mx.sym.Symbol):
         checked.append(found)
         warn_of_ids(graph_of(module.symbol).vocabularies(), found)
+
+
+def check_shapes(module: mx.mod.BaseModule, arg_params: dict[str, mx.nd.NDArray],
+                 aux_params: dict[str, mx.nd.NDArray], path: str) -> None:
+    """Refuse parameters whose shapes differ from a bound module's."""
+    holder = trained(module)
+    differ = ['%s has the shape %s, in the module %s' % (name, params[name].shape, array.shape)
+              for params, bound in ((arg_params, holder._arg_params),
+                                    (aux_params, holder._aux_params))
+              for name, array in sorted((bound or {}).items())
+              if name in params and params[name].shape != array.shape]
+    if differ:
+        raise CheckpointError('%s does not fit the module: %s' % (path, '; '.join(differ)))

@@ -240,8 +240,8 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
         go_on = position_and_random_states.go_to(here, module, data, place[0], path)
 
     def check_shapes() -> None:
-        optimizer_progress.check_shapes(module, loaded.arg_params, loaded.aux_params,
-                                        files.path_of(prefix, 'params', *place))
+        check_parameters_and_ids.check_shapes(module, loaded.arg_params, loaded.aux_params,
+                                              files.path_of(prefix, 'params', *place))
 
     def restore() -> None:
         optimizer_progress.restore(module, optimizer_states_file.decode(

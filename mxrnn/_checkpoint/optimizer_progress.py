@@ -24,8 +24,7 @@ from .._files import CheckpointError, cause_of, reason_of
 from .._runtime.mxnet import mx
 from .optimizer_states_file import States, as_mxnet_1
 
-__all__ = ['Begun', 'check_shapes', 'classes_of', 'dump', 'optimizer_of', 'restore', 'trained',
-           'when_done']
+__all__ = ['Begun', 'classes_of', 'dump', 'optimizer_of', 'restore', 'trained', 'when_done']
 
 _log = logging.getLogger('mxrnn.rnn')
 
@@ -135,19 +134,6 @@ def _restore(module: mx.mod.BaseModule, updater: mx.optimizer.Updater, states: S
     else:
         changed = states.extra.changed or _unseen(states.optimizer)
         _carry_progress(states.optimizer, optimizer, changed, states.path)
-
-
-def check_shapes(module: mx.mod.BaseModule, arg_params: dict[str, mx.nd.NDArray],
-                 aux_params: dict[str, mx.nd.NDArray], path: str) -> None:
-    """Refuse parameters whose shapes differ from a bound module's."""
-    holder = trained(module)
-    differ = ['%s has the shape %s, in the module %s' % (name, params[name].shape, array.shape)
-              for params, bound in ((arg_params, holder._arg_params),
-                                    (aux_params, holder._aux_params))
-              for name, array in sorted((bound or {}).items())
-              if name in params and params[name].shape != array.shape]
-    if differ:
-        raise CheckpointError('%s does not fit the module: %s' % (path, '; '.join(differ)))
 
 
 def _check_states(holder: mx.mod.BaseModule, optimizer: mx.optimizer.Optimizer,

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from .._cells import unroll
-from .._cells.check_inputs_and_states import States
+from .._cells.inputs_and_states import States
 from .._cells.layouts_and_sequences import Inputs
 from .._runtime import finder
 from .._runtime.mxnet import mx

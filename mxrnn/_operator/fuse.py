@@ -7,8 +7,8 @@ from typing import Any, Callable, NamedTuple, Sequence
 from .. import _check
 from .._cells.base_cells import BaseRNNCell, check_cell
 from .._cells.check_and_pack_weights import Weights
-from .._cells.check_inputs_and_states import StateInfo, States, check_length, flatten
 from .._cells.gate_equations import Step
+from .._cells.inputs_and_states import StateInfo, States, check_length, flatten
 from .._cells.layouts_and_sequences import Inputs, steps_of, time_major
 from .._cells.modifiers import ModifierCell
 from .._cells.unroll import Options, Unrolled

@@ -7,10 +7,10 @@ import numpy as np
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.check_inputs_and_states import StateInfo, States, check_length, check_states, flatten
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.gate_equations import MODES, Step
+from .._cells.inputs_and_states import StateInfo, States, check_length, check_states, flatten
 from .._cells.known_shapes_and_types import Kind, known_shape, known_type
 from .._cells.layouts_and_sequences import Inputs, merged, time_axis, time_major
 from .._cells.modifiers import DropoutCell, drop

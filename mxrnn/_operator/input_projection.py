@@ -5,8 +5,8 @@ import copy
 from typing import Any
 
 from .._cells.base_cells import BaseRNNCell
-from .._cells.check_inputs_and_states import StateInfo, States
 from .._cells.dense import DenseCell
+from .._cells.inputs_and_states import StateInfo, States
 from .._cells.layouts_and_sequences import Inputs, merged, steps_of, time_major
 from .._cells.noise import ZoneoutCell
 from .._cells.unroll import Options, Unrolled

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .._cells.base_cells import BaseRNNCell
-from .._cells.check_inputs_and_states import StateInfo, States, check_states
+from .._cells.inputs_and_states import StateInfo, States, check_states
 from .._cells.known_shapes_and_types import Kind, known_shape, known_type
 from .._cells.layouts_and_sequences import Inputs, merged
 from .._cells.unroll import Options, Unrolled

@@ -16,7 +16,7 @@ from typing import Any, Iterator, NamedTuple
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.check_inputs_and_states import flatten
+from .._cells.inputs_and_states import flatten
 from .._cells.unroll import Unrolled, unchanged_on_error
 from .._graph.graph import Entry, Graph
 from .._graph.graph_editing import Edit
