@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -242,6 +243,16 @@ def test_damaged_files_of_torch_are_refused(tmp_path):
         torch.save(dict(content, **{key: value}), path)
         with pytest.raises(interop.CheckpointError, match='is damaged'):
             interop.load_torch(path)
+    # A pickle that makes a tensor of a function instead of a storage: AttributeError in torch.
+    function = b'ctorch._utils\n_rebuild_tensor_v2\n'
+    damaged = b'\x80\x02%s(%sK\x00))\x89ccollections\nOrderedDict\n)RtR.' % (function, function)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, data in members.items():
+            archive.writestr(name, damaged if name.endswith('data.pkl') else data)
+    with pytest.raises(interop.CheckpointError, match='was not written by save_torch'):
+        interop.load_torch(path)
 
 
 def test_export_with_any_batch():
