@@ -484,6 +484,15 @@ def test_parts_of_sequences(name):
                 refused_by_mxnet(make(4), shapes)
 
 
+def test_the_last_step_of_outputs_that_zoneout_draws():
+    make = named_anew(part(-1, 0, lambda: rnn.ZoneoutCell(rnn.GRUCell(3, 'gru_'), .2, .3)))
+    rolled = roll(graph_of(make(4)), training=True)
+    assert [each.kind for each in rolled.findings] == ['loop', 'loop']
+    for length in (4, 6, 3):
+        shapes = {'data': (length, 2, 4)}
+        assert_equal(run_rolled(rolled, bind(make(length), shapes), shapes))
+
+
 #: Operators that give something else than one step for each, and what is made of their output: its
 #: numbers may be those of the steps.
 UNCLEAR = {

@@ -110,8 +110,10 @@ def note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> Non
 def _axes_of(node: Node, axes: Mapping[Entry, Axes]) -> list[Axes]:
     """The axes of a node's outputs; [] if they are not known."""
     if node.op == '_foreach':
-        inside: dict[Entry, Axes] = {}
-        body, steps = node.body.graph, (Axis(),)
+        body, places, count, _ = node.body
+        inside = {Entry(place, 0): axes[entry][at < count:]
+                  for at, (place, entry) in enumerate(zip(places, node.inputs)) if entry in axes}
+        steps = (Axis(),)
         note_axes(body.nodes, 0, inside)
         return [[steps, *inside[head]] if inside.get(head) else []
                 for head in body.heads[:node.num_out_data]]
