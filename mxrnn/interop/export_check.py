@@ -205,7 +205,7 @@ class _Check:
                 raise _Incomparable(without_stage(str(error))) from None
             raise ExportError('%s\n%s' % (without_stage(str(error)), _REMEDY)) from None
         refused: list[str] = []
-        for sizes in self._others():
+        for sizes in self._others(steps):
             data = inputs.drawn(sizes=sizes)
             try:
                 # As it is, a graph whose lengths are clipped takes more steps, and clips them.
@@ -222,11 +222,16 @@ class _Check:
                 '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
                 '. Other sizes: ' + refused[-1] if len(self._said) < 3 and refused else '')
 
-    def _others(self) -> Iterator[dict[str, int]]:
-        """Two more sets of sizes; if one is refused, a larger one follows."""
-        for which in (1, 2) if self._inputs.names else ():
+    def _others(self, steps: Sequence[int]) -> Iterator[dict[str, int]]:
+        """Two more sets of sizes; if one is refused, others follow: with numbers that windows
+        must leave, and larger ones."""
+        inputs = self._inputs
+        for which in (1, 2) if inputs.names else ():
             before = len(self._said)
             yield self._sizes(which)
+            if len(self._said) == before:
+                yield {**self._sizes(which), **{
+                    name: size for name, size in inputs.numbers.items() if size not in steps}}
             if len(self._said) == before:
                 yield self._sizes(which, 16)
 

@@ -84,6 +84,34 @@ def test_a_right_file_is_checked_at_three_sizes(kind, model, library, tmp_path):
     assert ('MXNet' in said) == (library == 'MXNet') and said.count('(rolled up)') == 2
 
 
+def frames(pooled, length=4):
+    """A convolution over the features of each step."""
+    data = mx.sym.expand_dims(mx.sym.Variable('data'), axis=1)
+    data = mx.sym.Convolution(data, kernel=(1, 3), num_filter=2, name='conv')
+    if pooled:
+        data = mx.sym.Pooling(data, kernel=(1, 2), stride=(1, 2), pool_type='max')
+    data = mx.sym.reshape(mx.sym.transpose(data, (0, 2, 1, 3)), (0, 0, -1))
+    return mx.sym.FullyConnected(rnn.LSTMCell(3, 'lstm_').unroll(length, data, merge_outputs=True)[
+        0], num_hidden=2, flatten=False)
+
+
+@pytest.mark.parametrize('pooled', [False, True])
+@pytest.mark.parametrize('kind', ['onnx', 'torch', 'source'])
+def test_windows_within_a_step_are_run_in_chunks_of_any_length(kind, pooled, tmp_path, monkeypatch):
+    with mx.name.NameManager():
+        model, _ = model_for(frames(pooled), {'data': (2, 4, 6)})
+    monkeypatch.chdir(tmp_path)
+    if kind == 'source':
+        interop.to_source(model, 'a.py', states=True)
+        said = (tmp_path / 'a.py').read_text()
+        assert 'data (3, 4, 6)' in said and 'data (4, 11, ' in said and 'one step and' in said
+        return
+    _, said = write_onnx(model, 'a.onnx', states=True).checked if kind == 'onnx' else write_torch(
+        interop.to_torch(model, states=True), 'a.pt', True)
+    assert [size in said for size in ('(3, 4, 6) in chunks of 1 and 2', '(4, 11, 6) in chunks of',
+                                      '(2, 16, 6) in chunks of')] == [True] * 3
+
+
 @pytest.mark.parametrize('what', ['other sizes', 'chunks'])
 def test_every_size_and_every_chunk_counts(what, model, tmp_path, monkeypatch):
     """At its own length, in one piece, it is right."""

@@ -104,12 +104,16 @@ def _side(node: Node, at: int, axis: Factors) -> Factors:
     """The number of windows along an axis."""
     stride, dilate, pad = ((getattr(node, key, ()) or (default,) * len(node.kernel))[at]
                            for key, default in (('stride', 1), ('dilate', 1), ('pad', 0)))
+    adj = (getattr(node, 'adj', ()) or (0,) * len(node.kernel))[at]
+    if node.kernel[at] == stride == 1 and pad == adj == 0 and not getattr(
+            node, 'target_shape', ()):
+        return axis
     reach = dilate * (node.kernel[at] - 1) + 1
     old = product(axis)
     if node.op == 'Deconvolution':
         if node.target_shape:
             return (node.target_shape[at],)
-        more = reach - 2 * pad + (node.adj[at] if node.adj else 0) - stride
+        more = reach - 2 * pad + adj - stride
         return mixed((add(product([old], stride), more),))
     style = getattr(node, 'pooling_convention', 'valid')
     if style == 'same':  # a window begins at every `stride`-th element

@@ -147,18 +147,19 @@ def _with_numbers(search: ShapeSearch, table: Table, shapes: Mapping[str, Sequen
                   found: Mapping[str, Named], whole: Whole) -> dict[str, Named]:
     """The shapes `found`, with the whole graph's sizes for axes that a rolled graph splits by
     numbers of steps or mistakes for numbers; {} if nothing depends on these."""
-    believes = any(axis.believed for axes in shapes.values() for axis in axes)
+    mistaken = {name: [any(each.believed for each in axes_in(axis)) for axis in axes]
+                for name, axes in shapes.items()}
     stated = _stated(search.graph, table)
     steps = {each for each in whole.steps if any(
         number > 1 and number % each == 0 for number in stated)} - {1}
-    if not steps and not believes:
+    if not steps and not any(map(any, mistaken.values())):
         return {}
     try:
         numbers = found_shapes(whole.graph, search.params, search.given, list(found)).shapes
     except ShapesError:
         return {}
-    return {name: tuple(number if number in steps or believes and isinstance(number, int) else size
-                        for size, number in zip(shape, numbers[name]))
+    return {name: tuple(number if number in steps or wrong and isinstance(number, int) else size
+                        for size, number, wrong in zip(shape, numbers[name], mistaken[name]))
             for name, shape in found.items()}
 
 
