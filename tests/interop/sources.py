@@ -18,7 +18,7 @@ from .. import mx
 from ..running import random_value
 from .compare import difference, magnitude, torch
 
-__all__ = ['Source', 'check', 'generate', 'given', 'model_of', 'outputs', 'quiet', 'read',
+__all__ = ['Source', 'check', 'generate', 'given', 'outputs', 'quiet', 'read',
            'run_mxnet', 'total']
 
 #: Modules that a generated source may import.
@@ -90,14 +90,6 @@ def run_mxnet(symbol: Any, data: Mapping[str, np.ndarray], params: Mapping[str, 
             value = abs(value) + .1 if name in executor.aux_dict else value
         array[:] = value
     return executor
-
-
-def model_of(symbol: Any, executor: Any, inputs: Any) -> Any:
-    """The network with the values of an executor."""
-    return interop.Model(
-        interop.graph_from_json(symbol.tojson()),
-        {name: value.asnumpy() for name, value in executor.arg_dict.items() if name not in inputs},
-        {name: value.asnumpy() for name, value in executor.aux_dict.items()})
 
 
 # ---- the source

@@ -18,8 +18,9 @@ from mxrnn._graph.rolling import roll
 from mxrnn.interop import gluonts
 
 from .. import mx
+from .models import model_of
 from .onnx_runs import bound, exported, outputs_of, session
-from .sources import generate, given, model_of, run_mxnet
+from .sources import generate, given, run_mxnet
 from .test_commands import command
 
 torch = pytest.importorskip('torch')
@@ -155,14 +156,12 @@ def test_graphs_of_forecasters_give_what_mxnet_gives(form, tmp_path):
     random = np.random.RandomState(0)
     data = {name: random.normal(size=shape).astype('f') for name, shape in shapes.items()}
     executor = bound(symbol, shapes, {}, data)
-    weights = {name: array.asnumpy() for name, array in executor.arg_dict.items()
-               if name not in shapes}
+    model = model_of(symbol, executor, shapes)
     runs = [executor.forward()[0].asnumpy() for _ in range(2)]
-    graph = interop.graph_from_json(symbol.tojson())
-    module = interop.to_torch(interop.Model(graph, weights, {})).eval()
+    module = interop.to_torch(model).eval()
     with torch.no_grad():
         runs.append(module(**{name: torch.from_numpy(each) for name, each in data.items()}).numpy())
-    content = exported(symbol, weights, {
+    content = exported(symbol, model.arg_params, {
         name: ('batch', *shape[1:]) for name, shape in shapes.items()}, rolled=True)
     serving = session(content)
     # onnxruntime seeds its samplers by the number of the node: their first numbers are much alike.
@@ -223,12 +222,10 @@ def test_decoders_with_features_and_lags_of_each_step_become_loops(form, finding
     random = np.random.RandomState(0)
     data = {name: random.normal(size=shape).astype('f') for name, shape in shapes.items()}
     executor = bound(symbol, shapes, {}, data)
-    weights = {name: array.asnumpy() for name, array in executor.arg_dict.items()
-               if name not in shapes}
-    graph = interop.graph_from_json(symbol.tojson())
-    assert [(found.steps, found.kind) for found in roll(graph).findings
+    model = model_of(symbol, executor, shapes)
+    assert [(found.steps, found.kind) for found in roll(model.graph).findings
             if found.kind != 'fixed'] == findings
-    module = interop.to_torch(interop.Model(graph, weights, {})).eval()
+    module = interop.to_torch(model).eval()
     with torch.no_grad():
         found = module(**{name: torch.from_numpy(each) for name, each in data.items()})
     np.testing.assert_allclose(found, executor.forward()[0].asnumpy(), atol=1e-6)

@@ -10,6 +10,7 @@ from mxrnn import interop
 from .. import mx, rnn
 from ..comparing import same
 from ..running import random_value
+from .models import random_model
 from .programs import stack
 
 torch = pytest.importorskip('torch', reason='torch is not installed')
@@ -35,9 +36,7 @@ def cells(mode, layers, both):
 def weights(cell):
     """Outputs of the cell, and random weights."""
     outputs, _ = cell.unroll(SHAPE[0], mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
-    arguments, _, _ = outputs.infer_shape(data=SHAPE)
-    return outputs, {name: random_value(name, shape).astype('float32')
-                     for name, shape in zip(outputs.list_arguments(), arguments) if name != 'data'}
+    return outputs, random_model(outputs, {'data': SHAPE}).arg_params
 
 
 def run(outputs, args, data):

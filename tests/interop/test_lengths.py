@@ -10,6 +10,7 @@ from mxrnn.interop.free_unrolled_length import naming_what_keeps
 from mxrnn.interop.input_shapes import CountedSteps
 
 from .. import mx, rnn
+from .models import model_of, random_model
 from .onnx_runs import bound, session
 from .programs import stack
 from .test_commands import command
@@ -29,9 +30,7 @@ def tagger(length, units=UNITS):
 @pytest.fixture
 def model():
     symbol = tagger(7)
-    arrays = bound(symbol, {'data': (3, 7, WIDTH)}, {}, {}).arg_dict
-    return interop.Model(interop.graph_from_json(symbol.tojson()), {
-        name: array.asnumpy() for name, array in arrays.items() if name != 'data'}, {})
+    return random_model(symbol, {'data': (3, 7, WIDTH)})
 
 
 def graph(length, units=UNITS):
@@ -67,10 +66,7 @@ def test_a_number_that_stays_is_named(tmp_path, capsys):
     rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH)),
                                  num_hidden=UNITS, name='rows')
     outputs, _ = rnn.GRUCell(UNITS, 'gru_').unroll(7, mx.sym.reshape(rows, (-1, 7, UNITS)))
-    arrays = bound(outputs[-1], {'data': (3, 7, WIDTH)}, {}, {}).arg_dict
-    interop.save(interop.Model(interop.graph_from_json(outputs[-1].tojson()), {
-        name: array.asnumpy() for name, array in arrays.items() if name != 'data'}, {}),
-        str(tmp_path / 'a'), 1)
+    interop.save(random_model(outputs[-1], {'data': (3, 7, WIDTH)}), str(tmp_path / 'a'), 1)
     assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx',
                    '--input', 'data=batch,time:7,5') == 0
     assert 'still split by the number 7' in ' '.join(capsys.readouterr().out.split())
@@ -84,9 +80,7 @@ def test_only_sizes_that_may_be_steps_are_named_and_the_reason_is_kept(tmp_path)
             (mx.sym.reshape(rows, (-1, 7, 7), name='split'), WIDTH,
              r'(?s)^one\ntwo\n.* 7 is still in split\.')):
         outputs, _ = rnn.LSTMCell(7, 'l_').unroll(7, data, merge_outputs=True)
-        arrays = bound(outputs, {'data': (3, 7, WIDTH)}, {}, {}).arg_dict
-        model = interop.Model(interop.graph_from_json(outputs.tojson()), {
-            name: array.asnumpy() for name, array in arrays.items() if name != 'data'}, {})
+        model = random_model(outputs, {'data': (3, 7, WIDTH)})
         with pytest.raises(interop.ExportError, match=kept), naming_what_keeps(
                 CountedSteps(7, {'data': 1}), model.graph):
             interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 'time:7', width)})
@@ -121,22 +115,14 @@ def padded(name, length):
 
 
 def padded_model(name):
-    symbol = padded(name, 7)
     shapes = {'data': (3, 7, WIDTH) if PADDED[name][1] == 'NTC' else (7, 3, WIDTH), 'lengths': (3,)}
-    return interop.Model(interop.graph_from_json(symbol.tojson()), {
-        key: array.asnumpy() for key, array in bound(symbol, shapes, {}, {}).arg_dict.items()
-        if key not in shapes}, {})
+    return random_model(padded(name, 7), shapes)
 
 
 def run_padded(name, length, given, arrays):
     data, lengths = given
-    executor = padded(name, length).simple_bind(
-        mx.cpu(), grad_req='null', data=data.shape, lengths=lengths.shape,
-        type_dict={'data': 'float32', 'lengths': 'int32'})
-    for key, array in executor.arg_dict.items():
-        if key in arrays:
-            array[:] = arrays[key]
-    executor.arg_dict['data'][:], executor.arg_dict['lengths'][:] = data, mx.nd.array(lengths)
+    executor = bound(padded(name, length), {'data': data.shape, 'lengths': lengths.shape}, arrays,
+                     {'data': data, 'lengths': lengths})
     return [each.asnumpy() for each in executor.forward(is_train=False)]
 
 
@@ -246,9 +232,7 @@ def test_lists_of_outputs_of_the_operator(name, cell):
         data = {'data': np.random.RandomState(length).randn(2, length, 5).astype('f')}
         executor = bound(symbol, {'data': (2, length, 5)}, {}, data)
         if length == 4:
-            module = interop.to_torch(interop.Model(interop.graph_from_json(symbol.tojson()), {
-                key: array.asnumpy() for key, array in executor.arg_dict.items()
-                if key != 'data'}, {}))
+            module = interop.to_torch(model_of(symbol, executor, data))
         if length != 4 and not free:
             with pytest.raises((RuntimeError, ValueError)):
                 module(data=torch.from_numpy(data['data']))
@@ -273,9 +257,7 @@ def test_bounds_of_lengths_beside_what_fuse_has_counted(name):
         data = given(length)
         executor = bound(symbol, {key: each.shape for key, each in data.items()}, {}, data)
         if length == 4:
-            module = interop.to_torch(interop.Model(interop.graph_from_json(symbol.tojson()), {
-                key: array.asnumpy() for key, array in executor.arg_dict.items()
-                if key not in data}, {}))
+            module = interop.to_torch(model_of(symbol, executor, data))
         given_to = {key: torch.from_numpy(each) for key, each in data.items()}
         if length == 8 and not free:
             with pytest.raises((RuntimeError, ValueError)):

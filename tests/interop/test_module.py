@@ -14,8 +14,8 @@ from mxrnn._graph.merge_rnn import merged
 from mxrnn.interop.registry import TORCH, Converters
 
 from .. import mx, rnn
-from ..running import random_value
 from .compare import assert_equal, run_both, torch
+from .models import random_model
 from .operator_cases import SAMPLERS, draws
 from .programs import stack
 
@@ -26,13 +26,7 @@ DATA = V('data')
 def make(outputs, shapes, **kwargs):
     """A module with random weights; `shapes` are those of the inputs."""
     symbol = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
-    arguments, _, auxiliary = symbol.infer_shape(**shapes)
-    params = {name: random_value(name, shape).astype('float32')
-              for name, shape in zip(symbol.list_arguments(), arguments) if name not in shapes}
-    states = {name: np.ones(shape, 'float32')
-              for name, shape in zip(symbol.list_auxiliary_states(), auxiliary)}
-    graph = interop.graph_from_json(symbol.tojson())
-    return interop.to_torch(interop.Model(graph, params, states))
+    return interop.to_torch(random_model(symbol, shapes))
 
 
 def language_model():

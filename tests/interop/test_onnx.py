@@ -15,6 +15,7 @@ from ..cases import each
 from ..running import random_value
 from .compositions import WIDTH, composition
 from .forms import BOUND, EVERY
+from .models import random_model
 from .onnx_runs import bound, compare, exported, grouped, outputs_of, session
 from .programs import PROGRAMS
 
@@ -116,9 +117,7 @@ def words(name, shape, shapes):
 
 
 def parameters(symbol, shapes):
-    executor = bound(symbol, shapes, {}, {})
-    return {name: array.asnumpy() for name, array in executor.arg_dict.items()
-            if name not in shapes}
+    return random_model(symbol, shapes).arg_params
 
 
 def embedded(data):
@@ -187,9 +186,9 @@ def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
                         state, cell, mx.sym.Variable('lengths'), use_sequence_length=True,
                         state_size=3, num_layers=1, mode='lstm', state_outputs=True, name='rnn')
     shapes = {'data': (4, 5, 2), 'state': (1, 4, 3), 'cell': (1, 4, 3), 'lengths': (4,)}
-    sizes = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))
-    values = {name: random_value(name, shape).astype('f') for name, shape in sizes.items()}
-    serving = session(exported(symbol, {'parameters': values['parameters']}, {
+    params = parameters(symbol, shapes)
+    values = {name: random_value(name, shape).astype('f') for name, shape in shapes.items()}
+    serving = session(exported(symbol, params, {
         'data': ('batch', 'time', 2), 'state': (1, 'batch', 3), 'cell': (1, 'batch', 3),
         'lengths': ('batch',)}))
     values['lengths'] = np.array([5, 0, 1, 3], 'f')
@@ -204,7 +203,7 @@ def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
             own = {'data': values['data'][i:i + 1, :length], 'state': values['state'][:, i:i + 1],
                    'cell': values['cell'][:, i:i + 1]}
             executor = bound(plain, {name: each.shape for name, each in own.items()},
-                             {'parameters': values['parameters']}, own)
+                             params, own)
             want = [each.asnumpy() for each in executor.forward()]
             np.testing.assert_allclose(output[:length, i:i + 1], want[0], atol=1e-6)
         else:
@@ -231,10 +230,9 @@ def test_float16_and_float64():
         cell = rnn.LSTMCell(3)
         outputs, _ = cell.unroll(2, mx.sym.Variable('data'), cell.begin_state(dtype=kind),
                                  merge_outputs=True)
-        sizes = dict(zip(outputs.list_arguments(), outputs.infer_shape(data=(2, 2, 4))[0]))
-        params = {name: random_value(name, shape).astype(kind)
-                  for name, shape in sizes.items() if name != 'data'}
-        content = exported(outputs, params, {'data': ('batch', 2, 4)})
+        params = parameters(outputs, {'data': (2, 2, 4)})
+        content = exported(outputs, {name: array.astype(kind) for name, array in params.items()},
+                           {'data': ('batch', 2, 4)})
         kinds = {each.type.tensor_type.elem_type for each in [
             *onnx.load_from_string(content).graph.input,
             *onnx.load_from_string(content).graph.output]}

@@ -11,8 +11,9 @@ from mxrnn import interop
 
 from .. import mx, ours, rnn
 from . import programs
+from .models import model_of
 from .onnx_runs import outputs_of, session
-from .sources import generate, given, model_of, run_mxnet
+from .sources import generate, given, run_mxnet
 
 torch = pytest.importorskip('torch')
 pytest.importorskip('onnx')

@@ -7,7 +7,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, rnn
-from . import programs
+from . import models, programs
 from .onnx_runs import bound, outputs_of, session
 from .programs import ASKED, PROGRAMS, WIDER
 
@@ -34,9 +34,7 @@ def model_of(name):
         symbol = program.build()
     shapes = program.shapes
     found = bound(symbol, settled(shapes, 3, 7), {}, {})
-    return symbol, interop.Model(interop.graph_from_json(symbol.tojson()), {
-        key: array.asnumpy() for key, array in found.arg_dict.items() if key not in shapes},
-        {key: array.asnumpy() for key, array in found.aux_dict.items()})
+    return symbol, models.model_of(symbol, found, shapes)
 
 
 #: Programs that are written as they were unrolled, too: one of each kind.
@@ -65,9 +63,7 @@ def test_frames_that_are_grouped_again_keep_their_number():
     frames = mx.sym.Convolution(frames, kernel=(3, 3), num_filter=5, name='conv')
     steps = mx.sym.Reshape(mx.sym.Flatten(frames), shape=(-1, 7, 80))
     symbol = rnn.GRUCell(3, 'gru_').unroll(7, steps, merge_outputs=True)[0]
-    executor = bound(symbol, {'data': (2, 7, 1, 6, 6)}, {}, {})
-    model = interop.Model(interop.graph_from_json(symbol.tojson()), {
-        key: array.asnumpy() for key, array in executor.arg_dict.items() if key != 'data'}, {})
+    model = models.random_model(symbol, {'data': (2, 7, 1, 6, 6)})
     shape = exportable(model).inputs['data']
     assert shape[:3] == ('batch', 7, 1)
     assert remarks(model)[-1].endswith('in the graph: pad or cut sequences to it')
@@ -170,9 +166,9 @@ def test_only_begin_states_take_any_batch_and_only_without_states(states, form, 
                                       S.expand_dims(V('pos'), axis=0))
         symbol, axes, fixed = rnn.GRUCell(6, 'g_').unroll(
             5, places, merge_outputs=True)[0], ('batch', 'time'), 'time, .* and 5'
-        args = bound(symbol, {'data': (3, 5), 'pos': (5, 4)}, {}, {}).arg_dict
-        model = interop.Model(interop.graph_from_json(symbol.tojson()), {
-            key: 0 * value.asnumpy() for key, value in args.items() if key != 'data'}, {})
+        model = models.random_model(symbol, {'data': (3, 5)})
+        model = model._replace(arg_params={
+            key: 0 * value for key, value in model.arg_params.items()})
     write = interop.to_onnx if form == 'onnx' else interop.to_source
     if form == 'source' and not states:
         fixed = r'the graph does not take data of shape \(4, 1011\)'
@@ -251,10 +247,7 @@ def test_shapes(name):
         symbol = build()
     shapes = settled(wanted, 2, T)
     shapes.update({'data': (2, 5, 4)} if 'data_1' in wanted['data'] else {})
-    found = bound(symbol, shapes, {}, {})
-    model = interop.Model(interop.graph_from_json(symbol.tojson()), {
-        key: array.asnumpy() for key, array in found.arg_dict.items() if key not in wanted}, {})
-    assert exportable(model).inputs == wanted
+    assert exportable(models.random_model(symbol, shapes)).inputs == wanted
 
 
 @pytest.mark.parametrize(('name', 'given', 'told'), [

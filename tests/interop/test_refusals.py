@@ -9,6 +9,7 @@ from mxrnn import interop
 from .. import mx, rnn
 from ..running import random_value
 from .compare import torch
+from .models import random_model
 from .onnx_runs import bound, exported, outputs_of, session
 from .sources import generate, outputs
 
@@ -94,13 +95,11 @@ def values(shapes):
 @pytest.fixture(params=REFUSED)
 def refused(request):
     symbol, shapes, others = REFUSED[request.param]
-    arrays = bound(symbol, shapes, {}, {}).arg_dict
-    params = {name: array.asnumpy() for name, array in arrays.items() if name not in shapes}
+    model = random_model(symbol, shapes)
     for other in others:  # MXNet does
         with pytest.raises((mx.base.MXNetError, RuntimeError)):
             bound(rnn.roll(symbol) if rnn.__name__ == 'mxrnn' else symbol,
-                  {**shapes, **other}, params, {})
-    model = interop.Model(interop.graph_from_json(symbol.tojson()), params, {})
+                  {**shapes, **other}, model.arg_params, {})
     return model, symbol, shapes, others
 
 

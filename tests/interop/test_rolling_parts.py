@@ -8,13 +8,10 @@ from mxrnn import interop
 from mxrnn._graph.rolling import certify
 
 from .. import mx, rnn
-from ..running import random_value as random_double
+from ..running import random_value
 from .compare import torch
+from .models import random_model
 from .programs import stack
-
-
-def random_value(name, shape):
-    return random_double(name, shape).astype('float32')
 
 
 def layer(steps):
@@ -72,19 +69,13 @@ def build(name, length):
     return program(length, read, **options)
 
 
-def values_of(symbol, shape):
-    return {name: random_value(name, each) for name, each in zip(
-        symbol.list_arguments(), symbol.infer_shape(data=shape)[0]) if name != 'data'}
-
-
 def model_of(name, length=6, values=None):
-    symbol = build(name, length)
-    return interop.Model(interop.graph_from_json(symbol.tojson()),
-                         values or values_of(symbol, shape_of(name, length)), {})
+    model = random_model(build(name, length), {'data': shape_of(name, length)})
+    return model._replace(arg_params=values or model.arg_params)
 
 
 def data_of(name, length):
-    return torch.tensor(random_value('x', shape_of(name, length)))
+    return torch.tensor(random_value('x', shape_of(name, length))).float()
 
 
 def assert_near(found, expected):

@@ -13,8 +13,9 @@ from ..running import quiet as quiet_cell
 from . import programs
 from .compare import torch
 from .compositions import WIDTH, composition
+from .models import model_of
 from .programs import ASKED, PROGRAMS
-from .sources import check, generate, model_of, quiet, run_mxnet
+from .sources import check, generate, quiet, run_mxnet
 from .test_programs_in_torch import drawn
 from .test_programs_leave import model_of as model_of_program
 from .test_programs_leave import settled

@@ -11,8 +11,9 @@ from mxrnn import interop
 from .. import mx, ours
 from ..running import random_value
 from .compare import torch
+from .models import model_of
 from .onnx_runs import session
-from .sources import check, generate, model_of, run_mxnet
+from .sources import check, generate, run_mxnet
 
 from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.emitter_api import LOSSES  # noqa: E402, I001  isort: skip

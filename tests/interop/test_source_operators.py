@@ -13,8 +13,9 @@ from mxrnn import interop
 from .. import mx, ours
 from ..running import random_value
 from .compare import difference, torch
+from .models import model_of
 from .operator_cases import OPS, SAMPLERS, draws, each_name
-from .sources import check, generate, model_of, run_mxnet
+from .sources import check, generate, run_mxnet
 
 from mxrnn.interop._source.class_writer import File  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.forward_and_loss import loss_text  # noqa: E402, I001  isort: skip

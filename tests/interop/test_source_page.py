@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mxrnn import interop
 
 from .. import mx, ours
+from .models import random_model
 from .sources import generate
 from .test_source import program_of
 
@@ -105,13 +105,7 @@ FORMS = {
 def test_forms_that_are_refused(row, tmp_path):
     said, forms = FORMS[row]
     for build, shapes, given in forms:
-        symbol = build()
-        sizes = dict(zip(symbol.list_inputs(), sum(symbol.infer_shape(**shapes)[::2], [])))
-        arrays = {name: np.zeros(size, 'float32') for name, size in sizes.items()
-                  if name not in {**shapes, 'label': ()}}
-        held = [{name: array for name, array in arrays.items() if name in names} for names in (
-            symbol.list_arguments(), symbol.list_auxiliary_states())]
-        model = interop.Model(interop.graph_from_json(symbol.tojson()), *held)
+        model = random_model(build(), shapes)
         with pytest.raises(interop.ExportError, match=said):
             interop.to_source(model, str(tmp_path / 'a.py'), {**shapes, **given})
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,8 @@ import pytest
 from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import torch
-from .sources import check, generate, given, model_of, run_mxnet
+from .models import model_of
+from .sources import check, generate, given, run_mxnet
 
 pytestmark = ours
 

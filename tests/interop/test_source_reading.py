@@ -7,7 +7,8 @@ import pytest
 
 from .. import mx, ours, rnn
 from ..running import random_value
-from .sources import generate, model_of, run_mxnet
+from .models import model_of
+from .sources import generate, run_mxnet
 from .test_source import program_of
 
 pytestmark = ours

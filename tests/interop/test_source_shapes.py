@@ -9,7 +9,8 @@ from mxrnn import interop
 from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import torch
-from .sources import check, generate, model_of, outputs, run_mxnet
+from .models import model_of
+from .sources import check, generate, outputs, run_mxnet
 from .test_source import data_of, program_of
 
 from mxrnn.interop._source import to_source  # noqa: E402  isort: skip

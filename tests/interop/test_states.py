@@ -18,12 +18,12 @@ from .. import mx, rnn
 from ..cases import each as each_of
 from ..running import random_value
 from .forms import BOUND
+from .models import random_model
 from .onnx_runs import outputs_of, session
 from .programs import PROGRAMS
 from .test_onnx import unrolled
 from .test_programs_leave import model_of, settled
 
-from mxrnn._graph.symbol_json import graph_from_json  # noqa: E402, I001  isort: skip
 from mxrnn._graph.rolling import roll  # noqa: E402  isort: skip
 
 
@@ -35,13 +35,8 @@ def load(model, folder, inputs=None):
 
 def model_for(symbol, shapes):
     """The network with random weights, and data."""
-    model = []
-    for names, sizes in zip((symbol.list_arguments(), symbol.list_auxiliary_states()),
-                            symbol.infer_shape(**shapes)[::2]):
-        model.append({name: random_value(name, shape).astype('f')
-                      for name, shape in zip(names, sizes) if name not in shapes})
-    return (interop.Model(graph_from_json(symbol.tojson()), *model),
-            {name: random_value(name, shape).astype('f') for name, shape in shapes.items()})
+    return random_model(symbol, shapes), {
+        name: random_value(name, shape).astype('f') for name, shape in shapes.items()}
 
 
 def whole(model, data, inputs=None, outputs=None):

@@ -1,0 +1,31 @@
+"""Models of Symbols: with random weights, or with those of an executor."""
+from __future__ import annotations
+
+from typing import Any, Collection
+
+import numpy as np
+
+from mxrnn import interop
+
+from ..running import random_value
+
+__all__ = ['model_of', 'random_model']
+
+
+def model_of(symbol: Any, executor: Any, inputs: Collection[str]) -> Any:
+    """The network with the values of an executor that are not inputs."""
+    return interop.Model(
+        interop.graph_from_json(symbol.tojson()),
+        {name: value.asnumpy() for name, value in executor.arg_dict.items() if name not in inputs},
+        {name: value.asnumpy() for name, value in executor.aux_dict.items()})
+
+
+def random_model(symbol: Any, inputs: dict[str, tuple[int, ...]]) -> Any:
+    """The network with random weights, which fit inputs of these shapes; averages are 1."""
+    arguments, _, auxiliary = symbol.infer_shape(**inputs)
+    return interop.Model(
+        interop.graph_from_json(symbol.tojson()),
+        {name: random_value(name, shape).astype('f')
+         for name, shape in zip(symbol.list_arguments(), arguments) if name not in inputs},
+        {name: np.ones(shape, 'f')
+         for name, shape in zip(symbol.list_auxiliary_states(), auxiliary)})
