@@ -1,6 +1,4 @@
 """Sentences as numbers, and the iterators that hand them out in batches."""
-from __future__ import annotations
-
 from ._data.corpus import read_tokens, write_tokens
 from ._data.sentence_encoding import decode_sentences, encode_sentences
 from ._data.sentences import BucketSentenceIter, SentencePairIter

@@ -1,6 +1,4 @@
 """The cells, under the name that their module has in MXNet."""
-from __future__ import annotations
-
 from ._cells.base_cells import BaseRNNCell
 from ._cells.check_and_pack_weights import MissingWeightsError
 from ._cells.containers import BidirectionalCell, SequentialRNNCell

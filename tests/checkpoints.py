@@ -1,6 +1,4 @@
 """Shared by the tests of checkpoints: networks, data, training, files made by hand."""
-from __future__ import annotations
-
 import io
 import pickle
 import struct

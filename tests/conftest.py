@@ -1,6 +1,4 @@
 """Every test starts from the same: seeds, automatic names from zero, a quiet MXNet."""
-from __future__ import annotations
-
 import faulthandler
 import gc
 import os

@@ -1,13 +1,11 @@
 """Wrong, extreme and odd arguments: each is refused at once, by name, and never by MXNet itself."""
-from __future__ import annotations
-
 import fractions
 import re
 
 import numpy as np
 import pytest
 
-from . import mx, rnn
+from . import mx, rnn, running
 
 if rnn.__name__ == 'mxnet.rnn':
     pytest.skip('mxnet.rnn takes some of this until memory runs out', allow_module_level=True)
@@ -45,10 +43,7 @@ def zoneout(*args, **kwargs):
 
 
 def stack():
-    cell = rnn.SequentialRNNCell()
-    cell.add(lstm('l0_'))
-    cell.add(lstm('l1_'))
-    return cell
+    return running.stack(rnn, lstm('l0_'), lstm('l1_'))
 
 
 def both():

@@ -1,6 +1,4 @@
 """Programs with loops in Python, run with --fuse: bound with their recurrences as operators."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

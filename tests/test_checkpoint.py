@@ -1,6 +1,4 @@
 """Checkpoints: the original's files, readable by every kind of cell."""
-from __future__ import annotations
-
 import copy
 import functools
 import logging

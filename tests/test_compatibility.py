@@ -1,6 +1,4 @@
 """The drop-in claim: wherever mxnet.rnn works, the module under test does the same."""
-from __future__ import annotations
-
 import functools
 import inspect
 import itertools

@@ -1,6 +1,4 @@
 """Convolutional cells where mxnet.rnn has no counterpart: one and three axes, no biases."""
-from __future__ import annotations
-
 import functools
 
 import numpy as np

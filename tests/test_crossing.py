@@ -4,8 +4,6 @@
 
 A file has checkpoints after 5 updates by each optimiser, and the weights after 5 more.
 """
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,6 +1,4 @@
 """Checkpoints that are damaged, foreign or for other cells are refused by name."""
-from __future__ import annotations
-
 import contextlib
 import json
 import re
@@ -24,6 +22,7 @@ from .checkpoints import (
     without_checksum,
 )
 from .comparing import same
+from .running import stack
 
 
 @differs
@@ -314,13 +313,7 @@ def test_a_checksum_is_where_mxnet_does_not_look(saved, tmp_path):
         rnn.save_rnn_checkpoint(*saved[:2], 1, *saved[2:], checksum='crc')
 
 
-# ---- integers, which some graphs have and damage makes
-
-
-def one_hot():
-    places = mx.sym.one_hot(mx.sym.Variable('index'), depth=2)
-    return mx.sym.dot(places, mx.sym.Variable('data')), {'index': ((2,), 'int64')}
-
+# ---- integers, which damage makes
 
 @differs
 def test_one_gate_of_integers_is_damage(tmp_path):
@@ -341,7 +334,8 @@ def test_one_gate_of_integers_is_damage(tmp_path):
 @pytest.mark.parametrize('wrap', [
     lambda cell: rnn.ResidualCell(cell), lambda cell: rnn.fuse(rnn.ResidualCell(cell)),
     lambda cell: rnn.fuse(cell), lambda cell: rnn.ZoneoutCell(rnn.ResidualCell(cell), 0.1, 0.1),
-    lambda cell: stack(rnn.ResidualCell(cell))] if hasattr(rnn, 'fuse') else [rnn.ResidualCell])
+    lambda cell: stack(rnn, rnn.ResidualCell(cell))]
+    if hasattr(rnn, 'fuse') else [rnn.ResidualCell])
 @pytest.mark.parametrize('make', [rnn.RNNCell, rnn.LSTMCell])
 def test_cells_in_cells_know_their_weights(make, wrap, tmp_path):
     prefix = str(tmp_path / 'model')
@@ -350,9 +344,3 @@ def test_cells_in_cells_know_their_weights(make, wrap, tmp_path):
     # The graph lacks the cell, as that of another bucket may: only the cell knows the weights.
     rnn.save_rnn_checkpoint(make(3, prefix='in_'), prefix, 1, mx.sym.Variable('data'), params, {})
     assert same(rnn.load_rnn_checkpoint(wrap(make(3, prefix='in_')), prefix, 1)[1], params)
-
-
-def stack(cell):
-    stacked = rnn.SequentialRNNCell()
-    stacked.add(cell)
-    return stacked

@@ -2,8 +2,6 @@
 
 Where a row has an exact counterpart, that what works there stays as it is, it is tested beside it.
 """
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

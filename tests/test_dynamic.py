@@ -1,6 +1,4 @@
 """dynamic_unroll: a loop in the graph, with the numbers of unroll."""
-from __future__ import annotations
-
 import json
 
 import numpy as np

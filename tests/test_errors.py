@@ -1,6 +1,4 @@
 """docs/errors.md: each message is the one that its first program gives, and its second runs."""
-from __future__ import annotations
-
 import re
 import warnings
 from pathlib import Path

@@ -1,6 +1,4 @@
 """Cells and options that mxnet.rnn has not: each against NumPy, or the cells that it is made of."""
-from __future__ import annotations
-
 import functools
 import importlib
 

@@ -1,6 +1,4 @@
 """fuse: the same function, from the same arguments, through sym.RNN."""
-from __future__ import annotations
-
 import importlib
 import json
 import warnings

@@ -1,6 +1,4 @@
 """The initialiser of the fused vector: as if its arrays were parameters of their own."""
-from __future__ import annotations
-
 import sys
 import warnings
 

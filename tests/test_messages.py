@@ -1,6 +1,4 @@
 """Refusals say what came, what is allowed, and what to use in its place."""
-from __future__ import annotations
-
 import contextlib
 import importlib
 import traceback

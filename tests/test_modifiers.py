@@ -1,6 +1,4 @@
 """Stacks and modifiers where mxnet.rnn has no counterpart."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

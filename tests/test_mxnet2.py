@@ -1,6 +1,4 @@
 """Programs of MXNet 1 on MXNet 2: what tests/test_trained.py does not show."""
-from __future__ import annotations
-
 import inspect
 import json
 import re

@@ -1,6 +1,4 @@
 """The table of operators against the registry of MXNet 1.9.1."""
-from __future__ import annotations
-
 import ast
 import ctypes
 import functools

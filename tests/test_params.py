@@ -1,6 +1,4 @@
 """params= of containers: every cell in them uses the variables given, wherever it keeps them."""
-from __future__ import annotations
-
 import pytest
 
 from . import differs, mx, rnn

@@ -11,6 +11,7 @@ import pytest
 from . import differs, mx, rnn
 from .checkpoints import change_extra
 from .comparing import same
+from .running import stack
 
 SENTENCES = [[1 + (i * k) % 5 for k in range(2 + i % 5)] for i in range(40)]
 
@@ -23,9 +24,7 @@ class Training:
         np.random.seed(seed)
         mx.random.seed(seed)
         with mx.name.NameManager():
-            self.cell = rnn.SequentialRNNCell()
-            self.cell.add(rnn.LSTMCell(4, prefix='lstm_'))
-            self.cell.add(rnn.DropoutCell(0.5))
+            self.cell = stack(rnn, rnn.LSTMCell(4, prefix='lstm_'), rnn.DropoutCell(0.5))
             self.make()
 
     def scores(self, outputs):

@@ -1,6 +1,4 @@
 """Programs that can't be edited: ``python -m mxrnn run``, ``enable`` and ``disable``."""
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,6 +1,4 @@
 """Going on with training from a checkpoint ends as if it had never stopped."""
-from __future__ import annotations
-
 import logging
 
 import numpy as np

@@ -1,6 +1,4 @@
 """rnn_unroll, which mxnet.rnn announces as deprecated and cannot run any more."""
-from __future__ import annotations
-
 import warnings
 
 import pytest

@@ -1,12 +1,10 @@
 """roll: Symbols that were unrolled, rolled up for MXNet."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
 from . import mx, needs_operator, rnn
 from .cases import CASES, OURS, each
-from .running import flat, operators, quiet, random_value
+from .running import flat, operators, quiet, random_value, stack
 
 pytestmark = [needs_operator, pytest.mark.filterwarnings('ignore:.*(time-major|not applied)')]
 
@@ -65,11 +63,8 @@ def test_outputs_and_gradients(case):
 
 def test_dropout_stays():
     """MXNet ignores it in loops, and steps with zoneout would become such."""
-    cell = rnn.SequentialRNNCell()
-    cell.add(rnn.LSTMCell(3, 'l0_'))
-    cell.add(rnn.DropoutCell(0.3))
-    cell.add(rnn.ZoneoutCell(rnn.RNNCell(3, prefix='l1_'), 0, 0.2))
-    symbol = unrolled(cell, 4)
+    symbol = unrolled(stack(rnn, rnn.LSTMCell(3, 'l0_'), rnn.DropoutCell(0.3),
+                            rnn.ZoneoutCell(rnn.RNNCell(3, prefix='l1_'), 0, 0.2)), 4)
     kept = operators(rnn.roll(symbol))
     assert kept['RNN'] == 1 and kept['Dropout'] == 8 and '_foreach' not in kept
     left_out = operators(rnn.roll(symbol, training=False))

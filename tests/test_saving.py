@@ -1,6 +1,4 @@
 """A save that fails or is killed leaves what was there before."""
-from __future__ import annotations
-
 import contextlib
 import errno
 import itertools

@@ -1,6 +1,4 @@
 """How many threads MXNet is given, on machines and in containers made up for the purpose."""
-from __future__ import annotations
-
 import functools
 import os
 import subprocess

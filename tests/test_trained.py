@@ -1,6 +1,4 @@
 """Training of whole programs, against the numbers of MXNet 1.9.1."""
-from __future__ import annotations
-
 import json
 
 import numpy as np

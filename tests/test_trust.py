@@ -1,7 +1,4 @@
 """Files from strangers: the states of an optimiser are a pickle, and run nothing here."""
-from __future__ import annotations
-
-import collections
 import gzip
 import io
 import os
@@ -385,9 +382,6 @@ def test_a_file_cannot_change_a_trusted_function():
     with pytest.raises(pickle.UnpicklingError, match='sets attributes of schedule'):
         list(safe_pickle.load_all(content, [schedule]))
     assert schedule(1) == 0.5
-
-
-Pair = collections.namedtuple('Pair', 'first, second')
 
 
 @differs

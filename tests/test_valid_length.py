@@ -418,9 +418,8 @@ def test_a_cell_whose_unroll_does_not_take_it_is_named():
         def unroll(self, length, inputs, begin_state=None, layout='NTC', merge_outputs=None):
             return super().unroll(length, inputs, begin_state, layout, merge_outputs)
 
-    stack = rnn.SequentialRNNCell()
-    stack.add(rnn.BidirectionalCell(rnn.GRUCell(3), Old(3, prefix='old_')))
+    cell = stack(rnn, rnn.BidirectionalCell(rnn.GRUCell(3), Old(3, prefix='old_')))
     data, lengths = mx.sym.Variable('data'), mx.sym.Variable('lengths')
-    stack.unroll(2, data)
+    cell.unroll(2, data)
     with pytest.raises(NotImplementedError, match=r"valid_length.*Old\(.*prefix='old_'\)"):
-        stack.unroll(2, data, valid_length=lengths)
+        cell.unroll(2, data, valid_length=lengths)

@@ -1,6 +1,4 @@
 """Warnings of a FusedRNNCell: where MXNet's operators are wrong, and the slow layout."""
-from __future__ import annotations
-
 import warnings
 
 import pytest

@@ -30,8 +30,8 @@ from . import params_seal as seals
 from .params_seal import Seal
 
 __all__ = ['Array', 'BFLOAT16', 'CSR', 'DENSE', 'ROW_SPARSE', 'SparseArray', 'add_checksum',
-           'check_array', 'check_params', 'checked', 'locate', 'read_arrays', 'read_sealed',
-           'refuse_names', 'write_arrays']
+           'check_array', 'check_params', 'checked', 'locate', 'read_sealed', 'refuse_names',
+           'write_arrays']
 
 #: MXNet's form of bfloat16 in NumPy, which has no such type: the upper halves of float32.
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
@@ -287,11 +287,6 @@ def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndar
             (begins[:-1] <= begins[1:]).all())
     if not fits:
         raise ValueError('%s has indices outside its shape %s' % (what, tuple(whole)))
-
-
-def read_arrays(path: str, content: bytes | None = None) -> dict[str, Array]:
-    """Read any file of named arrays without MXNet, as `mx.nd.save` writes a dict."""
-    return read_sealed(path, content)[0]
 
 
 def read_sealed(path: str, content: bytes | None = None) -> tuple[dict[str, Array], bool]:

@@ -5,6 +5,7 @@ import random
 from typing import Any
 
 from .. import rnn
+from ..running import stack
 
 __all__ = ['composition']
 
@@ -26,12 +27,7 @@ def _stack(draw: random.Random, width: int, depth: int, count: list[int]) -> Any
         layers.append(layer)
         if draw.random() < 0.2:
             layers.append(rnn.DropoutCell(0.3))
-    if len(layers) == 1:
-        return layers[0]
-    outer = rnn.SequentialRNNCell()
-    for layer in layers:
-        outer.add(layer)
-    return outer
+    return stack(rnn, *layers) if len(layers) > 1 else layers[0]
 
 
 def _layer(draw: random.Random, width: int, count: list[int]) -> tuple[Any, int]:

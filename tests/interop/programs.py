@@ -1,17 +1,19 @@
 """Small networks as programs of mx.rnn build them, for the way out without an option."""
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any, Callable, NamedTuple
 
-from .. import mx, rnn
+from .. import mx, rnn, running
 from . import encoders
 
 __all__ = ['ASKED', 'PROGRAMS', 'WIDER', 'Program', 'stack']
 
 S = mx.sym
 V = S.Variable
+stack = functools.partial(running.stack, rnn)
 WORDS, WIDTH, UNITS = 11, 5, 6
 
 
@@ -58,13 +60,6 @@ def program(wanted: dict[str, tuple[int | str, ...]],
 
 def words(name: str = 'data') -> Any:
     return S.Embedding(V(name), input_dim=WORDS, output_dim=WIDTH, name=name + '_embed')
-
-
-def stack(*cells: Any) -> Any:
-    result = rnn.SequentialRNNCell()
-    for cell in cells:
-        result.add(cell)
-    return result
 
 
 def softmax(outputs: Any, label: Any = None) -> Any:

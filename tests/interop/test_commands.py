@@ -1,6 +1,4 @@
 """The commands export, inspect and compare."""
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import io

@@ -1,6 +1,4 @@
 """Decoders in steps, behind encoders of every kind, against the whole of them in MXNet."""
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,6 +1,4 @@
 """Exports are run beside the checkpoint before their names get the files."""
-from __future__ import annotations
-
 import itertools
 import logging
 import sys

@@ -1,6 +1,4 @@
 """The walks of docs/export.md and docs/lengths.md run as they stand, block after block."""
-from __future__ import annotations
-
 import os
 import re
 import shlex

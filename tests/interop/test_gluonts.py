@@ -1,6 +1,4 @@
 """Forecasters of GluonTS: graphs of their forms, and the folders that GluonTS saves."""
-from __future__ import annotations
-
 import functools
 import json
 import re

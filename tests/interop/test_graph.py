@@ -1,6 +1,4 @@
 """The reader of symbol files: what it gives is what MXNet gives, and damage is refused."""
-from __future__ import annotations
-
 import copy
 import json
 

@@ -1,6 +1,4 @@
 """Graphs of all cells in torch: outputs and gradients are MXNet's."""
-from __future__ import annotations
-
 import random
 
 import numpy as np

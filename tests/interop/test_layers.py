@@ -1,6 +1,4 @@
 """Weights alone: to torch's and Gluon's layers and back, bit for bit."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

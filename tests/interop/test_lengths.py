@@ -1,7 +1,5 @@
 """A number of steps that stands in a graph becomes an axis where the user or a second graph says
 that it is one."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,6 +1,4 @@
 """Checkpoints without MXNet: what is read is what MXNet and the cells read, what is written too."""
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,6 +1,4 @@
 """Programs use the module: training, devices, saving, copies, export, refusals."""
-from __future__ import annotations
-
 import copy
 import json
 import warnings

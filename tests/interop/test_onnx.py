@@ -1,6 +1,4 @@
 """to_onnx over whole graphs, in onnxruntime against MXNet."""
-from __future__ import annotations
-
 import doctest
 import os
 import subprocess

@@ -1,6 +1,4 @@
 """Every operator that to_onnx converts, alone, in onnxruntime against MXNet."""
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

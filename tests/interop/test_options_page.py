@@ -1,6 +1,4 @@
 """docs/options.md: each cell of its table is what the exports and rnn.roll do."""
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

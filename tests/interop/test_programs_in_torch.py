@@ -1,6 +1,4 @@
 """Programs as people write them run in torch, rolled up as they are in steps."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

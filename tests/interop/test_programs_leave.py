@@ -1,6 +1,4 @@
 """Programs as people write them leave for ONNX without an option."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -163,7 +161,7 @@ def test_only_begin_states_take_any_batch_and_only_without_states(states, form, 
                                            for key, value in model.arg_params.items()})
     else:
         places = mx.sym.broadcast_add(S.Embedding(V('data'), input_dim=11, output_dim=4),
-                                      S.expand_dims(V('pos'), axis=0))
+                                      S.expand_dims(V('pos', shape=(5, 4)), axis=0))
         symbol, axes, fixed = rnn.GRUCell(6, 'g_').unroll(
             5, places, merge_outputs=True)[0], ('batch', 'time'), 'time, .* and 5'
         model = models.random_model(symbol, {'data': (3, 5)})

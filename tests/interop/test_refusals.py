@@ -1,7 +1,5 @@
 """Sizes that MXNet refuses are refused by what a model is exported to, where a framework would
 repeat an array or leave out the rest of one."""
-from __future__ import annotations
-
 import pytest
 
 from mxrnn import interop

@@ -1,6 +1,4 @@
 """Unrolled graphs, rolled up: the same outputs and gradients, at any length and batch size."""
-from __future__ import annotations
-
 import pytest
 
 from mxrnn import interop
@@ -8,7 +6,7 @@ from mxrnn._graph.rolling import roll
 
 from .. import mx, rnn
 from ..cases import CASES, OURS, each
-from ..running import quiet
+from ..running import quiet, stack
 from .compare import assert_equal
 from .compositions import composition
 from .rolling import assert_same, bind, check_rolled, run_rolled, unrolled, values_of
@@ -72,11 +70,9 @@ def test_random_compositions(seed):
 def test_one_step_of_what_is_drawn_for_all_steps():
     """The residual of the last step needs that step of the dropped sequence."""
     def last(length, p):
-        stack = rnn.SequentialRNNCell()
-        for cell in (rnn.LSTMCell(4, 'a_'), rnn.DropoutCell(p, 'drop_'),
-                     rnn.ResidualCell(rnn.GRUCell(4, 'b_'))):
-            stack.add(cell)
-        return stack.unroll(length, mx.sym.Variable('data'))[0][-1]
+        cell = stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.DropoutCell(p, 'drop_'),
+                     rnn.ResidualCell(rnn.GRUCell(4, 'b_')))
+        return cell.unroll(length, mx.sym.Variable('data'))[0][-1]
     rolled = check_rolled(last(4, .5), training=True)
     assert [node.op for node in rolled.graph.nodes].count('Dropout') == 1
     whole = rolled.graph._replace(nodes=tuple([

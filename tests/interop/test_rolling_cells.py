@@ -1,6 +1,4 @@
 """Steps that are what the operator RNN computes, in some other form, and steps that nearly are."""
-from __future__ import annotations
-
 import functools
 
 import pytest

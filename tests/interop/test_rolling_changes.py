@@ -1,6 +1,4 @@
 """Graphs changed in one place on purpose: rolled up or not, they compute the same as before."""
-from __future__ import annotations
-
 import functools
 import random
 

@@ -1,6 +1,4 @@
 """Graphs at the edge of what may be rolled up."""
-from __future__ import annotations
-
 import json
 
 import numpy as np
@@ -213,9 +211,6 @@ def test_what_steps_read(name):
     width = {'slices that overlap': 6, 'the largest of slices': 1}.get(name, 3)
     assert both_ways(state, begin=(2, 5), **dict(zip(('data', 'memory'), shapes)),
                      i2h_weight=(5, width), h2h_weight=(5, 5)) == [kind]
-
-
-NORM = [mx.sym.Variable('norm_' + name) for name in ('gamma', 'beta', 'mean', 'variance')]
 
 
 @pytest.mark.parametrize('op, attrs, expected', [

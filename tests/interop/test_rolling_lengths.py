@@ -1,6 +1,4 @@
 """Numbers of steps that a graph states; graphs of two buckets, which prove that they are such."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

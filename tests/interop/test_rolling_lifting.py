@@ -1,7 +1,5 @@
 """One operator over all steps at once gives what it gives step by step, whatever is known of how
 many axes its inputs have."""
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,6 +1,4 @@
 """Recurrences that become loops, run in torch and in MXNet, and those that are none."""
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,6 +1,4 @@
 """Graphs that read some of the steps alone: nothing tells what another length would mean."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,6 +1,4 @@
 """The rules of shapes, held against MXNet: sizes of all values, and axes that are kept."""
-from __future__ import annotations
-
 import random
 import sys
 

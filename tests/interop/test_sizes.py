@@ -1,6 +1,4 @@
 """Sizes that a graph leaves open: numbers, axes and products of them that have to be equal."""
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,6 +1,4 @@
 """Sources of graphs: torch alone runs them, with MXNet's outputs and gradients."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

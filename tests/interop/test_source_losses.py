@@ -1,6 +1,4 @@
 """The method loss of sources: several heads, odd attributes, and the run before it is written."""
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,6 +1,4 @@
 """Names and attributes of strangers in a generated source: they are text, and nothing runs."""
-from __future__ import annotations
-
 import ast
 import json
 

@@ -73,14 +73,6 @@ def rnn_of(weights=None, **options):
                  **options)
 
 
-def loop(step, *begin):
-    return S.contrib.foreach(step, V('data'), list(begin))[0]
-
-
-def joined(*values):
-    return S.Group([S.sum(value) for value in values])
-
-
 X = {'data': (5, 2, 4)}
 IMAGE = {'data': (2, 4, 6, 6)}
 #: By row of the table: what is said; graphs, shapes of their inputs, and others that are given.

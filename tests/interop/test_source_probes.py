@@ -1,6 +1,4 @@
 """Graphs whose sources were silently wrong, or never written: their sizes, axes, states, names."""
-from __future__ import annotations
-
 import pytest
 
 from .. import mx, ours, rnn

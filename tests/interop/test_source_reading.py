@@ -1,6 +1,4 @@
 """Generated sources as a reader wants them: names, and layers that are one."""
-from __future__ import annotations
-
 import re
 
 import pytest

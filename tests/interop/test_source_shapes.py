@@ -1,6 +1,4 @@
 """The shapes that sources get, and what they are compared with before they are written."""
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

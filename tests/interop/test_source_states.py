@@ -1,7 +1,5 @@
 """Sources in steps: MXNet's outputs of whole sequences, with the weights of sources without steps.
 """
-from __future__ import annotations
-
 import json
 
 import numpy as np
@@ -11,7 +9,7 @@ from mxrnn import interop
 
 from .. import mx, ours, rnn
 from .compare import torch
-from .programs import PROGRAMS
+from .programs import PROGRAMS, stack
 from .sources import generate
 from .test_source import program_of
 from .test_states import REFUSED, model_for
@@ -111,13 +109,11 @@ def test_states_of_a_model_without_weights():
 @pytest.mark.parametrize('first', [True, False], ids=['all', 'the second layer'])
 def test_layers_whose_begin_states_are_inputs_begin_with_zeros(first):
     """As in ONNX files; nn.LSTM has them in one tensor."""
-    stack = rnn.SequentialRNNCell()
-    for at in range(2):
-        stack.add(rnn.LSTMCell(4, prefix='l%d_' % at))
-    begin = stack.begin_state(func=mx.sym.Variable)
+    cell = stack(rnn.LSTMCell(4, 'l0_'), rnn.LSTMCell(4, 'l1_'))
+    begin = cell.begin_state(func=mx.sym.Variable)
     if not first:
         begin[:2] = [mx.sym.zeros((0, 4))] * 2
-    outputs, _ = stack.unroll(5, mx.sym.Variable('data'), begin_state=begin, merge_outputs=True)
+    outputs, _ = cell.unroll(5, mx.sym.Variable('data'), begin_state=begin, merge_outputs=True)
     names = [each.name for each in begin if each.list_arguments()]
     model, _ = model_for(outputs, {'data': (2, 5, 3), **dict.fromkeys(names, (2, 4))})
     module, data = generate(model, states=True).module, torch.rand(2, 5, 3)

@@ -1,6 +1,4 @@
 """Generated sources in training: MXNet's trace, back to MXNet, and files that tools accept."""
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,6 +1,4 @@
 """Files with states: steps and chunks against whole sequences, and what cannot be stepped."""
-from __future__ import annotations
-
 import contextlib
 import copy
 import doctest
@@ -20,7 +18,7 @@ from ..running import random_value
 from .forms import BOUND
 from .models import random_model
 from .onnx_runs import outputs_of, session
-from .programs import PROGRAMS
+from .programs import PROGRAMS, stack
 from .test_onnx import unrolled
 from .test_programs_leave import model_of, settled
 
@@ -688,9 +686,7 @@ def decoder(begin):
 
 @pytest.mark.parametrize('fused, length', [(True, 4), (True, None), (False, 4)])
 def test_states_that_are_carried_on_are_no_outputs(fused, length, tmp_path):
-    cell = rnn.SequentialRNNCell()
-    for name in ('a_', 'b_'):
-        cell.add(rnn.LSTMCell(6, prefix=name))
+    cell = stack(rnn.LSTMCell(6, 'a_'), rnn.LSTMCell(6, 'b_'))
     carried = mxrnn.carry_states(cell)
     outputs, states = (mxrnn.fuse(cell) if fused else cell).unroll(
         length, X, carried.begin_state, merge_outputs=True)

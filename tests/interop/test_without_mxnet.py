@@ -2,8 +2,6 @@
 
 `test_with_mxnet_blocked` runs the other tests of this module where MXNet cannot be imported.
 """
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

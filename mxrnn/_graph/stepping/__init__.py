@@ -1,6 +1,4 @@
 """Turns graphs of sequences into graphs of steps, with states as inputs and outputs."""
-from __future__ import annotations
-
 from .find_or_refuse_stepped_recurrences import StateError
 from .step_graph import State, Stepped, with_states
 
