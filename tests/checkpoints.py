@@ -100,6 +100,12 @@ def module_of(kind, cell, devices=1):
     return mx.mod.BucketingModule(generate, 3, context=context), Buckets((3, 2, 3, 2))
 
 
+def untrained(folder, kind='module'):
+    """The prefix of a checkpoint, a cell, a module to train, and its data."""
+    cell = CELLS['fused']()
+    return (str(folder / 'model'), cell, *module_of(kind, cell))
+
+
 def fit(module, data, epochs, callback=None, loaded=None, optimizer='adam', **params):
     """Train from the checkpoint, or from the start, up to the epoch; returns the parameters."""
     given = {} if loaded is None else {'arg_params': loaded.arg_params,

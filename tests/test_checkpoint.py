@@ -16,7 +16,7 @@ from mxrnn._files import params as stored
 
 from . import differs, mx, ours, rnn
 from .cases import BOUND, NOT_UNPACKED, each
-from .checkpoints import CELLS, content, fit, module_of, network, parameters, refusal
+from .checkpoints import CELLS, content, fit, module_of, network, parameters, refusal, untrained
 from .comparing import same
 
 # ---- the files of the original
@@ -346,9 +346,7 @@ def test_only_rank_0_writes(known_by, saved, tmp_path, monkeypatch):
 
 @differs
 def test_states_kept_by_servers(tmp_path, caplog):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 1)
     module._updater = None
     callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)

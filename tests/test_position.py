@@ -56,6 +56,13 @@ class Training:
 
     prefetched = False
 
+    def saver(self, prefix, batches=4):
+        return rnn.do_rnn_checkpoint(self.cell, str(prefix), module=self.module, data=self.data,
+                                     batches=batches)
+
+    def load(self, prefix):
+        return rnn.load_rnn_checkpoint(self.cell, str(prefix), module=self.module, data=self.data)
+
 
 class Buckets(Training):
     arguments: dict = {}
@@ -101,8 +108,7 @@ def test_training_goes_on_at_the_next_batch(kind, as_epoch_end, tmp_path):
     folder, prefix = tmp_path / 'now', str(tmp_path / 'now' / 'model')
     folder.mkdir()
     whole = KINDS[kind](seed=1)
-    saver = rnn.do_rnn_checkpoint(whole.cell, prefix, module=whole.module, data=whole.data,
-                                  batches=4)
+    saver = whole.saver(prefix)
     kept = []
 
     def keep(*_):
@@ -119,14 +125,12 @@ def test_training_goes_on_at_the_next_batch(kind, as_epoch_end, tmp_path):
     for names, place in kept:
         again = KINDS[kind](seed=99)  # other generators than those that were saved
         prefix = str(place / 'model')
-        loaded = rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+        loaded = again.load(prefix)
         random.random(), np.random.rand(), mx.nd.random.uniform(shape=(1,)).asscalar()
         if loaded.epoch == 3:
             resumed = loaded.arg_params, loaded.aux_params
         else:
-            resumed = again.fit(rnn.do_rnn_checkpoint(
-                again.cell, prefix, module=again.module, data=again.data, batches=4), loaded,
-                as_epoch_end=as_epoch_end)
+            resumed = again.fit(again.saver(prefix), loaded, as_epoch_end=as_epoch_end)
         assert same(resumed[0], expected[0]) and same(resumed[1], expected[1]), names
 
 
@@ -144,22 +148,17 @@ def test_training_goes_on_within_an_epoch(kind, tmp_path):
     prefix = str(tmp_path / 'model')
     training = kind(seed=1)
 
-    def saver(training):
-        return rnn.do_rnn_checkpoint(training.cell, prefix, module=training.module,
-                                     data=training.data, batches=2)
-
     def keep(param):
         if (param.epoch, param.nbatch) == (1, 5):
             for path in tmp_path.glob('model-*'):
                 shutil.copy(str(path), str(kept))
     kept = tmp_path / 'kept'
     kept.mkdir()
-    expected = training.fit(saver(training), after=[keep])
+    expected = training.fit(training.saver(prefix, 2), after=[keep])
     again = kind(seed=99)
-    loaded = rnn.load_rnn_checkpoint(again.cell, str(kept / 'model'), module=again.module,
-                                     data=again.data)
+    loaded = again.load(kept / 'model')
     assert loaded.epoch == 1 and 'model-0001.batch-0006.params' in os.listdir(str(kept))
-    resumed = again.fit(saver(again), loaded)
+    resumed = again.fit(again.saver(prefix, 2), loaded)
     assert same(resumed[0], expected[0]) and same(resumed[1], expected[1])
 
 
@@ -167,8 +166,7 @@ def test_training_goes_on_within_an_epoch(kind, tmp_path):
 def test_checkpoints_within_an_epoch_need_the_data(tmp_path):
     prefix = str(tmp_path / 'model')
     first = Carried(seed=1)
-    saver = rnn.do_rnn_checkpoint(first.cell, prefix, module=first.module, data=first.data,
-                                  batches=2)
+    saver = first.saver(prefix, 2)
 
     def stop(param):
         if (param.epoch, param.nbatch) == (1, 6):
@@ -181,11 +179,11 @@ def test_checkpoints_within_an_epoch_need_the_data(tmp_path):
     again = Carried(seed=2)
     plain = rnn.load_rnn_checkpoint(again.cell, prefix)
     assert plain.epoch == 1
-    within = rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+    within = again.load(prefix)
     assert within.epoch == 1 and not same(within.arg_params, plain.arg_params)
     os.remove(prefix + '-0001.batch-0006.states')
     again = Carried(seed=2)
-    loaded = rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+    loaded = again.load(prefix)
     assert same(loaded.arg_params, plain.arg_params)
 
 
@@ -193,8 +191,7 @@ def test_checkpoints_within_an_epoch_need_the_data(tmp_path):
 def test_other_data_and_other_seeds_are_refused(tmp_path):
     prefix = str(tmp_path / 'model')
     first = Seeded(seed=1)
-    first.fit(rnn.do_rnn_checkpoint(first.cell, prefix, module=first.module, data=first.data,
-                                    batches=4), epochs=1)
+    first.fit(first.saver(prefix), epochs=1)
     again = Seeded(seed=1)
     for data in (rnn.BucketSentenceIter(SENTENCES, 2, buckets=[3, 6], invalid_label=0, seed=6,
                                         last_batch='roll_over'),
@@ -206,8 +203,7 @@ def test_other_data_and_other_seeds_are_refused(tmp_path):
     rnn.do_rnn_checkpoint(first.cell, str(tmp_path / 'plain'), module=first.module)(
         0, first.module.symbol, *first.module.get_params())
     with pytest.raises(rnn.CheckpointError, match='plain-0001.states has no position'):
-        rnn.load_rnn_checkpoint(again.cell, str(tmp_path / 'plain'), module=again.module,
-                                data=again.data)
+        again.load(tmp_path / 'plain')
 
 
 @differs
@@ -225,13 +221,12 @@ def test_other_data_and_other_seeds_are_refused(tmp_path):
 def test_positions_of_strangers_are_refused(position, lacking, tmp_path):
     prefix = str(tmp_path / 'model')
     training = Seeded(seed=1)
-    training.fit(rnn.do_rnn_checkpoint(training.cell, prefix, module=training.module,
-                                       data=training.data, batches=4), epochs=1)
+    training.fit(training.saver(prefix), epochs=1)
     change_extra(tmp_path / 'model-0001.states', lambda extra: extra.update(position=position))
     again = Seeded(seed=1)
     with pytest.raises(rnn.CheckpointError, match='model-0001.states has no position in the data: '
                                                   '%s is missing or of another type' % lacking):
-        rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+        again.load(prefix)
 
 
 @differs
@@ -241,8 +236,7 @@ def test_generators_of_strangers_are_refused(at, ended, tmp_path):
     """NumPy takes the place in a state at its word, and would read its next numbers there."""
     prefix = str(tmp_path / 'model')
     training = Seeded(seed=1)
-    training.fit(rnn.do_rnn_checkpoint(training.cell, prefix, module=training.module,
-                                       data=training.data, batches=4), epochs=1)
+    training.fit(training.saver(prefix), epochs=1)
 
     def change(extra):
         name, keys, _, *gauss = extra['position']['random']['numpy']
@@ -252,15 +246,14 @@ def test_generators_of_strangers_are_refused(at, ended, tmp_path):
     again = Seeded(seed=1)
     before = np.random.get_state()
     with pytest.raises(rnn.CheckpointError, match='model-0001.states has no states of random gen'):
-        rnn.load_rnn_checkpoint(again.cell, prefix, module=again.module, data=again.data)
+        again.load(prefix)
     assert (np.random.get_state()[1] == before[1]).all() and np.random.get_state()[2] == before[2]
 
 
 @differs
 def test_carried_states_are_saved_after_they_are_carried(tmp_path):
     training = Carried(seed=1)
-    saver = rnn.do_rnn_checkpoint(training.cell, str(tmp_path / 'model'), module=training.module,
-                                  data=training.data, batches=2)
+    saver = training.saver(tmp_path / 'model', 2)
     carried, = training.before
     training.before = ()
     with pytest.raises(ValueError, match='batch_end_callback must list the result of carry_states'):

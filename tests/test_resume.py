@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .checkpoints import CELLS, content, fit, module_of, parameters
+from .checkpoints import CELLS, content, fit, module_of, parameters, untrained
 from .comparing import same
 
 
@@ -16,9 +16,7 @@ from .comparing import same
     ('adam', {'lr_scheduler': lambda: mx.lr_scheduler.FactorScheduler(3, 0.5)})])
 def test_resumed_training_ends_as_if_never_interrupted(kind, optimizer, settings, tmp_path,
                                                        caplog):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of(kind, cell)
+    prefix, cell, module, data = untrained(tmp_path, kind)
     whole = fit(module, data, 4, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
                 optimizer, **settings)
     cell = CELLS['fused']()
@@ -67,9 +65,7 @@ FACTOR = {'lr_scheduler': lambda: mx.lr_scheduler.FactorScheduler(2, 0.7)}
     ('ownoptimizer', {}), ('ownoptimizer', FACTOR), ('adam', {'lr_scheduler': OwnScheduler})])
 @pytest.mark.parametrize('order', ['load first', 'callback first'])
 def test_all_that_an_optimiser_has_changed_is_resumed(order, optimizer, settings, tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     if optimizer == 'lars' and not hasattr(mx.optimizer, 'LARS'):
         pytest.skip('this MXNet has no LARS')
     whole = fit(module, data, 6, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
@@ -140,8 +136,7 @@ def rate_after_resuming(prefix, make):
 
 @differs
 def test_a_schedule_that_is_given_anew_is_at_its_own_rate(tmp_path):
-    prefix, cell = str(tmp_path / 'model'), CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'sgd',
         lr_scheduler=poly(4), learning_rate=None)
     assert rate_after_resuming(prefix, poly(4)) == 0.02
@@ -153,9 +148,7 @@ def test_a_schedule_that_is_given_anew_is_at_its_own_rate(tmp_path):
 
 @differs
 def test_settings_that_are_given_anew_stay(tmp_path, caplog):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'ownoptimizer')
     reached = module._optimizer.lr
     for rate, after, warned in ((0.02, reached, 0), (0.5, 0.5, 1)):
@@ -170,9 +163,7 @@ def test_settings_that_are_given_anew_stay(tmp_path, caplog):
 
 @differs
 def test_methods_are_not_replaced_by_what_a_file_has(tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
     fit(module, data, 1)
     module._optimizer.update = dict
@@ -203,8 +194,7 @@ def test_shapes_that_differ_from_the_modules_are_named(kind, tmp_path):
 
 @differs
 def test_resumed_training_on_several_devices(tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
+    prefix, cell, *_ = untrained(tmp_path)
     module, data = module_of('module', cell, devices=2)
     whole = fit(module, data, 3, rnn.do_rnn_checkpoint(cell, prefix, module=module))
     module, data = module_of('module', cell, devices=2)
@@ -218,9 +208,7 @@ def test_resumed_training_on_several_devices(tmp_path):
 
 def trained_for_an_epoch(tmp_path):
     """Prefix of the checkpoint of epoch 1 with states, the cell, the module and the data."""
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module))
     return prefix, cell, module, data
 
@@ -236,9 +224,7 @@ def test_states_are_readable_by_the_module_itself(tmp_path):
 
 @differs
 def test_states_of_the_module_itself_are_read(tmp_path, caplog):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix))
     module.save_optimizer_states(prefix + '-0001.states')
     rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
@@ -259,9 +245,7 @@ def test_states_of_other_cells_and_optimisers_are_refused(kind, optimizer, said,
 
 @differs
 def test_states_of_other_parameters_are_refused(tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module))
     rnn.save_rnn_checkpoint(cell, prefix, 2, None, *parameters(module.symbol))
     with pytest.raises(rnn.CheckpointError, match=r'model-0002\.states .* other weights'):
@@ -272,9 +256,7 @@ def test_states_of_other_parameters_are_refused(tmp_path):
 
 @differs
 def test_optimiser_that_cannot_be_pickled(tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
     fit(module, data, 1)
     module._optimizer.lr_scheduler = lambda update: 0.1

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from . import differs, mx, ours, rnn
-from .checkpoints import CELLS, content, fit, module_of, parameters
+from .checkpoints import content, fit, module_of, parameters, untrained
 from .comparing import same
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -82,9 +82,7 @@ def test_full_disk(saved, tmp_path):
 
 @differs
 def test_full_disk_for_the_states(tmp_path, monkeypatch):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
     fit(module, data, 1, callback)
     before = content(tmp_path)

@@ -14,7 +14,7 @@ import pytest
 from mxrnn import interop
 
 from . import differs, mx, rnn
-from .checkpoints import CELLS, fit, module_of
+from .checkpoints import CELLS, fit, module_of, untrained
 
 MARK = 'mark-of-the-stranger'
 SHELL = 'touch ' + MARK
@@ -330,9 +330,7 @@ Unrelated.register(Unrelated)
 
 @differs
 def test_further_classes_are_named_by_the_program(tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     whole = fit(module, data, 3, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
                 'windowed')
     module, data = module_of('module', cell)
@@ -349,9 +347,7 @@ def test_further_classes_are_named_by_the_program(tmp_path):
 
 @differs
 def test_only_the_modules_own_optimiser_is_built(tmp_path):
-    prefix = str(tmp_path / 'model')
-    cell = CELLS['fused']()
-    module, data = module_of('module', cell)
+    prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'unrelated')
     module, data = module_of('module', cell)
     loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
