@@ -642,16 +642,6 @@ def test_nothing_needs_mxnet(prefix, tmp_path):
         'checkpoint in torch\nMXNet cannot be imported here, so nothing')
 
 
-def test_the_checkpoint_runs_as_its_graph_says(tmp_path):
-    """MXNet 1.9.1 fuses what two operators read, and gives one of them wrong numbers."""
-    pytest.importorskip('onnxruntime')
-    scale = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='scale')
-    save(tmp_path / 'a', 1 + scale - mx.sym.exp(scale), [], {'data': (2, 4)})
-    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx') == 0
-    done = without('', 'compare', tmp_path / 'a', tmp_path / 'a.onnx')
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_compare_says_what_is_no_file_of_data(prefix, tmp_path, capsys):
     pytest.importorskip('torch')
     assert command('export', prefix, '--torch', tmp_path / 'a.pt') == 0

@@ -215,6 +215,7 @@ def test_where_no_process_can_be_started_another_library_checks(model, tmp_path,
 
 
 def test_mxnet_fuses_nothing_in_a_check(tmp_path):
+    """1.9.1 fuses what two operators read, and gives one of them wrong numbers."""
     scale = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='scale')
     model, _ = model_for(1 + scale - mx.sym.exp(scale), {'data': (2, 4)})
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'

@@ -153,15 +153,6 @@ def test_samplers_draw_what_mxnet_draws():
     assert set(drawn[2].tolist()) == {2, 3, 4}
 
 
-def test_batch_norm_trains_and_infers():
-    module = make(mx.sym.BatchNorm(DATA, name='bn'), {'data': (4, 3)})
-    data = torch.randn(4, 3)
-    expected = (data - 1) / (1 + 1e-3) ** .5 + module.get_parameter('bn_beta')
-    torch.testing.assert_close(module(data), expected)
-    module.train()(data)
-    torch.testing.assert_close(module.get_buffer('bn_moving_mean'), .9 + .1 * data.mean(0))
-
-
 def test_copies_and_pickles_are_whole(tmp_path):
     module = make(language_model(), SHAPES)
     before = module(data=TOKENS)

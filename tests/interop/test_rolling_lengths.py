@@ -35,25 +35,6 @@ def test_programs_of_two_buckets(name):
     certify(graph_of(built(name, 5)[0]), graph_of(built(name, 8)[0]))
 
 
-def reshaped(length, batch=-1):
-    """A program that takes what it predicts apart by the number of steps."""
-    with mx.name.NameManager():
-        outputs, _ = rnn.LSTMCell(3).unroll(length, mx.sym.Variable('data'), merge_outputs=True)
-        scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 3)), num_hidden=5)
-        return mx.sym.Reshape(scores, shape=(batch, length, 5))
-
-
-@pytest.mark.parametrize('batch', [-1, 2])
-def test_reshape_by_the_length(batch):
-    graph = graph_of(reshaped(7, batch))
-    assert len(fixed_by(roll(graph).graph, 7)) == 2  # what cuts, and what lets no other number in
-    rolled = certify(graph, graph_of(reshaped(12, batch)))
-    assert not fixed_by(rolled.graph, 7)
-    for length in (3, 7, 9):
-        shapes = {'data': (2, length, 4)}
-        assert_equal(run_rolled(rolled, bind(reshaped(length, batch), shapes), shapes))
-
-
 def cut_without_squeezing(length, data=None):
     with mx.name.NameManager():
         steps = mx.sym.SliceChannel(mx.sym.Variable('data') if data is None else data,

@@ -5,12 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from mxrnn._graph.graph import Entry, Graph, output_name
+from mxrnn._graph.graph import Entry, Graph
 from mxrnn._graph.graph_editing import Writer
 from mxrnn._graph.rolling import RolledGraph
 from mxrnn._graph.rolling.batching_rules import lift
-from mxrnn._graph.rolling.ranks import find_ranks
-from mxrnn._graph.rolling.value_numbering import Values
 from mxrnn._runtime.mxnet import json_of
 from mxrnn.interop import graph_from_json, graph_to_json
 
@@ -116,34 +114,3 @@ def test_dropout_shares_what_it_draws_as_in_a_step():
     drawn = bind(symbol, {'a': (STEPS, 3, 4, 5)}, values={'a': 1}).outputs[0]
     assert (drawn == drawn[:, :, :1]).all()
     assert len(np.unique(drawn[:, :, 0].reshape(STEPS, -1), axis=0)) == STEPS
-
-
-RANKS = {
-    'sample_multinomial': (lambda: S.sample_multinomial(A), {'a': (3, 4)}),
-    'sample_multinomial_shape': (lambda: S.sample_multinomial(A, shape=(2, 5)), {'a': (3, 4)}),
-    'sample_normal': (lambda: S.sample_normal(A, B, shape=(2,)), {'a': (3,), 'b': (3,)}),
-    'broadcast_like_of_more': (lambda: S.broadcast_like(A, B, lhs_axes=(0,), rhs_axes=(0,)),
-                               {'a': (1, 3), 'b': (4, 5, 6)}),
-    'batch_dot_of_more': (lambda: S.batch_dot(A, B), {'a': (2, 3, 4, 5), 'b': (2, 3, 5, 6)}),
-    'target_shape': (lambda: S.Reshape(A, target_shape=(3, 4, 5)), {'a': (12, 5)}),
-    **{name: (op.build, op.inputs) for name, op in OPS.items()}}
-
-
-@each_name(RANKS)
-def test_ranks_are_those_of_mxnet(name):
-    build, inputs = RANKS[name]
-    symbol = build()
-    shapes = {each: value if isinstance(value, tuple) else np.shape(value)
-              for each, value in inputs.items()}
-    inner = symbol.get_internals()
-    sizes = dict(zip(inner.list_outputs(), inner.infer_shape(**shapes)[1]))
-    graph = graph_from_json(symbol.tojson())
-    for stated in ({}, sizes):
-        nodes = [node if node.op or node.name not in stated else node._replace(
-            attrs={'__shape__': str(stated[node.name])}) for node in graph.nodes]
-        values = Values(graph._replace(nodes=tuple(nodes)), training=False)
-        for value, rank in enumerate(find_ranks(values)):
-            node = values.node(value)
-            name = output_name(node, values.output(value)) if node.op else node.name
-            if name in sizes:  # not all outputs are shown
-                assert rank in (None, len(sizes[name]))
