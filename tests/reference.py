@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 
 from .running import random_value
 
-__all__ = ['convolve', 'dense', 'gradients', 'gru', 'leaky', 'loss', 'lstm', 'lstmp', 'normalise',
+__all__ = ['convolve', 'dense', 'gradients', 'gru', 'loss', 'lstm', 'lstmp', 'normalise',
            'normalised_lstm', 'rnn', 'sigmoid', 'unroll']
 
 Array = np.ndarray
@@ -23,10 +23,6 @@ Activation = Callable[[Array], Array]
 
 def sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
-
-
-def leaky(x: Array, slope: float = float(np.float32(0.2))) -> Array:
-    return np.where(x > 0, x, slope * x)
 
 
 def rnn(i2h: Array, h2h: Array, states: list[Array], activation: Activation) -> list[Array]:

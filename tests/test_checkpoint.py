@@ -148,7 +148,7 @@ def test_sparse_parameters_that_are_still_being_computed(stype, tmp_path):
     loaded = rnn.load_rnn_checkpoint([], prefix, 1)[1]['a']
     np.testing.assert_array_equal(loaded.asnumpy(), dense)
     np.testing.assert_array_equal(
-        stored.read_arrays(prefix + '-0001.params')['arg:a'].dense(), dense)
+        stored.read_sealed(prefix + '-0001.params')[0]['arg:a'].dense(), dense)
 
 
 # ---- the callback

@@ -254,7 +254,6 @@ def test_states_that_were_not_asked_for_name_the_argument():
 
 # What is fused
 
-
 @differs
 def test_the_width_behind_a_cell_that_is_not_fused():
     """It is not that in front of the cell, nor is it known."""
@@ -264,15 +263,6 @@ def test_the_width_behind_a_cell_that_is_not_fused():
         return gradients(unrolled(cell), {'data': (2, 3, 6)})
 
     assert_close(found(fuse), found(plain))
-
-
-def shapes(mode: str) -> list[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the arrays of two layers of 3 units over 5 channels."""
-    gates = {'lstm': ['_i', '_f', '_c', '_o'], 'gru': ['_r', '_z', '_o']}.get(mode, [''])
-    return [('x_%s%d_%s%s_%s' % (direction, i, group, gate, kind),
-             (3,) if kind == 'bias' else (3, 3 if group == 'h2h' else 6 if i else 5))
-            for i in range(2) for direction in 'lr' for group in ('i2h', 'h2h') for gate in gates
-            for kind in ('weight', 'bias')]
 
 
 @differs

@@ -674,16 +674,6 @@ def test_sizes_that_a_reshape_joins_or_cuts_contradict_nothing(form, tmp_path):
             interop.to_onnx(model, tmp_path / 'a.onnx', given, states=True)
 
 
-def decoder(begin):
-    """Behind an encoder, whose states or words `begin` makes into the first states."""
-    def words(name):
-        return mx.sym.Embedding(mx.sym.Variable(name), input_dim=11, output_dim=4)
-    states = begin(words('source'))
-    outputs, _ = (rnn.LSTMCell if states[1:] else rnn.GRUCell)(8, 'd_').unroll(
-        6, words('target'), begin_state=states, merge_outputs=True)
-    return mx.sym.softmax(mx.sym.FullyConnected(outputs, num_hidden=7, flatten=False))
-
-
 @pytest.mark.parametrize('fused, length', [(True, 4), (True, None), (False, 4)])
 def test_states_that_are_carried_on_are_no_outputs(fused, length, tmp_path):
     cell = stack(rnn.LSTMCell(6, 'a_'), rnn.LSTMCell(6, 'b_'))
