@@ -5,13 +5,20 @@ from typing import Any, Dict, Generator, Hashable, Iterable, Mapping, Sequence, 
 
 from .graph import Entry, Graph, Node, output_name
 
-__all__ = ['Edit', 'Fixed', 'Work', 'Writer', 'join_parts', 'rows_stacked']
+__all__ = ['Edit', 'Fixed', 'Work', 'Writer', 'join_parts', 'origin', 'rows_stacked']
 
 #: Yields the keys that it needs and receives their results; returns its own result.
 Work = Generator[Any, Any, Any]
 
 #: By name of a node, the number of steps that a sequence must have, and why.
 Fixed = Dict[str, Tuple[int, str]]
+
+
+def origin(nodes: Sequence[Node], entry: Entry) -> Entry:
+    """The end of the chain of first inputs that leads to an output: a variable, if there is one."""
+    while nodes[entry.node].inputs:
+        entry = nodes[entry.node].inputs[0]
+    return entry
 
 
 class Writer:
@@ -79,13 +86,6 @@ class Writer:
         if node.op == 'SwapAxis' and {node.dim1, node.dim2} == {0, 1}:
             return node.inputs[0]
         return self.once('SwapAxis', name + '_swapped', {'dim1': 0, 'dim2': 1}, entry)
-
-    def root(self, entry: Entry) -> int:
-        """The place of the node at the end of the chain of first inputs."""
-        place = entry.node
-        while self.nodes[place].inputs:
-            place = self.nodes[place].inputs[0].node
-        return place
 
     def pinned(self, entry: Entry, name: str, axis: int, steps: int) -> Entry:
         """`entry`, checked to have this size in an axis; MXNet checks the sizes of a split.

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Mapping
 
 import numpy as np
 
-from .._graph.graph import Entry, Graph, Node
+from .._graph.graph import Graph, Node
+from .._graph.graph_editing import origin
 from .._graph.symbol_json import graph_to_json
 from .model import Model
 from .model_runners import Data, Run, Runner, refusing
@@ -250,7 +251,7 @@ def _predictions(graph: Graph) -> Graph:
         node = _with_temperature(node)
         labels = node.inputs_of('label') if node.inputs else []
         if labels:
-            own = {entry: _variable(graph, entry) for entry in labels}
+            own = {entry: origin(graph.nodes, entry) for entry in labels}
             node = node._replace(inputs=tuple(
                 own[entry] if entry in own and graph.nodes[own[entry].node].name not in read
                 else entry for entry in node.inputs))
@@ -265,10 +266,3 @@ def _with_temperature(node: Node) -> Node:
     return node._replace(subgraphs=tuple(
         each._replace(nodes=tuple(map(_with_temperature, each.nodes)))
         for each in node.subgraphs)) if node.subgraphs else node
-
-
-def _variable(graph: Graph, entry: Entry) -> Entry:
-    """The first variable from which an output is computed."""
-    while graph.nodes[entry.node].inputs:
-        entry = graph.nodes[entry.node].inputs[0]
-    return entry

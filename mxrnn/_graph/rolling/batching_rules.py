@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Callable, Optional, Sequence
 
 from ..graph import Entry, Node
-from ..graph_editing import Writer
+from ..graph_editing import Writer, origin
 from ..operator_table import has
 
 __all__ = ['lift']
@@ -99,7 +99,8 @@ def _broadcast(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None
     def write(writer: Writer, name: str, inputs: Sequence[Entry]) -> Entry:
         given, like = list(inputs), inputs[places[0]]
         for at in places[1:]:
-            if writer.root(given[at]) != writer.root(like):  # one step would be repeated
+            # from another variable, one step would be repeated
+            if origin(writer.nodes, given[at]) != origin(writer.nodes, like):
                 given[at] = writer.once('reshape_like', name + '_as_long', {
                     'lhs_begin': 0, 'lhs_end': 1, 'rhs_begin': 0, 'rhs_end': 1}, given[at], like)
         return inner(writer, name, given)

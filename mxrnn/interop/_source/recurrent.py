@@ -7,6 +7,7 @@ from typing import Mapping, Sequence
 import numpy as np
 
 from ..._graph.graph import Entry, Graph, Node
+from ..._graph.graph_editing import origin
 from ..._graph.merge_rnn import readers
 from ..._graph.rnn_vector_layout import FusedLayout
 from .._torch import keywords
@@ -136,14 +137,6 @@ def _loop(scope: MethodWriter, node: Node, *inputs: Expr) -> Emitted:
     return _call(scope, node, name, rows, inputs, passed, dict(zip(kept, texts)))
 
 
-def _origin(graph: Graph, entry: Entry) -> int:
-    """The place of the array from which an array's steps come."""
-    place = entry.node
-    while graph.nodes[place].inputs:
-        place = graph.nodes[place].inputs[0].node
-    return place
-
-
 def _state(begin: Expr) -> str:
     """A name for a state: the name of the array that it begins with, if that is a state."""
     found = re.match(r'(state|cell)(?:_\d+)?\b', begin.text)
@@ -163,7 +156,8 @@ def _call(scope: MethodWriter, node: Node, name: str, rows: Sequence[str], input
     data = ['%s.unbind(%d)' % (each.unswapped.of, int(each.swapped)) for each in inputs[:first]]
     rows = [scope.own('', row) if own else '_' for row, own in zip(rows, passed)]
     taken = [at for at in range(first) if passed[at]] or [0]
-    origins = {_origin(scope.graph, scope.graph.nodes[scope.place].inputs[at]) for at in taken}
+    origins = {origin(scope.graph.nodes, scope.graph.nodes[scope.place].inputs[at])
+               for at in taken}
     if len(origins) > 1:  # zip would drop steps that only one of them has
         scope.line(scope.check(check_equal, *['%s.shape[%d]' % (
             inputs[at].unswapped.of, int(inputs[at].swapped)) for at in taken]))
