@@ -16,10 +16,12 @@ _COLUMNS = 79
 
 
 def say(title: str, text: str) -> None:
-    """Print a line with a title, wrapped if it is long."""
+    """Print a line with a title, wrapped if it is long, but not within an option to type."""
     clear()
-    print(textwrap.fill(text, _COLUMNS, initial_indent='%-11s ' % (title + ':'),
-                        subsequent_indent=' ' * 12, break_on_hyphens=False))
+    whole = text.replace('--input ', '--input\0')
+    print(textwrap.fill(whole, _COLUMNS, initial_indent='%-11s ' % (title + ':'),
+                        subsequent_indent=' ' * 12, break_on_hyphens=False,
+                        break_long_words=False).replace('\0', ' '))
 
 
 def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None) -> None:

@@ -39,9 +39,9 @@ def add_commands(commands: Any, words: Sequence[str]) -> None:
                         help='write readable PyTorch, which imports nothing but torch, and '
                              'its weights: FILE.pt')
     _add_shapes(export, 'shape of an input of the ONNX file or the source, if the graph does not '
-                        'tell it or you want another. An axis with a name has any size: '
-                        'data=batch,time,200. time:35 says that the 35 in the graph is its '
-                        'number of steps, which becomes any')
+                        'tell it or you want another; of a torch file, only for the check. An '
+                        'axis with a name has any size: data=batch,time,200. time:35 says that the '
+                        '35 in the graph is its number of steps, which becomes any')
     export.add_argument('--output', metavar='NAME', action='append',
                         help='an output of the file; inner nodes can be outputs: fc_output. '
                              'Default: all outputs, except losses that ONNX lacks')
@@ -227,9 +227,13 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
 def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
                  ) -> _Done:
     check_target('--torch', options.torch, ('.onnx', '.py'), 'other files')
-    if types or options.certify or shapes and not options.states:
-        raise ValueError('--torch takes its shapes from the graph: leave out --type and --certify, '
-                         'and give --input only with --states')
+    if types or options.certify:
+        raise ValueError('--torch keeps the unrolled graph with its types: leave out --type and '
+                         '--certify')
+    freed = [name for name, shape in shapes.items() if any(':' in str(size) for size in shape)]
+    if freed and not options.states:
+        raise ValueError('--torch writes the graph with its number of steps: leave it out of '
+                         '--input %s, or export with --onnx or --source' % freed[0])
     from .interop import to_torch  # if torch is missing, says so before reading anything
     from .interop._source.overwrite_checks import is_source
     from .interop._torch.save_torch_file import write_torch
@@ -245,7 +249,8 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     scores = model.graph.ending_in(read).outputs if read else []
     module = to_torch(model, outputs=options.output or scores or None, states=options.states,
                       inputs=shapes if options.states else None)
-    checked = write_torch(module, options.torch, not options.no_check)
+    checked = write_torch(module, options.torch, not options.no_check,
+                          None if options.states else shapes)
     kept = {*module.outputs, *(module.encoder.outputs if module.encoder is not None else ())}
     left = [name for name in options.output or scores or model.outputs if name not in kept]
     return model, [options.torch], [

@@ -46,8 +46,9 @@ def of_one_bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[st
         each.steps for each in rolled.findings if stated or each.kind in ('unrolled', 'fixed')}
     if not (kept or stated) or any(isinstance(size, str) and ':' in size for size in given):
         return []
-    return ['the graph has %s steps. If it is one bucket of a BucketingModule, save with '
-            'do_rnn_checkpoint(..., module=module): that saves the longest' % (
+    return ['the graph has %s steps. That is right for a Module, which has one graph. A '
+            'BucketingModule has more: save with do_rnn_checkpoint(..., module=module), which '
+            'saves the longest' % (
                 ' and '.join(map(str, sorted(kept - {0}))) or 'a fixed number of')]
 
 

@@ -34,7 +34,11 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     sentences = ['parameters without the prefix arg: are taken as arguments: %s'
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
-    sentences += divided_by_steps(rolled)
+    sentences += divided_by_steps(rolled) + [
+        'the graph does not tell the width of %s, so it may be any size, called %s. If it is 40, '
+        'type --input %s=%s' % (name, shape[-1], name, ','.join(map(str, [*shape[:-1], 40])))
+        for name, shape in found.items() if name not in given and len(shape) == 3
+        and shape[-1] == '%s_2' % name]
     kept = kept_by_inputs(model, rolled, {**found, **given})
     if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),

@@ -457,7 +457,25 @@ def test_long_work_is_shown_on_a_terminal(prefix, tmp_path, monkeypatch, capsys,
     assert ': 0 s' not in capsys.readouterr().out
 
 
-BUCKET = 'If it is one bucket of a BucketingModule, save with do_rnn_checkpoint(..., module=module)'
+@pytest.mark.parametrize('given, said', [
+    ([], '--input data=batch,time,40'), (['--input', 'data=batch,time,9'], '')])
+def test_a_width_that_the_graph_does_not_tell_is_asked_for(given, said, tmp_path, capsys):
+    """Frames may be of any width here. Words have none."""
+    channels = mx.sym.Convolution(mx.sym.expand_dims(mx.sym.Variable('data'), axis=1),
+                                  kernel=(3, 3), pad=(1, 1), num_filter=4, name='conv')
+    words = mx.sym.Embedding(mx.sym.Variable('words'), input_dim=9, output_dim=4, name='embed')
+    outputs, _ = rnn.GRUCell(5, 'gru_').unroll(
+        6, mx.sym.swapaxes(mx.sym.mean(channels, axis=3), dim1=1, dim2=2) + words)
+    save(tmp_path / 'a', outputs[-1], [], {'data': (2, 6, 9), 'words': (2, 6)})
+    for option, name in (('--onnx', 'a.onnx'), ('--source', 'b.py'), ('--torch', 'c.pt')):
+        if option == '--onnx' or importlib.util.find_spec('torch'):
+            assert command('export', tmp_path / 'a', option, tmp_path / name, *given) == 0
+            out = ' '.join(capsys.readouterr().out.split())
+            assert ('does not tell the width of data' in out) == bool(said) and said in out
+            assert 'of words' not in out
+
+
+BUCKET = 'That is right for a Module, which has one graph. A BucketingModule has more: save with '
 
 
 def test_a_number_of_steps_may_be_that_of_one_bucket(prefix, tmp_path, capsys):
@@ -584,7 +602,7 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     (['compare', 'PREFIX', '4', 'no.pt'], 'there is no file no.pt'),
     (['inspect', 'PREFIX', '7'], 'days-0007.params: these epochs are there: 4'),
     (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth or .py'),
-    (['export', 'PREFIX', '--torch', 'a.pt', '--type', 'data=int64'], '--torch takes its shapes'),
+    (['export', 'PREFIX', '--torch', 'a.pt', '--type', 'data=int64'], '--torch keeps the unrolled'),
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
     (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
     (['inspect', 'empty.pt'], 'empty.pt is neither an ONNX file'),

@@ -207,6 +207,29 @@ def test_outputs_without_numbers_show_nothing(tmp_path):
     assert title == 'not checked' and 'no finite number' in said
 
 
+def test_shapes_that_a_graph_does_not_tell_are_given_for_the_check(tmp_path, capsys):
+    """A torch file has no shapes, so --input was refused, and such a file stayed unchecked."""
+    data, path = mx.sym.Variable('data'), tmp_path / 'a.pt'
+    thirds = mx.sym.Concat(*mx.sym.SliceChannel(data, num_outputs=3, axis=2), dim=1)
+    rows = mx.sym.FullyConnected(mx.sym.Reshape(data, shape=(-1, 12)), num_hidden=3, name='rows')
+    for symbol, shape, asked in ((rows, (2, 6, 4), '--input data='), (thirds, (2, 6, 9), '')):
+        save(tmp_path / 'a', symbol, [], {'data': shape})
+        assert command('export', tmp_path / 'a', '--torch', path) == 0
+        out = capsys.readouterr().out
+        assert '\nnot checked:' in out and asked in out
+        assert command('export', tmp_path / 'a', '--torch', path, '--input', 'data=%d,%d,%d' % shape
+                       ) == 0
+        assert '\nchecked:' in capsys.readouterr().out
+    model = interop.load(str(tmp_path / 'a'))
+    for inputs, error, said in (({'data': (0,)}, ValueError, 'at least 1'),
+                                ({'date': (2,)}, ValueError, 'did you mean data'),
+                                ([2], TypeError, 'inputs must be a dict')):
+        with pytest.raises(error, match=said):
+            interop.save_torch(interop.to_torch(model), path, inputs=inputs)
+    assert command('export', tmp_path / 'a', '--torch', path, '--input', 'data=batch,time:6,9') == 2
+    assert '--onnx or --source' in capsys.readouterr().err
+
+
 def test_where_no_process_can_be_started_another_library_checks(model, tmp_path, monkeypatch):
     monkeypatch.setattr(mxnet_process, '_child', mxnet_process._Child())
     monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))

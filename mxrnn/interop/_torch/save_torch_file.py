@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from ..._graph.rolling import RolledGraph
 from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
-from ..input_shapes import Shapes, shapes_found
+from ..input_shapes import Shapes, check_shapes, shapes_found
 from ..model import Model
 from ..mxnet_process import begin
 from ..registry import ExportError
@@ -27,7 +27,8 @@ from .module import GraphModule, rolled
 __all__ = ['save_torch', 'write_torch']
 
 
-def save_torch(module: GraphModule, path: str | os.PathLike[str], *, check: bool = True) -> None:
+def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
+               inputs: Mapping[str, Sequence[int | str]] | None = None, check: bool = True) -> None:
     """Write a module as one file, for `load_torch`.
 
     Parameters
@@ -36,6 +37,9 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *, check: bool
         As `to_torch` made it, trained or not.
     path : str
         The file. If writing fails, the file that was there stays.
+    inputs : dict, optional
+        By name of an input, its shape for the check, with names for axes of any size; needed if the
+        graph does not tell it.
     check : bool
         Whether to read the file as `load_torch` does and compare it with the graph in MXNet, or in
         onnxruntime if MXNet cannot be imported, before `path` is replaced; as in `to_onnx`.
@@ -44,8 +48,8 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *, check: bool
     ------
     ExportError
         The file's outputs differ from the graph's.
-    ValueError
-        `path` names a file of a checkpoint.
+    TypeError, ValueError
+        `path` names a file of a checkpoint, or `inputs` are not shapes of inputs.
     CheckpointError
         The file cannot be written.
 
@@ -64,26 +68,27 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *, check: bool
     tensor([0., 2.])
     """
     _check.instance('module', module, GraphModule, 'a module that to_torch made')
-    log_unchecked(os.fspath(path), write_torch(module, path, _check.flag('check', check)))
+    log_unchecked(os.fspath(path), write_torch(module, path, _check.flag('check', check), inputs))
 
 
-def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool
-                ) -> tuple[str, str]:
+def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
+                inputs: Mapping[str, Sequence[int | str]] | None = None) -> tuple[str, str]:
     """Write the file of `save_torch`; returns a title, and how it was checked or why not."""
     path = os.fspath(path)
     refuse_checkpoint('path', path)
+    given = check_shapes({} if inputs is None else inputs, module.graph, module._parameters)
     if check:
         begin()
     try:
         with replacing([path]) as stage:
             place = os.path.join(stage, os.path.basename(path))
             torch.save(content_of(module), place)
-            return _checked_file(module, place) if check else ('', '')
+            return _checked_file(module, place, given) if check else ('', '')
     except (OSError, RuntimeError) as error:
         raise CheckpointError('cannot save %s: %s' % (path, error)) from None
 
 
-def _checked_file(module: GraphModule, place: str) -> tuple[str, str]:
+def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, str]:
     if module.states and module.whole is None:
         return 'not checked', 'the module was read from a file that has its steps, not the graph'
     parts = [part for part in (module.encoder, module) if part is not None]
@@ -93,19 +98,21 @@ def _checked_file(module: GraphModule, place: str) -> tuple[str, str]:
     if any(value.dtype == torch.bfloat16 for each in kinds for value in each.values()):
         return 'not checked', 'NumPy has no bfloat16'
     params, states = ({name: value.numpy() for name, value in each.items()} for each in kinds)
-    graph, shapes = module.whole or _with_shapes(module.graph, {**params, **states})
+    graph, shapes = module.whole or _with_shapes(module.graph, {**params, **states}, given)
     return check_export(Model(graph, params, states), lambda: open_file(place, onnx=False),
                         by_torch=True, shapes=shapes, again=lambda part: of_module(GraphModule(
                             part.graph, part.arg_params, part.aux_params).eval()))
 
 
-def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray]) -> tuple[Graph, Shapes]:
-    """A graph, and the shapes of its inputs that it tells."""
+def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes
+                 ) -> tuple[Graph, Shapes]:
+    """A graph, and the shapes of its inputs that are `given` or that it tells."""
     found, findings = rolled(graph, False)
-    names = [name for name in found.needed_variables() if name not in params]
+    names = [name for name in found.needed_variables() if name not in params and name not in given]
     with contextlib.suppress(ExportError):
-        return graph, shapes_found(found, params, {}, names, RolledGraph(graph, findings)).shapes
-    return graph, {}
+        return graph, {**shapes_found(found, params, given, names,
+                                      RolledGraph(graph, findings)).shapes, **given}
+    return graph, given
 
 
 def content_of(module: GraphModule) -> dict[str, Any]:
