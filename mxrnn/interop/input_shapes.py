@@ -160,7 +160,7 @@ class CountedSteps(NamedTuple):
 
 def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
     """Shapes in which 'time:35' is 'time', and what was taken out of them."""
-    numbers: set[int] = set()
+    numbers: dict[int, str] = {}
     axes: dict[str, int] = {}
 
     def plain(key: str, axis: int, size: Any) -> Any:
@@ -170,15 +170,22 @@ def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
         if not name or not number.isdigit():
             raise ValueError('an axis with the number of steps of the unrolled graph must be like '
                              "'time:35', got %r" % size)
-        numbers.add(int(number))
+        numbers.setdefault(int(number), key)
         axes[key] = axis
         return name
     _check.instance('inputs', inputs, Mapping, 'a dict by names of inputs')
     shapes = {key: [plain(key, axis, size) for axis, size in enumerate(shape)]
               if isinstance(shape, (tuple, list)) else shape for key, shape in inputs.items()}
     if len(numbers) > 1:
-        raise ValueError('inputs must give one number of steps, got %s' % sorted(numbers))
-    return shapes, CountedSteps(numbers.pop(), axes) if numbers else None
+        (kept, first), (number, other) = list(numbers.items())[:2]
+        typed = ' '.join('--input %s=%s' % (key, ','.join(
+            str(number) if axis == axes[key] and key == other else str(size)
+            for axis, size in enumerate(inputs[key]))) for key in (first, other))
+        raise ValueError(
+            'inputs must give one number of steps, got %s. An export frees only one: give %d for '
+            '%s, or a name if its steps are free without a number: %s' % (
+                ' and '.join('%d for %s' % pair for pair in numbers.items()), number, other, typed))
+    return shapes, CountedSteps(next(iter(numbers)), axes) if numbers else None
 
 
 def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
