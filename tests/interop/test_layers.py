@@ -97,6 +97,25 @@ def test_gluon(mode, layers, both, form, tmp_path):
     check_weights_come_back(layer, cell, args, tmp_path)
 
 
+def test_the_file_of_a_whole_network_of_gluon(tmp_path):
+    """Layers of it overwrote each other, and arrays of others were refused."""
+    network = mx.gluon.nn.Sequential(prefix='net_')
+    with network.name_scope():
+        network.add(mx.gluon.rnn.LSTM(3, 2, input_size=5), mx.gluon.rnn.GRU(4, input_size=3),
+                    mx.gluon.rnn.GRU(4, input_size=4), mx.gluon.nn.Dense(2, in_units=4))
+    network.initialize()
+    network.save_parameters(str(tmp_path / 'net'))
+    cell, layer = rnn.FusedRNNCell(3, 2, 'lstm'), network[0].collect_params()
+    for params in (network.collect_params(), mx.nd.load(str(tmp_path / 'net'))):
+        assert same(interop.from_gluon_params(cell, params), interop.from_gluon_params(cell, layer))
+        with pytest.raises(ValueError, match="begin with '(1.|net_gru0_)' or '(2.|net_gru1_)'"):
+            interop.from_gluon_params(rnn.GRUCell(4), params)
+        with pytest.raises(ValueError, match='layer like .*: (0.|net_lstm0_): .*(1.|net_gru0_): '):
+            interop.from_gluon_params(rnn.GRUCell(5), params)
+        with pytest.raises(ValueError, match='unknown l1_i2h_weight'):  # no layer is left out
+            interop.from_gluon_params(rnn.LSTMCell(3), layer)
+
+
 @pytest.mark.parametrize('make, why', [
     (lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), .1), 'no layer like ZoneoutCell'),
     (lambda: rnn.ResidualCell(rnn.LSTMCell(3)), 'no layer like ResidualCell'),
