@@ -109,7 +109,7 @@ OLDER = [
     ((1, 7), 'test_random_geometries', 'is too small for i2h_kernel'),
     ((1, 7), 'test_inference_fold.py::test_numbers_are_the_same',
      'InferShape pass cannot decide shapes'),
-    ((1, 6), 'test_graphs_of_cells_are_read|test_names_are_those_of_mxnet',
+    ((1, 6), 'test_names_are_those_of_mxnet',
      r"diff: '(\w+?)(?:_state|_statecell)?_output' != '\1_output\d'"),
     ((1, 7), 'test_both_forms_are_what|test_files_are_those_of_the_original',
      r"mxnet/model\.py(.|\n)*'list' object has no attribute 'items'"),

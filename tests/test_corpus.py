@@ -128,22 +128,6 @@ def test_a_corpus_is_replaced_when_the_new_one_is_whole(tmp_path):
 
 
 @differs
-def test_foreign_bytes_are_said_to_be_no_token_file(tmp_path):
-    folder = tmp_path / 'corpus'
-    rnn.write_tokens(folder, IDS)
-    files = sorted(folder.glob('*.npy'))
-    assert len(files) == 2
-    for file in files:
-        whole = file.read_bytes()
-        for foreign in (b'x' + whole[1:], b'x' * len(whole), b'PK\x03\x04' + whole[4:]):
-            file.write_bytes(foreign)
-            with pytest.raises(ValueError, match='%s is not a token file' % file.name) as caught:
-                rnn.read_tokens(folder)
-            assert 'pickle' not in str(caught.value)
-        file.write_bytes(whole)
-
-
-@differs
 def test_damaged_and_foreign_files_are_named(tmp_path):
     folder = tmp_path / 'corpus'
     rnn.write_tokens(folder, IDS)
@@ -166,8 +150,10 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
             (folder / name).unlink()
         else:
             (folder / name).write_bytes(content)
-        with pytest.raises(ValueError, match='path must be a folder that write_tokens wrote'):
+        with pytest.raises(ValueError, match='path must be a folder that write_tokens wrote'
+                           ) as caught:
             rnn.read_tokens(folder)
+        assert 'pickle' not in str(caught.value)  # which NumPy advises
         for make in (lambda: rnn.BucketSentenceIter(folder, 2, [60]),
                      lambda: rnn.StreamIter(str(folder), 2, 3)):
             with pytest.raises(ValueError, match='^(sentences|tokens) must be'):

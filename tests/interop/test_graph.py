@@ -7,8 +7,6 @@ import pytest
 from mxrnn.interop import Node, attr_value, graph_from_json, graph_to_json
 
 from .. import mx, rnn
-from ..cases import CASES, OURS, each
-from ..running import flat, inputs
 from .operator_cases import OPS, each_name
 from .programs import PROGRAMS
 
@@ -38,12 +36,6 @@ def like_mxnet(symbol):
 @each_name(OPERATORS)
 def test_names_are_those_of_mxnet(name):
     like_mxnet(mx.sym.Group(list(OPERATORS[name]())))
-
-
-@each(CASES + OURS)
-def test_graphs_of_cells_are_read(case):
-    outputs, states = case.make(rnn).unroll(3, inputs('symbol', 3), merge_outputs=True)
-    like_mxnet(mx.sym.Group([outputs] + flat(states)))
 
 
 @pytest.mark.parametrize('text, value', [

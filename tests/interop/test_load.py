@@ -94,15 +94,6 @@ def test_both_forms_are_what_mxnet_and_the_cells_read(case, tmp_path):
     assert same(interop.load(prefix).arg_params, changed)
 
 
-def test_the_prefix_is_that_of_the_cell_and_not_of_its_container(tmp_path):
-    cell = rnn.FusedRNNCell(3, 2, 'gru', True, prefix='a_', params=rnn.RNNParams('enc_'))
-    _, weights = write(cell, (4,), str(tmp_path / 'm'))
-    assert list(weights) == ['enc_parameters']
-    names = interop.load(str(tmp_path / 'm')).names
-    assert 'arg:a_l0_i2h_r_weight' in names
-    assert same(interop.load(str(tmp_path / 'm')).arg_params, weights)
-
-
 def test_a_vector_saved_as_it_is_gets_its_gates_from_the_graph(tmp_path):
     cell = rnn.FusedRNNCell(3, 2, prefix='a_', params=rnn.RNNParams('enc_'))
     symbol, weights = write(cell, (4,), str(tmp_path / 'm'))
@@ -198,17 +189,6 @@ def test_missing_weights_are_named(cell, missing, tmp_path):
                {'arg:' + name: array for name, array in args.items()})
     with pytest.raises(interop.CheckpointError, match='missing ' + missing):
         interop.load(str(tmp_path / 'm'), 4)
-
-
-@pytest.mark.parametrize('dtype', ['float16', 'float64', 'int32', 'uint8'])
-def test_types_are_kept(dtype, tmp_path):
-    symbol = mx.sym.Variable('a') + mx.sym.Variable('data')
-    mx.model.save_checkpoint(str(tmp_path / 'm'), 1, symbol, {
-        'a': mx.nd.array([1, 2], dtype=dtype)}, {})
-    model = interop.load(str(tmp_path / 'm'), 1)
-    assert model.arg_params['a'].dtype == dtype and model.inputs == ['data']
-    interop.save(model, str(tmp_path / 'n'), 1)
-    assert content(tmp_path / 'm-0001.params') == content(tmp_path / 'n-0001.params')
 
 
 def test_sparse_weights_are_read(tmp_path):

@@ -43,37 +43,6 @@ def test_old_files_are_written_as_they_were(version, tmp_path):
             assert (tmp_path / (name + end)).read_bytes() == (DATA / (name + end)).read_bytes()
 
 
-def test_the_oldest_file_is_written_anew(tmp_path):
-    """Its arrays have another form, which MXNet reads and does not write any more."""
-    model, data, expected = stored('0.10', 'cells')
-    interop.save(model, str(tmp_path / 'm'), 1)
-    again = interop.load(str(tmp_path / 'm'))
-    assert again.names == model.names
-    output = interop.to_torch(again)(data=data)
-    np.testing.assert_allclose(output.detach().numpy(), expected, atol=1e-6)
-
-
-def test_training_goes_on_and_goes_back(tmp_path):
-    model, data, _ = stored('1.2', 'cells')
-    label = torch.roll(data, -1, 1).reshape(-1)
-    module = interop.to_torch(model).train()
-    optimiser = torch.optim.SGD(module.parameters(), lr=.05)
-    losses = []
-    for _ in range(30):
-        optimiser.zero_grad()
-        output = module(data=data, softmax_label=label)
-        output.backward(torch.ones_like(output))
-        optimiser.step()
-        chosen = output.detach().gather(1, label.long().unsqueeze(1))
-        losses.append(-chosen.log().mean().item())
-    assert losses[-1] < .8 * losses[0]
-    trained = interop.from_torch(module, model)
-    interop.save(trained, str(tmp_path / 'm'), 2)
-    again = interop.to_torch(interop.load(str(tmp_path / 'm')))
-    torch.testing.assert_close(again(data=data), module.eval()(data=data), rtol=0, atol=0)
-    assert interop.load(str(tmp_path / 'm')).names == model.names
-
-
 def test_other_modules_are_refused():
     model, _, _ = stored('1.2', 'cells')
     with pytest.raises(TypeError, match='module must be a module that to_torch'):
