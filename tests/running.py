@@ -4,14 +4,14 @@ from __future__ import annotations
 import collections
 import json
 import zlib
-from typing import Any, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 import numpy as np
 
 from . import mx
 
-__all__ = ['Run', 'begin_state', 'flat', 'inputs', 'operators', 'quiet', 'random_value', 'reset',
-           'run', 'run_symbols', 'stack', 'step', 'walk', 'weights_of']
+__all__ = ['Run', 'begin_state', 'filled', 'flat', 'inputs', 'operators', 'quiet',
+           'random_value', 'reset', 'run', 'run_symbols', 'stack', 'step', 'walk', 'weights_of']
 
 
 def stack(rnn: Any, *cells: Any, **kwargs: Any) -> Any:
@@ -94,6 +94,14 @@ def weights_of(symbol: Any, **shapes: Any) -> dict[str, Any]:
     found, _, _ = symbol.infer_shape(**shapes)
     return {name: mx.nd.array(random_value(name, shape))
             for name, shape in zip(symbol.list_arguments(), found) if name not in shapes}
+
+
+def filled(symbol: Any, values: Mapping[str, Any] = {}, **options: Any) -> Any:
+    """A Symbol bound with `options`, its arguments with `values`, or with values by their names."""
+    bound = symbol.simple_bind(mx.cpu(), **options)
+    for name, array in bound.arg_dict.items():
+        array[:] = values.get(name, random_value(name, array.shape))
+    return bound
 
 
 def operators(symbol: Any) -> dict[str, int]:

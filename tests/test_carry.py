@@ -11,7 +11,7 @@ import pytest
 
 from . import differs, mx, rnn
 from .comparing import assert_close
-from .running import random_value, stack
+from .running import filled, random_value, stack
 
 pytestmark = differs
 
@@ -261,9 +261,7 @@ def test_no_gradient_comes_from_the_carried_states():
     outputs, states = cell.unroll(STEPS, mx.sym.Variable('data'), carried.begin_state, 'TNC', True)
     for weight, symbol in enumerate([mx.sym.Group([outputs, *states]),
                                      carried.group(outputs, states)]):
-        bound = symbol.simple_bind(mx.cpu(), data=DATA[:STEPS].shape)
-        for name, array in bound.arg_dict.items():
-            array[:] = random_value(name, array.shape)
+        bound = filled(symbol, data=DATA[:STEPS].shape)
         results = bound.forward(is_train=True)
         bound.backward([mx.nd.zeros(results[0].shape), *map(mx.nd.ones_like, results[1:])])
         moved = any(grad.asnumpy().any() for grad in bound.grad_dict.values())

@@ -9,7 +9,7 @@ import pytest
 from . import differs, mx, needs_operator, rnn
 from .cases import BOUND, OURS, each
 from .comparing import assert_agree
-from .running import flat, inputs, operators, quiet, random_value, run, run_symbols, stack
+from .running import filled, flat, inputs, operators, quiet, run, run_symbols, stack
 
 pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
 
@@ -254,10 +254,7 @@ def test_channels_of_more_axes_are_flattened():
     outputs = []
     for wrap in (rnn.fuse, lambda cell: cell):
         output, _ = wrap(rnn.LSTMCell(3)).unroll(3, data, merge_outputs=True)
-        bound = output.simple_bind(mx.cpu())
-        for name, array in bound.arg_dict.items():
-            array[:] = random_value(name, array.shape)
-        outputs.append(bound.forward()[0].asnumpy())
+        outputs.append(filled(output).forward()[0].asnumpy())
     np.testing.assert_allclose(*outputs, atol=1e-6)
 
 
@@ -281,10 +278,7 @@ def test_states_of_one_unroll_begin_the_next(shared):
     def two(cell):
         _, states = cell.unroll(2, mx.sym.Variable('first'), merge_outputs=True)
         outputs, states = cell.unroll(3, mx.sym.Variable('second'), states, merge_outputs=True)
-        bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
-            mx.cpu(), first=(2, 2, 4), second=(2, 3, 4))
-        for name, array in bound.arg_dict.items():
-            array[:] = random_value(name, array.shape)
+        bound = filled(mx.sym.Group([outputs] + flat(states)), first=(2, 2, 4), second=(2, 3, 4))
         return [each.asnumpy() for each in bound.forward()]
 
     for ours, theirs in zip(two(rnn.fuse(lm_cell())), two(lm_cell())):

@@ -15,7 +15,7 @@ import pytest
 
 from . import differs, mx, needs_operator, rnn
 from .comparing import assert_close
-from .running import flat, inputs, random_value, stack
+from .running import filled, flat, inputs, random_value, stack
 
 pytestmark = pytest.mark.filterwarnings('ignore:FusedRNNCell', 'ignore:MXNet.s own')
 
@@ -49,12 +49,11 @@ def gradients(symbol: Any, shapes: dict[str, tuple[int, ...]], dtype: str = 'flo
               frozen: str = '$', req: str = 'write', values: dict[str, Any] | None = None
               ) -> dict[str, np.ndarray]:
     """Outputs and gradients of `symbol`; arguments that match `frozen` get none."""
-    bound = symbol.simple_bind(
-        mx.cpu(), type_dict={name: dtype for name in symbol.list_arguments() if name != 'lengths'},
+    names = symbol.list_arguments()
+    bound = filled(
+        symbol, values or {}, type_dict={name: dtype for name in names if name != 'lengths'},
         grad_req={name: 'null' if re.match(frozen, name) or name == 'lengths' else req
-                  for name in symbol.list_arguments()}, **shapes)
-    for name, array in bound.arg_dict.items():
-        array[:] = (values or {}).get(name, random_value(name, array.shape))
+                  for name in names}, **shapes)
     found = {}
     for array in bound.grad_dict.values():
         if array is not None:

@@ -4,7 +4,7 @@ import pytest
 
 from . import mx, needs_operator, rnn
 from .cases import CASES, OURS, each
-from .running import flat, operators, quiet, random_value, stack
+from .running import filled, flat, operators, quiet, random_value, stack
 
 pytestmark = [needs_operator, pytest.mark.filterwarnings('ignore:.*(time-major|not applied)')]
 
@@ -24,10 +24,8 @@ def unrolled(cell, length, **options):
 
 def run(symbol, shapes, train, dtype='float32'):
     """Outputs, and gradients by argument, with values that depend on the names alone."""
-    bound = symbol.simple_bind(mx.cpu(), grad_req='write' if train else 'null',
-                               type_dict=dict.fromkeys(shapes, dtype), **shapes)
-    for name, array in bound.arg_dict.items():
-        array[:] = random_value(name, array.shape)
+    bound = filled(symbol, grad_req='write' if train else 'null',
+                   type_dict=dict.fromkeys(shapes, dtype), **shapes)
     outputs = bound.forward(is_train=train)
     if train:
         bound.backward([mx.nd.array(random_value('head %d' % i, each.shape), dtype=each.dtype)

@@ -11,7 +11,7 @@ import pytest
 from . import differs, mx, needs_operator, rnn
 from .cases import BOUND, OURS, Case, each
 from .comparing import assert_agree
-from .running import begin_state, flat, quiet, random_value, stack
+from .running import begin_state, filled, flat, quiet, random_value, stack
 
 LENGTH = 4
 LENGTHS = [4, 0, 1, 3]
@@ -185,12 +185,9 @@ def test_short_types_of_lengths_in_long_sequences(kind):
     def final(kind):
         outputs, states = OPEN['both']().unroll(300, mx.sym.Variable('data'), merge_outputs=True,
                                                 valid_length=mx.sym.Variable('lengths'))
-        bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
-            mx.cpu(), type_dict={'data': 'float32', 'lengths': kind}, data=(3, 300, 2),
-            lengths=(3,))
-        for name, array in bound.arg_dict.items():
-            array[:] = random_value(name, array.shape)
-        bound.arg_dict['lengths'][:] = mx.nd.array([60, 127, 3])
+        bound = filled(mx.sym.Group([outputs] + flat(states)), {
+            'lengths': mx.nd.array([60, 127, 3])}, data=(3, 300, 2), lengths=(3,), type_dict={
+            'data': 'float32', 'lengths': kind})
         return [each.asnumpy() for each in bound.forward()]
 
     for got, want in zip(final(kind), final('int32')):
@@ -301,12 +298,9 @@ def test_lengths_with_an_open_number_of_steps(name, listed, kind):
             data = list(mx.sym.split(data, num_outputs=3, axis=1, squeeze_axis=True))
         outputs, states = OPEN[name]().unroll(length, data, merge_outputs=True,
                                               valid_length=mx.sym.Variable('lengths'))
-        bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
-            mx.cpu(), data=(4, 3, 2), lengths=(4,),
-            type_dict={'lengths': kind, 'data': 'float32'})
-        for argument, array in bound.arg_dict.items():
-            array[:] = random_value(argument, array.shape)
-        bound.arg_dict['lengths'][:] = mx.nd.array([3, -5, 100, 2])
+        bound = filled(mx.sym.Group([outputs] + flat(states)), {
+            'lengths': mx.nd.array([3, -5, 100, 2])}, data=(4, 3, 2), lengths=(4,), type_dict={
+            'lengths': kind, 'data': 'float32'})
         return [each.asnumpy() for each in bound.forward()]
 
     for got, want in zip(results(None), results(3)):
@@ -374,10 +368,8 @@ def test_zoneout_in_training_leaves_padding_alone():
     cell = rnn.ZoneoutCell(rnn.LSTMCell(3), 0.5, 0.5)
     outputs, states = cell.unroll(3, mx.sym.Variable('data'), layout='NTC', merge_outputs=True,
                                   valid_length=mx.sym.Variable('lengths'))
-    bound = mx.sym.Group([outputs] + states).simple_bind(mx.cpu(), data=(3, 3, 2), lengths=(3,))
-    for name, array in bound.arg_dict.items():
-        array[:] = values(name, array.shape, 'float32')
-    bound.arg_dict['lengths'][:] = mx.nd.array([0, 1, 3])
+    bound = filled(mx.sym.Group([outputs] + states), {'lengths': mx.nd.array([0, 1, 3])},
+                   data=(3, 3, 2), lengths=(3,))
     results = [each.asnumpy() for each in bound.forward(is_train=True)]
     bound.backward([mx.nd.ones(each.shape) for each in results])
     padding = np.arange(3) >= np.array([0, 1, 3])[:, None]

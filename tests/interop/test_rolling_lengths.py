@@ -8,7 +8,7 @@ from mxrnn._graph.rolling import bounds, certify, fixed_by, roll
 from .. import mx, rnn
 from ..cases import CASES, OURS
 from ..cases import each as each_of
-from ..running import random_value
+from ..running import filled, random_value
 from .compare import assert_equal, torch
 from .rolling import bind, run_rolled, unrolled
 from .rolling_changes import PROGRAMS, built
@@ -375,10 +375,8 @@ def test_types_of_lengths(given, length, dtype):
     if rnn.__name__ == 'mxrnn':
         symbol = rnn.roll(symbol, length=given)
     for each in (symbol, unrolled(length)):
-        bound = each.simple_bind(mx.cpu(), data=(length, 2, 4), valid=(2,), type_dict={
-            'valid': dtype})
-        for name, array in bound.arg_dict.items():
-            array[:] = mx.nd.array([9, 2]) if name == 'valid' else random_value(name, array.shape)
+        bound = filled(each, {'valid': mx.nd.array([9, 2])}, data=(length, 2, 4), valid=(2,),
+                       type_dict={'valid': dtype})
         outputs.append(bound.forward()[0].asnumpy())
     np.testing.assert_allclose(*outputs, atol=1e-6)
 

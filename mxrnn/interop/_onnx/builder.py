@@ -149,10 +149,6 @@ class Builder:
             self._shared[key] = name
         return Value(name, shape, array.dtype)
 
-    def known(self, value: Value) -> np.ndarray | None:
-        """The numbers in `value` if they are known at export."""
-        return self.constants.get(value.name)
-
     @property
     def out(self) -> tuple[Size | None, ...]:
         """The inferred shape of the first output of the node being converted."""
