@@ -225,7 +225,14 @@ def pixels_in_blocks():
     return S.depth_to_space(V('data'), block_size=2)
 
 
+def beside_a_stated_shape():
+    """The first input is tried with two axes before the second one tells that it has three."""
+    return V('data') * 2 + V('other', shape=(0, 0, 5))
+
+
 INPUTS = {
+    beside_a_stated_shape: ({'data': (2, 3, 5), 'other': (2, 3, 5)}, {
+        'data': ('batch', 'data_1', 5), 'other': ('batch', 'data_1', 5)}),
     pixels_in_blocks: ({'data': (2, 8, 3, 3)}, {'data': ('batch', 'data_1', 'data_2', 'data_3')}),
     ctc: ({'data': (5, 3, 4), 'label': (3, 2), 'steps': (3,), 'letters': (3,)}, {
         'data': ('time', 'batch', 4), 'label': ('batch', 'label_1'),

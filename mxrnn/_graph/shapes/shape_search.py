@@ -110,20 +110,17 @@ class ShapeSearch:
         """Axes for the inputs `names`, and the result of the inference.
 
         If operators leave the numbers of axes open, word numbers are (batch, time), and the input
-        of a FullyConnected is (batch, channels). If a size would be negative, an axis that a
-        broadcast made as long as another one is 1 instead.
+        of a FullyConnected is (batch, channels). If a size would be negative, because a broadcast
+        made an axis as long as another one, that axis is 1 instead.
         """
         _, shapes, table = self._usual(self._likeliest(names))
-        broadcast = {axis for place, axes in table.closed.items() for axis in axes
-                     if _is_negative(shapes) and 'broadcast_' in self.graph.nodes[place].op}
-        for name, axes in shapes.items() if broadcast else ():
-            for at, axis in enumerate(axes):
-                if broadcast.intersection(chain(axis)):
-                    other = {name: [Axis(free=True) for _ in each] for name, each in shapes.items()}
-                    other[name][at].bound = 1
-                    tried = self.table(other)
-                    if not tried.faults and not _is_negative(other):
-                        return other, tried
+        for name, axes in shapes.items() if _is_negative(shapes) else ():
+            for at in range(len(axes)):
+                other = {name: [Axis(free=True) for _ in each] for name, each in shapes.items()}
+                other[name][at].bound = 1
+                tried = self.table(other)
+                if not tried.faults and not _is_negative(other):
+                    return other, tried
         return shapes, table
 
 
