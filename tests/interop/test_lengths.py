@@ -91,6 +91,25 @@ def test_only_sizes_that_may_be_steps_are_named_and_the_reason_is_kept(tmp_path)
             raise interop.ExportError('one\ntwo')
 
 
+@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
+def test_a_step_that_is_read_alone_keeps_the_length_unless_another_graph_frees_it(layout, tmp_path):
+    from mxrnn.interop import _onnx
+
+    def third(length):
+        with mx.name.NameManager():
+            return rnn.GRUCell(4, 'g_').unroll(length, mx.sym.Variable('data'), layout=layout)[0][2]
+    shape, path = (2, 6, 5) if layout == 'NTC' else (6, 2, 5), str(tmp_path / 'm.onnx')
+    model = random_model(third(6), {'data': shape})
+    written = _onnx.write_onnx(model, path)
+    assert written.inputs['data'] == tuple('batch' if size == 2 else size for size in shape)
+    assert any('must have as many' in note for note in written.notes)
+    other = interop.graph_from_json(third(9).tojson())
+    written = _onnx.write_onnx(model, path, certify_by=other)
+    assert 6 not in written.inputs['data'] and not written.notes
+    with pytest.raises(interop.ExportError, match='cannot be stepped|no recurrence'):
+        _onnx.write_onnx(model, path, states=True)
+
+
 def stacked():
     return stack(rnn.LSTMCell(UNITS, 'l0_'),
                  rnn.ZoneoutCell(rnn.GRUCell(UNITS, 'l1_'), 0.2, 0.3))

@@ -8,7 +8,7 @@ from mxrnn._graph.rolling import bounds, certify, fixed_by, roll
 from .. import mx, rnn
 from ..cases import CASES, OURS
 from ..cases import each as each_of
-from ..running import filled, random_value
+from ..running import filled, random_value, stack
 from .compare import assert_equal, torch
 from .rolling import bind, run_rolled, unrolled
 from .rolling_changes import PROGRAMS, built
@@ -412,6 +412,15 @@ def cut(begin):
         DATA, axis=1, begin=t, end=t + 1), 0, -1) for t in range(begin, length)])
 
 
+def both_ends(steps):
+    but_the_last = mx.sym.mean(mx.sym.stack(*steps[:-1], axis=1), axis=1)
+    return mx.sym.concat(steps[0], *steps[-2:], but_the_last, dim=1)
+
+
+def decoded(steps):
+    return [mx.sym.zeros_like(steps[0]), *steps[:3]]
+
+
 #: Programs that read a part of a sequence, and what gives the same for another number of steps:
 #: the rolled graph, that of a given number of steps, that of two.
 PARTS = {
@@ -430,6 +439,16 @@ PARTS = {
         (None, length - 1), (None, length))), 'rolled given proved'),
     'all steps, cut one by one': (cut(0), 'given proved'),
     'all steps but the first, cut one by one': (cut(1), ''),
+    'the third': (lambda length: encoder(length, merge=False)[2], 'proved'),
+    'the third, batch first': (lambda length: encoder(length, layout='NTC', merge=False)[2],
+                               'proved'),
+    'the third of both directions': (lambda length: encoder(length, rnn.BidirectionalCell(
+        rnn.GRUCell(2, 'l_'), rnn.GRUCell(2, 'r_')), merge=False)[2], 'proved'),
+    'the third of layers': (lambda length: encoder(length, stack(
+        rnn, rnn.LSTMCell(3, 'l0_'), rnn.LSTMCell(2, 'l1_')), merge=False)[2], 'proved'),
+    'both ends': (lambda length: both_ends(encoder(length, merge=False)), 'proved'),
+    'a decoder of three steps': (lambda length: rnn.GRUCell(4, 'd_').unroll(
+        4, decoded(encoder(length, merge=False)))[0][-1], 'proved'),
 }
 
 
@@ -437,28 +456,28 @@ PARTS = {
 def test_parts_of_sequences(name):
     build, right = PARTS[name]
     make = named_anew(build)
-    graph = graph_of(make(4))
-    ways = {'rolled': roll(graph), 'given': roll(graph, length=4)}
+    graph = graph_of(make(6))
+    ways = {'rolled': roll(graph), 'given': roll(graph, length=6)}
     if 'proved' in right:
-        ways['proved'] = certify(graph, graph_of(make(6)))
+        ways['proved'] = certify(graph, graph_of(make(9)))
     else:
         with pytest.raises(ValueError, match='where other has'):
-            certify(graph, graph_of(make(6)))
+            certify(graph, graph_of(make(9)))
     for way, rolled in ways.items():
         assert rolled.graph.outputs == graph.outputs
         fixed = [str(each) for each in rolled.findings if each.kind == 'fixed']
         assert ['from which end' in each for each in fixed] == [True] * (
             way not in right and 'cut' not in name)
-        for length in (4, 6, 3):
+        for length in (6, 9, 4):
             shapes = {'data': (2, length, 4) if any(
                 word in name for word in ('batch', 'two', 'cut')) else (length, 2, 4)}
             bound = bind(make(length), shapes)
-            if length == 4 or way in right:
+            if length == 6 or way in right:
                 assert_equal(run_rolled(rolled, bound, shapes))
-            elif length == 3 or 'cut' not in name:  # parts of longer data are parts
-                with pytest.raises((RuntimeError, ValueError), match='shape|size|at least'):
+            elif length == 4 or 'cut' not in name:  # parts of longer data are parts
+                with pytest.raises((RuntimeError, ValueError), match='shape|size|at least|steps'):
                     run_rolled(rolled, bound, shapes)
-                refused_by_mxnet(make(4), shapes)
+                refused_by_mxnet(make(6), shapes)
 
 
 def test_the_last_step_of_outputs_that_zoneout_draws():
