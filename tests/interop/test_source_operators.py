@@ -10,7 +10,7 @@ import pytest
 
 from mxrnn import interop
 
-from .. import mx, ours
+from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import difference, torch
 from .models import model_of
@@ -143,6 +143,27 @@ def rnn_of(weights, mode='gru', **options):
                  state_size=3, num_layers=1, bidirectional=True, **options)
 
 
+#: Operators of the last axis, which is one of the two of a matrix that were exchanged.
+OF_LAST_AXIS = {
+    'softmax': lambda x: S.softmax(x, axis=-1), 'div_sqrt_dim': S.contrib.div_sqrt_dim,
+    'FullyConnected': lambda x: S.FullyConnected(x, num_hidden=2, flatten=False)}
+
+
+def of_exchanged_axes(op):
+    product = V('data') * V('w', shape=(4, 3))
+    x = op(S.SwapAxis(product, dim1=0, dim2=1))
+    return S.Group([S.BlockGrad(product), S.MakeLoss(x * x)])
+
+
+def begun_by_another(backwards):
+    """The last states of an RNN begin the next one: both stay nodes of their own."""
+    data = V('data')
+    one, states = rnn.GRUCell(4, 'a_').unroll(3, data, merge_outputs=True)
+    other, _ = rnn.GRUCell(4, 'b_').unroll(
+        3, S.reverse(data, axis=1) if backwards else one, states, merge_outputs=True)
+    return S.Concat(one, S.reverse(other, axis=1), dim=2) if backwards else other
+
+
 def with_its_mean(op, **options):
     return S.Group([S.square(each) for each in op(V('data'), output_mean_var=True, **options)])
 
@@ -168,6 +189,14 @@ FORMS = {
         V('data') + V('w', shape=(2, 4)), V('label'), smooth_alpha=.9), {
             'data': (2, 4), 'label': (2,)}),
     'dot of three axes': (lambda: S.dot(V('data'), V('other')), {**X, 'other': (4, 2, 3)}),
+    **{op + ' of exchanged axes': (lambda op=op: of_exchanged_axes(OF_LAST_AXIS[op]), {
+        'data': (4, 3)}) for op in OF_LAST_AXIS},
+    'exchanged axes of data and of weights': (lambda: S.FullyConnected(
+        S.SwapAxis(V('data'), dim1=0, dim2=1), S.SwapAxis(
+            V('weight', shape=(3, 3), dtype='float32'), dim1=0, dim2=1),
+        num_hidden=3, flatten=False, no_bias=True), {'data': (2, 5, 3)}),
+    'an RNN begun by another': (lambda: begun_by_another(False), {'data': (2, 3, 3)}),
+    'an RNN begun by another, backwards': (lambda: begun_by_another(True), {'data': (2, 3, 3)}),
     'parts without their axis': (lambda: S.Group([S.square(each) for each in S.split_v2(
         V('data'), (1,), axis=0, squeeze_axis=True)]), {'data': (2, 4)}),
 }
@@ -193,6 +222,21 @@ def test_forms_that_end_in_errors_of_mxnet(build, inputs, sizes, text):
     params = {name: random_value(name, size).astype('float32') for name, size in sizes.items()}
     model = interop.Model(interop.graph_from_json(build().tojson()), params, {})
     assert text in generate(model, inputs).text
+
+
+@pytest.mark.parametrize('window', [
+    lambda data: S.Convolution(data, kernel=(3,), stride=(2,), pad=(1,), num_filter=2),
+    lambda data: S.Pooling(data, kernel=(8,), stride=(8,), pool_type='max')])
+def test_windows_leave_no_constants(window):
+    """Indices are held to the size that a window leaves, whatever it is."""
+    symbol = S.take(S.transpose(window(V('data')), axes=(2, 0, 1)), V('index'), mode='clip')
+    source = None
+    for length in (16, 28):
+        values = {'data': random_value('data', (2, 3, length)).astype('f'),
+                  'index': np.array([0, 3, 9], 'f')}
+        source = source or generate(model_of(symbol, run_mxnet(symbol, values, {}), values), {
+            'data': (2, 3, 'time'), 'index': (3,)})
+        check(source, symbol, values, gradients=False)
 
 
 def test_two_draws_of_one_distribution_are_two(tmp_path):
