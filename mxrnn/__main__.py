@@ -98,7 +98,9 @@ def main() -> None:
     options, others = parser.parse_known_args(words[:own])
     if others:
         parser.error('unrecognized arguments: %s%s' % (' '.join(others), (
-            '; --symbol and --params replace PREFIX and EPOCH: leave these out'
+            '; write --input before each: --input %s' % ' --input '.join(others)
+            if getattr(options, 'input', None) and all('=' in each for each in others)
+            else '; --symbol and --params replace PREFIX and EPOCH: leave these out'
             if getattr(options, 'symbol', None) else '')))
     if options.version:
         print(_versions())

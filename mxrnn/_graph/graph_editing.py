@@ -5,7 +5,8 @@ from typing import Any, Dict, Generator, Hashable, Iterable, Mapping, Sequence, 
 
 from .graph import Entry, Graph, Node, output_name
 
-__all__ = ['Edit', 'Fixed', 'Work', 'Writer', 'join_parts', 'origin', 'rows_stacked']
+__all__ = ['Edit', 'Fixed', 'Work', 'Writer', 'join_parts', 'origin', 'rows_stacked',
+           'with_variables_as_in']
 
 #: Yields the keys that it needs and receives their results; returns its own result.
 Work = Generator[Any, Any, Any]
@@ -19,6 +20,22 @@ def origin(nodes: Sequence[Node], entry: Entry) -> Entry:
     while nodes[entry.node].inputs:
         entry = nodes[entry.node].inputs[0]
     return entry
+
+
+def with_variables_as_in(graph: Graph, other: Graph) -> Graph:
+    """`graph` with its variables in the order that they have in `other`."""
+    ranks = {node.name: rank for rank, node in enumerate(other.nodes) if node.is_variable}
+    variables = [place for place, node in enumerate(graph.nodes) if node.is_variable]
+    ordered = sorted(variables, key=lambda place: ranks.get(graph.nodes[place].name, len(ranks)))
+    if ordered == variables:
+        return graph
+    order = ordered + [place for place, node in enumerate(graph.nodes) if not node.is_variable]
+    places = {old: new for new, old in enumerate(order)}
+
+    def moved(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        return tuple(Entry(places[entry.node], entry.output) for entry in entries)
+    return graph._replace(heads=moved(graph.heads), nodes=tuple(
+        graph.nodes[place]._replace(inputs=moved(graph.nodes[place].inputs)) for place in order))
 
 
 class Writer:

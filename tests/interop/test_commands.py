@@ -69,6 +69,8 @@ def command(*arguments):
     ('compare days 4 days.pt --inptu=data=2', 'there is no option --inptu; did you mean --input?'),
     ('compare days 4 days.pt --foo -- --bar', 'there is no option --foo\n'),
     ('export days --symbol a --params b', 'arguments: days; --symbol and --params replace PREFIX'),
+    ('export days --onnx days.onnx --input data=2 label=2',
+     'unrecognized arguments: label=2; write --input before each: --input label=2'),
     ('--relpace enable', 'there is no option --relpace')])
 def test_an_option_that_there_is_not_is_named(words, said, monkeypatch, capsys):
     from mxrnn import __main__

@@ -73,7 +73,8 @@ def test_sizes_that_the_graph_takes_alone_are_found(name):
             'data may have 9 to 10 elements along axis 2',):
         assert each in text
     if name == 'deep_speech_by_hand':  # twice as many frames are twice as many steps
-        assert len(source.module(torch.ones(2, 28, 9), *torch.ones(2, 2, 6))) == 28
+        assert len(source.module(data=torch.ones(2, 28, 9), **{
+            name: torch.ones(2, 6) for name in ('forward_init_h', 'back_init_h')})) == 28
 
 
 @pytest.mark.parametrize('name', ['lstm_of_scala', 'begin_states_that_are_variables'])

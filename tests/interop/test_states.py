@@ -531,6 +531,25 @@ def test_modules_have_the_names_of_files(tmp_path):
                        module.get_parameter('target_embed_weight'))
 
 
+def test_a_state_has_the_name_of_the_input_that_it_begins_with(tmp_path):
+    """Where a source runs layers as one, the names of the first and the last."""
+    pytest.importorskip('torch')
+    outputs, begin = mx.sym.Variable('data'), []
+    for layer in '01':
+        begin.append([key + layer for key in 'hc'])
+        outputs, _ = rnn.LSTMCell(4, prefix='l%s_' % layer).unroll(
+            3, outputs, begin_state=list(map(mx.sym.Variable, begin[-1])), merge_outputs=True)
+    names = sum(begin, [])
+    model = random_model(outputs, {'data': (2, 3, 5), **dict.fromkeys(names, (2, 4))})
+    assert interop.to_torch(model, states=True).states == [
+        ('%s_in' % name, '%s_out' % name) for name in names]
+    interop.to_source(model, tmp_path / 'steps.py', states=True)
+    text = (tmp_path / 'steps.py').read_text()
+    assert 'State h0_to_h1_in: (2, batch, 4)' in text and 'State c0_to_c1_in:' in text
+    # The method takes the inputs in the graph's order.
+    assert 'def forward(self, data: Tensor, h0: Tensor, c0: Tensor, h1: Tensor, c1: T' in text
+
+
 def test_an_input_may_be_called_as_a_state_would_be():
     torch = pytest.importorskip('torch')
     outputs, _ = rnn.LSTMCell(3, 'l_').unroll(4, mx.sym.Variable('l_0_in'), merge_outputs=True)

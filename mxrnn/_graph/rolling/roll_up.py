@@ -7,7 +7,7 @@ from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ..attributes import AttributeValueError
 from ..graph import Graph
-from ..graph_editing import Fixed
+from ..graph_editing import Fixed, with_variables_as_in
 from ..operator_table import has
 from .ambiguity import Counted
 from .candidates import chains, direct_chains, readers_of_growing
@@ -100,11 +100,12 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
     -------
     RolledGraph
         Its graph has the outputs of `graph`, in order and with their names, and the arguments that
-        they need.
+        they need, in order.
     """
     try:
-        return _rolled(graph, training, reject_reason or (lambda values, what: None), length,
-                       axes or {}, counted)
+        found = _rolled(graph, training, reject_reason or (lambda values, what: None), length,
+                        axes or {}, counted)
+        return found._replace(graph=with_variables_as_in(found.graph, graph))
     except AttributeValueError:  # reading the graph later will name the wrong node
         return RolledGraph(graph, ())
     except TooLong:

@@ -254,6 +254,23 @@ class _Cut:
                        for each in node.inputs)
         return node.name in self._shapes
 
+    def _name_of_begin(self, begin: Entry) -> str:
+        """A name for the state that begins with an input, or with those of all layers; '' for other
+        begin states, and if the name is taken."""
+        names: list[str] = []
+        pending = [begin]
+        while pending:
+            node = self._graph.nodes[pending.pop().node]
+            if node.is_variable and node.name in self._shapes:
+                names.append(node.name)
+            elif node.op in ('expand_dims', 'Flatten', '_copy', 'stack', 'Concat'):
+                pending += reversed(node.inputs)
+            else:
+                return ''
+        own = '_to_'.join(dict.fromkeys([names[0], names[-1]])) + '_in'
+        taken = {*self._graph.arguments, *(state.given for state in self._states)}
+        return '' if own in taken else own
+
     def _open(self, recurrence: SteppedRecurrence) -> None:
         """Copy a recurrence, with new inputs as its begin states."""
         place, node, writer = recurrence.place, recurrence.node, self._writer
@@ -272,7 +289,7 @@ class _Cut:
                                  num_outputs=1 + count)
         before, states = [self._entry(entry) for entry in node.inputs[:first]], []
         for at, begin in enumerate(recurrence.begin):
-            own = '%s%d_in' % (prefix, at)
+            own = self._name_of_begin(begin) or '%s%d_in' % (prefix, at)
             axes = self._values[begin].axes
             if kernel:
                 data = self._values[node.inputs[0]].axes or [(), ()]
@@ -292,7 +309,7 @@ class _Cut:
                                       if single else Node('_copy', own, {}, (begin,)))
                     begin = Entry(len(self._graph.nodes) + len(self._flat) - 1, 0)
                 self._begins.append((begin, own))
-            self._states.append(State(own, '%s%d_out' % (prefix, at), int(
+            self._states.append(State(own, own[:-len('in')] + 'out', int(
                 kernel and not single), own if computed else ''))
         copied = self._copy(place, node, [*before, *states, *(
             self._entry(entry) for entry in node.inputs[first + count:])])

@@ -14,6 +14,7 @@ from ... import _check
 from ..._files.atomic import replacing
 from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Graph
+from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
 from ..._graph.rolling import Finding, RolledGraph
 from ..._graph.stepping import Stepped
@@ -166,7 +167,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         find_labels(data, facts, labels)
         known = all(name in data.sample for name in labels)
         wanted = facts.outputs
-        graph = merge_rnn.merged(remove_no_ops.without_effectless(graph, facts.arrays))
+        graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
+            graph, facts.arrays)), graph)
         facts = survey(graph, model, data.shapes, data.sample, known)._replace(limits=limits)
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
