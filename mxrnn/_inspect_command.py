@@ -81,7 +81,7 @@ def _arrays_of(model: Any) -> dict[str, Any]:
 
 def _say_graph(model: Any) -> None:
     """Print the inputs, outputs, operators, states and recurrences of a model or module."""
-    from .interop.onnx_layouts import axes_in_words
+    from .interop.batch_and_time_axes import axes_in_words
     axes, states = getattr(model, 'axes', {}), dict(getattr(model, 'states', ()))
 
     def named(names: Any) -> str:

@@ -8,9 +8,9 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._files import CheckpointError
+from .batch_and_time_axes import Layout
 from .model_runners import Data, Input, inputs_of, run_module, run_onnx
 from .onnx_checksum_and_session import session_of
-from .onnx_layouts import Layout
 from .onnx_stepper_loading import stepper_of
 
 __all__ = ['ExportedFile', 'of_module', 'open_content', 'open_file', 'open_torch']

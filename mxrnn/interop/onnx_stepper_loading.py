@@ -7,7 +7,6 @@ from typing import Any, Sequence
 
 from .. import _check
 from .onnx_checksum_and_session import session_of
-from .onnx_layouts import refuse_unfit
 from .onnx_stepper import OnnxStepper
 
 __all__ = ['load_stepper', 'stepper_of']
@@ -60,7 +59,25 @@ def stepper_of(session: Any, path: str, threads: int = 0, providers: Sequence[st
         raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from None
     first = session_of(encoder, encoder, threads, providers) if encoder else None
     try:
-        refuse_unfit(known, session, first)
+        _refuse_unfit(known, session, first)
         return OnnxStepper(session, known, first)
     except damaged as error:
         raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from None
+
+
+def _refuse_unfit(table: dict[str, Any], session: Any, encoder: Any) -> None:
+    """Raise a LookupError if a table is not one of its file's inputs and outputs."""
+    shapes = {each.name: each.shape for each in [*session.get_inputs(), *session.get_outputs()]}
+    given = {each.name for each in encoder.get_outputs()} if encoder is not None else set()
+    for state in table['states']:
+        at, sizes = state['batch_axis'], list(state['shape'])
+        own = [size if isinstance(size, int) else None for size in shapes[state['in']]]
+        if not 0 <= at < len(own) or own[:at] + own[at + 1:] != sizes or (
+                state['out'] not in shapes or state['begin'] not in {'zeros', *given}):
+            raise LookupError('the state %s is none of the graph' % state['in'])
+    for name, axes in table['axes'].items():
+        if len(axes) != len(shapes[name]):
+            raise LookupError('the axes of %s are not those of the graph' % name)
+    for name in table['captured']:
+        if name not in shapes or name not in given:
+            raise LookupError('%s is no output of the encoder' % name)

@@ -8,8 +8,8 @@ from typing import Any, Iterator
 import onnx
 
 from ..._graph.stepping import Stepped
+from ..batch_and_time_axes import axes_in_words, axes_of_caller
 from ..onnx_checksum_and_session import refuse_damaged
-from ..onnx_layouts import axes_in_words, axes_of_caller
 
 __all__ = ['described', 'table_of']
 

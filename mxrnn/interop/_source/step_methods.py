@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
 from .._torch.module import as_list, run
+from ..batch_and_time_axes import Layout
 from ..model import Model
-from ..onnx_layouts import Layout
 from .class_writer import File, wrapped
 from .emitter_api import Expr, Facts, Unsupported
 from .forward_and_loss import Methods

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NoReturn, Sequence
+from typing import NoReturn, Sequence
 
 import numpy as np
 
-__all__ = ['Layout', 'axes_in_words', 'axes_of_caller', 'refuse_axes', 'refuse_unfit']
+__all__ = ['Layout', 'axes_in_words', 'axes_of_caller', 'refuse_axes']
 
 
 def axes_in_words(axes: Sequence[str | int]) -> str:
@@ -26,24 +26,6 @@ def refuse_axes(call: str, name: str, array: np.ndarray, axes: Sequence[str | in
     """Refuse an array of a caller that does not have these axes, or another batch."""
     raise ValueError('%s must have the axes (%s) in %s, with a batch of %d, got the shape %s' % (
         name, ', '.join(map(str, axes)), call, batch, array.shape))
-
-
-def refuse_unfit(table: dict[str, Any], session: Any, encoder: Any) -> None:
-    """Raise a LookupError if a table is not one of its file's inputs and outputs."""
-    shapes = {each.name: each.shape for each in [*session.get_inputs(), *session.get_outputs()]}
-    given = {each.name for each in encoder.get_outputs()} if encoder is not None else set()
-    for state in table['states']:
-        at, sizes = state['batch_axis'], list(state['shape'])
-        own = [size if isinstance(size, int) else None for size in shapes[state['in']]]
-        if not 0 <= at < len(own) or own[:at] + own[at + 1:] != sizes or (
-                state['out'] not in shapes or state['begin'] not in {'zeros', *given}):
-            raise LookupError('the state %s is none of the graph' % state['in'])
-    for name, axes in table['axes'].items():
-        if len(axes) != len(shapes[name]):
-            raise LookupError('the axes of %s are not those of the graph' % name)
-    for name in table['captured']:
-        if name not in shapes or name not in given:
-            raise LookupError('%s is no output of the encoder' % name)
 
 
 class Layout:
