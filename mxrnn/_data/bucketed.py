@@ -8,13 +8,12 @@ from typing import Any, Iterator, Literal, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
-from .._runtime.array_memory import part
 from .._runtime.mxnet import mx
 from . import tokens as _sequences
 from .buckets import Buckets
 from .corpus import is_corpus, open_corpus
 from .order import Order, check_seed
-from .resumable_base_iterator import Described, Key, State, TokenIter
+from .resumable_base_iterator import Described, Key, State, TokenIter, gather, part
 
 __all__ = ['BucketedIter', 'LastBatch', 'Column', 'TooLong']
 
@@ -207,7 +206,7 @@ class BucketedIter(TokenIter):
         """The padded tokens from which the column's arrays are cut, a row for each sample."""
         steps = self._keys[bucket][column.length] + column.shifts[-1]
         tokens = self._held[column.name].tokens
-        return _sequences.gather(tokens, starts, sizes, steps, self._padding)
+        return gather(tokens, starts, sizes, steps, self._padding)
 
     # ---- batches
 

@@ -8,11 +8,10 @@ from typing import Iterable, Literal, Sequence
 import numpy as np
 
 from .. import _check
-from .._runtime.array_memory import part
 from .._runtime.mxnet import mx
 from . import tokens as _sequences
 from .corpus import is_corpus, open_corpus
-from .resumable_base_iterator import Described, Layout, State, TokenIter, extent
+from .resumable_base_iterator import Described, Layout, State, TokenIter, extent, gather, part
 
 __all__ = ['StreamIter']
 
@@ -156,8 +155,8 @@ class StreamIter(TokenIter):
         done = self.curr_idx * self.bptt
         starts = self._starts + done
         sizes = np.full(self.batch_size, self._steps - done + 1)
-        rows = _sequences.gather(self._held['tokens'].tokens, starts, sizes, self.bptt + 1,
-                              self._padding)
+        rows = gather(self._held['tokens'].tokens, starts, sizes, self.bptt + 1,
+                      self._padding)
         both = self._block(rows[None])
         batch = self._batch([part(both, 0)], [part(both, 1)], self.bptt, index=starts)
         batch.new_epoch = self.curr_idx == 0

@@ -11,8 +11,8 @@ from typing import Any, Iterable, Iterator, Sequence, Sized
 
 import numpy as np
 
-__all__ = ['Packed', 'checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'gather',
-           'joined', 'joint', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
+__all__ = ['Packed', 'checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'joined',
+           'joint', 'narrowest', 'numbers', 'pack', 'pieces', 'sizes']
 
 #: The types that an NDArray can have, and so `dtype`.
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
@@ -162,37 +162,6 @@ def pack(name: str, arrays: Iterable[np.ndarray], total: int, dtype: np.dtype) -
         packed[at:at + values.size] = values
         at += values.size
     return packed
-
-
-def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int, padding: Any
-           ) -> np.ndarray:
-    """Return a row of `steps` numbers for each start and size in `packed`.
-
-    Behind the size is `padding`, a NumPy number of the result's type.
-    """
-    starts, sizes = starts.astype(np.intp, copy=False), sizes.astype(np.intp, copy=False)
-    last = packed.size - steps  # where the last full row begins
-    if last < 0:  # all sequences together are shorter than a row
-        packed, last = np.append(packed, np.zeros(-last, packed.dtype)), 0
-    # All possible rows of `steps` numbers, as a view. Taking some of them copies runs of memory,
-    # which is several times as fast as picking single numbers.
-    runs: np.ndarray = np.ndarray((last + 1, steps), packed.dtype, packed, 0, packed.strides * 2)
-    begins = np.minimum(starts, last)
-    # The rows are spread over the memory. Reading one number at each end lets the processor fetch
-    # many rows at the same time; the copies below would wait for one after the other.
-    packed.take(begins)
-    packed.take(begins + (steps - 1))
-    rows = runs[begins].astype(padding.dtype, copy=False)
-    behind = starts > last
-    for i in np.flatnonzero(behind) if behind.any() else ():
-        end = packed[starts[i]:]
-        rows[i, :end.size] = end
-    missing = steps - np.minimum(sizes, steps)
-    ends = missing.cumsum()
-    if missing.any():  # number by number, because each row has few
-        before = np.arange(steps, rows.size + 1, steps) - ends
-        rows.reshape(-1)[before.repeat(missing) + np.arange(ends[-1])] = padding
-    return rows
 
 
 def first_unfit(values: np.ndarray, dtype: np.dtype) -> float | None:

@@ -10,7 +10,7 @@ from .._files import reason_of
 from .._runtime.mxnet import graph_of, mx
 from . import context_and_weights, shape_and_type_errors
 from .fold_and_roll import fold as folded
-from .output_axes import OutputAxes, output_axes
+from .output_axes import Outputs, output_axes
 from .quiet_and_single_calls import quiet
 
 __all__ = ['Network', 'Networks']
@@ -26,18 +26,6 @@ class LengthGraph(NamedTuple):
     weights: dict[str, mx.nd.NDArray]
     data_names: list[str]
     label_names: list[str]
-
-
-def _deviation(array: np.ndarray, reverse: np.ndarray) -> float:
-    """The largest difference between `array` and `reverse`, reversed, relative to their numbers."""
-    one, other = array.astype(np.float64), reverse[::-1].astype(np.float64)
-    different = ~((one == other) | np.isnan(one) & np.isnan(other))
-    if not different.any():
-        return 0.0
-    largest = np.abs(one[different] - other[different]).max()
-    if not np.isfinite(largest):
-        return np.inf
-    return float(largest / np.abs(one[np.isfinite(one)]).max())
 
 
 class Networks:
@@ -62,8 +50,7 @@ class Networks:
         self._executors: dict[tuple[int, int, mx.Context], mx.executor.Executor] = {}
         #: Set by `learn`: shapes of one step, by input, and the axes of the outputs.
         self.steps: dict[str, tuple[int, ...]] = {}
-        self.outputs: list[OutputAxes] = []
-        self._time_first: dict[int, bool] = {}  #: what `orders` has found out
+        self.outputs = Outputs([])
         self._graphs[buckets[0]] = first = self._graph(buckets[0])
         self.data_names = [name for name in first.data_names if name != length_name]
         if not self.data_names:
@@ -81,43 +68,17 @@ class Networks:
         def shapes(graph: LengthGraph, rows: int, length: int) -> list[tuple[int, ...]]:
             return graph.symbol.infer_shape_partial(**self._known(graph, rows, length, steps))[1]
 
-        self.outputs = output_axes(
-            lambda which, rows: shapes(pair[which][1], rows, pair[which][0]), length)
+        self.outputs = Outputs(output_axes(
+            lambda which, rows: shapes(pair[which][1], rows, pair[which][0]), length))
         self.steps = steps
 
-    def orders_unknown(self) -> bool:
-        """Whether `orders` may have to run a batch again."""
-        return any(axes.joined and i not in self._time_first
-                   for i, axes in enumerate(self.outputs))
-
-    def orders(self, executor: mx.executor.Executor, arrays: list[np.ndarray], rows: int,
-               length: int) -> list[bool]:
-        """Whether time comes first in each output that joins batch and time.
-
-        The graph does not say so. So the sequences, which gave `arrays`, run again in reverse
-        order. If they are all alike, the order cannot be found out and does not matter.
-        """
-        found = dict(self._time_first)
-        unknown = [i for i, axes in enumerate(self.outputs) if axes.joined and i not in found]
-        if unknown:
-            for name in (*self.data_names, self._length_name):
-                if name in executor.arg_dict:
-                    array = executor.arg_dict[name]
-                    array[:] = mx.nd.reverse(array, axis=0 if array.ndim == 1 else 1 - self._time)
-            again = [output.asnumpy() for output in executor.forward(is_train=False)]
-        for i in unknown:
-            batch_first, time_first = (_deviation(*(
-                self.outputs[i].by_row(each, rows, length, order)
-                for each in (arrays[i], again[i]))) for order in (False, True))
-            if min(batch_first, time_first) > 1e-2:
-                raise ValueError(
-                    'no output of network may depend on the order of sequences in the batch, but '
-                    'output %d, which joins batch and time, does. So its rows cannot be assigned '
-                    'to sequences' % i)
-            found[i] = time_first < batch_first
-            if max(batch_first, time_first) > 1e-6 + 10 * min(batch_first, time_first):
-                self._time_first[i] = found[i]
-        return [found.get(i, False) for i in range(len(self.outputs))]
+    def run_reversed(self, executor: mx.executor.Executor) -> list[np.ndarray]:
+        """The outputs for the sequences that this executor has, in reverse order."""
+        for name in (*self.data_names, self._length_name):
+            if name in executor.arg_dict:
+                array = executor.arg_dict[name]
+                array[:] = mx.nd.reverse(array, axis=0 if array.ndim == 1 else 1 - self._time)
+        return [output.asnumpy() for output in executor.forward(is_train=False)]
 
     def executor(self, length: int, rows: int, context: mx.Context) -> mx.executor.Executor:
         """The bound network for this length and number of rows; kept if it is a bucket's."""

@@ -5,7 +5,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-__all__ = ['OutputAxes', 'output_axes']
+__all__ = ['Outputs', 'output_axes']
 
 #: Batch sizes that hardly any other axis has.
 _ROWS = (1009, 1013)
@@ -49,6 +49,56 @@ class OutputAxes(NamedTuple):
         times = [1] if len(self.times) == 1 else self._times()
         return np.array(row[tuple(slice(length if axis in times else None)
                                   for axis in range(1, row.ndim + 1))])
+
+
+class Outputs:
+    """A network's outputs, and in which of them time comes before the batch."""
+
+    def __init__(self, axes: list[OutputAxes]) -> None:
+        self.axes = axes
+        self._time_first: dict[int, bool] = {}
+
+    def unknown(self) -> list[int]:
+        """The outputs that join batch and time in an order that is not known yet."""
+        return [i for i, axes in enumerate(self.axes) if axes.joined and i not in self._time_first]
+
+    def by_row(self, arrays: list[np.ndarray], run_reversed: Callable[[], list[np.ndarray]],
+               rows: int, length: int) -> list[np.ndarray]:
+        """The outputs `arrays`, with the batch first.
+
+        The graph does not say in which order an output joins batch and time. So `run_reversed`
+        runs the same sequences in reverse order. If they are all alike, the order cannot be found
+        out and does not matter.
+        """
+        found = dict(self._time_first)
+        unknown = self.unknown()
+        again = run_reversed() if unknown else []
+        for i in unknown:
+            batch_first, time_first = (_deviation(*(
+                self.axes[i].by_row(each, rows, length, order)
+                for each in (arrays[i], again[i]))) for order in (False, True))
+            if min(batch_first, time_first) > 1e-2:
+                raise ValueError(
+                    'no output of network may depend on the order of sequences in the batch, but '
+                    'output %d, which joins batch and time, does. So its rows cannot be assigned '
+                    'to sequences' % i)
+            found[i] = time_first < batch_first
+            if max(batch_first, time_first) > 1e-6 + 10 * min(batch_first, time_first):
+                self._time_first[i] = found[i]
+        return [axes.by_row(array, rows, length, found.get(i, False))
+                for i, (axes, array) in enumerate(zip(self.axes, arrays))]
+
+
+def _deviation(array: np.ndarray, reverse: np.ndarray) -> float:
+    """The largest difference between `array` and `reverse`, reversed, relative to their numbers."""
+    one, other = array.astype(np.float64), reverse[::-1].astype(np.float64)
+    different = ~((one == other) | np.isnan(one) & np.isnan(other))
+    if not different.any():
+        return 0.0
+    largest = np.abs(one[different] - other[different]).max()
+    if not np.isfinite(largest):
+        return np.inf
+    return float(largest / np.abs(one[np.isfinite(one)]).max())
 
 
 def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int

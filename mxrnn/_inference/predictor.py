@@ -219,7 +219,7 @@ class Predictor:
             context = self._contexts[number % len(self._contexts)]
             running.append(self._started(batch, context, columns, lengths))
             # MXNet on CPUs reports that a batch is done when the next one is, so there is a third.
-            most = 0 if self._networks.orders_unknown() else _AHEAD * len(self._contexts)
+            most = 0 if self._networks.outputs.unknown() else _AHEAD * len(self._contexts)
             while len(running) > most:
                 yield self._collected(running.popleft(), lengths)
         while running:
@@ -261,11 +261,10 @@ class Predictor:
         """The numbers of a batch's sequences, and the outputs of each."""
         batch, executor, outputs = running
         arrays = [output.asnumpy() for output in outputs]
-        orders = self._networks.orders(executor, arrays, batch.rows, batch.length)
-        by_row = [axes.by_row(array, batch.rows, batch.length, first) for axes, array, first
-                   in zip(self._networks.outputs, arrays, orders)]
+        by_row = self._networks.outputs.by_row(
+            arrays, lambda: self._networks.run_reversed(executor), batch.rows, batch.length)
         rows: list[Any] = [[axes.without_padding(output[i], lengths[place]) for axes, output in
-                 zip(self._networks.outputs, by_row)] for i, place in enumerate(batch.chosen)]
+                 zip(self._networks.outputs.axes, by_row)] for i, place in enumerate(batch.chosen)]
         return batch.chosen, [row[0] for row in rows] if len(arrays) == 1 else rows
 
 

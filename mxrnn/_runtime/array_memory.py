@@ -8,7 +8,7 @@ import numpy as np
 
 from .mxnet import mx
 
-__all__ = ['address', 'part', 'room']
+__all__ = ['address', 'room']
 
 _view = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)(
     ('PyMemoryView_FromMemory', ctypes.pythonapi))
@@ -31,11 +31,3 @@ def room(shape: tuple[int, ...], dtype: np.dtype
     array = mx.nd.empty(shape, mx.cpu(), dtype)
     memory = _view(address(array), math.prod(shape) * dtype.itemsize, _WRITE)
     return array, np.frombuffer(memory, dtype).reshape(shape)
-
-
-def part(array: mx.nd.NDArray, i: int) -> mx.nd.NDArray:
-    """The view ``array[i]``, in a third of the time."""
-    handle = mx.base.NDArrayHandle()
-    mx.base.check_call(mx.base._LIB.MXNDArrayAt(array.handle, ctypes.c_uint(i),
-                                                ctypes.byref(handle)))
-    return mx.nd.NDArray(handle)

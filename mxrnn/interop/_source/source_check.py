@@ -13,6 +13,7 @@ from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
 from ..._graph.shapes.missing_shapes import told_sizes
 from .._torch.module import as_list, module_of, run
+from ..batch_and_time_axes import Layout
 from ..comparison import difference
 from ..export_check import own_sizes, tolerance
 from ..model import Model
@@ -68,7 +69,7 @@ class Check:
         with torch.no_grad(), _refusing():
             got, states = self._module.steps(*[steps.sample[name] for name in steps.inputs], tuple(
                 [steps.sample[name] for name in steps.states]))
-            pairs = list(steps.apart(self._module, sample, dict(zip(
+            pairs = list(_pairs_of_steps(steps, self._module, sample, dict(zip(
                 self._methods.outputs, outputs))))
         return _allowed(_apart([*zip([*as_list(got), *states], wanted), *pairs]),
                         'the method steps of the source')
@@ -133,6 +134,42 @@ class Check:
                 raise ExportError('the gradient of %s in the loss of the source differs from the '
                                   'graph by %g' % (name, far / scale))
         return True
+
+
+def _pairs_of_steps(steps: StepMethods, module: nn.Module, sample: Sample,
+                    whole: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The outputs of one step and the following ones, and the same for `whole` sequences."""
+    axes = steps.stepped.axes
+    layouts = {name: Layout(each) for name, each in axes.items()}
+    times = {name: layouts[name].time for name in steps.inputs}
+    length = next(sample[name].shape[time] for name, time in times.items() if time is not None)
+    if steps.encoder is not None:
+        states = module.encode(*[sample[name] for name in steps.encoder])
+    else:
+        states = module.begin(next((sample[name].shape[axes[name].index('batch')]
+                                    for name in steps.inputs if 'batch' in axes[name]), 1))
+    if steps.once:
+        found, states = states
+        yield from zip(as_list(found), (whole[name] for name in steps.once))
+    begins = steps.begins
+    zeros = {state.given for state in steps.stepped.states if not state.begin}
+    yield from zip(states, (torch.zeros_like(value) if name in zeros else value
+                            for name, value in begins.items()))
+    states = tuple(begins.values())
+    parts = []
+    for begin, count in ((0, 1), (1, length - 1)):
+        found, states = module.steps(*[
+            sample[name] if time is None else sample[name].narrow(time, begin, count)
+            for name, time in times.items()], states)
+        parts.append((as_list(found), count))
+    for at, name in enumerate(steps.stepped.outputs[:len(parts[0][0])]):
+        if name not in layouts:
+            continue
+        first, last = [layouts[name].to_caller(found[at].numpy(), count)
+                       for found, count in parts]
+        yield (torch.from_numpy(last if layouts[name].time is None else np.concatenate(
+            [first, last], 1)), torch.from_numpy(layouts[name].to_caller(
+                whole[name].numpy(), length)))
 
 
 def _apart(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:

@@ -1,15 +1,11 @@
 """Methods to run a source in steps: begin or encode, and steps, which takes and returns states."""
 from __future__ import annotations
 
-from typing import Iterator, Mapping
-
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
-from .._torch.module import as_list, run
+from .._torch.module import run
 from ..batch_and_time_axes import Layout
 from ..model import Model
 from .class_writer import File, wrapped
@@ -163,38 +159,3 @@ class StepMethods:
             *(methods.arguments[name] for name in inputs), 'states: tuple[Tensor, ...]'],
             results[:first], _STEPS, results[first:])
         return inputs
-
-    def apart(self, module: nn.Module, sample: Sample, whole: Mapping[str, Tensor]
-              ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The outputs of one step and the following ones, and the same for `whole` sequences."""
-        axes = self.stepped.axes
-        layouts = {name: Layout(each) for name, each in axes.items()}
-        times = {name: layouts[name].time for name in self.inputs}
-        length = next(sample[name].shape[time] for name, time in times.items() if time is not None)
-        if self.encoder is not None:
-            states = module.encode(*[sample[name] for name in self.encoder])
-        else:
-            states = module.begin(next((sample[name].shape[axes[name].index('batch')]
-                                        for name in self.inputs if 'batch' in axes[name]), 1))
-        if self.once:
-            found, states = states
-            yield from zip(as_list(found), (whole[name] for name in self.once))
-        begins = self.begins
-        zeros = {state.given for state in self.stepped.states if not state.begin}
-        yield from zip(states, (torch.zeros_like(value) if name in zeros else value
-                                for name, value in begins.items()))
-        states = tuple(begins.values())
-        parts = []
-        for begin, count in ((0, 1), (1, length - 1)):
-            found, states = module.steps(*[
-                sample[name] if time is None else sample[name].narrow(time, begin, count)
-                for name, time in times.items()], states)
-            parts.append((as_list(found), count))
-        for at, name in enumerate(self.stepped.outputs[:len(parts[0][0])]):
-            if name not in layouts:
-                continue
-            first, last = [layouts[name].to_caller(found[at].numpy(), count)
-                           for found, count in parts]
-            yield (torch.from_numpy(last if layouts[name].time is None else np.concatenate(
-                [first, last], 1)), torch.from_numpy(layouts[name].to_caller(
-                    whole[name].numpy(), length)))
