@@ -15,8 +15,9 @@ from .graph import Entry, Graph, Node
 from .graph_editing import Edit, join_parts
 from .operator_table import has
 from .rnn_vector_layout import FusedLayout
-from .shapes.axis_factors import Axes, UnknownAxes, number_of
+from .shapes.axis_factors import Axes, number_of
 from .shapes.infer import axes_of
+from .shapes.rule_api import UnknownAxes
 from .shapes.sizes import Axis
 from .shapes.unification import SizeError
 

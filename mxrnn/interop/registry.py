@@ -6,7 +6,8 @@ from typing import Any, Callable, ChainMap, Generic, Mapping, NamedTuple, TypeVa
 from .. import _check
 from .._graph.graph import Node
 from .._graph.operator_schema import describe
-from .._graph.shapes.axis_factors import Axes, Rule, UnknownAxes, mixed, rule
+from .._graph.shapes.axis_factors import Axes, mixed
+from .._graph.shapes.rule_api import Rule, UnknownAxes, rule
 from .._graph.shapes.sizes import product
 
 __all__ = ['Converter', 'Converters', 'converts', 'ExportError', 'ONNX', 'Operator', 'operator',

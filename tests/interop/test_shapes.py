@@ -8,9 +8,9 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.graph import Entry, output_name
 from mxrnn._graph.rolling import roll
-from mxrnn._graph.shapes.axis_factors import RULES
 from mxrnn._graph.shapes.infer import infer
 from mxrnn._graph.shapes.missing_shapes import ShapesError, found_shapes
+from mxrnn._graph.shapes.rule_api import RULES
 from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolve
 from mxrnn._graph.stepping.axis_propagation import follow
 from mxrnn.interop import graph_from_json

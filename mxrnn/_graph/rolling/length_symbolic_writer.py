@@ -7,8 +7,9 @@ from typing import Mapping, Sequence
 from ..graph import Entry, Node
 from ..graph_editing import Fixed, Writer
 from ..operator_table import has
-from ..shapes.axis_factors import Axes, Factors, UnknownAxes, factors_of, open_axes
+from ..shapes.axis_factors import Axes, Factors, factors_of, open_axes
 from ..shapes.infer import axes_of
+from ..shapes.rule_api import UnknownAxes
 from ..shapes.sizes import Axis, Size, Sum, is_product, product, same
 from ..shapes.unification import SizeError
 from .ambiguity import Counted

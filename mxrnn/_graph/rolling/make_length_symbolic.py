@@ -8,8 +8,9 @@ from typing import Callable, Mapping, Optional, Sequence
 from ..graph import Entry, Graph, Node
 from ..graph_editing import Fixed, Writer
 from ..operator_table import has
-from ..shapes.axis_factors import UnknownAxes, factors_of, number_of, open_axes
+from ..shapes.axis_factors import factors_of, number_of, open_axes
 from ..shapes.infer import axes_of
+from ..shapes.rule_api import UnknownAxes
 from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends

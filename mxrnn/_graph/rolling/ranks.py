@@ -5,8 +5,8 @@ from typing import Optional, Sequence
 
 from ..graph import Node
 from ..operator_table import row
-from ..shapes.axis_factors import UnknownAxes
 from ..shapes.infer import axes_of
+from ..shapes.rule_api import UnknownAxes
 from ..shapes.sizes import Axis
 from ..shapes.unification import SizeError
 from .value_numbering import Values, stated_shape

@@ -5,7 +5,8 @@ import math
 
 from ..graph import Node
 from ..operator_table import ROWS, has
-from .axis_factors import Array, Axes, UnknownAxes, alike, broadcast_axes, mixed, number_of, rule
+from .axis_factors import Axes, mixed, number_of
+from .rule_api import Array, UnknownAxes, alike, broadcast_axes, rule
 from .sizes import Axis, product, resolve
 
 __all__: list[str] = []

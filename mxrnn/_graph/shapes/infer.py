@@ -12,7 +12,8 @@ from . import (  # noqa: F401  (they fill the table)
     reshaping_rules,
     rnn_and_sequence_rules,
 )
-from .axis_factors import RULES, Array, Axes, UnknownAxes, alike, factors_of
+from .axis_factors import Axes, factors_of
+from .rule_api import RULES, Array, UnknownAxes, alike
 from .sizes import Axis, Size, product, resolve
 from .unification import AxesError, SizeError, suggest
 

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from ..graph import Node
-from .axis_factors import Array, Axes, Factors, UnknownAxes, agree, alike, mixed, rule
+from .axis_factors import Axes, Factors, agree, mixed
+from .rule_api import Array, UnknownAxes, alike, rule
 from .sizes import add, product, quotient
 from .unification import SizeError, suggest, unify
 

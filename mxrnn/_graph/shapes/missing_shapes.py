@@ -6,8 +6,8 @@ from typing import Collection, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ... import _check
 from ..graph import Entry, Graph
-from .axis_factors import RULES
 from .infer import Table
+from .rule_api import RULES
 from .shape_search import ShapeSearch, ShapesError, UnclearShape, chain, is_parted
 from .sizes import Axis, axes_in, resolve
 from .unification import share, taken

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from ..graph import Node
-from .axis_factors import Array, Axes, UnknownAxes, alike, mixed, number_of, rule
+from .axis_factors import Axes, mixed, number_of
+from .rule_api import Array, UnknownAxes, alike, rule
 from .sizes import product, reduced_axes
 from .unification import unify
 

@@ -4,20 +4,8 @@ from __future__ import annotations
 from typing import Iterable, Sequence
 
 from ..graph import Node
-from .axis_factors import (
-    REST,
-    Array,
-    Axes,
-    Factors,
-    UnknownAxes,
-    agree,
-    alike,
-    factors_of,
-    match_factors,
-    mixed,
-    open_axes,
-    rule,
-)
+from .axis_factors import REST, Axes, Factors, agree, factors_of, match_factors, mixed, open_axes
+from .rule_api import Array, UnknownAxes, alike, rule
 from .sizes import Axis, Size, add, divide, interval, product, quotient, reshaping, same
 from .unification import AxesError, SizeError, suggest, unify, unify_all
 

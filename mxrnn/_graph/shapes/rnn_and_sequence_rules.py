@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from ..graph import Node
 from ..rnn_vector_layout import FusedLayout
-from .axis_factors import Array, Axes, alike, number_of, rule
+from .axis_factors import Axes, number_of
+from .rule_api import Array, alike, rule
 from .sizes import product
 from .unification import SizeError, suggest, unify
 

@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 
 from ..._check import DType
 from ..._graph.graph import Graph
-from ..._graph.shapes.axis_factors import broadcast
+from ..._graph.shapes.rule_api import broadcast
 from ..._graph.shapes.sizes import Axis, Size, Source, Sum, resolve, same
 from ..._graph.shapes.unification import SizeError
 from ..registry import Unsupported

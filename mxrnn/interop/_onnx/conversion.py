@@ -11,8 +11,9 @@ from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
 from ..._graph.operator_table import check_attributes
-from ..._graph.shapes.axis_factors import Axes, UnknownAxes
+from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Fault, axes_of
+from ..._graph.shapes.rule_api import UnknownAxes
 from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, product
 from ..._graph.shapes.unification import SizeError, unify
 from ..registry import ONNX, ExportError, Unsupported
