@@ -11,8 +11,9 @@ from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import context_and_weights
-from .build_and_compile_graph import Compiled, Forms, Kept, Network, apart, applied
+from .build_and_compile_graph import Compiled, Network, apart, applied
 from .context_and_weights import Weights, as_array, looked_up
+from .operator_cache import Forms, Kept
 from .quiet_and_single_calls import OneCall
 from .shape_and_type_errors import check_fit, check_half, explain, known_types, refusal
 from .state_specs import States, StateSpecs
@@ -322,9 +323,7 @@ class Stepper:
             return reader
         weights = self._placed
         shapes = {name: array.shape for name, array in (*weights.items(), *inputs.items())}
-        options: dict[str, Any] = {}
-        if _LENGTH in inputs:
-            options['valid_length'] = mx.sym.Variable(_LENGTH)
+        options = {'valid_length': mx.sym.Variable(_LENGTH)} if _LENGTH in inputs else {}
 
         def unroll(sequence: mx.sym.Symbol) -> tuple[mx.sym.Symbol, Any]:
             known = set(sequence.list_arguments())
