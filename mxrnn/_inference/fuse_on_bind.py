@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _check
 from .._graph.rolling.value_numbering import is_random
-from .._operator import automatic_fuse
+from .._operator import automatic_fuse_messages
 from .._runtime import finder
 from .._runtime.mxnet import RELEASE, graph_of, mx
 from .fold_and_roll import rolled_to_kernels
@@ -94,7 +94,7 @@ def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: 
         return None
     for finding in findings:
         if finding.kind != 'fixed':  # a bound graph has a fixed number of steps anyway
-            automatic_fuse.note(str(finding) + ', bound')
+            automatic_fuse_messages.note(str(finding) + ', bound')
     return _FusedBind(rolled, dict(zip(names, all_shapes)), all_types)
 
 
