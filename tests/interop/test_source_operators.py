@@ -17,7 +17,7 @@ from .models import model_of
 from .operator_cases import OPS, SAMPLERS, draws, each_name
 from .sources import check, generate, run_mxnet
 
-from mxrnn.interop._source.class_writer import File  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.layers_and_state_dict import File  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.forward_and_loss import loss_text  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.pasted_functions import imports_of  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.inferred_shapes_and_types import survey  # noqa: E402, I001  isort: skip

@@ -16,8 +16,8 @@ from . import (  # noqa: F401
     sequences,
     shape,
 )
-from .class_writer import File
 from .emitter_api import LOSSES, Expr, Facts, Unsupported
+from .layers_and_state_dict import File
 from .method_writer import MethodWriter
 from .pasted_functions import call
 from .python_names import local

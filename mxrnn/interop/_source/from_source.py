@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..model import Model
-from .class_writer import flat_of
+from .layers_and_state_dict import flat_of
 from .overwrite_checks import is_graph, read_state
 from .to_source import planned
 

@@ -9,7 +9,6 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import check_attributes, has
 from ..registry import TORCH
-from .class_writer import File, wrapped
 from .emitter_api import (
     SOURCE,
     Emitted,
@@ -26,6 +25,8 @@ from .emitter_api import (
     is_swap,
 )
 from .input_size_checks import ranges, shared, stated
+from .layers_and_state_dict import File
+from .line_wrapping import wrapped
 from .node_inputs_and_size_texts import inputs_of, size_text
 from .pasted_functions import call, check_equal, check_range, check_shape, paste
 from .python_names import local, name_of, reader_of

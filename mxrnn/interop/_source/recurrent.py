@@ -14,8 +14,9 @@ from .._torch import keywords
 from .._torch.module import run
 from .._torch.rnn_by_torch_kernels import run_rnn
 from ..model import Model
-from .class_writer import File, wrapped
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
+from .layers_and_state_dict import File
+from .line_wrapping import wrapped
 from .method_writer import MethodWriter
 from .node_inputs_and_size_texts import are_parameters
 from .pasted_functions import check_equal, literal

@@ -18,8 +18,8 @@ from ..comparison import difference
 from ..export_check import own_sizes, tolerance
 from ..model import Model
 from ..registry import ExportError
-from .class_writer import File
 from .forward_and_loss import Methods
+from .layers_and_state_dict import File
 from .sample_data import FAULTS, Named, Sample, drawn
 from .step_methods import StepMethods
 

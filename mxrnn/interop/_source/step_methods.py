@@ -8,10 +8,11 @@ from ..._graph.stepping import Stepped
 from .._torch.module import run
 from ..batch_and_time_axes import Layout
 from ..model import Model
-from .class_writer import File, wrapped
 from .emitter_api import Expr, Facts, Unsupported
 from .forward_and_loss import Methods
 from .inferred_shapes_and_types import survey
+from .layers_and_state_dict import File
+from .line_wrapping import wrapped
 from .python_names import local, name_of
 from .recurrent import write_method
 from .sample_data import Data, Sample

@@ -26,11 +26,12 @@ from ..free_unrolled_length import naming_what_keeps, rolled_up
 from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph, without_number
 from ..model import Model
 from ..registry import ExportError
-from .class_writer import File, state_dict_of, wrapped
 from .emitter_api import Shape
 from .find_shapes_and_draw_data import find_labels, surveyed
 from .forward_and_loss import Methods, chosen, with_own_gradients
 from .inferred_shapes_and_types import survey
+from .layers_and_state_dict import File, state_dict_of
+from .line_wrapping import wrapped
 from .node_inputs_and_size_texts import described
 from .overwrite_checks import check_target, sealed, weights_of
 from .pasted_functions import imports_of

@@ -12,36 +12,7 @@ from torch import Tensor
 from .emitter_api import Unsupported
 from .python_names import METHODS, cell_of, identifier, prefix_of, shown
 
-__all__ = ['File', 'flat_of', 'state_dict_of', 'wrapped']
-
-_WIDTH = 100
-
-
-def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:
-    """A line of code, continued inside its brackets if it is too long. It begins in `depth`
-    brackets. A comment at its end moves before it."""
-    if len(line) <= _WIDTH:
-        return line
-    code, sign, comment = line.partition('  # ')
-    if sign:
-        return '%s# %s\n%s' % (' ' * (len(line) - len(line.lstrip())), comment, wrapped(code))
-    breaks: list[tuple[int, int]] = []
-    quote = ''
-    for at, letter in enumerate(line[:_WIDTH]):
-        if quote or letter in '\'"':
-            quote = '' if letter == quote else quote or letter
-            continue
-        depth += (letter in '([{') - (letter in ')]}')
-        if letter == ' ' and depth and line[at - 1] in ',+*/-':
-            breaks.append((depth, at))
-    if not breaks:
-        return line
-    late = [each for each in breaks if each[1] > _WIDTH // 2]
-    least = min(late, default=(0, 0))[0]
-    at_best, best = max((each for each in late if each[0] == least), default=breaks[-1])
-    indent = len(line) - len(line.lstrip()) + deeper * (
-        1 + line.lstrip().startswith(('def ', 'for ')))
-    return line[:best] + '\n' + wrapped(' ' * indent + line[best + 1:], at_best, 0)
+__all__ = ['File', 'flat_of', 'state_dict_of']
 
 
 class File:
