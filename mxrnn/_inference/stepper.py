@@ -323,7 +323,7 @@ class Stepper:
             return reader
         weights = self._placed
         shapes = {name: array.shape for name, array in (*weights.items(), *inputs.items())}
-        options = {'valid_length': mx.sym.Variable(_LENGTH)} if _LENGTH in inputs else {}
+        valid_length = mx.sym.Variable(_LENGTH) if _LENGTH in inputs else None
 
         def unroll(sequence: mx.sym.Symbol) -> tuple[mx.sym.Symbol, Any]:
             known = set(sequence.list_arguments())
@@ -341,7 +341,7 @@ class Stepper:
                                      '%s of shape %s' % (name, array.shape)
                                      for name, array in inputs.items()))
             return fuse(cell).unroll(shape[1], sequence, self._begin, merge_outputs=True,
-                                     **options)
+                                     valid_length=valid_length)
 
         outputs, states = applied(cell, network, unroll)
         reader = self._graph(outputs, states, self._sequences)
