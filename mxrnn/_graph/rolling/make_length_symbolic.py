@@ -14,8 +14,8 @@ from ..shapes.rule_api import UnknownAxes
 from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends
-from .length_symbolic_writer import Freeing, note_axes
 from .lengths_clipped_or_fixed_by_fuse import clips_of, freed_of_fuse, masked, read_checked
+from .sequence_axes import Freeing, note_axes
 from .vectorisation_plan import Span
 
 __all__ = ['BEFORE_LOSS', 'fixed_by', 'make_length_symbolic']

@@ -1,4 +1,4 @@
-"""Rewrites a rolled-up graph without its number of steps: its sequences and their axes."""
+"""Sequences and their axes in a graph that is being rewritten without its number of steps."""
 from __future__ import annotations
 
 import contextlib
