@@ -11,10 +11,10 @@ from .gate_equations import Step
 from .inputs_and_states import StateInfo, States, check_states, flatten
 from .known_shapes_and_types import Kind, known_shape, known_type, typed
 from .layouts_and_sequences import Inputs, merged, steps_of, time_axis, time_major
-from .share_variables import check_shared, share, warn_of_equal_names
+from .share_variables import check_shared, share
 from .unroll import Options, Unrolled
 from .valid_length import GivenLengths
-from .variables import RNNParams
+from .variables import RNNParams, warn_of_equal_names
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
 

@@ -1,16 +1,14 @@
-"""Variables that cells share: replaces them in cells, and warns of equal names."""
+"""Replaces the variables of cells by those that they share."""
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from typing import Any, Iterator
 
-from .. import _check
 from .._runtime.mxnet import mx
 from .variables import RNNParams
 
-__all__ = ['check_shared', 'check_weights_given', 'in_constructor_of', 'share',
-           'warn_of_equal_names']
+__all__ = ['check_shared', 'in_constructor_of', 'share']
 
 
 def in_constructor_of(cell: object) -> bool:
@@ -70,28 +68,6 @@ def check_shared(cell: object, shared: RNNParams, symbols: list[mx.sym.Symbol]) 
                 'params of a container must be able to replace the weights of %r, but the graph '
                 'has another variable %r: keep it in an attribute, a list, tuple or dict, or give '
                 'params to the cell that has it' % (cell, name))
-
-
-def check_weights_given(cell: Any, given: list[mx.sym.Symbol]) -> None:
-    """Warn if the graphs of `given`, the inputs of `cell`, have other weights with the names of its
-    own weights, as two cells without prefixes do."""
-    containers = {id(each._params): each._params for each in cell._all_cells_()}.values()
-    symbol = mx.sym.Group(given)
-    names = set(symbol.list_arguments())
-    for container in containers:
-        for name in names.intersection(container._params):
-            together = mx.sym.Group([symbol, container._params[name]])
-            if together.list_arguments().count(name) > 1:
-                warn_of_equal_names('graph', name, container)
-                return
-
-
-def warn_of_equal_names(where: str, name: str, params: RNNParams) -> None:
-    _check.warn(
-        'two cells in a %s have different weights of the same name %r (prefix %r), so binding the '
-        'graph will fail: give each cell its own prefix, such as prefix=%r, or the same params to '
-        'share the weights'
-        % (where, name, params._prefix, 'l1_' + params._prefix))
 
 
 def _cells_of(cell: Any) -> list[Any]:

@@ -12,7 +12,8 @@ from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import context_and_weights
 from .build_and_compile_graph import Compiled, Network, apart, applied
-from .context_and_weights import Weights, as_array, looked_up
+from .context_and_weights import Weights
+from .input_arrays import as_array, looked_up
 from .operator_cache import Forms, Kept
 from .quiet_and_single_calls import OneCall
 from .shape_and_type_errors import check_fit, check_half, explain, known_types, refusal
