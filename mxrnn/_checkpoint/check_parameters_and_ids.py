@@ -10,7 +10,7 @@ import numpy as np
 from .._files import CheckpointError
 from .._graph.graph import Graph, warn_of_ids
 from .._runtime.mxnet import graph_of, mx
-from .optimizer_progress import trained
+from .restore_optimizer import trained
 from .saving import Cell, Params
 
 __all__ = ['check_ids', 'check_shapes', 'faults']

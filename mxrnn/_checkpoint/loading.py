@@ -13,9 +13,9 @@ from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
 from . import (
     check_parameters_and_ids,
-    optimizer_progress,
     optimizer_states_file,
     position_and_random_states,
+    restore_optimizer,
     several_workers,
 )
 from .optimizer_states_file import as_mxnet_1
@@ -220,7 +220,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
             % (files.path_of(prefix, 'params', *place), path))
     path, content = optimizer_states_file.read(prefix, *place)
     found = optimizer_states_file.decode(
-        path, content, trusted + optimizer_progress.classes_of(module),
+        path, content, trusted + restore_optimizer.classes_of(module),
         placeholders=not module.optimizer_initialized)
     go_on = None
     if data is not None:
@@ -244,14 +244,14 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
                                               files.path_of(prefix, 'params', *place))
 
     def restore() -> None:
-        optimizer_progress.restore(module, optimizer_states_file.decode(
-            path, content, trusted + optimizer_progress.classes_of(module)))
+        restore_optimizer.restore(module, optimizer_states_file.decode(
+            path, content, trusted + restore_optimizer.classes_of(module)))
         if go_on is not None:
-            go_on(optimizer_progress.trained(module))
+            go_on(restore_optimizer.trained(module))
 
-    optimizer_progress.when_done(module, 'bind', module.binded, check_shapes, instead=True)
-    optimizer_progress.when_done(module, 'init_optimizer', module.optimizer_initialized, restore,
-                                 instead=True)
+    restore_optimizer.when_done(module, 'bind', module.binded, check_shapes, instead=True)
+    restore_optimizer.when_done(module, 'init_optimizer', module.optimizer_initialized, restore,
+                                instead=True)
 
 
 def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bool) -> Checkpoint:
