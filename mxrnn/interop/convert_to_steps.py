@@ -46,8 +46,7 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         fixed = 'number of steps' in str(error)
         told = [*notes, *further]
         reasons = [str(each) for each in findings if each.kind == 'unrolled'] or [
-            'A graph of one step is exported without --states (states=True)'] * any(
-                ' 1 step:' in note for note in further)
+            'A graph of one step is exported without --states (states=True)']
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *(reasons if 'no recurrence' in str(error) else ()),
             *(with_remedy(told) if fixed else told), 'Export it for whole sequences, without '

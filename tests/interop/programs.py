@@ -834,7 +834,7 @@ def lstm_of_scala() -> Any:
     return _texts(S.SoftmaxOutput(scores, label, name='softmax'), 'true')
 
 
-@program({'data': ('batch', 1), **_inits('l0', 'l1')}, softmax_label=('batch',))
+@program({'data': ('batch',), **_inits('l0', 'l1')}, softmax_label=('batch',))
 def lstm_of_scala_for_inference() -> Any:
     """lstmInferenceSymbol: the word of one step has no axis of steps; the states are outputs."""
     weights, states = _Weights(), []

@@ -221,6 +221,24 @@ def ctc():
                      use_label_lengths=True)
 
 
+def beside_a_word(static=True):
+    """One word for each sequence, beside numbers if `static`, is told to each step."""
+    about = S.Embedding(V('word'), input_dim=6, output_dim=4)
+    if static:
+        about = S.Concat(about, V('static'), dim=1)
+    about = S.expand_dims(S.FullyConnected(about, num_hidden=6), axis=1)
+    steps = S.Concat(V('data'), S.broadcast_axis(about, axis=1, size=5), dim=2)
+    return rnn.FusedRNNCell(3, mode='gru', prefix='r_').unroll(5, steps, merge_outputs=True)[0]
+
+
+def with_a_word_alone():
+    return beside_a_word(static=False)
+
+
+def words_in_a_window():
+    return S.FullyConnected(S.Embedding(V('data'), input_dim=6, output_dim=4), num_hidden=3)
+
+
 def pixels_in_blocks():
     return S.depth_to_space(V('data'), block_size=2)
 
@@ -230,25 +248,31 @@ def beside_a_stated_shape():
     return V('data') * 2 + V('other', shape=(0, 0, 5))
 
 
-INPUTS = {
-    beside_a_stated_shape: ({'data': (2, 3, 5), 'other': (2, 3, 5)}, {
+INPUTS = [
+    (beside_a_stated_shape, {'data': (2, 3, 5), 'other': (2, 3, 5)}, {
         'data': ('batch', 'data_1', 5), 'other': ('batch', 'data_1', 5)}),
-    pixels_in_blocks: ({'data': (2, 8, 3, 3)}, {'data': ('batch', 'data_1', 'data_2', 'data_3')}),
-    ctc: ({'data': (5, 3, 4), 'label': (3, 2), 'steps': (3,), 'letters': (3,)}, {
+    (pixels_in_blocks, {'data': (2, 8, 3, 3)}, {'data': ('batch', 'data_1', 'data_2', 'data_3')}),
+    *((beside_a_word, {'data': (3, 5, 2), 'word': (3,), 'static': (3, width)}, {
+        'data': ('batch', 5, 2), 'word': ('batch',), 'static': ('batch', width)})
+      for width in (2, 4)),
+    (with_a_word_alone, {'data': (3, 5, 2), 'word': (3,)},
+     {'data': ('batch', 5, 2), 'word': ('batch',)}),
+    (words_in_a_window, {'data': (3, 5)}, {'data': ('batch', 5)}),
+    (ctc, {'data': (5, 3, 4), 'label': (3, 2), 'steps': (3,), 'letters': (3,)}, {
         'data': ('time', 'batch', 4), 'label': ('batch', 'label_1'),
         'steps': ('batch',), 'letters': ('batch',)}),
-    in_pairs: ({'data': (2, 6, 4)}, {'data': ('batch', 'time', 4)}),
-    joined: ({'past': (3, 5, 2), 'data': (3, 5, 4, 2)}, {
+    (in_pairs, {'data': (2, 6, 4)}, {'data': ('batch', 'time', 4)}),
+    (joined, {'past': (3, 5, 2), 'data': (3, 5, 4, 2)}, {
         'past': ('batch', 'past_1', 2), 'data': ('batch', 'past_1', 'data_2', 'data_3')}),
-    observed: ({'data': (3, 5, 4), 'pad': (3, 5)},
-               {'data': ('batch', 'data_1', 4), 'pad': ('batch', 'data_1')}),
-    scaled: ({'data': (3, 4, 6), 'scale': (3, 1)},
-             {'data': ('batch', 4, 6), 'scale': ('batch', 1)}),
-    with_its_loss: ({'data': (5, 3), 'label': (5, 3)},
-                    {'data': ('time', 'batch'), 'label': ('time', 'batch')}),
-    with_lengths: ({'data': (3, 5)}, {'data': ('batch', 'time')}),
-    read_twice: ({'a': (3, 4, 5), 'b': (3, 4, 5)},
-                 {'a': ('batch', 'time', 5), 'b': ('batch', 'time', 5)})}
+    (observed, {'data': (3, 5, 4), 'pad': (3, 5)},
+     {'data': ('batch', 'data_1', 4), 'pad': ('batch', 'data_1')}),
+    (scaled, {'data': (3, 4, 6), 'scale': (3, 1)},
+     {'data': ('batch', 4, 6), 'scale': ('batch', 1)}),
+    (with_its_loss, {'data': (5, 3), 'label': (5, 3)},
+     {'data': ('time', 'batch'), 'label': ('time', 'batch')}),
+    (with_lengths, {'data': (3, 5)}, {'data': ('batch', 'time')}),
+    (read_twice, {'a': (3, 4, 5), 'b': (3, 4, 5)},
+     {'a': ('batch', 'time', 5), 'b': ('batch', 'time', 5)})]
 
 
 @pytest.mark.parametrize('op, options', [
@@ -265,9 +289,8 @@ def test_channels_last(op, options):
     assert tuple(resolve(product(axis)) for axis in axes) == shapes[1][0]
 
 
-@pytest.mark.parametrize('build', INPUTS)
-def test_inputs(build):
-    shapes, wanted = INPUTS[build]
+@pytest.mark.parametrize('build, shapes, wanted', INPUTS)
+def test_inputs(build, shapes, wanted):
     symbol = build()
     graph = roll(graph_from_json(symbol.tojson())).graph
     params = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))

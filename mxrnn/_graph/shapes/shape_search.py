@@ -109,9 +109,9 @@ class ShapeSearch:
     def begun(self, names: Sequence[str]) -> tuple[dict[str, list[Axis]], Table]:
         """Axes for the inputs `names`, and the result of the inference.
 
-        If operators leave the numbers of axes open, word numbers are (batch, time), and the input
-        of a FullyConnected is (batch, channels). If a size would be negative, because a broadcast
-        made an axis as long as another one, that axis is 1 instead.
+        If operators leave the numbers of axes open, word numbers are (batch, time), or (batch,) if
+        a FullyConnected reads their vectors, and its input is (batch, channels). If a size would be
+        negative, because a broadcast made an axis as long as another one, that axis is 1 instead.
         """
         _, shapes, table = self._usual(self._likeliest(names))
         for name, axes in shapes.items() if _is_negative(shapes) else ():
@@ -131,8 +131,8 @@ def _is_negative(shapes: Mapping[str, Sequence[Axis]]) -> bool:
 
 
 def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
-    """How many word inputs have axes other than (batch, time), and how many layers have data other
-    than programs nearly always give them."""
+    """How many word inputs have axes other than (batch, time), or layers join axes of data; and how
+    many layers have data other than programs nearly always give them."""
     words = others = 0
     for place, node in enumerate(graph.nodes):
         axes = table.axes.get(node.inputs[0]) if node.inputs else None
@@ -140,7 +140,9 @@ def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
             words += abs(len(axes) - 2)
         elif axes and node.op in ('FullyConnected', 'dot'):
             # with two axes, nobody needs flatten=False
-            others += abs(len(axes) - (2 if node.op == 'dot' or node.flatten else 3))
+            joins = node.op == 'FullyConnected' and node.flatten
+            others += abs(len(axes) - (2 if node.op == 'dot' or joins else 3))
+            words += max(len(axes) - 2, 0) * joins
         if place in table.bodies:
             more = _unusual(node.subgraphs[0], table.bodies[place])
             words, others = words + more[0], others + more[1]

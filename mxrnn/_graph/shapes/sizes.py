@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Seque
 
 __all__ = ['Atom', 'Axis', 'Size', 'Source', 'Sum', 'add', 'axes_in', 'changed', 'divide',
            'interval', 'is_product', 'least', 'number_for', 'parts', 'product',
-           'quotient', 'reduced_axes', 'reshaping', 'resolve', 'same', 'solution']
+           'quotient', 'reduced_axes', 'remainder', 'reshaping', 'resolve', 'same', 'solution']
 
 
 class Source(NamedTuple):
@@ -240,6 +240,13 @@ def axes_in(size: Size) -> set[Axis]:
     if isinstance(size, Sum):
         return {axis for _, atoms in size.terms for atom in atoms for axis in axes_in(atom)}
     return {size} if isinstance(size, Axis) else set()
+
+
+def remainder(first: Size, second: Size) -> tuple[int, int]:
+    """A number and a factor: two sizes can be equal only if the number is a multiple of it."""
+    terms = _collected(_expanded(add(first, product([second], -1))))
+    number, _ = terms.pop((), (0, ()))
+    return abs(number), functools.reduce(math.gcd, [each for each, _ in terms.values()], 0) or 1
 
 
 def solution(first: Size, second: Size) -> tuple[Axis, Size] | None:

@@ -15,6 +15,7 @@ from .sizes import (
     number_for,
     parts,
     product,
+    remainder,
     resolve,
     same,
     solution,
@@ -53,6 +54,9 @@ def unify(first: Size, second: Size) -> Size:
                 return other
     if isinstance(first, int) and isinstance(second, int):
         raise SizeError('%d and %d' % (first, second))
+    rest, factor = remainder(first, second)
+    if rest % factor:
+        raise SizeError('%d and a multiple of %d' % (rest, factor))
     told = solution(first, second)
     if told is not None:
         _bind(*told)
