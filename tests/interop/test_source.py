@@ -1,4 +1,7 @@
 """Sources of graphs: torch alone runs them, with MXNet's outputs and gradients."""
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -153,3 +156,26 @@ def check_composition(seed):
 @pytest.mark.parametrize('seed', [*range(8), 134])  # layers with biases, and without
 def test_random_compositions(seed):
     check_composition(seed)
+
+
+@pytest.mark.nightly
+def test_tools_find_nothing(tmp_path):
+    """ruff and mypy over the sources of all programs."""
+    ruff, mypy = (pytest.importorskip(name) for name in ('ruff', 'mypy'))
+    for name in PROGRAMS:
+        for states in (False, True):
+            try:
+                source = generate(program_of(name)[1], states=states)
+            except interop.ExportError:
+                continue
+            (tmp_path / (name + '_steps' * states + '.py')).write_text(source.text,
+                                                                       encoding='utf-8')
+    assert ruff and mypy
+    for arguments in (['ruff', 'check', '--select', 'E,F,W,I,B,UP', '--line-length',
+                       '100', '--target-version', 'py38', '--isolated',
+                       '--no-cache', '.'],
+                      ['mypy', '--strict', '--no-warn-return-any', '--cache-dir',
+                       str(tmp_path / 'cache'), '.']):
+        done = subprocess.run([sys.executable, '-m', *arguments], cwd=str(tmp_path), text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout
