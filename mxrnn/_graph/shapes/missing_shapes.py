@@ -215,9 +215,7 @@ class _Names:
                  if hint == 'time' and isinstance(resolve(axis), Axis)}
         self._many = len(times) > 1 or any('time' in shape for shape in search.given.values())
         for name, axes in shapes.items():
-            stated = search.stated(name)
-            if len(stated) != len(axes):
-                stated = (0,) * len(axes)
+            stated = search.stated(name) or (0,) * len(axes)
             self.shapes[name] = tuple(
                 self._name(name, at, axis, hint, stated[at])
                 for at, (axis, hint) in enumerate(zip(axes, hints[name])))
