@@ -1,6 +1,7 @@
 """The inputs of a file and of its checkpoint for a comparison: their shapes, and data for them."""
 from __future__ import annotations
 
+import contextlib
 import functools
 import zipfile
 from typing import Any, Mapping, Sequence
@@ -19,7 +20,7 @@ __all__ = ['Inputs', 'arrays_of']
 
 
 class Inputs:
-    """The inputs of a file and of its checkpoint.
+    """The inputs of a file and of its checkpoint, whose `whole` graph may have more outputs.
 
     Attributes
     ----------
@@ -29,8 +30,8 @@ class Inputs:
         The axes that may have any size in the file.
     """
 
-    def __init__(self, model: Model, file: ExportedFile) -> None:
-        self._model, self._file = model, file
+    def __init__(self, model: Model, file: ExportedFile, whole: Graph | None = None) -> None:
+        self._model, self._file, self._whole = model, file, whole or model.graph
         self._needed = sorted({*model.graph.needed_variables()}.intersection(model.inputs))
         own = {name for name, _, _ in file.inputs}
         self.begins = [name for name in self._needed if name not in own] if file.steps else []
@@ -52,9 +53,17 @@ class Inputs:
     @functools.cached_property
     def numbers(self) -> Mapping[str, int]:
         """The axes that may have any size in the file but are a number in the graph, or of which
-        its windows leave a number."""
-        return told_sizes(self._model.graph, self._params(), {
-            name: shape for name, shape, _ in self._file.inputs if shape is not None})
+        its windows leave a number. Outputs that the file lacks, such as CTC losses, tell more."""
+        shapes = {name: shape for name, shape, _ in self._file.inputs if shape is not None}
+        numbers = told_sizes(self._model.graph, self._params(), shapes)
+        if self._whole is not self._model.graph:
+            names = [name for name in self._whole.needed_variables() if name not in self._params()]
+            with contextlib.suppress(ShapesError):
+                numbers.update(
+                    (str(shapes[name][axis]), sizes[0]) for (name, axis), sizes in found_shapes(
+                        self._whole, self._params(), {}, names).taken.items()
+                    if name in shapes and isinstance(shapes[name][axis], str))
+        return numbers
 
     def drawn(self, shapes: Mapping[str, Sequence[Any]] = {},
               given: Mapping[str, np.ndarray] = {}, seed: int = 0,

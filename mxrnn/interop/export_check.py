@@ -94,14 +94,15 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
     if untold:
         return 'not checked', 'the shape of %s is not known: give it, as in --input %s=8,20' % (
             ', '.join(untold), untold[0])
-    model = of_file(model, file, 'the file')
+    whole, model = model.graph, of_file(model, file, 'the file')
     reasons = []
     for import_it in (of_mxnet, of_onnx if by_torch else of_torch):
         library = import_it()
         if library is None:
             continue
         try:
-            return 'checked', _Check(ReferenceModel(model, *library, length), file, again).all()
+            return 'checked', _Check(ReferenceModel(model, *library, length), file, again,
+                                     whole).all()
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
@@ -159,9 +160,9 @@ class _Check:
     """Compares a file with a checkpoint, run after run."""
 
     def __init__(self, checkpoint: ReferenceModel, file: ExportedFile,
-                 again: Callable[[Model], ExportedFile] | None) -> None:
+                 again: Callable[[Model], ExportedFile] | None, whole: Graph) -> None:
         self._checkpoint, self._file, self._again = checkpoint, file, again
-        self._inputs = Inputs(checkpoint.model, file)
+        self._inputs = Inputs(checkpoint.model, file, whole)
         self._said: list[str] = []
         self._worst, self._rounding = 0.0, 0.0
 

@@ -230,6 +230,33 @@ def test_shapes_that_a_graph_does_not_tell_are_given_for_the_check(tmp_path, cap
     assert '--onnx or --source' in capsys.readouterr().err
 
 
+def test_numbers_of_frames_that_only_the_ctc_loss_tells_are_tried(tmp_path, capsys):
+    """MXNet takes others, and returns an array of another size, so the file was not written."""
+    frames = mx.sym.Convolution(mx.sym.expand_dims(mx.sym.Variable('data'), axis=1), kernel=(3, 3),
+                                pad=(1, 1), stride=(2, 2), num_filter=4, name='conv')
+    frames = mx.sym.Reshape(mx.sym.transpose(frames, axes=(2, 0, 1, 3)), shape=(0, 0, -3))
+    scores = mx.sym.FullyConnected(frames, num_hidden=7, flatten=False, name='scores')
+    scores = mx.sym.Reshape(mx.sym.Reshape(scores, shape=(-1, 7)), shape=(20, -1, 7))
+    loss = mx.sym.make_loss(mx.sym.contrib.ctc_loss(scores, mx.sym.Variable('label')), name='loss')
+    save(tmp_path / 'a', mx.sym.Group([mx.sym.softmax(scores, axis=2, name='chances'), loss]), [],
+         {'data': (2, 40, 5), 'label': (2, 3)})
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx') == 0
+    out = capsys.readouterr().out
+    assert '\nchecked:' in out and '(3, 39, 5)' in out
+
+
+def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path, capsys):
+    """The graph tells only the product of height and width. 30 GB of data were drawn."""
+    image = mx.sym.Pooling(mx.sym.Pooling(mx.sym.Variable('data'), kernel=(2, 2), stride=(2, 2)),
+                           kernel=(2, 2), stride=(2, 2))
+    save(tmp_path / 'a', mx.sym.FullyConnected(image, num_hidden=3, name='score'), [],
+         {'data': (2, 3, 20, 20)})
+    export = 'export', tmp_path / 'a', '--source', tmp_path / 'a.py', '--input'
+    assert command(*export[:-1]) == 2
+    assert '--input data=batch,' in capsys.readouterr().err
+    assert command(*export, 'data=batch,3,20,20') == 0
+
+
 def test_where_no_process_can_be_started_another_library_checks(model, tmp_path, monkeypatch):
     monkeypatch.setattr(mxnet_process, '_child', mxnet_process._Child())
     monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))

@@ -23,6 +23,10 @@ from .sample_data import FAULTS, Data, Named
 __all__ = ['Surveyed', 'find_labels', 'surveyed']
 
 
+#: How many numbers are drawn at most, without the batch and axes whose size is known.
+_MOST = 1 << 24
+
+
 class Surveyed(NamedTuple):
     """Shapes of inputs, notes on them, data that the graph takes, facts, and by input and axis the
     sizes that are allowed if only the source itself can refuse others."""
@@ -84,7 +88,11 @@ def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Map
 def _surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any],
               notes: Sequence[str], told: Mapping[str, int] = MappingProxyType({})) -> Surveyed:
     """Random data, of other sizes where 11 steps do not do, and the facts of arrays."""
+    free = [sum(isinstance(size, str) and size != 'batch' for size in shape)
+            for shape in shapes.values()]
     for more in (0, 1, 16, 133, 1000):  # 12 and 144 can be split into pairs
+        if more ** max(free, default=0) > _MOST:
+            break
         data = Data(graph, types, more)
         data.draw(shapes, told)
         try:
