@@ -12,7 +12,8 @@ from .free_unrolled_length import rolled_up
 from .input_shapes import CountedSteps, without_number
 from .model import Model
 
-__all__ = ['capped', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket', 'split_by_steps']
+__all__ = ['capped', 'clipped', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket',
+           'split_by_steps']
 
 
 def capped(graph: Graph, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
@@ -20,9 +21,19 @@ def capped(graph: Graph, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, 
     the `given` shapes frees."""
     if not bounds(graph) or without_number(given)[1] is not None:
         return []
-    return [('note', 'lengths are clipped to %d steps, the number in the graph. Export with '
-             '--onnx or --source and an axis time:%d in --input to allow any length' % (most, most))
-            for most in sorted(bounds(roll(graph).graph))]
+    return [('note', sentence) for sentence in clipped(
+        sorted(bounds(roll(graph).graph)), 'Export with --onnx or --source and')]
+
+
+def clipped(numbers: Sequence[int], advice: str) -> list[str]:
+    """A note that lengths are clipped to `numbers` of steps, and with `advice` how to free one."""
+    if not numbers:
+        return []
+    return ['lengths are clipped to %s steps, as in the graph%s' % (
+        ' and '.join(map(str, numbers)), advice and (
+            '. %s an axis %s in inputs (--input) to allow any length%s' % (
+                advice, ' or '.join('time:%d' % number for number in numbers),
+                ' of one of them' * (len(numbers) > 1))))]
 
 
 def divided_by_steps(rolled: RolledGraph) -> list[str]:

@@ -1,9 +1,12 @@
 """A number of steps that stands in a graph becomes an axis where the user or a second graph says
 that it is one."""
+import re
+
 import numpy as np
 import pytest
 
 from mxrnn import interop
+from mxrnn.interop.fixed_steps_notes import clipped
 from mxrnn.interop.free_unrolled_length import naming_what_keeps
 from mxrnn.interop.input_shapes import CountedSteps, without_number
 
@@ -47,6 +50,14 @@ def test_what_is_no_number_of_steps_is_refused(model, options, message, tmp_path
     with pytest.raises(ValueError, match=message):
         interop.to_onnx(model, str(tmp_path / 'model.onnx'), **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('numbers, advice, said', [
+    ([7, 9], 'Give', 'time:7 or time:9 .* of one of them'), ([7], 'Give', 'time:7 .* any length$'),
+    ([9], '', 'clipped to 9 steps, as in the graph$')])
+def test_a_note_on_clipped_lengths_names_only_what_can_be_typed(numbers, advice, said):
+    note, = clipped(numbers, advice)
+    assert re.search(said, note)
 
 
 def test_of_two_numbers_of_steps_one_is_freed():

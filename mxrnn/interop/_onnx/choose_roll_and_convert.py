@@ -14,6 +14,7 @@ from ..begin_state_weights import of_any_batch
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
 from ..ctc_predictions import ctc_losses, predictions
+from ..fixed_steps_notes import clipped
 from ..free_unrolled_length import naming_what_keeps, rolled_up
 from ..input_shapes import (
     blaming_axes,
@@ -129,7 +130,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             notes.append('an axis of any size is still split by the number %d: other numbers of '
                          'steps may give wrong results' % steps.number)
         return Written(file.content, file.shapes, numbers, left_out,
-                       file.notes + notes + _bounded(graph, file.shapes))
+                       file.notes + notes + _bounded(graph, file.shapes, steps is not None))
 
 
 def _in_steps(rolled: RolledGraph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
@@ -164,14 +165,13 @@ def _unrolled(findings: Sequence[Finding]) -> list[str]:
     return [str(each) for each in findings if each.kind in ('unrolled', 'fixed')]
 
 
-def _bounded(graph: Graph, shapes: Mapping[str, Named]) -> list[str]:
+def _bounded(graph: Graph, shapes: Mapping[str, Named], freed: bool = False) -> list[str]:
     """Notes on lengths that the file clips to a number, if it has that many steps or any."""
     batches = {shape[0] for shape in shapes.values() if len(shape) == 1}
     sizes = {size for shape in shapes.values() for size in shape if size not in batches}
-    return ['lengths are clipped to %d steps, the number in the graph. Give an axis %r in inputs '
-            '(--input) to allow any length' % (most, 'time:%d' % most)
-            for most in sorted(bounds(graph))
-            if most in sizes or any(isinstance(size, str) for size in sizes)]
+    return clipped([most for most in sorted(bounds(graph))
+                    if most in sizes or any(isinstance(size, str) for size in sizes)],
+                   '' if freed else 'Give')
 
 
 class _File(NamedTuple):
