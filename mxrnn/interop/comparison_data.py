@@ -9,6 +9,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from .._graph.graph import Graph
+from .._graph.rolling import roll
 from .._graph.shapes.missing_shapes import ShapesError, found_shapes, told_sizes
 from .file_runners import ExportedFile
 from .input_shapes import settle_shapes
@@ -54,14 +55,24 @@ class Inputs:
     def numbers(self) -> Mapping[str, int]:
         """The axes that may have any size in the file but are a number in the graph, or of which
         its windows leave a number. Outputs that the file lacks, such as CTC losses, tell more."""
+        return self._told(self._model.graph, self._whole)
+
+    @functools.cached_property
+    def lasting(self) -> Mapping[str, int]:
+        """Those of `numbers` that also the rolled-up graph has, so that no number of steps changes
+        them."""
+        return self._told(*(roll(each).graph for each in (self._model.graph, self._whole))
+                          ) if self.numbers else {}
+
+    def _told(self, graph: Graph, whole: Graph) -> dict[str, int]:
         shapes = {name: shape for name, shape, _ in self._file.inputs if shape is not None}
-        numbers = told_sizes(self._model.graph, self._params(), shapes)
+        numbers = told_sizes(graph, self._params(), shapes)
         if self._whole is not self._model.graph:
-            names = [name for name in self._whole.needed_variables() if name not in self._params()]
+            names = [name for name in whole.needed_variables() if name not in self._params()]
             with contextlib.suppress(ShapesError):
                 numbers.update(
                     (str(shapes[name][axis]), sizes[0]) for (name, axis), sizes in found_shapes(
-                        self._whole, self._params(), {}, names).taken.items()
+                        whole, self._params(), {}, names).taken.items()
                     if name in shapes and isinstance(shapes[name][axis], str))
         return numbers
 

@@ -222,20 +222,22 @@ class _Check:
             'for %s%s%s' % (
                 self._worst, self._checkpoint.name, '; '.join(self._said),
                 '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
-                '. Other sizes: ' + refused[-1] if len(self._said) < 3 and refused else '')
+                '. Other sizes that the check chose do not fit: ' + refused[-1]
+                if len(self._said) < 3 and refused else '')
 
     def _others(self, steps: Sequence[int]) -> Iterator[dict[str, int]]:
-        """Two more sets of sizes; if one is refused, others follow: with numbers that windows
-        must leave, and larger ones."""
+        """Two more sets of sizes, in which axes keep the numbers that windows must leave for any
+        number of steps; if one is refused, others follow: with all such numbers, and larger ones.
+        """
         inputs = self._inputs
         for which in (1, 2) if inputs.names else ():
             before = len(self._said)
-            yield self._sizes(which)
+            yield {**self._sizes(which), **inputs.lasting}
             if len(self._said) == before:
                 yield {**self._sizes(which), **{
                     name: size for name, size in inputs.numbers.items() if size not in steps}}
             if len(self._said) == before:
-                yield self._sizes(which, 16)
+                yield {**self._sizes(which, 16), **inputs.lasting}
 
     def _sizes(self, which: int, more: int = 0) -> dict[str, int]:
         return {name: size + more for name, size in zip(

@@ -82,10 +82,10 @@ def test_a_right_file_is_checked_at_three_sizes(kind, model, library, tmp_path):
     assert ('MXNet' in said) == (library == 'MXNet') and said.count('(rolled up)') == 2
 
 
-def frames(pooled, length=4):
-    """A convolution over the features of each step."""
+def frames(pooled, length=4, **windows):
+    """A convolution over the features of each step, or over other windows."""
     data = mx.sym.expand_dims(mx.sym.Variable('data'), axis=1)
-    data = mx.sym.Convolution(data, kernel=(1, 3), num_filter=2, name='conv')
+    data = mx.sym.Convolution(data, **{'kernel': (1, 3), **windows}, num_filter=2, name='conv')
     if pooled:
         data = mx.sym.Pooling(data, kernel=(1, 2), stride=(1, 2), pool_type='max')
     data = mx.sym.reshape(mx.sym.transpose(data, (0, 2, 1, 3)), (0, 0, -1))
@@ -108,6 +108,15 @@ def test_windows_within_a_step_are_run_in_chunks_of_any_length(kind, pooled, tmp
         interop.to_torch(model, states=True), 'a.pt', True)
     assert [size in said for size in ('(3, 4, 6) in chunks of 1 and 2', '(4, 11, 6) in chunks of',
                                       '(2, 16, 6) in chunks of')] == [True] * 3
+
+
+def test_other_lengths_are_run_at_a_width_that_windows_leave(tmp_path):
+    """Only steps may vary: another width of frames was tried with them, and refused."""
+    model, _ = model_for(frames(False, kernel=(3, 3), stride=(2, 2), pad=(1, 1)), {
+        'data': (2, 8, 6)})
+    _, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    assert [size in said for size in ('(3, 7, 5)', '(4, 11, 5) (rolled up)',
+                                      '(2, 16, 5) (rolled up)')] == [True] * 3, said
 
 
 @pytest.mark.parametrize('what', ['other sizes', 'chunks'])
@@ -319,7 +328,7 @@ def test_other_sizes_that_are_refused_are_named_with_the_node(tmp_path):
     whole = mx.sym.SliceChannel(scores(), num_outputs=2, axis=1, name='halves')
     model, _ = model_for(mx.sym.Concat(*whole, dim=2), {'data': (2, 4, 5)})
     _, said = write_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 'time', 5)}).checked
-    assert 'Other sizes: ' in said and '(20, 27, 5)' in said and 'halves' in said
+    assert 'Other sizes that' in said and '(20, 27, 5)' in said and 'halves' in said
 
 
 def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypatch, capsys):
