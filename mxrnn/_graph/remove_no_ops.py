@@ -12,24 +12,28 @@ __all__ = ['without_effectless']
 
 #: Operators that move no element; at most they change the shape.
 _RESHAPES = {'Reshape', '_copy', 'Flatten', 'reshape_like', 'expand_dims', 'squeeze'}
-#: Operators that change nothing if shape and type stay.
-_EFFECTLESS = _RESHAPES | {'Cast', 'amp_cast', 'broadcast_to', 'broadcast_like',
-                           '_identity_with_attr_like_rhs'}
+#: Other operators that change nothing if shape and type stay.
+_EFFECTLESS = {'Cast', 'amp_cast', 'broadcast_to', 'broadcast_like', '_identity_with_attr_like_rhs'}
 
 
-def without_effectless(graph: Graph, arrays: Mapping[Entry, object]) -> Graph:
+def without_effectless(graph: Graph, arrays: Mapping[Entry, object], program: Graph) -> Graph:
     """The graph without operators that return their input, alone or together; equal `arrays` have
-    equal shapes. Parts of one row each are stacked."""
+    equal shapes. Parts of one row each are stacked. What `program`, the graph before it was rolled
+    up, flattens of its data stays flattened, because data may have more axes than it tells."""
     edit = Edit(graph)
     nodes = graph.nodes
+    kept = {node.name for node in program.nodes if node.op == 'Flatten'
+            and program.nodes[node.inputs[0].node].is_variable}
+    reshapes = {place for place, node in enumerate(nodes)
+                if node.op in _RESHAPES and node.name not in kept}
     for place, node in enumerate(nodes):
         entry = Entry(place, 0)
         if ADDS_NOTHING in node.attrs:
             edit.replaced[entry] = node.inputs[0]
-        if node.op in _EFFECTLESS and entry in arrays:
+        if (place in reshapes or node.op in _EFFECTLESS) and entry in arrays:
             first = node.inputs[0]
-            while arrays.get(first) != arrays[entry] and nodes[first.node].op in _RESHAPES and (
-                    node.op in _RESHAPES):
+            while arrays.get(first) != arrays[entry] and first.node in reshapes and (
+                    place in reshapes):
                 first = nodes[first.node].inputs[0]
             if arrays.get(first) == arrays[entry]:
                 edit.replaced[entry] = first

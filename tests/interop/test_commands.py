@@ -477,6 +477,15 @@ def test_a_width_that_the_graph_does_not_tell_is_asked_for(given, said, tmp_path
             assert 'of words' not in out
 
 
+@pytest.mark.parametrize('given', ['', 'data=batch,5,3', 'data=batch,15'])
+def test_axes_that_flatten_leaves_open_are_asked_for(given, tmp_path, capsys):
+    data = mx.sym.Flatten(mx.sym.Variable('data'))
+    save(tmp_path / 'a', mx.sym.FullyConnected(data, num_hidden=2), [], {'data': (2, 5, 3)})
+    options = ['--onnx', tmp_path / 'a.onnx'] + ['--input', given] * bool(given)
+    assert command('export', tmp_path / 'a', *options) == 0
+    assert ('--input data=batch,5,3' in ' '.join(capsys.readouterr().out.split())) == (not given)
+
+
 BUCKET = 'That is right for a Module, which has one graph. A BucketingModule has more: save with '
 
 

@@ -123,6 +123,14 @@ def test_inputs_share_their_batch_beside_an_axis_that_is_repeated():
         outputs(source, {'data': np.zeros((1, 3, 5), 'f'), 'rows': np.zeros((3, 4), 'f')})
 
 
+def test_what_is_flattened_may_have_more_axes_than_the_graph_tells():
+    symbol = mx.sym.FullyConnected(mx.sym.Concat(
+        mx.sym.Flatten(mx.sym.Variable('ahead')), mx.sym.Variable('static')), num_hidden=3)
+    shapes = {'ahead': (2, 5, 3), 'static': (2, 4)}
+    check(generate(model(symbol, **shapes)), symbol, {
+        name: random_value(name, shape).astype('float32') for name, shape in shapes.items()})
+
+
 def test_rows_that_a_graph_numbers_itself_are_the_last_behind_the_end():
     data = mx.sym.Variable('data')
     rows = mx.sym.Embedding(mx.sym.contrib.arange_like(data, axis=1), input_dim=4, output_dim=5,

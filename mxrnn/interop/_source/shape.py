@@ -72,7 +72,12 @@ def _sizes(scope: MethodWriter, x: Expr, wanted: Shape, near: Sequence[Expr]) ->
     return texts
 
 
-@emits('Reshape', 'Flatten', 'reshape_like')
+@emits('Flatten')
+def _flatten(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
+    return '%s.flatten(1)' % x.of if x.rank == 2 else reshaped(scope, x, scope.out[0], x)
+
+
+@emits('Reshape', 'reshape_like')
 def _reshape(scope: MethodWriter, node: Node, x: Expr, *like: Expr) -> Emitted:
     return reshaped(scope, x, scope.out[0], *like, x)
 

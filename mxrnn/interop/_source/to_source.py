@@ -169,7 +169,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         known = all(name in data.sample for name in labels)
         wanted = facts.outputs
         graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
-            graph, facts.arrays)), graph)
+            graph, facts.arrays, whole)), graph)
         facts = survey(graph, model, data.shapes, data.sample, known)._replace(limits=limits)
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
