@@ -11,6 +11,7 @@ from .._files import CheckpointError
 from .._files.atomic import without_stage
 from .._graph.graph import Entry, Graph
 from .._graph.operator_table import has, row
+from .._graph.rolling import stated_steps
 from .comparison import difference, of_file
 from .comparison_data import Inputs
 from .file_runners import ExportedFile
@@ -183,7 +184,8 @@ class _Check:
         """
         inputs, checkpoint = self._inputs, self._checkpoint
         steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
-                        if node.op == 'SliceChannel' and node.squeeze_axis})
+                        if node.op == 'SliceChannel' and node.squeeze_axis}.union(
+                            stated_steps(checkpoint.model.graph).values()))
         names = inputs.names
         for chosen in own_sizes(names, steps, lambda: inputs.numbers):
             data = inputs.drawn(sizes={**self._sizes(0), **chosen})

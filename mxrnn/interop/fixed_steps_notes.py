@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 from typing import Any, Mapping, Sequence
 
+from .. import _check
 from .._graph.graph import Graph
 from .._graph.rolling import RolledGraph, bounds, roll
 from .._graph.shapes.infer import infer, variables_of
@@ -65,21 +66,43 @@ def of_one_bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[st
 
 def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
                    ) -> list[str]:
-    """Notes on inputs that keep a number of steps although the recurrences take any."""
-    steps = {each.steps for each in rolled.findings if each.kind not in ('unrolled', 'fixed')}
+    """Notes on inputs that keep a number of steps, with the shapes that free it."""
+    steps, fixed = ({each.steps for each in rolled.findings if (each.kind == 'fixed') is kind
+                     and each.kind != 'unrolled'} for kind in (False, True))
     notes = []
-    for name, shape in shapes.items():
-        for axis, size in enumerate(shape[:-1]):
-            if isinstance(size, int) and 1 < size in steps and 'time' not in str(shape):
-                freed = [*shape[:axis], 'time:%d' % size, *shape[axis + 1:]]
-                graph = rolled_up(model.graph, CountedSteps(size, {name: axis})).graph
-                own, others = _sizes(model), {**shapes, name: freed}
-                fits = not infer(graph, variables_of(graph, {**own, **others})).faults and (
-                    size not in cutting_numbers(graph, own, others))
-                notes.append('%s has %d steps, the number in the graph: pad or cut sequences to '
-                             'it%s' % (name, size, fits * (', or export with --input %s=%s' % (
-                                 name, ','.join(map(str, freed))))))
+    for size in sorted((steps | fixed) - {0, 1}):
+        axes = {name: list(shape).index(size) for name, shape in shapes.items()
+                if size in shape and 'time' not in str(shape)}
+        ways = [axes] * (len(axes) > 1) + [{name: axis} for name, axis in axes.items()]
+        fitting = next((way for way in ways if _frees(model, shapes, size, way)), {})
+        certain = [name for name, axis in axes.items()
+                   if size in steps and axis < len(shapes[name]) - 1]
+        for names in [list(fitting)] if fitting else [[name] for name in certain]:
+            notes.append('%s %s %d steps, the number in the graph: pad or cut sequences to it%s' % (
+                _check.some(names), 'have' if len(names) > 1 else 'has', size, fitting and (
+                    ', or export with ' + _command(_freed(shapes, size, fitting))) or ''))
     return notes
+
+
+def _frees(model: Model, shapes: Mapping[str, Sequence[Any]], size: int, axes: Mapping[str, int]
+           ) -> bool:
+    """Whether the graph takes any number of steps if `size` is freed in these axes of inputs."""
+    graph = rolled_up(model.graph, CountedSteps(size, dict(axes))).graph
+    own, others = _sizes(model), {**shapes, **_freed(shapes, size, axes)}
+    return not infer(graph, variables_of(graph, {**own, **others})).faults and (
+        size not in cutting_numbers(graph, own, others))
+
+
+def _freed(shapes: Mapping[str, Sequence[Any]], size: int, axes: Mapping[str, int]
+           ) -> dict[str, list[Any]]:
+    """The shapes of inputs with an axis of steps, in which it may have any size."""
+    return {name: [*shapes[name][:axis], 'time:%d' % size, *shapes[name][axis + 1:]]
+            for name, axis in axes.items()}
+
+
+def _command(shapes: Mapping[str, Sequence[Any]]) -> str:
+    return '--input ' + ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
+                                 for name, shape in shapes.items())
 
 
 def split_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]

@@ -5,7 +5,7 @@ import contextlib
 
 import numpy as np
 
-from .._graph.rolling import bounds
+from .._graph.rolling import bounds, stated_steps
 from .._graph.rolling import roll as roll_graph
 from .model import Model
 from .model_runners import Data, Run, Runner
@@ -33,6 +33,7 @@ class ReferenceModel:
         self._make = runner(model)
         self.as_is = self._make(None)
         self._lengths = None if length is None else [length]
+        self._stated = {*stated_steps(model.graph).values()}
         self._rolled: dict[int, Run] = {}
 
     def of(self, model: Model) -> ReferenceModel:
@@ -47,6 +48,9 @@ class ReferenceModel:
         ValueError
             The graph does not take the data, rolled up or not.
         """
+        sizes = [size for array in data.values() for size in array.shape]
+        if self._stated and self._stated.isdisjoint(sizes):  # MXNet's Reshape would drop elements
+            return True, self.rolled(data)
         try:
             return False, self.as_is(data)
         except ValueError as error:

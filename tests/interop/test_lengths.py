@@ -19,9 +19,10 @@ from .test_commands import command
 WIDTH, UNITS, CLASSES = 5, 6, 4
 
 
-def tagger(length, units=UNITS):
+def tagger(length, units=UNITS, fused=False):
     """An old program: what it reshapes to says how many steps there are."""
-    cell = stack(rnn.LSTMCell(units, 'lstm_'), rnn.GRUCell(units, 'gru_'))
+    cell = rnn.FusedRNNCell(units, 2, prefix='lstm_') if fused else stack(
+        rnn.LSTMCell(units, 'lstm_'), rnn.GRUCell(units, 'gru_'))
     outputs, _ = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True)
     scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, units)),
                                    num_hidden=CLASSES, name='scores')
@@ -65,10 +66,22 @@ def test_of_two_numbers_of_steps_one_is_freed():
         without_number({'source': ('batch', 'time:12'), 'target': ('batch', 'target_time:9', 5)})
 
 
-def test_the_command(model, tmp_path, capsys):
+@pytest.mark.parametrize('fused', [False, True])
+def test_the_command(fused, tmp_path, capsys):
     prefix, other = str(tmp_path / 'model'), str(tmp_path / 'other-symbol.json')
-    interop.save(model, prefix, 1)
-    tagger(11).save(other)
+    interop.save(random_model(tagger(7, fused=fused), {'data': (3, 7, WIDTH)}), prefix, 1)
+    tagger(11, fused=fused).save(other)
+    for target in ('--onnx', tmp_path / 'a.onnx'), ('--source', tmp_path / 'a.py'):
+        assert command('export', prefix, *target) == 0
+        said = ' '.join(capsys.readouterr().out.split())
+        assert 'data (4, 7, 5)' in said and 'or export with --input data=batch,time:7,5' in said
+        assert command('export', prefix, *target, '--states') == 2
+        assert 'time:' in capsys.readouterr().err
+        for states in (), ('--states',):
+            assert command('export', prefix, *target, *states, '--input',
+                           'data=batch,time:7,5') == 0
+            said = capsys.readouterr().out
+            assert 'data (3, 7, 5)' in said and 'data (4, 11, 5)' in said
     for options in (('--input', 'data=batch,time:7,5'), ('--certify', other)):
         assert command('export', prefix, '--onnx', tmp_path / 'model.onnx', *options) == 0
         assert 'data=batch,' in capsys.readouterr().out

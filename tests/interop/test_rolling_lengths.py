@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn._graph.rolling import bounds, certify, fixed_by, roll
+from mxrnn._graph.rolling import bounds, certify, fixed_by, roll, stated_steps
 
 from .. import mx, rnn
 from ..cases import CASES, OURS
@@ -343,6 +343,17 @@ def test_a_reshape_before_a_loss_splits_off_steps_not_a_batch_of_as_many(layout,
     for length in (4, 6):
         shapes = {'data': (length, 4, 4) if layout == 'TNC' else (4, length, 4)}
         assert_equal(run_rolled(rolled, bind(build(length), shapes), shapes))
+
+
+@pytest.mark.parametrize('layout, codes, steps', [
+    ('TNC', (4, -1, 3), 4), ('TNC', (-1, 4, 3), 0), ('NTC', (-1, 4, 3), 4), ('NTC', (4, -1, 3), 0),
+    ('NTC', (5, 4, 3), 4), ('NTC', (-1, 4, 1), 0), ('NTC', (-1, 2, 3), 0),
+    ('NTC', (-4, -1, 4, 0), 4), ('NTC', (-1, 6), 0)])
+def test_a_reshape_behind_the_operator_states_its_steps(layout, codes, steps):
+    """Not those of a batch, a part of the features, or pairs of steps."""
+    graph = graph_of(reshape(rows_of(4, rnn.FusedRNNCell(3), layout=layout), *codes))
+    assert [*stated_steps(graph).values()] == [steps] * bool(steps)
+    assert (roll(graph).graph is not graph) == bool(steps)
 
 
 JOINED_FEATURES = {

@@ -1,6 +1,7 @@
 """Rolls unrolled graphs up again: from graph to graph, without MXNet and torch."""
 from .certify_with_second_graph import certify
 from .lengths_clipped_or_fixed_by_fuse import bounds
+from .lengths_stated_by_reshapes import stated_steps
 from .loops import Loop
 from .make_length_symbolic import BEFORE_LOSS, fixed_by
 from .match_rnn import Kernel
@@ -8,4 +9,4 @@ from .roll_up import Finding, RolledGraph, roll
 from .value_numbering import Values
 
 __all__ = ['BEFORE_LOSS', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Values', 'bounds', 'certify',
-           'fixed_by', 'roll']
+           'fixed_by', 'roll', 'stated_steps']

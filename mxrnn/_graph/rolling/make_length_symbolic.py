@@ -15,6 +15,7 @@ from ..shapes.sizes import Axis, Size, product
 from ..shapes.unification import SizeError
 from .ambiguity import Counted, ends
 from .lengths_clipped_or_fixed_by_fuse import clips_of, freed_of_fuse, masked, read_checked
+from .lengths_stated_by_reshapes import stated_steps
 from .sequence_axes import Freeing, note_axes
 from .vectorisation_plan import Span
 
@@ -93,6 +94,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     places: dict[int, int] = {}
     computed, as_many, before_losses = _computed(graph), [], _before_losses(graph)
     (checks, freed), totals = freed_of_fuse(graph, length), {**read_checked(graph), **totals}
+    totals = {**stated_steps(graph, totals), **totals}
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..._files import reason_of
 from ..._graph.graph import Graph
-from ..._graph.rolling import RolledGraph
+from ..._graph.rolling import RolledGraph, stated_steps
 from ..._graph.shapes.missing_shapes import told_sizes
 from .._torch.module import as_list, module_of, run
 from ..batch_and_time_axes import Layout
@@ -226,7 +226,8 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
         None if it takes no sizes made of its numbers of steps.
     """
     steps = sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
-        node.num_outputs for node in graph.nodes if node.op == 'SliceChannel'})
+        node.num_outputs for node in graph.nodes if node.op == 'SliceChannel'}.union(
+            stated_steps(graph).values()))
     sizes = {size: other[name].shape[at] for name, shape in shapes.items()
              for at, size in enumerate(shape) if isinstance(size, str)}
     for chosen in own_sizes(list(sizes), steps, lambda: told_sizes(graph, {
