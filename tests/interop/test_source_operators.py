@@ -264,3 +264,14 @@ def test_samplers_draw_what_the_module_draws(name):
     wanted = interop.to_torch(interop.Model(graph, {}, {}))(a=a)
     for one, other in zip(found, wanted):
         torch.testing.assert_close(one, other)
+
+
+def test_a_loss_of_a_matrix_with_exchanged_axes():
+    """Another output reads only variables of the loss: none of them is a label."""
+    x = V('data')
+    symbol = S.Group([S.BlockGrad(x * 1), S.MakeLoss(
+        S.softmax(S.SwapAxis(x * V('label'), dim1=0, dim2=1)) ** 2)])
+    data = {name: random_value(name, (4, 3)).astype('float32') for name in ('data', 'label')}
+    source = generate(model_of(symbol, run_mxnet(symbol, data, {}), data), {
+        'data': (4, 3), 'label': (4, 3)})
+    assert 'def loss(' in source.text
