@@ -9,8 +9,13 @@ from .._graph.rolling import bounds, stated_steps
 from .._graph.rolling import roll as roll_graph
 from .model import Model
 from .model_runners import Data, Run, Runner
+from .mxnet_process import EndedError
 
-__all__ = ['ReferenceModel']
+__all__ = ['ReferenceModel', 'RefusedError']
+
+
+class RefusedError(ValueError):
+    """The graph does not take the data."""
 
 
 class ReferenceModel:
@@ -45,8 +50,10 @@ class ReferenceModel:
 
         Raises
         ------
-        ValueError
+        RefusedError
             The graph does not take the data, rolled up or not.
+        EndedError
+            The library's process ended.
         """
         sizes = [size for array in data.values() for size in array.shape]
         if self._stated and self._stated.isdisjoint(sizes):  # MXNet's Reshape would drop elements
@@ -57,7 +64,8 @@ class ReferenceModel:
             try:
                 return True, self.rolled(data)
             except ValueError:
-                raise error from None
+                raise (error if isinstance(error, EndedError) else RefusedError(str(error))
+                       ) from None
 
     def rolled(self, data: Data) -> list[np.ndarray]:
         """The outputs of the rolled-up graph.
