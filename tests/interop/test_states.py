@@ -145,9 +145,8 @@ def test_programs(name, tmp_path):
             for key, shape in settled(PROGRAMS[name].shapes, 3, 7).items()}
     data.update((key, np.zeros_like(each)) for key, each in data.items()
                 if 'init' in key or key == 'state')
-    for i, begin in enumerate(['l0_init_h', 'l0_init_c'] if (
-            name == 'begin_states_that_are_variables') else []):
-        data[begin] = data['lstm_%d_in' % i] = random.rand(3, 6).astype('f')
+    for begin in ('l0_init_h', 'l0_init_c') if name == 'begin_states_that_are_variables' else ():
+        data[begin] = data[begin + '_in'] = random.rand(3, 6).astype('f')
     states = stepper.begin(*([] if stepper.encoder_names else [3]), **{
         key: data[key] for key in stepper.encoder_names})
     states = [data.get(key, state) for key, state in zip(stepper.state_names, states)
