@@ -18,6 +18,9 @@ from .reference_model import ReferenceModel
 
 __all__ = ['Differences', 'compare', 'difference', 'of_file']
 
+#: How many bounds of lengths are tried for a file whose outputs differ.
+_TRIES = 20
+
 
 class Differences(NamedTuple):
     """The result of `compare`.
@@ -145,9 +148,12 @@ def _bound_of_file(reference: ReferenceModel, data: Data, got: Sequence[np.ndarr
     """A note if the file's outputs are the checkpoint's for shorter lengths; '' otherwise."""
     graph = reference.model.graph
     read = graph.ending_in([entry for node in graph.nodes for entry in node.inputs_of('length')])
-    lengths = {name: data[name] for name in read.needed_variables() if name in data}
-    longest = max([int(array.max()) for array in lengths.values()], default=0)
-    for most in range(longest - 1, 0, -1):
+    lengths = {name: data[name] for name in read.needed_variables()
+               if name in data and data[name].ndim == 1}  # others, such as words, are counted
+    steps = max([size for array in data.values() for size in array.shape], default=0)
+    shorter = [most for most in range(steps, 0, -1)
+               if any((array > most).any() for array in lengths.values())]
+    for most in shorter[:_TRIES]:
         with contextlib.suppress(ValueError):
             _, wanted = reference.outputs({**data, **{
                 name: np.minimum(array, most) for name, array in lengths.items()}})

@@ -21,6 +21,7 @@ from mxrnn._runtime.mxnet import graph_of
 from mxrnn.interop.comparison import compare
 from mxrnn.interop.file_runners import open_file
 from mxrnn.interop.random_data import data_for
+from mxrnn.interop.reference_model import ReferenceModel
 
 from .. import mx, rnn
 from .programs import stack
@@ -307,6 +308,29 @@ def test_compare_says_that_only_one_of_both_clips_lengths(tmp_path, capsys):
                        tmp_path / 'data.npz') == status
         out = capsys.readouterr().out
         assert said in (out if said.endswith('\n') else ' '.join(out.split()))
+
+
+@pytest.mark.parametrize('ids', [True, False])
+def test_compare_tries_few_bounds_of_lengths(ids, tmp_path, monkeypatch):
+    """It ran the checkpoint once for each number below the largest word or length."""
+    pytest.importorskip('onnxruntime')
+    data = mx.sym.Variable('data')
+    lengths = mx.sym.sum(data > 0, axis=1) if ids else mx.sym.Variable('length')
+    cell = rnn.GRUCell(4, 'gru_')
+    outputs, _ = cell.unroll(5, mx.sym.Embedding(data, input_dim=5000, output_dim=3, name='embed'),
+                             merge_outputs=True, valid_length=lengths)
+    shapes = {'data': (2, 5), **({} if ids else {'length': (2,)})}
+    for name in 'ab':  # of two trainings
+        save(tmp_path / name, outputs, [cell], shapes)
+    path, runs = str(tmp_path / 'a.onnx'), []
+    interop.to_onnx(interop.load(str(tmp_path / 'a')), path, check=False)
+    np.savez(tmp_path / 'data.npz', data=[[4000.] * 5] * 2, **({} if ids else {
+        'length': np.array([4000., np.nan], 'f')}))
+    run = ReferenceModel.outputs
+    monkeypatch.setattr(ReferenceModel, 'outputs', lambda *args: runs.append(args) or run(*args))
+    found = compare(interop.load(str(tmp_path / 'b')), path, {}, str(tmp_path / 'data.npz'))
+    assert not found.outputs[0][1] < 1e-3 and not found.note
+    assert len(runs) == (1 if ids else 6)
 
 
 def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
