@@ -24,10 +24,9 @@ def _gluon_name(layer: int, side: int, group: str, kind: str) -> str:
     return '%s%d_%s_%s' % ('lr'[side], layer, group, kind)
 
 
-#: Ends of names in Gluon's layers, and whole names in Gluon's files.
-_IN_LAYERS = re.compile(r'(.*?)([lr]\d+_(?:i2h|h2h|h2r)_(?:weight|bias))')
-_IN_FILES = re.compile(
-    r'(.*?)_unfused\.(\d+)\.(?:([lr])_cell\.)?((?:i2h|h2h|h2r)_(?:weight|bias))')
+#: Ends of names in Gluon's layers, and whole names in Gluon's files; misspelt ones are not ignored.
+_IN_LAYERS = re.compile(r'(.*?)([lr]\d+_(?:i2h|h2h|h2r)_\w+)')
+_IN_FILES = re.compile(r'(.*?)_unfused\.(\d+)\.(?:([lr])_cell\.)?((?:i2h|h2h|h2r)_\w+)')
 
 
 def _gluon_key(name: str) -> tuple[str, str] | None:
@@ -183,7 +182,7 @@ def from_gluon_params(cell: BaseRNNCell, params: Mapping[str, Any]) -> dict[str,
             layers.setdefault(found[0], {})[found[1]] = (
                 value.asnumpy() if hasattr(value, 'asnumpy') else np.array(value))
     fitting, faults = {}, {}
-    for prefix, given in layers.items() or [('', {})]:
+    for prefix, given in layers.items() or [('', dict(params.items()))]:
         try:
             fitting[prefix] = write_arrays(cell, given, 'params', _gluon_name)
         except ValueError as error:

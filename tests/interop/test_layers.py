@@ -116,6 +116,25 @@ def test_the_file_of_a_whole_network_of_gluon(tmp_path):
             interop.from_gluon_params(rnn.LSTMCell(3), layer)
 
 
+@pytest.mark.parametrize('more', ['l1_i2h_wieght', '_unfused.1.h2h_bais', 'other_l0_i2h_wieght'])
+def test_misspelt_names_of_a_layer_of_gluon(more):
+    """They were ignored."""
+    cell = rnn.LSTMCell(3)
+    given = interop.gluon_params(cell, weights(cell)[1])
+    with_others = {**given, 'encoder0_i2h_weight': np.zeros(2), 'dense0_weight': np.zeros(2)}
+    assert same(interop.from_gluon_params(cell, with_others), weights(cell)[1])
+    own = {name: value for name, value in given.items() if not more.startswith('other')}
+    with pytest.raises(ValueError, match='unknown .*(wieght|bais)'):
+        interop.from_gluon_params(cell, {**own, more: np.zeros(2)})
+
+
+def test_names_of_no_layer_of_gluon_are_listed():
+    """It said 'unknown none'."""
+    with pytest.raises(ValueError, match='missing l0_i2h_weight.*unknown 0.i2h_weight, 0.h2h_bias'):
+        interop.from_gluon_params(rnn.LSTMCell(3), {
+            '0.i2h_weight': np.zeros((12, 3)), '0.h2h_bias': np.zeros(12)})
+
+
 @pytest.mark.parametrize('make, why', [
     (lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), .1), 'no layer like ZoneoutCell'),
     (lambda: rnn.ResidualCell(rnn.LSTMCell(3)), 'no layer like ResidualCell'),
