@@ -101,9 +101,11 @@ def of_graph(found: Shapes) -> str:
 
 def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
     """A sentence on the first input whose shape is not the graph's; '' if there is none. A shape
-    without a number may be a guess."""
+    without a number may be a guess, and names in `given` stand for any size."""
     for name, (own, shape) in _unlike(graph, params, given, True).items():
-        if any(isinstance(size, int) for size in own):
+        if any(isinstance(size, int) for size in own) and (len(own) != len(shape) or any(
+                isinstance(size, int) and size != other and not isinstance(other, str)
+                for size, other in zip(own, shape))):
             return '%s must be (%s), got %s' % (name, ', '.join(map(str, own)), tuple(shape))
     return ''
 

@@ -271,6 +271,27 @@ def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path, capsys)
     assert command(*export, 'data=batch,3,20,20') == 0
 
 
+@pytest.mark.parametrize('shape', ['batch,time,9', '2,4,9', '2,4', 'batch,time,2,5'])
+def test_given_shapes_that_the_model_refuses_are_refused(shape, model, library, tmp_path):
+    """The file was written, and 'not checked'."""
+    path = tmp_path / 'a.pt'
+    sizes = [int(size) if size.isdigit() else size for size in shape.split(',')]
+    with pytest.raises(interop.ExportError, match='--input.: data must be .*, 5.*, got'):
+        interop.save_torch(interop.to_torch(model), path, inputs={'data': sizes})
+    assert not path.exists()
+    for fits in (('batch', 'time', 5), ('batch', 'time', 'width'), (3, 4, 5)):
+        checked = write_torch(interop.to_torch(model), path, True, {'data': fits})
+        assert checked[0] == 'checked', checked
+
+
+def test_a_file_with_states_takes_no_shapes(model, tmp_path):
+    """They were ignored."""
+    with pytest.raises(ValueError, match='leave out inputs'):
+        interop.save_torch(interop.to_torch(model, states=True), tmp_path / 'a.pt',
+                           inputs={'data': (2, 4, 9)})
+    assert not (tmp_path / 'a.pt').exists()
+
+
 def test_where_no_process_can_be_started_another_library_checks(model, tmp_path, monkeypatch):
     monkeypatch.setattr(mxnet_process, '_child', mxnet_process._Child())
     monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))

@@ -17,7 +17,7 @@ from ..._graph.rolling import RolledGraph
 from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
-from ..input_shapes import Shapes, check_shapes, shapes_found
+from ..input_shapes import Shapes, check_shapes, misfit, shapes_found
 from ..model import Model
 from ..mxnet_process import begin
 from ..registry import ExportError
@@ -47,9 +47,10 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
     Raises
     ------
     ExportError
-        The file's outputs differ from the graph's.
+        The file's outputs differ from the graph's, or the graph takes no data of such `inputs`.
     TypeError, ValueError
-        `path` names a file of a checkpoint, or `inputs` are not shapes of inputs.
+        `path` names a file of a checkpoint, or `inputs` are not shapes of inputs, or given although
+        `module` has states.
     CheckpointError
         The file cannot be written.
 
@@ -76,6 +77,9 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
     """Write the file of `save_torch`; returns a title, and how it was checked or why not."""
     path = os.fspath(path)
     refuse_checkpoint('path', path)
+    if module.states and inputs is not None:
+        raise ValueError('leave out inputs: a file with states needs none, because to_torch takes '
+                         'them')
     given = check_shapes({} if inputs is None else inputs, module.graph, module._parameters)
     if check:
         begin()
@@ -99,9 +103,14 @@ def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, 
         return 'not checked', 'NumPy has no bfloat16'
     params, states = ({name: value.numpy() for name, value in each.items()} for each in kinds)
     graph, shapes = module.whole or _with_shapes(module.graph, {**params, **states}, given)
-    return check_export(Model(graph, params, states), lambda: open_file(place, onnx=False),
-                        by_torch=True, shapes=shapes, again=lambda part: of_module(GraphModule(
-                            part.graph, part.arg_params, part.aux_params).eval()))
+    checked = check_export(Model(graph, params, states), lambda: open_file(place, onnx=False),
+                           by_torch=True, shapes=shapes, again=lambda part: of_module(GraphModule(
+                               part.graph, part.arg_params, part.aux_params).eval()))
+    reason = checked[0] == 'not checked' and misfit(graph, {**params, **states}, given)
+    if reason:
+        raise ExportError('the model does not take data of the shapes in inputs (--input): %s\n'
+                          'Nothing was written' % reason)
+    return checked
 
 
 def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes
