@@ -239,18 +239,18 @@ class _Check:
                 if len(self._said) < 3 and refused else '')
 
     def _others(self, steps: Sequence[int]) -> Iterator[dict[str, int]]:
-        """Two more sets of sizes, in which axes keep the numbers that windows must leave for any
-        number of steps; if one is refused, others follow: with all such numbers, and larger ones.
-        """
+        """Two more sets of sizes, with the numbers that windows leave for any number of steps; if
+        one is refused, others follow: with all such numbers, and larger ones."""
         inputs = self._inputs
+        lasting = {name: size for name, size in inputs.lasting.items() if size not in steps}
         for which in (1, 2) if inputs.names else ():
             before = len(self._said)
-            yield {**self._sizes(which), **inputs.lasting}
+            yield {**self._sizes(which), **lasting}
             if len(self._said) == before:
                 yield {**self._sizes(which), **{
                     name: size for name, size in inputs.numbers.items() if size not in steps}}
             if len(self._said) == before:
-                yield {**self._sizes(which, 16), **inputs.lasting}
+                yield {**self._sizes(which, 16), **lasting}
 
     def _sizes(self, which: int, more: int = 0) -> dict[str, int]:
         return {name: size + more for name, size in zip(
