@@ -1,6 +1,7 @@
 """Makes graphs of sequences run in steps, for every export format. Refusals say what to do."""
 from __future__ import annotations
 
+import re
 from typing import Mapping, Sequence
 
 import numpy as np
@@ -9,16 +10,18 @@ from .._graph.graph import Graph
 from .._graph.rolling import Finding
 from .._graph.shapes.missing_shapes import Named
 from .._graph.stepping import StateError, Stepped, with_states
-from .input_shapes import Shapes, check_shared_sizes, shapes_found
+from .input_shapes import Shapes, check_shared_sizes, counting, shapes_found
 from .registry import ExportError
 
 __all__ = ['in_steps', 'with_remedy']
 
 
-def with_remedy(notes: Sequence[str]) -> list[str]:
-    """Notes on steps and batches, with what to do about a number of steps."""
-    return ['%s. Pad to it, or try an axis time:N with that number in --input, to allow any length'
-            % note if ' steps:' in note and 'that number' in note else note for note in notes]
+def with_remedy(notes: Sequence[str], shapes: Shapes) -> list[str]:
+    """Notes on steps and batches of inputs of these shapes, with what to do about a number of
+    steps."""
+    numbers = [re.search(r' (\d+) steps: .*that number', note) for note in notes]
+    return ['%s. Pad to it; or try %s, to allow any length' % (note, counting(
+        shapes, int(number[1]))) if number else note for note, number in zip(notes, numbers)]
 
 
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
@@ -49,8 +52,8 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
             'A graph of one step is exported without --states (states=True)']
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *(reasons if 'no recurrence' in str(error) else ()),
-            *(with_remedy(told) if fixed else told), 'Export it for whole sequences, without '
-            '--states (states=True)' * (fixed and not told)])))) from None
+            *(with_remedy(told, shapes) if fixed else told), 'Export it for whole sequences, '
+            'without --states (states=True)' * (fixed and not told)])))) from None
     # The axis of steps gets one name, as in the table of states: time.
     named = {size for shape in given.values() for size in shape}
     times = {size for name in missing for size, word in zip(

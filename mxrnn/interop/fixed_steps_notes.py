@@ -10,7 +10,7 @@ from .._graph.rolling import RolledGraph, bounds, roll
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import cutting_numbers
 from .free_unrolled_length import rolled_up
-from .input_shapes import CountedSteps, without_number
+from .input_shapes import CountedSteps, option, with_number, without_number
 from .model import Model
 
 __all__ = ['capped', 'clipped', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket',
@@ -80,7 +80,7 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
         for names in [list(fitting)] if fitting else [[name] for name in certain]:
             notes.append('%s %s %d steps, the number in the graph: pad or cut sequences to it%s' % (
                 _check.some(names), 'have' if len(names) > 1 else 'has', size, fitting and (
-                    ', or export with ' + _command(_freed(shapes, size, fitting))) or ''))
+                    ', or export with ' + option(with_number(shapes, size, fitting))) or ''))
     return notes
 
 
@@ -88,21 +88,9 @@ def _frees(model: Model, shapes: Mapping[str, Sequence[Any]], size: int, axes: M
            ) -> bool:
     """Whether the graph takes any number of steps if `size` is freed in these axes of inputs."""
     graph = rolled_up(model.graph, CountedSteps(size, dict(axes))).graph
-    own, others = _sizes(model), {**shapes, **_freed(shapes, size, axes)}
+    own, others = _sizes(model), {**shapes, **with_number(shapes, size, axes)}
     return not infer(graph, variables_of(graph, {**own, **others})).faults and (
         size not in cutting_numbers(graph, own, others))
-
-
-def _freed(shapes: Mapping[str, Sequence[Any]], size: int, axes: Mapping[str, int]
-           ) -> dict[str, list[Any]]:
-    """The shapes of inputs with an axis of steps, in which it may have any size."""
-    return {name: [*shapes[name][:axis], 'time:%d' % size, *shapes[name][axis + 1:]]
-            for name, axis in axes.items()}
-
-
-def _command(shapes: Mapping[str, Sequence[Any]]) -> str:
-    return '--input ' + ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
-                                 for name, shape in shapes.items())
 
 
 def split_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]

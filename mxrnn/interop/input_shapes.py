@@ -17,8 +17,8 @@ from .._graph.shapes.sizes import Axis, resolve
 from .registry import ExportError
 
 __all__ = ['CountedSteps', 'Shapes', 'blaming_axes', 'check_names', 'check_shapes',
-           'check_shared_sizes', 'check_types', 'misfit', 'of_graph', 'rank_mismatch',
-           'settle_shapes', 'shapes_found', 'without_number']
+           'check_shared_sizes', 'check_types', 'counting', 'misfit', 'of_graph', 'option',
+           'rank_mismatch', 'settle_shapes', 'shapes_found', 'with_number', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -193,6 +193,28 @@ def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
             '%s, or a name if its steps are free without a number: %s' % (
                 ' and '.join('%d for %s' % pair for pair in numbers.items()), number, other, typed))
     return shapes, CountedSteps(next(iter(numbers)), axes) if numbers else None
+
+
+def with_number(shapes: Shapes, number: int, axes: Mapping[str, int]) -> dict[str, list[Any]]:
+    """The shapes of the inputs in `axes`, in which this axis is 'time:35'."""
+    return {name: [*shapes[name][:axis], 'time:%d' % number, *shapes[name][axis + 1:]]
+            for name, axis in axes.items()}
+
+
+def option(shapes: Shapes) -> str:
+    """The options of a command that give these shapes."""
+    return ' '.join('--input %s=%s' % (name, ','.join(map(str, shape)))
+                    for name, shape in shapes.items())
+
+
+def counting(shapes: Shapes, number: int) -> str:
+    """The option that says which axes have a number of steps: those of this size, or called time.
+    """
+    for size in (number, 'time'):
+        axes = {name: list(shape).index(size) for name, shape in shapes.items() if size in shape}
+        if axes:
+            return option(with_number(shapes, number, axes))
+    return 'an axis time:%d in --input' % number
 
 
 def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],

@@ -1,6 +1,7 @@
 """Notes on graphs that MXNet takes but that may be wrong: mixed rows, swapped names of axes."""
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Mapping, Sequence
 
 from .. import _check
@@ -8,8 +9,9 @@ from .._graph.graph import Graph
 from .._graph.rolling import roll
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
+from .._graph.shapes.missing_shapes import Named
 from .fixed_steps_notes import divided_by_steps, kept_by_inputs, of_one_bucket, split_by_steps
-from .input_shapes import shapes_found
+from .input_shapes import shapes_found, without_number
 from .model import Model
 from .registry import ExportError
 
@@ -26,10 +28,14 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     rolled = roll(model.graph)
     graph = rolled.graph
     names = [name for name in graph.needed_variables() if name not in params]
-    try:
+    found: dict[str, Named] = {}
+    notes: list[str] = []
+    with contextlib.suppress(ExportError):
         found, notes, *_ = shapes_found(graph, params, {}, names)
-    except ExportError:
-        found, notes = {}, []
+    shapes, known = {**found, **given}, without_number(given)[0]
+    with contextlib.suppress(ExportError):
+        shapes.update(shapes_found(graph, params, known, [
+            name for name in names if name not in known]).shapes if given else {})
     plain = [name for name in model.names if not name.startswith(('arg:', 'aux:'))]
     sentences = ['parameters without the prefix arg: are taken as arguments: %s'
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
@@ -45,12 +51,12 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         '%s may have any number of axes in the graph, and is taken to have 2. If it has 3, type '
         'them, as in --input %s=batch,5,3' % (name, name)
         for name, shape in found.items() if name in flat - {*given} and len(shape) == 2]
-    kept = kept_by_inputs(model, rolled, {**found, **given})
+    kept = kept_by_inputs(model, rolled, shapes)
     if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
     if given and not any(':' in str(size) for shape in given.values() for size in shape):
-        sentences += split_by_steps(model, rolled, {**found, **given})
+        sentences += split_by_steps(model, rolled, shapes)
     return sentences + kept
 
 

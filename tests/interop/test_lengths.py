@@ -9,11 +9,14 @@ from mxrnn import interop
 from mxrnn.interop.fixed_steps_notes import clipped
 from mxrnn.interop.free_unrolled_length import naming_what_keeps
 from mxrnn.interop.input_shapes import CountedSteps, without_number
+from mxrnn.interop.likely_mistakes import remarks
 
 from .. import mx, rnn
+from .compare import torch
 from .models import model_of, random_model
 from .onnx_runs import bound, session
 from .programs import stack
+from .sources import generate
 from .test_commands import command
 
 WIDTH, UNITS, CLASSES = 5, 6, 4
@@ -211,6 +214,40 @@ def test_a_note_of_lengths_is_for_files_that_have_so_many_steps(name, options, n
     from mxrnn.interop import _onnx
     written = _onnx.write_onnx(padded_model(name), str(tmp_path / 'a.onnx'), **options)
     assert any('clipped to 7 steps' in note for note in written.notes) is noted
+
+
+def repeated(*names):
+    """A cell over numbers of seven steps, each beside the same features."""
+    fixed = mx.sym.broadcast_axis(mx.sym.expand_dims(mx.sym.FullyConnected(
+        mx.sym.Variable('static'), num_hidden=UNITS), axis=1), axis=1, size=7)
+    columns = [mx.sym.expand_dims(mx.sym.Variable(name), axis=2) for name in names]
+    return rnn.LSTMCell(UNITS, 'lstm_').unroll(7, mx.sym.concat(*columns, fixed, dim=2),
+                                               merge_outputs=True)[0]
+
+
+@pytest.mark.parametrize('names', [('history',), ('history', 'known')])
+def test_a_number_of_steps_in_the_last_axis_is_named_with_what_frees_it(names, tmp_path):
+    model = random_model(repeated(*names), {**dict.fromkeys(names, (3, 7)), 'static': (3, 2)})
+    given = {'static': ('batch', 2)}
+    assert remarks(model, given)[-1].endswith('or export with ' + ' '.join(
+        '--input %s=batch,time:7' % name for name in names))
+    given.update(dict.fromkeys(names, ('batch', 'time:7')))
+    assert not remarks(model, given)
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'), given)
+    serving = session((tmp_path / 'a.onnx').read_bytes())
+    found, = serving.run(None, {**dict.fromkeys(names, np.ones((2, 9), 'f')),
+                                'static': np.ones((2, 2), 'f')})
+    assert found.shape == (2, 9, UNITS)
+
+
+def test_a_source_refuses_steps_that_the_graph_does_not_have():
+    data, lengths = map(mx.sym.Variable, ('data', 'lengths'))
+    words = mx.sym.Embedding(data, input_dim=9, output_dim=4, name='words')
+    symbol = rnn.LSTMCell(UNITS, 'lstm_').unroll(7, words, merge_outputs=True,
+                                                 valid_length=lengths)[0]
+    source = generate(random_model(symbol, {'data': (3, 7), 'lengths': (3,)}))
+    with pytest.raises(ValueError, match=r'must be \(any, 7\), got \(3, 9\)'):
+        source.module(torch.zeros(3, 9), torch.ones(3))
 
 
 @pytest.mark.parametrize('steps', [9, 'time'])

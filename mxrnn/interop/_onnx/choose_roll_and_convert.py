@@ -153,7 +153,7 @@ def _in_steps(rolled: RolledGraph, params: Mapping[str, np.ndarray], given: Mapp
         types = {**types, **file.types}
     step = write(stepped.graph, stepped.outputs, stepped.shapes, types)
     content = described(step.content, stepped, encoder_name if encoder else '')
-    return Written(content, step.shapes, [], [], with_remedy(numbers), encoder)
+    return Written(content, step.shapes, [], [], with_remedy(numbers, known), encoder)
 
 
 def _chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:

@@ -12,12 +12,14 @@ from .emitter_api import Expr
 __all__ = ['ranges', 'shared', 'stated']
 
 
-def stated(inputs: Mapping[str, Expr]) -> Iterator[tuple[Expr, list[int]]]:
-    """The inputs that have three axes or numbers before the last axis, with their sizes; -1 stands
-    for any. torch would take two axes for three without a batch."""
-    for each in inputs.values():
+def stated(graph: Graph, inputs: Mapping[str, Expr]) -> Iterator[tuple[Expr, list[int]]]:
+    """The inputs that have numbers for sizes, with these; -1 stands for any. torch would take two
+    axes for three without a batch; it checks the features of rows that a layer reads."""
+    rows = {graph.nodes[entry.node].name for node in graph.nodes if node.op == 'FullyConnected'
+            for entry in node.inputs[:1]}
+    for name, each in inputs.items():
         if any(isinstance(size, int) and size > 1 for size in (
-                each.shape if len(each.shape) > 2 else each.shape[:-1])):
+                each.shape[:-1] if len(each.shape) < 3 and name in rows else each.shape)):
             yield each, [size if isinstance(size, int) else -1 for size in each.shape]
 
 
