@@ -6,7 +6,8 @@ from typing import Any, Mapping, Sequence
 
 from .. import _check
 from .._graph.graph import Graph
-from .._graph.rolling import RolledGraph, bounds, roll
+from .._graph.operator_table import has
+from .._graph.rolling import RolledGraph, bounds, fixed_by, roll
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import cutting_numbers
 from .free_unrolled_length import rolled_up
@@ -70,6 +71,9 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
     steps, fixed = ({each.steps for each in rolled.findings if (each.kind == 'fixed') is kind
                      and each.kind != 'unrolled'} for kind in (False, True))
     notes = []
+    if not rolled.findings and any(has(node.op, 'recurs') for node in model.graph.nodes):
+        fixed = {size for shape in shapes.values() for size in shape
+                 if isinstance(size, int) and fixed_by(model.graph, size)}
     for size in sorted((steps | fixed) - {0, 1}):
         axes = {name: list(shape).index(size) for name, shape in shapes.items()
                 if size in shape and 'time' not in str(shape)}

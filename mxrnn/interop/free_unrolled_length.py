@@ -6,7 +6,7 @@ from typing import Iterator
 
 from .. import _check
 from .._graph.graph import Graph, Node
-from .._graph.rolling import RolledGraph, bounds, roll
+from .._graph.rolling import RolledGraph, bounds, fixed_by, roll
 from .input_shapes import CountedSteps
 from .registry import ExportError
 
@@ -21,7 +21,7 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
     if steps is None:
         return roll(graph, training=training)
     known = sorted({finding.steps for finding in roll(graph).findings} | bounds(graph))
-    if steps.number not in known:
+    if steps.number not in known and (known or not fixed_by(graph, steps.number)):
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
                          'for: %s, got %d%s' % (
                              ', '.join(map(str, known)) or 'it has none', steps.number,

@@ -216,18 +216,20 @@ def test_a_note_of_lengths_is_for_files_that_have_so_many_steps(name, options, n
     assert any('clipped to 7 steps' in note for note in written.notes) is noted
 
 
-def repeated(*names):
-    """A cell over numbers of seven steps, each beside the same features."""
+def repeated(cell, length, names):
+    """A cell over the numbers of each step, beside the same features."""
     fixed = mx.sym.broadcast_axis(mx.sym.expand_dims(mx.sym.FullyConnected(
-        mx.sym.Variable('static'), num_hidden=UNITS), axis=1), axis=1, size=7)
+        mx.sym.Variable('static'), num_hidden=UNITS, name='fixed'), axis=1), axis=1, size=length)
     columns = [mx.sym.expand_dims(mx.sym.Variable(name), axis=2) for name in names]
-    return rnn.LSTMCell(UNITS, 'lstm_').unroll(7, mx.sym.concat(*columns, fixed, dim=2),
-                                               merge_outputs=True)[0]
+    return cell(UNITS, prefix='lstm_').unroll(length, mx.sym.concat(*columns, fixed, dim=2),
+                                              merge_outputs=True)[0]
 
 
 @pytest.mark.parametrize('names', [('history',), ('history', 'known')])
-def test_a_number_of_steps_in_the_last_axis_is_named_with_what_frees_it(names, tmp_path):
-    model = random_model(repeated(*names), {**dict.fromkeys(names, (3, 7)), 'static': (3, 2)})
+@pytest.mark.parametrize('cell', [rnn.LSTMCell, rnn.FusedRNNCell])
+def test_a_number_of_steps_in_the_last_axis_is_named_with_what_frees_it(cell, names, tmp_path):
+    model = random_model(repeated(cell, 7, names), {
+        **dict.fromkeys(names, (3, 7)), 'static': (3, 2)})
     given = {'static': ('batch', 2)}
     assert remarks(model, given)[-1].endswith('or export with ' + ' '.join(
         '--input %s=batch,time:7' % name for name in names))
@@ -235,9 +237,13 @@ def test_a_number_of_steps_in_the_last_axis_is_named_with_what_frees_it(names, t
     assert not remarks(model, given)
     interop.to_onnx(model, str(tmp_path / 'a.onnx'), given)
     serving = session((tmp_path / 'a.onnx').read_bytes())
-    found, = serving.run(None, {**dict.fromkeys(names, np.ones((2, 9), 'f')),
-                                'static': np.ones((2, 2), 'f')})
-    assert found.shape == (2, 9, UNITS)
+    data = {name: np.random.RandomState(at).randn(2, 9).astype('f')
+            for at, name in enumerate(names)}
+    data['static'] = np.ones((2, 2), 'f')
+    executor = bound(repeated(cell, 9, names), {name: array.shape for name, array in data.items()},
+                     model.arg_params, data)
+    np.testing.assert_allclose(serving.run(None, data)[0],
+                               executor.forward(is_train=False)[0].asnumpy(), atol=1e-6)
 
 
 def test_a_source_refuses_steps_that_the_graph_does_not_have():
