@@ -152,14 +152,13 @@ class MethodWriter:
         return '%s(%s)' % (self.helper(function), ', '.join(map(str, arguments)))
 
     def check_inputs(self) -> None:
-        """Begin with checks of the inputs' sizes: sizes that are numbers in the graph, and sizes
-        that several inputs share."""
+        """Begin with checks of the inputs' sizes that are numbers in the graph, or shared."""
         self._checked = True
 
     def _checks(self) -> list[str]:
         named = {name: each for name, each in self.inputs.items() if name in self.found}
-        return [self.check(check_shape, each.text, *sizes)
-                for each, sizes in stated(self.graph, named)] + [
+        shapes = stated(self.graph, named)
+        return [self.check(check_shape, each.text, *sizes) for each, sizes in shapes] + [
             self.check(check_range, *each) for each in ranges(named, self.facts.limits)] + [
             self.check(check_equal, *texts) for texts in shared(self.graph, named)]
 
