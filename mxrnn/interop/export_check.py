@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-from types import MappingProxyType
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -16,11 +15,10 @@ from .._graph.rolling import stated_steps
 from .comparison import difference, of_file
 from .comparison_data import Inputs
 from .file_runners import ExportedFile
-from .input_shapes import Shapes, of_graph
 from .model import Model
 from .model_runners import Data, of_onnx, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
-from .reference_model import ReferenceModel, RefusedError
+from .reference_model import ReferenceModel
 from .registry import ONNX, TORCH, ExportError
 
 __all__ = ['check_export', 'log_unchecked', 'own_sizes', 'tolerance']
@@ -49,8 +47,8 @@ def tolerance(arrays: Sequence[Any]) -> float:
 
 def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_torch: bool,
                  shapes: Mapping[str, Sequence[Any]] | None = None,
-                 guessed: Shapes = MappingProxyType({}), length: int | None = 0,
-                 again: Callable[[Model], ExportedFile] | None = None) -> tuple[str, str]:
+                 length: int | None = 0, again: Callable[[Model], ExportedFile] | None = None
+                 ) -> tuple[str, str]:
     """Run the written file and the model on random data, and compare.
 
     Parameters
@@ -63,8 +61,6 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
         runs in torch.
     shapes : dict, optional
         Shapes of the inputs by name, if the file does not tell them.
-    guessed : dict, optional
-        Those in the file that the user did not give.
     length : int, optional
         As for `ReferenceModel`: the number of steps in the graph that became an axis of any size.
     again : callable, optional
@@ -78,8 +74,7 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
     Raises
     ------
     ExportError
-        The file cannot be opened, its outputs differ from the model's, or two libraries refuse
-        data of shapes that were `guessed`.
+        The file cannot be opened, or its outputs differ from the model's.
     """
     reason = _unfit(model.graph)
     if reason:
@@ -101,7 +96,7 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
         return 'not checked', 'the shape of %s is not known: give it, as in --input %s=8,20' % (
             ', '.join(untold), untold[0])
     whole, model = model.graph, of_file(model, file, 'the file')
-    reasons: list[Exception] = []
+    reasons = []
     for import_it in (of_mxnet, of_onnx if by_torch else of_torch):
         library = import_it()
         if library is None:
@@ -112,17 +107,11 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
-            reasons.append(error)
+            reasons.append(str(error) or type(error).__name__)
         finally:
             forget()
-    if not reasons:
-        return 'not checked', 'neither MXNet nor %s is installed' % (
-            'onnxruntime, with onnx,' if by_torch else 'torch')
-    reason = str(reasons[0]) or type(reasons[0]).__name__
-    refused = [error for error in reasons if isinstance(error, RefusedError)]
-    if guessed and len(refused) > 1:
-        raise ExportError('%s%s\n%s' % (reason, of_graph(guessed), _REMEDY))
-    return 'not checked', reason + of_graph(guessed if refused else {})
+    return 'not checked', reasons[0] if reasons else 'neither MXNet nor %s is installed' % (
+        'onnxruntime, with onnx,' if by_torch else 'torch')
 
 
 def log_unchecked(path: str, found: tuple[str, str]) -> None:

@@ -9,13 +9,8 @@ from .._graph.rolling import bounds, stated_steps
 from .._graph.rolling import roll as roll_graph
 from .model import Model
 from .model_runners import Data, Run, Runner
-from .mxnet_process import EndedError
 
-__all__ = ['ReferenceModel', 'RefusedError']
-
-
-class RefusedError(ValueError):
-    """The graph does not take the data."""
+__all__ = ['ReferenceModel']
 
 
 class ReferenceModel:
@@ -50,10 +45,8 @@ class ReferenceModel:
 
         Raises
         ------
-        RefusedError
+        ValueError
             The graph does not take the data, rolled up or not.
-        EndedError
-            The library's process ended.
         """
         sizes = [size for array in data.values() for size in array.shape]
         if self._stated and self._stated.isdisjoint(sizes):  # MXNet's Reshape would drop elements
@@ -64,8 +57,7 @@ class ReferenceModel:
             try:
                 return True, self.rolled(data)
             except ValueError:
-                raise (error if isinstance(error, EndedError) else RefusedError(str(error))
-                       ) from None
+                raise error from None
 
     def rolled(self, data: Data) -> list[np.ndarray]:
         """The outputs of the rolled-up graph.

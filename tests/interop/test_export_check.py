@@ -229,11 +229,6 @@ def test_shapes_that_a_graph_does_not_tell_are_given_for_the_check(tmp_path, cap
         assert command('export', tmp_path / 'a', '--torch', path, '--input', 'data=%d,%d,%d' % shape
                        ) == 0
         assert '\nchecked:' in capsys.readouterr().out
-        if not asked:  # an ONNX file has the shapes in it
-            onnx = '--onnx', tmp_path / 'a.onnx'
-            assert command('export', tmp_path / 'a', *onnx) == 2
-            assert '--input' in capsys.readouterr().err and not (tmp_path / 'a.onnx').exists()
-            assert command('export', tmp_path / 'a', *onnx, '--input', 'data=batch,time,9') == 0
     model = interop.load(str(tmp_path / 'a'))
     for inputs, error, said in (({'data': (0,)}, ValueError, 'at least 1'),
                                 ({'date': (2,)}, ValueError, 'did you mean data'),

@@ -145,8 +145,6 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
             written = written._replace(checked=check_export(
                 model,
                 lambda: open_file(places[path], onnx=True), by_torch=False,
-                guessed={name: shape for name, shape in written.inputs.items()
-                         if name not in (inputs or {})},
                 length=None if certify_by is not None else max(counted, default=0), again=again))
     return written
 
