@@ -196,6 +196,9 @@ def _export(options: argparse.Namespace) -> int:
         print('%s: %d bytes' % (path, os.path.getsize(path)))
     for title, sentence in remarks:
         say(title, sentence)
+    if options.torch is not None and not options.states:  # the shapes are those of the check alone
+        shapes = {name: (*('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
+                  for name, shape in shapes.items()}
     say_remarks(model, shapes, options.prefix)
     return 0
 

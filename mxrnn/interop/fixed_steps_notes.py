@@ -7,15 +7,15 @@ from typing import Any, Mapping, Sequence
 from .. import _check
 from .._graph.graph import Graph
 from .._graph.operator_table import has
-from .._graph.rolling import RolledGraph, bounds, fixed_by, roll
+from .._graph.rolling import RolledGraph, bounds, fixed_by, roll, stated_steps
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import cutting_numbers
 from .free_unrolled_length import rolled_up
-from .input_shapes import CountedSteps, option, with_number, without_number
+from .input_shapes import CountedSteps, counting, option, with_number, without_number
 from .model import Model
 
-__all__ = ['capped', 'clipped', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket',
-           'split_by_steps']
+__all__ = ['capped', 'clipped', 'divided_by_steps', 'grouped_by_steps', 'kept_by_inputs',
+           'of_one_bucket', 'split_by_steps']
 
 
 def capped(graph: Graph, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
@@ -95,6 +95,15 @@ def _frees(model: Model, shapes: Mapping[str, Sequence[Any]], size: int, axes: M
     own, others = _sizes(model), {**shapes, **with_number(shapes, size, axes)}
     return not infer(graph, variables_of(graph, {**own, **others})).faults and (
         size not in cutting_numbers(graph, own, others))
+
+
+def grouped_by_steps(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Notes on Reshapes behind operators of whole sequences that group rows by a number."""
+    sizes = {size for shape in shapes.values() for size in shape}
+    return ['a Reshape groups rows by %d: if that is the number of steps, export with %s for any '
+            'length, or with %d in place of time:%d' % (number, counting(shapes, number), number,
+                                                        number)
+            for number in sorted({*stated_steps(graph).values()} - sizes)]
 
 
 def split_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]

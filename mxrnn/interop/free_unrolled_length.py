@@ -6,7 +6,7 @@ from typing import Iterator
 
 from .. import _check
 from .._graph.graph import Graph, Node
-from .._graph.rolling import RolledGraph, bounds, fixed_by, roll
+from .._graph.rolling import RolledGraph, bounds, fixed_by, roll, stated_steps
 from .input_shapes import CountedSteps
 from .registry import ExportError
 
@@ -35,6 +35,10 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph) -> Iterator[None
     try:
         yield
     except ExportError as error:
+        for number in stated_steps(graph).values() if steps is None else ():
+            raise ExportError('%s\nA Reshape groups rows by %d. If that is the number of steps, '
+                              'give it for the axis of steps (--input): %d, or time:%d for any '
+                              'length' % (error, number, number, number)) from None
         known = {} if steps is None else {
             node.name: None for node in rolled_up(graph, steps).graph.walk()
             if node.inputs and not node.subgraphs and any(

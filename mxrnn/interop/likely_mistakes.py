@@ -10,7 +10,13 @@ from .._graph.rolling import roll
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import Named
-from .fixed_steps_notes import divided_by_steps, kept_by_inputs, of_one_bucket, split_by_steps
+from .fixed_steps_notes import (
+    divided_by_steps,
+    grouped_by_steps,
+    kept_by_inputs,
+    of_one_bucket,
+    split_by_steps,
+)
 from .input_shapes import shapes_found, without_number
 from .model import Model
 from .registry import ExportError
@@ -57,6 +63,8 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
                                    {size for shape in given.values() for size in shape})
     if given and not any(':' in str(size) for shape in given.values() for size in shape):
         sentences += split_by_steps(model, rolled, shapes)
+    if not any(':' in str(size) for shape in given.values() for size in shape):
+        sentences += grouped_by_steps(model.graph, shapes)
     return sentences + kept
 
 

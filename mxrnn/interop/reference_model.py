@@ -33,7 +33,7 @@ class ReferenceModel:
         self._make = runner(model)
         self.as_is = self._make(None)
         self._lengths = None if length is None else [length]
-        self._stated = {*stated_steps(model.graph).values()}
+        self._stated = {length} & {*stated_steps(model.graph).values()}
         self._rolled: dict[int, Run] = {}
 
     def of(self, model: Model) -> ReferenceModel:

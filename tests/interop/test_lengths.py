@@ -75,21 +75,46 @@ def test_the_command(fused, tmp_path, capsys):
     interop.save(random_model(tagger(7, fused=fused), {'data': (3, 7, WIDTH)}), prefix, 1)
     tagger(11, fused=fused).save(other)
     for target in ('--onnx', tmp_path / 'a.onnx'), ('--source', tmp_path / 'a.py'):
-        assert command('export', prefix, *target) == 0
+        # A Reshape alone does not tell whether 7 is the number of steps or of rows in a window.
+        given = ('--input', 'data=batch,7,5') if fused else ()
+        assert command('export', prefix, *target, *given) == 0
         said = ' '.join(capsys.readouterr().out.split())
         assert 'data (4, 7, 5)' in said and 'or export with --input data=batch,time:7,5' in said
         assert command('export', prefix, *target, '--states') == 2
-        assert 'time:' in capsys.readouterr().err
+        assert 'time:' in capsys.readouterr().err or fused
         for states in (), ('--states',):
             assert command('export', prefix, *target, *states, '--input',
                            'data=batch,time:7,5') == 0
             said = capsys.readouterr().out
             assert 'data (3, 7, 5)' in said and 'data (4, 11, 5)' in said
-    for options in (('--input', 'data=batch,time:7,5'), ('--certify', other)):
+    for options in (('--input', 'data=batch,time:7,5'), *[('--certify', other)] * (not fused)):
         assert command('export', prefix, '--onnx', tmp_path / 'model.onnx', *options) == 0
         assert 'data=batch,' in capsys.readouterr().out
     assert command('export', prefix, '--onnx', tmp_path / 'model.onnx', '--certify', prefix) == 2
     assert 'model' in capsys.readouterr().err
+    if fused:
+        assert command('export', prefix, '--onnx', tmp_path / 'model.onnx') == 0
+        assert 'groups rows by 7: if that' in ' '.join(capsys.readouterr().out.split())
+        assert command('export', prefix, '--source', tmp_path / 'model.py') == 2
+        assert 'time:7 for any length' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('build', [
+    lambda outputs: mx.sym.max(mx.sym.reshape(outputs, (-1, 4, UNITS)), axis=1),
+    lambda outputs: mx.sym.max(mx.sym.reshape(outputs, (0, 4, -1)), axis=1)])
+def test_windows_behind_the_operator_state_no_steps(build):
+    """A Reshape behind sym.RNN may group 20 steps by 4, and does so in the file."""
+    pytest.importorskip('torch')
+    outputs, _ = rnn.FusedRNNCell(UNITS, prefix='lstm_').unroll(
+        20, mx.sym.Variable('data'), layout='NTC', merge_outputs=True)
+    symbol, data = build(outputs), np.random.RandomState(0).randn(2, 20, WIDTH).astype('f')
+    model = random_model(symbol, {'data': data.shape})
+    wanted = bound(symbol, {'data': data.shape}, model.arg_params, {'data': data}).forward(
+        is_train=False)[0].asnumpy()
+    np.testing.assert_allclose(interop.to_torch(model)(data=torch.tensor(data)).detach().numpy(),
+                               wanted, atol=1e-6)
+    assert len(generate(model, {'data': ('batch', 20, WIDTH)}).module(torch.tensor(data))) == len(
+        wanted)
 
 
 def test_a_number_that_stays_is_named(tmp_path, capsys):

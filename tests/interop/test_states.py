@@ -549,6 +549,17 @@ def test_a_state_has_the_name_of_the_input_that_it_begins_with(tmp_path):
     assert 'def forward(self, data: Tensor, h0: Tensor, c0: Tensor, h1: Tensor, c1: T' in text
 
 
+@pytest.mark.parametrize('begin', [['l_1', 'l_0'], ['same', 'same'], ['l_1', None]])
+def test_names_of_begin_states_that_would_be_used_twice(begin):
+    pytest.importorskip('torch')
+    outputs, _ = rnn.LSTMCell(4, prefix='l_').unroll(
+        3, mx.sym.Variable('data'), merge_outputs=True, begin_state=[
+            mx.sym.Variable(name) if name else mx.sym.zeros((0, 4)) for name in begin])
+    model = random_model(outputs, {'data': (2, 3, 5), **{name: (2, 4) for name in begin if name}})
+    names = [each for pair in interop.to_torch(model, states=True).states for each in pair]
+    assert len({*names}) == 4
+
+
 def test_an_input_may_be_called_as_a_state_would_be():
     torch = pytest.importorskip('torch')
     outputs, _ = rnn.LSTMCell(3, 'l_').unroll(4, mx.sym.Variable('l_0_in'), merge_outputs=True)

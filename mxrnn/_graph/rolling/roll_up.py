@@ -12,7 +12,6 @@ from ..operator_table import has
 from .ambiguity import Counted
 from .candidates import chains, direct_chains, readers_of_growing
 from .lengths_clipped_or_fixed_by_fuse import checked_by_fuse
-from .lengths_stated_by_reshapes import stated_steps
 from .loops import Loop
 from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel
@@ -147,7 +146,7 @@ def _rolled(graph: Graph, training: bool, reject_reason: RejectReason,
             listed = [Finding(name, len(by_step), 'fused', '') for name, by_step in lists]
             return _freed(rolled, [each.finding for each in found] + listed + failed, length, axes,
                           emitter.totals, counted, emitter.fixed)
-    if length is None and not (checked_by_fuse(graph) or stated_steps(graph)):
+    if length is None and not checked_by_fuse(graph):
         return RolledGraph(graph, tuple(failed))
     return _freed(graph, failed, length, axes, {}, counted, {})
 

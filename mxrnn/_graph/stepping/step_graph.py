@@ -267,9 +267,10 @@ class _Cut:
                 pending += reversed(node.inputs)
             else:
                 return ''
-        own = '_to_'.join(dict.fromkeys([names[0], names[-1]])) + '_in'
-        taken = {*self._graph.arguments, *(state.given for state in self._states)}
-        return '' if own in taken else own
+        own = '_to_'.join(dict.fromkeys([names[0], names[-1]]))
+        taken = {*self._graph.arguments, *self._graph.outputs, *(
+            state.given for state in self._states)}
+        return '' if {own + '_in', own + '_out'} & taken else own + '_in'
 
     def _open(self, recurrence: SteppedRecurrence) -> None:
         """Copy a recurrence, with new inputs as its begin states."""
@@ -288,8 +289,10 @@ class _Cut:
             node = node._replace(attrs={**node.attrs, 'state_outputs': 'True'},
                                  num_outputs=1 + count)
         before, states = [self._entry(entry) for entry in node.inputs[:first]], []
-        for at, begin in enumerate(recurrence.begin):
-            own = self._name_of_begin(begin) or '%s%d_in' % (prefix, at)
+        numbered = ['%s%d_in' % (prefix, at) for at in range(count)]
+        names = [self._name_of_begin(begin) or name
+                 for begin, name in zip(recurrence.begin, numbered)]
+        for own, begin in zip(names if len({*names}) == count else numbered, recurrence.begin):
             axes = self._values[begin].axes
             if kernel:
                 data = self._values[node.inputs[0]].axes or [(), ()]
