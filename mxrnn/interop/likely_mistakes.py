@@ -51,8 +51,8 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         'type --input %s=%s' % (name, shape[-1], name, ','.join(map(str, [*shape[:-1], 40])))
         for name, shape in found.items() if name not in given and len(shape) == 3
         and shape[-1] == '%s_2' % name]
-    flat = {node.name for place, node in enumerate(graph.nodes) if node.is_variable and {
-        reader.op for reader, _ in graph.consumers(place)} == {'Flatten'}}
+    flat = {node.name for place, node in enumerate(model.graph.nodes) if node.is_variable and {
+        reader.op for reader, _ in model.graph.consumers(place)} == {'Flatten'}}
     sentences += [
         '%s may have any number of axes in the graph, and is taken to have 2. If it has 3, type '
         'them, as in --input %s=batch,5,3' % (name, name)
