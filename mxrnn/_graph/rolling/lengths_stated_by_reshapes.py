@@ -13,11 +13,13 @@ from .sequence_axes import note_axes
 __all__ = ['stated_steps']
 
 
-def stated_steps(graph: Graph, known: Container[int] = ()) -> dict[int, int]:
+def stated_steps(graph: Graph, known: Container[int] = (), number: int | None = None
+                 ) -> dict[int, int]:
     """By place of the recurrent operators that are not `known`: the number of steps that a Reshape
-    states when it splits a batch and its steps.
+    states when it splits a batch and its steps, if it is `number`.
 
-    2 is no such number: a graph may read any even number of steps in pairs.
+    Without `number`, it may be that of rows in a window as well. 2 is no such number: a graph may
+    read any even number of steps in pairs.
     """
     places = [place for place, node in enumerate(graph.nodes)
               if has(node.op, 'recurs') and place not in known]
@@ -31,7 +33,8 @@ def stated_steps(graph: Graph, known: Container[int] = ()) -> dict[int, int]:
         numbers.update(_split_off(node, axes.get(node.inputs[0], [])))
     times = {place: open_axes(axes.get(Entry(place, 0), [])[:1]) for place in places}
     return {place: numbers[time[0]] for place, time in times.items()
-            if len(time) == 1 and time[0] in numbers}
+            if len(time) == 1 and numbers.get(time[0]) in (
+                {*numbers.values()} if number is None else {number})}
 
 
 def _split_off(node: Node, data: Axes) -> dict[Axis, int]:

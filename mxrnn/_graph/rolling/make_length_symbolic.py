@@ -94,9 +94,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     places: dict[int, int] = {}
     computed, as_many, before_losses = _computed(graph), [], _before_losses(graph)
     (checks, freed), totals = freed_of_fuse(graph, length), {**read_checked(graph), **totals}
-    if length is not None:
-        totals = {**{place: steps for place, steps in stated_steps(graph, totals).items()
-                     if steps == length}, **totals}
+    totals = {**stated_steps(graph, totals, length or 0), **totals}
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)
