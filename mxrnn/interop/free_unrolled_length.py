@@ -35,7 +35,8 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph) -> Iterator[None
     try:
         yield
     except ExportError as error:
-        for number in stated_steps(graph).values() if steps is None else ():
+        number = next(iter(stated_steps(graph).values()), 0)
+        if steps is None and number:
             raise ExportError('%s\nA Reshape groups rows by %d. If that is the number of steps, '
                               'give it for the axis of steps (--input): %d, or time:%d for any '
                               'length' % (error, number, number, number)) from None
