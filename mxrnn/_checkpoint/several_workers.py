@@ -118,7 +118,6 @@ def fault(prefix: str, place: Place, told: Extra, data: Data) -> str:
         return str(error)
 
 
-
 def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]
           ) -> Iterator[Place]:
     """Yield the largest epoch and batch to look for, until all workers find the same checkpoint.

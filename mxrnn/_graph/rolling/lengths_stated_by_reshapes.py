@@ -33,8 +33,7 @@ def stated_steps(graph: Graph, known: Container[int] = (), number: int | None = 
         numbers.update(_split_off(node, axes.get(node.inputs[0], [])))
     times = {place: open_axes(axes.get(Entry(place, 0), [])[:1]) for place in places}
     return {place: numbers[time[0]] for place, time in times.items()
-            if len(time) == 1 and numbers.get(time[0]) in (
-                {*numbers.values()} if number is None else {number})}
+            if len(time) == 1 and time[0] in numbers and number in (None, numbers[time[0]])}
 
 
 def _split_off(node: Node, data: Axes) -> dict[Axis, int]:
