@@ -83,7 +83,7 @@ def test_a_right_file_is_checked_at_three_sizes(kind, model, library, tmp_path):
     assert ('MXNet' in said) == (library == 'MXNet') and said.count('(rolled up)') == 2
 
 
-def frames(pooled, length=4, **windows):
+def features(pooled, length=4, **windows):
     """A convolution over the features of each step, or over other windows."""
     data = mx.sym.expand_dims(mx.sym.Variable('data'), axis=1)
     data = mx.sym.Convolution(data, **{'kernel': (1, 3), **windows}, num_filter=2, name='conv')
@@ -94,26 +94,57 @@ def frames(pooled, length=4, **windows):
         0], num_hidden=2, flatten=False)
 
 
-@pytest.mark.parametrize('pooled', [False, True])
+def images(length=4):
+    """A convolution over the image of each step, whose size the graph does not have."""
+    weights = {name: mx.sym.Variable('conv_' + name) for name in ('weight', 'bias')}
+    steps = [mx.sym.Flatten(mx.sym.Pooling(mx.sym.Convolution(
+        each, kernel=(3, 3), num_filter=5, **weights), kernel=(2, 2), stride=(2, 2),
+        pool_type='max')) for each in mx.sym.split(
+            mx.sym.Variable('data'), num_outputs=length, axis=1, squeeze_axis=True)]
+    return rnn.LSTMCell(3, 'lstm_').unroll(length, steps, merge_outputs=True)[0]
+
+
+FRAMES = {'features': (lambda: features(False), (6,)), 'pooled': (lambda: features(True), (6,)),
+          'images': (images, (1, 6, 6))}
+
+
+@pytest.mark.parametrize('name', FRAMES)
 @pytest.mark.parametrize('kind', ['onnx', 'torch', 'source'])
-def test_windows_within_a_step_are_run_in_chunks_of_any_length(kind, pooled, tmp_path, monkeypatch):
+def test_windows_within_a_step_are_run_in_chunks_of_any_length(kind, name, tmp_path, monkeypatch):
+    build, step = FRAMES[name]
     with mx.name.NameManager():
-        model, _ = model_for(frames(pooled), {'data': (2, 4, 6)})
+        model, _ = model_for(build(), {'data': (2, 4, *step)})
     monkeypatch.chdir(tmp_path)
     if kind == 'source':
         interop.to_source(model, 'a.py', states=True)
-        said = (tmp_path / 'a.py').read_text()
-        assert 'data (3, 4, 6)' in said and 'data (4, 11, ' in said and 'one step and' in said
+        said = ' '.join((tmp_path / 'a.py').read_text().split())
+        assert 'data (%s)' % ', '.join(map(str, (3, 4, *step))) in said
+        assert 'data (4, 11, ' in said and 'one step and' in said
         return
     _, said = write_onnx(model, 'a.onnx', states=True).checked if kind == 'onnx' else write_torch(
         interop.to_torch(model, states=True), 'a.pt', True)
-    assert [size in said for size in ('(3, 4, 6) in chunks of 1 and 2', '(4, 11, 6) in chunks of',
-                                      '(2, 16, 6) in chunks of')] == [True] * 3
+    for sizes in (3, 4), (4, 11), (2, 16):
+        assert '(%s) in chunks of 1 and 2' % ', '.join(map(str, (*sizes, *step))) in said
+
+
+@pytest.mark.parametrize('shape', [None, ('batch', 'time', 1, 'height', 'width')])
+def test_images_of_a_size_that_is_not_found_are_asked_for(shape, tmp_path, monkeypatch):
+    """Larger and larger ones were tried, up to 30 GB."""
+    from mxrnn.interop._source import sample_data
+    with mx.name.NameManager():
+        model, _ = model_for(images(), {'data': (2, 4, 1, 6, 2 * 9973 + 2)})
+    draw, counts = sample_data.drawn, []
+    monkeypatch.setattr(sample_data, 'drawn', lambda graph, shapes, types: counts.extend(
+        map(np.prod, shapes.values())) or draw(graph, shapes, types))
+    with pytest.raises(interop.ExportError, match='does not take data of shape ' if shape else (
+            r'(?s)does not take .*\(--input\) can change them: data=batch,time,1,data_3,data_4')):
+        interop.to_source(model, str(tmp_path / 'a.py'), shape and {'data': shape})
+    assert 0 < max(counts) < 2_000_000
 
 
 def test_other_lengths_are_run_at_a_width_that_windows_leave(tmp_path):
     """Only steps may vary: another width of frames was tried with them, and refused."""
-    model, _ = model_for(frames(False, kernel=(3, 3), stride=(2, 2), pad=(1, 1)), {
+    model, _ = model_for(features(False, kernel=(3, 3), stride=(2, 2), pad=(1, 1)), {
         'data': (2, 8, 6)})
     _, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert [size in said for size in ('(3, 7, 5)', '(4, 11, 5) (rolled up)',

@@ -26,6 +26,8 @@ class Whole(NamedTuple):
     steps: frozenset[int]
 
 
+#: Axes of images are tried up to this size.
+_MOST = 64
 #: An input and one of its axes.
 _Place = Tuple[str, int]
 
@@ -97,15 +99,15 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
 
 
 def told_sizes(graph: Graph, params: Mapping[str, Sequence[int]],
-               shapes: Mapping[str, Sequence[int | str]]) -> dict[str, int]:
-    """Numbers that a graph tells for the named axes in `shapes` of its inputs, or the smallest
-    ones that its windows leave."""
+               shapes: Mapping[str, Sequence[int | str]], fixed: bool = True) -> dict[str, int]:
+    """Numbers that a graph tells for the named axes in `shapes` of its inputs: the smallest ones
+    that its windows leave, and with `fixed` those of axes that may have no other size."""
     names: dict[str, Axis] = {}
     known = {name: [size if isinstance(size, int) else names.setdefault(size, Axis(free=True))
                     for size in shape] for name, shape in shapes.items()}
     ShapeSearch(graph, params, {}).table(known)
     numbers = {name: size for name, axis in names.items() for size in [resolve(axis)]
-               if isinstance(size, int)}
+               if fixed and isinstance(size, int)}
     fitting, _, shares = _sizes(graph, {name: [axis] for name, axis in names.items()})
     numbers.update((name, size) for (name, _), size in shares.items())
     numbers.update((name, sizes[0]) for (name, _), sizes in fitting.items())
@@ -114,8 +116,8 @@ def told_sizes(graph: Graph, params: Mapping[str, Sequence[int]],
 
 def _sizes(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
            ) -> tuple[dict[_Place, range], set[_Place], dict[_Place, int]]:
-    """`taken`, `cut` and `shares` of `Found`. One of two factors becomes a number in a Reshape, if
-    one fits."""
+    """`taken`, `cut` and `shares` of `Found`. One of two factors becomes a number in a Reshape, 1,
+    as large as the other one, or another number: the first one that fits."""
     codes = sorted({code for node in graph.nodes if node.op == 'Reshape' for code in node.shape
                     if code > 1})
     before = {(name, at): resolve(axis) for name, axes in shapes.items()
@@ -129,8 +131,8 @@ def _sizes(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
     for axis, other in itertools.combinations(free, 2):
         joined = axis.bound is None is other.bound and any(
             axes_in(made) == {axis, other} for made, _ in axis.believed)
-        for code in [*codes, 1] if joined else ():
-            axis.bound = code
+        for size in (*codes, 1, other, *range(2, _MOST)) if joined else ():
+            axis.bound = size
             sizes = taken(other)
             if sizes:
                 other.bound = sizes[0]

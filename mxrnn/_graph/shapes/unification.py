@@ -1,9 +1,8 @@
 """Sizes that have to be equal, and what they tell about unknown axes."""
 from __future__ import annotations
 
-import itertools
 import math
-from typing import Sequence
+from typing import Callable, Sequence
 
 from .sizes import (
     Axis,
@@ -103,10 +102,17 @@ def _unify_known(first: Size, second: Size) -> Size:
         if isinstance(other, int):
             if isinstance(one, Axis) and one.label:
                 raise SizeError('%s, which may be any size, and %d' % (one.label, other))
-            for axis in axes_in(one):
-                axis.believed += (one, other),
+            _believe(one, other)
             return other
     return first
+
+
+def _believe(first: Size, second: Size) -> None:
+    """Note that results of windows are assumed to equal a number, if one of two sizes is one."""
+    for one, other in ((first, second), (second, first)):
+        if isinstance(other, int):
+            for axis in axes_in(one):
+                axis.believed += (one, other),
 
 
 def taken(size: Size) -> range:
@@ -117,10 +123,20 @@ def taken(size: Size) -> range:
             axes_in(made) != {axis} for made, _ in axis.believed):
         return range(0)
 
-    def fits(each: int) -> bool:
-        return all(number_for(made, {axis: each}) == number for made, number in axis.believed)
-    first = next(filter(fits, range(1, _MOST)), _MOST)
-    return range(first, next(itertools.filterfalse(fits, range(first, _MOST)), _MOST))
+    def reach(each: int) -> list[int]:
+        return [number_for(made, {axis: each}) - number for made, number in axis.believed]
+    # a longer axis does not give fewer windows
+    first = _smallest(lambda each: min(reach(each)) >= 0)
+    return range(first, _smallest(lambda each: max(reach(each)) > 0))
+
+
+def _smallest(enough: Callable[[int], bool]) -> int:
+    """The smallest size that is enough, if all larger ones are, too."""
+    low, high = 1, _MOST
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return low
 
 
 def settled(size: Size) -> Size:
@@ -157,6 +173,8 @@ def _unify_products(first: Size, second: Size) -> Size:
         if left and not right and number == count:
             for axis in left:
                 unify(axis, 1)
+    else:
+        _believe(first, second)
     return first if is_product(second) else second
 
 

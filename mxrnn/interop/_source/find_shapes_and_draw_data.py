@@ -10,7 +10,7 @@ import torch
 from ..._graph.graph import Graph, Node
 from ..._graph.rolling import RolledGraph
 from ..._graph.shapes.infer import infer, variables_of
-from ..._graph.shapes.missing_shapes import Found
+from ..._graph.shapes.missing_shapes import Found, told_sizes
 from ..._graph.shapes.sizes import divide, product
 from .._torch.module import UnsupportedError
 from ..input_shapes import of_graph, shapes_found
@@ -22,9 +22,8 @@ from .sample_data import FAULTS, Data, Named
 
 __all__ = ['Surveyed', 'find_labels', 'surveyed']
 
-
-#: How many numbers are drawn at most, without the batch and axes whose size is known.
-_MOST = 1 << 24
+#: No more numbers are drawn for an input, as for images of unknown sizes.
+_MOST = 2_000_000
 
 
 class Surveyed(NamedTuple):
@@ -88,12 +87,11 @@ def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Map
 def _surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any],
               notes: Sequence[str], told: Mapping[str, int] = MappingProxyType({})) -> Surveyed:
     """Random data, of other sizes where 11 steps do not do, and the facts of arrays."""
-    free = [sum(isinstance(size, str) and size != 'batch' for size in shape)
-            for shape in shapes.values()]
     for more in (0, 1, 16, 133, 1000):  # 12 and 144 can be split into pairs
-        if more ** max(free, default=0) > _MOST:
+        larger = Data(graph, types, more)
+        if more and larger.count(shapes, told) > _MOST:
             break
-        data = Data(graph, types, more)
+        data = larger
         data.draw(shapes, told)
         try:
             return Surveyed(shapes, notes, data, survey(
@@ -102,6 +100,11 @@ def _surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any
             raise
         except FAULTS as error:
             reason = error
+    found = {} if told else told_sizes(graph, {
+        name: array.shape for name, array in {**model.arg_params, **model.aux_params}.items()},
+        shapes, fixed=False)
+    if found:
+        return _surveyed(graph, model, shapes, types, notes, found)
     raise ExportError('the graph does not take %s: %s' % ('; '.join(
         '%s of shape %s' % (name, tuple(value.shape)) for name, value in data.sample.items()),
         reason))
