@@ -24,13 +24,14 @@ def say(title: str, text: str) -> None:
                         break_long_words=False).replace('\0', ' '))
 
 
-def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None) -> None:
+def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None,
+                certified: bool = False) -> None:
     """Print notes on a model of `prefix`, and on the shapes of its inputs."""
     from .interop.likely_mistakes import remarks
     # An optimiser's states exist only with module=, and then the graph is the longest bucket's.
     longest = prefix is not None and model.epoch is not None and (
         bucket_graph(prefix) or os.path.exists(path_of(prefix, 'states', model.epoch)))
-    for sentence in remarks(model, shapes, bool(longest)):
+    for sentence in remarks(model, shapes, bool(longest), certified):
         say('note', sentence)
 
 

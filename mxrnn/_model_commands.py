@@ -199,7 +199,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.torch is not None and not options.states:  # the shapes are those of the check alone
         shapes = {name: (*('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
                   for name, shape in shapes.items()}
-    say_remarks(model, shapes, options.prefix)
+    say_remarks(model, shapes, options.prefix, bool(options.certify))
     return 0
 
 

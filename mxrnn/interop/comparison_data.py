@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import zipfile
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +18,10 @@ from .model import Model
 from .model_runners import Input
 from .random_data import data_for
 
-__all__ = ['Inputs', 'arrays_of']
+__all__ = ['Inputs', 'arrays_of', 'own_sizes']
+
+#: Sizes to try for axes of images, and how many sets of sizes are tried.
+_IMAGES, _TRIES = (8, 16, 32), 64
 
 
 class Inputs:
@@ -95,6 +99,27 @@ class Inputs:
             shapes, given, seed)
         data.update((name, np.zeros_like(data[name])) for name in self.begins)
         return data
+
+
+def own_sizes(names: Sequence[str], steps: Sequence[int], told: Callable[[], Mapping[str, int]]
+              ) -> Iterator[dict[str, int]]:
+    """Sizes to try for the axes `names` of a graph of so many `steps`: first those `told` by the
+    graph, unless there is one axis beside the batch; no size if it may be any."""
+    tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4, 8, 16) for size in steps)]
+
+    def together(known: Mapping[str, int]) -> Iterator[dict[str, int]]:
+        choices = [[known[name]] if name in known else [0, *steps] if name == 'batch' else tried
+                   for name in names]
+        for chosen in itertools.islice(itertools.product(*choices), _TRIES):
+            yield {name: size for name, size in zip(names, chosen) if size}
+    plain = together({})
+    if len({*names} - {'batch'}) < 2:
+        yield from itertools.islice(plain, 8)
+    known = told()
+    ways = [*[together(known)] * bool(known), plain]
+    alone = ({name: each * size} for each in (1, 2, 4, 8, 16) for size in steps
+             for name in names if name != 'batch')
+    yield from itertools.chain(*[itertools.islice(way, 8) for way in ways], alone, *ways)
 
 
 def arrays_of(path: str) -> dict[str, np.ndarray]:

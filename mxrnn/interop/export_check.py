@@ -11,9 +11,9 @@ from .._files import CheckpointError
 from .._files.atomic import without_stage
 from .._graph.graph import Entry, Graph
 from .._graph.operator_table import has, row
-from .._graph.rolling import stated_steps
+from .._graph.rolling import certify, stated_steps
 from .comparison import difference, of_file
-from .comparison_data import Inputs
+from .comparison_data import Inputs, own_sizes
 from .file_runners import ExportedFile
 from .model import Model
 from .model_runners import Data, of_onnx, of_torch
@@ -21,18 +21,16 @@ from .mxnet_process import EndedError, forget, of_mxnet
 from .reference_model import ReferenceModel
 from .registry import ONNX, TORCH, ExportError
 
-__all__ = ['check_export', 'log_unchecked', 'own_sizes', 'tolerance']
+__all__ = ['check_export', 'log_unchecked', 'tolerance']
 
 _log = logging.getLogger('mxrnn.interop')
 
 #: Sizes for axes of any size, in the order of their names. The first set is for axes without a
-#: number in the graph; the two others surely differ from what it was unrolled for. Images may need
-#: others.
-_IMAGES = 8, 16, 32
+#: number in the graph; the two others surely differ from what it was unrolled for.
 _SIZES = (3, 2, 5, 4, 7, 6), (4, 11, 6, 13, 8, 15), (2, 16, 9, 5, 12, 10)
-#: How many sets of sizes are tried for graphs without own sizes; up to how many times the effect of
-#: rounding a difference is allowed; and the effect of rounding above which nothing is compared.
-_TRIES, _NOISE, _CHAOS = 64, 16, 1e-3
+#: Up to how many times the effect of rounding a difference is allowed; and the effect of rounding
+#: above which nothing is compared.
+_NOISE, _CHAOS = 16, 1e-3
 #: onnxruntime's words for ONNX operators that it cannot run, such as an LSTM of float64.
 _LACKS = 'does not support', 'NOT_IMPLEMENTED'
 _REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
@@ -47,8 +45,8 @@ def tolerance(arrays: Sequence[Any]) -> float:
 
 def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_torch: bool,
                  shapes: Mapping[str, Sequence[Any]] | None = None,
-                 length: int | None = 0, again: Callable[[Model], ExportedFile] | None = None
-                 ) -> tuple[str, str]:
+                 length: int = 0, again: Callable[[Model], ExportedFile] | None = None,
+                 other: Graph | None = None) -> tuple[str, str]:
     """Run the written file and the model on random data, and compare.
 
     Parameters
@@ -61,10 +59,12 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
         runs in torch.
     shapes : dict, optional
         Shapes of the inputs by name, if the file does not tell them.
-    length : int, optional
+    length : int
         As for `ReferenceModel`: the number of steps in the graph that became an axis of any size.
     again : callable, optional
         Exports a model with other outputs in the same way, to find the first node that differs.
+    other : Graph, optional
+        The graph of another length with which the file was certified; it is run, too.
 
     Returns
     -------
@@ -102,8 +102,12 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
         if library is None:
             continue
         try:
-            return 'checked', _Check(ReferenceModel(model, *library, length), file, again,
-                                     whole).all()
+            check = _Check(ReferenceModel(model, *library, length), file, again, whole)
+            if other is None:
+                return 'checked', check.all()
+            rolled, further = (ReferenceModel(model._replace(graph=graph), *library, length)
+                               for graph in (certify(model.graph, other).graph, other))
+            return 'checked', check.all(rolled, _Check(further, file, None, other))
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
@@ -132,27 +136,6 @@ def _unfit(graph: Graph) -> str:
     return ''
 
 
-def own_sizes(names: Sequence[str], steps: Sequence[int], told: Callable[[], Mapping[str, int]]
-              ) -> Iterator[dict[str, int]]:
-    """Sizes to try for the axes `names` of a graph of so many `steps`: first those `told` by the
-    graph, unless there is one axis beside the batch; no size if it may be any."""
-    tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4, 8, 16) for size in steps)]
-
-    def together(known: Mapping[str, int]) -> Iterator[dict[str, int]]:
-        choices = [[known[name]] if name in known else [0, *steps] if name == 'batch' else tried
-                   for name in names]
-        for chosen in itertools.islice(itertools.product(*choices), _TRIES):
-            yield {name: size for name, size in zip(names, chosen) if size}
-    plain = together({})
-    if len({*names} - {'batch'}) < 2:
-        yield from itertools.islice(plain, 8)
-    known = told()
-    ways = [*[together(known)] * bool(known), plain]
-    alone = ({name: each * size} for each in (1, 2, 4, 8, 16) for size in steps
-             for name in names if name != 'batch')
-    yield from itertools.chain(*[itertools.islice(way, 8) for way in ways], alone, *ways)
-
-
 class _Incomparable(ValueError):
     """Rounding changes an output too much for a comparison, or there are no finite numbers."""
 
@@ -164,11 +147,21 @@ class _Check:
                  again: Callable[[Model], ExportedFile] | None, whole: Graph) -> None:
         self._checkpoint, self._file, self._again = checkpoint, file, again
         self._inputs = Inputs(checkpoint.model, file, whole)
+        self._steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
+                              if node.op == 'SliceChannel' and node.squeeze_axis}.union(
+                                  stated_steps(checkpoint.model.graph).values()))
         self._said: list[str] = []
         self._worst, self._rounding = 0.0, 0.0
 
-    def all(self) -> str:
+    def all(self, certified: ReferenceModel | None = None, further: _Check | None = None) -> str:
         """Compare a run with the graph's sizes, and two with other sizes if the file takes any.
+
+        Parameters
+        ----------
+        certified : ReferenceModel, optional
+            The checkpoint rolled up, for other sizes.
+        further : _Check, optional
+            The check of the graph of another length, which is also run with its sizes.
 
         Returns
         -------
@@ -183,13 +176,43 @@ class _Check:
             The checkpoint does not take such data.
         """
         inputs, checkpoint = self._inputs, self._checkpoint
-        steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
-                        if node.op == 'SliceChannel' and node.squeeze_axis}.union(
-                            stated_steps(checkpoint.model.graph).values()))
-        names = inputs.names
-        for chosen in own_sizes(names, steps, lambda: inputs.numbers):
+        rolled, own = self._at_own_sizes()
+        if further is not None:
+            further._at_own_sizes()
+            self._said += further._said
+            self._worst = max(self._worst, further._worst)
+            self._rounding = max(self._rounding, further._rounding)
+        refused: list[str] = []
+        wanted_runs = len(self._said) + 2
+        for sizes in self._others():
+            data = inputs.drawn(sizes=sizes)
+            try:
+                if certified is not None:
+                    rolled, wanted = True, certified.as_is(data)
+                elif rolled or own or checkpoint.length:
+                    # As it is, a graph whose lengths are clipped takes more steps, and clips them.
+                    rolled, wanted = True, checkpoint.rolled(data)
+                else:
+                    rolled, wanted = checkpoint.outputs(data)
+                self.run(data, wanted, rolled)
+            except ExportError:
+                raise
+            except ValueError as error:
+                refused.append(without_stage(str(error)))
+        return 'outputs differ by at most %.1g of the largest value from the checkpoint in %s, ' \
+            'for %s%s%s' % (
+                self._worst, self._checkpoint.name, '; '.join(self._said),
+                '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
+                '. Other sizes that the check chose do not fit: ' + refused[-1]
+                if len(self._said) < wanted_runs and refused else '')
+
+    def _at_own_sizes(self) -> tuple[bool, bool]:
+        """Compare a run with the graph's sizes. Returns whether the graph had to be rolled up, and
+        whether it has a number of steps."""
+        inputs, checkpoint = self._inputs, self._checkpoint
+        for chosen in own_sizes(inputs.names, self._steps, lambda: inputs.numbers):
             data = inputs.drawn(sizes={**self._sizes(0), **chosen})
-            own = any(size in steps for size in chosen.values())
+            own = any(size in self._steps for size in chosen.values())
             try:
                 rolled, wanted = False, checkpoint.as_is(data)
                 break
@@ -208,36 +231,19 @@ class _Check:
             if any(each in str(error) for each in _LACKS):
                 raise _Incomparable(without_stage(str(error))) from None
             raise ExportError('%s\n%s' % (without_stage(str(error)), _REMEDY)) from None
-        refused: list[str] = []
-        for sizes in self._others(steps):
-            data = inputs.drawn(sizes=sizes)
-            try:
-                # As it is, a graph whose lengths are clipped takes more steps, and clips them.
-                rolled, wanted = (True, checkpoint.rolled(data)) if (
-                    rolled or own or checkpoint.length) else checkpoint.outputs(data)
-                self.run(data, wanted, rolled)
-            except ExportError:
-                raise
-            except ValueError as error:
-                refused.append(without_stage(str(error)))
-        return 'outputs differ by at most %.1g of the largest value from the checkpoint in %s, ' \
-            'for %s%s%s' % (
-                self._worst, self._checkpoint.name, '; '.join(self._said),
-                '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
-                '. Other sizes that the check chose do not fit: ' + refused[-1]
-                if len(self._said) < 3 and refused else '')
+        return rolled, own
 
-    def _others(self, steps: Sequence[int]) -> Iterator[dict[str, int]]:
+    def _others(self) -> Iterator[dict[str, int]]:
         """Two more sets of sizes, with the numbers that windows leave for any number of steps; if
         one is refused, others follow: with all such numbers, and larger ones."""
         inputs = self._inputs
-        lasting = {name: size for name, size in inputs.lasting.items() if size not in steps}
+        lasting = {name: size for name, size in inputs.lasting.items() if size not in self._steps}
         for which in (1, 2) if inputs.names else ():
             before = len(self._said)
             yield {**self._sizes(which), **lasting}
             if len(self._said) == before:
                 yield {**self._sizes(which), **{
-                    name: size for name, size in inputs.numbers.items() if size not in steps}}
+                    name: size for name, size in inputs.numbers.items() if size not in self._steps}}
             if len(self._said) == before:
                 yield {**self._sizes(which, 16), **lasting}
 

@@ -24,11 +24,12 @@ from .registry import ExportError
 __all__ = ['remarks']
 
 
-def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False
-            ) -> list[str]:
+def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False,
+            certified: bool = False) -> list[str]:
     """Notes on a model, and on the shapes that were `given` for its inputs.
 
-    `longest` says that the graph is known to be the longest bucket's, if there are several.
+    `longest` says that the graph is known to be the longest bucket's, if there are several;
+    `certified` that the graph of another length has freed its number of steps.
     """
     params = {**model.arg_params, **model.aux_params}
     rolled = roll(model.graph)
@@ -46,7 +47,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     sentences = ['parameters without the prefix arg: are taken as arguments: %s'
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
-    sentences += divided_by_steps(rolled) + [
+    sentences += [
         'the graph does not tell the width of %s, so it may be any size, called %s. If it is 40, '
         'type --input %s=%s' % (name, shape[-1], name, ','.join(map(str, [*shape[:-1], 40])))
         for name, shape in found.items() if name not in given and len(shape) == 3
@@ -57,6 +58,9 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         '%s may have any number of axes in the graph, and is taken to have 2. If it has 3, type '
         'them, as in --input %s=batch,5,3' % (name, name)
         for name, shape in found.items() if name in flat - {*given} and len(shape) == 2]
+    if certified:
+        return sentences
+    sentences += divided_by_steps(rolled)
     kept = kept_by_inputs(model, rolled, shapes)
     if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),

@@ -550,6 +550,22 @@ def test_a_graph_of_fuse_for_one_length_gets_any(tmp_path, capsys):
     assert 'data=batch,4,3' in capsys.readouterr().out
 
 
+def test_a_certified_mean_is_compared_with_both_graphs_without_notes_on_its_number(tmp_path,
+                                                                                   capsys):
+    cell = rnn.LSTMCell(6, 'lstm_')
+
+    def mean(length):
+        with mx.name.NameManager():
+            return mx.sym.add_n(*cell.unroll(length, mx.sym.Variable('data'))[0]) / length
+    save(tmp_path / 'a', mean(4), cell, {'data': (2, 4, 3)})
+    mean(6).save(str(tmp_path / 'other.json'))
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--certify',
+                   tmp_path / 'other.json') == 0
+    said = ' '.join(capsys.readouterr().out.split())
+    assert 'note:' not in said
+    assert 'for data (3, 4, 3); data (3, 6, 3); data (4, 11, 3) (rolled up); data' in said
+
+
 def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys):
     cell = rnn.LSTMCell(6, 'lstm_')
     outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)

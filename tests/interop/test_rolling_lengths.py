@@ -110,6 +110,39 @@ def test_graphs_that_differ_in_what_a_node_reads():
         certify(graph, other)
 
 
+MEANS = {
+    'the sum by the number': lambda h, length: mx.sym.add_n(*h) / length,
+    'times the inverse': lambda h, length: mx.sym.add_n(*h) * (1 / length),
+    'the sum along an axis': lambda h, length: mx.sym.sum(mx.sym.stack(*h, axis=1), axis=1) / length
+}
+
+
+@pytest.mark.parametrize('name', MEANS)
+def test_means_that_divide_by_the_number_of_steps(name):
+    @named_anew
+    def build(length):
+        return MEANS[name](encoder(length, merge=False), length)
+    rolled = certify(graph_of(build(4)), graph_of(build(6)))
+    for length in (4, 6, 3):
+        shapes = {'data': (length, 2, 4)}
+        assert_equal(run_rolled(rolled, bind(build(length), shapes), shapes))
+
+
+def test_a_divisor_in_both_graphs_stays():
+    """It is the number of steps in one of them only by chance."""
+    with pytest.raises(ValueError, match=r'scalar=4\.?0?\) where other has'):
+        certify(*[graph_of(mx.sym.cos(mx.sym.add_n(*encoder(length, merge=False)) / 4) * length)
+                  for length in (4, 6)])
+
+
+def test_a_difference_in_numbers_says_what_to_do():
+    """What comes before the first recurrence has no axis of steps."""
+    with pytest.raises(ValueError, match=r'\(-1, 4, 5\).*\(-1, 6, 5\).*pad sequences to 4 steps'):
+        certify(*[graph_of(named_anew(lambda length: encoder(
+            length, data=reshape(DATA, -1, length, 5), layout='NTC'))(length))
+            for length in (4, 6)])
+
+
 def test_notes_make_no_difference():
     assert certify(graph_with(4), graph_with(6, note='other')).findings
 

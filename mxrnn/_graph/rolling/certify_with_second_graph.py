@@ -1,7 +1,12 @@
 """Rolls up a graph that a second graph, of another length, proves to have any length."""
 from __future__ import annotations
 
-from ..graph import Graph, Node
+import math
+import re
+
+from ..graph import Entry, Graph, Node
+from ..graph_editing import Edit
+from ..operator_table import has
 from .ambiguity import Counted
 from .roll_up import RolledGraph, roll
 
@@ -47,8 +52,38 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
         if found is None:
             return rolled
         differing.append(found)
+        counting, beside = _counting(rolled, first), _counting(further, second)
+        if _difference(counting, beside) is None:
+            return rolled._replace(graph=counting)
+    stated = all(re.search(r'\b%d\b' % steps, differing[0]) for steps in (first, second))
     raise ValueError('other must be the graph of the same program for another number of steps, '
-                     'but rolled up, %s' % differing[0])
+                     'but rolled up, %s%s' % (differing[0], stated * (
+                         '. Nothing there tells how many steps an array has: pad sequences to %d '
+                         'steps and leave out --certify (certify_by), or change the program'
+                         % first)))
+
+
+def _counting(rolled: RolledGraph, steps: int) -> Graph:
+    """The graph in which means over the steps of a recurrence divide by the count of its steps,
+    instead of the number `steps`, which all recurrences have."""
+    graph, edit = rolled.graph, Edit(rolled.graph)
+    if any(finding.steps != steps for finding in rolled.findings):
+        return graph
+    for place, node in enumerate(graph.nodes):
+        number = {'_div_scalar': steps, '_mul_scalar': 1 / steps}.get(node.op)
+        if number is None or not math.isclose(node.scalar, number, rel_tol=1e-6):
+            continue
+        behind = graph._replace(heads=node.inputs).reached(lambda each: each.inputs)
+        sequence = next((Entry(at, 0) for at in sorted(behind) if has(graph.nodes[at].op, 'recurs')
+                         and not graph.nodes[at].get('num_out_data') == 0), None)
+        if sequence is not None:
+            writer, name = edit.writer, node.name
+            numbers = writer.once('_contrib_arange_like', name + '_numbers', {'axis': 0}, sequence)
+            ones = writer.once('ones_like', name + '_ones', {}, numbers)
+            count = writer.once('sum', name + '_count', {'axis': 0, 'keepdims': True}, ones)
+            edit.replaced[Entry(place, 0)] = writer.named(writer.add(
+                'broadcast_div', '', {}, [node.inputs[0], count]), name)
+    return edit.graph()
 
 
 def _difference(first: Graph, second: Graph, names: bool = True) -> str | None:

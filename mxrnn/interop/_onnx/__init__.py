@@ -145,7 +145,8 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
             written = written._replace(checked=check_export(
                 model,
                 lambda: open_file(places[path], onnx=True), by_torch=False,
-                length=None if certify_by is not None else max(counted, default=0), again=again))
+                length=max(counted, default=0), again=again,
+                other=certify_by and _conversion().chosen(certify_by, outputs)[0]))
     return written
 
 

@@ -29,7 +29,7 @@ from ..registry import ONNX, ExportError
 from .conversion import Conversion, unknown_operators
 from .metadata_and_inputs_table import described
 
-__all__ = ['Written', 'exportable', 'unknown_operators']
+__all__ = ['Written', 'chosen', 'exportable', 'unknown_operators']
 
 
 class Written(NamedTuple):
@@ -81,7 +81,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                          '(--as-is)')
     model, graph = of_any_batch(model, model.graph, inputs, bool(states))
     params = {**model.arg_params, **model.aux_params}
-    graph, left_out = _chosen(graph, outputs)
+    graph, left_out = chosen(graph, outputs)
     _refuse_unknown(graph)
     graph.check_names(ExportError)
     needed = graph.needed_variables()
@@ -111,7 +111,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')
-            graph, findings = certify(graph, _chosen(certify_by, outputs)[0])
+            graph, findings = certify(graph, chosen(certify_by, outputs)[0])
         elif steps is not None or states:
             graph, findings = rolled_up(graph, steps)
         elif not rolled:
@@ -156,7 +156,7 @@ def _in_steps(rolled: RolledGraph, params: Mapping[str, np.ndarray], given: Mapp
     return Written(content, step.shapes, [], [], with_remedy(numbers, known), encoder)
 
 
-def _chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
+def chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
     """The graph of the file's outputs, and the names of outputs left out."""
     return _without_losses(graph) if outputs is None else (graph.select(outputs), [])
 
