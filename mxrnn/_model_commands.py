@@ -31,11 +31,11 @@ def add_commands(commands: Any, words: Sequence[str]) -> None:
         description='Write the network of a checkpoint as an ONNX file, a torch file or PyTorch '
                     'source. For EPOCH 4 it reads PREFIX-symbol.json and PREFIX-0004.params.')
     _add_checkpoint(export, by_files)
-    target = export.add_mutually_exclusive_group()
-    target.add_argument('--onnx', metavar='FILE', help='write an ONNX file')
-    target.add_argument('--torch', metavar='FILE',
+    export.add_argument('--onnx', metavar='FILE',
+                        help='write an ONNX file. Several formats can be written at once')
+    export.add_argument('--torch', metavar='FILE',
                         help='write a torch file; mxrnn.interop.load_torch(FILE) reads it')
-    target.add_argument('--source', metavar='FILE.py',
+    export.add_argument('--source', metavar='FILE.py',
                         help='write readable PyTorch, which imports nothing but torch, and '
                              'its weights: FILE.pt')
     _add_shapes(export, 'shape of an input of the ONNX file or the source, if the graph does not '
@@ -188,15 +188,26 @@ def _export(options: argparse.Namespace) -> int:
         _say_formats(options)
         return 2
     shapes, types = shapes_of(options.input), _pairs('--type', options.type)
-    write = _write_onnx if options.onnx is not None else (
-        _write_torch if options.torch is not None else _write_source)
-    with working('export of %s' % os.path.basename(options.prefix or options.symbol)):
-        model, paths, remarks = write(options, shapes, types)
-    for path in paths:
-        print('%s: %d bytes' % (path, os.path.getsize(path)))
-    for title, sentence in remarks:
-        say(title, sentence)
-    if options.torch is not None and not options.states:  # the shapes are those of the check alone
+    formats = [each for each in ((_write_onnx, options.onnx), (_write_torch, options.torch),
+                                 (_write_source, options.source)) if each[1] is not None]
+    if len({os.path.realpath(path) for _, path in formats}) < len(formats):
+        raise ValueError('each format needs a file of its own, got %s' % ', '.join(
+            path for _, path in formats))
+    if options.source is not None:
+        _check_source(options)
+    if options.torch is not None:
+        _check_torch(options, shapes, types)
+    from .interop.mxnet_process import kept
+    model = None
+    with kept():  # for all formats
+        for write, _ in formats:
+            with working('export of %s' % os.path.basename(options.prefix or options.symbol)):
+                model, paths, remarks = write(options, shapes, types, model)
+            for each in paths:
+                print('%s: %d bytes' % (each, os.path.getsize(each)))
+            for title, sentence in remarks:
+                say(title, sentence)
+    if options.onnx is options.source is None and not options.states:  # shapes of the check alone
         shapes = {name: (*('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
                   for name, shape in shapes.items()}
     say_remarks(model, shapes, options.prefix, bool(options.certify))
@@ -207,17 +218,20 @@ def _export(options: argparse.Namespace) -> int:
 _Done = Tuple[Any, Sequence[str], Sequence[Tuple[str, str]]]
 
 
-def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
-                  ) -> _Done:
+def _check_source(options: argparse.Namespace) -> None:
     check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
     if options.certify or options.as_is:
         raise ValueError('--source does not take --as-is or --certify: leave them out')
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks import check_target as check_source
+    check_source(options.source)
+
+
+def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
+                  model: Any) -> _Done:
     from .interop._source.to_source import write_source
     from .interop.fixed_steps_notes import capped
-    check_source(options.source)
-    model = load(options)
+    model = model or load(options)
     remarks = write_source(model, options.source, shapes, types, options.output, options.states,
                            not options.no_check)
     name = os.path.splitext(options.source)[0]
@@ -227,8 +241,8 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
     return model, [options.source, name + '.pt'], [*remarks, *capped(model.graph, shapes)]
 
 
-def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
-                 ) -> _Done:
+def _check_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
+                 ) -> None:
     check_target('--torch', options.torch, ('.onnx', '.py'), 'other files')
     if types or options.certify:
         raise ValueError('--torch keeps the unrolled graph with its types: leave out --type and '
@@ -237,17 +251,23 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     if freed and not options.states:
         raise ValueError('--torch writes the graph with its number of steps: leave it out of '
                          '--input %s, or export with --onnx or --source' % freed[0])
-    from .interop import to_torch  # if torch is missing, says so before reading anything
+    from .interop import to_torch  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks import is_source
+    source = os.path.splitext(options.torch)[0] + '.py'
+    if is_source(source) and os.path.exists(options.torch) or options.source is not None and (
+            os.path.realpath(options.source) == os.path.realpath(source)):
+        raise ValueError('%s holds the weights of %s: choose another name for --torch' % (
+            options.torch, source))
+
+
+def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
+                 model: Any) -> _Done:
+    from .interop import to_torch
     from .interop._torch.save_torch_file import write_torch
     from .interop.choose_outputs_for_steps import LEFT_OUT
     from .interop.ctc_predictions import predictions
     from .interop.fixed_steps_notes import capped
-    source = os.path.splitext(options.torch)[0] + '.py'
-    if is_source(source) and os.path.exists(options.torch):
-        raise ValueError('%s holds the weights of %s: choose another name for --torch' % (
-            options.torch, source))
-    model = load(options)
+    model = model or load(options)
     read = [] if options.output else predictions(model.graph)
     scores = model.graph.ending_in(read).outputs if read else []
     module = to_torch(model, outputs=options.output or scores or None, states=options.states,
@@ -263,13 +283,13 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
         *[checked] * bool(checked[0])]
 
 
-def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
-                ) -> _Done:
+def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
+                model: Any) -> _Done:
     check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
     from ._graph.symbol_json import read_graph
     from .interop._onnx import encoder_of, write_onnx
     other = None if options.certify is None else read_graph(options.certify)
-    model = load(options)
+    model = model or load(options)
     written = write_onnx(model, options.onnx, shapes, types, options.output, not options.as_is,
                          other, options.states, not options.no_check)
     remarks = [('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))

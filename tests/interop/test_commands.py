@@ -566,6 +566,33 @@ def test_a_certified_mean_is_compared_with_both_graphs_without_notes_on_its_numb
     assert 'for data (3, 4, 3); data (3, 6, 3); data (4, 11, 3) (rolled up); data' in said
 
 
+def test_several_formats_are_checked_with_one_run_of_mxnet(prefix, tmp_path, monkeypatch, capsys):
+    from mxrnn.interop import mxnet_process
+    answer, asked = mxnet_process._Child._answer, []
+    monkeypatch.setattr(mxnet_process._Child, '_answer', lambda self, *request: (
+        asked.append(request) or answer(self, *request)))
+    onnx, file, source = tmp_path / 'a.onnx', tmp_path / 'b.pt', tmp_path / 'c.py'
+    assert command('export', prefix, '--onnx', onnx) == 0
+    alone, asked[:] = len(asked), []
+    assert command('export', prefix, '--onnx', onnx, '--torch', file, '--source', source) == 0
+    assert len(asked) == alone > 2 and mxnet_process._child._model is None
+    said = ' '.join(capsys.readouterr().out.split())
+    assert all(path.name in said and path.exists() for path in (onnx, file, source))
+    assert said.count('value from the checkpoint in MXNet') == 3
+
+
+@pytest.mark.parametrize('options, said', [
+    (('--torch', 'b.pt', '--type', 'data=int64'), 'leave out --type'),
+    (('--torch', 'c.pt', '--source', 'c.py'), 'choose another name for --torch'),
+    (('--torch', './a.onnx'), 'each format needs a file of its own'),
+    (('--torch', 'b.pt', '--source', 'c.py', '--as-is'), 'leave them out')])
+def test_formats_that_are_refused_leave_the_others_unwritten(options, said, prefix, tmp_path,
+                                                             monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command('export', prefix, '--onnx', 'a.onnx', *options) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / 'a.onnx').exists()
+
+
 def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys):
     cell = rnn.LSTMCell(6, 'lstm_')
     outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
