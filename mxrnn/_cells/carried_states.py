@@ -5,11 +5,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from .. import _check
-from .._runtime.mxnet import json_of, mx
+from .._runtime.mxnet import mx
 from .base_cells import BaseRNNCell, check_cell
 from .containers import BidirectionalCell
 from .inputs_and_states import States, check_states
 from .layouts_and_sequences import Outputs
+from .refuse_uncarried_states import WatchedGraph, check_continues, check_evaluation
 
 __all__ = ['CarriedStates', 'carry_states']
 
@@ -139,7 +140,7 @@ class CarriedStates:
         grouped = mx.sym.Group([*outputs, *(
             mx.sym.BlockGrad(state, name=name, attr={'__layout__': layout} if layout else {})
             for state, name, layout in zip(finals, self._next_names, self._layouts))])
-        return _Carried(grouped, self)
+        return WatchedGraph(grouped, self.state_names, self._ran)
 
     def __call__(self, param: Any) -> None:
         """Callback at the end of a batch or of a pass; `param` is MXNet's BatchEndParam."""
@@ -149,9 +150,9 @@ class CarriedStates:
                             'their batch and evaluation callbacks, got %r' % (param,))
         module = where['self']
         for name in ('train_data', 'eval_data'):
-            _check_continues(name, where.get(name))
+            check_continues(name, where.get(name))
         if 'end_of_batch' in where:  # fit
-            _check_evaluation(where)
+            check_evaluation(where)
             ends = where['end_of_batch']
         else:  # score, after its last batch
             ends = param.nbatch != where.get('nbatch') or param.nbatch == where.get('num_batch')
@@ -203,25 +204,6 @@ class CarriedStates:
             for executor in each._exec_group.execs:
                 self._ran.discard(executor)
 
-    def _watch(self, executor: mx.executor.Executor) -> None:
-        """Make a module's executor refuse to run twice with the same states."""
-        run = type(executor).forward
-        mine = weakref.ref(executor)
-
-        def forward(is_train: bool = False, **kwargs: mx.nd.NDArray) -> list[mx.nd.NDArray]:
-            current: Any = mine()
-            if current in self._ran:
-                raise RuntimeError(
-                    'two batches began with the same states: pass the result of carry_states as '
-                    '%s, or call its carry(module) after each batch, and its zero(module) before '
-                    'a batch that begins anew'
-                    % ('batch_end_callback of fit' if is_train else
-                       'eval_batch_end_callback of fit, batch_end_callback of score'))
-            self._ran.add(current)
-            return run(current, is_train, **kwargs)
-
-        executor.forward = forward  # type: ignore[method-assign]
-
     def _modules(self, module: Module) -> list[Module]:
         """The module with the states; for a BucketingModule all modules, the current one first."""
         current = getattr(module, '_curr_module', None) or module
@@ -231,57 +213,3 @@ class CarriedStates:
                              % (self.state_names, names))
         buckets = getattr(module, '_buckets', {}).values()
         return [current] + [each for each in buckets if each is not current]
-
-
-class _Carried(mx.sym.Symbol):
-    """The graph that `group` returns; executors that modules bind from it are watched."""
-
-    __slots__ = ['carried']
-
-    def __init__(self, symbol: mx.sym.Symbol, carried: CarriedStates) -> None:
-        super().__init__(symbol.handle)
-        symbol.handle = None  # otherwise freed twice
-        self.carried = carried
-
-    def __reduce__(self) -> Any:
-        return mx.sym.load_json, (json_of(self),)  # copies and other processes are not watched
-
-    def simple_bind(self, *args: Any, **kwargs: Any) -> mx.executor.Executor:
-        gradients = kwargs.get('grad_req')
-        if 'shared_buffer' in kwargs and isinstance(gradients, dict) and any(
-                gradients.get(name, 'null') != 'null' for name in self.carried.state_names):
-            raise ValueError('module must be made with state_names=%s: without it, these states '
-                             'are parameters' % self.carried.state_names)
-        executor = super().simple_bind(*args, **kwargs)
-        if 'shared_buffer' in kwargs:  # bound by a module; who binds by hand carries by hand
-            self.carried._watch(executor)
-        return executor
-
-
-def _check_evaluation(where: dict[str, Any]) -> None:
-    """Refuse to train, in the first batch, if the evaluation after the epoch would fail."""
-    if where.get('eval_data') is None:
-        return
-    needed = ['eval_batch_end_callback']
-    if where.get('epoch', 0) + 1 < where.get('num_epoch', 0):  # otherwise nothing follows it
-        needed.append('eval_end_callback')
-    for name in needed:
-        if name in where and where[name] is None:
-            raise ValueError('with eval_data, %s of fit must be the result of carry_states, as '
-                             'batch_end_callback is, got None' % name)
-
-
-def _check_continues(name: str, iterator: object) -> None:
-    """Refuse an iterator that is known not to continue its batches."""
-    inner = [*getattr(iterator, 'iters', []), getattr(iterator, 'data_iter', None)]
-    for each in inner:  # inside PrefetchingIter and ResizeIter
-        if each is not None:
-            _check_continues(name, each)
-    # By name, because mx.rnn may be mxrnn by now while a program still has the original's class.
-    theirs = any((kind.__module__, kind.__name__) == ('mxnet.rnn.io', 'BucketSentenceIter')
-                 for kind in type(iterator).__mro__)
-    shuffled = isinstance(iterator, mx.io.NDArrayIter) and iterator.shuffle
-    if theirs or shuffled or getattr(iterator, 'continues', True) is False:
-        raise ValueError('with carry_states, %s must return batches that continue each other, as '
-                         'StreamIter does; a %s%s does not' % (
-                             name, type(iterator).__name__, ' with shuffle=True' * shuffled))

@@ -21,7 +21,8 @@ from typing import Sequence
 from .. import _check
 from .._graph.graph import Node
 from .._graph.operator_table import has
-from .._runtime.mxnet import graph_of, mx
+from .._runtime.mxnet import mx
+from .._runtime.symbol_to_json_and_graph import graph_of
 from .base_cells import BaseRNNCell, check_cell
 from .inputs_and_states import States, check_states
 from .layouts_and_sequences import Inputs, Layout, merged, time_major

@@ -9,7 +9,8 @@ import numpy as np
 
 from .._files import CheckpointError
 from .._graph.graph import Graph, warn_of_ids
-from .._runtime.mxnet import graph_of, mx
+from .._runtime.mxnet import mx
+from .._runtime.symbol_to_json_and_graph import graph_of
 from .restore_optimizer import trained
 from .saving import Cell, Params
 

@@ -12,7 +12,8 @@ from .._files import CheckpointError, atomic, reason_of
 from .._files import checkpoint_files as files
 from .._files.params import add_checksum, check_params
 from .._graph.symbol_json import read_graph
-from .._runtime.mxnet import RELEASE, graph_of, mx
+from .._runtime.mxnet import RELEASE, mx
+from .._runtime.symbol_to_json_and_graph import graph_of
 from . import optimizer_states_file
 from .optimizer_states_file import Extra, as_mxnet_1
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
+from . import check_sequences_and_types as _checks
 from . import tokens as _sequences
 from .buckets import Buckets
 from .corpus import is_corpus, open_corpus
@@ -99,7 +100,7 @@ class BucketedIter(TokenIter):
         sequences: dict[str, Any] = {
             name: value if isinstance(value, (Sequence, np.ndarray)) else
             list(_check.iterable(name, value, 'sequences')) for name, value in given.items()}
-        offsets = {name: np.append(0, _sequences.sizes(name, value).cumsum())
+        offsets = {name: np.append(0, _checks.sizes(name, value).cumsum())
                    for name, value in sequences.items()}
         found = self._sort(buckets, list(offsets.values()))
         sizes = [np.diff(each) for each in offsets.values()]

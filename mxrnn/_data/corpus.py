@@ -12,7 +12,9 @@ import numpy as np
 
 from .. import _check
 from .._files.atomic import replacing
-from . import tokens as _sequences
+from .check_sequences_and_types import first_unfit, fits, sizes
+from .checksum_of_sequences import joint, pieces
+from .tokens import chunks, narrowest
 
 __all__ = ['Corpus', 'is_corpus', 'open_corpus', 'read_tokens', 'write_tokens']
 
@@ -197,8 +199,8 @@ def open_corpus(name: str, value: Any, dtype: np.dtype) -> Corpus:
                          % (name, error)) from None
     bounds = np.array([corpus.least, corpus.most])
     exact = dtype.kind != 'f' or max(-corpus.least, corpus.most) <= 2 ** (np.finfo(dtype).nmant + 1)
-    if not _sequences.fits(bounds, dtype) or not exact and not all(
-            _sequences.fits(piece, dtype) for piece in _sequences.pieces(corpus.tokens)):
+    if not fits(bounds, dtype) or not exact and not all(
+            fits(piece, dtype) for piece in pieces(corpus.tokens)):
         raise ValueError('%s must have numbers that dtype %s can represent, got some from %d to %d'
                          % (name, dtype.name, corpus.least, corpus.most))
     return corpus
@@ -223,19 +225,19 @@ def _write(tokens_file: str, offsets_file: str, sentences: Iterator[Sequence[int
     int64 = np.dtype('<i8')
     with _Column(tokens_file, np.dtype(np.uint8)) as tokens, _Column(offsets_file, int64) as ends:
         ends.append(np.zeros(1, int64))
-        for chunk, values in _sequences.chunks('sentences', sentences):
-            lengths = _sequences.sizes('sentences', chunk)
-            if not _sequences.fits(values, int64):
+        for chunk, values in chunks('sentences', sentences):
+            lengths = sizes('sentences', chunk)
+            if not fits(values, int64):
                 raise ValueError('sentences must have whole numbers of at most 64 bits, got %r'
-                                 % _sequences.first_unfit(values, int64))
+                                 % first_unfit(values, int64))
             ends.append(tokens.size + lengths.cumsum(dtype=int64))
             if values.size:
                 least, most = min(least, int(values.min())), max(most, int(values.max()))
-                tokens.append(values.astype(int64), _sequences.narrowest(least, most, int64))
+                tokens.append(values.astype(int64), narrowest(least, most, int64))
         if ends.size == 1:
             raise ValueError('sentences must not be empty')
     return {'sentences': ends.size - 1, 'tokens': tokens.size, 'dtype': tokens.dtype.str,
-            'least': least, 'most': most, 'checksum': _sequences.joint(tokens.crc, ends.crc)}
+            'least': least, 'most': most, 'checksum': joint(tokens.crc, ends.crc)}
 
 
 class _Column:
@@ -268,7 +270,7 @@ class _Column:
         self._file.write(bytes(_HEADER))
         if self.size:
             before = np.memmap(narrow, self.dtype.newbyteorder('<'), 'r', _HEADER, (self.size,))
-            for piece in _sequences.pieces(before):
+            for piece in pieces(before):
                 self._file.write(piece.astype(dtype.newbyteorder('<')).data)
             del before, piece
         os.remove(narrow)

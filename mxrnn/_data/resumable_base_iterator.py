@@ -11,8 +11,9 @@ from .. import _check
 from .._checkpoint.check_parameters_and_ids import check_ids
 from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
-from . import tokens as _sequences
+from .check_sequences_and_types import data_type, fits
 from .corpus import Corpus
+from .tokens import Packed
 
 __all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent', 'gather', 'part']
 
@@ -36,14 +37,14 @@ class TokenIter(mx.io.DataIter):
     label_name: str
 
     #: Each argument with sequences, by its name.
-    _held: dict[str, Corpus | _sequences.Packed]
+    _held: dict[str, Corpus | Packed]
     #: The entries of data with tokens, in the order of the arguments.
     _data_names: list[str]
 
     def __init__(self, batch_size: int, invalid_label: float, names: Mapping[str, str],
                  dtype: _check.DType, layout: str, num_parts: int, part_index: int) -> None:
         super().__init__(extent('batch_size', batch_size, 1))
-        self._dtype = _sequences.data_type('dtype', dtype)
+        self._dtype = data_type('dtype', dtype)
         self._padding = _padding('invalid_label', invalid_label, self._dtype)
         self.invalid_label = invalid_label
         _check_names(names)
@@ -226,7 +227,7 @@ def extent(name: str, value: object, least: int) -> int:
 
 def _padding(name: str, value: object, dtype: np.dtype) -> Any:
     """Return the padding for data of this type, as a number of the type."""
-    if not _sequences.fits(np.asarray(_check.number(name, value)), dtype):
+    if not fits(np.asarray(_check.number(name, value)), dtype):
         raise ValueError('%s must be a number that dtype %s can represent, got %r'
                          % (name, dtype.name, value))
     return dtype.type(value)

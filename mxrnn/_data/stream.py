@@ -9,9 +9,10 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from . import tokens as _sequences
+from .check_sequences_and_types import numbers
 from .corpus import is_corpus, open_corpus
 from .resumable_base_iterator import Described, Layout, State, TokenIter, extent, gather, part
+from .tokens import Packed, pack
 
 __all__ = ['StreamIter']
 
@@ -89,9 +90,9 @@ class StreamIter(TokenIter):
         else:
             if not isinstance(tokens, (Sequence, np.ndarray)):
                 tokens = list(_check.iterable('tokens', tokens, 'numbers'))
-            values = _sequences.numbers('tokens', tokens)
-            self._held = {'tokens': _sequences.Packed(
-                _sequences.pack('tokens', [values], values.size, self._dtype),
+            values = numbers('tokens', tokens)
+            self._held = {'tokens': Packed(
+                pack('tokens', [values], values.size, self._dtype),
                 np.array([0, values.size]))}
         count = self._held['tokens'].tokens.size
         streams = self.batch_size * self.num_parts

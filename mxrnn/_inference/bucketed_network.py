@@ -7,7 +7,8 @@ import numpy as np
 
 from .. import _check
 from .._files import reason_of
-from .._runtime.mxnet import graph_of, mx
+from .._runtime.mxnet import mx
+from .._runtime.symbol_to_json_and_graph import graph_of
 from . import context_and_weights, shape_and_type_errors
 from .fold_and_roll import fold as folded
 from .output_axes import Outputs, output_axes

@@ -8,7 +8,8 @@ import numpy as np
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
 from .._cells.check_and_pack_weights import Array, MissingWeightsError
-from .._runtime.mxnet import graph_of, mx
+from .._runtime.mxnet import mx
+from .._runtime.symbol_to_json_and_graph import graph_of
 
 __all__ = ['Weights', 'check_weights', 'common_context', 'context_of', 'on', 'params_of']
 

@@ -14,7 +14,8 @@ from .._graph.rolling import Finding, Kernel, Loop, Values
 from .._graph.rolling import roll as roll_graph
 from .._graph.symbol_json import graph_to_json
 from .._operator.rnn_build_and_defects import corrupts, cpu_build, disabled, onednn
-from .._runtime.mxnet import graph_of, mx
+from .._runtime.mxnet import mx
+from .._runtime.symbol_to_json_and_graph import graph_of
 from . import context_and_weights, shape_and_type_errors
 from .quiet_and_single_calls import quiet
 

@@ -14,7 +14,8 @@ from .. import _check
 from .._graph.rolling.value_numbering import is_random
 from .._operator import automatic_fuse_messages
 from .._runtime import finder
-from .._runtime.mxnet import RELEASE, graph_of, mx
+from .._runtime.mxnet import RELEASE, mx
+from .._runtime.symbol_to_json_and_graph import graph_of
 from .fold_and_roll import rolled_to_kernels
 
 __all__ = ['bind', 'simple_bind']

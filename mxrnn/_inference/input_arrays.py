@@ -6,7 +6,8 @@ from typing import Any, Sequence
 import numpy as np
 
 from .._graph.index_inputs import is_looked_up
-from .._runtime.mxnet import graph_of, mx
+from .._runtime.mxnet import mx
+from .._runtime.symbol_to_json_and_graph import graph_of
 
 __all__ = ['as_array', 'looked_up']
 

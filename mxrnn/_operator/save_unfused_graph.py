@@ -21,7 +21,8 @@ from .._cells.unroll import Unrolled, unchanged_on_error
 from .._graph.graph import Entry, Graph
 from .._graph.graph_editing import Edit
 from .._graph.symbol_json import graph_from_json, graph_to_json
-from .._runtime.mxnet import graph_of, json_of, mx
+from .._runtime.mxnet import mx
+from .._runtime.symbol_to_json_and_graph import graph_of, json_of
 from .fuse import replaced_in
 
 __all__ = ['apart', 'is_ours', 'remember', 'unfused']

@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .mxnet import graph_of, mx
+from .mxnet import mx
+from .symbol_to_json_and_graph import graph_of
 
 __all__ = ['cure_loops']
 

@@ -8,12 +8,10 @@ import importlib.util
 import sys
 from typing import Any
 
-from .._graph.graph import Graph
-from .._graph.symbol_json import graph_from_json
 from . import finder, version_and_pip_commands
 from .import_patches import cures, version
 
-__all__ = ['cures', 'graph_of', 'json_of', 'mx', 'RELEASE']
+__all__ = ['cures', 'mx', 'RELEASE']
 
 
 def _import() -> Any:
@@ -47,19 +45,6 @@ def _let_symbols_outlive_mxnet() -> None:
 
 
 atexit.register(_let_symbols_outlive_mxnet)
-
-
-def json_of(symbol: Any) -> str:
-    """The JSON of a Symbol, with everything in it.
-
-    By default, MXNet 1.7 and newer make a copy without casts for mixed precision and never free it.
-    """
-    return symbol.tojson(**({'remove_amp_cast': False} if RELEASE >= (1, 7) else {}))
-
-
-def graph_of(symbol: Any) -> Graph:
-    """The graph of a Symbol, with everything in it."""
-    return graph_from_json(json_of(symbol))
 
 
 # Both import from here.

@@ -11,7 +11,7 @@ from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_files as files
 from .._files.model_folder_or_archive import Pair, pair_in
-from .._files.newest_checkpoint import Candidates
+from .._files.newest_checkpoint_and_why_skipped import Candidates
 from .._files.params import SparseArray, add_checksum, read_sealed, refuse_names, write_arrays
 from .._graph.graph import Graph
 from .._graph.symbol_json import graph_from_json, graph_to_json

@@ -19,7 +19,7 @@ from .sources import check, generate, run_mxnet
 
 from mxrnn.interop._source.layers_and_state_dict import File  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.forward_and_loss import loss_text  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.pasted_functions import imports_of  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.paste_and_call_functions import imports_of  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.inferred_shapes_and_types import survey  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.method_writer import MethodWriter  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.emitter_api import LOSSES, Unsupported, Expr  # noqa: E402, I001  isort: skip

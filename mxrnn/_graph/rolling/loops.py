@@ -1,18 +1,16 @@
 """Recurrences that no operator computes, as loops over their steps."""
 from __future__ import annotations
 
-from typing import Callable, Sequence, TypeVar
+from typing import Sequence
 
 from ..graph import Entry, Node
 from ..graph_editing import Work, Writer
-from ..operator_table import has
 from .batching_rules import Write
+from .states_that_grow_or_spread import LoopStates
 from .step_columns_and_recurrences import Column, Declined, StepRecurrence
-from .value_numbering import Values, has_one_shape, keeps_states, stated_shape
+from .value_numbering import Values, keeps_states
 
 __all__ = ['Loop', 'step_by_step']
-
-_T = TypeVar('_T')
 
 
 def _write_loop(writer: Writer, name: str, body: Writer,
@@ -54,22 +52,11 @@ def step_by_step(node: Node, moving: Sequence[bool], outputs: int) -> Write:
     return write
 
 
-def _rows_of(node: Node, given: Sequence[int]) -> int:
-    """Which rows a node gives (see `Loop._rows`), by those of what it reads."""
-    joins = has(node.op, 'joins') and node.dim > 0
-    if joins or node.op.startswith('broadcast_') or has_one_shape(node):
-        return max(given)
-    return 1 if 1 in given else given[0]  # they may be any input's
-
-
-class Loop:
+class Loop(LoopStates):
     """A recurrence as a loop: its body is one step."""
 
     def __init__(self, values: Values, recurrence: StepRecurrence) -> None:
-        self._values, self._recurrence = values, recurrence
-        #: The operators of a step.
-        self.operators = {values.nodes[family.nodes[0]].op for family in recurrence.families}
-        self.states = recurrence.states
+        super().__init__(values, recurrence)
         self.data: list[Column] = []
         self.others: list[Column] = []
         for column in recurrence.outside:
@@ -82,87 +69,15 @@ class Loop:
             self.others.remove(column)
             column.by_step = column.by_step[:1] * recurrence.steps
             self.data.append(column)
-        #: The next states, and the loop's outputs in all steps: states that are only read after the
-        #: last step are not among these.
-        self._afters: list[Column] = [state.after for state in self.states]  # type: ignore[misc]
+        #: The loop's outputs in all steps: states that are only read after the last step are not
+        #: among these.
         self._read = [column for column, steps in recurrence.read
-                      if steps != [recurrence.steps - 1] or column not in self._afters]
-        #: By state that grows: the axis, and how many of its last elements the steps read.
-        self._windows = {id(state): self._window(state) for state in self._growing()}
-        rows = self._through(self._rows, _rows_of)
-        if self._broadcasts and any(rows(column) == 1 for column in self._read):
-            raise Declined('its first step may have one row for the whole batch')
+                      if steps != [recurrence.steps - 1] or column not in self.afters]
+        self.refuse_single_rows(self._read)
         for family in recurrence.families:
             node = values.nodes[family.nodes[0]]
             if keeps_states(node):
                 raise Declined('%s keeps something from step to step: %s' % (node.op, node.name))
-
-    @property
-    def spreads_a_row(self) -> bool:
-        """Whether a state may begin with one row for the batch and have more rows afterwards."""
-        return self._broadcasts and any(self._begins_with(state)[:1] == (1,)
-                                        for state in self.states)
-
-    @property
-    def _broadcasts(self) -> bool:
-        return any(op.startswith('broadcast_') for op in self.operators)
-
-    def _begins_with(self, state: Column) -> tuple[int, ...]:
-        """The shape of a begin state, as the variable from which it is computed states it."""
-        place = self._values.owner[state.by_step[0]]
-        while has_one_shape(self._values.nodes[place]):
-            place = self._values.owner[self._values.args[place][0]]
-        return stated_shape(self._values.nodes[place])
-
-    def _through(self, outside: Callable[[Column], _T], inside: Callable[[Node, list[_T]], _T]
-                 ) -> Callable[[Column], _T]:
-        """For each column, something that follows in parts of the step from their nodes' inputs."""
-        made: dict[int, _T] = {}
-
-        def of(column: Column) -> _T:
-            return outside(column) if column.family is None else made[id(column.family)]
-        for family in self._recurrence.families:
-            made[id(family)] = inside(self._values.nodes[family.nodes[0]],
-                                      [of(column) for column in family.inputs])
-        return of
-
-    def _rows(self, column: Column) -> int:
-        """The rows of a column: 2 for the batch's rows, which data are assumed to have; 1 if it may
-        begin with one row; 0 if it has none that other values would take over."""
-        if column.after is None:
-            return 0 if self._values.are_one(column.by_step) else 2
-        return 1 if self._begins_with(column)[:1] in ((), (1,)) and not self._values.one_shape(
-            *column.by_step[:2]) else 2
-
-    def _growing(self) -> list[Column]:
-        """The states to which each step joins something, so that the next has both as its state."""
-        def inside(node: Node, given: list[set[tuple[int, bool]]]) -> set[tuple[int, bool]]:
-            joins = has(node.op, 'joins')
-            return {(state, joined or joins) for each in given for state, joined in each
-                    if joins or has_one_shape(node)}
-        parts = self._through(lambda column: {(id(column), False)}, inside)
-        return [state for state, after in zip(self.states, self._afters)
-                if (id(state), True) in parts(after)]
-
-    def _window(self, state: Column) -> tuple[int, int]:
-        """The axis along which `state` grows, and how many of its last elements the steps read.
-
-        Its end is all that steps read, as of a series of which each step reads some lags. So it
-        needs no other elements, and has a fixed size.
-        """
-        after, families = state.after, self._recurrence.families
-        assert after is not None and after.family is not None
-        nodes = self._values.nodes
-        join = nodes[after.family.nodes[0]]
-        reads = [nodes[family.nodes[0]] for family in families
-                 if state in family.inputs and family is not after.family]
-        kept = after in [column for column, _ in self._recurrence.read] or any(
-            after in family.inputs for family in families)
-        if kept or state not in after.family.inputs or not has(join.op, 'joins') or not (
-                reads and all(node.op == 'slice_axis' and node.axis == join.dim and node.begin < 0
-                              and (node.end is None or node.end < 0) for node in reads)):
-            raise Declined('a state grows from step to step')
-        return join.dim, max(-node.begin for node in reads)
 
     def write(self, writer: Writer, name: str) -> Work:
         """Write the loop; return its outputs by column, for all steps and after the last."""
@@ -175,8 +90,8 @@ class Loop:
             for column in columns:
                 entry = yield kind, column.by_step if kind == 'by_step' else column.by_step[0]
                 node = self._values.node(column.by_step[0])
-                if id(column) in self._windows:
-                    entry = self._end(writer, entry, column)
+                if id(column) in self.windows:
+                    entry = self.end(writer, entry, column)
                 made[id(column)] = body.add('', node.name, {}, [])
                 groups[-1].append((made[id(column)], entry))
 
@@ -186,15 +101,9 @@ class Loop:
         for family in self._recurrence.families:
             made[id(family)] = body.copy(self._values.nodes[family.nodes[0]],
                                          entries(family.inputs))
-        afters = [self._end(body, entry, state) if id(state) in self._windows else entry
-                  for state, entry in zip(self.states, entries(self._afters))]
+        afters = [self.end(body, entry, state) if id(state) in self.windows else entry
+                  for state, entry in zip(self.states, entries(self.afters))]
         loop = _write_loop(writer, name + '_rolled', body, groups, entries(self._read), afters)
         return ({id(column): Entry(loop.node, at) for at, column in enumerate(self._read)},
                 {id(after): Entry(loop.node, len(self._read) + at)
-                 for at, after in enumerate(self._afters)})
-
-    def _end(self, writer: Writer, entry: Entry, state: Column) -> Entry:
-        """The elements of a growing state that the steps read."""
-        axis, count = self._windows[id(state)]
-        return writer.once('slice_axis', self._values.node(state.by_step[0]).name + '_window', {
-            'axis': axis, 'begin': -count, 'end': None}, entry)
+                 for at, after in enumerate(self.afters)})

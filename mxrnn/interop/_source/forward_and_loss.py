@@ -19,7 +19,7 @@ from . import (  # noqa: F401
 from .emitter_api import LOSSES, Expr, Facts, Unsupported
 from .layers_and_state_dict import File
 from .method_writer import MethodWriter
-from .pasted_functions import call
+from .paste_and_call_functions import call
 from .python_names import local
 from .recurrent import write_method
 

@@ -28,7 +28,8 @@ from .input_size_checks import ranges, shared, stated
 from .layers_and_state_dict import File
 from .line_wrapping import wrapped
 from .node_inputs_and_size_texts import inputs_of, size_text
-from .pasted_functions import call, check_equal, check_range, check_shape, paste
+from .paste_and_call_functions import call, paste
+from .pasted_size_checks import check_equal, check_range, check_shape
 from .python_names import local, name_of, reader_of
 
 __all__ = ['MethodWriter']
@@ -36,8 +37,7 @@ __all__ = ['MethodWriter']
 #: Inputs with longer texts become variables, unless they are names already.
 _LONGEST = 50
 _NAME = re.compile(r'(self\.)?\w+')
-#: A letter before a quote, as in r'…', is not a word of the code.
-_WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')
+_WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')  # a letter before a quote, as in r'…', is none
 
 
 class _Line(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Callable, Iterable, Sequence
 from torch import nn
 
 from ..._graph.graph import Entry, Graph, Node
-from .pasted_functions import pasted_names
+from .paste_and_call_functions import pasted_names
 
 __all__ = ['METHODS', 'cell_of', 'identifier', 'local', 'name_of', 'prefix_of', 'reader_of',
            'rnn_of', 'shown']

@@ -19,7 +19,8 @@ from .layers_and_state_dict import File
 from .line_wrapping import wrapped
 from .method_writer import MethodWriter
 from .node_inputs_and_size_texts import are_parameters
-from .pasted_functions import check_equal, literal
+from .paste_and_call_functions import literal
+from .pasted_size_checks import check_equal
 from .python_names import cell_of, local, reader_of, rnn_of, shown
 
 __all__ = ['write_method']

@@ -9,7 +9,7 @@ from ..._graph.graph import Node
 from ..._graph.shapes.sizes import least, product
 from .emitter_api import Emitted, Expr, Many, Shape, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
-from .pasted_functions import check_least, check_shape
+from .pasted_size_checks import check_least, check_shape
 
 __all__ = ['reshaped']
 

@@ -34,7 +34,7 @@ from .layers_and_state_dict import File, state_dict_of
 from .line_wrapping import wrapped
 from .node_inputs_and_size_texts import described
 from .overwrite_checks import check_target, sealed, weights_of
-from .pasted_functions import imports_of
+from .paste_and_call_functions import imports_of
 from .sample_data import Named, Sample, names_that_tell
 from .source_check import Check, at_own_length
 from .step_methods import StepMethods

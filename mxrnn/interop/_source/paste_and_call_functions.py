@@ -1,4 +1,4 @@
-"""Functions of tensors that a source gets as text, unchanged from this package."""
+"""Pastes functions of this package into a source, as text, and writes calls of them."""
 from __future__ import annotations
 
 import ast
@@ -11,15 +11,13 @@ import textwrap
 from types import FunctionType, ModuleType
 from typing import Any, Callable, Sequence
 
-from torch import Tensor
-
 from ..._graph.graph import Node
 from .._torch import keywords
 from ..registry import Operator
+from . import pasted_size_checks
 from .emitter_api import Emitted, Expr, Many, Unsupported
 
-__all__ = ['call', 'check_equal', 'check_least', 'check_range', 'check_shape', 'imports_of',
-           'literal', 'paste']
+__all__ = ['call', 'imports_of', 'literal', 'paste']
 
 _PACKAGE = __name__.partition('.')[0] + '.'
 _TENSORS = __name__.rpartition('._')[0] + '._torch'
@@ -99,7 +97,8 @@ def pasted_names() -> frozenset[str]:
     """The names of functions that may be pasted; variables of methods do not get them."""
     return frozenset(
         name.lstrip('_') for key, module in [*sys.modules.items()]
-        if key.startswith((_TENSORS, __name__)) for name, each in vars(module).items()
+        if key.startswith((_TENSORS, pasted_size_checks.__name__))
+        for name, each in vars(module).items()
         if isinstance(each, FunctionType) and each.__doc__ and each.__module__ == key)
 
 
@@ -115,28 +114,3 @@ def imports_of(text: str) -> list[str]:
             r'\btorch\.', text)),
         *['import torch.nn.functional as F'] * bool(re.search(r'\bF\.', text)),
         'from torch import Tensor, nn']
-
-
-def check_shape(x: Tensor, *sizes: int) -> None:
-    """Refuse a shape that differs from the graph's; -1 stands for any size."""
-    if x.dim() != len(sizes) or any(size not in (-1, own) for size, own in zip(sizes, x.shape)):
-        wanted = ', '.join('any' if size == -1 else str(size) for size in sizes)
-        raise ValueError(f'the shape must be ({wanted}), got {tuple(x.shape)}')
-
-
-def check_equal(*sizes: int) -> None:
-    """Refuse unequal sizes of arrays that are equal in the graph."""
-    if any(size != sizes[0] for size in sizes):
-        raise ValueError(f'these sizes must be equal: {", ".join(map(str, sizes))}')
-
-
-def check_least(size: int, needed: int) -> None:
-    """Refuse an axis that has fewer elements than are cut out of it."""
-    if size < needed:
-        raise ValueError(f'the axis must have at least {needed} elements to cut out, got {size}')
-
-
-def check_range(size: int, least: int, most: int) -> None:
-    """Refuse a size for which windows leave another number than the graph splits by."""
-    if not least <= size <= most:
-        raise ValueError(f'this size must be from {least} to {most}, got {size}')
