@@ -1,4 +1,7 @@
-"""Symbols as JSON and as graphs, with everything in them."""
+"""Symbols as JSON and as graphs, with everything in them.
+
+What this package reads from Symbols, it reads from their graphs.
+"""
 from __future__ import annotations
 
 from typing import Any
