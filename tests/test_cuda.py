@@ -9,6 +9,7 @@ import pytest
 
 from mxrnn._runtime import cuda_libraries as _cuda
 from mxrnn._runtime import elf_files as _elf
+from mxrnn._runtime.import_failure import advice
 
 CU112 = ['libdl.so.2', 'libcudnn.so.8', 'libcuda.so.1', 'libnccl.so.2', 'libcudart.so.11.0',
          'libcufft.so.10', 'libcublas.so.11', 'libcusolver.so.11', 'libcurand.so.10',
@@ -117,7 +118,7 @@ def test_nothing_is_loaded_for_a_build_for_the_cpu(machine, tmp_path):
 
 def test_advice_without_a_driver(machine):
     all_of_cu112(machine)
-    lines = _cuda.advice(_cuda.load(machine.library))
+    lines = advice(_cuda.load(machine.library))
     assert len(lines) == 1
     assert 'libcuda.so.1 comes with the NVIDIA driver' in lines[0]
     assert 'install the driver, or replace' in lines[0]
@@ -127,7 +128,7 @@ def test_advice_for_missing_libraries_names_every_package(machine):
     machine.system.update({'libcuda.so.1', 'libcudart.so.11.0', 'libcublas.so.11',
                            'libcufft.so.10', 'libcurand.so.10', 'libcusolver.so.11',
                            'libnvrtc.so.11.2'})
-    lines = _cuda.advice(_cuda.load(machine.library))
+    lines = advice(_cuda.load(machine.library))
     assert [line.split(' ')[0] for line in lines[:-1]] == ['libnvToolsExt.so.1', 'libnccl.so.2',
                                                           'libcudnn.so.8']
     assert lines[-1] == ("pip can bring it: pip install 'nvidia-nvtx-cu11==11.8.86' "
@@ -137,7 +138,7 @@ def test_advice_for_missing_libraries_names_every_package(machine):
 def test_advice_for_cudnn_9(machine):
     machine.system.update(set(CU112_ORDER) - {'libcudnn.so.8'})
     there = machine.pip('cudnn', 'libcudnn.so.9')
-    lines = _cuda.advice(_cuda.load(machine.library))
+    lines = advice(_cuda.load(machine.library))
     assert '%s has another version' % os.path.join(there, 'libcudnn.so.9') in lines[0]
     assert lines[1] == "pip can bring it: pip install 'nvidia-cudnn-cu11==8.9.6.50'"
 
@@ -145,7 +146,7 @@ def test_advice_for_cudnn_9(machine):
 def test_advice_for_a_wheel_that_pip_cannot_serve(machine, tmp_path):
     machine.system.add('libcuda.so.1')
     cu102 = elf(tmp_path / 'cu102.so', ['libcuda.so.1', 'libcudart.so.10.2', 'libcudnn.so.8'])
-    lines = _cuda.advice(_cuda.load(cu102))
+    lines = advice(_cuda.load(cu102))
     assert "'nvidia-cudnn-cu11==8.9.6.50'" in lines[-2]
     assert 'No pip package brings libcudart.so.10.2' in lines[-1]
     assert 'LD_LIBRARY_PATH' in lines[-1]

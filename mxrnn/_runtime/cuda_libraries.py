@@ -13,11 +13,10 @@ import os
 from importlib import metadata
 from typing import NamedTuple
 
-from . import version_and_pip_commands
 from .elf_files import linked
 
-__all__ = ['DISTRIBUTIONS', 'DRIVER', 'LIBRARIES', 'WHEELS', 'advice', 'clashes', 'installed',
-           'load', 'mxnet_library', 'origin', 'pip_packages', 'wanted']
+__all__ = ['DISTRIBUTIONS', 'DRIVER', 'LIBRARIES', 'WHEELS', 'installed', 'load', 'mxnet_library',
+           'origin', 'other_versions', 'pip_packages', 'wanted']
 
 DRIVER = 'libcuda.so.1'
 
@@ -146,36 +145,6 @@ def origin(soname: str) -> str | None:
     return os.fsdecode(link_map.contents.name)
 
 
-def advice(failed: dict[str, str]) -> list[str]:
-    """Return what to do about libraries that `load` could not load, a line each."""
-    packages = {library.soname: '%s==%s' % library[1:] for library in LIBRARIES}
-    lines, install, toolkit = [], [], []
-    for soname, error in failed.items():
-        if soname == DRIVER:
-            lines.append('%s comes with the NVIDIA driver (%s): install the driver, or replace '
-                         'this MXNet by MXNet for the CPU.' % (soname, error))
-            continue
-        others = [file for file in _files(_stem(soname) + '.so.*')
-                  if os.path.basename(file) != soname]
-        lines.append('%s cannot be loaded (%s)%s.' % (
-            soname, error, ', and %s has another version' % others[0] if others else ''))
-        if soname in packages:
-            install.append(packages[soname])
-        else:
-            toolkit.append(soname)
-    if install:
-        lines.append('pip can bring it: ' + version_and_pip_commands.packages(*install))
-    if toolkit:
-        lines.append('No pip package brings %s: set LD_LIBRARY_PATH to the libraries of the CUDA '
-                     'toolkit that this wheel was built with, or install a wheel of MXNet from '
-                     'cu112 on.' % ', '.join(toolkit))
-    return lines
-
-
-def clashes() -> list[str]:
-    """Return a message if several distributions have overwritten one another's files."""
-    names = installed()
-    if len(names) < 2:
-        return []
-    return ['%s are installed at once and have overwritten each other: pip uninstall -y '
-            '%s, then install the one that you want.' % (' and '.join(names), ' '.join(names))]
+def other_versions(soname: str) -> list[str]:
+    """Return the files of a library's other versions."""
+    return [file for file in _files(_stem(soname) + '.so.*') if os.path.basename(file) != soname]

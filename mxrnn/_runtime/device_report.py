@@ -10,6 +10,7 @@ import numpy as np
 from . import cuda_libraries as _cuda
 from . import elf_files, threads, version_and_pip_commands
 from .gpus import fit, gpus, mxnet_folder, mxnet_library
+from .import_failure import clashes
 from .mxnet import cures, mx
 
 __all__ = ['device_report']
@@ -19,7 +20,7 @@ def _mxnet() -> Iterable[str]:
     yield '%s in %s' % (mx.__version__, mxnet_folder())
     yield 'installed: ' + (', '.join('%s %s' % each for each in _cuda.installed().items())
                            or 'none of the wheels of PyPI')
-    yield from _cuda.clashes()
+    yield from clashes()
 
 
 def _features() -> Iterable[str]:

@@ -9,10 +9,11 @@ import sys
 
 import numpy as np
 
-from . import cuda_libraries, version_and_pip_commands
+from . import version_and_pip_commands
+from .cuda_libraries import DRIVER, LIBRARIES, installed, other_versions
 from .elf_files import linked
 
-__all__ = ['explanation', 'missing_libraries']
+__all__ = ['advice', 'clashes', 'explanation', 'missing_libraries']
 
 #: System libraries that MXNet's wheels link to and a minimal system may lack, with their packages
 #: in Debian and Fedora.
@@ -68,10 +69,10 @@ def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
 
     `failed` has the libraries of NVIDIA that cannot be loaded, from `cuda.load`.
     """
-    installed = ', '.join('%s %s' % each for each in cuda_libraries.installed().items())
+    names = ', '.join('%s %s' % each for each in installed().items())
     lines = ['MXNet (%s) cannot be imported with Python %s and NumPy %s: %s: %s' % (
-        installed or file, platform.python_version(), np.__version__, type(error).__name__, error)]
-    lines += cuda_libraries.advice(failed) + cuda_libraries.clashes()
+        names or file, platform.python_version(), np.__version__, type(error).__name__, error)]
+    lines += advice(failed) + clashes()
     if isinstance(error, OSError):
         lines += missing_libraries(os.path.dirname(file))
     elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith('mx'):
@@ -79,6 +80,40 @@ def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
     elif sys.flags.optimize > 1:
         lines.append('Python runs with -OO (or PYTHONOPTIMIZE=2), which removes the docstrings '
                      'that MXNet needs: use -O at most.')
-    if len(lines) == 1 or cuda_libraries.DRIVER in failed:
+    if len(lines) == 1 or DRIVER in failed:
         lines += version_and_pip_commands.how_to_install()
     return '\n'.join(lines)
+
+
+def advice(failed: dict[str, str]) -> list[str]:
+    """Return what to do about libraries that `load` could not load, a line each."""
+    packages = {library.soname: '%s==%s' % library[1:] for library in LIBRARIES}
+    lines, install, toolkit = [], [], []
+    for soname, error in failed.items():
+        if soname == DRIVER:
+            lines.append('%s comes with the NVIDIA driver (%s): install the driver, or replace '
+                         'this MXNet by MXNet for the CPU.' % (soname, error))
+            continue
+        others = other_versions(soname)
+        lines.append('%s cannot be loaded (%s)%s.' % (
+            soname, error, ', and %s has another version' % others[0] if others else ''))
+        if soname in packages:
+            install.append(packages[soname])
+        else:
+            toolkit.append(soname)
+    if install:
+        lines.append('pip can bring it: ' + version_and_pip_commands.packages(*install))
+    if toolkit:
+        lines.append('No pip package brings %s: set LD_LIBRARY_PATH to the libraries of the CUDA '
+                     'toolkit that this wheel was built with, or install a wheel of MXNet from '
+                     'cu112 on.' % ', '.join(toolkit))
+    return lines
+
+
+def clashes() -> list[str]:
+    """Return a message if several distributions have overwritten one another's files."""
+    names = installed()
+    if len(names) < 2:
+        return []
+    return ['%s are installed at once and have overwritten each other: pip uninstall -y '
+            '%s, then install the one that you want.' % (' and '.join(names), ' '.join(names))]

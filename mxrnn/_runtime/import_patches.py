@@ -23,7 +23,7 @@ from typing import Any, Iterator
 import numpy as np
 
 from . import cuda_libraries, heartbeat_watch, threads
-from .import_failure import explanation
+from .import_failure import clashes, explanation
 
 __all__ = ['cures', 'execute', 'version']
 
@@ -146,7 +146,7 @@ def execute(loader: Any, module: types.ModuleType) -> None:
     file = module.__file__ or ''
     library = cuda_libraries.mxnet_library(os.path.dirname(file))
     failed = cuda_libraries.load(library)
-    for clash in cuda_libraries.clashes():
+    for clash in clashes():
         warnings.warn(clash, stacklevel=2)
     if '__version__' not in vars(module):  # otherwise it is being reloaded
         # A failed import leaves modules that a new one would not bind in their package.

@@ -10,6 +10,7 @@ from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
 from .._graph.symbol_json import graph_to_json
 from . import mx
+from .cure_gradients import cured
 from .load_json_and_infer_shapes import infer_shapes, load_json
 
 __all__ = ['Run']
@@ -66,7 +67,7 @@ class _Operator(CachedOp):
 
 class _GraphPart:
     def __init__(self, graph: Graph, static: bool) -> None:
-        symbol = load_json(graph_to_json(_cured(graph)))
+        symbol = load_json(graph_to_json(cured(graph)))
         self._symbol, self._names = symbol, symbol.list_inputs()
         self.operator = _Operator(
             symbol, [('static_alloc', True), ('static_shape', True)] if static else ())
@@ -110,33 +111,3 @@ def _halves(graph: Graph) -> tuple[Graph | None, Graph]:
     nodes += [node._replace(inputs=moved(node.inputs)) for node in graph.nodes[cut:]]
     return (graph._replace(nodes=graph.nodes[:cut], heads=tuple(passed)),
             graph._replace(nodes=tuple(nodes), heads=moved(graph.heads)))
-
-
-def _cured(graph: Graph) -> Graph:
-    """The graph without constructs for which MXNet 2.0.0b1 computes wrong gradients.
-
-    Variables that are added, or are outputs, are read through an identity. The last of all steps is
-    sliced: SequenceLast without lengths writes its gradient outside its memory.
-    """
-    nodes: list[Node] = []
-    places: list[int] = []
-
-    def moved(entries: Iterable[Entry], reads: bool) -> tuple[Entry, ...]:
-        found = [Entry(places[entry.node], entry.output) for entry in entries]
-        for at, entry in enumerate(found):
-            if reads and nodes[entry.node].is_variable:
-                nodes.append(Node('_copy', 'copy_%d' % len(nodes), {}, (entry,)))
-                found[at] = Entry(len(nodes) - 1, 0)
-        return tuple(found)
-
-    for node in graph.nodes:
-        inputs = moved(node.inputs, node.op in ('elemwise_add', '_grad_add', 'add_n'))
-        if node.op == 'SequenceLast' and not node.use_sequence_length:
-            axis = str(node.axis)
-            nodes.append(Node('slice_axis', node.name + '_step',
-                              {'axis': axis, 'begin': '-1', 'end': 'None'}, inputs[:1]))
-            node, inputs = Node('squeeze', node.name, {'axis': axis}, ()), (
-                Entry(len(nodes) - 1, 0),)
-        places.append(len(nodes))
-        nodes.append(node._replace(inputs=inputs))
-    return graph._replace(heads=moved(graph.heads, True), nodes=tuple(nodes))
