@@ -10,12 +10,13 @@ from .. import _check
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
-from . import position_and_random_states, restore_optimizer, several_workers
+from . import position_and_random_states, several_workers
+from . import save_and_restore_optimizer as _optimizer
 from .check_parameters_and_ids import check_ids
 from .optimizer_states_file import Extra
 from .position_and_random_states import Data, Here
-from .restore_optimizer import Begun
 from .retention import Retention
+from .save_and_restore_optimizer import Begun
 from .saving import Cell, Companion, Params, cell_list, check_module, path_prefix, pinned, save
 
 __all__ = ['do_rnn_checkpoint']
@@ -134,8 +135,8 @@ class _Saver:
         self._told = False
         self._begun: Begun | None = None
         if module is not None:
-            restore_optimizer.when_done(module, 'init_optimizer', module.optimizer_initialized,
-                                        self._note_optimizer)
+            _optimizer.when_done(module, 'init_optimizer', module.optimizer_initialized,
+                                 self._note_optimizer)
 
     def __call__(self, iter_no: Any, sym: mx.sym.Symbol | None = None, arg: Params | None = None,
                  aux: Params | None = None) -> None:
@@ -174,7 +175,7 @@ class _Saver:
             if called is self or isinstance(called, (list, tuple)) and self in called:
                 return  # it is called again soon
         arg, aux = module.get_params()
-        if len(restore_optimizer.trained(module)._context) > 1:
+        if len(_optimizer.trained(module)._context) > 1:
             module.set_params(arg, aux)  # until fit does it, averages differ between devices
         if ended:
             self._save_epoch(param.epoch + 1, module.symbol, arg, aux)
@@ -184,7 +185,7 @@ class _Saver:
     def _here(self, batches: int, ended: bool) -> Here | None:
         if self._module is None or self._data is None:
             return None
-        return Here(restore_optimizer.trained(self._module), self._data, batches, ended)
+        return Here(_optimizer.trained(self._module), self._data, batches, ended)
 
     def _save_epoch(self, epoch: int, sym: mx.sym.Symbol | None, arg: Any, aux: Any) -> None:
         here = None if self._data is None else self._here(len(self._data), True)
@@ -209,7 +210,7 @@ class _Saver:
         if module is None or not module.optimizer_initialized:
             return None
         remote = files.is_remote(self._prefix)
-        dumped = None if remote else restore_optimizer.dump(module, self._prefix)
+        dumped = None if remote else _optimizer.dump(module, self._prefix)
         if dumped is None:
             if not self._told:
                 self._told = True
@@ -226,7 +227,7 @@ class _Saver:
     def _note_optimizer(self) -> None:
         """Note the settings of the module's optimiser before it works."""
         self._check_part()
-        optimizer = None if self._module is None else restore_optimizer.optimizer_of(self._module)
+        optimizer = None if self._module is None else _optimizer.optimizer_of(self._module)
         if optimizer not in (None, self._begun and self._begun.optimizer):
             self._begun = Begun(optimizer)
             check_ids(self._data, self._module)
@@ -251,7 +252,7 @@ class _Workers:
 
     def _store(self) -> Any:
         if self._module is not None:
-            return getattr(restore_optimizer.trained(self._module), '_kvstore', None)
+            return getattr(_optimizer.trained(self._module), '_kvstore', None)
         if self._stores is None:
             # Nothing knows the store that `fit` made: MXNet keeps no list of them, a second one
             # would wait for the other workers, and the rank is in no environment variable (the

@@ -16,9 +16,9 @@ from . import (
     check_parameters_and_ids,
     optimizer_states_file,
     position_and_random_states,
-    restore_optimizer,
     several_workers,
 )
+from . import save_and_restore_optimizer as _optimizer
 from .optimizer_states_file import as_mxnet_1
 from .position_and_random_states import Data
 from .safe_pickle import named_things
@@ -221,7 +221,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
             % (files.path_of(prefix, 'params', *place), path))
     path, content = optimizer_states_file.read(prefix, *place)
     found = optimizer_states_file.decode(
-        path, content, trusted + restore_optimizer.classes_of(module),
+        path, content, trusted + _optimizer.classes_of(module),
         placeholders=not module.optimizer_initialized)
     go_on = None
     if data is not None:
@@ -245,14 +245,14 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
                                               files.path_of(prefix, 'params', *place))
 
     def restore() -> None:
-        restore_optimizer.restore(module, optimizer_states_file.decode(
-            path, content, trusted + restore_optimizer.classes_of(module)))
+        _optimizer.restore(module, optimizer_states_file.decode(
+            path, content, trusted + _optimizer.classes_of(module)))
         if go_on is not None:
-            go_on(restore_optimizer.trained(module))
+            go_on(_optimizer.trained(module))
 
-    restore_optimizer.when_done(module, 'bind', module.binded, check_shapes, instead=True)
-    restore_optimizer.when_done(module, 'init_optimizer', module.optimizer_initialized, restore,
-                                instead=True)
+    _optimizer.when_done(module, 'bind', module.binded, check_shapes, instead=True)
+    _optimizer.when_done(module, 'init_optimizer', module.optimizer_initialized, restore,
+                         instead=True)
 
 
 def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bool) -> Checkpoint:

@@ -21,7 +21,8 @@ from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime import heartbeat_watch
 from .._runtime.mxnet import mx
-from . import optimizer_states_file, restore_optimizer
+from . import optimizer_states_file
+from . import save_and_restore_optimizer as _optimizer
 from .optimizer_states_file import Extra
 from .position_and_random_states import Data, Here, Position, check_entries, take
 
@@ -46,7 +47,7 @@ def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -
     if found != rank:  # two workers with the same part would write the same file
         raise ValueError('data must have part_index=%d in the worker of rank %d, got part_index=%s'
                          % (rank, rank, found))
-    if restore_optimizer.optimizer_of(module) is None:
+    if _optimizer.optimizer_of(module) is None:
         raise ValueError('data needs the optimiser in the %d workers, but servers have it: set '
                          'MXNET_UPDATE_ON_KVSTORE=0 and train with a synchronous store' % workers)
 

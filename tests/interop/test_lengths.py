@@ -7,7 +7,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn.interop.fixed_steps_notes import clipped
-from mxrnn.interop.free_unrolled_length import naming_what_keeps
+from mxrnn.interop.free_length_or_say_what_keeps_it import naming_what_keeps
 from mxrnn.interop.input_shapes import CountedSteps, without_number
 from mxrnn.interop.likely_mistakes import remarks
 

@@ -11,12 +11,12 @@ from ..graph_editing import Fixed, with_variables_as_in
 from ..operator_table import has
 from .ambiguity import Counted
 from .candidates import chains, direct_chains, readers_of_growing
+from .find_recurrence import find_recurrence
 from .lengths_clipped_or_fixed_by_fuse import checked_by_fuse
 from .loops import Loop
 from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
-from .recurrences import find_recurrence
 from .step_columns_and_recurrences import ByStep, Declined, StepRecurrence, Taken
 from .value_numbering import TooLong, Values, has_one_shape
 from .vectorisation_plan import Claim, Planner

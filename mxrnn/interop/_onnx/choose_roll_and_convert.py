@@ -10,12 +10,11 @@ from ..._graph.graph import Graph
 from ..._graph.index_inputs import only_looked_up
 from ..._graph.rolling import BEFORE_LOSS, Finding, RolledGraph, bounds, certify, roll
 from ..._graph.shapes.missing_shapes import Named, cutting_numbers
-from ..begin_state_weights import of_any_batch
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
 from ..ctc_predictions import ctc_losses, predictions
 from ..fixed_steps_notes import clipped
-from ..free_unrolled_length import naming_what_keeps, rolled_up
+from ..free_length_or_say_what_keeps_it import naming_what_keeps, rolled_up
 from ..input_shapes import (
     blaming_axes,
     check_shapes,
@@ -26,6 +25,7 @@ from ..input_shapes import (
     without_number,
 )
 from ..registry import ONNX, ExportError
+from ..repeat_begin_state_weights import of_any_batch
 from .conversion import Conversion, unknown_operators
 from .metadata_and_inputs_table import described
 

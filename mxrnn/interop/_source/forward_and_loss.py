@@ -21,7 +21,7 @@ from .layers_and_state_dict import File
 from .method_writer import MethodWriter
 from .paste_and_call_functions import call
 from .python_names import local
-from .recurrent import write_method
+from .rnn_and_loops import write_method
 
 __all__ = ['Methods', 'chosen', 'loss_text', 'with_own_gradients']
 

@@ -14,7 +14,7 @@ from .inferred_shapes_and_types import survey
 from .layers_and_state_dict import File
 from .line_wrapping import wrapped
 from .python_names import local, name_of
-from .recurrent import write_method
+from .rnn_and_loops import write_method
 from .sample_data import Data, Sample
 
 __all__ = ['StepMethods']

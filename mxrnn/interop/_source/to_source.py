@@ -19,13 +19,13 @@ from ..._graph.operator_table import has
 from ..._graph.rolling import Finding, RolledGraph
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
-from ..begin_state_weights import of_any_batch
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
-from ..free_unrolled_length import naming_what_keeps, rolled_up
+from ..free_length_or_say_what_keeps_it import naming_what_keeps, rolled_up
 from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph, without_number
 from ..model import Model
 from ..registry import ExportError
+from ..repeat_begin_state_weights import of_any_batch
 from .emitter_api import Shape
 from .find_shapes_and_draw_data import find_labels, surveyed
 from .forward_and_loss import Methods, chosen, with_own_gradients

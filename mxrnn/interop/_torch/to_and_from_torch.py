@@ -11,7 +11,7 @@ from ... import _check
 from ..._graph.graph import Graph
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
-from ..free_unrolled_length import naming_what_keeps, rolled_up
+from ..free_length_or_say_what_keeps_it import naming_what_keeps, rolled_up
 from ..input_shapes import blaming_axes, check_shapes, without_number
 from ..model import Model
 from .module import GraphModule
