@@ -223,7 +223,7 @@ def _check_source(options: argparse.Namespace) -> None:
     if options.certify or options.as_is:
         raise ValueError('--source does not take --as-is or --certify: leave them out')
     from .interop import to_source  # noqa: F401  (says what to install)
-    from .interop._source.overwrite_checks import check_target as check_source
+    from .interop._source.overwrite_checks_and_checksums import check_target as check_source
     check_source(options.source)
 
 
@@ -252,7 +252,7 @@ def _check_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
         raise ValueError('--torch writes the graph with its number of steps: leave it out of '
                          '--input %s, or export with --onnx or --source' % freed[0])
     from .interop import to_torch  # noqa: F401  (says what to install)
-    from .interop._source.overwrite_checks import is_source
+    from .interop._source.overwrite_checks_and_checksums import is_source
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch) or options.source is not None and (
             os.path.realpath(options.source) == os.path.realpath(source)):

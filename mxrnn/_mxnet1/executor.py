@@ -11,7 +11,7 @@ from .. import _check
 from .._graph.graph import Node
 from .._graph.symbol_json import graph_from_json
 from . import legacy, mx
-from .graph_as_cached_ops import Run
+from .graph_as_two_cached_ops import Run
 from .load_json_and_infer_shapes import infer_shapes
 
 __all__ = ['Executor', 'Requests', 'bind', 'refuse_groups', 'simple_bind']

@@ -81,7 +81,7 @@ def _onnx_file(path: str) -> ExportedFile:
 def open_torch(path: str, roll: bool = True) -> Any:
     """The module in a torch file. Weights of a source are refused with a hint to the source."""
     try:
-        from ._source.overwrite_checks import is_source
+        from ._source.overwrite_checks_and_checksums import is_source
         from ._torch.load_torch_file import load_torch
     except ModuleNotFoundError as error:
         if error.name != 'torch':

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..model import Model
 from .layers_and_state_dict import flat_of
-from .overwrite_checks import is_graph, read_state
+from .overwrite_checks_and_checksums import is_graph, read_state
 from .to_source import planned
 
 __all__ = ['from_source']

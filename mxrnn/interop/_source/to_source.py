@@ -33,7 +33,7 @@ from .inferred_shapes_and_types import survey
 from .layers_and_state_dict import File, state_dict_of
 from .line_wrapping import wrapped
 from .node_inputs_and_size_texts import described
-from .overwrite_checks import check_target, sealed, weights_of
+from .overwrite_checks_and_checksums import check_target, sealed, weights_of
 from .paste_and_call_functions import imports_of
 from .sample_data import Named, Sample, names_that_tell
 from .source_check import Check, at_own_length
