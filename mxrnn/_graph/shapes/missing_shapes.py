@@ -16,7 +16,6 @@ __all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'cutting_numbers', 'found_s
            'told_sizes']
 
 
-
 class Whole(NamedTuple):
     """The graph from which another one was rolled up, and its numbers of steps."""
 
