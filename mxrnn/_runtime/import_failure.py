@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 
+from . import cuda_libraries as _cuda
 from . import version_and_pip_commands
-from .cuda_libraries import DRIVER, LIBRARIES, installed, other_versions
 from .elf_files import linked
 
 __all__ = ['advice', 'clashes', 'explanation', 'missing_libraries']
@@ -69,7 +69,7 @@ def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
 
     `failed` has the libraries of NVIDIA that cannot be loaded, from `cuda.load`.
     """
-    names = ', '.join('%s %s' % each for each in installed().items())
+    names = ', '.join('%s %s' % each for each in _cuda.installed().items())
     lines = ['MXNet (%s) cannot be imported with Python %s and NumPy %s: %s: %s' % (
         names or file, platform.python_version(), np.__version__, type(error).__name__, error)]
     lines += advice(failed) + clashes()
@@ -80,21 +80,21 @@ def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
     elif sys.flags.optimize > 1:
         lines.append('Python runs with -OO (or PYTHONOPTIMIZE=2), which removes the docstrings '
                      'that MXNet needs: use -O at most.')
-    if len(lines) == 1 or DRIVER in failed:
+    if len(lines) == 1 or _cuda.DRIVER in failed:
         lines += version_and_pip_commands.how_to_install()
     return '\n'.join(lines)
 
 
 def advice(failed: dict[str, str]) -> list[str]:
     """Return what to do about libraries that `load` could not load, a line each."""
-    packages = {library.soname: '%s==%s' % library[1:] for library in LIBRARIES}
+    packages = {library.soname: '%s==%s' % library[1:] for library in _cuda.LIBRARIES}
     lines, install, toolkit = [], [], []
     for soname, error in failed.items():
-        if soname == DRIVER:
+        if soname == _cuda.DRIVER:
             lines.append('%s comes with the NVIDIA driver (%s): install the driver, or replace '
                          'this MXNet by MXNet for the CPU.' % (soname, error))
             continue
-        others = other_versions(soname)
+        others = _cuda.other_versions(soname)
         lines.append('%s cannot be loaded (%s)%s.' % (
             soname, error, ', and %s has another version' % others[0] if others else ''))
         if soname in packages:
@@ -112,8 +112,8 @@ def advice(failed: dict[str, str]) -> list[str]:
 
 def clashes() -> list[str]:
     """Return a message if several distributions have overwritten one another's files."""
-    names = installed()
+    names = _cuda.installed()
     if len(names) < 2:
         return []
-    return ['%s are installed at once and have overwritten each other: pip uninstall -y '
+    return ['%s are _cuda.installed at once and have overwritten each other: pip uninstall -y '
             '%s, then install the one that you want.' % (' and '.join(names), ' '.join(names))]
