@@ -115,5 +115,5 @@ def clashes() -> list[str]:
     names = _cuda.installed()
     if len(names) < 2:
         return []
-    return ['%s are _cuda.installed at once and have overwritten each other: pip uninstall -y '
+    return ['%s are installed at once and have overwritten each other: pip uninstall -y '
             '%s, then install the one that you want.' % (' and '.join(names), ' '.join(names))]
