@@ -34,40 +34,6 @@ def test_weights_that_cells_share_are_saved(case, tmp_path):
     assert same(loaded[1], params[0]) and same(loaded[2], params[1])
 
 
-@pytest.mark.parametrize('mode, layers, both', [
-    ('lstm', 2, True), ('gru', 3, False), ('rnn_relu', 1, True), ('rnn_tanh', 2, False)])
-def test_fused_to_unfused_to_fused(mode, layers, both, tmp_path):
-    def make(kind):
-        fused = rnn.FusedRNNCell(3, layers, mode, both, prefix='net_')
-        return fused if kind == 'fused' else fused.unfuse()
-
-    def run(kind, params):
-        symbol = network(make(kind))
-        shapes = {'data': (2, 3), 'softmax_label': (2, 3)}
-        bound = symbol.simple_bind(mx.cpu(), grad_req='null', **shapes)
-        bound.copy_params_from(*params)
-        bound.arg_dict['data'][:] = [[0, 1, 2], [3, 6, 5]]
-        return symbol, bound.forward(is_train=False)[0].asnumpy()
-
-    params = parameters(network(make('fused')))
-    outputs, files = [], []
-    for step, kind in enumerate(['fused', 'unfused', 'fused']):
-        symbol, output = run(kind, params)
-        outputs.append(output)
-        prefix = str(tmp_path / ('step%d' % step))
-        rnn.save_rnn_checkpoint(make(kind), prefix, 0, symbol, *params)
-        files.append((tmp_path / ('step%d-0000.params' % step)).read_bytes())
-        if step < 2:
-            other = make('unfused' if kind == 'fused' else 'fused')
-            params = rnn.load_rnn_checkpoint(other, prefix, 0)[1:]
-    assert np.allclose(outputs[1], outputs[0], rtol=0, atol=1e-6)
-    assert np.array_equal(outputs[2], outputs[0])
-    assert files[2] == files[0]
-    # Elsewhere the order of the names is that of each graph; the weights are the same.
-    first, second = (mx.nd.load(str(tmp_path / ('step%d-0000.params' % i))) for i in (0, 1))
-    assert same(first, second)
-
-
 @differs
 def test_a_generator_of_cells_serves_every_epoch(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved

@@ -5,7 +5,6 @@ import itertools
 import json
 import re
 import sys
-from pathlib import Path
 
 import mxnet.rnn as stock
 import numpy as np
@@ -206,13 +205,6 @@ def test_stepped_graphs_are_the_same(case):
     compared = [compare(case, lambda cell, begin=begin: step(cell, 3, begin_state(cell, begin)))
                 for begin in BEGINS[1:]]
     assert any(compared) or not case.begins
-
-
-@each_case
-def test_parameters_are_the_same(case):
-    theirs, ours = case.make(stock), case.make(rnn)
-    for mine, its in zip(walk(ours), walk(theirs)):
-        assert plain(mine.params) == plain(its.params)
 
 
 def arrays(case, module, layout='NTC'):
@@ -512,5 +504,3 @@ def test_golden_names_shapes_and_attributes(name):
 
 
 # As a replacement of mxnet.rnn in a running program
-
-ROOT = Path(__file__).resolve().parent.parent

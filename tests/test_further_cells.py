@@ -95,18 +95,6 @@ def test_cells_without_biases_are_one_operator_with_right_gradients(name, frozen
         assert_allclose(found[1][key], value, rtol=1e-5, atol=1e-5, err_msg=key)
 
 
-@pytest.mark.parametrize('make', [rnn.LSTMCell, lambda *args, **kwargs: rnn.LSTMPCell(
-    3, *args, **kwargs), lambda *args, **kwargs: rnn.LayerNormLSTMCell(*args, **kwargs)])
-def test_clipped_memories_stay_within_their_bounds(make):
-    clipped = run(make(3, state_clip=(-0.05, 0.1)), (4,), train=False)
-    memory = clipped.states[1]
-    assert memory.min() >= np.float32(-0.05) and memory.max() == np.float32(0.1)
-    wide = run(make(3, state_clip=(-100, 100)), (4,), train=False)
-    plain = run(make(3), (4,), train=False)
-    assert_allclose(wide.outputs, plain.outputs, rtol=0, atol=0)
-    assert 'state_clip=(-0.05, 0.1)' in repr(make(3, state_clip=(-0.05, 0.1)))
-
-
 # Projections and clipped memories of FusedRNNCell
 
 def fused(layers=2, both=True, **options):

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from . import differs, mx, ours, rnn
-from .checkpoints import content, fit, module_of, parameters, untrained
+from .checkpoints import content, fit, module_of, parameters
 from .comparing import same
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -78,20 +78,6 @@ def test_full_disk(saved, tmp_path):
     with file_size_limit(sizes[-1]):
         rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, *others)
     assert content(tmp_path) != before
-
-
-@differs
-def test_full_disk_for_the_states(tmp_path, monkeypatch):
-    prefix, cell, module, data = untrained(tmp_path)
-    callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
-    fit(module, data, 1, callback)
-    before = content(tmp_path)
-    monkeypatch.setattr(module._updater, 'get_states', lambda dump_optimizer: bytes(10 ** 5))
-    for less in (1, 20, 500):
-        with pytest.raises(rnn.CheckpointError, match='model-0002'):
-            with file_size_limit(10 ** 5 - less):
-                callback(1, module.symbol, *module.get_params())
-        assert content(tmp_path) == before
 
 
 @differs

@@ -174,16 +174,20 @@ def without_seed(path, _):
     path.write_bytes(content + seal + b'%08x ' % zlib.crc32(content) + sums[-8:])
 
 
+HARMS = {
+    'missing': (lambda path, _: path.unlink(), 'No such file'),
+    'flipped': (flip, 'its checksum does not match'),
+    'other': (of_other_weights, 'was written for other weights'),
+    'cut': (cut, 'its checksum does not match'), 'stranger': (of_a_stranger, 'names posix.system'),
+    'entry': (without_seed, 'has no position in the data: seed is missing')}
+
+
 @differs
-@pytest.mark.parametrize('part', [0, 1])
-@pytest.mark.parametrize('harm, said', [
-    (lambda path, _: path.unlink(), 'No such file'), (cut, 'its checksum does not match'),
-    (flip, 'its checksum does not match'), (of_other_weights, 'was written for other weights'),
-    (of_a_stranger, 'it names posix.system'),
-    (without_seed, 'has no position in the data: seed is missing'),
-], ids=['missing', 'cut', 'flipped', 'other', 'stranger', 'entry'])
-def test_all_workers_go_on_from_the_same_checkpoint_or_none_does(part, harm, said, tmp_path,
-                                                                 caplog):
+@pytest.mark.parametrize('kind, name', [
+    *[(kind, name) for kind in ('part-0000', 'part-0001') for name in HARMS],
+    *[('states', name) for name in ('missing', 'flipped', 'other')]])
+def test_all_workers_go_on_from_the_same_checkpoint_or_none_does(kind, name, tmp_path, caplog):
+    harm, said = HARMS[name]
     workers = Workers(str(tmp_path / 'model'), batches=3)
     for batch in (3, 6):
         for rank in (0, 1):
@@ -192,7 +196,7 @@ def test_all_workers_go_on_from_the_same_checkpoint_or_none_does(part, harm, sai
             before = {name: array.copy()
                       for name, array in workers.module.get_params()[0].items()}
             workers.change()
-    names = ['model-0001.batch-%04d.part-%04d' % (batch, part) for batch in (6, 3)]
+    names = ['model-0001.batch-%04d.%s' % (batch, kind) for batch in (6, 3)]
     harm(*(tmp_path / name for name in names))
     caplog.set_level(logging.WARNING)
     for rank in (0, 1):  # whoever's part it is

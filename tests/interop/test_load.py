@@ -1,7 +1,6 @@
 """Checkpoints without MXNet: what is read is what MXNet and the cells read, what is written too."""
 import json
 import os
-import random
 import shutil
 import struct
 import tarfile
@@ -353,34 +352,6 @@ def test_auxiliary_states_are_read_and_written(tmp_path):
     interop.save(model, str(tmp_path / 'b'), 2)
     _, args_again, aux_again = mx.model.load_checkpoint(str(tmp_path / 'b'), 2)
     assert same(args_again, args) and same(aux_again, aux)
-
-
-@pytest.mark.parametrize('seed', range(60))
-def test_damaged_files_are_refused_with_a_clear_error(seed, tmp_path):
-    """Bytes changed, cut off, put in, or attributes of the graph changed; never another error."""
-    draw = random.Random(seed)
-    cell = draw.choice([rnn.LSTMCell(3), rnn.FusedRNNCell(3, 2), rnn.GRUCell(2)])
-    write(cell, (4,), str(tmp_path / 'm'))
-    path = tmp_path / draw.choice(['m-0003.params', 'm-symbol.json'])
-    data = bytearray(path.read_bytes())
-    kind = draw.randrange(4)
-    if kind == 0:
-        del data[draw.randrange(len(data)):]
-    elif kind == 1:
-        at = draw.randrange(len(data))
-        data[at:at + 8] = bytes(draw.randrange(256) for _ in range(8))
-    elif kind == 2:
-        data[draw.randrange(len(data)):0] = b'\xff\x00"['
-    else:
-        at = draw.randrange(len(data))
-        del data[at:at + draw.randrange(1, 40)]
-    path.write_bytes(bytes(data))
-    try:
-        model = interop.load(str(tmp_path / 'm'), 3)
-    except interop.CheckpointError as error:
-        assert str(tmp_path) in str(error) and len(str(error)) < 3000
-    else:  # only numbers, names of nodes or notes were hit
-        assert set(model.arg_params) and model.graph.nodes
 
 
 @pytest.mark.parametrize('checksum', [True, False])
