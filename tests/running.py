@@ -10,7 +10,7 @@ import numpy as np
 
 from . import mx
 
-__all__ = ['Run', 'begin_state', 'filled', 'flat', 'inputs', 'operators', 'quiet',
+__all__ = ['Run', 'begin_state', 'bound', 'filled', 'flat', 'inputs', 'operators', 'quiet',
            'random_value', 'reset', 'run', 'run_symbols', 'stack', 'step', 'walk', 'weights_of']
 
 
@@ -102,6 +102,23 @@ def filled(symbol: Any, values: Mapping[str, Any] = {}, **options: Any) -> Any:
     for name, array in bound.arg_dict.items():
         array[:] = values.get(name, random_value(name, array.shape))
     return bound
+
+
+def bound(symbol: Any, shapes: Mapping[str, Any], params: Mapping[str, Any],
+          data: Mapping[str, Any], grad_req: str = 'null') -> Any:
+    """`symbol` bound to `shapes`; arguments get `params` and `data`, or values by their names, and
+    those without a shape gradients by `grad_req`."""
+    kinds = {name: np.dtype(data[name].dtype) if name in data else 'float32' for name in shapes}
+    executor = symbol.simple_bind(mx.cpu(), type_dict=kinds, grad_req={
+        name: 'null' if name in shapes else grad_req for name in symbol.list_arguments()}, **shapes)
+    for name, array in {**executor.arg_dict, **executor.aux_dict}.items():
+        if name in params and params[name].shape == array.shape:  # labels grow with the batch
+            array[:] = params[name]
+        elif name in executor.aux_dict:  # of a variance, too
+            array[:] = abs(random_value(name, array.shape)) + 0.1
+        else:
+            array[:] = data.get(name, random_value(name, array.shape))
+    return executor
 
 
 def operators(symbol: Any) -> dict[str, int]:

@@ -21,11 +21,11 @@ def model_of(symbol: Any, executor: Any, inputs: Collection[str]) -> Any:
 
 
 def random_model(symbol: Any, inputs: dict[str, tuple[int, ...]]) -> Any:
-    """The network with random weights, which fit inputs of these shapes; averages are 1."""
+    """The network with random weights, which fit inputs of these shapes."""
     arguments, _, auxiliary = symbol.infer_shape(**inputs)
     return interop.Model(
         interop.graph_from_json(symbol.tojson()),
         {name: random_value(name, shape).astype('f')
          for name, shape in zip(symbol.list_arguments(), arguments) if name not in inputs},
-        {name: np.ones(shape, 'f')
+        {name: abs(random_value(name, shape)).astype('f') + np.float32(.1)  # of a variance, too
          for name, shape in zip(symbol.list_auxiliary_states(), auxiliary)})

@@ -9,7 +9,7 @@ import pytest
 from mxrnn.interop import Model, graph_from_json
 
 from .. import mx
-from ..running import flat, random_value
+from ..running import bound, flat, random_value
 
 pytest.importorskip('onnx')
 runtime = pytest.importorskip('onnxruntime')
@@ -23,21 +23,6 @@ __all__ = ['bound', 'compare', 'exported', 'grouped', 'outputs_of', 'session']
 def grouped(outputs: Any, states: Any = ()) -> Any:
     """Outputs, one Symbol or a list, and nested states as one Symbol."""
     return mx.sym.Group(flat([outputs]) + flat(list(states)))
-
-
-def bound(symbol: Any, shapes: Mapping[str, Sequence[int]], params: Mapping[str, Any],
-          data: Mapping[str, Any]) -> Any:
-    """`symbol` bound to `shapes`; arguments get `params` and `data`, or values by their names."""
-    kinds = {name: np.dtype(data[name].dtype) if name in data else 'float32' for name in shapes}
-    executor = symbol.simple_bind(mx.cpu(), grad_req='null', type_dict=kinds, **shapes)
-    for name, array in {**executor.arg_dict, **executor.aux_dict}.items():
-        if name in params and params[name].shape == array.shape:  # labels grow with the batch
-            array[:] = params[name]
-        elif name in executor.aux_dict:  # of a variance, too
-            array[:] = abs(random_value(name, array.shape)) + 0.1
-        else:
-            array[:] = data.get(name, random_value(name, array.shape))
-    return executor
 
 
 def exported(symbol: Any, params: Mapping[str, Any], inputs: Any, **options: Any) -> bytes:

@@ -15,11 +15,12 @@ from mxrnn import interop
 from mxrnn.interop import ctc_predictions
 
 from .. import mx
-from ..running import random_value
+from ..running import bound, random_value
 from .compare import difference, magnitude, torch
+from .models import random_model
 
-__all__ = ['Source', 'check', 'generate', 'given', 'outputs', 'quiet', 'read',
-           'run_mxnet', 'total']
+__all__ = ['Source', 'check', 'generate', 'given', 'outputs', 'quiet', 'read', 'run_mxnet',
+           'source_of', 'total']
 
 #: Modules that a generated source may import.
 ALLOWED = {'__future__', 'math', 'torch', 'typing'}
@@ -62,6 +63,12 @@ def generate(model: Any, inputs: Any = None, **options: Any) -> Source:
     return Source(text, module.eval(), model, inputs)
 
 
+def source_of(symbol: Any, data: Mapping[str, np.ndarray], inputs: Any = None) -> Source:
+    """The source of a Symbol with random weights, which fit the data."""
+    return generate(random_model(symbol, {name: array.shape for name, array in data.items()}),
+                    inputs)
+
+
 # ---- MXNet
 
 def quiet(symbol: Any) -> Any:
@@ -78,18 +85,7 @@ def quiet(symbol: Any) -> Any:
 def run_mxnet(symbol: Any, data: Mapping[str, np.ndarray], params: Mapping[str, np.ndarray]
               ) -> Any:
     """A Symbol bound to data and to parameters, or to values by their names."""
-    executor = symbol.simple_bind(
-        mx.cpu(), grad_req={name: 'null' if name in data else 'write'
-                            for name in symbol.list_arguments()},
-        type_dict=dict.fromkeys(data, 'float32'),
-        **{name: value.shape for name, value in data.items()})
-    for name, array in {**executor.arg_dict, **executor.aux_dict}.items():
-        value = data.get(name, params.get(name))
-        if value is None:
-            value = random_value(name, array.shape)
-            value = abs(value) + .1 if name in executor.aux_dict else value
-        array[:] = value
-    return executor
+    return bound(symbol, {name: value.shape for name, value in data.items()}, params, data, 'write')
 
 
 # ---- the source

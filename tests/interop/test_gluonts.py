@@ -18,7 +18,7 @@ from mxrnn.interop import gluonts
 from .. import mx
 from .models import model_of
 from .onnx_runs import bound, exported, outputs_of, session
-from .sources import generate, given, run_mxnet
+from .sources import generate, outputs
 from .test_commands import command
 
 torch = pytest.importorskip('torch')
@@ -147,21 +147,28 @@ each_form = pytest.mark.parametrize('form', [deepar, deepvar, wavenet, mqrnn, mq
                                     ids=lambda form: form.__name__)
 
 
-@each_form
-def test_graphs_of_forecasters_give_what_mxnet_gives(form, tmp_path):
-    symbol = form()
+def forecaster(form):
+    """Its Symbol, data for it, and an executor and a model with the same weights."""
+    symbol, random = form(), np.random.RandomState(0)
     shapes = {name: SHAPES[name] for name in symbol.list_arguments() if name in SHAPES}
-    random = np.random.RandomState(0)
     data = {name: random.normal(size=shape).astype('f') for name, shape in shapes.items()}
     executor = bound(symbol, shapes, {}, data)
-    model = model_of(symbol, executor, shapes)
-    runs = [executor.forward()[0].asnumpy() for _ in range(2)]
-    module = interop.to_torch(model).eval()
+    return symbol, data, executor, model_of(symbol, executor, shapes)
+
+
+def by_torch(model, data):
     with torch.no_grad():
-        runs.append(module(**{name: torch.from_numpy(each) for name, each in data.items()}).numpy())
-    content = exported(symbol, model.arg_params, {
-        name: ('batch', *shape[1:]) for name, shape in shapes.items()}, rolled=True)
-    serving = session(content)
+        return interop.to_torch(model).eval()(**{
+            name: torch.from_numpy(each) for name, each in data.items()})
+
+
+@each_form
+def test_graphs_of_forecasters_give_what_mxnet_gives(form, tmp_path):
+    symbol, data, executor, model = forecaster(form)
+    runs = [executor.forward()[0].asnumpy() for _ in range(2)]
+    runs.append(by_torch(model, data).numpy())
+    serving = session(exported(symbol, model.arg_params, {
+        name: ('batch', *each.shape[1:]) for name, each in data.items()}, rolled=True))
     # onnxruntime seeds its samplers by the number of the node: their first numbers are much alike.
     runs.append([outputs_of(serving, data)[0] for _ in range(2)][1])
     if np.array_equal(runs[0], runs[1]):
@@ -179,17 +186,12 @@ def test_graphs_of_forecasters_give_what_mxnet_gives(form, tmp_path):
 @each_form
 def test_sources_of_forecasters_need_no_shapes(form):
     """With one seed they draw what the module draws."""
-    symbol = form()
-    shapes = {name: SHAPES[name] for name in symbol.list_arguments() if name in SHAPES}
-    model = model_of(symbol, run_mxnet(symbol, {
-        name: np.zeros(shape, 'f') for name, shape in shapes.items()}, {}), shapes)
-    source, module = generate(model), interop.to_torch(model).eval()
-    data = {name: torch.rand(shape) for name, shape in shapes.items()}
-    runs = []
-    for run in (lambda: module(**data), lambda: source.module(*given(source, data))):
+    _, data, _, model = forecaster(form)
+    source, runs = generate(model), []
+    for run in (by_torch, lambda *_: outputs(source, data)[0]):
         torch.manual_seed(0)
         with torch.no_grad():
-            runs.append(run())
+            runs.append(run(model, data))
     torch.testing.assert_close(runs[1], runs[0], rtol=1e-5, atol=1e-5)
 
 
@@ -215,18 +217,10 @@ def side_by_side():
     (side_by_side, [(AHEAD + 1, 'loop')])], ids=['one', 'side by side'])
 def test_decoders_with_features_and_lags_of_each_step_become_loops(form, findings):
     """Without draws they give MXNet's numbers."""
-    symbol = form()
-    shapes = {name: SHAPES[name] for name in symbol.list_arguments() if name in SHAPES}
-    random = np.random.RandomState(0)
-    data = {name: random.normal(size=shape).astype('f') for name, shape in shapes.items()}
-    executor = bound(symbol, shapes, {}, data)
-    model = model_of(symbol, executor, shapes)
+    _, data, executor, model = forecaster(form)
     assert [(found.steps, found.kind) for found in roll(model.graph).findings
             if found.kind != 'fixed'] == findings
-    module = interop.to_torch(model).eval()
-    with torch.no_grad():
-        found = module(**{name: torch.from_numpy(each) for name, each in data.items()})
-    np.testing.assert_allclose(found, executor.forward()[0].asnumpy(), atol=1e-6)
+    np.testing.assert_allclose(by_torch(model, data), executor.forward()[0].asnumpy(), atol=1e-6)
 
 
 def test_a_decoder_that_keeps_all_it_drew_is_left_as_it_is():

@@ -49,35 +49,41 @@ each_layer = pytest.mark.parametrize('mode, layers, both', [
 each_form = pytest.mark.parametrize('form', ['fused', 'ordinary', 'split'])
 
 
+DATA = random_value('data', SHAPE).astype('float32')
+
+
+def check_torch(cell, mode, layers, **options):
+    """A layer of torch takes the weights of a cell, computes the same, and gives them back; returns
+    the layer, the weights and the outputs."""
+    outputs, args = weights(cell)
+    kind = {'nonlinearity': mode[4:]} if mode.startswith('rnn') else {}
+    layer = TORCH[mode](5, num_layers=layers, **{'hidden_size': 3, **kind, **options})
+    layer.load_state_dict(interop.torch_state_dict(cell, args))
+    want = layer(torch.tensor(DATA))[0].detach().numpy()
+    np.testing.assert_allclose(run(outputs, args, DATA), want, atol=1e-6)
+    assert same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+    return layer, args, want
+
+
 @each_form
 @each_layer
 def test_torch(mode, layers, both, form):
     cell = cells(mode, layers, both)[form]
-    outputs, args = weights(cell)
-    kind = {'nonlinearity': mode[4:]} if mode.startswith('rnn') else {}
-    layer = TORCH[mode](5, 3, layers, bidirectional=both, **kind)
-    layer.load_state_dict(interop.torch_state_dict(cell, args))
-    data = random_value('data', SHAPE).astype('float32')
-    np.testing.assert_allclose(layer(torch.tensor(data))[0].detach().numpy(),
-                               run(outputs, args, data), atol=1e-6)
-    assert same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+    layer, args, _ = check_torch(cell, mode, layers, bidirectional=both)
     by_gate = cell.unpack_weights({name: mx.nd.array(value) for name, value in args.items()})
     again = interop.torch_state_dict(cell, by_gate)
     assert all(torch.equal(again[name], value) for name, value in layer.state_dict().items())
 
 
-def give_weights(layer, cell, args):
-    """Give a layer of Gluon the weights `args` of `cell`, under all of its names."""
+def check_gluon(cell, args, layer, folder):
+    """A layer of Gluon takes the weights of a cell, under all of its names; from it and from its
+    file they come back, bit for bit."""
     layer.initialize()
     given = interop.gluon_params(cell, args)
     parameters = layer.collect_params()
     assert {name[len(layer.prefix):] for name in parameters} == set(given)
     for name, parameter in parameters.items():
         parameter.set_data(mx.nd.array(given[name[len(layer.prefix):]]))
-
-
-def check_weights_come_back(layer, cell, args, folder):
-    """From the layer and from its file, bit for bit."""
     assert same(interop.from_gluon_params(cell, layer.collect_params()), args)
     layer.save_parameters(str(folder / 'layer'))
     assert same(interop.from_gluon_params(cell, mx.nd.load(str(folder / 'layer'))), args)
@@ -90,11 +96,9 @@ def test_gluon(mode, layers, both, form, tmp_path):
     outputs, args = weights(cell)
     kind = {'activation': mode[4:]} if mode.startswith('rnn') else {}
     layer = GLUON[mode](3, layers, bidirectional=both, input_size=5, **kind)
-    give_weights(layer, cell, args)
-    data = random_value('data', SHAPE).astype('float32')
-    np.testing.assert_allclose(layer(mx.nd.array(data)).asnumpy(), run(outputs, args, data),
+    check_gluon(cell, args, layer, tmp_path)
+    np.testing.assert_allclose(layer(mx.nd.array(DATA)).asnumpy(), run(outputs, args, DATA),
                                atol=1e-6)
-    check_weights_come_back(layer, cell, args, tmp_path)
 
 
 def test_the_file_of_a_whole_network_of_gluon(tmp_path):
@@ -184,17 +188,10 @@ def test_torch_without_biases(mode, both):
         rnn.BidirectionalCell(make(3, prefix='l%d_' % i, bias=False),
                               make(3, prefix='r%d_' % i, bias=False)) if both else
         make(3, prefix='l%d_' % i, bias=False) for i in range(2)])
-    outputs, args = weights(cell)
-    kind = {'nonlinearity': mode[4:]} if mode.startswith('rnn') else {}
-    layer = TORCH[mode](5, 3, 2, bias=False, bidirectional=both, **kind)
-    layer.load_state_dict(interop.torch_state_dict(cell, args))
-    data = random_value('data', SHAPE).astype('float32')
-    want = layer(torch.tensor(data))[0].detach().numpy()
-    np.testing.assert_allclose(run(outputs, args, data), want, atol=1e-6)
+    _, args, want = check_torch(cell, mode, 2, bias=False, bidirectional=both)
     fused, _ = rnn.fuse(cell).unroll(SHAPE[0], mx.sym.Variable('data'), layout='TNC',
                                      merge_outputs=True)
-    np.testing.assert_allclose(run(fused, args, data), want, atol=1e-6)
-    assert same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
+    np.testing.assert_allclose(run(fused, args, DATA), want, atol=1e-6)
     with pytest.raises(ValueError, match="no biases, but all of Gluon's layers"):
         interop.gluon_params(cell, args)
     with pytest.raises(ValueError, match="no biases, but all of Gluon's layers"):
@@ -205,32 +202,17 @@ def test_torch_without_biases(mode, both):
 
 @pytest.mark.parametrize('both', [False, True])
 @pytest.mark.parametrize('bias', [False, True])
-def test_projections_of_torch(both, bias):
+def test_projections(both, bias, tmp_path):
     def make(i):
         left, right = [rnn.LSTMPCell(4, 3, '%s%d_' % (side, i), bias=bias) for side in 'lr']
         return rnn.BidirectionalCell(left, right) if both else left
 
     cell = stack(make(0), rnn.DropoutCell(0.), make(1))
-    outputs, args = weights(cell)
-    layer = torch.nn.LSTM(5, 4, 2, proj_size=3, bias=bias, bidirectional=both)
-    layer.load_state_dict(interop.torch_state_dict(cell, args))
-    data = random_value('data', SHAPE).astype('float32')
-    np.testing.assert_allclose(run(outputs, args, data),
-                               layer(torch.tensor(data))[0].detach().numpy(), atol=1e-6)
-    assert same(interop.from_torch_state_dict(cell, layer.state_dict()), args)
-
-
-@pytest.mark.parametrize('both', [False, True])
-def test_projections_of_gluon(both, tmp_path):
-    def make(i):
-        left, right = [rnn.LSTMPCell(4, 3, '%s%d_' % (side, i)) for side in 'lr']
-        return rnn.BidirectionalCell(left, right) if both else left
-
-    cell = stack(make(0), make(1))
-    _, args = weights(cell)
-    layer = mx.gluon.rnn.LSTM(4, 2, projection_size=3, bidirectional=both, input_size=5)
-    give_weights(layer, cell, args)
-    check_weights_come_back(layer, cell, args, tmp_path)
+    _, args, _ = check_torch(cell, 'lstm', 2, hidden_size=4, proj_size=3, bias=bias,
+                             bidirectional=both)
+    if bias:
+        check_gluon(cell, args, mx.gluon.rnn.LSTM(4, 2, projection_size=3, bidirectional=both,
+                                                  input_size=5), tmp_path)
 
 
 @pytest.mark.parametrize('other, why', [

@@ -90,48 +90,33 @@ def values(shapes):
     return {name: random_value(name, shape).astype('f') for name, shape in shapes.items()}
 
 
-@pytest.fixture(params=REFUSED)
-def refused(request):
-    symbol, shapes, others = REFUSED[request.param]
+def by_torch(model, symbol):
+    module = interop.to_torch(model).eval()
+    return lambda given: module(**{name: torch.tensor(array) for name, array in given.items()})
+
+
+def by_source(model, symbol):
+    source = generate(model)
+    return lambda given: outputs(source, given)
+
+
+def by_onnx(model, symbol):
+    serving = session(exported(symbol, model.arg_params, None, rolled=True))
+    return lambda given: outputs_of(serving, given)
+
+
+@pytest.mark.parametrize('way, error, said', [
+    (by_torch, (RuntimeError, ValueError), ''), (by_source, (RuntimeError, ValueError), ''),
+    (by_onnx, Exception, 'ONNXRuntimeError')], ids=['torch', 'source', 'onnx'])
+@pytest.mark.parametrize('name', REFUSED)
+def test_sizes_that_mxnet_refuses_are_refused(name, way, error, said):
+    symbol, shapes, others = REFUSED[name]
     model = random_model(symbol, shapes)
-    for other in others:  # MXNet does
+    run = way(model, symbol)
+    run(values(shapes))
+    for other in others:
         with pytest.raises((mx.base.MXNetError, RuntimeError)):
             bound(rnn.roll(symbol) if rnn.__name__ == 'mxrnn' else symbol,
                   {**shapes, **other}, model.arg_params, {})
-    return model, symbol, shapes, others
-
-
-def test_by_torch(refused):
-    model, _, shapes, others = refused
-    module = interop.to_torch(model).eval()
-    for other in [{}, *others]:
-        given = {name: torch.tensor(array) for name, array in values({**shapes, **other}).items()}
-        if not other:
-            module(**given)
-            continue
-        with pytest.raises((RuntimeError, ValueError)):
-            module(**given)
-
-
-def test_by_sources(refused):
-    model, _, shapes, others = refused
-    source = generate(model)
-    for other in [{}, *others]:
-        given = values({**shapes, **other})
-        if not other:
-            outputs(source, given)
-            continue
-        with pytest.raises((RuntimeError, ValueError)):
-            outputs(source, given)
-
-
-def test_by_onnx(refused):
-    model, symbol, shapes, others = refused
-    serving = session(exported(symbol, model.arg_params, None, rolled=True))
-    for other in [{}, *others]:
-        given = values({**shapes, **other})
-        if not other:
-            outputs_of(serving, given)
-            continue
-        with pytest.raises(Exception, match='ONNXRuntimeError'):
-            outputs_of(serving, given)
+        with pytest.raises(error, match=said):
+            run(values({**shapes, **other}))

@@ -14,9 +14,9 @@ from ..running import quiet as quiet_cell
 from . import programs
 from .compare import torch
 from .compositions import WIDTH, composition
-from .models import model_of
+from .models import random_model
 from .programs import ASKED, PROGRAMS
-from .sources import check, generate, quiet, run_mxnet
+from .sources import check, generate, quiet, source_of
 from .test_programs_in_torch import drawn
 from .test_programs_leave import model_of as model_of_program
 from .test_programs_leave import settled
@@ -48,9 +48,7 @@ def data_of(name, model, batch, time):
 def program_of(name):
     """The Symbol of a program, and the network with weights."""
     symbol = graph_of(name)
-    shapes = settled(PROGRAMS[name].shapes, 3, 7)
-    empty = {key: random_value(key, shape).astype('float32') for key, shape in shapes.items()}
-    return symbol, model_of(symbol, run_mxnet(symbol, empty, {}), shapes)
+    return symbol, random_model(symbol, settled(PROGRAMS[name].shapes, 3, 7))
 
 
 @pytest.mark.parametrize('name', PROGRAMS)
@@ -93,8 +91,8 @@ def test_dropout_between_layers(layers, dropout):
     symbol, _ = rnn.FusedRNNCell(4, layers, dropout=.25).unroll(
         3, mx.sym.Variable('data'), merge_outputs=True)
     data = {'data': random_value('data', (2, 3, 5)).astype('float32')}
-    source = generate(model_of(symbol, run_mxnet(symbol, data, {}), data))
-    (layer,) = [each for each in source.module.modules() if isinstance(each, torch.nn.LSTM)]
+    (layer,) = [each for each in source_of(symbol, data).module.modules()
+                if isinstance(each, torch.nn.LSTM)]
     assert (layer.num_layers, layer.dropout) == (layers, dropout)
 
 
@@ -115,8 +113,7 @@ def test_cells(case):
         if source is None:
             time = 4 if case.name == 'both_fused' else 'time'
             axes = (time, 'batch') if layout == 'TNC' else ('batch', time)
-            source = generate(model_of(symbol, run_mxnet(symbol, data, {}), data),
-                              {'data': axes + case.step})
+            source = source_of(symbol, data, {'data': axes + case.step})
         check(source, symbol, data, 2e-6 if case.name.startswith('conv') else 1e-6,
               gradients=case.name not in ('own_reset', 'own_in_stack'))
 
@@ -133,7 +130,7 @@ def check_composition(seed):
         shape = (length, batch, WIDTH) if options['layout'] == 'TNC' else (batch, length, WIDTH)
         data = {'data': random_value('data', shape).astype('float32')}
         if source is None:
-            source = generate(model_of(symbol, run_mxnet(symbol, data, {}), data))
+            source = source_of(symbol, data)
         check(source, symbol, data, gradients=False)  # norms of few units make noise of them
     data = {'data': torch.tensor(random_value('data', shape))}
     modules = source.module.double(), interop.to_torch(source.model).double()

@@ -11,7 +11,7 @@ from ..running import random_value
 from .compare import torch
 from .models import model_of
 from .onnx_runs import session
-from .sources import check, generate, run_mxnet
+from .sources import check, generate, run_mxnet, source_of
 
 from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.emitter_api import LOSSES  # noqa: E402, I001  isort: skip
@@ -28,8 +28,7 @@ def made(build, label=(2, 3)):
         symbol = build(scores, mx.sym.Variable('label'))
     data = {'data': random_value('data', (2, 4)).astype('float32'),
             'label': abs(random_value('label', label)).astype('float32')}
-    model = model_of(symbol, run_mxnet(symbol, data, {}), data)
-    return symbol, generate(model, {**NAMED, 'label': ('batch', *label[1:])}), data
+    return symbol, source_of(symbol, data, {**NAMED, 'label': ('batch', *label[1:])}), data
 
 
 def stale(scores, label):
@@ -115,7 +114,7 @@ def test_heads_with_other_labels_beside_that_of_a_distance():
         symbol = build(mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='fc'),
                        mx.sym.Variable('label'))
     data['classes'] = np.array([2, 0], 'float32')
-    check(generate(model_of(symbol, run_mxnet(symbol, data, {}), data)), symbol, data)
+    check(source_of(symbol, data), symbol, data)
 
 
 def test_warp_ctc():

@@ -13,9 +13,8 @@ from mxrnn import interop
 from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import difference, torch
-from .models import model_of
 from .operator_cases import OPS, SAMPLERS, draws, each_name
-from .sources import check, generate, run_mxnet
+from .sources import check, generate, source_of
 
 from mxrnn.interop._source.layers_and_state_dict import File  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.forward_and_loss import loss_text  # noqa: E402, I001  isort: skip
@@ -208,8 +207,7 @@ def test_forms_of_layers(name):
     with mx.name.NameManager():
         symbol = build()
     data = {key: abs(random_value(key, shape)).astype('float32') for key, shape in shapes.items()}
-    source = generate(model_of(symbol, run_mxnet(symbol, data, {}), data), shapes)
-    check(source, symbol, data, 2e-6)
+    check(source_of(symbol, data, shapes), symbol, data, 2e-6)
 
 
 @pytest.mark.parametrize('build, inputs, sizes, text', [
@@ -234,8 +232,7 @@ def test_windows_leave_no_constants(window):
     for length in (16, 28):
         values = {'data': random_value('data', (2, 3, length)).astype('f'),
                   'index': np.array([0, 3, 9], 'f')}
-        source = source or generate(model_of(symbol, run_mxnet(symbol, values, {}), values), {
-            'data': (2, 3, 'time'), 'index': (3,)})
+        source = source or source_of(symbol, values, {'data': (2, 3, 'time'), 'index': (3,)})
         check(source, symbol, values, gradients=False)
 
 
@@ -272,6 +269,4 @@ def test_a_loss_of_a_matrix_with_exchanged_axes():
     symbol = S.Group([S.BlockGrad(x * 1), S.MakeLoss(
         S.softmax(S.SwapAxis(x * V('label'), dim1=0, dim2=1)) ** 2)])
     data = {name: random_value(name, (4, 3)).astype('float32') for name in ('data', 'label')}
-    source = generate(model_of(symbol, run_mxnet(symbol, data, {}), data), {
-        'data': (4, 3), 'label': (4, 3)})
-    assert 'def loss(' in source.text
+    assert 'def loss(' in source_of(symbol, data, {'data': (4, 3), 'label': (4, 3)}).text

@@ -7,8 +7,8 @@ from mxrnn import interop
 from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import torch
-from .models import model_of
-from .sources import check, generate, outputs, run_mxnet
+from .models import random_model
+from .sources import check, generate, outputs
 from .test_source import data_of, program_of
 
 from mxrnn.interop._source import to_source  # noqa: E402  isort: skip
@@ -18,8 +18,7 @@ pytest.importorskip('onnx')
 
 
 def model(symbol, **shapes):
-    data = {name: np.zeros(shape, 'float32') for name, shape in shapes.items()}
-    return model_of(symbol, run_mxnet(symbol, data, {}), shapes)
+    return random_model(symbol, shapes)
 
 
 def inner(step):
