@@ -172,6 +172,7 @@ def test_repr_says_what_is_fused_and_why_the_rest_is_not():
     assert "Mine(4, prefix='mine_') [not fused: Mine may compute something else]" in text
     assert ("FusedRNNCell(4, num_layers=1, 'lstm', prefix='lstm_') "
             '[not fused: it is sym.RNN]') in text
+    assert 'state_clip=(-0.05, 0.1)' in repr(rnn.LSTMCell(3, state_clip=(-0.05, 0.1)))
 
 
 @needs_operator

@@ -77,7 +77,7 @@ REFUSED = {
     'address': (b'cmxnet.ndarray.ndarray\nNDArray\n(I140000000000000\ntR.', 'address'),
     'second': (pickle.dumps(({}, None)) + pickle.dumps(Reduced(os.system, (SHELL,))),
                '%s.system' % os.name),
-    'nothing': (b'', 'states'), 'cut': (pickle.dumps({0: 1})[:-4], 'states'),
+    'nothing': (b'', 'optimiser'), 'cut': (pickle.dumps({0: 1})[:-4], 'optimiser'),
 }
 
 
