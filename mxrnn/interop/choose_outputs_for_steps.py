@@ -7,8 +7,8 @@ import numpy as np
 
 from .._graph.graph import Entry, Graph
 from .._graph.rnn_vector_layout import begin_states
-from .._graph.rolling import roll
 from .convert_to_steps import in_steps
+from .free_length_or_say_what_keeps_it import roll_once
 from .input_shapes import Shapes, blaming_axes
 from .registry import ExportError
 from .repeat_begin_state_weights import moved
@@ -48,7 +48,7 @@ def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shap
 
 def _without_states(graph: Graph, params: Container[str]) -> list[Entry]:
     """The outputs of a graph that are not final states of recurrences which begin with inputs."""
-    rolled = roll(graph).graph
+    rolled = roll_once(graph).graph
 
     def is_state(entry: Entry) -> bool:
         while rolled.nodes[entry.node].op in _PASS_ON:
@@ -63,7 +63,7 @@ def _without_states(graph: Graph, params: Container[str]) -> list[Entry]:
 
 def _that_step(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> Graph:
     """The graph, or the only output of it that can be stepped."""
-    rolled = roll(graph).graph
+    rolled = roll_once(graph).graph
 
     def refusal(heads: Sequence[Entry]) -> str:
         try:

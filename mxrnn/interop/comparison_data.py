@@ -10,9 +10,9 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from .._graph.graph import Graph
-from .._graph.rolling import roll
 from .._graph.shapes.missing_shapes import ShapesError, found_shapes, told_sizes
 from .file_runners import ExportedFile
+from .free_length_or_say_what_keeps_it import roll_once
 from .input_shapes import settle_shapes
 from .model import Model
 from .model_runners import Input
@@ -65,7 +65,7 @@ class Inputs:
     def lasting(self) -> Mapping[str, int]:
         """Those of `numbers` that also the rolled-up graph has, so that no number of steps changes
         them."""
-        return self._told(*(roll(each).graph for each in (self._model.graph, self._whole))
+        return self._told(*(roll_once(each).graph for each in (self._model.graph, self._whole))
                           ) if self.numbers else {}
 
     def _told(self, graph: Graph, whole: Graph) -> dict[str, int]:

@@ -152,6 +152,8 @@ class _Check:
                                   stated_steps(checkpoint.model.graph).values()))
         self._said: list[str] = []
         self._worst, self._rounding = 0.0, 0.0
+        #: The axes that had a number of steps in the run with the graph's sizes.
+        self._counted: set[str] = set()
 
     def all(self, certified: ReferenceModel | None = None, further: _Check | None = None) -> str:
         """Compare a run with the graph's sizes, and two with other sizes if the file takes any.
@@ -212,7 +214,8 @@ class _Check:
         inputs, checkpoint = self._inputs, self._checkpoint
         for chosen in own_sizes(inputs.names, self._steps, lambda: inputs.numbers):
             data = inputs.drawn(sizes={**self._sizes(0), **chosen})
-            own = any(size in self._steps for size in chosen.values())
+            self._counted = {name for name, size in chosen.items() if size in self._steps}
+            own = bool(self._counted)
             try:
                 rolled, wanted = False, checkpoint.as_is(data)
                 break
@@ -237,7 +240,9 @@ class _Check:
         """Two more sets of sizes, with the numbers that windows leave for any number of steps; if
         one is refused, others follow: with all such numbers, and larger ones."""
         inputs = self._inputs
-        lasting = {name: size for name, size in inputs.lasting.items() if size not in self._steps}
+        # If all other axes are steps, none of them keeps a number.
+        lasting = {} if {*inputs.names} <= self._counted | {'batch'} else {
+            name: size for name, size in inputs.lasting.items() if size not in self._steps}
         for which in (1, 2) if inputs.names else ():
             before = len(self._said)
             yield {**self._sizes(which), **lasting}

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Iterator
 
 from .. import _check
@@ -10,17 +11,29 @@ from .._graph.rolling import RolledGraph, bounds, fixed_by, roll, stated_steps
 from .input_shapes import CountedSteps
 from .registry import ExportError
 
-__all__ = ['naming_what_keeps', 'rolled_up']
+__all__ = ['naming_what_keeps', 'roll_once', 'rolled_up']
 
 #: Attributes that may have a number of steps in them.
 _SIZES = 'shape', 'num_outputs', 'stop', 'reps', 'begin', 'end'
 
 
+def roll_once(graph: Graph, training: bool = False, length: int | None = None) -> RolledGraph:
+    """`roll`, which keeps its last results: writing a file and checking it roll one graph up
+    several times."""
+    found = _rolled(graph, training, length)
+    return found._replace(graph=graph) if found.graph == graph else found
+
+
+@functools.lru_cache(maxsize=4)
+def _rolled(graph: Graph, training: bool, length: int | None) -> RolledGraph:
+    return roll(graph, training=training, length=length)
+
+
 def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) -> RolledGraph:
     """The graph rolled up, in which the number of `steps` is that of steps, if it is given."""
     if steps is None:
-        return roll(graph, training=training)
-    known = sorted({finding.steps for finding in roll(graph).findings} | bounds(graph))
+        return roll_once(graph, training)
+    known = sorted({finding.steps for finding in roll_once(graph).findings} | bounds(graph))
     if steps.number not in known and (known or not fixed_by(graph, steps.number)):
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
                          'for: %s, got %d%s' % (

@@ -6,7 +6,6 @@ from typing import Any, Mapping, Sequence
 
 from .. import _check
 from .._graph.graph import Graph
-from .._graph.rolling import roll
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import Named
@@ -17,6 +16,7 @@ from .fixed_steps_notes import (
     of_one_bucket,
     split_by_steps,
 )
+from .free_length_or_say_what_keeps_it import roll_once
 from .input_shapes import shapes_found, without_number
 from .model import Model
 from .registry import ExportError
@@ -32,7 +32,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     `certified` that the graph of another length has freed its number of steps.
     """
     params = {**model.arg_params, **model.aux_params}
-    rolled = roll(model.graph)
+    rolled = roll_once(model.graph)
     graph = rolled.graph
     names = [name for name in graph.needed_variables() if name not in params]
     found: dict[str, Named] = {}

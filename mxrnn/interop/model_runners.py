@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, T
 import numpy as np
 
 from .._files import reason_of
-from .._graph.rolling import roll as roll_graph
+from .free_length_or_say_what_keeps_it import roll_once
 from .model import Model
 from .onnx_checksum_and_session import session_of
 from .registry import ExportError
@@ -64,7 +64,7 @@ def of_onnx() -> tuple[str, Runner] | None:
 
 def _rolled(model: Model, length: int | None) -> Model:
     return model if length is None else model._replace(
-        graph=roll_graph(model.graph, length=length or None).graph)
+        graph=roll_once(model.graph, length=length or None).graph)
 
 
 def run_module(module: Any, what: str, data: Data) -> list[np.ndarray]:

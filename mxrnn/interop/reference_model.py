@@ -6,7 +6,7 @@ import contextlib
 import numpy as np
 
 from .._graph.rolling import bounds, stated_steps
-from .._graph.rolling import roll as roll_graph
+from .free_length_or_say_what_keeps_it import roll_once
 from .model import Model
 from .model_runners import Data, Run, Runner
 
@@ -69,7 +69,7 @@ class ReferenceModel:
         """
         if self._lengths is None:
             numbers = bounds(self.model.graph).union(
-                each.steps for each in roll_graph(self.model.graph).findings)
+                each.steps for each in roll_once(self.model.graph).findings)
             self._lengths = [*numbers] if len(numbers) == 1 else [0, *sorted(numbers - {0})]
         *others, last = self._lengths
         for length in others:

@@ -8,9 +8,9 @@ import numpy as np
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
 from .._graph.rnn_vector_layout import begin_states
-from .._graph.rolling import roll
 from .._graph.shapes.shape_search import ShapeSearch
 from .._graph.shapes.sizes import Axis, resolve
+from .free_length_or_say_what_keeps_it import roll_once
 from .model import Model
 from .registry import ExportError
 
@@ -32,7 +32,7 @@ def of_any_batch(model: Model, graph: Graph, given: Mapping[str, Sequence[int | 
     if not given or not any(name in read and array.ndim > 1
                             for name, array in model.arg_params.items()):
         return model, graph
-    rolled = roll(graph).graph
+    rolled = roll_once(graph).graph
     params = {**model.arg_params, **model.aux_params}
     sizes = {name: np.shape(array) for name, array in params.items()}
     if not ShapeSearch(rolled, sizes, given).table({}, whole=False).faults:

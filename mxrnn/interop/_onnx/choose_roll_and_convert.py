@@ -8,13 +8,13 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.index_inputs import only_looked_up
-from ..._graph.rolling import BEFORE_LOSS, Finding, RolledGraph, bounds, certify, roll
+from ..._graph.rolling import BEFORE_LOSS, Finding, RolledGraph, bounds, certify
 from ..._graph.shapes.missing_shapes import Named, cutting_numbers
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
 from ..ctc_predictions import ctc_losses, predictions
 from ..fixed_steps_notes import clipped
-from ..free_length_or_say_what_keeps_it import naming_what_keeps, rolled_up
+from ..free_length_or_say_what_keeps_it import naming_what_keeps, roll_once, rolled_up
 from ..input_shapes import (
     blaming_axes,
     check_shapes,
@@ -103,7 +103,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     told = {*types, *params, *(node.name for node in graph.nodes if '__dtype__' in node.attrs)}
     numbers = only_looked_up(graph, [name for name in own if name not in told])
     if numbers and rolled:  # a loop may begin with one, and go on with numbers of another type
-        numbers = only_looked_up(roll(graph).graph, numbers)
+        numbers = only_looked_up(roll_once(graph).graph, numbers)
     types = {**dict.fromkeys(numbers, 'int64'), **types}
     counted = certify_by is not None or steps is not None
     graph, beside = chosen_for_steps(
@@ -185,7 +185,7 @@ class _File(NamedTuple):
 def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
             types: Mapping[str, str], own: Sequence[str]) -> _File:
     """The file of the rolled-up graph, if that graph has the given shapes."""
-    rolled, findings = roll(graph)
+    rolled, findings = roll_once(graph)
     notes = _unrolled(findings)
     if rolled is not graph:
         try:

@@ -1,7 +1,6 @@
 """A graph as a torch.nn.Module."""
 from __future__ import annotations
 
-import functools
 from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
@@ -13,16 +12,15 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
 from ..._graph.merge_rnn import merged
 from ..._graph.operator_table import has
-from ..._graph.rolling import RolledGraph
-from ..._graph.rolling import roll as roll_up
 from ..ctc_predictions import ctc_losses
+from ..free_length_or_say_what_keeps_it import roll_once
 from ..input_shapes import misfit
 from ..model import Model
 from . import Device
 from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner
 
-__all__ = ['GraphModule', 'UnsupportedError', 'as_list', 'module_of', 'rolled', 'run', 'tensor']
+__all__ = ['GraphModule', 'UnsupportedError', 'as_list', 'module_of', 'run', 'tensor']
 
 
 class GraphModule(nn.Module):
@@ -127,7 +125,7 @@ class GraphModule(nn.Module):
     def _runner(self, training: bool) -> Runner:
         """The graph's schedule. It is rolled up differently where training draws at random."""
         try:
-            graph = _merged(rolled(self.graph, training).graph) if self._roll else self.graph
+            graph = _merged(roll_once(self.graph, training).graph) if self._roll else self.graph
         except AttributeValueError:
             graph = self.graph  # it is among the faults
         runner = Runner(graph)
@@ -252,12 +250,6 @@ class GraphModule(nn.Module):
         if len(batches) > 1:
             raise ValueError('inputs must have the same batch size, got %s' % ' and '.join(
                 '%s of shape %s' % (name, tuple(given[name].shape)) for name in batches.values()))
-
-
-@functools.lru_cache(maxsize=4)
-def rolled(graph: Graph, training: bool) -> RolledGraph:
-    """The graph rolled up. Writing a file and checking it roll one graph up several times."""
-    return roll_up(graph, training=training)
 
 
 def _merged(graph: Graph) -> Graph:

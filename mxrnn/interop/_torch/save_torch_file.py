@@ -17,12 +17,13 @@ from ..._graph.rolling import RolledGraph
 from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
+from ..free_length_or_say_what_keeps_it import roll_once
 from ..input_shapes import Shapes, check_shapes, misfit, shapes_found
 from ..model import Model
 from ..mxnet_process import begin
 from ..registry import ExportError
 from .load_torch_file import FORMAT, STEPPED
-from .module import GraphModule, rolled
+from .module import GraphModule
 
 __all__ = ['save_torch', 'write_torch']
 
@@ -116,7 +117,7 @@ def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, 
 def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes
                  ) -> tuple[Graph, Shapes]:
     """A graph, and the shapes of its inputs that are `given` or that it tells."""
-    found, findings = rolled(graph, False)
+    found, findings = roll_once(graph)
     names = [name for name in found.needed_variables() if name not in params and name not in given]
     with contextlib.suppress(ExportError):
         return graph, {**shapes_found(found, params, given, names,
