@@ -4,6 +4,7 @@ import pytest
 
 from . import differs, mx, needs_operator, rnn
 from .comparing import assert_close
+from .interop.programs import lstm_of_gates
 from .test_automatic_fuse import (
     DATA,
     C,
@@ -67,11 +68,7 @@ def functions():
             each, weight=weights[group + '_weight'], bias=weights[group + '_bias'],
             num_hidden=4 * H, name='t%d_%s' % (t, group))
             for group, each in (('i2h', step), ('h2h', hidden))]
-        i, new, f, o = mx.sym.SliceChannel(gates[0] + gates[1], num_outputs=4)
-        new = mx.sym.Activation(new, act_type='tanh')
-        i, f, o = (mx.sym.Activation(each, act_type='sigmoid') for each in (i, f, o))
-        cell = f * cell + i * new
-        hidden = o * mx.sym.Activation(cell, act_type='tanh')
+        cell, hidden = lstm_of_gates(gates[0] + gates[1], cell)
     return loss(hidden)
 
 

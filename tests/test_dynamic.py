@@ -115,15 +115,10 @@ def test_graph_is_that_of_one_step_and_serves_every_length():
 
 def test_begin_states_of_one_name_or_twice_the_same():
     cell = rnn.LSTMCell(3)
-    state = mx.sym.Variable('state')
-
-    def graph(unroll):
-        outputs, states = unroll(cell, [state, state])
-        return run_symbols(outputs, states, {'data': (2, 4, 5)})
-
-    looped = graph(lambda cell, begin: rnn.dynamic_unroll(cell, mx.sym.Variable('data'), begin))
-    assert_agree(looped, graph(lambda cell, begin: cell.unroll(
-        4, mx.sym.Variable('data'), begin, merge_outputs=True)))
+    data, begin = mx.sym.Variable('data'), [mx.sym.Variable('state')] * 2
+    looped, unrolled = (run_symbols(*results, {'data': (2, 4, 5)}) for results in (
+        rnn.dynamic_unroll(cell, data, begin), cell.unroll(4, data, begin, merge_outputs=True)))
+    assert_agree(looped, unrolled)
 
 
 def test_kept_symbols_are_refused():
@@ -139,13 +134,25 @@ def test_kept_symbols_are_refused():
         rnn.dynamic_unroll(Keeps(3), mx.sym.Variable('data'))
 
 
-def test_a_state_that_is_not_read():
-    class Ignores(rnn.RNNCell):
-        def __call__(self, inputs, states):
-            output = mx.sym.FullyConnected(inputs, self._iW, self._iB, num_hidden=3)
-            return output, [output]
+class Ignores(rnn.RNNCell):
+    """Reads no state."""
 
-    assert_agree(run_dynamic(Ignores(3), (4,), begin='zeros'), run(Ignores(3), (4,), begin='zeros'))
+    def __call__(self, inputs, states):
+        output = mx.sym.FullyConnected(inputs, self._iW, self._iB, num_hidden=3)
+        return output, [output]
+
+
+class Shifted(rnn.RNNCell):
+    """Adds a parameter."""
+
+    def __call__(self, inputs, states):
+        output, states = super().__call__(inputs, states)
+        return output + self.params.get('shift', shape=(2, 3)), states
+
+
+@pytest.mark.parametrize('kind', [Ignores, Shifted])
+def test_cells_of_programs(kind):
+    assert_agree(run_dynamic(kind(3), (4,), begin='zeros'), run(kind(3), (4,), begin='zeros'))
 
 
 def test_batch_norm_is_refused_by_its_name():
@@ -194,15 +201,6 @@ def test_gradients_of_what_a_step_adds_from_outside(context, add):
     def cell():
         return Adds(rnn.LSTMCell(3), context(), add)
     assert_agree(run_dynamic(cell(), (4,)), run(cell(), (4,)))
-
-
-def test_a_parameter_that_a_step_adds_has_its_gradient():
-    class Shifted(rnn.RNNCell):
-        def __call__(self, inputs, states):
-            output, states = super().__call__(inputs, states)
-            return output + self.params.get('shift', shape=(2, 3)), states
-
-    assert_agree(run_dynamic(Shifted(3), (4,)), run(Shifted(3), (4,)))
 
 
 def test_what_is_made_outside_a_loop_is_made_once():

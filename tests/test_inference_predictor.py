@@ -7,7 +7,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from . import differs, mx, needs_operator, rnn
+from . import differs, mx, needs_operator, rnn, running
 from .running import random_value, stack
 
 pytestmark = differs
@@ -43,23 +43,25 @@ def merged(length: int) -> Any:
     return mx.sym.softmax(scores), ('data',), None
 
 
-def with_loss(length: int) -> Any:
-    """(batch * length, words), and a label whose shape the graph does not tell."""
-    outputs, _ = cells().unroll(length, embedded(mx.sym.Variable('data')), merge_outputs=True)
+def loss_of(outputs: Any) -> Any:
+    """The words' chances in rows, and their loss."""
     scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-1, UNITS)), num_hidden=WORDS,
                                    name='score')
     label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
-    return mx.sym.SoftmaxOutput(scores, label, name='softmax'), ['data'], ['softmax_label']
+    return mx.sym.SoftmaxOutput(scores, label, name='softmax')
+
+
+def with_loss(length: int) -> Any:
+    """(batch * length, words), and a label whose shape the graph does not tell."""
+    outputs, _ = cells().unroll(length, embedded(mx.sym.Variable('data')), merge_outputs=True)
+    return loss_of(outputs), ['data'], ['softmax_label']
 
 
 def time_major(length: int) -> Any:
     """(length * batch, words)."""
     outputs, _ = rnn.FusedRNNCell(UNITS, 2, prefix='f_').unroll(
         length, embedded(mx.sym.Variable('data')), layout='TNC', merge_outputs=True)
-    scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-1, UNITS)), num_hidden=WORDS,
-                                   name='score')
-    label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
-    return mx.sym.SoftmaxOutput(scores, label, name='softmax'), ['data'], ['softmax_label']
+    return loss_of(outputs), ['data'], ['softmax_label']
 
 
 def classes(length: int) -> Any:
@@ -89,9 +91,7 @@ def weights_of(network: Callable[[int], Any]) -> dict[str, Any]:
     symbol, data, labels = network(2)
     known = {'data': (2, 2), 'length': (2,), 'softmax_label': (2, 2), 'class': (2,)}
     given = {name: known[name] for name in [*data, *(labels or ())]}
-    shapes, _, _ = symbol.infer_shape(**given)
-    return {name: mx.nd.array(random_value(name, shape) * 2)
-            for name, shape in zip(symbol.list_arguments(), shapes) if name not in given}
+    return {name: array * 2 for name, array in running.weights_of(symbol, **given).items()}
 
 
 def alone(network: Callable[[int], Any], weights: dict[str, Any], sentence: list[int],
@@ -366,11 +366,9 @@ def test_auxiliary_states():
         return mx.sym.BatchNorm(outputs, axis=2, fix_gamma=False, name='norm'), ['data'], []
 
     symbol = network(2)[0]
-    shapes, _, auxiliary = symbol.infer_shape(data=(1, 2))
-    weights = {name: mx.nd.array(random_value(name, shape))
-               for name, shape in zip(symbol.list_arguments(), shapes) if name != 'data'}
-    aux = {name: mx.nd.array(random_value(name, shape) ** 2 + 1)
-           for name, shape in zip(symbol.list_auxiliary_states(), auxiliary)}
+    weights = running.weights_of(symbol, data=(1, 2))
+    aux = {name: mx.nd.array(random_value(name, (UNITS,)) ** 2 + 1)
+           for name in symbol.list_auxiliary_states()}
     predict = rnn.Predictor(network, weights, aux, buckets=BUCKETS, batch_size=2)
     bound = symbol.bind(mx.cpu(), dict(weights, data=mx.nd.array([[1, 2]])), aux_states=aux)
     want = bound.forward(is_train=False)[0].asnumpy()[0]

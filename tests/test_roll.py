@@ -4,7 +4,7 @@ import pytest
 
 from . import mx, needs_operator, rnn
 from .cases import CASES, OURS, each
-from .running import filled, flat, operators, quiet, random_value, stack
+from .running import filled, flat, operators, quiet, random_value, stack, weights_of
 
 pytestmark = [needs_operator, pytest.mark.filterwarnings('ignore:.*(time-major|not applied)')]
 
@@ -83,9 +83,8 @@ def test_float64_goes_round_the_defects_of_the_operator():
 def test_a_checkpoint_predicts_at_any_length(tmp_path):
     with mx.name.NameManager():
         outputs, _ = rnn.LSTMCell(6, 'l_').unroll(5, mx.sym.Variable('data'), merge_outputs=True)
-    weights = {name: mx.nd.array(random_value(name, shape)) for name, shape in zip(
-        outputs.list_arguments(), outputs.infer_shape(data=(1, 5, 3))[0]) if name != 'data'}
-    mx.model.save_checkpoint(str(tmp_path / 'old'), 1, outputs, weights, {})
+    mx.model.save_checkpoint(str(tmp_path / 'old'), 1, outputs,
+                             weights_of(outputs, data=(1, 5, 3)), {})
     symbol, args, _ = mx.model.load_checkpoint(str(tmp_path / 'old'), 1)
     rolled = rnn.roll(symbol, training=False)
     predict = rnn.Predictor(lambda length: (rolled, ['data'], []), args, buckets=[4, 9])

@@ -62,6 +62,14 @@ def words(name: str = 'data') -> Any:
     return S.Embedding(V(name), input_dim=WORDS, output_dim=WIDTH, name=name + '_embed')
 
 
+def lstm_of_gates(gates: Any, memory: Any) -> tuple[Any, Any]:
+    """Memory and state of an LSTM of before mx.rnn, from the sum that holds its gates."""
+    enter, change, forget, show = S.SliceChannel(gates, num_outputs=4)
+    memory = S.Activation(forget, act_type='sigmoid') * memory + S.Activation(
+        enter, act_type='sigmoid') * S.Activation(change, act_type='tanh')
+    return memory, S.Activation(show, act_type='sigmoid') * S.Activation(memory, act_type='tanh')
+
+
 def softmax(outputs: Any, label: Any = None) -> Any:
     """The scores of each step and their loss, as in the examples of mx.rnn."""
     flat = S.Reshape(outputs, shape=(-1, UNITS))
@@ -446,10 +454,7 @@ def handwritten_cell() -> Any:
         gates = S.FullyConnected(steps[i], weights['i2h_weight'], weights['i2h_bias'],
                                  num_hidden=UNITS * 4) + S.FullyConnected(
             hidden, weights['h2h_weight'], weights['h2h_bias'], num_hidden=UNITS * 4)
-        parts = S.SliceChannel(gates, num_outputs=4)
-        memory = S.Activation(parts[2], act_type='sigmoid') * memory + S.Activation(
-            parts[0], act_type='sigmoid') * S.Activation(parts[1], act_type='tanh')
-        hidden = S.Activation(parts[3], act_type='sigmoid') * S.Activation(memory, act_type='tanh')
+        memory, hidden = lstm_of_gates(gates, memory)
         outputs.append(hidden)
     scores = S.FullyConnected(S.Concat(*outputs, dim=0), num_hidden=WORDS, name='pred')
     label = S.Reshape(S.transpose(V('softmax_label')), shape=(-1,))
@@ -520,12 +525,8 @@ def _dense(weights: _Weights, data: Any, name: str, units: int, **options: Any) 
 
 def _lstm_of_2015(weights: _Weights, name: str, step: Any, memory: Any, hidden: Any,
                   units: int = UNITS) -> tuple[Any, Any]:
-    gates = _dense(weights, step, name + '_i2h', 4 * units) + _dense(
-        weights, hidden, name + '_h2h', 4 * units)
-    enter, change, forget, show = S.SliceChannel(gates, num_outputs=4)
-    memory = S.Activation(forget, act_type='sigmoid') * memory + S.Activation(
-        enter, act_type='sigmoid') * S.Activation(change, act_type='tanh')
-    return memory, S.Activation(show, act_type='sigmoid') * S.Activation(memory, act_type='tanh')
+    return lstm_of_gates(_dense(weights, step, name + '_i2h', 4 * units) + _dense(
+        weights, hidden, name + '_h2h', 4 * units), memory)
 
 
 def _over(weights: _Weights, name: str, steps: Any, units: int = UNITS) -> list[Any]:
@@ -674,10 +675,7 @@ def lstm_of_r() -> Any:
         i2h, h2h = (S.FullyConnected(value, weight=names[key + '.weight'], num_hidden=4 * UNITS,
                                      bias=names[key + '.bias'], name='t%d.l1.%s' % (t + 1, key))
                     for key, value in (('i2h', step), ('h2h', hidden)))
-        enter, change, forget, show = S.SliceChannel(i2h + h2h, num_outputs=4)
-        memory = S.Activation(forget, act_type='sigmoid') * memory + S.Activation(
-            enter, act_type='sigmoid') * S.Activation(change, act_type='tanh')
-        hidden = S.Activation(show, act_type='sigmoid') * S.Activation(memory, act_type='tanh')
+        memory, hidden = lstm_of_gates(i2h + h2h, memory)
         outputs.append(hidden)
     scores = S.FullyConnected(S.Concat(*outputs, dim=0), weight=V('cls.weight'),
                               bias=V('cls.bias'), num_hidden=WORDS)

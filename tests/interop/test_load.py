@@ -354,6 +354,16 @@ def test_auxiliary_states_are_read_and_written(tmp_path):
     assert same(args_again, args) and same(aux_again, aux)
 
 
+@pytest.mark.parametrize('name', ['m-symbol.json', 'm-0003.params'])
+@pytest.mark.parametrize('part', [0, 0.5, 0.99])
+def test_files_that_are_cut_are_named(name, part, tmp_path):
+    write(rnn.LSTMCell(3), (4,), str(tmp_path / 'm'))
+    whole = (tmp_path / name).read_bytes().rstrip()
+    (tmp_path / name).write_bytes(whole[:int(part * len(whole))])
+    with pytest.raises(interop.CheckpointError, match=name):
+        interop.load(str(tmp_path / 'm'), 3)
+
+
 @pytest.mark.parametrize('checksum', [True, False])
 def test_a_file_with_a_checksum_is_written_with_one(checksum, tmp_path):
     cell = rnn.LSTMCell(4, prefix='l_')

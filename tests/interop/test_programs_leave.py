@@ -30,9 +30,7 @@ def model_of(name):
     program = {**PROGRAMS, **ASKED}[name]
     with mx.name.NameManager():
         symbol = program.build()
-    shapes = program.shapes
-    found = bound(symbol, settled(shapes, 3, 7), {}, {})
-    return symbol, models.model_of(symbol, found, shapes)
+    return symbol, models.random_model(symbol, settled(program.shapes, 3, 7))
 
 
 #: Programs that are written as they were unrolled, too: one of each kind.
