@@ -18,6 +18,8 @@ from .trainings import ROOT
 if rnn.__name__ != 'mxrnn':
     pytest.skip('--fuse is of mxrnn', allow_module_level=True)
 
+pytestmark = differs
+
 T, N, C, H = 5, 3, 4, 6
 DATA = {'data': (N, T, C), 'label': (N,)}
 
@@ -133,7 +135,6 @@ def train(symbol, steps: int = 20):
     return losses, first, {name: array.asnumpy() for name, array in module.get_params()[0].items()}
 
 
-@differs
 @needs_operator
 @pytest.mark.parametrize('name', PROGRAMS)
 def test_old_programs_train_alike_with_fuse(name, fusing):
@@ -171,7 +172,6 @@ def train_in_buckets(graph):
     return module, module.get_outputs()[0].asnumpy()
 
 
-@differs
 @needs_operator
 def test_buckets_and_their_checkpoint_go_on_without_fuse(fusing, tmp_path):
     def graph(length):
@@ -205,7 +205,6 @@ def saved(symbol, path):
     return path.read_bytes()
 
 
-@differs
 @needs_operator
 def test_files_and_names_are_those_without_fuse(fusing, tmp_path):
     build = {**PROGRAMS, **{name: lambda name=name: built(name)[0] for name in (
@@ -224,7 +223,6 @@ def test_files_and_names_are_those_without_fuse(fusing, tmp_path):
             assert files[0] == files[1], name
 
 
-@differs
 @needs_operator
 def test_copies_and_compositions_are_saved_as_without_fuse(fusing, tmp_path):
     def twins():
@@ -252,7 +250,6 @@ def layers():
     return loss(mx.sym.mean(outputs, axis=1))
 
 
-@differs
 @needs_operator
 def test_a_file_whose_steps_are_lost_is_all_fused_and_says_so(fusing, tmp_path, monkeypatch):
     from mxrnn import _check
@@ -273,7 +270,6 @@ def test_a_file_whose_steps_are_lost_is_all_fused_and_says_so(fusing, tmp_path, 
     assert b'"op": "RNN"' not in saved(symbol, tmp_path / 'graph.json')
 
 
-@differs
 @needs_operator
 def test_what_is_kept_of_unrolls_is_small_and_bounded(fusing, monkeypatch):
     from mxrnn._operator import save_unfused_graph
@@ -293,7 +289,6 @@ def test_what_is_kept_of_unrolls_is_small_and_bounded(fusing, monkeypatch):
     assert 3 <= len(kept) < 10
 
 
-@differs
 @needs_operator
 def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
     from mxrnn._operator import automatic_fuse
@@ -314,7 +309,6 @@ def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
     assert cell._counter == -1
 
 
-@differs
 @needs_operator
 def test_a_graph_without_steps_says_why(fusing):
     fusing(True)
@@ -349,7 +343,6 @@ def run(tmp_path, *options, code=PROGRAM, **environment):
         capture_output=True, text=True)
 
 
-@differs
 @needs_operator
 def test_run_fuses_where_it_is_asked_to(tmp_path):
     for options, environment, fused in (['--fuse', '--report'], {}, True), (
@@ -364,7 +357,6 @@ def test_run_fuses_where_it_is_asked_to(tmp_path):
         "activation 'sigmoid']), unrolled 2 times\n"), ended.stderr
 
 
-@differs
 def test_what_tells_whether_to_fuse_is_yes_or_no(tmp_path):
     ended = run(tmp_path, MXRNN_FUSE='yes')
     assert ended.returncode and "MXRNN_FUSE must be 0 or 1, got 'yes'" in ended.stderr

@@ -18,6 +18,7 @@ from . import differs, mx, ours, rnn
 from .cases import BOUND, NOT_UNPACKED, each
 from .checkpoints import CELLS, content, fit, module_of, network, parameters, refusal, untrained
 from .comparing import same
+from .running import stack
 
 # ---- the files of the original
 
@@ -115,6 +116,62 @@ def test_sparse_parameters_that_are_still_being_computed(stype, tmp_path):
     np.testing.assert_array_equal(loaded.asnumpy(), dense)
     np.testing.assert_array_equal(
         stored.read_sealed(prefix + '-0001.params')[0]['arg:a'].dense(), dense)
+
+
+@pytest.mark.parametrize('wrap', [
+    lambda cell: rnn.ResidualCell(cell), lambda cell: rnn.fuse(rnn.ResidualCell(cell)),
+    lambda cell: rnn.fuse(cell), lambda cell: rnn.ZoneoutCell(rnn.ResidualCell(cell), 0.1, 0.1),
+    lambda cell: stack(rnn, rnn.ResidualCell(cell))]
+    if hasattr(rnn, 'fuse') else [rnn.ResidualCell])
+@pytest.mark.parametrize('make', [rnn.RNNCell, rnn.LSTMCell])
+def test_cells_in_cells_know_their_weights(make, wrap, tmp_path):
+    prefix = str(tmp_path / 'model')
+    symbol = make(3, prefix='in_').unroll(2, mx.sym.Variable('data'), merge_outputs=True)[0]
+    params = parameters(symbol, data=(2, 2, 3))[0]
+    # The graph lacks the cell, as that of another bucket may: only the cell knows the weights.
+    rnn.save_rnn_checkpoint(make(3, prefix='in_'), prefix, 1, mx.sym.Variable('data'), params, {})
+    assert same(rnn.load_rnn_checkpoint(wrap(make(3, prefix='in_')), prefix, 1)[1], params)
+
+
+@pytest.mark.parametrize('name', ['p-0001.params', 'p-symbol.json'])
+@pytest.mark.parametrize('linked', [False, True])
+def test_pipes_get_what_is_saved_and_stay(name, linked, saved, tmp_path):
+    """As root, one who lets the graph go to /dev/null would have no /dev/null any more."""
+    cell, _, symbol, arg_params, aux_params = saved
+    (tmp_path / 'files').mkdir()
+    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'files' / 'p'), 1, symbol, arg_params, aux_params)
+    prefix = tmp_path / 'pipes' / 'p'
+    pipe = prefix.parent / name
+    prefix.parent.mkdir()
+    if linked:
+        (tmp_path / 'elsewhere').mkdir()
+        pipe.symlink_to(os.path.join('..', 'elsewhere', 'pipe'))
+    os.mkfifo(os.path.realpath(str(pipe)))
+    descriptor = os.open(str(pipe), os.O_RDWR | os.O_NONBLOCK)  # a pipe holds 64 KiB
+    try:
+        rnn.save_rnn_checkpoint(cell, str(prefix), 1, symbol, arg_params, aux_params)
+        assert os.read(descriptor, 1 << 16) == (tmp_path / 'files' / name).read_bytes()
+    finally:
+        os.close(descriptor)
+    assert pipe.is_fifo() and pipe.is_symlink() == linked
+    other, = [path for path in prefix.parent.iterdir() if path.name != name]
+    assert other.read_bytes() == (tmp_path / 'files' / other.name).read_bytes()
+
+
+def test_a_file_that_is_replaced_keeps_its_permission_bits(saved, tmp_path):
+    cell, prefix, symbol, arg_params, aux_params = saved
+    names = [tmp_path / 'model-0001.params', tmp_path / 'model-symbol.json']
+    for path, mode in zip(names, (0o600, 0o440)):
+        path.chmod(mode)
+    if os.geteuid():  # mxnet.rnn could not write what is read-only
+        names[1].chmod(0o640)
+    before = [path.stat().st_mode for path in names]
+    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
+    assert [path.stat().st_mode for path in names] == before
+    rnn.save_rnn_checkpoint(cell, prefix, 2, symbol, arg_params, aux_params)
+    made = (tmp_path / 'plain')
+    made.write_text('')
+    assert (tmp_path / 'model-0002.params').stat().st_mode == made.stat().st_mode
 
 
 # ---- the callback

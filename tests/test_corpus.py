@@ -10,8 +10,9 @@ import pytest
 from . import differs, rnn
 from .iterators import IDS, SMALL, UNIQUE, described, run, written
 
+pytestmark = differs
 
-@differs
+
 @pytest.mark.parametrize('options', [
     {}, {'buckets': None}, {'buckets': [3, 6], 'last_batch': 'pad', 'provide_length': True},
     {'buckets': [3, 6], 'too_long': 'truncate'}, {'layout': 'TN', 'dtype': 'int32', 'seed': 3},
@@ -31,7 +32,6 @@ def test_from_disk_come_the_batches_of_memory(tmp_path, form, options):
     assert found[0] == found[1]
 
 
-@differs
 @pytest.mark.parametrize('last_batch', ['discard', 'pad'])
 def test_a_text_on_disk_is_that_in_memory(tmp_path, last_batch):
     corpus = written(tmp_path, UNIQUE)
@@ -41,7 +41,6 @@ def test_a_text_on_disk_is_that_in_memory(tmp_path, last_batch):
     assert found[0] == found[1] == found[2]
 
 
-@differs
 @pytest.mark.parametrize('least, most', [
     (0, 0), (0, 255), (-1, 100), (-1, 255), (0, 256), (-129, 0), (0, 65535), (0, 65536),
     (-40000, 0), (-1, 2 ** 31), (0, 2 ** 63 - 1), (-2 ** 63, 0)])
@@ -58,7 +57,6 @@ def test_tokens_on_disk_are_exact_in_the_narrowest_type(tmp_path, least, most):
     assert len(list((tmp_path / 'corpus').iterdir())) == 3
 
 
-@differs
 @pytest.mark.parametrize('sentences', [
     IDS, [(1, 2), [3.0], np.array([4, 5], 'uint8')], [[]] * 3, [[True], [False]],
     np.ones((3, 2))], ids=['lists', 'mixed', 'empty', 'flags', 'array'])
@@ -67,7 +65,6 @@ def test_sentences_of_every_kind_on_disk(tmp_path, sentences):
     assert [sentence.tolist() for sentence in corpus] == [list(s) for s in sentences]
 
 
-@differs
 @pytest.mark.parametrize('options', [
     {}, {'too_long': 'truncate'}, {'num_parts': 3, 'part_index': 1, 'last_batch': 'pad'},
     {'num_parts': 2, 'part_index': 1}])
@@ -87,7 +84,6 @@ def test_long_arrays_are_looked_at_piece_by_piece(tmp_path, monkeypatch, options
     assert found() == whole
 
 
-@differs
 def test_a_corpus_is_a_sequence(tmp_path):
     corpus = written(tmp_path, SMALL)
     assert len(corpus) == 26
@@ -103,7 +99,6 @@ def test_a_corpus_is_a_sequence(tmp_path):
         assert twin.tokens.tolist() == corpus.tokens.tolist()
 
 
-@differs
 def test_a_corpus_is_replaced_when_the_new_one_is_whole(tmp_path):
     def broken():
         yield [1, 2, 3]
@@ -127,7 +122,6 @@ def test_a_corpus_is_replaced_when_the_new_one_is_whole(tmp_path):
     assert len(list(folder.iterdir())) == 3
 
 
-@differs
 def test_damaged_and_foreign_files_are_named(tmp_path):
     folder = tmp_path / 'corpus'
     rnn.write_tokens(folder, IDS)
@@ -167,7 +161,6 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
         rnn.BucketSentenceIter(folder, 2, [60])
 
 
-@differs
 def test_folders_of_something_else_are_left_alone(tmp_path):
     (tmp_path / 'notes.txt').write_text('mine', encoding='utf-8')
     with pytest.raises(ValueError, match="path must be .*'notes.txt'"):
@@ -181,7 +174,6 @@ def test_folders_of_something_else_are_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
 
 
-@differs
 @pytest.mark.parametrize('token, dtype', [
     (2 ** 24 + 1, 'float32'), (-1, 'uint8'), (200, 'int8'), (2 ** 31, 'int32'), (2049, 'float16')])
 def test_tokens_on_disk_that_dtype_cannot_hold(tmp_path, token, dtype):

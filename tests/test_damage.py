@@ -22,10 +22,10 @@ from .checkpoints import (
     without_checksum,
 )
 from .comparing import same
-from .running import stack
+
+pytestmark = differs
 
 
-@differs
 def test_weights_of_other_cells_are_listed(saved):
     _, prefix = saved[:2]
     message = refusal(rnn.FusedRNNCell(3, 1, 'lstm', True, prefix='lstm_'), prefix)
@@ -39,7 +39,6 @@ def test_weights_of_other_cells_are_listed(saved):
     assert 'left over' in refusal([], prefix)
 
 
-@differs
 @pytest.mark.parametrize('change, said', [
     ({'output_weight': None}, 'missing output_weight'),
     ({'norm_gamma': None, 'output_bias': None}, 'missing norm_gamma, output_bias'),
@@ -68,7 +67,6 @@ def test_names_and_shapes_are_listed(change, said, saved, tmp_path):
     assert re.search(said, message)
 
 
-@differs
 def test_not_strict(saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved
     changed = dict(arg_params, extra=mx.nd.ones(2))
@@ -78,7 +76,6 @@ def test_not_strict(saved, tmp_path):
     assert same(loaded.arg_params, changed)
 
 
-@differs
 @pytest.mark.parametrize('kind', sorted(CELLS))
 def test_packed_files_of_mxnet(kind, saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
@@ -102,7 +99,6 @@ def header_bytes(content):
     return found + list(range(at, len(content)))
 
 
-@differs
 def test_truncated_files(small, tmp_path):
     cell, prefix = small[:2]
     path = tmp_path / 'model-0001.params'
@@ -116,7 +112,6 @@ def test_truncated_files(small, tmp_path):
     assert len(lengths) > 700
 
 
-@differs
 def test_flipped_bits_in_headers(small, tmp_path):
     cell, prefix, arg_params, aux_params = small
     path = tmp_path / 'model-0001.params'
@@ -138,7 +133,6 @@ def test_flipped_bits_in_headers(small, tmp_path):
     assert refused > 1000 and read > 100
 
 
-@differs
 def test_damaged_graphs(small, tmp_path):
     cell, prefix, arg_params, _ = small
     path = tmp_path / 'model-symbol.json'
@@ -169,7 +163,6 @@ def test_damaged_graphs(small, tmp_path):
     assert refused > 300
 
 
-@differs
 @pytest.mark.parametrize('stype, right, wrong', [
     ('row_sparse', (0, 2), (0, 3)), ('row_sparse', (0, 2), (-1, 2)),
     ('row_sparse', (0, 2), (0, 1 << 40)),
@@ -192,7 +185,6 @@ def test_sparse_parameters_that_point_out_of_their_array(stype, right, wrong, tm
         rnn.load_rnn_checkpoint([], prefix, 1)
 
 
-@differs
 @pytest.mark.parametrize('content, said', [
     (b'', 'header'),
     (b'hello, world, this is no file of arrays', 'does not begin'),
@@ -223,7 +215,6 @@ def test_foreign_files(content, said, tmp_path):
     assert 'foreign-0001.params' in message and said in message
 
 
-@differs
 @pytest.mark.parametrize('change, said', [
     (lambda graph: graph.pop('heads'), 'heads'),
     (lambda graph: graph['heads'].append([9999, 0, 0]), 'node 9999'),
@@ -243,7 +234,6 @@ def test_foreign_graphs(change, said, saved, tmp_path):
     assert said in refusal(cell, prefix)
 
 
-@differs
 def test_fewer_outputs_than_are_referred_to(tmp_path):
     parts = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=4, name='split')
     prefix = str(tmp_path / 'model')
@@ -278,7 +268,6 @@ def several_types(prefix):
     return []
 
 
-@differs
 @pytest.mark.parametrize('make', [
     pytest.param(dense, marks=pytest.mark.nightly), sparse, several_types])
 def test_a_flipped_bit_in_any_byte_is_found(make, tmp_path):
@@ -295,7 +284,6 @@ def test_a_flipped_bit_in_any_byte_is_found(make, tmp_path):
                 rnn.load_rnn_checkpoint(cells, prefix, 1, strict=False)
 
 
-@differs
 def test_a_checksum_is_where_mxnet_does_not_look(saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved
     with_it = (tmp_path / 'model-0001.params').read_bytes()
@@ -315,7 +303,6 @@ def test_a_checksum_is_where_mxnet_does_not_look(saved, tmp_path):
 
 # ---- integers, which damage makes
 
-@differs
 def test_one_gate_of_integers_is_damage(tmp_path):
     cell, prefix = rnn.LSTMCell(2, prefix='lstm_'), str(tmp_path / 'model')
     symbol = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)[0]
@@ -327,20 +314,3 @@ def test_one_gate_of_integers_is_damage(tmp_path):
         rnn.save_rnn_checkpoint([], prefix, 1, symbol, changed, {})
         assert 'integers are in' in refusal(cell, prefix)
         assert name.rsplit('_', 2)[0] in refusal(cell, prefix)
-
-
-# ---- one walk over cells
-
-@pytest.mark.parametrize('wrap', [
-    lambda cell: rnn.ResidualCell(cell), lambda cell: rnn.fuse(rnn.ResidualCell(cell)),
-    lambda cell: rnn.fuse(cell), lambda cell: rnn.ZoneoutCell(rnn.ResidualCell(cell), 0.1, 0.1),
-    lambda cell: stack(rnn, rnn.ResidualCell(cell))]
-    if hasattr(rnn, 'fuse') else [rnn.ResidualCell])
-@pytest.mark.parametrize('make', [rnn.RNNCell, rnn.LSTMCell])
-def test_cells_in_cells_know_their_weights(make, wrap, tmp_path):
-    prefix = str(tmp_path / 'model')
-    symbol = make(3, prefix='in_').unroll(2, mx.sym.Variable('data'), merge_outputs=True)[0]
-    params = parameters(symbol, data=(2, 2, 3))[0]
-    # The graph lacks the cell, as that of another bucket may: only the cell knows the weights.
-    rnn.save_rnn_checkpoint(make(3, prefix='in_'), prefix, 1, mx.sym.Variable('data'), params, {})
-    assert same(rnn.load_rnn_checkpoint(wrap(make(3, prefix='in_')), prefix, 1)[1], params)

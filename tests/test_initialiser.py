@@ -7,6 +7,8 @@ import pytest
 
 from . import differs, mx, rnn
 
+pytestmark = differs
+
 
 def initial(cell, initializer, width=4):
     """The weights of a Module over the cell as `initializer` sets them, unpacked."""
@@ -30,7 +32,6 @@ def registered(monkeypatch):
 FUSED_RNN = getattr(rnn, 'init', mx.init).FusedRNN
 
 
-@differs
 @pytest.mark.parametrize('original', [False, True], ids=['ours', 'original'])
 def test_a_fused_initialiser_for_the_model_or_in_mixed(original, registered):
     kind = mx.init.FusedRNN if original else FUSED_RNN
@@ -42,7 +43,6 @@ def test_a_fused_initialiser_for_the_model_or_in_mixed(original, registered):
             np.testing.assert_array_equal(value, expected[name])
 
 
-@differs
 def test_mixed_tells_the_arrays_of_a_vector_apart(registered):
     mixed = mx.init.Mixed(['.*h2h.*weight', 'x_l1.*weight', '.*'],
                           [mx.init.One(), mx.init.Constant(2), mx.init.Constant(3)])
@@ -53,7 +53,6 @@ def test_mixed_tells_the_arrays_of_a_vector_apart(registered):
         assert set(value.flat) == {expected}, name
 
 
-@differs
 def test_a_vector_initialises_without_the_attributes_of_its_variable(registered):
     """As in FeedForward, and in programs that call the initialiser with each name."""
     vector = mx.nd.zeros((204,))
@@ -66,7 +65,6 @@ def test_a_vector_initialises_without_the_attributes_of_its_variable(registered)
         assert vector.asnumpy().sum() == 204 - 48 + 12
 
 
-@differs
 def test_initialising_a_vector_does_not_use_mxnet_rnn(monkeypatch, registered):
     monkeypatch.setitem(sys.modules, 'mxnet.rnn', None)
     monkeypatch.delitem(sys.modules, 'mxnet.rnn.rnn_cell', raising=False)

@@ -9,8 +9,9 @@ import pytest
 from . import differs, mx, rnn
 from .iterators import POSITIONS, SMALL, TEXT, each_position, run, seen
 
+pytestmark = differs
 
-@differs
+
 @each_position
 @pytest.mark.parametrize('seeds', [False, True])
 @pytest.mark.parametrize('broken_off', [None, 9])
@@ -34,7 +35,6 @@ def test_going_on_from_a_position(make, done, broken_off, seeds):
     assert run(other, 60) == expected
 
 
-@differs
 @each_position
 def test_a_position_is_of_batches_done_though_more_were_handed_out(make):
     iterator = make()
@@ -55,7 +55,6 @@ def test_a_position_is_of_batches_done_though_more_were_handed_out(make):
             iterator.state_dict(batches=wrong)
 
 
-@differs
 @each_position
 def test_positions_where_the_iterator_is_read_ahead(make):
     random.seed(3)
@@ -70,7 +69,6 @@ def test_positions_where_the_iterator_is_read_ahead(make):
     assert seen(next(mx.io.PrefetchingIter(other))) == found[2]
 
 
-@differs
 @pytest.mark.parametrize('make, name', [
     (lambda: rnn.BucketSentenceIter(SMALL, 3, [2, 4], seed=6), 'seed=5'),
     (lambda: rnn.BucketSentenceIter(SMALL, 3, [2, 4]), 'seed=5'),
@@ -96,7 +94,6 @@ def test_a_position_of_something_else_is_named(make, name):
     assert len(expected) == len(run(iterator, 9))
 
 
-@differs
 @each_position
 def test_a_position_that_is_none(make):
     iterator = make()
@@ -121,7 +118,6 @@ def test_a_position_that_is_none(make):
     assert pickle.dumps(iterator.state_dict()) == pickle.dumps(position)
 
 
-@differs
 def test_shared_generators_that_cannot_be_stored():
     before = np.random.get_bit_generator() if hasattr(np.random, 'get_bit_generator') else None
     if before is None:
@@ -137,7 +133,6 @@ def test_shared_generators_that_cannot_be_stored():
         np.random.set_bit_generator(before)
 
 
-@differs
 def test_a_subclass_has_the_positions_of_its_class():
     class Renamed(rnn.BucketSentenceIter):
         pass

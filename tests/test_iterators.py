@@ -14,8 +14,9 @@ from mxrnn import interop
 from . import differs, mx, ours, rnn
 from .iterators import POSITIONS, SMALL, TEXT, UNIQUE, in_parts, rows, run, streams
 
+pytestmark = differs
 
-@differs
+
 def test_sizes_of_iterators():
     sentences = rnn.BucketSentenceIter(SMALL, 3, [2, 4])
     assert len(sentences) == len(list(sentences)) == 8
@@ -60,22 +61,14 @@ def test_pickles_name_what_those_of_earlier_versions_do(tmp_path):
         if op.name == 'GLOBAL' and arg.startswith('mxrnn')}
     assert found == {'mxrnn.' + name for name in PICKLED}
 
+
+@ours
 def test_examples_of_data():
     for module in ('resumable_base_iterator', 'corpus', 'sentences', 'stream', 'sentence_encoding'):
         result = doctest.testmod(importlib.import_module('mxrnn._data.' + module))
         assert not result.failed and (result.attempted or module != 'resumable_base_iterator')
 
 
-def test_errors_of_a_generator_are_its_own():
-    def broken():
-        yield ['a']
-        raise KeyError('configuration')
-
-    with pytest.raises(KeyError, match='configuration'):
-        rnn.encode_sentences(broken())
-
-
-@differs
 @pytest.mark.parametrize('last_batch', ['discard', 'pad', 'roll_over'])
 @pytest.mark.parametrize('shuffle', [False, True])
 @pytest.mark.parametrize('count, batch_size', [(1, 4), (2, 4), (3, 5), (5, 2), (7, 3), (2, 20)])
@@ -109,7 +102,6 @@ def test_parts_have_the_same_buckets_and_no_sentence_in_common(count, batch_size
         assert len(owner) == len(UNIQUE) - parts[0].remainder
 
 
-@differs
 def test_a_part_without_a_sentence_of_a_bucket_gets_padding():
     parts = in_parts(3, [[1], [2], [3, 4]], 2, [1, 2], last_batch='pad', shuffle=False,
                      provide_length=True)
@@ -120,7 +112,6 @@ def test_a_part_without_a_sentence_of_a_bucket_gets_padding():
                      [([[], []], 2, [0, 0]), ([[], []], 2, [0, 0])]]
 
 
-@differs
 def test_parts_that_would_get_no_batch_are_refused():
     with pytest.raises(ValueError, match='num_parts must leave each part a batch'):
         in_parts(8, UNIQUE, 19, [10])
@@ -131,7 +122,6 @@ def test_parts_that_would_get_no_batch_are_refused():
         rnn.StreamIter(TEXT, 2, 1, num_parts=50)
 
 
-@differs
 @pytest.mark.parametrize('last_batch', ['discard', 'pad'])
 def test_parts_of_a_text_are_its_streams(last_batch):
     whole, label, iterator = streams(TEXT, 6, 4, last_batch=last_batch)
@@ -143,7 +133,6 @@ def test_parts_of_a_text_are_its_streams(last_batch):
         (iterator.discarded, len(iterator))}
 
 
-@differs
 @pytest.mark.parametrize('make', [
     lambda i: rnn.BucketSentenceIter(UNIQUE, 4, [6, 10], seed=2, num_parts=2, part_index=i),
     lambda i: rnn.StreamIter(TEXT, 2, 4, num_parts=2, part_index=i)])
@@ -157,7 +146,6 @@ def test_a_position_of_one_part_goes_for_all(make):
     assert run(other, 20) == run(parts[1], 20)
 
 
-@differs
 @pytest.mark.parametrize('layout', ['NT', 'TN', 'NTC', 'TNC'])
 @pytest.mark.parametrize('last_batch', ['discard', 'pad'])
 @pytest.mark.parametrize('count, batch_size, bptt', [
@@ -177,7 +165,6 @@ def test_streams_go_on(count, batch_size, bptt, last_batch, layout):
     assert iterator.provide_data[0].shape == iterator.next().data[0].shape
 
 
-@differs
 def test_stream_tells_where_an_epoch_begins():
     for wrap in (lambda iterator: iterator, mx.io.PrefetchingIter):
         iterator = wrap(rnn.StreamIter(range(50), 4, 3))
@@ -192,7 +179,6 @@ def test_stream_tells_where_an_epoch_begins():
     assert iterator.next().index.tolist() == [0, 12, 24, 36]
 
 
-@differs
 def test_stream_losses_are_logged(caplog):
     caplog.set_level(logging.INFO)
     rnn.StreamIter(range(50), 4, 5)

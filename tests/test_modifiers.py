@@ -5,6 +5,8 @@ import pytest
 from . import differs, mx, rnn
 from .running import stack
 
+pytestmark = differs
+
 
 class Own(rnn.BaseRNNCell):
     """A cell of a program, which does not look how many states it gets."""
@@ -15,7 +17,6 @@ class Own(rnn.BaseRNNCell):
         return inputs, [inputs, inputs]
 
 
-@differs
 @pytest.mark.parametrize('count', [0, 1, 3])
 @pytest.mark.parametrize('make', [
     lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), 0, 0.3), lambda: rnn.ZoneoutCell(Own(), 0, 0.3),
@@ -30,7 +31,6 @@ def test_a_wrong_number_of_states_under_a_modifier(make, count):
         cell(mx.sym.Variable('x'), states)
 
 
-@differs
 def test_a_cell_that_hands_on_other_states_than_it_takes():
     class Grows(rnn.BaseRNNCell):
         state_info = [{'shape': (0, 3), '__layout__': 'NC'}]
@@ -42,7 +42,6 @@ def test_a_cell_that_hands_on_other_states_than_it_takes():
         Grows().unroll(2, mx.sym.Variable('x'), valid_length=mx.sym.Variable('n'))
 
 
-@differs
 @pytest.mark.parametrize('make', [rnn.ZoneoutCell, rnn.ResidualCell])
 def test_two_names_of_one_argument_are_not_both_given(make):
     cell = make(rnn.LSTMCell(3))
@@ -68,7 +67,6 @@ FLOAT64 = {
     'zeros': lambda: (rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3), None)}
 
 
-@differs
 @pytest.mark.parametrize('way', ['unroll', 'dynamic'])
 @pytest.mark.parametrize('make', FLOAT64.values(), ids=FLOAT64)
 def test_zoneout_in_float64(make, way):
@@ -87,7 +85,6 @@ def test_zoneout_in_float64(make, way):
     assert np.isfinite(bound.grad_dict['data'].asnumpy()).all()
 
 
-@differs
 def test_begin_states_of_a_stack_are_asked_of_the_modifier_around_it():
     for inner in (rnn.SequentialRNNCell(),
                   rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))):
@@ -96,7 +93,6 @@ def test_begin_states_of_a_stack_are_asked_of_the_modifier_around_it():
             inner.begin_state()
 
 
-@differs
 def test_a_stack_is_counted_and_indexed():
     cells = [rnn.LSTMCell(3, 'a_'), rnn.GRUCell(4, 'b_'), rnn.RNNCell(5, prefix='c_')]
     outer = stack(rnn, *cells)
@@ -112,7 +108,6 @@ def consistent(prefix):
     return rnn.ZoneoutCell(rnn.GRUCell(2, prefix), 0.1, 0.1, consistent=True)
 
 
-@differs
 @pytest.mark.parametrize('make', [
     lambda: stack(rnn, rnn.GRUCell(2, 'a_'), rnn.ResidualCell(consistent('b_'))),
     lambda: stack(rnn, rnn.GRUCell(2, 'a_'), consistent('b_'), rnn.FusedRNNCell(2, prefix='c_')),

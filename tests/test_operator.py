@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from . import differs, mx, needs_operator, rnn
+from . import differs, mx, needs_operator, ours, rnn
 from .comparing import assert_close
 from .running import filled, flat, inputs, random_value, stack
 
-pytestmark = pytest.mark.filterwarnings('ignore:FusedRNNCell', 'ignore:MXNet.s own')
+pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell', 'ignore:MXNet.s own')]
 
 DATA = mx.sym.Variable('data')
 LENGTHS = mx.sym.Variable('lengths')
@@ -76,7 +76,6 @@ def unrolled(cell: Any, length: Any = 3, dtype: str = 'float32', **kwargs: Any) 
 
 # Gradients
 
-@differs
 @each_kind
 @each_dtype
 @each_layout
@@ -92,7 +91,6 @@ def test_gradients_below_a_frozen_layer(kind, dtype, layout, lengths):
     assert_close(found(fuse), found(plain))
 
 
-@differs
 @each_kind
 @each_layout
 @pytest.mark.parametrize('lengths', [False, True])
@@ -110,7 +108,6 @@ def test_float64_is_not_rounded(kind, layout, lengths, merge):
     assert_close(found(fuse), found(plain), 1e-12)
 
 
-@differs
 @each_kind
 @each_dtype
 @each_layout
@@ -122,7 +119,6 @@ def test_gradients_that_are_added(kind, dtype, layout):
     assert_close(found(fuse), found(plain))
 
 
-@differs
 @each_dtype
 @pytest.mark.parametrize('wrap', ['fuse', 'fused', 'fused with states', 'both directions'])
 def test_relu_that_would_grow_over_padding(wrap, dtype):
@@ -155,7 +151,6 @@ def test_relu_that_would_grow_over_padding(wrap, dtype):
 
 
 @needs_operator
-@differs
 def test_the_last_step_of_a_sequence_without_steps_is_not_picked():
     """SequenceLast reads before the array for a length of 0."""
     nodes = json.loads(unrolled(rnn.fuse(rnn.GRUCell(3)), valid_length=LENGTHS).tojson())['nodes']
@@ -172,7 +167,6 @@ def longer(cell, layout, shape=None):
     return cell.unroll(5, data, layout=layout, merge_outputs=True)[0]
 
 
-@differs
 @each_layout
 @pytest.mark.parametrize('steps', [3, 10])
 def test_more_steps_than_the_data_has(layout, steps):
@@ -191,6 +185,7 @@ def test_more_steps_than_the_data_has(layout, steps):
 
 # The environment
 
+@ours
 @pytest.mark.skipif(mx.__version__ < '1.7', reason='oneDNN has no sym.RNN in this MXNet')
 @pytest.mark.parametrize('off, program', [
     ('MXNET_USE_MKLDNN_RNN', ['-m', 'pytest', '-q', '-k', 'three_layers or frozen_layer and lstm',
@@ -210,7 +205,6 @@ def test_fuse_without_onednn(off, program):
 
 # Forms, names, states
 
-@differs
 def test_forms_where_merging_is_left_open():
     def form(nested):
         return 'Symbol' if isinstance(nested, mx.sym.Symbol) else [form(each) for each in nested]
@@ -236,7 +230,6 @@ def test_forms_where_merging_is_left_open():
             assert form(ours) == form(theirs), one
 
 
-@differs
 def test_states_that_were_not_asked_for_name_the_argument():
     cell = rnn.FusedRNNCell(3)
     _, states = cell.unroll(2, DATA)
@@ -253,7 +246,6 @@ def test_states_that_were_not_asked_for_name_the_argument():
 
 # What is fused
 
-@differs
 def test_the_width_behind_a_cell_that_is_not_fused():
     """It is not that in front of the cell, nor is it known."""
     def found(wrap):
@@ -264,7 +256,6 @@ def test_the_width_behind_a_cell_that_is_not_fused():
     assert_close(found(fuse), found(plain))
 
 
-@differs
 def test_the_vector_of_another_size_is_not_sliced():
     with pytest.raises(ValueError, match='arr must have 136 elements .*got 141'):
         rnn.FusedRNNCell(4, 1, 'rnn_tanh', True)._slice_weights(mx.nd.zeros((141,)), 11, 4)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from . import differs, ours, rnn
 from .iterators import SMALL, described, run
 
+pytestmark = differs
+
 SOURCES = [[100 + i, *range(i % 5)] for i in range(60)]
 TARGETS = [[200 + i, *range(i % 7)] for i in range(60)]
 TAGS = [[token % 3 for token in sentence] for sentence in SMALL]
@@ -25,7 +27,6 @@ def pairs(*args, **options):
 
 # Labels
 
-@differs
 @pytest.mark.parametrize('layout', ['NT', 'TN'])
 @pytest.mark.parametrize('options', [
     {}, {'last_batch': 'pad'}, {'last_batch': 'roll_over', 'seed': 1}, {'dtype': 'int32'},
@@ -50,7 +51,6 @@ def test_labels_go_with_their_tokens(options, layout):
         plain.discarded, plain.truncated, plain.remainder)
 
 
-@differs
 @pytest.mark.parametrize('options', [{}, {'too_long': 'truncate'}, {'last_batch': 'pad'}])
 def test_labels_on_disk(tmp_path, options):
     corpus = rnn.write_tokens(tmp_path / 'words', SMALL)
@@ -79,7 +79,6 @@ def test_labels_that_are_none(labels, named):
         rnn.BucketSentenceIter(SMALL, 3, [4], labels=labels)
 
 
-@differs
 def test_a_position_with_other_labels_is_refused():
     with_labels = rnn.BucketSentenceIter(SMALL, 3, [4], labels=TAGS, seed=1)
     without = rnn.BucketSentenceIter(SMALL, 3, [4], seed=1)
@@ -91,7 +90,6 @@ def test_a_position_with_other_labels_is_refused():
 
 # Pairs
 
-@differs
 @pytest.mark.parametrize('layout', ['NT', 'TN'])
 @pytest.mark.parametrize('options', [{}, {'dtype': 'int32'}, {'provide_length': True}])
 def test_each_pair_comes_once(options, layout):
@@ -122,7 +120,6 @@ def test_each_pair_comes_once(options, layout):
 @given(sizes=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40),
        buckets=st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), max_size=5),
        truncate=st.booleans(), batch_size=st.integers(1, 3))
-@differs
 def test_the_bucket_of_fewest_steps(sizes, buckets, truncate, batch_size):
     sources = [[i] * n for i, (n, _) in enumerate(sizes)]
     targets = [[i] * n for i, (_, n) in enumerate(sizes)]
@@ -169,7 +166,6 @@ def test_the_bucket_of_fewest_steps(sizes, buckets, truncate, batch_size):
     assert sorted(numbers) == [i for i, key in places.items() if key and sizes[i] != (0, 0)]
 
 
-@differs
 def test_pairs_of_disk_are_those_of_memory(tmp_path):
     paths = tmp_path / 'sources', tmp_path / 'targets'
     for path, sentences in zip(paths, (SOURCES, TARGETS)):
@@ -180,7 +176,6 @@ def test_pairs_of_disk_are_those_of_memory(tmp_path):
         assert found[0] == found[1]
 
 
-@differs
 def test_parts_of_pairs():
     parts = [pairs(4, [(5, 7)], num_parts=3, part_index=i, seed=1) for i in range(3)]
     found = [tuple(words) for part in parts for batch in part for words in tokens(batch.data[0])]
@@ -188,7 +183,6 @@ def test_parts_of_pairs():
     assert pickle.dumps(parts[0].state_dict()) == pickle.dumps(parts[2].state_dict())
 
 
-@differs
 def test_pairs_of_every_frequent_length_and_one_for_the_rest():
     sizes = [(1, 3)] * 4 + [(2, 1)] * 4 + [(2, 2), (1, 1), (9, 9), (0, 3), (0, 0)]
     iterator = rnn.SentencePairIter([[1] * n for n, _ in sizes], [[1] * n for _, n in sizes], 4,
@@ -197,7 +191,6 @@ def test_pairs_of_every_frequent_length_and_one_for_the_rest():
     assert iterator.discarded == 1
 
 
-@differs
 @pytest.mark.parametrize('side', ['source', 'target'])
 def test_the_lengths_of_one_side(side):
     iterator = pairs(4, [(3, 3), (5, 7)], provide_length=side, **{side + '_length_name': 'valid'})
@@ -207,7 +200,6 @@ def test_the_lengths_of_one_side(side):
         assert batch.data[2].asnumpy().tolist() == list(map(len, tokens(of)))
 
 
-@differs
 @pytest.mark.parametrize('options, named', [
     ({'sources': SOURCES[:-1]}, 'targets must be as many as sources, which are 59, got 60'),
     ({'sources': []}, 'sources must not be empty'), ({'targets': 5}, 'targets'),
@@ -229,7 +221,6 @@ def test_pairs_that_are_none(options, named):
                                 'buckets': [(5, 7)], **options})
 
 
-@differs
 def test_pairs_of_generators_and_copies():
     iterator = rnn.SentencePairIter(iter(SOURCES), iter(TARGETS), 4, [(5, 7)], seed=2)
     assert repr(iterator) == 'SentencePairIter(60 pairs, buckets [(5, 7)], 15 batches of 4)'

@@ -13,6 +13,8 @@ from .checkpoints import change_extra
 from .comparing import same
 from .running import stack
 
+pytestmark = differs
+
 SENTENCES = [[1 + (i * k) % 5 for k in range(2 + i % 5)] for i in range(40)]
 
 
@@ -100,7 +102,6 @@ class Prefetched(Carried):
 KINDS = {kind.__name__: kind for kind in (Buckets, Seeded, Prefetched, Carried)}
 
 
-@differs
 @pytest.mark.parametrize('kind, as_epoch_end', [
     ('Seeded', True), *(pytest.param(*how, marks=pytest.mark.nightly) for how in [
         ('Buckets', True), ('Buckets', False), ('Carried', True), ('Prefetched', True)])])
@@ -142,7 +143,6 @@ class Ended(Carried):
         return {'lr_scheduler': mx.lr_scheduler.CosineScheduler(12, 0.3, 0.02)}
 
 
-@differs
 @pytest.mark.parametrize('kind', [Carried, Ended])
 def test_training_goes_on_within_an_epoch(kind, tmp_path):
     prefix = str(tmp_path / 'model')
@@ -162,7 +162,6 @@ def test_training_goes_on_within_an_epoch(kind, tmp_path):
     assert same(resumed[0], expected[0]) and same(resumed[1], expected[1])
 
 
-@differs
 def test_checkpoints_within_an_epoch_need_the_data(tmp_path):
     prefix = str(tmp_path / 'model')
     first = Carried(seed=1)
@@ -187,7 +186,6 @@ def test_checkpoints_within_an_epoch_need_the_data(tmp_path):
     assert same(loaded.arg_params, plain.arg_params)
 
 
-@differs
 def test_other_data_and_other_seeds_are_refused(tmp_path):
     prefix = str(tmp_path / 'model')
     first = Seeded(seed=1)
@@ -206,7 +204,6 @@ def test_other_data_and_other_seeds_are_refused(tmp_path):
         again.load(tmp_path / 'plain')
 
 
-@differs
 @pytest.mark.parametrize('position, lacking', [
     ('x', 'batches'), ([1, 2], 'batches'), ({}, 'batches'), ({'batches': '1'}, 'batches'),
     ({'batches': 1, 'ended': False, 'data': {}}, 'seed'),
@@ -229,7 +226,6 @@ def test_positions_of_strangers_are_refused(position, lacking, tmp_path):
         again.load(prefix)
 
 
-@differs
 @pytest.mark.parametrize('at', [-1, 625, 10 ** 9, 2 ** 70, 1.5, None])
 @pytest.mark.parametrize('ended', [False, True])
 def test_generators_of_strangers_are_refused(at, ended, tmp_path):
@@ -250,7 +246,6 @@ def test_generators_of_strangers_are_refused(at, ended, tmp_path):
     assert (np.random.get_state()[1] == before[1]).all() and np.random.get_state()[2] == before[2]
 
 
-@differs
 def test_carried_states_are_saved_after_they_are_carried(tmp_path):
     training = Carried(seed=1)
     saver = training.saver(tmp_path / 'model', 2)
@@ -260,7 +255,6 @@ def test_carried_states_are_saved_after_they_are_carried(tmp_path):
         training.fit(saver, after=[carried])
 
 
-@differs
 @pytest.mark.parametrize('arguments, said', [
     ({'batches': 2, 'module': True}, 'batches needs data'),
     ({'data': True}, 'data needs module'),
@@ -277,7 +271,6 @@ def test_what_a_position_needs(arguments, said, tmp_path):
         rnn.do_rnn_checkpoint(training.cell, **arguments)
 
 
-@differs
 def test_iterators_without_a_position_are_refused(tmp_path):
     training = Carried(seed=1)
     data = mx.io.NDArrayIter(np.ones((4, 2)))
@@ -290,7 +283,6 @@ def test_iterators_without_a_position_are_refused(tmp_path):
         rnn.load_rnn_checkpoint(training.cell, str(tmp_path / 'm'), data=training.data)
 
 
-@differs
 def test_after_batches_only_with_batches(tmp_path):
     training = Carried(seed=1)
     with pytest.raises(ValueError, match='needs batches='):
@@ -318,7 +310,6 @@ class Deep(Training):
         self.module = mx.mod.Module(mx.sym.LinearRegressionOutput(hidden, label, name='softmax'))
 
 
-@differs
 def test_averages_of_the_last_batch_are_saved(tmp_path):
     training = Deep(seed=1)
     saver = rnn.do_rnn_checkpoint([], str(tmp_path / 'model'), module=training.module,

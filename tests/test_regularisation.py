@@ -10,6 +10,8 @@ import pytest
 from . import differs, mx, rnn
 from .running import filled, flat, random_value, stack
 
+pytestmark = differs
+
 LENGTH, BATCH, WIDTH = 5, 40, 50
 
 
@@ -61,7 +63,6 @@ FORMS = [('symbol', 'NTC'), ('symbol', 'TNC'), ('list', 'NTC'), ('list', 'TNC'),
 each_form = pytest.mark.parametrize('form, layout', FORMS)
 
 
-@differs
 @each_form
 def test_all_masks_at_once(form, layout):
     graph = variational(form, layout, drop_inputs=0.3, drop_states=0.4,
@@ -83,7 +84,6 @@ MAKES = {
 }
 
 
-@differs
 @pytest.mark.parametrize('name', MAKES)
 @pytest.mark.parametrize('merge', [None, True, False])
 def test_nothing_at_inference(name, merge):
@@ -105,7 +105,6 @@ def test_nothing_at_inference(name, merge):
     assert not np.allclose(trained[0], want[0])
 
 
-@differs
 def test_only_the_first_state_is_dropped():
     cell = rnn.VariationalDropoutCell(rnn.LSTMCell(WIDTH), drop_states=1.0)
     begin = cell.begin_state(func=mx.sym.Variable)
@@ -118,7 +117,6 @@ def test_only_the_first_state_is_dropped():
     np.testing.assert_allclose(h, forward(plain, **values)[0], rtol=1e-6)
 
 
-@differs
 def test_refused_arguments():
     both = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))
     for base in (both, rnn.FusedRNNCell(3), stack(rnn, both)):
@@ -142,7 +140,6 @@ def zoneout(base: Any, **kwargs: Any) -> list[np.ndarray]:
     return forward(results, data0=data, data1=data)
 
 
-@differs
 def test_consistent_zoneout_is_one_tensor():
     h1, state1, c1, h2, state2, c2 = zoneout(rnn.LSTMCell(WIDTH), zoneout_outputs=0.3,
                                              zoneout_states=0.6, consistent=True)
@@ -154,7 +151,6 @@ def test_consistent_zoneout_is_one_tensor():
     assert abs((kept & other).mean() - 0.3 * 0.6) < 0.05
 
 
-@differs
 def test_consistent_zoneout_of_an_output_that_is_no_state():
     h1, state1, h2, state2 = zoneout(rnn.ResidualCell(rnn.GRUCell(WIDTH)), zoneout_outputs=0.3,
                                      zoneout_states=0.6, consistent=True)
@@ -170,7 +166,6 @@ ALL = {
 }
 
 
-@differs
 @pytest.mark.parametrize('name, way', [(name, 'unroll') for name in ALL] +
                          [('dropout', 'dynamic'), ('zoneout', 'dynamic')])
 def test_probability_of_one(name, way):

@@ -8,8 +8,9 @@ from . import differs, mx, rnn
 from .checkpoints import CELLS, content, fit, module_of, untrained
 from .comparing import same
 
+pytestmark = differs
 
-@differs
+
 @pytest.mark.parametrize('kind', ['module', 'buckets'])
 @pytest.mark.parametrize('optimizer, settings', [
     ('adam', {}), ('nadam', {}), ('sgd', {'momentum': 0.9}), ('sgd', {}),
@@ -59,7 +60,6 @@ OwnOptimizer.register(OwnOptimizer)
 FACTOR = {'lr_scheduler': lambda: mx.lr_scheduler.FactorScheduler(2, 0.7)}
 
 
-@differs
 @pytest.mark.parametrize('optimizer, settings', [
     ('lars', dict(FACTOR, momentum=0.9)), ('lbsgd', {'batch_scale': 3, 'updates_per_epoch': 4}),
     ('ownoptimizer', {}), ('ownoptimizer', FACTOR), ('adam', {'lr_scheduler': OwnScheduler})])
@@ -102,7 +102,6 @@ SCHEDULES = {
 }
 
 
-@differs
 @pytest.mark.parametrize('optimizer, schedule', [
     *[('sgd', schedule) for schedule in sorted(SCHEDULES)],
     ('lbsgd', 'poly until 5'), ('lbsgd', 'cosine until 6')])
@@ -134,7 +133,6 @@ def rate_after_resuming(prefix, make):
     return module._optimizer.lr_scheduler(module._optimizer.num_update + 1)
 
 
-@differs
 def test_a_schedule_that_is_given_anew_is_at_its_own_rate(tmp_path):
     prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'sgd',
@@ -146,7 +144,6 @@ def test_a_schedule_that_is_given_anew_is_at_its_own_rate(tmp_path):
     assert rate_after_resuming(prefix, cosine(4)) == 0.02
 
 
-@differs
 def test_settings_that_are_given_anew_stay(tmp_path, caplog):
     prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'ownoptimizer')
@@ -161,7 +158,6 @@ def test_settings_that_are_given_anew_stay(tmp_path, caplog):
         assert len([text for text in caplog.messages if 'lr of the OwnOptimizer' in text]) == warned
 
 
-@differs
 def test_methods_are_not_replaced_by_what_a_file_has(tmp_path):
     prefix, cell, module, data = untrained(tmp_path)
     callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
@@ -173,7 +169,6 @@ def test_methods_are_not_replaced_by_what_a_file_has(tmp_path):
     assert 'update' not in vars(module._optimizer)
 
 
-@differs
 @pytest.mark.parametrize('kind', ['module', 'buckets'])
 def test_shapes_that_differ_from_the_modules_are_named(kind, tmp_path):
     prefix = str(tmp_path / 'model')
@@ -192,7 +187,6 @@ def test_shapes_that_differ_from_the_modules_are_named(kind, tmp_path):
         rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
 
 
-@differs
 def test_resumed_training_on_several_devices(tmp_path):
     prefix, cell, *_ = untrained(tmp_path)
     module, data = module_of('module', cell, devices=2)
@@ -213,7 +207,6 @@ def trained_for_an_epoch(tmp_path):
     return prefix, cell, module, data
 
 
-@differs
 def test_states_are_readable_by_the_module_itself(tmp_path):
     prefix, cell, module, data = trained_for_an_epoch(tmp_path)
     before = module._updater.states
@@ -222,7 +215,6 @@ def test_states_are_readable_by_the_module_itself(tmp_path):
     assert sorted(module._updater.states) == sorted(before)
 
 
-@differs
 def test_states_of_the_module_itself_are_read(tmp_path, caplog):
     prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix))
@@ -231,7 +223,6 @@ def test_states_of_the_module_itself_are_read(tmp_path, caplog):
     assert 'not the number of its updates' in caplog.text
 
 
-@differs
 @pytest.mark.parametrize('kind, optimizer, said', [('unfused', 'adam', 'cells'),
                                                    ('fused', 'sgd', 'optimiser')])
 def test_states_of_other_cells_and_optimisers_are_refused(kind, optimizer, said, tmp_path):
@@ -243,7 +234,6 @@ def test_states_of_other_cells_and_optimisers_are_refused(kind, optimizer, said,
         fit(module, data, 2, None, loaded, optimizer)
 
 
-@differs
 def test_optimiser_that_cannot_be_pickled(tmp_path):
     prefix, cell, module, data = untrained(tmp_path)
     callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
@@ -254,7 +244,6 @@ def test_optimiser_that_cannot_be_pickled(tmp_path):
     assert content(tmp_path) == {}
 
 
-@differs
 def test_a_newer_checkpoint_without_an_optimiser_is_not_passed_over(tmp_path):
     """Training that went on from the one before would write over it."""
     prefix, cell, module, data = trained_for_an_epoch(tmp_path)

@@ -5,6 +5,8 @@ import pytest
 
 from . import differs, mx, rnn
 
+pytestmark = differs
+
 
 def unrolled(**kwargs):
     """JSON of rnn_unroll's outputs and states."""
@@ -22,7 +24,6 @@ def expected(**kwargs):
         return mx.sym.Group(outputs + states)
 
 
-@differs
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 def test_gives_what_the_method_gives(layout):
     data = mx.sym.Variable('data')
@@ -30,14 +31,12 @@ def test_gives_what_the_method_gives(layout):
             == expected(inputs=data, layout=layout).tojson())
 
 
-@differs
 def test_makes_missing_inputs():
     steps = [mx.sym.Variable('in_t0_data'), mx.sym.Variable('in_t1_data')]
     assert unrolled(input_prefix='in_').tojson() == expected(inputs=steps).tojson()
     assert unrolled().list_arguments()[0] == 't0_data'
 
 
-@differs
 def test_warns_once_for_each_call_site():
     cell, data = rnn.RNNCell(3), mx.sym.Variable('data')
     with warnings.catch_warnings(record=True) as caught:

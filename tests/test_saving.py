@@ -14,10 +14,11 @@ from . import differs, mx, ours, rnn
 from .checkpoints import content, fit, module_of, parameters
 from .comparing import same
 
+pytestmark = differs
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-@differs
 @pytest.mark.parametrize('kills', [20, pytest.param(100, marks=pytest.mark.nightly)])
 def test_killed_processes_leave_whole_checkpoints(kills, tmp_path):
     result = subprocess.run(
@@ -61,7 +62,6 @@ def file_size_limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@differs
 def test_full_disk(saved, tmp_path):
     cell, prefix, symbol, _, _ = saved
     before = content(tmp_path)
@@ -80,7 +80,6 @@ def test_full_disk(saved, tmp_path):
     assert content(tmp_path) != before
 
 
-@differs
 @pytest.mark.parametrize('failing', [1, 2, 3])
 def test_a_disk_that_fails_when_files_are_flushed(failing, saved, tmp_path, monkeypatch):
     cell, prefix, symbol, _, _ = saved
@@ -98,7 +97,6 @@ def test_a_disk_that_fails_when_files_are_flushed(failing, saved, tmp_path, monk
     assert content(tmp_path) == before
 
 
-@differs
 def test_folders(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
 
@@ -153,7 +151,6 @@ def calls(monkeypatch, saved):
     return happened
 
 
-@differs
 @pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='names of open files are unknown')
 def test_files_are_flushed_then_renamed_states_first(saved, tmp_path, monkeypatch):
     cell, prefix, symbol, arg_params, aux_params = saved
@@ -169,7 +166,6 @@ def test_files_are_flushed_then_renamed_states_first(saved, tmp_path, monkeypatc
         ('rename', 'states'), ('rename', 'params'), ('rename', 'json'), ('flush', 'folder')]
 
 
-@differs
 def test_a_kill_while_an_epoch_is_saved_again_costs_its_states_only(saved, tmp_path, monkeypatch):
     cell = saved[0]
     prefix = str(tmp_path / 'again')
@@ -196,7 +192,6 @@ def test_a_kill_while_an_epoch_is_saved_again_costs_its_states_only(saved, tmp_p
     rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
 
 
-@differs
 @pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='names of open files are unknown')
 def test_old_checkpoints_lose_their_parameters_first(saved, tmp_path, monkeypatch):
     cell, prefix, symbol, arg_params, aux_params = saved
@@ -211,7 +206,6 @@ def test_old_checkpoints_lose_their_parameters_first(saved, tmp_path, monkeypatc
         ('remove', 'params'), ('remove', 'states')]
 
 
-@differs
 def test_symbolic_links_are_written_through(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
     (tmp_path / 'store').mkdir()
@@ -236,32 +230,6 @@ def test_symbolic_links_are_written_through(saved, tmp_path):
     assert sorted(content(tmp_path / 'links')) == sorted([*files, 'p-0003.params'])
 
 
-@pytest.mark.parametrize('name', ['p-0001.params', 'p-symbol.json'])
-@pytest.mark.parametrize('linked', [False, True])
-def test_pipes_get_what_is_saved_and_stay(name, linked, saved, tmp_path):
-    """As root, one who lets the graph go to /dev/null would have no /dev/null any more."""
-    cell, _, symbol, arg_params, aux_params = saved
-    (tmp_path / 'files').mkdir()
-    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'files' / 'p'), 1, symbol, arg_params, aux_params)
-    prefix = tmp_path / 'pipes' / 'p'
-    pipe = prefix.parent / name
-    prefix.parent.mkdir()
-    if linked:
-        (tmp_path / 'elsewhere').mkdir()
-        pipe.symlink_to(os.path.join('..', 'elsewhere', 'pipe'))
-    os.mkfifo(os.path.realpath(str(pipe)))
-    descriptor = os.open(str(pipe), os.O_RDWR | os.O_NONBLOCK)  # a pipe holds 64 KiB
-    try:
-        rnn.save_rnn_checkpoint(cell, str(prefix), 1, symbol, arg_params, aux_params)
-        assert os.read(descriptor, 1 << 16) == (tmp_path / 'files' / name).read_bytes()
-    finally:
-        os.close(descriptor)
-    assert pipe.is_fifo() and pipe.is_symlink() == linked
-    other, = [path for path in prefix.parent.iterdir() if path.name != name]
-    assert other.read_bytes() == (tmp_path / 'files' / other.name).read_bytes()
-
-
-@differs
 def test_two_files_that_are_links_to_one_are_refused(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
     (tmp_path / 'p-0001.params').symlink_to('p-symbol.json')
@@ -270,22 +238,7 @@ def test_two_files_that_are_links_to_one_are_refused(saved, tmp_path):
     assert not (tmp_path / 'p-symbol.json').exists()
 
 
-def test_a_file_that_is_replaced_keeps_its_permission_bits(saved, tmp_path):
-    cell, prefix, symbol, arg_params, aux_params = saved
-    names = [tmp_path / 'model-0001.params', tmp_path / 'model-symbol.json']
-    for path, mode in zip(names, (0o600, 0o440)):
-        path.chmod(mode)
-    if os.geteuid():  # mxnet.rnn could not write what is read-only
-        names[1].chmod(0o640)
-    before = [path.stat().st_mode for path in names]
-    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
-    assert [path.stat().st_mode for path in names] == before
-    rnn.save_rnn_checkpoint(cell, prefix, 2, symbol, arg_params, aux_params)
-    made = (tmp_path / 'plain')
-    made.write_text('')
-    assert (tmp_path / 'model-0002.params').stat().st_mode == made.stat().st_mode
-
-
+@ours
 def test_processes_that_cannot_see_each_other_save_into_one_folder(tmp_path):
     """Two containers of one host name: equal process numbers, and neither sees the other's."""
     unshare = ['unshare', '--user', '--map-root-user', '--pid', '--fork']
@@ -315,7 +268,6 @@ for epoch in range(1, 61):
             'p%d-%04d.params' % (number, epoch) for epoch in range(1, 61)])
 
 
-@differs
 def test_leftovers_of_dead_processes_are_deleted(saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved
     fcntl = pytest.importorskip('fcntl')
@@ -335,7 +287,6 @@ def test_leftovers_of_dead_processes_are_deleted(saved, tmp_path):
     assert rnn.load_rnn_checkpoint(cell, prefix).epoch == 1
 
 
-@differs
 @pytest.mark.parametrize('prefix', ['s3://bucket/model', 'hdfs://host/model'])
 def test_remote_prefixes_go_to_mxnet(prefix, saved, monkeypatch, caplog):
     cell, local, symbol, arg_params, aux_params = saved

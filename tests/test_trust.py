@@ -13,8 +13,10 @@ import pytest
 
 from mxrnn import interop
 
-from . import differs, mx, rnn
+from . import differs, mx, ours, rnn
 from .checkpoints import CELLS, fit, module_of, untrained
+
+pytestmark = differs
 
 MARK = 'mark-of-the-stranger'
 SHELL = 'touch ' + MARK
@@ -211,7 +213,6 @@ def saved_once(tmp_path_factory):
     return (folder, *trained_in(folder))
 
 
-@differs
 @pytest.mark.parametrize('initialised', [False, True])
 @pytest.mark.parametrize('name', sorted(REFUSED))
 def test_what_a_file_must_not_do_is_refused_by_name(name, initialised, saved_once, strange):
@@ -229,7 +230,6 @@ def test_what_a_file_must_not_do_is_refused_by_name(name, initialised, saved_onc
     assert attributes == [dict(vars(kind)) for kind in (mx.optimizer.SGD, mx.nd.NDArray)]
 
 
-@differs
 def test_arrays_with_wrong_lengths_are_refused(checkpoint, tmp_path):
     # MXNet takes the lengths in an array's bytes at their word, which costs the process.
     cell, prefix, module = checkpoint
@@ -243,7 +243,6 @@ def test_arrays_with_wrong_lengths_are_refused(checkpoint, tmp_path):
             rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
 
 
-@differs
 @pytest.mark.parametrize('stype', ['csr', 'row_sparse'])
 def test_arrays_with_indices_out_of_them_are_refused(stype, checkpoint, tmp_path):
     cell, prefix, module = checkpoint
@@ -257,7 +256,6 @@ def test_arrays_with_indices_out_of_them_are_refused(stype, checkpoint, tmp_path
         rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
 
 
-@differs
 @pytest.mark.parametrize('protocol', [3, 4, 5])
 def test_what_states_are_made_of_is_built(protocol, checkpoint):
     from mxrnn._checkpoint import safe_pickle
@@ -278,15 +276,14 @@ def test_what_states_are_made_of_is_built(protocol, checkpoint):
     optimizers[0].lr_scheduler = mx.lr_scheduler.PolyScheduler(10)
     mx.nd.waitall()
     loaded, = safe_pickle.load_all(pickle.dumps([arrays, optimizers], protocol=protocol))
-    for ours, theirs in zip(loaded[0], arrays):
-        assert type(ours) is type(theirs) and ours.dtype == theirs.dtype
-        np.testing.assert_array_equal(ours.asnumpy(), theirs.asnumpy())
-    for ours, theirs in zip(loaded[1], optimizers):
-        assert type(ours) is type(theirs) and sorted(vars(ours)) == sorted(vars(theirs))
+    for found, array in zip(loaded[0], arrays):
+        assert type(found) is type(array) and found.dtype == array.dtype
+        np.testing.assert_array_equal(found.asnumpy(), array.asnumpy())
+    for found, optimizer in zip(loaded[1], optimizers):
+        assert type(found) is type(optimizer) and sorted(vars(found)) == sorted(vars(optimizer))
     assert type(loaded[1][0].lr_scheduler) is mx.lr_scheduler.PolyScheduler
 
 
-@differs
 @pytest.mark.parametrize('content, said', [
     (b'}cmxnet.optimizer.optimizer\nSGD\n)R}Vlr\nNsb\x86.', 'lr_scheduler'),
     (b'}K\x05\x86.', 'int'), (b'}K\x00]q\x01h\x01as.', 'recursion')],
@@ -329,7 +326,6 @@ Windowed.register(Windowed)
 Unrelated.register(Unrelated)
 
 
-@differs
 def test_further_classes_are_named_by_the_program(tmp_path):
     prefix, cell, module, data = untrained(tmp_path)
     whole = fit(module, data, 3, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
@@ -346,7 +342,6 @@ def test_further_classes_are_named_by_the_program(tmp_path):
     assert type(module._optimizer.window) is Window
 
 
-@differs
 def test_only_the_modules_own_optimiser_is_built(tmp_path):
     prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 1, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'unrelated')
@@ -359,7 +354,6 @@ def test_only_the_modules_own_optimiser_is_built(tmp_path):
     fit(module, data, 2, None, loaded, 'unrelated')
 
 
-@differs
 @pytest.mark.parametrize('given', [3, 'os.system', [3], ['os.system'], [None],
                                    [(i for i in ())]])
 def test_trusted_takes_classes_and_functions(given, checkpoint):
@@ -373,6 +367,7 @@ def schedule(num_update, base=0.5):
     return base
 
 
+@ours
 def test_a_file_cannot_change_a_trusted_function():
     from mxrnn._checkpoint import safe_pickle
     content = built(__name__, 'schedule', b'(N(dV__defaults__\n(I7\ntst')
@@ -381,7 +376,6 @@ def test_a_file_cannot_change_a_trusted_function():
     assert schedule(1) == 0.5
 
 
-@differs
 @pytest.mark.parametrize('name, said', [
     ('__reduce_ex__', 'sets __reduce_ex__'), ('lr', 'states must be NDArrays.*got SGD')])
 def test_states_of_a_file_are_not_pickled_again(name, said, checkpoint, tmp_path):
@@ -409,7 +403,6 @@ def archived(path, *members):
             archive.addfile(member, io.BytesIO(content))
 
 
-@differs
 @pytest.mark.parametrize('members, said', [
     ([('model-0000.params', 80 << 20, {})], 'larger than'),
     ([('words', 80 << 20, {}), ('symbol.json', 2, {})], 'larger than'),
@@ -431,7 +424,6 @@ def test_an_archive_is_read_in_bounded_memory_and_never_unpacked(members, said, 
     assert os.listdir() == ['model.tar.gz'] and not os.path.exists('../symbol.json')
 
 
-@differs
 def test_an_archive_that_is_cut_or_none_is_refused(tmp_path):
     path = tmp_path / 'model.tar.gz'
     archived(path, ('symbol.json', b'{"nodes": []}' * 9, {}), ('a.params', os.urandom(5000), {}))

@@ -162,3 +162,12 @@ def test_decoding_is_the_inverse_of_encoding(words, options):
 def test_decoding_an_id_that_is_no_words(number):
     with pytest.raises(ValueError, match=r'sentences\[1\]\[2\] must be the id of a word'):
         rnn.decode_sentences([[0], [0, 1, number]], {'a': 0, 'b': 1})
+
+
+def test_errors_of_a_generator_are_its_own():
+    def broken():
+        yield ['a']
+        raise KeyError('configuration')
+
+    with pytest.raises(KeyError, match='configuration'):
+        rnn.encode_sentences(broken())

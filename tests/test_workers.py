@@ -24,6 +24,8 @@ from .comparing import same
 from .test_checkpoint import Store
 from .test_position import SENTENCES, Seeded
 
+pytestmark = differs
+
 
 def part_of(index: int, count: int = 2, seed: int = 5):
     return rnn.BucketSentenceIter(SENTENCES, 2, buckets=[3, 6], invalid_label=0, seed=seed,
@@ -74,7 +76,6 @@ class Workers:
                                        data=again.data, **options), again.data
 
 
-@differs
 @pytest.mark.parametrize('rank', [0, 1])
 @pytest.mark.parametrize('known_by', ['module', 'horovod'])
 def test_each_of_several_workers_needs_its_part_of_the_data(known_by, rank, tmp_path, monkeypatch):
@@ -98,7 +99,6 @@ def test_each_of_several_workers_needs_its_part_of_the_data(known_by, rank, tmp_
     assert not list(tmp_path.glob('worker*'))
 
 
-@differs
 @pytest.mark.parametrize('rank', [0, 1])
 def test_each_of_several_workers_needs_the_part_of_its_rank(rank, tmp_path):
     workers = Workers(str(tmp_path / 'model'))
@@ -109,7 +109,6 @@ def test_each_of_several_workers_needs_the_part_of_its_rank(rank, tmp_path):
     assert not list(tmp_path.glob('model*'))
 
 
-@differs
 @pytest.mark.parametrize('rank', [0, 1])
 def test_each_of_several_workers_needs_the_optimiser(rank, tmp_path):
     workers = Workers(str(tmp_path / 'model'))
@@ -123,7 +122,6 @@ def test_each_of_several_workers_needs_the_optimiser(rank, tmp_path):
     assert not list(tmp_path.glob('model*'))
 
 
-@differs
 def test_each_worker_goes_on_in_its_part(tmp_path):
     workers = Workers(str(tmp_path / 'model'), batches=3)
     for rank in (1, 0):  # in any order
@@ -182,7 +180,6 @@ HARMS = {
     'entry': (without_seed, 'has no position in the data: seed is missing')}
 
 
-@differs
 @pytest.mark.parametrize('kind, name', [
     *[(kind, name) for kind in ('part-0000', 'part-0001') for name in HARMS],
     *[('states', name) for name in ('missing', 'flipped', 'other')]])
@@ -208,7 +205,6 @@ def test_all_workers_go_on_from_the_same_checkpoint_or_none_does(kind, name, tmp
         assert names[0] in told and said in told
 
 
-@differs
 @pytest.mark.parametrize('extra', [
     {'parts': 0}, {'parts': -1}, {'parts': '2'}, {'parts': 2.0}, {'weights': None},
     {'weights': -1}, {'weights': 1 << 32}])
@@ -222,7 +218,6 @@ def test_numbers_of_parts_of_strangers_are_refused(extra, tmp_path):
         workers.load(0)
 
 
-@differs
 @pytest.mark.parametrize('options, places', [
     ({'batches': 3}, [(1, 3), (1, 6)]), ({'keep': 1}, [(2, 0), (3, 0)])])
 def test_parts_that_killed_processes_left_are_deleted(options, places, tmp_path):
@@ -243,7 +238,6 @@ def test_parts_that_killed_processes_left_are_deleted(options, places, tmp_path)
     assert len(list(tmp_path.glob('model-*.part-000?'))) == 4 + 3
 
 
-@differs
 def test_what_workers_went_on_from_stays_while_their_weights_differ(tmp_path):
     prefix = str(tmp_path / 'model')
     workers = Workers(prefix, keep=1)
@@ -260,7 +254,6 @@ def test_what_workers_went_on_from_stays_while_their_weights_differ(tmp_path):
     assert loaded.epoch == 1
 
 
-@differs
 def test_the_checkpoint_before_stays_until_all_workers_have_written_the_next(tmp_path):
     workers = Workers(str(tmp_path / 'model'), batches=3, keep=1)
 
@@ -379,6 +372,7 @@ def whole(trained):
     return ends[0]
 
 
+@ours
 @pytest.mark.parametrize('rank, when, batch', [
     (1, 'before', 4), *(pytest.param(*how, marks=pytest.mark.nightly) for how in [
         (0, 'after', 6), (0, 'before', 4), (1, 'after', 6)])])
@@ -411,7 +405,6 @@ def test_a_worker_dies_and_all_go_on_at_the_same_batch(rank, when, batch, whole,
         assert same(mx.nd.load(str(tmp_path / ('end-%d' % number))), whole)
 
 
-@differs
 def test_what_is_left_of_a_first_checkpoint_that_no_worker_finished_is_none(tmp_path):
     workers = Workers(str(tmp_path / 'model'), batches=3)
     workers.save(0, 1, 3)  # and the other worker is killed before it writes its part
@@ -433,7 +426,6 @@ def test_what_is_left_of_a_first_checkpoint_that_no_worker_finished_is_none(tmp_
         workers.load(0, missing_ok=True)
 
 
-@differs
 def test_a_checkpoint_may_be_missing(tmp_path):
     training = Seeded(seed=1)
     prefix = str(tmp_path / 'model')
