@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from . import differs, mx, needs_operator, reference, rnn
+from .comparing import assert_close
 from .running import operators, run, run_symbols, stack
 from .test_operator import gradients
 
@@ -175,46 +176,29 @@ def ways(cell, data, **options):
         yield mx.sym.stack(*outputs, axis=1), states
 
 
-DROPPED = {'rnn': (lambda: rnn.RNNCell(3, 'tanh', 'x_'), reference.rnn, 1),
-           'lstm': (lambda: rnn.LSTMCell(3, 'x_'), reference.lstm, 2),
-           'gru_no_bias': (lambda: rnn.GRUCell(3, 'x_', bias=False), reference.gru, 1)}
+DROPPED = {'rnn': lambda: rnn.RNNCell(3, 'tanh', 'x_'), 'lstm': lambda: rnn.LSTMCell(3, 'x_'),
+           'gru_no_bias': lambda: rnn.GRUCell(3, 'x_', bias=False)}
 
 
-@pytest.mark.parametrize('name', DROPPED)
+@pytest.mark.parametrize('make', DROPPED.values(), ids=DROPPED)
 @pytest.mark.parametrize('dropout', [0.4, 1])
 @pytest.mark.parametrize('lengths', [False, True])
-def test_weights_are_dropped_once_for_all_steps(name, dropout, lengths):
-    """Each way against the equations, with the mask taken out of the graph."""
-    make, recurrence, count = DROPPED[name]
+def test_weights_are_dropped_once_for_all_steps(make, dropout, lengths):
+    """Each way against the cell itself, with the weight that is left: the graph gives it."""
     options = {'valid_length': mx.sym.Variable('n')} if lengths else {}
     shapes = {'data': (2, 3, 4), **({'n': (2,)} if lengths else {})}
     for outputs, states in ways(rnn.WeightDropCell(make(), dropout), mx.sym.Variable('data'),
                                 **options):
-        left = outputs.get_internals()['x_h2h_weight_dropped_output']
+        left = mx.sym.BlockGrad(outputs.get_internals()['x_h2h_weight_dropped_output'])
         found = run_symbols(outputs, [*states, left], shapes, values={'n': np.array([3, 3])})
         *states, left = found.states
-        weight = found.args['x_h2h_weight']
-        assert_allclose(left, np.where(left == 0, 0, weight / max(1 - dropout, 1e-9)), rtol=1e-6)
+        kept = (left != 0) / max(1 - dropout, 1e-9)
+        assert_allclose(left, found.args['x_h2h_weight'] * kept, rtol=1e-6)
         assert (left == 0).any() and (left != 0).any() == (dropout < 1)
-        expected, final = reference.unroll(recurrence, {**found.args, 'x_h2h_weight': left}, 'x_',
-                                           [np.zeros((2, 3))] * count, np.tanh)
-        assert_allclose(found.outputs, expected, atol=1e-5)
-        for ours, theirs in zip(states, final):
-            assert_allclose(ours, theirs, atol=1e-5)
-
-
-@pytest.mark.parametrize('name', DROPPED)
-def test_gradients_of_dropped_weights(name):
-    make, *_ = DROPPED[name]
-    for outputs, states in ways(rnn.WeightDropCell(make(), 0.4), mx.sym.Variable('data')):
-        left = mx.sym.BlockGrad(outputs.get_internals()['x_h2h_weight_dropped_output'])
-        found = run_symbols(outputs, [*states, left], {'data': (2, 3, 4)})
-        weight = found.states[-1]
-        plain = run(make(), (4,), values={**found.args, 'x_h2h_weight': weight})
-        for argument, grad in plain.grads.items():
-            if argument == 'x_h2h_weight':
-                grad = np.where(weight == 0, 0, grad / 0.6)
-            assert_allclose(found.grads[argument], grad, rtol=1e-5, atol=1e-5, err_msg=argument)
+        plain = run(make(), (4,), values={**found.args, 'x_h2h_weight': left})
+        plain.grads['x_h2h_weight'] *= kept
+        assert_close([found.outputs, states], [plain.outputs, plain.states], 1e-5)
+        assert_close({name: found.grads[name] for name in plain.grads}, plain.grads, 1e-5)
 
 
 def test_draws_of_weights_are_fair_and_new_in_each_pass():

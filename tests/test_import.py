@@ -43,10 +43,17 @@ def run(code, *paths):
                           capture_output=True, text=True)
 
 
-def fake_mxnet(folder, code):
-    """Put a package `mxnet` made of `code` into `folder`."""
-    (folder / 'mxnet').mkdir()
-    (folder / 'mxnet' / '__init__.py').write_text(textwrap.dedent(code))
+#: Modules that the patches look at.
+PATCHED = ('runtime', '_ctypes/__init__', '_ctypes/ndarray', '_ctypes/symbol', 'io/__init__',
+           'io/io', 'symbol/__init__', 'symbol/symbol')
+
+
+def fake_mxnet(folder, code, *modules):
+    """Put a package `mxnet` made of `code` into `folder`, with further modules."""
+    for name, content in {'__init__': code, **dict.fromkeys(modules, 'anything = 1')}.items():
+        path = folder / 'mxnet' / (name + '.py')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(content))
     return folder
 
 
@@ -87,12 +94,7 @@ def test_an_import_that_failed_before_does_no_harm(tmp_path):
         if not hasattr(builtins, 'again'):
             raise AttributeError('the first time')
         __version__ = '1.9.1'
-        ''')
-    for name in ('part', 'other', 'runtime', '_ctypes/__init__', '_ctypes/ndarray',
-                 '_ctypes/symbol', 'io/__init__', 'io/io', 'symbol/__init__', 'symbol/symbol'):
-        path = tmp_path / 'mxnet' / (name + '.py')
-        path.parent.mkdir(exist_ok=True)
-        path.write_text('anything = 1')
+        ''', 'part', 'other', *PATCHED)
     result = run('''
         import builtins, sys
         try:
@@ -107,16 +109,18 @@ def test_an_import_that_failed_before_does_no_harm(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
-def lazily(code, *paths):
+def lazily(code, *paths, status=0):
     """Run `code` in a new Python, which finds mxrnn and, before all else, what lies in `paths`."""
-    return subprocess.run([sys.executable, '-c', textwrap.dedent(code)],
-                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(
-                              [*map(str, paths), os.path.dirname(PACKAGE)])),
-                          capture_output=True, text=True)
+    result = subprocess.run([sys.executable, '-c', textwrap.dedent(code)],
+                            env=dict(os.environ, PYTHONPATH=os.pathsep.join(
+                                [*map(str, paths), os.path.dirname(PACKAGE)])),
+                            capture_output=True, text=True)
+    assert result.returncode == status, result.stderr
+    return result
 
 
 def test_importing_mxrnn_imports_neither_mxnet_nor_numpy():
-    result = lazily('''
+    lazily('''
         import sys
         before = set(sys.modules)
         import mxrnn
@@ -132,7 +136,6 @@ def test_importing_mxrnn_imports_neither_mxnet_nor_numpy():
         assert mxrnn.LSTMCell(4).unroll and 'mxnet' in sys.modules
         assert mxrnn.mx is sys.modules['mxnet'] and mxrnn.mx.rnn is mxrnn
         ''')
-    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize('code', [
@@ -151,7 +154,6 @@ assert type(mx.__loader__) is type(np.__loader__) is type(mx.__spec__.loader)
 print(mxrnn.device_report())
 assert mxrnn.init.FusedRNN and mxrnn.rnn_cell.LSTMCell is mxrnn.LSTMCell
 ''')
-    assert result.returncode == 0, result.stderr
     here, there = (re.findall('^cures .*?^threads', report, re.DOTALL | re.MULTILINE)
                    for report in (mxrnn.device_report(), result.stdout))
     assert here == there != []
@@ -163,7 +165,7 @@ assert mxrnn.init.FusedRNN and mxrnn.rnn_cell.LSTMCell is mxrnn.LSTMCell
         'mxrnn.init', 'mxrnn.fuse', 'mxrnn.carry_states',
         'mxrnn.BucketSentenceIter', "importlib.import_module('mxrnn._cells.base_cells')"))])
 def test_whatever_is_used_first_after_install(first):
-    result = lazily('''
+    lazily('''
         import importlib, sys, mxrnn
         mxrnn.install()
         %s
@@ -173,17 +175,15 @@ def test_whatever_is_used_first_after_install(first):
         assert sys.modules['mxnet.rnn.io'] is mxrnn.io and mxrnn.io.__spec__.name == 'mxrnn.io'
         assert save_rnn_checkpoint is mxrnn.save_rnn_checkpoint
         ''' % first)
-    assert result.returncode == 0, result.stderr
 
 
 def test_mxnet_can_be_reloaded():
-    result = lazily('import mxrnn, mxnet, importlib\n'
-                    'assert importlib.reload(mxnet) is mxnet and mxrnn.LSTMCell(3)')
-    assert result.returncode == 0, result.stderr
+    lazily('import mxrnn, mxnet, importlib\n'
+           'assert importlib.reload(mxnet) is mxnet and mxrnn.LSTMCell(3)')
 
 
 def test_without_mxnet_only_names_that_need_it_fail():
-    result = lazily('''
+    lazily('''
         import importlib.machinery, sys
         find = importlib.machinery.PathFinder.find_spec
         importlib.machinery.PathFinder.find_spec = staticmethod(
@@ -203,7 +203,6 @@ def test_without_mxnet_only_names_that_need_it_fail():
                 sys.exit(attempt + ' ought to have failed')
         assert mxrnn.__version__
         ''')
-    assert result.returncode == 0, result.stderr
 
 
 def test_all_names_are_those_of_the_original_and_ours():
@@ -268,12 +267,7 @@ ASKING = """
 
 @pytest.mark.parametrize('release', ['1.23.5', '1.26.4', '2.1.0'])
 def test_mxnet_alone_gets_the_names_that_numpy_took_away(release, tmp_path):
-    fake_mxnet(tmp_path, ASKING)
-    for name in ('runtime', '_ctypes/__init__', '_ctypes/ndarray', '_ctypes/symbol', 'io/__init__',
-                 'io/io', 'symbol/__init__', 'symbol/symbol'):  # the patches look at some of them
-        path = tmp_path / 'mxnet' / (name + '.py')
-        path.parent.mkdir(exist_ok=True)
-        path.write_text('')
+    fake_mxnet(tmp_path, ASKING, *PATCHED)
     result = lazily("""
         import sys, warnings
         warnings.simplefilter('ignore')
@@ -289,7 +283,6 @@ def test_mxnet_alone_gets_the_names_that_numpy_took_away(release, tmp_path):
         assert all(sys.modules[name].__spec__ for name in set(sys.modules) - before
                    if name.startswith('distutils'))
         """ % (' '.join(GONE.values()), release, ' '.join(GONE.values())), tmp_path)
-    assert result.returncode == 0, result.stderr
     known = {name for since, names in GONE.items() for name in names.split()
              if version(since) <= version(release)}
     with warnings.catch_warnings():
@@ -345,7 +338,7 @@ def failure(folder, code, *lacking, installed=(), **libraries):
         original, ctypes.CDLL = ctypes.CDLL, load
         import mxrnn
         mxrnn.mx
-        """ % (lacking, [*itertools.chain(*libraries.values())]), folder)
+        """ % (lacking, [*itertools.chain(*libraries.values())]), folder, status=1)
     assert result.stderr.count('Traceback') == 2, result.stderr  # the cause is shown, too
     return result.stderr[result.stderr.rindex('ImportError: '):].splitlines()
 

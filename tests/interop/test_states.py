@@ -1,5 +1,4 @@
 """Files with states: steps and chunks against whole sequences, and what cannot be stepped."""
-import contextlib
 import copy
 import doctest
 import json
@@ -23,6 +22,8 @@ from .test_onnx import unrolled
 from .test_programs_leave import model_of, settled
 
 from mxrnn._graph.rolling import roll  # noqa: E402  isort: skip
+
+torch = pytest.importorskip('torch')
 
 
 def load(model, folder, inputs=None):
@@ -508,7 +509,6 @@ def test_steps_that_do_not(name, tmp_path):
 
 
 def test_modules_have_the_names_of_files(tmp_path):
-    torch = pytest.importorskip('torch')
     _, model = model_of('attention_with_input_feeding')
     module, stepper = interop.to_torch(model, states=True), load(model, tmp_path)
     assert [given for given, _ in module.states] == stepper.state_names
@@ -525,7 +525,6 @@ def test_modules_have_the_names_of_files(tmp_path):
 
 def test_a_state_has_the_name_of_the_input_that_it_begins_with(tmp_path):
     """Where a source runs layers as one, the names of the first and the last."""
-    pytest.importorskip('torch')
     outputs, begin = mx.sym.Variable('data'), []
     for layer in '01':
         begin.append([key + layer for key in 'hc'])
@@ -544,7 +543,6 @@ def test_a_state_has_the_name_of_the_input_that_it_begins_with(tmp_path):
 
 @pytest.mark.parametrize('begin', [['l_1', 'l_0'], ['same', 'same'], ['l_1', None]])
 def test_names_of_begin_states_that_would_be_used_twice(begin):
-    pytest.importorskip('torch')
     outputs, _ = rnn.LSTMCell(4, prefix='l_').unroll(
         3, mx.sym.Variable('data'), merge_outputs=True, begin_state=[
             mx.sym.Variable(name) if name else mx.sym.zeros((0, 4)) for name in begin])
@@ -554,7 +552,6 @@ def test_names_of_begin_states_that_would_be_used_twice(begin):
 
 
 def test_an_input_may_be_called_as_a_state_would_be():
-    torch = pytest.importorskip('torch')
     outputs, _ = rnn.LSTMCell(3, 'l_').unroll(4, mx.sym.Variable('l_0_in'), merge_outputs=True)
     module = interop.to_torch(model_for(outputs, {'l_0_in': (2, 4, 5)})[0], states=True)
     names = [each for pair in module.states for each in pair]
@@ -564,7 +561,6 @@ def test_an_input_may_be_called_as_a_state_would_be():
 
 
 def test_weights_of_encoder_and_decoder_are_shared(tmp_path):
-    torch = pytest.importorskip('torch')
     encoder, decoder = rnn.GRUCell(4, 'encoder_'), rnn.GRUCell(4, 'decoder_')
     weight = mx.sym.Variable('embed_weight')
 
@@ -585,7 +581,6 @@ def test_weights_of_encoder_and_decoder_are_shared(tmp_path):
 
 def test_older_versions_refuse_files_with_states(tmp_path):
     """They ran them without states, in another order of inputs; their pickles are read here."""
-    torch = pytest.importorskip('torch')
     _, model = model_of('gru_bucketing')
     module, plain = interop.to_torch(model, states=True), interop.to_torch(model)
     formats = []
@@ -604,7 +599,6 @@ def test_older_versions_refuse_files_with_states(tmp_path):
 
 
 def test_modules_that_have_no_steps(tmp_path):
-    pytest.importorskip('torch')
     _, model = model_of('bidirectional')
     with pytest.raises(interop.ExportError, match='r_ cannot be stepped: it reads sequences back'):
         interop.to_torch(model, states=True)
@@ -627,7 +621,6 @@ def test_modules_that_have_no_steps(tmp_path):
 
 
 def test_modules_check_the_shapes_of_states():
-    torch = pytest.importorskip('torch')
     model, _ = model_for(rnn.GRUCell(4, 'gru_').unroll(
         3, mx.sym.Variable('data'), merge_outputs=True)[0], {'data': (2, 3, 5)})
     module = interop.to_torch(model, states=True,
@@ -642,7 +635,6 @@ def test_modules_check_the_shapes_of_states():
 
 
 def test_weights_of_modules_in_steps_go_back():
-    torch = pytest.importorskip('torch')
     _, model = model_of('attention_with_input_feeding')
     module = interop.to_torch(model, states=True)
     with torch.no_grad():
@@ -669,12 +661,9 @@ def test_weights_of_modules_in_steps_go_back():
      'axis 0 of data has 6, the graph has 3')])
 def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_path):
     _, model = model_of(name)
-    ways = [lambda: interop.to_onnx(model, tmp_path / 'a.onnx', given, states=True)]
-    with contextlib.suppress(ImportError):
-        import torch  # noqa: F401
-        ways += [lambda: interop.to_torch(model, states=True, inputs=given),
-                 lambda: interop.to_source(model, tmp_path / 'a.py', given, states=True)]
-    for way in ways:
+    for way in (lambda: interop.to_onnx(model, tmp_path / 'a.onnx', given, states=True),
+                lambda: interop.to_torch(model, states=True, inputs=given),
+                lambda: interop.to_source(model, tmp_path / 'a.py', given, states=True)):
         with pytest.raises(ValueError, match='inputs must agree on the size') as error:
             way()
         assert said in str(error.value)
@@ -713,7 +702,6 @@ def test_states_that_are_carried_on_are_no_outputs(fused, length, tmp_path):
     interop.to_onnx(model, str(tmp_path / 'chosen.onnx'), states=True, outputs=[chosen],
                     inputs={'data': ('batch', 'time', 3)})
     assert interop.load_stepper(str(tmp_path / 'chosen.onnx')).output_names == [chosen]
-    pytest.importorskip('torch')
     assert interop.to_torch(model, states=True).outputs[:-4] == stepper.output_names
     interop.to_source(model, str(tmp_path / 'model.py'), {'data': ('batch', 'time', 3)},
                       states=True)
