@@ -1,6 +1,5 @@
 """The commands export, inspect and compare."""
 import argparse
-import importlib.util
 import io
 import json
 import os
@@ -27,6 +26,8 @@ from .. import mx, rnn
 from .programs import stack
 
 pytest.importorskip('onnx')
+pytest.importorskip('onnxruntime')
+torch = pytest.importorskip('torch')
 
 WORDS = 11
 
@@ -82,7 +83,6 @@ def test_an_option_that_there_is_not_is_named(words, said, monkeypatch, capsys):
 
 
 def test_export_and_compare(prefix, tmp_path, capsys):
-    pytest.importorskip('onnxruntime')
     path = tmp_path / 'days.onnx'
     assert command('export', prefix, '--onnx', path) == 0
     assert capsys.readouterr().out.splitlines()[:3] == [
@@ -99,7 +99,6 @@ def test_export_and_compare(prefix, tmp_path, capsys):
 
 
 def test_the_two_files_may_have_any_names(prefix, tmp_path, capsys):
-    pytest.importorskip('onnxruntime')
     folder, path = tmp_path / 'sockeye', tmp_path / 'days.onnx'
     folder.mkdir()
     os.rename(prefix + '-symbol.json', folder / 'symbol.json')
@@ -119,7 +118,6 @@ def test_the_two_files_may_have_any_names(prefix, tmp_path, capsys):
 
 
 def test_compare_ends_with_1_above_the_tolerance(prefix, tmp_path, capsys):
-    pytest.importorskip('onnxruntime')
     path = tmp_path / 'days.onnx'
     assert command('export', prefix, 4, '--onnx', path) == 0
     assert command('compare', prefix, 4, path, '--tolerance', 0) in (0, 1)
@@ -138,7 +136,6 @@ def test_compare_ends_with_1_above_the_tolerance(prefix, tmp_path, capsys):
 
 
 def test_source(prefix, tmp_path, capsys):
-    torch = pytest.importorskip('torch')
     path = tmp_path / 'days.py'
     assert command('export', prefix, '--source', path) == 0
     said = capsys.readouterr().out
@@ -190,7 +187,6 @@ def test_no_file_of_a_checkpoint_is_written_over(prefix, tmp_path, monkeypatch, 
         with pytest.raises(ValueError, match='path must not be the name of a file of a checkpoint'):
             interop.to_onnx(model, name)
         if option == '--torch':
-            pytest.importorskip('torch')
             with pytest.raises(ValueError, match='path must not be the name of a file of a check'):
                 interop.save_torch(interop.to_torch(model), name)
     assert before == {each.name: each.read_bytes() for each in tmp_path.iterdir()}
@@ -198,7 +194,6 @@ def test_no_file_of_a_checkpoint_is_written_over(prefix, tmp_path, monkeypatch, 
 
 def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
     """A program, trained weights and files of --torch stay; a source that is untouched does not."""
-    torch = pytest.importorskip('torch')
     path, weights = tmp_path / 'days.py', tmp_path / 'days.pt'
 
     def refused(*options):
@@ -249,7 +244,6 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
 
 
 def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path, capsys):
-    pytest.importorskip('onnxruntime')
     outputs, _ = rnn.LSTMCell(6, 'lstm_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)
     symbol = mx.sym.FullyConnected(mx.sym.reshape(outputs, (-1, 6)), num_hidden=5, name='scores')
     prefix, path = tmp_path / 'a', tmp_path / 'a.onnx'
@@ -269,7 +263,6 @@ def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path,
 
 
 def test_one_of_two_lengths_that_was_freed_is_compared(tmp_path, capsys):
-    pytest.importorskip('onnxruntime')
     encoder, decoder = rnn.GRUCell(4, 'encoder_'), rnn.GRUCell(4, 'decoder_')
     _, state = encoder.unroll(3, mx.sym.Variable('source'), merge_outputs=True,
                               valid_length=mx.sym.Variable('length'))
@@ -285,7 +278,6 @@ def test_one_of_two_lengths_that_was_freed_is_compared(tmp_path, capsys):
 
 def test_compare_says_that_only_one_of_both_clips_lengths(tmp_path, capsys):
     """It blamed the epoch."""
-    pytest.importorskip('onnxruntime')
     cell = rnn.FusedRNNCell(6, mode='gru', prefix='gru_')
     for length in (4, 7):
         outputs, _ = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
@@ -313,7 +305,6 @@ def test_compare_says_that_only_one_of_both_clips_lengths(tmp_path, capsys):
 @pytest.mark.parametrize('ids', [True, False])
 def test_compare_tries_few_bounds_of_lengths(ids, tmp_path, monkeypatch):
     """It ran the checkpoint once for each number below the largest word or length."""
-    pytest.importorskip('onnxruntime')
     data = mx.sym.Variable('data')
     lengths = mx.sym.sum(data > 0, axis=1) if ids else mx.sym.Variable('length')
     cell = rnn.GRUCell(4, 'gru_')
@@ -334,7 +325,6 @@ def test_compare_tries_few_bounds_of_lengths(ids, tmp_path, monkeypatch):
 
 
 def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
-    pytest.importorskip('torch')
 
     def listed(path, *options):
         assert command('inspect', path, *options) == 0
@@ -391,7 +381,6 @@ def test_what_cannot_leave_is_listed_and_not_written(prefix, tmp_path, capsys):
     assert command('export', prefix, '--onnx', tmp_path / 'days.onnx') == 2
     assert '_contrib_boolean_mask (1 times: scores)' in capsys.readouterr().err
     assert os.listdir(tmp_path) == before
-    pytest.importorskip('torch')
     for option, end in (('--torch', '.pt'), ('--source', '.py')):
         assert command('export', prefix, option, str(tmp_path / 'days') + end) == 2
         assert '_contrib_boolean_mask' in capsys.readouterr().err
@@ -451,7 +440,7 @@ def test_export_without_a_format_says_what_to_type(prefix, tmp_path, capsys):
     told = capsys.readouterr().err
     lines = [line for line in told.splitlines() if line.startswith('  python -m mxrnn ')]
     assert len(lines) == 3 and 'Needs onnx, which is installed' in told
-    for line in lines if importlib.util.find_spec('torch') else lines[:1]:
+    for line in lines:
         words = shlex.split(line)[3:]
         assert command(*words) == 0 and os.path.exists(words[-1])
 
@@ -494,11 +483,10 @@ def test_a_width_that_the_graph_does_not_tell_is_asked_for(given, said, tmp_path
         6, mx.sym.swapaxes(mx.sym.mean(channels, axis=3), dim1=1, dim2=2) + words)
     save(tmp_path / 'a', outputs[-1], [], {'data': (2, 6, 9), 'words': (2, 6)})
     for option, name in (('--onnx', 'a.onnx'), ('--source', 'b.py'), ('--torch', 'c.pt')):
-        if option == '--onnx' or importlib.util.find_spec('torch'):
-            assert command('export', tmp_path / 'a', option, tmp_path / name, *given) == 0
-            out = ' '.join(capsys.readouterr().out.split())
-            assert ('does not tell the width of data' in out) == bool(said) and said in out
-            assert 'of words' not in out
+        assert command('export', tmp_path / 'a', option, tmp_path / name, *given) == 0
+        out = ' '.join(capsys.readouterr().out.split())
+        assert ('does not tell the width of data' in out) == bool(said) and said in out
+        assert 'of words' not in out
 
 
 @pytest.mark.parametrize('given', ['', 'data=batch,5,3', 'data=batch,15'])
@@ -527,9 +515,8 @@ def test_a_number_of_steps_may_be_that_of_one_bucket(prefix, tmp_path, capsys):
     assert said('inspect', tmp_path / 'a') == said(*export) == ['4']
     assert said(*export, '--input', 'data=batch,time:4,3') == []
     assert said('inspect', prefix) == []  # of any length
-    if importlib.util.find_spec('torch'):
-        assert said('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == ['4']
-        assert said('export', tmp_path / 'a', '--source', tmp_path / 'a_model.py') == ['4']
+    assert said('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == ['4']
+    assert said('export', tmp_path / 'a', '--source', tmp_path / 'a_model.py') == ['4']
     (tmp_path / 'a-0004.states').touch()  # as do_rnn_checkpoint(..., module=module) writes it
     assert said('inspect', tmp_path / 'a') == []
 
@@ -623,7 +610,6 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys
 
 @pytest.mark.parametrize('end', ['onnx', 'pt'])
 def test_a_file_with_states_is_compared_in_chunks(prefix, tmp_path, end, capsys):
-    pytest.importorskip('onnxruntime' if end == 'onnx' else 'torch')
     path = tmp_path / ('steps.' + end)
     export = '--onnx' if end == 'onnx' else '--torch'
     assert command('export', prefix, export, path, '--states') == 0
@@ -647,7 +633,6 @@ def test_a_file_with_states_is_compared_in_chunks(prefix, tmp_path, end, capsys)
     ('begin_states_that_are_variables', [1, 6], ['l0_init_c', 'l0_init_h']),
     ('attention_with_input_feeding', [1, 4], [])])
 def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
-    pytest.importorskip('onnxruntime' if end == 'onnx' else 'torch')
     from .test_programs_leave import model_of
     _, model = model_of(name)
     path = str(tmp_path / ('a.' + end))
@@ -687,10 +672,6 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
 ])
 def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monkeypatch, capsys,
                                                            arguments, text):
-    if arguments[0] == 'compare':
-        pytest.importorskip('onnxruntime')
-    if arguments[0] == 'compare' or 'empty.pt' in arguments:
-        pytest.importorskip('torch')
     monkeypatch.chdir(tmp_path)
     Path('empty.pt').touch()
     assert command(*[each.replace('PREFIX', prefix) for each in arguments]) == 2
@@ -729,17 +710,14 @@ def test_nothing_needs_mxnet(prefix, tmp_path):
     assert done.returncode == 0 and 'not known: ' in done.stdout and 'pip install' in done.stdout
     path = tmp_path / 'a.onnx'
     assert without('mxnet torch', 'export', prefix, '--onnx', path).returncode == 0
-    pytest.importorskip('onnxruntime')
     done = without('mxnet torch', 'compare', prefix, 4, path)
     assert done.returncode == 2 and 'pip install torch' in done.stderr
-    pytest.importorskip('torch')
     done = without('mxnet', 'compare', prefix, 4, path)
     assert done.returncode == 0 and done.stdout.startswith(
         'checkpoint in torch\nMXNet cannot be imported here, so nothing')
 
 
 def test_compare_says_what_is_no_file_of_data(prefix, tmp_path, capsys):
-    pytest.importorskip('torch')
     assert command('export', prefix, '--torch', tmp_path / 'a.pt') == 0
     np.save(tmp_path / 'one.npy', np.zeros((2, 3)))
     np.savez(tmp_path / 'objects.npz', data=np.array([None]))
@@ -754,7 +732,6 @@ def test_compare_says_what_is_no_file_of_data(prefix, tmp_path, capsys):
 
 
 def test_compare_says_which_shapes_an_onnx_file_does_not_take(prefix, tmp_path, capsys):
-    pytest.importorskip('onnxruntime')
     path = tmp_path / 'a.onnx'
     assert command('export', prefix, '--onnx', path, '--input', 'data=2,3') == 0
     assert command('compare', prefix, 4, path, '--input', 'data=8,20') == 2
@@ -764,7 +741,6 @@ def test_compare_says_which_shapes_an_onnx_file_does_not_take(prefix, tmp_path, 
 
 
 def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path, capsys):
-    pytest.importorskip('torch')
     data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=7, name='embed')
     save(tmp_path / 'b', data, [], {'data': (2, 3)})
     words = mx.sym.Embedding(mx.sym.Variable('words'), input_dim=WORDS, output_dim=7, name='embed')
@@ -915,7 +891,6 @@ READ = {
 
 @pytest.mark.parametrize('name', READ)
 def test_compare_gives_an_input_what_its_readers_take(name, tmp_path):
-    pytest.importorskip('torch')
     symbol, shapes = READ[name]()
     save(tmp_path / 'a', symbol, [], shapes)
     path = tmp_path / 'a.pt'
@@ -928,8 +903,6 @@ def test_compare_gives_an_input_what_its_readers_take(name, tmp_path):
 
 @pytest.mark.parametrize('form', ['onnx', 'torch', 'source'])
 def test_all_that_the_ctc_losses_of_an_output_read_is_exported(form, tmp_path, capsys):
-    pytest.importorskip('torch')
-    pytest.importorskip('onnxruntime')
     one, two = (mx.sym.FullyConnected(DATA, num_hidden=6, flatten=False, name=name)
                 for name in ('one', 'two'))
     loss = mx.sym.ctc_loss(one, LABEL)
@@ -984,7 +957,6 @@ def test_data_is_in_range_and_labels_are_padded():
 
 
 def test_a_missing_encoder_is_named(tmp_path):
-    pytest.importorskip('onnxruntime')
     from .test_programs_leave import model_of
     _, model = model_of('encoder_and_decoder')
     interop.to_onnx(model, tmp_path / 'turn.onnx', states=True)

@@ -7,6 +7,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, ours
+from .compare import torch
 from .encoders import ATTENTIONS, CELLS, ENCODERS, TARGET, sockeye, translator
 from .sources import generate
 from .test_states import model_for
@@ -69,7 +70,6 @@ def test_onnx_files(case, tmp_path):
 
 @pytest.mark.parametrize('case', PAIRS[1::2], ids='-'.join)
 def test_sources(case):
-    torch = pytest.importorskip('torch')
     model, data, wanted = translated(case)
     module = generate(model, states=True).module
     given = {name: torch.as_tensor(array) for name, array in data.items() if name != 'target'}
@@ -103,7 +103,6 @@ def test_outputs_of_whole_sequences_are_left_out_or_named(plain, tmp_path):
     assert written.notes == [LEFT_OUT % 'loss_output, counted_output']
     assert written.checked[0] == 'checked'
     assert interop.load_stepper(path).output_names == ['softmax_output']
-    pytest.importorskip('torch')
     assert interop.to_torch(model, states=True).outputs[0] == 'softmax_output'
     assert LEFT_OUT % 'loss_output, counted_output' in ' '.join(
         generate(model, states=True).text.split())
@@ -135,7 +134,6 @@ def test_a_source_of_a_number_of_steps_is_padded_or_freed(given, tmp_path):
         states = stepper.begin(source=np.pad(source, ((0, 0), (0, 6), (0, 0)))[:, :length])
         found, _ = stepper.read(states, target=target)
         assert apart([found], wanted.reshape(2, TARGET, -1)) < 1e-6
-    torch = pytest.importorskip('torch')
     inputs = given and {'source': given}
     module = generate(model, inputs, states=True).module
     steps = interop.to_torch(model, states=True, inputs=inputs)
