@@ -18,7 +18,7 @@ from .trainings import ROOT
 if rnn.__name__ != 'mxrnn':
     pytest.skip('--fuse is of mxrnn', allow_module_level=True)
 
-pytestmark = differs
+pytestmark = [differs, needs_operator]
 
 T, N, C, H = 5, 3, 4, 6
 DATA = {'data': (N, T, C), 'label': (N,)}
@@ -135,7 +135,6 @@ def train(symbol, steps: int = 20):
     return losses, first, {name: array.asnumpy() for name, array in module.get_params()[0].items()}
 
 
-@needs_operator
 @pytest.mark.parametrize('name', PROGRAMS)
 def test_old_programs_train_alike_with_fuse(name, fusing):
     runs = []
@@ -172,7 +171,6 @@ def train_in_buckets(graph):
     return module, module.get_outputs()[0].asnumpy()
 
 
-@needs_operator
 def test_buckets_and_their_checkpoint_go_on_without_fuse(fusing, tmp_path):
     def graph(length):
         cell = stack(lstm('l0_'), lstm('l1_'))
@@ -205,7 +203,6 @@ def saved(symbol, path):
     return path.read_bytes()
 
 
-@needs_operator
 def test_files_and_names_are_those_without_fuse(fusing, tmp_path):
     build = {**PROGRAMS, **{name: lambda name=name: built(name)[0] for name in (
         *OTHERS, 'norms_inside', 'an_input_for_each_step')}}
@@ -223,7 +220,6 @@ def test_files_and_names_are_those_without_fuse(fusing, tmp_path):
             assert files[0] == files[1], name
 
 
-@needs_operator
 def test_copies_and_compositions_are_saved_as_without_fuse(fusing, tmp_path):
     def twins():
         net = of_mean(stack(lstm(), gru()))
@@ -250,7 +246,6 @@ def layers():
     return loss(mx.sym.mean(outputs, axis=1))
 
 
-@needs_operator
 def test_a_file_whose_steps_are_lost_is_all_fused_and_says_so(fusing, tmp_path, monkeypatch):
     from mxrnn import _check
     from mxrnn._operator import save_unfused_graph
@@ -270,7 +265,6 @@ def test_a_file_whose_steps_are_lost_is_all_fused_and_says_so(fusing, tmp_path, 
     assert b'"op": "RNN"' not in saved(symbol, tmp_path / 'graph.json')
 
 
-@needs_operator
 def test_what_is_kept_of_unrolls_is_small_and_bounded(fusing, monkeypatch):
     from mxrnn._operator import save_unfused_graph
     fusing(True)
@@ -289,7 +283,6 @@ def test_what_is_kept_of_unrolls_is_small_and_bounded(fusing, monkeypatch):
     assert 3 <= len(kept) < 10
 
 
-@needs_operator
 def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
     from mxrnn._operator import automatic_fuse
     planned = []
@@ -309,7 +302,6 @@ def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
     assert cell._counter == -1
 
 
-@needs_operator
 def test_a_graph_without_steps_says_why(fusing):
     fusing(True)
     outputs, _ = lstm().unroll(T, data(), merge_outputs=True)
@@ -343,7 +335,6 @@ def run(tmp_path, *options, code=PROGRAM, **environment):
         capture_output=True, text=True)
 
 
-@needs_operator
 def test_run_fuses_where_it_is_asked_to(tmp_path):
     for options, environment, fused in (['--fuse', '--report'], {}, True), (
             [], {'MXRNN_FUSE': '1'}, True), ([], {'MXRNN_FUSE': '0'}, False), ([], {}, False):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from . import differs, golden, mx, rnn
 from .cases import CASES, NOT_UNPACKED, TYPICAL, Case, each, each_case, each_stepped
 from .checkpoints import without_checksum
-from .running import begin_state, flat, inputs, random_value, reset, stack, step, walk
+from .running import begin_state, flat, inputs, random_value, reset, run, stack, step, walk
 
 LAYOUTS = ('NTC', 'TNC')
 MERGES = (None, True, False)
@@ -30,7 +30,8 @@ COUNTERS = {'_counter', '_init_counter'}
 
 @pytest.fixture(autouse=True)
 def stock_is_there(request):
-    if stock is sys.modules.get('mxrnn') and not re.search('golden|gets_ours', request.node.name):
+    if stock is sys.modules.get('mxrnn') and not re.search('golden|gets_ours|as_ever',
+                                                           request.node.name):
         pytest.skip('MXNet 2 has no mxnet.rnn to compare with')
 
 
@@ -309,6 +310,31 @@ def test_initial_values_are_the_same_draws(case):
                 draw(initialiser, name, attrs.get(name), args[name], module)
             drawn.append(bits(args))
         assert drawn[1] == drawn[0], initialiser
+
+
+# Beside differences (docs/differences.md), what works in mxnet.rnn
+
+def test_modifiers_take_init_sym_as_ever():
+    cell = rnn.ResidualCell(rnn.LSTMCell(4))
+    for states in (cell.begin_state(mx.sym.Variable), cell.begin_state(init_sym=mx.sym.Variable)):
+        assert [each.name for each in states] == mx.sym.Group(states).list_arguments()
+
+
+@pytest.mark.parametrize('widths', [(2, 2), (1, 3)])
+@pytest.mark.parametrize('length', [1, 2])
+def test_residual_over_both_directions_of_any_width_as_ever(widths, length):
+    def cell():
+        return rnn.BidirectionalCell(*map(rnn.LSTMCell, widths, ('l_', 'r_')))
+
+    plain, residual = run(cell(), (4,), length), run(rnn.ResidualCell(cell()), (4,), length)
+    np.testing.assert_allclose(residual.outputs, plain.outputs + plain.args['data'], rtol=1e-6)
+
+
+def test_weights_by_the_prefix_of_the_cell_are_taken_as_ever():
+    packed = {'a_' + name: mx.nd.ones(shape) for name, shape in (
+        ('i2h_weight', (16, 4)), ('i2h_bias', (16,)), ('h2h_weight', (16, 4)), ('h2h_bias', (16,)))}
+    cell = rnn.LSTMCell(4, 'a_', params=rnn.RNNParams('shared_'))
+    assert 'a_h2h_o_bias' in cell.unpack_weights(packed)
 
 
 # Random compositions

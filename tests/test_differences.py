@@ -1,13 +1,12 @@
-"""The table of differences (docs/differences.md): one test a row, which mxnet.rnn itself fails.
-
-Where a row has an exact counterpart, that what works there stays as it is, it is tested beside it.
-"""
+"""The table of differences (docs/differences.md): one test a row, which mxnet.rnn itself fails."""
 import numpy as np
 import pytest
 
 from . import differs, mx, rnn
 from .cases import BOUND, IMAGE, OURS, each
 from .running import flat, inputs, run, run_symbols, stack
+
+pytestmark = differs
 
 X = mx.sym.Variable('x')
 BINDABLE = [case for case in BOUND + OURS if case.binds]
@@ -31,7 +30,6 @@ def names(symbols):
 
 # Structure and names
 
-@differs
 def test_unfuse_carries_forget_bias():
     cell = rnn.FusedRNNCell(3, 2, 'lstm', True, forget_bias=2.5).unfuse()
     attributes = unroll(cell, merge_outputs=True)[0].attr_dict()
@@ -40,7 +38,6 @@ def test_unfuse_carries_forget_bias():
     assert found == [mx.init.LSTMBias(2.5).dumps()] * 4
 
 
-@differs
 def test_reset_of_a_modifier_reaches_its_base():
     for cell in (rnn.ZoneoutCell(lstm(), 0.1, 0.1), rnn.ZoneoutCell(rnn.ResidualCell(lstm()), 0.1)):
         cell.unroll(3, X)
@@ -57,7 +54,6 @@ def lstm_step(cell):
     return cell._counter
 
 
-@differs
 def test_a_second_unroll_of_a_modifier_names_its_steps_from_zero():
     cell = rnn.ZoneoutCell(lstm(), zoneout_states=0.1)
     graphs = []
@@ -76,7 +72,6 @@ class FailingLSTM(rnn.LSTMCell):
         return super().__call__(inputs, states)
 
 
-@differs
 @pytest.mark.parametrize('modify', [
     lambda base: base, rnn.ResidualCell, rnn.ZoneoutCell, lambda base: stack(rnn, base),
     lambda base: rnn.BidirectionalCell(rnn.ResidualCell(base), lstm('r_'))],
@@ -90,7 +85,6 @@ def test_a_failed_unroll_leaves_the_cells_as_they_were(modify):
     assert [dict(vars(each)) for each in (cell, base)] == before
 
 
-@differs
 @pytest.mark.parametrize('container', ['SequentialRNNCell', 'BidirectionalCell'])
 def test_containers_hand_params_to_ordinary_cells(container):
     params = rnn.RNNParams('shared_')
@@ -108,7 +102,6 @@ def test_containers_hand_params_to_ordinary_cells(container):
         for name in ('i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias'))
 
 
-@differs
 def test_params_that_were_read_are_not_replaced():
     cell = lstm()
     assert cell.params._params
@@ -116,7 +109,6 @@ def test_params_that_were_read_are_not_replaced():
         rnn.SequentialRNNCell(params=rnn.RNNParams()).add(cell)
 
 
-@differs
 def test_equal_prefixes_without_shared_weights_warn():
     with pytest.warns(UserWarning, match=r"prefix 'lstm_'.*give each cell its own prefix") as found:
         cell = rnn.SequentialRNNCell()
@@ -126,7 +118,6 @@ def test_equal_prefixes_without_shared_weights_warn():
     assert [warning.filename for warning in found] == [__file__] * 2
 
 
-@differs
 def test_a_container_is_not_added_to_itself():
     inner = stack(rnn, lstm())
     outer = stack(rnn, inner)
@@ -141,7 +132,6 @@ BASES = {'LSTMCell': lstm, 'SequentialRNNCell': lambda: stack(rnn, lstm('a_'), l
          'BidirectionalCell': both, 'ResidualCell': lambda: rnn.ResidualCell(lstm())}
 
 
-@differs
 @pytest.mark.parametrize('base', BASES)
 def test_begin_state_of_modifiers_takes_func(base):
     cell = rnn.ResidualCell(BASES[base]())
@@ -150,14 +140,6 @@ def test_begin_state_of_modifiers_takes_func(base):
     assert {state.attr('__lr_mult__') for state in states} == {'2.0'}
 
 
-@pytest.mark.parametrize('base', ['LSTMCell'])
-def test_begin_state_of_modifiers_still_takes_init_sym(base):
-    cell = rnn.ResidualCell(BASES[base]())
-    for states in (cell.begin_state(mx.sym.Variable), cell.begin_state(init_sym=mx.sym.Variable)):
-        assert names(states) == mx.sym.Group(states).list_arguments()
-
-
-@differs
 def test_begin_state_of_modifiers_over_containers():
     for base in ('SequentialRNNCell', 'BidirectionalCell'):
         states = rnn.ResidualCell(BASES[base]()).begin_state()
@@ -165,13 +147,11 @@ def test_begin_state_of_modifiers_over_containers():
         assert mx.sym.Group(states).list_arguments() == []
 
 
-@differs
 @pytest.mark.parametrize('base', ['SequentialRNNCell', 'BidirectionalCell'])
 def test_begin_state_of_containers_takes_func_by_position(base):
     assert len(mx.sym.Group(BASES[base]().begin_state(mx.sym.Variable)).list_arguments()) == 4
 
 
-@differs
 def test_a_base_cell_sends_begin_state_to_its_modifier():
     base = lstm()
     rnn.ResidualCell(base)
@@ -179,7 +159,6 @@ def test_a_base_cell_sends_begin_state_to_its_modifier():
         base.begin_state()
 
 
-@differs
 @pytest.mark.parametrize('cell', [
     both(), stack(rnn, both(), lstm('top_')), rnn.ResidualCell(both()),
     rnn.BidirectionalCell(both(output_prefix='in_'), stack(rnn, lstm('a_'), lstm('b_')))],
@@ -194,7 +173,6 @@ def test_states_are_fed_back_nested_or_flat(cell):
     assert graphs[0] == graphs[1] == graphs[2]
 
 
-@differs
 def test_states_of_nested_lists_are_taken_by_steps():
     cell = rnn.ZoneoutCell(stack(rnn, lstm('a_'), rnn.GRUCell(4, 'b_')), 0.1, 0.2)
     a, c, b = cell.begin_state()
@@ -202,7 +180,6 @@ def test_states_of_nested_lists_are_taken_by_steps():
     assert len(states) == 3
 
 
-@differs
 @pytest.mark.parametrize('name, count', [('RNNCell', 2), ('LSTMCell', 1), ('LSTMCell', 3),
                                          ('GRUCell', 0)])
 def test_a_wrong_number_of_states_is_named(name, count):
@@ -212,7 +189,6 @@ def test_a_wrong_number_of_states_is_named(name, count):
         cell(X, [X] * count)
 
 
-@differs
 @each(BINDABLE)
 def test_float64_from_end_to_end(case):
     outputs, states = unroll(case.make(rnn), merge_outputs=True, dtype='float64')
@@ -223,7 +199,6 @@ def test_float64_from_end_to_end(case):
     assert np.abs(result.grads['data']).sum() > 0
 
 
-@differs
 @each(BINDABLE)
 def test_type_of_begin_state_reaches_every_state(case):
     graphs = []
@@ -238,7 +213,6 @@ def test_type_of_begin_state_reaches_every_state(case):
     assert graphs[0].tojson() == graphs[1].tojson()
 
 
-@differs
 def test_zoneout_begins_with_the_type_of_the_states_given():
     cell = rnn.ZoneoutCell(lstm(), 0.3)
     for dtype in ('float64', 'float32', 'float64'):
@@ -249,7 +223,6 @@ def test_zoneout_begins_with_the_type_of_the_states_given():
 
 # What is refused, and works, in graphs
 
-@differs
 @pytest.mark.parametrize('arguments, message', [
     ({'length': 0}, r'length must be an integer of at least 1, got 0'),
     ({'inputs': [X, X]}, r'inputs must have one Symbol for each of length=3 steps, got 2'),
@@ -268,20 +241,17 @@ def test_unroll_refuses_at_once(arguments, message):
     assert cell._counter == cell._init_counter == -1
 
 
-@differs
 def test_inputs_of_the_wrong_rank_for_the_fused_cell():
     with pytest.raises(ValueError, match=r'inputs of FusedRNNCell.* must have 3 axes \(NTC\)'):
         rnn.FusedRNNCell(4).unroll(3, mx.sym.zeros((2, 3)))
 
 
-@differs
 def test_a_stack_that_cannot_be_stepped_names_the_cell():
     cell = stack(rnn, lstm('a_'), rnn.ResidualCell(both()))
     with pytest.raises(NotImplementedError, match='because it contains Bidirectional'):
         cell(X, cell.begin_state())
 
 
-@differs
 @pytest.mark.parametrize('base', [
     lambda: rnn.FusedRNNCell(4), both, lambda: rnn.ResidualCell(both()),
     lambda: stack(rnn, lstm('a_'), rnn.FusedRNNCell(4))],
@@ -291,7 +261,6 @@ def test_zoneout_names_the_cell_that_cannot_be_stepped(base):
         rnn.ZoneoutCell(base())
 
 
-@differs
 @pytest.mark.parametrize('outputs, states', [(0.4, 0.0), (0.0, 0.4), (0.4, 0.4)])
 def test_zoneout_over_a_stack(outputs, states):
     """At inference zoneout does nothing; in training, zoned-out elements are the step before's."""
@@ -307,7 +276,6 @@ def test_zoneout_over_a_stack(outputs, states):
     assert (kept > 0.1) == (outputs > 0)
 
 
-@differs
 def test_zoneout_outputs_of_images():
     cell = rnn.ZoneoutCell(rnn.ConvLSTMCell((1,) + IMAGE, 3), zoneout_outputs=0.5)
     result = run(cell, IMAGE, length=4)
@@ -315,24 +283,12 @@ def test_zoneout_outputs_of_images():
     assert np.mean(result.outputs[:, 1:] == result.outputs[:, :-1]) > 0.3
 
 
-@differs
 def test_residual_names_sizes_that_do_not_match():
     cell = stack(rnn, lstm('a_', 6), rnn.ResidualCell(both(units=2)))
     with pytest.raises(ValueError, match=r'inputs of ResidualCell.*\(0, 6\) for \(0, 4\)'):
         unroll(cell)
 
 
-@pytest.mark.parametrize('widths', [(2, 2), (1, 3)])
-@pytest.mark.parametrize('length', [1, 2])
-def test_residual_over_both_directions_of_any_width(widths, length):
-    def cell():
-        return rnn.BidirectionalCell(*(lstm(*pair) for pair in zip(('l_', 'r_'), widths)))
-
-    plain, residual = run(cell(), (4,), length), run(rnn.ResidualCell(cell()), (4,), length)
-    np.testing.assert_allclose(residual.outputs, plain.outputs + plain.args['data'], rtol=1e-6)
-
-
-@differs
 @pytest.mark.skipif(not hasattr(mx.util, 'np_shape'), reason='MXNet has no NumPy semantics')
 @pytest.mark.parametrize('make', [
     lstm, both, lambda: rnn.FusedRNNCell(4), lambda: rnn.ZoneoutCell(rnn.GRUCell(4), 0.3, 0.3),
@@ -349,7 +305,6 @@ def test_shapes_of_numpy(make):
 # Constructors
 
 
-@differs
 def test_numpy_numbers_are_numbers():
     """In mxnet.rnn the attributes of the variables cannot be written down."""
     attributes = unroll(rnn.FusedRNNCell(np.int64(3), forget_bias=np.float32(0.5)),
@@ -374,7 +329,6 @@ WEIGHTED = {'LSTMCell': lstm, 'FusedRNNCell': lambda: rnn.FusedRNNCell(4, 2, 'ls
             'ConvGRUCell': lambda: rnn.ConvGRUCell((1,) + IMAGE, 3)}
 
 
-@differs
 @pytest.mark.parametrize('make', WEIGHTED.values(), ids=WEIGHTED)
 @pytest.mark.parametrize('direction', ['unpack_weights', 'pack_weights'])
 def test_missing_weights_are_listed(make, direction):
@@ -385,7 +339,6 @@ def test_missing_weights_are_listed(make, direction):
         assert part in message
 
 
-@differs
 @pytest.mark.parametrize('make', [WEIGHTED[name] for name in WEIGHTED if name != 'ConvGRUCell'],
                          ids=[name for name in WEIGHTED if name != 'ConvGRUCell'])
 def test_weights_that_are_as_they_should_be_pass_through(make):
@@ -397,7 +350,6 @@ def test_weights_that_are_as_they_should_be_pass_through(make):
         assert again == args
 
 
-@differs
 def test_weights_of_a_wrong_shape_are_named():
     packed = weights(lstm())
     unpacked = lstm().unpack_weights(packed)
@@ -416,7 +368,6 @@ def test_weights_of_a_wrong_shape_are_named():
         assert not isinstance(error.value, mx.base.MXNetError)
 
 
-@differs
 @pytest.mark.parametrize('make', [
     lambda params: lstm('a_', params=params),
     lambda params: stack(rnn, lstm('a_', params=params), rnn.ResidualCell(
@@ -432,13 +383,6 @@ def test_weights_of_a_shared_container(make):
         name: value.asnumpy().tolist() for name, value in packed.items()}
 
 
-def test_weights_by_the_prefix_of_the_cell_are_taken_too():
-    packed = weights(lstm('a_'))
-    unpacked = lstm('a_', params=rnn.RNNParams('shared_')).unpack_weights(packed)
-    assert 'a_h2h_o_bias' in unpacked
-
-
-@differs
 def test_gates_of_several_types_are_packed_in_the_first_ones():
     unpacked = lstm().unpack_weights(weights(lstm()))
     packed = lstm().pack_weights({
@@ -447,7 +391,6 @@ def test_gates_of_several_types_are_packed_in_the_first_ones():
     assert {value.dtype for value in packed.values()} == {np.float32}
 
 
-@differs
 def test_weights_of_numpy_are_packed():
     unpacked = lstm().unpack_weights({name: value.asnumpy()
                                       for name, value in weights(lstm()).items()})
@@ -456,7 +399,6 @@ def test_weights_of_numpy_are_packed():
         np.testing.assert_array_equal(packed[name].asnumpy(), value.asnumpy())
 
 
-@differs
 def test_weights_under_another_prefix_are_said_to_be_so():
     args = {**weights(lstm('theirs_')), 'fc_weight': mx.nd.ones((2, 2))}
     cell = lstm('ours_')
@@ -469,7 +411,6 @@ def test_weights_under_another_prefix_are_said_to_be_so():
 
 # Sequences
 
-@differs
 @pytest.mark.parametrize('shape', [(2, 3, 4), (0, 3, 4)])
 @pytest.mark.parametrize('make', [
     lambda: rnn.LSTMCell(3), lambda: rnn.ResidualCell(rnn.LSTMCell(4)),
@@ -485,7 +426,6 @@ def test_a_sequence_of_another_length_is_refused(make, shape):
     make().unroll(3, data)
 
 
-@differs
 def test_unknown_sizes_of_numpy_are_unknown():
     with mx.util.np_shape(True):
         data = mx.sym.Variable('data', shape=(2, -1, 5))
