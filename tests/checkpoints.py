@@ -1,7 +1,6 @@
 """Shared by the tests of checkpoints: networks, data, training, files made by hand."""
 import io
 import pickle
-import struct
 import zlib
 
 import numpy as np
@@ -128,25 +127,3 @@ def refusal(cell, prefix, epoch=1, **kwargs):
     assert isinstance(caught.value, (KeyError, mx.base.MXNetError))
     assert '\n' not in str(caught.value)
     return str(caught.value)
-
-
-# Files of arrays, by hand
-
-def u32(*values):
-    return struct.pack('<%dI' % len(values), *values)
-
-
-def u64(*values):
-    return struct.pack('<%dQ' % len(values), *values)
-
-
-DATA = np.arange(6, dtype=np.float32).tobytes()
-V1, V2 = u32(0xF993FAC8), u32(0xF993FAC9)
-CPU_FLOAT = u32(1, 0, 0)
-OLD = u32(2, 2, 3) + CPU_FLOAT + DATA
-
-
-def array_list(*arrays, names=(b'arg:a',), magic=0x112, counts=None):
-    counts = counts or (len(arrays), len(names))
-    return (u64(magic, 0, counts[0]) + b''.join(arrays) + u64(counts[1])
-            + b''.join(u64(len(name)) + name for name in names))

@@ -11,14 +11,14 @@ import sys
 import numpy as np
 import pytest
 
-from . import differs, mx, needs_operator, rnn, running
+from . import mx, needs_operator, rnn, running
 from .train_programs import built
 from .trainings import ROOT
 
 if rnn.__name__ != 'mxrnn':
     pytest.skip('--fuse is of mxrnn', allow_module_level=True)
 
-pytestmark = [differs, needs_operator]
+pytestmark = needs_operator
 
 T, N, C, H = 5, 3, 4, 6
 DATA = {'data': (N, T, C), 'label': (N,)}

@@ -8,19 +8,8 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .checkpoints import (
-    CELLS,
-    CPU_FLOAT,
-    DATA,
-    OLD,
-    V2,
-    array_list,
-    parameters,
-    refusal,
-    u32,
-    u64,
-    without_checksum,
-)
+from .array_files import CPU_FLOAT, DATA, OLD, V2, array_list, u32, u64
+from .checkpoints import CELLS, parameters, refusal, without_checksum
 from .comparing import same
 
 pytestmark = differs

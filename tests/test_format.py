@@ -8,7 +8,8 @@ from mxrnn._files import CheckpointError
 from mxrnn._files import params as stored
 
 from . import mx, rnn
-from .checkpoints import CPU_FLOAT, DATA, OLD, V1, V2, array_list, u32, u64, without_checksum
+from .array_files import CPU_FLOAT, DATA, OLD, V1, V2, array_list, u32, u64
+from .checkpoints import without_checksum
 
 KINDS = ['float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool']
 

@@ -81,8 +81,7 @@ def test_float64_goes_round_the_defects_of_the_operator():
 
 
 def test_a_checkpoint_predicts_at_any_length(tmp_path):
-    with mx.name.NameManager():
-        outputs, _ = rnn.LSTMCell(6, 'l_').unroll(5, mx.sym.Variable('data'), merge_outputs=True)
+    outputs, _ = rnn.LSTMCell(6, 'l_').unroll(5, mx.sym.Variable('data'), merge_outputs=True)
     mx.model.save_checkpoint(str(tmp_path / 'old'), 1, outputs,
                              weights_of(outputs, data=(1, 5, 3)), {})
     symbol, args, _ = mx.model.load_checkpoint(str(tmp_path / 'old'), 1)

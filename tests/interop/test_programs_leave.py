@@ -6,8 +6,10 @@ from mxrnn import interop
 
 from .. import mx, rnn
 from . import models, programs
+from .compare import torch
 from .onnx_runs import bound, outputs_of, session
 from .programs import ASKED, PROGRAMS, WIDER
+from .sources import generate
 
 from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402, I001  isort: skip
 from mxrnn.interop.likely_mistakes import remarks  # noqa: E402, I001  isort: skip
@@ -135,8 +137,6 @@ def test_begin_states_that_are_one_repeated_row_take_any_batch(name, axes, form)
         with pytest.raises(interop.ExportError, match='batch of 3, and their rows differ'):
             exportable(model, {'data': axes})
     else:
-        from .compare import torch
-        from .sources import generate
         source = generate(alike, {'data': axes})
         found = source.module(torch.from_numpy(data)).detach().numpy()
         back = interop.from_source(source.module, alike, inputs={'data': axes})
@@ -239,9 +239,7 @@ TOLD = {
 @pytest.mark.parametrize('name', TOLD)
 def test_shapes(name):
     build, wanted = TOLD[name]
-    with mx.name.NameManager():
-        symbol = build()
-    shapes = settled(wanted, 2, T)
+    symbol, shapes = build(), settled(wanted, 2, T)
     shapes.update({'data': (2, 5, 4)} if 'data_1' in wanted['data'] else {})
     assert exportable(models.random_model(symbol, shapes)).inputs == wanted
 
@@ -254,16 +252,10 @@ def test_shapes(name):
 def test_too_few_or_too_many_axes_are_named(name, given, told, tmp_path):
     """Another input, or none, was."""
     _, model = model_of(name)
-    ways = [lambda: interop.to_onnx(model, str(tmp_path / 'a.onnx'), given),
-            lambda: interop.to_onnx(model, str(tmp_path / 'a.onnx'), given, states=True)]
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        ways.append(lambda: interop.to_source(model, str(tmp_path / 'a.py'), given))
     (key, shape), = given.items()
-    for way in ways:
+    for way in (lambda: interop.to_onnx(model, str(tmp_path / 'a.onnx'), given),
+                lambda: interop.to_onnx(model, str(tmp_path / 'a.onnx'), given, states=True),
+                lambda: interop.to_source(model, str(tmp_path / 'a.py'), given)):
         with pytest.raises(interop.ExportError) as error:
             way()
         assert str(error.value).splitlines()[1:] == [

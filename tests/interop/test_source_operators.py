@@ -207,8 +207,7 @@ FORMS = {
 @pytest.mark.parametrize('name', FORMS)
 def test_forms_of_layers(name):
     build, shapes = FORMS[name]
-    with mx.name.NameManager():
-        symbol = build()
+    symbol = build()
     data = {key: abs(random_value(key, shape)).astype('float32') for key, shape in shapes.items()}
     check(source_of(symbol, data, shapes), symbol, data, 2e-6)
 

@@ -464,9 +464,7 @@ SAID = {'slopes': 'see p', 'batch norm': 'see norm', 'flipped': 'reads sequences
 
 @pytest.mark.parametrize('name', MIXED)
 def test_steps_that_depend_on_others(name, tmp_path):
-    with mx.name.NameManager():
-        symbol = MIXED[name]()
-    model, _ = model_for(symbol, {'data': (6, 2, 4)})
+    model, _ = model_for(MIXED[name](), {'data': (6, 2, 4)})
     with pytest.raises(interop.ExportError, match='cannot be stepped') as info:
         load(model, tmp_path, {'data': ('time', 'batch', 4)})
     assert SAID.get(name, '') in str(info.value)
@@ -496,9 +494,7 @@ APART = {
 
 @pytest.mark.parametrize('name', APART)
 def test_steps_that_do_not(name, tmp_path):
-    with mx.name.NameManager():
-        symbol = APART[name]()
-    model, data = model_for(symbol, {'data': (6, 2, 4)})
+    model, data = model_for(APART[name](), {'data': (6, 2, 4)})
     inputs = {'data': ('time', 'batch', 4)}
     stepper = load(model, tmp_path, inputs)
     assert step_apart(stepper, stepper.begin(2), data, whole(model, data, inputs),
