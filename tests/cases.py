@@ -15,18 +15,7 @@ from typing import Any, Callable, NamedTuple
 import pytest
 
 from . import mx
-from .own_cells import (
-    attention_stack,
-    context_fed,
-    layer_norm,
-    own_modifier,
-    own_state_info,
-    recurrent_dropout,
-    shared_directions,
-    shared_stack,
-    shared_with_another,
-    written_from_scratch,
-)
+from . import own_cells as own
 from .running import stack
 
 __all__ = ['BOUND', 'CASES', 'NOT_UNPACKED', 'OURS', 'STEPPED', 'TYPICAL',
@@ -117,7 +106,7 @@ CASES = [
     _case('lstm_positional', lambda rnn: rnn.LSTMCell(3, 'a_', rnn.RNNParams('b_'), 2.0)),
     _case('gru', lambda rnn: rnn.GRUCell(3)),
     _case('gru_positional', lambda rnn: rnn.GRUCell(3, 'a_', rnn.RNNParams('b_'))),
-    _case('shared_with_another', shared_with_another),
+    _case('shared_with_another', own.shared_with_another),
     # The fused cell, besides the grid below
     _case('fused_positional',
           lambda rnn: rnn.FusedRNNCell(3, 2, 'lstm', True, 0.0, True, 0.5, 'a_',
@@ -139,7 +128,7 @@ CASES = [
     _case('stack_of_stacks',
           lambda rnn: stack(rnn, stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.GRUCell(3, 'b_')),
                             stack(rnn, stack(rnn, rnn.RNNCell(3, prefix='c_'))))),
-    _case('stack_shared', shared_stack),
+    _case('stack_shared', own.shared_stack),
     _case('stack_fused',
           lambda rnn: stack(rnn, rnn.FusedRNNCell(3, mode='gru', get_next_state=True),
                             rnn.LSTMCell(3, 'top_')), 'fused'),
@@ -155,7 +144,7 @@ CASES = [
     _case('both_prefix',
           lambda rnn: rnn.BidirectionalCell(rnn.RNNCell(3, prefix='l_'), rnn.RNNCell(3, 'relu'),
                                             output_prefix='joined_'), 'whole'),
-    _case('both_shared', shared_directions, 'whole'),
+    _case('both_shared', own.shared_directions, 'whole'),
     _case('both_stacks',
           lambda rnn: rnn.BidirectionalCell(
               stack(rnn, rnn.LSTMCell(3, 'l0_'), rnn.LSTMCell(2, 'l1_')),
@@ -183,7 +172,7 @@ CASES = [
     _case('stack_residual',
           lambda rnn: stack(rnn, rnn.ResidualCell(rnn.LSTMCell(4, 'l0_')),
                             rnn.ResidualCell(rnn.GRUCell(4, 'l1_')))),
-    _case('three_deep', attention_stack, 'whole', 'random'),
+    _case('three_deep', own.attention_stack, 'whole', 'random'),
     # Convolutional cells
     _conv('conv_rnn', lambda rnn: rnn.ConvRNNCell((1,) + IMAGE, 3)),
     _conv('conv_lstm', lambda rnn: rnn.ConvLSTMCell((1,) + IMAGE, 3)),
@@ -205,17 +194,18 @@ CASES = [
                                             rnn.ConvGRUCell((1,) + IMAGE, 2, prefix='r_')),
           'whole'),
     # Cells of programs
-    _case('own_layer_norm', layer_norm),
-    _case('own_reset', recurrent_dropout, 'random', 'keeps'),
-    _case('own_context', context_fed),
-    _case('own_base', written_from_scratch),
-    _case('own_state_info', own_state_info),
-    _case('own_modifier', own_modifier),
+    _case('own_layer_norm', own.layer_norm),
+    _case('own_reset', own.recurrent_dropout, 'random', 'keeps'),
+    _case('own_context', own.context_fed),
+    _case('own_base', own.written_from_scratch),
+    _case('own_state_info', own.own_state_info),
+    _case('own_modifier', own.own_modifier),
     _case('own_in_stack',
-          lambda rnn: stack(rnn, layer_norm(rnn), rnn.DropoutCell(0.1),
-                            rnn.ResidualCell(written_from_scratch(rnn))), 'random'),
+          lambda rnn: stack(rnn, own.layer_norm(rnn), rnn.DropoutCell(0.1),
+                            rnn.ResidualCell(own.written_from_scratch(rnn))), 'random'),
     _case('own_in_both',
-          lambda rnn: rnn.BidirectionalCell(layer_norm(rnn, 'l_'), own_state_info(rnn)), 'whole'),
+          lambda rnn: rnn.BidirectionalCell(own.layer_norm(rnn, 'l_'), own.own_state_info(rnn)),
+          'whole'),
 ]
 
 #: Cases that mxnet.rnn cannot build, or cannot unroll.
