@@ -11,7 +11,7 @@ from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of
 from . import context_and_weights, shape_and_type_errors
 from .fold_and_roll import fold as folded
-from .output_axes import Outputs, output_axes
+from .output_axes_and_rows import Outputs, output_axes
 from .quiet_and_single_calls import quiet
 
 __all__ = ['Network', 'Networks']

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._graph.graph import output_name
 from .._graph.rolling import bounds
-from .comparison_data import Inputs, arrays_of
+from .comparison_shapes_and_data import Inputs, arrays_of
 from .file_runners import ExportedFile, open_file
 from .model import Model
 from .model_runners import Data, of_torch

@@ -13,7 +13,7 @@ from .._graph.graph import Entry, Graph
 from .._graph.operator_table import has, row
 from .._graph.rolling import certify, stated_steps
 from .comparison import difference, of_file
-from .comparison_data import Inputs, own_sizes
+from .comparison_shapes_and_data import Inputs, own_sizes
 from .file_runners import ExportedFile
 from .model import Model
 from .model_runners import Data, of_onnx, of_torch

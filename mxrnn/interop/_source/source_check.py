@@ -15,7 +15,7 @@ from ..._graph.shapes.missing_shapes import told_sizes
 from .._torch.module import as_list, module_of, run
 from ..batch_and_time_axes import Layout
 from ..comparison import difference
-from ..comparison_data import own_sizes
+from ..comparison_shapes_and_data import own_sizes
 from ..export_check import tolerance
 from ..model import Model
 from ..registry import ExportError
