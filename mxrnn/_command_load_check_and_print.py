@@ -6,7 +6,8 @@ import os
 import textwrap
 from typing import Any, Mapping, Sequence
 
-from ._files.checkpoint_files import bucket_graph, path_of, refuse_checkpoint
+from ._files.checkpoint_files import bucket_graph, path_of
+from ._files.checkpoint_refusals import refuse_checkpoint
 from ._progress import clear
 
 __all__ = ['check_target', 'load', 'say', 'say_remarks']

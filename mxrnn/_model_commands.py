@@ -13,7 +13,8 @@ import sys
 from typing import Any, Sequence, Tuple
 
 from ._command_load_check_and_print import check_target, load, say, say_remarks
-from ._files.checkpoint_files import epochs, why_none
+from ._files.checkpoint_files import epochs
+from ._files.checkpoint_refusals import why_none
 from ._inspect_command import inspect as inspect_checkpoint
 from ._progress import working
 from ._runtime.version_and_pip_commands import reason
@@ -263,7 +264,7 @@ def _check_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
 def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
                  model: Any) -> _Done:
     from .interop import to_torch
-    from .interop._torch.save_torch_file import write_torch
+    from .interop._torch.save_and_check_torch_file import write_torch
     from .interop.choose_outputs_for_steps import LEFT_OUT
     from .interop.ctc_predictions import predictions
     from .interop.fixed_steps_notes import capped

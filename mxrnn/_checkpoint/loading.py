@@ -8,6 +8,7 @@ from .. import _check
 from .._files import CheckpointError, cause_of, reason_of
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
+from .._files.checkpoint_refusals import refuse_missing
 from .._files.newest_checkpoint_and_why_skipped import Candidates
 from .._files.params import checked
 from .._graph.symbol_json import read_graph
@@ -264,7 +265,7 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
                 symbol, read, aux_params = mx.model.load_checkpoint(prefix, epoch)
         else:
             if not batch:
-                files.refuse_missing(prefix, epoch)
+                refuse_missing(prefix, epoch)
             symbol, read, aux_params = _read(path, graph_path)
         arg_params = read
         for cell in cells:

@@ -19,9 +19,8 @@ from typing import Tuple
 
 from . import CheckpointError
 
-__all__ = ['bucket_graph', 'epochs', 'is_remote', 'numbered', 'part', 'path_above',
-           'path_of', 'path_of_graph', 'Place', 'places', 'refuse_checkpoint', 'refuse_missing',
-           'remove', 'remove_lone_parts', 'why_none']
+__all__ = ['bucket_graph', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of',
+           'path_of_graph', 'Place', 'places', 'remove', 'remove_lone_parts']
 
 _log = logging.getLogger('mxrnn.rnn')
 Place = Tuple[int, int]  #: epoch and batch of a checkpoint; the batch is 0 at the end of an epoch
@@ -61,15 +60,6 @@ def path_of_graph(prefix: str) -> str:
     if largest:
         _log.warning('There is no %s: took %s, the graph of the largest bucket', path, largest)
     return largest or path
-
-
-def refuse_checkpoint(name: str, path: str) -> None:
-    """Refuse to write an export over files of checkpoints; `name` is the argument with its path."""
-    for each in (path, os.path.realpath(path)):
-        if re.search(r'(-symbol\.json|\.params|\.states|\.part-\d+)$', each, re.IGNORECASE):
-            raise ValueError('%s must not be the name of a file of a checkpoint (*-symbol.json, '
-                             '*.params, *.states), got %s' % (
-                                 name, path if each == path else '%s, a link to %s' % (path, each)))
 
 
 def part(number: int) -> str:
@@ -116,18 +106,6 @@ def epochs(prefix: str) -> list[int]:
     return [epoch for epoch, _ in places(prefix)]
 
 
-def refuse_missing(prefix: str, epoch: int) -> None:
-    """Refuse an epoch without parameters, and name the epochs that have some."""
-    path = path_of(prefix, 'params', epoch)
-    if not os.path.exists(path):
-        there = list(map(str, epochs(prefix)))
-        if len(there) > 8:
-            there[3:-3] = ['...']
-        raise CheckpointError('cannot read %s: %s' % (
-            path, 'these epochs are there: %s' % ', '.join(there) if there
-            else why_none(prefix)))
-
-
 def path_above(prefix: str, epoch: int, batch: int = 0) -> str | None:
     """The parameters with the highest number, if it is higher than this one.
 
@@ -159,19 +137,3 @@ def remove_lone_parts(prefix: str, newest: Place) -> None:
         if place < newest and place not in whole:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path_of(prefix, kind, *place))
-
-
-def why_none(prefix: str) -> str:
-    """Why there is no epoch of `prefix`, which may be a folder, or a file of a checkpoint."""
-    text = 'there is no %s-*.params' % prefix
-    shorter = re.sub(r'(-symbol\.json|-\d+\.(params|states)|\.\w+)$', '', prefix)
-    if os.path.isdir(prefix):
-        inside = (re.fullmatch(r'(.*)-\d{4,}\.params', name) for name in os.listdir(prefix))
-        names = sorted({os.path.join(prefix, match.group(1)) for match in inside if match})
-        text += '; %s is a folder: add the beginning of the names of its files%s' % (
-            prefix, ', such as %s' % names[0] if names else '')
-    elif shorter != prefix and epochs(shorter):
-        text += '; give the prefix, %r' % shorter
-    elif not os.path.exists(prefix) and prefix.endswith(('.onnx', '.pt', '.pth')):
-        text = 'there is no such file'
-    return text

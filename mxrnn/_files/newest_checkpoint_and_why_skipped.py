@@ -7,7 +7,8 @@ import re
 from typing import Callable, Generic, Sequence, TypeVar
 
 from . import CheckpointError
-from .checkpoint_files import Place, path_of, why_none
+from .checkpoint_files import Place, path_of
+from .checkpoint_refusals import why_none
 from .params_seal import was_there
 
 __all__ = ['Candidates']

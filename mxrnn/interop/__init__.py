@@ -7,16 +7,16 @@ from .._files import CheckpointError
 from .._graph.graph import Entry, Graph, Node, attr_value
 from .._graph.symbol_json import graph_from_json, graph_to_json
 from ._onnx import ExportError, to_onnx
+from .load_and_check_onnx_stepper import load_stepper
 from .model import Model, load, save
 from .onnx_stepper import OnnxStepper
-from .onnx_stepper_loading import load_stepper
 from .registry import register
 
 if TYPE_CHECKING:
     from ._source.from_source import from_source
     from ._source.to_source import to_source
-    from ._torch.load_torch_file import load_torch
-    from ._torch.save_torch_file import save_torch
+    from ._torch.load_and_check_torch_file import load_torch
+    from ._torch.save_and_check_torch_file import save_torch
     from ._torch.to_and_from_torch import from_torch, to_torch
     from .torch_and_gluon_weights import (
         from_gluon_params,
@@ -33,7 +33,8 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
 #: Names that need torch, and their modules.
 _TORCH = {'to_torch': '_torch.to_and_from_torch', 'from_torch': '_torch.to_and_from_torch',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
-          'load_torch': '_torch.load_torch_file', 'save_torch': '_torch.save_torch_file',
+          'load_torch': '_torch.load_and_check_torch_file',
+          'save_torch': '_torch.save_and_check_torch_file',
           'to_source': '_source.to_source', 'from_source': '_source.from_source'}
 
 #: Names that take cells and therefore need MXNet.

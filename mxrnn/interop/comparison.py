@@ -14,7 +14,7 @@ from .file_runners import ExportedFile, open_file
 from .model import Model
 from .model_runners import Data, of_torch
 from .mxnet_process import begin, forget, of_mxnet
-from .reference_model import ReferenceModel
+from .reference_model_rolled_if_needed import ReferenceModel
 
 __all__ = ['Differences', 'compare', 'difference', 'of_file']
 

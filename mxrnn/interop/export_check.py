@@ -18,7 +18,7 @@ from .file_runners import ExportedFile
 from .model import Model
 from .model_runners import Data, of_onnx, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
-from .reference_model import ReferenceModel
+from .reference_model_rolled_if_needed import ReferenceModel
 from .registry import ONNX, TORCH, ExportError
 
 __all__ = ['check_export', 'log_unchecked', 'tolerance']

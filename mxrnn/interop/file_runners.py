@@ -9,9 +9,9 @@ import numpy as np
 
 from .._files import CheckpointError
 from .batch_and_time_axes import Layout
+from .load_and_check_onnx_stepper import stepper_of
 from .model_runners import Data, Input, inputs_of, run_module, run_onnx
 from .onnx_checksum_and_session import session_of
-from .onnx_stepper_loading import stepper_of
 
 __all__ = ['ExportedFile', 'of_module', 'open_content', 'open_file', 'open_torch']
 
@@ -82,7 +82,7 @@ def open_torch(path: str, roll: bool = True) -> Any:
     """The module in a torch file. Weights of a source are refused with a hint to the source."""
     try:
         from ._source.overwrite_checks_and_checksums import is_source
-        from ._torch.load_torch_file import load_torch
+        from ._torch.load_and_check_torch_file import load_torch
     except ModuleNotFoundError as error:
         if error.name != 'torch':
             raise

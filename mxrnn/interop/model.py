@@ -10,6 +10,7 @@ import numpy as np
 from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_files as files
+from .._files.checkpoint_refusals import refuse_missing
 from .._files.model_folder_or_archive import Pair, pair_in
 from .._files.newest_checkpoint_and_why_skipped import Candidates
 from .._files.params import SparseArray, add_checksum, read_sealed, refuse_names, write_arrays
@@ -123,7 +124,7 @@ def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | N
         raise ValueError('prefix must be a path on this machine, got %s' % prefix)
     if epoch is not None:
         epoch = _check.whole('epoch', epoch, 0)
-        files.refuse_missing(prefix, epoch)
+        refuse_missing(prefix, epoch)
         return _of_epoch(prefix, epoch, gates)
     there = files.places(prefix)
     pair = None if there else pair_in(prefix)

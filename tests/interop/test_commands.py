@@ -20,7 +20,7 @@ from mxrnn._runtime.symbol_to_json_and_graph import graph_of
 from mxrnn.interop.comparison import compare
 from mxrnn.interop.file_runners import open_file
 from mxrnn.interop.random_data import data_for
-from mxrnn.interop.reference_model import ReferenceModel
+from mxrnn.interop.reference_model_rolled_if_needed import ReferenceModel
 
 from .. import mx, rnn
 from .programs import stack

@@ -21,7 +21,7 @@ torch = pytest.importorskip('torch', reason='torch is not installed')
 from mxrnn.interop import export_check, mxnet_process, file_runners  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
 from mxrnn.interop._onnx import write_onnx  # noqa: E402  isort: skip
-from mxrnn.interop._torch.save_torch_file import write_torch  # noqa: E402  isort: skip
+from mxrnn.interop._torch.save_and_check_torch_file import write_torch  # noqa: E402  isort: skip
 
 
 def scores(length=4):

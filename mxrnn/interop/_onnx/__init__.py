@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from ... import _check
 from ..._files.atomic import replacing
-from ..._files.checkpoint_files import refuse_checkpoint
+from ..._files.checkpoint_refusals import refuse_checkpoint
 from ..._graph.graph import Graph
 from ..export_check import check_export, log_unchecked
 from ..file_runners import ExportedFile, open_content, open_file

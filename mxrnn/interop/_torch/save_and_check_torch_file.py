@@ -11,7 +11,7 @@ import torch
 from ... import _check
 from ..._files import CheckpointError
 from ..._files.atomic import replacing
-from ..._files.checkpoint_files import refuse_checkpoint
+from ..._files.checkpoint_refusals import refuse_checkpoint
 from ..._graph.graph import Graph
 from ..._graph.rolling import RolledGraph
 from ..._graph.symbol_json import graph_to_json
@@ -22,7 +22,7 @@ from ..input_shapes import Shapes, check_shapes, misfit, shapes_found
 from ..model import Model
 from ..mxnet_process import begin
 from ..registry import ExportError
-from .load_torch_file import FORMAT, STEPPED
+from .load_and_check_torch_file import FORMAT, STEPPED
 from .module import GraphModule
 
 __all__ = ['save_torch', 'write_torch']

@@ -1,0 +1,47 @@
+"""Refusals of checkpoints that are not there, and of exports in the place of a checkpoint."""
+from __future__ import annotations
+
+import os
+import re
+
+from . import CheckpointError
+from .checkpoint_files import epochs, path_of
+
+__all__ = ['refuse_checkpoint', 'refuse_missing', 'why_none']
+
+
+def refuse_checkpoint(name: str, path: str) -> None:
+    """Refuse to write an export over files of checkpoints; `name` is the argument with its path."""
+    for each in (path, os.path.realpath(path)):
+        if re.search(r'(-symbol\.json|\.params|\.states|\.part-\d+)$', each, re.IGNORECASE):
+            raise ValueError('%s must not be the name of a file of a checkpoint (*-symbol.json, '
+                             '*.params, *.states), got %s' % (
+                                 name, path if each == path else '%s, a link to %s' % (path, each)))
+
+
+def refuse_missing(prefix: str, epoch: int) -> None:
+    """Refuse an epoch without parameters, and name the epochs that have some."""
+    path = path_of(prefix, 'params', epoch)
+    if not os.path.exists(path):
+        there = list(map(str, epochs(prefix)))
+        if len(there) > 8:
+            there[3:-3] = ['...']
+        raise CheckpointError('cannot read %s: %s' % (
+            path, 'these epochs are there: %s' % ', '.join(there) if there
+            else why_none(prefix)))
+
+
+def why_none(prefix: str) -> str:
+    """Why there is no epoch of `prefix`, which may be a folder, or a file of a checkpoint."""
+    text = 'there is no %s-*.params' % prefix
+    shorter = re.sub(r'(-symbol\.json|-\d+\.(params|states)|\.\w+)$', '', prefix)
+    if os.path.isdir(prefix):
+        inside = (re.fullmatch(r'(.*)-\d{4,}\.params', name) for name in os.listdir(prefix))
+        names = sorted({os.path.join(prefix, match.group(1)) for match in inside if match})
+        text += '; %s is a folder: add the beginning of the names of its files%s' % (
+            prefix, ', such as %s' % names[0] if names else '')
+    elif shorter != prefix and epochs(shorter):
+        text += '; give the prefix, %r' % shorter
+    elif not os.path.exists(prefix) and prefix.endswith(('.onnx', '.pt', '.pth')):
+        text = 'there is no such file'
+    return text
