@@ -185,22 +185,18 @@ class CarriedStates:
                              'a bucket bound later begins with zeros: call switch_bucket for each')
         states = [outputs[name + '_output'] for name in self._next_names]
         self._filled = [current, *others]
-        for each in self._filled:
-            each.set_states(states=states)
+        self._set(self._filled, states=states)
         self._used.add(module)
-        self._up_to_date(self._filled)
 
     def zero(self, module: Module) -> None:
         """Set the begin states of `module` to zero."""
-        modules = self._modules(module)
-        for each in modules:
-            each.set_states(value=0)
+        self._set(self._modules(module), value=0)
         self._used.discard(module)
-        self._up_to_date(modules)
 
-    def _up_to_date(self, modules: list[Module]) -> None:
-        """Note that the next run of these modules begins with states that were just set."""
+    def _set(self, modules: list[Module], **kwargs: Any) -> None:
+        """Set begin states, from which the next run of these modules begins."""
         for each in modules:
+            each.set_states(**kwargs)
             for executor in each._exec_group.execs:
                 self._ran.discard(executor)
 

@@ -120,7 +120,7 @@ class BucketedIter(TokenIter):
             sequences = (each[:most] if len(each) > most else each for each in sequences)
             sizes = sizes.clip(max=most)
         offsets = np.append(0, sizes.cumsum())
-        joined = _sequences.joined(name, sequences)
+        joined = (values for _, values in _sequences.chunks(name, sequences))
         return _sequences.Packed(
             _sequences.pack(name, joined, offsets[-1], self._dtype), offsets)
 

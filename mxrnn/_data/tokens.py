@@ -12,7 +12,7 @@ import numpy as np
 from .check_sequences_and_types import first_unfit, fits, numbers
 from .checksum_of_sequences import checksum
 
-__all__ = ['Packed', 'chunks', 'joined', 'narrowest', 'pack']
+__all__ = ['Packed', 'chunks', 'narrowest', 'pack']
 
 _PIECE = 2 ** 18  # numbers read at once
 _CHUNK = 8192  # sequences read at once
@@ -43,11 +43,6 @@ class Packed:
         if self._checksum is None:
             self._checksum = checksum(self.tokens, self.offsets)
         return self._checksum
-
-
-def joined(name: str, sequences: Iterable[Sized]) -> Iterator[np.ndarray]:
-    """Join the sequences of numbers, some thousands at a time."""
-    return (values for _, values in chunks(name, sequences))
 
 
 def chunks(name: str, sequences: Iterable[Sized]
