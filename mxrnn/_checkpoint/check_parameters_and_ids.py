@@ -11,8 +11,8 @@ from .._files import CheckpointError
 from .._graph.graph import Graph, warn_of_ids
 from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of
+from .check_cells_module_and_prefix import Cell, Params
 from .save_and_restore_optimizer import trained
-from .saving import Cell, Params
 
 __all__ = ['check_ids', 'check_shapes', 'faults']
 

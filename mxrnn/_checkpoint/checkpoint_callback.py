@@ -12,12 +12,13 @@ from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 from . import position_and_random_states, several_workers
 from . import save_and_restore_optimizer as _optimizer
+from .check_cells_module_and_prefix import Cell, Params, cell_list, check_module, path_prefix
 from .check_parameters_and_ids import check_ids
 from .optimizer_states_file import Extra
 from .position_and_random_states import Data, Here
 from .retention import Retention
 from .save_and_restore_optimizer import Begun
-from .saving import Cell, Companion, Params, cell_list, check_module, path_prefix, pinned, save
+from .saving import Companion, pinned, save
 
 __all__ = ['do_rnn_checkpoint']
 

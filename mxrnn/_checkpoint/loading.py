@@ -20,10 +20,10 @@ from . import (
     several_workers,
 )
 from . import save_and_restore_optimizer as _optimizer
+from .check_cells_module_and_prefix import Cell, Params, cell_list, check_module, path_prefix
 from .optimizer_states_file import as_mxnet_1
 from .position_and_random_states import Data
 from .safe_pickle import named_things
-from .saving import Cell, Params, cell_list, check_module, path_prefix
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import warnings
-from typing import Any, Dict, Iterable, Iterator, NamedTuple, Protocol, Sequence
+from typing import Iterable, Iterator, NamedTuple, Sequence
 
 from .. import _check
 from .._files import CheckpointError, atomic, reason_of
@@ -15,21 +14,12 @@ from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import RELEASE, mx
 from .._runtime.symbol_to_json_and_graph import graph_of
 from . import optimizer_states_file
+from .check_cells_module_and_prefix import Cell, Params, cell_list, path_prefix
 from .optimizer_states_file import Extra, as_mxnet_1
 
-__all__ = ['Cell', 'Companion', 'Params', 'cell_list', 'check_module', 'path_prefix', 'pinned',
-           'save', 'save_rnn_checkpoint']
+__all__ = ['Companion', 'pinned', 'save', 'save_rnn_checkpoint']
 
 _log = logging.getLogger('mxrnn.rnn')
-
-Params = Dict[str, mx.nd.NDArray]
-
-
-class Cell(Protocol):
-    """A cell of mxrnn, mxnet.rnn or a program: it packs and unpacks its weights."""
-
-    def pack_weights(self, args: Params) -> Params: ...
-    def unpack_weights(self, args: Params) -> Params: ...
 
 
 def save_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int,
@@ -173,38 +163,9 @@ def _unlogged(stage: str) -> Iterator[None]:
         logging.root.removeFilter(other)
 
 
-def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
-    """The cells in `cells`, one cell or any container of cells, as a list."""
-    found: list[Any] = [cells]
-    if isinstance(cells, (str, os.PathLike)):
-        raise TypeError('cells, the first argument, must be a cell or a list of cells, got %s: '
-                        'prefix is the second argument' % _check.shown(cells))
-    if not hasattr(cells, 'pack_weights'):
-        found = list(_check.iterable('cells', cells, 'cells'))
-    for cell in found:
-        if _check.foreign(cell):
-            warnings.warn('cells has %s' % _check.foreign(cell), stacklevel=3)
-        if isinstance(cell, type) and hasattr(cell, 'pack_weights'):
-            raise TypeError('each of cells must be a cell, got the class %s: call it'
-                            % cell.__name__)
-        if not (hasattr(cell, 'pack_weights') and hasattr(cell, 'unpack_weights')):
-            _check.instance('each of cells', cell, (), 'a cell')
-    return found
-
-
 def pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,
            current: mx.sym.Symbol | None) -> mx.sym.Symbol | None:
     """The graph to save: `symbol`, or the module's default bucket, or the `current` one."""
     if symbol is None and module is not None and getattr(module, '_buckets', None):
         symbol = module._buckets[module._default_bucket_key].symbol
     return current if symbol is None else symbol
-
-
-def check_module(module: object) -> None:
-    if module is not None:
-        kind = mx.mod.BaseModule if hasattr(mx, 'mod') else ()  # MXNet 2 does not have it
-        _check.instance('module', module, kind, 'a module or None')
-
-
-def path_prefix(prefix: object) -> str:
-    return os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
