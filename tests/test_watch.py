@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from mxrnn._runtime import heartbeat_watch
+
 from . import mx, trainings
 
 PROGRAM = '''
@@ -163,7 +165,6 @@ def test_all_end_when_the_scheduler_was_started_again(tmp_path):
 @pytest.mark.parametrize('variable', ['PS_HEARTBEAT_INTERVAL', 'PS_HEARTBEAT_TIMEOUT'])
 @pytest.mark.parametrize('text', ['often', '-1', '', '\u00b2', '4294967296'])
 def test_the_settings_of_the_heartbeat_are_numbers_of_seconds(variable, text, monkeypatch):
-    from mxrnn._runtime import heartbeat_watch
     monkeypatch.setenv('DMLC_ROLE', 'worker')
     monkeypatch.setenv(variable, text)
     with pytest.raises(ValueError, match='%s must be a number of seconds up to 2147483647, 0 to '
@@ -175,7 +176,6 @@ def test_the_settings_of_the_heartbeat_are_numbers_of_seconds(variable, text, mo
                                       {'INTERVAL': '30', 'TIMEOUT': '20'}])
 def test_a_heartbeat_that_is_slower_than_its_timeout_is_refused(settings, monkeypatch):
     """All ended with status 75 again and again."""
-    from mxrnn._runtime import heartbeat_watch
     monkeypatch.setenv('DMLC_ROLE', 'worker')
     for name, value in settings.items():
         monkeypatch.setenv('PS_HEARTBEAT_' + name, value)
@@ -187,7 +187,6 @@ def test_a_heartbeat_that_is_slower_than_its_timeout_is_refused(settings, monkey
     ('wroker', "must be 'scheduler', 'server' or 'worker', got 'wroker'"),
     ('server', 'DMLC_ROLE=server needs DMLC_NUM_WORKER, too')])
 def test_what_says_the_role_of_a_process_is_checked(role, message, monkeypatch):
-    from mxrnn._runtime import heartbeat_watch
     for name in ('PS_ROOT_URI', 'PS_ROOT_PORT', 'NUM_SERVER'):
         monkeypatch.setenv('DMLC_' + name, '1')
     monkeypatch.delenv('DMLC_NUM_WORKER', raising=False)
@@ -197,7 +196,6 @@ def test_what_says_the_role_of_a_process_is_checked(role, message, monkeypatch):
 
 
 def test_a_process_without_a_role_is_not_watched(monkeypatch):
-    from mxrnn._runtime import heartbeat_watch
     monkeypatch.delenv('DMLC_ROLE', raising=False)
     assert heartbeat_watch.heartbeat() == (0, 0)
     heartbeat_watch.begin(mx.__file__, 0, 0)
@@ -210,7 +208,6 @@ MESSAGE = dict(role='worker', rank=1, pid=7, token='t')
 @pytest.fixture
 def scheduler(monkeypatch):
     """A scheduler's watch, and `hears`, which sends it a datagram."""
-    from mxrnn._runtime import heartbeat_watch
     monkeypatch.setenv('DMLC_PS_ROOT_PORT', '0')
     monkeypatch.setenv('DMLC_NUM_SERVER', '1')
     monkeypatch.setenv('DMLC_NUM_WORKER', '2')
@@ -243,7 +240,6 @@ def test_datagrams_of_no_server_or_worker_of_the_training_are_ignored(change, sc
 
 
 def test_a_scheduler_waits_for_the_end_of_the_run_before(scheduler, monkeypatch):
-    from mxrnn._runtime import heartbeat_watch
     looks = []
 
     def sleep(seconds):
