@@ -9,7 +9,7 @@ from mxrnn import interop
 from .. import mx, ours
 from ..running import random_value
 from .compare import torch
-from .models import model_of
+from .models import model_of, random_model
 from .onnx_runs import session
 from .sources import check, generate, run_mxnet, source_of
 
@@ -98,6 +98,47 @@ def test_a_wrong_loss_is_not_written(text, reason, monkeypatch):
                         lambda scope, node, x, label: text.format(x, label))
     with pytest.raises(interop.ExportError, match=reason):
         made(scaled('LinearRegressionOutput', 1))
+
+
+def noise(x):
+    return x + mx.sym.random.normal_like(x)
+
+
+def always(x):
+    return mx.sym.Dropout(x, p=.3, mode='always')
+
+
+@pytest.mark.parametrize('draw, states', [(noise, False), (always, False), (always, True)])
+def test_a_source_that_draws_is_checked(draw, states):
+    """Its order of draws is the graph's, or constants take their place."""
+    symbol, data = drawing(draw)
+    text = generate(random_model(symbol, data), {'data': ('batch', 'time', 3)},
+                    states=states).text
+    assert "gradients of loss equal the graph's" in ' '.join(text.split())
+    assert ('constants' in text) == (draw is always)
+
+
+def test_a_wrong_source_that_draws_is_not_written(monkeypatch):
+    monkeypatch.setitem(LOSSES, 'SoftmaxOutput', lambda scope, node, x, label:
+                        f'{x}.sum() + {label}.sum()')
+    symbol, data = drawing(noise)
+    with pytest.raises(interop.ExportError, match='gradient of'):
+        generate(random_model(symbol, data))
+
+
+def drawing(draw):
+    """A decoder in whose steps numbers are drawn, and shapes of its data."""
+    cell = mx.rnn.GRUCell(4, prefix='g_')
+    state, outputs = cell.begin_state(), []
+    for x in mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=5, axis=1,
+                                 squeeze_axis=True):
+        output, state = cell(draw(x), state)
+        outputs.append(mx.sym.expand_dims(output, axis=1))
+    scores = mx.sym.FullyConnected(mx.sym.Reshape(mx.sym.Concat(*outputs, dim=1), shape=(-1, 4)),
+                                   num_hidden=3, name='scores')
+    label = mx.sym.Reshape(mx.sym.Variable('label'), shape=(-1,))
+    return mx.sym.SoftmaxOutput(scores, label, name='softmax'), {
+        'data': (2, 5, 3), 'label': (2, 5)}
 
 
 def test_heads_with_other_labels_beside_that_of_a_distance():

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
-from torch import Tensor
 
 from ..._graph.graph import Entry, Node
 from ..._graph.operator_table import ROWS, has, row
@@ -106,8 +105,6 @@ class Facts(NamedTuple):
 
     arrays: Mapping[Entry, Fact]
     bodies: Mapping[int, Facts]
-    #: The graph's outputs in the run that found the types.
-    outputs: Sequence[Tensor] = ()
     #: By input and axis, the allowed sizes, if only the source itself can refuse others.
     limits: Mapping[tuple[str, int], range] = MappingProxyType({})
 

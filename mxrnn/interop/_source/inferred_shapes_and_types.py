@@ -40,11 +40,10 @@ def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], sample: Samp
 
     def unknown(entry: Entry) -> Axes:
         return [(Axis(),) for _ in values[entry].shape] if entry in values else []
-    return _facts(whole, values, infer(whole, variables_of(whole, known), unknown), graph.heads)
+    return _facts(whole, values, infer(whole, variables_of(whole, known), unknown))
 
 
-def _facts(graph: Graph, values: Mapping[Entry, Tensor], table: Table, heads: Sequence[Entry] = ()
-           ) -> Facts:
+def _facts(graph: Graph, values: Mapping[Entry, Tensor], table: Table) -> Facts:
     """The facts for arrays, also inside loops, whose first step is run."""
     bodies = {}
     for place, node in enumerate(graph.nodes):
@@ -59,7 +58,7 @@ def _facts(graph: Graph, values: Mapping[Entry, Tensor], table: Table, heads: Se
                 place, Table({}, {}, {}, [])))
     return Facts({entry: Fact(_shape(table.axes.get(entry, []), value.shape),
                               str(value.dtype).partition('.')[2])
-                  for entry, value in values.items()}, bodies, [values[head] for head in heads])
+                  for entry, value in values.items()}, bodies)
 
 
 def _shape(axes: Axes, shape: Sequence[int]) -> Shape:

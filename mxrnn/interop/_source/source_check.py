@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..._files import reason_of
 from ..._graph.graph import Graph
+from ..._graph.operator_table import has
 from ..._graph.rolling import RolledGraph, stated_steps
 from ..._graph.shapes.missing_shapes import told_sizes
 from .._torch.module import as_list, module_of, run
@@ -19,6 +20,7 @@ from ..comparison_shapes_and_data import own_sizes
 from ..export_check import tolerance
 from ..model import Model
 from ..registry import ExportError
+from .constant_draws import ConstantDraws
 from .forward_and_loss import Methods
 from .layers_and_state_dict import File
 from .sample_data import FAULTS, Named, Sample, drawn
@@ -31,6 +33,7 @@ __all__ = ['Check', 'at_own_length']
 _OF_GRADIENTS = 1e-3
 #: Gradients of parameters and of inputs, by name.
 _Gradients = List[Dict[str, np.ndarray]]
+_Result = TypeVar('_Result')
 
 
 class Check:
@@ -57,17 +60,36 @@ class Check:
             self._module: nn.Module = space['Model']().eval()
             self._module.load_state_dict(state)
 
-    def outputs(self, sample: Sample, outputs: Sequence[Tensor]) -> float:
-        """The largest difference from the graph's outputs for `sample`."""
-        with torch.no_grad(), _refusing(), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
-            got = self._module(*[sample[name] for name in self._methods.inputs])
-        return _allowed(_apart(zip(as_list(got), outputs)), 'the source')
+    def outputs(self, graph: Graph, sample: Sample) -> tuple[float, str]:
+        """The largest difference from a graph's outputs for `sample`, and how numbers were drawn.
+        """
+        def compare() -> float:
+            with torch.no_grad(), _refusing(), _one_seed():
+                got = self._module(*[sample[name] for name in self._methods.inputs])
+            return _allowed(_apart(zip(as_list(got), run(graph, self._model, sample))),
+                            'the source')
+        return self._drawing_alike(compare)
 
-    def steps(self, steps: StepMethods, sample: Sample, outputs: Sequence[Tensor]) -> float:
-        """The largest difference of steps from their graph, and of chunks from `outputs`."""
+    def steps(self, steps: StepMethods, graph: Graph, sample: Sample) -> tuple[float, str]:
+        """The largest difference of steps from their graph, and of chunks from `graph`, and how
+        numbers were drawn."""
+        return self._drawing_alike(lambda: self._steps(steps, sample, run(
+            graph, self._model, sample)))
+
+    def _drawing_alike(self, compare: Callable[[], _Result]) -> tuple[_Result, str]:
+        """Compare with one seed. A source may draw in another order than its graph, and steps
+        draw other numbers than whole sequences: constants then take the place of what is drawn."""
+        try:
+            return compare(), ''
+        except ExportError:
+            if not any(has(node.op, 'draws') for node in self._graph.walk()):
+                raise
+        with ConstantDraws():
+            return compare(), ', with constants for random numbers'
+
+    def _steps(self, steps: StepMethods, sample: Sample, outputs: Sequence[Tensor]) -> float:
         wanted = run(steps.graph, self._model, steps.sample)
-        with torch.no_grad(), _refusing():
+        with torch.no_grad(), _refusing(), _one_seed():
             got, states = self._module.steps(*[steps.sample[name] for name in steps.inputs], tuple(
                 [steps.sample[name] for name in steps.states]))
             pairs = list(_pairs_of_steps(steps, self._module, sample, dict(zip(
@@ -75,8 +97,12 @@ class Check:
         return _allowed(_apart([*zip([*as_list(got), *states], wanted), *pairs]),
                         'the method steps of the source')
 
-    def loss(self, sample: Sample) -> bool:
-        """Compare the gradients of the loss without random draws; returns whether it could."""
+    def loss(self, sample: Sample) -> tuple[bool, str]:
+        """Compare the gradients of the loss, without what only training draws. Returns whether it
+        could, and how numbers were drawn."""
+        return self._drawing_alike(lambda: self._loss(sample))
+
+    def _loss(self, sample: Sample) -> bool:
         reason: ExportError | None = None
         for labels in self._labels(sample) if self._methods.of_loss else ():
             given = {**sample, **labels}
@@ -84,7 +110,7 @@ class Check:
             given.update((name, given[name].detach().requires_grad_()) for name in read)
             inputs = {name: given[name] for name in read}
             try:  # torch refuses labels that are not classes
-                with _refusing():
+                with _refusing(), _one_seed():
                     loss = self._module.loss(*[given[name] for name in self._methods.of_loss])
                     found = _gradients(loss, self._module, inputs)
             except ExportError as error:
@@ -116,7 +142,8 @@ class Check:
                and len(facts[node.inputs[0]].shape) == 4 for node in graph.nodes):
             return False  # outside of training MXNet takes another axis
         module = module_of(graph, self._model)
-        outputs = module(**{name: given[name] for name in module.inputs if name in given})
+        with _one_seed():
+            outputs = module(**{name: given[name] for name in module.inputs if name in given})
         wanted = _gradients(sum(each.sum() for each in as_list(outputs) if each.requires_grad),
                             module, inputs)
         places = self._file.places
@@ -208,9 +235,8 @@ def _size(array: np.ndarray) -> float:
 
 
 def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named,
-                  types: Mapping[str, Any], other: Sample
-                  ) -> tuple[Sample, list[Tensor]] | None:
-    """Data that a graph takes as it was unrolled, and its outputs.
+                  types: Mapping[str, Any], other: Sample) -> Sample | None:
+    """Data that a graph takes as it was unrolled.
 
     Parameters
     ----------
@@ -223,7 +249,7 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
 
     Returns
     -------
-    tuple or None
+    dict or None
         None if it takes no sizes made of its numbers of steps.
     """
     steps = sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
@@ -238,8 +264,17 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
         sample = drawn(graph, {name: [size if isinstance(size, int) else tried[size]
                                       for size in shape] for name, shape in shapes.items()}, types)
         with contextlib.suppress(*FAULTS):
-            return sample, run(graph, model, sample)
+            run(graph, model, sample)
+            return sample
     return None
+
+
+@contextlib.contextmanager
+def _one_seed() -> Iterator[None]:
+    """Draw from one seed, the one of `run`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        yield
 
 
 @contextlib.contextmanager

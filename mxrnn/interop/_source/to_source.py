@@ -8,7 +8,6 @@ import textwrap
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import torch
-from torch import Tensor
 
 from ... import _check
 from ..._files.atomic import replacing
@@ -134,10 +133,10 @@ class _Plan(NamedTuple):
     notes: Sequence[str]
     sample: Sample
     types: Mapping[str, Any]
-    #: The graph before it was rolled up; the rolled-up graph and its outputs for `sample`.
+    #: The graph before it was rolled up; then; and before its nodes were merged.
     whole: Graph
     rolled: RolledGraph
-    outputs: Sequence[Tensor]
+    plain: Graph
     steps: StepMethods | None
 
 
@@ -167,7 +166,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         data.draw({name: given[name] for name in labels if name in given})
         find_labels(data, facts, labels)
         known = all(name in data.sample for name in labels)
-        wanted = facts.outputs
+        plain = graph
         graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
             graph, facts.arrays, whole)), graph)
         facts = survey(graph, model, data.shapes, data.sample, known)._replace(limits=limits)
@@ -206,7 +205,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         notes = [*notes, 'the method loss has no part for %s, because other nodes read it' % (
             ', '.join(map(_quoted, inner)))]
     return _Plan(file, methods, graph, model, shapes, [*notes, *[beside] * bool(beside)],
-                 data.sample, kinds, whole, rolled, wanted, steps)
+                 data.sample, kinds, whole, rolled, plain, steps)
 
 
 # ---- text
@@ -282,27 +281,27 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
 def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
     """Compare the source with the unrolled and the rolled-up graph; returns notes with titles."""
     places = [plan.graph.heads.index(head) for head in plan.methods.heads]
+    graph, whole = (each.ending_in([each.heads[place] for place in places])
+                    for each in (plan.plain, plan.whole))
+    rolled = plan.rolled.graph is not plan.whole
     found: list[tuple[str, str]] = []
 
-    def compare(graph: str, sample: Sample, outputs: Sequence[Tensor]) -> None:
-        difference = check.outputs(sample, outputs)
+    def compare(title: str, graph: Graph, sample: Sample) -> None:
         sizes = ', '.join('%s %s' % (plan.methods.arguments[name], tuple(sample[name].shape))
                           for name in names_that_tell(plan.shapes, plan.methods.inputs))
-        found.append(('checked', 'outputs differ by at most %.1g of the largest from %s, for %s'
-                      % (difference, graph, sizes)))
-    if plan.rolled.graph is not plan.whole:
-        whole = plan.whole.ending_in([plan.whole.heads[place] for place in places])
+        difference, drawn = check.outputs(graph, sample)
+        found.append(('checked', 'outputs differ by at most %.1g of the largest from %s%s, for %s'
+                      % (difference, title, drawn, sizes)))
+    if rolled:
         own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types, plan.sample)
         if own is not None:
-            compare('the unrolled graph', *own)
-    outputs = [plan.outputs[place] for place in places]
-    compare('the graph' + ' rolled up' * (plan.rolled.graph is not plan.whole), plan.sample,
-            outputs)
+            compare('the unrolled graph', whole, own)
+    compare('the graph' + ' rolled up' * rolled, graph, plan.sample)
     if plan.steps is not None:
-        found.append(('checked', 'one step and then the others differ from them by %.1g'
-                      % check.steps(plan.steps, plan.sample, outputs)))
-    loss, ops = check.loss(plan.sample), {node.op for node in plan.graph.walk()}
-    found += [('checked', "the gradients of loss equal the graph's")] * loss
+        found.append(('checked', 'one step and then the others differ from them by %.1g%s'
+                      % check.steps(plan.steps, graph, plan.sample)))
+    (loss, drawn), ops = check.loss(plan.sample), {node.op for node in plan.graph.walk()}
+    found += [('checked', "the gradients of loss equal the graph's" + drawn)] * loss
     missing = ['the gradients of loss'] * (bool(plan.methods.of_loss) and not loss)
     missing += ['what is drawn at random in training'] * any(
         has(node.op, 'draws') and getattr(node, 'p', 0) > 0 for node in plan.graph.walk())
