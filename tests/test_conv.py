@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from . import differs, mx, reference, rnn
+from .comparing import assert_close
 from .running import flat, inputs, run, run_symbols
 
 RECURRENCES = {'ConvRNNCell': (reference.rnn, 1), 'ConvLSTMCell': (reference.lstm, 2),
@@ -76,9 +77,7 @@ def test_random_geometries(name, axes, bias):
         recurrence, found.args, 'x_', begin, np.tanh,
         functools.partial(reference.convolve, pad=pad, stride=stride, dilate=dilate),
         functools.partial(reference.convolve, pad=tuple(side // 2 for side in h2h)))
-    assert_allclose(found.outputs, outputs, rtol=1e-10, atol=1e-12)
-    for ours, theirs in zip(found.states, final):
-        assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+    assert_close([found.outputs, found.states], [outputs, final], 1e-11)
 
 
 def last(rank):
@@ -128,9 +127,7 @@ def test_channels_last_are_channels_first(name, layout, both, monkeypatch):
     found = run_symbols(mx.sym.transpose(outputs, axes=(0, 1, rank, *range(2, rank))), states,
                         {key: value.shape for key, value in values.items()}, dtype='float64',
                         values=values)
-    assert_allclose(found.outputs, expected.outputs, atol=1e-12)
-    for one, other in zip(found.states, expected.states):
-        assert_allclose(one, other, atol=1e-12)
+    assert_close([found.outputs, found.states], [expected.outputs, expected.states], 1e-12)
     for key, grad in expected.grads.items():
         axis = 2 if key == 'data' else 1
         assert_allclose(found.grads[key], np.moveaxis(grad, axis, -1) if grad.ndim > 1 else grad,

@@ -255,9 +255,8 @@ def test_outputs_of_both_directions(merge, merge_outputs):
         found = run(wrap(both(merge)), (4,), merge_outputs=merge_outputs, train=False)
         sides = [reference.unroll(reference.lstm, found.args, prefix, [np.zeros((2, 3))] * 2,
                                   np.tanh, reverse=prefix == 'r_') for prefix in ('l_', 'r_')]
-        assert_allclose(found.outputs, MERGES[merge](sides[0][0], sides[1][0]), atol=1e-6)
-        for ours, theirs in zip(found.states, sides[0][1] + sides[1][1]):
-            assert_allclose(ours, theirs, atol=1e-6)
+        assert_close([found.outputs, found.states], [
+            MERGES[merge](sides[0][0], sides[1][0]), sides[0][1] + sides[1][1]])
 
 
 @needs_operator

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, needs_operator, rnn, running
+from .comparing import assert_close
 from .running import random_value, stack
 
 pytestmark = differs
@@ -147,8 +148,7 @@ def test_labels_need_no_names(network, fold):
     for more in ({}, {network(2)[2][0]: mx.nd.ones((2, 3))}):
         predict = rnn.Predictor(lambda length: (*network(length)[:2], []), {**weights, **more},
                                 **options)
-        for got, wanted in zip(predict(sentences()), want):
-            np.testing.assert_array_equal(got, wanted)
+        assert_close(predict(sentences()), want, 0)
 
 
 def test_any_order_and_form():
@@ -157,8 +157,7 @@ def test_any_order_and_form():
     want = predict(given)
     order = np.random.RandomState(1).permutation(len(given))
     for form in (list, np.array, lambda sentence: mx.nd.array(sentence), tuple):
-        for place, got in zip(order, predict([form(given[i]) for i in order])):
-            np.testing.assert_allclose(got, want[place], rtol=1e-5, atol=1e-6)
+        assert_close(predict([form(given[i]) for i in order]), [want[i] for i in order], 3e-6)
     assert predict([]) == []
     np.testing.assert_allclose(predict([given[3]])[0], want[3], rtol=1e-5, atol=1e-6)
 
@@ -243,8 +242,7 @@ def test_folded_weights_are_those_at_construction():
     for array in weights.values():
         array[:] = 0
     longer = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS)([[1, 2] * 20])
-    for got, want in zip(predict(sentences()) + predict([[1, 2] * 20]), before + longer):
-        np.testing.assert_allclose(got, want, rtol=1e-5)
+    assert_close(predict(sentences()) + predict([[1, 2] * 20]), before + longer, 3e-6)
 
 
 def test_devices_take_turns():
@@ -252,8 +250,7 @@ def test_devices_take_turns():
     want = rnn.Predictor(merged, weights, buckets=BUCKETS, batch_size=4)(sentences())
     predict = rnn.Predictor(merged, weights, buckets=BUCKETS, batch_size=4,
                             ctx=[mx.cpu(0), mx.cpu(1), mx.cpu(2)])
-    for got, each in zip(predict(sentences()), want):
-        np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-6)
+    assert_close(predict(sentences()), want, 3e-6)
 
 
 @pytest.mark.parametrize('padding', [np.nan, -0.5])
@@ -329,9 +326,7 @@ def test_a_stream_is_read_as_it_is_needed():
     found = [next(stream)]
     assert len(read) == 5
     found += list(stream)
-    for got, want in zip(found, predict(given)):
-        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
-    assert len(found) == len(given)
+    assert_close(found, predict(given), 3e-6)
 
 
 def test_results_do_not_change_with_the_next_call():
@@ -339,9 +334,8 @@ def test_results_do_not_change_with_the_next_call():
     results = predict(sentences())
     before = [each.copy() for each in results]
     predict(sentences(seed=3))
-    for got, want in zip(results, before):
-        np.testing.assert_array_equal(got, want)
-        assert got.base is None  # no larger array is kept alive
+    assert_close(results, before, 0)
+    assert all(each.base is None for each in results)  # no larger array is kept alive
 
 
 def test_a_checkpoint(tmp_path):
@@ -353,8 +347,7 @@ def test_a_checkpoint(tmp_path):
     for options in ({}, {'epoch': 3}):
         predict = rnn.Predictor.from_checkpoint(time_major, fused, prefix, buckets=BUCKETS,
                                                 layout='TN', **options)
-        for got, each in zip(predict(sentences()), want):
-            np.testing.assert_allclose(got, each, rtol=1e-5, atol=1e-6)
+        assert_close(predict(sentences()), want, 3e-6)
     with pytest.raises(rnn.CheckpointError):
         rnn.Predictor.from_checkpoint(time_major, fused, prefix, 4, buckets=BUCKETS)
 

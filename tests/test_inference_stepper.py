@@ -81,8 +81,7 @@ def test_prompts_of_different_lengths():
     _, states = stepper.read(stepper.begin(3), data=words, valid_length=[4, 2, 1])
     for i, length in enumerate((4, 2, 1)):
         _, alone = stepper.read(stepper.begin(1), data=words[i:i + 1, :length])
-        for got, want in zip(values(stepper.take(states, [i])), values(alone)):
-            assert_close(got, want)
+        assert_close(values(stepper.take(states, [i])), values(alone))
 
 
 def test_a_graph_of_symbols():
@@ -95,8 +94,7 @@ def test_a_graph_of_symbols():
     _, after = pairs.step(pairs.begin(2), data=[[1, 2], [3, 4]])
     _, again = stepper.step(stepper.begin(2), data=[1, 3])
     _, again = stepper.step(again, data=[2, 4])
-    for got, want in zip(values(after), values(again)):
-        assert_close(got, want)
+    assert_close(values(after), values(again))
     with pytest.raises(ValueError, match='made from a cell'):
         pairs.read(after, data=[[1, 2], [3, 4]])
 
@@ -128,8 +126,7 @@ def test_arrays_belong_to_the_caller(case):
     for rows, length in ((BATCH, LENGTH), (1, LENGTH), (BATCH, 2), (BATCH, LENGTH), (1, 1)):
         other, _ = stepper.read(stepper.begin(rows), data=data[:rows, :length] * 2)
         assert other.shape[:2] == (rows, length)
-    for got, want in zip(values(arrays), before):
-        np.testing.assert_array_equal(got, want)
+    assert_close(values(arrays), before, 0)
     for i, array in enumerate(arrays):
         array[:] = 100 + i
     for i, array in enumerate(arrays):
@@ -144,8 +141,7 @@ def test_take_reorders_repeats_and_drops():
         order = np.asarray(indices if not isinstance(indices, mx.nd.NDArray) else
                            indices.asnumpy()).astype(int)
         taken = stepper.take(states, indices)
-        for got, want in zip(values(taken), before):
-            np.testing.assert_array_equal(got, want[order])
+        assert_close(values(taken), [each[order] for each in before], 0)
         taken[0][:] = 5  # a copy
         np.testing.assert_array_equal(states[0].asnumpy(), before[0])
     scores, _ = stepper.step(stepper.take(states, [2, 0]), data=[4, 4])
@@ -375,8 +371,7 @@ def test_inputs_of_other_shapes_and_types_are_named():
             (np.ones((2, 3, 4)), 'ab', TypeError, 'valid_length must be an array of numbers')):
         with pytest.raises(error, match=words):
             stepper.read(states, data=data, valid_length=lengths)
-    for now, then in zip(values(states), before):
-        np.testing.assert_array_equal(now, then)
+    assert_close(values(states), before, 0)
     stepper.step(states, data=np.ones((2, 4)))
 
 
@@ -429,8 +424,7 @@ def test_bad_calls_name_what_is_wrong_and_leave_the_states():
             stepper.step(given, **inputs)
         got, _ = stepper.step(states, data=[3, 4])
         np.testing.assert_array_equal(got.asnumpy(), want.asnumpy())
-        for now, then in zip(values(states), before):
-            np.testing.assert_array_equal(now, then)
+        assert_close(values(states), before, 0)
     with pytest.raises(ValueError, match='batch, length'):
         stepper.read(states, data=[1, 2])
     with pytest.raises(ValueError, match=r'data must be of shape \(2, 2\), got \(1, 2\)'):

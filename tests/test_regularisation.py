@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
+from .comparing import assert_close
 from .running import filled, flat, random_value, stack
 
 pytestmark = differs
@@ -100,8 +101,7 @@ def test_nothing_at_inference(name, merge):
         cell, 0.5, 0.5 if steps else 0, 0.5)), False, data=data)
     trained = forward(build(lambda cell: rnn.VariationalDropoutCell(
         cell, 0.5, 0.5 if steps else 0, 0.5)), True, data=data)
-    for one, other in zip(got, want):
-        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+    assert_close(got, want, 5e-7)
     assert not np.allclose(trained[0], want[0])
 
 

@@ -26,6 +26,13 @@ class Op:
         self.build, self.fixed, self.train = build, fixed, train
         self.inputs = inputs or {'a': SHAPE}
 
+    def given(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Shapes of its inputs, and options of `bind`."""
+        values = {name: value for name, value in self.inputs.items()
+                  if isinstance(value, np.ndarray)}
+        return {name: getattr(value, 'shape', value) for name, value in self.inputs.items()}, {
+            'train': self.train, 'values': values, 'fixed': self.fixed}
+
 
 OPS: dict[str, Op] = {}
 for _name in ('abs sign ceil floor trunc fix round rint square exp expm1 sin cos tan arcsin arccos '

@@ -10,6 +10,7 @@ import pytest
 
 from .. import mx, rnn
 from ..cases import each
+from ..comparing import assert_close
 from ..running import random_value
 from .compositions import WIDTH, composition
 from .forms import BOUND, EVERY
@@ -206,8 +207,7 @@ def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
             np.testing.assert_allclose(output[:length, i:i + 1], want[0], atol=1e-6)
         else:
             want = [None, values['state'][:, i:i + 1], values['cell'][:, i:i + 1]]
-        for ours, theirs in zip(final, want[1:]):
-            np.testing.assert_allclose(ours[:, i:i + 1], theirs, atol=1e-6)
+        assert_close([each[:, i:i + 1] for each in final], want[1:])
 
 
 def test_names_and_order_of_outputs_are_kept_and_repeated_ones_are_numbered():
@@ -219,8 +219,7 @@ def test_names_and_order_of_outputs_are_kept_and_repeated_ones_are_numbered():
         'last_output', 'data_output', 'last_output_1', 'cut_output1']
     value = np.arange(8, dtype='f').reshape(2, 4)
     want = [np.tanh(value), value, np.tanh(value), np.tanh(value)[:, 2:]]
-    for ours, theirs in zip(serving.run(None, {'data': value}), want):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    assert_close(serving.run(None, {'data': value}), want)
 
 
 def test_float16_and_float64():

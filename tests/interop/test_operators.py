@@ -19,9 +19,8 @@ from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip
 
 
 def run(op: Op) -> Any:
-    values = {name: value for name, value in op.inputs.items() if isinstance(value, np.ndarray)}
-    shapes = {name: getattr(value, 'shape', value) for name, value in op.inputs.items()}
-    return run_both(list(op.build()), shapes, train=op.train, values=values, fixed=op.fixed)
+    shapes, options = op.given()
+    return run_both(list(op.build()), shapes, **options)
 
 
 @each_name()

@@ -12,7 +12,7 @@ from mxrnn import interop
 
 from .. import mx, ours, rnn
 from ..running import random_value
-from .compare import difference, torch
+from .compare import bind, difference, torch
 from .models import random_model
 from .operator_cases import OPS, SAMPLERS, draws, each_name
 from .sources import check, generate, source_of
@@ -81,23 +81,13 @@ CASES = [name for name in OPS if not re.search(r'_scalar_(-?inf|0.0|-2.0|1e.*|.*
 def test_like_mxnet(name):
     op = OPS[name]
     symbol = mx.sym.Group(list(op.build()))
-    data = {}
-    for key, value in op.inputs.items():
-        whole = getattr(value, 'dtype', None) == 'int32'
-        value = value if isinstance(value, np.ndarray) else random_value(key, value)
-        data[key] = np.asarray(value, 'int32' if whole else 'float32')
-    executor = symbol.simple_bind(
-        mx.cpu(), type_dict={key: value.dtype for key, value in data.items()},
-        grad_req={key: 'write' if op.train and key not in op.fixed else 'null'
-                  for key in symbol.list_arguments()},
-        **{key: value.shape for key, value in data.items()})
-    for key, array in executor.arg_dict.items():
-        array[:] = data[key] if key in data else random_value(key, array.shape)
-    if executor.aux_dict or set(executor.arg_dict) - set(data) or name == 'Dropout':
+    shapes, options = op.given()
+    bound = bind(symbol, shapes, **options)
+    if set(bound.args) - set(shapes) or name == 'Dropout':
         pytest.skip('a layer with parameters: programs and cells have these')
     tensors = {key: torch.tensor(value).requires_grad_(
-        op.train and key not in op.fixed and value.dtype == 'float32')
-        for key, value in data.items() if key in executor.arg_dict}
+        bound.needed[key] == 'write' and value.dtype == 'float32')
+        for key, value in bound.args.items()}
     graph = interop.graph_from_json(symbol.tojson())
     written = Written(graph, tensors)
     try:
@@ -107,7 +97,7 @@ def test_like_mxnet(name):
     except tuple(RAISES.values()):
         assert name in RAISES
         return
-    expected = [each.asnumpy() for each in executor.forward(is_train=False)]
+    expected = [each.asnumpy() for each in bound.executor.forward(is_train=False)]
     for want, found in zip(expected, outputs):
         assert difference(want, found.detach().numpy()) <= 2e-6
     assert name not in RAISES
@@ -115,19 +105,15 @@ def test_like_mxnet(name):
         assert {each.device.type for each in written.outputs('meta')} == {'meta'}
     if not op.train or name in TIES:
         return
-    heads = [random_value('head %d' % i, each.shape).astype(each.dtype)
-             for i, each in enumerate(executor.forward(is_train=True))]
-    executor.backward([mx.nd.array(head, dtype=head.dtype) for head in heads])
     if loss is None:
-        loss = sum((found * torch.tensor(head)).sum() for found, head in zip(outputs, heads)
+        loss = sum((found * torch.tensor(head)).sum() for found, head in zip(outputs, bound.heads)
                    if found.requires_grad)
     if isinstance(loss, torch.Tensor):
         loss.backward()
-    for key, array in executor.grad_dict.items():
-        if array is not None:
-            grad = tensors[key].grad
-            grad = np.zeros(array.shape, 'float32') if grad is None else grad.numpy()
-            assert difference(array.asnumpy(), grad) <= 2e-5, key
+    for key, wanted in bound.grads.items():
+        grad = tensors[key].grad
+        assert difference(wanted, np.zeros_like(wanted) if grad is None else grad.numpy()
+                          ) <= 2e-5, key
 
 
 # ---- forms that have a function in the place of a layer, or of a plain text

@@ -13,6 +13,7 @@ from mxrnn import interop
 
 from .. import mx, rnn
 from ..cases import each as each_of
+from ..comparing import assert_close
 from ..running import random_value
 from .forms import BOUND
 from .models import random_model
@@ -193,8 +194,7 @@ def test_sequences_of_different_lengths(language_model):
             expected, own = stepper.read(own, data=data[row:row + 1, :length])
             np.testing.assert_allclose(chances[row, :length], expected[0], atol=1e-6)
         assert not chances[row, length:].any()
-        for found, wanted in zip(stepper.take(states, row), own):
-            np.testing.assert_allclose(found, wanted, atol=1e-6)
+        assert_close(stepper.take(states, row), own)
     none, same = stepper.read(states, data=data, valid_length=[0] * 4)
     assert none.shape == chances.shape and not none.any()
     assert all(map(np.array_equal, states, same))
