@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import mxrnn
 
+from .. import mx
 from ..cases import CASES, OURS, Case
 
-__all__ = ['BOUND', 'EVERY', 'exists']
+__all__ = ['BOUND', 'EVERY', 'exists', 'unrolled']
 
 #: Of an open length, through operators, in a loop, step by step; each but the last with lengths.
 FORMS = ['any', 'any_lengths', 'fuse', 'lengths', 'fuse_lengths', 'loop', 'loop_lengths', 'steps']
@@ -28,6 +30,17 @@ def exists(case: Case, form: str) -> bool:
                 and not re.search('not fused: (?!it is sym.RNN|it is no layer)', fused)
                 and (form == 'any_lengths' or 'BidirectionalCell(' not in fused))
     return True
+
+
+def unrolled(cell: Any, form: str, layout: str = 'NTC', length: int = 3) -> Any:
+    """Outputs and states of a cell over `data` in a form, or unrolled as it is."""
+    data = mx.sym.Variable('data')
+    lengths = mx.sym.Variable('lengths') if form.endswith('lengths') else None
+    if form.startswith('loop'):
+        return mxrnn.dynamic_unroll(cell, data, layout=layout, valid_length=lengths)
+    cell = mxrnn.fuse(cell) if form.startswith(('fuse', 'any')) else cell
+    return cell.unroll(None if form.startswith('any') else length, data, layout=layout,
+                       merge_outputs=form != 'steps', valid_length=lengths)
 
 
 BOUND = [case for case in CASES + OURS if case.binds]

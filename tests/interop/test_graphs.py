@@ -5,43 +5,27 @@ import numpy as np
 import pytest
 
 from .. import mx, rnn
-from ..cases import CASES, OURS, each
+from ..cases import each
 from ..running import begin_state, flat, inputs, quiet
 from .compare import assert_equal, run_both
 from .compositions import WIDTH, composition
+from .forms import BOUND, unrolled
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')
 
-ALL = CASES + OURS
-BOUND = [case for case in ALL if case.binds]
-
 #: Cells of programs that draw by themselves, so that gradients don't repeat.
 DRAWING = ('own_reset', 'own_in_stack')
-
-
-def build(case, form, layout='NTC', length=4):
-    """Outputs and states of a cell in one of the forms in which a graph can be."""
-    cell = quiet(case.make(rnn))
-    options = {'layout': layout}
-    if form.endswith('valid_length'):
-        options['valid_length'] = mx.sym.Variable('lengths')
-    if form.startswith('dynamic'):
-        outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'), **options)
-    else:
-        cell = rnn.fuse(cell) if form.startswith('fuse') else cell
-        outputs, states = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True,
-                                      **options)
-    return [outputs, *flat(states)]
 
 
 def check(case, form, layout='NTC'):
     shapes = {'data': (3, 4) if layout == 'NTC' else (4, 3)}
     shapes['data'] += case.step
     values = {}
-    if form.endswith('valid_length'):
+    if form.endswith('lengths'):
         shapes['lengths'], values['lengths'] = (3,), np.array([2, 4, 1.])
     # Convolutions in float32 are 8e-7 from those in float64 in either library.
-    assert_equal(run_both(build(case, form, layout), shapes, values=values, fixed=['lengths'],
+    outputs = flat(unrolled(quiet(case.make(rnn)), form, layout, 4))
+    assert_equal(run_both(outputs, shapes, values=values, fixed=['lengths'],
                           train=case.name not in DRAWING),
                  2e-6 if case.name.startswith('conv') else 1e-6)
 
@@ -49,10 +33,10 @@ def check(case, form, layout='NTC'):
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 @each(BOUND)
 def test_unrolled(case, layout):
-    check(case, 'unroll', layout)
+    check(case, 'whole', layout)
 
 
-@pytest.mark.parametrize('form', ['fuse', 'valid_length', 'fuse valid_length'])
+@pytest.mark.parametrize('form', ['fuse', 'lengths', 'fuse_lengths'])
 @each(BOUND)
 def test_fuse_and_valid_length(case, form):
     check(case, form)
@@ -68,7 +52,7 @@ def test_convolutions_in_float64(case):
                           dtype='float64'), 1e-7, 1e-7)  # the slope of LeakyReLU has 32 bits
 
 
-@pytest.mark.parametrize('form', ['dynamic', 'dynamic valid_length'])
+@pytest.mark.parametrize('form', ['loop', 'loop_lengths'])
 @each([case for case in BOUND if case.loops])
 def test_dynamic_unroll(case, form):
     check(case, form)
@@ -92,16 +76,12 @@ def test_random_compositions(seed):
     length, batch = draw.randint(1, 5), draw.randint(1, 3)
     shapes = {'data': tuple({'N': batch, 'T': length, 'C': WIDTH}[axis]
                             for axis in options['layout'])}
-    options, values = {'layout': options['layout']}, {}
-    form = draw.choice(['unroll', 'fuse', 'valid_length', 'fuse valid_length', 'dynamic'])
-    if form.endswith('valid_length'):
-        options['valid_length'] = mx.sym.Variable('lengths')
+    values = {}
+    form = draw.choice(['whole', 'fuse', 'lengths', 'fuse_lengths', 'loop'])
+    if form.endswith('lengths'):
         shapes['lengths'] = (batch,)
         values['lengths'] = np.array([draw.randint(1, length) for _ in range(batch)])
-    if form == 'dynamic' and all(each.can_step for each in cell._all_cells_()):
-        outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'), **options)
-    else:
-        cell = rnn.fuse(cell) if form.startswith('fuse') else cell
-        outputs, states = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True,
-                                      **options)
-    assert_equal(run_both([outputs, *flat(states)], shapes, values=values, fixed=['lengths']), 2e-6)
+    if form == 'loop' and not all(each.can_step for each in cell._all_cells_()):
+        form = 'whole'
+    outputs = flat(unrolled(cell, form, options['layout'], length))
+    assert_equal(run_both(outputs, shapes, values=values, fixed=['lengths']), 2e-6)

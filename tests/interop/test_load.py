@@ -12,10 +12,11 @@ import mxrnn
 from mxrnn import interop
 
 from .. import mx, rnn
-from ..cases import CASES, OURS, TYPICAL
+from ..cases import CASES, TYPICAL
 from ..checkpoints import without_checksum
 from ..comparing import same
 from ..running import flat, quiet, random_value
+from .forms import BOUND, unrolled
 
 from mxrnn.interop.likely_mistakes import remarks  # noqa: E402, I001  isort: skip
 
@@ -23,23 +24,13 @@ pytestmark = [
     pytest.mark.skipif(rnn is not mxrnn, reason='the checkpoint functions of mxrnn are meant'),
     pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training|deprecated)')]
 
-BOUND = [case for case in CASES + OURS if case.binds]
-
 #: Gates of the cells of programs.
 GATES = {'highway_': ('_transform', '_carry')}
 
 
-def write(cell, step, prefix, form='unroll', epoch=3):
+def write(cell, step, prefix, form='whole', epoch=3):
     """Save the cell with random weights; the graph, the weights as packed."""
-    options = {}
-    if form.endswith('valid_length'):
-        options['valid_length'] = mx.sym.Variable('lengths')
-    if form == 'dynamic':
-        outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
-    else:
-        unrolled = rnn.fuse(cell) if form.startswith('fuse') else cell
-        outputs, states = unrolled.unroll(3, mx.sym.Variable('data'), merge_outputs=True,
-                                          **options)
+    outputs, states = unrolled(cell, form)
     symbol = mx.sym.Group([outputs, *flat(states)])
     shapes = {'data': (2, 3, *step), 'lengths': (2,)}
     arguments, _, _ = symbol.infer_shape(**{
@@ -61,7 +52,7 @@ def content(*paths):
 @pytest.mark.parametrize('case, form', [
     pytest.param(case, form, id='%s-%s' % (case, form),
                  marks=[pytest.mark.nightly] * (case.name not in TYPICAL)) for case in BOUND
-    for form in ['unroll', 'fuse', 'valid_length', 'fuse valid_length', *['dynamic'] * case.loops]])
+    for form in ['whole', 'fuse', 'lengths', 'fuse_lengths', *['loop'] * case.loops]])
 def test_weights_are_packed_and_written_as_they_were(case, form, tmp_path):
     cell = quiet(case.make(rnn))
     before = str(tmp_path / 'before')

@@ -12,6 +12,7 @@ from .. import mx, rnn
 from ..cases import each
 from ..comparing import assert_close
 from ..running import random_value
+from . import forms
 from .compositions import WIDTH, composition
 from .forms import BOUND, EVERY
 from .models import random_model
@@ -27,20 +28,10 @@ from mxrnn.interop._onnx import ExportError, to_onnx  # noqa: E402
 #: How many random compositions are tried.
 COMPOSITIONS = int(os.environ.get('MXRNN_COMPOSITIONS', 25))
 
-LENGTHS = mx.sym.Variable('lengths')
-
 
 def unrolled(cell, form, layout='NTC'):
     """The cell unrolled over `data` in a form, as one Symbol with its states."""
-    data = mx.sym.Variable('data')
-    lengths = LENGTHS if 'lengths' in form else None
-    if form.startswith('loop'):
-        return grouped(*rnn.dynamic_unroll(cell, data, layout=layout, valid_length=lengths))
-    if form.startswith(('fuse', 'any')):
-        cell = rnn.fuse(cell)
-    length = None if form.startswith('any') else 3
-    return grouped(*cell.unroll(length, data, layout=layout, merge_outputs=form != 'steps',
-                                valid_length=lengths))
+    return grouped(*forms.unrolled(cell, form, layout))
 
 
 def serve(symbol, step, layout='NTC', free=None):

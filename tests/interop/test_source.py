@@ -9,13 +9,14 @@ from mxrnn import interop
 
 from .. import mx, ours, rnn
 from ..cases import CASES, OURS
-from ..running import flat, random_value
 from ..running import quiet as quiet_cell
+from ..running import random_value
 from . import programs
 from .compare import torch
 from .compositions import WIDTH, composition
 from .models import random_model
 from .programs import ASKED, PROGRAMS
+from .rolling import unrolled
 from .sources import check, generate, quiet, source_of
 from .test_programs_in_torch import drawn
 from .test_programs_leave import model_of as model_of_program
@@ -78,14 +79,6 @@ def test_other_numbers_of_axes_are_asked_for(name):
         check(source, quiet(symbol), data_of(name, model, batch, 7))
 
 
-def unrolled(case, layout, length):
-    with mx.name.NameManager():
-        outputs, states = quiet_cell(case.make(rnn)).unroll(
-            length, mx.sym.Variable('data'), layout=layout, merge_outputs=True)
-        # MXNet gives an output that stands twice in a group one of its gradients.
-        return mx.sym.Group([mx.sym.identity(each) for each in [outputs, *flat(states)]])
-
-
 @pytest.mark.parametrize('layers, dropout', [(1, 0), (2, .25), (3, .25)])
 def test_dropout_between_layers(layers, dropout):
     symbol, _ = rnn.FusedRNNCell(4, layers, dropout=.25).unroll(
@@ -107,7 +100,7 @@ def test_cells(case):
     source = None
     # Both directions over operators say in the graph how many steps there are.
     for batch, length in ((3, 4),) if case.name == 'both_fused' else ((3, 4), (2, 3)):
-        symbol = unrolled(case, layout, length)
+        symbol = unrolled(quiet_cell(case.make(rnn)), length, layout=layout)
         shape = ((length, batch) if layout == 'TNC' else (batch, length)) + case.step
         data = {'data': random_value('data', shape).astype('float32')}
         if source is None:
@@ -122,11 +115,8 @@ def check_composition(seed):
     """The source of a random stack of random cells, at another length and batch as well."""
     source = None
     for batch, length in ((3, 4), (2, 3)):
-        with mx.name.NameManager():
-            cell, options = composition(seed)
-            options['merge_outputs'] = True
-            outputs, states = quiet_cell(cell).unroll(length, mx.sym.Variable('data'), **options)
-            symbol = mx.sym.Group([mx.sym.identity(each) for each in [outputs, *flat(states)]])
+        cell, options = composition(seed)
+        symbol = unrolled(quiet_cell(cell), length, **{**options, 'merge_outputs': True})
         shape = (length, batch, WIDTH) if options['layout'] == 'TNC' else (batch, length, WIDTH)
         data = {'data': random_value('data', shape).astype('float32')}
         if source is None:
