@@ -324,6 +324,16 @@ def test_a_file_without_states(tmp_path):
         interop.to_onnx(model_of('lstm_bucketing')[1], path, states=True, roll=False)
 
 
+def with_table(path, change, target):
+    """Write a file again, with another table of states."""
+    import onnx
+    model = onnx.load(str(path))
+    known = {each.key: each.value for each in model.metadata_props}['mxrnn.states']
+    onnx.helper.set_model_props(model, {'mxrnn.states': change(known)})
+    onnx.save(model, str(target))
+    return str(target)
+
+
 def changed(old, new):
     def change(table):
         assert old in table
@@ -340,13 +350,8 @@ def changed(old, new):
     changed('"begin": "zeros"', '"begin": "zeroes"'), changed('["time", "batch"]', '["batch"]'),
     changed('"float32"', '"floet32"'), changed('"captured": []', '"captured": ["data"]')])
 def test_a_damaged_table_of_states(table, language_model, tmp_path):
-    import onnx
-    model = onnx.load(str(tmp_path / 'model.onnx'))
-    known = {each.key: each.value for each in model.metadata_props}['mxrnn.states']
-    onnx.helper.set_model_props(model, {
-        'mxrnn.states': table if isinstance(table, str) else table(known)})
-    path = str(tmp_path / 'damaged.onnx')
-    onnx.save(model, path)
+    path = with_table(tmp_path / 'model.onnx', lambda known: table if isinstance(table, str)
+                      else table(known), tmp_path / 'damaged.onnx')
     with pytest.raises(ValueError, match='the table of states in .*damaged.onnx is damaged'):
         interop.load_stepper(path)
 
@@ -380,15 +385,12 @@ def test_a_file_that_another_program_has_written_anew_has_no_checksum(language_m
 
 
 def test_an_encoder_lies_beside_its_decoder(tmp_path):
-    import onnx
     load(model_of('attention_with_input_feeding')[1], tmp_path)
-    model = onnx.load(str(tmp_path / 'model.onnx'))
-    table = {each.key: each.value for each in model.metadata_props}['mxrnn.states']
-    onnx.helper.set_model_props(model, {'mxrnn.states': table.replace('model-', '../model-')})
     (tmp_path / 'inner').mkdir()
-    onnx.save(model, str(tmp_path / 'inner' / 'model.onnx'))
+    path = with_table(tmp_path / 'model.onnx', changed('model-', '../model-'),
+                      tmp_path / 'inner' / 'model.onnx')
     with pytest.raises(FileNotFoundError, match='inner.model-encoder.onnx'):
-        interop.load_stepper(str(tmp_path / 'inner' / 'model.onnx'))
+        interop.load_stepper(path)
 
 
 def test_what_the_file_says(language_model, tmp_path):
