@@ -93,8 +93,8 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
                                      for name, shape, kind in file.inputs])
     untold = [name for name, shape, _ in file.inputs if shape is None]
     if untold:
-        return 'not checked', 'the shape of %s is not known: give it, as in --input %s=8,20' % (
-            ', '.join(untold), untold[0])
+        return 'not checked', 'the shape of %s is not known: give a size for each axis, as in ' \
+            '--input %s=8,20 for two axes' % (', '.join(untold), untold[0])
     whole, model = model.graph, of_file(model, file, 'the file')
     reasons = []
     for import_it in (of_mxnet, of_onnx if by_torch else of_torch):

@@ -242,7 +242,8 @@ def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
     for name, shape in inputs.items():
         chosen = wanted.get(name, shape)
         if chosen is None:
-            raise ValueError('the shape of %s must be given: --input %s=8,20' % (name, name))
+            raise ValueError('the shape of %s must be given: a size for each axis, as in --input '
+                             '%s=8,20 for two axes' % (name, name))
         settled[name] = tuple(size if isinstance(size, int) else
                               sizes.setdefault(str(size), 2 + len(sizes)) for size in chosen)
     return settled

@@ -2,10 +2,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any, Mapping, Sequence
+
+import numpy as np
 
 from .. import _check
 from .._graph.graph import Graph
+from .._graph.rolling import RolledGraph
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import Named
@@ -58,6 +62,8 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         '%s may have any number of axes in the graph, and is taken to have 2. If it has 3, type '
         'them, as in --input %s=batch,5,3' % (name, name)
         for name, shape in found.items() if name in flat - {*given} and len(shape) == 2]
+    sentences += _grouped(RolledGraph(model.graph, rolled.findings), graph, params, [
+        name for name in names if name not in given])
     if certified:
         return sentences
     sentences += divided_by_steps(rolled)
@@ -83,6 +89,32 @@ def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[An
                 for size, other in zip(plain, own)):
             notes.append('the axes of %s are %s in the graph, but you gave %s: other names do not '
                          'move axes' % (name, ','.join(map(str, own)), ','.join(map(str, shape))))
+    return notes
+
+
+def _grouped(whole: RolledGraph, graph: Graph, params: Mapping[str, np.ndarray],
+             names: Sequence[str]) -> list[str]:
+    """Inputs that only look-ups read and that are taken to have one axis beside the batch, although
+    a Reshape joins groups of their vectors, such as the letters of each word."""
+    sizes = {}
+    for node in graph.nodes:
+        vectors = graph.nodes[node.inputs[0].node] if node.op == 'Reshape' else node
+        if vectors.op == 'Embedding' and node is not vectors and node.shape[0] == -1:
+            size, rest = divmod(math.prod(node.shape[1:]), vectors.output_dim)
+            if size > 1 and not rest:
+                sizes[graph.nodes[vectors.inputs[0].node].name] = size
+    found: Mapping[str, Named] = {}
+    with contextlib.suppress(ExportError):
+        found = shapes_found(graph, params, {}, names, whole).shapes if sizes else {}
+    notes = []
+    for name, shape in found.items():
+        if name in sizes and len(shape) == 2:
+            batch, count = shape
+            groups, rest = divmod(count, sizes[name]) if isinstance(count, int) else (count, 0)
+            if groups != 1 and not rest:
+                notes.append('%s is taken to have 2 axes, %s,%s. If it has 3, type them, as in '
+                             '--input %s=%s,%s,%d' % (name, batch, count, name, batch, groups,
+                                                      sizes[name]))
     return notes
 
 

@@ -12,12 +12,14 @@ from .model import Model
 from .onnx_checksum_and_session import session_of
 from .registry import ExportError
 
-__all__ = ['Data', 'Input', 'Run', 'Runner', 'inputs_of', 'of_onnx', 'of_torch', 'refusing',
-           'run_module', 'run_onnx']
+__all__ = ['Data', 'Input', 'REFUSED', 'Run', 'Runner', 'inputs_of', 'of_onnx', 'of_torch',
+           'refusing', 'run_module', 'run_onnx']
 
 #: An input's name, shape (None or a name stands for any size) and type.
 Input = Tuple[str, Optional[Sequence[Any]], np.dtype]
 Data = Mapping[str, np.ndarray]
+#: In errors: a runner refused data.
+REFUSED = 'does not take'
 Run = Callable[[Data], List[np.ndarray]]
 #: Makes a function of a model that computes its outputs. With a number, the graph is rolled up and
 #: that number is its number of steps; with 0 it is rolled up and no number is.
@@ -89,8 +91,8 @@ def refusing(runner: str, what: str, data: Data) -> Iterator[None]:
     except Exception as error:
         # MXNet puts the call or its stack before the reason.
         _, _, reason = ' '.join(str(error).split()).rpartition('MXNetError: ')
-        raise ValueError('the graph of %s does not take %s. %s says: %s' % (
-            what, ' and '.join('%s of shape %s' % (name, array.shape)
+        raise ValueError('the graph of %s %s %s. %s says: %s' % (
+            what, REFUSED, ' and '.join('%s of shape %s' % (name, array.shape)
                                for name, array in data.items()), runner,
             reason if runner == 'MXNet' else reason_of(error))) from None
 

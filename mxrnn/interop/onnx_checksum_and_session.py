@@ -48,6 +48,7 @@ def session_of(content: str | bytes, what: str, threads: int = 0,
     options.intra_op_num_threads = threads
     if not threads:  # a check: the threads would keep all processors busy between two calls
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        options.log_severity_level = 4  # sizes that it refuses raise an error, which has the reason
     options.enable_cpu_mem_arena = False  # a small step takes a twentieth longer with it
     try:
         return onnxruntime.InferenceSession(

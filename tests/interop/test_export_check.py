@@ -265,7 +265,7 @@ def test_shapes_that_a_graph_does_not_tell_are_given_for_the_check(tmp_path, cap
         save(tmp_path / 'a', symbol, [], {'data': shape})
         assert command('export', tmp_path / 'a', '--torch', path) == 0
         out = capsys.readouterr().out
-        assert '\nnot checked:' in out and asked in out
+        assert '\nnot checked:' in out and asked in out and '=8,20' not in out
         assert command('export', tmp_path / 'a', '--torch', path, '--input', 'data=%d,%d,%d' % shape
                        ) == 0
         assert '\nchecked:' in capsys.readouterr().out
@@ -326,6 +326,15 @@ def test_given_shapes_that_the_model_refuses_are_refused(shape, model, library, 
     for fits in (('batch', 'time', 5), ('batch', 'time', 'width'), (3, 4, 5)):
         checked = write_torch(interop.to_torch(model), path, True, {'data': fits})
         assert checked[0] == 'checked', checked
+
+
+@pytest.mark.parametrize('shape', [('batch', 'time', 7), ('batch',)])
+def test_given_axes_that_the_model_refuses_are_refused_where_it_tells_no_size(shape, tmp_path):
+    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=4)
+    model, _ = model_for(rnn.GRUCell(5).unroll(4, words, merge_outputs=True)[0], {'data': (2, 4)})
+    with pytest.raises(interop.ExportError, match='The graph by itself says data=batch,time'):
+        interop.save_torch(interop.to_torch(model), tmp_path / 'a.pt', inputs={'data': shape})
+    assert not (tmp_path / 'a.pt').exists()
 
 
 def test_a_file_with_states_takes_no_shapes(model, tmp_path):
@@ -399,6 +408,13 @@ def test_other_sizes_that_are_refused_are_named_with_the_node(tmp_path):
     model, _ = model_for(mx.sym.Concat(*whole, dim=2), {'data': (2, 4, 5)})
     _, said = write_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 'time', 5)}).checked
     assert 'Other sizes that' in said and '(20, 27, 5)' in said and 'halves' in said
+
+
+def test_sizes_that_only_the_file_refuses_print_nothing(tmp_path, capfd):
+    rows = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-1, 12))
+    model, _ = model_for(mx.sym.FullyConnected(rows, num_hidden=3), {'data': (2, 6, 4)})
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 'time', 4)})
+    assert 'onnxruntime' not in capfd.readouterr().err
 
 
 def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypatch, capsys):

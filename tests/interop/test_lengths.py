@@ -127,6 +127,27 @@ def test_only_what_the_program_flattens_may_have_any_number_of_axes():
     assert [note.split()[0] for note in remarks(model) if 'any number of axes' in note] == ['ahead']
 
 
+def letters_of_words(tagged):
+    letters = mx.sym.Embedding(mx.sym.Variable('letters'), input_dim=9, output_dim=2)
+    words = mx.sym.Convolution(mx.sym.Reshape(letters, shape=(-1, 1, 3, 2)), kernel=(3, 2),
+                               num_filter=WIDTH)
+    words = mx.sym.Reshape(words, shape=(-1, 7, WIDTH))
+    tags = mx.sym.Embedding(mx.sym.Variable('tags'), input_dim=9, output_dim=2)
+    return random_model(rnn.GRUCell(UNITS).unroll(7, mx.sym.Concat(
+        *[tags] * tagged, words, dim=2), merge_outputs=True)[0], {
+            'letters': (2, 7, 3), **({'tags': (2, 7)} if tagged else {})})
+
+
+@pytest.mark.parametrize('tagged, typed', [(False, 'batch,time,3'), (True, 'batch,7,3')])
+def test_letters_that_a_graph_joins_to_words_may_be_told_apart(tagged, typed, tmp_path):
+    """Nothing said that the file takes (batch, 21), which the program does not have."""
+    model, given = letters_of_words(tagged), {'letters': ('batch', 7, 3)}
+    assert ['--input letters=%s' % typed in note for note in remarks(model)
+            if '2 axes' in note] == [True]
+    assert not any('2 axes' in note for note in remarks(model, given))
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'), given)
+
+
 def test_a_number_that_stays_is_named(tmp_path, capsys):
     """What comes before the first recurrence is not freed."""
     rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH)),

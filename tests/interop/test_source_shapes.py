@@ -130,6 +130,22 @@ def test_what_is_flattened_may_have_more_axes_than_the_graph_tells():
         name: random_value(name, shape).astype('float32') for name, shape in shapes.items()})
 
 
+def test_a_number_of_steps_that_stays_in_a_graph_is_no_axis_of_any_size(tmp_path):
+    """The search for the label's shape ended in a KeyError."""
+    words, letters = (mx.sym.Embedding(mx.sym.Variable(name), input_dim=9, output_dim=2)
+                      for name in ('words', 'letters'))
+    letters = mx.sym.Reshape(mx.sym.Reshape(letters, shape=(-1, 16)), shape=(-1, 12, 16))
+    outputs, _ = rnn.RNNCell(3).unroll(12, mx.sym.Concat(words, letters, dim=2),
+                                       merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 3)), num_hidden=4)
+    symbol = mx.sym.SoftmaxOutput(scores, mx.sym.Reshape(mx.sym.Variable('label'), shape=(-1,)))
+    shapes = {'words': (2, 12), 'letters': (2, 12, 8)}
+    with pytest.raises(interop.ExportError, match='words must be .batch, 12.'):
+        interop.to_source(
+            random_model(symbol, {**shapes, 'label': (2, 12)}), str(tmp_path / 'a.py'),
+            {'words': ('batch', 'time:12'), 'letters': ('batch', 'time:12', 8)})
+
+
 def test_rows_that_a_graph_numbers_itself_are_the_last_behind_the_end():
     data = mx.sym.Variable('data')
     rows = mx.sym.Embedding(mx.sym.contrib.arange_like(data, axis=1), input_dim=4, output_dim=5,

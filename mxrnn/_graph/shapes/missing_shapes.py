@@ -78,8 +78,8 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
     except ShapesError as error:
         missing = untold or missing
         raise ShapesError(
-            "%s\nThe shapes of %s do not follow from the graph: give them, as in inputs={'%s': "
-            "('batch', 35)} (--input %s=batch,35)" % (
+            "%s\nThe shapes of %s do not follow from the graph: give a number or a name for each "
+            "axis, as in inputs={'%s': ('batch', 35)} (--input %s=batch,35) for two axes" % (
                 error, ', '.join(missing), missing[0], missing[0])) from None
     result = AxisNames(search, shapes)
     if result.others:  # again: the numbers and the batch may tell an axis beside them

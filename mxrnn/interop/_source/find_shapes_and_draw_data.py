@@ -11,7 +11,7 @@ from ..._graph.graph import Graph, Node
 from ..._graph.rolling import RolledGraph
 from ..._graph.shapes.infer import infer, variables_of
 from ..._graph.shapes.missing_shapes import Found, told_sizes
-from ..._graph.shapes.sizes import divide, product
+from ..._graph.shapes.sizes import axes_in, divide, product
 from .._torch.module import UnsupportedError
 from ..input_shapes import of_graph, shapes_found
 from ..model import Model
@@ -139,7 +139,8 @@ def _candidates(shapes: Mapping[str, Shape], data: Shape, node: Node, reshaped: 
     found = [*(pairs + several if reshaped else []), data[:-1], *pairs, data[:1],
              *[shape[:1] for shape in inputs], data[:1] + data[2:], data,
              *[shape[::-1] for shape in pairs], *several]
-    return [shape for shape in found if shape]
+    known = {axis for shape in inputs for size in shape for axis in axes_in(size)}
+    return [shape for shape in found if shape and all(axes_in(size) <= known for size in shape)]
 
 
 def _fits(node: Node, part: Graph, shapes: Mapping[str, Shape], data: Shape) -> bool:

@@ -40,7 +40,10 @@ def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], sample: Samp
 
     def unknown(entry: Entry) -> Axes:
         return [(Axis(),) for _ in values[entry].shape] if entry in values else []
-    return _facts(whole, values, infer(whole, variables_of(whole, known), unknown))
+    table = infer(whole, variables_of(whole, known), unknown)
+    if table.faults and not labels:
+        raise ValueError(str(table.faults[0]))
+    return _facts(whole, values, table)
 
 
 def _facts(graph: Graph, values: Mapping[Entry, Tensor], table: Table) -> Facts:

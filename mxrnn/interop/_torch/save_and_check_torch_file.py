@@ -1,7 +1,6 @@
 """save_torch: writes a module's file, and runs it before it gets its name."""
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import Any, Mapping, Sequence
 
@@ -18,8 +17,9 @@ from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
 from ..free_length_or_say_what_keeps_it import roll_once
-from ..input_shapes import Shapes, check_shapes, misfit, shapes_found
+from ..input_shapes import Shapes, check_shapes, misfit, rank_mismatch, shapes_found
 from ..model import Model
+from ..model_runners import REFUSED
 from ..mxnet_process import begin
 from ..registry import ExportError
 from .load_and_check_torch_file import FORMAT, STEPPED
@@ -103,26 +103,33 @@ def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, 
     if any(value.dtype == torch.bfloat16 for each in kinds for value in each.values()):
         return 'not checked', 'NumPy has no bfloat16'
     params, states = ({name: value.numpy() for name, value in each.items()} for each in kinds)
-    graph, shapes = module.whole or _with_shapes(module.graph, {**params, **states}, given)
+    graph, shapes, untold = (*module.whole, '') if module.whole else _with_shapes(
+        module.graph, {**params, **states}, given)
     checked = check_export(Model(graph, params, states), lambda: open_file(place, onnx=False),
                            by_torch=True, shapes=shapes, again=lambda part: of_module(GraphModule(
                                part.graph, part.arg_params, part.aux_params).eval()))
-    reason = checked[0] == 'not checked' and misfit(graph, {**params, **states}, given)
+    if checked[0] == 'checked':
+        return checked
+    reason = misfit(graph, {**params, **states}, given)
+    if not reason and given and REFUSED in checked[1]:
+        reason = rank_mismatch(graph, {**params, **states}, given)
     if reason:
         raise ExportError('the model does not take data of the shapes in inputs (--input): %s\n'
                           'Nothing was written' % reason)
-    return checked
+    return 'not checked', untold or checked[1]
 
 
 def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes
-                 ) -> tuple[Graph, Shapes]:
-    """A graph, and the shapes of its inputs that are `given` or that it tells."""
+                 ) -> tuple[Graph, Shapes, str]:
+    """A graph, the shapes of its inputs that are `given` or that it tells, and why it does not
+    tell the others."""
     found, findings = roll_once(graph)
     names = [name for name in found.needed_variables() if name not in params and name not in given]
-    with contextlib.suppress(ExportError):
+    try:
         return graph, {**shapes_found(found, params, given, names,
-                                      RolledGraph(graph, findings)).shapes, **given}
-    return graph, given
+                                      RolledGraph(graph, findings)).shapes, **given}, ''
+    except ExportError as error:
+        return graph, given, str(error).replace('\n', '. ')
 
 
 def content_of(module: GraphModule) -> dict[str, Any]:
