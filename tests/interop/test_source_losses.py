@@ -6,7 +6,7 @@ import pytest
 
 from mxrnn import interop
 
-from .. import mx, ours
+from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import torch
 from .models import model_of, random_model
@@ -70,6 +70,25 @@ def half_blocked(scores, label):
     for scale in (0, -.5)], ids=lambda build: getattr(build, '__name__', None))
 def test_gradients(build):
     symbol, source, data = made(build)
+    check(source, symbol, data)
+
+
+@pytest.mark.parametrize('returned', [
+    lambda losses: losses, lambda losses: losses[2:], lambda losses: losses[:1] + losses[3:],
+    lambda losses: [mx.sym.BlockGrad(losses[0]), *losses[1:]]], ids=[
+        'all', 'the last', 'the first and the last', 'one without a gradient'])
+def test_a_loss_of_each_step(returned):
+    """Where all steps are computed at once, the method loss lacked them."""
+    outputs, _ = rnn.GRUCell(3, 'g_').unroll(5, mx.sym.Variable('data'), merge_outputs=False)
+    labels = mx.sym.SliceChannel(mx.sym.Variable('label'), num_outputs=5, squeeze_axis=True)
+    fc = {name: mx.sym.Variable('fc_' + name) for name in ('weight', 'bias')}
+    symbol = mx.sym.Group(returned([mx.sym.SoftmaxOutput(
+        mx.sym.FullyConnected(each, num_hidden=2, **fc), labels[t], name='t%d' % t)
+        for t, each in enumerate(outputs)]))
+    data = {'data': random_value('data', (2, 5, 4)).astype('float32'),
+            'label': np.array([[0, 1, 1, 0, 1], [1, 0, 1, 1, 1]], 'float32')}
+    source = source_of(symbol, data)
+    assert hasattr(source.module, 'loss') and '.sum()' not in source.text
     check(source, symbol, data)
 
 

@@ -5,6 +5,7 @@ from typing import Iterable, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
+from ..._graph.shapes.sizes import add, product, same
 from ..ctc_predictions import predictions
 from ..registry import TORCH
 from . import (  # noqa: F401
@@ -23,7 +24,8 @@ from .paste_and_call_functions import call
 from .python_names import local
 from .rnn_and_loops import write_method
 
-__all__ = ['Methods', 'chosen', 'loss_text', 'with_own_gradients']
+__all__ = ['Methods', 'chosen', 'loss_text', 'split_losses',
+           'with_own_gradients']
 
 #: Outputs that are losses, and therefore not part of predictions.
 _VALUES = ('MakeLoss', 'make_loss', 'CTCLoss', 'softmax_cross_entropy')
@@ -48,21 +50,23 @@ class Methods:
     inputs, of_loss : list of str
         The inputs of forward, and of the method loss; the latter are empty if there is no loss.
     read : tuple of Entry
-        The first heads that are only what losses read: the method loss does not count them.
+        The first heads that are only what losses read: the method loss does not count them. So
+        many of the last heads, `split`, are no outputs: they are losses alone.
     faults : list of str
         Nodes that cannot be written, and the reasons.
     """
 
     def __init__(self, file: File, graph: Graph, facts: Facts, labels: bool,
-                 taken: Iterable[str] = (), read: int = 0) -> None:
+                 taken: Iterable[str] = (), read: int = 0, split: int = 0) -> None:
         self._file, self._graph, self.facts = file, graph, facts
         self.read = graph.heads[:read]
         self.faults: list[str] = []
         nodes = graph.nodes
         self._losses = [head for head in graph.heads if nodes[head.node].op in (
             *LOSSES, 'CTCLoss', 'softmax_cross_entropy')]
-        self.heads = [head for head in graph.heads if nodes[head.node].op not in _VALUES] or list(
-            graph.heads)
+        outputs = graph.heads[:len(graph.heads) - split]
+        self.heads = [head for head in outputs if nodes[head.node].op not in _VALUES] or list(
+            outputs)
         names = dict(zip(graph.heads, graph.outputs))
         self.outputs = [names[head] for head in self.heads]
         self.arguments: dict[str, str] = {}
@@ -188,8 +192,10 @@ class Methods:
         node = self._graph.nodes[head.node]
         if node.op == 'BlockGrad':
             return True
-        if has(node.op, 'moves') or has(node.op, 'gathers'):
-            return all(map(self._is_blocked, node.needed_inputs))
+        if has(node.op, 'moves'):  # of a further input, only the shape is read
+            return self._is_blocked(node.inputs[0])
+        if has(node.op, 'gathers'):
+            return all(map(self._is_blocked, node.inputs))
         return node.is_variable and node.name not in self._file.arrays
 
 
@@ -211,6 +217,30 @@ def with_own_gradients(graph: Graph) -> tuple[Graph, list[str]]:
     return graph._replace(nodes=tuple(nodes), heads=tuple([
         Entry(places[head.node], head.output) for head in graph.heads])) if blocked else graph, [
             graph.nodes[place].name for place in blocked if place not in heads]
+
+
+def split_losses(graph: Graph, facts: Facts) -> list[Entry]:
+    """Losses that are no outputs, but whose parts are: together these have all elements, as if each
+    step has a loss and all are computed at once. `graph` is one of `with_own_gradients`."""
+    found = []
+    for place, node in enumerate(graph.nodes):
+        if node.op == 'BlockGrad' and graph.nodes[node.inputs[0].node].op in LOSSES and (
+                node.inputs[0] not in graph.heads):
+            sizes = [product(facts.arrays[head].shape) for head in _parts(graph, place)]
+            if sizes and same(add(*sizes), product(facts.arrays[node.inputs[0]].shape)):
+                found.append(node.inputs[0])
+    return found
+
+
+def _parts(graph: Graph, place: int) -> list[Entry]:
+    """The outputs that are parts of a node's output; none if other operators read it."""
+    readers = [at for at, node in enumerate(graph.nodes)
+               if any(entry.node == place for entry in node.inputs)]
+    if any(not has(graph.nodes[at].op, 'moves') or graph.nodes[at].op == 'BlockGrad'
+           for at in readers):
+        return []
+    return [head for head in graph.heads if head.node == place] + [
+        head for at in readers for head in _parts(graph, at)]
 
 
 def chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:

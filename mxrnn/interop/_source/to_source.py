@@ -27,7 +27,7 @@ from ..registry import ExportError
 from ..repeat_begin_state_weights import of_any_batch
 from .emitter_api import Shape
 from .find_shapes_and_draw_data import find_labels, surveyed
-from .forward_and_loss import Methods, chosen, with_own_gradients
+from .forward_and_loss import Methods, chosen, split_losses, with_own_gradients
 from .inferred_shapes_and_types import survey
 from .layers_and_state_dict import File, state_dict_of
 from .line_wrapping import wrapped
@@ -167,6 +167,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         find_labels(data, facts, labels)
         known = all(name in data.sample for name in labels)
         plain = graph
+        split = split_losses(graph, facts)
+        graph = graph._replace(heads=(*graph.heads, *split))
         graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
             graph, facts.arrays, whole)), graph)
         facts = survey(graph, model, data.shapes, data.sample, known)._replace(limits=limits)
@@ -181,7 +183,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         if array.dtype.kind not in 'fiu':
             raise ExportError('%s has the type %s' % (name, array.dtype))
     file = File(used, set(model.aux_params))
-    methods = Methods(file, graph, facts, known, ['states'] * states, len(scores))
+    methods = Methods(file, graph, facts, known, ['states'] * states, len(scores), len(split))
     steps = None
     if states and not methods.faults:
         def stepped(each: Graph, found: Sequence[Finding], layers: bool = False) -> Stepped:
@@ -201,6 +203,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
                  'with --input' % ', '.join(map(_quoted, unknown))]
     if scores:
         notes = [*notes, 'forward gives %s, which the loss reads' % ', '.join(map(_quoted, scores))]
+    inner = [name for name in inner if name not in {
+        graph.nodes[head.node].name for head in graph.heads[len(graph.heads) - len(split):]}]
     if inner:
         notes = [*notes, 'the method loss has no part for %s, because other nodes read it' % (
             ', '.join(map(_quoted, inner)))]
