@@ -5,7 +5,7 @@ import argparse
 import collections
 import math
 import os
-from typing import Any
+from typing import Any, Container
 
 from ._command_load_check_and_print import check_target, load, say, say_remarks
 from ._files.atomic import replacing
@@ -95,9 +95,27 @@ def _say_graph(model: Any) -> None:
             if model.encoder is not None and before in model.encoder.outputs else 'zeros'))
     operators = collections.Counter(node.op for node in model.graph.walk() if not node.is_variable)
     say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
+    for sentence in _recurrences(model.graph, _arrays_of(model)):
+        say('recurrence', sentence)
+
+
+def _recurrences(graph: Any, params: Container[str]) -> list[str]:
+    """What became of each recurrence. Those with one name, as layers may have whose nodes are named
+    by hand, get the beginning of their weights' names."""
+    from ._graph.operator_table import has
     from ._graph.rolling import roll
-    for finding in roll(model.graph).findings:
-        say('recurrence', str(finding))
+    rolled, findings = roll(graph)
+    names = collections.Counter(each.name for each in findings)
+    weights = [os.path.commonprefix([
+        name for entry in node.inputs for read in [rolled.ending_in([entry]).arguments]
+        if all(name in params for name in read) for name in read])
+        for node in rolled.nodes if has(node.op, 'recurs')]
+    if len(weights) != sum(each.kind in ('kernel', 'loop') for each in findings):
+        weights.clear()
+    weights += [''] * (len(findings) - len(weights))
+    return ['%s%s' % (finding, ' (weights %s…)' % beginning
+                      if names[finding.name] > 1 and beginning else '')
+            for finding, beginning in zip(findings, weights)]
 
 
 def _verdict(unknown: dict[str, Any]) -> str:
