@@ -3,17 +3,14 @@ from __future__ import annotations
 
 import copy
 import functools
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from . import mx, needs_operator, rnn, running
+from .processes import python
 from .train_programs import built
-from .trainings import ROOT
 
 if rnn.__name__ != 'mxrnn':
     pytest.skip('--fuse is of mxrnn', allow_module_level=True)
@@ -328,11 +325,8 @@ print('RNN' in outputs.tojson().replace('RNNCell', ''),
 
 def run(tmp_path, *options, code=PROGRAM, **environment):
     (tmp_path / 'old.py').write_text(code, encoding='utf-8')
-    return subprocess.run(
-        [sys.executable, '-W', 'ignore', '-m', 'mxrnn', 'run', *options, 'old.py', '--an-option'],
-        cwd=str(tmp_path), env=dict(os.environ, PYTHONPATH=ROOT, OMP_NUM_THREADS='1',
-                                    **environment),
-        capture_output=True, text=True)
+    return python('-W', 'ignore', '-m', 'mxrnn', 'run', *options, 'old.py', '--an-option',
+                  folder=tmp_path, OMP_NUM_THREADS='1', **environment)
 
 
 def test_run_fuses_where_it_is_asked_to(tmp_path):

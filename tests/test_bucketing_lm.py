@@ -4,12 +4,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-import subprocess
 import sys
 
 import pytest
 
 from . import mx, needs_operator
+from .processes import printed
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMAND = [sys.executable, os.path.join(ROOT, 'benchmarks', 'bucketing_lm.py'), '--quick',
@@ -32,10 +32,7 @@ def _temporary_files(monkeypatch, tmp_path) -> None:
 
 def run(*options: str) -> str:
     """The output of the script, which ends well."""
-    done = subprocess.run([*COMMAND, *options], capture_output=True, text=True,
-                          env=dict(os.environ, OMP_NUM_THREADS='1'))
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return printed(*COMMAND[1:], *options, OMP_NUM_THREADS='1')
 
 
 @needs_operator
@@ -52,10 +49,10 @@ def test_files_of_text(tmp_path) -> None:
     train, valid = tmp_path / 'train.txt', tmp_path / 'valid.txt'
     train.write_text('a b c d\n\n' * 100 + 'a long sentence ' * 20, encoding='utf-8')
     valid.write_text('a b c d\n' * 5 + 'words never seen\n', encoding='utf-8')
-    printed = run('--train', str(train), '--valid', str(valid), '--epochs', '2', '--min-count', '1')
-    assert '# 102 and 6 sentences, 9 different words' in printed
+    said = run('--train', str(train), '--valid', str(valid), '--epochs', '2', '--min-count', '1')
+    assert '# 102 and 6 sentences, 9 different words' in said
     unigram, trained = re.search(r'unigram model ([\d.]+), \w+ cells as trained ([\d.]+), ',
-                                 printed).groups()
+                                 said).groups()
     assert float(trained) < float(unigram)
 
 

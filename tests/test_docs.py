@@ -7,7 +7,6 @@ import os
 import re
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 import mxrnn
 
 from . import needs_operator
+from .processes import printed
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(path.relative_to(ROOT).as_posix() for folder in ('.', 'docs', 'benchmarks')
@@ -60,11 +60,7 @@ def test_the_python_of_a_page_runs(page, tmp_path):
     for module, use in OPTIONAL.items():
         if re.search(use, code):
             pytest.importorskip(module)
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(
-        [str(ROOT)] + os.environ.get('PYTHONPATH', '').split(os.pathsep)))
-    done = subprocess.run([sys.executable, '-c', code], cwd=str(tmp_path), text=True,
-                          stdout=subprocess.PIPE, env=environment, check=True)
-    rest = iter(done.stdout.splitlines())
+    rest = iter(printed('-c', code, folder=tmp_path).splitlines())
     assert all(line in rest for line in PRINTED.get(page, []))
 
 

@@ -5,7 +5,6 @@ import importlib.util
 import itertools
 import os
 import re
-import subprocess
 import sys
 import textwrap
 import warnings
@@ -18,6 +17,7 @@ import mxrnn
 from mxrnn._runtime import version_and_pip_commands
 
 from . import mx
+from .processes import python
 from .test_cuda import elf
 
 PACKAGE = str(Path(__file__).resolve().parents[1] / 'mxrnn')
@@ -39,8 +39,7 @@ def run(code, *paths):
         sys.modules['mxrnn'] = types.ModuleType('mxrnn')
         sys.modules['mxrnn'].__path__ = [%r]
         ''') % ([str(path) for path in paths], PACKAGE)
-    return subprocess.run([sys.executable, '-c', start + textwrap.dedent(code)],
-                          capture_output=True, text=True)
+    return python('-c', start + textwrap.dedent(code))
 
 
 #: Modules that the patches look at.
@@ -109,12 +108,9 @@ def test_an_import_that_failed_before_does_no_harm(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
-def lazily(code, *paths, status=0):
+def lazily(code, *paths, status=0, **options):
     """Run `code` in a new Python, which finds mxrnn and, before all else, what lies in `paths`."""
-    result = subprocess.run([sys.executable, '-c', textwrap.dedent(code)],
-                            env=dict(os.environ, PYTHONPATH=os.pathsep.join(
-                                [*map(str, paths), os.path.dirname(PACKAGE)])),
-                            capture_output=True, text=True)
+    result = python('-c', textwrap.dedent(code), path=paths, **options)
     assert result.returncode == status, result.stderr
     return result
 
@@ -184,10 +180,7 @@ def test_mxnet_can_be_reloaded():
 
 def test_without_mxnet_only_names_that_need_it_fail():
     lazily('''
-        import importlib.machinery, sys
-        find = importlib.machinery.PathFinder.find_spec
-        importlib.machinery.PathFinder.find_spec = staticmethod(
-            lambda name, *rest: None if name == 'mxnet' else find(name, *rest))
+        import sys
         import mxrnn
         mxrnn.install()
         for attempt in ('mxrnn.LSTMCell', 'mxrnn.mx', 'mxrnn.rnn_cell', 'from mxrnn import io'):
@@ -202,7 +195,7 @@ def test_without_mxnet_only_names_that_need_it_fail():
             else:
                 sys.exit(attempt + ' ought to have failed')
         assert mxrnn.__version__
-        ''')
+        ''', hidden='mxnet')
 
 
 def test_all_names_are_those_of_the_original_and_ours():

@@ -2,22 +2,20 @@
 import inspect
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from . import mx, rnn
+from .processes import printed
 
 pytestmark = pytest.mark.skipif(not mx.__version__.startswith('2.'), reason='of MXNet 2 alone')
 
 
 def run(program):
     """The output of a program in a process of its own."""
-    return subprocess.run([sys.executable, '-c', program], check=True, text=True,
-                          stdout=subprocess.PIPE).stdout.split()
+    return printed('-c', program).split()
 
 
 def network():

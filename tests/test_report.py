@@ -1,7 +1,5 @@
 """The report, and GPU contexts, on machines made up for the purpose."""
 import ctypes
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +10,7 @@ from mxrnn._runtime import elf_files as _elf
 from mxrnn._runtime import gpus as _gpus
 
 from . import mx
+from .processes import printed
 
 CODE_1_9_1 = [(False, 50), (False, 60), (False, 70), (False, 80), (False, 86)]
 CARDS = [('Tesla V100', 7, 0), ('NVIDIA L4', 8, 9), ('NVIDIA H100', 9, 0)]
@@ -65,10 +64,9 @@ def section(title):
 
 
 def test_report_as_a_command():
-    command = [sys.executable, '-m', 'mxrnn']
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert printed.split() == _report.device_report().split()
-    assert all(len(line) < 80 or ' ' not in line.strip() for line in printed.splitlines()[4:])
+    report = printed('-m', 'mxrnn')
+    assert report.split() == _report.device_report().split()
+    assert all(len(line) < 80 or ' ' not in line.strip() for line in report.splitlines()[4:])
 
 
 def test_report_of_what_is_installed(monkeypatch):

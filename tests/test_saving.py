@@ -13,6 +13,7 @@ import pytest
 from . import differs, mx, ours, rnn
 from .checkpoints import content, fit, module_of, parameters
 from .comparing import same
+from .processes import printed
 
 pytestmark = differs
 
@@ -21,13 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 @pytest.mark.parametrize('kills', [20, pytest.param(100, marks=pytest.mark.nightly)])
 def test_killed_processes_leave_whole_checkpoints(kills, tmp_path):
-    result = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-m', 'tests.kill_saves', str(tmp_path), str(kills)],
-        cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert result.returncode == 0, result.stdout
-    inside, whole = re.search(r'%d .* killed, (\d+) .* save; (\d+)' % kills,
-                              result.stdout).groups()
+    said = printed('-W', 'ignore', '-m', 'tests.kill_saves', tmp_path, kills, folder=ROOT)
+    inside, whole = re.search(r'%d .* killed, (\d+) .* save; (\d+)' % kills, said).groups()
     assert int(inside) > kills / 10 and int(whole) > kills / 10
 
 

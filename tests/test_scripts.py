@@ -4,27 +4,18 @@ from __future__ import annotations
 import ast
 import importlib.util
 import logging
-import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from . import needs_operator
+from .processes import printed, python
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(path.stem for path in (ROOT / 'benchmarks').glob('[a-z]*.py'))
-
-#: A sitecustomize that hides MXNet.
-WITHOUT_MXNET = '''
-import importlib.machinery
-_find = importlib.machinery.PathFinder.find_spec
-importlib.machinery.PathFinder.find_spec = staticmethod(
-    lambda name, *rest: None if name == 'mxnet' else _find(name, *rest))
-'''
-
 
 def needs(script: str) -> None:
     """Skip what needs torch where it is not installed."""
@@ -58,11 +49,8 @@ def call(monkeypatch, capsys):
     return run
 
 
-def without_mxnet(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    (folder / 'sitecustomize.py').write_text(WITHOUT_MXNET, encoding='utf-8')
-    result = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)])))
+def without_mxnet(*command: str) -> Any:
+    result = python(*command, hidden='mxnet')
     assert 'Traceback' not in result.stderr
     return result
 
@@ -70,13 +58,13 @@ def without_mxnet(folder: Path, *command: str) -> subprocess.CompletedProcess[st
 @pytest.mark.parametrize('script', [
     pytest.param(script, marks=[pytest.mark.nightly] * (script not in ('train_step', 'stream_lm')))
     for script in SCRIPTS])
-def test_scripts_without_mxnet(script: str, tmp_path) -> None:
+def test_scripts_without_mxnet(script: str) -> None:
     needs(script)
     path = str(ROOT / 'benchmarks' / (script + '.py'))
-    result = without_mxnet(tmp_path, path, '--quick')
+    result = without_mxnet(path, '--quick')
     assert result.returncode == 1 and not result.stdout
     assert result.stderr.startswith('MXNet is not installed.\n')
-    result = without_mxnet(tmp_path, path, '--help')
+    result = without_mxnet(path, '--help')
     assert result.returncode == 0 and not result.stderr
     doc = ast.get_docstring(ast.parse(Path(path).read_text(encoding='utf-8')))
     assert result.stdout.split()[:20] == doc.split()[:20]
@@ -93,17 +81,15 @@ ELSEWHERE = ('mxnet_versions', 'workers')
 @pytest.mark.parametrize('script', [script for script in SCRIPTS if script not in ELSEWHERE])
 def test_scripts_run(script: str, tmp_path) -> None:
     needs(script)
-    done = subprocess.run(
-        [sys.executable, str(ROOT / 'benchmarks' / (script + '.py')), '--quick'], cwd=str(tmp_path),
-        capture_output=True, text=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
-    assert done.returncode == 0 and done.stdout, done.stdout + done.stderr
+    assert printed(ROOT / 'benchmarks' / (script + '.py'), '--quick', folder=tmp_path,
+                   OMP_NUM_THREADS='1')
 
 
-def test_the_package_without_mxnet(tmp_path) -> None:
-    result = without_mxnet(tmp_path, '-m', 'mxrnn')
+def test_the_package_without_mxnet() -> None:
+    result = without_mxnet('-m', 'mxrnn')
     assert result.returncode == 1 and result.stdout.startswith('mxrnn ')
     assert result.stderr.startswith('MXNet is not installed.\n')
-    assert without_mxnet(tmp_path, '-m', 'mxrnn', '--help').returncode == 0
+    assert without_mxnet('-m', 'mxrnn', '--help').returncode == 0
 
 
 @pytest.mark.parametrize('command, message', [
@@ -147,8 +133,7 @@ def test_a_folder_that_was_not_installed_says_how_to(arguments):
             "            raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')\n"
             "sys.meta_path.insert(0, NoNumPy())\n"
             "runpy.run_module('mxrnn', run_name='__main__', alter_sys=True)\n")
-    done = subprocess.run([sys.executable, '-c', code, *arguments], text=True,
-                          capture_output=True)
+    done = python('-c', code, *arguments)
     assert done.returncode == (2 if arguments else 1)
     assert done.stderr.endswith("No module named 'numpy'. Install mxrnn first, in mxrnn's folder: "
                                 'pip install .\n')

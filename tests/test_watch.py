@@ -16,6 +16,7 @@ import pytest
 from mxrnn._runtime import heartbeat_watch
 
 from . import mx, trainings
+from .processes import python
 
 PROGRAM = '''
 import sys, time
@@ -275,6 +276,5 @@ for end in (sys.exit, exit, quit):
     thread.join()
 exit(code=3)
 '''
-    ended = subprocess.run([sys.executable, '-W', 'ignore', '-c', program], capture_output=True,
-                           text=True)
+    ended = python('-W', 'ignore', '-c', program)
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, 'True\n', '')

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
@@ -23,6 +22,7 @@ from mxrnn.interop.random_data import data_for
 from mxrnn.interop.reference_model_rolled_if_needed import ReferenceModel
 
 from .. import mx, rnn
+from ..processes import printed, python
 from .programs import stack
 
 pytest.importorskip('onnx')
@@ -715,15 +715,9 @@ def test_a_package_that_is_missing_is_named_with_the_command(prefix, arguments, 
     assert done.returncode == 2 and text in done.stderr and 'Traceback' not in done.stderr
 
 
-#: Begins a process in which packages cannot be imported.
-BLOCK = 'import runpy, sys\nfor name in %r.split(): sys.modules[name] = None\n'
-RUN = "runpy.run_module('mxrnn', run_name='__main__', alter_sys=True)\n"
-
-
 def without(blocked, *arguments):
     """Run a command in a process in which packages cannot be imported."""
-    return subprocess.run([sys.executable, '-c', BLOCK % blocked + RUN, *map(str, arguments)],
-                          text=True, capture_output=True)
+    return python('-m', 'mxrnn', *arguments, hidden=blocked)
 
 
 def test_nothing_needs_mxnet(prefix, tmp_path):
@@ -825,7 +819,7 @@ def test_damaged_files_are_refused_and_nothing_is_written(damage, prefix, tmp_pa
 
 def test_the_parser_imports_no_numpy():
     code = 'import sys, mxrnn.__main__; sys.exit("numpy" in sys.modules)'
-    assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+    printed('-c', code)
 
 
 def test_a_drawing_of_the_layers(tmp_path, capsys):

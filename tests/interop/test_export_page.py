@@ -1,15 +1,14 @@
 """The walks of docs/export.md and docs/lengths.md run as they stand, block after block."""
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mxrnn import interop
+
+from ..processes import printed
 
 torch, _, onnxruntime = map(pytest.importorskip, ('torch', 'onnx', 'onnxruntime'))
 
@@ -64,15 +63,9 @@ def commands():
 
 @pytest.mark.nightly
 def test_the_walks_of_the_pages(tmp_path):
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    printed = []
-    for arguments in (['-c', OLD], *commands()):
-        done = subprocess.run([sys.executable, *arguments], cwd=str(tmp_path), text=True,
-                              capture_output=True, env=environment)
-        assert done.returncode == 0, (arguments, done.stdout, done.stderr[-2000:])
-        printed.append(done.stdout)
-    assert len(printed) == 15
-    text = '\n'.join(printed)
+    texts = [printed(*arguments, folder=tmp_path) for arguments in (['-c', OLD], *commands())]
+    assert len(texts) == 15
+    text = '\n'.join(texts)
     assert text.count('within the tolerance') == 2 and 'ONNX:       every operator' in text
     assert '(4, 10) after 3 4 5 6 comes 7\n' in text
     first, last = map(float, re.findall(r'step \d+: (\d\.\d+) a word\n', text))

@@ -1,8 +1,6 @@
 """to_onnx over whole graphs, in onnxruntime against MXNet."""
 import doctest
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from .. import mx, rnn
 from ..cases import each
 from ..comparing import assert_close
+from ..processes import printed
 from ..running import random_value
 from . import forms
 from .compositions import WIDTH, composition
@@ -248,9 +247,7 @@ def test_a_model_gives_the_same_file_in_each_process(tmp_path):
             'to_onnx(Model(graph_from_json(open(sys.argv[1]).read()), {}, {}), sys.argv[2], '
             'dict.fromkeys("abc", (2, 3))); '
             'print(hashlib.sha256(open(sys.argv[2], "rb").read()).hexdigest())')
-    found = {subprocess.run([sys.executable, '-c', code, str(graph), str(tmp_path / 'm.onnx')],
-                            env={**os.environ, 'PYTHONHASHSEED': seed}, check=True,
-                            stdout=subprocess.PIPE).stdout for seed in '12'}
+    found = {printed('-c', code, graph, tmp_path / 'm.onnx', PYTHONHASHSEED=seed) for seed in '12'}
     assert len(found) == 1
 
 

@@ -1,10 +1,7 @@
 """docs/export.md shows what is written, and docs/operators.md what is not."""
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, ours
+from ..processes import printed
 from .models import random_model
 from .sources import generate
 from .test_source import program_of
@@ -47,8 +45,7 @@ def test_the_readme_shows_what_becomes_of_its_old_program(tmp_path):
         encoding='utf-8'), re.MULTILINE | re.DOTALL)
     (tmp_path / 'old.py').write_text(program, encoding='utf-8')
     for arguments in (['run', 'old.py'], ['export', 'old', '--source', 'model.py']):
-        subprocess.run([sys.executable, '-m', 'mxrnn', *arguments], cwd=str(tmp_path), check=True,
-                       env={**os.environ, 'PYTHONPATH': str(ROOT)})
+        printed('-m', 'mxrnn', *arguments, folder=tmp_path)
     written = (tmp_path / 'model.py').read_text(encoding='utf-8')
     assert unchecked(shown) == unchecked(written)
 

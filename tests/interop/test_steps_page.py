@@ -5,18 +5,18 @@ import ast
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from .. import mx, rnn
+from ..processes import printed
 from .encoders import WORDS, sockeye
 
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
+pytest.importorskip('torch')
 if rnn.__name__ != 'mxrnn':
     pytest.skip('of mxrnn alone', allow_module_level=True)
 
@@ -24,30 +24,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE, EXPORT, RECIPES = [(ROOT / 'docs' / name).read_text(encoding='utf-8')
                          for name in ('steps.md', 'export.md', 'recipes.md')]
 
-#: Makes these packages look as if they were not installed.
-WITHOUT = '''
-import importlib.machinery
-find = importlib.machinery.PathFinder.find_spec
-importlib.machinery.PathFinder.find_spec = staticmethod(
-    lambda name, *rest: None if name in %s else find(name, *rest))
-'''
-
 
 def blocks(language: str, page: str = PAGE) -> list[str]:
     return re.findall(r'^```%s\n(.*?)^```' % language, page, re.MULTILINE | re.DOTALL)
 
 
-def call(folder: Path, *arguments: str) -> str:
-    path = os.pathsep.join([str(folder / 'blocked'), str(ROOT)])
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, text=True, capture_output=True,
-                          env={**os.environ, 'PYTHONPATH': path})
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def block(folder: Path, packages: tuple[str, ...]) -> None:
-    (folder / 'blocked').mkdir(exist_ok=True)
-    (folder / 'blocked' / 'sitecustomize.py').write_text(WITHOUT % (packages,), encoding='utf-8')
+def commands(block: int, folder: Path) -> list[str]:
+    """What the commands of a block print."""
+    return [printed(*shlex.split(line)[1:], folder=folder)
+            for line in blocks('sh')[block].splitlines()]
 
 
 def function(name: str) -> str:
@@ -79,39 +64,35 @@ server.server_close()
 
 def test_the_page(tmp_path):
     *serving, by_source, one_file, two_files, build, loop_file, _, _ = blocks('py')
-    call(tmp_path, '-c', blocks('py', EXPORT)[0])
-    call(tmp_path, '-c', blocks('python', RECIPES)[0])
-    printed = [call(tmp_path, *shlex.split(line)[1:]) for line in blocks('sh')[0].splitlines()]
-    assert 'within the tolerance' in printed[1]
-    assert printed[-1] == blocks('text')[0]
-    call(tmp_path, '-c', one_file + two_files + (
+    printed('-c', blocks('py', EXPORT)[0], folder=tmp_path)
+    printed('-c', blocks('python', RECIPES)[0], folder=tmp_path)
+    said = commands(0, tmp_path)
+    assert 'within the tolerance' in said[1]
+    assert said[-1] == blocks('text')[0]
+    printed('-c', one_file + two_files + (
         'from mxrnn import interop\n'
         "stepper = interop.load_stepper('int8/turn.onnx')\n"
-        'stepper.step(stepper.begin(source=[[1, 2]]), data=[0])\n'))
-    call(tmp_path, '-c', build)
-    commands = [call(tmp_path, *shlex.split(line)[1:]) for line in blocks('sh')[2].splitlines()]
-    assert commands[-1].endswith('within the tolerance of 1e-05\n')
-    call(tmp_path, '-c', loop_file)
+        'stepper.step(stepper.begin(source=[[1, 2]]), data=[0])\n'), folder=tmp_path)
+    printed('-c', build, folder=tmp_path)
+    assert commands(2, tmp_path)[-1].endswith('within the tolerance of 1e-05\n')
+    printed('-c', loop_file, folder=tmp_path)
     for small, large in ('count8', 'count'), ('loop8', 'loop'):
         sizes = [os.path.getsize(tmp_path / (name + '.onnx')) for name in (small, large)]
         shown = re.search(r'`%s.*?(0\.\d+) of (?:its|the) size' % large, PAGE, re.DOTALL)
         assert shown and abs(sizes[0] / sizes[1] - float(shown[1])) < 0.02
-    block(tmp_path, ('mxnet', 'torch', 'onnx'))
-    code = '\n'.join([*serving, RECIPES_ON_FILES])
-    assert 'turned: [4, 3, 2, 1]\n' in call(tmp_path, '-c', code.replace(
-        "load_stepper('turn.onnx')", "load_stepper('loop8.onnx')"))
-    lines = dict(line.split(': ') for line in call(tmp_path, '-c', code).splitlines())
+    code, hidden = '\n'.join([*serving, RECIPES_ON_FILES]), 'mxnet torch onnx'
+    assert 'turned: [4, 3, 2, 1]\n' in printed('-c', code.replace(
+        "load_stepper('turn.onnx')", "load_stepper('loop8.onnx')"), folder=tmp_path, hidden=hidden)
+    lines = dict(line.split(': ') for line in printed(
+        '-c', code, folder=tmp_path, hidden=hidden).splitlines())
     assert lines == {
         'wrote': re.search(r'prints `wrote: (.*?)`', PAGE)[1],
         'went on': '[[5, 6], [7, 8]]', 'chunks': 'True', 'first letters': '[4, 2]',
         'sampled': '[[4, 3, 1, 2]]', 'turned': '[4, 3, 2, 1]',
         'served': '4 after 1 2 3; 1 session'}
-    block(tmp_path, ())
-    pytest.importorskip('torch')
-    for line in blocks('sh')[1].splitlines():
-        call(tmp_path, *shlex.split(line)[1:])
-    block(tmp_path, ('mxnet', 'mxrnn', 'onnx', 'onnxruntime'))
-    assert call(tmp_path, '-c', by_source) == 'turned: [4, 3, 2, 1]\n'
+    commands(1, tmp_path)
+    assert printed('-c', by_source, folder=tmp_path, hidden='mxnet mxrnn onnx onnxruntime') == (
+        'turned: [4, 3, 2, 1]\n')
 
 
 def test_a_sockeye_model(tmp_path):
@@ -126,11 +107,9 @@ def test_a_sockeye_model(tmp_path):
     mx.nd.save(str(folder / 'params.best'), {'arg:' + name: array
                                              for name, array in weights.items()})
     search, by_source = blocks('py')[-2:]
-    for line in blocks('sh')[-1].splitlines():
-        call(tmp_path, *shlex.split(line)[1:])
-    block(tmp_path, ('mxnet', 'torch', 'onnx'))
+    commands(-1, tmp_path)
     (tmp_path / 'search.py').write_text(search, encoding='utf-8')
-    found = ast.literal_eval(call(tmp_path, '-c', search))
+    found = ast.literal_eval(printed('-c', search, folder=tmp_path, hidden='mxnet torch onnx'))
     assert found == sorted(found, key=lambda pair: pair[1])
     assert len(found) == 5 and min(len(words) for words, _ in found) <= 11
     for words, cost in found:  # as the whole graph tells it
@@ -143,7 +122,6 @@ def test_a_sockeye_model(tmp_path):
                               **weights)[0].asnumpy()[:len(words)]
         wanted = -np.log(chances[range(len(words)), words]).sum() / (len(words) - 1 or 1e-9)
         assert abs(cost - wanted) < 1e-4 * max(wanted, 1) and max(words) < WORDS
-    pytest.importorskip('torch')
-    block(tmp_path, ('mxnet', 'onnx', 'onnxruntime'))
-    again = ast.literal_eval(call(tmp_path, '-c', by_source))
+    again = ast.literal_eval(printed('-c', by_source, folder=tmp_path,
+                                     hidden='mxnet onnx onnxruntime'))
     assert [words for words, _ in again] == [words for words, _ in found]

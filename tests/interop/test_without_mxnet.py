@@ -2,14 +2,14 @@
 
 `test_with_mxnet_blocked` runs the other tests of this module where MXNet cannot be imported.
 """
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mxrnn import interop
+
+from ..processes import printed
 
 torch = pytest.importorskip('torch', reason='torch is not installed')
 
@@ -66,16 +66,7 @@ def test_bfloat16_goes_there_and_back(tmp_path):
     assert back.dtype == bits.dtype and (back == bits).all()
 
 
-BLOCKED = '''
-import sys
-sys.modules['mxnet'] = None
-import pytest
-sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '--noconftest', '-k', 'not blocked', %r]))
-'''
-
-
 def test_with_mxnet_blocked():
-    result = subprocess.run([sys.executable, '-c', BLOCKED % __file__], capture_output=True,
-                            text=True, cwd=str(Path(__file__).parents[2]))
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert 'passed' in result.stdout and 'skipped' not in result.stdout
+    said = printed('-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--noconftest', '-k',
+                   'not blocked', __file__, folder=Path(__file__).parents[2], hidden='mxnet')
+    assert 'passed' in said and 'skipped' not in said

@@ -1,0 +1,30 @@
+"""Python in a process of its own."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ['printed', 'python']
+
+TESTS = Path(__file__).resolve().parent
+
+
+def python(*arguments: object, folder: Any = None, path: Any = (), hidden: str = '',
+           **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder. It finds mxrnn and, before all else, what lies in `path`, but none of
+    the packages `hidden`, if they are installed."""
+    places = [*path, *[TESTS / 'hiding'] * bool(hidden), TESTS.parent]
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=folder, text=True, capture_output=True,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, places)), 'HIDDEN': hidden,
+             **environment})
+
+
+def printed(*arguments: object, **options: Any) -> str:
+    """What Python printed, having succeeded."""
+    done = python(*arguments, **options)
+    assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+    return done.stdout
