@@ -3,5 +3,5 @@ import importlib.machinery
 import os
 
 _find = importlib.machinery.PathFinder.find_spec
-importlib.machinery.PathFinder.find_spec = staticmethod(
-    lambda name, *rest: None if name in os.environ['HIDDEN'].split() else _find(name, *rest))
+importlib.machinery.PathFinder.find_spec = classmethod(
+    lambda _, name, *rest: None if name in os.environ['HIDDEN'].split() else _find(name, *rest))
