@@ -30,6 +30,7 @@ class _Default(tuple):  # type: ignore[type-arg]
 _ONE, _THREE = _Default((1, 1)), _Default((3, 3))
 _LEAKY = Partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.2)
 
+
 def _checked_shape(shape: object) -> tuple[int, ...]:
     count = len(shape) if isinstance(shape, (tuple, list)) else 4
     if count - 2 not in _LAYOUTS:

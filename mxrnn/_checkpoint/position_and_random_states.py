@@ -112,6 +112,7 @@ _ENTRIES = {
 #: For modules that resume within an epoch: the epoch, and the number of batches done before.
 _resumed: weakref.WeakKeyDictionary[mx.mod.BaseModule, Place] = weakref.WeakKeyDictionary()
 
+
 def check_data(data: object, method: str, module: mx.mod.BaseModule | None) -> None:
     """Check the argument `data`, which needs this method and a module."""
     if data is not None:

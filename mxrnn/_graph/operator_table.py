@@ -8,21 +8,19 @@ from __future__ import annotations
 from typing import Sequence
 
 from .attributes import Attribute, Bool, Choice, Double, Float, Int, Shape, Sizes, Slots
-from .operator_schema import (
+from .operator_rows_and_old_names import (
     ROWS,
     AnyNode,
     Input,
     Row,
     add,
     canonical,
-    check_attributes,
     has,
     mark,
     row,
 )
 
-__all__ = ['ROWS', 'Input', 'Row', 'canonical', 'check_attributes', 'has',
-           'numbers_of', 'row']
+__all__ = ['ROWS', 'Input', 'Row', 'canonical', 'has', 'numbers_of', 'row']
 
 # ---- element by element
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tup
 import numpy as np
 
 from .. import _check
-from .._graph.rolling.value_numbering import is_random
+from .._graph.rolling.values_numbered_without_detours import is_random
 from .._operator import automatic_fuse_messages
 from .._runtime import finder
 from .._runtime.mxnet import RELEASE, mx

@@ -13,8 +13,8 @@ from .._cells.inputs_and_states import States
 from .._cells.layouts_and_sequences import Inputs
 from .._runtime import finder
 from .automatic_fuse_messages import explain_missing_steps, note
+from .cell_made_by_fuse import OperatorCell
 from .fuse import FusedUnroll, Plan, plan
-from .operator_cell import OperatorCell
 from .save_unfused_graph import apart, is_ours, remember
 
 __all__ = ['unroll_fused']

@@ -14,8 +14,8 @@ from .._cells.modifiers import ModifierCell
 from .._cells.unroll import Options, Unrolled
 from .._cells.variables import RNNParams
 from .._runtime.mxnet import mx
+from .cell_made_by_fuse import Layer, OperatorCell
 from .input_projection import ProjectedCell, projects_inputs
-from .operator_cell import Layer, OperatorCell
 from .rnn_build_and_defects import corrupts, disabled
 
 __all__ = ['FusedUnroll', 'Plan', 'fuse', 'plan', 'replaced_in']

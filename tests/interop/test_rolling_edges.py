@@ -6,7 +6,12 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.rolling import roll
-from mxrnn._graph.rolling.value_numbering import Values, has_one_shape, is_random, keeps_states
+from mxrnn._graph.rolling.values_numbered_without_detours import (
+    Values,
+    has_one_shape,
+    is_random,
+    keeps_states,
+)
 from mxrnn.interop import graph_from_json
 
 from .. import mx

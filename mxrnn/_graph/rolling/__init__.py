@@ -6,7 +6,7 @@ from .loops import Loop
 from .make_length_symbolic import BEFORE_LOSS, fixed_by
 from .match_rnn import Kernel
 from .roll_up import Finding, RolledGraph, roll
-from .value_numbering import Values
+from .values_numbered_without_detours import Values
 
 __all__ = ['BEFORE_LOSS', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Values', 'bounds', 'certify',
            'fixed_by', 'roll', 'stated_steps']

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Container, Iterator
 
 from ..operator_table import has
-from .value_numbering import Values
+from .values_numbered_without_detours import Values
 
 __all__ = ['chains', 'direct_chains', 'readers_of_growing']
 

@@ -20,7 +20,7 @@ from .step_columns_and_recurrences import (
     Taken,
     alike,
 )
-from .value_numbering import Values
+from .values_numbered_without_detours import Values
 
 __all__ = ['find_recurrence']
 

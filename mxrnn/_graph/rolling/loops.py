@@ -8,7 +8,7 @@ from ..graph_editing import Work, Writer
 from .batching_rules import Write
 from .states_that_grow_or_spread import LoopStates
 from .step_columns_and_recurrences import Column, Declined, StepRecurrence
-from .value_numbering import Values, keeps_states
+from .values_numbered_without_detours import Values, keeps_states
 
 __all__ = ['Loop', 'step_by_step']
 

@@ -10,7 +10,7 @@ from ..graph import Node
 from ..operator_table import has
 from .ranks import Rank
 from .step_columns_and_recurrences import Column, StepRecurrence, alike
-from .value_numbering import Values, stated_shape
+from .values_numbered_without_detours import Values, stated_shape
 
 __all__ = ['Gate', 'Kernel', 'find_kernel']
 

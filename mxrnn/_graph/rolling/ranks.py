@@ -9,7 +9,7 @@ from ..shapes.infer import axes_of
 from ..shapes.rule_api import UnknownAxes
 from ..shapes.sizes import Axis
 from ..shapes.unification import SizeError
-from .value_numbering import Values, stated_shape
+from .values_numbered_without_detours import Values, stated_shape
 
 __all__ = ['Rank', 'find_ranks']
 

@@ -18,7 +18,7 @@ from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
 from .step_columns_and_recurrences import ByStep, Declined, StepRecurrence, Taken
-from .value_numbering import TooLong, Values, has_one_shape
+from .values_numbered_without_detours import TooLong, Values, has_one_shape
 from .vectorisation_plan import Claim, Planner
 from .write_rolled_graph import Apart, Refused, RolledWriter
 

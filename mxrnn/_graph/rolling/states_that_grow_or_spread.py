@@ -7,7 +7,7 @@ from ..graph import Entry, Node
 from ..graph_editing import Writer
 from ..operator_table import has
 from .step_columns_and_recurrences import Column, Declined, StepRecurrence
-from .value_numbering import Values, has_one_shape, stated_shape
+from .values_numbered_without_detours import Values, has_one_shape, stated_shape
 
 __all__ = ['LoopStates']
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Sequence, Tuple
 
-from .value_numbering import Values
+from .values_numbered_without_detours import Values
 
 __all__ = ['ByStep', 'Column', 'Declined', 'NodeGroup', 'StepRecurrence', 'Taken', 'alike']
 

@@ -8,7 +8,7 @@ from ..operator_table import has
 from .batching_rules import Write, lift
 from .loops import step_by_step
 from .step_columns_and_recurrences import ByStep, Column, alike
-from .value_numbering import Values, has_one_shape, keeps_states, stated_shape
+from .values_numbered_without_detours import Values, has_one_shape, keeps_states, stated_shape
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Leaf', 'Part', 'Plan', 'Planner', 'Same', 'Shift', 'Span',
            'StepSequence', 'settle']

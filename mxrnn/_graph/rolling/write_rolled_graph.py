@@ -14,7 +14,7 @@ from .match_rnn import Kernel
 from .pack_rnn import write_vector
 from .sequences_short_of_one_step import whole_parts
 from .step_columns_and_recurrences import ByStep
-from .value_numbering import is_random
+from .values_numbered_without_detours import is_random
 from .vectorisation_plan import (
     Apply,
     Circular,

@@ -9,8 +9,8 @@ import numpy as np
 from ... import _check
 from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
+from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Graph, Node
-from ..._graph.operator_table import check_attributes
 from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Fault, axes_of
 from ..._graph.shapes.rule_api import UnknownAxes

@@ -21,7 +21,7 @@ from .emitter_api import LOSSES, Expr, Facts, Unsupported
 from .layers_and_state_dict import File
 from .method_writer import MethodWriter
 from .paste_and_call_functions import call
-from .python_names import local
+from .python_identifiers import local
 from .rnn_and_loops import write_method
 
 __all__ = ['Methods', 'chosen', 'loss_text', 'split_losses',

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .emitter_api import Unsupported
-from .python_names import METHODS, cell_of, identifier, prefix_of, shown
+from .names_from_program import cell_of, prefix_of, shown
+from .python_identifiers import METHODS, identifier
 
 __all__ = ['File', 'flat_of', 'state_dict_of']
 

@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import collections
-import re
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
+from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operator_table import check_attributes, has
+from ..._graph.operator_table import has
 from ..registry import TORCH
 from .emitter_api import (
     SOURCE,
@@ -27,17 +27,16 @@ from .emitter_api import (
 from .input_size_checks import ranges, shared, stated
 from .layers_and_state_dict import File
 from .line_wrapping import wrapped
+from .names_from_program import name_of, reader_of
 from .node_inputs_and_size_texts import inputs_of, size_text
 from .paste_and_call_functions import call, paste
 from .pasted_size_checks import check_equal, check_range, check_shape
-from .python_names import local, name_of, reader_of
+from .python_identifiers import NAME, WORD, local
 
 __all__ = ['MethodWriter']
 
 #: Inputs with longer texts become variables, unless they are names already.
 _LONGEST = 50
-_NAME = re.compile(r'(self\.)?\w+')
-_WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')  # a letter before a quote, as in r'…', is none
 
 
 class _Line(NamedTuple):
@@ -98,7 +97,7 @@ class MethodWriter:
 
     def named(self, value: Expr, name: str = '') -> Expr:
         """The value as a variable of the method."""
-        if _NAME.fullmatch(value.text):
+        if NAME.fullmatch(value.text):
             return value
         entries = [entry for entry, each in self._alive.items() if each == value]
         name = next((found for entry in entries if (
@@ -130,7 +129,7 @@ class MethodWriter:
         own: list[str] = []
         for at, (text, name) in enumerate(begins):
             later = [text for text, _ in begins[at + 1:]]
-            own.append(self.free(name, *own, *_WORD.findall(' '.join([*kept, *later]))))
+            own.append(self.free(name, *own, *WORD.findall(' '.join([*kept, *later]))))
             if own[-1] != text:
                 self._lines.append(_Line(own[-1], text, (own[-1],)))
         self._loose.difference_update(own)
@@ -306,7 +305,7 @@ class MethodWriter:
     def _shortened(self, inputs: Sequence[Expr]) -> list[Expr]:
         """The inputs; the longest become variables until they fit into one line."""
         inputs = list(inputs)
-        while sum(len(each.text) for each in inputs if not _NAME.fullmatch(each.text)) > _LONGEST:
+        while sum(len(each.text) for each in inputs if not NAME.fullmatch(each.text)) > _LONGEST:
             at = max(range(len(inputs)), key=lambda at: len(inputs[at].text))
             named = self.named(inputs[at])
             if named == inputs[at]:
@@ -317,7 +316,7 @@ class MethodWriter:
     def free(self, name: str, *kept: str) -> str:
         """A name for a variable, not in `kept`; an old name if nothing needs it any more."""
         words = {word for entry, value in self._alive.items() if self._uses[entry] > 0
-                 for word in _WORD.findall(value.text)}
+                 for word in WORD.findall(value.text)}
         own = local(name, self._names - self._loose | words.union(kept))
         self.arguments = [each for each in self.arguments if each.text != own]
         self._names.add(own)
@@ -332,7 +331,7 @@ class MethodWriter:
 
     def words(self, texts: Sequence[str]) -> set[str]:
         """The names that the lines so far, and some texts, read."""
-        return set(_WORD.findall(' '.join([*(line.right for line in self._lines), *texts])))
+        return set(WORD.findall(' '.join([*(line.right for line in self._lines), *texts])))
 
     def body(self, returns: str) -> list[str]:
         """The lines of the method, without lines whose variables are never read."""
@@ -340,11 +339,11 @@ class MethodWriter:
         if last is not None and returns == 'return ' + last.left:
             self._lines.pop()
             returns = 'return ' + last.right
-        live = set(_WORD.findall(returns))
+        live = set(WORD.findall(returns))
         kept = [returns]
         for line in reversed(self._lines):
             if not line.left or live.intersection(line.targets):
-                live = live - set(line.targets) | set(_WORD.findall(line.right))
+                live = live - set(line.targets) | set(WORD.findall(line.right))
                 kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
         return [wrapped(' ' * 8 + text) for text in [
             *(self._checks() if self._checked else ()), *reversed(kept)]]

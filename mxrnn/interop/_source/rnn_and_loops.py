@@ -18,10 +18,11 @@ from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .layers_and_state_dict import File
 from .line_wrapping import wrapped
 from .method_writer import MethodWriter
+from .names_from_program import cell_of, reader_of, rnn_of, shown
 from .node_inputs_and_size_texts import are_parameters
 from .paste_and_call_functions import literal
 from .pasted_size_checks import check_equal
-from .python_names import cell_of, local, reader_of, rnn_of, shown
+from .python_identifiers import local
 
 __all__ = ['write_method']
 

@@ -13,7 +13,8 @@ from .forward_and_loss import Methods
 from .inferred_shapes_and_types import survey
 from .layers_and_state_dict import File
 from .line_wrapping import wrapped
-from .python_names import local, name_of
+from .names_from_program import name_of
+from .python_identifiers import local
 from .rnn_and_loops import write_method
 from .sample_data import Data, Sample
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..._graph.attributes import AttributeValueError
+from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operator_table import check_attributes, row
+from ..._graph.operator_table import row
 from ..registry import TORCH, Unsupported
 from . import Device, Run, constants_and_samplers  # noqa: F401
 from .broadcast_checks import refusing

@@ -42,6 +42,8 @@ NAMES = {**{name: name for name in (
     'tanh erf erfinv relu sigmoid zeros_like ones_like').split()},
     **{'arc' + name: 'a' + name for name in 'sin cos tan sinh cosh tanh'.split()},
     'degrees': 'rad2deg', 'radians': 'deg2rad', 'fix': 'trunc', 'gammaln': 'lgamma'}
+
+
 def remainder_or_0(x: Tensor, y: Tensor) -> Tensor:
     """The remainder with the divisor's sign; 0 where the divisor is 0."""
     zero = y == 0

@@ -1,19 +1,13 @@
 """Names for layers and variables, from the program's names for its nodes and parameters."""
 from __future__ import annotations
 
-import builtins
-import keyword
 import os
 import re
-from typing import Callable, Iterable, Sequence
-
-from torch import nn
+from typing import Iterable, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
-from .paste_and_call_functions import pasted_names
 
-__all__ = ['METHODS', 'cell_of', 'identifier', 'local', 'name_of', 'prefix_of', 'reader_of',
-           'rnn_of', 'shown']
+__all__ = ['cell_of', 'name_of', 'prefix_of', 'reader_of', 'rnn_of', 'shown']
 
 #: Ends of names that MXNet, its cells, and rolling up make.
 _ENDS = re.compile(r'(_(act|slice|rolled|fused|swapped|fwd|rnn|steps?|parameters|[a-z]+\d+))+$')
@@ -75,27 +69,3 @@ def shown(names: Iterable[str]) -> str:
     """A stranger's names in a form that is safe in a comment or between quotes."""
     every = [ascii(name[:40])[1:-1].replace('\\', '/').replace('"', '/') for name in names]
     return ', '.join(every if len(every) < 6 else [*every[:2], '...', every[-1]])
-
-
-#: Words that have another meaning in the file.
-_GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'math', 'Any', 'Callable', 'Sequence',
-            *dir(builtins), *keyword.kwlist}
-METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin', 'encode',
-            'steps'}
-
-
-def identifier(name: str, taken: Callable[[str], bool]) -> str:
-    """An unused Python name, `name` with a number if necessary."""
-    plain = re.sub(r'\W+', '_', name, flags=re.ASCII).strip('_')[:40] or 'x'
-    plain = '_' + plain if plain[0].isdigit() else plain
-    own, count = plain, 1
-    while taken(own):
-        count += 1
-        own = '%s_%d' % (plain, count)
-    return own
-
-
-def local(name: str, taken: set[str]) -> str:
-    """An identifier for a variable of a method."""
-    functions = pasted_names()
-    return identifier(name, lambda own: own in taken or own in _GLOBALS or own in functions)

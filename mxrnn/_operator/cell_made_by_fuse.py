@@ -1,4 +1,4 @@
-"""Ordinary cells as layers of sym.RNN: the cell that `fuse` puts in their place."""
+"""The cell that `fuse` puts in the place of ordinary cells, as layers of sym.RNN."""
 from __future__ import annotations
 
 import functools

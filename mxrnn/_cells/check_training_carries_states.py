@@ -1,4 +1,4 @@
-"""Refuses to train or to evaluate where states are not carried from batch to batch."""
+"""Refuses to train or to evaluate if states or data would not continue from batch to batch."""
 from __future__ import annotations
 
 import weakref
