@@ -1,5 +1,6 @@
 """The commands export, inspect and compare."""
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -65,6 +66,14 @@ def command(*arguments):
     return run_command(parser.parse_args(words))
 
 
+def told(*arguments, status=0):
+    """What a command says, which must end with this status: errors where that is 2."""
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        assert command(*arguments) == status
+    return (error if status == 2 else out).getvalue()
+
+
 @pytest.mark.parametrize('words, said', [
     ('export days --torhc days.pt', 'there is no option --torhc; did you mean --torch?'),
     ('export days --torch=days.pt --quick', 'there is no option --quick\n'),
@@ -82,42 +91,35 @@ def test_an_option_that_there_is_not_is_named(words, said, monkeypatch, capsys):
     assert exit.value.code == 2 and said in capsys.readouterr().err
 
 
-def test_export_and_compare(prefix, tmp_path, capsys):
+def test_export_and_compare(prefix, tmp_path):
     path = tmp_path / 'days.onnx'
-    assert command('export', prefix, '--onnx', path) == 0
-    assert capsys.readouterr().out.splitlines()[:3] == [
+    assert told('export', prefix, '--onnx', path).splitlines()[:3] == [
         'epoch:      4, the newest', '%s: %d bytes' % (path, os.path.getsize(path)),
         'inputs:     data=batch,time']
-    assert command('compare', prefix, 4, path, '--input', 'data=8,20') == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = told('compare', prefix, 4, path, '--input', 'data=8,20').splitlines()
     assert lines[:2] == ['checkpoint in MXNet', 'data: data (8, 20)']
     assert lines[2].split()[1] == 'softmax_output' and 0 <= float(lines[2].split()[0]) < 1e-5
     assert lines[3] == 'within the tolerance of 1e-05'
     np.savez(tmp_path / 'data.npz', data=np.arange(6).reshape(2, 3))
-    assert command('compare', prefix, 4, path, '--data', tmp_path / 'data.npz') == 0
-    assert 'data: data (2, 3)' in capsys.readouterr().out
+    assert 'data: data (2, 3)' in told('compare', prefix, 4, path, '--data', tmp_path / 'data.npz')
 
 
-def test_the_two_files_may_have_any_names(prefix, tmp_path, capsys):
+def test_the_two_files_may_have_any_names(prefix, tmp_path):
     folder, path = tmp_path / 'sockeye', tmp_path / 'days.onnx'
     folder.mkdir()
     os.rename(prefix + '-symbol.json', folder / 'symbol.json')
     os.rename(prefix + '-0004.params', folder / 'params.best')
     files = ['--symbol', folder / 'symbol.json', '--params', folder / 'params.best']
-    assert command('export', *files) == 2
     assert '--symbol %s --params %s --onnx model.onnx\n' % tuple(files[1::2]) in (
-        capsys.readouterr().err)
+        told('export', *files, status=2))
     assert command('export', *files, '--onnx', path) == 0
     assert command('compare', path, *files) == 0
-    assert command('compare', folder, path) == 0
-    assert 'within the tolerance' in capsys.readouterr().out
-    assert command('inspect', *files) == 0
-    assert capsys.readouterr().out.startswith('written by:')
-    assert command('export', folder) == 2
-    assert ' %s --torch sockeye.pt\n' % folder in capsys.readouterr().err
+    assert 'within the tolerance' in told('compare', folder, path)
+    assert told('inspect', *files).startswith('written by:')
+    assert ' %s --torch sockeye.pt\n' % folder in told('export', folder, status=2)
 
 
-def test_compare_ends_with_1_above_the_tolerance(prefix, tmp_path, capsys):
+def test_compare_ends_with_1_above_the_tolerance(prefix, tmp_path):
     path = tmp_path / 'days.onnx'
     assert command('export', prefix, 4, '--onnx', path) == 0
     assert command('compare', prefix, 4, path, '--tolerance', 0) in (0, 1)
@@ -125,20 +127,17 @@ def test_compare_ends_with_1_above_the_tolerance(prefix, tmp_path, capsys):
     other.arg_params['scores_bias'] = other.arg_params['scores_bias'] + np.arange(
         WORDS, dtype='float32')
     interop.save(other, prefix, 5)
-    assert command('compare', prefix, 5, path) == 1
-    lines = capsys.readouterr().out.splitlines()
+    lines = told('compare', prefix, 5, path, status=1).splitlines()
     assert lines[-1] == 'above the tolerance of 1e-05'
     assert ' '.join(lines[-3:-1]).split() == (
         'note: this was epoch 5. If the file is from another epoch, compare it with that; there '
         'are also 4').split()
-    assert command('compare', prefix, path) == 1
-    assert capsys.readouterr().out.startswith('epoch:      5, the newest\n')
+    assert told('compare', prefix, path, status=1).startswith('epoch:      5, the newest\n')
 
 
-def test_source(prefix, tmp_path, capsys):
+def test_source(prefix, tmp_path):
     path = tmp_path / 'days.py'
-    assert command('export', prefix, '--source', path) == 0
-    said = capsys.readouterr().out
+    said = told('export', prefix, '--source', path)
     lines = said.splitlines()[1:]
     assert [line.partition(':')[0] for line in lines[:2]] == [
         str(path), str(tmp_path / 'days.pt')]
@@ -152,12 +151,12 @@ def test_source(prefix, tmp_path, capsys):
     again = interop.from_source({key: 2 * value for key, value in state.items()}, model)
     assert all((again.arg_params[name] == 2 * array).all()
                for name, array in model.arg_params.items())
-    assert command('export', prefix, '--source', tmp_path / 'my-model.py') == 0
-    assert 'note:       import takes no name such as my-model' in capsys.readouterr().out
+    assert 'note:       import takes no name such as my-model' in told(
+        'export', prefix, '--source', tmp_path / 'my-model.py')
     before = os.listdir(tmp_path)
     assert command('export', prefix, '--source', tmp_path / 'other.onnx') == 2
-    assert command('export', prefix, '--source', tmp_path / 'other.py', '--as-is') == 2
-    assert '--source does not take' in capsys.readouterr().err
+    assert '--source does not take' in told(
+        'export', prefix, '--source', tmp_path / 'other.py', '--as-is', status=2)
     assert os.listdir(tmp_path) == before
     assert command('export', prefix, '--source', path, '--states') == 0
     assert 'def steps(' in path.read_text(encoding='utf-8')
@@ -165,8 +164,7 @@ def test_source(prefix, tmp_path, capsys):
 
 @pytest.mark.parametrize('option, end', [
     ('--onnx', 'onnx'), ('--torch', 'torch'), ('--plot', 'svg')])
-def test_no_file_of_a_checkpoint_is_written_over(prefix, tmp_path, monkeypatch, capsys, option,
-                                                 end):
+def test_no_file_of_a_checkpoint_is_written_over(prefix, tmp_path, monkeypatch, option, end):
     monkeypatch.chdir(tmp_path)
     for name in ('days-0004.states', 'days-0004.batch-0010.part-0001', 'train.py'):
         (tmp_path / name).write_bytes(b'mine')
@@ -178,8 +176,7 @@ def test_no_file_of_a_checkpoint_is_written_over(prefix, tmp_path, monkeypatch, 
     new = ['other-symbol.json', 'other-0001.PARAMS']
     words = ['inspect', prefix] if option == '--plot' else ['export', prefix]
     for name in names + new:
-        assert command(*words, option, name) == 2, name
-        assert '%s must ' % option in capsys.readouterr().err
+        assert '%s must ' % option in told(*words, option, name, status=2), name
     model = interop.load(prefix)
     for name in [*names, *new]:
         if name == 'train.py':
@@ -192,16 +189,16 @@ def test_no_file_of_a_checkpoint_is_written_over(prefix, tmp_path, monkeypatch, 
     assert before == {each.name: each.read_bytes() for each in tmp_path.iterdir()}
 
 
-def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
+def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path):
     """A program, trained weights and files of --torch stay; a source that is untouched does not."""
     path, weights = tmp_path / 'days.py', tmp_path / 'days.pt'
 
     def refused(*options):
         before = {each.name: each.read_bytes() for each in tmp_path.iterdir() if each.is_file()}
-        assert command(*options) == 2
+        said = told(*options, status=2)
         assert before == {each.name: each.read_bytes() for each in tmp_path.iterdir()
                           if each.is_file()}
-        return capsys.readouterr().err
+        return said
 
     export = 'export', prefix, '--source', path
     path.write_text('import mxrnn\n')
@@ -243,26 +240,21 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path, capsys):
         assert 'which has weights that a program saved' in refused(*export)
 
 
-def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path, capsys):
+def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path):
     outputs, _ = rnn.LSTMCell(6, 'lstm_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)
     symbol = mx.sym.FullyConnected(mx.sym.reshape(outputs, (-1, 6)), num_hidden=5, name='scores')
     prefix, path = tmp_path / 'a', tmp_path / 'a.onnx'
     save(prefix, symbol, rnn.LSTMCell(6, 'lstm_'), {'data': (2, 4, 3)})
-    assert command('export', prefix, '--onnx', path) == 0
-    assert 'data=batch,time,3' in capsys.readouterr().out
-    assert command('compare', prefix, 4, path) == 0
-    assert 'data: data (2, 4, 3)' in capsys.readouterr().out
-    assert command('compare', prefix, 4, path, '--input', 'data=8,20,3') == 0
-    out = capsys.readouterr().out
+    assert 'data=batch,time,3' in told('export', prefix, '--onnx', path)
+    assert 'data: data (2, 4, 3)' in told('compare', prefix, 4, path)
+    out = told('compare', prefix, 4, path, '--input', 'data=8,20,3')
     assert out.startswith('checkpoint in MXNet, rolled up, because its') and '(8, 20, 3)' in out
-    assert command('compare', prefix, 4, path, '--input', 'data=8,20,4') == 2
     assert ('the graph of the checkpoint does not take data of shape (8, 20, 4), but data=batch,4,3'
-            ' (' in capsys.readouterr().err)
-    assert command('inspect', path) == 0
-    assert 'scores_output  TYPE_FP32  [ -1, 5 ]  batch*time x 5' in capsys.readouterr().out
+            ' (' in told('compare', prefix, 4, path, '--input', 'data=8,20,4', status=2))
+    assert 'scores_output  TYPE_FP32  [ -1, 5 ]  batch*time x 5' in told('inspect', path)
 
 
-def test_one_of_two_lengths_that_was_freed_is_compared(tmp_path, capsys):
+def test_one_of_two_lengths_that_was_freed_is_compared(tmp_path):
     encoder, decoder = rnn.GRUCell(4, 'encoder_'), rnn.GRUCell(4, 'decoder_')
     _, state = encoder.unroll(3, mx.sym.Variable('source'), merge_outputs=True,
                               valid_length=mx.sym.Variable('length'))
@@ -271,12 +263,11 @@ def test_one_of_two_lengths_that_was_freed_is_compared(tmp_path, capsys):
          {'source': (2, 3, 6), 'target': (2, 5, 6), 'length': (2,)})
     prefix, path = tmp_path / 'a', tmp_path / 'a.onnx'
     assert command('export', prefix, '--onnx', path, '--input', 'source=batch,time:3,6') == 0
-    assert command('compare', prefix, 4, path, '--input', 'source=2,7,6',
-                   '--input', 'target=2,4,6') == 0
-    assert 'rolled up' in capsys.readouterr().out
+    assert 'rolled up' in told('compare', prefix, 4, path, '--input', 'source=2,7,6',
+                               '--input', 'target=2,4,6')
 
 
-def test_compare_says_that_only_one_of_both_clips_lengths(tmp_path, capsys):
+def test_compare_says_that_only_one_of_both_clips_lengths(tmp_path):
     """It blamed the epoch."""
     cell = rnn.FusedRNNCell(6, mode='gru', prefix='gru_')
     for length in (4, 7):
@@ -290,15 +281,13 @@ def test_compare_says_that_only_one_of_both_clips_lengths(tmp_path, capsys):
     assert command('export', tmp_path / '4', '--onnx', freed, '--input', 'data=time:4,batch,3') == 0
     np.savez(tmp_path / 'data.npz', length=[6, 3],
              data=np.random.normal(size=(6, 2, 3)).astype('f'))
-    capsys.readouterr()
     for length, path, status, said in (
             (4, clipped, 0, 'checkpoint in MXNet\n'),
             (4, freed, 0, 'because its own graph clips lengths to 4 steps, and the file does not'),
             (7, clipped, 1, 'the file clips lengths to 4 steps, and the checkpoint does not'),
             (7, freed, 0, 'checkpoint in MXNet\n')):
-        assert command('compare', tmp_path / str(length), path, '--data',
-                       tmp_path / 'data.npz') == status
-        out = capsys.readouterr().out
+        out = told('compare', tmp_path / str(length), path, '--data', tmp_path / 'data.npz',
+                   status=status)
         assert said in (out if said.endswith('\n') else ' '.join(out.split()))
 
 
@@ -324,15 +313,13 @@ def test_compare_tries_few_bounds_of_lengths(ids, tmp_path, monkeypatch):
     assert len(runs) == (1 if ids else 6)
 
 
-def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
+def test_files_of_torch_are_inspected(prefix, tmp_path):
 
     def listed(path, *options):
-        assert command('inspect', path, *options) == 0
-        lines = capsys.readouterr().out.splitlines()
+        lines = told('inspect', path, *options).splitlines()
         assert max(len(line) for line in lines if not line.startswith(str(tmp_path))) < 80
         return lines
     assert command('export', prefix, '--torch', tmp_path / 'days.pt') == 0
-    capsys.readouterr()
     whole = listed(prefix)
     assert sorted(listed(tmp_path / 'days.pt')) == sorted(
         line for line in whole if not line.startswith(('epoch', 'ONNX', 'torch')))
@@ -350,12 +337,10 @@ def test_files_of_torch_are_inspected(prefix, tmp_path, capsys):
     assert at == sorted(at) and '  source_embed_weight (11, 5) float32' in lines
     assert '<svg' in (tmp_path / 'steps.svg').read_text()
     assert command('export', prefix, '--torch', tmp_path / 'steps.pt', '--states') == 0
-    capsys.readouterr()
     assert ('state:      lstm_l0_0_in (batch x 6) becomes lstm_l0_0_out, begins with zeros'
             in listed(tmp_path / 'steps.pt'))
     np.savez(tmp_path / 'other.npz', a=np.ones(3))
-    assert command('inspect', tmp_path / 'other.npz') == 2
-    assert 'other.npz is damaged' in capsys.readouterr().err
+    assert 'other.npz is damaged' in told('inspect', tmp_path / 'other.npz', status=2)
 
 
 def rewritten(prefix, change):
@@ -368,26 +353,21 @@ def rewritten(prefix, change):
         json.dump(graph, file)
 
 
-def test_what_cannot_leave_is_listed_and_not_written(prefix, tmp_path, capsys):
+def test_what_cannot_leave_is_listed_and_not_written(prefix, tmp_path):
     def change(graph):
         for node in graph['nodes']:
             if node['op'] == 'FullyConnected':
                 node['op'] = '_contrib_boolean_mask'
     rewritten(prefix, change)
-    assert command('inspect', prefix) == 0
     assert ('ONNX:       no counterpart of _contrib_boolean_mask (1 times: scores)'
-            in capsys.readouterr().out)
+            in told('inspect', prefix))
     before = os.listdir(tmp_path)
-    assert command('export', prefix, '--onnx', tmp_path / 'days.onnx') == 2
-    assert '_contrib_boolean_mask (1 times: scores)' in capsys.readouterr().err
-    assert os.listdir(tmp_path) == before
-    for option, end in (('--torch', '.pt'), ('--source', '.py')):
-        assert command('export', prefix, option, str(tmp_path / 'days') + end) == 2
-        assert '_contrib_boolean_mask' in capsys.readouterr().err
+    for option, name in (('--onnx', 'a.onnx'), ('--torch', 'a.pt'), ('--source', 'a.py')):
+        assert '_contrib_boolean_mask' in told('export', prefix, option, tmp_path / name, status=2)
         assert os.listdir(tmp_path) == before
 
 
-def test_a_number_of_steps_in_a_state_of_the_source_is_freed(tmp_path, capsys):
+def test_a_number_of_steps_in_a_state_of_the_source_is_freed(tmp_path):
     def network(length):
         outputs, _ = rnn.LSTMCell(4, 'l_').unroll(length, mx.sym.Variable('source'),
                                                   merge_outputs=True)
@@ -396,8 +376,7 @@ def test_a_number_of_steps_in_a_state_of_the_source_is_freed(tmp_path, capsys):
         return mx.sym.Group([mx.sym.broadcast_mul(outputs, state), state])
     prefix, path = str(tmp_path / 'old'), str(tmp_path / 'old.onnx')
     save(prefix, network(8), rnn.LSTMCell(4, 'l_'), {'source': (2, 8, 3)})
-    assert command('export', prefix, '--onnx', path, '--input', 'source=batch,time:8,3') == 0
-    assert 'checked:' in capsys.readouterr().out
+    assert 'checked:' in told('export', prefix, '--onnx', path, '--input', 'source=batch,time:8,3')
     got = open_file(path).outputs({'source': np.ones((2, 11, 3), 'f')}, [])
     assert [array.shape for array in got] == [(2, 11, 4), (2, 11, 1)]
 
@@ -405,12 +384,11 @@ def test_a_number_of_steps_in_a_state_of_the_source_is_freed(tmp_path, capsys):
 @pytest.mark.parametrize('divided, noted', [
     (lambda total: total / 6, True), (lambda total: total * (1 / 6), True),
     (lambda total: total / 5, False)])
-def test_a_mean_over_a_number_of_steps_is_noted(divided, noted, tmp_path, capsys):
+def test_a_mean_over_a_number_of_steps_is_noted(divided, noted, tmp_path):
     outputs, _ = rnn.GRUCell(5, 'gru_').unroll(6, mx.sym.Variable('data'))
     save(tmp_path / 'a', divided(mx.sym.add_n(*outputs)), [], {'data': (2, 6, 4)})
     for options in (['inspect'], ['export', '--onnx', tmp_path / 'a.onnx']):
-        assert command(options[0], tmp_path / 'a', *options[1:]) == 0
-        said = ' '.join(capsys.readouterr().out.split())
+        said = ' '.join(told(options[0], tmp_path / 'a', *options[1:]).split())
         assert ('If that is the number of steps in the graph, 6' in said) is noted
 
 
@@ -419,7 +397,7 @@ def test_a_mean_over_a_number_of_steps_is_noted(divided, noted, tmp_path, capsys
     (6, ['--input', 'data=time,batch,4'], 'the axes of data are batch,time,4 in the graph, but '
                                           'you gave time,batch,4'),
     (6, ['--input', 'data=batch,time:6,4'], '')])
-def test_what_is_worth_a_look_is_noted(units, given, said, tmp_path, capsys):
+def test_what_is_worth_a_look_is_noted(units, given, said, tmp_path):
     outputs, _ = rnn.GRUCell(units, 'gru_').unroll(6, mx.sym.Variable('data'), merge_outputs=True)
     scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 6), name='flat'),
                                    num_hidden=3, name='scores')
@@ -427,13 +405,12 @@ def test_what_is_worth_a_look_is_noted(units, given, said, tmp_path, capsys):
     commands = [] if given else [['inspect', tmp_path / 'a']]
     commands.append(['export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', *given])
     for each in commands:
-        assert command(*each) == 0
-        found = ' '.join(line[12:] for line in capsys.readouterr().out.splitlines()
+        found = ' '.join(line[12:] for line in told(*each).splitlines()
                          if line.startswith(('note: ', ' ')))
         assert said in found if said else 'cuts' not in found and 'axes' not in found
 
 
-def test_recurrences_with_one_name_are_told_apart_by_their_weights(tmp_path, capsys):
+def test_recurrences_with_one_name_are_told_apart_by_their_weights(tmp_path):
     """Programs of 2016 named nodes of a step by hand, so all layers were called t."""
     steps = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=5, squeeze_axis=True)
     states, outputs = [mx.sym.zeros((0, 4))] * 2, []
@@ -448,19 +425,17 @@ def test_recurrences_with_one_name_are_told_apart_by_their_weights(tmp_path, cap
                                                       name='t%d_l%d' % (t, layer))
         outputs.append(below)
     save(tmp_path / 'a', mx.sym.Concat(*outputs), [], {'data': (2, 5, 3)})
-    assert command('inspect', tmp_path / 'a') == 0
-    said = ' '.join(capsys.readouterr().out.split())
+    said = ' '.join(told('inspect', tmp_path / 'a').split())
     assert said.count('recurrence: t, 5 steps') == 2
     assert said.index('(weights l0_…)') < said.index('(weights l1_…)')
 
 
-def test_export_without_a_format_says_what_to_type(prefix, tmp_path, capsys):
-    assert command('export', tmp_path / 'dyas') == 2
-    assert 'there is no %s-*.params' % (tmp_path / 'dyas') in capsys.readouterr().err
-    assert command('export', prefix, 4) == 2
-    told = capsys.readouterr().err
-    lines = [line for line in told.splitlines() if line.startswith('  python -m mxrnn ')]
-    assert len(lines) == 3 and 'Needs onnx, which is installed' in told
+def test_export_without_a_format_says_what_to_type(prefix, tmp_path):
+    assert 'there is no %s-*.params' % (tmp_path / 'dyas') in told(
+        'export', tmp_path / 'dyas', status=2)
+    advice = told('export', prefix, 4, status=2)
+    lines = [line for line in advice.splitlines() if line.startswith('  python -m mxrnn ')]
+    assert len(lines) == 3 and 'Needs onnx, which is installed' in advice
     for line in lines:
         words = shlex.split(line)[3:]
         assert command(*words) == 0 and os.path.exists(words[-1])
@@ -495,7 +470,7 @@ def test_long_work_is_shown_on_a_terminal(prefix, tmp_path, monkeypatch, capsys,
 
 @pytest.mark.parametrize('given, said', [
     ([], '--input data=batch,time,40'), (['--input', 'data=batch,time,9'], '')])
-def test_a_width_that_the_graph_does_not_tell_is_asked_for(given, said, tmp_path, capsys):
+def test_a_width_that_the_graph_does_not_tell_is_asked_for(given, said, tmp_path):
     """Frames may be of any width here. Words have none."""
     channels = mx.sym.Convolution(mx.sym.expand_dims(mx.sym.Variable('data'), axis=1),
                                   kernel=(3, 3), pad=(1, 1), num_filter=4, name='conv')
@@ -504,28 +479,26 @@ def test_a_width_that_the_graph_does_not_tell_is_asked_for(given, said, tmp_path
         6, mx.sym.swapaxes(mx.sym.mean(channels, axis=3), dim1=1, dim2=2) + words)
     save(tmp_path / 'a', outputs[-1], [], {'data': (2, 6, 9), 'words': (2, 6)})
     for option, name in (('--onnx', 'a.onnx'), ('--source', 'b.py'), ('--torch', 'c.pt')):
-        assert command('export', tmp_path / 'a', option, tmp_path / name, *given) == 0
-        out = ' '.join(capsys.readouterr().out.split())
+        out = ' '.join(told('export', tmp_path / 'a', option, tmp_path / name, *given).split())
         assert ('does not tell the width of data' in out) == bool(said) and said in out
         assert 'of words' not in out
 
 
 @pytest.mark.parametrize('given', ['', 'data=batch,5,3', 'data=batch,15'])
-def test_axes_that_flatten_leaves_open_are_asked_for(given, tmp_path, capsys):
+def test_axes_that_flatten_leaves_open_are_asked_for(given, tmp_path):
     data = mx.sym.Flatten(mx.sym.Variable('data'))
     save(tmp_path / 'a', mx.sym.FullyConnected(data, num_hidden=2), [], {'data': (2, 5, 3)})
     options = ['--onnx', tmp_path / 'a.onnx'] + ['--input', given] * bool(given)
-    assert command('export', tmp_path / 'a', *options) == 0
-    assert ('--input data=batch,5,3' in ' '.join(capsys.readouterr().out.split())) == (not given)
+    said = ' '.join(told('export', tmp_path / 'a', *options).split())
+    assert ('--input data=batch,5,3' in said) == (not given)
 
 
 BUCKET = 'That is right for a Module, which has one graph. A BucketingModule has more: save with '
 
 
-def test_a_number_of_steps_may_be_that_of_one_bucket(prefix, tmp_path, capsys):
+def test_a_number_of_steps_may_be_that_of_one_bucket(prefix, tmp_path):
     def said(*arguments):
-        assert command(*arguments) == 0
-        text = ' '.join(capsys.readouterr().out.split())
+        text = ' '.join(told(*arguments).split())
         return re.findall('the graph has (.*) steps. ' + re.escape(BUCKET), text)
 
     cell = rnn.LSTMCell(6, 'lstm_')
@@ -542,7 +515,7 @@ def test_a_number_of_steps_may_be_that_of_one_bucket(prefix, tmp_path, capsys):
     assert said('inspect', tmp_path / 'a') == []
 
 
-def test_a_graph_of_fuse_for_one_length_gets_any(tmp_path, capsys):
+def test_a_graph_of_fuse_for_one_length_gets_any(tmp_path):
     cell = rnn.LSTMCell(6, 'lstm_')
 
     def outputs(length):
@@ -551,15 +524,13 @@ def test_a_graph_of_fuse_for_one_length_gets_any(tmp_path, capsys):
     outputs(3).save(str(tmp_path / 'other.json'))
     for options in ([], ['--input', 'data=batch,time:4,3'], ['--certify', tmp_path / 'other.json'],
                     ['--states']):
-        assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', *options) == 0
-        said = capsys.readouterr().out
+        said = told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', *options)
         assert 'data=batch,time,3' in said and 'note:' not in said
-    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--as-is') == 0
-    assert 'data=batch,4,3' in capsys.readouterr().out
+    assert 'data=batch,4,3' in told(
+        'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--as-is')
 
 
-def test_a_certified_mean_is_compared_with_both_graphs_without_notes_on_its_number(tmp_path,
-                                                                                   capsys):
+def test_a_certified_mean_is_compared_with_both_graphs_without_notes_on_its_number(tmp_path):
     cell = rnn.LSTMCell(6, 'lstm_')
 
     def mean(length):
@@ -567,9 +538,8 @@ def test_a_certified_mean_is_compared_with_both_graphs_without_notes_on_its_numb
             return mx.sym.add_n(*cell.unroll(length, mx.sym.Variable('data'))[0]) / length
     save(tmp_path / 'a', mean(4), cell, {'data': (2, 4, 3)})
     mean(6).save(str(tmp_path / 'other.json'))
-    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--certify',
-                   tmp_path / 'other.json') == 0
-    said = ' '.join(capsys.readouterr().out.split())
+    said = ' '.join(told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--certify',
+                         tmp_path / 'other.json').split())
     assert 'note:' not in said
     assert 'for data (3, 4, 3); data (3, 6, 3); data (4, 11, 3) (rolled up); data' in said
 
@@ -595,13 +565,13 @@ def test_several_formats_are_checked_with_one_run_of_mxnet(prefix, tmp_path, mon
     (('--torch', './a.onnx'), 'each format needs a file of its own'),
     (('--torch', 'b.pt', '--source', 'c.py', '--as-is'), 'leave them out')])
 def test_formats_that_are_refused_leave_the_others_unwritten(options, said, prefix, tmp_path,
-                                                             monkeypatch, capsys):
+                                                             monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert command('export', prefix, '--onnx', 'a.onnx', *options) == 2
-    assert said in capsys.readouterr().err and not (tmp_path / 'a.onnx').exists()
+    assert said in told('export', prefix, '--onnx', 'a.onnx', *options, status=2)
+    assert not (tmp_path / 'a.onnx').exists()
 
 
-def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys):
+def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path):
     cell = rnn.LSTMCell(6, 'lstm_')
     outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
     scores = mx.sym.FullyConnected(outputs, num_hidden=5, flatten=False, name='scores')
@@ -611,36 +581,31 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path, capsys
     save(tmp_path / 'a', mx.sym.Group([mx.sym.softmax(scores, name='chances'), loss]), cell, shapes)
     save(tmp_path / 'b', loss, cell, shapes)
     path = tmp_path / 'a.onnx'
-    assert command('export', tmp_path / 'a', '--onnx', path, '--no-check') == 0
-    assert capsys.readouterr().out.splitlines()[2:] == [
+    assert told('export', tmp_path / 'a', '--onnx', path, '--no-check').splitlines()[2:] == [
         'inputs:     data=batch,time,4',
         'left out:   ctc_output: losses that ONNX does not have']
     with pytest.warns(UserWarning, match='has no output ctc_output'):
         interop.to_onnx(interop.load(tmp_path / 'a'), path)
-    assert command('export', tmp_path / 'b', '--onnx', path, '--no-check') == 0
-    assert 'left out:   ctc_output: ' in capsys.readouterr().out
-    assert command('export', tmp_path / 'b', '--onnx', path, '--output', 'scores_output') == 0
-    assert 'left out' not in capsys.readouterr().out
+    export = 'export', tmp_path / 'b', '--onnx', path
+    assert 'left out:   ctc_output: ' in told(*export, '--no-check')
+    assert 'left out' not in told(*export, '--output', 'scores_output')
     for target in ('--onnx', '--torch'):
-        assert command('export', tmp_path / 'a', target, tmp_path / 'none',
-                       '--output', 'score_output') == 2
         assert ('outputs must name chances_output, ctc_output, or inner nodes, such as '
-                'scores_output') in capsys.readouterr().err
+                'scores_output') in told('export', tmp_path / 'a', target, tmp_path / 'none',
+                                         '--output', 'score_output', status=2)
         assert not (tmp_path / 'none').exists()
 
 
 @pytest.mark.parametrize('end', ['onnx', 'pt'])
-def test_a_file_with_states_is_compared_in_chunks(prefix, tmp_path, end, capsys):
+def test_a_file_with_states_is_compared_in_chunks(prefix, tmp_path, end):
     path = tmp_path / ('steps.' + end)
     export = '--onnx' if end == 'onnx' else '--torch'
     assert command('export', prefix, export, path, '--states') == 0
-    capsys.readouterr()
-    assert command('compare', prefix, 4, path, '--input', 'data=3,7') == 0
-    assert capsys.readouterr().out.splitlines()[:3] == [
+    assert told('compare', prefix, 4, path, '--input', 'data=3,7').splitlines()[:3] == [
         'checkpoint in MXNet', 'data: data (3, 7)', 'the file ran in chunks of 1 and 6 steps']
     for shape in ('data=3', 'data=3,7,1'):
-        assert command('compare', prefix, 4, path, '--input', shape) == 2
-        assert 'data must have the shape (batch, time), got (3' in capsys.readouterr().err
+        assert 'data must have the shape (batch, time), got (3' in told(
+            'compare', prefix, 4, path, '--input', shape, status=2)
     other = interop.load(prefix, 4)
     weight = other.arg_params['lstm_l1_h2h_weight']
     other.arg_params['lstm_l1_h2h_weight'] = weight + np.arange(len(weight), dtype='f')[:, None]
@@ -691,12 +656,11 @@ def test_programs_in_chunks(name, chunks, begins, end, tmp_path):
     (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
     (['inspect', 'empty.pt'], 'empty.pt is neither an ONNX file'),
 ])
-def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monkeypatch, capsys,
+def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monkeypatch,
                                                            arguments, text):
     monkeypatch.chdir(tmp_path)
     Path('empty.pt').touch()
-    assert command(*[each.replace('PREFIX', prefix) for each in arguments]) == 2
-    error = capsys.readouterr().err
+    error = told(*[each.replace('PREFIX', prefix) for each in arguments], status=2)
     assert error.startswith('error: ') and text.replace('PREFIX', prefix) in error
     assert 'Traceback' not in error
     assert not os.path.exists('a.onnx') and not os.path.exists('none')
@@ -732,7 +696,7 @@ def test_nothing_needs_mxnet(prefix, tmp_path):
         'checkpoint in torch\nMXNet cannot be imported here, so nothing')
 
 
-def test_compare_says_what_is_no_file_of_data(prefix, tmp_path, capsys):
+def test_compare_says_what_is_no_file_of_data(prefix, tmp_path):
     assert command('export', prefix, '--torch', tmp_path / 'a.pt') == 0
     np.save(tmp_path / 'one.npy', np.zeros((2, 3)))
     np.savez(tmp_path / 'objects.npz', data=np.array([None]))
@@ -741,21 +705,19 @@ def test_compare_says_what_is_no_file_of_data(prefix, tmp_path, capsys):
     (tmp_path / 'cut.npz').write_bytes((tmp_path / 'objects.npz').read_bytes()[:50])
     for name in ('one.npy', 'objects.npz', 'text.npz', 'empty.npz', 'cut.npz'):
         path = tmp_path / name
-        assert command('compare', prefix, 4, tmp_path / 'a.pt', '--data', path) == 2
-        assert capsys.readouterr().err == (
+        assert told('compare', prefix, 4, tmp_path / 'a.pt', '--data', path, status=2) == (
             'error: %s is not a file of numpy.savez with arrays of numbers\n' % path)
 
 
-def test_compare_says_which_shapes_an_onnx_file_does_not_take(prefix, tmp_path, capsys):
+def test_compare_says_which_shapes_an_onnx_file_does_not_take(prefix, tmp_path):
     path = tmp_path / 'a.onnx'
     assert command('export', prefix, '--onnx', path, '--input', 'data=2,3') == 0
-    assert command('compare', prefix, 4, path, '--input', 'data=8,20') == 2
-    error = capsys.readouterr().err
+    error = told('compare', prefix, 4, path, '--input', 'data=8,20', status=2)
     assert error.startswith('error: the graph of %s does not take data of shape (8, 20)' % path)
     assert 'onnxruntime says: ' in error and error.count('\n') == 1
 
 
-def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path, capsys):
+def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path):
     data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=7, name='embed')
     save(tmp_path / 'b', data, [], {'data': (2, 3)})
     words = mx.sym.Embedding(mx.sym.Variable('words'), input_dim=WORDS, output_dim=7, name='embed')
@@ -764,8 +726,7 @@ def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path
                        ('c', 'its inputs are words, the checkpoint has data, softmax_label')]:
         path = tmp_path / (name + '.pt')
         assert command('export', tmp_path / name, '--torch', path) == 0
-        assert command('compare', prefix, 4, path, '--input', 'data=2,3') == 2
-        error = capsys.readouterr().err
+        error = told('compare', prefix, 4, path, '--input', 'data=2,3', status=2)
         assert 'was exported from another model' in error and text in error
 
 
@@ -808,11 +769,10 @@ def weights(change):
       for name in ('scores_bias', 'lstm_l0_i2h_i_weight')],
     *[weights(lambda arrays, name=name: arrays.update({'arg:' + name: mx.nd.ones((3, 4))}))
       for name in ('scores_weight', 'embed_weight', 'lstm_l1_h2h_o_weight')]])
-def test_damaged_files_are_refused_and_nothing_is_written(damage, prefix, tmp_path, capsys):
+def test_damaged_files_are_refused_and_nothing_is_written(damage, prefix, tmp_path):
     damage(prefix)
     before = sorted(os.listdir(tmp_path))
-    assert command('export', prefix, 4, '--onnx', tmp_path / 'a.onnx') == 2
-    error = capsys.readouterr().err
+    error = told('export', prefix, 4, '--onnx', tmp_path / 'a.onnx', status=2)
     assert error.startswith('error: ') and len(error) > 30
     assert sorted(os.listdir(tmp_path)) == before
 
@@ -822,7 +782,7 @@ def test_the_parser_imports_no_numpy():
     printed('-c', code)
 
 
-def test_a_drawing_of_the_layers(tmp_path, capsys):
+def test_a_drawing_of_the_layers(tmp_path):
     """Unrolled or fused: one box a layer, with its weights, and one line from each to the next."""
     cell = stack(rnn.LSTMCell(32, prefix='l0_'), rnn.BidirectionalCell(
         rnn.GRUCell(16, prefix='f_'), rnn.GRUCell(16, prefix='b_')))
@@ -833,8 +793,8 @@ def test_a_drawing_of_the_layers(tmp_path, capsys):
         scores = mx.sym.FullyConnected(outputs, num_hidden=8, flatten=False, name='score<')
         save(tmp_path / kind, scores, cell, {'data': (4, 12)})
         picture = tmp_path / (kind + '.svg')
-        assert command('inspect', tmp_path / kind, '--plot', picture) == 0
-        assert '%s: %d bytes\n' % (picture, picture.stat().st_size) in capsys.readouterr().out
+        said = told('inspect', tmp_path / kind, '--plot', picture)
+        assert '%s: %d bytes\n' % (picture, picture.stat().st_size) in said
         root = ElementTree.parse(picture).getroot()
         labels = [*root.iter('{http://www.w3.org/2000/svg}text')]
         texts = [each.text for each in labels]
@@ -853,8 +813,7 @@ def test_a_drawing_of_the_layers(tmp_path, capsys):
     assert found['steps'].count('2,400 weights') == 2
     for path, said in (('x.png', '--plot must end in .svg, got x.png'),
                        ('none/x.svg', 'there is no folder none')):
-        assert command('inspect', tmp_path / kind, '--plot', path) == 2
-        assert said in capsys.readouterr().err
+        assert said in told('inspect', tmp_path / kind, '--plot', path, status=2)
 
 
 # ---- data for compare, by what reads it
@@ -917,7 +876,7 @@ def test_compare_gives_an_input_what_its_readers_take(name, tmp_path):
 
 
 @pytest.mark.parametrize('form', ['onnx', 'torch', 'source'])
-def test_all_that_the_ctc_losses_of_an_output_read_is_exported(form, tmp_path, capsys):
+def test_all_that_the_ctc_losses_of_an_output_read_is_exported(form, tmp_path):
     one, two = (mx.sym.FullyConnected(DATA, num_hidden=6, flatten=False, name=name)
                 for name in ('one', 'two'))
     loss = mx.sym.ctc_loss(one, LABEL)
@@ -928,8 +887,7 @@ def test_all_that_the_ctc_losses_of_an_output_read_is_exported(form, tmp_path, c
     for total, names in ((loss + mx.sym.ctc_loss(two, LABEL), ['one_output', 'two_output']),
                          (mx.sym.broadcast_add(loss, size), ['one_output'])):
         save(tmp_path / 'a', mx.sym.MakeLoss(total, name='total'), [], shapes)
-        assert command(*export) == 0
-        said = ' '.join(capsys.readouterr().out.split())
+        said = ' '.join(told(*export).split())
         if form == 'source':
             assert 'forward gives %s, which' % ', '.join(names) in said
         else:
@@ -944,11 +902,10 @@ def test_all_that_the_ctc_losses_of_an_output_read_is_exported(form, tmp_path, c
         save(tmp_path / 'a', mx.sym.MakeLoss(total, name='total'), [], shapes)
         if form == 'onnx':  # the others have the loss itself
             path.unlink(missing_ok=True)
-            assert command(*export) == 2 and not path.exists()
-            assert '--output), such as one_output' in ' '.join(capsys.readouterr().err.split())
+            said = ' '.join(told(*export, status=2).split())
+            assert '--output), such as one_output' in said and not path.exists()
         else:
-            assert command(*export) == 0
-            assert 'which the loss reads' not in capsys.readouterr().out
+            assert 'which the loss reads' not in told(*export)
 
 
 def test_data_is_in_range_and_labels_are_padded():

@@ -11,7 +11,7 @@ from mxrnn import interop
 from .. import mx, rnn
 from .models import random_model
 from .programs import PROGRAMS
-from .test_commands import command, save
+from .test_commands import command, save, told
 from .test_programs_leave import model_of
 from .test_states import model_for
 
@@ -198,16 +198,13 @@ def test_what_cannot_be_checked_is_said(build, said, tmp_path, monkeypatch, capl
     assert (tmp_path / 'a.onnx').exists()
 
 
-def test_the_command_says_what_was_checked(tmp_path, monkeypatch, capsys):
+def test_the_command_says_what_was_checked(tmp_path, monkeypatch):
     save(tmp_path / 'a', scores(), [], {'data': (2, 4, 5)})
     export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
-    assert command(*export) == 0
-    assert '\nchecked:    outputs differ by ' in capsys.readouterr().out
-    assert command(*export, '--no-check') == 0
-    assert 'checked' not in capsys.readouterr().out
+    assert '\nchecked:    outputs differ by ' in told(*export)
+    assert 'checked' not in told(*export, '--no-check')
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
-    assert command(*export) == 0
-    assert '\nnot checked: onnxruntime is not installed\n' in capsys.readouterr().out
+    assert '\nnot checked: onnxruntime is not installed\n' in told(*export)
 
 
 def test_rounding_alone_refuses_nothing(tmp_path):
@@ -256,39 +253,36 @@ def test_sizes_that_the_check_makes_up_refuse_no_model(tmp_path):
     assert (tmp_path / 'a.onnx').exists()
 
 
-def test_shapes_that_a_graph_does_not_tell_are_given_for_the_check(tmp_path, capsys):
+def test_shapes_that_a_graph_does_not_tell_are_given_for_the_check(tmp_path):
     """A torch file has no shapes, so --input was refused, and such a file stayed unchecked."""
     data, path = mx.sym.Variable('data'), tmp_path / 'a.pt'
+    export = 'export', tmp_path / 'a', '--torch', path
     thirds = mx.sym.Concat(*mx.sym.SliceChannel(data, num_outputs=3, axis=2), dim=1)
     rows = mx.sym.FullyConnected(mx.sym.Reshape(data, shape=(-1, 12)), num_hidden=3, name='rows')
     for symbol, shape, asked in ((rows, (2, 6, 4), '--input data='), (thirds, (2, 6, 9), '')):
         save(tmp_path / 'a', symbol, [], {'data': shape})
-        assert command('export', tmp_path / 'a', '--torch', path) == 0
-        out = capsys.readouterr().out
+        out = told(*export)
         assert '\nnot checked:' in out and asked in out and '=8,20' not in out
-        assert command('export', tmp_path / 'a', '--torch', path, '--input', 'data=%d,%d,%d' % shape
-                       ) == 0
-        assert '\nchecked:' in capsys.readouterr().out
+        assert '\nchecked:' in told(*export, '--input', 'data=%d,%d,%d' % shape)
     model = interop.load(str(tmp_path / 'a'))
     for inputs, error, said in (({'data': (0,)}, ValueError, 'at least 1'),
                                 ({'date': (2,)}, ValueError, 'did you mean data'),
                                 ([2], TypeError, 'inputs must be a dict')):
         with pytest.raises(error, match=said):
             interop.save_torch(interop.to_torch(model), path, inputs=inputs)
-    assert command('export', tmp_path / 'a', '--torch', path, '--input', 'data=batch,time:6,9') == 2
-    assert '--onnx or --source' in capsys.readouterr().err
+    assert '--onnx or --source' in told(*export, '--input', 'data=batch,time:6,9', status=2)
 
 
-def test_shapes_of_the_check_alone_are_no_shapes_of_a_torch_file(tmp_path, capsys):
+def test_shapes_of_the_check_alone_are_no_shapes_of_a_torch_file(tmp_path):
     outputs, _ = rnn.LSTMCell(3).unroll(5, mx.sym.Variable('data'), merge_outputs=True)
     save(tmp_path / 'a', outputs, [], {'data': (2, 5, 4)})
     for target, noted in ('--onnx', True), ('--torch', False):
-        assert command('export', tmp_path / 'a', target, tmp_path / ('a.' + target[2:]),
-                       '--input', 'data=2,5,4') == 0
-        assert ('data has 5 steps' in capsys.readouterr().out) is noted
+        said = told('export', tmp_path / 'a', target, tmp_path / ('a.' + target[2:]),
+                    '--input', 'data=2,5,4')
+        assert ('data has 5 steps' in said) is noted
 
 
-def test_numbers_of_frames_that_only_the_ctc_loss_tells_are_tried(tmp_path, capsys):
+def test_numbers_of_frames_that_only_the_ctc_loss_tells_are_tried(tmp_path):
     """MXNet takes others, and returns an array of another size, so the file was not written."""
     frames = mx.sym.Convolution(mx.sym.expand_dims(mx.sym.Variable('data'), axis=1), kernel=(3, 3),
                                 pad=(1, 1), stride=(2, 2), num_filter=4, name='conv')
@@ -298,20 +292,18 @@ def test_numbers_of_frames_that_only_the_ctc_loss_tells_are_tried(tmp_path, caps
     loss = mx.sym.make_loss(mx.sym.contrib.ctc_loss(scores, mx.sym.Variable('label')), name='loss')
     save(tmp_path / 'a', mx.sym.Group([mx.sym.softmax(scores, axis=2, name='chances'), loss]), [],
          {'data': (2, 40, 5), 'label': (2, 3)})
-    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx') == 0
-    out = capsys.readouterr().out
+    out = told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx')
     assert '\nchecked:' in out and '(3, 39, 5)' in out
 
 
-def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path, capsys):
+def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path):
     """The graph tells only the product of height and width. 30 GB of data were drawn."""
     image = mx.sym.Pooling(mx.sym.Pooling(mx.sym.Variable('data'), kernel=(2, 2), stride=(2, 2)),
                            kernel=(2, 2), stride=(2, 2))
     save(tmp_path / 'a', mx.sym.FullyConnected(image, num_hidden=3, name='score'), [],
          {'data': (2, 3, 20, 20)})
     export = 'export', tmp_path / 'a', '--source', tmp_path / 'a.py', '--input'
-    assert command(*export[:-1]) == 2
-    assert '--input data=batch,' in capsys.readouterr().err
+    assert '--input data=batch,' in told(*export[:-1], status=2)
     assert command(*export, 'data=batch,3,20,20') == 0
 
 
@@ -417,7 +409,7 @@ def test_sizes_that_only_the_file_refuses_print_nothing(tmp_path, capfd):
     assert 'onnxruntime' not in capfd.readouterr().err
 
 
-def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypatch, capsys):
+def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypatch):
     from mxrnn.interop._source import to_source
     monkeypatch.setattr(to_source, 'Check', lambda *_: 1 / 0)
     interop.to_source(model, tmp_path / 'a.py', check=False)
@@ -425,8 +417,8 @@ def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypat
     with pytest.raises(ZeroDivisionError):
         interop.to_source(model, tmp_path / 'b.py')
     save(tmp_path / 'c', scores(), [], {'data': (2, 4, 5)})
-    assert command('export', tmp_path / 'c', '--source', tmp_path / 'c.py', '--no-check') == 0
-    assert 'checked' not in capsys.readouterr().out
+    assert 'checked' not in told('export', tmp_path / 'c', '--source', tmp_path / 'c.py',
+                                 '--no-check')
 
 
 @pytest.mark.parametrize('fails', [False, True])
