@@ -14,7 +14,8 @@ from . import tokens as _sequences
 from .buckets import Buckets
 from .corpus import is_corpus, open_corpus
 from .order import Order, check_seed
-from .resumable_base_iterator import Described, Key, State, TokenIter, gather, part
+from .resumable_base_iterator import Described, Key, State, TokenIter
+from .rows_of_tokens import gather, part
 
 __all__ = ['BucketedIter', 'LastBatch', 'Column', 'TooLong']
 

@@ -7,7 +7,7 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 
 from .. import _check
-from .resumable_base_iterator import extent
+from .check_sequences_and_types import extent
 
 __all__ = ['Buckets']
 

@@ -1,4 +1,4 @@
-"""Checks of sequences of numbers that a program gives, and of the types that are to hold them."""
+"""Checks of sequences of numbers that a program gives, and of types and sizes of their arrays."""
 from __future__ import annotations
 
 import reprlib
@@ -6,7 +6,9 @@ from typing import Any, Sequence, Sized
 
 import numpy as np
 
-__all__ = ['data_type', 'first_unfit', 'fits', 'numbers', 'sizes']
+from .. import _check
+
+__all__ = ['data_type', 'extent', 'first_unfit', 'fits', 'numbers', 'sizes']
 
 #: The types that an NDArray can have, and so `dtype`.
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
@@ -61,3 +63,12 @@ def numbers(name: str, values: object) -> np.ndarray:
 def first_unfit(values: np.ndarray, dtype: np.dtype) -> float | None:
     """The first of `values` that `dtype` cannot hold."""
     return next(value for value in values if not fits(np.asarray(value), dtype))
+
+
+def extent(name: str, value: object, least: int) -> int:
+    """Check a number that becomes a dimension of an array."""
+    value = _check.integer(name, value, least)
+    if value >= 2 ** 31:
+        raise ValueError('%s must be less than 2**31, got a number with %d bits'
+                         % (name, value.bit_length()))
+    return value

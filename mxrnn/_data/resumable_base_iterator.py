@@ -1,7 +1,6 @@
 """Shared by the iterators: arguments, descriptions of batches, and positions to resume from."""
 from __future__ import annotations
 
-import ctypes
 import sys
 from typing import Any, Dict, List, Literal, Mapping, Sequence, Tuple, Union
 
@@ -11,11 +10,11 @@ from .. import _check
 from .._checkpoint.check_parameters_and_ids import check_ids
 from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
-from .check_sequences_and_types import data_type, fits
+from .check_sequences_and_types import data_type, extent, fits
 from .corpus import Corpus
 from .tokens import Packed
 
-__all__ = ['Described', 'Key', 'State', 'TokenIter', 'extent', 'gather', 'part']
+__all__ = ['Described', 'Key', 'State', 'TokenIter']
 
 #: The module of the public classes, whose names are in positions.
 _PUBLIC = tuple(__package__ + '.' + name for name in ('sentences', 'stream'))
@@ -216,15 +215,6 @@ class TokenIter(mx.io.DataIter):
         return mx.io.DataBatch(data, label, pad, index, length, provide_data[:], provide_label[:])
 
 
-def extent(name: str, value: object, least: int) -> int:
-    """Check a number that becomes a dimension of an array."""
-    value = _check.integer(name, value, least)
-    if value >= 2 ** 31:
-        raise ValueError('%s must be less than 2**31, got a number with %d bits'
-                         % (name, value.bit_length()))
-    return value
-
-
 def _padding(name: str, value: object, dtype: np.dtype) -> Any:
     """Return the padding for data of this type, as a number of the type."""
     if not fits(np.asarray(_check.number(name, value)), dtype):
@@ -241,42 +231,3 @@ def _check_names(names: Mapping[str, object]) -> None:
         others = [other for other in names if other != name and names[other] == value]
         if others:
             raise ValueError('%s must differ from %s, got %r for both' % (name, others[0], value))
-
-
-def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int, padding: Any
-           ) -> np.ndarray:
-    """Return a row of `steps` numbers for each start and size in `packed`.
-
-    Behind the size is `padding`, a NumPy number of the result's type.
-    """
-    starts, sizes = starts.astype(np.intp, copy=False), sizes.astype(np.intp, copy=False)
-    last = packed.size - steps  # where the last full row begins
-    if last < 0:  # all sequences together are shorter than a row
-        packed, last = np.append(packed, np.zeros(-last, packed.dtype)), 0
-    # All possible rows of `steps` numbers, as a view. Taking some of them copies runs of memory,
-    # which is several times as fast as picking single numbers.
-    runs: np.ndarray = np.ndarray((last + 1, steps), packed.dtype, packed, 0, packed.strides * 2)
-    begins = np.minimum(starts, last)
-    # The rows are spread over the memory. Reading one number at each end lets the processor fetch
-    # many rows at the same time; the copies below would wait for one after the other.
-    packed.take(begins)
-    packed.take(begins + (steps - 1))
-    rows = runs[begins].astype(padding.dtype, copy=False)
-    behind = starts > last
-    for i in np.flatnonzero(behind) if behind.any() else ():
-        end = packed[starts[i]:]
-        rows[i, :end.size] = end
-    missing = steps - np.minimum(sizes, steps)
-    ends = missing.cumsum()
-    if missing.any():  # number by number, because each row has few
-        before = np.arange(steps, rows.size + 1, steps) - ends
-        rows.reshape(-1)[before.repeat(missing) + np.arange(ends[-1])] = padding
-    return rows
-
-
-def part(array: mx.nd.NDArray, i: int) -> mx.nd.NDArray:
-    """The view ``array[i]``, in a third of the time."""
-    handle = mx.base.NDArrayHandle()
-    mx.base.check_call(mx.base._LIB.MXNDArrayAt(array.handle, ctypes.c_uint(i),
-                                                ctypes.byref(handle)))
-    return mx.nd.NDArray(handle)

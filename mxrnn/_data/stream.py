@@ -9,9 +9,10 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .check_sequences_and_types import numbers
+from .check_sequences_and_types import extent, numbers
 from .corpus import is_corpus, open_corpus
-from .resumable_base_iterator import Described, Layout, State, TokenIter, extent, gather, part
+from .resumable_base_iterator import Described, Layout, State, TokenIter
+from .rows_of_tokens import gather, part
 from .tokens import Packed, pack
 
 __all__ = ['StreamIter']

@@ -10,7 +10,8 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from .._graph.graph import Graph
-from .._graph.shapes.missing_shapes import ShapesError, found_shapes, told_sizes
+from .._graph.shapes.missing_shapes import ShapesError, found_shapes
+from .._graph.shapes.numbers_told_by_nodes import told_sizes
 from .file_runners import ExportedFile
 from .free_length_or_say_what_keeps_it import roll_once
 from .input_shapes import settle_shapes

@@ -9,7 +9,7 @@ from .._graph.graph import Graph
 from .._graph.operator_table import has
 from .._graph.rolling import RolledGraph, bounds, fixed_by, roll, stated_steps
 from .._graph.shapes.infer import infer, variables_of
-from .._graph.shapes.missing_shapes import cutting_numbers
+from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
 from .free_length_or_say_what_keeps_it import rolled_up
 from .input_shapes import CountedSteps, counting, option, with_number, without_number
 from .model import Model

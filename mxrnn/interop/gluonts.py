@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _check
 from .._files import named
+from .gluonts_lacking_transforms import LACKING
 from .model import load
 
 __all__ = ['input_names', 'load_predictor', 'network_of']
@@ -22,7 +23,7 @@ _TIMES = [unit + end for end in ('', '_index') for unit in '''
     second_of_minute minute_of_hour hour_of_day day_of_week day_of_month day_of_year week_of_year
     month_of_year'''.split()]
 
-#: Classes and functions that a folder may name, beside those in `_OWN`. No others are made.
+#: Classes and functions that a folder may name, beside those in `LACKING`. No others are made.
 _KNOWN = [*_TIMES, *'''AddAgeFeature AddConstFeature AddObservedValuesIndicator AddTimeFeatures
     AsNumpyArray CanonicalInstanceSplitter CausalMeanValueImputation Chain ConcatFeatures
     DummyValueImputation ExpandDimArray Identity InstanceSplitter LastValueImputation
@@ -145,69 +146,13 @@ def _instance(value: dict[str, Any]) -> Any:
         return value
     home, _, name = value['class'].rpartition('.')
     name = _RENAMED.get(name, name)
-    if name not in {*_KNOWN, *_OWN} or home.partition('.')[0] not in ('gluonts', 'numpy'):
+    if name not in {*_KNOWN, *LACKING} or home.partition('.')[0] not in ('gluonts', 'numpy'):
         raise ValueError('the folder names %s, which mxrnn does not make' % value['class'])
     from gluonts import time_feature, transform
     from gluonts.model import forecast_generator
     homes = (transform, transform.sampler, transform.split, time_feature, forecast_generator, np)
-    found = _OWN.get(name) or next(getattr(each, name) for each in homes if hasattr(each, name))
+    found = LACKING.get(name) or next(getattr(each, name) for each in homes if hasattr(each, name))
     if value['__kind__'] == 'type' or name in _TIMES:
         return found
     return found(*value.get('args', []), **{
         _RENAMED.get(key, key): each for key, each in value.get('kwargs', {}).items()})
-
-
-# ---- classes that today's GluonTS lacks without MXNet
-
-def _last(array: Any, count: int) -> Any:
-    """The last `count` rows, after zeros if there are fewer."""
-    return np.concatenate([np.zeros((count, *array.shape[1:]), array.dtype), array])[-count:]
-
-
-def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> Any:
-    """ForkingSequenceSplitter: the last `enc_len` steps, and what each of them looks ahead at."""
-    series, off, decoded, undecoded, excluded = (given[key] or () for key in (
-        'encoder_series_fields', 'encoder_disabled_fields', 'decoder_series_fields',
-        'decoder_disabled_fields', 'prediction_time_decoder_exclude'))
-    target, steps = given['target_field'], len(data[given['target_field']])
-    data = {**data, 'past_' + given['is_pad_out']: 1 - _last(np.ones(steps), enc_len),
-            'forecast_start': data[given['start_input_field']] + steps}
-    forks = given['num_forking'] or enc_len
-    ahead = np.arange(steps)[-forks:, None] + range(1, dec_len + 1)
-    for field in {target, *series, *decoded}:
-        array = np.atleast_2d(data.pop(field)).T
-        data['past_' + field] = _last(array[:steps] * (field not in off), enc_len)
-        if field in decoded and field not in (*excluded, target):
-            windows = _last(array[ahead] * (field not in undecoded), forks)
-            data['future_' + field] = windows[..., 0] if array.shape[1] == 1 else windows
-    return data
-
-
-def _broadcast(data: dict[str, Any], field: str, ext_length: int, target_field: str) -> Any:
-    """BroadcastTo: as many steps as the target and its forecast have."""
-    steps = data[target_field].shape[-1] + ext_length
-    return {**data, field: np.broadcast_to(data[field], (*data[field].shape[:-1], steps))}
-
-
-def _fourier(index: Any, freq: str) -> Any:
-    """FourierDateFeatures: cosine and sine of a unit of the calendar."""
-    values = np.asarray(getattr(index, _check.choice('freq', freq, _UNITS)))
-    angles = values * 2 * np.pi / (values.max() + 1)
-    return np.vstack([np.cos(angles), np.sin(angles)])
-
-
-def _quantized(bin_edges: Any, past_target: str, future_target: str, scale: str) -> Any:
-    """QuantizeScaled: today's class weighs what was observed, and no field has these weights."""
-    from gluonts.transform import QuantizeMeanScaled
-    return QuantizeMeanScaled(bin_edges, past_target, '', future_target, scale)
-
-
-def _adhoc(function: Any, **given: Any) -> Any:
-    from gluonts.transform import AdhocTransform
-    return AdhocTransform(partial(function, **given))
-
-
-_UNITS = 'month day hour minute weekofyear weekday dayofweek dayofyear daysinmonth'.split()
-_OWN: Any = {'ForkingSequenceSplitter': partial(_adhoc, _forked), 'QuantizeScaled': _quantized,
-             'BroadcastTo': partial(_adhoc, _broadcast),
-             'FourierDateFeatures': partial(partial, _fourier)}

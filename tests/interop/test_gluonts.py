@@ -14,6 +14,7 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.rolling import roll
 from mxrnn.interop import gluonts
+from mxrnn.interop import gluonts_lacking_transforms as lacking
 
 from .. import mx
 from .models import model_of
@@ -372,7 +373,7 @@ def test_windows_ahead_of_each_step():
     """ForkingSequenceSplitter, of two forks, for a series that is shorter than the encoder."""
     entry = {'target': np.array([1., 2.]), 'time': np.array([[10., 20., 30., 40.], [0, 0, 0, 0]]),
              'start': 5}
-    found = gluonts._forked(entry, enc_len=3, dec_len=2, num_forking=3,
+    found = lacking._forked(entry, enc_len=3, dec_len=2, num_forking=3,
                             encoder_series_fields=['time'], decoder_series_fields=['time'],
                             prediction_time_decoder_exclude=[], encoder_disabled_fields=None,
                             decoder_disabled_fields=None, target_field='target',
@@ -386,9 +387,9 @@ def test_windows_ahead_of_each_step():
 
 def test_features_of_the_calendar():
     index = types.SimpleNamespace(hour=[0, 1, 3])
-    np.testing.assert_allclose(gluonts._fourier(index, 'hour')[0], [1, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(lacking._fourier(index, 'hour')[0], [1, 0, 0], atol=1e-9)
     with pytest.raises(ValueError, match='freq'):
-        gluonts._fourier(index, 'tolist')
+        lacking._fourier(index, 'tolist')
 
 
 # ---- the page, with GluonTS itself

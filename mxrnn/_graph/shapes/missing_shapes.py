@@ -1,19 +1,17 @@
 """Shapes of inputs that the user did not give, as far as the graph and its weights tell them."""
 from __future__ import annotations
 
-import itertools
-from typing import Collection, Mapping, NamedTuple, Sequence, Tuple
+from typing import Collection, Mapping, NamedTuple, Sequence
 
-from ..graph import Entry, Graph
+from ..graph import Graph
 from .infer import Table
 from .names_for_open_axes import AxisNames, Named
+from .numbers_told_by_nodes import Place, fitting_sizes, numbers_that_cut
 from .rule_api import RULES
-from .shape_search import ShapeSearch, ShapesError, UnclearShape, chain, is_parted
-from .sizes import Axis, axes_in, resolve
-from .unification import share, taken
+from .shape_search import ShapeSearch, ShapesError, UnclearShape, chain
+from .sizes import Axis, axes_in
 
-__all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'cutting_numbers', 'found_shapes',
-           'told_sizes']
+__all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'found_shapes']
 
 
 class Whole(NamedTuple):
@@ -21,12 +19,6 @@ class Whole(NamedTuple):
 
     graph: Graph
     steps: frozenset[int]
-
-
-#: Axes of images are tried up to this size.
-_MOST = 64
-#: An input and one of its axes.
-_Place = Tuple[str, int]
 
 
 class Found(NamedTuple):
@@ -39,9 +31,9 @@ class Found(NamedTuple):
 
     shapes: dict[str, Named]
     notes: list[str]
-    taken: Mapping[_Place, range] = {}
-    cut: Collection[_Place] = ()
-    shares: Mapping[_Place, int] = {}
+    taken: Mapping[Place, range] = {}
+    cut: Collection[Place] = ()
+    shares: Mapping[Place, int] = {}
 
 
 def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
@@ -92,52 +84,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         again = _again(numbers, shapes)
         if not search.table(again).faults:
             shapes, result = again, AxisNames(search, again)
-    return Found(result.shapes, result.sentences(), *_sizes(graph, shapes))
-
-
-def told_sizes(graph: Graph, params: Mapping[str, Sequence[int]],
-               shapes: Mapping[str, Sequence[int | str]], fixed: bool = True) -> dict[str, int]:
-    """Numbers that a graph tells for the named axes in `shapes` of its inputs: the smallest ones
-    that its windows leave, and with `fixed` those of axes that may have no other size."""
-    names: dict[str, Axis] = {}
-    known = {name: [size if isinstance(size, int) else names.setdefault(size, Axis(free=True))
-                    for size in shape] for name, shape in shapes.items()}
-    ShapeSearch(graph, params, {}).table(known)
-    numbers = {name: size for name, axis in names.items() for size in [resolve(axis)]
-               if fixed and isinstance(size, int)}
-    fitting, _, shares = _sizes(graph, {name: [axis] for name, axis in names.items()})
-    numbers.update((name, size) for (name, _), size in shares.items())
-    numbers.update((name, sizes[0]) for (name, _), sizes in fitting.items())
-    return numbers
-
-
-def _sizes(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
-           ) -> tuple[dict[_Place, range], set[_Place], dict[_Place, int]]:
-    """`taken`, `cut` and `shares` of `Found`. One of two factors becomes a number in a Reshape, 1,
-    as large as the other one, or another number: the first one that fits."""
-    codes = sorted({code for node in graph.nodes if node.op == 'Reshape' for code in node.shape
-                    if code > 1})
-    before = {(name, at): resolve(axis) for name, axes in shapes.items()
-              for at, axis in enumerate(axes)}
-    fitting = {place: sizes for place, size in before.items() for sizes in [taken(size)] if sizes}
-    cut = {place for place in fitting for size in [before[place]] if isinstance(size, Axis)
-           and any(number in codes for _, number in size.believed)}
-    for axis in itertools.chain(*shapes.values()):
-        share(axis)
-    free = dict.fromkeys(size for size in before.values() if isinstance(size, Axis))
-    for axis, other in itertools.combinations(free, 2):
-        joined = axis.bound is None is other.bound and any(
-            axes_in(made) == {axis, other} for made, _ in axis.believed)
-        for size in (*codes, 1, other, *range(2, _MOST)) if joined else ():
-            axis.bound = size
-            sizes = taken(other)
-            if sizes:
-                other.bound = sizes[0]
-                break
-            axis.bound = None
-    after = {place: resolve(size) for place, size in before.items()}
-    return fitting, cut, {place: size for place, size in after.items()
-                          if isinstance(size, int) and size is not before[place]}
+    return Found(result.shapes, result.sentences(), *fitting_sizes(graph, shapes))
 
 
 # ---- numbers of steps
@@ -148,7 +95,7 @@ def _with_numbers(search: ShapeSearch, table: Table, shapes: Mapping[str, Sequen
     numbers of steps or mistakes for numbers; {} if nothing depends on these."""
     mistaken = {name: [any(each.believed for each in axes_in(axis)) for axis in axes]
                 for name, axes in shapes.items()}
-    stated = _stated(search.graph, table)
+    stated = numbers_that_cut(search.graph, table)
     steps = {each for each in whole.steps if any(
         number > 1 and number % each == 0 for number in stated)} - {1}
     if not steps and not any(map(any, mistaken.values())):
@@ -160,28 +107,6 @@ def _with_numbers(search: ShapeSearch, table: Table, shapes: Mapping[str, Sequen
     return {name: tuple(number if number in steps or wrong and isinstance(number, int) else size
                         for size, number, wrong in zip(shape, numbers[name], mistaken[name]))
             for name, shape in found.items()}
-
-
-def cutting_numbers(graph: Graph, params: Mapping[str, Sequence[int]],
-                    shapes: Mapping[str, Sequence[int | str]]) -> set[int]:
-    """Numbers by which nodes split axes of any size, for parameters and inputs of these shapes."""
-    return _stated(graph, ShapeSearch(graph, params, shapes).table({}))
-
-
-def _stated(graph: Graph, table: Table) -> set[int]:
-    """Numbers by which nodes split axes of any size."""
-    found: set[int] = set()
-    for place, node in enumerate(graph.nodes):
-        axes = table.axes.get(Entry(place, 0), [])
-        if node.op == 'Reshape' and any(is_parted(size) for axis in axes for size in axis):
-            found.update(node.shape)
-        elif node.op == 'slice':
-            data = table.axes.get(node.inputs[0], [])
-            found.update(end for axis, end in zip(data, node.end) if end is not None and any(
-                not isinstance(resolve(size), int) for size in axis))
-        if place in table.bodies:
-            found |= _stated(node.subgraphs[0], table.bodies[place])
-    return found
 
 
 def _again(found: Mapping[str, Named], shapes: Mapping[str, Sequence[Axis]]

@@ -9,7 +9,8 @@ from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.index_inputs import only_looked_up
 from ..._graph.rolling import BEFORE_LOSS, Finding, RolledGraph, bounds, certify
-from ..._graph.shapes.missing_shapes import Named, cutting_numbers
+from ..._graph.shapes.missing_shapes import Named
+from ..._graph.shapes.numbers_told_by_nodes import cutting_numbers
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
 from ..ctc_predictions import ctc_losses, predictions

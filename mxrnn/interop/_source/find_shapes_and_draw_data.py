@@ -10,7 +10,8 @@ import torch
 from ..._graph.graph import Graph, Node
 from ..._graph.rolling import RolledGraph
 from ..._graph.shapes.infer import infer, variables_of
-from ..._graph.shapes.missing_shapes import Found, told_sizes
+from ..._graph.shapes.missing_shapes import Found
+from ..._graph.shapes.numbers_told_by_nodes import told_sizes
 from ..._graph.shapes.sizes import axes_in, divide, product
 from .._torch.module import UnsupportedError
 from ..input_shapes import of_graph, shapes_found

@@ -12,7 +12,7 @@ from ..._files import reason_of
 from ..._graph.graph import Graph
 from ..._graph.operator_table import has
 from ..._graph.rolling import RolledGraph, stated_steps
-from ..._graph.shapes.missing_shapes import told_sizes
+from ..._graph.shapes.numbers_told_by_nodes import told_sizes
 from .._torch.module import as_list, module_of, run
 from ..batch_and_time_axes import Layout
 from ..comparison import difference

@@ -1,0 +1,66 @@
+"""Transformations of series that today's GluonTS lacks, or has only with MXNet."""
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+
+__all__ = ['LACKING']
+
+
+def _last(array: Any, count: int) -> Any:
+    """The last `count` rows, after zeros if there are fewer."""
+    return np.concatenate([np.zeros((count, *array.shape[1:]), array.dtype), array])[-count:]
+
+
+def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> Any:
+    """ForkingSequenceSplitter: the last `enc_len` steps, and what each of them looks ahead at."""
+    series, off, decoded, undecoded, excluded = (given[key] or () for key in (
+        'encoder_series_fields', 'encoder_disabled_fields', 'decoder_series_fields',
+        'decoder_disabled_fields', 'prediction_time_decoder_exclude'))
+    target, steps = given['target_field'], len(data[given['target_field']])
+    data = {**data, 'past_' + given['is_pad_out']: 1 - _last(np.ones(steps), enc_len),
+            'forecast_start': data[given['start_input_field']] + steps}
+    forks = given['num_forking'] or enc_len
+    ahead = np.arange(steps)[-forks:, None] + range(1, dec_len + 1)
+    for field in {target, *series, *decoded}:
+        array = np.atleast_2d(data.pop(field)).T
+        data['past_' + field] = _last(array[:steps] * (field not in off), enc_len)
+        if field in decoded and field not in (*excluded, target):
+            windows = _last(array[ahead] * (field not in undecoded), forks)
+            data['future_' + field] = windows[..., 0] if array.shape[1] == 1 else windows
+    return data
+
+
+def _broadcast(data: dict[str, Any], field: str, ext_length: int, target_field: str) -> Any:
+    """BroadcastTo: as many steps as the target and its forecast have."""
+    steps = data[target_field].shape[-1] + ext_length
+    return {**data, field: np.broadcast_to(data[field], (*data[field].shape[:-1], steps))}
+
+
+def _fourier(index: Any, freq: str) -> Any:
+    """FourierDateFeatures: cosine and sine of a unit of the calendar."""
+    values = np.asarray(getattr(index, _check.choice('freq', freq, _UNITS)))
+    angles = values * 2 * np.pi / (values.max() + 1)
+    return np.vstack([np.cos(angles), np.sin(angles)])
+
+
+def _quantized(bin_edges: Any, past_target: str, future_target: str, scale: str) -> Any:
+    """QuantizeScaled: today's class weighs what was observed, and no field has these weights."""
+    from gluonts.transform import QuantizeMeanScaled
+    return QuantizeMeanScaled(bin_edges, past_target, '', future_target, scale)
+
+
+def _adhoc(function: Any, **given: Any) -> Any:
+    from gluonts.transform import AdhocTransform
+    return AdhocTransform(partial(function, **given))
+
+
+_UNITS = 'month day hour minute weekofyear weekday dayofweek dayofyear daysinmonth'.split()
+#: By name in a folder, what makes one.
+LACKING: Any = {
+    'ForkingSequenceSplitter': partial(_adhoc, _forked), 'QuantizeScaled': _quantized,
+    'BroadcastTo': partial(_adhoc, _broadcast), 'FourierDateFeatures': partial(partial, _fourier)}
