@@ -8,10 +8,10 @@ import numpy as np
 from .._graph.graph import Entry, Graph
 from .._graph.rnn_vector_layout import begin_states
 from .convert_to_steps import in_steps
-from .free_length_or_say_what_keeps_it import roll_once
 from .input_shapes import Shapes, blaming_axes
 from .registry import ExportError
 from .repeat_begin_state_weights import moved
+from .roll_without_steps import roll_once
 
 __all__ = ['LEFT_OUT', 'chosen_for_steps']
 

@@ -13,11 +13,11 @@ from .._graph.graph import Graph
 from .._graph.shapes.missing_shapes import ShapesError, found_shapes
 from .._graph.shapes.numbers_told_by_nodes import told_sizes
 from .file_runners import ExportedFile
-from .free_length_or_say_what_keeps_it import roll_once
 from .input_shapes import settle_shapes
 from .model import Model
 from .model_runners import Input
 from .random_data import data_for
+from .roll_without_steps import roll_once
 
 __all__ = ['Inputs', 'arrays_of', 'own_sizes']
 

@@ -1,36 +1,51 @@
 """Makes graphs of sequences run in steps, for every export format. Refusals say what to do."""
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Mapping, Sequence
 
 import numpy as np
 
 from .._graph.graph import Graph
-from .._graph.rolling import Finding
+from .._graph.rolling import RolledGraph
 from .._graph.shapes.missing_shapes import Named
 from .._graph.stepping import StateError, Stepped, with_states
-from .input_shapes import Shapes, check_shared_sizes, counting, shapes_found
+from .input_shapes import Shapes, check_shared_sizes, shapes_found, without_number
 from .registry import ExportError
+from .roll_without_steps import CountedSteps, axes_that_free, option, rolled_up, with_number
 
 __all__ = ['in_steps', 'with_remedy']
 
 
-def with_remedy(notes: Sequence[str], shapes: Shapes) -> list[str]:
+def with_remedy(notes: Sequence[str], shapes: Shapes, params: Mapping[str, np.ndarray],
+                whole: RolledGraph | None) -> list[str]:
     """Notes on steps and batches of inputs of these shapes, with what to do about a number of
-    steps."""
+    steps: axes that free it are named if `whole`, the graph before it was rolled up, can then be
+    stepped."""
+    def remedy(number: int) -> str:
+        if whole is None:
+            return ''
+        for axes in axes_that_free(whole.graph, params, shapes, number):
+            rolled = rolled_up(whole.graph, CountedSteps(number, axes)).graph
+            freed = with_number(shapes, number, axes)
+            with contextlib.suppress(ExportError, ValueError):
+                in_steps(rolled, params, {**shapes, **without_number(freed)[0]})
+                return '; or try %s, to allow any length' % option(freed)
+        return ''
     numbers = [re.search(r' (\d+) steps: .*that number', note) for note in notes]
-    return ['%s. Pad to it; or try %s, to allow any length' % (note, counting(
-        shapes, int(number[1]))) if number else note for note, number in zip(notes, numbers)]
+    return ['%s. Pad to it%s' % (note, remedy(int(number[1]))) if number else note
+            for note, number in zip(notes, numbers)]
 
 
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-             notes: Sequence[str] = (), layers: bool = False, findings: Sequence[Finding] = ()
+             notes: Sequence[str] = (), layers: bool = False, whole: RolledGraph | None = None
              ) -> tuple[Stepped, dict[str, Named], list[str]]:
     """A rolled-up graph in steps, as `with_states` makes it, with its inputs' shapes, and notes on
     fixed sizes.
 
-    `notes` are notes on the `given` shapes; `findings` says what became of the recurrences.
+    `notes` are notes on the `given` shapes; `whole` is the graph before it was rolled
+    up, and what became of its recurrences.
 
     Raises
     ------
@@ -48,12 +63,14 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     except StateError as error:
         fixed = 'number of steps' in str(error)
         told = [*notes, *further]
-        reasons = [str(each) for each in findings if each.kind == 'unrolled'] or [
+        told = with_remedy(told, shapes, params, whole) if fixed else told
+        reasons = [str(each) for each in (whole.findings if whole else ())
+                   if each.kind == 'unrolled'] or [
             'A graph of one step is exported without --states (states=True)']
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *(reasons if 'no recurrence' in str(error) else ()),
-            *(with_remedy(told, shapes) if fixed else told), 'Export it for whole sequences, '
-            'without --states (states=True)' * (fixed and not told)])))) from None
+            *told, 'Export it for whole sequences, without --states (states=True)' * (
+                fixed and not any('; or try ' in each for each in told))])))) from None
     # The axis of steps gets one name, as in the table of states: time.
     named = {size for shape in given.values() for size in shape}
     times = {size for name in missing for size, word in zip(

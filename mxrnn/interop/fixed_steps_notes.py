@@ -2,17 +2,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from .. import _check
-from .._graph.graph import Graph
+from .._graph.graph import Graph, Node
 from .._graph.operator_table import has
 from .._graph.rolling import RolledGraph, bounds, fixed_by, roll, stated_steps
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
-from .free_length_or_say_what_keeps_it import rolled_up
-from .input_shapes import CountedSteps, counting, option, with_number, without_number
+from .._graph.shapes.sizes import Axis, Size, Sum
+from .input_shapes import counting, without_number
 from .model import Model
+from .roll_without_steps import (
+    CountedSteps,
+    axes_of,
+    axes_that_free,
+    option,
+    rolled_up,
+    with_number,
+)
 
 __all__ = ['capped', 'clipped', 'divided_by_steps', 'grouped_by_steps', 'kept_by_inputs',
            'of_one_bucket', 'split_by_steps']
@@ -75,12 +83,13 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
         fixed = {size for shape in shapes.values() for size in shape
                  if isinstance(size, int) and fixed_by(model.graph, size)}
     for size in sorted((steps | fixed) - {0, 1}):
-        axes = {name: list(shape).index(size) for name, shape in shapes.items()
-                if size in shape and 'time' not in str(shape)}
-        ways = [axes] * (len(axes) > 1) + [{name: axis} for name, axis in axes.items()]
-        fitting = next((way for way in ways if _frees(model, shapes, size, way)), {})
-        certain = [name for name, axis in axes.items()
-                   if size in steps and axis < len(shapes[name]) - 1]
+        fitting = next((axes for axes in axes_that_free(
+            model.graph, {**model.arg_params, **model.aux_params}, shapes, size)
+            if len(_stepped(model, rolled_up(model.graph, CountedSteps(size, axes)).graph, shapes,
+                            axes)) == len(axes)), {})
+        axes = axes_of(shapes, size) if size in steps and not fitting else {}
+        certain = [name for name in _stepped(model, _keeping(rolled.graph, size), shapes, axes)
+                   if axes[name] < len(shapes[name]) - 1]
         for names in [list(fitting)] if fitting else [[name] for name in certain]:
             notes.append('%s %s %d steps, the number in the graph: pad or cut sequences to it%s' % (
                 _check.some(names), 'have' if len(names) > 1 else 'has', size, fitting and (
@@ -88,21 +97,57 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
     return notes
 
 
-def _frees(model: Model, shapes: Mapping[str, Sequence[Any]], size: int, axes: Mapping[str, int]
-           ) -> bool:
-    """Whether the graph takes any number of steps if `size` is freed in these axes of inputs."""
-    graph = rolled_up(model.graph, CountedSteps(size, dict(axes))).graph
-    own, others = _sizes(model), {**shapes, **with_number(shapes, size, axes)}
-    return not infer(graph, variables_of(graph, {**own, **others})).faults and (
-        size not in cutting_numbers(graph, own, others))
+def _stepped(model: Model, graph: Graph, shapes: Mapping[str, Sequence[Any]],
+             axes: Mapping[str, int]) -> list[str]:
+    """The inputs along whose `axes` recurrences read sequences."""
+    sizes = {name: Axis(label=name, free=True, given=shapes[name][axis])
+             for name, axis in axes.items()}
+    table = infer(graph, variables_of(graph, {**_sizes(model), **shapes, **{
+        name: [*shapes[name][:axis], sizes[name], *shapes[name][axis + 1:]]
+        for name, axis in axes.items()}}))
+    numbers = {shapes[name][axis] for name, axis in axes.items()}
+    read: set[Axis] = set()
+    for node in [graph.nodes[place] for place in graph.needed()]:
+        if has(node.op, 'recurs'):
+            steps = [axis for entry in node.inputs[:node.body.data if node.op == '_foreach' else 1]
+                     for axis in table.axes.get(entry, [])[:1]]
+        else:  # behind a Reshape to a number, only that number is left
+            steps = table.axes.get(node.inputs[0], []) if (
+                node.op == 'Reshape' and not numbers.isdisjoint(node.shape)) else []
+        read.update(axis for factors in steps for size in factors for axis in _axes_of(size))
+    return [name for name, axis in sizes.items() if not read.isdisjoint(_axes_of(axis))]
+
+
+def _keeping(graph: Graph, number: int) -> Graph:
+    """A graph in which Reshapes keep an axis that they state with a number, as far as possible."""
+    def keeping(node: Node) -> Node:
+        shape: tuple[int, ...] = node.shape if node.op == 'Reshape' else ()
+        if shape.count(number) != 1 or min(shape) < 0:
+            return node
+        at = shape.index(number)
+        return node._replace(attrs={**node.attrs, 'shape': str((
+            *shape[:at], -1, *shape[at + 1:]))})
+    return graph._replace(nodes=tuple(map(keeping, graph.nodes)))
+
+
+def _axes_of(size: Size) -> Iterator[Axis]:
+    """The axes from which a size was made, also those that have become numbers."""
+    while isinstance(size, Axis):
+        yield size
+        if size.bound is None:
+            return
+        size = size.bound
+    if isinstance(size, Sum):
+        for _, atoms in size.terms:
+            for atom in atoms:
+                yield from _axes_of(atom)
 
 
 def grouped_by_steps(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
     """Notes on Reshapes behind operators of whole sequences that group rows by a number."""
     sizes = {size for shape in shapes.values() for size in shape}
-    return ['a Reshape groups rows by %d: if that is the number of steps, export with %s for any '
-            'length, or with %d in place of time:%d' % (number, counting(shapes, number), number,
-                                                        number)
+    return ['a Reshape groups rows by %d: if that is the number of steps, export with an axis %d '
+            'in --input, or try %s for any length' % (number, number, counting(shapes, number))
             for number in sorted({*stated_steps(graph).values()} - sizes)]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from typing import Any, Container, Iterator, Mapping, NamedTuple, Sequence, Union
+from typing import Any, Container, Iterator, Mapping, Sequence, Union
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from .._graph.shapes.infer import infer
 from .._graph.shapes.missing_shapes import Found, Named, ShapesError, Whole, found_shapes
 from .._graph.shapes.sizes import Axis, resolve
 from .registry import ExportError
+from .roll_without_steps import CountedSteps, axes_that_free, option, with_number
 
-__all__ = ['CountedSteps', 'Shapes', 'blaming_axes', 'check_names', 'check_shapes',
-           'check_shared_sizes', 'check_types', 'counting', 'misfit', 'of_graph', 'option',
-           'rank_mismatch', 'settle_shapes', 'shapes_found', 'with_number', 'without_number']
+__all__ = ['Shapes', 'blaming_axes', 'check_names', 'check_shapes', 'check_shared_sizes',
+           'check_types', 'counting', 'misfit', 'of_graph', 'rank_mismatch', 'settle_shapes',
+           'shapes_found', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -117,17 +118,21 @@ def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     wrong = _unlike(graph, params, given, sizes)
     told, got = (' '.join('%s=%s' % (name, ','.join(map(str, pair[at])))
                           for name, pair in wrong.items()) for at in (0, 1))
-    tips = [_freeing(name, *pair) for name, pair in wrong.items()]
+    tips = [_freeing(graph, params, {**given, name: pair[0]}, name, pair[1])
+            for name, pair in wrong.items()]
     return 'The graph by itself says %s, but inputs (--input) say %s%s' % (
         told, got, ''.join(tips)) if wrong else ''
 
 
-def _freeing(name: str, own: Sequence[int | str], given: Sequence[int | str]) -> str:
+def _freeing(graph: Graph, params: Mapping[str, np.ndarray], shapes: Shapes, name: str,
+             given: Sequence[int | str]) -> str:
     """How to free the number of steps in the graph's own shape of an input, if another is given."""
-    for at, pair in enumerate(zip(own[:max(len(own) - 1, 2)], given)):
-        if len(own) == len(given) and pair[0] != pair[1] and isinstance(pair[0], int):
-            return '. If %s is the number of steps, --input %s=%s allows any' % (
-                own[at], name, ','.join(map(str, [*own[:at], 'time:%s' % own[at], *own[at + 1:]])))
+    own = shapes[name]
+    for at, (number, other) in enumerate(zip(own[:max(len(own) - 1, 2)], given)):
+        if len(own) == len(given) and number != other and isinstance(number, int):
+            tip = option(with_number(shapes, number, {name: at}))
+            return '. If %s is the number of steps, %s allows any' % (number, tip) if any(
+                name in way for way in axes_that_free(graph, params, shapes, number)) else ''
     return ''
 
 
@@ -158,13 +163,6 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) 
         raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
 
 
-class CountedSteps(NamedTuple):
-    """A number of steps, and by input which axis has it."""
-
-    number: int
-    axes: dict[str, int]
-
-
 def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
     """Shapes in which 'time:35' is 'time', and what was taken out of them."""
     numbers: dict[int, str] = {}
@@ -192,19 +190,12 @@ def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
             'inputs must give one number of steps, got %s. An export frees only one: give %d for '
             '%s, or a name if its steps are free without a number: %s' % (
                 ' and '.join('%d for %s' % pair for pair in numbers.items()), number, other, typed))
-    return shapes, CountedSteps(next(iter(numbers)), axes) if numbers else None
-
-
-def with_number(shapes: Shapes, number: int, axes: Mapping[str, int]) -> dict[str, list[Any]]:
-    """The shapes of the inputs in `axes`, in which this axis is 'time:35'."""
-    return {name: [*shapes[name][:axis], 'time:%d' % number, *shapes[name][axis + 1:]]
-            for name, axis in axes.items()}
-
-
-def option(shapes: Shapes) -> str:
-    """The options of a command that give these shapes."""
-    return ' '.join('--input %s=%s' % (name, ','.join(map(str, shape)))
-                    for name, shape in shapes.items())
+    if not numbers:
+        return shapes, None
+    number = next(iter(numbers))
+    return shapes, CountedSteps(number, axes, {key: [
+        number if at == axis else size for at, size in enumerate(shapes[key])]
+        for key, axis in axes.items()})
 
 
 def counting(shapes: Shapes, number: int) -> str:

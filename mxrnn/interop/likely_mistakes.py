@@ -20,10 +20,10 @@ from .fixed_steps_notes import (
     of_one_bucket,
     split_by_steps,
 )
-from .free_length_or_say_what_keeps_it import roll_once
 from .input_shapes import shapes_found, without_number
 from .model import Model
 from .registry import ExportError
+from .roll_without_steps import roll_once
 
 __all__ = ['remarks']
 

@@ -7,10 +7,10 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, T
 import numpy as np
 
 from .._files import reason_of
-from .free_length_or_say_what_keeps_it import roll_once
 from .model import Model
 from .onnx_checksum_and_session import session_of
 from .registry import ExportError
+from .roll_without_steps import roll_once
 
 __all__ = ['Data', 'Input', 'REFUSED', 'Run', 'Runner', 'inputs_of', 'of_onnx', 'of_torch',
            'refusing', 'run_module', 'run_onnx']

@@ -6,9 +6,9 @@ import contextlib
 import numpy as np
 
 from .._graph.rolling import bounds, stated_steps
-from .free_length_or_say_what_keeps_it import roll_once
 from .model import Model
 from .model_runners import Data, Run, Runner
+from .roll_without_steps import roll_once
 
 __all__ = ['ReferenceModel']
 

@@ -10,9 +10,9 @@ from .._graph.operator_table import has
 from .._graph.rnn_vector_layout import begin_states
 from .._graph.shapes.shape_search import ShapeSearch
 from .._graph.shapes.sizes import Axis, resolve
-from .free_length_or_say_what_keeps_it import roll_once
 from .model import Model
 from .registry import ExportError
+from .roll_without_steps import roll_once
 
 __all__ = ['moved', 'of_any_batch']
 

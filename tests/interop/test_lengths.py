@@ -8,8 +8,9 @@ import pytest
 from mxrnn import interop
 from mxrnn.interop.fixed_steps_notes import clipped
 from mxrnn.interop.free_length_or_say_what_keeps_it import naming_what_keeps
-from mxrnn.interop.input_shapes import CountedSteps, without_number
+from mxrnn.interop.input_shapes import without_number
 from mxrnn.interop.likely_mistakes import remarks
+from mxrnn.interop.roll_without_steps import CountedSteps
 
 from .. import mx, rnn
 from .compare import torch
@@ -146,6 +147,52 @@ def test_letters_that_a_graph_joins_to_words_may_be_told_apart(tagged, typed, tm
             if '2 axes' in note] == [True]
     assert not any('2 axes' in note for note in remarks(model, given))
     interop.to_onnx(model, str(tmp_path / 'a.onnx'), given)
+
+
+def captions(length=7):
+    """The image is the first step, and its height is the number of all steps."""
+    pixels = mx.sym.Pooling(mx.sym.Convolution(
+        mx.sym.Variable('image'), kernel=(3, 3), num_filter=2, pad=(1, 1)), kernel=(2, 2),
+        stride=(2, 2), pool_type='max')
+    first = mx.sym.FullyConnected(mx.sym.Flatten(pixels), num_hidden=WIDTH)
+    words = mx.sym.Embedding(mx.sym.Variable('caption'), input_dim=9, output_dim=WIDTH)
+    outputs, _ = rnn.LSTMCell(UNITS).unroll(length + 1, mx.sym.Concat(
+        mx.sym.expand_dims(first, axis=1), words, dim=1), merge_outputs=True)
+    outputs = mx.sym.slice_axis(outputs, axis=1, begin=1, end=length + 1)
+    return mx.sym.Reshape(outputs, shape=(-1, UNITS))
+
+
+def letters(words=12, count=6):
+    """The letters of each word are read by a recurrence, and words by the operator."""
+    chars = mx.sym.Embedding(mx.sym.Reshape(mx.sym.Variable('chars'), shape=(-1, count)),
+                             input_dim=9, output_dim=WIDTH)
+    last = rnn.LSTMCell(UNITS, prefix='letters_').unroll(count, chars, merge_outputs=False)[0][-1]
+    return rnn.FusedRNNCell(UNITS, prefix='words_').unroll(
+        words, mx.sym.Reshape(last, shape=(-1, words, UNITS)), merge_outputs=True)[0]
+
+
+@pytest.mark.parametrize('build, shapes', [
+    (captions, {'image': (3, 3, 8, 8), 'caption': (3, 7)}), (letters, {'chars': (3, 12, 6)})])
+def test_an_axis_of_that_number_that_is_not_read_step_by_step_has_no_note(build, shapes):
+    model = random_model(build(), shapes)
+    assert 'pad or cut' not in ' '.join(remarks(model, {
+        name: ('batch', *shape[1:]) for name, shape in shapes.items()}))
+
+
+@pytest.mark.parametrize('build, shapes, given, said, unsaid', [
+    (captions, {'image': (3, 3, 8, 8), 'caption': (3, 7)}, {}, 'Pad to it', 'time:'),
+    (captions, {'image': (3, 3, 8, 8), 'caption': (3, 7)}, {'caption': ('batch', 'time:7')},
+     '--input caption=batch,7', 'try'),
+    (captions, {'image': (3, 3, 8, 8), 'caption': (3, 7)}, {'caption': ('batch', 'time:8')},
+     'takes no other', '--input'),
+    (letters, {'chars': (3, 12, 6)}, {'chars': ('batch', 'time:12', 6)},
+     '--input chars=batch,12,6', 'time:'),
+    (lambda: tagger(7), {'data': (3, 7, WIDTH)}, {}, 'try --input data=batch,time:7,5', 'whole')])
+def test_only_what_is_taken_is_advised(build, shapes, given, said, unsaid, tmp_path):
+    with pytest.raises(ValueError) as caught:
+        interop.to_onnx(random_model(build(), shapes), str(tmp_path / 'a.onnx'), given,
+                        states=True)
+    assert said in str(caught.value) and unsaid not in str(caught.value)
 
 
 def test_a_number_that_stays_is_named(tmp_path, capsys):

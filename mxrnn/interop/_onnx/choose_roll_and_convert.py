@@ -15,7 +15,7 @@ from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
 from ..ctc_predictions import ctc_losses, predictions
 from ..fixed_steps_notes import clipped
-from ..free_length_or_say_what_keeps_it import naming_what_keeps, roll_once, rolled_up
+from ..free_length_or_say_what_keeps_it import naming_what_keeps
 from ..input_shapes import (
     blaming_axes,
     check_shapes,
@@ -27,6 +27,7 @@ from ..input_shapes import (
 )
 from ..registry import ONNX, ExportError
 from ..repeat_begin_state_weights import of_any_batch
+from ..roll_without_steps import roll_once, rolled_up
 from .conversion import Conversion, unknown_operators
 from .metadata_and_inputs_table import described
 
@@ -109,6 +110,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     counted = certify_by is not None or steps is not None
     graph, beside = chosen_for_steps(
         graph, params, given, outputs is None, counted) if states else (graph, '')
+    whole = graph
     with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')
@@ -123,7 +125,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             return Written(file.content, file.shapes, numbers, left_out, file.notes)
         notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
-            stepped = _in_steps(RolledGraph(graph, findings), params, given, types, states)
+            stepped = _in_steps(graph, RolledGraph(whole, findings), params, given, types, states)
             return stepped._replace(numbers=numbers, left_out=left_out, notes=stepped.notes + notes)
         file = _plain(graph, params, given, types, own)
         if steps is not None and steps.number in cutting_numbers(graph, {
@@ -134,10 +136,10 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                        file.notes + notes + _bounded(graph, file.shapes, steps is not None))
 
 
-def _in_steps(rolled: RolledGraph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
-              types: Mapping[str, str], encoder_name: str) -> Written:
-    """The files of a step and of the encoder."""
-    stepped, known, numbers = in_steps(rolled.graph, params, given, findings=rolled.findings)
+def _in_steps(graph: Graph, whole: RolledGraph, params: Mapping[str, np.ndarray],
+              given: Mapping[str, Named], types: Mapping[str, str], encoder_name: str) -> Written:
+    """The files of a step and of the encoder. `whole` is the graph before it was rolled up."""
+    stepped, known, numbers = in_steps(graph, params, given, whole=whole)
 
     def write(part: Graph, names: Sequence[str], shapes: Mapping[str, Named],
               types: Mapping[str, str]) -> _File:
@@ -154,7 +156,8 @@ def _in_steps(rolled: RolledGraph, params: Mapping[str, np.ndarray], given: Mapp
         types = {**types, **file.types}
     step = write(stepped.graph, stepped.outputs, stepped.shapes, types)
     content = described(step.content, stepped, encoder_name if encoder else '')
-    return Written(content, step.shapes, [], [], with_remedy(numbers, known), encoder)
+    return Written(content, step.shapes, [], [], with_remedy(numbers, known, params, whole),
+                   encoder)
 
 
 def chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:

@@ -20,11 +20,12 @@ from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
-from ..free_length_or_say_what_keeps_it import naming_what_keeps, rolled_up
+from ..free_length_or_say_what_keeps_it import naming_what_keeps
 from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph, without_number
 from ..model import Model
 from ..registry import ExportError
 from ..repeat_begin_state_weights import of_any_batch
+from ..roll_without_steps import rolled_up
 from .emitter_api import Shape
 from .find_shapes_and_draw_data import find_labels, surveyed
 from .forward_and_loss import Methods, chosen, split_losses, with_own_gradients
@@ -188,7 +189,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     if states and not methods.faults:
         def stepped(each: Graph, found: Sequence[Finding], layers: bool = False) -> Stepped:
             heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
-            return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers, found)[0]
+            return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers, RolledGraph(
+                whole, tuple(found)))[0]
         keys = list(file.state)
         stepped(*rolled_up(whole, steps_of))  # the same message as for ONNX and torch
         steps = StepMethods(file, methods, graph, model, stepped(graph, (), True), data)

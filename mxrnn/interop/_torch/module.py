@@ -13,9 +13,9 @@ from ..._graph.graph import Graph
 from ..._graph.merge_rnn import merged
 from ..._graph.operator_table import has
 from ..ctc_predictions import ctc_losses
-from ..free_length_or_say_what_keeps_it import roll_once
 from ..input_shapes import misfit
 from ..model import Model
+from ..roll_without_steps import roll_once
 from . import Device
 from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner

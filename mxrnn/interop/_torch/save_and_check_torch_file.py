@@ -16,12 +16,12 @@ from ..._graph.rolling import RolledGraph
 from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
-from ..free_length_or_say_what_keeps_it import roll_once
 from ..input_shapes import Shapes, check_shapes, misfit, rank_mismatch, shapes_found
 from ..model import Model
 from ..model_runners import REFUSED
 from ..mxnet_process import begin
 from ..registry import ExportError
+from ..roll_without_steps import roll_once
 from .load_and_check_torch_file import FORMAT, STEPPED
 from .module import GraphModule
 

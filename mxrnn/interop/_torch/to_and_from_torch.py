@@ -11,9 +11,10 @@ from ... import _check
 from ..._graph.graph import Graph
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
-from ..free_length_or_say_what_keeps_it import naming_what_keeps, rolled_up
+from ..free_length_or_say_what_keeps_it import naming_what_keeps
 from ..input_shapes import blaming_axes, check_shapes, without_number
 from ..model import Model
+from ..roll_without_steps import rolled_up
 from .module import GraphModule
 
 __all__ = ['from_torch', 'to_torch']
@@ -92,7 +93,7 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
     with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
         # the same message as for ONNX and source
         rolled = rolled_up(graph, steps)
-        _, shapes, _ = in_steps(rolled.graph, params, given, findings=rolled.findings)
+        _, shapes, _ = in_steps(rolled.graph, params, given, whole=rolled._replace(graph=graph))
     stepped, _, _ = in_steps(rolled_up(graph, steps, training=True).graph, params, shapes)
     encoder = None if stepped.encoder is None else GraphModule(
         stepped.encoder, model.arg_params, model.aux_params, outputs=stepped.captured)

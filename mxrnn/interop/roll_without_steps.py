@@ -1,0 +1,95 @@
+"""Rolls graphs up, also without a number of steps that the user names; tells which axes free it."""
+from __future__ import annotations
+
+import functools
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from .._graph.graph import Graph
+from .._graph.rolling import RolledGraph, bounds, fixed_by, roll, stated_steps
+from .._graph.shapes.infer import infer, variables_of
+from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
+
+__all__ = ['CountedSteps', 'axes_of', 'axes_that_free', 'option', 'roll_once', 'rolled_up',
+           'with_number']
+
+_Shapes = Mapping[str, Sequence[Any]]
+
+
+class CountedSteps(NamedTuple):
+    """A number of steps, and by input which axis has it.
+
+    `kept` are the shapes of these inputs with the number as it is.
+    """
+
+    number: int
+    axes: dict[str, int]
+    kept: _Shapes = {}
+
+    def keeping(self, graph: Graph) -> str:
+        """What keeps this number, if the graph takes it; '' otherwise."""
+        fits = self.kept and not infer(graph, variables_of(graph, self.kept)).faults
+        return '. To keep that length: ' + option(self.kept) if fits else ''
+
+
+def roll_once(graph: Graph, training: bool = False, length: int | None = None) -> RolledGraph:
+    """`roll`, which keeps its last results: writing a file and checking it roll one graph up
+    several times."""
+    found = _rolled(graph, training, length)
+    return found._replace(graph=graph) if found.graph == graph else found
+
+
+@functools.lru_cache(maxsize=4)
+def _rolled(graph: Graph, training: bool, length: int | None) -> RolledGraph:
+    return roll(graph, training=training, length=length)
+
+
+def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) -> RolledGraph:
+    """The graph rolled up, in which the number of `steps` is that of steps, if it is given."""
+    if steps is None:
+        return roll_once(graph, training)
+    known = sorted({finding.steps for finding in roll_once(graph).findings} | bounds(graph) | {
+        *stated_steps(graph).values()})
+    if steps.number not in known and (known or not fixed_by(graph, steps.number)):
+        raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
+                         'for: %s, got %d%s' % (
+                             ', '.join(map(str, known)) or 'it has none', steps.number,
+                             steps.keeping(graph) if known else
+                             '. Give the axis without that number'))
+    return roll(graph, training=training, length=steps.number, axes=steps.axes)
+
+
+def axes_of(shapes: _Shapes, number: int) -> dict[str, int]:
+    """The first axis of each input that has `number` elements, if no axis is its steps already."""
+    return {name: list(shape).index(number) for name, shape in shapes.items()
+            if number in shape and 'time' not in str(shape)}
+
+
+def axes_that_free(graph: Graph, params: Mapping[str, Any], shapes: _Shapes, number: int
+                   ) -> Iterator[dict[str, int]]:
+    """Axes of `number` elements, by input: if they may have any size, so may the steps of the
+    graph."""
+    axes = axes_of(shapes, number)
+    sizes = {name: np.shape(array) for name, array in params.items()}
+    for way in [axes] * (len(axes) > 1) + [{name: axis} for name, axis in axes.items()]:
+        try:
+            free = rolled_up(graph, CountedSteps(number, way)).graph
+        except ValueError:
+            continue
+        others = {**sizes, **shapes, **with_number(shapes, number, way)}
+        if not infer(free, variables_of(free, others)).faults and number not in cutting_numbers(
+                free, sizes, {**shapes, **with_number(shapes, number, way)}):
+            yield way
+
+
+def with_number(shapes: _Shapes, number: int, axes: Mapping[str, int]) -> dict[str, list[Any]]:
+    """The shapes of the inputs in `axes`, in which this axis is 'time:35'."""
+    return {name: [*shapes[name][:axis], 'time:%d' % number, *shapes[name][axis + 1:]]
+            for name, axis in axes.items()}
+
+
+def option(shapes: _Shapes) -> str:
+    """The options of a command that give these shapes."""
+    return ' '.join('--input %s=%s' % (name, ','.join(map(str, shape)))
+                    for name, shape in shapes.items())
