@@ -7,7 +7,7 @@ from ..graph import Entry, Graph, Node
 from ..operator_table import row
 from . import (  # noqa: F401  (they fill the table)
     elementwise_and_creation_rules,
-    layer_and_loss_rules,
+    layer_product_and_loss_rules,
     reduce_sort_index_rules,
     reshaping_rules,
     rnn_and_sequence_rules,

@@ -17,7 +17,7 @@ from ..._graph.shapes.sizes import (
     resolve,
 )
 from ..._graph.stepping.axis_propagation import is_zero
-from .._torch.rnn_by_torch_kernels import arrays_of_rnn
+from .._torch.rnn_weights_and_torch_kernels import arrays_of_rnn
 from .emitter_api import MOVES, Expr, Unsupported
 
 __all__ = ['are_parameters', 'described', 'inputs_of', 'size_text']

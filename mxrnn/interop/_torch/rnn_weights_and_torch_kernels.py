@@ -1,4 +1,4 @@
-"""sym.RNN through torch's own kernels."""
+"""sym.RNN through torch's own kernels, with the weights that a graph joins into its vector."""
 from __future__ import annotations
 
 import math
