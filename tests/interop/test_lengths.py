@@ -195,6 +195,40 @@ def test_only_what_is_taken_is_advised(build, shapes, given, said, unsaid, tmp_p
     assert said in str(caught.value) and unsaid not in str(caught.value)
 
 
+def translator(source, target):
+    """Encoder and decoder, whose Reshapes state their numbers of steps."""
+    outputs, states = rnn.GRUCell(UNITS, prefix='encoder_').unroll(
+        source, mx.sym.Variable('source'), merge_outputs=True)
+    keys = mx.sym.Reshape(mx.sym.FullyConnected(
+        mx.sym.Reshape(outputs, shape=(-1, UNITS)), num_hidden=UNITS, name='key'),
+        shape=(-1, source, UNITS))
+    outputs, _ = rnn.GRUCell(UNITS, prefix='decoder_').unroll(
+        target, mx.sym.Variable('target'), begin_state=[mx.sym.max(keys, axis=1)],
+        merge_outputs=True)
+    return mx.sym.Reshape(mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, UNITS)),
+                                                num_hidden=3, name='scores'),
+                          shape=(-1, target, 3))
+
+
+@pytest.mark.parametrize('other, free', [((8, 5), 'source'), ((4, 7), 'target'), ((8, 7), None)])
+def test_the_second_graph_frees_the_number_in_which_it_differs(other, free, tmp_path):
+    shapes = {'source': (2, 4, WIDTH), 'target': (2, 5, WIDTH)}
+    model = random_model(translator(4, 5), shapes)
+    further = interop.graph_from_json(translator(*other).tojson())
+    path = tmp_path / 'a.onnx'
+    if free is None:
+        with pytest.raises(ValueError, match='several numbers of steps: 4 and 8, 5 and 7'):
+            interop.to_onnx(model, str(path), certify_by=further)
+        return
+    interop.to_onnx(model, str(path), certify_by=further)
+    shapes[free] = (2, 9, WIDTH)
+    data = {name: np.random.RandomState(3).randn(*shape).astype('f')
+            for name, shape in shapes.items()}
+    wanted = bound(translator(*[shapes[name][1] for name in ('source', 'target')]), shapes,
+                   model.arg_params, data).forward(is_train=False)[0].asnumpy()
+    np.testing.assert_allclose(session(path.read_bytes()).run(None, data)[0], wanted, atol=1e-6)
+
+
 def test_a_number_that_stays_is_named(tmp_path, capsys):
     """What comes before the first recurrence is not freed."""
     rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH)),

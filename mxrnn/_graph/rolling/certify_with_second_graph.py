@@ -1,6 +1,7 @@
 """Rolls up a graph that a second graph, of another length, proves to have any length."""
 from __future__ import annotations
 
+import itertools
 import math
 import re
 
@@ -33,8 +34,9 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
     ValueError
         They differ in more than their numbers of steps, or not in these; the message says where.
     """
-    first, second = (max([finding.steps for finding in roll(each, training=training).findings
-                          if finding.kind != 'unrolled'], default=0) for each in (graph, other))
+    counts = [[finding.steps for finding in roll(each, training=training).findings
+               if finding.kind != 'unrolled'] for each in (graph, other)]
+    first, second = (max(each, default=0) for each in counts)
     without = [name for name, steps in (('graph', first), ('other', second)) if not steps]
     if without:
         raise ValueError('graph and other must read several steps of a recurrence that can be '
@@ -43,24 +45,31 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
         raise ValueError('other must be the graph of another number of steps, got %d and %d'
                          % (first, second))
     differing = []
-    for counted in (None, Counted('first', 'first'), Counted('first', 'last'),
-                    Counted('last', 'last')):
+    # An encoder has other numbers than its decoder, and one of them may be freed.
+    pairs = dict.fromkeys(pair for pair in zip(*counts) if pair[0] != pair[1])
+    for (one, two), counted in itertools.product({(first, second): None, **pairs}, (
+            None, Counted('first', 'first'), Counted('first', 'last'), Counted('last', 'last'))):
         rolled, further = (
             roll(each, training=training, length=steps, counted=counted)
-            for each, steps in ((graph, first), (other, second)))
+            for each, steps in ((graph, one), (other, two)))
         found = _difference(rolled.graph, further.graph)
         if found is None:
             return rolled
         differing.append(found)
-        counting, beside = _counting(rolled, first), _counting(further, second)
+        counting, beside = _counting(rolled, one), _counting(further, two)
         if _difference(counting, beside) is None:
             return rolled._replace(graph=counting)
     stated = all(re.search(r'\b%d\b' % steps, differing[0]) for steps in (first, second))
+    advice = ''
+    if stated:
+        advice = ('. Nothing there tells how many steps an array has: pad sequences to %d steps '
+                  'and leave out --certify (certify_by), or change the program' % first)
+    elif len(pairs) > 1:
+        advice = ('. They differ in several numbers of steps: %s. Only one can become any: give a '
+                  'graph in which the others are the same, if the program can make one' % (
+                      ', '.join('%d and %d' % pair for pair in pairs)))
     raise ValueError('other must be the graph of the same program for another number of steps, '
-                     'but rolled up, %s%s' % (differing[0], stated * (
-                         '. Nothing there tells how many steps an array has: pad sequences to %d '
-                         'steps and leave out --certify (certify_by), or change the program'
-                         % first)))
+                     'but rolled up, %s%s' % (differing[0], advice))
 
 
 def _counting(rolled: RolledGraph, steps: int) -> Graph:
