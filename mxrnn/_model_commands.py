@@ -199,7 +199,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.torch is not None:
         _check_torch(options, shapes, types)
     from .interop.mxnet_process import kept
-    model = None
+    model, said = None, set()
     with kept():  # for all formats
         for write, _ in formats:
             with working('export of %s' % os.path.basename(options.prefix or options.symbol)):
@@ -208,10 +208,11 @@ def _export(options: argparse.Namespace) -> int:
                 print('%s: %d bytes' % (each, os.path.getsize(each)))
             for title, sentence in remarks:
                 say(title, sentence)
+                said.add(sentence)
     if options.onnx is options.source is None and not options.states:  # shapes of the check alone
         shapes = {name: (*('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
                   for name, shape in shapes.items()}
-    say_remarks(model, shapes, options.prefix, bool(options.certify))
+    say_remarks(model, shapes, options.prefix, bool(options.certify), said)
     return 0
 
 

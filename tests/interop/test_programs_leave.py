@@ -10,6 +10,7 @@ from .compare import torch
 from .onnx_runs import bound, outputs_of, session
 from .programs import ASKED, PROGRAMS, WIDER
 from .sources import generate
+from .test_commands import command
 
 from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402, I001  isort: skip
 from mxrnn.interop.likely_mistakes import remarks  # noqa: E402, I001  isort: skip
@@ -56,7 +57,7 @@ def test_without_an_option(name, rolled, monkeypatch):
     compare(program, symbol, written, model, wanted, grows, monkeypatch)
 
 
-def test_frames_that_are_grouped_again_keep_their_number():
+def test_frames_that_are_grouped_again_keep_their_number(tmp_path, capsys):
     frames = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-3, 0, 0, 0))
     frames = mx.sym.Convolution(frames, kernel=(3, 3), num_filter=5, name='conv')
     steps = mx.sym.Reshape(mx.sym.Flatten(frames), shape=(-1, 7, 80))
@@ -67,6 +68,9 @@ def test_frames_that_are_grouped_again_keep_their_number():
     assert remarks(model)[-1].endswith('in the graph: pad or cut sequences to it')
     assert 'is split by 7, the number of steps' in remarks(
         model, {'data': ('batch', 'time', *shape[2:])})[-1]
+    interop.save(model, str(tmp_path / 'frames'), 1)
+    assert command('export', tmp_path / 'frames', '--onnx', tmp_path / 'a.onnx', '--no-check') == 0
+    assert capsys.readouterr().out.count('7 steps') == 1  # one note, not two
 
 
 @pytest.mark.parametrize('name, rows', [('lstm_time_major', 'time*batch'),
