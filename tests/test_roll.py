@@ -135,6 +135,84 @@ def test_rows_that_a_number_of_steps_cuts_are_refused():
         run(rolled, {'data': (2, 6, 3)}, False)
 
 
+def cell_over(length, data, prefix, units, both=False):
+    def cell(prefix):
+        return rnn.LSTMCell(units // (1 + both), prefix)
+    both = both and rnn.BidirectionalCell(cell(prefix + 'l_'), cell(prefix + 'r_'))
+    return (both or cell(prefix)).unroll(length, data, merge_outputs=True)[0]
+
+
+def halved(codes, both=False, units=8):
+    """A layer over what a Reshape makes of another layer's steps."""
+    @named_anew
+    def build(length):
+        outputs = cell_over(length, mx.sym.Variable('data'), 'a_', units, both)
+        return cell_over(length // 2, mx.sym.Reshape(outputs, shape=codes(length)), 'b_', 4)
+    return build
+
+
+def frames(codes, width=8, after=lambda rows: rows):
+    """A layer over what another computes of each frame."""
+    @named_anew
+    def build(length):
+        data = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-1, width))
+        data = mx.sym.FullyConnected(data, num_hidden=width, name='fc')
+        return cell_over(length, after(mx.sym.Reshape(data, shape=codes(length))), 'a_', 4)
+    return build
+
+
+def named_anew(build):
+    def make(length):
+        with mx.name.NameManager():
+            return build(length)
+    return make
+
+
+#: Programs of 8 steps in which a Reshape has a number, and what becomes of other lengths.
+RESHAPED = {
+    'pairs': (halved(lambda T: (0, T // 2, 16)), 'refused'),
+    'pairs of both directions': (halved(lambda T: (0, T // 2, 16), True), 'refused'),
+    'pairs, any batch': (halved(lambda T: (-1, T // 2, 16)), 'refused'),
+    'pairs, a batch of two': (halved(lambda T: (2, T // 2, 16)), 'refused'),
+    'pairs, as wide as long': (halved(lambda T: (0, T // 2, 8), units=4), 'refused'),
+    'pairs, counted': (halved(lambda T: (0, -1, 16)), 'right'),
+    'halves': (halved(lambda T: (-1, T // 2, 8)), 'refused'),
+    'windows of three': (lambda T: mx.sym.Reshape(cell_over(
+        T, mx.sym.Variable('data'), 'a_', 5), shape=(-1, 3, 5)), 'right'),
+    'frames': (frames(lambda T: (-1, T, 8)), 'warned'),
+    'frames, split': (frames(lambda T: (-4, -1, T, 0)), 'warned'),
+    'frames of another width': (frames(lambda T: (-1, T, 5), 5), 'warned'),
+    'frames of two sequences': (frames(lambda T: (2, T, 8)), 'refused'),
+    'frames and positions': (frames(lambda T: (-1, T, 8), after=lambda rows: mx.sym.broadcast_add(
+        rows, mx.sym.Variable('positions', shape=(1, 1, 8)))), 'warned'),
+    'rows': (named_anew(lambda T: cell_over(T, mx.sym.Reshape(
+        mx.sym.Variable('data'), shape=(0, T, 8)), 'a_', 8)), 'refused'),
+}
+
+
+@pytest.mark.parametrize('name', RESHAPED)
+@pytest.mark.parametrize('length', [None, 8])
+def test_numbers_in_reshapes(name, length):
+    build, other = RESHAPED[name]
+    width = 5 if 'another' in name else 8
+    if other == 'warned':
+        if length:
+            with pytest.raises(ValueError, match='length .* 8: node reshape1 .* of 8 steps'):
+                rnn.roll(build(8), length=length)
+            return
+        with pytest.warns(UserWarning, match='node reshape1 .* of 8 steps'):
+            rolled = rnn.roll(build(8))
+    else:
+        rolled = rnn.roll(build(8), length=length)
+    for steps in (8, 12, 4, 9):
+        shapes = {'data': (2 if 'two' in name else 3, steps, width)}
+        if steps == 8 or other == 'right' and steps != 9:  # MXNet counts no elements
+            assert_close(*[run(each, shapes, False)[0] for each in (build(steps), rolled)], 2e-6)
+        elif other == 'refused':
+            with pytest.raises(mx.base.MXNetError, match='fixed'):
+                rolled.infer_shape(**shapes)
+
+
 def test_what_cannot_be_rolled_up_is_given_back():
     symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3)
     assert rnn.roll(symbol) is symbol

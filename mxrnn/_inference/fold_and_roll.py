@@ -1,6 +1,7 @@
 """Rewrites Symbols: `fold` computes values that only parameters decide, `roll` rolls up steps."""
 from __future__ import annotations
 
+import warnings
 from typing import Any, Mapping, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from .. import _check
 from .._files import reason_of
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has, row
-from .._graph.rnn_vector_layout import ADDS_NOTHING, GATES
+from .._graph.rnn_vector_layout import ADDS_NOTHING
 from .._graph.rolling import Finding, Kernel, Loop, Values
 from .._graph.rolling import roll as roll_graph
 from .._graph.symbol_json import graph_to_json
@@ -17,6 +18,7 @@ from .._operator.rnn_build_and_defects import corrupts, cpu_build, disabled, one
 from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of
 from . import context_and_weights, shape_and_type_errors
+from .adapt_rolled_graph import adapted, with_shapes
 from .quiet_and_single_calls import quiet
 
 __all__ = ['fold', 'roll', 'rolled_graph', 'rolled_to_kernels']
@@ -243,7 +245,9 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
     Raises
     ------
     TypeError, ValueError
-        `symbol` is not a Symbol, `training` not a bool, or `length` not a number of steps.
+        `symbol` is not a Symbol, `training` not a bool, or `length` not a number of steps, or one
+        that a Reshape before a recurrence states for any number of rows. Without `length`
+        there is a warning that other lengths give wrong results.
 
     Examples
     --------
@@ -260,32 +264,23 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
     _check.flag('training', training)
     _check.integer('length', 1 if length is None else length, 1)
     graph = graph_of(symbol)
-    rolled = rolled_graph(graph, training, length)
+    rolled, findings = rolled_graph(graph, training, length)
+    for name, steps in [each[:2] for each in findings if each.kind == 'stated']:
+        text = 'node %s makes sequences of %d steps, whatever data it gets' % (name, steps)
+        if steps == length:
+            raise ValueError('length must be a number that can become any, got %d: %s. Leave out '
+                             'length, and give sequences of %d steps' % (length, text, steps))
+        warnings.warn('%s: other lengths give wrong results' % text, stacklevel=2)
     return symbol if rolled is graph else _symbol(rolled)
 
 
-def rolled_graph(graph: Graph, training: bool, length: int | None) -> Graph:
+def rolled_graph(graph: Graph, training: bool, length: int | None
+                 ) -> tuple[Graph, tuple[Finding, ...]]:
     """`roll` for a Symbol's graph and this MXNet; `graph` itself if nothing can be rolled up."""
-    rolled = roll_graph(graph, training=training, length=length,
-                        reject_reason=lambda values, what: _fault(values, what, training)).graph
-    return graph if rolled is graph else _with_shapes(rolled._replace(nodes=tuple([
-        node._replace(subgraphs=tuple(map(_body, node.subgraphs))) for node in rolled.nodes])))
-
-
-def _body(body: Graph) -> Graph:
-    """The body of a loop, without operators that MXNet gets wrong in loops.
-
-    elemwise_add passes its gradient on unchanged, and MXNet adds up the wrong arrays if that
-    reaches an input; add_n has a gradient for each input. oneDNN's softmax crashes if an array has
-    one of oneDNN's own layouts; MXNet does not use it if a temperature is given.
-    """
-    def changed(node: Node) -> Node:
-        if node.op == 'elemwise_add':
-            return node._replace(op='add_n', attrs={'num_args': '2'})
-        if node.op in ('softmax', 'log_softmax') and node.temperature is None:
-            return node._replace(attrs={**node.attrs, 'temperature': '1.0'})
-        return node
-    return body._replace(nodes=tuple(map(changed, body.nodes)))
+    rolled, findings = roll_graph(
+        graph, training=training, length=length,
+        reject_reason=lambda values, what: _fault(values, what, training))
+    return graph if rolled is graph else adapted(rolled), findings
 
 
 def rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
@@ -299,26 +294,7 @@ def rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
             return 'loops of MXNet are slower than steps'
         return _fault(values, what, True, float32)
     rolled, findings = roll_graph(graph, training=True, reject_reason=reject_reason)
-    return symbol if rolled is graph else _symbol(_with_shapes(rolled)), findings
-
-
-def _with_shapes(graph: Graph) -> Graph:
-    """The graph in which weights of sym.RNN state their rows, so that MXNet infers the columns."""
-    nodes = list(graph.nodes)
-    for node in graph.nodes:
-        joined = graph.nodes[node.inputs[1].node] if has(node.op, 'kernel') else None
-        if joined is None or joined.op != '_rnn_param_concat':
-            continue
-        rows = len(GATES[node.mode]) * node.state_size
-        shapes = (rows, 0), (rows, node.state_size), (rows,), (rows,)
-        for entry, shape in zip(joined.inputs, shapes):
-            place = entry.node
-            if nodes[place].op == 'Reshape':
-                place = nodes[place].inputs[0].node
-            each = nodes[place]
-            if each.is_variable and '__shape__' not in each.attrs:
-                nodes[place] = each._replace(attrs={**each.attrs, '__shape__': str(shape)})
-    return graph._replace(nodes=tuple(nodes))
+    return symbol if rolled is graph else _symbol(with_shapes(rolled)), findings
 
 
 def _fault(values: Values, what: Kernel | Loop, training: bool, float32: bool = False

@@ -1,25 +1,21 @@
 """Numbers in a graph that mean its number of steps: finds them, and removes them."""
 from __future__ import annotations
 
-import contextlib
-import math
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..graph import Entry, Graph, Node
 from ..graph_editing import Fixed, Writer
 from ..operator_table import has
-from ..shapes.axis_factors import factors_of, number_of, open_axes
-from ..shapes.infer import axes_of
-from ..shapes.rule_api import UnknownAxes
-from ..shapes.sizes import Axis, Size, product
-from ..shapes.unification import SizeError
+from ..shapes.axis_factors import number_of
+from ..shapes.sizes import product
 from .ambiguity import Counted, ends
 from .lengths_clipped_or_fixed_by_fuse import clips_of, freed_of_fuse, masked, read_checked
 from .lengths_stated_by_reshapes import stated_steps
+from .reshapes_that_keep_lengths import kept_by_reshape
 from .sequence_axes import Freeing, note_axes
 from .vectorisation_plan import Span
 
-__all__ = ['BEFORE_LOSS', 'fixed_by', 'make_length_symbolic']
+__all__ = ['BEFORE_LOSS', 'computed', 'fixed_by', 'make_length_symbolic']
 
 #: By operator, the attributes that state sizes or places along axes.
 _SIZES = {
@@ -48,11 +44,11 @@ def fixed_by(graph: Graph, length: int) -> list[str]:
     (['steps'], [])
     """
     inside = [node for body in graph.nodes for inner in body.subgraphs for node in inner.walk()]
-    own = [graph.nodes[place] for place in sorted(_computed(graph))]
+    own = [graph.nodes[place] for place in sorted(computed(graph))]
     return [node.name for node in own + inside if _states(node, length)]
 
 
-def _computed(graph: Graph) -> set[int]:
+def computed(graph: Graph) -> set[int]:
     """Places of the nodes that compute something from the data, not only from weights."""
     places = graph.reached(lambda node: [entry for entry in node.inputs
                                          if entry not in node.inputs_of('weight')])
@@ -92,7 +88,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     """
     writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
-    computed, as_many, before_losses = _computed(graph), [], _before_losses(graph)
+    from_data, as_many, before_losses = computed(graph), [], _before_losses(graph)
     (checks, freed), totals = freed_of_fuse(graph, length), {**read_checked(graph), **totals}
     totals = {**stated_steps(graph, totals, length or 0), **totals}
     for i, node in enumerate(graph.nodes):
@@ -104,16 +100,13 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             made = _part(writer, node, inputs, totals.get(i))
         elif node.op == 'slice':
             made = _slice(writer, node, inputs)
-        elif node.op in _FREED and i in computed and _states(node, length):
+        elif node.op in _FREED and i in from_data and _states(node, length):
             made = _FREED[node.op](writer, node, inputs)
         elif i in before_losses and node.op == 'Reshape' and -1 in node.shape:
             made = next(filter(None, [
                 _reshape(writer, node, inputs, steps) for steps in {*writer.sequences.values()}
                 if writer.splits_off(node, inputs[0], steps)]), None)
-        if node.op == 'Reshape' and made is None:
-            for each in _cut(writer, node, inputs[0]):
-                writer.cut.setdefault(each, node)
-        elif node.op in _AS_MANY and i in computed and made is None:
+        if node.op in _AS_MANY and i in from_data and made is None:
             as_many.append((node, {each for entry in inputs for each in writer.behind[entry.node]}))
         places[i] = (made or writer.copy(node, inputs)).node
         note_axes(writer.nodes, written, writer.axes)
@@ -124,6 +117,10 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             writer.sequences[first] = steps
             writer.note_steps(first)
         writer.note_sequences(written)
+        shaped = writer.nodes[places[i]]
+        if node.op == shaped.op == 'Reshape' and places[i] >= written:
+            for each in kept_by_reshape(writer, shaped, shaped.inputs[0]):
+                writer.cut.setdefault(each, node)
     for node, behind in as_many:
         for each, steps in writer.sequences.items():
             if steps > 1 and _states(node, steps) and (each in behind or not node.inputs):
@@ -145,8 +142,9 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             ', and nothing can replace it' if steps == length else
             ': free it with length=%d%s or --certify' % (
                 steps, '' if product(sum(writer.axes[each][:1], ())) in writer.left else
-                ', an axis time:%d (--input)' % steps)) if node.op in ('Reshape', *_AS_MANY) else (
-            '%s cuts at a number that may depend on it' % node.op)
+                ', an axis time:%d (--input)' % steps)) if _states(node, steps) else (
+            '%s %s a number that may depend on it' % (
+                node.op, 'has' if node.op == 'Reshape' else 'cuts at'))
         instead = {each: writer.pinned(each, node.name, 0, steps)}
         writer.nodes[:len(reading)] = [reader._replace(inputs=tuple(
             [instead.get(entry, entry) for entry in reader.inputs])) for reader in reading]
@@ -204,36 +202,6 @@ def _reshape(writer: Freeing, node: Node, inputs: Entries, length: int | None = 
     made = writer.add('reshape_like', '', {'lhs_begin': 0, 'lhs_end': 1, 'rhs_begin': 0,
                                            'rhs_end': 2}, [rows, like])
     return writer.named(made, node.name)
-
-
-def _cut(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
-    """The sequences whose number of steps a Reshape states; their axis of steps replaces it.
-
-    This also applies if their axes are not followed up to there. If the number of steps is given,
-    it requires that the other axes, without the batch, do not have as many elements; or too few,
-    if a number is in one axis with them.
-    """
-    axes, found = writer.axes.get(data, []), []
-    numbers = [code for code in node.shape if code > 1]
-    beside = any(len({type(size) for size in factors_of(axis)}) > 1 for axis in axes)
-    known = {axis for each in writer.behind[data.node] for axis in open_axes(writer.axes[each])}
-    sizes = math.prod(size for axis in axes for size in factors_of(axis) if isinstance(size, int))
-    for sequence, steps in writer.sequences.items():
-        copies: dict[Size, Axis] = {axis: Axis() for axis in open_axes(axes)}
-        time = copies.get(product(sum(writer.axes[sequence][:1], ())))
-        if time is not None:
-            time.given = steps
-            with contextlib.suppress(UnknownAxes, SizeError, IndexError):
-                axes_of(node, [[tuple([copies.get(size, size) for size in factors_of(axis)])
-                                for axis in axes]])
-        unclear = not axes or not known.issuperset(copies) if time is None else (
-            (sizes != math.prod(numbers) if steps == writer.length else
-             beside and sizes % math.prod(numbers) > 0)
-            and not any(each.bound for each in copies.values()))
-        if time is not None and time.bound is not None or unclear and steps in numbers and (
-                sequence in writer.behind[data.node]):
-            found.append(sequence)
-    return found
 
 
 def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:

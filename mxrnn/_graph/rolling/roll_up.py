@@ -18,6 +18,7 @@ from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
 from .step_columns_and_recurrences import ByStep, Declined, StepRecurrence, Taken
+from .steps_stated_before_recurrences import stated_before
 from .values_numbered_without_detours import TooLong, Values, has_one_shape
 from .vectorisation_plan import Claim, Planner
 from .write_rolled_graph import Apart, Refused, RolledWriter
@@ -34,9 +35,10 @@ class Finding(NamedTuple):
         The beginning of its nodes' names.
     steps : int
         0 if they were not counted, as in a graph that would take too long.
-    kind : {'kernel', 'loop', 'fused', 'unrolled', 'fixed'}
-        'fused' stands for all operators that `mxrnn.fuse` made for `steps` steps. 'fixed' is not a
-        recurrence: a sequence that must have `steps` steps.
+    kind : {'kernel', 'loop', 'fused', 'unrolled', 'fixed', 'stated'}
+        'fused' stands for all operators that `mxrnn.fuse` made for `steps` steps. Two are no
+        recurrences: 'fixed' is a sequence that must have `steps` steps, and 'stated' a Reshape
+        that makes sequences of `steps` steps, whatever data it gets.
     what : str
         The mode of the operator RNN. For the others the reason why it is not RNN, or why it stays
         unrolled.
@@ -52,7 +54,8 @@ class Finding(NamedTuple):
         return '%s%s: %s' % (self.name, steps, {
             'kernel': 'one operator, %s' % self.what, 'loop': 'a loop, because %s' % self.what,
             'fused': 'operators', 'unrolled': 'stays unrolled, because %s' % self.what,
-            'fixed': 'it must have as many, because %s' % self.what}[self.kind])
+            'fixed': 'it must have as many, because %s' % self.what,
+            'stated': 'it splits all rows into such sequences'}[self.kind])
 
 
 class RolledGraph(NamedTuple):
@@ -176,7 +179,8 @@ def _freed(graph: Graph, findings: Sequence[Finding], length: int | None, axes: 
     freed = make_length_symbolic(graph, length, axes, totals, counted, fixed)
     return RolledGraph(freed, tuple([
         *findings, *(Finding('mxrnn.fuse', steps, 'fused', '') for steps in by_fuse),
-        *(Finding(name, steps, 'fixed', why) for name, (steps, why) in fixed.items())]))
+        *(Finding(name, steps, 'fixed', why) for name, (steps, why) in fixed.items()),
+        *(Finding(name, steps, 'stated', '') for name, steps in stated_before(freed).items())]))
 
 
 def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,

@@ -13,7 +13,7 @@ from .sizes import Axis, Size, divide, parts, product, quotient, resolve, same
 from .unification import unify
 
 __all__ = ['Axes', 'Factors', 'REST', 'agree', 'factors_of', 'match_factors', 'mixed', 'mixed_axes',
-           'number_of', 'open_axes']
+           'number_of', 'open_axes', 'separated']
 
 Factors = Tuple[Size, ...]
 Axes = List[Factors]
@@ -94,6 +94,21 @@ def match_factors(factors: Factors, targets: Sequence[Factors]) -> Axes:
 
     A part that cannot be separated from either end has the right size, but is not an old axis.
     """
+    pool, found = separated(factors, targets)
+    missing = [at for at in range(len(targets)) if at not in found]
+    if missing:
+        part = product(product(targets[at]) for at in missing if targets[at] != REST)
+        rest = divide(product(pool), part)
+        if rest is None:
+            rest = quotient(product(pool), part) if isinstance(part, int) and part else Axis()
+        found.update((at, mixed((rest,) if targets[at] == REST else targets[at]))
+                     for at in missing)
+    return [found[at] for at in range(len(targets))]
+
+
+def separated(factors: Factors, targets: Sequence[Factors]) -> tuple[Factors, dict[int, Factors]]:
+    """What is left of `factors` when axes are separated from either end, and these axes by place.
+    """
     pool = factors_of(factors)
     found: dict[int, Factors] = {}
     for step in (1, -1):
@@ -104,16 +119,10 @@ def match_factors(factors: Factors, targets: Sequence[Factors]) -> Axes:
                 break
             pool, found[at] = left[::step], target
     missing = [at for at in range(len(targets)) if at not in found]
-    part = product(product(targets[at]) for at in missing if targets[at] != REST)
-    if len(missing) == 1 and (targets[missing[0]] == REST or same(product(pool), part)):
-        found[missing[0]] = pool
-    elif missing:
-        rest = divide(product(pool), part)
-        if rest is None:
-            rest = quotient(product(pool), part) if isinstance(part, int) and part else Axis()
-        found.update((at, mixed((rest,) if targets[at] == REST else targets[at]))
-                     for at in missing)
-    return [found[at] for at in range(len(targets))]
+    if len(missing) == 1 and (targets[missing[0]] == REST or same(
+            product(pool), product(targets[missing[0]]))):
+        pool, found[missing[0]] = (), pool
+    return pool, found
 
 
 def _without(factors: Factors, axis: Factors) -> Factors | None:

@@ -1,0 +1,84 @@
+"""Finds Reshapes that make sequences of a number of steps, whatever data they get."""
+from __future__ import annotations
+
+from typing import Iterator
+
+from ..graph import Entry, Graph, Node
+from ..operator_table import has
+from ..shapes.axis_factors import Axes
+from ..shapes.sizes import Axis, axes_in, product
+from .reshapes_that_keep_lengths import joined_and_split
+from .sequence_axes import note_axes
+
+__all__ = ['stated_before']
+
+#: Operators that keep the first axes of their first input.
+_KEEP = ('Embedding', 'Cast', '_copy', 'BlockGrad', 'SequenceReverse', 'SequenceMask', 'Activation',
+         'LeakyReLU', 'LayerNorm')
+
+
+def stated_before(graph: Graph) -> dict[str, int]:
+    """By name of a Reshape: the number of steps of the sequences that it makes for a recurrence. Of
+    longer data it makes more of these."""
+    axes: dict[Entry, Axes] = {}
+    note_axes(graph.nodes, 0, axes)
+    found: dict[str, int] = {}
+    times: set[Axis] = set()
+    for place, node in enumerate(graph.nodes):
+        if node.op not in ('RNN', '_foreach'):
+            continue
+        count = len(node.in_data_locs) if node.subgraphs else 1
+        pending = [(entry, 0) for entry in node.inputs[:count]]
+        seen = set(pending)
+        while pending:
+            entry, axis = pending.pop()
+            made = graph.nodes[entry.node]
+            number = _number(made, axis, axes, times) if made.inputs else None
+            if number is not None:
+                found[made.name] = number
+            for each in _sources(graph, made, axis) if number is None else ():
+                if each not in seen:
+                    seen.add(each)
+                    pending.append(each)
+        times |= axes_in(product(sum(axes.get(Entry(place, 0), [])[:1], ())))
+    return found
+
+
+def _number(node: Node, axis: int, axes: dict[Entry, Axes], times: set[Axis]) -> int | None:
+    """The size of an axis, if a Reshape states it for rows of any number that are no `times`."""
+    if node.op != 'Reshape' or -1 not in node.shape:
+        return None
+    data = axes.get(node.inputs[0], [])
+    codes = [code for code in node.shape if code != -4]
+    number = codes[axis] if axis < len(codes) and -2 not in codes[:axis] else 0
+    if data:
+        data = [pool for pool, parts in joined_and_split(node, data) if axis in parts]
+        number *= bool(data)
+    known = axes_in(product(sum(data, ())))
+    return number if number > 1 and times.isdisjoint(known) else None
+
+
+def _sources(graph: Graph, node: Node, axis: int) -> Iterator[tuple[Entry, int]]:
+    """Inputs of a node, each with the axis that becomes `axis` of its output."""
+    first = node.inputs[0] if node.inputs else None
+    if first is None:
+        return
+    if node.op == 'SwapAxis':
+        yield first, {node.dim1: node.dim2, node.dim2: node.dim1}.get(axis, axis)
+    elif node.op == 'transpose' and axis < len(node.axes or ()):
+        yield first, node.axes[axis]
+    elif node.op == 'expand_dims' and 0 <= node.axis != axis:
+        yield first, axis - (node.axis < axis)
+    elif node.op == 'Reshape' and not node.reverse:
+        ahead, split = (0,) * axis, graph.nodes[first.node]
+        codes = node.shape[:axis + 1]
+        if codes == (*ahead, -3) and split.get('shape', ())[:axis + 1] == (*ahead, -4):
+            yield split.inputs[0], axis  # whose size both Reshapes check
+        elif codes in ((*ahead, 0), (*ahead, -2)):
+            yield first, axis
+    elif has(node.op, 'one shape') or node.op in ('slice', 'slice_axis') or (
+            node.op.startswith('broadcast_') and len(node.inputs) == 2) or (
+                node.op == 'Concat' and node.dim not in (axis, -1)):
+        yield from ((entry, axis) for entry in node.needed_inputs)
+    elif node.op in _KEEP or node.op == 'FullyConnected' and (not node.flatten or axis == 0):
+        yield first, axis
