@@ -12,8 +12,9 @@ from .ambiguity import Counted, ends
 from .lengths_clipped_or_fixed_by_fuse import clips_of, freed_of_fuse, masked, read_checked
 from .lengths_stated_by_reshapes import stated_steps
 from .reshapes_that_keep_lengths import kept_by_reshape
-from .sequence_axes import Freeing, note_axes
+from .sequence_axes import note_axes
 from .vectorisation_plan import Span
+from .writer_noting_sequences import Freeing
 
 __all__ = ['BEFORE_LOSS', 'computed', 'fixed_by', 'make_length_symbolic']
 

@@ -11,7 +11,7 @@ from ..shapes.infer import axes_of
 from ..shapes.rule_api import UnknownAxes
 from ..shapes.sizes import Axis, Size, axes_in, number_for, product, reshaping
 from ..shapes.unification import SizeError
-from .sequence_axes import Freeing
+from .writer_noting_sequences import Freeing
 
 __all__ = ['joined_and_split', 'kept_by_reshape']
 
