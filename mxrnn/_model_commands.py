@@ -210,8 +210,11 @@ def _export(options: argparse.Namespace) -> int:
                 say(title, sentence)
                 said.add(sentence)
     if options.onnx is options.source is None and not options.states:  # shapes of the check alone
-        shapes = {name: (*('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
-                  for name, shape in shapes.items()}
+        from .interop._torch.save_and_check_torch_file import kept_axes
+        own = kept_axes(model.graph, shapes) if model is not None else {}
+        shapes = {name: tuple(own.get(name, ())) or (
+            *('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
+            for name, shape in shapes.items()}
     say_remarks(model, shapes, options.prefix, bool(options.certify), said)
     return 0
 

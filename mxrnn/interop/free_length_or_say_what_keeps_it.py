@@ -6,11 +6,11 @@ from typing import Iterator
 
 from .. import _check
 from .._graph.graph import Graph, Node
-from .._graph.rolling import stated_steps
+from .._graph.rolling import RolledGraph, stated_steps
 from .registry import ExportError
 from .roll_without_steps import CountedSteps, rolled_up
 
-__all__ = ['naming_what_keeps']
+__all__ = ['naming_what_keeps', 'refuse_stated']
 
 #: Attributes that may have a number of steps in them.
 _SIZES = 'shape', 'num_outputs', 'stop', 'reps', 'begin', 'end'
@@ -37,6 +37,13 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph) -> Iterator[None
                           'the graph takes no other%s' % (
                               error, steps.number, _check.some(list(known)),
                               steps.keeping(graph))) from None
+
+
+def refuse_stated(rolled: RolledGraph, steps: CountedSteps | None) -> None:
+    """Refuse a rolled-up graph that makes sequences of the number of `steps` of all rows."""
+    for each in rolled.findings:
+        if steps is not None and (each.kind, each.steps) == ('stated', steps.number):
+            raise ExportError('node %s makes sequences of %d steps of all rows' % each[:2])
 
 
 def _has(node: Node, key: str, number: int) -> bool:

@@ -240,6 +240,43 @@ def test_a_number_that_stays_is_named(tmp_path, capsys):
     assert 'still split by the number 7' in ' '.join(capsys.readouterr().out.split())
 
 
+def of_frames(steps, width, zoneout=False):
+    """Classes of frames, from a convolution of each and a cell over all of them."""
+    images = mx.sym.Convolution(mx.sym.reshape(mx.sym.Variable('data'), (-1, 1, width, width)),
+                                num_filter=2, kernel=(3, 3), name='conv')
+    rows = mx.sym.FullyConnected(images, num_hidden=UNITS, name='rows')
+    cell = rnn.LSTMCell(UNITS, 'lstm_')
+    outputs, _ = (rnn.ZoneoutCell(cell, .1, .1) if zoneout else cell).unroll(
+        steps, mx.sym.reshape(rows, (-1, steps, UNITS), name='split'), merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, (-1, UNITS)), num_hidden=CLASSES,
+                                   name='scores')
+    return mx.sym.SoftmaxOutput(scores, mx.sym.reshape(mx.sym.Variable('label'), (-1,)))
+
+
+@pytest.mark.parametrize('zoneout', [False, True])
+@pytest.mark.parametrize('steps', [7, 8])
+def test_a_reshape_of_frames_keeps_their_number(steps, zoneout, tmp_path, capsys):
+    """Frames are as wide as 8 steps are many. Sequences of 16 steps would become twice as many."""
+    torch = pytest.importorskip('torch')
+    shape = 'data=batch,%s,1,8,8'
+    interop.save(random_model(of_frames(steps, 8, zoneout), {
+        'data': (2, steps, 1, 8, 8), 'label': (2, steps)}), str(tmp_path / 'a'), 1)
+
+    def export(kind, path, size):
+        code = command('export', tmp_path / 'a', kind, tmp_path / path, '--input', shape % size)
+        return code, ' '.join(''.join(capsys.readouterr()).split())
+    code, said = export('--source', 'a.py', 'time:%d' % steps)
+    assert code == 2 and 'makes sequences of %d steps' % steps in said
+    if steps == 8:  # other numbers do not fit any data that the export tries
+        code, said = export('--source', 'a.py', 'time')
+        assert code == 0 and 'split by 8' in said
+    assert export('--torch', 'b.pt', steps)[0] == 0
+    module = interop.load_torch(str(tmp_path / 'b.pt'))
+    assert module(data=torch.ones(3, steps, 1, 8, 8)).shape == (3 * steps, CLASSES)
+    with pytest.raises(ValueError, match='data must have the shape .batch, %d, 1, 8, 8' % steps):
+        module(data=torch.ones(3, 2 * steps, 1, 8, 8))
+
+
 def test_only_sizes_that_may_be_steps_are_named_and_the_reason_is_kept(tmp_path):
     rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH)),
                                  num_hidden=7, name='rows')

@@ -149,6 +149,10 @@ class Methods:
     def _from_inputs(self, name: str, heads: Sequence[Entry]) -> list[str]:
         """Write a method that computes `heads`; returns the names of the inputs that it takes."""
         scope = self._scope()
+        part = self._graph.ending_in(heads)
+        read = {self.arguments.get(each) for each in {*part.arguments} - {*part.labels()}}
+        # The method does not get labels, so it reads no sizes from them.
+        scope.arguments = [each for each in scope.arguments if each.text in read]
         results = scope.emit(heads)
         inputs = [each for each in self.arguments if each in scope.found]
         write_method(self._file, scope, name, self._texts(inputs), results, '')

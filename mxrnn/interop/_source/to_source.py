@@ -20,7 +20,7 @@ from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
-from ..free_length_or_say_what_keeps_it import naming_what_keeps
+from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated
 from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph, without_number
 from ..model import Model
 from ..registry import ExportError
@@ -161,6 +161,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     needed = graph.needed_variables()
     try:
         with blaming_axes(whole, arrays, given), naming_what_keeps(steps_of, whole):
+            refuse_stated(rolled, steps_of)
             shapes, notes, data, facts, limits = surveyed(
                 graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]

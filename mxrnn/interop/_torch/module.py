@@ -235,14 +235,15 @@ class GraphModule(nn.Module):
                 ', '.join(missing), rest.outputs))
 
     def _check_axes(self, given: Mapping[str, Tensor]) -> None:
-        """Refuse inputs with another rank, states of other sizes, and differing batch sizes."""
+        """Refuse inputs with another rank, states of other sizes, and differing batch sizes; of a
+        module without states, all other sizes."""
         states = {name for name, _ in self.states}
         batches: dict[int, str] = {}
         for name, axes in self.axes.items():
             if name not in given:
                 continue
             shape = tuple(given[name].shape)
-            if len(shape) != len(axes) or name in states and any(
+            if len(shape) != len(axes) or (name in states or not states) and any(
                     isinstance(size, int) and size != own for size, own in zip(axes, shape)):
                 raise ValueError('%s must have the shape (%s), got %s' % (
                     name, ', '.join([str(size) or 'any' for size in axes]), shape))

@@ -25,7 +25,7 @@ from ..roll_without_steps import roll_once
 from .load_and_check_torch_file import FORMAT, STEPPED
 from .module import GraphModule
 
-__all__ = ['save_torch', 'write_torch']
+__all__ = ['kept_axes', 'save_torch', 'write_torch']
 
 
 def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
@@ -40,7 +40,8 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
         The file. If writing fails, the file that was there stays.
     inputs : dict, optional
         By name of an input, its shape for the check, with names for axes of any size; needed if the
-        graph does not tell it.
+        graph does not tell it. If a Reshape makes sequences of a number of steps of all rows, a
+        shape with this number is the module's as well.
     check : bool
         Whether to read the file as `load_torch` does and compare it with the graph in MXNet, or in
         onnxruntime if MXNet cannot be imported, before `path` is replaced; as in `to_onnx`.
@@ -87,10 +88,17 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
     try:
         with replacing([path]) as stage:
             place = os.path.join(stage, os.path.basename(path))
-            torch.save(content_of(module), place)
+            content, axes = content_of(module), kept_axes(module.graph, given)
+            torch.save({**content, **({'axes': axes} if axes else {})}, place)
             return _checked_file(module, place, given) if check else ('', '')
     except (OSError, RuntimeError) as error:
         raise CheckpointError('cannot save %s: %s' % (path, error)) from None
+
+
+def kept_axes(graph: Graph, given: Shapes) -> dict[str, list[int | str]]:
+    """The `given` shapes with a number of steps that the graph makes of data of any size."""
+    numbers = {each.steps for each in roll_once(graph).findings if each.kind == 'stated'}
+    return {name: list(shape) for name, shape in given.items() if not numbers.isdisjoint(shape)}
 
 
 def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, str]:
