@@ -77,7 +77,7 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
                    ) -> list[str]:
     """Notes on inputs that keep a number of steps, with the shapes that free it."""
     steps, fixed = ({each.steps for each in rolled.findings if (each.kind == 'fixed') is kind
-                     and each.kind != 'unrolled'} for kind in (False, True))
+                     and each.kind not in ('unrolled', 'stated')} for kind in (False, True))
     notes = []
     if not rolled.findings and any(has(node.op, 'recurs') for node in model.graph.nodes):
         fixed = {size for shape in shapes.values() for size in shape
