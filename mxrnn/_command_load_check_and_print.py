@@ -1,4 +1,4 @@
-"""What all commands on models share: printed lines, the checkpoint to load, checks of targets."""
+"""Shared by all commands on models: printed lines, the checkpoint to load, checks of targets."""
 from __future__ import annotations
 
 import argparse

@@ -150,7 +150,7 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def shapes_of(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-    """The shapes that ``--input`` gives: integers and names."""
+    """The shapes that ``--input`` states: integers and names."""
     return {name: tuple(int(size) if size.strip().isdigit() else size.strip()
                         for size in value.split(','))
             for name, value in _pairs('--input', texts).items()}

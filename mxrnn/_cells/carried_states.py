@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def carry_states(cell: BaseRNNCell, **kwargs: Any) -> CarriedStates:
     """Carry a cell's states from one batch to the next: truncated backpropagation through time.
 
-    Batches must continue each other, as those of `StreamIter` do. Four parts work together:
+    Batches must continue each other, as the batches of `StreamIter` do. Four parts work together:
 
     - In the graph, the begin states are Variables (`begin_state`). The final states become more
       outputs, which pass no gradient on (`group`).

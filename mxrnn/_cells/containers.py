@@ -106,7 +106,7 @@ class SequentialRNNCell(_Container):
 
     Notes
     -----
-    The states are those of the cells, in order. The last cell's treatment of `merge_outputs`
+    The states are the cells' states, in order. The last cell's treatment of `merge_outputs`
     decides the form of the outputs. `len` returns the number of cells, and indexing the cells.
 
     Examples

@@ -118,8 +118,8 @@ class LSTMCell(DenseCell):
     params : RNNParams, optional
         Container of the weights; a new one if None.
     forget_bias : float
-        Value that `mx.init.LSTMBias` gives the forget gate's i2h_bias at initialisation (Jozefowicz
-        et al. 2015 recommend 1). The graph does not add it.
+        Value that `mx.init.LSTMBias` assigns to the forget gate's i2h_bias at initialisation
+        (Jozefowicz et al. 2015 recommend 1). The graph does not add it.
     bias : bool
         False: no i2h_bias and h2h_bias, as in torch's cells with ``bias=False``.
     state_clip : pair of float, optional

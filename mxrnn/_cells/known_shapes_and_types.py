@@ -1,4 +1,4 @@
-"""What the graphs of Symbols tell of their shapes and types."""
+"""The shapes and types that graphs of Symbols tell."""
 from __future__ import annotations
 
 from typing import Optional, Type

@@ -22,7 +22,7 @@ __all__ = ['drop', 'DropoutCell', 'ModifierCell', 'ResidualCell', 'TRAINING']
 class ModifierCell(BaseRNNCell):
     """The base of cells that change another cell.
 
-    States and weights are those of the base cell. From then on, use the base cell only through the
+    States and weights are the base cell's. From then on, use the base cell only through the
     modifier.
 
     Parameters

@@ -234,7 +234,7 @@ class WeightDropCell(ModifierCell):
 
     Notes
     -----
-    Names, states, weights and checkpoints are those of the base cell. `fuse` fuses the base cell.
+    Names, states, weights and checkpoints are the base cell's. `fuse` fuses the base cell.
     If you call the cell step by step, the first step after `reset` draws the weights.
 
     Examples

@@ -77,7 +77,7 @@ class LayerNormLSTMCell(_NormalisedCell):
     params : RNNParams, optional
         Container of the weights; a new one if None.
     forget_bias : float
-        Value that `mx.init.LSTMBias` gives the forget gate's i2h_bias at initialisation.
+        Value that `mx.init.LSTMBias` assigns to the forget gate's i2h_bias at initialisation.
     bias : bool
         False: no i2h_bias, h2h_bias and c_beta, so normalised values are not shifted.
     state_clip : pair of float, optional

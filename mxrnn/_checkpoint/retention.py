@@ -48,7 +48,7 @@ class Retention:
             files.places(self._prefix, batches=True))
 
     def saved(self, place: Place, told: Extra | None) -> None:
-        """Delete what is no longer needed, now that `place` is written.
+        """Delete files that are not needed any more, now that `place` is written.
 
         `told` is the result of `several_workers.save_part`, or None if one worker trains alone.
         """

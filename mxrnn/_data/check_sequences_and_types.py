@@ -1,4 +1,4 @@
-"""Checks of sequences of numbers that a program gives, and of types and sizes of their arrays."""
+"""Checks of sequences of numbers that a program passes, and of types and sizes of their arrays."""
 from __future__ import annotations
 
 import reprlib

@@ -66,7 +66,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def cause_of(error: BaseException) -> BaseException | None:
-    """The cause to chain to an error that already gives the reason. None if this package raised the
+    """The cause to chain to an error that already names the reason. None if this package raised the
     cause, because its traceback adds nothing; the cause if a program's or MXNet's code did."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

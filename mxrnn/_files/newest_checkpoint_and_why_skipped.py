@@ -51,7 +51,7 @@ class Candidates(Generic[_Loaded]):
         self.errors: list[CheckpointError] = []
 
     def newest(self, at_most: Place | None = None) -> _Loaded | None:
-        """Load the next readable one, at most `at_most`; None if there is none."""
+        """Load the next readable one, at most `at_most`, or None."""
         self.loaded = None
         while self.loaded is None and self._lower:
             place = self._lower.pop()

@@ -87,7 +87,7 @@ class Writer:
 
     def kernel(self, inputs: Sequence[Entry], name: str, mode: str, units: int, **attrs: object
                ) -> Entry:
-        """sym.RNN of data, weights and begin states, which gives the last states as well."""
+        """sym.RNN of data, weights and begin states, which also outputs the last states."""
         return self.add('RNN', name, {'mode': mode, 'state_size': units, 'state_outputs': True,
                                       **attrs}, inputs, len(inputs) - 1)
 

@@ -50,7 +50,7 @@ def is_looked_up(graph: Graph, name: str) -> bool:
 
 def only_looked_up(graph: Graph, names: Sequence[str]) -> list[str]:
     """The inputs among `names` of which nothing but look-ups read the numbers; what joins them
-    with arrays that are not looked up alone reads them, too."""
+    with arrays that are not looked up alone also reads them."""
     found = [name for name in names if is_looked_up(graph, name)]
     before: list[str] = []
     while found != before:  # an input that is left out takes those with it that it is joined with

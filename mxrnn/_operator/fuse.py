@@ -37,7 +37,7 @@ def fuse(cell: BaseRNNCell, *, inputs_at_once: bool = False) -> BaseRNNCell:
     -------
     BaseRNNCell
         Its `unroll` builds graphs with the same arguments as `cell`, so weights and checkpoints
-        serve both. Steps, states and names are those of `cell`. The order of the arguments differs,
+        serve both. Steps, states and names are `cell`'s. The order of the arguments differs,
         and MXNet numbers the states of optimisers and draws initial values in that order. So resume
         training with the form, fused or not, with which the checkpoint was trained. The cell's
         `repr` says what is fused, and why the rest is not.

@@ -55,7 +55,7 @@ def _exit(status: Any = None, /) -> NoReturn:
 
 
 def _quit(code: Any = None) -> NoReturn:
-    """Do so as `exit` and `quit`, which take the status by name, too."""
+    """Do so as `exit` and `quit`, which also take the status by name."""
     _exit(code)
 
 

@@ -1,6 +1,6 @@
 """Symbols as JSON and as graphs, with everything in them.
 
-What this package reads from Symbols, it reads from their graphs.
+This package reads the graphs of Symbols.
 """
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def axes_in_words(axes: Sequence[str | int]) -> str:
 
 
 def axes_of_caller(axes: Sequence[str | int], steps: bool) -> list[str | int]:
-    """The axes of an array that a caller gives for several `steps`, or for one."""
+    """The axes of an array that a caller passes for several `steps`, or for one."""
     joined = [str(axis).split(',') for axis in axes]
     return [*(name for name in ('batch', 'time')[:1 + steps] if name in sum(joined, [])), *(
         axis for axis, names in zip(axes, joined) if not {'batch', 'time'} & {*names})]

@@ -77,7 +77,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
 
     Notes
     -----
-    Axes of any size that no shape gives get 2, 3, ...; a number of steps that `model` was unrolled
+    Axes of any size without a shape get 2, 3, ...; a number of steps that `model` was unrolled
     for stays. With another number of steps the checkpoint runs rolled up, as the file does. If all
     its recurrences have the same number of steps, that number is then also free in Reshapes and in
     bounds of lengths. So are the bounds if the file has none. A file with states runs one step,

@@ -85,7 +85,7 @@ class Inputs:
               given: Mapping[str, np.ndarray] = {}, seed: int = 0,
               sizes: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
         """Data: `given`, otherwise random. A named axis has its size in `sizes`, otherwise its
-        size in the graph; `shapes` gives the shapes of the other inputs."""
+        size in the graph; `shapes` has the shapes of the other inputs."""
         numbers = self.numbers if sizes is None else sizes
         names = {own: size for name, shape, _ in self._file.inputs if self.begins
                  for size, own in zip(shape or (), self.stated.get(name, ()))

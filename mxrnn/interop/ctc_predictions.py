@@ -1,4 +1,4 @@
-"""What CTC losses read: the predictions of graphs that have these losses as outputs."""
+"""Inputs of CTC losses: the predictions of graphs that have these losses as outputs."""
 from __future__ import annotations
 
 from .._graph.graph import Entry, Graph

@@ -64,7 +64,7 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
     again : callable, optional
         Exports a model with other outputs in the same way, to find the first node that differs.
     other : Graph, optional
-        The graph of another length with which the file was certified; it is run, too.
+        The graph of another length with which the file was certified; it is also run.
 
     Returns
     -------

@@ -40,7 +40,7 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph) -> Iterator[None
 
 
 def refuse_stated(rolled: RolledGraph, steps: CountedSteps | None) -> None:
-    """Refuse a rolled-up graph that makes sequences of the number of `steps` of all rows."""
+    """Refuse a rolled-up graph that divides all rows into sequences of `steps`."""
     for each in rolled.findings:
         if steps is not None and (each.kind, each.steps) == ('stated', steps.number):
             raise ExportError('node %s makes sequences of %d steps of all rows' % each[:2])

@@ -1,4 +1,4 @@
-"""The shapes of a model's inputs: checks those that a user gives, and finds the others."""
+"""The shapes of a model's inputs: checks those of the user, and finds the others."""
 from __future__ import annotations
 
 import contextlib
@@ -89,7 +89,7 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 
 
 def of_graph(found: Shapes) -> str:
-    """The part of a refusal that lists the shapes taken from the graph; '' if there are none."""
+    """The part of a refusal that lists the shapes taken from the graph, or ''."""
     shapes = {name: ['40' if size == '%s_%d' % (name, at) else str(size)
                      for at, size in enumerate(shape)] for name, shape in found.items()}
     typed = ' '.join('--input %s=%s' % (name, ','.join(shape)) for name, shape in shapes.items()
@@ -101,7 +101,7 @@ def of_graph(found: Shapes) -> str:
 
 
 def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
-    """A sentence on the first input whose shape is not the graph's; '' if there is none. A shape
+    """A sentence on the first input whose shape is not the graph's, or ''. A shape
     without a number may be a guess, and names in `given` stand for any size."""
     for name, (own, shape) in _unlike(graph, params, given, True).items():
         if any(isinstance(size, int) for size in own) and (len(own) != len(shape) or any(
@@ -114,7 +114,7 @@ def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
 def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False
                   ) -> str:
     """A sentence on `given` shapes whose number of axes, or `sizes` too, differ from the graph's,
-    and how to free a number of steps; '' if there are none."""
+    and how to free a number of steps, or ''."""
     wrong = _unlike(graph, params, given, sizes)
     told, got = (' '.join('%s=%s' % (name, ','.join(map(str, pair[at])))
                           for name, pair in wrong.items()) for at in (0, 1))

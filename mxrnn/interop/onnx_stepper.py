@@ -332,7 +332,7 @@ class OnnxStepper:
     @classmethod
     def _call(cls, feeds: dict[str, np.ndarray], run: Callable[..., Arrays], names: Sequence[str]
               ) -> Arrays:
-        """What a file gives."""
+        """The outputs of a file."""
         try:
             return run(names, feeds, None)
         except Exception as error:  # a class of onnxruntime's own for each kind

@@ -33,7 +33,7 @@ def _rule(*ops: str) -> Callable[[Rule], Rule]:
 
 
 def lift(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    """The rule's result for `node` over all steps at once; None if there is none."""
+    """The rule's result for `node` over all steps at once, or None."""
     if has(node.op, 'elementwise'):
         return _same(node)
     rule = _RULES.get(node.op)

@@ -60,7 +60,7 @@ class _Search:
             pass
 
     def _level(self, value: int) -> int:
-        """The last step on which a value depends; -1 if there is none."""
+        """The last step on which a value depends, or -1."""
         place = self.values.owner[value] - self._start
         while place >= len(self._levels):
             self._add_levels(range(self._start + len(self._levels), self._start + place + 1))
@@ -113,7 +113,7 @@ class _Search:
         return None
 
     def _longest(self, columns: dict[int, list[Column]], by_step: ByStep) -> Column:
-        """The column that begins like `by_step`; a new one if there is none."""
+        """The column that begins like `by_step`, else a new one."""
         column = self._known(columns, by_step)
         if column is None:
             column = Column(by_step)

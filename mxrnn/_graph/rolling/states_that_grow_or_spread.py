@@ -15,7 +15,7 @@ _T = TypeVar('_T')
 
 
 def _rows_of(node: Node, given: Sequence[int]) -> int:
-    """Which rows a node gives (see `LoopStates._rows`), by those of what it reads."""
+    """The rows of a node (see `LoopStates._rows`), by those of what it reads."""
     joins = has(node.op, 'joins') and node.dim > 0
     if joins or node.op.startswith('broadcast_') or has_one_shape(node):
         return max(given)

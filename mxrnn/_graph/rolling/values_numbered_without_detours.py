@@ -51,7 +51,7 @@ def has_one_shape(node: Node) -> bool:
 
 
 def stated_shape(node: Node) -> tuple[int, ...]:
-    """The shape that a variable or constant states, with 0 for open sizes; () if there is none."""
+    """The shape that a variable or constant states, with 0 for open sizes, or ()."""
     shape = () if node.inputs else node.get('__shape__' if node.is_variable else 'shape', ())
     return shape if isinstance(shape, tuple) and all(type(size) is int for size in shape) else ()
 

@@ -60,7 +60,7 @@ class Freeing(Writer):
             self.behind[-1].update(*[self.behind[entry.node] for entry in node.inputs])
 
     def steps_of(self, size: Factors) -> int | None:
-        """The numbers of steps of sequences with an axis of this size; None if there are none."""
+        """The numbers of steps of sequences with an axis of this size, or None."""
         return next((total for entry, total in self.sequences.items() if same(
             product(size), product(sum(self.axes[entry][:1], ())))), None)
 

@@ -25,7 +25,7 @@ def name_of(node: Node) -> str:
 
 def reader_of(graph: Graph, entry: Entry, own: str) -> str:
     """A name for an array: that of the node that reads it, or, after `own`, that of the next named
-    node; '' if there is none nearby."""
+    node; '' if no name is near."""
     for distance in range(5 if own else 1):
         # The nodes that read an array come after it, usually soon.
         place, at = next(((place, at) for place in range(entry.node + 1, len(graph.nodes))

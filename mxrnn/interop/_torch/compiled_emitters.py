@@ -58,7 +58,7 @@ class _Single:
 
     @property
     def dtypes(self) -> list[str]:
-        """The type of what the operator gives."""
+        """The type of the operator's output."""
         if not self._dtype:
             raise _Unknown
         return [self._dtype]

@@ -123,7 +123,7 @@ class Schedule:
         self.settle({})
 
     def _bound(self, graph: Graph, node: Node) -> tuple[Run, Run] | Creation | None:
-        """The function that runs a node; None, with the fault noted, if there is none."""
+        """The function that runs a node. Without one, None, and the fault is noted."""
         what = node.op
         try:
             check_attributes(node)

@@ -40,7 +40,7 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
         The file. If writing fails, the file that was there stays.
     inputs : dict, optional
         By name of an input, its shape for the check, with names for axes of any size; needed if the
-        graph does not tell it. If a Reshape makes sequences of a number of steps of all rows, a
+        graph does not tell it. If a Reshape divides all rows into sequences of that many steps, a
         shape with this number is the module's as well.
     check : bool
         Whether to read the file as `load_torch` does and compare it with the graph in MXNet, or in

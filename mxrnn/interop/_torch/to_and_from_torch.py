@@ -57,8 +57,8 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     ExportError
         With `states`: the graph uses several steps of a sequence at once.
     ValueError
-        Two variables of the graph have one name; `outputs` has a name that is no output; or
-        `inputs` has a name that is no input, or sizes that contradict each other.
+        Two variables of the graph have one name; `outputs` has a name that is not an output; or
+        `inputs` has a name that is not an input, or sizes that contradict each other.
     TypeError
         `inputs` is not a dict of shapes.
 
