@@ -161,9 +161,9 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     needed = graph.needed_variables()
     try:
         with blaming_axes(whole, arrays, given), naming_what_keeps(steps_of, whole):
-            refuse_stated(rolled, steps_of)
             shapes, notes, data, facts, limits = surveyed(
                 graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
+            refuse_stated(rolled, steps_of)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
         data.draw({name: given[name] for name in labels if name in given})
         find_labels(data, facts, labels)
