@@ -212,9 +212,10 @@ def _export(options: argparse.Namespace) -> int:
     if options.onnx is options.source is None and not options.states:  # shapes of the check alone
         from .interop._torch.save_and_check_torch_file import kept_axes
         own = kept_axes(model.graph, shapes) if model is not None else {}
-        shapes = {name: tuple(own.get(name, ())) or (
-            *('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
-            for name, shape in shapes.items()}
+        shapes = {name: (*('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
+                  for name, shape in shapes.items()}
+        for name, axes in own.items():
+            shapes[name] = tuple(kept or size for kept, size in zip(axes, shapes[name]))
     say_remarks(model, shapes, options.prefix, bool(options.certify), said)
     return 0
 

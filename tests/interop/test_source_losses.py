@@ -119,6 +119,15 @@ def test_a_wrong_loss_is_not_written(text, reason, monkeypatch):
         made(scaled('LinearRegressionOutput', 1))
 
 
+def test_parts_of_a_loss_whose_gradient_their_readers_scale_are_no_loss():
+    scores = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=4, name='fc')
+    loss = mx.sym.SoftmaxOutput(scores, mx.sym.Variable('label'), out_grad=True)
+    symbol = mx.sym.Group([mx.sym.slice_axis(loss, axis=1, begin=begin, end=begin + 2)
+                           for begin in (0, 2)])
+    source = source_of(symbol, {'data': np.ones((4, 5), 'f'), 'label': np.ones(4, 'f')})
+    assert not hasattr(source.module, 'loss')
+
+
 def noise(x):
     return x + mx.sym.random.normal_like(x)
 

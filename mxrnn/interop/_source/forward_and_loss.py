@@ -228,8 +228,10 @@ def split_losses(graph: Graph, facts: Facts) -> list[Entry]:
     step has a loss and all are computed at once. `graph` is one of `with_own_gradients`."""
     found = []
     for place, node in enumerate(graph.nodes):
-        if node.op == 'BlockGrad' and graph.nodes[node.inputs[0].node].op in LOSSES and (
-                node.inputs[0] not in graph.heads):
+        if node.op != 'BlockGrad' or node.inputs[0] in graph.heads:
+            continue
+        loss = graph.nodes[node.inputs[0].node]
+        if loss.op in LOSSES and not (loss.op == 'SoftmaxOutput' and loss.out_grad):
             sizes = [product(facts.arrays[head].shape) for head in _parts(graph, place)]
             if sizes and same(add(*sizes), product(facts.arrays[node.inputs[0]].shape)):
                 found.append(node.inputs[0])

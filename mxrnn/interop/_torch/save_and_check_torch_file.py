@@ -40,8 +40,8 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
         The file. If writing fails, the file that was there stays.
     inputs : dict, optional
         By name of an input, its shape for the check, with names for axes of any size; needed if the
-        graph does not tell it. If a Reshape divides all rows into sequences of that many steps, a
-        shape with this number is the module's as well.
+        graph does not tell it. If a Reshape divides all rows into sequences of that many steps,
+        an axis of this number, except the first, keeps it in the file.
     check : bool
         Whether to read the file as `load_torch` does and compare it with the graph in MXNet, or in
         onnxruntime if MXNet cannot be imported, before `path` is replaced; as in `to_onnx`.
@@ -96,9 +96,12 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
 
 
 def kept_axes(graph: Graph, given: Shapes) -> dict[str, list[int | str]]:
-    """The `given` shapes with a number of steps that the graph makes of data of any size."""
+    """By input, the `given` axes with a number of steps that a Reshape makes of data of any size.
+    The file leaves all other numbers, such as the batch, open: ''."""
     numbers = {each.steps for each in roll_once(graph).findings if each.kind == 'stated'}
-    return {name: list(shape) for name, shape in given.items() if not numbers.isdisjoint(shape)}
+    kept = {name: [size if isinstance(size, str) or at and size in numbers else ''
+                   for at, size in enumerate(shape)] for name, shape in given.items()}
+    return {name: axes for name, axes in kept.items() if not numbers.isdisjoint(axes)}
 
 
 def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, str]:
