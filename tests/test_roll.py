@@ -142,13 +142,18 @@ def cell_over(length, data, prefix, units, both=False):
     return (both or cell(prefix)).unroll(length, data, merge_outputs=True)[0]
 
 
-def halved(codes, both=False, units=8):
+def halved(codes, both=False, units=8, part=2):
     """A layer over what a Reshape makes of another layer's steps."""
     @named_anew
     def build(length):
         outputs = cell_over(length, mx.sym.Variable('data'), 'a_', units, both)
-        return cell_over(length // 2, mx.sym.Reshape(outputs, shape=codes(length)), 'b_', 4)
+        return cell_over(length // part, mx.sym.Reshape(outputs, shape=codes(length)), 'b_', 4)
     return build
+
+
+def windows(*codes, units=8):
+    return named_anew(lambda length: mx.sym.Reshape(cell_over(
+        length, mx.sym.Variable('data'), 'a_', units), shape=codes))
 
 
 def frames(codes, width=8, after=lambda rows: rows):
@@ -168,7 +173,8 @@ def named_anew(build):
     return make
 
 
-#: Programs of 8 steps in which a Reshape has a number, and what becomes of other lengths.
+#: Programs in which a Reshape has a number, what becomes of other lengths, and numbers of steps if
+#: the first is not 8.
 RESHAPED = {
     'pairs': (halved(lambda T: (0, T // 2, 16)), 'refused'),
     'pairs of both directions': (halved(lambda T: (0, T // 2, 16), True), 'refused'),
@@ -177,8 +183,15 @@ RESHAPED = {
     'pairs, as wide as long': (halved(lambda T: (0, T // 2, 8), units=4), 'refused'),
     'pairs, counted': (halved(lambda T: (0, -1, 16)), 'right'),
     'halves': (halved(lambda T: (-1, T // 2, 8)), 'refused'),
-    'windows of three': (lambda T: mx.sym.Reshape(cell_over(
-        T, mx.sym.Variable('data'), 'a_', 5), shape=(-1, 3, 5)), 'right'),
+    'windows of three': (windows(-1, 3, 5, units=5), 'right'),
+    'windows of three, 12 steps': (windows(-1, 3, 8), 'right', (12, 24, 36)),
+    'windows of four, 12 steps': (windows(-1, 4, 8), 'right', (12, 24, 36)),
+    'windows of three in each sequence': (windows(0, -1, 3, 8), 'right', (12, 24, 9)),
+    'windows of four, split off': (windows(0, -4, -1, 4, 0), 'right', (12, 24, 4)),
+    'three steps side by side': (windows(-1, 24), 'right', (12, 24, 9)),
+    'threes, counted': (halved(lambda T: (0, -1, 24), part=3), 'right', (12, 24, 9)),
+    'fours, counted': (halved(lambda T: (0, -1, 32), part=4), 'right', (12, 24, 8)),
+    'thirds': (halved(lambda T: (-1, T // 3, 8), part=3), 'refused', (12, 24, 9)),
     'frames': (frames(lambda T: (-1, T, 8)), 'warned'),
     'frames, split': (frames(lambda T: (-4, -1, T, 0)), 'warned'),
     'frames of another width': (frames(lambda T: (-1, T, 5), 5), 'warned'),
@@ -191,22 +204,23 @@ RESHAPED = {
 
 
 @pytest.mark.parametrize('name', RESHAPED)
-@pytest.mark.parametrize('length', [None, 8])
-def test_numbers_in_reshapes(name, length):
-    build, other = RESHAPED[name]
+@pytest.mark.parametrize('known', [False, True])
+def test_numbers_in_reshapes(name, known):
+    build, other, (first, *others) = (*RESHAPED[name], (8, 12, 4, 9))[:3]
+    length = first if known else None
     width = 5 if 'another' in name else 8
     if other == 'warned':
-        if length:
+        if known:
             with pytest.raises(ValueError, match='length .* 8: node reshape1 .* of 8 steps'):
-                rnn.roll(build(8), length=length)
+                rnn.roll(build(first), length=length)
             return
         with pytest.warns(UserWarning, match='node reshape1 .* of 8 steps'):
-            rolled = rnn.roll(build(8))
+            rolled = rnn.roll(build(first))
     else:
-        rolled = rnn.roll(build(8), length=length)
-    for steps in (8, 12, 4, 9):
+        rolled = rnn.roll(build(first), length=length)
+    for steps in (first, *others):
         shapes = {'data': (2 if 'two' in name else 3, steps, width)}
-        if steps == 8 or other == 'right' and steps != 9:  # MXNet counts no elements
+        if steps == first or other == 'right' and (first, steps) != (8, 9):  # no elements counted
             assert_close(*[run(each, shapes, False)[0] for each in (build(steps), rolled)], 2e-6)
         elif other == 'refused':
             with pytest.raises(mx.base.MXNetError, match='fixed'):

@@ -27,16 +27,22 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph) -> Iterator[None
             raise ExportError('%s\nA Reshape groups rows by %d. If that is the number of steps, '
                               'give it for the axis of steps (--input): %d, or try time:%d for '
                               'any length' % (error, number, number, number)) from None
-        known = {} if steps is None else {
-            node.name: None for node in rolled_up(graph, steps).graph.walk()
-            if node.inputs and not node.subgraphs and any(
-                _has(node, key, steps.number) for key in _SIZES)}
-        if steps is None or not known:
+        if steps is None:
             raise
-        raise ExportError('%s\nThe number %d is still in %s. If it is the number of steps there, '
-                          'the graph takes no other%s' % (
-                              error, steps.number, _check.some(list(known)),
-                              steps.keeping(graph))) from None
+        rolled, findings = rolled_up(graph, steps)
+        own = {node.name for node in graph.walk()}
+        known = {node.name: None for node in rolled.walk()
+                 if node.name in own and node.inputs and not node.subgraphs and any(
+                     _has(node, key, steps.number) for key in _SIZES)}
+        fixed = [str(each) for each in findings if each[1:3] == (steps.number, 'fixed')]
+        if known:
+            why = 'The number %d is still in %s. If it is the number of steps there, the graph ' \
+                'takes no other%s' % (steps.number, _check.some(list(known)), steps.keeping(graph))
+        elif fixed:
+            why = '%s%s' % (fixed[0], steps.keeping(graph))
+        else:
+            raise
+        raise ExportError('%s\n%s' % (error, why)) from None
 
 
 def refuse_stated(rolled: RolledGraph, steps: CountedSteps | None) -> None:

@@ -291,6 +291,15 @@ def test_the_check_s_shape_leaves_words_open_where_a_reshape_states_characters(t
         assert module(data=torch.zeros(batch, words, 6, WIDTH)).shape == (batch * words, UNITS)
 
 
+def test_a_reshape_that_may_state_part_of_the_steps_is_named(tmp_path):
+    outputs, _ = rnn.LSTMCell(5, 'a_').unroll(12, mx.sym.Variable('data'), merge_outputs=True)
+    outputs = mx.sym.reshape(outputs, (-1, 4, 5), name='parts')
+    outputs, _ = rnn.LSTMCell(5, 'b_').unroll(4, outputs, merge_outputs=True)
+    with pytest.raises(interop.ExportError, match='\nparts, 12 steps: it must have as many'):
+        interop.to_onnx(random_model(outputs, {'data': (3, 12, WIDTH)}), str(tmp_path / 'a.onnx'),
+                        {'data': ('batch', 'time:12', WIDTH)})
+
+
 def test_only_sizes_that_may_be_steps_are_named_and_the_reason_is_kept(tmp_path):
     rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH)),
                                  num_hidden=7, name='rows')

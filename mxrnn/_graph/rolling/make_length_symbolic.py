@@ -13,6 +13,7 @@ from .lengths_clipped_or_fixed_by_fuse import clips_of, freed_of_fuse, masked, r
 from .lengths_stated_by_reshapes import stated_steps
 from .reshapes_that_keep_lengths import kept_by_reshape
 from .sequence_axes import note_axes
+from .steps_stated_before_recurrences import read_step_by_step
 from .vectorisation_plan import Span
 from .writer_noting_sequences import Freeing
 
@@ -90,6 +91,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
     from_data, as_many, before_losses = computed(graph), [], _before_losses(graph)
+    read = read_step_by_step(graph)
     (checks, freed), totals = freed_of_fuse(graph, length), {**read_checked(graph), **totals}
     totals = {**stated_steps(graph, totals, length or 0), **totals}
     for i, node in enumerate(graph.nodes):
@@ -120,7 +122,8 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
         writer.note_sequences(written)
         shaped = writer.nodes[places[i]]
         if node.op == shaped.op == 'Reshape' and places[i] >= written:
-            for each in kept_by_reshape(writer, shaped, shaped.inputs[0]):
+            for each in kept_by_reshape(writer, shaped, shaped.inputs[0],
+                                        node.name in read):
                 writer.cut.setdefault(each, node)
     for node, behind in as_many:
         for each, steps in writer.sequences.items():

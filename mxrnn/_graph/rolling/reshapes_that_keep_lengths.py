@@ -16,8 +16,11 @@ from .writer_noting_sequences import Freeing
 __all__ = ['joined_and_split', 'kept_by_reshape']
 
 
-def kept_by_reshape(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
+def kept_by_reshape(writer: Freeing, node: Node, data: Entry, steps_follow: bool) -> list[Entry]:
     """The sequences whose number of steps a Reshape states; their axis of steps replaces it.
+
+    A part of it is stated if `steps_follow`: a recurrence has as many steps as the Reshape states.
+    Other groups of steps are windows, which have one size for all numbers of steps.
 
     This also applies if their axes are not followed up to there. If the number of steps is given,
     it requires that the other axes, without the batch, do not have as many elements; or too few,
@@ -44,7 +47,7 @@ def kept_by_reshape(writer: Freeing, node: Node, data: Entry) -> list[Entry]:
         if time is not None and time.bound is not None or unclear and steps in numbers and (
                 sequence in writer.behind[data.node]):
             found.append(sequence)
-        elif any(_depend(writer, each, number, sequence) for each, number in grouped):
+        elif any(_depend(writer, each, number, sequence, steps_follow) for each, number in grouped):
             found.append(sequence)
     return found
 
@@ -89,12 +92,12 @@ def joined_and_split(node: Node, data: Axes) -> Iterator[tuple[Factors, dict[int
                          for place, part in left.items()}
 
 
-def _depend(writer: Freeing, size: Size, number: int, sequence: Entry) -> bool:
-    """Whether groups of `number` may have all steps of `sequence`, or a part of them as large for
-    any number of steps. 2 is no such number: pairs are common."""
+def _depend(writer: Freeing, size: Size, number: int, sequence: Entry, parts: bool) -> bool:
+    """Whether groups of `number` may have all steps of `sequence`; or, with `parts`, a part of them
+    that grows with it. 2 is no such number: pairs are common."""
     time, steps = product(sum(writer.axes[sequence][:1], ())), writer.sequences[sequence]
     if not isinstance(time, Axis) or axes_in(size) != {time}:
         return False
     size = number_for(size, {time: steps})
     return size > 1 and (number % size == 0 or (
-        writer.counted is None and number > 2 and size % number == 0))
+        parts and writer.counted is None and number > 2 and size % number == 0))

@@ -1,7 +1,7 @@
 """Finds Reshapes that make sequences of a number of steps, whatever data they get."""
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Collection, Iterator
 
 from ..graph import Entry, Graph, Node
 from ..operator_table import has
@@ -10,7 +10,9 @@ from ..shapes.sizes import Axis, axes_in, product
 from .reshapes_that_keep_lengths import joined_and_split
 from .sequence_axes import note_axes
 
-__all__ = ['stated_before']
+__all__ = ['read_step_by_step', 'stated_before']
+
+_OVER_STEPS = 'RNN', '_foreach'
 
 #: Operators that keep the first axes of their first input.
 _KEEP = ('Embedding', 'Cast', '_copy', 'BlockGrad', 'SequenceReverse', 'SequenceMask', 'Activation',
@@ -25,26 +27,40 @@ def stated_before(graph: Graph) -> dict[str, int]:
     found: dict[str, int] = {}
     times: set[Axis] = set()
     for place, node in enumerate(graph.nodes):
-        if node.op not in ('RNN', '_foreach'):
-            continue
-        count = len(node.in_data_locs) if node.subgraphs else 1
-        pending = [(entry, 0) for entry in node.inputs[:count]]
-        seen = set(pending)
-        while pending:
-            entry, axis = pending.pop()
-            made = graph.nodes[entry.node]
-            number = _number(made, axis, axes, times) if made.inputs else None
-            if number is not None:
-                found[made.name] = number
-            for each in _sources(graph, made, axis) if number is None else ():
-                if each not in seen:
-                    seen.add(each)
-                    pending.append(each)
-        times |= axes_in(product(sum(axes.get(Entry(place, 0), [])[:1], ())))
+        if node.op in _OVER_STEPS:
+            found.update(_stated(graph, node, axes, times))
+            times |= axes_in(product(sum(axes.get(Entry(place, 0), [])[:1], ())))
     return found
 
 
-def _number(node: Node, axis: int, axes: dict[Entry, Axes], times: set[Axis]) -> int | None:
+def read_step_by_step(graph: Graph) -> set[str]:
+    """Names of the Reshapes that state the number of steps of a recurrence, beside a -1."""
+    return {name for node in graph.nodes if node.op in _OVER_STEPS
+            for name in _stated(graph, node, {}, ())}
+
+
+def _stated(graph: Graph, node: Node, axes: dict[Entry, Axes], times: Collection[Axis]
+            ) -> dict[str, int]:
+    """The numbers of steps that Reshapes of rows that are no `times` state before a recurrence."""
+    found: dict[str, int] = {}
+    count = len(node.in_data_locs) if node.subgraphs else 1
+    pending = [(entry, 0) for entry in node.inputs[:count]]
+    seen = set(pending)
+    while pending:
+        entry, axis = pending.pop()
+        made = graph.nodes[entry.node]
+        number = _number(made, axis, axes, times) if made.inputs else None
+        if number is not None:
+            found[made.name] = number
+        for each in _sources(graph, made, axis) if number is None else ():
+            if each not in seen:
+                seen.add(each)
+                pending.append(each)
+    return found
+
+
+def _number(node: Node, axis: int, axes: dict[Entry, Axes], times: Collection[Axis]
+            ) -> int | None:
     """The size of an axis, if a Reshape states it for rows of any number that are no `times`."""
     if node.op != 'Reshape' or -1 not in node.shape:
         return None
@@ -55,7 +71,7 @@ def _number(node: Node, axis: int, axes: dict[Entry, Axes], times: set[Axis]) ->
         data = [pool for pool, parts in joined_and_split(node, data) if axis in parts]
         number *= bool(data)
     known = axes_in(product(sum(data, ())))
-    return number if number > 1 and times.isdisjoint(known) else None
+    return number if number > 1 and known.isdisjoint(times) else None
 
 
 def _sources(graph: Graph, node: Node, axis: int) -> Iterator[tuple[Entry, int]]:
