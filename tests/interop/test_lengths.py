@@ -210,18 +210,22 @@ def translator(source, target):
                           shape=(-1, target, 3))
 
 
-@pytest.mark.parametrize('other, free', [((8, 5), 'source'), ((4, 7), 'target'), ((8, 7), None)])
-def test_the_second_graph_frees_the_number_in_which_it_differs(other, free, tmp_path):
-    shapes = {'source': (2, 4, WIDTH), 'target': (2, 5, WIDTH)}
-    model = random_model(translator(4, 5), shapes)
+@pytest.mark.parametrize('own, other, free', [
+    ((4, 5), (8, 5), 'source'), ((4, 5), (4, 7), 'target'), ((5, 9), (7, 9), 'source'),
+    ((9, 5), (9, 7), 'target'), ((4, 5), (8, 7), 'several numbers of steps: 4 and 8, 5 and 7'),
+    ((5, 9), (9, 5), 'several numbers of steps: 5 and 9, 9 and 5'),
+    ((5, 7), (7, 7), '7 steps in one graph'), ((7, 7), (5, 7), '7 steps in one graph')])
+def test_the_second_graph_frees_the_number_in_which_it_differs(own, other, free, tmp_path):
+    shapes = {'source': (2, own[0], WIDTH), 'target': (2, own[1], WIDTH)}
+    model = random_model(translator(*own), shapes)
     further = interop.graph_from_json(translator(*other).tojson())
     path = tmp_path / 'a.onnx'
-    if free is None:
-        with pytest.raises(ValueError, match='several numbers of steps: 4 and 8, 5 and 7'):
+    if free not in shapes:
+        with pytest.raises(ValueError, match=free):
             interop.to_onnx(model, str(path), certify_by=further)
         return
     interop.to_onnx(model, str(path), certify_by=further)
-    shapes[free] = (2, 9, WIDTH)
+    shapes[free] = (2, 11, WIDTH)
     data = {name: np.random.RandomState(3).randn(*shape).astype('f')
             for name, shape in shapes.items()}
     wanted = bound(translator(*[shapes[name][1] for name in ('source', 'target')]), shapes,

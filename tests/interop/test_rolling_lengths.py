@@ -128,6 +128,45 @@ def test_means_that_divide_by_the_number_of_steps(name):
         assert_equal(run_rolled(rolled, bind(build(length), shapes), shapes))
 
 
+def custom(prefix='rnn_'):
+    """A cell that becomes a loop."""
+    return rnn.RNNCell(3, activation='softsign', prefix=prefix)
+
+
+DIVIDED = {  # of the outputs of encoder and decoder; which of them is divided by its length
+    'decoder': lambda e, d, of_e, of_d: mx.sym.sum(d, axis=1) / of_d,
+    'encoder': lambda e, d, of_e, of_d: mx.sym.sum(e, axis=1) / of_e + mx.sym.sum(d, axis=1),
+    'each': lambda e, d, of_e, of_d: mx.sym.sum(e, axis=1) / of_e + mx.sym.sum(d, axis=1) / of_d,
+    'scores of the encoder': lambda e, d, of_e, of_d: mx.sym.sum(
+        mx.sym.batch_dot(d, e, transpose_b=True), axis=2) / of_e,
+    'two sums': lambda e, d, of_e, of_d: (
+        mx.sym.sum(e, axis=1) + mx.sym.sum(d, axis=1)) / of_d,
+    'the scores': lambda e, d, of_e, of_d: mx.sym.batch_dot(d, e, transpose_b=True) / of_d,
+    'rows of an input': lambda e, d, of_e, of_d: mx.sym.broadcast_add(
+        mx.sym.sum(mx.sym.Variable('rows'), axis=1) / of_d, mx.sym.sum(d, axis=1)),
+    'the last step': lambda e, d, of_e, of_d: mx.sym.SequenceLast(
+        mx.sym.SwapAxis(d, dim1=0, dim2=1)) / of_d}
+
+
+@pytest.mark.parametrize('name', DIVIDED)
+@pytest.mark.parametrize('make', [custom, lambda prefix: rnn.GRUCell(3, prefix)])
+def test_a_mean_divides_by_the_length_of_its_own_sequence(name, make):
+    def build(source, target):
+        with mx.name.NameManager():
+            encoded, states = make('e_').unroll(source, mx.sym.Variable('source'),
+                                                merge_outputs=True)
+            decoded, _ = make('d_').unroll(target, mx.sym.Variable('target'), begin_state=states,
+                                           merge_outputs=True)
+            return DIVIDED[name](encoded, decoded, source, target)
+    graphs = [graph_of(build(length, length)) for length in (4, 6)]
+    if name not in ('decoder', 'encoder', 'each', 'scores of the encoder'):
+        with pytest.raises(ValueError, match='scalar=4.* where other has .*scalar=6'):
+            certify(*graphs)
+        return
+    shapes = {'source': (2, 10, 5), 'target': (2, 7, 4)}
+    assert_equal(run_rolled(certify(*graphs), bind(build(10, 7), shapes), shapes))
+
+
 def test_a_divisor_in_both_graphs_stays():
     """It is the number of steps in one of them only by chance."""
     with pytest.raises(ValueError, match=r'scalar=4\.?0?\) where other has'):
@@ -184,11 +223,6 @@ def encoder(length, cell=None, data=None, layout='TNC', merge=True):
 def beside(other, length, cell=None):
     """Something that reads nothing of the recurrence, behind it."""
     return mx.sym.Group([encoder(length, cell), other])
-
-
-def custom(prefix='rnn_'):
-    """A cell that becomes a loop."""
-    return rnn.RNNCell(3, activation='softsign', prefix=prefix)
 
 
 def reshape(value, *shape, **options):

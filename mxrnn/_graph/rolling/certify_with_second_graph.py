@@ -4,12 +4,16 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from typing import Mapping, Sequence
 
 from ..graph import Entry, Graph, Node
 from ..graph_editing import Edit
 from ..operator_table import has
+from ..shapes.axis_factors import Axes, open_axes
+from ..shapes.sizes import Axis, reduced_axes
 from .ambiguity import Counted
-from .roll_up import RolledGraph, roll
+from .roll_up import Finding, RolledGraph, roll
+from .sequence_axes import note_axes
 
 __all__ = ['certify']
 
@@ -34,42 +38,61 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
     ValueError
         They differ in more than their numbers of steps, or not in these; the message says where.
     """
-    counts = [[finding.steps for finding in roll(each, training=training).findings
-               if finding.kind != 'unrolled'] for each in (graph, other)]
-    first, second = (max(each, default=0) for each in counts)
+    found = [[finding for finding in roll(each, training=training).findings
+              if finding.kind != 'unrolled'] for each in (graph, other)]
+    first, second = (max([finding.steps for finding in each], default=0) for each in found)
     without = [name for name, steps in (('graph', first), ('other', second)) if not steps]
     if without:
         raise ValueError('graph and other must read several steps of a recurrence that can be '
                          'rolled up, got none in %s' % ' and '.join(without))
-    if first == second:
+    # An encoder has other numbers than its decoder, and one of them may be freed.
+    pairs = _pairs(*found) or [(first, second)] * (first != second)
+    if not pairs:
         raise ValueError('other must be the graph of another number of steps, got %d and %d'
                          % (first, second))
     differing = []
-    # An encoder has other numbers than its decoder, and one of them may be freed.
-    pairs = dict.fromkeys(pair for pair in zip(*counts) if pair[0] != pair[1])
-    for (one, two), counted in itertools.product({(first, second): None, **pairs}, (
+    for (one, two), counted in itertools.product(sorted(pairs, key=max, reverse=True), (
             None, Counted('first', 'first'), Counted('first', 'last'), Counted('last', 'last'))):
         rolled, further = (
             roll(each, training=training, length=steps, counted=counted)
             for each, steps in ((graph, one), (other, two)))
-        found = _difference(rolled.graph, further.graph)
-        if found is None:
+        unlike = _difference(rolled.graph, further.graph)
+        if unlike is None:
             return rolled
-        differing.append(found)
+        differing.append(unlike)
         counting, beside = _counting(rolled, one), _counting(further, two)
         if _difference(counting, beside) is None:
             return rolled._replace(graph=counting)
-    stated = all(re.search(r'\b%d\b' % steps, differing[0]) for steps in (first, second))
-    advice = ''
-    if stated:
-        advice = ('. Nothing there tells how many steps an array has: pad sequences to %d steps '
-                  'and leave out --certify (certify_by), or change the program' % first)
-    elif len(pairs) > 1:
+    advice, (one, two) = '', pairs[0]
+    beside_it = [{finding.steps for finding in each} - {steps}
+                 for each, steps in zip(found, (one, two))]
+    if len(pairs) > 1:
         advice = ('. They differ in several numbers of steps: %s. Only one can become any: give a '
                   'graph in which the others are the same, if the program can make one' % (
                       ', '.join('%d and %d' % pair for pair in pairs)))
+    elif one in beside_it[1] or two in beside_it[0]:
+        advice = ('. Recurrences have the same %d steps in one graph and different numbers in the '
+                  'other: give two graphs in which they differ'
+                  % (two if two in beside_it[0] else one))
+    elif all(re.search(r'\b%d\b' % steps, differing[0]) for steps in (one, two)):
+        advice = ('. Nothing there tells how many steps an array has: pad sequences to %d steps '
+                  'and leave out --certify (certify_by), or change the program' % one)
     raise ValueError('other must be the graph of the same program for another number of steps, '
                      'but rolled up, %s%s' % (differing[0], advice))
+
+
+def _pairs(first: Sequence[Finding], second: Sequence[Finding]) -> list[tuple[int, int]]:
+    """The numbers of steps in which recurrences differ. Recurrences of one name are the same; those
+    whose names only one graph has are the same by their order, if there are as many."""
+    names = [{finding.name for finding in each} for each in (first, second)]
+    pairs: dict[tuple[int, int], None] = {}
+    for name in [*dict.fromkeys(finding.name for finding in first), None]:
+        one, two = ([finding.steps for finding in each if finding.name == name or (
+            name is None and finding.name not in others)]
+            for each, others in ((first, names[1]), (second, names[0])))
+        if len(one) == len(two):
+            pairs.update(dict.fromkeys(pair for pair in zip(one, two) if pair[0] != pair[1]))
+    return list(pairs)
 
 
 def _counting(rolled: RolledGraph, steps: int) -> Graph:
@@ -78,13 +101,13 @@ def _counting(rolled: RolledGraph, steps: int) -> Graph:
     graph, edit = rolled.graph, Edit(rolled.graph)
     if any(finding.steps != steps for finding in rolled.findings):
         return graph
+    axes: dict[Entry, Axes] = {}
+    note_axes(graph.nodes, 0, axes)
     for place, node in enumerate(graph.nodes):
         number = {'_div_scalar': steps, '_mul_scalar': 1 / steps}.get(node.op)
         if number is None or not math.isclose(node.scalar, number, rel_tol=1e-6):
             continue
-        behind = graph._replace(heads=node.inputs).reached(lambda each: each.inputs)
-        sequence = next((Entry(at, 0) for at in sorted(behind) if has(graph.nodes[at].op, 'recurs')
-                         and not graph.nodes[at].get('num_out_data') == 0), None)
+        sequence = _divided(graph, node, axes)
         if sequence is not None:
             writer, name = edit.writer, node.name
             numbers = writer.once('_contrib_arange_like', name + '_numbers', {'axis': 0}, sequence)
@@ -93,6 +116,39 @@ def _counting(rolled: RolledGraph, steps: int) -> Graph:
             edit.replaced[Entry(place, 0)] = writer.named(writer.add(
                 'broadcast_div', '', {}, [node.inputs[0], count]), name)
     return edit.graph()
+
+
+def _divided(graph: Graph, node: Node, axes: Mapping[Entry, Axes]) -> Entry | None:
+    """The sequence of a recurrence over whose steps the input of a division was summed; None if
+    this is not certain, because sequences of several lengths are read."""
+    behind = graph._replace(heads=node.inputs).reached(lambda each: each.inputs)
+    times: dict[Axis, Entry] = {}
+    recurrences = [Entry(at, 0) for at in sorted(behind) if has(graph.nodes[at].op, 'recurs')]
+    for sequence in recurrences:
+        for axis in open_axes(axes.get(sequence, [])[:1]):
+            times.setdefault(axis, sequence)
+    is_one = len(times) == 1 and all(open_axes(axes.get(each, [])[:1]) for each in recurrences)
+    summed: set[Axis] = set()
+    pending, seen = [*node.inputs], {*node.inputs}
+    while pending:
+        entry = pending.pop()
+        made, removed = graph.nodes[entry.node], set()
+        if made.is_variable or has(made.op, 'recurs'):
+            if made.is_variable or not is_one:
+                return None  # it may be a sequence of another length
+            removed = {*times}
+        elif made.op == 'sum':
+            data = axes.get(made.inputs[0], [])
+            if not data:
+                return None
+            removed = times.keys() & open_axes([data[axis] for axis in reduced_axes(
+                len(data), made.axis, made.exclude)])
+        summed |= removed
+        weights = {each for role in ('weight', 'aux') for each in made.inputs_of(role)}
+        new = {*made.needed_inputs} - weights - seen if not removed else set()
+        seen |= new
+        pending.extend(new)
+    return times[summed.pop()] if len(summed) == 1 else None
 
 
 def _difference(first: Graph, second: Graph, names: bool = True) -> str | None:
