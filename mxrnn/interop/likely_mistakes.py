@@ -71,9 +71,8 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
-    if given and not any(':' in str(size) for shape in given.values() for size in shape):
-        sentences += split_by_steps(model, rolled, shapes)
     if not any(':' in str(size) for shape in given.values() for size in shape):
+        sentences += split_by_steps(model, rolled, shapes)
         sentences += grouped_by_steps(model.graph, shapes)
     return sentences + kept
 

@@ -15,7 +15,7 @@ from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
 from ..ctc_predictions import ctc_losses, predictions
 from ..fixed_steps_notes import clipped
-from ..free_length_or_say_what_keeps_it import naming_what_keeps
+from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated
 from ..input_shapes import (
     blaming_axes,
     check_shapes,
@@ -128,6 +128,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             stepped = _in_steps(graph, RolledGraph(whole, findings), params, given, types, states)
             return stepped._replace(numbers=numbers, left_out=left_out, notes=stepped.notes + notes)
         file = _plain(graph, params, given, types, own)
+        refuse_stated(RolledGraph(graph, findings), steps)
         if steps is not None and steps.number in cutting_numbers(graph, {
                 name: array.shape for name, array in params.items()}, file.shapes):
             notes.append('an axis of any size is still split by the number %d: other numbers of '
