@@ -10,7 +10,7 @@ from mxrnn.interop.fixed_steps_notes import clipped
 from mxrnn.interop.free_length_or_say_what_keeps_it import naming_what_keeps
 from mxrnn.interop.input_shapes import without_number
 from mxrnn.interop.likely_mistakes import remarks
-from mxrnn.interop.roll_without_steps import CountedSteps
+from mxrnn.interop.roll_without_steps import CountedSteps, roll_once
 
 from .. import mx, rnn
 from .compare import torch
@@ -251,6 +251,27 @@ def test_a_number_that_splits_columns_of_images_is_noted_without_shapes(tmp_path
     interop.save(random_model(outputs, {'data': (3, 1, 8, 10)}), str(tmp_path / 'a'), 1)
     assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--no-check') == 0
     assert 'split by 8, the number of steps' in ' '.join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize('windows', [
+    lambda x, steps: mx.sym.Pooling(x, kernel=(steps, 1), pool_type='max'),
+    lambda x, steps: mx.sym.Convolution(x, num_filter=2, kernel=(steps, UNITS)),
+    lambda x, steps: mx.sym.Pooling(mx.sym.Convolution(x, num_filter=2, kernel=(3, UNITS)),
+                                    kernel=(steps - 2, 1), pool_type='avg'),
+    lambda x, steps: mx.sym.Pooling(x, kernel=(1, 1), global_pool=True)],
+    ids=['pooling', 'convolution', 'both', 'global'])
+def test_a_kernel_that_has_all_steps_keeps_their_number(windows, tmp_path):
+    outputs, _ = rnn.GRUCell(UNITS, 'g_').unroll(8, mx.sym.Variable('data'), merge_outputs=True)
+    pooled = windows(mx.sym.expand_dims(outputs, axis=1), 8)
+    model = random_model(mx.sym.reshape(pooled, (-1, 1)), {'data': (3, 8, WIDTH)})
+    said = [str(each) for each in roll_once(model.graph).findings if each.kind == 'fixed']
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'))
+    onnx = session((tmp_path / 'a.onnx').read_bytes())
+    if any(node.op == 'Pooling' and node.global_pool for node in model.graph.nodes):
+        assert not said and onnx.get_inputs()[0].shape == ['batch', 'time', WIDTH]
+    else:
+        assert 'one window over all steps' in said[0]
+        assert onnx.get_inputs()[0].shape == ['batch', 8, WIDTH]
 
 
 def of_frames(steps, width, zoneout=False):

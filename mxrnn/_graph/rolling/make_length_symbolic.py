@@ -7,7 +7,7 @@ from ..graph import Entry, Graph, Node
 from ..graph_editing import Fixed, Writer
 from ..operator_table import has
 from ..shapes.axis_factors import number_of
-from ..shapes.sizes import product
+from ..shapes.sizes import Axis, axes_in, number_for, product
 from .ambiguity import Counted, ends
 from .lengths_clipped_or_fixed_by_fuse import clips_of, freed_of_fuse, masked, read_checked
 from .lengths_stated_by_reshapes import stated_steps
@@ -30,6 +30,8 @@ _SIZES = {
 BEFORE_LOSS = '__before_loss__'
 #: Operators that make as many elements as they state, whatever their inputs.
 _AS_MANY = '_arange', 'broadcast_to', 'repeat', 'tile'
+#: Operators with a kernel, whose size may be that of all steps.
+_WINDOWED = 'Convolution', 'Convolution_v1', 'Pooling', 'Pooling_v1'
 
 
 def fixed_by(graph: Graph, length: int) -> list[str]:
@@ -86,7 +88,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     parts of such sequences are read, and neither `counted` nor their places tell from which end,
     the graph refuses another number of steps, and `fixed` gets the reason. The same happens if a
     Reshape, or an operator that repeats or counts, states the number of steps and this number has
-    to stay.
+    to stay, and if a kernel has all steps.
     """
     writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
@@ -125,6 +127,9 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             for each in kept_by_reshape(writer, shaped, shaped.inputs[0],
                                         node.name in read):
                 writer.cut.setdefault(each, node)
+        if node.op in _WINDOWED:
+            for each in _in_one_window(writer, inputs[0], first):
+                writer.cut.setdefault(each, node)
     for node, behind in as_many:
         for each, steps in writer.sequences.items():
             if steps > 1 and _states(node, steps) and (each in behind or not node.inputs):
@@ -147,14 +152,28 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             ': free it with length=%d%s or --certify' % (
                 steps, '' if product(sum(writer.axes[each][:1], ())) in writer.left else
                 ', an axis time:%d (--input)' % steps)) if _states(node, steps) else (
-            '%s %s a number that may depend on it' % (
-                node.op, 'has' if node.op == 'Reshape' else 'cuts at'))
+            '%s %s' % (node.op, 'has one window over all steps' if node.op in _WINDOWED else
+                       '%s a number that may depend on it' % (
+                           'has' if node.op == 'Reshape' else 'cuts at')))
         instead = {each: writer.pinned(each, node.name, 0, steps)}
         writer.nodes[:len(reading)] = [reader._replace(inputs=tuple(
             [instead.get(entry, entry) for entry in reader.inputs])) for reader in reading]
         heads = [instead.get(head, head) for head in heads]
     return writer.graph([writer.output(head, name)
                          for head, name in zip(heads, graph.outputs)], graph.version)
+
+
+def _in_one_window(writer: Freeing, data: Entry, made: Entry) -> list[Entry]:
+    """The sequences of which one window has all steps, as max-pooling over time by a kernel."""
+    found = []
+    for each, steps in writer.sequences.items():
+        time = product(sum(writer.axes[each][:1], ()))
+        for sizes in zip(writer.axes.get(data, ()), writer.axes.get(made, ())):
+            old, new = map(product, sizes)
+            if isinstance(time, Axis) and axes_in(old) == axes_in(new) == {time} and (
+                    number_for(old, {time: steps}) > number_for(new, {time: steps}) == 1):
+                found.append(each)
+    return found
 
 
 def _cut_off(graph: Graph, node: Node, steps: int) -> bool:
