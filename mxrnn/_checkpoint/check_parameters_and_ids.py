@@ -1,4 +1,4 @@
-"""Checks that parameters of a checkpoint fit the graph, the cells and the module, and ids it."""
+"""Checks that a checkpoint's parameters fit graph, cells and module, and that ids fit the graph."""
 from __future__ import annotations
 
 import contextlib
