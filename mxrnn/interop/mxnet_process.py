@@ -9,17 +9,14 @@ import pickle
 import subprocess
 import sys
 import threading
-from typing import Any, BinaryIO, Iterator, Mapping
+from typing import Any, Iterator
 
 import numpy as np
 
-from .._graph.graph import Graph, Node
-from .._graph.graph_editing import origin
-from .._graph.symbol_json import graph_to_json
 from .model import Model
-from .model_runners import Data, Run, Runner, refusing
+from .model_runners import Data, Runner, refusing
 
-__all__ = ['EndedError', 'begin', 'forget', 'kept', 'of_mxnet', 'serve']
+__all__ = ['EndedError', 'begin', 'forget', 'kept', 'of_mxnet']
 
 #: No fusing of operators, which gives wrong numbers in MXNet (docs/mxnet-defects.md). Each operator
 #: runs at once, because for small arrays threads cost more time than they save.
@@ -27,7 +24,7 @@ _SETTINGS = {'MXNET_SUBGRAPH_BACKEND': 'NONE', 'MXNET_DISABLE_MKLDNN_FUSE_FC_ELT
              'MXNET_ENGINE_TYPE': 'NaiveEngine'}
 #: The limits in seconds, for a run and for the import of MXNet.
 _LIMIT, _START = 60, 600
-_CODE = 'import sys; sys.path[:] = %r; from mxrnn.interop.mxnet_process import serve; serve()'
+_CODE = 'import sys; sys.path[:] = %r; from mxrnn._inference.serve_outputs import serve; serve()'
 
 
 class EndedError(ValueError):
@@ -76,8 +73,11 @@ class _Run:
             reply = _child.ask(self._model, self._rolled, data)
         if reply is None:
             raise EndedError('MXNet ended its process, or took more than %d seconds' % _LIMIT)
+        if isinstance(reply, ValueError):
+            raise reply
         if isinstance(reply, str):
-            raise ValueError(reply)
+            with refusing('MXNet', 'the checkpoint', data):
+                raise ValueError(reply)
         return reply
 
 
@@ -124,7 +124,7 @@ class _Child:
         return self._is_ready
 
     def ask(self, model: Model, rolled: int | None, data: Data) -> Any:
-        """The outputs, or a sentence that says why there are none; None if the process ended."""
+        """The answer of `_inference.serve_outputs`; None if the process ended."""
         known = self._model is model or self.answers is not None and (
             self._model is not None and _alike(self._model, model))
         if self.answers is None:
@@ -142,7 +142,8 @@ class _Child:
         return [array.copy() for array in reply]
 
     def _answer(self, known: bool, model: Model, rolled: int | None, data: Data) -> Any:
-        reply = self._told((None if known else model, rolled, dict(data)))
+        reply = self._told((None if known else (
+            model.graph, {**model.arg_params, **model.aux_params}), rolled, dict(data)))
         self._model = None if reply is None else model  # another process begins without one
         return reply
 
@@ -208,102 +209,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
-
-
-# ---- the process itself
-
-#: Executors in which an operator failed. Freeing one may end or block the process.
-_failed: list[Any] = []
-
-
-def serve() -> None:
-    """Answer requests from the standard input until it ends."""
-    replies = os.fdopen(os.dup(1), 'wb')
-    os.dup2(2, 1)  # keeps MXNet's printed text out of the answers
-    from .._runtime.mxnet import mx
-    mx.nd  # noqa: B018  (imported when it is first used)
-    _send(replies, 'ready')
-    graph: Graph | None = None
-    runs: dict[int | None, Run] = {}
-    params: dict[str, Any] = {}
-    while True:
-        try:
-            asked = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        if asked is None:
-            graph, runs, params = None, {}, {}
-            _send(replies, 'freed' if not _failed else 'kept')
-            continue
-        model, rolled, data = asked
-        try:
-            if model is not None:
-                # Copies, because oneDNN reorders weights in place.
-                params = {name: mx.nd.array(array, dtype=array.dtype)
-                          for each in (model.arg_params, model.aux_params)
-                          for name, array in each.items()}
-                graph, runs = _predictions(model.graph), {}
-            if graph is not None and rolled not in runs:
-                runs[rolled] = _in_mxnet(mx, graph, params, rolled)
-            _send(replies, runs[rolled](data))
-        except Exception as error:  # any error is MXNet's answer
-            _send(replies, str(error) or repr(error))
-
-
-def _send(replies: BinaryIO, what: object) -> None:
-    pickle.dump(what, replies, protocol=4)
-    replies.flush()
-
-
-def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any], rolled: int | None) -> Run:
-    if rolled is not None:
-        from .._inference.fold_and_roll import rolled_graph
-        graph, _ = rolled_graph(graph, False, rolled or None)
-    symbol = mx.sym.load_json(graph_to_json(graph, indent=None))
-    names, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
-
-    def run(data: Data) -> list[np.ndarray]:
-        given = {name: params[name] for name in names if name in params}
-        given.update((name, mx.nd.array(array, dtype=array.dtype))
-                     for name, array in data.items() if name in names)
-        with refusing('MXNet', 'the checkpoint', data):
-            shapes, _, _ = symbol.infer_shape_partial(**{  # infer_shape prints its arguments
-                name: array.shape for name, array in given.items()})
-            types, _, _ = symbol.infer_type(**{name: array.dtype for name, array in given.items()})
-            executor = symbol.bind(mx.cpu(), [
-                given[name] if name in given else mx.nd.zeros(shape, dtype=kind)
-                for name, shape, kind in zip(names, shapes, types)],
-                grad_req='null', aux_states=[params[name] for name in auxiliary])
-            _failed.append(executor)
-            outputs = [each.asnumpy() for each in executor.forward(is_train=False)]
-            _failed.remove(executor)
-            return outputs
-    return run
-
-
-def _predictions(graph: Graph) -> Graph:
-    """The graph for MXNet, in which loss heads read a label's variable directly.
-
-    The label's shape then follows from the prediction's, whatever the program does with its labels.
-    softmax gets a temperature, because without one it may end the process (docs/mxnet-defects.md).
-    """
-    read, nodes = {*graph.needed_variables()}, []
-    for node in graph.nodes:
-        node = _with_temperature(node)
-        labels = node.inputs_of('label') if node.inputs else []
-        if labels:
-            own = {entry: origin(graph.nodes, entry) for entry in labels}
-            node = node._replace(inputs=tuple(
-                own[entry] if entry in own and graph.nodes[own[entry].node].name not in read
-                else entry for entry in node.inputs))
-        nodes.append(node)
-    changed = graph._replace(nodes=tuple(nodes))
-    return graph if changed == graph else changed.ending_in(graph.heads)
-
-
-def _with_temperature(node: Node) -> Node:
-    if node.op in ('softmax', 'log_softmax') and node.temperature is None:
-        node = node._replace(attrs={**node.attrs, 'temperature': '1.0'})
-    return node._replace(subgraphs=tuple(
-        each._replace(nodes=tuple(map(_with_temperature, each.nodes)))
-        for each in node.subgraphs)) if node.subgraphs else node
