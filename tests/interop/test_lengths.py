@@ -233,6 +233,66 @@ def test_the_second_graph_frees_the_number_in_which_it_differs(own, other, free,
     np.testing.assert_allclose(session(path.read_bytes()).run(None, data)[0], wanted, atol=1e-6)
 
 
+def attending(source, target, fed, scores):
+    """A decoder that attends to an encoder by Reshapes that state the encoder's steps; `fed`: its
+    context goes into the next step, so that a loop has the Reshapes."""
+    seen, states = rnn.GRUCell(UNITS, 'encoder_').unroll(
+        source, mx.sym.Variable('source'), merge_outputs=True)
+    keys = mx.sym.Reshape(mx.sym.FullyConnected(mx.sym.Reshape(seen, shape=(-1, UNITS)),
+                                                num_hidden=UNITS, name='key'),
+                          shape=(-1, source, UNITS), name='keys')
+    decoder, query, value = (rnn.GRUCell(UNITS, 'decoder_'), *map(mx.sym.Variable, (
+        'query_weight', 'value_weight')))
+    context, outputs = mx.sym.zeros_like(states[0]), []
+    for word in mx.sym.SliceChannel(mx.sym.Variable('target'), num_outputs=target, axis=1,
+                                    squeeze_axis=True):
+        output, states = decoder(mx.sym.Concat(word, context, dim=1) if fed else word, states)
+        asked = mx.sym.FullyConnected(output, query, no_bias=True, num_hidden=UNITS)
+        rows = mx.sym.broadcast_add(keys, mx.sym.expand_dims(asked, axis=1))
+        if scores is not None:
+            rows = mx.sym.FullyConnected(mx.sym.Reshape(rows, shape=(-1, UNITS)), value,
+                                         no_bias=True, num_hidden=1)
+            rows = mx.sym.Reshape(rows, shape=tuple(source if size == 's' else size
+                                                    for size in scores))
+        looks = mx.sym.softmax(mx.sym.sum(rows, axis=2) if scores is None else rows, axis=(
+            1 if scores is None else scores.index('s')))
+        if scores == (-1, 's'):
+            context = mx.sym.sum(mx.sym.broadcast_mul(seen, mx.sym.expand_dims(looks, axis=2)),
+                                 axis=1)
+        else:
+            looks = looks if scores == (-1, 1, 's') else mx.sym.expand_dims(
+                looks, axis=1) if scores is None else mx.sym.SwapAxis(looks, dim1=1, dim2=2)
+            context = mx.sym.Reshape(mx.sym.batch_dot(looks, seen), shape=(-1, UNITS))
+        outputs.append(mx.sym.Reshape(mx.sym.Concat(output, context, dim=1),
+                                      shape=(0, 1, 2 * UNITS)))
+    return mx.sym.FullyConnected(mx.sym.Concat(*outputs, dim=1), num_hidden=CLASSES, flatten=False,
+                                 name='scores')
+
+
+@pytest.mark.parametrize('fed', [False, True])
+@pytest.mark.parametrize('scores', [None, (-1, 's'), (-1, 1, 's'), (-1, 's', 1)])
+@pytest.mark.parametrize('own', [(4, 5), (4, 4)])
+def test_attention_by_reshapes_takes_other_lengths_as_advised(fed, scores, own, tmp_path, capsys):
+    shapes = {'source': (2, own[0], WIDTH), 'target': (2, own[1], WIDTH)}
+    model = random_model(attending(*own, fed, scores), shapes)
+    interop.save(model, str(tmp_path / 'a'), 1)
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx') == 0
+    freed, = re.findall(r'or export with --input (source=\S*)',
+                        ' '.join(capsys.readouterr().out.split()))
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--source',
+                   tmp_path / 'a.py', '--input', freed) == 0
+    interop.to_onnx(model, str(tmp_path / 'b.onnx'), certify_by=interop.graph_from_json(
+        attending(own[0] + 3, own[1] + 3, fed, scores).tojson()))
+    shapes = {'source': (3, 7, WIDTH), 'target': (3, 6, WIDTH)}
+    data = {name: np.random.RandomState(3).randn(*shape).astype('f')
+            for name, shape in shapes.items()}
+    wanted = bound(attending(7, 6, fed, scores), shapes, model.arg_params, data).forward(
+        is_train=False)[0].asnumpy()
+    for name in ('a.onnx', 'b.onnx'):
+        made, = session((tmp_path / name).read_bytes()).run(None, data)
+        np.testing.assert_allclose(made, wanted, atol=1e-6)
+
+
 def test_a_number_that_stays_is_named(tmp_path, capsys):
     """What comes before the first recurrence is not freed."""
     rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH)),

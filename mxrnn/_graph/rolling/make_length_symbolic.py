@@ -1,10 +1,10 @@
 """Numbers in a graph that mean its number of steps: finds them, and removes them."""
 from __future__ import annotations
 
-from typing import Callable, Mapping, Optional, Sequence
+from typing import Mapping, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..graph_editing import Fixed, Writer
+from ..graph_editing import Fixed
 from ..operator_table import has
 from ..shapes.axis_factors import number_of
 from ..shapes.sizes import Axis, axes_in, number_for, product
@@ -13,19 +13,23 @@ from .lengths_clipped_or_fixed_by_fuse import clips_of, freed_of_fuse, masked, r
 from .lengths_stated_by_reshapes import stated_steps
 from .reshapes_that_keep_lengths import kept_by_reshape
 from .sequence_axes import note_axes
+from .sizes_read_from_sequences import (
+    FREED,
+    Entries,
+    as_float32,
+    bounded,
+    computed,
+    freed_body,
+    freed_reshape,
+    numbers,
+    states,
+)
 from .steps_stated_before_recurrences import read_step_by_step
 from .vectorisation_plan import Span
 from .writer_noting_sequences import Freeing
 
-__all__ = ['BEFORE_LOSS', 'computed', 'fixed_by', 'make_length_symbolic']
+__all__ = ['BEFORE_LOSS', 'fixed_by', 'make_length_symbolic']
 
-#: By operator, the attributes that state sizes or places along axes.
-_SIZES = {
-    'Reshape': 'shape', 'SliceChannel': 'num_outputs', 'broadcast_axis': 'size',
-    'broadcast_to': 'shape', '_zeros': 'shape', '_ones': 'shape', '_full': 'shape',
-    'slice_axis': 'end', '_arange': 'stop', 'tile': 'reps', 'repeat': 'repeats', 'clip': 'a_max',
-    'stack': 'num_args',
-}
 #: The attribute of nodes whose losses were left out.
 BEFORE_LOSS = '__before_loss__'
 #: Operators that make as many elements as they state, whatever their inputs.
@@ -49,33 +53,7 @@ def fixed_by(graph: Graph, length: int) -> list[str]:
     """
     inside = [node for body in graph.nodes for inner in body.subgraphs for node in inner.walk()]
     own = [graph.nodes[place] for place in sorted(computed(graph))]
-    return [node.name for node in own + inside if _states(node, length)]
-
-
-def computed(graph: Graph) -> set[int]:
-    """Places of the nodes that compute something from the data, not only from weights."""
-    places = graph.reached(lambda node: [entry for entry in node.inputs
-                                         if entry not in node.inputs_of('weight')])
-    for place, node in enumerate(graph.nodes):
-        if any(entry.node in places for entry in node.inputs):
-            places.add(place)
-    return places
-
-
-def _states(node: Node, length: int | None) -> bool:
-    key = _SIZES.get(node.op)
-    if key is None:
-        return False
-    value = _stop(node) if node.op == '_arange' else getattr(node, key)
-    sizes = value if isinstance(value, tuple) else (value,)
-    return length in sizes and not (
-        sizes[0] in (0, -1) and not node.inputs)  # the state of a cell
-
-
-def _stop(node: Node) -> float:
-    """The end of an `_arange`'s numbers: if there is only one number, it is the end."""
-    stop: float = node.start if node.stop is None else node.stop
-    return stop
+    return [node.name for node in own + inside if states(node, length)]
 
 
 def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, int],
@@ -105,15 +83,16 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             made = _part(writer, node, inputs, totals.get(i))
         elif node.op == 'slice':
             made = _slice(writer, node, inputs)
-        elif node.op in _FREED and i in from_data and _states(node, length):
-            made = _FREED[node.op](writer, node, inputs)
+        elif node.op in FREED and i in from_data and states(node, length):
+            made = FREED[node.op](writer, node, inputs)
         elif i in before_losses and node.op == 'Reshape' and -1 in node.shape:
             made = next(filter(None, [
-                _reshape(writer, node, inputs, steps) for steps in {*writer.sequences.values()}
+                freed_reshape(writer, node, inputs, steps) for steps in {*writer.sequences.values()}
                 if writer.splits_off(node, inputs[0], steps)]), None)
         if node.op in _AS_MANY and i in from_data and made is None:
             as_many.append((node, {each for entry in inputs for each in writer.behind[entry.node]}))
-        places[i] = (made or writer.copy(node, inputs)).node
+        places[i] = (made or writer.copy(
+            freed_body(writer, node, inputs) if node.op == '_foreach' else node, inputs)).node
         note_axes(writer.nodes, written, writer.axes)
         first = Entry(places[i], 0)
         steps = totals.get(i, length)
@@ -132,17 +111,17 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
                 writer.cut.setdefault(each, node)
     for node, behind in as_many:
         for each, steps in writer.sequences.items():
-            if steps > 1 and _states(node, steps) and (each in behind or not node.inputs):
+            if steps > 1 and states(node, steps) and (each in behind or not node.inputs):
                 writer.cut.setdefault(each, node)
     for i, (sequence, axis) in masked(graph).items():
         at, node = places[i], writer.nodes[places[i]]
-        if i in freed or _states(node, length):
-            numbers = _numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
-            writer.nodes[at] = writer.nodes[_bounded(writer, node, node.inputs, numbers).node]
+        if i in freed or states(node, length):
+            count = numbers(writer, node, Entry(places[sequence.node], sequence.output), axis)
+            writer.nodes[at] = writer.nodes[bounded(writer, node, node.inputs, count).node]
     for i, clip in clips_of(graph).items():
         node = writer.nodes[places[i]]
         if node.op == '_identity_with_attr_like_rhs' and writer.nodes[places[clip]].op != 'clip':
-            writer.nodes[places[i]] = node._replace(inputs=(node.inputs[0], _as_float32(
+            writer.nodes[places[i]] = node._replace(inputs=(node.inputs[0], as_float32(
                 writer, graph.nodes[clip].name, node.inputs[1])))
     heads = [Entry(places[head.node], head.output) for head in graph.heads]
     for each, node in writer.cut.items():
@@ -151,7 +130,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             ', and nothing can replace it' if steps == length else
             ': free it with length=%d%s or --certify' % (
                 steps, '' if product(sum(writer.axes[each][:1], ())) in writer.left else
-                ', an axis time:%d (--input)' % steps)) if _states(node, steps) else (
+                ', an axis time:%d (--input)' % steps)) if states(node, steps) else (
             '%s %s' % (node.op, 'has one window over all steps' if node.op in _WINDOWED else
                        '%s a number that may depend on it' % (
                            'has' if node.op == 'Reshape' else 'cuts at')))
@@ -183,61 +162,11 @@ def _cut_off(graph: Graph, node: Node, steps: int) -> bool:
         0 < data.end != data.begin + steps)
 
 
-Entries = Sequence[Entry]
-Free = Callable[[Freeing, Node, Entries], Optional[Entry]]
-
-
 def _before_losses(graph: Graph) -> set[int]:
     """Places of the nodes that losses with labels read, or read until these were left out."""
     return {entry.node for node in graph.nodes if node.op == 'CTCLoss' or node.inputs_of('label')
             for entry in node.inputs[:1]} | {
         place for place, node in enumerate(graph.nodes) if BEFORE_LOSS in node.attrs}
-
-
-def _reshape(writer: Freeing, node: Node, inputs: Entries, length: int | None = None
-             ) -> Entry | None:
-    shape, length = node.shape, length or writer.length
-    if node.reverse or shape.count(length) != 1:
-        return None
-    at = shape.index(length)
-    axes = writer.axes.get(inputs[0])
-    if -1 not in shape:  # the other numbers stay, and so does the batch
-        made: Entry | None = inputs[0]
-        if not axes or min(shape[:at], default=0) < 0 or (
-                writer.steps_of(axes[at]) if at < len(axes) else None) != length:
-            codes = [-1 if place == 1 - at else code for place, code in enumerate(shape)]
-            made = _reshape(writer, node._replace(name=node.name + '_split', attrs={
-                'shape': str(tuple(codes))}), inputs) if at < 2 <= len(shape) else None
-        return made and writer.stand_in('Reshape', node.name, {
-            'shape': (*shape[:at], 0, *shape[at + 1:])}, made)
-    splits = shape[0] == -4
-    first, rest = (shape[1:3], shape[3:]) if splits else (shape[:2], shape[2:])
-    keeps = splits and (rest == (-2,) or rest == (0,) * len((axes or ())[1:]))
-    if not axes or set(first) != {-1, length} or not keeps and any(code < 1 for code in rest):
-        return None
-    like = writer.like(length, axes, axes[1:] if keeps else [rest])
-    if like is None:
-        return None
-    if first[0] != length:
-        like = writer.swap(like, node.name)
-    rows = inputs[0] if keeps else writer.once('Reshape', node.name + '_rows', {
-        'shape': (-1, *rest)}, inputs[0])
-    made = writer.add('reshape_like', '', {'lhs_begin': 0, 'lhs_end': 1, 'rhs_begin': 0,
-                                           'rhs_end': 2}, [rows, like])
-    return writer.named(made, node.name)
-
-
-def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
-    like, of = writer.first(), 0
-    if like is None:  # it comes before the recurrences; an input may have the axis
-        like, of = writer.stated()
-    axes, sizes = zip(*enumerate(node.shape)) if node.op == 'broadcast_to' else (
-        node.axis, node.size)
-    at = tuple([axis for axis, size in zip(axes, sizes) if size > 1])
-    if [size for size in sizes if size > 1] != [writer.length]:
-        return None
-    return like and writer.named(writer.add('broadcast_like', '', {
-        'lhs_axes': at, 'rhs_axes': (of,)}, [inputs[0], like]), node.name)
 
 
 def _part(writer: Freeing, node: Node, inputs: Entries, steps: int | None) -> Entry | None:
@@ -303,39 +232,3 @@ def _counted(writer: Freeing, node: Node, source: Entry, axis: int, total: int, 
     return (source, *found)
 
 
-def _numbered(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
-    like = writer.first()
-    if like is None or (node.stop is not None and node.start != 0) or node.step != 1 or (
-            node.repeat != 1):
-        return None
-    return writer.stand_in('Cast', node.name, {'dtype': node.dtype}, _numbers(writer, node, like))
-
-
-def _numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entry:
-    """The numbers of a sequence's steps."""
-    return writer.once('_contrib_arange_like', node.name + '_numbers', {'axis': axis}, sequence)
-
-
-def _clip(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
-    """Lengths, limited to the number of steps."""
-    like = writer.first()
-    return like and _bounded(writer, node, inputs, _numbers(writer, node, like))
-
-
-def _as_float32(writer: Writer, name: str, entry: Entry) -> Entry:
-    return writer.once('Cast', name + '_cast', {'dtype': 'float32'}, entry)
-
-
-def _bounded(writer: Writer, node: Node, inputs: Entries, numbers: Entry) -> Entry:
-    """Numbers that are at least what `node` states, and at most the count of `numbers`; as float32,
-    which is certain to be the type of both."""
-    name = node.name
-    ones, lengths = [_as_float32(writer, name, entry) for entry in (
-        writer.once('ones_like', name + '_ones', {}, numbers), inputs[0])]
-    count = writer.once('sum', name + '_count', {'axis': 0, 'keepdims': True}, ones)
-    least = writer.add('_maximum_scalar', name + '_least', {'scalar': node.a_min}, [lengths])
-    return writer.named(writer.add('broadcast_minimum', '', {}, [least, count]), name)
-
-
-_FREED: dict[str, Free] = {'Reshape': _reshape, 'broadcast_axis': _broadcast,
-                           'broadcast_to': _broadcast, '_arange': _numbered, 'clip': _clip}

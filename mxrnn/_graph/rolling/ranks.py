@@ -1,10 +1,11 @@
-"""The number of axes of values, as far as the graph tells."""
+"""The number of axes of values, and which values are rows, as far as the graph tells."""
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Tuple
 
 from ..graph import Node
 from ..operator_table import row
+from ..shapes.axis_factors import number_of
 from ..shapes.infer import axes_of
 from ..shapes.rule_api import UnknownAxes
 from ..shapes.sizes import Axis
@@ -16,28 +17,34 @@ __all__ = ['Rank', 'find_ranks']
 Rank = Optional[int]  #: None: unknown
 
 
-def find_ranks(values: Values) -> list[Rank]:
-    """By value, its rank or None."""
-    ranks: list[Rank] = []
-    known: dict[tuple[int, tuple[Rank, ...]], list[Rank]] = {}
+#: By axis, 1 or any size; None: an unknown number of axes.
+_Ones = Optional[Tuple[Optional[int], ...]]
+
+
+def find_ranks(values: Values) -> tuple[list[Rank], set[int]]:
+    """By value, its rank or None; and the values whose axis 1 has one element."""
+    shapes: list[_Ones] = []
+    known: dict[tuple[int, tuple[_Ones, ...]], list[_Ones]] = {}
     for i, node in enumerate(values.nodes):
-        given = tuple([ranks[arg] for arg in values.args[i]])
+        given = tuple([shapes[arg] for arg in values.args[i]])
         key = values.labels[i], given
         if key not in known:
             known[key] = _outputs(node, given)
-        ranks.extend([*known[key], *[None] * values.counts[i]][:values.counts[i]])
-    return ranks
+        shapes.extend([*known[key], *[None] * values.counts[i]][:values.counts[i]])
+    return [None if shape is None else len(shape) for shape in shapes], {
+        value for value, shape in enumerate(shapes) if shape and shape[1:2] == (1,)}
 
 
-def _outputs(node: Node, given: Sequence[Rank]) -> list[Rank]:
-    """The ranks of a node's outputs, from those of its inputs."""
+def _outputs(node: Node, given: Sequence[_Ones]) -> list[_Ones]:
+    """Its outputs' ones, from those of its inputs."""
     if node.is_variable:
-        return [len(stated_shape(node)) or None]
+        return [(None,) * len(stated_shape(node)) or None]
     own = row(node.op)
     labels = own.positions('label') if own is not None else ()
     try:
-        return [len(axes) or None for axes in axes_of(node, [
-            [(Axis(),) for _ in range(rank or 0)] for at, rank in enumerate(given)
-            if at not in labels])]
+        return [tuple([1 if number_of(axis) == 1 else None for axis in axes]) or None
+                for axes in axes_of(node, [
+                    [(size or Axis(),) for size in shape or ()] for at, shape in enumerate(given)
+                    if at not in labels])]
     except (UnknownAxes, SizeError, IndexError):
         return []

@@ -120,16 +120,16 @@ def _rolled(graph: Graph, training: bool, reject_reason: RejectReason,
             length: int | None, axes: Mapping[str, int], counted: Counted | None) -> RolledGraph:
     stated = {name: (axis, length) for name, axis in axes.items()}
     values = Values(graph, training)
-    ranks = find_ranks(values)
+    ranks, rows = find_ranks(values)
     found, failed = _search(values, ranks, reject_reason)
     apart: set[tuple[int, ...]] = set()
     picked: set[tuple[int, ...]] = set()
     if found:
         found += _search(values, ranks, reject_reason, found,
-                         Planner(values, ranks, _claims(found), stated, apart))[0]
+                         Planner(values, ranks, rows, _claims(found), stated, apart))[0]
     lists = _lists(values)
     for _ in range(20 if found or lists else 0):
-        planner = Planner(values, ranks, _claims(found), stated, apart)
+        planner = Planner(values, ranks, rows, _claims(found), stated, apart)
         emitter = RolledWriter(planner, [(each.finding.name, each.what, each.finding.steps)
                                          for each in found], counted, picked - apart, lists)
         try:

@@ -1,7 +1,18 @@
 """Plans what the values of all steps become: a sequence, or one operator over sequences."""
 from __future__ import annotations
 
-from typing import Any, Callable, Generator, Hashable, Literal, Mapping, NamedTuple, Sequence, Union
+from typing import (
+    Any,
+    Callable,
+    Container,
+    Generator,
+    Hashable,
+    Literal,
+    Mapping,
+    NamedTuple,
+    Sequence,
+    Union,
+)
 
 from ..graph_editing import Work
 from ..operator_table import has
@@ -136,6 +147,8 @@ class Planner:
 
     Parameters
     ----------
+    rows : set of int
+        The values whose axis 1 has one element, as a step has in a sequence with batch first.
     claims : dict of int to Claim
         By value that is a recurrence's output.
     stated : dict
@@ -144,10 +157,11 @@ class Planner:
         Nodes of steps that must not become one node, because one of them is needed by itself.
     """
 
-    def __init__(self, values: Values, ranks: Sequence[int | None], claims: dict[int, Claim],
-                 stated: Mapping[str, tuple[int, int | None]], apart: set[tuple[int, ...]]) -> None:
+    def __init__(self, values: Values, ranks: Sequence[int | None], rows: Container[int],
+                 claims: dict[int, Claim], stated: Mapping[str, tuple[int, int | None]],
+                 apart: set[tuple[int, ...]]) -> None:
         self.values, self.ranks, self.claims = values, ranks, claims
-        self._stated, self._apart = stated, apart
+        self._rows, self._stated, self._apart = rows, stated, apart
         self._known: dict[ByStep, Plan] = {}
         self._firm: dict[ByStep, bool] = {}
 
@@ -167,14 +181,8 @@ class Planner:
         node = self.values.nodes[i]
         axis, by_step = self.values.joins.get(i, (None, self.values.args[i]))
         joins = axis in (0, 1) or node.op == 'add_n' or has(node.op, 'joins') and (
-            node.dim == 0 or node.dim == 1 and all(map(self._is_row, by_step)))
+            node.dim == 0 or node.dim == 1 and all(value in self._rows for value in by_step))
         return axis, tuple(by_step) if joins else ()
-
-    def _is_row(self, value: int) -> bool:
-        """Whether a Reshape turns a value into one step of a sequence with batch first."""
-        node = self.values.node(value)
-        return node.op == 'Reshape' and not node.reverse and node.shape[1:2] == (1,) and (
-            node.shape[0] >= -1)
 
     def _is_firm(self, by_step: ByStep) -> Generator[ByStep, bool, bool]:
         plan = self.plan(by_step)
