@@ -14,7 +14,7 @@ from mxrnn._graph.rolling.values_numbered_without_detours import (
 )
 from mxrnn.interop import graph_from_json
 
-from .. import mx
+from .. import mx, rnn
 
 torch = pytest.importorskip('torch')
 
@@ -164,6 +164,19 @@ def row(t):
     return mx.sym.Reshape(cut(MEMORY, t, t + 1, axis=0), shape=(-1,))
 
 
+def sums_of_parts(*axes):
+    """Sums over two parts of two rows each: of axis 1, which becomes the first one."""
+    parts = mx.sym.SliceChannel(mx.sym.SwapAxis(mx.sym.Variable('data', shape=(2, 4, 3)), *axes),
+                                num_outputs=2, axis=0)
+    return [mx.sym.sum(each, axis=0) for each in parts]
+
+
+def both_and_the_first(axis):
+    data = mx.sym.Variable('data', shape=(2, 2, 3))
+    return [each + mx.sym.Reshape(cut(data, 0, 1, axis), shape=(-1, 3))
+            for each in mx.sym.split(data, num_outputs=2, axis=axis, squeeze_axis=True)]
+
+
 def variables(*shapes):
     return [mx.sym.Variable('memory' if at else 'data', shape=shape)
             for at, shape in enumerate(shapes)]
@@ -180,11 +193,20 @@ INPUTS = {
     'parts of two splits': (lambda: [mx.sym.split(
         MEMORY if t % 2 else DATA, num_outputs=3, axis=1, squeeze_axis=True)[t] for t in range(3)],
         [(2, 3, 3), (2, 3, 3)], 'unrolled'),
+    'sums of parts that swapped axes hide': (lambda: sums_of_parts(-3, -2), [(2, 4, 3)], 'kernel'),
+    'sums of parts that an axis from each end hides': (
+        lambda: sums_of_parts(-3, 1), [(2, 4, 3)], 'kernel'),
     'slices': (lambda: [cut(DATA, t, t + 1) for t in range(3)], [(2, 3, 3)], 'kernel'),
     'slices of two arrays': (lambda: [cut(each, t, t + 1) for t, each in enumerate(
         variables((2, 3, 3), (2, 3, 3)))], [(2, 3, 3), (2, 3, 3)], 'unrolled'),
     'slices along two axes': (lambda: [cut(DATA, t, t + 1, 1 + t % 2) for t in range(3)],
                               [(2, 3, 3)], 'unrolled'),
+    'slices along one axis and from the end along another one': (
+        lambda: [cut(DATA, t, t + 1, 1 - 2 * (t % 2)) for t in range(3)], [(2, 3, 3)], 'unrolled'),
+    'two steps, and the first one of them in both': (
+        lambda: both_and_the_first(1), [(2, 2, 3)], 'unrolled'),
+    'two steps, and the first one of them in both, counted from the end': (
+        lambda: both_and_the_first(-2), [(2, 2, 3)], 'unrolled'),
     'slices from the end': (lambda: [cut(DATA, t - 3, t - 2) for t in range(2)], [(2, 3, 3)],
                             'unrolled'),
     'slices to the end': (lambda: [cut(DATA, t, None if t == 2 else t + 1) for t in range(3)],
@@ -284,3 +306,25 @@ def test_long_work_is_given_up():
     assert rolled.graph is graph
     assert [str(each) for each in rolled.findings] == [
         'the graph: stays unrolled, because looking at all of it would take too long']
+
+
+def rows_of_sequences(axes):
+    """One after another, the rows of what a kernel returns."""
+    outputs = rnn.FusedRNNCell(4, 1, 'lstm', prefix='').unroll(
+        3, mx.sym.Variable('data', shape=(3, 3, 2)), layout='TNC')[0]
+    return mx.sym.stack(*mx.sym.split(mx.sym.SwapAxis(outputs, *axes), num_outputs=3, axis=0,
+                                      squeeze_axis=True), axis=0)
+
+
+def made_of_all_rows(axes):
+    rows = mx.sym.FullyConnected(DATA, num_hidden=3)
+    return rnn.FusedRNNCell(4, 1, 'lstm', prefix='').unroll(3, mx.sym.SwapAxis(mx.sym.Reshape(
+        rows, shape=(-1, 3, 3), name='cut'), *axes), layout='TNC')[0]
+
+
+@pytest.mark.parametrize('axes', [(0, 1), (-3, -2), (-3, 1)])
+@pytest.mark.parametrize('build, expected', [(rows_of_sequences, []),
+                                             (made_of_all_rows, [('cut', 3, 'stated', '')])])
+def test_swapped_axes_counted_from_the_end(build, expected, axes):
+    graph = graph_from_json(build(axes).tojson())
+    assert [*roll(graph, length=3).findings] == expected

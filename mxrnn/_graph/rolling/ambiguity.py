@@ -100,7 +100,8 @@ def _reads(planner: Planner, found: Sequence[int], sequences: dict[Hashable, int
                 value in claims and claims[value].recurrence in sequences):
             return True
         node = values.node(value)
-        if node.op == 'slice_axis' and (  # SliceChannel tells how many steps there are
-                values.same[values.args[values.owner[value]][0]], node.axis) in sequences:
-            return True
+        if node.op == 'slice_axis':  # SliceChannel tells how many steps there are
+            source = values.args[values.owner[value]][0]
+            if (values.same[source], planner.axis_of(node, source)) in sequences:
+                return True
     return False

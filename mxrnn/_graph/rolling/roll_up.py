@@ -19,7 +19,7 @@ from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
 from .step_columns_and_recurrences import ByStep, Declined, StepRecurrence, Taken
 from .steps_stated_before_recurrences import stated_before
-from .values_numbered_without_detours import TooLong, Values, has_one_shape
+from .values_numbered_without_detours import TooLong, Values, before_swap, has_one_shape
 from .vectorisation_plan import Claim, Planner
 from .write_rolled_graph import Apart, Refused, RolledWriter
 
@@ -127,7 +127,7 @@ def _rolled(graph: Graph, training: bool, reject_reason: RejectReason,
     if found:
         found += _search(values, ranks, reject_reason, found,
                          Planner(values, ranks, rows, _claims(found), stated, apart))[0]
-    lists = _lists(values)
+    lists = _lists(values, ranks)
     for _ in range(20 if found or lists else 0):
         planner = Planner(values, ranks, rows, _claims(found), stated, apart)
         emitter = RolledWriter(planner, [(each.finding.name, each.what, each.finding.steps)
@@ -154,7 +154,7 @@ def _rolled(graph: Graph, training: bool, reject_reason: RejectReason,
     return _freed(graph, failed, length, axes, {}, counted, {})
 
 
-def _lists(values: Values) -> list[tuple[str, ByStep]]:
+def _lists(values: Values, ranks: Sequence[Rank]) -> list[tuple[str, ByStep]]:
     """The steps into which outputs of recurrent operators are split, each list with its name.
     Of two, neither is certainly the first or the last."""
     found = []
@@ -164,7 +164,7 @@ def _lists(values: Values) -> list[tuple[str, ByStep]]:
             while values.node(value).op == 'SwapAxis' or has_one_shape(values.node(value)):
                 inner = values.node(value)
                 if inner.op == 'SwapAxis':
-                    axis = {inner.dim1: inner.dim2, inner.dim2: inner.dim1}.get(axis, axis)
+                    axis = before_swap(inner, axis, ranks[value])
                 value = values.args[values.owner[value]][0]
             if axis == 0 and has(values.node(value).op, 'recurs') and not values.output(value):
                 found.append((values.node(value).name, tuple(range(

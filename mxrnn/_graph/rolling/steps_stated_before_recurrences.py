@@ -1,7 +1,7 @@
 """Finds Reshapes that make sequences of a number of steps, whatever data they get."""
 from __future__ import annotations
 
-from typing import Collection, Iterator
+from typing import Collection, Iterator, Mapping
 
 from ..graph import Entry, Graph, Node
 from ..operator_table import has
@@ -9,6 +9,7 @@ from ..shapes.axis_factors import Axes
 from ..shapes.sizes import Axis, axes_in, product
 from .reshapes_that_keep_lengths import joined_and_split
 from .sequence_axes import note_axes
+from .values_numbered_without_detours import before_swap
 
 __all__ = ['read_step_by_step', 'stated_before']
 
@@ -52,7 +53,7 @@ def _stated(graph: Graph, node: Node, axes: dict[Entry, Axes], times: Collection
         number = _number(made, axis, axes, times) if made.inputs else None
         if number is not None:
             found[made.name] = number
-        for each in _sources(graph, made, axis) if number is None else ():
+        for each in _sources(graph, made, axis, axes) if number is None else ():
             if each not in seen:
                 seen.add(each)
                 pending.append(each)
@@ -74,13 +75,16 @@ def _number(node: Node, axis: int, axes: dict[Entry, Axes], times: Collection[Ax
     return number if number > 1 and known.isdisjoint(times) else None
 
 
-def _sources(graph: Graph, node: Node, axis: int) -> Iterator[tuple[Entry, int]]:
+def _sources(graph: Graph, node: Node, axis: int, axes: Mapping[Entry, Axes]
+             ) -> Iterator[tuple[Entry, int]]:
     """Inputs of a node, each with the axis that becomes `axis` of its output."""
     first = node.inputs[0] if node.inputs else None
     if first is None:
         return
     if node.op == 'SwapAxis':
-        yield first, {node.dim1: node.dim2, node.dim2: node.dim1}.get(axis, axis)
+        before = before_swap(node, axis, len(axes.get(first, ())) or None)
+        if before >= 0:
+            yield first, before
     elif node.op == 'transpose' and axis < len(node.axes or ()):
         yield first, node.axes[axis]
     elif node.op == 'expand_dims' and 0 <= node.axis != axis:
@@ -94,7 +98,7 @@ def _sources(graph: Graph, node: Node, axis: int) -> Iterator[tuple[Entry, int]]
             yield first, axis
     elif has(node.op, 'one shape') or node.op in ('slice', 'slice_axis') or (
             node.op.startswith('broadcast_') and len(node.inputs) == 2) or (
-                node.op == 'Concat' and node.dim not in (axis, -1)):
+                node.op == 'Concat' and 0 <= node.dim != axis):
         yield from ((entry, axis) for entry in node.needed_inputs)
     elif node.op in _KEEP or node.op == 'FullyConnected' and (not node.flatten or axis == 0):
         yield first, axis

@@ -14,7 +14,8 @@ from ..check_node_attributes import lacks_inputs
 from ..graph import Entry, Graph, Node
 from ..operator_table import ROWS, has, row
 
-__all__ = ['TooLong', 'Values', 'has_one_shape', 'is_random', 'keeps_states', 'stated_shape']
+__all__ = ['TooLong', 'Values', 'before_swap', 'has_one_shape', 'is_random', 'keeps_states',
+           'stated_shape']
 
 _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambda x, y: x >= y,
            '_lesser_scalar': lambda x, y: x < y, '_lesser_equal_scalar': lambda x, y: x <= y,
@@ -54,6 +55,13 @@ def stated_shape(node: Node) -> tuple[int, ...]:
     """The shape that a variable or constant states, with 0 for open sizes, or ()."""
     shape = () if node.inputs else node.get('__shape__' if node.is_variable else 'shape', ())
     return shape if isinstance(shape, tuple) and all(type(size) is int for size in shape) else ()
+
+
+def before_swap(node: Node, axis: int, rank: int | None) -> int:
+    """The axis of its input that a SwapAxis makes `axis`; -1 if that is unknown."""
+    one, other = [each if each >= 0 else each + rank if rank else -1
+                  for each in (node.dim1, node.dim2)]
+    return -1 if -1 in (one, other) else {one: other, other: one}.get(axis, axis)
 
 
 class TooLong(Exception):

@@ -14,12 +14,19 @@ from typing import (
     Union,
 )
 
+from ..graph import Node
 from ..graph_editing import Work
 from ..operator_table import has
 from .batching_rules import Write, lift
 from .loops import step_by_step
 from .step_columns_and_recurrences import ByStep, Column, alike
-from .values_numbered_without_detours import Values, has_one_shape, keeps_states, stated_shape
+from .values_numbered_without_detours import (
+    Values,
+    before_swap,
+    has_one_shape,
+    keeps_states,
+    stated_shape,
+)
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Leaf', 'Part', 'Plan', 'Planner', 'Same', 'Shift', 'Span',
            'StepSequence', 'settle']
@@ -176,6 +183,11 @@ class Planner:
         firm: bool = settle(by_step, self._is_firm, self._firm)
         return firm
 
+    def axis_of(self, node: Node, source: int) -> int:
+        """The axis that `node` splits or cuts, counted from the first one if the rank is known."""
+        axis: int = node.axis
+        return axis + (self.ranks[source] or 0) if axis < 0 else axis
+
     def joined(self, i: int) -> tuple[int | None, ByStep]:
         """The values that a node joins or sums as steps, and a new axis for them; () if none."""
         node = self.values.nodes[i]
@@ -254,7 +266,7 @@ class Planner:
         rank = self.ranks[source]
         if axis not in (0, 1) and (rank is None or not -rank <= axis < rank):
             return None
-        axis = axis if rank is None else axis % rank
+        axis = self.axis_of(node, source)
         total, kept = None, 'one'
         if node.op == 'slice_axis':
             places = [self._cut(value, source, axis) for value in by_step]
@@ -272,7 +284,7 @@ class Planner:
         node = self.values.node(value)
         while node.op in _SAME_SIZES or node.op == 'SwapAxis':
             if node.op == 'SwapAxis':
-                axis = {node.dim1: node.dim2, node.dim2: node.dim1}.get(axis, axis)
+                axis = before_swap(node, axis, self.ranks[value])
             value = self.values.args[self.values.owner[value]][0]
             node = self.values.node(value)
         place, size = self._stated.get(node.name, (axis, None))
@@ -283,7 +295,7 @@ class Planner:
     def _cut(self, value: int, source: int, axis: int) -> int | None:
         """The begin of a slice of length 1 of `source`."""
         node = self.values.node(value)
-        if node.op != 'slice_axis' or node.axis % (self.ranks[source] or axis + 1) != axis or (
+        if node.op != 'slice_axis' or self.axis_of(node, source) != axis or (
                 self.values.args[self.values.owner[value]][0] != source):
             return None
         begin, end = node.begin, node.end
