@@ -68,12 +68,11 @@ class Row(NamedTuple):
     @property
     def least_inputs(self) -> int:
         """The inputs that every node has: both sides of a sum, all inputs of where, the data."""
-        names = [each.name for each in self.inputs]
         if self.bodies:
             return 0
-        if names[:1] == ['condition']:
-            return len(names)
-        return 2 if names[:2] in (['lhs', 'rhs'], ['A', 'B']) else min(len(names), 1)
+        if self.variadic or 'kernel' in self.traits:
+            return 1
+        return len(self.positions('', 'index', 'like'))
 
     def positions(self, *roles: str) -> tuple[int, ...]:
         """The inputs that have one of these roles."""

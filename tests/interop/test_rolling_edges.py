@@ -37,6 +37,8 @@ def layer(data, weight):
 
 @pytest.mark.parametrize('node, message', [
     ({'op': 'elemwise_mul', 'inputs': [[0, 0, 0]]}, 'has 1 inputs, must have at least 2'),
+    *[({'op': op, 'inputs': [[0, 0, 0]]}, 'has 1 inputs, must have at least 2') for op in (
+        'take', 'pick', 'gather_nd', 'slice_like', '_sample_normal')],
     ({'op': 'where', 'inputs': [[0, 0, 0]]}, 'has 1 inputs, must have at least 3'),
     ({'op': '_copy', 'inputs': []}, 'has 0 inputs, must have at least 1'),
     ({'op': 'SliceChannel', 'attrs': {'num_outputs': '2'}, 'inputs': []}, 'at least 1'),
