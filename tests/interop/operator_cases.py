@@ -201,6 +201,8 @@ OPS.update({
     'batch_dot': Op(lambda: S.batch_dot(A, B), a=(2, 3, 4), b=(2, 4, 5)),
     'batch_dot_transposed': Op(lambda: S.batch_dot(A, B, transpose_a=True, transpose_b=True),
                                a=(2, 4, 3), b=(2, 5, 4)),
+    'batch_dot_of_four_axes': Op(lambda: S.batch_dot(A, B, transpose_a=True, transpose_b=True),
+                                 a=(2, 3, 4, 3), b=(2, 3, 5, 4)),
     'gemm2': Op(lambda: S.linalg.gemm2(A, B, transpose_b=True, alpha=.5), a=(2, 3, 4),
                 b=(2, 5, 4)),
     # Layers

@@ -61,8 +61,9 @@ def _dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
 
 @converts('batch_dot')
 def _batch_dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
-    left = builder.transpose(left, (0, 2, 1)) if node.transpose_a else left
-    right = builder.transpose(right, (0, 2, 1)) if node.transpose_b else right
+    order = [*range(left.rank - 2), left.rank - 1, left.rank - 2]
+    left = builder.transpose(left, order) if node.transpose_a else left
+    right = builder.transpose(right, order) if node.transpose_b else right
     return builder.node('MatMul', [left, right], builder.out)
 
 
