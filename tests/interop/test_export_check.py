@@ -320,6 +320,17 @@ def test_given_shapes_that_the_model_refuses_are_refused(shape, model, library, 
         assert checked[0] == 'checked', checked
 
 
+@pytest.mark.parametrize('failing, error', [
+    ('torch.save', interop.CheckpointError),
+    ('mxrnn.interop._torch.save_and_check_torch_file._checked_file', RuntimeError)])
+def test_an_error_of_the_check_is_none_of_the_disk(failing, error, model, tmp_path, monkeypatch):
+    def fail(*args):
+        raise RuntimeError('this went wrong')
+    monkeypatch.setattr(failing, fail)
+    with pytest.raises(error, match='^this' if error is RuntimeError else 'cannot save .*: this'):
+        interop.save_torch(interop.to_torch(model), tmp_path / 'a.pt')
+
+
 @pytest.mark.parametrize('shape', [('batch', 'time', 7), ('batch',)])
 def test_given_axes_that_the_model_refuses_are_refused_where_it_tells_no_size(shape, tmp_path):
     words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=4)

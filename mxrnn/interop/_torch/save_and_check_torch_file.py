@@ -89,9 +89,12 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
         with replacing([path]) as stage:
             place = os.path.join(stage, os.path.basename(path))
             content, axes = content_of(module), kept_axes(module.graph, given)
-            torch.save({**content, **({'axes': axes} if axes else {})}, place)
+            try:
+                torch.save({**content, **({'axes': axes} if axes else {})}, place)
+            except RuntimeError as error:  # the disk is full, for example
+                raise OSError(error) from None
             return _checked_file(module, place, given) if check else ('', '')
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise CheckpointError('cannot save %s: %s' % (path, error)) from None
 
 
