@@ -10,6 +10,7 @@ import numpy as np
 from .._graph.graph import output_name
 from .._graph.rolling import bounds
 from .comparison_shapes_and_data import Inputs, arrays_of
+from .ctc_predictions import marked
 from .file_runners import ExportedFile, open_file
 from .model import Model
 from .model_runners import Data, of_torch
@@ -187,7 +188,7 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
     renamed = {name + '_output': name for name in graph.arguments}
     known = {output_name(node, at) for node in graph.nodes for at in range(node.num_outputs)}
     try:
-        return model._replace(graph=graph.select([
+        return model._replace(graph=marked(graph).select([
             renamed[name] if name in renamed and name not in known else name
             for name in file.names]))
     except ValueError:

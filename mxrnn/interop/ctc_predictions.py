@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 from .._graph.graph import Entry, Graph
+from .._graph.rolling import BEFORE_LOSS
 
-__all__ = ['ctc_losses', 'predictions']
+__all__ = ['ctc_losses', 'marked', 'predictions']
 
 
 def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
@@ -15,6 +16,14 @@ def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
         if read:
             lost[place] = dict.fromkeys(read)
     return lost
+
+
+def marked(graph: Graph) -> Graph:
+    """The graph in which what CTC losses read is marked, for rolling up without these losses."""
+    read = {entry.node for entries in ctc_losses(graph).values() for entry in entries}
+    return graph._replace(nodes=tuple([
+        node._replace(attrs={**node.attrs, BEFORE_LOSS: 'True'}) if place in read else node
+        for place, node in enumerate(graph.nodes)])) if read else graph
 
 
 def predictions(graph: Graph) -> list[Entry]:

@@ -296,6 +296,19 @@ def test_numbers_of_frames_that_only_the_ctc_loss_tells_are_tried(tmp_path):
     assert '\nchecked:' in out and '(3, 39, 5)' in out
 
 
+def test_lengths_that_only_a_ctc_loss_frees_are_checked(tmp_path):
+    """The file left the loss out, and the check's graph kept its steps without it: 'Other sizes do
+    not fit', though the file takes them."""
+    frames, _ = rnn.LSTMCell(3).unroll(20, mx.sym.swapaxes(mx.sym.Variable('data'), 0, 1),
+                                       layout='TNC', merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.Reshape(frames, shape=(-1, 3)), num_hidden=7)
+    scores = mx.sym.Reshape(scores, shape=(20, -1, 7))
+    loss = mx.sym.make_loss(mx.sym.contrib.ctc_loss(scores, mx.sym.Variable('label')), name='loss')
+    save(tmp_path / 'a', mx.sym.Group([mx.sym.softmax(scores, axis=2, name='chances'), loss]), [],
+         {'data': (2, 20, 5), 'label': (2, 3)})
+    assert '(rolled up)' in told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx')
+
+
 def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path):
     """The graph tells only the product of height and width. 30 GB of data were drawn."""
     image = mx.sym.Pooling(mx.sym.Pooling(mx.sym.Variable('data'), kernel=(2, 2), stride=(2, 2)),

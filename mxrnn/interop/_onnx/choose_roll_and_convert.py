@@ -8,12 +8,12 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.index_inputs import only_looked_up
-from ..._graph.rolling import BEFORE_LOSS, Finding, RolledGraph, bounds, certify
+from ..._graph.rolling import Finding, RolledGraph, bounds, certify
 from ..._graph.shapes.missing_shapes import Named
 from ..._graph.shapes.numbers_told_by_nodes import cutting_numbers
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
-from ..ctc_predictions import ctc_losses, predictions
+from ..ctc_predictions import ctc_losses, marked, predictions
 from ..fixed_steps_notes import clipped
 from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated
 from ..input_shapes import (
@@ -232,10 +232,7 @@ def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
     with what these losses read."""
     lost = {} if 'CTCLoss' in ONNX else ctc_losses(graph)
     left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
-    read_by_losses = {entry.node for entries in lost.values() for entry in entries}
-    graph = graph._replace(nodes=tuple([
-        node._replace(attrs={**node.attrs, BEFORE_LOSS: 'True'}) if place in read_by_losses else
-        node for place, node in enumerate(graph.nodes)])) if left_out else graph
+    graph = marked(graph) if left_out else graph
     if left_out == graph.outputs:
         read = predictions(graph)
         return (graph.ending_in(read), left_out) if read else (graph, [])
