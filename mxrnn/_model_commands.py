@@ -109,7 +109,9 @@ def _add_checkpoint(parser: argparse.ArgumentParser, by_files: bool) -> None:
 def _epoch(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(
-            'must be the number of an epoch, such as 4 for PREFIX-0004.params, got %r' % text)
+            'must be the number of an epoch, such as 4 for PREFIX-0004.params, got %r%s' % (
+                text, ''.join(': type %s %s' % (option, text) for option, end, *_ in _FORMATS
+                              if text.endswith(end[end.index('.'):]))))
     return int(text)
 
 

@@ -196,7 +196,9 @@ MISTAKES = {
     'missing folder': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, 'nowhere/m', 9),
                        'there is no folder nowhere$'),
     'missing checkpoint': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, 'moddel'),
-                           r'there is no moddel-\*\.params'),
+                           r'there is no moddel-\*\.params; did you mean model\?$'),
+    'rank in the prefix': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, 'model-1'),
+                           'of several workers only that of rank 0 saves: load model$'),
     'prefix': (lambda cell, prefix, symbol: sublayers(prefix, symbol),
                r"0002\.params.*begin with 'lstm_l0_', but the prefix of the cell is 'lstm0_': make "
                r"it with prefix='lstm_l0_'; the weights for LSTMCell.* lack lstm0_i2h_i_weight"),

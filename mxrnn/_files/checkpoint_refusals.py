@@ -1,6 +1,7 @@
 """Refusals of checkpoints that are not there, and of exports in the place of a checkpoint."""
 from __future__ import annotations
 
+import difflib
 import os
 import re
 
@@ -35,13 +36,27 @@ def why_none(prefix: str) -> str:
     """Why there is no epoch of `prefix`, which may be a folder, or a file of a checkpoint."""
     text = 'there is no %s-*.params' % prefix
     shorter = re.sub(r'(-symbol\.json|-\d+\.(params|states)|\.\w+)$', '', prefix)
+    names = _prefixes(prefix if os.path.isdir(prefix) else os.path.dirname(prefix))
+    rank_0 = re.sub(r'-\d+$', '', prefix)
     if os.path.isdir(prefix):
-        inside = (re.fullmatch(r'(.*)-\d{4,}\.params', name) for name in os.listdir(prefix))
-        names = sorted({os.path.join(prefix, match.group(1)) for match in inside if match})
         text += '; %s is a folder: add the beginning of the names of its files%s' % (
             prefix, ', such as %s' % names[0] if names else '')
     elif shorter != prefix and epochs(shorter):
         text += '; give the prefix, %r' % shorter
     elif not os.path.exists(prefix) and prefix.endswith(('.onnx', '.pt', '.pth')):
         text = 'there is no such file'
+    elif rank_0 != prefix and rank_0 in names:
+        text += '; of several workers only that of rank 0 saves: load %s' % rank_0
+    else:
+        text += ''.join('; did you mean %s?' % name
+                        for name in difflib.get_close_matches(prefix, names, 1))
     return text
+
+
+def _prefixes(folder: str) -> list[str]:
+    """The prefixes of the parameters in a folder."""
+    try:
+        inside = [re.fullmatch(r'(.*)-\d{4,}\.params', name) for name in os.listdir(folder or '.')]
+    except OSError:
+        return []
+    return sorted({os.path.join(folder, match.group(1)) for match in inside if match})

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -20,6 +21,9 @@ Input = Tuple[str, Optional[Sequence[Any]], np.dtype]
 Data = Mapping[str, np.ndarray]
 #: In errors: a runner refused data.
 REFUSED = 'does not take'
+#: What onnxruntime puts before its reason: a status, the node, a place in its own source.
+_STATUS = re.compile(r"^\[ONNXRuntimeError\].*?Name:('[^']*') Status Message: (?:/\S+ )?"
+                     r'(?:[\w:]+\([^)]*\) )?')
 Run = Callable[[Data], List[np.ndarray]]
 #: Makes a function of a model that computes its outputs. With a number, the graph is rolled up and
 #: that number is its number of steps; with 0 it is rolled up and no number is.
@@ -94,7 +98,7 @@ def refusing(runner: str, what: str, data: Data) -> Iterator[None]:
         raise ValueError('the graph of %s %s %s. %s says: %s' % (
             what, REFUSED, ' and '.join('%s of shape %s' % (name, array.shape)
                                for name, array in data.items()), runner,
-            reason if runner == 'MXNet' else reason_of(error))) from None
+            reason if runner == 'MXNet' else _STATUS.sub(r'\1: ', reason_of(error)))) from None
 
 
 # ---- onnxruntime

@@ -76,6 +76,7 @@ def told(*arguments, status=0):
 
 @pytest.mark.parametrize('words, said', [
     ('export days --torhc days.pt', 'there is no option --torhc; did you mean --torch?'),
+    ('export days days.onnx', "got 'days.onnx': type --onnx days.onnx\n"),
     ('export days --torch=days.pt --quick', 'there is no option --quick\n'),
     ('compare days 4 days.pt --inptu=data=2', 'there is no option --inptu; did you mean --input?'),
     ('compare days 4 days.pt --foo -- --bar', 'there is no option --foo\n'),
@@ -433,6 +434,9 @@ def test_recurrences_with_one_name_are_told_apart_by_their_weights(tmp_path):
 def test_export_without_a_format_says_what_to_type(prefix, tmp_path):
     assert 'there is no %s-*.params' % (tmp_path / 'dyas') in told(
         'export', tmp_path / 'dyas', status=2)
+    graph = '%s-symbol.json' % prefix
+    assert '4.params is damaged, or of another kind: it is not text' in told(
+        'inspect', '--params', graph, '--symbol', '%s-0004.params' % prefix, status=2)
     advice = told('export', prefix, 4, status=2)
     lines = [line for line in advice.splitlines() if line.startswith('  python -m mxrnn ')]
     assert len(lines) == 3 and 'Needs onnx, which is installed' in advice

@@ -190,8 +190,10 @@ def test_a_file_of_torch_is_read_without_running_its_code(tmp_path):
         path.write_bytes(content)
         with pytest.raises(interop.CheckpointError, match='model.pt was not written by save_torch'):
             interop.load_torch(path)
-    with pytest.raises(interop.CheckpointError, match='none.pt'):
-        interop.load_torch(tmp_path / 'none.pt')
+    (tmp_path / 'model.onnx').write_bytes(b'\x08\x08\x12\x05mxrnn')
+    for name, said in ('none.pt', 'none.pt'), ('model.onnx', 'save_torch: onnxruntime runs ONNX'):
+        with pytest.raises(interop.CheckpointError, match=said):
+            interop.load_torch(tmp_path / name)
 
 
 def test_what_was_saved_from_a_gpu_is_read_onto_the_cpu(tmp_path, monkeypatch):

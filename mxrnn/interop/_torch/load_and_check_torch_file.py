@@ -11,6 +11,7 @@ import torch
 from ... import _check
 from ..._files import CheckpointError, reason_of
 from ..._graph.symbol_json import graph_from_json
+from .._source.overwrite_checks_and_checksums import is_source
 from .module import GraphModule
 
 __all__ = ['FORMAT', 'STEPPED', 'load_torch']
@@ -55,9 +56,9 @@ def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModul
         if isinstance(error, RuntimeError) and 'weights_only' not in str(error):
             raise CheckpointError('%s is damaged, or was not written by save_torch: %s'
                                   % (path, reason_of(error))) from None
-        raise CheckpointError('%s was not written by save_torch' % path) from None
+        raise _foreign(path) from None
     if not isinstance(content, dict) or content.get('format') not in (FORMAT, STEPPED):
-        raise CheckpointError('%s was not written by save_torch' % path)
+        raise _foreign(path)
     try:
         parts = [content, *([content['encoder']] if 'encoder' in content else [])]
         _check_sizes([each for part in parts for kind in ('parameters', 'buffers')
@@ -68,19 +69,27 @@ def load_torch(path: str | os.PathLike[str], *, roll: bool = True) -> GraphModul
         raise CheckpointError('%s is damaged: %s' % (path, error)) from None
 
 
+def _foreign(path: str) -> CheckpointError:
+    """The error for a file of another kind."""
+    source = os.path.splitext(path)[0] + '.py'
+    return CheckpointError('%s was not written by save_torch%s' % (
+        path, ': onnxruntime runs ONNX files' if path.endswith('.onnx') else
+        ': it holds the weights of %s, which you can import' % source if is_source(source) else ''))
+
+
 def _check_archive(path: str) -> None:
     """Refuse files that could unpack to more bytes than they have: compressed archives, and torch's
     old format, which allocates arrays before it reads them."""
     with open(path, 'rb') as stream:
         if stream.read(2) != b'PK':
-            raise CheckpointError('%s was not written by save_torch' % path)
+            raise _foreign(path)
     try:
         with zipfile.ZipFile(path) as archive:
             packed = any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist())
     except zipfile.BadZipFile as error:
         raise CheckpointError('%s is damaged: %s' % (path, error)) from None
     if packed:
-        raise CheckpointError('%s was not written by save_torch' % path)
+        raise _foreign(path)
 
 
 def _check_sizes(tensors: Sequence[tuple[str, torch.Tensor]], size: int) -> None:
