@@ -28,6 +28,7 @@ add('''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp
     log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh degrees
     radians gamma gammaln erf erfinv negative reciprocal relu sigmoid softsign logical_not
     zeros_like ones_like _copy=identity _CrossDeviceCopy BlockGrad=stop_gradient''', 'data')
+_UNARY = list(ROWS)
 add('''elemwise_add=_Plus=_plus=_add=_grad_add elemwise_sub=_Minus=_minus=_sub
     elemwise_mul=_Mul=_mul elemwise_div=_Div=_div broadcast_add=broadcast_plus
     broadcast_sub=broadcast_minus broadcast_mul broadcast_div''', 'lhs rhs')
@@ -281,10 +282,7 @@ mark('gathers', 'Concat _rnn_param_concat add_n stack')
 mark('joins', 'Concat _rnn_param_concat')
 mark('recurs', 'RNN _foreach _while_loop')
 mark('kernel', 'RNN')
-mark('elementwise', '''abs sign ceil floor trunc fix round rint square sqrt rsqrt cbrt rcbrt exp
-    expm1 log log10 log2 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh
-    arctanh erf erfinv negative reciprocal relu sigmoid softsign logical_not zeros_like ones_like
-    _copy BlockGrad Activation clip hard_sigmoid Cast amp_cast smooth_l1''')
-mark('elementwise', ' '.join(name for name in ROWS if name.endswith('_scalar')))
+mark('elementwise', ' '.join([*_UNARY, *(name for name in ROWS if name.endswith('_scalar'))]))
+mark('elementwise', 'Activation clip hard_sigmoid Cast amp_cast smooth_l1')
 mark('one shape', '''Dropout softmax log_softmax reverse elemwise_add elemwise_sub elemwise_mul
     elemwise_div add_n _maximum _minimum SequenceReverse SequenceMask''')
