@@ -7,7 +7,7 @@ from typing import Hashable, Literal, NamedTuple, Sequence
 from .step_columns_and_recurrences import ByStep
 from .vectorisation_plan import Apply, Claim, Part, Planner, Same, StepSequence
 
-__all__ = ['DOUBT', 'Counted', 'doubtful', 'ends', 'half_joined']
+__all__ = ['DOUBT', 'Counted', 'doubtful', 'ends', 'ends_counted', 'half_joined']
 
 #: The words for it in messages.
 DOUBT = 'two steps are ambiguous: the program may mean every step, or only the first and the last'
@@ -27,14 +27,22 @@ def ends(begin: int, end: int | None, total: int, counted: Counted | None
 
     Without `counted`, places nearer to the first step are counted from there.
     """
-    explicit, end = end == total, None if end == total else end
     if counted is not None:
-        return (begin - total if begin > 0 and counted.begin == 'last' else begin,
-                end - total if end is not None and end > 0 and counted.end == 'last' else end)
+        return ends_counted(begin, end, total, counted)
+    if end == total:
+        return (-1, None) if begin == total - 1 > 1 else (begin, None) if begin <= 0 else None
     if begin == total - 1 > 1 and end is None:
         return -1, None
-    told = max(begin, end or 0) * 2 < total if not explicit else begin <= 0
-    return (begin, end) if told and (begin >= 0 or end is None or end < 0) else None
+    near = max(begin, end or 0) * 2 < total
+    return (begin, end) if near and (begin >= 0 or end is None or end < 0) else None
+
+
+def ends_counted(begin: int, end: int | None, total: int, counted: Counted
+                 ) -> tuple[int, int | None]:
+    """`ends`, counted from known ends."""
+    return (begin - total if begin > 0 and counted.begin == 'last' else begin,
+            None if end in (None, total) else
+            end - total if end > 0 and counted.end == 'last' else end)
 
 
 def doubtful(planner: Planner, columns: Sequence[ByStep], begins: Sequence[int] = ()) -> bool:

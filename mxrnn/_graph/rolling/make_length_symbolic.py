@@ -129,7 +129,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
         fixed[node.name] = steps, '%s has this number' % node.op + (
             ', and nothing can replace it' if steps == length else
             ': free it with length=%d%s or --certify' % (
-                steps, '' if product(sum(writer.axes[each][:1], ())) in writer.left else
+                steps, '' if writer.time(each) in writer.left else
                 ', an axis time:%d (--input)' % steps)) if states(node, steps) else (
             '%s %s' % (node.op, 'has one window over all steps' if node.op in _WINDOWED else
                        '%s a number that may depend on it' % (
@@ -146,7 +146,7 @@ def _in_one_window(writer: Freeing, data: Entry, made: Entry) -> list[Entry]:
     """The sequences of which one window has all steps, as max-pooling over time by a kernel."""
     found = []
     for each, steps in writer.sequences.items():
-        time = product(sum(writer.axes[each][:1], ()))
+        time = writer.time(each)
         for sizes in zip(writer.axes.get(data, ()), writer.axes.get(made, ())):
             old, new = map(product, sizes)
             if isinstance(time, Axis) and axes_in(old) == axes_in(new) == {time} and (

@@ -9,7 +9,7 @@ from ..graph import Entry, Node
 from ..shapes.axis_factors import REST, Axes, Factors, factors_of, open_axes, separated
 from ..shapes.infer import axes_of
 from ..shapes.rule_api import UnknownAxes
-from ..shapes.sizes import Axis, Size, axes_in, number_for, product, reshaping
+from ..shapes.sizes import Axis, Size, axes_in, number_for, reshaping
 from ..shapes.unification import SizeError
 from .writer_noting_sequences import Freeing
 
@@ -34,7 +34,7 @@ def kept_by_reshape(writer: Freeing, node: Node, data: Entry, steps_follow: bool
     sizes = math.prod(size for axis in axes for size in factors_of(axis) if isinstance(size, int))
     for sequence, steps in writer.sequences.items():
         copies: dict[Size, Axis] = {axis: Axis() for axis in open_axes(axes)}
-        time = copies.get(product(sum(writer.axes[sequence][:1], ())))
+        time = copies.get(writer.time(sequence))
         if time is not None:
             time.given = steps
             with contextlib.suppress(UnknownAxes, SizeError, IndexError):
@@ -95,7 +95,7 @@ def joined_and_split(node: Node, data: Axes) -> Iterator[tuple[Factors, dict[int
 def _depend(writer: Freeing, size: Size, number: int, sequence: Entry, parts: bool) -> bool:
     """Whether groups of `number` may have all steps of `sequence`; or, with `parts`, a part of them
     that grows with it. 2 is no such number: pairs are common."""
-    time, steps = product(sum(writer.axes[sequence][:1], ())), writer.sequences[sequence]
+    time, steps = writer.time(sequence), writer.sequences[sequence]
     if not isinstance(time, Axis) or axes_in(size) != {time}:
         return False
     size = number_for(size, {time: steps})

@@ -92,9 +92,9 @@ class StepRecurrence:
         """Make columns for nodes' outputs that the steps do not read."""
         known = {(id(column.family), column.output) for column in self.columns}
         for family in self.families:
-            for output in range(values.counts[family.nodes[0]]):
+            for output, by_step in enumerate(values.columns(family.nodes)):
                 if (id(family), output) not in known:
-                    column = Column(tuple([values.first[node] + output for node in family.nodes]))
+                    column = Column(by_step)
                     column.family, column.output = family, output
                     self.columns.append(column)
 

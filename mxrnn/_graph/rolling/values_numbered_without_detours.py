@@ -135,6 +135,11 @@ class Values:
         """The node that computes `value`."""
         return self.nodes[self.owner[value]]
 
+    def columns(self, nodes: Sequence[int]) -> list[tuple[int, ...]]:
+        """By output, the value of each of `nodes`; all have as many outputs."""
+        return list(zip(*[range(self.first[node], self.first[node] + self.counts[node])
+                          for node in nodes]))
+
     def read_by(self, nodes: Sequence[int]) -> list[tuple[int, ...]]:
         """By input, what each of `nodes` reads; all have as many inputs."""
         return list(zip(*[self.args[node] for node in nodes]))

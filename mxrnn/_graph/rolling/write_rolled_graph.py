@@ -7,7 +7,7 @@ from typing import Any, Hashable, Sequence, Tuple
 
 from ..graph import Entry, Graph
 from ..graph_editing import Fixed, Work, Writer
-from .ambiguity import DOUBT, Counted, doubtful, half_joined
+from .ambiguity import DOUBT, Counted, doubtful, ends_counted, half_joined
 from .batching_rules import channels
 from .loops import Loop
 from .match_rnn import Kernel
@@ -85,12 +85,9 @@ class RolledWriter:
         #: there are nodes for them.
         self._steps: dict[int, Entry] = {}
         self._last: dict[int, Entry] = {}
-        self._picked = {value: (by_step, t) for nodes in picked for by_step in zip(*[
-            range(first, first + self._values.counts[node]) for node, first in (
-                (node, self._values.first[node]) for node in nodes)])
+        self._picked = {value: (by_step, t) for by_step in (
+            *itertools.chain(*map(self._values.columns, picked)), *(each for _, each in lists))
             for t, value in enumerate(by_step)}
-        self._picked.update((value, (by_step, t)) for _, by_step in lists
-                            for t, value in enumerate(by_step))
         #: For each sequence of two steps, the steps that are read alone.
         self._alone: dict[Entry, set[int]] = {}
         #: The recurrences whose number of steps must stay 2.
@@ -300,9 +297,7 @@ class RolledWriter:
         begin, end = span.begin, span.begin + span.length
         if span.total is None or self._counted is None:
             return begin, end
-        return (begin - span.total if begin and self._counted.begin == 'last' else begin,
-                None if end == span.total else
-                end - span.total if self._counted.end == 'last' else end)
+        return ends_counted(begin, end, span.total, self._counted)
 
     # ---- recurrences
 

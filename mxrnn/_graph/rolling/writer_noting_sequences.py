@@ -59,10 +59,14 @@ class Freeing(Writer):
             self.behind.append({own} & self.sequences.keys())
             self.behind[-1].update(*[self.behind[entry.node] for entry in node.inputs])
 
+    def time(self, sequence: Entry) -> Size:
+        """The size of a sequence's axis of steps; 1 if its axes are not known."""
+        return product(sum(self.axes[sequence][:1], ()))
+
     def steps_of(self, size: Factors) -> int | None:
-        """The numbers of steps of sequences with an axis of this size, or None."""
-        return next((total for entry, total in self.sequences.items() if same(
-            product(size), product(sum(self.axes[entry][:1], ())))), None)
+        """The number of steps of a sequence with an axis of this size, or None."""
+        return next((total for entry, total in self.sequences.items()
+                     if same(product(size), self.time(entry))), None)
 
     def splits_off(self, node: Node, data: Entry, steps: int) -> bool:
         """Whether a Reshape has the number of steps at the place of the steps, not of a batch of as
@@ -76,8 +80,7 @@ class Freeing(Writer):
         """The last value whose first axis is that of a sequence of `steps`, and whose first two
         axes and `rest` have as many elements as `axes`."""
         size = product(sum(axes, ()))
-        times = [product(sum(self.axes[entry][:1], ())) for entry, total in self.sequences.items()
-                 if total == steps]
+        times = [self.time(entry) for entry, total in self.sequences.items() if total == steps]
         return next((entry for entry, own in reversed([*self.axes.items()]) if own and any(
             same(product(own[0]), time) for time in times) and same(
                 size, product(sum(own[:2] + rest, ())))), None)
