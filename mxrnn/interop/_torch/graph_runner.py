@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from functools import partial, wraps
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 
@@ -20,7 +19,7 @@ from .compiled_emitters import enter_rest
 from .not_in_torch import elementwise, layers, losses, reduce_sort_index, shape  # noqa: F401
 from .rnn_weights_and_torch_kernels import arrays_of_rnn
 
-__all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError', 'loop_of']
+__all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError']
 
 T = TypeVar('T')
 
@@ -74,6 +73,8 @@ class Step(NamedTuple):
     inputs: tuple[int, ...]
     #: The outputs that are read: their numbers and their places.
     outputs: tuple[tuple[int, int], ...]
+    #: The loop that a step of ``_foreach`` runs.
+    loop: LoopStep | None = None
 
 
 class Schedule:
@@ -92,7 +93,9 @@ class Schedule:
         self.faults: dict[str, list[str]] = {}
         #: The type that `convert` has given real numbers.
         self._real: torch.dtype | None = None
-        runs = [None if node.is_variable else self._bound(graph, node) for node in graph.nodes]
+        loops: dict[int, LoopStep] = {}
+        runs = [None if node.is_variable else self._bound(graph, place, loops)
+                for place, node in enumerate(graph.nodes)]
         if self.faults:
             return
         graph = _without_likes(graph)
@@ -119,18 +122,21 @@ class Schedule:
                 if i in labels and not isinstance(run, Creation):
                     run = _if_given(run[0]), _if_given(run[1])
                 inputs = tuple(places[entry] for entry in nodes[i].inputs)
-                self.steps.append(Step(nodes[i], run, inputs, tuple(outputs[i])))
+                self.steps.append(Step(nodes[i], run, inputs, tuple(outputs[i]), loops.get(i)))
         self.settle({})
 
-    def _bound(self, graph: Graph, node: Node) -> tuple[Run, Run] | Creation | None:
-        """The function that runs a node. Without one, None, and the fault is noted."""
+    def _bound(self, graph: Graph, place: int, loops: dict[int, LoopStep]
+               ) -> tuple[Run, Run] | Creation | None:
+        """The function that runs a node; `loops` gets its loop. Without one, None, and the fault is
+        noted."""
+        node = graph.nodes[place]
         what = node.op
         try:
             check_attributes(node)
             if node.op == '_foreach':
                 if not node.body.fits(node):
                     raise Unsupported('its body has other inputs or outputs')
-                loop = LoopStep(node)
+                loop = loops[place] = LoopStep(node)
                 for fault, nodes in loop.body.faults.items():
                     self.faults.setdefault(fault, []).extend(nodes)
                 return loop.in_inference, loop.in_training
@@ -175,9 +181,8 @@ class Schedule:
             each.sources = dict(sources.get(place, {}))
         self.settled = self.num_open == sum(map(len, sources.values()))
         for step in self.steps:
-            if step.node.op == '_foreach':
-                body = loop_of(step).body
-                body.settled = self.settled and not body.num_open
+            if step.loop is not None:
+                step.loop.body.settled = self.settled and not step.loop.body.num_open
         self._arrange()
 
     def convert(self, real: torch.dtype | None) -> None:
@@ -186,8 +191,8 @@ class Schedule:
         for step in self.steps:
             if isinstance(step.run, Creation):
                 step.run.real = real
-            elif step.node.op == '_foreach':
-                loop_of(step).body.convert(real)
+            elif step.loop is not None:
+                step.loop.body.convert(real)
 
     def _arrange(self) -> None:
         """Order steps behind the steps whose values they read, and note each value's last use."""
@@ -322,8 +327,3 @@ class LoopStep:
 
     def in_inference(self, *inputs: Tensor) -> list[Tensor]:
         return self._run(False, inputs)
-
-
-def loop_of(step: Step) -> LoopStep:
-    """The loop that a step of ``_foreach`` runs."""
-    return inspect.unwrap(step.run[False]).__self__  # type: ignore[index, no-any-return]
