@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -177,36 +177,42 @@ class _Check:
         ValueError
             The checkpoint does not take such data.
         """
-        inputs, checkpoint = self._inputs, self._checkpoint
         rolled, own = self._at_own_sizes()
         if further is not None:
             further._at_own_sizes()
             self._said += further._said
             self._worst = max(self._worst, further._worst)
             self._rounding = max(self._rounding, further._rounding)
-        refused: list[str] = []
-        wanted_runs = len(self._said) + 2
-        for sizes in self._others():
-            data = inputs.drawn(sizes=sizes)
-            try:
-                if certified is not None:
-                    rolled, wanted = True, certified.as_is(data)
-                elif rolled or own or checkpoint.length:
-                    # As it is, a graph whose lengths are clipped takes more steps, and clips them.
-                    rolled, wanted = True, checkpoint.rolled(data)
-                else:
-                    rolled, wanted = checkpoint.outputs(data)
-                self.run(data, wanted, rolled)
-            except ExportError:
-                raise
-            except ValueError as error:
-                refused.append(without_stage(str(error)))
+        refused = [*filter(None, (self._refusal(ways, certified, rolled or own)
+                                  for ways in self._others()))]
         return 'outputs differ by at most %.1g of the largest value from the checkpoint in %s, ' \
             'for %s%s%s' % (
                 self._worst, self._checkpoint.name, '; '.join(self._said),
                 '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
-                '. Other sizes that the check chose do not fit: ' + refused[-1]
-                if len(self._said) < wanted_runs and refused else '')
+                '. Other sizes that the check chose do not fit: ' + refused[-1] if refused else '')
+
+    def _refusal(self, ways: Iterable[Mapping[str, int]], certified: ReferenceModel | None,
+                 rolled: bool) -> str:
+        """Compare a run with the first sizes that fit; returns why none do, or ''."""
+        checkpoint, reason = self._checkpoint, ''
+        for sizes in ways:
+            data = self._inputs.drawn(sizes=sizes)
+            try:
+                if certified is not None:
+                    self.run(data, certified.as_is(data), True)
+                elif rolled or checkpoint.length:
+                    # As it is, a graph whose lengths are clipped takes more steps, and clips them.
+                    self.run(data, checkpoint.rolled(data), True)
+                else:
+                    was_rolled, wanted = checkpoint.outputs(data)
+                    self.run(data, wanted, was_rolled)
+            except ExportError:
+                raise
+            except ValueError as error:
+                reason = without_stage(str(error))
+            else:
+                return ''
+        return reason
 
     def _at_own_sizes(self) -> tuple[bool, bool]:
         """Compare a run with the graph's sizes. Returns whether the graph had to be rolled up, and
@@ -236,21 +242,18 @@ class _Check:
             raise ExportError('%s\n%s' % (without_stage(str(error)), _REMEDY)) from None
         return rolled, own
 
-    def _others(self) -> Iterator[dict[str, int]]:
-        """Two more sets of sizes, with the numbers that windows leave for any number of steps; if
-        one is refused, others follow: with all such numbers, and larger ones."""
+    def _others(self) -> Iterator[list[dict[str, int]]]:
+        """For two more runs: sets of sizes, of which later ones are for graphs that refuse earlier
+        ones. First with the numbers that windows leave for any number of steps, then with all such
+        numbers, then larger ones."""
         inputs = self._inputs
         # If all other axes are steps, none of them keeps a number.
         lasting = {} if {*inputs.names} <= self._counted | {'batch'} else {
             name: size for name, size in inputs.lasting.items() if size not in self._steps}
+        numbers = {name: size for name, size in inputs.numbers.items() if size not in self._steps}
         for which in (1, 2) if inputs.names else ():
-            before = len(self._said)
-            yield {**self._sizes(which), **lasting}
-            if len(self._said) == before:
-                yield {**self._sizes(which), **{
-                    name: size for name, size in inputs.numbers.items() if size not in self._steps}}
-            if len(self._said) == before:
-                yield {**self._sizes(which, 16), **lasting}
+            yield [{**self._sizes(which), **lasting}, {**self._sizes(which), **numbers},
+                   {**self._sizes(which, 16), **lasting}]
 
     def _sizes(self, which: int, more: int = 0) -> dict[str, int]:
         return {name: size + more for name, size in zip(
