@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from .. import _check
 from .._graph.graph import Graph, Node
-from .._graph.rolling import RolledGraph, stated_steps
+from .._graph.rolling import Finding, stated_steps
 from .registry import ExportError
 from .roll_without_steps import CountedSteps, rolled_up
 
@@ -45,9 +45,9 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph) -> Iterator[None
         raise ExportError('%s\n%s' % (error, why)) from None
 
 
-def refuse_stated(rolled: RolledGraph, steps: CountedSteps | None) -> None:
+def refuse_stated(findings: Sequence[Finding], steps: CountedSteps | None) -> None:
     """Refuse a rolled-up graph that divides all rows into sequences of `steps`."""
-    for each in rolled.findings:
+    for each in findings:
         if steps is not None and (each.kind, each.steps) == ('stated', steps.number):
             raise ExportError('node %s makes sequences of %d steps of all rows' % each[:2])
 

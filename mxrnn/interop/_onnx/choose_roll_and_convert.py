@@ -75,12 +75,9 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     inputs = check_shapes(inputs, model.graph, {**model.arg_params, **model.aux_params}, True)
     check_types(types, model.graph)
     _check.flag('roll', rolled)
-    if not rolled and (steps is not None or certify_by is not None):
-        raise ValueError('an axis with a number of steps needs the graph rolled up: leave out '
-                         'roll=False (--as-is)')
-    if not rolled and states:
-        raise ValueError('states=True (--states) needs the graph rolled up: leave out roll=False '
-                         '(--as-is)')
+    if not rolled and (states or steps is not None or certify_by is not None):
+        raise ValueError('%s needs the graph rolled up: leave out roll=False (--as-is)' % (
+            'states=True (--states)' if states else 'an axis with a number of steps'))
     model, graph = of_any_batch(model, model.graph, inputs, bool(states))
     params = {**model.arg_params, **model.aux_params}
     graph, left_out = chosen(graph, outputs)
@@ -117,18 +114,15 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             graph, findings = certify(graph, chosen(certify_by, outputs)[0])
         elif steps is not None or states:
             graph, findings = rolled_up(graph, steps)
-        elif not rolled:
-            file = _plain(graph, params, given, types, own)
-            return Written(file.content, file.shapes, numbers, left_out, file.notes)
         else:
-            file = _rolled(graph, params, given, types, own)
+            file = (_rolled if rolled else _plain)(graph, params, given, types, own)
             return Written(file.content, file.shapes, numbers, left_out, file.notes)
         notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
             stepped = _in_steps(graph, RolledGraph(whole, findings), params, given, types, states)
             return stepped._replace(numbers=numbers, left_out=left_out, notes=stepped.notes + notes)
         file = _plain(graph, params, given, types, own)
-        refuse_stated(RolledGraph(graph, findings), steps)
+        refuse_stated(findings, steps)
         if steps is not None and steps.number in cutting_numbers(graph, {
                 name: array.shape for name, array in params.items()}, file.shapes):
             notes.append('an axis of any size is still split by the number %d: other numbers of '

@@ -163,7 +163,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         with blaming_axes(whole, arrays, given), naming_what_keeps(steps_of, whole):
             shapes, notes, data, facts, limits = surveyed(
                 graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
-            refuse_stated(rolled, steps_of)
+            refuse_stated(rolled.findings, steps_of)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
         data.draw({name: given[name] for name in labels if name in given})
         find_labels(data, facts, labels)
