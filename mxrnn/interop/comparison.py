@@ -17,7 +17,7 @@ from .model_runners import Data, of_torch
 from .mxnet_process import begin, forget, of_mxnet
 from .reference_model_rolled_if_needed import ReferenceModel
 
-__all__ = ['Differences', 'compare', 'difference', 'of_file']
+__all__ = ['Differences', 'compare', 'difference', 'of_file', 'tolerance']
 
 #: How many bounds of lengths are tried for a file whose outputs differ.
 _TRIES = 20
@@ -203,3 +203,10 @@ def difference(got: np.ndarray, wanted: np.ndarray) -> float:
     apart = ~((one == other) | np.isnan(one) & np.isnan(other))
     largest = np.abs(other[np.isfinite(other)]).max(initial=0.0)
     return float(np.abs(one[apart] - other[apart]).max(initial=0.0) / (largest or 1.0))
+
+
+def tolerance(arrays: Sequence[Any]) -> float:
+    """The largest difference allowed, relative to the largest value: a few units in the last place
+    of the coarsest type among `arrays`, and 1e-5 at least."""
+    return max([1e-5, *(8 * float(np.finfo(array.dtype).eps) for array in arrays
+                        if array.dtype.kind == 'f')])

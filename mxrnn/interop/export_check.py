@@ -9,19 +9,20 @@ import numpy as np
 
 from .._files import CheckpointError
 from .._files.atomic import without_stage
-from .._graph.graph import Entry, Graph
+from .._graph.graph import Graph
 from .._graph.operator_table import has, row
 from .._graph.rolling import certify, stated_steps
-from .comparison import difference, of_file
+from .comparison import difference, of_file, tolerance
 from .comparison_shapes_and_data import Inputs, own_sizes
 from .file_runners import ExportedFile
+from .first_node_that_differs import Exporter, first_different
 from .model import Model
 from .model_runners import Data, of_onnx, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
 from .reference_model_rolled_if_needed import ReferenceModel
 from .registry import ONNX, TORCH, ExportError
 
-__all__ = ['check_export', 'log_unchecked', 'tolerance']
+__all__ = ['check_export', 'log_unchecked']
 
 _log = logging.getLogger('mxrnn.interop')
 
@@ -34,13 +35,6 @@ _NOISE, _CHAOS = 16, 1e-3
 #: onnxruntime's words for ONNX operators that it cannot run, such as an LSTM of float64.
 _LACKS = 'does not support', 'NOT_IMPLEMENTED'
 _REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
-
-
-def tolerance(arrays: Sequence[Any]) -> float:
-    """The largest difference allowed, relative to the largest value: a few units in the last place
-    of the coarsest type among `arrays`, and 1e-5 at least."""
-    return max([1e-5, *(8 * float(np.finfo(array.dtype).eps) for array in arrays
-                        if array.dtype.kind == 'f')])
 
 
 def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_torch: bool,
@@ -144,7 +138,7 @@ class _Check:
     """Compares a file with a checkpoint, run after run."""
 
     def __init__(self, checkpoint: ReferenceModel, file: ExportedFile,
-                 again: Callable[[Model], ExportedFile] | None, whole: Graph) -> None:
+                 again: Exporter, whole: Graph) -> None:
         self._checkpoint, self._file, self._again = checkpoint, file, again
         self._inputs = Inputs(checkpoint.model, file, whole)
         self._steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
@@ -295,7 +289,8 @@ class _Check:
                         'node that differs is %s\n%s' % (
                             name, self._checkpoint.name, 'by %.3g of the largest value' % apart
                             if same else 'in its shape: %s, not %s' % (one.shape, other.shape),
-                            said, self._first(data, at), _REMEDY))
+                            said, first_different(
+                                self._checkpoint, self._again, data, at), _REMEDY))
             self._worst = max(self._worst, apart)
         self._said.append(said)
 
@@ -311,41 +306,6 @@ class _Check:
         _, moved = self._checkpoint.of(model._replace(
             arg_params=rounded(model.arg_params))).outputs(rounded(data))
         return difference(moved[at], wanted)
-
-    # ---- the node to blame
-
-    def _first(self, data: Data, at: int) -> str:
-        """The first node, in the graph's order, whose output differs."""
-        model = self._checkpoint.model
-        head = model.graph.heads[at]
-        inner = [Entry(place, 0) for place in sorted(model.graph._replace(heads=(head,)).needed())
-                 if not model.graph.nodes[place].is_variable and place != head.node]
-        found = self._differing(inner, data)  # all at once, unless that changes how it rolls up
-        low, high = 0, len(inner)
-        while low < high and not found:
-            middle = (low + high) // 2
-            if inner[middle] in self._differing([*model.graph.heads, inner[middle]], data):
-                high = middle
-            else:
-                low = middle + 1
-        node = model.graph.nodes[(found or [*inner, head][high:])[0].node]
-        return '%s (%s)' % (node.name, node.op or 'an input')
-
-    def _differing(self, heads: Sequence[Entry], data: Data) -> list[Entry]:
-        """The entries that differ when they are outputs; none if that cannot be found out."""
-        if self._again is None or not heads:
-            return []
-        model = self._checkpoint.model
-        part = model._replace(graph=model.graph.ending_in(heads))
-        try:
-            got = self._again(part).outputs(data, [])
-            _, wanted = self._checkpoint.of(part).outputs({
-                name: array for name, array in data.items() if name in part.graph.arguments})
-        except (ValueError, NotImplementedError, CheckpointError):
-            return []
-        allowed = tolerance([*wanted, *model.arg_params.values()])
-        return [head for head, one, other in zip(heads, got, wanted)
-                if one.shape != other.shape or not difference(one, other) <= allowed]
 
 
 def _chunks(length: int) -> list[int]:

@@ -15,9 +15,8 @@ from ..._graph.rolling import RolledGraph, stated_steps
 from ..._graph.shapes.numbers_told_by_nodes import told_sizes
 from .._torch.module import as_list, module_of, run
 from ..batch_and_time_axes import Layout
-from ..comparison import difference
+from ..comparison import difference, tolerance
 from ..comparison_shapes_and_data import own_sizes
-from ..export_check import tolerance
 from ..model import Model
 from ..registry import ExportError
 from .constant_draws import ConstantDraws

@@ -1,0 +1,54 @@
+"""Finds the first node whose output differs between a checkpoint and its export."""
+from __future__ import annotations
+
+from typing import Callable, Optional, Sequence
+
+from .._files import CheckpointError
+from .._graph.graph import Entry
+from .comparison import difference, tolerance
+from .file_runners import ExportedFile
+from .model import Model
+from .model_runners import Data
+from .reference_model_rolled_if_needed import ReferenceModel
+
+__all__ = ['Exporter', 'first_different']
+
+#: Exports a model with other outputs; None if nothing can.
+Exporter = Optional[Callable[[Model], ExportedFile]]
+
+
+def first_different(checkpoint: ReferenceModel, again: Exporter, data: Data, at: int) -> str:
+    """The first node, in the graph's order, on which output `at` depends and which differs."""
+    graph = checkpoint.model.graph
+    head = graph.heads[at]
+    inner = [Entry(place, 0) for place in sorted(graph._replace(heads=(head,)).needed())
+             if not graph.nodes[place].is_variable and place != head.node]
+    # all at once, unless that changes how it rolls up
+    found = _differing(checkpoint, again, data, inner)
+    low, high = 0, len(inner)
+    while low < high and not found:
+        middle = (low + high) // 2
+        if inner[middle] in _differing(checkpoint, again, data, [*graph.heads, inner[middle]]):
+            high = middle
+        else:
+            low = middle + 1
+    node = graph.nodes[(found or [*inner, head][high:])[0].node]
+    return '%s (%s)' % (node.name, node.op or 'an input')
+
+
+def _differing(checkpoint: ReferenceModel, again: Exporter, data: Data, heads: Sequence[Entry]
+               ) -> list[Entry]:
+    """The entries that differ when they are outputs; none if that cannot be found out."""
+    if again is None or not heads:
+        return []
+    model = checkpoint.model
+    part = model._replace(graph=model.graph.ending_in(heads))
+    try:
+        got = again(part).outputs(data, [])
+        _, wanted = checkpoint.of(part).outputs({
+            name: array for name, array in data.items() if name in part.graph.arguments})
+    except (ValueError, NotImplementedError, CheckpointError):
+        return []
+    allowed = tolerance([*wanted, *model.arg_params.values()])
+    return [head for head, one, other in zip(heads, got, wanted)
+            if one.shape != other.shape or not difference(one, other) <= allowed]
