@@ -300,10 +300,9 @@ def rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
 def _fault(values: Values, what: Kernel | Loop, training: bool, float32: bool = False
            ) -> str | None:
     """Why this MXNet cannot run a recurrence in this form; None if it can."""
-    data = what.data if isinstance(what, Loop) else [what.data]
     if any(values.are_one(each.by_step) and not all(
             values.node(value).inputs or _sized(values.node(value))
-            for value in values.above(each.by_step[:1])) for each in data):
+            for value in values.above(each.by_step[:1])) for each in what.data):
         return 'MXNet does not infer the batch of arrays that are repeated for each step'
     if isinstance(what, Loop):
         if what.spreads_a_row:

@@ -5,7 +5,7 @@ import itertools
 from typing import Hashable, Literal, NamedTuple, Sequence
 
 from .step_columns_and_recurrences import ByStep
-from .vectorisation_plan import Apply, Claim, Part, Planner, Same, StepSequence
+from .vectorisation_plan import Claim, Part, Planner, Same, StepSequence
 
 __all__ = ['DOUBT', 'Counted', 'doubtful', 'ends', 'ends_counted', 'half_joined']
 
@@ -55,24 +55,14 @@ def doubtful(planner: Planner, columns: Sequence[ByStep], begins: Sequence[int] 
     values = planner.values
     orders: dict[Hashable, int] = {}
     same = []
-    pending, seen = list(columns), set(columns)
-    while pending:
-        by_step = pending.pop()
-        plan = planner.plan(by_step)
-        key: Hashable = None
+    for _, plan in planner.below(columns):
         if isinstance(plan, Same):
             same.append(plan.value)
-        elif isinstance(plan, Apply):
-            new = set(plan.inputs) - seen
-            seen |= new
-            pending.extend(new)
-        elif isinstance(plan, StepSequence):
-            key = plan.recurrence
-        elif isinstance(plan, Part):
-            key = values.same[plan.source], plan.axis
-        if key is not None and isinstance(plan, (Part, StepSequence)) and (
-                orders.setdefault(key, plan.span.stride) != plan.span.stride):
-            return True
+        elif isinstance(plan, (Part, StepSequence)):
+            key: Hashable = plan.recurrence if isinstance(plan, StepSequence) else (
+                values.same[plan.source], plan.axis)
+            if orders.setdefault(key, plan.span.stride) != plan.span.stride:
+                return True
     return bool(same) and _reads(planner, same, orders, {values.same[each] for each in begins})
 
 

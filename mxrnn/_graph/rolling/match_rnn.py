@@ -37,8 +37,8 @@ class Kernel(NamedTuple):
 
     mode: str
     units: int
-    #: The input of each step: a column from outside.
-    data: Column
+    #: The input of each step, as the only element: a column from outside.
+    data: list[Column]
     #: By gate, in the order of sym.RNN.
     i2h: list[Gate]
     h2h: list[Gate]
@@ -145,7 +145,7 @@ class _Matcher:
         if activation not in ('tanh', 'relu'):
             raise _Other('its steps are not LSTM, GRU or RNN')
         data, i2h, h2h = self._gates([self._of(output)[0]], state)
-        return Kernel('rnn_' + activation, self._units, data, i2h, h2h, output, None,
+        return Kernel('rnn_' + activation, self._units, [data], i2h, h2h, output, None,
                       (state.by_step[0],))
 
     def _lstm(self) -> Kernel:
@@ -170,7 +170,7 @@ class _Matcher:
             last = self._under(gate, 'sigmoid')
             if self._under(shown, 'tanh') is memory and last is not None:
                 data, i2h, h2h = self._gates([enter, forget, candidate, last], state)
-                return Kernel('lstm', self._units, data, i2h, h2h, output, memory,
+                return Kernel('lstm', self._units, [data], i2h, h2h, output, memory,
                               (state.by_step[0], before.by_step[0]))
         raise _Other('its output differs from an LSTM')
 
@@ -207,7 +207,7 @@ class _Matcher:
                 nothing, _, own_h2h = self._terms(recurrent, state)
                 if none or nothing or own[0].by_step != data.by_step:
                     continue
-                return Kernel('gru', self._units, data, i2h + own_i2h, h2h + own_h2h, output,
+                return Kernel('gru', self._units, [data], i2h + own_i2h, h2h + own_h2h, output,
                               None, (state.by_step[0],))
         raise _Other('its reset gate is not applied to the product with the state, as sym.RNN does')
 

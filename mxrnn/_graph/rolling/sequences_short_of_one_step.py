@@ -1,30 +1,28 @@
 """Parts of sequences that a graph reads as a whole sequence, without one step at an end."""
 from __future__ import annotations
 
-from typing import Iterator, Mapping, Sequence
+from typing import Sequence
 
 from .loops import Loop
 from .match_rnn import Kernel
 from .step_columns_and_recurrences import ByStep
-from .vectorisation_plan import Apply, Claim, Part, Plan, Planner, Shift, StepSequence
+from .vectorisation_plan import Part, Plan, Planner, Shift, StepSequence
 
 __all__ = ['whole_parts']
 
 
-def whole_parts(planner: Planner, claims: Mapping[int, Claim],
-                recurrences: Sequence[Kernel | Loop]) -> set[ByStep]:
+def whole_parts(planner: Planner, recurrences: Sequence[Kernel | Loop]) -> set[ByStep]:
     """Columns without one step of a sequence that are read like a whole sequence of that length.
 
     A recurrence reads such a column behind another value: as its begin state (for a sum of all
     steps), or in its first step (for a decoder that reads the values of one step before).
     """
-    data = [[column.by_step for column in (each.data if isinstance(each, Loop) else [each.data])]
-            for each in recurrences]
+    data = [[column.by_step for column in each.data] for each in recurrences]
     found: set[ByStep] = set()
     for number, each in enumerate(recurrences):
-        begins = [claims.get(state.by_step[0])
+        begins = [planner.claims.get(state.by_step[0])
                   for state in each.states] if isinstance(each, Loop) else []
-        for by_step, plan in _below(planner, data[number]):
+        for by_step, plan in planner.below(data[number], shared=False):
             if isinstance(plan, StepSequence) and any(
                     begin is not None and begin.column is plan.column
                     and begin.step == plan.span.first - plan.span.stride for begin in begins):
@@ -32,24 +30,11 @@ def whole_parts(planner: Planner, claims: Mapping[int, Claim],
             elif isinstance(plan, Shift):
                 pending = [plan.rest]
                 while pending:
-                    for inner, part in _below(planner, [pending.pop()]):
+                    for inner, part in planner.below([pending.pop()], shared=False):
                         found |= _without_one(inner, part)
                         if isinstance(part, StepSequence) and part.span.length == part.span.total:
                             pending.extend(data[part.recurrence])
     return found
-
-
-def _below(planner: Planner, columns: Sequence[ByStep]) -> Iterator[tuple[ByStep, Plan]]:
-    """Columns, and the columns from which they are computed step by step."""
-    pending, seen = list(columns), set(columns)
-    while pending:
-        by_step = pending.pop()
-        plan = planner.plan(by_step)
-        yield by_step, plan
-        if isinstance(plan, Apply):
-            new = set(plan.sequences) - seen
-            seen |= new
-            pending.extend(new)
 
 
 def _without_one(by_step: ByStep, plan: Plan) -> set[ByStep]:

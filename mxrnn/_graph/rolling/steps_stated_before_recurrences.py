@@ -15,9 +15,8 @@ __all__ = ['read_step_by_step', 'stated_before']
 
 _OVER_STEPS = 'RNN', '_foreach'
 
-#: Operators that keep the first axes of their first input.
-_KEEP = ('Embedding', 'Cast', '_copy', 'BlockGrad', 'SequenceReverse', 'SequenceMask', 'Activation',
-         'LeakyReLU', 'LayerNorm')
+#: Operators that keep the first axes of their first input, whatever shapes the others have.
+_KEEP = 'Embedding', 'LeakyReLU', 'LayerNorm'
 
 
 def stated_before(graph: Graph) -> dict[str, int]:

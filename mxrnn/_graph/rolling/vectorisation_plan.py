@@ -7,6 +7,7 @@ from typing import (
     Container,
     Generator,
     Hashable,
+    Iterator,
     Literal,
     Mapping,
     NamedTuple,
@@ -182,6 +183,20 @@ class Planner:
         """
         firm: bool = settle(by_step, self._is_firm, self._firm)
         return firm
+
+    def below(self, columns: Sequence[ByStep], shared: bool = True
+              ) -> Iterator[tuple[ByStep, Plan]]:
+        """Columns, and those from which they are computed step by step; without `shared`, only
+        those that differ between steps."""
+        pending, seen = list(columns), set(columns)
+        while pending:
+            by_step = pending.pop()
+            plan = self.plan(by_step)
+            yield by_step, plan
+            if isinstance(plan, Apply):
+                new = set(plan.inputs if shared else plan.sequences) - seen
+                seen |= new
+                pending.extend(new)
 
     def axis_of(self, node: Node, source: int) -> int:
         """The axis that `node` splits or cuts, counted from the first one if the rank is known."""

@@ -75,7 +75,7 @@ class RolledWriter:
         self._values, self._claims = planner.values, planner.claims
         #: Sequences that must keep their length.
         self.fixed: Fixed = {}
-        self._wholes = whole_parts(planner, self._claims, [what for _, what, _ in recurrences])
+        self._wholes = whole_parts(planner, [what for _, what, _ in recurrences])
         self._writer = Writer()
         #: By place of a node over steps, or one that joins single steps: the number of steps; 0 for
         #: a part whose places are right for any number.
@@ -303,18 +303,17 @@ class RolledWriter:
 
     def _make_recurrence(self, number: int) -> Work:
         name, found, total = self._recurrences[number]
-        data = found.data if isinstance(found, Loop) else [found.data]
-        for column in data:
+        for column in found.data:
             plan = self._planner.plan(column.by_step)
             if isinstance(plan, Leaf) and not plan.alike:
                 raise Refused(number, 'its steps read values that differ in kind')
         others, begins = ([], found.begin) if isinstance(found, Kernel) else (
             found.others, [state.by_step[0] for state in found.states])
         if total == 2 and self._counted is None and doubtful(
-                self._planner, [column.by_step for column in (*data, *others)], begins):
+                self._planner, [column.by_step for column in (*found.data, *others)], begins):
             raise Refused(number, DOUBT)
         if number in self._halves:
-            key = 'by_step', data[0].by_step
+            key = 'by_step', found.data[0].by_step
             entry = yield key
             self.fixed[name] = total, DOUBT
             self._made[key] = self._writer.pinned(entry, name, 0, total)
@@ -326,9 +325,10 @@ class RolledWriter:
 
     def _kernel(self, kernel: Kernel, name: str) -> Work:
         writer = self._writer
-        data = yield ('by_step', kernel.data.by_step)
+        (column,) = kernel.data
+        data = yield ('by_step', column.by_step)
         if kernel.flattens:
-            data = channels(writer, name, data, self._planner.ranks[kernel.data.by_step[0]])
+            data = channels(writer, name, data, self._planner.ranks[column.by_step[0]])
         vector = yield from write_vector(writer, kernel, name)
         begin = []
         for k, state in enumerate(kernel.begin):
