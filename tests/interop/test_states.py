@@ -578,7 +578,7 @@ def test_weights_of_encoder_and_decoder_are_shared(tmp_path):
 
 
 def test_older_versions_refuse_files_with_states(tmp_path):
-    """They ran them without states, in another order of inputs; their pickles are read here."""
+    """They ran them without states, in another order of inputs."""
     _, model = model_of('gru_bucketing')
     module, plain = interop.to_torch(model, states=True), interop.to_torch(model)
     formats = []
@@ -586,12 +586,6 @@ def test_older_versions_refuse_files_with_states(tmp_path):
         interop.save_torch(each, tmp_path / 'steps.pt')
         formats.append(torch.load(tmp_path / 'steps.pt', weights_only=True)['format'])
     assert formats[0] != formats[1] == 'graph of MXNet with tensors, 1'
-    state = plain.__getstate__()
-    del state['states'], state['encoder']
-    old = type(plain).__new__(type(plain))
-    old.__setstate__(state)
-    interop.save_torch(old, tmp_path / 'old.pt')
-    assert interop.load_torch(tmp_path / 'old.pt').inputs == plain.inputs
     assert copy.deepcopy(interop.to_torch(model_of('attention_with_input_feeding')[1],
                                           states=True)).encoder is not None
 

@@ -75,6 +75,8 @@ class GraphModule(nn.Module):
         super().__init__()
         self.graph = graph
         self._roll = _check.flag('roll', roll)
+        #: The type of real numbers that `to`, `half` and similar calls gave the module.
+        self._real: torch.dtype | None = None
         self._runners = {False: self._runner(False)}
         arguments, auxiliary = graph.arguments, graph.auxiliary
         graph.check_names()
@@ -119,8 +121,6 @@ class GraphModule(nn.Module):
         #: Outputs that occur twice: in MXNet only the last one gets a gradient.
         ends = {head: i for i, head in enumerate(graph.heads)}
         self._again = [i for i, head in enumerate(graph.heads) if ends[head] > i]
-        #: The type of real numbers that `to`, `half` and similar calls gave the module.
-        self._real: torch.dtype | None = None
 
     def _runner(self, training: bool) -> Runner:
         """The graph's schedule. It is rolled up differently where training draws at random."""
@@ -134,6 +134,7 @@ class GraphModule(nn.Module):
             raise UnsupportedError('the graph has operators that cannot be run: %s' % '; '.join(
                 '%s, %d times: %s' % (what, len(nodes), ', '.join(nodes[:5]) + (
                     ', …' if len(nodes) > 5 else '')) for what, nodes in sorted(faults.items())))
+        runner.schedule.convert(self._real)
         return runner
 
     def __getstate__(self) -> dict[str, object]:
@@ -143,14 +144,7 @@ class GraphModule(nn.Module):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
-        # pickles from older versions lack these
-        for name, value in (('states', []), ('encoder', None), ('axes', {}), ('_tuples', False)):
-            if not hasattr(self, name):
-                setattr(self, name, value)
-        if self.encoder is not None:
-            self.encoder._tuples = True
         self._runners = {False: self._runner(False)}
-        self._runners[False].schedule.convert(self._real)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
         super()._apply(fn, recurse)
@@ -198,7 +192,6 @@ class GraphModule(nn.Module):
                 break
         if self.training not in self._runners:
             self._runners[True] = self._runner(True)
-            self._runners[True].schedule.convert(self._real)
         results = self._runners[self.training](variables, given, self.training, device)
         for i in self._again:
             results[i] = results[i].detach()

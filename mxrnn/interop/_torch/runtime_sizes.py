@@ -36,12 +36,11 @@ class Runner:
         self.schedule = Schedule(graph)
         #: The inputs of the calls in which sizes were searched.
         self._searched: set[frozenset[str]] = set()
-        self._unknown = 0 if self.schedule.faults else self.schedule.num_open
 
     def __call__(self, variables: Mapping[str, Tensor], inputs: Iterable[str], training: bool,
                  device: Device) -> list[Tensor]:
         """The outputs; `inputs` are the variables that this call received."""
-        if self._unknown and not torch.compiler.is_compiling():
+        if not self.schedule.settled and not torch.compiler.is_compiling():
             self._find_sizes(variables, frozenset(inputs) - self.schedule.labels, device)
         return self.schedule.run(variables, training, device)
 
@@ -49,9 +48,7 @@ class Runner:
                     device: Device) -> None:
         if inputs not in self._searched:
             self._searched.add(inputs)
-            sources = self._sources(variables, inputs, device)
-            self.schedule.settle(sources)
-            self._unknown = self.schedule.num_open - sum(map(len, sources.values()))
+            self.schedule.settle(self._sources(variables, inputs, device))
 
     def _sources(self, variables: Mapping[str, Tensor], inputs: frozenset[str], device: Device
                  ) -> Sources:
