@@ -330,11 +330,9 @@ def _compare(options: argparse.Namespace) -> int:
                                  for name, shape in differences.shapes.items()))
     if differences.chunks:
         print('the file ran in chunks of %s steps' % ' and '.join(map(str, differences.chunks)))
-    worst = 0.0
     for name, difference in differences.outputs:
         print('%-10.3g %s' % (difference, name))
-        worst = max(worst, difference) if difference == difference else float('inf')
-    above = not worst <= options.tolerance
+    above = any(difference > options.tolerance for _, difference in differences.outputs)
     others = '' if options.prefix is None else ', '.join(
         str(epoch) for epoch in epochs(options.prefix) if epoch != model.epoch)
     if differences.note:

@@ -35,8 +35,7 @@ class Differences(NamedTuple):
     shapes : dict
         Of the inputs, by name.
     outputs : list of (str, float)
-        The largest difference of each output, relative to the output's largest value; NaN if only
-        one of two values is NaN.
+        The `difference` of each output.
     chunks : list of int
         The numbers of steps per run for a file with states; empty for other files.
     note : str
@@ -120,7 +119,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
                 raise ValueError('%s was exported from another model: its output %s has shape %s, '
                                  "the checkpoint's has %s" % (path, name, one.shape, other.shape))
         why, note = 'its own graph does not take these shapes' * rolled, ''
-        if not _worst(got, wanted) <= tolerance:
+        if _worst(got, wanted) > tolerance:
             freed = _without_bound(reference, data, got, tolerance)
             if freed is not None:
                 wanted, why = freed, 'its own graph clips lengths to %s steps, and the file does ' \
@@ -165,10 +164,8 @@ def _bound_of_file(reference: ReferenceModel, data: Data, got: Sequence[np.ndarr
 
 
 def _worst(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
-    """The largest difference of all outputs; infinite if shapes or a NaN differ."""
-    found = [difference(*pair) if pair[0].shape == pair[1].shape else np.inf
-             for pair in zip(got, wanted)]
-    return np.inf if np.isnan(found).any() else max(found, default=0.0)
+    """The largest difference of all outputs."""
+    return max(map(difference, got, wanted), default=0.0)
 
 
 def of_file(model: Model, file: ExportedFile, path: str) -> Model:
@@ -198,11 +195,15 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
 
 
 def difference(got: np.ndarray, wanted: np.ndarray) -> float:
-    """The largest difference relative to the largest value; infinities must agree."""
+    """The largest difference relative to the largest value; infinite if NaNs or infinities differ,
+    or shapes."""
+    if got.shape != wanted.shape:
+        return np.inf
     one, other = got.astype('float64'), wanted.astype('float64')
     apart = ~((one == other) | np.isnan(one) & np.isnan(other))
     largest = np.abs(other[np.isfinite(other)]).max(initial=0.0)
-    return float(np.abs(one[apart] - other[apart]).max(initial=0.0) / (largest or 1.0))
+    differences = np.nan_to_num(np.abs(one[apart] - other[apart]), nan=np.inf, posinf=np.inf)
+    return float(differences.max(initial=0.0) / (largest or 1.0))
 
 
 def tolerance(arrays: Sequence[Any]) -> float:

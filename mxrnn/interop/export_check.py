@@ -276,14 +276,14 @@ class _Check:
             if other.size and not np.isfinite(other).any():
                 raise _Incomparable('the output %s has no finite number for %s' % (name, said))
             same = one.shape == other.shape
-            apart = difference(one, other) if same else np.inf
-            if not apart <= allowed:
+            apart = difference(one, other)
+            if apart > allowed:
                 noise = self._noise(data, at, other) if same else 0.0
-                if not noise < _CHAOS:
+                if noise >= _CHAOS:
                     raise _Incomparable('rounding alone changes the output %s by %.1g of its '
                                         'largest value' % (name, noise))
                 self._rounding = max(self._rounding, noise)
-                if not apart <= _NOISE * noise:
+                if apart > _NOISE * noise:
                     raise ExportError(
                         'the output %s differs from the checkpoint in %s %s, for %s. The first '
                         'node that differs is %s\n%s' % (

@@ -19,6 +19,7 @@ pytest.importorskip('onnxruntime')
 torch = pytest.importorskip('torch', reason='torch is not installed')
 
 from mxrnn.interop import export_check, mxnet_process, file_runners  # noqa: E402, I001  isort: skip
+from mxrnn.interop.comparison import difference  # noqa: E402  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
 from mxrnn.interop._onnx import write_onnx  # noqa: E402  isort: skip
 from mxrnn.interop._torch.save_and_check_torch_file import write_torch  # noqa: E402  isort: skip
@@ -331,6 +332,15 @@ def test_given_shapes_that_the_model_refuses_are_refused(shape, model, library, 
     for fits in (('batch', 'time', 5), ('batch', 'time', 'width'), (3, 4, 5)):
         checked = write_torch(interop.to_torch(model), path, True, {'data': fits})
         assert checked[0] == 'checked', checked
+
+
+@pytest.mark.parametrize('got, wanted, expected', [
+    ([1, 3], [1, 2], .5), ([], [], 0), ([1], [0], 1), ([np.nan, np.inf], [np.nan, np.inf], 0),
+    ([np.nan, 2], [1, 2], np.inf), ([1, 2], [np.nan, 2], np.inf), ([np.inf, 2], [1, 2], np.inf),
+    ([1], [1, 1], np.inf)])
+def test_differences(got, wanted, expected):
+    """One NaN was no difference to the check of a source."""
+    assert difference(*(np.array(each, 'f') for each in (got, wanted))) == expected
 
 
 @pytest.mark.parametrize('failing, error', [
