@@ -84,7 +84,5 @@ def named(path: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from None
-    except UnicodeDecodeError:
-        raise CheckpointError('%s is damaged, or of another kind: it is not text' % path) from None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise CheckpointError('%s is damaged: %s' % (path, reason_of(error))) from None

@@ -151,11 +151,15 @@ def _of_pair(pair: Pair, gates: Mapping[str, Sequence[str]]) -> Model:
 def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> Model:
     graph_path, path, contents = pair
     with named(graph_path):
-        if contents is None:
-            with open(graph_path, encoding='utf-8', newline='') as stream:
-                text = stream.read()
-        else:
-            text = contents[0].decode('utf-8')
+        try:
+            if contents is None:
+                with open(graph_path, encoding='utf-8', newline='') as stream:
+                    text = stream.read()
+            else:
+                text = contents[0].decode('utf-8')
+        except UnicodeDecodeError:
+            raise CheckpointError('%s is damaged, or of another kind: it is not text'
+                                  % graph_path) from None
         graph = graph_from_json(text)
     read, checksum = read_sealed(path, None if contents is None else contents[1])
     kinds = {name: name if name.startswith(('arg:', 'aux:')) else
