@@ -1,7 +1,9 @@
 """MXNet's operators: one row for each known operator.
 
 A row states the operator's names, its inputs, its attributes with kinds and defaults, and its
-outputs, as in the registry of MXNet 1.9.1. All other modules ask these rows.
+outputs, as in the registry of MXNet 1.9.1. All other modules ask these rows. Neither torch nor
+ONNX runs a few of them, such as `IdentityAttachKLSparseReg`, which only training needs, and
+`_linalg_gemm`; graphs with them are read and drawn.
 """
 from __future__ import annotations
 

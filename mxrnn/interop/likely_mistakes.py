@@ -30,7 +30,7 @@ __all__ = ['remarks']
 
 def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False,
             certified: bool = False) -> list[str]:
-    """Notes on a model, and on the shapes that were `given` for its inputs.
+    """Analyse a model and the shapes that were `given` for its inputs; returns notes on them.
 
     `longest` says that the graph is known to be the longest bucket's, if there are several;
     `certified` that the graph of another length has freed its number of steps.

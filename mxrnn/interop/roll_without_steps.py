@@ -36,12 +36,12 @@ class CountedSteps(NamedTuple):
 def roll_once(graph: Graph, training: bool = False, length: int | None = None) -> RolledGraph:
     """`roll`, which keeps its last results: writing a file and checking it roll one graph up
     several times."""
-    found = _rolled(graph, training, length)
+    found = _remembered(graph, training, length)
     return found._replace(graph=graph) if found.graph == graph else found
 
 
 @functools.lru_cache(maxsize=4)
-def _rolled(graph: Graph, training: bool, length: int | None) -> RolledGraph:
+def _remembered(graph: Graph, training: bool, length: int | None) -> RolledGraph:
     return roll(graph, training=training, length=length)
 
 

@@ -1,4 +1,23 @@
-"""Rolls unrolled graphs up again: from graph to graph, without MXNet and torch."""
+"""Rolls unrolled graphs up again: from graph to graph, without MXNet and torch.
+
+`roll` takes these steps:
+
+1. It numbers the outputs of all nodes (`values_numbered_without_detours`) and finds their numbers
+   of axes (`ranks`).
+2. It finds chains of values that may be states (`candidates`), and the nodes between two of them
+   that are alike in all steps: a recurrence (`find_recurrence`).
+3. A recurrence becomes sym.RNN (`match_rnn`) or a loop (`loops`).
+4. For each column, the values of all steps, a plan says which sequence or which operator over all
+   steps it becomes (`vectorisation_plan`, `batching_rules`). `ambiguity` has what no plan can tell.
+5. The graph is written (`write_rolled_graph`).
+6. The number of steps is taken out of it (`make_length_symbolic`). Three modules find where it
+   stands: `lengths_stated_by_reshapes` in Reshapes that split a batch and its steps behind a
+   recurrence, `steps_stated_before_recurrences` in Reshapes that make steps of rows before one, and
+   `lengths_clipped_or_fixed_by_fuse` in what `mxrnn.fuse` wrote. `reshapes_that_keep_lengths` finds
+   Reshapes from which it cannot be taken.
+
+`certify` compares the result with that of the graph of another length.
+"""
 from .certify_with_second_graph import certify
 from .lengths_clipped_or_fixed_by_fuse import bounds
 from .lengths_stated_by_reshapes import stated_steps

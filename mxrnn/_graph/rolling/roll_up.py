@@ -106,8 +106,8 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         they need, in order.
     """
     try:
-        found = _rolled(graph, training, reject_reason or (lambda values, what: None), length,
-                        axes or {}, counted)
+        found = _roll(graph, training, reject_reason or (lambda values, what: None), length,
+                      axes or {}, counted)
         return found._replace(graph=with_variables_as_in(found.graph, graph))
     except AttributeValueError:  # reading the graph later will name the wrong node
         return RolledGraph(graph, ())
@@ -116,8 +116,8 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
                                            'looking at all of it would take too long'),))
 
 
-def _rolled(graph: Graph, training: bool, reject_reason: RejectReason,
-            length: int | None, axes: Mapping[str, int], counted: Counted | None) -> RolledGraph:
+def _roll(graph: Graph, training: bool, reject_reason: RejectReason,
+          length: int | None, axes: Mapping[str, int], counted: Counted | None) -> RolledGraph:
     stated = {name: (axis, length) for name, axis in axes.items()}
     values = Values(graph, training)
     ranks, rows = find_ranks(values)

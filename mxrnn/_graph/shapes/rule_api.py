@@ -13,6 +13,9 @@ __all__ = ['Array', 'RULES', 'Rule', 'UnknownAxes', 'alike', 'broadcast', 'broad
 
 #: Returns the axes of a node's output, or a tuple of those of its outputs, from the node and the
 #: `Array` of each input in the operator's row but labels; it is empty if a node lacks the input.
+#: Sizes of outputs are made of those of inputs, which may have no number yet: `quotient` and `add`
+#: calculate with them, `product` joins axes, and `mixed` marks an axis each element of which
+#: depends on all.
 Rule = Callable[..., Union[Axes, Tuple[Axes, ...]]]
 #: By operator; and how many of its first inputs have to be known.
 RULES: dict[str, tuple[Rule, int]] = {}

@@ -115,7 +115,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
         elif steps is not None or states:
             graph, findings = rolled_up(graph, steps)
         else:
-            file = (_rolled if rolled else _plain)(graph, params, given, types, own)
+            file = (_rolled_file if rolled else _plain)(graph, params, given, types, own)
             return Written(file.content, file.shapes, numbers, left_out, file.notes)
         notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
@@ -181,8 +181,8 @@ class _File(NamedTuple):
     types: dict[str, str]
 
 
-def _rolled(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
-            types: Mapping[str, str], own: Sequence[str]) -> _File:
+def _rolled_file(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
+                 types: Mapping[str, str], own: Sequence[str]) -> _File:
     """The file of the rolled-up graph, if that graph has the given shapes."""
     rolled, findings = roll_once(graph)
     notes = _unrolled(findings)

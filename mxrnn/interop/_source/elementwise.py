@@ -6,7 +6,7 @@ import re
 from typing import Any, Callable, Dict, Union
 
 from ..._graph.graph import Node
-from .._torch.not_in_torch.elementwise import (
+from .._torch.functions.elementwise import (
     NAMES,
     cube_root,
     gamma_function,

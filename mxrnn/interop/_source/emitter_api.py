@@ -33,7 +33,7 @@ _LEVELS: dict[type, int] = {
 _TIGHTEST = 12
 
 #: For each format spec, how tightly a text must bind to need no brackets.
-_NEEDED = {'': 0, '<': 5, '&': 8, '+': 8, '-': 9, '*': 9, '/': 10, '**': 12, '.': 12}
+_NEEDED = {'': 0, '<': 5, '+': 8, '-': 9, '*': 9, '/': 10, '**': 12, '.': 12}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
-from .._torch.not_in_torch.shape import mask_steps, reverse_sequences
+from .._torch.functions.shape import mask_steps, reverse_sequences
 from .emitter_api import Emitted, Expr, emits, number
 from .method_writer import MethodWriter
 

@@ -16,7 +16,7 @@ from ..registry import TORCH, Unsupported
 from . import Device, Run, constants_and_samplers  # noqa: F401
 from .broadcast_checks import refusing
 from .compiled_emitters import enter_rest
-from .not_in_torch import elementwise, layers, losses, reduce_sort_index, shape  # noqa: F401
+from .functions import elementwise, layers, losses, reduce_sort_index, shape  # noqa: F401
 from .rnn_weights_and_torch_kernels import arrays_of_rnn
 
 __all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError']

@@ -1,1 +1,0 @@
-"""Operators that torch has no single call for. Most others run the text for sources."""
