@@ -8,7 +8,7 @@ from typing import Mapping, Sequence
 import numpy as np
 
 from .._graph.graph import Graph
-from .._graph.rolling import RolledGraph
+from .._graph.rolling import Unrolled
 from .._graph.shapes.missing_shapes import Named
 from .._graph.stepping import StateError, Stepped, with_states
 from .input_shapes import Shapes, check_shared_sizes, shapes_found, without_number
@@ -19,7 +19,7 @@ __all__ = ['in_steps', 'with_remedy']
 
 
 def with_remedy(notes: Sequence[str], shapes: Shapes, params: Mapping[str, np.ndarray],
-                whole: RolledGraph | None) -> list[str]:
+                whole: Unrolled | None) -> list[str]:
     """Notes on steps and batches of inputs of these shapes, with what to do about a number of
     steps: axes that free it are named if `whole`, the graph before it was rolled up, can then be
     stepped."""
@@ -39,7 +39,7 @@ def with_remedy(notes: Sequence[str], shapes: Shapes, params: Mapping[str, np.nd
 
 
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-             notes: Sequence[str] = (), layers: bool = False, whole: RolledGraph | None = None
+             notes: Sequence[str] = (), layers: bool = False, whole: Unrolled | None = None
              ) -> tuple[Stepped, dict[str, Named], list[str]]:
     """A rolled-up graph in steps, as `with_states` makes it, with its inputs' shapes, and notes on
     fixed sizes.

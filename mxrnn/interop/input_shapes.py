@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _check
 from .._graph.graph import Graph
-from .._graph.rolling import RolledGraph, roll
+from .._graph.rolling import Unrolled, roll
 from .._graph.shapes.axis_factors import Factors
 from .._graph.shapes.infer import infer
 from .._graph.shapes.missing_shapes import Found, Named, ShapesError, Whole, found_shapes
@@ -69,7 +69,7 @@ def check_types(types: object, graph: Graph) -> None:
 
 
 def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-                 missing: Sequence[str], whole: RolledGraph | None = None) -> Found:
+                 missing: Sequence[str], whole: Unrolled | None = None) -> Found:
     """Shapes that the graph tells, and notes on fixed sizes. `whole` is the graph
     before it was rolled up."""
     sizes = {name: np.shape(array) for name, array in params.items()}

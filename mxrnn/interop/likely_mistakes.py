@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _check
 from .._graph.graph import Graph
-from .._graph.rolling import RolledGraph
+from .._graph.rolling import Unrolled
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import Named
@@ -62,7 +62,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         '%s may have any number of axes in the graph, and is taken to have 2. If it has 3, type '
         'them, as in --input %s=batch,5,3' % (name, name)
         for name, shape in found.items() if name in flat - {*given} and len(shape) == 2]
-    sentences += _grouped(RolledGraph(model.graph, rolled.findings), graph, params, [
+    sentences += _grouped(Unrolled(model.graph, rolled.findings), graph, params, [
         name for name in names if name not in given])
     if certified:
         return sentences
@@ -91,7 +91,7 @@ def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[An
     return notes
 
 
-def _grouped(whole: RolledGraph, graph: Graph, params: Mapping[str, np.ndarray],
+def _grouped(whole: Unrolled, graph: Graph, params: Mapping[str, np.ndarray],
              names: Sequence[str]) -> list[str]:
     """Inputs that only look-ups read and that are taken to have one axis beside the batch, although
     a Reshape joins groups of their vectors, such as the letters of each word."""

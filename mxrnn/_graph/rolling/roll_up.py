@@ -23,7 +23,7 @@ from .values_numbered_without_detours import TooLong, Values, before_swap, has_o
 from .vectorisation_plan import Claim, Planner
 from .write_rolled_graph import Apart, Refused, RolledWriter
 
-__all__ = ['Finding', 'RejectReason', 'RolledGraph', 'roll']
+__all__ = ['Finding', 'RejectReason', 'RolledGraph', 'Unrolled', 'roll']
 
 
 class Finding(NamedTuple):
@@ -60,6 +60,13 @@ class Finding(NamedTuple):
 
 class RolledGraph(NamedTuple):
     """A graph for any length that replaces an unrolled one, and the findings about it."""
+
+    graph: Graph
+    findings: tuple[Finding, ...]
+
+
+class Unrolled(NamedTuple):
+    """A graph before it is rolled up, and the findings about it."""
 
     graph: Graph
     findings: tuple[Finding, ...]

@@ -8,7 +8,7 @@ import numpy as np
 from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.index_inputs import only_looked_up
-from ..._graph.rolling import Finding, RolledGraph, bounds, certify
+from ..._graph.rolling import Finding, Unrolled, bounds, certify
 from ..._graph.shapes.missing_shapes import Named
 from ..._graph.shapes.numbers_told_by_nodes import cutting_numbers
 from ..choose_outputs_for_steps import chosen_for_steps
@@ -119,7 +119,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             return Written(file.content, file.shapes, numbers, left_out, file.notes)
         notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
-            stepped = _in_steps(graph, RolledGraph(whole, findings), params, given, types, states)
+            stepped = _in_steps(graph, Unrolled(whole, findings), params, given, types, states)
             return stepped._replace(numbers=numbers, left_out=left_out, notes=stepped.notes + notes)
         file = _plain(graph, params, given, types, own)
         refuse_stated(findings, steps)
@@ -131,7 +131,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
                        file.notes + notes + _bounded(graph, file.shapes, steps is not None))
 
 
-def _in_steps(graph: Graph, whole: RolledGraph, params: Mapping[str, np.ndarray],
+def _in_steps(graph: Graph, whole: Unrolled, params: Mapping[str, np.ndarray],
               given: Mapping[str, Named], types: Mapping[str, str], encoder_name: str) -> Written:
     """The files of a step and of the encoder. `whole` is the graph before it was rolled up."""
     stepped, known, numbers = in_steps(graph, params, given, whole=whole)
@@ -188,7 +188,7 @@ def _rolled_file(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[
     notes = _unrolled(findings)
     if rolled is not graph:
         try:
-            file = _plain(rolled, params, given, types, own, RolledGraph(graph, findings))
+            file = _plain(rolled, params, given, types, own, Unrolled(graph, findings))
             return file._replace(notes=file.notes + notes + _bounded(rolled, file.shapes))
         except ExportError as error:
             if given and rank_mismatch(graph, params, given):
@@ -204,7 +204,7 @@ def _rolled_file(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[
 
 
 def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],
-           types: Mapping[str, str], own: Sequence[str], unrolled: RolledGraph | None = None,
+           types: Mapping[str, str], own: Sequence[str], unrolled: Unrolled | None = None,
            names: Sequence[str] | None = None) -> _File:
     """The file of a graph, with outputs called `names`. The graph before rolling up tells numbers
     of steps, if this one depends on them."""
@@ -213,7 +213,7 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
     shapes = {name: given[name] if name in given else found[name] for name in own}
     conversion = Conversion(graph, params, shapes, types, names is None)
     try:
-        content = conversion.write(names or (unrolled or RolledGraph(graph, ())).graph.outputs)
+        content = conversion.write(names or (unrolled.graph if unrolled else graph).outputs)
     except ExportError as error:
         raise ExportError(str(error) + of_graph(found)) from None
     return _File(content, shapes, notes, conversion.types)

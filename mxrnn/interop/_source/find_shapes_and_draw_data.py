@@ -8,7 +8,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import torch
 
 from ..._graph.graph import Graph, Node
-from ..._graph.rolling import RolledGraph
+from ..._graph.rolling import Unrolled
 from ..._graph.shapes.infer import infer, variables_of
 from ..._graph.shapes.missing_shapes import Found
 from ..._graph.shapes.numbers_told_by_nodes import told_sizes
@@ -38,7 +38,7 @@ class Surveyed(NamedTuple):
     limits: Mapping[tuple[str, int], range] = MappingProxyType({})
 
 
-def surveyed(graph: Graph, whole: RolledGraph, model: Model, given: Named,
+def surveyed(graph: Graph, whole: Unrolled, model: Model, given: Named,
              types: Mapping[str, Any], needed: Sequence[str]) -> Surveyed:
     """Find the shapes that were not given, and draw data.
 

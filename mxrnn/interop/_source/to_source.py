@@ -15,7 +15,7 @@ from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Graph
 from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
-from ..._graph.rolling import Finding, RolledGraph
+from ..._graph.rolling import Finding, RolledGraph, Unrolled
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
 from ..choose_outputs_for_steps import chosen_for_steps
@@ -162,7 +162,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     try:
         with blaming_axes(whole, arrays, given), naming_what_keeps(steps_of, whole):
             shapes, notes, data, facts, limits = surveyed(
-                graph, RolledGraph(whole, rolled.findings), model, given, kinds, needed)
+                graph, Unrolled(whole, rolled.findings), model, given, kinds, needed)
             refuse_stated(rolled.findings, steps_of)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
         data.draw({name: given[name] for name in labels if name in given})
@@ -190,7 +190,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     if states and not methods.faults:
         def stepped(each: Graph, found: Sequence[Finding], layers: bool = False) -> Stepped:
             heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
-            return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers, RolledGraph(
+            return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers, Unrolled(
                 whole, tuple(found)))[0]
         keys = list(file.state)
         stepped(*rolled_up(whole, steps_of))  # the same message as for ONNX and torch

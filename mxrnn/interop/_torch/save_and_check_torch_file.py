@@ -12,7 +12,7 @@ from ..._files import CheckpointError
 from ..._files.atomic import replacing
 from ..._files.checkpoint_refusals import refuse_checkpoint
 from ..._graph.graph import Graph
-from ..._graph.rolling import RolledGraph
+from ..._graph.rolling import Unrolled
 from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
@@ -141,7 +141,7 @@ def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes
     names = [name for name in found.needed_variables() if name not in params and name not in given]
     try:
         return graph, {**shapes_found(found, params, given, names,
-                                      RolledGraph(graph, findings)).shapes, **given}, ''
+                                      Unrolled(graph, findings)).shapes, **given}, ''
     except ExportError as error:
         return graph, given, str(error).replace('\n', '. ')
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ... import _check
 from ..._graph.graph import Graph
+from ..._graph.rolling import Unrolled
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
 from ..free_length_or_say_what_keeps_it import naming_what_keeps
@@ -92,8 +93,8 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
     graph, _ = chosen_for_steps(graph, params, given, choose, steps is not None)
     with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
         # the same message as for ONNX and source
-        rolled = rolled_up(graph, steps)
-        _, shapes, _ = in_steps(rolled.graph, params, given, whole=rolled._replace(graph=graph))
+        rolled, findings = rolled_up(graph, steps)
+        _, shapes, _ = in_steps(rolled, params, given, whole=Unrolled(graph, findings))
     stepped, _, _ = in_steps(rolled_up(graph, steps, training=True).graph, params, shapes)
     encoder = None if stepped.encoder is None else GraphModule(
         stepped.encoder, model.arg_params, model.aux_params, outputs=stepped.captured)
