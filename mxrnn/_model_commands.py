@@ -211,14 +211,15 @@ def _export(options: argparse.Namespace) -> int:
             for title, sentence in remarks:
                 say(title, sentence)
                 said.add(sentence)
-    if options.onnx is options.source is None and not options.states:  # shapes of the check alone
+    torch_alone = options.onnx is options.source is None and not options.states
+    if torch_alone:  # shapes of the check alone
         from .interop._torch.save_and_check_torch_file import kept_axes
         own = kept_axes(model.graph, shapes) if model is not None else {}
         shapes = {name: (*('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
                   for name, shape in shapes.items()}
         for name, axes in own.items():
             shapes[name] = tuple(kept or size for kept, size in zip(axes, shapes[name]))
-    say_remarks(model, shapes, options.prefix, bool(options.certify), said)
+    say_remarks(model, shapes, options.prefix, bool(options.certify), said, torch_alone)
     return 0
 
 
@@ -246,7 +247,7 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
     if not os.path.basename(name).isidentifier():
         remarks.append(('note', 'import takes no name such as %s: export to another --source' %
                         os.path.basename(name)))
-    return model, [options.source, name + '.pt'], [*remarks, *capped(model.graph, shapes)]
+    return model, [options.source, name + '.pt'], [*remarks, *capped(model, shapes)]
 
 
 def _check_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
@@ -287,7 +288,7 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     return model, [options.torch], [
         *[('left out', '%s: the file has what this loss reads' % name)
           for name in model.outputs if scores],
-        *[('note', LEFT_OUT % ', '.join(left))] * bool(left), *capped(model.graph, shapes),
+        *[('note', LEFT_OUT % ', '.join(left))] * bool(left), *capped(model, shapes),
         *[checked] * bool(checked[0])]
 
 

@@ -1,9 +1,8 @@
 """Makes graphs of sequences run in steps, for every export format. Refusals say what to do."""
 from __future__ import annotations
 
-import contextlib
 import re
-from typing import Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,9 +12,9 @@ from .._graph.shapes.missing_shapes import Named
 from .._graph.stepping import StateError, Stepped, with_states
 from .input_shapes import Shapes, check_shared_sizes, shapes_found, without_number
 from .registry import ExportError
-from .roll_without_steps import CountedSteps, axes_that_free, option, rolled_up, with_number
+from .roll_without_steps import option_that_frees
 
-__all__ = ['in_steps', 'with_remedy']
+__all__ = ['in_steps', 'stepping', 'with_remedy']
 
 
 def with_remedy(notes: Sequence[str], shapes: Shapes, params: Mapping[str, np.ndarray],
@@ -24,18 +23,22 @@ def with_remedy(notes: Sequence[str], shapes: Shapes, params: Mapping[str, np.nd
     steps: axes that free it are named if `whole`, the graph before it was rolled up, can then be
     stepped."""
     def remedy(number: int) -> str:
-        if whole is None:
-            return ''
-        for axes in axes_that_free(whole.graph, params, shapes, number):
-            rolled = rolled_up(whole.graph, CountedSteps(number, axes)).graph
-            freed = with_number(shapes, number, axes)
-            with contextlib.suppress(ExportError, ValueError):
-                in_steps(rolled, params, {**shapes, **without_number(freed)[0]})
-                return '; or try %s, to allow any length' % option(freed)
-        return ''
+        tip = whole and option_that_frees(whole.graph, params, shapes, number, stepping(params))
+        return '; or try %s for any length' % tip if tip else ''
     numbers = [re.search(r' (\d+) steps: .*that number', note) for note in notes]
     return ['%s. Pad to it%s' % (note, remedy(int(number[1]))) if number else note
             for note, number in zip(notes, numbers)]
+
+
+def stepping(params: Mapping[str, np.ndarray]) -> Callable[[Graph, Shapes], bool]:
+    """Whether a rolled-up graph can be stepped if its inputs have such shapes."""
+    def works(graph: Graph, shapes: Shapes) -> bool:
+        try:
+            in_steps(graph, params, without_number(shapes)[0])
+        except (ExportError, ValueError):
+            return False
+        return True
+    return works
 
 
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,

@@ -7,17 +7,19 @@ from typing import Any, Iterator, Mapping, Sequence
 from .. import _check
 from .._graph.graph import Graph, Node
 from .._graph.operator_table import has
-from .._graph.rolling import RolledGraph, bounds, fixed_by, roll, stated_steps
+from .._graph.rolling import RolledGraph, bounds, fixed_by, stated_steps
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
 from .._graph.shapes.sizes import Axis, Size, Sum
-from .input_shapes import counting, without_number
+from .input_shapes import graph_shapes, without_number
 from .model import Model
 from .roll_without_steps import (
     CountedSteps,
     axes_of,
     axes_that_free,
     option,
+    option_that_frees,
+    roll_once,
     rolled_up,
     with_number,
 )
@@ -26,24 +28,26 @@ __all__ = ['capped', 'clipped', 'divided_by_steps', 'grouped_by_steps', 'kept_by
            'of_one_bucket', 'split_by_steps']
 
 
-def capped(graph: Graph, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
+def capped(model: Model, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
     """Notes, with titles, on lengths that a torch module clips, and that no axis 'time:35' among
     the `given` shapes frees."""
-    if not bounds(graph) or without_number(given)[1] is not None:
+    if not bounds(model.graph) or without_number(given)[1] is not None:
         return []
+    params = {**model.arg_params, **model.aux_params}
     return [('note', sentence) for sentence in clipped(
-        sorted(bounds(roll(graph).graph)), 'Export with --onnx or --source and')]
+        sorted(bounds(roll_once(model.graph).graph)), model.graph, params,
+        {**graph_shapes(model.graph, params), **given}, 'Export with --onnx or --source and')]
 
 
-def clipped(numbers: Sequence[int], advice: str) -> list[str]:
-    """A note that lengths are clipped to `numbers` of steps, and with `advice` how to free one."""
-    if not numbers:
-        return []
+def clipped(numbers: Sequence[int], graph: Graph | None, params: Mapping[str, Any],
+            shapes: Mapping[str, Sequence[Any]], advice: str = 'Give') -> list[str]:
+    """A note that lengths are clipped to `numbers` of steps, and how to free one in `graph`."""
+    tips = [] if graph is None else [*filter(None, [
+        option_that_frees(graph, params, shapes, number) for number in numbers])]
     return ['lengths are clipped to %s steps, as in the graph%s' % (
-        ' and '.join(map(str, numbers)), advice and (
-            '. %s an axis %s in inputs (--input) to allow any length%s' % (
-                advice, ' or '.join('time:%d' % number for number in numbers),
-                ' of one of them' * (len(numbers) > 1))))]
+        ' and '.join(map(str, numbers)), tips and '. %s %s to allow any length%s' % (
+            advice, ' or '.join(tips), ' of one of them' * (len(tips) > 1)) or '')
+            ] if numbers else []
 
 
 def divided_by_steps(rolled: RolledGraph) -> list[str]:
@@ -73,27 +77,30 @@ def of_one_bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[st
                 ' and '.join(map(str, sorted(kept - {0}))) or 'a fixed number of')]
 
 
-def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
-                   ) -> list[str]:
-    """Notes on inputs that keep a number of steps, with the shapes that free it."""
+def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]],
+                   export: str) -> list[str]:
+    """Notes on inputs that keep a number of steps, with the shapes that free it, and what to
+    `export` with these."""
     steps, fixed = ({each.steps for each in rolled.findings if (each.kind == 'fixed') is kind
                      and each.kind not in ('unrolled', 'stated')} for kind in (False, True))
-    notes = []
+    notes, params, pinned = [], {**model.arg_params, **model.aux_params}, {*fixed}
     if not rolled.findings and any(has(node.op, 'recurs') for node in model.graph.nodes):
         fixed = {size for shape in shapes.values() for size in shape
                  if isinstance(size, int) and fixed_by(model.graph, size)}
     for size in sorted((steps | fixed) - {0, 1}):
-        fitting = next((axes for axes in axes_that_free(
-            model.graph, {**model.arg_params, **model.aux_params}, shapes, size)
-            if len(_stepped(model, rolled_up(model.graph, CountedSteps(size, axes)).graph, shapes,
-                            axes)) == len(axes)), {})
-        axes = axes_of(shapes, size) if size in steps and not fitting else {}
+        fitting = next((axes for axes in axes_that_free(model.graph, params, shapes, size)
+                        if len(_stepped(model, rolled_up(model.graph, CountedSteps(size, axes)
+                                                         ).graph, shapes, axes)) == len(axes)), {})
+        axes = {} if fitting else axes_of(shapes, size)
         certain = [name for name in _stepped(model, _keeping(rolled.graph, size), shapes, axes)
                    if axes[name] < len(shapes[name]) - 1]
-        for names in [list(fitting)] if fitting else [[name] for name in certain]:
-            notes.append('%s %s %d steps, the number in the graph: pad or cut sequences to it%s' % (
-                _check.some(names), 'have' if len(names) > 1 else 'has', size, fitting and (
-                    ', or export with ' + option(with_number(shapes, size, fitting))) or ''))
+        tip = option(with_number(shapes, size, fitting)) if fitting else ''
+        kept = ['%s %s' % (_check.some(names), 'have' if len(names) > 1 else 'has')
+                for names in ([list(fitting)] if fitting else [[name] for name in certain])]
+        if not kept and size in pinned and not axes and without_number(shapes)[1] is None:
+            tip, kept = option_that_frees(model.graph, params, shapes, size), ['the graph has']
+        notes += ['%s %d steps, the number in the graph: pad or cut sequences to it%s' % (
+            each, size, tip and ', or export with %s%s' % (export, tip)) for each in kept]
     return notes
 
 
@@ -143,12 +150,17 @@ def _axes_of(size: Size) -> Iterator[Axis]:
                 yield from _axes_of(atom)
 
 
-def grouped_by_steps(graph: Graph, shapes: Mapping[str, Sequence[Any]]) -> list[str]:
+def grouped_by_steps(model: Model, shapes: Mapping[str, Sequence[Any]], export: str) -> list[str]:
     """Notes on Reshapes behind operators of whole sequences that group rows by a number."""
-    sizes = {size for shape in shapes.values() for size in shape}
-    return ['a Reshape groups rows by %d: if that is the number of steps, export with an axis %d '
-            'in --input, or try %s for any length' % (number, number, counting(shapes, number))
-            for number in sorted({*stated_steps(graph).values()} - sizes)]
+    sizes, notes = {size for shape in shapes.values() for size in shape}, []
+    for number in sorted({*stated_steps(model.graph).values()} - sizes):
+        tip = option_that_frees(model.graph, {**model.arg_params, **model.aux_params}, shapes,
+                                number)
+        notes.append('a Reshape groups rows by %d. If that is the number of steps, %s' % (
+            number, '%s keeps it, and %s%s allows any' % (tip.replace(
+                'time:%d' % number, str(number)), export, tip) if tip else
+            'the file is right for %d steps alone' % number))
+    return notes
 
 
 def split_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]

@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from .. import _check
 from .._graph.graph import Graph, Node
 from .._graph.rolling import Finding, stated_steps
+from .convert_to_steps import stepping
+from .input_shapes import Shapes, graph_shapes
 from .registry import ExportError
-from .roll_without_steps import CountedSteps, rolled_up
+from .roll_without_steps import CountedSteps, option_that_frees, rolled_up
 
 __all__ = ['naming_what_keeps', 'refuse_stated']
 
@@ -17,18 +19,23 @@ _SIZES = 'shape', 'num_outputs', 'stop', 'reps', 'begin', 'end'
 
 
 @contextlib.contextmanager
-def naming_what_keeps(steps: CountedSteps | None, graph: Graph) -> Iterator[None]:
-    """Name the nodes that keep a number of steps that was to become any, if that is refused."""
+def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[str, Any],
+                      given: Shapes, states: bool = False) -> Iterator[None]:
+    """Name the nodes that keep a number of steps that was to become any, if that is refused. If
+    none was to become any, name the option with which the graph is taken, with `states` in steps.
+    """
     try:
         yield
     except ExportError as error:
-        number = next(iter(stated_steps(graph).values()), 0)
-        if steps is None and number:
-            raise ExportError('%s\nA Reshape groups rows by %d. If that is the number of steps, '
-                              'give it for the axis of steps (--input): %d, or try time:%d for '
-                              'any length' % (error, number, number, number)) from None
         if steps is None:
-            raise
+            number = next(iter(stated_steps(graph).values()), 0)
+            tip = number and option_that_frees(
+                graph, params, {**graph_shapes(graph, params), **given}, number,
+                *[stepping(params)] * states)
+            if not tip or tip in str(error):
+                raise
+            raise ExportError('%s\nA Reshape groups rows by %d. If that is the number of steps, '
+                              '%s allows any' % (error, number, tip)) from None
         rolled, findings = rolled_up(graph, steps)
         own = {node.name for node in graph.walk()}
         known = {node.name: None for node in rolled.walk()

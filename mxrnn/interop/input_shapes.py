@@ -9,16 +9,16 @@ import numpy as np
 
 from .. import _check
 from .._graph.graph import Graph
-from .._graph.rolling import Unrolled, roll
+from .._graph.rolling import Unrolled
 from .._graph.shapes.axis_factors import Factors
 from .._graph.shapes.infer import infer
 from .._graph.shapes.missing_shapes import Found, Named, ShapesError, Whole, found_shapes
 from .._graph.shapes.sizes import Axis, resolve
 from .registry import ExportError
-from .roll_without_steps import CountedSteps, axes_that_free, option, with_number
+from .roll_without_steps import CountedSteps, option_that_frees, roll_once
 
 __all__ = ['Shapes', 'blaming_axes', 'check_names', 'check_shapes', 'check_shared_sizes',
-           'check_types', 'counting', 'misfit', 'of_graph', 'rank_mismatch', 'settle_shapes',
+           'check_types', 'graph_shapes', 'misfit', 'of_graph', 'rank_mismatch', 'settle_shapes',
            'shapes_found', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
@@ -103,7 +103,7 @@ def of_graph(found: Shapes) -> str:
 def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
     """A sentence on the first input whose shape is not the graph's, or ''. A shape
     without a number may be a guess, and names in `given` stand for any size."""
-    for name, (own, shape) in _unlike(graph, params, given, True).items():
+    for name, own, shape in _unlike(graph_shapes(graph, params), given, True):
         if any(isinstance(size, int) for size in own) and (len(own) != len(shape) or any(
                 isinstance(size, int) and size != other and not isinstance(other, str)
                 for size, other in zip(own, shape))):
@@ -115,11 +115,12 @@ def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
                   ) -> str:
     """A sentence on `given` shapes whose number of axes, or `sizes` too, differ from the graph's,
     and how to free a number of steps, or ''."""
-    wrong = _unlike(graph, params, given, sizes)
-    told, got = (' '.join('%s=%s' % (name, ','.join(map(str, pair[at])))
-                          for name, pair in wrong.items()) for at in (0, 1))
-    tips = [_freeing(graph, params, {**given, name: pair[0]}, name, pair[1])
-            for name, pair in wrong.items()]
+    found = graph_shapes(graph, params)
+    wrong = _unlike(found, given, sizes)
+    told, got = (' '.join('%s=%s' % (each[0], ','.join(map(str, each[at]))) for each in wrong)
+                 for at in (1, 2))
+    tips = [_freeing(graph, params, {**found, **given, name: own}, name, shape)
+            for name, own, shape in wrong]
     return 'The graph by itself says %s, but inputs (--input) say %s%s' % (
         told, got, ''.join(tips)) if wrong else ''
 
@@ -128,27 +129,30 @@ def _freeing(graph: Graph, params: Mapping[str, np.ndarray], shapes: Shapes, nam
              given: Sequence[int | str]) -> str:
     """How to free the number of steps in the graph's own shape of an input, if another is given."""
     own = shapes[name]
-    for at, (number, other) in enumerate(zip(own[:max(len(own) - 1, 2)], given)):
+    for number, other in zip(own[:max(len(own) - 1, 2)], given):
         if len(own) == len(given) and number != other and isinstance(number, int):
-            tip = option(with_number(shapes, number, {name: at}))
-            return '. If %s is the number of steps, %s allows any' % (number, tip) if any(
-                name in way for way in axes_that_free(graph, params, shapes, number)) else ''
+            tip = option_that_frees(graph, params, shapes, number)
+            return '. If %s is the number of steps, %s allows any' % (number, tip) if (
+                '--input %s=' % name in tip) else ''
     return ''
 
 
-def _unlike(graph: Graph, params: Mapping[str, Any], given: Shapes, sizes: bool
-            ) -> dict[str, tuple[Sequence[int | str], Sequence[int | str]]]:
-    """The graph's shape and the `given` one of inputs in which their numbers of axes, or `sizes`
-    too, differ; none if the graph does not tell its shapes."""
+def graph_shapes(graph: Graph, params: Mapping[str, Any]) -> dict[str, Named]:
+    """The shapes of all inputs that the rolled-up graph tells by itself; {} if it does not."""
     names = [name for name in graph.needed_variables() if name not in params]
     try:
-        found = shapes_found(roll(graph).graph, params, {}, names).shapes
+        return shapes_found(roll_once(graph).graph, params, {}, names).shapes
     except ExportError:
         return {}
-    return {name: (found[name], given[name]) for name in names if name in given and (
-        len(given[name]) != len(found[name]) or sizes and any(
-            isinstance(own, int) and own != other
-            for own, other in zip(found[name], given[name])))}
+
+
+def _unlike(found: Shapes, given: Shapes, sizes: bool
+            ) -> list[tuple[str, Sequence[int | str], Sequence[int | str]]]:
+    """The inputs of which the shapes `found` and `given` differ in the number of axes, or in
+    `sizes` too, and both shapes."""
+    return [(name, own, given[name]) for name, own in found.items() if name in given and (
+        len(given[name]) != len(own) or sizes and any(
+            isinstance(size, int) and size != other for size, other in zip(own, given[name])))]
 
 
 @contextlib.contextmanager
@@ -196,16 +200,6 @@ def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
     return shapes, CountedSteps(number, axes, {key: [
         number if at == axis else size for at, size in enumerate(shapes[key])]
         for key, axis in axes.items()})
-
-
-def counting(shapes: Shapes, number: int) -> str:
-    """The option that says which axes have a number of steps: those of this size, or called time.
-    """
-    for size in (number, 'time'):
-        axes = {name: list(shape).index(size) for name, shape in shapes.items() if size in shape}
-        if axes:
-            return option(with_number(shapes, number, axes))
-    return 'an axis time:%d in --input' % number
 
 
 def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],

@@ -29,11 +29,12 @@ __all__ = ['remarks']
 
 
 def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False,
-            certified: bool = False) -> list[str]:
+            certified: bool = False, torch_alone: bool = False) -> list[str]:
     """Analyse a model and the shapes that were `given` for its inputs; returns notes on them.
 
     `longest` says that the graph is known to be the longest bucket's, if there are several;
-    `certified` that the graph of another length has freed its number of steps.
+    `certified` that the graph of another length has freed its number of steps; `torch_alone` that
+    no file was written that takes an axis 'time:35'.
     """
     params = {**model.arg_params, **model.aux_params}
     rolled = roll_once(model.graph)
@@ -41,8 +42,10 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     names = [name for name in graph.needed_variables() if name not in params]
     found: dict[str, Named] = {}
     notes: list[str] = []
+    taken: Mapping[tuple[str, int], range] = {}
+    export = '--onnx or --source and ' * torch_alone
     with contextlib.suppress(ExportError):
-        found, notes, *_ = shapes_found(graph, params, {}, names)
+        found, notes, taken, *_ = shapes_found(graph, params, {}, names)
     shapes, known = {**found, **given}, without_number(given)[0]
     with contextlib.suppress(ExportError):
         shapes.update(shapes_found(graph, params, known, [
@@ -52,10 +55,11 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
     sentences += [
-        'the graph does not tell the width of %s, so it may be any size, called %s. If it is 40, '
-        'type --input %s=%s' % (name, shape[-1], name, ','.join(map(str, [*shape[:-1], 40])))
+        'the graph does not tell the width of %s, so it may be any size, called %s. If it is %d, '
+        'type --input %s=%s' % (name, shape[-1], width, name, ','.join(
+            map(str, [*shape[:-1], width])))
         for name, shape in found.items() if name not in given and len(shape) == 3
-        and shape[-1] == '%s_2' % name]
+        and shape[-1] == '%s_2' % name for width in taken.get((name, 2), (40,))[-1:]]
     flat = {node.name for place, node in enumerate(model.graph.nodes) if node.is_variable and {
         reader.op for reader, _ in model.graph.consumers(place)} == {'Flatten'}}
     sentences += [
@@ -67,13 +71,13 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if certified:
         return sentences
     sentences += divided_by_steps(rolled)
-    kept = kept_by_inputs(model, rolled, shapes)
+    kept = kept_by_inputs(model, rolled, shapes, export)
     if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
     if not any(':' in str(size) for shape in given.values() for size in shape):
         sentences += split_by_steps(model, rolled, shapes)
-        sentences += grouped_by_steps(model.graph, shapes)
+        sentences += grouped_by_steps(model, shapes, export)
     return sentences + kept
 
 

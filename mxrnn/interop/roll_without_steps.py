@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from .._graph.rolling import RolledGraph, bounds, fixed_by, roll, stated_steps
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
 
-__all__ = ['CountedSteps', 'axes_of', 'axes_that_free', 'option', 'roll_once', 'rolled_up',
-           'with_number']
+__all__ = ['CountedSteps', 'axes_of', 'axes_that_free', 'option', 'option_that_frees', 'roll_once',
+           'rolled_up', 'with_number']
 
 _Shapes = Mapping[str, Sequence[Any]]
 
@@ -66,21 +66,36 @@ def axes_of(shapes: _Shapes, number: int) -> dict[str, int]:
             if number in shape and 'time' not in str(shape)}
 
 
-def axes_that_free(graph: Graph, params: Mapping[str, Any], shapes: _Shapes, number: int
-                   ) -> Iterator[dict[str, int]]:
+def axes_that_free(graph: Graph, params: Mapping[str, Any], shapes: _Shapes, number: int,
+                   open_axes: bool = False) -> Iterator[dict[str, int]]:
     """Axes of `number` elements, by input: if they may have any size, so may the steps of the
-    graph."""
+    graph. With `open_axes`, also axes of any size, if none has `number` elements."""
     axes = axes_of(shapes, number)
+    ways = [axes] * (len(axes) > 1) + [{name: axis} for name, axis in axes.items()] or [
+        {name: at} for name, shape in shapes.items() for at, size in enumerate(shape)
+        if open_axes and isinstance(size, str) and size != 'batch']
     sizes = {name: np.shape(array) for name, array in params.items()}
-    for way in [axes] * (len(axes) > 1) + [{name: axis} for name, axis in axes.items()]:
+    for way in ways:
         try:
-            free = rolled_up(graph, CountedSteps(number, way)).graph
+            free, findings = rolled_up(graph, CountedSteps(number, way))
         except ValueError:
             continue
         others = {**sizes, **shapes, **with_number(shapes, number, way)}
         if not infer(free, variables_of(free, others)).faults and number not in cutting_numbers(
-                free, sizes, {**shapes, **with_number(shapes, number, way)}):
+                free, sizes, {**shapes, **with_number(shapes, number, way)}) and not any(
+                    each[1:3] == (number, 'stated') for each in findings):
             yield way
+
+
+def option_that_frees(graph: Graph, params: Mapping[str, Any], shapes: _Shapes, number: int,
+                      works: Callable[[Graph, _Shapes], bool] = lambda graph, shapes: True) -> str:
+    """The option with which a number of steps becomes any; '' if none was found with which the
+    graph, rolled up, has such shapes and `works`."""
+    for axes in axes_that_free(graph, params, shapes, number, open_axes=True):
+        freed = with_number(shapes, number, axes)
+        if works(rolled_up(graph, CountedSteps(number, axes)).graph, freed):
+            return option(freed)
+    return ''
 
 
 def with_number(shapes: _Shapes, number: int, axes: Mapping[str, int]) -> dict[str, list[Any]]:

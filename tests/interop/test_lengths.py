@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn.interop.fixed_steps_notes import clipped
 from mxrnn.interop.free_length_or_say_what_keeps_it import naming_what_keeps
 from mxrnn.interop.input_shapes import without_number
 from mxrnn.interop.likely_mistakes import remarks
@@ -57,14 +56,6 @@ def test_what_is_no_number_of_steps_is_refused(model, options, message, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('numbers, advice, said', [
-    ([7, 9], 'Give', 'time:7 or time:9 .* of one of them'), ([7], 'Give', 'time:7 .* any length$'),
-    ([9], '', 'clipped to 9 steps, as in the graph$')])
-def test_a_note_on_clipped_lengths_names_only_what_can_be_typed(numbers, advice, said):
-    note, = clipped(numbers, advice)
-    assert re.search(said, note)
-
-
 def test_of_two_numbers_of_steps_one_is_freed():
     with pytest.raises(ValueError, match='--input source=batch,time:12 --input target=batch,9,5'):
         without_number({'source': ('batch', 'time:12'), 'target': ('batch', 'target_time:9', 5)})
@@ -95,9 +86,9 @@ def test_the_command(fused, tmp_path, capsys):
     assert 'model' in capsys.readouterr().err
     if fused:
         assert command('export', prefix, '--onnx', tmp_path / 'model.onnx') == 0
-        assert 'groups rows by 7: if that' in ' '.join(capsys.readouterr().out.split())
+        assert 'data=batch,7,5 keeps it, and' in ' '.join(capsys.readouterr().out.split())
         assert command('export', prefix, '--source', tmp_path / 'model.py') == 2
-        assert 'time:7 for any length' in capsys.readouterr().err
+        assert '--input data=batch,time:7,5 allows any' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('build', [
@@ -193,6 +184,63 @@ def test_only_what_is_taken_is_advised(build, shapes, given, said, unsaid, tmp_p
         interop.to_onnx(random_model(build(), shapes), str(tmp_path / 'a.onnx'), given,
                         states=True)
     assert said in str(caught.value) and unsaid not in str(caught.value)
+
+
+def of_a_shop(repeated, cell=rnn.LSTMCell, flat=True, length=7):
+    """A cell over the features of each day beside those of a shop, repeated for each day."""
+    shop = mx.sym.expand_dims(mx.sym.Embedding(mx.sym.Variable('shop'), input_dim=9, output_dim=2,
+                                               name='of_shop'), axis=1)
+    shop = {'axis': lambda: mx.sym.broadcast_axis(shop, axis=1, size=length),
+            'to': lambda: mx.sym.broadcast_to(shop, shape=(0, length, 0)),
+            'tile': lambda: mx.sym.tile(shop, reps=(1, length, 1)),
+            'repeat': lambda: mx.sym.repeat(shop, repeats=length, axis=1)}[repeated]()
+    outputs = cell(UNITS, prefix='lstm_').unroll(length, mx.sym.concat(
+        mx.sym.Variable('history'), shop, dim=2), merge_outputs=True)[0]
+    sales = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-1, UNITS)), num_hidden=1,
+                                  name='sales')
+    return sales if flat else mx.sym.reshape(sales, shape=(-1, length))
+
+
+SHOP = {'history': (3, 7, WIDTH), 'shop': (3,)}
+
+
+def spoken(steps=4):
+    """Frames, of which a convolution makes half as many steps; a Reshape states these."""
+    frames = mx.sym.Convolution(mx.sym.expand_dims(mx.sym.Variable('data'), axis=1), num_filter=2,
+                                kernel=(3, 3), stride=(2, 2), pad=(1, 1), name='conv')
+    frames = mx.sym.reshape(mx.sym.transpose(frames, axes=(0, 2, 1, 3)), shape=(0, 0, -3))
+    outputs, _ = rnn.GRUCell(UNITS, 'gru_').unroll(steps, frames, merge_outputs=True)
+    scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-1, UNITS)), num_hidden=CLASSES,
+                                   name='scores')
+    return mx.sym.softmax(mx.sym.reshape(scores, shape=(-1, steps, CLASSES)), axis=2)
+
+
+@pytest.mark.parametrize('build, shapes, advised', [
+    (lambda: of_a_shop('axis'), SHOP, True), (lambda: of_a_shop('to', flat=False), SHOP, True),
+    (lambda: of_a_shop('axis', rnn.FusedRNNCell, False), SHOP, True),
+    (lambda: of_a_shop('tile'), SHOP, False),
+    (lambda: of_a_shop('repeat', flat=False), SHOP, False),
+    (lambda: of_a_shop('tile', rnn.FusedRNNCell), SHOP, False),
+    (lambda: tagger(7, fused=True), {'data': (3, 7, WIDTH)}, True),
+    (lambda: tagger(7), {'data': (3, 7, WIDTH)}, True),
+    (lambda: padded('stack', 7), {'data': (3, 7, WIDTH), 'lengths': (3,)}, True),
+    (spoken, {'data': (3, 8, WIDTH)}, True)])
+def test_each_option_that_is_advised_is_taken(build, shapes, advised, tmp_path, capsys):
+    interop.save(random_model(build(), shapes), str(tmp_path / 'a'), 1)
+    export, said = ('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--no-check'), ''
+    open_steps = {name: ','.join(map(str, ('batch', 'time', *shape[2:])))
+                  for name, shape in shapes.items() if len(shape) > 1}
+    for further in [], ['--states'], [each for pair in open_steps.items()
+                                      for each in ('--input', '%s=%s' % pair)]:
+        command(*export, *further)
+        out, err = capsys.readouterr()
+        tips = re.findall(r'(?:--input \S*time:\S+ ?)+', ' '.join((out + err).split()))
+        said += ''.join(tips)
+        for tip in tips:
+            assert command(*export, *['--states'] * (further == ['--states'] and bool(err)),
+                           *tip.split()) == 0, tip
+            capsys.readouterr()
+    assert bool(said) == advised
 
 
 def translator(source, target):
@@ -404,7 +452,7 @@ def test_only_sizes_that_may_be_steps_are_named_and_the_reason_is_kept(tmp_path)
         outputs, _ = rnn.LSTMCell(7, 'l_').unroll(7, data, merge_outputs=True)
         model = random_model(outputs, {'data': (3, 7, WIDTH)})
         with pytest.raises(interop.ExportError, match=kept), naming_what_keeps(
-                CountedSteps(7, {'data': 1}), model.graph):
+                CountedSteps(7, {'data': 1}), model.graph, model.arg_params, {}):
             if width != WIDTH:
                 interop.to_onnx(model, str(tmp_path / 'a.onnx'), {
                     'data': ('batch', 'time:7', width)})

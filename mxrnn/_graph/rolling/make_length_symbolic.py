@@ -127,10 +127,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     for each, node in writer.cut.items():
         steps, reading = writer.sequences[each], writer.nodes[:]
         fixed[node.name] = steps, '%s has this number' % node.op + (
-            ', and nothing can replace it' if steps == length else
-            ': free it with length=%d%s or --certify' % (
-                steps, '' if writer.time(each) in writer.left else
-                ', an axis time:%d (--input)' % steps)) if states(node, steps) else (
+            ', and nothing can replace it' * (steps == length)) if states(node, steps) else (
             '%s %s' % (node.op, 'has one window over all steps' if node.op in _WINDOWED else
                        '%s a number that may depend on it' % (
                            'has' if node.op == 'Reshape' else 'cuts at')))

@@ -6,7 +6,7 @@ from typing import Mapping
 from ..graph import Entry, Node
 from ..graph_editing import Fixed, Writer
 from ..shapes.axis_factors import Axes, Factors, factors_of
-from ..shapes.sizes import Axis, Size, Sum, is_product, product, same
+from ..shapes.sizes import Axis, Sum, is_product, product, same
 from .ambiguity import Counted
 
 __all__ = ['Freeing']
@@ -29,8 +29,6 @@ class Freeing(Writer):
         By node, the sequences on which it depends.
     cut : dict of Entry to Node
         By sequence, a node whose numbers may be its number of steps.
-    left : set of Axis
-        Axes of steps that are not an input's axis, but what windows leave of one.
     """
 
     def __init__(self, length: int | None, given: Mapping[str, int], counted: Counted | None,
@@ -41,16 +39,13 @@ class Freeing(Writer):
         self.axes: dict[Entry, Axes] = {}
         self.behind: list[set[Entry]] = []
         self.cut: dict[Entry, Node] = {}
-        self.left: set[Size] = set()
 
     def note_steps(self, sequence: Entry) -> None:
         """Give a sequence its own axis of steps if windows made it from another axis."""
         axes = self.axes[sequence]
         steps = product(axes[0]) if axes else 1
         if isinstance(steps, Sum) and not is_product(steps):
-            own = Axis()
-            self.axes[sequence] = [(own,), *axes[1:]]
-            self.left.add(own)
+            self.axes[sequence] = [(Axis(),), *axes[1:]]
 
     def note_sequences(self, begin: int) -> None:
         """Note the sequences on which the nodes from number `begin` on depend."""

@@ -108,7 +108,8 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
     graph, beside = chosen_for_steps(
         graph, params, given, outputs is None, counted) if states else (graph, '')
     whole = graph
-    with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
+    with blaming_axes(graph, params, given), naming_what_keeps(
+            steps, graph, params, given, bool(states)):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')
             graph, findings = certify(graph, chosen(certify_by, outputs)[0])
@@ -128,7 +129,7 @@ def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
             notes.append('an axis of any size is still split by the number %d: other numbers of '
                          'steps may give wrong results' % steps.number)
         return Written(file.content, file.shapes, numbers, left_out,
-                       file.notes + notes + _bounded(graph, file.shapes, steps is not None))
+                       file.notes + notes + _bounded(graph, file.shapes))
 
 
 def _in_steps(graph: Graph, whole: Unrolled, params: Mapping[str, np.ndarray],
@@ -164,13 +165,15 @@ def _unrolled(findings: Sequence[Finding]) -> list[str]:
     return [str(each) for each in findings if each.kind in ('unrolled', 'fixed')]
 
 
-def _bounded(graph: Graph, shapes: Mapping[str, Named], freed: bool = False) -> list[str]:
-    """Notes on lengths that the file clips to a number, if it has that many steps or any."""
+def _bounded(graph: Graph, shapes: Mapping[str, Named], params: Mapping[str, np.ndarray] = {},
+             whole: Graph | None = None) -> list[str]:
+    """Notes on lengths that the file clips to a number, if it has that many steps or any, with the
+    option that frees the number in the `whole` graph."""
     batches = {shape[0] for shape in shapes.values() if len(shape) == 1}
     sizes = {size for shape in shapes.values() for size in shape if size not in batches}
     return clipped([most for most in sorted(bounds(graph))
                     if most in sizes or any(isinstance(size, str) for size in sizes)],
-                   '' if freed else 'Give')
+                   whole, params, shapes)
 
 
 class _File(NamedTuple):
@@ -189,7 +192,8 @@ def _rolled_file(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[
     if rolled is not graph:
         try:
             file = _plain(rolled, params, given, types, own, Unrolled(graph, findings))
-            return file._replace(notes=file.notes + notes + _bounded(rolled, file.shapes))
+            return file._replace(notes=file.notes + notes + _bounded(
+                rolled, file.shapes, params, graph))
         except ExportError as error:
             if given and rank_mismatch(graph, params, given):
                 raise
@@ -200,7 +204,7 @@ def _rolled_file(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[
             notes = ['the graph stays unrolled: %s' % str(error).partition('\n')[0]]
     else:
         file = _plain(graph, params, given, types, own)
-    return file._replace(notes=file.notes + notes + _bounded(graph, file.shapes))
+    return file._replace(notes=file.notes + notes + _bounded(graph, file.shapes, params, graph))
 
 
 def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, Named],

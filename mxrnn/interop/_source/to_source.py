@@ -160,7 +160,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     graph, inner = with_own_gradients(rolled.graph)
     needed = graph.needed_variables()
     try:
-        with blaming_axes(whole, arrays, given), naming_what_keeps(steps_of, whole):
+        with blaming_axes(whole, arrays, given), naming_what_keeps(
+                steps_of, whole, arrays, given, states):
             shapes, notes, data, facts, limits = surveyed(
                 graph, Unrolled(whole, rolled.findings), model, given, kinds, needed)
             refuse_stated(rolled.findings, steps_of)

@@ -91,7 +91,8 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
     inputs, steps = without_number(inputs)
     given = check_shapes(inputs, graph, params)
     graph, _ = chosen_for_steps(graph, params, given, choose, steps is not None)
-    with blaming_axes(graph, params, given), naming_what_keeps(steps, graph):
+    with blaming_axes(graph, params, given), naming_what_keeps(
+            steps, graph, params, given, states=True):
         # the same message as for ONNX and source
         rolled, findings = rolled_up(graph, steps)
         _, shapes, _ = in_steps(rolled, params, given, whole=Unrolled(graph, findings))
