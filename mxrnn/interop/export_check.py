@@ -21,6 +21,7 @@ from .model_runners import Data, of_onnx, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
 from .reference_model_rolled_if_needed import ReferenceModel
 from .registry import ONNX, TORCH, ExportError
+from .roll_without_steps import CountedSteps, rolled_up
 
 __all__ = ['check_export', 'log_unchecked']
 
@@ -39,8 +40,8 @@ _REMEDY = 'Nothing was written. check=False (--no-check) writes it without this 
 
 def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_torch: bool,
                  shapes: Mapping[str, Sequence[Any]] | None = None,
-                 length: int = 0, again: Callable[[Model], ExportedFile] | None = None,
-                 other: Graph | None = None) -> tuple[str, str]:
+                 again: Callable[[Model], ExportedFile] | None = None, other: Graph | None = None,
+                 steps: CountedSteps | None = None) -> tuple[str, str]:
     """Run the written file and the model on random data, and compare.
 
     Parameters
@@ -53,8 +54,8 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
         runs in torch.
     shapes : dict, optional
         Shapes of the inputs by name, if the file does not tell them.
-    length : int
-        As for `ReferenceModel`: the number of steps in the graph that became an axis of any size.
+    steps : CountedSteps, optional
+        The number of steps that became an axis of any size.
     again : callable, optional
         Exports a model with other outputs in the same way, to find the first node that differs.
     other : Graph, optional
@@ -70,9 +71,8 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
     ExportError
         The file cannot be opened, or its outputs differ from the model's.
     """
-    reason = _unfit(model.graph)
-    if reason:
-        return 'not checked', reason
+    if _unfit(model.graph):
+        return 'not checked', _unfit(model.graph)
     try:
         file = open_written()
     except ImportError:
@@ -90,26 +90,26 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
         return 'not checked', 'the shape of %s is not known: give a size for each axis, as in ' \
             '--input %s=8,20 for two axes' % (', '.join(untold), untold[0])
     whole, model = model.graph, of_file(model, file, 'the file')
-    reasons = []
+    reasons, number = [], steps.number if steps else 0
     for import_it in (of_mxnet, of_onnx if by_torch else of_torch):
         library = import_it()
         if library is None:
             continue
         try:
-            check = _Check(ReferenceModel(model, *library, length), file, again, whole)
-            if other is None:
-                return 'checked', check.all()
-            rolled, further = (ReferenceModel(model._replace(graph=graph), *library, length)
-                               for graph in (certify(model.graph, other).graph, other))
-            return 'checked', check.all(rolled, _Check(further, file, None, other))
+            check = _Check(ReferenceModel(model, *library, number), file, again, whole)
+            free = certify(model.graph, other) if other else steps and rolled_up(model.graph, steps)
+            further = None if other is None else _Check(
+                ReferenceModel(model._replace(graph=other), *library, number), file, None, other)
+            return 'checked', check.all(free and ReferenceModel(
+                model._replace(graph=free.graph), *library, number), further)
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
             reasons.append(str(error) or type(error).__name__)
         finally:
             forget()
-    return 'not checked', reasons[0] if reasons else 'neither MXNet nor %s is installed' % (
-        'onnxruntime, with onnx,' if by_torch else 'torch')
+    return 'not checked', (reasons or ['neither MXNet nor %s is installed' % (
+        'onnxruntime, with onnx,' if by_torch else 'torch')])[0]
 
 
 def log_unchecked(path: str, found: tuple[str, str]) -> None:
@@ -308,6 +308,5 @@ class _Check:
         return difference(moved[at], wanted)
 
 
-def _chunks(length: int) -> list[int]:
-    """Chunks of 1, 2 and the remaining steps."""
+def _chunks(length: int) -> list[int]:  # 1, 2 and the remaining steps
     return [count for count in (min(1, length), min(2, length - 1), length - 3) if count > 0]

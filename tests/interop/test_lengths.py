@@ -215,7 +215,37 @@ def spoken(steps=4):
     return mx.sym.softmax(mx.sym.reshape(scores, shape=(-1, steps, CLASSES)), axis=2)
 
 
+def of_a_code(source=7, target=7):
+    """A decoder that gets the code of a whole sequence in each step."""
+    states = rnn.BidirectionalCell(rnn.GRUCell(UNITS, 'f_'), rnn.GRUCell(UNITS, 'b_')).unroll(
+        source, mx.sym.Variable('source'), merge_outputs=True)[1]
+    code = mx.sym.FullyConnected(mx.sym.concat(states[0][0], states[1][0], dim=1),
+                                 num_hidden=UNITS, name='code')
+    code = mx.sym.broadcast_axis(mx.sym.expand_dims(code, axis=1), axis=1, size=target)
+    return rnn.GRUCell(UNITS, 'd_').unroll(target, mx.sym.concat(
+        mx.sym.Variable('target'), code, dim=2), merge_outputs=True)[0]
+
+
+@pytest.mark.parametrize('states', [False, True])
+def test_what_is_repeated_for_each_step_has_the_steps_that_read_it(states, tmp_path):
+    shapes = {'source': (3, 7, WIDTH), 'target': (3, 7, WIDTH)}
+    model, path = random_model(of_a_code(), shapes), tmp_path / 'a.onnx'
+    interop.to_onnx(model, str(path), {'target': ('batch', 'time:7', WIDTH)}, states=states)
+    shapes = {'source': (2, 5, WIDTH), 'target': (2, 9, WIDTH)}
+    data = {name: np.random.RandomState(3).randn(*shape).astype('f')
+            for name, shape in shapes.items()}
+    wanted = bound(of_a_code(5, 9), shapes, model.arg_params, data).forward(
+        is_train=False)[0].asnumpy()
+    if states:
+        stepper = interop.load_stepper(str(path))
+        got = stepper.read(stepper.begin(source=data['source']), target=data['target'])[0]
+    else:
+        got, = session(path.read_bytes()).run(None, data)
+    np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize('build, shapes, advised', [
+    (of_a_code, {'source': (3, 7, WIDTH), 'target': (3, 7, WIDTH)}, True),
     (lambda: of_a_shop('axis'), SHOP, True), (lambda: of_a_shop('to', flat=False), SHOP, True),
     (lambda: of_a_shop('axis', rnn.FusedRNNCell, False), SHOP, True),
     (lambda: of_a_shop('tile'), SHOP, False),

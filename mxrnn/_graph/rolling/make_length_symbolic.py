@@ -22,9 +22,10 @@ from .sizes_read_from_sequences import (
     freed_body,
     freed_reshape,
     numbers,
+    repeated_axis,
     states,
 )
-from .steps_stated_before_recurrences import read_step_by_step
+from .steps_stated_before_recurrences import input_beside, read_step_by_step
 from .vectorisation_plan import Span
 from .writer_noting_sequences import Freeing
 
@@ -74,6 +75,9 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     read = read_step_by_step(graph)
     (checks, freed), totals = freed_of_fuse(graph, length), {**read_checked(graph), **totals}
     totals = {**stated_steps(graph, totals, length or 0), **totals}
+    repeated = [(i, node.name, repeated_axis(node, length)) for i, node in enumerate(graph.nodes)]
+    writer.beside = {name: beside for i, name, axis in repeated if axis is not None
+                     for beside in [input_beside(graph, i, axis, axes)] if beside}
     for i, node in enumerate(graph.nodes):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)

@@ -9,7 +9,7 @@ from .sequence_axes import note_axes
 from .writer_noting_sequences import Freeing
 
 __all__ = ['FREED', 'Entries', 'as_float32', 'bounded', 'computed',
-           'freed_body', 'freed_reshape', 'numbers', 'states']
+           'freed_body', 'freed_reshape', 'numbers', 'repeated_axis', 'states']
 
 #: By operator, the attributes that state sizes or places along axes.
 _SIZES = {
@@ -91,16 +91,24 @@ def freed_reshape(writer: Freeing, node: Node, inputs: Entries, length: int | No
 
 
 def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
-    like, of = writer.first(), 0
-    if like is None:  # it comes before the recurrences; an input may have the axis
-        like, of = writer.stated()
-    axes, sizes = zip(*enumerate(node.shape)) if node.op == 'broadcast_to' else (
-        node.axis, node.size)
-    at = tuple([axis for axis, size in zip(axes, sizes) if size > 1])
-    if [size for size in sizes if size > 1] != [writer.length]:
+    at = repeated_axis(node, writer.length)
+    if at is None:
         return None
+    like, of = writer.first(), 0
+    if like is None or node.name in writer.beside:  # an input may have the axis
+        like, of = writer.stated(writer.beside.get(node.name, ''))
     return like and writer.named(writer.add('broadcast_like', '', {
-        'lhs_axes': at, 'rhs_axes': (of,)}, [inputs[0], like]), node.name)
+        'lhs_axes': (at,), 'rhs_axes': (of,)}, [inputs[0], like]), node.name)
+
+
+def repeated_axis(node: Node, length: int | None) -> int | None:
+    """The only axis along which a node repeats something, if it does so `length` times."""
+    if node.op not in ('broadcast_axis', 'broadcast_to'):
+        return None
+    axes, sizes = ([*range(len(node.shape))], node.shape) if node.op == 'broadcast_to' else (
+        node.axis, node.size)
+    found = [(axis, size) for axis, size in zip(axes, sizes) if size > 1]
+    return found[0][0] if [size for _, size in found] == [length] else None
 
 
 def _numbered(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:

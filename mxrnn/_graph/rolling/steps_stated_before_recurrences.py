@@ -11,7 +11,7 @@ from .reshapes_that_keep_lengths import joined_and_split
 from .sequence_axes import note_axes
 from .values_numbered_without_detours import before_swap
 
-__all__ = ['read_step_by_step', 'stated_before']
+__all__ = ['input_beside', 'read_step_by_step', 'stated_before']
 
 _OVER_STEPS = 'RNN', '_foreach'
 
@@ -72,6 +72,35 @@ def _number(node: Node, axis: int, axes: dict[Entry, Axes], times: Collection[Ax
         number *= bool(data)
     known = axes_in(product(sum(data, ())))
     return number if number > 1 and known.isdisjoint(times) else None
+
+
+def input_beside(graph: Graph, place: int, axis: int, given: Mapping[str, int]) -> str:
+    """The input whose axis in `given` has the size that `axis` of a node must have, because other
+    nodes combine both element by element or side by side; '' if there is none."""
+    pending, seen = [(place, axis)], {(place, axis)}
+    while pending:
+        at, axis = pending.pop()
+        for number, reader in enumerate(graph.nodes):
+            ways = [[*_sources(graph, reader, out, {})] for out in range(5)] if any(
+                entry.node == at for entry in reader.inputs) else []
+            for out, sources in enumerate(ways):
+                if (Entry(at, 0), axis) in sources and (number, out) not in seen:
+                    seen.add((number, out))
+                    pending.append((number, out))
+                    for source in sources:
+                        name = _variable(graph, *source)
+                        if given.get(name[0]) == name[1]:
+                            return name[0]
+    return ''
+
+
+def _variable(graph: Graph, entry: Entry, axis: int) -> tuple[str, int]:
+    """The variable that an axis of a node comes from, and its axis there."""
+    sources = [(entry, axis)]
+    while sources:
+        entry, axis = sources[0]
+        sources = [*_sources(graph, graph.nodes[entry.node], axis, {})]
+    return graph.nodes[entry.node].name, axis
 
 
 def _sources(graph: Graph, node: Node, axis: int, axes: Mapping[Entry, Axes]

@@ -25,6 +25,8 @@ class Freeing(Writer):
         The outputs of recurrences, and their numbers of steps.
     axes : dict of Entry to Axes
         The axes of values, as far as recurrences tell them.
+    beside : dict of str to str
+        By name of a node that repeats something, the input of which each step gets a copy.
     behind : list of set of Entry
         By node, the sequences on which it depends.
     cut : dict of Entry to Node
@@ -37,6 +39,7 @@ class Freeing(Writer):
         self.length, self.given, self.counted, self.fixed = length, given, counted, fixed
         self.sequences: dict[Entry, int] = {}
         self.axes: dict[Entry, Axes] = {}
+        self.beside: Mapping[str, str] = {}
         self.behind: list[set[Entry]] = []
         self.cut: dict[Entry, Node] = {}
 
@@ -80,10 +83,12 @@ class Freeing(Writer):
             same(product(own[0]), time) for time in times) and same(
                 size, product(sum(own[:2] + rest, ())))), None)
 
-    def stated(self) -> tuple[Entry | None, int]:
-        """An input with an axis of the number of steps, and that axis."""
+    def stated(self, name: str = '') -> tuple[Entry | None, int]:
+        """The input `name`, or the first one, with an axis of the number of steps, and that axis.
+        """
+        names = [name] if name else [*self.given]
         return next(((Entry(place, 0), self.given[node.name]) for place, node in enumerate(
-            self.nodes) if not node.op and node.name in self.given), (None, 0))
+            self.nodes) if not node.op and node.name in names), (None, 0))
 
     def first(self) -> Entry | None:
         """The first sequence with the given number of steps."""

@@ -11,6 +11,7 @@ from ..._files.checkpoint_refusals import refuse_checkpoint
 from ..._graph.graph import Graph
 from ..export_check import check_export, log_unchecked
 from ..file_runners import ExportedFile, open_content, open_file
+from ..input_shapes import without_number
 from ..model import Model
 from ..mxnet_process import begin
 from ..onnx_checksum_and_session import sealed
@@ -140,12 +141,10 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
             with open(places[target], 'wb') as file:
                 file.write(content)
         if check:
-            counted = {int(size.partition(':')[2]) for shape in (inputs or {}).values()
-                       for size in shape if isinstance(size, str) and ':' in size}
             written = written._replace(checked=check_export(
                 model,
                 lambda: open_file(places[path], onnx=True), by_torch=False,
-                length=max(counted, default=0), again=again,
+                steps=without_number(inputs or {})[1], again=again,
                 other=certify_by and _conversion().chosen(certify_by, outputs)[0]))
     return written
 

@@ -15,7 +15,7 @@ from ..._graph.operator_table import has
 from ..ctc_predictions import ctc_losses
 from ..input_shapes import misfit
 from ..model import Model
-from ..roll_without_steps import roll_once
+from ..roll_without_steps import CountedSteps, roll_once
 from . import Device
 from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner
@@ -60,12 +60,12 @@ class GraphModule(nn.Module):
     states : list of (str, str)
     encoder : GraphModule or None
     axes : dict
-    whole : (Graph, dict) or None
-        The graph from which a module with states was made, and the shapes of its inputs, until the
-        module is saved.
+    whole : (Graph, dict, CountedSteps or None) or None
+        The graph from which a module with states was made, the shapes of its inputs, and the number
+        of steps that became any, until the module is saved.
     """
 
-    whole: tuple[Graph, Mapping[str, Sequence[int | str]]] | None = None
+    whole: tuple[Graph, Mapping[str, Sequence[int | str]], CountedSteps | None] | None = None
 
     def __init__(self, graph: Graph, arg_params: Mapping[str, np.ndarray | Tensor],
                  aux_params: Mapping[str, np.ndarray | Tensor], *, roll: bool = True,

@@ -117,11 +117,12 @@ def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, 
     if any(value.dtype == torch.bfloat16 for each in kinds for value in each.values()):
         return 'not checked', 'NumPy has no bfloat16'
     params, states = ({name: value.numpy() for name, value in each.items()} for each in kinds)
-    graph, shapes, untold = (*module.whole, '') if module.whole else _with_shapes(
+    graph, shapes, steps, untold = (*module.whole, '') if module.whole else _with_shapes(
         module.graph, {**params, **states}, given)
-    checked = check_export(Model(graph, params, states), lambda: open_file(place, onnx=False),
-                           by_torch=True, shapes=shapes, again=lambda part: of_module(GraphModule(
-                               part.graph, part.arg_params, part.aux_params).eval()))
+    checked = check_export(
+        Model(graph, params, states), lambda: open_file(place, onnx=False), by_torch=True,
+        shapes=shapes, steps=steps, again=lambda part: of_module(GraphModule(
+            part.graph, part.arg_params, part.aux_params).eval()))
     if checked[0] == 'checked':
         return checked
     reason = misfit(graph, {**params, **states}, given)
@@ -134,16 +135,16 @@ def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, 
 
 
 def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes
-                 ) -> tuple[Graph, Shapes, str]:
+                 ) -> tuple[Graph, Shapes, None, str]:
     """A graph, the shapes of its inputs that are `given` or that it tells, and why it does not
     tell the others."""
     found, findings = roll_once(graph)
     names = [name for name in found.needed_variables() if name not in params and name not in given]
     try:
         return graph, {**shapes_found(found, params, given, names,
-                                      Unrolled(graph, findings)).shapes, **given}, ''
+                                      Unrolled(graph, findings)).shapes, **given}, None, ''
     except ExportError as error:
-        return graph, given, str(error).replace('\n', '. ')
+        return graph, given, None, str(error).replace('\n', '. ')
 
 
 def content_of(module: GraphModule) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str
         axes={name: stepped.axes[name] for name in (
             *stepped.shapes, *(each.given for each in stepped.states), *stepped.outputs)
             if name in stepped.axes})
-    module.whole = graph, shapes
+    module.whole = graph, shapes, steps
     return module
 
 
