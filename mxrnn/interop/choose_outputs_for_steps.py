@@ -7,7 +7,7 @@ import numpy as np
 
 from .._graph.graph import Entry, Graph
 from .._graph.rnn_vector_layout import begin_states
-from .._graph.rolling import RolledGraph
+from .._graph.rolling import Unrolled
 from .convert_to_steps import in_steps
 from .input_shapes import Shapes, blaming_axes
 from .registry import ExportError
@@ -66,14 +66,14 @@ def _that_step(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) ->
     """The graph, or the only output of it that can be stepped."""
     rolled, findings = roll_once(graph)
 
-    def refusal(heads: Sequence[Entry], whole: RolledGraph | None = None) -> str:
+    def refusal(heads: Sequence[Entry], whole: Unrolled | None = None) -> str:
         try:
             in_steps(rolled.ending_in(heads), params, given, whole=whole)
         except ExportError as error:
             return str(error)
         return ''
     with blaming_axes(graph, params, given):
-        reason = refusal(rolled.heads, RolledGraph(graph, findings))
+        reason = refusal(rolled.heads, Unrolled(graph, findings))
         if not reason:
             return graph
         able = [at for at, head in enumerate(rolled.heads) if not refusal([head])]

@@ -92,7 +92,8 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
                         if len(_stepped(model, rolled_up(model.graph, CountedSteps(size, axes)
                                                          ).graph, shapes, axes)) == len(axes)), {})
         axes = {} if fitting else axes_of(shapes, size)
-        certain = [name for name in _stepped(model, _keeping(rolled.graph, size), shapes, axes)
+        certain = [name for name in _stepped(
+            model, _keeping(rolled.graph, size), shapes, axes, size)
                    if axes[name] < len(shapes[name]) - 1]
         tip = option(with_number(shapes, size, fitting)) if fitting else ''
         kept = ['%s %s' % (_check.some(names), 'have' if len(names) > 1 else 'has')
@@ -105,15 +106,15 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
 
 
 def _stepped(model: Model, graph: Graph, shapes: Mapping[str, Sequence[Any]],
-             axes: Mapping[str, int]) -> list[str]:
-    """The inputs along whose `axes` recurrences read sequences."""
+             axes: Mapping[str, int], kept: int = 0) -> list[str]:
+    """The inputs along whose `axes` recurrences read sequences, or must read `kept` steps."""
     sizes = {name: Axis(label=name, free=True, given=shapes[name][axis])
              for name, axis in axes.items()}
     table = infer(graph, variables_of(graph, {**_sizes(model), **shapes, **{
         name: [*shapes[name][:axis], sizes[name], *shapes[name][axis + 1:]]
         for name, axis in axes.items()}}))
     numbers = {shapes[name][axis] for name, axis in axes.items()}
-    read: set[Axis] = set()
+    read: set[Size] = set()
     for node in [graph.nodes[place] for place in graph.needed()]:
         if has(node.op, 'recurs'):
             steps = [axis for entry in node.inputs[:node.body.data if node.op == '_foreach' else 1]
@@ -122,7 +123,9 @@ def _stepped(model: Model, graph: Graph, shapes: Mapping[str, Sequence[Any]],
             steps = table.axes.get(node.inputs[0], []) if (
                 node.op == 'Reshape' and not numbers.isdisjoint(node.shape)) else []
         read.update(axis for factors in steps for size in factors for axis in _axes_of(size))
-    return [name for name, axis in sizes.items() if not read.isdisjoint(_axes_of(axis))]
+        read.update(factors[0] for factors in steps if factors == (kept,))
+    return [name for name, axis in sizes.items() if not read.isdisjoint(_axes_of(axis)) or (
+        axis.bound in read)]
 
 
 def _keeping(graph: Graph, number: int) -> Graph:

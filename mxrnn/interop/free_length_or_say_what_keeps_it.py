@@ -5,17 +5,14 @@ import contextlib
 from typing import Any, Iterator, Mapping, Sequence
 
 from .. import _check
-from .._graph.graph import Graph, Node
-from .._graph.rolling import Finding, stated_steps
+from .._graph.graph import Graph
+from .._graph.rolling import Finding, fixed_by, stated_steps
 from .convert_to_steps import stepping
 from .input_shapes import Shapes, graph_shapes
 from .registry import ExportError
 from .roll_without_steps import CountedSteps, option_that_frees, rolled_up
 
 __all__ = ['naming_what_keeps', 'refuse_stated']
-
-#: Attributes that may have a number of steps in them.
-_SIZES = 'shape', 'num_outputs', 'stop', 'reps', 'begin', 'end'
 
 
 @contextlib.contextmanager
@@ -37,10 +34,8 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
             raise ExportError('%s\nA Reshape groups rows by %d. If that is the number of steps, '
                               '%s allows any' % (error, number, tip)) from None
         rolled, findings = rolled_up(graph, steps)
-        own = {node.name for node in graph.walk()}
-        known = {node.name: None for node in rolled.walk()
-                 if node.name in own and node.inputs and not node.subgraphs and any(
-                     _has(node, key, steps.number) for key in _SIZES)}
+        own = {node.name for node in graph.walk() if node.inputs}
+        known = {name: None for name in fixed_by(rolled, steps.number) if name in own}
         fixed = [str(each) for each in findings if each[1:3] == (steps.number, 'fixed')]
         if known:
             why = 'The number %d is still in %s. If it is the number of steps there, the graph ' \
@@ -57,9 +52,3 @@ def refuse_stated(findings: Sequence[Finding], steps: CountedSteps | None) -> No
     for each in findings:
         if steps is not None and (each.kind, each.steps) == ('stated', steps.number):
             raise ExportError('node %s makes sequences of %d steps of all rows' % each[:2])
-
-
-def _has(node: Node, key: str, number: int) -> bool:
-    """Whether a node is given a number, or sizes with it, as an attribute."""
-    value = node.get(key)
-    return value == number or isinstance(value, tuple) and number in value

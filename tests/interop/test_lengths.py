@@ -266,6 +266,8 @@ def test_each_option_that_is_advised_is_taken(build, shapes, advised, tmp_path, 
         out, err = capsys.readouterr()
         tips = re.findall(r'(?:--input \S*time:\S+ ?)+', ' '.join((out + err).split()))
         said += ''.join(tips)
+        assert advised or further or 'history has 7 steps, the number in the graph' in ' '.join(
+            out.split())
         for tip in tips:
             assert command(*export, *['--states'] * (further == ['--states'] and bool(err)),
                            *tip.split()) == 0, tip

@@ -163,13 +163,16 @@ def test_arrays_that_fit_in_two_ways_are_refused(tmp_path):
     (rnn.FusedRNNCell, lambda args: args.pop('lstm_l0_i2h_f_weight'),
      'missing lstm_l0_i2h_f_weight'),
     (rnn.LSTMCell, lambda args: args.update(lstm_i2h_weight=mx.nd.ones((12, 4))),
-     'both lstm_i2h_weight and its gates _c, _f')], ids=['missing', 'missing, fused', 'both forms'])
+     'both lstm_i2h_weight and its gates _c, _f'),
+    (rnn.LSTMCell, lambda args: (args.clear(), args.update({'cell.i2h_weight': mx.nd.ones(2)})),
+     r'Gluon file, .* such as cell.i2h_weight. .*net.export\(')],
+    ids=['missing', 'missing, fused', 'both forms', 'Gluon'])
 def test_arrays_that_do_not_fit_the_graph_are_named(cell, change, said, tmp_path):
     write(cell(3), (4,), str(tmp_path / 'm'))
     _, args, _ = mx.model.load_checkpoint(str(tmp_path / 'm'), 3)
     change(args)
     mx.nd.save(str(tmp_path / 'm-0004.params'),
-               {'arg:' + name: array for name, array in args.items()})
+               {name if '.' in name else 'arg:' + name: array for name, array in args.items()})
     with pytest.raises(interop.CheckpointError, match=said):
         interop.load(str(tmp_path / 'm'), 4)
 

@@ -44,7 +44,10 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
     without = [name for name, steps in (('graph', first), ('other', second)) if not steps]
     if without:
         raise ValueError('graph and other must read several steps of a recurrence that can be '
-                         'rolled up, got none in %s' % ' and '.join(without))
+                         'rolled up, got none in %s%s' % (' and '.join(without), any(
+                             has(node.op, 'recurs') for node in graph.nodes) and (
+                                 '. Operators of whole sequences, such as RNN, take any number of '
+                                 'steps: leave out --certify (certify_by)') or ''))
     # An encoder has other numbers than its decoder, and one of them may be freed.
     pairs = _pairs(*found) or [(first, second)] * (first != second)
     if not pairs:

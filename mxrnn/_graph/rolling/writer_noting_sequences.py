@@ -6,7 +6,7 @@ from typing import Mapping
 from ..graph import Entry, Node
 from ..graph_editing import Fixed, Writer
 from ..shapes.axis_factors import Axes, Factors, factors_of
-from ..shapes.sizes import Axis, Sum, is_product, product, same
+from ..shapes.sizes import Axis, Size, Sum, is_product, product, same
 from .ambiguity import Counted
 
 __all__ = ['Freeing']
