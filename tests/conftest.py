@@ -111,7 +111,7 @@ OLDER = [
      'InferShape pass cannot decide shapes'),
     ((1, 6), 'test_names_are_those_of_mxnet',
      r"diff: '(\w+?)(?:_state|_statecell)?_output' != '\1_output\d'"),
-    ((1, 7), 'test_both_forms_are_what|test_files_are_those_of_the_original',
+    ((1, 7), 'test_files_are_those_of_the_original',
      r"mxnet/model\.py(.|\n)*'list' object has no attribute 'items'"),
     # What the sequences are compared with is computed once, and warned of then only.
     ((1, 7), r'test_each_sequence_as_if_alone\[\w+-fused_gru_3_both-', 'Mismatched elements'),

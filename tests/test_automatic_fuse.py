@@ -1,9 +1,7 @@
 """Programs as people wrote them for mx.rnn, run with --fuse: the same arguments and losses."""
 from __future__ import annotations
 
-import copy
 import functools
-import pickle
 
 import numpy as np
 import pytest
@@ -168,33 +166,6 @@ def train_in_buckets(graph):
     return module, module.get_outputs()[0].asnumpy()
 
 
-def test_buckets_and_their_checkpoint_go_on_without_fuse(fusing, tmp_path):
-    def graph(length):
-        cell = stack(lstm('l0_'), lstm('l1_'))
-        outputs, _ = cell.unroll(length, data(), merge_outputs=True)
-        return loss(mx.sym.mean(outputs, axis=1)), ('data',), ('label',)
-
-    results = []
-    for fuse in (False, True):
-        fusing(fuse)
-        prefix = str(tmp_path / ('fused' if fuse else 'plain'))
-        with mx.name.NameManager():
-            module, scores = train_in_buckets(graph)
-            module.save_checkpoint(prefix, 0)
-        module.save_optimizer_states = module._curr_module.save_optimizer_states
-        module.save_optimizer_states(prefix + '.states')
-        results.append((scores, module._curr_module._updater.get_states()))
-    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-5)
-    for length in (3, 5, 7):
-        texts = [(tmp_path / ('%s-%d-symbol.json' % (name, length))).read_bytes()
-                 for name in ('fused', 'plain')]
-        assert texts[0] == texts[1]
-    plain, fused = (pickle.loads(states) for _, states in results)
-    assert list(plain) == list(fused)  # by number, so they are of the same arguments
-    for number in plain:
-        assert [each.shape for each in plain[number]] == [each.shape for each in fused[number]]
-
-
 def saved(symbol, path):
     symbol.save(str(path))
     return path.read_bytes()
@@ -215,25 +186,6 @@ def test_files_and_names_are_those_without_fuse(fusing, tmp_path):
         if name != 'a subclass':  # may do anything when it is unrolled once more
             assert names[0] == names[1], name
             assert files[0] == files[1], name
-
-
-def test_copies_and_compositions_are_saved_as_without_fuse(fusing, tmp_path):
-    def twins():
-        net = of_mean(stack(lstm(), gru()))
-        return mx.sym.Group([net(data=mx.sym.Variable(name)) for name in 'ab'])
-
-    texts = []
-    for fuse in (False, True):
-        fusing(fuse)
-        with mx.name.NameManager():
-            symbol = last_of_a_list()
-            texts.append([saved(each, tmp_path / 'graph.json') for each in (
-                copy.copy(symbol), symbol(data=mx.sym.Variable('words')), twins(),
-                mx.sym.load_json(symbol.tojson()))])
-        again = mx.sym.load(str(tmp_path / 'graph.json'))
-        assert saved(again, tmp_path / 'graph.json') == texts[-1][-1]
-    assert '"op": "RNN"' in symbol.tojson()
-    assert texts[0] == texts[1]
 
 
 def layers():

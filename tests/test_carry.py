@@ -227,34 +227,6 @@ def test_an_iterator_that_does_not_continue_stops_the_first_batch(make, wrap, in
     assert len(batches) > 2
 
 
-@each_devices
-def test_fit_begins_every_epoch_and_evaluation_with_zeros(devices):
-    carried, module = prepared(CELLS['stack'], devices)
-    begins: list[tuple] = []
-
-    class Watched(Parts):
-        """Looks at the begin states whenever a batch is asked for: those of the batch before."""
-
-        def __init__(self, name: str) -> None:
-            self.name = name
-            super().__init__()
-
-        def next(self) -> mx.io.DataBatch:
-            zero = all(not array.asnumpy().any() for each in
-                       module.get_states(merge_multi_context=False) for array in each)
-            begins.append((self.name, self.done // STEPS, zero))
-            return super().next()
-
-    module.fit(Watched('train'), Watched('eval'), metric(), num_epoch=2,
-               batch_end_callback=carried, eval_batch_end_callback=carried,
-               eval_end_callback=carried, optimizer_params={'learning_rate': 0.1})
-    # fit asks for a batch before the callback of the one before
-    train = [('train', i, i < 2) for i in range(BATCHES + 1)]
-    evaluation = [('eval', i, i < 1) for i in range(BATCHES + 1)]
-    assert begins == (train + evaluation) * 2
-    assert not module.get_states(False)[0][0].asnumpy().any()
-
-
 def test_no_gradient_comes_from_the_carried_states():
     cell = rnn.LSTMCell(3)
     carried = rnn.carry_states(cell)

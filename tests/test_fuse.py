@@ -159,23 +159,6 @@ def test_graph_does_not_grow_and_is_transposed_once():
 
 
 @needs_operator
-def test_repr_says_what_is_fused_and_why_the_rest_is_not():
-    class Mine(rnn.LSTMCell):
-        pass
-
-    text = repr(rnn.fuse(stack(
-        rnn, rnn.LSTMCell(4, 'a_'), rnn.LSTMCell(4, 'b_'), rnn.RNNCell(4, 'sigmoid'),
-        rnn.ZoneoutCell(rnn.GRUCell(4)), Mine(4, 'mine_'), rnn.FusedRNNCell(4))))
-    assert "sym.RNN('lstm', 4: LSTMCell(4, prefix='a_'), LSTMCell(4, prefix='b_'))" in text
-    assert "RNNCell(4, prefix='rnn_') [not fused: sym.RNN has no activation 'sigmoid']" in text
-    assert 'ZoneoutCell(GRUCell(4, prefix=\'gru_\')) [not fused: it changes' in text
-    assert "Mine(4, prefix='mine_') [not fused: Mine may compute something else]" in text
-    assert ("FusedRNNCell(4, num_layers=1, 'lstm', prefix='lstm_') "
-            '[not fused: it is sym.RNN]') in text
-    assert 'state_clip=(-0.05, 0.1)' in repr(rnn.LSTMCell(3, state_clip=(-0.05, 0.1)))
-
-
-@needs_operator
 def test_what_may_compute_something_else_is_not_fused():
     class Own(rnn.LSTMCell):
         def __call__(self, inputs, states):

@@ -217,24 +217,6 @@ def test_rows_that_depend_on_their_place_are_refused():
         rnn.Predictor(network, weights_of(network), buckets=[3])([[1, 2, 3], [3, 2, 1]])
 
 
-@pytest.mark.parametrize('joins', [False, True])
-def test_each_axis_of_time_is_cut(joins):
-    def network(length):
-        words = embedded(mx.sym.Variable('data'))
-        scores = mx.sym.batch_dot(words, words, transpose_b=True)  # each step with each
-        heads = mx.sym.stack(scores, scores * 2, axis=1)
-        outputs = [mx.sym.reshape(scores, shape=(-3, 0)) if joins else scores, heads]
-        return mx.sym.Group(outputs), ['data'], []
-
-    weights = weights_of(network)
-    table = weights['embed_weight'].asnumpy()
-    predict = rnn.Predictor(network, weights, buckets=[5], batch_size=4)
-    for words, (scores, heads) in zip(sentences(), predict(sentences())):
-        want = table[words] @ table[words].T
-        np.testing.assert_allclose(scores, want, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(heads, np.stack([want, want * 2]), rtol=1e-4, atol=1e-6)
-
-
 def test_folded_weights_are_those_at_construction():
     weights = weights_of(merged)
     predict = rnn.Predictor(merged, weights, buckets=BUCKETS)

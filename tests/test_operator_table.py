@@ -14,7 +14,7 @@ from mxrnn import mx
 from mxrnn._graph import attributes
 from mxrnn._graph.attributes import REQUIRED, AttributeValueError
 from mxrnn._graph.check_node_attributes import WITHOUT_MEANING, check_attributes
-from mxrnn._graph.graph import Entry, Graph, Node
+from mxrnn._graph.graph import Entry, Node
 from mxrnn._graph.operator_rows_and_old_names import ROWS, add
 from mxrnn._graph.operator_table import canonical
 from mxrnn._graph.shapes.infer import axes_of
@@ -184,49 +184,6 @@ def test_outputs(name, attrs):
     for output in range(node.num_outputs):
         text = one_node(name, attrs, inputs, output)
         assert graph_from_json(text).outputs == mx.sym.load_json(text).list_outputs()
-
-
-def test_sizes_that_are_stated():
-    """Each weight's first sizes: MXNet infers them without knowing anything else."""
-    found = set()
-    for name, row in ROWS.items():
-        for at, each in enumerate(row.inputs):
-            if not each.sizes:
-                continue
-            attrs = {**{key: '3' for key, one in row.attributes.items()
-                        if one.default is REQUIRED and one.kind == 'an int'},
-                     **({'kernel': '(1, 1)'} if 'kernel' in row.attributes else {}),
-                     **({'no_bias': 'false'} if 'no_bias' in row.attributes else {})}
-            attrs.update(zip(each.sizes, ('5', '7')))
-            shape = (2, 4, 6, 6) if 'kernel' in attrs else (2, 4)
-            symbol = mx.sym.load_json(one_node(name, attrs, len(row.inputs)))
-            inferred = symbol.infer_shape(d0=shape)[0][at]
-            node = graph_from_json(one_node(name, attrs, len(row.inputs))).nodes[-1]
-            assert inferred[:len(each.sizes)] == row.stated(node, at) == (5, 7)[:len(each.sizes)]
-            found.add((name, each.name))
-    assert len(found) == 9
-
-
-def test_weights_that_nobody_hands_over():
-    """Variables that MXNet makes for operators that are given none, and only those."""
-    data = mx.sym.Variable('data')
-    made = [mx.sym.BatchNorm(data), mx.sym.Deconvolution(data, kernel=(1,), num_filter=2,
-                                                         no_bias=False),
-            mx.sym.LeakyReLU(data, act_type='prelu'), mx.sym.Embedding(data, input_dim=2,
-                                                                       output_dim=2),
-            mx.sym.RNN(data, state=mx.sym.Variable('begin'), state_size=2, num_layers=1,
-                       mode='gru'),
-            mx.sym.SoftmaxOutput(mx.sym.FullyConnected(data, mx.sym.Variable('fc_kernel'),
-                                                       num_hidden=2))]
-    symbol = mx.sym.Group(made)
-    wanted = {name for name in symbol.list_inputs()
-              if name not in ('data', 'begin', 'fc_kernel') and not name.endswith('_label')}
-    found = graph_from_json(symbol.tojson()).own_weights()
-    assert len(found) == len(set(found)) == 10 and set(found) == wanted
-    # An operator that is not known calls its weights as others do.
-    node = Node('_own', 'own', {}, (Entry(0, 0), Entry(1, 0)))
-    graph = Graph((Node('', 'data', {}, ()), Node('', 'own_weight', {}, ()), node), (Entry(2, 0),))
-    assert graph.own_weights() == ['own_weight']
 
 
 # ---- texts

@@ -162,30 +162,6 @@ def test_training_goes_on_within_an_epoch(kind, tmp_path):
     assert same(resumed[0], expected[0]) and same(resumed[1], expected[1])
 
 
-def test_checkpoints_within_an_epoch_need_the_data(tmp_path):
-    prefix = str(tmp_path / 'model')
-    first = Carried(seed=1)
-    saver = first.saver(prefix, 2)
-
-    def stop(param):
-        if (param.epoch, param.nbatch) == (1, 6):
-            raise KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt):
-        first.fit(saver, after=[stop])
-    assert sorted(os.listdir(str(tmp_path))) == [
-        'model-0001.batch-0006.params', 'model-0001.batch-0006.states', 'model-0001.params',
-        'model-0001.states', 'model-symbol.json']
-    again = Carried(seed=2)
-    plain = rnn.load_rnn_checkpoint(again.cell, prefix)
-    assert plain.epoch == 1
-    within = again.load(prefix)
-    assert within.epoch == 1 and not same(within.arg_params, plain.arg_params)
-    os.remove(prefix + '-0001.batch-0006.states')
-    again = Carried(seed=2)
-    loaded = again.load(prefix)
-    assert same(loaded.arg_params, plain.arg_params)
-
-
 def test_other_data_and_other_seeds_are_refused(tmp_path):
     prefix = str(tmp_path / 'model')
     first = Seeded(seed=1)

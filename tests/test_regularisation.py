@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .comparing import assert_close
 from .running import filled, flat, random_value, stack
 
 pytestmark = differs
@@ -73,36 +72,6 @@ def test_all_masks_at_once(form, layout):
     assert (results == results[:, :1]).all() and (finals[0] == 1).all()
     assert abs((inputs == 0).mean() - (1 - 0.7 * 0.5)) < 0.03
     assert abs((states == 0).mean() - (1 - 0.6 * 0.5)) < 0.03
-
-
-MAKES = {
-    'lstm': lambda: rnn.LSTMCell(3),
-    'stack': lambda: stack(rnn, rnn.GRUCell(3), rnn.LSTMCell(2)),
-    'both': lambda: rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.GRUCell(2, 'r_')),
-    'fused': lambda: rnn.FusedRNNCell(3, 2, 'gru', get_next_state=True),
-    'fuse': lambda: rnn.fuse(rnn.LSTMCell(3)),
-    'conv': lambda: rnn.ConvLSTMCell((1, 2, 5, 6), 3),
-}
-
-
-@pytest.mark.parametrize('name', MAKES)
-@pytest.mark.parametrize('merge', [None, True, False])
-def test_nothing_at_inference(name, merge):
-    def build(modifier):
-        outputs, states = modifier(MAKES[name]()).unroll(3, mx.sym.Variable('data'),
-                                                         layout='NTC', merge_outputs=merge)
-        return [outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.stack(*outputs, axis=1),
-                states]
-
-    data = random_value('data', (2, 3) + ((2, 5, 6) if name == 'conv' else (4,)))
-    steps = name in ('lstm', 'stack', 'conv')
-    want = forward(build(lambda cell: cell), False, data=data)
-    got = forward(build(lambda cell: rnn.VariationalDropoutCell(
-        cell, 0.5, 0.5 if steps else 0, 0.5)), False, data=data)
-    trained = forward(build(lambda cell: rnn.VariationalDropoutCell(
-        cell, 0.5, 0.5 if steps else 0, 0.5)), True, data=data)
-    assert_close(got, want, 5e-7)
-    assert not np.allclose(trained[0], want[0])
 
 
 def test_only_the_first_state_is_dropped():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from . import differs, mx, rnn
-from .iterators import IDS, SMALL, described, epoch, flat, language_model, rows
+from .iterators import IDS, SMALL, described, epoch, flat, rows
 
 
 def history(module, *args, epochs=3, broken_off=1, **kwargs):
@@ -295,19 +295,3 @@ def test_data_is_bound_in_its_type():
     module.init_params()
     module.forward(sentences.next())
     assert module.get_outputs()[0].asnumpy().tolist() == [[2 ** 24 + 1, 2]] * 2
-
-
-@pytest.mark.parametrize('dtype', ['float32', 'int32', 'float64'])
-@pytest.mark.parametrize('options', [
-    {}, pytest.param({'last_batch': 'pad', 'provide_length': True}, marks=differs),
-    pytest.param({'last_batch': 'roll_over', 'layout': 'TN'}, marks=differs)])
-def test_training(dtype, options):
-    counting = [[(i + j) % 10 for j in range(3 + i % 5)] for i in range(43)]
-    sentences = rnn.BucketSentenceIter(counting, 4, [4, 7], dtype=dtype, **options)
-    module = mx.mod.BucketingModule(
-        lambda length: language_model(length, 'provide_length' in options),
-        default_bucket_key=sentences.default_bucket_key,
-        context=[mx.cpu(0), mx.cpu(1)] if sentences.major_axis == 0 else mx.cpu())
-    module.fit(sentences, num_epoch=6, eval_metric=mx.metric.Perplexity(-1), optimizer='adam',
-               optimizer_params={'learning_rate': 0.1})
-    assert dict(module.score(sentences, mx.metric.Perplexity(-1)))['perplexity'] < 1.2

@@ -105,29 +105,6 @@ def images(length=4):
     return rnn.LSTMCell(3, 'lstm_').unroll(length, steps, merge_outputs=True)[0]
 
 
-FRAMES = {'features': (lambda: features(False), (6,)), 'pooled': (lambda: features(True), (6,)),
-          'images': (images, (1, 6, 6))}
-
-
-@pytest.mark.parametrize('name', FRAMES)
-@pytest.mark.parametrize('kind', ['onnx', 'torch', 'source'])
-def test_windows_within_a_step_are_run_in_chunks_of_any_length(kind, name, tmp_path, monkeypatch):
-    build, step = FRAMES[name]
-    with mx.name.NameManager():
-        model, _ = model_for(build(), {'data': (2, 4, *step)})
-    monkeypatch.chdir(tmp_path)
-    if kind == 'source':
-        interop.to_source(model, 'a.py', states=True)
-        said = ' '.join((tmp_path / 'a.py').read_text().split())
-        assert 'data (%s)' % ', '.join(map(str, (3, 4, *step))) in said
-        assert 'data (4, 11, ' in said and 'one step and' in said
-        return
-    _, said = write_onnx(model, 'a.onnx', states=True).checked if kind == 'onnx' else write_torch(
-        interop.to_torch(model, states=True), 'a.pt', True)
-    for sizes in (3, 4), (4, 11), (2, 16):
-        assert '(%s) in chunks of 1 and 2' % ', '.join(map(str, (*sizes, *step))) in said
-
-
 @pytest.mark.parametrize('shape', [None, ('batch', 'time', 1, 'height', 'width')])
 def test_images_of_a_size_that_is_not_found_are_asked_for(shape, tmp_path, monkeypatch):
     """Larger and larger ones were tried, up to 30 GB."""

@@ -91,24 +91,6 @@ def test_the_command(fused, tmp_path, capsys):
         assert '--input data=batch,time:7,5 allows any' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('build', [
-    lambda outputs: mx.sym.max(mx.sym.reshape(outputs, (-1, 4, UNITS)), axis=1),
-    lambda outputs: mx.sym.max(mx.sym.reshape(outputs, (0, 4, -1)), axis=1)])
-def test_windows_behind_the_operator_state_no_steps(build):
-    """A Reshape behind sym.RNN may group 20 steps by 4, and does so in the file."""
-    pytest.importorskip('torch')
-    outputs, _ = rnn.FusedRNNCell(UNITS, prefix='lstm_').unroll(
-        20, mx.sym.Variable('data'), layout='NTC', merge_outputs=True)
-    symbol, data = build(outputs), np.random.RandomState(0).randn(2, 20, WIDTH).astype('f')
-    model = random_model(symbol, {'data': data.shape})
-    wanted = bound(symbol, {'data': data.shape}, model.arg_params, {'data': data}).forward(
-        is_train=False)[0].asnumpy()
-    np.testing.assert_allclose(interop.to_torch(model)(data=torch.tensor(data)).detach().numpy(),
-                               wanted, atol=1e-6)
-    source = generate(model, {'data': ('batch', 20, WIDTH)}).module
-    np.testing.assert_allclose(source(torch.tensor(data)).detach().numpy(), wanted, atol=1e-6)
-
-
 def test_only_what_the_program_flattens_may_have_any_number_of_axes():
     begin = [mx.sym.Variable(name) for name in ('hidden', 'memory')]
     outputs, _ = rnn.LSTMCell(UNITS, 'lstm_').unroll(7, mx.sym.Variable('data'),
@@ -589,36 +571,6 @@ def test_a_note_of_lengths_is_for_files_that_have_so_many_steps(name, options, n
     assert any('clipped to 7 steps' in note for note in written.notes) is noted
 
 
-def repeated(cell, length, names):
-    """A cell over the numbers of each step, beside the same features."""
-    fixed = mx.sym.broadcast_axis(mx.sym.expand_dims(mx.sym.FullyConnected(
-        mx.sym.Variable('static'), num_hidden=UNITS, name='fixed'), axis=1), axis=1, size=length)
-    columns = [mx.sym.expand_dims(mx.sym.Variable(name), axis=2) for name in names]
-    return cell(UNITS, prefix='lstm_').unroll(length, mx.sym.concat(*columns, fixed, dim=2),
-                                              merge_outputs=True)[0]
-
-
-@pytest.mark.parametrize('names', [('history',), ('history', 'known')])
-@pytest.mark.parametrize('cell', [rnn.LSTMCell, rnn.FusedRNNCell])
-def test_a_number_of_steps_in_the_last_axis_is_named_with_what_frees_it(cell, names, tmp_path):
-    model = random_model(repeated(cell, 7, names), {
-        **dict.fromkeys(names, (3, 7)), 'static': (3, 2)})
-    given = {'static': ('batch', 2)}
-    assert remarks(model, given)[-1].endswith('or export with ' + ' '.join(
-        '--input %s=batch,time:7' % name for name in names))
-    given.update(dict.fromkeys(names, ('batch', 'time:7')))
-    assert not remarks(model, given)
-    interop.to_onnx(model, str(tmp_path / 'a.onnx'), given)
-    serving = session((tmp_path / 'a.onnx').read_bytes())
-    data = {name: np.random.RandomState(at).randn(2, 9).astype('f')
-            for at, name in enumerate(names)}
-    data['static'] = np.ones((2, 2), 'f')
-    executor = bound(repeated(cell, 9, names), {name: array.shape for name, array in data.items()},
-                     model.arg_params, data)
-    np.testing.assert_allclose(serving.run(None, data)[0],
-                               executor.forward(is_train=False)[0].asnumpy(), atol=1e-6)
-
-
 def test_a_source_refuses_steps_that_the_graph_does_not_have():
     data, lengths = map(mx.sym.Variable, ('data', 'lengths'))
     words = mx.sym.Embedding(data, input_dim=9, output_dim=4, name='words')
@@ -664,44 +616,6 @@ BOUNDED = {
         fused('a_', T, DATA), mx.sym.clip(VALID, 0, T), use_sequence_length=True), False),
     'of something else': (lambda T: mx.sym.Group([fused('a_', T, DATA), mx.sym.SequenceMask(
         MEMORY, mx.sym.clip(VALID, 0, T), use_sequence_length=True)]), False)}
-
-
-#: What is made of a list of outputs, and whether it takes other numbers of steps.
-LISTED = {
-    'the first': (lambda steps: steps[0], True), 'the last': (lambda steps: steps[-1], True),
-    'the third': (lambda steps: steps[2], False),
-    'rows': (lambda steps: mx.sym.Concat(*steps, dim=0), True),
-    'a layer on each': (lambda steps: mx.sym.stack(*[mx.sym.FullyConnected(
-        each, WEIGHT, no_bias=True, num_hidden=2) for each in steps], axis=1), True),
-    'their sum': (lambda steps: mx.sym.add_n(*steps), True),
-    'backwards': (lambda steps: mx.sym.stack(*steps[::-1], axis=1), True),
-    'all but the last': (lambda steps: mx.sym.stack(*steps[:-1], axis=1), False),
-    'another cell': (lambda steps: rnn.LSTMCell(2, 'top_').unroll(len(steps), steps)[0][-1], True),
-}
-
-
-@pytest.mark.parametrize('name', LISTED)
-@pytest.mark.parametrize('cell', ['fuse', 'fused', 'both'])
-def test_lists_of_outputs_of_the_operator(name, cell):
-    torch = pytest.importorskip('torch')
-    build, free = LISTED[name]
-    make = {'fuse': lambda: rnn.fuse(rnn.GRUCell(3, 'a_')),
-            'fused': lambda: rnn.FusedRNNCell(3, 1, 'gru', prefix='a_'),
-            'both': lambda: rnn.fuse(rnn.BidirectionalCell(rnn.RNNCell(1, prefix='a_'),
-                                                           rnn.RNNCell(2, prefix='b_')))}[cell]
-    for length in (4, 7, 3):
-        with mx.name.NameManager():
-            symbol = build(make().unroll(length, mx.sym.Variable('data'), merge_outputs=False)[0])
-        data = {'data': np.random.RandomState(length).randn(2, length, 5).astype('f')}
-        executor = bound(symbol, {'data': (2, length, 5)}, {}, data)
-        if length == 4:
-            module = interop.to_torch(model_of(symbol, executor, data))
-        if length != 4 and not free:
-            with pytest.raises((RuntimeError, ValueError)):
-                module(data=torch.from_numpy(data['data']))
-            continue
-        np.testing.assert_allclose(module(data=torch.from_numpy(data['data'])).detach(),
-                                   executor.forward()[0].asnumpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize('name', BOUNDED)

@@ -65,25 +65,6 @@ def test_weights_are_packed_and_written_as_they_were(case, form, tmp_path):
         tmp_path / 'after-0003.params', tmp_path / 'after-symbol.json')
 
 
-@pytest.mark.parametrize('case', [case for case in BOUND if not case.name.startswith('own_')][::8],
-                         ids=str)
-def test_both_forms_are_what_mxnet_and_the_cells_read(case, tmp_path):
-    cell = quiet(case.make(rnn))
-    _, weights = write(cell, case.step, str(tmp_path / 'before'))
-    model = interop.load(str(tmp_path / 'before'), 3)
-    changed = {name: array + 1 for name, array in model.arg_params.items()}
-    model = model._replace(arg_params=changed)
-    prefix = str(tmp_path / 'packed')
-    interop.save(model, prefix, 4, by_gate=False)
-    symbol, args, _ = mx.model.load_checkpoint(prefix, 4)
-    assert same({name: array.asnumpy() for name, array in args.items()}, changed)
-    prefix = str(tmp_path / 'gates')
-    interop.save(model, prefix, 4, by_gate=True)
-    loaded = rnn.load_rnn_checkpoint(cell, prefix, 4)
-    assert same({name: array.asnumpy() for name, array in loaded.arg_params.items()}, changed)
-    assert same(interop.load(prefix).arg_params, changed)
-
-
 def test_a_vector_saved_as_it_is_gets_its_gates_from_the_graph(tmp_path):
     cell = rnn.FusedRNNCell(3, 2, prefix='a_', params=rnn.RNNParams('enc_'))
     symbol, weights = write(cell, (4,), str(tmp_path / 'm'))

@@ -8,8 +8,8 @@ from mxrnn._graph.rolling import bounds, certify, fixed_by, roll, stated_steps
 from .. import mx, rnn
 from ..cases import CASES, OURS
 from ..cases import each as each_of
-from ..running import filled, random_value, stack
-from .compare import assert_equal, torch
+from ..running import filled, stack
+from .compare import assert_equal
 from .rolling import bind, run_rolled, unrolled
 from .rolling_changes import PROGRAMS, built
 
@@ -369,47 +369,6 @@ def test_nodes_that_state_the_number_of_steps(name):
         symbol = make(length)
         shapes = stated_shapes(name, symbol, length)
         assert_equal(run_rolled(rolled, bind(symbol, shapes), shapes))
-
-
-@pytest.mark.parametrize('name', [name for name in STATING if not name.startswith('lengths')])
-def test_what_fuse_makes_for_a_number_of_steps_is_as_free_as_unrolled_steps(name, monkeypatch):
-    make, of_cell, symbols = named_anew(STATING[name][0]), encoder, []
-    symbols.append(make(4))
-    monkeypatch.setitem(globals(), 'encoder', lambda length, cell=None, *rest, **options: of_cell(
-        length, rnn.fuse(cell or rnn.LSTMCell(3)), *rest, **options))
-    symbols.append(make(4))
-    shapes = stated_shapes(name, symbols[0], 4)
-    values = bind(symbols[0], shapes).args
-    for length in (4, 6, 3):
-        shapes, found = stated_shapes(name, symbols[0], length), []
-        for symbol in symbols:
-            module = interop.to_torch(interop.Model(graph_of(symbol), {
-                key: value for key, value in values.items() if key not in shapes}, {}))
-            try:
-                outputs = module(**{key: torch.tensor(random_value(key, shape)).float()
-                                    for key, shape in shapes.items()})
-                found.append([outputs] if hasattr(outputs, 'shape') else outputs)
-            except (RuntimeError, ValueError):
-                found.append(())
-        assert len(found[0]) == len(found[1])
-        for one, other in zip(*found):
-            np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-6)
-
-
-@pytest.mark.parametrize('layout, codes, free', [
-    ('TNC', (4, -1, 5), True), ('TNC', (-1, 4, 5), False),
-    ('NTC', (-1, 4, 5), True), ('NTC', (4, -1, 5), False)])
-def test_a_reshape_before_a_loss_splits_off_steps_not_a_batch_of_as_many(layout, codes, free):
-    @named_anew
-    def build(length):
-        scores = mx.sym.FullyConnected(rows_of(length, layout=layout), num_hidden=5)
-        shape = [length if code == 4 and free else code for code in codes]
-        return mx.sym.SoftmaxOutput(reshape(scores, *shape), mx.sym.Variable('label'),
-                                    preserve_shape=True)
-    rolled = roll(graph_of(build(4)))
-    for length in (4, 6):
-        shapes = {'data': (length, 4, 4) if layout == 'TNC' else (4, length, 4)}
-        assert_equal(run_rolled(rolled, bind(build(length), shapes), shapes))
 
 
 @pytest.mark.parametrize('layout, codes, steps', [

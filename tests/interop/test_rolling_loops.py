@@ -133,51 +133,8 @@ def test_loops(name, states):
                             bind(rolled, shapes, train=True), shapes))
 
 
-def cut(begin, end=None, axis=1):
-    return lambda past: S.slice_axis(past, axis=axis, begin=begin, end=end)
-
-
 def joined(past, new):
     return S.Concat(past, new, dim=1)
-
-
-#: By what steps read of the past, parts of one step each; what the next past is; what is returned
-#: beside the outputs; and what becomes of it. Only the end of the past may be read.
-PASTS = {
-    'lags': ([cut(-1), cut(-3, -2)], joined, [], 'loop'),
-    'parts': ([lambda past: S.sum(cut(-3, -1)(past), axis=1, keepdims=True)], joined, [], 'loop'),
-    'from the begin on': ([cut(-1), cut(1, 2)], joined, [], 'unrolled'),
-    'to an end from the begin on': ([lambda past: S.sum(
-        cut(-8, 7)(past), axis=1, keepdims=True)], joined, [], 'unrolled'),
-    'another axis': ([cut(-1), lambda past: cut(0, 1)(cut(-5, None, 2)(past))], joined, [],
-                     'unrolled'),
-    'all of it': ([cut(-1), lambda past: S.sum(past, axis=1, keepdims=True)], joined, [],
-                  'unrolled'),
-    'joined in front': ([cut(-1)], lambda past, new: joined(new, past), [], 'loop'),
-    'joined twice': ([cut(-1), cut(-8, -7)], lambda past, new: S.Concat(
-        past, new, past, new, dim=1), [], 'loop'),
-    'more than joined': ([cut(-1)], lambda past, new: S.tanh(joined(past, new)), [], 'unrolled'),
-    'read at the end': ([cut(-1)], joined, [lambda pasts: pasts[-1]], 'unrolled'),
-    'read in between': ([cut(-1)], joined, [lambda pasts: pasts[1]], 'unrolled'),
-}
-
-
-@pytest.mark.parametrize('name', PASTS)
-def test_steps_that_read_the_end_of_what_all_steps_before_made(name):
-    reads, join, further, kind = PASTS[name]
-    past, pasts, outputs = S.Variable('begin'), [], []
-    for x in S.split(DATA, num_outputs=4, axis=1, squeeze_axis=True):
-        read = S.Concat(*[S.Reshape(each(past), shape=(0, -1)) for each in reads], dim=1)
-        outputs.append(S.softsign(fc('i2h', x) + fc('h2h', read)))
-        past = join(past, S.expand_dims(outputs[-1], axis=1))
-        pasts.append(past)
-    symbol = S.Group([S.stack(*outputs, axis=1), *[each(pasts) for each in further]])
-    shapes = {'begin': (2, 8, 5), 'data': SHAPES['data'], 'i2h_weight': (5, 3),
-              'h2h_weight': (5, 5 * len(reads))}
-    assert set(both_ways(symbol, **shapes)) == {kind}
-    if rnn.__name__ == 'mxrnn':
-        assert_equal(run_rolled(RolledGraph(graph_from_json(symbol.tojson()), ()),
-                                bind(rnn.roll(symbol), shapes, train=True), shapes))
 
 
 def by_hand(names=('', '', ''), activation=S.tanh):

@@ -91,25 +91,6 @@ def test_dropout_between_layers(layers, dropout):
 BOUND = [case for case in CASES + OURS if case.binds]
 
 
-@pytest.mark.parametrize('case', [
-    pytest.param(case, marks=[pytest.mark.nightly] * (place % 5 > 0))
-    for place, case in enumerate(BOUND)], ids=str)
-def test_cells(case):
-    layout = 'TNC' if case.fused else 'NTC'
-    source = None
-    # Both directions over operators say in the graph how many steps there are.
-    for batch, length in ((3, 4),) if case.name == 'both_fused' else ((3, 4), (2, 3)):
-        symbol = unrolled(quiet_cell(case.make(rnn)), length, layout=layout)
-        shape = ((length, batch) if layout == 'TNC' else (batch, length)) + case.step
-        data = {'data': random_value('data', shape).astype('float32')}
-        if source is None:
-            time = 4 if case.name == 'both_fused' else 'time'
-            axes = (time, 'batch') if layout == 'TNC' else ('batch', time)
-            source = source_of(symbol, data, {'data': axes + case.step})
-        check(source, symbol, data, 2e-6 if case.name.startswith('conv') else 1e-6,
-              gradients=case.name not in ('own_reset', 'own_in_stack'))
-
-
 def check_composition(seed):
     """The source of a random stack of random cells, at another length and batch as well."""
     source = None

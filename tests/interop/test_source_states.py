@@ -85,27 +85,6 @@ def test_a_graph_that_has_no_steps_is_refused_for_that():
         generate(interop.Model(graph, {}, {}), {'data': ('batch', 'time', 4)}, states=True)
 
 
-def test_states_of_a_model_without_weights():
-    """No parameter tells the device and the type of its begin states."""
-    step = {'nodes': [
-        {'op': 'null', 'name': 'row', 'inputs': []}, {'op': 'null', 'name': 'before', 'inputs': []},
-        {'op': 'elemwise_add', 'name': 'sum', 'inputs': [[0, 0, 0], [1, 0, 0]]},
-        {'op': 'tanh', 'name': 'out', 'inputs': [[2, 0, 0]]},
-        {'op': '_copy', 'name': 'after', 'inputs': [[3, 0, 0]]}],
-        'arg_nodes': [0, 1], 'heads': [[3, 0, 0], [4, 0, 0]]}
-    graph = interop.graph_from_json(json.dumps({'nodes': [
-        {'op': 'null', 'name': 'data', 'inputs': []},
-        {'op': '_zeros', 'name': 'zeros', 'attrs': {'shape': '(0, 3)'}, 'inputs': []},
-        {'op': '_foreach', 'name': 'loop', 'inputs': [[0, 0, 0], [1, 0, 0]], 'subgraphs': [step],
-         'attrs': {'in_data_locs': '[0]', 'in_state_locs': '[1]', 'remain_locs': '[]',
-                   'num_args': '3', 'num_out_data': '1', 'num_outputs': '2'}}],
-        'arg_nodes': [0], 'heads': [[2, 0, 0]]}))
-    module = generate(interop.Model(graph, {}, {}), {'data': ('time', 'batch', 3)},
-                      states=True).module
-    data = torch.rand(4, 2, 3)
-    torch.testing.assert_close(module.steps(data, module.begin(2))[0], module(data))
-
-
 @pytest.mark.parametrize('first', [True, False], ids=['all', 'the second layer'])
 def test_layers_whose_begin_states_are_inputs_begin_with_zeros(first):
     """As in ONNX files; nn.LSTM has them in one tensor."""

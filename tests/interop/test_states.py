@@ -521,24 +521,6 @@ def test_modules_have_the_names_of_files(tmp_path):
                        module.get_parameter('target_embed_weight'))
 
 
-def test_a_state_has_the_name_of_the_input_that_it_begins_with(tmp_path):
-    """Where a source runs layers as one, the names of the first and the last."""
-    outputs, begin = mx.sym.Variable('data'), []
-    for layer in '01':
-        begin.append([key + layer for key in 'hc'])
-        outputs, _ = rnn.LSTMCell(4, prefix='l%s_' % layer).unroll(
-            3, outputs, begin_state=list(map(mx.sym.Variable, begin[-1])), merge_outputs=True)
-    names = sum(begin, [])
-    model = random_model(outputs, {'data': (2, 3, 5), **dict.fromkeys(names, (2, 4))})
-    assert interop.to_torch(model, states=True).states == [
-        ('%s_in' % name, '%s_out' % name) for name in names]
-    interop.to_source(model, tmp_path / 'steps.py', states=True)
-    text = (tmp_path / 'steps.py').read_text()
-    assert 'State h0_to_h1_in: (2, batch, 4)' in text and 'State c0_to_c1_in:' in text
-    # The method takes the inputs in the graph's order.
-    assert 'def forward(self, data: Tensor, h0: Tensor, c0: Tensor, h1: Tensor, c1: T' in text
-
-
 @pytest.mark.parametrize('begin', [['l_1', 'l_0'], ['same', 'same'], ['l_1', None]])
 def test_names_of_begin_states_that_would_be_used_twice(begin):
     outputs, _ = rnn.LSTMCell(4, prefix='l_').unroll(
@@ -556,25 +538,6 @@ def test_an_input_may_be_called_as_a_state_would_be():
     assert module.inputs == ['l_0_in', *names[::2]] and 'l_0_in' not in names
     found = module(l_0_in=torch.ones(2, 4, 5), **{each: torch.zeros(2, 3) for each in names[::2]})
     assert found[0].shape == (2, 4, 3)
-
-
-def test_weights_of_encoder_and_decoder_are_shared(tmp_path):
-    encoder, decoder = rnn.GRUCell(4, 'encoder_'), rnn.GRUCell(4, 'decoder_')
-    weight = mx.sym.Variable('embed_weight')
-
-    def embed(name):
-        return mx.sym.Embedding(mx.sym.Variable(name), weight, 5, 3, name=name + '_embed')
-    _, state = encoder.unroll(6, embed('source'), merge_outputs=True)
-    outputs, _ = decoder.unroll(4, embed('target'), state, merge_outputs=True)
-    model, _ = model_for(outputs, {'source': (2, 6), 'target': (2, 4)})
-    interop.save_torch(interop.to_torch(model, states=True, inputs={
-        'source': ('batch', 'source_time'), 'target': ('batch', 'time')}), tmp_path / 'steps.pt')
-    for module in (interop.to_torch(model, states=True), interop.load_torch(tmp_path / 'steps.pt')):
-        assert module.encoder.get_parameter('embed_weight') is module.get_parameter('embed_weight')
-        module.half().float()
-        assert module.encoder.get_parameter('embed_weight') is module.get_parameter('embed_weight')
-    assert torch.equal(module.get_parameter('embed_weight'),
-                       torch.from_numpy(model.arg_params['embed_weight']).half().float())
 
 
 def test_older_versions_refuse_files_with_states(tmp_path):
