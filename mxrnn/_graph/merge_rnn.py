@@ -17,9 +17,8 @@ from .operator_table import has
 from .rnn_vector_layout import FusedLayout
 from .shapes.axis_factors import Axes, number_of
 from .shapes.infer import axes_of
-from .shapes.rule_api import UnknownAxes
+from .shapes.rule_api import NOT_INFERRED
 from .shapes.sizes import Axis
-from .shapes.unification import SizeError
 
 __all__ = ['merged', 'readers']
 
@@ -98,7 +97,7 @@ def _one_row(graph: Graph, entry: Entry) -> bool:
         for move in reversed(moves):  # arrays are joined only if they have as many rows
             axes, = axes_of(move, [axes] * len(move.inputs))
         return number_of(axes[-2]) == 1
-    except (UnknownAxes, SizeError, IndexError):
+    except NOT_INFERRED:
         return False
 
 

@@ -7,9 +7,8 @@ from ..graph import Node
 from ..operator_table import row
 from ..shapes.axis_factors import number_of
 from ..shapes.infer import axes_of
-from ..shapes.rule_api import UnknownAxes
+from ..shapes.rule_api import NOT_INFERRED
 from ..shapes.sizes import Axis
-from ..shapes.unification import SizeError
 from .values_numbered_without_detours import Values, stated_shape
 
 __all__ = ['Rank', 'find_ranks']
@@ -46,5 +45,5 @@ def _outputs(node: Node, given: Sequence[_Ones]) -> list[_Ones]:
                 for axes in axes_of(node, [
                     [(size or Axis(),) for size in shape or ()] for at, shape in enumerate(given)
                     if at not in labels])]
-    except (UnknownAxes, SizeError, IndexError):
+    except NOT_INFERRED:
         return []

@@ -8,9 +8,8 @@ from typing import Iterator
 from ..graph import Entry, Node
 from ..shapes.axis_factors import REST, Axes, Factors, factors_of, open_axes, separated
 from ..shapes.infer import axes_of
-from ..shapes.rule_api import UnknownAxes
+from ..shapes.rule_api import NOT_INFERRED
 from ..shapes.sizes import Axis, Size, axes_in, number_for, reshaping
-from ..shapes.unification import SizeError
 from .writer_noting_sequences import Freeing
 
 __all__ = ['joined_and_split', 'kept_by_reshape']
@@ -37,7 +36,7 @@ def kept_by_reshape(writer: Freeing, node: Node, data: Entry, steps_follow: bool
         time = copies.get(writer.time(sequence))
         if time is not None:
             time.given = steps
-            with contextlib.suppress(UnknownAxes, SizeError, IndexError):
+            with contextlib.suppress(*NOT_INFERRED):
                 axes_of(node, [[tuple([copies.get(size, size) for size in factors_of(axis)])
                                 for axis in axes]])
         unclear = not axes or not known.issuperset(copies) if time is None else (

@@ -8,9 +8,8 @@ from ..graph import Entry, Node
 from ..operator_table import has
 from ..shapes.axis_factors import Axes, open_axes
 from ..shapes.infer import axes_of
-from ..shapes.rule_api import UnknownAxes
+from ..shapes.rule_api import NOT_INFERRED
 from ..shapes.sizes import Axis
-from ..shapes.unification import SizeError
 
 __all__ = ['note_axes']
 
@@ -18,7 +17,7 @@ __all__ = ['note_axes']
 def note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:
     """Note the axes of the outputs of `nodes`, from number `begin` on."""
     for place in range(begin, len(nodes)):
-        with contextlib.suppress(UnknownAxes, SizeError, IndexError):
+        with contextlib.suppress(*NOT_INFERRED):
             for output, found in enumerate(_axes_of(nodes[place], axes)):
                 axes[Entry(place, output)] = found
                 for axis in open_axes(found):

@@ -9,7 +9,8 @@ from .axis_factors import Axes, Factors, agree, factors_of, mixed
 from .sizes import Axis, Size, product
 from .unification import AxesError, SizeError
 
-__all__ = ['Array', 'RULES', 'Rule', 'UnknownAxes', 'alike', 'broadcast', 'broadcast_axes', 'rule']
+__all__ = ['Array', 'NOT_INFERRED', 'RULES', 'Rule', 'UnknownAxes', 'alike', 'broadcast',
+           'broadcast_axes', 'rule']
 
 #: Returns the axes of a node's output, or a tuple of those of its outputs, from the node and the
 #: `Array` of each input in the operator's row but labels; it is empty if a node lacks the input.
@@ -35,6 +36,10 @@ def rule(*ops: str, needs: int = 1) -> Callable[[Rule], Rule]:
 
 class UnknownAxes(Exception):
     """It is unknown what becomes of the axes of an operator's inputs."""
+
+
+#: What rules raise if they cannot tell the axes of an output, or inputs do not fit.
+NOT_INFERRED = UnknownAxes, SizeError, IndexError
 
 
 def broadcast_axes(arrays: Iterable[Axes]) -> Axes:
