@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Callable, Literal, Mapping, NamedTuple, Optional, Sequence, Union
 
 from ..attributes import AttributeValueError
 from ..graph import Graph
@@ -46,7 +46,7 @@ class Finding(NamedTuple):
 
     name: str
     steps: int
-    kind: str
+    kind: Literal['kernel', 'loop', 'fused', 'unrolled', 'fixed', 'stated']
     what: str
 
     def __str__(self) -> str:

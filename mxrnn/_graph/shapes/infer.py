@@ -67,8 +67,8 @@ class Fault(NamedTuple):
         if self.node.op == 'SliceChannel' and self.node.squeeze_axis:
             hint = ' (the graph was unrolled for %d steps: give that number)' % (
                 self.node.num_outputs)
-        what = self.axes and '%s, but %s' % (self.reason, ', '.join(
-            '%s has %d' % (name, axes) for axes, name in self.axes.items())) or (
+        what = '%s, but %s' % (self.reason, ', '.join(
+            '%s has %d' % (name, axes) for axes, name in self.axes.items())) if self.axes else (
             'these sizes have to be equal: ' + self.reason)
         return 'node %s (%s): %s%s' % (self.node.name, self.node.op, what, hint)
 

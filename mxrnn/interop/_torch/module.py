@@ -281,5 +281,5 @@ def module_of(graph: Graph, model: Model) -> GraphModule:
 
 
 def as_list(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
-    """A module's outputs, as a tuple even if there is only one."""
+    """A module's outputs, as a list even if there is only one."""
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
