@@ -201,7 +201,8 @@ def _export(options: argparse.Namespace) -> int:
     if options.torch is not None:
         _check_torch(options, shapes, types)
     from .interop.mxnet_process import kept
-    model, said = None, set()
+    model: Any = None
+    said: set[str] = set()
     with kept():  # for all formats
         for write, _ in formats:
             with working('export of %s' % os.path.basename(options.prefix or options.symbol)):
@@ -214,7 +215,7 @@ def _export(options: argparse.Namespace) -> int:
     torch_alone = options.onnx is options.source is None and not options.states
     if torch_alone:  # shapes of the check alone
         from .interop._torch.save_and_check_torch_file import kept_axes
-        own = kept_axes(model.graph, shapes) if model is not None else {}
+        own = kept_axes(model.graph, shapes)
         shapes = {name: (*('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
                   for name, shape in shapes.items()}
         for name, axes in own.items():
@@ -299,8 +300,9 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
     from .interop._onnx import encoder_of, write_onnx
     other = None if options.certify is None else read_graph(options.certify)
     model = model or load(options)
-    written = write_onnx(model, options.onnx, shapes, types, options.output, not options.as_is,
-                         other, options.states, not options.no_check)
+    written = write_onnx(model, options.onnx, shapes, types=types, outputs=options.output,
+                         roll=not options.as_is, certify_by=other, states=options.states,
+                         check=not options.no_check)
     remarks = [('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                                    for name, shape in written.inputs.items()) or 'none')]
     if written.numbers:

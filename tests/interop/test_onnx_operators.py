@@ -57,7 +57,7 @@ def test_cases_of_both_back_ends(name):
                None)
     if name.startswith('CTCLoss'):
         graph = graph_from_json(symbol.tojson())
-        assert exportable(Model(graph, {}, {}), shapes, types).left_out == graph.outputs
+        assert exportable(Model(graph, {}, {}), shapes, types=types).left_out == graph.outputs
         return
     if why is not None:
         with pytest.raises(ExportError, match=why):

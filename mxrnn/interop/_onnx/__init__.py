@@ -105,15 +105,15 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     ...     os.listdir(folder)
     ['days.onnx']
     """
-    written = write_onnx(model, path, inputs, types, outputs, roll, certify_by, states,
-                         _check.flag('check', check))
+    written = write_onnx(model, path, inputs, types=types, outputs=outputs, roll=roll,
+                         certify_by=certify_by, states=states, check=_check.flag('check', check))
     log_unchecked(os.fspath(path), written.checked)
     if written.left_out:
         warnings.warn('%s has no output %s: losses that ONNX does not have' % (
             path, ', '.join(written.left_out)), stacklevel=2)
 
 
-def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None,
+def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
                types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
                roll: bool = True, certify_by: Graph | None = None, states: bool = False,
                check: bool = True) -> Written:
@@ -125,16 +125,17 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
     export = _conversion().exportable
     if check:
         begin()
-    written: Written = export(model, inputs, types, outputs, roll, certify_by,
-                              os.path.basename(encoder) if states else '')
+    written: Written = export(model, inputs, types=types, outputs=outputs, rolled=roll,
+                              certify_by=certify_by,
+                              states=os.path.basename(encoder) if states else '')
     files = {path: sealed(written.content)}
     if written.encoder is not None:
         files[encoder] = sealed(written.encoder.content)
 
     def again(part: Model) -> ExportedFile:
-        given = [{name: value for name, value in (each or {}).items()
-                  if name in part.graph.arguments} for each in (inputs, types)]
-        return open_content(export(part, *given, None, roll).content)
+        shapes, kinds = ({name: value for name, value in (each or {}).items()
+                          if name in part.graph.arguments} for each in (inputs, types))
+        return open_content(export(part, shapes, types=kinds, rolled=roll).content)
     with replacing(list(files)) as stage:
         places = {target: os.path.join(stage, os.path.basename(target)) for target in files}
         for target, content in files.items():

@@ -25,6 +25,7 @@ from ..input_shapes import (
     shapes_found,
     without_number,
 )
+from ..model import Model
 from ..registry import ONNX, ExportError
 from ..repeat_begin_state_weights import of_any_batch
 from ..roll_without_steps import roll_once, rolled_up
@@ -64,7 +65,7 @@ class Written(NamedTuple):
     checked: tuple[str, str] = ('', '')
 
 
-def exportable(model: Any, inputs: Mapping[str, Sequence[Any]] | None = None,
+def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, *,
                types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
                rolled: bool = True, certify_by: Graph | None = None,
                states: str = '') -> Written:
