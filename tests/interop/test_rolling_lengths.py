@@ -517,10 +517,19 @@ def test_parts_of_sequences(name):
                 refused_by_mxnet(make(6), shapes)
 
 
-def test_the_last_step_of_outputs_that_zoneout_draws():
-    make = named_anew(part(-1, 0, lambda: rnn.ZoneoutCell(rnn.GRUCell(3, 'gru_'), .2, .3)))
+def both_directions(units, prefix):
+    return rnn.BidirectionalCell(*[rnn.GRUCell(units, prefix + end) for end in ('l_', 'r_')])
+
+
+@pytest.mark.parametrize('build, kind', [
+    (part(-1, 0, lambda: rnn.ZoneoutCell(rnn.GRUCell(3, 'gru_'), .2, .3)), 'loop'),
+    # Both directions of the second layer read what the dropout draws.
+    (lambda length: encoder(length, stack(rnn, both_directions(2, 'a_'), rnn.DropoutCell(.5),
+                                          both_directions(3, 'b_'))), 'kernel')])
+def test_what_training_draws_keeps_no_number_of_steps(build, kind):
+    make = named_anew(build)
     rolled = roll(graph_of(make(4)), training=True)
-    assert [each.kind for each in rolled.findings] == ['loop', 'loop']
+    assert {each.kind for each in rolled.findings} == {kind}
     for length in (4, 6, 3):
         shapes = {'data': (length, 2, 4)}
         assert_equal(run_rolled(rolled, bind(make(length), shapes), shapes))

@@ -184,8 +184,7 @@ class RolledWriter:
         return self._pick(steps, t, total, self._recurrences[number][0])
 
     def _both(self, entry: Entry | None, t: int, count: int) -> bool:
-        """Whether step `t` and the other one of two are each read alone, so that they may not be
-        the first and the last."""
+        """Whether both of two steps are read alone, so that they may not be the first and last."""
         if entry is None or count != 2 or self._counted is not None:
             return False
         read = self._alone.setdefault(entry, set())
@@ -219,6 +218,9 @@ class RolledWriter:
             entry = yield ('value', plan.source)
             return self._part(entry, plan, name, by_step in self._wholes)
         if isinstance(plan, Apply):
+            if plan.nodes[0] > plan.nodes[-1] and is_random(self._values.nodes[plan.nodes[0]]):
+                entry = yield ('by_step', by_step[::-1])  # both directions read the same draws
+                return self._writer.once('SequenceReverse', name + '_reversed', {}, entry)
             self._families.setdefault(plan.nodes, plan)
             entry = yield ('family', plan.nodes)
             return Entry(entry.node, plan.output)
@@ -274,7 +276,6 @@ class RolledWriter:
         """The steps of `span` in a sequence; `whole`: the span is one of `whole_parts`."""
         writer, total = self._writer, span.total
         if span.length != total and total is not None and self._counted is None and not whole:
-            # The meaning for another length is unknown, so the length stays fixed.
             self.fixed.setdefault(name, (total, span.why))
             split = writer.once('SliceChannel', name + '_steps', {
                 'num_outputs': total, 'axis': 0, 'squeeze_axis': True}, entry, outputs=total)
