@@ -190,6 +190,12 @@ def _freed(graph: Graph, findings: Sequence[Finding], length: int | None, axes: 
         *(Finding(name, steps, 'stated', '') for name, steps in stated_before(freed).items())]))
 
 
+#: Of candidates with as many steps: the order. `_LATER` are some that may go through layers that
+#: share weights, and `_LAST` those that read states that grow, of which nobody wants to hear if
+#: they are declined.
+_FIRST, _LATER, _LAST = range(3)
+
+
 def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
             others: Sequence[_Found] = (), planner: Planner | None = None
             ) -> tuple[list[_Found], list[Finding]]:
@@ -200,20 +206,20 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
     failed: list[tuple[list[int], Finding]] = []
     told: set[int] = set()  # the nodes of recurrences that were declined as a whole
     ways = chains(values) if planner is None else direct_chains(values, taken)
-    pending = [(-len(chain), 0, chain) for chain in ways]
+    pending = [(-len(chain), _FIRST, chain) for chain in ways]
     if planner is None:
-        pending += [(-len(chain), 2, chain) for chain in readers_of_growing(values)]
+        pending += [(-len(chain), _LAST, chain) for chain in readers_of_growing(values)]
     heapq.heapify(pending)
     while pending:
-        length, again, chain = heapq.heappop(pending)
+        length, turn, chain = heapq.heappop(pending)
         name = _name([values.nodes[i].name for i in chain])
         nodes: set[int] = set()
         try:
             recurrence = find_recurrence(values, chain, taken)
             nodes = recurrence.nodes
-            if not again and all(values.are_one(each.by_step) for each in recurrence.outside):
-                # It may go through layers that share weights: candidates with as many steps first.
-                heapq.heappush(pending, (length, 1, chain))
+            if turn == _FIRST and all(
+                    values.are_one(each.by_step) for each in recurrence.outside):
+                heapq.heappush(pending, (length, _LATER, chain))
                 continue
             kernel = 'it has no weights' if planner else find_kernel(values, ranks, recurrence)
             if isinstance(kernel, Kernel):
@@ -223,7 +229,7 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
         except Taken:
             continue  # it goes through layers that share weights, not through time
         except Declined as declined:
-            if again < 2 and not told.issuperset(chain):
+            if turn < _LAST and not told.issuperset(chain):
                 failed.append((chain, Finding(name, len(chain), 'unrolled', str(declined))))
             told |= nodes
             continue
