@@ -4,11 +4,11 @@ from __future__ import annotations
 import math
 from typing import Iterator, Literal, NamedTuple
 
-from .graph import Entry, Node
+from .graph import Entry, Graph, Node
 from .operator_table import has
 
 __all__ = ['ADDS_NOTHING', 'FusedArray', 'FusedLayout', 'gate_array', 'GATES', 'GROUPS', 'KINDS',
-           'LAYOUT', 'Mode', 'begin_states']
+           'LAYOUT', 'Mode', 'arrays_of_rnn', 'begin_states']
 
 #: A cell's projections, and the arrays of each.
 GROUPS = ('i2h', 'h2h')
@@ -124,3 +124,25 @@ def begin_states(node: Node) -> tuple[Entry, ...]:
     if node.op != '_foreach' or len(node.subgraphs) != 1:
         return ()
     return node.inputs[node.body.data:node.body.data + node.body.states]
+
+
+def arrays_of_rnn(graph: Graph, node: Node) -> Node:
+    """`node` without the join of its weights, if it is an RNN that would only split them again.
+
+    Its inputs are then the data, the weights in the vector's order, and the states.
+    """
+    if not has(node.op, 'kernel') or len(node.inputs) < 2:
+        return node
+    join = graph.nodes[_before_reshape(graph, node.inputs[1]).node]
+    if not has(join.op, 'joins') or join.dim != 0 or len(join.inputs) != len(
+            list(FusedLayout.of(node).arrays(1, by_gate=False))):
+        return node
+    arrays = tuple(_before_reshape(graph, entry) for entry in join.inputs)
+    return node._replace(inputs=(node.inputs[0], *arrays, *node.inputs[2:]))
+
+
+def _before_reshape(graph: Graph, entry: Entry) -> Entry:
+    """The entry from which `entry` was reshaped: the same elements in the same order."""
+    while graph.nodes[entry.node].op in ('Reshape', 'reshape_like'):
+        entry = graph.nodes[entry.node].inputs[0]
+    return entry

@@ -5,6 +5,7 @@ from typing import Container, Iterable, Mapping
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
+from ..._graph.rnn_vector_layout import arrays_of_rnn
 from ..._graph.shapes.sizes import (
     Axis,
     Size,
@@ -17,7 +18,6 @@ from ..._graph.shapes.sizes import (
     resolve,
 )
 from ..._graph.stepping.axis_propagation import is_zero
-from .._torch.rnn_weights_and_torch_kernels import arrays_of_rnn
 from .emitter_api import MOVES, Expr, Unsupported
 
 __all__ = ['are_parameters', 'described', 'inputs_of', 'size_text']

@@ -12,7 +12,7 @@ from ..._graph.merge_rnn import readers
 from ..._graph.rnn_vector_layout import FusedLayout
 from .._torch import keywords
 from .._torch.module import run
-from .._torch.rnn_weights_and_torch_kernels import run_rnn
+from .._torch.rnn_by_torch_kernels import run_rnn
 from ..model import Model
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .layers_and_state_dict import File

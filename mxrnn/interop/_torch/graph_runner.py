@@ -12,12 +12,12 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import row
+from ..._graph.rnn_vector_layout import arrays_of_rnn
 from ..registry import TORCH, Unsupported
 from . import Device, Run, constants_and_samplers  # noqa: F401
 from .broadcast_checks import refusing
 from .compiled_emitters import enter_rest
 from .functions import elementwise, layers, losses, reduce_sort_index, shape  # noqa: F401
-from .rnn_weights_and_torch_kernels import arrays_of_rnn
 
 __all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError']
 

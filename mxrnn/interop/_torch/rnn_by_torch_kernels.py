@@ -1,4 +1,4 @@
-"""sym.RNN through torch's own kernels, with the weights that a graph joins into its vector."""
+"""sym.RNN through torch's own kernels."""
 from __future__ import annotations
 
 import math
@@ -7,35 +7,11 @@ from typing import Any, Sequence
 import torch
 from torch import Tensor
 
-from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operator_table import has
-from ..._graph.rnn_vector_layout import FusedLayout
+from ..._graph.graph import Node
 from ..registry import Unsupported, operator
 from . import Run, keywords
 
-__all__ = ['arrays_of_rnn', 'run_rnn']
-
-
-def arrays_of_rnn(graph: Graph, node: Node) -> Node:
-    """`node` without the join of its weights, if it is an RNN that would only split them again.
-
-    Its inputs are then the data, the weights in the vector's order, and the states.
-    """
-    if not has(node.op, 'kernel') or len(node.inputs) < 2:
-        return node
-    join = graph.nodes[_before_reshape(graph, node.inputs[1]).node]
-    if not has(join.op, 'joins') or join.dim != 0 or len(join.inputs) != len(
-            list(FusedLayout.of(node).arrays(1, by_gate=False))):
-        return node
-    arrays = tuple(_before_reshape(graph, entry) for entry in join.inputs)
-    return node._replace(inputs=(node.inputs[0], *arrays, *node.inputs[2:]))
-
-
-def _before_reshape(graph: Graph, entry: Entry) -> Entry:
-    """The entry from which `entry` was reshaped: the same elements in the same order."""
-    while graph.nodes[entry.node].op in ('Reshape', 'reshape_like'):
-        entry = graph.nodes[entry.node].inputs[0]
-    return entry
+__all__ = ['run_rnn']
 
 
 def run_rnn(training: bool, data: Tensor, arrays: Sequence[Tensor], states: Sequence[Tensor], *,
