@@ -59,7 +59,8 @@ class Row(NamedTuple):
     #: calculates with reals alone, and 'no half': has no float16 on CPUs; MXNet raises both too
     #: late, in another call. 'moves': moves or converts the elements of the first input, and
     #: changes no value. 'one shape': all that it reads has the shape of its output, but lengths.
-    #: 'elementwise': makes each element of one of its input, which has its shape, too. 'gathers':
+    #: 'elementwise': makes each element of one of its input, which has its shape, too. 'pair':
+    #: makes each element of one of both inputs, which 'broadcast_' repeats. 'gathers':
     #: hands on the elements of all inputs, summed at most, and 'joins' side by side along `dim`.
     #: 'recurs': goes over the steps of a sequence with states, and 'kernel' with the weights of
     #: several layers in one vector.

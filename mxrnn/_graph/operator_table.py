@@ -284,6 +284,8 @@ mark('gathers', 'Concat _rnn_param_concat add_n stack')
 mark('joins', 'Concat _rnn_param_concat')
 mark('recurs', 'RNN _foreach _while_loop')
 mark('kernel', 'RNN')
+mark('pair', ' '.join(name for name, each in ROWS.items() if not each.attributes and [
+    given.name for given in each.inputs] == ['lhs', 'rhs']))
 mark('elementwise', ' '.join([*_UNARY, *(name for name in ROWS if name.endswith('_scalar'))]))
 mark('elementwise', 'Activation clip hard_sigmoid Cast amp_cast smooth_l1')
 mark('one shape', '''Dropout softmax log_softmax reverse elemwise_add elemwise_sub elemwise_mul

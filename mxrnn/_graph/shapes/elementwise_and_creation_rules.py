@@ -25,9 +25,7 @@ def _repeated(node: Node, one: Array, other: Array) -> Axes:
     return broadcast_axes([one, other])
 
 
-#: Operators that compute with two arrays and have no parameters.
-_PAIRS = [op for op, row in ROWS.items() if not row.attributes and [
-    each.name for each in row.inputs] == ['lhs', 'rhs']]
+_PAIRS = [op for op in ROWS if has(op, 'pair')]
 rule('add_n', *_PAIRS, needs=0)(lambda node, *inputs: alike(*inputs))
 rule(*(op for op in _PAIRS if op.startswith('broadcast_')), needs=2)(_repeated)
 rule('amp_multicast', needs=0)(lambda node, *inputs: inputs)

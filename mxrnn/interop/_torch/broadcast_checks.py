@@ -6,18 +6,11 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 from torch import Tensor
 
 from ..._graph.graph import Graph, Node
-from ..._graph.operator_table import has, row
+from ..._graph.operator_table import ROWS, has
 from ..._graph.rnn_vector_layout import begin_states
 from . import Run
 
 __all__ = ['refusing']
-
-
-def _is_elementwise(node: Node) -> bool:
-    """Whether a node combines two arrays of the same shape, element by element."""
-    known = row(node.op)
-    return node.op == 'add_n' or known is not None and not known.attributes and not (
-        node.op.startswith('broadcast_')) and [each.name for each in known.inputs] == ['lhs', 'rhs']
 
 
 def _rows(node: Node, arrays: Sequence[Tensor]) -> Iterator[int]:
@@ -26,13 +19,24 @@ def _rows(node: Node, arrays: Sequence[Tensor]) -> Iterator[int]:
     yield from arrays[1].shape if node.use_sequence_length else ()
 
 
+_SizesOf = Callable[[Node, Sequence[Tensor]], Iterable[Any]]
 #: By operator, the sizes of its inputs that have to be equal.
-_SIZES: dict[str, Callable[[Node, Sequence[Tensor]], Iterable[Any]]] = {
-    'elemwise_add': lambda node, arrays: [each.shape for each in arrays],
+_SIZES: dict[str, _SizesOf] = {
+    **{op: lambda node, arrays: [each.shape for each in arrays] for op in ROWS
+       if op == 'add_n' or has(op, 'pair') and not op.startswith('broadcast_')},
     'batch_dot': lambda node, arrays: [each.shape[:-2] for each in arrays],
     'where': lambda node, arrays: [each.shape for each in arrays[arrays[0].dim() == 1:]],
     **dict.fromkeys(('SequenceMask', 'SequenceLast', 'SequenceReverse'), _rows),
 }
+
+
+def _batches(graph: Graph, node: Node) -> _SizesOf:
+    """The batch sizes of the data and of the states of an RNN. States that are made have one row
+    for any batch."""
+    begins = begin_states(node)
+    read = [at for at, entry in enumerate(begins, -len(begins)) if any(
+        each.is_variable for each in graph.ending_in([entry]).nodes)]
+    return lambda node, arrays: [arrays[at].shape[1] for at in (0, *read)]
 
 
 def refusing(graph: Graph, node: Node, run: Run, training: bool, settled: Callable[[], bool]
@@ -47,14 +51,7 @@ def refusing(graph: Graph, node: Node, run: Run, training: bool, settled: Callab
     settled : callable
         Whether all sizes are known.
     """
-    sizes_of = _SIZES.get('elemwise_add' if _is_elementwise(node) else node.op)
-    if has(node.op, 'kernel'):  # states that are made have one row for any batch
-        begins = begin_states(node)
-        read = [at for at, entry in enumerate(begins, -len(begins)) if any(
-            each.is_variable for each in graph.ending_in([entry]).nodes)]
-
-        def sizes_of(node: Node, arrays: Sequence[Tensor]) -> Iterable[Any]:
-            return [arrays[at].shape[1] for at in (0, *read)]
+    sizes_of = _batches(graph, node) if has(node.op, 'kernel') else _SIZES.get(node.op)
     if sizes_of is None:
         return run
 
