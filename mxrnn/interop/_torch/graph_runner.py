@@ -14,7 +14,7 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import row
 from ..._graph.rnn_vector_layout import arrays_of_rnn
 from ..registry import TORCH, Unsupported
-from . import Device, Run, constants_and_samplers  # noqa: F401
+from . import Device, Run, constants_and_samplers, rnn_by_torch_kernels  # noqa: F401
 from .broadcast_checks import refusing
 from .compiled_emitters import enter_rest
 from .functions import elementwise, layers, losses, reduce_sort_index, shape  # noqa: F401
