@@ -300,9 +300,8 @@ def rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
 def _fault(values: Values, what: Kernel | Loop, training: bool, float32: bool = False
            ) -> str | None:
     """Why this MXNet cannot run a recurrence in this form; None if it can."""
-    if any(values.are_one(each.by_step) and not all(
-            values.node(value).inputs or _sized(values.node(value))
-            for value in values.above(each.by_step[:1])) for each in what.data):
+    if any(values.are_one(each.by_step) and _of_any_batch(values, each.by_step[0])
+           for each in what.data):
         return 'MXNet does not infer the batch of arrays that are repeated for each step'
     if isinstance(what, Loop):
         if what.spreads_a_row:
@@ -317,6 +316,14 @@ def _fault(values: Values, what: Kernel | Loop, training: bool, float32: bool = 
             training or what.mode == 'rnn_relu'):
         return 'sym.RNN has wrong gradients, or rounds, in types that it may have to compute'
     return None
+
+
+def _of_any_batch(values: Values, value: int) -> bool:
+    """Whether only the reader of a value tells its batch: it reads zeros, but no data."""
+    nodes = [values.node(each) for each in values.above([value])]
+    return any(not node.inputs and not _sized(node) for node in nodes) and not any(
+        values.nodes[entry.node].is_variable for node in nodes
+        for entry in {*node.inputs} - {*node.inputs_of('weight'), *node.inputs_of('aux')})
 
 
 def _type(values: Values, value: int) -> Any:

@@ -142,8 +142,8 @@ class _Check:
         self._checkpoint, self._file, self._again = checkpoint, file, again
         self._inputs = Inputs(checkpoint.model, file, whole)
         self._steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
-                              if node.op == 'SliceChannel' and node.squeeze_axis}.union(
-                                  stated_steps(checkpoint.model.graph).values()))
+                              if node.op == 'SliceChannel' and node.squeeze_axis} | {*stated_steps(
+                                  checkpoint.model.graph).values(), checkpoint.length or 0})
         self._said: list[str] = []
         self._worst, self._rounding = 0.0, 0.0
         #: The axes that had a number of steps in the run with the graph's sizes.
@@ -180,10 +180,10 @@ class _Check:
         refused = [*filter(None, (self._refusal(ways, certified, rolled or own)
                                   for ways in self._others()))]
         return 'outputs differ by at most %.1g of the largest value from the checkpoint in %s, ' \
-            'for %s%s%s' % (
-                self._worst, self._checkpoint.name, '; '.join(self._said),
+            'for %s%s%s' % (self._worst, self._checkpoint.name, '; '.join(self._said),
                 '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
-                '. Other sizes that the check chose do not fit: ' + refused[-1] if refused else '')
+                '. Other sizes that were tried do not fit; if only these do, give them with '
+                '--input. ' + refused[-1] if refused else '')
 
     def _refusal(self, ways: Iterable[Mapping[str, int]], certified: ReferenceModel | None,
                  rolled: bool) -> str:

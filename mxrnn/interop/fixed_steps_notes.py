@@ -1,15 +1,16 @@
 """Notes on numbers of steps that stay in a graph, or may be one bucket's."""
 from __future__ import annotations
 
+import collections
 import math
 from typing import Any, Iterator, Mapping, Sequence
 
 from .. import _check
-from .._graph.graph import Graph, Node
+from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
 from .._graph.rolling import RolledGraph, bounds, fixed_by, stated_steps
-from .._graph.shapes.infer import infer, variables_of
-from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
+from .._graph.shapes.axis_factors import number_of
+from .._graph.shapes.infer import Table, infer, variables_of
 from .._graph.shapes.sizes import Axis, Size, Sum
 from .input_shapes import graph_shapes, without_number
 from .model import Model
@@ -24,8 +25,8 @@ from .roll_without_steps import (
     with_number,
 )
 
-__all__ = ['capped', 'clipped', 'divided_by_steps', 'grouped_by_steps', 'kept_by_inputs',
-           'of_one_bucket', 'split_by_steps']
+__all__ = ['as_many_whatever_is_read', 'capped', 'clipped', 'clipped_at_any_length',
+           'divided_by_steps', 'grouped_by_steps', 'kept_by_inputs', 'of_one_bucket']
 
 
 def capped(model: Model, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
@@ -64,6 +65,49 @@ def divided_by_steps(rolled: RolledGraph) -> list[str]:
     return notes
 
 
+def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]],
+                             export: str = '') -> list[str]:
+    """Recurrences that run a number of steps although the inputs may have any, with the option that
+    frees it: values are repeated so often, or longer data are cut."""
+    def freed(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
+        return number not in _numbers(graph, infer(graph, variables_of(
+            graph, {**_sizes(model), **shapes, **given})))
+    steps = collections.Counter(each.steps for each in rolled.findings
+                                if each.kind in ('kernel', 'loop', 'fused'))
+    table = infer(rolled.graph, variables_of(rolled.graph, {**_sizes(model), **shapes}))
+    numbers = collections.Counter(_numbers(rolled.graph, table))
+    cut = {number_of(after) for place, node in enumerate(rolled.graph.nodes)
+           if node.op in ('slice_axis', 'slice') for before, after in zip(
+               table.axes.get(node.inputs[0], []), table.axes.get(Entry(place, 0), []))
+           if number_of(before) is None}
+    some = sum(numbers.values()) > sum(steps.values())  # of which the graph tells no number
+    notes = []
+    for number in sorted(each for each in numbers if each and each > 1):
+        if numbers[None] and (some or steps[number] > numbers[number]) or number in cut:
+            tip = option_that_frees(model.graph, {**model.arg_params, **model.aux_params}, shapes,
+                                    number, freed)
+            notes.append('%s %d steps, as in the graph%s' % (
+                'longer data are cut to' if number in cut else
+                'whatever the length of the data, a recurrence runs', number,
+                tip and '. To run as many as the data have, export with %s%s' % (export, tip)))
+    return notes
+
+
+def clipped_at_any_length(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
+                          ) -> list[str]:
+    """A note on clipped lengths of sequences that may have any number of steps."""
+    table = infer(rolled.graph, variables_of(rolled.graph, {**_sizes(model), **shapes}))
+    return clipped(sorted(bounds(rolled.graph) - {*_numbers(rolled.graph, table)}), model.graph,
+                   {**model.arg_params, **model.aux_params}, shapes)
+
+
+def _numbers(graph: Graph, table: Table) -> Iterator[int | None]:
+    """The numbers of steps of the recurrences; None for any number."""
+    for place in graph.needed():
+        if has(graph.nodes[place].op, 'recurs'):
+            yield from map(number_of, table.axes.get(Entry(place, 0), [])[:1])
+
+
 def of_one_bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[str]:
     """A note if the rolled-up graph keeps a number of steps: in a stated shape, in nodes, or as a
     bound of lengths. An axis 'time:35' in a `given` shape frees it, so there is no note then."""
@@ -84,7 +128,8 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
     steps, fixed = ({each.steps for each in rolled.findings if (each.kind == 'fixed') is kind
                      and each.kind not in ('unrolled', 'stated')} for kind in (False, True))
     notes, params, pinned = [], {**model.arg_params, **model.aux_params}, {*fixed}
-    if not rolled.findings and any(has(node.op, 'recurs') for node in model.graph.nodes):
+    if all(each.kind == 'stated' for each in rolled.findings) and any(
+            has(node.op, 'recurs') for node in model.graph.nodes):
         fixed = {size for shape in shapes.values() for size in shape
                  if isinstance(size, int) and fixed_by(model.graph, size)}
     for size in sorted((steps | fixed) - {0, 1}):
@@ -164,15 +209,6 @@ def grouped_by_steps(model: Model, shapes: Mapping[str, Sequence[Any]], export: 
                 'time:%d' % number, str(number)), export, tip) if tip else
             'the file is right for %d steps alone' % number))
     return notes
-
-
-def split_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
-                   ) -> list[str]:
-    """Notes on numbers of steps by which nodes split an axis that may have any size in `shapes`."""
-    steps = {each.steps for each in rolled.findings if each.kind != 'unrolled'}
-    return ['an axis of any size is split by %d, the number of steps in the graph: other numbers '
-            'of steps give wrong results' % number
-            for number in sorted(steps & cutting_numbers(rolled.graph, _sizes(model), shapes))]
 
 
 def _sizes(model: Model) -> dict[str, tuple[int, ...]]:

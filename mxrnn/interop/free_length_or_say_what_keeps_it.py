@@ -2,17 +2,24 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Iterator, Mapping
+
+import numpy as np
 
 from .. import _check
-from .._graph.graph import Graph
-from .._graph.rolling import Finding, fixed_by, stated_steps
+from .._graph.graph import Entry, Graph
+from .._graph.rolling import fixed_by, stated_before, stated_steps
+from .._graph.shapes.infer import infer, variables_of
+from .._graph.shapes.sizes import Size, Sum, axes_in, number_for, product
 from .convert_to_steps import stepping
 from .input_shapes import Shapes, graph_shapes
 from .registry import ExportError
-from .roll_without_steps import CountedSteps, option_that_frees, rolled_up
+from .roll_without_steps import CountedSteps, option, option_that_frees, rolled_up
 
-__all__ = ['naming_what_keeps', 'refuse_stated']
+__all__ = ['naming_what_keeps', 'refuse_stated', 'stated_of']
+
+#: Numbers of steps are tried up to the first number, for a batch of the second, a prime number.
+_MOST, _MANY = 4096, 10007
 
 
 @contextlib.contextmanager
@@ -47,8 +54,41 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
         raise ExportError('%s\n%s' % (error, why)) from None
 
 
-def refuse_stated(findings: Sequence[Finding], steps: CountedSteps | None) -> None:
-    """Refuse a rolled-up graph that divides all rows into sequences of `steps`."""
-    for each in findings:
-        if steps is not None and (each.kind, each.steps) == ('stated', steps.number):
-            raise ExportError('node %s makes sequences of %d steps of all rows' % each[:2])
+def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> None:
+    """Refuse `shapes` of inputs in which axes of any size may change, of which a Reshape makes
+    sequences of a number of steps: of other data it would make other sequences."""
+    for node, steps, size in stated_of(graph, params, shapes):
+        axes = sorted(axes_in(size), key=lambda axis: (axis.label != 'batch', axis.label))
+        named = {name: shape for name, shape in shapes.items() if not {
+            axis.label for axis in axes[1:] or axes}.isdisjoint(shape)}
+        first = next(iter(named.values()), (1,))[0]
+        batch = first if isinstance(first, int) else _MANY
+        number = next((each for each in range(1, _MOST) if number_for(size, {
+            axis: each if axis is axes[-1] else _MANY for axis in axes}) == batch), None)
+        raise ExportError('node %s makes sequences of %d steps of all rows, so data of other sizes '
+                          'would give wrong results. %s' % (node, steps, (
+                              'To keep that length: ' + option({
+                                  name: [number if each == axes[-1].label else each
+                                         for each in shape] for name, shape in named.items()})
+                              if number and len(axes) < 3 else
+                              'Give numbers in place of %s: %s' % (' and '.join(
+                                  axis.label for axis in axes[1:] or axes), option(named)))))
+
+
+def stated_of(graph: Graph, params: Mapping[str, Any], shapes: Shapes
+              ) -> Iterator[tuple[str, int, Size]]:
+    """The Reshapes that make sequences of a number of steps of axes of any size, the steps, and the
+    number of sequences. An input of rows may have any number of rows."""
+    stated = stated_before(graph)
+    sizes = {name: np.shape(array) for name, array in params.items()}
+    axes = infer(graph, variables_of(graph, {**sizes, **shapes})).axes if stated else {}
+    batches = {shape[0] for shape in shapes.values() if shape}
+    for place, node in enumerate(graph.nodes):
+        made = [product(axis) for axis in axes.get(Entry(place, 0), [])] if (
+            node.name in stated) else []
+        whole = {getattr(each, 'label', each) for each in made}
+        for size in made:
+            if isinstance(size, Sum) and whole.isdisjoint(batches) and size.divisor > 1 and not (
+                    size.terms[0][0] == len(size.terms) == 1
+                    and {axis.label for axis in axes_in(size)} <= batches):
+                yield node.name, stated[node.name], size

@@ -9,23 +9,24 @@ import numpy as np
 
 from .. import _check
 from .._graph.graph import Graph
-from .._graph.rolling import Unrolled
+from .._graph.rolling import RolledGraph, Unrolled
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import Named
 from .fixed_steps_notes import (
+    as_many_whatever_is_read,
+    clipped_at_any_length,
     divided_by_steps,
     grouped_by_steps,
     kept_by_inputs,
     of_one_bucket,
-    split_by_steps,
 )
-from .input_shapes import shapes_found, without_number
+from .input_shapes import graph_shapes, shapes_found, without_number
 from .model import Model
 from .registry import ExportError
-from .roll_without_steps import roll_once
+from .roll_without_steps import roll_once, rolled_up
 
-__all__ = ['remarks']
+__all__ = ['remarks', 'wrong_lengths']
 
 
 def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False,
@@ -76,9 +77,25 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
     if not any(':' in str(size) for shape in given.values() for size in shape):
-        sentences += split_by_steps(model, rolled, shapes)
         sentences += grouped_by_steps(model, shapes, export)
-    return sentences + kept
+    return sentences + kept + as_many_whatever_is_read(
+        model, *_freed(model, {**found, **given}), export)
+
+
+def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Those of `remarks` that say at which lengths results are not the program's, and the note on
+    lengths that are clipped."""
+    rolled, shapes = _freed(model, {
+        **graph_shapes(model.graph, {**model.arg_params, **model.aux_params}), **given})
+    return [*divided_by_steps(rolled), *clipped_at_any_length(model, rolled, shapes),
+            *as_many_whatever_is_read(model, rolled, shapes)]
+
+
+def _freed(model: Model, shapes: Mapping[str, Sequence[Any]]
+           ) -> tuple[RolledGraph, Mapping[str, Sequence[Any]]]:
+    """The rolled-up graph, without a number of steps that is given in `shapes`; and the shapes."""
+    known, steps = without_number(shapes)
+    return rolled_up(model.graph, steps), known
 
 
 def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[Any]]) -> list[str]:

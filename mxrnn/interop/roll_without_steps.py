@@ -7,7 +7,14 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._graph.graph import Graph
-from .._graph.rolling import RolledGraph, bounds, fixed_by, roll, stated_steps
+from .._graph.rolling import (
+    RolledGraph,
+    bounds,
+    fixed_by,
+    roll,
+    stated_steps,
+    without_slices_of_all,
+)
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
 
@@ -57,7 +64,8 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
                              ', '.join(map(str, known)) or 'it has none', steps.number,
                              steps.keeping(graph) if known else
                              '. Give the axis without that number'))
-    return roll(graph, training=training, length=steps.number, axes=steps.axes)
+    return roll(without_slices_of_all(graph, steps.axes, steps.number), training=training,
+                length=steps.number, axes=steps.axes)
 
 
 def axes_of(shapes: _Shapes, number: int) -> dict[str, int]:

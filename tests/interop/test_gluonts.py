@@ -185,6 +185,7 @@ def test_graphs_of_forecasters_give_what_mxnet_gives(form, tmp_path):
 
 
 @each_form
+@pytest.mark.filterwarnings('ignore:longer data are cut to 3 steps')
 def test_sources_of_forecasters_need_no_shapes(form):
     """With one seed they draw what the module draws."""
     _, data, _, model = forecaster(form)

@@ -109,6 +109,7 @@ def by_onnx(model, symbol):
     (by_torch, (RuntimeError, ValueError), ''), (by_source, (RuntimeError, ValueError), ''),
     (by_onnx, Exception, 'ONNXRuntimeError')], ids=['torch', 'source', 'onnx'])
 @pytest.mark.parametrize('name', REFUSED)
+@pytest.mark.filterwarnings('ignore:longer data are cut')
 def test_sizes_that_mxnet_refuses_are_refused(name, way, error, said):
     symbol, shapes, others = REFUSED[name]
     model = random_model(symbol, shapes)

@@ -129,16 +129,23 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
                 writer, graph.nodes[clip].name, node.inputs[1])))
     heads = [Entry(places[head.node], head.output) for head in graph.heads]
     for each, node in writer.cut.items():
-        steps, reading = writer.sequences[each], writer.nodes[:]
+        steps = writer.sequences[each]
         fixed[node.name] = steps, '%s has this number' % node.op + (
-            ', and nothing can replace it' * (steps == length)) if states(node, steps) else (
+            ', and nothing can replace it' * (
+                steps == length or node.op not in FREED)) if states(node, steps) else (
             '%s %s' % (node.op, 'has one window over all steps' if node.op in _WINDOWED else
                        '%s a number that may depend on it' % (
                            'has' if node.op == 'Reshape' else 'cuts at')))
-        instead = {each: writer.pinned(each, node.name, 0, steps)}
-        writer.nodes[:len(reading)] = [reader._replace(inputs=tuple(
-            [instead.get(entry, entry) for entry in reader.inputs])) for reader in reading]
-        heads = [instead.get(head, head) for head in heads]
+        reading, recurrence = writer.nodes[:], writer.nodes[each.node]
+        if each in {*heads, *(entry for place in Graph(tuple(reading), tuple(heads)).needed()
+                              for entry in reading[place].inputs)}:
+            instead = {each: writer.pinned(each, node.name, 0, steps)}
+            writer.nodes[:len(reading)] = [reader._replace(inputs=tuple(
+                [instead.get(entry, entry) for entry in reader.inputs])) for reader in reading]
+            heads = [instead.get(head, head) for head in heads]
+        else:  # only its states are read
+            writer.nodes[each.node] = recurrence._replace(inputs=(writer.pinned(
+                recurrence.inputs[0], node.name, 0, steps), *recurrence.inputs[1:]))
     return writer.graph([writer.output(head, name)
                          for head, name in zip(heads, graph.outputs)], graph.version)
 

@@ -157,7 +157,7 @@ def _roll(graph: Graph, training: bool, reject_reason: RejectReason,
             return _freed(rolled, [each.finding for each in found] + listed + failed, length, axes,
                           emitter.totals, counted, emitter.fixed)
     if length is None and not checked_by_fuse(graph):
-        return RolledGraph(graph, tuple(failed))
+        return RolledGraph(graph, (*failed, *_stated(graph)))
     return _freed(graph, failed, length, axes, {}, counted, {})
 
 
@@ -187,7 +187,11 @@ def _freed(graph: Graph, findings: Sequence[Finding], length: int | None, axes: 
     return RolledGraph(freed, tuple([
         *findings, *(Finding('mxrnn.fuse', steps, 'fused', '') for steps in by_fuse),
         *(Finding(name, steps, 'fixed', why) for name, (steps, why) in fixed.items()),
-        *(Finding(name, steps, 'stated', '') for name, steps in stated_before(freed).items())]))
+        *_stated(freed)]))
+
+
+def _stated(graph: Graph) -> list[Finding]:
+    return [Finding(name, steps, 'stated', '') for name, steps in stated_before(graph).items()]
 
 
 #: Of candidates with as many steps: the order. `_LATER` are some that may go through layers that

@@ -1,10 +1,11 @@
 """Sizes of nodes that are the number of steps: rules that read them from sequences instead."""
 from __future__ import annotations
 
-from typing import Callable, Optional, Sequence
+from typing import Callable, Iterable, Optional, Sequence
 
 from ..graph import Entry, Graph, Node
 from ..graph_editing import Writer, with_variables_as_in
+from ..shapes.axis_factors import number_of
 from .sequence_axes import note_axes
 from .writer_noting_sequences import Freeing
 
@@ -91,9 +92,11 @@ def freed_reshape(writer: Freeing, node: Node, inputs: Entries, length: int | No
 
 
 def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
-    at = repeated_axis(node, writer.length)
-    if at is None:
-        return None
+    axes = writer.axes.get(inputs[0], [])
+    at = repeated_axis(node, writer.length, len(axes))
+    if at is None or node.op in ('repeat', 'tile') and (
+            number_of(axes[at]) if at < len(axes) else None) != 1:
+        return None  # only axes of size 1 are certainly repeated as a whole
     like, of = writer.first(), 0
     if like is None or node.name in writer.beside:  # an input may have the axis
         like, of = writer.stated(writer.beside.get(node.name, ''))
@@ -101,14 +104,23 @@ def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
         'lhs_axes': (at,), 'rhs_axes': (of,)}, [inputs[0], like]), node.name)
 
 
-def repeated_axis(node: Node, length: int | None) -> int | None:
-    """The only axis along which a node repeats something, if it does so `length` times."""
-    if node.op not in ('broadcast_axis', 'broadcast_to'):
-        return None
-    axes, sizes = ([*range(len(node.shape))], node.shape) if node.op == 'broadcast_to' else (
-        node.axis, node.size)
-    found = [(axis, size) for axis, size in zip(axes, sizes) if size > 1]
-    return found[0][0] if [size for _, size in found] == [length] else None
+def repeated_axis(node: Node, length: int | None, rank: int = 0) -> int | None:
+    """The only axis along which a node repeats something, if it does so `length` times. `repeat`
+    and `tile` need the `rank` of what they repeat."""
+    found = [(axis, size) for axis, size in _repetitions(node, rank) if size > 1]
+    return found[0][0] if [size for _, size in found] == [length] and found[0][0] >= 0 else None
+
+
+def _repetitions(node: Node, rank: int) -> Iterable[tuple[int, int]]:
+    """Axes, and the sizes that they get, or how often they are repeated."""
+    if node.op == 'broadcast_axis':
+        return zip(node.axis, node.size)
+    if node.op == 'broadcast_to':
+        return enumerate(node.shape)
+    if node.op == 'tile':
+        return enumerate(node.reps, rank - len(node.reps))
+    return [(node.axis % rank, node.repeats)] if (
+        node.op == 'repeat' and rank and node.axis is not None) else []
 
 
 def _numbered(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
@@ -146,7 +158,8 @@ def bounded(writer: Writer, node: Node, inputs: Entries, count: Entry) -> Entry:
 
 
 FREED: dict[str, Free] = {'Reshape': freed_reshape, 'broadcast_axis': _broadcast,
-                          'broadcast_to': _broadcast, '_arange': _numbered, 'clip': _clip}
+                          'broadcast_to': _broadcast, 'repeat': _broadcast, 'tile': _broadcast,
+                          '_arange': _numbered, 'clip': _clip}
 
 
 def freed_body(writer: Freeing, loop: Node, inputs: Entries) -> Node:

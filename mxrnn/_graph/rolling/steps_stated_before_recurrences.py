@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Collection, Iterator, Mapping
 
 from ..graph import Entry, Graph, Node
+from ..graph_editing import Edit
 from ..operator_table import has
 from ..shapes.axis_factors import Axes
 from ..shapes.sizes import Axis, axes_in, product
@@ -11,7 +12,7 @@ from .reshapes_that_keep_lengths import joined_and_split
 from .sequence_axes import note_axes
 from .values_numbered_without_detours import before_swap
 
-__all__ = ['input_beside', 'read_step_by_step', 'stated_before']
+__all__ = ['input_beside', 'read_step_by_step', 'stated_before', 'without_slices_of_all']
 
 _OVER_STEPS = 'RNN', '_foreach'
 
@@ -27,30 +28,32 @@ def stated_before(graph: Graph) -> dict[str, int]:
     found: dict[str, int] = {}
     times: set[Axis] = set()
     for place, node in enumerate(graph.nodes):
+        found.update(_stated(graph, node, axes, times))
         if node.op in _OVER_STEPS:
-            found.update(_stated(graph, node, axes, times))
             times |= axes_in(product(sum(axes.get(Entry(place, 0), [])[:1], ())))
     return found
 
 
 def read_step_by_step(graph: Graph) -> set[str]:
     """Names of the Reshapes that state the number of steps of a recurrence, beside a -1."""
-    return {name for node in graph.nodes if node.op in _OVER_STEPS
-            for name in _stated(graph, node, {}, ())}
+    return {name for node in graph.nodes for name in _stated(graph, node, {}, ())}
 
 
 def _stated(graph: Graph, node: Node, axes: dict[Entry, Axes], times: Collection[Axis]
             ) -> dict[str, int]:
-    """The numbers of steps that Reshapes of rows that are no `times` state before a recurrence."""
+    """The numbers of steps that Reshapes of rows that are no `times` state before a recurrence, or
+    before a node that takes all steps apart."""
     found: dict[str, int] = {}
-    count = len(node.in_data_locs) if node.subgraphs else 1
-    pending = [(entry, 0) for entry in node.inputs[:count]]
+    count = len(node.in_data_locs) if node.op == '_foreach' else 1
+    apart = node.op == 'SliceChannel' and node.squeeze_axis
+    pending = [(entry, node.axis if apart else 0) for entry in node.inputs[:count]
+               ] if apart or node.op in _OVER_STEPS else []
     seen = set(pending)
     while pending:
         entry, axis = pending.pop()
         made = graph.nodes[entry.node]
         number = _number(made, axis, axes, times) if made.inputs else None
-        if number is not None:
+        if number is not None and (not apart or number == node.num_outputs):
             found[made.name] = number
         for each in _sources(graph, made, axis, axes) if number is None else ():
             if each not in seen:
@@ -101,6 +104,25 @@ def _variable(graph: Graph, entry: Entry, axis: int) -> tuple[str, int]:
         entry, axis = sources[0]
         sources = [*_sources(graph, graph.nodes[entry.node], axis, {})]
     return graph.nodes[entry.node].name, axis
+
+
+def without_slices_of_all(graph: Graph, axes: Mapping[str, int], length: int) -> Graph:
+    """The graph without nodes that take the first `length` elements along `axes` of inputs, which
+    have as many; `graph` itself if others are taken as well."""
+    edit = Edit(graph)
+    for place, node in enumerate(graph.nodes):
+        pending = [(node.inputs[0], node.axis)] if node.op == 'slice_axis' else []
+        while pending:
+            entry, axis = pending.pop()
+            made = graph.nodes[entry.node]
+            if axes.get(made.name if made.is_variable else '') == axis >= 0:
+                if node.end is None or node.end > length:
+                    return graph
+                if (node.begin, node.end) == (0, length):
+                    edit.replaced[Entry(place, 0)] = node.inputs[0]
+            pending += _sources(graph, made, axis, {}) if len(made.inputs) == 1 else [
+                (made.inputs[0], axis)] if made.op == 'Embedding' else []
+    return edit.graph()
 
 
 def _sources(graph: Graph, node: Node, axis: int, axes: Mapping[Entry, Axes]

@@ -78,9 +78,10 @@ class ShapeSearch:
         if not names:
             return chosen or self._way({})
         fault: object = None
-        found = []
+        found, most = [], -1
         for way in self._ways(names[0], chosen.ranks if chosen else {}):
-            fault = fault or next(iter(way.table.faults), None)
+            if way.table.faults and len(way.table.axes) > most:  # the likeliest of wrong ones
+                fault, most = way.table.faults[0], len(way.table.axes)
             if not way.table.faults:
                 found.append((_unusual(self.graph, way.table), way,
                               _cut(self.graph, way.table, way.shapes[names[0]])))

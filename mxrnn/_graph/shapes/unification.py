@@ -100,11 +100,22 @@ def _unify_known(first: Size, second: Size) -> Size:
     """Refuse a number for an axis of any size; otherwise assume that they fit."""
     for one, other in ((first, second), (second, first)):
         if isinstance(other, int):
-            if isinstance(one, Axis) and one.label:
-                raise SizeError('%s, which may be any size, and %d' % (one.label, other))
+            axis, number = _alone(one, other)
+            if axis.label:
+                raise SizeError('%s, which may be any size, and %d' % (axis.label, number))
             _believe(one, other)
             return other
     return first
+
+
+def _alone(size: Size, number: int) -> tuple[Axis, int]:
+    """The only axis in a sum that equals a number, and its own number; otherwise a new axis."""
+    terms = size.terms if isinstance(size, Sum) and size.divisor == 1 else [(1, (size,))]
+    rest = number - sum(each for each, atoms in terms if not atoms)
+    axes = [(each, atoms[0]) for each, atoms in terms if atoms]
+    factor, axis = axes[0]
+    return (axis, rest // factor) if len(axes) == 1 and isinstance(axis, Axis) and (
+        rest % factor == 0) else (Axis(), 0)
 
 
 def _believe(first: Size, second: Size) -> None:

@@ -12,6 +12,7 @@ from ..._graph.graph import Graph
 from ..export_check import check_export, log_unchecked
 from ..file_runners import ExportedFile, open_content, open_file
 from ..input_shapes import without_number
+from ..likely_mistakes import wrong_lengths
 from ..model import Model
 from ..mxnet_process import begin
 from ..onnx_checksum_and_session import sealed
@@ -111,6 +112,8 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     if written.left_out:
         warnings.warn('%s has no output %s: losses that ONNX does not have' % (
             path, ', '.join(written.left_out)), stacklevel=2)
+    for sentence in wrong_lengths(model, inputs or {}) if certify_by is None and roll else ():
+        warnings.warn(sentence, stacklevel=2)
 
 
 def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,

@@ -109,6 +109,7 @@ def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, 
     graph, beside = chosen_for_steps(
         graph, params, given, outputs is None, counted) if states else (graph, '')
     whole = graph
+    findings: tuple[Finding, ...] = ()
     with blaming_axes(graph, params, given), naming_what_keeps(
             steps, graph, params, given, bool(states)):
         if certify_by is not None:
@@ -116,21 +117,19 @@ def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, 
             graph, findings = certify(graph, chosen(certify_by, outputs)[0])
         elif steps is not None or states:
             graph, findings = rolled_up(graph, steps)
-        else:
-            file = (_rolled_file if rolled else _plain)(graph, params, given, types, own)
-            return Written(file.content, file.shapes, numbers, left_out, file.notes)
         notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
             stepped = _in_steps(graph, Unrolled(whole, findings), params, given, types, states)
             return stepped._replace(numbers=numbers, left_out=left_out, notes=stepped.notes + notes)
-        file = _plain(graph, params, given, types, own)
-        refuse_stated(findings, steps)
-        if steps is not None and steps.number in cutting_numbers(graph, {
-                name: array.shape for name, array in params.items()}, file.shapes):
-            notes.append('an axis of any size is still split by the number %d: other numbers of '
-                         'steps may give wrong results' % steps.number)
-        return Written(file.content, file.shapes, numbers, left_out,
-                       file.notes + notes + _bounded(graph, file.shapes))
+        write = _rolled_file if rolled and not counted else _plain
+        file = write(graph, params, given, types, own)
+    refuse_stated(roll_once(graph).graph if write is _rolled_file else graph, params, file.shapes)
+    if steps is not None and steps.number in cutting_numbers(graph, {
+            name: array.shape for name, array in params.items()}, file.shapes):
+        notes.append('an axis of any size is still split by the number %d: other numbers of steps '
+                     'may give wrong results' % steps.number)
+    notes += _bounded(graph, file.shapes) if counted else []
+    return Written(file.content, file.shapes, numbers, left_out, file.notes + notes)
 
 
 def _in_steps(graph: Graph, whole: Unrolled, params: Mapping[str, np.ndarray],

@@ -5,6 +5,7 @@ import functools
 import os
 import re
 import textwrap
+import warnings
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import torch
@@ -22,6 +23,7 @@ from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
 from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated
 from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph, without_number
+from ..likely_mistakes import wrong_lengths
 from ..model import Model
 from ..registry import ExportError
 from ..repeat_begin_state_weights import of_any_batch
@@ -101,6 +103,8 @@ def to_source(model: Model, path: str | os.PathLike[str],
     """
     write_source(model, os.fspath(path), inputs, types, outputs, _check.flag('states', states),
                  _check.flag('check', check))
+    for sentence in wrong_lengths(model, inputs or {}):
+        warnings.warn(sentence, stacklevel=2)
 
 
 def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | None,
@@ -164,7 +168,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
                 steps_of, whole, arrays, given, states):
             shapes, notes, data, facts, limits = surveyed(
                 graph, Unrolled(whole, rolled.findings), model, given, kinds, needed)
-            refuse_stated(rolled.findings, steps_of)
+        refuse_stated(rolled.graph, arrays, shapes)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
         data.draw({name: given[name] for name in labels if name in given})
         find_labels(data, facts, labels)
@@ -178,6 +182,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
     except ExportError:
+        if given:  # but no data of these shapes were found
+            refuse_stated(rolled.graph, arrays, given)
         if states and all(name in given or name in arrays for name in needed):
             in_steps(graph, arrays, given)  # raises if the reason is that there are no steps
         raise

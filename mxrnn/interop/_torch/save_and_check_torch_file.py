@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any, Mapping, Sequence
 
 import numpy as np
@@ -16,7 +17,9 @@ from ..._graph.rolling import Unrolled
 from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
+from ..free_length_or_say_what_keeps_it import refuse_stated, stated_of
 from ..input_shapes import Shapes, check_shapes, misfit, rank_mismatch, shapes_found
+from ..likely_mistakes import wrong_lengths
 from ..model import Model
 from ..model_runners import REFUSED
 from ..mxnet_process import begin
@@ -25,7 +28,7 @@ from ..roll_without_steps import roll_once
 from .load_and_check_torch_file import FORMAT, STEPPED
 from .module import GraphModule
 
-__all__ = ['kept_axes', 'save_torch', 'write_torch']
+__all__ = ['kept_axes', 'of_check', 'save_torch', 'write_torch']
 
 
 def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
@@ -72,6 +75,10 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
     """
     _check.instance('module', module, GraphModule, 'a module that to_torch made')
     log_unchecked(os.fspath(path), write_torch(module, path, _check.flag('check', check), inputs))
+    for sentence in wrong_lengths(Model(module.graph, {
+            name: value for name, value in module._parameters.items() if value is not None},
+            dict(module._buffers)), of_check(inputs or {})) if not module.states else ():
+        warnings.warn(sentence, stacklevel=2)
 
 
 def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
@@ -88,7 +95,9 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
     try:
         with replacing([path]) as stage:
             place = os.path.join(stage, os.path.basename(path))
-            content, axes = content_of(module), kept_axes(module.graph, given)
+            content = content_of(module)
+            axes = {} if module.states else kept_axes(module.graph, {
+                **module._parameters, **module._buffers}, given)
             try:
                 torch.save({**content, **({'axes': axes} if axes else {})}, place)
             except RuntimeError as error:  # the disk is full, for example
@@ -98,13 +107,33 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
         raise CheckpointError('cannot save %s: %s' % (path, error)) from None
 
 
-def kept_axes(graph: Graph, given: Shapes) -> dict[str, list[int | str]]:
-    """By input, the `given` axes with a number of steps that a Reshape makes of data of any size.
-    The file leaves all other numbers, such as the batch, open: ''."""
-    numbers = {each.steps for each in roll_once(graph).findings if each.kind == 'stated'}
-    kept = {name: [size if isinstance(size, str) or at and size in numbers else ''
-                   for at, size in enumerate(shape)] for name, shape in given.items()}
-    return {name: axes for name, axes in kept.items() if not numbers.isdisjoint(axes)}
+def of_check(shapes: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
+    """Shapes for the check, whose axes may have any size in the file, but not the last ones."""
+    return {name: (*('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
+            for name, shape in shapes.items()}
+
+
+def kept_axes(graph: Graph, params: Mapping[str, Any], given: Shapes
+              ) -> dict[str, list[int | str]]:
+    """By input, the axes that must keep their number, because a Reshape makes sequences of a number
+    of steps of data of any size. The file leaves all other numbers, such as the batch, open: ''.
+
+    Raises
+    ------
+    ExportError
+        The shape of an input is needed, or of such an axis a number.
+    """
+    rolled, findings = roll_once(graph)
+    if all(each.kind != 'stated' for each in findings):
+        return {}
+    names = [name for name in rolled.needed_variables() if name not in {*params, *given}]
+    shapes = {**shapes_found(rolled, params, given, names, Unrolled(graph, findings)).shapes,
+              **given}
+    refuse_stated(rolled, params, shapes)
+    kept = {name: [size if isinstance(size, int) and any(stated_of(rolled, params, {
+        **shapes, name: [*['rows'] * (at > 0), *shape[1:at], 'any', *shape[at + 1:]]})) else ''
+        for at, size in enumerate(shape)] for name, shape in shapes.items()}
+    return {name: axes for name, axes in kept.items() if any(axes)}
 
 
 def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, str]:
