@@ -111,9 +111,14 @@ def _numbers(graph: Graph, table: Table) -> Iterator[int | None]:
 def of_one_bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[str]:
     """A note if the rolled-up graph keeps a number of steps: in a stated shape, in nodes, or as a
     bound of lengths. An axis 'time:35' in a `given` shape frees it, so there is no note then."""
+    # All buckets have the same weights, so a number that these have is that of one graph.
+    weighted = {node.name for node in rolled.graph.nodes if node.inputs_of('weight')}
+    of_weights = {each.steps for each in rolled.findings if each.name in weighted}
     kept = bounds(rolled.graph) | {
-        each.steps for each in rolled.findings if stated or each.kind in ('unrolled', 'fixed')}
-    if not (kept or stated) or any(isinstance(size, str) and ':' in size for size in given):
+        each.steps for each in rolled.findings if each.kind == 'unrolled' or (
+            stated or each.kind == 'fixed') and each.steps not in of_weights and fixed_by(
+                rolled.graph, each.steps)}
+    if not kept or any(isinstance(size, str) and ':' in size for size in given):
         return []
     return ['the graph has %s steps. That is right for a Module, which has one graph. A '
             'BucketingModule has more: save with do_rnn_checkpoint(..., module=module), which '

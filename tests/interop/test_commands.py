@@ -495,6 +495,14 @@ def test_a_number_of_steps_may_be_that_of_one_bucket(prefix, tmp_path):
     assert said('inspect', prefix) == []  # of any length
     assert said('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == ['4']
     assert said('export', tmp_path / 'a', '--source', tmp_path / 'a_model.py') == ['4']
+    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=3, name='words')
+    whole, _ = rnn.LSTMCell(6, 'w_').unroll(4, words, merge_outputs=True)
+    for name, scores in (('fc', mx.sym.FullyConnected(whole, num_hidden=2)), (
+            'conv', mx.sym.Convolution(mx.sym.expand_dims(whole, axis=1), kernel=(4, 1),
+                                       num_filter=2))):  # whose weights fit this length alone
+        save(tmp_path / name, scores, [], {'data': (2, 4)})
+        for target in ('--onnx', 'w.onnx'), ('--torch', 'w.pt'):
+            assert said('export', tmp_path / name, target[0], tmp_path / target[1]) == []
     (tmp_path / 'a-0004.states').touch()  # as do_rnn_checkpoint(..., module=module) writes it
     assert said('inspect', tmp_path / 'a') == []
 
