@@ -31,8 +31,6 @@ class Expected(NamedTuple):
 _SEVEN = 'of the optimisers of MXNet 1 seven are there, and this one is not'
 
 EXPECTED = [
-    Expected(r'test_fuse\.py::test_the_cell_stays_as_it_was',
-             '__profiler_scope__', 'MXNet 2 gives each node an attribute of its own'),
     Expected(r'test_scripts\.py::test_scripts_run\[(graph_size|train_step)\]',
              'no attribute .rnn', 'these benchmarks compare with mxnet.rnn'),
     Expected(r'test_scripts\.py::test_scripts_run\[predict\]',

@@ -149,23 +149,6 @@ def test_old_programs_train_alike_with_fuse(name, fusing):
     assert losses[-1] < losses[0]
 
 
-def train_in_buckets(graph):
-    """A BucketingModule of `graph` after 20 steps in three buckets, and its last outputs."""
-    module = mx.mod.BucketingModule(graph, default_bucket_key=7)
-    module.bind([('data', (N, 7, C))], [('label', (N,))])
-    mx.random.seed(1)
-    module.init_params(mx.init.Uniform(0.3))
-    module.init_optimizer(optimizer='adam')
-    generator = np.random.RandomState(0)
-    for length in [7, 3, 5, 3] * 5:
-        module.forward_backward(mx.io.DataBatch(
-            [mx.nd.array(generator.randn(N, length, C))],
-            [mx.nd.array(generator.randint(0, 3, N))], bucket_key=length,
-            provide_data=[('data', (N, length, C))], provide_label=[('label', (N,))]))
-        module.update()
-    return module, module.get_outputs()[0].asnumpy()
-
-
 def saved(symbol, path):
     symbol.save(str(path))
     return path.read_bytes()

@@ -18,7 +18,6 @@ from .test_automatic_fuse import (
     run,
     stack,
     train,
-    train_in_buckets,
 )
 
 if rnn.__name__ != 'mxrnn':
@@ -184,36 +183,10 @@ def test_an_executor_takes_another_shape(fusing):
         executor.reshape()
 
 
-def test_buckets_share_their_weights(fusing):
-    def graph(length):
-        outputs, _ = in_a_loop(lstm('l0_'), length)
-        return loss(mx.sym.add_n(*outputs)), ('data',), ('label',)
-
-    results = []
-    for fuse in (False, True):
-        fusing(fuse)
-        results.append(train_in_buckets(graph)[1])
-    np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
-
-
 def test_another_number_of_steps_is_refused_as_ever(fusing):
     fusing(True)
     with pytest.raises(Exception, match='(?i)slice|split'):
         cells().simple_bind(mx.cpu(), data=(N, T + 1, C), label=(N,))
-
-
-def test_what_is_not_as_good_stays(fusing):
-    fusing(True)
-    shapes = {'data': DATA['data']}
-    symbol = in_a_loop(lstm())[0][-1]
-    assert kernels(symbol.simple_bind(mx.cpu(), **shapes)) == 1
-    doubles = in_a_loop(lstm(), dtype='float64')[0][-1]
-    types = {'data': 'float64'}
-    assert not kernels(doubles.simple_bind(mx.cpu(), type_dict=types, **shapes))
-    groups = {'one': mx.cpu()}
-    assert not kernels(symbol.simple_bind(mx.cpu(), group2ctx=groups, **shapes))
-    fusing(False)
-    assert not kernels(symbol.simple_bind(mx.cpu(), **shapes))
 
 
 PROGRAM = '''

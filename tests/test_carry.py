@@ -158,17 +158,6 @@ def test_evaluation_without_callbacks_is_refused_in_the_first_batch(given, missi
     assert batches == [0]
 
 
-def test_evaluation_that_does_not_end_stops_the_next_epoch():
-    carried, module = prepared(CELLS['lstm'])
-    batches: list[tuple] = []
-    with pytest.raises(RuntimeError, match='eval_end_callback'):
-        module.fit(Parts(), Parts(), metric(), num_epoch=2, eval_batch_end_callback=carried,
-                   eval_end_callback=lambda param: None,
-                   batch_end_callback=[lambda param: batches.append((param.epoch, param.nbatch)),
-                                       carried])
-    assert batches == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]
-
-
 def test_a_graph_bound_by_hand_is_carried_by_hand():
     cell = rnn.LSTMCell(3)
     bound = graph(cell, rnn.carry_states(cell)).simple_bind(mx.cpu(), data=DATA[:STEPS].shape)

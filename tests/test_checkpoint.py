@@ -15,24 +15,11 @@ from mxrnn import interop
 from mxrnn._files import params as stored
 
 from . import differs, mx, ours, rnn
-from .cases import BOUND, NOT_UNPACKED, each
 from .checkpoints import CELLS, content, fit, module_of, network, parameters, refusal, untrained
 from .comparing import same
 from .running import stack
 
 # ---- the files of the original
-
-@differs
-# mxnet.rnn saves the vector of fused_positional, too.
-@each([case for case in BOUND if case.name in NOT_UNPACKED - {'fused_positional'}])
-def test_weights_that_cells_share_are_saved(case, tmp_path):
-    cell, prefix = case.make(rnn), str(tmp_path / 'model')
-    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
-    params = parameters(outputs, data=(2, 2) + case.step)
-    rnn.save_rnn_checkpoint(cell, prefix, 12, outputs, *params)
-    loaded = rnn.load_rnn_checkpoint(cell, prefix, 12)
-    assert loaded[0].tojson() == outputs.tojson()
-    assert same(loaded[1], params[0]) and same(loaded[2], params[1])
 
 
 @differs

@@ -95,16 +95,6 @@ def test_same_structure(case, form_of_inputs):
             make(case).unroll(*args, merge_outputs=merge))
 
 
-@each([case for case in BOUND if case not in FUSED])
-def test_what_is_not_fused_has_the_graph_it_had(case):
-    graphs = []
-    for cell in (case.make(rnn), rnn.fuse(case.make(rnn))):
-        with mx.name.NameManager():
-            outputs, states = cell.unroll(3, inputs('symbol', 3))
-        graphs.append(mx.sym.Group(flat(outputs) + flat(states)).tojson())
-    assert graphs[0] == graphs[1]
-
-
 def deep(kind, layers, both):
     """Layers of one kind; odd widths, so that nothing fits by chance."""
     make = {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell,
@@ -218,19 +208,6 @@ def test_fuse_of_fused_is_fused_as_a_whole(shared):
     assert_agree(run(cell, (4,)),
                  run(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'b_')), (4,)))
     assert repr(cell).count('sym.RNN') == 1 and repr(cell).count('fuse') == 1
-
-
-def test_the_cell_stays_as_it_was():
-    def graph(cell):
-        with mx.name.NameManager():
-            return cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)[0]
-
-    cell = rnn.LSTMCell(3, forget_bias=2.0)
-    before = graph(cell).tojson()
-    fused = graph(rnn.fuse(cell))
-    assert graph(cell).tojson() == before
-    assert 'lstmbias' in fused.attr_dict()['lstm_i2h_bias']['__init__']
-    assert 'lstm_h2h_weight' not in fused.attr_dict()
 
 
 def test_channels_of_more_axes_are_flattened():

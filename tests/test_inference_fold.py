@@ -52,18 +52,6 @@ def test_fuse_then_costs_what_the_fused_operator_does(known):
     assert counts == {'_zeros': 4, 'expand_dims': 4, 'RNN': 2}
 
 
-def test_the_rest_of_the_graph_stays():
-    data, weight = mx.sym.Variable('data'), mx.sym.Variable('weight')
-    inner = mx.sym.tanh(weight * 2, name='inner')
-    symbol = mx.sym.Group([mx.sym.dot(data, inner, name='outer'), mx.sym.sum(inner, name='sum'),
-                           mx.sym.identity(data, name='same')])
-    folded, arrays = rnn.fold(symbol, {'weight': mx.nd.ones((2, 2)), 'other': mx.nd.ones(1)})
-    assert folded.list_arguments() == ['data', 'inner', 'sum']
-    assert operators(folded) == {'dot': 1, '_copy': 1}
-    assert set(arrays) == {'inner', 'sum'}
-    np.testing.assert_allclose(arrays['inner'].asnumpy(), np.tanh(2 * np.ones((2, 2))), rtol=1e-6)
-
-
 def test_random_numbers_are_drawn_at_each_call():
     weight = mx.sym.Variable('weight')
     symbol = mx.sym.Group([mx.sym.Dropout(weight * 2, p=0.5, mode='always'),
@@ -77,17 +65,6 @@ def test_names_that_are_taken():
     symbol = mx.sym.Variable('data') + mx.sym.tanh(weight, name='a') * mx.sym.Variable('a')
     folded, arrays = rnn.fold(symbol, {'weight': mx.nd.ones(1)})
     assert folded.list_arguments() == ['data', 'a_folded1', 'a'] and set(arrays) == {'a_folded1'}
-
-
-def test_loops_keep_their_bodies():
-    cell = rnn.GRUCell(3)
-    symbol, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
-    shape = (BATCH, LENGTH, 4)
-    weights = weights_of(symbol, data=shape)
-    folded, arrays = rnn.fold(symbol * mx.sym.exp(mx.sym.Variable('scale')),
-                              dict(weights, scale=mx.nd.zeros((1, 1, 1))).copy())
-    folded, arrays = rnn.fold(symbol, weights)
-    np.testing.assert_allclose(bound(folded, arrays, shape)[0], bound(symbol, weights, shape)[0])
 
 
 def test_attributes_of_variables_stay():

@@ -137,20 +137,6 @@ def test_each_sequence_as_alone(network, layout, fold, batch_size):
                 np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('fold', [True, False], ids=['folded', 'plain'])
-@pytest.mark.parametrize('network', [with_loss, time_major, classes])
-def test_labels_need_no_names(network, fold):
-    """Nor do they matter among the weights, as an executor's `arg_dict` has them."""
-    layout = 'TN' if network is time_major else 'NT'
-    weights = weights_of(network)
-    options = {'buckets': BUCKETS, 'layout': layout, 'fold': fold}
-    want = rnn.Predictor(network, weights, **options)(sentences())
-    for more in ({}, {network(2)[2][0]: mx.nd.ones((2, 3))}):
-        predict = rnn.Predictor(lambda length: (*network(length)[:2], []), {**weights, **more},
-                                **options)
-        assert_close(predict(sentences()), want, 0)
-
-
 def test_any_order_and_form():
     predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4)
     given = sentences()
@@ -191,20 +177,6 @@ def joined(length):
     scores = mx.sym.FullyConnected(steps, num_hidden=5, name='score')
     return mx.sym.Group([mx.sym.softmax(scores), mx.sym.Concat(*[
         mx.sym.expand_dims(output, axis=1) for output in outputs], dim=1)]), ['data'], []
-
-
-@pytest.mark.parametrize('fold', [True, False])
-def test_steps_that_are_joined_time_first_over_data_that_has_the_batch_first(fold):
-    weights = weights_of(joined)
-    predict = rnn.Predictor(joined, weights, buckets=BUCKETS, batch_size=4, fold=fold)
-    alike = predict([[1, 2, 3]] * 3)  # tells nothing of the order
-    for sentence, (scores, _) in zip([[1, 2, 3]] * 3, alike):
-        want = alone(joined, weights, sentence, 'NT')
-        np.testing.assert_allclose(scores, want[0], rtol=1e-4, atol=1e-6)
-    for sentence, (scores, outputs) in zip(sentences(), predict(sentences())):
-        want = alone(joined, weights, sentence, 'NT')
-        np.testing.assert_allclose(scores, want[0], rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(outputs, want[1].reshape(outputs.shape), rtol=1e-4, atol=1e-6)
 
 
 def test_rows_that_depend_on_their_place_are_refused():
@@ -395,18 +367,6 @@ def test_weights_that_do_not_fit_are_named(fold):
     with pytest.raises(ValueError, match='score_weight must .*score_bias must'):
         rnn.Predictor(merged, dict(weights, score_bias=mx.nd.ones(3),
                                    score_weight=mx.nd.ones((4, 9))), buckets=BUCKETS, fold=fold)
-
-
-def test_a_packed_vector_of_another_size_is_named():
-    weights = weights_of(time_major)
-    size, = weights['f_parameters'].shape
-    predict = rnn.Predictor(time_major, dict(weights, f_parameters=mx.nd.ones(size + 5)),
-                            buckets=BUCKETS, layout='TN')
-    with pytest.raises(ValueError, match=r'f_parameters must be of shape \(%d,\), got \(%d,\)'
-                       % (size, size + 5)):
-        predict([[1, 2]])
-    with pytest.raises(rnn.MissingWeightsError, match='l0_i2h_weight.*it has: .*f_parameters'):
-        rnn.Predictor(merged, weights, buckets=BUCKETS)
 
 
 def test_bad_input():

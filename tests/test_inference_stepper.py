@@ -307,19 +307,6 @@ def test_weights_that_do_not_fit_are_named(change, error, words):
             call(rnn.Stepper(make_cell(), language_model, weights))
 
 
-def test_weights_of_other_types_are_named():
-    weights = make_weights()
-    for name in ('embed_weight', 'l0_h2h_weight', 'score_bias'):
-        for dtype in ('float64', 'int32'):
-            wrong = dict(weights, **{name: weights[name].astype(dtype)})
-            with pytest.raises(TypeError, match='%s must be of type float32, got %s$'
-                               % (name, dtype)):
-                rnn.Stepper(make_cell(), language_model, wrong)
-    integers = {name: array.astype('int32') for name, array in weights.items()}
-    with pytest.raises(TypeError, match='l0_i2h_weight must have a type for real .*int32'):
-        rnn.Stepper(make_cell(), language_model, integers)
-
-
 def test_weights_in_float16_are_refused_on_a_cpu():
     halves = {name: array.astype('float16') for name, array in make_weights().items()}
     with pytest.raises(TypeError, match=r"float64 on cpu\(0\).* of float16 \(l0_.*astype"):

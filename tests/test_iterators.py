@@ -12,7 +12,7 @@ import pytest
 from mxrnn import interop
 
 from . import differs, mx, ours, rnn
-from .iterators import POSITIONS, SMALL, TEXT, UNIQUE, in_parts, rows, run, streams
+from .iterators import POSITIONS, SMALL, TEXT, UNIQUE, in_parts, rows, streams
 
 pytestmark = differs
 
@@ -131,19 +131,6 @@ def test_parts_of_a_text_are_its_streams(last_batch):
     assert np.concatenate([part[1] for part in parts]).tolist() == label.tolist()
     assert {(part.discarded, len(part)) for _, _, part in parts} == {
         (iterator.discarded, len(iterator))}
-
-
-@pytest.mark.parametrize('make', [
-    lambda i: rnn.BucketSentenceIter(UNIQUE, 4, [6, 10], seed=2, num_parts=2, part_index=i),
-    lambda i: rnn.StreamIter(TEXT, 2, 4, num_parts=2, part_index=i)])
-def test_a_position_of_one_part_goes_for_all(make):
-    parts = [make(0), make(1)]
-    for part in parts:
-        run(part, 17)
-    assert pickle.dumps(parts[0].state_dict()) == pickle.dumps(parts[1].state_dict())
-    other = make(1)
-    other.load_state_dict(parts[0].state_dict())
-    assert run(other, 20) == run(parts[1], 20)
 
 
 @pytest.mark.parametrize('layout', ['NT', 'TN', 'NTC', 'TNC'])

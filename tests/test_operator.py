@@ -76,20 +76,6 @@ def unrolled(cell: Any, length: Any = 3, dtype: str = 'float32', **kwargs: Any) 
 
 # Gradients
 
-@each_kind
-@each_dtype
-@each_layout
-@pytest.mark.parametrize('lengths', [False, True])
-def test_gradients_below_a_frozen_layer(kind, dtype, layout, lengths):
-    def found(wrap):
-        symbol = unrolled(wrap(stack(rnn, layer(kind, 'low_'), layer(kind, 'top_'))), dtype=dtype,
-                          layout=layout, **({'valid_length': LENGTHS} if lengths else {}))
-        shape = (2, 3, 5) if layout == 'NTC' else (3, 2, 5)
-        return gradients(symbol, {'data': shape, **({'lengths': (2,)} if lengths else {})}, dtype,
-                         frozen='top_', values={'lengths': [2, 3]})
-
-    assert_close(found(fuse), found(plain))
-
 
 @each_kind
 @each_layout

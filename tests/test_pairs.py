@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from . import differs, ours, rnn
+from . import differs, rnn
 from .iterators import SMALL, described, run
 
 pytestmark = differs
@@ -65,18 +65,6 @@ def test_labels_on_disk(tmp_path, options):
     with pytest.raises(ValueError, match=r'but labels\[0\] has 2, and sentences\[0\] 1'):
         rnn.BucketSentenceIter(corpus, 3, labels=rnn.write_tokens(
             tmp_path / 'other', [[1, 2], *TAGS[1:]]))
-
-
-@ours
-@pytest.mark.parametrize('labels, named', [
-    (TAGS[:-1], 'labels must be as many as sentences, which are 26, got 25'),
-    ([*TAGS[:3], [1], *TAGS[4:]], r'labels\[3\] has 1, and sentences\[3\] 4'),
-    ([0] * 26, 'labels'), (5, 'labels'), ([['a'] * len(s) for s in SMALL], 'labels'),
-    ([[2 ** 24 + 1] * len(s) for s in SMALL], 'labels must have numbers that dtype float32'),
-    ([], 'labels')])
-def test_labels_that_are_none(labels, named):
-    with pytest.raises((TypeError, ValueError), match=named):
-        rnn.BucketSentenceIter(SMALL, 3, [4], labels=labels)
 
 
 def test_a_position_with_other_labels_is_refused():

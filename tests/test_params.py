@@ -136,21 +136,6 @@ def test_what_is_made_of_weights_is_refused():
     stack(rnn, Scaled(), params=marked('other'))
 
 
-def test_what_several_cells_ask_for_in_their_steps_is_one_variable():
-    class Late(rnn.RNNCell):
-        def __call__(self, inputs, states):
-            late = mx.sym.FullyConnected(inputs, self._params.get('late_weight'), no_bias=True,
-                                         num_hidden=3)
-            return super().__call__(late, states)
-
-    params = marked()
-    cell = stack(rnn, Late(3), Late(3), stack(rnn, Late(3)), params=params)
-    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
-    names = outputs.list_arguments()
-    assert len(names) == len(set(names)) == 6
-    assert 'rnn_late_weight' in params._params
-
-
 def test_reading_the_params_of_what_fuse_returns_shares_them():
     cell = rnn.fuse(rnn.LSTMCell(3))
     assert 'lstm_i2h_weight' in cell.params._params

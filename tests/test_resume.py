@@ -191,17 +191,6 @@ def test_states_of_the_module_itself_are_read(tmp_path, caplog):
     assert 'not the number of its updates' in caplog.text
 
 
-@pytest.mark.parametrize('kind, optimizer, said', [('unfused', 'adam', 'cells'),
-                                                   ('fused', 'sgd', 'optimiser')])
-def test_states_of_other_cells_and_optimisers_are_refused(kind, optimizer, said, tmp_path):
-    prefix, *_ = trained_for_an_epoch(tmp_path)
-    cell = CELLS[kind]()
-    module, data = module_of('module', cell)
-    loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
-    with pytest.raises(rnn.CheckpointError, match=r'model-0001\.states does not fit.*' + said):
-        fit(module, data, 2, None, loaded, optimizer)
-
-
 def test_optimiser_that_cannot_be_pickled(tmp_path):
     prefix, cell, module, data = untrained(tmp_path)
     callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)

@@ -120,22 +120,6 @@ def test_the_two_files_may_have_any_names(prefix, tmp_path):
     assert ' %s --torch sockeye.pt\n' % folder in told('export', folder, status=2)
 
 
-def test_compare_ends_with_1_above_the_tolerance(prefix, tmp_path):
-    path = tmp_path / 'days.onnx'
-    assert command('export', prefix, 4, '--onnx', path) == 0
-    assert command('compare', prefix, 4, path, '--tolerance', 0) in (0, 1)
-    other = interop.load(prefix, 4)
-    other.arg_params['scores_bias'] = other.arg_params['scores_bias'] + np.arange(
-        WORDS, dtype='float32')
-    interop.save(other, prefix, 5)
-    lines = told('compare', prefix, 5, path, status=1).splitlines()
-    assert lines[-1] == 'above the tolerance of 1e-05'
-    assert ' '.join(lines[-3:-1]).split() == (
-        'note: this was epoch 5. If the file is from another epoch, compare it with that; there '
-        'are also 4').split()
-    assert told('compare', prefix, path, status=1).startswith('epoch:      5, the newest\n')
-
-
 def test_source(prefix, tmp_path):
     path = tmp_path / 'days.py'
     said = told('export', prefix, '--source', path)
@@ -505,35 +489,6 @@ def test_a_number_of_steps_may_be_that_of_one_bucket(prefix, tmp_path):
             assert said('export', tmp_path / name, target[0], tmp_path / target[1]) == []
     (tmp_path / 'a-0004.states').touch()  # as do_rnn_checkpoint(..., module=module) writes it
     assert said('inspect', tmp_path / 'a') == []
-
-
-def test_a_graph_of_fuse_for_one_length_gets_any(tmp_path):
-    cell = rnn.LSTMCell(6, 'lstm_')
-
-    def outputs(length):
-        return rnn.fuse(cell).unroll(length, mx.sym.Variable('data'), merge_outputs=True)[0]
-    save(tmp_path / 'a', outputs(4), cell, {'data': (2, 4, 3)})
-    outputs(3).save(str(tmp_path / 'other.json'))
-    for options in ([], ['--input', 'data=batch,time:4,3'], ['--certify', tmp_path / 'other.json'],
-                    ['--states']):
-        said = told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', *options)
-        assert 'data=batch,time,3' in said and 'note:' not in said
-    assert 'data=batch,4,3' in told(
-        'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--as-is')
-
-
-def test_a_certified_mean_is_compared_with_both_graphs_without_notes_on_its_number(tmp_path):
-    cell = rnn.LSTMCell(6, 'lstm_')
-
-    def mean(length):
-        with mx.name.NameManager():
-            return mx.sym.add_n(*cell.unroll(length, mx.sym.Variable('data'))[0]) / length
-    save(tmp_path / 'a', mean(4), cell, {'data': (2, 4, 3)})
-    mean(6).save(str(tmp_path / 'other.json'))
-    said = ' '.join(told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--certify',
-                         tmp_path / 'other.json').split())
-    assert 'note:' not in said
-    assert 'for data (3, 4, 3); data (3, 6, 3); data (4, 11, 3) (rolled up); data' in said
 
 
 def test_several_formats_are_checked_with_one_run_of_mxnet(prefix, tmp_path, monkeypatch, capsys):

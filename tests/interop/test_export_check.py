@@ -260,20 +260,6 @@ def test_shapes_of_the_check_alone_are_no_shapes_of_a_torch_file(tmp_path):
         assert ('data has 5 steps' in said) is noted
 
 
-def test_numbers_of_frames_that_only_the_ctc_loss_tells_are_tried(tmp_path):
-    """MXNet takes others, and returns an array of another size, so the file was not written."""
-    frames = mx.sym.Convolution(mx.sym.expand_dims(mx.sym.Variable('data'), axis=1), kernel=(3, 3),
-                                pad=(1, 1), stride=(2, 2), num_filter=4, name='conv')
-    frames = mx.sym.Reshape(mx.sym.transpose(frames, axes=(2, 0, 1, 3)), shape=(0, 0, -3))
-    scores = mx.sym.FullyConnected(frames, num_hidden=7, flatten=False, name='scores')
-    scores = mx.sym.Reshape(mx.sym.Reshape(scores, shape=(-1, 7)), shape=(20, -1, 7))
-    loss = mx.sym.make_loss(mx.sym.contrib.ctc_loss(scores, mx.sym.Variable('label')), name='loss')
-    save(tmp_path / 'a', mx.sym.Group([mx.sym.softmax(scores, axis=2, name='chances'), loss]), [],
-         {'data': (2, 40, 5), 'label': (2, 3)})
-    out = told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx')
-    assert '\nchecked:' in out and '(3, 39, 5)' in out
-
-
 def test_lengths_that_only_a_ctc_loss_frees_are_checked(tmp_path):
     """The file left the loss out, and the check's graph kept its steps without it: 'Other sizes do
     not fit', though the file takes them."""
@@ -296,19 +282,6 @@ def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path):
     export = 'export', tmp_path / 'a', '--source', tmp_path / 'a.py', '--input'
     assert '--input data=batch,' in told(*export[:-1], status=2)
     assert command(*export, 'data=batch,3,20,20') == 0
-
-
-@pytest.mark.parametrize('shape', ['batch,time,9', '2,4,9', '2,4', 'batch,time,2,5'])
-def test_given_shapes_that_the_model_refuses_are_refused(shape, model, library, tmp_path):
-    """The file was written, and 'not checked'."""
-    path = tmp_path / 'a.pt'
-    sizes = [int(size) if size.isdigit() else size for size in shape.split(',')]
-    with pytest.raises(interop.ExportError, match='--input.: data must be .*, 5.*, got'):
-        interop.save_torch(interop.to_torch(model), path, inputs={'data': sizes})
-    assert not path.exists()
-    for fits in (('batch', 'time', 5), ('batch', 'time', 'width'), (3, 4, 5)):
-        checked = write_torch(interop.to_torch(model), path, True, {'data': fits})
-        assert checked[0] == 'checked', checked
 
 
 @pytest.mark.parametrize('got, wanted, expected', [

@@ -183,21 +183,6 @@ def test_deep_nesting_is_refused():
         graph_from_json('[' * 100000)
 
 
-def test_select_keeps_what_the_outputs_depend_on():
-    hidden = mx.sym.FullyConnected(DATA, num_hidden=4, name='hidden')
-    parts = mx.sym.split(hidden, num_outputs=2, name='parts')
-    loss = mx.sym.SoftmaxOutput(parts[0], V('label'), name='softmax')
-    symbol = mx.sym.Group([loss, mx.sym.MakeLoss(mx.sym.sum(parts[1]), name='other')])
-    graph = graph_from_json(symbol.tojson())
-    for names in (['other_output'], ['parts_output1', 'hidden_output'], ['softmax_output'],
-                  ['data'], symbol.list_outputs()):
-        wanted = mx.sym.Group([symbol.get_internals()[name] for name in names])
-        chosen = graph.select(names)
-        assert chosen.outputs == names == wanted.list_outputs()
-        assert chosen.arguments == wanted.list_arguments()
-        assert chosen == graph_from_json(wanted.tojson())
-
-
 @pytest.mark.parametrize('names, error, match', [
     (['other'], ValueError,
      'must name softmax_output, or inner nodes, such as hidden_output, got other'),

@@ -4,9 +4,9 @@ import random
 import numpy as np
 import pytest
 
-from .. import mx, rnn
+from .. import rnn
 from ..cases import each
-from ..running import begin_state, flat, inputs, quiet
+from ..running import flat, inputs, quiet
 from .compare import assert_equal, run_both
 from .compositions import WIDTH, composition
 from .forms import BOUND, unrolled
@@ -40,16 +40,6 @@ def test_unrolled(case, layout):
 @each(BOUND)
 def test_fuse_and_valid_length(case, form):
     check(case, form)
-
-
-@each([case for case in BOUND if not case.fused and case.begins and
-                                  case.name.startswith('conv')])
-def test_convolutions_in_float64(case):
-    cell = quiet(case.make(rnn))
-    outputs, states = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True,
-                                  begin_state=begin_state(cell, 'default', dtype='float64'))
-    assert_equal(run_both([outputs, *flat(states)], {'data': (2, 3, *case.step)},
-                          dtype='float64'), 1e-7, 1e-7)  # the slope of LeakyReLU has 32 bits
 
 
 @pytest.mark.parametrize('form', ['loop', 'loop_lengths'])

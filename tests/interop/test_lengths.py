@@ -679,7 +679,7 @@ def halved(steps):
     return mx.sym.Reshape(pairs, (0, 0, -3))
 
 
-DATA, VALID, MEMORY, WEIGHT = map(mx.sym.Variable, ('data', 'valid', 'memory', 'weight'))
+DATA, VALID, MEMORY = map(mx.sym.Variable, ('data', 'valid', 'memory'))
 #: Programs of fuse with lengths that are bounded, and whether they take other numbers of steps.
 BOUNDED = {
     'by fuse': (lambda T: fused('a_', T, DATA, valid_length=VALID), True),

@@ -322,29 +322,6 @@ def test_auxiliary_states_are_read_and_written(tmp_path):
     assert same(args_again, args) and same(aux_again, aux)
 
 
-@pytest.mark.parametrize('name', ['m-symbol.json', 'm-0003.params'])
-@pytest.mark.parametrize('part', [0, 0.5, 0.99])
-def test_files_that_are_cut_are_named(name, part, tmp_path):
-    write(rnn.LSTMCell(3), (4,), str(tmp_path / 'm'))
-    whole = (tmp_path / name).read_bytes().rstrip()
-    (tmp_path / name).write_bytes(whole[:int(part * len(whole))])
-    with pytest.raises(interop.CheckpointError, match=name):
-        interop.load(str(tmp_path / 'm'), 3)
-
-
-@pytest.mark.parametrize('checksum', [True, False])
-def test_a_file_with_a_checksum_is_written_with_one(checksum, tmp_path):
-    cell = rnn.LSTMCell(4, prefix='l_')
-    symbol, weights = write(cell, (5,), str(tmp_path / 'a'))
-    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'a'), 3, symbol,
-                            {name: mx.nd.array(value) for name, value in weights.items()}, {},
-                            checksum=checksum)
-    model = interop.load(str(tmp_path / 'a'))
-    interop.save(model, str(tmp_path / 'b'), 3)
-    before, after = ((tmp_path / name).read_bytes() for name in ('a-0003.params', 'b-0003.params'))
-    assert model.checksum == any(after[8:16]) == checksum and after == before
-
-
 def test_what_load_returns_is_shown_in_a_line():
     graph = interop.graph_from_json('''{"nodes": [
         {"op": "null", "name": "data", "inputs": []}, {"op": "null", "name": "a", "inputs": []},

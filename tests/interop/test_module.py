@@ -50,16 +50,6 @@ def test_names_are_those_of_mxnet():
     assert "inputs=['data', 'softmax_label']" in repr(module)
 
 
-def test_names_of_attributes_of_modules_are_names_like_others():
-    symbol = mx.sym.FullyConnected(DATA, V('parameters'), V('forward'), num_hidden=2)
-    module = make(symbol, {'data': (1, 3)})
-    assert set(module.state_dict()) == {'parameters', 'forward'}
-    assert module(torch.ones(1, 3)).shape == (1, 2)
-    make(symbol, {'data': (1, 3)}).load_state_dict(module.state_dict())
-    with pytest.raises(ValueError, match='training'):
-        make(mx.sym.FullyConnected(DATA, V('training'), num_hidden=2), {'data': (1, 3)})
-
-
 @pytest.mark.parametrize('shape', [(4, 6), (4, 3, 5)])
 def test_the_shape_of_data_that_do_not_fit_is_told(shape):
     outputs, _ = rnn.GRUCell(6, 'gru_').unroll(3, DATA, merge_outputs=True)
@@ -345,16 +335,6 @@ def test_two_variables_of_one_name_are_refused():
 
 # ---- sizes that a graph leaves open
 
-def test_an_open_size_is_not_another_that_happens_to_be_equal():
-    """Of a batch as large as the cell, and of a length that is, in a loop."""
-    outputs, _ = rnn.dynamic_unroll(rnn.ZoneoutCell(rnn.RNNCell(3), .5, .5), DATA)
-    module = make(outputs, {'data': (3, 3, 3)})
-    alone = copy.deepcopy(module)
-    data = torch.rand(5, 4, 3)
-    module(torch.rand(3, 3, 3))
-    torch.testing.assert_close(module(data), alone(data))
-    assert module(torch.rand(1, 2, 3)).shape == (1, 2, 3)
-
 
 def test_labels_tell_no_sizes_that_inference_needs():
     """In inference the label may be left out."""
@@ -397,21 +377,6 @@ def test_an_input_that_cannot_be_given_by_name_is_refused():
     with pytest.raises(ValueError, match='no input may be called self'):
         interop.to_torch(interop.Model(interop.graph_from_json((V('self') * 2).tojson()), {}, {}))
     assert make(DATA * V('self', shape=(1,)), {'data': (1,)})(torch.ones(1)).shape == (1,)
-
-
-@pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16, torch.float16])
-def test_begin_states_have_the_type_of_the_module(dtype):
-    for outputs in (rnn.LSTMCell(3).unroll(2, DATA, merge_outputs=True)[0],
-                    rnn.FusedRNNCell(3, mode='gru').unroll(2, DATA, merge_outputs=True)[0],
-                    mx.sym.broadcast_add(DATA, mx.sym.random.normal(shape=(1,)) * 0)):
-        module = make(outputs, {'data': (4, 2, 3)})
-        data = torch.rand(4, 2, 3)
-        expected = module(data)
-        module = copy.deepcopy(module.to(dtype))
-        found = module(data.to(dtype))
-        assert found.dtype == dtype
-        torch.testing.assert_close(found.float(), expected, rtol=.05, atol=.05)
-        torch.testing.assert_close(module.float()(data), expected, rtol=.05, atol=.05)
 
 
 # ---- parts that do not fit

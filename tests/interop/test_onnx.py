@@ -200,32 +200,6 @@ def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
         assert_close([each[:, i:i + 1] for each in final], want[1:])
 
 
-def test_names_and_order_of_outputs_are_kept_and_repeated_ones_are_numbered():
-    data = mx.sym.Variable('data')
-    last = mx.sym.Activation(data, act_type='tanh', name='last')
-    symbol = mx.sym.Group([last, data, last, mx.sym.split(last, num_outputs=2, name='cut')[1]])
-    serving = session(exported(symbol, {}, {'data': ('batch', 4)}))
-    assert [each.name for each in serving.get_outputs()] == [
-        'last_output', 'data_output', 'last_output_1', 'cut_output1']
-    value = np.arange(8, dtype='f').reshape(2, 4)
-    want = [np.tanh(value), value, np.tanh(value), np.tanh(value)[:, 2:]]
-    assert_close(serving.run(None, {'data': value}), want)
-
-
-def test_float16_and_float64():
-    for kind in ('float16', 'float64'):
-        cell = rnn.LSTMCell(3)
-        outputs, _ = cell.unroll(2, mx.sym.Variable('data'), cell.begin_state(dtype=kind),
-                                 merge_outputs=True)
-        params = parameters(outputs, {'data': (2, 2, 4)})
-        content = exported(outputs, {name: array.astype(kind) for name, array in params.items()},
-                           {'data': ('batch', 2, 4)})
-        kinds = {each.type.tensor_type.elem_type for each in [
-            *onnx.load_from_string(content).graph.input,
-            *onnx.load_from_string(content).graph.output]}
-        assert kinds == {onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))}
-
-
 def test_the_example_runs():
     found = doctest.DocTestParser().get_doctest(to_onnx.__doc__, {}, 'to_onnx', None, 0)
     report = []
@@ -251,19 +225,6 @@ def test_a_model_gives_the_same_file_in_each_process(tmp_path):
     assert len(found) == 1
 
 
-def test_unknown_operators_are_refused_all_at_once_and_nothing_is_written(tmp_path):
-    data = mx.sym.Variable('data')
-    symbol = mx.sym.gamma(data, name='one') + mx.sym.gamma(data, name='two')
-    symbol = mx.sym.erfinv(mx.sym.tanh(symbol), name='deep')
-    path = tmp_path / 'model.onnx'
-    path.write_bytes(b'before')
-    with pytest.raises(ExportError) as caught:
-        to_onnx(model_of(symbol), path, {'data': (1, 4, 2, 2)})
-    assert 'gamma (2 times: one, two)' in str(caught.value)
-    assert 'erfinv (1 times: deep)' in str(caught.value)
-    assert path.read_bytes() == b'before' and os.listdir(tmp_path) == ['model.onnx']
-
-
 def test_what_nodes_ask_for_is_refused_all_at_once(tmp_path):
     data = mx.sym.Variable('data')
     symbol = mx.sym.Group([
@@ -287,20 +248,6 @@ def test_what_the_body_of_a_loop_asks_for_is_named():
                 name: (2, 4) if name.endswith('weight') else (2,)
                 for name in after.list_arguments() if name.startswith('fully')}})
     assert str(info.value).count('\n') == 0
-
-
-@pytest.mark.parametrize('inputs, error, match', [
-    (['data'], TypeError, 'inputs must be a dict'),
-    ({'date': ('batch', 'time')}, ValueError, "inputs of the model, such as .*'date'"),
-    ({'data': 'batch'}, TypeError, r"inputs\['data'\] must be a tuple of names and integers"),
-    ({'data': ('batch', 0)}, ValueError, 'at least 1, got 0'),
-    ({'data': ('batch', 2.5)}, TypeError, 'integer of at least 1, got 2.5'),
-    ({'data': ('batch',)}, ExportError, 'RNN|SwapAxis|swapaxes'),
-])
-def test_bad_inputs(inputs, error, match):
-    symbol = language_model()
-    with pytest.raises(error, match=match):
-        exported(symbol, parameters(symbol, TOKENS), inputs)
 
 
 def test_missing_weights_and_wrong_ones_are_named():

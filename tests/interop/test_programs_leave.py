@@ -81,19 +81,6 @@ def test_rows_are_named_in_their_order(name, rows):
     assert outputs[0].shape == [rows, 11]
 
 
-@pytest.mark.parametrize('rolled', [False, True], ids=['as_is', 'rolled'])
-@pytest.mark.parametrize('name', ASKED)
-def test_other_numbers_of_axes_are_asked_for(name, rolled, monkeypatch):
-    """Of two axes or more the graph makes something, of each number something else."""
-    program, (symbol, model) = ASKED[name], model_of(name)
-    wanted = program.rolled if rolled else program.wanted
-    with pytest.raises(interop.ExportError, match=r'data with \d or more axes[^\0]*--input data='):
-        exportable(model, rolled=rolled)
-    written = exportable(model, wanted, rolled=rolled)
-    assert written.inputs == wanted
-    compare(program, symbol, written, model, wanted, False, monkeypatch)
-
-
 def compare(program, symbol, written, model, wanted, grows, monkeypatch):
     """Require the numbers of the program's own graph, of other lengths if the file `grows`."""
     serving = session(written.content)

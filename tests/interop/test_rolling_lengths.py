@@ -641,37 +641,3 @@ def test_two_steps(cell, name):
                 with pytest.raises((RuntimeError, ValueError), match='shape|size|must split'):
                     run_rolled(rolled, bound, shapes)
                 refused_by_mxnet(build(2), shapes)
-
-
-def reading(value):
-    """A recurrence whose steps read `value` of its begin state, of the steps and their number."""
-    def build(length):
-        states, weights = [mx.sym.Variable('begin')], {}
-        for t, step in enumerate(mx.sym.split(DATA, num_outputs=length, squeeze_axis=True)):
-            new, old = [mx.sym.FullyConnected(
-                each, weights.setdefault(at, mx.sym.Variable('w%d' % at)), num_hidden=3,
-                no_bias=True) for at, each in enumerate([step, states[-1]])]
-            states.append(mx.sym.tanh(new + old + value(states, t)))
-        return mx.sym.stack(*states[1:], axis=1)
-    return build
-
-
-#: What steps read beside data and state, and whether two of them may be unlike the next.
-READ_IN_TWO = {
-    'the state of two steps before': (lambda states, t: states[max(t - 1, 0)], True),
-    'a function of the state of two steps before': (
-        lambda states, t: mx.sym.cos(states[max(t - 1, 0)]), True),
-    'the begin state': (lambda states, t: states[0], True),
-    'one array': (lambda states, t: MEMORY, False),
-}
-
-
-@pytest.mark.parametrize('name', READ_IN_TWO)
-def test_what_two_steps_read(name):
-    value, doubtful = READ_IN_TWO[name]
-    make = named_anew(reading(value))
-    rolled = roll(graph_of(make(2)))
-    assert [each.kind for each in rolled.findings] == ['unrolled' if doubtful else 'loop']
-    assert not doubtful or 'two steps are ambiguous' in rolled.findings[0].what
-    shapes = {'data': (2, 2, 4), 'begin': (2, 3), **({} if doubtful else {'memory': (2, 3)})}
-    assert_equal(run_rolled(rolled, bind(make(2), shapes), shapes))

@@ -171,16 +171,6 @@ def with_lengths():
     return S.SequenceLast(S.swapaxes(outputs, 0, 1), lengths, use_sequence_length=True)
 
 
-def steps_in_rows():
-    cell, outputs = rnn.GRUCell(6, 'g_'), []
-    states = cell.begin_state()
-    for step in range(4):
-        part = S.slice_axis(V('data'), axis=1, begin=step, end=step + 1)
-        output, states = cell(S.Reshape(part, shape=(-1, 4)), states)
-        outputs.append(output)
-    return S.stack(*outputs, axis=1)
-
-
 def read_twice():
     """Two encoders of sequences that are added have one number of steps."""
     return mx.sym.elemwise_add(*(rnn.GRUCell(6, name).unroll(
@@ -275,20 +265,6 @@ INPUTS = [
      {'a': ('batch', 'time', 5), 'b': ('batch', 'time', 5)})]
 
 
-@pytest.mark.parametrize('op, options', [
-    ('Convolution', {'num_filter': 6}), ('Convolution', {'num_filter': 6, 'num_group': 2}),
-    ('Deconvolution', {'num_filter': 6}), ('Pooling', {'pool_type': 'max'})])
-def test_channels_last(op, options):
-    """MXNet on the CPU runs few of these layouts; the sizes it infers for all."""
-    symbol = getattr(S, op)(V('data'), name='layer', kernel=(3, 2), stride=(2, 1), layout='NHWC',
-                            **options)
-    shapes = symbol.infer_shape(data=(2, 9, 7, 4))
-    table = infer(graph_from_json(symbol.tojson()), {
-        place: [(size,) for size in shape] for place, shape in enumerate(shapes[0])})
-    (axes,) = [table.axes[head] for head in graph_from_json(symbol.tojson()).heads]
-    assert tuple(resolve(product(axis)) for axis in axes) == shapes[1][0]
-
-
 @pytest.mark.parametrize('build, shapes, wanted', INPUTS)
 def test_inputs(build, shapes, wanted):
     symbol = build()
@@ -296,19 +272,6 @@ def test_inputs(build, shapes, wanted):
     params = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))
     params = {name: shape for name, shape in params.items() if name not in shapes}
     assert found_shapes(graph, params, {}, list(shapes)).shapes == wanted
-
-
-@pytest.mark.parametrize('build, axes', [
-    (lambda: S.FullyConnected(S.Reshape(V('data'), shape=(-1, 12)), num_hidden=3), '1 or more'),
-    (steps_in_rows, '2 or more')], ids=['rows', 'rows of a step'])
-def test_an_input_that_would_be_cut_otherwise_is_asked_for(build, axes):
-    symbol = build()
-    graph = graph_from_json(symbol.tojson())
-    shapes = symbol.infer_shape(data=(3, 4, 12 if axes[0] == '1' else 4))[0]
-    params = dict(zip(symbol.list_arguments(), shapes))
-    del params['data']
-    with pytest.raises(ShapesError, match='takes data with %s axes.*--input data=' % axes):
-        found_shapes(graph, params, {}, ['data'])
 
 
 def test_shapes_are_found_without_the_package_onnx(tmp_path, monkeypatch):

@@ -21,18 +21,6 @@ def read(label=''):
     return Axis(Source('array', 0, None), label)
 
 
-def test_products_of_named_axes_may_be_equal_and_a_number_may_not():
-    batch, time = read('batch'), read('time')
-    unify(product([batch], 3), product([time], 2))
-    unify(product([batch, batch], 3), product([time], 2))
-    for sizes in ((product([batch, time], 2), 10), (10, product([batch, time], 2))):
-        with pytest.raises(SizeError, match='2 times (batch times time|time times batch), '
-                                            'which may be any sizes, and 10'):
-            unify(*sizes)
-    with pytest.raises(SizeError, match='batch, which may be any size, and 5'):
-        unify(product([batch], 2), 10)
-
-
 def test_axes_that_both_products_have_are_equal_and_the_rest_is_told():
     batch, free = read('batch'), Axis(Source('array', 1, None), free=True)
     unify(product([batch, free], 2), product([batch], 8))

@@ -7,7 +7,7 @@ import pytest
 
 from mxrnn import interop
 
-from .. import mx, ours, rnn
+from .. import mx, ours
 from ..cases import CASES, OURS
 from ..processes import printed
 from ..running import quiet as quiet_cell
@@ -80,16 +80,6 @@ def test_other_numbers_of_axes_are_asked_for(name):
     source = generate(model, ASKED[name].rolled)
     for batch in 3, 2:
         check(source, quiet(symbol), data_of(name, model, batch, 7))
-
-
-@pytest.mark.parametrize('layers, dropout', [(1, 0), (2, .25), (3, .25)])
-def test_dropout_between_layers(layers, dropout):
-    symbol, _ = rnn.FusedRNNCell(4, layers, dropout=.25).unroll(
-        3, mx.sym.Variable('data'), merge_outputs=True)
-    data = {'data': random_value('data', (2, 3, 5)).astype('float32')}
-    (layer,) = [each for each in source_of(symbol, data).module.modules()
-                if isinstance(each, torch.nn.LSTM)]
-    assert (layer.num_layers, layer.dropout) == (layers, dropout)
 
 
 BOUND = [case for case in CASES + OURS if case.binds]

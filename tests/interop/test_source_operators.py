@@ -208,20 +208,6 @@ def test_forms_that_end_in_errors_of_mxnet(build, inputs, sizes, text):
     assert text in generate(model, inputs).text
 
 
-@pytest.mark.parametrize('window', [
-    lambda data: S.Convolution(data, kernel=(3,), stride=(2,), pad=(1,), num_filter=2),
-    lambda data: S.Pooling(data, kernel=(8,), stride=(8,), pool_type='max')])
-def test_windows_leave_no_constants(window):
-    """Indices are held to the size that a window leaves, whatever it is."""
-    symbol = S.take(S.transpose(window(V('data')), axes=(2, 0, 1)), V('index'), mode='clip')
-    source = None
-    for length in (16, 28):
-        values = {'data': random_value('data', (2, 3, length)).astype('f'),
-                  'index': np.array([0, 3, 9], 'f')}
-        source = source or source_of(symbol, values, {'data': (2, 3, 'time'), 'index': (3,)})
-        check(source, symbol, values, gradients=False)
-
-
 def test_two_draws_of_one_distribution_are_two(tmp_path):
     """As many as DeepFactor has, too long for one line together; the check has the same seed."""
     a = V('a')

@@ -87,23 +87,6 @@ def test_begin_states_of_another_batch_are_refused_by_torch(name):
                 outputs(source, {**arrays, begin: arrays[begin][:batch]})
 
 
-@pytest.mark.parametrize('kind', ['float64', 'float16', 'int32'])
-@pytest.mark.parametrize('build', [
-    lambda data: mx.sym.one_hot(mx.sym.cast(data, 'float32'), depth=5, dtype='float64'),
-    lambda data: mx.sym.argmax(data, axis=1), lambda data: mx.sym.cast(data, 'float32')])
-def test_an_index_of_another_type(build, kind):
-    """It was float32 in the run that tells the types, so that a cast to that was left out."""
-    data = mx.sym.Variable('data')
-    symbol = mx.sym.Group([build(data), mx.sym.cast(data, 'float32'),
-                           mx.sym.one_hot(data, depth=5)])
-    source = generate(model(symbol, data=(2, 3)), {'data': ('batch', 3)}, types={'data': kind})
-    array = np.array([[1, 2, 3], [4, 0, 0]], kind)
-    wanted = symbol.bind(mx.cpu(), {'data': mx.nd.array(array, dtype=kind)}).forward()
-    for one, other in zip(source.module(torch.from_numpy(array)), wanted):
-        assert str(one.dtype)[6:] == np.dtype(other.dtype).name
-        np.testing.assert_array_equal(one, other.asnumpy())
-
-
 @pytest.mark.parametrize('types, said', [
     ({'data': 'word'}, r"types\['data'\] must be"), ({'data': 3}, r"types\['data'\] must be"),
     ({'date': 'int64'}, "types must name inputs of the model, such as .*; got 'date'"),

@@ -506,21 +506,6 @@ def test_steps_that_do_not(name, tmp_path):
 # ---- in torch
 
 
-def test_modules_have_the_names_of_files(tmp_path):
-    _, model = model_of('attention_with_input_feeding')
-    module, stepper = interop.to_torch(model, states=True), load(model, tmp_path)
-    assert [given for given, _ in module.states] == stepper.state_names
-    assert module.outputs[:1] == stepper.output_names
-    assert module.encoder.inputs == stepper.encoder_names
-    assert module.inputs == [*stepper.input_names, *stepper._held, 'softmax_label']
-    names = {name for name, _ in module.named_parameters()}
-    assert 'encoder.source_embed_weight' in names and 'target_embed_weight' in names
-    double = interop.to_torch(model, states=True).double()
-    double.load_state_dict(module.state_dict())
-    assert torch.equal(double.get_parameter('target_embed_weight').float(),
-                       module.get_parameter('target_embed_weight'))
-
-
 @pytest.mark.parametrize('begin', [['l_1', 'l_0'], ['same', 'same'], ['l_1', None]])
 def test_names_of_begin_states_that_would_be_used_twice(begin):
     outputs, _ = rnn.LSTMCell(4, prefix='l_').unroll(
