@@ -182,8 +182,8 @@ class _Check:
         return 'outputs differ by at most %.1g of the largest value from the checkpoint in %s, ' \
             'for %s%s%s' % (self._worst, self._checkpoint.name, '; '.join(self._said),
                 '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
-                '. Other sizes that were tried do not fit; if only these do, give them with '
-                '--input. ' + refused[-1] if refused else '')
+                '. Other sizes that were tried do not fit; if only these do, type them (--input). '
+                'The reason: ' + refused[-1] if refused else '')
 
     def _refusal(self, ways: Iterable[Mapping[str, int]], certified: ReferenceModel | None,
                  rolled: bool) -> str:
