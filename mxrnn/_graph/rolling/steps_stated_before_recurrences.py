@@ -10,6 +10,7 @@ from ..shapes.axis_factors import Axes
 from ..shapes.sizes import Axis, axes_in, product
 from .reshapes_that_keep_lengths import joined_and_split
 from .sequence_axes import note_axes
+from .sizes_read_from_sequences import computed
 from .values_numbered_without_detours import before_swap
 
 __all__ = ['input_beside', 'read_step_by_step', 'stated_before', 'without_slices_of_all']
@@ -27,8 +28,9 @@ def stated_before(graph: Graph) -> dict[str, int]:
     note_axes(graph.nodes, 0, axes)
     found: dict[str, int] = {}
     times: set[Axis] = set()
+    from_data = computed(graph)
     for place, node in enumerate(graph.nodes):
-        found.update(_stated(graph, node, axes, times))
+        found.update(_stated(graph, node, axes, times) if place in from_data else {})
         if node.op in _OVER_STEPS:
             times |= axes_in(product(sum(axes.get(Entry(place, 0), [])[:1], ())))
     return found
