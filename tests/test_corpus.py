@@ -32,15 +32,6 @@ def test_from_disk_come_the_batches_of_memory(tmp_path, form, options):
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize('last_batch', ['discard', 'pad'])
-def test_a_text_on_disk_is_that_in_memory(tmp_path, last_batch):
-    corpus = written(tmp_path, UNIQUE)
-    text = [token for sentence in UNIQUE for token in sentence]
-    found = [run(rnn.StreamIter(source, 3, 4, last_batch=last_batch), 90)
-             for source in (text, corpus, tmp_path / 'corpus')]
-    assert found[0] == found[1] == found[2]
-
-
 @pytest.mark.parametrize('least, most', [
     (0, 0), (0, 255), (-1, 100), (-1, 255), (0, 256), (-129, 0), (0, 65535), (0, 65536),
     (-40000, 0), (-1, 2 ** 31), (0, 2 ** 63 - 1), (-2 ** 63, 0)])

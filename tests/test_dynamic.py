@@ -89,17 +89,6 @@ def test_gradients_after_passes_over_other_data(passes, grad_req):
         np.testing.assert_allclose(ours, unrolled, rtol=1e-4, atol=1e-5)
 
 
-def test_zoneout_keeps_the_output_before():
-    data = random_value('data', (8, 9, 4))
-    ours = run_dynamic(rnn.ZoneoutCell(rnn.GRUCell(40), 0.4), (4,), 9, 8)
-    outputs = np.concatenate([np.zeros((8, 1, 40)), ours.outputs], axis=1)
-    kept = outputs[:, 1:] == outputs[:, :-1]
-    assert abs(kept.mean() - 0.4) < 0.05
-    # The states go on as without zoneout, and so do the outputs that are not kept.
-    theirs = run(rnn.GRUCell(40), (4,), 9, 8, values={'data': data})
-    np.testing.assert_allclose(ours.outputs[~kept], theirs.outputs[~kept], rtol=1e-4, atol=1e-6)
-
-
 def test_graph_is_that_of_one_step_and_serves_every_length():
     cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.DropoutCell(0.2), rnn.GRUCell(2, 'b_'))
     outputs, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))

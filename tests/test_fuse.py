@@ -86,15 +86,6 @@ def test_inputs_at_once_for_cells_that_it_knows():
         rnn.fuse(rnn.LSTMCell(4), inputs_at_once='yes')
 
 
-@each_fused
-@pytest.mark.parametrize('form_of_inputs', ['symbol', 'list'])
-def test_same_structure(case, form_of_inputs):
-    for merge in MERGE:
-        args = 3, inputs(form_of_inputs, 3)
-        assert form(rnn.fuse(make(case)).unroll(*args, merge_outputs=merge)) == form(
-            make(case).unroll(*args, merge_outputs=merge))
-
-
 def deep(kind, layers, both):
     """Layers of one kind; odd widths, so that nothing fits by chance."""
     make = {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell,

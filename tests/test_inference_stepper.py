@@ -149,15 +149,6 @@ def test_take_reorders_repeats_and_drops():
     assert_close(scores.asnumpy(), whole.asnumpy()[[2, 0]])
 
 
-def test_take_knows_the_axis_of_the_batch():
-    state = mx.sym.Variable('state', shape=(2, 0, 3), attr={'__layout__': 'LNC'})
-    stepper = rnn.Stepper.from_symbols(mx.sym.sum(state), [state], [state + 1], {})
-    states = [mx.nd.arange(12).reshape((2, 2, 3))]
-    np.testing.assert_array_equal(stepper.take(states, [1, 1, 0])[0].asnumpy(),
-                                  states[0].asnumpy()[:, [1, 1, 0]])
-    assert stepper.begin(4)[0].shape == (2, 4, 3)
-
-
 # ---- what it costs
 
 @pytest.fixture

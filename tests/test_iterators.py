@@ -112,16 +112,6 @@ def test_a_part_without_a_sentence_of_a_bucket_gets_padding():
                      [([[], []], 2, [0, 0]), ([[], []], 2, [0, 0])]]
 
 
-def test_parts_that_would_get_no_batch_are_refused():
-    with pytest.raises(ValueError, match='num_parts must leave each part a batch'):
-        in_parts(8, UNIQUE, 19, [10])
-    assert in_parts(2, UNIQUE, 7, None)[0].buckets == list(range(1, 11))
-    with pytest.raises(ValueError, match='give buckets: there are no 16 sentences'):
-        in_parts(2, UNIQUE, 8, None)
-    with pytest.raises(ValueError, match='tokens must be at least .* num_parts=50'):
-        rnn.StreamIter(TEXT, 2, 1, num_parts=50)
-
-
 @pytest.mark.parametrize('last_batch', ['discard', 'pad'])
 def test_parts_of_a_text_are_its_streams(last_batch):
     whole, label, iterator = streams(TEXT, 6, 4, last_batch=last_batch)

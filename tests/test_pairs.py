@@ -1,5 +1,4 @@
 """Labels of one's own in BucketSentenceIter, and SentencePairIter."""
-import copy
 import pickle
 
 import numpy as np
@@ -207,12 +206,3 @@ def test_pairs_that_are_none(options, named):
     with pytest.raises((TypeError, ValueError), match=named):
         rnn.SentencePairIter(**{'sources': SOURCES, 'targets': TARGETS, 'batch_size': 4,
                                 'buckets': [(5, 7)], **options})
-
-
-def test_pairs_of_generators_and_copies():
-    iterator = rnn.SentencePairIter(iter(SOURCES), iter(TARGETS), 4, [(5, 7)], seed=2)
-    assert repr(iterator) == 'SentencePairIter(60 pairs, buckets [(5, 7)], 15 batches of 4)'
-    next(iterator)
-    twin, other = copy.deepcopy(iterator), pickle.loads(pickle.dumps(iterator))
-    expected = run(iterator, 40)
-    assert run(twin, 40) == run(other, 40) == expected

@@ -32,17 +32,6 @@ def names_of(prefix, *kinds):
             kinds or ('i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias')]
 
 
-def test_weights_of_another_cell_are_not_dropped():
-    args = {name: mx.nd.zeros(shape) for name, shape in (
-        ('x_i2h_weight', (12, 4)), ('x_h2h_weight', (12, 3)), ('x_i2h_bias', (12,)),
-        ('x_h2h_bias', (12,)))}
-    unpacked = rnn.LSTMCell(3, 'x_', bias=False).unpack_weights(args)
-    assert unpacked['x_i2h_bias'] is args['x_i2h_bias'] and 'x_i2h_i_weight' in unpacked
-    del args['x_i2h_bias']
-    with pytest.raises(rnn.MissingWeightsError, match='x_i2h_bias'):
-        rnn.LSTMCell(3, 'x_').unpack_weights(args)
-
-
 @pytest.mark.parametrize('wrap', [rnn.ResidualCell, rnn.ZoneoutCell, getattr(rnn, 'fuse', None),
                                   lambda cell: stack(rnn, cell)],
                          ids=['residual', 'zoneout', 'fuse', 'stack'])

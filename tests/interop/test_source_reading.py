@@ -11,16 +11,6 @@ from .test_source import program_of
 pytestmark = ours
 
 
-def test_a_loop_has_the_names_of_its_cell():
-    """Gates are called after what reads them, and what all steps read after its layer."""
-    text = generate(program_of('attention_with_input_feeding')[1]).text
-    for line in ('i2h_r, i2h_z, i2h_h = self.decoder_i2h(x_3).chunk(3, 1)',
-                 'z = torch.sigmoid(i2h_z + h2h_z)',
-                 'state = self.step(row, state, encoder_out)',
-                 '"""One step of decoder, query."""'):
-        assert '        %s\n' % line in text
-
-
 def test_data_without_a_batch_are_refused():
     import torch
     symbol = rnn.GRUCell(3, 'a_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)[0]

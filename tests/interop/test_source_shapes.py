@@ -1,5 +1,4 @@
 """The shapes that sources get, and what they are compared with before they are written."""
-import numpy as np
 import pytest
 
 from mxrnn import interop
@@ -8,8 +7,8 @@ from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import torch
 from .models import random_model
-from .sources import check, generate, outputs
-from .test_source import data_of, program_of
+from .sources import check, generate
+from .test_source import program_of
 
 from mxrnn.interop._source import to_source  # noqa: E402  isort: skip
 
@@ -76,17 +75,6 @@ def test_sizes_that_the_graph_takes_alone_are_found(name):
             name: torch.ones(2, 6) for name in ('forward_init_h', 'back_init_h')})) == 28
 
 
-@pytest.mark.parametrize('name', ['lstm_of_scala', 'begin_states_that_are_variables'])
-def test_begin_states_of_another_batch_are_refused_by_torch(name):
-    source = generate(program_of(name)[1])
-    assert 'def check_' not in source.text
-    arrays = data_of(name, source.model, 3, 7)
-    for batch in (1, 2):
-        for begin in [key for key in arrays if 'init' in key]:
-            with pytest.raises(RuntimeError, match='size'):
-                outputs(source, {**arrays, begin: arrays[begin][:batch]})
-
-
 @pytest.mark.parametrize('types, said', [
     ({'data': 'word'}, r"types\['data'\] must be"), ({'data': 3}, r"types\['data'\] must be"),
     ({'date': 'int64'}, "types must name inputs of the model, such as .*; got 'date'"),
@@ -94,15 +82,6 @@ def test_begin_states_of_another_batch_are_refused_by_torch(name):
 def test_types_that_are_none(types, said):
     with pytest.raises((TypeError, ValueError), match=said):
         generate(program_of('gru_bucketing')[1], types=types)
-
-
-def test_inputs_share_their_batch_beside_an_axis_that_is_repeated():
-    rows = mx.sym.expand_dims(mx.sym.Variable('rows'), axis=1)
-    last = rnn.GRUCell(4, 'gru_').unroll(3, mx.sym.Variable('data'))[0][-1]
-    symbol = mx.sym.Concat(mx.sym.Flatten(mx.sym.broadcast_axis(rows, axis=1, size=2)), last, dim=1)
-    source = generate(model(symbol, data=(2, 3, 5), rows=(2, 4)))
-    with pytest.raises(ValueError, match='these sizes must be equal: 3, 1'):
-        outputs(source, {'data': np.zeros((1, 3, 5), 'f'), 'rows': np.zeros((3, 4), 'f')})
 
 
 def test_what_is_flattened_may_have_more_axes_than_the_graph_tells():
