@@ -217,9 +217,9 @@ def _export(options: argparse.Namespace) -> int:
         from .interop._torch.save_and_check_torch_file import kept_axes, of_check
         graph = model.graph.select(options.output) if options.output else model.graph
         own = kept_axes(graph, {**model.arg_params, **model.aux_params}, shapes)
-        shapes = of_check(shapes)
+        shapes = of_check({**own, **shapes})
         for name, axes in own.items():
-            shapes[name] = tuple(kept or size for kept, size in zip(axes, shapes[name]))
+            shapes[name] = tuple(kept or size or name for kept, size in zip(axes, shapes[name]))
     say_remarks(model, shapes, options.prefix, bool(options.certify), said, torch_alone)
     return 0
 

@@ -512,6 +512,18 @@ def test_a_reshape_of_frames_keeps_their_number(steps, zoneout, tmp_path, capsys
         module(data=torch.ones(3, 2 * steps, 1, 8, 8))
 
 
+def test_a_torch_file_keeps_a_number_of_words_that_no_option_names(tmp_path):
+    """A dense layer of each word, and sequences of 7 again: its file took other numbers."""
+    torch = pytest.importorskip('torch')
+    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=WIDTH)
+    rows = mx.sym.FullyConnected(mx.sym.reshape(words, (-1, WIDTH)), num_hidden=UNITS)
+    outputs, _ = rnn.LSTMCell(UNITS, 'c_').unroll(7, mx.sym.reshape(rows, (-1, 7, UNITS)))
+    interop.save(random_model(outputs[-1], {'data': (2, 7)}), str(tmp_path / 'a'), 1)
+    assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == 0
+    with pytest.raises(ValueError, match='data must have the shape .any, 7.'):
+        interop.load_torch(str(tmp_path / 'a.pt'))(data=torch.ones(7, 8))
+
+
 def test_the_check_s_shape_leaves_words_open_where_a_reshape_states_characters(tmp_path):
     torch = pytest.importorskip('torch')
     characters = mx.sym.reshape(mx.sym.Variable('data'), (-1, 6, WIDTH))
