@@ -151,6 +151,7 @@ def test_a_source_of_a_number_of_steps_is_padded_or_freed(given, tmp_path):
 @pytest.mark.nightly
 @pytest.mark.parametrize('case', list(itertools.product(ENCODERS, CELLS, ATTENTIONS, LAYOUTS)),
                          ids='-'.join)
+@pytest.mark.filterwarnings('ignore:lengths are clipped')  # as valid_length does
 def test_all(case, tmp_path):
     test_onnx_files(case, tmp_path)
     test_sources(case)

@@ -120,6 +120,7 @@ def test_random_compositions(seed):
 
 
 @pytest.mark.nightly
+@pytest.mark.filterwarnings('ignore:whatever the length')  # of an autoencoder
 def test_tools_find_nothing(tmp_path):
     """ruff and mypy over the sources of all programs."""
     ruff, mypy = (pytest.importorskip(name) for name in ('ruff', 'mypy'))
