@@ -142,8 +142,9 @@ class _Check:
         self._checkpoint, self._file, self._again = checkpoint, file, again
         self._inputs = Inputs(checkpoint.model, file, whole)
         self._steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
-                              if node.op == 'SliceChannel' and node.squeeze_axis} | {*stated_steps(
-                                  checkpoint.model.graph).values(), checkpoint.length or 0})
+                              if node.op == 'SliceChannel' and node.squeeze_axis}.union(
+                                  stated_steps(checkpoint.model.graph).values(),
+                                  filter(None, [checkpoint.length])))
         self._said: list[str] = []
         self._worst, self._rounding = 0.0, 0.0
         #: The axes that had a number of steps in the run with the graph's sizes.

@@ -395,6 +395,26 @@ def test_what_is_worth_a_look_is_noted(units, given, said, tmp_path):
         assert said in found if said else 'cuts' not in found and 'axes' not in found
 
 
+def test_recurrences_with_one_name_are_told_apart_by_their_weights(tmp_path):
+    """Programs of 2016 named nodes of a step by hand, so all layers were called t."""
+    steps = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=5, squeeze_axis=True)
+    states, outputs = [mx.sym.zeros((0, 4))] * 2, []
+    weights = [[{name: mx.sym.Variable('l%d_%s_%s' % (layer, what, name))
+                 for name in ('weight', 'bias')} for what in 'ih'] for layer in range(2)]
+    for t, below in enumerate(steps):
+        for layer in range(2):
+            both = [mx.sym.FullyConnected(each, num_hidden=4, name='t%d_l%d_%d' % (t, layer, at),
+                                          **weights[layer][at])
+                    for at, each in enumerate((below, states[layer]))]
+            below = states[layer] = mx.sym.Activation(both[0] + both[1], act_type='tanh',
+                                                      name='t%d_l%d' % (t, layer))
+        outputs.append(below)
+    save(tmp_path / 'a', mx.sym.Concat(*outputs), [], {'data': (2, 5, 3)})
+    said = ' '.join(told('inspect', tmp_path / 'a').split())
+    assert said.count('recurrence: t, 5 steps') == 2
+    assert said.index('(weights l0_…)') < said.index('(weights l1_…)')
+
+
 def test_export_without_a_format_says_what_to_type(prefix, tmp_path):
     assert 'there is no %s-*.params' % (tmp_path / 'dyas') in told(
         'export', tmp_path / 'dyas', status=2)

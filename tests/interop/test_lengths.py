@@ -660,6 +660,36 @@ def test_a_note_of_lengths_is_for_files_that_have_so_many_steps(name, options, n
     assert any('clipped to 7 steps' in note for note in written.notes) is noted
 
 
+def repeated(cell, length, names):
+    """A cell over the numbers of each step, beside the same features."""
+    fixed = mx.sym.broadcast_axis(mx.sym.expand_dims(mx.sym.FullyConnected(
+        mx.sym.Variable('static'), num_hidden=UNITS, name='fixed'), axis=1), axis=1, size=length)
+    columns = [mx.sym.expand_dims(mx.sym.Variable(name), axis=2) for name in names]
+    return cell(UNITS, prefix='lstm_').unroll(length, mx.sym.concat(*columns, fixed, dim=2),
+                                              merge_outputs=True)[0]
+
+
+@pytest.mark.parametrize('names', [('history',), ('history', 'known')])
+@pytest.mark.parametrize('cell', [rnn.LSTMCell, rnn.FusedRNNCell])
+def test_a_number_of_steps_in_the_last_axis_is_named_with_what_frees_it(cell, names, tmp_path):
+    model = random_model(repeated(cell, 7, names), {
+        **dict.fromkeys(names, (3, 7)), 'static': (3, 2)})
+    given = {'static': ('batch', 2)}
+    assert remarks(model, given)[-1].endswith('or export with ' + ' '.join(
+        '--input %s=batch,time:7' % name for name in names))
+    given.update(dict.fromkeys(names, ('batch', 'time:7')))
+    assert not remarks(model, given)
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'), given)
+    serving = session((tmp_path / 'a.onnx').read_bytes())
+    data = {name: np.random.RandomState(at).randn(2, 9).astype('f')
+            for at, name in enumerate(names)}
+    data['static'] = np.ones((2, 2), 'f')
+    executor = bound(repeated(cell, 9, names), {name: array.shape for name, array in data.items()},
+                     model.arg_params, data)
+    np.testing.assert_allclose(serving.run(None, data)[0],
+                               executor.forward(is_train=False)[0].asnumpy(), atol=1e-6)
+
+
 def test_a_source_refuses_steps_that_the_graph_does_not_have():
     data, lengths = map(mx.sym.Variable, ('data', 'lengths'))
     words = mx.sym.Embedding(data, input_dim=9, output_dim=4, name='words')
