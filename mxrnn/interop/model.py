@@ -178,11 +178,12 @@ def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> 
         values = {packing.name: packing.pack(args) for packing in packed}
         parts = {part for packing in packed for part in packing.parts}
         args = {**{name: array for name, array in args.items() if name not in parts}, **values}
-        if read and all('.' in name for name in read) and not read.keys() & {
-                *graph.arguments, *graph.auxiliary}:
+        given = [*args, *auxiliary]
+        if given and all('.' in name for name in given) and {*given}.isdisjoint(
+                [*graph.arguments, *graph.auxiliary]) and any(
+                    node.inputs_of('weight') for node in graph.nodes):
             raise ValueError('it is a Gluon file, which names arrays by blocks, such as %s. Write '
-                             "both files with net.export('model', epoch=1) in Gluon" % next(
-                                 iter(read)))
+                             "both files with net.export('model', epoch=1) in Gluon" % given[0])
         faults = _faults(graph, args, auxiliary)
         if faults:
             raise ValueError('; '.join(faults))

@@ -158,6 +158,16 @@ def test_arrays_that_do_not_fit_the_graph_are_named(cell, change, said, tmp_path
         interop.load(str(tmp_path / 'm'), 4)
 
 
+def test_names_with_dots_are_read(tmp_path):
+    weights = {'fc.weight': mx.nd.ones((3, 4)), 'fc.bias': mx.nd.zeros((3,))}
+    symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), *map(mx.sym.Variable, weights),
+                                   num_hidden=3)
+    for epoch, args in enumerate([weights, {'un.used': mx.nd.ones(2)}]):
+        mx.model.save_checkpoint(str(tmp_path / 'm'), epoch, symbol if epoch == 0 else
+                                 mx.sym.tanh(mx.sym.Variable('data')), args, {})
+        assert {*interop.load(str(tmp_path / 'm'), epoch).arg_params} == {*args}
+
+
 def test_sparse_weights_are_read(tmp_path):
     weight = mx.nd.array([[0, 0], [1, 2], [0, 0]])
     symbol = mx.sym.dot(mx.sym.Variable('data'), mx.sym.Variable('a'))
