@@ -142,3 +142,14 @@ def test_the_batch_may_be_left_open(name):
     data = mx.sym.Variable('data')
     assert open_.unroll(2, data, merge_outputs=True)[0].infer_shape(data=(5, 2, 2, 4, 3))[1] == [
         (5, 2, 2, 4, 3)]
+
+
+@each_cell
+def test_a_projection_that_a_program_redefines_is_used(name):
+    class Scaled(getattr(rnn, name)):
+        def _conv_forward(self, inputs, states, name):
+            i2h, h2h = super()._conv_forward(inputs, states, name)
+            return i2h * 0, h2h
+
+    found = run(Scaled((1, 2, 4, 3), 2, prefix='x_'), (2, 4, 3))
+    assert not abs(found.grads['data']).max() and abs(found.grads['x_h2h_weight']).max()

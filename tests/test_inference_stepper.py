@@ -414,3 +414,16 @@ def test_bad_calls_name_what_is_wrong_and_leave_the_states():
                            ([0.5], TypeError), ('a', TypeError), ([[0]], TypeError)):
         with pytest.raises(error, match='indices'):
             stepper.take(states, indices)
+
+
+def test_weights_of_other_types_are_named():
+    weights = make_weights()
+    for name in ('embed_weight', 'l0_h2h_weight', 'score_bias'):
+        for dtype in ('float64', 'int32'):
+            wrong = dict(weights, **{name: weights[name].astype(dtype)})
+            with pytest.raises(TypeError, match='%s must be of type float32, got %s$'
+                               % (name, dtype)):
+                rnn.Stepper(make_cell(), language_model, wrong)
+    integers = {name: array.astype('int32') for name, array in weights.items()}
+    with pytest.raises(TypeError, match='l0_i2h_weight must have a type for real .*int32'):
+        rnn.Stepper(make_cell(), language_model, integers)

@@ -169,3 +169,13 @@ def test_stream_losses_are_logged(caplog):
         '51 tokens: 2 discarded']
     assert ["last_batch='pad' keeps all but 1" in text for _, text in found] == [
         True, False, False, False]  # padding gains nothing in the others
+
+
+def test_parts_that_would_get_no_batch_are_refused():
+    with pytest.raises(ValueError, match='num_parts must leave each part a batch'):
+        in_parts(8, UNIQUE, 19, [10])
+    assert in_parts(2, UNIQUE, 7, None)[0].buckets == list(range(1, 11))
+    with pytest.raises(ValueError, match='give buckets: there are no 16 sentences'):
+        in_parts(2, UNIQUE, 8, None)
+    with pytest.raises(ValueError, match='tokens must be at least .* num_parts=50'):
+        rnn.StreamIter(TEXT, 2, 1, num_parts=50)

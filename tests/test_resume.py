@@ -199,3 +199,15 @@ def test_optimiser_that_cannot_be_pickled(tmp_path):
     with pytest.raises(rnn.CheckpointError, match="optimiser's states with .*model"):
         callback(0, module.symbol, *module.get_params())
     assert content(tmp_path) == {}
+
+
+def test_a_newer_checkpoint_without_an_optimiser_is_not_passed_over(tmp_path):
+    """Training that went on from the one before would write over it."""
+    prefix, cell, module, data = trained_for_an_epoch(tmp_path)
+    rnn.save_rnn_checkpoint(cell, prefix, 2, module.symbol, *module.get_params())
+    with pytest.raises(rnn.CheckpointError, match=r'model-0002\.params was saved without an '
+                                                  r'optimiser: there is no .*model-0002\.states\. '
+                                                  r'Load it without module='):
+        rnn.load_rnn_checkpoint(cell, prefix, module=module)
+    assert rnn.load_rnn_checkpoint(cell, prefix).epoch == 2
+    assert rnn.load_rnn_checkpoint(cell, prefix, 1, module=module).epoch == 1
