@@ -67,8 +67,8 @@ def divided_by_steps(rolled: RolledGraph) -> list[str]:
 
 def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]],
                              export: str = '') -> list[str]:
-    """Recurrences that run a number of steps although the inputs may have any, with the option that
-    frees it: values are repeated so often, or longer data are cut."""
+    """Numbers of steps although the inputs may have any, with the option that frees each: values
+    are repeated so often for a recurrence, or data or outputs are cut to it."""
     def freed(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
         return number not in _numbers(graph, infer(graph, variables_of(
             graph, {**_sizes(model), **shapes, **given})))
@@ -82,7 +82,7 @@ def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[
            if number_of(before) is None}
     some = sum(numbers.values()) > sum(steps.values())  # of which the graph tells no number
     notes = []
-    for number in sorted(each for each in numbers if each and each > 1):
+    for number in sorted(each for each in {*numbers, *cut & {*steps}} if each and each > 1):
         if numbers[None] and (some or steps[number] > numbers[number]) or number in cut:
             tip = option_that_frees(model.graph, {**model.arg_params, **model.aux_params}, shapes,
                                     number, freed)

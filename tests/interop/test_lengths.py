@@ -455,6 +455,18 @@ def test_an_autoencoder_says_that_its_decoder_keeps_the_steps_until_they_are_fre
                                    wanted.forward(is_train=False)[0].asnumpy(), atol=1e-6)
 
 
+def test_outputs_that_each_step_cuts_off_are_noted():
+    """A file of any length dropped the steps beyond the graph's, and nothing was said."""
+    outputs, _ = rnn.LSTMCell(UNITS, 'l_').unroll(7, mx.sym.Variable('data'), merge_outputs=True)
+    shared = {'weight': mx.sym.Variable('w'), 'bias': mx.sym.Variable('b'), 'num_hidden': 2}
+    steps = [mx.sym.FullyConnected(mx.sym.slice_axis(outputs, axis=1, begin=t, end=t + 1), **shared)
+             for t in range(7)]
+    model = random_model(mx.sym.Concat(*[mx.sym.expand_dims(step, 1) for step in steps], dim=1),
+                         {'data': (3, 7, WIDTH)})
+    assert 'longer data are cut to 7 steps' in remarks(model)[-1]
+    assert not remarks(model, {'data': ('batch', 'time:7', WIDTH)})
+
+
 @pytest.mark.parametrize('windows', [
     lambda x, steps: mx.sym.Pooling(x, kernel=(steps, 1), pool_type='max'),
     lambda x, steps: mx.sym.Convolution(x, num_filter=2, kernel=(steps, UNITS)),
