@@ -135,6 +135,20 @@ def test_channels_last_are_channels_first(name, layout, both, monkeypatch):
 
 
 @differs
+def test_layouts_of_images_stand_for_those_of_other_axes():
+    assert rnn.ConvRNNCell((1, 2, 6), 3).state_info == [
+        {'shape': (0, 3, 6), '__layout__': 'NCW'}]
+    assert rnn.ConvRNNCell((1, 3, 4, 5, 2), 3, conv_layout='NHWC').state_info == [
+        {'shape': (0, 3, 4, 5, 3), '__layout__': 'NDHWC'}]
+    with pytest.raises(ValueError, match='a tuple of 1 integers, got'):
+        rnn.ConvRNNCell((1, 2, 6), 3, h2h_kernel=(3, 3))
+    with pytest.raises(ValueError, match='a tuple of 3, 4 or 5 integers, .* got'):
+        rnn.ConvRNNCell((1, 2), 3)
+    with pytest.raises(ValueError, match="one of 'NCW', 'NCHW', got 'NWC'"):
+        rnn.ConvRNNCell((1, 6, 2), 3, conv_layout='NWC')
+
+
+@differs
 @each_cell
 def test_the_batch_may_be_left_open(name):
     open_, fixed = (getattr(rnn, name)((batch, 2, 4, 3), 2) for batch in (0, 7))

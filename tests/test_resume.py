@@ -90,6 +90,38 @@ def cosine(end, **settings):
     return lambda: mx.lr_scheduler.CosineScheduler(end, 0.3, 0.02, **settings)
 
 
+SCHEDULES = {
+    'factor': lambda: mx.lr_scheduler.FactorScheduler(3, 0.7, base_lr=0.3),
+    'factor that stops': lambda: mx.lr_scheduler.FactorScheduler(2, 0.5, 0.08, 0.3, 3, 0.1),
+    'steps': lambda: mx.lr_scheduler.MultiFactorScheduler([2, 7, 8, 40], 0.6, 0.3),
+    'steps that end': lambda: mx.lr_scheduler.MultiFactorScheduler([2, 5], 0.6, 0.3, 4, 0.1),
+    **{'%s until %d' % (name, end): make(end)
+       for name, make in (('poly', poly), ('cosine', cosine)) for end in (5, 6, 7, 100)},
+    'poly after a start': poly(5, warmup_steps=3, warmup_begin_lr=0.1),
+    'cosine after a start': cosine(8, warmup_steps=7, warmup_mode='constant'),
+}
+
+
+@pytest.mark.parametrize('optimizer, schedule', [
+    *[('sgd', schedule) for schedule in sorted(SCHEDULES)],
+    ('lbsgd', 'poly until 5'), ('lbsgd', 'cosine until 6')])
+def test_schedules_go_on_before_and_after_their_ends(optimizer, schedule, tmp_path):
+    prefix, settings = str(tmp_path / 'model'), {'lr_scheduler': SCHEDULES[schedule]}
+    settings['learning_rate'] = None  # or it takes the place of the schedule's own
+    if optimizer == 'lbsgd':  # asks for a rate at every other update only
+        settings.update(batch_scale=2, updates_per_epoch=3)
+    cell = CELLS['fused']()
+    module, data = module_of('module', cell)
+    whole = fit(module, data, 4, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
+                optimizer, **settings)
+    for epoch in (1, 2, 3):  # after 3, 6 and 9 updates
+        cell = CELLS['fused']()
+        module, data = module_of('module', cell)
+        loaded = rnn.load_rnn_checkpoint(cell, prefix, epoch, module=module)
+        resumed = fit(module, data, 4, None, loaded, optimizer, **settings)
+        assert same(whole[0], resumed[0])
+
+
 def rate_after_resuming(prefix, make):
     """The rate of the next update of a training that goes on with the schedule of `make`."""
     cell = CELLS['fused']()
@@ -189,6 +221,17 @@ def test_states_of_the_module_itself_are_read(tmp_path, caplog):
     module.save_optimizer_states(prefix + '-0001.states')
     rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
     assert 'not the number of its updates' in caplog.text
+
+
+@pytest.mark.parametrize('kind, optimizer, said', [('unfused', 'adam', 'cells'),
+                                                   ('fused', 'sgd', 'optimiser')])
+def test_states_of_other_cells_and_optimisers_are_refused(kind, optimizer, said, tmp_path):
+    prefix, *_ = trained_for_an_epoch(tmp_path)
+    cell = CELLS[kind]()
+    module, data = module_of('module', cell)
+    loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+    with pytest.raises(rnn.CheckpointError, match=r'model-0001\.states does not fit.*' + said):
+        fit(module, data, 2, None, loaded, optimizer)
 
 
 def test_optimiser_that_cannot_be_pickled(tmp_path):

@@ -1,1 +1,2 @@
-"""From a checkpoint to results: stepping, predicting, and folding values that weights decide."""
+"""From a checkpoint to results: stepping, predicting, folding values that weights decide, and the
+process in which `interop` runs MXNet."""

@@ -238,5 +238,3 @@ def _counted(writer: Freeing, node: Node, source: Entry, axis: int, total: int, 
         writer.fixed[node.name] = total, Span(first, 1, last - first, total).why
         return writer.pinned(source, node.name, axis, total), begin, end
     return (source, *found)
-
-
