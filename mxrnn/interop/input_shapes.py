@@ -199,7 +199,7 @@ def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
     number = next(iter(numbers))
     return shapes, CountedSteps(number, axes, {key: [
         number if at == axis else size for at, size in enumerate(shapes[key])]
-        for key, axis in axes.items()})
+        for key, axis in axes.items()}, [shapes[key][axis] for key, axis in axes.items()])
 
 
 def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],

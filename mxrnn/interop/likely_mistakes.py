@@ -47,10 +47,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     export = '--onnx or --source and ' * torch_alone
     with contextlib.suppress(ExportError):
         found, notes, taken, *_ = shapes_found(graph, params, {}, names)
-    shapes, known = {**found, **given}, without_number(given)[0]
-    with contextlib.suppress(ExportError):
-        shapes.update(shapes_found(graph, params, known, [
-            name for name in names if name not in known]).shapes if given else {})
+    shapes = _with_those_left(model, found, given)
     plain = [name for name in model.names if not name.startswith(('arg:', 'aux:'))]
     sentences = ['parameters without the prefix arg: are taken as arguments: %s'
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
@@ -79,16 +76,31 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if not any(':' in str(size) for shape in given.values() for size in shape):
         sentences += grouped_by_steps(model, shapes, export)
     return sentences + kept + as_many_whatever_is_read(
-        model, *_freed(model, {**found, **given}), export)
+        model, *_freed(model, shapes), export)
 
 
 def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]]) -> list[str]:
     """Those of `remarks` that say at which lengths results are not the program's, and the note on
     lengths that are clipped."""
-    rolled, shapes = _freed(model, {
-        **graph_shapes(model.graph, {**model.arg_params, **model.aux_params}), **given})
+    rolled, shapes = _freed(model, _with_those_left(model, graph_shapes(
+        model.graph, {**model.arg_params, **model.aux_params}), given))
     return [*divided_by_steps(rolled), *clipped_at_any_length(model, rolled, shapes),
             *as_many_whatever_is_read(model, rolled, shapes)]
+
+
+def _with_those_left(model: Model, found: Mapping[str, Sequence[Any]],
+                     given: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """The shapes that were `given`, and those that others then have, where before these were
+    `found`: an axis that has its steps is free as well."""
+    shapes, (known, steps) = {**found, **given}, without_number(given)
+    if given:
+        params = {**model.arg_params, **model.aux_params}
+        graph = rolled_up(model.graph, steps).graph
+        with contextlib.suppress(ExportError):
+            shapes.update(shapes_found(graph, params, known, [
+                name for name in graph.needed_variables() if name not in {**params, **known}
+            ]).shapes)
+    return shapes
 
 
 def _freed(model: Model, shapes: Mapping[str, Sequence[Any]]

@@ -27,12 +27,14 @@ _Shapes = Mapping[str, Sequence[Any]]
 class CountedSteps(NamedTuple):
     """A number of steps, and by input which axis has it.
 
-    `kept` are the shapes of these inputs with the number as it is.
+    `kept` are the shapes of these inputs with the number as it is, and `names` what the user calls
+    the axes.
     """
 
     number: int
     axes: dict[str, int]
     kept: _Shapes = {}
+    names: Sequence[str] = ()
 
     def keeping(self, graph: Graph) -> str:
         """What keeps this number, if the graph takes it; '' otherwise."""
@@ -64,8 +66,15 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
                              ', '.join(map(str, known)) or 'it has none', steps.number,
                              steps.keeping(graph) if known else
                              '. Give the axis without that number'))
-    return roll(without_slices_of_all(graph, steps.axes, steps.number), training=training,
-                length=steps.number, axes=steps.axes)
+    freed, *others = [roll(without_slices_of_all(graph, axes, steps.number), training=training,
+                           length=steps.number, axes=axes) for axes in (
+        steps.axes, dict(reversed([*steps.axes.items()])))[:max(len({*steps.names}), 1)]]
+    if any(other.graph != freed.graph for other in others):
+        raise ValueError('inputs have the number of steps %d in axes of several names, %s, and the '
+                         'graph does not tell which of them it repeats a value for, or counts: '
+                         'give both the same name, or one of them the number itself' % (
+                             steps.number, ' and '.join(dict.fromkeys(steps.names))))
+    return freed
 
 
 def axes_of(shapes: _Shapes, number: int) -> dict[str, int]:

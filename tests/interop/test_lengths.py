@@ -208,15 +208,27 @@ def of_a_code(source=7, target=7):
         mx.sym.Variable('target'), code, dim=2), merge_outputs=True)[0]
 
 
-@pytest.mark.parametrize('states', [False, True])
-def test_what_is_repeated_for_each_step_has_the_steps_that_read_it(states, tmp_path):
+def of_a_code_alone(source=7, target=7):
+    """A decoder that gets nothing else, beside a recurrence over an input that has its steps."""
+    code = rnn.GRUCell(UNITS, 'e_').unroll(source, mx.sym.Variable('source'))[1][0]
+    code = mx.sym.repeat(mx.sym.expand_dims(code, axis=1), repeats=target, axis=1)
+    decoded = rnn.GRUCell(UNITS, 'd_').unroll(target, code, merge_outputs=True)[0]
+    return mx.sym.concat(decoded, rnn.GRUCell(UNITS, 't_').unroll(
+        target, mx.sym.Variable('target'), merge_outputs=True)[0], dim=2)
+
+
+@pytest.mark.parametrize('build, states', [
+    (of_a_code, False), (of_a_code, True), (of_a_code_alone, False)])
+def test_what_is_repeated_for_each_step_has_the_steps_that_read_it(build, states, tmp_path):
     shapes = {'source': (3, 7, WIDTH), 'target': (3, 7, WIDTH)}
-    model, path = random_model(of_a_code(), shapes), tmp_path / 'a.onnx'
-    interop.to_onnx(model, str(path), {'target': ('batch', 'time:7', WIDTH)}, states=states)
+    model, path = random_model(build(), shapes), tmp_path / 'a.onnx'
+    given = {'target': ('batch', 'time:7', WIDTH)}
+    assert not remarks(model, given)
+    interop.to_onnx(model, str(path), given, states=states)
     shapes = {'source': (2, 5, WIDTH), 'target': (2, 9, WIDTH)}
     data = {name: np.random.RandomState(3).randn(*shape).astype('f')
             for name, shape in shapes.items()}
-    wanted = bound(of_a_code(5, 9), shapes, model.arg_params, data).forward(
+    wanted = bound(build(5, 9), shapes, model.arg_params, data).forward(
         is_train=False)[0].asnumpy()
     if states:
         stepper = interop.load_stepper(str(path))
@@ -224,6 +236,13 @@ def test_what_is_repeated_for_each_step_has_the_steps_that_read_it(states, tmp_p
     else:
         got, = session(path.read_bytes()).run(None, data)
     np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
+def test_names_that_do_not_tell_which_steps_are_repeated_are_refused(tmp_path):
+    shapes = {'source': (3, 7, WIDTH), 'target': (3, 7, WIDTH)}
+    with pytest.raises(ValueError, match='steps 7 .* time and more, .* give both the same name'):
+        interop.to_onnx(random_model(of_a_code_alone(), shapes), str(tmp_path / 'a.onnx'), {
+            'source': ('batch', 'time:7', WIDTH), 'target': ('batch', 'more:7', WIDTH)})
 
 
 @pytest.mark.parametrize('build, shapes, advised', [

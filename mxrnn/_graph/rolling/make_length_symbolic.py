@@ -25,7 +25,7 @@ from .sizes_read_from_sequences import (
     repeated_axis,
     states,
 )
-from .steps_stated_before_recurrences import input_beside, read_step_by_step
+from .steps_stated_before_recurrences import input_beside, read_along, read_step_by_step
 from .vectorisation_plan import Span
 from .writer_noting_sequences import Freeing
 
@@ -78,7 +78,8 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     repeated = [(i, node.name, repeated_axis(node, length)) for i, node in enumerate(graph.nodes)]
     writer.beside = {name: beside for i, name, axis in repeated if axis is not None
                      for beside in [input_beside(graph, i, axis, axes)] if beside}
-    for i, node in enumerate(graph.nodes):
+    # Values before the first recurrence may get their steps from an input that is read later.
+    for i, node in sorted(enumerate(graph.nodes), key=lambda each: bool(axes and each[1].op)):
         inputs = [Entry(places[entry.node], entry.output) for entry in node.inputs]
         made, written = None, len(writer.nodes)
         if i in checks:
@@ -103,6 +104,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
         if has(node.op, 'recurs') and first in writer.axes and steps and not _cut_off(
                 graph, node, steps):
             writer.sequences[first] = steps
+            writer.sources[first] = read_along(graph, node)
             writer.note_steps(first)
         writer.note_sequences(written)
         shaped = writer.nodes[places[i]]

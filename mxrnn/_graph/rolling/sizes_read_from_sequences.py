@@ -97,9 +97,8 @@ def _broadcast(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
     if at is None or node.op in ('repeat', 'tile') and (
             number_of(axes[at]) if at < len(axes) else None) != 1:
         return None  # only axes of size 1 are certainly repeated as a whole
-    like, of = writer.first(), 0
-    if like is None or node.name in writer.beside:  # an input may have the axis
-        like, of = writer.stated(writer.beside.get(node.name, ''))
+    like, of = writer.stated(writer.beside[node.name]) if node.name in writer.beside else (
+        writer.steps())
     return like and writer.named(writer.add('broadcast_like', '', {
         'lhs_axes': (at,), 'rhs_axes': (of,)}, [inputs[0], like]), node.name)
 
@@ -124,11 +123,12 @@ def _repetitions(node: Node, rank: int) -> Iterable[tuple[int, int]]:
 
 
 def _numbered(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
-    like = writer.first()
+    like, axis = writer.steps()
     if like is None or (node.stop is not None and node.start != 0) or node.step != 1 or (
             node.repeat != 1):
         return None
-    return writer.stand_in('Cast', node.name, {'dtype': node.dtype}, numbers(writer, node, like))
+    return writer.stand_in('Cast', node.name, {'dtype': node.dtype}, numbers(
+        writer, node, like, axis))
 
 
 def numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entry:
@@ -138,8 +138,9 @@ def numbers(writer: Writer, node: Node, sequence: Entry, axis: int = 0) -> Entry
 
 def _clip(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
     """Lengths, limited to the number of steps."""
-    like = writer.first()
-    return like and bounded(writer, node, inputs, numbers(writer, node, like))
+    like, axis = writer.steps()
+    return bounded(writer, node, inputs, numbers(writer, node, like, axis)) if (
+        like in writer.sequences) else None
 
 
 def as_float32(writer: Writer, name: str, entry: Entry) -> Entry:

@@ -13,7 +13,8 @@ from .sequence_axes import note_axes
 from .sizes_read_from_sequences import computed
 from .values_numbered_without_detours import before_swap
 
-__all__ = ['input_beside', 'read_step_by_step', 'stated_before', 'without_slices_of_all']
+__all__ = ['input_beside', 'read_along', 'read_step_by_step', 'stated_before',
+           'without_slices_of_all']
 
 _OVER_STEPS = 'RNN', '_foreach'
 
@@ -97,6 +98,28 @@ def input_beside(graph: Graph, place: int, axis: int, given: Mapping[str, int]) 
                         if given.get(name[0]) == name[1]:
                             return name[0]
     return ''
+
+
+def read_along(graph: Graph, node: Node) -> set[tuple[str, int | None]]:
+    """The variables that a recurrence reads, also through other recurrences, and their axes along
+    which it does; None if this is not known."""
+    count = len(node.in_data_locs) if node.op == '_foreach' else 1
+    pending = [(entry, 0) for entry in node.inputs[:count]]
+    seen = {*pending}
+    found: set[tuple[str, int | None]] = set()
+    while pending:
+        entry, axis = pending.pop()
+        made = graph.nodes[entry.node]
+        new = [(each, 0) for each in made.inputs[:1]] if made.op == 'RNN' and axis == 0 else [
+            *_sources(graph, made, axis, {})]
+        if made.is_variable:
+            found.add((made.name, axis))
+        elif not new:
+            found.update((graph.nodes[place].name, None) for place in graph._replace(
+                heads=(entry,)).needed())
+        pending += [each for each in new if each not in seen]
+        seen.update(new)
+    return found
 
 
 def _variable(graph: Graph, entry: Entry, axis: int) -> tuple[str, int]:

@@ -23,6 +23,8 @@ class Freeing(Writer):
         See `make_length_symbolic`, where `given` is called axes.
     sequences : dict of Entry to int
         The outputs of recurrences, and their numbers of steps.
+    sources : dict of Entry to set of (str, int or None)
+        By sequence, the inputs that a recurrence reads, and along which axis; None if not known.
     axes : dict of Entry to Axes
         The axes of values, as far as recurrences tell them.
     beside : dict of str to str
@@ -38,6 +40,7 @@ class Freeing(Writer):
         super().__init__()
         self.length, self.given, self.counted, self.fixed = length, given, counted, fixed
         self.sequences: dict[Entry, int] = {}
+        self.sources: dict[Entry, set[tuple[str, int | None]]] = {}
         self.axes: dict[Entry, Axes] = {}
         self.beside: Mapping[str, str] = {}
         self.behind: list[set[Entry]] = []
@@ -87,10 +90,14 @@ class Freeing(Writer):
         """The input `name`, or the first one, with an axis of the number of steps, and that axis.
         """
         names = [name] if name else [*self.given]
-        return next(((Entry(place, 0), self.given[node.name]) for place, node in enumerate(
-            self.nodes) if not node.op and node.name in names), (None, 0))
+        return next(((Entry(place, 0), self.given[name]) for name in names for place, node in
+                     enumerate(self.nodes) if not node.op and node.name == name), (None, 0))
 
-    def first(self) -> Entry | None:
-        """The first sequence with the given number of steps."""
-        return next((entry for entry, steps in self.sequences.items()
-                     if steps == self.length), None)
+    def steps(self) -> tuple[Entry | None, int]:
+        """A value with the given number of steps, and its axis of steps: a sequence that is read
+        from the first input in `given`, or may be made from it, or that input itself."""
+        found = [entry for entry, steps in self.sequences.items() if steps == self.length]
+        for name, axis in [*self.given.items()][:1]:
+            found = next(filter(None, [[entry for entry in found if (name, each) in self.sources[
+                entry]] for each in (axis, None)]), [])
+        return (found[0], 0) if found else self.stated()
