@@ -28,6 +28,8 @@ from .roll_without_steps import (
 __all__ = ['as_many_whatever_is_read', 'capped', 'clipped', 'clipped_at_any_length',
            'divided_by_steps', 'grouped_by_steps', 'kept_by_inputs', 'of_one_bucket']
 
+_SUMS = 'sum', 'mean', 'norm'
+
 
 def capped(model: Model, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
     """Notes, with titles, on lengths that a torch module clips, and that no axis 'time:35' among
@@ -52,17 +54,32 @@ def clipped(numbers: Sequence[int], graph: Graph | None, params: Mapping[str, An
 
 
 def divided_by_steps(rolled: RolledGraph) -> list[str]:
-    """Means over the steps that divide by a number instead of the length."""
+    """Means over the steps that divide by a number instead of the length, and variances that divide
+    by one less."""
     graph, needed, notes = rolled.graph, rolled.graph.needed(), []
-    for number in sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'}):
-        factors = {'_div_scalar': number, '_mul_scalar': 1 / number}
-        notes += ['node %s (%s) has the number %g. If that is the number of steps in the graph, '
+    numbers = {each.steps for each in rolled.findings if each.kind != 'unrolled'}
+    less = {number - 1 for number in numbers} - numbers
+    sums = _beside_sums(graph) if less else set()
+    for number in sorted(numbers | less):
+        factors = {'_div_scalar': number, '_mul_scalar': 1 / max(number, 1)}
+        notes += ['node %s (%s) has the number %g. If that is %sthe number of steps in the graph, '
                   '%d, results at other lengths are wrong, because it stays' % (
-                      node.name, node.op, node.scalar, number)
+                      node.name, node.op, node.scalar, 'one less than ' * (number in less),
+                      number + (number in less))
                   for place, node in enumerate(graph.nodes) if place in needed and number > 2
-                  and node.op in factors and math.isclose(node.scalar, factors[node.op],
-                                                          rel_tol=1e-6)]
+                  and node.op in factors and (number in numbers or place in sums)
+                  and math.isclose(node.scalar, factors[node.op], rel_tol=1e-6)]
     return notes
+
+
+def _beside_sums(graph: Graph) -> set[int]:
+    """Places of sums, of what is computed of them element by element, and of what they add up."""
+    found: set[int] = set()
+    for place, node in enumerate(graph.nodes):
+        if node.op in _SUMS or has(node.op, 'one shape') and any(
+                entry.node in found for entry in node.inputs):
+            found.add(place)
+    return found | {node.inputs[0].node for node in graph.nodes if node.op in _SUMS}
 
 
 def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]],
