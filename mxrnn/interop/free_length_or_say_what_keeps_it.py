@@ -10,13 +10,14 @@ from .. import _check
 from .._graph.graph import Entry, Graph
 from .._graph.rolling import fixed_by, stated_before, stated_steps
 from .._graph.shapes.infer import infer, variables_of
+from .._graph.shapes.numbers_told_by_nodes import ranges_left
 from .._graph.shapes.sizes import Size, Sum, axes_in, number_for, product
 from .convert_to_steps import stepping
 from .input_shapes import Shapes, graph_shapes
 from .registry import ExportError
-from .roll_without_steps import CountedSteps, option, option_that_frees, rolled_up
+from .roll_without_steps import CountedSteps, option, option_that_frees, roll_once, rolled_up
 
-__all__ = ['naming_what_keeps', 'refuse_stated', 'stated_of']
+__all__ = ['naming_what_keeps', 'refuse_stated', 'refuse_windows', 'sizes_of', 'stated_of']
 
 #: Numbers of steps are tried up to the first number, for a batch of the second, a prime number.
 _MOST, _MANY = 4096, 10007
@@ -75,13 +76,31 @@ def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> No
                                   axis.label for axis in axes[1:] or axes), option(named)))))
 
 
+def refuse_windows(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> None:
+    """Refuse `shapes` of inputs in which an axis may have any size, of which windows must leave the
+    number of steps that a Reshape has: of other data it would mix rows."""
+    rolled, findings = roll_once(graph)
+    for (name, axis), each in ranges_left(rolled, sizes_of(params), shapes).items():
+        kept = option({name: [*shapes[name][:axis], each[-1], *shapes[name][axis + 1:]]})
+        tip = next(filter(None, (option_that_frees(graph, params, shapes, number) for number in
+                                 sorted({found.steps for found in findings}))), '')
+        raise ExportError(
+            'a Reshape has a number of steps, so data of other sizes would give wrong results: '
+            '%s may have %d to %d elements along axis %d. To keep that length, give yours, as in '
+            '%s%s' % (name, each[0], each[-1], axis, kept, tip and '. %s allows any' % tip))
+
+
+def sizes_of(params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes of parameters."""
+    return {name: np.shape(array) for name, array in params.items()}
+
+
 def stated_of(graph: Graph, params: Mapping[str, Any], shapes: Shapes
               ) -> Iterator[tuple[str, int, Size]]:
     """The Reshapes that make sequences of a number of steps of axes of any size, the steps, and the
     number of sequences. An input of rows may have any number of rows."""
     stated = stated_before(graph)
-    sizes = {name: np.shape(array) for name, array in params.items()}
-    axes = infer(graph, variables_of(graph, {**sizes, **shapes})).axes if stated else {}
+    axes = infer(graph, variables_of(graph, {**sizes_of(params), **shapes})).axes if stated else {}
     batches = {shape[0] for shape in shapes.values() if shape}
     for place, node in enumerate(graph.nodes):
         made = [product(axis) for axis in axes.get(Entry(place, 0), [])] if (

@@ -197,6 +197,22 @@ def spoken(steps=4):
     return mx.sym.softmax(mx.sym.reshape(scores, shape=(-1, steps, CLASSES)), axis=2)
 
 
+@pytest.mark.parametrize('given', [{}, {'data': ('batch', 'frames', WIDTH)}])
+def test_a_length_of_which_windows_leave_a_stated_number_of_steps_is_kept(given, tmp_path):
+    """The file took 12 frames as well, and made more rows of 4 steps of their 6."""
+    model, path = random_model(spoken(), {'data': (3, 8, WIDTH)}), tmp_path / 'a.onnx'
+    with pytest.raises(interop.ExportError, match='data may have 7 to 8 .*--input data=batch,8,'
+                                                  '.*--input data=batch,time:4,.* allows any'):
+        interop.to_onnx(model, str(path), given)
+    assert not path.exists()
+    interop.to_onnx(model, str(path), {'data': ('batch', 8, WIDTH)})
+    assert session(path.read_bytes()).get_inputs()[0].shape == ['batch', 8, WIDTH]
+    source = generate(model, given).module
+    assert source(torch.ones(3, 7, WIDTH)).shape == (3, 4, CLASSES)
+    with pytest.raises(ValueError, match='must be from 7 to 8, got 12'):
+        source(torch.ones(2, 12, WIDTH))
+
+
 def of_a_code(source=7, target=7):
     """A decoder that gets the code of a whole sequence in each step."""
     states = rnn.BidirectionalCell(rnn.GRUCell(UNITS, 'f_'), rnn.GRUCell(UNITS, 'b_')).unroll(

@@ -1,7 +1,7 @@
 """Shapes of inputs that the user did not give, as far as the graph and its weights tell them."""
 from __future__ import annotations
 
-from typing import Collection, Mapping, NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from ..graph import Graph
 from .infer import Table
@@ -25,14 +25,12 @@ class Found(NamedTuple):
     """Shapes of inputs, notes on axes that are numbers, and sizes for axes.
 
     By input and axis, `taken` has the sizes that the graph takes where windows must leave a certain
-    number, and `shares` sizes that fit, where the graph tells only the product of axes. `cut` are
-    the axes of which windows must leave a number for a Reshape.
+    number, and `shares` sizes that fit, where the graph tells only the product of axes.
     """
 
     shapes: dict[str, Named]
     notes: list[str]
     taken: Mapping[Place, range] = {}
-    cut: Collection[Place] = ()
     shares: Mapping[Place, int] = {}
 
 
@@ -84,7 +82,8 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         again = _again(numbers, shapes)
         if not search.table(again).faults:
             shapes, result = again, AxisNames(search, again)
-    return Found(result.shapes, result.sentences(), *fitting_sizes(graph, shapes))
+    taken, _, shares = fitting_sizes(graph, shapes)
+    return Found(result.shapes, result.sentences(), taken, shares)
 
 
 # ---- numbers of steps

@@ -10,7 +10,8 @@ from .shape_search import ShapeSearch, is_parted
 from .sizes import Axis, axes_in, resolve
 from .unification import share, taken
 
-__all__ = ['Place', 'cutting_numbers', 'fitting_sizes', 'numbers_that_cut', 'told_sizes']
+__all__ = ['Place', 'cutting_numbers', 'fitting_sizes', 'numbers_that_cut', 'ranges_left',
+           'told_sizes']
 
 #: Axes of images are tried up to this size.
 _MOST = 64
@@ -22,10 +23,7 @@ def told_sizes(graph: Graph, params: Mapping[str, Sequence[int]],
                shapes: Mapping[str, Sequence[int | str]], fixed: bool = True) -> dict[str, int]:
     """Numbers that a graph tells for the named axes in `shapes` of its inputs: the smallest ones
     that its windows leave, and with `fixed` those of axes that may have no other size."""
-    names: dict[str, Axis] = {}
-    known = {name: [size if isinstance(size, int) else names.setdefault(size, Axis(free=True))
-                    for size in shape] for name, shape in shapes.items()}
-    ShapeSearch(graph, params, {}).table(known)
+    names = _inferred(graph, params, shapes)
     numbers = {name: size for name, axis in names.items() for size in [resolve(axis)]
                if fixed and isinstance(size, int)}
     fitting, _, shares = fitting_sizes(graph, {name: [axis] for name, axis in names.items()})
@@ -34,9 +32,30 @@ def told_sizes(graph: Graph, params: Mapping[str, Sequence[int]],
     return numbers
 
 
+def ranges_left(graph: Graph, params: Mapping[str, Sequence[int]],
+                shapes: Mapping[str, Sequence[int | str]]) -> dict[Place, range]:
+    """By input and named axis in `shapes`, the sizes of which windows leave the number that a
+    Reshape has. Of other sizes it would mix rows."""
+    names = _inferred(graph, params, shapes)
+    fitting, cut, _ = fitting_sizes(graph, {name: [axis] for name, axis in names.items()})
+    return {(name, at): fitting[size, 0] for name, shape in shapes.items()
+            for at, size in enumerate(shape) if isinstance(size, str) and (size, 0) in cut}
+
+
+def _inferred(graph: Graph, params: Mapping[str, Sequence[int]],
+              shapes: Mapping[str, Sequence[int | str]]) -> dict[str, Axis]:
+    """The named axes in `shapes`, with what the graph tells about them."""
+    names: dict[str, Axis] = {}
+    known = {name: [size if isinstance(size, int) else names.setdefault(size, Axis(free=True))
+                    for size in shape] for name, shape in shapes.items()}
+    ShapeSearch(graph, params, {}).table(known)
+    return names
+
+
 def fitting_sizes(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
            ) -> tuple[dict[Place, range], set[Place], dict[Place, int]]:
-    """`taken`, `cut` and `shares` of `Found`. One of two factors becomes a number in a Reshape, 1,
+    """`taken` of `Found`, those of its axes of which windows must leave a number for a Reshape, and
+    `shares`. One of two factors becomes a number in a Reshape, 1,
     as large as the other one, or another number: the first one that fits."""
     codes = sorted({code for node in graph.nodes if node.op == 'Reshape' for code in node.shape
                     if code > 1})

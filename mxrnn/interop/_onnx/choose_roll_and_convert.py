@@ -15,7 +15,7 @@ from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
 from ..ctc_predictions import ctc_losses, marked, predictions
 from ..fixed_steps_notes import clipped
-from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated
+from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated, refuse_windows
 from ..input_shapes import (
     blaming_axes,
     check_shapes,
@@ -123,6 +123,8 @@ def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, 
             return stepped._replace(numbers=numbers, left_out=left_out, notes=stepped.notes + notes)
         write = _rolled_file if rolled and not counted else _plain
         file = write(graph, params, given, types, own)
+        if write is _rolled_file:
+            refuse_windows(graph, params, file.shapes)
     refuse_stated(roll_once(graph).graph if write is _rolled_file else graph, params, file.shapes)
     if steps is not None and steps.number in cutting_numbers(graph, {
             name: array.shape for name, array in params.items()}, file.shapes):

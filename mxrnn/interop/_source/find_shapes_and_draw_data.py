@@ -28,14 +28,12 @@ _MOST = 2_000_000
 
 
 class Surveyed(NamedTuple):
-    """Shapes of inputs, notes on them, data that the graph takes, facts, and by input and axis the
-    sizes that are allowed if only the source itself can refuse others."""
+    """Shapes of inputs, notes on them, data that the graph takes, and facts."""
 
     shapes: Named
     notes: Sequence[str]
     data: Data
     facts: Facts
-    limits: Mapping[tuple[str, int], range] = MappingProxyType({})
 
 
 def surveyed(graph: Graph, whole: Unrolled, model: Model, given: Named,
@@ -80,8 +78,7 @@ def _of_windows(graph: Graph, model: Model, own: Named, found: Found, types: Map
                 notes.append('%s may have %d to %d elements along axis %d' % (
                     name, each[0], each[-1], axis))
         with contextlib.suppress(ExportError):
-            return _surveyed(graph, model, {**own, **shapes}, types, notes, told)._replace(
-                limits={place: found.taken[place] for place in found.cut})
+            return _surveyed(graph, model, {**own, **shapes}, types, notes, told)
     return None
 
 

@@ -17,11 +17,12 @@ from ..._graph.graph import Graph
 from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
 from ..._graph.rolling import Finding, RolledGraph, Unrolled
+from ..._graph.shapes.numbers_told_by_nodes import ranges_left
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
-from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated
+from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated, sizes_of
 from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph, without_number
 from ..likely_mistakes import wrong_lengths
 from ..model import Model
@@ -166,7 +167,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     try:
         with blaming_axes(whole, arrays, given), naming_what_keeps(
                 steps_of, whole, arrays, given, states):
-            shapes, notes, data, facts, limits = surveyed(
+            shapes, notes, data, facts = surveyed(
                 graph, Unrolled(whole, rolled.findings), model, given, kinds, needed)
         refuse_stated(rolled.graph, arrays, shapes)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
@@ -178,7 +179,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         graph = graph._replace(heads=(*graph.heads, *split))
         graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
             graph, facts.arrays, whole)), graph)
-        facts = survey(graph, model, data.shapes, data.sample, known)._replace(limits=limits)
+        facts = survey(graph, model, data.shapes, data.sample, known)._replace(
+            limits=ranges_left(rolled.graph, sizes_of(arrays), shapes))
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
     except ExportError:
