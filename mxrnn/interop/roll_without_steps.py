@@ -17,9 +17,10 @@ from .._graph.rolling import (
 )
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
+from .registry import ExportError
 
-__all__ = ['CountedSteps', 'axes_of', 'axes_that_free', 'option', 'option_that_frees', 'roll_once',
-           'rolled_up', 'with_number']
+__all__ = ['CountedSteps', 'axes_of', 'axes_that_free', 'option', 'option_that_frees',
+           'refuse_unequal', 'roll_once', 'rolled_up', 'with_number']
 
 _Shapes = Mapping[str, Sequence[Any]]
 
@@ -75,6 +76,25 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
                          'give both the same name, or one of them the number itself' % (
                              steps.number, ' and '.join(dict.fromkeys(steps.names))))
     return freed
+
+
+def refuse_unequal(graph: Graph, params: Mapping[str, Any], shapes: _Shapes, steps: CountedSteps
+                   ) -> None:
+    """Refuse axes of steps with several names that the rolled-up `graph` needs to be equal."""
+    others = {**{name: np.shape(array) for name, array in params.items()}, **shapes}
+
+    def tried(sizes: Sequence[int]) -> dict[str, list[Any]]:
+        return {name: [*shapes[name][:axis], size, *shapes[name][axis + 1:]] for size, (
+            name, axis) in zip(sizes, steps.axes.items())}
+
+    def fault(sizes: Sequence[int]) -> str:
+        return '; '.join(map(str, infer(graph, variables_of(
+            graph, {**others, **tried(sizes)})).faults[:1]))
+    sizes = [1011 + [*dict.fromkeys(steps.names)].index(name) for name in steps.names]
+    if len({*sizes}) > 1 and fault(sizes) and not fault(sizes[:1] * len(sizes)):
+        raise ExportError('the graph does not take %s: %s. Give axes of one size the same name' % (
+            '; '.join('%s of shape (%s)' % (name, ', '.join(map(str, shape)))
+                      for name, shape in tried(sizes).items()), fault(sizes)))
 
 
 def axes_of(shapes: _Shapes, number: int) -> dict[str, int]:

@@ -254,11 +254,21 @@ def test_what_is_repeated_for_each_step_has_the_steps_that_read_it(build, states
     np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
-def test_names_that_do_not_tell_which_steps_are_repeated_are_refused(tmp_path):
+def added(length=7):
+    """Two recurrences, whose outputs are added."""
+    return mx.sym.elemwise_add(*[rnn.GRUCell(UNITS, name[0] + '_').unroll(
+        length, mx.sym.Variable(name), merge_outputs=True)[0] for name in ('source', 'target')])
+
+
+@pytest.mark.parametrize('build, said', [
+    (of_a_code_alone, 'steps 7 .* time and more, .* give both the same name'),
+    (added, 'does not take source of shape .*; target .*equal.* the same name')])
+def test_names_of_steps_that_do_not_fit_the_graph_are_refused(build, said, tmp_path):
     shapes = {'source': (3, 7, WIDTH), 'target': (3, 7, WIDTH)}
-    with pytest.raises(ValueError, match='steps 7 .* time and more, .* give both the same name'):
-        interop.to_onnx(random_model(of_a_code_alone(), shapes), str(tmp_path / 'a.onnx'), {
-            'source': ('batch', 'time:7', WIDTH), 'target': ('batch', 'more:7', WIDTH)})
+    for export in interop.to_onnx, interop.to_source:
+        with pytest.raises(ValueError, match=said):
+            export(random_model(build(), shapes), str(tmp_path / 'a.py'), {
+                'source': ('batch', 'time:7', WIDTH), 'target': ('batch', 'more:7', WIDTH)})
 
 
 @pytest.mark.parametrize('build, shapes, advised', [

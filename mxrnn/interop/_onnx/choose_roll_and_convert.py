@@ -20,6 +20,7 @@ from ..input_shapes import (
     blaming_axes,
     check_shapes,
     check_types,
+    graph_shapes,
     of_graph,
     rank_mismatch,
     shapes_found,
@@ -28,7 +29,7 @@ from ..input_shapes import (
 from ..model import Model
 from ..registry import ONNX, ExportError
 from ..repeat_begin_state_weights import of_any_batch
-from ..roll_without_steps import roll_once, rolled_up
+from ..roll_without_steps import refuse_unequal, roll_once, rolled_up
 from .conversion import Conversion, unknown_operators
 from .metadata_and_inputs_table import described
 
@@ -117,6 +118,8 @@ def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, 
             graph, findings = certify(graph, chosen(certify_by, outputs)[0])
         elif steps is not None or states:
             graph, findings = rolled_up(graph, steps)
+        if steps is not None:
+            refuse_unequal(graph, params, {**graph_shapes(graph, params), **given}, steps)
         notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
             stepped = _in_steps(graph, Unrolled(whole, findings), params, given, types, states)

@@ -23,12 +23,19 @@ from .._torch.module import UnsupportedError
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
 from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated, sizes_of
-from ..input_shapes import blaming_axes, check_shapes, check_types, of_graph, without_number
+from ..input_shapes import (
+    blaming_axes,
+    check_shapes,
+    check_types,
+    graph_shapes,
+    of_graph,
+    without_number,
+)
 from ..likely_mistakes import wrong_lengths
 from ..model import Model
 from ..registry import ExportError
 from ..repeat_begin_state_weights import of_any_batch
-from ..roll_without_steps import rolled_up
+from ..roll_without_steps import refuse_unequal, rolled_up
 from .emitter_api import Shape
 from .find_shapes_and_draw_data import find_labels, surveyed
 from .forward_and_loss import Methods, chosen, split_losses, with_own_gradients
@@ -162,6 +169,9 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     graph, beside = chosen_for_steps(graph, arrays, given, not outputs, bool(steps_of)
                                      ) if states else (graph, '')
     whole, rolled = graph, rolled_up(graph, steps_of, training=True)
+    if steps_of is not None:
+        refuse_unequal(rolled.graph, arrays, {**graph_shapes(rolled.graph, arrays), **given},
+                       steps_of)
     graph, inner = with_own_gradients(rolled.graph)
     needed = graph.needed_variables()
     try:
