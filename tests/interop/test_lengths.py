@@ -717,6 +717,15 @@ def test_a_note_of_lengths_is_for_files_that_have_so_many_steps(name, options, n
     assert any('clipped to 7 steps' in note for note in written.notes) is noted
 
 
+def test_a_second_graph_of_operators_is_refused_with_what_frees_clipped_lengths(tmp_path):
+    own, other = (rnn.FusedRNNCell(UNITS, prefix='q_').unroll(
+        length, mx.sym.Variable('data'), merge_outputs=True, valid_length=mx.sym.Variable(
+            'lengths'))[0] for length in (7, 5))
+    with pytest.raises(ValueError, match="leave out --certify .* clipped to 7, .* 'time:7'"):
+        interop.to_onnx(random_model(own, {'data': (3, 7, WIDTH), 'lengths': (3,)}), str(
+            tmp_path / 'a.onnx'), certify_by=interop.graph_from_json(other.tojson()))
+
+
 def repeated(cell, length, names):
     """A cell over the numbers of each step, beside the same features."""
     fixed = mx.sym.broadcast_axis(mx.sym.expand_dims(mx.sym.FullyConnected(

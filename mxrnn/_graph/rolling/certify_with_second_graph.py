@@ -12,6 +12,7 @@ from ..operator_table import has
 from ..shapes.axis_factors import Axes, open_axes
 from ..shapes.sizes import Axis, reduced_axes
 from .ambiguity import Counted
+from .lengths_clipped_or_fixed_by_fuse import bounds
 from .roll_up import Finding, RolledGraph, roll
 from .sequence_axes import note_axes
 
@@ -47,7 +48,10 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
                          'rolled up, got none in %s%s' % (' and '.join(without), any(
                              has(node.op, 'recurs') for node in graph.nodes) and (
                                  '. Operators of whole sequences, such as RNN, take any number of '
-                                 'steps: leave out --certify (certify_by)') or ''))
+                                 'steps: leave out --certify (certify_by)%s' % ''.join(
+                                     ', and so that lengths are not clipped to %d, give the axis '
+                                     "of steps as 'time:%d' (inputs, --input)" % (most, most)
+                                     for most in sorted(bounds(graph))[:1])) or ''))
     # An encoder has other numbers than its decoder, and one of them may be freed.
     pairs = _pairs(*found) or [(first, second)] * (first != second)
     if not pairs:
