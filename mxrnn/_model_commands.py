@@ -214,12 +214,9 @@ def _export(options: argparse.Namespace) -> int:
                 said.add(sentence)
     torch_alone = options.onnx is options.source is None and not options.states
     if torch_alone:  # shapes of the check alone
-        from .interop._torch.save_and_check_torch_file import kept_axes, of_check
+        from .interop._torch.save_and_check_torch_file import of_check
         graph = model.graph.select(options.output) if options.output else model.graph
-        own = kept_axes(graph, {**model.arg_params, **model.aux_params}, shapes)
-        shapes = of_check({**own, **shapes})
-        for name, axes in own.items():
-            shapes[name] = tuple(kept or size or name for kept, size in zip(axes, shapes[name]))
+        shapes = of_check(graph, {**model.arg_params, **model.aux_params}, shapes)
     say_remarks(model, shapes, options.prefix, bool(options.certify), said, torch_alone)
     return 0
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from .input_shapes import Shapes, graph_shapes
 from .registry import ExportError
 from .roll_without_steps import CountedSteps, option, option_that_frees, roll_once, rolled_up
 
-__all__ = ['naming_what_keeps', 'refuse_stated', 'refuse_windows', 'sizes_of', 'stated_of']
+__all__ = ['naming_what_keeps', 'refuse_stated', 'refuse_windows', 'sizes_of', 'stated_notes',
+           'stated_of']
 
 #: Numbers of steps are tried up to the first number, for a batch of the second, a prime number.
 _MOST, _MANY = 4096, 10007
@@ -62,7 +63,9 @@ def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> No
         axes = sorted(axes_in(size), key=lambda axis: (axis.label != 'batch', axis.label))
         named = {name: shape for name, shape in shapes.items() if not {
             axis.label for axis in axes[1:] or axes}.isdisjoint(shape)}
-        first = next(iter(named.values()), (1,))[0]
+        if not named:  # an axis of an input without a shape
+            continue
+        first = next(iter(named.values()))[0]
         batch = first if isinstance(first, int) else _MANY
         number = next((each for each in range(1, _MOST) if number_for(size, {
             axis: each if axis is axes[-1] else _MANY for axis in axes}) == batch), None)
@@ -95,10 +98,42 @@ def sizes_of(params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: np.shape(array) for name, array in params.items()}
 
 
-def stated_of(graph: Graph, params: Mapping[str, Any], shapes: Shapes
+def stated_notes(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> list[str]:
+    """A note on a Reshape that makes sequences of a number of steps of data of any size, which a
+    file cannot or need not refuse: of rows, or of inputs without a shape, with what to type."""
+    untold: dict[str, Sequence[int | str]] = {
+        name: ('batch', 'steps', *_read_as(graph, name)) for name in graph.needed_variables()
+        if name not in params and name not in shapes}
+    if untold:
+        found = next(stated_of(graph, params, {**shapes, **untold}), None)
+        for node, steps in [found[:2]] if found else [*stated_before(graph).items()][-1:]:
+            typed: dict[str, Sequence[int | str]] = {
+                name: ['batch', steps, *shape[2:]] for name, shape in untold.items()}
+            if not found or any(stated_of(graph, params, {**shapes, **typed})):
+                typed = {name: ['batch', steps, '…'] for name in untold}
+            return ['node %s makes sequences of %d steps of all rows, so data of other sizes give '
+                    'wrong results. Type the shape of %s, so that the file refuses them: for an '
+                    'axis of %d steps, %s' % (node, steps, _check.some(list(untold)), steps,
+                                              option(typed))]
+    try:
+        refuse_stated(graph, params, shapes)
+    except ExportError as error:
+        return [str(error)]
+    return ['node %s makes sequences of %d steps of all rows: other numbers of steps give wrong '
+            'results' % (node, steps) for node, steps, _ in stated_of(graph, params, shapes, True)]
+
+
+def _read_as(graph: Graph, name: str) -> tuple[int, ...]:
+    """The sizes of each row into which a Reshape divides an input; () if none does."""
+    return next((node.shape[1:] for node in graph.nodes if node.op == 'Reshape' and
+                 node.shape[0] == -1 and graph.nodes[node.inputs[0].node].name == name), ())
+
+
+def stated_of(graph: Graph, params: Mapping[str, Any], shapes: Shapes, rows: bool = False
               ) -> Iterator[tuple[str, int, Size]]:
     """The Reshapes that make sequences of a number of steps of axes of any size, the steps, and the
-    number of sequences. An input of rows may have any number of rows."""
+    number of sequences. An input of rows may have any number of rows, except with `rows`: then
+    those alone are told."""
     stated = stated_before(graph)
     axes = infer(graph, variables_of(graph, {**sizes_of(params), **shapes})).axes if stated else {}
     batches = {shape[0] for shape in shapes.values() if shape}
@@ -107,7 +142,8 @@ def stated_of(graph: Graph, params: Mapping[str, Any], shapes: Shapes
             node.name in stated) else []
         whole = {getattr(each, 'label', each) for each in made}
         for size in made:
-            if isinstance(size, Sum) and whole.isdisjoint(batches) and size.divisor > 1 and not (
-                    size.terms[0][0] == len(size.terms) == 1
-                    and {axis.label for axis in axes_in(size)} <= batches):
+            of_rows = isinstance(size, Sum) and size.terms[0][0] == len(size.terms) == 1 and {
+                axis.label for axis in axes_in(size)} <= batches
+            if isinstance(size, Sum) and whole.isdisjoint(batches) and size.divisor > 1 and (
+                    of_rows is rows):
                 yield node.name, stated[node.name], size

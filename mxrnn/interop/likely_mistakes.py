@@ -21,6 +21,7 @@ from .fixed_steps_notes import (
     kept_by_inputs,
     of_one_bucket,
 )
+from .free_length_or_say_what_keeps_it import stated_notes
 from .input_shapes import graph_shapes, shapes_found, without_number
 from .model import Model
 from .registry import ExportError
@@ -68,15 +69,15 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         name for name in names if name not in given])
     if certified:
         return sentences
-    sentences += divided_by_steps(rolled)
+    freed, without = _freed(model, shapes)
+    sentences += divided_by_steps(rolled) + stated_notes(freed.graph, params, without)
     kept = kept_by_inputs(model, rolled, shapes, export)
     if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
     if not any(':' in str(size) for shape in given.values() for size in shape):
         sentences += grouped_by_steps(model, shapes, export)
-    return sentences + kept + as_many_whatever_is_read(
-        model, *_freed(model, shapes), export)
+    return sentences + kept + as_many_whatever_is_read(model, freed, without, export)
 
 
 def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -84,7 +85,9 @@ def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]]) -> list[str]
     lengths that are clipped."""
     rolled, shapes = _freed(model, _with_those_left(model, graph_shapes(
         model.graph, {**model.arg_params, **model.aux_params}), given))
-    return [*divided_by_steps(rolled), *clipped_at_any_length(model, rolled, shapes),
+    return [*divided_by_steps(rolled),
+            *stated_notes(rolled.graph, {**model.arg_params, **model.aux_params}, shapes),
+            *clipped_at_any_length(model, rolled, shapes),
             *as_many_whatever_is_read(model, rolled, shapes)]
 
 

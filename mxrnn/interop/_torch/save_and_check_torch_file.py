@@ -28,7 +28,7 @@ from ..roll_without_steps import roll_once
 from .load_and_check_torch_file import FORMAT, STEPPED
 from .module import GraphModule
 
-__all__ = ['kept_axes', 'of_check', 'save_torch', 'write_torch']
+__all__ = ['of_check', 'save_torch', 'write_torch']
 
 
 def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
@@ -75,9 +75,10 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
     """
     _check.instance('module', module, GraphModule, 'a module that to_torch made')
     log_unchecked(os.fspath(path), write_torch(module, path, _check.flag('check', check), inputs))
-    for sentence in wrong_lengths(Model(module.graph, {
-            name: value for name, value in module._parameters.items() if value is not None},
-            dict(module._buffers)), of_check(inputs or {})) if not module.states else ():
+    arrays = {name: value for name, value in module._parameters.items() if value is not None}
+    buffers = dict(module._buffers)
+    for sentence in wrong_lengths(Model(module.graph, arrays, buffers), of_check(
+            module.graph, {**arrays, **buffers}, inputs or {})) if not module.states else ():
         warnings.warn(sentence, stacklevel=2)
 
 
@@ -96,7 +97,7 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
         with replacing([path]) as stage:
             place = os.path.join(stage, os.path.basename(path))
             content = content_of(module)
-            axes = {} if module.states else kept_axes(module.graph, {
+            axes = {} if module.states else _kept_axes(module.graph, {
                 **module._parameters, **module._buffers}, given)
             try:
                 torch.save({**content, **({'axes': axes} if axes else {})}, place)
@@ -107,28 +108,38 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
         raise CheckpointError('cannot save %s: %s' % (path, error)) from None
 
 
-def of_check(shapes: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
-    """Shapes for the check, whose axes may have any size in the file, but not the last ones."""
-    return {name: (*('%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
-            for name, shape in shapes.items()}
+def of_check(graph: Graph, params: Mapping[str, Any], given: Shapes) -> dict[str, tuple[Any, ...]]:
+    """Shapes for the check, whose axes may have any size in the file, but not the last ones and
+    those that keep their number."""
+    own = _kept_axes(graph, params, given)
+    shapes: dict[str, tuple[Any, ...]] = {name: (*(
+        '%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
+        for name, shape in {**own, **given}.items()}
+    return {**shapes, **{name: tuple([kept or size or name for kept, size in zip(
+        axes, shapes[name])]) for name, axes in own.items()}}
 
 
-def kept_axes(graph: Graph, params: Mapping[str, Any], given: Shapes
-              ) -> dict[str, list[int | str]]:
+def _kept_axes(graph: Graph, params: Mapping[str, Any], given: Shapes
+               ) -> dict[str, list[int | str]]:
     """By input, the axes that must keep their number, because a Reshape makes sequences of a number
     of steps of data of any size. The file leaves all other numbers, such as the batch, open: ''.
+    The file has none if the graph does not tell the shapes that are not `given`.
 
     Raises
     ------
     ExportError
-        The shape of an input is needed, or of such an axis a number.
+        Such an axis has no number.
     """
     rolled, findings = roll_once(graph)
     if all(each.kind != 'stated' for each in findings):
         return {}
     names = [name for name in rolled.needed_variables() if name not in {*params, *given}]
-    shapes = {**shapes_found(rolled, params, given, names, Unrolled(graph, findings)).shapes,
-              **given}
+    try:
+        shapes = {**shapes_found(rolled, params, given, names, Unrolled(graph, findings)).shapes,
+                  **given}
+    except ExportError:
+        refuse_stated(rolled, params, given)
+        return {}
     refuse_stated(rolled, params, shapes)
     kept = {name: [size if isinstance(size, int) and any(stated_of(rolled, params, {
         **shapes, name: [*['rows'] * (at > 0), *shape[1:at], 'any', *shape[at + 1:]]})) else ''
