@@ -80,9 +80,11 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     return sentences + kept + as_many_whatever_is_read(model, freed, without, export)
 
 
-def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Those of `remarks` that say at which lengths results are not the program's, and the note on
-    lengths that are clipped."""
+def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]],
+                  outputs: Sequence[str] | None = None) -> list[str]:
+    """Those of `remarks` on the `outputs` (all if None) that say at which lengths results are not
+    the program's, and the note on lengths that are clipped."""
+    model = model._replace(graph=model.graph.select(outputs)) if outputs else model
     rolled, shapes = _freed(model, _with_those_left(model, graph_shapes(
         model.graph, {**model.arg_params, **model.aux_params}), given))
     return [*divided_by_steps(rolled),

@@ -513,6 +513,19 @@ def test_outputs_that_each_step_cuts_off_are_noted():
     assert not remarks(model, {'data': ('batch', 'time:7', WIDTH)})
 
 
+@pytest.mark.filterwarnings('error')
+def test_outputs_that_a_file_lacks_are_not_warned_of(tmp_path):
+    data = mx.sym.Variable('data')
+    outputs, _ = rnn.LSTMCell(UNITS, 'l_').unroll(7, data, merge_outputs=True)
+    cut = mx.sym.slice_axis(data, axis=1, begin=0, end=7)
+    other, _ = rnn.LSTMCell(UNITS, 'o_').unroll(7, cut, merge_outputs=True)
+    whole = mx.sym.FullyConnected(outputs, num_hidden=2, flatten=False, name='whole')
+    model = random_model(mx.sym.Group([whole, other]), {'data': (3, 7, WIDTH)})
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'), outputs=['whole_output'])
+    with pytest.raises(UserWarning, match='longer data are cut to 7 steps'):
+        interop.to_onnx(model, str(tmp_path / 'b.onnx'))
+
+
 @pytest.mark.parametrize('windows', [
     lambda x, steps: mx.sym.Pooling(x, kernel=(steps, 1), pool_type='max'),
     lambda x, steps: mx.sym.Convolution(x, num_filter=2, kernel=(steps, UNITS)),

@@ -112,8 +112,9 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     if written.left_out:
         warnings.warn('%s has no output %s: losses that ONNX does not have' % (
             path, ', '.join(written.left_out)), stacklevel=2)
-    for sentence in wrong_lengths(model, inputs or {}) if certify_by is None and roll else ():
-        warnings.warn(sentence, stacklevel=2)
+    if certify_by is None and roll:
+        for sentence in wrong_lengths(model, inputs or {}, outputs):
+            warnings.warn(sentence, stacklevel=2)
 
 
 def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,

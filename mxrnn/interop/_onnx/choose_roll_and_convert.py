@@ -124,11 +124,11 @@ def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, 
         if states:
             stepped = _in_steps(graph, Unrolled(whole, findings), params, given, types, states)
             return stepped._replace(numbers=numbers, left_out=left_out, notes=stepped.notes + notes)
-        write = _rolled_file if rolled and not counted else _plain
-        file = write(graph, params, given, types, own)
-        if write is _rolled_file:
+        rolls = rolled and not counted  # otherwise it is rolled up, or is to stay as it is
+        file = (_rolled_file if rolls else _plain)(graph, params, given, types, own)
+        if rolls:
             refuse_windows(graph, params, file.shapes)
-    refuse_stated(roll_once(graph).graph if write is _rolled_file else graph, params, file.shapes)
+    refuse_stated(roll_once(graph).graph if rolls else graph, params, file.shapes)
     if steps is not None and steps.number in cutting_numbers(graph, {
             name: array.shape for name, array in params.items()}, file.shapes):
         notes.append('an axis of any size is still split by the number %d: other numbers of steps '

@@ -111,7 +111,7 @@ def to_source(model: Model, path: str | os.PathLike[str],
     """
     write_source(model, os.fspath(path), inputs, types, outputs, _check.flag('states', states),
                  _check.flag('check', check))
-    for sentence in wrong_lengths(model, inputs or {}):
+    for sentence in wrong_lengths(model, inputs or {}, outputs):
         warnings.warn(sentence, stacklevel=2)
 
 
