@@ -370,3 +370,20 @@ def test_libraries_that_a_slim_system_lacks(lacking, said, tmp_path):
         assert lines[2:] == said  # and nothing of pip
     else:
         assert lines[1:] == version_and_pip_commands.how_to_install()
+
+
+@pytest.mark.parametrize('release', [MXNET, (2, 0)])
+def test_a_loaded_graph_runs_without_functions_of_operators(release, tmp_path):
+    # The library must know the attributes of its older operators, such as SliceChannel.
+    _, second = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=2, name='cut')
+    second.save(str(tmp_path / 'graph.json'))
+    done = run('''
+        import sys
+        from mxrnn._runtime import mxnet_without_operators
+        mxnet_without_operators.version = lambda text: %r
+        mxnet_without_operators.import_part()
+        from mxrnn._runtime.mxnet import mx
+        executor = mx.sym.load(%r).bind(mx.cpu(), [mx.nd.array([[1, 2, 3, 4]])])
+        print('mxnet.gluon' in sys.modules, executor.forward()[0].asnumpy())
+        ''' % (release, str(tmp_path / 'graph.json')))
+    assert done.stdout == '%s [[3. 4.]]\n' % (release >= (2,)), done.stderr

@@ -36,6 +36,8 @@ def serve() -> None:
     """
     replies = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)  # keeps MXNet's printed text out of the answers
+    from .._runtime.mxnet_without_operators import import_part
+    import_part()
     from .._runtime.mxnet import mx
     mx.nd  # noqa: B018  (imported when it is first used)
     _send(replies, 'ready')
@@ -86,7 +88,7 @@ def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any], rolled: int | No
                 name: array.shape for name, array in given.items()})
             types, _, _ = symbol.infer_type(**{name: array.dtype for name, array in given.items()})
             executor = symbol.bind(mx.cpu(), [
-                given[name] if name in given else mx.nd.zeros(shape, dtype=kind)
+                given[name] if name in given else mx.nd.array(np.zeros(shape), dtype=kind)
                 for name, shape, kind in zip(names, shapes, types)],
                 grad_req='null', aux_states=[params[name] for name in auxiliary])
             _failed.append(executor)

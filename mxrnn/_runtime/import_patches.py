@@ -172,6 +172,6 @@ def execute(loader: Any, module: types.ModuleType) -> None:
         _keep_for_mxnet(gone)
         cures.append('NumPy names for MXNet only: ' + ', '.join(sorted(asked)))
     if version(np.__version__) >= (2,):
-        for name in _ATTRIBUTE_WRITERS:
+        for name in {*_ATTRIBUTE_WRITERS} & {*sys.modules}:
             vars(sys.modules[name])['str'] = _PlainStr
         cures.append('NumPy scalars in attributes as before NumPy 2')

@@ -18,10 +18,12 @@ from .model_runners import Data, Runner, refusing
 
 __all__ = ['EndedError', 'begin', 'forget', 'kept', 'of_mxnet']
 
-#: No fusing of operators, which gives wrong numbers in MXNet (docs/mxnet-defects.md). Each operator
-#: runs at once, because for small arrays threads cost more time than they save.
+#: No fusing of operators, which gives wrong numbers in MXNet (docs/mxnet-defects.md). One thread
+#: runs each operator at once: for small arrays, more threads cost more time than they save. The
+#: process is no worker of a distributed program. It does without setuptools' slow `distutils`.
 _SETTINGS = {'MXNET_SUBGRAPH_BACKEND': 'NONE', 'MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE': '1',
-             'MXNET_ENGINE_TYPE': 'NaiveEngine'}
+             'MXNET_ENGINE_TYPE': 'NaiveEngine', 'OMP_NUM_THREADS': '1', 'DMLC_ROLE': '',
+             'SETUPTOOLS_USE_DISTUTILS': 'stdlib'}
 #: The limits in seconds, for a run and for the import of MXNet.
 _LIMIT, _START = 60, 600
 _CODE = 'import sys; sys.path[:] = %r; from mxrnn._inference.serve_outputs import serve; serve()'
