@@ -102,10 +102,11 @@ class Inputs:
         return data
 
 
-def own_sizes(names: Sequence[str], steps: Sequence[int], told: Callable[[], Mapping[str, int]]
-              ) -> Iterator[dict[str, int]]:
-    """Sizes to try for the axes `names` of a graph of so many `steps`: first those `told` by the
-    graph, unless there is one axis beside the batch; no size if it may be any."""
+def own_sizes(names: Sequence[str], steps: Sequence[int], told: Callable[[], Mapping[str, int]],
+              counted: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    """Sizes to try for the axes `names` of a graph of so many `steps`: first the user's numbers of
+    steps, `counted`, then those `told` by the graph, unless there is one axis beside the batch; no
+    size if it may be any."""
     tried = [*steps, 0, *_IMAGES, *(each * size for each in (2, 4, 8, 16) for size in steps)]
 
     def together(known: Mapping[str, int]) -> Iterator[dict[str, int]]:
@@ -113,6 +114,7 @@ def own_sizes(names: Sequence[str], steps: Sequence[int], told: Callable[[], Map
                    for name in names]
         for chosen in itertools.islice(itertools.product(*choices), _TRIES):
             yield {name: size for name, size in zip(names, chosen) if size}
+    yield from itertools.islice(together(counted), 8 * bool(counted))
     plain = together({})
     if len({*names} - {'batch'}) < 2:
         yield from itertools.islice(plain, 8)

@@ -67,6 +67,10 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         fixed = 'number of steps' in str(error)
         told = [*notes, *further]
         told = with_remedy(told, shapes, params, whole) if fixed else told
+        tips = {} if not whole or not fixed or told else dict.fromkeys(filter(None, [
+            option_that_frees(whole.graph, params, shapes, each.steps, stepping(params))
+            for each in whole.findings if each.kind == 'stated']))
+        told = told or ['Pad to it; or try %s for any length' % tip for tip in tips]
         reasons = [str(each) for each in (whole.findings if whole else ())
                    if each.kind == 'unrolled'] or [
             'A graph of one step is exported without --states (states=True)']

@@ -96,10 +96,11 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
         if library is None:
             continue
         try:
-            check = _Check(ReferenceModel(model, *library, number), file, again, whole)
+            check = _Check(ReferenceModel(model, *library, number), file, again, whole, steps)
             free = certify(model.graph, other) if other else steps and rolled_up(model.graph, steps)
             further = None if other is None else _Check(
-                ReferenceModel(model._replace(graph=other), *library, number), file, None, other)
+                ReferenceModel(model._replace(graph=other), *library, number), file, None, other,
+                None)
             return 'checked', check.all(free and ReferenceModel(
                 model._replace(graph=free.graph), *library, number), further)
         except ExportError:
@@ -138,8 +139,9 @@ class _Check:
     """Compares a file with a checkpoint, run after run."""
 
     def __init__(self, checkpoint: ReferenceModel, file: ExportedFile,
-                 again: Exporter, whole: Graph) -> None:
+                 again: Exporter, whole: Graph, steps: CountedSteps | None) -> None:
         self._checkpoint, self._file, self._again = checkpoint, file, again
+        self._named = dict.fromkeys(steps.names, steps.number) if steps else {}
         self._inputs = Inputs(checkpoint.model, file, whole)
         self._steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
                               if node.op == 'SliceChannel' and node.squeeze_axis}.union(
@@ -213,7 +215,8 @@ class _Check:
         """Compare a run with the graph's sizes. Returns whether the graph had to be rolled up, and
         whether it has a number of steps."""
         inputs, checkpoint = self._inputs, self._checkpoint
-        for chosen in own_sizes(inputs.names, self._steps, lambda: inputs.numbers):
+        for chosen in own_sizes(inputs.names, self._steps, lambda: inputs.numbers,
+                                self._named):
             data = inputs.drawn(sizes={**self._sizes(0), **chosen})
             self._counted = {name for name, size in chosen.items() if size in self._steps}
             own = bool(self._counted)

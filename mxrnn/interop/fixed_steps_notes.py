@@ -156,8 +156,8 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
                  if isinstance(size, int) and fixed_by(model.graph, size)}
     for size in sorted((steps | fixed) - {0, 1}):
         fitting = next((axes for axes in axes_that_free(model.graph, params, shapes, size)
-                        if len(_stepped(model, rolled_up(model.graph, CountedSteps(size, axes)
-                                                         ).graph, shapes, axes)) == len(axes)), {})
+                        if len(_stepped(model, rolled_up(model.graph, CountedSteps(
+                            size, axes, shapes)).graph, shapes, axes)) == len(axes)), {})
         axes = {} if fitting else axes_of(shapes, size)
         certain = [name for name in _stepped(
             model, _keeping(rolled.graph, size), shapes, axes, size)

@@ -69,14 +69,16 @@ def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> No
         batch = first if isinstance(first, int) else _MANY
         number = next((each for each in range(1, _MOST) if number_for(size, {
             axis: each if axis is axes[-1] else _MANY for axis in axes}) == batch), None)
+        tip = option_that_frees(graph, params, shapes, steps)
         raise ExportError('node %s makes sequences of %d steps of all rows, so data of other sizes '
-                          'would give wrong results. %s' % (node, steps, (
+                          'would give wrong results. %s%s' % (node, steps, (
                               'To keep that length: ' + option({
                                   name: [number if each == axes[-1].label else each
                                          for each in shape] for name, shape in named.items()})
                               if number and len(axes) < 3 else
                               'Give numbers in place of %s: %s' % (' and '.join(
-                                  axis.label for axis in axes[1:] or axes), option(named)))))
+                                  axis.label for axis in axes[1:] or axes), option(named))),
+                          tip and '. For any: --onnx or --source with ' + tip))
 
 
 def refuse_windows(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> None:

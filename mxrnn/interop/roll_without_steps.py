@@ -68,7 +68,7 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
                              steps.keeping(graph) if known else
                              '. Give the axis without that number'))
     freed, *others = [roll(without_slices_of_all(graph, axes, steps.number), training=training,
-                           length=steps.number, axes=axes) for axes in (
+                           length=steps.number, axes=axes, shapes=steps.kept) for axes in (
         steps.axes, dict(reversed([*steps.axes.items()])))[:max(len({*steps.names}), 1)]]
     if any(other.graph != freed.graph for other in others):
         raise ValueError('inputs have the number of steps %d in axes of several names, %s, and the '
@@ -114,7 +114,7 @@ def axes_that_free(graph: Graph, params: Mapping[str, Any], shapes: _Shapes, num
     sizes = {name: np.shape(array) for name, array in params.items()}
     for way in ways:
         try:
-            free, findings = rolled_up(graph, CountedSteps(number, way))
+            free, findings = rolled_up(graph, CountedSteps(number, way, shapes))
         except ValueError:
             continue
         others = {**sizes, **shapes, **with_number(shapes, number, way)}
@@ -130,7 +130,7 @@ def option_that_frees(graph: Graph, params: Mapping[str, Any], shapes: _Shapes, 
     graph, rolled up, has such shapes and `works`."""
     for axes in axes_that_free(graph, params, shapes, number, open_axes=True):
         freed = with_number(shapes, number, axes)
-        if works(rolled_up(graph, CountedSteps(number, axes)).graph, freed):
+        if works(rolled_up(graph, CountedSteps(number, axes, shapes)).graph, freed):
             return option(freed)
     return ''
 

@@ -461,6 +461,6 @@ def test_an_interrupted_check_leaves_no_answer_to_the_next(model, tmp_path, monk
 
 def test_each_axis_alone_has_the_number_of_steps_among_the_first_sizes():
     """A forecaster has several lengths, of which one is the graph's number of steps."""
-    tried = export_check.own_sizes(['batch', *'abcdef'], [12], lambda: {})
+    tried = export_check.own_sizes(['batch', *'abcdef'], [12], lambda: {}, {})
     found = list(itertools.islice(tried, 20))
     assert all({name: 12} in found for name in 'abcdef')

@@ -159,8 +159,10 @@ def test_an_axis_of_that_number_that_is_not_read_step_by_step_has_no_note(build,
     (captions, {'image': (3, 3, 8, 8), 'caption': (3, 7)}, {'caption': ('batch', 'time:8')},
      'takes no other', '--input caption'),
     (letters, {'chars': (3, 12, 6)}, {'chars': ('batch', 'time:12', 6)},
-     '--input chars=batch,12,6', 'time:'),
-    (lambda: tagger(7), {'data': (3, 7, WIDTH)}, {}, 'try --input data=batch,time:7,5', 'whole')])
+     'without --states', 'time:'),
+    (lambda: tagger(7), {'data': (3, 7, WIDTH)}, {}, 'try --input data=batch,time:7,5', 'whole'),
+    (lambda: of_frames(7, 8), {'data': (3, 7, 1, 8, 8), 'label': (3, 7)}, {
+        'data': ('batch', 7, 1, 8, 8)}, 'try --input data=batch,time:7,1,8,8', 'whole')])
 def test_only_what_is_taken_is_advised(build, shapes, given, said, unsaid, tmp_path):
     with pytest.raises(ValueError) as caught:
         interop.to_onnx(random_model(build(), shapes), str(tmp_path / 'a.onnx'), given,
@@ -401,13 +403,13 @@ def test_attention_by_reshapes_takes_other_lengths_as_advised(fed, scores, own, 
 
 
 def test_a_number_that_stays_is_named(tmp_path, capsys):
-    """What comes before the first recurrence is not freed."""
+    """Two rows of each step: sequences of 7 rows are not the data's."""
     rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH)),
                                  num_hidden=UNITS, name='rows')
     outputs, _ = rnn.GRUCell(UNITS, 'gru_').unroll(7, mx.sym.reshape(rows, (-1, 7, UNITS)))
-    interop.save(random_model(outputs[-1], {'data': (3, 7, WIDTH)}), str(tmp_path / 'a'), 1)
+    interop.save(random_model(outputs[-1], {'data': (3, 7, 2 * WIDTH)}), str(tmp_path / 'a'), 1)
     assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx',
-                   '--input', 'data=batch,time:7,5') == 2
+                   '--input', 'data=batch,time:7,10') == 2
     assert 'reshape1 makes sequences of 7 steps' in ' '.join(capsys.readouterr().err.split())
 
 
@@ -562,19 +564,32 @@ def of_frames(steps, width, zoneout=False):
 
 @pytest.mark.parametrize('zoneout', [False, True])
 @pytest.mark.parametrize('steps', [7, 8])
-def test_a_reshape_of_frames_keeps_their_number(steps, zoneout, tmp_path, capsys):
+def test_a_reshape_of_frames_keeps_their_number_unless_it_is_that_of_an_axis(
+        steps, zoneout, tmp_path, capsys):
     """Frames are as wide as 8 steps are many. Sequences of 16 steps would become twice as many."""
     torch = pytest.importorskip('torch')
     shape = 'data=batch,%s,1,8,8'
-    interop.save(random_model(of_frames(steps, 8, zoneout), {
-        'data': (2, steps, 1, 8, 8), 'label': (2, steps)}), str(tmp_path / 'a'), 1)
+    model = random_model(of_frames(steps, 8, zoneout), {
+        'data': (2, steps, 1, 8, 8), 'label': (2, steps)})
+    interop.save(model, str(tmp_path / 'a'), 1)
 
     def export(kind, path, size):
         code = command('export', tmp_path / 'a', kind, tmp_path / path, '--input', shape % size)
         return code, ' '.join(''.join(capsys.readouterr()).split())
-    code, said = export('--source', 'a.py', 'time:%d' % steps)
-    assert code == 2 and 'makes sequences of %d steps' % steps in said
-    assert export('--source', 'a.py', 'time')[0] == 2
+    code, said = export('--onnx', 'a.onnx', 'time')
+    freed = 'time:%d' % steps
+    assert code == 2 and '--onnx or --source with --input ' + shape % freed in said
+    assert export('--onnx', 'a.onnx', freed)[0] == export('--source', 'a.py', freed)[0] == 0
+    data = np.random.RandomState(0).randn(3, 2 * steps, 1, 8, 8).astype('f')
+    wanted = bound(of_frames(2 * steps, 8), {
+        'data': data.shape, 'label': (3, 2 * steps)}, model.arg_params, {'data': data}).forward(
+            is_train=False)[0].asnumpy()
+    made, = session((tmp_path / 'a.onnx').read_bytes()).run(None, {'data': data})
+    np.testing.assert_allclose(made, wanted, atol=1e-6)
+    given = {'data': ('batch', freed, 1, 8, 8)}
+    source = generate(model, given).module
+    np.testing.assert_allclose(source(torch.tensor(data)).detach().numpy(), wanted, atol=1e-6)
+    interop.to_onnx(model, str(tmp_path / 's.onnx'), given, states=True)
     assert export('--torch', 'b.pt', steps)[0] == 0
     module = interop.load_torch(str(tmp_path / 'b.pt'))
     assert module(data=torch.ones(3, steps, 1, 8, 8)).shape == (3 * steps, CLASSES)

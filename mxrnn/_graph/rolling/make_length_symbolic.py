@@ -58,16 +58,17 @@ def fixed_by(graph: Graph, length: int) -> list[str]:
 
 
 def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, int],
-                         totals: Mapping[int, int], counted: Counted | None, fixed: Fixed) -> Graph:
+                         totals: Mapping[int, int], counted: Counted | None, fixed: Fixed,
+                         shapes: Mapping[str, Sequence[int | str]]) -> Graph:
     """A rolled-up graph without the number of steps `length`.
 
     Sizes are read from the sequence that a recurrence returns, and before the first recurrence from
-    an input in `axes`; lists of steps stay. `totals` has, by place, how many steps nodes read: for
-    recurrences, and for nodes that join steps which were cut one by one; 0 for parts that stay. If
-    parts of such sequences are read, and neither `counted` nor their places tell from which end,
-    the graph refuses another number of steps, and `fixed` gets the reason. The same happens if a
-    Reshape, or an operator that repeats or counts, states the number of steps and this number has
-    to stay, and if a kernel has all steps.
+    an input in `axes`, with its shape in `shapes`; lists of steps stay. `totals` has, by place, how
+    many steps nodes read: for recurrences, and for nodes that join steps which were cut one by one;
+    0 for parts that stay. If parts of such sequences are read, and neither `counted` nor their
+    places tell from which end, the graph refuses another number of steps, and `fixed` gets the
+    reason. The same happens if a Reshape, or an operator that repeats or counts, states the number
+    of steps and this number has to stay, and if a kernel has all steps.
     """
     writer = Freeing(length, axes, counted, fixed)
     places: dict[int, int] = {}
@@ -98,8 +99,10 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
             as_many.append((node, {each for entry in inputs for each in writer.behind[entry.node]}))
         places[i] = (made or writer.copy(
             freed_body(writer, node, inputs) if node.op == '_foreach' else node, inputs)).node
-        note_axes(writer.nodes, written, writer.axes)
         first = Entry(places[i], 0)
+        if node.is_variable and node.name in axes and node.name in shapes:
+            writer.note_input(first, shapes[node.name], axes[node.name])
+        note_axes(writer.nodes, written, writer.axes)
         steps = totals.get(i, length)
         if has(node.op, 'recurs') and first in writer.axes and steps and not _cut_off(
                 graph, node, steps):

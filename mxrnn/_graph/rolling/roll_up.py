@@ -84,7 +84,8 @@ RejectReason = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
 
 def roll(graph: Graph, *, training: bool = False, length: int | None = None,
          axes: Mapping[str, int] | None = None, reject_reason: RejectReason | None = None,
-         counted: Counted | None = None) -> RolledGraph:
+         counted: Counted | None = None, shapes: Mapping[str, Sequence[int | str]] | None = None
+         ) -> RolledGraph:
     """Roll up the recurrences of a graph.
 
     Parameters
@@ -105,6 +106,8 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         loop.
     counted : Counted, optional
         From which end single steps are counted, if that is known.
+    shapes : dict, optional
+        By name of an input in `axes`, its shape; a name stands for any size.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
     """
     try:
         found = _roll(graph, training, reject_reason or (lambda values, what: None), length,
-                      axes or {}, counted)
+                      axes or {}, counted, shapes or {})
         return found._replace(graph=with_variables_as_in(found.graph, graph))
     except AttributeValueError:  # reading the graph later will name the wrong node
         return RolledGraph(graph, ())
@@ -124,7 +127,8 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
 
 
 def _roll(graph: Graph, training: bool, reject_reason: RejectReason,
-          length: int | None, axes: Mapping[str, int], counted: Counted | None) -> RolledGraph:
+          length: int | None, axes: Mapping[str, int], counted: Counted | None,
+          shapes: Mapping[str, Sequence[int | str]]) -> RolledGraph:
     stated = {name: (axis, length) for name, axis in axes.items()}
     values = Values(graph, training)
     ranks, rows = find_ranks(values)
@@ -155,10 +159,10 @@ def _roll(graph: Graph, training: bool, reject_reason: RejectReason,
         else:
             listed = [Finding(name, len(by_step), 'fused', '') for name, by_step in lists]
             return _freed(rolled, [each.finding for each in found] + listed + failed, length, axes,
-                          emitter.totals, counted, emitter.fixed)
+                          emitter.totals, counted, emitter.fixed, shapes)
     if length is None and not checked_by_fuse(graph):
         return RolledGraph(graph, (*failed, *_stated(graph)))
-    return _freed(graph, failed, length, axes, {}, counted, {})
+    return _freed(graph, failed, length, axes, {}, counted, {}, shapes)
 
 
 def _lists(values: Values, ranks: Sequence[Rank]) -> list[tuple[str, ByStep]]:
@@ -180,10 +184,11 @@ def _lists(values: Values, ranks: Sequence[Rank]) -> list[tuple[str, ByStep]]:
 
 
 def _freed(graph: Graph, findings: Sequence[Finding], length: int | None, axes: Mapping[str, int],
-           totals: Mapping[int, int], counted: Counted | None, fixed: Fixed) -> RolledGraph:
+           totals: Mapping[int, int], counted: Counted | None, fixed: Fixed,
+           shapes: Mapping[str, Sequence[int | str]]) -> RolledGraph:
     """A graph for any length, also where `mxrnn.fuse` has checked it, and all findings."""
     by_fuse = sorted({*checked_by_fuse(graph).values()})
-    freed = make_length_symbolic(graph, length, axes, totals, counted, fixed)
+    freed = make_length_symbolic(graph, length, axes, totals, counted, fixed, shapes)
     return RolledGraph(freed, tuple([
         *findings, *(Finding('mxrnn.fuse', steps, 'fused', '') for steps in by_fuse),
         *(Finding(name, steps, 'fixed', why) for name, (steps, why) in fixed.items()),

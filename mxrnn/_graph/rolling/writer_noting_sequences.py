@@ -1,7 +1,7 @@
 """Writes a graph without its number of steps, and notes which of its values are sequences."""
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Mapping, Sequence
 
 from ..graph import Entry, Node
 from ..graph_editing import Fixed, Writer
@@ -27,6 +27,8 @@ class Freeing(Writer):
         By sequence, the inputs that a recurrence reads, and along which axis; None if not known.
     axes : dict of Entry to Axes
         The axes of values, as far as recurrences tell them.
+    inputs : dict of Entry to int
+        The inputs in `given` whose axes are known, and their axes of steps.
     beside : dict of str to str
         By name of a node that repeats something, the input of which each step gets a copy.
     behind : list of set of Entry
@@ -42,9 +44,16 @@ class Freeing(Writer):
         self.sequences: dict[Entry, int] = {}
         self.sources: dict[Entry, set[tuple[str, int | None]]] = {}
         self.axes: dict[Entry, Axes] = {}
+        self.inputs: dict[Entry, int] = {}
         self.beside: Mapping[str, str] = {}
         self.behind: list[set[Entry]] = []
         self.cut: dict[Entry, Node] = {}
+
+    def note_input(self, entry: Entry, shape: Sequence[int | str], time: int) -> None:
+        """Note the axes of an input in `given` that has a number of steps along `time`."""
+        self.axes[entry] = [(size if isinstance(size, int) and at != time else Axis(given=0),)
+                            for at, size in enumerate(shape)]
+        self.inputs[entry] = time
 
     def note_steps(self, sequence: Entry) -> None:
         """Give a sequence its own axis of steps if windows made it from another axis."""
@@ -79,12 +88,15 @@ class Freeing(Writer):
 
     def like(self, steps: int | None, axes: Axes, rest: Axes) -> Entry | None:
         """The last value whose first axis is that of a sequence of `steps`, and whose first two
-        axes and `rest` have as many elements as `axes`."""
+        axes and `rest` have as many elements as `axes`; or such an input, with time first."""
         size = product(sum(axes, ()))
         times = [self.time(entry) for entry, total in self.sequences.items() if total == steps]
-        return next((entry for entry, own in reversed([*self.axes.items()]) if own and any(
+        first = next((entry for entry, own in reversed([*self.axes.items()]) if own and any(
             same(product(own[0]), time) for time in times) and same(
                 size, product(sum(own[:2] + rest, ())))), None)
+        return first or next((
+            self.swap(entry, 'steps') if time else entry for entry, time in self.inputs.items()
+            if time < 2 and same(size, product(sum(self.axes[entry][:2] + rest, ())))), None)
 
     def stated(self, name: str = '') -> tuple[Entry | None, int]:
         """The input `name`, or the first one, with an axis of the number of steps, and that axis.

@@ -234,7 +234,8 @@ def _size(array: np.ndarray) -> float:
 
 
 def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named,
-                  types: Mapping[str, Any], other: Sample) -> Sample | None:
+                  types: Mapping[str, Any], other: Sample, counted: Mapping[str, int]
+                  ) -> Sample | None:
     """Data that a graph takes as it was unrolled.
 
     Parameters
@@ -245,6 +246,8 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
         Its arrays; shapes, with names of axes of any size, and types of inputs.
     other : dict
         Data of another length, whose other axes it takes.
+    counted : dict
+        By name of an axis of steps, the number that the user gave.
 
     Returns
     -------
@@ -258,7 +261,7 @@ def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named
              for at, size in enumerate(shape) if isinstance(size, str)}
     for chosen in own_sizes(list(sizes), steps, lambda: told_sizes(graph, {
             name: array.shape for name, array in {
-                **model.arg_params, **model.aux_params}.items()}, shapes)):
+                **model.arg_params, **model.aux_params}.items()}, shapes), counted):
         tried = {**sizes, 'batch': 3, **chosen}
         sample = drawn(graph, {name: [size if isinstance(size, int) else tried[size]
                                       for size in shape] for name, shape in shapes.items()}, types)

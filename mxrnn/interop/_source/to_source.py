@@ -151,6 +151,8 @@ class _Plan(NamedTuple):
     rolled: RolledGraph
     plain: Graph
     steps: StepMethods | None
+    #: By name of an axis of steps, the number that the user gave.
+    counted: Mapping[str, int]
 
 
 def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
@@ -231,7 +233,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         notes = [*notes, 'the method loss has no part for %s, because other nodes read it' % (
             ', '.join(map(_quoted, inner)))]
     return _Plan(file, methods, graph, model, shapes, [*notes, *[beside] * bool(beside)],
-                 data.sample, kinds, whole, rolled, plain, steps)
+                 data.sample, kinds, whole, rolled, plain, steps,
+                 dict.fromkeys(steps_of.names, steps_of.number) if steps_of else {})
 
 
 # ---- text
@@ -319,7 +322,8 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
         found.append(('checked', 'outputs differ by at most %.1g of the largest from %s%s, for %s'
                       % (difference, title, drawn, sizes)))
     if rolled:
-        own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types, plan.sample)
+        own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types, plan.sample,
+                            plan.counted)
         if own is not None:
             compare('the unrolled graph', whole, own)
     compare('the graph' + ' rolled up' * rolled, graph, plan.sample)
