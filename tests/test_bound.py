@@ -100,9 +100,18 @@ def dropped_in_each_step():
     return loss(outputs[-1])
 
 
+def beside_windows():
+    """A Reshape of an operator's 15 steps has no number of steps, but that of rows in a window."""
+    each = steps()
+    rows = rnn.FusedRNNCell(H, prefix='f_').unroll(3 * T, [*each] * 3, merge_outputs=True)[0]
+    means = mx.sym.mean(mx.sym.reshape(rows, shape=(-1, 3, H)), axis=1)
+    outputs, _ = in_a_loop(lstm('l0_'), inputs=[*each])
+    return loss(mx.sym.concat(outputs[-1], mx.sym.reshape(means, shape=(-1, T * H)), dim=1))
+
+
 #: With the number of operators that they become.
 PROGRAMS = {cells: 2, both_ways: 2, functions: 1, attention: 1, dropped: 1,
-            dropped_in_each_step: 0}
+            dropped_in_each_step: 0, beside_windows: 1}
 
 
 def kernels(executor):

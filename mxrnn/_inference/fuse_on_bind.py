@@ -93,6 +93,10 @@ def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: 
     rolled, findings = rolled_to_kernels(symbol, float32)
     if rolled is symbol or not _alike(symbol, rolled):
         return None
+    try:
+        rolled.infer_shape(**dict(zip(names, all_shapes)))
+    except mx.base.MXNetError:  # a Reshape has the number of rows in a window, not that of steps
+        return None
     for finding in findings:
         if finding.kind != 'fixed':  # a bound graph has a fixed number of steps anyway
             automatic_fuse_messages.note(str(finding) + ', bound')

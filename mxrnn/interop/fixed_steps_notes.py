@@ -8,7 +8,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from .. import _check
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
-from .._graph.rolling import RolledGraph, bounds, fixed_by, stated_steps
+from .._graph.rolling import RolledGraph, bounds, fixed_by
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import Table, infer, variables_of
 from .._graph.shapes.sizes import Axis, Size, Sum
@@ -26,7 +26,7 @@ from .roll_without_steps import (
 )
 
 __all__ = ['as_many_whatever_is_read', 'capped', 'clipped', 'clipped_at_any_length',
-           'divided_by_steps', 'grouped_by_steps', 'kept_by_inputs', 'of_one_bucket']
+           'divided_by_steps', 'kept_by_inputs', 'of_one_bucket']
 
 _SUMS = 'sum', 'mean', 'norm'
 
@@ -218,19 +218,6 @@ def _axes_of(size: Size) -> Iterator[Axis]:
         for _, atoms in size.terms:
             for atom in atoms:
                 yield from _axes_of(atom)
-
-
-def grouped_by_steps(model: Model, shapes: Mapping[str, Sequence[Any]], export: str) -> list[str]:
-    """Notes on Reshapes behind operators of whole sequences that group rows by a number."""
-    sizes, notes = {size for shape in shapes.values() for size in shape}, []
-    for number in sorted({*stated_steps(model.graph).values()} - sizes):
-        tip = option_that_frees(model.graph, {**model.arg_params, **model.aux_params}, shapes,
-                                number)
-        notes.append('a Reshape groups rows by %d. If that is the number of steps, %s' % (
-            number, '%s keeps it, and %s%s allows any' % (tip.replace(
-                'time:%d' % number, str(number)), export, tip) if tip else
-            'the file is right for %d steps alone' % number))
-    return notes
 
 
 def _sizes(model: Model) -> dict[str, tuple[int, ...]]:

@@ -17,7 +17,6 @@ from .fixed_steps_notes import (
     as_many_whatever_is_read,
     clipped_at_any_length,
     divided_by_steps,
-    grouped_by_steps,
     kept_by_inputs,
     of_one_bucket,
 )
@@ -75,8 +74,6 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
-    if not any(':' in str(size) for shape in given.values() for size in shape):
-        sentences += grouped_by_steps(model, shapes, export)
     return sentences + kept + as_many_whatever_is_read(model, freed, without, export)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import numpy as np
 
 from .._graph.rolling import bounds, stated_steps
+from .._graph.shapes.infer import infer, variables_of
 from .model import Model
 from .model_runners import Data, Run, Runner
 from .roll_without_steps import roll_once
@@ -31,10 +32,9 @@ class ReferenceModel:
     def __init__(self, model: Model, name: str, runner: Runner, length: int | None = None) -> None:
         self.model, self.name, self.runner, self.length = model, name, runner, length
         self._make = runner(model)
-        self.as_is = self._make(None)
         self._lengths = None if length is None else [length]
-        self._stated = {length} & {*stated_steps(model.graph).values()}
-        self._rolled: dict[int, Run] = {}
+        self._stated = bool(stated_steps(model.graph))
+        self._runs: dict[int | None, Run] = {}
 
     def of(self, model: Model) -> ReferenceModel:
         """Another model in the same library."""
@@ -48,9 +48,6 @@ class ReferenceModel:
         ValueError
             The graph does not take the data, rolled up or not.
         """
-        sizes = [size for array in data.values() for size in array.shape]
-        if self._stated and self._stated.isdisjoint(sizes):  # MXNet's Reshape would drop elements
-            return True, self.rolled(data)
         try:
             return False, self.as_is(data)
         except ValueError as error:
@@ -58,6 +55,22 @@ class ReferenceModel:
                 return True, self.rolled(data)
             except ValueError:
                 raise error from None
+
+    def as_is(self, data: Data) -> list[np.ndarray]:
+        """The outputs of the graph that is not rolled up.
+
+        Raises
+        ------
+        ValueError
+            The graph does not take the data, or a Reshape in it would make other sequences of them.
+        """
+        if self._stated:
+            kept = roll_once(self.model.graph).graph
+            for fault in infer(kept, variables_of(kept, {
+                    name: array.shape for each in (self.model.arg_params, self.model.aux_params,
+                                                   data) for name, array in each.items()})).faults:
+                raise ValueError(str(fault))
+        return self._run_of(None)(data)
 
     def rolled(self, data: Data) -> list[np.ndarray]:
         """The outputs of the rolled-up graph.
@@ -74,10 +87,10 @@ class ReferenceModel:
         *others, last = self._lengths
         for length in others:
             with contextlib.suppress(ValueError):
-                return self._rolled_for(length)(data)
-        return self._rolled_for(last)(data)
+                return self._run_of(length)(data)
+        return self._run_of(last)(data)
 
-    def _rolled_for(self, length: int) -> Run:
-        if length not in self._rolled:
-            self._rolled[length] = self._make(length)
-        return self._rolled[length]
+    def _run_of(self, length: int | None) -> Run:
+        if length not in self._runs:
+            self._runs[length] = self._make(length)
+        return self._runs[length]

@@ -16,10 +16,10 @@ __all__ = ['stated_steps']
 def stated_steps(graph: Graph, known: Container[int] = (), number: int | None = None
                  ) -> dict[int, int]:
     """By place of the recurrent operators that are not `known`: the number of steps that a Reshape
-    states when it splits a batch and its steps, if it is `number`.
+    states when it splits a batch and its steps: `number`, or else the largest.
 
-    Without `number`, it may be that of rows in a window as well. 2 is no such number: a graph may
-    read any even number of steps in pairs.
+    It may be that of rows in a window as well. 2 is no such number: a graph may read any even
+    number of steps in pairs.
     """
     places = [place for place, node in enumerate(graph.nodes)
               if has(node.op, 'recurs') and place not in known]
@@ -28,12 +28,13 @@ def stated_steps(graph: Graph, known: Container[int] = (), number: int | None = 
         return {}
     axes: dict[Entry, Axes] = {}
     note_axes(graph.nodes, 0, axes)
-    numbers: dict[Axis, int] = {}
+    numbers: dict[Axis, set[int]] = {}
     for node in reshapes:
-        numbers.update(_split_off(node, axes.get(node.inputs[0], [])))
+        for axis, code in _split_off(node, axes.get(node.inputs[0], [])).items():
+            numbers.setdefault(axis, set()).add(code)
     times = {place: open_axes(axes.get(Entry(place, 0), [])[:1]) for place in places}
-    return {place: numbers[time[0]] for place, time in times.items()
-            if len(time) == 1 and time[0] in numbers and number in (None, numbers[time[0]])}
+    return {place: number if number in numbers[time[0]] else max(numbers[time[0]])
+            for place, time in times.items() if len(time) == 1 and time[0] in numbers}
 
 
 def _split_off(node: Node, data: Axes) -> dict[Axis, int]:

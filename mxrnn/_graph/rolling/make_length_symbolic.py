@@ -75,7 +75,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     from_data, as_many, before_losses = computed(graph), [], _before_losses(graph)
     read = read_step_by_step(graph)
     (checks, freed), totals = freed_of_fuse(graph, length), {**read_checked(graph), **totals}
-    totals = {**stated_steps(graph, totals, length or 0), **totals}
+    totals = {**stated_steps(graph, totals, length), **totals}
     repeated = [(i, node.name, repeated_axis(node, length)) for i, node in enumerate(graph.nodes)]
     writer.beside = {name: beside for i, name, axis in repeated if axis is not None
                      for beside in [input_beside(graph, i, axis, axes)] if beside}

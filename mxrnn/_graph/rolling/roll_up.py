@@ -13,6 +13,7 @@ from .ambiguity import Counted
 from .candidates import chains, direct_chains, readers_of_growing
 from .find_recurrence import find_recurrence
 from .lengths_clipped_or_fixed_by_fuse import checked_by_fuse
+from .lengths_stated_by_reshapes import stated_steps
 from .loops import Loop
 from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel
@@ -160,7 +161,7 @@ def _roll(graph: Graph, training: bool, reject_reason: RejectReason,
             listed = [Finding(name, len(by_step), 'fused', '') for name, by_step in lists]
             return _freed(rolled, [each.finding for each in found] + listed + failed, length, axes,
                           emitter.totals, counted, emitter.fixed, shapes)
-    if length is None and not checked_by_fuse(graph):
+    if length is None and not checked_by_fuse(graph) and not stated_steps(graph):
         return RolledGraph(graph, (*failed, *_stated(graph)))
     return _freed(graph, failed, length, axes, {}, counted, {}, shapes)
 

@@ -200,7 +200,8 @@ def _rolled_file(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[
             return file._replace(notes=file.notes + notes + _bounded(
                 rolled, file.shapes, params, graph))
         except ExportError as error:
-            if given and rank_mismatch(graph, params, given):
+            if given and rank_mismatch(graph, params, given) or any(
+                    each.kind == 'fixed' for each in findings):
                 raise
             try:
                 file = _plain(graph, params, given, types, own)
