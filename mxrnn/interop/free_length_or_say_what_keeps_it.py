@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import operator
 from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from .. import _check
 from .._graph.graph import Entry, Graph
+from .._graph.index_inputs import only_looked_up
 from .._graph.rolling import fixed_by, stated_before, stated_steps
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import ranges_left
@@ -17,8 +20,8 @@ from .input_shapes import Shapes, graph_shapes
 from .registry import ExportError
 from .roll_without_steps import CountedSteps, option, option_that_frees, roll_once, rolled_up
 
-__all__ = ['naming_what_keeps', 'refuse_stated', 'refuse_windows', 'sizes_of', 'stated_notes',
-           'stated_of']
+__all__ = ['naming_what_keeps', 'refuse_regrouped', 'refuse_stated', 'refuse_windows', 'sizes_of',
+           'stated_notes', 'stated_of']
 
 #: Numbers of steps are tried up to the first number, for a batch of the second, a prime number.
 _MOST, _MANY = 4096, 10007
@@ -79,6 +82,32 @@ def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> No
                               'Give numbers in place of %s: %s' % (' and '.join(
                                   axis.label for axis in axes[1:] or axes), option(named))),
                           tip and '. For any: --onnx or --source with ' + tip))
+
+
+def refuse_regrouped(graph: Graph, params: Mapping[str, Any], sizes: Mapping[str, Sequence[int]]
+                     ) -> None:
+    """Refuse data of which a Reshape that makes sequences of a number of steps of all rows makes
+    more or fewer than the data have."""
+    shapes: dict[str, Sequence[int | str]] = {
+        name: (*map(str, shape),) if name in only_looked_up(graph, [*sizes]) else
+        (*map(str, shape[:-1]), *shape[-1:]) for name, shape in sizes.items()}
+    axes = infer(graph, variables_of(graph, {**sizes_of(params), **shapes})).axes
+    for name, steps, size in stated_of(graph, params, shapes):
+        node = next(node for node in graph.nodes if node.name == name)
+        rows = [each for each in sum(axes[node.inputs[0]], ()) if axes_in(each)]
+        if next(code for code in node.shape if code not in (-4, 0)) != -1:  # time is first
+            rows.reverse()
+        if not all(axis.label.isdigit() for each in rows for axis in axes_in(each)):
+            continue
+        made, *counts = [number_for(each, {axis: int(axis.label) for axis in axes_in(each)})
+                         for each in (size, *rows)]
+        # Of axes that were joined the order is not known.
+        alike = [counts, *(sizes.values() if any(len(axes_in(each)) > 1 for each in rows) else ())]
+        if all(made not in itertools.accumulate(each, operator.mul) for each in alike):
+            raise ValueError('node %s makes sequences of %d steps of all rows, and so %s sequences '
+                             'of %s: give sequences of that length' % (
+                                 name, steps, made, ' and '.join(
+                                     '%s of shape %s' % pair for pair in sizes.items())))
 
 
 def refuse_windows(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> None:

@@ -609,7 +609,12 @@ def test_a_torch_file_keeps_a_number_of_words_that_no_option_names(tmp_path):
     words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=WIDTH)
     rows = mx.sym.FullyConnected(mx.sym.reshape(words, (-1, WIDTH)), num_hidden=UNITS)
     outputs, _ = rnn.LSTMCell(UNITS, 'c_').unroll(7, mx.sym.reshape(rows, (-1, 7, UNITS)))
-    interop.save(random_model(outputs[-1], {'data': (2, 7)}), str(tmp_path / 'a'), 1)
+    model = random_model(outputs[-1], {'data': (2, 7)})
+    module, data = interop.to_torch(model), torch.ones(7, 8)  # of which 8 sequences can be made
+    assert module(data[:, :7]).shape == (7, UNITS)
+    with pytest.raises(ValueError, match='sequences of 7 steps of all rows, and so 8 sequences of'):
+        module(data)
+    interop.save(model, str(tmp_path / 'a'), 1)
     assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == 0
     with pytest.raises(ValueError, match='data must have the shape .any, 7.'):
         interop.load_torch(str(tmp_path / 'a.pt'))(data=torch.ones(7, 8))

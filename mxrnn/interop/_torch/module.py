@@ -13,6 +13,7 @@ from ..._graph.graph import Graph
 from ..._graph.merge_rnn import merged
 from ..._graph.operator_table import has
 from ..ctc_predictions import ctc_losses
+from ..free_length_or_say_what_keeps_it import refuse_regrouped
 from ..input_shapes import misfit
 from ..model import Model
 from ..roll_without_steps import CountedSteps, roll_once
@@ -75,6 +76,8 @@ class GraphModule(nn.Module):
         super().__init__()
         self.graph = graph
         self._roll = _check.flag('roll', roll)
+        #: The sizes of the last inputs, of which a Reshape made no other sequences.
+        self._fitting: dict[str, tuple[int, ...]] = {}
         #: The type of real numbers that `to`, `half` and similar calls gave the module.
         self._real: torch.dtype | None = None
         self._runners = {False: self._runner(False)}
@@ -125,7 +128,9 @@ class GraphModule(nn.Module):
     def _runner(self, training: bool) -> Runner:
         """The graph's schedule. It is rolled up differently where training draws at random."""
         try:
-            graph = _merged(roll_once(self.graph, training).graph) if self._roll else self.graph
+            graph, findings = roll_once(self.graph, training) if self._roll else (self.graph, ())
+            self._stated = graph if any(each.kind == 'stated' for each in findings) else None
+            graph = _merged(graph) if self._roll else graph
         except AttributeValueError:
             graph = self.graph  # it is among the faults
         runner = Runner(graph)
@@ -214,8 +219,12 @@ class GraphModule(nn.Module):
         given.update(kwargs)
         for name, value in given.items():
             _check.instance(name, value, Tensor, 'a torch.Tensor')
-        if self.axes and not torch.compiler.is_compiling() and not torch.jit.is_tracing():
+        if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
             self._check_axes(given)
+            sizes = {name: tuple(value.shape) for name, value in given.items()}
+            if self._stated and sizes != self._fitting:
+                refuse_regrouped(self._stated, {**self._parameters, **self._buffers}, sizes)
+                self._fitting = sizes
         return given
 
     def _without_losses(self, missing: Sequence[str]) -> str:
