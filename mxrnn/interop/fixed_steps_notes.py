@@ -53,23 +53,44 @@ def clipped(numbers: Sequence[int], graph: Graph | None, params: Mapping[str, An
             ] if numbers else []
 
 
-def divided_by_steps(rolled: RolledGraph) -> list[str]:
-    """Means over the steps that divide by a number instead of the length, and variances that divide
-    by one less."""
-    graph, needed, notes = rolled.graph, rolled.graph.needed(), []
+def divided_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]],
+                     export: str = '') -> list[str]:
+    """Means over the steps that divide by a number instead of the length, and factors next to sums
+    that may depend on it, with the options that keep the length or free it."""
+    def works(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
+        return not _made_of(graph, number)
+    notes = []
     numbers = {each.steps for each in rolled.findings if each.kind != 'unrolled'}
-    less = {number - 1 for number in numbers} - numbers
-    sums = _beside_sums(graph) if less else set()
-    for number in sorted(numbers | less):
-        factors = {'_div_scalar': number, '_mul_scalar': 1 / max(number, 1)}
-        notes += ['node %s (%s) has the number %g. If that is %sthe number of steps in the graph, '
-                  '%d, results at other lengths are wrong, because it stays' % (
-                      node.name, node.op, node.scalar, 'one less than ' * (number in less),
-                      number + (number in less))
-                  for place, node in enumerate(graph.nodes) if place in needed and number > 2
-                  and node.op in factors and (number in numbers or place in sums)
-                  and math.isclose(node.scalar, factors[node.op], rel_tol=1e-6)]
+    for number in sorted(numbers - {size for shape in shapes.values() for size in shape[:2]}):
+        found = _made_of(rolled.graph, number)
+        if not found:
+            continue
+        params = {**model.arg_params, **model.aux_params}
+        kept = option_that_frees(model.graph, params, shapes, number).replace(
+            'time:%d' % number, str(number))
+        free = option_that_frees(model.graph, params, shapes, number, works)
+        tips = ['to keep that length, export with ' + kept] * bool(kept) + [
+            'for any, export with %s%s' % (export, free)] * bool(free)
+        notes += ['node %s (%s) has the number %g. If that comes from the number of steps in the '
+                  'graph, %d, results at other lengths are wrong%s' % (
+                      node.name, node.op, node.scalar, number, ': ' * bool(tips) + '; '.join(tips))
+                  for node in found]
     return notes
+
+
+def _made_of(graph: Graph, steps: int) -> list[Node]:
+    """The nodes that divide by a number of steps, or next to sums use one that is made of it, as
+    variances and standard deviations do."""
+    if steps < 3:
+        return []
+    sums, needed = _beside_sums(graph), graph.needed()
+    made = [float(steps), steps - 1, steps / (steps - 1)]
+    made += [math.sqrt(each) for each in made]
+    made += [1 / each for each in made]
+    factors = {'_div_scalar': [made[0]], '_mul_scalar': [1 / steps]}
+    return [node for place, node in enumerate(graph.nodes) if node.op in factors and place in needed
+            and any(math.isclose(node.scalar, each, rel_tol=1e-6)
+                    for each in (made if place in sums else factors[node.op]))]
 
 
 def _beside_sums(graph: Graph) -> set[int]:

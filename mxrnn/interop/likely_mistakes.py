@@ -69,7 +69,8 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if certified:
         return sentences
     freed, without = _freed(model, shapes)
-    sentences += divided_by_steps(rolled) + stated_notes(freed.graph, params, without)
+    sentences += divided_by_steps(model, freed, without, export) + stated_notes(
+        freed.graph, params, without)
     kept = kept_by_inputs(model, rolled, shapes, export)
     if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
@@ -84,7 +85,7 @@ def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]],
     model = model._replace(graph=model.graph.select(outputs)) if outputs else model
     rolled, shapes = _freed(model, _with_those_left(model, graph_shapes(
         model.graph, {**model.arg_params, **model.aux_params}), given))
-    return [*divided_by_steps(rolled),
+    return [*divided_by_steps(model, rolled, shapes),
             *stated_notes(rolled.graph, {**model.arg_params, **model.aux_params}, shapes),
             *clipped_at_any_length(model, rolled, shapes),
             *as_many_whatever_is_read(model, rolled, shapes)]

@@ -10,6 +10,7 @@ from .._graph.graph import Graph
 from .._graph.rolling import (
     RolledGraph,
     bounds,
+    counting,
     fixed_by,
     roll,
     stated_steps,
@@ -75,7 +76,7 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
                          'graph does not tell which of them it repeats a value for, or counts: '
                          'give both the same name, or one of them the number itself' % (
                              steps.number, ' and '.join(dict.fromkeys(steps.names))))
-    return freed
+    return freed._replace(graph=counting(freed, steps.number))
 
 
 def refuse_unequal(graph: Graph, params: Mapping[str, Any], shapes: _Shapes, steps: CountedSteps

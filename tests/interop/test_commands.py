@@ -24,6 +24,7 @@ from mxrnn.interop.reference_model_rolled_if_needed import ReferenceModel
 
 from .. import mx, rnn
 from ..processes import printed, python
+from ..running import bound
 from .programs import stack
 
 pytest.importorskip('onnx')
@@ -366,17 +367,32 @@ def test_a_number_of_steps_in_a_state_of_the_source_is_freed(tmp_path):
     assert [array.shape for array in got] == [(2, 11, 4), (2, 11, 1)]
 
 
-@pytest.mark.parametrize('divided, noted', [
-    (lambda total: total / 6, 'the'), (lambda total: total * (1 / 6), 'the'),
-    (lambda total: mx.sym.sqrt(total) / 5, 'one less than the'), (lambda total: total / 4, ''),
-    (lambda total: mx.sym.FullyConnected(total, num_hidden=2) / 5, '')])
-def test_a_mean_over_a_number_of_steps_is_noted(divided, noted, tmp_path):
-    outputs, _ = rnn.GRUCell(5, 'gru_').unroll(6, mx.sym.Variable('data'))
-    save(tmp_path / 'a', divided(mx.sym.add_n(*outputs)), [], {'data': (2, 6, 4)})
+@pytest.mark.parametrize('divided, free', [
+    (lambda total: total / 6, True), (lambda total: total * (1 / 6), True),
+    (lambda total: mx.sym.sqrt(total) / 5, False), (lambda total: total * (6 / 5), False),
+    (lambda total: mx.sym.sqrt(total) / 6 ** .5, False), (lambda total: total / 4, None),
+    (lambda total: mx.sym.FullyConnected(total, num_hidden=2) / 5, None)])
+def test_a_mean_over_a_number_of_steps_is_noted_with_what_frees_it(divided, free, tmp_path):
+    def total(length):
+        return mx.sym.add_n(*rnn.GRUCell(5, 'gru_').unroll(length, mx.sym.Variable('data'))[0])
+    save(tmp_path / 'a', divided(total(6)), [], {'data': (2, 6, 4)})
     for options in (['inspect'], ['export', '--onnx', tmp_path / 'a.onnx']):
         said = ' '.join(told(options[0], tmp_path / 'a', *options[1:]).split())
-        found = re.findall('If that is (.*) number of steps in the graph, 6', said)
-        assert found == [noted] * bool(noted)
+        assert ('number of steps in the graph, 6' in said) is (free is not None)
+        assert said.count('keep that length, export with --input data=batch,6,4') == (
+            free is not None)
+        assert ('for any, export with --input data=batch,time:6,4' in said) is bool(free)
+    for size in ('time:6', '6') if free else ('6',):
+        said = told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input',
+                    'data=batch,%s,4' % size)
+        assert 'number of steps in the graph' not in said
+    if free:
+        data = np.random.RandomState(0).randn(2, 9, 4).astype('f')
+        model, path = interop.load(str(tmp_path / 'a')), str(tmp_path / 'a.onnx')
+        interop.to_onnx(model, path, {'data': ('batch', 'time:6', 4)})
+        mean = bound(total(9) / 9, {'data': data.shape}, model.arg_params, {'data': data})
+        np.testing.assert_allclose(open_file(path).outputs({'data': data}, [])[0],
+                                   mean.forward()[0].asnumpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize('units, given, said', [

@@ -18,7 +18,7 @@
 
 `certify` compares the result with that of the graph of another length.
 """
-from .certify_with_second_graph import certify
+from .certify_with_second_graph import certify, counting
 from .lengths_clipped_or_fixed_by_fuse import bounds
 from .lengths_stated_by_reshapes import stated_steps
 from .loops import Loop
@@ -31,5 +31,5 @@ from .steps_stated_before_recurrences import stated_before, without_slices_of_al
 from .values_numbered_without_detours import Values
 
 __all__ = ['BEFORE_LOSS', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Unrolled', 'Values',
-           'bounds', 'certify', 'computed', 'fixed_by', 'note_axes', 'roll', 'stated_before',
-           'stated_steps', 'without_slices_of_all']
+           'bounds', 'certify', 'computed', 'counting', 'fixed_by', 'note_axes', 'roll',
+           'stated_before', 'stated_steps', 'without_slices_of_all']

@@ -16,7 +16,7 @@ from .lengths_clipped_or_fixed_by_fuse import bounds
 from .roll_up import Finding, RolledGraph, roll
 from .sequence_axes import note_axes
 
-__all__ = ['certify']
+__all__ = ['certify', 'counting']
 
 
 def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGraph:
@@ -67,9 +67,9 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
         if unlike is None:
             return rolled
         differing.append(unlike)
-        counting, beside = _counting(rolled, one), _counting(further, two)
-        if _difference(counting, beside) is None:
-            return rolled._replace(graph=counting)
+        counted_anew = counting(rolled, one)
+        if _difference(counted_anew, counting(further, two)) is None:
+            return rolled._replace(graph=counted_anew)
     advice, (one, two) = '', pairs[0]
     beside_it = [{finding.steps for finding in each} - {steps}
                  for each, steps in zip(found, (one, two))]
@@ -102,7 +102,7 @@ def _pairs(first: Sequence[Finding], second: Sequence[Finding]) -> list[tuple[in
     return list(pairs)
 
 
-def _counting(rolled: RolledGraph, steps: int) -> Graph:
+def counting(rolled: RolledGraph, steps: int) -> Graph:
     """The graph in which means over the steps of a recurrence divide by the count of its steps,
     instead of the number `steps`, which all recurrences have."""
     graph, edit = rolled.graph, Edit(rolled.graph)
