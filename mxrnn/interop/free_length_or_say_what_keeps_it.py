@@ -12,16 +12,23 @@ from .. import _check
 from .._graph.graph import Entry, Graph
 from .._graph.index_inputs import only_looked_up
 from .._graph.rolling import fixed_by, stated_before, stated_steps
-from .._graph.shapes.infer import infer, variables_of
+from .._graph.shapes.infer import Fault, infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import ranges_left
 from .._graph.shapes.sizes import Size, Sum, axes_in, number_for, product
 from .convert_to_steps import stepping
 from .input_shapes import Shapes, graph_shapes
 from .registry import ExportError
-from .roll_without_steps import CountedSteps, option, option_that_frees, roll_once, rolled_up
+from .roll_without_steps import (
+    CountedSteps,
+    option,
+    option_that_frees,
+    roll_once,
+    rolled_up,
+    with_number,
+)
 
-__all__ = ['naming_what_keeps', 'refuse_regrouped', 'refuse_stated', 'refuse_windows', 'sizes_of',
-           'stated_notes', 'stated_of']
+__all__ = ['naming_what_keeps', 'refuse_batch', 'refuse_regrouped', 'refuse_stated',
+           'refuse_windows', 'sizes_of', 'stated_notes', 'stated_of']
 
 #: Numbers of steps are tried up to the first number, for a batch of the second, a prime number.
 _MOST, _MANY = 4096, 10007
@@ -37,7 +44,8 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
         yield
     except ExportError as error:
         if steps is None:
-            number = next(iter(stated_steps(graph).values()), 0)
+            number = next(iter([*stated_steps(graph).values(), *(
+                each.steps for each in roll_once(graph).findings if each.kind == 'fixed')]), 0)
             tip = number and option_that_frees(
                 graph, params, {**graph_shapes(graph, params), **given}, number,
                 *[stepping(params)] * states)
@@ -57,6 +65,20 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
         else:
             raise
         raise ExportError('%s\n%s' % (error, why)) from None
+
+
+def refuse_batch(graph: Graph, params: Mapping[str, Any], shapes: Shapes,
+                 steps: CountedSteps | None = None) -> None:
+    """Refuse a batch of any size in `shapes` if a Reshape has that of the graph."""
+    def faults(shapes: Shapes) -> list[Fault]:
+        return infer(graph, variables_of(graph, {**sizes_of(params), **shapes})).faults
+    for node in [each.node for each in faults(shapes)[:1] if each.node.op == 'Reshape']:
+        kept = {name: [node.shape[0] if size == 'batch' else size for size in shape]
+                for name, shape in shapes.items()}
+        if node.shape[0] > 0 and not faults(kept):
+            raise ExportError('node %s (Reshape) has a batch of %d. Give that number: %s' % (
+                node.name, node.shape[0], option({**kept, **with_number(
+                    kept, steps.number, steps.axes)} if steps else kept)))
 
 
 def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> None:

@@ -603,6 +603,32 @@ def test_a_reshape_of_frames_keeps_their_number_unless_it_is_that_of_an_axis(
         module(data=torch.ones(3, 2 * steps, 1, 8, 8))
 
 
+@pytest.mark.parametrize('before', [False, True])
+def test_a_batch_that_a_reshape_states_is_named_and_kept(before, tmp_path, capsys):
+    """With two batches of 4, a batch of 8 would mix rows of two sequences each."""
+    torch = pytest.importorskip('torch')
+    data = mx.sym.Variable('data')
+    if before:
+        data = mx.sym.FullyConnected(mx.sym.reshape(data, (-1, WIDTH)), num_hidden=WIDTH)
+        data = mx.sym.reshape(data, (8, -1, WIDTH), name='rows')
+    outputs = rnn.GRUCell(UNITS, 'g_').unroll(7, data, merge_outputs=True)[0]
+    if not before:
+        outputs = mx.sym.softmax(mx.sym.reshape(mx.sym.reshape(outputs, (-1, UNITS)),
+                                                (8, -1, UNITS), name='rows'), axis=2)
+    interop.save(random_model(outputs, {'data': (8, 7, WIDTH)}), str(tmp_path / 'a'), 1)
+    given = '--input', 'data=batch,time,5'
+    for options in (('--onnx', 'a.onnx'), ('--onnx', 'a.onnx', '--states'), ('--torch', 'a.pt'),
+                    ('--source', 'b.py')):
+        export = 'export', tmp_path / 'a', options[0], tmp_path / options[1], *options[2:]
+        assert command(*export, *given) == 2
+        said = ' '.join(capsys.readouterr().err.split())
+        assert 'node rows (Reshape) has a batch of 8' in said
+        assert command(*export, *said.split(': ')[-1].split()) == 0
+        assert before or command(*export) == 0
+    with pytest.raises(ValueError, match=r'data must have the shape \(8, any, '):
+        interop.load_torch(str(tmp_path / 'a.pt'))(data=torch.zeros(4, 7, WIDTH))
+
+
 def test_a_torch_file_keeps_a_number_of_words_that_no_option_names(tmp_path):
     """A dense layer of each word, and sequences of 7 again: its file took other numbers."""
     torch = pytest.importorskip('torch')

@@ -15,7 +15,12 @@ from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
 from ..ctc_predictions import ctc_losses, marked, predictions
 from ..fixed_steps_notes import clipped
-from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated, refuse_windows
+from ..free_length_or_say_what_keeps_it import (
+    naming_what_keeps,
+    refuse_batch,
+    refuse_stated,
+    refuse_windows,
+)
 from ..input_shapes import (
     blaming_axes,
     check_shapes,
@@ -120,11 +125,12 @@ def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, 
             graph, findings = rolled_up(graph, steps)
         if steps is not None:
             refuse_unequal(graph, params, {**graph_shapes(graph, params), **given}, steps)
+        rolls = rolled and not counted  # otherwise it is rolled up, or is to stay as it is
+        refuse_batch(roll_once(graph).graph if rolls else graph, params, given, steps)
         notes = [beside] * bool(beside) + _unrolled(findings)
         if states:
             stepped = _in_steps(graph, Unrolled(whole, findings), params, given, types, states)
             return stepped._replace(numbers=numbers, left_out=left_out, notes=stepped.notes + notes)
-        rolls = rolled and not counted  # otherwise it is rolled up, or is to stay as it is
         file = (_rolled_file if rolls else _plain)(graph, params, given, types, own)
         if rolls:
             refuse_windows(graph, params, file.shapes)

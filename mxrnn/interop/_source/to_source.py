@@ -22,7 +22,12 @@ from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
-from ..free_length_or_say_what_keeps_it import naming_what_keeps, refuse_stated, sizes_of
+from ..free_length_or_say_what_keeps_it import (
+    naming_what_keeps,
+    refuse_batch,
+    refuse_stated,
+    sizes_of,
+)
 from ..input_shapes import (
     blaming_axes,
     check_shapes,
@@ -174,6 +179,7 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     if steps_of is not None:
         refuse_unequal(rolled.graph, arrays, {**graph_shapes(rolled.graph, arrays), **given},
                        steps_of)
+    refuse_batch(rolled.graph, arrays, given, steps_of)
     graph, inner = with_own_gradients(rolled.graph)
     needed = graph.needed_variables()
     try:

@@ -14,10 +14,11 @@ from ..._files.atomic import replacing
 from ..._files.checkpoint_refusals import refuse_checkpoint
 from ..._graph.graph import Graph
 from ..._graph.rolling import Unrolled
+from ..._graph.shapes.infer import infer, variables_of
 from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
-from ..free_length_or_say_what_keeps_it import refuse_stated, stated_of
+from ..free_length_or_say_what_keeps_it import refuse_batch, refuse_stated, sizes_of, stated_of
 from ..input_shapes import Shapes, check_shapes, misfit, rank_mismatch, shapes_found
 from ..likely_mistakes import wrong_lengths
 from ..model import Model
@@ -121,9 +122,10 @@ def of_check(graph: Graph, params: Mapping[str, Any], given: Shapes) -> dict[str
 
 def _kept_axes(graph: Graph, params: Mapping[str, Any], given: Shapes
                ) -> dict[str, list[int | str]]:
-    """By input, the axes that must keep their number, because a Reshape makes sequences of a number
-    of steps of data of any size. The file leaves all other numbers, such as the batch, open: ''.
-    The file has none if the graph does not tell the shapes that are not `given`.
+    """By input, the axes that must keep their number: the graph takes no other, or a Reshape makes
+    sequences of a number of steps of data of any size. The file leaves all other numbers, such as
+    the batch, open: ''. The file has none if the graph does not tell the shapes that are not
+    `given`, and none of an input that keeps its last axis alone.
 
     Raises
     ------
@@ -131,8 +133,7 @@ def _kept_axes(graph: Graph, params: Mapping[str, Any], given: Shapes
         Such an axis has no number.
     """
     rolled, findings = roll_once(graph)
-    if all(each.kind != 'stated' for each in findings):
-        return {}
+    refuse_batch(rolled, params, given)
     names = [name for name in rolled.needed_variables() if name not in {*params, *given}]
     try:
         shapes = {**shapes_found(rolled, params, given, names, Unrolled(graph, findings)).shapes,
@@ -141,10 +142,16 @@ def _kept_axes(graph: Graph, params: Mapping[str, Any], given: Shapes
         refuse_stated(rolled, params, given)
         return {}
     refuse_stated(rolled, params, shapes)
-    kept = {name: [size if isinstance(size, int) and any(stated_of(rolled, params, {
-        **shapes, name: [*['rows'] * (at > 0), *shape[1:at], 'any', *shape[at + 1:]]})) else ''
+
+    def faults(shapes: Shapes) -> bool:
+        return bool(infer(rolled, variables_of(rolled, {**sizes_of(params), **shapes})).faults)
+    whole, stated = not faults(shapes), any(each.kind == 'stated' for each in findings)
+    label = 'any' if any('batch' in shape for shape in shapes.values()) else 'batch'
+    kept = {name: [size if isinstance(size, int) and (any(stated_of(rolled, params, {
+        **shapes, name: [*['rows'] * (at > 0), *shape[1:at], 'any', *shape[at + 1:]]})) or (
+            whole and faults({**shapes, name: [*shape[:at], label, *shape[at + 1:]]}))) else ''
         for at, size in enumerate(shape)] for name, shape in shapes.items()}
-    return {name: axes for name, axes in kept.items() if any(axes)}
+    return {name: axes for name, axes in kept.items() if any(axes[:-1]) or stated and any(axes)}
 
 
 def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, str]:
