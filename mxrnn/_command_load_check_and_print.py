@@ -3,14 +3,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import textwrap
 from typing import Any, Container, Mapping, Sequence
 
 from ._files.checkpoint_files import bucket_graph, path_of
 from ._files.checkpoint_refusals import refuse_checkpoint
 from ._progress import clear
+from ._runtime.version_and_pip_commands import reason
 
-__all__ = ['check_target', 'load', 'say', 'say_remarks']
+__all__ = ['check_target', 'failed', 'faults', 'load', 'say', 'say_remarks']
 
 #: The width of lines, whatever the terminal, because outputs also go into files and reports.
 _COLUMNS = 79
@@ -54,6 +56,21 @@ def load(options: argparse.Namespace) -> Any:
     if options.epoch is None and model.epoch is not None:
         say('epoch', '%s, the newest' % model.epoch)
     return model
+
+
+def faults() -> tuple[type[Exception], ...]:
+    """The errors that the user can mend."""
+    from ._files import CheckpointError
+    return (ImportError, ValueError, TypeError, OSError, NotImplementedError, CheckpointError)
+
+
+def failed(what: str, error: Exception) -> int:
+    """Print an error, and what failed; returns the status to exit with."""
+    clear()
+    sys.stdout.flush()
+    print('error: %s%s' % (what, reason(error) if isinstance(error, ImportError) else error),
+          file=sys.stderr)
+    return 2
 
 
 def check_target(option: str, path: str, ends: Sequence[str] = (), other: str = '') -> None:

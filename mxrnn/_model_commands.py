@@ -12,12 +12,11 @@ import shlex
 import sys
 from typing import Any, Sequence, Tuple
 
-from ._command_load_check_and_print import check_target, load, say, say_remarks
+from ._command_load_check_and_print import check_target, failed, faults, load, say, say_remarks
 from ._files.checkpoint_files import epochs
 from ._files.checkpoint_refusals import why_none
 from ._inspect_command import inspect as inspect_checkpoint
 from ._progress import working
-from ._runtime.version_and_pip_commands import reason
 
 __all__ = ['add_commands', 'run_command']
 
@@ -125,7 +124,6 @@ def run_command(options: argparse.Namespace) -> int:
     An error that the user can mend (a missing or damaged file, a missing package or shape) is
     printed as one message without a traceback.
     """
-    from ._files import CheckpointError
     try:
         status: int = options.act(options)
         sys.stdout.flush()
@@ -133,11 +131,8 @@ def run_command(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ImportError, ValueError, TypeError, OSError, NotImplementedError,
-            CheckpointError) as error:
-        print('error: %s' % (reason(error) if isinstance(error, ImportError) else error),
-              file=sys.stderr)
-        return 2
+    except faults() as error:
+        return failed('', error)
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -200,29 +195,43 @@ def _export(options: argparse.Namespace) -> int:
         _check_source(options)
     if options.torch is not None:
         _check_torch(options, shapes, types)
+    if options.onnx is not None:
+        check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
     from .interop.mxnet_process import kept
-    model: Any = None
+    title = 'export of %s' % os.path.basename(options.prefix or options.symbol)
+    with working(title):
+        model = load(options)
     said: set[str] = set()
+    missing: set[str] = set()
     with kept():  # for all formats
-        for write, _ in formats:
-            with working('export of %s' % os.path.basename(options.prefix or options.symbol)):
-                model, paths, remarks = write(options, shapes, types, model)
+        for write, target in formats:
+            try:
+                with working(title):
+                    paths, remarks = write(options, shapes, types, model)
+            except faults() as error:
+                if len(formats) == 1:
+                    raise
+                failed('%s was not written: ' % target, error)
+                missing.add(target)
+                continue
             for each in paths:
                 print('%s: %d bytes' % (each, os.path.getsize(each)))
             for title, sentence in remarks:
                 say(title, sentence)
                 said.add(sentence)
-    torch_alone = options.onnx is options.source is None and not options.states
+    torch_alone = {options.onnx, options.source} <= {None, *missing} and not options.states
+    if len(missing) == len(formats):
+        return 2
     if torch_alone:  # shapes of the check alone
         from .interop._torch.save_and_check_torch_file import of_check
         graph = model.graph.select(options.output) if options.output else model.graph
         shapes = of_check(graph, {**model.arg_params, **model.aux_params}, shapes)
     say_remarks(model, shapes, options.prefix, bool(options.certify), said, torch_alone)
-    return 0
+    return 2 if missing else 0
 
 
-#: The model, the paths written, and titled remarks to print.
-_Done = Tuple[Any, Sequence[str], Sequence[Tuple[str, str]]]
+#: The paths written, and titled remarks to print.
+_Done = Tuple[Sequence[str], Sequence[Tuple[str, str]]]
 
 
 def _check_source(options: argparse.Namespace) -> None:
@@ -238,14 +247,13 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
                   model: Any) -> _Done:
     from .interop._source.to_source import write_source
     from .interop.fixed_steps_notes import capped
-    model = model or load(options)
     remarks = write_source(model, options.source, shapes, types, options.output, options.states,
                            not options.no_check)
     name = os.path.splitext(options.source)[0]
     if not os.path.basename(name).isidentifier():
         remarks.append(('note', 'import takes no name such as %s: export to another --source' %
                         os.path.basename(name)))
-    return model, [options.source, name + '.pt'], [*remarks, *capped(model, shapes)]
+    return [options.source, name + '.pt'], [*remarks, *capped(model, shapes)]
 
 
 def _check_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
@@ -274,7 +282,6 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     from .interop.choose_outputs_for_steps import LEFT_OUT
     from .interop.ctc_predictions import predictions
     from .interop.fixed_steps_notes import capped
-    model = model or load(options)
     read = [] if options.output else predictions(model.graph)
     scores = model.graph.ending_in(read).outputs if read else []
     module = to_torch(model, outputs=options.output or scores or None, states=options.states,
@@ -283,7 +290,7 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
                           None if options.states else shapes)
     kept = {*module.outputs, *(module.encoder.outputs if module.encoder is not None else ())}
     left = [name for name in options.output or scores or model.outputs if name not in kept]
-    return model, [options.torch], [
+    return [options.torch], [
         *[('left out', '%s: the file has what this loss reads' % name)
           for name in model.outputs if scores],
         *[('note', LEFT_OUT % ', '.join(left))] * bool(left), *capped(model, shapes),
@@ -292,11 +299,9 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
 
 def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
                 model: Any) -> _Done:
-    check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
     from ._graph.symbol_json import read_graph
     from .interop._onnx import encoder_of, write_onnx
     other = None if options.certify is None else read_graph(options.certify)
-    model = model or load(options)
     written = write_onnx(model, options.onnx, shapes, types=types, outputs=options.output,
                          roll=not options.as_is, certify_by=other, states=options.states,
                          check=not options.no_check)
@@ -313,7 +318,7 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
     if written.left_out:
         remarks.append(('left out', '%s: losses that ONNX does not have' % (
             ', '.join(written.left_out))))
-    return model, [options.onnx], remarks
+    return [options.onnx], remarks
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -556,6 +556,17 @@ def test_formats_that_are_refused_leave_the_others_unwritten(options, said, pref
     assert not (tmp_path / 'a.onnx').exists()
 
 
+def test_the_other_formats_are_written_if_one_cannot_be(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cell = rnn.GRUCell(4, 'gru_')
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
+    save('a', mx.sym.erfinv(outputs), cell, {'data': (2, 3, 4)})
+    assert command('export', 'a', '--onnx', 'a.onnx', '--torch', 'b.pt', '--source', 'c.py') == 2
+    out, error = capsys.readouterr()
+    assert error.startswith('error: a.onnx was not written: ONNX does not have erfinv')
+    assert 'b.pt: ' in out and 'c.py: ' in out and (tmp_path / 'c.py').exists()
+
+
 def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path):
     cell = rnn.LSTMCell(6, 'lstm_')
     outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
