@@ -211,7 +211,7 @@ def test_a_length_of_which_windows_leave_a_stated_number_of_steps_is_kept(given,
     assert source(torch.ones(3, 7, WIDTH)).shape == (3, 4, 3)
     with pytest.raises(ValueError, match='must be from 7 to 8, got 12'):
         source(torch.ones(2, 12, WIDTH))
-    with pytest.raises(RuntimeError, match='invalid for input'):
+    with pytest.raises(ValueError, match='does not take data of shape'):
         interop.to_torch(model)(torch.ones(2, 12, WIDTH))
     interop.to_onnx(model, str(path), {'data': ('batch', 'time:4', WIDTH)})
     data = np.random.RandomState(3).randn(2, 12, WIDTH).astype('f')
@@ -660,6 +660,8 @@ def test_a_file_that_cannot_refuse_other_lengths_is_written_with_a_warning(rows,
         with pytest.warns(UserWarning, match='sequences of 7 steps') as said:
             interop.save_torch(module, path + '.pt', check=check)
         assert interop.load_torch(path + '.pt')(data=torch.zeros(21, WIDTH)).shape == (3, UNITS)
+        with pytest.raises(ValueError, match=r'does not take data of shape \(8, 5\)'):
+            interop.load_torch(path + '.pt')(data=torch.zeros(8, WIDTH))
     if rows:
         with pytest.warns(UserWarning, match='sequences of 7 steps'):
             interop.to_onnx(model, path + '.onnx')

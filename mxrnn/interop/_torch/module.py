@@ -184,6 +184,9 @@ class GraphModule(nn.Module):
         except (IndexError, RuntimeError) as error:  # not what is refused in plain words
             reason = misfit(self.graph, {**self._parameters, **self._buffers}, {
                 name: tuple(value.shape) for name, value in given.items()})
+            if not reason and 'is invalid for input of size' in str(error):
+                reason = 'the graph does not take %s' % ' and '.join(
+                    '%s of shape %s' % (name, tuple(value.shape)) for name, value in given.items())
             if not reason:
                 raise
             raise ValueError('%s\n%s' % (reason, error)) from error
