@@ -67,17 +67,20 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         fixed = 'number of steps' in str(error)
         told = [*notes, *further]
         told = with_remedy(told, shapes, params, whole) if fixed else told
-        tips = {} if not whole or not fixed or told else dict.fromkeys(filter(None, [
-            option_that_frees(whole.graph, params, shapes, each.steps, stepping(params))
-            for each in whole.findings if each.kind == 'stated']))
-        told = told or ['Pad to it; or try %s for any length' % tip for tip in tips]
+        if fixed and whole and not told:
+            stated = {size for shape in shapes.values() for size in shape}
+            numbers = {each.steps for each in whole.findings} - {0, 1}
+            told = [*filter(None, (
+                option_that_frees(whole.graph, params, shapes, number, stepping(params))
+                for number in sorted(numbers & stated or numbers)))][:1]
+            told = ['To step it, try ' + tip for tip in told]
         reasons = [str(each) for each in (whole.findings if whole else ())
                    if each.kind == 'unrolled'] or [
             'A graph of one step is exported without --states (states=True)']
         raise ExportError('\n'.join(filter(None, dict.fromkeys([
             str(error), *(reasons if 'no recurrence' in str(error) else ()),
             *told, 'Export it for whole sequences, without --states (states=True)' * (
-                fixed and not any('; or try ' in each for each in told))])))) from None
+                fixed and not any(' try ' in each for each in told))])))) from None
     # The axis of steps gets one name, as in the table of states: time.
     named = {size for shape in given.values() for size in shape}
     times = {size for name in missing for size, word in zip(

@@ -54,14 +54,17 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
             raise ExportError('%s\nA Reshape groups rows by %d. If that is the number of steps, '
                               '%s allows any' % (error, number, tip)) from None
         rolled, findings = rolled_up(graph, steps)
+        keeping = steps.keeping(graph)
+        if states and not stepping(params)(roll_once(graph).graph, {**given, **steps.kept}):
+            keeping = keeping.replace(':', ', without --states (states=True):', 1)
         own = {node.name for node in graph.walk() if node.inputs}
         known = {name: None for name in fixed_by(rolled, steps.number) if name in own}
         fixed = [str(each) for each in findings if each[1:3] == (steps.number, 'fixed')]
         if known:
             why = 'The number %d is still in %s. If it is the number of steps there, the graph ' \
-                'takes no other%s' % (steps.number, _check.some(list(known)), steps.keeping(graph))
+                'takes no other%s' % (steps.number, _check.some(list(known)), keeping)
         elif fixed:
-            why = '%s%s' % (fixed[0], steps.keeping(graph))
+            why = '%s%s' % (fixed[0], keeping)
         else:
             raise
         raise ExportError('%s\n%s' % (error, why)) from None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
+from mxrnn._runtime.symbol_to_json_and_graph import graph_of
 from mxrnn.interop.free_length_or_say_what_keeps_it import naming_what_keeps
 from mxrnn.interop.input_shapes import without_number
 from mxrnn.interop.likely_mistakes import remarks
@@ -16,10 +17,12 @@ from .compare import torch
 from .models import model_of, random_model
 from .onnx_runs import bound, session
 from .programs import stack
+from .sources import check as check_source
 from .sources import generate
 from .test_commands import command
 
 WIDTH, UNITS, CLASSES = 5, 6, 4
+SHOP = {'history': (3, 7, WIDTH), 'shop': (3,)}
 
 
 def tagger(length, units=UNITS, fused=False):
@@ -159,7 +162,12 @@ def test_an_axis_of_that_number_that_is_not_read_step_by_step_has_no_note(build,
      'without --states', 'time:'),
     (lambda: tagger(7), {'data': (3, 7, WIDTH)}, {}, 'try --input data=batch,time:7,5', 'whole'),
     (lambda: of_frames(7, 8), {'data': (3, 7, 1, 8, 8), 'label': (3, 7)}, {
-        'data': ('batch', 7, 1, 8, 8)}, 'try --input data=batch,time:7,1,8,8', 'whole')])
+        'data': ('batch', 7, 1, 8, 8)}, 'step it, try --input data=batch,time:7,1,8,8', 'whole'),
+    (lambda: of_a_shop('axis'), SHOP, {}, 'step it, try --input history=batch,time:7,5', 'whole'),
+    (lambda: of_a_shop('tile'), SHOP, {'history': ('batch', 'time:7', 5)},
+     'To keep that length, without --states (states=True): --input history=batch,7,5', 'try'),
+    (lambda: positions(7), {'data': (3, 7, WIDTH)}, {'data': ('batch', 'time:7', 5)},
+     'it numbers the steps', '--input')])
 def test_only_what_is_taken_is_advised(build, shapes, given, said, unsaid, tmp_path):
     with pytest.raises(ValueError) as caught:
         interop.to_onnx(random_model(build(), shapes), str(tmp_path / 'a.onnx'), given,
@@ -182,7 +190,11 @@ def of_a_shop(repeated, cell=rnn.LSTMCell, flat=True, length=7):
     return sales if flat else mx.sym.reshape(sales, shape=(-1, length))
 
 
-SHOP = {'history': (3, 7, WIDTH), 'shop': (3,)}
+def positions(length):
+    """Each step gets its number."""
+    numbers = mx.sym.reshape(mx.sym.arange(0, length), (1, length, 1))
+    return rnn.LSTMCell(UNITS, 'lstm_').unroll(length, mx.sym.broadcast_add(
+        mx.sym.Variable('data'), numbers), merge_outputs=True)[0]
 
 
 def spoken(steps=4, cell=rnn.GRUCell):
@@ -282,6 +294,7 @@ def test_names_of_steps_that_do_not_fit_the_graph_are_refused(build, said, tmp_p
     (of_a_code, {'source': (3, 7, WIDTH), 'target': (3, 7, WIDTH)}, True),
     (lambda: of_a_shop('axis'), SHOP, True), (lambda: of_a_shop('to', flat=False), SHOP, True),
     (lambda: of_a_shop('axis', rnn.FusedRNNCell, False), SHOP, True),
+    (lambda: positions(7), {'data': (3, 7, WIDTH)}, True),
     (lambda: of_a_shop('tile'), SHOP, False),
     (lambda: of_a_shop('repeat', flat=False), SHOP, False),
     (lambda: of_a_shop('tile', rnn.FusedRNNCell), SHOP, False),
@@ -405,6 +418,24 @@ def test_attention_by_reshapes_takes_other_lengths_as_advised(fed, scores, own, 
     for name in ('a.onnx', 'b.onnx'):
         made, = session((tmp_path / name).read_bytes()).run(None, data)
         np.testing.assert_allclose(made, wanted, atol=1e-6)
+
+
+def test_attention_twice_is_no_recurrence():
+    """The second one reads what the first one made, from the same memory."""
+    memory, found = (rnn.GRUCell(UNITS, name).unroll(
+        7, mx.sym.Variable(name), merge_outputs=True)[0] for name in ('source', 'target'))
+    for name in ('first', 'second'):
+        looks = mx.sym.softmax(mx.sym.batch_dot(found, memory, transpose_b=True))
+        found = mx.sym.FullyConnected(mx.sym.concat(found, mx.sym.batch_dot(
+            looks, memory), dim=2), num_hidden=UNITS, flatten=False, name=name)
+    findings = roll_once(graph_of(found)).findings
+    assert [each.kind for each in findings] == ['kernel', 'kernel']
+
+
+def test_numbers_of_steps_that_are_reshaped_are_freed():
+    model = random_model(positions(7), {'data': (3, 7, WIDTH)})
+    check_source(generate(model, {'data': ('batch', 'time:7', WIDTH)}), positions(9), {
+        'data': np.random.RandomState(0).randn(3, 9, WIDTH).astype('f')})
 
 
 def test_a_number_that_stays_is_named(tmp_path, capsys):

@@ -239,7 +239,7 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
         except Taken:
             continue  # it goes through layers that share weights, not through time
         except Declined as declined:
-            if turn < _LAST and not told.issuperset(chain):
+            if turn < _LAST and not told.issuperset(chain) and not _of_data(values, chain[-1]):
                 failed.append((chain, Finding(name, len(chain), 'unrolled', str(declined))))
             told |= nodes
             continue
@@ -253,6 +253,12 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
             kernel.mode if isinstance(kernel, Kernel) else kernel)))
     found.sort(key=lambda each: each.recurrence.seeds[0])
     return found, [finding for chain, finding in failed if taken.isdisjoint(chain)]
+
+
+def _of_data(values: Values, node: int) -> bool:
+    """Whether a node is a product without weights, as when attention reads one memory twice."""
+    return values.nodes[node].op == 'batch_dot' and not any(
+        values.node(arg).is_variable for arg in values.args[node])
 
 
 def _claims(found: Sequence[_Found]) -> dict[int, Claim]:

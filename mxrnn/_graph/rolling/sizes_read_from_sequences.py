@@ -1,11 +1,13 @@
 """Sizes of nodes that are the number of steps: rules that read them from sequences instead."""
 from __future__ import annotations
 
+import math
 from typing import Callable, Iterable, Optional, Sequence
 
 from ..graph import Entry, Graph, Node
 from ..graph_editing import Writer, with_variables_as_in
 from ..shapes.axis_factors import number_of
+from ..shapes.sizes import product, same
 from .sequence_axes import note_axes
 from .writer_noting_sequences import Freeing
 
@@ -58,6 +60,11 @@ def freed_reshape(writer: Freeing, node: Node, inputs: Entries, length: int | No
         return None
     at = shape.index(length)
     axes = writer.axes.get(inputs[0])
+    others = math.prod([*shape[:at], *shape[at + 1:]])
+    if axes and others > 0 and any(same(product(sum(axes, ())), product([time], others))
+                                   for time in writer.times(length)):
+        return writer.stand_in('Reshape', node.name, {
+            'shape': (*shape[:at], -1, *shape[at + 1:])}, inputs[0])
     if -1 not in shape:  # the other numbers stay, and so does the batch
         made: Entry | None = inputs[0]
         if not axes or min(shape[:at], default=0) < 0 or (

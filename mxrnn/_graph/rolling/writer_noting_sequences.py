@@ -78,6 +78,12 @@ class Freeing(Writer):
         return next((total for entry, total in self.sequences.items()
                      if same(product(size), self.time(entry))), None)
 
+    def times(self, steps: int | None) -> list[Size]:
+        """The sizes of the axes of sequences, and of inputs in `given`, of `steps`."""
+        return [self.time(entry) for entry, total in self.sequences.items() if total == steps] + [
+            product(self.axes[entry][time]) for entry, time in self.inputs.items()
+            if steps == self.length]
+
     def splits_off(self, node: Node, data: Entry, steps: int) -> bool:
         """Whether a Reshape has the number of steps at the place of the steps, not of a batch of as
         many: the first axis of its data has both, in this order."""
@@ -89,8 +95,7 @@ class Freeing(Writer):
     def like(self, steps: int | None, axes: Axes, rest: Axes) -> Entry | None:
         """The last value whose first axis is that of a sequence of `steps`, and whose first two
         axes and `rest` have as many elements as `axes`; or such an input, with time first."""
-        size = product(sum(axes, ()))
-        times = [self.time(entry) for entry, total in self.sequences.items() if total == steps]
+        size, times = product(sum(axes, ())), self.times(steps)
         first = next((entry for entry, own in reversed([*self.axes.items()]) if own and any(
             same(product(own[0]), time) for time in times) and same(
                 size, product(sum(own[:2] + rest, ())))), None)

@@ -125,8 +125,10 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
         steps = times & {id(axis) for axis in open_axes(value.axes)}
         for axis, use in value.used.items():
             if id(resolve(axis)) in times and (reader or steps or not use.last):
-                raise StateError('%s cannot be stepped: it uses several steps at once%s'
-                                 % (use.node, reader))
+                counts = '(_contrib_arange_like)' in use.node
+                raise StateError('%s cannot be stepped: it %s%s' % (
+                    use.node, 'numbers the steps from the first one' if counts else
+                    'uses several steps at once', reader))
     for each in stepped:
         if id(each.time) not in times:
             data = values[each.node.inputs[0]]
