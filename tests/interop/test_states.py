@@ -525,6 +525,37 @@ def test_an_input_may_be_called_as_a_state_would_be():
     assert found[0].shape == (2, 4, 3)
 
 
+def test_a_begin_state_that_each_step_reads_too_comes_from_the_encoder(tmp_path):
+    """The state began with zeros whatever the input was."""
+    first = mx.sym.Variable('begin')
+    outputs, _ = rnn.GRUCell(4, 'gru_').unroll(
+        3, mx.sym.Variable('data'), [first], merge_outputs=True)
+    model = random_model(mx.sym.broadcast_add(outputs, mx.sym.expand_dims(first, axis=1)), {
+        'data': (2, 3, 5), 'begin': (2, 4)})
+    data, begin = (random_value(name, shape).astype('f') for name, shape in (
+        ('data', (2, 3, 5)), ('begin', (2, 4))))
+    wanted = interop.to_torch(model)(torch.tensor(data), torch.tensor(begin)).detach().numpy()
+    interop.to_onnx(model, tmp_path / 'a.onnx', states=True)
+    stepper = interop.load_stepper(tmp_path / 'a.onnx')
+    found, _ = stepper.read(stepper.begin(begin=begin), data=data)
+    assert_close(found, wanted, 1e-6)
+    module = interop.to_torch(model, states=True)
+    given = module.begin(begin=torch.tensor(begin))
+    for at in range(3):
+        made, *states = module(data=torch.tensor(data[:, at:at + 1]), **given)
+        given.update(zip([name for name, _ in module.states], states))
+        assert_close(made.detach().numpy(), wanted[:, at:at + 1], 1e-6)
+    with pytest.raises(TypeError, match='inputs of its encoder, begin, got none'):
+        module.begin(2)
+
+
+def test_a_module_in_steps_begins_with_zeros():
+    module = interop.to_torch(model_of('gru_bucketing')[1], states=True)
+    assert {name: value.abs().sum().item() for name, value in module.begin(3).items()} == {
+        name: 0. for name, _ in module.states}
+    assert len(module(data=torch.zeros(3, 1), **module.begin(3))) == 1 + len(module.states)
+
+
 def test_older_versions_refuse_files_with_states(tmp_path):
     """They ran them without states, in another order of inputs."""
     _, model = model_of('gru_bucketing')

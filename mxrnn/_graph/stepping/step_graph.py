@@ -137,6 +137,11 @@ class _Cut:
         self._shapes = {name: tuple(shape) for name, shape in inputs.items()}
         self._axes: dict[str, tuple[int | str, ...]] = {}
         self._given: dict[int, bool] = {}  # by node, whether it depends on any input
+        ahead = {*recurrences, *graph._replace(heads=tuple([
+            begin for each in stepped for begin in each.begin])).needed()}
+        #: Places of what is read by more than begin states.
+        self._read = {entry.node for place in graph.needed() if place not in ahead
+                      for entry in graph.nodes[place].inputs}
         moving: dict[int, bool] = {}  # whether a node depends on a sequence that is stepped
         given = self._given
         for place in sorted(graph.reached(lambda node: node.inputs)):
@@ -244,7 +249,8 @@ class _Cut:
         return own
 
     def _is_input(self, entry: Entry, layers: bool) -> bool:
-        """Whether a begin state is an input, or, with `layers`, has one or zeros for each layer."""
+        """Whether a begin state is an input that nothing else reads, or, with `layers`, has one or
+        zeros for each layer."""
         node = self._graph.nodes[entry.node]
         if node.op in ('expand_dims', 'Flatten', '_copy'):
             return self._is_input(node.inputs[0], layers)
@@ -252,7 +258,7 @@ class _Cut:
                 node.axis == 0)):
             return all(is_zero(self._graph, each) or self._is_input(each, layers)
                        for each in node.inputs)
-        return node.name in self._shapes
+        return node.name in self._shapes and entry.node not in self._read
 
     def _name_of_begin(self, begin: Entry) -> str:
         """A name for the state that begins with an input, or with those of all layers; '' for other

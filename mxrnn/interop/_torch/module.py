@@ -191,6 +191,36 @@ class GraphModule(nn.Module):
                 raise
             raise ValueError('%s\n%s' % (reason, error)) from error
 
+    def begin(self, batch_size: int = 1, /, **inputs: Tensor) -> dict[str, Tensor]:
+        """Return what a module with states takes before the first step.
+
+        Parameters
+        ----------
+        batch_size : int
+            Number of sequences; with an encoder, its inputs decide.
+        **inputs
+            The encoder's inputs by name.
+
+        Returns
+        -------
+        dict of str to Tensor
+            By name, the first states, and everything else that the encoder makes for all steps.
+        """
+        batch_size = _check.integer('batch_size', batch_size, 1)
+        wanted = self.encoder.inputs if self.encoder is not None else []
+        if not self.states or inputs.keys() != {*wanted}:
+            raise TypeError('begin needs a module with states, and the inputs of its encoder, %s, '
+                            'got %s' % (', '.join(wanted) or 'none', ', '.join(inputs) or 'none'))
+        made: dict[str, Tensor] = {} if self.encoder is None else dict(zip(
+            self.encoder.outputs, self.encoder(**inputs)))
+        batch_size = next((value.shape[axes.index('batch')] for name, value in made.items()
+                           for axes in [self.axes[name]] if 'batch' in axes), batch_size)
+        weight = next((each for each in self._parameters.values() if each is not None
+                       and each.is_floating_point()), torch.empty(0))
+        zeros = {name: weight.new_zeros([size if isinstance(size, int) else batch_size
+                                         for size in self.axes[name]]) for name, _ in self.states}
+        return {**zeros, **made}
+
     def _outputs_of(self, given: dict[str, Tensor]) -> Any:
         variables = {**self._parameters, **self._buffers, **given}
         device: Device = 'cpu'
