@@ -222,10 +222,10 @@ def _export(options: argparse.Namespace) -> int:
     torch_alone = {options.onnx, options.source} <= {None, *missing} and not options.states
     if len(missing) == len(formats):
         return 2
+    model = model._replace(graph=model.graph.select(options.output)) if options.output else model
     if torch_alone:  # shapes of the check alone
         from .interop._torch.save_and_check_torch_file import of_check
-        graph = model.graph.select(options.output) if options.output else model.graph
-        shapes = of_check(graph, {**model.arg_params, **model.aux_params}, shapes)
+        shapes = of_check(model.graph, {**model.arg_params, **model.aux_params}, shapes)
     say_remarks(model, shapes, options.prefix, bool(options.certify), said, torch_alone)
     return 2 if missing else 0
 
@@ -237,7 +237,8 @@ _Done = Tuple[Sequence[str], Sequence[Tuple[str, str]]]
 def _check_source(options: argparse.Namespace) -> None:
     check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
     if options.certify or options.as_is:
-        raise ValueError('--source does not take --as-is or --certify: leave them out')
+        raise ValueError('--source rolls one graph up: leave out --as-is and --certify. If 35 is '
+                         'the number of steps, --input data=batch,time:35 allows any')
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks_and_checksums import check_target as check_source
     check_source(options.source)

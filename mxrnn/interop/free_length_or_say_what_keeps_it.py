@@ -45,9 +45,12 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
     except ExportError as error:
         if steps is None:
             number = next(iter([*stated_steps(graph).values(), *(
-                each.steps for each in roll_once(graph).findings if each.kind == 'fixed')]), 0)
+                each.steps for each in roll_once(graph).findings
+                if each.kind in ('fixed', 'stated'))]), 0)
+            guessed = {name: ['batch', number, *_read_as(graph, name)]
+                       for name in graph.needed_variables() if _read_as(graph, name)}
             tip = number and option_that_frees(
-                graph, params, {**graph_shapes(graph, params), **given}, number,
+                graph, params, {**guessed, **graph_shapes(graph, params), **given}, number,
                 *[stepping(params)] * states)
             if not tip or tip in str(error):
                 raise

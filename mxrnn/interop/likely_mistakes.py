@@ -41,6 +41,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     rolled = roll_once(model.graph)
     graph = rolled.graph
     names = [name for name in graph.needed_variables() if name not in params]
+    given = {name: shape for name, shape in given.items() if name in graph.needed_variables()}
     found: dict[str, Named] = {}
     notes: list[str] = []
     taken: Mapping[tuple[str, int], range] = {}

@@ -548,7 +548,7 @@ def test_several_formats_are_checked_with_one_run_of_mxnet(prefix, tmp_path, mon
     (('--torch', 'b.pt', '--type', 'data=int64'), 'leave out --type'),
     (('--torch', 'c.pt', '--source', 'c.py'), 'choose another name for --torch'),
     (('--torch', './a.onnx'), 'each format needs a file of its own'),
-    (('--torch', 'b.pt', '--source', 'c.py', '--as-is'), 'leave them out')])
+    (('--torch', 'b.pt', '--source', 'c.py', '--as-is'), 'leave out --as-is')])
 def test_formats_that_are_refused_leave_the_others_unwritten(options, said, prefix, tmp_path,
                                                              monkeypatch):
     monkeypatch.chdir(tmp_path)

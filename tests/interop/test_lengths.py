@@ -432,6 +432,45 @@ def test_attention_twice_is_no_recurrence():
     assert [each.kind for each in findings] == ['kernel', 'kernel']
 
 
+def two_lengths(source, target):
+    """Scores of each pair of steps of two sequences; Reshapes state both numbers."""
+    ends = [mx.sym.reshape(mx.sym.FullyConnected(mx.sym.reshape(rnn.GRUCell(UNITS, name).unroll(
+        length, mx.sym.Variable(name), merge_outputs=True)[0], (-1, UNITS)), num_hidden=UNITS,
+        name='of_' + name), (-1, length, UNITS))
+        for name, length in (('source', source), ('target', target))]
+    return mx.sym.batch_dot(*ends, transpose_b=True)
+
+
+def test_beside_a_certified_number_of_steps_the_other_is_kept(tmp_path, capsys):
+    """The advice was to type what had been typed."""
+    interop.save(random_model(two_lengths(7, 6), {
+        'source': (3, 7, WIDTH), 'target': (3, 6, WIDTH)}), str(tmp_path / 'a'), 1)
+    two_lengths(9, 6).save(str(tmp_path / 'other-symbol.json'))
+    export = ('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--certify',
+              tmp_path / 'other-symbol.json')
+    for size in 'time', 'time:6':
+        assert command(*export, '--input', 'target=batch,%s,5' % size) == 2
+        *_, option, typed = capsys.readouterr().err.split()
+        assert typed == 'target=batch,6,5' and command(*export, option, typed) == 0
+
+
+def test_the_shape_of_frames_is_named_if_the_graph_tells_it(tmp_path):
+    model = random_model(of_frames(7, 8), {'data': (3, 7, 1, 8, 8), 'label': (3, 7)})
+    for export in interop.to_onnx, interop.to_source:
+        with pytest.raises(interop.ExportError, match='--input data=batch,time:7,1,8,8 allows any'):
+            export(model, str(tmp_path / 'a.py'))
+
+
+def test_an_input_that_only_other_outputs_read_is_not_named():
+    frames = mx.sym.reshape(tagger(7), (-1, 7, CLASSES), name='frames')
+    model = random_model(mx.sym.Group([frames, mx.sym.broadcast_add(frames, mx.sym.reshape(
+        mx.sym.Variable('more'), (-1, 7, 1)))]), {'data': (3, 7, WIDTH), 'more': (3, 7)})
+    given = {'data': ('batch', 7, WIDTH), 'more': ('batch', 7)}
+    notes = [' '.join(remarks(model._replace(graph=graph), given)) for graph in (
+        model.graph, model.graph.select(['frames_output']))]
+    assert 'more=batch' in notes[0] and 'more' not in notes[1].replace('has more', '')
+
+
 def test_numbers_of_steps_that_are_reshaped_are_freed():
     model = random_model(positions(7), {'data': (3, 7, WIDTH)})
     check_source(generate(model, {'data': ('batch', 'time:7', WIDTH)}), positions(9), {

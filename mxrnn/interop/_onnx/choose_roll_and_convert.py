@@ -1,6 +1,7 @@
 """From a model to an ONNX file's content: chooses outputs, finds shapes, rolls up, converts."""
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ from ..input_shapes import (
 from ..model import Model
 from ..registry import ONNX, ExportError
 from ..repeat_begin_state_weights import of_any_batch
-from ..roll_without_steps import refuse_unequal, roll_once, rolled_up
+from ..roll_without_steps import option, refuse_unequal, roll_once, rolled_up
 from .conversion import Conversion, unknown_operators
 from .metadata_and_inputs_table import described
 
@@ -116,8 +117,8 @@ def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, 
         graph, params, given, outputs is None, counted) if states else (graph, '')
     whole = graph
     findings: tuple[Finding, ...] = ()
-    with blaming_axes(graph, params, given), naming_what_keeps(
-            steps, graph, params, given, bool(states)):
+    with blaming_axes(graph, params, given), contextlib.nullcontext() if certify_by else (
+            naming_what_keeps(steps, graph, params, given, bool(states))):
         if certify_by is not None:
             _check.instance('certify_by', certify_by, Graph, 'a Graph')
             graph, findings = certify(graph, chosen(certify_by, outputs)[0])
@@ -131,7 +132,14 @@ def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, 
         if states:
             stepped = _in_steps(graph, Unrolled(whole, findings), params, given, types, states)
             return stepped._replace(numbers=numbers, left_out=left_out, notes=stepped.notes + notes)
-        file = (_rolled_file if rolls else _plain)(graph, params, given, types, own)
+        try:
+            file = (_rolled_file if rolls else _plain)(graph, params, given, types, own)
+        except ExportError as error:
+            kept = {name: shape for name, shape in graph_shapes(graph, params).items()
+                    if name in given and certify_by}
+            raise ExportError('%s\nA second graph (certify_by, --certify) frees one number of '
+                              'steps. Keep the others: %s' % (str(error).partition('\n')[0], option(
+                                  kept))) if kept else error from None
         if rolls:
             refuse_windows(graph, params, file.shapes)
     refuse_stated(roll_once(graph).graph if rolls else graph, params, file.shapes)
