@@ -52,6 +52,16 @@ def test_fuse_then_costs_what_the_fused_operator_does(known):
     assert counts == {'_zeros': 4, 'expand_dims': 4, 'RNN': 2}
 
 
+@needs_operator
+def test_fuse_folds_where_the_type_of_begin_states_is_not_known():
+    cell = rnn.LSTMCell(4, 'l_')
+    symbol = rnn.fuse(cell).unroll(LENGTH, mx.sym.Variable('data'), cell.begin_state(
+        func=mx.sym.Variable), merge_outputs=True)[0]
+    weights = weights_of(symbol, data=(BATCH, LENGTH, 4))
+    assert list(rnn.fold(symbol, {name: weights[name] for name in weights
+                                  if 'begin' not in name})[1]) == ['l_fused_parameters']
+
+
 def test_random_numbers_are_drawn_at_each_call():
     weight = mx.sym.Variable('weight')
     symbol = mx.sym.Group([mx.sym.Dropout(weight * 2, p=0.5, mode='always'),

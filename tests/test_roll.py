@@ -242,3 +242,15 @@ def test_what_is_repeated_of_an_open_batch():
     expected, found = (run(each, {'data': (2, 4)}, False)[0] for each in (
         build(3), rnn.roll(build(3))))
     assert_close(expected, found, 2e-6)
+
+
+@pytest.mark.parametrize('dtype', ['int32', 'float64', 'float32'])
+@pytest.mark.parametrize('given, length', [(None, 4), (4, 4), (4, 6), (4, 3)])
+def test_types_of_lengths(given, length, dtype):
+    """A bound graph takes lengths of any type, rolled up for any number of steps or for its own."""
+    whole, other = (unrolled(rnn.LSTMCell(3, 'l_'), steps, layout='TNC',
+                             valid_length=mx.sym.Variable('valid')) for steps in (4, length))
+    assert_close(*([each.asnumpy() for each in filled(
+        symbol, {'valid': mx.nd.array([9, 2])}, data=(length, 2, 4), valid=(2,),
+        type_dict={'valid': dtype}).forward()]
+        for symbol in (rnn.roll(whole, length=given), other)), 2e-6)

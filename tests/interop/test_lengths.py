@@ -8,7 +8,6 @@ import pytest
 from mxrnn import interop
 from mxrnn._runtime.symbol_to_json_and_graph import graph_of
 from mxrnn.interop.free_length_or_say_what_keeps_it import naming_what_keeps
-from mxrnn.interop.input_shapes import without_number
 from mxrnn.interop.likely_mistakes import remarks
 from mxrnn.interop.roll_without_steps import CountedSteps, roll_once
 
@@ -57,11 +56,6 @@ def test_what_is_no_number_of_steps_is_refused(model, options, message, tmp_path
     with pytest.raises(ValueError, match=message):
         interop.to_onnx(model, str(tmp_path / 'model.onnx'), **options)
     assert not list(tmp_path.iterdir())
-
-
-def test_of_two_numbers_of_steps_one_is_freed():
-    with pytest.raises(ValueError, match='--input source=batch,time:12 --input target=batch,9,5'):
-        without_number({'source': ('batch', 'time:12'), 'target': ('batch', 'target_time:9', 5)})
 
 
 @pytest.mark.parametrize('fused', [False, True])

@@ -169,6 +169,13 @@ def test_what_only_look_ups_read_are_integers(name):
     assert floats.get_inputs()[0].type == 'tensor(float)'
 
 
+def test_a_layer_over_constants():
+    """The implementation of onnx, which computes what constants tell, lacks ReLU."""
+    cell = rnn.FusedRNNCell(3, mode='rnn_relu', bidirectional=True, prefix='c_')
+    symbol = cell.unroll(3, mx.sym.ones((3, 2, 4)), layout='TNC', merge_outputs=True)[0]
+    compare(symbol + mx.sym.Variable('data'), {'data': (3, 2, 6)}, [{'data': (3, 2, 6)}])
+
+
 def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
     data, state, cell = map(mx.sym.Variable, ('data', 'state', 'cell'))
     symbol = mx.sym.RNN(mx.sym.swapaxes(data, dim1=0, dim2=1), mx.sym.Variable('parameters'),

@@ -1,5 +1,4 @@
 """Numbers of steps that a graph states; graphs of two buckets, which prove that they are such."""
-import numpy as np
 import pytest
 
 from mxrnn import interop
@@ -8,7 +7,7 @@ from mxrnn._graph.rolling import bounds, certify, fixed_by, roll, stated_steps
 from .. import mx, rnn
 from ..cases import CASES, OURS
 from ..cases import each as each_of
-from ..running import filled, stack
+from ..running import stack
 from .compare import assert_equal
 from .rolling import bind, run_rolled, unrolled
 from .rolling_changes import PROGRAMS, built
@@ -399,23 +398,6 @@ def test_joined_features_that_are_cut_keep_the_number_of_steps(name):
     with pytest.raises(ValueError, match='must split its input into 4 steps'):
         run_rolled(rolled, bind(encoder(8, layout='NTC'), {'data': (2, 8, 4)}),
                    {'data': (2, 8, 4)})
-
-
-@pytest.mark.parametrize('dtype', ['int32', 'float64', 'float32'])
-@pytest.mark.parametrize('given, length', [(None, 4), (4, 4), (4, 6), (4, 3)])
-def test_types_of_lengths(given, length, dtype):
-    """A bound graph takes lengths of any type, rolled up for any number of steps or for its own."""
-    def unrolled(steps):
-        return rnn.LSTMCell(3, 'lstm_').unroll(
-            steps, DATA, layout='TNC', merge_outputs=True, valid_length=VALID)[0]
-    symbol, outputs = unrolled(4), []
-    if rnn.__name__ == 'mxrnn':
-        symbol = rnn.roll(symbol, length=given)
-    for each in (symbol, unrolled(length)):
-        bound = filled(each, {'valid': mx.nd.array([9, 2])}, data=(length, 2, 4), valid=(2,),
-                       type_dict={'valid': dtype})
-        outputs.append(bound.forward()[0].asnumpy())
-    np.testing.assert_allclose(*outputs, atol=1e-6)
 
 
 @pytest.mark.parametrize('most, found', [(4, {4}), (3.5, set()), (float('inf'), set())])

@@ -14,12 +14,14 @@ from mxrnn._graph.shapes.rule_api import RULES
 from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolve
 from mxrnn._graph.stepping.axis_propagation import follow
 from mxrnn.interop import graph_from_json
+from mxrnn.interop.convert_to_steps import in_steps
+from mxrnn.interop.input_shapes import without_number
 from mxrnn.interop.registry import TORCH
 
 from .. import mx, rnn
 from ..running import random_value
+from .models import random_model
 from .operator_cases import OPS, each_name
-from .test_programs_leave import model_of
 
 #: The number of axes of their outputs depends on sizes of their inputs.
 DEPENDING = ('squeeze', 'gather_nd')
@@ -267,16 +269,30 @@ INPUTS = [
 
 @pytest.mark.parametrize('build, shapes, wanted', INPUTS)
 def test_inputs(build, shapes, wanted):
-    symbol = build()
-    graph = roll(graph_from_json(symbol.tojson())).graph
-    params = dict(zip(symbol.list_arguments(), symbol.infer_shape(**shapes)[0]))
-    params = {name: shape for name, shape in params.items() if name not in shapes}
-    assert found_shapes(graph, params, {}, list(shapes)).shapes == wanted
+    model = random_model(build(), shapes)
+    assert found_shapes(roll(model.graph).graph, {
+        name: array.shape for name, array in model.arg_params.items()}, {}, list(shapes)
+        ).shapes == wanted
+
+
+def test_of_two_numbers_of_steps_one_is_freed():
+    with pytest.raises(ValueError, match='--input source=batch,time:12 --input target=batch,9,5'):
+        without_number({'source': ('batch', 'time:12'), 'target': ('batch', 'target_time:9', 5)})
+
+
+@pytest.mark.parametrize('shapes', [{}, {'lengths': (2,)}], ids=['whole', 'lengths'])
+def test_a_direction_that_goes_back_cannot_be_stepped(shapes):
+    cell = rnn.BidirectionalCell(rnn.LSTMCell(4, 'a_'), rnn.GRUCell(3, 'b_'))
+    model = random_model(cell.unroll(3, V('data'), merge_outputs=True, valid_length=(
+        V('lengths') if shapes else None))[0], {'data': (2, 3, 5), **shapes})
+    with pytest.raises(interop.ExportError, match='b_ cannot be stepped: it reads sequences back'):
+        in_steps(roll(model.graph).graph, model.arg_params, {})
 
 
 def test_shapes_are_found_without_the_package_onnx(tmp_path, monkeypatch):
     pytest.importorskip('torch')
-    _, model = model_of('lstm_bucketing')
+    model = random_model(rnn.LSTMCell(3).unroll(5, S.Embedding(
+        V('data'), input_dim=7, output_dim=4), merge_outputs=True)[0], {'data': (2, 5)})
     monkeypatch.setitem(sys.modules, 'onnx', None)
     for name in [each for each in sys.modules if each.startswith('mxrnn.interop._onnx')]:
         monkeypatch.delitem(sys.modules, name)

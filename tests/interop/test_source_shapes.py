@@ -84,6 +84,14 @@ def test_types_that_are_none(types, said):
         generate(program_of('gru_bucketing')[1], types=types)
 
 
+def test_an_index_of_integers_is_cast():
+    """It was float32 in the run that tells the types, so a cast to that was left out."""
+    data = mx.sym.Variable('data')
+    symbol = mx.sym.Group([mx.sym.cast(data, 'float32'), mx.sym.one_hot(data, depth=5)])
+    source = generate(model(symbol, data=(2, 3)), types={'data': 'int32'})
+    assert source.module(torch.ones(2, 3, dtype=torch.int32))[0].dtype == torch.float32
+
+
 def test_what_is_flattened_may_have_more_axes_than_the_graph_tells():
     symbol = mx.sym.FullyConnected(mx.sym.Concat(
         mx.sym.Flatten(mx.sym.Variable('ahead')), mx.sym.Variable('static')), num_hidden=3)
