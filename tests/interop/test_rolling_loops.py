@@ -179,7 +179,8 @@ FOUND = {
         S.Variable(each, shape=(2, 5)) for each in 'abcd'])], {}, [KERNEL], False),
     'no cell': (lambda: list(map(S.tanh, S.split(DATA, num_outputs=4))), {}, [], True),
     'sums alone': (lambda: sums(S.split(DATA, num_outputs=4)), {}, [], True),
-    'an operator': (fused, {}, [], True),
+    'an operator': (fused, {}, [
+        'reshape1, 3 steps: it must have as many, because Reshape has this number'], False),
     'an operator, and its length': (fused, {'length': 3}, [], False),
 }
 
