@@ -39,9 +39,10 @@ def add_commands(commands: Any, words: Sequence[str]) -> None:
                         help='write readable PyTorch, which imports nothing but torch, and '
                              'its weights: FILE.pt')
     _add_shapes(export, 'shape of an input of the ONNX file or the source, if the graph does not '
-                        'tell it or you want another; of a torch file, only for the check. An '
-                        'axis with a name has any size: data=batch,time,200. time:35 says that the '
-                        '35 in the graph is its number of steps, which becomes any')
+                        'tell it or you want another; of a torch file, only for the check, '
+                        'unless an axis is like time:35. An axis with a name has any size: '
+                        'data=batch,time,200. time:35 says that the 35 in the graph is its number '
+                        'of steps, which becomes any')
     export.add_argument('--output', metavar='NAME', action='append',
                         help='an output of the file; inner nodes can be outputs: fc_output. '
                              'Default: all outputs, except losses that ONNX lacks')
@@ -219,14 +220,14 @@ def _export(options: argparse.Namespace) -> int:
             for title, sentence in remarks:
                 say(title, sentence)
                 said.add(sentence)
-    torch_alone = {options.onnx, options.source} <= {None, *missing} and not options.states
     if len(missing) == len(formats):
         return 2
     model = model._replace(graph=model.graph.select(options.output)) if options.output else model
-    if torch_alone:  # shapes of the check alone
+    if {options.onnx, options.source} <= {None, *missing} and not options.states and (
+            ':' not in str(options.input)):  # shapes of the check alone
         from .interop._torch.save_and_check_torch_file import of_check
         shapes = of_check(model.graph, {**model.arg_params, **model.aux_params}, shapes)
-    say_remarks(model, shapes, options.prefix, bool(options.certify), said, torch_alone)
+    say_remarks(model, shapes, options.prefix, bool(options.certify), said)
     return 2 if missing else 0
 
 
@@ -263,10 +264,6 @@ def _check_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     if types or options.certify:
         raise ValueError('--torch keeps the unrolled graph with its types: leave out --type and '
                          '--certify')
-    freed = [name for name, shape in shapes.items() if any(':' in str(size) for size in shape)]
-    if freed and not options.states:
-        raise ValueError('--torch writes the graph with its number of steps: leave it out of '
-                         '--input %s, or export with --onnx or --source' % freed[0])
     from .interop import to_torch  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks_and_checksums import is_source
     source = os.path.splitext(options.torch)[0] + '.py'
@@ -283,12 +280,13 @@ def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     from .interop.choose_outputs_for_steps import LEFT_OUT
     from .interop.ctc_predictions import predictions
     from .interop.fixed_steps_notes import capped
+    from .interop.input_shapes import without_number
     read = [] if options.output else predictions(model.graph)
     scores = model.graph.ending_in(read).outputs if read else []
+    taken = options.states or without_number(shapes)[1] is not None
     module = to_torch(model, outputs=options.output or scores or None, states=options.states,
-                      inputs=shapes if options.states else None)
-    checked = write_torch(module, options.torch, not options.no_check,
-                          None if options.states else shapes)
+                      inputs=shapes if taken else None)
+    checked = write_torch(module, options.torch, not options.no_check, None if taken else shapes)
     kept = {*module.outputs, *(module.encoder.outputs if module.encoder is not None else ())}
     left = [name for name in options.output or scores or model.outputs if name not in kept]
     return [options.torch], [

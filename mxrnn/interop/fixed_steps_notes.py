@@ -39,22 +39,22 @@ def capped(model: Model, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, 
     params = {**model.arg_params, **model.aux_params}
     return [('note', sentence) for sentence in clipped(
         sorted(bounds(roll_once(model.graph).graph)), model.graph, params,
-        {**graph_shapes(model.graph, params), **given}, 'Export with --onnx or --source and')]
+        {**graph_shapes(model.graph, params), **given})]
 
 
 def clipped(numbers: Sequence[int], graph: Graph | None, params: Mapping[str, Any],
-            shapes: Mapping[str, Sequence[Any]], advice: str = 'Give') -> list[str]:
+            shapes: Mapping[str, Sequence[Any]]) -> list[str]:
     """A note that lengths are clipped to `numbers` of steps, and how to free one in `graph`."""
     tips = [] if graph is None else [*filter(None, [
         option_that_frees(graph, params, shapes, number) for number in numbers])]
     return ['lengths are clipped to %s steps, as in the graph%s' % (
-        ' and '.join(map(str, numbers)), tips and '. %s %s to allow any length%s' % (
-            advice, ' or '.join(tips), ' of one of them' * (len(tips) > 1)) or '')
+        ' and '.join(map(str, numbers)), tips and '. Give %s to allow any length%s' % (
+            ' or '.join(tips), ' of one of them' * (len(tips) > 1)) or '')
             ] if numbers else []
 
 
-def divided_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]],
-                     export: str = '') -> list[str]:
+def divided_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
+                     ) -> list[str]:
     """Means over the steps that divide by a number instead of the length, and factors next to sums
     that may depend on it, with the options that keep the length or free it."""
     def works(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
@@ -70,7 +70,7 @@ def divided_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seq
             'time:%d' % number, str(number))
         free = option_that_frees(model.graph, params, shapes, number, works)
         tips = ['to keep that length, export with ' + kept] * bool(kept) + [
-            'for any, export with %s%s' % (export, free)] * bool(free)
+            'for any, export with ' + free] * bool(free)
         notes += ['node %s (%s) has the number %g. If that comes from the number of steps in the '
                   'graph, %d, results at other lengths are wrong%s' % (
                       node.name, node.op, node.scalar, number, ': ' * bool(tips) + '; '.join(tips))
@@ -103,8 +103,8 @@ def _beside_sums(graph: Graph) -> set[int]:
     return found | {node.inputs[0].node for node in graph.nodes if node.op in _SUMS}
 
 
-def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]],
-                             export: str = '') -> list[str]:
+def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
+                             ) -> list[str]:
     """Numbers of steps although the inputs may have any, with the option that frees each: values
     are repeated so often for a recurrence, or data or outputs are cut to it."""
     def freed(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
@@ -127,7 +127,7 @@ def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[
             notes.append('%s %d steps, as in the graph%s' % (
                 'longer data are cut to' if number in cut else
                 'whatever the length of the data, a recurrence runs', number,
-                tip and '. To run as many as the data have, export with %s%s' % (export, tip)))
+                tip and '. To run as many as the data have, export with ' + tip))
     return notes
 
 
@@ -164,10 +164,9 @@ def of_one_bucket(rolled: RolledGraph, stated: bool, given: set[Any]) -> list[st
                 ' and '.join(map(str, sorted(kept - {0}))) or 'a fixed number of')]
 
 
-def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]],
-                   export: str) -> list[str]:
-    """Notes on inputs that keep a number of steps, with the shapes that free it, and what to
-    `export` with these."""
+def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
+                   ) -> list[str]:
+    """Notes on inputs that keep a number of steps, with the shapes that free it."""
     steps, fixed = ({each.steps for each in rolled.findings if (each.kind == 'fixed') is kind
                      and each.kind not in ('unrolled', 'stated')} for kind in (False, True))
     notes, params, pinned = [], {**model.arg_params, **model.aux_params}, {*fixed}
@@ -189,7 +188,7 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
         if not kept and size in pinned and not axes and without_number(shapes)[1] is None:
             tip, kept = option_that_frees(model.graph, params, shapes, size), ['the graph has']
         notes += ['%s %d steps, the number in the graph: pad or cut sequences to it%s' % (
-            each, size, tip and ', or export with %s%s' % (export, tip)) for each in kept]
+            each, size, tip and ', or export with ' + tip) for each in kept]
     return notes
 
 

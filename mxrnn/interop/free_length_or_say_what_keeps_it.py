@@ -109,7 +109,7 @@ def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> No
                               if number and len(axes) < 3 else
                               'Give numbers in place of %s: %s' % (' and '.join(
                                   axis.label for axis in axes[1:] or axes), option(named))),
-                          tip and '. For any: --onnx or --source with ' + tip))
+                          tip and '. For any: ' + tip))
 
 
 def refuse_regrouped(graph: Graph, params: Mapping[str, Any], sizes: Mapping[str, Sequence[int]]

@@ -30,12 +30,11 @@ __all__ = ['remarks', 'wrong_lengths']
 
 
 def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False,
-            certified: bool = False, torch_alone: bool = False) -> list[str]:
+            certified: bool = False) -> list[str]:
     """Analyse a model and the shapes that were `given` for its inputs; returns notes on them.
 
     `longest` says that the graph is known to be the longest bucket's, if there are several;
-    `certified` that the graph of another length has freed its number of steps; `torch_alone` that
-    no file was written that takes an axis 'time:35'.
+    `certified` that the graph of another length has freed its number of steps.
     """
     params = {**model.arg_params, **model.aux_params}
     rolled = roll_once(model.graph)
@@ -45,7 +44,6 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     found: dict[str, Named] = {}
     notes: list[str] = []
     taken: Mapping[tuple[str, int], range] = {}
-    export = '--onnx or --source and ' * torch_alone
     with contextlib.suppress(ExportError):
         found, notes, taken, *_ = shapes_found(graph, params, {}, names)
     shapes = _with_those_left(model, found, given)
@@ -70,13 +68,13 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if certified:
         return sentences
     freed, without = _freed(model, shapes)
-    sentences += divided_by_steps(model, freed, without, export) + stated_notes(
+    sentences += divided_by_steps(model, freed, without) + stated_notes(
         freed.graph, params, without)
-    kept = kept_by_inputs(model, rolled, shapes, export)
+    kept = kept_by_inputs(model, rolled, shapes)
     if not longest and all('--input' in each for each in kept):  # none keeps them for good
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
-    return sentences + kept + as_many_whatever_is_read(model, freed, without, export)
+    return sentences + kept + as_many_whatever_is_read(model, freed, without)
 
 
 def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]],

@@ -248,7 +248,7 @@ def test_shapes_that_a_graph_does_not_tell_are_given_for_the_check(tmp_path):
                                 ([2], TypeError, 'inputs must be a dict')):
         with pytest.raises(error, match=said):
             interop.save_torch(interop.to_torch(model), path, inputs=inputs)
-    assert '--onnx or --source' in told(*export, '--input', 'data=batch,time:6,9', status=2)
+    assert 'without that number' in told(*export, '--input', 'data=batch,time:6,9', status=2)
 
 
 def test_shapes_of_the_check_alone_are_no_shapes_of_a_torch_file(tmp_path):

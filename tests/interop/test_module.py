@@ -60,10 +60,12 @@ def test_the_shape_of_data_that_do_not_fit_is_told(shape):
 
 def test_a_loss_of_ctc_without_a_label_names_what_it_reads():
     scores = mx.sym.swapaxes(DATA, dim1=0, dim2=1, name='scores')
-    module = make(mx.sym.MakeLoss(mx.sym.ctc_loss(scores, V('label'))),
-                  {'data': (2, 5, 4), 'label': (2, 2)})
-    with pytest.raises(TypeError, match=r"A CTC loss reads label; .* outputs=\['scores_output'\]"):
-        module(data=torch.zeros(2, 5, 4))
+    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(scores, V('label')))
+    chances = mx.sym.BlockGrad(mx.sym.softmax(scores), name='chances')
+    for symbol, said in (loss, 'scores_output'), (mx.sym.Group([chances, loss]), 'chances_output'):
+        module = make(symbol, {'data': (2, 5, 4), 'label': (2, 2)})
+        with pytest.raises(TypeError, match=r"A CTC loss reads label; .* outputs=\['%s'\]" % said):
+            module(data=torch.zeros(2, 5, 4))
 
 
 @pytest.mark.parametrize('head', ['LinearRegressionOutput', 'LogisticRegressionOutput',

@@ -118,8 +118,8 @@ def test_each_cell_of_a_row(row, build, tmp_path):
         interop.to_onnx(model, str(path), **options)
         return outputs_of(session(path.read_bytes()), longer)[0]
 
-    def by_torch(model=model):
-        return interop.to_torch(model)(**{
+    def by_torch(model=model, inputs=None):
+        return interop.to_torch(model, inputs=inputs)(**{
             name: torch.tensor(value) for name, value in longer.items()}).detach().numpy()
 
     def by_source(model=model, inputs=None):
@@ -141,10 +141,8 @@ def test_each_cell_of_a_row(row, build, tmp_path):
             return False
         return found.shape == expected.shape and np.allclose(found, expected, atol=1e-5)
 
-    free = interop.graph_from_json(rnn.roll(symbol, length=STEPS).tojson())
-    freed = {'model': interop.Model(free, model.arg_params, model.aux_params)}
     open_steps = {'inputs': {'data': ('batch', 'time:%d' % STEPS)}}
-    ways = [(by_onnx, open_steps), (by_torch, {}), (by_source, open_steps), (stepped, {}),
+    ways = [(by_onnx, open_steps), (by_torch, open_steps), (by_source, open_steps), (stepped, {}),
             (rolled, {'length': STEPS})]
     for said, (way, option) in zip(TABLE[row], ways):
         assert is_right(way) == (said.startswith('any') and 'capped' not in said), said
@@ -152,5 +150,3 @@ def test_each_cell_of_a_row(row, build, tmp_path):
             assert way().shape == expected.shape
         if option and not re.match('any$|any;|35', said):
             assert is_right(way, **option), said
-        if 'free it' in said.replace('[', ''):
-            assert is_right(way, **freed), said

@@ -12,6 +12,7 @@ from ... import _check
 from ..._files import CheckpointError, reason_of
 from ..._graph.symbol_json import graph_from_json
 from .._source.overwrite_checks_and_checksums import is_source
+from ..input_shapes import check_shapes, without_number
 from .module import GraphModule
 
 __all__ = ['FORMAT', 'STEPPED', 'load_torch']
@@ -114,9 +115,11 @@ def _module(content: dict[str, Any], roll: bool, encoder: GraphModule | None = N
         raise ValueError('outputs must be names, and states pairs of names')
     if not all(isinstance(size, (int, str)) for each in axes.values() for size in each):
         raise ValueError('axes must be numbers or names')
-    return GraphModule(graph_from_json(content['graph']), content['parameters'],
+    graph, freed = graph_from_json(content['graph']), content.get('freed', {})
+    check_shapes(without_number(freed)[0], graph, content['parameters'])
+    return GraphModule(graph, content['parameters'],
                        content['buffers'], roll=roll, outputs=outputs, states=states,
-                       encoder=encoder, axes=axes)
+                       encoder=encoder, axes=axes, freed=freed)
 
 
 def _checked(values: Any) -> dict[str, torch.Tensor]:

@@ -14,9 +14,9 @@ from ..._graph.merge_rnn import merged
 from ..._graph.operator_table import has
 from ..ctc_predictions import ctc_losses
 from ..free_length_or_say_what_keeps_it import refuse_regrouped
-from ..input_shapes import misfit
+from ..input_shapes import misfit, without_number
 from ..model import Model
-from ..roll_without_steps import CountedSteps, roll_once
+from ..roll_without_steps import CountedSteps, rolled_up
 from . import Device
 from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner
@@ -50,6 +50,8 @@ class GraphModule(nn.Module):
     axes : dict, optional
         Axes by the name of an input or output, as `with_states` returns them. The axes of inputs
         are checked.
+    freed : dict, optional
+        Shapes of inputs, with an axis such as 'time:35': the number of steps that becomes any.
 
     Attributes
     ----------
@@ -60,7 +62,7 @@ class GraphModule(nn.Module):
         follow the other inputs, in this order.
     states : list of (str, str)
     encoder : GraphModule or None
-    axes : dict
+    axes, freed : dict
     whole : (Graph, dict, CountedSteps or None) or None
         The graph from which a module with states was made, the shapes of its inputs, and the number
         of steps that became any, until the module is saved.
@@ -72,9 +74,11 @@ class GraphModule(nn.Module):
                  aux_params: Mapping[str, np.ndarray | Tensor], *, roll: bool = True,
                  outputs: Sequence[str] | None = None, states: Sequence[tuple[str, str]] = (),
                  encoder: GraphModule | None = None,
-                 axes: Mapping[str, Sequence[int | str]] | None = None) -> None:
+                 axes: Mapping[str, Sequence[int | str]] | None = None,
+                 freed: Mapping[str, Sequence[int | str]] | None = None) -> None:
         super().__init__()
-        self.graph = graph
+        self.graph, self.freed = graph, dict(freed or {})
+        shapes, self._steps = without_number(self.freed)
         self._roll = _check.flag('roll', roll)
         #: The sizes of the last inputs, of which a Reshape made no other sequences.
         self._fitting: dict[str, tuple[int, ...]] = {}
@@ -99,7 +103,7 @@ class GraphModule(nn.Module):
         if encoder is not None:
             encoder._tuples = True
         self.axes: dict[str, list[int | str]] = {
-            name: list(each) for name, each in (axes or {}).items()}
+            name: list(each) for name, each in {**shapes, **(axes or {})}.items()}
         self._labels = set(arguments) - {graph.nodes[place].name for place in graph.needed()}
         self.inputs = [name for name in arguments if name not in arg_params]
         if self.states:
@@ -128,7 +132,9 @@ class GraphModule(nn.Module):
     def _runner(self, training: bool) -> Runner:
         """The graph's schedule. It is rolled up differently where training draws at random."""
         try:
-            graph, findings = roll_once(self.graph, training) if self._roll else (self.graph, ())
+            graph, findings = rolled_up(self.graph, self._steps, training) if self._roll else (
+                self.graph, ())
+            self._free = graph if self._steps else self.graph
             self._stated = graph if any(each.kind == 'stated' for each in findings) else None
             graph = _merged(graph) if self._roll else graph
         except AttributeValueError:
@@ -182,7 +188,7 @@ class GraphModule(nn.Module):
         try:
             return self._outputs_of(given)
         except (IndexError, RuntimeError) as error:  # not what is refused in plain words
-            reason = misfit(self.graph, {**self._parameters, **self._buffers}, {
+            reason = misfit(self._free, {**self._parameters, **self._buffers}, {
                 name: tuple(value.shape) for name, value in given.items()})
             if not reason and 'is invalid for input of size' in str(error):
                 reason = 'the graph does not take %s' % ' and '.join(
@@ -262,12 +268,13 @@ class GraphModule(nn.Module):
 
     def _without_losses(self, missing: Sequence[str]) -> str:
         """How to do without inputs that only CTC losses read; '' if others are missing too."""
-        read = list(dict.fromkeys(entry for entries in ctc_losses(self.graph).values()
-                                  for entry in entries))
-        rest = self.graph.ending_in(read) if read else self.graph
-        return '' if not read or not missing or set(missing) & set(rest.arguments) else (
-            '. A CTC loss reads %s; export what it reads, with outputs=%s (--output)' % (
-                ', '.join(missing), rest.outputs))
+        lost = ctc_losses(self.graph)
+        own = [head for head in self.graph.heads if head.node not in lost]
+        read = own or [*dict.fromkeys(entry for entries in lost.values() for entry in entries)]
+        rest = self.graph.ending_in(read) if lost else self.graph
+        return '' if not lost or not missing or set(missing) & set(rest.arguments) else (
+            '. A CTC loss reads %s; export %s, with outputs=%s (--output)' % (
+                ', '.join(missing), 'the other outputs' if own else 'what it reads', rest.outputs))
 
     def _check_axes(self, given: Mapping[str, Tensor]) -> None:
         """Refuse inputs with another rank, states of other sizes, and differing batch sizes; of a

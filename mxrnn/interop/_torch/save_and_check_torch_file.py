@@ -19,13 +19,20 @@ from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
 from ..free_length_or_say_what_keeps_it import refuse_batch, refuse_stated, sizes_of, stated_of
-from ..input_shapes import Shapes, check_shapes, misfit, rank_mismatch, shapes_found
+from ..input_shapes import (
+    Shapes,
+    check_shapes,
+    misfit,
+    rank_mismatch,
+    shapes_found,
+    without_number,
+)
 from ..likely_mistakes import wrong_lengths
 from ..model import Model
 from ..model_runners import REFUSED
 from ..mxnet_process import begin
 from ..registry import ExportError
-from ..roll_without_steps import roll_once
+from ..roll_without_steps import CountedSteps, roll_once, rolled_up
 from .load_and_check_torch_file import FORMAT, STEPPED
 from .module import GraphModule
 
@@ -56,7 +63,7 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
         The file's outputs differ from the graph's, or the graph takes no data of such `inputs`.
     TypeError, ValueError
         `path` names a file of a checkpoint, or `inputs` are not shapes of inputs, or given although
-        `module` has states.
+        `to_torch` took them.
     CheckpointError
         The file cannot be written.
 
@@ -79,7 +86,8 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
     arrays = {name: value for name, value in module._parameters.items() if value is not None}
     buffers = dict(module._buffers)
     for sentence in wrong_lengths(Model(module.graph, arrays, buffers), of_check(
-            module.graph, {**arrays, **buffers}, inputs or {})) if not module.states else ():
+            module.graph, {**arrays, **buffers}, inputs or {}) if not module.freed else module.freed
+                                  ) if not module.states else ():
         warnings.warn(sentence, stacklevel=2)
 
 
@@ -88,9 +96,8 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
     """Write the file of `save_torch`; returns a title, and how it was checked or why not."""
     path = os.fspath(path)
     refuse_checkpoint('path', path)
-    if module.states and inputs is not None:
-        raise ValueError('leave out inputs: a file with states needs none, because to_torch takes '
-                         'them')
+    if (module.states or module.freed) and inputs is not None:
+        raise ValueError('leave out inputs: to_torch took those of this module')
     given = check_shapes({} if inputs is None else inputs, module.graph, module._parameters)
     if check:
         begin()
@@ -98,7 +105,7 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
         with replacing([path]) as stage:
             place = os.path.join(stage, os.path.basename(path))
             content = content_of(module)
-            axes = {} if module.states else _kept_axes(module.graph, {
+            axes = {} if module.states or module.freed else _kept_axes(module.graph, {
                 **module._parameters, **module._buffers}, given)
             try:
                 torch.save({**content, **({'axes': axes} if axes else {})}, place)
@@ -165,7 +172,7 @@ def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, 
         return 'not checked', 'NumPy has no bfloat16'
     params, states = ({name: value.numpy() for name, value in each.items()} for each in kinds)
     graph, shapes, steps, untold = (*module.whole, '') if module.whole else _with_shapes(
-        module.graph, {**params, **states}, given)
+        module.graph, {**params, **states}, given or module.freed)
     checked = check_export(
         Model(graph, params, states), lambda: open_file(place, onnx=False), by_torch=True,
         shapes=shapes, steps=steps, again=lambda part: of_module(GraphModule(
@@ -182,16 +189,17 @@ def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, 
 
 
 def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes
-                 ) -> tuple[Graph, Shapes, None, str]:
+                 ) -> tuple[Graph, Shapes, CountedSteps | None, str]:
     """A graph, the shapes of its inputs that are `given` or that it tells, and why it does not
     tell the others."""
-    found, findings = roll_once(graph)
+    given, steps = without_number(given)
+    found, findings = rolled_up(graph, steps)
     names = [name for name in found.needed_variables() if name not in params and name not in given]
     try:
         return graph, {**shapes_found(found, params, given, names,
-                                      Unrolled(graph, findings)).shapes, **given}, None, ''
+                                      Unrolled(graph, findings)).shapes, **given}, steps, ''
     except ExportError as error:
-        return graph, given, None, str(error).replace('\n', '. ')
+        return graph, given, steps, str(error).replace('\n', '. ')
 
 
 def content_of(module: GraphModule) -> dict[str, Any]:
@@ -205,6 +213,8 @@ def _content(module: GraphModule) -> dict[str, Any]:
         'buffers': _tensors(module._buffers)}
     if module.outputs != module.graph.outputs or module.states:
         content.update(outputs=module.outputs, states=module.states, axes=module.axes)
+    if module.freed:
+        content['freed'] = {name: list(shape) for name, shape in module.freed.items()}
     if module.encoder is not None:
         content['encoder'] = _content(module.encoder)
     return content

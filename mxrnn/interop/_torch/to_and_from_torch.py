@@ -1,7 +1,7 @@
 """to_torch and from_torch: from a model to a torch module, and its weights back."""
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,12 +10,19 @@ from torch import Tensor
 from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.rolling import Unrolled
+from ..._graph.shapes.infer import infer, variables_of
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
-from ..free_length_or_say_what_keeps_it import naming_what_keeps
-from ..input_shapes import blaming_axes, check_shapes, without_number
+from ..free_length_or_say_what_keeps_it import (
+    naming_what_keeps,
+    refuse_batch,
+    refuse_stated,
+    sizes_of,
+)
+from ..input_shapes import blaming_axes, check_shapes, graph_shapes, without_number
 from ..model import Model
-from ..roll_without_steps import rolled_up
+from ..registry import ExportError
+from ..roll_without_steps import refuse_unequal, rolled_up
 from .module import GraphModule
 
 __all__ = ['from_torch', 'to_torch']
@@ -41,8 +48,8 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
         ``to_onnx(states=True)``. The module then runs in steps, or in chunks of any number of
         steps.
     inputs : dict, optional
-        Shapes of inputs by name for `states`, as in `to_onnx`. Shapes left out are taken from the
-        graph.
+        Shapes of inputs by name, as in `to_onnx`: with `states`, or with an axis such as 'time:35',
+        whose number of steps becomes any. Shapes left out are taken from the graph.
 
     Returns
     -------
@@ -56,7 +63,8 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     UnsupportedError
         The graph has unknown operators. The message lists all of them with their nodes.
     ExportError
-        With `states`: the graph uses several steps of a sequence at once.
+        With `states`: the graph uses several steps of a sequence at once. Or the graph keeps the
+        number of an axis 'time:35'.
     ValueError
         Two variables of the graph have one name; `outputs` has a name that is not an output; or
         `inputs` has a name that is not an input, or sizes that contradict each other.
@@ -81,8 +89,27 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
             raise ValueError('states=True rolls the graph up: leave out roll=False')
         return _stepped(graph, model, {} if inputs is None else inputs, outputs is None).eval()
     if inputs is not None:
-        raise ValueError('inputs needs states=True: without states, a module takes any shapes')
-    return GraphModule(graph, model.arg_params, model.aux_params, roll=roll).eval()
+        _check_free(graph, {**model.arg_params, **model.aux_params}, inputs, roll)
+    return GraphModule(graph, model.arg_params, model.aux_params, roll=roll, freed=inputs).eval()
+
+
+def _check_free(graph: Graph, params: Mapping[str, Any],
+                inputs: Mapping[str, Sequence[int | str]], roll: bool) -> None:
+    """Refuse `inputs` without an axis 'time:35', or from which the graph keeps that number."""
+    inputs, steps = without_number(inputs)
+    given = check_shapes(inputs, graph, params)
+    if steps is None or not roll:
+        raise ValueError("inputs needs states=True, or an axis such as 'time:35' and roll=True: "
+                         'otherwise a module takes any shapes')
+    with blaming_axes(graph, params, given), naming_what_keeps(steps, graph, params, given):
+        free = rolled_up(graph, steps).graph
+        shapes = {**graph_shapes(free, params), **given}
+        refuse_unequal(free, params, shapes, steps)
+        faults = infer(free, variables_of(free, {**sizes_of(params), **shapes})).faults
+        if faults:
+            raise ExportError(str(faults[0]))
+    refuse_batch(free, params, given, steps)
+    refuse_stated(free, params, shapes)
 
 
 def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str]],
