@@ -118,9 +118,14 @@ def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[
            if node.op in ('slice_axis', 'slice') for before, after in zip(
                table.axes.get(node.inputs[0], []), table.axes.get(Entry(place, 0), []))
            if number_of(before) is None}
+    ends = {node.end for node in rolled.graph.nodes if node.op == 'slice_axis' for axes in [
+        table.axes.get(node.inputs[0])] if axes and number_of(axes[node.axis]) is None}
+    fixed, unrolled = ({each.steps for each in rolled.findings if each.kind == kind}
+                       for kind in ('fixed', 'unrolled'))
     some = sum(numbers.values()) > sum(steps.values())  # of which the graph tells no number
     notes = []
-    for number in sorted(each for each in {*numbers, *cut & {*steps}} if each and each > 1):
+    cut = cut & {*steps} | unrolled & ends
+    for number in sorted(each for each in {*numbers} - fixed | cut if each and each > 1):
         if numbers[None] and (some or steps[number] > numbers[number]) or number in cut:
             tip = option_that_frees(model.graph, {**model.arg_params, **model.aux_params}, shapes,
                                     number, freed)

@@ -76,6 +76,9 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
                          'graph does not tell which of them it repeats a value for, or counts: '
                          'give both the same name, or one of them the number itself' % (
                              steps.number, ' and '.join(dict.fromkeys(steps.names))))
+    for finding in freed.findings:
+        if finding.kind == 'unrolled' and finding.steps == steps.number:
+            raise ExportError('%s%s' % (finding, steps.keeping(graph)))
     return freed._replace(graph=counting(freed, steps.number))
 
 

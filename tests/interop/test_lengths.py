@@ -766,6 +766,39 @@ def test_a_reshape_that_may_state_part_of_the_steps_is_named(tmp_path):
                         {'data': ('batch', 'time:12', WIDTH)})
 
 
+def test_steps_that_stay_unrolled_keep_their_number(tmp_path):
+    """The axis of steps is counted from the end, so it is not known which one it is."""
+    torch = pytest.importorskip('torch')
+    data, cell, outputs = mx.sym.Variable('data'), rnn.LSTMCell(UNITS, 'l_'), []
+    states = [mx.sym.zeros((0, UNITS)), mx.sym.zeros((0, UNITS))]
+    for step in range(7):
+        output, states = cell(mx.sym.reshape(mx.sym.slice_axis(
+            data, axis=-2, begin=step, end=step + 1), (-1, WIDTH)), states)
+        outputs.append(mx.sym.expand_dims(output, axis=1))
+    model, path = random_model(mx.sym.concat(*outputs, dim=1), {
+        'data': (3, 7, WIDTH)}), str(tmp_path / 'a.onnx')
+    for export, name in (interop.to_onnx, path), (interop.to_source, path + '.py'):
+        with pytest.raises(interop.ExportError, match='l, 7 steps: stays unrolled.*data=batch,7,5'):
+            export(model, name, {'data': ('batch', 'time:7', WIDTH)})
+    with pytest.warns(UserWarning, match='longer data are cut to 7 steps'):
+        interop.to_onnx(model, path, {'data': ('batch', 'time', WIDTH)})
+    source = generate(model, {'data': ('batch', 7, WIDTH)}).module
+    with pytest.raises(ValueError, match='must be .any, 7, 5.'):
+        source(torch.ones(3, 9, WIDTH))
+
+
+def test_of_two_stated_numbers_the_one_that_is_not_freed_is_kept(tmp_path):
+    rows = [mx.sym.reshape(rnn.FusedRNNCell(UNITS, prefix=name[0]).unroll(
+        length, mx.sym.Variable(name), merge_outputs=True)[0], (-1, UNITS))
+        for name, length in (('data', 7), ('target', 12))]
+    both = mx.sym.Group([mx.sym.reshape(each, (-1, length, UNITS))
+                         for each, length in zip(rows, (7, 12))])
+    model, path = random_model(both, {'data': (3, 7, WIDTH), 'target': (3, 12, WIDTH)}), str(
+        tmp_path / 'a.onnx')
+    interop.to_onnx(model, path, {'data': ('batch', 'time:7', WIDTH)})
+    assert [each.shape[1] for each in session(open(path, 'rb').read()).get_inputs()] == ['time', 12]
+
+
 def test_only_sizes_that_may_be_steps_are_named_and_the_reason_is_kept(tmp_path):
     rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH)),
                                  num_hidden=7, name='rows')

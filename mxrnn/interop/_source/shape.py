@@ -143,7 +143,9 @@ def _slice_axis(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     span, axis = _span(node.begin, node.end), node.axis % x.rank
     if span == ':':
         return x
-    if not isinstance(x.shape[axis], int) and least(node.begin, node.end) > 1:
+    if isinstance(x.shape[axis], int) and axis < x.rank - 1:
+        scope.check_inputs()  # of more steps, the others would be left out
+    elif not isinstance(x.shape[axis], int) and least(node.begin, node.end) > 1:
         x = scope.named(x)
         scope.line('%s(%s.shape[%d], %d)' % (
             scope.helper(check_least), x.unswapped, 1 - axis if x.swapped and axis < 2 else axis,
