@@ -227,6 +227,17 @@ def test_numbers_in_reshapes(name, known):
                 rolled.infer_shape(**shapes)
 
 
+@pytest.mark.parametrize('images', [2, 3])
+def test_images_of_pairs_and_triplets_are_no_steps(images):
+    parts = mx.sym.split(mx.sym.reshape(mx.sym.Variable('data'), (-1, images, 4)),
+                         num_outputs=images, axis=1, squeeze_axis=True)
+    weight = mx.sym.Variable('weight')
+    first, *others = [mx.sym.FullyConnected(each, weight=weight, num_hidden=3, no_bias=True)
+                      for each in parts]
+    symbol = mx.sym.add_n(*[mx.sym.square(first - each) for each in others])
+    assert rnn.roll(symbol) is symbol  # without a warning
+
+
 def test_what_cannot_be_rolled_up_is_given_back():
     symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3)
     assert rnn.roll(symbol) is symbol

@@ -8,10 +8,11 @@ from ..graph_editing import Edit
 from ..operator_table import has
 from ..shapes.axis_factors import Axes
 from ..shapes.sizes import Axis, axes_in, product
+from .candidates import chains
 from .reshapes_that_keep_lengths import joined_and_split
 from .sequence_axes import note_axes
 from .sizes_read_from_sequences import computed
-from .values_numbered_without_detours import before_swap
+from .values_numbered_without_detours import TooLong, Values, before_swap
 
 __all__ = ['input_beside', 'read_along', 'read_step_by_step', 'stated_before',
            'without_slices_of_all']
@@ -56,13 +57,25 @@ def _stated(graph: Graph, node: Node, axes: dict[Entry, Axes], times: Collection
         entry, axis = pending.pop()
         made = graph.nodes[entry.node]
         number = _number(made, axis, axes, times) if made.inputs else None
-        if number is not None and (not apart or number == node.num_outputs):
+        if number is not None and (not apart or number == node.num_outputs
+                                   and _in_turn(graph, number)):
             found[made.name] = number
         for each in _sources(graph, made, axis, axes) if number is None else ():
             if each not in seen:
                 seen.add(each)
                 pending.append(each)
     return found
+
+
+def _in_turn(graph: Graph, number: int) -> bool:
+    """Whether so many parts of rows are taken to be steps: few that no recurrence reads may be the
+    images of a pair or triplet."""
+    if number > 4:
+        return True
+    try:
+        return any(number - 1 <= len(chain) <= number for chain in chains(Values(graph, False)))
+    except TooLong:
+        return True
 
 
 def _number(node: Node, axis: int, axes: dict[Entry, Axes], times: Collection[Axis]
