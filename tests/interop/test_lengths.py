@@ -789,14 +789,14 @@ def test_steps_that_stay_unrolled_keep_their_number(tmp_path):
 
 def test_of_two_stated_numbers_the_one_that_is_not_freed_is_kept(tmp_path):
     rows = [mx.sym.reshape(rnn.FusedRNNCell(UNITS, prefix=name[0]).unroll(
-        length, mx.sym.Variable(name), merge_outputs=True)[0], (-1, UNITS))
+        length, mx.sym.Variable(name), layout='TNC', merge_outputs=True)[0], (-1, UNITS))
         for name, length in (('data', 7), ('target', 12))]
-    both = mx.sym.Group([mx.sym.reshape(each, (-1, length, UNITS))
+    both = mx.sym.Group([mx.sym.reshape(each, (length, -1, UNITS))
                          for each, length in zip(rows, (7, 12))])
-    model, path = random_model(both, {'data': (3, 7, WIDTH), 'target': (3, 12, WIDTH)}), str(
+    model, path = random_model(both, {'data': (7, 3, WIDTH), 'target': (12, 3, WIDTH)}), (
         tmp_path / 'a.onnx')
-    interop.to_onnx(model, path, {'data': ('batch', 'time:7', WIDTH)})
-    assert [each.shape[1] for each in session(open(path, 'rb').read()).get_inputs()] == ['time', 12]
+    interop.to_onnx(model, str(path), {'data': ('time:7', 'batch', WIDTH)})
+    assert [each.shape[0] for each in session(path.read_bytes()).get_inputs()] == ['time', 12]
 
 
 def test_only_sizes_that_may_be_steps_are_named_and_the_reason_is_kept(tmp_path):
