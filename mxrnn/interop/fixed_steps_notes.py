@@ -8,7 +8,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from .. import _check
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
-from .._graph.rolling import RolledGraph, bounds, fixed_by
+from .._graph.rolling import RolledGraph, bounds, cut_places, fixed_by
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import Table, infer, variables_of
 from .._graph.shapes.sizes import Axis, Size, Sum
@@ -29,6 +29,7 @@ __all__ = ['as_many_whatever_is_read', 'capped', 'clipped', 'clipped_at_any_leng
            'divided_by_steps', 'kept_by_inputs', 'of_one_bucket']
 
 _SUMS = 'sum', 'mean', 'norm'
+_NUMBERS = '_arange', '_contrib_arange_like'
 
 
 def capped(model: Model, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
@@ -80,7 +81,7 @@ def divided_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seq
 
 def _made_of(graph: Graph, steps: int) -> list[Node]:
     """The nodes that divide by a number of steps, or next to sums use one that is made of it, as
-    variances and standard deviations do."""
+    variances and standard deviations do; and those that combine it with the numbers of steps."""
     if steps < 3:
         return []
     sums, needed = _beside_sums(graph), graph.needed()
@@ -88,9 +89,15 @@ def _made_of(graph: Graph, steps: int) -> list[Node]:
     made += [math.sqrt(each) for each in made]
     made += [1 / each for each in made]
     factors = {'_div_scalar': [made[0]], '_mul_scalar': [1 / steps]}
-    return [node for place, node in enumerate(graph.nodes) if node.op in factors and place in needed
-            and any(math.isclose(node.scalar, each, rel_tol=1e-6)
-                    for each in (made if place in sums else factors[node.op]))]
+    counted: set[int] = set()
+    for place, node in enumerate(graph.nodes):
+        if node.op in _NUMBERS or {entry.node for entry in node.inputs} <= counted and (
+                node.inputs and has(node.op, 'one shape') or node.op in ('Reshape', 'expand_dims')):
+            counted.add(place)
+    return [node for place, node in enumerate(graph.nodes) if place in needed and (
+        place in counted and node.op.endswith('_scalar') and node.scalar in made[:2]
+        or node.op in factors and any(math.isclose(node.scalar, each, rel_tol=1e-6)
+                                      for each in (made if place in sums else factors[node.op])))]
 
 
 def _beside_sums(graph: Graph) -> set[int]:
@@ -108,23 +115,17 @@ def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[
     """Numbers of steps although the inputs may have any, with the option that frees each: values
     are repeated so often for a recurrence, or data or outputs are cut to it."""
     def freed(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
-        return number not in _numbers(graph, infer(graph, variables_of(
-            graph, {**_sizes(model), **shapes, **given})))
+        table = infer(graph, variables_of(graph, {**_sizes(model), **shapes, **given}))
+        return number not in {*_numbers(graph, table), *_cut(graph, table)}
     steps = collections.Counter(each.steps for each in rolled.findings
                                 if each.kind in ('kernel', 'loop', 'fused'))
     table = infer(rolled.graph, variables_of(rolled.graph, {**_sizes(model), **shapes}))
     numbers = collections.Counter(_numbers(rolled.graph, table))
-    cut = {number_of(after) for place, node in enumerate(rolled.graph.nodes)
-           if node.op in ('slice_axis', 'slice') for before, after in zip(
-               table.axes.get(node.inputs[0], []), table.axes.get(Entry(place, 0), []))
-           if number_of(before) is None}
-    ends = {node.end for node in rolled.graph.nodes if node.op == 'slice_axis' for axes in [
-        table.axes.get(node.inputs[0])] if axes and number_of(axes[node.axis]) is None}
     fixed, unrolled = ({each.steps for each in rolled.findings if each.kind == kind}
                        for kind in ('fixed', 'unrolled'))
     some = sum(numbers.values()) > sum(steps.values())  # of which the graph tells no number
     notes = []
-    cut = cut & {*steps} | unrolled & ends
+    cut = _cut(rolled.graph, table) & {*steps, *unrolled}
     for number in sorted(each for each in {*numbers} - fixed | cut if each and each > 1):
         if numbers[None] and (some or steps[number] > numbers[number]) or number in cut:
             tip = option_that_frees(model.graph, {**model.arg_params, **model.aux_params}, shapes,
@@ -134,6 +135,21 @@ def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[
                 'whatever the length of the data, a recurrence runs', number,
                 tip and '. To run as many as the data have, export with ' + tip))
     return notes
+
+
+def _cut(graph: Graph, table: Table) -> set[int]:
+    """Numbers of steps that slices of axes of any size leave, or at which they begin or end, or one
+    before which they do."""
+    found: set[int] = set()
+    for place in graph.needed():
+        node = graph.nodes[place]
+        axes = table.axes.get(node.inputs[0], []) if node.op.startswith('slice') else []
+        for axis, *places in cut_places(node, len(axes)) if axes else ():
+            if number_of(axes[axis]) is None:
+                left = map(number_of, table.axes.get(Entry(place, 0), [])[axis:][:1])
+                found.update(each for each in (*left, *places) if each)
+                found.update(each + 1 for each in places if each and each > 2)
+    return found
 
 
 def clipped_at_any_length(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]

@@ -63,11 +63,11 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
         own = {node.name for node in graph.walk() if node.inputs}
         known = {name: None for name in fixed_by(rolled, steps.number) if name in own}
         fixed = [str(each) for each in findings if each[1:3] == (steps.number, 'fixed')]
-        if known:
+        if fixed and not known.keys() - {each.name for each in findings if 'certify' in each.what}:
+            why = '%s%s' % (fixed[0], keeping)
+        elif known:
             why = 'The number %d is still in %s. If it is the number of steps there, the graph ' \
                 'takes no other%s' % (steps.number, _check.some(list(known)), keeping)
-        elif fixed:
-            why = '%s%s' % (fixed[0], keeping)
         else:
             raise
         raise ExportError('%s\n%s' % (error, why)) from None

@@ -14,7 +14,6 @@ from .._graph.rolling import (
     fixed_by,
     roll,
     stated_steps,
-    without_slices_of_all,
 )
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
@@ -68,8 +67,8 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
                              ', '.join(map(str, known)) or 'it has none', steps.number,
                              steps.keeping(graph) if known else
                              '. Give the axis without that number'))
-    freed, *others = [roll(without_slices_of_all(graph, axes, steps.number), training=training,
-                           length=steps.number, axes=axes, shapes=steps.kept) for axes in (
+    freed, *others = [roll(graph, training=training, length=steps.number, axes=axes,
+                           shapes=steps.kept) for axes in (
         steps.axes, dict(reversed([*steps.axes.items()])))[:max(len({*steps.names}), 1)]]
     if any(other.graph != freed.graph for other in others):
         raise ValueError('inputs have the number of steps %d in axes of several names, %s, and the '

@@ -1,6 +1,8 @@
 """A number of steps that stands in a graph becomes an axis where the user or a second graph says
 that it is one."""
+import pathlib
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -151,7 +153,7 @@ def test_an_axis_of_that_number_that_is_not_read_step_by_step_has_no_note(build,
     (captions, {'image': (3, 3, 8, 8), 'caption': (3, 7)}, {'caption': ('batch', 'time:7')},
      '--input caption=batch,7', 'try'),
     (captions, {'image': (3, 3, 8, 8), 'caption': (3, 7)}, {'caption': ('batch', 'time:8')},
-     'takes no other', '--input caption'),
+     '--certify', '--input caption'),
     (letters, {'chars': (3, 12, 6)}, {'chars': ('batch', 'time:12', 6)},
      'without --states', 'time:'),
     (lambda: tagger(7), {'data': (3, 7, WIDTH)}, {}, 'try --input data=batch,time:7,5', 'whole'),
@@ -584,14 +586,97 @@ def test_outputs_that_each_step_cuts_off_are_noted():
     assert not remarks(model, {'data': ('batch', 'time:7', WIDTH)})
 
 
+def of_last(begin, axis=1):
+    """A forecast from a cell, and from the steps of the data from number `begin` on."""
+    def build(length):
+        data = mx.sym.Variable('data')
+        return rnn.GRUCell(WIDTH, 'g_').unroll(length, data)[0][-1] + mx.sym.sum(mx.sym.slice_axis(
+            data, axis=axis, begin=length + begin, end=length), axis=1)
+    return build
+
+
+def of_differences(length, steps=0):
+    """A cell over the differences of steps, with zeros in front if it has as many `steps`."""
+    data = mx.sym.Variable('data')
+    first, one, two = (mx.sym.slice_axis(data, axis=1, begin=begin, end=end) for begin, end in (
+        (0, 1), (1, length), (0, length - 1)))
+    rows = mx.sym.Concat(mx.sym.zeros_like(first), one - two, dim=1) if steps else one - two
+    return rnn.GRUCell(WIDTH, 'g_').unroll(length - (not steps), rows)[0][-1]
+
+
+def of_ages(length):
+    """A sum of outputs with weights that depend on how long ago each step was."""
+    ages = mx.sym.reshape(length - 1 - mx.sym.arange(0, length), (1, -1, 1))
+    return mx.sym.sum(mx.sym.broadcast_mul(rnn.GRUCell(WIDTH, 'g_').unroll(
+        length, mx.sym.Variable('data'), merge_outputs=True)[0], 0.9 ** ages), axis=1)
+
+
+def skipping(length):
+    """The steps of a convolution in groups of three, of which each is a sequence."""
+    rows = mx.sym.transpose(mx.sym.Convolution(mx.sym.transpose(mx.sym.Variable(
+        'data'), (0, 2, 1)), kernel=(2,), num_filter=3, name='conv'), (0, 2, 1))
+    whole, count = rnn.GRUCell(WIDTH, 'g_').unroll(length - 1, rows)[0][-1], (length - 1) // 3
+    rows = mx.sym.reshape(mx.sym.slice_axis(rows, axis=1, begin=-count * 3, end=None),
+                          (-1, count, 3, 3))
+    rows = mx.sym.reshape(mx.sym.transpose(rows, (0, 2, 1, 3)), (-1, count, 3))
+    return mx.sym.concat(whole, mx.sym.reshape(rnn.GRUCell(2, 's_').unroll(
+        count, rows)[0][-1], (-1, 6)), dim=1)
+
+
+#: Programs with a part of their data, and ways in which their file takes any length.
+OF_PARTS = {
+    'the last three': (of_last(-3), 'another graph'),
+    'the last': (of_last(-1), 'nothing, an axis, another graph'),
+    'all': (lambda length: of_last(-length)(length), 'nothing, an axis, another graph'),
+    'differences': (lambda length: of_differences(length, 1), 'another graph'),
+    'one difference less': (of_differences, ''),
+    'from behind': (of_last(-3, -2), ''), 'ages': (of_ages, ''), 'skipping': (skipping, '')}
+
+
+@pytest.mark.parametrize('name', OF_PARTS)
+def test_parts_of_data_are_counted_from_the_end_or_keep_the_length(name, tmp_path):
+    """Each was a file of any length, without a note, in which literal numbers stayed."""
+    build, free = OF_PARTS[name]
+    graphs = []
+    for length in 8, 11:
+        with mx.name.NameManager():
+            graphs.append(build(length))
+    model, path = random_model(graphs[0], {'data': (2, 8, WIDTH)}), str(tmp_path / 'a')
+    for way, options in {
+            'nothing': {}, 'an axis': {'inputs': {'data': ('batch', 'time:8', WIDTH)}},
+            'another graph': {'inputs': {'data': ('batch', 'time', WIDTH)}, 'certify_by':
+                              interop.graph_from_json(graphs[1].tojson())}}.items():
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter('always')
+            try:
+                interop.to_onnx(model, path, **options)
+            except ValueError as error:
+                assert way not in free
+                assert way != 'an axis' or '--certify' in str(error) or 'skip' in name or (
+                    'unrolled for: 7' in str(error))
+                continue
+        noted = ' '.join(str(each.message) for each in said if each.category is UserWarning)
+        data = np.random.RandomState(3).rand(2, 11, WIDTH).astype('f')
+        try:
+            made, = session(pathlib.Path(path).read_bytes()).run(None, {'data': data})
+        except Exception as error:
+            assert way not in free and 'invalid dimensions' in str(error), error
+            continue
+        wanted = bound(graphs[1], {'data': data.shape}, model.arg_params, {'data': data})
+        assert bool(noted) is (way not in free), noted
+        if not noted:
+            np.testing.assert_allclose(made, wanted.forward()[0].asnumpy(), atol=1e-6)
+
+
 @pytest.mark.filterwarnings('error')
 def test_outputs_that_a_file_lacks_are_not_warned_of(tmp_path):
     data = mx.sym.Variable('data')
     outputs, _ = rnn.LSTMCell(UNITS, 'l_').unroll(7, data, merge_outputs=True)
-    cut = mx.sym.slice_axis(data, axis=1, begin=0, end=7)
+    cut = mx.sym.slice_axis(mx.sym.Variable('cut'), axis=1, begin=0, end=7)
     other, _ = rnn.LSTMCell(UNITS, 'o_').unroll(7, cut, merge_outputs=True)
     whole = mx.sym.FullyConnected(outputs, num_hidden=2, flatten=False, name='whole')
-    model = random_model(mx.sym.Group([whole, other]), {'data': (3, 7, WIDTH)})
+    model = random_model(mx.sym.Group([whole, other]), {
+        'data': (3, 7, WIDTH), 'cut': (3, 7, WIDTH)})
     interop.to_onnx(model, str(tmp_path / 'a.onnx'), outputs=['whole_output'])
     with pytest.raises(UserWarning, match='longer data are cut to 7 steps'):
         interop.to_onnx(model, str(tmp_path / 'b.onnx'))

@@ -420,6 +420,19 @@ def part(begin, end, cell=None, axis=0):
         begin=begin if begin >= 0 else length + begin, end=length + end)
 
 
+def of_data(begin, end, op=lambda data, *cut: mx.sym.slice_axis(
+        data, axis=0, begin=cut[0], end=cut[1])):
+    """A part of what a cell reads, beside its outputs."""
+    return lambda length: mx.sym.Group([encoder(length, data=DATA), op(
+        DATA, begin if begin >= 0 else length + begin, end if end > 0 else length + end)])
+
+
+def shifted(length):
+    """A cell that reads the step before."""
+    first, rest = (mx.sym.slice_axis(DATA, axis=0, begin=0, end=end) for end in (1, length - 1))
+    return encoder(length, data=mx.sym.Concat(mx.sym.zeros_like(first), rest, dim=0))
+
+
 def sliced(cuts):
     """What `slice` makes of the outputs of a cell."""
     return lambda length: mx.sym.slice(encoder(length, layout='NTC'), *cuts(length))
@@ -465,6 +478,14 @@ PARTS = {
         rnn.GRUCell(2, 'l_'), rnn.GRUCell(2, 'r_')), merge=False)[2], 'proved'),
     'the third of layers': (lambda length: encoder(length, stack(
         rnn, rnn.LSTMCell(3, 'l0_'), rnn.LSTMCell(2, 'l1_')), merge=False)[2], 'proved'),
+    'the last three of the data': (of_data(-3, 0), 'proved'),
+    'the last three of the data, by slice': (of_data(-3, 0, lambda data, *cut: mx.sym.slice(
+        data, begin=cut[:1], end=cut[1:])), 'proved'),
+    'the data without the last': (of_data(0, -1), 'proved'),
+    'the last of the data': (of_data(-1, 0), 'rolled given proved'),
+    'the first of the data': (of_data(0, 1), 'rolled given proved'),
+    'all of the data': (of_data(0, 0), 'rolled given proved'),
+    'the data of the step before': (shifted, 'proved'),
     'both ends': (lambda length: both_ends(encoder(length, merge=False)), 'proved'),
     'a decoder of three steps': (lambda length: rnn.GRUCell(4, 'd_').unroll(
         4, decoded(encoder(length, merge=False)))[0][-1], 'proved'),

@@ -18,6 +18,8 @@ class Counted(NamedTuple):
 
     begin: Literal['first', 'last']
     end: Literal['first', 'last']
+    #: Whether places nearer to the first step are counted from there nevertheless.
+    near: bool = False
 
 
 def ends(begin: int, end: int | None, total: int, counted: Counted | None
@@ -28,7 +30,10 @@ def ends(begin: int, end: int | None, total: int, counted: Counted | None
     Without `counted`, places nearer to the first step are counted from there.
     """
     if counted is not None:
-        return ends_counted(begin, end, total, counted)
+        return counted.near and ends(begin, end, total, None) or ends_counted(
+            begin, end, total, counted)
+    if -min(begin, end or 0) * 4 > total * 3:
+        return None  # the number may be that of all steps, or nearly all
     if end == total:
         return (-1, None) if begin == total - 1 > 1 else (begin, None) if begin <= 0 else None
     if begin == total - 1 > 1 and end is None:

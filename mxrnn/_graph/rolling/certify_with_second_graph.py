@@ -59,7 +59,8 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
                          % (first, second))
     differing = []
     for (one, two), counted in itertools.product(sorted(pairs, key=max, reverse=True), (
-            None, Counted('first', 'first'), Counted('first', 'last'), Counted('last', 'last'))):
+            None, Counted('first', 'first'), Counted('first', 'last'), Counted('last', 'last'),
+            Counted('first', 'last', True), Counted('last', 'last', True))):
         rolled, further = (
             roll(each, training=training, length=steps, counted=counted)
             for each, steps in ((graph, one), (other, two)))

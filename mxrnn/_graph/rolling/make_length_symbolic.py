@@ -25,7 +25,12 @@ from .sizes_read_from_sequences import (
     repeated_axis,
     states,
 )
-from .steps_stated_before_recurrences import input_beside, read_along, read_step_by_step
+from .steps_stated_before_recurrences import (
+    cut_steps,
+    input_beside,
+    read_along,
+    read_step_by_step,
+)
 from .vectorisation_plan import Span
 from .writer_noting_sequences import Freeing
 
@@ -76,6 +81,8 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     read = read_step_by_step(graph)
     (checks, freed), totals = freed_of_fuse(graph, length), {**read_checked(graph), **totals}
     totals = {**stated_steps(graph, totals, length), **totals}
+    cut = cut_steps(graph, totals, {(Entry(i, 0), axes[node.name]): length for i, node in enumerate(
+        graph.nodes) if length and node.is_variable and node.name in axes}, counted is not None)
     repeated = [(i, node.name, repeated_axis(node, length)) for i, node in enumerate(graph.nodes)]
     writer.beside = {name: beside for i, name, axis in repeated if axis is not None
                      for beside in [input_beside(graph, i, axis, axes)] if beside}
@@ -86,9 +93,10 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
         if i in checks:
             made = inputs[0]
         elif node.op == 'slice_axis':
-            made = _part(writer, node, inputs, totals.get(i))
+            made = _part(writer, node, inputs, totals.get(i), cut.get((i, node.axis)))
         elif node.op == 'slice':
-            made = _slice(writer, node, inputs)
+            made = _slice(writer, node, inputs, {axis: steps for (at, axis), steps in cut.items()
+                                                 if at == i})
         elif node.op in FREED and i in from_data and states(node, length):
             made = FREED[node.op](writer, node, inputs)
         elif i in before_losses and node.op == 'Reshape' and -1 in node.shape:
@@ -182,9 +190,11 @@ def _before_losses(graph: Graph) -> set[int]:
         place for place, node in enumerate(graph.nodes) if BEFORE_LOSS in node.attrs}
 
 
-def _part(writer: Freeing, node: Node, inputs: Entries, steps: int | None) -> Entry | None:
+def _part(writer: Freeing, node: Node, inputs: Entries, steps: int | None, total: int | None
+          ) -> Entry | None:
     """A part of a sequence for any number of steps. `steps` is the number that were cut one by one;
-    0 if the part's places are right for any number."""
+    0 if the part's places are right for any number. `total` is their number before a recurrence.
+    """
     source, axes = inputs[0], writer.axes.get(inputs[0])
     if steps == 0:
         return None
@@ -194,33 +204,36 @@ def _part(writer: Freeing, node: Node, inputs: Entries, steps: int | None) -> En
     if not axes and (node.begin, node.end) == (0, writer.length) and (
             writer.nodes[source.node].op == 'ones_like'):
         return source  # a mask has as many steps as the sequence that it masks
-    total = writer.steps_of(axes[node.axis]) if axes else None
+    if axes:
+        total = writer.steps_of(axes[node.axis]) or (
+            total if number_of(axes[node.axis]) is None else None)
     if total is None:
         if not axes or number_of(axes[node.axis]) is None:
             _guard(writer, node, source, (node.begin, node.end))
         return None
     if (node.begin, node.end) == (0, total):
         return source
-    source, begin, end = _counted(writer, node, source, node.axis % len(axes or ()), total,
-                                  node.begin, node.end)
+    source, begin, end = _counted(writer, node, source, node.axis % len(axes) if axes else
+                                  node.axis, total, node.begin, node.end)
     return writer.stand_in('slice_axis', node.name, {
         'axis': node.axis, 'begin': begin, 'end': end}, source)
 
 
-def _slice(writer: Freeing, node: Node, inputs: Entries) -> Entry | None:
-    """As `_part`, along several axes."""
+def _slice(writer: Freeing, node: Node, inputs: Entries, cut: Mapping[int, int]) -> Entry | None:
+    """As `_part`, along several axes; `cut` has such numbers of steps."""
     axes = writer.axes.get(inputs[0], [])
-    totals = [writer.steps_of(size) for size in axes[:len(node.end)]]
+    totals = [writer.steps_of(axes[at]) or (cut.get(at) if number_of(axes[at]) is None else None)
+              if at < len(axes) else cut.get(at) for at in range(len(node.end))]
     if not any(totals):
         _guard(writer, node, inputs[0], [number for at, pair in enumerate(zip(node.begin, node.end))
                                          if not axes or number_of(axes[at]) is None
                                          for number in pair])
         return None
     axis = next(at for at, total in enumerate(totals) if total)
-    source, *cut = _counted(writer, node, inputs[0], axis, totals[axis] or 0,
+    source, *bounds = _counted(writer, node, inputs[0], axis, totals[axis] or 0,
                             node.begin[axis] or 0, node.end[axis])
     attrs = {key: str((*given[:axis], new, *given[axis + 1:])) for key, given, new in zip(
-        ('begin', 'end'), (node.begin, node.end), cut)}
+        ('begin', 'end'), (node.begin, node.end), bounds)}
     return writer.copy(node._replace(attrs={**node.attrs, **attrs}), [source])
 
 
@@ -240,6 +253,9 @@ def _counted(writer: Freeing, node: Node, source: Entry, axis: int, total: int, 
     if found is None:
         last = total if end is None else end % total or total
         first = begin % total
-        writer.fixed[node.name] = total, Span(first, 1, last - first, total).why
+        why = Span(first, 1, last - first, total).why if begin >= 0 else (
+            'the last %d of them are read, and only the graph of another length (--certify) can '
+            'tell whether that number depends on theirs' % -begin)
+        writer.fixed[node.name] = total, why
         return writer.pinned(source, node.name, axis, total), begin, end
     return (source, *found)

@@ -1,10 +1,9 @@
 """Finds Reshapes that make sequences of a number of steps, whatever data they get."""
 from __future__ import annotations
 
-from typing import Collection, Iterator, Mapping
+from typing import Collection, Iterable, Iterator, Mapping, Tuple
 
 from ..graph import Entry, Graph, Node
-from ..graph_editing import Edit
 from ..operator_table import has
 from ..shapes.axis_factors import Axes
 from ..shapes.sizes import Axis, axes_in, product
@@ -14,10 +13,12 @@ from .sequence_axes import note_axes
 from .sizes_read_from_sequences import computed
 from .values_numbered_without_detours import TooLong, Values, before_swap
 
-__all__ = ['input_beside', 'read_along', 'read_step_by_step', 'stated_before',
-           'without_slices_of_all']
+__all__ = ['cut_places', 'cut_steps', 'input_beside', 'read_along', 'read_step_by_step',
+           'stated_before']
 
 _OVER_STEPS = 'RNN', '_foreach'
+#: An output of a node, and one of its axes.
+Value = Tuple[Entry, int]
 
 #: Operators that keep the first axes of their first input, whatever shapes the others have.
 _KEEP = 'Embedding', 'LeakyReLU', 'LayerNorm'
@@ -144,23 +145,67 @@ def _variable(graph: Graph, entry: Entry, axis: int) -> tuple[str, int]:
     return graph.nodes[entry.node].name, axis
 
 
-def without_slices_of_all(graph: Graph, axes: Mapping[str, int], length: int) -> Graph:
-    """The graph without nodes that take the first `length` elements along `axes` of inputs, which
-    have as many; `graph` itself if others are taken as well."""
-    edit = Edit(graph)
+def cut_steps(graph: Graph, totals: Mapping[int, int], given: Mapping[Value, int], proved: bool
+              ) -> dict[tuple[int, int], int]:
+    """By place and axis of a slice: the number of steps of what it cuts, if recurrences, with
+    numbers of steps in `totals`, read these steps, or if it is `given`.
+
+    They may read parts alone. These tell it if they end at that number or one before; those that
+    are only the first ones, if it is `proved` that they end there.
+    """
+    whole: dict[Value, int] = {}
+    parts = {**given}
     for place, node in enumerate(graph.nodes):
-        pending = [(node.inputs[0], node.axis)] if node.op == 'slice_axis' else []
-        while pending:
-            entry, axis = pending.pop()
-            made = graph.nodes[entry.node]
-            if axes.get(made.name if made.is_variable else '') == axis >= 0:
-                if node.end is None or node.end > length:
-                    return graph
-                if (node.begin, node.end) == (0, length):
-                    edit.replaced[Entry(place, 0)] = node.inputs[0]
-            pending += _sources(graph, made, axis, {}) if len(made.inputs) == 1 else [
-                (made.inputs[0], axis)] if made.op == 'Embedding' else []
-    return edit.graph()
+        steps = totals.get(place, 0) if has(node.op, 'recurs') else 0
+        count = len(node.in_data_locs) if node.op == '_foreach' else 1
+        read = [(entry, 0) for entry in node.inputs[:count * bool(steps)]]
+        whole.update(dict.fromkeys(_behind(graph, read), steps))
+        for each in _behind(graph, read, cut=True):
+            parts[each] = max(steps, parts.get(each, 0))
+    found: dict[tuple[int, int], int] = {}
+    if not parts:
+        return found
+    cuts: dict[Value, dict[tuple[int, int], tuple[int, int]]] = {}
+    for place, node in enumerate(graph.nodes):
+        for axis, begin, end in cut_places(node):
+            behind = _behind(graph, [(node.inputs[0], axis)])
+            steps = next((whole[each] for each in behind if each in whole), 0)
+            if steps:
+                found[place, axis] = steps
+            for each in behind & parts.keys() if not steps else ():
+                cuts.setdefault(each, {})[place, axis] = begin, end or 0
+    for each, places in cuts.items():
+        steps, most = parts[each], max(map(max, places.values()))
+        if each in given or most - steps in (0, -1) and (proved or any(
+                place != (0, steps) and max(place) * 2 >= steps for place in places.values())):
+            found.update(dict.fromkeys(places, max(steps, most)))
+    return found
+
+
+def cut_places(node: Node, rank: int = 0) -> list[tuple[int, int, int | None]]:
+    """The axes that a slice cuts, counted from the first one, with its begins and ends; negative
+    ones only if the `rank` of what it cuts is given."""
+    places = [(node.axis + (rank if node.axis < 0 else 0), node.begin, node.end)] if (
+        node.op == 'slice_axis') else [
+            (axis, begin or 0, end) for axis, (begin, end) in enumerate(zip(node.begin, node.end))
+    ] if node.op == 'slice' else []
+    return [place for place in places if place[0] >= 0 and place[1:] != (0, None)]
+
+
+def _behind(graph: Graph, begin: Iterable[Value], cut: bool = False) -> set[Value]:
+    """`begin`, and what it is made of that has as many elements along an axis; with `cut`, also
+    what it is a part of, or joined of."""
+    found, pending = {*begin}, [*begin]
+    while pending:
+        entry, axis = pending.pop()
+        made = graph.nodes[entry.node]
+        new = {*_sources(graph, made, axis, {})} if cut or all(
+            place[0] != axis for place in cut_places(made)) else set()
+        if cut and made.op == 'Concat' and made.dim == axis:
+            new = {(each, axis) for each in made.inputs}
+        pending += new - found
+        found |= new
+    return found
 
 
 def _sources(graph: Graph, node: Node, axis: int, axes: Mapping[Entry, Axes]
