@@ -285,7 +285,7 @@ def results_of(name, lengths, kind, steps, length, listed=False):
                                           valid_length=mx.sym.Variable('lengths'))
     bound = filled(mx.sym.Group([outputs] + flat(states)), {'lengths': mx.nd.array(lengths)},
                    data=(len(lengths), steps, 2), lengths=(len(lengths),),
-                   type_dict={'lengths': kind, **({'data': 'float32'} if listed else {})})
+                   type_dict={'lengths': kind})
     return bound.forward()
 
 

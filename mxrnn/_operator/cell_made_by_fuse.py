@@ -83,11 +83,11 @@ class OperatorCell(BaseRNNCell):
         length, lengths = options.length, options.lengths
         first = self.layers[0]
         name = first.cells[0]._prefix + 'fused_'
+        states = check_states(begin_state or [], len(self.state_info), self)
         if not isinstance(inputs, mx.sym.Symbol):
-            inputs = mx.sym.stack(*inputs, axis=0, name=name + 'inputs')
+            inputs = lengths.typed(mx.sym.stack(*inputs, axis=0, name=name + 'inputs'), states)
         if len(known_shape(inputs)) > 3:  # FullyConnected reads more axes as channels, too
             inputs = mx.sym.Reshape(inputs, shape=(0, 0, -1), name=name + 'channels')
-        states = check_states(begin_state or [], len(self.state_info), self)
         rest, dtype = iter(states), known_type(states[0])
         if first.mode == 'rnn_relu' and dtype == np.float64 and cpu_build() and length is not None:
             return _unrolled(first.whole, inputs, states, options)
