@@ -163,9 +163,13 @@ def stated_notes(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> lis
     untold: dict[str, Sequence[int | str]] = {
         name: ('batch', 'steps', *_read_as(graph, name)) for name in graph.needed_variables()
         if name not in params and name not in shapes}
+    before = stated_before(graph)
+    read = graph.ending_in([Entry(place, 0) for place, node in enumerate(graph.nodes)
+                            if node.name in before]).arguments
+    untold = {name: shape for name, shape in untold.items() if name in read}
     if untold:
         found = next(stated_of(graph, params, {**shapes, **untold}), None)
-        for node, steps in [found[:2]] if found else [*stated_before(graph).items()][-1:]:
+        for node, steps in [found[:2]] if found else [*before.items()][-1:]:
             typed: dict[str, Sequence[int | str]] = {
                 name: ['batch', steps, *shape[2:]] for name, shape in untold.items()}
             if not found or any(stated_of(graph, params, {**shapes, **typed})):

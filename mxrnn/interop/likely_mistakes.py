@@ -44,19 +44,33 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     found: dict[str, Named] = {}
     notes: list[str] = []
     taken: Mapping[tuple[str, int], range] = {}
+    shares: Mapping[tuple[str, int], int] = {}
     with contextlib.suppress(ExportError):
-        found, notes, taken, *_ = shapes_found(graph, params, {}, names)
+        found, notes, taken, shares = shapes_found(graph, params, {}, names)
     shapes = _with_those_left(model, found, given)
     plain = [name for name in model.names if not name.startswith(('arg:', 'aux:'))]
     sentences = ['parameters without the prefix arg: are taken as arguments: %s'
                  % _check.some(plain)] * bool(plain) + _renamed(found, given) + _mixed(graph, {
         **{name: array.shape for name, array in params.items()}, **given, **found})
+    several = {name for name, at in shares for other, axis in shares if name == other and at < axis}
     sentences += [
         'the graph does not tell the width of %s, so it may be any size, called %s. If it is %d, '
         'type --input %s=%s' % (name, shape[-1], width, name, ','.join(
             map(str, [*shape[:-1], width])))
         for name, shape in found.items() if name not in given and len(shape) == 3
-        and shape[-1] == '%s_2' % name for width in taken.get((name, 2), (40,))[-1:]]
+        and shape[-1] == '%s_2' % name and name not in several
+        for width in taken.get((name, 2), (40,))[-1:]]
+    sentences += [
+        'the graph takes only some sizes of %s together. Type yours, so that the file refuses '
+        'others, as in --input %s=%s' % (name, name, ','.join(
+            str(shares.get((name, at), size)) for at, size in enumerate(shape)))
+        for name, shape in found.items() if name in several - {*given}]
+    sentences += [
+        '%s may have any number of axes in the graph, and is taken to have %d. If it has %d, type '
+        'them, as in --input %s=%s' % (name, len(shape), len(shape) + 1, name, ','.join(
+            map(str, (*rows, *shape[1:]))))
+        for name, shape in found.items() if name not in given
+        for rows in _steps_of_rows(rolled, name, shape)]
     flat = {node.name for place, node in enumerate(model.graph.nodes) if node.is_variable and {
         reader.op for reader, _ in model.graph.consumers(place)} == {'Flatten'}}
     sentences += [
@@ -71,7 +85,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     sentences += divided_by_steps(model, freed, without) + stated_notes(
         freed.graph, params, without)
     kept = kept_by_inputs(model, rolled, shapes)
-    if not longest and all('--input' in each for each in kept):  # none keeps them for good
+    if not longest and not kept:  # otherwise a note says what frees them, or nothing does
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
     return sentences + kept + as_many_whatever_is_read(model, freed, without)
@@ -124,6 +138,15 @@ def _renamed(found: Mapping[str, Sequence[Any]], given: Mapping[str, Sequence[An
             notes.append('the axes of %s are %s in the graph, but you gave %s: other names do not '
                          'move axes' % (name, ','.join(map(str, own)), ','.join(map(str, shape))))
     return notes
+
+
+def _steps_of_rows(rolled: RolledGraph, name: str, shape: Sequence[Any]
+                   ) -> list[tuple[int, int]]:
+    """A batch and steps of which an input consists that only Reshapes to its own `shape` read."""
+    shapes = {node.op == 'Reshape' and node.shape for node in rolled.graph.nodes
+              if name in [rolled.graph.nodes[entry.node].name for entry in node.inputs]}
+    return [(shape[0] // each.steps, each.steps) for each in rolled.findings
+            if shapes == {tuple(shape)} and each.steps > 1 and shape[0] % each.steps == 0][:1]
 
 
 def _grouped(whole: Unrolled, graph: Graph, params: Mapping[str, np.ndarray],

@@ -509,10 +509,13 @@ def test_a_number_of_steps_may_be_that_of_one_bucket(prefix, tmp_path):
         text = ' '.join(told(*arguments).split())
         return re.findall('the graph has (.*) steps. ' + re.escape(BUCKET), text)
 
-    cell = rnn.LSTMCell(6, 'lstm_')
-    outputs, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True,
-                             valid_length=mx.sym.Variable('length'))
-    save(tmp_path / 'a', outputs, cell, {'data': (2, 4, 3), 'length': (2,)})
+    def padded(cell):
+        return cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True,
+                           valid_length=mx.sym.Variable('length'))[0]
+    cell, shapes = rnn.FusedRNNCell(6, prefix='lstm_'), {'data': (2, 4, 3), 'length': (2,)}
+    save(tmp_path / 'b', padded(rnn.LSTMCell(6, 'lstm_')), [], shapes)
+    assert said('inspect', tmp_path / 'b') == []  # an option that frees them is told
+    save(tmp_path / 'a', padded(cell), cell, shapes)
     export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
     assert said('inspect', tmp_path / 'a') == said(*export) == ['4']
     assert said(*export, '--input', 'data=batch,time:4,3') == []

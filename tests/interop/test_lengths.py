@@ -97,6 +97,35 @@ def test_only_what_the_program_flattens_may_have_any_number_of_axes():
     assert [note.split()[0] for note in remarks(model) if 'any number of axes' in note] == ['ahead']
 
 
+def split_rows(rows, length):
+    dense = mx.sym.FullyConnected(mx.sym.Reshape(mx.sym.Variable('data'), shape=(rows, WIDTH)),
+                                  num_hidden=UNITS, name='dense')
+    outputs, _ = rnn.GRUCell(UNITS).unroll(length, mx.sym.Reshape(dense, shape=(
+        rows // length if rows > 0 else rows, length, UNITS)), merge_outputs=True)
+    return mx.sym.ctc_loss(mx.sym.swapaxes(outputs, dim1=0, dim2=1), mx.sym.Variable('label')
+                           ) if rows < 0 else outputs
+
+
+def over_frames(length):
+    frames = mx.sym.Convolution(mx.sym.expand_dims(mx.sym.Variable('data'), axis=1),
+                                kernel=(3, WIDTH), pad=(1, 0), num_filter=UNITS, name='conv')
+    outputs, _ = rnn.GRUCell(UNITS).unroll(length, mx.sym.transpose(mx.sym.Reshape(
+        frames, shape=(0, 0, -1)), axes=(2, 0, 1)), layout='TNC')
+    return mx.sym.add_n(*outputs[::-4])
+
+
+@pytest.mark.parametrize('build, shapes, said', [
+    (lambda: split_rows(21, 7), {'data': (3, 7, WIDTH)}, '3, type them, as in --input data=3,7,5'),
+    (lambda: over_frames(12), {'data': (3, 12, WIDTH)}, 'others, as in --input data=batch,12,5'),
+    (lambda: split_rows(-1, 7), {'data': (3, 7, WIDTH), 'label': (3, 2)},
+     'Type the shape of data, so that the file refuses them: for an axis of 7 steps, '
+     '--input data=batch,7,5')])
+def test_what_a_program_reads_is_asked_for_with_its_numbers(build, shapes, said):
+    notes = remarks(random_model(build(), shapes))
+    assert [note.endswith(said) for note in notes].count(True) == 1
+    assert not any('width' in note for note in notes)
+
+
 def letters_of_words(tagged):
     letters = mx.sym.Embedding(mx.sym.Variable('letters'), input_dim=9, output_dim=2)
     words = mx.sym.Convolution(mx.sym.Reshape(letters, shape=(-1, 1, 3, 2)), kernel=(3, 2),

@@ -56,6 +56,10 @@ def test_the_shape_of_data_that_do_not_fit_is_told(shape):
     module = make(outputs, {'data': (2, 3, 4)})
     with pytest.raises(ValueError, match=r'data must be \(batch, time, 4\), got \(4, '):
         module(data=torch.zeros(shape))
+    outputs, _ = rnn.GRUCell(6, 'gru_').unroll(3, DATA, merge_outputs=True, valid_length=V('n'))
+    module = make(outputs, {'data': (2, 3, 4), 'n': (2,)})
+    with pytest.raises(ValueError, match=r'data must be \(batch, 3, 4\), got \(4, '):
+        module(data=torch.zeros(4, 6, 4), n=torch.ones(4))
 
 
 def test_a_loss_of_ctc_without_a_label_names_what_it_reads():

@@ -240,7 +240,13 @@ def beside_a_stated_shape():
     return V('data') * 2 + V('other', shape=(0, 0, 5))
 
 
+def masked():
+    return S.broadcast_lesser(S.Reshape(S.arange(5), shape=(1, -1)),
+                              S.Reshape(V('length'), shape=(-1, 1)))
+
+
 INPUTS = [
+    (masked, {'length': (3,)}, {'length': ('batch',)}),
     (beside_a_stated_shape, {'data': (2, 3, 5), 'other': (2, 3, 5)}, {
         'data': ('batch', 'data_1', 5), 'other': ('batch', 'data_1', 5)}),
     (pixels_in_blocks, {'data': (2, 8, 3, 3)}, {'data': ('batch', 'data_1', 'data_2', 'data_3')}),

@@ -55,10 +55,11 @@ def _inferred(graph: Graph, params: Mapping[str, Sequence[int]],
 def fitting_sizes(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
            ) -> tuple[dict[Place, range], set[Place], dict[Place, int]]:
     """`taken` of `Found`, those of its axes of which windows must leave a number for a Reshape, and
-    `shares`. One of two factors becomes a number in a Reshape, 1,
-    as large as the other one, or another number: the first one that fits."""
+    `shares`. One of two factors becomes a number of parts, a number in a Reshape, 1, as large as
+    the other one, or another number: the first one that fits."""
     codes = sorted({code for node in graph.nodes if node.op == 'Reshape' for code in node.shape
                     if code > 1})
+    steps = sorted({node.num_outputs for node in graph.nodes if node.op == 'SliceChannel'})
     before = {(name, at): resolve(axis) for name, axes in shapes.items()
               for at, axis in enumerate(axes)}
     fitting = {place: sizes for place, size in before.items() for sizes in [taken(size)] if sizes}
@@ -70,7 +71,7 @@ def fitting_sizes(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
     for axis, other in itertools.combinations(free, 2):
         joined = axis.bound is None is other.bound and any(
             axes_in(made) == {axis, other} for made, _ in axis.believed)
-        for size in (*codes, 1, other, *range(2, _MOST)) if joined else ():
+        for size in (*steps, *codes, 1, other, *range(2, _MOST)) if joined else ():
             axis.bound = size
             sizes = taken(other)
             if sizes:

@@ -151,14 +151,18 @@ def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
 
 
 def _odd(graph: Graph, way: _Way) -> int:
-    """How many nodes broadcast an input beside an array with another number of axes, and how many
-    arrays get three axes before they are joined but already have three."""
+    """How many nodes broadcast an input beside an array with another number of axes, how many
+    arrays get three axes before they are joined but already have three, and how many axes beside
+    one have inputs that become columns."""
     axes = way.table.axes
     joined = [graph.nodes[entry.node] for node in graph.nodes if has(node.op, 'joins')
               for entry in node.inputs]
     found = sum(node.op == 'Reshape' and node.shape == (0, 0, -1) and len(
         axes.get(node.inputs[0], ())) == 3 for node in joined)
     for node in graph.nodes:
+        if node.op == 'Reshape' and node.shape[0] == -1 and {*node.shape[1:]} == {1} and (
+                graph.nodes[node.inputs[0].node].name in way.ranks):
+            found += len(axes.get(node.inputs[0], ())) - 1  # an input becomes a column
         if node.op.startswith('broadcast_') and any(
                 graph.nodes[entry.node].name in way.ranks for entry in node.inputs):
             counts = [len(axes.get(entry, ())) for entry in node.inputs]

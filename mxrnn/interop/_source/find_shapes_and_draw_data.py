@@ -103,7 +103,7 @@ def _surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any
         shapes, fixed=False)
     if found:
         return _surveyed(graph, model, shapes, types, notes, found)
-    raise ExportError('the graph does not take %s: %s' % ('; '.join(
+    raise ExportError('the graph does not take %s (sizes not given are made up): %s' % ('; '.join(
         '%s of shape %s' % (name, tuple(value.shape)) for name, value in data.sample.items()),
         reason))
 

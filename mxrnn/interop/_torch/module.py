@@ -187,7 +187,7 @@ class GraphModule(nn.Module):
             return self._outputs_of(given)
         try:
             return self._outputs_of(given)
-        except (IndexError, RuntimeError) as error:  # not what is refused in plain words
+        except (IndexError, RuntimeError, ValueError) as error:
             reason = misfit(self._free, {**self._parameters, **self._buffers}, {
                 name: tuple(value.shape) for name, value in given.items()})
             if not reason and 'is invalid for input of size' in str(error):

@@ -121,7 +121,7 @@ def of_check(graph: Graph, params: Mapping[str, Any], given: Shapes) -> dict[str
     those that keep their number."""
     own = _kept_axes(graph, params, given)
     shapes: dict[str, tuple[Any, ...]] = {name: (*(
-        '%s_%d' % (name, axis) for axis in range(len(shape) - 1)), *shape[-1:])
+        '%s_%d' % (name, axis) if axis else 'batch' for axis in range(len(shape) - 1)), *shape[-1:])
         for name, shape in {**own, **given}.items()}
     return {**shapes, **{name: tuple([kept or size or name for kept, size in zip(
         axes, shapes[name])]) for name, axes in own.items()}}
