@@ -44,18 +44,24 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
         yield
     except ExportError as error:
         if steps is None:
+            made = {size for node in graph.nodes if node.op == 'Reshape' for size in node.shape}
             number = next(iter([*stated_steps(graph).values(), *(
                 each.steps for each in roll_once(graph).findings
-                if each.kind in ('fixed', 'stated'))]), 0)
-            guessed = {name: ['batch', number, *_read_as(graph, name)]
-                       for name in graph.needed_variables() if _read_as(graph, name)}
-            tip = number and option_that_frees(
-                graph, params, {**guessed, **graph_shapes(graph, params), **given}, number,
-                *[stepping(params)] * states)
+                if each.kind in ('fixed', 'stated') or each.steps in made)]), 0)
+            guessed: dict[str, Sequence[int | str]] = {
+                name: ['batch', number, *_read_as(graph, name)]
+                for name in graph.needed_variables() if _read_as(graph, name)}
+            told: dict[str, Any] = {**graph_shapes(graph, params), **given}
+            tip = number and option_that_frees(graph, params, {**guessed, **told}, number,
+                                               *[stepping(params)] * states)
+            does = 'allows any'
+            if number and not tip and guessed and not {*guessed} & {*told} and not infer(
+                    graph, variables_of(graph, {**sizes_of(params), **told, **guessed})).faults:
+                tip, does = option(guessed), 'keeps it'
             if not tip or tip in str(error):
                 raise
             raise ExportError('%s\nA Reshape groups rows by %d. If that is the number of steps, '
-                              '%s allows any' % (error, number, tip)) from None
+                              '%s %s' % (error, number, tip, does)) from None
         rolled, findings = rolled_up(graph, steps)
         keeping = steps.keeping(graph)
         if states and not stepping(params)(roll_once(graph).graph, {**given, **steps.kept}):

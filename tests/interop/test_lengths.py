@@ -97,11 +97,11 @@ def test_only_what_the_program_flattens_may_have_any_number_of_axes():
     assert [note.split()[0] for note in remarks(model) if 'any number of axes' in note] == ['ahead']
 
 
-def split_rows(rows, length):
+def split_rows(rows, length, **options):
     dense = mx.sym.FullyConnected(mx.sym.Reshape(mx.sym.Variable('data'), shape=(rows, WIDTH)),
                                   num_hidden=UNITS, name='dense')
     outputs, _ = rnn.GRUCell(UNITS).unroll(length, mx.sym.Reshape(dense, shape=(
-        rows // length if rows > 0 else rows, length, UNITS)), merge_outputs=True)
+        rows // length if rows > 0 else rows, length, UNITS)), merge_outputs=True, **options)
     return mx.sym.ctc_loss(mx.sym.swapaxes(outputs, dim1=0, dim2=1), mx.sym.Variable('label')
                            ) if rows < 0 else outputs
 
@@ -124,6 +124,15 @@ def test_what_a_program_reads_is_asked_for_with_its_numbers(build, shapes, said)
     notes = remarks(random_model(build(), shapes))
     assert [note.endswith(said) for note in notes].count(True) == 1
     assert not any('width' in note for note in notes)
+
+
+def test_a_length_that_nothing_frees_is_named_with_the_shape_that_keeps_it(tmp_path):
+    padded = split_rows(-1, 7, valid_length=mx.sym.Variable('length'))
+    model = random_model(padded, {'data': (3, 7, WIDTH), 'label': (3, 2), 'length': (3,)})
+    with pytest.raises(interop.ExportError, match='steps, --input data=batch,7,5 keeps it'):
+        interop.to_onnx(model, str(tmp_path / 'a.onnx'))
+    with pytest.warns(UserWarning, match='has no output'):
+        interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 7, WIDTH)})
 
 
 def letters_of_words(tagged):
