@@ -26,7 +26,7 @@ from .roll_without_steps import (
 )
 
 __all__ = ['as_many_whatever_is_read', 'capped', 'clipped', 'clipped_at_any_length',
-           'divided_by_steps', 'kept_by_inputs', 'of_one_bucket']
+           'counted_anew', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket']
 
 _SUMS = 'sum', 'mean', 'norm'
 _NUMBERS = '_arange', '_contrib_arange_like'
@@ -60,23 +60,41 @@ def divided_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seq
     that may depend on it, with the options that keep the length or free it."""
     def works(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
         return not _made_of(graph, number)
+
+    def keeps(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
+        """Whether recurrences have the number, and no other than those in the graph."""
+        table = infer(rolled.graph, variables_of(rolled.graph, {**_sizes(model), **shapes, **{
+            name: [number if size == 'time:%d' % number else size for size in shape]
+            for name, shape in given.items()}}))
+        told = collections.Counter(_numbers(rolled.graph, table))
+        return told[number] >= max(own[number], 1) and {*told} - {None} <= numbers
+    own = collections.Counter(each.steps for each in rolled.findings
+                              if each.kind in ('kernel', 'loop', 'fused'))
     notes = []
     numbers = {each.steps for each in rolled.findings if each.kind != 'unrolled'}
-    for number in sorted(numbers - {size for shape in shapes.values() for size in shape[:2]}):
+    for number in sorted(numbers):
         found = _made_of(rolled.graph, number)
-        if not found:
+        if not found or keeps(rolled.graph, {}):
             continue
         params = {**model.arg_params, **model.aux_params}
-        kept = option_that_frees(model.graph, params, shapes, number).replace(
+        kept = option_that_frees(model.graph, params, shapes, number, keeps).replace(
             'time:%d' % number, str(number))
         free = option_that_frees(model.graph, params, shapes, number, works)
-        tips = ['to keep that length, export with ' + kept] * bool(kept) + [
+        tips = ['to keep that length, export to ONNX or source with ' + kept] * bool(kept) + [
             'for any, export with ' + free] * bool(free)
         notes += ['node %s (%s) has the number %g. If that comes from the number of steps in the '
                   'graph, %d, results at other lengths are wrong%s' % (
                       node.name, node.op, node.scalar, number, ': ' * bool(tips) + '; '.join(tips))
                   for node in found]
     return notes
+
+
+def counted_anew(model: Model, rolled: RolledGraph) -> list[str]:
+    """The means over the steps that now divide by their count."""
+    divided = {node.name for node in rolled.graph.nodes if node.op == 'broadcast_div'}
+    return ['node %s (%s) has the number %g, in place of which the steps are now counted' % (
+        node.name, node.op, node.scalar) for node in model.graph.nodes
+            if node.op in ('_div_scalar', '_mul_scalar') and node.name in divided]
 
 
 def _made_of(graph: Graph, steps: int) -> list[Node]:

@@ -48,8 +48,10 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
             number = next(iter([*stated_steps(graph).values(), *(
                 each.steps for each in roll_once(graph).findings
                 if each.kind in ('fixed', 'stated') or each.steps in made)]), 0)
+            rows = -1 if any(node.op == 'Reshape' and node.shape[:1] == (number,)
+                             for node in graph.nodes) else 1  # -1: steps before the batch
             guessed: dict[str, Sequence[int | str]] = {
-                name: ['batch', number, *_read_as(graph, name)]
+                name: [*('batch', number)[::rows], *_read_as(graph, name)]
                 for name in graph.needed_variables() if _read_as(graph, name)}
             told: dict[str, Any] = {**graph_shapes(graph, params), **given}
             tip = number and option_that_frees(graph, params, {**guessed, **told}, number,

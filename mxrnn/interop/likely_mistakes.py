@@ -16,6 +16,7 @@ from .._graph.shapes.missing_shapes import Named
 from .fixed_steps_notes import (
     as_many_whatever_is_read,
     clipped_at_any_length,
+    counted_anew,
     divided_by_steps,
     kept_by_inputs,
     of_one_bucket,
@@ -82,8 +83,8 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if certified:
         return sentences
     freed, without = _freed(model, shapes)
-    sentences += divided_by_steps(model, freed, without) + stated_notes(
-        freed.graph, params, without)
+    sentences += counted_anew(model, freed) + divided_by_steps(model, freed, without)
+    sentences += stated_notes(freed.graph, params, without)
     kept = kept_by_inputs(model, rolled, shapes)
     if not longest and not kept:  # otherwise a note says what frees them, or nothing does
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),

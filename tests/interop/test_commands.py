@@ -370,6 +370,7 @@ def test_a_number_of_steps_in_a_state_of_the_source_is_freed(tmp_path):
 @pytest.mark.parametrize('divided, free', [
     (lambda total: total / 6, True), (lambda total: total * (1 / 6), True),
     (lambda total: mx.sym.sqrt(total) / 5, False), (lambda total: total * (6 / 5), False),
+    (lambda total: mx.sym.FullyConnected(total, num_hidden=2) / 6, False),
     (lambda total: mx.sym.sqrt(total) / 6 ** .5, False), (lambda total: total / 4, None),
     (lambda total: mx.sym.FullyConnected(total, num_hidden=2) / 5, None)])
 def test_a_mean_over_a_number_of_steps_is_noted_with_what_frees_it(divided, free, tmp_path):
@@ -379,13 +380,14 @@ def test_a_mean_over_a_number_of_steps_is_noted_with_what_frees_it(divided, free
     for options in (['inspect'], ['export', '--onnx', tmp_path / 'a.onnx']):
         said = ' '.join(told(options[0], tmp_path / 'a', *options[1:]).split())
         assert ('number of steps in the graph, 6' in said) is (free is not None)
-        assert said.count('keep that length, export with --input data=batch,6,4') == (
-            free is not None)
+        assert said.count('keep that length, export to ONNX or source with '
+                          '--input data=batch,6,4') == (free is not None)
         assert ('for any, export with --input data=batch,time:6,4' in said) is bool(free)
     for size in ('time:6', '6') if free else ('6',):
         said = told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input',
                     'data=batch,%s,4' % size)
         assert 'number of steps in the graph' not in said
+        assert ('the steps are now counted' in said) is (size == 'time:6')
     if free:
         data = np.random.RandomState(0).randn(2, 9, 4).astype('f')
         model, path = interop.load(str(tmp_path / 'a')), str(tmp_path / 'a.onnx')

@@ -1164,3 +1164,61 @@ def test_sources_of_different_lengths(name):
         wanted = run_padded(name, length, (data, lengths), model.arg_params)
         for one, other in zip(outputs(source, {'data': data, 'lengths': lengths}), wanted):
             np.testing.assert_allclose(one.detach(), other, atol=1e-6)
+
+
+def _last(steps):
+    return mx.sym.slice_axis(steps, axis=1, begin=-1, end=None)
+
+
+def _attention(steps):
+    scores = mx.sym.batch_dot(steps, steps, transpose_b=True)
+    return mx.sym.batch_dot(mx.sym.softmax(scores * (1 / 7)), steps)
+
+
+def recurrence(length, data=None, prefix='gru_', **options):
+    data = mx.sym.Variable('data') if data is None else data
+    return rnn.GRUCell(UNITS, prefix).unroll(length, data, merge_outputs=True, **options)[0]
+
+
+@pytest.mark.parametrize('made', [
+    lambda steps: steps / 7, lambda steps: mx.sym.mean(steps, axis=1) / 7,
+    lambda steps: _last(steps) / 7, _attention,
+    lambda steps: mx.sym.broadcast_add(steps, mx.sym.sum(steps, axis=1, keepdims=True)) / 7])
+def test_a_number_that_divides_no_sum_of_steps_stays_and_is_noted(made, tmp_path):
+    path, data = str(tmp_path / 'a.onnx'), np.random.RandomState(0).randn(2, 9, WIDTH).astype('f')
+    model = random_model(made(recurrence(7)), {'data': (3, 7, WIDTH)})
+    with pytest.warns(UserWarning, match='number of steps in the graph, 7'):
+        interop.to_onnx(model, path, {'data': ('batch', 'time:7', WIDTH)})
+    wanted = bound(made(recurrence(9)), {'data': data.shape}, model.arg_params, {'data': data})
+    np.testing.assert_allclose(session(path).run(None, {'data': data})[0],
+                               wanted.forward()[0].asnumpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize('symbol, shapes, given', [
+    (lambda: mx.sym.sum(recurrence(7), axis=1) / 7, {'data': (3, 7, WIDTH)},
+     {'data': (7, 'time', WIDTH)}),
+    (lambda: mx.sym.concat(mx.sym.sum(recurrence(7), axis=1) / 7, mx.sym.Variable('more'), dim=1),
+     {'data': (3, 7, WIDTH), 'more': (3, 7)}, {'more': ('batch', 7)})])
+def test_a_number_of_steps_is_noted_although_another_axis_has_it(symbol, shapes, given, tmp_path):
+    model = random_model(symbol(), shapes)
+    assert ['number of steps in the graph, 7' in each for each in remarks(model, given)] == [True]
+    assert not [each for each in remarks(model, {**given, 'data': ('batch', 7, WIDTH)})
+                if 'number of steps in the graph' in each]
+
+
+def test_advice_to_keep_a_number_of_steps_keeps_that_of_the_recurrence():
+    upper = recurrence(4, mx.sym.Reshape(recurrence(8), shape=(0, -1, 2 * UNITS)), 'top_')
+    model = random_model(mx.sym.sum(upper, axis=1) / 4, {'data': (3, 8, WIDTH)})
+    note, = [each for each in remarks(model) if 'number of steps in the graph, 4' in each]
+    assert '--input' not in note
+    assert note in remarks(model, {'data': ('batch', 4, WIDTH)})
+    assert note not in remarks(model, {'data': ('batch', 8, WIDTH)})
+
+
+def test_advice_puts_the_steps_first_where_a_reshape_does(tmp_path):
+    rows = mx.sym.FullyConnected(mx.sym.Reshape(mx.sym.Variable('data'), shape=(-1, WIDTH)),
+                                 num_hidden=UNITS)
+    steps = recurrence(7, mx.sym.Reshape(rows, shape=(7, -1, UNITS)), layout='TNC')
+    model = random_model(steps, {'data': (7, 3, WIDTH)})
+    with pytest.raises(interop.ExportError, match='--input data=time:7,batch,5 allows any'):
+        interop.to_onnx(model, str(tmp_path / 'a.onnx'))

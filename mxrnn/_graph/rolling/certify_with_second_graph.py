@@ -68,8 +68,8 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
         if unlike is None:
             return rolled
         differing.append(unlike)
-        counted_anew = counting(rolled, one)
-        if _difference(counted_anew, counting(further, two)) is None:
+        counted_anew = counting(rolled, one, proven=True)
+        if _difference(counted_anew, counting(further, two, proven=True)) is None:
             return rolled._replace(graph=counted_anew)
     advice, (one, two) = '', pairs[0]
     beside_it = [{finding.steps for finding in each} - {steps}
@@ -103,9 +103,10 @@ def _pairs(first: Sequence[Finding], second: Sequence[Finding]) -> list[tuple[in
     return list(pairs)
 
 
-def counting(rolled: RolledGraph, steps: int) -> Graph:
+def counting(rolled: RolledGraph, steps: int, proven: bool = False) -> Graph:
     """The graph in which means over the steps of a recurrence divide by the count of its steps,
-    instead of the number `steps`, which all recurrences have."""
+    instead of the number `steps`, which all recurrences have. Without a second graph, by which it
+    is `proven`, what is divided must be a sum over the steps, or made of one element by element."""
     graph, edit = rolled.graph, Edit(rolled.graph)
     if any(finding.steps != steps for finding in rolled.findings):
         return graph
@@ -115,7 +116,7 @@ def counting(rolled: RolledGraph, steps: int) -> Graph:
         number = {'_div_scalar': steps, '_mul_scalar': 1 / steps}.get(node.op)
         if number is None or not math.isclose(node.scalar, number, rel_tol=1e-6):
             continue
-        sequence = _divided(graph, node, axes)
+        sequence = _divided(graph, node, axes, proven)
         if sequence is not None:
             writer, name = edit.writer, node.name
             numbers = writer.once('_contrib_arange_like', name + '_numbers', {'axis': 0}, sequence)
@@ -126,7 +127,7 @@ def counting(rolled: RolledGraph, steps: int) -> Graph:
     return edit.graph()
 
 
-def _divided(graph: Graph, node: Node, axes: Mapping[Entry, Axes]) -> Entry | None:
+def _divided(graph: Graph, node: Node, axes: Mapping[Entry, Axes], proven: bool) -> Entry | None:
     """The sequence of a recurrence over whose steps the input of a division was summed; None if
     this is not certain, because sequences of several lengths are read."""
     behind = graph._replace(heads=node.inputs).reached(lambda each: each.inputs)
@@ -136,13 +137,15 @@ def _divided(graph: Graph, node: Node, axes: Mapping[Entry, Axes]) -> Entry | No
         for axis in open_axes(axes.get(sequence, [])[:1]):
             times.setdefault(axis, sequence)
     is_one = len(times) == 1 and all(open_axes(axes.get(each, [])[:1]) for each in recurrences)
+    if not proven and times.keys() & open_axes(axes.get(node.inputs[0])):
+        return None  # it still has its steps
     summed: set[Axis] = set()
     pending, seen = [*node.inputs], {*node.inputs}
     while pending:
         entry = pending.pop()
         made, removed = graph.nodes[entry.node], set()
         if made.is_variable or has(made.op, 'recurs'):
-            if made.is_variable or not is_one:
+            if made.is_variable or not is_one or not proven:
                 return None  # it may be a sequence of another length
             removed = {*times}
         elif made.op == 'sum':
@@ -151,6 +154,8 @@ def _divided(graph: Graph, node: Node, axes: Mapping[Entry, Axes]) -> Entry | No
                 return None
             removed = times.keys() & open_axes([data[axis] for axis in reduced_axes(
                 len(data), made.axis, made.exclude)])
+        elif not proven and not has(made.op, 'elementwise') and not has(made.op, 'pair'):
+            return None
         summed |= removed
         weights = {each for role in ('weight', 'aux') for each in made.inputs_of(role)}
         new = {*made.needed_inputs} - weights - seen if not removed else set()
