@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import operator
 from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -87,12 +85,13 @@ def refuse_batch(graph: Graph, params: Mapping[str, Any], shapes: Shapes,
     def faults(shapes: Shapes) -> list[Fault]:
         return infer(graph, variables_of(graph, {**sizes_of(params), **shapes})).faults
     for node in [each.node for each in faults(shapes)[:1] if each.node.op == 'Reshape']:
-        kept = {name: [node.shape[0] if size == 'batch' else size for size in shape]
-                for name, shape in shapes.items()}
-        if node.shape[0] > 0 and not faults(kept):
-            raise ExportError('node %s (Reshape) has a batch of %d. Give that number: %s' % (
-                node.name, node.shape[0], option({**kept, **with_number(
-                    kept, steps.number, steps.axes)} if steps else kept)))
+        for batch in {shape[0]: 0 for shape in shapes.values() if shape}:
+            kept = {name: [node.shape[0] if size == batch else size for size in shape]
+                    for name, shape in shapes.items()}
+            if isinstance(batch, str) and node.shape[0] > 0 and not faults(kept):
+                raise ExportError('node %s (Reshape) has a batch of %d. Give that number: %s' % (
+                    node.name, node.shape[0], option({**kept, **with_number(
+                        kept, steps.number, steps.axes)} if steps else kept)))
 
 
 def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> None:
@@ -122,8 +121,8 @@ def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> No
 
 def refuse_regrouped(graph: Graph, params: Mapping[str, Any], sizes: Mapping[str, Sequence[int]]
                      ) -> None:
-    """Refuse data of which a Reshape that makes sequences of a number of steps of all rows makes
-    more or fewer than the data have."""
+    """Refuse data of which a Reshape that makes sequences of a number of steps of all rows mixes
+    rows of different sequences: it makes no multiple of the data's sequences."""
     shapes: dict[str, Sequence[int | str]] = {
         name: (*map(str, shape),) if name in only_looked_up(graph, [*sizes]) else
         (*map(str, shape[:-1]), *shape[-1:]) for name, shape in sizes.items()}
@@ -133,13 +132,13 @@ def refuse_regrouped(graph: Graph, params: Mapping[str, Any], sizes: Mapping[str
         rows = [each for each in sum(axes[node.inputs[0]], ()) if axes_in(each)]
         if next(code for code in node.shape if code not in (-4, 0)) != -1:  # time is first
             rows.reverse()
-        if not all(axis.label.isdigit() for each in rows for axis in axes_in(each)):
-            continue
-        made, *counts = [number_for(each, {axis: int(axis.label) for axis in axes_in(each)})
-                         for each in (size, *rows)]
         # Of axes that were joined the order is not known.
-        alike = [counts, *(sizes.values() if any(len(axes_in(each)) > 1 for each in rows) else ())]
-        if all(made not in itertools.accumulate(each, operator.mul) for each in alike):
+        if not rows or any(len(axes_in(each)) > 1 for each in rows) or not all(
+                axis.label.isdigit() for each in rows for axis in axes_in(each)):
+            continue
+        made, first = [number_for(each, {axis: int(axis.label) for axis in axes_in(each)})
+                       for each in (size, rows[0])]
+        if made % first:  # otherwise each sequence may be cut into parts or have rows of its own
             raise ValueError('node %s makes sequences of %d steps of all rows, and so %s sequences '
                              'of %s: give sequences of that length' % (
                                  name, steps, made, ' and '.join(

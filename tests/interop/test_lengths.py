@@ -799,20 +799,16 @@ def test_a_reshape_of_frames_keeps_their_number_unless_it_is_that_of_an_axis(
         module(data=torch.ones(3, 2 * steps, 1, 8, 8))
 
 
-@pytest.mark.parametrize('before', [False, True])
-def test_a_batch_that_a_reshape_states_is_named_and_kept(before, tmp_path, capsys):
+@pytest.mark.parametrize('batch', ['batch', 'n'])
+def test_a_batch_that_a_reshape_states_is_named_and_kept(batch, tmp_path, capsys):
     """With two batches of 4, a batch of 8 would mix rows of two sequences each."""
     torch = pytest.importorskip('torch')
-    data = mx.sym.Variable('data')
-    if before:
-        data = mx.sym.FullyConnected(mx.sym.reshape(data, (-1, WIDTH)), num_hidden=WIDTH)
-        data = mx.sym.reshape(data, (8, -1, WIDTH), name='rows')
+    data = mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH))
+    data = mx.sym.FullyConnected(data, num_hidden=WIDTH)
+    data = mx.sym.reshape(data, (8, -1, WIDTH), name='rows')
     outputs = rnn.GRUCell(UNITS, 'g_').unroll(7, data, merge_outputs=True)[0]
-    if not before:
-        outputs = mx.sym.softmax(mx.sym.reshape(mx.sym.reshape(outputs, (-1, UNITS)),
-                                                (8, -1, UNITS), name='rows'), axis=2)
     interop.save(random_model(outputs, {'data': (8, 7, WIDTH)}), str(tmp_path / 'a'), 1)
-    given = '--input', 'data=batch,time,5'
+    given = '--input', 'data=%s,time,5' % batch
     for options in (('--onnx', 'a.onnx'), ('--onnx', 'a.onnx', '--states'), ('--torch', 'a.pt'),
                     ('--source', 'b.py')):
         export = 'export', tmp_path / 'a', options[0], tmp_path / options[1], *options[2:]
@@ -820,9 +816,47 @@ def test_a_batch_that_a_reshape_states_is_named_and_kept(before, tmp_path, capsy
         said = ' '.join(capsys.readouterr().err.split())
         assert 'node rows (Reshape) has a batch of 8' in said
         assert command(*export, *said.split(': ')[-1].split()) == 0
-        assert before or command(*export) == 0
     with pytest.raises(ValueError, match=r'data must have the shape \(8, any, '):
         interop.load_torch(str(tmp_path / 'a.pt'))(data=torch.zeros(4, 7, WIDTH))
+
+
+@pytest.mark.parametrize('of_data', [False, True])
+def test_groups_of_rows_are_no_batch(of_data, tmp_path, capsys):
+    """Triplets of all rows: any batch that is a multiple of 3."""
+    torch = pytest.importorskip('torch')
+    data = mx.sym.Variable('data')
+    outputs = mx.sym.reshape(rnn.FusedRNNCell(UNITS, 1, 'gru').unroll(
+        7, data, merge_outputs=True)[0], (-1, UNITS))
+    groups = mx.sym.reshape(data if of_data else outputs, (3, -1, WIDTH if of_data else UNITS))
+    symbol = mx.sym.Group([mx.sym.max(groups, axis=0), mx.sym.mean(outputs, axis=1)])
+    interop.save(random_model(symbol, {'data': (6, 7, WIDTH)}), str(tmp_path / 'a'), 1)
+    for number, given in enumerate(([], ['--input', 'data=batch,time,5'])):
+        for kind, end in (('--onnx', 'onnx'), ('--torch', 'pt')):
+            path = tmp_path / ('%d.%s' % (number, end))
+            assert command('export', tmp_path / 'a', kind, path, *given) == 0
+            assert '3 steps' not in capsys.readouterr().out
+        for rows in (6, 12):
+            made = interop.load_torch(str(tmp_path / ('%d.pt' % number)))(
+                data=torch.zeros(rows, 7, WIDTH))
+            assert made[0].shape[0] == rows * 7 // 3
+
+
+@pytest.mark.parametrize('kind', ['sentences', 'two inputs', 'two rows for each step'])
+def test_a_torch_module_takes_more_sequences_than_its_data_have(kind, tmp_path):
+    """Each sequence in the data is cut into several, or each step has several rows."""
+    torch, steps = pytest.importorskip('torch'), 14 if kind == 'sentences' else 7
+    data = mx.sym.Variable('data')
+    if kind == 'two inputs':
+        data = mx.sym.concat(data, mx.sym.Variable('other'), dim=0)
+    rows = mx.sym.FullyConnected(mx.sym.reshape(data, (-1, WIDTH)), name='rows',
+                                 num_hidden=WIDTH * (1 + (kind == 'two rows for each step')))
+    outputs, _ = rnn.LSTMCell(UNITS, 'c_').unroll(7, mx.sym.reshape(rows, (-1, 7, WIDTH)))
+    shapes = dict.fromkeys(['data', 'other'][:1 + (kind == 'two inputs')], (3, steps, WIDTH))
+    interop.save(random_model(outputs[-1], shapes), str(tmp_path / 'a'), 1)
+    assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt', *(
+        each for name in shapes for each in ('--input', '%s=batch,%d,5' % (name, steps)))) == 0
+    assert interop.load_torch(str(tmp_path / 'a.pt'))(**{
+        name: torch.ones(shape) for name, shape in shapes.items()}).shape == (6, UNITS)
 
 
 def test_a_torch_file_keeps_a_number_of_words_that_no_option_names(tmp_path):

@@ -553,7 +553,8 @@ def test_a_module_in_steps_begins_with_zeros():
     module = interop.to_torch(model_of('gru_bucketing')[1], states=True)
     assert {name: value.abs().sum().item() for name, value in module.begin(3).items()} == {
         name: 0. for name, _ in module.states}
-    assert len(module(data=torch.zeros(3, 1), **module.begin(3))) == 1 + len(module.states)
+    given = module.begin(batch_size=3)
+    assert len(module(data=torch.zeros(3, 1), **given)) == 1 + len(module.states)
 
 
 def test_older_versions_refuse_files_with_states(tmp_path):

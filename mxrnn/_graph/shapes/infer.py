@@ -12,10 +12,10 @@ from . import (  # noqa: F401  (they fill the table)
     reshaping_rules,
     rnn_and_sequence_rules,
 )
-from .axis_factors import Axes, factors_of
+from .axis_factors import Axes, Factors, factors_of, open_axes
 from .rule_api import RULES, Array, UnknownAxes, alike
-from .sizes import Axis, Size, product, resolve
-from .unification import AxesError, SizeError, suggest
+from .sizes import Axis, Size, product, resolve, same
+from .unification import AxesError, SizeError, suggest, unify
 
 __all__ = ['Fault', 'Table', 'axes_of', 'infer', 'variables_of']
 
@@ -146,7 +146,30 @@ def infer(graph: Graph, variables: Mapping[int, Axes],
             if closed:
                 table.closed[place] = closed
         table.axes.update((Entry(place, at), axes) for at, axes in enumerate(outputs) if axes)
+    _keep_batches(table, graph, [axes[0] for axes in variables.values() if axes])
     return table
+
+
+def _keep_batches(table: Table, graph: Graph, firsts: Sequence[Factors]) -> None:
+    """Rows of which a Reshape splits off a number, and of the rest the steps of a recurrence, are
+    those of a batch of this number. Of other batches, the rows of one would come into another."""
+    read = [(table.axes.get(node.inputs[0], []), node.get('axis', 0)) for node in graph.nodes
+            if node.op in ('RNN', '_foreach') or node.op == 'SliceChannel' and node.squeeze_axis]
+    times = [product(axes[at]) for axes, at in read if -len(axes) <= at < len(axes)]
+    for place, node in enumerate(graph.nodes):
+        made = table.axes.get(Entry(place, 0), []) if node.op == 'Reshape' else []
+        if len(made) < 2 or node.reverse or node.shape[0] < 3 or node.shape[1] != -1 or not any(
+                same(product(made[1]), time) for time in times):
+            continue
+        rows = factors_of(sum(table.axes.get(node.inputs[0], []), ()))
+        counts = open_axes([rows])
+        if len(counts) > 1 and any((counts[0],) == rows[:1] == factors_of(first)
+                                   for first in firsts):
+            try:
+                unify(counts[0], node.shape[0])
+                table.closed.setdefault(place, []).append(counts[0])
+            except SizeError as error:
+                table.faults.append(Fault(node, str(error)))
 
 
 def _read(node: Node) -> tuple[Entry, ...]:

@@ -4,17 +4,7 @@ from __future__ import annotations
 from typing import Iterable, Sequence
 
 from ..graph import Node
-from .axis_factors import (
-    REST,
-    Axes,
-    Factors,
-    agree,
-    factors_of,
-    match_factors,
-    mixed,
-    open_axes,
-    separated,
-)
+from .axis_factors import REST, Axes, Factors, agree, factors_of, match_factors, mixed, open_axes
 from .rule_api import Array, UnknownAxes, alike, rule
 from .sizes import Axis, Size, add, divide, interval, product, quotient, reshaping, same
 from .unification import AxesError, SizeError, suggest, unify, unify_all
@@ -54,19 +44,7 @@ def _targets(data: Axes, codes: list[int]) -> Axes:
         raise SizeError('a Reshape to %s and %d axes' % (tuple(codes), len(data))) from None
     if REST not in targets:
         _equal_sizes(data, targets)
-    else:
-        _batch_stated(sum(data, ()), targets)
     return match_factors(sum(data, ()), targets)
-
-
-def _batch_stated(data: Factors, made: Axes) -> None:
-    """Rows of which a number is split off first, before a -1, are those of a batch of this number.
-    Of other batches, the rows of one would come into another."""
-    number, (pool, found) = product(made[0]), separated(data, made)
-    for batch in pool[:1] if len(pool) > 1 and 0 not in found else ():
-        if isinstance(number, int) and number > 2 and isinstance(batch, Axis) and 'batch' in (
-                batch.hint, batch.label):
-            unify(batch, number)
 
 
 def _split_again(axis: Factors, sizes: Sequence[int]) -> None:

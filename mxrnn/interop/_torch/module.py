@@ -197,7 +197,7 @@ class GraphModule(nn.Module):
                 raise
             raise ValueError('%s\n%s' % (reason, error)) from error
 
-    def begin(self, batch_size: int = 1, /, **inputs: Tensor) -> dict[str, Tensor]:
+    def begin(self, batch_size: int = 1, **inputs: Tensor) -> dict[str, Tensor]:
         """Return what a module with states takes before the first step.
 
         Parameters

@@ -153,10 +153,9 @@ def _kept_axes(graph: Graph, params: Mapping[str, Any], given: Shapes
     def faults(shapes: Shapes) -> bool:
         return bool(infer(rolled, variables_of(rolled, {**sizes_of(params), **shapes})).faults)
     whole, stated = not faults(shapes), any(each.kind == 'stated' for each in findings)
-    label = 'any' if any('batch' in shape for shape in shapes.values()) else 'batch'
     kept = {name: [size if isinstance(size, int) and (any(stated_of(rolled, params, {
         **shapes, name: [*['rows'] * (at > 0), *shape[1:at], 'any', *shape[at + 1:]]})) or (
-            whole and faults({**shapes, name: [*shape[:at], label, *shape[at + 1:]]}))) else ''
+            whole and faults({**shapes, name: [*shape[:at], 'any', *shape[at + 1:]]}))) else ''
         for at, size in enumerate(shape)] for name, shape in shapes.items()}
     return {name: axes for name, axes in kept.items() if any(axes[:-1]) or stated and any(axes)}
 
