@@ -28,22 +28,33 @@ def say(title: str, text: str) -> None:
 
 
 def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None,
-                certified: bool = False, said: Container[str] = ()) -> None:
+                certified: bool = False, said: Container[str] = (),
+                typed: Mapping[str, Any] | None = None) -> None:
     """Print notes on a model of `prefix`, and on the shapes of its inputs, unless `said` has them.
     """
     from .interop.likely_mistakes import remarks
     # An optimiser's states exist only with module=, and then the graph is the longest bucket's.
     longest = prefix is not None and model.epoch is not None and (
         bucket_graph(prefix) or os.path.exists(path_of(prefix, 'states', model.epoch)))
-    for sentence in remarks(model, shapes, bool(longest), certified):
+    for sentence in remarks(model, shapes, bool(longest), certified, typed):
         kept, number, _ = sentence.partition(', the number in the graph: pad')
         if not (number and '--input' not in sentence
                 and '%s: the graph has that number in it' % kept in said):
             say('note', sentence)
 
 
-def load(options: argparse.Namespace) -> Any:
-    """The checkpoint in the options; for a folder of GluonTS, its network's checkpoint."""
+def load(options: argparse.Namespace, shapes: Mapping[str, Any] | None = None) -> Any:
+    """The checkpoint in the options; for a folder of GluonTS, its network's checkpoint. If `shapes`
+    have more steps than a Reshape states, it splits them into windows."""
+    model = _loaded(options)
+    if not shapes:
+        return model
+    from .interop.roll_without_steps import reading_windows
+    return model._replace(graph=reading_windows(model.graph, {
+        **model.arg_params, **model.aux_params}, shapes))
+
+
+def _loaded(options: argparse.Namespace) -> Any:
     from . import interop
     if options.symbol is not None:
         return interop.load(symbol=options.symbol, params=options.params)

@@ -201,8 +201,9 @@ def _export(options: argparse.Namespace) -> int:
     from .interop.mxnet_process import kept
     title = 'export of %s' % os.path.basename(options.prefix or options.symbol)
     with working(title):
-        model = load(options)
+        model = load(options, shapes)
     said: set[str] = set()
+    typed = shapes
     missing: set[str] = set()
     with kept():  # for all formats
         for write, target in formats:
@@ -217,8 +218,8 @@ def _export(options: argparse.Namespace) -> int:
                 continue
             for each in paths:
                 print('%s: %d bytes' % (each, os.path.getsize(each)))
-            for title, sentence in remarks:
-                say(title, sentence)
+            for kind, sentence in remarks:
+                say(kind, sentence)
                 said.add(sentence)
     if len(missing) == len(formats):
         return 2
@@ -227,7 +228,7 @@ def _export(options: argparse.Namespace) -> int:
             ':' not in str(options.input)):  # shapes of the check alone
         from .interop._torch.save_and_check_torch_file import of_check
         shapes = of_check(model.graph, {**model.arg_params, **model.aux_params}, shapes)
-    say_remarks(model, shapes, options.prefix, bool(options.certify), said)
+    say_remarks(model, shapes, options.prefix, bool(options.certify), said, typed)
     return 2 if missing else 0
 
 

@@ -239,8 +239,10 @@ def test_images_of_pairs_and_triplets_are_no_steps(images):
 
 
 def test_what_cannot_be_rolled_up_is_given_back():
-    symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3)
-    assert rnn.roll(symbol) is symbol
+    rows, _ = rnn.FusedRNNCell(3).unroll(8, mx.sym.Variable('data'), merge_outputs=True)
+    for symbol in (mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3),
+                   mx.sym.max(mx.sym.reshape(rows, shape=(-1, 4, 3)), axis=1)):  # perhaps windows
+        assert rnn.roll(symbol) is symbol
 
 
 def test_what_is_repeated_of_an_open_batch():

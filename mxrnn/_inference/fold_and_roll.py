@@ -278,7 +278,7 @@ def rolled_graph(graph: Graph, training: bool, length: int | None
                  ) -> tuple[Graph, tuple[Finding, ...]]:
     """`roll` for a Symbol's graph and this MXNet; `graph` itself if nothing can be rolled up."""
     rolled, findings = roll_graph(
-        graph, training=training, length=length,
+        graph, training=training, length=length, keep=False,
         reject_reason=lambda values, what: _fault(values, what, training))
     return graph if rolled is graph else adapted(rolled), findings
 

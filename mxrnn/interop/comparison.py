@@ -16,6 +16,7 @@ from .model import Model
 from .model_runners import Data, of_torch
 from .mxnet_process import begin, forget, of_mxnet
 from .reference_model_rolled_if_needed import ReferenceModel
+from .roll_without_steps import reading_windows
 
 __all__ = ['Differences', 'compare', 'difference', 'of_file', 'tolerance']
 
@@ -103,7 +104,9 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     data = inputs.drawn(shapes, given, seed)
     length = file.steps(data) if file.steps else 0
     chunks = [count for count in (1, length - 1) if length and count]
-    reference = ReferenceModel(model, *library)
+    reference = ReferenceModel(model._replace(graph=reading_windows(model.graph, {
+        **model.arg_params, **model.aux_params}, {
+            name: array.shape for name, array in data.items()})), *library)
     try:
         try:
             rolled, wanted = reference.outputs(data)

@@ -21,7 +21,7 @@ from .model_runners import Data, of_onnx, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
 from .reference_model_rolled_if_needed import ReferenceModel
 from .registry import ONNX, TORCH, ExportError
-from .roll_without_steps import CountedSteps, rolled_up
+from .roll_without_steps import CountedSteps, reading_windows, rolled_up
 
 __all__ = ['check_export', 'log_unchecked']
 
@@ -89,6 +89,9 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
     if untold:
         return 'not checked', 'the shape of %s is not known: give a size for each axis, as in ' \
             '--input %s=8,20 for two axes' % (', '.join(untold), untold[0])
+    model = model._replace(graph=reading_windows(model.graph, {
+        **model.arg_params, **model.aux_params}, {
+            name: shape for name, shape, _ in file.inputs if shape}))
     whole, model = model.graph, of_file(model, file, 'the file')
     reasons, number = [], steps.number if steps else 0
     for import_it in (of_mxnet, of_onnx if by_torch else of_torch):

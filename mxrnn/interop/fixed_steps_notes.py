@@ -8,7 +8,14 @@ from typing import Any, Iterator, Mapping, Sequence
 from .. import _check
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
-from .._graph.rolling import RolledGraph, bounds, cut_places, fixed_by
+from .._graph.rolling import (
+    RolledGraph,
+    bounds,
+    cut_places,
+    fixed_by,
+    grouping,
+    stated_steps,
+)
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import Table, infer, variables_of
 from .._graph.shapes.sizes import Axis, Size, Sum
@@ -26,7 +33,8 @@ from .roll_without_steps import (
 )
 
 __all__ = ['as_many_whatever_is_read', 'capped', 'clipped', 'clipped_at_any_length',
-           'counted_anew', 'divided_by_steps', 'kept_by_inputs', 'of_one_bucket']
+           'counted_anew', 'divided_by_steps', 'grouped_by_windows', 'kept_by_inputs',
+           'of_one_bucket']
 
 _SUMS = 'sum', 'mean', 'norm'
 _NUMBERS = '_arange', '_contrib_arange_like'
@@ -277,6 +285,29 @@ def _axes_of(size: Size) -> Iterator[Axis]:
         for _, atoms in size.terms:
             for atom in atoms:
                 yield from _axes_of(atom)
+
+
+def grouped_by_windows(model: Model, shapes: Mapping[str, Sequence[Any]],
+                       given: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Notes on Reshapes behind operators of whole sequences that group rows by a number, which is
+    that of steps or of rows in a window; the shapes that decide this are not `given`."""
+    if any(':' in str(size) for shape in given.values() for size in shape):
+        return []
+    params, notes = {**model.arg_params, **model.aux_params}, []
+    for number in sorted(grouping(model.graph)):
+        tip = option_that_frees(model.graph, params, shapes, number)
+        notes.append('a Reshape groups rows by %d. That is right for windows of %d. If it is the '
+                     'number of steps, %s' % (number, number, '%s keeps it, and %s allows any' % (
+                         tip.replace('time:%d' % number, str(number)), tip) if tip else
+                         'give %d steps' % number))
+    for number in sorted({*stated_steps(model.graph).values()}):
+        axes = axes_of(shapes, number)
+        if axes and not {*axes} & {*given}:
+            notes.append('a Reshape groups rows by %d, taken to be the number of steps. If it is '
+                         'that of rows in a window, type the shape, as in %s' % (number, option({
+                             name: [*shapes[name][:at], 2 * number, *shapes[name][at + 1:]]
+                             for name, at in axes.items()})))
+    return notes
 
 
 def _sizes(model: Model) -> dict[str, tuple[int, ...]]:

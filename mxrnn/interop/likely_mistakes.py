@@ -18,6 +18,7 @@ from .fixed_steps_notes import (
     clipped_at_any_length,
     counted_anew,
     divided_by_steps,
+    grouped_by_windows,
     kept_by_inputs,
     of_one_bucket,
 )
@@ -31,11 +32,12 @@ __all__ = ['remarks', 'wrong_lengths']
 
 
 def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False,
-            certified: bool = False) -> list[str]:
+            certified: bool = False, typed: Mapping[str, Sequence[Any]] | None = None) -> list[str]:
     """Analyse a model and the shapes that were `given` for its inputs; returns notes on them.
 
     `longest` says that the graph is known to be the longest bucket's, if there are several;
-    `certified` that the graph of another length has freed its number of steps.
+    `certified` that the graph of another length has freed its number of steps. `typed` are the
+    shapes that a user gave, if `given` has more.
     """
     params = {**model.arg_params, **model.aux_params}
     rolled = roll_once(model.graph)
@@ -89,7 +91,8 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if not longest and not kept:  # otherwise a note says what frees them, or nothing does
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
-    return sentences + kept + as_many_whatever_is_read(model, freed, without)
+    windows = grouped_by_windows(model, shapes, given if typed is None else typed)
+    return [*sentences, *kept, *windows, *as_many_whatever_is_read(model, freed, without)]
 
 
 def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]],

@@ -95,10 +95,13 @@ def refusing(runner: str, what: str, data: Data) -> Iterator[None]:
     except Exception as error:
         # MXNet puts the call or its stack before the reason.
         _, _, reason = ' '.join(str(error).split()).rpartition('MXNetError: ')
+        shapes = ' and '.join('%s of shape %s' % (name, array.shape)
+                              for name, array in data.items())
+        if runner != 'MXNet':
+            reason = _STATUS.sub(r'\1: ', reason_of(error)).replace(
+                'the graph %s %s' % (REFUSED, shapes), '').strip()  # a module says so, too
         raise ValueError('the graph of %s %s %s. %s says: %s' % (
-            what, REFUSED, ' and '.join('%s of shape %s' % (name, array.shape)
-                               for name, array in data.items()), runner,
-            reason if runner == 'MXNet' else _STATUS.sub(r'\1: ', reason_of(error)))) from None
+            what, REFUSED, shapes, runner, reason)) from None
 
 
 # ---- onnxruntime

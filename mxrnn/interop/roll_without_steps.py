@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .._graph.graph import Graph
+from .._graph.graph import Entry, Graph
 from .._graph.rolling import (
     RolledGraph,
     bounds,
@@ -14,13 +14,15 @@ from .._graph.rolling import (
     fixed_by,
     roll,
     stated_steps,
+    with_windows,
 )
+from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
 from .registry import ExportError
 
 __all__ = ['CountedSteps', 'axes_of', 'axes_that_free', 'option', 'option_that_frees',
-           'refuse_unequal', 'roll_once', 'rolled_up', 'with_number']
+           'reading_windows', 'refuse_unequal', 'roll_once', 'rolled_up', 'with_number']
 
 _Shapes = Mapping[str, Sequence[Any]]
 
@@ -55,12 +57,24 @@ def _remembered(graph: Graph, training: bool, length: int | None) -> RolledGraph
     return roll(graph, training=training, length=length)
 
 
+def reading_windows(graph: Graph, params: Mapping[str, Any], given: _Shapes) -> Graph:
+    """The graph without the numbers of steps of Reshapes that split more steps, which the `given`
+    shapes have, into windows."""
+    if not given or not stated_steps(graph) or any(
+            ':' in str(size) for shape in given.values() for size in shape):
+        return graph
+    table = infer(graph, variables_of(graph, {
+        **{name: np.shape(array) for name, array in params.items()}, **given}))
+    return with_windows(graph, lambda place: number_of(next(iter(
+        table.axes.get(Entry(place, 0), [])), ())))
+
+
 def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) -> RolledGraph:
     """The graph rolled up, in which the number of `steps` is that of steps, if it is given."""
     if steps is None:
         return roll_once(graph, training)
     known = sorted({finding.steps for finding in roll_once(graph).findings} | bounds(graph) | {
-        *stated_steps(graph).values()})
+        *stated_steps(graph, (), steps.number).values()})
     if steps.number not in known and (known or not fixed_by(graph, steps.number)):
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
                          'for: %s, got %d%s' % (

@@ -266,6 +266,57 @@ def test_a_length_of_which_windows_leave_a_stated_number_of_steps_is_kept(given,
                                wanted.forward(is_train=False)[0].asnumpy(), atol=1e-6)
 
 
+def windows(length, blocks=False):
+    """The largest of each four outputs; or `blocks` of four that give back sequences."""
+    outputs, _ = rnn.FusedRNNCell(UNITS, prefix='f_').unroll(length, merge_outputs=True,
+                                                             inputs=mx.sym.Variable('data'))
+    rows = mx.sym.reshape(outputs, shape=(-1, 4, UNITS))
+    return mx.sym.reshape(mx.sym.FullyConnected(mx.sym.reshape(rows, shape=(-1, UNITS)),
+                                                num_hidden=3, name='fc'),
+                          shape=(-1, length, 3)) if blocks else mx.sym.max(rows, axis=1)
+
+
+@pytest.mark.parametrize('batch', ['batch', 3])
+@pytest.mark.parametrize('blocks', [False, True])
+def test_a_number_that_divides_the_given_steps_is_that_of_windows(blocks, batch, tmp_path):
+    """The files were wrong, or refused the model's own data."""
+    shapes, path = {'data': (batch, 8, WIDTH)}, tmp_path / 'a.onnx'
+    model = random_model(windows(8, blocks), {'data': (3, 8, WIDTH)})
+    data = np.random.RandomState(3).randn(3, 8, WIDTH).astype('f')
+    wanted = bound(windows(8, blocks), {'data': data.shape}, model.arg_params, {
+        'data': data}).forward(is_train=False)[0].asnumpy()
+    interop.to_onnx(model, str(path), shapes)
+    for given in (session(path.read_bytes()).run(None, {'data': data})[0],
+                  generate(model, shapes).module(torch.tensor(data)).detach(),
+                  interop.to_torch(model, inputs=shapes if not blocks else None)(
+                      torch.tensor(data)).detach()):
+        np.testing.assert_allclose(given, wanted, atol=1e-6)
+    kept = 'If it is that of rows in a window, type the shape, as in --input data=batch,8,5'
+    assert any(kept in each for each in remarks(model)) is not blocks
+
+
+def test_a_split_of_joined_rows_is_freed_for_a_batch_of_one_number(tmp_path):
+    """Two negative codes were taken for a number, and (-4, -1, -1, 5) was written."""
+    def embedded(length):
+        rows = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), shape=(-3, 0)),
+                                     num_hidden=WIDTH, name='emb')
+        return rnn.FusedRNNCell(UNITS, prefix='f_').unroll(length, mx.sym.reshape(
+            rows, shape=(-4, -1, length, WIDTH)), merge_outputs=True)[0]
+    model, path = random_model(embedded(7), {'data': (4, 7, WIDTH)}), tmp_path / 'a.onnx'
+    interop.to_onnx(model, str(path), {'data': (4, 'time:7', WIDTH)})
+    result = session(path.read_bytes()).run(None, {'data': np.ones((4, 14, WIDTH), 'f')})[0]
+    assert result.shape == (4, 14, UNITS)
+
+
+def test_a_refusal_names_the_shape_once(tmp_path):
+    outputs, _ = rnn.FusedRNNCell(UNITS).unroll(8, mx.sym.Variable('data'), layout='TNC',
+                                                merge_outputs=True)
+    model = random_model(mx.sym.reshape(outputs, shape=(4, -1, 3, UNITS)), {'data': (8, 3, WIDTH)})
+    with pytest.raises(interop.ExportError) as refused:
+        interop.to_source(model, str(tmp_path / 'a.py'))
+    assert str(refused.value).count('data of shape') == 1
+
+
 def of_a_code(source=7, target=7):
     """A decoder that gets the code of a whole sequence in each step."""
     states = rnn.BidirectionalCell(rnn.GRUCell(UNITS, 'f_'), rnn.GRUCell(UNITS, 'b_')).unroll(

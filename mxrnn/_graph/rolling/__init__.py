@@ -20,7 +20,7 @@
 """
 from .certify_with_second_graph import certify, counting
 from .lengths_clipped_or_fixed_by_fuse import bounds
-from .lengths_stated_by_reshapes import stated_steps
+from .lengths_stated_by_reshapes import grouping, stated_steps, with_windows
 from .loops import Loop
 from .make_length_symbolic import BEFORE_LOSS, fixed_by
 from .match_rnn import Kernel
@@ -31,5 +31,5 @@ from .steps_stated_before_recurrences import cut_places, stated_before
 from .values_numbered_without_detours import Values
 
 __all__ = ['BEFORE_LOSS', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Unrolled', 'Values',
-           'bounds', 'certify', 'computed', 'counting', 'cut_places', 'fixed_by', 'note_axes',
-           'roll', 'stated_before', 'stated_steps']
+           'bounds', 'certify', 'computed', 'counting', 'cut_places', 'fixed_by', 'grouping',
+           'note_axes', 'roll', 'stated_before', 'stated_steps', 'with_windows']

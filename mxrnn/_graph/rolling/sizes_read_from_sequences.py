@@ -60,9 +60,10 @@ def freed_reshape(writer: Freeing, node: Node, inputs: Entries, length: int | No
         return None
     at = shape.index(length)
     axes = writer.axes.get(inputs[0])
-    others = math.prod([*shape[:at], *shape[at + 1:]])
-    if axes and others > 0 and any(same(product(sum(axes, ())), product([time], others))
-                                   for time in writer.times(length)):
+    others = [*shape[:at], *shape[at + 1:]]
+    if axes and min(others, default=1) > 0 and any(
+            same(product(sum(axes, ())), product([time], math.prod(others)))
+            for time in writer.times(length)):
         return writer.stand_in('Reshape', node.name, {
             'shape': (*shape[:at], -1, *shape[at + 1:])}, inputs[0])
     if -1 not in shape:  # the other numbers stay, and so does the batch

@@ -35,7 +35,7 @@ from ..input_shapes import (
 from ..model import Model
 from ..registry import ONNX, ExportError
 from ..repeat_begin_state_weights import of_any_batch
-from ..roll_without_steps import option, refuse_unequal, roll_once, rolled_up
+from ..roll_without_steps import option, reading_windows, refuse_unequal, roll_once, rolled_up
 from .conversion import Conversion, unknown_operators
 from .metadata_and_inputs_table import described
 
@@ -86,7 +86,8 @@ def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, 
     if not rolled and (states or steps is not None or certify_by is not None):
         raise ValueError('%s needs the graph rolled up: leave out roll=False (--as-is)' % (
             'states=True (--states)' if states else 'an axis with a number of steps'))
-    model, graph = of_any_batch(model, model.graph, inputs, bool(states))
+    model, graph = of_any_batch(model, reading_windows(model.graph, {
+        **model.arg_params, **model.aux_params}, inputs), inputs, bool(states))
     params = {**model.arg_params, **model.aux_params}
     graph, left_out = chosen(graph, outputs)
     _refuse_unknown(graph)

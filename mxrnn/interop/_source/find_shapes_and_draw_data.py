@@ -103,9 +103,10 @@ def _surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any
         shapes, fixed=False)
     if found:
         return _surveyed(graph, model, shapes, types, notes, found)
-    raise ExportError('the graph does not take %s (sizes not given are made up): %s' % ('; '.join(
-        '%s of shape %s' % (name, tuple(value.shape)) for name, value in data.sample.items()),
-        reason))
+    drawn = ['%s of shape %s' % (name, tuple(value.shape)) for name, value in data.sample.items()]
+    said = str(reason).replace('the graph does not take %s\n' % ' and '.join(drawn), '')
+    raise ExportError('the graph does not take %s (sizes not given are made up): %s' % (
+        '; '.join(drawn), said))
 
 
 def find_labels(data: Data, facts: Facts, missing: Sequence[str]) -> None:

@@ -40,7 +40,7 @@ from ..likely_mistakes import wrong_lengths
 from ..model import Model
 from ..registry import ExportError
 from ..repeat_begin_state_weights import of_any_batch
-from ..roll_without_steps import refuse_unequal, rolled_up
+from ..roll_without_steps import reading_windows, refuse_unequal, rolled_up
 from .emitter_api import Shape
 from .find_shapes_and_draw_data import find_labels, surveyed
 from .forward_and_loss import Methods, chosen, split_losses, with_own_gradients
@@ -171,7 +171,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     inputs, steps_of = without_number(inputs or {})
     given = check_shapes(inputs, graph, {**model.arg_params, **model.aux_params})
     check_types(kinds, graph)
-    model, graph = of_any_batch(model, graph, given, states)
+    model, graph = of_any_batch(model, reading_windows(graph, {
+        **model.arg_params, **model.aux_params}, given), given, states)
     arrays = {**model.arg_params, **model.aux_params}
     graph, beside = chosen_for_steps(graph, arrays, given, not outputs, bool(steps_of)
                                      ) if states else (graph, '')

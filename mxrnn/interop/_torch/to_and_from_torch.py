@@ -22,7 +22,7 @@ from ..free_length_or_say_what_keeps_it import (
 from ..input_shapes import blaming_axes, check_shapes, graph_shapes, without_number
 from ..model import Model
 from ..registry import ExportError
-from ..roll_without_steps import refuse_unequal, rolled_up
+from ..roll_without_steps import reading_windows, refuse_unequal, rolled_up
 from .module import GraphModule
 
 __all__ = ['from_torch', 'to_torch']
@@ -49,7 +49,8 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
         steps.
     inputs : dict, optional
         Shapes of inputs by name, as in `to_onnx`: with `states`, or with an axis such as 'time:35',
-        whose number of steps becomes any. Shapes left out are taken from the graph.
+        whose number of steps becomes any, or with more steps than a window that a Reshape states.
+        Shapes left out are taken from the graph.
 
     Returns
     -------
@@ -88,6 +89,9 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
         if not _check.flag('roll', roll):
             raise ValueError('states=True rolls the graph up: leave out roll=False')
         return _stepped(graph, model, {} if inputs is None else inputs, outputs is None).eval()
+    windows = reading_windows(graph, {**model.arg_params, **model.aux_params}, inputs or {})
+    if windows is not graph:
+        graph, inputs = windows, None
     if inputs is not None:
         _check_free(graph, {**model.arg_params, **model.aux_params}, inputs, roll)
     return GraphModule(graph, model.arg_params, model.aux_params, roll=roll, freed=inputs).eval()
