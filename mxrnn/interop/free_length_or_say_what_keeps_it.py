@@ -49,8 +49,9 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
             rows = -1 if any(node.op == 'Reshape' and node.shape[:1] == (number,)
                              for node in graph.nodes) else 1  # -1: steps before the batch
             guessed: dict[str, Sequence[int | str]] = {
-                name: [*('batch', number)[::rows], *_read_as(graph, name)]
-                for name in graph.needed_variables() if _read_as(graph, name)}
+                name: [*('batch', number)[::rows], *read]
+                for name in graph.needed_variables() for read in [_read_as(graph, name)]
+                if read and read[0] != number}  # frames that are grouped into steps tell no shape
             told: dict[str, Any] = {**graph_shapes(graph, params), **given}
             tip = number and option_that_frees(graph, params, {**guessed, **told}, number,
                                                *[stepping(params)] * states)

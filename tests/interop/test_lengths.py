@@ -135,6 +135,15 @@ def test_a_length_that_nothing_frees_is_named_with_the_shape_that_keeps_it(tmp_p
         interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 7, WIDTH)})
 
 
+def test_frames_that_are_grouped_into_steps_are_asked_for_without_a_guess(tmp_path):
+    pairs = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-1, 7, 2 * WIDTH))
+    outputs, _ = rnn.GRUCell(UNITS).unroll(7, pairs, merge_outputs=True)
+    model = random_model(mx.sym.Reshape(outputs, shape=(-1, 7 * UNITS)), {'data': (3, 14, WIDTH)})
+    with pytest.raises(interop.ExportError) as refused:
+        interop.to_onnx(model, str(tmp_path / 'a.onnx'))
+    assert 'Give its shape' in str(refused.value) and 'data=batch,7,7' not in str(refused.value)
+
+
 def letters_of_words(tagged):
     letters = mx.sym.Embedding(mx.sym.Variable('letters'), input_dim=9, output_dim=2)
     words = mx.sym.Convolution(mx.sym.Reshape(letters, shape=(-1, 1, 3, 2)), kernel=(3, 2),
