@@ -1,10 +1,10 @@
-"""Inputs of CTC losses: the predictions of graphs that have these losses as outputs."""
+"""CTC losses: what they read, and graphs without them."""
 from __future__ import annotations
 
 from .._graph.graph import Entry, Graph
 from .._graph.rolling import BEFORE_LOSS
 
-__all__ = ['ctc_losses', 'marked', 'predictions']
+__all__ = ['ctc_losses', 'marked', 'predictions', 'without_losses']
 
 
 def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
@@ -42,3 +42,15 @@ def predictions(graph: Graph) -> list[Entry]:
                     whole.nodes[entry.node].is_variable for entry in node.inputs)}
     return list(dict.fromkeys(each for head in graph.heads for each in lost[head.node])) if (
         read(graph) <= {*read(losses), *losses.arguments}) else []
+
+
+def without_losses(graph: Graph) -> tuple[Graph, list[str]]:
+    """The graph without CTC losses, and their names; if it has no other outputs, with what these
+    losses read."""
+    lost = ctc_losses(graph)
+    left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
+    if not left_out:
+        return graph, []
+    graph = marked(graph)
+    kept = [head for head in graph.heads if head.node not in lost] or predictions(graph)
+    return (graph.ending_in(kept), left_out) if kept else (graph, [])

@@ -9,6 +9,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.merge_rnn import merged
+from mxrnn.interop._torch.module import as_list
 from mxrnn.interop.registry import TORCH, Converters
 
 from .. import mx, rnn
@@ -62,14 +63,21 @@ def test_the_shape_of_data_that_do_not_fit_is_told(shape):
         module(data=torch.zeros(4, 6, 4), n=torch.ones(4))
 
 
-def test_a_loss_of_ctc_without_a_label_names_what_it_reads():
+def test_a_module_runs_without_what_only_a_ctc_loss_reads(tmp_path):
     scores = mx.sym.swapaxes(DATA, dim1=0, dim2=1, name='scores')
     loss = mx.sym.MakeLoss(mx.sym.ctc_loss(scores, V('label')))
     chances = mx.sym.BlockGrad(mx.sym.softmax(scores), name='chances')
-    for symbol, said in (loss, 'scores_output'), (mx.sym.Group([chances, loss]), 'chances_output'):
+    data, label = torch.randn(2, 5, 4), torch.tensor([[1., 2], [3, 0]])
+    for symbol, wanted in (loss, data), (mx.sym.Group([loss, chances]), data.softmax(2)):
         module = make(symbol, {'data': (2, 5, 4), 'label': (2, 2)})
-        with pytest.raises(TypeError, match=r"A CTC loss reads label; .* outputs=\['%s'\]" % said):
-            module(data=torch.zeros(2, 5, 4))
+        interop.save_torch(module, tmp_path / 'ctc.pt')
+        for each in module, copy.deepcopy(module), interop.load_torch(tmp_path / 'ctc.pt'):
+            both = as_list(each(data, label))
+            assert len(both) == len(each.outputs) and both[0].shape == (2,)
+            for training in True, False:
+                torch.testing.assert_close(each.train(training)(data), wanted.swapaxes(0, 1))
+            with pytest.raises(TypeError, match=r'inputs must be data \(and may be label\), got l'):
+                each(label=label)
 
 
 @pytest.mark.parametrize('head', ['LinearRegressionOutput', 'LogisticRegressionOutput',
@@ -448,7 +456,7 @@ def with_dropout():
 
 
 def steps_of(module, training=False):
-    return [step.node.op for step in module._runners[training].schedule.steps]
+    return [step.node.op for step in module._runners[training, True].schedule.steps]
 
 
 def test_an_unrolled_graph_is_rolled_up_and_stays_what_it_is(tmp_path):

@@ -14,7 +14,7 @@ from ..._graph.shapes.missing_shapes import Named
 from ..._graph.shapes.numbers_told_by_nodes import cutting_numbers
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
-from ..ctc_predictions import ctc_losses, marked, predictions
+from ..ctc_predictions import ctc_losses, without_losses
 from ..fixed_steps_notes import clipped
 from ..free_length_or_say_what_keeps_it import (
     naming_what_keeps,
@@ -178,7 +178,9 @@ def _in_steps(graph: Graph, whole: Unrolled, params: Mapping[str, np.ndarray],
 
 def chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
     """The graph of the file's outputs, and the names of outputs left out."""
-    return _without_losses(graph) if outputs is None else (graph.select(outputs), [])
+    if outputs is not None:
+        return graph.select(outputs), []
+    return (graph, []) if 'CTCLoss' in ONNX else without_losses(graph)  # it may be registered
 
 
 def _unrolled(findings: Sequence[Finding]) -> list[str]:
@@ -245,19 +247,6 @@ def _plain(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[str, N
 
 
 # ---- outputs
-
-def _without_losses(graph: Graph) -> tuple[Graph, list[str]]:
-    """The graph without CTC losses, which ONNX lacks, and their names; if it has no other outputs,
-    with what these losses read."""
-    lost = {} if 'CTCLoss' in ONNX else ctc_losses(graph)
-    left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
-    graph = marked(graph) if left_out else graph
-    if left_out == graph.outputs:
-        read = predictions(graph)
-        return (graph.ending_in(read), left_out) if read else (graph, [])
-    return graph.ending_in([head for head in graph.heads if head.node not in lost]) if (
-        left_out) else graph, left_out
-
 
 def _refuse_unknown(graph: Graph) -> None:
     """Refuse all operators without a converter at once."""

@@ -12,7 +12,7 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
 from ..._graph.merge_rnn import merged
 from ..._graph.operator_table import has
-from ..ctc_predictions import ctc_losses
+from ..ctc_predictions import without_losses
 from ..free_length_or_say_what_keeps_it import refuse_regrouped
 from ..input_shapes import misfit, without_number
 from ..model import Model
@@ -31,7 +31,8 @@ class GraphModule(nn.Module):
     the order of `outputs`: one Tensor if there is one output, otherwise a tuple; an encoder always
     returns a tuple. Labels of loss heads may be left out if no gradients are computed. Loss heads
     return predictions and have MXNet's gradients. They ignore the gradient that comes from above,
-    so any will do, as in ``outputs.backward(torch.ones_like(outputs))``.
+    so any will do, as in ``outputs.backward(torch.ones_like(outputs))``. Without what only CTC
+    losses read, a call returns the other outputs; if there are none, what the losses read.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ class GraphModule(nn.Module):
         self._fitting: dict[str, tuple[int, ...]] = {}
         #: The type of real numbers that `to`, `half` and similar calls gave the module.
         self._real: torch.dtype | None = None
-        self._runners = {False: self._runner(False)}
+        self._runners = {(False, True): self._runner(False, True)}
         arguments, auxiliary = graph.arguments, graph.auxiliary
         graph.check_names()
         if 'training' in arguments + auxiliary:
@@ -104,7 +105,11 @@ class GraphModule(nn.Module):
             encoder._tuples = True
         self.axes: dict[str, list[int | str]] = {
             name: list(each) for name, each in {**shapes, **(axes or {})}.items()}
-        self._labels = set(arguments) - {graph.nodes[place].name for place in graph.needed()}
+        #: The graph of calls without what only CTC losses read.
+        self._predicting = without_losses(graph)[0]
+        self._of_ctc = {*arguments} - {*self._predicting.arguments}
+        needed = {graph.nodes[place].name for place in graph.needed()}
+        self._labels = {*arguments} - needed | self._of_ctc
         self.inputs = [name for name in arguments if name not in arg_params]
         if self.states:
             last = [*(given for given, _ in self.states), *(encoder.outputs if encoder else ()),
@@ -121,27 +126,28 @@ class GraphModule(nn.Module):
                 self._parameters[name] = nn.Parameter(value, value.is_floating_point())
         for name in auxiliary:
             self._buffers[name] = tensor(aux_params[name])
+        #: Outputs that occur twice: in MXNet only the last one gets a gradient.
+        self._again = [[i for i, head in enumerate(each.heads) if head in each.heads[i + 1:]]
+                       for each in (self._predicting, graph)]
         if encoder is not None:
             for own, other in ((self._parameters, encoder._parameters),
                                (self._buffers, encoder._buffers)):
                 other.update({name: own[name] for name in other if name in own})
-        #: Outputs that occur twice: in MXNet only the last one gets a gradient.
-        ends = {head: i for i, head in enumerate(graph.heads)}
-        self._again = [i for i, head in enumerate(graph.heads) if ends[head] > i]
 
-    def _runner(self, training: bool) -> Runner:
-        """The graph's schedule. It is rolled up differently where training draws at random."""
+    def _runner(self, training: bool, losses: bool) -> Runner:
+        """The schedule of the graph, with or without CTC losses. It is rolled up differently where
+        training draws at random."""
+        whole = self.graph if losses else self._predicting
         try:
-            graph, findings = rolled_up(self.graph, self._steps, training) if self._roll else (
-                self.graph, ())
-            self._free = graph if self._steps else self.graph
+            graph, findings = rolled_up(whole, self._steps, training) if self._roll else (whole, ())
+            self._free = graph if self._steps else whole
             self._stated = graph if any(each.kind == 'stated' for each in findings) else None
             graph = _merged(graph) if self._roll else graph
         except AttributeValueError:
-            graph = self.graph  # it is among the faults
+            graph = whole  # it is among the faults
         runner = Runner(graph)
         if runner.schedule.faults:
-            faults = Schedule(self.graph).faults
+            faults = Schedule(whole).faults
             raise UnsupportedError('the graph has operators that cannot be run: %s' % '; '.join(
                 '%s, %d times: %s' % (what, len(nodes), ', '.join(nodes[:5]) + (
                     ', …' if len(nodes) > 5 else '')) for what, nodes in sorted(faults.items())))
@@ -155,7 +161,7 @@ class GraphModule(nn.Module):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
-        self._runners = {False: self._runner(False)}
+        self._runners = {(False, True): self._runner(False, True)}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
         super()._apply(fn, recurse)
@@ -234,10 +240,11 @@ class GraphModule(nn.Module):
             if value is not None:
                 device = value.device
                 break
-        if self.training not in self._runners:
-            self._runners[True] = self._runner(True)
-        results = self._runners[self.training](variables, given, self.training, device)
-        for i in self._again:
+        kind = self.training, self._of_ctc <= given.keys()
+        if kind not in self._runners:
+            self._runners[kind] = self._runner(*kind)
+        results = self._runners[kind](variables, given, self.training, device)
+        for i in self._again[kind[1]]:
             results[i] = results[i].detach()
         return results[0] if len(results) == 1 and not self._tuples else tuple(results)
 
@@ -251,10 +258,10 @@ class GraphModule(nn.Module):
                    and name not in self._labels]
         if unknown or missing:
             labels = [name for name in self.inputs if name in self._labels]
-            raise TypeError('the inputs must be %s%s, got %s%s' % (
+            raise TypeError('the inputs must be %s%s, got %s' % (
                 ', '.join(name for name in self.inputs if name not in labels) or 'none',
                 ' (and may be %s)' % ', '.join(labels) if labels else '',
-                ', '.join([*given, *kwargs]) or 'none', self._without_losses(missing)))
+                ', '.join([*given, *kwargs]) or 'none'))
         given.update(kwargs)
         for name, value in given.items():
             _check.instance(name, value, Tensor, 'a torch.Tensor')
@@ -265,16 +272,6 @@ class GraphModule(nn.Module):
                 refuse_regrouped(self._stated, {**self._parameters, **self._buffers}, sizes)
                 self._fitting = sizes
         return given
-
-    def _without_losses(self, missing: Sequence[str]) -> str:
-        """How to do without inputs that only CTC losses read; '' if others are missing too."""
-        lost = ctc_losses(self.graph)
-        own = [head for head in self.graph.heads if head.node not in lost]
-        read = own or [*dict.fromkeys(entry for entries in lost.values() for entry in entries)]
-        rest = self.graph.ending_in(read) if lost else self.graph
-        return '' if not lost or not missing or set(missing) & set(rest.arguments) else (
-            '. A CTC loss reads %s; export %s, with outputs=%s (--output)' % (
-                ', '.join(missing), 'the other outputs' if own else 'what it reads', rest.outputs))
 
     def _check_axes(self, given: Mapping[str, Tensor]) -> None:
         """Refuse inputs with another rank, states of other sizes, and differing batch sizes; of a
