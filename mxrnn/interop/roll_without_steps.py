@@ -7,6 +7,7 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .._graph.graph import Entry, Graph
+from .._graph.graph_editing import Writer, with_variables_as_in
 from .._graph.rolling import (
     RolledGraph,
     bounds,
@@ -38,6 +39,11 @@ class CountedSteps(NamedTuple):
     axes: dict[str, int]
     kept: _Shapes = {}
     names: Sequence[str] = ()
+
+    @property
+    def named(self) -> dict[str, str]:
+        """By input, what the user calls its axis."""
+        return dict(zip(self.axes, self.names))
 
     def keeping(self, graph: Graph) -> str:
         """What keeps this number, if the graph takes it; '' otherwise."""
@@ -81,18 +87,38 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
                              ', '.join(map(str, known)) or 'it has none', steps.number,
                              steps.keeping(graph) if known else
                              '. Give the axis without that number'))
-    freed, *others = [roll(graph, training=training, length=steps.number, axes=axes,
-                           shapes=steps.kept) for axes in (
-        steps.axes, dict(reversed([*steps.axes.items()])))[:max(len({*steps.names}), 1)]]
-    if any(other.graph != freed.graph for other in others):
+    first, *others = steps.axes
+    freed = roll(graph, training=training, length=steps.number, axes=steps.axes, shapes=steps.kept)
+    apart = [name for name in others * bool(steps.names) if roll(
+        graph, training=training, length=steps.number, axes={name: steps.axes[name], **steps.axes},
+        shapes=steps.kept).graph != freed.graph]
+    if any(steps.named[name] != steps.named[first] for name in apart):
         raise ValueError('inputs have the number of steps %d in axes of several names, %s, and the '
                          'graph does not tell which of them it repeats a value for, or counts: '
                          'give both the same name, or one of them the number itself' % (
                              steps.number, ' and '.join(dict.fromkeys(steps.names))))
+    if apart:
+        freed = freed._replace(graph=_with_equal(freed.graph, first, apart, steps.axes))
     for finding in freed.findings:
         if finding.kind == 'unrolled' and finding.steps == steps.number:
             raise ExportError('%s%s' % (finding, steps.keeping(graph)))
     return freed._replace(graph=counting(freed, steps.number))
+
+
+def _with_equal(graph: Graph, first: str, others: Sequence[str], axes: Mapping[str, int]) -> Graph:
+    """The graph in which each of the `others` must have as many steps as the `first` input, along
+    their `axes`; what reads a label alone stays."""
+    writer, places = Writer(), {node.name: place for place, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        writer.copy(node, node.inputs)
+    made = {Entry(places[name], 0): writer.add('reshape_like', name + '_as_long', {
+        'lhs_begin': axes[name], 'lhs_end': axes[name] + 1, 'rhs_begin': axes[first],
+        'rhs_end': axes[first] + 1}, [Entry(places[name], 0), Entry(places[first], 0)])
+        for name in others if name in graph.needed_variables() and first in places}
+    writer.nodes[:len(graph.nodes)] = [node._replace(inputs=tuple(
+        [made.get(entry, entry) for entry in node.inputs])) for node in graph.nodes]
+    return with_variables_as_in(writer.graph([made.get(head, head) for head in graph.heads],
+                                             graph.version), graph)
 
 
 def refuse_unequal(graph: Graph, params: Mapping[str, Any], shapes: _Shapes, steps: CountedSteps

@@ -384,6 +384,28 @@ def test_names_of_steps_that_do_not_fit_the_graph_are_refused(build, said, tmp_p
                 'source': ('batch', 'time:7', WIDTH), 'target': ('batch', 'more:7', WIDTH)})
 
 
+@pytest.mark.parametrize('order', [1, -1])
+def test_steps_of_one_name_are_equal_if_the_graph_does_not_tell_whose_it_repeats(order, tmp_path):
+    """What the file repeated had the steps of the first input, also if the other had more."""
+    torch = pytest.importorskip('torch')
+    code, other = (rnn.GRUCell(UNITS, name[0] + '_').unroll(7, mx.sym.Variable(name))[1][0]
+                   for name in ('source', 'target'))
+    steps = mx.sym.repeat(mx.sym.expand_dims(code, axis=1), repeats=7, axis=1)
+    model = random_model(mx.sym.broadcast_add(steps, mx.sym.expand_dims(other, axis=1)), {
+        'source': (3, 7, WIDTH), 'target': (3, 7, WIDTH)})
+    given = {name: ('batch', 'time:7', WIDTH) for name in ['source', 'target'][::order]}
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'), given)
+    interop.to_source(model, str(tmp_path / 'a.py'), given)
+    data = {'source': torch.ones(2, 9, WIDTH), 'target': torch.ones(2, 5, WIDTH)}
+    source: dict = {}
+    exec((tmp_path / 'a.py').read_text(), source)
+    for run in (interop.to_torch(model, inputs=given), source['Model'](), lambda **data: session((
+            tmp_path / 'a.onnx').read_bytes()).run(None, {
+                name: each.numpy() for name, each in data.items()})):
+        with pytest.raises(Exception, match='does not take source|must be equal: |out of data'):
+            run(**data)
+
+
 @pytest.mark.parametrize('build, shapes, advised', [
     (of_a_code, {'source': (3, 7, WIDTH), 'target': (3, 7, WIDTH)}, True),
     (lambda: of_a_shop('axis'), SHOP, True), (lambda: of_a_shop('to', flat=False), SHOP, True),

@@ -17,9 +17,9 @@ from ..._graph.shapes.rule_api import UnknownAxes
 from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, product
 from ..._graph.shapes.unification import SizeError, unify
 from ..registry import ONNX, ExportError, Unsupported
+from ..sizes_that_inputs_share import guarded
 from . import creation, elementwise, layers, losses, rnn_and_loops, samplers  # noqa: F401  (fill it)
 from .builder import Builder, Value
-from .input_size_checks import guarded
 from .write_model import write_model
 
 __all__ = ['Conversion', 'unknown_operators']

@@ -107,6 +107,8 @@ class Facts(NamedTuple):
     bodies: Mapping[int, Facts]
     #: By input and axis, the allowed sizes, if only the source itself can refuse others.
     limits: Mapping[tuple[str, int], range] = MappingProxyType({})
+    #: By input, the axes that must be as long as an earlier input's, though others are repeated.
+    equal: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 class Many(NamedTuple):

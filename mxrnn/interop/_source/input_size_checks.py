@@ -1,7 +1,7 @@
 """Which sizes of the inputs the written source checks when it runs."""
 from __future__ import annotations
 
-from typing import Iterator, Mapping
+from typing import Iterator, Mapping, Sequence
 
 from ..._graph.graph import Graph
 from ..._graph.operator_table import has
@@ -31,15 +31,18 @@ def ranges(inputs: Mapping[str, Expr], limits: Mapping[tuple[str, int], range]
             yield '%s.shape[%d]' % (inputs[name].text, axis), each[0], each[-1]
 
 
-def shared(graph: Graph, inputs: Mapping[str, Expr]) -> list[list[str]]:
-    """Texts of the sizes that several inputs share."""
-    if any(node.op.startswith('broadcast_') and len(node.inputs) > 1 for node in graph.walk()):
-        return []  # sizes of 1 may be allowed
+def shared(graph: Graph, inputs: Mapping[str, Expr], equal: Mapping[str, Sequence[int]]
+           ) -> list[list[str]]:
+    """Texts of the sizes that several inputs share; if the graph repeats rows, so that sizes of 1
+    may be allowed, only of those that are to be `equal`."""
+    repeats = any(node.op.startswith('broadcast_') and len(node.inputs) > 1
+                  for node in graph.walk())
     checked = _begin_states(graph)
     found: dict[Size, dict[str, int]] = {}
     for name, each in inputs.items():
         for at, size in enumerate(each.shape):
-            if not isinstance(size, int) and name not in checked:
+            if not isinstance(size, int) and name not in checked and (
+                    not repeats or size not in found or at in equal.get(name, ())):
                 found.setdefault(size, {}).setdefault(each.text, at)
     return [['%s.shape[%d]' % place for place in places.items()]
             for places in found.values() if len(places) > 1]

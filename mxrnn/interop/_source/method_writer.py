@@ -159,7 +159,8 @@ class MethodWriter:
         shapes = stated(self.graph, named)
         return [self.check(check_shape, each.text, *sizes) for each, sizes in shapes] + [
             self.check(check_range, *each) for each in ranges(named, self.facts.limits)] + [
-            self.check(check_equal, *texts) for texts in shared(self.graph, named)]
+            self.check(check_equal, *texts)
+            for texts in shared(self.graph, named, self.facts.equal)]
 
     def helper(self, function: Callable[..., Any]) -> str:
         """Put a function before the class, unless it is there; returns its name."""

@@ -41,6 +41,7 @@ from ..model import Model
 from ..registry import ExportError
 from ..repeat_begin_state_weights import of_any_batch
 from ..roll_without_steps import reading_windows, refuse_unequal, rolled_up
+from ..sizes_that_inputs_share import guarded
 from .emitter_api import Shape
 from .find_shapes_and_draw_data import find_labels, surveyed
 from .forward_and_loss import Methods, chosen, split_losses, with_own_gradients
@@ -199,7 +200,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
             graph, facts.arrays, whole)), graph)
         facts = survey(graph, model, data.shapes, data.sample, known)._replace(
-            limits=ranges_left(rolled.graph, sizes_of(arrays), shapes))
+            limits=ranges_left(rolled.graph, sizes_of(arrays), shapes),
+            equal=guarded(rolled.graph, arrays, shapes))
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
     except ExportError:

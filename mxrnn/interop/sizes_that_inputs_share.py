@@ -1,4 +1,4 @@
-"""Guards on inputs' batch and steps: MXNet refuses unequal sizes, onnxruntime would repeat rows."""
+"""Sizes of inputs that a file must check: MXNet refuses unequal ones, others would repeat rows."""
 from __future__ import annotations
 
 import itertools
@@ -6,8 +6,8 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from ..._graph.graph import Graph
-from ..._graph.shapes.infer import infer, variables_of
+from .._graph.graph import Graph
+from .._graph.shapes.infer import infer, variables_of
 
 __all__ = ['guarded']
 
