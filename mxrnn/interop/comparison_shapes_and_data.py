@@ -93,9 +93,14 @@ class Inputs:
 
         def sized(shape: Sequence[Any] | None) -> Sequence[Any] | None:
             return shape and [numbers.get(names.get(size, size), size) for size in shape]
+
+        def own(name: str, shape: Sequence[Any] | None) -> Sequence[Any] | None:
+            """The graph tells which axes of any size are one; a module leaves their names empty."""
+            known = self.stated.get(name)
+            return known if shape is None else sized(shape if '' not in shape or not known else [
+                size or label for size, label in zip(shape, known)])
         data = data_of(self._model.graph, [
-            (name, self.stated.get(name) if shape is None else sized(shape), kind)
-            for name, shape, kind in self._file.inputs] + [
+            (name, own(name, shape), kind) for name, shape, kind in self._file.inputs] + [
                 (name, sized(self.stated.get(name)), np.dtype('float32')) for name in self.begins],
             shapes, given, seed)
         data.update((name, np.zeros_like(data[name])) for name in self.begins)

@@ -273,6 +273,16 @@ def test_lengths_that_only_a_ctc_loss_frees_are_checked(tmp_path):
     assert '(rolled up)' in told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx')
 
 
+def test_a_label_of_a_torch_file_is_compared_with_the_batch_of_the_data(tmp_path):
+    outputs, _ = rnn.LSTMCell(3).unroll(5, mx.sym.Variable('data'), merge_outputs=True)
+    scores = mx.sym.transpose(mx.sym.Reshape(outputs, shape=(-1, 5, 3)), axes=(1, 0, 2))
+    loss = mx.sym.make_loss(mx.sym.ctc_loss(scores, mx.sym.Variable('label')), name='loss')
+    save(tmp_path / 'a', mx.sym.Group([scores, loss]), [], {'data': (2, 5, 4), 'label': (2, 2)})
+    told('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt', '--no-check')
+    assert 'label (7, ' in told('compare', tmp_path / 'a', tmp_path / 'a.pt', '--input',
+                                'data=7,5,4')
+
+
 def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path):
     """The graph tells only the product of height and width. 30 GB of data were drawn."""
     image = mx.sym.Pooling(mx.sym.Pooling(mx.sym.Variable('data'), kernel=(2, 2), stride=(2, 2)),
