@@ -11,13 +11,12 @@ from .._graph.operator_table import has
 from .._graph.rolling import (
     RolledGraph,
     bounds,
-    cut_places,
     fixed_by,
     grouping,
     stated_steps,
 )
 from .._graph.shapes.axis_factors import number_of
-from .._graph.shapes.infer import Table, infer, variables_of
+from .._graph.shapes.infer import Table, cut_places, infer, variables_of
 from .._graph.shapes.sizes import Axis, Size, Sum
 from .input_shapes import graph_shapes, without_number
 from .model import Model

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from .. import _check
 from .._graph.graph import Entry, Graph
 from .._graph.index_inputs import only_looked_up
 from .._graph.rolling import fixed_by, stated_before, stated_steps
-from .._graph.shapes.infer import Fault, infer, variables_of
+from .._graph.shapes.infer import Fault, cut_places, infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import ranges_left
 from .._graph.shapes.sizes import Size, Sum, axes_in, number_for, product
 from .convert_to_steps import stepping
@@ -82,16 +83,19 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
 
 def refuse_batch(graph: Graph, params: Mapping[str, Any], shapes: Shapes,
                  steps: CountedSteps | None = None) -> None:
-    """Refuse a batch of any size in `shapes` if a Reshape has that of the graph."""
+    """Refuse a batch of any size in `shapes` if a Reshape or a slice has that of the graph."""
     def faults(shapes: Shapes) -> list[Fault]:
         return infer(graph, variables_of(graph, {**sizes_of(params), **shapes})).faults
-    for node in [each.node for each in faults(shapes)[:1] if each.node.op == 'Reshape']:
-        for batch in {shape[0]: 0 for shape in shapes.values() if shape}:
-            kept = {name: [node.shape[0] if size == batch else size for size in shape]
+    for node in [each.node for each in faults(shapes)[:1]]:
+        numbers = node.shape[:1] if node.op == 'Reshape' else [
+            end for _, _, end in cut_places(node)]
+        for number, batch in itertools.product(filter(None, numbers), {
+                shape[0]: 0 for shape in shapes.values() if shape}):
+            kept = {name: [number if size == batch else size for size in shape]
                     for name, shape in shapes.items()}
-            if isinstance(batch, str) and node.shape[0] > 0 and not faults(kept):
-                raise ExportError('node %s (Reshape) has a batch of %d. Give that number: %s' % (
-                    node.name, node.shape[0], option({**kept, **with_number(
+            if isinstance(batch, str) and number > 0 and not faults(kept):
+                raise ExportError('node %s (%s) has a batch of %d. Give that number: %s' % (
+                    node.name, node.op, number, option({**kept, **with_number(
                         kept, steps.number, steps.axes)} if steps else kept)))
 
 

@@ -881,14 +881,21 @@ def test_a_reshape_of_frames_keeps_their_number_unless_it_is_that_of_an_axis(
         module(data=torch.ones(3, 2 * steps, 1, 8, 8))
 
 
-@pytest.mark.parametrize('batch', ['batch', 'n'])
-def test_a_batch_that_a_reshape_states_is_named_and_kept(batch, tmp_path, capsys):
-    """With two batches of 4, a batch of 8 would mix rows of two sequences each."""
+@pytest.mark.parametrize('batch, op', [
+    ('batch', 'Reshape'), ('n', 'Reshape'), ('batch', 'slice'), ('n', 'slice_axis')])
+def test_a_batch_that_a_node_states_is_named_and_kept(batch, op, tmp_path, capsys):
+    """With two batches of 4, a batch of 8 would mix rows of two sequences each. A slice would cut
+    a batch of 9."""
     torch = pytest.importorskip('torch')
-    data = mx.sym.reshape(mx.sym.Variable('data'), (-1, WIDTH))
-    data = mx.sym.FullyConnected(data, num_hidden=WIDTH)
-    data = mx.sym.reshape(data, (8, -1, WIDTH), name='rows')
+    data = mx.sym.Variable('data')
+    if op == 'Reshape':
+        data = mx.sym.FullyConnected(mx.sym.reshape(data, (-1, WIDTH)), num_hidden=WIDTH)
+        data = mx.sym.reshape(data, (8, -1, WIDTH), name='rows')
     outputs = rnn.GRUCell(UNITS, 'g_').unroll(7, data, merge_outputs=True)[0]
+    if op == 'slice':
+        outputs = mx.sym.slice(outputs, begin=(0, None), end=(8, None), name='rows')
+    elif op == 'slice_axis':
+        outputs = mx.sym.slice_axis(outputs, axis=0, begin=0, end=8, name='rows')
     interop.save(random_model(outputs, {'data': (8, 7, WIDTH)}), str(tmp_path / 'a'), 1)
     given = '--input', 'data=%s,time,5' % batch
     for options in (('--onnx', 'a.onnx'), ('--onnx', 'a.onnx', '--states'), ('--torch', 'a.pt'),
@@ -896,7 +903,7 @@ def test_a_batch_that_a_reshape_states_is_named_and_kept(batch, tmp_path, capsys
         export = 'export', tmp_path / 'a', options[0], tmp_path / options[1], *options[2:]
         assert command(*export, *given) == 2
         said = ' '.join(capsys.readouterr().err.split())
-        assert 'node rows (Reshape) has a batch of 8' in said
+        assert 'node rows (%s) has a batch of 8' % op in said
         assert command(*export, *said.split(': ')[-1].split()) == 0
     with pytest.raises(ValueError, match=r'data must have the shape \(8, any, '):
         interop.load_torch(str(tmp_path / 'a.pt'))(data=torch.zeros(4, 7, WIDTH))

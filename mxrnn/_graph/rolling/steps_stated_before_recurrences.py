@@ -6,6 +6,7 @@ from typing import Collection, Iterable, Iterator, Mapping, Tuple
 from ..graph import Entry, Graph, Node
 from ..operator_table import has
 from ..shapes.axis_factors import Axes
+from ..shapes.infer import cut_places
 from ..shapes.sizes import Axis, axes_in, product
 from .candidates import chains
 from .reshapes_that_keep_lengths import joined_and_split
@@ -13,8 +14,7 @@ from .sequence_axes import note_axes
 from .sizes_read_from_sequences import computed
 from .values_numbered_without_detours import TooLong, Values, before_swap
 
-__all__ = ['cut_places', 'cut_steps', 'input_beside', 'read_along', 'read_step_by_step',
-           'stated_before']
+__all__ = ['cut_steps', 'input_beside', 'read_along', 'read_step_by_step', 'stated_before']
 
 _OVER_STEPS = 'RNN', '_foreach'
 #: An output of a node, and one of its axes.
@@ -180,16 +180,6 @@ def cut_steps(graph: Graph, totals: Mapping[int, int], given: Mapping[Value, int
                 place != (0, steps) and max(place) * 2 >= steps for place in places.values())):
             found.update(dict.fromkeys(places, max(steps, most)))
     return found
-
-
-def cut_places(node: Node, rank: int = 0) -> list[tuple[int, int, int | None]]:
-    """The axes that a slice cuts, counted from the first one, with its begins and ends; negative
-    ones only if the `rank` of what it cuts is given."""
-    places = [(node.axis + (rank if node.axis < 0 else 0), node.begin, node.end)] if (
-        node.op == 'slice_axis') else [
-            (axis, begin or 0, end) for axis, (begin, end) in enumerate(zip(node.begin, node.end))
-    ] if node.op == 'slice' else []
-    return [place for place in places if place[0] >= 0 and place[1:] != (0, None)]
 
 
 def _behind(graph: Graph, begin: Iterable[Value], cut: bool = False) -> set[Value]:

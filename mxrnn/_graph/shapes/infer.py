@@ -17,7 +17,7 @@ from .rule_api import RULES, Array, UnknownAxes, alike
 from .sizes import Axis, Size, product, resolve, same
 from .unification import AxesError, SizeError, suggest, unify
 
-__all__ = ['Fault', 'Table', 'axes_of', 'infer', 'variables_of']
+__all__ = ['Fault', 'Table', 'axes_of', 'cut_places', 'infer', 'variables_of']
 
 
 def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
@@ -152,24 +152,48 @@ def infer(graph: Graph, variables: Mapping[int, Axes],
 
 def _keep_batches(table: Table, graph: Graph, firsts: Sequence[Factors]) -> None:
     """Rows of which a Reshape splits off a number, and of the rest the steps of a recurrence, are
-    those of a batch of this number. Of other batches, the rows of one would come into another."""
+    those of a batch of this number. Of other batches, the rows of one would come into another.
+
+    If slices take the first sequences of a recurrence's batch, it ends where the last slice does.
+    """
     read = [(table.axes.get(node.inputs[0], []), node.get('axis', 0)) for node in graph.nodes
             if node.op in ('RNN', '_foreach') or node.op == 'SliceChannel' and node.squeeze_axis]
     times = [product(axes[at]) for axes, at in read if -len(axes) <= at < len(axes)]
+    batches = [product(axes[1 - at]) for axes, at in read if 0 <= at <= 1 < len(axes)]
+    told: list[tuple[int, Size, int]] = []
     for place, node in enumerate(graph.nodes):
+        data = table.axes.get(node.inputs[0], []) if node.inputs else []
+        cut = [(end, product(data[axis])) for axis, _, end in cut_places(node, len(data))
+               if axis < len(data) and end and end > 1]
+        told += [(place, size, end) for end, size in cut if isinstance(size, Axis) and any(
+            same(size, batch) for batch in batches)]
         made = table.axes.get(Entry(place, 0), []) if node.op == 'Reshape' else []
         if len(made) < 2 or node.reverse or node.shape[0] < 3 or node.shape[1] != -1 or not any(
                 same(product(made[1]), time) for time in times):
             continue
-        rows = factors_of(sum(table.axes.get(node.inputs[0], []), ()))
+        rows = factors_of(sum(data, ()))
         counts = open_axes([rows])
         if len(counts) > 1 and any((counts[0],) == rows[:1] == factors_of(first)
                                    for first in firsts):
-            try:
-                unify(counts[0], node.shape[0])
-                table.closed.setdefault(place, []).append(counts[0])
-            except SizeError as error:
-                table.faults.append(Fault(node, str(error)))
+            told.append((place, counts[0], node.shape[0]))
+    for place, size, number in sorted(told, key=lambda each: -each[2]):
+        try:
+            axis = resolve(size)
+            if isinstance(axis, Axis):
+                unify(axis, number)
+                table.closed.setdefault(place, []).append(axis)
+        except SizeError as error:
+            table.faults.append(Fault(graph.nodes[place], str(error)))
+
+
+def cut_places(node: Node, rank: int = 0) -> list[tuple[int, int, int | None]]:
+    """The axes that a slice cuts, counted from the first one, with its begins and ends; negative
+    ones only if the `rank` of what it cuts is given."""
+    places = [(node.axis + (rank if node.axis < 0 else 0), node.begin, node.end)] if (
+        node.op == 'slice_axis') else [
+            (axis, begin or 0, end) for axis, (begin, end) in enumerate(zip(node.begin, node.end))
+    ] if node.op == 'slice' else []
+    return [place for place in places if place[0] >= 0 and place[1:] != (0, None)]
 
 
 def _read(node: Node) -> tuple[Entry, ...]:
