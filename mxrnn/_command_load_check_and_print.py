@@ -50,8 +50,7 @@ def load(options: argparse.Namespace, shapes: Mapping[str, Any] | None = None) -
     if not shapes:
         return model
     from .interop.roll_without_steps import reading_windows
-    return model._replace(graph=reading_windows(model.graph, {
-        **model.arg_params, **model.aux_params}, shapes))
+    return reading_windows(model, shapes)
 
 
 def _loaded(options: argparse.Namespace) -> Any:

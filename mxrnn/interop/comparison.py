@@ -104,9 +104,8 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     data = inputs.drawn(shapes, given, seed)
     length = file.steps(data) if file.steps else 0
     chunks = [count for count in (1, length - 1) if length and count]
-    reference = ReferenceModel(model._replace(graph=reading_windows(model.graph, {
-        **model.arg_params, **model.aux_params}, {
-            name: array.shape for name, array in data.items()})), *library)
+    reference = ReferenceModel(reading_windows(model, {
+        name: array.shape for name, array in data.items()}), *library)
     try:
         try:
             rolled, wanted = reference.outputs(data)

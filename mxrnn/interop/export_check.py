@@ -89,9 +89,7 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
     if untold:
         return 'not checked', 'the shape of %s is not known: give a size for each axis, as in ' \
             '--input %s=8,20 for two axes' % (', '.join(untold), untold[0])
-    model = model._replace(graph=reading_windows(model.graph, {
-        **model.arg_params, **model.aux_params}, {
-            name: shape for name, shape, _ in file.inputs if shape}))
+    model = reading_windows(model, {name: shape for name, shape, _ in file.inputs if shape})
     whole, model = model.graph, of_file(model, file, 'the file')
     reasons, number = [], steps.number if steps else 0
     for import_it in (of_mxnet, of_onnx if by_torch else of_torch):

@@ -101,7 +101,9 @@ def refuse_batch(graph: Graph, params: Mapping[str, Any], shapes: Shapes,
 
 def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> None:
     """Refuse `shapes` of inputs in which axes of any size may change, of which a Reshape makes
-    sequences of a number of steps: of other data it would make other sequences."""
+    sequences of a number of steps: of other data it would make other sequences. Also refuse a batch
+    of any size of which a Reshape would join rows of several sequences."""
+    _refuse_split(graph, params, shapes)
     for node, steps, size in stated_of(graph, params, shapes):
         axes = sorted(axes_in(size), key=lambda axis: (axis.label != 'batch', axis.label))
         named = {name: shape for name, shape in shapes.items() if not {
@@ -122,6 +124,21 @@ def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> No
                               'Give numbers in place of %s: %s' % (' and '.join(
                                   axis.label for axis in axes[1:] or axes), option(named))),
                           tip and '. For any: ' + tip))
+
+
+def _refuse_split(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> None:
+    """Refuse a batch of any size if groups of rows have parts of sequences, as 4 rows of 9 each."""
+    batches = {shape[0] for shape in shapes.values() if shape and isinstance(shape[0], str)}
+    table = infer(graph, variables_of(graph, {**sizes_of(params), **shapes}))
+    for place, node in enumerate(graph.nodes):
+        for size in map(product, table.axes.get(Entry(place, 0), ()) if (
+                node.op == 'Reshape' and batches) else ()):
+            if isinstance(size, Sum) and size.divisor > 1 and len(size.terms) == 1 and (
+                    size.terms[0][0] > 1) and {axis.label for axis in axes_in(size)} <= batches:
+                raise ExportError(
+                    'node %s (Reshape) to %s would join rows of several sequences. Give lengths '
+                    'that have whole groups of rows, or a number in place of %s: %s' % (
+                        node.name, node.shape, next(iter(axes_in(size))).label, option(shapes)))
 
 
 def refuse_regrouped(graph: Graph, params: Mapping[str, Any], sizes: Mapping[str, Sequence[int]]

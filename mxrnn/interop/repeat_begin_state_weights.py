@@ -17,9 +17,9 @@ from .roll_without_steps import roll_once
 __all__ = ['moved', 'of_any_batch']
 
 
-def of_any_batch(model: Model, graph: Graph, given: Mapping[str, Sequence[int | str]],
-                 states: bool = False) -> tuple[Model, Graph]:
-    """A model and its graph in which begin states are repeated for another batch, if `given` has
+def of_any_batch(model: Model, given: Mapping[str, Sequence[int | str]], states: bool = False
+                 ) -> Model:
+    """A model in which begin states are repeated for another batch, if `given` has
     one, or one of any size.
 
     Raises
@@ -27,16 +27,17 @@ def of_any_batch(model: Model, graph: Graph, given: Mapping[str, Sequence[int | 
     ExportError
         The rows of the begin states differ, or `states` are to be inputs.
     """
+    graph = model.graph
     read = {graph.nodes[entry.node].name for node in graph.nodes for entry in node.inputs
             if entry not in node.inputs_of('weight')}
     if not given or not any(name in read and array.ndim > 1
                             for name, array in model.arg_params.items()):
-        return model, graph
+        return model
     rolled = roll_once(graph).graph
     params = {**model.arg_params, **model.aux_params}
     sizes = {name: np.shape(array) for name, array in params.items()}
     if not ShapeSearch(rolled, sizes, given).table({}, whole=False).faults:
-        return model, graph
+        return model
     batches = {name: len(sizes[name]) - 2 if has(node.op, 'kernel') else 0
                for node in rolled.nodes for entry in begin_states(node)
                for name in moved(rolled, entry) if name in model.arg_params
@@ -53,9 +54,9 @@ def of_any_batch(model: Model, graph: Graph, given: Mapping[str, Sequence[int | 
                               ', which a file with states keeps', data, data, ','.join(
                                   str(batch if place == at else size)
                                   for place, size in enumerate(given[data]))))
-    return model._replace(arg_params={
+    return model._replace(graph=_with_rows(graph, rows), arg_params={
         name: array.take([0], rows[name][0]) if name in rows else array
-        for name, array in model.arg_params.items()}), _with_rows(graph, rows)
+        for name, array in model.arg_params.items()})
 
 
 def _read_along(graph: Graph, sizes: Mapping[str, tuple[int, ...]], batches: Mapping[str, int],

@@ -20,6 +20,7 @@ from .._graph.rolling import (
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
+from .model import Model
 from .registry import ExportError
 
 __all__ = ['CountedSteps', 'axes_of', 'axes_that_free', 'option', 'option_that_frees',
@@ -63,16 +64,17 @@ def _remembered(graph: Graph, training: bool, length: int | None) -> RolledGraph
     return roll(graph, training=training, length=length)
 
 
-def reading_windows(graph: Graph, params: Mapping[str, Any], given: _Shapes) -> Graph:
-    """The graph without the numbers of steps of Reshapes that split more steps, which the `given`
+def reading_windows(model: Model, given: _Shapes) -> Model:
+    """The model without the numbers of steps of Reshapes that split more steps, which the `given`
     shapes have, into windows."""
+    graph = model.graph
     if not given or not stated_steps(graph) or any(
             ':' in str(size) for shape in given.values() for size in shape):
-        return graph
-    table = infer(graph, variables_of(graph, {
-        **{name: np.shape(array) for name, array in params.items()}, **given}))
-    return with_windows(graph, lambda place: number_of(next(iter(
-        table.axes.get(Entry(place, 0), [])), ())))
+        return model
+    table = infer(graph, variables_of(graph, {**{name: array.shape for name, array in {
+        **model.arg_params, **model.aux_params}.items()}, **given}))
+    return model._replace(graph=with_windows(graph, lambda place: number_of(next(iter(
+        table.axes.get(Entry(place, 0), [])), ()))))
 
 
 def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) -> RolledGraph:

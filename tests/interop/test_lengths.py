@@ -1,5 +1,6 @@
 """A number of steps that stands in a graph becomes an axis where the user or a second graph says
 that it is one."""
+import contextlib
 import pathlib
 import re
 import warnings
@@ -285,6 +286,17 @@ def windows(length, blocks=False):
                           shape=(-1, length, 3)) if blocks else mx.sym.max(rows, axis=1)
 
 
+@pytest.mark.parametrize('shape', [(4, -1, 3, UNITS), (-1, 4, 3, UNITS)])
+def test_the_batch_behind_windows_of_steps_is_that_of_the_graph(shape, tmp_path):
+    """Time is first; the check tried other batches, and nothing was written."""
+    outputs, _ = rnn.FusedRNNCell(UNITS, prefix='f_').unroll(
+        8, mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
+    model = random_model(mx.sym.reshape(outputs, shape=shape), {'data': (8, 3, WIDTH)})
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'))
+    given, = session((tmp_path / 'a.onnx').read_bytes()).get_inputs()
+    assert given.shape == ['time', 3, WIDTH]
+
+
 @pytest.mark.parametrize('batch', ['batch', 3])
 @pytest.mark.parametrize('blocks', [False, True])
 def test_a_number_that_divides_the_given_steps_is_that_of_windows(blocks, batch, tmp_path):
@@ -300,6 +312,14 @@ def test_a_number_that_divides_the_given_steps_is_that_of_windows(blocks, batch,
                   interop.to_torch(model, inputs=shapes if not blocks else None)(
                       torch.tensor(data)).detach()):
         np.testing.assert_allclose(given, wanted, atol=1e-6)
+    with pytest.raises(ValueError) if not blocks else contextlib.nullcontext() as refused:
+        interop.to_torch(model)(torch.tensor(data))
+    assert blocks or "the shape, as in inputs={'data': (3, 8, 5)}" in str(refused.value)
+    with pytest.raises(ValueError, match='9 and 4|whole groups of rows|162 and a multiple of 24'):
+        interop.to_onnx(model, str(path), {'data': (batch, 9, WIDTH)}, check=False)
+    with pytest.raises(ValueError, match='9, 5|whole groups of rows|162 and a multiple of 24'):
+        interop.save_torch(interop.to_torch(model), str(path), check=False, inputs={
+            'data': (batch, 9, WIDTH)})
     kept = 'If it is that of rows in a window, type the shape, as in --input data=batch,8,5'
     assert any(kept in each for each in remarks(model)) is not blocks
 
@@ -322,7 +342,7 @@ def test_a_refusal_names_the_shape_once(tmp_path):
                                                 merge_outputs=True)
     model = random_model(mx.sym.reshape(outputs, shape=(4, -1, 3, UNITS)), {'data': (8, 3, WIDTH)})
     with pytest.raises(interop.ExportError) as refused:
-        interop.to_source(model, str(tmp_path / 'a.py'))
+        interop.to_source(model, str(tmp_path / 'a.py'), {'data': (8, 2, WIDTH)})
     assert str(refused.value).count('data of shape') == 1
 
 

@@ -1,12 +1,13 @@
 """The effect of moving operators on axes: they reshape, reorder, split, join and repeat."""
 from __future__ import annotations
 
+import math
 from typing import Iterable, Sequence
 
 from ..graph import Node
 from .axis_factors import REST, Axes, Factors, agree, factors_of, match_factors, mixed, open_axes
 from .rule_api import Array, UnknownAxes, alike, rule
-from .sizes import Axis, Size, add, divide, interval, product, quotient, reshaping, same
+from .sizes import Axis, Size, add, divide, interval, product, quotient, reshaping, resolve, same
 from .unification import AxesError, SizeError, suggest, unify, unify_all
 
 __all__: list[str] = []
@@ -33,9 +34,16 @@ def _targets(data: Axes, codes: list[int]) -> Axes:
     targets: Axes = []
     if len(data) == 2 and len(codes) == 3 and codes[0] == -1 and min(codes[1:]) > 1:
         _split_again(data[0], codes[:2])  # rows of so many numbers, in groups
+    if len(codes) == len(data) + 1 == 4 and -1 in codes[:2] and min(codes[2:]) > 1 and same(
+            product(data[2]), codes[3]):  # steps in windows, with the batch behind them
+        batch = resolve(product(data[1]))
+        if isinstance(batch, Axis) and batch.free and batch.hint == 'batch':
+            unify(batch, codes[2])
     try:
         for taken, made in reshaping(codes, len(data)):
             if len(made) == 2:
+                if min(made) > 0:
+                    unify(product(data[taken[0]]), math.prod(made))
                 _split_again(data[taken[0]], made)
                 targets.extend(match_factors(data[taken[0]], [(size,) for size in made]))
             else:
@@ -44,6 +52,11 @@ def _targets(data: Axes, codes: list[int]) -> Axes:
         raise SizeError('a Reshape to %s and %d axes' % (tuple(codes), len(data))) from None
     if REST not in targets:
         _equal_sizes(data, targets)
+    else:
+        whole, known = [product(sum([axis for axis in axes if axis != REST], ()))
+                        for axes in (data, targets)]
+        if isinstance(whole, int) and isinstance(known, int) and whole % known:
+            raise SizeError('%d and a multiple of %d' % (whole, known))
     return match_factors(sum(data, ()), targets)
 
 

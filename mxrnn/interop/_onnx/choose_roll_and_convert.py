@@ -86,10 +86,9 @@ def exportable(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None, 
     if not rolled and (states or steps is not None or certify_by is not None):
         raise ValueError('%s needs the graph rolled up: leave out roll=False (--as-is)' % (
             'states=True (--states)' if states else 'an axis with a number of steps'))
-    model, graph = of_any_batch(model, reading_windows(model.graph, {
-        **model.arg_params, **model.aux_params}, inputs), inputs, bool(states))
+    model = of_any_batch(reading_windows(model, inputs), inputs, bool(states))
     params = {**model.arg_params, **model.aux_params}
-    graph, left_out = chosen(graph, outputs)
+    graph, left_out = chosen(model.graph, outputs)
     _refuse_unknown(graph)
     graph.check_names(ExportError)
     needed = graph.needed_variables()

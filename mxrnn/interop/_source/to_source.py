@@ -172,8 +172,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     inputs, steps_of = without_number(inputs or {})
     given = check_shapes(inputs, graph, {**model.arg_params, **model.aux_params})
     check_types(kinds, graph)
-    model, graph = of_any_batch(model, reading_windows(graph, {
-        **model.arg_params, **model.aux_params}, given), given, states)
+    model = of_any_batch(reading_windows(model._replace(graph=graph), given), given, states)
+    graph = model.graph
     arrays = {**model.arg_params, **model.aux_params}
     graph, beside = chosen_for_steps(graph, arrays, given, not outputs, bool(steps_of)
                                      ) if states else (graph, '')

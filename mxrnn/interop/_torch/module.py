@@ -16,7 +16,7 @@ from ..ctc_predictions import without_losses
 from ..free_length_or_say_what_keeps_it import refuse_regrouped
 from ..input_shapes import misfit, without_number
 from ..model import Model
-from ..roll_without_steps import CountedSteps, rolled_up
+from ..roll_without_steps import CountedSteps, reading_windows, rolled_up
 from . import Device
 from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner
@@ -194,8 +194,13 @@ class GraphModule(nn.Module):
         try:
             return self._outputs_of(given)
         except (IndexError, RuntimeError, ValueError) as error:
-            reason = misfit(self._free, {**self._parameters, **self._buffers}, {
-                name: tuple(value.shape) for name, value in given.items()})
+            params: dict[str, Any] = {**self._parameters, **self._buffers}
+            shapes = {name: tuple(value.shape) for name, value in given.items()}
+            reason = misfit(self._free, params, shapes)
+            if reason and reading_windows(Model(self.graph, params, {}), shapes).graph is not (
+                    self.graph):
+                reason += '. If that is a number of rows in a window, tell to_torch the shape, ' \
+                    'as in inputs=%s' % shapes
             if not reason and 'is invalid for input of size' in str(error):
                 reason = 'the graph does not take %s' % ' and '.join(
                     '%s of shape %s' % (name, tuple(value.shape)) for name, value in given.items())

@@ -89,7 +89,7 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
         if not _check.flag('roll', roll):
             raise ValueError('states=True rolls the graph up: leave out roll=False')
         return _stepped(graph, model, {} if inputs is None else inputs, outputs is None).eval()
-    windows = reading_windows(graph, {**model.arg_params, **model.aux_params}, inputs or {})
+    windows = reading_windows(model._replace(graph=graph), inputs or {}).graph
     if windows is not graph:
         graph, inputs = windows, None
     if inputs is not None:
