@@ -21,7 +21,7 @@ from .model_runners import Data, of_onnx, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
 from .reference_model_rolled_if_needed import ReferenceModel
 from .registry import ONNX, TORCH, ExportError
-from .roll_without_steps import CountedSteps, reading_windows, rolled_up
+from .roll_without_steps import CountedSteps, reading_windows, roll_once, rolled_up
 
 __all__ = ['check_export', 'log_unchecked']
 
@@ -147,7 +147,9 @@ class _Check:
         self._steps = sorted({node.num_outputs for node in checkpoint.model.graph.nodes
                               if node.op == 'SliceChannel' and node.squeeze_axis}.union(
                                   stated_steps(checkpoint.model.graph).values(),
-                                  filter(None, [checkpoint.length])))
+                                  filter(None, [checkpoint.length]),
+                                  (each.steps for each in roll_once(
+                                      checkpoint.model.graph).findings if each.kind == 'fixed')))
         self._said: list[str] = []
         self._worst, self._rounding = 0.0, 0.0
         #: The axes that had a number of steps in the run with the graph's sizes.

@@ -151,10 +151,12 @@ def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[
     some = sum(numbers.values()) > sum(steps.values())  # of which the graph tells no number
     notes = []
     cut = _cut(rolled.graph, table) & {*steps, *unrolled}
+    ends = {end for node in rolled.graph.nodes for *_, end in cut_places(node) if end}
     for number in sorted(each for each in {*numbers} - fixed | cut if each and each > 1):
         if numbers[None] and (some or steps[number] > numbers[number]) or number in cut:
-            tip = option_that_frees(model.graph, {**model.arg_params, **model.aux_params}, shapes,
-                                    number, freed)
+            tip = next(filter(None, (option_that_frees(model.graph, {
+                **model.arg_params, **model.aux_params}, shapes, each, freed)
+                for each in (number, *sorted(ends)))), '')
             notes.append('%s %d steps, as in the graph%s' % (
                 'longer data are cut to' if number in cut else
                 'whatever the length of the data, a recurrence runs', number,

@@ -12,6 +12,7 @@ from .._graph.rolling import (
     RolledGraph,
     bounds,
     counting,
+    cut_ends,
     fixed_by,
     roll,
     stated_steps,
@@ -82,7 +83,7 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
     if steps is None:
         return roll_once(graph, training)
     known = sorted({finding.steps for finding in roll_once(graph).findings} | bounds(graph) | {
-        *stated_steps(graph, (), steps.number).values()})
+        *stated_steps(graph, (), steps.number).values()} | cut_ends(graph, steps.axes))
     if steps.number not in known and (known or not fixed_by(graph, steps.number)):
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
                          'for: %s, got %d%s' % (

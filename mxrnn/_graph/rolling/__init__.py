@@ -27,9 +27,9 @@ from .match_rnn import Kernel
 from .roll_up import Finding, RolledGraph, Unrolled, roll
 from .sequence_axes import note_axes
 from .sizes_read_from_sequences import computed
-from .steps_stated_before_recurrences import stated_before
+from .steps_stated_before_recurrences import cut_ends, stated_before
 from .values_numbered_without_detours import Values
 
 __all__ = ['BEFORE_LOSS', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Unrolled', 'Values',
-           'bounds', 'certify', 'computed', 'counting', 'fixed_by', 'grouping', 'note_axes',
-           'roll', 'stated_before', 'stated_steps', 'with_windows']
+           'bounds', 'certify', 'computed', 'counting', 'cut_ends', 'fixed_by', 'grouping',
+           'note_axes', 'roll', 'stated_before', 'stated_steps', 'with_windows']

@@ -71,6 +71,7 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
         counted_anew = counting(rolled, one, proven=True)
         if _difference(counted_anew, counting(further, two, proven=True)) is None:
             return rolled._replace(graph=counted_anew)
+    told = next((each for each in differing if '_fixed' not in each), differing[0])
     advice, (one, two) = '', pairs[0]
     beside_it = [{finding.steps for finding in each} - {steps}
                  for each, steps in zip(found, (one, two))]
@@ -82,11 +83,11 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
         advice = ('. Recurrences have the same %d steps in one graph and different numbers in the '
                   'other: give two graphs in which they differ'
                   % (two if two in beside_it[0] else one))
-    elif all(re.search(r'\b%d\b' % steps, differing[0]) for steps in (one, two)):
-        advice = ('. Nothing there tells how many steps an array has: pad sequences to %d steps '
-                  'and leave out --certify (certify_by), or change the program' % one)
+    elif 'begin=' in told or all(re.search(r'\b%d\b' % steps, told) for steps in (one, two)):
+        advice = ('. Nothing there tells how it follows from the number of steps: pad sequences to '
+                  '%d steps and leave out --certify (certify_by), or change the program' % one)
     raise ValueError('other must be the graph of the same program for another number of steps, '
-                     'but rolled up, %s%s' % (differing[0], advice))
+                     'but rolled up, %s%s' % (told, advice))
 
 
 def _pairs(first: Sequence[Finding], second: Sequence[Finding]) -> list[tuple[int, int]]:

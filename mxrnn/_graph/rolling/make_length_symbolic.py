@@ -82,7 +82,8 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     (checks, freed), totals = freed_of_fuse(graph, length), {**read_checked(graph), **totals}
     totals = {**(stated_steps(graph, totals, length) if keep or length else {}), **totals}
     cut = cut_steps(graph, totals, {(Entry(i, 0), axes[node.name]): length for i, node in enumerate(
-        graph.nodes) if length and node.is_variable and node.name in axes}, counted is not None)
+        graph.nodes) if length and node.is_variable and node.name in axes},
+        length if counted and length else 0)
     repeated = [(i, node.name, repeated_axis(node, length)) for i, node in enumerate(graph.nodes)]
     writer.beside = {name: beside for i, name, axis in repeated if axis is not None
                      for beside in [input_beside(graph, i, axis, axes)] if beside}
@@ -248,12 +249,14 @@ def _guard(writer: Freeing, node: Node, source: Entry, numbers: Sequence[int | N
 
 def _counted(writer: Freeing, node: Node, source: Entry, axis: int, total: int, begin: int,
              end: int | None) -> tuple[Entry, int, int | None]:
-    """The source of a part of a sequence of `total` steps, and its begin and end for any number."""
-    found = ends(begin, end, total, writer.counted)
-    if found is None:
+    """The source of a part of a sequence of `total` steps, and its begin and end for any number.
+    """
+    found = total > 0 and ends(begin, end, total, writer.counted)
+    if not found:
+        sure, total = total > 0, abs(total)
         last = total if end is None else end % total or total
         first = begin % total
-        why = Span(first, 1, last - first, total).why if begin >= 0 else (
+        why = Span(first, 1, last - first, total if sure else None).why if begin >= 0 else (
             'the last %d of them are read, and only the graph of another length (--certify) can '
             'tell whether that number depends on theirs' % -begin)
         writer.fixed[node.name] = total, why

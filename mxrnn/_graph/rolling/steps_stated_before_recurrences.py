@@ -14,7 +14,8 @@ from .sequence_axes import note_axes
 from .sizes_read_from_sequences import computed
 from .values_numbered_without_detours import TooLong, Values, before_swap
 
-__all__ = ['cut_steps', 'input_beside', 'read_along', 'read_step_by_step', 'stated_before']
+__all__ = ['cut_ends', 'cut_steps', 'input_beside', 'read_along', 'read_step_by_step',
+           'stated_before']
 
 _OVER_STEPS = 'RNN', '_foreach'
 #: An output of a node, and one of its axes.
@@ -145,13 +146,15 @@ def _variable(graph: Graph, entry: Entry, axis: int) -> tuple[str, int]:
     return graph.nodes[entry.node].name, axis
 
 
-def cut_steps(graph: Graph, totals: Mapping[int, int], given: Mapping[Value, int], proved: bool
+def cut_steps(graph: Graph, totals: Mapping[int, int], given: Mapping[Value, int], proved: int
               ) -> dict[tuple[int, int], int]:
     """By place and axis of a slice: the number of steps of what it cuts, if recurrences, with
     numbers of steps in `totals`, read these steps, or if it is `given`.
 
     They may read parts alone. These tell it if they end at that number or one before; those that
-    are only the first ones, if it is `proved` that they end there.
+    are only the first ones, if it is `proved` that they end there. Labels have the number `proved`
+    if they are cut there. Other parts that do not begin with the first step give the number at
+    which they end, with a minus, because nothing tells from which end it is counted.
     """
     whole: dict[Value, int] = {}
     parts = {**given}
@@ -165,21 +168,34 @@ def cut_steps(graph: Graph, totals: Mapping[int, int], given: Mapping[Value, int
     found: dict[tuple[int, int], int] = {}
     if not parts:
         return found
+    labels = graph._replace(heads=tuple([each for node in graph.nodes for each in node.inputs_of(
+        'label')])).needed() if proved else ()
     cuts: dict[Value, dict[tuple[int, int], tuple[int, int]]] = {}
     for place, node in enumerate(graph.nodes):
         for axis, begin, end in cut_places(node):
             behind = _behind(graph, [(node.inputs[0], axis)])
             steps = next((whole[each] for each in behind if each in whole), 0)
-            if steps:
-                found[place, axis] = steps
+            if steps or place in labels and end == proved and behind.isdisjoint(parts):
+                found[place, axis] = steps or proved
             for each in behind & parts.keys() if not steps else ():
                 cuts.setdefault(each, {})[place, axis] = begin, end or 0
     for each, places in cuts.items():
         steps, most = parts[each], max(map(max, places.values()))
-        if each in given or most - steps in (0, -1) and (proved or any(
-                place != (0, steps) and max(place) * 2 >= steps for place in places.values())):
+        late = any(0 < begin < end for begin, end in places.values())
+        if each in given and most <= steps or most - steps in (0, -1) and (proved or any(
+                place != (0, steps) and max(place) * 2 >= steps for place in places.values())) or (
+                    late and (most - steps == 1 or most == proved)):
             found.update(dict.fromkeys(places, max(steps, most)))
+        elif late and not proved:
+            found.update(dict.fromkeys(places, -max(steps, most)))
     return found
+
+
+def cut_ends(graph: Graph, axes: Mapping[str, int]) -> set[int]:
+    """The numbers at which slices of inputs end along their `axes`."""
+    return {end for node in graph.nodes for axis, _, end in cut_places(node) if end and any(
+        axes.get(graph.nodes[entry.node].name) == at
+        for entry, at in _behind(graph, [(node.inputs[0], axis)]))}
 
 
 def _behind(graph: Graph, begin: Iterable[Value], cut: bool = False) -> set[Value]:

@@ -183,7 +183,7 @@ def chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str
 
 
 def _unrolled(findings: Sequence[Finding]) -> list[str]:
-    return [str(each) for each in findings if each.kind in ('unrolled', 'fixed')]
+    return list(dict.fromkeys(str(each) for each in findings if each.kind in ('unrolled', 'fixed')))
 
 
 def _bounded(graph: Graph, shapes: Mapping[str, Named], params: Mapping[str, np.ndarray] = {},
