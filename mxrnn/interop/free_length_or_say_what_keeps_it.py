@@ -141,10 +141,11 @@ def _refuse_split(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> No
                         node.name, node.shape, next(iter(axes_in(size))).label, option(shapes)))
 
 
-def refuse_regrouped(graph: Graph, params: Mapping[str, Any], sizes: Mapping[str, Sequence[int]]
-                     ) -> None:
+def refuse_regrouped(graph: Graph, params: Mapping[str, Any], sizes: Mapping[str, Sequence[int]],
+                     known: bool) -> None:
     """Refuse data of which a Reshape that makes sequences of a number of steps of all rows mixes
-    rows of different sequences: it makes no multiple of the data's sequences."""
+    rows of different sequences: it makes no multiple of the data's sequences. If it makes several
+    of each, these may be longer ones, so their shape must be `known`, because a user gave it."""
     shapes: dict[str, Sequence[int | str]] = {
         name: (*map(str, shape),) if name in only_looked_up(graph, [*sizes]) else
         (*map(str, shape[:-1]), *shape[-1:]) for name, shape in sizes.items()}
@@ -160,11 +161,13 @@ def refuse_regrouped(graph: Graph, params: Mapping[str, Any], sizes: Mapping[str
             continue
         made, first = [number_for(each, {axis: int(axis.label) for axis in axes_in(each)})
                        for each in (size, rows[0])]
-        if made % first:  # otherwise each sequence may be cut into parts or have rows of its own
+        if made % first or made > first and not known:
             raise ValueError('node %s makes sequences of %d steps of all rows, and so %s sequences '
-                             'of %s: give sequences of that length' % (
+                             'of %s: give sequences of that length%s' % (
                                  name, steps, made, ' and '.join(
-                                     '%s of shape %s' % pair for pair in sizes.items())))
+                                     '%s of shape %s' % pair for pair in sizes.items()),
+                                 '' if made % first else '. If each is to become several, tell '
+                                 'the export that shape: inputs=%s' % dict(sizes)))
 
 
 def refuse_windows(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> None:

@@ -320,6 +320,8 @@ def test_a_number_that_divides_the_given_steps_is_that_of_windows(blocks, batch,
     with pytest.raises(ValueError, match='9, 5|whole groups of rows|162 and a multiple of 24'):
         interop.save_torch(interop.to_torch(model), str(path), check=False, inputs={
             'data': (batch, 9, WIDTH)})
+    own = interop.to_torch(model, inputs=None if blocks else shapes).graph
+    assert own == model.graph
     kept = 'If it is that of rows in a window, type the shape, as in --input data=batch,8,5'
     assert any(kept in each for each in remarks(model)) is not blocks
 
@@ -976,11 +978,16 @@ def test_a_torch_module_takes_more_sequences_than_its_data_have(kind, tmp_path):
                                  num_hidden=WIDTH * (1 + (kind == 'two rows for each step')))
     outputs, _ = rnn.LSTMCell(UNITS, 'c_').unroll(7, mx.sym.reshape(rows, (-1, 7, WIDTH)))
     shapes = dict.fromkeys(['data', 'other'][:1 + (kind == 'two inputs')], (3, steps, WIDTH))
-    interop.save(random_model(outputs[-1], shapes), str(tmp_path / 'a'), 1)
+    model, data = random_model(outputs[-1], shapes), {
+        name: torch.ones(shape) for name, shape in shapes.items()}
+    if kind != 'two inputs':  # they may as well be sequences of another length
+        with pytest.raises(ValueError, match='become several, tell the export that shape: inputs='):
+            interop.to_torch(model)(**data)
+        assert len(interop.to_torch(model, inputs={'data': ('batch', steps, WIDTH)})(**data)) == 6
+    interop.save(model, str(tmp_path / 'a'), 1)
     assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt', *(
         each for name in shapes for each in ('--input', '%s=batch,%d,5' % (name, steps)))) == 0
-    assert interop.load_torch(str(tmp_path / 'a.pt'))(**{
-        name: torch.ones(shape) for name, shape in shapes.items()}).shape == (6, UNITS)
+    assert interop.load_torch(str(tmp_path / 'a.pt'))(**data).shape == (6, UNITS)
 
 
 def test_a_torch_file_keeps_a_number_of_words_that_no_option_names(tmp_path):

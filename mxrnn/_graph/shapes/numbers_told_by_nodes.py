@@ -59,7 +59,8 @@ def fitting_sizes(graph: Graph, shapes: Mapping[str, Sequence[Axis]]
     the other one, or another number: the first one that fits."""
     codes = sorted({code for node in graph.nodes if node.op == 'Reshape' for code in node.shape
                     if code > 1})
-    steps = sorted({node.num_outputs for node in graph.nodes if node.op == 'SliceChannel'})
+    steps = sorted({node.num_outputs for node in graph.nodes
+                    if node.op == 'SliceChannel' and node.squeeze_axis})
     before = {(name, at): resolve(axis) for name, axes in shapes.items()
               for at, axis in enumerate(axes)}
     fitting = {place: sizes for place, size in before.items() for sizes in [taken(size)] if sizes}

@@ -52,7 +52,7 @@ class GraphModule(nn.Module):
         Axes by the name of an input or output, as `with_states` returns them. The axes of inputs
         are checked.
     freed : dict, optional
-        Shapes of inputs, with an axis such as 'time:35': the number of steps that becomes any.
+        Shapes of inputs: with an axis such as 'time:35', that number of steps becomes any.
 
     Attributes
     ----------
@@ -85,7 +85,6 @@ class GraphModule(nn.Module):
         self._fitting: dict[str, tuple[int, ...]] = {}
         #: The type of real numbers that `to`, `half` and similar calls gave the module.
         self._real: torch.dtype | None = None
-        self._runners = {(False, True): self._runner(False, True)}
         arguments, auxiliary = graph.arguments, graph.auxiliary
         graph.check_names()
         if 'training' in arguments + auxiliary:
@@ -133,13 +132,15 @@ class GraphModule(nn.Module):
             for own, other in ((self._parameters, encoder._parameters),
                                (self._buffers, encoder._buffers)):
                 other.update({name: own[name] for name in other if name in own})
+        self._runners = {(False, True): self._runner(False, True)}
 
     def _runner(self, training: bool, losses: bool) -> Runner:
         """The schedule of the graph, with or without CTC losses. It is rolled up differently where
         training draws at random."""
         whole = self.graph if losses else self._predicting
         try:
-            graph, findings = rolled_up(whole, self._steps, training) if self._roll else (whole, ())
+            graph, findings = rolled_up(self._read_for(whole, {} if self._steps else self.freed),
+                                        self._steps, training) if self._roll else (whole, ())
             self._free = graph if self._steps else whole
             self._stated = graph if any(each.kind == 'stated' for each in findings) else None
             graph = _merged(graph) if self._roll else graph
@@ -153,6 +154,11 @@ class GraphModule(nn.Module):
                     ', …' if len(nodes) > 5 else '')) for what, nodes in sorted(faults.items())))
         runner.schedule.convert(self._real)
         return runner
+
+    def _read_for(self, graph: Graph, shapes: Mapping[str, Sequence[int | str]]) -> Graph:
+        """A graph, whose Reshapes split the steps in `shapes` into windows if these have more."""
+        params: dict[str, Any] = {**self._parameters, **self._buffers}
+        return reading_windows(Model(graph, params, {}), shapes).graph
 
     def __getstate__(self) -> dict[str, object]:
         # The runners are functions, which pickle does not keep; they are made again.
@@ -194,11 +200,9 @@ class GraphModule(nn.Module):
         try:
             return self._outputs_of(given)
         except (IndexError, RuntimeError, ValueError) as error:
-            params: dict[str, Any] = {**self._parameters, **self._buffers}
             shapes = {name: tuple(value.shape) for name, value in given.items()}
-            reason = misfit(self._free, params, shapes)
-            if reason and reading_windows(Model(self.graph, params, {}), shapes).graph is not (
-                    self.graph):
+            reason = misfit(self._free, {**self._parameters, **self._buffers}, shapes)
+            if reason and self._read_for(self.graph, shapes) is not self.graph:
                 reason += '. If that is a number of rows in a window, tell to_torch the shape, ' \
                     'as in inputs=%s' % shapes
             if not reason and 'is invalid for input of size' in str(error):
@@ -274,7 +278,8 @@ class GraphModule(nn.Module):
             self._check_axes(given)
             sizes = {name: tuple(value.shape) for name, value in given.items()}
             if self._stated and sizes != self._fitting:
-                refuse_regrouped(self._stated, {**self._parameters, **self._buffers}, sizes)
+                refuse_regrouped(self._stated, {**self._parameters, **self._buffers}, sizes,
+                                 bool(self.axes))
                 self._fitting = sizes
         return given
 

@@ -1,7 +1,7 @@
 """to_torch and from_torch: from a model to a torch module, and its weights back."""
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from ..free_length_or_say_what_keeps_it import (
 from ..input_shapes import blaming_axes, check_shapes, graph_shapes, without_number
 from ..model import Model
 from ..registry import ExportError
-from ..roll_without_steps import reading_windows, refuse_unequal, rolled_up
+from ..roll_without_steps import reading_windows, refuse_unequal, roll_once, rolled_up
 from .module import GraphModule
 
 __all__ = ['from_torch', 'to_torch']
@@ -49,7 +49,7 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
         steps.
     inputs : dict, optional
         Shapes of inputs by name, as in `to_onnx`: with `states`, or with an axis such as 'time:35',
-        whose number of steps becomes any, or with more steps than a window that a Reshape states.
+        whose number of steps becomes any, or if a Reshape makes windows or sequences of its rows.
         Shapes left out are taken from the graph.
 
     Returns
@@ -89,26 +89,27 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
         if not _check.flag('roll', roll):
             raise ValueError('states=True rolls the graph up: leave out roll=False')
         return _stepped(graph, model, {} if inputs is None else inputs, outputs is None).eval()
-    windows = reading_windows(model._replace(graph=graph), inputs or {}).graph
-    if windows is not graph:
-        graph, inputs = windows, None
     if inputs is not None:
-        _check_free(graph, {**model.arg_params, **model.aux_params}, inputs, roll)
+        _check_free(model._replace(graph=graph), inputs, roll)
     return GraphModule(graph, model.arg_params, model.aux_params, roll=roll, freed=inputs).eval()
 
 
-def _check_free(graph: Graph, params: Mapping[str, Any],
-                inputs: Mapping[str, Sequence[int | str]], roll: bool) -> None:
-    """Refuse `inputs` without an axis 'time:35', or from which the graph keeps that number."""
+def _check_free(model: Model, inputs: Mapping[str, Sequence[int | str]], roll: bool) -> None:
+    """Refuse `inputs` that decide nothing: without an axis 'time:35', of a graph that makes no
+    windows, or sequences, of so many rows. Refuse those from which it keeps that number."""
     inputs, steps = without_number(inputs)
-    given = check_shapes(inputs, graph, params)
-    if steps is None or not roll:
+    params = {**model.arg_params, **model.aux_params}
+    given = check_shapes(inputs, model.graph, params)
+    graph = model.graph if steps else reading_windows(model, given).graph
+    if not roll or steps is None and graph is model.graph and not any(
+            each.kind == 'stated' for each in roll_once(graph).findings):
         raise ValueError("inputs needs states=True, or an axis such as 'time:35' and roll=True: "
                          'otherwise a module takes any shapes')
     with blaming_axes(graph, params, given), naming_what_keeps(steps, graph, params, given):
         free = rolled_up(graph, steps).graph
         shapes = {**graph_shapes(free, params), **given}
-        refuse_unequal(free, params, shapes, steps)
+        if steps:
+            refuse_unequal(free, params, shapes, steps)
         faults = infer(free, variables_of(free, {**sizes_of(params), **shapes})).faults
         if faults:
             raise ExportError(str(faults[0]))
