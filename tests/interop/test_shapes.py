@@ -245,7 +245,12 @@ def masked():
                               S.Reshape(V('length'), shape=(-1, 1)))
 
 
+def one_series():
+    return rnn.LSTMCell(3).unroll(5, V('data'))[0][-1]
+
+
 INPUTS = [
+    (one_series, {'data': (2, 5, 1)}, {'data': ('batch', 'time', 1)}),
     (masked, {'length': (3,)}, {'length': ('batch',)}),
     (beside_a_stated_shape, {'data': (2, 3, 5), 'other': (2, 3, 5)}, {
         'data': ('batch', 'data_1', 5), 'other': ('batch', 'data_1', 5)}),

@@ -135,6 +135,7 @@ def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
     """How many word inputs have axes other than (batch, time), or layers join axes of data; and how
     many layers have data other than programs nearly always give them."""
     words = others = 0
+    layers = {node.inputs[0].node for node in graph.nodes if has(node.op, 'reals') and node.inputs}
     for place, node in enumerate(graph.nodes):
         axes = table.axes.get(node.inputs[0]) if node.inputs else None
         if axes and node.op in ('Embedding', '_contrib_SparseEmbedding'):
@@ -144,6 +145,8 @@ def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
             joins = node.op == 'FullyConnected' and node.flatten
             others += abs(len(axes) - (2 if node.op == 'dot' or joins else 3))
             words += max(len(axes) - 2, 0) * joins
+        elif axes and node.op == 'Reshape' and node.shape == (0, 0, -1) and place in layers:
+            others += abs(len(axes) - 3)  # joins the axes of steps for a layer
         if place in table.bodies:
             more = _unusual(node.subgraphs[0], table.bodies[place])
             words, others = words + more[0], others + more[1]
