@@ -227,6 +227,17 @@ def test_numbers_in_reshapes(name, known):
                 rolled.infer_shape(**shapes)
 
 
+@pytest.mark.parametrize('length', [None, 8])
+@pytest.mark.parametrize('made', [
+    lambda steps, T: mx.sym.sum(steps, axis=1) / T,
+    lambda steps, T: mx.sym.broadcast_mul(steps, mx.sym.reshape(
+        mx.sym.arange(T) / (T - 1), (1, -1, 1)))])
+def test_numbers_that_may_be_those_of_steps_are_warned_of(made, length):
+    steps = cell_over(8, mx.sym.Variable('data'), 'a_', 4)
+    with pytest.warns(UserWarning, match='number of steps in the graph, 8'):
+        rnn.roll(made(steps, 8), length=length)
+
+
 @pytest.mark.parametrize('images', [2, 3])
 def test_images_of_pairs_and_triplets_are_no_steps(images):
     parts = mx.sym.split(mx.sym.reshape(mx.sym.Variable('data'), (-1, images, 4)),

@@ -11,7 +11,7 @@ from .._files import reason_of
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has, row
 from .._graph.rnn_vector_layout import ADDS_NOTHING
-from .._graph.rolling import Finding, Kernel, Loop, Values
+from .._graph.rolling import Finding, Kernel, Loop, Values, made_of, wrong_at_others
 from .._graph.rolling import roll as roll_graph
 from .._graph.symbol_json import graph_to_json
 from .._operator.rnn_build_and_defects import corrupts, cpu_build, disabled, onednn
@@ -247,7 +247,8 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
     TypeError, ValueError
         `symbol` is not a Symbol, `training` not a bool, or `length` not a number of steps, or one
         that a Reshape before a recurrence states for any number of rows. Without `length`
-        there is a warning that other lengths give wrong results.
+        there is a warning that other lengths give wrong results. There also is one if the graph
+        divides by the number of steps.
 
     Examples
     --------
@@ -271,6 +272,9 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
             raise ValueError('length must be a number that can become any, got %d: %s. Leave out '
                              'length, and give sequences of %d steps' % (length, text, steps))
         warnings.warn('%s: other lengths give wrong results' % text, stacklevel=2)
+    for steps in sorted({length or 0, *(each.steps for each in findings)}):
+        for node in made_of(rolled, steps) if rolled is not graph else ():
+            warnings.warn(wrong_at_others(node, steps), stacklevel=2)
     return symbol if rolled is graph else _symbol(rolled)
 
 

@@ -2,21 +2,25 @@
 from __future__ import annotations
 
 import collections
-import math
 from typing import Any, Iterator, Mapping, Sequence
 
 from .. import _check
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
 from .._graph.rolling import (
+    Cut,
     RolledGraph,
     bounds,
+    cuts,
+    divided,
     fixed_by,
     grouping,
+    made_of,
     stated_steps,
+    wrong_at_others,
 )
 from .._graph.shapes.axis_factors import number_of
-from .._graph.shapes.infer import Table, cut_places, infer, variables_of
+from .._graph.shapes.infer import Table, infer, variables_of
 from .._graph.shapes.sizes import Axis, Size, Sum
 from .input_shapes import graph_shapes, without_number
 from .model import Model
@@ -32,11 +36,8 @@ from .roll_without_steps import (
 )
 
 __all__ = ['as_many_whatever_is_read', 'capped', 'clipped', 'clipped_at_any_length',
-           'counted_anew', 'divided_by_steps', 'grouped_by_windows', 'kept_by_inputs',
-           'of_one_bucket']
-
-_SUMS = 'sum', 'mean', 'norm'
-_NUMBERS = '_arange', '_contrib_arange_like'
+           'counted_anew', 'grouped_by_windows', 'kept_by_inputs', 'of_one_bucket',
+           'tied_to_steps']
 
 
 def capped(model: Model, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
@@ -61,39 +62,64 @@ def clipped(numbers: Sequence[int], graph: Graph | None, params: Mapping[str, An
             ] if numbers else []
 
 
-def divided_by_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
-                     ) -> list[str]:
-    """Means over the steps that divide by a number instead of the length, and factors next to sums
-    that may depend on it, with the options that keep the length or free it."""
+def tied_to_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
+                  ) -> list[str]:
+    """Means over the steps that divide by a number instead of the length, factors next to sums that
+    may depend on it, and slices at numbers, with the options that keep the length or free it."""
+    def table_of(graph: Graph, given: Mapping[str, Sequence[Any]]) -> Table:
+        return infer(graph, variables_of(graph, {**_sizes(model), **shapes, **given}))
+
     def works(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
-        return not _made_of(graph, number)
+        axes = table_of(graph, given).axes
+        return number not in {*divided(graph, axes), *(each.total for each in cuts(graph, axes))
+                              } and not (number in numbers and made_of(graph, number))
 
     def keeps(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
         """Whether recurrences have the number, and no other than those in the graph."""
-        table = infer(rolled.graph, variables_of(rolled.graph, {**_sizes(model), **shapes, **{
-            name: [number if size == 'time:%d' % number else size for size in shape]
-            for name, shape in given.items()}}))
-        told = collections.Counter(_numbers(rolled.graph, table))
-        return told[number] >= max(own[number], 1) and {*told} - {None} <= numbers
+        told = collections.Counter(_numbers(rolled.graph, table_of(rolled.graph, {name: [
+            number if size == 'time:%d' % number else size for size in shape]
+            for name, shape in given.items()})))
+        return told[number] >= max(own[number], 1) and {*told} - {None} <= {*numbers, *sums}
+    params = {**model.arg_params, **model.aux_params}
     own = collections.Counter(each.steps for each in rolled.findings
                               if each.kind in ('kernel', 'loop', 'fused'))
-    notes = []
-    numbers = {each.steps for each in rolled.findings if each.kind != 'unrolled'}
-    for number in sorted(numbers):
-        found = _made_of(rolled.graph, number)
-        if not found or keeps(rolled.graph, {}):
+    axes, notes = table_of(rolled.graph, {}).axes, []
+    parts = [each for each in cuts(rolled.graph, axes) if not _cut_short(each, rolled)]
+    numbers = {each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
+        each.total for each in parts}
+    made = {number: made_of(rolled.graph, number) for number in numbers}
+    sums = {number: [node for node in nodes if node not in made.get(number, ())]
+            for number, nodes in divided(rolled.graph, axes).items()
+            if number in numbers or any(has(node.op, 'recurs') for node in model.graph.nodes)}
+    for number in sorted({*sums, *made}):
+        found, said, kept = [*made.get(number, ()), *sums.get(number, ())], [], ''
+        for each in parts:
+            label = getattr(each.axis, 'label', '')
+            told = {name: [number if size == label else size for size in shape]
+                    for name, shape in shapes.items() if label in shape}
+            if each.total == number:
+                kept = '' if table_of(rolled.graph, told).faults else option(told)
+                said.append('%s %s an axis of any size at %s. If that comes from its size in the '
+                            'graph, %d, results at other sizes are wrong' % (
+                                _check.some(each.names), 'cut' if len(each.names) > 1 else 'cuts',
+                                ', '.join(map(str, each.numbers)), number))
+        if not said and (not found or keeps(rolled.graph, {})):
             continue
-        params = {**model.arg_params, **model.aux_params}
-        kept = option_that_frees(model.graph, params, shapes, number, keeps).replace(
-            'time:%d' % number, str(number))
+        if not said:
+            kept = option_that_frees(model.graph, params, shapes, number, keeps).replace(
+                'time:%d' % number, str(number))
         free = option_that_frees(model.graph, params, shapes, number, works)
-        tips = ['to keep that length, export to ONNX or source with ' + kept] * bool(kept) + [
-            'for any, export with ' + free] * bool(free)
-        notes += ['node %s (%s) has the number %g. If that comes from the number of steps in the '
-                  'graph, %d, results at other lengths are wrong%s' % (
-                      node.name, node.op, node.scalar, number, ': ' * bool(tips) + '; '.join(tips))
-                  for node in found]
+        tips = ['to keep that %s, export to ONNX or source with %s' % (
+            'size' if said else 'length', kept)] * bool(kept) + [
+                'for any, export with ' + free] * bool(free)
+        said += [wrong_at_others(node, number) for node in found]
+        notes += [each + ': ' * bool(tips) + '; '.join(tips) for each in said]
     return notes
+
+
+def _cut_short(cut: Cut, rolled: RolledGraph) -> bool:
+    """Whether slices read as many of the first steps as a recurrence in the graph has."""
+    return cut.whole and cut.total in {each.steps for each in rolled.findings}
 
 
 def counted_anew(model: Model, rolled: RolledGraph) -> list[str]:
@@ -104,79 +130,31 @@ def counted_anew(model: Model, rolled: RolledGraph) -> list[str]:
             if node.op in ('_div_scalar', '_mul_scalar') and node.name in divided]
 
 
-def _made_of(graph: Graph, steps: int) -> list[Node]:
-    """The nodes that divide by a number of steps, or next to sums use one that is made of it, as
-    variances and standard deviations do; and those that combine it with the numbers of steps."""
-    if steps < 3:
-        return []
-    sums, needed = _beside_sums(graph), graph.needed()
-    made = [float(steps), steps - 1, steps / (steps - 1)]
-    made += [math.sqrt(each) for each in made]
-    made += [1 / each for each in made]
-    factors = {'_div_scalar': [made[0]], '_mul_scalar': [1 / steps]}
-    counted: set[int] = set()
-    for place, node in enumerate(graph.nodes):
-        if node.op in _NUMBERS or {entry.node for entry in node.inputs} <= counted and (
-                node.inputs and has(node.op, 'one shape') or node.op in ('Reshape', 'expand_dims')):
-            counted.add(place)
-    return [node for place, node in enumerate(graph.nodes) if place in needed and (
-        place in counted and node.op.endswith('_scalar') and node.scalar in made[:2]
-        or node.op in factors and any(math.isclose(node.scalar, each, rel_tol=1e-6)
-                                      for each in (made if place in sums else factors[node.op])))]
-
-
-def _beside_sums(graph: Graph) -> set[int]:
-    """Places of sums, of what is computed of them element by element, and of what they add up."""
-    found: set[int] = set()
-    for place, node in enumerate(graph.nodes):
-        if node.op in _SUMS or has(node.op, 'one shape') and any(
-                entry.node in found for entry in node.inputs):
-            found.add(place)
-    return found | {node.inputs[0].node for node in graph.nodes if node.op in _SUMS}
-
-
 def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
                              ) -> list[str]:
     """Numbers of steps although the inputs may have any, with the option that frees each: values
     are repeated so often for a recurrence, or data or outputs are cut to it."""
     def freed(graph: Graph, given: Mapping[str, Sequence[Any]]) -> bool:
         table = infer(graph, variables_of(graph, {**_sizes(model), **shapes, **given}))
-        return number not in {*_numbers(graph, table), *_cut(graph, table)}
+        return number not in {*_numbers(graph, table), *(
+            each.total for each in cuts(graph, table.axes))}
     steps = collections.Counter(each.steps for each in rolled.findings
                                 if each.kind in ('kernel', 'loop', 'fused'))
     table = infer(rolled.graph, variables_of(rolled.graph, {**_sizes(model), **shapes}))
     numbers = collections.Counter(_numbers(rolled.graph, table))
-    fixed, unrolled = ({each.steps for each in rolled.findings if each.kind == kind}
-                       for kind in ('fixed', 'unrolled'))
+    fixed = {each.steps for each in rolled.findings if each.kind == 'fixed'}
     some = sum(numbers.values()) > sum(steps.values())  # of which the graph tells no number
     notes = []
-    cut = _cut(rolled.graph, table) & {*steps, *unrolled}
-    ends = {end for node in rolled.graph.nodes for *_, end in cut_places(node) if end}
+    cut = {each.total for each in cuts(rolled.graph, table.axes) if _cut_short(each, rolled)}
     for number in sorted(each for each in {*numbers} - fixed | cut if each and each > 1):
         if numbers[None] and (some or steps[number] > numbers[number]) or number in cut:
-            tip = next(filter(None, (option_that_frees(model.graph, {
-                **model.arg_params, **model.aux_params}, shapes, each, freed)
-                for each in (number, *sorted(ends)))), '')
+            tip = option_that_frees(model.graph, {**model.arg_params, **model.aux_params}, shapes,
+                                    number, freed)
             notes.append('%s %d steps, as in the graph%s' % (
                 'longer data are cut to' if number in cut else
                 'whatever the length of the data, a recurrence runs', number,
                 tip and '. To run as many as the data have, export with ' + tip))
     return notes
-
-
-def _cut(graph: Graph, table: Table) -> set[int]:
-    """Numbers of steps that slices of axes of any size leave, or at which they begin or end, or one
-    before which they do."""
-    found: set[int] = set()
-    for place in graph.needed():
-        node = graph.nodes[place]
-        axes = table.axes.get(node.inputs[0], []) if node.op.startswith('slice') else []
-        for axis, *places in cut_places(node, len(axes)) if axes else ():
-            if number_of(axes[axis]) is None:
-                left = map(number_of, table.axes.get(Entry(place, 0), [])[axis:][:1])
-                found.update(each for each in (*left, *places) if each)
-                found.update(each + 1 for each in places if each and each > 2)
-    return found
 
 
 def clipped_at_any_length(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]

@@ -17,10 +17,10 @@ from .fixed_steps_notes import (
     as_many_whatever_is_read,
     clipped_at_any_length,
     counted_anew,
-    divided_by_steps,
     grouped_by_windows,
     kept_by_inputs,
     of_one_bucket,
+    tied_to_steps,
 )
 from .free_length_or_say_what_keeps_it import stated_notes
 from .input_shapes import graph_shapes, shapes_found, without_number
@@ -85,7 +85,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if certified:
         return sentences
     freed, without = _freed(model, shapes)
-    sentences += counted_anew(model, freed) + divided_by_steps(model, freed, without)
+    sentences += counted_anew(model, freed) + tied_to_steps(model, freed, without)
     sentences += stated_notes(freed.graph, params, without)
     kept = kept_by_inputs(model, rolled, shapes)
     if not longest and not kept:  # otherwise a note says what frees them, or nothing does
@@ -102,7 +102,7 @@ def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]],
     model = model._replace(graph=model.graph.select(outputs)) if outputs else model
     rolled, shapes = _freed(model, _with_those_left(model, graph_shapes(
         model.graph, {**model.arg_params, **model.aux_params}), given))
-    return [*divided_by_steps(model, rolled, shapes),
+    return [*tied_to_steps(model, rolled, shapes),
             *stated_notes(rolled.graph, {**model.arg_params, **model.aux_params}, shapes),
             *clipped_at_any_length(model, rolled, shapes),
             *as_many_whatever_is_read(model, rolled, shapes)]

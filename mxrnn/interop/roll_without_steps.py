@@ -13,6 +13,8 @@ from .._graph.rolling import (
     bounds,
     counting,
     cut_ends,
+    cuts,
+    divided,
     fixed_by,
     roll,
     stated_steps,
@@ -84,7 +86,8 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
         return roll_once(graph, training)
     known = sorted({finding.steps for finding in roll_once(graph).findings} | bounds(graph) | {
         *stated_steps(graph, (), steps.number).values()} | cut_ends(graph, steps.axes))
-    if steps.number not in known and (known or not fixed_by(graph, steps.number)):
+    if steps.number not in known and (known or not fixed_by(graph, steps.number)) and (
+            steps.number not in _cut_or_divided(roll_once(graph).graph, steps)):
         raise ValueError('the number of steps of an axis must be one that the graph was unrolled '
                          'for: %s, got %d%s' % (
                              ', '.join(map(str, known)) or 'it has none', steps.number,
@@ -105,7 +108,15 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
     for finding in freed.findings:
         if finding.kind == 'unrolled' and finding.steps == steps.number:
             raise ExportError('%s%s' % (finding, steps.keeping(graph)))
-    return freed._replace(graph=counting(freed, steps.number))
+    return freed._replace(graph=counting(freed, steps.number, False, steps.axes, steps.kept))
+
+
+def _cut_or_divided(graph: Graph, steps: CountedSteps) -> set[int]:
+    """Numbers that may be those of `steps`: of slices, and by which sums over steps are divided."""
+    axes = infer(graph, variables_of(graph, {**steps.kept, **{
+        name: [*shape[:steps.axes[name]], 'time', *shape[steps.axes[name] + 1:]]
+        for name, shape in steps.kept.items() if name in steps.axes}})).axes
+    return {*divided(graph, axes), *(each.total for each in cuts(graph, axes))}
 
 
 def _with_equal(graph: Graph, first: str, others: Sequence[str], axes: Mapping[str, int]) -> Graph:

@@ -1359,6 +1359,74 @@ def test_a_number_that_divides_no_sum_of_steps_stays_and_is_noted(made, tmp_path
                                wanted.forward()[0].asnumpy(), atol=1e-6)
 
 
+def by_operator(part, layout='NTC'):
+    """A part of the outputs of an operator, which tells no number of steps."""
+    return lambda T: part(rnn.FusedRNNCell(UNITS, prefix='f_').unroll(
+        T, mx.sym.Variable('data'), layout=layout, merge_outputs=True)[0], T)
+
+
+def cut(begin, end, axis=1):
+    return by_operator(lambda steps, T: mx.sym.slice_axis(
+        steps, axis=axis, begin=begin(T), end=end(T)), 'NTC' if axis else 'TNC')
+
+
+NUMBERED = {  # parts and means that are right at one length, and whether an option frees it
+    'last': (cut(lambda T: T - 1, lambda T: T), True),
+    'last, time first': (cut(lambda T: T - 1, lambda T: T, 0), True),
+    'last, to the end': (cut(lambda T: T - 1, lambda T: None), True),
+    'last, by slice': (by_operator(lambda steps, T: mx.sym.slice(
+        steps, begin=(None, T - 1, None), end=(None, T, None))), True),
+    'last and first': (by_operator(lambda steps, T: mx.sym.concat(*[mx.sym.slice_axis(
+        steps, axis=1, begin=t, end=t + 1) for t in (T - 1, 0)], dim=2)), True),
+    'last three': (cut(lambda T: T - 3, lambda T: T), False),
+    'all but the first': (cut(lambda T: 1, lambda T: T), False),
+    'sum times': (by_operator(lambda steps, T: mx.sym.sum(steps, axis=1) * (1 / T)), True),
+    'sum by': (by_operator(lambda steps, T: mx.sym.sum(steps, axis=0) / T, 'TNC'), True),
+    'sum of a part': (by_operator(lambda steps, T: mx.sym.sum(mx.sym.slice_axis(
+        steps, axis=1, begin=1, end=None), axis=1) / (T - 1)), False),
+    'sum of data': (lambda T: recurrence(T, mx.sym.broadcast_sub(
+        DATA, mx.sym.sum(DATA, axis=1, keepdims=True) / T)), True),
+    'each second': (lambda T: recurrence((T + 1) // 2, mx.sym.slice(
+        DATA, begin=(None, 0, None), end=(None, T, None), step=(None, 2, None))), True),
+}
+
+
+@pytest.mark.parametrize('name', NUMBERED)
+def test_numbers_that_may_be_those_of_steps_are_noted(name, tmp_path):
+    """An operator for all steps does not tell how many a program had."""
+    torch = pytest.importorskip('torch')
+    from .sources import generate
+    (build, free), path = NUMBERED[name], str(tmp_path / 'a.onnx')
+    model = random_model(build(7), {'data': (7, 7, WIDTH)})
+    note, = remarks(model)
+    shapes = {key: [int(size) if size.isdigit() else size for size in shape.split(',')]
+              for key, shape in re.findall(r'export (to|with).*?--input data=([^ ;]*)', note)}
+    assert 'wrong' in note and ('with' in shapes) is free
+    with pytest.warns(UserWarning, match='wrong'):
+        interop.to_onnx(model, path, check=False)
+    if 'to' in shapes:
+        assert 'wrong' not in str(remarks(model, {'data': shapes['to']}))
+    if not free:
+        return
+    given = {'data': shapes['with']}
+    interop.to_onnx(model, path, given)
+    for length in (7, 9, 4):
+        data = np.random.RandomState(length).randn(2, length, WIDTH).astype('f')
+        data = data.swapaxes(0, 1) if shapes['with'].index('batch') else data
+        wanted = bound(build(length), {'data': data.shape}, model.arg_params, {
+            'data': data}).forward(is_train=False)[0].asnumpy()
+        for made in (session(path).run(None, {'data': data})[0],
+                     interop.to_torch(model, inputs=given)(torch.tensor(data)).detach(),
+                     generate(model, given).module(torch.tensor(data)).detach()):
+            np.testing.assert_allclose(made, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize('begin, end', [(0, 1), (-1, None), (-3, None), (1, None), (0, -1), (1, 2)])
+def test_parts_that_are_right_at_any_length_are_not_noted(begin, end):
+    model = random_model(cut(lambda T: begin, lambda T: end)(7), {'data': (3, 7, WIDTH)})
+    assert not remarks(model)
+
+
 @pytest.mark.parametrize('symbol, shapes, given', [
     (lambda: mx.sym.sum(recurrence(7), axis=1) / 7, {'data': (3, 7, WIDTH)},
      {'data': (7, 'time', WIDTH)}),

@@ -24,12 +24,14 @@ from .lengths_stated_by_reshapes import grouping, stated_steps, with_windows
 from .loops import Loop
 from .make_length_symbolic import BEFORE_LOSS, fixed_by
 from .match_rnn import Kernel
+from .numbers_that_may_be_steps import Cut, cuts, divided, made_of, wrong_at_others
 from .roll_up import Finding, RolledGraph, Unrolled, roll
 from .sequence_axes import note_axes
 from .sizes_read_from_sequences import computed
 from .steps_stated_before_recurrences import cut_ends, stated_before
 from .values_numbered_without_detours import Values
 
-__all__ = ['BEFORE_LOSS', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Unrolled', 'Values',
-           'bounds', 'certify', 'computed', 'counting', 'cut_ends', 'fixed_by', 'grouping',
-           'note_axes', 'roll', 'stated_before', 'stated_steps', 'with_windows']
+__all__ = ['BEFORE_LOSS', 'Cut', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Unrolled', 'Values',
+           'bounds', 'certify', 'computed', 'counting', 'cut_ends', 'cuts', 'divided', 'fixed_by',
+           'grouping', 'made_of', 'note_axes', 'roll', 'stated_before', 'stated_steps',
+           'with_windows', 'wrong_at_others']

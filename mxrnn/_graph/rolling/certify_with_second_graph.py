@@ -14,7 +14,7 @@ from ..shapes.sizes import Axis, reduced_axes
 from .ambiguity import Counted
 from .lengths_clipped_or_fixed_by_fuse import bounds
 from .roll_up import Finding, RolledGraph, roll
-from .sequence_axes import note_axes
+from .sequence_axes import input_axes, note_axes
 
 __all__ = ['certify', 'counting']
 
@@ -104,23 +104,31 @@ def _pairs(first: Sequence[Finding], second: Sequence[Finding]) -> list[tuple[in
     return list(pairs)
 
 
-def counting(rolled: RolledGraph, steps: int, proven: bool = False) -> Graph:
+def counting(rolled: RolledGraph, steps: int, proven: bool = False,
+             inputs: Mapping[str, int] = {}, shapes: Mapping[str, Sequence[int | str]] = {}
+             ) -> Graph:
     """The graph in which means over the steps of a recurrence divide by the count of its steps,
     instead of the number `steps`, which all recurrences have. Without a second graph, by which it
-    is `proven`, what is divided must be a sum over the steps, or made of one element by element."""
+    is `proven`, what is divided must be a sum over the steps, or made of one element by element.
+    `inputs` have these steps, too, along an axis: the one in their `shapes`."""
     graph, edit = rolled.graph, Edit(rolled.graph)
     if any(finding.steps != steps for finding in rolled.findings):
         return graph
-    axes: dict[Entry, Axes] = {}
+    axes: dict[Entry, Axes] = {
+        Entry(place, 0): input_axes(shapes[node.name], inputs[node.name])
+        for place, node in enumerate(graph.nodes)
+        if node.is_variable and node.name in inputs and node.name in shapes}
+    times = {*open_axes([own[inputs[graph.nodes[entry.node].name]] for entry, own in axes.items()])}
     note_axes(graph.nodes, 0, axes)
     for place, node in enumerate(graph.nodes):
         number = {'_div_scalar': steps, '_mul_scalar': 1 / steps}.get(node.op)
         if number is None or not math.isclose(node.scalar, number, rel_tol=1e-6):
             continue
-        sequence = _divided(graph, node, axes, proven)
+        sequence = _divided(graph, node, axes, times, proven)
         if sequence is not None:
             writer, name = edit.writer, node.name
-            numbers = writer.once('_contrib_arange_like', name + '_numbers', {'axis': 0}, sequence)
+            numbers = writer.once('_contrib_arange_like', name + '_numbers', {
+                'axis': sequence[1]}, sequence[0])
             ones = writer.once('ones_like', name + '_ones', {}, numbers)
             count = writer.once('sum', name + '_count', {'axis': 0, 'keepdims': True}, ones)
             edit.replaced[Entry(place, 0)] = writer.named(writer.add(
@@ -128,15 +136,17 @@ def counting(rolled: RolledGraph, steps: int, proven: bool = False) -> Graph:
     return edit.graph()
 
 
-def _divided(graph: Graph, node: Node, axes: Mapping[Entry, Axes], proven: bool) -> Entry | None:
-    """The sequence of a recurrence over whose steps the input of a division was summed; None if
-    this is not certain, because sequences of several lengths are read."""
+def _divided(graph: Graph, node: Node, axes: Mapping[Entry, Axes], given: set[Axis], proven: bool
+             ) -> tuple[Entry, int] | None:
+    """The sequence over whose steps the input of a division was summed, and its axis of steps,
+    which is that of a recurrence, or `given`; None if this is not certain, because sequences of
+    several lengths are read."""
     behind = graph._replace(heads=node.inputs).reached(lambda each: each.inputs)
-    times: dict[Axis, Entry] = {}
+    times: dict[Axis, tuple[Entry, int]] = {}
     recurrences = [Entry(at, 0) for at in sorted(behind) if has(graph.nodes[at].op, 'recurs')]
     for sequence in recurrences:
         for axis in open_axes(axes.get(sequence, [])[:1]):
-            times.setdefault(axis, sequence)
+            times.setdefault(axis, (sequence, 0))
     is_one = len(times) == 1 and all(open_axes(axes.get(each, [])[:1]) for each in recurrences)
     if not proven and times.keys() & open_axes(axes.get(node.inputs[0])):
         return None  # it still has its steps
@@ -153,8 +163,11 @@ def _divided(graph: Graph, node: Node, axes: Mapping[Entry, Axes], proven: bool)
             data = axes.get(made.inputs[0], [])
             if not data:
                 return None
-            removed = times.keys() & open_axes([data[axis] for axis in reduced_axes(
-                len(data), made.axis, made.exclude)])
+            over = [*reduced_axes(len(data), made.axis, made.exclude)]
+            for at in over:
+                for axis in given.intersection(data[at]):
+                    times.setdefault(axis, (made.inputs[0], at))
+            removed = times.keys() & open_axes([data[axis] for axis in over])
         elif not proven and not has(made.op, 'elementwise') and not has(made.op, 'pair'):
             return None
         summed |= removed

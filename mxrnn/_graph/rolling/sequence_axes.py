@@ -11,7 +11,13 @@ from ..shapes.infer import axes_of
 from ..shapes.rule_api import NOT_INFERRED
 from ..shapes.sizes import Axis
 
-__all__ = ['note_axes']
+__all__ = ['input_axes', 'note_axes']
+
+
+def input_axes(shape: Sequence[int | str], time: int) -> Axes:
+    """The axes of an input of this shape; names and the axis `time` may have any size."""
+    return [(size if isinstance(size, int) and at != time else Axis(given=0),)
+            for at, size in enumerate(shape)]
 
 
 def note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:

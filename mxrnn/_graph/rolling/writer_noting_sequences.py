@@ -8,6 +8,7 @@ from ..graph_editing import Fixed, Writer
 from ..shapes.axis_factors import Axes, Factors, factors_of
 from ..shapes.sizes import Axis, Size, Sum, is_product, product, same
 from .ambiguity import Counted
+from .sequence_axes import input_axes
 
 __all__ = ['Freeing']
 
@@ -51,8 +52,7 @@ class Freeing(Writer):
 
     def note_input(self, entry: Entry, shape: Sequence[int | str], time: int) -> None:
         """Note the axes of an input in `given` that has a number of steps along `time`."""
-        self.axes[entry] = [(size if isinstance(size, int) and at != time else Axis(given=0),)
-                            for at, size in enumerate(shape)]
+        self.axes[entry] = input_axes(shape, time)
         self.inputs[entry] = time
 
     def note_steps(self, sequence: Entry) -> None:
