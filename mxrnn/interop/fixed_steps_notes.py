@@ -62,10 +62,11 @@ def clipped(numbers: Sequence[int], graph: Graph | None, params: Mapping[str, An
             ] if numbers else []
 
 
-def tied_to_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]]
-                  ) -> list[str]:
+def tied_to_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequence[Any]],
+                  freed: CountedSteps | None) -> list[str]:
     """Means over the steps that divide by a number instead of the length, factors next to sums that
-    may depend on it, and slices at numbers, with the options that keep the length or free it."""
+    may depend on it, and slices at numbers, with the options that keep the length or free it. An
+    operator for all steps does not tell the number of steps that was `freed`."""
     def table_of(graph: Graph, given: Mapping[str, Sequence[Any]]) -> Table:
         return infer(graph, variables_of(graph, {**_sizes(model), **shapes, **given}))
 
@@ -86,7 +87,7 @@ def tied_to_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequen
     axes, notes = table_of(rolled.graph, {}).axes, []
     parts = [each for each in cuts(rolled.graph, axes) if not _cut_short(each, rolled)]
     numbers = {each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
-        each.total for each in parts}
+        each.total for each in parts} | {freed.number if freed else 0}
     made = {number: made_of(rolled.graph, number) for number in numbers}
     sums = {number: [node for node in nodes if node not in made.get(number, ())]
             for number, nodes in divided(rolled.graph, axes).items()

@@ -85,7 +85,8 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if certified:
         return sentences
     freed, without = _freed(model, shapes)
-    sentences += counted_anew(model, freed) + tied_to_steps(model, freed, without)
+    sentences += counted_anew(model, freed) + tied_to_steps(
+        model, freed, without, without_number(shapes)[1])
     sentences += stated_notes(freed.graph, params, without)
     kept = kept_by_inputs(model, rolled, shapes)
     if not longest and not kept:  # otherwise a note says what frees them, or nothing does
@@ -100,9 +101,10 @@ def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]],
     """Those of `remarks` on the `outputs` (all if None) that say at which lengths results are not
     the program's, and the note on lengths that are clipped."""
     model = model._replace(graph=model.graph.select(outputs)) if outputs else model
-    rolled, shapes = _freed(model, _with_those_left(model, graph_shapes(
-        model.graph, {**model.arg_params, **model.aux_params}), given))
-    return [*tied_to_steps(model, rolled, shapes),
+    whole = _with_those_left(model, graph_shapes(
+        model.graph, {**model.arg_params, **model.aux_params}), given)
+    rolled, shapes = _freed(model, whole)
+    return [*tied_to_steps(model, rolled, shapes, without_number(whole)[1]),
             *stated_notes(rolled.graph, {**model.arg_params, **model.aux_params}, shapes),
             *clipped_at_any_length(model, rolled, shapes),
             *as_many_whatever_is_read(model, rolled, shapes)]

@@ -1421,6 +1421,13 @@ def test_numbers_that_may_be_those_of_steps_are_noted(name, tmp_path):
             np.testing.assert_allclose(made, wanted, atol=1e-6)
 
 
+def test_a_number_beside_freed_steps_of_an_operator_is_noted():
+    """The file of any length divided by 6, and nothing was said."""
+    model = random_model(by_operator(lambda steps, T: mx.sym.broadcast_mul(steps, mx.sym.reshape(
+        mx.sym.arange(T) / (T - 1), (1, -1, 1))))(7), {'data': (3, 7, WIDTH)})
+    assert 'steps in the graph, 7' in remarks(model, {'data': ('batch', 'time:7', WIDTH)})[-1]
+
+
 @pytest.mark.parametrize('begin, end', [(0, 1), (-1, None), (-3, None), (1, None), (0, -1), (1, 2)])
 def test_parts_that_are_right_at_any_length_are_not_noted(begin, end):
     model = random_model(cut(lambda T: begin, lambda T: end)(7), {'data': (3, 7, WIDTH)})
