@@ -67,7 +67,8 @@ def attention(steps):
 
 #: The rows of the table, and graphs of each by their number of steps.
 ROWS = {
-    'cells, unrolled': [lambda t: whole(stack(), t)],
+    'cells, unrolled': [lambda t: whole(stack(), t), lambda t: whole(
+        both(), t, merge_outputs=False)[-1]],  # the second cell reads the last step alone
     "buckets: the last bucket's graph": [lambda t: whole(stack(), t)],
     '`FusedRNNCell`, `dynamic_unroll`': [
         lambda t: whole(fused(), t), lambda t: listed(fused(), t),

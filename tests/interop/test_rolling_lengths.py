@@ -476,6 +476,8 @@ PARTS = {
                                'proved'),
     'the third of both directions': (lambda length: encoder(length, rnn.BidirectionalCell(
         rnn.GRUCell(2, 'l_'), rnn.GRUCell(2, 'r_')), merge=False)[2], 'proved'),
+    'the last of both directions': (lambda length: encoder(length, rnn.BidirectionalCell(
+        rnn.GRUCell(2, 'l_'), rnn.GRUCell(2, 'r_')), merge=False)[-1], 'rolled given proved'),
     'the third of layers': (lambda length: encoder(length, stack(
         rnn, rnn.LSTMCell(3, 'l0_'), rnn.LSTMCell(2, 'l1_')), merge=False)[2], 'proved'),
     'the last three of the data': (of_data(-3, 0), 'proved'),

@@ -122,7 +122,12 @@ class RolledWriter:
         return rolled
 
     def _find_lists(self) -> None:
-        """Note which outputs are steps of something."""
+        """Note which outputs, and which parts of what recurrences read, are steps of something."""
+        for by_step, plan in self._planner.below([
+                column.by_step for _, what, _ in self._recurrences for column in what.data]):
+            if isinstance(plan, Part) and plan.span.length == plan.span.total != 2:
+                self._picked.update((value, (tuple(sorted(by_step)), t))
+                                    for t, value in enumerate(sorted(by_step)))
         heads, at = self._values.heads, 0
         while at < len(heads):
             end = at + 1
