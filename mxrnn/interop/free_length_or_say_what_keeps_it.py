@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from typing import Any, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -46,20 +47,26 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
             made = {size for node in graph.nodes if node.op == 'Reshape' for size in node.shape}
             number = next(iter([*stated_steps(graph).values(), *(
                 each.steps for each in roll_once(graph).findings
-                if each.kind in ('fixed', 'stated') or each.steps in made)]), 0)
+                if each.kind in ('fixed', 'stated') or each.steps in made), *(
+                node.shape[0] for node in graph.nodes
+                if node.op == 'Reshape' and len(node.shape) == 3 and min(node.shape) > 0)]), 0)
             rows = -1 if any(node.op == 'Reshape' and node.shape[:1] == (number,)
                              for node in graph.nodes) else 1  # -1: steps before the batch
             guessed: dict[str, Sequence[int | str]] = {
-                name: [*('batch', number)[::rows], *read]
+                name: [*('batch', number)[::rows * (-1 if _swapped(graph, name) else 1)], *read]
                 for name in graph.needed_variables() for read in [_read_as(graph, name)]
                 if read and read[0] != number}  # frames that are grouped into steps tell no shape
             told: dict[str, Any] = {**graph_shapes(graph, params), **given}
             tip = number and option_that_frees(graph, params, {**guessed, **told}, number,
                                                *[stepping(params)] * states)
             does = 'allows any'
-            if number and not tip and guessed and not {*guessed} & {*told} and not infer(
-                    graph, variables_of(graph, {**sizes_of(params), **told, **guessed})).faults:
-                tip, does = option(guessed), 'keeps it'
+            for batch in ('batch', *sorted(made)) if number and not tip and guessed and not (
+                    {*guessed} & {*told}) else ():
+                typed = {name: [batch if size == 'batch' else size for size in shape]
+                         for name, shape in guessed.items()}
+                if not tip and (isinstance(batch, str) or batch > 0) and not infer(
+                        graph, variables_of(graph, {**sizes_of(params), **told, **typed})).faults:
+                    tip, does = option(typed), 'keeps it'
             if not tip or tip in str(error):
                 raise
             raise ExportError('%s\nA Reshape groups rows by %d. If that is the number of steps, '
@@ -206,10 +213,14 @@ def stated_notes(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> lis
                 name: ['batch', steps, *shape[2:]] for name, shape in untold.items()}
             if not found or any(stated_of(graph, params, {**shapes, **typed})):
                 typed = {name: ['batch', steps, '…'] for name in untold}
+            whole = {math.prod(read) for name in untold for read in [_read_as(graph, name)]
+                     if read[:1] == (steps,)}
             return ['node %s makes sequences of %d steps of all rows, so data of other sizes give '
-                    'wrong results. Type the shape of %s, so that the file refuses them: for an '
-                    'axis of %d steps, %s' % (node, steps, _check.some(list(untold)), steps,
-                                              option(typed))]
+                    'wrong results. Type the shape of %s, so that the file refuses them: %s' % (
+                        node, steps, _check.some(list(untold)),
+                        ' and '.join('--input %s=batch,… with numbers that make %d' % (
+                            name, size) for name in untold for size in whole) if whole else
+                        'for an axis of %d steps, %s' % (steps, option(typed)))]
     try:
         refuse_stated(graph, params, shapes)
     except ExportError as error:
@@ -221,7 +232,14 @@ def stated_notes(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> lis
 def _read_as(graph: Graph, name: str) -> tuple[int, ...]:
     """The sizes of each row into which a Reshape divides an input; () if none does."""
     return next((node.shape[1:] for node in graph.nodes if node.op == 'Reshape' and
-                 node.shape[0] == -1 and graph.nodes[node.inputs[0].node].name == name), ())
+                 node.shape[0] == -1 and graph.nodes[node.inputs[0].node].name in (
+                     name, _swapped(graph, name))), ())
+
+
+def _swapped(graph: Graph, name: str) -> str:
+    """The name of the node that swaps the first two axes of an input, or ''."""
+    return next((node.name for node in graph.nodes if node.op == 'SwapAxis' and {
+        node.dim1, node.dim2} == {0, 1} and graph.nodes[node.inputs[0].node].name == name), '')
 
 
 def stated_of(graph: Graph, params: Mapping[str, Any], shapes: Shapes, rows: bool = False

@@ -143,6 +143,28 @@ def test_frames_that_are_grouped_into_steps_are_asked_for_without_a_guess(tmp_pa
     with pytest.raises(interop.ExportError) as refused:
         interop.to_onnx(model, str(tmp_path / 'a.onnx'))
     assert 'Give its shape' in str(refused.value) and 'data=batch,7,7' not in str(refused.value)
+    assert any('--input data=batch,… with numbers that make 70' in each for each in remarks(model))
+
+
+def test_a_batch_and_steps_in_one_reshape_are_named_together(tmp_path):
+    rows = mx.sym.FullyConnected(mx.sym.Reshape(mx.sym.SwapAxis(mx.sym.Variable(
+        'data'), dim1=0, dim2=1), shape=(-1, WIDTH)), num_hidden=UNITS)
+    model = random_model(rnn.FusedRNNCell(UNITS, prefix='f_').unroll(7, mx.sym.Reshape(
+        rows, shape=(7, 3, UNITS)), layout='TNC', merge_outputs=True)[0], {'data': (3, 7, WIDTH)})
+    with pytest.raises(interop.ExportError, match='--input data=3,7,5 keeps it'):
+        interop.to_onnx(model, str(tmp_path / 'a.onnx'))
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': (3, 7, WIDTH)})
+
+
+def test_a_source_reads_the_label_of_the_last_step():
+    def last(data, length):
+        return mx.sym.Reshape(mx.sym.slice_axis(data, axis=1, begin=length - 1, end=length),
+                              shape=(2, -1))
+    outputs, _ = rnn.GRUCell(UNITS, 'g_').unroll(7, mx.sym.Variable('data'), merge_outputs=True)
+    symbol = mx.sym.SoftmaxOutput(last(outputs, 7), mx.sym.reshape(last(
+        mx.sym.Variable('label'), 7), -1))
+    text = generate(random_model(symbol, {'data': (2, 7, WIDTH), 'label': (2, 7)})).text
+    assert '[:, -1' in text.partition('def loss')[2]
 
 
 def letters_of_words(tagged):
@@ -638,6 +660,14 @@ def columns(steps):
         images, axes=(0, 3, 1, 2)), (-1, steps, 24), name='pairs'), merge_outputs=True)[0]
 
 
+def words_by_kernels(steps):
+    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=WIDTH)
+    words = mx.sym.Convolution(mx.sym.reshape(words, (-1, 1, steps, WIDTH), name='pairs'),
+                               kernel=(3, WIDTH), pad=(1, 0), num_filter=4, name='conv')
+    return rnn.GRUCell(UNITS, 'gru_').unroll(steps, mx.sym.swapaxes(mx.sym.reshape(
+        words, (-1, 4, steps)), dim1=1, dim2=2), merge_outputs=True)[0]
+
+
 def stays_unrolled(steps):
     """Steps with weights of their own."""
     pairs = mx.sym.reshape(mx.sym.Variable('data'), (-1, steps, 2 * WIDTH), name='pairs')
@@ -654,6 +684,7 @@ def stays_unrolled(steps):
     (lambda steps: rnn.FusedRNNCell(UNITS, prefix='f_').unroll(steps, mx.sym.reshape(
         mx.sym.Variable('data'), (-1, steps, 2 * WIDTH), name='pairs'), merge_outputs=True)[0],
      (3, 16, WIDTH), 'batch,time,5', '--input data=batch,16,5'),
+    (words_by_kernels, (3, 8), '', '--input data=batch,8'),
     (columns, (3, 1, 8, 10), '', 'data_2 and data_3: --input data=batch,1,data_2,data_3')])
 def test_a_reshape_that_makes_sequences_of_all_rows_is_exported_for_one_length(
         build, shape, given, advice, tmp_path, capsys):

@@ -153,8 +153,9 @@ def cut_steps(graph: Graph, totals: Mapping[int, int], given: Mapping[Value, int
 
     They may read parts alone. These tell it if they end at that number or one before; those that
     are only the first ones, if it is `proved` that they end there. Labels have the number `proved`
-    if they are cut there. Other parts that do not begin with the first step give the number at
-    which they end, with a minus, because nothing tells from which end it is counted.
+    if they are cut there, or that of all recurrences if their last step is read. Other parts that
+    do not begin with the first step give the number at which they end, with a minus, because
+    nothing tells from which end it is counted.
     """
     whole: dict[Value, int] = {}
     parts = {**given}
@@ -169,14 +170,15 @@ def cut_steps(graph: Graph, totals: Mapping[int, int], given: Mapping[Value, int
     if not parts:
         return found
     labels = graph._replace(heads=tuple([each for node in graph.nodes for each in node.inputs_of(
-        'label')])).needed() if proved else ()
+        'label')])).needed()
     cuts: dict[Value, dict[tuple[int, int], tuple[int, int]]] = {}
     for place, node in enumerate(graph.nodes):
         for axis, begin, end in cut_places(node):
             behind = _behind(graph, [(node.inputs[0], axis)])
             steps = next((whole[each] for each in behind if each in whole), 0)
-            if steps or place in labels and end == proved and behind.isdisjoint(parts):
-                found[place, axis] = steps or proved
+            if steps or place in labels and behind.isdisjoint(parts) and (
+                    end == proved if proved else {end, begin + 1} == {*whole.values()}):
+                found[place, axis] = steps or end or 0
             for each in behind & parts.keys() if not steps else ():
                 cuts.setdefault(each, {})[place, axis] = begin, end or 0
     for each, places in cuts.items():

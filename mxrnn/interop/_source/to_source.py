@@ -205,8 +205,8 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
     except ExportError:
-        if given:  # but no data of these shapes were found
-            refuse_stated(rolled.graph, arrays, given)
+        # No data of these shapes were found.
+        refuse_stated(rolled.graph, arrays, {**graph_shapes(rolled.graph, arrays), **given})
         if states and all(name in given or name in arrays for name in needed):
             in_steps(graph, arrays, given)  # raises if the reason is that there are no steps
         raise
