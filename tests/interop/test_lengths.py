@@ -768,6 +768,15 @@ def of_last(begin, axis=1):
     return build
 
 
+def of_last_number(length):
+    """The rolled-up graph does not tell how many axes the data have."""
+    data = mx.sym.Variable('data')
+    last = mx.sym.slice_axis(data, axis=1, begin=length - 1, end=length)
+    last = mx.sym.reshape(last, (-1, WIDTH))
+    return mx.sym.broadcast_add(rnn.GRUCell(WIDTH, 'g_').unroll(length, data)[0][-1],
+                                mx.sym.slice_axis(last, axis=1, begin=0, end=1))
+
+
 def of_last_labels(length):
     """A tagger that is judged by its last three answers."""
     answers, labels = (mx.sym.reshape(mx.sym.slice_axis(
@@ -809,6 +818,7 @@ def skipping(length):
 OF_PARTS = {
     'the last three': (of_last(-3), 'another graph'),
     'the last': (of_last(-1), 'nothing, an axis, another graph'),
+    'one number of the last': (of_last_number, 'nothing, an axis, another graph'),
     'all': (lambda length: of_last(-length)(length), 'nothing, an axis, another graph'),
     'differences': (lambda length: of_differences(length, 1), 'another graph'),
     'one difference less': (of_differences, 'another graph'),

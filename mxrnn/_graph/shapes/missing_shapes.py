@@ -64,7 +64,11 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
                               % ', '.join(untold))
         shapes, table = search.begun(missing)
     except UnclearShape:
-        raise
+        if whole is None:
+            raise
+        search.ranks = {name: len(shape) for name, shape in found_shapes(
+            whole.graph, params, given, missing).shapes.items()}
+        shapes, table = search.begun(missing)
     except ShapesError as error:
         missing = untold or missing
         raise ShapesError(

@@ -46,6 +46,8 @@ class ShapeSearch:
     def __init__(self, graph: Graph, params: Mapping[str, Sequence[int]],
                  given: Mapping[str, Sequence[int | str]]) -> None:
         self.graph, self.params, self.given = graph, params, given
+        #: Numbers of axes that are known although the graph leaves them open.
+        self.ranks: Mapping[str, int] = {}
         self._places = {node.name: place for place, node in enumerate(graph.nodes)
                         if node.is_variable}
 
@@ -70,8 +72,8 @@ class ShapeSearch:
 
     def _ways(self, name: str, ranks: Mapping[str, int]) -> Iterator[_Way]:
         """The numbers of axes that an input may have beside others, also those with faults."""
-        stated = self.stated(name)
-        return (self._way({**ranks, name: rank}) for rank in ([len(stated)] if stated else _RANKS))
+        stated = self.ranks.get(name) or len(self.stated(name))
+        return (self._way({**ranks, name: rank}) for rank in ([stated] if stated else _RANKS))
 
     def _likeliest(self, names: Sequence[str], chosen: _Way | None = None) -> _Way:
         """The likeliest numbers of axes that the graph takes."""
