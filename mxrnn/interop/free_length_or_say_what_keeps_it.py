@@ -60,8 +60,11 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
             tip = number and option_that_frees(graph, params, {**guessed, **told}, number,
                                                *[stepping(params)] * states)
             does = 'allows any'
-            for batch in ('batch', *sorted(made)) if number and not tip and guessed and not (
-                    {*guessed} & {*told}) else ():
+            fits = number and guessed and not tip and all(
+                name not in told or name in given and len(given[name]) == len(shape) and all(
+                    isinstance(own, str) or own == size for own, size in zip(given[name], shape))
+                for name, shape in guessed.items())
+            for batch in ('batch', *sorted(made)) if fits else ():
                 typed = {name: [batch if size == 'batch' else size for size in shape]
                          for name, shape in guessed.items()}
                 if not tip and (isinstance(batch, str) or batch > 0) and not infer(

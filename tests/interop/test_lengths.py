@@ -146,14 +146,18 @@ def test_frames_that_are_grouped_into_steps_are_asked_for_without_a_guess(tmp_pa
     assert any('--input data=batch,… with numbers that make 70' in each for each in remarks(model))
 
 
-def test_a_batch_and_steps_in_one_reshape_are_named_together(tmp_path):
+def test_a_batch_and_steps_in_one_reshape_are_named_together(tmp_path, capsys):
     rows = mx.sym.FullyConnected(mx.sym.Reshape(mx.sym.SwapAxis(mx.sym.Variable(
         'data'), dim1=0, dim2=1), shape=(-1, WIDTH)), num_hidden=UNITS)
     model = random_model(rnn.FusedRNNCell(UNITS, prefix='f_').unroll(7, mx.sym.Reshape(
         rows, shape=(7, 3, UNITS)), layout='TNC', merge_outputs=True)[0], {'data': (3, 7, WIDTH)})
-    with pytest.raises(interop.ExportError, match='--input data=3,7,5 keeps it'):
-        interop.to_onnx(model, str(tmp_path / 'a.onnx'))
-    interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': (3, 7, WIDTH)})
+    for given in {}, {'data': ('batch', 'time', WIDTH)}:
+        with pytest.raises(interop.ExportError, match='--input data=3,7,5 keeps it'):
+            interop.to_onnx(model, str(tmp_path / 'a.onnx'), given)
+    interop.save(model, str(tmp_path / 'a'), 1)
+    for shape, said in ([], '--input data=3,7,5 keeps it'), (['--input', 'data=3,7,5'], 'differ'):
+        command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt', *shape)
+        assert said in ' '.join(capsys.readouterr().out.split())
 
 
 def test_a_source_reads_the_label_of_the_last_step():

@@ -18,7 +18,13 @@ from ..._graph.shapes.infer import infer, variables_of
 from ..._graph.symbol_json import graph_to_json
 from ..export_check import check_export, log_unchecked
 from ..file_runners import of_module, open_file
-from ..free_length_or_say_what_keeps_it import refuse_batch, refuse_stated, sizes_of, stated_of
+from ..free_length_or_say_what_keeps_it import (
+    naming_what_keeps,
+    refuse_batch,
+    refuse_stated,
+    sizes_of,
+    stated_of,
+)
 from ..input_shapes import (
     Shapes,
     check_shapes,
@@ -198,8 +204,9 @@ def _with_shapes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes
     found, findings = rolled_up(graph, steps)
     names = [name for name in found.needed_variables() if name not in params and name not in given]
     try:
-        return graph, {**shapes_found(found, params, given, names,
-                                      Unrolled(graph, findings)).shapes, **given}, steps, ''
+        with naming_what_keeps(steps, graph, params, given):
+            return graph, {**shapes_found(found, params, given, names,
+                                          Unrolled(graph, findings)).shapes, **given}, steps, ''
     except ExportError as error:
         return graph, given, steps, str(error).replace('\n', '. ')
 
