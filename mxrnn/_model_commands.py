@@ -236,18 +236,11 @@ def _export(options: argparse.Namespace) -> int:
 _Done = Tuple[Sequence[str], Sequence[Tuple[str, str]]]
 
 
-def _refuse_certify(other: str | None, target: str) -> None:
-    if other is not None:
-        raise ValueError('--certify is for ONNX files: export with --onnx instead of %s. If 35 is '
-                         'the number of steps, %s takes --input data=batch,time:35, which may '
-                         'allow any' % (target, target))
-
-
 def _check_source(options: argparse.Namespace) -> None:
     check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
-    _refuse_certify(options.certify, '--source')
-    if options.as_is:
-        raise ValueError('--source rolls the graph up: leave out --as-is')
+    if options.certify or options.as_is:
+        raise ValueError('--source rolls one graph up: leave out --as-is and --certify, which is '
+                         'for --onnx. --input data=batch,time:35 may free 35 steps')
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks_and_checksums import check_target as check_source
     check_source(options.source)
@@ -269,9 +262,9 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
 def _check_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
                  ) -> None:
     check_target('--torch', options.torch, ('.onnx', '.py'), 'other files')
-    _refuse_certify(options.certify, '--torch')
-    if types:
-        raise ValueError('--torch keeps the types of the graph: leave out --type')
+    if types or options.certify:
+        raise ValueError('--torch keeps the unrolled graph with its types: leave out --type and '
+                         '--certify, which is for --onnx')
     from .interop import to_torch  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks_and_checksums import is_source
     source = os.path.splitext(options.torch)[0] + '.py'

@@ -553,7 +553,7 @@ def test_several_formats_are_checked_with_one_run_of_mxnet(prefix, tmp_path, mon
 
 @pytest.mark.parametrize('options, said', [
     (('--torch', 'b.pt', '--type', 'data=int64'), 'leave out --type'),
-    (('--source', 'c.py', '--certify', 'o.json'), '--certify is for ONNX files: export'),
+    (('--source', 'c.py', '--certify', 'o.json'), 'and --certify, which is for --onnx. --input'),
     (('--torch', 'c.pt', '--source', 'c.py'), 'choose another name for --torch'),
     (('--torch', './a.onnx'), 'each format needs a file of its own'),
     (('--torch', 'b.pt', '--source', 'c.py', '--as-is'), 'leave out --as-is')])
