@@ -253,10 +253,10 @@ def _counted(writer: Freeing, node: Node, source: Entry, axis: int, total: int, 
     """
     found = total > 0 and ends(begin, end, total, writer.counted)
     if not found:
-        sure, total = total > 0, abs(total)
+        total = abs(total)
         last = total if end is None else end % total or total
         first = begin % total
-        why = Span(first, 1, last - first, total if sure else None).why if begin >= 0 else (
+        why = Span(first, 1, last - first, total).why if begin >= 0 else (
             'the last %d of them are read, and only the graph of another length (--certify) can '
             'tell whether that number depends on theirs' % -begin)
         writer.fixed[node.name] = total, why

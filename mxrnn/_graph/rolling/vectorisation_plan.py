@@ -66,9 +66,8 @@ class Span(NamedTuple):
     @property
     def why(self) -> str:
         """Why a sequence of which these steps are read must keep its length."""
-        return 'only %d of them are read, from number %d on, and %s from which end these are ' \
-            'counted' % (self.length, self.begin, 'nothing tells' if self.total is None else
-                         'only the graph of another length (--certify) can tell')
+        return ('only %d of them are read, from number %d on, and only the graph of another length '
+                '(--certify) can tell from which end these are counted' % (self.length, self.begin))
 
 
 class Part(NamedTuple):
