@@ -278,11 +278,12 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
     return symbol if rolled is graph else _symbol(rolled)
 
 
-def rolled_graph(graph: Graph, training: bool, length: int | None
+def rolled_graph(graph: Graph, training: bool, length: int | None, keep: bool = False
                  ) -> tuple[Graph, tuple[Finding, ...]]:
-    """`roll` for a Symbol's graph and this MXNet; `graph` itself if nothing can be rolled up."""
+    """`roll` for a Symbol's graph and this MXNet; `graph` itself if nothing can be rolled up. With
+    `keep`, numbers of steps in Reshapes are treated as in exports."""
     rolled, findings = roll_graph(
-        graph, training=training, length=length, keep=False,
+        graph, training=training, length=length, keep=keep,
         reject_reason=lambda values, what: _fault(values, what, training))
     return graph if rolled is graph else adapted(rolled), findings
 

@@ -5,7 +5,9 @@ import contextlib
 
 import numpy as np
 
+from .._graph.graph import Entry
 from .._graph.rolling import bounds, stated_steps
+from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
 from .model import Model
 from .model_runners import Data, Run, Runner
@@ -33,7 +35,7 @@ class ReferenceModel:
         self.model, self.name, self.runner, self.length = model, name, runner, length
         self._make = runner(model)
         self._lengths = None if length is None else [length]
-        self._stated = bool(stated_steps(model.graph))
+        self._stated = stated_steps(model.graph)
         self._runs: dict[int | None, Run] = {}
 
     def of(self, model: Model) -> ReferenceModel:
@@ -64,12 +66,14 @@ class ReferenceModel:
         ValueError
             The graph does not take the data, or a Reshape in it would make other sequences of them.
         """
-        if self._stated:
-            kept = roll_once(self.model.graph).graph
-            for fault in infer(kept, variables_of(kept, {
-                    name: array.shape for each in (self.model.arg_params, self.model.aux_params,
-                                                   data) for name, array in each.items()})).faults:
-                raise ValueError(str(fault))
+        graph, params = self.model.graph, {**self.model.arg_params, **self.model.aux_params}
+        axes = infer(graph, variables_of(graph, {
+            name: array.shape for name, array in {**params, **data}.items()})
+        ).axes if self._stated else {}
+        for place, stated in self._stated.items():
+            steps = number_of(next(iter(axes.get(Entry(place, 0), [])), ()))
+            if steps not in (stated, None):
+                raise ValueError('a Reshape has %d steps, and the data have %d' % (stated, steps))
         return self._run_of(None)(data)
 
     def rolled(self, data: Data) -> list[np.ndarray]:

@@ -260,17 +260,23 @@ def test_shapes_of_the_check_alone_are_no_shapes_of_a_torch_file(tmp_path):
         assert ('data has 5 steps' in said) is noted
 
 
-def test_lengths_that_only_a_ctc_loss_frees_are_checked(tmp_path):
-    """The file left the loss out, and the check's graph kept its steps without it: 'Other sizes do
-    not fit', though the file takes them."""
-    frames, _ = rnn.LSTMCell(3).unroll(20, mx.sym.swapaxes(mx.sym.Variable('data'), 0, 1),
-                                       layout='TNC', merge_outputs=True)
+@pytest.mark.parametrize('cell', [rnn.LSTMCell, rnn.FusedRNNCell])
+@pytest.mark.parametrize('form', ['beside', 'preserved'])
+def test_lengths_that_only_a_loss_frees_are_checked(cell, form, tmp_path):
+    """The check's graph kept its steps without the loss: 'Other sizes do not fit', or, with
+    FusedRNNCell, an error: MXNet makes a Reshape to 20 steps of any number of them."""
+    frames, _ = cell(3, prefix='lstm_').unroll(20, mx.sym.swapaxes(mx.sym.Variable(
+        'data'), 0, 1), layout='TNC', merge_outputs=True)
     scores = mx.sym.FullyConnected(mx.sym.Reshape(frames, shape=(-1, 3)), num_hidden=7)
-    scores = mx.sym.Reshape(scores, shape=(20, -1, 7))
-    loss = mx.sym.make_loss(mx.sym.contrib.ctc_loss(scores, mx.sym.Variable('label')), name='loss')
-    save(tmp_path / 'a', mx.sym.Group([mx.sym.softmax(scores, axis=2, name='chances'), loss]), [],
-         {'data': (2, 20, 5), 'label': (2, 3)})
-    assert '(rolled up)' in told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx')
+    scores, label = mx.sym.Reshape(scores, shape=(20, -1, 7)), mx.sym.Variable('label')
+    loss = mx.sym.make_loss(mx.sym.contrib.ctc_loss(scores, label), name='loss')
+    save(tmp_path / 'a', {
+        'beside': lambda: mx.sym.Group([mx.sym.softmax(scores, axis=2, name='chances'), loss]),
+        'preserved': lambda: mx.sym.SoftmaxOutput(scores, label, preserve_shape=True)}[form](),
+        [], {'data': (2, 20, 5), 'label': (20, 2) if form == 'preserved' else (2, 3)})
+    for target in 'onnx', 'torch':
+        said = ' '.join(told('export', tmp_path / 'a', '--' + target, tmp_path / target).split())
+        assert 'data (4, 11, 5)' in said and '20 steps' not in said
 
 
 def test_a_label_of_a_torch_file_is_compared_with_the_batch_of_the_data(tmp_path):
