@@ -198,6 +198,7 @@ def _export(options: argparse.Namespace) -> int:
         _check_torch(options, shapes, types)
     if options.onnx is not None:
         check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
+    from .interop.ctc_predictions import selected
     from .interop.mxnet_process import kept
     title = 'export of %s' % os.path.basename(options.prefix or options.symbol)
     with working(title):
@@ -223,7 +224,7 @@ def _export(options: argparse.Namespace) -> int:
                 said.add(sentence)
     if len(missing) == len(formats):
         return 2
-    model = model._replace(graph=model.graph.select(options.output)) if options.output else model
+    model = model._replace(graph=selected(model.graph, options.output or None))
     if {options.onnx, options.source} <= {None, *missing} and not options.states and (
             ':' not in str(options.input)):  # shapes of the check alone
         from .interop._torch.save_and_check_torch_file import of_check

@@ -1,10 +1,12 @@
 """CTC losses: what they read, and graphs without them."""
 from __future__ import annotations
 
+from typing import Sequence
+
 from .._graph.graph import Entry, Graph
 from .._graph.rolling import BEFORE_LOSS
 
-__all__ = ['ctc_losses', 'marked', 'predictions', 'without_losses']
+__all__ = ['ctc_losses', 'marked', 'predictions', 'selected', 'without_losses']
 
 
 def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
@@ -24,6 +26,11 @@ def marked(graph: Graph) -> Graph:
     return graph._replace(nodes=tuple([
         node._replace(attrs={**node.attrs, BEFORE_LOSS: 'True'}) if place in read else node
         for place, node in enumerate(graph.nodes)])) if read else graph
+
+
+def selected(graph: Graph, outputs: Sequence[str] | None) -> Graph:
+    """The graph of some outputs, of all if None; what a CTC loss reads is `marked` in it."""
+    return graph if outputs is None else marked(graph).select(outputs)
 
 
 def predictions(graph: Graph) -> list[Entry]:

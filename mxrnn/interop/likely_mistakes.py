@@ -13,6 +13,7 @@ from .._graph.rolling import RolledGraph, Unrolled
 from .._graph.shapes.axis_factors import number_of
 from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import Named
+from .ctc_predictions import selected
 from .fixed_steps_notes import (
     as_many_whatever_is_read,
     clipped_at_any_length,
@@ -100,7 +101,7 @@ def wrong_lengths(model: Model, given: Mapping[str, Sequence[Any]],
                   outputs: Sequence[str] | None = None) -> list[str]:
     """Those of `remarks` on the `outputs` (all if None) that say at which lengths results are not
     the program's, and the note on lengths that are clipped."""
-    model = model._replace(graph=model.graph.select(outputs)) if outputs else model
+    model = model._replace(graph=selected(model.graph, outputs))
     whole = _with_those_left(model, graph_shapes(
         model.graph, {**model.arg_params, **model.aux_params}), given)
     rolled, shapes = _freed(model, whole)

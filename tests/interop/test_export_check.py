@@ -261,22 +261,29 @@ def test_shapes_of_the_check_alone_are_no_shapes_of_a_torch_file(tmp_path):
 
 
 @pytest.mark.parametrize('cell', [rnn.LSTMCell, rnn.FusedRNNCell])
-@pytest.mark.parametrize('form', ['beside', 'preserved'])
+@pytest.mark.parametrize('form', ['beside', 'alone', 'inside', 'preserved'])
 def test_lengths_that_only_a_loss_frees_are_checked(cell, form, tmp_path):
     """The check's graph kept its steps without the loss: 'Other sizes do not fit', or, with
-    FusedRNNCell, an error: MXNet makes a Reshape to 20 steps of any number of them."""
+    FusedRNNCell, an error: MXNet makes a Reshape to 20 steps of any number of them. Torch files of
+    what a loss reads silently kept the steps."""
     frames, _ = cell(3, prefix='lstm_').unroll(20, mx.sym.swapaxes(mx.sym.Variable(
         'data'), 0, 1), layout='TNC', merge_outputs=True)
     scores = mx.sym.FullyConnected(mx.sym.Reshape(frames, shape=(-1, 3)), num_hidden=7)
-    scores, label = mx.sym.Reshape(scores, shape=(20, -1, 7)), mx.sym.Variable('label')
+    scores = mx.sym.Reshape(scores, shape=(20, -1, 7), name='frames')
+    label = mx.sym.Variable('label')
     loss = mx.sym.make_loss(mx.sym.contrib.ctc_loss(scores, label), name='loss')
     save(tmp_path / 'a', {
         'beside': lambda: mx.sym.Group([mx.sym.softmax(scores, axis=2, name='chances'), loss]),
+        'alone': lambda: loss, 'inside': lambda: loss,
         'preserved': lambda: mx.sym.SoftmaxOutput(scores, label, preserve_shape=True)}[form](),
         [], {'data': (2, 20, 5), 'label': (20, 2) if form == 'preserved' else (2, 3)})
     for target in 'onnx', 'torch':
-        said = ' '.join(told('export', tmp_path / 'a', '--' + target, tmp_path / target).split())
+        said = ' '.join(told('export', tmp_path / 'a', '--' + target, tmp_path / target,
+                             *['--output', 'frames_output'] * (form == 'inside')).split())
         assert 'data (4, 11, 5)' in said and '20 steps' not in said
+    if form == 'inside':
+        module, model = interop.load_torch(tmp_path / 'torch'), interop.load(str(tmp_path / 'a'))
+        assert interop.from_torch(module, model).graph is model.graph
 
 
 def test_a_label_of_a_torch_file_is_compared_with_the_batch_of_the_data(tmp_path):

@@ -14,7 +14,7 @@ from ..._graph.shapes.missing_shapes import Named
 from ..._graph.shapes.numbers_told_by_nodes import cutting_numbers
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
-from ..ctc_predictions import ctc_losses, without_losses
+from ..ctc_predictions import ctc_losses, selected, without_losses
 from ..fixed_steps_notes import clipped
 from ..free_length_or_say_what_keeps_it import (
     naming_what_keeps,
@@ -178,7 +178,7 @@ def _in_steps(graph: Graph, whole: Unrolled, params: Mapping[str, np.ndarray],
 def chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
     """The graph of the file's outputs, and the names of outputs left out."""
     if outputs is not None:
-        return graph.select(outputs), []
+        return selected(graph, outputs), []
     return (graph, []) if 'CTCLoss' in ONNX else without_losses(graph)  # it may be registered
 
 

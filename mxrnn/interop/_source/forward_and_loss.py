@@ -6,7 +6,7 @@ from typing import Iterable, Mapping, Sequence
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
 from ..._graph.shapes.sizes import add, product, same
-from ..ctc_predictions import predictions
+from ..ctc_predictions import predictions, selected
 from ..registry import TORCH
 from . import (  # noqa: F401
     constants_and_samplers,
@@ -253,7 +253,7 @@ def chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str
     """The graph of some outputs. If these are all, and CTC losses alone, what the losses read comes
     before them, with its names."""
     if outputs is not None:
-        return graph.select(outputs), []
+        return selected(graph, outputs), []
     read = predictions(graph)
     return graph._replace(heads=(*read, *graph.heads)), (
         graph.ending_in(read).outputs if read else [])

@@ -13,6 +13,7 @@ from ..._graph.rolling import Unrolled
 from ..._graph.shapes.infer import infer, variables_of
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
+from ..ctc_predictions import marked, selected
 from ..free_length_or_say_what_keeps_it import (
     naming_what_keeps,
     refuse_batch,
@@ -84,7 +85,7 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     tensor([0., 2.])
     """
     _check.instance('model', model, Model, 'a Model, as load returns it')
-    graph = model.graph if outputs is None else model.graph.select(outputs)
+    graph = selected(model.graph, outputs)
     if _check.flag('states', states):
         if not _check.flag('roll', roll):
             raise ValueError('states=True rolls the graph up: leave out roll=False')
@@ -178,7 +179,8 @@ def from_torch(module: GraphModule, model: Model) -> Model:
     _check.instance('module', module, GraphModule, 'a module that to_torch made')
     _check.instance('model', model, Model, 'a Model, as load returns it')
     parts = [part for part in (module.encoder, module) if part is not None]
-    if not module.states and module.graph not in (model.graph, _like(model.graph, module)):
+    if not module.states and module.graph not in (model.graph, *(
+            _like(graph, module) for graph in (model.graph, marked(model.graph)))):
         raise ValueError('module and model must have the same graph: pass the model that to_torch '
                          'made the module from')
     params, states = dict(model.arg_params), dict(model.aux_params)
