@@ -120,10 +120,9 @@ def own_sizes(names: Sequence[str], steps: Sequence[int], told: Callable[[], Map
         for chosen in itertools.islice(itertools.product(*choices), _TRIES):
             yield {name: size for name, size in zip(names, chosen) if size}
     yield from itertools.islice(together(counted), 8 * bool(counted))
-    plain = together({})
-    if len({*names} - {'batch'}) < 2:
+    plain, known = together({}), told()
+    if len({*names} - {'batch'}) < 2 and 'batch' not in known:
         yield from itertools.islice(plain, 8)
-    known = told()
     ways = [*[together(known)] * bool(known), plain]
     alone = ({name: each * size} for each in (1, 2, 4, 8, 16) for size in steps
              for name in names if name != 'batch')

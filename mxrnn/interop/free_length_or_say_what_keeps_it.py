@@ -131,8 +131,10 @@ def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> No
                                   name: [number if each == axes[-1].label else each
                                          for each in shape] for name, shape in named.items()})
                               if number and len(axes) < 3 else
-                              'Give numbers in place of %s: %s' % (' and '.join(
-                                  axis.label for axis in axes[1:] or axes), option(named))),
+                              'Give numbers in place of …: ' + option({
+                                  name: ['…' if size in {axis.label for axis in axes[1:] or axes}
+                                         else size for size in shape]
+                                  for name, shape in named.items()})),
                           tip and '. For any: ' + tip))
 
 

@@ -90,13 +90,13 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 
 def of_graph(found: Shapes) -> str:
     """The part of a refusal that lists the shapes taken from the graph, or ''."""
-    shapes = {name: ['40' if size == '%s_%d' % (name, at) else str(size)
+    shapes = {name: ['…' if size == '%s_%d' % (name, at) else str(size)
                      for at, size in enumerate(shape)] for name, shape in found.items()}
     typed = ' '.join('--input %s=%s' % (name, ','.join(shape)) for name, shape in shapes.items()
                      if shape != [*map(str, found[name])])
     return '\nThese shapes were taken from the graph; inputs (--input) can change them: %s%s' % (
         '; '.join('%s=%s' % (name, ','.join(map(str, shape))) for name, shape in found.items()),
-        typed and '\nGive the sizes that the graph does not tell. If they are 40: ' + typed
+        typed and '\nGive the sizes that the graph does not tell in place of …: ' + typed
     ) if found else ''
 
 

@@ -21,7 +21,7 @@ from .._graph.rolling import (
     with_windows,
 )
 from .._graph.shapes.axis_factors import number_of
-from .._graph.shapes.infer import infer, variables_of
+from .._graph.shapes.infer import Fault, infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import cutting_numbers
 from .model import Model
 from .registry import ExportError
@@ -55,16 +55,21 @@ class CountedSteps(NamedTuple):
         return '. To keep that length: ' + option(self.kept) if fits else ''
 
 
-def roll_once(graph: Graph, training: bool = False, length: int | None = None) -> RolledGraph:
+def roll_once(graph: Graph, training: bool = False, length: int | None = None,
+              axes: Mapping[str, int] = {}, shapes: Mapping[str, Sequence[Any]] = {}
+              ) -> RolledGraph:
     """`roll`, which keeps its last results: writing a file and checking it roll one graph up
     several times."""
-    found = _remembered(graph, training, length)
+    found = _remembered(graph, training, length, (*axes.items(),), tuple([
+        (name, (*shape,)) for name, shape in shapes.items()]))
     return found._replace(graph=graph) if found.graph == graph else found
 
 
 @functools.lru_cache(maxsize=4)
-def _remembered(graph: Graph, training: bool, length: int | None) -> RolledGraph:
-    return roll(graph, training=training, length=length)
+def _remembered(graph: Graph, training: bool, length: int | None,
+                axes: Sequence[tuple[str, int]], shapes: Sequence[tuple[str, Sequence[Any]]]
+                ) -> RolledGraph:
+    return roll(graph, training=training, length=length, axes=dict(axes), shapes=dict(shapes))
 
 
 def reading_windows(model: Model, given: _Shapes) -> Model:
@@ -94,10 +99,10 @@ def rolled_up(graph: Graph, steps: CountedSteps | None, training: bool = False) 
                              steps.keeping(graph) if known else
                              '. Give the axis without that number'))
     first, *others = steps.axes
-    freed = roll(graph, training=training, length=steps.number, axes=steps.axes, shapes=steps.kept)
-    apart = [name for name in others * bool(steps.names) if roll(
-        graph, training=training, length=steps.number, axes={name: steps.axes[name], **steps.axes},
-        shapes=steps.kept).graph != freed.graph]
+    freed = roll_once(graph, training, steps.number, steps.axes, steps.kept)
+    apart = [name for name in others * bool(steps.names) if roll_once(
+        graph, training, steps.number, {name: steps.axes[name], **steps.axes}, steps.kept
+    ).graph != freed.graph]
     if any(steps.named[name] != steps.named[first] for name in apart):
         raise ValueError('inputs have the number of steps %d in axes of several names, %s, and the '
                          'graph does not tell which of them it repeats a value for, or counts: '
@@ -140,18 +145,17 @@ def refuse_unequal(graph: Graph, params: Mapping[str, Any], shapes: _Shapes, ste
     """Refuse axes of steps with several names that the rolled-up `graph` needs to be equal."""
     others = {**{name: np.shape(array) for name, array in params.items()}, **shapes}
 
-    def tried(sizes: Sequence[int]) -> dict[str, list[Any]]:
-        return {name: [*shapes[name][:axis], size, *shapes[name][axis + 1:]] for size, (
-            name, axis) in zip(sizes, steps.axes.items())}
-
-    def fault(sizes: Sequence[int]) -> str:
-        return '; '.join(map(str, infer(graph, variables_of(
-            graph, {**others, **tried(sizes)})).faults[:1]))
+    def faults(sizes: Sequence[int]) -> list[Fault]:
+        return infer(graph, variables_of(graph, {**others, **{
+            name: [*shapes[name][:axis], size, *shapes[name][axis + 1:]]
+            for size, (name, axis) in zip(sizes, steps.axes.items())}})).faults
     sizes = [1011 + [*dict.fromkeys(steps.names)].index(name) for name in steps.names]
-    if len({*sizes}) > 1 and fault(sizes) and not fault(sizes[:1] * len(sizes)):
-        raise ExportError('the graph does not take %s: %s. Give axes of one size the same name' % (
-            '; '.join('%s of shape (%s)' % (name, ', '.join(map(str, shape)))
-                      for name, shape in tried(sizes).items()), fault(sizes)))
+    apart = [each.node for each in faults(sizes)] if len({*sizes}) > 1 else []
+    if apart and not faults(sizes[:1] * len(sizes)):
+        raise ExportError('node %s (%s) needs equal sizes, but inputs give them several names: %s. '
+                          'Give axes of one size the same name' % (
+                              apart[0].name, apart[0].op, '; '.join('%s of shape (%s)' % (
+                                  name, ', '.join(map(str, shapes[name]))) for name in steps.axes)))
 
 
 def axes_of(shapes: _Shapes, number: int) -> dict[str, int]:

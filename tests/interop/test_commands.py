@@ -479,7 +479,7 @@ def test_long_work_is_shown_on_a_terminal(prefix, tmp_path, monkeypatch, capsys,
 
 
 @pytest.mark.parametrize('given, said', [
-    ([], '--input data=batch,time,40'), (['--input', 'data=batch,time,9'], '')])
+    ([], '--input data=batch,time,…'), (['--input', 'data=batch,time,9'], '')])
 def test_a_width_that_the_graph_does_not_tell_is_asked_for(given, said, tmp_path):
     """Frames may be of any width here. Words have none."""
     channels = mx.sym.Convolution(mx.sym.expand_dims(mx.sym.Variable('data'), axis=1),

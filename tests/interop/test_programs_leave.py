@@ -63,7 +63,7 @@ def test_frames_that_are_grouped_again_keep_their_number(tmp_path, capsys):
     steps = mx.sym.Reshape(mx.sym.Flatten(frames), shape=(-1, 7, 80))
     symbol = rnn.GRUCell(3, 'gru_').unroll(7, steps, merge_outputs=True)[0]
     model = models.random_model(symbol, {'data': (2, 7, 1, 6, 6)})
-    with pytest.raises(interop.ExportError, match='input data=batch,7,1,data_3,data_4'):
+    with pytest.raises(interop.ExportError, match='place of …: --input data=batch,7,1,…,…'):
         exportable(model)
     assert remarks(model)[-1].endswith('in the graph: pad or cut sequences to it')
     with pytest.raises(interop.ExportError, match='length: --input data=batch,7,1,6,6'):
@@ -158,8 +158,6 @@ def test_only_begin_states_take_any_batch_and_only_without_states(states, form, 
         model = model._replace(arg_params={
             key: 0 * value for key, value in model.arg_params.items()})
     write = interop.to_onnx if form == 'onnx' else interop.to_source
-    if form == 'source' and not states:
-        fixed = r'the graph does not take data of shape \(4, 1011\)'
     with pytest.raises(interop.ExportError, match=fixed):
         write(model, str(tmp_path / 'model.py'), {'data': axes}, states=states)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Callable, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..operator_table import row
+from ..operator_table import has, row
 from . import (  # noqa: F401  (they fill the table)
     elementwise_and_creation_rules,
     layer_product_and_loss_rules,
@@ -157,7 +157,7 @@ def _keep_batches(table: Table, graph: Graph, firsts: Sequence[Factors]) -> None
     If slices take the first sequences of a recurrence's batch, it ends where the last slice does.
     """
     read = [(table.axes.get(node.inputs[0], []), node.get('axis', 0)) for node in graph.nodes
-            if node.op in ('RNN', '_foreach') or node.op == 'SliceChannel' and node.squeeze_axis]
+            if has(node.op, 'recurs') or node.op == 'SliceChannel' and node.squeeze_axis]
     times = [product(axes[at]) for axes, at in read if -len(axes) <= at < len(axes)]
     batches = [product(axes[1 - at]) for axes, at in read if 0 <= at <= 1 < len(axes)]
     told: list[tuple[int, Size, int]] = []

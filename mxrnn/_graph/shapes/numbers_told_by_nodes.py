@@ -7,7 +7,7 @@ from typing import Mapping, Sequence, Tuple
 from ..graph import Entry, Graph
 from .infer import Table
 from .shape_search import ShapeSearch, is_parted
-from .sizes import Axis, axes_in, resolve
+from .sizes import Axis, Sum, axes_in, product, resolve, same
 from .unification import share, taken
 
 __all__ = ['Place', 'cutting_numbers', 'fitting_sizes', 'numbers_that_cut', 'ranges_left',
@@ -22,34 +22,41 @@ Place = Tuple[str, int]
 def told_sizes(graph: Graph, params: Mapping[str, Sequence[int]],
                shapes: Mapping[str, Sequence[int | str]], fixed: bool = True) -> dict[str, int]:
     """Numbers that a graph tells for the named axes in `shapes` of its inputs: the smallest ones
-    that its windows leave, and with `fixed` those of axes that may have no other size."""
-    names = _inferred(graph, params, shapes)
+    that its windows leave, two groups of rows if a Reshape groups them, and with `fixed` those of
+    axes that may have no other size."""
+    names, table = _inferred(graph, params, shapes)
+    grouped = {axis: size.divisor for place, node in enumerate(graph.nodes) if node.op == 'Reshape'
+               for size in map(product, table.axes.get(Entry(place, 0), []))
+               if isinstance(size, Sum) and size.divisor > 1 and not any(
+                   same(product(each), size) for each in table.axes.get(node.inputs[0], []))
+               for (number, atoms), *rest in [size.terms] if number == len(atoms) == 1 and not rest
+               for axis in atoms}
     numbers = {name: size for name, axis in names.items() for size in [resolve(axis)]
                if fixed and isinstance(size, int)}
     fitting, _, shares = fitting_sizes(graph, {name: [axis] for name, axis in names.items()})
     numbers.update((name, size) for (name, _), size in shares.items())
     numbers.update((name, sizes[0]) for (name, _), sizes in fitting.items())
-    return numbers
+    return {**{name: 2 * grouped[axis] for name, axis in names.items() if axis in grouped},
+            **numbers}
 
 
 def ranges_left(graph: Graph, params: Mapping[str, Sequence[int]],
                 shapes: Mapping[str, Sequence[int | str]]) -> dict[Place, range]:
     """By input and named axis in `shapes`, the sizes of which windows leave the number that a
     Reshape has. Of other sizes it would mix rows."""
-    names = _inferred(graph, params, shapes)
+    names, _ = _inferred(graph, params, shapes)
     fitting, cut, _ = fitting_sizes(graph, {name: [axis] for name, axis in names.items()})
     return {(name, at): fitting[size, 0] for name, shape in shapes.items()
             for at, size in enumerate(shape) if isinstance(size, str) and (size, 0) in cut}
 
 
 def _inferred(graph: Graph, params: Mapping[str, Sequence[int]],
-              shapes: Mapping[str, Sequence[int | str]]) -> dict[str, Axis]:
-    """The named axes in `shapes`, with what the graph tells about them."""
+              shapes: Mapping[str, Sequence[int | str]]) -> tuple[dict[str, Axis], Table]:
+    """The named axes in `shapes`, with what the graph tells about them, and all axes."""
     names: dict[str, Axis] = {}
     known = {name: [size if isinstance(size, int) else names.setdefault(size, Axis(free=True))
                     for size in shape] for name, shape in shapes.items()}
-    ShapeSearch(graph, params, {}).table(known)
-    return names
+    return names, ShapeSearch(graph, params, {}).table(known)
 
 
 def fitting_sizes(graph: Graph, shapes: Mapping[str, Sequence[Axis]]

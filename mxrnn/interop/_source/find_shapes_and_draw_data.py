@@ -98,11 +98,14 @@ def _surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any
             raise
         except FAULTS as error:
             reason = error
-    found = {} if told else told_sizes(graph, {
-        name: array.shape for name, array in {**model.arg_params, **model.aux_params}.items()},
-        shapes, fixed=False)
+    params = {name: array.shape for name, array in {**model.arg_params, **model.aux_params}.items()}
+    found = {} if told else told_sizes(graph, params, shapes, fixed=False)
     if found:
         return _surveyed(graph, model, shapes, types, notes, found)
+    for fault in infer(graph, variables_of(graph, {**params, **shapes})).faults:
+        raise ExportError('the graph does not take %s: %s' % ('; '.join(
+            '%s of shape (%s)' % (name, ', '.join(map(str, shape)))
+            for name, shape in shapes.items()), fault))
     drawn = ['%s of shape %s' % (name, tuple(value.shape)) for name, value in data.sample.items()]
     said = str(reason).replace('the graph does not take %s\n' % ' and '.join(drawn), '')
     raise ExportError('the graph does not take %s (sizes not given are made up): %s' % (
