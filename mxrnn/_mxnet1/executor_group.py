@@ -50,9 +50,9 @@ class Group:
         self.aux_names = symbol.list_auxiliary_states()
         types = {desc.name: desc.dtype for desc in [*data_shapes, *label_shapes]}
         self.execs: list[Executor] = [symbol.simple_bind(  # type: ignore[misc]
-            ctx, requests, types, shared_arg_names=self.param_names,
+            ctx, type_dict=types, shared_arg_names=self.param_names,
             shared_exec=shared.execs[i] if shared else None,
-            shared_buffer={}, **shapes)  # by this, carry_states recognises a module's executor
+            grad_req=requests, shared_buffer={}, **shapes)  # by names, which carry_states reads
             for i, (ctx, shapes) in enumerate(zip(contexts, self._shapes(
                 data_shapes, label_shapes)))]
 
