@@ -271,8 +271,8 @@ def _check_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dic
     source = os.path.splitext(options.torch)[0] + '.py'
     if is_source(source) and os.path.exists(options.torch) or options.source is not None and (
             os.path.realpath(options.source) == os.path.realpath(source)):
-        raise ValueError('%s holds the weights of %s: choose another name for --torch' % (
-            options.torch, source))
+        raise ValueError('%s holds the weights of %s: choose another name, such as --torch '
+                         '%s-torch.pt' % (options.torch, source, source[:-len('.py')]))
 
 
 def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],

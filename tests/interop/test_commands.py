@@ -554,7 +554,7 @@ def test_several_formats_are_checked_with_one_run_of_mxnet(prefix, tmp_path, mon
 @pytest.mark.parametrize('options, said', [
     (('--torch', 'b.pt', '--type', 'data=int64'), 'leave out --type'),
     (('--source', 'c.py', '--certify', 'o.json'), 'and --certify, which is for --onnx. --input'),
-    (('--torch', 'c.pt', '--source', 'c.py'), 'choose another name for --torch'),
+    (('--torch', 'c.pt', '--source', 'c.py'), 'choose another name, such as --torch c-torch.pt'),
     (('--torch', './a.onnx'), 'each format needs a file of its own'),
     (('--torch', 'b.pt', '--source', 'c.py', '--as-is'), 'leave out --as-is')])
 def test_formats_that_are_refused_leave_the_others_unwritten(options, said, prefix, tmp_path,
