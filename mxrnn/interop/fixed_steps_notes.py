@@ -8,7 +8,9 @@ from .. import _check
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
 from .._graph.rolling import (
+    Counted,
     Cut,
+    Finding,
     RolledGraph,
     bounds,
     cuts,
@@ -16,6 +18,7 @@ from .._graph.rolling import (
     fixed_by,
     grouping,
     made_of,
+    roll,
     stated_steps,
     wrong_at_others,
 )
@@ -37,7 +40,9 @@ from .roll_without_steps import (
 
 __all__ = ['as_many_whatever_is_read', 'capped', 'clipped', 'clipped_at_any_length',
            'counted_anew', 'grouped_by_windows', 'kept_by_inputs', 'of_one_bucket',
-           'tied_to_steps']
+           'tied_to_steps', 'with_helpful_advice']
+
+_CERTIFY = ', and only the graph of another length (--certify)'
 
 
 def capped(model: Model, given: Mapping[str, Sequence[Any]]) -> list[tuple[str, str]]:
@@ -210,12 +215,16 @@ def kept_by_inputs(model: Model, rolled: RolledGraph, shapes: Mapping[str, Seque
             model, _keeping(rolled.graph, size), shapes, axes, size)
                    if axes[name] < len(shapes[name]) - 1]
         tip = option(with_number(shapes, size, fitting)) if fitting else ''
-        kept = ['%s %s' % (_check.some(names), 'have' if len(names) > 1 else 'has')
+        kept = [('%s %s' % (_check.some(names), 'have' if len(names) > 1 else 'has'), size)
                 for names in ([list(fitting)] if fitting else [[name] for name in certain])]
         if not kept and size in pinned and not axes and without_number(shapes)[1] is None:
-            tip, kept = option_that_frees(model.graph, params, shapes, size), ['the graph has']
+            tip = option_that_frees(model.graph, params, shapes, size)
+            kept = [('%s has' % name, number) for name, shape in shapes.items()
+                    for at, number in enumerate(shape[:-1]) if isinstance(number, int) and _stepped(
+                        model, _keeping(rolled.graph, number), shapes, {name: at}, size)
+                    ] or [('the graph has', size)]  # windows make fewer steps of the input's
         notes += ['%s %d steps, the number in the graph: pad or cut sequences to it%s' % (
-            each, size, tip and ', or export with ' + tip) for each in kept]
+            *each, tip and ', or export with ' + tip) for each in kept]
     return notes
 
 
@@ -252,6 +261,22 @@ def _keeping(graph: Graph, number: int) -> Graph:
         return node._replace(attrs={**node.attrs, 'shape': str((
             *shape[:at], -1, *shape[at + 1:]))})
     return graph._replace(nodes=tuple(map(keeping, graph.nodes)))
+
+
+def with_helpful_advice(graph: Graph, findings: Sequence[Finding], params: Mapping[str, Any],
+                        shapes: Mapping[str, Sequence[Any]]) -> list[Finding]:
+    """The findings; without the advice to give a second graph if none of the numbers in `shapes`
+    can be any size even if it is known from which end steps are counted."""
+    numbers = {size for shape in shapes.values() for size in shape if isinstance(size, int)}
+    if not numbers or not any(_CERTIFY in each.what for each in findings):
+        return [*findings]
+    counted = roll(graph, counted=Counted('last', 'last')).graph
+    sizes = {name: array.shape for name, array in params.items()}
+    if any(not infer(counted, variables_of(counted, {**sizes, **{name: [
+            'steps' if size == number else size for size in shape]
+            for name, shape in shapes.items()}})).faults for number in numbers):
+        return [*findings]
+    return [each._replace(what=each.what.partition(_CERTIFY)[0]) for each in findings]
 
 
 def _axes_of(size: Size) -> Iterator[Axis]:

@@ -618,6 +618,27 @@ def test_beside_a_certified_number_of_steps_the_other_is_kept(tmp_path, capsys):
         assert typed == 'target=batch,6,5' and command(*export, option, typed) == 0
 
 
+def windowed(length):
+    """Frames of windows of three steps, as in LSTNet, of which the last twelve are also summed."""
+    image = mx.sym.Reshape(mx.sym.Variable('data'), shape=(0, 1, length, WIDTH))
+    frames = mx.sym.Reshape(mx.sym.Convolution(image, kernel=(3, WIDTH), num_filter=4, name='conv'),
+                            shape=(0, 0, -1))
+    outputs, _ = rnn.GRUCell(4, 'gru_').unroll(length - 2, mx.sym.transpose(frames, (0, 2, 1)))
+    return outputs[-1] + mx.sym.sum(mx.sym.slice_axis(frames, axis=2, begin=-12, end=None), axis=2)
+
+
+def test_windows_that_shorten_sequences_are_not_taken_for_their_steps(tmp_path, capsys):
+    interop.save(random_model(windowed(14), {'data': (3, 14, WIDTH)}), str(tmp_path / 'a'), 1)
+    windowed(15).save(str(tmp_path / 'b-symbol.json'))
+    export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input', 'data=batch,14,5'
+    assert command(*export) == 0
+    out = ' '.join(capsys.readouterr().out.split())
+    assert 'data has 14 steps, the number in the graph: pad or cut' in out and 'certify' not in out
+    assert command(*export, '--certify', tmp_path / 'b-symbol.json') == 2
+    assert 'the graphs have 12 and 13 steps' in (err := capsys.readouterr().err)
+    assert 'pad sequences to 14 steps' in err
+
+
 def test_the_shape_of_frames_is_named_if_the_graph_tells_it(tmp_path):
     model = random_model(of_frames(7, 8), {'data': (3, 7, 1, 8, 8), 'label': (3, 7)})
     for export in interop.to_onnx, interop.to_source:

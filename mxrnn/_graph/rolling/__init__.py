@@ -18,6 +18,7 @@
 
 `certify` compares the result with that of the graph of another length.
 """
+from .ambiguity import Counted
 from .certify_with_second_graph import certify, counting
 from .lengths_clipped_or_fixed_by_fuse import bounds
 from .lengths_stated_by_reshapes import grouping, stated_steps, with_windows
@@ -31,7 +32,7 @@ from .sizes_read_from_sequences import computed
 from .steps_stated_before_recurrences import cut_ends, stated_before
 from .values_numbered_without_detours import Values
 
-__all__ = ['BEFORE_LOSS', 'Cut', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Unrolled', 'Values',
-           'bounds', 'certify', 'computed', 'counting', 'cut_ends', 'cuts', 'divided', 'fixed_by',
-           'grouping', 'made_of', 'note_axes', 'roll', 'stated_before', 'stated_steps',
+__all__ = ['BEFORE_LOSS', 'Counted', 'Cut', 'Finding', 'Kernel', 'Loop', 'RolledGraph', 'Unrolled',
+           'Values', 'bounds', 'certify', 'computed', 'counting', 'cut_ends', 'cuts', 'divided',
+           'fixed_by', 'grouping', 'made_of', 'note_axes', 'roll', 'stated_before', 'stated_steps',
            'with_windows', 'wrong_at_others']

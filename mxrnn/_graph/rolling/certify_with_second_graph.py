@@ -72,7 +72,11 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
         if _difference(counted_anew, counting(further, two, proven=True)) is None:
             return rolled._replace(graph=counted_anew)
     told = next((each for each in differing if '_fixed' not in each), differing[0])
-    advice, (one, two) = '', pairs[0]
+    advice, (one, two), whole = '', pairs[0], 'other must be the graph of the same program for ' \
+        'another number of steps, but'
+    changed = [pair for pair in zip(*[map(int, re.findall(r'\b\d+\b', each))
+                                      for each in told.split(' where other ')])
+               if pair[1] - pair[0] == two - one]  # also those of an input that windows shorten
     beside_it = [{finding.steps for finding in each} - {steps}
                  for each, steps in zip(found, (one, two))]
     if len(pairs) > 1:
@@ -83,11 +87,12 @@ def certify(graph: Graph, other: Graph, *, training: bool = False) -> RolledGrap
         advice = ('. Recurrences have the same %d steps in one graph and different numbers in the '
                   'other: give two graphs in which they differ'
                   % (two if two in beside_it[0] else one))
-    elif 'begin=' in told or all(re.search(r'\b%d\b' % steps, told) for steps in (one, two)):
+    elif 'begin=' in told or changed:
+        whole = 'the graphs have %d and %d steps, but they differ also when' % (one, two)
         advice = ('. Nothing there tells how it follows from the number of steps: pad sequences to '
-                  '%d steps and leave out --certify (certify_by), or change the program' % one)
-    raise ValueError('other must be the graph of the same program for another number of steps, '
-                     'but rolled up, %s%s' % (told, advice))
+                  '%d steps and leave out --certify (certify_by), or change the program' % (
+                      changed[0][0] if changed and (one, two) not in changed else one))
+    raise ValueError('%s rolled up, %s%s' % (whole, told, advice))
 
 
 def _pairs(first: Sequence[Finding], second: Sequence[Finding]) -> list[tuple[int, int]]:

@@ -55,7 +55,7 @@ def _targets(data: Axes, codes: list[int]) -> Axes:
     else:
         whole, known = [product(sum([axis for axis in axes if axis != REST], ()))
                         for axes in (data, targets)]
-        if isinstance(whole, int) and isinstance(known, int) and whole % known:
+        if isinstance(whole, int) and isinstance(known, int) and (not known or whole % known):
             raise SizeError('%d and a multiple of %d' % (whole, known))
     return match_factors(sum(data, ()), targets)
 

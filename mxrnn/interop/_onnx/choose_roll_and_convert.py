@@ -15,7 +15,7 @@ from ..._graph.shapes.numbers_told_by_nodes import cutting_numbers
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps, with_remedy
 from ..ctc_predictions import ctc_losses, selected, without_losses
-from ..fixed_steps_notes import clipped
+from ..fixed_steps_notes import clipped, with_helpful_advice
 from ..free_length_or_say_what_keeps_it import (
     naming_what_keeps,
     refuse_batch,
@@ -213,8 +213,9 @@ def _rolled_file(graph: Graph, params: Mapping[str, np.ndarray], given: Mapping[
     if rolled is not graph:
         try:
             file = _plain(rolled, params, given, types, own, Unrolled(graph, findings))
-            return file._replace(notes=file.notes + notes + _bounded(
-                rolled, file.shapes, params, graph))
+            return file._replace(notes=file.notes + _unrolled(
+                with_helpful_advice(graph, findings, params, file.shapes)) + _bounded(
+                    rolled, file.shapes, params, graph))
         except ExportError as error:
             if given and rank_mismatch(graph, params, given) or any(
                     each.kind == 'fixed' for each in findings):
