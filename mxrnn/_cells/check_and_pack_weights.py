@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Mapping, Protocol, Sequence, Tuple, Unio
 import numpy as np
 
 from .. import _check
-from .._graph.rnn_vector_layout import GROUPS, KINDS, gate_array
+from .._graph.rnn_vector_layout import GATES, GROUPS, KINDS, gate_array
 from .._runtime.array_memory import address
 from .._runtime.mxnet import mx
 from .variables import RNNParams
@@ -25,6 +25,10 @@ Shapes = Mapping[str, Tuple[Any, ...]]
 
 #: The classes that weights may have.
 ARRAYS = (mx.nd.NDArray, np.ndarray)
+
+
+#: Cells by their number of gates.
+_KINDS = {1: 'an RNN (1 gate)', 3: 'a GRU (3 gates)', 4: 'an LSTM (4 gates)'}
 
 
 class MissingWeightsError(KeyError):
@@ -111,7 +115,7 @@ def take_weights(args: Weights, shapes: Shapes, whose: GatedArrays) -> list[Arra
     """
     missing = [name for name in shapes if name not in args]
     if missing:
-        others = _other_prefixes(args, shapes, whose)
+        others = _other_mode(args, whose) + _other_prefixes(args, shapes, whose)
         wanted = ['%s of shape %s' % (name, _written(shapes[name])) for name in missing]
         raise MissingWeightsError('%sthe weights for %r lack %s; there are: %s' % (
             others, whose, _some(wanted, 2 if others else 32),
@@ -122,8 +126,8 @@ def take_weights(args: Weights, shapes: Shapes, whose: GatedArrays) -> list[Arra
         has = args[name].shape
         if len(has) < len(fixed) or (len(has) > len(fixed) and shape[-1:] != (...,)) or any(
                 want not in (0, came) for want, came in zip(fixed, has)):
-            raise ValueError('%s of %r must have the shape %s, got %s'
-                             % (name, whose, _written(shape), has))
+            raise ValueError('%s%s of %r must have the shape %s, got %s' % (
+                _other_mode(args, whose), name, whose, _written(shape), has))
     return [args.pop(name) for name in shapes]
 
 
@@ -134,6 +138,24 @@ def _written(shape: tuple[Any, ...]) -> str:
 def _some(names: list[str], most: int) -> str:
     more = ['... (%d in all)' % len(names)] if len(names) > most else []
     return ', '.join(names[:most] + more)
+
+
+def _other_mode(args: Weights, whose: GatedArrays) -> str:
+    """A hint if the weights in `args` have the gates of another kind of cell; or ''."""
+    gates: dict[str, int] = {}
+    own = len(GATES.get(getattr(whose, '_mode', ''), getattr(whose, '_gate_names', ())) or ('',))
+    for name, array in args.items():
+        prefix, found, gate = str(name).partition('h2h')
+        shape: tuple[int, ...] = getattr(array, 'shape', ())
+        if found and gate.endswith('_weight') and len(shape) > 1 and shape[1]:
+            gates[prefix] = gates.get(prefix, 0) + shape[0] // shape[1]
+    mine = {prefix: count for prefix, count in gates.items() if prefix.startswith(whose._prefix)}
+    counts = {*(mine or gates).values()}
+    if len(counts) != 1 or own not in _KINDS or any('h2r' in str(name) for name in args) or not (
+            counts < {*_KINDS} - {own}):
+        return ''
+    count, = counts
+    return 'the weights are those of %s, and the cell is %s; ' % (_KINDS[count], _KINDS[own])
 
 
 def _other_prefixes(args: Weights, shapes: Shapes, whose: GatedArrays) -> str:
