@@ -11,7 +11,7 @@ from .. import _check
 from .._graph.graph import Graph
 from .._graph.rolling import Unrolled
 from .._graph.shapes.axis_factors import Factors
-from .._graph.shapes.infer import infer
+from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import Found, Named, ShapesError, Whole, found_shapes
 from .._graph.shapes.sizes import Axis, resolve
 from .registry import ExportError
@@ -19,7 +19,7 @@ from .roll_without_steps import CountedSteps, option_that_frees, roll_once
 
 __all__ = ['Shapes', 'blaming_axes', 'check_names', 'check_shapes', 'check_shared_sizes',
            'check_types', 'graph_shapes', 'misfit', 'of_graph', 'rank_mismatch', 'settle_shapes',
-           'shapes_found', 'without_number']
+           'shapes_found', 'unequal', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -111,6 +111,21 @@ def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
     return ''
 
 
+def unequal(graph: Graph, params: Mapping[str, Any], given: Mapping[str, Sequence[int]]) -> str:
+    """A sentence on two inputs whose batches or lengths differ, if the graph does not take that,
+    or ''."""
+    first: dict[str, tuple[str, int]] = {}
+    for name, own in graph_shapes(graph, params).items():
+        for label, size in zip(map(str, own), given.get(name, ())):
+            other, number = first.setdefault(label, (name, size))
+            if size != number and label.endswith(('batch', 'time')) and infer(
+                    graph, variables_of(graph, {**{each: np.shape(array) for each, array in
+                                                   params.items()}, **given})).faults:
+                return '%s has a %s of %d, %s of %d' % (
+                    name, 'batch' if label == 'batch' else 'length', size, other, number)
+    return ''
+
+
 def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False
                   ) -> str:
     """A sentence on `given` shapes whose number of axes, or `sizes` too, differ from the graph's,
@@ -157,11 +172,13 @@ def _unlike(found: Shapes, given: Shapes, sizes: bool
 
 @contextlib.contextmanager
 def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> Iterator[None]:
-    """If the graph is refused, name the inputs that were given too few or too many axes."""
+    """If the graph is refused, name the inputs that were given other numbers of axes, or of
+    elements."""
     try:
         yield
     except ExportError as error:
-        reason = given and rank_mismatch(graph, params, given)
+        reason = given and (rank_mismatch(graph, params, given) or '--input' not in str(error)
+                            and misfit(graph, params, given))
         if not reason:
             raise
         raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None

@@ -562,3 +562,14 @@ def test_open_sizes_behind_an_operator_of_the_program(own_operators):
                                             weights, {}))
     for rows in (2, 3):
         assert module(data=torch.ones(rows, 6, dtype=torch.int64)).shape == (rows, 2 + 24)
+
+
+def test_the_input_of_another_size_is_named(tmp_path):
+    outputs, _ = rnn.LSTMCell(4, 'lstm_').unroll(3, mx.sym.Variable('data'), begin_state=[
+        mx.sym.Variable('h'), mx.sym.Variable('c')], merge_outputs=True)
+    model = random_model(outputs, {'data': (2, 3, 5), 'h': (2, 4), 'c': (2, 4)})
+    with pytest.raises(ValueError, match='^(h has a batch of 3, data of 2|data has .* 2, h of 3)'):
+        interop.to_torch(model)(data=torch.zeros(2, 3, 5), h=torch.zeros(3, 4), c=torch.zeros(2, 4))
+    with pytest.raises(interop.ExportError, match=r'data must be \(batch, time, 5\), got'):
+        interop.to_onnx(model, str(tmp_path / 'a.onnx'), inputs={
+            'data': ('batch', 'time', 6), **dict.fromkeys('hc', ('batch', 4))})

@@ -14,7 +14,7 @@ from ..._graph.merge_rnn import merged
 from ..._graph.operator_table import has
 from ..ctc_predictions import without_losses
 from ..free_length_or_say_what_keeps_it import refuse_regrouped
-from ..input_shapes import misfit, without_number
+from ..input_shapes import misfit, unequal, without_number
 from ..model import Model
 from ..roll_without_steps import CountedSteps, reading_windows, rolled_up
 from . import Device
@@ -201,7 +201,8 @@ class GraphModule(nn.Module):
             return self._outputs_of(given)
         except (IndexError, RuntimeError, ValueError) as error:
             shapes = {name: tuple(value.shape) for name, value in given.items()}
-            reason = misfit(self._free, {**self._parameters, **self._buffers}, shapes)
+            params: Any = {**self._parameters, **self._buffers}
+            reason = misfit(self._free, params, shapes) or unequal(self._free, params, shapes)
             if reason and self._read_for(self.graph, shapes) is not self.graph:
                 reason += '. If that is a number of rows in a window, tell to_torch the shape, ' \
                     'as in inputs=%s' % shapes
