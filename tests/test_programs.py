@@ -92,6 +92,12 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path, target):
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+def test_a_program_without_mxnet_says_how_to_install_it(tmp_path):
+    script = written(tmp_path, 'old.py', 'import sys; sys.path[:] = []; import mxnet')
+    done = start('-m', 'mxrnn', 'run', script, cwd=tmp_path)
+    assert 'MXNet is not installed.\nWithout a GPU: pip install' in done.stderr, done.stderr
+
+
 CHILDREN = '''
     import multiprocessing
     import sys

@@ -25,6 +25,7 @@ from typing import Any, Iterator, Sequence
 
 from . import finder
 from .spawned_children import keep_findable, prepare_children
+from .version_and_pip_commands import how_to_install
 
 __all__ = ['disable', 'enable', 'run']
 
@@ -73,7 +74,9 @@ def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
     mxrnn if mxrnn raised the error."""
     try:
         yield
-    except BaseException:
+    except BaseException as caught:
+        if isinstance(caught, ModuleNotFoundError) and caught.name == 'mxnet':
+            caught.msg = '\n'.join(['MXNet is not installed.', *how_to_install()])
         show = sys.excepthook
 
         def shorter(kind: type[BaseException], error: BaseException,

@@ -157,6 +157,10 @@ def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> 
                     text = stream.read()
             else:
                 text = contents[0].decode('utf-8')
+        except FileNotFoundError:
+            raise CheckpointError("cannot read %s: there is no such file. If save_parameters of "
+                                  "Gluon wrote %s, write both with net.export('model', epoch=1) in "
+                                  'Gluon' % (graph_path, path)) from None
         except UnicodeDecodeError:
             raise CheckpointError('%s is damaged, or of another kind: it is not text'
                                   % graph_path) from None

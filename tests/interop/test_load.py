@@ -201,6 +201,9 @@ def test_arguments_are_checked(tmp_path):
         interop.load(str(tmp_path / 'm'), 1, gates=['_a'])
     with pytest.raises(ValueError, match='path on this machine'):
         interop.load('s3://bucket/m', 1)
+    mx.nd.save(str(tmp_path / 'net-0001.params'), {'cell.i2h_bias': mx.nd.ones(2)})
+    with pytest.raises(rnn.CheckpointError, match=r'net-symbol.json: .* Gluon .* net.export\('):
+        interop.load(str(tmp_path / 'net'))
     with pytest.raises(TypeError, match='model must be a Model'):
         interop.save('model', str(tmp_path / 'm'), 1)
 
