@@ -10,6 +10,9 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from .._graph.graph import Graph
+from .._graph.index_inputs import readers_of
+from .._graph.shapes.axis_factors import number_of
+from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import ShapesError, found_shapes
 from .._graph.shapes.numbers_told_by_nodes import told_sizes
 from .file_runners import ExportedFile
@@ -86,7 +89,7 @@ class Inputs:
               sizes: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
         """Data: `given`, otherwise random. A named axis has its size in `sizes`, otherwise its
         size in the graph; `shapes` has the shapes of the other inputs."""
-        numbers = self.numbers if sizes is None else sizes
+        numbers = self.numbers if sizes is None else self._fitting(sizes)
         names = {own: size for name, shape, _ in self._file.inputs if self.begins
                  for size, own in zip(shape or (), self.stated.get(name, ()))
                  if isinstance(own, str) and not isinstance(size, int)}
@@ -105,6 +108,29 @@ class Inputs:
             shapes, given, seed)
         data.update((name, np.zeros_like(data[name])) for name in self.begins)
         return data
+
+
+    @functools.cached_property
+    def _widths_of_labels(self) -> list[str]:
+        """The axes of any size that labels of CTC losses alone have."""
+        axes = [size for _, shape, _ in self._file.inputs for size in shape or ()]
+        return [shape[-1] for name, shape, _ in self._file.inputs
+                if shape and isinstance(shape[-1], str) and axes.count(shape[-1]) == 1 and any(
+                    reader.node.op == 'CTCLoss' and reader.at == 1
+                    for reader in readers_of(self._model.graph, name))]
+
+    def _fitting(self, sizes: Mapping[str, int]) -> Mapping[str, int]:
+        """The sizes, in which labels of CTC losses are no longer than the steps of their data."""
+        if not self._widths_of_labels:
+            return sizes
+        graph = roll_once(self._model.graph).graph
+        axes = infer(graph, variables_of(graph, {**self._params(), **{
+            name: [sizes.get(size, size) for size in shape]
+            for name, shape, _ in self._file.inputs if shape is not None}})).axes
+        steps = min([number_of(each) or 1 for node in graph.nodes if node.op == 'CTCLoss'
+                     for each in axes.get(node.inputs[0], [])[:1]], default=1)
+        return {**sizes, **{name: min(sizes.get(name, steps), steps)
+                            for name in self._widths_of_labels}}
 
 
 def own_sizes(names: Sequence[str], steps: Sequence[int], told: Callable[[], Mapping[str, int]],
