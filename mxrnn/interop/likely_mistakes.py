@@ -58,12 +58,13 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
         **{name: array.shape for name, array in params.items()}, **given, **found})
     several = {name for name, at in shares for other, axis in shares if name == other and at < axis}
     sentences += [
-        'the graph does not tell the width of %s, so it may be any size, called %s. Type it, so '
-        'that the file refuses others: --input %s=%s' % (name, shape[-1], name, ','.join(
-            map(str, [*shape[:-1], width])))
+        'the graph %s. Type it, so that the file refuses others: --input %s=%s,…' % (
+            'takes %s of width %d to %d, and does not tell which' % (name, left[0], left[-1])
+            if left else 'does not tell the width of %s, so it may be any size, called %s' % (
+                name, shape[-1]), name, ','.join(map(str, shape[:-1])))
         for name, shape in found.items() if name not in given and len(shape) == 3
         and shape[-1] == '%s_2' % name and name not in several
-        for width in taken.get((name, 2), ('…',))[-1:]]
+        for left in [taken.get((name, 2))]]
     sentences += [
         'the graph takes only some sizes of %s together. Type yours, so that the file refuses '
         'others, as in --input %s=%s' % (name, name, ','.join(

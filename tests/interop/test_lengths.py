@@ -127,6 +127,17 @@ def test_what_a_program_reads_is_asked_for_with_its_numbers(build, shapes, said)
     assert not any('width' in note for note in notes)
 
 
+def test_widths_that_windows_leave_are_named():
+    """The largest one was, as if it were known, and the width was said to be any."""
+    frames = mx.sym.Convolution(mx.sym.expand_dims(mx.sym.Variable('data'), axis=1), kernel=(5, 5),
+                                stride=(1, 2), pad=(2, 0), num_filter=6)
+    rows = mx.sym.Reshape(mx.sym.transpose(frames, axes=(0, 2, 1, 3)), shape=(0, 0, -1))
+    note, *_ = remarks(random_model(rnn.GRUCell(UNITS).unroll(7, rows, merge_outputs=True)[0], {
+        'data': (2, 7, 13)}))
+    assert note == ('the graph takes data of width 13 to 14, and does not tell which. Type it, so '
+                    'that the file refuses others: --input data=batch,time,…')
+
+
 def test_a_length_that_nothing_frees_is_named_with_the_shape_that_keeps_it(tmp_path):
     padded = split_rows(-1, 7, valid_length=mx.sym.Variable('length'))
     model = random_model(padded, {'data': (3, 7, WIDTH), 'label': (3, 2), 'length': (3,)})
