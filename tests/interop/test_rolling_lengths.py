@@ -476,6 +476,8 @@ PARTS = {
                                'proved'),
     'the third of both directions': (lambda length: encoder(length, rnn.BidirectionalCell(
         rnn.GRUCell(2, 'l_'), rnn.GRUCell(2, 'r_')), merge=False)[2], 'proved'),
+    'the last of a residual cell': (lambda length: encoder(length, rnn.ResidualCell(
+        rnn.GRUCell(4, 'l_')), merge=False)[-1], 'rolled given proved'),
     'the last of both directions': (lambda length: encoder(length, rnn.BidirectionalCell(
         rnn.GRUCell(2, 'l_'), rnn.GRUCell(2, 'r_')), merge=False)[-1], 'rolled given proved'),
     'the third of layers': (lambda length: encoder(length, stack(

@@ -123,11 +123,13 @@ class RolledWriter:
 
     def _find_lists(self) -> None:
         """Note which outputs, and which parts of what recurrences read, are steps of something."""
-        for by_step, plan in self._planner.below([
-                column.by_step for _, what, _ in self._recurrences for column in what.data]):
-            if isinstance(plan, Part) and plan.span.length == plan.span.total != 2:
-                self._picked.update((value, (tuple(sorted(by_step)), t))
-                                    for t, value in enumerate(sorted(by_step)))
+        read = {self._values.same[value]: (tuple(sorted(by_step)), t)
+                for by_step, plan in self._planner.below([
+                    column.by_step for _, what, _ in self._recurrences for column in what.data])
+                if isinstance(plan, Part) and plan.span.length == plan.span.total != 2
+                for t, value in enumerate(sorted(by_step))}
+        self._picked.update((value, read[number])
+                            for value, number in enumerate(self._values.same) if number in read)
         heads, at = self._values.heads, 0
         while at < len(heads):
             end = at + 1
@@ -273,9 +275,8 @@ class RolledWriter:
         elif plan.axis:
             entry = writer.swap(entry, name)
         entry = self._span(entry, plan.span, name, whole)
-        if plan.kept != 'one':
-            return entry
-        return writer.once('expand_dims', name + '_kept', {'axis': plan.axis + 1}, entry)
+        return entry if plan.kept != 'one' else writer.once(
+            'expand_dims', name + '_kept', {'axis': plan.axis + 1}, entry)
 
     def _span(self, entry: Entry, span: Span, name: str, whole: bool) -> Entry:
         """The steps of `span` in a sequence; `whole`: the span is one of `whole_parts`."""
@@ -289,8 +290,7 @@ class RolledWriter:
                     Entry(split.node, span.first + t * span.stride) for t in range(span.length)])
         if span.length != total:
             begin, end = self._ends(span)
-            if whole:
-                end = None if span.begin else -1
+            end = (None if span.begin else -1) if whole else end
             entry = writer.once('slice_axis', name + '_part', {
                 'axis': 0, 'begin': begin, 'end': end}, entry)
             self.totals[entry.node] = span.length if total is None else 0
