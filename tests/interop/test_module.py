@@ -64,20 +64,26 @@ def test_the_shape_of_data_that_do_not_fit_is_told(shape):
 
 
 def test_a_module_runs_without_what_only_a_ctc_loss_reads(tmp_path):
-    scores = mx.sym.swapaxes(DATA, dim1=0, dim2=1, name='scores')
-    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(scores, V('label')))
-    chances = mx.sym.BlockGrad(mx.sym.softmax(scores), name='chances')
+    scores = mx.sym.FullyConnected(mx.sym.swapaxes(DATA, dim1=0, dim2=1), num_hidden=4,
+                                   flatten=False, name='fc')
+    loss = mx.sym.ctc_loss(scores, V('label'), label_lengths=V('letters'), use_label_lengths=True)
+    chances = mx.sym.BlockGrad(mx.sym.softmax(DATA), name='chances')
     data, label = torch.randn(2, 5, 4), torch.tensor([[1., 2], [3, 0]])
-    for symbol, wanted in (loss, data), (mx.sym.Group([loss, chances]), data.softmax(2)):
-        module = make(symbol, {'data': (2, 5, 4), 'label': (2, 2)})
+    letters = torch.tensor([2., 1])
+    for symbol in loss, mx.sym.Group([loss, chances]):  # the second one has weights of its own
+        module = make(symbol, {'data': (2, 5, 4), 'label': (2, 2), 'letters': (2,)})
+        wanted = data.softmax(2) if len(module.outputs) > 1 else torch.nn.functional.linear(
+            data.swapaxes(0, 1), *module.parameters())
         interop.save_torch(module, tmp_path / 'ctc.pt')
         for each in module, copy.deepcopy(module), interop.load_torch(tmp_path / 'ctc.pt'):
-            both = as_list(each(data, label))
+            both = as_list(each(data, label, letters))
             assert len(both) == len(each.outputs) and both[0].shape == (2,)
             for training in True, False:
-                torch.testing.assert_close(each.train(training)(data), wanted.swapaxes(0, 1))
-            with pytest.raises(TypeError, match=r'inputs must be data \(and may be label\), got l'):
-                each(label=label)
+                torch.testing.assert_close(each.train(training)(data), wanted)
+            with pytest.raises(TypeError, match=r'must be data \(and may be label, letters\)'):
+                each()
+            with pytest.raises(TypeError, match='must be data, label, letters, got data, label'):
+                each(data, label)
 
 
 @pytest.mark.parametrize('head', ['LinearRegressionOutput', 'LogisticRegressionOutput',

@@ -106,7 +106,7 @@ class GraphModule(nn.Module):
             name: list(each) for name, each in {**shapes, **(axes or {})}.items()}
         #: The graph of calls without what only CTC losses read.
         self._predicting = without_losses(graph)[0]
-        self._of_ctc = {*arguments} - {*self._predicting.arguments}
+        self._of_ctc = {*arguments} - {*self._predicting.arguments, *arg_params}
         needed = {graph.nodes[place].name for place in graph.needed()}
         self._labels = {*arguments} - needed | self._of_ctc
         self.inputs = [name for name in arguments if name not in arg_params]
@@ -264,10 +264,11 @@ class GraphModule(nn.Module):
                             % (len(self.inputs), self.inputs, len(args)))
         given = dict(zip(self.inputs, args))
         unknown = [name for name in kwargs if name not in self.inputs or name in given]
-        missing = [name for name in self.inputs if name not in given and name not in kwargs
-                   and name not in self._labels]
+        got = {*given, *kwargs}
+        optional = self._labels - self._of_ctc if got & self._of_ctc else self._labels
+        missing = [name for name in self.inputs if name not in got | optional]
         if unknown or missing:
-            labels = [name for name in self.inputs if name in self._labels]
+            labels = [name for name in self.inputs if name in optional]
             raise TypeError('the inputs must be %s%s, got %s' % (
                 ', '.join(name for name in self.inputs if name not in labels) or 'none',
                 ' (and may be %s)' % ', '.join(labels) if labels else '',
