@@ -996,7 +996,7 @@ def test_a_reshape_of_frames_keeps_their_number_unless_it_is_that_of_an_axis(
 
 
 @pytest.mark.parametrize('batch, op', [
-    ('batch', 'Reshape'), ('n', 'Reshape'), ('batch', 'slice'), ('n', 'slice_axis')])
+    ('batch', 'Reshape'), ('n', 'Reshape'), ('batch', 'slice'), ('n', 'slice')])
 def test_a_batch_that_a_node_states_is_named_and_kept(batch, op, tmp_path, capsys):
     """With two batches of 4, a batch of 8 would mix rows of two sequences each. A slice would cut
     a batch of 9."""
@@ -1007,9 +1007,7 @@ def test_a_batch_that_a_node_states_is_named_and_kept(batch, op, tmp_path, capsy
         data = mx.sym.reshape(data, (8, -1, WIDTH), name='rows')
     outputs = rnn.GRUCell(UNITS, 'g_').unroll(7, data, merge_outputs=True)[0]
     if op == 'slice':
-        outputs = mx.sym.slice(outputs, begin=(0, None), end=(8, None), name='rows')
-    elif op == 'slice_axis':
-        outputs = mx.sym.slice_axis(outputs, axis=0, begin=0, end=8, name='rows')
+        outputs = mx.sym.slice(outputs, begin=(0, 0, 1), end=(8, None, UNITS), name='rows')
     interop.save(random_model(outputs, {'data': (8, 7, WIDTH)}), str(tmp_path / 'a'), 1)
     given = '--input', 'data=%s,time,5' % batch
     for options in (('--onnx', 'a.onnx'), ('--onnx', 'a.onnx', '--states'), ('--torch', 'a.pt'),
@@ -1021,6 +1019,22 @@ def test_a_batch_that_a_node_states_is_named_and_kept(batch, op, tmp_path, capsy
         assert command(*export, *said.split(': ')[-1].split()) == 0
     with pytest.raises(ValueError, match=r'data must have the shape \(8, any, '):
         interop.load_torch(str(tmp_path / 'a.pt'))(data=torch.zeros(4, 7, WIDTH))
+
+
+def test_a_torch_file_is_not_refused_for_shapes_that_nobody_gave(tmp_path):
+    data = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-3, 0)), num_hidden=WIDTH)
+    outputs, _ = rnn.GRUCell(UNITS).unroll(7, mx.sym.reshape(data, (-4, 4, 7, 0)),
+                                           merge_outputs=True)
+    interop.save(random_model(outputs, {'data': (4, 7, WIDTH)}), str(tmp_path / 'a'), 1)
+    assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == 0
+
+
+def test_some_sequences_of_a_batch_are_cut_on_purpose(tmp_path):
+    outputs = rnn.GRUCell(UNITS).unroll(7, mx.sym.Variable('data'), merge_outputs=True)[0]
+    interop.save(random_model(mx.sym.slice_axis(outputs, axis=0, begin=0, end=2), {
+        'data': (4, 7, WIDTH)}), str(tmp_path / 'a'), 1)
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input',
+                   'data=batch,time,5') == 0
 
 
 @pytest.mark.parametrize('of_data', [False, True])

@@ -249,7 +249,12 @@ def one_series():
     return rnn.LSTMCell(3).unroll(5, V('data'))[0][-1]
 
 
+def widened_by_the_program():
+    return S.FullyConnected(S.reshape(V('data'), (0, 0, -1)), num_hidden=5, flatten=False)
+
+
 INPUTS = [
+    (widened_by_the_program, {'data': (3, 5)}, {'data': ('batch', 'data_1')}),
     (one_series, {'data': (2, 5, 1)}, {'data': ('batch', 'time', 1)}),
     (masked, {'length': (3,)}, {'length': ('batch',)}),
     (beside_a_stated_shape, {'data': (2, 3, 5), 'other': (2, 3, 5)}, {

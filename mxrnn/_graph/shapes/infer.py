@@ -154,7 +154,7 @@ def _keep_batches(table: Table, graph: Graph, firsts: Sequence[Factors]) -> None
     """Rows of which a Reshape splits off a number, and of the rest the steps of a recurrence, are
     those of a batch of this number. Of other batches, the rows of one would come into another.
 
-    If slices take the first sequences of a recurrence's batch, it ends where the last slice does.
+    A slice that cuts another axis states the sizes of all: a recurrence's batch ends where it does.
     """
     read = [(table.axes.get(node.inputs[0], []), node.get('axis', 0)) for node in graph.nodes
             if has(node.op, 'recurs') or node.op == 'SliceChannel' and node.squeeze_axis]
@@ -163,8 +163,9 @@ def _keep_batches(table: Table, graph: Graph, firsts: Sequence[Factors]) -> None
     told: list[tuple[int, Size, int]] = []
     for place, node in enumerate(graph.nodes):
         data = table.axes.get(node.inputs[0], []) if node.inputs else []
-        cut = [(end, product(data[axis])) for axis, _, end in cut_places(node, len(data))
-               if axis < len(data) and end and end > 1]
+        cuts = cut_places(node, len(data))
+        cut = [(end, product(data[axis])) for axis, begin, end in cuts
+               if axis < len(data) and not begin and end and end > 1 < len(cuts)]
         told += [(place, size, end) for end, size in cut if isinstance(size, Axis) and any(
             same(size, batch) for batch in batches)]
         made = table.axes.get(Entry(place, 0), []) if node.op == 'Reshape' else []

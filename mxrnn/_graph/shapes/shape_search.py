@@ -147,8 +147,9 @@ def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
             joins = node.op == 'FullyConnected' and node.flatten
             others += abs(len(axes) - (2 if node.op == 'dot' or joins else 3))
             words += max(len(axes) - 2, 0) * joins
-        elif axes and node.op == 'Reshape' and node.shape == (0, 0, -1) and place in layers:
-            others += abs(len(axes) - 3)  # joins the axes of steps for a layer
+        elif axes and place in layers and node.op == 'Reshape' and node.shape == (0, 0, -1) and (
+                node.name.endswith('channels')):  # fuse's, and those of rolling up: for any axes
+            others += abs(len(axes) - 3)
         if place in table.bodies:
             more = _unusual(node.subgraphs[0], table.bodies[place])
             words, others = words + more[0], others + more[1]

@@ -155,7 +155,8 @@ def _kept_axes(graph: Graph, params: Mapping[str, Any], given: Shapes
         refuse_stated(rolled, params, given)
         return {}
     refuse_stated(rolled, params, shapes)
-    for fault in infer(rolled, variables_of(rolled, {**sizes_of(params), **shapes}, True)).faults:
+    for fault in infer(rolled, variables_of(rolled, {
+            **sizes_of(params), **shapes}, True)).faults if given else ():
         raise ExportError('the model does not take data of the shapes in inputs (--input): %s' % (
             misfit(graph, params, given) or rank_mismatch(graph, params, given) or str(fault)))
 
