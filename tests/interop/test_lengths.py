@@ -313,6 +313,35 @@ def test_a_length_of_which_windows_leave_a_stated_number_of_steps_is_kept(given,
                                wanted.forward(is_train=False)[0].asnumpy(), atol=1e-6)
 
 
+def characters(steps):
+    """Characters of an image: groups of four columns are the steps."""
+    frames = mx.sym.Variable('image')
+    for name in 'first', 'second':
+        frames = mx.sym.Convolution(frames, kernel=(3, 3), pad=(1, 1), num_filter=4, name=name)
+        frames = mx.sym.Pooling(mx.sym.relu(frames), kernel=(2, 2), stride=(2, 2))
+    frames = mx.sym.reshape(mx.sym.transpose(frames, axes=(3, 0, 1, 2)), shape=(0, 0, -3))
+    outputs, _ = rnn.FusedRNNCell(UNITS, prefix='f_').unroll(steps, frames, layout='TNC',
+                                                             merge_outputs=True)
+    scores = mx.sym.reshape(mx.sym.FullyConnected(mx.sym.reshape(
+        outputs, shape=(-1, UNITS)), num_hidden=3, name='scores'), shape=(steps, -1, 3))
+    return mx.sym.Group([mx.sym.softmax(scores, name='chances'), mx.sym.make_loss(
+        mx.sym.contrib.ctc_loss(scores, mx.sym.Variable('label')), name='loss')])
+
+
+@pytest.mark.parametrize('given', [{}, {'image': ('batch', 1, 8, 'width')}])
+def test_steps_that_windows_make_are_those_that_a_ctc_loss_reads(given, tmp_path):
+    """Of images of another width, files made more sequences of as many steps."""
+    model = random_model(characters(10), {'image': (3, 1, 8, 40), 'label': (3, 2)})
+    image = np.random.RandomState(3).randn(2, 1, 8, 80).astype('f')
+    wanted = bound(characters(20)[0], {'image': image.shape}, model.arg_params, {
+        'image': image}).forward(is_train=False)[0].asnumpy()
+    chances = ['chances_output']
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'), given, outputs=chances)
+    for got in (session((tmp_path / 'a.onnx').read_bytes()).run(None, {'image': image})[0],
+                interop.to_torch(model, outputs=chances)(torch.tensor(image)).detach()):
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
 def windows(length, blocks=False):
     """The largest of each four outputs; or `blocks` of four that give back sequences."""
     outputs, _ = rnn.FusedRNNCell(UNITS, prefix='f_').unroll(length, merge_outputs=True,

@@ -117,7 +117,6 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
                 graph, node, steps):
             writer.sequences[first] = steps
             writer.sources[first] = read_along(graph, node)
-            writer.note_steps(first)
         writer.note_sequences(written)
         shaped = writer.nodes[places[i]]
         if node.op == shaped.op == 'Reshape' and places[i] >= written:

@@ -9,7 +9,7 @@ from ..operator_table import has
 from ..shapes.axis_factors import Axes, open_axes
 from ..shapes.infer import axes_of
 from ..shapes.rule_api import NOT_INFERRED
-from ..shapes.sizes import Axis
+from ..shapes.sizes import Axis, Sum, is_product, product
 
 __all__ = ['input_axes', 'note_axes']
 
@@ -21,10 +21,14 @@ def input_axes(shape: Sequence[int | str], time: int) -> Axes:
 
 
 def note_axes(nodes: Sequence[Node], begin: int, axes: dict[Entry, Axes]) -> None:
-    """Note the axes of the outputs of `nodes`, from number `begin` on."""
+    """Note the axes of the outputs of `nodes`, from number `begin` on. Sequences get their own axis
+    of steps if windows made it from another axis."""
     for place in range(begin, len(nodes)):
         with contextlib.suppress(*NOT_INFERRED):
             for output, found in enumerate(_axes_of(nodes[place], axes)):
+                steps = product(found[0]) if found and has(nodes[place].op, 'recurs') else 1
+                if isinstance(steps, Sum) and not is_product(steps) and not output:
+                    found = [(Axis(),), *found[1:]]
                 axes[Entry(place, output)] = found
                 for axis in open_axes(found):
                     axis.given = 0  # it does not occur as a number in shapes

@@ -6,7 +6,7 @@ from typing import Mapping, Sequence
 from ..graph import Entry, Node
 from ..graph_editing import Fixed, Writer
 from ..shapes.axis_factors import Axes, Factors, factors_of
-from ..shapes.sizes import Axis, Size, Sum, is_product, product, same
+from ..shapes.sizes import Size, product, same
 from .ambiguity import Counted
 from .sequence_axes import input_axes
 
@@ -54,13 +54,6 @@ class Freeing(Writer):
         """Note the axes of an input in `given` that has a number of steps along `time`."""
         self.axes[entry] = input_axes(shape, time)
         self.inputs[entry] = time
-
-    def note_steps(self, sequence: Entry) -> None:
-        """Give a sequence its own axis of steps if windows made it from another axis."""
-        axes = self.axes[sequence]
-        steps = product(axes[0]) if axes else 1
-        if isinstance(steps, Sum) and not is_product(steps):
-            self.axes[sequence] = [(Axis(),), *axes[1:]]
 
     def note_sequences(self, begin: int) -> None:
         """Note the sequences on which the nodes from number `begin` on depend."""
