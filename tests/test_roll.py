@@ -1,4 +1,6 @@
 """roll: Symbols that were unrolled, rolled up for MXNet."""
+import warnings
+
 import numpy as np
 import pytest
 
@@ -236,6 +238,18 @@ def test_numbers_that_may_be_those_of_steps_are_warned_of(made, length):
     steps = cell_over(8, mx.sym.Variable('data'), 'a_', 4)
     with pytest.warns(UserWarning, match='number of steps in the graph, 8'):
         rnn.roll(made(steps, 8), length=length)
+
+
+@pytest.mark.parametrize('made', [
+    lambda steps: mx.sym.batch_dot(steps, steps, transpose_b=True) / 8,
+    lambda steps: mx.sym.softmax(steps / 8),
+    lambda steps: mx.sym.softmax(mx.sym.mean(steps, axis=1) / 8),
+    lambda steps: mx.sym.sum(steps, axis=0) / 8,
+    lambda steps: mx.sym.sum(steps, axis=2) / 8])
+def test_numbers_next_to_no_sum_over_steps_are_not_warned_of(made):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        rnn.roll(made(cell_over(8, mx.sym.Variable('data'), 'a_', 8)))
 
 
 @pytest.mark.parametrize('images', [2, 3])

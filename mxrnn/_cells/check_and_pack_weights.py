@@ -26,9 +26,8 @@ Shapes = Mapping[str, Tuple[Any, ...]]
 #: The classes that weights may have.
 ARRAYS = (mx.nd.NDArray, np.ndarray)
 
-
 #: Cells by their number of gates.
-_KINDS = {1: 'an RNN (1 gate)', 3: 'a GRU (3 gates)', 4: 'an LSTM (4 gates)'}
+_CELLS = {1: 'an RNN (1 gate)', 3: 'a GRU (3 gates)', 4: 'an LSTM (4 gates)'}
 
 
 class MissingWeightsError(KeyError):
@@ -151,11 +150,11 @@ def _other_mode(args: Weights, whose: GatedArrays) -> str:
             gates[prefix] = gates.get(prefix, 0) + shape[0] // shape[1]
     mine = {prefix: count for prefix, count in gates.items() if prefix.startswith(whose._prefix)}
     counts = {*(mine or gates).values()}
-    if len(counts) != 1 or own not in _KINDS or any('h2r' in str(name) for name in args) or not (
-            counts < {*_KINDS} - {own}):
+    if len(counts) != 1 or own not in _CELLS or any('h2r' in str(name) for name in args) or not (
+            counts < {*_CELLS} - {own}):
         return ''
     count, = counts
-    return 'the weights are those of %s, and the cell is %s; ' % (_KINDS[count], _KINDS[own])
+    return 'the weights are those of %s, and the cell is %s; ' % (_CELLS[count], _CELLS[own])
 
 
 def _other_prefixes(args: Weights, shapes: Shapes, whose: GatedArrays) -> str:

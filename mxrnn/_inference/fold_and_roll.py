@@ -11,8 +11,9 @@ from .._files import reason_of
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has, row
 from .._graph.rnn_vector_layout import ADDS_NOTHING
-from .._graph.rolling import Finding, Kernel, Loop, Values, made_of, wrong_at_others
+from .._graph.rolling import Finding, Kernel, Loop, Values, made_of, note_axes, wrong_at_others
 from .._graph.rolling import roll as roll_graph
+from .._graph.shapes.axis_factors import Axes
 from .._graph.symbol_json import graph_to_json
 from .._operator.rnn_build_and_defects import corrupts, cpu_build, disabled, onednn
 from .._runtime.mxnet import mx
@@ -248,7 +249,7 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
         `symbol` is not a Symbol, `training` not a bool, or `length` not a number of steps, or one
         that a Reshape before a recurrence states for any number of rows. Without `length`
         there is a warning that other lengths give wrong results. There also is one if the graph
-        divides by the number of steps.
+        divides a sum over steps by their number.
 
     Examples
     --------
@@ -272,8 +273,10 @@ def roll(symbol: mx.sym.Symbol, *, training: bool = True, length: int | None = N
             raise ValueError('length must be a number that can become any, got %d: %s. Leave out '
                              'length, and give sequences of %d steps' % (length, text, steps))
         warnings.warn('%s: other lengths give wrong results' % text, stacklevel=2)
+    axes: dict[Entry, Axes] = {}
+    note_axes(rolled.nodes, 0, axes)
     for steps in sorted({length or 0, *(each.steps for each in findings)}):
-        for node in made_of(rolled, steps) if rolled is not graph else ():
+        for node in made_of(rolled, steps, axes) if rolled is not graph else ():
             warnings.warn(wrong_at_others(node, steps), stacklevel=2)
     return symbol if rolled is graph else _symbol(rolled)
 

@@ -109,7 +109,6 @@ class Inputs:
         data.update((name, np.zeros_like(data[name])) for name in self.begins)
         return data
 
-
     @functools.cached_property
     def _widths_of_labels(self) -> list[str]:
         """The axes of any size that labels of CTC losses alone have."""

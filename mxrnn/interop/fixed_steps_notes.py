@@ -90,7 +90,8 @@ def tied_to_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequen
     own = collections.Counter(each.steps for each in rolled.findings
                               if each.kind in ('kernel', 'loop', 'fused'))
     axes, notes = table_of(rolled.graph, {}).axes, []
-    parts = [each for each in cuts(rolled.graph, axes) if not _cut_short(each, rolled)]
+    parts = [each for each in cuts(rolled.graph, axes) if not _cut_short(each, rolled) and (
+        max(each.numbers) > 3 or each.total in {finding.steps for finding in rolled.findings})]
     numbers = {each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
         each.total for each in parts} | {freed.number if freed else 0}
     made = {number: made_of(rolled.graph, number) for number in numbers}
@@ -98,20 +99,22 @@ def tied_to_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequen
             for number, nodes in divided(rolled.graph, axes).items()
             if number in numbers or any(has(node.op, 'recurs') for node in model.graph.nodes)}
     for number in sorted({*sums, *made}):
-        found, said, kept = [*made.get(number, ()), *sums.get(number, ())], [], ''
-        for each in parts:
-            label = getattr(each.axis, 'label', '')
-            told = {name: [number if size == label else size for size in shape]
-                    for name, shape in shapes.items() if label in shape}
-            if each.total == number:
-                kept = '' if table_of(rolled.graph, told).faults else option(told)
-                said.append('%s %s an axis of any size at %s. If that comes from its size in the '
-                            'graph, %d, results at other sizes are wrong' % (
-                                _check.some(each.names), 'cut' if len(each.names) > 1 else 'cuts',
-                                ', '.join(map(str, each.numbers)), number))
+        found, cut = [*made.get(number, ()), *sums.get(number, ())], [
+            each for each in parts if each.total == number]
+        said = ['%s %s an axis of any size at %s. If that comes from its size in the graph, %d, '
+                'results at other sizes are wrong' % (
+                    _check.some(each.names), 'cut' if len(each.names) > 1 else 'cuts',
+                    ', '.join(map(str, each.numbers)), number) for each in cut]
         if not said and (not found or keeps(rolled.graph, {})):
             continue
-        if not said:
+        if said:
+            labels = {getattr(each.axis, 'label', '') for each in cut}
+            told = {name: [number if size in labels else size for size in shape]
+                    for name, shape in shapes.items() if not labels.isdisjoint(shape)}
+            table = table_of(rolled.graph, told)
+            kept = '' if table.faults or number in {
+                each.total for each in cuts(rolled.graph, table.axes)} else option(told)
+        else:
             kept = option_that_frees(model.graph, params, shapes, number, keeps).replace(
                 'time:%d' % number, str(number))
         free = option_that_frees(model.graph, params, shapes, number, works)

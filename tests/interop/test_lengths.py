@@ -12,7 +12,7 @@ from mxrnn import interop
 from mxrnn._runtime.symbol_to_json_and_graph import graph_of
 from mxrnn.interop.free_length_or_say_what_keeps_it import naming_what_keeps
 from mxrnn.interop.likely_mistakes import remarks
-from mxrnn.interop.roll_without_steps import CountedSteps, roll_once
+from mxrnn.interop.roll_without_steps import CountedSteps, option, roll_once
 
 from .. import mx, rnn
 from .compare import torch
@@ -1560,10 +1560,37 @@ def test_a_number_beside_freed_steps_of_an_operator_is_noted():
     assert 'steps in the graph, 7' in remarks(model, {'data': ('batch', 'time:7', WIDTH)})[-1]
 
 
-@pytest.mark.parametrize('begin, end', [(0, 1), (-1, None), (-3, None), (1, None), (0, -1), (1, 2)])
+@pytest.mark.parametrize('begin, end', [
+    (0, 1), (-1, None), (-3, None), (1, None), (2, None), (0, -1), (1, 2)])
 def test_parts_that_are_right_at_any_length_are_not_noted(begin, end):
     model = random_model(cut(lambda T: begin, lambda T: end)(7), {'data': (3, 7, WIDTH)})
     assert not remarks(model)
+
+
+@pytest.mark.parametrize('number, noted', [(UNITS, False), (7 * UNITS, True), (7, True)])
+def test_means_over_units_alone_are_not_noted(number, noted):
+    made = by_operator(lambda steps, T: mx.sym.sum(steps, axis=(1, 2)) / number)(7)
+    assert bool(remarks(random_model(made, {'data': (3, 7, WIDTH)}))) is noted
+
+
+def test_one_option_keeps_what_two_inputs_are_cut_to():
+    model = random_model(mx.sym.concat(*[mx.sym.slice_axis(rnn.FusedRNNCell(
+        UNITS, prefix=name).unroll(7, mx.sym.Variable(name), layout='NTC', merge_outputs=True)[0],
+        axis=1, begin=6, end=7) for name in ('data', 'more')], dim=2), {
+            'data': (3, 7, WIDTH), 'more': (3, 7, WIDTH)})
+    kept = {'data': ['batch', 7, WIDTH], 'more': ['batch', 7, WIDTH]}
+    notes = remarks(model)
+    assert len(notes) == 2 and all('with %s; for any, ' % option(kept) in each for each in notes)
+    assert 'wrong' not in str([remarks(model, kept), remarks(model, {
+        'data': ['batch', 'time:7', WIDTH]})])
+
+
+def test_torch_files_keep_the_order_of_axes_in_notes(tmp_path):
+    pytest.importorskip('torch')
+    model = random_model(NUMBERED['sum by'][0](7), {'data': (7, 3, WIDTH)})
+    with pytest.warns(UserWarning, match='with --input data=time:7,batch,%d' % WIDTH):
+        interop.save_torch(interop.to_torch(model), tmp_path / 'a.pt', check=False,
+                           inputs={'data': (7, 'batch', WIDTH)})
 
 
 @pytest.mark.parametrize('symbol, shapes, given', [

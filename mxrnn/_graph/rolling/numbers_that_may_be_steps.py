@@ -1,14 +1,15 @@
 """Finds numbers that may be those of steps, in graphs that take any number of steps."""
 from __future__ import annotations
 
+import collections
 import math
 from typing import Mapping, NamedTuple
 
 from ..graph import Entry, Graph, Node
 from ..operator_table import has
-from ..shapes.axis_factors import Axes, number_of, open_axes
+from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
 from ..shapes.infer import cut_places
-from ..shapes.sizes import Size, axes_in, number_for, product, reduced_axes
+from ..shapes.sizes import Axis, Size, axes_in, number_for, product, reduced_axes
 from .ambiguity import ends
 
 __all__ = ['Cut', 'cuts', 'divided', 'made_of', 'wrong_at_others']
@@ -66,11 +67,10 @@ def cuts(graph: Graph, axes: Mapping[Entry, Axes]) -> list[Cut]:
 
 
 def divided(graph: Graph, axes: Mapping[Entry, Axes]) -> dict[int, list[Node]]:
-    """The nodes that divide a sum over steps of any number by a number, and by what number of steps
-    this is that of the elements of each sum; or else by the number itself."""
-    times = {axis for place in graph.needed() if has(graph.nodes[place].op, 'recurs')
-             for axis in open_axes(axes.get(Entry(place, 0), [])[:1])}
-    found: dict[int, list[Node]] = {}
+    """The nodes that divide sums over any number of steps by a number, by the number of steps for
+    which they make means: 7 if a sum over steps and 6 units is divided by 42. If there is none, it
+    is the number that divides. Nodes that divide by the number of units alone are left out."""
+    times, found = _times(graph, axes), collections.defaultdict(list)
     for place in sorted(graph.needed()):
         node = graph.nodes[place]
         if node.op not in ('_div_scalar', '_mul_scalar') or not node.scalar:
@@ -80,27 +80,30 @@ def divided(graph: Graph, axes: Mapping[Entry, Axes]) -> dict[int, list[Node]]:
         while made.inputs and (has(made.op, 'one shape') or made.op in ('Reshape', 'expand_dims')):
             made = graph.nodes[made.inputs[0].node]
         data = axes.get(made.inputs[0], []) if made.op == 'sum' else []
-        size = product(product(data[at]) for at in reduced_axes(
-            len(data), made.axis, made.exclude)) if data else 1
+        over = [each for at in reduced_axes(len(data), made.axis, made.exclude)
+                for each in factors_of(data[at])] if data else []
+        size, others = product(over), math.prod([each for each in over if isinstance(each, int)])
         summed = axes_in(size)
         if len(summed) == 1 and summed <= times and number > 2.5 and math.isclose(
-                number, round(number), rel_tol=1e-6):
+                number, round(number), rel_tol=1e-6) and round(number) != others:
             steps = next((each for each in range(3, _MOST) if number_for(
                 size, dict.fromkeys(summed, each)) == round(number)), round(number))
-            found.setdefault(steps, []).append(node)
+            found[steps].append(node)
     return found
 
 
-def made_of(graph: Graph, steps: int) -> list[Node]:
+def made_of(graph: Graph, steps: int, axes: Mapping[Entry, Axes] | None = None) -> list[Node]:
     """The nodes that divide by a number of steps, or next to sums use one that is made of it, as
-    variances and standard deviations do; and those that combine it with the numbers of steps."""
+    variances and standard deviations do; and those that combine it with the numbers of steps. If
+    values have these `axes`, only sums over steps count, and no divisions that are not next to one.
+    """
     if steps < 3:
         return []
-    sums, needed = _beside_sums(graph), graph.needed()
+    sums, needed = _beside_sums(graph, axes), graph.needed()
     made = [float(steps), steps - 1, steps / (steps - 1)]
     made += [math.sqrt(each) for each in made]
     made += [1 / each for each in made]
-    factors = {'_div_scalar': [made[0]], '_mul_scalar': [1 / steps]}
+    factors = {'_div_scalar': made[:1], '_mul_scalar': [1 / steps]}
     counted: set[int] = set()
     for place, node in enumerate(graph.nodes):
         if node.op in _NUMBERS or {entry.node for entry in node.inputs} <= counted and (
@@ -109,7 +112,8 @@ def made_of(graph: Graph, steps: int) -> list[Node]:
     return [node for place, node in enumerate(graph.nodes) if place in needed and (
         place in counted and node.op.endswith('_scalar') and node.scalar in made[:2]
         or node.op in factors and any(math.isclose(node.scalar, each, rel_tol=1e-6)
-                                      for each in (made if place in sums else factors[node.op])))]
+                                      for each in (made if place in sums else factors[node.op]
+                                                   if axes is None else ())))]
 
 
 def wrong_at_others(node: Node, steps: int) -> str:
@@ -118,11 +122,26 @@ def wrong_at_others(node: Node, steps: int) -> str:
         '%d, results at other lengths are wrong' % (node.name, node.op, node.scalar, steps)
 
 
-def _beside_sums(graph: Graph) -> set[int]:
-    """Places of sums, of what is computed of them element by element, and of what they add up."""
+def _times(graph: Graph, axes: Mapping[Entry, Axes]) -> set[Axis]:
+    """The axes of any size along which recurrences run."""
+    return {axis for place in graph.needed() if has(graph.nodes[place].op, 'recurs')
+            for axis in open_axes(axes.get(Entry(place, 0), [])[:1])}
+
+
+def _beside_sums(graph: Graph, axes: Mapping[Entry, Axes] | None) -> set[int]:
+    """Places of sums, of what is computed of them element by element, and of what they add up. If
+    values have these `axes`, without sums that are not over steps, and without means."""
+    times = _times(graph, axes or {})
+
+    def counts(node: Node) -> bool:
+        if axes is None or node.op not in _SUMS:
+            return node.op in _SUMS
+        data = axes.get(node.inputs[0], [])
+        return node.op != 'mean' and (not data or not times.isdisjoint(open_axes([
+            data[at] for at in reduced_axes(len(data), node.axis, node.exclude)])))
     found: set[int] = set()
     for place, node in enumerate(graph.nodes):
-        if node.op in _SUMS or has(node.op, 'one shape') and any(
+        if counts(node) or has(node.op, 'one shape') and any(
                 entry.node in found for entry in node.inputs):
             found.add(place)
-    return found | {node.inputs[0].node for node in graph.nodes if node.op in _SUMS}
+    return found | {node.inputs[0].node for node in graph.nodes if counts(node)}

@@ -28,6 +28,7 @@ from ..free_length_or_say_what_keeps_it import (
 from ..input_shapes import (
     Shapes,
     check_shapes,
+    graph_shapes,
     misfit,
     rank_mismatch,
     shapes_found,
@@ -124,11 +125,15 @@ def write_torch(module: GraphModule, path: str | os.PathLike[str], check: bool,
 
 def of_check(graph: Graph, params: Mapping[str, Any], given: Shapes) -> dict[str, tuple[Any, ...]]:
     """Shapes for the check, whose axes may have any size in the file, but not the last ones and
-    those that keep their number."""
-    own = _kept_axes(graph, params, given)
-    shapes: dict[str, tuple[Any, ...]] = {name: (*(
-        '%s_%d' % (name, axis) if axis else 'batch' for axis in range(len(shape) - 1)), *shape[-1:])
-        for name, shape in {**own, **given}.items()}
+    those that keep their number. Others have the graph's names."""
+    own, found = _kept_axes(graph, params, given), graph_shapes(graph, params)
+
+    def named(name: str, shape: Sequence[int | str]) -> list[int | str]:
+        names = found[name] if len(found.get(name, ())) == len(shape) else shape
+        return [size if isinstance(size, str) and size else '%s_%d' % (name, axis)
+                if axis or 'batch' in names else 'batch' for axis, size in enumerate(names[:-1])]
+    shapes: dict[str, tuple[Any, ...]] = {name: (*named(name, shape), *shape[-1:])
+                                          for name, shape in {**own, **given}.items()}
     return {**shapes, **{name: tuple([kept or size or name for kept, size in zip(
         axes, shapes[name])]) for name, axes in own.items()}}
 
