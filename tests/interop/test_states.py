@@ -557,6 +557,16 @@ def test_a_module_in_steps_begins_with_zeros():
     assert len(module(data=torch.zeros(3, 1), **given)) == 1 + len(module.states)
 
 
+@pytest.mark.parametrize('between', [rnn.DropoutCell(0.3), rnn.ZoneoutCell(
+    rnn.RNNCell(4, prefix='z_'), zoneout_outputs=0.2)])
+def test_what_draws_before_the_last_step_of_a_layer_reads_no_sequence_backwards(between):
+    cell = stack(rnn.LSTMCell(4, 'a_'), between, rnn.LSTMCell(4, 'b_'))
+    model = random_model(cell.unroll(5, X)[0][-1], {'data': (2, 5, 3)})
+    assert interop.to_torch(model, states=True).states
+    assert not any(node.op == 'SequenceReverse'
+                   for node in roll(model.graph, training=True).graph.walk())
+
+
 def test_older_versions_refuse_files_with_states(tmp_path):
     """They ran them without states, in another order of inputs."""
     _, model = model_of('gru_bucketing')

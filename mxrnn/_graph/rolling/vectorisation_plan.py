@@ -198,6 +198,13 @@ class Planner:
                 seen |= new
                 pending.extend(new)
 
+    def backwards(self, by_step: ByStep) -> bool:
+        """Whether a column reads all its sequences from the last step to the first. If it reads
+        them in both directions, or none, the order of its values tells."""
+        ways = {each.span.stride < 0 for _, each in self.below([by_step], shared=False)
+                if isinstance(each, (Part, StepSequence))}
+        return ways.pop() if len(ways) == 1 else by_step[0] > by_step[-1]
+
     def axis_of(self, node: Node, source: int) -> int:
         """The axis that `node` splits or cuts, counted from the first one if the rank is known."""
         axis: int = node.axis

@@ -225,7 +225,7 @@ class RolledWriter:
             entry = yield ('value', plan.source)
             return self._part(entry, plan, name, by_step in self._wholes)
         if isinstance(plan, Apply):
-            if plan.nodes[0] > plan.nodes[-1] and is_random(self._values.nodes[plan.nodes[0]]):
+            if is_random(self._values.nodes[plan.nodes[0]]) and self._planner.backwards(by_step):
                 entry = yield ('by_step', by_step[::-1])  # both directions read the same draws
                 return self._writer.once('SequenceReverse', name + '_reversed', {}, entry)
             self._families.setdefault(plan.nodes, plan)
