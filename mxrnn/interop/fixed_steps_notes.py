@@ -159,8 +159,10 @@ def as_many_whatever_is_read(model: Model, rolled: RolledGraph, shapes: Mapping[
         if numbers[None] and (some or steps[number] > numbers[number]) or number in cut:
             tip = option_that_frees(model.graph, {**model.arg_params, **model.aux_params}, shapes,
                                     number, freed)
+            read = ' and '.join(_stepped(model, rolled.graph, shapes, axes_of(shapes, number)))
             notes.append('%s %d steps, as in the graph%s' % (
                 'longer data are cut to' if number in cut else
+                'whatever the length of other inputs, a recurrence over %s runs' % read if read else
                 'whatever the length of the data, a recurrence runs', number,
                 tip and '. To run as many as the data have, export with ' + tip))
     return notes

@@ -12,7 +12,7 @@ from .. import _check
 from .._graph.graph import Entry, Graph
 from .._graph.index_inputs import only_looked_up
 from .._graph.rolling import fixed_by, stated_before, stated_steps
-from .._graph.shapes.infer import Fault, cut_places, infer, variables_of
+from .._graph.shapes.infer import UNROLLED_FOR, Fault, cut_places, infer, variables_of
 from .._graph.shapes.numbers_told_by_nodes import ranges_left
 from .._graph.shapes.sizes import Size, Sum, axes_in, number_for, product
 from .convert_to_steps import stepping
@@ -87,8 +87,9 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
             why = 'The number %d is still in %s. If it is the number of steps there, the graph ' \
                 'takes no other%s' % (steps.number, _check.some(list(known)), keeping)
         else:
-            raise
-        raise ExportError('%s\n%s' % (error, why)) from None
+            why = keeping.lstrip('. ')
+        said = str(error).replace(UNROLLED_FOR % steps.number, '')  # it was given
+        raise ExportError('\n'.join(filter(None, (said, why)))) from None
 
 
 def refuse_batch(graph: Graph, params: Mapping[str, Any], shapes: Shapes,

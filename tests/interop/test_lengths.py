@@ -812,6 +812,25 @@ def test_an_autoencoder_says_that_its_decoder_keeps_the_steps_until_they_are_fre
                                    wanted.forward(is_train=False)[0].asnumpy(), atol=1e-6)
 
 
+def test_attention_over_a_list_names_the_input_that_keeps_its_steps(tmp_path):
+    memory = rnn.GRUCell(UNITS, 'e_').unroll(7, mx.sym.Variable('source'))[0]
+    cell, v = rnn.GRUCell(UNITS, 'd_'), mx.sym.Variable('v_weight')
+    state, outputs = cell.begin_state(), []
+    for word in mx.sym.SliceChannel(mx.sym.Variable('target'), num_outputs=9, axis=1,
+                                    squeeze_axis=True):
+        out, state = cell(word, state)
+        scores = mx.sym.softmax(mx.sym.Concat(*[mx.sym.FullyConnected(
+            out + each, weight=v, num_hidden=1, no_bias=True) for each in memory], dim=1))
+        outputs.append(mx.sym.batch_dot(mx.sym.expand_dims(scores, axis=1), mx.sym.Concat(*[
+            mx.sym.expand_dims(each, axis=1) for each in memory], dim=1)))
+    model = random_model(mx.sym.Concat(*outputs, dim=0), {
+        'source': (2, 7, WIDTH), 'target': (2, 9, WIDTH)})
+    assert 'other inputs, a recurrence over source runs 7 steps' in remarks(model)[-1]
+    with pytest.raises(interop.ExportError, match='keep that length: --input source=') as e:
+        interop.to_onnx(model, tmp_path / 'a.onnx', {'source': ('batch', 'time:7', WIDTH)})
+    assert 'give that number' not in str(e.value)
+
+
 def test_outputs_that_each_step_cuts_off_are_noted():
     """A file of any length dropped the steps beyond the graph's, and nothing was said."""
     outputs, _ = rnn.LSTMCell(UNITS, 'l_').unroll(7, mx.sym.Variable('data'), merge_outputs=True)

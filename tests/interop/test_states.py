@@ -124,11 +124,11 @@ REFUSED = {
     **dict.fromkeys(('crnn_of_three_axes', 'deep_speech_by_hand', 'keyword_spotting',
                      'gluon_lstm_layer', 'tagger_with_characters'),
                     'backwards, so its first output needs the last step'),
-    **dict.fromkeys(('columns_joined_again', 'columns_before_rows'),
-                    'number of steps is fixed, see pooling0'),
-    'pyramid_of_frames': 'number of steps is fixed, see reshape0',
+    'columns_joined_again': 'because pooling0 (Pooling) makes another number of steps of them',
+    'columns_before_rows': 'number of steps is fixed, see pooling0',
+    'pyramid_of_frames': 'not those of an input, because reshape0 (Reshape) makes another number',
     'forecast_of_five_steps': 'number of steps is fixed, because no input has these steps',
-    'series_without_its_trend': 'number of steps is fixed, see slice_axis1',
+    'series_without_its_trend': 'because slice_axis1 (slice_axis) makes another number of steps',
     'frames_of_films': 'number of steps is fixed, see conv'}
 
 

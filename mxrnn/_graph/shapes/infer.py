@@ -17,7 +17,7 @@ from .rule_api import RULES, Array, UnknownAxes, alike
 from .sizes import Axis, Size, product, resolve, same
 from .unification import AxesError, SizeError, suggest, unify
 
-__all__ = ['Fault', 'Table', 'axes_of', 'cut_places', 'infer', 'variables_of']
+__all__ = ['UNROLLED_FOR', 'Fault', 'Table', 'axes_of', 'cut_places', 'infer', 'variables_of']
 
 
 def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
@@ -54,6 +54,10 @@ def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
     return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
 
+#: Said of a node that splits data into another number of steps.
+UNROLLED_FOR = ' (the graph was unrolled for %d steps: give that number)'
+
+
 class Fault(NamedTuple):
     """A node whose inputs do not fit together."""
 
@@ -65,8 +69,7 @@ class Fault(NamedTuple):
     def __str__(self) -> str:
         hint = ''
         if self.node.op == 'SliceChannel' and self.node.squeeze_axis:
-            hint = ' (the graph was unrolled for %d steps: give that number)' % (
-                self.node.num_outputs)
+            hint = UNROLLED_FOR % self.node.num_outputs
         what = '%s, but %s' % (self.reason, ', '.join(
             '%s has %d' % (name, axes) for axes, name in self.axes.items())) if self.axes else (
             'these sizes have to be equal: ' + self.reason)

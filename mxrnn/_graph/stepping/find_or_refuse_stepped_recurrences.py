@@ -139,9 +139,13 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
                                iter(data.used.values()), None))
             told = [reason.node] if reason else fixed_by(
                 graph, number_of((data.axes or [()])[0]) or 0)
-            raise StateError('%s cannot be stepped: its number of steps is fixed%s' % (
-                prefix_of(each.node), _why_fixed(graph, each.node) or ''.join(
-                    ', see %s' % name for name in told[:1])))
+            made = each.time is None and data.axes and number_of(data.axes[0]) is None
+            why = _why_fixed(graph, each.node)
+            raise StateError('%s cannot be stepped: %s' % (prefix_of(each.node), (
+                'its steps are not those of an input, because %s makes another number of steps of '
+                'them' % reason.node) if made and reason and not why else (
+                    'its number of steps is fixed' + (why or ''.join(
+                        ', see %s' % name for name in told[:1])))))
     if not stepped:
         raise StateError('the graph has no recurrence along an axis of any size')
     if len(times) > 1:
