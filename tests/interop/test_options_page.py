@@ -75,7 +75,7 @@ ROWS = {
         lambda t: rnn.dynamic_unroll(stack(), words())[0]],
     '`fuse(cell)`': [lambda t: whole(rnn.fuse(stack()), t), lambda t: listed(rnn.fuse(stack()), t),
                      lambda t: whole(rnn.fuse(stack()), None)],
-    'attention over an encoder, unrolled by hand': [attention],
+    "attention over an encoder's merged outputs, by hand": [attention],
     'bidirectional: `BidirectionalCell`, `FusedRNNCell(bidirectional=True)`': [
         lambda t: whole(both(), t), lambda t: whole(fused(UNITS // 2, bidirectional=True), t),
         lambda t: whole(rnn.fuse(both()), t)],
