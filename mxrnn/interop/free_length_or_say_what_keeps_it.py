@@ -78,6 +78,7 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
         keeping = steps.keeping(graph)
         if states and not stepping(params)(roll_once(graph).graph, {**given, **steps.kept}):
             keeping = keeping.replace(':', ', without --states (states=True):', 1)
+        hint = UNROLLED_FOR % steps.number
         own = {node.name for node in graph.walk() if node.inputs}
         known = {name: None for name in fixed_by(rolled, steps.number) if name in own}
         fixed = [str(each) for each in findings if each[1:3] == (steps.number, 'fixed')]
@@ -86,9 +87,11 @@ def naming_what_keeps(steps: CountedSteps | None, graph: Graph, params: Mapping[
         elif known:
             why = 'The number %d is still in %s. If it is the number of steps there, the graph ' \
                 'takes no other%s' % (steps.number, _check.some(list(known)), keeping)
-        else:
+        elif hint in str(error):
             why = keeping.lstrip('. ')
-        said = str(error).replace(UNROLLED_FOR % steps.number, '')  # it was given
+        else:
+            raise
+        said = str(error).replace(hint, '')  # the number was given
         raise ExportError('\n'.join(filter(None, (said, why)))) from None
 
 
