@@ -1038,7 +1038,7 @@ def test_a_reshape_of_frames_keeps_their_number_unless_it_is_that_of_an_axis(
     assert export('--torch', 'b.pt', steps)[0] == 0
     module = interop.load_torch(str(tmp_path / 'b.pt'))
     assert module(data=torch.ones(3, steps, 1, 8, 8)).shape == (3 * steps, CLASSES)
-    kept = 'any, %d, any, 8, 8' % steps
+    kept = 'any, %d, 1, 8, 8' % steps
     with pytest.raises(ValueError, match='data must have the shape .%s' % kept):
         module(data=torch.ones(3, 2 * steps, 1, 8, 8))
 
@@ -1075,6 +1075,20 @@ def test_a_torch_file_is_not_refused_for_shapes_that_nobody_gave(tmp_path):
                                            merge_outputs=True)
     interop.save(random_model(outputs, {'data': (4, 7, WIDTH)}), str(tmp_path / 'a'), 1)
     assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == 0
+
+
+def test_a_torch_file_keeps_numbers_that_are_typed_beside_names(tmp_path):
+    torch = pytest.importorskip('torch')
+    outputs, _ = rnn.FusedRNNCell(UNITS, prefix='f_').unroll(7, mx.sym.Variable('data'),
+                                                             merge_outputs=True)
+    interop.save(random_model(mx.sym.sum(outputs, axis=1) / 7, {'data': (2, 7, WIDTH)}),
+                 str(tmp_path / 'a'), 1)
+    assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt', '--input',
+                   'data=batch,7,5') == 0
+    module = interop.load_torch(str(tmp_path / 'a.pt'))
+    assert module(torch.zeros(3, 7, WIDTH)).shape == (3, UNITS)
+    with pytest.raises(ValueError, match=r'data must have the shape \(any, 7, 5\)'):
+        module(torch.zeros(3, 6, WIDTH))
 
 
 def test_some_sequences_of_a_batch_are_cut_on_purpose(tmp_path):

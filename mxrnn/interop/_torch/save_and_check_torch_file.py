@@ -58,8 +58,8 @@ def save_torch(module: GraphModule, path: str | os.PathLike[str], *,
         The file. If writing fails, the file that was there stays.
     inputs : dict, optional
         By name of an input, its shape for the check, with names for axes of any size; needed if the
-        graph does not tell it. If a Reshape divides all rows into sequences of that many steps,
-        an axis of this number, except the first, keeps it in the file.
+        graph does not tell it. The file keeps numbers that stand beside names, and the number of
+        steps into which a Reshape divides all rows, if it is not that of the first axis.
     check : bool
         Whether to read the file as `load_torch` does and compare it with the graph in MXNet, or in
         onnxruntime if MXNet cannot be imported, before `path` is replaced; as in `to_onnx`.
@@ -168,11 +168,14 @@ def _kept_axes(graph: Graph, params: Mapping[str, Any], given: Shapes
     def faults(shapes: Shapes) -> bool:
         return bool(infer(rolled, variables_of(rolled, {**sizes_of(params), **shapes})).faults)
     whole, stated = not faults(shapes), any(each.kind == 'stated' for each in findings)
-    kept = {name: [size if isinstance(size, int) and (any(stated_of(rolled, params, {
-        **shapes, name: [*['rows'] * (at > 0), *shape[1:at], 'any', *shape[at + 1:]]})) or (
+    typed = {name for name, shape in given.items() if any(isinstance(size, str) for size in shape)}
+    kept = {name: [size if isinstance(size, int) and (name in typed or any(stated_of(
+        rolled, params, {**shapes, name: [*['rows'] * (at > 0), *shape[1:at], 'any',
+                                          *shape[at + 1:]]})) or (
             whole and faults({**shapes, name: [*shape[:at], 'any', *shape[at + 1:]]}))) else ''
         for at, size in enumerate(shape)] for name, shape in shapes.items()}
-    return {name: axes for name, axes in kept.items() if any(axes[:-1]) or stated and any(axes)}
+    return {name: axes for name, axes in kept.items() if any(axes[:-1]) or (
+        stated or name in typed) and any(axes)}
 
 
 def _checked_file(module: GraphModule, place: str, given: Shapes) -> tuple[str, str]:
