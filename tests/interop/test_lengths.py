@@ -147,6 +147,20 @@ def test_a_length_that_nothing_frees_is_named_with_the_shape_that_keeps_it(tmp_p
         interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 7, WIDTH)})
 
 
+def test_a_row_of_all_steps_tells_their_number(tmp_path):
+    """The check made rows of parts of sequences: nothing was written, or wrong files without it."""
+    outputs, _ = rnn.FusedRNNCell(UNITS, prefix='f_').unroll(
+        7, mx.sym.Variable('data'), merge_outputs=True)
+    model = random_model(mx.sym.reshape(outputs, shape=(-1, 7 * UNITS)), {'data': (3, 7, WIDTH)})
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'))
+    given, = session((tmp_path / 'a.onnx').read_bytes()).get_inputs()
+    assert given.shape == ['batch', 7, WIDTH]
+    for export in interop.to_torch(model), generate(model).module:
+        assert export(torch.ones(2, 7, WIDTH)).shape == (2, 7 * UNITS)
+        with pytest.raises(ValueError, match='14'):
+            export(torch.ones(1, 14, WIDTH))
+
+
 def test_frames_that_are_grouped_into_steps_are_asked_for_without_a_guess(tmp_path):
     pairs = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-1, 7, 2 * WIDTH))
     outputs, _ = rnn.GRUCell(UNITS).unroll(7, pairs, merge_outputs=True)

@@ -79,7 +79,9 @@ def _split_off(node: Node, data: Axes) -> dict[Axis, int]:
     both = open_axes(data[:1] if splits else data)
     width = math.prod(size for axis in data for size in factors_of(axis) if isinstance(size, int))
     stated = math.prod(code for code in rest if code > 0)
-    if node.reverse or len(both) != 2 or len(codes) != 2 or min(codes) < -1 or (
+    if len(both) == len(node.shape) == 2 and codes[0] == -1 and codes[1] % width == 0:
+        codes = -1, codes[1] // width  # a row has all steps
+    elif node.reverse or len(both) != 2 or len(codes) != 2 or min(codes) < -1 or (
             width % stated if min(rest, default=1) < 1 else width != stated):
         return {}
     return {axis: code for axis, code in zip(both, codes) if code > 2}
