@@ -118,7 +118,7 @@ def tied_to_steps(model: Model, rolled: RolledGraph, shapes: Mapping[str, Sequen
             kept = option_that_frees(model.graph, params, shapes, number, keeps).replace(
                 'time:%d' % number, str(number))
         free = option_that_frees(model.graph, params, shapes, number, works)
-        tips = ['to keep that %s, export to ONNX or source with %s' % (
+        tips = ['to keep that %s, export with %s' % (
             'size' if said else 'length', kept)] * bool(kept) + [
                 'for any, export with ' + free] * bool(free)
         said += [wrong_at_others(node, number) for node in found]

@@ -380,7 +380,7 @@ def test_a_mean_over_a_number_of_steps_is_noted_with_what_frees_it(divided, free
     for options in (['inspect'], ['export', '--onnx', tmp_path / 'a.onnx']):
         said = ' '.join(told(options[0], tmp_path / 'a', *options[1:]).split())
         assert ('number of steps in the graph, 6' in said) is (free is not None)
-        assert said.count('keep that length, export to ONNX or source with '
+        assert said.count('keep that length, export with '
                           '--input data=batch,6,4') == (free is not None)
         assert ('for any, export with --input data=batch,time:6,4' in said) is bool(free)
     for size in ('time:6', '6') if free else ('6',):

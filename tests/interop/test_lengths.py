@@ -1579,19 +1579,20 @@ def test_numbers_that_may_be_those_of_steps_are_noted(name, tmp_path):
     model = random_model(build(7), {'data': (7, 7, WIDTH)})
     note, = remarks(model)
     shapes = {key: [int(size) if size.isdigit() else size for size in shape.split(',')]
-              for key, shape in re.findall(r'export (to|with).*?--input data=([^ ;]*)', note)}
-    assert 'wrong' in note and ('with' in shapes) is free
+              for key, shape in re.findall(
+                  r'(to keep|for any)[^;]* export with --input data=([^ ;]*)', note)}
+    assert 'wrong' in note and ('for any' in shapes) is free
     with pytest.warns(UserWarning, match='wrong'):
         interop.to_onnx(model, path, check=False)
-    if 'to' in shapes:
-        assert 'wrong' not in str(remarks(model, {'data': shapes['to']}))
+    if 'to keep' in shapes:
+        assert 'wrong' not in str(remarks(model, {'data': shapes['to keep']}))
     if not free:
         return
-    given = {'data': shapes['with']}
+    given = {'data': shapes['for any']}
     interop.to_onnx(model, path, given)
     for length in (7, 9, 4):
         data = np.random.RandomState(length).randn(2, length, WIDTH).astype('f')
-        data = data.swapaxes(0, 1) if shapes['with'].index('batch') else data
+        data = data.swapaxes(0, 1) if shapes['for any'].index('batch') else data
         wanted = bound(build(length), {'data': data.shape}, model.arg_params, {
             'data': data}).forward(is_train=False)[0].asnumpy()
         for made in (session(path).run(None, {'data': data})[0],
@@ -1637,7 +1638,7 @@ def test_torch_files_keep_the_order_of_axes_in_notes(tmp_path):
     model = random_model(NUMBERED['sum by'][0](7), {'data': (7, 3, WIDTH)})
     with pytest.warns(UserWarning, match='with --input data=time:7,batch,%d' % WIDTH):
         interop.save_torch(interop.to_torch(model), tmp_path / 'a.pt', check=False,
-                           inputs={'data': (7, 'batch', WIDTH)})
+                           inputs={'data': ('steps', 'batch', WIDTH)})
 
 
 @pytest.mark.parametrize('symbol, shapes, given', [

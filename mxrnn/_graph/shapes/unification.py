@@ -172,8 +172,6 @@ def _unify_products(first: Size, second: Size) -> Size:
             axes.remove(axis)
             others.remove(own)
     common = math.gcd(factor, divisor)
-    if not axes and not others and factor != divisor:
-        raise SizeError('%d and %d' % (factor // common, divisor // common))
     for count, left, number, right in ((factor, axes, divisor, others),
                                        (divisor, others, factor, axes)):
         if len(left) == 1 and count == common and product(left) not in (first, second):
