@@ -9,7 +9,6 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.merge_rnn import merged
-from mxrnn.interop._torch.module import as_list
 from mxrnn.interop.registry import TORCH, Converters
 
 from .. import mx, rnn
@@ -64,6 +63,7 @@ def test_the_shape_of_data_that_do_not_fit_is_told(shape):
 
 
 def test_a_module_runs_without_what_only_a_ctc_loss_reads(tmp_path):
+    from mxrnn.interop._torch.module import as_list
     scores = mx.sym.FullyConnected(mx.sym.swapaxes(DATA, dim1=0, dim2=1), num_hidden=4,
                                    flatten=False, name='fc')
     loss = mx.sym.ctc_loss(scores, V('label'), label_lengths=V('letters'), use_label_lengths=True)
