@@ -14,9 +14,6 @@ except ImportError:  # tests/interop/test_without_mxnet.py runs all the same, wi
 
 rnn = importlib.import_module(os.environ.get('MXRNN_TEST_MODULE', 'mxrnn'))
 
-if mx is not None and mx.__version__.startswith('2.'):
-    rnn.install()  # the tests are programs of MXNet 1
-
 #: Marks a test of a deviation: mxnet.rnn itself, as the module under test, must fail it.
 differs = pytest.mark.xfail(rnn.__name__ == 'mxnet.rnn', strict=True,
                             reason='a documented difference from mxnet.rnn')

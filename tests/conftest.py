@@ -13,7 +13,7 @@ import pytest
 
 from mxrnn._runtime.mxnet import RELEASE
 
-from . import mx, mxnet2_expected, ours, rnn
+from . import mx, ours, rnn
 from .checkpoints import CELLS, network, parameters
 from .trainings import HANGS
 
@@ -123,8 +123,6 @@ def known_of_this(report):
     told = report.longreprtext
     if 'CalledProcessError' in told:  # of another process, the reason is in what it printed
         told += ''.join(content for _, content in report.sections)
-    if RELEASE >= (2,):
-        return mxnet2_expected.known(report.nodeid.partition('/')[2], told)
     return [text for release, name, text in OLDER
             if RELEASE < release and re.search(name, report.nodeid) and re.search(text, told)]
 
@@ -140,16 +138,11 @@ def pytest_collection_modifyitems(config, items):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     """Without oneDNN, a test may fail of what a warning says is wrong, and with an older MXNet of
-    what docs/versions.md says of it, with MXNet 2 of what mxnet2_expected.py has; nothing else may
-    fail."""
+    what docs/versions.md says of it; nothing else may fail."""
     report = (yield).get_result()
     if report.when != 'teardown' and report.failed:
         for reason in said_to_be_wrong() + known_of_this(report):
             report.outcome, report.wasxfail = 'skipped', reason
-    elif RELEASE >= (2,) and report.when == 'call' and report.passed:
-        for reason in mxnet2_expected.outlived(report.nodeid.partition('/')[2]):
-            report.outcome = 'failed'
-            report.longrepr = 'passes, but tests/mxnet2_expected.py says: %s' % reason
 
 
 @pytest.fixture(autouse=True)

@@ -24,12 +24,10 @@ if rnn.__name__ != 'mxrnn':
     pytest.skip('--fuse is of mxrnn', allow_module_level=True)
 
 from mxrnn._inference import fuse_on_bind  # noqa: E402,F401  (what a program with --fuse imports)
-from mxrnn._runtime.mxnet import RELEASE  # noqa: E402
 
 __all__ = ['fusing']  # the fixture
 
-pytestmark = [differs, needs_operator,
-              pytest.mark.skipif(RELEASE >= (2,), reason='MXNet 2 has other executors')]
+pytestmark = [differs, needs_operator]
 
 
 def steps(length=T):

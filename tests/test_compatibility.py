@@ -3,8 +3,6 @@ import functools
 import inspect
 import itertools
 import json
-import re
-import sys
 
 import mxnet.rnn as stock
 import numpy as np
@@ -26,13 +24,6 @@ BEGINS = (None, 'default', 'zeros', 'variable', 'uniform')
 DIFFERENT_ATTRIBUTES = {'_own_params'}
 #: Attributes that a reset sets back, which here reaches the cell within a modifier.
 COUNTERS = {'_counter', '_init_counter'}
-
-
-@pytest.fixture(autouse=True)
-def stock_is_there(request):
-    if stock is sys.modules.get('mxrnn') and not re.search('golden|gets_ours|as_ever',
-                                                           request.node.name):
-        pytest.skip('MXNet 2 has no mxnet.rnn to compare with')
 
 
 def structure(nested):

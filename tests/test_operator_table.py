@@ -22,8 +22,7 @@ from mxrnn.interop import graph_from_json
 
 from . import needs_operator
 
-pytestmark = [needs_operator, pytest.mark.skipif(
-    mx.__version__.startswith('2.'), reason="of MXNet 1's registry; to ask 2's ends Python")]
+pytestmark = needs_operator
 
 #: Rows that the registry of the build for CPUs does not have, or not as the operator is.
 ELSEWHERE = {'CuDNNBatchNorm', 'WarpCTC'}

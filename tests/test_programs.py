@@ -217,7 +217,6 @@ print(outputs.tojson().count('"op": "RNN"'),
 
 
 @needs_operator
-@pytest.mark.skipif(mx.__version__.startswith('2.'), reason='MXNet 2 has other executors')
 def test_an_environment_fuses_if_it_says_so(environment_of, monkeypatch):
     assert environment_of('-m', 'mxrnn', 'enable', '--replace').returncode == 0
     monkeypatch.setenv('MXRNN_FUSE', '1')

@@ -72,8 +72,8 @@ def test_scripts_without_mxnet(script: str) -> None:
     assert [line for line in result.stdout.splitlines() if len(line) > 80] == []
 
 
-#: Need other Pythons, or the rights to make network namespaces.
-ELSEWHERE = ('mxnet_versions', 'workers')
+#: Needs the rights to make network namespaces.
+ELSEWHERE = ('workers',)
 
 
 @pytest.mark.nightly

@@ -11,8 +11,8 @@ PACKAGE = ROOT / 'mxrnn'
 
 #: In reading order: each may import from those before it. What is not listed is a face, which
 #: gathers names for users: everything below is open to it, and nothing here may import it.
-ORDER = ['_check', '_files', '_graph', '_runtime', '_mxnet1', '_cells', '_operator', '_checkpoint',
-         '_data', '_inference', 'interop']
+ORDER = ['_check', '_files', '_graph', '_runtime', '_cells', '_operator', '_checkpoint', '_data',
+         '_inference', 'interop']
 
 MODULES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
            for path in PACKAGE.rglob('*.py')}

@@ -287,7 +287,6 @@ TRAIN = '''
 import os, signal, sys, time
 import mxrnn as rnn
 from mxrnn import mx
-rnn.install()  # on MXNet 2 the tests read what mx.nd.save writes here
 
 folder, rank, epoch, batch, when = sys.argv[1:]
 store = mx.kv.create('dist_sync')

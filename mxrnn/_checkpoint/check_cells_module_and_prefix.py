@@ -41,8 +41,7 @@ def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
 
 def check_module(module: object) -> None:
     if module is not None:
-        kind = mx.mod.BaseModule if hasattr(mx, 'mod') else ()  # MXNet 2 does not have it
-        _check.instance('module', module, kind, 'a module or None')
+        _check.instance('module', module, mx.mod.BaseModule, 'a module or None')
 
 
 def path_prefix(prefix: object) -> str:

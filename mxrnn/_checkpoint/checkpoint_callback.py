@@ -95,7 +95,7 @@ def do_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, period: int = 1
     ['model-0003.params', 'model-0003.states', 'model-symbol.json']
     """
     cells, prefix = cell_list(cells), path_prefix(prefix)
-    if hasattr(mx, 'mod') and isinstance(period, mx.mod.BaseModule):
+    if isinstance(period, mx.mod.BaseModule):
         raise TypeError('period, the third argument, must be a number, got a module: pass it as '
                         'module=')
     period = int(max(1, _check.number('period', period)))

@@ -21,7 +21,6 @@ from . import (
 )
 from . import save_and_restore_optimizer as _optimizer
 from .check_cells_module_and_prefix import Cell, Params, cell_list, check_module, path_prefix
-from .optimizer_states_file import as_mxnet_1
 from .position_and_random_states import Data
 from .safe_pickle import named_things
 
@@ -261,8 +260,7 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
     graph_path = files.path_of_graph(prefix)
     try:
         if files.is_remote(prefix):
-            with as_mxnet_1():
-                symbol, read, aux_params = mx.model.load_checkpoint(prefix, epoch)
+            symbol, read, aux_params = mx.model.load_checkpoint(prefix, epoch)
         else:
             if not batch:
                 refuse_missing(prefix, epoch)
@@ -288,8 +286,7 @@ def _read(path: str, graph_path: str) -> tuple[mx.sym.Symbol, Params, Params]:
     with checked(path):
         read_graph(graph_path)
         symbol = mx.sym.load(graph_path)
-        with as_mxnet_1():
-            arrays = mx.nd.load(path) or {}  # without arrays it returns a list
+        arrays = mx.nd.load(path) or {}  # without arrays it returns a list
     params, auxiliary = ({name[4:]: array for name, array in arrays.items()
                           if name.startswith(kind)} for kind in ('arg:', 'aux:'))
     return symbol, params, auxiliary

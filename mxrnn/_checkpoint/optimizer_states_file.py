@@ -6,17 +6,16 @@ pickle. A part's file (``.part-0001``) is such a dict and such a line.
 """
 from __future__ import annotations
 
-import contextlib
 import pickle
 import zlib
-from typing import Any, Iterable, Iterator, NamedTuple
+from typing import Any, Iterable, NamedTuple
 
 from .._files import CheckpointError, named, reason_of
 from .._files import checkpoint_files as files
-from .._runtime.mxnet import RELEASE, mx
+from .._runtime.mxnet import mx
 from .safe_pickle import load_all
 
-__all__ = ['Extra', 'States', 'as_mxnet_1', 'decode', 'encode', 'encode_part', 'read', 'read_part']
+__all__ = ['Extra', 'States', 'decode', 'encode', 'encode_part', 'read', 'read_part']
 
 _SEAL = b'\nmxrnn crc32 '
 
@@ -50,16 +49,6 @@ class States(NamedTuple):
     by_parameter: dict[Any, Any]
     optimizer: mx.optimizer.Optimizer | None
     extra: Extra
-
-
-@contextlib.contextmanager
-def as_mxnet_1() -> Iterator[None]:
-    """Let MXNet 2 write and read files as MXNet 1 does, even with NumPy's shapes."""
-    with contextlib.ExitStack() as stack:
-        if RELEASE >= (2,):
-            stack.enter_context(mx.util.np_array(False))
-            stack.enter_context(mx.util.np_shape(False))
-        yield
 
 
 def encode(states: bytes, extra: Extra, params_path: str) -> bytes:
@@ -167,8 +156,7 @@ def decode(path: str, content: bytes, trusted: Iterable[object] = (), placeholde
         They are not states, or they name something that is not allowed.
     """
     try:
-        with as_mxnet_1():
-            found, *extra = load_all(content, trusted, placeholders)
+        found, *extra = load_all(content, trusted, placeholders)
         by_parameter, optimizer = found if isinstance(found, tuple) else (found, None)
         told = _dict(*extra or [{}])
         return States(path, _dict(by_parameter), optimizer, Extra(**{

@@ -258,9 +258,7 @@ def _plain_things() -> _Names:
 
 
 def _bases() -> list[type]:
-    # Both are the same, except on an MXNet 2 that was not completed.
-    return [mx.optimizer.Optimizer, mx.optimizer.optimizer.SGD.__mro__[-2],
-            mx.lr_scheduler.LRScheduler]
+    return [mx.optimizer.Optimizer, mx.lr_scheduler.LRScheduler]
 
 
 def _subclasses(kinds: Iterable[type]) -> Iterator[type]:

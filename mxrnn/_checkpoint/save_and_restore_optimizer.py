@@ -22,7 +22,7 @@ import numpy as np
 
 from .._files import CheckpointError, cause_of, reason_of
 from .._runtime.mxnet import mx
-from .optimizer_states_file import States, as_mxnet_1
+from .optimizer_states_file import States
 
 __all__ = ['Begun', 'classes_of', 'dump', 'optimizer_of', 'restore', 'trained', 'when_done']
 
@@ -49,8 +49,7 @@ def dump(module: mx.mod.BaseModule, prefix: str) -> bytes | None:
     """MXNet's pickle of the states, or None if this process does not have them."""
     updater = _updater(module)
     try:
-        with as_mxnet_1():
-            return None if updater is None else updater.get_states(dump_optimizer=True)
+        return None if updater is None else updater.get_states(dump_optimizer=True)
     except Exception as error:  # an optimiser may contain anything
         raise CheckpointError("cannot save the optimiser's states with %s: %s"
                               % (prefix, reason_of(error))) from error

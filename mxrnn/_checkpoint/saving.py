@@ -15,7 +15,7 @@ from .._runtime.mxnet import RELEASE, mx
 from .._runtime.symbol_to_json_and_graph import graph_of
 from . import optimizer_states_file
 from .check_cells_module_and_prefix import Cell, Params, cell_list, path_prefix
-from .optimizer_states_file import Extra, as_mxnet_1
+from .optimizer_states_file import Extra
 
 __all__ = ['Companion', 'pinned', 'save', 'save_rnn_checkpoint']
 
@@ -114,7 +114,7 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
             staged = {kind: os.path.join(stage, os.path.basename(target))
                       for kind, target in targets.items()}
             base, number = files.numbered(os.path.basename(prefix), epoch, batch)
-            with _unlogged(stage), as_mxnet_1():
+            with _unlogged(stage):
                 mx.model.save_checkpoint(os.path.join(stage, base), number, symbol, arg_params,
                                          aux_params, **_without_copy(symbol))
             if symbol is not None:

@@ -22,7 +22,7 @@ _TYPES = ('float16', 'float32', 'float64', 'int8', 'int32', 'int64', 'uint8', 'b
 def context_of(ctx: mx.Context | None) -> mx.Context:
     """The context `ctx`, or the current one."""
     return mx.current_context() if ctx is None else _check.instance(
-        'ctx', ctx, type(mx.cpu()), 'a Context, such as mx.cpu()')  # MXNet 2 has no mx.Context
+        'ctx', ctx, mx.Context, 'a Context, such as mx.cpu()')
 
 
 def check_weights(name: str, weights: object) -> Weights:

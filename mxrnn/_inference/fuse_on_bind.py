@@ -14,7 +14,7 @@ from .. import _check
 from .._graph.rolling.values_numbered_without_detours import is_random
 from .._operator import automatic_fuse_messages
 from .._runtime import finder
-from .._runtime.mxnet import RELEASE, mx
+from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of
 from .fold_and_roll import rolled_to_kernels
 
@@ -179,6 +179,5 @@ def bind(self: mx.sym.Symbol, ctx: mx.Context, args: Arrays, args_grad: Arrays =
     return _with_arrays_of(self, found.symbol, executor)
 
 
-if RELEASE < (2,):
-    kind: Any = mx.sym.Symbol
-    kind.simple_bind, kind.bind = simple_bind, bind
+kind: Any = mx.sym.Symbol
+kind.simple_bind, kind.bind = simple_bind, bind

@@ -106,10 +106,6 @@ class FusedRNN(mx.init.Initializer):
     _init_default = _init_weight  # MXNet does not know names that end in 'parameters'
 
 
-if not hasattr(mx.init, 'FusedRNN'):  # MXNet 2 has a different one under another name
-    mx.init.FusedRNN = FusedRNN
-
-
 class PackedVector(BaseRNNCell):
     """A cell whose weights are one vector; abstract."""
 

@@ -13,13 +13,13 @@ from .._runtime.mxnet import RELEASE, mx
 __all__ = ['corrupts', 'cpu_build', 'disabled', 'onednn', 'warn_of_defects']
 
 
-def _built_with(*features: str) -> bool:
+def _built_with(feature: str) -> bool:
     built = mx.runtime.Features()
-    return any(built.is_enabled(name) for name in features if name in built)
+    return feature in built and built.is_enabled(feature)
 
 
 #: Whether this MXNet has oneDNN's sym.RNN.
-_ONEDNN = _built_with('MKLDNN', 'ONEDNN') and RELEASE >= (1, 7)
+_ONEDNN = _built_with('MKLDNN') and RELEASE >= (1, 7)
 
 
 def cpu_build() -> bool:

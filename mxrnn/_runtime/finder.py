@@ -17,8 +17,8 @@ __all__ = ['enable', 'fuses', 'replace_rnn', 'reports']
 
 _PACKAGE = __name__.split('.')[0]
 
-#: The modules of mxnet.rnn, and the modules of mxrnn that can replace them.
-_MODULES = {'mxnet.rnn.%s' % name: '%s.%s' % (_PACKAGE, name) for name in ('rnn_cell', 'rnn', 'io')}
+#: The modules of mxnet.rnn, and the names in mxrnn of the modules that can replace them.
+_MODULES = {'mxnet.rnn.%s' % name: name for name in ('rnn_cell', 'rnn', 'io')}
 
 #: Set by `replace_rnn`: whether mxrnn replaces mxnet.rnn when MXNet is imported.
 _replaces_rnn = False
@@ -54,8 +54,7 @@ class _ReplacingLoader:
     """Returns a module of mxrnn in place of one of mxnet.rnn."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        import importlib
-        module = importlib.import_module(_MODULES[spec.name])
+        module: ModuleType = getattr(sys.modules[_PACKAGE], _MODULES[spec.name])
         self._spec = module.__spec__
         return module
 
@@ -115,9 +114,6 @@ def replace_rnn(fuse: bool | None = None) -> None:
 
 def _settle(mxnet: ModuleType) -> None:
     # No more of mxrnn is imported here: one of its modules may just be waiting for MXNet.
-    if mxnet.__version__.startswith('2.'):
-        import importlib
-        importlib.import_module(_PACKAGE + '._mxnet1.add_mxnet1_names_and_behaviour').complete()
     mxnet.rnn = sys.modules['mxnet.rnn'] = sys.modules[_PACKAGE]  # type: ignore[attr-defined]
     for name in _MODULES:
         sys.modules.pop(name, None)

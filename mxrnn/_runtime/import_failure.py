@@ -1,11 +1,14 @@
-"""Explains why MXNet cannot be imported, and what to do."""
+"""Finds MXNet, and explains why it cannot be imported, and what to do."""
 from __future__ import annotations
 
 import ctypes
 import glob
+import importlib.util
 import os
 import platform
+import re
 import sys
+from importlib.machinery import ModuleSpec
 
 import numpy as np
 
@@ -13,7 +16,7 @@ from . import cuda_libraries as _cuda
 from . import version_and_pip_commands
 from .elf_files import linked
 
-__all__ = ['advice', 'clashes', 'explanation', 'missing_libraries']
+__all__ = ['advice', 'clashes', 'explanation', 'found', 'missing_libraries', 'too_new']
 
 #: System libraries that MXNet's wheels link to and a minimal system may lack, with their packages
 #: in Debian and Fedora.
@@ -26,6 +29,34 @@ SYSTEM = {'libgomp.so.1': ('libgomp1', 'libgomp'),
 ARM = {'libarmpl_lp64_mp.so': 'liblapacke.so.3',
        'libamath.so': 'libm.so.6',
        'libastring.so': 'libc.so.6'}
+
+
+def found() -> ModuleSpec:
+    """Return where MXNet 1 is; raise ImportError, with what to install, if it is not there."""
+    spec = importlib.util.find_spec('mxnet')
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError('\n'.join([
+            'MXNet is not installed.', *version_and_pip_commands.how_to_install()]), name='mxnet')
+    version = too_new(spec.origin)
+    if version:
+        raise ImportError('\n'.join([
+            'mxrnn needs MXNet 1.5 to 1.9.1, but MXNet %s is installed (%s). Uninstall it, and '
+            'install the other:' % (version, os.path.dirname(spec.origin)),
+            *version_and_pip_commands.how_to_install(),
+            'For later GPUs, export the model: docs/export.md. Exports need no MXNet.',
+        ]), name='mxnet')
+    return spec
+
+
+def too_new(file: str) -> str | None:
+    """Return the version of the MXNet whose ``__init__.py`` is `file`, if it is 2 or later: it has
+    no mx.rnn."""
+    try:
+        with open(os.path.join(os.path.dirname(file), 'libinfo.py'), encoding='utf-8') as stream:
+            told = re.search(r"""^__version__ = ['"]([2-9].*)['"]""", stream.read(), re.MULTILINE)
+    except OSError:
+        return None
+    return told and told[1]
 
 
 def _loads(name: str) -> bool:

@@ -1,9 +1,9 @@
 """Patches MXNet, so that it can be imported on current Python and NumPy.
 
-MXNet 1.5 to 2.0.0b1 need names that NumPy has removed since 1.24, and `distutils`, which Python
-3.12 removed. While MXNet is imported these are provided, and afterwards only for MXNet's own
+MXNet 1.5 to 1.9.1 need names that NumPy has removed since 1.24, and `distutils`, which Python 3.12
+removed. While MXNet is imported these are provided, and afterwards only for MXNet's own
 modules: NumPy and `sys.modules` stay unchanged. If MXNet can be imported without this, nothing is
-done. If it cannot be imported at all, `import_failure` explains why.
+done, and nothing to MXNet 2. If it cannot be imported at all, `import_failure` explains why.
 """
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import contextlib
 import functools
 import importlib
 import importlib.util
-import logging
 import math
 import os
 import re
@@ -23,7 +22,7 @@ from typing import Any, Iterator
 import numpy as np
 
 from . import cuda_libraries, heartbeat_watch, threads
-from .import_failure import clashes, explanation
+from .import_failure import clashes, explanation, too_new
 
 __all__ = ['cures', 'execute', 'version']
 
@@ -144,6 +143,9 @@ def _keep_for_mxnet(gone: dict[str, object]) -> None:
 def execute(loader: Any, module: types.ModuleType) -> None:
     """Run MXNet's code with its own `loader`, with the patches that its import needs."""
     file = module.__file__ or ''
+    if too_new(file):
+        loader.exec_module(module)
+        return
     library = cuda_libraries.mxnet_library(os.path.dirname(file))
     failed = cuda_libraries.load(library)
     for clash in clashes():
@@ -152,7 +154,6 @@ def execute(loader: Any, module: types.ModuleType) -> None:
         # A failed import leaves modules that a new one would not bind in their package.
         for name in [name for name in sys.modules if name.startswith('mxnet.')]:
             del sys.modules[name]
-    handlers = list(logging.root.handlers)
     gone = _gone()
     asked: set[str] = set()
     heartbeat = heartbeat_watch.heartbeat()
@@ -164,8 +165,6 @@ def execute(loader: Any, module: types.ModuleType) -> None:
     except Exception as error:
         raise ImportError(explanation(error, file, failed), name='mxnet') from error
     heartbeat_watch.attend(module)
-    # MXNet 2 adds a handler to the root logger, after which logging.basicConfig would do nothing.
-    logging.root.handlers[:] = handlers
     if stand_in:
         cures.append('stand-in for distutils.version')
     if asked:

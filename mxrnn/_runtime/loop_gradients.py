@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .mxnet import mx
 from .symbol_to_json_and_graph import graph_of
 
 __all__ = ['cure_loops']
@@ -20,8 +19,8 @@ __all__ = ['cure_loops']
 _LOOPS = '_foreach', '_while_loop'
 
 
-def cure_loops() -> None:
-    """Make executors forget passes that they must not read."""
+def cure_loops(mx: Any) -> None:
+    """Make the executors of MXNet, `mx`, forget passes that they must not read."""
     kind: Any = mx.executor.Executor
     run, return_gradients = kind.forward, kind.backward
     if hasattr(run, '_forgets_passes'):

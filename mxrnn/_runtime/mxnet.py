@@ -4,29 +4,18 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib
-import importlib.util
-import sys
 from typing import Any
 
-from . import finder, version_and_pip_commands
+from . import finder
+from .import_failure import found
 from .import_patches import cures, version
+from .loop_gradients import cure_loops
 
 __all__ = ['cures', 'mx', 'RELEASE']
 
-
-def _import() -> Any:
-    """Import MXNet, or say how to install it."""
-    if 'mxnet' not in sys.modules:
-        finder.enable()
-        spec = importlib.util.find_spec('mxnet')
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(
-                '\n'.join(['MXNet is not installed.'] + version_and_pip_commands.how_to_install()),
-                name='mxnet')
-    return importlib.import_module('mxnet')
-
-
-mx = _import()
+finder.enable()
+found()
+mx: Any = importlib.import_module('mxnet')
 
 #: The release of MXNet that runs, as (1, 9).
 RELEASE: tuple[int, ...] = version(mx.__version__)[:2]
@@ -46,9 +35,5 @@ def _let_symbols_outlive_mxnet() -> None:
 
 atexit.register(_let_symbols_outlive_mxnet)
 
-
-# Both import from here.
-if RELEASE >= (2,):
-    importlib.import_module('.._mxnet1.add_mxnet1_names_and_behaviour', __package__).add()
-elif hasattr(mx, 'executor'):
-    importlib.import_module('.loop_gradients', __package__).cure_loops()
+if hasattr(mx, 'executor'):
+    cure_loops(mx)

@@ -4,11 +4,11 @@ This package reads the graphs of Symbols.
 """
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from .._graph.graph import Graph
 from .._graph.symbol_json import graph_from_json
-from .mxnet import RELEASE
 
 __all__ = ['graph_of', 'json_of']
 
@@ -18,7 +18,9 @@ def json_of(symbol: Any) -> str:
 
     By default, MXNet 1.7 and newer make a copy without casts for mixed precision and never free it.
     """
-    return symbol.tojson(**({'remove_amp_cast': False} if RELEASE >= (1, 7) else {}))
+    text: str = symbol.tojson(**{name: False for name in inspect.signature(symbol.tojson).parameters
+                                 if name == 'remove_amp_cast'})
+    return text
 
 
 def graph_of(symbol: Any) -> Graph:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib.util
 import os
 import pickle
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
+from .._runtime.import_failure import found
 from .model import Model
 from .model_runners import Data, Runner, refusing
 
@@ -102,8 +102,7 @@ class _Child:
         if self._runs():
             return True
         try:
-            if importlib.util.find_spec('mxnet') is None:
-                return False
+            found()
         except (ImportError, ValueError):
             return False
         self._owner, self._model, self._is_ready = os.getpid(), None, False

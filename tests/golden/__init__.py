@@ -51,12 +51,10 @@ def describe(module: Any, name: str) -> Any:
         outputs, final = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)
     graph = mx.sym.Group([outputs] + flat(final))
     arguments, results, _ = graph.infer_shape(data=(2, 2) + case.step)
-    attributes = {name: {key: value for key, value in each.items() if 'profiler_scope' not in key}
-                  for name, each in graph.attr_dict().items()}  # which MXNet 2 gives each node
     described = {
         'arguments': dict(zip(graph.list_arguments(), arguments)),
         'outputs': dict(zip(graph.list_outputs(), results)),
-        'attributes': {name: each for name, each in attributes.items() if each},
+        'attributes': graph.attr_dict(),
         'nodes': graph.get_internals().list_outputs(),
         'states': states,
         'gates': getattr(cell, '_gate_names', None)}

@@ -60,7 +60,8 @@ def test_notes_of_programs_without_underscores():
     ('_Plus', 'elemwise_add'), ('_PlusScalar', '_plus_scalar'), ('Softmax', 'SoftmaxOutput'),
     ('_GreaterEqualScalar', '_greater_equal_scalar'), ('_Maximum', '_maximum'),
     ('_own_layer', '_own_layer'), ('_sparse_dot', 'dot'), ('_sparse_retain', '_sparse_retain'),
-    ('_sparse_concat', 'Concat')])
+    ('_sparse_concat', 'Concat'), ('_npi_cumsum', '_np_cumsum'),
+    ('_sample_categorical', '_sample_multinomial')])
 def test_old_names_of_operators(old, new):
     text = json.dumps({'nodes': [{'op': old, 'name': 'x', 'inputs': []}], 'heads': [[0, 0]]})
     assert graph_from_json(text).nodes[0].op == new

@@ -11,8 +11,6 @@ class DataDesc(_DataDesc):
     layout: str
     def __new__(cls, name: str, shape: Sequence[int], dtype: Any = ...,
                 layout: str = ...) -> DataDesc: ...
-    @staticmethod
-    def get_batch_axis(layout: str | None) -> int: ...
 
 class DataBatch:
     data: list[NDArray]
