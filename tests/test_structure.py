@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,27 @@ MODULES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
            for path in PACKAGE.rglob('*.py')}
 
 
+def pattern(text: ast.expr) -> str:
+    """A regular expression for what an expression may give: parts that it does not tell are any."""
+    if isinstance(text, ast.Constant):
+        return re.escape(str(text.value))
+    if isinstance(text, ast.JoinedStr):
+        return ''.join(map(pattern, text.values))
+    if isinstance(text, ast.BinOp) and isinstance(text.op, ast.Add):
+        return pattern(text.left) + pattern(text.right)
+    return '.*'
+
+
+def may_be_called(name: ast.expr, inside: list[str]) -> list[str]:
+    """Modules that `importlib.import_module` may import by `name` in the package `inside`."""
+    dots, wanted = re.fullmatch(r'((?:\\\.)*)(.*)', pattern(name)).groups()
+    if dots:
+        base = ['mxrnn', *inside[:len(inside) - len(dots) // 2 + 1]]
+        wanted = re.escape('.'.join(base) + '.') + wanted
+    modules = [re.sub(r'\.?__init__$', '', 'mxrnn.' + module) for module in MODULES]
+    return [module for module in modules if re.fullmatch(wanted, module)]
+
+
 def imports(module: str, text: str | None = None) -> set[str]:
     """Modules of the package, relative to it, that `module` imports anywhere in its `text`."""
     if text is None:
@@ -32,6 +54,8 @@ def imports(module: str, text: str | None = None) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = inside[:len(inside) - node.level + 1] + (node.module or '').split('.')
             names = ['.'.join(['mxrnn', *filter(None, base), alias.name]) for alias in node.names]
+        elif isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == 'import_module':
+            names = may_be_called(node.args[0], inside)
         else:
             continue
         for name in names:
@@ -45,6 +69,17 @@ def imports(module: str, text: str | None = None) -> set[str]:
                 parts.pop()
             found.add('.'.join(parts[1:]) or '__init__')
     return found - {module}
+
+
+@pytest.mark.parametrize('text, found', [
+    ('def f():\n    from .._graph import graph', {'_graph.graph'}),
+    ("importlib.import_module('..io', __package__)", {'io'}),
+    ("importlib.import_module('mxrnn._graph.graph')", {'_graph.graph'}),
+    ("importlib.import_module('..' + name, 'mxrnn._runtime')", MODULES.keys() - {'__init__'}),
+    ("importlib.import_module(f'..{name}.graph', __package__)", {'_graph.graph'}),
+    ("importlib.import_module('mxnet.' + name)", set())])
+def test_imports_in_functions_and_by_name_are_counted(text, found):
+    assert imports('_runtime.mxnet', text) == {*found} - {'_runtime.mxnet'}
 
 
 def rank(module: str) -> int:

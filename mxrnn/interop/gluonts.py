@@ -99,7 +99,7 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
     with _check.needing('load_predictor needs GluonTS with torch', '"gluonts[torch]"'):
         from gluonts.torch.model.predictor import PyTorchPredictor
 
-        from . import to_torch
+        from ._torch.to_and_from_torch import to_torch
     settings = _read(folder, 'parameters.json')
     settings = _made({key: settings[key] for key in (
         'input_names', 'batch_size', 'prediction_length', 'lead_time', 'forecast_generator')})
