@@ -215,7 +215,7 @@ def test_run_binds_loops_as_operators(tmp_path):
 def test_the_report_says_what_became_of_recurrences(monkeypatch):
     """What is bound has its number of steps: that a Reshape has it, too, is no news."""
     noted = []
-    monkeypatch.setattr(fuse_on_bind.automatic_fuse_messages, 'note', noted.append)
+    monkeypatch.setattr(fuse_on_bind.automatic_fuse, 'note', noted.append)
     outputs, _ = in_a_loop(lstm('l0_'))
     rows = mx.sym.Reshape(mx.sym.stack(*outputs, axis=1), shape=(-1, T * H))
     exe = rnn.roll(rows).simple_bind(mx.cpu(), data=(N, T, C))

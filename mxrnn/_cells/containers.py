@@ -14,8 +14,7 @@ from .layouts_and_sequences import Inputs, merged, steps_of, time_axis, time_maj
 from .share_variables import check_shared, share
 from .unroll import Options, Unrolled
 from .valid_length import GivenLengths
-from .variables import RNNParams
-from .warn_of_equal_names import warn_of_equal_names
+from .variables import RNNParams, warn_of_equal_names
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
 

@@ -27,7 +27,7 @@ from .gate_equations import Step
 from .inputs_and_states import States, check_inputs, flatten
 from .layouts_and_sequences import Inputs, Layout, Outputs, merged, steps_of
 from .valid_length import GivenLengths, Lengths, check_valid_length
-from .warn_of_equal_names import check_weights_given
+from .variables import check_weights_given
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -12,8 +12,7 @@ from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 from . import position_and_random_states, several_workers
 from . import save_and_restore_optimizer as _optimizer
-from .check_cells_module_and_prefix import Cell, Params, cell_list, check_module, path_prefix
-from .check_parameters_and_ids import check_ids
+from .checks import Cell, Params, cell_list, check_ids, check_module, path_prefix
 from .optimizer_states_file import Extra
 from .position_and_random_states import Data, Here
 from .retention import Retention

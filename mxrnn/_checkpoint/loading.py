@@ -14,13 +14,13 @@ from .._files.params import checked
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
 from . import (
-    check_parameters_and_ids,
+    checks,
     optimizer_states_file,
     position_and_random_states,
     several_workers,
 )
 from . import save_and_restore_optimizer as _optimizer
-from .check_cells_module_and_prefix import Cell, Params, cell_list, check_module, path_prefix
+from .checks import Cell, Params, cell_list, check_module, path_prefix
 from .position_and_random_states import Data
 from .safe_pickle import named_things
 
@@ -241,7 +241,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
         go_on = position_and_random_states.go_to(here, module, data, place[0], path)
 
     def check_shapes() -> None:
-        check_parameters_and_ids.check_shapes(module, loaded.arg_params, loaded.aux_params,
+        checks.check_shapes(module, loaded.arg_params, loaded.aux_params,
                                               files.path_of(prefix, 'params', *place))
 
     def restore() -> None:
@@ -274,7 +274,7 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
         raise CheckpointError('cannot load %s with %s: %s'
                               % (path, graph_path, reason_of(error))) from cause_of(error)
     if strict:
-        found = check_parameters_and_ids.faults(cells, symbol, read, arg_params, aux_params)
+        found = checks.faults(cells, symbol, read, arg_params, aux_params)
         if found:
             raise CheckpointError('%s does not fit the graph and the cells: %s'
                                   % (path, '; '.join(found)))

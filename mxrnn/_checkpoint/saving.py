@@ -14,7 +14,7 @@ from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import RELEASE, mx
 from .._runtime.symbol_to_json_and_graph import graph_of
 from . import optimizer_states_file
-from .check_cells_module_and_prefix import Cell, Params, cell_list, path_prefix
+from .checks import Cell, Params, cell_list, path_prefix
 from .optimizer_states_file import Extra
 
 __all__ = ['Companion', 'pinned', 'save', 'save_rnn_checkpoint']

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Literal, Mapping, Sequence, Tuple, Union
 import numpy as np
 
 from .. import _check
-from .._checkpoint.check_parameters_and_ids import check_ids
+from .._checkpoint.checks import check_ids
 from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
 from .check_sequences_and_types import data_type, extent, fits

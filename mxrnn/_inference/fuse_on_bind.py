@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _check
 from .._graph.rolling.values_numbered_without_detours import is_random
-from .._operator import automatic_fuse_messages
+from .._operator import automatic_fuse
 from .._runtime import finder
 from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of
@@ -99,7 +99,7 @@ def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: 
         return None
     for finding in findings:
         if finding.kind != 'fixed':  # a bound graph has a fixed number of steps anyway
-            automatic_fuse_messages.note(str(finding) + ', bound')
+            automatic_fuse.note(str(finding) + ', bound')
     return _FusedBind(rolled, dict(zip(names, all_shapes)), all_types)
 
 

@@ -2,22 +2,32 @@
 
 Graphs list the arguments in the order of the cells, because MXNet numbers the states of optimisers
 and draws initial values in that order. Cells that cannot be fused are unrolled as without --fuse.
+A report at the end says what was fused.
 """
 from __future__ import annotations
 
+import atexit
 import contextlib
+import re
+import sys
 from typing import Any
 
 from .._cells import unroll
 from .._cells.inputs_and_states import States
 from .._cells.layouts_and_sequences import Inputs
 from .._runtime import finder
-from .automatic_fuse_messages import explain_missing_steps, note
+from .._runtime.mxnet import mx
 from .cell_made_by_fuse import OperatorCell
 from .fuse import FusedUnroll, Plan, plan
 from .save_unfused_graph import apart, is_ours, remember
 
-__all__ = ['unroll_fused']
+__all__ = ['note', 'unroll_fused']
+
+#: What became of cells and graphs, and how often.
+_noted: dict[str, int] = {}
+
+#: Prefixes of cells whose steps are inside an operator.
+_fused: set[str] = set()
 
 
 class _InOrder(FusedUnroll):
@@ -60,8 +70,44 @@ def unroll_fused(cell: Any, inputs: Inputs, begin_state: States | None, options:
             found = plain
     note('%s, unrolled' % fused._plan_().text)
     prefixes = {each._prefix for operator in fused.operators() for each in operator._cells}
-    explain_missing_steps(prefixes)
+    _explain_missing_steps(prefixes)
     return found
+
+
+def note(text: str) -> None:
+    """Report at the end, if requested, what became of a cell or a graph."""
+    if finder.reports and not _noted:
+        atexit.register(_report)
+    _noted[text] = _noted.get(text, 0) + 1
+
+
+def _report() -> None:
+    lines = ['%s %d time%s' % (text, count, 's' * (count > 1)) for text, count in _noted.items()]
+    print('\n'.join(['mxrnn, run with --fuse:', *lines]), file=sys.stderr)
+
+
+def _explain_missing_steps(prefixes: set[str]) -> None:
+    """Explain from now on why a graph has no step, if cells with these prefixes are inside an
+    operator.
+    """
+    patched = bool(_fused)
+    _fused.update(prefixes)
+    if patched or not prefixes:
+        return
+    kind: Any = mx.sym.Symbol
+    original = kind.__getitem__
+
+    def get(self: Any, index: Any) -> Any:
+        try:
+            return original(self, index)
+        except ValueError as error:
+            step = re.match(r'(.*?)t\d+_', index) if isinstance(index, str) else None
+            if step is None or step.group(1) not in _fused:
+                raise
+            raise ValueError('%s: with --fuse (or MXRNN_FUSE=1) the steps of %r are one operator; '
+                             'run the program without it' % (error, step.group(1))) from None
+
+    kind.__getitem__ = get
 
 
 unroll.unroll_hook = unroll_fused

@@ -1,24 +1,64 @@
-"""Checks that a checkpoint's parameters fit graph, cells and module, and that ids fit the graph."""
+"""Checks of the arguments that saving and loading share, and of what a checkpoint holds."""
 from __future__ import annotations
 
 import contextlib
+import os
+import warnings
 import weakref
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Dict, Iterable, Protocol, Sequence
 
 import numpy as np
 
+from .. import _check
 from .._files import CheckpointError
 from .._graph.graph import Graph, warn_of_ids
 from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of
-from .check_cells_module_and_prefix import Cell, Params
 from .save_and_restore_optimizer import trained
 
-__all__ = ['check_ids', 'check_shapes', 'faults']
+__all__ = ['Cell', 'cell_list', 'check_ids', 'check_module', 'check_shapes', 'faults', 'Params',
+           'path_prefix']
+
+Params = Dict[str, mx.nd.NDArray]
 
 #: For modules: the largest ids for which `check_ids` has checked the graph.
 _checked: weakref.WeakKeyDictionary[mx.mod.BaseModule, list[dict[str, float]]] = (
     weakref.WeakKeyDictionary())
+
+
+class Cell(Protocol):
+    """A cell of mxrnn, mxnet.rnn or a program: it packs and unpacks its weights."""
+
+    def pack_weights(self, args: Params) -> Params: ...
+    def unpack_weights(self, args: Params) -> Params: ...
+
+
+def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
+    """The cells in `cells`, one cell or any container of cells, as a list."""
+    found: list[Any] = [cells]
+    if isinstance(cells, (str, os.PathLike)):
+        raise TypeError('cells, the first argument, must be a cell or a list of cells, got %s: '
+                        'prefix is the second argument' % _check.shown(cells))
+    if not hasattr(cells, 'pack_weights'):
+        found = list(_check.iterable('cells', cells, 'cells'))
+    for cell in found:
+        if _check.foreign(cell):
+            warnings.warn('cells has %s' % _check.foreign(cell), stacklevel=3)
+        if isinstance(cell, type) and hasattr(cell, 'pack_weights'):
+            raise TypeError('each of cells must be a cell, got the class %s: call it'
+                            % cell.__name__)
+        if not (hasattr(cell, 'pack_weights') and hasattr(cell, 'unpack_weights')):
+            _check.instance('each of cells', cell, (), 'a cell')
+    return found
+
+
+def check_module(module: object) -> None:
+    if module is not None:
+        _check.instance('module', module, mx.mod.BaseModule, 'a module or None')
+
+
+def path_prefix(prefix: object) -> str:
+    return os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
 
 
 def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_params: Params,
