@@ -358,7 +358,7 @@ assert mxnet_process.of_mxnet() is None
 ''' % start, mxnet_2(tmp_path))
     first, *commands, last = result.stdout.splitlines()
     assert first == ('mxrnn needs MXNet 1.5 to 1.9.1, but MXNet 2.0.0 is installed (%s). Uninstall '
-                     'it, and install the other:' % (tmp_path / 'mxnet'))
+                     'it, then:' % (tmp_path / 'mxnet'))
     assert commands == version_and_pip_commands.how_to_install()
     assert last == 'For later GPUs, export the model: docs/export.md. Exports need no MXNet.'
 

@@ -40,8 +40,8 @@ def found() -> ModuleSpec:
     version = too_new(spec.origin)
     if version:
         raise ImportError('\n'.join([
-            'mxrnn needs MXNet 1.5 to 1.9.1, but MXNet %s is installed (%s). Uninstall it, and '
-            'install the other:' % (version, os.path.dirname(spec.origin)),
+            'mxrnn needs MXNet 1.5 to 1.9.1, but MXNet %s is installed (%s). Uninstall it, '
+            'then:' % (version, os.path.dirname(spec.origin)),
             *version_and_pip_commands.how_to_install(),
             'For later GPUs, export the model: docs/export.md. Exports need no MXNet.',
         ]), name='mxnet')

@@ -1,9 +1,9 @@
 """Patches MXNet, so that it can be imported on current Python and NumPy.
 
 MXNet 1.5 to 1.9.1 need names that NumPy has removed since 1.24, and `distutils`, which Python 3.12
-removed. While MXNet is imported these are provided, and afterwards only for MXNet's own
-modules: NumPy and `sys.modules` stay unchanged. If MXNet can be imported without this, nothing is
-done, and nothing to MXNet 2. If it cannot be imported at all, `import_failure` explains why.
+removed. While MXNet is imported these are provided, and afterwards only for MXNet's own modules:
+NumPy and `sys.modules` stay unchanged. If MXNet can be imported without this, nothing is done. If
+it cannot be imported at all, `import_failure` explains why. MXNet 2 is left alone.
 """
 from __future__ import annotations
 
