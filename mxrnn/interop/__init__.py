@@ -15,20 +15,15 @@ from .registry import register
 if TYPE_CHECKING:
     from ._source.from_source import from_source
     from ._source.to_source import to_source
-    from ._torch.load_and_check_torch_file import load_torch
-    from ._torch.save_and_check_torch_file import save_torch
     from ._torch.to_and_from_torch import from_torch, to_torch
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'OnnxStepper',
            'attr_value', 'from_source', 'from_torch', 'graph_from_json', 'graph_to_json', 'load',
-           'load_stepper', 'load_torch', 'register', 'save', 'save_torch', 'to_onnx', 'to_source',
-           'to_torch']
+           'load_stepper', 'register', 'save', 'to_onnx', 'to_source', 'to_torch']
 
 #: Names that need torch, and their modules.
 _TORCH = {'to_torch': '_torch.to_and_from_torch', 'from_torch': '_torch.to_and_from_torch',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
-          'load_torch': '_torch.load_and_check_torch_file',
-          'save_torch': '_torch.save_and_check_torch_file',
           'to_source': '_source.to_source', 'from_source': '_source.from_source'}
 
 
