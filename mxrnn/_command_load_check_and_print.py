@@ -28,15 +28,14 @@ def say(title: str, text: str) -> None:
 
 
 def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None,
-                certified: bool = False, said: Container[str] = (),
-                typed: Mapping[str, Any] | None = None) -> None:
+                certified: bool = False, said: Container[str] = ()) -> None:
     """Print notes on a model of `prefix`, and on the shapes of its inputs, unless `said` has them.
     """
     from .interop.likely_mistakes import remarks
     # An optimiser's states exist only with module=, and then the graph is the longest bucket's.
     longest = prefix is not None and model.epoch is not None and (
         bucket_graph(prefix) or os.path.exists(path_of(prefix, 'states', model.epoch)))
-    for sentence in remarks(model, shapes, bool(longest), certified, typed):
+    for sentence in remarks(model, shapes, bool(longest), certified):
         kept, number, _ = sentence.partition(', the number in the graph: pad')
         if not (number and '--input' not in sentence
                 and '%s: the graph has that number in it' % kept in said):

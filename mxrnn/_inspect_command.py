@@ -22,15 +22,13 @@ def inspect(options: argparse.Namespace) -> int:
     place = options.prefix or ''
     if place.lower().endswith('.onnx') and os.path.isfile(place):
         if options.plot is not None:
-            raise ValueError('--plot draws only checkpoints and torch files, got %s' % place)
+            raise ValueError('--plot draws only checkpoints, got %s' % place)
         from .interop._onnx import table_of
         for title, lines in table_of(place):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
-    from .interop.file_runners import open_torch
-    module = open_torch(place, roll=False) if _is_torch(place) else None
-    model: Any = module or load(options)
-    graph, arrays = model.graph, _arrays_of(model)
+    model = load(options)
+    graph, arrays = model.graph, {**model.arg_params, **model.aux_params}
     if options.plot is not None:
         from .interop.layers_picture import draw
         picture = draw(graph, arrays)
@@ -41,62 +39,23 @@ def inspect(options: argparse.Namespace) -> int:
     version = graph.version
     say('written by', 'MXNet %d.%d.%d' % (version // 10000, version // 100 % 100, version % 100)
          if version else 'an MXNet that does not say its version')
-    if module is not None and module.encoder is not None:
-        say('encoder', 'computed once, before the first step, from %s' % (
-            ', '.join(module.encoder.inputs)))
-        _say_graph(module.encoder)
-        say('decoder', 'a step, or a chunk of steps')
-    _say_graph(model)
-    if module is None:
-        say_remarks(model, {}, options.prefix)
+    say('inputs', ', '.join(model.inputs) or 'none')
+    say('outputs', ', '.join(model.outputs) or 'none')
+    operators = collections.Counter(node.op for node in graph.walk() if not node.is_variable)
+    say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
+    for sentence in _recurrences(graph, arrays):
+        say('recurrence', sentence)
+    say_remarks(model, {}, options.prefix)
     for name, verdict in (('ONNX', _onnx_verdict), ('torch', _torch_verdict)):
-        if module is None:
-            try:
-                say(name, verdict(graph))
-            except ImportError as error:
-                say(name, 'not known: %s' % error)
+        try:
+            say(name, verdict(graph))
+        except ImportError as error:
+            say(name, 'not known: %s' % error)
     say('parameters', '%d, of %d numbers' % (
         len(arrays), sum(math.prod(each.shape) for each in arrays.values())))
     for name, array in arrays.items():
-        print('  %s %s %s' % (name, tuple(array.shape), str(array.dtype).replace('torch.', '')))
+        print('  %s %s %s' % (name, array.shape, array.dtype))
     return 0
-
-
-def _is_torch(path: str) -> bool:
-    """Whether it is a file that torch wrote, or a source, which is then refused with a hint."""
-    if not os.path.isfile(path):
-        return False
-    with open(path, 'rb') as file:
-        return file.read(2) == b'PK' or path.endswith(('.pt', '.pth', '.py'))
-
-
-def _arrays_of(model: Any) -> dict[str, Any]:
-    """The parameters and auxiliary states of a model, or of a module and its encoder."""
-    if hasattr(model, 'arg_params'):
-        return {**model.arg_params, **model.aux_params}
-    parts = [part for part in (model.encoder, model) if part is not None]
-    return {name: value for own in ('_parameters', '_buffers') for part in parts
-            for name, value in getattr(part, own).items() if value is not None}
-
-
-def _say_graph(model: Any) -> None:
-    """Print the inputs, outputs, operators, states and recurrences of a model or module."""
-    from .interop.batch_and_time_axes import axes_in_words
-    axes, states = getattr(model, 'axes', {}), dict(getattr(model, 'states', ()))
-
-    def named(names: Any) -> str:
-        return ', '.join('%s (%s)' % (name, axes_in_words(axes[name])) if name in axes
-                         else name for name in names) or 'none'
-    say('inputs', named(name for name in model.inputs if name not in states))
-    say('outputs', named(name for name in model.outputs if name not in states.values()))
-    for before, after in states.items():
-        say('state', '%s becomes %s, begins with %s' % (
-            named([before]), after, 'the output of the encoder'
-            if model.encoder is not None and before in model.encoder.outputs else 'zeros'))
-    operators = collections.Counter(node.op for node in model.graph.walk() if not node.is_variable)
-    say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
-    for sentence in _recurrences(model.graph, _arrays_of(model)):
-        say('recurrence', sentence)
 
 
 def _recurrences(graph: Any, params: Container[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, Sequence, Tuple
 
 from ._command_load_check_and_print import check_target, failed, faults, load, say, say_remarks
 from ._files.checkpoint_files import epochs
-from ._files.checkpoint_refusals import why_none
+from ._files.checkpoint_refusals import refuse_torch, why_none
 from ._inspect_command import inspect as inspect_checkpoint
 from ._progress import working
 
@@ -27,29 +27,24 @@ def add_commands(commands: Any, words: Sequence[str]) -> None:
     # argparse cannot leave out PREFIX where --symbol stands for it: FILE would be taken for it.
     by_files = any(word.partition('=')[0] in ('--symbol', '--params') for word in words)
     export = commands.add_parser(
-        'export', help='write a checkpoint as an ONNX file, a torch file or PyTorch source',
-        description='Write the network of a checkpoint as an ONNX file, a torch file or PyTorch '
-                    'source. For EPOCH 4 it reads PREFIX-symbol.json and PREFIX-0004.params.')
+        'export', help='write a checkpoint as an ONNX file or PyTorch source',
+        description='Write the network of a checkpoint as an ONNX file or PyTorch source. For '
+                    'EPOCH 4 it reads PREFIX-symbol.json and PREFIX-0004.params.')
     _add_checkpoint(export, by_files)
     export.add_argument('--onnx', metavar='FILE',
-                        help='write an ONNX file. Several formats can be written at once')
-    export.add_argument('--torch', metavar='FILE',
-                        help='write a torch file; mxrnn.interop.load_torch(FILE) reads it')
+                        help='write an ONNX file. Both formats can be written at once')
     export.add_argument('--source', metavar='FILE.py',
                         help='write readable PyTorch, which imports nothing but torch, and '
                              'its weights: FILE.pt')
-    _add_shapes(export, 'shape of an input of the ONNX file or the source, if the graph does not '
-                        'tell it or you want another; of a torch file, only for the check, '
-                        'unless an axis is like time:35. An axis with a name has any size: '
-                        'data=batch,time,200. time:35 says that the 35 in the graph is its number '
-                        'of steps, which becomes any')
+    _add_shapes(export, 'shape of an input, if the graph does not tell it or you want another. An '
+                        'axis with a name has any size: data=batch,time,200. time:35 says that '
+                        'the 35 in the graph is its number of steps, which becomes any')
     export.add_argument('--output', metavar='NAME', action='append',
                         help='an output of the file; inner nodes can be outputs: fc_output. '
                              'Default: all outputs, except losses that ONNX lacks')
     export.add_argument('--as-is', action='store_true',
-                        help='keep unrolled cells as they are, with their number of steps. '
-                             'Default: they become operators and loops of any length. A torch '
-                             'file always has the unrolled graph; load_torch rolls it up')
+                        help='keep unrolled cells as they are in the ONNX file, with their number '
+                             'of steps. Default: they become operators and loops of any length')
     export.add_argument('--certify', metavar='OTHER-symbol.json',
                         help='the graph of another bucket; numbers that differ between the '
                              'two graphs are the number of steps, which becomes any')
@@ -58,7 +53,7 @@ def add_commands(commands: Any, words: Sequence[str]) -> None:
                              'the file runs in steps or chunks. An encoder becomes an ONNX file '
                              'of its own, or the method encode of a source')
     export.add_argument('--type', metavar='NAME=TYPE', action='append', default=[],
-                        help='type of an input of the ONNX file or the source: data=int64')
+                        help='type of an input: data=int64')
     export.add_argument('--no-check', action='store_true',
                         help='write the file without comparing it with the checkpoint')
     export.set_defaults(act=_export)
@@ -67,8 +62,7 @@ def add_commands(commands: Any, words: Sequence[str]) -> None:
         description='List the inputs, outputs, operators and parameters of a checkpoint, and '
                     'the operators that cannot be exported to ONNX or torch. PREFIX can also be a '
                     'file: FILE.onnx lists the names, types and sizes of its inputs and outputs, '
-                    'as the configuration of a server needs them; a file of `export --torch` '
-                    'lists the same as a checkpoint, and its states.')
+                    'as the configuration of a server needs them.')
     _add_checkpoint(inspect, by_files)
     inspect.add_argument('--plot', metavar='FILE.svg', help='also draw the layers for a browser; '
                                                             'all steps of a cell are one box')
@@ -81,7 +75,7 @@ def add_commands(commands: Any, words: Sequence[str]) -> None:
                     '1 if a difference is above the tolerance. A file of `export --states` runs '
                     'one step and then the rest; the checkpoint runs all steps at once.')
     _add_checkpoint(compare, by_files)
-    compare.add_argument('file', metavar='FILE', help='FILE.onnx or a torch file of `export`')
+    compare.add_argument('file', metavar='FILE.onnx', help='the file of `export --onnx`')
     _add_shapes(compare, 'shape of an input: data=8,20. Default: axes of any size get 2, 3 ...')
     compare.add_argument('--data', metavar='FILE.npz',
                          help='inputs by name, saved with numpy.savez. Default: random')
@@ -126,6 +120,7 @@ def run_command(options: argparse.Namespace) -> int:
     printed as one message without a traceback.
     """
     try:
+        refuse_torch(options.prefix or '')
         status: int = options.act(options)
         sys.stdout.flush()
         return status
@@ -157,7 +152,6 @@ def shapes_of(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 #: Formats of `export`: the option, what the file's name ends in, what it is for, what it needs.
 _FORMATS = [
     ('--onnx', '.onnx', 'ONNX, which onnxruntime and other servers run', 'onnx>=1.13'),
-    ('--torch', '.pt', 'a torch module, which mxrnn.interop.load_torch reads', 'torch'),
     ('--source', '_model.py', 'readable PyTorch and its weights, which need no mxrnn', 'torch')]
 
 
@@ -180,22 +174,20 @@ def _say_formats(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    if options.onnx is options.torch is options.source is None:
+    if options.onnx is options.source is None:
         if options.symbol is None and not os.path.exists(options.prefix) and (
                 not epochs(options.prefix)):
             raise ValueError(why_none(options.prefix))
         _say_formats(options)
         return 2
     shapes, types = shapes_of(options.input), _pairs('--type', options.type)
-    formats = [each for each in ((_write_onnx, options.onnx), (_write_torch, options.torch),
-                                 (_write_source, options.source)) if each[1] is not None]
+    formats = [each for each in ((_write_onnx, options.onnx), (_write_source, options.source))
+               if each[1] is not None]
     if len({os.path.realpath(path) for _, path in formats}) < len(formats):
         raise ValueError('each format needs a file of its own, got %s' % ', '.join(
             path for _, path in formats))
     if options.source is not None:
         _check_source(options)
-    if options.torch is not None:
-        _check_torch(options, shapes, types)
     if options.onnx is not None:
         check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
     from .interop.ctc_predictions import selected
@@ -204,7 +196,6 @@ def _export(options: argparse.Namespace) -> int:
     with working(title):
         model = load(options, shapes)
     said: set[str] = set()
-    typed = shapes
     missing: set[str] = set()
     with kept():  # for all formats
         for write, target in formats:
@@ -225,11 +216,7 @@ def _export(options: argparse.Namespace) -> int:
     if len(missing) == len(formats):
         return 2
     model = model._replace(graph=selected(model.graph, options.output or None))
-    if {options.onnx, options.source} <= {None, *missing} and not options.states and (
-            ':' not in str(options.input)):  # shapes of the check alone
-        from .interop._torch.save_and_check_torch_file import of_check
-        shapes = of_check(model.graph, {**model.arg_params, **model.aux_params}, shapes)
-    say_remarks(model, shapes, options.prefix, bool(options.certify), said, typed)
+    say_remarks(model, shapes, options.prefix, bool(options.certify), said)
     return 2 if missing else 0
 
 
@@ -258,44 +245,6 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
         remarks.append(('note', 'import takes no name such as %s: export to another --source' %
                         os.path.basename(name)))
     return [options.source, name + '.pt'], [*remarks, *capped(model, shapes)]
-
-
-def _check_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str]
-                 ) -> None:
-    check_target('--torch', options.torch, ('.onnx', '.py'), 'other files')
-    if types or options.certify:
-        raise ValueError('--torch keeps the unrolled graph with its types: leave out --type and '
-                         '--certify, which is for --onnx')
-    from .interop import to_torch  # noqa: F401  (says what to install)
-    from .interop._source.overwrite_checks_and_checksums import is_source
-    source = os.path.splitext(options.torch)[0] + '.py'
-    if is_source(source) and os.path.exists(options.torch) or options.source is not None and (
-            os.path.realpath(options.source) == os.path.realpath(source)):
-        raise ValueError('%s holds the weights of %s: choose another name, such as --torch '
-                         '%s-torch.pt' % (options.torch, source, source[:-len('.py')]))
-
-
-def _write_torch(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
-                 model: Any) -> _Done:
-    from .interop import to_torch
-    from .interop._torch.save_and_check_torch_file import write_torch
-    from .interop.choose_outputs_for_steps import LEFT_OUT
-    from .interop.ctc_predictions import predictions
-    from .interop.fixed_steps_notes import capped
-    from .interop.input_shapes import without_number
-    read = [] if options.output else predictions(model.graph)
-    scores = model.graph.ending_in(read).outputs if read else []
-    taken = options.states or without_number(shapes)[1] is not None
-    module = to_torch(model, outputs=options.output or scores or None, states=options.states,
-                      inputs=shapes if taken else None)
-    checked = write_torch(module, options.torch, not options.no_check, None if taken else shapes)
-    kept = {*module.outputs, *(module.encoder.outputs if module.encoder is not None else ())}
-    left = [name for name in options.output or scores or model.outputs if name not in kept]
-    return [options.torch], [
-        *[('left out', '%s: the file has what this loss reads' % name)
-          for name in model.outputs if scores],
-        *[('note', LEFT_OUT % ', '.join(left))] * bool(left), *capped(model, shapes),
-        *[checked] * bool(checked[0])]
 
 
 def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],

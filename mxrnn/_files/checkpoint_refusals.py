@@ -1,4 +1,5 @@
-"""Refusals of checkpoints that are not there, and of exports in the place of a checkpoint."""
+"""Refusals of checkpoints that are not there, of files of torch in their place, and of exports in
+the place of a checkpoint."""
 from __future__ import annotations
 
 import difflib
@@ -8,7 +9,10 @@ import re
 from . import CheckpointError
 from .checkpoint_files import epochs, path_of
 
-__all__ = ['refuse_checkpoint', 'refuse_missing', 'why_none']
+__all__ = ['is_source', 'refuse_checkpoint', 'refuse_missing', 'refuse_torch', 'why_none']
+
+#: How the first line of a source begins and ends.
+_SOURCE = '"""A model of MXNet', ', written by mxrnn.'
 
 
 def refuse_checkpoint(name: str, path: str) -> None:
@@ -18,6 +22,31 @@ def refuse_checkpoint(name: str, path: str) -> None:
             raise ValueError('%s must not be the name of a file of a checkpoint (*-symbol.json, '
                              '*.params, *.states), got %s' % (
                                  name, path if each == path else '%s, a link to %s' % (path, each)))
+
+
+def is_source(path: str) -> bool:
+    """Whether the file exists and begins as a source of `to_source` does."""
+    try:
+        with open(path, encoding='utf-8', errors='replace') as file:
+            line = file.readline(200).rstrip()
+    except OSError:
+        return False
+    return line.startswith(_SOURCE[0]) and line.endswith(_SOURCE[1])
+
+
+def refuse_torch(path: str, onnx: bool = False) -> None:
+    """Refuse a source, its weights and all else that torch wrote; if an ONNX file is wanted, every
+    file without that end."""
+    if not os.path.isfile(path) or path.lower().endswith('.onnx'):
+        return
+    with open(path, 'rb') as file:
+        if not onnx and file.read(2) != b'PK' and not path.endswith(('.pt', '.pth', '.py')):
+            return
+    source = os.path.splitext(path)[0] + '.py'
+    raise ValueError('%s belongs to a source, which export already compared with the graph: see '
+                     '"Checked" in %s' % (path, source) if is_source(source) else
+                     '%s is no ONNX file (FILE.onnx), and mxrnn reads no files of torch: export '
+                     'the checkpoint again' % path)
 
 
 def refuse_missing(prefix: str, epoch: int) -> None:
@@ -43,7 +72,7 @@ def why_none(prefix: str) -> str:
             prefix, ', such as %s' % names[0] if names else '')
     elif shorter != prefix and epochs(shorter):
         text += '; give the prefix, %r' % shorter
-    elif not os.path.exists(prefix) and prefix.endswith(('.onnx', '.pt', '.pth')):
+    elif not os.path.exists(prefix) and prefix.endswith('.onnx'):
         text = 'there is no such file'
     elif rank_0 != prefix and rank_0 in names:
         text += '; of several workers only that of rank 0 saves: load %s' % rank_0

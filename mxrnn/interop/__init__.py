@@ -15,36 +15,20 @@ from .registry import register
 if TYPE_CHECKING:
     from ._source.from_source import from_source
     from ._source.to_source import to_source
-    from ._torch.load_and_check_torch_file import load_torch
-    from ._torch.save_and_check_torch_file import save_torch
     from ._torch.to_and_from_torch import from_torch, to_torch
-    from .torch_and_gluon_weights import (
-        from_gluon_params,
-        from_torch_state_dict,
-        gluon_params,
-        torch_state_dict,
-    )
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'OnnxStepper',
-           'attr_value', 'from_gluon_params', 'from_source', 'from_torch', 'from_torch_state_dict',
-           'gluon_params', 'graph_from_json', 'graph_to_json', 'load', 'load_stepper', 'load_torch',
-           'register', 'save', 'save_torch', 'to_onnx', 'to_source', 'to_torch', 'torch_state_dict']
+           'attr_value', 'from_source', 'from_torch', 'graph_from_json', 'graph_to_json', 'load',
+           'load_stepper', 'register', 'save', 'to_onnx', 'to_source', 'to_torch']
 
 #: Names that need torch, and their modules.
 _TORCH = {'to_torch': '_torch.to_and_from_torch', 'from_torch': '_torch.to_and_from_torch',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
-          'load_torch': '_torch.load_and_check_torch_file',
-          'save_torch': '_torch.save_and_check_torch_file',
           'to_source': '_source.to_source', 'from_source': '_source.from_source'}
-
-#: Names that take cells and therefore need MXNet.
-_CELLS = ('from_gluon_params', 'from_torch_state_dict', 'gluon_params', 'torch_state_dict')
 
 
 def __getattr__(name: str) -> Any:
     import importlib
-    if name in _CELLS:
-        return getattr(importlib.import_module('.torch_and_gluon_weights', __name__), name)
     if name not in _TORCH:
         raise AttributeError('module %r has no attribute %r' % (__name__, name))
     try:

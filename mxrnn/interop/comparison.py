@@ -7,6 +7,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from .._files.checkpoint_refusals import refuse_torch
 from .._graph.graph import output_name
 from .._graph.rolling import bounds
 from .comparison_shapes_and_data import Inputs, arrays_of
@@ -59,7 +60,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     ----------
     model : Model
     path : str
-        An ONNX file if its name ends in '.onnx', otherwise a file of `save_torch`.
+        An ONNX file.
     shapes : dict
         Shapes of inputs, by name.
     data_path : str, optional
@@ -90,6 +91,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     if unknown:
         raise ValueError('inputs must be of %s, got %s' % (', '.join(model.inputs),
                                                            ', '.join(unknown)))
+    refuse_torch(path, onnx=True)
     begin()
     file = open_file(path)
     model = of_file(model, file, path)

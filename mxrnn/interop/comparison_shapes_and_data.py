@@ -10,15 +10,11 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from .._graph.graph import Graph
-from .._graph.index_inputs import readers_of
-from .._graph.shapes.axis_factors import number_of
-from .._graph.shapes.infer import infer, variables_of
 from .._graph.shapes.missing_shapes import ShapesError, found_shapes
 from .._graph.shapes.numbers_told_by_nodes import told_sizes
 from .file_runners import ExportedFile
 from .input_shapes import settle_shapes
 from .model import Model
-from .model_runners import Input
 from .random_data import data_for
 from .roll_without_steps import roll_once
 
@@ -45,7 +41,7 @@ class Inputs:
         own = {name for name, _, _ in file.inputs}
         self.begins = [name for name in self._needed if name not in own] if file.steps else []
         self.names = list(dict.fromkeys(size for _, shape, _ in file.inputs
-                                        for size in shape or () if isinstance(size, str)))
+                                        for size in shape if isinstance(size, str)))
 
     @functools.cached_property
     def stated(self) -> Mapping[str, Sequence[Any]]:
@@ -73,7 +69,7 @@ class Inputs:
                           ) if self.numbers else {}
 
     def _told(self, graph: Graph, whole: Graph) -> dict[str, int]:
-        shapes = {name: shape for name, shape, _ in self._file.inputs if shape is not None}
+        shapes = {name: shape for name, shape, _ in self._file.inputs}
         numbers = told_sizes(graph, self._params(), shapes)
         if self._whole is not self._model.graph:
             names = [name for name in whole.needed_variables() if name not in self._params()]
@@ -89,47 +85,19 @@ class Inputs:
               sizes: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
         """Data: `given`, otherwise random. A named axis has its size in `sizes`, otherwise its
         size in the graph; `shapes` has the shapes of the other inputs."""
-        numbers = self.numbers if sizes is None else self._fitting(sizes)
+        numbers = self.numbers if sizes is None else sizes
         names = {own: size for name, shape, _ in self._file.inputs if self.begins
-                 for size, own in zip(shape or (), self.stated.get(name, ()))
+                 for size, own in zip(shape, self.stated.get(name, ()))
                  if isinstance(own, str) and not isinstance(size, int)}
 
         def sized(shape: Sequence[Any] | None) -> Sequence[Any] | None:
             return shape and [numbers.get(names.get(size, size), size) for size in shape]
-
-        def own(name: str, shape: Sequence[Any] | None) -> Sequence[Any] | None:
-            """The graph tells which axes of any size are one; a module leaves their names empty."""
-            known = self.stated.get(name)
-            return known if shape is None else sized(shape if '' not in shape or not known else [
-                size or label for size, label in zip(shape, known)])
-        data = data_of(self._model.graph, [
-            (name, own(name, shape), kind) for name, shape, kind in self._file.inputs] + [
-                (name, sized(self.stated.get(name)), np.dtype('float32')) for name in self.begins],
+        data = data_of(self._model.graph, {
+            **{name: (sized(shape), kind) for name, shape, kind in self._file.inputs},
+            **{name: (sized(self.stated.get(name)), np.dtype('float32')) for name in self.begins}},
             shapes, given, seed)
         data.update((name, np.zeros_like(data[name])) for name in self.begins)
         return data
-
-    @functools.cached_property
-    def _widths_of_labels(self) -> list[str]:
-        """The axes of any size that labels of CTC losses alone have."""
-        axes = [size for _, shape, _ in self._file.inputs for size in shape or ()]
-        return [shape[-1] for name, shape, _ in self._file.inputs
-                if shape and isinstance(shape[-1], str) and axes.count(shape[-1]) == 1 and any(
-                    reader.node.op == 'CTCLoss' and reader.at == 1
-                    for reader in readers_of(self._model.graph, name))]
-
-    def _fitting(self, sizes: Mapping[str, int]) -> Mapping[str, int]:
-        """The sizes, in which labels of CTC losses are no longer than the steps of their data."""
-        if not self._widths_of_labels:
-            return sizes
-        graph = roll_once(self._model.graph).graph
-        axes = infer(graph, variables_of(graph, {**self._params(), **{
-            name: [sizes.get(size, size) for size in shape]
-            for name, shape, _ in self._file.inputs if shape is not None}})).axes
-        steps = min([number_of(each) or 1 for node in graph.nodes if node.op == 'CTCLoss'
-                     for each in axes.get(node.inputs[0], [])[:1]], default=1)
-        return {**sizes, **{name: min(sizes.get(name, steps), steps)
-                            for name in self._widths_of_labels}}
 
 
 def own_sizes(names: Sequence[str], steps: Sequence[int], told: Callable[[], Mapping[str, int]],
@@ -166,18 +134,19 @@ def arrays_of(path: str) -> dict[str, np.ndarray]:
     raise ValueError('%s is not a file of numpy.savez with arrays of numbers' % path)
 
 
-def data_of(graph: Graph, inputs: Sequence[Input],
+def data_of(graph: Graph, inputs: Mapping[str, tuple[Sequence[Any] | None, np.dtype]],
             shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray] = {},
             seed: int = 0) -> dict[str, np.ndarray]:
     """The given data, and random data for the other inputs."""
     for name, array in given.items():
         if not array.size:
             raise ValueError('the sizes of %s must be at least 1, got %s' % (name, array.shape))
-    settled = settle_shapes({name: shape for name, shape, _ in inputs if name not in given}, shapes)
+    settled = settle_shapes({name: shape for name, (shape, _) in inputs.items()
+                             if name not in given}, shapes)
     batches = {shape[0] for shape in settled.values() if len(shape) == 1}
     pairs = [shape[:2] for shape in settled.values() if len(shape) > 1]
     # Lengths: one for each row of the batch, at most the other axis' size.
     steps = min([size for pair in pairs for size in (set(pair) - batches or pair)] or [1])
     random = np.random.RandomState(seed)
     return {name: given[name] if name in given else data_for(
-        graph, name, settled[name], kind, steps, random) for name, _, kind in inputs}
+        graph, name, settled[name], kind, steps, random) for name, (_, kind) in inputs.items()}

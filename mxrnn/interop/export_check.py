@@ -3,21 +3,20 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from .._files import CheckpointError
 from .._files.atomic import without_stage
 from .._graph.graph import Graph
 from .._graph.operator_table import has, row
 from .._graph.rolling import certify, stated_steps
 from .comparison import difference, of_file, tolerance
 from .comparison_shapes_and_data import Inputs, own_sizes
-from .file_runners import ExportedFile
+from .file_runners import ExportedFile, open_file
 from .first_node_that_differs import Exporter, first_different
 from .model import Model
-from .model_runners import Data, of_onnx, of_torch
+from .model_runners import Data, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
 from .reference_model_rolled_if_needed import ReferenceModel
 from .registry import ONNX, TORCH, ExportError
@@ -38,28 +37,21 @@ _LACKS = 'does not support', 'NOT_IMPLEMENTED'
 _REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
 
 
-def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_torch: bool,
-                 shapes: Mapping[str, Sequence[Any]] | None = None,
-                 again: Callable[[Model], ExportedFile] | None = None, other: Graph | None = None,
-                 steps: CountedSteps | None = None) -> tuple[str, str]:
+def check_export(model: Model, path: str, again: Callable[[Model], ExportedFile],
+                 other: Graph | None, steps: CountedSteps | None) -> tuple[str, str]:
     """Run the written file and the model on random data, and compare.
 
     Parameters
     ----------
     model : Model
-    open_written : callable
-        Opens the file with the reader that users have.
-    by_torch : bool
-        Whether torch runs the file. Without MXNet, the model then runs as ONNX; otherwise the model
-        runs in torch.
-    shapes : dict, optional
-        Shapes of the inputs by name, if the file does not tell them.
-    steps : CountedSteps, optional
-        The number of steps that became an axis of any size.
-    again : callable, optional
+    path : str
+        The written file.
+    again : callable
         Exports a model with other outputs in the same way, to find the first node that differs.
-    other : Graph, optional
+    other : Graph or None
         The graph of another length with which the file was certified; it is also run.
+    steps : CountedSteps or None
+        The number of steps that became an axis of any size.
 
     Returns
     -------
@@ -74,25 +66,18 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
     if _unfit(model.graph):
         return 'not checked', _unfit(model.graph)
     try:
-        file = open_written()
+        file = open_file(path)
     except ImportError:
-        return 'not checked', '%s is not installed' % ('torch' if by_torch else 'onnxruntime')
-    except (ValueError, CheckpointError) as error:
+        return 'not checked', 'onnxruntime is not installed'
+    except ValueError as error:
         if any(each in str(error) for each in _LACKS):
             return 'not checked', without_stage(str(error))
         raise ExportError('the written file cannot be read: %s\n%s' % (
             without_stage(str(error)), _REMEDY)) from None
-    if shapes is not None:
-        file = file._replace(inputs=[(name, shapes.get(name, shape), kind)
-                                     for name, shape, kind in file.inputs])
-    untold = [name for name, shape, _ in file.inputs if shape is None]
-    if untold:
-        return 'not checked', 'the shape of %s is not known: give a size for each axis, as in ' \
-            '--input %s=8,20 for two axes' % (', '.join(untold), untold[0])
-    model = reading_windows(model, {name: shape for name, shape, _ in file.inputs if shape})
+    model = reading_windows(model, {name: shape for name, shape, _ in file.inputs})
     whole, model = model.graph, of_file(model, file, 'the file')
     reasons, number = [], steps.number if steps else 0
-    for import_it in (of_mxnet, of_onnx if by_torch else of_torch):
+    for import_it in (of_mxnet, of_torch):
         library = import_it()
         if library is None:
             continue
@@ -110,8 +95,7 @@ def check_export(model: Model, open_written: Callable[[], ExportedFile], *, by_t
             reasons.append(str(error) or type(error).__name__)
         finally:
             forget()
-    return 'not checked', (reasons or ['neither MXNet nor %s is installed' % (
-        'onnxruntime, with onnx,' if by_torch else 'torch')])[0]
+    return 'not checked', (reasons or ['neither MXNet nor torch is installed'])[0]
 
 
 def log_unchecked(path: str, found: tuple[str, str]) -> None:

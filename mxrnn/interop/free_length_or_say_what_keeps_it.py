@@ -28,7 +28,7 @@ from .roll_without_steps import (
 )
 
 __all__ = ['naming_what_keeps', 'refuse_batch', 'refuse_regrouped', 'refuse_stated',
-           'refuse_windows', 'sizes_of', 'stated_notes', 'stated_of']
+           'refuse_windows', 'sizes_of', 'stated_notes']
 
 #: Numbers of steps are tried up to the first number, for a batch of the second, a prime number.
 _MOST, _MANY = 4096, 10007
@@ -118,7 +118,7 @@ def refuse_stated(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> No
     sequences of a number of steps: of other data it would make other sequences. Also refuse a batch
     of any size of which a Reshape would join rows of several sequences."""
     _refuse_split(graph, params, shapes)
-    for node, steps, size in stated_of(graph, params, shapes):
+    for node, steps, size in _stated_of(graph, params, shapes):
         axes = sorted(axes_in(size), key=lambda axis: (axis.label != 'batch', axis.label))
         named = {name: shape for name, shape in shapes.items() if not {
             axis.label for axis in axes[1:] or axes}.isdisjoint(shape)}
@@ -166,7 +166,7 @@ def refuse_regrouped(graph: Graph, params: Mapping[str, Any], sizes: Mapping[str
         name: (*map(str, shape),) if name in only_looked_up(graph, [*sizes]) else
         (*map(str, shape[:-1]), *shape[-1:]) for name, shape in sizes.items()}
     axes = infer(graph, variables_of(graph, {**sizes_of(params), **shapes})).axes
-    for name, steps, size in stated_of(graph, params, shapes):
+    for name, steps, size in _stated_of(graph, params, shapes):
         node = next(node for node in graph.nodes if node.name == name)
         rows = [each for each in sum(axes[node.inputs[0]], ()) if axes_in(each)]
         if next(code for code in node.shape if code not in (-4, 0)) != -1:  # time is first
@@ -216,11 +216,11 @@ def stated_notes(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> lis
                             if node.name in before]).arguments
     untold = {name: shape for name, shape in untold.items() if name in read}
     if untold:
-        found = next(stated_of(graph, params, {**shapes, **untold}), None)
+        found = next(_stated_of(graph, params, {**shapes, **untold}), None)
         for node, steps in [found[:2]] if found else [*before.items()][-1:]:
             typed: dict[str, Sequence[int | str]] = {
                 name: ['batch', steps, *shape[2:]] for name, shape in untold.items()}
-            if not found or any(stated_of(graph, params, {**shapes, **typed})):
+            if not found or any(_stated_of(graph, params, {**shapes, **typed})):
                 typed = {name: ['batch', steps, '…'] for name in untold}
             whole = {math.prod(read) for name in untold for read in [_read_as(graph, name)]
                      if read[:1] == (steps,)}
@@ -235,7 +235,7 @@ def stated_notes(graph: Graph, params: Mapping[str, Any], shapes: Shapes) -> lis
     except ExportError as error:
         return [str(error)]
     return ['node %s makes sequences of %d steps of all rows: other numbers of steps give wrong '
-            'results' % (node, steps) for node, steps, _ in stated_of(graph, params, shapes, True)]
+            'results' % (node, steps) for node, steps, _ in _stated_of(graph, params, shapes, True)]
 
 
 def _read_as(graph: Graph, name: str) -> tuple[int, ...]:
@@ -251,7 +251,7 @@ def _swapped(graph: Graph, name: str) -> str:
         node.dim1, node.dim2} == {0, 1} and graph.nodes[node.inputs[0].node].name == name), '')
 
 
-def stated_of(graph: Graph, params: Mapping[str, Any], shapes: Shapes, rows: bool = False
+def _stated_of(graph: Graph, params: Mapping[str, Any], shapes: Shapes, rows: bool = False
               ) -> Iterator[tuple[str, int, Size]]:
     """The Reshapes that make sequences of a number of steps of axes of any size, the steps, and the
     number of sequences. An input of rows may have any number of rows, except with `rows`: then

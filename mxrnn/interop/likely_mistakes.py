@@ -33,17 +33,17 @@ __all__ = ['remarks', 'wrong_lengths']
 
 
 def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool = False,
-            certified: bool = False, typed: Mapping[str, Sequence[Any]] | None = None) -> list[str]:
+            certified: bool = False) -> list[str]:
     """Analyse a model and the shapes that were `given` for its inputs; returns notes on them.
 
     `longest` says that the graph is known to be the longest bucket's, if there are several;
-    `certified` that the graph of another length has freed its number of steps. `typed` are the
-    shapes that a user gave, if `given` has more.
+    `certified` that the graph of another length has freed its number of steps.
     """
     params = {**model.arg_params, **model.aux_params}
     rolled = roll_once(model.graph)
     graph = rolled.graph
     names = [name for name in graph.needed_variables() if name not in params]
+    typed = given
     given = {name: shape for name, shape in given.items() if name in graph.needed_variables()}
     found: dict[str, Named] = {}
     notes: list[str] = []
@@ -94,7 +94,7 @@ def remarks(model: Model, given: Mapping[str, Sequence[Any]] = {}, longest: bool
     if not longest and not kept:  # otherwise a note says what frees them, or nothing does
         sentences += of_one_bucket(rolled, any(' steps: ' in each for each in notes),
                                    {size for shape in given.values() for size in shape})
-    windows = grouped_by_windows(model, shapes, given if typed is None else typed)
+    windows = grouped_by_windows(model, shapes, typed)
     return [*sentences, *kept, *windows, *as_many_whatever_is_read(model, freed, without)]
 
 

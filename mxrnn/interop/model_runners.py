@@ -1,4 +1,4 @@
-"""Runs models in torch, as ONNX in onnxruntime, or in MXNet through `mxnet_process`."""
+"""Runs models in torch or in MXNet (through `mxnet_process`), and sessions of onnxruntime."""
 from __future__ import annotations
 
 import contextlib
@@ -9,18 +9,13 @@ import numpy as np
 
 from .._files import reason_of
 from .model import Model
-from .onnx_checksum_and_session import session_of
-from .registry import ExportError
 from .roll_without_steps import roll_once
 
-__all__ = ['Data', 'Input', 'REFUSED', 'Run', 'Runner', 'inputs_of', 'of_onnx', 'of_torch',
-           'refusing', 'run_module', 'run_onnx']
+__all__ = ['Data', 'Input', 'Run', 'Runner', 'inputs_of', 'of_torch', 'refusing', 'run_onnx']
 
-#: An input's name, shape (None or a name stands for any size) and type.
-Input = Tuple[str, Optional[Sequence[Any]], np.dtype]
+#: An input's name, shape (a name stands for any size) and type.
+Input = Tuple[str, Sequence[Any], np.dtype]
 Data = Mapping[str, np.ndarray]
-#: In errors: a runner refused data.
-REFUSED = 'does not take'
 #: What onnxruntime puts before its reason: a status, the node, a place in its own source.
 _STATUS = re.compile(r"^\[ONNXRuntimeError\].*?Name:('[^']*') Status Message: (?:/\S+ )?"
                      r'(?:[\w:]+\([^)]*\) )?')
@@ -33,54 +28,24 @@ Runner = Callable[[Model], Callable[[Optional[int]], Run]]
 def of_torch() -> tuple[str, Runner] | None:
     """The interpreter of `to_torch`; None if torch cannot be imported."""
     try:
+        import torch
+
         from ._torch.to_and_from_torch import to_torch
     except ImportError:
         return None
 
-    def make(model: Model, rolled: int | None) -> Run:
-        module = to_torch(_rolled(model, rolled), roll=False)
-        return lambda data: run_module(module, 'the checkpoint', data)
-    return 'torch', lambda model: lambda rolled: make(model, rolled)
-
-
-def of_onnx() -> tuple[str, Runner] | None:
-    """The graph's ONNX file in onnxruntime, not rolled up; None if a package is missing."""
-    try:
-        import onnxruntime  # noqa: F401
-
-        from ._onnx.choose_roll_and_convert import exportable
-    except ImportError:
-        return None
-
-    def make(model: Model, rolled: int | None) -> Run:
-        model = _rolled(model, rolled)
+    def make(model: Model, length: int | None) -> Run:
+        module = to_torch(model if length is None else model._replace(
+            graph=roll_once(model.graph, length=length or None).graph), roll=False)
 
         def run(data: Data) -> list[np.ndarray]:
-            try:
-                written = exportable(model, {name: array.shape for name, array in data.items()},
-                                     rolled=False)
-            except ExportError as error:
-                raise ValueError(str(error)) from None
-            if written.left_out:
-                raise ValueError('ONNX does not have %s' % ', '.join(written.left_out))
-            return run_onnx(session_of(written.content, 'the checkpoint'), 'the checkpoint', data)
+            given = {name: torch.from_numpy(data[name]) for name in module.inputs if name in data}
+            with torch.no_grad(), refusing('torch', 'the checkpoint', data):
+                results = module(**given)
+            return [each.detach().numpy() for each in (
+                results if isinstance(results, tuple) else (results,))]  # a weight may be an output
         return run
-    return 'onnxruntime', lambda model: lambda rolled: make(model, rolled)
-
-
-def _rolled(model: Model, length: int | None) -> Model:
-    return model if length is None else model._replace(
-        graph=roll_once(model.graph, length=length or None).graph)
-
-
-def run_module(module: Any, what: str, data: Data) -> list[np.ndarray]:
-    """The outputs of a torch module in inference; `what` is for `refusing`."""
-    import torch
-    given = {name: torch.from_numpy(data[name]) for name in module.inputs if name in data}
-    with torch.no_grad(), refusing('torch', what, data):
-        results = module.eval()(**given)
-    return [each.detach().numpy() for each in (
-        results if isinstance(results, tuple) else (results,))]  # a weight may be an output
+    return 'torch', lambda model: lambda length: make(model, length)
 
 
 @contextlib.contextmanager
@@ -99,9 +64,9 @@ def refusing(runner: str, what: str, data: Data) -> Iterator[None]:
                               for name, array in data.items())
         if runner != 'MXNet':
             reason = _STATUS.sub(r'\1: ', reason_of(error)).replace(
-                'the graph %s %s' % (REFUSED, shapes), '').strip()  # a module says so, too
-        raise ValueError('the graph of %s %s %s. %s says: %s' % (
-            what, REFUSED, shapes, runner, reason)) from None
+                'the graph does not take %s' % shapes, '').strip()  # a module says so, too
+        raise ValueError('the graph of %s does not take %s. %s says: %s' % (
+            what, shapes, runner, reason)) from None
 
 
 # ---- onnxruntime

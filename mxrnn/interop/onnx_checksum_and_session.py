@@ -11,7 +11,7 @@ from typing import Any, Sequence
 
 from .. import _check
 
-__all__ = ['refuse_damaged', 'sealed', 'session_of']
+__all__ = ['intact', 'refuse_damaged', 'sealed', 'session_of']
 
 #: The entry as protobuf has it, without its eight digits: a field of the model, its key, its value.
 _SEAL = b'r\x17\n\x0bmxrnn.crc32\x12\x08'
@@ -22,15 +22,20 @@ def sealed(content: bytes) -> bytes:
     return _SEAL + b'%08x' % zlib.crc32(content) + content
 
 
-def refuse_damaged(path: str) -> None:
-    """Raise a ValueError if a file is not what its checksum says."""
+def intact(path: str) -> bool | None:
+    """Whether a file is what its checksum says; None if it has none."""
     with open(path, 'rb') as file:
         if file.read(len(_SEAL)) != _SEAL:
-            return
+            return None
         digits, found = file.read(8), 0
         for block in iter(lambda: file.read(1 << 20), b''):
             found = zlib.crc32(block, found)
-    if digits != b'%08x' % found:
+    return digits == b'%08x' % found
+
+
+def refuse_damaged(path: str) -> None:
+    """Raise a ValueError if a file is not what its checksum says."""
+    if intact(path) is False:
         raise ValueError('%s is damaged: its checksum is that of another content. Copy it again, '
                          'or export it again' % path)
 

@@ -17,7 +17,7 @@ __all__ = ['ReferenceModel']
 
 
 class ReferenceModel:
-    """A model in MXNet, torch or onnxruntime; its steps are rolled up if the data need it.
+    """A model in MXNet or torch; its steps are rolled up if the data need it.
 
     Parameters
     ----------

@@ -103,7 +103,6 @@ def test_outputs_of_whole_sequences_are_left_out_or_named(plain, tmp_path):
     assert written.notes == [LEFT_OUT % 'loss_output, counted_output']
     assert written.checked[0] == 'checked'
     assert interop.load_stepper(path).output_names == ['softmax_output']
-    assert interop.to_torch(model, states=True).outputs[0] == 'softmax_output'
     assert LEFT_OUT % 'loss_output, counted_output' in ' '.join(
         generate(model, states=True).text.split())
 
@@ -136,16 +135,11 @@ def test_a_source_of_a_number_of_steps_is_padded_or_freed(given, tmp_path):
         assert apart([found], wanted.reshape(2, TARGET, -1)) < 1e-6
     inputs = given and {'source': given}
     module = generate(model, inputs, states=True).module
-    steps = interop.to_torch(model, states=True, inputs=inputs)
     for length in (4, 9, 15) if given else (9,):
         read = torch.tensor(np.pad(source, ((0, 0), (0, 6), (0, 0)))[:, :length])
         with torch.no_grad():
             found, _ = module.steps(torch.tensor(target), module.encode(read))
-            first = {name: torch.zeros([{'batch': 2}.get(size, size) for size in steps.axes[name]])
-                     for name, _ in steps.states if name not in steps.encoder.outputs}
-            other, *_ = steps(target=torch.tensor(target), **first, **dict(
-                zip(steps.encoder.outputs, steps.encoder(source=read))))
-        assert apart([found.numpy()], wanted) < 1e-6 and apart([other.numpy()], wanted) < 1e-6
+        assert apart([found.numpy()], wanted) < 1e-6
 
 
 @pytest.mark.nightly

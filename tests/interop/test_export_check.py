@@ -22,7 +22,6 @@ from mxrnn.interop import export_check, mxnet_process, file_runners  # noqa: E40
 from mxrnn.interop.comparison import difference  # noqa: E402  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
 from mxrnn.interop._onnx import write_onnx  # noqa: E402  isort: skip
-from mxrnn.interop._torch.save_and_check_torch_file import write_torch  # noqa: E402  isort: skip
 
 
 def scores(length=4):
@@ -38,48 +37,39 @@ def model():
         return model_for(scores(), {'data': (2, 4, 5)})[0]
 
 
-def written(kind, model, path, **options):
-    if kind == 'onnx':
-        return write_onnx(model, str(path), **options).checked
-    return write_torch(interop.to_torch(model), str(path), options.get('check', True))
-
-
-@pytest.fixture(params=['MXNet', 'another format'])
+@pytest.fixture(params=['MXNet', 'torch'])
 def library(request, monkeypatch):
     if request.param != 'MXNet':
         monkeypatch.setattr(export_check, 'of_mxnet', lambda: None)
     return request.param
 
 
-def broken(table, monkeypatch):
-    """Activation of the other kinds than tanh and sigmoid is wrong."""
-    right = table['Activation']
+def broken(monkeypatch):
+    """Activation is wrong in a node."""
+    right = ONNX['Activation']
 
     def other(node):
         return node._replace(attrs={'act_type': 'relu'}) if node.name == 'second' else node
-    monkeypatch.setitem(table.maps[1], 'Activation', (
-        lambda builder, node, x: right(builder, other(node), x)) if table is ONNX else
-        right._replace(make=lambda node: right.make(other(node))))
+    monkeypatch.setitem(ONNX.maps[1], 'Activation',
+                        lambda builder, node, x: right(builder, other(node), x))
 
 
-@pytest.mark.parametrize('kind', ['onnx', 'torch'])
-def test_a_wrong_file_is_refused_and_its_first_node_named(kind, model, library, tmp_path,
-                                                          monkeypatch):
-    path = tmp_path / ('a.' + kind)
-    path.write_text('before')
-    broken(ONNX if kind == 'onnx' else TORCH, monkeypatch)
+def test_a_wrong_file_is_refused_and_its_first_node_named(model, library, tmp_path, monkeypatch):
+    path = tmp_path / 'a.onnx'
+    interop.to_onnx(model, path, outputs=['first_output'])
+    before = path.read_bytes()
+    broken(monkeypatch)
     with pytest.raises(interop.ExportError, match=r'first node that differs is second \(Activation'
                        ) as error:
-        written(kind, model, path)
+        write_onnx(model, path)
     assert 'scores_output' in str(error.value) and '--no-check' in str(error.value)
-    assert path.read_text() == 'before' and list(tmp_path.iterdir()) == [path]
-    assert written(kind, model, path, check=False) == ('', '')
-    assert path.read_bytes() != b'before'
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    assert write_onnx(model, path, check=False).checked == ('', '')
+    assert path.read_bytes() != before
 
 
-@pytest.mark.parametrize('kind', ['onnx', 'torch'])
-def test_a_right_file_is_checked_at_three_sizes(kind, model, library, tmp_path):
-    title, said = written(kind, model, tmp_path / 'a')
+def test_a_right_file_is_checked_at_three_sizes(model, library, tmp_path):
+    title, said = write_onnx(model, tmp_path / 'a').checked
     assert title == 'checked' and said.count('data (') == 3 and 'data (3, 4, 5)' in said
     assert ('MXNet' in said) == (library == 'MXNet') and said.count('(rolled up)') == 2
 
@@ -141,7 +131,7 @@ def test_every_size_and_every_chunk_counts(what, model, tmp_path, monkeypatch):
             wrong = data['data'].shape[1] != 4 if what == 'other sizes' else counts[1:2] == [2]
             return [array + wrong for array in file.outputs(data, counts)]
         return file._replace(outputs=outputs)
-    monkeypatch.setattr('mxrnn.interop._onnx.open_file', opened)
+    monkeypatch.setattr(export_check, 'open_file', opened)
     with pytest.raises(interop.ExportError, match='data .4, 11, 5.' if what == 'other sizes' else
                        'in chunks of 1 and 2 and 1'):
         interop.to_onnx(model, str(tmp_path / 'a.onnx'), states=what == 'chunks')
@@ -231,41 +221,11 @@ def test_sizes_that_the_check_makes_up_refuse_no_model(tmp_path):
     assert (tmp_path / 'a.onnx').exists()
 
 
-def test_shapes_that_a_graph_does_not_tell_are_given_for_the_check(tmp_path):
-    """A torch file has no shapes, so --input was refused, and such a file stayed unchecked."""
-    data, path = mx.sym.Variable('data'), tmp_path / 'a.pt'
-    export = 'export', tmp_path / 'a', '--torch', path
-    thirds = mx.sym.Concat(*mx.sym.SliceChannel(data, num_outputs=3, axis=2), dim=1)
-    rows = mx.sym.FullyConnected(mx.sym.Reshape(data, shape=(-1, 12)), num_hidden=3, name='rows')
-    for symbol, shape, asked in ((rows, (2, 6, 4), '--input data='), (thirds, (2, 6, 9), '')):
-        save(tmp_path / 'a', symbol, [], {'data': shape})
-        out = told(*export)
-        assert '\nnot checked:' in out and asked in out and '=8,20' not in out
-        assert '\nchecked:' in told(*export, '--input', 'data=%d,%d,%d' % shape)
-    model = interop.load(str(tmp_path / 'a'))
-    for inputs, error, said in (({'data': (0,)}, ValueError, 'at least 1'),
-                                ({'date': (2,)}, ValueError, 'did you mean data'),
-                                ([2], TypeError, 'inputs must be a dict')):
-        with pytest.raises(error, match=said):
-            interop.save_torch(interop.to_torch(model), path, inputs=inputs)
-    assert 'without that number' in told(*export, '--input', 'data=batch,time:6,9', status=2)
-
-
-def test_shapes_of_the_check_alone_are_no_shapes_of_a_torch_file(tmp_path):
-    outputs, _ = rnn.LSTMCell(3).unroll(5, mx.sym.Variable('data'), merge_outputs=True)
-    save(tmp_path / 'a', outputs, [], {'data': (2, 5, 4)})
-    for target, noted in ('--onnx', True), ('--torch', False):
-        said = told('export', tmp_path / 'a', target, tmp_path / ('a.' + target[2:]),
-                    '--input', 'data=2,5,4')
-        assert ('data has 5 steps' in said) is noted
-
-
 @pytest.mark.parametrize('cell', [rnn.LSTMCell, rnn.FusedRNNCell])
 @pytest.mark.parametrize('form', ['beside', 'alone', 'inside', 'preserved'])
 def test_lengths_that_only_a_loss_frees_are_checked(cell, form, tmp_path):
     """The check's graph kept its steps without the loss: 'Other sizes do not fit', or, with
-    FusedRNNCell, an error: MXNet makes a Reshape to 20 steps of any number of them. Torch files of
-    what a loss reads silently kept the steps."""
+    FusedRNNCell, an error: MXNet makes a Reshape to 20 steps of any number of them."""
     frames, _ = cell(3, prefix='lstm_').unroll(20, mx.sym.swapaxes(mx.sym.Variable(
         'data'), 0, 1), layout='TNC', merge_outputs=True)
     scores = mx.sym.FullyConnected(mx.sym.Reshape(frames, shape=(-1, 3)), num_hidden=7)
@@ -277,25 +237,13 @@ def test_lengths_that_only_a_loss_frees_are_checked(cell, form, tmp_path):
         'alone': lambda: loss, 'inside': lambda: loss,
         'preserved': lambda: mx.sym.SoftmaxOutput(scores, label, preserve_shape=True)}[form](),
         [], {'data': (2, 20, 5), 'label': (20, 2) if form == 'preserved' else (2, 3)})
-    for target in 'onnx', 'torch':
-        said = ' '.join(told('export', tmp_path / 'a', '--' + target, tmp_path / target,
-                             *['--output', 'frames_output'] * (form == 'inside')).split())
-        assert 'data (4, 11, 5)' in said and '20 steps' not in said
+    said = ' '.join(told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx',
+                         *['--output', 'frames_output'] * (form == 'inside')).split())
+    assert 'data (4, 11, 5)' in said and '20 steps' not in said
     if form == 'inside':
-        module, model = interop.load_torch(tmp_path / 'torch'), interop.load(str(tmp_path / 'a'))
+        model = interop.load(str(tmp_path / 'a'))
+        module = interop.to_torch(model, outputs=['frames_output'])
         assert interop.from_torch(module, model).graph is model.graph
-
-
-def test_a_label_of_a_torch_file_has_the_batch_and_at_most_the_steps_of_the_data(tmp_path):
-    """MXNet refused made-up labels that were longer than the data: 'Other sizes do not fit'."""
-    outputs, _ = rnn.LSTMCell(3).unroll(5, mx.sym.Variable('data'), merge_outputs=True)
-    scores = mx.sym.transpose(mx.sym.Reshape(outputs, shape=(-1, 5, 3)), axes=(1, 0, 2))
-    loss = mx.sym.make_loss(mx.sym.ctc_loss(scores, mx.sym.Variable('label')), name='loss')
-    save(tmp_path / 'a', mx.sym.Group([scores, loss]), [], {'data': (2, 5, 4), 'label': (2, 2)})
-    said = told('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt')
-    assert said.count('label (') == 3 and 'Other sizes' not in said
-    assert 'label (7, ' in told('compare', tmp_path / 'a', tmp_path / 'a.pt', '--input',
-                                'data=7,5,4')
 
 
 def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path):
@@ -318,34 +266,6 @@ def test_differences(got, wanted, expected):
     assert difference(*(np.array(each, 'f') for each in (got, wanted))) == expected
 
 
-@pytest.mark.parametrize('failing, error', [
-    ('torch.save', interop.CheckpointError),
-    ('mxrnn.interop._torch.save_and_check_torch_file._checked_file', RuntimeError)])
-def test_an_error_of_the_check_is_none_of_the_disk(failing, error, model, tmp_path, monkeypatch):
-    def fail(*args):
-        raise RuntimeError('this went wrong')
-    monkeypatch.setattr(failing, fail)
-    with pytest.raises(error, match='^this' if error is RuntimeError else 'cannot save .*: this'):
-        interop.save_torch(interop.to_torch(model), tmp_path / 'a.pt')
-
-
-@pytest.mark.parametrize('shape', [('batch', 'time', 7), ('batch',)])
-def test_given_axes_that_the_model_refuses_are_refused_where_it_tells_no_size(shape, tmp_path):
-    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=4)
-    model, _ = model_for(rnn.GRUCell(5).unroll(4, words, merge_outputs=True)[0], {'data': (2, 4)})
-    with pytest.raises(interop.ExportError, match='The graph by itself says data=batch,time'):
-        interop.save_torch(interop.to_torch(model), tmp_path / 'a.pt', inputs={'data': shape})
-    assert not (tmp_path / 'a.pt').exists()
-
-
-def test_a_file_with_states_takes_no_shapes(model, tmp_path):
-    """They were ignored."""
-    with pytest.raises(ValueError, match='leave out inputs'):
-        interop.save_torch(interop.to_torch(model, states=True), tmp_path / 'a.pt',
-                           inputs={'data': (2, 4, 9)})
-    assert not (tmp_path / 'a.pt').exists()
-
-
 def test_where_no_process_can_be_started_another_library_checks(model, tmp_path, monkeypatch):
     monkeypatch.setattr(mxnet_process, '_child', mxnet_process._Child())
     monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))
@@ -360,22 +280,19 @@ def test_mxnet_fuses_nothing_in_a_check(tmp_path):
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
 
 
-#: Programs whose modules are checked, too, whole and in steps: one of each kind.
-MODULES = ('lstm_bucketing', 'cudnn_lstm_time_major', 'dynamic', 'bidirectional', 'conv_lstm',
+#: Programs that are checked in steps, too: one of each kind.
+STEPPED = ('lstm_bucketing', 'cudnn_lstm_time_major', 'dynamic', 'bidirectional', 'conv_lstm',
            'attention_with_input_feeding', 'begin_states_that_are_variables', 'memory_network',
            'text_of_images', 'tree_of_cells', 'sockeye')
 
 
-@pytest.mark.parametrize('name, form', [
-    *[(name, 'onnx') for name in PROGRAMS],
-    *[(name, form) for name in MODULES for form in ('onnx in steps', 'torch', 'torch in steps')]])
-def test_no_right_export_is_refused(name, form, tmp_path):
+@pytest.mark.parametrize('name, states', [
+    *[(name, False) for name in PROGRAMS],
+    *[(name, True) for name in STEPPED]])
+def test_no_right_export_is_refused(name, states, tmp_path):
     _, model = model_of(name)
-    states = 'steps' in form
     try:
-        checked = write_onnx(model, str(tmp_path / 'a'), states=states).checked if (
-            'onnx' in form) else write_torch(interop.to_torch(model, states=states),
-                                             str(tmp_path / 'a'), True)
+        checked = write_onnx(model, str(tmp_path / 'a'), states=states).checked
     except interop.ExportError as error:
         assert states and 'MXNet' not in str(error)
         return
@@ -435,9 +352,9 @@ def test_the_process_of_mxnet_keeps_no_model(fails, model, tmp_path, monkeypatch
     if fails:
         monkeypatch.setattr(export_check._Check, 'run', lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            written('onnx', model, tmp_path / 'a.onnx')
+            write_onnx(model, tmp_path / 'a.onnx')
     else:
-        written('onnx', model, tmp_path / 'a.onnx')
+        write_onnx(model, tmp_path / 'a.onnx')
     assert mxnet_process._child._model is None
     assert mxnet_process.of_mxnet()[1](model)(None)({'data': np.zeros((2, 4, 5), 'f')})
 
@@ -478,10 +395,10 @@ def test_an_interrupted_check_leaves_no_answer_to_the_next(model, tmp_path, monk
     mxnet_process.of_mxnet()  # its process runs
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(mxnet_process.pickle, 'load', interrupted)
-        written('onnx', model, tmp_path / 'a.onnx')
+        write_onnx(model, tmp_path / 'a.onnx')
     assert not list(tmp_path.iterdir())
     other, _ = model_for(scores(7), {'data': (2, 7, 5)})
-    assert written('onnx', other, tmp_path / 'a.onnx')[0] == 'checked'
+    assert write_onnx(other, tmp_path / 'a.onnx').checked[0] == 'checked'
 
 
 def test_each_axis_alone_has_the_number_of_steps_among_the_first_sizes():

@@ -180,9 +180,8 @@ def test_a_batch_and_steps_in_one_reshape_are_named_together(tmp_path, capsys):
         with pytest.raises(interop.ExportError, match='--input data=3,7,5 keeps it'):
             interop.to_onnx(model, str(tmp_path / 'a.onnx'), given)
     interop.save(model, str(tmp_path / 'a'), 1)
-    for shape, said in ([], '--input data=3,7,5 keeps it'), (['--input', 'data=3,7,5'], 'differ'):
-        command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt', *shape)
-        assert said in ' '.join(capsys.readouterr().out.split())
+    command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input', 'data=3,7,5')
+    assert 'differ' in capsys.readouterr().out
 
 
 def test_a_source_reads_the_label_of_the_last_step():
@@ -397,9 +396,6 @@ def test_a_number_that_divides_the_given_steps_is_that_of_windows(blocks, batch,
     assert blocks or "the shape, as in inputs={'data': (3, 8, 5)}" in str(refused.value)
     with pytest.raises(ValueError, match='9 and 4|whole groups of rows|162 and a multiple of 24'):
         interop.to_onnx(model, str(path), {'data': (batch, 9, WIDTH)}, check=False)
-    with pytest.raises(ValueError, match='9, 5|whole groups of rows|162 and a multiple of 24'):
-        interop.save_torch(interop.to_torch(model), str(path), check=False, inputs={
-            'data': (batch, 9, WIDTH)})
     own = interop.to_torch(model, inputs=None if blocks else shapes).graph
     assert own == model.graph
     kept = 'If it is that of rows in a window, type the shape, as in --input data=batch,8,5'
@@ -767,24 +763,17 @@ def stays_unrolled(steps):
     (columns, (3, 1, 8, 10), '', 'in place of …: --input data=batch,1,…,')])
 def test_a_reshape_that_makes_sequences_of_all_rows_is_exported_for_one_length(
         build, shape, given, advice, tmp_path, capsys):
-    torch = pytest.importorskip('torch')
     model = random_model(build(8), {'data': shape})
     interop.save(model, str(tmp_path / 'a'), 1)
-    for target in ('--onnx', 'a.onnx'), ('--onnx', 'a.onnx', '--as-is'), ('--source', 'b.py'), (
-            '--torch', 'a.pt'):
+    for target in ('--onnx', 'a.onnx'), ('--onnx', 'a.onnx', '--as-is'), ('--source', 'b.py'):
         options = target[0], tmp_path / target[1], *target[2:]
         assert command('export', tmp_path / 'a', *options, *(
-            ['--input', 'data=' + given] if given else [])) == (
-                0 if advice[-1] == '…' and target[0] == '--torch' else 2)
+            ['--input', 'data=' + given] if given else [])) == 2
         said = ' '.join(''.join(capsys.readouterr()).split())
         assert advice in said, target
         own = ','.join(map(str, shape)) if advice[-1] != '5' else advice.partition('=')[2]
         assert command('export', tmp_path / 'a', *options, '--input', 'data=' + own) == 0
         assert 'differ' in capsys.readouterr().out
-    longer = torch.zeros(3, *shape[1:-1], 2 * shape[-1]) if build is columns else torch.zeros(
-        3, 2 * shape[1], WIDTH)
-    with pytest.raises(ValueError, match='must have the shape'):
-        interop.load_torch(str(tmp_path / 'a.pt'))(data=longer)
 
 
 CODES = {  # repeats one step as often as there are steps; what is said without a number of steps
@@ -1040,21 +1029,12 @@ def test_a_reshape_of_frames_keeps_their_number_unless_it_is_that_of_an_axis(
     source = generate(model, given).module
     np.testing.assert_allclose(source(torch.tensor(data)).detach().numpy(), wanted, atol=1e-6)
     interop.to_onnx(model, str(tmp_path / 's.onnx'), given, states=True)
-    assert export('--torch', 'f.pt', freed)[0] == 0
-    module = interop.load_torch(str(tmp_path / 'f.pt'))
+    module = interop.to_torch(model, inputs=given)
     made = module(data=torch.tensor(data))
     np.testing.assert_allclose(made.detach().numpy(), wanted, atol=1e-6)
-    interop.save_torch(module, tmp_path / 'again.pt')
-    assert interop.from_torch(interop.load_torch(tmp_path / 'again.pt'), model).arg_params.keys(
-        ) == model.arg_params.keys()
+    assert interop.from_torch(module, model).arg_params.keys() == model.arg_params.keys()
     module.train()(data=torch.tensor(data), label=torch.zeros(3, 2 * steps)).sum().backward()
     assert module.get_parameter('conv_weight').grad.abs().max() > 0
-    assert export('--torch', 'b.pt', steps)[0] == 0
-    module = interop.load_torch(str(tmp_path / 'b.pt'))
-    assert module(data=torch.ones(3, steps, 1, 8, 8)).shape == (3 * steps, CLASSES)
-    kept = 'any, %d, 1, 8, 8' % steps
-    with pytest.raises(ValueError, match='data must have the shape .%s' % kept):
-        module(data=torch.ones(3, 2 * steps, 1, 8, 8))
 
 
 @pytest.mark.parametrize('batch, op', [
@@ -1062,7 +1042,6 @@ def test_a_reshape_of_frames_keeps_their_number_unless_it_is_that_of_an_axis(
 def test_a_batch_that_a_node_states_is_named_and_kept(batch, op, tmp_path, capsys):
     """With two batches of 4, a batch of 8 would mix rows of two sequences each. A slice would cut
     a batch of 9."""
-    torch = pytest.importorskip('torch')
     data = mx.sym.Variable('data')
     if op == 'Reshape':
         data = mx.sym.FullyConnected(mx.sym.reshape(data, (-1, WIDTH)), num_hidden=WIDTH)
@@ -1072,37 +1051,12 @@ def test_a_batch_that_a_node_states_is_named_and_kept(batch, op, tmp_path, capsy
         outputs = mx.sym.slice(outputs, begin=(0, 0, 1), end=(8, None, UNITS), name='rows')
     interop.save(random_model(outputs, {'data': (8, 7, WIDTH)}), str(tmp_path / 'a'), 1)
     given = '--input', 'data=%s,time,5' % batch
-    for options in (('--onnx', 'a.onnx'), ('--onnx', 'a.onnx', '--states'), ('--torch', 'a.pt'),
-                    ('--source', 'b.py')):
+    for options in ('--onnx', 'a.onnx'), ('--onnx', 'a.onnx', '--states'), ('--source', 'b.py'):
         export = 'export', tmp_path / 'a', options[0], tmp_path / options[1], *options[2:]
         assert command(*export, *given) == 2
         said = ' '.join(capsys.readouterr().err.split())
         assert 'node rows (%s) has a batch of 8' % op in said
         assert command(*export, *said.split(': ')[-1].split()) == 0
-    with pytest.raises(ValueError, match=r'data must have the shape \(8, any, '):
-        interop.load_torch(str(tmp_path / 'a.pt'))(data=torch.zeros(4, 7, WIDTH))
-
-
-def test_a_torch_file_is_not_refused_for_shapes_that_nobody_gave(tmp_path):
-    data = mx.sym.FullyConnected(mx.sym.reshape(mx.sym.Variable('data'), (-3, 0)), num_hidden=WIDTH)
-    outputs, _ = rnn.GRUCell(UNITS).unroll(7, mx.sym.reshape(data, (-4, 4, 7, 0)),
-                                           merge_outputs=True)
-    interop.save(random_model(outputs, {'data': (4, 7, WIDTH)}), str(tmp_path / 'a'), 1)
-    assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == 0
-
-
-def test_a_torch_file_keeps_numbers_that_are_typed_beside_names(tmp_path):
-    torch = pytest.importorskip('torch')
-    outputs, _ = rnn.FusedRNNCell(UNITS, prefix='f_').unroll(7, mx.sym.Variable('data'),
-                                                             merge_outputs=True)
-    interop.save(random_model(mx.sym.sum(outputs, axis=1) / 7, {'data': (2, 7, WIDTH)}),
-                 str(tmp_path / 'a'), 1)
-    assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt', '--input',
-                   'data=batch,7,5') == 0
-    module = interop.load_torch(str(tmp_path / 'a.pt'))
-    assert module(torch.zeros(3, 7, WIDTH)).shape == (3, UNITS)
-    with pytest.raises(ValueError, match=r'data must have the shape \(any, 7, 5\)'):
-        module(torch.zeros(3, 6, WIDTH))
 
 
 def test_some_sequences_of_a_batch_are_cut_on_purpose(tmp_path):
@@ -1122,16 +1076,14 @@ def test_groups_of_rows_are_no_batch(of_data, tmp_path, capsys):
         7, data, merge_outputs=True)[0], (-1, UNITS))
     groups = mx.sym.reshape(data if of_data else outputs, (3, -1, WIDTH if of_data else UNITS))
     symbol = mx.sym.Group([mx.sym.max(groups, axis=0), mx.sym.mean(outputs, axis=1)])
-    interop.save(random_model(symbol, {'data': (6, 7, WIDTH)}), str(tmp_path / 'a'), 1)
-    for number, given in enumerate(([], ['--input', 'data=batch,time,5'])):
-        for kind, end in (('--onnx', 'onnx'), ('--torch', 'pt')):
-            path = tmp_path / ('%d.%s' % (number, end))
-            assert command('export', tmp_path / 'a', kind, path, *given) == 0
-            assert '3 steps' not in capsys.readouterr().out
-        for rows in (6, 12):
-            made = interop.load_torch(str(tmp_path / ('%d.pt' % number)))(
-                data=torch.zeros(rows, 7, WIDTH))
-            assert made[0].shape[0] == rows * 7 // 3
+    model = random_model(symbol, {'data': (6, 7, WIDTH)})
+    interop.save(model, str(tmp_path / 'a'), 1)
+    for given in [], ['--input', 'data=batch,time,5']:
+        assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', *given) == 0
+        assert '3 steps' not in capsys.readouterr().out
+    for rows in (6, 12):
+        made = interop.to_torch(model)(data=torch.zeros(rows, 7, WIDTH))
+        assert made[0].shape[0] == rows * 7 // 3
 
 
 @pytest.mark.parametrize('steps', ['time', 7])
@@ -1140,13 +1092,13 @@ def test_groups_of_sequences_are_checked_with_whole_groups(steps, tmp_path):
     outputs, _ = rnn.GRUCell(UNITS, 'g_').unroll(7, mx.sym.Variable('data'))
     interop.save(random_model(mx.sym.reshape(outputs[-1], (-1, 5, UNITS)), {
         'data': (15, 7, WIDTH)}), str(tmp_path / 'a'), 1)
-    for kind, end in ('--onnx', 'a.onnx'), ('--torch', 'a.pt'), ('--source', 'b.py'):
+    for kind, end in ('--onnx', 'a.onnx'), ('--source', 'b.py'):
         assert command('export', tmp_path / 'a', kind, tmp_path / end, '--input',
                        'data=batch,%s,5' % steps) == 0
 
 
 @pytest.mark.parametrize('kind', ['sentences', 'two inputs', 'two rows for each step'])
-def test_a_torch_module_takes_more_sequences_than_its_data_have(kind, tmp_path):
+def test_a_torch_module_takes_more_sequences_than_its_data_have(kind):
     """Each sequence in the data is cut into several, or each step has several rows."""
     torch, steps = pytest.importorskip('torch'), 14 if kind == 'sentences' else 7
     data = mx.sym.Variable('data')
@@ -1161,15 +1113,12 @@ def test_a_torch_module_takes_more_sequences_than_its_data_have(kind, tmp_path):
     if kind != 'two inputs':  # they may as well be sequences of another length
         with pytest.raises(ValueError, match='become several, tell the export that shape: inputs='):
             interop.to_torch(model)(**data)
-        assert len(interop.to_torch(model, inputs={'data': ('batch', steps, WIDTH)})(**data)) == 6
-    interop.save(model, str(tmp_path / 'a'), 1)
-    assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt', *(
-        each for name in shapes for each in ('--input', '%s=batch,%d,5' % (name, steps)))) == 0
-    assert interop.load_torch(str(tmp_path / 'a.pt'))(**data).shape == (6, UNITS)
+    assert len(interop.to_torch(model, inputs=dict.fromkeys(
+        shapes, ('batch', steps, WIDTH)))(**data)) == 6
 
 
-def test_a_torch_file_keeps_a_number_of_words_that_no_option_names(tmp_path):
-    """A dense layer of each word, and sequences of 7 again: its file took other numbers."""
+def test_a_torch_module_keeps_a_number_of_words_that_no_shape_names():
+    """A dense layer of each word, and sequences of 7 again: it took other numbers."""
     torch = pytest.importorskip('torch')
     words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=WIDTH)
     rows = mx.sym.FullyConnected(mx.sym.reshape(words, (-1, WIDTH)), num_hidden=UNITS)
@@ -1179,48 +1128,20 @@ def test_a_torch_file_keeps_a_number_of_words_that_no_option_names(tmp_path):
     assert module(data[:, :7]).shape == (7, UNITS)
     with pytest.raises(ValueError, match='sequences of 7 steps of all rows, and so 8 sequences of'):
         module(data)
-    interop.save(model, str(tmp_path / 'a'), 1)
-    assert command('export', tmp_path / 'a', '--torch', tmp_path / 'a.pt') == 0
-    with pytest.raises(ValueError, match='data must have the shape .any, 7.'):
-        interop.load_torch(str(tmp_path / 'a.pt'))(data=torch.ones(7, 8))
 
 
-@pytest.mark.parametrize('rows', [False, True])
-def test_a_file_that_cannot_refuse_other_lengths_is_written_with_a_warning(rows, tmp_path):
-    """The graph does not tell how many axes the data have, or they are rows."""
+def test_a_file_that_cannot_refuse_other_lengths_is_written_with_a_warning(tmp_path):
+    """The data are rows."""
     torch = pytest.importorskip('torch')
-    data = mx.sym.Variable('data')
-    data = mx.sym.FullyConnected(data if rows else mx.sym.reshape(data, (-1, WIDTH)),
-                                 num_hidden=WIDTH, name='rows')
+    data = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=WIDTH, name='rows')
     outputs, _ = rnn.GRUCell(UNITS, 'g_').unroll(7, mx.sym.reshape(data, (-1, 7, WIDTH)))
-    model = random_model(outputs[-1], {'data': (21, WIDTH) if rows else (3, 7, WIDTH)})
-    path, module = str(tmp_path / 'a'), interop.to_torch(model)
-    for check in True, False:
-        with pytest.warns(UserWarning, match='sequences of 7 steps') as said:
-            interop.save_torch(module, path + '.pt', check=check)
-        assert interop.load_torch(path + '.pt')(data=torch.zeros(21, WIDTH)).shape == (3, UNITS)
-        with pytest.raises(ValueError, match=r'does not take data of shape \(8, 5\)'):
-            interop.load_torch(path + '.pt')(data=torch.zeros(8, WIDTH))
-    if rows:
-        with pytest.warns(UserWarning, match='sequences of 7 steps'):
-            interop.to_onnx(model, path + '.onnx')
-    else:
-        assert '--input data=batch,7,%d' % WIDTH in str(said[0].message)
-        interop.save_torch(module, path + '.pt', inputs={'data': ('batch', 7, WIDTH)})
-        with pytest.raises(ValueError, match='data must have the shape .any, 7'):
-            interop.load_torch(path + '.pt')(data=torch.zeros(7, 9, WIDTH))
-
-
-def test_the_check_s_shape_leaves_words_open_where_a_reshape_states_characters(tmp_path):
-    torch = pytest.importorskip('torch')
-    characters = mx.sym.reshape(mx.sym.Variable('data'), (-1, 6, WIDTH))
-    model = random_model(rnn.LSTMCell(UNITS, 'c_').unroll(6, characters)[0][-1],
-                         {'data': (3 * 8, 6, WIDTH)})
-    path = str(tmp_path / 'a.pt')
-    interop.save_torch(interop.to_torch(model), path, inputs={'data': (3, 8, 6, WIDTH)})
-    module = interop.load_torch(path)
-    for batch, words in (2, 8), (3, 5), (1, 11):
-        assert module(data=torch.zeros(batch, words, 6, WIDTH)).shape == (batch * words, UNITS)
+    model = random_model(outputs[-1], {'data': (21, WIDTH)})
+    module = interop.to_torch(model)
+    assert module(data=torch.zeros(21, WIDTH)).shape == (3, UNITS)
+    with pytest.raises(ValueError, match=r'does not take data of shape \(8, 5\)'):
+        module(data=torch.zeros(8, WIDTH))
+    with pytest.warns(UserWarning, match='sequences of 7 steps'):
+        interop.to_onnx(model, str(tmp_path / 'a.onnx'))
 
 
 def test_a_reshape_that_may_state_part_of_the_steps_is_named(tmp_path):
@@ -1633,12 +1554,10 @@ def test_one_option_keeps_what_two_inputs_are_cut_to():
         'data': ['batch', 'time:7', WIDTH]})])
 
 
-def test_torch_files_keep_the_order_of_axes_in_notes(tmp_path):
-    pytest.importorskip('torch')
+def test_the_order_of_axes_is_kept_in_notes():
     model = random_model(NUMBERED['sum by'][0](7), {'data': (7, 3, WIDTH)})
-    with pytest.warns(UserWarning, match='with --input data=time:7,batch,%d' % WIDTH):
-        interop.save_torch(interop.to_torch(model), tmp_path / 'a.pt', check=False,
-                           inputs={'data': ('steps', 'batch', WIDTH)})
+    assert any('with --input data=time:7,batch,%d' % WIDTH in each
+               for each in remarks(model, {'data': ('steps', 'batch', WIDTH)}))
 
 
 @pytest.mark.parametrize('symbol, shapes, given', [

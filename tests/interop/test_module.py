@@ -2,7 +2,6 @@
 import copy
 import json
 import warnings
-import zipfile
 
 import numpy as np
 import pytest
@@ -62,7 +61,7 @@ def test_the_shape_of_data_that_do_not_fit_is_told(shape):
         module(data=torch.zeros(4, 6, 4), n=torch.ones(4))
 
 
-def test_a_module_runs_without_what_only_a_ctc_loss_reads(tmp_path):
+def test_a_module_runs_without_what_only_a_ctc_loss_reads():
     from mxrnn.interop._torch.module import as_list
     scores = mx.sym.FullyConnected(mx.sym.swapaxes(DATA, dim1=0, dim2=1), num_hidden=4,
                                    flatten=False, name='fc')
@@ -74,8 +73,7 @@ def test_a_module_runs_without_what_only_a_ctc_loss_reads(tmp_path):
         module = make(symbol, {'data': (2, 5, 4), 'label': (2, 2), 'letters': (2,)})
         wanted = data.softmax(2) if len(module.outputs) > 1 else torch.nn.functional.linear(
             data.swapaxes(0, 1), *module.parameters())
-        interop.save_torch(module, tmp_path / 'ctc.pt')
-        for each in module, copy.deepcopy(module), interop.load_torch(tmp_path / 'ctc.pt'):
+        for each in module, copy.deepcopy(module):
             both = as_list(each(data, label, letters))
             assert len(both) == len(each.outputs) and both[0].shape == (2,)
             for training in True, False:
@@ -177,74 +175,10 @@ def test_copies_and_pickles_are_whole(tmp_path):
         assert not torch.equal(other.get_parameter('fc_bias'), module.get_parameter('fc_bias'))
 
 
-@pytest.mark.filterwarnings('ignore:.*TorchScript', 'ignore:.*torch.jit.script')
-def test_a_file_of_torch_is_read_without_running_its_code(tmp_path):
-    path = tmp_path / 'model.pt'
-    module = make(language_model(), SHAPES)
-    interop.save_torch(module, path)
-    assert torch.load(path, weights_only=True)['graph'].startswith('{')
-    loaded = interop.load_torch(path)
-    torch.testing.assert_close(loaded(data=TOKENS), module(data=TOKENS), rtol=0, atol=0)
-    assert loaded.state_dict().keys() == module.state_dict().keys()
-    torch.save(module, path)  # a pickle of the class, which torch refuses to build
-    with pytest.raises(interop.CheckpointError, match='pt was not written by save_torch') as caught:
-        interop.load_torch(path)
-    # torch advises to read it with weights_only=False, which would run its code.
-    assert caught.value.__cause__ is None and caught.value.__suppress_context__
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
-    with pytest.raises(interop.CheckpointError, match='pt was not written by save_torch$'):
-        interop.load_torch(path)
-    torch.save({'fc_bias': torch.zeros(3)}, path)
-    weights = path.read_bytes()
-    for content in (weights, b'not a file of torch', b'\x08\x08\x12\x05mxrnn'):  # as ONNX begins
-        path.write_bytes(content)
-        with pytest.raises(interop.CheckpointError, match='model.pt was not written by save_torch'):
-            interop.load_torch(path)
-    (tmp_path / 'model.onnx').write_bytes(b'\x08\x08\x12\x05mxrnn')
-    for name, said in ('none.pt', 'none.pt'), ('model.onnx', 'save_torch: onnxruntime runs ONNX'):
-        with pytest.raises(interop.CheckpointError, match=said):
-            interop.load_torch(tmp_path / name)
-
-
-def test_what_was_saved_from_a_gpu_is_read_onto_the_cpu(tmp_path, monkeypatch):
-    path = tmp_path / 'model.pt'
-    module = make(language_model(), SHAPES)
-    with monkeypatch.context() as patched:
-        patched.setattr(torch.serialization, 'location_tag', lambda storage: 'cuda:0')
-        interop.save_torch(module, path)
-    if not torch.cuda.is_available():
-        with pytest.raises(RuntimeError, match='CUDA'):
-            torch.load(path, weights_only=True)
-    loaded = interop.load_torch(path)
-    assert {value.device.type for value in loaded.state_dict().values()} == {'cpu'}
-    torch.testing.assert_close(loaded(data=TOKENS), module(data=TOKENS), rtol=0, atol=0)
-
-
 def test_names_that_interop_does_not_have():
     with pytest.raises(AttributeError, match="'mxrnn.interop' has no attribute 'nonesuch'"):
         interop.nonesuch  # noqa: B018 -- to ask is what is tested
     assert not hasattr(interop, '_nonesuch')
-
-
-def test_damaged_files_of_torch_are_refused(tmp_path):
-    path = tmp_path / 'model.pt'
-    interop.save_torch(make(language_model(), SHAPES), path)
-    content = torch.load(path, weights_only=True)
-    for key, value in [('graph', '{}'), ('graph', 3), ('parameters', [1]),
-                       ('parameters', {'fc_bias': 'x'}), ('buffers', None)]:
-        torch.save(dict(content, **{key: value}), path)
-        with pytest.raises(interop.CheckpointError, match='is damaged'):
-            interop.load_torch(path)
-    # A pickle that makes a tensor of a function instead of a storage: AttributeError in torch.
-    function = b'ctorch._utils\n_rebuild_tensor_v2\n'
-    damaged = b'\x80\x02%s(%sK\x00))\x89ccollections\nOrderedDict\n)RtR.' % (function, function)
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, 'w') as archive:
-        for name, data in members.items():
-            archive.writestr(name, damaged if name.endswith('data.pkl') else data)
-    with pytest.raises(interop.CheckpointError, match='was not written by save_torch'):
-        interop.load_torch(path)
 
 
 def test_export_with_any_batch():
@@ -418,20 +352,6 @@ def test_mistakes_of_converters_are_not_called_faults_of_the_graph(own_operators
         interop.to_torch(unknown('_contrib_mistaken'))
 
 
-def test_a_file_of_torch_cannot_stand_for_more_than_it_holds(tmp_path):
-    path = tmp_path / 'model.pt'
-    interop.save_torch(make(
-        mx.sym.broadcast_mul(DATA, V('scale', shape=(1, 3))), {'data': (2, 3)}), path)
-    content = torch.load(path, weights_only=True)
-    content['parameters']['scale'] = torch.zeros(1).expand(1 << 28, 4)
-    torch.save(content, path)
-    with pytest.raises(interop.CheckpointError, match='scale .* more elements than'):
-        interop.load_torch(path)
-    torch.save(content, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(interop.CheckpointError, match='was not written by save_torch'):
-        interop.load_torch(path)
-
-
 @pytest.mark.parametrize('change', [
     {'in_data_locs': '(9,)'}, {'remain_locs': '(0,)'}, {'num_out_data': '2'}])
 def test_a_loop_whose_body_does_not_fit_it_is_refused(change):
@@ -465,7 +385,7 @@ def steps_of(module, training=False):
     return [step.node.op for step in module._runners[training, True].schedule.steps]
 
 
-def test_an_unrolled_graph_is_rolled_up_and_stays_what_it_is(tmp_path):
+def test_an_unrolled_graph_is_rolled_up_and_stays_what_it_is():
     symbol = with_dropout()
     module = make(symbol, {'data': (2, 5, 4)})
     model = interop.Model(module.graph, {name: value.detach().numpy()
@@ -481,18 +401,9 @@ def test_an_unrolled_graph_is_rolled_up_and_stays_what_it_is(tmp_path):
                                      for each in (one, other)))
     for name, value in interop.from_torch(module, model).arg_params.items():
         np.testing.assert_array_equal(value, model.arg_params[name])
-    path, content = tmp_path / 'model.pt', []
-    for each in (module, plain):
-        interop.save_torch(each, path)
-        content.append(path.read_bytes())
-    assert content[0] == content[1]
-    assert 'RNN' in steps_of(interop.load_torch(path))
-    assert 'RNN' not in steps_of(interop.load_torch(path, roll=False))
     for flag in (None, 'no'):
         with pytest.raises(TypeError, match='roll must be True or False'):
             interop.to_torch(model, roll=flag)
-        with pytest.raises(TypeError, match='roll must be True or False'):
-            interop.load_torch(path, roll=flag)
 
 
 def calls(graph):

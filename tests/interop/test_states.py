@@ -1,5 +1,4 @@
 """Files with states: steps and chunks against whole sequences, and what cannot be stepped."""
-import copy
 import doctest
 import json
 import random
@@ -503,26 +502,22 @@ def test_steps_that_do_not(name, tmp_path):
                       [0, 2, 0, 2]) < 1e-6
 
 
-# ---- in torch
-
-
-@pytest.mark.parametrize('begin', [['l_1', 'l_0'], ['same', 'same'], ['l_1', None]])
-def test_names_of_begin_states_that_would_be_used_twice(begin):
+@pytest.mark.parametrize('begin', [['l_1', 'l_0'], ['l_1', None]])
+def test_names_of_begin_states_that_would_be_used_twice(begin, tmp_path):
     outputs, _ = rnn.LSTMCell(4, prefix='l_').unroll(
         3, mx.sym.Variable('data'), merge_outputs=True, begin_state=[
             mx.sym.Variable(name) if name else mx.sym.zeros((0, 4)) for name in begin])
     model = random_model(outputs, {'data': (2, 3, 5), **{name: (2, 4) for name in begin if name}})
-    names = [each for pair in interop.to_torch(model, states=True).states for each in pair]
-    assert len({*names}) == 4
+    stepper = load(model, tmp_path)
+    assert len({*stepper.state_names, *stepper._names[stepper._count:]}) == 4
 
 
-def test_an_input_may_be_called_as_a_state_would_be():
+def test_an_input_may_be_called_as_a_state_would_be(tmp_path):
     outputs, _ = rnn.LSTMCell(3, 'l_').unroll(4, mx.sym.Variable('l_0_in'), merge_outputs=True)
-    module = interop.to_torch(model_for(outputs, {'l_0_in': (2, 4, 5)})[0], states=True)
-    names = [each for pair in module.states for each in pair]
-    assert module.inputs == ['l_0_in', *names[::2]] and 'l_0_in' not in names
-    found = module(l_0_in=torch.ones(2, 4, 5), **{each: torch.zeros(2, 3) for each in names[::2]})
-    assert found[0].shape == (2, 4, 3)
+    stepper = load(model_for(outputs, {'l_0_in': (2, 4, 5)})[0], tmp_path)
+    assert stepper.input_names == ['l_0_in'] and 'l_0_in' not in stepper.state_names
+    found, _ = stepper.read(stepper.begin(2), l_0_in=np.ones((2, 4, 5)))
+    assert found.shape == (2, 4, 3)
 
 
 def test_a_begin_state_that_each_step_reads_too_comes_from_the_encoder(tmp_path):
@@ -535,58 +530,24 @@ def test_a_begin_state_that_each_step_reads_too_comes_from_the_encoder(tmp_path)
     data, begin = (random_value(name, shape).astype('f') for name, shape in (
         ('data', (2, 3, 5)), ('begin', (2, 4))))
     wanted = interop.to_torch(model)(torch.tensor(data), torch.tensor(begin)).detach().numpy()
-    interop.to_onnx(model, tmp_path / 'a.onnx', states=True)
-    stepper = interop.load_stepper(tmp_path / 'a.onnx')
+    stepper = load(model, tmp_path)
     found, _ = stepper.read(stepper.begin(begin=begin), data=data)
     assert_close(found, wanted, 1e-6)
-    module = interop.to_torch(model, states=True)
-    given = module.begin(begin=torch.tensor(begin))
-    for at in range(3):
-        made, *states = module(data=torch.tensor(data[:, at:at + 1]), **given)
-        given.update(zip([name for name, _ in module.states], states))
-        assert_close(made.detach().numpy(), wanted[:, at:at + 1], 1e-6)
-    with pytest.raises(TypeError, match='inputs of its encoder, begin, got none'):
-        module.begin(2)
-
-
-def test_a_module_in_steps_begins_with_zeros():
-    module = interop.to_torch(model_of('gru_bucketing')[1], states=True)
-    assert {name: value.abs().sum().item() for name, value in module.begin(3).items()} == {
-        name: 0. for name, _ in module.states}
-    given = module.begin(batch_size=3)
-    assert len(module(data=torch.zeros(3, 1), **given)) == 1 + len(module.states)
 
 
 @pytest.mark.parametrize('between', [rnn.DropoutCell(0.3), rnn.ZoneoutCell(
     rnn.RNNCell(4, prefix='z_'), zoneout_outputs=0.2)])
-def test_what_draws_before_the_last_step_of_a_layer_reads_no_sequence_backwards(between):
+def test_what_draws_before_the_last_step_of_a_layer_reads_no_sequence_backwards(between, tmp_path):
     cell = stack(rnn.LSTMCell(4, 'a_'), between, rnn.LSTMCell(4, 'b_'))
     model = random_model(cell.unroll(5, X)[0][-1], {'data': (2, 5, 3)})
-    assert interop.to_torch(model, states=True).states
+    interop.to_source(model, tmp_path / 'a.py', states=True)
     assert not any(node.op == 'SequenceReverse'
                    for node in roll(model.graph, training=True).graph.walk())
 
 
-def test_older_versions_refuse_files_with_states(tmp_path):
-    """They ran them without states, in another order of inputs."""
-    _, model = model_of('gru_bucketing')
-    module, plain = interop.to_torch(model, states=True), interop.to_torch(model)
-    formats = []
-    for each in (module, plain):
-        interop.save_torch(each, tmp_path / 'steps.pt')
-        formats.append(torch.load(tmp_path / 'steps.pt', weights_only=True)['format'])
-    assert formats[0] != formats[1] == 'graph of MXNet with tensors, 1'
-    assert copy.deepcopy(interop.to_torch(model_of('attention_with_input_feeding')[1],
-                                          states=True)).encoder is not None
-
-
-def test_modules_that_have_no_steps(tmp_path):
+def test_shapes_that_are_refused(tmp_path):
     _, model = model_of('bidirectional')
-    with pytest.raises(interop.ExportError, match='r_ cannot be stepped: it reads sequences back'):
-        interop.to_torch(model, states=True)
-    with pytest.raises(ValueError, match='leave out roll=False'):
-        interop.to_torch(model, states=True, roll=False)
-    with pytest.raises(ValueError, match='inputs needs states=True'):
+    with pytest.raises(ValueError, match='inputs needs an axis'):
         interop.to_torch(model, inputs={'data': ('batch', 'time')})
     for given, message in (
             ({'date': (1,)}, "of the model, such as data, .*; got 'date': did you mean data"),
@@ -597,36 +558,9 @@ def test_modules_that_have_no_steps(tmp_path):
             ({'data': (0, 'time')}, r"each axis of inputs\['data'\] that is no name must be"),
             ({next(iter(model.arg_params)): (1,)}, 'inputs of the model, got .* parameter')):
         with pytest.raises((TypeError, ValueError), match=message):
-            interop.to_torch(model, states=True, inputs=given)
+            interop.to_torch(model, inputs=given)
         with pytest.raises((TypeError, ValueError), match=message):
             interop.to_source(model, str(tmp_path / 'm.py'), given)
-
-
-def test_modules_check_the_shapes_of_states():
-    model, _ = model_for(rnn.GRUCell(4, 'gru_').unroll(
-        3, mx.sym.Variable('data'), merge_outputs=True)[0], {'data': (2, 3, 5)})
-    module = interop.to_torch(model, states=True,
-                             inputs={'data': ['batch', 'time', np.int64(5)]})
-    data = torch.zeros(3, 2, 5)
-    assert module(data, torch.zeros(3, 4))[1].shape == (3, 4)
-    for state, message in ((torch.zeros(1, 4), 'must have the same batch size, got data of shape'),
-                           (torch.zeros(3, 5), r'gru_0_in must have the shape \(batch, 4\), got'),
-                           (torch.zeros(1, 3, 4), r'gru_0_in must have the shape \(batch, 4\)')):
-        with pytest.raises(ValueError, match=message):
-            module(data, state)
-
-
-def test_weights_of_modules_in_steps_go_back():
-    _, model = model_of('attention_with_input_feeding')
-    module = interop.to_torch(model, states=True)
-    with torch.no_grad():
-        for value in module.parameters():
-            value.mul_(2)
-    again = interop.from_torch(module, model)
-    for name, array in model.arg_params.items():
-        np.testing.assert_array_equal(again.arg_params[name], 2 * array)
-    with pytest.raises(ValueError, match='same graph: .* has shape'):
-        interop.from_torch(module, model_of('gru_bucketing')[1])
 
 
 @pytest.mark.parametrize(('name', 'given', 'said'), [
@@ -644,7 +578,6 @@ def test_weights_of_modules_in_steps_go_back():
 def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_path):
     _, model = model_of(name)
     for way in (lambda: interop.to_onnx(model, tmp_path / 'a.onnx', given, states=True),
-                lambda: interop.to_torch(model, states=True, inputs=given),
                 lambda: interop.to_source(model, tmp_path / 'a.py', given, states=True)):
         with pytest.raises(ValueError, match='inputs must agree on the size') as error:
             way()
@@ -684,7 +617,6 @@ def test_states_that_are_carried_on_are_no_outputs(fused, length, tmp_path):
     interop.to_onnx(model, str(tmp_path / 'chosen.onnx'), states=True, outputs=[chosen],
                     inputs={'data': ('batch', 'time', 3)})
     assert interop.load_stepper(str(tmp_path / 'chosen.onnx')).output_names == [chosen]
-    assert interop.to_torch(model, states=True).outputs[:-4] == stepper.output_names
     interop.to_source(model, str(tmp_path / 'model.py'), {'data': ('batch', 'time', 3)},
                       states=True)
     assert 'nn.LSTM(' in (tmp_path / 'model.py').read_text()

@@ -10,7 +10,8 @@ from ..._files.atomic import replacing
 from ..._files.checkpoint_refusals import refuse_checkpoint
 from ..._graph.graph import Graph
 from ..export_check import check_export, log_unchecked
-from ..file_runners import ExportedFile, open_content, open_file
+from ..export_targets import check_onnx_target
+from ..file_runners import ExportedFile, open_content
 from ..input_shapes import without_number
 from ..likely_mistakes import wrong_lengths
 from ..model import Model
@@ -72,7 +73,8 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
         `states`, the graph uses several steps of a sequence at once.
     ValueError, TypeError
         `inputs` or `types` are not shapes or types of the model's arguments, `outputs` has a name
-        that is not an output, or `path` names a file of a checkpoint.
+        that is not an output, or `path` names a file of a checkpoint, or one that `to_onnx` did not
+        write of this model.
     ImportError
         The package onnx is not installed.
 
@@ -87,10 +89,9 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     imported. The data have the length that the graph was unrolled for, then two other sizes if the
     file takes any. Outputs may differ by 1e-5 of the largest value, or by as much as rounding alone
     causes. Otherwise nothing is written, and the message names the first node that differs. The
-    check takes about as long as the export, and for `save_torch` a few times as long. It runs MXNet
-    in its own process. A file that cannot be checked is written, with a warning in the log:
-    onnxruntime is missing, or the model draws random numbers or has operators that a program
-    defines.
+    check takes about as long as the export. It runs MXNet in its own process. A file that cannot be
+    checked is written, with a warning in the log: onnxruntime is missing, or the model draws random
+    numbers or has operators that a program defines.
 
     Examples
     --------
@@ -127,6 +128,7 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
     refuse_checkpoint('path', path)
     encoder = encoder_of(path)
     export = _conversion().exportable
+    check_onnx_target(path, model)
     if check:
         begin()
     written: Written = export(model, inputs, types=types, outputs=outputs, rolled=roll,
@@ -134,6 +136,7 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
                               states=os.path.basename(encoder) if states else '')
     files = {path: sealed(written.content)}
     if written.encoder is not None:
+        check_onnx_target(encoder, model)
         files[encoder] = sealed(written.encoder.content)
 
     def again(part: Model) -> ExportedFile:
@@ -147,10 +150,9 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
                 file.write(content)
         if check:
             written = written._replace(checked=check_export(
-                model,
-                lambda: open_file(places[path], onnx=True), by_torch=False,
-                steps=without_number(inputs or {})[1], again=again,
-                other=certify_by and _conversion().chosen(certify_by, outputs)[0]))
+                model, places[path], again,
+                certify_by and _conversion().chosen(certify_by, outputs)[0],
+                without_number(inputs or {})[1]))
     return written
 
 

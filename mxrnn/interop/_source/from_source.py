@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..model import Model
 from .layers_and_state_dict import flat_of
-from .overwrite_checks_and_checksums import is_graph, read_state
+from .overwrite_checks_and_checksums import read_state
 from .to_source import planned
 
 __all__ = ['from_source']
@@ -69,10 +69,6 @@ def _state_of(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module
     if not isinstance(weights, (str, os.PathLike)):
         raise TypeError('weights must be a path, a module or its state dict, got %r' % (weights,))
     content = read_state(weights)
-    if is_graph(content):
-        raise ValueError('weights must be those of a source, but save_torch (--torch) wrote %s: '
-                         'read it with load_torch, and take its weights back with from_torch'
-                         % os.fspath(weights))
     if not isinstance(content, Mapping):
         raise ValueError('weights must be a file with a state dict, got %s' % os.fspath(weights))
     return content

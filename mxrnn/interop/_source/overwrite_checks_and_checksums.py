@@ -11,10 +11,12 @@ from typing import Any, Mapping
 import torch
 from torch import Tensor
 
-__all__ = ['check_target', 'is_graph', 'is_source', 'read_state', 'sealed', 'weights_of']
+from ..._files.checkpoint_refusals import is_source
+from ..export_targets import OTHER_MODEL, is_of_model, refuse_to_replace
+from ..model import Model
 
-_BEGIN = '"""A model of MXNet'
-_END = ', written by mxrnn.'
+__all__ = ['check_target', 'read_state', 'refuse_other_model', 'sealed', 'weights_of']
+
 #: An attribute of the state dict with a checksum; it is not among its keys.
 _SEAL = 'written_by_mxrnn'
 #: And one with a checksum of the source beside it.
@@ -29,51 +31,43 @@ def weights_of(path: str) -> str:
     return path[:-len('.py')] + '.pt'
 
 
-def is_source(path: str) -> bool:
-    """Whether the file exists and begins as a source of `to_source` does."""
-    try:
-        with open(path, encoding='utf-8', errors='replace') as file:
-            line = file.readline(200).rstrip()
-    except OSError:
-        return False
-    return line.startswith(_BEGIN) and line.endswith(_END)
-
-
-def check_target(path: str) -> None:
+def check_target(path: str) -> dict[str, tuple[int, ...]]:
     """Refuse to overwrite programs, changed sources, and weights that `to_source` did not write.
-    Refuse names of modules that torch imports."""
+    Refuse names of modules that torch imports. Returns the shapes of the weights that are there."""
     if not path.endswith('.py'):
         raise ValueError('path must end in .py, got %s' % path)
-    other = 'choose another name, such as %s_model.py' % path[:-len('.py')]
+    other = path[:-len('.py')] + '_model.py'
     name = os.path.basename(path)[:-len('.py')]
     if name in _IMPORTED:
-        raise ValueError('imports of the module %s would find %s: %s' % (name, path, other))
-    if os.path.exists(path) and not is_source(path):
-        raise ValueError('%s exists, and mxrnn did not write it: %s' % (path, other))
-    weights = weights_of(path)
-    if os.path.exists(weights):
-        what = _other_than_written(weights)
-        if what or not os.path.exists(path):
-            raise ValueError('the weights would overwrite %s, %s: %s' % (
-                weights, what or 'which has no source beside it', other))
-    if os.path.exists(path) and not (os.path.exists(weights) and getattr(
-            read_state(weights), _TEXT, None) == _text_sum(path)):
-        raise ValueError('%s exists, and %s: %s, or delete it if nobody needs it' % (
-            path, 'was changed since mxrnn wrote it' if os.path.exists(weights) else
-            'mxrnn cannot tell whether it was changed, because %s is missing' % weights, other))
-
-
-def _other_than_written(path: str) -> str:
-    """What a file is, if `to_source` did not write it; '' otherwise."""
+        raise ValueError('imports of the module %s would find %s: choose another name, such as %s' %
+                         (name, path, other))
+    weights, there = weights_of(path), os.path.exists(path)
+    if there and not is_source(path):
+        refuse_to_replace(path, 'mxrnn did not write it', other)
+    if not os.path.exists(weights):
+        if there:
+            refuse_to_replace(path, 'mxrnn cannot tell whether it was changed, because %s is '
+                              'missing' % weights, other)
+        return {}
     try:
-        content = read_state(path)
+        state = read_state(weights)
     except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError):
-        return 'which mxrnn did not write'
-    if is_graph(content):
-        return 'a graph that `save_torch` (--torch) wrote'
-    seal = getattr(content, _SEAL, None)
-    return '' if seal is not None and seal == _sum(content) else (
-        'which has weights that a program saved')
+        refuse_to_replace(weights, 'mxrnn did not write it', other)
+    seal = getattr(state, _SEAL, None)
+    if seal is None or seal != _sum(state):
+        refuse_to_replace(weights, 'has weights that a program saved', other)
+    if not there:
+        refuse_to_replace(weights, 'has no source beside it', other)
+    if getattr(state, _TEXT, None) != _text_sum(path):
+        refuse_to_replace(path, 'was changed since mxrnn wrote it', other)
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def refuse_other_model(path: str, there: Mapping[str, tuple[int, ...]],
+                       state: Mapping[str, Tensor], model: Model) -> None:
+    """Refuse to overwrite a source whose weights, `there`, are those of another model."""
+    if not is_of_model(model, there, there, {key: each.shape for key, each in state.items()}):
+        refuse_to_replace(path, OTHER_MODEL)
 
 
 def sealed(state: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:
@@ -101,7 +95,3 @@ def _sum(state: Mapping[str, Tensor]) -> int:
 
 def read_state(path: str | os.PathLike[str]) -> Any:
     return torch.load(os.fspath(path), map_location='cpu', weights_only=True)
-
-
-def is_graph(content: Any) -> bool:
-    return isinstance(content, dict) and 'format' in content and 'graph' in content

@@ -49,7 +49,7 @@ from .inferred_shapes_and_types import survey
 from .layers_and_state_dict import File, state_dict_of
 from .line_wrapping import wrapped
 from .node_inputs_and_size_texts import described
-from .overwrite_checks_and_checksums import check_target, sealed, weights_of
+from .overwrite_checks_and_checksums import check_target, refuse_other_model, sealed, weights_of
 from .paste_and_call_functions import imports_of
 from .sample_data import Named, Sample, names_that_tell
 from .source_check import Check, at_own_length
@@ -72,7 +72,7 @@ def to_source(model: Model, path: str | os.PathLike[str],
     path : str
         The source, such as 'model.py'; its state dict becomes 'model.pt'. Both are written, or
         neither. Names of modules that torch imports, such as 'math.py', are refused. So are names
-        of existing files that are programs, changed sources or trained weights.
+        of existing files that are programs, changed sources, trained weights or other models.
     inputs : dict, optional
         Shapes by name, as in `to_onnx`. Shapes left out are taken from the graph.
     types : dict, optional
@@ -125,9 +125,10 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
                  types: Mapping[str, Any] | None, outputs: Sequence[str] | None, states: bool,
                  check: bool = True) -> list[tuple[str, str]]:
     """`to_source`; returns notes on the file, with titles."""
-    check_target(path)
+    there = check_target(path)
     plan = planned(model, inputs, types, outputs, states)
     state = state_dict_of(plan.file)
+    refuse_other_model(path, there, state, model)
     remarks = [('note', _escaped(note)) for note in plan.notes]
     if check:
         remarks += _checked(plan, Check(_text(plan, path, []), state, plan.file, plan.methods,

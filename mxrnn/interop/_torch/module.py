@@ -16,7 +16,7 @@ from ..ctc_predictions import without_losses
 from ..free_length_or_say_what_keeps_it import refuse_regrouped
 from ..input_shapes import misfit, unequal, without_number
 from ..model import Model
-from ..roll_without_steps import CountedSteps, reading_windows, rolled_up
+from ..roll_without_steps import reading_windows, rolled_up
 from . import Device
 from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner
@@ -28,8 +28,8 @@ class GraphModule(nn.Module):
     """Computes the outputs of an MXNet graph.
 
     Call it with the graph's inputs by name, or in the order of `inputs`. It returns the outputs in
-    the order of `outputs`: one Tensor if there is one output, otherwise a tuple; an encoder always
-    returns a tuple. Labels of loss heads may be left out if no gradients are computed. Loss heads
+    the order of `outputs`: one Tensor if there is one output, otherwise a tuple. Labels of loss
+    heads may be left out if no gradients are computed. Loss heads
     return predictions and have MXNet's gradients. They ignore the gradient that comes from above,
     so any will do, as in ``outputs.backward(torch.ones_like(outputs))``. Without what only CTC
     losses read, a call returns the other outputs; if there are none, what the losses read.
@@ -42,44 +42,25 @@ class GraphModule(nn.Module):
         inputs; values under other names are ignored.
     roll : bool
         See `to_torch`.
-    outputs : list of str, optional
-        Names of the outputs; the graph's own outputs if None.
-    states : list of (str, str)
-        Pairs: an input, and the output that replaces it in the next step.
-    encoder : GraphModule, optional
-        Computes everything that is the same in all steps.
-    axes : dict, optional
-        Axes by the name of an input or output, as `with_states` returns them. The axes of inputs
-        are checked.
     freed : dict, optional
         Shapes of inputs: with an axis such as 'time:35', that number of steps becomes any.
 
     Attributes
     ----------
     graph : Graph
-        The graph as it was given. Rolling up changes neither it nor the module's file.
+        The graph as it was given. Rolling up does not change it.
     inputs, outputs : list of str
-        Names, in the graph's order. With states, the states, the encoder's outputs and labels
-        follow the other inputs, in this order.
-    states : list of (str, str)
-    encoder : GraphModule or None
-    axes, freed : dict
-    whole : (Graph, dict, CountedSteps or None) or None
-        The graph from which a module with states was made, the shapes of its inputs, and the number
-        of steps that became any, until the module is saved.
+        Names, in the graph's order.
+    freed : dict
     """
 
-    whole: tuple[Graph, Mapping[str, Sequence[int | str]], CountedSteps | None] | None = None
-
-    def __init__(self, graph: Graph, arg_params: Mapping[str, np.ndarray | Tensor],
-                 aux_params: Mapping[str, np.ndarray | Tensor], *, roll: bool = True,
-                 outputs: Sequence[str] | None = None, states: Sequence[tuple[str, str]] = (),
-                 encoder: GraphModule | None = None,
-                 axes: Mapping[str, Sequence[int | str]] | None = None,
+    def __init__(self, graph: Graph, arg_params: Mapping[str, np.ndarray],
+                 aux_params: Mapping[str, np.ndarray], *, roll: bool = True,
                  freed: Mapping[str, Sequence[int | str]] | None = None) -> None:
         super().__init__()
         self.graph, self.freed = graph, dict(freed or {})
-        shapes, self._steps = without_number(self.freed)
+        #: Shapes of inputs that have to be kept, with names for axes of any size.
+        self._axes, self._steps = without_number(self.freed)
         self._roll = _check.flag('roll', roll)
         #: The sizes of the last inputs, of which a Reshape made no other sequences.
         self._fitting: dict[str, tuple[int, ...]] = {}
@@ -96,28 +77,13 @@ class GraphModule(nn.Module):
         missing = [name for name in auxiliary if name not in aux_params]
         if missing:
             raise ValueError('aux_params must contain the auxiliary states %s' % ', '.join(missing))
-        self.states: list[tuple[str, str]] = list(states)
-        self.encoder: GraphModule | None = encoder
-        #: Whether a single output is returned as a tuple, to `zip` it with an encoder's names.
-        self._tuples = False
-        if encoder is not None:
-            encoder._tuples = True
-        self.axes: dict[str, list[int | str]] = {
-            name: list(each) for name, each in {**shapes, **(axes or {})}.items()}
         #: The graph of calls without what only CTC losses read.
         self._predicting = without_losses(graph)[0]
         self._of_ctc = {*arguments} - {*self._predicting.arguments, *arg_params}
         needed = {graph.nodes[place].name for place in graph.needed()}
         self._labels = {*arguments} - needed | self._of_ctc
         self.inputs = [name for name in arguments if name not in arg_params]
-        if self.states:
-            last = [*(given for given, _ in self.states), *(encoder.outputs if encoder else ()),
-                    *(name for name in self.inputs if name in self._labels)]
-            self.inputs.sort(key=lambda name: last.index(name) + 1 if name in last else 0)
-        self.outputs: list[str] = graph.outputs if outputs is None else list(outputs)
-        if len(self.outputs) != len(graph.heads):
-            raise ValueError('outputs must have %d names, got %d' % (
-                len(graph.heads), len(self.outputs)))
+        self.outputs = graph.outputs
         # Filled directly, because MXNet's names may be names of Module's attributes.
         for name in arguments:
             if name in arg_params:
@@ -128,10 +94,6 @@ class GraphModule(nn.Module):
         #: Outputs that occur twice: in MXNet only the last one gets a gradient.
         self._again = [[i for i, head in enumerate(each.heads) if head in each.heads[i + 1:]]
                        for each in (self._predicting, graph)]
-        if encoder is not None:
-            for own, other in ((self._parameters, encoder._parameters),
-                               (self._buffers, encoder._buffers)):
-                other.update({name: own[name] for name in other if name in own})
         self._runners = {(False, True): self._runner(False, True)}
 
     def _runner(self, training: bool, losses: bool) -> Runner:
@@ -213,36 +175,6 @@ class GraphModule(nn.Module):
                 raise
             raise ValueError('%s\n%s' % (reason, error)) from error
 
-    def begin(self, batch_size: int = 1, **inputs: Tensor) -> dict[str, Tensor]:
-        """Return what a module with states takes before the first step.
-
-        Parameters
-        ----------
-        batch_size : int
-            Number of sequences; with an encoder, its inputs decide.
-        **inputs
-            The encoder's inputs by name.
-
-        Returns
-        -------
-        dict of str to Tensor
-            By name, the first states, and everything else that the encoder makes for all steps.
-        """
-        batch_size = _check.integer('batch_size', batch_size, 1)
-        wanted = self.encoder.inputs if self.encoder is not None else []
-        if not self.states or inputs.keys() != {*wanted}:
-            raise TypeError('begin needs a module with states, and the inputs of its encoder, %s, '
-                            'got %s' % (', '.join(wanted) or 'none', ', '.join(inputs) or 'none'))
-        made: dict[str, Tensor] = {} if self.encoder is None else dict(zip(
-            self.encoder.outputs, self.encoder(**inputs)))
-        batch_size = next((value.shape[axes.index('batch')] for name, value in made.items()
-                           for axes in [self.axes[name]] if 'batch' in axes), batch_size)
-        weight = next((each for each in self._parameters.values() if each is not None
-                       and each.is_floating_point()), torch.empty(0))
-        zeros = {name: weight.new_zeros([size if isinstance(size, int) else batch_size
-                                         for size in self.axes[name]]) for name, _ in self.states}
-        return {**zeros, **made}
-
     def _outputs_of(self, given: dict[str, Tensor]) -> Any:
         variables = {**self._parameters, **self._buffers, **given}
         device: Device = 'cpu'
@@ -256,7 +188,7 @@ class GraphModule(nn.Module):
         results = self._runners[kind](variables, given, self.training, device)
         for i in self._again[kind[1]]:
             results[i] = results[i].detach()
-        return results[0] if len(results) == 1 and not self._tuples else tuple(results)
+        return results[0] if len(results) == 1 else tuple(results)
 
     def _given(self, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> dict[str, Tensor]:
         if len(args) > len(self.inputs):
@@ -281,23 +213,22 @@ class GraphModule(nn.Module):
             sizes = {name: tuple(value.shape) for name, value in given.items()}
             if self._stated and sizes != self._fitting:
                 refuse_regrouped(self._stated, {**self._parameters, **self._buffers}, sizes,
-                                 bool(self.axes))
+                                 bool(self._axes))
                 self._fitting = sizes
         return given
 
     def _check_axes(self, given: Mapping[str, Tensor]) -> None:
-        """Refuse inputs with another rank, states of other sizes, and differing batch sizes; of a
-        module without states, all other sizes."""
-        states = {name for name, _ in self.states}
+        """Refuse inputs with another rank or other sizes than in `freed`, and differing batch
+        sizes."""
         batches: dict[int, str] = {}
-        for name, axes in self.axes.items():
+        for name, axes in self._axes.items():
             if name not in given:
                 continue
             shape = tuple(given[name].shape)
-            if len(shape) != len(axes) or (name in states or not states) and any(
+            if len(shape) != len(axes) or any(
                     isinstance(size, int) and size != own for size, own in zip(axes, shape)):
                 raise ValueError('%s must have the shape (%s), got %s' % (
-                    name, ', '.join([str(size) or 'any' for size in axes]), shape))
+                    name, ', '.join(map(str, axes)), shape))
             batches.update({own: name for size, own in zip(axes, shape) if size == 'batch'})
         if len(batches) > 1:
             raise ValueError('inputs must have the same batch size, got %s' % ' and '.join(
@@ -311,13 +242,11 @@ def _merged(graph: Graph) -> Graph:
     return merged(graph) if joined else graph
 
 
-def tensor(array: np.ndarray | Tensor) -> Tensor:
-    """A tensor that is a copy of `array`, an array or a tensor, with the same type.
+def tensor(array: np.ndarray) -> Tensor:
+    """A tensor that is a copy of `array`, with the same type.
 
     Arrays of bfloat16 have the form that MXNet gives them in NumPy: a field of 16-bit integers.
     """
-    if isinstance(array, Tensor):
-        return array.detach().clone()
     array = np.ascontiguousarray(array)
     if array.dtype.names == ('bfloat16',):
         return torch.from_numpy(array['bfloat16'].astype(np.int16)).view(torch.bfloat16)

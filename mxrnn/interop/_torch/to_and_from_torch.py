@@ -9,10 +9,7 @@ from torch import Tensor
 
 from ... import _check
 from ..._graph.graph import Graph
-from ..._graph.rolling import Unrolled
 from ..._graph.shapes.infer import infer, variables_of
-from ..choose_outputs_for_steps import chosen_for_steps
-from ..convert_to_steps import in_steps
 from ..ctc_predictions import marked, selected
 from ..free_length_or_say_what_keeps_it import (
     naming_what_keeps,
@@ -30,8 +27,7 @@ __all__ = ['from_torch', 'to_torch']
 
 
 def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool = True,
-             states: bool = False, inputs: Mapping[str, Sequence[int | str]] | None = None
-             ) -> GraphModule:
+             inputs: Mapping[str, Sequence[int | str]] | None = None) -> GraphModule:
     """Make a torch.nn.Module that computes what the graph of `model` computes.
 
     Parameters
@@ -44,29 +40,23 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     roll : bool
         Whether to roll up the steps of an unrolled graph where that changes no result: into
         sym.RNN, for which torch has a kernel, or into a loop.
-    states : bool
-        Whether the states of all recurrences become inputs and outputs of the module, named as by
-        ``to_onnx(states=True)``. The module then runs in steps, or in chunks of any number of
-        steps.
     inputs : dict, optional
-        Shapes of inputs by name, as in `to_onnx`: with `states`, or with an axis such as 'time:35',
-        whose number of steps becomes any, or if a Reshape makes windows or sequences of its rows.
-        Shapes left out are taken from the graph.
+        Shapes of inputs by name, as in `to_onnx`: with an axis such as 'time:35', whose number of
+        steps becomes any, or if a Reshape makes windows or sequences of its rows. Shapes left out
+        are taken from the graph.
 
     Returns
     -------
     GraphModule
         In inference mode, as after ``.eval()``. Parameters and buffers (auxiliary states) have
-        MXNet's names in its ``state_dict``. With `states` it has pairs of names in `states`; a
-        decoder's encoder is a module of its own, `encoder`, which shares its weights.
+        MXNet's names in its ``state_dict``.
 
     Raises
     ------
     UnsupportedError
         The graph has unknown operators. The message lists all of them with their nodes.
     ExportError
-        With `states`: the graph uses several steps of a sequence at once. Or the graph keeps the
-        number of an axis 'time:35'.
+        The graph keeps the number of an axis 'time:35'.
     ValueError
         Two variables of the graph have one name; `outputs` has a name that is not an output; or
         `inputs` has a name that is not an input, or sizes that contradict each other.
@@ -86,10 +76,6 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     """
     _check.instance('model', model, Model, 'a Model, as load returns it')
     graph = selected(model.graph, outputs)
-    if _check.flag('states', states):
-        if not _check.flag('roll', roll):
-            raise ValueError('states=True rolls the graph up: leave out roll=False')
-        return _stepped(graph, model, {} if inputs is None else inputs, outputs is None).eval()
     if inputs is not None:
         _check_free(model._replace(graph=graph), inputs, roll)
     return GraphModule(graph, model.arg_params, model.aux_params, roll=roll, freed=inputs).eval()
@@ -104,8 +90,8 @@ def _check_free(model: Model, inputs: Mapping[str, Sequence[int | str]], roll: b
     graph = model.graph if steps else reading_windows(model, given).graph
     if not roll or steps is None and graph is model.graph and not any(
             each.kind == 'stated' for each in roll_once(graph).findings):
-        raise ValueError("inputs needs states=True, or an axis such as 'time:35' and roll=True: "
-                         'otherwise a module takes any shapes')
+        raise ValueError("inputs needs an axis such as 'time:35', and roll=True: otherwise a "
+                         'module takes any shapes')
     with blaming_axes(graph, params, given), naming_what_keeps(steps, graph, params, given):
         free = rolled_up(graph, steps).graph
         shapes = {**graph_shapes(free, params), **given}
@@ -118,37 +104,13 @@ def _check_free(model: Model, inputs: Mapping[str, Sequence[int | str]], roll: b
     refuse_stated(free, params, shapes)
 
 
-def _stepped(graph: Graph, model: Model, inputs: Mapping[str, Sequence[int | str]],
-             choose: bool) -> GraphModule:
-    params = {**model.arg_params, **model.aux_params}
-    inputs, steps = without_number(inputs)
-    given = check_shapes(inputs, graph, params)
-    graph, _ = chosen_for_steps(graph, params, given, choose, steps is not None)
-    with blaming_axes(graph, params, given), naming_what_keeps(
-            steps, graph, params, given, states=True):
-        # the same message as for ONNX and source
-        rolled, findings = rolled_up(graph, steps)
-        _, shapes, _ = in_steps(rolled, params, given, whole=Unrolled(graph, findings))
-    stepped, _, _ = in_steps(rolled_up(graph, steps, training=True).graph, params, shapes)
-    encoder = None if stepped.encoder is None else GraphModule(
-        stepped.encoder, model.arg_params, model.aux_params, outputs=stepped.captured)
-    module = GraphModule(
-        stepped.graph, model.arg_params, model.aux_params, outputs=stepped.outputs,
-        states=[(each.given, each.after) for each in stepped.states], encoder=encoder,
-        axes={name: stepped.axes[name] for name in (
-            *stepped.shapes, *(each.given for each in stepped.states), *stepped.outputs)
-            if name in stepped.axes})
-    module.whole = graph, shapes, steps
-    return module
-
-
 def from_torch(module: GraphModule, model: Model) -> Model:
     """Take the weights back from a module, to save them as a checkpoint.
 
     Parameters
     ----------
     module : GraphModule
-        As `to_torch` made it from `model`, with `states` or without, trained or not.
+        As `to_torch` made it from `model`, trained or not.
     model : Model
 
     Returns
@@ -159,7 +121,7 @@ def from_torch(module: GraphModule, model: Model) -> Model:
     Raises
     ------
     ValueError
-        The module was made from another graph, or with `states` has other weights than `model`.
+        The module was made from another graph.
 
     Examples
     --------
@@ -178,14 +140,12 @@ def from_torch(module: GraphModule, model: Model) -> Model:
     """
     _check.instance('module', module, GraphModule, 'a module that to_torch made')
     _check.instance('model', model, Model, 'a Model, as load returns it')
-    parts = [part for part in (module.encoder, module) if part is not None]
-    if not module.states and module.graph not in (model.graph, *(
+    if module.graph not in (model.graph, *(
             _like(graph, module) for graph in (model.graph, marked(model.graph)))):
         raise ValueError('module and model must have the same graph: pass the model that to_torch '
                          'made the module from')
     params, states = dict(model.arg_params), dict(model.aux_params)
-    for values, target in [*((part._parameters, params) for part in parts),
-                           *((part._buffers, states) for part in parts)]:
+    for values, target in (module._parameters, params), (module._buffers, states):
         for name, value in values.items():
             if value is not None:
                 if name not in target or target[name].shape != value.shape:
