@@ -4,14 +4,14 @@ A step is one of LSTM layers whose states are fed back and whose output is waite
 a bare executor that is bound once, Gluon's layer and, where they are installed, torch's and
 onnxruntime's. The executor's states are copied from its outputs to its arguments for each next
 step, which overwrites them; the Stepper's stay. A sequence is 35 steps in one call: `Stepper.read`,
-an executor of `fuse`, plain and folded, and the others' layers.
+an executor of `fuse`, and the others' layers.
 
 Kept states are 10,000 of batch 1: the MB of their numbers, of plain arrays that hold as many, and
 of those that a Stepper gave.
 
 Sentences are 10,000 of 5 to 60 words in language models: `Predictor`, a loop over BucketingModule,
 whose outputs are neither cut nor put in order, one sentence at a time through BucketingModule, of
-which fewer are run, and 32 sentences of the mean length in a bound and folded graph, without
+which fewer are run, and 32 sentences of the mean length in the Predictor's bound graph, without
 padding: what batches of 32 can reach at most.
 
 `times_as_good` is the ratio to the bare executor, to the plain arrays, to one at a time: times are
@@ -92,7 +92,7 @@ def with_stepper(stepper: Any, data: Any, batch: int, steps: int, read: bool) ->
 
 
 def with_executor(cell: Any, weights: dict[str, Any], data: Any, steps: int, read: bool,
-                  context: mx.Context, fold: bool = False) -> Job:
+                  context: mx.Context) -> Job:
     """Steps of an executor that is bound once, or sequences through it."""
     begin = cell.begin_state(func=mx.sym.Variable)
     inputs = mx.sym.Variable('data')
@@ -101,8 +101,6 @@ def with_executor(cell: Any, weights: dict[str, Any], data: Any, steps: int, rea
     else:
         outputs, states = cell(inputs, begin)
     symbol = mx.sym.Group([outputs, *states])
-    if fold:
-        symbol, weights = mxrnn.fold(symbol, weights)
     shapes = {state.name: (len(data), *info['shape'][1:])
               for state, info in zip(begin, cell.state_info)}
     zeros = {name: mx.nd.zeros(shape, ctx=context) for name, shape in shapes.items()}
@@ -207,9 +205,6 @@ def call_jobs(units: int, layers: int, batch: int, read: bool, steps: int, conte
                                            steps, read, context),
             'Stepper': with_stepper(stepper, data, batch, steps, read),
             'gluon.rnn': with_gluon(units, layers, data, steps, read)}
-    if read:
-        jobs['folded fuse'] = with_executor(mxrnn.fuse(cell), weights, data, steps, read,
-                                            context, fold=True)
     if context.device_type == 'cpu':
         values = data.asnumpy()
         for name, module, make in (('torch.nn', 'torch', with_torch),
@@ -305,9 +300,9 @@ def sentence_jobs(sentences: list[list[int]], few: int, units: int, layers: int,
 
     mean = sum(map(len, sentences)) / len(sentences)
     length, times = round(mean), 2 if len(sentences) < 100 else 60
-    folded, arrays = mxrnn.fold(network(length)[0], weights)
-    bound = folded.bind(context, {**arrays, 'data': mx.nd.ones((32, length), ctx=context)},
-                        grad_req='null')
+    even = mxrnn.Predictor(network, weights, buckets=[length], ctx=context)
+    even([[1] * length] * 32)
+    bound = even._networks.executor(length, 32, context)
 
     def graph_alone() -> None:
         for _ in range(times):

@@ -1,7 +1,7 @@
 """How long does a step take: inference, and forward + backward, of recurrent layers?
 
 Compares unrolled cells of mxnet.rnn and of mxrnn, `fuse`, FusedRNNCell of both, Gluon's layers and,
-where torch is installed, torch.nn's, in inference also `fuse` after `fold`; all time-major and on
+where torch is installed, torch.nn's; all time-major and on
 the same number of threads, each in a process of its own, as programs have them: in one process, the
 memory that one library has freed makes another one faster. Every implementation also computes the
 gradient of its input, as under an embedding. Each round times a step that follows another. Ratios
@@ -55,7 +55,6 @@ PASSES = ('training', 'inference')
 SIZE = 1024  #: of the matrix product
 
 STOCK, FUSED, TORCH, PRODUCT = 'mxnet.rnn cells', 'mxrnn FusedRNNCell', 'torch.nn', 'product'
-FOLDED = 'folded fuse'  #: inference alone
 
 
 def stack(module: Any, mode: str, layers: int, units: int) -> Any:
@@ -66,17 +65,13 @@ def stack(module: Any, mode: str, layers: int, units: int) -> Any:
     return cell
 
 
-def symbolic(cell: Any, shape: tuple[int, int, int], context: mx.Context, train: bool,
-             fold: bool = False) -> Callable[[], None]:
+def symbolic(cell: Any, shape: tuple[int, int, int], context: mx.Context, train: bool
+             ) -> Callable[[], None]:
     """A step of a cell's graph."""
     outputs, _ = cell.unroll(shape[0], mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
     bound = outputs.simple_bind(context, grad_req='write' if train else 'null', data=shape)
     for array in bound.arg_dict.values():
         array[:] = mx.nd.random.uniform(-.1, .1, array.shape, ctx=context)
-    if fold:
-        data = {'data': bound.arg_dict.pop('data')}
-        outputs, weights = mxrnn.fold(outputs, bound.arg_dict)
-        bound = outputs.bind(context, {**weights, **data}, grad_req='null')
     head = mx.nd.ones(bound.outputs[0].shape, ctx=context)
 
     def step() -> None:
@@ -138,11 +133,9 @@ def product(context: mx.Context) -> Callable[[], None]:
                    out=out)  # twice as fast as mx.nd.dot on a CPU
 
 
-def unrolled(make: Callable[[str, int, int], Any], fold: bool = False
-             ) -> Callable[..., Callable[[], None]]:
+def unrolled(make: Callable[[str, int, int], Any]) -> Callable[..., Callable[[], None]]:
     """A function that builds a step of the cell that `make` makes of mode, layers and units."""
-    return lambda mode, layers, shape, *how: symbolic(make(mode, layers, shape[2]), shape, *how,
-                                                      fold=fold)
+    return lambda mode, layers, shape, *how: symbolic(make(mode, layers, shape[2]), shape, *how)
 
 
 def fused(mode: str, layers: int, units: int) -> Any:
@@ -155,7 +148,6 @@ BUILD: dict[str, Callable[..., Callable[[], Any]]] = {
     STOCK: unrolled(lambda *how: stack(mx.rnn, *how)),
     'mxrnn cells': unrolled(partial(stack, mxrnn)),
     'mxrnn.fuse': unrolled(fused),
-    FOLDED: unrolled(fused, fold=True),
     'mxnet.rnn FusedRNNCell': unrolled(
         lambda mode, layers, units: mx.rnn.FusedRNNCell(units, layers, mode)),
     FUSED: unrolled(lambda mode, layers, units: mxrnn.FusedRNNCell(units, layers, mode)),
@@ -231,10 +223,9 @@ def main() -> None:
         work = 2 * length * batch * layers * GATES[mode] * units * 2 * units
         for name in PASSES:
             train = name == 'training'
-            compared = {job: pipe for job, pipe in pipes.items() if job != FOLDED or not train}
-            for pipe in compared.values():
+            for pipe in pipes.values():
                 pipe.send((mode, layers, (length, batch, units), train))
-            times = measure({job: partial(seconds, job, pipe) for job, pipe in compared.items()},
+            times = measure({job: partial(seconds, job, pipe) for job, pipe in pipes.items()},
                             rounds)
             rate = 2 * SIZE ** 3 / median(times.pop(PRODUCT)) / 1e9
             for implementation, taken in times.items():

@@ -21,8 +21,7 @@ MXNet's, and `mx.mod.Module` trains it. ``help(rnn.LSTMCell)`` and so on describ
   `StreamIter` make batches. `write_tokens` and `read_tokens` keep a corpus on disk.
 - Checkpoints for all kinds of cells: `do_rnn_checkpoint` for `fit`, `save_rnn_checkpoint`,
   `load_rnn_checkpoint`.
-- Inference: `Predictor` for whole sequences, `Stepper` step by step. `fold` makes graphs smaller;
-  `roll` makes unrolled graphs take any length.
+- Inference: `Predictor` for whole sequences, `Stepper` step by step.
 - Without MXNet: `interop` reads checkpoints and converts them to torch and ONNX and back.
 - `install` makes ``mx.rnn`` mxrnn; `device_report` says what MXNet runs on.
 
@@ -44,8 +43,6 @@ if TYPE_CHECKING:  # the names of the table below, for programs that read types
     from . import rnn_cell as rnn_cell
     from ._cells.carried_states import carry_states as carry_states
     from ._cells.dynamic_unroll import dynamic_unroll as dynamic_unroll
-    from ._inference.fold_and_roll import fold as fold
-    from ._inference.fold_and_roll import roll as roll
     from ._inference.predictor import Predictor as Predictor
     from ._inference.stepper import Stepper as Stepper
     from ._operator.fuse import fuse as fuse
@@ -72,7 +69,6 @@ _NAMES = {
         save_rnn_checkpoint''',
     '._inference.predictor': 'Predictor',
     '._inference.stepper': 'Stepper',
-    '._inference.fold_and_roll': 'fold roll',
     '.io': '''BucketSentenceIter SentencePairIter StreamIter decode_sentences encode_sentences
         read_tokens write_tokens''',
 }

@@ -130,6 +130,7 @@ def train(symbol, steps: int = 20):
     return losses, first, {name: array.asnumpy() for name, array in module.get_params()[0].items()}
 
 
+# differences.md: unmodified programs at the operator's speed
 @pytest.mark.parametrize('name', PROGRAMS)
 def test_old_programs_train_alike_with_fuse(name, fusing):
     runs = []
@@ -154,6 +155,7 @@ def saved(symbol, path):
     return path.read_bytes()
 
 
+# differences.md: unmodified programs at the operator's speed
 def test_files_and_names_are_those_without_fuse(fusing, tmp_path):
     build = {**PROGRAMS, **{name: lambda name=name: built(name)[0] for name in (
         *OTHERS, 'norms_inside', 'an_input_for_each_step')}}
@@ -178,6 +180,7 @@ def layers():
     return loss(mx.sym.mean(outputs, axis=1))
 
 
+# differences.md: unmodified programs at the operator's speed
 def test_a_file_whose_steps_are_lost_is_all_fused_and_says_so(fusing, tmp_path, monkeypatch):
     from mxrnn import _check
     from mxrnn._operator import save_unfused_graph
@@ -197,6 +200,7 @@ def test_a_file_whose_steps_are_lost_is_all_fused_and_says_so(fusing, tmp_path, 
     assert b'"op": "RNN"' not in saved(symbol, tmp_path / 'graph.json')
 
 
+# differences.md: unmodified programs at the operator's speed
 def test_what_is_kept_of_unrolls_is_small_and_bounded(fusing, monkeypatch):
     from mxrnn._operator import save_unfused_graph
     fusing(True)
@@ -234,6 +238,7 @@ def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
     assert cell._counter == -1
 
 
+# differences.md: unmodified programs at the operator's speed
 def test_a_graph_without_steps_says_why(fusing):
     fusing(True)
     outputs, _ = lstm().unroll(T, data(), merge_outputs=True)
@@ -264,6 +269,7 @@ def run(tmp_path, *options, code=PROGRAM, **environment):
                   folder=tmp_path, OMP_NUM_THREADS='1', **environment)
 
 
+# differences.md: unmodified programs at the operator's speed
 def test_run_fuses_where_it_is_asked_to(tmp_path):
     for options, environment, fused in (['--fuse', '--report'], {}, True), (
             [], {'MXRNN_FUSE': '1'}, True), ([], {'MXRNN_FUSE': '0'}, False), ([], {}, False):

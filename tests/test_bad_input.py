@@ -1,4 +1,6 @@
 """Wrong, extreme and odd arguments: each is refused at once, by name, and never by MXNet itself."""
+# differences.md: `merge_outputs=1`; `length=0` where the length is not used
+# differences.md: bad arguments, such as `mode='foo'`, `dropout=3.0`, `num_hidden=-3`,
 import fractions
 import re
 
@@ -257,11 +259,10 @@ ARGUMENTS += [
       'num_parts': [0, None, 1.5, 50], 'part_index': [1, -1, None],
       'layout': [None, 3, '', 'NTCH', 'nt', 'TT', [], X],
       'last_batch': [None, 3, 'drop', '', [], X, 'roll_over']}),
-    ('roll', lambda **kwargs: rnn.roll(**{'symbol': X, **kwargs}),
-     {'symbol': [5, None, 'x', [X]], 'training': FLAG, 'length': [0, -3, 2.5, '3', True]}),
 ]
 
 
+# differences.md: bad arguments, such as `mode='foo'`, `dropout=3.0`, `num_hidden=-3`,
 @pytest.mark.filterwarnings('ignore:rnn_unroll is deprecated')
 @pytest.mark.parametrize('function, argument, values', [
     pytest.param(function, argument, values, id='%s-%s' % (name, argument))

@@ -105,6 +105,7 @@ def seen_by(outputs: list[np.ndarray]) -> Any:
     return lambda param: outputs.append(steps_of(param.locals['self']))
 
 
+# differences.md: states from one batch to the next (by hand)
 @each_devices
 @each_cell
 def test_batches_are_one_long_unroll(make, devices):
@@ -121,6 +122,7 @@ def counting(batches: list[int]) -> Any:
     return lambda param: batches.append(param.nbatch)
 
 
+# differences.md: states from one batch to the next (by hand)
 @each_devices
 def test_fit_without_its_callback_stops_at_the_second_batch(devices):
     _, module = prepared(CELLS['lstm'], devices)
@@ -177,6 +179,7 @@ def test_a_copy_of_the_graph_is_the_same_graph():
         assert twin.list_outputs() == grouped.list_outputs()
 
 
+# differences.md: states from one batch to the next (by hand)
 @pytest.mark.parametrize('wrap', [
     lambda data: data, mx.io.PrefetchingIter, lambda data: mx.io.ResizeIter(data, 3)])
 @pytest.mark.parametrize('make', [

@@ -22,6 +22,7 @@ from .running import stack
 # ---- the files of the original
 
 
+# differences.md: a generator of cells for `do_rnn_checkpoint`
 @differs
 def test_a_generator_of_cells_serves_every_epoch(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
@@ -32,6 +33,7 @@ def test_a_generator_of_cells_serves_every_epoch(saved, tmp_path):
                 == (tmp_path / 'model-0001.params').read_bytes())
 
 
+# differences.md: the result of `load_rnn_checkpoint` (a tuple)
 @differs
 def test_copies_of_what_is_loaded_know_their_epoch(saved):
     loaded = rnn.load_rnn_checkpoint(*saved[:2])
@@ -65,6 +67,7 @@ def test_symbol_none_leaves_the_graph(saved, tmp_path):
     assert (tmp_path / 'model-0002.params').exists()
 
 
+# differences.md: log lines about saved checkpoints
 @differs
 def test_what_is_saved_is_logged_by_a_logger_of_the_package(saved, caplog):
     cell, prefix, symbol, arg_params, aux_params = saved
@@ -164,6 +167,7 @@ def test_a_file_that_is_replaced_keeps_its_permission_bits(saved, tmp_path):
 # ---- the callback
 
 
+# differences.md: `do_rnn_checkpoint` with BucketingModule (saves the last bucket's graph)
 @differs
 def test_symbol_pins_what_is_saved(saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved
@@ -173,6 +177,7 @@ def test_symbol_pins_what_is_saved(saved, tmp_path):
     assert mx.sym.load(str(tmp_path / 'called-symbol.json')).tojson() == symbol.tojson()
 
 
+# differences.md: `do_rnn_checkpoint` with BucketingModule (saves the last bucket's graph)
 @differs
 def test_module_saves_the_graph_of_the_default_bucket(tmp_path):
     cell = CELLS['unfused']()
@@ -184,6 +189,7 @@ def test_module_saves_the_graph_of_the_default_bucket(tmp_path):
     assert mx.sym.load(str(tmp_path / 'model-symbol.json')).tojson() == network(cell, 3).tojson()
 
 
+# differences.md: old checkpoints (stay)
 @differs
 def test_keep(saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved
@@ -202,6 +208,7 @@ def test_keep(saved, tmp_path):
 
 # ---- the newest
 
+# differences.md: `load_rnn_checkpoint(epoch=None)` (an error)
 @differs
 def test_the_newest_that_loads(saved, tmp_path, caplog):
     cell, prefix, symbol, arg_params, aux_params = saved
@@ -284,6 +291,7 @@ def copied(folder):
     return str(copy / 'm')
 
 
+# differences.md: `load_rnn_checkpoint(epoch=None)` (an error)
 @differs
 def test_a_lower_number_that_was_saved_later_is_told(tmp_path, caplog):
     folder = tmp_path / 'runs'
@@ -331,6 +339,7 @@ class Store(mx.kv.KVStore):
         pass
 
 
+# differences.md: distributed training
 @differs
 @pytest.mark.parametrize('known_by', ['module', 'store', 'horovod'])
 def test_only_rank_0_writes(known_by, saved, tmp_path, monkeypatch):

@@ -311,6 +311,7 @@ def test_modifiers_take_init_sym_as_ever():
         assert [each.name for each in states] == mx.sym.Group(states).list_arguments()
 
 
+# differences.md: `ResidualCell` over both directions, or of unequal widths
 @pytest.mark.parametrize('widths', [(2, 2), (1, 3)])
 @pytest.mark.parametrize('length', [1, 2])
 def test_residual_over_both_directions_of_any_width_as_ever(widths, length):

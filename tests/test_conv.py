@@ -49,6 +49,7 @@ OTHER_AXES = {
                        {'pad': (0, 1, 1), 'stride': (1, 2, 1)}, {'pad': (1, 0, 0)})}
 
 
+# differences.md: convolutions over one or three axes
 @differs
 @each_cell
 @pytest.mark.parametrize('axes', OTHER_AXES)
@@ -105,6 +106,8 @@ CHANNELS_LAST = [(name, layout, both) for layout in ('NHWC', 'NDHWC') for both i
                  for name in RECURRENCES]
 
 
+# differences.md: convolutions over one or three axes
+# differences.md: `conv_layout='NHWC'`
 @pytest.mark.parametrize('name, layout, both', [
     pytest.param(*case, marks=[differs] * (at > 1)) for at, case in enumerate(CHANNELS_LAST)])
 def test_channels_last_are_channels_first(name, layout, both, monkeypatch):
@@ -148,6 +151,7 @@ def test_layouts_of_images_stand_for_those_of_other_axes():
         rnn.ConvRNNCell((1, 6, 2), 3, conv_layout='NWC')
 
 
+# differences.md: `input_shape` of convolutional cells with batch 0
 @differs
 @each_cell
 def test_the_batch_may_be_left_open(name):

@@ -13,6 +13,7 @@ from .iterators import IDS, SMALL, UNIQUE, described, run, written
 pytestmark = differs
 
 
+# differences.md: a corpus larger than memory
 @pytest.mark.parametrize('options', [
     {}, {'buckets': None}, {'buckets': [3, 6], 'last_batch': 'pad', 'provide_length': True},
     {'buckets': [3, 6], 'too_long': 'truncate'}, {'layout': 'TN', 'dtype': 'int32', 'seed': 3},
@@ -90,6 +91,7 @@ def test_a_corpus_is_a_sequence(tmp_path):
         assert twin.tokens.tolist() == corpus.tokens.tolist()
 
 
+# differences.md: a corpus larger than memory
 def test_a_corpus_is_replaced_when_the_new_one_is_whole(tmp_path):
     def broken():
         yield [1, 2, 3]

@@ -1,4 +1,5 @@
 """NVIDIA's libraries are loaded: from where, in what order, and what is said if not."""
+# differences.md: a CUDA wheel without a toolkit
 import ctypes
 import os
 import struct

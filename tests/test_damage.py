@@ -15,6 +15,7 @@ from .comparing import same
 pytestmark = differs
 
 
+# differences.md: missing weights, in `pack_weights`, `unpack_weights` or a checkpoint
 def test_weights_of_other_cells_are_listed(saved):
     _, prefix = saved[:2]
     message = refusal(rnn.FusedRNNCell(3, 1, 'lstm', True, prefix='lstm_'), prefix)
@@ -28,6 +29,7 @@ def test_weights_of_other_cells_are_listed(saved):
     assert 'left over' in refusal([], prefix)
 
 
+# differences.md: extra or missing names in a checkpoint, shapes that contradict the graph
 @pytest.mark.parametrize('change, said', [
     ({'output_weight': None}, 'missing output_weight'),
     ({'norm_gamma': None, 'output_bias': None}, 'missing norm_gamma, output_bias'),
@@ -56,6 +58,7 @@ def test_names_and_shapes_are_listed(change, said, saved, tmp_path):
     assert re.search(said, message)
 
 
+# differences.md: extra or missing names in a checkpoint, shapes that contradict the graph
 def test_not_strict(saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved
     changed = dict(arg_params, extra=mx.nd.ones(2))
@@ -65,6 +68,7 @@ def test_not_strict(saved, tmp_path):
     assert same(loaded.arg_params, changed)
 
 
+# differences.md: files of `mx.model.save_checkpoint` with packed weights
 @pytest.mark.parametrize('kind', sorted(CELLS))
 def test_packed_files_of_mxnet(kind, saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
@@ -88,6 +92,7 @@ def header_bytes(content):
     return found + list(range(at, len(content)))
 
 
+# differences.md: truncated, damaged or foreign files; flipped bits
 def test_truncated_files(small, tmp_path):
     cell, prefix = small[:2]
     path = tmp_path / 'model-0001.params'
@@ -101,6 +106,7 @@ def test_truncated_files(small, tmp_path):
     assert len(lengths) > 700
 
 
+# differences.md: truncated, damaged or foreign files; flipped bits
 def test_flipped_bits_in_headers(small, tmp_path):
     cell, prefix, arg_params, aux_params = small
     path = tmp_path / 'model-0001.params'
@@ -122,6 +128,7 @@ def test_flipped_bits_in_headers(small, tmp_path):
     assert refused > 1000 and read > 100
 
 
+# differences.md: truncated, damaged or foreign files; flipped bits
 def test_damaged_graphs(small, tmp_path):
     cell, prefix, arg_params, _ = small
     path = tmp_path / 'model-symbol.json'
@@ -257,6 +264,7 @@ def several_types(prefix):
     return []
 
 
+# differences.md: truncated, damaged or foreign files; flipped bits
 @pytest.mark.parametrize('make', [
     pytest.param(dense, marks=pytest.mark.nightly), sparse, several_types])
 def test_a_flipped_bit_in_any_byte_is_found(make, tmp_path):
@@ -273,6 +281,7 @@ def test_a_flipped_bit_in_any_byte_is_found(make, tmp_path):
                 rnn.load_rnn_checkpoint(cells, prefix, 1, strict=False)
 
 
+# differences.md: the reserved word in `.params` headers
 def test_a_checksum_is_where_mxnet_does_not_look(saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved
     with_it = (tmp_path / 'model-0001.params').read_bytes()
@@ -292,6 +301,7 @@ def test_a_checksum_is_where_mxnet_does_not_look(saved, tmp_path):
 
 # ---- integers, which damage makes
 
+# differences.md: one gate of a cell has become integers
 def test_one_gate_of_integers_is_damage(tmp_path):
     cell, prefix = rnn.LSTMCell(2, prefix='lstm_'), str(tmp_path / 'model')
     symbol = cell.unroll(2, mx.sym.Variable('data'), merge_outputs=True)[0]

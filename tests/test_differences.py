@@ -31,6 +31,7 @@ def names(symbols):
 
 # Structure and names
 
+# differences.md: `FusedRNNCell.unfuse()`
 def test_unfuse_carries_forget_bias():
     cell = rnn.FusedRNNCell(3, 2, 'lstm', True, forget_bias=2.5).unfuse()
     attributes = unroll(cell, merge_outputs=True)[0].attr_dict()
@@ -39,6 +40,7 @@ def test_unfuse_carries_forget_bias():
     assert found == [mx.init.LSTMBias(2.5).dumps()] * 4
 
 
+# differences.md: `reset()` of modifiers
 def test_reset_of_a_modifier_reaches_its_base():
     for cell in (rnn.ZoneoutCell(lstm(), 0.1, 0.1), rnn.ZoneoutCell(rnn.ResidualCell(lstm()), 0.1)):
         cell.unroll(3, X)
@@ -55,6 +57,7 @@ def lstm_step(cell):
     return cell._counter
 
 
+# differences.md: `reset()` of modifiers
 def test_a_second_unroll_of_a_modifier_names_its_steps_from_zero():
     cell = rnn.ZoneoutCell(lstm(), zoneout_states=0.1)
     graphs = []
@@ -73,6 +76,7 @@ class FailingLSTM(rnn.LSTMCell):
         return super().__call__(inputs, states)
 
 
+# differences.md: an unroll that fails
 @pytest.mark.parametrize('modify', [
     lambda base: base, rnn.ResidualCell, rnn.ZoneoutCell, lambda base: stack(rnn, base),
     lambda base: rnn.BidirectionalCell(rnn.ResidualCell(base), lstm('r_'))],
@@ -86,6 +90,7 @@ def test_a_failed_unroll_leaves_the_cells_as_they_were(modify):
     assert [dict(vars(each)) for each in (cell, base)] == before
 
 
+# differences.md: `SequentialRNNCell(params=)`, `BidirectionalCell(params=)`
 @pytest.mark.parametrize('container', ['SequentialRNNCell', 'BidirectionalCell'])
 def test_containers_hand_params_to_ordinary_cells(container):
     params = rnn.RNNParams('shared_')
@@ -103,6 +108,7 @@ def test_containers_hand_params_to_ordinary_cells(container):
         for name in ('i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias'))
 
 
+# differences.md: `SequentialRNNCell(params=)`, `BidirectionalCell(params=)`
 def test_params_that_were_read_are_not_replaced():
     cell = lstm()
     assert cell.params._params
@@ -110,6 +116,7 @@ def test_params_that_were_read_are_not_replaced():
         rnn.SequentialRNNCell(params=rnn.RNNParams()).add(cell)
 
 
+# differences.md: two cells with one prefix and separate weights
 def test_equal_prefixes_without_shared_weights_warn():
     with pytest.warns(UserWarning, match=r"prefix 'lstm_'.*give each cell its own prefix") as found:
         cell = rnn.SequentialRNNCell()
@@ -119,6 +126,7 @@ def test_equal_prefixes_without_shared_weights_warn():
     assert [warning.filename for warning in found] == [__file__] * 2
 
 
+# differences.md: a container added to itself, also indirectly
 def test_a_container_is_not_added_to_itself():
     inner = stack(rnn, lstm())
     outer = stack(rnn, inner)
@@ -133,6 +141,7 @@ BASES = {'LSTMCell': lstm, 'SequentialRNNCell': lambda: stack(rnn, lstm('a_'), l
          'BidirectionalCell': both, 'ResidualCell': lambda: rnn.ResidualCell(lstm())}
 
 
+# differences.md: `begin_state(func=)` of modifiers; any `begin_state` of modifiers
 @pytest.mark.parametrize('base', BASES)
 def test_begin_state_of_modifiers_takes_func(base):
     cell = rnn.ResidualCell(BASES[base]())
@@ -141,6 +150,7 @@ def test_begin_state_of_modifiers_takes_func(base):
     assert {state.attr('__lr_mult__') for state in states} == {'2.0'}
 
 
+# differences.md: `begin_state(func=)` of modifiers; any `begin_state` of modifiers
 def test_begin_state_of_modifiers_over_containers():
     for base in ('SequentialRNNCell', 'BidirectionalCell'):
         states = rnn.ResidualCell(BASES[base]()).begin_state()
@@ -148,11 +158,13 @@ def test_begin_state_of_modifiers_over_containers():
         assert mx.sym.Group(states).list_arguments() == []
 
 
+# differences.md: `begin_state(func=)` of modifiers; any `begin_state` of modifiers
 @pytest.mark.parametrize('base', ['SequentialRNNCell', 'BidirectionalCell'])
 def test_begin_state_of_containers_takes_func_by_position(base):
     assert len(mx.sym.Group(BASES[base]().begin_state(mx.sym.Variable)).list_arguments()) == 4
 
 
+# differences.md: `begin_state` of a modified cell
 def test_a_base_cell_sends_begin_state_to_its_modifier():
     base = lstm()
     rnn.ResidualCell(base)
@@ -160,6 +172,7 @@ def test_a_base_cell_sends_begin_state_to_its_modifier():
         base.begin_state()
 
 
+# differences.md: states of `BidirectionalCell.unroll`
 @pytest.mark.parametrize('cell', [
     both(), stack(rnn, both(), lstm('top_')), rnn.ResidualCell(both()),
     rnn.BidirectionalCell(both(output_prefix='in_'), stack(rnn, lstm('a_'), lstm('b_')))],
@@ -174,6 +187,7 @@ def test_states_are_fed_back_nested_or_flat(cell):
     assert graphs[0] == graphs[1] == graphs[2]
 
 
+# differences.md: states of `BidirectionalCell.unroll`
 def test_states_of_nested_lists_are_taken_by_steps():
     cell = rnn.ZoneoutCell(stack(rnn, lstm('a_'), rnn.GRUCell(4, 'b_')), 0.1, 0.2)
     a, c, b = cell.begin_state()
@@ -181,6 +195,7 @@ def test_states_of_nested_lists_are_taken_by_steps():
     assert len(states) == 3
 
 
+# differences.md: a wrong number of states
 @pytest.mark.parametrize('name, count', [('RNNCell', 2), ('LSTMCell', 1), ('LSTMCell', 3),
                                          ('GRUCell', 0)])
 def test_a_wrong_number_of_states_is_named(name, count):
@@ -190,6 +205,7 @@ def test_a_wrong_number_of_states_is_named(name, count):
         cell(X, [X] * count)
 
 
+# differences.md: float16 and float64
 @each(BINDABLE)
 def test_float64_from_end_to_end(case):
     outputs, states = unroll(case.make(rnn), merge_outputs=True, dtype='float64')
@@ -200,6 +216,7 @@ def test_float64_from_end_to_end(case):
     assert np.abs(result.grads['data']).sum() > 0
 
 
+# differences.md: float16 and float64
 @each(BINDABLE)
 def test_type_of_begin_state_reaches_every_state(case):
     graphs = []
@@ -214,6 +231,7 @@ def test_type_of_begin_state_reaches_every_state(case):
     assert graphs[0].tojson() == graphs[1].tojson()
 
 
+# differences.md: float16 and float64
 def test_zoneout_begins_with_the_type_of_the_states_given():
     cell = rnn.ZoneoutCell(lstm(), 0.3)
     for dtype in ('float64', 'float32', 'float64'):
@@ -224,6 +242,7 @@ def test_zoneout_begins_with_the_type_of_the_states_given():
 
 # What is refused, and works, in graphs
 
+# differences.md: wrong inputs, lengths and layouts
 @pytest.mark.parametrize('arguments, message', [
     ({'length': 0}, r'length must be an integer of at least 1, got 0'),
     ({'inputs': [X, X]}, r'inputs must have one Symbol for each of length=3 steps, got 2'),
@@ -242,17 +261,20 @@ def test_unroll_refuses_at_once(arguments, message):
     assert cell._counter == cell._init_counter == -1
 
 
+# differences.md: wrong inputs, lengths and layouts
 def test_inputs_of_the_wrong_rank_for_the_fused_cell():
     with pytest.raises(ValueError, match=r'inputs of FusedRNNCell.* must have 3 axes \(NTC\)'):
         rnn.FusedRNNCell(4).unroll(3, mx.sym.zeros((2, 3)))
 
 
+# differences.md: stepping a stack with a cell that can't be stepped
 def test_a_stack_that_cannot_be_stepped_names_the_cell():
     cell = stack(rnn, lstm('a_'), rnn.ResidualCell(both()))
     with pytest.raises(NotImplementedError, match='because it contains Bidirectional'):
         cell(X, cell.begin_state())
 
 
+# differences.md: `ZoneoutCell` over `SequentialRNNCell`
 @pytest.mark.parametrize('base', [
     lambda: rnn.FusedRNNCell(4), both, lambda: rnn.ResidualCell(both()),
     lambda: stack(rnn, lstm('a_'), rnn.FusedRNNCell(4))],
@@ -262,6 +284,7 @@ def test_zoneout_names_the_cell_that_cannot_be_stepped(base):
         rnn.ZoneoutCell(base())
 
 
+# differences.md: `ZoneoutCell` over `SequentialRNNCell`
 @pytest.mark.parametrize('outputs, states', [(0.4, 0.0), (0.0, 0.4), (0.4, 0.4)])
 def test_zoneout_over_a_stack(outputs, states):
     """At inference zoneout does nothing; in training, zoned-out elements are the step before's."""
@@ -275,6 +298,7 @@ def test_zoneout_over_a_stack(outputs, states):
     assert (kept > 0.1) == (outputs > 0)
 
 
+# differences.md: `ZoneoutCell(zoneout_outputs=)` over convolutional cells
 def test_zoneout_outputs_of_images():
     cell = rnn.ZoneoutCell(rnn.ConvLSTMCell((1,) + IMAGE, 3), zoneout_outputs=0.5)
     result = run(cell, IMAGE, length=4)
@@ -282,12 +306,14 @@ def test_zoneout_outputs_of_images():
     assert np.mean(result.outputs[:, 1:] == result.outputs[:, :-1]) > 0.3
 
 
+# differences.md: `ResidualCell` over both directions, or of unequal widths
 def test_residual_names_sizes_that_do_not_match():
     cell = stack(rnn, lstm('a_', 6), rnn.ResidualCell(both(units=2)))
     with pytest.raises(ValueError, match=r'inputs of ResidualCell.*\(0, 6\) for \(0, 4\)'):
         unroll(cell)
 
 
+# differences.md: NumPy's shape semantics (`mx.util.np_shape`)
 @pytest.mark.skipif(not hasattr(mx.util, 'np_shape'), reason='MXNet has no NumPy semantics')
 @pytest.mark.parametrize('make', [
     lstm, both, lambda: rnn.FusedRNNCell(4), lambda: rnn.ZoneoutCell(rnn.GRUCell(4), 0.3, 0.3),
@@ -304,6 +330,7 @@ def test_shapes_of_numpy(make):
 # Constructors
 
 
+# differences.md: NumPy's numbers as arguments
 def test_numpy_numbers_are_numbers():
     """In mxnet.rnn the attributes of the variables cannot be written down."""
     attributes = unroll(rnn.FusedRNNCell(np.int64(3), forget_bias=np.float32(0.5)),
@@ -328,6 +355,7 @@ WEIGHTED = {'LSTMCell': lstm, 'FusedRNNCell': lambda: rnn.FusedRNNCell(4, 2, 'ls
             'ConvGRUCell': lambda: rnn.ConvGRUCell((1,) + IMAGE, 3)}
 
 
+# differences.md: missing weights, in `pack_weights`, `unpack_weights` or a checkpoint
 @pytest.mark.parametrize('make', WEIGHTED.values(), ids=WEIGHTED)
 @pytest.mark.parametrize('direction', ['unpack_weights', 'pack_weights'])
 def test_missing_weights_are_listed(make, direction):
@@ -338,6 +366,7 @@ def test_missing_weights_are_listed(make, direction):
         assert part in message
 
 
+# differences.md: already packed or unpacked weights
 @pytest.mark.parametrize('make', [WEIGHTED[name] for name in WEIGHTED if name != 'ConvGRUCell'],
                          ids=[name for name in WEIGHTED if name != 'ConvGRUCell'])
 def test_weights_that_are_as_they_should_be_pass_through(make):
@@ -349,6 +378,7 @@ def test_weights_that_are_as_they_should_be_pass_through(make):
         assert again == args
 
 
+# differences.md: weights of a wrong shape
 def test_weights_of_a_wrong_shape_are_named():
     packed = weights(lstm())
     unpacked = lstm().unpack_weights(packed)
@@ -367,6 +397,7 @@ def test_weights_of_a_wrong_shape_are_named():
         assert not isinstance(error.value, mx.base.MXNetError)
 
 
+# differences.md: weights of cells with `params=` of another prefix
 @pytest.mark.parametrize('make', [
     lambda params: lstm('a_', params=params),
     lambda params: stack(rnn, lstm('a_', params=params), rnn.ResidualCell(
@@ -382,6 +413,7 @@ def test_weights_of_a_shared_container(make):
         name: value.asnumpy().tolist() for name, value in packed.items()}
 
 
+# differences.md: gates of several types, NumPy arrays
 def test_gates_of_several_types_are_packed_in_the_first_ones():
     unpacked = lstm().unpack_weights(weights(lstm()))
     packed = lstm().pack_weights({
@@ -390,6 +422,7 @@ def test_gates_of_several_types_are_packed_in_the_first_ones():
     assert {value.dtype for value in packed.values()} == {np.float32}
 
 
+# differences.md: gates of several types, NumPy arrays
 def test_weights_of_numpy_are_packed():
     unpacked = lstm().unpack_weights({name: value.asnumpy()
                                       for name, value in weights(lstm()).items()})
@@ -398,6 +431,7 @@ def test_weights_of_numpy_are_packed():
         np.testing.assert_array_equal(packed[name].asnumpy(), value.asnumpy())
 
 
+# differences.md: missing weights, in `pack_weights`, `unpack_weights` or a checkpoint
 def test_weights_under_another_prefix_are_said_to_be_so():
     args = {**weights(lstm('theirs_')), 'fc_weight': mx.nd.ones((2, 2))}
     cell = lstm('ours_')

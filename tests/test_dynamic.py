@@ -52,6 +52,7 @@ def test_what_cannot_be_stepped_is_refused(case):
     assert [vars(each) for each in walk(cell)] == before
 
 
+# differences.md: one graph for every length (`foreach` ignores dropout)
 def test_dropout_is_drawn_for_each_step_in_training():
     cell = stack(rnn, rnn.RNNCell(50), rnn.DropoutCell(0.3))
     ours = run_dynamic(cell, (4,), 40)
@@ -62,6 +63,7 @@ def test_dropout_is_drawn_for_each_step_in_training():
     np.testing.assert_allclose(ours.outputs[~zero], kept[~zero] / 0.7, rtol=1e-5)
 
 
+# differences.md: training after evaluation of a loop (`foreach`)
 @pytest.mark.parametrize('grad_req', ['write', 'add'])
 @pytest.mark.parametrize('passes', [(False, True), (True, True), (False, True, False, False)],
                          ids=str)
@@ -89,6 +91,7 @@ def test_gradients_after_passes_over_other_data(passes, grad_req):
         np.testing.assert_allclose(ours, unrolled, rtol=1e-4, atol=1e-5)
 
 
+# differences.md: one graph for every length (`foreach` ignores dropout)
 def test_graph_is_that_of_one_step_and_serves_every_length():
     cell = stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.DropoutCell(0.2), rnn.GRUCell(2, 'b_'))
     outputs, _ = rnn.dynamic_unroll(cell, mx.sym.Variable('data'))
@@ -174,6 +177,7 @@ class Adds(rnn.ModifierCell):
         return self.add(output, self.context), states
 
 
+# differences.md: one graph for every length (`foreach` ignores dropout)
 @pytest.mark.parametrize('context', [
     lambda: mx.sym.Variable('context', shape=(2, 3)),
     lambda: mx.sym.tanh(mx.sym.Variable('context', shape=(2, 3))),

@@ -1,4 +1,5 @@
 """Cells and options that mxnet.rnn has not: each against NumPy, or the cells that it is made of."""
+# differences.md: further cells
 import functools
 import importlib
 
@@ -61,6 +62,7 @@ CELLS = {
 each_cell = pytest.mark.parametrize('make, step', CELLS.values(), ids=CELLS)
 
 
+# differences.md: clipped cell states; projections of `FusedRNNCell`
 @each_cell
 def test_recurrence_and_gradients(make, step):
     cell = make('x_')
@@ -74,6 +76,7 @@ def test_recurrence_and_gradients(make, step):
     reference.assert_follows(found, forward, 1e-9, 1e-5)
 
 
+# differences.md: cells without biases
 @needs_operator
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
 @pytest.mark.parametrize('lengths', [False, True])
@@ -107,6 +110,7 @@ each_fused = pytest.mark.parametrize('options', [
     {'projection_size': 5, 'state_clip': (-0.2, 0.1)}], ids=str)
 
 
+# differences.md: clipped cell states; projections of `FusedRNNCell`
 @each_fused
 @pytest.mark.parametrize('layers', [1, 2])
 @pytest.mark.parametrize('both', [False, True])
@@ -136,6 +140,7 @@ def test_other_modes_have_neither_projections_nor_memories():
             rnn.FusedRNNCell(4, mode='gru', **{name: value})
 
 
+# differences.md: clipped cell states; projections of `FusedRNNCell`
 @each_fused
 def test_builds_with_cudnn_use_the_operator(options, monkeypatch):
     """The graph alone: it is bound on GPUs."""
@@ -180,6 +185,7 @@ DROPPED = {'rnn': lambda: rnn.RNNCell(3, 'tanh', 'x_'), 'lstm': lambda: rnn.LSTM
            'gru_no_bias': lambda: rnn.GRUCell(3, 'x_', bias=False)}
 
 
+# differences.md: further cells
 @pytest.mark.parametrize('make', DROPPED.values(), ids=DROPPED)
 @pytest.mark.parametrize('dropout', [0.4, 1])
 @pytest.mark.parametrize('lengths', [False, True])
@@ -201,6 +207,7 @@ def test_weights_are_dropped_once_for_all_steps(make, dropout, lengths):
         assert_close({name: found.grads[name] for name in plain.grads}, plain.grads, 1e-5)
 
 
+# differences.md: further cells
 def test_draws_of_weights_are_fair_and_new_in_each_pass():
     outputs, _ = rnn.WeightDropCell(rnn.LSTMCell(50, 'x_'), 0.3).unroll(
         2, mx.sym.Variable('data'), merge_outputs=True)
@@ -248,6 +255,7 @@ def both(merge, left=3, right=3, make=rnn.LSTMCell):
     return rnn.BidirectionalCell(make(left, 'l_'), make(right, 'r_'), merge=merge)
 
 
+# differences.md: further cells
 @pytest.mark.parametrize('merge', MERGES)
 @pytest.mark.parametrize('merge_outputs', [True, False, None])
 def test_outputs_of_both_directions(merge, merge_outputs):
@@ -259,6 +267,7 @@ def test_outputs_of_both_directions(merge, merge_outputs):
             MERGES[merge](sides[0][0], sides[1][0]), sides[0][1] + sides[1][1]])
 
 
+# differences.md: further cells
 @needs_operator
 @pytest.mark.parametrize('merge', MERGES)
 def test_both_directions_are_one_operator_however_merged(merge):

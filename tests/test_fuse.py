@@ -36,6 +36,7 @@ FUSED = [case for case in BOUND + [case for case in OURS if case.binds]
 each_fused = each(FUSED or BOUND[:1])
 
 
+# differences.md: ordinary cells at the operator's speed
 @each_fused
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 @pytest.mark.parametrize('begin', [None, 'variable'])
@@ -56,6 +57,7 @@ AT_ONCE = [case for case in BOUND + [case for case in OURS if case.binds]
            if rnn.__name__ != 'mxnet.rnn' and takes_inputs_at_once(case)]
 
 
+# differences.md: wide cells that `sym.RNN` does not support, such as projections
 @each(AT_ONCE or BOUND[:1])
 def test_inputs_at_once(case):
     for options in {}, {'layout': 'TNC', 'begin': 'variable'}, {'length': 1}:

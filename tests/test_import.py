@@ -56,6 +56,7 @@ def fake_mxnet(folder, code, *modules):
     return folder
 
 
+# differences.md: NumPy 1.24 and later, Python 3.12 and later
 def test_nothing_is_left_behind():
     result = run('''
         import numpy, numpy.fft, numpy.linalg, numpy.random, numpy.testing
@@ -84,6 +85,7 @@ def test_nothing_is_left_behind():
     assert all(cure.startswith(start) for cure, start in zip(cures, needed))
 
 
+# differences.md: an earlier `import mxnet` that failed
 def test_an_import_that_failed_before_does_no_harm(tmp_path):
     fake = fake_mxnet(tmp_path, '''
         import builtins
@@ -281,6 +283,7 @@ def test_mxnet_alone_gets_the_names_that_numpy_took_away(release, tmp_path):
         assert set(result.stdout.split()) == {name for name in known if not hasattr(np, name)}
 
 
+# differences.md: NumPy's integers in shapes with NumPy 2
 def test_numbers_of_numpy_in_shapes():
     shape = (np.int64(2), np.int32(3))
     data = mx.sym.Variable('data', shape=shape, lr_mult=np.float32(0.5))

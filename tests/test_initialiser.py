@@ -32,6 +32,7 @@ def registered(monkeypatch):
 FUSED_RNN = getattr(rnn, 'init', mx.init).FusedRNN
 
 
+# differences.md: `mx.init.Mixed`, `mx.init.Load` and others on the fused vector
 @pytest.mark.parametrize('original', [False, True], ids=['ours', 'original'])
 def test_a_fused_initialiser_for_the_model_or_in_mixed(original, registered):
     kind = mx.init.FusedRNN if original else FUSED_RNN
@@ -43,6 +44,8 @@ def test_a_fused_initialiser_for_the_model_or_in_mixed(original, registered):
             np.testing.assert_array_equal(value, expected[name])
 
 
+# differences.md: `mx.init.Mixed`, `mx.init.Load` and others on the fused vector
+# differences.md: initialisers' names for parts of the fused vector
 def test_mixed_tells_the_arrays_of_a_vector_apart(registered):
     mixed = mx.init.Mixed(['.*h2h.*weight', 'x_l1.*weight', '.*'],
                           [mx.init.One(), mx.init.Constant(2), mx.init.Constant(3)])
@@ -53,6 +56,7 @@ def test_mixed_tells_the_arrays_of_a_vector_apart(registered):
         assert set(value.flat) == {expected}, name
 
 
+# differences.md: `mx.init.Mixed`, `mx.init.Load` and others on the fused vector
 def test_a_vector_initialises_without_the_attributes_of_its_variable(registered):
     """As in FeedForward, and in programs that call the initialiser with each name."""
     vector = mx.nd.zeros((204,))
@@ -65,6 +69,7 @@ def test_a_vector_initialises_without_the_attributes_of_its_variable(registered)
         assert vector.asnumpy().sum() == 204 - 48 + 12
 
 
+# differences.md: initialising the fused vector
 def test_initialising_a_vector_does_not_use_mxnet_rnn(monkeypatch, registered):
     monkeypatch.setitem(sys.modules, 'mxnet.rnn', None)
     monkeypatch.delitem(sys.modules, 'mxnet.rnn.rnn_cell', raising=False)

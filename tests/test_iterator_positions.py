@@ -12,6 +12,7 @@ from .iterators import POSITIONS, SMALL, TEXT, each_position, run, seen
 pytestmark = differs
 
 
+# differences.md: position and size of an iterator
 @each_position
 @pytest.mark.parametrize('seeds', [False, True])
 @pytest.mark.parametrize('broken_off', [None, 9])
@@ -69,6 +70,7 @@ def test_positions_where_the_iterator_is_read_ahead(make):
     assert seen(next(mx.io.PrefetchingIter(other))) == found[2]
 
 
+# differences.md: position and size of an iterator
 @pytest.mark.parametrize('make, name', [
     (lambda: rnn.BucketSentenceIter(SMALL, 3, [2, 4], seed=6), 'seed=5'),
     (lambda: rnn.BucketSentenceIter(SMALL, 3, [2, 4]), 'seed=5'),

@@ -17,6 +17,7 @@ from .iterators import POSITIONS, SMALL, TEXT, UNIQUE, in_parts, rows, streams
 pytestmark = differs
 
 
+# differences.md: position and size of an iterator
 def test_sizes_of_iterators():
     sentences = rnn.BucketSentenceIter(SMALL, 3, [2, 4])
     assert len(sentences) == len(list(sentences)) == 8
@@ -69,6 +70,7 @@ def test_examples_of_data():
         assert not result.failed and (result.attempted or module != 'resumable_base_iterator')
 
 
+# differences.md: several workers (each has all sentences, or cuts them by hand)
 @pytest.mark.parametrize('last_batch', ['discard', 'pad', 'roll_over'])
 @pytest.mark.parametrize('shuffle', [False, True])
 @pytest.mark.parametrize('count, batch_size', [(1, 4), (2, 4), (3, 5), (5, 2), (7, 3), (2, 20)])
@@ -112,6 +114,7 @@ def test_a_part_without_a_sentence_of_a_bucket_gets_padding():
                      [([[], []], 2, [0, 0]), ([[], []], 2, [0, 0])]]
 
 
+# differences.md: several workers (each has all sentences, or cuts them by hand)
 @pytest.mark.parametrize('last_batch', ['discard', 'pad'])
 def test_parts_of_a_text_are_its_streams(last_batch):
     whole, label, iterator = streams(TEXT, 6, 4, last_batch=last_batch)

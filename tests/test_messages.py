@@ -1,4 +1,5 @@
 """Refusals say what came, what is allowed, and what to use in its place."""
+# differences.md: cells of Gluon or mxnet.rnn, classes instead of cells, arrays instead of numbers
 import contextlib
 import importlib
 import traceback
@@ -90,6 +91,7 @@ def encoder_and_decoder(first, second):
     return second.unroll(3, X, states)
 
 
+# differences.md: two cells with one prefix and separate weights
 @pytest.mark.filterwarnings('error')  # but for what is expected
 @pytest.mark.parametrize('build', [by_hand, encoder_and_decoder])
 @pytest.mark.parametrize('make', [
@@ -125,6 +127,7 @@ class Prefetching(mx.io.PrefetchingIter):
         self.default_bucket_key = data.default_bucket_key
 
 
+# differences.md: ids beyond an `Embedding`'s `input_dim`
 @pytest.mark.parametrize('rows, most', [(4, 4), (5, 4), (4, 7)])
 @pytest.mark.parametrize('make', [
     lambda most: rnn.BucketSentenceIter([[1, 2, most]] * 4, 2, invalid_label=0),
@@ -151,6 +154,7 @@ def test_an_embedding_of_too_few_rows_in_training(make, rows, most, prefetched, 
                     'or more' % (most, rows, most + 1)] * (most >= rows)
 
 
+# differences.md: ids beyond an `Embedding`'s `input_dim`
 def test_an_embedding_of_too_few_rows_in_a_predictor():
     weights = {'embed_weight': mx.nd.ones((4, 4)), 'score_weight': mx.nd.ones((5, 4)),
                'score_bias': mx.nd.ones((5,))}
@@ -220,8 +224,6 @@ MISTAKES = {
               r"sentences\[0\] must be .*as encode_sentences makes them, got \['mon', 'tue'\]$"),
     'nested': (lambda cell, prefix, symbol: rnn.StreamIter([[1, 2, 3], [4, 5]], 2, 3),
                'tokens must be a sequence of numbers.*, a sequence of sequences: join them'),
-    'steps': (lambda cell, prefix, symbol: rnn.roll(rnn.LSTMCell(3).unroll(3, X)[0]),
-              r'symbol must be a Symbol, got \[<Symbol.*: unroll with merge_outputs=True'),
     'steps of Predictor': (lambda cell, prefix, symbol: rnn.Predictor(
         lambda length: (rnn.LSTMCell(3).unroll(length, X)[0], ['x'], []), {}, buckets=[3])(
             [np.ones((3, 5))]), 'of network must be a Symbol, got .*with merge_outputs=True'),

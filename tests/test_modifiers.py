@@ -17,6 +17,7 @@ class Own(rnn.BaseRNNCell):
         return inputs, [inputs, inputs]
 
 
+# differences.md: a wrong number of states
 @pytest.mark.parametrize('count', [0, 1, 3])
 @pytest.mark.parametrize('make', [
     lambda: rnn.ZoneoutCell(rnn.LSTMCell(3), 0, 0.3), lambda: rnn.ZoneoutCell(Own(), 0, 0.3),
@@ -42,6 +43,7 @@ def test_a_cell_that_hands_on_other_states_than_it_takes():
         Grows().unroll(2, mx.sym.Variable('x'), valid_length=mx.sym.Variable('n'))
 
 
+# differences.md: `begin_state(init_sym, func=)` of modifiers
 @pytest.mark.parametrize('make', [rnn.ZoneoutCell, rnn.ResidualCell])
 def test_two_names_of_one_argument_are_not_both_given(make):
     cell = make(rnn.LSTMCell(3))
@@ -67,6 +69,7 @@ FLOAT64 = {
     'zeros': lambda: (rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3), None)}
 
 
+# differences.md: float16 and float64
 @pytest.mark.parametrize('way', ['unroll', 'dynamic'])
 @pytest.mark.parametrize('make', FLOAT64.values(), ids=FLOAT64)
 def test_zoneout_in_float64(make, way):

@@ -153,6 +153,7 @@ def longer(cell, layout, shape=None):
     return cell.unroll(5, data, layout=layout, merge_outputs=True)[0]
 
 
+# differences.md: `FusedRNNCell.unroll(5, …)` of 3 steps
 @each_layout
 @pytest.mark.parametrize('steps', [3, 10])
 def test_more_steps_than_the_data_has(layout, steps):
@@ -216,6 +217,7 @@ def test_forms_where_merging_is_left_open():
             assert form(ours) == form(theirs), one
 
 
+# differences.md: states of a `FusedRNNCell` without `get_next_state=True`, fed back
 def test_states_that_were_not_asked_for_name_the_argument():
     cell = rnn.FusedRNNCell(3)
     _, states = cell.unroll(2, DATA)
@@ -242,6 +244,7 @@ def test_the_width_behind_a_cell_that_is_not_fused():
     assert_close(found(fuse), found(plain))
 
 
+# differences.md: `FusedRNNCell._slice_weights` of a vector of another size
 def test_the_vector_of_another_size_is_not_sliced():
     with pytest.raises(ValueError, match='arr must have 136 elements .*got 141'):
         rnn.FusedRNNCell(4, 1, 'rnn_tanh', True)._slice_weights(mx.nd.zeros((141,)), 11, 4)

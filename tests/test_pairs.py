@@ -26,6 +26,7 @@ def pairs(*args, **options):
 
 # Labels
 
+# differences.md: own labels (the next tokens)
 @pytest.mark.parametrize('layout', ['NT', 'TN'])
 @pytest.mark.parametrize('options', [
     {}, {'last_batch': 'pad'}, {'last_batch': 'roll_over', 'seed': 1}, {'dtype': 'int32'},
@@ -50,6 +51,7 @@ def test_labels_go_with_their_tokens(options, layout):
         plain.discarded, plain.truncated, plain.remainder)
 
 
+# differences.md: own labels (the next tokens)
 @pytest.mark.parametrize('options', [{}, {'too_long': 'truncate'}, {'last_batch': 'pad'}])
 def test_labels_on_disk(tmp_path, options):
     corpus = rnn.write_tokens(tmp_path / 'words', SMALL)
@@ -77,6 +79,7 @@ def test_a_position_with_other_labels_is_refused():
 
 # Pairs
 
+# differences.md: pairs of sentences
 @pytest.mark.parametrize('layout', ['NT', 'TN'])
 @pytest.mark.parametrize('options', [{}, {'dtype': 'int32'}, {'provide_length': True}])
 def test_each_pair_comes_once(options, layout):
@@ -103,6 +106,7 @@ def test_each_pair_comes_once(options, layout):
         'provide_length' in options)
 
 
+# differences.md: pairs of sentences
 @settings(max_examples=60, deadline=None)
 @given(sizes=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40),
        buckets=st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), max_size=5),
@@ -153,6 +157,7 @@ def test_the_bucket_of_fewest_steps(sizes, buckets, truncate, batch_size):
     assert sorted(numbers) == [i for i, key in places.items() if key and sizes[i] != (0, 0)]
 
 
+# differences.md: pairs of sentences
 def test_pairs_of_disk_are_those_of_memory(tmp_path):
     paths = tmp_path / 'sources', tmp_path / 'targets'
     for path, sentences in zip(paths, (SOURCES, TARGETS)):
@@ -163,6 +168,7 @@ def test_pairs_of_disk_are_those_of_memory(tmp_path):
         assert found[0] == found[1]
 
 
+# differences.md: pairs of sentences
 def test_parts_of_pairs():
     parts = [pairs(4, [(5, 7)], num_parts=3, part_index=i, seed=1) for i in range(3)]
     found = [tuple(words) for part in parts for batch in part for words in tokens(batch.data[0])]

@@ -1,4 +1,5 @@
 """params= of containers: every cell in them uses the variables given, wherever it keeps them."""
+# differences.md: `params=` of containers around cells that share an RNNParams,
 import pytest
 
 from . import differs, mx, rnn

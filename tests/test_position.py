@@ -102,6 +102,7 @@ class Prefetched(Carried):
 KINDS = {kind.__name__: kind for kind in (Buckets, Seeded, Prefetched, Carried)}
 
 
+# differences.md: training killed within an epoch (restarts the epoch)
 @pytest.mark.parametrize('kind, as_epoch_end', [
     ('Seeded', True), *(pytest.param(*how, marks=pytest.mark.nightly) for how in [
         ('Buckets', True), ('Buckets', False), ('Carried', True), ('Prefetched', True)])])
@@ -162,6 +163,7 @@ def test_training_goes_on_within_an_epoch(kind, tmp_path):
     assert same(resumed[0], expected[0]) and same(resumed[1], expected[1])
 
 
+# differences.md: a position of other data or another seed
 def test_other_data_and_other_seeds_are_refused(tmp_path):
     prefix = str(tmp_path / 'model')
     first = Seeded(seed=1)

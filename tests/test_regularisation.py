@@ -109,6 +109,7 @@ def zoneout(base: Any, **kwargs: Any) -> list[np.ndarray]:
     return forward(results, data0=data, data1=data)
 
 
+# differences.md: zoneout of an output that is also a state (drawn twice, though one tensor)
 def test_consistent_zoneout_is_one_tensor():
     h1, state1, c1, h2, state2, c2 = zoneout(rnn.LSTMCell(WIDTH), zoneout_outputs=0.3,
                                              zoneout_states=0.6, consistent=True)
@@ -135,6 +136,7 @@ ALL = {
 }
 
 
+# differences.md: `DropoutCell(1)`, `ZoneoutCell(..., 1, 1)` in training
 @pytest.mark.parametrize('name, way', [(name, 'unroll') for name in ALL] +
                          [('dropout', 'dynamic'), ('zoneout', 'dynamic')])
 def test_probability_of_one(name, way):

@@ -11,6 +11,7 @@ from .comparing import same
 pytestmark = differs
 
 
+# differences.md: the optimiser's states (not saved)
 @pytest.mark.parametrize('kind', ['module', 'buckets'])
 @pytest.mark.parametrize('optimizer, settings', [
     ('adam', {}), ('nadam', {}), ('sgd', {'momentum': 0.9}), ('sgd', {}),
@@ -60,6 +61,7 @@ OwnOptimizer.register(OwnOptimizer)
 FACTOR = {'lr_scheduler': lambda: mx.lr_scheduler.FactorScheduler(2, 0.7)}
 
 
+# differences.md: optimisers that remember more than a count (LARS, LBSGD, your own)
 @pytest.mark.parametrize('optimizer, settings', [
     ('lars', dict(FACTOR, momentum=0.9)), ('lbsgd', {'batch_scale': 3, 'updates_per_epoch': 4}),
     ('ownoptimizer', {}), ('ownoptimizer', FACTOR), ('adam', {'lr_scheduler': OwnScheduler})])
@@ -144,6 +146,7 @@ def test_a_schedule_that_is_given_anew_is_at_its_own_rate(tmp_path):
     assert rate_after_resuming(prefix, cosine(4)) == 0.02
 
 
+# differences.md: optimisers that remember more than a count (LARS, LBSGD, your own)
 def test_settings_that_are_given_anew_stay(tmp_path, caplog):
     prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'ownoptimizer')
@@ -169,6 +172,7 @@ def test_methods_are_not_replaced_by_what_a_file_has(tmp_path):
     assert 'update' not in vars(module._optimizer)
 
 
+# differences.md: parameters of other shapes than the module's
 @pytest.mark.parametrize('kind', ['module', 'buckets'])
 def test_shapes_that_differ_from_the_modules_are_named(kind, tmp_path):
     prefix = str(tmp_path / 'model')

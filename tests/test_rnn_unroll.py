@@ -24,6 +24,7 @@ def expected(**kwargs):
         return mx.sym.Group(outputs + states)
 
 
+# differences.md: `rnn_unroll`
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 def test_gives_what_the_method_gives(layout):
     data = mx.sym.Variable('data')
@@ -37,6 +38,7 @@ def test_makes_missing_inputs():
     assert unrolled().list_arguments()[0] == 't0_data'
 
 
+# differences.md: `rnn_unroll`
 def test_warns_once_for_each_call_site():
     cell, data = rnn.RNNCell(3), mx.sym.Variable('data')
     with warnings.catch_warnings(record=True) as caught:

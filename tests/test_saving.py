@@ -20,6 +20,7 @@ pytestmark = differs
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+# differences.md: an interrupted save, a full disk
 @pytest.mark.parametrize('kills', [20, pytest.param(100, marks=pytest.mark.nightly)])
 def test_killed_processes_leave_whole_checkpoints(kills, tmp_path):
     said = printed('-W', 'ignore', '-m', 'tests.kill_saves', tmp_path, kills, folder=ROOT)
@@ -27,6 +28,7 @@ def test_killed_processes_leave_whole_checkpoints(kills, tmp_path):
     assert int(inside) > kills / 10 and int(whole) > kills / 10
 
 
+# differences.md: a checkpoint with its graph, MXNet 1.7 and newer
 @ours
 @pytest.mark.parametrize('casts', [False, True])
 def test_saved_graphs_take_no_memory_for_good(casts, tmp_path, monkeypatch):
@@ -58,6 +60,7 @@ def file_size_limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+# differences.md: an interrupted save, a full disk
 def test_full_disk(saved, tmp_path):
     cell, prefix, symbol, _, _ = saved
     before = content(tmp_path)
@@ -93,6 +96,7 @@ def test_a_disk_that_fails_when_files_are_flushed(failing, saved, tmp_path, monk
     assert content(tmp_path) == before
 
 
+# differences.md: missing folders of the prefix
 def test_folders(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
 
@@ -147,6 +151,7 @@ def calls(monkeypatch, saved):
     return happened
 
 
+# differences.md: an interrupted save, a full disk
 @pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='names of open files are unknown')
 def test_files_are_flushed_then_renamed_states_first(saved, tmp_path, monkeypatch):
     cell, prefix, symbol, arg_params, aux_params = saved
@@ -193,6 +198,7 @@ def test_a_kill_while_an_epoch_is_saved_again_costs_its_states_only(saved, tmp_p
     rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
 
 
+# differences.md: a checkpoint file that is a symbolic link
 def test_symbolic_links_are_written_through(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
     (tmp_path / 'store').mkdir()
@@ -217,6 +223,7 @@ def test_symbolic_links_are_written_through(saved, tmp_path):
     assert sorted(content(tmp_path / 'links')) == sorted([*files, 'p-0003.params'])
 
 
+# differences.md: a file of a checkpoint that links to another
 def test_two_files_that_are_links_to_one_are_refused(saved, tmp_path):
     cell, _, symbol, arg_params, aux_params = saved
     (tmp_path / 'p-0001.params').symlink_to('p-symbol.json')
@@ -225,6 +232,7 @@ def test_two_files_that_are_links_to_one_are_refused(saved, tmp_path):
     assert not (tmp_path / 'p-symbol.json').exists()
 
 
+# differences.md: Docker containers of one host name that save into one folder
 @ours
 def test_processes_that_cannot_see_each_other_save_into_one_folder(tmp_path):
     """Two containers of one host name: equal process numbers, and neither sees the other's."""
@@ -255,6 +263,7 @@ for epoch in range(1, 61):
             'p%d-%04d.params' % (number, epoch) for epoch in range(1, 61)])
 
 
+# differences.md: Docker containers of one host name that save into one folder
 def test_leftovers_of_dead_processes_are_deleted(saved, tmp_path):
     cell, prefix, symbol, arg_params, aux_params = saved
     fcntl = pytest.importorskip('fcntl')

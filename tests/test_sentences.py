@@ -66,6 +66,7 @@ def test_any_iterator_as_the_original(sizes, batch_size, buckets, layout, dtype,
 
 # What is read, and what is lost
 
+# differences.md: data left out
 @differs
 def test_losses_are_logged_not_printed(caplog, capfd):
     caplog.set_level(logging.INFO)
@@ -90,6 +91,7 @@ def test_losses_are_logged_not_printed(caplog, capfd):
     assert capfd.readouterr() == ('', '')
 
 
+# differences.md: buckets given by the caller
 @differs
 def test_buckets_given_stay_as_they_are():
     buckets = [9, 3, 3]
@@ -98,12 +100,14 @@ def test_buckets_given_stay_as_they_are():
     assert sentences.buckets == [3, 9]
 
 
+# differences.md: buckets given by the caller
 @differs
 @pytest.mark.parametrize('kind', [tuple, set, np.array, iter])
 def test_buckets_of_any_kind(kind):
     assert rnn.BucketSentenceIter(SMALL, 2, kind([4, 2])).buckets == [2, 4]
 
 
+# differences.md: empty sentences; a generator of sentences
 @differs
 def test_empty_sentences_go_into_the_smallest_bucket():
     for buckets in ([0, 2], None):
@@ -113,6 +117,7 @@ def test_empty_sentences_go_into_the_smallest_bucket():
         assert {2} == {batch.data[0].shape[1] for batch in sentences}
 
 
+# differences.md: empty sentences; a generator of sentences
 @differs
 @pytest.mark.parametrize('options', [{}, {'shuffle': False}, {'last_batch': 'pad'}])
 def test_sentences_that_are_all_empty(options):
@@ -124,6 +129,7 @@ def test_sentences_that_are_all_empty(options):
     assert [data.tolist() for data in sentences.data] == [[[-1, -1]] * 2]
 
 
+# differences.md: changing or assigning an iterator's `data`, `nddata` or `ndlabel`
 @differs
 def test_what_batches_do_not_come_from_cannot_be_changed():
     sentences = rnn.BucketSentenceIter(SMALL, 2, [2, 4])
@@ -144,12 +150,14 @@ def test_what_batches_do_not_come_from_cannot_be_changed():
             Shifted(SMALL, 2, [4])
 
 
+# differences.md: empty sentences; a generator of sentences
 @differs
 def test_sentences_from_a_generator():
     sentences = rnn.BucketSentenceIter((words for words in SMALL), 2, [4], shuffle=False)
     assert flat(epoch(sentences)) == sorted(SMALL)
 
 
+# differences.md: a bucket's last sentences and sentences that are too long (dropped)
 @differs
 def test_too_long_truncated():
     sentences = rnn.BucketSentenceIter(SMALL, 2, [1, 3], too_long='truncate', shuffle=False)
@@ -157,6 +165,7 @@ def test_too_long_truncated():
     assert flat(epoch(sentences)) == sorted(words[:3] for words in SMALL[:24])
 
 
+# differences.md: tokens that `dtype` can't hold
 @differs
 @pytest.mark.parametrize('token, dtype', [
     (2049, 'float16'), (2 ** 24 + 1, 'float32'), (-1, 'uint8'), (200, 'int8'), (2 ** 31, 'int32'),
@@ -177,6 +186,7 @@ def test_tokens_are_exact_whatever_they_are_stored_as(least, most):
     assert sorted(found.tolist()) == sorted(sentences)
 
 
+# differences.md: memory of an iterator
 @differs
 def test_memory_is_that_of_the_tokens():
     sentences = [[j % 30000 for j in range(i, i + 5 + i % 40)] for i in range(8000)]
@@ -196,6 +206,7 @@ def test_batches_are_where_the_program_computes():
 # Order and epochs
 
 
+# differences.md: order of batches (always random, from the global generators)
 @differs
 def test_unshuffled():
     sentences = rnn.BucketSentenceIter(SMALL, 3, [2, 4], shuffle=False)
@@ -207,6 +218,7 @@ def test_unshuffled():
     assert (random.getstate(), np.random.get_state()[1].tolist()) == state
 
 
+# differences.md: order of batches (always random, from the global generators)
 @differs
 def test_seeded():
     random.seed(5)
@@ -222,6 +234,7 @@ def test_seeded():
     assert [epoch(other) for _ in range(3)] != expected
 
 
+# differences.md: a bucket's last sentences and sentences that are too long (dropped)
 @differs
 @pytest.mark.parametrize('last_batch', ['discard', 'pad', 'roll_over'])
 @pytest.mark.parametrize('count', [7, 8, 10, 3])
@@ -240,6 +253,7 @@ def test_last_batch_as_in_mx_io(last_batch, count):
         assert [found for found, _ in epoch(sentences)] == [found for found, _ in epoch(expected)]
 
 
+# differences.md: a bucket's last sentences and sentences that are too long (dropped)
 @differs
 @pytest.mark.parametrize('shuffle', [False, True])
 def test_pad_hands_out_every_sentence_once(shuffle):
@@ -286,6 +300,7 @@ def test_lengths(layout):
         assert batch.data[1].asnumpy().tolist() == list(map(len, rows(batch, layout)))
 
 
+# differences.md: the type in `provide_data`
 @differs
 def test_data_is_bound_in_its_type():
     sentences = rnn.BucketSentenceIter([[2 ** 24 + 1, 2]] * 4, 2, dtype='int32')

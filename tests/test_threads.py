@@ -102,6 +102,7 @@ def alone(monkeypatch):
     return make
 
 
+# differences.md: threads of MXNet's operators on the CPU
 @pytest.mark.parametrize('processors, cores, limit, number, words', [
     (8, 4, None, 4, '4 physical cores among the 8 processors'),
     (2, 2, 4., 2, '2 physical cores among the 2 processors'),
@@ -113,6 +114,7 @@ def test_the_number_and_why(alone, processors, cores, limit, number, words):
     assert choice.threads == number and choice.reason.startswith(words)
 
 
+# differences.md: threads of MXNet's operators on the CPU
 @pytest.mark.parametrize('name', ['OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'])
 def test_who_has_chosen_keeps_it(alone, monkeypatch, name):
     monkeypatch.setenv(name, '7')
@@ -132,6 +134,7 @@ def test_the_variable_is_there_while_mxnet_is_imported_alone(alone, monkeypatch)
     assert os.environ['MXNET_OMP_MAX_THREADS'] == '7'
 
 
+# differences.md: threads of MXNet's operators on the CPU
 @pytest.mark.skipif(not hasattr(os, 'sched_getaffinity') or len(os.sched_getaffinity(0)) < 2,
                     reason='one processor: there is nothing to choose')
 def test_mxnet_takes_the_number(tmp_path):

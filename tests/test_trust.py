@@ -231,6 +231,7 @@ def saved_once(tmp_path_factory):
     return (folder, *trained_in(folder))
 
 
+# differences.md: optimiser states from strangers
 @pytest.mark.parametrize('initialised', [False, True])
 @pytest.mark.parametrize('name', sorted(REFUSED))
 def test_what_a_file_must_not_do_is_refused_by_name(name, initialised, saved_once, strange):
@@ -318,6 +319,7 @@ Windowed.register(Windowed)
 Unrelated.register(Unrelated)
 
 
+# differences.md: optimiser states from strangers
 def test_further_classes_are_named_by_the_program(tmp_path):
     prefix, cell, module, data = untrained(tmp_path)
     whole = fit(module, data, 3, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,

@@ -145,6 +145,7 @@ def alone(case: Case) -> Result:
 each_padding = pytest.mark.parametrize('layout, padding', [('NTC', np.nan), ('TNC', 1e30)])
 
 
+# differences.md: sequences of different lengths (padding leaks)
 @differs
 @each_padding
 @each(CASES)
@@ -177,6 +178,7 @@ def test_the_number_of_lengths_is_that_of_the_sequences(make, layout):
     assert outputs.simple_bind(mx.cpu(), data=shape).arg_dict['lengths'].shape == (5,)
 
 
+# differences.md: sequences of different lengths (padding leaks)
 @differs
 @pytest.mark.parametrize('kind', ['uint8', 'int8'])
 def test_short_types_of_lengths_in_long_sequences(kind):
@@ -289,6 +291,7 @@ def results_of(name, lengths, kind, steps, length, listed=False):
     return bound.forward()
 
 
+# differences.md: sequences of different lengths (padding leaks)
 @differs
 @pytest.mark.parametrize('name, listed', [('lstm', True), ('both', True), ('fused', True),
                                           ('fuse', True), ('fused', False),
@@ -361,6 +364,7 @@ def test_zoneout_in_training_leaves_padding_alone():
     assert not grad[padding].any() and grad[0:1].any(axis=2).sum() == 0 and grad[2].any()
 
 
+# differences.md: sequences of different lengths (padding leaks)
 @differs
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 @pytest.mark.parametrize('types', [{'lengths': 'int32'}, {'data': 'float64'}, None,

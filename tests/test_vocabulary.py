@@ -28,6 +28,7 @@ def test_encode_as_the_original(words, options):
         assert vocab is options['vocab']
 
 
+# differences.md: unknown words with `unknown_token`
 @differs
 def test_unknown_words_share_one_id():
     vocab = {'a': 0, 'b': 1}
@@ -49,6 +50,7 @@ def warnings_of_encoding(times=2, **options):
     return [str(warning.message) for warning in found]
 
 
+# differences.md: a sentence with `invalid_key`, such as '\n', and a negative `invalid_label`
 @differs
 @pytest.mark.parametrize('options', [
     {}, {'lazy': True}, {'invalid_label': -7}, {'invalid_key': 'b'}, {'unknown_token': 'x'},
@@ -65,6 +67,7 @@ def test_the_invalid_key_in_a_sentence_is_said_once(options):
         assert rnn.encode_sentences(text, **plain) == mx.rnn.encode_sentences(text, **plain)
 
 
+# differences.md: unknown words with `unknown_token`
 @differs
 @pytest.mark.parametrize('vocab, invalid_label, start_label, unknown', [
     ({'a': 0, 'b': 1, '\n': -1}, -1, 0, 2), ({'a': 0, 'b': 2}, -1, 0, 1), ({'a': 0}, 1, 0, 2),
@@ -77,6 +80,7 @@ def test_id_of_the_unknown_token(vocab, invalid_label, start_label, unknown):
     assert extended == {**vocab, '<unk>': unknown}
 
 
+# differences.md: `unknown_token` with a new vocabulary
 @differs
 def test_new_vocabulary_reserves_the_unknown_token():
     encoded, vocab = rnn.encode_sentences([['a', 'b'], ['a']], unknown_token='<unk>')
@@ -85,6 +89,7 @@ def test_new_vocabulary_reserves_the_unknown_token():
     assert rnn.encode_sentences([['c', 'a']], vocab, unknown_token='<unk>') == ([[2, 0]], vocab)
 
 
+# differences.md: unknown words without `unknown_token`
 @differs
 def test_unknown_word_without_unknown_token():
     sentences = (iter(words) for words in [['a'], ['b', 'a', 'new', 'newer']])
@@ -92,6 +97,7 @@ def test_unknown_word_without_unknown_token():
         rnn.encode_sentences(sentences, {'a': 0, 'b': 1})
 
 
+# differences.md: a defaultdict or Counter as vocabulary
 @differs
 @pytest.mark.parametrize('vocab', [collections.defaultdict(int, a=1), collections.Counter('a')])
 def test_vocabulary_that_invents_entries(vocab):
@@ -121,6 +127,7 @@ def test_encoding_leaves_the_garbage_collector_as_it_was():
         gc.enable()
 
 
+# differences.md: a corpus larger than memory
 @differs
 @pytest.mark.parametrize('options', [
     {}, {'unknown_token': '<unk>'}, {'start_label': 5, 'invalid_label': 7},
@@ -148,6 +155,7 @@ def test_lazy_encoding_reads_one_sentence_at_a_time(options):
 
 # decode_sentences
 
+# differences.md: words from ids
 @differs
 @pytest.mark.parametrize('options', [{}, {'start_label': 5}, {'invalid_label': 0}])
 @pytest.mark.parametrize('words', [WORDS, [], [(1, 2.0, 2), (None, 'a')]])

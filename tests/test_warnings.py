@@ -65,6 +65,7 @@ SAID = {
 }
 
 
+# differences.md: wrong dropout, gradients or results of a `FusedRNNCell`
 @needs_onednn
 @pytest.mark.parametrize('name, build', [
     pytest.param(name, build, marks=[differs] * bool(options or said[build]))
@@ -74,6 +75,7 @@ def test_what_is_wrong_is_said_once(name, build):
     assert expects(warned(build, rnn.FusedRNNCell(3, **cell), **options), *said[build])
 
 
+# differences.md: wrong dropout, gradients or results of a `FusedRNNCell`
 @differs
 @needs_onednn
 @each_build('float64', 'own')
@@ -89,6 +91,7 @@ def test_wrong_gradients_of_three_layers_are_said_once(build, monkeypatch, mode,
     assert expects(said, OWN[0], 'three or more layers' if always else 'inputs_need_grad=True')
 
 
+# differences.md: wrong dropout, gradients or results of a `FusedRNNCell`
 @differs
 @each_build('float32')
 @pytest.mark.parametrize('bidirectional, lengths, told', [
@@ -114,6 +117,7 @@ def test_what_is_rounded_is_said_once(build, lengths):
     assert ['to float32' in each for each in said].count(True) == 1
 
 
+# differences.md: advice to use 'TNC'
 @differs
 def test_time_major_layout_is_advised_once():
     with warnings.catch_warnings(record=True) as found:

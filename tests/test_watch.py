@@ -94,6 +94,7 @@ class Training:
 ROLES = ['scheduler', 'server', 'worker', 'worker']
 
 
+# differences.md: a worker, server or scheduler dies, hangs or fails (the others wait for ever)
 @pytest.mark.parametrize('number, how', [
     (0, signal.SIGKILL), *(pytest.param(*each, marks=pytest.mark.nightly) for each in [
         (1, signal.SIGSTOP), (2, signal.SIGSTOP), (3, signal.SIGKILL)])])
@@ -118,6 +119,7 @@ def test_all_end_when_one_is_gone_and_name_it(number, how, tmp_path):
                     role, training.processes[number].pid), said.group(1))
 
 
+# differences.md: a worker, server or scheduler dies, hangs or fails (the others wait for ever)
 @pytest.mark.nightly
 @pytest.mark.parametrize('options', [dict(kind='dist_async'), dict(PS_HEARTBEAT_INTERVAL='0')])
 def test_nobody_ends_where_that_is_not_wanted(options, tmp_path):
@@ -141,6 +143,7 @@ store._barrier()
 '''
 
 
+# differences.md: a worker, server or scheduler dies, hangs or fails (the others wait for ever)
 @pytest.mark.parametrize('how, status', [
     ('1 / 0', 1), *(pytest.param(how, 3, marks=pytest.mark.nightly)
                     for how in ('sys.exit(3)', 'exit(3)'))])

@@ -180,6 +180,8 @@ HARMS = {
     'entry': (without_seed, 'has no position in the data: seed is missing')}
 
 
+# differences.md: a worker, server or scheduler dies, hangs or fails (the others wait for ever)
+# differences.md: the optimiser's states (not saved)
 @pytest.mark.parametrize('kind, name', [
     *[(kind, name) for kind in ('part-0000', 'part-0001') for name in HARMS],
     *[('states', name) for name in ('missing', 'flipped', 'other')]])
@@ -371,6 +373,8 @@ def whole(trained):
     return ends[0]
 
 
+# differences.md: a worker, server or scheduler dies, hangs or fails (the others wait for ever)
+# differences.md: training killed within an epoch (restarts the epoch)
 @ours
 @pytest.mark.parametrize('rank, when, batch', [
     (1, 'before', 4), *(pytest.param(*how, marks=pytest.mark.nightly) for how in [
@@ -404,6 +408,7 @@ def test_a_worker_dies_and_all_go_on_at_the_same_batch(rank, when, batch, whole,
         assert same(mx.nd.load(str(tmp_path / ('end-%d' % number))), whole)
 
 
+# differences.md: no checkpoint yet (an error)
 def test_what_is_left_of_a_first_checkpoint_that_no_worker_finished_is_none(tmp_path):
     workers = Workers(str(tmp_path / 'model'), batches=3)
     workers.save(0, 1, 3)  # and the other worker is killed before it writes its part
@@ -425,6 +430,7 @@ def test_what_is_left_of_a_first_checkpoint_that_no_worker_finished_is_none(tmp_
         workers.load(0, missing_ok=True)
 
 
+# differences.md: no checkpoint yet (an error)
 def test_a_checkpoint_may_be_missing(tmp_path):
     training = Seeded(seed=1)
     prefix = str(tmp_path / 'model')
@@ -463,6 +469,7 @@ class Exchange:
         out[:] = total
 
 
+# differences.md: workers that see different checkpoints
 @ours
 @pytest.mark.parametrize('views, agreed', [
     ([[3, 2, 1], [3, 2, 1]], 3), ([[3, 2, 1], [2, 1]], 2), ([[3, 1], [2, 1]], 1), ([[], []], None),

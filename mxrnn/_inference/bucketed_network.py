@@ -9,8 +9,8 @@ from .. import _check
 from .._files import reason_of
 from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of
-from . import context_and_weights, shape_and_type_errors
-from .fold_and_roll import fold as folded
+from . import device_arrays, shape_and_type_errors
+from .fold import fold as folded
 from .output_axes_and_rows import Outputs, output_axes
 from .quiet_and_single_calls import quiet
 
@@ -33,8 +33,8 @@ class Networks:
     """A network's graphs by length. Each device has the weights once, and the memory for the
     largest bucket; `time` is the axis of time in the data."""
 
-    def __init__(self, build: Network, arg_params: context_and_weights.Weights,
-                 aux_params: context_and_weights.Weights, devices: list[mx.Context],
+    def __init__(self, build: Network, arg_params: device_arrays.Weights,
+                 aux_params: device_arrays.Weights, devices: list[mx.Context],
                  buckets: list[int], batch_size: int, time: int, length_name: str,
                  fold: bool) -> None:
         self._build = build
@@ -111,7 +111,7 @@ class Networks:
         label_names += graph_of(symbol).labels()
         label_names = [name for name in arguments if name in label_names]
         needed = set(arguments).difference(data_names, label_names)
-        weights = context_and_weights.params_of(symbol, self._arg_params, self._aux_params, needed)
+        weights = device_arrays.params_of(symbol, self._arg_params, self._aux_params, needed)
         weights = {name: array for name, array in weights.items()
                    if name not in data_names and name not in label_names}
         if not self._graphs:
@@ -190,7 +190,7 @@ class Networks:
     def _on(self, context: mx.Context, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
         """The weight `name` on a device, shared by all graphs."""
         if self._folded.get(name, array) is not array:  # a different one with the same name
-            return context_and_weights.on(context, array)
+            return device_arrays.on(context, array)
         if (name, context) not in self._placed:
-            self._placed[name, context] = context_and_weights.on(context, array)
+            self._placed[name, context] = device_arrays.on(context, array)
         return self._placed[name, context]

@@ -16,7 +16,7 @@ from .._operator import automatic_fuse
 from .._runtime import finder
 from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of
-from .fold_and_roll import rolled_to_kernels
+from .roll_for_mxnet import rolled_to_kernels
 
 __all__ = ['bind', 'simple_bind']
 

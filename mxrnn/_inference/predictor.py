@@ -14,7 +14,7 @@ from .._checkpoint.loading import load_rnn_checkpoint
 from .._graph.graph import warn_of_ids
 from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
-from . import context_and_weights
+from . import device_arrays
 from .bucketed_network import Network, Networks
 from .quiet_and_single_calls import OneCall
 
@@ -60,7 +60,8 @@ class Predictor:
         If the network has data of this name, it gets the lengths, of shape (batch,), as from
         `BucketSentenceIter` with `provide_length`.
     fold : bool, default True
-        Whether to `fold` the graphs. Folding copies the weights as they are now; otherwise they are
+        Whether to compute in advance what depends only on weights, such as the fused operator's
+        vector in graphs of `fuse`. This copies the weights as they are now; otherwise they are
         shared.
 
     Raises
@@ -93,14 +94,14 @@ class Predictor:
     [(4, 5), (1, 5), (7, 5)]
     """
 
-    def __init__(self, network: Network, arg_params: context_and_weights.Weights,
-                 aux_params: context_and_weights.Weights | None = None, *, buckets: Iterable[int],
+    def __init__(self, network: Network, arg_params: device_arrays.Weights,
+                 aux_params: device_arrays.Weights | None = None, *, buckets: Iterable[int],
                  batch_size: int = 32, ctx: mx.Context | None = None, padding: float = 0,
                  layout: Literal['NT', 'TN'] = 'NT', length_name: str = 'length',
                  fold: bool = True) -> None:
         _check.function('network', network)
-        context_and_weights.check_weights('arg_params', arg_params)
-        aux_params = context_and_weights.check_weights('aux_params', aux_params)
+        device_arrays.check_weights('arg_params', arg_params)
+        aux_params = device_arrays.check_weights('aux_params', aux_params)
         lengths = _check.iterable('buckets', buckets, 'lengths')
         self.buckets = sorted({_check.integer('each of buckets', each, 1, _check.LARGEST)
                                for each in lengths})
@@ -113,7 +114,7 @@ class Predictor:
         self._length_name = _check.instance('length_name', length_name, str, 'a str')
         _check.flag('fold', fold)
         devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx]
-        self._contexts = list(dict.fromkeys(map(context_and_weights.context_of, devices)))
+        self._contexts = list(dict.fromkeys(map(device_arrays.context_of, devices)))
         if not self._contexts:
             raise ValueError('ctx must hold at least one Context, got none')
         self._one_call = OneCall('Predictor')

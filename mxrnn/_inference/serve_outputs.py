@@ -74,8 +74,8 @@ def _send(replies: BinaryIO, what: object) -> None:
 
 def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any], rolled: int | None) -> _Run:
     if rolled is not None:
-        from .fold_and_roll import rolled_graph
-        graph, _ = rolled_graph(graph, False, rolled or None, keep=True)
+        from .roll_for_mxnet import rolled_for_inference
+        graph = rolled_for_inference(graph, rolled or None)
     symbol = mx.sym.load_json(graph_to_json(graph, indent=None))
     names, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
 

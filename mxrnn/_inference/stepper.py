@@ -10,11 +10,9 @@ from .._cells.base_cells import BaseRNNCell, check_cell
 from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
-from . import context_and_weights
-from .build_and_compile_graph import Compiled, Network, apart, applied
-from .context_and_weights import Weights
-from .input_arrays import as_array, looked_up
-from .operator_cache import Forms, Kept
+from . import device_arrays
+from .compiled_graph import Compiled, Forms, Kept, Network, apart, applied
+from .device_arrays import Weights, as_array, looked_up
 from .quiet_and_single_calls import OneCall
 from .shape_and_type_errors import check_fit, check_half, explain, known_types, refusal
 from .state_specs import States, StateSpecs
@@ -103,12 +101,12 @@ class Stepper:
                 'weights with unfused.pack_weights(cell.unpack_weights(weights))'
             raise NotImplementedError('cell must be one that can be stepped, but %r cannot be%s' % (
                 blocker, advice if hasattr(blocker, 'unfuse') else ''))
-        context_and_weights.check_weights('arg_params', arg_params)
+        device_arrays.check_weights('arg_params', arg_params)
         self._cell: BaseRNNCell | None = cell
         self._network: Network | None = network
         cell.reset()
         self._begin = begin = cell.begin_state(
-            func=mx.sym.Variable, **context_and_weights.type_of_weights(cell, arg_params))
+            func=mx.sym.Variable, **device_arrays.type_of_weights(cell, arg_params))
         outputs, states = applied(cell, network, lambda inputs: cell(inputs, begin))
         self._set_up(outputs, begin, states, arg_params, aux_params, ctx)
 
@@ -147,9 +145,9 @@ class Stepper:
     def _set_up(self, outputs: Any, begin: Sequence[mx.sym.Symbol],
                 states: Sequence[mx.sym.Symbol], arg_params: object, aux_params: object,
                 ctx: mx.Context | None) -> None:
-        self._context = context_and_weights.context_of(ctx)
-        self._arg_params = context_and_weights.check_weights('arg_params', arg_params)
-        self._aux_params = context_and_weights.check_weights('aux_params', aux_params)
+        self._context = device_arrays.context_of(ctx)
+        self._arg_params = device_arrays.check_weights('arg_params', arg_params)
+        self._aux_params = device_arrays.check_weights('aux_params', aux_params)
         self._single = isinstance(outputs, mx.sym.Symbol) and len(outputs) == 1
         self._specs = StateSpecs(begin)
         self.state_names = self._specs.names
@@ -176,12 +174,12 @@ class Stepper:
             raise ValueError('outputs must be a Symbol or a list of Symbols, got none')
         symbol = apart(outputs + list(states))
         needed = () if self._cell is None else self._cell._weight_names_()
-        weights = context_and_weights.params_of(symbol, self._arg_params, self._aux_params, needed)
+        weights = device_arrays.params_of(symbol, self._arg_params, self._aux_params, needed)
         clash = sorted(set(weights).intersection(self.state_names))
         if clash:
             raise ValueError('arg_params must have no array with the name of a state, got %s'
                              % ', '.join(clash))
-        self._placed.update((name, context_and_weights.on(self._context, array))
+        self._placed.update((name, device_arrays.on(self._context, array))
                             for name, array in weights.items() if name not in self._placed)
         return Compiled(symbol, {name: self._placed[name] for name in weights},
                         self.state_names, forms)

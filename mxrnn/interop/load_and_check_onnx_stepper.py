@@ -3,13 +3,24 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
+
+import numpy as np
 
 from .. import _check
+from .batch_and_time_axes import Layout
 from .onnx_checksum_and_session import session_of
 from .onnx_stepper import OnnxStepper
 
-__all__ = ['load_stepper', 'stepper_of']
+__all__ = ['KEY', 'load_stepper', 'read_table', 'refuse_other_encoder', 'stepper_of']
+
+#: The metadata key for the table of states.
+KEY = 'mxrnn.states'
+#: The types of a table's values; None stands for any key.
+_FORM = {'states': [{'in': (str,), 'out': (str,), 'shape': [(int, type(None))], 'dtype': (str,),
+                     'batch_axis': (int,), 'begin': (str,)}],
+         'axes': {None: [(str, int)]}, 'captured': [(str,)], 'encoder': (str, type(None))}
+_Sizes = Mapping[str, Sequence[Any]]
 
 
 def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None = None
@@ -47,37 +58,91 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
 def stepper_of(session: Any, path: str, threads: int = 0, providers: Sequence[str] | None = None
                ) -> OnnxStepper | None:
     """The stepper of a file whose session is given; None if the file has no states."""
-    table = session.get_modelmeta().custom_metadata_map.get('mxrnn.states')
-    if table is None:
+    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    if text is None:
         return None
-    damaged = LookupError, TypeError, AttributeError, ValueError
-    try:
-        known = json.loads(table)
-        encoder = known['encoder'] and os.path.join(
-            os.path.dirname(path), os.path.basename(known['encoder']))
-    except damaged as error:
-        raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from None
-    first = session_of(encoder, encoder, threads, providers) if encoder else None
-    try:
-        _refuse_unfit(known, session, first)
-        return OnnxStepper(session, known, first)
-    except damaged as error:
-        raise ValueError('the table of states in %s is damaged: %r' % (path, error)) from None
+    inputs, outputs = ({each.name: each.shape for each in infos}
+                       for infos in (session.get_inputs(), session.get_outputs()))
+    table, first = read_table(text, path, inputs, outputs), None
+    if table['encoder'] is not None:
+        beside = os.path.join(os.path.dirname(path), table['encoder'])
+        first = session_of(beside, beside, threads, providers)
+        refuse_other_encoder(table, path, [each.name for each in first.get_outputs()])
+    return OnnxStepper(session, table, first)
 
 
-def _refuse_unfit(table: dict[str, Any], session: Any, encoder: Any) -> None:
-    """Raise a LookupError if a table is not one of its file's inputs and outputs."""
-    shapes = {each.name: each.shape for each in [*session.get_inputs(), *session.get_outputs()]}
-    given = {each.name for each in encoder.get_outputs()} if encoder is not None else set()
+def read_table(text: str, path: str, inputs: _Sizes, outputs: _Sizes) -> dict[str, Any]:
+    """The table of states in a file's metadata. Refuses a table that no export wrote.
+
+    Parameters
+    ----------
+    text : str
+        The table as JSON.
+    path : str
+        The file, for errors.
+    inputs, outputs : dict
+        The sizes of the file's inputs and outputs, by name; no int where any size is allowed.
+    """
+    try:
+        table: dict[str, Any] = json.loads(text)
+        _refuse_other_form(table, _FORM, 'the table')
+        _refuse_unfit(table, inputs, outputs)
+    except (ValueError, TypeError, RecursionError) as error:  # of json, and of NumPy's types
+        raise _damaged(path, error) from None
+    if table['encoder'] is None:
+        refuse_other_encoder(table, path, [])
+    return table
+
+
+def refuse_other_encoder(table: dict[str, Any], path: str, outputs: Sequence[str]) -> None:
+    """Refuse a table with states that begin as other outputs of the encoder than `outputs`."""
+    begins = {state['begin'] for state in table['states']} - {'zeros'}
+    missing = sorted(begins.union(table['captured']).difference(outputs))
+    if missing:
+        raise _damaged(path, 'no encoder has the output %s' % _check.shown(missing[0]))
+
+
+def _damaged(path: str, why: object) -> ValueError:
+    return ValueError('the table of states in %s is damaged: %s' % (path, why))
+
+
+def _refuse_other_form(value: Any, form: Any, name: str) -> None:
+    """Refuse a value of another type than `form` says, or with other keys."""
+    kinds = form if isinstance(form, tuple) else (type(form),)
+    if type(value) not in kinds:
+        raise ValueError('%s must be of type %s, got %s' % (
+            name, ' or '.join(kind.__name__ for kind in kinds), _check.shown(value)))
+    if isinstance(form, list):
+        for at, each in enumerate(value):
+            _refuse_other_form(each, form[0], '%s[%d]' % (name, at))
+    elif isinstance(form, dict):
+        if None not in form and value.keys() != form.keys():
+            raise ValueError('%s must have the keys %s, got %s' % (
+                name, ', '.join(form), _check.shown(list(value))))
+        for key, each in value.items():
+            _refuse_other_form(each, form[key if key in form else None], '%s[%r]' % (name, key))
+
+
+def _refuse_unfit(table: dict[str, Any], inputs: _Sizes, outputs: _Sizes) -> None:
+    """Refuse a table of this form that is not one of its file's inputs and outputs."""
+    encoder = table['encoder']
+    if encoder is not None and (
+            os.path.basename(encoder) != encoder or encoder in ('', os.curdir, os.pardir)):
+        raise ValueError('encoder must be the name of a file in the same folder, got %s'
+                         % _check.shown(encoder))
     for state in table['states']:
-        at, sizes = state['batch_axis'], list(state['shape'])
-        own = [size if isinstance(size, int) else None for size in shapes[state['in']]]
-        if not 0 <= at < len(own) or own[:at] + own[at + 1:] != sizes or (
-                state['out'] not in shapes or state['begin'] not in {'zeros', *given}):
-            raise LookupError('the state %s is none of the graph' % state['in'])
+        at, own = state['batch_axis'], [size if isinstance(size, int) else None
+                                        for size in inputs.get(state['in'], ())]
+        if not 0 <= at < len(own) or own[:at] + own[at + 1:] != state['shape'] or (
+                state['out'] not in outputs or np.dtype(state['dtype']).kind not in 'biuf'):
+            raise ValueError('the graph has no such state: %s' % _check.shown(state))
+    for name in outputs.keys() - table['axes'].keys() - {each['out'] for each in table['states']}:
+        raise ValueError('axes must have the output %s' % name)
     for name, axes in table['axes'].items():
-        if len(axes) != len(shapes[name]):
-            raise LookupError('the axes of %s are not those of the graph' % name)
+        if len(axes) != len({**inputs, **outputs}.get(name, ())):
+            raise ValueError('the axes of %s are not those of the graph: %s' % (
+                _check.shown(name), _check.shown(axes)))
+        Layout(axes)
     for name in table['captured']:
-        if name not in shapes or name not in given:
-            raise LookupError('%s is no output of the encoder' % name)
+        if name not in inputs:
+            raise ValueError('the graph has no input %s' % _check.shown(name))

@@ -14,7 +14,7 @@ from ..running import flat, random_value
 from .compare import Both, Bound, bind, run, torch
 
 __all__ = ['Bound', 'assert_same', 'bind', 'check_rolled', 'group', 'outputs_of', 'run_rolled',
-           'unrolled', 'values_of']
+           'for_mxnet', 'unrolled', 'values_of']
 
 
 def group(outputs: Any, states: Any = ()) -> Any:
@@ -46,6 +46,13 @@ def check_rolled(symbol: Any, training: bool = False, **options: Any) -> RolledG
     assert not left, left
     assert rolled.graph.outputs == symbol.list_outputs()
     return rolled
+
+
+def for_mxnet(symbol: Any) -> Any:
+    """A Symbol rolled up, as the check of exports runs it in MXNet."""
+    from mxrnn._inference.roll_for_mxnet import rolled_for_inference
+    return mx.sym.load_json(interop.graph_to_json(rolled_for_inference(
+        interop.graph_from_json(symbol.tojson()), None)))
 
 
 # ---- in torch alone, in float64

@@ -1204,6 +1204,7 @@ def test_only_sizes_that_may_be_steps_are_named_and_the_reason_is_kept(tmp_path)
             raise interop.ExportError('one\ntwo')
 
 
+# differences.md: an unrolled graph that reads particular steps (fits its own length)
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 def test_a_step_that_is_read_alone_keeps_the_length_unless_another_graph_frees_it(layout, tmp_path):
     from mxrnn.interop import _onnx
@@ -1262,6 +1263,7 @@ def run_padded(name, length, given, arrays):
     return [each.asnumpy() for each in executor.forward(is_train=False)]
 
 
+# differences.md: an unrolled graph at another length
 @pytest.mark.parametrize('name, asked', [
     *[(name, asked) for name in PADDED for asked in ('nothing', 'an axis')],
     *[(name, 'another graph') for name in ('stack', 'both')]])

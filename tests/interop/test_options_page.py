@@ -1,4 +1,4 @@
-"""docs/options.md: each cell of its table is what the exports and rnn.roll do."""
+"""docs/options.md: each cell of its table is what the exports do."""
 import re
 from pathlib import Path
 
@@ -123,10 +123,6 @@ def test_each_cell_of_a_row(row, build, tmp_path):
         source = generate(model, inputs)
         return source.module(*given(source, longer)).detach().numpy()
 
-    def rolled(**options):
-        return run_mxnet(rnn.roll(symbol, training=False, **options), longer,
-                         model.arg_params).forward()[0].asnumpy()
-
     def stepped(model=model):
         interop.to_onnx(model, str(tmp_path / 'steps.onnx'), states=True)
         return expected
@@ -139,8 +135,7 @@ def test_each_cell_of_a_row(row, build, tmp_path):
         return found.shape == expected.shape and np.allclose(found, expected, atol=1e-5)
 
     open_steps = {'inputs': {'data': ('batch', 'time:%d' % STEPS)}}
-    ways = [(by_onnx, open_steps), (by_source, open_steps), (stepped, {}),
-            (rolled, {'length': STEPS})]
+    ways = [(by_onnx, open_steps), (by_source, open_steps), (stepped, {})]
     for said, (way, option) in zip(TABLE[row], ways):
         assert is_right(way) == (said.startswith('any') and 'capped' not in said), said
         if 'capped' in said:

@@ -9,6 +9,7 @@ from ..running import random_value
 from .compare import torch
 from .models import random_model
 from .onnx_runs import bound, exported, outputs_of, session
+from .rolling import for_mxnet
 from .sources import generate, outputs
 
 S = mx.sym
@@ -117,7 +118,7 @@ def test_sizes_that_mxnet_refuses_are_refused(name, way, error, said):
     run(values(shapes))
     for other in others:
         with pytest.raises((mx.base.MXNetError, RuntimeError)):
-            bound(rnn.roll(symbol) if rnn.__name__ == 'mxrnn' else symbol,
+            bound(for_mxnet(symbol) if rnn.__name__ == 'mxrnn' else symbol,
                   {**shapes, **other}, model.arg_params, {})
         with pytest.raises(error, match=said):
             run(values({**shapes, **other}))

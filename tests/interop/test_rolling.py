@@ -32,6 +32,7 @@ def data_shape(case, layout, batch, length):
     return {'data': (*first, *case.step)}
 
 
+# differences.md: an unrolled graph at another length
 @pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 @each(BOUND)
 def test_outputs_at_any_length(case, layout):

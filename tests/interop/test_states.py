@@ -1,7 +1,9 @@
 """Files with states: steps and chunks against whole sequences, and what cannot be stepped."""
 import doctest
 import json
+import os
 import random
+import shutil
 import threading
 
 import numpy as np
@@ -333,6 +335,12 @@ def with_table(path, change, target):
     return str(target)
 
 
+def described(path):
+    """What `inspect` prints, by title."""
+    from mxrnn.interop._onnx import table_of
+    return dict(table_of(path))
+
+
 def changed(old, new):
     def change(table):
         assert old in table
@@ -340,23 +348,59 @@ def changed(old, new):
     return change
 
 
-@pytest.mark.parametrize('table', [
-    '', '{}', '[]', '{"encoder": null, "states": [{}], "axes": {}}',
-    '{"encoder": null, "states": 1, "captured": [], "axes": {}}',
-    changed('"batch_axis": 0', '"batch_axis": 3'), changed('"batch_axis": 0', '"batch_axis": -1'),
-    changed('"shape": [6]', '"shape": [7]'), changed('"shape": [6]', '"shape": []'),
-    changed('"out": "lstm_0', '"out": "lstn_0'), changed('"in": "lstm_0', '"in": "lstn_0'),
-    changed('"begin": "zeros"', '"begin": "zeroes"'), changed('["time", "batch"]', '["batch"]'),
-    changed('"float32"', '"floet32"'), changed('"captured": []', '"captured": ["data"]')])
-def test_a_damaged_table_of_states(table, language_model, tmp_path):
+#: Tables that no export wrote, and what is said of them.
+DAMAGED = [
+    ('', 'Expecting value'), ('{}', 'the table must have the keys states, axes, captured, encoder'),
+    ('[]', r"the table must be of type dict, got \[\]"), ('[' * 100000, 'recursion'),
+    ('{"encoder": null, "states": [{}], "axes": {}, "captured": []}',
+     r"the table\['states'\]\[0\] must have the keys in, out"),
+    ('{"encoder": null, "states": 1, "captured": [], "axes": {}}', 'must be of type list, got 1'),
+    (changed('"encoder": null', '"encoder": ["a.onnx"]'), 'must be of type str or NoneType'),
+    (changed('"encoder": null', '"encoder": "/dev/zero"'), "same folder, got '/dev/zero'"),
+    (changed('"encoder": null', '"encoder": "../model.onnx"'), 'a file in the same folder'),
+    (changed('"encoder": null', '"encoder": ".."'), 'a file in the same folder'),
+    (changed('"encoder": null', '"encoder": ""'), 'a file in the same folder'),
+    (changed('"batch_axis": 0', '"batch_axis": 3'), 'no such state'),
+    (changed('"batch_axis": 0', '"batch_axis": -1'), 'no such state'),
+    (changed('"batch_axis": 0', '"batch_axis": true'), 'must be of type int, got True'),
+    (changed('"shape": [6]', '"shape": [7]'), 'no such state'),
+    (changed('"shape": [6]', '"shape": []'), 'no such state'),
+    (changed('"shape": [6]', '"shape": [[6]]'), 'must be of type int or NoneType'),
+    (changed('"out": "lstm_0', '"out": "lstn_0'), 'no such state'),
+    (changed('"in": "lstm_0', '"in": "lstn_0'), 'no such state'),
+    (changed('"begin": "zeros"', '"begin": "zeroes"'), "no encoder has the output 'zeroes'"),
+    (changed('["time", "batch"]', '["batch"]'), "the axes of 'data' .* are not those"),
+    (changed('["time", "batch"]', '["time", "\u00b2,batch"]'), 'invalid literal'),
+    (changed('["time", "batch"]', '{"time": "batch"}'), 'must be of type list'),
+    (changed('"softmax_output": [', '"softmax": ['), 'must have the output softmax_output'),
+    (changed('"float32"', '"floet32"'), 'floet32'), (changed('"float32"', '"O"'), 'no such state'),
+    (changed('"captured": []', '"captured": ["date"]'), "no input 'date'"),
+    (changed('"captured": []', '"captured": ["data"]'), "no encoder has the output 'data'")]
+
+
+@pytest.mark.parametrize('table, said', DAMAGED)
+def test_a_damaged_table_of_states(table, said, language_model, tmp_path):
     path = with_table(tmp_path / 'model.onnx', lambda known: table if isinstance(table, str)
                       else table(known), tmp_path / 'damaged.onnx')
-    with pytest.raises(ValueError, match='the table of states in .*damaged.onnx is damaged'):
-        interop.load_stepper(path)
+    for reader in interop.load_stepper, described:
+        with pytest.raises(ValueError, match='the table of states in .*damaged.onnx is damaged: .*'
+                           + said) as error:
+            reader(path)
+        assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_is_no_tensor_is_refused(tmp_path):
+    import onnx
+    data = onnx.helper.make_tensor_value_info('data', onnx.TensorProto.FLOAT, [1])
+    listed = onnx.helper.make_tensor_sequence_value_info('listed', onnx.TensorProto.FLOAT, None)
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(
+        [onnx.helper.make_node('SequenceConstruct', ['data'], ['listed'])], 'graph', [data],
+        [listed])), str(tmp_path / 'list.onnx'))
+    with pytest.raises(ValueError, match="list.onnx: 'listed' is not a tensor of numbers"):
+        described(str(tmp_path / 'list.onnx'))
 
 
 def test_any_changed_byte_of_a_file_is_found(language_model, tmp_path):
-    from mxrnn.interop._onnx import table_of
     from mxrnn.interop.comparison import compare
     whole = (tmp_path / 'model.onnx').read_bytes()
     path = str(tmp_path / 'damaged.onnx')
@@ -369,7 +413,7 @@ def test_any_changed_byte_of_a_file_is_found(language_model, tmp_path):
             content[:at] if draw.random() < 0.1 else content)
         with pytest.raises(ValueError, match=r'damaged.onnx is damaged: .* export it again'):
             interop.load_stepper(path)
-    for reader in (lambda: list(table_of(path)), lambda: compare(
+    for reader in (lambda: described(path), lambda: compare(
             model_of('lstm_bucketing')[1], path, {})):
         with pytest.raises(ValueError, match=r'damaged.onnx is damaged: .* export it again'):
             reader()
@@ -384,12 +428,24 @@ def test_a_file_that_another_program_has_written_anew_has_no_checksum(language_m
 
 
 def test_an_encoder_lies_beside_its_decoder(tmp_path):
+    """A table that names another folder's file opens none, and a file that is there must fit."""
     load(model_of('attention_with_input_feeding')[1], tmp_path)
     (tmp_path / 'inner').mkdir()
-    path = with_table(tmp_path / 'model.onnx', changed('model-', '../model-'),
-                      tmp_path / 'inner' / 'model.onnx')
+    path = str(tmp_path / 'inner' / 'model.onnx')
+    shutil.copy(str(tmp_path / 'model.onnx'), path)
     with pytest.raises(FileNotFoundError, match='inner.model-encoder.onnx'):
         interop.load_stepper(path)
+    assert described(path)['load_stepper'][0] == 'begin(the inputs of model-encoder.onnx)'
+    os.mkfifo(str(tmp_path / 'inner' / 'model-encoder.onnx'))  # nobody writes into it
+    assert described(path)['load_stepper'][0] == 'begin(the inputs of model-encoder.onnx)'
+    with_table(tmp_path / 'model.onnx', changed('model-', '../model-'), path)
+    for reader in interop.load_stepper, described:
+        with pytest.raises(ValueError, match=r"a file in the same folder, got '\.\./model-enc"):
+            reader(path)
+    with_table(tmp_path / 'model.onnx', changed('model-encoder', 'model'), tmp_path / 'other.onnx')
+    for reader in interop.load_stepper, described:
+        with pytest.raises(ValueError, match='other.onnx is damaged: no encoder has the output'):
+            reader(str(tmp_path / 'other.onnx'))
 
 
 def test_what_the_file_says(language_model, tmp_path):

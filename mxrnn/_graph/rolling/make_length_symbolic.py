@@ -64,7 +64,7 @@ def fixed_by(graph: Graph, length: int) -> list[str]:
 
 def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, int],
                          totals: Mapping[int, int], counted: Counted | None, fixed: Fixed,
-                         shapes: Mapping[str, Sequence[int | str]], keep: bool) -> Graph:
+                         shapes: Mapping[str, Sequence[int | str]]) -> Graph:
     """A rolled-up graph without the number of steps `length`.
 
     Sizes are read from the sequence that a recurrence returns, and before the first recurrence from
@@ -80,7 +80,7 @@ def make_length_symbolic(graph: Graph, length: int | None, axes: Mapping[str, in
     from_data, as_many, before_losses = computed(graph), [], _before_losses(graph)
     read = read_step_by_step(graph)
     (checks, freed), totals = freed_of_fuse(graph, length), {**read_checked(graph), **totals}
-    totals = {**(stated_steps(graph, totals, length) if keep or length else {}), **totals}
+    totals = {**stated_steps(graph, totals, length), **totals}
     cut = cut_steps(graph, totals, {(Entry(i, 0), axes[node.name]): length for i, node in enumerate(
         graph.nodes) if length and node.is_variable and node.name in axes},
         length if counted and length else 0)

@@ -92,14 +92,12 @@ def divided(graph: Graph, axes: Mapping[Entry, Axes]) -> dict[int, list[Node]]:
     return found
 
 
-def made_of(graph: Graph, steps: int, axes: Mapping[Entry, Axes] | None = None) -> list[Node]:
+def made_of(graph: Graph, steps: int) -> list[Node]:
     """The nodes that divide by a number of steps, or next to sums use one that is made of it, as
-    variances and standard deviations do; and those that combine it with the numbers of steps. If
-    values have these `axes`, only sums over steps count, and no divisions that are not next to one.
-    """
+    variances and standard deviations do; and those that combine it with the numbers of steps."""
     if steps < 3:
         return []
-    sums, needed = _beside_sums(graph, axes), graph.needed()
+    sums, needed = _beside_sums(graph), graph.needed()
     made = [float(steps), steps - 1, steps / (steps - 1)]
     made += [math.sqrt(each) for each in made]
     made += [1 / each for each in made]
@@ -112,8 +110,7 @@ def made_of(graph: Graph, steps: int, axes: Mapping[Entry, Axes] | None = None) 
     return [node for place, node in enumerate(graph.nodes) if place in needed and (
         place in counted and node.op.endswith('_scalar') and node.scalar in made[:2]
         or node.op in factors and any(math.isclose(node.scalar, each, rel_tol=1e-6)
-                                      for each in (made if place in sums else factors[node.op]
-                                                   if axes is None else ())))]
+                                      for each in (made if place in sums else factors[node.op])))]
 
 
 def wrong_at_others(node: Node, steps: int) -> str:
@@ -128,20 +125,11 @@ def _times(graph: Graph, axes: Mapping[Entry, Axes]) -> set[Axis]:
             for axis in open_axes(axes.get(Entry(place, 0), [])[:1])}
 
 
-def _beside_sums(graph: Graph, axes: Mapping[Entry, Axes] | None) -> set[int]:
-    """Places of sums, of what is computed of them element by element, and of what they add up. If
-    values have these `axes`, without sums that are not over steps, and without means."""
-    times = _times(graph, axes or {})
-
-    def counts(node: Node) -> bool:
-        if axes is None or node.op not in _SUMS:
-            return node.op in _SUMS
-        data = axes.get(node.inputs[0], [])
-        return node.op != 'mean' and (not data or not times.isdisjoint(open_axes([
-            data[at] for at in reduced_axes(len(data), node.axis, node.exclude)])))
+def _beside_sums(graph: Graph) -> set[int]:
+    """Places of sums, of what is computed of them element by element, and of what they add up."""
     found: set[int] = set()
     for place, node in enumerate(graph.nodes):
-        if counts(node) or has(node.op, 'one shape') and any(
+        if node.op in _SUMS or has(node.op, 'one shape') and any(
                 entry.node in found for entry in node.inputs):
             found.add(place)
-    return found | {node.inputs[0].node for node in graph.nodes if counts(node)}
+    return found | {node.inputs[0].node for node in graph.nodes if node.op in _SUMS}

@@ -85,8 +85,8 @@ RejectReason = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
 
 def roll(graph: Graph, *, training: bool = False, length: int | None = None,
          axes: Mapping[str, int] | None = None, reject_reason: RejectReason | None = None,
-         counted: Counted | None = None, shapes: Mapping[str, Sequence[int | str]] | None = None,
-         keep: bool = True) -> RolledGraph:
+         counted: Counted | None = None, shapes: Mapping[str, Sequence[int | str]] | None = None
+         ) -> RolledGraph:
     """Roll up the recurrences of a graph.
 
     Parameters
@@ -109,8 +109,6 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
         From which end single steps are counted, if that is known.
     shapes : dict, optional
         By name of an input in `axes`, its shape; a name stands for any size.
-    keep : bool
-        Keep the numbers of `stated_steps`, which may be those of rows in windows.
 
     Returns
     -------
@@ -120,7 +118,7 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
     """
     try:
         found = _roll(graph, training, reject_reason or (lambda values, what: None), length,
-                      axes or {}, counted, shapes or {}, keep)
+                      axes or {}, counted, shapes or {})
         return found._replace(graph=with_variables_as_in(found.graph, graph))
     except AttributeValueError:  # reading the graph later will name the wrong node
         return RolledGraph(graph, ())
@@ -131,7 +129,7 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
 
 def _roll(graph: Graph, training: bool, reject_reason: RejectReason,
           length: int | None, axes: Mapping[str, int], counted: Counted | None,
-          shapes: Mapping[str, Sequence[int | str]], keep: bool) -> RolledGraph:
+          shapes: Mapping[str, Sequence[int | str]]) -> RolledGraph:
     stated = {name: (axis, length) for name, axis in axes.items()}
     values = Values(graph, training)
     ranks, rows = find_ranks(values)
@@ -162,10 +160,10 @@ def _roll(graph: Graph, training: bool, reject_reason: RejectReason,
         else:
             listed = [Finding(name, len(by_step), 'fused', '') for name, by_step in lists]
             return _freed(rolled, [each.finding for each in found] + listed + failed, length, axes,
-                          emitter.totals, counted, emitter.fixed, shapes, keep)
-    if length is None and not checked_by_fuse(graph) and not (keep and stated_steps(graph)):
+                          emitter.totals, counted, emitter.fixed, shapes)
+    if length is None and not checked_by_fuse(graph) and not stated_steps(graph):
         return RolledGraph(graph, (*failed, *_stated(graph)))
-    return _freed(graph, failed, length, axes, {}, counted, {}, shapes, keep)
+    return _freed(graph, failed, length, axes, {}, counted, {}, shapes)
 
 
 def _lists(values: Values, ranks: Sequence[Rank]) -> list[tuple[str, ByStep]]:
@@ -188,10 +186,10 @@ def _lists(values: Values, ranks: Sequence[Rank]) -> list[tuple[str, ByStep]]:
 
 def _freed(graph: Graph, findings: Sequence[Finding], length: int | None, axes: Mapping[str, int],
            totals: Mapping[int, int], counted: Counted | None, fixed: Fixed,
-           shapes: Mapping[str, Sequence[int | str]], keep: bool) -> RolledGraph:
+           shapes: Mapping[str, Sequence[int | str]]) -> RolledGraph:
     """A graph for any length, also where `mxrnn.fuse` has checked it, and all findings."""
     by_fuse = sorted({*checked_by_fuse(graph).values()})
-    freed = make_length_symbolic(graph, length, axes, totals, counted, fixed, shapes, keep)
+    freed = make_length_symbolic(graph, length, axes, totals, counted, fixed, shapes)
     return RolledGraph(freed, tuple([
         *findings, *(Finding('mxrnn.fuse', steps, 'fused', '') for steps in by_fuse),
         *(Finding(name, steps, 'fixed', why) for name, (steps, why) in fixed.items()),

@@ -9,12 +9,10 @@ import onnx
 
 from ..._graph.stepping import Stepped
 from ..batch_and_time_axes import axes_in_words, axes_of_caller
+from ..load_and_check_onnx_stepper import KEY, read_table, refuse_other_encoder
 from ..onnx_checksum_and_session import refuse_damaged
 
 __all__ = ['described', 'table_of']
-
-#: The metadata key for the table of states.
-_KEY = 'mxrnn.states'
 
 
 def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
@@ -37,7 +35,7 @@ def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
              'captured': [name for name in stepped.captured if name in inputs
                           and name not in [each.given for each in stepped.states]],
              'encoder': encoder or None}
-    onnx.helper.set_model_props(model, {_KEY: json.dumps(table)})
+    onnx.helper.set_model_props(model, {KEY: json.dumps(table)})
     return bytes(model.SerializeToString())
 
 
@@ -54,17 +52,23 @@ def _sizes(info: Any) -> list[Any]:
     return [size.dim_param or size.dim_value or 'any' for size in info.type.tensor_type.shape.dim]
 
 
-def _calls(path: str, model: Any, table: Any) -> Iterator[str]:
+def _encoder(path: str, table: dict[str, Any]) -> Any:
+    """The graph of a file's encoder; None if there is none, or its file is not there."""
+    beside = table['encoder'] and os.path.join(os.path.dirname(path), table['encoder'])
+    if not beside or not os.path.isfile(beside):
+        return None
+    graph = _read(beside).graph
+    refuse_other_encoder(table, path, [each.name for each in graph.output])
+    return graph
+
+
+def _calls(model: Any, table: dict[str, Any], encoder: Any) -> Iterator[str]:
     """The arguments of `load_stepper`'s begin, step and read."""
-    if table['encoder'] is None:
-        yield 'begin(batch_size)'
-    else:
-        beside = os.path.join(os.path.dirname(path), table['encoder'])
-        given = ['the inputs of %s' % table['encoder']]
-        if os.path.exists(beside):
-            given = ['%s=%s' % (each.name, axes_in_words(_sizes(each)))
-                     for each in _read(beside).graph.input]
-        yield 'begin(%s)' % ', '.join(given)
+    given = 'batch_size' if table['encoder'] is None else 'the inputs of ' + table['encoder']
+    if encoder is not None:
+        given = ', '.join('%s=%s' % (each.name, axes_in_words(_sizes(each)))
+                          for each in encoder.input)
+    yield 'begin(%s)' % given
     held = {*table['captured'], *(each['in'] for each in table['states'])}
     for call in 'step', 'read':
         yield '%s(states, %s)' % (call, ', '.join('%s=%s' % (info.name, axes_in_words(
@@ -76,13 +80,22 @@ def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
     """Describe a file's inputs and outputs: titles, each with lines."""
     model = _read(path)
     known = {each.key: each.value for each in model.metadata_props}
-    table = json.loads(known.get(_KEY, '{"states": [], "axes": {}, "encoder": null}'))
+    table: dict[str, Any] = {'states': [], 'axes': {}}
+    encoder = None
+    if KEY in known:
+        table = read_table(known[KEY], path, *(
+            {info.name: [size.dim_value or None for size in info.type.tensor_type.shape.dim]
+             for info in infos} for infos in (model.graph.input, model.graph.output)))
+        encoder = _encoder(path, table)
     weights = {each.name for each in model.graph.initializer}
     for title, infos in (('inputs', model.graph.input), ('outputs', model.graph.output)):
         rows = []
         for info in infos:
             kind = info.type.tensor_type
-            name = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+            try:
+                name = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+            except KeyError:
+                raise ValueError('%s: %r is not a tensor of numbers' % (path, info.name)) from None
             sizes = ', '.join(str(size.dim_value or -1) for size in kind.shape.dim)
             axes = table['axes'].get(info.name, _sizes(info))
             rows.append((info.name, 'TYPE_' + name.upper().replace('FLOAT', 'FP'),
@@ -94,4 +107,4 @@ def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
         each['in'], each['out'], 'zeros' if each['begin'] == 'zeros' else
         'the output of that name of %s' % table['encoder']) for each in table['states']]
     if table['states']:
-        yield 'load_stepper', list(_calls(path, model, table))
+        yield 'load_stepper', list(_calls(model, table, encoder))

@@ -1,17 +1,19 @@
-"""Devices and weights for inference: checks, choices and conversions."""
+"""Arrays for inference and their devices: checks, choices and conversions of weights and inputs."""
 from __future__ import annotations
 
-from typing import Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
 from .._cells.check_and_pack_weights import Array, MissingWeightsError
+from .._graph.index_inputs import is_looked_up
 from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of
 
-__all__ = ['Weights', 'check_weights', 'common_context', 'context_of', 'on', 'params_of']
+__all__ = ['Weights', 'as_array', 'check_weights', 'common_context', 'context_of', 'looked_up',
+           'on', 'params_of']
 
 Weights = Mapping[str, mx.nd.NDArray]
 
@@ -83,3 +85,26 @@ def common_context(arrays: Weights) -> mx.Context:
     """The device of most of `arrays`; the current context if there are none."""
     contexts = [array.context for array in arrays.values() if isinstance(array, mx.nd.NDArray)]
     return max(contexts, key=contexts.count, default=mx.current_context())
+
+
+def looked_up(symbol: mx.sym.Symbol, names: Sequence[str]) -> list[str]:
+    """The inputs among `names` whose numbers are places in a table, such as ids of words."""
+    graph = graph_of(symbol)
+    return [name for name in names if is_looked_up(graph, name)]
+
+
+def as_array(name: str, value: object, context: mx.Context, dtype: Any, ids: bool = False
+             ) -> mx.nd.NDArray:
+    """`value`, the input `name`, as an array; unchanged if it is one. `ids` are whole numbers."""
+    if isinstance(value, mx.nd.NDArray):
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in 'biuf':
+        raise TypeError('%s must be an array of numbers, got %.80r' % (name, value))
+    if ids and array.dtype.kind == 'f' and (array != np.floor(array)).any():
+        raise ValueError('%s must be whole numbers, because they are looked up in a table, got '
+                         '%.80r' % (name, value))
+    return mx.nd.array(array, ctx=context, dtype=dtype)
