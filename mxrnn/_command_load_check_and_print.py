@@ -5,9 +5,8 @@ import argparse
 import os
 import sys
 import textwrap
-from typing import Any, Container, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
-from ._files.checkpoint_files import bucket_graph, path_of
 from ._files.checkpoint_refusals import refuse_checkpoint
 from ._progress import clear
 from ._runtime.version_and_pip_commands import reason
@@ -27,32 +26,15 @@ def say(title: str, text: str) -> None:
                         break_long_words=False).replace('\0', ' '))
 
 
-def say_remarks(model: Any, shapes: Mapping[str, Any], prefix: str | None,
-                certified: bool = False, said: Container[str] = ()) -> None:
-    """Print notes on a model of `prefix`, and on the shapes of its inputs, unless `said` has them.
-    """
+def say_remarks(model: Any, shapes: Mapping[str, Any]) -> None:
+    """Print notes on a model, and on the shapes of its inputs."""
     from .interop.likely_mistakes import remarks
-    # An optimiser's states exist only with module=, and then the graph is the longest bucket's.
-    longest = prefix is not None and model.epoch is not None and (
-        bucket_graph(prefix) or os.path.exists(path_of(prefix, 'states', model.epoch)))
-    for sentence in remarks(model, shapes, bool(longest), certified):
-        kept, number, _ = sentence.partition(', the number in the graph: pad')
-        if not (number and '--input' not in sentence
-                and '%s: the graph has that number in it' % kept in said):
-            say('note', sentence)
+    for sentence in remarks(model, shapes):
+        say('note', sentence)
 
 
-def load(options: argparse.Namespace, shapes: Mapping[str, Any] | None = None) -> Any:
-    """The checkpoint in the options; for a folder of GluonTS, its network's checkpoint. If `shapes`
-    have more steps than a Reshape states, it splits them into windows."""
-    model = _loaded(options)
-    if not shapes:
-        return model
-    from .interop.roll_without_steps import reading_windows
-    return reading_windows(model, shapes)
-
-
-def _loaded(options: argparse.Namespace) -> Any:
+def load(options: argparse.Namespace) -> Any:
+    """The checkpoint in the options; for a folder of GluonTS, its network's checkpoint."""
     from . import interop
     if options.symbol is not None:
         return interop.load(symbol=options.symbol, params=options.params)

@@ -27,6 +27,8 @@ def inspect(options: argparse.Namespace) -> int:
         for title, lines in table_of(place):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
+    from .interop.ctc_predictions import without_losses
+    from .interop.lengths import settled_alone
     model = load(options)
     graph, arrays = model.graph, {**model.arg_params, **model.aux_params}
     if options.plot is not None:
@@ -45,7 +47,10 @@ def inspect(options: argparse.Namespace) -> int:
     say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
     for sentence in _recurrences(graph, arrays):
         say('recurrence', sentence)
-    say_remarks(model, {}, options.prefix)
+    say_remarks(model, {})
+    found = settled_alone(model._replace(graph=without_losses(graph)[0]))
+    for axes, sizes in found.lines if found else ():
+        say(axes, sizes)
     for name, verdict in (('ONNX', _onnx_verdict), ('torch', _torch_verdict)):
         try:
             say(name, verdict(graph))
@@ -62,8 +67,8 @@ def _recurrences(graph: Any, params: Container[str]) -> list[str]:
     """What became of each recurrence. Those with one name, as layers may have whose nodes are named
     by hand, get the beginning of their weights' names."""
     from ._graph.operator_table import has
-    from ._graph.rolling import roll
-    rolled, findings = roll(graph)
+    from ._graph.rolling import structure
+    rolled, findings = structure(graph)
     names = collections.Counter(each.name for each in findings)
     weights = [os.path.commonprefix([
         name for entry in node.inputs for read in [rolled.ending_in([entry]).arguments]

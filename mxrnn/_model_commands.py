@@ -194,8 +194,7 @@ def _export(options: argparse.Namespace) -> int:
     from .interop.mxnet_process import kept
     title = 'export of %s' % os.path.basename(options.prefix or options.symbol)
     with working(title):
-        model = load(options, shapes)
-    said: set[str] = set()
+        model = load(options)
     missing: set[str] = set()
     with kept():  # for all formats
         for write, target in formats:
@@ -212,11 +211,10 @@ def _export(options: argparse.Namespace) -> int:
                 print('%s: %d bytes' % (each, os.path.getsize(each)))
             for kind, sentence in remarks:
                 say(kind, sentence)
-                said.add(sentence)
     if len(missing) == len(formats):
         return 2
     model = model._replace(graph=selected(model.graph, options.output or None))
-    say_remarks(model, shapes, options.prefix, bool(options.certify), said)
+    say_remarks(model, shapes)
     return 2 if missing else 0
 
 
@@ -226,34 +224,36 @@ _Done = Tuple[Sequence[str], Sequence[Tuple[str, str]]]
 
 def _check_source(options: argparse.Namespace) -> None:
     check_target('--source', options.source, ('.pt', '.onnx'), 'other files')
-    if options.certify or options.as_is:
-        raise ValueError('--source rolls one graph up: leave out --as-is and --certify, which is '
-                         'for --onnx. --input data=batch,time:35 may free 35 steps')
+    if options.as_is:
+        raise ValueError('--source rolls the graph up: leave out --as-is')
     from .interop import to_source  # noqa: F401  (says what to install)
     from .interop._source.overwrite_checks_and_checksums import check_target as check_source
     check_source(options.source)
 
 
+def _second_graph(options: argparse.Namespace) -> Any:
+    from ._graph.symbol_json import read_graph
+    return None if options.certify is None else read_graph(options.certify)
+
+
 def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
                   model: Any) -> _Done:
     from .interop._source.to_source import write_source
-    from .interop.fixed_steps_notes import capped
     remarks = write_source(model, options.source, shapes, types, options.output, options.states,
-                           not options.no_check)
+                           not options.no_check, _second_graph(options))
     name = os.path.splitext(options.source)[0]
     if not os.path.basename(name).isidentifier():
         remarks.append(('note', 'import takes no name such as %s: export to another --source' %
                         os.path.basename(name)))
-    return [options.source, name + '.pt'], [*remarks, *capped(model, shapes)]
+    return [options.source, name + '.pt'], remarks
 
 
 def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
                 model: Any) -> _Done:
-    from ._graph.symbol_json import read_graph
     from .interop._onnx import encoder_of, write_onnx
-    other = None if options.certify is None else read_graph(options.certify)
     written = write_onnx(model, options.onnx, shapes, types=types, outputs=options.output,
-                         roll=not options.as_is, certify_by=other, states=options.states,
+                         roll=not options.as_is, certify_by=_second_graph(options),
+                         states=options.states,
                          check=not options.no_check)
     remarks = [('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                                    for name, shape in written.inputs.items()) or 'none')]
@@ -263,6 +263,7 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
     if written.encoder is not None:
         encoder = encoder_of(options.onnx)
         remarks.append(('encoder', '%s: %d bytes' % (encoder, os.path.getsize(encoder))))
+    remarks += written.found.lines
     remarks += [('note', sentence) for sentence in written.notes]
     remarks += [written.checked] * bool(written.checked[0])
     if written.left_out:
@@ -276,7 +277,7 @@ def _compare(options: argparse.Namespace) -> int:
     with working('comparison of %s' % os.path.basename(options.file)):
         model = load(options)
         differences = compare(model, options.file, shapes_of(options.input), options.data,
-                              options.seed, options.tolerance)
+                              options.seed)
     print('checkpoint in %s%s' % (differences.runner, differences.rolled and (
         ', rolled up, because ' + differences.rolled)))
     if differences.runner != 'MXNet':
@@ -290,9 +291,7 @@ def _compare(options: argparse.Namespace) -> int:
     above = any(difference > options.tolerance for _, difference in differences.outputs)
     others = '' if options.prefix is None else ', '.join(
         str(epoch) for epoch in epochs(options.prefix) if epoch != model.epoch)
-    if differences.note:
-        say('note', differences.note)
-    elif above and others:
+    if above and others:
         say('note', 'this was epoch %d. If the file is from another epoch, compare it with that; '
                      'there are also %s' % (model.epoch, others))
     print('%s the tolerance of %g' % ('above' if above else 'within', options.tolerance))

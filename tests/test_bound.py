@@ -99,7 +99,7 @@ def dropped_in_each_step():
 
 
 def beside_windows():
-    """A Reshape of an operator's 15 steps has no number of steps, but that of rows in a window."""
+    """A Reshape that has no number of steps, but that of rows in a window."""
     each = steps()
     rows = rnn.FusedRNNCell(H, prefix='f_').unroll(3 * T, [*each] * 3, merge_outputs=True)[0]
     means = mx.sym.mean(mx.sym.reshape(rows, shape=(-1, 3, H)), axis=1)
@@ -109,7 +109,7 @@ def beside_windows():
 
 #: With the number of operators that they become.
 PROGRAMS = {cells: 2, both_ways: 2, functions: 1, attention: 1, dropped: 1,
-            dropped_in_each_step: 0, beside_windows: 1}
+            dropped_in_each_step: 0, beside_windows: 2}
 
 
 def kernels(executor):
@@ -127,7 +127,7 @@ def test_loops_train_alike_with_fuse(program, fusing):
     (losses, first, _), (fused_losses, fused_first, _) = runs
     for each in first:  # drawn in the order of the arguments
         np.testing.assert_array_equal(fused_first[each], first[each])
-    np.testing.assert_allclose(fused_losses, losses, rtol=1e-5)
+    np.testing.assert_allclose(fused_losses, losses, rtol=1e-5, atol=1e-7 * losses[0])
     assert min(losses[-3:]) < losses[0]
     shapes = {name: DATA.get(name, (N, H)) for name in symbol.list_arguments()
               if name in DATA or 'begin_state' in name}

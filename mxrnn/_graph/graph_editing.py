@@ -1,18 +1,15 @@
 """Builds graphs node by node, with unique names and without duplicates, and replaces nodes."""
 from __future__ import annotations
 
-from typing import Any, Dict, Generator, Hashable, Iterable, Mapping, Sequence, Tuple
+from typing import Any, Generator, Hashable, Iterable, Mapping, Sequence
 
 from .graph import Entry, Graph, Node, output_name
 
-__all__ = ['Edit', 'Fixed', 'Work', 'Writer', 'join_parts', 'origin', 'rows_stacked',
+__all__ = ['Edit', 'Work', 'Writer', 'join_parts', 'origin', 'rows_stacked',
            'with_variables_as_in']
 
 #: Yields the keys that it needs and receives their results; returns its own result.
 Work = Generator[Any, Any, Any]
-
-#: By name of a node, the number of steps that a sequence must have, and why.
-Fixed = Dict[str, Tuple[int, str]]
 
 
 def origin(nodes: Sequence[Node], entry: Entry) -> Entry:

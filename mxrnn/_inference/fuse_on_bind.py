@@ -95,11 +95,10 @@ def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: 
         return None
     try:
         rolled.infer_shape(**dict(zip(names, all_shapes)))
-    except mx.base.MXNetError:  # a Reshape has the number of rows in a window, not that of steps
+    except mx.base.MXNetError:  # it infers less of sequences than of their steps
         return None
     for finding in findings:
-        if finding.kind != 'fixed':  # a bound graph has a fixed number of steps anyway
-            automatic_fuse.note(str(finding) + ', bound')
+        automatic_fuse.note(str(finding) + ', bound')
     return _FusedBind(rolled, dict(zip(names, all_shapes)), all_types)
 
 

@@ -28,11 +28,11 @@ _failed: list[Any] = []
 def serve() -> None:
     """Answer requests from the standard input until it ends.
 
-    A request is None or (model, length, data). `model` is a graph with its parameters by name;
-    None stands for the model before. `length` is None, or the graph is rolled up with that number
-    of steps, or with none for 0. The answer is the list of outputs, MXNet's words if it does not
-    take these data, or a ValueError. After None the model is freed; the answer is 'freed', or
-    'kept' if MXNet cannot free it. The first answer, 'ready', says that MXNet is imported.
+    A request is None or (params, graph, number, data). `params` are arrays by name; None stands for
+    those before. `graph` is the graph of this number, or None for one that was sent before. The
+    answer is the list of outputs, MXNet's words if it does not take these data, or a ValueError.
+    After None all is freed; the answer is 'freed', or 'kept' if MXNet cannot free it. The first
+    answer, 'ready', says that MXNet is imported.
     """
     replies = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)  # keeps MXNet's printed text out of the answers
@@ -41,8 +41,7 @@ def serve() -> None:
     from .._runtime.mxnet import mx
     mx.nd  # noqa: B018  (imported when it is first used)
     _send(replies, 'ready')
-    graph: Graph | None = None
-    runs: dict[int | None, _Run] = {}
+    runs: dict[int, _Run] = {}
     params: dict[str, Any] = {}
     while True:
         try:
@@ -50,19 +49,19 @@ def serve() -> None:
         except EOFError:
             return
         if asked is None:
-            graph, runs, params = None, {}, {}
+            runs, params = {}, {}
             _send(replies, 'freed' if not _failed else 'kept')
             continue
-        model, rolled, data = asked
+        arrays, graph, number, data = asked
         try:
-            if model is not None:
+            if arrays is not None:
                 # Copies, because oneDNN reorders weights in place.
                 params = {name: mx.nd.array(array, dtype=array.dtype)
-                          for name, array in model[1].items()}
-                graph, runs = _predictions(model[0]), {}
-            if graph is not None and rolled not in runs:
-                runs[rolled] = _in_mxnet(mx, graph, params, rolled)
-            _send(replies, runs[rolled](data))
+                          for name, array in arrays.items()}
+                runs = {}
+            if graph is not None:
+                runs[number] = _in_mxnet(mx, _predictions(graph), params)
+            _send(replies, runs[number](data))
         except Exception as error:  # any error is an answer
             _send(replies, ValueError(str(error) or repr(error)))
 
@@ -72,10 +71,7 @@ def _send(replies: BinaryIO, what: object) -> None:
     replies.flush()
 
 
-def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any], rolled: int | None) -> _Run:
-    if rolled is not None:
-        from .roll_for_mxnet import rolled_for_inference
-        graph = rolled_for_inference(graph, rolled or None)
+def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any]) -> _Run:
     symbol = mx.sym.load_json(graph_to_json(graph, indent=None))
     names, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
 

@@ -7,12 +7,11 @@ import numpy as np
 
 from .._graph.graph import Entry, Graph
 from .._graph.rnn_vector_layout import begin_states
-from .._graph.rolling import Unrolled
+from .._graph.rolling import Finding, structure
 from .convert_to_steps import in_steps
 from .input_shapes import Shapes, blaming_axes
 from .registry import ExportError
 from .repeat_begin_state_weights import moved
-from .roll_without_steps import roll_once
 
 __all__ = ['LEFT_OUT', 'chosen_for_steps']
 
@@ -24,13 +23,12 @@ _BESIDE = 'BlockGrad', 'CTCLoss', 'MakeLoss', 'make_loss', 'softmax_cross_entrop
 _PASS_ON = 'BlockGrad', 'Reshape', 'SliceChannel', '_copy', 'expand_dims', 'slice_axis', 'squeeze'
 
 
-def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, choose: bool,
-                     counted: bool) -> tuple[Graph, str]:
+def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, choose: bool
+                     ) -> tuple[Graph, str]:
     """The graph to run in steps, and a note on outputs that it leaves out.
 
     If its outputs were not chosen (`choose`), outputs that are final states are left out. If only
-    one of the others can be stepped and they are losses or metrics, that one remains. That is not
-    looked at if the number of steps is `counted`.
+    one of the others can be stepped and they are losses or metrics, that one remains.
 
     Raises
     ------
@@ -41,7 +39,7 @@ def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shap
         return graph, ''
     own = graph.outputs
     graph = graph.ending_in(_without_states(graph, params) or graph.heads)
-    if not counted and len(graph.heads) > 1:
+    if len(graph.heads) > 1:
         graph = _that_step(graph, params, given)
     left = [name for name in own if name not in graph.outputs]
     return graph, LEFT_OUT % ', '.join(left) if left else ''
@@ -49,7 +47,7 @@ def chosen_for_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shap
 
 def _without_states(graph: Graph, params: Container[str]) -> list[Entry]:
     """The outputs of a graph that are not final states of recurrences which begin with inputs."""
-    rolled = roll_once(graph).graph
+    rolled = structure(graph).graph
 
     def is_state(entry: Entry) -> bool:
         while rolled.nodes[entry.node].op in _PASS_ON:
@@ -64,16 +62,16 @@ def _without_states(graph: Graph, params: Container[str]) -> list[Entry]:
 
 def _that_step(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> Graph:
     """The graph, or the only output of it that can be stepped."""
-    rolled, findings = roll_once(graph)
+    rolled, findings = structure(graph)
 
-    def refusal(heads: Sequence[Entry], whole: Unrolled | None = None) -> str:
+    def refusal(heads: Sequence[Entry], findings: Sequence[Finding] = ()) -> str:
         try:
-            in_steps(rolled.ending_in(heads), params, given, whole=whole)
+            in_steps(rolled.ending_in(heads), params, given, findings=findings)
         except ExportError as error:
             return str(error)
         return ''
     with blaming_axes(graph, params, given):
-        reason = refusal(rolled.heads, Unrolled(graph, findings))
+        reason = refusal(rolled.heads, findings)
         if not reason:
             return graph
         able = [at for at, head in enumerate(rolled.heads) if not refusal([head])]

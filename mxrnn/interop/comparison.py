@@ -1,7 +1,6 @@
 """Compares an exported file with its checkpoint on the same data."""
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import Any, Mapping, NamedTuple, Sequence
 
@@ -9,20 +8,15 @@ import numpy as np
 
 from .._files.checkpoint_refusals import refuse_torch
 from .._graph.graph import output_name
-from .._graph.rolling import bounds
 from .comparison_shapes_and_data import Inputs, arrays_of
-from .ctc_predictions import marked
 from .file_runners import ExportedFile, open_file
+from .lengths import settled_alone
 from .model import Model
-from .model_runners import Data, of_torch
+from .model_runners import of_torch
 from .mxnet_process import begin, forget, of_mxnet
-from .reference_model_rolled_if_needed import ReferenceModel
-from .roll_without_steps import reading_windows
+from .reference import Reference
 
 __all__ = ['Differences', 'compare', 'difference', 'of_file', 'tolerance']
-
-#: How many bounds of lengths are tried for a file whose outputs differ.
-_TRIES = 20
 
 
 class Differences(NamedTuple):
@@ -40,8 +34,6 @@ class Differences(NamedTuple):
         The `difference` of each output.
     chunks : list of int
         The numbers of steps per run for a file with states; empty for other files.
-    note : str
-        That the file clips lengths, and the checkpoint does not; '' otherwise.
     """
 
     runner: str
@@ -49,11 +41,10 @@ class Differences(NamedTuple):
     shapes: dict[str, tuple[int, ...]]
     outputs: list[tuple[str, float]]
     chunks: list[int]
-    note: str
 
 
 def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
-            data_path: str | None = None, seed: int = 0, tolerance: float = 1e-5) -> Differences:
+            data_path: str | None = None, seed: int = 0) -> Differences:
     """Run `model` and the file on the same data; `model` runs in MXNet, or without MXNet in torch.
 
     Parameters
@@ -67,8 +58,6 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
         A `numpy.savez` file with the data; random data if None.
     seed : int
         Seed of the random data.
-    tolerance : float
-        The largest difference that is allowed.
 
     Raises
     ------
@@ -80,11 +69,9 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     Notes
     -----
     Axes of any size without a shape get 2, 3, ...; a number of steps that `model` was unrolled
-    for stays. With another number of steps the checkpoint runs rolled up, as the file does. If all
-    its recurrences have the same number of steps, that number is then also free in Reshapes and in
-    bounds of lengths. So are the bounds if the file has none. A file with states runs one step,
-    then the other steps. It starts from zeros or from its encoder's outputs; the checkpoint's begin
-    states are zeros then.
+    for stays. With another number of steps the checkpoint runs rolled up, as the file does. A file
+    with states runs one step, then the other steps. It starts from zeros or from its encoder's
+    outputs; the checkpoint's begin states are zeros then.
     """
     given = {} if data_path is None else arrays_of(data_path)
     unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
@@ -99,77 +86,36 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     if library is None:
         raise ImportError('neither MXNet nor torch is installed, and one of them must run the '
                           'checkpoint: pip install torch')
-    inputs = Inputs(model, file)
+    found = settled_alone(model)
+    inputs = Inputs(model, file, found)
     for name in inputs.begins:
         if name in given:
             raise ValueError('leave out %s: a file with states begins with zeros' % name)
     data = inputs.drawn(shapes, given, seed)
     length = file.steps(data) if file.steps else 0
     chunks = [count for count in (1, length - 1) if length and count]
-    reference = ReferenceModel(reading_windows(model, {
-        name: array.shape for name, array in data.items()}), *library)
+    own = found is None or found.fits(data)
+    reference = Reference(model, found.graph if found else model.graph, *library)
     try:
         try:
-            rolled, wanted = reference.outputs(data)
+            wanted = reference.outputs(data, own)
         except ValueError as error:
-            own = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
-                           for name, shape in inputs.stated.items())
+            stated = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
+                              for name, shape in inputs.stated.items())
             said, dot, reason = str(error).partition('. ')
             raise ValueError('%s%s (sizes not given by --input are made up)%s%s' % (
-                said, own and ', but ' + own, dot, reason)) from None
+                said, stated and ', but ' + stated, dot, reason)) from None
         got = file.outputs(data, chunks)
-        for name, one, other in zip(file.names, got, wanted):
-            if one.shape != other.shape:
-                raise ValueError('%s was exported from another model: its output %s has shape %s, '
-                                 "the checkpoint's has %s" % (path, name, one.shape, other.shape))
-        why, note = 'its own graph does not take these shapes' * rolled, ''
-        if _worst(got, wanted) > tolerance:
-            freed = _without_bound(reference, data, got, tolerance)
-            if freed is not None:
-                wanted, why = freed, 'its own graph clips lengths to %s steps, and the file does ' \
-                    'not' % ' and '.join(map(str, sorted(bounds(model.graph))))
-            else:
-                note = _bound_of_file(reference, data, got, tolerance)
     finally:
         forget()
-    return Differences(library[0], why, {name: array.shape for name, array in data.items()},
+    for name, one, other in zip(file.names, got, wanted):
+        if one.shape != other.shape:
+            raise ValueError('%s was exported from another model: its output %s has shape %s, '
+                             "the checkpoint's has %s" % (path, name, one.shape, other.shape))
+    return Differences(library[0], '' if own else 'its own graph does not take these shapes',
+                       {name: array.shape for name, array in data.items()},
                        [(name, difference(*pair)) for name, pair in
-                        zip(model.graph.outputs, zip(got, wanted))], chunks, note)
-
-
-def _without_bound(reference: ReferenceModel, data: Data, got: Sequence[np.ndarray],
-                   tolerance: float) -> list[np.ndarray] | None:
-    """The outputs of the checkpoint without bounds of lengths, if the file's are the same."""
-    with contextlib.suppress(ValueError):
-        wanted = reference.rolled(data) if bounds(reference.model.graph) else []
-        if wanted and _worst(got, wanted) <= tolerance:
-            return wanted
-    return None
-
-
-def _bound_of_file(reference: ReferenceModel, data: Data, got: Sequence[np.ndarray],
-                   tolerance: float) -> str:
-    """A note if the file's outputs are the checkpoint's for shorter lengths; '' otherwise."""
-    graph = reference.model.graph
-    read = graph.ending_in([entry for node in graph.nodes for entry in node.inputs_of('length')])
-    lengths = {name: data[name] for name in read.needed_variables()
-               if name in data and data[name].ndim == 1}  # others, such as words, are counted
-    steps = max([size for array in data.values() for size in array.shape], default=0)
-    shorter = [most for most in range(steps, 0, -1)
-               if any((array > most).any() for array in lengths.values())]
-    for most in shorter[:_TRIES]:
-        with contextlib.suppress(ValueError):
-            _, wanted = reference.outputs({**data, **{
-                name: np.minimum(array, most) for name, array in lengths.items()}})
-            if _worst(got, wanted) <= tolerance:
-                return 'the file clips lengths to %d steps, and the checkpoint does not: export ' \
-                    'it again, or compare shorter data' % most
-    return ''
-
-
-def _worst(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
-    """The largest difference of all outputs."""
-    return max(map(difference, got, wanted), default=0.0)
+                        zip(model.graph.outputs, zip(got, wanted))], chunks)
 
 
 def of_file(model: Model, file: ExportedFile, path: str) -> Model:
@@ -189,7 +135,7 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
     renamed = {name + '_output': name for name in graph.arguments}
     known = {output_name(node, at) for node in graph.nodes for at in range(node.num_outputs)}
     try:
-        return model._replace(graph=marked(graph).select([
+        return model._replace(graph=graph.select([
             renamed[name] if name in renamed and name not in known else name
             for name in file.names]))
     except ValueError:

@@ -4,9 +4,8 @@ from __future__ import annotations
 from typing import Sequence
 
 from .._graph.graph import Entry, Graph
-from .._graph.rolling import BEFORE_LOSS
 
-__all__ = ['ctc_losses', 'marked', 'predictions', 'selected', 'without_losses']
+__all__ = ['ctc_losses', 'predictions', 'selected', 'without_losses']
 
 
 def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
@@ -20,17 +19,9 @@ def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
     return lost
 
 
-def marked(graph: Graph) -> Graph:
-    """The graph in which what CTC losses read is marked, for rolling up without these losses."""
-    read = {entry.node for entries in ctc_losses(graph).values() for entry in entries}
-    return graph._replace(nodes=tuple([
-        node._replace(attrs={**node.attrs, BEFORE_LOSS: 'True'}) if place in read else node
-        for place, node in enumerate(graph.nodes)])) if read else graph
-
-
 def selected(graph: Graph, outputs: Sequence[str] | None) -> Graph:
-    """The graph of some outputs, of all if None; what a CTC loss reads is `marked` in it."""
-    return graph if outputs is None else marked(graph).select(outputs)
+    """The graph of some outputs, of all if None."""
+    return graph if outputs is None else graph.select(outputs)
 
 
 def predictions(graph: Graph) -> list[Entry]:
@@ -58,6 +49,5 @@ def without_losses(graph: Graph) -> tuple[Graph, list[str]]:
     left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
     if not left_out:
         return graph, []
-    graph = marked(graph)
     kept = [head for head in graph.heads if head.node not in lost] or predictions(graph)
     return (graph.ending_in(kept), left_out) if kept else (graph, [])

@@ -8,7 +8,7 @@ from .comparison import difference, tolerance
 from .file_runners import ExportedFile
 from .model import Model
 from .model_runners import Data
-from .reference_model_rolled_if_needed import ReferenceModel
+from .reference import Reference
 
 __all__ = ['Exporter', 'first_different']
 
@@ -16,27 +16,22 @@ __all__ = ['Exporter', 'first_different']
 Exporter = Optional[Callable[[Model], ExportedFile]]
 
 
-def first_different(checkpoint: ReferenceModel, again: Exporter, data: Data, at: int) -> str:
-    """The first node, in the graph's order, on which output `at` depends and which differs."""
+def first_different(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int
+                    ) -> str:
+    """The first node, in the graph's order, on which output `at` depends and which differs: that
+    of the output itself if the graph cannot be run with all nodes as outputs. `own` says whether
+    the data have the sizes of the checkpoint's own graph."""
     graph = checkpoint.model.graph
     head = graph.heads[at]
     inner = [Entry(place, 0) for place in sorted(graph._replace(heads=(head,)).needed())
              if not graph.nodes[place].is_variable and place != head.node]
-    # all at once, unless that changes how it rolls up
-    found = _differing(checkpoint, again, data, inner)
-    low, high = 0, len(inner)
-    while low < high and not found:
-        middle = (low + high) // 2
-        if inner[middle] in _differing(checkpoint, again, data, [*graph.heads, inner[middle]]):
-            high = middle
-        else:
-            low = middle + 1
-    node = graph.nodes[(found or [*inner, head][high:])[0].node]
+    found = _differing(checkpoint, again, data, own, inner)
+    node = graph.nodes[(found or [head])[0].node]
     return '%s (%s)' % (node.name, node.op or 'an input')
 
 
-def _differing(checkpoint: ReferenceModel, again: Exporter, data: Data, heads: Sequence[Entry]
-               ) -> list[Entry]:
+def _differing(checkpoint: Reference, again: Exporter, data: Data, own: bool,
+               heads: Sequence[Entry]) -> list[Entry]:
     """The entries that differ when they are outputs; none if that cannot be found out."""
     if again is None or not heads:
         return []
@@ -44,8 +39,8 @@ def _differing(checkpoint: ReferenceModel, again: Exporter, data: Data, heads: S
     part = model._replace(graph=model.graph.ending_in(heads))
     try:
         got = again(part).outputs(data, [])
-        _, wanted = checkpoint.of(part).outputs({
-            name: array for name, array in data.items() if name in part.graph.arguments})
+        wanted = checkpoint.of(part).outputs({
+            name: array for name, array in data.items() if name in part.graph.arguments}, own)
     except (ValueError, NotImplementedError):
         return []
     allowed = tolerance([*wanted, *model.arg_params.values()])

@@ -3,23 +3,27 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from typing import Any, Container, Iterator, Mapping, Sequence, Union
+from typing import Any, Container, Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
 from .. import _check
 from .._graph.graph import Graph
-from .._graph.rolling import Unrolled
-from .._graph.shapes.axis_factors import Factors
+from .._graph.rolling import structure
 from .._graph.shapes.infer import infer, variables_of
-from .._graph.shapes.missing_shapes import Found, Named, ShapesError, Whole, found_shapes
-from .._graph.shapes.sizes import Axis, resolve
+from .._graph.shapes.missing_shapes import Found, Named, ShapesError, found_shapes
 from .registry import ExportError
-from .roll_without_steps import CountedSteps, option_that_frees, roll_once
 
-__all__ = ['Shapes', 'blaming_axes', 'check_names', 'check_shapes', 'check_shared_sizes',
-           'check_types', 'graph_shapes', 'misfit', 'of_graph', 'rank_mismatch', 'settle_shapes',
-           'shapes_found', 'unequal', 'without_number']
+__all__ = ['CountedSteps', 'Shapes', 'blaming_axes', 'check_names', 'check_shapes',
+           'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'rank_mismatch',
+           'settle_shapes', 'shapes_found', 'unequal', 'without_number']
+
+class CountedSteps(NamedTuple):
+    """A number of steps that the user gave, and by input which axis has it."""
+
+    number: int
+    axes: dict[str, int]
+
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -69,14 +73,11 @@ def check_types(types: object, graph: Graph) -> None:
 
 
 def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-                 missing: Sequence[str], whole: Unrolled | None = None) -> Found:
-    """Shapes that the graph tells, and notes on fixed sizes. `whole` is the graph
-    before it was rolled up."""
+                 missing: Sequence[str], ranks: Mapping[str, int] = {}) -> Found:
+    """Shapes that the graph tells. `ranks` are numbers of axes that are known."""
     sizes = {name: np.shape(array) for name, array in params.items()}
-    steps = whole and Whole(whole.graph, frozenset(
-        each.steps for each in whole.findings if each.kind != 'unrolled'))
     try:
-        return found_shapes(graph, sizes, given, missing, steps)
+        return found_shapes(graph, sizes, given, missing, ranks)
     except ShapesError as error:
         if not given:
             raise ExportError(str(error)) from None
@@ -129,34 +130,19 @@ def unequal(graph: Graph, params: Mapping[str, Any], given: Mapping[str, Sequenc
 def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False
                   ) -> str:
     """A sentence on `given` shapes whose number of axes, or `sizes` too, differ from the graph's,
-    and how to free a number of steps, or ''."""
+    or ''."""
     found = graph_shapes(graph, params)
     wrong = _unlike(found, given, sizes)
     told, got = (' '.join('%s=%s' % (each[0], ','.join(map(str, each[at]))) for each in wrong)
                  for at in (1, 2))
-    tips = [_freeing(graph, params, {**found, **given, name: own}, name, shape)
-            for name, own, shape in wrong]
-    return 'The graph by itself says %s, but inputs (--input) say %s%s' % (
-        told, got, ''.join(tips)) if wrong else ''
-
-
-def _freeing(graph: Graph, params: Mapping[str, np.ndarray], shapes: Shapes, name: str,
-             given: Sequence[int | str]) -> str:
-    """How to free the number of steps in the graph's own shape of an input, if another is given."""
-    own = shapes[name]
-    for number, other in zip(own[:max(len(own) - 1, 2)], given):
-        if len(own) == len(given) and number != other and isinstance(number, int):
-            tip = option_that_frees(graph, params, shapes, number)
-            return '. If %s is the number of steps, %s allows any' % (number, tip) if (
-                '--input %s=' % name in tip) else ''
-    return ''
+    return 'The graph by itself says %s, but inputs (--input) say %s' % (told, got) if wrong else ''
 
 
 def graph_shapes(graph: Graph, params: Mapping[str, Any]) -> dict[str, Named]:
     """The shapes of all inputs that the rolled-up graph tells by itself; {} if it does not."""
     names = [name for name in graph.needed_variables() if name not in params]
     try:
-        return shapes_found(roll_once(graph).graph, params, {}, names).shapes
+        return shapes_found(structure(graph).graph, params, {}, names).shapes
     except ExportError:
         return {}
 
@@ -214,9 +200,7 @@ def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
     if not numbers:
         return shapes, None
     number = next(iter(numbers))
-    return shapes, CountedSteps(number, axes, {key: [
-        number if at == axis else size for at, size in enumerate(shapes[key])]
-        for key, axis in axes.items()}, [shapes[key][axis] for key, axis in axes.items()])
+    return shapes, CountedSteps(number, axes)
 
 
 def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
@@ -251,33 +235,15 @@ def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
     return settled
 
 
-def check_shared_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-                       shapes: Shapes) -> None:
-    """Refuse sizes of batch and time in `given` that contradict each other or the graph.
-
-    Axes that a Reshape splits or joins are not compared any more.
-    """
-    labels: dict[object, Axis] = {}
-    places: dict[Axis, tuple[str, int]] = {}  # where each axis is, and its size
-
-    def axis_of(name: str, at: int, size: int | str) -> Factors:
-        if isinstance(size, str):
-            return (labels.setdefault(size, Axis(label=size, free=True)),)
-        if name not in given or size == 1 or at > 1:  # not batch or time; 1 is repeated
-            return (size,)
-        axis = Axis(label='%s[%d]' % (name, at), free=True)
-        axis.given = size
-        places[axis] = 'axis %d of %s' % (at, name), size
-        return (axis,)
-    needed = graph.needed()
-    infer(graph, {place: [axis_of(node.name, at, size) for at, size in enumerate(
-        shapes[node.name] if node.name in shapes else np.shape(params[node.name]))]
-        for place, node in enumerate(graph.nodes) if place in needed and node.is_variable})
-    first: dict[object, tuple[str, int]] = {}
-    for axis, (where, size) in places.items():
-        known = resolve(axis)
-        other, wanted = ('the graph', known) if isinstance(known, int) else first.setdefault(
-            known, (where, size))
-        if wanted != size:
-            raise ValueError('inputs must agree on the size of shared axes: %s has %d, %s '
-                             'has %s' % (where, size, other, wanted))
+def guarded(names: Sequence[str], inputs: Mapping[str, Sequence[int | str]]
+            ) -> dict[str, list[int]]:
+    """The axes of inputs that a file must check, since MXNet refuses unequal sizes and others would
+    repeat rows: those that must have the size of an earlier input's axis of the same name, in the
+    order of `names`."""
+    first: dict[int | str, str] = {}
+    later: dict[str, list[int]] = {}
+    for name in names:
+        for axis, size in enumerate(inputs.get(name, ())):
+            if isinstance(size, str) and first.setdefault(size, name) != name:
+                later.setdefault(name, []).append(axis)
+    return later

@@ -7,7 +7,7 @@ from typing import Any, Mapping, NamedTuple
 
 from .._graph.graph import Graph, Node
 from .._graph.operator_table import row
-from .._graph.rolling import roll
+from .._graph.rolling import structure
 
 __all__ = ['draw']
 
@@ -45,7 +45,7 @@ def draw(graph: Graph, parameters: Mapping[str, Any]) -> str:
     ValueError
         There are too many layers, for instance because steps could not be rolled up.
     """
-    boxes = _boxes(roll(graph, training=True).graph, parameters)
+    boxes = _boxes(structure(graph, training=True).graph, parameters)
     if len(boxes) > _MOST:
         raise ValueError('a picture can show at most %d layers, but the model has %d'
                          % (_MOST, len(boxes)))

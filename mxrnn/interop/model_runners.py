@@ -3,13 +3,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
 from .._files import reason_of
+from .._graph.graph import Graph
 from .model import Model
-from .roll_without_steps import roll_once
 
 __all__ = ['Data', 'Input', 'Run', 'Runner', 'inputs_of', 'of_torch', 'refusing', 'run_onnx']
 
@@ -20,9 +20,8 @@ Data = Mapping[str, np.ndarray]
 _STATUS = re.compile(r"^\[ONNXRuntimeError\].*?Name:('[^']*') Status Message: (?:/\S+ )?"
                      r'(?:[\w:]+\([^)]*\) )?')
 Run = Callable[[Data], List[np.ndarray]]
-#: Makes a function of a model that computes its outputs. With a number, the graph is rolled up and
-#: that number is its number of steps; with 0 it is rolled up and no number is.
-Runner = Callable[[Model], Callable[[Optional[int]], Run]]
+#: Makes a function that computes a graph's outputs with a model's weights.
+Runner = Callable[[Model, Graph], Run]
 
 
 def of_torch() -> tuple[str, Runner] | None:
@@ -30,13 +29,12 @@ def of_torch() -> tuple[str, Runner] | None:
     try:
         import torch
 
-        from ._torch.to_and_from_torch import to_torch
+        from ._torch.module import GraphModule
     except ImportError:
         return None
 
-    def make(model: Model, length: int | None) -> Run:
-        module = to_torch(model if length is None else model._replace(
-            graph=roll_once(model.graph, length=length or None).graph), roll=False)
+    def make(model: Model, graph: Graph) -> Run:
+        module = GraphModule(graph, model.arg_params, model.aux_params, roll=False).eval()
 
         def run(data: Data) -> list[np.ndarray]:
             given = {name: torch.from_numpy(data[name]) for name in module.inputs if name in data}
@@ -45,7 +43,7 @@ def of_torch() -> tuple[str, Runner] | None:
             return [each.detach().numpy() for each in (
                 results if isinstance(results, tuple) else (results,))]  # a weight may be an output
         return run
-    return 'torch', lambda model: lambda length: make(model, length)
+    return 'torch', make
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any, Iterator
 
 import numpy as np
 
+from .._graph.graph import Graph
 from .._runtime.import_failure import found
 from .model import Model
 from .model_runners import Data, Runner, refusing
@@ -20,10 +21,11 @@ __all__ = ['EndedError', 'begin', 'forget', 'kept', 'of_mxnet']
 
 #: No fusing of operators, which gives wrong numbers in MXNet (docs/mxnet-defects.md). One thread
 #: runs each operator at once: for small arrays, more threads cost more time than they save. The
-#: process is no worker of a distributed program. It does without setuptools' slow `distutils`.
+#: process is no worker of a distributed program. It does without setuptools' slow `distutils`, and
+#: without oneDNN's sym.RNN, which breaks where a program disables oneDNN.
 _SETTINGS = {'MXNET_SUBGRAPH_BACKEND': 'NONE', 'MXNET_DISABLE_MKLDNN_FUSE_FC_ELTWISE': '1',
-             'MXNET_ENGINE_TYPE': 'NaiveEngine', 'OMP_NUM_THREADS': '1', 'DMLC_ROLE': '',
-             'SETUPTOOLS_USE_DISTUTILS': 'stdlib'}
+             'MXNET_USE_MKLDNN_RNN': '0', 'MXNET_ENGINE_TYPE': 'NaiveEngine',
+             'OMP_NUM_THREADS': '1', 'DMLC_ROLE': '', 'SETUPTOOLS_USE_DISTUTILS': 'stdlib'}
 #: The limits in seconds, for a run and for the import of MXNet.
 _LIMIT, _START = 60, 600
 _CODE = 'import sys; sys.path[:] = %r; from mxrnn._inference.serve_outputs import serve; serve()'
@@ -43,7 +45,7 @@ def of_mxnet() -> tuple[str, Runner] | None:
     """MXNet, if it can be imported."""
     with _lock:
         if _child.ready():
-            return 'MXNet', lambda model: lambda rolled: _Run(model, rolled)
+            return 'MXNet', _Run
     return None
 
 
@@ -65,14 +67,14 @@ def kept() -> Iterator[None]:
 
 
 class _Run:
-    """Runs a model in the process; the graph is rolled up if `rolled` is a number."""
+    """Runs a graph with a model's weights in the process."""
 
-    def __init__(self, model: Model, rolled: int | None) -> None:
-        self._model, self._rolled = model, rolled
+    def __init__(self, model: Model, graph: Graph) -> None:
+        self._model, self._graph = model, graph
 
     def __call__(self, data: Data) -> list[np.ndarray]:
         with _lock:
-            reply = _child.ask(self._model, self._rolled, data)
+            reply = _child.ask(self._model, self._graph, data)
         if reply is None:
             raise EndedError('MXNet ended its process, or took more than %d seconds' % _LIMIT)
         if isinstance(reply, ValueError):
@@ -89,6 +91,8 @@ class _Child:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._owner, self._model = 0, None  # type: int, Model | None
+        #: The graphs that were sent with the model's weights.
+        self._graphs: list[Graph] = []
         self._is_ready = False
         #: What the model has answered, by request, if it is kept.
         self.answers: dict[object, Any] | None = None
@@ -124,27 +128,33 @@ class _Child:
         self._is_ready = self._is_ready or self._receive(self._process, _START) == 'ready'
         return self._is_ready
 
-    def ask(self, model: Model, rolled: int | None, data: Data) -> Any:
+    def ask(self, model: Model, graph: Graph, data: Data) -> Any:
         """The answer of `_inference.serve_outputs`; None if the process ended."""
-        known = self._model is model or self.answers is not None and (
-            self._model is not None and _alike(self._model, model))
-        if self.answers is None:
-            return self._answer(known, model, rolled, data)
+        known = self._model is not None and (
+            self._model is model or self.answers is not None and _alike(self._model, model))
         if not known:
-            self.answers.clear()
-        key = rolled, *[(name, array.dtype.str, array.shape, array.tobytes())
+            self._graphs = []
+            if self.answers is not None:
+                self.answers.clear()
+        number = next((at for at, each in enumerate(self._graphs) if each is graph
+                       or self.answers is not None and each == graph), len(self._graphs))
+        if self.answers is None:
+            return self._answer(known, model, graph, number, data)
+        key = number, *[(name, array.dtype.str, array.shape, array.tobytes())
                         for name, array in data.items()]
         reply = self.answers.get(key)
         if reply is None:
-            reply = self._answer(known, model, rolled, data)
+            reply = self._answer(known, model, graph, number, data)
             if not isinstance(reply, list):
                 return reply
             self.answers[key] = reply
         return [array.copy() for array in reply]
 
-    def _answer(self, known: bool, model: Model, rolled: int | None, data: Data) -> Any:
-        reply = self._told((None if known else (
-            model.graph, {**model.arg_params, **model.aux_params}), rolled, dict(data)))
+    def _answer(self, known: bool, model: Model, graph: Graph, number: int, data: Data) -> Any:
+        new = number == len(self._graphs)
+        reply = self._told((None if known else {**model.arg_params, **model.aux_params},
+                            graph if new else None, number, dict(data)))
+        self._graphs += [graph] * new
         self._model = None if reply is None else model  # another process begins without one
         return reply
 
@@ -186,8 +196,8 @@ class _Child:
 
 
 def _alike(one: Model, other: Model) -> bool:
-    """Whether two models have the same graph and values, as for two formats of one export."""
-    return one.graph == other.graph and all(
+    """Whether two models have the same values, as for two formats of one export."""
+    return all(
         own.keys() == others.keys() and all(
             own[name].dtype == others[name].dtype and np.array_equal(own[name], others[name])
             for name in own)

@@ -82,5 +82,3 @@ def _width(graph: Graph, entry: Entry) -> int:
             return int(getattr(node, key))
     return node.shape[-1] if node.op == 'Reshape' and node.shape[-1:] > (0,) else 2
 
-
-# ---- shapes

@@ -8,11 +8,11 @@ import numpy as np
 from .._graph.graph import Entry, Graph, Node
 from .._graph.operator_table import has
 from .._graph.rnn_vector_layout import begin_states
+from .._graph.rolling import structure
 from .._graph.shapes.shape_search import ShapeSearch
 from .._graph.shapes.sizes import Axis, resolve
 from .model import Model
 from .registry import ExportError
-from .roll_without_steps import roll_once
 
 __all__ = ['moved', 'of_any_batch']
 
@@ -33,7 +33,7 @@ def of_any_batch(model: Model, given: Mapping[str, Sequence[int | str]], states:
     if not given or not any(name in read and array.ndim > 1
                             for name, array in model.arg_params.items()):
         return model
-    rolled = roll_once(graph).graph
+    rolled = structure(graph).graph
     params = {**model.arg_params, **model.aux_params}
     sizes = {name: np.shape(array) for name, array in params.items()}
     if not ShapeSearch(rolled, sizes, given).table({}, whole=False).faults:

@@ -9,7 +9,7 @@ __all__ = ['ATTENTIONS', 'CELLS', 'ENCODERS', 'SOURCE', 'TARGET', 'WORDS', 'sock
 
 S = mx.sym
 WORDS, WIDTH, UNITS = 11, 5, 6
-SOURCE, TARGET = 5, 6
+SOURCE, TARGET = 5, 7
 
 CELLS = {'lstm': lambda prefix: rnn.LSTMCell(UNITS, prefix),
          'gru': lambda prefix: rnn.GRUCell(UNITS, prefix),

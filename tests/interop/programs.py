@@ -9,7 +9,7 @@ from typing import Any, Callable, NamedTuple
 from .. import mx, rnn, running
 from . import encoders
 
-__all__ = ['ASKED', 'PROGRAMS', 'WIDER', 'Program', 'stack']
+__all__ = ['ASKED', 'PROGRAMS', 'UNTOLD', 'WIDER', 'Program', 'stack']
 
 S = mx.sym
 V = S.Variable
@@ -28,7 +28,7 @@ class Program(NamedTuple):
         Of data and labels, with 'batch' and 'time' for sizes that may change.
     wanted, rolled : dict
         Shapes of the inputs that the ONNX file gets without an option, with cells as they were
-        unrolled and rolled up.
+        unrolled and rolled up. For `UNTOLD` they have to be given.
     """
 
     build: Callable[[], Any]
@@ -40,6 +40,8 @@ class Program(NamedTuple):
 PROGRAMS: dict[str, Program] = {}
 #: Those whose graphs take inputs of other numbers of axes, too: `wanted` has to be given.
 ASKED: dict[str, Program] = {}
+#: Those whose graphs tell only the sum of two widths.
+UNTOLD = 'tree_of_cells', 'noise_at_every_step'
 TIME = 7
 TOKENS = {'data': ('batch', TIME)}
 FEATURES = {'data': ('batch', TIME, 4)}
@@ -49,7 +51,8 @@ def program(wanted: dict[str, tuple[int | str, ...]],
             rolled: dict[str, tuple[int | str, ...]] | None = None, entries: Any = PROGRAMS,
             **shapes: tuple[int | str, ...]) -> Any:
     """Enter a function that builds a network; `shapes` are of labels, and of data where `wanted`
-    leaves an axis open that is none of batch or time. Rolled up, TIME is any number as a rule."""
+    leaves an axis open that is none of batch or time. Rolled up, TIME is any number unless
+    something ties it."""
     def enter(build: Callable[[], Any]) -> Callable[[], Any]:
         entries[build.__name__] = Program(build, {**wanted, **shapes}, wanted, {
             **{name: tuple('time' if size == 7 else size for size in shape)
@@ -413,8 +416,7 @@ def characters_and_words() -> Any:
     return softmax(cell.unroll(5, S.Concat(words(), spelled, dim=2), merge_outputs=True)[0])
 
 
-@program({'leaf%d' % i: ('batch', 'leaf%d_1' % i) for i in range(4)}, softmax_label=('batch',),
-         **{'leaf%d' % i: ('batch', 4) for i in range(4)})
+@program({'leaf%d' % i: ('batch', 4) for i in range(4)}, softmax_label=('batch',))
 def tree_of_cells() -> Any:
     weights = V('tree_weight'), V('tree_bias')
     level = [V('leaf%d' % i) for i in range(4)]
@@ -471,7 +473,7 @@ def recommender() -> Any:
     return S.LinearRegressionOutput(S.sum(both, axis=1, keepdims=True), V('label'))
 
 
-@program({'data': ('batch', TIME, 4)}, label=('batch', TIME, 4))
+@program({'data': ('batch', TIME, 4)}, {'data': ('batch', 7, 4)}, label=('batch', TIME, 4))
 def autoencoder() -> Any:
     _, states = rnn.GRUCell(UNITS, 'encoder_').unroll(TIME, V('data'))
     repeated = [states[0]] * TIME
@@ -480,9 +482,8 @@ def autoencoder() -> Any:
     return S.LinearRegressionOutput(scores, V('label'))
 
 
-@program({'data': ('batch', TIME, 'data_2'), 'noise': ('batch', 'noise_1')},
-         rolled={'data': ('batch', 7, 'data_2')},
-         data=('batch', TIME, 4), noise=('batch', 3), label=('batch', TIME, 4))
+@program({'data': ('batch', TIME, 4), 'noise': ('batch', 3)}, {'data': ('batch', 7, 4)},
+         label=('batch', TIME, 4))
 def noise_at_every_step() -> Any:
     noise = S.broadcast_axis(S.expand_dims(V('noise'), axis=1), axis=1, size=TIME)
     cell = rnn.LSTMCell(UNITS)
@@ -621,7 +622,7 @@ def rnn_with_norms_of_2016() -> Any:
                            name='softmax')
 
 
-@program({'data': ('batch', 2, TIME)}, softmax_label=('batch', TIME))
+@program({'data': ('batch', 2, TIME)}, {'data': ('batch', 2, 7)}, softmax_label=('batch', TIME))
 def dilated_convolutions_before_a_cell() -> Any:
     hidden = S.Convolution(V('data'), kernel=(1,), num_filter=4, name='in')
     for i in range(2):
@@ -854,6 +855,17 @@ def an_input_and_a_label_for_each_step() -> Any:
     hidden = _over(weights, 'l0', [weights['data/%d' % t] for t in range(TIME)])
     return _texts(S.Group([S.SoftmaxOutput(_dense(weights, each, 'cls', WORDS), weights[
         'label/%d' % t], name='t%d_sm' % t) for t, each in enumerate(hidden)]), 'true')
+
+
+def characters_of_2015(steps: int, layers: int = 3) -> Any:
+    """The LSTM of the first character models: each step has its own word, label and loss."""
+    weights = _Weights()
+    below = [S.Embedding(weights['data/%d' % t], weight=weights['embed_weight'], input_dim=WORDS,
+                         output_dim=WIDTH, name='t%d_embed' % t) for t in range(steps)]
+    for layer in range(layers):
+        below = [S.Dropout(each, p=.2) for each in _over(weights, 'l%d' % layer, below)]
+    return S.Group([S.SoftmaxOutput(_dense(weights, each, 'cls', WORDS), weights['label/%d' % t],
+                               name='t%d_sm' % t) for t, each in enumerate(below)])
 
 
 @program(TOKENS, softmax_label=('batch', TIME))

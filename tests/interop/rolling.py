@@ -7,7 +7,7 @@ import numpy as np
 
 from mxrnn import interop
 from mxrnn._graph.graph import Graph
-from mxrnn._graph.rolling import RolledGraph, roll
+from mxrnn._graph.rolling import RolledGraph, structure
 
 from .. import mx
 from ..running import flat, random_value
@@ -41,7 +41,7 @@ def run_rolled(rolled: RolledGraph, bound: Bound, inputs: Any) -> Both:
 
 def check_rolled(symbol: Any, training: bool = False, **options: Any) -> RolledGraph:
     """The rolled graph of a Symbol, each of whose recurrences is an operator or a loop."""
-    rolled = roll(interop.graph_from_json(symbol.tojson()), training=training, **options)
+    rolled = structure(interop.graph_from_json(symbol.tojson()), training=training, **options)
     left = [finding for finding in rolled.findings if finding.kind == 'unrolled']
     assert not left, left
     assert rolled.graph.outputs == symbol.list_outputs()
@@ -50,9 +50,8 @@ def check_rolled(symbol: Any, training: bool = False, **options: Any) -> RolledG
 
 def for_mxnet(symbol: Any) -> Any:
     """A Symbol rolled up, as the check of exports runs it in MXNet."""
-    from mxrnn._inference.roll_for_mxnet import rolled_for_inference
-    return mx.sym.load_json(interop.graph_to_json(rolled_for_inference(
-        interop.graph_from_json(symbol.tojson()), None)))
+    graph = structure(interop.graph_from_json(symbol.tojson())).graph
+    return mx.sym.load_json(interop.graph_to_json(graph))
 
 
 # ---- in torch alone, in float64

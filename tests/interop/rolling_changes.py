@@ -14,7 +14,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from mxrnn._graph.graph import Entry, Graph, Node
-from mxrnn._graph.rolling import roll
+from mxrnn._graph.rolling import structure
 from mxrnn.interop import graph_from_json, graph_to_json
 
 from .. import mx, rnn
@@ -385,7 +385,7 @@ def is_wrong(changed: Changed) -> bool | None:
     expected = run(changed.graph, values)
     if expected is None:
         return None
-    rolled = roll(changed.graph)
+    rolled = structure(changed.graph)
     if rolled.graph is changed.graph or are_near(run(rolled.graph, values), expected):
         return False
     return None if is_refused(changed.graph, values) else True
@@ -428,7 +428,7 @@ def main(count: int, seed: int = 0, until: int = 0) -> None:
         if found is None or changed is None:
             continue
         tried += 1
-        findings = roll(changed.graph).findings
+        findings = structure(changed.graph).findings
         rolled += any(each.kind != 'unrolled' for each in findings)
         kinds[changed.kind] = kinds.get(changed.kind, 0) + 1
         if found:

@@ -1,5 +1,4 @@
 """Exports are run beside the checkpoint before their names get the files."""
-import itertools
 import logging
 import sys
 
@@ -24,17 +23,17 @@ from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
 from mxrnn.interop._onnx import write_onnx  # noqa: E402  isort: skip
 
 
-def scores(length=4):
+def scores(length=6):
     outputs, _ = rnn.GRUCell(6, 'gru_').unroll(length, mx.sym.Variable('data'), merge_outputs=True)
     hidden = mx.sym.Activation(outputs, act_type='softrelu', name='first')
-    hidden = mx.sym.Activation(hidden * 2, act_type='softsign', name='second')
+    hidden = mx.sym.Activation(hidden * 3, act_type='softsign', name='second')
     return mx.sym.FullyConnected(hidden, num_hidden=3, flatten=False, name='scores')
 
 
 @pytest.fixture
 def model():
     with mx.name.NameManager():
-        return model_for(scores(), {'data': (2, 4, 5)})[0]
+        return model_for(scores(), {'data': (2, 6, 5)})[0]
 
 
 @pytest.fixture(params=['MXNet', 'torch'])
@@ -70,7 +69,7 @@ def test_a_wrong_file_is_refused_and_its_first_node_named(model, library, tmp_pa
 
 def test_a_right_file_is_checked_at_three_sizes(model, library, tmp_path):
     title, said = write_onnx(model, tmp_path / 'a').checked
-    assert title == 'checked' and said.count('data (') == 3 and 'data (3, 4, 5)' in said
+    assert title == 'checked' and said.count('data (') == 3 and 'data (3, 6, 5)' in said
     assert ('MXNet' in said) == (library == 'MXNet') and said.count('(rolled up)') == 2
 
 
@@ -96,27 +95,21 @@ def images(length=4):
 
 
 @pytest.mark.parametrize('shape', [None, ('batch', 'time', 1, 'height', 'width')])
-def test_images_of_a_size_that_is_not_found_are_asked_for(shape, tmp_path, monkeypatch):
-    """Larger and larger ones were tried, up to 30 GB."""
-    from mxrnn.interop._source import sample_data
+def test_images_of_a_size_that_is_not_found_are_asked_for(shape, tmp_path):
     with mx.name.NameManager():
         model, _ = model_for(images(), {'data': (2, 4, 1, 6, 2 * 9973 + 2)})
-    draw, counts = sample_data.drawn, []
-    monkeypatch.setattr(sample_data, 'drawn', lambda graph, shapes, types: counts.extend(
-        map(np.prod, shapes.values())) or draw(graph, shapes, types))
-    with pytest.raises(interop.ExportError, match='does not take data of shape ' if shape else (
-            r'(?s)does not take .*\(--input\) can change them: data=batch,time,1,data_3,data_4')):
+    with pytest.raises(interop.ExportError, match='cannot be any size: .* 99730' if shape else
+                       'in place of …: --input data=batch,time,1,…,…'):
         interop.to_source(model, str(tmp_path / 'a.py'), shape and {'data': shape})
-    assert 0 < max(counts) < 2_000_000
 
 
 def test_other_lengths_are_run_at_a_width_that_windows_leave(tmp_path):
-    """Only steps may vary: another width of frames was tried with them, and refused."""
+    """5 and 6 leave the same numbers."""
     model, _ = model_for(features(False, kernel=(3, 3), stride=(2, 2), pad=(1, 1)), {
         'data': (2, 8, 6)})
     _, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert [size in said for size in ('(3, 7, 5)', '(4, 11, 5) (rolled up)',
-                                      '(2, 16, 5) (rolled up)')] == [True] * 3, said
+                                      '(2, 16, 6) (rolled up)')] == [True] * 3, said
 
 
 @pytest.mark.parametrize('what', ['other sizes', 'chunks'])
@@ -128,12 +121,12 @@ def test_every_size_and_every_chunk_counts(what, model, tmp_path, monkeypatch):
         file = of_file(*args, **options)
 
         def outputs(data, counts):
-            wrong = data['data'].shape[1] != 4 if what == 'other sizes' else counts[1:2] == [2]
+            wrong = data['data'].shape[1] != 6 if what == 'other sizes' else counts[1:2] == [2]
             return [array + wrong for array in file.outputs(data, counts)]
         return file._replace(outputs=outputs)
     monkeypatch.setattr(export_check, 'open_file', opened)
     with pytest.raises(interop.ExportError, match='data .4, 11, 5.' if what == 'other sizes' else
-                       'in chunks of 1 and 2 and 1'):
+                       'in chunks of 1 and 2 and 3'):
         interop.to_onnx(model, str(tmp_path / 'a.onnx'), states=what == 'chunks')
     assert not list(tmp_path.iterdir())
 
@@ -167,7 +160,7 @@ def test_what_cannot_be_checked_is_said(build, said, tmp_path, monkeypatch, capl
 
 
 def test_the_command_says_what_was_checked(tmp_path, monkeypatch):
-    save(tmp_path / 'a', scores(), [], {'data': (2, 4, 5)})
+    save(tmp_path / 'a', scores(), [], {'data': (2, 6, 5)})
     export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
     assert '\nchecked:    outputs differ by ' in told(*export)
     assert 'checked' not in told(*export, '--no-check')
@@ -213,20 +206,20 @@ def test_outputs_without_numbers_show_nothing(tmp_path):
     assert title == 'not checked' and 'no finite number' in said
 
 
-def test_sizes_that_the_check_makes_up_refuse_no_model(tmp_path):
+def test_sizes_that_the_graph_tells_together_are_asked_for(tmp_path):
     images = mx.sym.Convolution(mx.sym.Variable('data'), kernel=(3, 3), num_filter=2)
     images = mx.sym.Pooling(images, kernel=(2, 2), stride=(2, 2), pool_type='max')
     scores = mx.sym.FullyConnected(mx.sym.Flatten(images), num_hidden=3)
-    write_onnx(random_model(scores, {'data': (2, 3, 10, 10)}), str(tmp_path / 'a.onnx'))
-    assert (tmp_path / 'a.onnx').exists()
+    model = random_model(scores, {'data': (2, 3, 10, 10)})
+    with pytest.raises(interop.ExportError, match='--input data=batch,3,…,…'):
+        write_onnx(model, str(tmp_path / 'a.onnx'))
+    assert write_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 3, 10, 10)}).checked[
+        0] == 'checked'
 
 
-@pytest.mark.parametrize('cell', [rnn.LSTMCell, rnn.FusedRNNCell])
 @pytest.mark.parametrize('form', ['beside', 'alone', 'inside', 'preserved'])
-def test_lengths_that_only_a_loss_frees_are_checked(cell, form, tmp_path):
-    """The check's graph kept its steps without the loss: 'Other sizes do not fit', or, with
-    FusedRNNCell, an error: MXNet makes a Reshape to 20 steps of any number of them."""
-    frames, _ = cell(3, prefix='lstm_').unroll(20, mx.sym.swapaxes(mx.sym.Variable(
+def test_steps_that_a_loss_takes_apart_again_may_be_any(form, tmp_path):
+    frames, _ = rnn.LSTMCell(3, prefix='lstm_').unroll(20, mx.sym.swapaxes(mx.sym.Variable(
         'data'), 0, 1), layout='TNC', merge_outputs=True)
     scores = mx.sym.FullyConnected(mx.sym.Reshape(frames, shape=(-1, 3)), num_hidden=7)
     scores = mx.sym.Reshape(scores, shape=(20, -1, 7), name='frames')
@@ -239,11 +232,7 @@ def test_lengths_that_only_a_loss_frees_are_checked(cell, form, tmp_path):
         [], {'data': (2, 20, 5), 'label': (20, 2) if form == 'preserved' else (2, 3)})
     said = ' '.join(told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx',
                          *['--output', 'frames_output'] * (form == 'inside')).split())
-    assert 'data (4, 11, 5)' in said and '20 steps' not in said
-    if form == 'inside':
-        model = interop.load(str(tmp_path / 'a'))
-        module = interop.to_torch(model, outputs=['frames_output'])
-        assert interop.from_torch(module, model).graph is model.graph
+    assert 'data (4, 11, 5)' in said and 'batch, time: any' in said
 
 
 def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path):
@@ -294,7 +283,7 @@ def test_no_right_export_is_refused(name, states, tmp_path):
     try:
         checked = write_onnx(model, str(tmp_path / 'a'), states=states).checked
     except interop.ExportError as error:
-        assert states and 'MXNet' not in str(error)
+        assert 'MXNet' not in str(error) and (states or 'in place of …' in str(error))
         return
     assert checked[0] == 'checked', checked
     assert not states or 'in chunks of 1 and 2 and ' in checked[1]
@@ -311,7 +300,6 @@ def test_weights_are_left_as_they_are(model, tmp_path):
 
 
 def test_lengths_without_their_bound_are_compared_with_the_graph_without_it(tmp_path):
-    """As it is, the graph takes more steps than its 4, and clips the lengths to 4."""
     cell = rnn.FusedRNNCell(6, mode='gru', prefix='gru_')
     outputs, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
                              valid_length=mx.sym.Variable('length'))
@@ -321,20 +309,6 @@ def test_lengths_without_their_bound_are_compared_with_the_graph_without_it(tmp_
     assert title == 'checked' and 'rolled up' in said
 
 
-def test_other_sizes_that_are_refused_are_named_with_the_node(tmp_path):
-    whole = mx.sym.SliceChannel(scores(), num_outputs=2, axis=1, name='halves')
-    model, _ = model_for(mx.sym.Concat(*whole, dim=2), {'data': (2, 4, 5)})
-    _, said = write_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 'time', 5)}).checked
-    assert 'Other sizes that' in said and '(20, 27, 5)' in said and 'halves' in said
-
-
-def test_sizes_that_only_the_file_refuses_print_nothing(tmp_path, capfd):
-    rows = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-1, 12))
-    model, _ = model_for(mx.sym.FullyConnected(rows, num_hidden=3), {'data': (2, 6, 4)})
-    interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 'time', 4)})
-    assert 'onnxruntime' not in capfd.readouterr().err
-
-
 def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypatch):
     from mxrnn.interop._source import to_source
     monkeypatch.setattr(to_source, 'Check', lambda *_: 1 / 0)
@@ -342,7 +316,7 @@ def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypat
     assert 'Checked' not in (tmp_path / 'a.py').read_text()
     with pytest.raises(ZeroDivisionError):
         interop.to_source(model, tmp_path / 'b.py')
-    save(tmp_path / 'c', scores(), [], {'data': (2, 4, 5)})
+    save(tmp_path / 'c', scores(), [], {'data': (2, 6, 5)})
     assert 'checked' not in told('export', tmp_path / 'c', '--source', tmp_path / 'c.py',
                                  '--no-check')
 
@@ -356,12 +330,13 @@ def test_the_process_of_mxnet_keeps_no_model(fails, model, tmp_path, monkeypatch
     else:
         write_onnx(model, tmp_path / 'a.onnx')
     assert mxnet_process._child._model is None
-    assert mxnet_process.of_mxnet()[1](model)(None)({'data': np.zeros((2, 4, 5), 'f')})
+    assert mxnet_process.of_mxnet()[1](model, model.graph)({'data': np.zeros((2, 6, 5), 'f')})
 
 
 def test_another_process_of_mxnet_gets_the_model(model):
     """If MXNet ended the one that had it."""
-    run, data = mxnet_process.of_mxnet()[1](model)(None), {'data': np.zeros((2, 4, 5), 'f')}
+    run = mxnet_process.of_mxnet()[1](model, model.graph)
+    data = {'data': np.zeros((2, 6, 5), 'f')}
     before = run(data)
     mxnet_process._child._process.kill()
     with pytest.raises(mxnet_process.EndedError):
@@ -371,8 +346,8 @@ def test_another_process_of_mxnet_gets_the_model(model):
 
 def test_kept_answers_are_those_of_one_model_and_stay_as_they_are(model, monkeypatch):
     def run(of):
-        return mxnet_process.of_mxnet()[1](of)(None)(data)
-    data = {'data': np.zeros((2, 4, 5), 'f')}
+        return mxnet_process.of_mxnet()[1](of, of.graph)(data)
+    data = {'data': np.zeros((2, 6, 5), 'f')}
     twin = model._replace(arg_params={name: array.astype('d')
                                       for name, array in model.arg_params.items()})
     with mxnet_process.kept():
@@ -399,10 +374,3 @@ def test_an_interrupted_check_leaves_no_answer_to_the_next(model, tmp_path, monk
     assert not list(tmp_path.iterdir())
     other, _ = model_for(scores(7), {'data': (2, 7, 5)})
     assert write_onnx(other, tmp_path / 'a.onnx').checked[0] == 'checked'
-
-
-def test_each_axis_alone_has_the_number_of_steps_among_the_first_sizes():
-    """A forecaster has several lengths, of which one is the graph's number of steps."""
-    tried = export_check.own_sizes(['batch', *'abcdef'], [12], lambda: {}, {})
-    found = list(itertools.islice(tried, 20))
-    assert all({name: 12} in found for name in 'abcdef')

@@ -286,13 +286,6 @@ def test_names_without_a_kind_are_arguments_or_auxiliary(tmp_path):
     assert same({**model.arg_params, **model.aux_params}, values)
     assert list(model.aux_params) == ['norm_moving_mean', 'norm_moving_var']
     assert 'without the prefix arg: are taken' in remarks(model)[0]
-    from .test_programs_leave import model_of
-    assert remarks(model_of('lstnet')[1]) == [
-        'data has 24 steps, the number in the graph: pad or cut sequences to it']
-    width, *others = remarks(model_of('noise_at_every_step')[1])
-    assert 'does not tell the width of data' in width and others == [
-        'data has 7 steps, the number in the graph: pad or cut sequences to it, or export with '
-        '--input data=batch,time:7,data_2']
     mx.nd.save(str(path), {**values, 'arg:norm_beta': values['norm_beta']})
     with pytest.raises(rnn.CheckpointError, match='arg:norm_beta is there twice'):
         interop.load(symbol=graph, params=path)

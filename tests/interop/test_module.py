@@ -1,7 +1,7 @@
 """Programs use the module: training, devices, saving, copies, export, refusals."""
 import copy
 import json
-import warnings
+import pickle
 
 import numpy as np
 import pytest
@@ -193,15 +193,6 @@ def test_export_with_any_batch():
     torch.testing.assert_close(exported(data), module(data))
 
 
-def test_compile():
-    module = make(language_model(), SHAPES)
-    expected = module(TOKENS)
-    compiled = torch.compile(module, backend='eager')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        torch.testing.assert_close(compiled(TOKENS), expected)
-
-
 # ---- operators that are not known
 
 def unknown(*names):
@@ -381,8 +372,8 @@ def with_dropout():
     return stack(*layers).unroll(5, DATA, merge_outputs=True)[0]
 
 
-def steps_of(module, training=False):
-    return [step.node.op for step in module._runners[training, True].schedule.steps]
+def steps_of(module, training=False, ranks=(('data', 3),)):
+    return [step.node.op for step in module._runners[training, True, ranks].runner.schedule.steps]
 
 
 def test_an_unrolled_graph_is_rolled_up_and_stays_what_it_is():
@@ -392,13 +383,13 @@ def test_an_unrolled_graph_is_rolled_up_and_stays_what_it_is():
                                          for name, value in module.named_parameters()}, {})
     plain = interop.to_torch(model, roll=False)
     assert module.graph == plain.graph == interop.graph_from_json(symbol.tojson())
-    assert steps_of(module).count('RNN') == 2 and 'RNN' not in steps_of(plain)
     for batch in (2, 3):
         data = torch.rand(batch, 5, 4, requires_grad=True)
         one, other = module(data), plain(data)
         torch.testing.assert_close(one, other)
         torch.testing.assert_close(*(torch.autograd.grad(each.square().sum(), data)[0]
                                      for each in (one, other)))
+    assert steps_of(module).count('RNN') == 2 and 'RNN' not in steps_of(plain)
     for name, value in interop.from_torch(module, model).arg_params.items():
         np.testing.assert_array_equal(value, model.arg_params[name])
     for flag in (None, 'no'):
@@ -490,3 +481,55 @@ def test_the_input_of_another_size_is_named(tmp_path):
     with pytest.raises(interop.ExportError, match=r'data must be \(batch, time, 5\), got'):
         interop.to_onnx(model, str(tmp_path / 'a.onnx'), inputs={
             'data': ('batch', 'time', 6), **dict.fromkeys('hc', ('batch', 4))})
+
+
+# ---- lengths that the graph ties
+
+def mean_by_hand():
+    """A module that is right for seven steps alone."""
+    outputs, _ = rnn.LSTMCell(4, 'l_').unroll(7, DATA, merge_outputs=True)
+    return make(mx.sym.sum(outputs, axis=1, name='total') / 7, {'data': (2, 7, 3)})
+
+
+@pytest.mark.parametrize('way', ['as it is', 'pickled', 'copied', 'compiled', 'exported', 'traced'])
+@pytest.mark.filterwarnings('ignore')
+def test_a_module_refuses_another_length_than_the_graph_ties(way):
+    module, data = mean_by_hand(), torch.rand(2, 7, 3)
+    wanted = module(data)
+    module = {'pickled': lambda: pickle.loads(pickle.dumps(module)),
+              'copied': lambda: copy.deepcopy(module),
+              'compiled': lambda: torch.compile(module, backend='eager'),
+              'exported': lambda: torch.export.export(module, (data,), dynamic_shapes={
+                  'args': ({0: torch.export.Dim('batch', min=2, max=64)},)}).module(),
+              'traced': lambda: torch.jit.trace(module, (data,))}.get(way, lambda: module)()
+    torch.testing.assert_close(module(data), wanted)
+    torch.testing.assert_close(module(data.repeat(2, 1, 1)), wanted.repeat(2, 1))
+    if way in ('as it is', 'pickled', 'copied'):
+        match = 'axis 1 of data cannot be 9: node _divscalar0 .* has 7'
+        with pytest.raises(interop.ExportError, match=match):
+            module(torch.rand(2, 9, 3))
+    else:
+        with pytest.raises((RuntimeError, AssertionError), match=r'shape.*, 7, |== 7'):
+            module(torch.rand(2, 9, 3))
+
+
+def test_sizes_that_differ_from_what_the_graph_suggests():
+    """Operators that repeat an axis of size 1 suggest equal sizes; those that need them do not."""
+    symbol = mx.sym.broadcast_mul(DATA, V('mask'))
+    module = interop.to_torch(interop.Model(interop.graph_from_json(symbol.tojson()), {}, {}))
+    data = torch.rand(2, 5, 3)
+    for mask in (data, data[..., :1], data[:1], data):
+        torch.testing.assert_close(module(data, mask), data * mask)
+    with pytest.raises(ValueError, match='axis 1 of data has 5, axis 1 of mask has 4'):
+        module(data, data[:, :4])
+
+
+def test_an_untold_number_of_steps_is_that_of_the_first_call():
+    outputs, _ = rnn.FusedRNNCell(4, mode='lstm', prefix='l_').unroll(
+        7, DATA, merge_outputs=True, layout='NTC')
+    rows = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 4)), num_hidden=5)
+    module = make(mx.sym.Reshape(rows, shape=(-1, 7, 5)), {'data': (2, 7, 3)})
+    for batch in 2, 3:
+        assert module(torch.rand(batch, 7, 3)).shape == (batch, 7, 5)
+    with pytest.raises(ValueError, match='axis 1 of data must be 7, as in the first call, got 14'):
+        module(torch.rand(2, 14, 3))

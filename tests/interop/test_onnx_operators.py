@@ -182,7 +182,7 @@ def test_what_would_be_wrong_is_refused(make, message):
     symbol = make(S.Variable('data'))
     params = {name: np.ones(4, 'f') for name in symbol.list_arguments() if name != 'data'}
     with pytest.raises(ExportError, match=message):
-        exported(symbol, params, {'data': ('batch', 4, 6, 6)})
+        exported(symbol, params, {'data': (2, 4, 6, 6)})
 
 
 def test_indices_out_of_range_are_refused_where_mxnet_refuses_them():

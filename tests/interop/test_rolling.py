@@ -2,7 +2,7 @@
 import pytest
 
 from mxrnn import interop
-from mxrnn._graph.rolling import roll
+from mxrnn._graph.rolling import structure
 
 from .. import mx, rnn
 from ..cases import CASES, OURS, each
@@ -96,7 +96,7 @@ def test_attributes_that_mean_nothing_are_left_to_who_reads_the_graph():
     symbol = unrolled(rnn.LSTMCell(3), 3)
     graph = interop.graph_from_json(symbol.tojson().replace('"act_type": "tanh"',
                                                             '"act_type": "than"'))
-    assert roll(graph).graph is graph
+    assert structure(graph).graph is graph
 
 
 def test_deep_graphs_need_no_recursion():

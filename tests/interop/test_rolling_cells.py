@@ -3,7 +3,7 @@ import functools
 
 import pytest
 
-from mxrnn._graph.rolling import roll
+from mxrnn._graph.rolling import structure
 from mxrnn.interop import graph_from_json
 
 from .. import mx
@@ -211,7 +211,7 @@ CELLS = {
 }
 #: What those become of which the last step differs from the others, if there are but two steps.
 ALIKE_AT_FIRST = {'sums of two and three': 'kernel', 'a part, and then the begin state': 'loop',
-                  'begun by what is inside the first step': 'loop fixed'}
+                  'begun by what is inside the first step': 'loop'}
 FIRST = [None]
 LONG = functools.reduce(lambda value, t: S.softsign(value, name='long%d' % t), range(101), W['dhn'])
 ONCE = fc(S.Variable('single'), 'x')
@@ -242,8 +242,8 @@ def test_kinds_and_numbers(name, steps):
               **{each: (SIZE, SIZE) for each in ('x', 'h', 'ox', 'oh')},
               'begin0': shape[0][:1] if name == 'a state of one axis' else (SIZE, SIZE),
               'begin1': (SIZE, SIZE)}
-    rolled = roll(graph)
-    assert [each.kind for each in rolled.findings] == kind.split()
+    rolled = structure(graph)
+    assert [each.kind for each in rolled.findings] == [kind]
     assert_same(rolled.graph, graph, values_of(symbol, {
         each: shape for each, shape in shapes.items() if each in names}))
 
@@ -251,7 +251,7 @@ def test_kinds_and_numbers(name, steps):
 @pytest.mark.parametrize('read', [lambda outputs: outputs[-1], lambda outputs: FIRST[0][1]])
 def test_inputs_that_depend_on_outputs(read):
     graph = graph_from_json(unroll(made_of_a_gate, read=read).tojson())
-    assert roll(graph) == (graph, (
+    assert structure(graph) == (graph, (
         ('fullyconnected', STEPS, 'unrolled', 'its inputs depend on its outputs'),))
 
 
@@ -269,7 +269,7 @@ REFUSED = {
 @pytest.mark.parametrize('name', REFUSED)
 def test_graphs_that_mxnet_refuses(name):
     graph = graph_from_json(unroll(REFUSED[name]).tojson())
-    assert [each.kind for each in roll(graph).findings] == ['loop']
+    assert [each.kind for each in structure(graph).findings] == ['loop']
 
 
 def total(begin, values):
@@ -302,7 +302,7 @@ def before(states, begin):
 
 #: Sums of the outputs of a GRU, which are sums themselves, and what is found with it.
 SUMS = {
-    'all': (lambda h: total(h[0], h[1:]), ['kernel', 'loop']),
+    'all': (lambda h: total(h[0], h[1:]), ['kernel']),
     'none, rows of each': (lambda h: S.stack(*[rows(each, 1, 3) for each in h], axis=1),
                            ['kernel']),
     'the steps before': (lambda h: above(map(S.tanh, before(h, 'begin0')), 'a')[-1],
@@ -310,7 +310,7 @@ SUMS = {
     'nothing needs the sum': (lambda h: S.where(S.ones_like(h[0]), h[-1], total(h[0], h[1:])),
                               ['kernel']),
     'a decoder': (decoded, ['kernel', 'loop'], rnn(lambda x, h, t: both(x, h, parts=1))),
-    'data once has the weight of states': (lambda h: h[-1], ['loop', 'fixed'], rnn(
+    'data once has the weight of states': (lambda h: h[-1], ['loop'], rnn(
         lambda x, h, t: fc(x, 'h' if t == 3 else 'w%d' % t) + fc(h, 'h'))),
 }
 
@@ -327,11 +327,11 @@ def sums(name, steps):
 @pytest.mark.parametrize('name', SUMS)
 def test_sums(name):
     graph, values = sums(name, 5)
-    rolled = roll(graph)
+    rolled = structure(graph)
     assert [each.kind for each in rolled.findings] == SUMS[name][1]
     assert_same(rolled.graph, graph, values)
 
 
 @pytest.mark.parametrize('name', ['all', 'the steps before', 'none, rows of each'])
 def test_sums_of_any_length(name):
-    assert_same(roll(sums(name, 5)[0]).graph, *sums(name, 7))
+    assert_same(structure(sums(name, 5)[0]).graph, *sums(name, 7))

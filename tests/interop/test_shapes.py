@@ -7,7 +7,8 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.graph import Entry, output_name
-from mxrnn._graph.rolling import roll
+from mxrnn._graph.rolling import structure
+from mxrnn._graph.shapes import shape_search
 from mxrnn._graph.shapes.infer import infer
 from mxrnn._graph.shapes.missing_shapes import ShapesError, found_shapes
 from mxrnn._graph.shapes.rule_api import RULES
@@ -22,6 +23,7 @@ from .. import mx, rnn
 from ..running import random_value
 from .models import random_model
 from .operator_cases import OPS, each_name
+from .programs import UNITS, WIDTH, WORDS, characters_of_2015
 
 #: The number of axes of their outputs depends on sizes of their inputs.
 DEPENDING = ('squeeze', 'gather_nd')
@@ -286,7 +288,7 @@ INPUTS = [
 @pytest.mark.parametrize('build, shapes, wanted', INPUTS)
 def test_inputs(build, shapes, wanted):
     model = random_model(build(), shapes)
-    assert found_shapes(roll(model.graph).graph, {
+    assert found_shapes(structure(model.graph).graph, {
         name: array.shape for name, array in model.arg_params.items()}, {}, list(shapes)
         ).shapes == wanted
 
@@ -302,7 +304,7 @@ def test_a_direction_that_goes_back_cannot_be_stepped(shapes):
     model = random_model(cell.unroll(3, V('data'), merge_outputs=True, valid_length=(
         V('lengths') if shapes else None))[0], {'data': (2, 3, 5), **shapes})
     with pytest.raises(interop.ExportError, match='b_ cannot be stepped: it reads sequences back'):
-        in_steps(roll(model.graph).graph, model.arg_params, {})
+        in_steps(structure(model.graph).graph, model.arg_params, {})
 
 
 def test_shapes_are_found_without_the_package_onnx(tmp_path, monkeypatch):
@@ -349,3 +351,40 @@ def test_a_join_says_which_input_has_how_many_axes(axes, message):
     graph = graph_from_json(mx.sym.Concat(*parts, name='joined').tojson())
     fault, = infer(graph, {}).faults
     assert str(fault) == 'node joined (Concat): ' + message
+
+
+# ---- inputs that are read alike
+
+@pytest.mark.parametrize('rolled', [False, True])
+def test_inputs_that_are_read_alike_are_searched_together(monkeypatch, rolled):
+    """A graph with an input for each step takes no more searches if it has more steps."""
+    calls = []
+    monkeypatch.setattr(shape_search, 'infer', lambda graph, *given, **options: calls.append(
+        graph) or infer(graph, *given, **options))
+
+    def searches(steps):
+        graph = graph_from_json(characters_of_2015(steps, layers=2).tojson())
+        graph = structure(graph).graph if rolled else graph
+        params = {'embed_weight': (WORDS, WIDTH), 'cls_weight': (WORDS, UNITS), **{
+            'l%d_%s_weight' % (layer, part): (4 * UNITS, WIDTH if part + str(layer) == 'i2h0' else (
+                UNITS)) for layer in (0, 1) for part in ('i2h', 'h2h')}}
+        missing = [name for name in graph.needed_variables()
+                   if not name.endswith(('weight', 'bias'))]
+        calls.clear()
+        assert found_shapes(graph, params, {}, missing).shapes == {
+            name: ('batch',) if name.startswith('data') else ('batch', UNITS) for name in missing}
+        return len(calls)
+    assert searches(12) == searches(24)
+
+
+def test_inputs_that_are_read_alike_up_to_a_node_may_have_other_axes():
+    """Two texts with one table of words, of which one has a word for each row."""
+    weight = mx.sym.Variable('weight')
+    text, word = (mx.sym.Embedding(mx.sym.Variable(name), weight, input_dim=7, output_dim=4)
+                  for name in ('text', 'word'))
+    text = rnn.LSTMCell(4).unroll(3, text)[0][-1]
+    graph = graph_from_json((text + mx.sym.tanh(word)).tojson())
+    params = {'weight': (7, 4), 'lstm_i2h_weight': (16, 4), 'lstm_h2h_weight': (16, 4)}
+    for each in (graph, structure(graph).graph):
+        shapes = found_shapes(each, params, {}, ['text', 'word']).shapes
+        assert {name: len(shape) for name, shape in shapes.items()} == {'text': 2, 'word': 1}

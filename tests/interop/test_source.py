@@ -1,7 +1,5 @@
 """Sources of graphs: torch alone runs them, with MXNet's outputs and gradients."""
 
-import contextlib
-
 import numpy as np
 import pytest
 
@@ -16,7 +14,7 @@ from . import programs
 from .compare import torch
 from .compositions import WIDTH, composition
 from .models import random_model
-from .programs import ASKED, PROGRAMS
+from .programs import ASKED, PROGRAMS, UNTOLD
 from .rolling import unrolled
 from .sources import check, generate, quiet, source_of
 from .test_programs_in_torch import drawn
@@ -24,9 +22,6 @@ from .test_programs_leave import model_of as model_of_program
 from .test_programs_leave import settled
 
 pytestmark = [ours, pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')]
-
-#: Programs whose graphs say how many steps there are, for something that is not rolled up.
-FIXED = ('text_cnn_and_rnn', 'noise_at_every_step', 'autoencoder', 'lstnet')
 
 #: Programs whose images may have any number of columns in a source.
 WIDER_SOURCES = ('keyword_spotting', 'columns_joined_again', 'crnn_of_three_axes',
@@ -57,14 +52,12 @@ def program_of(name):
 def test_programs(name, monkeypatch):
     """The source of a program, at the lengths and batches that its graph leaves open."""
     symbol, model = program_of(name)
-    with pytest.warns(UserWarning, match='runs 7 steps') if name == 'autoencoder' else (
-            contextlib.nullcontext()):
-        source = generate(model)
     rolled = PROGRAMS[name].rolled
+    source = generate(model, rolled if name in UNTOLD else None)
     sizes = [size for shape in rolled.values() for size in shape]
     for batch, time in ((3, 7), (2, 4)):
         batch = 3 if rolled.get('data', ())[:1] == (3,) else batch
-        if 7 in sizes or name in FIXED or name not in WIDER_SOURCES and not any(
+        if 7 in sizes or name not in WIDER_SOURCES and not any(
                 'time' in str(each) for each in sizes):
             time = 7
         monkeypatch.setattr(programs, 'TIME', time)
@@ -120,7 +113,6 @@ def test_random_compositions(seed):
 
 
 @pytest.mark.nightly
-@pytest.mark.filterwarnings('ignore:whatever the length')  # of an autoencoder
 def test_tools_find_nothing(tmp_path):
     """ruff and mypy over the sources of all programs."""
     ruff, mypy = (pytest.importorskip(name) for name in ('ruff', 'mypy'))

@@ -1,53 +1,16 @@
-"""Questions that a graph leaves open: from which end steps are counted, and what two steps mean."""
+"""What two steps may mean: every step, or only the first and the last."""
 from __future__ import annotations
 
 import itertools
-from typing import Hashable, Literal, NamedTuple, Sequence
+from typing import Hashable, Sequence
 
 from .step_columns_and_recurrences import ByStep
 from .vectorisation_plan import Claim, Part, Planner, Same, StepSequence
 
-__all__ = ['DOUBT', 'Counted', 'doubtful', 'ends', 'ends_counted', 'half_joined']
+__all__ = ['DOUBT', 'doubtful', 'half_joined']
 
 #: The words for it in messages.
 DOUBT = 'two steps are ambiguous: the program may mean every step, or only the first and the last'
-
-
-class Counted(NamedTuple):
-    """The ends from which the begin and end of a part of a sequence are counted."""
-
-    begin: Literal['first', 'last']
-    end: Literal['first', 'last']
-    #: Whether places nearer to the first step are counted from there nevertheless.
-    near: bool = False
-
-
-def ends(begin: int, end: int | None, total: int, counted: Counted | None
-         ) -> tuple[int, int | None] | None:
-    """Where a part of `total` steps begins and ends for any number of steps, as for `slice_axis`;
-    None if it is unknown from which end its places are counted.
-
-    Without `counted`, places nearer to the first step are counted from there.
-    """
-    if counted is not None:
-        return counted.near and ends(begin, end, total, None) or ends_counted(
-            begin, end, total, counted)
-    if -min(begin, end or 0) * 4 > total * 3:
-        return None  # the number may be that of all steps, or nearly all
-    if end == total:
-        return (-1, None) if begin == total - 1 > 1 else (begin, None) if begin <= 0 else None
-    if begin == total - 1 > 1 and end is None:
-        return -1, None
-    near = max(begin, end or 0) * 2 < total
-    return (begin, end) if near and (begin >= 0 or end is None or end < 0) else None
-
-
-def ends_counted(begin: int, end: int | None, total: int, counted: Counted
-                 ) -> tuple[int, int | None]:
-    """`ends`, counted from known ends."""
-    return (begin - total if begin > 0 and counted.begin == 'last' else begin,
-            None if end in (None, total) else
-            end - total if end > 0 and counted.end == 'last' else end)
 
 
 def doubtful(planner: Planner, columns: Sequence[ByStep], begins: Sequence[int] = ()) -> bool:

@@ -7,24 +7,22 @@ from typing import Callable, Literal, Mapping, NamedTuple, Optional, Sequence, U
 
 from ..attributes import AttributeValueError
 from ..graph import Graph
-from ..graph_editing import Fixed, with_variables_as_in
+from ..graph_editing import with_variables_as_in
 from ..operator_table import has
-from .ambiguity import Counted
+from ..shapes.constants import CUT
+from ..shapes.ties import STEPS
 from .candidates import chains, direct_chains, readers_of_growing
 from .find_recurrence import find_recurrence
-from .lengths_clipped_or_fixed_by_fuse import checked_by_fuse
-from .lengths_stated_by_reshapes import stated_steps
+from .fuse_checks import checked_by_fuse, counted_by_fuse, without_checks
 from .loops import Loop
-from .make_length_symbolic import make_length_symbolic
 from .match_rnn import Kernel, find_kernel
 from .ranks import Rank, find_ranks
 from .step_columns_and_recurrences import ByStep, Declined, StepRecurrence, Taken
-from .steps_stated_before_recurrences import stated_before
 from .values_numbered_without_detours import TooLong, Values, before_swap, has_one_shape
 from .vectorisation_plan import Claim, Planner
 from .write_rolled_graph import Apart, Refused, RolledWriter
 
-__all__ = ['Finding', 'RejectReason', 'RolledGraph', 'Unrolled', 'roll']
+__all__ = ['Finding', 'RejectReason', 'RolledGraph', 'structure']
 
 
 class Finding(NamedTuple):
@@ -36,10 +34,8 @@ class Finding(NamedTuple):
         The beginning of its nodes' names.
     steps : int
         0 if they were not counted, as in a graph that would take too long.
-    kind : {'kernel', 'loop', 'fused', 'unrolled', 'fixed', 'stated'}
-        'fused' stands for all operators that `mxrnn.fuse` made for `steps` steps. Two are no
-        recurrences: 'fixed' is a sequence that must have `steps` steps, and 'stated' a Reshape
-        that makes sequences of `steps` steps, whatever data it gets.
+    kind : {'kernel', 'loop', 'fused', 'unrolled'}
+        'fused' stands for all operators that `mxrnn.fuse` made for `steps` steps.
     what : str
         The mode of the operator RNN. For the others the reason why it is not RNN, or why it stays
         unrolled.
@@ -47,27 +43,18 @@ class Finding(NamedTuple):
 
     name: str
     steps: int
-    kind: Literal['kernel', 'loop', 'fused', 'unrolled', 'fixed', 'stated']
+    kind: Literal['kernel', 'loop', 'fused', 'unrolled']
     what: str
 
     def __str__(self) -> str:
         steps = ', %d steps' % self.steps if self.steps else ''
         return '%s%s: %s' % (self.name, steps, {
             'kernel': 'one operator, %s' % self.what, 'loop': 'a loop, because %s' % self.what,
-            'fused': 'operators', 'unrolled': 'stays unrolled, because %s' % self.what,
-            'fixed': 'it must have as many, because %s' % self.what,
-            'stated': 'it splits all rows into such sequences'}[self.kind])
+            'fused': 'operators', 'unrolled': 'stays unrolled, because %s' % self.what}[self.kind])
 
 
 class RolledGraph(NamedTuple):
     """A graph for any length that replaces an unrolled one, and the findings about it."""
-
-    graph: Graph
-    findings: tuple[Finding, ...]
-
-
-class Unrolled(NamedTuple):
-    """A graph before it is rolled up, and the findings about it."""
 
     graph: Graph
     findings: tuple[Finding, ...]
@@ -83,11 +70,9 @@ class _Found(NamedTuple):
 RejectReason = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
 
 
-def roll(graph: Graph, *, training: bool = False, length: int | None = None,
-         axes: Mapping[str, int] | None = None, reject_reason: RejectReason | None = None,
-         counted: Counted | None = None, shapes: Mapping[str, Sequence[int | str]] | None = None
-         ) -> RolledGraph:
-    """Roll up the recurrences of a graph.
+def structure(graph: Graph, *, training: bool = False,
+              reject_reason: RejectReason | None = None) -> RolledGraph:
+    """Roll up the recurrences of a graph, and change no number.
 
     Parameters
     ----------
@@ -95,42 +80,48 @@ def roll(graph: Graph, *, training: bool = False, length: int | None = None,
     training : bool
         Keep operators that draw in training. Otherwise dropout and zoneout are removed, as in
         inference, and the outputs are those of inference.
-    length : int, optional
-        The number of steps that the graph was unrolled for. Every size that equals this number then
-        means the length of the sequence. A graph alone does not tell whether a number is the number
-        of steps or happens to equal it. If the graph reads only some of the steps, the number
-        stays, because it is unknown from which end they are counted.
-    axes : dict, optional
-        By name of an input, its axis with `length` elements, or a multiple; each part is one step.
     reject_reason : callable, optional
         Returns the reason why a kernel or loop cannot be used, or None; a kernel may still become a
         loop.
-    counted : Counted, optional
-        From which end single steps are counted, if that is known.
-    shapes : dict, optional
-        By name of an input in `axes`, its shape; a name stands for any size.
 
     Returns
     -------
     RolledGraph
         Its graph has the outputs of `graph`, in order and with their names, and the arguments that
-        they need, in order.
+        they need, in order. Recurrences state the steps counted (`STEPS`), and parts that rolling
+        up has cut say so (`CUT`). What `mxrnn.fuse` wrote around a number of steps reads the size.
     """
     try:
-        found = _roll(graph, training, reject_reason or (lambda values, what: None), length,
-                      axes or {}, counted, shapes or {})
-        return found._replace(graph=with_variables_as_in(found.graph, graph))
+        written = _write(graph, training, reject_reason or (lambda values, what: None))
     except AttributeValueError:  # reading the graph later will name the wrong node
         return RolledGraph(graph, ())
     except TooLong:
         return RolledGraph(graph, (Finding('the graph', 0, 'unrolled',
                                            'looking at all of it would take too long'),))
+    rolled = written.graph or graph
+    if rolled is graph and not checked_by_fuse(graph):
+        return RolledGraph(graph, tuple(written.findings))
+    by_fuse = [Finding('mxrnn.fuse', steps, 'fused', '')
+               for steps in sorted({*checked_by_fuse(rolled).values()})]
+    totals = {**counted_by_fuse(rolled), **written.totals}
+    marked = rolled._replace(nodes=tuple([
+        node._replace(attrs={**node.attrs, CUT if node.op == 'slice_axis' else STEPS: str(
+            totals[place])}) if place in totals and (
+                node.op == 'slice_axis' or has(node.op, 'recurs')) else node
+        for place, node in enumerate(rolled.nodes)]))
+    return RolledGraph(with_variables_as_in(without_checks(marked), graph),
+                       (*written.findings, *by_fuse))
 
 
-def _roll(graph: Graph, training: bool, reject_reason: RejectReason,
-          length: int | None, axes: Mapping[str, int], counted: Counted | None,
-          shapes: Mapping[str, Sequence[int | str]]) -> RolledGraph:
-    stated = {name: (axis, length) for name, axis in axes.items()}
+class _Written(NamedTuple):
+    """A graph rolled up, None if nothing was; and what `RolledWriter` says about it."""
+
+    graph: Graph | None
+    findings: list[Finding]
+    totals: Mapping[int, int] = {}
+
+
+def _write(graph: Graph, training: bool, reject_reason: RejectReason) -> _Written:
     values = Values(graph, training)
     ranks, rows = find_ranks(values)
     found, failed = _search(values, ranks, reject_reason)
@@ -138,12 +129,12 @@ def _roll(graph: Graph, training: bool, reject_reason: RejectReason,
     picked: set[tuple[int, ...]] = set()
     if found:
         found += _search(values, ranks, reject_reason, found,
-                         Planner(values, ranks, rows, _claims(found), stated, apart))[0]
+                         Planner(values, ranks, rows, _claims(found), apart))[0]
     lists = _lists(values, ranks)
     for _ in range(20 if found or lists else 0):
-        planner = Planner(values, ranks, rows, _claims(found), stated, apart)
+        planner = Planner(values, ranks, rows, _claims(found), apart)
         emitter = RolledWriter(planner, [(each.finding.name, each.what, each.finding.steps)
-                                         for each in found], counted, picked - apart, lists)
+                                         for each in found], picked - apart, lists)
         try:
             rolled = emitter.run(graph)
         except Refused as refused:
@@ -159,11 +150,9 @@ def _roll(graph: Graph, training: bool, reject_reason: RejectReason,
             picked |= those.nodes
         else:
             listed = [Finding(name, len(by_step), 'fused', '') for name, by_step in lists]
-            return _freed(rolled, [each.finding for each in found] + listed + failed, length, axes,
-                          emitter.totals, counted, emitter.fixed, shapes)
-    if length is None and not checked_by_fuse(graph) and not stated_steps(graph):
-        return RolledGraph(graph, (*failed, *_stated(graph)))
-    return _freed(graph, failed, length, axes, {}, counted, {}, shapes)
+            return _Written(rolled, [each.finding for each in found] + listed + failed,
+                            emitter.totals)
+    return _Written(None, failed)
 
 
 def _lists(values: Values, ranks: Sequence[Rank]) -> list[tuple[str, ByStep]]:
@@ -184,22 +173,6 @@ def _lists(values: Values, ranks: Sequence[Rank]) -> list[tuple[str, ByStep]]:
     return found
 
 
-def _freed(graph: Graph, findings: Sequence[Finding], length: int | None, axes: Mapping[str, int],
-           totals: Mapping[int, int], counted: Counted | None, fixed: Fixed,
-           shapes: Mapping[str, Sequence[int | str]]) -> RolledGraph:
-    """A graph for any length, also where `mxrnn.fuse` has checked it, and all findings."""
-    by_fuse = sorted({*checked_by_fuse(graph).values()})
-    freed = make_length_symbolic(graph, length, axes, totals, counted, fixed, shapes)
-    return RolledGraph(freed, tuple([
-        *findings, *(Finding('mxrnn.fuse', steps, 'fused', '') for steps in by_fuse),
-        *(Finding(name, steps, 'fixed', why) for name, (steps, why) in fixed.items()),
-        *_stated(freed)]))
-
-
-def _stated(graph: Graph) -> list[Finding]:
-    return [Finding(name, steps, 'stated', '') for name, steps in stated_before(graph).items()]
-
-
 #: Of candidates with as many steps: the order. `_LATER` are some that may go through layers that
 #: share weights, and `_LAST` those that read states that grow, of which nobody wants to hear if
 #: they are declined.
@@ -210,12 +183,14 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
             others: Sequence[_Found] = (), planner: Planner | None = None
             ) -> tuple[list[_Found], list[Finding]]:
     """The recurrences of a graph, and findings on those that must stay unrolled. With a planner:
-    recurrences without weights, such as running sums, that read `others`."""
+    recurrences without weights, such as running sums, that read `others`; sums of which only the
+    last is read are none."""
     taken = {node for each in others for node in each.recurrence.nodes}
     found: list[_Found] = []
     failed: list[tuple[list[int], Finding]] = []
     told: set[int] = set()  # the nodes of recurrences that were declined as a whole
-    ways = chains(values) if planner is None else direct_chains(values, taken)
+    ways = chains(values) if planner is None else (
+        chain for chain in direct_chains(values, taken) if not planner.added(chain[-1])[1])
     pending = [(-len(chain), _FIRST, chain) for chain in ways]
     if planner is None:
         pending += [(-len(chain), _LAST, chain) for chain in readers_of_growing(values)]

@@ -14,8 +14,8 @@ __all__ = ['whole_parts']
 def whole_parts(planner: Planner, recurrences: Sequence[Kernel | Loop]) -> set[ByStep]:
     """Columns without one step of a sequence that are read like a whole sequence of that length.
 
-    A recurrence reads such a column behind another value: as its begin state (for a sum of all
-    steps), or in its first step (for a decoder that reads the values of one step before).
+    A recurrence reads such a column behind another value: as its begin state (for running
+    products), or in its first step (for a decoder that reads the values of one step before).
     """
     data = [[column.by_step for column in each.data] for each in recurrences]
     found: set[ByStep] = set()

@@ -27,8 +27,6 @@ class LoopStates:
 
     def __init__(self, values: Values, recurrence: StepRecurrence) -> None:
         self._values, self._recurrence = values, recurrence
-        #: The operators of a step.
-        self.operators = {values.nodes[family.nodes[0]].op for family in recurrence.families}
         self.states = recurrence.states
         #: The next states.
         self.afters: list[Column] = [state.after for state in self.states]  # type: ignore[misc]
@@ -38,18 +36,10 @@ class LoopStates:
     def refuse_single_rows(self, read: Sequence[Column]) -> None:
         """Decline a loop whose outputs `read` may have fewer rows in the first step."""
         rows = self._through(self._rows, _rows_of)
-        if self._broadcasts and any(rows(column) == 1 for column in read):
+        broadcasts = any(self._values.nodes[family.nodes[0]].op.startswith('broadcast_')
+                         for family in self._recurrence.families)
+        if broadcasts and any(rows(column) == 1 for column in read):
             raise Declined('its first step may have one row for the whole batch')
-
-    @property
-    def spreads_a_row(self) -> bool:
-        """Whether a state may begin with one row for the batch and have more rows afterwards."""
-        return self._broadcasts and any(self._begins_with(state)[:1] == (1,)
-                                        for state in self.states)
-
-    @property
-    def _broadcasts(self) -> bool:
-        return any(op.startswith('broadcast_') for op in self.operators)
 
     def _begins_with(self, state: Column) -> tuple[int, ...]:
         """The shape of a begin state, as the variable from which it is computed states it."""

@@ -1,7 +1,7 @@
 """A graph as numbered values: one number for each output of a node, without detours.
 
-Detours are nodes that pass a value on unchanged (identities, Dropout in inference), and joins of
-steps that are only split again.
+Detours are nodes that pass a value on unchanged (identities, the 0 with which Python's `sum`
+begins, Dropout in inference), and joins of steps that are only split again.
 """
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambd
 _CONSTANTS = {'ones_like': 1, '_ones': 1, 'zeros_like': 0, '_zeros': 0}
 
 #: Operators that may hand on a value, join or split values, or tell what all elements are.
-_SEEN_THROUGH = frozenset(('_copy', 'Dropout', 'stack', 'SliceChannel', 'Cast', 'where',
-                           'elemwise_mul', *_CONSTANTS, *_LARGER,
+_SEEN_THROUGH = frozenset(('_copy', '_plus_scalar', 'Dropout', 'stack', 'SliceChannel', 'Cast',
+                           'where', 'elemwise_mul', *_CONSTANTS, *_LARGER,
                            *(op for op in ROWS if has(op, 'joins'))))
 
 
@@ -210,7 +210,7 @@ class Values:
     def _look_through(self, i: int, node: Node, args: tuple[int, ...]) -> None:
         """Find out whether `node` passes on a value, or joins values along a new axis."""
         at, op, known = self.first[i], node.op, self._constant
-        if op == '_copy' or op == 'Dropout' and (
+        if op == '_copy' or op == '_plus_scalar' and node.scalar == 0 or op == 'Dropout' and (
                 node.p == 0 or not self._training and node.mode != 'always'):
             self._hand_on(at, args[0])
         elif op == 'stack':

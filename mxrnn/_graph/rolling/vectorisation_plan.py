@@ -9,7 +9,6 @@ from typing import (
     Hashable,
     Iterator,
     Literal,
-    Mapping,
     NamedTuple,
     Sequence,
     Union,
@@ -62,12 +61,6 @@ class Span(NamedTuple):
     @property
     def begin(self) -> int:
         return min(self.first, self.first + self.stride * (self.length - 1))
-
-    @property
-    def why(self) -> str:
-        """Why a sequence of which these steps are read must keep its length."""
-        return ('only %d of them are read, from number %d on, and only the graph of another length '
-                '(--certify) can tell from which end these are counted' % (self.length, self.begin))
 
 
 class Part(NamedTuple):
@@ -159,17 +152,14 @@ class Planner:
         The values whose axis 1 has one element, as a step has in a sequence with batch first.
     claims : dict of int to Claim
         By value that is a recurrence's output.
-    stated : dict
-        Axes of inputs with a known size: by name, the axis and the size.
     apart : set
         Nodes of steps that must not become one node, because one of them is needed by itself.
     """
 
     def __init__(self, values: Values, ranks: Sequence[int | None], rows: Container[int],
-                 claims: dict[int, Claim], stated: Mapping[str, tuple[int, int | None]],
-                 apart: set[tuple[int, ...]]) -> None:
+                 claims: dict[int, Claim], apart: set[tuple[int, ...]]) -> None:
         self.values, self.ranks, self.claims = values, ranks, claims
-        self._rows, self._stated, self._apart = rows, stated, apart
+        self._rows, self._apart = rows, apart
         self._known: dict[ByStep, Plan] = {}
         self._firm: dict[ByStep, bool] = {}
 
@@ -217,6 +207,39 @@ class Planner:
         joins = axis in (0, 1) or node.op == 'add_n' or has(node.op, 'joins') and (
             node.dim == 0 or node.dim == 1 and all(value in self._rows for value in by_step))
         return axis, tuple(by_step) if joins else ()
+
+    def added(self, i: int) -> tuple[int | None, ByStep]:
+        """Three steps or more that a chain of additions adds up if it ends in the node `i`, and the
+        value to which it adds them, or None; () if there are no such steps."""
+        values, node = self.values, self.values.nodes[i]
+        for at in (0, 1) if node.op in ('elemwise_add', 'broadcast_add') else ():
+            value = values.first[i]
+            if any(self._goes_on(value, reader, at) for reader in values.readers[value]):
+                continue
+            chain = [i]
+            while self._ends_in_one(values.args[chain[-1]][at]) and self._goes_on(
+                    values.args[chain[-1]][at], chain[-1], at):
+                chain.append(values.owner[values.args[chain[-1]][at]])
+            begin = values.args[chain[-1]][at]
+            steps = tuple([values.args[each][1 - at] for each in reversed(chain)])
+            for other, by_step in ((None, (begin, *steps)), (begin, steps)):
+                if len(by_step) > 2 and self.rolls(by_step) and not isinstance(
+                        self.plan(by_step), Shift):
+                    return other, by_step
+        return None, ()
+
+    def _goes_on(self, value: int, reader: int, at: int) -> bool:
+        """Whether `reader` adds to the sum `value`, its input `at`, what the sum's last node adds.
+        """
+        values, last = self.values, self.values.owner[value]
+        return values.labels[last] == values.labels[reader] and (
+            values.args[reader][at] == value) and values.node(
+                values.args[last][1 - at]).op == values.node(values.args[reader][1 - at]).op
+
+    def _ends_in_one(self, value: int) -> bool:
+        """Whether a single node reads a value, which is no output of a recurrence."""
+        return len(self.values.readers[value]) == 1 and (
+            value not in self.claims and value not in self.values.heads)
 
     def _is_firm(self, by_step: ByStep) -> Generator[ByStep, bool, bool]:
         plan = self.plan(by_step)
@@ -309,10 +332,7 @@ class Planner:
                 axis = before_swap(node, axis, self.ranks[value])
             value = self.values.args[self.values.owner[value]][0]
             node = self.values.node(value)
-        place, size = self._stated.get(node.name, (axis, None))
-        if size is None:
-            return dict(enumerate(stated_shape(node))).get(axis)
-        return size if place == axis else None
+        return dict(enumerate(stated_shape(node))).get(axis)
 
     def _cut(self, value: int, source: int, axis: int) -> int | None:
         """The begin of a slice of length 1 of `source`."""

@@ -6,8 +6,8 @@ import itertools
 from typing import Any, Hashable, Sequence, Tuple
 
 from ..graph import Entry, Graph
-from ..graph_editing import Fixed, Work, Writer
-from .ambiguity import DOUBT, Counted, doubtful, ends_counted, half_joined
+from ..graph_editing import Work, Writer
+from .ambiguity import DOUBT, doubtful, half_joined
 from .batching_rules import channels
 from .loops import Loop
 from .match_rnn import Kernel
@@ -59,9 +59,6 @@ class RolledWriter:
     planner : Planner
     recurrences : list of (str, Kernel or Loop, int)
         Each with the beginning of its nodes' names, and its number of steps.
-    counted : Counted, optional
-        From which end places in sequences are counted if only some steps are read. If it is
-        unknown, such a sequence must keep its length.
     picked : set
         Nodes of steps that are one node, of which single steps are read as well.
     lists : list of (str, tuple)
@@ -69,12 +66,9 @@ class RolledWriter:
     """
 
     def __init__(self, planner: Planner, recurrences: Sequence[tuple[str, Kernel | Loop, int]],
-                 counted: Counted | None, picked: set[tuple[int, ...]],
-                 lists: Sequence[tuple[str, ByStep]]) -> None:
-        self._planner, self._recurrences, self._counted = planner, recurrences, counted
+                 picked: set[tuple[int, ...]], lists: Sequence[tuple[str, ByStep]]) -> None:
+        self._planner, self._recurrences = planner, recurrences
         self._values, self._claims = planner.values, planner.claims
-        #: Sequences that must keep their length.
-        self.fixed: Fixed = {}
         self._wholes = whole_parts(planner, [what for _, what, _ in recurrences])
         self._writer = Writer()
         #: By place of a node over steps, or one that joins single steps: the number of steps; 0 for
@@ -98,7 +92,7 @@ class RolledWriter:
     def run(self, graph: Graph) -> Graph:
         """The new graph, with the outputs of the old one under their names."""
         self._find_lists()
-        if self._counted is None and any(total == 2 for _, _, total in self._recurrences):
+        if any(total == 2 for _, _, total in self._recurrences):
             self._halves = half_joined(self._planner, [
                 column.by_step for _, what, _ in self._recurrences if isinstance(what, Loop)
                 for column in (*what.data, *what.others)])
@@ -175,6 +169,14 @@ class RolledWriter:
                 return writer.stand_in('Reshape', node.name, {'shape': (0, -3, -2)},
                                        writer.swap(entry, node.name))
             return writer.stand_in('Reshape', node.name, {'shape': (-3, -2)}, entry)
+        begin, by_step = self._planner.added(i)
+        if by_step:
+            entry = yield ('by_step', by_step)
+            if begin is None:
+                return writer.stand_in('sum', node.name, {'axis': 0}, entry)
+            total = writer.add('sum', node.name + '_steps', {'axis': 0}, [entry])
+            entry = yield ('value', begin)
+            return writer.copy(node, [entry, total])
         inputs = []
         for arg in args:
             inputs.append((yield ('value', arg)))
@@ -192,7 +194,7 @@ class RolledWriter:
 
     def _both(self, entry: Entry | None, t: int, count: int) -> bool:
         """Whether both of two steps are read alone, so that they may not be the first and last."""
-        if entry is None or count != 2 or self._counted is not None:
+        if entry is None or count != 2:
             return False
         read = self._alone.setdefault(entry, set())
         read.add(t)
@@ -201,8 +203,8 @@ class RolledWriter:
     def _pick(self, entry: Entry, t: int, count: int, name: str) -> Entry:
         """One step of a sequence."""
         writer, ends = self._writer, {0: (0, 1), count - 1: (-1, None)}
-        if self._counted is not None or t in ends and not self._both(entry, t, count):
-            begin, end = ends.get(t) or self._ends(Span(t, 1, 1, count))
+        if t in ends and not self._both(entry, t, count):
+            begin, end = ends[t]
             one = writer.once('slice_axis', name + '_one', {
                 'axis': 0, 'begin': begin, 'end': end}, entry)
             self.totals[one.node] = 0
@@ -253,9 +255,8 @@ class RolledWriter:
         for by_step, moves in zip(plan.inputs, plan.moving):
             inputs.append((yield ('by_step', by_step) if moves else ('value', by_step[0])))
         node = self._values.nodes[nodes[0]]
-        if len(nodes) == 2 and self._counted is None and doubtful(self._planner, plan.inputs):
+        if len(nodes) == 2 and doubtful(self._planner, plan.inputs):
             at = plan.moving.index(True)
-            self.fixed[node.name] = 2, DOUBT
             inputs[at] = self._writer.pinned(inputs[at], node.name, 0, 2)
         entry = plan.write(self._writer, node.name, inputs)
         if self._writer.nodes[entry.node].op == '_foreach':
@@ -281,29 +282,20 @@ class RolledWriter:
     def _span(self, entry: Entry, span: Span, name: str, whole: bool) -> Entry:
         """The steps of `span` in a sequence; `whole`: the span is one of `whole_parts`."""
         writer, total = self._writer, span.total
-        if span.length != total and total is not None and self._counted is None and not whole:
-            self.fixed.setdefault(name, (total, span.why))
+        if span.length != total and total is not None and not whole:
             split = writer.once('SliceChannel', name + '_steps', {
                 'num_outputs': total, 'axis': 0, 'squeeze_axis': True}, entry, outputs=total)
             return writer.once('stack', name + '_part', {
                 'axis': 0, 'num_args': span.length}, *[
                     Entry(split.node, span.first + t * span.stride) for t in range(span.length)])
         if span.length != total:
-            begin, end = self._ends(span)
-            end = (None if span.begin else -1) if whole else end
+            end = span.begin + span.length if not whole else None if span.begin else -1
             entry = writer.once('slice_axis', name + '_part', {
-                'axis': 0, 'begin': begin, 'end': end}, entry)
+                'axis': 0, 'begin': span.begin, 'end': end}, entry)
             self.totals[entry.node] = span.length if total is None else 0
         if span.stride < 0:
             entry = writer.once('SequenceReverse', name + '_reversed', {}, entry)
         return entry
-
-    def _ends(self, span: Span) -> tuple[int, int | None]:
-        """Where `span` begins and ends, counted from the first or the last step."""
-        begin, end = span.begin, span.begin + span.length
-        if span.total is None or self._counted is None:
-            return begin, end
-        return ends_counted(begin, end, span.total, self._counted)
 
     # ---- recurrences
 
@@ -315,18 +307,17 @@ class RolledWriter:
                 raise Refused(number, 'its steps read values that differ in kind')
         others, begins = ([], found.begin) if isinstance(found, Kernel) else (
             found.others, [state.by_step[0] for state in found.states])
-        if total == 2 and self._counted is None and doubtful(
+        if total == 2 and doubtful(
                 self._planner, [column.by_step for column in (*found.data, *others)], begins):
             raise Refused(number, DOUBT)
         if number in self._halves:
             key = 'by_step', found.data[0].by_step
             entry = yield key
-            self.fixed[name] = total, DOUBT
             self._made[key] = self._writer.pinned(entry, name, 0, total)
         steps, last = yield from (self._kernel(found, name) if isinstance(found, Kernel) else
                                   found.write(self._writer, name))
         self._steps.update(steps)
-        self.totals.update((entry.node, total) for entry in steps.values())
+        self.totals.update((entry.node, total) for entry in (*steps.values(), *last.values()))
         self._last.update(last)
 
     def _kernel(self, kernel: Kernel, name: str) -> Work:

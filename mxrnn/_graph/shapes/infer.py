@@ -14,10 +14,10 @@ from . import (  # noqa: F401  (they fill the table)
 )
 from .axis_factors import Axes, Factors, factors_of, open_axes
 from .rule_api import RULES, Array, UnknownAxes, alike
-from .sizes import Axis, Size, product, resolve, same
+from .sizes import Axis, Size, axes_in, product, resolve, same
 from .unification import AxesError, SizeError, suggest, unify
 
-__all__ = ['UNROLLED_FOR', 'Fault', 'Table', 'axes_of', 'cut_places', 'infer', 'variables_of']
+__all__ = ['Fault', 'Table', 'axes_of', 'infer', 'variables_of']
 
 
 def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
@@ -55,7 +55,7 @@ def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
 
 
 #: Said of a node that splits data into another number of steps.
-UNROLLED_FOR = ' (the graph was unrolled for %d steps: give that number)'
+_UNROLLED_FOR = ' (the graph was unrolled for %d steps: give that number)'
 
 
 class Fault(NamedTuple):
@@ -65,11 +65,13 @@ class Fault(NamedTuple):
     reason: str
     #: If numbers of axes are the fault, an input with each number.
     axes: Mapping[int, str] = {}
+    #: The sizes that have to be equal, if one is made of axes of any size.
+    sizes: tuple[Size, ...] = ()
 
     def __str__(self) -> str:
         hint = ''
         if self.node.op == 'SliceChannel' and self.node.squeeze_axis:
-            hint = UNROLLED_FOR % self.node.num_outputs
+            hint = _UNROLLED_FOR % self.node.num_outputs
         what = '%s, but %s' % (self.reason, ', '.join(
             '%s has %d' % (name, axes) for axes, name in self.axes.items())) if self.axes else (
             'these sizes have to be equal: ' + self.reason)
@@ -88,12 +90,16 @@ class Table(NamedTuple):
     closed : dict
         By places of nodes, the axes of any size that had to become numbers there.
     faults : list of Fault
+    believed : dict
+        By places of nodes, pairs of sizes that were assumed to be equal there, although they are
+        not for all sizes of their axes.
     """
 
     axes: dict[Entry, Axes]
     bodies: dict[int, Table]
     closed: dict[int, list[Axis]]
     faults: list[Fault]
+    believed: dict[int, list[tuple[Size, Size]]]
 
 
 def variables_of(graph: Graph, shapes: Mapping[str, Sequence[Size | str]], free: bool = False
@@ -120,7 +126,7 @@ def infer(graph: Graph, variables: Mapping[int, Axes],
     whole : bool
         Whether to go on after a node whose inputs do not fit together.
     """
-    table = Table({}, {}, {}, [])
+    table = Table({}, {}, {}, [], {})
     for place in sorted(graph.reached(_read)):
         if table.faults and not whole:
             break
@@ -132,6 +138,8 @@ def infer(graph: Graph, variables: Mapping[int, Axes],
                      for entry in _read(node)]
             before = [size for axes in given for axis in axes for size in axis
                       if isinstance(size, Axis)]
+            assumed = {axis: (len(axis.believed), len(axis.equated)) for axes in given
+                       for factors in axes for size in factors for axis in axes_in(size)}
             try:
                 outputs = _loop(table, place, node, given) if node.op == '_foreach' else axes_of(
                     node, given)
@@ -142,8 +150,12 @@ def infer(graph: Graph, variables: Mapping[int, Axes],
                 table.faults.append(Fault(node, str(error), {
                     len(axes): graph.nodes[entry.node].name
                     for entry, axes in zip(_read(node), given)
-                    if axes and isinstance(error, AxesError)}))
+                    if axes and isinstance(error, AxesError)}, error.sizes))
                 outputs = []
+            for axis, (numbers, others) in assumed.items():
+                pairs = [*axis.believed[numbers:], *axis.equated[others:]]
+                if pairs:
+                    table.believed.setdefault(place, []).extend(pairs)
             closed = [axis for axis in before
                       if axis.bound is not None and isinstance(resolve(axis), int)]
             if closed:
@@ -166,7 +178,7 @@ def _keep_batches(table: Table, graph: Graph, firsts: Sequence[Factors]) -> None
     told: list[tuple[int, Size, int]] = []
     for place, node in enumerate(graph.nodes):
         data = table.axes.get(node.inputs[0], []) if node.inputs else []
-        cuts = cut_places(node, len(data))
+        cuts = _cut_places(node, len(data))
         cut = [(end, product(data[axis])) for axis, begin, end in cuts
                if axis < len(data) and not begin and end and end > 1 < len(cuts)]
         told += [(place, size, end) for end, size in cut if isinstance(size, Axis) and any(
@@ -190,7 +202,7 @@ def _keep_batches(table: Table, graph: Graph, firsts: Sequence[Factors]) -> None
             table.faults.append(Fault(graph.nodes[place], str(error)))
 
 
-def cut_places(node: Node, rank: int = 0) -> list[tuple[int, int, int | None]]:
+def _cut_places(node: Node, rank: int = 0) -> list[tuple[int, int, int | None]]:
     """The axes that a slice cuts, counted from the first one, with its begins and ends; negative
     ones only if the `rank` of what it cuts is given."""
     places = [(node.axis + (rank if node.axis < 0 else 0), node.begin, node.end)] if (

@@ -4,40 +4,25 @@ from __future__ import annotations
 from typing import Mapping, NamedTuple, Sequence
 
 from ..graph import Graph
-from .infer import Table
-from .names_for_open_axes import AxisNames, Named
-from .numbers_told_by_nodes import Place, fitting_sizes, numbers_that_cut
+from .names_for_open_axes import AxisNames, Named, Place
 from .rule_api import RULES
 from .shape_search import ShapeSearch, ShapesError, UnclearShape, chain
-from .sizes import Axis, axes_in
+from .sizes import Axis
 
-__all__ = ['Found', 'Named', 'ShapesError', 'Whole', 'found_shapes']
-
-
-class Whole(NamedTuple):
-    """The graph from which another one was rolled up, and its numbers of steps."""
-
-    graph: Graph
-    steps: frozenset[int]
+__all__ = ['Found', 'Named', 'Place', 'ShapesError', 'found_shapes']
 
 
 class Found(NamedTuple):
-    """Shapes of inputs, notes on axes that are numbers, and sizes for axes.
-
-    By input and axis, `taken` has the sizes that the graph takes where windows must leave a certain
-    number, and `shares` sizes that fit, where the graph tells only the product of axes.
-    """
+    """Shapes of inputs, and names for axes of steps or batches that the graph makes numbers."""
 
     shapes: dict[str, Named]
-    notes: list[str]
-    taken: Mapping[Place, range] = {}
-    shares: Mapping[Place, int] = {}
+    fixed: Mapping[Place, str] = {}
 
 
 def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
                  given: Mapping[str, Sequence[int | str]], missing: Sequence[str],
-                 whole: Whole | None = None) -> Found:
-    """Shapes of the inputs `missing`, and notes on them.
+                 ranks: Mapping[str, int] = {}) -> Found:
+    """Shapes of the inputs `missing`.
 
     Parameters
     ----------
@@ -45,8 +30,8 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
     params, given : dict
         Shapes of the parameters, and shapes of inputs that the user gave.
     missing : list of str
-    whole : Whole, optional
-        The graph before rolling up; its numbers of steps are used if the shapes depend on them.
+    ranks : dict, optional
+        Numbers of axes that are known.
 
     Raises
     ------
@@ -54,21 +39,18 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         The shapes do not follow from the graph.
     """
     if not missing:
-        return Found({}, [])
+        return Found({})
     search = ShapeSearch(graph, params, given)
+    search.ranks = ranks
     untold = [name for name in missing if not any(
         node.op in RULES or node.op == '_foreach' for node, _ in search.readers(name))]
     try:
         if untold:
             raise ShapesError('only operators without a shape rule in mxrnn read %s'
                               % ', '.join(untold))
-        shapes, table = search.begun(missing)
+        shapes = search.begun(missing)
     except UnclearShape:
-        if whole is None:
-            raise
-        search.ranks = {name: len(shape) for name, shape in found_shapes(
-            whole.graph, params, given, missing).shapes.items()}
-        shapes, table = search.begun(missing)
+        raise
     except ShapesError as error:
         missing = untold or missing
         raise ShapesError(
@@ -80,36 +62,8 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
         again = _again(result.shapes, shapes)
         tried = search.table(again)
         if not tried.faults:
-            table, shapes, result = tried, again, AxisNames(search, again)
-    numbers = whole and _with_numbers(search, table, shapes, result.shapes, whole)
-    if numbers:
-        again = _again(numbers, shapes)
-        if not search.table(again).faults:
             shapes, result = again, AxisNames(search, again)
-    taken, _, shares = fitting_sizes(graph, shapes)
-    return Found(result.shapes, result.sentences(), taken, shares)
-
-
-# ---- numbers of steps
-
-def _with_numbers(search: ShapeSearch, table: Table, shapes: Mapping[str, Sequence[Axis]],
-                  found: Mapping[str, Named], whole: Whole) -> dict[str, Named]:
-    """The shapes `found`, with the whole graph's sizes for axes that a rolled graph splits by
-    numbers of steps or mistakes for numbers; {} if nothing depends on these."""
-    mistaken = {name: [any(each.believed for each in axes_in(axis)) for axis in axes]
-                for name, axes in shapes.items()}
-    stated = numbers_that_cut(search.graph, table)
-    steps = {each for each in whole.steps if any(
-        number > 1 and number % each == 0 for number in stated)} - {1}
-    if not steps and not any(map(any, mistaken.values())):
-        return {}
-    try:
-        numbers = found_shapes(whole.graph, search.params, search.given, list(found)).shapes
-    except ShapesError:
-        return {}
-    return {name: tuple(number if number in steps or wrong and isinstance(number, int) else size
-                        for size, number, wrong in zip(shape, numbers[name], mistaken[name]))
-            for name, shape in found.items()}
+    return Found(result.shapes, result.fixed)
 
 
 def _again(found: Mapping[str, Named], shapes: Mapping[str, Sequence[Axis]]

@@ -3,14 +3,15 @@ from __future__ import annotations
 
 from typing import Mapping, Sequence, Tuple, Union
 
-from ... import _check
 from .shape_search import ShapeSearch, chain
 from .sizes import Axis, resolve
 
-__all__ = ['AxisNames', 'Named']
+__all__ = ['AxisNames', 'Named', 'Place']
 
 #: Shapes in users' form.
 Named = Tuple[Union[int, str], ...]
+#: An input and one of its axes.
+Place = Tuple[str, int]
 
 
 class AxisNames:
@@ -20,7 +21,8 @@ class AxisNames:
         self.shapes: dict[str, Named] = {}
         #: How many axes have a meaningless name.
         self.others = 0
-        self._fixed: dict[str, list[str]] = {}
+        #: Names for axes that are numbers, of steps or a batch.
+        self.fixed: dict[Place, str] = {}
         self._names: dict[int, str] = {}
         hints = {name: _hints(search, name, axes) for name, axes in shapes.items()}
         times = {id(resolve(axis)): name for name, axes in shapes.items()
@@ -32,13 +34,21 @@ class AxisNames:
             self.shapes[name] = tuple(
                 self._name(name, at, axis, hint, stated[at])
                 for at, (axis, hint) in enumerate(zip(axes, hints[name])))
+        sizes: dict[str, set[int | str]] = {}
+        for (name, at), hint in self.fixed.items():
+            sizes.setdefault(hint, set()).add(self.shapes[name][at])
+        used = {size for shape in self.shapes.values() for size in shape}
+        used |= {hint for hint, numbers in sizes.items() if len(numbers) > 1}
+        for (name, at), hint in self.fixed.items():
+            if hint in used:  # an open axis has that name, or axes of another size
+                other = '%s_%s' % (name, hint)
+                self.fixed[name, at] = '%s_%d' % (name, at) if other in used else other
 
     def _name(self, name: str, at: int, axis: Axis, hint: str, stated: int) -> int | str:
         size = resolve(axis)
         if isinstance(size, int):
             if hint:
-                text = 'a batch of %d' if hint != 'time' else '%d steps' if size > 1 else '%d step'
-                self._fixed.setdefault(text % size, []).append(name)
+                self.fixed[name, at] = hint
             return size
         last = size if isinstance(size, Axis) else axis  # this one is bound to a product
         if not last.label and not hint and stated > 0:
@@ -49,12 +59,6 @@ class AxisNames:
                 '%s_%d' % (name, at) if not hint else
                 '%s_time' % name if hint == 'time' and self._many else hint)
         return last.label or self._names[id(last)]
-
-    def sentences(self) -> list[str]:
-        """Notes on steps and batches that are numbers."""
-        return ['%s %s %s: the graph has that number in it' % (
-            _check.some(names), 'have' if len(names) > 1 else 'has', text)
-            for text, names in self._fixed.items()]
 
 
 def _hints(search: ShapeSearch, name: str, axes: Sequence[Axis]) -> list[str]:

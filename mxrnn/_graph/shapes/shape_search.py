@@ -2,17 +2,19 @@
 from __future__ import annotations
 
 import operator
-from typing import Iterator, Mapping, NamedTuple, Sequence
+from typing import Hashable, Iterator, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..operator_table import has
+from ..operator_table import has, row
 from .infer import Table, infer, variables_of
 from .sizes import Axis, Size, Sum, axes_in, resolve
 
-__all__ = ['ShapeSearch', 'ShapesError', 'UnclearShape', 'chain', 'is_parted']
+__all__ = ['ShapeSearch', 'ShapesError', 'UnclearShape', 'chain']
 
 #: Numbers of axes, in the order in which they are tried.
 _RANKS = (2, 3, 1, 4, 5, 6)
+#: Inputs are read alike if so many nodes behind them are.
+_NODES = 8
 
 
 class ShapesError(ValueError):
@@ -50,10 +52,37 @@ class ShapeSearch:
         self.ranks: Mapping[str, int] = {}
         self._places = {node.name: place for place, node in enumerate(graph.nodes)
                         if node.is_variable}
+        self._readers: list[list[tuple[int, int]]] = [[] for _ in graph.nodes]
+        for place, node in enumerate(graph.nodes):
+            for at, entry in enumerate(node.inputs):
+                self._readers[entry.node].append((place, at))
 
     def readers(self, name: str) -> list[tuple[Node, int]]:
         """The nodes that read an input, and which of their inputs it is."""
-        return self.graph.consumers(self._places[name])
+        return [(self.graph.nodes[place], at) for place, at in self._readers[self._places[name]]]
+
+    def _read_alike(self, names: Sequence[str]) -> list[list[str]]:
+        """Inputs in groups that have the same numbers of axes: the same operators read them, at the
+        same places and beside weights of the same shapes, and so on for the next nodes."""
+        nodes = self.graph.nodes
+        known = {name: tuple(shape) for name, shape in {**self.params, **self.given}.items()}
+        own: list[Hashable] = [place if node.subgraphs else (
+            node.op, self.ranks.get(node.name), frozenset([
+                item for item in node.attrs.items() if item[0][:2] != '__' or (
+                    item[0] == '__shape__')]), *[
+                        known.get(nodes[entry.node].name) for entry in node.inputs])
+            for place, node in enumerate(nodes)]
+        joins = [bool(each and each.variadic and not each.bodies)
+                 for each in (row(node.op) for node in nodes)]
+        read = _numbered(own)
+        for _ in range(_NODES):
+            read = _numbered([(each, frozenset([
+                (read[place], nodes[place].inputs[at].output, 0 if joins[place] else at)
+                for place, at in readers])) for each, readers in zip(own, self._readers)])
+        groups: dict[int, list[str]] = {}
+        for name in names:
+            groups.setdefault(read[self._places[name]], []).append(name)
+        return [*groups.values()]
 
     def stated(self, name: str) -> tuple[int, ...]:
         """The shape that the graph states for an input; () if it states none."""
@@ -70,61 +99,71 @@ class ShapeSearch:
         shapes = {name: [Axis(free=True) for _ in range(rank)] for name, rank in ranks.items()}
         return _Way(ranks, shapes, self.table(shapes, whole=False))
 
-    def _ways(self, name: str, ranks: Mapping[str, int]) -> Iterator[_Way]:
-        """The numbers of axes that an input may have beside others, also those with faults."""
-        stated = self.ranks.get(name) or len(self.stated(name))
-        return (self._way({**ranks, name: rank}) for rank in ([stated] if stated else _RANKS))
+    def _ways(self, names: Sequence[str], ranks: Mapping[str, int]) -> Iterator[_Way]:
+        """The numbers of axes that inputs which are read alike may have beside others, also those
+        with faults."""
+        stated = self.ranks.get(names[0]) or len(self.stated(names[0]))
+        return (self._way({**ranks, **dict.fromkeys(names, rank)})
+                for rank in ([stated] if stated else _RANKS))
 
-    def _likeliest(self, names: Sequence[str], chosen: _Way | None = None) -> _Way:
+    def _likeliest(self, groups: Sequence[Sequence[str]], chosen: _Way | None = None) -> _Way:
         """The likeliest numbers of axes that the graph takes."""
-        if not names:
+        if not groups:
             return chosen or self._way({})
+        name = groups[0][0]
         fault: object = None
         found, most = [], -1
-        for way in self._ways(names[0], chosen.ranks if chosen else {}):
+        for way in self._ways(groups[0], chosen.ranks if chosen else {}):
             if way.table.faults and len(way.table.axes) > most:  # the likeliest of wrong ones
                 fault, most = way.table.faults[0], len(way.table.axes)
             if not way.table.faults:
                 found.append((_unusual(self.graph, way.table), way,
-                              _cut(self.graph, way.table, way.shapes[names[0]])))
+                              _cut(self.graph, way.table, way.shapes[name])))
         found.sort(key=operator.itemgetter(0))
         likeliest = [each for each in found if each[0] == found[0][0]]
         if len({cut for _, _, cut in likeliest}) > 1:
-            raise UnclearShape(names[0], sorted(way.ranks[names[0]] for _, way, _ in likeliest))
+            raise UnclearShape(name, sorted(way.ranks[name] for _, way, _ in likeliest))
         for _, way, _ in found:
             try:
-                return self._likeliest(names[1:], way)
+                return self._likeliest(groups[1:], way)
             except UnclearShape:
                 raise
             except ShapesError as error:
                 fault = fault or error
         raise ShapesError(str(fault))
 
-    def _usual(self, found: _Way) -> _Way:
+    def _usual(self, groups: Sequence[Sequence[str]], found: _Way) -> _Way:
         """Other numbers of axes, if these ones give the graph nodes that nobody would write."""
         least = _odd(self.graph, found)
-        for name in found.ranks if least else ():
-            for way in self._ways(name, found.ranks):
+        for names in groups if least else ():
+            for way in self._ways(names, found.ranks):
                 if not way.table.faults and _odd(self.graph, way) < least:
                     found, least = way, _odd(self.graph, way)
         return found
 
-    def begun(self, names: Sequence[str]) -> tuple[dict[str, list[Axis]], Table]:
-        """Axes for the inputs `names`, and the result of the inference.
+    def begun(self, names: Sequence[str]) -> dict[str, list[Axis]]:
+        """Axes for the inputs `names`.
 
         If operators leave the numbers of axes open, word numbers are (batch, time), or (batch,) if
         a FullyConnected reads their vectors, and its input is (batch, channels). If a size would be
         negative, because a broadcast made an axis as long as another one, that axis is 1 instead.
         """
-        _, shapes, table = self._usual(self._likeliest(names))
+        groups = self._read_alike(names)
+        found = self._usual(groups, self._likeliest(groups)).shapes
+        shapes = {name: found[name] for name in names}
         for name, axes in shapes.items() if _is_negative(shapes) else ():
             for at in range(len(axes)):
                 other = {name: [Axis(free=True) for _ in each] for name, each in shapes.items()}
                 other[name][at].bound = 1
-                tried = self.table(other)
-                if not tried.faults and not _is_negative(other):
-                    return other, tried
-        return shapes, table
+                if not self.table(other).faults and not _is_negative(other):
+                    return other
+        return shapes
+
+
+def _numbered(values: Sequence[Hashable]) -> list[int]:
+    """By value, a number; equal values have the same one."""
+    numbers: dict[Hashable, int] = {}
+    return [numbers.setdefault(value, len(numbers)) for value in values]
 
 
 def _is_negative(shapes: Mapping[str, Sequence[Axis]]) -> bool:
@@ -182,13 +221,13 @@ def _cut(graph: Graph, table: Table, data: Sequence[Axis]) -> tuple[tuple[int, .
     for place, node in enumerate(graph.nodes):
         if node.op == 'Reshape':
             sizes = [size for axis in table.axes.get(Entry(place, 0), []) for size in axis
-                     if is_parted(size)]
+                     if _is_parted(size)]
             axes = {axis for size in sizes for axis in axes_in(size)}
             found.append((place, *[at for at, axis in enumerate(data) if resolve(axis) in axes]))
     return tuple(found)
 
 
-def is_parted(size: Size) -> bool:
+def _is_parted(size: Size) -> bool:
     """Whether it is a part of an axis of any size."""
     size = resolve(size)
     return isinstance(size, Sum) and size.divisor > 1 or isinstance(size, Axis) and size.unknown

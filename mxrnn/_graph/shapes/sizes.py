@@ -47,6 +47,8 @@ class Axis:
         The size that it was found to equal.
     believed : tuple
         Sizes made from it that were assumed to equal numbers, each with its number.
+    equated : tuple
+        Sizes made from it that were assumed to equal other such sizes, each with the other one.
     """
 
     source: Source | None = None
@@ -56,6 +58,7 @@ class Axis:
     given: int | None = None
     bound: Size | None = None
     believed: tuple[tuple[Size, int], ...] = ()
+    equated: tuple[tuple[Size, Size], ...] = ()
 
     @property
     def unknown(self) -> bool:

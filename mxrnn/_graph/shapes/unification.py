@@ -20,14 +20,19 @@ from .sizes import (
     solution,
 )
 
-__all__ = ['AxesError', 'SizeError', 'settled', 'share', 'suggest', 'taken', 'unify', 'unify_all']
+__all__ = ['AxesError', 'SizeError', 'settled', 'suggest', 'unify', 'unify_all']
 
 #: Axes with this many elements or more are not searched.
 _MOST = 4096
 
 
 class SizeError(Exception):
-    """Two sizes have to be equal but differ."""
+    """Two sizes have to be equal but differ; `sizes` are these if one is made of axes of any size.
+    """
+
+    def __init__(self, text: str, *sizes: Size) -> None:
+        super().__init__(text)
+        self.sizes = sizes
 
 
 class AxesError(SizeError):
@@ -84,27 +89,17 @@ def suggest(size: Size, name: str) -> None:
         size.hint = size.hint or name
 
 
-def share(axis: Axis) -> None:
-    """If only their sum is known, make an axis as long as others; otherwise make the others 1."""
-    size = resolve(axis)
-    terms = size.terms if isinstance(size, Sum) and size.divisor == 1 else ()
-    total = sum(number for number, atoms in terms if not atoms)
-    others = [atoms[0] for number, atoms in terms if number == -1 and len(atoms) == 1]
-    each, rest = divmod(total, 1 + len(others))
-    for other in others if len(others) == len(terms) - 1 and each > 0 else ():
-        if isinstance(other, Axis):
-            other.bound = 1 if rest else each
-
-
 def _unify_known(first: Size, second: Size) -> Size:
     """Refuse a number for an axis of any size; otherwise assume that they fit."""
     for one, other in ((first, second), (second, first)):
         if isinstance(other, int):
             axis, number = _alone(one, other)
             if axis.label:
-                raise SizeError('%s, which may be any size, and %d' % (axis.label, number))
+                raise SizeError('%s, which may be any size, and %d' % (axis.label, number),
+                                axis, number)
             _believe(one, other)
             return other
+    _believe(first, second)
     return first
 
 
@@ -119,14 +114,16 @@ def _alone(size: Size, number: int) -> tuple[Axis, int]:
 
 
 def _believe(first: Size, second: Size) -> None:
-    """Note that results of windows are assumed to equal a number, if one of two sizes is one."""
+    """Note that two sizes are assumed to be equal although other sizes of their axes exclude it."""
     for one, other in ((first, second), (second, first)):
-        if isinstance(other, int):
-            for axis in axes_in(one):
+        for axis in axes_in(one):
+            if isinstance(other, int):
                 axis.believed += (one, other),
+            else:
+                axis.equated += (one, other),
 
 
-def taken(size: Size) -> range:
+def _taken(size: Size) -> range:
     """The numbers that an axis of any size may have if results of windows were assumed to equal
     numbers; none if nothing was assumed or other axes are involved."""
     axis = resolve(size)
@@ -153,7 +150,7 @@ def _smallest(enough: Callable[[int], bool]) -> int:
 def settled(size: Size) -> Size:
     """A size in which results of windows are the numbers that they were assumed to equal."""
     size = resolve(size)
-    ends = {axis: taken(axis) for axis in axes_in(size)}
+    ends = {axis: _taken(axis) for axis in axes_in(size)}
     if ends and all(ends.values()):
         first, last = (number_for(size, {axis: fits[end] for axis, fits in ends.items()})
                        for end in (0, -1))
@@ -180,7 +177,7 @@ def _unify_products(first: Size, second: Size) -> Size:
         if left and not right and all(isinstance(axis, Axis) and axis.label for axis in left):
             raise SizeError('%s, which may be any sizes, and %d' % (' times '.join(
                 [str(count)] * (count > 1) + [getattr(axis, 'label', '') for axis in left]),
-                number))
+                number), product(left, count), number)
         if left and not right and number == count:
             for axis in left:
                 unify(axis, 1)

@@ -7,7 +7,6 @@ from typing import Mapping, NamedTuple, Sequence
 from ..graph import Entry, Graph, Node
 from ..operator_table import has
 from ..rnn_vector_layout import begin_states
-from ..rolling.make_length_symbolic import fixed_by
 from ..shapes.axis_factors import factors_of, number_of, open_axes
 from ..shapes.sizes import Axis, axes_in, product, resolve
 from .axis_propagation import TrackedValue, Use, is_loop, merged_uses, met_twice, named
@@ -137,15 +136,13 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
                            for axis, use in value.used.items()
                            if axis in steps_of or isinstance(resolve(axis), int)), next(
                                iter(data.used.values()), None))
-            told = [reason.node] if reason else fixed_by(
-                graph, number_of((data.axes or [()])[0]) or 0)
             made = each.time is None and data.axes and number_of(data.axes[0]) is None
             why = _why_fixed(graph, each.node)
             raise StateError('%s cannot be stepped: %s' % (prefix_of(each.node), (
                 'its steps are not those of an input, because %s makes another number of steps of '
                 'them' % reason.node) if made and reason and not why else (
-                    'its number of steps is fixed' + (why or ''.join(
-                        ', see %s' % name for name in told[:1])))))
+                    'its number of steps is fixed' + (why or (
+                        ', see %s' % reason.node if reason else '')))))
     if not stepped:
         raise StateError('the graph has no recurrence along an axis of any size')
     if len(times) > 1:

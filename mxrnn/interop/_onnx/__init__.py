@@ -12,8 +12,6 @@ from ..._graph.graph import Graph
 from ..export_check import check_export, log_unchecked
 from ..export_targets import check_onnx_target
 from ..file_runners import ExportedFile, open_content
-from ..input_shapes import without_number
-from ..likely_mistakes import wrong_lengths
 from ..model import Model
 from ..mxnet_process import begin
 from ..onnx_checksum_and_session import sealed
@@ -113,9 +111,6 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     if written.left_out:
         warnings.warn('%s has no output %s: losses that ONNX does not have' % (
             path, ', '.join(written.left_out)), stacklevel=2)
-    if certify_by is None and roll:
-        for sentence in wrong_lengths(model, inputs or {}, outputs):
-            warnings.warn(sentence, stacklevel=2)
 
 
 def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
@@ -150,9 +145,7 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
                 file.write(content)
         if check:
             written = written._replace(checked=check_export(
-                model, places[path], again,
-                certify_by and _conversion().chosen(certify_by, outputs)[0],
-                without_number(inputs or {})[1]))
+                model, places[path], again, written.found, written.certified))
     return written
 
 

@@ -13,11 +13,12 @@ from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Graph, Node
 from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Fault, axes_of
+from ..._graph.shapes.missing_shapes import Place
 from ..._graph.shapes.rule_api import UnknownAxes
 from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, product
 from ..._graph.shapes.unification import SizeError, unify
+from ..input_shapes import guarded
 from ..registry import ONNX, ExportError, Unsupported
-from ..sizes_that_inputs_share import guarded
 from . import creation, elementwise, layers, losses, rnn_and_loops, samplers  # noqa: F401  (fill it)
 from .builder import Builder, Value
 from .write_model import write_model
@@ -44,7 +45,7 @@ class Conversion:
 
     def __init__(self, graph: Graph, params: Mapping[str, np.ndarray],
                  inputs: Mapping[str, Sequence[int | str]], types: Mapping[str, str],
-                 checked: bool = True) -> None:
+                 checked: bool = True, ranges: Mapping[Place, range] = {}) -> None:
         self._graph, self._params, self._inputs, self._types = graph, params, inputs, types
         self._builder = Builder(self._convert)
         self._faults: list[str] = []
@@ -53,7 +54,8 @@ class Conversion:
         #: Types of the outputs, by name, once they are written.
         self.types: dict[str, str] = {}
         #: By input, axes that must be as long as others. load_stepper checks its own inputs.
-        self._guarded = guarded(graph, params, inputs) if checked else {}
+        self._guarded = guarded(graph.arguments, inputs) if checked else {}
+        self._ranges = ranges
 
     def values(self, names: Sequence[str] = ()) -> tuple[list[str], list[Value]]:
         """The graph's outputs, and their names in the file: `names` if these are unused.
@@ -113,18 +115,25 @@ class Conversion:
         builder.scope.inputs.append(value)
         for axis in self._guarded.get(node.name, ()):
             builder.current = '%s_axis_%d_as_others' % (node.name, axis)
-            value = self._as_long(value, axis)
+            value = self._guard(value, axis, builder.vector([value.shape[axis]]))
+        for (name, axis), sizes in self._ranges.items():
+            if name == node.name:
+                builder.current = '%s_axis_%d_in_range' % (node.name, axis)
+                own = builder.node('Shape', [value], (1,), 'int64', start=axis, end=axis + 1)
+                value = self._guard(value, axis, builder.apply('Min', builder.apply(
+                    'Max', own, builder.constant([sizes[0]], 'int64')), builder.constant(
+                        [sizes[-1]], 'int64')))
         return value
 
-    def _as_long(self, value: Value, axis: int) -> Value:
-        """`value`, guarded by a look-up that fails unless its axis has the right size.
+    def _guard(self, value: Value, axis: int, right: Value) -> Value:
+        """`value`, guarded by a look-up that fails unless its axis has the `right` size.
 
         The look-up returns the shape for a Reshape that copies all sizes. If the shape stated a
         size, onnxruntime would remove the look-up.
         """
         builder = self._builder
         own = builder.node('Shape', [value], (1,), 'int64', start=axis, end=axis + 1)
-        apart = builder.apply('Abs', builder.apply('Sub', own, builder.vector([value.shape[axis]])))
+        apart = builder.apply('Abs', builder.apply('Sub', own, right))
         zeros = builder.constant([[0] * value.rank], 'int64')
         shape = builder.node('Gather', [zeros, builder.reshape(apart, ())], (value.rank,))
         return builder.node('Reshape', [value, shape], value.shape)

@@ -58,7 +58,7 @@ def _facts(graph: Graph, values: Mapping[Entry, Tensor], table: Table) -> Facts:
                                           for entry in body.nodes[inner].needed_inputs)})
             outputs = run(body._replace(heads=tuple(read)), Model(body, {}, {}), sample)
             bodies[place] = _facts(body, dict(zip(read, outputs)), table.bodies.get(
-                place, Table({}, {}, {}, [])))
+                place, Table({}, {}, {}, [], {})))
     return Facts({entry: Fact(_shape(table.axes.get(entry, []), value.shape),
                               str(value.dtype).partition('.')[2])
                   for entry, value in values.items()}, bodies)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from types import MappingProxyType
 from typing import Any, Dict, Mapping, Sequence, Union
 
@@ -76,16 +75,6 @@ class Data:
 
     def draw(self, shapes: Named, told: Mapping[str, int] = MappingProxyType({})) -> None:
         """Draw data for more inputs; the sizes of some axes may be `told`."""
-        self._note(shapes, told)
-        self.sample.update(drawn(self.graph, {
-            name: self.sizes_of(self.shapes[name]) for name in shapes}, self._types))
-
-    def count(self, shapes: Named, told: Mapping[str, int]) -> int:
-        """How many numbers `draw` would draw for the largest of these inputs."""
-        self._note(shapes, told)
-        return max([math.prod(self.sizes_of(self.shapes[name])) for name in shapes], default=0)
-
-    def _note(self, shapes: Named, told: Mapping[str, int]) -> None:
         for size in itertools.chain(*shapes.values()):
             if isinstance(size, str) and size not in self._axes:
                 self._axes[size], at = Axis(label=size), len(self._axes)
@@ -94,6 +83,8 @@ class Data:
         self.shapes.update((name, tuple([
             size if isinstance(size, int) else self._axes[size] for size in shape]))
             for name, shape in shapes.items())
+        self.sample.update(drawn(self.graph, {
+            name: self.sizes_of(self.shapes[name]) for name in shapes}, self._types))
 
     def sizes_of(self, shape: Shape) -> list[int]:
         """The sizes in the sample of an array that has this shape."""

@@ -11,12 +11,9 @@ from torch import Tensor, nn
 from ..._files import reason_of
 from ..._graph.graph import Graph
 from ..._graph.operator_table import has
-from ..._graph.rolling import RolledGraph, stated_steps
-from ..._graph.shapes.numbers_told_by_nodes import told_sizes
 from .._torch.module import as_list, module_of, run
 from ..batch_and_time_axes import Layout
 from ..comparison import difference, tolerance
-from ..comparison_shapes_and_data import own_sizes
 from ..model import Model
 from ..registry import ExportError
 from .constant_draws import ConstantDraws
@@ -233,41 +230,34 @@ def _size(array: np.ndarray) -> float:
     return float(np.abs(array[np.isfinite(array)]).max(initial=0.))
 
 
-def at_own_length(graph: Graph, rolled: RolledGraph, model: Model, shapes: Named,
-                  types: Mapping[str, Any], other: Sample, counted: Mapping[str, int]
-                  ) -> Sample | None:
+def at_own_length(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any],
+                  other: Sample, own: Mapping[str, Sequence[int]]) -> Sample | None:
     """Data that a graph takes as it was unrolled.
 
     Parameters
     ----------
-    graph, rolled : Graph, RolledGraph
-        Before and after its steps were rolled up.
+    graph : Graph
+        Before its steps were rolled up.
     model, shapes, types : Model, dict, dict
         Its arrays; shapes, with names of axes of any size, and types of inputs.
     other : dict
         Data of another length, whose other axes it takes.
-    counted : dict
-        By name of an axis of steps, the number that the user gave.
+    own : dict
+        By name of an axis, the sizes that it may have had when the graph was unrolled.
 
     Returns
     -------
     dict or None
-        None if it takes no sizes made of its numbers of steps.
+        None if it takes no such data.
     """
-    steps = sorted({each.steps for each in rolled.findings if each.kind != 'unrolled'} | {
-        node.num_outputs for node in graph.nodes if node.op == 'SliceChannel'}.union(
-            stated_steps(graph).values()))
     sizes = {size: other[name].shape[at] for name, shape in shapes.items()
              for at, size in enumerate(shape) if isinstance(size, str)}
-    for chosen in own_sizes(list(sizes), steps, lambda: told_sizes(graph, {
-            name: array.shape for name, array in {
-                **model.arg_params, **model.aux_params}.items()}, shapes), counted):
-        tried = {**sizes, 'batch': 3, **chosen}
-        sample = drawn(graph, {name: [size if isinstance(size, int) else tried[size]
-                                      for size in shape] for name, shape in shapes.items()}, types)
-        with contextlib.suppress(*FAULTS):
-            run(graph, model, sample)
-            return sample
+    sizes.update(batch=3, **{name: fits[0] for name, fits in own.items()})
+    sample = drawn(graph, {name: [size if isinstance(size, int) else sizes[size]
+                                  for size in shape] for name, shape in shapes.items()}, types)
+    with contextlib.suppress(*FAULTS):
+        run(graph, model, sample)
+        return sample
     return None
 
 

@@ -5,7 +5,6 @@ import functools
 import os
 import re
 import textwrap
-import warnings
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import torch
@@ -16,32 +15,23 @@ from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Graph
 from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
-from ..._graph.rolling import Finding, RolledGraph, Unrolled
-from ..._graph.shapes.numbers_told_by_nodes import ranges_left
+from ..._graph.rolling import Finding, RolledGraph, structure
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
 from ..choose_outputs_for_steps import chosen_for_steps
 from ..convert_to_steps import in_steps
-from ..free_length_or_say_what_keeps_it import (
-    naming_what_keeps,
-    refuse_batch,
-    refuse_stated,
-    sizes_of,
-)
 from ..input_shapes import (
     blaming_axes,
     check_shapes,
     check_types,
-    graph_shapes,
+    guarded,
     of_graph,
     without_number,
 )
-from ..likely_mistakes import wrong_lengths
+from ..lengths import settled
 from ..model import Model
 from ..registry import ExportError
 from ..repeat_begin_state_weights import of_any_batch
-from ..roll_without_steps import reading_windows, refuse_unequal, rolled_up
-from ..sizes_that_inputs_share import guarded
 from .emitter_api import Shape
 from .find_shapes_and_draw_data import find_labels, surveyed
 from .forward_and_loss import Methods, chosen, split_losses, with_own_gradients
@@ -61,8 +51,8 @@ __all__ = ['planned', 'to_source', 'write_source']
 def to_source(model: Model, path: str | os.PathLike[str],
               inputs: Mapping[str, Sequence[Any]] | None = None, *,
               types: Mapping[str, Any] | None = None,
-              outputs: Sequence[str] | None = None, states: bool = False,
-              check: bool = True) -> None:
+              outputs: Sequence[str] | None = None, certify_by: Graph | None = None,
+              states: bool = False, check: bool = True) -> None:
     """Write a model as Python source that needs only torch, with its weights beside it.
 
     Parameters
@@ -79,6 +69,8 @@ def to_source(model: Model, path: str | os.PathLike[str],
         Types of inputs by name, such as ``{'data': 'int64'}``; float32 otherwise.
     outputs : list of str, optional
         Names of the outputs of the class; all outputs by default.
+    certify_by : Graph, optional
+        The program's graph of another length, as in `to_onnx`.
     states : bool
         Whether the class also gets methods to run it in steps, or in chunks of any number of steps:
         ``outputs, states = model.steps(data, states)``. The first states come from
@@ -116,20 +108,19 @@ def to_source(model: Model, path: str | os.PathLike[str],
             return torch.tanh(data)
     """
     write_source(model, os.fspath(path), inputs, types, outputs, _check.flag('states', states),
-                 _check.flag('check', check))
-    for sentence in wrong_lengths(model, inputs or {}, outputs):
-        warnings.warn(sentence, stacklevel=2)
+                 _check.flag('check', check), certify_by)
 
 
 def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | None,
                  types: Mapping[str, Any] | None, outputs: Sequence[str] | None, states: bool,
-                 check: bool = True) -> list[tuple[str, str]]:
+                 check: bool = True, certify_by: Graph | None = None) -> list[tuple[str, str]]:
     """`to_source`; returns notes on the file, with titles."""
     there = check_target(path)
-    plan = planned(model, inputs, types, outputs, states)
+    plan = planned(model, inputs, types, outputs, states, certify_by)
     state = state_dict_of(plan.file)
     refuse_other_model(path, there, state, model)
-    remarks = [('note', _escaped(note)) for note in plan.notes]
+    remarks = [(axes, verdict) for axes, verdict in plan.lines]
+    remarks += [('note', _escaped(note)) for note in plan.notes]
     if check:
         remarks += _checked(plan, Check(_text(plan, path, []), state, plan.file, plan.methods,
                                         plan.graph, plan.model))
@@ -151,6 +142,8 @@ class _Plan(NamedTuple):
     model: Model
     shapes: Named
     notes: Sequence[str]
+    #: What sizes axes may have: their names, and the verdict.
+    lines: Sequence[tuple[str, str]]
     sample: Sample
     types: Mapping[str, Any]
     #: The graph before it was rolled up; then; and before its nodes were merged.
@@ -158,41 +151,43 @@ class _Plan(NamedTuple):
     rolled: RolledGraph
     plain: Graph
     steps: StepMethods | None
-    #: By name of an axis of steps, the number that the user gave.
-    counted: Mapping[str, int]
+    #: By name of an axis, the sizes that it may have had when the graph was unrolled.
+    own: Mapping[str, Sequence[int]]
 
 
 def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
             types: Mapping[str, Any] | None, outputs: Sequence[str] | None,
-            states: bool = False) -> _Plan:
+            states: bool = False, certify_by: Graph | None = None) -> _Plan:
     """The file, with its methods."""
     _check.instance('model', model, Model, 'a Model, as load returns it')
+    if certify_by is not None:
+        _check.instance('certify_by', certify_by, Graph, 'a Graph')
+        certify_by = structure(chosen(certify_by, outputs)[0], training=True).graph
     kinds = {} if types is None else types
     graph, scores = chosen(model.graph, outputs)
     graph.check_names(ExportError)
     inputs, steps_of = without_number(inputs or {})
     given = check_shapes(inputs, graph, {**model.arg_params, **model.aux_params})
     check_types(kinds, graph)
-    model = of_any_batch(reading_windows(model._replace(graph=graph), given), given, states)
+    model = of_any_batch(model._replace(graph=graph), given, states)
     graph = model.graph
     arrays = {**model.arg_params, **model.aux_params}
-    graph, beside = chosen_for_steps(graph, arrays, given, not outputs, bool(steps_of)
-                                     ) if states else (graph, '')
-    whole, rolled = graph, rolled_up(graph, steps_of, training=True)
-    if steps_of is not None:
-        refuse_unequal(rolled.graph, arrays, {**graph_shapes(rolled.graph, arrays), **given},
-                       steps_of)
-    refuse_batch(rolled.graph, arrays, given, steps_of)
-    graph, inner = with_own_gradients(rolled.graph)
+    graph, beside = chosen_for_steps(graph, arrays, given, not outputs) if states else (graph, '')
+    whole, rolled = graph, structure(graph, training=True)
+    with blaming_axes(whole, arrays, given):
+        found = settled(rolled.graph, arrays, given, [
+            name for name in graph.needed_variables() if name not in arrays], True, steps_of,
+            certify_by)
+    rolled = rolled._replace(graph=found.graph)
+    graph, inner = with_own_gradients(found.graph)
     needed = graph.needed_variables()
+    shapes = found.shapes
     try:
-        with blaming_axes(whole, arrays, given), naming_what_keeps(
-                steps_of, whole, arrays, given, states):
-            shapes, notes, data, facts = surveyed(
-                graph, Unrolled(whole, rolled.findings), model, given, kinds, needed)
-        refuse_stated(rolled.graph, arrays, shapes)
+        data, facts = surveyed(graph, model, shapes, kinds, {
+            str(shapes[name][at]): sizes[0] for (name, at), sizes in found.ranges.items()})
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
-        data.draw({name: given[name] for name in labels if name in given})
+        data.draw({name: [found.numbers.get(str(size), size) for size in given[name]]
+                   for name in labels if name in given})
         find_labels(data, facts, labels)
         known = all(name in data.sample for name in labels)
         plain = graph
@@ -201,15 +196,13 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
             graph, facts.arrays, whole)), graph)
         facts = survey(graph, model, data.shapes, data.sample, known)._replace(
-            limits=ranges_left(rolled.graph, sizes_of(arrays), shapes),
-            equal=guarded(rolled.graph, arrays, shapes))
+            limits=found.ranges, equal=guarded(found.graph.arguments, shapes))
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
     except ExportError:
         # No data of these shapes were found.
-        refuse_stated(rolled.graph, arrays, {**graph_shapes(rolled.graph, arrays), **given})
-        if states and all(name in given or name in arrays for name in needed):
-            in_steps(graph, arrays, given)  # raises if the reason is that there are no steps
+        if states:
+            in_steps(graph, arrays, shapes)  # raises if the reason is that there are no steps
         raise
     used = {name: arrays[name] for name in graph.arguments + graph.auxiliary if name in arrays}
     for name, array in used.items():
@@ -219,18 +212,18 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     methods = Methods(file, graph, facts, known, ['states'] * states, len(scores), len(split))
     steps = None
     if states and not methods.faults:
-        def stepped(each: Graph, found: Sequence[Finding], layers: bool = False) -> Stepped:
+        def stepped(each: Graph, findings: Sequence[Finding], layers: bool = False) -> Stepped:
             heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
-            return in_steps(each._replace(heads=heads), arrays, shapes, notes, layers, Unrolled(
-                whole, tuple(found)))[0]
+            return in_steps(each._replace(heads=heads), arrays, shapes, layers, findings,
+                            found.lines)[0]
         keys = list(file.state)
-        stepped(*rolled_up(whole, steps_of))  # the same message as for ONNX and torch
         steps = StepMethods(file, methods, graph, model, stepped(graph, (), True), data)
         if list(file.state) != keys:
             raise ExportError('the weights have one form for whole sequences and another for steps')
     if methods.faults:
         raise ExportError('\n'.join(dict.fromkeys(methods.faults)) + of_graph({
             name: shape for name, shape in shapes.items() if name not in given}))
+    notes: list[str] = []
     unknown = [name for name in labels if name not in data.sample]
     if unknown:
         notes = [*notes, 'there is no method loss, because the shape of %s is not known: give it '
@@ -243,8 +236,9 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         notes = [*notes, 'the method loss has no part for %s, because other nodes read it' % (
             ', '.join(map(_quoted, inner)))]
     return _Plan(file, methods, graph, model, shapes, [*notes, *[beside] * bool(beside)],
+                 found.lines,
                  data.sample, kinds, whole, rolled, plain, steps,
-                 dict.fromkeys(steps_of.names, steps_of.number) if steps_of else {})
+                 found.own)
 
 
 # ---- text
@@ -306,7 +300,8 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
                if own != 'self.' + name and own[len('self.'):] in plan.file.state]
     rows += ['Parameter %s: called %s in the graph.' % (own, _quoted(name))
              for own, name in renamed]
-    rows += ['%s: %s.' % (title.capitalize(), sentence) for title, sentence in remarks]
+    rows += ['%s: %s.' % (title.capitalize(), sentence) for title, sentence in remarks
+             if sentence != 'any']  # names in the shapes say so
     rows += ['', "Weights: model.load_state_dict(torch.load(%s, weights_only=True))"
         % _escaped(ascii(os.path.basename(weights_of(path)))), 'To predict: model.eval()']
     fill = functools.partial(textwrap.fill, width=100, subsequent_indent='    ',
@@ -332,8 +327,7 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
         found.append(('checked', 'outputs differ by at most %.1g of the largest from %s%s, for %s'
                       % (difference, title, drawn, sizes)))
     if rolled:
-        own = at_own_length(whole, plan.rolled, plan.model, plan.shapes, plan.types, plan.sample,
-                            plan.counted)
+        own = at_own_length(whole, plan.model, plan.shapes, plan.types, plan.sample, plan.own)
         if own is not None:
             compare('the unrolled graph', whole, own)
     compare('the graph' + ' rolled up' * rolled, graph, plan.sample)

@@ -1,27 +1,47 @@
 """A graph as a torch.nn.Module."""
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ... import _check
-from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
 from ..._graph.merge_rnn import merged
 from ..._graph.operator_table import has
+from ..._graph.rolling import structure
+from ..._graph.shapes.missing_shapes import Place
+from ..._graph.shapes.scales import Tie
 from ..ctc_predictions import without_losses
-from ..free_length_or_say_what_keeps_it import refuse_regrouped
-from ..input_shapes import misfit, unequal, without_number
+from ..input_shapes import Shapes, misfit, unequal, without_number
+from ..lengths import checked, opened, settled
 from ..model import Model
-from ..roll_without_steps import reading_windows, rolled_up
+from ..registry import ExportError
 from . import Device
 from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner
 
 __all__ = ['GraphModule', 'UnsupportedError', 'as_list', 'module_of', 'run', 'tensor']
+
+
+class _Judged(NamedTuple):
+    """A schedule, what raises a ValueError for inputs with which its graph is not right, the
+    axes of inputs that must be numbers, and what ties those whose numbers the graph does not tell.
+    """
+
+    runner: Runner
+    check: Callable[[dict[str, Tensor]], object]
+    numbers: Mapping[Place, int]
+    untold: Mapping[Place, Tie]
+
+    def stated(self, given: Mapping[str, Tensor], first: Mapping[Place, int]) -> dict[str, Tensor]:
+        """The inputs with their sizes as numbers, in a program that runs without this check."""
+        numbers = {**first, **self.numbers}
+        return {name: value.reshape([
+            numbers.get((name, at), size) for at, size in enumerate(value.shape)])
+            for name, value in given.items() if any(name == own for own, _ in numbers)}
 
 
 class GraphModule(nn.Module):
@@ -60,10 +80,8 @@ class GraphModule(nn.Module):
         super().__init__()
         self.graph, self.freed = graph, dict(freed or {})
         #: Shapes of inputs that have to be kept, with names for axes of any size.
-        self._axes, self._steps = without_number(self.freed)
+        self._axes = without_number(self.freed)[0]
         self._roll = _check.flag('roll', roll)
-        #: The sizes of the last inputs, of which a Reshape made no other sequences.
-        self._fitting: dict[str, tuple[int, ...]] = {}
         #: The type of real numbers that `to`, `half` and similar calls gave the module.
         self._real: torch.dtype | None = None
         arguments, auxiliary = graph.arguments, graph.auxiliary
@@ -94,33 +112,52 @@ class GraphModule(nn.Module):
         #: Outputs that occur twice: in MXNet only the last one gets a gradient.
         self._again = [[i for i, head in enumerate(each.heads) if head in each.heads[i + 1:]]
                        for each in (self._predicting, graph)]
-        self._runners = {(False, True): self._runner(False, True)}
-
-    def _runner(self, training: bool, losses: bool) -> Runner:
-        """The schedule of the graph, with or without CTC losses. It is rolled up differently where
-        training draws at random."""
-        whole = self.graph if losses else self._predicting
-        try:
-            graph, findings = rolled_up(self._read_for(whole, {} if self._steps else self.freed),
-                                        self._steps, training) if self._roll else (whole, ())
-            self._free = graph if self._steps else whole
-            self._stated = graph if any(each.kind == 'stated' for each in findings) else None
-            graph = _merged(graph) if self._roll else graph
-        except AttributeValueError:
-            graph = whole  # it is among the faults
-        runner = Runner(graph)
-        if runner.schedule.faults:
-            faults = Schedule(whole).faults
+        faults = Schedule(graph).faults
+        if faults:
             raise UnsupportedError('the graph has operators that cannot be run: %s' % '; '.join(
                 '%s, %d times: %s' % (what, len(nodes), ', '.join(nodes[:5]) + (
                     ', …' if len(nodes) > 5 else '')) for what, nodes in sorted(faults.items())))
-        runner.schedule.convert(self._real)
-        return runner
+        #: By whether it trains, whether losses are computed, and numbers of axes of inputs.
+        self._runners: dict[Any, _Judged] = {}
+        #: The sizes that the first call had of axes that the graph ties without telling them.
+        self._first: dict[Place, int] = {}
 
-    def _read_for(self, graph: Graph, shapes: Mapping[str, Sequence[int | str]]) -> Graph:
-        """A graph, whose Reshapes split the steps in `shapes` into windows if these have more."""
-        params: dict[str, Any] = {**self._parameters, **self._buffers}
-        return reading_windows(Model(graph, params, {}), shapes).graph
+    def _runner(self, training: bool, losses: bool, ranks: Mapping[str, int],
+                shapes: Shapes) -> _Judged:
+        """The schedule of the graph, with or without CTC losses, for inputs with these numbers of
+        axes, or these shapes. It is rolled up differently where training draws at random."""
+        graph = self.graph if losses else self._predicting
+        arrays: Any = {**self._parameters, **self._buffers}
+        check: Callable[[dict[str, Tensor]], object] = len
+        numbers: dict[Place, int] = {}
+        untold: dict[Place, Tie] = {}
+        if self._roll:
+            graph = structure(graph, training=training).graph
+            names = [name for name in graph.needed_variables() if name not in arrays]
+            typed, steps = without_number(self.freed)
+            if self.freed:
+                found = settled(graph, arrays, typed, names, counted=steps)
+                graph, check = found.graph, found.fits
+                numbers = {(name, at): size for name, shape in found.shapes.items()
+                           for at, size in enumerate(shape) if isinstance(size, int)}
+            else:
+                own, verdict = opened(
+                    graph, arrays, {name: shapes[name] for name in names if name in shapes}, names,
+                    ranks={name: ranks[name] for name in names if name in ranks})
+                graph, check = verdict.graph, lambda given: checked(own, verdict, {
+                    name: tuple(each.shape) for name, each in given.items() if name in own})
+                tied = {(name, at): verdict.axes[label] for name, shape in own.items()
+                        for at, label in enumerate(shape)
+                        if isinstance(label, str) and verdict.axes[label].ties}
+                numbers = {place: axis.sizes[0] for place, axis in tied.items()
+                           if len(axis.sizes) == 1}
+                # Of what an operator of the program makes, nothing is known.
+                untold = {place: tie for place, axis in tied.items() for tie in axis.ties[::-1]
+                          if tie.numbers and not axis.sizes and axis.label not in verdict.batches}
+            graph = _merged(graph)
+        runner = Runner(graph)
+        runner.schedule.convert(self._real)
+        return _Judged(runner, check, numbers, untold)
 
     def __getstate__(self) -> dict[str, object]:
         # The runners are functions, which pickle does not keep; they are made again.
@@ -129,7 +166,7 @@ class GraphModule(nn.Module):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
-        self._runners = {(False, True): self._runner(False, True)}
+        self._runners = {}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphModule:
         super()._apply(fn, recurse)
@@ -137,8 +174,8 @@ class GraphModule(nn.Module):
                           for each in (torch.float32, torch.float64))
         if single == double:  # then all real numbers have one type, also those made in the graph
             self._real = single
-            for runner in self._runners.values():
-                runner.schedule.convert(single)
+            for each in self._runners.values():
+                each.runner.schedule.convert(single)
         return self
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, metadata: Any,
@@ -164,10 +201,7 @@ class GraphModule(nn.Module):
         except (IndexError, RuntimeError, ValueError) as error:
             shapes = {name: tuple(value.shape) for name, value in given.items()}
             params: Any = {**self._parameters, **self._buffers}
-            reason = misfit(self._free, params, shapes) or unequal(self._free, params, shapes)
-            if reason and self._read_for(self.graph, shapes) is not self.graph:
-                reason += '. If that is a number of rows in a window, tell to_torch the shape, ' \
-                    'as in inputs=%s' % shapes
+            reason = misfit(self.graph, params, shapes) or unequal(self.graph, params, shapes)
             if not reason and 'is invalid for input of size' in str(error):
                 reason = 'the graph does not take %s' % ' and '.join(
                     '%s of shape %s' % (name, tuple(value.shape)) for name, value in given.items())
@@ -182,11 +216,29 @@ class GraphModule(nn.Module):
             if value is not None:
                 device = value.device
                 break
-        kind = self.training, self._of_ctc <= given.keys()
+        losses = self._of_ctc <= given.keys()
+        ranks = {name: each.dim() for name, each in given.items()}
+        kind = self.training, losses, tuple(ranks.items())
         if kind not in self._runners:
-            self._runners[kind] = self._runner(*kind)
-        results = self._runners[kind](variables, given, self.training, device)
-        for i in self._again[kind[1]]:
+            self._runners[kind] = self._runner(self.training, losses, ranks, {})
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            given = {**given, **self._runners[kind].stated(given, self._first)}
+        else:
+            try:
+                self._runners[kind].check(given)
+            except ExportError:  # unless these shapes tell more than their numbers of axes
+                found = self._runner(self.training, losses, {}, {
+                    name: tuple(each.shape) for name, each in given.items()})
+                found.check(given)
+                self._runners[kind] = found
+            for (name, at), tie in self._runners[kind].untold.items():
+                size = given[name].shape[at]
+                if self._first.setdefault((name, at), size) != size:
+                    raise ExportError('axis %d of %s must be %d, as in the first call, got %d: '
+                                      'node %s' % (at, name, self._first[name, at], size, tie))
+        variables.update(given)
+        results = self._runners[kind].runner(variables, given, self.training, device)
+        for i in self._again[losses]:
             results[i] = results[i].detach()
         return results[0] if len(results) == 1 else tuple(results)
 
@@ -210,11 +262,6 @@ class GraphModule(nn.Module):
             _check.instance(name, value, Tensor, 'a torch.Tensor')
         if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
             self._check_axes(given)
-            sizes = {name: tuple(value.shape) for name, value in given.items()}
-            if self._stated and sizes != self._fitting:
-                refuse_regrouped(self._stated, {**self._parameters, **self._buffers}, sizes,
-                                 bool(self._axes))
-                self._fitting = sizes
         return given
 
     def _check_axes(self, given: Mapping[str, Tensor]) -> None:

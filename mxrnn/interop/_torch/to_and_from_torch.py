@@ -9,18 +9,11 @@ from torch import Tensor
 
 from ... import _check
 from ..._graph.graph import Graph
-from ..._graph.shapes.infer import infer, variables_of
-from ..ctc_predictions import marked, selected
-from ..free_length_or_say_what_keeps_it import (
-    naming_what_keeps,
-    refuse_batch,
-    refuse_stated,
-    sizes_of,
-)
-from ..input_shapes import blaming_axes, check_shapes, graph_shapes, without_number
+from ..._graph.rolling import structure
+from ..ctc_predictions import selected
+from ..input_shapes import blaming_axes, check_shapes, without_number
+from ..lengths import settled
 from ..model import Model
-from ..registry import ExportError
-from ..roll_without_steps import reading_windows, refuse_unequal, roll_once, rolled_up
 from .module import GraphModule
 
 __all__ = ['from_torch', 'to_torch']
@@ -41,9 +34,8 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
         Whether to roll up the steps of an unrolled graph where that changes no result: into
         sym.RNN, for which torch has a kernel, or into a loop.
     inputs : dict, optional
-        Shapes of inputs by name, as in `to_onnx`: with an axis such as 'time:35', whose number of
-        steps becomes any, or if a Reshape makes windows or sequences of its rows. Shapes left out
-        are taken from the graph.
+        Shapes of inputs by name, as in `to_onnx`. Shapes left out are taken from the graph when
+        the module is first called.
 
     Returns
     -------
@@ -56,7 +48,7 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     UnsupportedError
         The graph has unknown operators. The message lists all of them with their nodes.
     ExportError
-        The graph keeps the number of an axis 'time:35'.
+        The graph ties an axis of `inputs` that is to have any size.
     ValueError
         Two variables of the graph have one name; `outputs` has a name that is not an output; or
         `inputs` has a name that is not an input, or sizes that contradict each other.
@@ -77,31 +69,14 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     _check.instance('model', model, Model, 'a Model, as load returns it')
     graph = selected(model.graph, outputs)
     if inputs is not None:
-        _check_free(model._replace(graph=graph), inputs, roll)
+        plain, steps = without_number(inputs)
+        given = check_shapes(plain, graph, {**model.arg_params, **model.aux_params})
+        if _check.flag('roll', roll):
+            arrays = {**model.arg_params, **model.aux_params}
+            with blaming_axes(graph, arrays, given):
+                settled(structure(graph).graph, arrays, given, [
+                    name for name in graph.needed_variables() if name not in arrays], counted=steps)
     return GraphModule(graph, model.arg_params, model.aux_params, roll=roll, freed=inputs).eval()
-
-
-def _check_free(model: Model, inputs: Mapping[str, Sequence[int | str]], roll: bool) -> None:
-    """Refuse `inputs` that decide nothing: without an axis 'time:35', of a graph that makes no
-    windows, or sequences, of so many rows. Refuse those from which it keeps that number."""
-    inputs, steps = without_number(inputs)
-    params = {**model.arg_params, **model.aux_params}
-    given = check_shapes(inputs, model.graph, params)
-    graph = model.graph if steps else reading_windows(model, given).graph
-    if not roll or steps is None and graph is model.graph and not any(
-            each.kind == 'stated' for each in roll_once(graph).findings):
-        raise ValueError("inputs needs an axis such as 'time:35', and roll=True: otherwise a "
-                         'module takes any shapes')
-    with blaming_axes(graph, params, given), naming_what_keeps(steps, graph, params, given):
-        free = rolled_up(graph, steps).graph
-        shapes = {**graph_shapes(free, params), **given}
-        if steps:
-            refuse_unequal(free, params, shapes, steps)
-        faults = infer(free, variables_of(free, {**sizes_of(params), **shapes})).faults
-        if faults:
-            raise ExportError(str(faults[0]))
-    refuse_batch(free, params, given, steps)
-    refuse_stated(free, params, shapes)
 
 
 def from_torch(module: GraphModule, model: Model) -> Model:
@@ -140,8 +115,7 @@ def from_torch(module: GraphModule, model: Model) -> Model:
     """
     _check.instance('module', module, GraphModule, 'a module that to_torch made')
     _check.instance('model', model, Model, 'a Model, as load returns it')
-    if module.graph not in (model.graph, *(
-            _like(graph, module) for graph in (model.graph, marked(model.graph)))):
+    if module.graph not in (model.graph, _like(model.graph, module)):
         raise ValueError('module and model must have the same graph: pass the model that to_torch '
                          'made the module from')
     params, states = dict(model.arg_params), dict(model.aux_params)

@@ -1,0 +1,132 @@
+"""Small numbers along an axis: which of them are the same at every length."""
+from __future__ import annotations
+
+import math
+from typing import Collection, Mapping, NamedTuple, Sequence
+
+from ..graph import Graph, Node
+from .axis_factors import number_of
+from .infer import Table
+from .sizes import Size, axes_in, number_for, product, same
+
+__all__ = ['CERTIFIED', 'CUT', 'PAIRS', 'Sizes', 'is_computed', 'is_constant', 'largest_kernel',
+           'part_ends', 'parts_of', 'size_in_graph', 'with_ends_counted']
+
+#: The attribute of a part that rolling up has cut, so that structure tells its ends: how many steps
+#: the graph cuts one by one, or 0.
+CUT = '__cut__'
+#: The attribute of a node with the names of the axes of which another graph proves that its numbers
+#: are the same for all sizes.
+CERTIFIED = '__certified__'
+
+
+class Sizes(NamedTuple):
+    """What a graph tells about sizes: by the name of an open axis, the numbers that it may be;
+    sizes made of open axes, with their numbers of steps; all sizes of weights; and the axes that
+    are a batch."""
+
+    fits: Mapping[str, tuple[int, ...]]
+    counted: Sequence[tuple[Size, int]] = ()
+    weights: Collection[int] = frozenset()
+    batches: Collection[str] = frozenset()
+
+    @property
+    def axes(self) -> Mapping[str, int]:
+        """The axes of which the graph tells the only number."""
+        return {label: fits[0] for label, fits in self.fits.items() if len(fits) == 1}
+
+
+#: A number along an axis is a constant if the axis has at least so many elements in the graph. One
+#: of four steps may be a third of them, rounded down, or all but three; of five it is the first or
+#: last one. Two may be half of four steps, or a sixth of twelve, but hardly an eighth of sixteen.
+_CONSTANT = {1: 5, 2: 16}
+#: From so many elements on, a bound of one less is that of all but the last, and not a constant.
+_LEAST = 5
+#: Rows in pairs, of a sequence of so many steps or more, are no halves of it.
+PAIRS = 8
+#: A kernel without weights is a constant if it reaches over a quarter of the axis at most; programs
+#: that pool over parts of a sequence make two or three parts. If the size is not told: at most 3.
+_QUARTER, _WINDOW = 4, 3
+#: A factor of so many digits or fewer was written by a person. Others were computed, such as 1/18.
+_DIGITS = 3
+
+
+def size_in_graph(size: Size, sizes: Sizes) -> int | None:
+    """The number that a size is in the graph; None if the graph does not tell it."""
+    axes, known = axes_in(size), sizes.axes
+    if any(axis.label not in known for axis in axes):
+        return next((steps for other, steps in sizes.counted if same(size, other)), None)
+    return number_for(size, {axis: known[axis.label] for axis in axes})
+
+
+def is_constant(number: int, size: int | None) -> bool:
+    """Whether a number of elements from an end of an axis is the same at every length. `size` is
+    that of the axis in the graph; if it is not told, only one element is."""
+    return number == 0 or (number == 1 if size is None else
+                           size >= _CONSTANT.get(number, math.inf))
+
+
+def is_computed(factor: float) -> bool:
+    """Whether a factor is 1/n, or a root of n or 1/n, of a whole number n, with many digits."""
+    ways = (1 / factor, factor ** 2, factor ** -2) if factor > 0 else ()
+    return float('%.*g' % (_DIGITS, factor)) != factor and any(
+        way > 2.5 and math.isclose(way, round(way), rel_tol=1e-6) for way in ways)
+
+
+def largest_kernel(size: int | None) -> int:
+    """The largest kernel without weights that is the same at every length."""
+    return _WINDOW if size is None else max(1, size // _QUARTER)
+
+
+def part_ends(begin: int | None, end: int | None, step: int, size: int | None
+              ) -> tuple[int | None, int | None] | None:
+    """Where a part of an axis begins and ends at any length; None if its numbers do not tell.
+
+    `size` is that of the axis in the graph. An end at this size, or one before it, is counted from
+    the last element.
+    """
+    if step != 1:
+        return (begin, end) if step == -1 and begin is end is None else None
+    if begin == 0 and end == size == 2:
+        return None  # the last two
+    told: list[int | None] = []
+    for bound, whole in ((begin, -1), (end, 1)):
+        if bound is None or is_constant(abs(bound), size):
+            told.append(bound)
+        elif size is not None and bound == whole * size:
+            told.append(None)
+        elif size is not None and size >= _LEAST and abs(bound) == size - 1:
+            told.append(-1 if bound > 0 else 1)
+        else:
+            return None
+    return told[0], told[1]
+
+
+def parts_of(node: Node, rank: int) -> list[tuple[int, int | None, int | None, int]]:
+    """The parts that a slice takes: axis, begin, end and step."""
+    if node.op == 'slice_axis':
+        return [(node.axis % rank, node.begin, node.end, 1)] if rank else []
+    if node.op == 'slice':
+        return [(at, begin, end, step or 1) for at, (begin, end, step) in enumerate(zip(
+            node.begin, node.end, node.step or (1,) * len(node.begin))) if at < rank]
+    return []
+
+
+def with_ends_counted(graph: Graph, table: Table, sizes: Sizes) -> Graph:
+    """The graph in which slices of open axes are counted from the end that their numbers tell."""
+    nodes = []
+    for node in graph.nodes:
+        data = table.axes.get(node.inputs[0], []) if node.inputs else []
+        told = {at: (begin, end, part_ends(
+            begin, end, step, size_in_graph(product(data[at]), sizes)))
+            for at, begin, end, step in parts_of(node, len(data))
+            if number_of(data[at]) is None and CUT not in node.attrs}
+        for at, (begin, end, ends) in told.items():
+            if ends and ends != (begin, end):
+                begins, lasts = (node.begin, node.end) if node.op == 'slice' else ((), ())
+                attrs = {'begin': str(ends[0] or 0), 'end': str(ends[1])} if not begins else {
+                    'begin': str((*begins[:at], ends[0], *begins[at + 1:])),
+                    'end': str((*lasts[:at], ends[1], *lasts[at + 1:]))}
+                node = node._replace(attrs={**node.attrs, **attrs})
+        nodes.append(node)
+    return graph._replace(nodes=tuple(nodes))

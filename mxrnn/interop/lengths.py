@@ -1,0 +1,416 @@
+"""The lengths that a file takes: an axis that the graph ties becomes a number, others stay open."""
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Collection, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from .._graph.graph import Graph
+from .._graph.rolling import structure
+from .._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
+from .._graph.shapes.infer import infer, variables_of
+from .._graph.shapes.missing_shapes import Named, Place
+from .._graph.shapes.scales import Tie
+from .._graph.shapes.substitution import substituted
+from .._graph.shapes.ties import Lengths, find_ties
+from .guessed_ranks import refuse_guesses
+from .input_shapes import CountedSteps, Shapes, shapes_found
+from .model import Model
+from .registry import ExportError
+
+__all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened',
+           'settled', 'settled_alone']
+
+
+class Axis(NamedTuple):
+    """The verdict on an open axis.
+
+    Attributes
+    ----------
+    label : str
+    sizes : tuple of int
+        All sizes that the graph takes if something ties the axis; otherwise those with which steps
+        were counted. None if the graph does not tell them.
+    ties : tuple of Tie
+        None if the axis may have any size.
+    remedy : str
+        What to type for any size, after a sentence; '' if nothing was found.
+    """
+
+    label: str
+    sizes: tuple[int, ...] = ()
+    ties: tuple[Tie, ...] = ()
+    remedy: str = ''
+
+    def __str__(self) -> str:
+        if not self.ties:
+            return 'any'
+        nodes = [*dict.fromkeys(tie.node.name for tie in self.ties)]
+        more = len(nodes) - 1
+        sizes = ('%d' if len(self.sizes) == 1 else '%d to %d') % (
+            *self.sizes[:1], *self.sizes[1:][-1:]) if self.sizes else 'one size'
+        return '%s, since %s%s%s' % (sizes, self.ties[0], more and ' and %d more node%s' % (
+            more, 's do' if more > 1 else ' does') or '', self.remedy)
+
+
+class Verdict(NamedTuple):
+    """The verdicts on the open axes of a graph, which counts parts from the right ends."""
+
+    graph: Graph
+    axes: dict[str, Axis]
+    #: The axes that recurrences have as their batch.
+    batches: Collection[str] = ()
+
+    def lines(self) -> list[tuple[str, str]]:
+        """One line for all axes with one verdict: their names, and the verdict."""
+        lines: dict[str, list[str]] = {}
+        for axis in self.axes.values():
+            lines.setdefault(str(axis), []).append(axis.label)
+        return [(', '.join(names), text) for text, names in lines.items()]
+
+
+def judged(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapping[str, Named],
+           losses: bool = False, numbers: Mapping[str, int] = MappingProxyType({})) -> Verdict:
+    """Judge the named axes in the `shapes` of inputs.
+
+    Parameters
+    ----------
+    graph : Graph
+        Rolled up by `structure`.
+    params, shapes : dict
+        Shapes of weights, and of the inputs that predictions need.
+    losses : bool
+        Whether gradients of losses must be right, too.
+    numbers : dict
+        By name of an axis, its size in the graph, as far as it is told.
+    """
+    verdicts: dict[str, Axis] = {}
+    open_ = dict.fromkeys(size for shape in shapes.values() for size in shape
+                          if isinstance(size, str))
+    found = find_ties(graph, {**params, **shapes}, [*shapes], losses, numbers)
+    for turn in (_equal_to_numbers, _tied_lengths, _tied):
+        while True:
+            tied = {label: axis for label, axis in turn(found).items() if label not in verdicts}
+            if not tied:
+                break
+            verdicts.update(tied)
+            found = find_ties(found.graph, {**params, **_with_numbers(shapes, verdicts)},
+                              [*shapes], losses, numbers)
+    return Verdict(found.graph, {label: verdicts.get(label, Axis(label, found.sizes.get(
+        label, ()))) for label in open_}, found.batches)
+
+
+def _with_numbers(shapes: Mapping[str, Named], verdicts: Mapping[str, Axis]) -> dict[str, Named]:
+    """The shapes in which axes whose sizes are known have the first of these."""
+    numbers = {label: axis.sizes[0] for label, axis in verdicts.items() if axis.sizes}
+    return {name: tuple([numbers.get(str(size), size) for size in shape])
+            for name, shape in shapes.items()}
+
+
+def _equal_to_numbers(found: Lengths) -> dict[str, Axis]:
+    """The axes that must equal numbers, with all sizes that do."""
+    fits: dict[str, set[int]] = {}
+    for tie in found.ties:
+        if tie.fits:
+            fits[tie.label] = fits.get(tie.label, {*tie.fits}).intersection(tie.fits)
+    return {label: Axis(label, tuple(sorted(sizes)), tuple(
+        [tie for tie in found.of(label) if tie.fits])) for label, sizes in fits.items() if sizes}
+
+
+def _tied_lengths(found: Lengths) -> dict[str, Axis]:
+    """The tied axes that are no batch. A batch comes last: beside a number of steps it may be
+    free, but steps that are free beside a number of rows may not be so beside another one."""
+    return {label: axis for label, axis in _tied(found).items() if label not in found.batches}
+
+
+def _tied(found: Lengths) -> dict[str, Axis]:
+    """The tied axes, with the size that each has in the graph, if it tells that."""
+    told = {**{label: axis.sizes for label, axis in _equal_to_numbers(found).items()},
+            **{label: sizes for label, sizes in found.sizes.items() if len(sizes) == 1}}
+    return {label: Axis(label, told.get(label, ()), tuple(found.of(label)))
+            for label in dict.fromkeys(tie.label for tie in found.ties)}
+
+
+# ---- the shapes of a file
+
+class Settled(NamedTuple):
+    """A graph, and the shapes of the inputs with which a file of it is right.
+
+    Attributes
+    ----------
+    graph : Graph
+    shapes : dict
+        Names are axes that may have any size, or one in `ranges`.
+    ranges : dict
+        By input and axis, the sizes that the graph takes, if it takes only some.
+    numbers : dict
+        By names of axes that became numbers, these. Labels of losses may have such axes, too.
+    lines : list of (str, str)
+        One line for all axes with one verdict: their names, and the verdict.
+    own : dict
+        By name of an axis, the sizes that it may have had when the graph was unrolled.
+    other : dict
+        By name of an axis, its size in the graph of another length that decided its numbers.
+    """
+
+    graph: Graph
+    shapes: dict[str, Named]
+    ranges: dict[Place, range]
+    numbers: dict[str, int]
+    lines: list[tuple[str, str]]
+    own: dict[str, tuple[int, ...]]
+    other: Mapping[str, int] = MappingProxyType({})
+
+    def fits(self, data: Mapping[str, np.ndarray]) -> bool:
+        """Whether data have the sizes with which the graph was unrolled.
+
+        Raises
+        ------
+        ValueError
+            The graph ties an axis to another number.
+        """
+        places = [(name, at, size, data[name].shape[at]) for name, shape in self.shapes.items()
+                  if name in data and data[name].ndim == len(shape)
+                  for at, size in enumerate(shape)]
+        for name, at, size, given in places:
+            if isinstance(size, int) and given != size:
+                raise ValueError('axis %d of %s must be %d, got %d%s' % (
+                    at, name, size, given, ''.join(
+                        ': ' + text for names, text in self.lines if text.startswith(str(size)))))
+        return all(given in self.own.get(str(size), (given,)) for _, _, size, given in places)
+
+
+def settled_alone(model: Model) -> Settled | None:
+    """What a model's graph says about its inputs; None if it does not tell their shapes."""
+    arrays = {**model.arg_params, **model.aux_params}
+    graph = structure(model.graph).graph
+    try:
+        return settled(graph, arrays, {}, [
+            name for name in graph.needed_variables() if name not in arrays], asks=False)
+    except ExportError:
+        return None
+
+
+def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],
+            losses: bool = False, counted: CountedSteps | None = None,
+            other: Graph | None = None, asks: bool = True) -> Settled:
+    """The shapes of the inputs `names`: an axis that the graph ties is a number.
+
+    Parameters
+    ----------
+    graph : Graph
+        Rolled up by `structure`.
+    arrays : dict
+        The parameters.
+    typed : dict
+        Shapes that the user gave. A name is a demand: any size.
+    names : list of str
+    losses : bool
+        Whether gradients of losses must be right, too.
+    counted : CountedSteps, optional
+        A number that is the number of steps wherever it ties an axis.
+    other : Graph, optional
+        The graph of another length, rolled up as well: it decides which numbers depend on it.
+    asks : bool
+        Whether to refuse an axis that is tied to a size which the graph does not tell.
+
+    Raises
+    ------
+    ExportError
+        A typed name is an axis that the graph ties; a typed number is not the graph's; the graph
+        ties an axis without telling its size; or it does not tell a shape.
+    """
+    typed = {name: shape for name, shape in typed.items() if name in names}
+    own, verdict = opened(graph, arrays, typed, names, losses, counted)
+    if asks:
+        refuse_guesses(graph, own, [name for name in names if name not in typed])
+    shapes = {**{name: np.shape(array) for name, array in arrays.items()}, **own}
+    sizes: dict[str, int] = {}
+    if other is not None or counted is not None:
+        numbers = _numbers(own, verdict, counted) if counted else {}
+        if other is None:
+            graph = substituted(graph, shapes, names, numbers, losses).graph
+        else:
+            graph, numbers, sizes = _decided(graph, other, shapes, names, numbers)
+        verdict = judged(graph, shapes, own, losses, numbers)
+    elif asks:
+        verdict = verdict._replace(axes={label: axis._replace(remedy=_remedy(
+            graph, shapes, own, axis, losses)) if axis.ties else axis
+            for label, axis in verdict.axes.items()})
+    chosen = checked(own, verdict, typed)
+    for name, label in [(name, size) for name, shape in own.items() for size in shape]:
+        if label in chosen.values() and isinstance(label, str):  # a name that was typed elsewhere
+            chosen.setdefault(label, '%s_%s' % (name, label))
+    final: dict[str, int | str] = {}
+    for label, axis in verdict.axes.items():
+        final[label] = chosen.get(label, label) if not axis.ties or len(axis.sizes) != 1 else (
+            axis.sizes[0])
+    untold = [label for label, axis in verdict.axes.items() if axis.ties and not axis.sizes
+              and isinstance(final[label], str)]
+    if asks and untold:  # beside a number of steps, a batch may be free
+        untold = [label for label in untold if label not in verdict.batches] or untold
+        raise ExportError(
+            '%s needs a number that the graph does not tell, since %s. Give it in place of …: '
+            '%s' % (untold[0], verdict.axes[untold[0]].ties[0], ' '.join(
+                '--input %s=%s' % (name, ','.join(
+                    '…' if size in untold else str(chosen.get(str(size), size)) for size in shape))
+                for name, shape in own.items() if {*untold} & {*shape})))
+    shown = verdict._replace(axes={
+        label: axis._replace(label=str(chosen.get(label, label)))
+        for label, axis in verdict.axes.items() if not isinstance(chosen.get(label), int)})
+    return Settled(
+        verdict.graph, {name: tuple([final.get(str(size), size) for size in shape])
+                        for name, shape in own.items()},
+        {(name, at): range(axis.sizes[0], axis.sizes[-1] + 1) for name, shape in own.items()
+         for at, size in enumerate(shape) for axis in [verdict.axes.get(str(size))]
+         if axis and axis.ties and len(axis.sizes) > 1 and isinstance(final[axis.label], str)},
+        {str(chosen.get(label, label)): size for label, size in final.items()
+         if isinstance(size, int)}, shown.lines(),
+        {str(size): axis.sizes for label, size in final.items()
+         for axis in [verdict.axes[label]] if isinstance(size, str) and axis.sizes},
+        {str(size): sizes[label] for label, size in final.items() if label in sizes})
+
+
+def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],
+           losses: bool = False, counted: CountedSteps | None = None,
+           ranks: Mapping[str, int] = MappingProxyType({})) -> tuple[dict[str, Named], Verdict]:
+    """The shapes of inputs with a name for each axis whose size no weight tells, and the verdicts
+    on these. Of the shapes that the user gave, only the numbers of axes count, as in `ranks`,
+    because the graph may tie a typed number, too. But typed sizes may differ where the graph
+    suggests that they are the same; and the number of a tied axis whose size it does not tell
+    counts, because other axes may be free beside it."""
+    own = {name: array for name, array in arrays.items() if name not in names}
+    params = {name: np.shape(array) for name, array in own.items()}
+    given = {**{name: tuple(['%s_%d' % (name, at) for at in range(rank)])
+                for name, rank in ranks.items()}, **typed}
+    try:
+        found = shapes_found(graph, own, {}, names, {
+            name: len(shape) for name, shape in given.items()})
+    except ExportError:
+        if not given:
+            raise
+        found = shapes_found(graph, own, given, [name for name in names if name not in given])
+        found = found._replace(shapes={**{
+            name: tuple(given[name]) for name in names if name in given}, **found.shapes})
+        for fault in infer(graph, variables_of(graph, {**params, **found.shapes})).faults:
+            if not fault.sizes:  # whatever the sizes of open axes
+                raise ExportError(str(fault)) from None
+    fixed = {**{(name, at): '%s_%d' % (name, at) for name, at in (
+        counted.axes if counted else {}).items()}, **found.fixed}
+    shapes = {name: tuple([fixed.get((name, at), size) if isinstance(size, int) else size
+                           for at, size in enumerate(shape)])
+              for name, shape in found.shapes.items()}
+    verdict = judged(graph, params, shapes, losses)
+    for change in (_apart, _told):
+        changed = change(shapes, verdict, typed)
+        faults = infer(graph, variables_of(graph, {**params, **changed, **typed})).faults
+        if changed != shapes and not any(change is _apart or not fault.sizes for fault in faults):
+            shapes, verdict = changed, judged(graph, params, changed, losses)
+    return shapes, verdict
+
+
+def _told(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
+    """The shapes with typed numbers of tied axes whose sizes the graph does not tell. A number of
+    rows is none: factors may cancel beside it."""
+    numbers = {label: size for name, shape in typed.items()
+               for label, size in zip(shapes[name], shape) if isinstance(size, int)
+               for axis in [verdict.axes.get(str(label))]
+               if axis and axis.ties and not axis.sizes and label not in verdict.batches}
+    return {name: tuple([numbers.get(size, size) for size in shape])
+            for name, shape in shapes.items()}
+
+
+def _apart(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
+    """The shapes with a name for each of the typed sizes to which the graph gives one name or
+    another number. A typed 1 may be repeated, so it need not be as large as others; one step is
+    not repeated by a number."""
+    sizes: dict[int | str, set[int | str]] = {}
+    for name, shape in typed.items():
+        for size, label in zip(shape, shapes[name]):
+            sizes.setdefault(label, set()).add(size)
+
+    def own(label: int | str, size: int | str) -> int | str:
+        axis = verdict.axes.get(str(label))
+        ties = axis.ties if axis else ()
+        others = sizes[label] - {1 if axis else label}
+        if size == 1 and (others or ties and all(
+                tie.node.op.startswith('broadcast_') and (
+                    len(tie.node.inputs) > 1 or not str(label).endswith('time')) for tie in ties)):
+            return 1
+        return label if len(others) < 2 and axis or size == label or isinstance(
+            size, str) and not axis else '%s_%s' % (label, size)
+    return {name: shape if name not in typed else tuple(map(own, shape, typed[name]))
+            for name, shape in shapes.items()}
+
+
+def _remedy(graph: Graph, shapes: Mapping[str, Named], own: Mapping[str, Named], axis: Axis,
+            losses: bool) -> str:
+    """The option with which a tied axis may have any size; it was tried."""
+    if len(axis.sizes) != 1 or any(tie.fits and tie.node.inputs_of('weight') for tie in axis.ties):
+        return ''  # or a weight has the number
+    numbers = {axis.label: axis.sizes[0]}
+    freed = substituted(graph, shapes, [*own], numbers, losses).graph
+    if judged(freed, shapes, own, losses, numbers).axes[axis.label].ties:
+        return '. --certify OTHER-symbol.json may decide it'
+    name, shape = next(each for each in own.items() if axis.label in each[1])
+    return '. For any: --input %s=%s' % (name, ','.join(
+        '%s:%d' % (size, axis.sizes[0]) if size == axis.label else str(size) for size in shape))
+
+
+def _numbers(own: Mapping[str, Named], verdict: Verdict, counted: CountedSteps
+             ) -> dict[str, int]:
+    """By name of an axis, the number of steps that the user gave for it."""
+    numbers = {}
+    for name, at in counted.axes.items():
+        label = own[name][at] if name in own and at < len(own[name]) else 'unknown'
+        axis = verdict.axes.get(str(label))
+        if axis is None or axis.sizes and counted.number not in axis.sizes:
+            told = axis.sizes if axis else [label]
+            raise ExportError('axis %d of %s must have the number of steps in the graph, %s, got %d'
+                              % (at, name, ' or '.join(map(str, told)), counted.number))
+        numbers[axis.label] = counted.number
+    return numbers
+
+
+def _decided(graph: Graph, other: Graph, shapes: Mapping[str, Named], names: Sequence[str],
+             numbers: Mapping[str, int]) -> tuple[Graph, dict[str, int], dict[str, int]]:
+    """A graph whose numbers another one decides, and the sizes of open axes in both."""
+    try:
+        sizes = sizes_in_both(graph, other, shapes, names, numbers)
+        graph = with_laws(laws(graph, other, shapes, sizes))
+    except NoLaw as error:
+        raise ExportError('the second graph (certify_by, --certify) does not decide the numbers of '
+                          'the first: %s' % error) from None
+    first, second = ({label: pair[at] for label, pair in sizes.items()} for at in (0, 1))
+    return graph, first, second
+
+
+def checked(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, int | str]:
+    """The typed sizes, by the names in `own`; refuses those with which the graph is not right."""
+    chosen: dict[str, int | str] = {}
+    places: dict[str, str] = {}
+    for name, shape in typed.items():
+        for at, (size, label) in enumerate(zip(shape, own[name])):
+            where = 'axis %d of %s' % (at, name)
+            if isinstance(label, int):
+                if size != label:
+                    raise ExportError('%s must be %d, got %s' % (
+                        where, label, 'the name %s, which stands for any size' % size
+                        if isinstance(size, str) else size))
+            elif chosen.setdefault(label, size) != size:
+                raise ExportError('inputs must agree on the size of shared axes: %s has %s, %s has '
+                                  '%s' % (places[label], chosen[label], where, size))
+            else:
+                places.setdefault(label, where)
+                _check_typed(where, size, verdict.axes[label])
+    return chosen
+
+
+def _check_typed(where: str, size: int | str, axis: Axis) -> None:
+    """Refuse a typed size with which the graph is not right."""
+    if axis.ties and (isinstance(size, str) or axis.sizes and size not in axis.sizes):
+        others = [*dict.fromkeys(str(tie) for tie in axis.ties)]
+        raise ExportError('%s cannot be %s: node %s%s%s' % (
+            where, 'any size' if isinstance(size, str) else size, '; node '.join(others[:3]),
+            '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy))

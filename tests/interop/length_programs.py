@@ -1,0 +1,1610 @@
+"""Random programs whose numbers follow laws of the number of steps T, to find exports that are
+wrong at a length that they take.
+
+``program(seed)`` builds its graph for any T, with the same weights. ``judged`` exports the graph of
+T0 and runs the file at other lengths, beside the program's own graphs there. The file may refuse or
+give the same numbers; anything else is wrong.
+
+``python -m tests.interop.length_programs --seeds 0:1000 --formats onnx,source,states`` counts them.
+To run it on another copy of the package: ``PYTHONPATH=COPY python FILE --seeds …`` with this file.
+"""
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import functools
+import inspect
+import io
+import math
+import multiprocessing
+import os
+import random
+import runpy
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+
+os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import numpy as np  # noqa: E402
+
+import mxrnn as rnn  # noqa: E402
+from mxrnn import interop, mx  # noqa: E402
+
+__all__ = ['COUNTS', 'LAWS', 'Judgment', 'Program', 'exported', 'judged', 'judged_against',
+           'laws_of', 'program']
+
+S = mx.sym
+WORDS, TOLERANCE = 11, 1e-4
+LEAST, MOST = 5, 24
+
+
+# ---- laws
+
+#: What a number is made of: the number of steps n at its place, and a constant k.
+LAWS: dict[str, Callable[[int, int, int], float]] = {
+    'c': lambda n, k, t0: k,
+    'T': lambda n, k, t0: n,
+    'T-1': lambda n, k, t0: n - 1,
+    'T-k': lambda n, k, t0: n - 1 - k,
+    'T//2': lambda n, k, t0: n // 2,
+    'T//3': lambda n, k, t0: n // 3,
+    '2T': lambda n, k, t0: 2 * n,
+    'sqrt(T)': lambda n, k, t0: math.sqrt(n),
+    'log(T)': lambda n, k, t0: math.log(n),
+    '1/T': lambda n, k, t0: 1 / n,
+    '1/(T-1)': lambda n, k, t0: 1 / (n - 1),
+    '1/sqrt(T)': lambda n, k, t0: 1 / math.sqrt(n)}
+#: Laws of sizes and places.
+WHOLE = 'c', 'T', 'T-1', 'T-k', 'T//2', 'T//3', '2T'
+#: Laws of the steps of a decoder: LENGTHS' seventh tie allows no others.
+DECODED = 'c', 'T', 'T-1', 'T//2', '2T'
+#: Laws of a scalar that scales what is not summed over steps: LENGTHS' A3 (c) allows no others.
+ANYWHERE = ('c', 'T', 'T-1', 'sqrt(T)', '1/T', '1/(T-1)', '1/sqrt(T)')
+#: How many laws a program draws, by its seed.
+COUNTS = (0, 1, 2, 1)
+
+
+def laws_of(seed: int) -> list[str]:
+    """The laws of a program: each equally often, exactly so in each 52 seeds."""
+    turn, kind = divmod(seed, len(COUNTS))
+    block, place = divmod(turn, len(LAWS))
+    found = []
+    for which in range(COUNTS[kind]):
+        order = list(LAWS)
+        random.Random('%d %d %d' % (block, kind, which)).shuffle(order)
+        found.append(order[place])
+    return found
+
+
+class Impossible(Exception):
+    """A draw makes no program; the next one is tried."""
+
+
+class Number:
+    """A number that follows a law. `values` are those that it had in this building of the program;
+    with `frozen` values, it has these instead."""
+
+    def __init__(self, law: str, k: int, t0: int, frozen: Sequence[float] | None = None) -> None:
+        self.law, self.k, self.t0 = law, k, t0
+        self.values: list[float] = []
+        self._frozen = frozen
+
+    def of(self, steps: int) -> float:
+        value = LAWS[self.law](steps, self.k, self.t0)
+        if self._frozen is not None:
+            value = self._frozen[len(self.values)]
+        self.values.append(value)
+        return value
+
+    def whole(self, steps: int, least: int = 1, most: int | None = None) -> int:
+        """It as a size or place between two limits."""
+        found = int(self.of(steps))
+        if not least <= found <= (found if most is None else most):
+            raise Impossible
+        self.values[-1] = found
+        return found
+
+
+# ---- programs
+
+class Steps(NamedTuple):
+    """A sequence (batch, steps, width), and the Symbols of its steps if a recurrence gave these."""
+
+    symbol: Any
+    count: int
+    width: int
+    each: tuple[Any, ...] = ()
+
+
+class Draft:
+    """One building of a program. Draws are the same for each T."""
+
+    symbol: Any
+
+    def __init__(self, seed: str, steps: int, t0: int) -> None:
+        self.draw = random.Random(seed)
+        self.numbers: list[Number] = []
+        self.steps, self.t0 = steps, t0
+        self.inputs: dict[str, tuple[Any, ...]] = {}  # 'B', 'T' or a size
+        self.labels: dict[str, int] = {}  # steps of each sequence's labels
+        self.places: list[str] = []
+        self.layout = ''  # of outputs that have one row for each step: NTC, TNC or rows
+        self._names: dict[str, int] = collections.Counter()
+
+    def name(self, kind: str) -> str:
+        """A new name, the same for each T."""
+        self._names[kind] += 1
+        return '%s%d_' % (kind, self._names[kind])
+
+    def dense(self, data: Any, width: int, flatten: bool = False) -> Any:
+        return S.FullyConnected(data, num_hidden=width, flatten=flatten, name=self.name('fc'))
+
+    def weight(self, shape: tuple[int, ...]) -> Any:
+        return S.Variable(self.name('own') + 'weight', shape=shape)
+
+    def rows_and_label(self, x: Steps, **options: Any) -> Any:
+        """Scores of all rows, and their loss."""
+        rows = self.dense(S.Reshape(x.symbol, shape=(-1, x.width)), 4, True)
+        self.labels['softmax_label'], self.layout = x.count, 'rows'
+        label = S.Reshape(S.Variable('softmax_label'), shape=(-1,))
+        return S.SoftmaxOutput(rows, label, name='softmax', **options)
+
+    def lengths(self) -> Any:
+        self.inputs['lengths'] = ('B',)
+        return S.Variable('lengths')
+
+    def chance(self, part: float) -> bool:
+        return self.draw.random() < part
+
+
+class Program(NamedTuple):
+    """A program: `symbol(T)` is its graph, `inputs` has shapes of 'B', 'T' and sizes."""
+
+    seed: int
+    build: Callable[[int], Draft]
+    laws: list[str]
+    places: list[str]
+    inputs: dict[str, tuple[Any, ...]]
+    t0: int
+    others: tuple[int, int]
+    batches: tuple[int, int, int]
+    layout: str
+    params: dict[str, np.ndarray]
+    aux: dict[str, np.ndarray]
+    runs: dict[tuple[int, int], list[np.ndarray]]
+
+    def symbol(self, steps: int) -> Any:
+        """The graph of so many steps."""
+        return self.build(steps).symbol
+
+    def data(self, steps: int, batch: int) -> dict[str, np.ndarray]:
+        """Random data of these sizes."""
+        return _data(self.inputs, steps, batch)
+
+    def outputs(self, steps: int, batch: int) -> list[np.ndarray]:
+        """What its own graph of this T gives in MXNet."""
+        if (steps, batch) not in self.runs:
+            self.runs[steps, batch] = _run(self.build(steps), self.data(steps, batch),
+                                           self.params, self.aux)
+        return self.runs[steps, batch]
+
+    def model(self, steps: int | None = None) -> interop.Model:
+        graph = interop.graph_from_json(self.symbol(steps or self.t0).tojson())
+        return interop.Model(graph, dict(self.params), dict(self.aux))
+
+    def second(self) -> int:
+        """The length of the graph that certifies: one of the others at which no number that
+        depends on T is what it is at T0, if there is one."""
+        first = self.build(self.t0).numbers
+        for length in self.others:
+            if all(one.law in ('c',) or one.values != other.values
+                   for one, other in zip(first, self.build(length).numbers)):
+                return length
+        return self.others[0]
+
+    def shapes(self) -> dict[str, tuple[Any, ...]]:
+        """Of its inputs, with the axis 'time:T0'."""
+        named = {'B': 'batch', 'T': 'time:%d' % self.t0}
+        return {name: tuple(named.get(size, size) for size in shape)
+                for name, shape in self.inputs.items()}
+
+    def __str__(self) -> str:
+        return 'seed %d: T0 %d, others %s, batches %s, laws %s in %s' % (
+            self.seed, self.t0, self.others, self.batches, self.laws or 'none', self.places)
+
+
+def _value(name: str, shape: Sequence[int], size: float) -> np.ndarray:
+    draw = np.random.RandomState(zlib.crc32(('%s %s' % (name, tuple(shape))).encode()))
+    return draw.uniform(-size, size, shape).astype('f')
+
+
+def _data(inputs: Mapping[str, Sequence[Any]], steps: int, batch: int) -> dict[str, np.ndarray]:
+    found = {}
+    for name, axes in inputs.items():
+        shape = tuple({'B': batch, 'T': steps}.get(axis, axis) for axis in axes)
+        draw = np.random.RandomState(zlib.crc32(('%s %s' % (name, shape)).encode()))
+        if name == 'lengths':
+            found[name] = draw.randint(1, steps + 1, shape).astype('f')
+        elif len(shape) == 2:
+            found[name] = draw.randint(0, WORDS, shape).astype('f')
+        else:
+            found[name] = draw.uniform(-1, 1, shape).astype('f')
+    return found
+
+
+def _run(draft: Draft, data: Mapping[str, np.ndarray], params: dict[str, np.ndarray],
+         aux: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Outputs in MXNet. Weights that lack a value get one; one of another shape is Impossible."""
+    if not {*data} <= {*draft.symbol.list_arguments()}:
+        raise Impossible
+    batch = next(len(value) if axes[0] == 'B' else value.shape[1] for axes, value in zip(
+        draft.inputs.values(), data.values()))
+    executor = draft.symbol.simple_bind(mx.cpu(), grad_req='null', **{
+        name: value.shape for name, value in data.items()}, **{
+        name: (batch, count) for name, count in draft.labels.items()})
+    for name, array in executor.arg_dict.items():
+        if name in data:
+            array[:] = data[name]
+            continue
+        if name.endswith('label'):
+            continue
+        if name not in params:
+            params[name] = _value(name, array.shape, .6)
+        if params[name].shape != array.shape:
+            raise Impossible
+        array[:] = params[name]
+    for name, array in executor.aux_dict.items():
+        if name not in aux:
+            aux[name] = abs(_value(name, array.shape, .6)) + .1
+        array[:] = aux[name]
+    found = [each.asnumpy() for each in executor.forward(is_train=False)]
+    if not all(each.size and np.isfinite(each).all() and 1e-6 < abs(each).max() < 1e5
+               for each in found):
+        raise Impossible
+    return found
+
+
+# ---- pieces: each takes a sequence to another one; those in `NUMBERED` use a number
+
+Piece = Callable[..., Any]
+PLAIN: list[Piece] = []
+#: By law, the pieces in which its numbers can stand; the same for heads and insides of cells.
+NUMBERED: dict[str, list[Piece]] = {law: [] for law in LAWS}
+HEADS: dict[str, list[Piece]] = {law: [] for law in LAWS}
+INSIDES: dict[str, list[Piece]] = {law: [] for law in LAWS}
+PLAIN_HEADS: list[Piece] = []
+
+
+def _with(laws: Sequence[str], table: dict[str, list[Piece]] = NUMBERED) -> Any:
+    def enter(piece: Piece) -> Piece:
+        for law in laws:
+            table[law].append(piece)
+        return piece
+    return enter
+
+
+def _plain(table: list[Piece]) -> Any:
+    def enter(piece: Piece) -> Piece:
+        table.append(piece)
+        return piece
+    return enter
+
+
+#: By law, pieces in which the number is right at every length by the rule.
+CONSISTENT: dict[str, list[Piece]] = {law: [] for law in LAWS}
+
+
+def _part(p: Draft, x: Steps, begin: int | None, end: int | None) -> Any:
+    """Steps from begin to end, by either operator."""
+    kind = p.draw.random()
+    if kind < .2:
+        turned = S.swapaxes(x.symbol, dim1=0, dim2=1)
+        return S.swapaxes(S.slice_axis(turned, axis=0, begin=begin or 0, end=end), dim1=0, dim2=1)
+    if kind < .7:
+        return S.slice_axis(x.symbol, axis=1, begin=begin or 0, end=end)
+    return S.slice(x.symbol, begin=(None, begin), end=(None, end))
+
+
+def _fitted(p: Draft, x: Steps, count: int) -> Steps:
+    """A sequence of so many steps: its first or last ones, or it twice."""
+    first = p.chance(.5)
+    if count == x.count:
+        return Steps(x.symbol, count, x.width)
+    if count == 2 * x.count:
+        return Steps(S.Concat(x.symbol, x.symbol, dim=1), count, x.width)
+    if not 0 < count < x.count:
+        raise Impossible
+    begin = 0 if first else x.count - count
+    return Steps(S.slice_axis(x.symbol, axis=1, begin=begin, end=begin + count), count, x.width)
+
+
+def _last(x: Steps) -> Any:
+    """Of shape (batch, width), with no number."""
+    return S.SequenceLast(S.swapaxes(x.symbol, dim1=0, dim2=1))
+
+
+def _image(x: Steps) -> Any:
+    """(batch, 1, steps, width)."""
+    return S.expand_dims(x.symbol, axis=1)
+
+
+def _list(p: Draft, x: Steps) -> list[Any]:
+    """The steps one by one."""
+    if x.each:
+        return list(x.each)
+    return list(S.SliceChannel(x.symbol, num_outputs=x.count, axis=1, squeeze_axis=True)
+                ) if x.count > 1 else [S.Reshape(x.symbol, shape=(-1, x.width))]
+
+
+@_plain(PLAIN)
+def dense(p: Draft, x: Steps) -> Steps:
+    width = p.draw.randint(3, 5)
+    return Steps(S.tanh(p.dense(x.symbol, width)), x.count, width)
+
+
+@_plain(PLAIN)
+def centred(p: Draft, x: Steps) -> Steps:
+    mean = getattr(S, p.draw.choice(('mean', 'max', 'min')))(x.symbol, axis=1, keepdims=True)
+    return Steps(S.broadcast_sub(x.symbol, mean), x.count, x.width)
+
+
+@_plain(PLAIN)
+def differences(p: Draft, x: Steps) -> Steps:
+    before = S.slice_axis(x.symbol, axis=1, begin=0, end=-1)
+    after = S.slice_axis(x.symbol, axis=1, begin=1, end=None)
+    return Steps(after - before, x.count - 1, x.width)
+
+
+@_plain(PLAIN)
+def reversed_steps(p: Draft, x: Steps) -> Steps:
+    if p.chance(.5):
+        return Steps(S.reverse(x.symbol, axis=1), x.count, x.width)
+    turned = S.SequenceReverse(S.swapaxes(x.symbol, dim1=0, dim2=1))
+    return Steps(S.swapaxes(turned, dim1=0, dim2=1), x.count, x.width)
+
+
+@_plain(PLAIN)
+def normed(p: Draft, x: Steps) -> Steps:
+    return Steps(S.LayerNorm(x.symbol, name=p.name('norm')), x.count, x.width)
+
+
+@_plain(PLAIN)
+def with_its_last_step(p: Draft, x: Steps) -> Steps:
+    last = S.broadcast_like(S.expand_dims(_last(x), axis=1), x.symbol, lhs_axes=(1,), rhs_axes=(1,))
+    return Steps(S.Concat(x.symbol, last, dim=2), x.count, 2 * x.width)
+
+
+@_plain(PLAIN)
+def softmax_over_steps(p: Draft, x: Steps) -> Steps:
+    return Steps(S.softmax(x.symbol, axis=1) * x.symbol, x.count, x.width)
+
+
+@_plain(PLAIN)
+def masked(p: Draft, x: Steps) -> Steps:
+    return Steps(S.SequenceMask(x.symbol, p.lengths(), use_sequence_length=True, axis=1),
+                 x.count, x.width)
+
+
+@_plain(PLAIN)
+def convolved(p: Draft, x: Steps) -> Steps:
+    """A kernel of three steps, padded."""
+    image = S.Convolution(_image(x), kernel=(3, x.width), pad=(1, 0), num_filter=4,
+                          name=p.name('conv'))
+    return Steps(S.transpose(S.Reshape(image, shape=(0, 0, -1)), axes=(0, 2, 1)), x.count, 4)
+
+
+@_plain(PLAIN)
+def joined_and_shaped_like(p: Draft, x: Steps) -> Steps:
+    rows = S.tanh(p.dense(S.Reshape(x.symbol, shape=(-1, x.width)), x.width, True))
+    return Steps(S.reshape_like(rows, x.symbol), x.count, x.width)
+
+
+@_plain(PLAIN)
+def self_attention(p: Draft, x: Steps) -> Steps:
+    scores = S.batch_dot(p.dense(x.symbol, 4), p.dense(x.symbol, 4), transpose_b=True)
+    return Steps(S.batch_dot(S.softmax(scores), x.symbol), x.count, x.width)
+
+
+# ---- with whole numbers along the axis
+
+@_with(WHOLE)
+def first_steps(p: Draft, x: Steps, v: Number) -> Steps:
+    count = v.whole(x.count, 1, x.count)
+    return Steps(_part(p, x, None, count), count, x.width)
+
+
+@_with(WHOLE)
+def without_first_steps(p: Draft, x: Steps, v: Number) -> Steps:
+    begin = v.whole(x.count, 0, x.count - 1)
+    end = p.draw.choice((None, x.count))
+    return Steps(_part(p, x, begin, end), x.count - begin, x.width)
+
+
+@_with(WHOLE)
+def last_steps(p: Draft, x: Steps, v: Number) -> Steps:
+    count = v.whole(x.count, 1, x.count)
+    begin = p.draw.choice((-count, x.count - count))
+    return Steps(_part(p, x, begin, p.draw.choice((None, x.count))), count, x.width)
+
+
+@_with(WHOLE)
+def every_second_step(p: Draft, x: Steps, v: Number) -> Steps:
+    """Or every v-th."""
+    step = v.whole(x.count, 1, x.count)
+    begin = p.draw.choice((None, 0, step - 1))
+    part = S.slice(x.symbol, begin=(None, begin), end=(None, None), step=(None, step))
+    return Steps(part, len(range(begin or 0, x.count, step)), x.width)
+
+
+@_with(WHOLE)
+def beside_one_step(p: Draft, x: Steps, v: Number) -> Steps:
+    """A step at a place that a slice names."""
+    at = v.whole(x.count, 1, x.count) - 1
+    one = _part(p, x, at, at + 1)
+    if p.chance(.5):
+        return Steps(S.broadcast_mul(x.symbol, one), x.count, x.width)
+    one = S.broadcast_like(one, x.symbol, lhs_axes=(1,), rhs_axes=(1,))
+    return Steps(S.Concat(one, x.symbol, dim=2), x.count, 2 * x.width)
+
+
+@_with(WHOLE)
+def halves(p: Draft, x: Steps, v: Number) -> Steps:
+    """Parts of a split; the first or last one, or the sum of the outer ones."""
+    parts = v.whole(x.count, 2, x.count)
+    if x.count % parts:
+        raise Impossible
+    split = S.SliceChannel(x.symbol, num_outputs=parts, axis=1)
+    kind = p.draw.choice(('first', 'last', 'both'))
+    part = split[0] if kind == 'first' else split[parts - 1] if kind == 'last' else (
+        split[0] + split[parts - 1])
+    return Steps(part, x.count // parts, x.width)
+
+
+@_with(('T', 'T-1', 'T-k', 'T//2'))
+def split_and_stacked(p: Draft, x: Steps, v: Number) -> Steps:
+    x = _fitted(p, x, v.whole(x.count, 2, x.count))
+    each = S.SliceChannel(x.symbol, num_outputs=x.count, axis=1, squeeze_axis=True)
+    each = [S.tanh(one) for one in each]
+    symbol = S.stack(*each, axis=1) if p.chance(.5) else S.Concat(
+        *[S.expand_dims(one, axis=1) for one in each], dim=1)
+    return Steps(symbol, x.count, x.width)
+
+
+@_with(WHOLE)
+def beside_a_step_taken(p: Draft, x: Steps, v: Number) -> Steps:
+    at = v.whole(x.count, 1, x.count) - 1
+    if p.chance(.5):
+        one = S.take(x.symbol, S.full((1,), at) if p.chance(.5) else S.zeros((1,)) + at, axis=1)
+    else:
+        turned = S.transpose(x.symbol, axes=(0, 2, 1))
+        places = S.zeros_like(S.max(turned, axis=2)) + at
+        one = S.expand_dims(S.pick(turned, places, axis=2), axis=1)
+    return Steps(S.broadcast_add(x.symbol, one), x.count, x.width)
+
+
+@_with(WHOLE)
+def largest(p: Draft, x: Steps, v: Number) -> Steps:
+    count = v.whole(x.count, 1, x.count)
+    top = S.topk(x.symbol, axis=1, k=count, ret_typ='value')
+    if p.chance(.5):
+        return Steps(top, count, x.width)
+    return Steps(S.broadcast_add(x.symbol, S.mean(top, axis=1, keepdims=True)), x.count, x.width)
+
+
+@_with(WHOLE)
+def pooled(p: Draft, x: Steps, v: Number) -> Steps:
+    kernel = v.whole(x.count, 1, x.count)
+    stride = p.draw.choice((1, kernel))
+    image = S.Pooling(_image(x), kernel=(kernel, 1), stride=(stride, 1),
+                      pool_type=p.draw.choice(('max', 'avg', 'sum')))
+    image = S.squeeze(image, axis=1) if p.chance(.5) else S.Reshape(image, shape=(0, -1, x.width))
+    return Steps(image, (x.count - kernel) // stride + 1, x.width)
+
+
+@_with(WHOLE)
+def padded(p: Draft, x: Steps, v: Number) -> Steps:
+    count = v.whole(x.count, 1, 30)
+    if p.chance(.2):  # to a fixed length
+        count = v.whole(30 - x.count, 1, 30)
+    mode = p.draw.choice(('constant', 'edge'))
+    before = p.chance(.5)
+    image = S.Pad(_image(x), mode=mode, pad_width=(
+        0, 0, 0, 0, count * before, count * (not before), 0, 0))
+    return Steps(S.Reshape(image, shape=(0, -1, x.width)), x.count + count, x.width)
+
+
+@_with(('c',))
+def windows(p: Draft, x: Steps, v: Number) -> Steps:
+    """A Convolution, whose weight has the kernel."""
+    kernel = v.whole(x.count, 1, x.count)
+    before = kernel - 1 if p.chance(.4) else 0
+    image = _image(x)
+    if before:
+        image = S.Pad(image, mode='constant', pad_width=(0, 0, 0, 0, before, 0, 0, 0))
+    image = S.Convolution(image, kernel=(kernel, x.width), num_filter=4, name=p.name('conv'))
+    return Steps(S.transpose(S.Reshape(image, shape=(0, 0, -1)), axes=(0, 2, 1)),
+                 x.count + before - kernel + 1, 4)
+
+
+@_with(('c',))
+def as_wide(p: Draft, x: Steps, v: Number) -> Steps:
+    """A width that is the constant, and rows that are joined."""
+    width = v.whole(x.count, 1, MOST)
+    rows = S.tanh(p.dense(S.Reshape(x.symbol, shape=(-1, x.width)), width, True))
+    if p.chance(.5):
+        return Steps(S.reshape_like(rows, x.symbol, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2),
+                     x.count, width)
+    return Steps(S.Reshape(S.tanh(p.dense(x.symbol, width)), shape=(0, -1, width)), x.count, width)
+
+
+def _made(p: Draft, x: Steps, count: int) -> Any:
+    """Something of shape (1 or batch, count, 1 or width)."""
+    kind = p.draw.choice(('axis', 'to', 'tile', 'repeat', 'arange', 'linspace', 'ones', 'full',
+                          'context', 'context tiled', 'stack'))
+    weight = p.weight((1, 1, x.width))
+    context = S.expand_dims(S.max(x.symbol, axis=1), axis=1)
+    if kind == 'axis':
+        return S.broadcast_axis(weight, axis=1, size=count)
+    if kind == 'to':
+        return S.broadcast_to(weight, shape=(1, count, x.width))
+    if kind == 'tile':
+        return S.tile(weight, reps=(1, count, 1))
+    if kind == 'repeat':
+        return S.repeat(weight, repeats=count, axis=1)
+    if kind in ('arange', 'linspace'):
+        made = S.arange(count) if kind == 'arange' else S.linspace(0, 1, count)
+        return S.Reshape(S.sin(made), shape=(1, -1, 1))
+    if kind in ('ones', 'full'):
+        made = S.ones((1, count, 1)) if kind == 'ones' else S.full((1, count, 1), .7)
+        return S.broadcast_mul(made, weight)
+    if kind == 'context':
+        return S.broadcast_axis(context, axis=1, size=count)
+    if kind == 'context tiled':
+        return S.tile(context, reps=(1, count, 1)) if p.chance(.5) else S.repeat(
+            context, repeats=count, axis=1)
+    return S.stack(*[S.max(x.symbol, axis=1)] * count, axis=1)
+
+
+@_with(WHOLE)
+def with_what_a_number_makes(p: Draft, x: Steps, v: Number) -> Steps:
+    count = v.whole(x.count, 1, 2 * x.count)
+    made = _made(p, x, count)
+    x = _fitted(p, x, count)
+    return Steps(S.broadcast_add(x.symbol, made), x.count, x.width)
+
+
+@_with(WHOLE)
+def with_steps_appended(p: Draft, x: Steps, v: Number) -> Steps:
+    """Zeros, or copies of a context, before or behind."""
+    count = v.whole(x.count, 1, 30)
+    more = S.zeros((0, count, x.width)) if p.chance(.4) else S.broadcast_axis(
+        S.expand_dims(_last(x), axis=1), axis=1, size=count)
+    both = (more, x.symbol) if p.chance(.5) else (x.symbol, more)
+    return Steps(S.Concat(*both, dim=1), x.count + count, x.width)
+
+
+@_with(WHOLE)
+def named_by_a_reshape(p: Draft, x: Steps, v: Number) -> Steps:
+    """(0, v, -1): wider or narrower steps."""
+    count = v.whole(x.count, 1, 2 * x.count)
+    width, rest = divmod(x.count * x.width, count)
+    if rest or width > 12:
+        raise Impossible
+    shape = p.draw.choice(((0, count, -1), (-1, count, width), (0, -1, width)))
+    return Steps(S.Reshape(x.symbol, shape=shape), count, width)
+
+
+@_with(WHOLE)
+def joined_and_taken_apart(p: Draft, x: Steps, v: Number) -> Steps:
+    """Rows of all sequences, scores, and steps again."""
+    x = _fitted(p, x, v.whole(x.count, 2, 2 * x.count))
+    width = p.draw.randint(3, 5)
+    first = p.chance(.3)
+    data = S.swapaxes(x.symbol, dim1=0, dim2=1) if first else x.symbol
+    shape = p.draw.choice(((-1, x.width), (-3, 0), (-1, x.width)))
+    rows = S.tanh(p.dense(S.Reshape(data, shape=shape), width, True))
+    if first:
+        shape = p.draw.choice(((x.count, -1, width), (-4, x.count, -1, 0)))
+        return Steps(S.swapaxes(S.Reshape(rows, shape=shape), dim1=0, dim2=1), x.count, width)
+    shape = p.draw.choice(((-1, x.count, width), (-4, -1, x.count, 0), (-1, x.count, width)))
+    return Steps(S.Reshape(rows, shape=shape), x.count, width)
+
+
+@_with(('c', 'T', 'T//2', 'T//3'))
+def chunks(p: Draft, x: Steps, v: Number) -> Steps:
+    """Parts of sequences as sequences, less their means."""
+    size = v.whole(x.count, 2, x.count)
+    if x.count % size:
+        raise Impossible
+    parts = S.Reshape(x.symbol, shape=(-1, size, x.width))
+    parts = S.broadcast_sub(parts, S.mean(parts, axis=1, keepdims=True))
+    return Steps(S.Reshape(parts, shape=p.draw.choice(((-1, x.count, x.width),)))
+                 if p.chance(.5) else S.reshape_like(parts, x.symbol), x.count, x.width)
+
+
+@_with(WHOLE)
+def compared_with_a_place(p: Draft, x: Steps, v: Number) -> Steps:
+    """A mask of steps before or behind a place."""
+    at = v.whole(x.count, 0)
+    if p.chance(.7):
+        places = S.contrib.arange_like(x.symbol, axis=1)
+    else:
+        places = S.arange(x.count)
+    places = S.Reshape(places, shape=(1, -1, 1))
+    kind = p.draw.choice(('less', 'more', 'at least', 'part' if v.law in ANYWHERE else 'less'))
+    mask = (places < at if kind == 'less' else places > at if kind == 'more' else places >= at
+            if kind == 'at least' else places / max(at, 1))
+    return Steps(S.broadcast_mul(x.symbol, mask + .5), x.count, x.width)
+
+
+@_with(WHOLE)
+def of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Steps:
+    most = v.whole(x.count, 1, x.count)
+    kind = p.draw.choice(('clip', 'minimum', 'rest', 'constant'))
+    lengths = p.lengths()
+    if kind == 'clip':
+        lengths = S.clip(lengths, a_min=1, a_max=most)
+    elif kind == 'minimum':
+        lengths = S.minimum(lengths, most)
+    elif kind == 'rest':
+        lengths = S.maximum(most - lengths, 0 if p.chance(.5) else 1)
+    else:
+        lengths = lengths * 0 + most
+    if p.chance(.3):
+        turned = S.SequenceReverse(S.swapaxes(x.symbol, dim1=0, dim2=1), S.maximum(lengths, 1),
+                                   use_sequence_length=True)
+        return Steps(S.swapaxes(turned, dim1=0, dim2=1), x.count, x.width)
+    if p.chance(.5):
+        return Steps(S.SequenceMask(x.symbol, lengths, use_sequence_length=True, axis=1),
+                     x.count, x.width)
+    last = S.SequenceLast(S.swapaxes(x.symbol, dim1=0, dim2=1), S.maximum(lengths, 1),
+                          use_sequence_length=True)
+    return Steps(S.broadcast_add(x.symbol, S.expand_dims(last, axis=1)), x.count, x.width)
+
+
+# ---- with numbers that stand where T does
+
+@_with(('T',), CONSISTENT)
+def whole_slice(p: Draft, x: Steps, v: Number) -> Steps:
+    return Steps(_part(p, x, None, v.whole(x.count)), x.count, x.width)
+
+
+@_with(('T-1',), CONSISTENT)
+def without_the_last(p: Draft, x: Steps, v: Number) -> Steps:
+    """The steps before the last one, or their differences to the steps behind them."""
+    before = _part(p, x, None, v.whole(x.count))
+    if p.chance(.5):
+        before = _part(p, x, 1, None) - before
+    return Steps(before, x.count - 1, x.width)
+
+
+@_with(('T-1',), CONSISTENT)
+def the_last(p: Draft, x: Steps, v: Number) -> Steps:
+    at = v.whole(x.count)
+    last = _part(p, x, at, p.draw.choice((None, at + 1)))
+    return Steps(S.broadcast_add(x.symbol, last), x.count, x.width)
+
+
+@_with(('T',), CONSISTENT)
+def rows_and_steps(p: Draft, x: Steps, v: Number) -> Steps:
+    return joined_and_taken_apart(p, x, v)
+
+
+@_with(('T', 'T-1'), CONSISTENT)
+def split_and_joined(p: Draft, x: Steps, v: Number) -> Steps:
+    return split_and_stacked(p, x, v)
+
+
+@_with(('c',), CONSISTENT)
+def convolved_by_a_constant(p: Draft, x: Steps, v: Number) -> Steps:
+    return windows(p, x, v)
+
+
+@_with(('c',), CONSISTENT)
+def of_a_constant_width(p: Draft, x: Steps, v: Number) -> Steps:
+    return as_wide(p, x, v)
+
+
+@_with(('c',), CONSISTENT)
+def of_some_steps(p: Draft, x: Steps, v: Number) -> Steps:
+    return decoder(p, x, v)
+
+
+# ---- with scalars
+
+def _scaled(p: Draft, data: Any, v: Number, steps: int) -> Any:
+    """A product or quotient with the number, or its inverse."""
+    value = v.of(steps)
+    if abs(value) < 1e-6:
+        raise Impossible
+    kind = p.draw.choice(('mul', 'mul', 'mul', 'div', 'div', 'weight'))
+    if kind == 'weight':  # by an array that has the number
+        return S.broadcast_mul(data, S.exp(S.Reshape(p.weight((1,)), shape=(1,) * 3)) * value)
+    return data * value if kind == 'mul' else data / value
+
+
+@_with(tuple(LAWS))
+def less_a_scaled_sum(p: Draft, x: Steps, v: Number) -> Steps:
+    """The sum over steps, which a number scales before or after it."""
+    operator = p.draw.choice(('sum', 'mean', 'norm'))
+    data, first = x.symbol, p.chance(.5)
+    if first:
+        operator = 'sum'
+        data = _scaled(p, data, v, x.count)
+    total = S.norm(data, axis=1, keepdims=True) if operator == 'norm' else getattr(S, operator)(
+        data, axis=1, keepdims=True)
+    if not first:
+        total = _scaled(p, total, v, x.count)
+    return Steps(S.broadcast_sub(x.symbol, S.tanh(total)), x.count, x.width)
+
+
+@_with(ANYWHERE)
+def scaled(p: Draft, x: Steps, v: Number) -> Steps:
+    return Steps(_scaled(p, x.symbol, v, x.count), x.count, x.width)
+
+
+@_with(ANYWHERE)
+def attention_with_scaled_scores(p: Draft, x: Steps, v: Number) -> Steps:
+    scores = S.batch_dot(p.dense(x.symbol, 4), p.dense(x.symbol, 4), transpose_b=True)
+    return Steps(S.batch_dot(S.softmax(_scaled(p, scores, v, x.count)), x.symbol), x.count,
+                 x.width)
+
+
+@_with(tuple(LAWS))
+def running_sum(p: Draft, x: Steps, v: Number) -> Steps:
+    """A recurrence by hand that adds up what the number scales."""
+    total, found = S.zeros_like(_last(x)), []
+    value = v.of(x.count)
+    kind = p.draw.choice(('before', 'behind'))
+    if abs(value) < 1e-6:
+        raise Impossible
+    for each in _list(p, x):
+        total = total + (each * value if kind == 'before' else each)
+        found.append(S.tanh(total if kind == 'before' else total * value))
+    return Steps(S.stack(*found, axis=1), x.count, x.width, tuple(found))
+
+
+@_with(('c', 'T', 'T-1'))
+def positions(p: Draft, x: Steps, v: Number) -> Steps:
+    """arange(T) / v."""
+    places = S.arange(x.count) if p.chance(.6) else S.contrib.arange_like(x.symbol, axis=1)
+    places = places / v.whole(x.count)
+    return Steps(S.broadcast_add(x.symbol, S.Reshape(places, shape=(1, -1, 1))), x.count, x.width)
+
+
+# ---- inside cells: what is done to a cell's inputs, its state, and its output
+
+@_with(ANYWHERE, INSIDES)
+def scaled_inputs(p: Draft, v: Number, steps: int) -> Any:
+    value = v.of(steps)
+    return lambda data, state: (data * value, state), None
+
+
+@_with(ANYWHERE, INSIDES)
+def scaled_states(p: Draft, v: Number, steps: int) -> Any:
+    value = v.of(steps)
+    return lambda data, state: (data, S.tanh(state * value)), None
+
+
+@_with(ANYWHERE, INSIDES)
+def scaled_output(p: Draft, v: Number, steps: int) -> Any:
+    value = v.of(steps)
+    return None, lambda output: output / value if p.t0 % 2 else output * value
+
+
+def _changed(kind: Any, before: Any, after: Any) -> Any:
+    """A class of cells that does more in each step."""
+    class Changed(kind):  # type: ignore[misc]
+        def __call__(self, inputs: Any, states: Any) -> Any:
+            if before is not None:
+                inputs, first = before(inputs, states[0])
+                states = [first, *states[1:]]
+            output, states = super().__call__(inputs, states)
+            return output if after is None else after(output), states
+    return Changed
+
+
+# ---- recurrences: of a sequence, another one; and the last states
+
+Recurrence = Callable[..., Any]
+RECURRENCES: list[Recurrence] = []
+_recurrence = _plain(RECURRENCES)
+CELLS = {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell, 'rnn': rnn.RNNCell}
+
+
+def _units(p: Draft) -> int:
+    return p.draw.randint(3, 5)
+
+
+def _cell(p: Draft, units: int, inside: Any = None) -> Any:
+    kind = CELLS[p.draw.choice(tuple(CELLS))]
+    return (kind if inside is None else _changed(kind, *inside))(units, prefix=p.name('cell'))
+
+
+def _unrolled(p: Draft, cell: Any, x: Steps, width: int, **options: Any) -> tuple[Steps, Any]:
+    """By `unroll`, of either layout, with outputs joined or not."""
+    first = p.chance(.25)
+    data = S.swapaxes(x.symbol, dim1=0, dim2=1) if first else x.symbol
+    layout = 'TNC' if first else 'NTC'
+    if p.chance(.7):
+        outputs, states = cell.unroll(x.count, data, layout=layout, merge_outputs=True, **options)
+        outputs = S.swapaxes(outputs, dim1=0, dim2=1) if first else outputs
+        return Steps(outputs, x.count, width), states
+    outputs, states = cell.unroll(x.count, data, layout=layout, merge_outputs=False, **options)
+    outputs = list(outputs)
+    joined = S.stack(*outputs, axis=1) if p.chance(.5) else S.Concat(
+        *[S.expand_dims(each, axis=1) for each in outputs], dim=1)
+    return Steps(joined, x.count, width, tuple(outputs)), states
+
+
+@_recurrence
+def one_cell(p: Draft, x: Steps, inside: Any = None) -> Any:
+    units = _units(p)
+    return _unrolled(p, _cell(p, units, inside), x, units)
+
+
+@_recurrence
+def stack_of_cells(p: Draft, x: Steps, inside: Any = None) -> Any:
+    stack, units = rnn.SequentialRNNCell(), _units(p)
+    stack.add(_cell(p, _units(p), inside))
+    if p.chance(.4):
+        stack.add(rnn.DropoutCell(.3))
+    cell = _cell(p, units)
+    if p.chance(.4):
+        stack.add(_cell(p, units))
+        cell = rnn.ResidualCell(cell)
+    stack.add(cell)
+    return _unrolled(p, stack, x, units)
+
+
+@_recurrence
+def both_directions(p: Draft, x: Steps, inside: Any = None) -> Any:
+    units = _units(p)
+    cell = rnn.BidirectionalCell(_cell(p, units, inside), _cell(p, units))
+    found, states = _unrolled(p, cell, x, 2 * units)
+    return found, []
+
+
+@_recurrence
+def fused(p: Draft, x: Steps, inside: Any = None) -> Any:
+    if inside is not None:
+        raise Impossible
+    units, both = _units(p), p.chance(.3)
+    cell = rnn.FusedRNNCell(units, p.draw.randint(1, 2), p.draw.choice(('lstm', 'gru', 'rnn_tanh')),
+                            bidirectional=both, get_next_state=not both, prefix=p.name('fused'))
+    first = p.chance(.3)
+    data = S.swapaxes(x.symbol, dim1=0, dim2=1) if first else x.symbol
+    outputs, states = cell.unroll(x.count, data, layout='TNC' if first else 'NTC',
+                                  merge_outputs=True)
+    outputs = S.swapaxes(outputs, dim1=0, dim2=1) if first else outputs
+    return Steps(outputs, x.count, units * (1 + both)), []
+
+
+@_recurrence
+def loop(p: Draft, x: Steps, inside: Any = None) -> Any:
+    units = _units(p)
+    outputs, states = rnn.dynamic_unroll(_cell(p, units, inside), x.symbol, layout='NTC')
+    return Steps(outputs, x.count, units), states
+
+
+@_recurrence
+def fused_by_fuse(p: Draft, x: Steps, inside: Any = None) -> Any:
+    units = _units(p)
+    cell = rnn.SequentialRNNCell()
+    cell.add(_cell(p, units))
+    cell.add(_cell(p, units, inside))
+    cell = rnn.fuse(cell)
+    count = x.count if inside is not None or p.chance(.5) else None
+    lengths = {'valid_length': p.lengths()} if p.chance(.2) and x.count == p.steps else {}
+    outputs, states = cell.unroll(count, x.symbol, layout='NTC', merge_outputs=True, **lengths)
+    return Steps(outputs, x.count, units), states
+
+
+@_recurrence
+def with_lengths(p: Draft, x: Steps, inside: Any = None) -> Any:
+    """Of each sequence its own number of steps."""
+    if x.count < p.steps:
+        raise Impossible
+    units = _units(p)
+    cell = rnn.FusedRNNCell(units, 1, 'gru', prefix=p.name('fused')) if (
+        inside is None and p.chance(.4)) else _cell(p, units, inside)
+    outputs, _ = cell.unroll(x.count, x.symbol, layout='NTC', merge_outputs=True,
+                             valid_length=p.lengths())
+    return Steps(outputs, x.count, units), []
+
+
+@_recurrence
+def by_hand(p: Draft, x: Steps, inside: Any = None) -> Any:
+    """A recurrence of operators alone: an RNN or an LSTM of 2015."""
+    units, lstm = _units(p), p.chance(.5)
+    before, after = inside or (None, None)
+    prefix = p.name('hand')
+    wide = 4 * units if lstm else units
+    weights = {key: S.Variable(prefix + key) for key in (
+        'i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias')}
+    state = memory = S.zeros((0, units))
+    found = []
+    for each in _list(p, x):
+        if before is not None:
+            each, state = before(each, state)
+        gates = S.FullyConnected(each, weights['i2h_weight'], weights['i2h_bias'], num_hidden=wide
+                                 ) + S.FullyConnected(state, weights['h2h_weight'],
+                                                      weights['h2h_bias'], num_hidden=wide)
+        if lstm:
+            enter, change, forget, show = S.SliceChannel(gates, num_outputs=4)
+            memory = S.sigmoid(forget) * memory + S.sigmoid(enter) * S.tanh(change)
+            state = S.sigmoid(show) * S.tanh(memory)
+        else:
+            state = S.tanh(gates)
+        found.append(state if after is None else after(state))
+    joined = S.stack(*found, axis=1) if p.chance(.5) else S.Concat(
+        *[S.expand_dims(each, axis=1) for each in found], dim=1)
+    return Steps(joined, x.count, units, tuple(found)), [state]
+
+
+# ---- decoders: they read a sequence, and have steps of their own
+
+def _decoded(p: Draft, x: Steps, count: int, attend: Any = None) -> Steps:
+    """A decoder of so many steps that reads what it gave, or the last step of the encoder."""
+    units = _units(p)
+    cell = CELLS[p.draw.choice(('gru', 'rnn'))](units, prefix=p.name('decoder'))
+    state = S.tanh(p.dense(_last(x), units, True))
+    kind = p.draw.choice(('context', 'feedback', 'target')) if attend is None else 'attention'
+    found, states, value = [], [state], state
+    target = None
+    if kind == 'target':
+        p.inputs['target'] = ('B', 'T' if count == p.steps else count)
+        embed = S.Embedding(S.Variable('target'), input_dim=WORDS, output_dim=units,
+                            name=p.name('embed'))
+        target = S.SliceChannel(embed, num_outputs=count, axis=1, squeeze_axis=True)
+        target = list(target) if count > 1 else [target]
+    if kind == 'feedback':
+        weight = S.Variable(p.name('back') + 'weight')
+    for t in range(count):
+        if kind == 'attention':
+            read = S.Concat(attend(states[0]), value, dim=1)
+        else:
+            read = state if kind == 'context' else target[t] if target else value
+        value, states = cell(read, states)
+        found.append(value)
+        if kind == 'feedback':
+            value = S.FullyConnected(value, weight, num_hidden=units, no_bias=True)
+    return Steps(S.stack(*found, axis=1), count, units, tuple(found))
+
+
+@_with(DECODED)
+def decoder(p: Draft, x: Steps, v: Number) -> Steps:
+    return _decoded(p, x, v.whole(x.count, 2, 30))
+
+
+@_with(tuple(LAWS))
+def attention_in_steps(p: Draft, x: Steps, v: Number) -> Steps:
+    """A decoder that attends to all steps in each of its own, with the number in its scores."""
+    whole = v.law in WHOLE
+    kind = p.draw.choice(('dot', 'broadcast', 'rows') if whole else ('dot', 'dot', 'dot'))
+    if kind == 'dot' and v.law not in ANYWHERE:
+        raise Impossible
+    steps = p.draw.choice((3, 5, None))
+    units = x.width
+    prefix = p.name('attention')
+    query, score = S.Variable(prefix + 'query_weight'), S.Variable(prefix + 'score_weight')
+    scale = v.of(x.count) if kind == 'dot' else 1
+    memory = x if kind == 'dot' else _fitted(p, x, v.whole(x.count, 2, 2 * x.count))
+
+    def attend(state: Any) -> Any:
+        asked = S.expand_dims(S.FullyConnected(state, query, num_hidden=units, no_bias=True),
+                              axis=1)
+        if kind == 'dot':
+            scores = S.batch_dot(memory.symbol, asked, transpose_b=True) * scale
+        else:
+            both = S.tanh(S.broadcast_axis(asked, axis=1, size=memory.count) + memory.symbol
+                          if kind == 'broadcast' else S.broadcast_add(memory.symbol, asked))
+            rows = S.Reshape(both, shape=(-1, units)) if kind == 'rows' else both
+            scores = S.FullyConnected(rows, score, num_hidden=1, no_bias=True,
+                                      flatten=kind == 'rows')
+            if kind == 'rows':
+                scores = S.Reshape(scores, shape=(-1, memory.count, 1))
+        return S.sum(S.broadcast_mul(memory.symbol, S.softmax(scores, axis=1)), axis=1)
+    return _decoded(p, x, x.count if steps is None else steps, attend)
+
+
+# ---- heads: what the program gives
+
+@_plain(PLAIN_HEADS)
+def each_step(p: Draft, x: Steps) -> Any:
+    p.layout = 'NTC'
+    return S.softmax(p.dense(x.symbol, 4)) if p.chance(.6) else p.dense(x.symbol, 4)
+
+
+@_plain(PLAIN_HEADS)
+def all_rows(p: Draft, x: Steps) -> Any:
+    if p.chance(.6):
+        return p.rows_and_label(x)
+    p.layout = 'rows'
+    return S.softmax(p.dense(S.Reshape(x.symbol, shape=(-1, x.width)), 4, True))
+
+
+@_plain(PLAIN_HEADS)
+def time_major(p: Draft, x: Steps) -> Any:
+    p.layout = 'TNC'
+    return S.log_softmax(S.swapaxes(p.dense(x.symbol, 4), dim1=0, dim2=1))
+
+
+@_plain(PLAIN_HEADS)
+def last_step(p: Draft, x: Steps) -> Any:
+    last = x.each[-1] if x.each else _last(x)
+    scores = p.dense(last, 4, True)
+    return S.SoftmaxOutput(scores, name='softmax') if p.chance(.5) else scores
+
+
+@_plain(PLAIN_HEADS)
+def over_all_steps(p: Draft, x: Steps) -> Any:
+    total = getattr(S, p.draw.choice(('mean', 'mean', 'sum', 'max')))(x.symbol, axis=1)
+    return S.LinearRegressionOutput(p.dense(total, 3, True), name='regression') if p.chance(
+        .4) else p.dense(total, 3, True)
+
+
+@_plain(PLAIN_HEADS)
+def attended(p: Draft, x: Steps) -> Any:
+    weights = S.softmax(p.dense(x.symbol, 1), axis=1)
+    return p.dense(S.sum(S.broadcast_mul(x.symbol, weights), axis=1), 3, True)
+
+
+@_with(tuple(LAWS), HEADS)
+def scaled_total(p: Draft, x: Steps, v: Number) -> Any:
+    """A sum, mean or largest of all steps, and a number before or behind."""
+    first = p.chance(.4)
+    operator = p.draw.choice(('sum', 'nansum') if first else ('sum', 'mean', 'max'))
+    data = x.symbol
+    value = v.of(x.count)
+    if abs(value) < 1e-6:
+        raise Impossible
+    if first:
+        data = data * value if p.chance(.5) else data / value
+    total = getattr(S, operator)(data, axis=1)
+    if not first:
+        total = total * value if p.chance(.5) else total / value
+    return p.dense(total, 3, True) if p.chance(.7) else total
+
+
+@_with(tuple(LAWS), HEADS)
+def sum_of_a_list(p: Draft, x: Steps, v: Number) -> Any:
+    """Python's sum of the steps, or add_n, with a number."""
+    each, value = _list(p, x), v.of(x.count)
+    if len(each) < 2 or abs(value) < 1e-6:
+        raise Impossible
+    total = sum(each[1:], each[0]) if p.chance(.7) else S.add_n(*each)
+    return p.dense(total / value if p.chance(.5) else total * value, 3, True)
+
+
+@_with(WHOLE, HEADS)
+def step_at_a_place(p: Draft, x: Steps, v: Number) -> Any:
+    at = v.whole(x.count, 1, x.count) - 1
+    if x.each and p.chance(.5):
+        return p.dense(x.each[at] if p.chance(.5) else x.each[at - x.count], 3, True)
+    one = _part(p, x, at, at + 1) if p.chance(.6) else S.take(
+        x.symbol, S.full((1,), at), axis=1)
+    return p.dense(S.Reshape(one, shape=(-1, x.width)), 3, True)
+
+
+@_with(WHOLE, HEADS)
+def mean_of_a_part(p: Draft, x: Steps, v: Number) -> Any:
+    count = v.whole(x.count, 1, x.count)
+    part = _part(p, x, None, count) if p.chance(.5) else _part(p, x, x.count - count, x.count)
+    return p.dense(S.mean(part, axis=1), 3, True)
+
+
+@_with(WHOLE, HEADS)
+def pooled_head(p: Draft, x: Steps, v: Number) -> Any:
+    kernel = v.whole(x.count, 1, x.count)
+    image = S.Pooling(_image(x), kernel=(kernel, 1), pool_type=p.draw.choice(('max', 'avg')))
+    return p.dense(S.max(image, axis=2), 3, True)
+
+
+@_with(WHOLE, HEADS)
+def rows_of_several_steps(p: Draft, x: Steps, v: Number) -> Any:
+    """(-1, v * width), and the largest of each part."""
+    size = v.whole(x.count, 1, x.count)
+    if x.count % size:
+        raise Impossible
+    rows = S.Reshape(x.symbol, shape=(-1, size * x.width))
+    return S.max(rows, axis=1, keepdims=True) if p.chance(.5) else S.softmax(rows)
+
+
+@_with(tuple(LAWS), HEADS)
+def loss_with_a_scale(p: Draft, x: Steps, v: Number) -> Any:
+    value = v.of(x.count)
+    if value <= 0:
+        raise Impossible
+    return p.rows_and_label(x, grad_scale=value)
+
+
+@_with(WHOLE, HEADS)
+def scores_shaped(p: Draft, x: Steps, v: Number) -> Any:
+    """Rows of scores, and steps of them again: (-1, v, 4)."""
+    x = _fitted(p, x, v.whole(x.count, 2, 2 * x.count))
+    rows = p.dense(S.Reshape(x.symbol, shape=(-1, x.width)), 4, True)
+    p.layout = 'NTC'
+    return S.Reshape(rows, shape=(-1, x.count, 4))
+
+
+@_with(WHOLE, HEADS)
+def last_of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Any:
+    most = v.whole(x.count, 1, x.count)
+    first = S.swapaxes(x.symbol, dim1=0, dim2=1)
+    if p.chance(.5):
+        lengths = S.minimum(p.lengths(), most)
+    else:  # the number alone, for each row
+        rows = S.max(S.max(x.symbol, axis=2), axis=1)
+        lengths = (rows * 0 if p.chance(.5) else S.zeros_like(rows)) + most
+    return p.dense(S.SequenceLast(first, lengths, use_sequence_length=True), 3, True)
+
+
+@_with(('T', 'T-1', '1/T', '1/(T-1)', 'c'), HEADS)
+def variance(p: Draft, x: Steps, v: Number) -> Any:
+    far = S.broadcast_sub(x.symbol, S.mean(x.symbol, axis=1, keepdims=True))
+    value = v.of(x.count)
+    total = S.sum(S.square(far), axis=1)
+    return p.dense(S.sqrt(total * value if v.law.startswith('1') else total / value), 3, True)
+
+
+@_with(DECODED, HEADS)
+def decoder_head(p: Draft, x: Steps, v: Number) -> Any:
+    found = _decoded(p, x, v.whole(x.count, 2, 30))
+    return S.softmax(p.dense(found.symbol, 4))
+
+
+# ---- a whole program
+
+def _begin(p: Draft) -> Steps:
+    """Words or features, batch or time first."""
+    first = p.chance(.2)
+    axes = ('T', 'B') if first else ('B', 'T')
+    width = p.draw.randint(3, 4)
+    if p.chance(.5):
+        p.inputs['data'] = axes
+        data = S.Embedding(S.Variable('data'), input_dim=WORDS, output_dim=width, name='embed')
+    else:
+        p.inputs['data'] = (*axes, width)
+        data = S.Variable('data')
+    return Steps(S.swapaxes(data, dim1=0, dim2=1) if first else data, p.steps, width)
+
+
+def _built(seed: str, laws: Sequence[str], t0: int, steps: int, which: int = -1,
+           frozen: Sequence[float] = ()) -> Draft:
+    """The program of a draw, for so many steps; its number `which` has the values `frozen`."""
+    with mx.name.NameManager(), mx.AttrScope():
+        p = Draft(seed, steps, t0)
+        p.numbers = [Number(law, p.draw.choice((1, 2, 3, 5) if law == 'c' else (1, 2, 3)), t0,
+                            frozen if at == which else None) for at, law in enumerate(laws)]
+        return _build(p)
+
+
+def _build(p: Draft) -> Draft:
+    numbers = [*p.numbers]
+    p.draw.shuffle(numbers)
+    where: dict[str, list[Number]] = {'before': [], 'inside': [], 'behind': [], 'head': []}
+    for number in numbers:
+        places = ['before', 'behind', 'behind']
+        if INSIDES[number.law] and not where['inside']:
+            places.append('inside')
+        if not where['head']:
+            places += ['head', 'head']
+        where[p.draw.choice(places)].append(number)
+
+    def pieces(x: Steps, place: str, plain: float) -> Steps:
+        made: list[Number | None] = [*where[place]]
+        if p.chance(plain):
+            made.append(None)
+        p.draw.shuffle(made)
+        for number in made:
+            if number is None:
+                x = p.draw.choice(PLAIN)(p, x)
+            else:
+                consistent = p.chance(.4) and CONSISTENT[number.law]
+                piece = p.draw.choice(consistent or NUMBERED[number.law])
+                p.places.append('%s: %s (%s)' % (number.law, piece.__name__, place))
+                x = piece(p, x, number)
+        return x
+    x = pieces(_begin(p), 'before', .3)
+    inside = None
+    for number in where['inside']:
+        piece = p.draw.choice(INSIDES[number.law])
+        p.places.append('%s: %s (inside)' % (number.law, piece.__name__))
+        inside = piece(p, number, x.count)
+    recurrence = p.draw.choice(RECURRENCES)
+    p.places.append(recurrence.__name__)
+    x, states = recurrence(p, x, inside)
+    x = pieces(x, 'behind', .35)
+    if p.chance(.15):
+        recurrence = p.draw.choice(RECURRENCES)
+        p.places.append(recurrence.__name__)
+        x, states = recurrence(p, x)
+    if where['head']:
+        number = where['head'][0]
+        piece = p.draw.choice(HEADS[number.law])
+        p.places.append('%s: %s (head)' % (number.law, piece.__name__))
+        symbol = piece(p, x, number)
+    else:
+        piece = p.draw.choice(PLAIN_HEADS)
+        p.places.append(piece.__name__)
+        symbol = piece(p, x)
+    p.symbol = symbol
+    return p
+
+
+def _matters(build: Callable[..., Draft], drafts: Mapping[int, Draft], runs: Mapping[
+        tuple[int, int], list[np.ndarray]], t0: int, params: Any, aux: Any) -> bool:
+    """Whether each number that depends on T is felt: with its value at T0, the program of another
+    length gives something else, or is none. The scale of a loss is felt in training alone."""
+    for which, number in enumerate(drafts[t0].numbers):
+        if number.law == 'c' or '%s: loss_with_a_scale (head)' % number.law in (
+                drafts[t0].places):
+            continue
+        felt = False
+        for length, batch in runs:
+            if length == t0 or felt:
+                continue
+            try:
+                draft = build(length, which, number.values)
+                found = _run(draft, _data(draft.inputs, length, batch), dict(params), dict(aux))
+            except (Impossible, RuntimeError, ZeroDivisionError):
+                felt = True
+            else:
+                felt = bool(_same(found, runs[length, batch], 10 * TOLERANCE))
+        if not felt:
+            return False
+    return True
+
+
+def _sizes(draw: random.Random) -> tuple[int, tuple[int, int], tuple[int, int, int]]:
+    """T0, two other lengths, and the numbers of sequences at each."""
+    step = draw.choice((1, 1, 1, 2, 2, 6))
+    t0 = draw.choice([each for each in range(LEAST, MOST + 1) if each % step == 0])
+    lengths = [each for each in range(LEAST, MOST + 9) if each % step == 0 and each != t0]
+    first = draw.choice([each for each in lengths if t0 < each <= t0 + 8] or lengths)
+    second = draw.choice([each for each in (2 * t0, *lengths) if each != first])
+    one, two, three = draw.sample((2, 3, 4), 3)
+    return t0, (first, second), (one, two, three)
+
+
+@functools.lru_cache(maxsize=64)
+def program(seed: int) -> Program:
+    """The program of a seed: the first draw with its laws that MXNet runs at T0 and at the other
+    lengths, with the same weights and finite outputs, in which each number is felt."""
+    laws = laws_of(seed)
+    for attempt in range(2000):
+        key = '%d %d' % (seed, attempt)
+        t0, others, batches = _sizes(random.Random('sizes ' + key))
+        build = functools.partial(_built, key, laws, t0)
+        params: dict[str, np.ndarray] = {}
+        aux: dict[str, np.ndarray] = {}
+        drafts: dict[int, Draft] = {}
+        runs = {}
+        try:
+            for length, batch in zip((t0, *others), batches):
+                draft = drafts[length] = build(length)
+                if draft.draw.getstate() != drafts[t0].draw.getstate():
+                    raise AssertionError('draws of seed %d depend on T' % seed)
+                if draft.inputs != drafts[t0].inputs:  # an input has T steps by accident
+                    raise Impossible
+                runs[length, batch] = _run(draft, _data(draft.inputs, length, batch), params, aux)
+        except (Impossible, RuntimeError, ZeroDivisionError):  # RuntimeError: MXNet refuses it
+            continue
+        if _matters(build, drafts, runs, t0, params, aux):
+            own = drafts[t0]
+            return Program(seed, build, laws, own.places, own.inputs, t0, others, batches,
+                           own.layout, params, aux, runs)
+    raise AssertionError('no program for seed %d, laws %s' % (seed, laws))
+
+
+# ---- files
+
+class Judgment(NamedTuple):
+    """What became of one program in one format.
+
+    `export` is why nothing was written, or ''. `own` is the file at T0: 'right', 'wrong' or
+    'refused'; `lengths` the same for other sizes, by (T, batch).
+    """
+
+    seed: int
+    format: str
+    export: str
+    own: str
+    lengths: dict[tuple[int, int], str]
+    notes: list[str]
+    why: str = ''
+
+    @property
+    def taken(self) -> bool:
+        return any(each != 'refused' for each in self.lengths.values())
+
+    @property
+    def wrong(self) -> bool:
+        return 'wrong' in self.lengths.values()
+
+
+Runner = Callable[[Mapping[str, np.ndarray]], Sequence[np.ndarray]]
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(path.read_bytes(), options,
+                                        providers=['CPUExecutionProvider'])
+
+
+_TYPES = {'tensor(float)': 'float32', 'tensor(double)': 'float64', 'tensor(int64)': 'int64',
+          'tensor(int32)': 'int32'}
+
+
+def _onnx(model: Any, folder: Path, options: Mapping[str, Any]) -> Runner:
+    interop.to_onnx(model, str(folder / 'a.onnx'), check=False, **options)
+    session = _session(folder / 'a.onnx')
+    kinds = {each.name: _TYPES[each.type] for each in session.get_inputs()}
+    return lambda data: session.run(None, {name: data[name].astype(kind)
+                                           for name, kind in kinds.items()})
+
+
+def _source(model: Any, folder: Path, options: Mapping[str, Any]) -> Runner:
+    import torch
+    path = folder / 'a.py'
+    interop.to_source(model, str(path), check=False, **options)
+    space = {'__name__': 'generated'}
+    exec(compile(path.read_text('utf-8'), 'a.py', 'exec', dont_inherit=True), space)
+    module = space['Model']()  # type: ignore[operator]
+    module.load_state_dict(torch.load(str(path.with_suffix('.pt')), weights_only=True))
+    module.eval()
+    names = list(inspect.signature(module.forward).parameters)
+
+    def run(data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        with torch.no_grad():
+            found = module(*[torch.tensor(data[name].astype('int64') if _whole(data[name])
+                                          and name != 'lengths' else data[name])
+                             for name in names])
+        return [each.numpy() for each in ([found] if isinstance(found, torch.Tensor) else found)]
+    return run
+
+
+def _whole(array: np.ndarray) -> bool:
+    return array.ndim < 3
+
+
+def _states(model: Any, folder: Path, options: Mapping[str, Any]) -> Runner:
+    """In two chunks."""
+    interop.to_onnx(model, str(folder / 'a.onnx'), check=False, states=True, **options)
+    stepper = interop.load_stepper(str(folder / 'a.onnx'))
+
+    def run(data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        first = {name: array for name, array in data.items() if name in stepper.encoder_names}
+        given = {name: array for name, array in data.items() if name in stepper.input_names}
+        batch = next(iter(data.values())).shape[0]
+        states = stepper.begin(batch, **first)
+        steps = min(array.shape[1] for array in given.values() if array.ndim > 1)
+        parts = []
+        for part in (slice(0, steps // 2), slice(steps // 2, steps)):
+            if part.start == part.stop:
+                continue
+            found, states = stepper.read(states, **{
+                name: array[:, part] if array.ndim > 1 else array for name, array in given.items()})
+            parts.append([found] if isinstance(found, np.ndarray) else found)
+        return [np.concatenate(each, axis=1) if each[0].ndim == 3 else each[-1]
+                for each in zip(*parts)]
+    return run
+
+
+def exported(model: Any, folder: Path, format: str = 'onnx', **options: Any) -> Runner:
+    """Write a model in a format; what runs its file."""
+    return {'onnx': _onnx, 'source': _source, 'states': _states}[format](model, folder, options)
+
+
+def _same(found: Sequence[np.ndarray], expected: Sequence[np.ndarray],
+          tolerance: float = TOLERANCE) -> str:
+    """Why outputs differ, or ''."""
+    if [each.shape for each in found] != [each.shape for each in expected]:
+        return 'shapes %s instead of %s' % ([each.shape for each in found],
+                                            [each.shape for each in expected])
+    for ours, theirs in zip(found, expected):
+        far = abs(ours.astype('f8') - theirs.astype('f8')).max() / abs(theirs).max()
+        if not far <= tolerance:  # of NaN, too
+            return 'differs by %.2g of the largest output' % far
+    return ''
+
+
+def _batch_first(array: np.ndarray, layout: str, batch: int) -> np.ndarray:
+    """Outputs of each step as `OnnxStepper.read` gives them."""
+    if layout == 'TNC':
+        return array.swapaxes(0, 1)
+    return array.reshape(batch, -1, array.shape[-1]) if layout == 'rows' else array
+
+
+def judged_against(other: Program, runner: Runner, format: str, notes: Sequence[str] = ()
+                   ) -> Judgment:
+    """What a file gives at the lengths of a program, beside that program."""
+    own, lengths, why = 'refused', {}, ''
+    first, second, third = other.batches
+    sizes = [(other.t0, first), *[(length, batch) for length in other.others
+                                  for batch in (second, third)]]
+    for length, batch in sizes:
+        try:
+            data = other.data(length, batch)
+            if format == 'states':  # callers give the batch first
+                data = {name: array if other.inputs[name][0] == 'B' else array.swapaxes(0, 1)
+                        for name, array in data.items()}
+            found = runner(data)
+        except Exception:  # a refusal, whatever raises it
+            verdict = 'refused'
+        else:
+            expected = other.outputs(length, batch)
+            if format == 'states':
+                expected = [_batch_first(each, other.layout, batch) for each in expected]
+            differs = _same(found, expected)
+            verdict = 'wrong' if differs else 'right'
+            if differs:
+                why = 'T=%d, batch %d: %s' % (length, batch, differs)
+        if length == other.t0:
+            own = verdict
+        else:
+            lengths[length, batch] = verdict
+    return Judgment(other.seed, format, '', own, lengths, list(notes), why)
+
+
+def judged(seed: int, format: str = 'onnx', typed: bool = False, certify: bool = False) -> Judgment:
+    """Export the program of a seed for T0, and run the file at other sizes."""
+    made = program(seed)
+    options: dict[str, Any] = {}
+    if typed:
+        options['inputs'] = made.shapes()
+    if certify:
+        options['certify_by'] = made.model(made.second()).graph
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter('always')
+        try:
+            runner = exported(made.model(), Path(folder), format, **options)
+        except Exception as error:
+            return Judgment(seed, format, '%s: %s' % (type(error).__name__, error), '', {}, [])
+        notes = [str(each.message) for each in said if issubclass(each.category, UserWarning)]
+        found = judged_against(made, runner, format, notes)
+    if found.wrong and not notes:
+        found = found._replace(notes=printed(made, format, typed, certify))
+    return found
+
+
+def printed(made: Program, format: str = 'onnx', typed: bool = False, certify: bool = False
+            ) -> list[str]:
+    """The notes that the command prints for this export."""
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = os.path.join(folder, 'model')
+        interop.save(made.model(), prefix, 1)
+        words = ['mxrnn', 'export', prefix, '--no-check', *(
+            ['--source', prefix + '.py'] if format == 'source' else ['--onnx', prefix + '.onnx']),
+            *['--states'] * (format == 'states')]
+        if typed:
+            for name, shape in made.shapes().items():
+                words += ['--input', '%s=%s' % (name, ','.join(map(str, shape)))]
+        if certify:
+            other = prefix + '-other.json'
+            made.symbol(made.second()).save(other)
+            words += ['--certify', other]
+        out, before = io.StringIO(), sys.argv
+        sys.argv = words
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), \
+                    warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                runpy.run_module('mxrnn', run_name='__main__')
+        except SystemExit:
+            pass
+        finally:
+            sys.argv = before
+    found: list[str] = []
+    for line in out.getvalue().splitlines():
+        title, colon, text = line.partition(':')
+        if colon and title.strip() and ' ' not in title.strip():
+            found.append('')
+            keeps = title.strip() == 'note'
+        if found and keeps:
+            found[-1] += ' ' + (text if colon and title.strip() == 'note' else line).strip()
+    # That a width is not known is no word on lengths.
+    return [each.strip() for each in found if each and 'does not tell the width' not in each]
+
+
+# ---- the command
+
+def _tried(task: tuple[int, str, bool, bool]) -> Any:
+    seed, format, typed, certify = task
+    begun = time.process_time()
+    warnings.simplefilter('ignore')  # in a process of its own, too
+    try:
+        found = judged(seed, format, typed, certify)
+    except Exception:
+        return seed, traceback.format_exc(), None, 0.
+    made = program(seed)
+    return found, str(made), made.places, time.process_time() - begun
+
+
+def _results(tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
+    if jobs == 1:
+        yield from map(_tried, tasks)
+        return
+    with multiprocessing.get_context('spawn').Pool(jobs) as pool:
+        yield from pool.imap(_tried, tasks, chunksize=4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--seeds', default='0:300', help='from:to')
+    parser.add_argument('--formats', default='onnx', help='onnx, source, states')
+    parser.add_argument('--typed', action='store_true', help="with 'time:T0'")
+    parser.add_argument('--certify', action='store_true', help='with a second graph')
+    parser.add_argument('--jobs', type=int, default=1)
+    parser.add_argument('--verbose', action='store_true', help='refusals, too')
+    options = parser.parse_args()
+    warnings.simplefilter('ignore')
+    seeds = range(*map(int, options.seeds.split(':')))
+    for format in options.formats.split(','):
+        _count(format, seeds, options)
+
+
+def _count(format: str, seeds: Sequence[int], options: Any) -> None:
+    counts: dict[str, int] = collections.Counter()
+    laws: dict[str, int] = collections.Counter()
+    by_law: dict[str, dict[str, int]] = {law: collections.Counter() for law in [*LAWS, 'none']}
+    wrong, seconds, begun = [], 0., time.time()
+    tasks = [(seed, format, options.typed, options.certify) for seed in seeds]
+    for done, (found, text, places, spent) in enumerate(_results(tasks, options.jobs), 1):
+        seconds += spent
+        if places is None:
+            counts['broken'] += 1
+            print('broken: seed %d\n%s' % (found, text), flush=True)
+            continue
+        own = laws_of(found.seed)
+        laws.update(own)
+        verdict = ('refused at export' if found.export else 'wrong' if found.wrong else
+                   'right' if found.taken else 'refuses other lengths')
+        counts[verdict] += 1
+        counts['wrong at its own length'] += found.own == 'wrong'
+        counts['refused at its own length'] += found.own == 'refused'
+        counts['silent'] += found.wrong and not found.notes
+        for law in own or ['none']:
+            by_law[law][verdict] += 1
+        if found.wrong or found.own in ('wrong', 'refused') or options.verbose:
+            line = '%s%s: %s; %s%s' % (verdict, found.wrong and not found.notes and ', silent' or (
+                ''), text, found.why or found.export[:200] or 'at T0: ' + found.own, ''.join(
+                '\n    %s' % note[:150] for note in found.notes[:3]))
+            print(line, flush=True)
+            if found.wrong:
+                wrong.append(found.seed)
+        if done % 50 == 0:
+            print('-- %d of %d seeds, %d wrong, %.0f s' % (
+                done, len(tasks), counts['wrong'], time.time() - begun), flush=True)
+    taken = counts['right'] + counts['wrong']
+    print('\n%s%s%s: %d seeds, %.2f s each' % (format, ', typed' * options.typed, (
+        ', certified' * options.certify), len(tasks), seconds / max(1, len(tasks))))
+    print('  written %d, refused at export %d' % (
+        len(tasks) - counts['refused at export'] - counts['broken'], counts['refused at export']))
+    print('  take another length %d (%.1f %%): right %d, wrong %d (%.1f %%), of these without a '
+          'word %d' % (taken, 100 * taken / len(tasks), counts['right'], counts['wrong'],
+                       100 * counts['wrong'] / max(1, taken), counts['silent']))
+    print('  at T0: wrong %d, refused %d; broken %d' % (
+        counts['wrong at its own length'], counts['refused at its own length'], counts['broken']))
+    print('  wrong: %s' % ' '.join(map(str, wrong)))
+    print('  laws       drawn  right  wrong  refuses others  refused at export')
+    for law, each in by_law.items():
+        print('  %-10s %5d  %5d  %5d  %14d  %17d' % (
+            law, sum(each.values()), each['right'], each['wrong'], each['refuses other lengths'],
+            each['refused at export']))
+
+
+if __name__ == '__main__':
+    main()

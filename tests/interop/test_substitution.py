@@ -1,0 +1,299 @@
+"""A number that ties an axis becomes the size of the axis, read when the graph runs."""
+import numpy as np
+import pytest
+
+from mxrnn._graph.rolling import structure
+from mxrnn._graph.shapes.substitution import substituted
+from mxrnn._graph.symbol_json import graph_to_json
+
+from .. import mx, rnn
+from . import models
+
+S, V, T0 = mx.sym, mx.sym.Variable, 12
+OWN = {'data': ('batch', 'time', 3)}
+LENGTHS = {'length': ('batch',)}
+TWO = {'source': ('batch', 'time', 3), 'target': ('batch', 'target_time', 3)}
+
+
+def rows(steps, fused=False):
+    """The outputs of a recurrence over `data`, in NTC."""
+    cell = rnn.FusedRNNCell(4, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(4, 'f_')
+    return cell.unroll(steps, V('data'), merge_outputs=True, layout='NTC')[0]
+
+
+def dense(x, units):
+    return S.FullyConnected(x, num_hidden=units, name='fc')
+
+
+def mean(x):
+    return S.mean(x, axis=1, keepdims=True)
+
+
+def table(*shape):
+    return V('table_weight', shape=shape)
+
+
+def apart(x, *shape):
+    """Rows of all steps, taken apart again."""
+    return S.Reshape(dense(S.Reshape(x, shape=(-1, 4)), 4), shape=shape)
+
+
+def heads(x, steps):
+    """Attention in two heads of two units."""
+    parts = S.transpose(S.Reshape(x, shape=(-1, steps, 2, 2)), axes=(0, 2, 1, 3))
+    parts = S.Reshape(parts, shape=(-1, steps, 2))
+    looks = S.softmax(S.batch_dot(parts, parts, transpose_b=True))
+    parts = S.Reshape(S.batch_dot(looks, parts), shape=(-1, 2, steps, 2))
+    return S.Reshape(S.transpose(parts, axes=(0, 2, 1, 3)), shape=(-1, steps, 4))
+
+
+def masked(x, steps):
+    """By lengths, without an operator of sequences."""
+    mask = S.broadcast_lesser(S.Reshape(S.arange(steps), shape=(1, steps)),
+                              S.Reshape(V('length'), shape=(-1, 1)))
+    return S.broadcast_mul(x, S.Reshape(mask, shape=(-1, steps, 1)))
+
+
+def causal(x, steps):
+    places = S.broadcast_lesser(S.Reshape(S.arange(steps), shape=(-1, 1)),
+                                S.Reshape(S.arange(steps), shape=(1, -1)))
+    scores = S.batch_dot(x, x, transpose_b=True)
+    return S.softmax(S.broadcast_add(scores, S.expand_dims(places * -1e9, axis=0)))
+
+
+#: Heads over rows (batch, T, 4) that `time:12` frees.
+FREED = {
+    'places': lambda x, n: S.broadcast_add(x, S.Reshape(S.arange(n), shape=(1, n, 1))),
+    'places of Embedding': lambda x, n: S.broadcast_add(x, S.expand_dims(S.Embedding(
+        S.arange(0, n), input_dim=40, output_dim=4, name='at'), axis=0)),
+    'places in parts of T': lambda x, n: S.broadcast_mul(x, S.Reshape(
+        S.arange(n) / n, shape=(1, -1, 1))),
+    'table cut': lambda x, n: S.broadcast_add(x, S.slice_axis(
+        table(1, 40, 4), axis=1, begin=0, end=n)),
+    'table of rows cut': lambda x, n: S.broadcast_add(x, S.expand_dims(S.slice(
+        table(40, 6), begin=(0, 1), end=(n, 5)), axis=0)),
+    'broadcast_axis': lambda x, n: x * S.broadcast_axis(mean(x), axis=1, size=n),
+    'broadcast_to': lambda x, n: x * S.broadcast_to(mean(x), shape=(0, n, 0)),
+    'broadcast_to with width': lambda x, n: S.concat(x, S.broadcast_to(S.mean(
+        x, axis=(1, 2), keepdims=True), shape=(0, n, 3)), dim=2),
+    'tile': lambda x, n: x * S.tile(mean(x), reps=(1, n, 1)),
+    'tile as rows': lambda x, n: x * S.Reshape(S.tile(S.mean(x, axis=1), reps=(1, n)),
+                                               shape=(-1, n, 4)),
+    'tile of more axes': lambda x, n: S.broadcast_mul(x, S.tile(table(4), reps=(n, 1))),
+    'repeat': lambda x, n: x * S.repeat(mean(x), repeats=n, axis=1),
+    'repeated rows': lambda x, n: S.Reshape(x, shape=(-1, 4)) * S.repeat(
+        S.mean(x, axis=1), repeats=n, axis=0),
+    'repeated alone': lambda x, n: S.broadcast_axis(mean(x), axis=1, size=n),
+    'ones': lambda x, n: S.broadcast_add(S.ones((n, 4)), x),
+    'full': lambda x, n: S.broadcast_mul(S.full((1, n, 1), 2), x),
+    'mean': lambda x, n: S.sum(x, axis=1) / n,
+    'mean by its inverse': lambda x, n: S.sum(x * (1 / n), axis=1),
+    'variance': lambda x, n: S.sum(S.square(S.broadcast_sub(x, mean(x))), axis=1) / (n - 1),
+    'less than T': lambda x, n: n - S.sum(x, axis=1),
+    'root': lambda x, n: S.softmax(S.sum(x, axis=2) / n ** .5),
+    'apart': lambda x, n: apart(x, -1, n, 4),
+    'apart in fewer': lambda x, n: S.Reshape(S.sum(apart(x, -1, 4), axis=1), shape=(-1, n)),
+    'apart with a number of rows': lambda x, n: apart(x, 3, n, 4),
+    'apart by -4': lambda x, n: apart(x, -4, -1, n, -2),
+    'apart in images': lambda x, n: apart(x, -1, 1, n, 4),
+    'apart, time-major': lambda x, n: apart(S.SwapAxis(x, dim1=0, dim2=1), n, -1, 4),
+    'split units': lambda x, n: S.Reshape(x, shape=(0, n, 2, 2)),
+    'image': lambda x, n: S.Convolution(S.Reshape(x, shape=(-1, 1, n, 4)), kernel=(3, 4),
+                                        num_filter=2, name='conv'),
+    'differences apart': lambda x, n: S.Reshape(dense(S.Reshape(
+        S.slice_axis(x, axis=1, begin=1, end=n), shape=(-1, 4)), 3), shape=(-1, n - 1, 3)),
+    'heads': heads,
+    'mask by lengths': masked,
+    'causal': causal,
+    'last step': lambda x, n: S.slice(x, begin=(None, n - 1), end=(None, n)),
+    'window over all': lambda x, n: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(n,),
+                                              pool_type='max'),
+    'windows of words': lambda x, n: S.Pooling(S.Convolution(
+        S.expand_dims(x, 1), kernel=(3, 4), num_filter=2, name='conv'), kernel=(n - 2, 1),
+        pool_type='max'),
+    'clipped lengths': lambda x, n: S.SequenceMask(
+        S.transpose(x, (1, 0, 2)), S.clip(V('length'), 1, n), use_sequence_length=True),
+    'lengths of T': lambda x, n: S.SequenceLast(S.transpose(x, (1, 0, 2)), S.zeros_like(
+        V('length')) + n, use_sequence_length=True),
+    'as many units': lambda x, n: S.Reshape(
+        dense(S.Reshape(x, shape=(-1, 4)), T0), shape=(-1, n, T0)),
+}
+#: Those that stay tied.
+TIED = {
+    'stacked': lambda x, n: x * S.stack(*[S.mean(x, axis=1)] * n, axis=1),
+    'a third': lambda x, n: S.slice_axis(x, axis=1, begin=0, end=n // 3),
+    'halves': lambda x, n: S.Reshape(x, shape=(-1, n // 2, 4)),
+    'largest': lambda x, n: S.topk(x, axis=1, k=n // 2, ret_typ='value'),
+    'a weight for each step': lambda x, n: dense(S.Reshape(x, shape=(0, -1)), 3),
+    'a table as long': lambda x, n: S.broadcast_add(x, table(1, n, 4)),
+    'another scale': lambda x, n: S.sum(x, axis=1) * .1,
+    'a root that may be a count': lambda x, n: S.sum(x, axis=1) / 3,
+    'linspace': lambda x, n: S.broadcast_add(x, S.Reshape(S.linspace(0, 1, n), shape=(1, n, 1))),
+    'steps in the width': lambda x, n: S.Reshape(x, shape=(-1, 4 * n)),
+    'split': lambda x, n: S.SliceChannel(x, axis=1, num_outputs=n, squeeze_axis=True)[n // 2],
+}
+
+
+def last(steps):
+    return rnn.LSTMCell(4, 'e_').unroll(steps, V('data'))[0][-1]
+
+
+def repeated(by):
+    def build(steps):
+        code = S.expand_dims(last(steps), axis=1)
+        code = {'list': lambda: [last(steps)] * steps,
+                'tile': lambda: S.tile(code, reps=(1, steps, 1)),
+                'zeros': lambda: S.broadcast_add(code, S.zeros((1, steps, 1)))}[by]()
+        return rnn.LSTMCell(3, 'd_').unroll(steps, code, merge_outputs=True)[0]
+    return build
+
+
+def fused_autoencoder(steps):
+    outputs = rnn.FusedRNNCell(4, mode='gru', prefix='e_').unroll(
+        steps, V('data'), merge_outputs=True, layout='TNC')[0]
+    code = S.repeat(S.expand_dims(S.SequenceLast(outputs), axis=0), repeats=steps, axis=0)
+    return rnn.FusedRNNCell(3, mode='lstm', prefix='d_').unroll(
+        steps, code, merge_outputs=True, layout='TNC')[0]
+
+
+def with_lengths(fused):
+    def build(steps):
+        cell = rnn.FusedRNNCell(4, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(4, 'f_')
+        return cell.unroll(steps, V('data'), merge_outputs=True, layout='NTC',
+                           valid_length=V('length'))[0]
+    return build
+
+
+def attention(shape, fed):
+    """A decoder of five steps that attends to all steps of `source`; `fed`: in a loop."""
+    def build(steps):
+        seen, states = rnn.GRUCell(4, 'e_').unroll(steps, V('source'), merge_outputs=True)
+        keys = apart(seen, -1, steps, 4)
+        decoder, context, found = rnn.GRUCell(4, 'd_'), S.zeros_like(states[0]), []
+        query, value = V('query_weight'), V('value_weight')
+        for word in S.SliceChannel(V('target'), num_outputs=5, axis=1, squeeze_axis=True):
+            output, states = decoder(S.Concat(word, context, dim=1) if fed else word, states)
+            asked = S.expand_dims(S.FullyConnected(output, query, no_bias=True, num_hidden=4), 1)
+            if shape == 'axis':
+                asked = S.broadcast_axis(asked, axis=1, size=steps)
+            scores = S.FullyConnected(S.Reshape(S.broadcast_add(keys, asked), shape=(-1, 4)), value,
+                                      no_bias=True, num_hidden=1)
+            if shape != 'axis':
+                scores = S.Reshape(scores, shape=tuple(
+                    [steps if size == 'n' else size for size in shape]))
+            looks = S.softmax(S.Reshape(scores, shape=(-1, steps)), axis=1)
+            context = S.sum(S.broadcast_mul(seen, S.expand_dims(looks, 2)), axis=1) / steps
+            found.append(S.Concat(output, context, dim=1))
+        return S.stack(*found, axis=1)
+    return build
+
+
+#: Whole programs that `time:12` frees, with the shapes of their inputs.
+PROGRAMS = {
+    **{'autoencoder, ' + by: (repeated(by), OWN) for by in ('list', 'tile', 'zeros')},
+    'autoencoder, fused': (fused_autoencoder, {'data': ('time', 'batch', 3)}),
+    **{'valid_length, %s' % ('fused' if fused else 'unrolled'): (
+        with_lengths(fused), {**OWN, **LENGTHS}) for fused in (False, True)},
+    **{'attention, %s%s' % (shape, ', fed' if fed else ''): (
+        attention(shape, fed), {**TWO, 'target': ('batch', 5, 3)})
+        for shape in [(-1, 'n'), (-1, 1, 'n'), (-1, 'n', 1), 'axis'] for fed in (False, True)
+        if fed or shape != 'axis'}}
+
+
+def in_numbers(shapes, steps, batch):
+    sizes = {'time': steps, 'batch': batch, 'target_time': T0}
+    return {name: tuple([sizes.get(size, size) for size in shape])
+            for name, shape in shapes.items()}
+
+
+def freed(build, shapes, **numbers):
+    """What is left of a program after `time:12`, and its weights."""
+    model = models.random_model(build(T0), in_numbers(shapes, T0, 3))
+    arrays = {**model.arg_params, **model.aux_params}
+    known = {name: array.shape for name, array in arrays.items()}
+    return substituted(structure(model.graph).graph, {**known, **shapes}, [*shapes],
+                       numbers or {'time': T0}), arrays
+
+
+def outputs(symbol, values):
+    names = symbol.list_arguments()
+    executor = symbol.simple_bind(mx.cpu(), grad_req='null', **{
+        name: value.shape for name, value in values.items() if name in names})
+    for name, array in executor.arg_dict.items():
+        array[:] = values[name]
+    return [each.asnumpy() for each in executor.forward(is_train=False)]
+
+
+def check(build, shapes, sizes=((T0, 3), (7, 2), (19, 5))):
+    """After `time:12` a graph gives what the program's own graph of each length gives."""
+    found, arrays = freed(build, shapes)
+    assert not found.of('time')
+    symbol = mx.sym.load_json(graph_to_json(found.graph))
+    for steps, batch in sizes:
+        own = build(steps)
+        data = {name: np.random.RandomState(steps).randn(*shape).astype('f')
+                for name, shape in in_numbers(shapes, steps, batch).items()}
+        if 'length' in data:
+            data['length'] = np.arange(1, batch + 1) * (steps - 1) // batch + 1
+        values = {**arrays, **data}
+        assert symbol.list_outputs() == found.graph.outputs
+        for one, other in zip(outputs(symbol, values), outputs(own, values)):
+            np.testing.assert_allclose(one, other, atol=1e-5, rtol=1e-5)
+
+
+def headed(head, fused):
+    """A program of a head over rows, and the shapes of its inputs."""
+    def build(steps):
+        return head(rows(steps, fused), steps)
+    return build, {**OWN, **LENGTHS} if 'length' in build(T0).list_arguments() else OWN
+
+
+@pytest.mark.parametrize('fused', [False, True])
+@pytest.mark.parametrize('name', FREED)
+def test_numbers_at_ties_become_the_size(name, fused):
+    build, shapes = headed(FREED[name], fused)
+    check(build, shapes, ((T0, 3), (7, 3)) if 'number of rows' in name else (
+        (T0, 3), (7, 2), (19, 5)))
+
+
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_programs_are_freed(name):
+    check(*PROGRAMS[name])
+
+
+def test_a_loop_that_reads_nothing_with_the_axis_keeps_the_number():
+    found, _ = freed(attention('axis', False), {**TWO, 'target': ('batch', 5, 3)})
+    assert 'broadcast_axis0 (broadcast_axis) makes 12 elements' in map(str, found.of('time'))
+
+
+@pytest.mark.parametrize('fused', [False, True])
+@pytest.mark.parametrize('name', TIED)
+def test_other_numbers_stay_and_tie_the_axis(name, fused):
+    build, shapes = headed(TIED[name], fused)
+    assert freed(build, shapes)[0].of('time')
+
+
+def test_a_root_that_is_whole_stays():
+    """sqrt(16) is 4, and so are many numbers."""
+    model = models.random_model(S.sum(rows(16), axis=1) / 4, {'data': (3, 16, 3)})
+    known = {name: array.shape for name, array in model.arg_params.items()}
+    assert substituted(structure(model.graph).graph, {**known, **OWN}, ['data'],
+                       {'time': 16}).of('time')
+
+
+def test_a_number_that_may_be_that_of_two_sequences_stays():
+    def build(steps):
+        ends = [mean(rnn.GRUCell(4, name).unroll(steps, V(name), merge_outputs=True)[0])
+                for name in TWO]
+        return S.broadcast_axis(sum(ends), axis=1, size=steps)
+    for numbers in ({'time': T0}, {'time': T0, 'target_time': T0}):
+        assert freed(build, TWO, **numbers)[0].of('time')
+
+
+def test_numbers_of_two_sequences_are_told_apart():
+    def build(steps):
+        ends = [S.broadcast_add(each, S.Reshape(S.arange(steps), shape=(1, steps, 1))) for each in (
+            rnn.GRUCell(4, name).unroll(steps, V(name), merge_outputs=True)[0] for name in TWO)]
+        return S.batch_dot(*ends, transpose_b=True)
+    assert not freed(build, TWO, time=T0, target_time=T0)[0].ties
+    assert freed(build, TWO)[0].of('target_time')

@@ -1,0 +1,182 @@
+"""The rule of lengths: which numbers tie an open axis, and which do not."""
+import pytest
+
+from mxrnn._graph.rolling import structure
+from mxrnn.interop.ctc_predictions import without_losses
+from mxrnn.interop.lengths import judged, settled_alone
+
+from .. import mx, rnn
+from . import models
+from .programs import PROGRAMS
+from .test_programs_leave import model_of
+
+S, T = mx.sym, 12
+
+
+def rows(fused=False, name='data', units=4):
+    """The outputs of a recurrence over (batch, T, 3), in NTC."""
+    cell = rnn.FusedRNNCell(units, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(units, 'f_')
+    return cell.unroll(T, S.Variable(name), merge_outputs=True, layout='NTC')[0]
+
+
+def mean(values, by):
+    return S.sum(values, axis=1) * by
+
+
+#: Heads over rows (batch, T, 4), by name; whether they leave the steps open.
+HEADS = {
+    'nothing': (lambda x: x, True),
+    'last step': (lambda x: S.slice_axis(x, axis=1, begin=T - 1, end=T), True),
+    'all but the last': (lambda x: S.slice_axis(x, axis=1, begin=0, end=T - 1), True),
+    'a third': (lambda x: S.slice_axis(x, axis=1, begin=0, end=T // 3), False),
+    'without six': (lambda x: S.slice_axis(x, axis=1, begin=6, end=T), False),
+    'every second step': (lambda x: S.slice(x, begin=(None, 0), end=(None, T), step=(None, 2)),
+                          False),
+    'mean by sym.mean': (lambda x: S.mean(x, axis=1), True),
+    'mean by hand': (lambda x: mean(x, 1 / T), False),
+    'sum times a constant': (lambda x: mean(x, .1), False),
+    'sum over units too': (lambda x: S.sum(x, axis=(1, 2)) / 4, True),
+    'scaled before the sum': (lambda x: S.sum(x * (1 / T), axis=1), False),
+    'scaled by sqrt(T)': (lambda x: S.softmax(S.sum(x, axis=2) / T ** .5), False),
+    'scaled by sqrt(units)': (lambda x: S.softmax(S.sum(x, axis=2) / 2), True),
+    'epsilon beside a sum': (lambda x: S.sum(x, axis=1) + 1e-5, True),
+    'largest': (lambda x: S.max(x, axis=1), True),
+    'topk of half': (lambda x: S.topk(x, axis=1, k=T // 2, ret_typ='value'), False),
+    'steps and batch apart again': (lambda x: S.Reshape(
+        S.FullyConnected(S.Reshape(x, shape=(-1, 4)), num_hidden=5, name='fc'),
+        shape=(-1, T, 5)), True),
+    'steps in the width': (lambda x: S.FullyConnected(S.Reshape(x, shape=(0, -1)), num_hidden=3,
+                                                     name='fc'), False),
+    'halves as rows': (lambda x: S.Reshape(x, shape=(-1, T // 2, 4)), False),
+    'pairs': (lambda x: S.Reshape(x, shape=(0, -1, 8)), True),
+    'a window over all steps': (lambda x: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(T,),
+                                                   pool_type='max'), False),
+    'a window of three': (lambda x: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(3,),
+                                             pool_type='max'), True),
+    'halves of windows': (lambda x: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(T // 2,),
+                                             stride=(T // 2,), pool_type='max'), False),
+    'places': (lambda x: S.broadcast_add(x, S.Reshape(S.arange(T), shape=(1, T, 1))), False),
+    'as many copies': (lambda x: S.broadcast_axis(S.expand_dims(S.mean(x, axis=1), axis=1), axis=1,
+                                                  size=T), False),
+    'constant places': (lambda x: S.take(x, S.arange(2, 4), axis=1), False),
+    'the last place': (lambda x: S.take(x, S.full((1,), T - 1), axis=1), False),
+    'last of all lengths': (lambda x: S.SequenceLast(
+        S.transpose(x, (1, 0, 2)), S.zeros_like(S.Reshape(S.slice_axis(S.slice_axis(
+            x, axis=1, begin=0, end=1), axis=2, begin=0, end=1), shape=(-1,))) + T,
+        use_sequence_length=True), False),
+    'split in two': (lambda x: S.Group(list(S.SliceChannel(x, axis=1, num_outputs=2))), False),
+    'padded by one': (lambda x: S.Pad(S.expand_dims(x, 1), mode='constant', pad_width=(
+        0, 0, 0, 0, 1, 1, 0, 0)), True),
+    'padded to 20': (lambda x: S.Pad(S.expand_dims(x, 1), mode='constant', pad_width=(
+        0, 0, 0, 0, 0, 20 - T, 0, 0)), False),
+    'differences': (lambda x: S.slice_axis(x, axis=1, begin=1, end=T)
+                    - S.slice_axis(x, axis=1, begin=0, end=T - 1), True),
+}
+
+
+#: Heads over the list of T steps, by name; whether they leave the steps open.
+HEADS_OF_LISTS = {
+    "Python's sum": (lambda o: sum(o), True),
+    "Python's mean": (lambda o: sum(o) / T, False),
+    'mean from the first step on': (lambda o: sum(o[1:], o[0]) / T, False),
+    'sum times the inverse': (lambda o: sum(o) * (1 / T), False),
+    'sum of scaled steps': (lambda o: sum(each / T for each in o), False),
+    'sum of halved steps': (lambda o: sum(each / 2 for each in o), True),
+    'sum of steps beside a value': (lambda o: sum(o, S.zeros_like(o[0])), True),
+    'mean of steps beside a value': (lambda o: sum(o, S.zeros_like(o[0])) / T, False),
+    'sum of half the steps': (lambda o: sum(o[T // 2:]), False),
+    'add_n': (lambda o: S.add_n(*o), True),
+    'add_n / T': (lambda o: S.add_n(*o) / T, False),
+}
+
+
+@pytest.mark.parametrize('fused', [False, True])
+@pytest.mark.parametrize('name', HEADS_OF_LISTS)
+def test_a_sum_of_all_steps_is_one_over_their_axis(name, fused):
+    build, free = HEADS_OF_LISTS[name]
+    steps = S.SliceChannel(rows(fused), num_outputs=T, axis=1, squeeze_axis=True)
+    time = verdict_of(build([*steps])).axes['time']
+    assert not time.ties if free else time.ties
+
+
+def verdict_of(symbol, losses=False, shapes=None):
+    shapes = shapes or {'data': ('batch', 'time', 3)}
+    numbers = {'batch': 3, 'time': T}
+    model = models.random_model(symbol, {
+        name: tuple(numbers.get(size, size) for size in shape) for name, shape in shapes.items()})
+    params = {name: array.shape for name, array in {**model.arg_params, **model.aux_params}.items()}
+    return judged(structure(model.graph).graph, params, shapes, losses)
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_a_number_ties_the_steps_unless_it_is_the_same_at_every_length(name):
+    build, free = HEADS[name]
+    verdict = verdict_of(build(rows()))
+    assert not verdict.axes['batch'].ties
+    assert verdict.axes['time'].sizes == (T,)
+    assert bool(verdict.axes['time'].ties) is not free
+
+
+@pytest.mark.parametrize('name', [
+    name for name, (_, free) in HEADS.items() if not free or name in ('nothing', 'largest')])
+def test_a_number_that_fused_steps_do_not_tell_ties_them_too(name):
+    build, free = HEADS[name]
+    tied = verdict_of(build(rows(fused=True))).axes['time']
+    if name == 'as many copies':  # nothing counts them, and nothing compares them with the steps
+        return
+    if name in ('scaled by sqrt(T)',):
+        return
+    assert bool(tied.ties) is not free
+
+
+def test_a_tie_names_the_node_that_made_the_number():
+    places = S.Reshape(S.arange(T, name='numbers'), shape=(1, T, 1))
+    lines = dict(verdict_of(S.broadcast_add(rows(), places)).lines())
+    assert lines == {'batch': 'any', 'time': '12, since reshape0 (Reshape) has 12'} or (
+        'has 12' in lines['time'])
+
+
+def test_the_batch_is_judged_beside_a_number_of_steps():
+    flat = S.Reshape(rows(), shape=(-1, T * 4))
+    axes = verdict_of(S.FullyConnected(flat, num_hidden=3, name='fc')).axes
+    assert not axes['batch'].ties
+    assert axes['time'].sizes == (T,)
+
+
+def test_the_scale_of_a_loss_ties_only_its_gradients():
+    scores = S.FullyConnected(S.Reshape(rows(), shape=(-1, 4)), num_hidden=5, name='fc')
+    loss = S.SoftmaxOutput(scores, S.Variable('label'), grad_scale=1 / T, name='softmax')
+    shapes = {'data': ('batch', 'time', 3)}
+    model = models.random_model(loss, {'data': (3, T, 3), 'label': (3 * T,)})
+    params = {name: array.shape for name, array in model.arg_params.items()}
+    for losses in (False, True):
+        verdict = judged(structure(model.graph).graph, params, shapes, losses)
+        assert bool(verdict.axes['time'].ties) is losses
+
+
+def test_what_fuse_checks_and_bounds_by_itself_is_no_tie():
+    lengths = S.Variable('lengths')
+    fast = rnn.fuse(rnn.LSTMCell(4, 'f_'))
+    outputs, _ = fast.unroll(T, S.Variable('data'), merge_outputs=True, valid_length=lengths)
+    verdict = verdict_of(outputs, shapes={'data': ('batch', 'time', 3), 'lengths': ('batch',)})
+    assert [axis.ties for axis in verdict.axes.values()] == [(), ()]
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_lengths_bounded_by_a_number_tie_the_steps(fused):
+    cell = rnn.FusedRNNCell(4, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(4, 'f_')
+    outputs, _ = cell.unroll(T, S.Variable('data'), merge_outputs=True,
+                             valid_length=S.Variable('lengths'))
+    verdict = verdict_of(outputs, shapes={'data': ('batch', 'time', 3), 'lengths': ('batch',)})
+    assert verdict.axes['time'].ties
+    assert not verdict.axes['batch'].ties
+
+
+def test_most_programs_are_free():
+    """Without an option."""
+    free = 0
+    for name in PROGRAMS:
+        _, model = model_of(name)
+        model = model._replace(graph=without_losses(model.graph)[0])
+        free += all(sizes == 'any' for _, sizes in settled_alone(model).lines)
+    assert free >= 53
