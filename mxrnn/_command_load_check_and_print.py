@@ -5,13 +5,13 @@ import argparse
 import os
 import sys
 import textwrap
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
 from ._files.checkpoint_refusals import refuse_checkpoint
 from ._progress import clear
 from ._runtime.version_and_pip_commands import reason
 
-__all__ = ['check_target', 'failed', 'faults', 'load', 'say', 'say_remarks']
+__all__ = ['check_target', 'failed', 'faults', 'load', 'say']
 
 #: The width of lines, whatever the terminal, because outputs also go into files and reports.
 _COLUMNS = 79
@@ -26,18 +26,17 @@ def say(title: str, text: str) -> None:
                         break_long_words=False).replace('\0', ' '))
 
 
-def say_remarks(model: Any, shapes: Mapping[str, Any]) -> None:
-    """Print notes on a model, and on the shapes of its inputs."""
-    from .interop.likely_mistakes import remarks
-    for sentence in remarks(model, shapes):
-        say('note', sentence)
-
-
 def load(options: argparse.Namespace) -> Any:
     """The checkpoint in the options; for a folder of GluonTS, its network's checkpoint."""
     from . import interop
     if options.symbol is not None:
-        return interop.load(symbol=options.symbol, params=options.params)
+        model = interop.load(symbol=options.symbol, params=options.params)
+        plain = [name for name in model.names if not name.startswith(('arg:', 'aux:'))]
+        if plain:
+            from ._check import some
+            say('note', 'parameters without the prefix arg: are taken as arguments: %s'
+                % some(plain))
+        return model
     if os.path.isfile(os.path.join(options.prefix, 'type.txt')):
         from .interop.gluonts import input_names, network_of
         fields, options.prefix = input_names(options.prefix), network_of(options.prefix)

@@ -7,7 +7,7 @@ import math
 import os
 from typing import Any, Container
 
-from ._command_load_check_and_print import check_target, load, say, say_remarks
+from ._command_load_check_and_print import check_target, load, say
 from ._files.atomic import replacing
 
 __all__ = ['inspect']
@@ -47,7 +47,6 @@ def inspect(options: argparse.Namespace) -> int:
     say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
     for sentence in _recurrences(graph, arrays):
         say('recurrence', sentence)
-    say_remarks(model, {})
     found = settled_alone(model._replace(graph=without_losses(graph)[0]))
     for axes, sizes in found.lines if found else ():
         say(axes, sizes)

@@ -12,7 +12,7 @@ import shlex
 import sys
 from typing import Any, Sequence, Tuple
 
-from ._command_load_check_and_print import check_target, failed, faults, load, say, say_remarks
+from ._command_load_check_and_print import check_target, failed, faults, load, say
 from ._files.checkpoint_files import epochs
 from ._files.checkpoint_refusals import refuse_torch, why_none
 from ._inspect_command import inspect as inspect_checkpoint
@@ -190,7 +190,6 @@ def _export(options: argparse.Namespace) -> int:
         _check_source(options)
     if options.onnx is not None:
         check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
-    from .interop.ctc_predictions import selected
     from .interop.mxnet_process import kept
     title = 'export of %s' % os.path.basename(options.prefix or options.symbol)
     with working(title):
@@ -213,8 +212,6 @@ def _export(options: argparse.Namespace) -> int:
                 say(kind, sentence)
     if len(missing) == len(formats):
         return 2
-    model = model._replace(graph=selected(model.graph, options.output or None))
-    say_remarks(model, shapes)
     return 2 if missing else 0
 
 

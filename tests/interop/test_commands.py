@@ -389,22 +389,13 @@ def test_a_mean_over_a_number_of_steps_keeps_it_and_the_line_says_what_frees_it(
         np.testing.assert_allclose(found, longer.forward()[0].asnumpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize('units, given, said', [
-    (7, [], 'node flat (Reshape) turns rows of 7 numbers into rows of 6'), (6, [], ''), (3, [], ''),
-    (6, ['--input', 'data=time,batch,4'], 'the axes of data are batch,time,4 in the graph, but '
-                                          'you gave time,batch,4'),
-    (6, ['--input', 'data=batch,time:6,4'], '')])
-def test_what_is_worth_a_look_is_noted(units, given, said, tmp_path):
-    outputs, _ = rnn.GRUCell(units, 'gru_').unroll(6, mx.sym.Variable('data'), merge_outputs=True)
-    scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 6), name='flat'),
-                                   num_hidden=3, name='scores')
-    save(tmp_path / 'a', scores, [], {'data': (2, 6, 4)})
-    commands = [] if given else [['inspect', tmp_path / 'a']]
-    commands.append(['export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', *given])
-    for each in commands:
-        found = ' '.join(line[12:] for line in told(*each).splitlines()
-                         if line.startswith(('note: ', ' ')))
-        assert said in found if said else 'cuts' not in found and 'axes' not in found
+def test_parameters_without_a_kind_are_noted(tmp_path):
+    """Wolfram's exports have such."""
+    graph, weights = tmp_path / 'net.json', tmp_path / 'net.weights'
+    mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=2, name='fc').save(str(graph))
+    mx.nd.save(str(weights), {'fc_weight': mx.nd.ones((2, 3)), 'fc_bias': mx.nd.zeros(2)})
+    assert 'without the prefix arg: are taken as arguments: fc_weight, fc_bias' in ' '.join(told(
+        'inspect', '--symbol', graph, '--params', weights).split())
 
 
 def test_recurrences_with_one_name_are_told_apart_by_their_weights(tmp_path):

@@ -18,8 +18,6 @@ from ..comparing import same
 from ..running import flat, quiet, random_value
 from .forms import BOUND, unrolled
 
-from mxrnn.interop.likely_mistakes import remarks  # noqa: E402, I001  isort: skip
-
 pytestmark = [
     pytest.mark.skipif(rnn is not mxrnn, reason='the checkpoint functions of mxrnn are meant'),
     pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training|deprecated)')]
@@ -285,7 +283,6 @@ def test_names_without_a_kind_are_arguments_or_auxiliary(tmp_path):
     model = interop.load(symbol=graph, params=path)
     assert same({**model.arg_params, **model.aux_params}, values)
     assert list(model.aux_params) == ['norm_moving_mean', 'norm_moving_var']
-    assert 'without the prefix arg: are taken' in remarks(model)[0]
     mx.nd.save(str(path), {**values, 'arg:norm_beta': values['norm_beta']})
     with pytest.raises(rnn.CheckpointError, match='arg:norm_beta is there twice'):
         interop.load(symbol=graph, params=path)
