@@ -109,13 +109,15 @@ def _with_numbers(shapes: Mapping[str, Named], verdicts: Mapping[str, Axis]) -> 
 
 
 def _equal_to_numbers(found: Lengths) -> dict[str, Axis]:
-    """The axes that must equal numbers, with all sizes that do."""
+    """The axes that must equal numbers, with all sizes that do, if no number of another kind may
+    depend on which of these it is."""
     fits: dict[str, set[int]] = {}
     for tie in found.ties:
         if tie.fits:
             fits[tie.label] = fits.get(tie.label, {*tie.fits}).intersection(tie.fits)
     return {label: Axis(label, tuple(sorted(sizes)), tuple(
-        [tie for tie in found.of(label) if tie.fits])) for label, sizes in fits.items() if sizes}
+        [tie for tie in found.of(label) if tie.fits])) for label, sizes in fits.items() if sizes
+        and (len(sizes) == 1 or all(tie.fits for tie in found.of(label)))}
 
 
 def _tied_lengths(found: Lengths) -> dict[str, Axis]:

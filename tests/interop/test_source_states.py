@@ -24,6 +24,7 @@ STEPPED = ('cudnn_lstm_time_major', 'conv_lstm', 'sentiment_of_the_last_step', '
 OWN = {'bidirectional': 'l_ cannot be stepped: it reads sequences forwards and backwards',
        'tagger_of_stacked_directions': 'it reads sequences forwards and backwards',
        'noise_at_every_step': 'number of steps is fixed',
+       'columns_before_rows': 'number of steps is fixed, see pooling0',
        **dict.fromkeys(('rnn_with_norms_of_2016', 'tree_of_cells'),
                        'no recurrence along an axis of any size')}
 

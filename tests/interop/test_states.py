@@ -126,7 +126,7 @@ REFUSED = {
                      'gluon_lstm_layer', 'tagger_with_characters'),
                     'backwards, so its first output needs the last step'),
     'columns_joined_again': 'because pooling0 (Pooling) makes another number of steps of them',
-    'columns_before_rows': 'number of steps is fixed, see pooling0',
+    'columns_before_rows': 'needs a number that the graph does not tell',
     'pyramid_of_frames': 'not those of an input, because reshape0 (Reshape) makes another number',
     'forecast_of_five_steps': 'number of steps is fixed, because no input has these steps',
     'series_without_its_trend': 'because slice_axis1 (slice_axis) makes another number of steps',
