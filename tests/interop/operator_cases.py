@@ -86,6 +86,8 @@ OPS.update({
     'add_n': Op(lambda: S.add_n(A, B, C), a=SHAPE, b=SHAPE, c=SHAPE),
     'where': Op(lambda: S.where(A, B, C), 'a', a=WHOLE, b=SHAPE, c=SHAPE),
     'where_rows': Op(lambda: S.where(A, B, C), 'a', a=np.array([1, 0, 2.]), b=SHAPE, c=SHAPE),
+    'where_column': Op(lambda: S.where(A, B, C), 'a', a=WHOLE[..., :1], b=SHAPE, c=SHAPE),
+    'where_columns': Op(lambda: S.where(A, B, C), 'a', a=WHOLE[:, :1, :1], b=SHAPE, c=SHAPE),
     'clip': Op(lambda: S.clip(A, -1, 2), a=WHOLE),
     'Cast': Op(lambda: S.Cast(S.Cast(A, dtype='float64'), dtype='float32')),
     'Cast_int': Op(lambda: S.Cast(A, dtype='int32'), train=False, a=WHOLE + .5),

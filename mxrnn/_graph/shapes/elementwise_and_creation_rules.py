@@ -6,7 +6,7 @@ import math
 from ..graph import Node
 from ..operator_table import ROWS, has
 from .axis_factors import Axes, mixed, number_of
-from .rule_api import Array, UnknownAxes, alike, broadcast_axes, rule
+from .rule_api import Array, UnknownAxes, alike, broadcast_axes, is_one, rule
 from .sizes import Axis, product, resolve
 
 __all__: list[str] = []
@@ -47,7 +47,10 @@ def _where(node: Node, condition: Array, *choices: Array) -> Axes:
     data = alike(*choices)
     if len(condition) == 1 < len(data):
         return data.as_long(0, condition)
-    return alike(data, condition)
+    kept = len(condition)
+    while kept > 1 and is_one(condition[kept - 1], data.of_rank(len(condition))[kept - 1]):
+        kept -= 1  # (batch, 1) beside (batch, 8) selects rows
+    return alike(data, condition and condition[:kept] + data[kept:])
 
 
 # ---- operators that make arrays

@@ -25,7 +25,8 @@ _SIZES: dict[str, _SizesOf] = {
     **{op: lambda node, arrays: [each.shape for each in arrays] for op in ROWS
        if op == 'add_n' or has(op, 'pair') and not op.startswith('broadcast_')},
     'batch_dot': lambda node, arrays: [each.shape[:-2] for each in arrays],
-    'where': lambda node, arrays: [each.shape for each in arrays[arrays[0].dim() == 1:]],
+    'where': lambda node, arrays: [each.shape for each in arrays[
+        arrays[0].dim() == 1 or arrays[0].shape[-1] == 1:]],  # such a condition selects rows
     **dict.fromkeys(('SequenceMask', 'SequenceLast', 'SequenceReverse'), _rows),
 }
 
