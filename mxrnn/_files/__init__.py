@@ -83,6 +83,7 @@ def named(path: str) -> Iterator[None]:
     except CheckpointError:
         raise
     except OSError as error:
-        raise CheckpointError('cannot read %s: %s' % (path, error.strerror)) from None
+        raise CheckpointError('cannot read %s: %s' % (
+            path, error.strerror or reason_of(error))) from None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise CheckpointError('%s is damaged: %s' % (path, reason_of(error))) from None

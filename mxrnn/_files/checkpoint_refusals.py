@@ -8,6 +8,7 @@ import re
 
 from . import CheckpointError
 from .checkpoint_files import epochs, path_of
+from .model_folder_or_archive import ENDS
 
 __all__ = ['is_source', 'refuse_checkpoint', 'refuse_missing', 'refuse_torch', 'why_none']
 
@@ -70,6 +71,8 @@ def why_none(prefix: str) -> str:
     if os.path.isdir(prefix):
         text += '; %s is a folder: add the beginning of the names of its files%s' % (
             prefix, ', such as %s' % names[0] if names else '')
+    elif prefix.lower().endswith(ENDS) and os.path.isfile(prefix):
+        text = 'it is an archive with one model: leave out the epoch'
     elif shorter != prefix and epochs(shorter):
         text += '; give the prefix, %r' % shorter
     elif not os.path.exists(prefix) and prefix.endswith('.onnx'):

@@ -14,9 +14,10 @@ from typing import Any, Iterable, NamedTuple
 
 from . import CheckpointError, named
 
-__all__ = ['Pair', 'pair_in']
+__all__ = ['ENDS', 'Pair', 'pair_in']
 
-_ENDS = '.tar.gz', '.tgz'
+#: How the names of archives end.
+ENDS = '.tar.gz', '.tgz'
 
 #: The largest allowed content of an archive: parameters hardly shrink, a graph to a thirtieth.
 _ROOM, _TIMES = 64 << 20, 20
@@ -51,7 +52,7 @@ def pair_in(place: str) -> Pair | None:
             names = os.listdir(place)
         symbol, params = _chosen(names, place)
         return Pair(os.path.join(place, symbol), os.path.join(place, params))
-    if not place.lower().endswith(_ENDS) or not os.path.isfile(place):
+    if not place.lower().endswith(ENDS) or not os.path.isfile(place):
         return None
     contents = _contents(place)
     symbol, params = _chosen(contents, place)

@@ -127,7 +127,7 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
     inputs, graph = [name for name, _, _ in file.inputs], model.graph
     if not set(inputs) <= set(model.inputs):
         raise ValueError('%s was exported from another model: its inputs are %s, the checkpoint '
-                         'has %s' % (path, ', '.join(inputs), ', '.join(model.inputs)))
+                         'has %s' % (path, ', '.join(inputs), ', '.join(model.inputs) or 'none'))
     if len(file.names) == len(graph.heads) and all(
             re.fullmatch(re.escape(own) + r'(_\d+)?', name)
             for name, own in zip(file.names, graph.outputs)):
@@ -141,7 +141,8 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
     except ValueError:
         raise ValueError('%s was exported from another model: its outputs are %s, the '
                          'checkpoint has %s' % (
-                             path, ', '.join(file.names), ', '.join(graph.outputs))) from None
+                             path, ', '.join(file.names) or 'none',
+                             ', '.join(graph.outputs))) from None
 
 
 def difference(got: np.ndarray, wanted: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from .._files import named
+from .._files import CheckpointError, named
 from .gluonts_lacking_transforms import LACKING
 from .model import load
 
@@ -65,7 +65,9 @@ def network_of(folder: str | os.PathLike[str]) -> str:
 
 def input_names(folder: str | os.PathLike[str]) -> dict[str, str]:
     """GluonTS's fields by the names of the graph's inputs: ``{'data0': 'feat_static_cat', …}``."""
-    fields = _read(os.fspath(folder), 'parameters.json')['input_names']
+    fields, = _entries(os.fspath(folder), 'parameters.json', 'input_names')
+    if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
+        raise _lacking(os.fspath(folder), 'parameters.json', 'input_names')
     return {'data%s' % (i if len(fields) > 1 else ''): field for i, field in enumerate(fields)}
 
 
@@ -100,11 +102,11 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
         from gluonts.torch.model.predictor import PyTorchPredictor
 
         from ._torch.to_and_from_torch import to_torch
-    settings = _read(folder, 'parameters.json')
-    settings = _made({key: settings[key] for key in (
-        'input_names', 'batch_size', 'prediction_length', 'lead_time', 'forecast_generator')})
-    form = _read(folder, 'prediction_net-in_out_format.json')['out_format']
-    names, network = input_names(folder), to_torch(load(prefix))
+    names = input_names(folder)
+    keys = 'input_names', 'batch_size', 'prediction_length', 'lead_time', 'forecast_generator'
+    settings = _made(dict(zip(keys, _entries(folder, 'parameters.json', *keys))))
+    form, = _entries(folder, 'prediction_net-in_out_format.json', 'out_format')
+    network = to_torch(load(prefix))
     missing = [name for name in network.inputs if name not in names]
     if missing:
         raise ValueError('parameters in %s have no values for %s' % (folder, _check.some(missing)))
@@ -119,6 +121,19 @@ def _read(folder: str, name: str) -> Any:
     path = os.path.join(folder, name)
     with named(path), open(path, encoding='utf-8') as stream:
         return json.load(stream) if name.endswith('.json') else stream.read().strip()
+
+
+def _entries(folder: str, name: str, *keys: str) -> list[Any]:
+    """The entries `keys` of a file."""
+    content = _read(folder, name)
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            raise _lacking(folder, name, key)
+    return [content[key] for key in keys]
+
+
+def _lacking(folder: str, name: str, key: str) -> CheckpointError:
+    return CheckpointError('%s is damaged: it does not tell %s' % (os.path.join(folder, name), key))
 
 
 # ---- the network between GluonTS's fields and its own inputs and outputs
@@ -144,10 +159,10 @@ def _made(value: Any) -> Any:
 def _instance(value: dict[str, Any]) -> Any:
     if '__kind__' not in value:
         return value
-    home, _, name = value['class'].rpartition('.')
+    home, _, name = str(value.get('class')).rpartition('.')
     name = _RENAMED.get(name, name)
     if name not in {*_KNOWN, *LACKING} or home.partition('.')[0] not in ('gluonts', 'numpy'):
-        raise ValueError('the folder names %s, which mxrnn does not make' % value['class'])
+        raise ValueError('the folder names %s, which mxrnn does not make' % value.get('class'))
     from gluonts import time_feature, transform
     from gluonts.model import forecast_generator
     homes = (transform, transform.sampler, transform.split, time_feature, forecast_generator, np)

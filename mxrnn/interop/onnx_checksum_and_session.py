@@ -6,6 +6,7 @@ another program writes the model anew, the entry is elsewhere, and nothing is ch
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from typing import Any, Sequence
 
@@ -13,6 +14,8 @@ from .. import _check
 
 __all__ = ['intact', 'refuse_damaged', 'sealed', 'session_of']
 
+#: Types that NumPy has, as onnxruntime names them.
+_NUMBERS = re.compile(r'tensor\((bool|float16|float|double|u?int(8|16|32|64))\)')
 #: The entry as protobuf has it, without its eight digits: a field of the model, its key, its value.
 _SEAL = b'r\x17\n\x0bmxrnn.crc32\x12\x08'
 
@@ -56,7 +59,12 @@ def session_of(content: str | bytes, what: str, threads: int = 0,
         options.log_severity_level = 4  # sizes that it refuses raise an error, which has the reason
     options.enable_cpu_mem_arena = False  # a small step takes a twentieth longer with it
     try:
-        return onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             content, options, providers=list(providers or ['CPUExecutionProvider']))
     except Exception as error:  # its own classes, which derive from Exception alone
         raise ValueError('onnxruntime cannot load %s: %s' % (what, error)) from None
+    for each in session.get_inputs():
+        if not _NUMBERS.fullmatch(each.type):
+            raise ValueError('%s is no export of mxrnn: its input %s is %s, not an array of numbers'
+                             % (what, each.name, each.type))
+    return session

@@ -273,9 +273,18 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path):
         interop.from_source(4, model)
     state = torch.load(str(weights), weights_only=True)
     state[next(iter(state))] += 1
-    for saved in (module.state_dict(), dict(module.state_dict()), state):
+    nested = torch.load(str(weights), weights_only=True)
+    nested[next(iter(nested))] = torch.nested.as_nested_tensor([torch.ones(1), torch.ones(2)])
+    for saved in (module.state_dict(), dict(module.state_dict()), state, nested, 4):
         torch.save(saved, str(weights))
         assert 'days.pt exists, and has weights that a program saved' in refused(*export)
+    for saved, said in ({**state, 4: None}, ' got .*, 4$'), (nested, 'as a dense tensor of numb'):
+        with pytest.raises(ValueError, match=said):
+            interop.from_source(saved, interop.load(prefix))
+    weights.write_bytes(kept[:-1000])
+    assert 'days.pt exists, and mxrnn did not write it' in refused(*export)
+    with pytest.raises(ValueError, match='days.pt is damaged, or not a file of torch.save'):
+        interop.from_source(weights, model)
 
 
 def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path):
@@ -566,6 +575,19 @@ def test_programs_in_chunks(name, chunks, begins, tmp_path):
             compare(model, path, {}, str(tmp_path / 'a.npz'))
 
 
+def onnx_file(path, kind, op, after=None, listed=False):
+    """A file of one operator that no export wrote."""
+    import onnx
+    value, types = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    given = (onnx.helper.make_tensor_sequence_value_info if listed else value)(
+        'data', getattr(types, kind), ['rows'])
+    nodes = [onnx.helper.make_node(op, ['data'], ['out'])]
+    outputs = [value('out', getattr(types, after), None)] if after else []
+    onnx.save(onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, 'graph', [given], outputs), ir_version=8,
+        opset_imports=[onnx.helper.make_opsetid('', 17)]), path)
+
+
 @pytest.mark.parametrize('arguments, text', [
     (['export', 'none', '--onnx', 'a.onnx'], 'none'),
     (['export', 'PREFIX', '7', '--onnx', 'a.onnx'], '0007.params'),
@@ -584,11 +606,22 @@ def test_programs_in_chunks(name, chunks, begins, tmp_path):
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
     (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
     (['inspect', 'empty.pt'], 'empty.pt is no ONNX file'),
+    (['inspect', 'text.tar.gz'], "text.tar.gz: Not a gzipped file (b'te')"),
+    (['export', 'text.tar.gz', '4', '--onnx', 'a.onnx'],
+     'text.tar.gz-0004.params: it is an archive with one model: leave out the epoch'),
+    (['inspect', 'empty.onnx'], 'empty.onnx is not an ONNX file: it has no graph'),
+    (['compare', 'PREFIX', 'lists.onnx'], 'its input data is seq(tensor(float)), not an array'),
+    (['compare', 'PREFIX', 'text.onnx'], 'text.onnx is no export of mxrnn: its input data is tens'),
+    (['compare', 'PREFIX', 'silent.onnx'], 'its outputs are none, the checkpoint has softmax_out'),
 ])
 def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monkeypatch,
                                                            arguments, text):
     monkeypatch.chdir(tmp_path)
-    Path('empty.pt').touch()
+    for name, content in ('empty.pt', ''), ('empty.onnx', ''), ('text.tar.gz', 'text'):
+        Path(name).write_text(content)
+    onnx_file('lists.onnx', 'FLOAT', 'SequenceLength', 'INT64', listed=True)
+    onnx_file('text.onnx', 'STRING', 'Identity', 'STRING')
+    onnx_file('silent.onnx', 'FLOAT', 'Identity')
     error = told(*[each.replace('PREFIX', prefix) for each in arguments], status=2)
     assert error.startswith('error: ') and text.replace('PREFIX', prefix) in error
     assert 'Traceback' not in error

@@ -337,7 +337,8 @@ def test_quantiles_come_as_todays_generator_takes_them(form, wanted, stand_in):
     (_instance('os.system', 'true'), r'os\.system'),
     (_instance('evil.Chain'), r'evil\.Chain'),
     ([_instance('gluonts.transform.convert.CDFtoGaussianTransform')], 'CDFtoGaussianTransform'),
-    ({'key': {'__kind__': 'type', 'class': 'builtins.eval'}}, r'builtins\.eval')])
+    ({'key': {'__kind__': 'type', 'class': 'builtins.eval'}}, r'builtins\.eval'),
+    ({'__kind__': 'instance'}, 'names None')])
 def test_what_the_table_has_not_is_refused_by_name(transform, message, stand_in, tmp_path):
     _folder(tmp_path, {'made': transform})
     with pytest.raises(ValueError, match=message):
@@ -363,6 +364,20 @@ def test_a_folder_without_weights_is_refused(stand_in, tmp_path):
     interop.save(model._replace(arg_params={}), str(tmp_path / 'prediction_net'), 0)
     with pytest.raises(ValueError, match='no values for dense_weight, dense_bias'):
         gluonts.load_predictor(tmp_path)
+
+
+@pytest.mark.parametrize('file, content, key', [
+    ('parameters.json', None, 'input_names'), ('parameters.json', {}, 'input_names'),
+    ('parameters.json', {'input_names': 'ab'}, 'input_names'),
+    ('parameters.json', {'input_names': ['a']}, 'batch_size'),
+    ('prediction_net-in_out_format.json', None, 'out_format')])
+def test_a_damaged_folder_is_refused_with_its_file(file, content, key, stand_in, tmp_path, capsys):
+    (_folder(tmp_path, {}) / file).write_text(json.dumps(content))
+    said = '%s is damaged: it does not tell %s' % (tmp_path / file, key)
+    with pytest.raises(interop.CheckpointError, match=re.escape(said)):
+        gluonts.load_predictor(tmp_path)
+    if key == 'input_names':
+        assert command('inspect', tmp_path) == 2 and said in capsys.readouterr().err
 
 
 def test_the_commands_take_a_folder(tmp_path, capsys):

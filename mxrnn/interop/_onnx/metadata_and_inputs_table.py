@@ -43,9 +43,12 @@ def _read(path: str) -> Any:
     refuse_damaged(path)
     with open(path, 'rb') as file:
         try:
-            return onnx.load_model_from_string(file.read())
+            model = onnx.load_model_from_string(file.read())
         except Exception as error:  # protobuf's error classes differ by version
             raise ValueError('%s is not an ONNX file: %s' % (path, error)) from None
+    if not model.HasField('graph'):
+        raise ValueError('%s is not an ONNX file: it has no graph' % path)
+    return model
 
 
 def _sizes(info: Any) -> list[Any]:

@@ -43,10 +43,14 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
     if set(state) != {*file.state, *file.constants}:
         raise ValueError('weights must come from the source of model, with the inputs and outputs '
                          'of the export: %s; got %s' % (
-                             ', '.join([*file.state, *file.constants]), ', '.join(state)))
+                             ', '.join([*file.state, *file.constants]), ', '.join(map(str, state))))
     flat = flat_of(file)
     for key, places in file.state.items():
-        value = state[key].detach().cpu().double().numpy()
+        try:
+            value = state[key].detach().cpu().double().numpy()
+        except (AttributeError, TypeError, RuntimeError):
+            raise ValueError('the weights must have %s as a dense tensor of numbers, got %s' % (
+                key, getattr(state[key], 'layout', type(state[key]).__name__))) from None
         if value.shape != places.shape:
             raise ValueError('the weights must have %s of shape %s, got %s' % (
                 key, places.shape, value.shape))

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import collections
 import os
-import pickle
 import sys
 import zlib
 from typing import Any, Mapping
@@ -51,10 +50,9 @@ def check_target(path: str) -> dict[str, tuple[int, ...]]:
         return {}
     try:
         state = read_state(weights)
-    except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError):
+    except ValueError:
         refuse_to_replace(weights, 'mxrnn did not write it', other)
-    seal = getattr(state, _SEAL, None)
-    if seal is None or seal != _sum(state):
+    if not _is_sealed(state):
         refuse_to_replace(weights, 'has weights that a program saved', other)
     if not there:
         refuse_to_replace(weights, 'has no source beside it', other)
@@ -79,6 +77,15 @@ def sealed(state: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:
     return own
 
 
+def _is_sealed(state: Any) -> bool:
+    """Whether the content of a file of torch is a state dict that its checksum fits."""
+    seal = getattr(state, _SEAL, None)
+    try:
+        return seal is not None and bool(seal == _sum(state))
+    except (AttributeError, TypeError, RuntimeError):  # it holds other things than plain tensors
+        return False
+
+
 def _text_sum(path: str) -> int:
     """A text's checksum, the same for all kinds of line ends."""
     with open(path, encoding='utf-8', errors='replace') as file:
@@ -94,4 +101,11 @@ def _sum(state: Mapping[str, Tensor]) -> int:
 
 
 def read_state(path: str | os.PathLike[str]) -> Any:
-    return torch.load(os.fspath(path), map_location='cpu', weights_only=True)
+    """The content of a file of torch; a ValueError if it is none."""
+    try:
+        return torch.load(os.fspath(path), map_location='cpu', weights_only=True)
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # torch has many classes for files that it cannot read
+        raise ValueError('%s is damaged, or not a file of torch.save(module.state_dict(), ...): %s'
+                         % (os.fspath(path), str(error).partition('\n')[0])) from None
