@@ -5,9 +5,10 @@ import argparse
 import collections
 import math
 import os
-from typing import Any, Container
+from typing import Any, Container, Mapping
 
 from ._command_load_check_and_print import check_target, load, say
+from ._files import CheckpointError
 from ._files.atomic import replacing
 
 __all__ = ['inspect']
@@ -29,7 +30,16 @@ def inspect(options: argparse.Namespace) -> int:
         return 0
     from .interop.ctc_predictions import without_losses
     from .interop.lengths import settled_alone
-    model = load(options)
+    try:
+        model = load(options)
+    except CheckpointError:
+        from ._files.model_folder_or_archive import arrays_alone
+        arrays = arrays_alone(place)
+        if arrays is None:
+            raise
+        say('graph', 'none, so there is nothing to export')
+        _say_arrays(arrays)
+        return 0
     graph, arrays = model.graph, {**model.arg_params, **model.aux_params}
     if options.plot is not None:
         from .interop.layers_picture import draw
@@ -55,11 +65,15 @@ def inspect(options: argparse.Namespace) -> int:
             say(name, verdict(graph))
         except ImportError as error:
             say(name, 'not known: %s' % error)
+    _say_arrays(arrays)
+    return 0
+
+
+def _say_arrays(arrays: Mapping[str, Any]) -> None:
     say('parameters', '%d, of %d numbers' % (
         len(arrays), sum(math.prod(each.shape) for each in arrays.values())))
     for name, array in arrays.items():
         print('  %s %s %s' % (name, array.shape, array.dtype))
-    return 0
 
 
 def _recurrences(graph: Any, params: Container[str]) -> list[str]:

@@ -1,26 +1,23 @@
 """The two files of a model, beside each other in a folder or in an archive.
 
 Sockeye writes ``symbol.json`` and ``params.best``, SageMaker a ``model.tar.gz`` with
-``model-symbol.json`` and ``model-0000.params``.
+``model_algo-1-symbol.json`` and ``model_algo-1-0000.params``, or with ``model_algo-1``: a zip of
+both, or arrays alone.
 """
 from __future__ import annotations
 
-import gzip
+import io
 import os
 import re
-import tarfile
-import zlib
-from typing import Any, Iterable, NamedTuple
+from typing import Iterable, Mapping, NamedTuple
 
-from . import CheckpointError, named
+from . import CheckpointError, archives, named
+from .params import Array, read_sealed
 
-__all__ = ['ENDS', 'Pair', 'pair_in']
+__all__ = ['ENDS', 'Pair', 'arrays_alone', 'pair_in']
 
 #: How the names of archives end.
-ENDS = '.tar.gz', '.tgz'
-
-#: The largest allowed content of an archive: parameters hardly shrink, a graph to a thirtieth.
-_ROOM, _TIMES = 64 << 20, 20
+ENDS = '.tar', '.tar.gz', '.tgz', '.zip'
 
 
 class Pair(NamedTuple):
@@ -29,7 +26,7 @@ class Pair(NamedTuple):
     Attributes
     ----------
     symbol, params : str
-        Their paths; in an archive, their names for messages.
+        Their paths; in an archive, their names for messages. The graph's is '' if there is none.
     contents : (bytes, bytes) or None
         Their contents, if they are in an archive.
     """
@@ -45,23 +42,77 @@ def pair_in(place: str) -> Pair | None:
     Raises
     ------
     CheckpointError
-        It does not have exactly one graph and one file of parameters.
+        It does not have exactly one graph and one file of parameters, or a model of arrays alone.
     """
-    if os.path.isdir(place):
-        with named(place):
+    name = os.path.basename(place)
+    with named(place):
+        if os.path.isdir(place):
             names = os.listdir(place)
-        symbol, params = _chosen(names, place)
-        return Pair(os.path.join(place, symbol), os.path.join(place, params))
-    if not place.lower().endswith(ENDS) or not os.path.isfile(place):
+            if any(map(_is_wanted, names)) or not any(map(_is_packed, names)):
+                symbol, params = _chosen(names, place)
+                return Pair(os.path.join(place, symbol), os.path.join(place, params))
+            contents = {each: _content(os.path.join(place, each)) for each in names
+                        if _is_packed(each)}
+        elif not os.path.isfile(place) or not (_is_packed(name) or place.lower().endswith(ENDS)):
+            return None
+        elif _is_packed(name):
+            contents = {name: _content(place)}
+        else:
+            with open(place, 'rb') as stream:
+                contents = archives.files_in(
+                    stream, lambda name: _is_wanted(name) or _is_packed(name),
+                    archives.room_for(os.path.getsize(place)))
+    return _unpacked(contents, place) if contents and all(map(_is_packed, contents)) else (
+        _of_contents(contents, place))
+
+
+def arrays_alone(place: str) -> dict[str, Array] | None:
+    """The arrays of a model without a graph, such as k-means; None if it is another."""
+    try:
+        pair = pair_in(place)
+    except CheckpointError:
         return None
-    contents = _contents(place)
+    return None if pair is None or pair.symbol or pair.contents is None else read_sealed(
+        pair.params, pair.contents[1], unnamed=True)[0]
+
+
+def _content(path: str) -> bytes:
+    with open(path, 'rb') as stream:
+        return stream.read()
+
+
+def _of_contents(contents: Mapping[str, bytes], place: str) -> Pair:
     symbol, params = _chosen(contents, place)
     return Pair('%s in %s' % (symbol, place), '%s in %s' % (params, place),
                 (contents[symbol], contents[params]))
 
 
+def _unpacked(contents: Mapping[str, bytes], place: str) -> Pair:
+    """The files in one ``model_algo-1`` or several equal ones, which processes wrote."""
+    room = archives.room_for(sum(map(len, contents.values())))
+    found: Pair | None = None
+    for name, content in sorted(contents.items()):
+        inside = place if os.path.basename(place) == name else '%s in %s' % (name, place)
+        pair = Pair('', inside, (b'', content))
+        if content[:4] == archives.ZIP:
+            with named(inside):
+                files = archives.files_in(io.BytesIO(content), _is_wanted, room)
+            room -= sum(map(len, files.values()))
+            pair = _of_contents(files, inside)
+        found = found or pair
+        if pair.contents != found.contents:
+            raise CheckpointError('%s has models that differ, %s. Unpack it and name one' % (
+                place, ', '.join(sorted(contents))))
+    assert found is not None
+    return found
+
+
+def _is_packed(name: str) -> bool:
+    return re.fullmatch(r'model_algo-\d+', name) is not None
+
+
 def _is_wanted(name: str) -> bool:
-    return name.endswith(('symbol.json', '.params')) or name == 'params.best'
+    return name.endswith(('symbol.json', '.params')) or name in ('params.best', 'params')
 
 
 def _chosen(names: Iterable[str], place: str) -> tuple[str, str]:
@@ -71,51 +122,15 @@ def _chosen(names: Iterable[str], place: str) -> tuple[str, str]:
     params = [name for name in found if name not in graphs]
     numbered = {name: re.match(r'%s-(\d{4,})\.params$' % re.escape(graph[:-len('-symbol.json')]),
                                name) for graph in graphs for name in params}
+    params = [name for name in params if name != 'params'] or params
     if 'params.best' in params:
         params = ['params.best']
     elif len(graphs) == 1 and all(numbered.values()):
         params = sorted(params, key=lambda name: int(name.split('-')[-1][:-len('.params')]))[-1:]
     if len(graphs) != 1 or len(params) != 1:
         raise CheckpointError(
-            '%s must have one graph (*symbol.json) and one file of parameters (*.params or '
-            'params.best), got %s. Name both with symbol= and params= (--symbol, --params)' % (
+            '%s must have one graph (*symbol.json) and one file of parameters (*.params, '
+            'params or params.best), got %s. Name both with symbol= and params= (--symbol, '
+            '--params)' % (
                 place, ', '.join(found[:8] + ['…'] * (len(found) > 8)) or 'neither'))
     return graphs[0], params[0]
-
-
-class _Bounded:
-    """A stream that refuses to return more than `most` bytes."""
-
-    def __init__(self, stream: Any, most: int) -> None:
-        self._stream, self._most, self._left = stream, most, most
-
-    def read(self, size: int) -> bytes:
-        content: bytes = self._stream.read(size)
-        self._left -= len(content)
-        if self._left < 0:
-            raise ValueError('its unpacked content is larger than %d bytes' % self._most)
-        return content
-
-
-def _contents(path: str) -> dict[str, bytes]:
-    """Graphs and parameters in an archive, by their names without folders."""
-    found: dict[str, bytes] = {}
-    with named(path):
-        most = _ROOM + _TIMES * os.path.getsize(path)
-        try:
-            # As a stream, which is read once from beginning to end.
-            with gzip.open(path) as packed, tarfile.open(
-                    fileobj=_Bounded(packed, most), mode='r|') as archive:  # type: ignore[call-overload]
-                for member in archive:
-                    name = member.name.rpartition('/')[2]
-                    if not _is_wanted(name):
-                        continue
-                    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.sparse:
-                        raise ValueError('%s in it is not a plain file: if it is a link, pack with '
-                                         'tar -h' % member.name)
-                    if name in found:
-                        raise ValueError('%s is in it twice' % name)
-                    found[name] = archive.extractfile(member).read()
-        except (tarfile.TarError, EOFError, zlib.error) as error:
-            raise ValueError(str(error)) from None
-    return found

@@ -72,6 +72,11 @@ class SparseArray(NamedTuple):
     indices: np.ndarray
     indptr: np.ndarray | None = None
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its elements."""
+        return self.data.dtype
+
     def dense(self) -> np.ndarray:
         """The whole array, zero where nothing is stored."""
         whole = np.zeros(self.shape, self.data.dtype)
@@ -197,8 +202,10 @@ def refuse_names(path: str, names: list[str], parameters: bool = True) -> None:
         raise CheckpointError('%s is not a file of parameters: %s' % (path, '; '.join(faults)))
 
 
-def locate(stream: io.BufferedIOBase) -> tuple[list[StoredArray], list[str], Seal | None]:
-    """Where the arrays are, their names, and the seal if there is one."""
+def locate(stream: io.BufferedIOBase, unnamed: bool = False
+           ) -> tuple[list[StoredArray], list[str], Seal | None]:
+    """Where the arrays are, their names, and the seal if there is one. The names of arrays without
+    any, if these are allowed, are numbers."""
     reader = _Reader(stream)
     if reader.number('Q', 'the header') != LIST_MAGIC:
         raise ValueError('it does not begin like a file of arrays')
@@ -208,10 +215,10 @@ def locate(stream: io.BufferedIOBase) -> tuple[list[StoredArray], list[str], Sea
     for i in range(count):
         entries.append(_entry(reader, 'array %d of %d' % (i + 1, count)))
     found = reader.number('Q', 'the number of names')
-    if found != count:
+    if found != count and (found or not unnamed):
         raise ValueError('it has %d arrays and %d names' % (count, found))
-    names = []
-    for _ in range(count):
+    names = [] if found else [*map(str, range(count))]
+    for _ in range(found):
         length = reader.number('Q', 'the length of a name')
         names.append(reader.take(length, 'a name').decode('utf-8'))
     if reader.at != reader.size:
@@ -289,10 +296,11 @@ def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndar
         raise ValueError('%s has indices outside its shape %s' % (what, tuple(whole)))
 
 
-def read_sealed(path: str, content: bytes | None = None) -> tuple[dict[str, Array], bool]:
+def read_sealed(path: str, content: bytes | None = None, unnamed: bool = False
+                ) -> tuple[dict[str, Array], bool]:
     """The arrays in a file or its `content`, by name, and whether it has a checksum."""
     with named(path), (open(path, 'rb') if content is None else io.BytesIO(content)) as stream:
-        entries, names, seal = locate(stream)
+        entries, names, seal = locate(stream, unnamed)
         refuse_names(path, names, parameters=False)
         if seal is not None and seal != seals.seal_of(path, seal.higher, content):
             raise ValueError('its checksum does not match')

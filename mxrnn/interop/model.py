@@ -76,9 +76,10 @@ def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | N
     ----------
     prefix : str
         Path without the ends ``-symbol.json`` and ``-0007.params``. If only buckets have graphs,
-        the largest one's is read. Or a folder or a ``model.tar.gz`` of SageMaker with one graph
-        (``*symbol.json``) and one model's parameters (``*.params``, or ``params.best`` of
-        Sockeye). An archive is read in memory.
+        the largest one's is read. Or a folder or an archive (SageMaker's ``model.tar.gz``, also
+        the zip ``model_algo-1`` in it) with one graph (``*symbol.json``) and one model's
+        parameters (``*.params``, ``params``, or ``params.best`` of Sockeye). Archives are read in
+        memory.
     epoch : int, optional
         If None, the newest that can be read; a skipped one is logged as a warning.
     symbol, params : str, optional
@@ -150,6 +151,9 @@ def _of_pair(pair: Pair, gates: Mapping[str, Sequence[str]]) -> Model:
 
 def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> Model:
     graph_path, path, contents = pair
+    if not graph_path:
+        raise CheckpointError('%s has arrays but no graph, so there is nothing to export. inspect '
+                              'lists the arrays' % path)
     with named(graph_path):
         try:
             if contents is None:

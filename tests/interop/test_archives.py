@@ -1,0 +1,170 @@
+"""Archives as SageMaker's algorithms write them: what is in them is read, or refused by name."""
+import io
+import stat
+import tarfile
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+import mxrnn
+from mxrnn import interop
+
+from .. import mx, rnn
+from .test_commands import told
+
+pytestmark = pytest.mark.skipif(rnn is not mxrnn, reason='mxnet.rnn reads no archives')
+
+
+def saved(path, arrays):
+    """What MXNet writes for arrays: with names for a dict, without for a list."""
+    mx.nd.save(str(path), arrays)
+    return path.read_bytes()
+
+
+def zipped(members, method=zipfile.ZIP_DEFLATED):
+    """A zip; a member may be a ZipInfo."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, 'w', method) as archive:
+        for name, content in members:
+            archive.writestr(name, content, compress_type=method)
+    return stream.getvalue()
+
+
+def placed(form, files, folder):
+    """The files in a folder, or in an archive of the form; its path."""
+    place = folder / ('model' if form == 'folder' else 'model.' + form)
+    if form == 'folder':
+        place.mkdir()
+        for name, content in files.items():
+            (place / name).write_bytes(content)
+    elif form == 'zip':
+        place.write_bytes(zipped(files.items()))
+    else:
+        with tarfile.open(place, 'w:' + form.partition('.')[2]) as archive:
+            for name, content in files.items():
+                member = tarfile.TarInfo('./' + name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return place
+
+
+def model_files(folder):
+    """A graph and its weights, as the bytes of both files."""
+    symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=2, name='fc')
+    return symbol.tojson().encode(), saved(folder / 'weights', {
+        'arg:fc_weight': mx.nd.ones((2, 3)), 'arg:fc_bias': mx.nd.array([4, 5])})
+
+
+#: By algorithm, the names of the graph and of the weights in the zip, and the epoch.
+ALGORITHMS = {'Linear Learner': ('mx-mod-symbol.json', 'mx-mod-0000.params', 0),
+              'NTM': ('symbol.json', 'params', None)}
+FORMS = ['folder', 'tar', 'tar.gz', 'tgz', 'zip']
+
+
+@pytest.mark.parametrize('form', [*FORMS[:-1], 'itself'])
+@pytest.mark.parametrize('name', ALGORITHMS)
+def test_the_zip_in_an_archive_is_read(name, form, tmp_path):
+    graph_name, params_name, epoch = ALGORITHMS[name]
+    graph, params = model_files(tmp_path)
+    content = zipped([(graph_name, graph), ('manifest.json', b'{}'), (params_name, params)])
+    if form == 'itself':
+        place = tmp_path / 'model_algo-1'
+        place.write_bytes(content)
+    else:
+        place = placed(form, {'model_algo-1': content, 'model_algo-2': content}, tmp_path)
+    model = interop.load(place)
+    assert model.epoch == epoch and model.inputs == ['data']
+    np.testing.assert_array_equal(model.arg_params['fc_bias'], [4, 5])
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_a_graph_and_its_parameters_are_read(form, tmp_path):
+    graph, params = model_files(tmp_path)
+    model = interop.load(placed(form, {
+        'model_algo-1-symbol.json': graph, 'model_algo-1-0000.params': params,
+        'model_algo-1-config.json': b'{}'}, tmp_path))
+    assert model.epoch == 0 and sorted(model.arg_params) == ['fc_bias', 'fc_weight']
+
+
+@pytest.mark.parametrize('form', ['folder', 'tar.gz'])
+@pytest.mark.parametrize('named', [True, False])
+def test_arrays_without_a_graph_are_listed(named, form, tmp_path):
+    array = mx.nd.ones((4, 3))
+    place = str(placed(form, {'model_algo-1': saved(
+        tmp_path / 'x', {'mean': array} if named else [array])}, tmp_path))
+    with pytest.raises(rnn.CheckpointError, match='model_algo-1 in .* no graph, .* nothing to exp'):
+        interop.load(place)
+    assert told('inspect', place).splitlines() == [
+        'graph:      none, so there is nothing to export', 'parameters: 1, of 12 numbers',
+        '  %s (4, 3) float32' % ('mean' if named else '0')]
+    assert 'inspect lists the arrays' in told('export', place, '--onnx', 'x.onnx', status=2)
+
+
+def test_models_that_differ_are_refused(tmp_path):
+    graph, params = model_files(tmp_path)
+    files = {'model_algo-%d' % i: zipped([('symbol.json', graph), ('params', params + b'x' * i)])
+             for i in (1, 2)}
+    with pytest.raises(rnn.CheckpointError, match='differ, model_algo-1, model_algo-2'):
+        interop.load(placed('tar.gz', files, tmp_path))
+
+
+def info(name, mode=0, flags=0):
+    result = zipfile.ZipInfo(name)
+    result.external_attr = mode << 16
+    result.flag_bits = flags
+    return result
+
+
+def encrypted(content):
+    """A zip of one file that is marked as encrypted in its directory."""
+    at = content.index(b'PK\1\2')
+    return content[:at + 8] + b'\1' + content[at + 9:]
+
+
+#: Zips that are refused, and what the message says.
+HOSTILE = {
+    'bomb': (lambda: zipped([('symbol.json', b'{}'), ('params', bytes(80 << 20))]), 'larger than'),
+    'two bombs': (lambda: zipped([('symbol.json', bytes(50 << 20)), ('params', bytes(50 << 20))]),
+                  'larger than'),
+    'lying size': (lambda: zipped([('symbol.json', bytes(9000))]).replace(
+        (9000).to_bytes(4, 'little'), (9).to_bytes(4, 'little')), 'CRC|damaged'),
+    'climbs': (lambda: zipped([('../symbol.json', b'{}')]), r'\.\./symbol.json in it leads out'),
+    'climbs later': (lambda: zipped([('a/../../params', b'')]), 'params in it leads out'),
+    'absolute': (lambda: zipped([('/tmp/symbol.json', b'{}')]), '/tmp/symbol.json in it leads out'),
+    'link': (lambda: zipped([(info('symbol.json', stat.S_IFLNK | 0o777), b'/etc/passwd')]),
+             'symbol.json in it is not a plain file'),
+    'twice': (lambda: zipped([('symbol.json', b'{}'), ('a/symbol.json', b'{}')]), 'is in it twice'),
+    'lzma': (lambda: zipped([('symbol.json', b'{}')], zipfile.ZIP_LZMA), 'another method'),
+    'encrypted': (lambda: encrypted(zipped([('symbol.json', b'{}')])), 'encrypted'),
+    'many': (lambda: zipped([('%d' % i, b'') for i in range(20_000)]), 'more than 10000 files'),
+    'cut': (lambda: zipped([('symbol.json', b'{}')])[:-30], 'not a zip'),
+    'neither': (lambda: b'no zip, no arrays', 'no graph')}
+
+
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+@pytest.mark.parametrize('name', HOSTILE)
+def test_a_hostile_zip_is_refused_by_name(name, tmp_path, monkeypatch):
+    make, said = HOSTILE[name]
+    (tmp_path / 'here').mkdir()
+    place = placed('tar.gz', {'model_algo-1': make()}, tmp_path / 'here')
+    monkeypatch.chdir(tmp_path / 'here')
+    begun = time.perf_counter()
+    with pytest.raises(rnn.CheckpointError, match=said) as caught:
+        interop.load(place.name)
+    assert 'model_algo-1 in model.tar.gz' in str(caught.value)
+    assert time.perf_counter() - begun < 5
+    assert [each.name for each in tmp_path.rglob('*')] == ['here', 'model.tar.gz']
+
+
+def test_zips_share_one_bound(tmp_path):
+    content = zipped([('symbol.json', b'{}'), ('params', bytes(50 << 20))])
+    with pytest.raises(rnn.CheckpointError, match='model_algo-2 in .* larger than'):
+        interop.load(placed('folder', {'model_algo-1': content, 'model_algo-2': content}, tmp_path))
+
+
+def test_an_archive_of_many_files_is_refused(tmp_path):
+    place = placed('tar.gz', {str(i): b'' for i in range(10_001)}, tmp_path)
+    with pytest.raises(rnn.CheckpointError, match='it has more than 10000 files'):
+        interop.load(place)
