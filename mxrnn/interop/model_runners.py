@@ -25,23 +25,19 @@ Runner = Callable[[Model, Graph], Run]
 
 
 def of_torch() -> tuple[str, Runner] | None:
-    """The interpreter of `to_torch`; None if torch cannot be imported."""
+    """The package's own evaluator; None if torch cannot be imported."""
     try:
         import torch
 
-        from ._torch.module import GraphModule
+        from .run import evaluator
     except ImportError:
         return None
 
     def make(model: Model, graph: Graph) -> Run:
-        module = GraphModule(graph, model.arg_params, model.aux_params, roll=False).eval()
-
         def run(data: Data) -> list[np.ndarray]:
-            given = {name: torch.from_numpy(data[name]) for name in module.inputs if name in data}
-            with torch.no_grad(), refusing('torch', 'the checkpoint', data):
-                results = module(**given)
-            return [each.detach().numpy() for each in (
-                results if isinstance(results, tuple) else (results,))]  # a weight may be an output
+            with refusing('torch', 'the checkpoint', data):
+                return [each.numpy() for each in evaluator.run(graph, model, {
+                    name: torch.from_numpy(array) for name, array in data.items()})]
         return run
     return 'torch', make
 

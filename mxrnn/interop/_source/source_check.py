@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from ..._files import reason_of
 from ..._graph.graph import Graph
 from ..._graph.operator_table import has
-from .._torch.module import as_list, module_of, run
 from ..batch_and_time_axes import Layout
 from ..comparison import difference, tolerance
 from ..model import Model
 from ..registry import ExportError
+from ..run.evaluator import evaluate, run, variables
 from .constant_draws import ConstantDraws
 from .forward_and_loss import Methods
 from .layers_and_state_dict import File
@@ -62,7 +62,7 @@ class Check:
         def compare() -> float:
             with torch.no_grad(), _refusing(), _one_seed():
                 got = self._module(*[sample[name] for name in self._methods.inputs])
-            return _allowed(_apart(zip(as_list(got), run(graph, self._model, sample))),
+            return _allowed(_apart(zip(_as_list(got), run(graph, self._model, sample))),
                             'the source')
         return self._drawing_alike(compare)
 
@@ -90,7 +90,7 @@ class Check:
                 [steps.sample[name] for name in steps.states]))
             pairs = list(_pairs_of_steps(steps, self._module, sample, dict(zip(
                 self._methods.outputs, outputs))))
-        return _allowed(_apart([*zip([*as_list(got), *states], wanted), *pairs]),
+        return _allowed(_apart([*zip([*_as_list(got), *states], wanted), *pairs]),
                         'the method steps of the source')
 
     def loss(self, sample: Sample) -> tuple[bool, str]:
@@ -108,7 +108,7 @@ class Check:
             try:  # torch refuses labels that are not classes
                 with _refusing(), _one_seed():
                     loss = self._module.loss(*[given[name] for name in self._methods.of_loss])
-                    found = _gradients(loss, self._module, inputs)
+                    found = _gradients(loss, dict(self._module.named_parameters()), inputs)
             except ExportError as error:
                 reason = reason or error
             else:
@@ -137,11 +137,11 @@ class Check:
         if any(node.op == 'SoftmaxOutput' and not node.multi_output and not node.preserve_shape
                and len(facts[node.inputs[0]].shape) == 4 for node in graph.nodes):
             return False  # outside of training MXNet takes another axis
-        module = module_of(graph, self._model)
+        weights = variables(self._model, gradients=True)
         with _one_seed():
-            outputs = module(**{name: given[name] for name in module.inputs if name in given})
-        wanted = _gradients(sum(each.sum() for each in as_list(outputs) if each.requires_grad),
-                            module, inputs)
+            outputs = evaluate(graph, {**weights, **given})
+        wanted = _gradients(sum(each.sum() for each in outputs if each.requires_grad),
+                            weights, inputs)
         places = self._file.places
         flat = np.zeros(1 + sum(each.size for each in places.values()),
                         np.result_type('f', *wanted[0].values()))
@@ -174,7 +174,7 @@ def _pairs_of_steps(steps: StepMethods, module: nn.Module, sample: Sample,
                                     for name in steps.inputs if 'batch' in axes[name]), 1))
     if steps.once:
         found, states = states
-        yield from zip(as_list(found), (whole[name] for name in steps.once))
+        yield from zip(_as_list(found), (whole[name] for name in steps.once))
     begins = steps.begins
     zeros = {state.given for state in steps.stepped.states if not state.begin}
     yield from zip(states, (torch.zeros_like(value) if name in zeros else value
@@ -185,7 +185,7 @@ def _pairs_of_steps(steps: StepMethods, module: nn.Module, sample: Sample,
         found, states = module.steps(*[
             sample[name] if time is None else sample[name].narrow(time, begin, count)
             for name, time in times.items()], states)
-        parts.append((as_list(found), count))
+        parts.append((_as_list(found), count))
     for at, name in enumerate(steps.stepped.outputs[:len(parts[0][0])]):
         if name not in layouts:
             continue
@@ -213,16 +213,19 @@ def _allowed(worst: float, what: str) -> float:
     return worst
 
 
-def _gradients(loss: Any, module: nn.Module, inputs: Sample) -> _Gradients:
-    """The gradients of a module's parameters and of inputs; zeros if the loss ignores them."""
-    leaves = [{name: each for name, each in module.named_parameters() if each.requires_grad},
-              inputs]
+def _gradients(loss: Any, weights: Sample, inputs: Sample) -> _Gradients:
+    """The gradients of weights and of inputs; zeros if the loss ignores them."""
+    leaves = [{name: each for name, each in weights.items() if each.requires_grad}, inputs]
     every = [each for group in leaves for each in group.values()]
     grads = iter(torch.autograd.grad(loss, every, allow_unused=True) if every and isinstance(
         loss, Tensor) and loss.requires_grad else [None] * len(every))
     return [{name: np.zeros(each.shape, 'f') if grad is None else (
         grad if grad.dtype == torch.float64 else grad.float()).numpy()
              for (name, each), grad in zip(group.items(), grads)} for group in leaves]
+
+
+def _as_list(outputs: Any) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
 def _size(array: np.ndarray) -> float:

@@ -5,13 +5,14 @@ import inspect
 import types
 from typing import Any, Callable, Union
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..._graph.graph import Node
 from ..registry import TORCH, Operator
 
-__all__ = ['DTYPES', 'Device', 'Run', 'keywords', 'runs', 'some']
+__all__ = ['DTYPES', 'Device', 'Run', 'keywords', 'runs', 'some', 'tensor']
 
 #: Runs a node: takes tensors, returns a tensor or a tuple of them.
 Run = Callable[..., Any]
@@ -64,3 +65,14 @@ def _bound(run: Run, node: Node) -> Run:
 def some(x: Tensor) -> Tensor:
     """`x` with at least one axis, as all arrays of MXNet have."""
     return x if x.dim() else x.reshape(1)
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    """A tensor that is a copy of `array`, with the same type.
+
+    Arrays of bfloat16 have the form that MXNet gives them in NumPy: a field of 16-bit integers.
+    """
+    array = np.ascontiguousarray(array)
+    if array.dtype.names == ('bfloat16',):
+        return torch.from_numpy(array['bfloat16'].astype(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array.copy())

@@ -117,7 +117,8 @@ def _made(node: Node) -> Run:
     type of the first input, or one for each type and number of axes of all inputs."""
     names = ['x%d' % at for at in range(len(node.needed_inputs))]
     try:
-        return _written(node, [_Any(name, (), '') for name in names])
+        own = _written(node, [_Any(name, (), '') for name in names])
+        return lambda *inputs: own(*inputs[:len(names)])
     except _Unknown:
         pass
     by_type: dict[torch.dtype, Run] = {}
@@ -142,7 +143,7 @@ def _made(node: Node) -> Run:
             except Unsupported as error:
                 raise ValueError('%s, %s: %s' % (node.name, node.op, error)) from None
             by_type[x.dtype] = function
-        return function(x, *others)
+        return function(x, *others[:len(names) - 1])
     return run
 
 

@@ -19,11 +19,11 @@ from ..input_shapes import Shapes, misfit, unequal, without_number
 from ..lengths import checked, opened, settled
 from ..model import Model
 from ..registry import ExportError
-from . import Device
+from . import Device, tensor
 from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner
 
-__all__ = ['GraphModule', 'UnsupportedError', 'as_list', 'module_of', 'run', 'tensor']
+__all__ = ['GraphModule', 'UnsupportedError', 'as_list', 'module_of', 'run']
 
 
 class _Judged(NamedTuple):
@@ -287,17 +287,6 @@ def _merged(graph: Graph) -> Graph:
     joined = all(graph.nodes[node.inputs[1].node].op == '_rnn_param_concat'
                  for node in graph.nodes if has(node.op, 'kernel') and len(node.inputs) > 1)
     return merged(graph) if joined else graph
-
-
-def tensor(array: np.ndarray) -> Tensor:
-    """A tensor that is a copy of `array`, with the same type.
-
-    Arrays of bfloat16 have the form that MXNet gives them in NumPy: a field of 16-bit integers.
-    """
-    array = np.ascontiguousarray(array)
-    if array.dtype.names == ('bfloat16',):
-        return torch.from_numpy(array['bfloat16'].astype(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array.copy())
 
 
 def run(graph: Graph, model: Model, sample: Mapping[str, Tensor]) -> list[Tensor]:

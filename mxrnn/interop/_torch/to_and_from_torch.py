@@ -140,7 +140,7 @@ def _like(graph: Graph, module: GraphModule) -> Graph:
 
 
 def _array_of(value: Tensor, dtype: np.dtype) -> np.ndarray:
-    """A copy of a tensor as an MXNet array: the inverse of `module.tensor`."""
+    """A copy of a tensor as an MXNet array: the inverse of `tensor`."""
     value = value.detach().cpu()
     if dtype.names == ('bfloat16',):
         return value.to(torch.bfloat16).view(torch.int16).numpy().astype(np.uint16).view(dtype)

@@ -1,0 +1,1 @@
+"""Runs files and models: one module for each kind."""

@@ -1,0 +1,211 @@
+"""Computes a graph's outputs: the witness of checks on machines without MXNet, never for users.
+
+An operator runs the function in `_torch` if it has one, so that its text in a source is compared
+with something else, and otherwise its text.
+"""
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable, Dict, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..._graph.check_node_attributes import check_attributes
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.shapes.axis_factors import Axes
+from ..._graph.shapes.infer import Table, infer, variables_of
+from ..._graph.shapes.sizes import product, resolve
+from .._source import elementwise, layers, losses, reduce_sort_index, sequences, shape  # noqa: F401
+from .._source.emitter_api import SOURCE, Expr, Many, Size, Unsupported
+from .._torch import Run, constants_and_samplers, functions, rnn_by_torch_kernels, tensor  # noqa: F401
+from ..model import Model
+from ..registry import TORCH
+
+__all__ = ['evaluate', 'run', 'variables']
+
+#: What the texts read.
+_SPACE: dict[str, Any] = {'torch': torch, 'F': F}
+_Arrays = Dict[Entry, Tensor]
+
+
+def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False) -> list[Tensor]:
+    """The outputs of a graph for the values of its variables, by name.
+
+    Labels of losses may be missing if no gradients are computed. Gradients are MXNet's: losses
+    ignore the gradient from above, and of an output that occurs twice only the last one has any.
+
+    Raises
+    ------
+    ValueError
+        The graph does not take arrays of these shapes.
+    NotImplementedError
+        An operator is unknown here.
+    """
+    computed: _Arrays = {}
+
+    def unknown(entry: Entry) -> Axes:
+        """The axes of an output without a rule for shapes."""
+        part = graph.ending_in([entry])
+        if part.heads[0] not in computed:
+            computed[entry], = evaluate(part, values, training)
+        return [(size,) for size in computed[entry].shape]
+    table = infer(graph, variables_of(graph, {
+        name: tuple(value.shape) for name, value in values.items()}), unknown)
+    if table.faults:
+        raise ValueError(str(table.faults[0]))
+    arrays = _computed(graph, values, table, training, {})
+    return [arrays[head].detach() if head in graph.heads[at + 1:] else arrays[head]
+            for at, head in enumerate(graph.heads)]
+
+
+def variables(model: Model, gradients: bool = False) -> dict[str, Tensor]:
+    """A model's weights as tensors; with `gradients`, these are computed of real parameters."""
+    found = {name: tensor(array) for name, array in {
+        **model.arg_params, **model.aux_params}.items()}
+    return {name: value.requires_grad_(gradients and value.is_floating_point()
+                                       and name in model.arg_params)
+            for name, value in found.items()}
+
+
+def run(graph: Graph, model: Model, sample: Mapping[str, Tensor]) -> list[Tensor]:
+    """The outputs of a graph with a model's weights; what it draws begins with one seed."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # of the CPU: others take longer
+        return evaluate(graph, {**variables(model), **sample})
+
+
+def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training: bool,
+              made: dict[object, Run]) -> _Arrays:
+    """All arrays of a graph; `made` keeps the functions of nodes that are alike."""
+    found: _Arrays = {}
+    needed = graph.needed()
+    for place in sorted(graph.reached(lambda node: node.inputs)):
+        node = graph.nodes[place]
+        if node.is_variable:
+            if node.name in values:
+                found[Entry(place, 0)] = values[node.name]
+            elif place in needed:
+                raise ValueError('%s has no value' % node.name)
+            continue
+        inputs = [found.get(entry) for entry in node.inputs]
+        if place not in needed and any(each is None for each in inputs):
+            continue  # of a label that is missing
+        if node.op == '_foreach':
+            outputs: Sequence[Tensor] = _loop(node, inputs, table.bodies[place], training, made)
+        else:
+            outputs = _outputs(node, inputs, table.axes.get(Entry(place, 0), []), training, made)
+        for at, each in enumerate(outputs):
+            found[Entry(place, at)] = each
+    return found
+
+
+def _outputs(node: Node, inputs: Sequence[Any], axes: Axes, training: bool,
+             made: dict[object, Run]) -> Sequence[Tensor]:
+    """The outputs of one node; `axes` are those of the first."""
+    operator = TORCH.get(node.op)
+    if operator is None:
+        inputs = inputs[:len(node.needed_inputs)]
+        key = node.op, tuple(node.attrs.items()), tuple([(each.shape, each.dtype)
+                                                         for each in inputs])
+        if key not in made:
+            made[key] = _written(node, [Expr('x%d' % at, tuple(each.shape), str(
+                each.dtype).partition('.')[2]) for at, each in enumerate(inputs)])
+        found = made[key](*inputs)
+    else:
+        check_attributes(node)
+        try:
+            run = operator.make(node)
+        except Unsupported as error:
+            raise NotImplementedError('%s (%s): %s' % (node.name, node.op, error)) from None
+        if operator.creates:
+            sizes: Sequence[Size] = [resolve(product(each)) for each in axes] or getattr(
+                node, 'shape', ()) or ()
+            # Where nothing tells a size, the array is broadcast.
+            found = run([size if isinstance(size, int) and size > 0 else 1 for size in sizes],
+                        'cpu')
+        else:
+            found = run(*[training] * operator.training, *inputs)
+    return [found] if isinstance(found, Tensor) else found
+
+
+def _loop(node: Node, inputs: Sequence[Any], table: Table, training: bool,
+          made: dict[object, Run]) -> list[Tensor]:
+    """``_foreach``: runs a graph for every step along its sequences' first axis."""
+    body, places, first, states = node.body
+    names = [body.nodes[place].name for place in places]
+    state, rest, collected = inputs[first:first + states], inputs[first + states:], []
+    for rows in zip(*[sequence.unbind(0) for sequence in inputs[:first]]):
+        arrays = _computed(body, dict(zip(names, [*rows, *state, *rest])), table, training, made)
+        results = [arrays[head] for head in body.heads]
+        collected.append(results[:node.num_out_data])
+        state = results[node.num_out_data:]
+    return [*map(torch.stack, zip(*collected)), *state]
+
+
+class _Text:
+    """Collects the text of a function with one operator."""
+
+    arguments = ()
+
+    def __init__(self, node: Node, inputs: Sequence[Expr]) -> None:
+        self.lines: list[str] = []
+        #: The type of the operator's output.
+        self.dtypes = [getattr(node, 'dtype', None) or getattr(node, 'out_dtype', None)
+                       or inputs[0].dtype]
+
+    def named(self, value: Expr) -> Expr:
+        """The array under a name."""
+        return value if value.text.isidentifier() else value._replace(text=self.own(value.text))
+
+    def own(self, text: str, name: str = 'y') -> str:
+        """A variable that is set to a text."""
+        name += str(len(self.lines) or '')
+        self.line('%s = %s' % (name, text))
+        return name
+
+    def line(self, text: str) -> None:
+        """Add a statement."""
+        self.lines.append('    ' + text)
+
+    def size(self, size: Size, *near: Expr) -> str:
+        """The text for an axis' size."""
+        return str(size)
+
+    def helper(self, function: Callable[..., Any]) -> str:
+        """The name of a function of this package."""
+        _SPACE[function.__name__] = function
+        return function.__name__
+
+    def check_inputs(self) -> None:
+        """Shapes are checked before anything is computed."""
+
+    def used(self, output: int) -> int:
+        """How often an output is read: unknown here."""
+        return 1
+
+
+def _written(node: Node, inputs: Sequence[Expr]) -> Run:
+    """The function that runs a node's text."""
+    check_attributes(node)
+    if node.op not in SOURCE:
+        raise NotImplementedError('%s (%s): the operator is unknown' % (node.name, node.op))
+    scope = _Text(node, inputs)
+    try:
+        emitted = SOURCE[node.op](scope, node, *inputs)
+    except Unsupported as error:
+        raise ValueError('%s, %s: %s' % (node.name, node.op, error)) from None
+    text = emitted.text if isinstance(emitted, Many) else '(%s)' % ', '.join(map(
+        str, emitted)) if isinstance(emitted, list) else str(emitted)
+    return _compiled('\n'.join(['def run(%s):' % ', '.join(each.text for each in inputs),
+                                *scope.lines, '    return ' + text]))
+
+
+@functools.lru_cache(maxsize=1000)
+def _compiled(text: str) -> Run:
+    """The function of a text."""
+    space: dict[str, Any] = {}
+    exec(text, _SPACE, space)
+    run: Run = space['run']
+    return run
