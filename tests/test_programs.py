@@ -4,12 +4,14 @@ import subprocess
 import sys
 import textwrap
 import venv
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mxrnn._runtime import run_and_enable
+from mxrnn._runtime.advice import advice
 
 from . import mx, needs_operator
 
@@ -231,6 +233,66 @@ def test_an_enabled_environment_without_mxrnn_is_as_before(environment_of):
                           'assert importlib.util.find_spec("mxnet").loader and not any('
                           'name.startswith("mxrnn") for name in sys.modules)')
     assert done.returncode == 0 and not done.stderr
+
+
+OLD = '''print "a"
+print >>sys.stderr, "a"
+for i in xrange(3): pass
+import cPickle
+from itertools import izip
+{}.iteritems()
+{}.keys()[0]
+map(len, [])[0]
+len(zip([]))
+(i for i in [1]).next()
+import urllib; urllib.urlopen
+raise ValueError, "x"
+try: pass\\nexcept ValueError, e: print(e)
+x = `3`
+x = 10L
+x = 0777
+exec "a"
+def f(a, (b, c)): pass
+1 <> 2'''.splitlines()
+
+
+@pytest.mark.parametrize('code, old', [*((code, True) for code in OLD), (
+    'x = 1 +', False), ('import nonesuch', False), ('{}[1]', False), ('{}.nonesuch', False)])
+def test_programs_of_python_2_are_told_how_to_be_converted(code, old, tmp_path):
+    path = tmp_path / 'an old.py'
+    path.write_text('import sys\n' + code.replace('\\n', '\n'), encoding='utf-8')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', SyntaxWarning)  # 10L, on Python 3.8
+        with pytest.raises(Exception) as error:
+            exec(compile(path.read_text(), str(path), 'exec'), {})
+    told = advice(error.value)
+    assert told is None if not old else "python -m fissix -w '%s'\n" % path in told
+
+
+MISNAMED = '''
+import mxnet as mx
+score = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3)
+label = mx.sym.Reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
+data = mx.io.NDArrayIter(mx.nd.ones((4, 5)), mx.nd.ones((4, 1)), 2, label_name='lable')
+mx.mod.Module(mx.sym.SoftmaxOutput(score, label)).fit(data, num_epoch=1)
+'''
+
+
+def test_advice_is_printed_below_the_traceback(tmp_path):
+    for name, text in ('old.py', OLD[0]), ('misnamed.py', MISNAMED):
+        (tmp_path / name).write_text(text, encoding='utf-8')
+    done = start('-m', 'mxrnn', 'run', 'old.py', cwd=tmp_path)
+    assert done.stderr.endswith('''
+
+old.py is written in Python 2. To convert it (the old file becomes old.py.bak):
+    pip install fissix && python -m fissix -w old.py
+Then write // where whole numbers are divided.
+''')
+    done = start('-m', 'mxrnn', 'run', 'misnamed.py', cwd=tmp_path)
+    assert done.stderr.endswith('''
+The network reads softmax_label, which is not among the data; it does not read lable, which is.
+Give both the same name, for instance with label_name= of the iterator.
+''')
 
 
 @pytest.mark.parametrize('as_module', [False, True])

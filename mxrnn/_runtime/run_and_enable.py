@@ -24,6 +24,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any, Iterator, Sequence
 
 from . import finder
+from .advice import advice
 from .spawned_children import keep_findable, prepare_children
 from .version_and_pip_commands import how_to_install
 
@@ -71,13 +72,13 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
 @contextlib.contextmanager
 def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
     """Shorten tracebacks: begin with the program, whose globals these are, and end with its call of
-    mxrnn if mxrnn raised the error."""
+    mxrnn if mxrnn raised the error. Print advice below them."""
     try:
         yield
     except BaseException as caught:
         if isinstance(caught, ModuleNotFoundError) and caught.name == 'mxnet':
             caught.msg = '\n'.join(['MXNet is not installed.', *how_to_install()])
-        show = sys.excepthook
+        show, known = sys.excepthook, advice(caught)
 
         def shorter(kind: type[BaseException], error: BaseException,
                     trace: types.TracebackType | None) -> None:
@@ -85,6 +86,8 @@ def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
                 trace = trace.tb_next
             _leave_out_own(trace)
             show(kind, error.with_traceback(trace), trace)
+            if known is not None:
+                print('\n' + known, file=sys.stderr)
 
         sys.excepthook = shorter
         raise
