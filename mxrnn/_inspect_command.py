@@ -33,7 +33,7 @@ def inspect(options: argparse.Namespace) -> int:
     try:
         model = load(options)
     except CheckpointError:
-        from ._files.model_folder_or_archive import arrays_alone
+        from .interop.model import arrays_alone
         arrays = arrays_alone(place)
         if arrays is None:
             raise

@@ -12,9 +12,8 @@ import re
 from typing import Iterable, Mapping, NamedTuple
 
 from . import CheckpointError, archives, named
-from .params import Array, read_sealed
 
-__all__ = ['ENDS', 'Pair', 'arrays_alone', 'pair_in']
+__all__ = ['ENDS', 'Pair', 'pair_in']
 
 #: How the names of archives end.
 ENDS = '.tar', '.tar.gz', '.tgz', '.zip'
@@ -64,16 +63,6 @@ def pair_in(place: str) -> Pair | None:
                     archives.room_for(os.path.getsize(place)))
     return _unpacked(contents, place) if contents and all(map(_is_packed, contents)) else (
         _of_contents(contents, place))
-
-
-def arrays_alone(place: str) -> dict[str, Array] | None:
-    """The arrays of a model without a graph, such as k-means; None if it is another."""
-    try:
-        pair = pair_in(place)
-    except CheckpointError:
-        return None
-    return None if pair is None or pair.symbol or pair.contents is None else read_sealed(
-        pair.params, pair.contents[1], unnamed=True)[0]
 
 
 def _content(path: str) -> bytes:

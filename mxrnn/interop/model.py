@@ -13,12 +13,19 @@ from .._files import checkpoint_files as files
 from .._files.checkpoint_refusals import refuse_missing
 from .._files.model_folder_or_archive import Pair, pair_in
 from .._files.newest_checkpoint_and_why_skipped import Candidates
-from .._files.params import SparseArray, add_checksum, read_sealed, refuse_names, write_arrays
+from .._files.params import (
+    Array,
+    SparseArray,
+    add_checksum,
+    read_sealed,
+    refuse_names,
+    write_arrays,
+)
 from .._graph.graph import Graph
 from .._graph.symbol_json import graph_from_json, graph_to_json
 from .pack_gate_weights import Packing, packings, vector_layouts
 
-__all__ = ['Model', 'load', 'save']
+__all__ = ['Model', 'arrays_alone', 'load', 'save']
 
 
 class Model(NamedTuple):
@@ -137,6 +144,16 @@ def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | N
         raise candidates.refusal()
     candidates.warn()
     return model
+
+
+def arrays_alone(place: str) -> dict[str, Array] | None:
+    """The arrays of a model without a graph, such as k-means; None if it is another."""
+    try:
+        pair = pair_in(place)
+    except CheckpointError:
+        return None
+    return None if pair is None or pair.symbol or pair.contents is None else read_sealed(
+        pair.params, pair.contents[1], unnamed=True)[0]
 
 
 def _of_epoch(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
