@@ -25,8 +25,9 @@ def rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
         if isinstance(what, Loop):
             return 'loops of MXNet are slower than steps'
         return _fault(values, what, float32)
-    rolled, findings = structure(graph, training=True, reject_reason=reject_reason)
-    return symbol if rolled is graph else mx.sym.load_json(graph_to_json(rolled)), findings
+    rolled = structure(graph, training=True, reject_reason=reject_reason)
+    return mx.sym.load_json(graph_to_json(rolled.graph)) if rolled.is_rolled else symbol, (
+        rolled.findings)
 
 
 def _fault(values: Values, what: Kernel, float32: bool) -> str | None:

@@ -59,6 +59,11 @@ class RolledGraph(NamedTuple):
     graph: Graph
     findings: tuple[Finding, ...]
 
+    @property
+    def is_rolled(self) -> bool:
+        """Whether something was rolled up. Otherwise the graph has all its nodes in order."""
+        return any(each.kind != 'unrolled' for each in self.findings)
+
 
 class _Found(NamedTuple):
     recurrence: StepRecurrence
@@ -88,8 +93,9 @@ def structure(graph: Graph, *, training: bool = False,
     -------
     RolledGraph
         Its graph has the outputs of `graph`, in order and with their names, and the arguments that
-        they need, in order. Recurrences state the steps counted (`STEPS`), and parts that rolling
-        up has cut say so (`CUT`). What `mxrnn.fuse` wrote around a number of steps reads the size.
+        they need, in order. Recurrences state the steps counted (`STEPS`), as does the last step of
+        those that stay unrolled; parts that rolling up has cut say so (`CUT`). What `mxrnn.fuse`
+        wrote around a number of steps reads the size.
     """
     try:
         written = _write(graph, training, reject_reason or (lambda values, what: None))
@@ -99,25 +105,29 @@ def structure(graph: Graph, *, training: bool = False,
         return RolledGraph(graph, (Finding('the graph', 0, 'unrolled',
                                            'looking at all of it would take too long'),))
     rolled = written.graph or graph
-    if rolled is graph and not checked_by_fuse(graph):
+    if rolled is graph and not checked_by_fuse(graph) and not written.unrolled:
         return RolledGraph(graph, tuple(written.findings))
     by_fuse = [Finding('mxrnn.fuse', steps, 'fused', '')
                for steps in sorted({*checked_by_fuse(rolled).values()})]
-    totals = {**counted_by_fuse(rolled), **written.totals}
+    totals = {place: steps for place, steps in {
+        **counted_by_fuse(rolled), **written.totals}.items()
+        if rolled.nodes[place].op == 'slice_axis' or has(rolled.nodes[place].op, 'recurs')}
+    totals.update(written.unrolled)
     marked = rolled._replace(nodes=tuple([
         node._replace(attrs={**node.attrs, CUT if node.op == 'slice_axis' else STEPS: str(
-            totals[place])}) if place in totals and (
-                node.op == 'slice_axis' or has(node.op, 'recurs')) else node
+            totals[place])}) if place in totals else node
         for place, node in enumerate(rolled.nodes)]))
     return RolledGraph(with_variables_as_in(without_checks(marked), graph),
                        (*written.findings, *by_fuse))
 
 
 class _Written(NamedTuple):
-    """A graph rolled up, None if nothing was; and what `RolledWriter` says about it."""
+    """A graph rolled up, None if nothing was; what `RolledWriter` says about it; and the steps of
+    recurrences that stay unrolled, by the place of the last step."""
 
     graph: Graph | None
     findings: list[Finding]
+    unrolled: Mapping[int, int]
     totals: Mapping[int, int] = {}
 
 
@@ -143,16 +153,20 @@ def _write(graph: Graph, training: bool, reject_reason: RejectReason) -> _Writte
                 continue
             if not found:
                 break
-            failed.append(found.pop(refused.number).finding._replace(
-                kind='unrolled', what=str(refused)))
+            declined = found.pop(refused.number)
+            failed.append((declined.recurrence.seeds, declined.finding._replace(
+                kind='unrolled', what=str(refused))))
         except Apart as those:
             apart |= those.nodes & picked
             picked |= those.nodes
         else:
             listed = [Finding(name, len(by_step), 'fused', '') for name, by_step in lists]
-            return _Written(rolled, [each.finding for each in found] + listed + failed,
-                            emitter.totals)
-    return _Written(None, failed)
+            return _Written(rolled, [*[each.finding for each in found], *listed, *[
+                finding for _, finding in failed]], {
+                    emitter.copied[chain[-1]]: len(chain) for chain, _ in failed
+                    if chain[-1] in emitter.copied}, emitter.totals)
+    return _Written(None, [finding for _, finding in failed], {
+        chain[-1]: len(chain) for chain, _ in failed})
 
 
 def _lists(values: Values, ranks: Sequence[Rank]) -> list[tuple[str, ByStep]]:
@@ -181,13 +195,13 @@ _FIRST, _LATER, _LAST = range(3)
 
 def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
             others: Sequence[_Found] = (), planner: Planner | None = None
-            ) -> tuple[list[_Found], list[Finding]]:
-    """The recurrences of a graph, and findings on those that must stay unrolled. With a planner:
-    recurrences without weights, such as running sums, that read `others`; sums of which only the
-    last is read are none."""
+            ) -> tuple[list[_Found], list[tuple[Sequence[int], Finding]]]:
+    """The recurrences of a graph, and findings on those that must stay unrolled, with a node of
+    each step. With a planner: recurrences without weights, such as running sums, that read
+    `others`; sums of which only the last is read are none."""
     taken = {node for each in others for node in each.recurrence.nodes}
     found: list[_Found] = []
-    failed: list[tuple[list[int], Finding]] = []
+    failed: list[tuple[Sequence[int], Finding]] = []
     told: set[int] = set()  # the nodes of recurrences that were declined as a whole
     ways = chains(values) if planner is None else (
         chain for chain in direct_chains(values, taken) if not planner.added(chain[-1])[1])
@@ -227,7 +241,7 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
             name, len(chain), 'loop' if isinstance(what, Loop) else 'kernel',
             kernel.mode if isinstance(kernel, Kernel) else kernel)))
     found.sort(key=lambda each: each.recurrence.seeds[0])
-    return found, [finding for chain, finding in failed if taken.isdisjoint(chain)]
+    return found, [(chain, finding) for chain, finding in failed if taken.isdisjoint(chain)]
 
 
 def _of_data(values: Values, node: int) -> bool:

@@ -87,7 +87,8 @@ class RolledWriter:
         #: The recurrences whose number of steps must stay 2.
         self._halves: set[int] = set()
         self._families: dict[tuple[int, ...], Apply] = {}
-        self._copied: set[int] = set()
+        #: By node of the old graph that is written one by one, its place.
+        self.copied: dict[int, int] = {}
 
     def run(self, graph: Graph) -> Graph:
         """The new graph, with the outputs of the old one under their names."""
@@ -104,7 +105,7 @@ class RolledWriter:
             raise Refused(number, 'its inputs depend on its outputs') from None
         # Nodes that draw or make their own gradients must not be duplicated: written both as one
         # and one by one, or in two groups.
-        count = collections.Counter(itertools.chain(self._copied, *self._families))
+        count = collections.Counter(itertools.chain(self.copied, *self._families))
         doubled = {nodes for nodes in self._families if is_random(self._values.nodes[nodes[0]])
                    and any(count[node] > 1 for node in nodes)}
         if doubled:
@@ -113,6 +114,7 @@ class RolledWriter:
         rolled, places = self._writer.placed(heads, graph.version)
         self.totals = {at: self.totals[place] for place, at in places.items()
                        if place in self.totals}
+        self.copied = {i: places[place] for i, place in self.copied.items() if place in places}
         return rolled
 
     def _find_lists(self) -> None:
@@ -180,8 +182,9 @@ class RolledWriter:
         inputs = []
         for arg in args:
             inputs.append((yield ('value', arg)))
-        self._copied.add(i)
-        return writer.copy(node, inputs)
+        entry = writer.copy(node, inputs)
+        self.copied[i] = entry.node
+        return entry
 
     def _claimed(self, claim: Claim) -> Work:
         number, column, t, total = claim

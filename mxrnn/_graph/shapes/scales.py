@@ -9,7 +9,7 @@ from typing import Collection, Iterator, NamedTuple, Sequence
 from ..graph import Graph, Node
 from ..operator_table import has
 from .axis_factors import Factors, factors_of
-from .constants import Sizes, is_computed
+from .constants import Sizes, is_computed, size_in_graph
 from .infer import Table
 from .sizes import Size, axes_in, product, reduced_axes
 
@@ -87,6 +87,7 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
             continue
         scalar, own = float(node.grad_scale if loss else node.scalar), origin[place]
         before, scales = flow.reduced[place], node.op in _SCALES
+        axes = table.axes.get(node.inputs[0], [])
         # Constants and weights may be places, or be multiplied with the data later.
         for label in sorted(every.intersection({*own, *before, *along}) if own else every):
             size = sizes.axes.get(label)
@@ -99,7 +100,9 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
             small = abs(scalar) < _EPSILON and not loss and not scales
             untold = size is None and label not in sizes.batches and is_computed(
                 scalar) and not _of_counts(scalar, sizes.weights)
-            if beside and not small or scalar in _PLAIN or untold or _made_of(scalar, size):
+            if beside and not small or scalar in _PLAIN or untold or _made_of(
+                    scalar, [size, *[size_in_graph(each, sizes) for each in map(product, axes)
+                                     if label in labels(each)]]):
                 yield Tie(label, node, 'has %g%s' % (
                     scalar, ', beside a sum over it' if beside else ''), (scalar,))
 
@@ -110,12 +113,11 @@ def _of_counts(scalar: float, counts: Collection[int]) -> bool:
                for way in (each, 1 / each, each ** .5, each ** -.5))
 
 
-def _made_of(scalar: float, size: int | None) -> bool:
-    """Whether a scalar may be made of a number of steps."""
-    if size is None or size < 2:
-        return False
-    ways = [size, size - 1, size / (size - 1)]
-    ways += [math.sqrt(each) for each in ways] + [math.log(size)]
+def _made_of(scalar: float, sizes: Sequence[int | None]) -> bool:
+    """Whether a scalar may be made of one of the sizes of an axis and of parts of it."""
+    own = [size for size in sizes if size is not None and size > 1]
+    ways = [way for size in own for way in (size, size - 1, size / (size - 1))]
+    ways += [*map(math.sqrt, ways), *map(math.log, own)]
     return any(math.isclose(abs(scalar), way, rel_tol=1e-5)
                for each in ways for way in (each, 1 / each))
 

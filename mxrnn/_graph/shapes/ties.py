@@ -30,7 +30,8 @@ from .sizes import Size, Sum, axes_in, number_for, product, resolve, same
 
 __all__ = ['STEPS', 'Lengths', 'find_ties']
 
-#: The attribute of a recurrence with the number of steps that rolling up has counted.
+#: The attribute of a recurrence with the number of steps that rolling up has counted; of one that
+#: stays unrolled, its last step has it.
 STEPS = '__steps__'
 #: Sizes of an axis are tried up to so many times the steps that windows leave of it.
 _TIMES = 16
@@ -127,7 +128,8 @@ def _counted(graph: Graph, table: Table) -> Sizes:
     found: dict[str, set[int]] = {}
     counted = []
     for node in graph.nodes:
-        steps = node.get(STEPS) or node.get(CUT) and node.end  # and all before it
+        steps = node.get(STEPS) if has(node.op, 'recurs') else (
+            node.get(CUT) and node.end)  # and all before it
         axes = table.axes.get(node.inputs[0], []) if steps else []
         if steps and axes:
             size = product(axes[node.axis if CUT in node.attrs else 0])
@@ -379,7 +381,7 @@ class _Finder:
         all axes if it reads none."""
         node = scope.graph.nodes[place]
         runs = has(node.op, 'recurs') and scope.above is None
-        number = number_of(given[0][0]) if runs and given[0] else None
+        number = number_of(given[0][0]) if runs and given[0] else None if runs else node.get(STEPS)
         if number is None or number < 2 or number in self._own:
             return
         for label in sorted(self._every.intersection(scope.origin[place] or self._every).difference(

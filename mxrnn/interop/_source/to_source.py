@@ -317,7 +317,7 @@ def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
     places = [plan.graph.heads.index(head) for head in plan.methods.heads]
     graph, whole = (each.ending_in([each.heads[place] for place in places])
                     for each in (plan.plain, plan.whole))
-    rolled = plan.rolled.graph is not plan.whole
+    rolled = plan.rolled.is_rolled
     found: list[tuple[str, str]] = []
 
     def compare(title: str, graph: Graph, sample: Sample) -> None:
