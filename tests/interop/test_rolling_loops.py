@@ -233,7 +233,8 @@ def test_what_is_found(name):
     rolled = structure(graph, **options)
     assert list(map(str, rolled.findings)) == expected
     assert rolled.is_rolled is not stays
-    assert ([each[:2] for each in rolled.graph.nodes] == [each[:2] for each in graph.nodes]) is stays
+    old, new = ([each[:2] for each in it.nodes] for it in (graph, rolled.graph))
+    assert (old == new) is stays
 
 
 def test_a_finding_of_no_number_of_steps():
