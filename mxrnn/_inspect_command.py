@@ -28,8 +28,8 @@ def inspect(options: argparse.Namespace) -> int:
         for title, lines in table_of(place):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
-    from .interop.ctc_predictions import without_losses
-    from .interop.lengths import settled_alone
+    from .interop.prepare import glance
+    from .interop.prepare.outputs import without_losses
     try:
         model = load(options)
     except CheckpointError:
@@ -55,10 +55,10 @@ def inspect(options: argparse.Namespace) -> int:
     say('outputs', ', '.join(model.outputs) or 'none')
     operators = collections.Counter(node.op for node in graph.walk() if not node.is_variable)
     say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
-    for sentence in _recurrences(graph, arrays):
+    plan = glance(model._replace(graph=without_losses(graph)[0]))
+    for sentence in _recurrences(plan, arrays):
         say('recurrence', sentence)
-    found = settled_alone(model._replace(graph=without_losses(graph)[0]))
-    for axes, sizes in found.lines if found else ():
+    for axes, sizes in plan.lines:
         say(axes, sizes)
     for name, verdict in (('ONNX', _onnx_verdict), ('torch', _torch_verdict)):
         try:
@@ -76,12 +76,11 @@ def _say_arrays(arrays: Mapping[str, Any]) -> None:
         print('  %s %s %s' % (name, array.shape, array.dtype))
 
 
-def _recurrences(graph: Any, params: Container[str]) -> list[str]:
+def _recurrences(plan: Any, params: Container[str]) -> list[str]:
     """What became of each recurrence. Those with one name, as layers may have whose nodes are named
     by hand, get the beginning of their weights' names."""
     from ._graph.operator_table import has
-    from ._graph.rolling import structure
-    rolled, findings = structure(graph)
+    rolled, findings = plan.graph, plan.findings
     names = collections.Counter(each.name for each in findings)
     weights = [os.path.commonprefix([
         name for entry in node.inputs for read in [rolled.ending_in([entry]).arguments]

@@ -10,10 +10,10 @@ from .._files.checkpoint_refusals import refuse_torch
 from .._graph.graph import output_name
 from .comparison_shapes_and_data import Inputs, arrays_of
 from .file_runners import ExportedFile, open_file
-from .lengths import settled_alone
 from .model import Model
 from .model_runners import of_torch
 from .mxnet_process import begin, forget, of_mxnet
+from .prepare import glance
 from .reference import Reference
 
 __all__ = ['Differences', 'compare', 'difference', 'of_file', 'tolerance']
@@ -86,7 +86,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     if library is None:
         raise ImportError('neither MXNet nor torch is installed, and one of them must run the '
                           'checkpoint: pip install torch')
-    found = settled_alone(model)
+    found = glance(model)
     inputs = Inputs(model, file, found)
     for name in inputs.begins:
         if name in given:
@@ -94,8 +94,8 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     data = inputs.drawn(shapes, given, seed)
     length = file.steps(data) if file.steps else 0
     chunks = [count for count in (1, length - 1) if length and count]
-    own = found is None or found.fits(data)
-    reference = Reference(model, found.graph if found else model.graph, *library)
+    own = found.fits(data)
+    reference = Reference(model, found.graph, *library)
     try:
         try:
             wanted = reference.outputs(data, own)

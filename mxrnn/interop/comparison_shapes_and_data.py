@@ -8,9 +8,9 @@ import numpy as np
 
 from .._graph.graph import Graph
 from .file_runners import ExportedFile
-from .input_shapes import settle_shapes
-from .lengths import Settled
 from .model import Model
+from .prepare.input_shapes import settle_shapes
+from .prepare.lengths import Settled
 from .random_data import data_for
 
 __all__ = ['Inputs', 'arrays_of']
@@ -27,11 +27,11 @@ class Inputs:
         The axes that may have any size in the file.
     """
 
-    def __init__(self, model: Model, file: ExportedFile, found: Settled | None) -> None:
+    def __init__(self, model: Model, file: ExportedFile, found: Settled) -> None:
         self._model, self._file = model, file
         #: Shapes in the graph; {} if it does not tell them.
-        self.stated: Mapping[str, Sequence[Any]] = found.shapes if found else {}
-        self._own = found.own if found else {}
+        self.stated: Mapping[str, Sequence[Any]] = found.shapes
+        self._own = found.own
         own = {name for name, _, _ in file.inputs}
         self.begins = [name for name in sorted({*model.graph.needed_variables()}.intersection(
             model.inputs)) if name not in own] if file.steps else []

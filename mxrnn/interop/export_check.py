@@ -14,10 +14,10 @@ from .comparison import difference, of_file, tolerance
 from .comparison_shapes_and_data import Inputs
 from .file_runners import ExportedFile, open_file
 from .first_node_that_differs import Exporter, first_different
-from .lengths import Settled
 from .model import Model
 from .model_runners import Data, of_torch
 from .mxnet_process import EndedError, forget, of_mxnet
+from .prepare.lengths import Settled
 from .reference import Reference
 from .registry import ONNX, TORCH, ExportError
 

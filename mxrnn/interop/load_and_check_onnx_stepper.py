@@ -8,9 +8,9 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from .. import _check
-from .batch_and_time_axes import Layout
 from .onnx_checksum_and_session import session_of
 from .onnx_stepper import OnnxStepper
+from .prepare.step_layout import Layout
 
 __all__ = ['KEY', 'load_stepper', 'read_table', 'refuse_other_encoder', 'stepper_of']
 

@@ -7,7 +7,7 @@ from typing import Any, Callable, List, NoReturn, Sequence, Union
 import numpy as np
 
 from .. import _check
-from .batch_and_time_axes import Layout, axes_of_caller, refuse_axes
+from .prepare.step_layout import Layout, axes_of_caller, refuse_axes
 
 __all__ = ['OnnxStepper']
 

@@ -25,14 +25,14 @@ class Converters(ChainMap[str, _Entry], Generic[_Entry]):
 
     def __init__(self, back_end: str) -> None:
         super().__init__({}, {})
-        self._back_end = back_end
+        self.back_end = back_end
 
     def enter(self, entry: _Entry, *ops: str) -> None:
         """Add the back end's converter for `ops`; a second one for an operator is refused."""
         own = self.maps[1]
         for op in ops:
             if op in own:
-                raise ValueError('%s has two converters of %s' % (self._back_end, op))
+                raise ValueError('%s has two converters of %s' % (self.back_end, op))
             own[op] = entry
 
 

@@ -1,7 +1,7 @@
 """Graphs as ONNX files, run by onnxruntime and compared with MXNet."""
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import pytest
@@ -14,10 +14,26 @@ from ..running import bound, flat, random_value
 pytest.importorskip('onnx')
 runtime = pytest.importorskip('onnxruntime')
 
-from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402
+from mxrnn.interop._onnx.conversion import contents  # noqa: E402
 from mxrnn.interop.model_runners import inputs_of  # noqa: E402
+from mxrnn.interop.prepare import prepare  # noqa: E402
+from mxrnn.interop.registry import ONNX  # noqa: E402
 
-__all__ = ['bound', 'compare', 'exported', 'grouped', 'outputs_of', 'session']
+__all__ = ['File', 'bound', 'compare', 'exportable', 'exported', 'grouped', 'outputs_of', 'session']
+
+
+class File(NamedTuple):
+    """The content of a file, the shapes of its inputs, and the outputs that it does not have."""
+
+    content: bytes
+    inputs: Mapping[str, Sequence[Any]]
+    left_out: Sequence[str]
+
+
+def exportable(model: Any, inputs: Any = None, *, rolled: bool = True, **options: Any) -> File:
+    """The file that `to_onnx` writes of a model."""
+    plan = prepare(model, inputs, operators=ONNX, roll=rolled, **options)
+    return File(contents(plan)[0], plan.inputs, plan.left_out)
 
 
 def grouped(outputs: Any, states: Any = ()) -> Any:

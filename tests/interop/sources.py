@@ -12,7 +12,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from mxrnn import interop
-from mxrnn.interop import ctc_predictions
+from mxrnn.interop.prepare import outputs as file_outputs
 
 from .. import mx
 from ..running import bound, random_value
@@ -130,7 +130,7 @@ def check(source: Source, symbol: Any, data: Mapping[str, np.ndarray], tolerance
     executor = run_mxnet(symbol, data, {**source.model.arg_params, **source.model.aux_params})
     expected = [each.asnumpy() for each in executor.forward(is_train=False)]
     expected = [expected[place] for place in predictions(source.model.graph)]
-    read = ctc_predictions.predictions(source.model.graph)
+    read = file_outputs.predictions(source.model.graph)
     if read:  # forward gives what the loss reads
         inner = symbol.get_internals()
         scores = mx.sym.Group([inner[name] for name in source.model.graph.ending_in(read).outputs])

@@ -13,7 +13,7 @@ from .sources import generate
 from .test_states import model_for
 
 from mxrnn.interop._onnx import table_of, write_onnx  # noqa: E402, I001  isort: skip
-from mxrnn.interop.choose_outputs_for_steps import LEFT_OUT  # noqa: E402  isort: skip
+from mxrnn.interop.prepare.steps import LEFT_OUT  # noqa: E402  isort: skip
 
 pytestmark = ours
 
@@ -100,7 +100,7 @@ def test_outputs_of_whole_sequences_are_left_out_or_named(plain, tmp_path):
         assert 'add --output softmax_output' in str(caught.value)
         return
     written = write_onnx(model, path, states=True)
-    assert written.notes == [LEFT_OUT % 'loss_output, counted_output']
+    assert written.plan.notes == [LEFT_OUT % 'loss_output, counted_output']
     assert written.checked[0] == 'checked'
     assert interop.load_stepper(path).output_names == ['softmax_output']
     assert LEFT_OUT % 'loss_output, counted_output' in ' '.join(

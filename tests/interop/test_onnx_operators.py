@@ -8,12 +8,10 @@ import pytest
 from mxrnn.interop import Model, graph_from_json
 
 from .. import mx
-from .onnx_runs import compare, exported, session
+from .onnx_runs import compare, exportable, exported, session
 from .operator_cases import OPS, SAMPLERS, draws, each_name
 
 from mxrnn.interop._onnx import ExportError  # noqa: E402, I001  isort: skip
-from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402, I001  isort: skip
-
 S = mx.sym
 
 
@@ -146,7 +144,7 @@ ELSEWHERE = {'RNN', '_foreach', 'Dropout', '_random_normal', '_random_normal_lik
 
 
 def test_no_converter_is_without_a_test():
-    from mxrnn.interop._onnx import choose_roll_and_convert  # noqa: F401
+    from mxrnn.interop._onnx import conversion  # noqa: F401
     from mxrnn.interop.registry import ONNX
     made = [mx.sym.Group(list(op.build())) for op in OPS.values()]
     tested = {node.op for symbol in made for node in graph_from_json(symbol.tojson()).walk()}
@@ -154,7 +152,7 @@ def test_no_converter_is_without_a_test():
 
 
 def test_the_page_lists_what_has_no_converter():
-    from mxrnn.interop._onnx import choose_roll_and_convert  # noqa: F401
+    from mxrnn.interop._onnx import conversion  # noqa: F401
     from mxrnn.interop.registry import ONNX
     text = (Path(__file__).parents[2] / 'docs' / 'operators.md').read_text(encoding='utf-8')
     runs, _, rest = text.partition('## What runs')[2].partition('\n## ')

@@ -7,12 +7,10 @@ from mxrnn import interop
 from .. import mx, rnn
 from . import models, programs
 from .compare import torch
-from .onnx_runs import bound, outputs_of, session
+from .onnx_runs import bound, exportable, outputs_of, session
 from .programs import ASKED, PROGRAMS, UNTOLD, WIDER
 from .sources import generate
 from .test_commands import command
-
-from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402, I001  isort: skip
 
 #: Axes whose size is no matter of the batch or of the number of steps.
 OTHERS = {'target_time': 5, 'answer_time': 5, 'memory_2': 4, 'memory_time': 6,

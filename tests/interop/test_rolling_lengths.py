@@ -4,7 +4,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.rolling import RolledGraph, structure
-from mxrnn.interop.lengths import opened
+from mxrnn.interop.prepare.lengths import opened
 
 from .. import mx, rnn
 from ..running import stack

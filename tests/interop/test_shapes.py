@@ -15,8 +15,8 @@ from mxrnn._graph.shapes.rule_api import RULES
 from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolve
 from mxrnn._graph.stepping.axis_propagation import follow
 from mxrnn.interop import graph_from_json
-from mxrnn.interop.convert_to_steps import in_steps
-from mxrnn.interop.input_shapes import without_number
+from mxrnn.interop.prepare.input_shapes import without_number
+from mxrnn.interop.prepare.steps import in_steps
 from mxrnn.interop.registry import TORCH
 
 from .. import mx, rnn

@@ -10,10 +10,9 @@ from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import torch
 from .models import model_of, random_model
-from .onnx_runs import session
+from .onnx_runs import exportable, session
 from .sources import check, generate, run_mxnet, source_of
 
-from mxrnn.interop._onnx.choose_roll_and_convert import exportable  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.emitter_api import LOSSES  # noqa: E402, I001  isort: skip
 
 pytestmark = ours

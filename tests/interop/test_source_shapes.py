@@ -11,7 +11,7 @@ from .models import random_model
 from .sources import check, generate
 from .test_source import program_of
 
-from mxrnn.interop._source import to_source  # noqa: E402  isort: skip
+from mxrnn.interop.prepare import plan  # noqa: E402  isort: skip
 
 pytestmark = ours
 pytest.importorskip('onnx')
@@ -27,7 +27,7 @@ def test_steps_are_checked_against_the_graph_as_it_is(monkeypatch):
         outputs, _ = rnn.GRUCell(3, 'g_').unroll(6, mx.sym.Variable('data'), merge_outputs=False)
         return model(mx.sym.FullyConnected(outputs[step], num_hidden=2, name='fc'), data=(2, 6, 5))
     assert 'the unrolled graph, for' in ' '.join(generate(inner(2)).text.split())
-    monkeypatch.setattr(to_source, 'structure', lambda graph, **options: structure(
+    monkeypatch.setattr(plan, 'structure', lambda graph, **options: structure(
         inner(3).graph, **options))
     with pytest.raises(interop.ExportError, match='differs from the graph by'):
         generate(inner(2))

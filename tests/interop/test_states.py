@@ -18,7 +18,7 @@ from ..comparing import assert_close
 from ..running import random_value
 from .forms import BOUND, unrolled
 from .models import random_model
-from .onnx_runs import grouped, outputs_of, session
+from .onnx_runs import exportable, grouped, outputs_of, session
 from .programs import PROGRAMS, stack
 from .test_programs_leave import model_of, settled
 
@@ -41,7 +41,6 @@ def model_for(symbol, shapes):
 
 def whole(model, data, inputs=None, outputs=None):
     """The outputs by name of the file without states."""
-    from mxrnn.interop._onnx.choose_roll_and_convert import exportable
     serving = session(exportable(model, inputs).content)
     return dict(zip([each.name for each in serving.get_outputs()], outputs_of(serving, data)))
 

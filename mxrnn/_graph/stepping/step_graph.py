@@ -62,7 +62,7 @@ class Stepped(NamedTuple):
         By names of states and captured values: the entries of the whole graph with their first
         values.
     shapes : dict
-        Shapes of the variables of `graph` that are not parameters, as far as known.
+        Shapes of the variables of `graph` and `encoder` that are not parameters, as far as known.
     axes : dict
         By name of an input or output of `graph`: for each axis 'batch', 'time', 'batch,time' for
         both in one, another name, or a number.
@@ -179,11 +179,9 @@ class _Cut:
         once[len(self._captured):len(self._captured)] = kept
         encoder = graph._replace(nodes=(*graph.nodes, *self._flat)).ending_in(
             [entry for entry, _ in once]) if once else None
-        variables = {node.name for node in step.nodes if node.is_variable}
         return Stepped(step, (*outputs, *(state.after for state in self._states)),
                        tuple(self._states), encoder, tuple([name for _, name in once]),
-                       self._sources, {name: shape for name, shape in self._shapes.items()
-                                       if name in variables}, self._axes)
+                       self._sources, self._shapes, self._axes)
 
     def _kept(self, step: Graph, once: Sequence[Entry]) -> tuple[Graph, list[tuple[Entry, str]]]:
         """A step that takes inputs of the encoder from it, such as the lengths of sequences.

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from ... import _check
 from ..._files.atomic import replacing
@@ -15,12 +15,19 @@ from ..file_runners import ExportedFile, open_content
 from ..model import Model
 from ..mxnet_process import begin
 from ..onnx_checksum_and_session import sealed
-from ..registry import ExportError
+from ..prepare import Prepared, prepare
+from ..prepare.plan import unknown_operators
+from ..registry import ONNX, ExportError
 
 __all__ = ['encoder_of', 'ExportError', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
 
-if TYPE_CHECKING:
-    from .choose_roll_and_convert import Written
+
+class Written(NamedTuple):
+    """A plan whose file was written; whether and how it was checked, or why not. Both texts are
+    empty if no check was requested."""
+
+    plan: Prepared
+    checked: tuple[str, str] = ('', '')
 
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
@@ -108,45 +115,44 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     written = write_onnx(model, path, inputs, types=types, outputs=outputs, roll=roll,
                          certify_by=certify_by, states=states, check=_check.flag('check', check))
     log_unchecked(os.fspath(path), written.checked)
-    if written.left_out:
+    if written.plan.left_out:
         warnings.warn('%s has no output %s: losses that ONNX does not have' % (
-            path, ', '.join(written.left_out)), stacklevel=2)
+            path, ', '.join(written.plan.left_out)), stacklevel=2)
 
 
 def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
                types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
                roll: bool = True, certify_by: Graph | None = None, states: bool = False,
                check: bool = True) -> Written:
-    """Write the files of `to_onnx`; returns what was decided about inputs and outputs."""
+    """Write the files of `to_onnx`."""
     _check.instance('model', model, Model, 'a Model, as load returns it')
     path = os.fspath(path)
     refuse_checkpoint('path', path)
     encoder = encoder_of(path)
-    export = _conversion().exportable
+    contents = _conversion().contents
     check_onnx_target(path, model)
     if check:
         begin()
-    written: Written = export(model, inputs, types=types, outputs=outputs, rolled=roll,
-                              certify_by=certify_by,
-                              states=os.path.basename(encoder) if states else '')
-    files = {path: sealed(written.content)}
-    if written.encoder is not None:
+    plan = prepare(model, inputs, types, outputs, operators=ONNX, certify_by=certify_by,
+                   states=states, roll=roll)
+    content, first = contents(plan, os.path.basename(encoder))
+    files = {path: sealed(content)}
+    if first is not None:
         check_onnx_target(encoder, model)
-        files[encoder] = sealed(written.encoder.content)
+        files[encoder] = sealed(first)
 
     def again(part: Model) -> ExportedFile:
         shapes, kinds = ({name: value for name, value in (each or {}).items()
                           if name in part.graph.arguments} for each in (inputs, types))
-        return open_content(export(part, shapes, types=kinds, rolled=roll).content)
+        return open_content(contents(prepare(
+            part, shapes, kinds, operators=ONNX, roll=roll))[0])
     with replacing(list(files)) as stage:
         places = {target: os.path.join(stage, os.path.basename(target)) for target in files}
         for target, content in files.items():
             with open(places[target], 'wb') as file:
                 file.write(content)
-        if check:
-            written = written._replace(checked=check_export(
-                model, places[path], again, written.found, written.certified))
-    return written
+        return Written(plan, check_export(model, places[path], again, plan, plan.certified)
+                       if check else ('', ''))
 
 
 def encoder_of(path: str) -> str:
@@ -163,8 +169,8 @@ def without_onnx(graph: Graph) -> dict[str, list[str]]:
     ImportError
         The package onnx is not installed.
     """
-    unknown: dict[str, list[str]] = _conversion().unknown_operators(graph)
-    return unknown
+    _conversion()
+    return unknown_operators(graph, ONNX)
 
 
 def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
@@ -178,5 +184,5 @@ def _conversion() -> Any:
     with _check.needing('ONNX files need the package onnx, 1.13 or newer', '"onnx>=1.13"'):
         import onnx  # noqa: F401
         import onnx.reference  # noqa: F401
-    from . import choose_roll_and_convert
-    return choose_roll_and_convert
+    from . import conversion
+    return conversion

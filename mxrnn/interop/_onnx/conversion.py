@@ -17,27 +17,33 @@ from ..._graph.shapes.missing_shapes import Place
 from ..._graph.shapes.rule_api import UnknownAxes
 from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, product
 from ..._graph.shapes.unification import SizeError, unify
-from ..input_shapes import guarded
+from ..prepare import Prepared
 from ..registry import ONNX, ExportError, Unsupported
 from . import creation, elementwise, layers, losses, rnn_and_loops, samplers  # noqa: F401  (fill it)
 from .builder import Builder, Value
+from .metadata_and_inputs_table import described
 from .write_model import write_model
 
-__all__ = ['Conversion', 'unknown_operators']
+__all__ = ['Conversion', 'contents']
 
 
-def unknown_operators(graph: Graph) -> dict[str, list[str]]:
-    """The names of nodes without a converter, by operator."""
-    unknown: dict[str, list[str]] = {}
-    needed = graph.needed()
-    for i, node in enumerate(graph.nodes):
-        if i in needed and not node.is_variable:
-            if node.op not in ONNX or node.op == '_foreach' and len(node.subgraphs) != 1:
-                unknown.setdefault(node.op, []).append(node.name)
-            for each in node.subgraphs:
-                for op, names in unknown_operators(each).items():
-                    unknown.setdefault(op, []).extend(names)
-    return unknown
+def contents(plan: Prepared, encoder_name: str = '') -> tuple[bytes, bytes | None]:
+    """The content of a plan's file, and that of the file of its encoder, if it has one."""
+    if plan.steps is None:
+        return Conversion(plan.graph, plan.arrays, plan.shapes, plan.types, plan.guarded,
+                          plan.ranges).write(plan.graph.outputs), None
+    steps, types, encoder = plan.steps, plan.types, None
+
+    def conversion(graph: Graph) -> Conversion:
+        return Conversion(graph, plan.arrays, {
+            name: steps.shapes[name] for name in graph.needed_variables() if name in steps.shapes
+            }, types)
+    if steps.encoder is not None:
+        first = conversion(steps.encoder)
+        encoder = first.write(steps.captured)
+        types = {**types, **first.types}
+    step = conversion(steps.graph).write(steps.outputs)
+    return described(step, steps, encoder_name if encoder else ''), encoder
 
 
 class Conversion:
@@ -45,7 +51,8 @@ class Conversion:
 
     def __init__(self, graph: Graph, params: Mapping[str, np.ndarray],
                  inputs: Mapping[str, Sequence[int | str]], types: Mapping[str, str],
-                 checked: bool = True, ranges: Mapping[Place, range] = {}) -> None:
+                 guarded: Mapping[str, Sequence[int]] = {}, ranges: Mapping[Place, range] = {}
+                 ) -> None:
         self._graph, self._params, self._inputs, self._types = graph, params, inputs, types
         self._builder = Builder(self._convert)
         self._faults: list[str] = []
@@ -53,9 +60,8 @@ class Conversion:
         self._float = np.dtype('float32')
         #: Types of the outputs, by name, once they are written.
         self.types: dict[str, str] = {}
-        #: By input, axes that must be as long as others. load_stepper checks its own inputs.
-        self._guarded = guarded(graph.arguments, inputs) if checked else {}
-        self._ranges = ranges
+        #: By input, axes that must be as long as others, and axes with some sizes only.
+        self._guarded, self._ranges = guarded, ranges
 
     def values(self, names: Sequence[str] = ()) -> tuple[list[str], list[Value]]:
         """The graph's outputs, and their names in the file: `names` if these are unused.

@@ -8,9 +8,9 @@ from typing import Any, Iterator
 import onnx
 
 from ..._graph.stepping import Stepped
-from ..batch_and_time_axes import axes_in_words, axes_of_caller
 from ..load_and_check_onnx_stepper import KEY, read_table, refuse_other_encoder
 from ..onnx_checksum_and_session import refuse_damaged
+from ..prepare.step_layout import axes_in_words, axes_of_caller
 
 __all__ = ['described', 'table_of']
 

@@ -6,7 +6,6 @@ from typing import Iterable, Mapping, Sequence
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
 from ..._graph.shapes.sizes import add, product, same
-from ..ctc_predictions import predictions, selected
 from ..registry import TORCH
 from . import (  # noqa: F401
     constants_and_samplers,
@@ -24,8 +23,7 @@ from .paste_and_call_functions import call
 from .python_identifiers import local
 from .rnn_and_loops import write_method
 
-__all__ = ['Methods', 'chosen', 'loss_text', 'split_losses',
-           'with_own_gradients']
+__all__ = ['Methods', 'loss_text', 'split_losses', 'with_own_gradients']
 
 #: Outputs that are losses, and therefore not part of predictions.
 _VALUES = ('MakeLoss', 'make_loss', 'CTCLoss', 'softmax_cross_entropy')
@@ -247,16 +245,6 @@ def _parts(graph: Graph, place: int) -> list[Entry]:
         return []
     return [head for head in graph.heads if head.node == place] + [
         head for at in readers for head in _parts(graph, at)]
-
-
-def chosen(graph: Graph, outputs: Sequence[str] | None) -> tuple[Graph, list[str]]:
-    """The graph of some outputs. If these are all, and CTC losses alone, what the losses read comes
-    before them, with its names."""
-    if outputs is not None:
-        return selected(graph, outputs), []
-    read = predictions(graph)
-    return graph._replace(heads=(*read, *graph.heads)), (
-        graph.ending_in(read).outputs if read else [])
 
 
 def loss_text(scope: MethodWriter, node: Node, values: Sequence[Expr]) -> str:

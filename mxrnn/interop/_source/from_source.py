@@ -8,9 +8,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..model import Model
+from ..prepare import prepare
 from .layers_and_state_dict import flat_of
 from .overwrite_checks_and_checksums import read_state
-from .to_source import planned
+from .to_source import written
 
 __all__ = ['from_source']
 
@@ -39,7 +40,8 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
     ValueError
         The state dict belongs to another model.
     """
-    state, file = _state_of(weights), planned(model, inputs, None, outputs).file
+    state, file = _state_of(weights), written(
+        prepare(model, inputs, None, outputs, training=True)).file
     if set(state) != {*file.state, *file.constants}:
         raise ValueError('weights must come from the source of model, with the inputs and outputs '
                          'of the export: %s; got %s' % (

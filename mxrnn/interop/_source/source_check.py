@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ..._files import reason_of
 from ..._graph.graph import Graph
 from ..._graph.operator_table import has
-from ..batch_and_time_axes import Layout
 from ..comparison import difference, tolerance
 from ..model import Model
+from ..prepare.step_layout import Layout
 from ..registry import ExportError
 from ..run.evaluator import evaluate, run, variables
 from .constant_draws import ConstantDraws

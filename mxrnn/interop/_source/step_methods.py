@@ -6,8 +6,8 @@ import torch
 from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
 from .._torch.module import run
-from ..batch_and_time_axes import Layout
 from ..model import Model
+from ..prepare.step_layout import Layout
 from .emitter_api import Expr, Facts, Unsupported
 from .forward_and_loss import Methods
 from .inferred_shapes_and_types import survey

@@ -15,37 +15,28 @@ from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Graph
 from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
-from ..._graph.rolling import Finding, RolledGraph, structure
+from ..._graph.rolling import Finding
 from ..._graph.stepping import Stepped
 from .._torch.module import UnsupportedError
-from ..choose_outputs_for_steps import chosen_for_steps
-from ..convert_to_steps import in_steps
-from ..input_shapes import (
-    blaming_axes,
-    check_shapes,
-    check_types,
-    guarded,
-    of_graph,
-    without_number,
-)
-from ..lengths import settled
 from ..model import Model
+from ..prepare import Prepared, prepare
+from ..prepare.input_shapes import of_graph
+from ..prepare.steps import in_steps
 from ..registry import ExportError
-from ..repeat_begin_state_weights import of_any_batch
 from .emitter_api import Shape
 from .find_shapes_and_draw_data import find_labels, surveyed
-from .forward_and_loss import Methods, chosen, split_losses, with_own_gradients
+from .forward_and_loss import Methods, split_losses, with_own_gradients
 from .inferred_shapes_and_types import survey
 from .layers_and_state_dict import File, state_dict_of
 from .line_wrapping import wrapped
 from .node_inputs_and_size_texts import described
 from .overwrite_checks_and_checksums import check_target, refuse_other_model, sealed, weights_of
 from .paste_and_call_functions import imports_of
-from .sample_data import Named, Sample, names_that_tell
+from .sample_data import Sample, names_that_tell
 from .source_check import Check, at_own_length
 from .step_methods import StepMethods
 
-__all__ = ['planned', 'to_source', 'write_source']
+__all__ = ['to_source', 'write_source', 'written']
 
 
 def to_source(model: Model, path: str | os.PathLike[str],
@@ -116,77 +107,48 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
                  check: bool = True, certify_by: Graph | None = None) -> list[tuple[str, str]]:
     """`to_source`; returns notes on the file, with titles."""
     there = check_target(path)
-    plan = planned(model, inputs, types, outputs, states, certify_by)
-    state = state_dict_of(plan.file)
+    plan = prepare(model, inputs, types, outputs, certify_by=certify_by, states=states,
+                   training=True)
+    source = written(plan, states)
+    state = state_dict_of(source.file)
     refuse_other_model(path, there, state, model)
-    remarks = [(axes, verdict) for axes, verdict in plan.lines]
-    remarks += [('note', _escaped(note)) for note in plan.notes]
+    remarks = [*plan.lines, *(('note', _escaped(note)) for note in source.notes)]
     if check:
-        remarks += _checked(plan, Check(_text(plan, path, []), state, plan.file, plan.methods,
-                                        plan.graph, plan.model))
+        remarks += _checked(source, Check(
+            _text(source, path, []), state, source.file, source.methods, source.graph, plan.model))
     weights = weights_of(path)
     with replacing([path, weights]) as stage:
-        source = os.path.join(stage, os.path.basename(path))
-        with open(source, 'w', encoding='utf-8') as file:
-            file.write(_text(plan, path, remarks))
-        torch.save(sealed(state, source), os.path.join(stage, os.path.basename(weights)))
+        place = os.path.join(stage, os.path.basename(path))
+        with open(place, 'w', encoding='utf-8') as file:
+            file.write(_text(source, path, remarks))
+        torch.save(sealed(state, place), os.path.join(stage, os.path.basename(weights)))
     return remarks
 
 
-class _Plan(NamedTuple):
-    """A file whose methods are written, with everything that its check needs."""
+class Written(NamedTuple):
+    """A plan and the file of it, whose methods are written."""
 
+    plan: Prepared
     file: File
     methods: Methods
+    #: The graph that was written, and that graph before its nodes were merged.
     graph: Graph
-    model: Model
-    shapes: Named
-    notes: Sequence[str]
-    #: What sizes axes may have: their names, and the verdict.
-    lines: Sequence[tuple[str, str]]
-    sample: Sample
-    types: Mapping[str, Any]
-    #: The graph before it was rolled up; then; and before its nodes were merged.
-    whole: Graph
-    rolled: RolledGraph
     plain: Graph
+    notes: Sequence[str]
+    sample: Sample
     steps: StepMethods | None
-    #: By name of an axis, the sizes that it may have had when the graph was unrolled.
-    own: Mapping[str, Sequence[int]]
 
 
-def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
-            types: Mapping[str, Any] | None, outputs: Sequence[str] | None,
-            states: bool = False, certify_by: Graph | None = None) -> _Plan:
-    """The file, with its methods."""
-    _check.instance('model', model, Model, 'a Model, as load returns it')
-    if certify_by is not None:
-        _check.instance('certify_by', certify_by, Graph, 'a Graph')
-        certify_by = structure(chosen(certify_by, outputs)[0], training=True).graph
-    kinds = {} if types is None else types
-    graph, scores = chosen(model.graph, outputs)
-    graph.check_names(ExportError)
-    inputs, steps_of = without_number(inputs or {})
-    given = check_shapes(inputs, graph, {**model.arg_params, **model.aux_params})
-    check_types(kinds, graph)
-    model = of_any_batch(model._replace(graph=graph), given, states)
-    graph = model.graph
-    arrays = {**model.arg_params, **model.aux_params}
-    graph, beside = chosen_for_steps(graph, arrays, given, not outputs) if states else (graph, '')
-    whole, rolled = graph, structure(graph, training=True)
-    with blaming_axes(whole, arrays, given):
-        found = settled(rolled.graph, arrays, given, [
-            name for name in graph.needed_variables() if name not in arrays], True, steps_of,
-            certify_by)
-    rolled = rolled._replace(graph=found.graph)
-    graph, inner = with_own_gradients(found.graph)
+def written(plan: Prepared, states: bool = False) -> Written:
+    """The file of a plan, with its methods."""
+    model, arrays, shapes, given = plan.model, plan.arrays, plan.shapes, plan.given
+    graph, inner = with_own_gradients(plan.graph)
     needed = graph.needed_variables()
-    shapes = found.shapes
     try:
-        data, facts = surveyed(graph, model, shapes, kinds, {
-            str(shapes[name][at]): sizes[0] for (name, at), sizes in found.ranges.items()})
+        data, facts = surveyed(graph, model, shapes, plan.types, {
+            str(shapes[name][at]): sizes[0] for (name, at), sizes in plan.ranges.items()})
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
-        data.draw({name: [found.numbers.get(str(size), size) for size in given[name]]
+        data.draw({name: [plan.numbers.get(str(size), size) for size in given[name]]
                    for name in labels if name in given})
         find_labels(data, facts, labels)
         known = all(name in data.sample for name in labels)
@@ -194,9 +156,9 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         split = split_losses(graph, facts)
         graph = graph._replace(heads=(*graph.heads, *split))
         graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
-            graph, facts.arrays, whole)), graph)
+            graph, facts.arrays, model.graph)), graph)
         facts = survey(graph, model, data.shapes, data.sample, known)._replace(
-            limits=found.ranges, equal=guarded(found.graph.arguments, shapes))
+            limits=plan.ranges, equal=plan.guarded)
     except UnsupportedError as error:
         raise ExportError(str(error)) from None
     except ExportError:
@@ -209,13 +171,13 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
         if array.dtype.kind not in 'fiu':
             raise ExportError('%s has the type %s' % (name, array.dtype))
     file = File(used, set(model.aux_params))
-    methods = Methods(file, graph, facts, known, ['states'] * states, len(scores), len(split))
+    methods = Methods(file, graph, facts, known, ['states'] * states, len(plan.read), len(split))
     steps = None
     if states and not methods.faults:
         def stepped(each: Graph, findings: Sequence[Finding], layers: bool = False) -> Stepped:
             heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
             return in_steps(each._replace(heads=heads), arrays, shapes, layers, findings,
-                            found.lines)[0]
+                            plan.lines)
         keys = list(file.state)
         steps = StepMethods(file, methods, graph, model, stepped(graph, (), True), data)
         if list(file.state) != keys:
@@ -228,26 +190,24 @@ def planned(model: Model, inputs: Mapping[str, Sequence[Any]] | None,
     if unknown:
         notes = [*notes, 'there is no method loss, because the shape of %s is not known: give it '
                  'with --input' % ', '.join(map(_quoted, unknown))]
-    if scores:
-        notes = [*notes, 'forward gives %s, which the loss reads' % ', '.join(map(_quoted, scores))]
+    if plan.read:
+        notes = [*notes, 'forward gives %s, which the loss reads' % ', '.join(
+            map(_quoted, plan.read))]
     inner = [name for name in inner if name not in {
         graph.nodes[head.node].name for head in graph.heads[len(graph.heads) - len(split):]}]
     if inner:
         notes = [*notes, 'the method loss has no part for %s, because other nodes read it' % (
             ', '.join(map(_quoted, inner)))]
-    return _Plan(file, methods, graph, model, shapes, [*notes, *[beside] * bool(beside)],
-                 found.lines,
-                 data.sample, kinds, whole, rolled, plain, steps,
-                 found.own)
+    return Written(plan, file, methods, graph, plain, [*notes, *plan.notes], data.sample, steps)
 
 
 # ---- text
 
-def _text(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> str:
+def _text(source: Written, path: str, remarks: Sequence[tuple[str, str]]) -> str:
     """The whole file."""
-    file = plan.file
+    file = source.file
     body = '\n\n'.join(file.methods)
-    lines = ['"""%s"""' % _docstring(plan, path, remarks), *imports_of('\n'.join(
+    lines = ['"""%s"""' % _docstring(source, path, remarks), *imports_of('\n'.join(
         [body, *file.layers, *file.helpers.values()])), '', '', *[
             line for helper in file.helpers.values() for line in (helper, '', '')],
         'class Model(nn.Module):']
@@ -275,9 +235,9 @@ def _described(shape: Shape) -> str:
 _NO_BREAK = '\x00'  #: a blank that does not break a line
 
 
-def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> str:
-    methods, facts = plan.methods, plan.methods.facts.arrays
-    version = plan.model.graph.version
+def _docstring(source: Written, path: str, remarks: Sequence[tuple[str, str]]) -> str:
+    methods, facts = source.methods, source.methods.facts.arrays
+    version = source.graph.version
     rows = ['A model of MXNet%s, written by mxrnn.' % (' %d.%d.%d' % (
         version // 10000, version // 100 % 100, version % 100) if version else ''), '']
     alike: dict[tuple[str, str], list[str]] = {}
@@ -292,12 +252,12 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
              for (kind, described), texts in alike.items()]
     rows += ['Output %s: %s.' % (_quoted(name), _described(facts[head].shape))
              for name, head in zip(methods.outputs, methods.heads)]
-    if plan.steps is not None:
-        rows += ['State %s: %s, %s.' % (text, _described(plan.steps.facts[name].shape), (
-            'zeros before the first step' if plan.steps.encoder is None else 'first from encode'
-            )) for name, text in plan.steps.states.items()]
-    renamed = [(own[len('self.'):], name) for own, name in plan.file.bare.items()
-               if own != 'self.' + name and own[len('self.'):] in plan.file.state]
+    if source.steps is not None:
+        rows += ['State %s: %s, %s.' % (text, _described(source.steps.facts[name].shape), (
+            'zeros before the first step' if source.steps.encoder is None else 'first from encode'
+            )) for name, text in source.steps.states.items()]
+    renamed = [(own[len('self.'):], name) for own, name in source.file.bare.items()
+               if own != 'self.' + name and own[len('self.'):] in source.file.state]
     rows += ['Parameter %s: called %s in the graph.' % (own, _quoted(name))
              for own, name in renamed]
     rows += ['%s: %s.' % (title.capitalize(), sentence) for title, sentence in remarks
@@ -312,32 +272,32 @@ def _docstring(plan: _Plan, path: str, remarks: Sequence[tuple[str, str]]) -> st
 
 # ---- check
 
-def _checked(plan: _Plan, check: Check) -> list[tuple[str, str]]:
+def _checked(source: Written, check: Check) -> list[tuple[str, str]]:
     """Compare the source with the unrolled and the rolled-up graph; returns notes with titles."""
-    places = [plan.graph.heads.index(head) for head in plan.methods.heads]
+    plan, methods, sample = source.plan, source.methods, source.sample
+    places = [source.graph.heads.index(head) for head in methods.heads]
     graph, whole = (each.ending_in([each.heads[place] for place in places])
-                    for each in (plan.plain, plan.whole))
-    rolled = plan.rolled.is_rolled
+                    for each in (source.plain, plan.model.graph))
     found: list[tuple[str, str]] = []
 
     def compare(title: str, graph: Graph, sample: Sample) -> None:
-        sizes = ', '.join('%s %s' % (plan.methods.arguments[name], tuple(sample[name].shape))
-                          for name in names_that_tell(plan.shapes, plan.methods.inputs))
+        sizes = ', '.join('%s %s' % (methods.arguments[name], tuple(sample[name].shape))
+                          for name in names_that_tell(plan.shapes, methods.inputs))
         difference, drawn = check.outputs(graph, sample)
         found.append(('checked', 'outputs differ by at most %.1g of the largest from %s%s, for %s'
                       % (difference, title, drawn, sizes)))
-    if rolled:
-        own = at_own_length(whole, plan.model, plan.shapes, plan.types, plan.sample, plan.own)
+    if plan.is_rolled:
+        own = at_own_length(whole, plan.model, plan.shapes, plan.types, sample, plan.own)
         if own is not None:
             compare('the unrolled graph', whole, own)
-    compare('the graph' + ' rolled up' * rolled, graph, plan.sample)
-    if plan.steps is not None:
+    compare('the graph' + ' rolled up' * plan.is_rolled, graph, sample)
+    if source.steps is not None:
         found.append(('checked', 'one step and then the others differ from them by %.1g%s'
-                      % check.steps(plan.steps, graph, plan.sample)))
-    (loss, drawn), ops = check.loss(plan.sample), {node.op for node in plan.graph.walk()}
+                      % check.steps(source.steps, graph, sample)))
+    (loss, drawn), ops = check.loss(sample), {node.op for node in source.graph.walk()}
     found += [('checked', "the gradients of loss equal the graph's" + drawn)] * loss
-    missing = ['the gradients of loss'] * (bool(plan.methods.of_loss) and not loss)
+    missing = ['the gradients of loss'] * (bool(methods.of_loss) and not loss)
     missing += ['what is drawn at random in training'] * any(
-        has(node.op, 'draws') and getattr(node, 'p', 0) > 0 for node in plan.graph.walk())
+        has(node.op, 'draws') and getattr(node, 'p', 0) > 0 for node in source.graph.walk())
     missing += ['the statistics of BatchNorm in training'] * any('BatchNorm' in op for op in ops)
     return found + [('unchecked', ', '.join(missing))] * bool(missing)

@@ -14,10 +14,10 @@ from ..._graph.operator_table import has
 from ..._graph.rolling import structure
 from ..._graph.shapes.missing_shapes import Place
 from ..._graph.shapes.scales import Tie
-from ..ctc_predictions import without_losses
-from ..input_shapes import Shapes, misfit, unequal, without_number
-from ..lengths import checked, opened, settled
 from ..model import Model
+from ..prepare.input_shapes import Shapes, misfit, unequal, without_number
+from ..prepare.lengths import checked, opened, settled
+from ..prepare.outputs import without_losses
 from ..registry import ExportError
 from . import Device, tensor
 from .graph_runner import Schedule, UnsupportedError
@@ -201,7 +201,8 @@ class GraphModule(nn.Module):
         except (IndexError, RuntimeError, ValueError) as error:
             shapes = {name: tuple(value.shape) for name, value in given.items()}
             params: Any = {**self._parameters, **self._buffers}
-            reason = misfit(self.graph, params, shapes) or unequal(self.graph, params, shapes)
+            rolled = structure(self.graph).graph
+            reason = misfit(rolled, params, shapes) or unequal(rolled, params, shapes)
             if not reason and 'is invalid for input of size' in str(error):
                 reason = 'the graph does not take %s' % ' and '.join(
                     '%s of shape %s' % (name, tuple(value.shape)) for name, value in given.items())

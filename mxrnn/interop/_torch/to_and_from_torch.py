@@ -10,10 +10,9 @@ from torch import Tensor
 from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.rolling import structure
-from ..ctc_predictions import selected
-from ..input_shapes import blaming_axes, check_shapes, without_number
-from ..lengths import settled
 from ..model import Model
+from ..prepare.input_shapes import blaming_axes, check_shapes, without_number
+from ..prepare.lengths import settled
 from .module import GraphModule
 
 __all__ = ['from_torch', 'to_torch']
@@ -67,14 +66,15 @@ def to_torch(model: Model, *, outputs: Sequence[str] | None = None, roll: bool =
     tensor([0., 2.])
     """
     _check.instance('model', model, Model, 'a Model, as load returns it')
-    graph = selected(model.graph, outputs)
+    graph = model.graph if outputs is None else model.graph.select(outputs)
     if inputs is not None:
         plain, steps = without_number(inputs)
         given = check_shapes(plain, graph, {**model.arg_params, **model.aux_params})
         if _check.flag('roll', roll):
             arrays = {**model.arg_params, **model.aux_params}
-            with blaming_axes(graph, arrays, given):
-                settled(structure(graph).graph, arrays, given, [
+            rolled = structure(graph).graph
+            with blaming_axes(rolled, arrays, given):
+                settled(rolled, arrays, given, [
                     name for name in graph.needed_variables() if name not in arrays], counted=steps)
     return GraphModule(graph, model.arg_params, model.aux_params, roll=roll, freed=inputs).eval()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 import math
 from typing import Mapping, Sequence
 
-from .._graph.graph import Graph
-from .._graph.shapes.missing_shapes import Named
-from .._graph.shapes.ties import STEPS
-from .registry import ExportError
+from ..._graph.graph import Graph
+from ..._graph.shapes.missing_shapes import Named
+from ..._graph.shapes.ties import STEPS
+from ..registry import ExportError
 
 __all__ = ['refuse_guesses']
 

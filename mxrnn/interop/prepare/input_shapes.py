@@ -7,12 +7,11 @@ from typing import Any, Container, Iterator, Mapping, NamedTuple, Sequence, Unio
 
 import numpy as np
 
-from .. import _check
-from .._graph.graph import Graph
-from .._graph.rolling import structure
-from .._graph.shapes.infer import infer, variables_of
-from .._graph.shapes.missing_shapes import Found, Named, ShapesError, found_shapes
-from .registry import ExportError
+from ... import _check
+from ..._graph.graph import Graph
+from ..._graph.shapes.infer import infer, variables_of
+from ..._graph.shapes.missing_shapes import Found, Named, ShapesError, found_shapes
+from ..registry import ExportError
 
 __all__ = ['CountedSteps', 'Shapes', 'blaming_axes', 'check_names', 'check_shapes',
            'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'rank_mismatch',
@@ -139,10 +138,10 @@ def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 
 
 def graph_shapes(graph: Graph, params: Mapping[str, Any]) -> dict[str, Named]:
-    """The shapes of all inputs that the rolled-up graph tells by itself; {} if it does not."""
+    """The shapes of all inputs that a rolled-up graph tells by itself; {} if it does not."""
     names = [name for name in graph.needed_variables() if name not in params]
     try:
-        return shapes_found(structure(graph).graph, params, {}, names).shapes
+        return shapes_found(graph, params, {}, names).shapes
     except ExportError:
         return {}
 

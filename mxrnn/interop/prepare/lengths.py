@@ -1,26 +1,24 @@
 """The lengths that a file takes: an axis that the graph ties becomes a number, others stay open."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Collection, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from .._graph.graph import Graph
-from .._graph.rolling import structure
-from .._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
-from .._graph.shapes.infer import infer, variables_of
-from .._graph.shapes.missing_shapes import Named, Place
-from .._graph.shapes.scales import Tie
-from .._graph.shapes.substitution import substituted
-from .._graph.shapes.ties import Lengths, find_ties
+from ..._graph.graph import Graph
+from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
+from ..._graph.shapes.infer import infer, variables_of
+from ..._graph.shapes.missing_shapes import Named, Place
+from ..._graph.shapes.scales import Tie
+from ..._graph.shapes.substitution import substituted
+from ..._graph.shapes.ties import Lengths, find_ties
+from ..registry import ExportError
 from .guessed_ranks import refuse_guesses
 from .input_shapes import CountedSteps, Shapes, shapes_found
-from .model import Model
-from .registry import ExportError
 
-__all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened',
-           'settled', 'settled_alone']
+__all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
 
 
 class Axis(NamedTuple):
@@ -136,7 +134,8 @@ def _tied(found: Lengths) -> dict[str, Axis]:
 
 # ---- the shapes of a file
 
-class Settled(NamedTuple):
+@dataclass(frozen=True)
+class Settled:
     """A graph, and the shapes of the inputs with which a file of it is right.
 
     Attributes
@@ -162,7 +161,7 @@ class Settled(NamedTuple):
     numbers: dict[str, int]
     lines: list[tuple[str, str]]
     own: dict[str, tuple[int, ...]]
-    other: Mapping[str, int] = MappingProxyType({})
+    other: Mapping[str, int]
 
     def fits(self, data: Mapping[str, np.ndarray]) -> bool:
         """Whether data have the sizes with which the graph was unrolled.
@@ -181,17 +180,6 @@ class Settled(NamedTuple):
                     at, name, size, given, ''.join(
                         ': ' + text for names, text in self.lines if text.startswith(str(size)))))
         return all(given in self.own.get(str(size), (given,)) for _, _, size, given in places)
-
-
-def settled_alone(model: Model) -> Settled | None:
-    """What a model's graph says about its inputs; None if it does not tell their shapes."""
-    arrays = {**model.arg_params, **model.aux_params}
-    graph = structure(model.graph).graph
-    try:
-        return settled(graph, arrays, {}, [
-            name for name in graph.needed_variables() if name not in arrays], asks=False)
-    except ExportError:
-        return None
 
 
 def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],

@@ -5,14 +5,14 @@ from typing import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from .._graph.graph import Entry, Graph, Node
-from .._graph.operator_table import has
-from .._graph.rnn_vector_layout import begin_states
-from .._graph.rolling import structure
-from .._graph.shapes.shape_search import ShapeSearch
-from .._graph.shapes.sizes import Axis, resolve
-from .model import Model
-from .registry import ExportError
+from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operator_table import has
+from ..._graph.rnn_vector_layout import begin_states
+from ..._graph.rolling import structure
+from ..._graph.shapes.shape_search import ShapeSearch
+from ..._graph.shapes.sizes import Axis, resolve
+from ..model import Model
+from ..registry import ExportError
 
 __all__ = ['moved', 'of_any_batch']
 

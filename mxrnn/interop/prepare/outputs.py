@@ -1,11 +1,11 @@
-"""CTC losses: what they read, and graphs without them."""
+"""The outputs of a file: those chosen, without CTC losses or with what these read."""
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Container, Sequence
 
-from .._graph.graph import Entry, Graph
+from ..._graph.graph import Entry, Graph
 
-__all__ = ['ctc_losses', 'predictions', 'selected', 'without_losses']
+__all__ = ['chosen', 'ctc_losses', 'predictions', 'without_losses']
 
 
 def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
@@ -17,11 +17,6 @@ def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
         if read:
             lost[place] = dict.fromkeys(read)
     return lost
-
-
-def selected(graph: Graph, outputs: Sequence[str] | None) -> Graph:
-    """The graph of some outputs, of all if None."""
-    return graph if outputs is None else graph.select(outputs)
 
 
 def predictions(graph: Graph) -> list[Entry]:
@@ -51,3 +46,19 @@ def without_losses(graph: Graph) -> tuple[Graph, list[str]]:
         return graph, []
     kept = [head for head in graph.heads if head.node not in lost] or predictions(graph)
     return (graph.ending_in(kept), left_out) if kept else (graph, [])
+
+
+def chosen(graph: Graph, outputs: Sequence[str] | None, training: bool, operators: Container[str]
+           ) -> tuple[Graph, list[str], list[str]]:
+    """The graph of the outputs of a file, the names of outputs that are left out because they are
+    losses, and those of outputs that come first because losses read them. Only a file for
+    `training`, or one with such `operators`, has losses."""
+    if outputs is not None:
+        return graph.select(outputs), [], []
+    if training:
+        read = predictions(graph)
+        return graph._replace(heads=(*read, *graph.heads)), [], (
+            graph.ending_in(read).outputs if read else [])
+    if 'CTCLoss' in operators:  # a program registered it
+        return graph, [], []
+    return (*without_losses(graph), [])

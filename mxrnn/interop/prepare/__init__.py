@@ -1,0 +1,16 @@
+"""Makes a plan of a model and of what the user typed: the beginning of every export.
+
+In reading order:
+
+- `input_shapes`: checks the shapes and types that were typed, and finds the others in the graph
+- `guessed_ranks`: refuses inputs whose number of axes the graph does not tell
+- `lengths`: the sizes that a file takes
+- `outputs`: the outputs of a file, with or without losses
+- `begin_state_rows`: begin states that are weights, for any batch
+- `step_layout`: the axes for batch and time in arrays of steps
+- `steps`: the graph of one step, and the outputs that can be stepped
+- `plan`: `prepare`, which puts these together, and `Prepared`, its result
+"""
+from .plan import Prepared, glance, prepare
+
+__all__ = ['Prepared', 'glance', 'prepare']

@@ -1,0 +1,111 @@
+"""Makes graphs of sequences run in steps, and chooses the outputs that can."""
+from __future__ import annotations
+
+from typing import Container, Mapping, Sequence
+
+import numpy as np
+
+from ..._graph.graph import Entry, Graph
+from ..._graph.rnn_vector_layout import begin_states
+from ..._graph.rolling import Finding, RolledGraph
+from ..._graph.stepping import StateError, Stepped, with_states
+from ..registry import ExportError
+from .begin_state_rows import moved
+from .input_shapes import Shapes, blaming_axes, shapes_found
+
+__all__ = ['LEFT_OUT', 'chosen_for_steps', 'in_steps']
+
+#: The note on outputs that a file of steps leaves out.
+LEFT_OUT = 'outputs that are losses, metrics or states are left out: %s'
+#: Operators whose outputs are losses or metrics, not predictions.
+_BESIDE = 'BlockGrad', 'CTCLoss', 'MakeLoss', 'make_loss', 'softmax_cross_entropy'
+#: Operators through which a final state becomes an output.
+_PASS_ON = 'BlockGrad', 'Reshape', 'SliceChannel', '_copy', 'expand_dims', 'slice_axis', 'squeeze'
+
+
+def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+             layers: bool = False, findings: Sequence[Finding] = (),
+             lines: Sequence[tuple[str, str]] = ()) -> Stepped:
+    """A rolled-up graph in steps, as `with_states` makes it.
+
+    `findings` tell what became of its recurrences; `lines` are the verdicts on the axes of inputs.
+
+    Raises
+    ------
+    ExportError
+        The graph uses several steps of a sequence at once, or does not tell a shape.
+    """
+    own = [name for name in graph.needed_variables() if name in given or name not in params]
+    missing = [name for name in own if name not in given]
+    found = shapes_found(graph, params, given, missing).shapes
+    shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
+    try:
+        stepped = with_states(graph, shapes, {
+            name: np.shape(array) for name, array in params.items()}, layers)
+    except StateError as error:
+        fixed = 'number of steps' in str(error)
+        reasons = [str(each) for each in findings if each.kind == 'unrolled'] or [
+            'A graph of one step is exported without --states (states=True)']
+        raise ExportError('\n'.join(filter(None, dict.fromkeys([
+            str(error), *(reasons if 'no recurrence' in str(error) else ()),
+            *('%s: %s' % line for line in lines
+              if fixed and 'time' in line[0] and ', since ' in line[1]),
+            'Export it for whole sequences, without --states (states=True)' * fixed])))) from None
+    # The axis of steps gets one name, as in the table of states: time.
+    named = {size for shape in given.values() for size in shape}
+    times = {size for name in missing for size, word in zip(
+        shapes[name], stepped.axes.get(name, ())) if word == 'time'} - named
+    if 'time' in named or any('time' in shape for shape in shapes.values()):
+        times = set()
+    return stepped._replace(shapes={
+        name: tuple(['time' if size in times else size for size in shape])
+        for name, shape in stepped.shapes.items()})
+
+
+def chosen_for_steps(graph: Graph, rolled: RolledGraph, params: Mapping[str, np.ndarray],
+                     given: Shapes) -> Graph:
+    """The graph of the outputs that are to run in steps: those that are not final states. If only
+    one of them can be stepped and the others are losses or metrics, that one remains.
+
+    Raises
+    ------
+    ExportError
+        Another output cannot be stepped; the message names those that can.
+    """
+    if len(graph.heads) == 1:
+        return graph
+    pairs = [pair for pair in zip(graph.heads, rolled.graph.heads)
+             if not _is_state(rolled.graph, pair[1], params)] or [
+                 *zip(graph.heads, rolled.graph.heads)]
+
+    def refusal(heads: Sequence[Entry], findings: Sequence[Finding] = ()) -> str:
+        try:
+            in_steps(rolled.graph.ending_in(heads), params, given, findings=findings)
+        except ExportError as error:
+            return str(error)
+        return ''
+    kept = graph if len(pairs) == len(graph.heads) else graph.ending_in([own for own, _ in pairs])
+    if len(pairs) == 1:
+        return kept
+    with blaming_axes(rolled.graph, params, given):
+        reason = refusal([end for _, end in pairs], rolled.findings)
+        if not reason:
+            return kept
+        able = [own for own, end in pairs if not refusal([end])]
+        if len(able) == 1 and all(graph.nodes[own.node].op in _BESIDE for own, _ in pairs
+                                  if own not in able):
+            return graph.ending_in(able)
+        names = ''.join('; add --output %s' % name for head, name in zip(
+            graph.heads, graph.outputs) if head in able)
+        raise ExportError(reason + ('\nThese can be stepped (outputs)' + names) * bool(able))
+
+
+def _is_state(rolled: Graph, entry: Entry, params: Container[str]) -> bool:
+    """Whether an array is the final state of a recurrence that begins with inputs."""
+    while rolled.nodes[entry.node].op in _PASS_ON:
+        entry = rolled.nodes[entry.node].inputs[0]
+    node = rolled.nodes[entry.node]
+    begins = begin_states(node)
+    at = entry.output - (node.num_out_data if node.op == '_foreach' else 1)
+    return 0 <= at < len(begins) and any(
+        name not in params for name in moved(rolled, begins[at]))
