@@ -43,14 +43,11 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
     NotImplementedError
         An operator is unknown here.
     """
-    computed: _Arrays = {}
-
     def unknown(entry: Entry) -> Axes:
         """The axes of an output without a rule for shapes."""
-        part = graph.ending_in([entry])
-        if part.heads[0] not in computed:
-            computed[entry], = evaluate(part, values, training)
-        return [(size,) for size in computed[entry].shape]
+        node = graph.nodes[entry.node]
+        inputs = evaluate(graph.ending_in(node.inputs), values, training)
+        return [(size,) for size in _outputs(node, inputs, [], training, {})[entry.output].shape]
     table = infer(graph, variables_of(graph, {
         name: tuple(value.shape) for name, value in values.items()}), unknown)
     if table.faults:
