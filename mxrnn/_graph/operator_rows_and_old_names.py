@@ -5,7 +5,8 @@ from typing import Any, Callable, Mapping, NamedTuple, Protocol, Sequence, Union
 
 from .attributes import Attribute, AttributeValueError, Bool, Double, Int, Shape, Text
 
-__all__ = ['Input', 'Row', 'add', 'canonical', 'describe', 'has', 'mark', 'row']
+__all__ = ['Input', 'Row', 'add', 'canonical', 'describe', 'has', 'mark', 'row', 'typed',
+           'types_of']
 
 
 class AnyNode(Protocol):
@@ -65,6 +66,9 @@ class Row(NamedTuple):
     #: 'recurs': goes over the steps of a sequence with states, and 'kernel' with the weights of
     #: several layers in one vector.
     traits: frozenset[str] = frozenset()
+    #: Takes a node and the types of the inputs that it reads; returns its output's type, or a tuple
+    #: for several outputs. Without it, or if it returns None, see `types_of`.
+    kinds: Callable[..., Any] | None = None
 
     @property
     def least_inputs(self) -> int:
@@ -147,6 +151,30 @@ def mark(trait: str, names: str) -> None:
     traits = {trait, 'one shape'} if trait == 'elementwise' else {trait}
     for name in names.split():
         ROWS[name] = ROWS[name]._replace(traits=ROWS[name].traits | traits)
+
+
+def typed(names: str, kinds: Callable[..., Any]) -> None:
+    """Give the operators `names`, which spaces separate, a rule of types: see `Row.kinds`."""
+    for name in names.split():
+        ROWS[name] = ROWS[name]._replace(kinds=kinds)
+
+
+#: Types from the narrowest to the widest.
+_WIDER = 'bool uint8 int8 int32 int64 float16 bfloat16 float32 float64'.split()
+
+
+def types_of(node: AnyNode, inputs: Sequence[str], outputs: int) -> list[str]:
+    """The types of a node's `outputs`, from those of the inputs that it reads: by the rule of its
+    row; else as its attribute says; else the widest of several inputs of one kind, or the first
+    one's."""
+    known = ROWS.get(node.op)
+    kinds = known.kinds(node, *inputs) if known is not None and known.kinds else None
+    if kinds is None:
+        several = known is not None and (known.variadic or 'pair' in known.traits)
+        read = [*inputs[:None if several else 1]] or ['float32']
+        kinds = getattr(node, 'dtype', None) or getattr(node, 'out_dtype', None) or max(
+            read, key=_WIDER.index)
+    return [*kinds] if isinstance(kinds, tuple) else [kinds] * outputs
 
 
 def has(op: str, trait: str) -> bool:

@@ -20,9 +20,11 @@ from .operator_rows_and_old_names import (
     has,
     mark,
     row,
+    typed,
+    types_of,
 )
 
-__all__ = ['ROWS', 'Input', 'Row', 'canonical', 'has', 'numbers_of', 'row']
+__all__ = ['ROWS', 'Input', 'Row', 'canonical', 'has', 'numbers_of', 'row', 'types_of']
 
 # ---- element by element
 
@@ -290,3 +292,14 @@ mark('elementwise', ' '.join([*_UNARY, *(name for name in ROWS if name.endswith(
 mark('elementwise', 'Activation clip hard_sigmoid Cast amp_cast smooth_l1')
 mark('one shape', '''Dropout softmax log_softmax reverse elemwise_add elemwise_sub elemwise_mul
     elemwise_div add_n _maximum _minimum SequenceReverse SequenceMask''')
+
+# ---- types of outputs that neither an attribute nor the first input tells
+typed('shape_array size_array', lambda node, *inputs: 'int64')
+typed('Embedding _contrib_SparseEmbedding', lambda node, index, weight: weight)
+typed('where', lambda node, condition, x, y: x)
+typed('sort', lambda node, data: (data, 'int64'))
+typed('topk', lambda node, data: {'indices': node.dtype, 'mask': data, 'value': (data, node.dtype),
+                                  'both': (data, node.dtype)}[node.ret_typ])
+typed('_sample_multinomial', lambda node, data: (node.dtype, data))
+typed('_random_randint', lambda node: node.dtype or 'int32')
+typed('amp_cast', lambda node, data: None if 'float' in data else data)

@@ -42,9 +42,9 @@ class Written:
         self.file = File({}, set())
         self._space: dict[str, Any] = {}
         self._space['self'] = torch.nn.Module().eval()
-        with torch.no_grad():
-            self._facts = survey(graph, interop.Model(graph, {}, {}), {
-                name: tuple(value.shape) for name, value in tensors.items()}, tensors)
+        self._facts = survey(graph, interop.Model(graph, {}, {}), {
+            name: tuple(value.shape) for name, value in tensors.items()}, {
+            name: str(value.dtype).partition('.')[2] for name, value in tensors.items()})
         self._given = {
             interop.Entry(place, 0): Expr(node.name, tuple(tensors[node.name].shape),
                          str(tensors[node.name].dtype).partition('.')[2])

@@ -74,7 +74,7 @@ X = {'data': (5, 2, 4)}
 IMAGE = {'data': (2, 4, 6, 6)}
 #: By row of the table: what is said; graphs, shapes of their inputs, and others that are given.
 FORMS = {
-    '`RNN`': ('is not supported|sizes have to be equal: 3 and 2|stands for any size', [
+    '`RNN`': ('it takes lengths|it has|sizes have to be equal: 3 and 2|stands for any size', [
         (lambda: rnn_of(use_sequence_length=True, sequence_length=V('lengths')), {
             **X, 'lengths': (2,)}, {}),
         (lambda: rnn_of(mode='lstm', projection_size=2), X, {}),

@@ -6,6 +6,8 @@ from typing import Iterable, Mapping, Sequence
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
 from ..._graph.shapes.sizes import add, product, same
+from .._torch import constants_and_samplers as _samplers  # noqa: F401  (they fill TORCH)
+from .._torch import functions as _functions  # noqa: F401
 from ..registry import TORCH
 from . import (  # noqa: F401
     constants_and_samplers,

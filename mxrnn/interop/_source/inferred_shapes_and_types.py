@@ -1,77 +1,82 @@
-"""Facts about a graph's arrays: shapes, which are inferred, and types, which one run shows."""
+"""Facts about a graph's arrays, without running it: inferred shapes, and types by the operators."""
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Any, Mapping
 
-from torch import Tensor
+import numpy as np
 
 from ..._graph.graph import Entry, Graph
-from ..._graph.shapes.axis_factors import Axes
+from ..._graph.operator_table import types_of
 from ..._graph.shapes.infer import Table, infer, variables_of
-from ..._graph.shapes.sizes import Axis, Size, product
+from ..._graph.shapes.sizes import Axis, product
 from ..._graph.shapes.unification import settled
-from .._torch.module import run
 from ..model import Model
-from .emitter_api import Fact, Facts, Shape
-from .sample_data import Sample
+from ..registry import TORCH, ExportError
+from .emitter_api import SOURCE, Fact, Facts, Shape
+from .node_inputs_and_size_texts import described
 
 __all__ = ['survey']
 
 
-def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], sample: Sample,
-           labels: bool = True) -> Facts:
-    """Shapes and types of the arrays that are read; with `labels`, also of labels.
+def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], types: Mapping[str, Any]
+           ) -> Facts:
+    """Shapes and types of all arrays of a graph, as far as the shapes of inputs tell them.
 
     Parameters
     ----------
     graph, model : Graph, Model
-    shapes, sample : dict
-        The shapes of the graph's inputs, and data of some sizes.
-    labels : bool
+    shapes, types : dict
+        Those of the graph's inputs; float32 without a type.
+
+    Raises
+    ------
+    ExportError
+        The graph does not take inputs of these shapes, or has operators that nothing knows.
     """
-    entries = sorted({*graph.heads, *(
-        entry for node in (graph.nodes if labels else map(graph.nodes.__getitem__, graph.needed()))
-        for entry in (node.inputs if labels else node.needed_inputs))})
-    whole = graph._replace(heads=tuple(entries))
-    values = dict(zip(entries, run(whole, model, sample)))
-    known: dict[str, Shape] = {
-        name: array.shape for name, array in {**model.arg_params, **model.aux_params}.items()}
-    known.update(shapes)
+    arrays = {**model.arg_params, **model.aux_params}
+    whole = graph._replace(heads=tuple([
+        Entry(place, at) for place in graph.reached(lambda node: node.inputs)
+        for at in range(graph.nodes[place].num_outputs)]))
+    table = infer(whole, variables_of(whole, {
+        **{name: array.shape for name, array in arrays.items()}, **shapes}))
+    if table.faults:
+        raise ExportError('the graph does not take %s: %s' % ('; '.join(
+            '%s of shape (%s)' % (name, ', '.join(map(described, shape)))
+            for name, shape in shapes.items()), table.faults[0]))
+    found = _facts(whole, table, {
+        **{name: array.dtype.names[0] if array.dtype.names else str(array.dtype)
+           for name, array in arrays.items()},
+        **{name: kind if isinstance(kind, str) else np.dtype(kind).name
+           for name, kind in types.items()}})
+    faults = ['node %s (%s): %s' % (node.name, node.op, (
+        'its shape is not known' if node.op in {*SOURCE, *TORCH} else 'it has no plain form'))
+        for place in sorted(graph.needed()) for node in graph.nodes[place:place + 1]
+        if Entry(place, 0) not in found.arrays and all(
+            entry in found.arrays for entry in node.needed_inputs)]
+    if faults:
+        raise ExportError('\n'.join(faults))
+    return found
 
-    def unknown(entry: Entry) -> Axes:
-        return [(Axis(),) for _ in values[entry].shape] if entry in values else []
-    table = infer(whole, variables_of(whole, known), unknown)
-    if table.faults and not labels:
-        raise ValueError(str(table.faults[0]))
-    return _facts(whole, values, table)
 
-
-def _facts(graph: Graph, values: Mapping[Entry, Tensor], table: Table) -> Facts:
-    """The facts for arrays, also inside loops, whose first step is run."""
-    bodies = {}
+def _facts(graph: Graph, table: Table, variables: Mapping[str, str]) -> Facts:
+    """The facts for arrays, also inside loops."""
+    types: dict[Entry, str] = {}
+    bodies: dict[int, Facts] = {}
     for place, node in enumerate(graph.nodes):
-        if node.op == '_foreach' and all(entry in values for entry in node.inputs):
-            body, places, count, _ = node.body
-            sample = {body.nodes[each].name: value[0] if at < count else value for at, (each, value)
-                      in enumerate(zip(places, [values[entry] for entry in node.inputs]))}
-            read = sorted({*body.heads, *(entry for inner in body.needed()
-                                          for entry in body.nodes[inner].needed_inputs)})
-            outputs = run(body._replace(heads=tuple(read)), Model(body, {}, {}), sample)
-            bodies[place] = _facts(body, dict(zip(read, outputs)), table.bodies.get(
-                place, Table({}, {}, {}, [], {})))
-    return Facts({entry: Fact(_shape(table.axes.get(entry, []), value.shape),
-                              str(value.dtype).partition('.')[2])
-                  for entry, value in values.items()}, bodies)
-
-
-def _shape(axes: Axes, shape: Sequence[int]) -> Shape:
-    """The inferred axes of an array that has a shape in a run."""
-    if len(axes) != len(shape):
-        axes = [(Axis(),) for _ in shape]
-    sizes: list[Size] = []
-    for axis, number in zip(axes, shape):
-        size = product(axis)
-        if isinstance(size, Axis) and size.unknown and number == 1:
-            size.bound = number  # the length for made arrays, unless another is known
-        sizes.append(settled(size))
-    return tuple(sizes)
+        found = [variables.get(node.name, 'float32')]
+        if node.op == '_foreach' and place in table.bodies:
+            body, places = node.body[:2]
+            bodies[place] = inner = _facts(body, table.bodies[place], {
+                body.nodes[each].name: types.get(entry, 'float32')
+                for each, entry in zip(places, node.inputs)})
+            found = [inner.arrays[head].dtype if head in inner.arrays else 'float32'
+                     for head in body.heads]
+        elif not node.is_variable:
+            found = types_of(node, [types.get(entry, 'float32') for entry in node.needed_inputs],
+                             node.num_outputs)
+        types.update((Entry(place, at), kind) for at, kind in enumerate(found))
+        for axis in map(product, () if node.inputs else table.axes.get(Entry(place, 0), ())):
+            if isinstance(axis, Axis) and axis.unknown:
+                axis.bound = 1  # the length for made arrays, unless another is known
+    return Facts({entry: Fact(tuple([settled(product(axis)) for axis in axes]), types[entry])
+                  for entry, axes in table.axes.items() if entry in types}, bodies)

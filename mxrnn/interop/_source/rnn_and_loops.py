@@ -11,13 +11,12 @@ from ..._graph.graph_editing import origin
 from ..._graph.merge_rnn import readers
 from ..._graph.rnn_vector_layout import FusedLayout
 from .._torch import keywords
-from .._torch.module import run
 from .._torch.rnn_by_torch_kernels import run_rnn
-from ..model import Model
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .layers_and_state_dict import File
 from .line_wrapping import wrapped
 from .method_writer import MethodWriter
+from .moved_elements import moved
 from .names_from_program import cell_of, reader_of, rnn_of, shown
 from .node_inputs_and_size_texts import are_parameters
 from .paste_and_call_functions import literal
@@ -32,8 +31,7 @@ _CLASSES = {'lstm': 'nn.LSTM', 'gru': 'nn.GRU', 'rnn_tanh': 'nn.RNN', 'rnn_relu'
 def _places(file: File, graph: Graph, entry: Entry) -> np.ndarray:
     """The origin of each element of a parameter array: see `File.state`."""
     part = graph.ending_in([entry])
-    numbered = {name: file.places[name].astype('float64') for name in part.arguments}
-    return run(part, Model(part, numbered, {}), {})[0].numpy().astype('int64')
+    return moved(part, {name: file.places[name] for name in part.arguments})
 
 
 @emits('RNN')

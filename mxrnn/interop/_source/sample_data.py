@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..._graph.graph import Graph
-from ..._graph.shapes.sizes import Axis, number_for
+from ..._graph.shapes.infer import infer, variables_of
+from ..._graph.shapes.sizes import Axis, number_for, product
 from ..random_data import data_for
 from .emitter_api import Shape
 
@@ -55,8 +56,8 @@ class Data:
     graph : Graph
     types : dict
         Types of inputs by name.
-    more : int
-        How much larger than necessary axes are.
+    weights : dict
+        Shapes of the graph's arrays.
 
     Attributes
     ----------
@@ -66,25 +67,38 @@ class Data:
         Random data of some sizes that all differ.
     """
 
-    def __init__(self, graph: Graph, types: Mapping[str, Any], more: int = 0) -> None:
-        self.graph, self._types, self._more = graph, types, more
+    def __init__(self, graph: Graph, types: Mapping[str, Any], weights: Mapping[str, Shape]
+                 ) -> None:
+        self.graph, self.types, self._weights = graph, types, weights
         self._axes: dict[str, Axis] = {}
         self._numbers: dict[Axis, int] = {}
         self.shapes: dict[str, Shape] = {}
         self.sample: Sample = {}
 
     def draw(self, shapes: Named, told: Mapping[str, int] = MappingProxyType({})) -> None:
-        """Draw data for more inputs; the sizes of some axes may be `told`."""
-        for size in itertools.chain(*shapes.values()):
-            if isinstance(size, str) and size not in self._axes:
-                self._axes[size], at = Axis(label=size), len(self._axes)
-                self._numbers[self._axes[size]] = told.get(
-                    size, 4 + at % 2 * 7 + at // 2 * 2 + self._more * (size != 'batch'))
+        """Draw data for more inputs, of sizes that the graph takes; some may be `told`."""
+        own = dict.fromkeys(size for size in itertools.chain(*shapes.values())
+                            if isinstance(size, str) and size not in self._axes)
+        places = {size: at for at, size in enumerate(own, len(self._axes))}
+        self._axes.update((size, Axis(label=size)) for size in own)
         self.shapes.update((name, tuple([
             size if isinstance(size, int) else self._axes[size] for size in shape]))
             for name, shape in shapes.items())
+        for more in (0, 1, 16, 133):  # 12 and 144 can be split into pairs
+            self._numbers.update((self._axes[size], told.get(
+                size, 4 + at % 2 * 7 + at // 2 * 2 + more * (size != 'batch')))
+                for size, at in places.items())
+            if not own or self._fit():
+                break
         self.sample.update(drawn(self.graph, {
-            name: self.sizes_of(self.shapes[name]) for name in shapes}, self._types))
+            name: self.sizes_of(self.shapes[name]) for name in shapes}, self.types))
+
+    def _fit(self) -> bool:
+        """Whether the graph takes inputs of the sizes in the sample."""
+        table = infer(self.graph, variables_of(self.graph, {**self._weights, **{
+            name: self.sizes_of(shape) for name, shape in self.shapes.items()}}))
+        sizes = [product(axis) for axes in table.axes.values() for axis in axes]
+        return not table.faults and all(size > 0 for size in sizes if isinstance(size, int))
 
     def sizes_of(self, shape: Shape) -> list[int]:
         """The sizes in the sample of an array that has this shape."""

@@ -71,8 +71,10 @@ class StepMethods:
             self.states[name] = local(wanted, taken)
             taken.add(self.states[name])
         self.sample = self._drawn(graph, data.sample)
-        self.inputs = self._write_steps(survey(self.graph, model, {**data.shapes, **{
-            name: fact.shape for name, fact in self.facts.items()}}, self.sample, labels=False))
+        self.inputs = self._write_steps(survey(
+            self.graph, model,
+            {**data.shapes, **{name: fact.shape for name, fact in self.facts.items()}},
+            {**data.types, **{name: fact.dtype for name, fact in self.facts.items()}}))
         file.finish()
 
     def _write_begin(self) -> None:

@@ -17,22 +17,21 @@ from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
 from ..._graph.rolling import Finding
 from ..._graph.stepping import Stepped
-from .._torch.module import UnsupportedError
 from ..model import Model
 from ..prepare import Prepared, prepare
 from ..prepare.input_shapes import of_graph
 from ..prepare.steps import in_steps
 from ..registry import ExportError
 from .emitter_api import Shape
-from .find_shapes_and_draw_data import find_labels, surveyed
 from .forward_and_loss import Methods, split_losses, with_own_gradients
 from .inferred_shapes_and_types import survey
+from .label_shapes import find_labels
 from .layers_and_state_dict import File, state_dict_of
 from .line_wrapping import wrapped
 from .node_inputs_and_size_texts import described
 from .overwrite_checks_and_checksums import check_target, refuse_other_model, sealed, weights_of
 from .paste_and_call_functions import imports_of
-from .sample_data import Sample, names_that_tell
+from .sample_data import Data, Sample, names_that_tell
 from .source_check import Check, at_own_length
 from .step_methods import StepMethods
 
@@ -145,8 +144,10 @@ def written(plan: Prepared, states: bool = False) -> Written:
     graph, inner = with_own_gradients(plan.graph)
     needed = graph.needed_variables()
     try:
-        data, facts = surveyed(graph, model, shapes, plan.types, {
+        data = Data(graph, plan.types, {name: array.shape for name, array in arrays.items()})
+        data.draw(shapes, {
             str(shapes[name][at]): sizes[0] for (name, at), sizes in plan.ranges.items()})
+        facts = survey(graph, model, data.shapes, plan.types)
         labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
         data.draw({name: [plan.numbers.get(str(size), size) for size in given[name]]
                    for name in labels if name in given})
@@ -157,12 +158,9 @@ def written(plan: Prepared, states: bool = False) -> Written:
         graph = graph._replace(heads=(*graph.heads, *split))
         graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
             graph, facts.arrays, model.graph)), graph)
-        facts = survey(graph, model, data.shapes, data.sample, known)._replace(
+        facts = survey(graph, model, data.shapes, plan.types)._replace(
             limits=plan.ranges, equal=plan.guarded)
-    except UnsupportedError as error:
-        raise ExportError(str(error)) from None
     except ExportError:
-        # No data of these shapes were found.
         if states:
             in_steps(graph, arrays, shapes)  # raises if the reason is that there are no steps
         raise

@@ -1,52 +1,17 @@
-"""Finds the shapes of inputs that were not given, and draws data that the graph takes."""
+"""Finds the shapes of labels that were not given."""
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Mapping, Sequence
 
 import torch
 
 from ..._graph.graph import Graph, Node
 from ..._graph.shapes.infer import infer, variables_of
 from ..._graph.shapes.sizes import axes_in, divide, product
-from .._torch.module import UnsupportedError
-from ..model import Model
-from ..registry import ExportError
 from .emitter_api import Facts, Shape
-from .inferred_shapes_and_types import survey
-from .sample_data import FAULTS, Data, Named
+from .sample_data import Data
 
-__all__ = ['Surveyed', 'find_labels', 'surveyed']
-
-
-class Surveyed(NamedTuple):
-    """Data that a graph takes, and facts of its arrays."""
-
-    data: Data
-    facts: Facts
-
-
-def surveyed(graph: Graph, model: Model, shapes: Named, types: Mapping[str, Any],
-             told: Mapping[str, int]) -> Surveyed:
-    """Random data of these shapes, of other sizes where 11 steps do not do, and facts of arrays.
-    `told` has sizes for some names."""
-    for more in (0, 1, 16, 133):  # 12 and 144 can be split into pairs
-        data = Data(graph, types, more)
-        data.draw(shapes, told)
-        try:
-            return Surveyed(data, survey(graph, model, data.shapes, data.sample, labels=False))
-        except UnsupportedError:
-            raise
-        except FAULTS as error:
-            reason = error
-    params = {name: array.shape for name, array in {**model.arg_params, **model.aux_params}.items()}
-    for fault in infer(graph, variables_of(graph, {**params, **shapes})).faults:
-        raise ExportError('the graph does not take %s: %s' % ('; '.join(
-            '%s of shape (%s)' % (name, ', '.join(map(str, shape)))
-            for name, shape in shapes.items()), fault))
-    drawn = ['%s of shape %s' % (name, tuple(value.shape)) for name, value in data.sample.items()]
-    said = str(reason).replace('the graph does not take %s\n' % ' and '.join(drawn), '')
-    raise ExportError('the graph does not take %s (sizes not given are made up): %s' % (
-        '; '.join(drawn), said))
+__all__ = ['find_labels']
 
 
 def find_labels(data: Data, facts: Facts, missing: Sequence[str]) -> None:
