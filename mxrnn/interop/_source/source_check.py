@@ -84,12 +84,19 @@ class Check:
             return compare(), ', with constants for random numbers'
 
     def _steps(self, steps: StepMethods, sample: Sample, outputs: Sequence[Tensor]) -> float:
-        wanted = run(steps.graph, self._model, steps.sample)
+        sources = [steps.stepped.sources[name] for name in steps.states]
+        begins = dict(zip(steps.states, run(self._graph._replace(
+            heads=(*sources, *self._graph.heads)), self._model, sample)))
+        random = torch.Generator().manual_seed(0)
+        given = {**sample, **begins, **{state.given: torch.rand(
+            begins[state.given].shape, generator=random).to(begins[state.given].dtype)
+            for state in steps.stepped.states}}
+        wanted = run(steps.graph, self._model, given)
         with torch.no_grad(), _refusing(), _one_seed():
-            got, states = self._module.steps(*[steps.sample[name] for name in steps.inputs], tuple(
-                [steps.sample[name] for name in steps.states]))
+            got, states = self._module.steps(*[given[name] for name in steps.inputs], tuple(
+                [given[name] for name in steps.states]))
             pairs = list(_pairs_of_steps(steps, self._module, sample, dict(zip(
-                self._methods.outputs, outputs))))
+                self._methods.outputs, outputs)), begins))
         return _allowed(_apart([*zip([*_as_list(got), *states], wanted), *pairs]),
                         'the method steps of the source')
 
@@ -161,8 +168,10 @@ class Check:
 
 
 def _pairs_of_steps(steps: StepMethods, module: nn.Module, sample: Sample,
-                    whole: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """The outputs of one step and the following ones, and the same for `whole` sequences."""
+                    whole: Mapping[str, Tensor], begins: Sample
+                    ) -> Iterator[tuple[Tensor, Tensor]]:
+    """The outputs of one step and the following ones, and the same for `whole` sequences;
+    `begins` are the states before the first step."""
     axes = steps.stepped.axes
     layouts = {name: Layout(each) for name, each in axes.items()}
     times = {name: layouts[name].time for name in steps.inputs}
@@ -175,7 +184,6 @@ def _pairs_of_steps(steps: StepMethods, module: nn.Module, sample: Sample,
     if steps.once:
         found, states = states
         yield from zip(_as_list(found), (whole[name] for name in steps.once))
-    begins = steps.begins
     zeros = {state.given for state in steps.stepped.states if not state.begin}
     yield from zip(states, (torch.zeros_like(value) if name in zeros else value
                             for name, value in begins.items()))

@@ -1,11 +1,8 @@
 """Methods to run a source in steps: begin or encode, and steps, which takes and returns states."""
 from __future__ import annotations
 
-import torch
-
 from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
-from .._torch.module import run
 from ..model import Model
 from ..prepare.step_layout import Layout
 from .emitter_api import Expr, Facts, Unsupported
@@ -16,7 +13,7 @@ from .line_wrapping import wrapped
 from .names_from_program import name_of
 from .python_identifiers import local
 from .rnn_and_loops import write_method
-from .sample_data import Data, Sample
+from .sample_data import Data
 
 __all__ = ['StepMethods']
 
@@ -48,8 +45,8 @@ class StepMethods:
         The inputs of encode.
     inputs : list of str
         The inputs of steps, without states.
-    graph, sample : Graph, dict
-        The graph of steps, and data for it.
+    graph : Graph
+        The graph of steps.
     """
 
     def __init__(self, file: File, methods: Methods, graph: Graph, model: Model, stepped: Stepped,
@@ -70,7 +67,6 @@ class StepMethods:
         for name, wanted in self.states.items():
             self.states[name] = local(wanted, taken)
             taken.add(self.states[name])
-        self.sample = self._drawn(graph, data.sample)
         self.inputs = self._write_steps(survey(
             self.graph, model,
             {**data.shapes, **{name: fact.shape for name, fact in self.facts.items()}},
@@ -135,16 +131,6 @@ class StepMethods:
                 graph.nodes[stepped.sources[name].node]) or 'x'
         write_method(self._file, scope, 'encode', list(given.values()), found[:len(once)],
                      _BEGIN, states)
-
-    def _drawn(self, graph: Graph, sample: Sample) -> Sample:
-        """Data for the method steps: random states, and the other outputs of encode."""
-        sources = [self.stepped.sources[name] for name in self.states]
-        self.begins = dict(zip(self.states, run(graph._replace(
-            heads=(*sources, *graph.heads)), self._model, sample)))
-        random = torch.Generator().manual_seed(0)
-        return {**sample, **self.begins, **{state.given: torch.rand(
-            self.begins[state.given].shape, generator=random).to(self.begins[state.given].dtype)
-            for state in self.stepped.states}}
 
     def _write_steps(self, facts: Facts) -> list[str]:
         methods, graph = self._methods, self.graph
