@@ -1,6 +1,5 @@
 """The cells, under the name that their module has in MXNet."""
 from ._cells.base_cells import BaseRNNCell
-from ._cells.check_and_pack_weights import MissingWeightsError
 from ._cells.containers import BidirectionalCell, SequentialRNNCell
 from ._cells.conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
 from ._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
@@ -8,6 +7,7 @@ from ._cells.modifiers import DropoutCell, ModifierCell, ResidualCell
 from ._cells.noise import VariationalDropoutCell, WeightDropCell, ZoneoutCell
 from ._cells.normalised import LayerNormGRUCell, LayerNormLSTMCell
 from ._cells.variables import RNNParams
+from ._cells.weights import MissingWeightsError
 from ._operator import automatic_fuse as _automatic  # noqa: F401  (for programs with --fuse)
 from ._operator.fused_cell import FusedRNNCell
 from ._runtime import finder as _finder

@@ -222,8 +222,9 @@ def test_what_is_kept_of_unrolls_is_small_and_bounded(fusing, monkeypatch):
 def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
     from mxrnn._operator import automatic_fuse
     planned = []
-    monkeypatch.setattr(automatic_fuse, 'plan', lambda cell: planned.append(cell) or plan(cell))
-    plan = automatic_fuse.FusedUnroll._plan_.__globals__['plan']
+    plan = automatic_fuse.FusedUnroll._plan_
+    monkeypatch.setattr(automatic_fuse.FusedUnroll, '_plan_',
+                        lambda fused: planned.append(fused) or plan(fused))
     fusing(True)
     stack(lstm(), gru()).unroll(T, data(), merge_outputs=True)
     assert len(planned) == 1

@@ -6,17 +6,17 @@ programs may use any `_name`.
 from __future__ import annotations
 
 import functools
+import sys
 from typing import Any, Callable, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .check_and_pack_weights import PackedWeights
 from .gate_equations import WEIGHTS, Activate, Activation, Step, activate
 from .inputs_and_states import StateInfo, States, check_states, check_symbol, make_state
 from .known_shapes_and_types import unknown
-from .share_variables import in_constructor_of
 from .unroll import Unrollable
 from .variables import RNNParams
+from .weights import PackedWeights
 
 __all__ = ['BaseRNNCell', 'check_cell', 'GatedCell', 'Partial', 'ZEROS']
 
@@ -145,7 +145,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
         Reading it outside the cell's own constructor marks the cell as sharing its weights.
         Containers with `params=` then refuse the cell.
         """
-        if not in_constructor_of(self):
+        if not _in_constructor_of(self):
             self._own_params = False
         return self._shared_params_()
 
@@ -255,6 +255,18 @@ class BaseRNNCell(Unrollable, PackedWeights):
     def _later_step_(self) -> Callable[..., Step]:
         """The function for the steps of `unroll` after the first."""
         return self
+
+
+def _in_constructor_of(cell: BaseRNNCell) -> bool:
+    """Whether the constructor of `cell` is among the callers."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == '__init__' and any(
+                frame.f_locals.get(name) is cell for name in code.co_varnames[:1]):
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
 
 
 def check_cell(name: str, value: object) -> BaseRNNCell:

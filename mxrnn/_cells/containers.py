@@ -6,15 +6,15 @@ from typing import Any, Callable, Literal
 from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import BaseRNNCell, check_cell
-from .check_and_pack_weights import Weights
 from .gate_equations import Step
 from .inputs_and_states import StateInfo, States, check_states, flatten
 from .known_shapes_and_types import Kind, known_shape, known_type, typed
 from .layouts_and_sequences import Inputs, merged, steps_of, time_axis, time_major
 from .share_variables import check_shared, share
-from .unroll import Options, Unrolled
+from .unroll import Options, Unrolled, unroll_within
 from .valid_length import GivenLengths
 from .variables import RNNParams, warn_of_equal_names
+from .weights import Weights
 
 __all__ = ['SequentialRNNCell', 'BidirectionalCell']
 
@@ -165,12 +165,13 @@ class SequentialRNNCell(_Container):
         return steps
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        """Each cell unrolls in its own way, over the whole output of the cell below."""
         states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
         next_states: list[States] = []
         between = options._replace(merge_outputs=None)
         for i, (cell, own) in enumerate(zip(self._cells, states)):
-            inputs, own = cell._unroll_within_(
-                inputs, own, options if i == len(self._cells) - 1 else between)
+            inputs, own = unroll_within(
+                cell, inputs, own, options if i == len(self._cells) - 1 else between)
             next_states.extend(own)
         return inputs, next_states
 
@@ -242,12 +243,13 @@ class BidirectionalCell(_Container):
         return any(cell._gives_steps_(True) for cell in self._cells)
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        """The backward cell begins with the last step, so both cells need the whole sequence."""
         if isinstance(options.lengths, GivenLengths):
-            return self._unroll_valid_(inputs, begin_state, options, options.lengths)
+            return self._with_lengths_(inputs, begin_state, options, options.lengths)
         merge_outputs, axis = options.merge_outputs, time_axis(options.layout)
         steps = steps_of(options.length, inputs, options.layout)
         states = self._states_by_cell_(self._first_states_(begin_state, options.dtype))
-        results = [cell._unroll_within_(given, own, options)
+        results = [unroll_within(cell, given, own, options)
                    for cell, given, own in zip(self._cells, (steps, steps[::-1]), states)]
         outputs: list[Any] = [result[0] for result in results]
         if merge_outputs is None:
@@ -304,7 +306,7 @@ class BidirectionalCell(_Container):
         info = self.state_info[0]  # in a FusedRNNCell, layers are in the place of time
         return known_type(first), len(info['shape']) + (info.get('__layout__', '')[:1] != 'L')
 
-    def _unroll_valid_(self, inputs: Inputs, begin_state: States | None, options: Options,
+    def _with_lengths_(self, inputs: Inputs, begin_state: States | None, options: Options,
                        lengths: GivenLengths) -> Unrolled:
         """Each sequence reversed within its own length, so that padding stays last for both."""
         layout = options.layout
@@ -314,9 +316,8 @@ class BidirectionalCell(_Container):
         whole = options._replace(layout='TN' + layout[2:], merge_outputs=True)
         forward: Any
         (forward, *left), (backward, *right) = (
-            cell._unroll_within_(given, own, whole)
-            for cell, given, own in zip(self._cells, (data, lengths.reverse(data)),
-                                        states))
+            unroll_within(cell, given, own, whole) for cell, given, own in zip(
+                self._cells, (data, lengths.reverse(data)), states))
         backward = merged(backward, whole.layout)
         axis = self._channel_axis_() + 1
         self._check_widths_(forward, backward, axis)

@@ -16,6 +16,7 @@ turns the result into a subgraph. Four properties of foreach shape this module:
 """
 from __future__ import annotations
 
+import functools
 from typing import Sequence
 
 from .. import _check
@@ -25,9 +26,9 @@ from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of
 from .base_cells import BaseRNNCell, check_cell
 from .inputs_and_states import States, check_states
-from .layouts_and_sequences import Inputs, Layout, merged, time_major
+from .layouts_and_sequences import Layout, time_major
 from .modifiers import TRAINING
-from .unroll import Options, unroll_checked
+from .unroll import Options, Unrolled, unroll_checked
 from .valid_length import GivenLengths, hold
 
 __all__ = ['dynamic_unroll']
@@ -97,30 +98,22 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: States
         raise NotImplementedError('cell must be one that can be stepped, but %r cannot be: '
                                   'use unroll' % blocker)
     _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol with the whole sequence')
-    outputs, states = unroll_checked(cell, _Looped(cell), inputs, begin_state,
-                                     Options(None, layout, True, dtype, valid_length))
-    return merged(outputs, layout), states
+    return unroll_checked(cell, functools.partial(_as_loop, cell), inputs, begin_state,
+                          Options(None, layout, True, dtype, valid_length))
 
 
-class _Looped:
-    """Unrolls a cell as a loop."""
-
-    _masks_padding_ = False
-
-    def __init__(self, cell: BaseRNNCell) -> None:
-        self._cell = cell
-
-    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options
-                 ) -> tuple[mx.sym.Symbol, list[mx.sym.Symbol]]:
-        cell, lengths = self._cell, options.lengths
-        states = check_states(cell._first_states_(begin_state, options.dtype),
-                              len(cell.state_info), cell)
-        inputs = time_major(merged(inputs, options.layout), options.layout)
-        steps = {_STEP: inputs}
-        if isinstance(lengths, GivenLengths) and states:
-            steps[_RUNNING] = _running(inputs, lengths)
-        outputs, *states = _Loop(cell, states, options.dtype)(steps, states)
-        return time_major(outputs, options.layout), states
+def _as_loop(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: States | None,
+             options: Options) -> Unrolled:
+    layout, lengths = options.layout, options.lengths
+    inputs = lengths.mask(inputs, layout)
+    states = check_states(cell._first_states_(begin_state, options.dtype), len(cell.state_info),
+                          cell)
+    inputs = time_major(inputs, layout)
+    steps = {_STEP: inputs}
+    if isinstance(lengths, GivenLengths) and states:
+        steps[_RUNNING] = _running(inputs, lengths)
+    outputs, *states = _Loop(cell, states, options.dtype)(steps, states)
+    return lengths.mask(time_major(outputs, layout), layout), states
 
 
 class _Loop:

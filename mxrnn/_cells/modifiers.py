@@ -3,23 +3,83 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 from typing import Any, Callable, Iterator
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import ZEROS, BaseRNNCell, check_cell
-from .check_and_pack_weights import Weights
 from .gate_equations import Step
 from .inputs_and_states import StateInfo, States, check_symbol
 from .known_shapes_and_types import joins_are_known, known_shape
 from .layouts_and_sequences import Inputs, merged, steps_of
-from .unroll import Options, Unrolled
+from .unroll import Options, Unrolled, unroll_within
 from .variables import RNNParams
+from .weights import Weights
 
-__all__ = ['drop', 'DropoutCell', 'ModifierCell', 'ResidualCell', 'TRAINING']
+__all__ = ['CellAround', 'drop', 'DropoutCell', 'ModifierCell', 'ResidualCell', 'TRAINING']
 
 
-class ModifierCell(BaseRNNCell):
+class CellAround(BaseRNNCell):
+    """A cell around another one: states and weights are the inner cell's."""
+
+    #: The attribute with the inner cell.
+    _around_ = 'base_cell'
+
+    #: Whether something happens between the steps, so that `unroll` calls the cell step by step.
+    _acts_between_steps_ = False
+
+    def _inner_cells_(self) -> list[BaseRNNCell]:
+        return [getattr(self, self._around_)] if hasattr(self, self._around_) else []
+
+    @property
+    def _inner_(self) -> BaseRNNCell:
+        return self._inner_cells_()[0]
+
+    def _shared_params_(self) -> RNNParams:
+        return self._inner_.params
+
+    @property
+    def state_info(self) -> list[StateInfo]:
+        return self._inner_.state_info
+
+    def unpack_weights(self, args: Weights) -> Weights:
+        return self._inner_.unpack_weights(args)
+
+    def pack_weights(self, args: Weights) -> Weights:
+        return self._inner_.pack_weights(args)
+
+    def _gives_steps_(self, steps: bool) -> bool:
+        return self._acts_between_steps_ or self._inner_._gives_steps_(steps)
+
+    # How it unrolls
+
+    def _before_(self, inputs: Inputs, begin_state: States | None, options: Options
+                 ) -> tuple[Inputs, States | None, Options]:
+        """What the inner cell gets to unroll."""
+        return inputs, begin_state, options
+
+    @contextlib.contextmanager
+    def _unrolling_(self) -> Iterator[Callable[..., Unrolled]]:
+        """The function that unrolls the inner cell inside the block."""
+        yield functools.partial(unroll_within, self._inner_)
+
+    def _after_(self, outputs: Inputs, inputs: Inputs, options: Options) -> Inputs:
+        """The outputs of this cell from those of the inner cell."""
+        return outputs
+
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        """The inner cell may unroll in its own way, so only whole sequences are changed, before and
+        after it. A cell that acts between the steps goes step by step."""
+        if self._acts_between_steps_:
+            return super()._unroll_(inputs, begin_state, options)
+        given = self._before_(inputs, begin_state, options)
+        with self._unrolling_() as unroll:
+            outputs, states = unroll(*given)
+        return self._after_(outputs, inputs, options), states
+
+
+class ModifierCell(CellAround):
     """The base of cells that change another cell.
 
     States and weights are the base cell's. From then on, use the base cell only through the
@@ -45,6 +105,8 @@ class ModifierCell(BaseRNNCell):
     [(4, 16)]
     """
 
+    _acts_between_steps_ = True  # as a program's own modifiers do
+
     def __init__(self, base_cell: BaseRNNCell) -> None:
         check_cell('base_cell', base_cell)
         super().__init__()
@@ -53,9 +115,6 @@ class ModifierCell(BaseRNNCell):
 
     def __repr__(self) -> str:
         return '%s(%r)' % (type(self).__name__, self.base_cell)
-
-    def _inner_cells_(self) -> list[BaseRNNCell]:
-        return [self.base_cell] if hasattr(self, 'base_cell') else []
 
     @contextlib.contextmanager
     def _base_unmodified_(self) -> Iterator[BaseRNNCell]:
@@ -66,12 +125,10 @@ class ModifierCell(BaseRNNCell):
         finally:
             self.base_cell._modified = was
 
-    def _shared_params_(self) -> RNNParams:
-        return self.base_cell.params
-
-    @property
-    def state_info(self) -> list[StateInfo]:
-        return self.base_cell.state_info
+    @contextlib.contextmanager
+    def _unrolling_(self) -> Iterator[Callable[..., Unrolled]]:
+        with self._base_unmodified_() as base:
+            yield functools.partial(unroll_within, base)
 
     def begin_state(self, init_sym: Callable[..., mx.sym.Symbol] = ZEROS, *,  # type: ignore[override]
                     func: Callable[..., mx.sym.Symbol] | None = None,
@@ -83,12 +140,6 @@ class ModifierCell(BaseRNNCell):
                             'only one of them')
         with self._base_unmodified_() as base:
             return base.begin_state(init_sym if func is None else func, **kwargs)
-
-    def unpack_weights(self, args: Weights) -> Weights:
-        return self.base_cell.unpack_weights(args)
-
-    def pack_weights(self, args: Weights) -> Weights:
-        return self.base_cell.pack_weights(args)
 
 
 class ResidualCell(ModifierCell):
@@ -111,6 +162,7 @@ class ResidualCell(ModifierCell):
     """
 
     _in_fuse_ = 'modifier'
+    _acts_between_steps_ = False
 
     def _add_(self, output: mx.sym.Symbol, inputs: mx.sym.Symbol) -> mx.sym.Symbol:
         return mx.sym.elemwise_add(output, inputs, name='%s_plus_residual' % output.name)
@@ -128,22 +180,17 @@ class ResidualCell(ModifierCell):
         output, states = self.base_cell(inputs, states)
         return self._add_(output, inputs), states
 
-    def _gives_steps_(self, steps: bool) -> bool:
-        return self.base_cell._gives_steps_(steps)
-
-    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
-        with self._base_unmodified_() as base:
-            outputs, states = base._unroll_within_(inputs, begin_state, options)
+    def _after_(self, outputs: Inputs, inputs: Inputs, options: Options) -> Inputs:
         merge = options.merge_outputs
         if merge is None:
             merge = isinstance(outputs, mx.sym.Symbol)
         if merge:
             output, residual = (merged(each, options.layout) for each in (outputs, inputs))
             self._check_sizes_(output, residual)
-            return self._add_(output, residual), states
+            return self._add_(output, residual)
         inputs = steps_of(options.length, inputs, options.layout)
         self._check_sizes_(outputs[0], inputs[0])
-        return [self._add_(*pair) for pair in zip(outputs, inputs)], states
+        return [self._add_(*pair) for pair in zip(outputs, inputs)]
 
 
 #: In the body of a loop: a Symbol that is 1 in training and otherwise 0. MXNet does not tell
@@ -192,6 +239,7 @@ class DropoutCell(BaseRNNCell):
     """
 
     _in_fuse_ = 'dropout'
+    _takes_sequences_ = True
 
     def __init__(self, dropout: float, prefix: str = 'dropout_',
                  params: RNNParams | None = None) -> None:
@@ -210,9 +258,3 @@ class DropoutCell(BaseRNNCell):
 
     def _gives_steps_(self, steps: bool) -> bool:
         return steps
-
-    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
-        inputs = options.arranged(inputs)
-        if isinstance(inputs, mx.sym.Symbol):
-            return self(inputs, [])
-        return super()._unroll_(inputs, begin_state, options)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator
+from typing import Callable, Iterator
 
 import numpy as np
 
@@ -100,9 +100,9 @@ class ZoneoutCell(ModifierCell):
             return mx.sym.zeros(unknown((0, 0)))
         return mx.sym.zeros_like(output)
 
-    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
-        self._dtype_ = options.dtype
-        return super()._unroll_(inputs, begin_state, options)
+    def _first_states_(self, begin_state: States | None, dtype: _check.DType | None) -> States:
+        self._dtype_ = dtype
+        return super()._first_states_(begin_state, dtype)
 
     def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         def mix(probability: float, new: mx.sym.Symbol, old: mx.sym.Symbol) -> mx.sym.Symbol:
@@ -194,25 +194,30 @@ class VariationalDropoutCell(ModifierCell):
         output, states = self.base_cell(self._drop_('drop_inputs', inputs), states)
         return self._drop_('drop_outputs', output), states
 
+    @property
+    def _acts_between_steps_(self) -> bool:  # type: ignore[override]
+        return self.drop_states > 0
+
     def _gives_steps_(self, steps: bool) -> bool:
-        if self.drop_states > 0:
-            return True
-        return self.drop_outputs == 0 and self.base_cell._gives_steps_(
+        return self._acts_between_steps_ or self.drop_outputs == 0 and super()._gives_steps_(
             steps and self.drop_inputs == 0)
 
-    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
-        if self.drop_states > 0:
-            return super()._unroll_(inputs, begin_state, options)
-        # Nothing happens between the steps, so the base cell may unroll in its own way.
-        layout, axes = options.layout, (time_axis(options.layout),)
-        if self.drop_inputs > 0:
-            inputs = drop(merged(inputs, layout), self.drop_inputs, axes=axes)
-        whole = options._replace(merge_outputs=True) if self.drop_outputs > 0 else options
-        with self._base_unmodified_() as base:
-            outputs, states = base._unroll_within_(inputs, begin_state, whole)
+    def _before_(self, inputs: Inputs, begin_state: States | None, options: Options
+                 ) -> tuple[Inputs, States | None, Options]:
         if self.drop_outputs > 0:
-            outputs = options.arranged(drop(merged(outputs, layout), self.drop_outputs, axes=axes))
-        return outputs, states
+            options = options._replace(merge_outputs=True)
+        return _drop_sequence(inputs, self.drop_inputs, options), begin_state, options
+
+    def _after_(self, outputs: Inputs, inputs: Inputs, options: Options) -> Inputs:
+        outputs = _drop_sequence(outputs, self.drop_outputs, options)
+        return options.arranged(outputs) if self.drop_outputs > 0 else outputs
+
+
+def _drop_sequence(sequence: Inputs, probability: float, options: Options) -> Inputs:
+    """`sequence`, with one mask for all steps."""
+    if probability == 0:
+        return sequence
+    return drop(merged(sequence, options.layout), probability, axes=(time_axis(options.layout),))
 
 
 class WeightDropCell(ModifierCell):
@@ -248,6 +253,7 @@ class WeightDropCell(ModifierCell):
     """
 
     _in_fuse_ = 'modifier'
+    _acts_between_steps_ = False
 
     def __init__(self, base_cell: BaseRNNCell, dropout: float) -> None:
         check_cell('base_cell', base_cell)
@@ -320,13 +326,11 @@ class WeightDropCell(ModifierCell):
         with self._weights_dropped_():
             return self.base_cell(inputs, states)
 
-    def _gives_steps_(self, steps: bool) -> bool:
-        return self.base_cell._gives_steps_(steps)
-
     @property
     def _masks_padding_(self) -> bool:  # type: ignore[override]
         return self.base_cell._masks_padding_
 
-    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
-        with self._weights_dropped_(), self._base_unmodified_() as base:
-            return base._unroll_within_(inputs, begin_state, options)
+    @contextlib.contextmanager
+    def _unrolling_(self) -> Iterator[Callable[..., Unrolled]]:
+        with self._weights_dropped_(), super()._unrolling_() as unroll:
+            yield unroll

@@ -1,26 +1,13 @@
 """Replaces the variables of cells by those that they share."""
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from typing import Any, Iterator
 
 from .._runtime.mxnet import mx
 from .variables import RNNParams
 
-__all__ = ['check_shared', 'in_constructor_of', 'share']
-
-
-def in_constructor_of(cell: object) -> bool:
-    """Whether the constructor of `cell` is among the callers."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == '__init__' and any(
-                frame.f_locals.get(name) is cell for name in code.co_varnames[:1]):
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
+__all__ = ['check_shared', 'share']
 
 
 def share(cell: Any, shared: RNNParams) -> None:

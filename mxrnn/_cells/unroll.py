@@ -6,8 +6,8 @@ cells pass `Options` on to the cells in them (`_unroll_`), which do not check, c
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
-import warnings
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -32,8 +32,8 @@ from .variables import check_weights_given
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ['Options', 'Unrollable', 'Unrolled', 'as_it_is', 'rnn_unroll', 'unchanged_on_error',
-           'unroll_checked']
+__all__ = ['Options', 'Unrollable', 'Unrolled', 'as_it_is', 'unchanged_on_error',
+           'unroll_checked', 'unroll_masked', 'unroll_within']
 
 #: Outputs, and final states nested as the cell has them.
 Nested = List[Any]
@@ -110,22 +110,13 @@ def unchanged_on_error(cell: Any, always: bool = False) -> Iterator[list[Any]]:
                 vars(each).update(attributes)
 
 
-def unroll_checked(cell: Any, unrolled: Any, inputs: Inputs, begin_state: States | None,
-                   options: Options) -> Unrolled:
-    """Check everything, let `unrolled` unroll `cell`, and check the result.
-
-    With lengths, it reads zeros in padding and returns zeros there.
-    """
+def unroll_checked(cell: Any, unroll: Callable[..., Unrolled], inputs: Inputs,
+                   begin_state: States | None, options: Options) -> Any:
+    """Check everything, call `unroll` for `cell`, and check the result."""
     options = _checked(inputs, options)
-    layout, lengths = options.layout, options.lengths
     with unchanged_on_error(cell) as cells:
         cell.reset()
-        if isinstance(lengths, GivenLengths) and not unrolled._masks_padding_:
-            inputs = lengths.mask_given(merged(inputs, layout), layout)
-            outputs, states = unrolled._unroll_(inputs, begin_state, options)
-            outputs = options.arranged(lengths.mask(merged(outputs, layout), layout))
-        else:
-            outputs, states = unrolled._unroll_(inputs, begin_state, options)
+        outputs, states = unroll(inputs, begin_state, options)
         for each in cells:
             each._check_graph_([outputs, states])
     last = inputs if isinstance(inputs, mx.sym.Symbol) else inputs[-1]
@@ -133,9 +124,21 @@ def unroll_checked(cell: Any, unrolled: Any, inputs: Inputs, begin_state: States
     return outputs, states
 
 
+def unroll_masked(cell: Any, inputs: Inputs, begin_state: States | None, options: Options
+                  ) -> Unrolled:
+    """Unroll `cell`. With lengths, it reads zeros in padding and returns zeros there."""
+    layout, lengths = options.layout, options.lengths
+    if not isinstance(lengths, GivenLengths) or cell._masks_padding_:
+        return cell._unroll_(inputs, begin_state, options)
+    inputs = lengths.mask_given(merged(inputs, layout), layout)
+    outputs, states = cell._unroll_(inputs, begin_state, options)
+    return options.arranged(lengths.mask(merged(outputs, layout), layout)), states
+
+
 def as_it_is(cell: Any, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
     """Unroll `cell` itself."""
-    return unroll_checked(cell, cell, inputs, begin_state, options)
+    return unroll_checked(cell, functools.partial(unroll_masked, cell), inputs, begin_state,
+                          options)
 
 
 #: Called by `unroll` of an outermost cell. With --fuse, another function replaces it
@@ -148,6 +151,8 @@ class Unrollable:
 
     #: Whether `_unroll_` itself ignores padding and returns zeros there.
     _masks_padding_ = False
+    #: Whether a call takes a whole sequence as it takes one step; only for cells without states.
+    _takes_sequences_ = False
 
     reset: Callable[[], None]
     _first_states_: Callable[[States | None, _check.DType | None], States]
@@ -219,11 +224,18 @@ class Unrollable:
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         """Build the result of `unroll` from checked arguments: call the cell step by step, and keep
-        its states where a sequence has ended. Cells that do not go step by step redefine it. In
-        padding, inputs are finite, and outputs may be any finite numbers."""
+        its states where a sequence has ended.
+
+        Five classes redefine it, because they do not go step by step; each says why. In padding,
+        inputs are finite, and outputs may be any finite numbers.
+        """
+        take_step: Any = self
+        if self._takes_sequences_:
+            inputs = options.arranged(inputs)
+            if isinstance(inputs, mx.sym.Symbol):
+                return take_step(inputs, [])
         steps = steps_of(options.length, inputs, options.layout)
         states: Any = self._first_states_(begin_state, options.dtype)
-        take_step: Any = self
         outputs = []
         for t, step in enumerate(steps):
             output, new = take_step(step, states)
@@ -233,67 +245,21 @@ class Unrollable:
             outputs.append(output)
         return options.arranged(outputs), states
 
-    def _unroll_within_(self, inputs: Inputs, begin_state: States | None, options: Options
-                        ) -> Unrolled:
-        """Unroll as part of another cell: by `_unroll_`, or by a program's own `unroll`, which may
-        know only the original arguments."""
-        if getattr(self.unroll, '__func__', None) is Unrollable.unroll:
-            self.reset()
-            return self._unroll_(inputs, begin_state, options)
-        keywords = options.keywords()
-        takes = inspect.signature(self.unroll).parameters.values()
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
-            for name in keywords.keys() - {parameter.name for parameter in takes}:
-                raise NotImplementedError(
-                    '%s must be an argument of unroll of %r, which was redefined without it: add '
-                    'it and pass it on to the base class' % (name, self))
-        unroll: Callable[..., Unrolled] = self.unroll
-        return unroll(options.length, inputs=inputs, begin_state=begin_state,
-                      layout=options.layout, merge_outputs=options.merge_outputs, **keywords)
 
-
-def rnn_unroll(cell: Any, length: int, inputs: Inputs | None = None,
-               begin_state: States | None = None, input_prefix: str = '', layout: str = 'NTC'
-               ) -> Unrolled:
-    """Unroll a cell. Deprecated: call `cell.unroll`.
-
-    Parameters
-    ----------
-    cell : BaseRNNCell
-        The cell to unroll.
-    length : int
-        Number of steps.
-    inputs : Symbol or list of Symbol, optional
-        As for `BaseRNNCell.unroll`. By default, a variable is made for each step, called
-        ``<input_prefix>t<step>_data``, of shape (batch, input width).
-    begin_state : nested list of Symbol, optional
-        As for `BaseRNNCell.unroll`.
-    input_prefix : str, default ''
-        Begins the names of the variables made for missing `inputs`.
-    layout : {'NTC', 'TNC'}, default 'NTC'
-        The layout of `inputs`, if that is one Symbol.
-
-    Returns
-    -------
-    outputs : Symbol or list of Symbol
-    states : nested list of Symbol
-        As from `BaseRNNCell.unroll`.
-
-    Examples
-    --------
-    >>> import warnings, mxrnn as rnn
-    >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter('ignore')         # call the method unroll of the cell instead
-    ...     outputs, states = rnn.rnn_unroll(rnn.LSTMCell(4, prefix='lstm_'), 3)
-    >>> len(outputs), len(states)
-    (3, 2)
-    """
-    warnings.warn('rnn_unroll is deprecated: call the unroll method of the cell',
-                  DeprecationWarning, stacklevel=2)
-    if not hasattr(cell, 'unroll') or isinstance(cell, type) or _check.foreign(cell):
-        _check.own('cell', cell, Unrollable, 'a cell of mxrnn')
-    if inputs is None:
-        _check.instance('input_prefix', input_prefix, str, 'a string')
-        inputs = [mx.sym.Variable('%st%d_data' % (input_prefix, step))
-                  for step in range(_check.integer('length', length, 1, _check.LARGEST))]
-    return cell.unroll(length, inputs=inputs, begin_state=begin_state, layout=layout)
+def unroll_within(cell: Unrollable, inputs: Inputs, begin_state: States | None, options: Options
+                  ) -> Unrolled:
+    """Unroll `cell` as part of another: by `_unroll_`, or by a program's own `unroll`, which may
+    know only the original arguments."""
+    if getattr(cell.unroll, '__func__', None) is Unrollable.unroll:
+        cell.reset()
+        return cell._unroll_(inputs, begin_state, options)
+    keywords = options.keywords()
+    takes = inspect.signature(cell.unroll).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+        for name in keywords.keys() - {parameter.name for parameter in takes}:
+            raise NotImplementedError(
+                '%s must be an argument of unroll of %r, which was redefined without it: add '
+                'it and pass it on to the base class' % (name, cell))
+    unroll: Callable[..., Unrolled] = cell.unroll
+    return unroll(options.length, inputs=inputs, begin_state=begin_state,
+                  layout=options.layout, merge_outputs=options.merge_outputs, **keywords)

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.check_and_pack_weights import Array, MissingWeightsError
+from .._cells.weights import Array, MissingWeightsError
 from .._graph.index_inputs import is_looked_up
 from .._runtime.mxnet import mx
 from .._runtime.symbol_to_json_and_graph import graph_of

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import re
 import sys
-from typing import Any
+from typing import Any, Callable
 
 from .._cells import unroll
 from .._cells.inputs_and_states import States
@@ -18,7 +19,7 @@ from .._cells.layouts_and_sequences import Inputs
 from .._runtime import finder
 from .._runtime.mxnet import mx
 from .cell_made_by_fuse import OperatorCell
-from .fuse import FusedUnroll, Plan, plan
+from .fuse import FusedUnroll, Plan
 from .save_unfused_graph import apart, is_ours, remember
 
 __all__ = ['note', 'unroll_fused']
@@ -33,24 +34,18 @@ _fused: set[str] = set()
 class _InOrder(FusedUnroll):
     """`fuse` of a cell, with the arguments in the cell's order."""
 
-    _planned: Plan | None = None
-
     def _plan_(self) -> Plan:
-        if self._planned is None:  # only after the cell is reset, since it copies containers
-            self._planned = plan(self._cell)
-            for each in self.operators():
-                each.in_order = True
-        return self._planned
+        planned = super()._plan_()
+        for each in _operators(planned):
+            each.in_order = True
+        return planned
 
-    def operators(self) -> list[OperatorCell]:
-        return [each for each in self._plan_().cell._all_cells_()
-                if isinstance(each, OperatorCell)]
+    def _unfused_(self) -> Callable[..., unroll.Unrolled]:
+        return self._cell._unroll_  # a program's own `unroll` has called this one
 
-    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: unroll.Options
-                 ) -> unroll.Unrolled:
-        if self._plan_().fused:
-            return super()._unroll_(inputs, begin_state, options)
-        return self._cell._unroll_(inputs, begin_state, options)
+
+def _operators(planned: Plan) -> list[OperatorCell]:
+    return [each for each in planned.cell._all_cells_() if isinstance(each, OperatorCell)]
 
 
 def unroll_fused(cell: Any, inputs: Inputs, begin_state: States | None, options: unroll.Options
@@ -61,15 +56,17 @@ def unroll_fused(cell: Any, inputs: Inputs, begin_state: States | None, options:
     fused = _InOrder(cell)
     twice = is_ours(cell)
     with apart(cell) if twice else contextlib.nullcontext():
-        found = unroll.unroll_checked(cell, fused, inputs, begin_state, options)
+        found = unroll.unroll_checked(cell, functools.partial(unroll.unroll_masked, fused), inputs,
+                                      begin_state, options)
+    planned = fused._plan_of_unroll_()
     if twice:
         plain = unroll.as_it_is(cell, inputs, begin_state, options)
-        if fused._plan_().fused:
+        if planned.fused:
             remember(found, plain)
         else:
             found = plain
-    note('%s, unrolled' % fused._plan_().text)
-    prefixes = {each._prefix for operator in fused.operators() for each in operator._cells}
+    note('%s, unrolled' % planned.text)
+    prefixes = {each._prefix for operator in _operators(planned) for each in operator._cells}
     _explain_missing_steps(prefixes)
     return found
 

@@ -80,6 +80,7 @@ class OperatorCell(BaseRNNCell):
         return sum((cell.state_info for cell in self._cells), [])
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        """One operator takes all steps of a layer, or of several."""
         length, lengths = options.length, options.lengths
         first = self.layers[0]
         name = first.cells[0]._prefix + 'fused_'

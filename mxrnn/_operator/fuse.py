@@ -1,18 +1,18 @@
 """fuse: runs ordinary cells through sym.RNN, with their own weights."""
 from __future__ import annotations
 
+import contextlib
 import copy
-from typing import Any, Callable, NamedTuple, Sequence
+import functools
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell, check_cell
-from .._cells.check_and_pack_weights import Weights
 from .._cells.gate_equations import Step
-from .._cells.inputs_and_states import StateInfo, States, check_length, flatten
+from .._cells.inputs_and_states import States, check_length, flatten
 from .._cells.layouts_and_sequences import Inputs, steps_of, time_major
-from .._cells.modifiers import ModifierCell
-from .._cells.unroll import Options, Unrolled
-from .._cells.variables import RNNParams
+from .._cells.modifiers import CellAround, ModifierCell
+from .._cells.unroll import Options, Unrolled, unroll_within
 from .._runtime.mxnet import mx
 from .cell_made_by_fuse import Layer, OperatorCell
 from .input_projection import ProjectedCell, projects_inputs
@@ -76,9 +76,10 @@ def fuse(cell: BaseRNNCell, *, inputs_at_once: bool = False) -> BaseRNNCell:
     return FusedUnroll(check_cell('cell', cell), _check.flag('inputs_at_once', inputs_at_once))
 
 
-class FusedUnroll(BaseRNNCell):
-    """A cell that is unrolled through sym.RNN; made by `fuse`."""
+class FusedUnroll(CellAround):
+    """A cell that is unrolled through sym.RNN, time-major; made by `fuse`."""
 
+    _around_ = '_cell'
     _in_fuse_ = 'fuse'
 
     def __init__(self, cell: BaseRNNCell, inputs_at_once: bool = False) -> None:
@@ -90,48 +91,49 @@ class FusedUnroll(BaseRNNCell):
     def __repr__(self) -> str:
         return 'fuse(%s)' % self._plan_().text
 
+    def reset(self) -> None:
+        super().reset()
+        self._planned: Plan | None = None
+
     def _plan_(self) -> Plan:
         return plan(self._cell, inputs_at_once=self._inputs_at_once)
 
-    def _inner_cells_(self) -> list[BaseRNNCell]:
-        return [self._cell] if hasattr(self, '_cell') else []
-
-    def _shared_params_(self) -> RNNParams:
-        return self._cell.params
-
-    @property
-    def state_info(self) -> list[StateInfo]:
-        return self._cell.state_info
+    def _plan_of_unroll_(self) -> Plan:
+        """The plan from `reset` on. Not made earlier, because it copies containers."""
+        if self._planned is None:
+            self._planned = self._plan_()
+        return self._planned
 
     @property
     def _masks_padding_(self) -> bool:  # type: ignore[override]
-        return self._plan_().cell._masks_padding_
+        return self._plan_of_unroll_().cell._masks_padding_
 
     def begin_state(self, *args: Any, **kwargs: Any) -> list[mx.sym.Symbol]:
         self._check_unmodified_()
         return self._cell.begin_state(*args, **kwargs)
 
-    def unpack_weights(self, args: Weights) -> Weights:
-        return self._cell.unpack_weights(args)
-
-    def pack_weights(self, args: Weights) -> Weights:
-        return self._cell.pack_weights(args)
-
     def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         return self._cell(inputs, states)
 
-    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
-        planned = self._plan_()
-        if not planned.fused:
-            return self._cell._unroll_within_(inputs, begin_state, options)
-        length, layout = options.length, options.layout
+    def _before_(self, inputs: Inputs, begin_state: States | None, options: Options
+                 ) -> tuple[Inputs, States | None, Options]:
+        if not self._plan_of_unroll_().fused:
+            return inputs, begin_state, options
+        length = options.length
         states = self._first_states_(begin_state, options.dtype)
-        steps = not isinstance(inputs, mx.sym.Symbol)
-        if not isinstance(inputs, mx.sym.Symbol):
-            length = len(inputs)
-        else:
+        if isinstance(inputs, mx.sym.Symbol):
             inputs = options.lengths.typed(inputs, flatten(states))
-            inputs = self._of_length(length, inputs, layout)
+            inputs = self._of_length(length, inputs, options.layout)
+        else:
+            length = len(inputs)
+        return inputs, states, options._replace(length=length, layout='TNC', shared=True)
+
+    @contextlib.contextmanager
+    def _unrolling_(self) -> Iterator[Callable[..., Unrolled]]:
+        planned = self._plan_of_unroll_()
+        if not planned.fused:
+            yield self._unfused_()
+            return
         # Leaves the counters as if the cells were unrolled one by one. Cells in a container are
         # reset when its states are made; a cell in a modifier makes its own states.
         owner = self._cell
@@ -140,15 +142,21 @@ class FusedUnroll(BaseRNNCell):
         made = owner._init_counter
         for cell in owner._inner_cells_():
             cell.reset()
-        outputs, states = planned.cell._unroll_(inputs, states,
-                                                options._replace(length=length, layout='TNC',
-                                                                 shared=True))
+        yield planned.cell._unroll_
         owner._init_counter = made
+
+    def _unfused_(self) -> Callable[..., Unrolled]:
+        return functools.partial(unroll_within, self._cell)
+
+    def _after_(self, outputs: Inputs, inputs: Inputs, options: Options) -> Inputs:
+        if not self._plan_of_unroll_().fused:
+            return outputs
+        steps = not isinstance(inputs, mx.sym.Symbol)
         if options.merge_outputs is None and self._gives_steps_(steps):
-            outputs = steps_of(length, outputs, 'TNC')
+            outputs = steps_of(len(inputs) if steps else options.length, outputs, 'TNC')
         if isinstance(outputs, mx.sym.Symbol):
-            outputs = time_major(outputs, layout)
-        return outputs, states
+            outputs = time_major(outputs, options.layout)
+        return outputs
 
     def _of_length(self, length: int | None, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
         """`inputs` with time first, in a graph that only takes sequences of `length`."""

@@ -158,6 +158,7 @@ class FusedRNNCell(PackedVector):
                                   'use unroll, or unfuse() and step the result' % self)
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        """One operator takes all steps."""
         layout, lengths = options.layout, options.lengths
         inputs = merged(inputs, layout)
         shape = known_shape(inputs)

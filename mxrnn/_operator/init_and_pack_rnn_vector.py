@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.check_and_pack_weights import (
+from .._cells.gate_equations import MODES
+from .._cells.weights import (
     ARRAYS,
     Weights,
     copy_rows,
@@ -14,7 +15,6 @@ from .._cells.check_and_pack_weights import (
     join_weights,
     take_weights,
 )
-from .._cells.gate_equations import MODES
 from .._graph.rnn_vector_layout import GATES, FusedLayout, Mode
 from .._runtime.mxnet import mx
 

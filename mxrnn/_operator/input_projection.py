@@ -1,13 +1,14 @@
 """Cells that unroll after one product has projected the inputs of all steps."""
 from __future__ import annotations
 
-import copy
-from typing import Any
+import contextlib
+from typing import Any, Callable, Iterator
 
 from .._cells.base_cells import BaseRNNCell
 from .._cells.dense import DenseCell
-from .._cells.inputs_and_states import StateInfo, States
+from .._cells.inputs_and_states import States
 from .._cells.layouts_and_sequences import Inputs, merged, steps_of, time_major
+from .._cells.modifiers import CellAround
 from .._cells.noise import ZoneoutCell
 from .._cells.unroll import Options, Unrolled
 from .._runtime.mxnet import mx
@@ -30,41 +31,33 @@ def projects_inputs(cell: BaseRNNCell) -> bool:
                            for each in cell._all_cells_() for name in vars(each))
 
 
-class ProjectedCell(BaseRNNCell):
+class ProjectedCell(CellAround):
     """`cell`, in which each step begins with the projection of its input."""
 
     can_step = False
 
     def __init__(self, cell: BaseRNNCell) -> None:
         super().__init__()
-        self._cells = [cell]  # reset with this one
+        self.base_cell = cell
 
-    @property
-    def state_info(self) -> list[StateInfo]:
-        return self._cells[0].state_info
-
-    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
-        cell, = self._cells
-        inner = _innermost(cell)
+    def _before_(self, inputs: Inputs, begin_state: States | None, options: Options
+                 ) -> tuple[Inputs, States | None, Options]:
+        cell = _innermost(self.base_cell)
         length = options.length if isinstance(inputs, mx.sym.Symbol) else len(inputs)
-        name = inner._prefix + 'inputs_'
+        name = cell._prefix + 'inputs_'
         sequence = time_major(merged(inputs, options.layout), options.layout)
-        rows = inner._project_inputs_(
+        rows = cell._project_inputs_(
             mx.sym.Reshape(sequence, shape=(-3, -2), name=name + 'rows'), name)
         projected = steps_of(length, mx.sym.Reshape(
             rows, shape=(-4, length, -1, -2), name=name + 'sequence'), 'TNC')
-        stepped = _stepped(cell)
-        found = stepped._unroll_(projected, begin_state, options._replace(length=length))
-        inner._counter = _innermost(stepped)._counter
-        return found
+        return projected, begin_state, options._replace(length=length)
 
-
-def _stepped(cell: Any) -> Any:
-    """A copy of `cell` that takes projected inputs."""
-    found = copy.copy(cell)
-    if type(cell) is ZoneoutCell:
-        found.base_cell = _stepped(cell.base_cell)
-    else:
-        found._project_ = lambda inputs, states, name: (
+    @contextlib.contextmanager
+    def _unrolling_(self) -> Iterator[Callable[..., Unrolled]]:
+        cell = _innermost(self.base_cell)
+        cell._project_ = lambda inputs, states, name: (
             inputs, cell._project_states_(states, inputs, name))
-    return found
+        try:
+            yield self.base_cell._unroll_
+        finally:
+            del cell._project_

@@ -1,16 +1,13 @@
 """Weights as arrays: taken from a dict by name and shape, and packed and unpacked by gate."""
 from __future__ import annotations
 
-import ctypes
-import mmap
 import re
-from typing import Any, Callable, Dict, Mapping, Protocol, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
 from .. import _check
-from .._graph.rnn_vector_layout import GATES, GROUPS, KINDS, gate_array
-from .._runtime.array_memory import address
+from .._graph.rnn_vector_layout import GROUPS, KINDS, gate_array
 from .._runtime.mxnet import mx
 from .variables import RNNParams
 
@@ -47,12 +44,6 @@ class MissingWeightsError(KeyError):
         return self.args[0]
 
 
-class GatedArrays(Protocol):
-    """A cell whose weights are packed."""
-
-    _prefix: str
-
-
 # Arrays
 
 def copy_weights(args: object) -> Weights:
@@ -74,12 +65,10 @@ def join_weights(name: str, pieces: Sequence[Array]) -> mx.nd.NDArray:
     if len(widths) > 1:
         raise ValueError('the gates of %s must have the same number of inputs, got the shapes %s'
                          % (name, ', '.join(str(piece.shape) for piece in pieces)))
-    shape = (sum(len(piece) for piece in pieces),) + first.shape[1:]
     if all(isinstance(piece, mx.nd.NDArray) and piece.dtype == np.float32
            and piece.context.device_type == 'cpu' for piece in pieces):
-        joined = _room(shape)
-        mx.nd.concat(*pieces, dim=0, out=joined)
-        return joined
+        return mx.nd.concat(*pieces, dim=0)
+    shape = (sum(len(piece) for piece in pieces),) + first.shape[1:]
     joined = mx.nd.empty(shape, ctx=getattr(first, 'context', None), dtype=first.dtype)
     begin = 0
     for piece in pieces:
@@ -88,26 +77,9 @@ def join_weights(name: str, pieces: Sequence[Array]) -> mx.nd.NDArray:
     return joined
 
 
-def _room(shape: tuple[int, ...]) -> mx.nd.NDArray:
-    """An array of float32 on the CPU, to be filled.
-
-    The system is asked for large pages, as NumPy does. MXNet's own memory has small pages and takes
-    longer to get than to fill.
-    """
-    room = mx.nd.empty(shape)
-    if hasattr(mmap, 'MADV_HUGEPAGE'):
-        first = address(room)
-        begin = first + -first % mmap.PAGESIZE
-        length = first + 4 * room.size - begin
-        if length >= 1 << 22:
-            ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(length),
-                                      mmap.MADV_HUGEPAGE)  # fails where there are none
-    return room
-
-
 # By name and shape
 
-def take_weights(args: Weights, shapes: Shapes, whose: GatedArrays) -> list[Array]:
+def take_weights(args: Weights, shapes: Shapes, whose: PackedWeights) -> list[Array]:
     """Remove the weights named in `shapes` from `args` and return them in that order.
 
     Raises MissingWeightsError if some are missing, ValueError for other shapes.
@@ -139,10 +111,10 @@ def _some(names: list[str], most: int) -> str:
     return ', '.join(names[:most] + more)
 
 
-def _other_mode(args: Weights, whose: GatedArrays) -> str:
+def _other_mode(args: Weights, whose: PackedWeights) -> str:
     """A hint if the weights in `args` have the gates of another kind of cell; or ''."""
     gates: dict[str, int] = {}
-    own = len(GATES.get(getattr(whose, '_mode', ''), getattr(whose, '_gate_names', ())) or ('',))
+    own = len(whose._gate_names or ('',))
     for name, array in args.items():
         prefix, found, gate = str(name).partition('h2h')
         shape: tuple[int, ...] = getattr(array, 'shape', ())
@@ -157,7 +129,7 @@ def _other_mode(args: Weights, whose: GatedArrays) -> str:
     return 'the weights are those of %s, and the cell is %s; ' % (_CELLS[count], _CELLS[own])
 
 
-def _other_prefixes(args: Weights, shapes: Shapes, whose: GatedArrays) -> str:
+def _other_prefixes(args: Weights, shapes: Shapes, whose: PackedWeights) -> str:
     """A hint if the weights in `args` seem to belong to a cell with another prefix; or ''."""
     if any(name in args for name in shapes):
         return ''
@@ -184,39 +156,6 @@ def group_weights(prefix: str, gates: Sequence[str] = ('',), kinds: Sequence[str
             for group in GROUPS for gate in gates for kind in kinds]
 
 
-def unpack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
-                 kinds: Sequence[str], whose: GatedArrays) -> None:
-    """Replace a cell's packed arrays in `args` by arrays for each gate."""
-    packed, unpacked = (group_weights(prefix, each, kinds) for each in (('',), gates))
-    if not any(name in args for name in packed) and all(name in args for name in unpacked):
-        return
-    taken = dict(zip(packed, take_weights(
-        args, {name: (len(gates) * units, ...) for name in packed}, whose)))
-    for group in GROUPS:
-        for j, gate in enumerate(gates):
-            for kind in kinds:
-                args[prefix + gate_array(group, kind, gate)] = copy_rows(
-                    taken[prefix + gate_array(group, kind)], j * units, (j + 1) * units)
-
-
-def pack_gates(args: Weights, prefix: str, gates: Sequence[str], units: int,
-               kinds: Sequence[str], whose: GatedArrays) -> None:
-    """Join the arrays of a cell's gates in `args`."""
-    packed, unpacked = (group_weights(prefix, each, kinds) for each in (('',), gates))
-    if packed != unpacked and all(name in args for name in packed) and not any(
-            name in args for name in unpacked):
-        take_weights(args.copy(), {name: (len(gates) * units, ...) for name in packed},
-                     whose)  # refuses other shapes
-        return
-    taken = dict(zip(unpacked, take_weights(
-        args, {name: (units, ...) for name in unpacked}, whose)))
-    for group in GROUPS:
-        for kind in kinds:
-            name = prefix + gate_array(group, kind)
-            args[name] = join_weights(name, [
-                taken[prefix + gate_array(group, kind, gate)] for gate in gates])
-
-
 class PackedWeights:
     """Packs and unpacks the arrays of a cell's weights."""
 
@@ -235,11 +174,27 @@ class PackedWeights:
         own = group_weights(self._prefix, ('', *self._gate_names), self._kinds_)
         return self._prefix if any(name in args for name in own) else self._params._prefix
 
-    def _converted_(self, args: Weights, convert: Callable[..., None]) -> Weights:
-        args = copy_weights(args)
-        if self._gate_names:
-            convert(args, self._weight_prefix_(args), self._gate_names, self._num_hidden,
-                    self._kinds_, self)
+    def _converted_(self, args: Weights, pack: bool) -> Weights:
+        args, gates, kinds = copy_weights(args), self._gate_names, self._kinds_
+        if not gates:
+            return args
+        prefix, rows = self._weight_prefix_(args), self._num_hidden
+        whole = {name: (len(gates) * rows, ...) for name in group_weights(prefix, kinds=kinds)}
+        parts = {name: (rows, ...) for name in group_weights(prefix, gates, kinds)}
+        given, wanted = (parts, whole) if pack else (whole, parts)
+        if given != wanted and wanted.keys() <= args.keys() and given.keys().isdisjoint(args):
+            if pack:
+                take_weights(args.copy(), wanted, self)  # refuses other shapes
+            return args
+        arrays = dict(zip(given, take_weights(args, given, self)))
+        for group in GROUPS:
+            for i, gate in enumerate([''] if pack else gates):
+                for kind in kinds:
+                    name = prefix + gate_array(group, kind, gate)
+                    args[name] = join_weights(name, [
+                        arrays[prefix + gate_array(group, kind, each)] for each in gates
+                    ]) if pack else copy_rows(
+                        arrays[prefix + gate_array(group, kind)], i * rows, (i + 1) * rows)
         return args
 
     def unpack_weights(self, args: Weights) -> Weights:
@@ -265,7 +220,7 @@ class PackedWeights:
         ValueError
             An array has another shape.
         """
-        return self._converted_(args, unpack_gates)
+        return self._converted_(args, pack=False)
 
     def pack_weights(self, args: Weights) -> Weights:
         """Join the weights of this cell's gates: the inverse of `unpack_weights`.
@@ -287,4 +242,4 @@ class PackedWeights:
         ValueError
             An array has another shape.
         """
-        return self._converted_(args, pack_gates)
+        return self._converted_(args, pack=True)
