@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -86,7 +86,8 @@ def take_weights(args: Weights, shapes: Shapes, whose: PackedWeights) -> list[Ar
     """
     missing = [name for name in shapes if name not in args]
     if missing:
-        others = _other_mode(args, whose) + _other_prefixes(args, shapes, whose)
+        others = _other_mode(args, whose) + (
+            _fewer_layers(args, missing) or _other_prefixes(args, shapes, whose))
         wanted = ['%s of shape %s' % (name, _written(shapes[name])) for name in missing]
         raise MissingWeightsError('%sthe weights for %r lack %s; there are: %s' % (
             others, whose, _some(wanted, 2 if others else 32),
@@ -129,12 +130,30 @@ def _other_mode(args: Weights, whose: PackedWeights) -> str:
     return 'the weights are those of %s, and the cell is %s; ' % (_CELLS[count], _CELLS[own])
 
 
+def _prefixes(names: Iterable[object]) -> set[str]:
+    """The prefixes of layers in the names of weights."""
+    return {name.rpartition(group)[0] for name in map(str, names) for group in GROUPS
+            if group in name}
+
+
+def _fewer_layers(args: Weights, missing: Sequence[str]) -> str:
+    """A hint if the prefixes in `args` differ from the missing ones only by their numbers."""
+    def form(prefix: str) -> str:
+        return re.sub(r'\d+', '#', prefix)
+
+    wanted = _prefixes(missing)
+    there = sorted(each for each in _prefixes(args) if form(each) in {*map(form, wanted)})
+    if not there or not wanted.isdisjoint(there):
+        return ''
+    return 'the weights have %d layer%s (%s), and no %s; ' % (
+        len(there), 's' * (len(there) > 1), _some(there, 4), _some(sorted(wanted), 4))
+
+
 def _other_prefixes(args: Weights, shapes: Shapes, whose: PackedWeights) -> str:
     """A hint if the weights in `args` seem to belong to a cell with another prefix; or ''."""
     if any(name in args for name in shapes):
         return ''
-    begins = {name.rpartition(group)[0]
-              for name in map(str, args) for group in GROUPS if group in name}
+    begins = _prefixes(args)
     layer = re.compile(r'[lr]\d+_')
     if all(layer.match(name, len(whose._prefix)) for name in shapes):  # of a FusedRNNCell
         found = {re.sub(layer.pattern + '$', '', each) for each in begins}
