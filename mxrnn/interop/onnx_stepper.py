@@ -20,10 +20,16 @@ _asarray = np.asarray
 def _array(name: str, value: Any, kind: Any) -> np.ndarray:
     """An input as an array."""
     try:
-        return _asarray(value, kind)
+        given = _asarray(value)
+        with np.errstate(invalid='ignore'):
+            found = given.astype(kind)
     except (TypeError, ValueError):
         raise ValueError('%s must be numbers, in rows of one length (pad them), got %s' % (
             name, _check.shown(value))) from None
+    if found.dtype.kind in 'iu' and given.dtype.kind == 'f' and (found != given).any():
+        raise ValueError('%s must be whole numbers, got %s' % (
+            name, _check.shown(float(given[found != given][0]))))
+    return found
 
 
 class OnnxStepper:
@@ -108,6 +114,13 @@ class OnnxStepper:
         self._run: Callable[..., Arrays] = getattr(session, '_sess', session).run
         #: Otherwise onnxruntime makes such options in each run, for a fifteenth of a small step.
         self._options = onnxruntime.RunOptions()
+
+    def __repr__(self) -> str:
+        return 'OnnxStepper(inputs of a step: %s; outputs: %s; states: %s%s)' % (
+            ', '.join('%s (%s)' % (name, ', '.join(map(str, self._axes[name][0])))
+                      for name in self.input_names) or 'none', ', '.join(self.output_names),
+            ', '.join(self.state_names), self._encoder and '; inputs of the encoder: %s' % (
+                ', '.join(self.encoder_names)) or '')
 
     def begin(self, batch_size: int = 1, **inputs: Any) -> Arrays:
         """Return the first states.

@@ -250,6 +250,8 @@ def test_take(language_model):
     (lambda stepper, states: stepper.step(states, data=['a']), ValueError, 'data must be numbers'),
     (lambda stepper, states: stepper.read(states, data=[[1, 2], [3]]), ValueError,
      'data must be numbers, in rows of one length'),
+    (lambda stepper, states: stepper.step(states, data=[1.5]), ValueError,
+     r'data must be whole numbers, got 1\.5'),
 ])
 def test_wrong_arguments(change, kind, text, language_model):
     with pytest.raises(kind, match=text):
@@ -433,7 +435,8 @@ def test_a_file_that_another_program_has_written_anew_has_no_checksum(language_m
 
 def test_an_encoder_lies_beside_its_decoder(tmp_path):
     """A table that names another folder's file opens none, and a file that is there must fit."""
-    load(model_of('attention_with_input_feeding')[1], tmp_path)
+    stepper = load(model_of('attention_with_input_feeding')[1], tmp_path)
+    assert '; inputs of the encoder: source' in repr(stepper)
     (tmp_path / 'inner').mkdir()
     path = str(tmp_path / 'inner' / 'model.onnx')
     shutil.copy(str(tmp_path / 'model.onnx'), path)
@@ -462,6 +465,9 @@ def test_what_the_file_says(language_model, tmp_path):
     assert table['axes']['data'] == ['time', 'batch']
     assert table['axes']['softmax_output'] == ['time,batch', 11]
     assert not table['captured'] and table['encoder'] is None
+    assert repr(language_model) == (
+        'OnnxStepper(inputs of a step: data (batch); outputs: softmax_output; states: lstm_0_in, '
+        'lstm_1_in)')
 
 
 def test_the_example_of_a_stepper():
