@@ -207,7 +207,7 @@ MISTAKES = {
                r"0002\.params.*begin with 'lstm_l0_', but the prefix of the cell is 'lstm0_': make "
                r"it with prefix='lstm_l0_'; the weights for LSTMCell.* lack lstm0_i2h_i_weight"),
     'layers': (lambda cell, prefix, symbol: sublayers(prefix, symbol, 'lstm_l1_'),
-               r'0002\.params.*the weights have 1 layer \(lstm_l0_\), and no lstm_l1_; the weights'),
+               r'0002\.params.*the weights have 1 layer \(lstm_l0_\), and no lstm_l1_; the w'),
     'swapped': (lambda cell, prefix, symbol: rnn.do_rnn_checkpoint(prefix, cell),
                 r"cells, the first argument, must be a cell or a list of cells, got '.* "
                 r"\(str\): prefix is the second argument"),
