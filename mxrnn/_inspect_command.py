@@ -24,7 +24,7 @@ def inspect(options: argparse.Namespace) -> int:
     if place.lower().endswith('.onnx') and os.path.isfile(place):
         if options.plot is not None:
             raise ValueError('--plot draws only checkpoints, got %s' % place)
-        from .interop._onnx import table_of
+        from .interop.export_onnx import table_of
         for title, lines in table_of(place):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
@@ -103,7 +103,7 @@ def _verdict(unknown: dict[str, Any]) -> str:
 
 
 def _onnx_verdict(graph: Any) -> str:
-    from .interop._onnx import without_onnx
+    from .interop.export_onnx import without_onnx
     return _verdict(without_onnx(graph))
 
 

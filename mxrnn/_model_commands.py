@@ -247,7 +247,7 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
 
 def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
                 model: Any) -> _Done:
-    from .interop._onnx import encoder_of, write_onnx
+    from .interop.export_onnx import encoder_of, write_onnx
     written = write_onnx(model, options.onnx, shapes, types=types, outputs=options.output,
                          roll=not options.as_is, certify_by=_second_graph(options),
                          states=options.states,

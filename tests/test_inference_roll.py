@@ -191,7 +191,7 @@ def test_what_is_repeated_of_an_open_batch(tmp_path):
     """MXNet does not infer the batch of zeros that a decoder reads in each step, rolled up. Its own
     graph takes other batches."""
     pytest.importorskip('onnxruntime')
-    from mxrnn.interop._onnx import write_onnx
+    from mxrnn.interop.export_onnx import write_onnx
     with mx.name.NameManager():
         begin = [mx.sym.Variable('data'), mx.sym.zeros((0, 4))]
         symbol = rnn.LSTMCell(4, 'l_').unroll(3, [mx.sym.zeros((0, 3))] * 3, begin,

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from .._files import CheckpointError
 from .._graph.graph import Entry, Graph, Node, attr_value
 from .._graph.symbol_json import graph_from_json, graph_to_json
-from ._onnx import ExportError, to_onnx
+from .export_onnx import to_onnx
 from .load_and_check_onnx_stepper import load_stepper
 from .model import Model, load, save
 from .onnx_stepper import OnnxStepper
-from .registry import register
+from .registry import ExportError, register
 
 if TYPE_CHECKING:
     from ._source.from_source import from_source

@@ -9,7 +9,6 @@ import numpy as np
 from .._graph.graph import Graph
 from .file_runners import ExportedFile
 from .model import Model
-from .prepare.input_shapes import settle_shapes
 from .prepare.lengths import Settled
 from .random_data import data_for
 
@@ -77,7 +76,7 @@ def data_of(graph: Graph, inputs: Mapping[str, tuple[Sequence[Any] | None, np.dt
     for name, array in given.items():
         if not array.size:
             raise ValueError('the sizes of %s must be at least 1, got %s' % (name, array.shape))
-    settled = settle_shapes({name: shape for name, (shape, _) in inputs.items()
+    settled = _settle_shapes({name: shape for name, (shape, _) in inputs.items()
                              if name not in given}, shapes)
     batches = {shape[0] for shape in settled.values() if len(shape) == 1}
     pairs = [shape[:2] for shape in settled.values() if len(shape) > 1]
@@ -86,3 +85,35 @@ def data_of(graph: Graph, inputs: Mapping[str, tuple[Sequence[Any] | None, np.dt
     random = np.random.RandomState(seed)
     return {name: given[name] if name in given else data_for(
         graph, name, settled[name], kind, steps, random) for name, (_, kind) in inputs.items()}
+
+
+def _settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
+                  wanted: Mapping[str, Sequence[Any]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of inputs; axes with the same name get the same size.
+
+    Parameters
+    ----------
+    inputs : dict
+        Shapes by name. A name as a size stands for any size; None for an unknown shape.
+    wanted : dict
+        Shapes that the user wants. They also set the sizes of names; other names get 2, 3, …
+    """
+    sizes: dict[str, int] = {}
+    for name, shape in inputs.items():
+        given = wanted.get(name)
+        if given is None:
+            continue
+        if not all(isinstance(size, int) and size > 0 for size in given):
+            raise ValueError('the sizes of %s must be integers of at least 1, got %s'
+                             % (name, tuple(given)))
+        sizes.update((size, number) for size, number in zip(shape or (), given)
+                     if isinstance(size, str))
+    settled = {}
+    for name, shape in inputs.items():
+        chosen = wanted.get(name, shape)
+        if chosen is None:
+            raise ValueError('the shape of %s must be given: a size for each axis, as in --input '
+                             '%s=8,20 for two axes' % (name, name))
+        settled[name] = tuple(size if isinstance(size, int) else
+                              sizes.setdefault(str(size), 2 + len(sizes)) for size in chosen)
+    return settled

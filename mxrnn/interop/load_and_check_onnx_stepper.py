@@ -10,12 +10,10 @@ import numpy as np
 from .. import _check
 from .onnx_checksum_and_session import session_of
 from .onnx_stepper import OnnxStepper
-from .prepare.step_layout import Layout
+from .prepare.step_layout import KEY, Layout
 
-__all__ = ['KEY', 'load_stepper', 'read_table', 'refuse_other_encoder', 'stepper_of']
+__all__ = ['load_stepper', 'read_table', 'refuse_other_encoder', 'stepper_of']
 
-#: The metadata key for the table of states.
-KEY = 'mxrnn.states'
 #: The types of a table's values; None stands for any key.
 _FORM = {'states': [{'in': (str,), 'out': (str,), 'shape': [(int, type(None))], 'dtype': (str,),
                      'batch_axis': (int,), 'begin': (str,)}],

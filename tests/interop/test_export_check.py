@@ -20,7 +20,7 @@ torch = pytest.importorskip('torch', reason='torch is not installed')
 from mxrnn.interop import export_check, mxnet_process, file_runners  # noqa: E402, I001  isort: skip
 from mxrnn.interop.comparison import difference  # noqa: E402  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
-from mxrnn.interop._onnx import write_onnx  # noqa: E402  isort: skip
+from mxrnn.interop.export_onnx import write_onnx  # noqa: E402  isort: skip
 
 
 def scores(length=6):

@@ -21,8 +21,11 @@ from .programs import PROGRAMS
 onnx = pytest.importorskip('onnx')
 
 from mxrnn import interop  # noqa: E402
-from mxrnn.interop import graph_from_json  # noqa: E402
-from mxrnn.interop._onnx import ExportError, to_onnx  # noqa: E402
+from mxrnn.interop import (  # noqa: E402
+    ExportError,
+    graph_from_json,  # noqa: E402
+    to_onnx,
+)
 
 #: How many random compositions are tried.
 COMPOSITIONS = int(os.environ.get('MXRNN_COMPOSITIONS', 25))

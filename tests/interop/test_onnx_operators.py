@@ -11,7 +11,7 @@ from .. import mx
 from .onnx_runs import compare, exportable, exported, session
 from .operator_cases import OPS, SAMPLERS, draws, each_name
 
-from mxrnn.interop._onnx import ExportError  # noqa: E402, I001  isort: skip
+from mxrnn.interop import ExportError  # noqa: E402, I001  isort: skip
 S = mx.sym
 
 

@@ -343,7 +343,7 @@ def with_table(path, change, target):
 
 def described(path):
     """What `inspect` prints, by title."""
-    from mxrnn.interop._onnx import table_of
+    from mxrnn.interop.export_onnx import table_of
     return dict(table_of(path))
 
 

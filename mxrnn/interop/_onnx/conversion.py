@@ -1,10 +1,13 @@
-"""Converts a graph: its variables, its nodes in order, its outputs."""
+"""Converts a plan to the content of its files: variables, nodes in order, outputs, metadata."""
 from __future__ import annotations
 
 import contextlib
-from typing import Mapping, Sequence
+import json
+from typing import Dict, Mapping, Sequence, Set, Tuple
 
 import numpy as np
+import onnx
+from onnx import helper, numpy_helper
 
 from ... import _check
 from ..._files.params import BFLOAT16, TYPES
@@ -15,16 +18,23 @@ from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Fault, axes_of
 from ..._graph.shapes.missing_shapes import Place
 from ..._graph.shapes.rule_api import UnknownAxes
-from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, product
+from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, parts, product, resolve
 from ..._graph.shapes.unification import SizeError, unify
+from ..._graph.stepping import Stepped
 from ..prepare import Prepared
+from ..prepare.step_layout import KEY
 from ..registry import ONNX, ExportError, Unsupported
-from . import creation, elementwise, layers, losses, rnn_and_loops, samplers  # noqa: F401  (fill it)
-from .builder import Builder, Value
-from .metadata_and_inputs_table import described
-from .write_model import write_model
+from . import arrays, elementwise, layers, recurrences, samplers  # noqa: F401  (fill it)
+from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
 
 __all__ = ['Conversion', 'contents']
+
+
+#: The largest protobuf message, in bytes.
+_LARGEST = 2**31 - 1
+
+#: By the name of a loop's node: its body, and the arrays that the body reads from outside.
+_Bodies = Dict[str, Tuple[onnx.GraphProto, Set[str]]]
 
 
 def contents(plan: Prepared, encoder_name: str = '') -> tuple[bytes, bytes | None]:
@@ -202,3 +212,126 @@ def _as_inferred(value: Value, axes: Axes) -> Value:
     return value._replace(shape=tuple([
         size if all(each.source for each in axes_in(size)) else unify(own, size)
         for own, size in zip(value.shape, map(product, axes))]))
+
+
+# ---- files
+
+def write_model(builder: Builder) -> bytes:
+    """The file for the nodes in `builder`, checked by onnx.
+
+    Raises
+    ------
+    SizeError
+        The graph does not tell a needed size.
+    ValueError
+        The parameters are larger than 2 GiB.
+    """
+    used: set[str] = set()
+    nodes = _nodes(builder, builder.scope, used)
+    constants = {name: array for name, array in builder.constants.items() if name in used}
+    size = sum(array.nbytes for array in constants.values())
+    if size > _LARGEST:
+        raise ValueError('an ONNX file can have 2 GiB, but the parameters have %d bytes' % size)
+    graph = helper.make_graph(
+        nodes, 'mxrnn', _infos(builder.scope.inputs), _infos(builder.scope.outputs),
+        [numpy_helper.from_array(array, name) for name, array in constants.items()])
+    model = helper.make_model(graph, producer_name='mxrnn', ir_version=IR_VERSION,
+                              opset_imports=[helper.make_opsetid('', OPSET)])
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # onnx's error classes differ by version
+        raise ExportError("the file does not pass ONNX's checks: %s" % error) from None
+    return bytes(model.SerializeToString())
+
+
+def _infos(values: Sequence[Value]) -> list[onnx.ValueInfoProto]:
+    return [helper.make_tensor_value_info(value.name, element_type(value.dtype), [
+        size if isinstance(size, int) else _name_of(size) for size in map(resolve, value.shape)])
+        for value in values]
+
+
+def _name_of(size: Size) -> str | None:
+    """The file's name for an open size, such as 'batch*time' for rows of steps of a batch."""
+    factor, axes = parts(size)
+    names = [axis.label if isinstance(axis, Axis) else '' for axis in axes]
+    return '*'.join([str(factor)] * (factor != 1) + names) if all(names) else None
+
+
+def _nodes(builder: Builder, scope: Scope, used: set[str]
+           ) -> list[onnx.NodeProto]:
+    """The nodes that the scope's outputs need, each behind the nodes that it reads.
+
+    Names of arrays that the nodes read are added to `used`.
+    """
+    builder.finish(scope)
+    makers = {name: record for record in scope.records for name in record.outputs}
+    bodies: _Bodies = {}
+    done: set[str] = set()
+    open_: set[str] = set()
+    ordered: list[Record] = []
+    pending = [makers[value.name] for value in scope.outputs]
+    while pending:
+        record = pending[-1]
+        if record.name in done:
+            pending.pop()
+            continue
+        if record.body is not None and record.name not in bodies:
+            bodies[record.name] = _body(builder, record.body)
+        # Sorted, so that a model always gives the same file.
+        reads = dict.fromkeys([*record.inputs, *(
+            sorted(bodies[record.name][1]) if record.body else ())])
+        before = [makers[name] for name in reads if name in makers
+                  and makers[name].name not in done]
+        if not before:
+            pending.pop()
+            open_.discard(record.name)
+            done.add(record.name)
+            ordered.append(record)
+            used.update(reads)
+        elif record.name in open_:
+            raise SizeError('a size that depends on itself')
+        else:
+            open_.add(record.name)
+            pending.extend(before)
+    return [_node(record, bodies) for record in ordered]
+
+
+def _body(builder: Builder, scope: Scope) -> tuple[onnx.GraphProto, set[str]]:
+    """The graph of a loop's body, and the names of the arrays that it reads from outside."""
+    reads: set[str] = set()
+    nodes = _nodes(builder, scope, reads)
+    made = {name for record in nodes for name in record.output}
+    made.update(value.name for value in scope.inputs)
+    graph = helper.make_graph(nodes, 'body', _infos(scope.inputs), _infos(scope.outputs))
+    return graph, reads - made
+
+
+def _node(record: Record, bodies: _Bodies) -> onnx.NodeProto:
+    attributes = dict(record.attributes)
+    if record.body is not None:
+        attributes['body'] = bodies[record.name][0]
+    return helper.make_node(record.op, record.inputs, record.outputs, record.name, **attributes)
+
+
+def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
+    """The file of a step, with the table of its states, axes and encoder in its metadata."""
+    model = onnx.load_model_from_string(content)
+    inputs = {info.name: info.type.tensor_type for info in model.graph.input}
+
+    def state(at: int) -> dict[str, object]:
+        each = stepped.states[at]
+        kind = inputs[each.given]
+        sizes = [size.dim_value or None for size in kind.shape.dim]
+        return {'in': each.given, 'out': each.after,
+                'shape': sizes[:each.batch_axis] + sizes[each.batch_axis + 1:],
+                'dtype': onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name,
+                'batch_axis': each.batch_axis, 'begin': each.begin or 'zeros'}
+    outputs = [info.name for info in model.graph.output]
+    table = {'states': [state(at) for at in range(len(stepped.states))],
+             'axes': {name: stepped.axes[name] for name in [*inputs, *outputs]
+                      if name in stepped.axes},
+             'captured': [name for name in stepped.captured if name in inputs
+                          and name not in [each.given for each in stepped.states]],
+             'encoder': encoder or None}
+    onnx.helper.set_model_props(model, {KEY: json.dumps(table)})
+    return bytes(model.SerializeToString())

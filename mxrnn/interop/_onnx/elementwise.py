@@ -7,8 +7,8 @@ from typing import Callable
 
 from ..._graph.graph import Node
 from ..registry import Converter, Unsupported, converts
+from .arrays import dtype_of
 from .builder import Builder, Value
-from .creation import dtype_of
 
 __all__: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Layers: matrix products, Embedding, convolutions, pooling, normalisation, softmax."""
+"""Layers: matrix products, Embedding, convolutions, pooling, normalisation, softmax, losses."""
 from __future__ import annotations
 
 import math
@@ -10,11 +10,12 @@ from ..._graph.graph import Node
 from ..._graph.shapes.sizes import Size, divide, product, resolve
 from ..._graph.shapes.unification import SizeError
 from ..registry import Converter, Unsupported, converts, positive
+from .arrays import indices
 from .builder import Builder, Value
-from .reduce_sort_index import indices, reduce
+from .reductions import reduce
 from .sequences import inside
 
-__all__ = ['flat_softmax']
+__all__: list[str] = []
 
 
 def _flat(builder: Builder, value: Value) -> Value:
@@ -290,7 +291,7 @@ converts('softmin')(_softmax('Softmax', -1))
 converts('log_softmax')(_softmax('LogSoftmax'))
 
 
-def flat_softmax(builder: Builder, data: Value) -> Value:
+def _flat_softmax(builder: Builder, data: Value) -> Value:
     """Softmax over all but the first axis."""
     return builder.reshape(builder.apply('Softmax', _flat(builder, data), axis=1), data.shape)
 
@@ -303,4 +304,33 @@ def _softmax_activation(builder: Builder, node: Node, data: Value) -> Value:
     if data.rank != 2:
         raise Unsupported('a SoftmaxActivation of %d axes, for which builds of MXNet differ'
                           % data.rank)
-    return flat_softmax(builder, data)
+    return _flat_softmax(builder, data)
+
+
+# ---- losses, which become their predictions; labels are not inputs of the file
+
+@converts('SoftmaxOutput')
+def _softmax_output(builder: Builder, node: Node, data: Value) -> Value:
+    if node.multi_output:
+        data.size(1)
+        return builder.apply('Softmax', data, axis=1)
+    # For float32 arrays of one or four axes, MXNet's inference differs from its training, which
+    # treats them as flat.
+    if node.preserve_shape or data.rank in (1, 4) and data.dtype == np.float32:
+        return builder.apply('Softmax', data, axis=data.rank - 1)
+    return _flat_softmax(builder, data)
+
+
+converts('WarpCTC')(lambda builder, node, data: _flat_softmax(builder, data))
+converts('LogisticRegressionOutput')(lambda builder, node, data: builder.apply('Sigmoid', data))
+converts('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'MakeLoss', 'make_loss')(
+    lambda builder, node, data: data)
+
+
+@converts('softmax_cross_entropy')
+def _cross_entropy(builder: Builder, node: Node, data: Value, label: Value) -> Value:
+    places = builder.unsqueeze(builder.cast(label, 'int64'), 1)
+    picked = builder.node('GatherElements', [builder.apply('LogSoftmax', data, axis=1), places],
+                          places.shape, axis=1)
+    total = reduce(builder, 'ReduceSum', picked, [0, 1], False)
+    return builder.reshape(builder.apply('Neg', total), (1,))

@@ -14,8 +14,8 @@ from ..._graph.graph import Node
 from ..._graph.operator_table import numbers_of
 from ..._graph.shapes.sizes import product
 from ..registry import Converter, Unsupported, converts
+from .arrays import shape_of
 from .builder import Builder, Scope, Value
-from .creation import shape_of
 
 __all__: list[str] = []
 

@@ -6,8 +6,8 @@ import numpy as np
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import Size, resolve
 from ..registry import Unsupported, converts, positive
+from .arrays import indices
 from .builder import Builder, Value
-from .reduce_sort_index import indices
 
 __all__ = ['inside']
 

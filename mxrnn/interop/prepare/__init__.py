@@ -3,7 +3,6 @@
 In reading order:
 
 - `input_shapes`: checks the shapes and types that were typed, and finds the others in the graph
-- `guessed_ranks`: refuses inputs whose number of axes the graph does not tell
 - `lengths`: the sizes that a file takes
 - `outputs`: the outputs of a file, with or without losses
 - `begin_state_rows`: begin states that are weights, for any batch

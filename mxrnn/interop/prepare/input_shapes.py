@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 from typing import Any, Container, Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
@@ -11,11 +12,12 @@ from ... import _check
 from ..._graph.graph import Graph
 from ..._graph.shapes.infer import infer, variables_of
 from ..._graph.shapes.missing_shapes import Found, Named, ShapesError, found_shapes
+from ..._graph.shapes.ties import STEPS
 from ..registry import ExportError
 
 __all__ = ['CountedSteps', 'Shapes', 'blaming_axes', 'check_names', 'check_shapes',
            'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'rank_mismatch',
-           'settle_shapes', 'shapes_found', 'unequal', 'without_number']
+           'refuse_guesses', 'shapes_found', 'unequal', 'without_number']
 
 class CountedSteps(NamedTuple):
     """A number of steps that the user gave, and by input which axis has it."""
@@ -202,38 +204,6 @@ def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
     return shapes, CountedSteps(number, axes)
 
 
-def settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
-                  wanted: Mapping[str, Sequence[Any]]) -> dict[str, tuple[int, ...]]:
-    """The shapes of inputs; axes with the same name get the same size.
-
-    Parameters
-    ----------
-    inputs : dict
-        Shapes by name. A name as a size stands for any size; None for an unknown shape.
-    wanted : dict
-        Shapes that the user wants. They also set the sizes of names; other names get 2, 3, …
-    """
-    sizes: dict[str, int] = {}
-    for name, shape in inputs.items():
-        given = wanted.get(name)
-        if given is None:
-            continue
-        if not all(isinstance(size, int) and size > 0 for size in given):
-            raise ValueError('the sizes of %s must be integers of at least 1, got %s'
-                             % (name, tuple(given)))
-        sizes.update((size, number) for size, number in zip(shape or (), given)
-                     if isinstance(size, str))
-    settled = {}
-    for name, shape in inputs.items():
-        chosen = wanted.get(name, shape)
-        if chosen is None:
-            raise ValueError('the shape of %s must be given: a size for each axis, as in --input '
-                             '%s=8,20 for two axes' % (name, name))
-        settled[name] = tuple(size if isinstance(size, int) else
-                              sizes.setdefault(str(size), 2 + len(sizes)) for size in chosen)
-    return settled
-
-
 def guarded(names: Sequence[str], inputs: Mapping[str, Sequence[int | str]]
             ) -> dict[str, list[int]]:
     """The axes of inputs that a file must check, since MXNet refuses unequal sizes and others would
@@ -246,3 +216,42 @@ def guarded(names: Sequence[str], inputs: Mapping[str, Sequence[int | str]]
             if isinstance(size, str) and first.setdefault(size, name) != name:
                 later.setdefault(name, []).append(axis)
     return later
+
+
+def refuse_guesses(graph: Graph, shapes: Mapping[str, Named], names: Sequence[str]) -> None:
+    """Refuse inputs among `names` that may have two or three axes; name the shapes to type."""
+    for name in names:
+        shape = shapes[name]
+        ways = [*_steps_of_rows(graph, name, shape), *_groups_of_words(graph, name, shape)]
+        if ways:
+            raise ExportError(
+                '%s may have %d or %d axes in the graph. Type them: --input %s=%s or --input %s=%s'
+                % (name, len(shape), len(shape) + 1, name, ','.join(map(str, shape)), name,
+                   ','.join(map(str, ways[0]))))
+
+
+def _steps_of_rows(graph: Graph, name: str, shape: Named) -> list[Named]:
+    """The other shape of an input that only Reshapes to rows of a batch and its steps read."""
+    read = {node.op == 'Reshape' and node.shape for node in graph.nodes
+            if name in [graph.nodes[entry.node].name for entry in node.inputs]}
+    codes = next(iter(read)) if len(read) == 1 else False
+    steps = {node.get(STEPS, 0) for node in graph.nodes} - {0, 1}
+    return [(codes[0] // each, each, *codes[1:]) for each in sorted(steps)
+            if codes and len(codes) == len(shape) and min(codes) > 0 and codes[0] % each == 0]
+
+
+def _groups_of_words(graph: Graph, name: str, shape: Named) -> list[Named]:
+    """The other shape of an input that only look-ups read, if a Reshape joins groups of their
+    vectors, such as the letters of each word."""
+    found: list[Named] = []
+    for node in graph.nodes:
+        vectors = graph.nodes[node.inputs[0].node] if node.op == 'Reshape' else node
+        if vectors.op != 'Embedding' or node is vectors or node.shape[0] != -1 or (
+                graph.nodes[vectors.inputs[0].node].name != name or len(shape) != 2):
+            continue
+        size, rest = divmod(math.prod(node.shape[1:]), vectors.output_dim)
+        batch, count = shape
+        groups, left = divmod(count, size) if isinstance(count, int) and size else (count, 0)
+        if size > 1 and not rest and not left and groups != 1:
+            found.append((batch, groups, size))
+    return found

@@ -15,8 +15,7 @@ from ..._graph.shapes.scales import Tie
 from ..._graph.shapes.substitution import substituted
 from ..._graph.shapes.ties import Lengths, find_ties
 from ..registry import ExportError
-from .guessed_ranks import refuse_guesses
-from .input_shapes import CountedSteps, Shapes, shapes_found
+from .input_shapes import CountedSteps, Shapes, refuse_guesses, shapes_found
 
 __all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
 

@@ -129,7 +129,9 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     if operators is not None:
         _refuse_unknown(graph, operators)
     graph.check_names(ExportError)
-    model = of_any_batch(model._replace(graph=graph), given, states)
+    model = model._replace(graph=graph)
+    if given:
+        model = of_any_batch(model, given, states)
     graph, params = model.graph, {**model.arg_params, **model.aux_params}
     _refuse_missing_weights(graph, {*params, *given})
     needed = graph.needed_variables()

@@ -6,7 +6,11 @@ from typing import NoReturn, Sequence
 
 import numpy as np
 
-__all__ = ['Layout', 'axes_in_words', 'axes_of_caller', 'refuse_axes']
+__all__ = ['KEY', 'Layout', 'axes_in_words', 'axes_of_caller', 'refuse_axes']
+
+
+#: The key for the table of states in the metadata of an ONNX file.
+KEY = 'mxrnn.states'
 
 
 def axes_in_words(axes: Sequence[str | int]) -> str:

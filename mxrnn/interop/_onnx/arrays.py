@@ -1,4 +1,4 @@
-"""Operators that move elements: reshaping, reordering, cutting, joining, repeating."""
+"""Operators that make arrays, move elements or look them up."""
 from __future__ import annotations
 
 import functools
@@ -7,11 +7,11 @@ from typing import Any, Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.shapes.sizes import add, least, product, resolve, same
+from ..._graph.shapes.sizes import Axis, Size, add, least, product, resolve, same
 from ..registry import Unsupported, converts, positive
 from .builder import Builder, Value
 
-__all__ = ['concat']
+__all__ = ['concat', 'dtype_of', 'indices', 'shape_of']
 
 
 converts('Reshape', 'reshape_like', 'Flatten')(
@@ -177,3 +177,133 @@ converts('depth_to_space')(lambda builder, node, data: builder.node(
     'DepthToSpace', [data], builder.out, blocksize=node.block_size))
 converts('space_to_depth')(lambda builder, node, data: builder.node(
     'SpaceToDepth', [data], builder.out, blocksize=node.block_size))
+
+
+# ---- new arrays
+
+def shape_of(node: Node) -> tuple[Size, ...]:
+    """The attribute 'shape', in which 0 and -1 leave the size to the rest of the graph."""
+    if not node.shape or min(node.shape) < -1:
+        raise Unsupported('an array of the shape %s' % (node.shape,))
+    return tuple(size if size > 0 else Axis() for size in node.shape)
+
+
+def dtype_of(node: Node) -> np.dtype:
+    """The type that the attribute 'dtype' names."""
+    if node.dtype == 'bfloat16':
+        raise Unsupported('the type bfloat16')
+    return np.dtype(node.dtype)
+
+
+@converts('_zeros', '_ones', '_full')
+def _filled(builder: Builder, node: Node) -> Value:
+    number = node.value if node.op == '_full' else int(node.op == '_ones')
+    return builder.fill(number, shape_of(node), dtype_of(node))
+
+
+@converts('_zeros_without_dtype')
+def _zeros_of_floats(builder: Builder, node: Node) -> Value:
+    if node.dtype not in (-1, 0):
+        raise Unsupported('the type %d' % node.dtype)
+    return builder.fill(0, shape_of(node), np.dtype('float32'))
+
+
+converts('zeros_like', 'ones_like')(lambda builder, node, data: builder.fill(
+    int(node.op == 'ones_like'), data.shape, data.dtype))
+converts('_eye')(lambda builder, node: builder.constant(
+    np.eye(node.N, node.M or node.N, node.k), dtype_of(node)))
+converts('_linspace')(lambda builder, node: builder.constant(np.linspace(
+    node.start, node.stop, node.num, endpoint=node.endpoint), dtype_of(node)))
+
+
+@converts('_arange')
+def _arange(builder: Builder, node: Node) -> Value:
+    if node.infer_range:
+        raise Unsupported('a range whose length is inferred')
+    start, stop = (0.0, node.start) if node.stop is None else (node.start, node.stop)
+    numbers = np.arange(start, stop, node.step)
+    return builder.constant(np.repeat(numbers, node.repeat), dtype_of(node))
+
+
+@converts('_contrib_arange_like')
+def _arange_like(builder: Builder, node: Node, data: Value) -> Value:
+    if node.repeat != 1:
+        raise Unsupported('an arange_like that repeats')
+    shape = data.shape if node.axis is None else (data.size(node.axis),)
+    size = builder.reshape(builder.vector([product(shape)]), ())
+    steps = [builder.constant(number, 'int64') for number in (0, 1)]
+    count = builder.node('Range', [steps[0], size, steps[1]], (product(shape),))
+    numbers = builder.cast(count, data.dtype)
+    for op, number, neutral in (('Mul', node.step, 1), ('Add', node.start, 0)):
+        if number != neutral:
+            numbers = builder.apply(op, numbers, number)
+    return builder.reshape(numbers, shape)
+
+
+# ---- looking up
+
+def indices(builder: Builder, value: Value, size: Size, mode: str = 'clip') -> Value:
+    """Numbers as indices into an axis of `size`; outside the axis they behave as in MXNet."""
+    places = builder.cast(value, 'int64')
+    if mode == 'raise':  # Gather counts numbers below 0 from the end; moves them out of range
+        below = builder.apply('Less', places, 0, dtype=bool)
+        return builder.where(below, builder.scalar(2 ** 62, places), places)
+    count = builder.reshape(builder.vector([size]), ())
+    if mode == 'wrap':
+        return builder.apply('Mod', places, count)
+    return builder.apply('Clip', places, 0, builder.apply('Sub', count, 1))
+
+
+@converts('take')
+def _take(builder: Builder, node: Node, table: Value, places: Value) -> Value:
+    axis = positive(node.axis, table.rank)
+    places = indices(builder, places, table.shape[axis], node.mode)
+    return builder.node('Gather', [table, places], builder.out, axis=axis)
+
+
+@converts('pick')
+def _pick(builder: Builder, node: Node, data: Value, index: Value) -> Value:
+    if node.axis is None:
+        raise Unsupported('a pick without an axis')
+    axis = positive(node.axis, data.rank)
+    places = indices(builder, index, data.shape[axis], node.mode)
+    if places.rank < data.rank:
+        places = builder.unsqueeze(places, axis)
+    picked = _picked(builder, data, places, axis)
+    return picked if node.keepdims or data.rank == 1 else builder.squeeze(picked, axis)
+
+
+def _picked(builder: Builder, data: Value, places: Value, axis: int) -> Value:
+    """One element along `axis` at each position; the axis stays with size 1."""
+    return builder.node('GatherElements', [data, places],
+                        data.shape[:axis] + (1,) + data.shape[axis + 1:], axis=axis)
+
+
+converts('batch_take')(lambda builder, node, data, index: builder.squeeze(_picked(
+    builder, data, builder.unsqueeze(indices(builder, index, data.size(1)), 1), 1), 1))
+
+
+@converts('gather_nd')
+def _gather_nd(builder: Builder, node: Node, data: Value, index: Value) -> Value:
+    count = resolve(index.size(0))
+    if not isinstance(count, int):
+        raise Unsupported('a gather_nd over an unknown number of axes')
+    order = list(range(1, index.rank)) + [0]
+    places = builder.transpose(builder.cast(index, 'int64'), order)
+    return builder.node('GatherND', [data, places], builder.out)
+
+
+@converts('scatter_nd')
+def _scatter_nd(builder: Builder, node: Node, data: Value, index: Value) -> Value:
+    places = builder.transpose(builder.cast(index, 'int64'), list(range(1, index.rank)) + [0])
+    empty = builder.fill(0, node.shape, data.dtype)
+    return builder.node('ScatterND', [empty, places, data], node.shape)
+
+
+@converts('one_hot')
+def _one_hot(builder: Builder, node: Node, data: Value) -> Value:
+    index = builder.unsqueeze(builder.cast(data, 'int64'), data.rank)
+    hit = builder.apply('Equal', index, builder.constant(np.arange(node.depth), 'int64'),
+                        dtype=bool)
+    yes, no = (builder.constant(number, node.dtype) for number in (node.on_value, node.off_value))
+    return builder.where(hit, yes, no)

@@ -1,42 +1,16 @@
-"""Metadata of a file with states, and the table of a file's inputs and outputs."""
+"""The table of an ONNX file's inputs, outputs and states. It needs the package onnx."""
 from __future__ import annotations
 
-import json
 import os
 from typing import Any, Iterator
 
 import onnx
 
-from ..._graph.stepping import Stepped
-from ..load_and_check_onnx_stepper import KEY, read_table, refuse_other_encoder
-from ..onnx_checksum_and_session import refuse_damaged
-from ..prepare.step_layout import axes_in_words, axes_of_caller
+from .load_and_check_onnx_stepper import read_table, refuse_other_encoder
+from .onnx_checksum_and_session import refuse_damaged
+from .prepare.step_layout import KEY, axes_in_words, axes_of_caller
 
-__all__ = ['described', 'table_of']
-
-
-def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
-    """The file of a step, with the table of its states, axes and encoder in its metadata."""
-    model = onnx.load_model_from_string(content)
-    inputs = {info.name: info.type.tensor_type for info in model.graph.input}
-
-    def state(at: int) -> dict[str, object]:
-        each = stepped.states[at]
-        kind = inputs[each.given]
-        sizes = [size.dim_value or None for size in kind.shape.dim]
-        return {'in': each.given, 'out': each.after,
-                'shape': sizes[:each.batch_axis] + sizes[each.batch_axis + 1:],
-                'dtype': onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name,
-                'batch_axis': each.batch_axis, 'begin': each.begin or 'zeros'}
-    outputs = [info.name for info in model.graph.output]
-    table = {'states': [state(at) for at in range(len(stepped.states))],
-             'axes': {name: stepped.axes[name] for name in [*inputs, *outputs]
-                      if name in stepped.axes},
-             'captured': [name for name in stepped.captured if name in inputs
-                          and name not in [each.given for each in stepped.states]],
-             'encoder': encoder or None}
-    onnx.helper.set_model_props(model, {KEY: json.dumps(table)})
-    return bytes(model.SerializeToString())
+__all__ = ['table_of']
 
 
 def _read(path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Operators that reduce, order or look up."""
+"""Operators that reduce or order elements."""
 from __future__ import annotations
 
 from typing import Sequence
@@ -6,11 +6,11 @@ from typing import Sequence
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.shapes.sizes import Size, product, reduced_axes, resolve
+from ..._graph.shapes.sizes import product, reduced_axes
 from ..registry import Converter, Unsupported, converts, positive
 from .builder import Builder, Value
 
-__all__ = ['indices', 'reduce']
+__all__ = ['reduce']
 
 
 def reduce(builder: Builder, op: str, data: Value, axes: Sequence[int], keep: bool) -> Value:
@@ -136,70 +136,3 @@ def _sort(builder: Builder, node: Node, data: Value) -> Value:
     data, axis = _axis_or_flat(builder, node, data)
     values, places = _ordered(builder, data, axis, 0, node.is_ascend)
     return values if node.op == 'sort' else builder.cast(places, node.dtype)
-
-
-def indices(builder: Builder, value: Value, size: Size, mode: str = 'clip') -> Value:
-    """Numbers as indices into an axis of `size`; outside the axis they behave as in MXNet."""
-    places = builder.cast(value, 'int64')
-    if mode == 'raise':  # Gather counts numbers below 0 from the end; moves them out of range
-        below = builder.apply('Less', places, 0, dtype=bool)
-        return builder.where(below, builder.scalar(2 ** 62, places), places)
-    count = builder.reshape(builder.vector([size]), ())
-    if mode == 'wrap':
-        return builder.apply('Mod', places, count)
-    return builder.apply('Clip', places, 0, builder.apply('Sub', count, 1))
-
-
-@converts('take')
-def _take(builder: Builder, node: Node, table: Value, places: Value) -> Value:
-    axis = positive(node.axis, table.rank)
-    places = indices(builder, places, table.shape[axis], node.mode)
-    return builder.node('Gather', [table, places], builder.out, axis=axis)
-
-
-@converts('pick')
-def _pick(builder: Builder, node: Node, data: Value, index: Value) -> Value:
-    if node.axis is None:
-        raise Unsupported('a pick without an axis')
-    axis = positive(node.axis, data.rank)
-    places = indices(builder, index, data.shape[axis], node.mode)
-    if places.rank < data.rank:
-        places = builder.unsqueeze(places, axis)
-    picked = _picked(builder, data, places, axis)
-    return picked if node.keepdims or data.rank == 1 else builder.squeeze(picked, axis)
-
-
-def _picked(builder: Builder, data: Value, places: Value, axis: int) -> Value:
-    """One element along `axis` at each position; the axis stays with size 1."""
-    return builder.node('GatherElements', [data, places],
-                        data.shape[:axis] + (1,) + data.shape[axis + 1:], axis=axis)
-
-
-converts('batch_take')(lambda builder, node, data, index: builder.squeeze(_picked(
-    builder, data, builder.unsqueeze(indices(builder, index, data.size(1)), 1), 1), 1))
-
-
-@converts('gather_nd')
-def _gather_nd(builder: Builder, node: Node, data: Value, index: Value) -> Value:
-    count = resolve(index.size(0))
-    if not isinstance(count, int):
-        raise Unsupported('a gather_nd over an unknown number of axes')
-    order = list(range(1, index.rank)) + [0]
-    places = builder.transpose(builder.cast(index, 'int64'), order)
-    return builder.node('GatherND', [data, places], builder.out)
-
-
-@converts('scatter_nd')
-def _scatter_nd(builder: Builder, node: Node, data: Value, index: Value) -> Value:
-    places = builder.transpose(builder.cast(index, 'int64'), list(range(1, index.rank)) + [0])
-    empty = builder.fill(0, node.shape, data.dtype)
-    return builder.node('ScatterND', [empty, places, data], node.shape)
-
-
-@converts('one_hot')
-def _one_hot(builder: Builder, node: Node, data: Value) -> Value:
-    index = builder.unsqueeze(builder.cast(data, 'int64'), data.rank)
-    hit = builder.apply('Equal', index, builder.constant(np.arange(node.depth), 'int64'),
-                        dtype=bool)
-    yes, no = (builder.constant(number, node.dtype) for number in (node.on_value, node.off_value))
-    return builder.where(hit, yes, no)

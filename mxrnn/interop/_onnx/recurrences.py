@@ -8,8 +8,8 @@ from ..._graph.rnn_vector_layout import FusedLayout
 from ..._graph.shapes.sizes import resolve
 from ..._graph.shapes.unification import unify, unify_all
 from ..registry import ExportError, Unsupported, converts
+from .arrays import concat
 from .builder import Builder, Scope, Value
-from .shape import concat
 
 __all__: list[str] = []
 
