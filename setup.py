@@ -1,4 +1,4 @@
-"""Installs mxrnn. MXNet is installed last: see mxrnn/_runtime/version_and_pip_commands.py."""
+"""Installs mxrnn. MXNet is installed last: see mxrnn/_runtime/versions.py."""
 import sys
 from pathlib import Path
 
@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE))
 
 from mxrnn import __version__  # noqa: E402  (imports neither MXNet nor NumPy)
 from mxrnn._runtime.cuda_libraries import WHEELS, pip_packages  # noqa: E402
-from mxrnn._runtime.version_and_pip_commands import REQUIREMENTS  # noqa: E402
+from mxrnn._runtime.versions import REQUIREMENTS  # noqa: E402
 
 setup(
     name='mxrnn',

@@ -32,7 +32,7 @@ mxrnn``, ``import mxnet`` works on current Python and NumPy too.
 from __future__ import annotations
 
 from ._runtime import finder as _finder
-from ._runtime.version_and_pip_commands import VERSION
+from ._runtime.versions import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the names of the table below, for programs that read types

@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from ._model_commands import add_commands, run_command
-from ._runtime.version_and_pip_commands import VERSION, reason
+from ._runtime.versions import VERSION, reason
 
 
 class _Parser(argparse.ArgumentParser):
@@ -107,13 +107,13 @@ def main() -> None:
     elif options.command == 'run':
         if options.report and not options.fuse:
             parser.error('--report needs --fuse: add it')
-        from ._runtime.run_and_enable import run
+        from ._runtime.run_command import run
         run(options.program, words[own:], options.as_module, options.fuse, options.report)
     elif options.command == 'enable':
-        from ._runtime.run_and_enable import enable
+        from ._runtime.run_command import enable
         print(enable(options.replace))
     elif options.command == 'disable':
-        from ._runtime.run_and_enable import disable
+        from ._runtime.run_command import disable
         print(disable())
     elif options.command is not None:
         sys.exit(run_command(options))

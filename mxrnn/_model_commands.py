@@ -12,7 +12,7 @@ import shlex
 import sys
 from typing import Any, Sequence, Tuple
 
-from ._command_load_check_and_print import check_target, failed, faults, load, say
+from ._command_parts import check_target, failed, faults, load, say
 from ._files.checkpoint_files import epochs
 from ._files.checkpoint_refusals import refuse_torch, why_none
 from ._inspect_command import inspect as inspect_checkpoint

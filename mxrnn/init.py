@@ -1,4 +1,4 @@
 """Initialisers, beside those of ``mx.init``."""
-from ._operator.init_and_pack_rnn_vector import FusedRNN
+from ._operator.packed_vector import FusedRNN
 
 __all__ = ['FusedRNN']

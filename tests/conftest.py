@@ -93,7 +93,7 @@ class OneLine:
 def said_to_be_wrong():
     """Return what the running test was told of MXNet's own operator, where that computes float32:
     in an MXNet before 1.7, or because the environment turns off oneDNN's."""
-    environment = sys.modules.get('mxrnn._operator.rnn_build_and_defects')
+    environment = sys.modules.get('mxrnn._operator.rnn_defects')
     if environment is None or environment.onednn(np.float32):
         return []
     return [message for message in sys.modules['mxrnn._check'].GIVEN

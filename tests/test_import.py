@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import mxrnn
-from mxrnn._runtime import version_and_pip_commands
+from mxrnn._runtime import versions
 
 from . import mx
 from .processes import python
@@ -306,7 +306,7 @@ def test_an_mxnet_that_cannot_be_cured(tmp_path):
     last = result.stderr[result.stderr.rindex('ImportError: '):].splitlines()
     assert 'cannot be imported with Python %d.%d' % sys.version_info[:2] in last[0]
     assert 'NumPy ' + np.__version__ in last[0] and 'gone_from_some_later_numpy' in last[0]
-    assert last[1:] == version_and_pip_commands.how_to_install()
+    assert last[1:] == versions.how_to_install()
     assert 'AttributeError' in result.stderr  # the first error is shown as the cause
 
 
@@ -362,7 +362,7 @@ assert mxnet_process.of_mxnet() is None
     first, *commands, last = result.stdout.splitlines()
     assert first == ('mxrnn needs MXNet 1.5 to 1.9.1, but MXNet 2.0.0 is installed (%s). Uninstall '
                      'it, then:' % (tmp_path / 'mxnet'))
-    assert commands == version_and_pip_commands.how_to_install()
+    assert commands == versions.how_to_install()
     assert last == 'For later GPUs, export the model: docs/export.md. Exports need no MXNet.'
 
 
@@ -432,7 +432,7 @@ def test_libraries_that_a_slim_system_lacks(lacking, said, tmp_path):
         assert lines[1].startswith('%s: this system lacks' % ' and '.join(lacking))
         assert lines[2:] == said  # and nothing of pip
     else:
-        assert lines[1:] == version_and_pip_commands.how_to_install()
+        assert lines[1:] == versions.how_to_install()
 
 
 def test_a_loaded_graph_runs_without_functions_of_operators(tmp_path):

@@ -65,9 +65,9 @@ def test_pickles_name_what_those_of_earlier_versions_do(tmp_path):
 
 @ours
 def test_examples_of_data():
-    for module in ('resumable_base_iterator', 'corpus', 'sentences', 'stream', 'sentence_encoding'):
+    for module in ('base_iterator', 'corpus', 'sentences', 'stream', 'sentence_encoding'):
         result = doctest.testmod(importlib.import_module('mxrnn._data.' + module))
-        assert not result.failed and (result.attempted or module != 'resumable_base_iterator')
+        assert not result.failed and (result.attempted or module != 'base_iterator')
 
 
 # differences.md: several workers (each has all sentences, or cuts them by hand)

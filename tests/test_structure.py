@@ -118,9 +118,27 @@ def test_every_folder_of_modules_is_a_package():
 
 
 @pytest.mark.parametrize('module', sorted(MODULES))
-def test_modules_are_neither_long_nor_scraps(module):
-    lines = len(MODULES[module].read_text(encoding='utf-8').splitlines())
-    # Processes begin with the child, so it has nothing but that; faces gather names for users.
-    may_be_short = (module == '_runtime.spawned_main' or module.endswith('__init__')
-                    or rank(module) == len(ORDER))
-    assert lines <= 500 and (lines >= 25 or may_be_short)
+def test_no_module_is_long(module):
+    assert len(MODULES[module].read_text(encoding='utf-8').splitlines()) <= 500
+
+
+def listed(package: str) -> bool:
+    return not package.startswith(('interop', '_graph.rolling'))
+
+
+@pytest.mark.parametrize('package', sorted(
+    module[:-len('.__init__')] for module in MODULES
+    if module.endswith('.__init__') and listed(module)))
+def test_a_package_lists_its_modules_in_reading_order(package):
+    doc = ast.get_docstring(ast.parse(MODULES[package + '.__init__'].read_text(encoding='utf-8')))
+    names = re.findall(r'^- `(\w+)`: \S.*$', doc, re.MULTILINE)
+    assert sorted([*names, '__init__']) == sorted(
+        module.rpartition('.')[2] for module in MODULES if module.rpartition('.')[0] == package)
+    for i, name in enumerate(names):
+        later = {'%s.%s' % (package, other) for other in names[i:]}
+        assert not imports('%s.%s' % (package, name)) & later, name
+
+
+@pytest.mark.parametrize('module', sorted(filter(listed, MODULES)))
+def test_a_module_is_one_thing(module):
+    assert not {'and', 'or', 'that'} & {*module.replace('.', '_').split('_')}

@@ -3,7 +3,7 @@ import warnings
 
 import pytest
 
-from mxrnn._operator import rnn_build_and_defects as environment
+from mxrnn._operator import rnn_defects as environment
 
 from . import differs, mx, rnn
 from .running import stack

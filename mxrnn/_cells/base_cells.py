@@ -12,8 +12,9 @@ from typing import Any, Callable, Sequence
 from .. import _check
 from .._runtime.mxnet import mx
 from .gate_equations import WEIGHTS, Activate, Activation, Step, activate
-from .inputs_and_states import StateInfo, States, check_states, check_symbol, make_state
-from .known_shapes_and_types import unknown
+from .known_shapes import unknown
+from .sequences import check_symbol
+from .states import StateInfo, States, check_states, make_state
 from .unroll import Unrollable
 from .variables import RNNParams
 from .weights import PackedWeights

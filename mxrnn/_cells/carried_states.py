@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import BaseRNNCell, check_cell
-from .check_training_carries_states import WatchedGraph, check_continues, check_evaluation
+from .carried_states_checks import WatchedGraph, check_continues, check_evaluation
 from .containers import BidirectionalCell
-from .inputs_and_states import States, check_states
-from .layouts_and_sequences import Outputs
+from .sequences import Outputs
+from .states import States, check_states
 
 __all__ = ['CarriedStates', 'carry_states']
 

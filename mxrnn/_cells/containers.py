@@ -7,10 +7,10 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import BaseRNNCell, check_cell
 from .gate_equations import Step
-from .inputs_and_states import StateInfo, States, check_states, flatten
-from .known_shapes_and_types import Kind, known_shape, known_type, typed
-from .layouts_and_sequences import Inputs, merged, steps_of, time_axis, time_major
+from .known_shapes import Kind, known_shape, known_type, typed
+from .sequences import Inputs, merged, steps_of, time_axis, time_major
 from .share_variables import check_shared, share
+from .states import StateInfo, States, check_states, flatten
 from .unroll import Options, Unrolled, unroll_within
 from .valid_length import GivenLengths
 from .variables import RNNParams, warn_of_equal_names

@@ -8,7 +8,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import GatedCell, Partial
 from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, Activation, Step
-from .inputs_and_states import StateInfo
+from .states import StateInfo
 from .variables import RNNParams
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']

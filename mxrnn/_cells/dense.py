@@ -7,7 +7,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import GatedCell
 from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, Activate, Activation, Step
-from .inputs_and_states import StateInfo
+from .states import StateInfo
 from .variables import RNNParams
 
 __all__ = ['DenseCell', 'RNNCell', 'LSTMCell', 'LSTMPCell', 'GRUCell', 'lstm_bias']

@@ -23,11 +23,11 @@ from .. import _check
 from .._graph.graph import Node
 from .._graph.operator_table import has
 from .._runtime.mxnet import mx
-from .._runtime.symbol_to_json_and_graph import graph_of
+from .._runtime.symbol_graph import graph_of
 from .base_cells import BaseRNNCell, check_cell
-from .inputs_and_states import States, check_states
-from .layouts_and_sequences import Layout, time_major
 from .modifiers import TRAINING
+from .sequences import Layout, time_major
+from .states import States, check_states
 from .unroll import Options, Unrolled, unroll_checked
 from .valid_length import GivenLengths, hold
 

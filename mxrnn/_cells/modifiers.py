@@ -10,9 +10,9 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import ZEROS, BaseRNNCell, check_cell
 from .gate_equations import Step
-from .inputs_and_states import StateInfo, States, check_symbol
-from .known_shapes_and_types import joins_are_known, known_shape
-from .layouts_and_sequences import Inputs, merged, steps_of
+from .known_shapes import joins_are_known, known_shape
+from .sequences import Inputs, check_symbol, merged, steps_of
+from .states import StateInfo, States
 from .unroll import Options, Unrolled, unroll_within
 from .variables import RNNParams
 from .weights import Weights

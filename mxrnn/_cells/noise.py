@@ -10,10 +10,10 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import BaseRNNCell, check_cell
 from .gate_equations import Step
-from .inputs_and_states import States, check_symbol, flatten
-from .known_shapes_and_types import Kind, known_shape, known_type, unknown
-from .layouts_and_sequences import Inputs, merged, time_axis
+from .known_shapes import Kind, known_shape, known_type, unknown
 from .modifiers import ModifierCell, drop
+from .sequences import Inputs, check_symbol, merged, time_axis
+from .states import States, flatten
 from .unroll import Options, Unrolled
 
 __all__ = ['VariationalDropoutCell', 'WeightDropCell', 'ZoneoutCell']

@@ -6,8 +6,8 @@ import warnings
 from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import BaseRNNCell
-from .inputs_and_states import States
-from .layouts_and_sequences import Inputs, Layout
+from .sequences import Inputs, Layout
+from .states import States
 from .unroll import Unrolled
 
 __all__ = ['rnn_unroll']

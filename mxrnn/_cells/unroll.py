@@ -24,8 +24,8 @@ from typing import (
 from .. import _check
 from .._runtime.mxnet import mx
 from .gate_equations import Step
-from .inputs_and_states import States, check_inputs, flatten
-from .layouts_and_sequences import Inputs, Layout, Outputs, merged, steps_of
+from .sequences import Inputs, Layout, Outputs, check_inputs, merged, steps_of
+from .states import States, flatten
 from .valid_length import GivenLengths, Lengths, check_valid_length
 from .variables import check_weights_given
 

@@ -10,9 +10,9 @@ from typing import Sequence
 import numpy as np
 
 from .._runtime.mxnet import RELEASE, mx
-from .inputs_and_states import States, check_symbol, flatten
-from .known_shapes_and_types import known_shape, known_type, typed
-from .layouts_and_sequences import Inputs, merged, time_axis
+from .known_shapes import known_shape, known_type, typed
+from .sequences import Inputs, check_symbol, merged, time_axis
+from .states import States, flatten
 
 __all__ = ['GivenLengths', 'Lengths', 'check_valid_length', 'hold']
 

@@ -10,13 +10,13 @@ from .. import _check
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
-from . import position_and_random_states, several_workers
-from . import save_and_restore_optimizer as _optimizer
+from . import optimizer_progress as _optimizer
+from . import position, several_workers
 from .checks import Cell, Params, cell_list, check_ids, check_module, path_prefix
+from .optimizer_progress import Begun
 from .optimizer_states_file import Extra
-from .position_and_random_states import Data, Here
+from .position import Data, Here
 from .retention import Retention
-from .save_and_restore_optimizer import Begun
 from .saving import Companion, pinned, save
 
 __all__ = ['do_rnn_checkpoint']
@@ -116,7 +116,7 @@ def _check_position(data: Data | None, batches: int | None, module: mx.mod.BaseM
         _check.integer('batches', batches, 1)
         if data is None:
             raise ValueError('batches needs data, got None: pass the training iterator as data=')
-    position_and_random_states.check_data(data, 'state_dict', module)
+    position.check_data(data, 'state_dict', module)
     if data is not None and files.is_remote(prefix):
         raise ValueError('data must be None for a remote prefix, got %s' % prefix)
 
@@ -164,8 +164,8 @@ class _Saver:
             raise ValueError('a batch_end_callback needs batches= of do_rnn_checkpoint, '
                              'got None')
         where = getattr(param, 'locals', None) or {}
-        done = position_and_random_states.batches_done(module, param.epoch, param.nbatch + 1)
-        position_and_random_states.check_callbacks(self, where, module)
+        done = position.batches_done(module, param.epoch, param.nbatch + 1)
+        position.check_callbacks(self, where, module)
         ended = where.get('end_of_batch', False)
         if not ended and done % self._batches:
             return
@@ -218,7 +218,7 @@ class _Saver:
                              'the prefix is remote' if remote
                              else 'this process does not keep them')
             return None
-        extra = told or Extra(position=here and position_and_random_states.take(here))
+        extra = told or Extra(position=here and position.take(here))
         self._note_optimizer()
         if self._begun is not None:
             extra = extra._replace(changed=self._begun.changed())

@@ -13,8 +13,8 @@ from .. import _check
 from .._files import CheckpointError
 from .._graph.graph import Graph, warn_of_ids
 from .._runtime.mxnet import mx
-from .._runtime.symbol_to_json_and_graph import graph_of
-from .save_and_restore_optimizer import trained
+from .._runtime.symbol_graph import graph_of
+from .optimizer_progress import trained
 
 __all__ = ['Cell', 'cell_list', 'check_ids', 'check_module', 'check_shapes', 'faults', 'Params',
            'path_prefix']

@@ -9,19 +9,19 @@ from .._files import CheckpointError, cause_of, reason_of
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._files.checkpoint_refusals import refuse_missing
-from .._files.newest_checkpoint_and_why_skipped import Candidates
+from .._files.newest_checkpoint import Candidates
 from .._files.params import checked
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
 from . import (
     checks,
     optimizer_states_file,
-    position_and_random_states,
+    position,
     several_workers,
 )
-from . import save_and_restore_optimizer as _optimizer
+from . import optimizer_progress as _optimizer
 from .checks import Cell, Params, cell_list, check_module, path_prefix
-from .position_and_random_states import Data
+from .position import Data
 from .safe_pickle import named_things
 
 __all__ = ['Checkpoint', 'load_rnn_checkpoint']
@@ -173,7 +173,7 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
     _check.flag('strict', strict)
     trusted = list(_check.iterable('trusted', trusted, 'classes or functions'))
     named_things(trusted)  # refuses anything else
-    position_and_random_states.check_data(data, 'load_state_dict', module)
+    position.check_data(data, 'load_state_dict', module)
     _check.flag('missing_ok', missing_ok)
 
     def load(place: Place) -> Checkpoint:
@@ -238,7 +238,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
             raise _SavedWithoutError(
                 '%s has no position in the data: it was saved without data=. Load it without '
                 'data=, or give the epoch of an older checkpoint' % path)
-        go_on = position_and_random_states.go_to(here, module, data, place[0], path)
+        go_on = position.go_to(here, module, data, place[0], path)
 
     def check_shapes() -> None:
         checks.check_shapes(module, loaded.arg_params, loaded.aux_params,

@@ -7,7 +7,7 @@ from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from . import several_workers
 from .optimizer_states_file import Extra
-from .position_and_random_states import Data
+from .position import Data
 
 __all__ = ['Retention']
 

@@ -12,7 +12,7 @@ from .._files import checkpoint_files as files
 from .._files.params import add_checksum, check_params
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import RELEASE, mx
-from .._runtime.symbol_to_json_and_graph import graph_of
+from .._runtime.symbol_graph import graph_of
 from . import optimizer_states_file
 from .checks import Cell, Params, cell_list, path_prefix
 from .optimizer_states_file import Extra

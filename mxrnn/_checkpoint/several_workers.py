@@ -21,10 +21,10 @@ from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime import heartbeat_watch
 from .._runtime.mxnet import mx
+from . import optimizer_progress as _optimizer
 from . import optimizer_states_file
-from . import save_and_restore_optimizer as _optimizer
 from .optimizer_states_file import Extra
-from .position_and_random_states import Data, Here, Position, check_entries, take
+from .position import Data, Here, Position, check_entries, take
 
 __all__ = ['Chosen', 'agree', 'check_part', 'checksum_of', 'fault', 'read_part', 'save_part',
            'unfinished']

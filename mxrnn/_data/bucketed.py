@@ -9,12 +9,12 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from . import check_sequences_and_types as _checks
+from . import number_checks as _checks
 from . import tokens as _sequences
+from .base_iterator import Described, Key, State, TokenIter
 from .buckets import Buckets
 from .corpus import is_corpus, open_corpus
 from .order import Order, check_seed
-from .resumable_base_iterator import Described, Key, State, TokenIter
 from .rows_of_tokens import gather, part
 
 __all__ = ['BucketedIter', 'LastBatch', 'Column', 'TooLong']

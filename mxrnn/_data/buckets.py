@@ -7,7 +7,7 @@ from typing import Any, Iterator, Sequence
 import numpy as np
 
 from .. import _check
-from .check_sequences_and_types import extent
+from .number_checks import extent
 
 __all__ = ['Buckets']
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from .. import _check
 from .._files.atomic import replacing
-from .check_sequences_and_types import first_unfit, fits, sizes
-from .checksum_of_sequences import joint, pieces
+from .checksum import joint, pieces
+from .number_checks import first_unfit, fits, sizes
 from .tokens import chunks, narrowest
 
 __all__ = ['Corpus', 'is_corpus', 'open_corpus', 'read_tokens', 'write_tokens']

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
-from .resumable_base_iterator import State
+from .base_iterator import State
 
 __all__ = ['Order', 'check_seed']
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
+from .base_iterator import Layout
 from .bucketed import BucketedIter, LastBatch, TooLong
-from .resumable_base_iterator import Layout
 
 __all__ = ['BucketSentenceIter', 'SentencePairIter']
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .check_sequences_and_types import extent, numbers
+from .base_iterator import Described, Layout, State, TokenIter
 from .corpus import is_corpus, open_corpus
-from .resumable_base_iterator import Described, Layout, State, TokenIter
+from .number_checks import extent, numbers
 from .rows_of_tokens import gather, part
 from .tokens import Packed, pack
 

@@ -9,8 +9,8 @@ from typing import Any, Iterable, Iterator, Sized
 
 import numpy as np
 
-from .check_sequences_and_types import first_unfit, fits, numbers
-from .checksum_of_sequences import checksum
+from .checksum import checksum
+from .number_checks import first_unfit, fits, numbers
 
 __all__ = ['Packed', 'chunks', 'narrowest', 'pack']
 

@@ -8,7 +8,7 @@ import re
 
 from . import CheckpointError
 from .checkpoint_files import epochs, path_of
-from .model_folder_or_archive import ENDS
+from .model_files import ENDS
 
 __all__ = ['is_source', 'refuse_checkpoint', 'refuse_missing', 'refuse_torch', 'why_none']
 

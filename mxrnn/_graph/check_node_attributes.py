@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from .attributes import AttributeValueError
-from .operator_rows_and_old_names import AnyNode, row
+from .operator_rows import AnyNode, row
 
 __all__ = ['check_attributes', 'lacks_inputs']
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from .attributes import Attribute, Bool, Choice, Double, Float, Int, Shape, Sizes, Slots
-from .operator_rows_and_old_names import (
+from .operator_rows import (
     ROWS,
     AnyNode,
     Input,

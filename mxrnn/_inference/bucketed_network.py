@@ -8,11 +8,11 @@ import numpy as np
 from .. import _check
 from .._files import reason_of
 from .._runtime.mxnet import mx
-from .._runtime.symbol_to_json_and_graph import graph_of
-from . import device_arrays, shape_and_type_errors
+from .._runtime.symbol_graph import graph_of
+from . import bind_errors, device_arrays
 from .fold import fold as folded
-from .output_axes_and_rows import Outputs, output_axes
-from .quiet_and_single_calls import quiet
+from .output_rows import Outputs, output_axes
+from .single_calls import quiet
 
 __all__ = ['Network', 'Networks']
 
@@ -117,7 +117,7 @@ class Networks:
         if not self._graphs:
             self.vocabularies = graph_of(symbol).vocabularies()
         for device in self._devices:
-            shape_and_type_errors.check_half(symbol, weights, device)
+            bind_errors.check_half(symbol, weights, device)
         if self._fold:
             auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
             symbol, weights = folded(symbol, {name: array for name, array in weights.items()
@@ -125,7 +125,7 @@ class Networks:
             weights = {name: self._shared(name, array) for name, array in weights.items()}
             weights.update(auxiliary)
         else:
-            shape_and_type_errors.check_fit(symbol, weights)
+            bind_errors.check_fit(symbol, weights)
         return LengthGraph(symbol, weights, data_names, label_names)
 
     def _shared(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
@@ -167,14 +167,14 @@ class Networks:
         inputs = {name: np.zeros(both + steps[name], np.float32) for name in self.data_names}
         if self._length_name in graph.data_names:
             inputs[self._length_name] = np.ones(1, np.float32)
-        shape_and_type_errors.explain(symbol, {name: given[name] for name in symbol.list_inputs()
+        bind_errors.explain(symbol, {name: given[name] for name in symbol.list_inputs()
                                  if name in given and name not in graph.data_names}, inputs)
 
     def _bound(self, graph: LengthGraph, length: int, rows: int, context: mx.Context,
                shared: mx.executor.Executor | None) -> mx.executor.Executor:
         symbol = graph.symbol
         known = self._known(graph, rows, length, self.steps)
-        types = shape_and_type_errors.known_types(symbol, graph.weights)
+        types = bind_errors.known_types(symbol, graph.weights)
         arguments = {}
         for name, shape in zip(symbol.list_arguments(), symbol.infer_shape(**known)[0]):
             if name in graph.weights:

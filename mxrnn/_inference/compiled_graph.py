@@ -7,7 +7,7 @@ from typing import Any, Callable, Generic, Hashable, Sequence, TypeVar
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.inputs_and_states import flatten
+from .._cells.states import flatten
 from .._cells.unroll import unchanged_on_error
 from .._runtime.mxnet import mx
 from .state_specs import States

@@ -10,7 +10,7 @@ from .._cells.base_cells import BaseRNNCell
 from .._cells.weights import Array, MissingWeightsError
 from .._graph.index_inputs import is_looked_up
 from .._runtime.mxnet import mx
-from .._runtime.symbol_to_json_and_graph import graph_of
+from .._runtime.symbol_graph import graph_of
 
 __all__ = ['Weights', 'as_array', 'check_weights', 'common_context', 'context_of', 'looked_up',
            'on', 'params_of']

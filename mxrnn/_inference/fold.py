@@ -13,9 +13,9 @@ from .._graph.operator_table import has, row
 from .._graph.rnn_vector_layout import ADDS_NOTHING
 from .._graph.symbol_json import graph_to_json
 from .._runtime.mxnet import mx
-from .._runtime.symbol_to_json_and_graph import graph_of
-from . import device_arrays, shape_and_type_errors
-from .quiet_and_single_calls import quiet
+from .._runtime.symbol_graph import graph_of
+from . import bind_errors, device_arrays
+from .single_calls import quiet
 
 __all__ = ['fold', 'is_sized']
 
@@ -31,7 +31,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: device_arrays.Weights
     """
     arguments = set(symbol.list_arguments())
     kept = {name: array for name, array in arg_params.items() if name in arguments}
-    shape_and_type_errors.check_fit(symbol, kept)
+    bind_errors.check_fit(symbol, kept)
     graph = _without_hints(graph_of(symbol), arg_params)
     constant, dependent = _constant(graph, arg_params)
     wanted = _frontier(graph, constant, dependent)
@@ -40,7 +40,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: device_arrays.Weights
         try:
             values = _values(graph.ending_in(wanted), list(names.values()), kept)
         except mx.base.MXNetError as error:
-            shape_and_type_errors.explain(symbol, kept)
+            bind_errors.explain(symbol, kept)
             raise ValueError('arg_params must fit the graph, but %s' % reason_of(error)
                              ) from None
         symbol = _symbol(_replaced(graph, names))
@@ -142,7 +142,7 @@ def _values(graph: Graph, names: Sequence[str], params: device_arrays.Weights
     given = {name: params[name] for name in part.list_arguments()}
     context = device_arrays.common_context(given)
     given = {name: device_arrays.on(context, array) for name, array in given.items()}
-    shape_and_type_errors.check_half(part, given, context)
+    bind_errors.check_half(part, given, context)
     with quiet(), mx.autograd.pause(train_mode=False):
         executor = part.bind(context, given, grad_req='null')
         results = [each.asnumpy() for each in executor.forward(is_train=False)]

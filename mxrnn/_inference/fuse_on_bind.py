@@ -15,7 +15,7 @@ from .._graph.rolling.values_numbered_without_detours import is_random
 from .._operator import automatic_fuse
 from .._runtime import finder
 from .._runtime.mxnet import mx
-from .._runtime.symbol_to_json_and_graph import graph_of
+from .._runtime.symbol_graph import graph_of
 from .roll_for_mxnet import rolled_to_kernels
 
 __all__ = ['bind', 'simple_bind']

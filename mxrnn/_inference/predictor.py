@@ -16,7 +16,7 @@ from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
 from . import device_arrays
 from .bucketed_network import Network, Networks
-from .quiet_and_single_calls import OneCall
+from .single_calls import OneCall
 
 __all__ = ['Predictor']
 

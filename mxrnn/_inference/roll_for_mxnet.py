@@ -7,9 +7,9 @@ import numpy as np
 
 from .._graph.rolling import Finding, Kernel, Loop, Values, structure
 from .._graph.symbol_json import graph_to_json
-from .._operator.rnn_build_and_defects import corrupts, cpu_build, disabled, onednn
+from .._operator.rnn_defects import corrupts, cpu_build, disabled, onednn
 from .._runtime.mxnet import mx
-from .._runtime.symbol_to_json_and_graph import graph_of
+from .._runtime.symbol_graph import graph_of
 from .fold import is_sized
 
 __all__ = ['rolled_to_kernels']

@@ -14,12 +14,12 @@ import sys
 from typing import Any, Callable
 
 from .._cells import unroll
-from .._cells.inputs_and_states import States
-from .._cells.layouts_and_sequences import Inputs
+from .._cells.sequences import Inputs
+from .._cells.states import States
 from .._runtime import finder
 from .._runtime.mxnet import mx
-from .cell_made_by_fuse import OperatorCell
 from .fuse import FusedUnroll, Plan
+from .operator_cell import OperatorCell
 from .save_unfused_graph import apart, is_ours, remember
 
 __all__ = ['note', 'unroll_fused']

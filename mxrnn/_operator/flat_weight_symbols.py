@@ -5,10 +5,10 @@ import json
 import math
 from typing import Any, Sequence
 
-from .._cells.known_shapes_and_types import Kind
+from .._cells.known_shapes import Kind
 from .._graph.rnn_vector_layout import ADDS_NOTHING, GROUPS, LAYOUT, FusedLayout, gate_array
 from .._runtime.mxnet import mx
-from .rnn_build_and_defects import onednn
+from .rnn_defects import onednn
 
 __all__ = ['apart', 'arrays_of', 'cell_arrays', 'operator_vector', 'sized',
            'wanted', 'zero_row']

@@ -9,14 +9,14 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 from .. import _check
 from .._cells.base_cells import BaseRNNCell, check_cell
 from .._cells.gate_equations import Step
-from .._cells.inputs_and_states import States, check_length, flatten
-from .._cells.layouts_and_sequences import Inputs, steps_of, time_major
 from .._cells.modifiers import CellAround, ModifierCell
+from .._cells.sequences import Inputs, check_length, steps_of, time_major
+from .._cells.states import States, flatten
 from .._cells.unroll import Options, Unrolled, unroll_within
 from .._runtime.mxnet import mx
-from .cell_made_by_fuse import Layer, OperatorCell
 from .input_projection import ProjectedCell, projects_inputs
-from .rnn_build_and_defects import corrupts, disabled
+from .operator_cell import Layer, OperatorCell
+from .rnn_defects import corrupts, disabled
 
 __all__ = ['FusedUnroll', 'Plan', 'fuse', 'plan', 'replaced_in']
 

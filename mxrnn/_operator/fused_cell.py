@@ -10,19 +10,19 @@ from .._cells.base_cells import BaseRNNCell
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from .._cells.gate_equations import MODES, Step
-from .._cells.inputs_and_states import StateInfo, States, check_length, check_states, flatten
-from .._cells.known_shapes_and_types import Kind, known_shape, known_type
-from .._cells.layouts_and_sequences import Inputs, merged, time_axis, time_major
+from .._cells.known_shapes import Kind, known_shape, known_type
 from .._cells.modifiers import DropoutCell, drop
+from .._cells.sequences import Inputs, check_length, merged, time_axis, time_major
+from .._cells.states import StateInfo, States, check_states, flatten
 from .._cells.unroll import Options, Unrolled
 from .._cells.valid_length import GivenLengths
 from .._cells.variables import RNNParams
 from .._graph.rnn_vector_layout import Mode
 from .._runtime.mxnet import mx
 from .flat_weight_symbols import apart, arrays_of, sized
-from .init_and_pack_rnn_vector import FusedRNN, PackedVector, check_projection
+from .packed_vector import FusedRNN, PackedVector, check_projection
 from .padded_layer import padded_layer
-from .rnn_build_and_defects import cpu_build, warn_of_defects
+from .rnn_defects import cpu_build, warn_of_defects
 
 __all__ = ['FusedRNNCell']
 

@@ -6,10 +6,10 @@ from typing import Any, Callable, Iterator
 
 from .._cells.base_cells import BaseRNNCell
 from .._cells.dense import DenseCell
-from .._cells.inputs_and_states import States
-from .._cells.layouts_and_sequences import Inputs, merged, steps_of, time_major
 from .._cells.modifiers import CellAround
 from .._cells.noise import ZoneoutCell
+from .._cells.sequences import Inputs, merged, steps_of, time_major
+from .._cells.states import States
 from .._cells.unroll import Options, Unrolled
 from .._runtime.mxnet import mx
 

@@ -16,13 +16,13 @@ from typing import Any, Iterator, NamedTuple
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.inputs_and_states import flatten
+from .._cells.states import flatten
 from .._cells.unroll import Unrolled, unchanged_on_error
 from .._graph.graph import Entry, Graph
 from .._graph.graph_editing import Edit
 from .._graph.symbol_json import graph_from_json, graph_to_json
 from .._runtime.mxnet import mx
-from .._runtime.symbol_to_json_and_graph import graph_of, json_of
+from .._runtime.symbol_graph import graph_of, json_of
 from .fuse import replaced_in
 
 __all__ = ['apart', 'is_ours', 'remember', 'unfused']

@@ -8,7 +8,7 @@ from typing import Callable, Iterable
 import numpy as np
 
 from . import cuda_libraries as _cuda
-from . import elf_files, threads, version_and_pip_commands
+from . import elf_files, threads, versions
 from .gpus import fit, gpus, mxnet_folder, mxnet_library
 from .import_failure import clashes
 from .mxnet import cures, mx
@@ -54,7 +54,7 @@ def _gpus() -> Iterable[str]:
 
 
 _SECTIONS: dict[str, Callable[[], Iterable[str]]] = {
-    'mxrnn': lambda: ['%s in %s' % (version_and_pip_commands.VERSION,
+    'mxrnn': lambda: ['%s in %s' % (versions.VERSION,
                                     os.path.dirname(os.path.dirname(__file__)))],
     'Python': lambda: ['%s on %s' % (platform.python_version(), platform.platform())],
     'NumPy': lambda: [np.__version__], 'MXNet': _mxnet, 'features': _features,

@@ -6,7 +6,7 @@ from typing import Any, Callable, NamedTuple
 
 from .. import _check
 from . import cuda_libraries as _cuda
-from . import elf_files, version_and_pip_commands
+from . import elf_files, versions
 from .mxnet import mx
 
 __all__ = ['Gpu', 'fit', 'gpu_context', 'gpu_name', 'gpus', 'mxnet_folder', 'mxnet_library']
@@ -86,7 +86,7 @@ def gpu_context(index: int = 0) -> Any:
     if not mx.runtime.Features().is_enabled('CUDA'):
         raise RuntimeError('MXNet %s is built only for the CPU; a GPU needs one of the wheels '
                            'mxnet-cu112 to mxnet-cu117: uninstall this one, then, in the folder '
-                           'of mxrnn, %s' % (mx.__version__, version_and_pip_commands.with_gpu()))
+                           'of mxrnn, %s' % (mx.__version__, versions.with_gpu()))
     gpu = _gpu(index)
     code = elf_files.compute_capabilities(mxnet_library())
     if code and not elf_files.runs_on(code, gpu.capability):

@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec
 import numpy as np
 
 from . import cuda_libraries as _cuda
-from . import version_and_pip_commands
+from . import versions
 from .elf_files import linked
 
 __all__ = ['advice', 'clashes', 'explanation', 'found', 'missing_libraries', 'too_new']
@@ -36,13 +36,13 @@ def found() -> ModuleSpec:
     spec = importlib.util.find_spec('mxnet')
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError('\n'.join([
-            'MXNet is not installed.', *version_and_pip_commands.how_to_install()]), name='mxnet')
+            'MXNet is not installed.', *versions.how_to_install()]), name='mxnet')
     version = too_new(spec.origin)
     if version:
         raise ImportError('\n'.join([
             'mxrnn needs MXNet 1.5 to 1.9.1, but MXNet %s is installed (%s). Uninstall it, '
             'then:' % (version, os.path.dirname(spec.origin)),
-            *version_and_pip_commands.how_to_install(),
+            *versions.how_to_install(),
             'For later GPUs, export the model: docs/export.md. Exports need no MXNet.',
         ]), name='mxnet')
     return spec
@@ -107,12 +107,12 @@ def explanation(error: Exception, file: str, failed: dict[str, str]) -> str:
     if isinstance(error, OSError):
         lines += missing_libraries(os.path.dirname(file))
     elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith('mx'):
-        lines.append('MXNet needs that module: ' + version_and_pip_commands.packages(error.name))
+        lines.append('MXNet needs that module: ' + versions.packages(error.name))
     elif sys.flags.optimize > 1:
         lines.append('Python runs with -OO (or PYTHONOPTIMIZE=2), which removes the docstrings '
                      'that MXNet needs: use -O at most.')
     if len(lines) == 1 or _cuda.DRIVER in failed:
-        lines += version_and_pip_commands.how_to_install()
+        lines += versions.how_to_install()
     return '\n'.join(lines)
 
 
@@ -133,7 +133,7 @@ def advice(failed: dict[str, str]) -> list[str]:
         else:
             toolkit.append(soname)
     if install:
-        lines.append('pip can bring it: ' + version_and_pip_commands.packages(*install))
+        lines.append('pip can bring it: ' + versions.packages(*install))
     if toolkit:
         lines.append('No pip package brings %s: set LD_LIBRARY_PATH to the libraries of the CUDA '
                      'toolkit that this wheel was built with, or install a wheel of MXNet from '

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .symbol_to_json_and_graph import graph_of
+from .symbol_graph import graph_of
 
 __all__ = ['cure_loops']
 

@@ -11,8 +11,8 @@ from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_files as files
 from .._files.checkpoint_refusals import refuse_missing
-from .._files.model_folder_or_archive import Pair, pair_in
-from .._files.newest_checkpoint_and_why_skipped import Candidates
+from .._files.model_files import Pair, pair_in
+from .._files.newest_checkpoint import Candidates
 from .._files.params import (
     Array,
     SparseArray,

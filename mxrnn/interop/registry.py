@@ -5,7 +5,7 @@ from typing import Any, Callable, ChainMap, Generic, Mapping, NamedTuple, TypeVa
 
 from .. import _check
 from .._graph.graph import Node
-from .._graph.operator_rows_and_old_names import describe
+from .._graph.operator_rows import describe
 from .._graph.shapes.axis_factors import Axes, mixed
 from .._graph.shapes.rule_api import Rule, UnknownAxes, rule
 from .._graph.shapes.sizes import product

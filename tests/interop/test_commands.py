@@ -16,7 +16,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._model_commands import add_commands, run_command
-from mxrnn._runtime.symbol_to_json_and_graph import graph_of
+from mxrnn._runtime.symbol_graph import graph_of
 from mxrnn.interop.comparison import compare
 from mxrnn.interop.file_runners import open_file
 from mxrnn.interop.random_data import data_for

@@ -9,7 +9,7 @@ from mxrnn._graph.graph import Entry, Graph
 from mxrnn._graph.graph_editing import Writer
 from mxrnn._graph.rolling import RolledGraph
 from mxrnn._graph.rolling.batching_rules import lift
-from mxrnn._runtime.symbol_to_json_and_graph import json_of
+from mxrnn._runtime.symbol_graph import json_of
 from mxrnn.interop import graph_from_json, graph_to_json
 
 from .. import mx

@@ -1,1 +1,21 @@
-"""The inference of shapes: sizes of axes, and which axes operators keep element by element."""
+"""The inference of shapes: sizes of axes, and which axes operators keep element by element.
+
+- `sizes`: sizes that are open, their products and sums
+- `unification`: sizes that must be equal
+- `axis_factors`: axes as products of sizes
+- `rule_api`: what rules are made with
+- `elementwise_rules`: element by element, and new arrays
+- `reshaping_rules`: operators that move elements
+- `reduce_sort_index_rules`: operators that reduce, order or look up
+- `layer_rules`: layers and losses
+- `sequence_rules`: RNN, and operators with lengths
+- `infer`: the axes of all values in a graph
+- `constants`: numbers that are the same at every length
+- `regrouping`: reshapes that split and join steps and batch
+- `scales`: scalars made of a size
+- `ties`: which numbers tie an open size
+- `substitution`: those numbers become sizes
+- `shape_search`: axes that the graph requires
+- `names_for_open_axes`: names for axes of any size
+- `missing_shapes`: shapes that were not given
+"""

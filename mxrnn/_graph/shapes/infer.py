@@ -6,11 +6,11 @@ from typing import Callable, Mapping, NamedTuple, Sequence
 from ..graph import Entry, Graph, Node
 from ..operator_table import has, row
 from . import (  # noqa: F401  (they fill the table)
-    elementwise_and_creation_rules,
-    layer_product_and_loss_rules,
+    elementwise_rules,
+    layer_rules,
     reduce_sort_index_rules,
     reshaping_rules,
-    rnn_and_sequence_rules,
+    sequence_rules,
 )
 from .axis_factors import Axes, Factors, factors_of, open_axes
 from .rule_api import RULES, Array, UnknownAxes, alike

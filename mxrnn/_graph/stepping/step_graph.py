@@ -11,7 +11,7 @@ from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
 from ..shapes.infer import variables_of
 from ..shapes.sizes import Axis
 from .axis_propagation import TrackedValue, follow, is_zero, named
-from .find_or_refuse_stepped_recurrences import (
+from .stepped_recurrences import (
     StateError,
     SteppedRecurrence,
     find_stepped,

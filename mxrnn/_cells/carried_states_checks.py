@@ -5,7 +5,7 @@ import weakref
 from typing import Any
 
 from .._runtime.mxnet import mx
-from .._runtime.symbol_to_json_and_graph import json_of
+from .._runtime.symbol_graph import json_of
 
 __all__ = ['WatchedGraph', 'check_continues', 'check_evaluation']
 

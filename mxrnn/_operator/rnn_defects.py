@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from .._cells.known_shapes_and_types import Kind
+from .._cells.known_shapes import Kind
 from .._check import warn_once
 from .._graph.rnn_vector_layout import FusedLayout
 from .._runtime.mxnet import RELEASE, mx

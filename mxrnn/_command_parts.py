@@ -9,7 +9,7 @@ from typing import Any, Sequence
 
 from ._files.checkpoint_refusals import refuse_checkpoint
 from ._progress import clear
-from ._runtime.version_and_pip_commands import reason
+from ._runtime.versions import reason
 
 __all__ = ['check_target', 'failed', 'faults', 'load', 'say']
 

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .._cells.base_cells import BaseRNNCell
-from .._cells.inputs_and_states import StateInfo, States, check_states
-from .._cells.known_shapes_and_types import Kind, known_shape, known_type
-from .._cells.layouts_and_sequences import Inputs, merged
+from .._cells.known_shapes import Kind, known_shape, known_type
+from .._cells.sequences import Inputs, merged
+from .._cells.states import StateInfo, States, check_states
 from .._cells.unroll import Options, Unrolled
 from .._cells.valid_length import GivenLengths
 from .._runtime.mxnet import mx
 from .flat_weight_symbols import apart, cell_arrays, operator_vector, zero_row
 from .padded_layer import padded_layer
-from .rnn_build_and_defects import cpu_build, onednn
+from .rnn_defects import cpu_build, onednn
 
 __all__ = ['Layer', 'OperatorCell']
 

@@ -26,7 +26,7 @@ from typing import Any, Iterator, Sequence
 from . import finder
 from .advice import advice
 from .spawned_children import keep_findable, prepare_children
-from .version_and_pip_commands import how_to_install
+from .versions import how_to_install
 
 __all__ = ['disable', 'enable', 'run']
 

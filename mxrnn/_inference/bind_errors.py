@@ -11,7 +11,7 @@ from .._graph.graph import Graph
 from .._graph.operator_table import has, row
 from .._graph.symbol_json import graph_to_json
 from .._runtime.mxnet import mx
-from .._runtime.symbol_to_json_and_graph import graph_of
+from .._runtime.symbol_graph import graph_of
 from .compiled_graph import Compiled
 
 __all__ = ['check_fit', 'check_half', 'explain', 'known_types', 'refusal']

@@ -10,8 +10,8 @@ from .. import _check
 from .._checkpoint.checks import check_ids
 from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
-from .check_sequences_and_types import data_type, extent, fits
 from .corpus import Corpus
+from .number_checks import data_type, extent, fits
 from .tokens import Packed
 
 __all__ = ['Described', 'Key', 'State', 'TokenIter']
