@@ -190,7 +190,7 @@ def _export(options: argparse.Namespace) -> int:
         _check_source(options)
     if options.onnx is not None:
         check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
-    from .interop.mxnet_process import kept
+    from .interop.run.mxnet_process import kept
     title = 'export of %s' % os.path.basename(options.prefix or options.symbol)
     with working(title):
         model = load(options)
@@ -271,7 +271,7 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from .interop.comparison import compare
+    from .interop.check.compare import compare
     with working('comparison of %s' % os.path.basename(options.file)):
         model = load(options)
         differences = compare(model, options.file, shapes_of(options.input), options.data,

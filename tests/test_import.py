@@ -356,7 +356,7 @@ message, = said
 print(message)
 if 'mxnet' in globals():
     assert getattr(mxnet, 'rnn', mxrnn) is mxrnn
-from mxrnn.interop import mxnet_process
+from mxrnn.interop.run import mxnet_process
 assert mxnet_process.of_mxnet() is None
 ''' % start, mxnet_2(tmp_path))
     first, *commands, last = result.stdout.splitlines()

@@ -210,7 +210,7 @@ def test_types_of_lengths(dtype):
 
 def test_the_process_of_checks_without_onednn(monkeypatch):
     """oneDNN's sym.RNN breaks in a program that disables oneDNN."""
-    from mxrnn.interop import mxnet_process
+    from mxrnn.interop.run import mxnet_process
     monkeypatch.setenv('MXNET_MKLDNN_ENABLED', '0')
     data = data_of(data=(2, 4, 5))
     model = model_of(unrolled(rnn.RNNCell(3), 4), data)

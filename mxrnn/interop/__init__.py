@@ -7,10 +7,10 @@ from .._files import CheckpointError
 from .._graph.graph import Entry, Graph, Node, attr_value
 from .._graph.symbol_json import graph_from_json, graph_to_json
 from .export_onnx import to_onnx
-from .load_and_check_onnx_stepper import load_stepper
 from .model import Model, load, save
-from .onnx_stepper import OnnxStepper
 from .registry import ExportError, register
+from .run.load_stepper import load_stepper
+from .run.onnx_stepper import OnnxStepper
 
 if TYPE_CHECKING:
     from ._source.from_source import from_source

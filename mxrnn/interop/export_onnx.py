@@ -9,15 +9,14 @@ from .. import _check
 from .._files.atomic import replacing
 from .._files.checkpoint_refusals import refuse_checkpoint
 from .._graph.graph import Graph
-from .export_check import check_export, log_unchecked
-from .export_targets import check_onnx_target
-from .file_runners import ExportedFile, open_content
+from .check.export_check import check_export, log_unchecked
 from .model import Model
-from .mxnet_process import begin
-from .onnx_checksum_and_session import sealed
 from .prepare import Prepared, prepare
 from .prepare.plan import unknown_operators
 from .registry import ONNX
+from .run.mxnet_process import begin
+from .run.onnx_file import ExportedFile, open_content
+from .seals import check_onnx_target, sealed
 
 __all__ = ['encoder_of', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
 
@@ -177,8 +176,8 @@ def without_onnx(graph: Graph) -> dict[str, list[str]]:
 def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
     """Names, types and sizes of the inputs and outputs of an ONNX file, and its states."""
     _conversion()
-    from . import onnx_file_table
-    return onnx_file_table.table_of(path)
+    from .run import onnx_table
+    return onnx_table.table_of(path)
 
 
 def _conversion() -> Any:

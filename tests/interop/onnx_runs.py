@@ -15,9 +15,9 @@ pytest.importorskip('onnx')
 runtime = pytest.importorskip('onnxruntime')
 
 from mxrnn.interop._onnx.conversion import contents  # noqa: E402
-from mxrnn.interop.model_runners import inputs_of  # noqa: E402
 from mxrnn.interop.prepare import prepare  # noqa: E402
 from mxrnn.interop.registry import ONNX  # noqa: E402
+from mxrnn.interop.run.onnx_session import inputs_of  # noqa: E402
 
 __all__ = ['File', 'bound', 'compare', 'exportable', 'exported', 'grouped', 'outputs_of', 'session']
 

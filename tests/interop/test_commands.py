@@ -17,9 +17,9 @@ import pytest
 from mxrnn import interop
 from mxrnn._model_commands import add_commands, run_command
 from mxrnn._runtime.symbol_graph import graph_of
-from mxrnn.interop.comparison import compare
-from mxrnn.interop.file_runners import open_file
-from mxrnn.interop.random_data import data_for
+from mxrnn.interop.check.compare import compare
+from mxrnn.interop.check.random_data import data_for
+from mxrnn.interop.run.onnx_file import open_file
 
 from .. import mx, rnn
 from ..processes import printed, python
@@ -481,7 +481,7 @@ def test_frames_of_which_the_graph_does_not_tell_the_width_take_any(tmp_path):
 
 
 def test_several_formats_are_checked_with_one_run_of_mxnet(prefix, tmp_path, monkeypatch, capsys):
-    from mxrnn.interop import mxnet_process
+    from mxrnn.interop.run import mxnet_process
     answer, asked = mxnet_process._Child._answer, []
     monkeypatch.setattr(mxnet_process._Child, '_answer', lambda self, *request: (
         asked.append(request) or answer(self, *request)))

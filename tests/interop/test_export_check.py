@@ -17,8 +17,9 @@ from .test_states import model_for
 pytest.importorskip('onnxruntime')
 torch = pytest.importorskip('torch', reason='torch is not installed')
 
-from mxrnn.interop import export_check, mxnet_process, file_runners  # noqa: E402, I001  isort: skip
-from mxrnn.interop.comparison import difference  # noqa: E402  isort: skip
+from mxrnn.interop.check import export_check  # noqa: E402, I001  isort: skip
+from mxrnn.interop.run import mxnet_process, onnx_file  # noqa: E402, I001  isort: skip
+from mxrnn.interop.check.difference import difference  # noqa: E402  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
 from mxrnn.interop.export_onnx import write_onnx  # noqa: E402  isort: skip
 
@@ -115,7 +116,7 @@ def test_other_lengths_are_run_at_a_width_that_windows_leave(tmp_path):
 @pytest.mark.parametrize('what', ['other sizes', 'chunks'])
 def test_every_size_and_every_chunk_counts(what, model, tmp_path, monkeypatch):
     """At its own length, in one piece, it is right."""
-    of_file = file_runners.open_file
+    of_file = onnx_file.open_file
 
     def opened(*args, **options):
         file = of_file(*args, **options)

@@ -407,7 +407,7 @@ def test_what_is_no_tensor_is_refused(tmp_path):
 
 
 def test_any_changed_byte_of_a_file_is_found(language_model, tmp_path):
-    from mxrnn.interop.comparison import compare
+    from mxrnn.interop.check.compare import compare
     whole = (tmp_path / 'model.onnx').read_bytes()
     path = str(tmp_path / 'damaged.onnx')
     head = whole.index(b'crc32') + 15

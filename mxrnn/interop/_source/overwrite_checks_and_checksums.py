@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..._files.checkpoint_refusals import is_source
-from ..export_targets import OTHER_MODEL, is_of_model, refuse_to_replace
 from ..model import Model
+from ..seals import OTHER_MODEL, is_of_model, refuse_to_replace
 
 __all__ = ['check_target', 'read_state', 'refuse_other_model', 'sealed', 'weights_of']
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..._graph.graph import Graph
 from ..._graph.shapes.infer import infer, variables_of
 from ..._graph.shapes.sizes import Axis, number_for, product
-from ..random_data import data_for
+from ..check.random_data import data_for
 from .emitter_api import Shape
 
 __all__ = ['FAULTS', 'Data', 'Named', 'Sample', 'drawn', 'names_that_tell']

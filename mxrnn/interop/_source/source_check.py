@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..._files import reason_of
 from ..._graph.graph import Graph
 from ..._graph.operator_table import has
-from ..comparison import difference, tolerance
+from ..check.difference import difference, tolerance
 from ..model import Model
 from ..prepare.step_layout import Layout
 from ..registry import ExportError

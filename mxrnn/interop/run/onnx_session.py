@@ -1,46 +1,22 @@
-"""onnxruntime's session of a file, whose checksum is checked first.
-
-A file of `to_onnx` begins with an entry of its metadata: the CRC-32 of everything behind it. If
-another program writes the model anew, the entry is elsewhere, and nothing is checked.
-"""
+"""Sessions of onnxruntime: opens ONNX files, whose checksum is checked first, and runs them."""
 from __future__ import annotations
 
 import os
 import re
-import zlib
-from typing import Any, Sequence
+from typing import Any, Sequence, Tuple
 
-from .. import _check
+import numpy as np
 
-__all__ = ['intact', 'refuse_damaged', 'sealed', 'session_of']
+from ... import _check
+from ..seals import refuse_damaged
+from .witness import Data, refusing
+
+__all__ = ['Input', 'inputs_of', 'run_onnx', 'session_of']
 
 #: Types that NumPy has, as onnxruntime names them.
 _NUMBERS = re.compile(r'tensor\((bool|float16|float|double|u?int(8|16|32|64))\)')
-#: The entry as protobuf has it, without its eight digits: a field of the model, its key, its value.
-_SEAL = b'r\x17\n\x0bmxrnn.crc32\x12\x08'
-
-
-def sealed(content: bytes) -> bytes:
-    """The content of an ONNX file, with its checksum."""
-    return _SEAL + b'%08x' % zlib.crc32(content) + content
-
-
-def intact(path: str) -> bool | None:
-    """Whether a file is what its checksum says; None if it has none."""
-    with open(path, 'rb') as file:
-        if file.read(len(_SEAL)) != _SEAL:
-            return None
-        digits, found = file.read(8), 0
-        for block in iter(lambda: file.read(1 << 20), b''):
-            found = zlib.crc32(block, found)
-    return digits == b'%08x' % found
-
-
-def refuse_damaged(path: str) -> None:
-    """Raise a ValueError if a file is not what its checksum says."""
-    if intact(path) is False:
-        raise ValueError('%s is damaged: its checksum is that of another content. Copy it again, '
-                         'or export it again' % path)
+#: An input's name, shape (a name stands for any size) and type.
+Input = Tuple[str, Sequence[Any], np.dtype]
 
 
 def session_of(content: str | bytes, what: str, threads: int = 0,
@@ -68,3 +44,18 @@ def session_of(content: str | bytes, what: str, threads: int = 0,
             raise ValueError('%s is no export of mxrnn: its input %s is %s, not an array of numbers'
                              % (what, each.name, each.type))
     return session
+
+
+def inputs_of(session: Any) -> list[Input]:
+    """A session's inputs."""
+    kinds = {'tensor(float)': 'float32', 'tensor(double)': 'float64'}
+    return [(each.name, each.shape, np.dtype(kinds.get(each.type, each.type[7:-1])))
+            for each in session.get_inputs()]
+
+
+def run_onnx(session: Any, what: str, data: Data) -> list[np.ndarray]:
+    """A session's outputs."""
+    with refusing('onnxruntime', what, data):
+        arrays: list[np.ndarray] = session.run(None, {
+            name: data[name].astype(kind) for name, _, kind in inputs_of(session)})
+    return arrays

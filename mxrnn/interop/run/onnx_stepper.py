@@ -6,8 +6,8 @@ from typing import Any, Callable, List, NoReturn, Sequence, Union
 
 import numpy as np
 
-from .. import _check
-from .prepare.step_layout import Layout, axes_of_caller, refuse_axes
+from ... import _check
+from ..prepare.step_layout import Layout, axes_of_caller, refuse_axes
 
 __all__ = ['OnnxStepper']
 

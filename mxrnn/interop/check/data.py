@@ -6,10 +6,10 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from .._graph.graph import Graph
-from .file_runners import ExportedFile
-from .model import Model
-from .prepare.lengths import Settled
+from ..._graph.graph import Graph
+from ..model import Model
+from ..prepare.lengths import Settled
+from ..run.onnx_file import ExportedFile
 from .random_data import data_for
 
 __all__ = ['Inputs', 'arrays_of']

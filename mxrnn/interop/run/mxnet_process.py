@@ -12,10 +12,10 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from .._graph.graph import Graph
-from .._runtime.import_failure import found
-from .model import Model
-from .model_runners import Data, Runner, refusing
+from ..._graph.graph import Graph
+from ..._runtime.import_failure import found
+from ..model import Model
+from .witness import Data, Runner, refusing
 
 __all__ = ['EndedError', 'begin', 'forget', 'kept', 'of_mxnet']
 

@@ -7,10 +7,10 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from .. import _check
-from .onnx_checksum_and_session import session_of
+from ... import _check
+from ..prepare.step_layout import KEY, Layout
+from .onnx_session import session_of
 from .onnx_stepper import OnnxStepper
-from .prepare.step_layout import KEY, Layout
 
 __all__ = ['load_stepper', 'read_table', 'refuse_other_encoder', 'stepper_of']
 

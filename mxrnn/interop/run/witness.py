@@ -1,20 +1,19 @@
-"""Runs models in torch or in MXNet (through `mxnet_process`), and sessions of onnxruntime."""
+"""What an exported file is compared with: a model in MXNet or in the package's evaluator."""
 from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any, Callable, Iterator, List, Mapping, Sequence, Tuple
+from typing import Callable, Iterator, List, Mapping
 
 import numpy as np
 
-from .._files import reason_of
-from .._graph.graph import Graph
-from .model import Model
+from ..._files import reason_of
+from ..._graph.graph import Graph
+from ..._graph.rolling import structure
+from ..model import Model
 
-__all__ = ['Data', 'Input', 'Run', 'Runner', 'inputs_of', 'of_torch', 'refusing', 'run_onnx']
+__all__ = ['Data', 'Reference', 'Run', 'Runner', 'of_torch', 'refusing']
 
-#: An input's name, shape (a name stands for any size) and type.
-Input = Tuple[str, Sequence[Any], np.dtype]
 Data = Mapping[str, np.ndarray]
 #: What onnxruntime puts before its reason: a status, the node, a place in its own source.
 _STATUS = re.compile(r"^\[ONNXRuntimeError\].*?Name:('[^']*') Status Message: (?:/\S+ )?"
@@ -29,7 +28,7 @@ def of_torch() -> tuple[str, Runner] | None:
     try:
         import torch
 
-        from .run import evaluator
+        from . import evaluator
     except ImportError:
         return None
 
@@ -63,18 +62,38 @@ def refusing(runner: str, what: str, data: Data) -> Iterator[None]:
             what, shapes, runner, reason)) from None
 
 
-# ---- onnxruntime
+class Reference:
+    """A model in MXNet or torch: its own graph, and one of any length for other data.
 
-def inputs_of(session: Any) -> list[Input]:
-    """A session's inputs."""
-    kinds = {'tensor(float)': 'float32', 'tensor(double)': 'float64'}
-    return [(each.name, each.shape, np.dtype(kinds.get(each.type, each.type[7:-1])))
-            for each in session.get_inputs()]
+    Parameters
+    ----------
+    model : Model
+    free : Graph
+        The graph for other sizes than those that the model's graph was unrolled for.
+    name : str
+        The library's name.
+    runner : Runner
+    """
 
+    def __init__(self, model: Model, free: Graph, name: str, runner: Runner) -> None:
+        self.model, self.name = model, name
+        self._free, self._runner = free, runner
+        self._own_run, self._free_run = runner(model, model.graph), runner(model, free)
 
-def run_onnx(session: Any, what: str, data: Data) -> list[np.ndarray]:
-    """A session's outputs."""
-    with refusing('onnxruntime', what, data):
-        arrays: list[np.ndarray] = session.run(None, {
-            name: data[name].astype(kind) for name, _, kind in inputs_of(session)})
-    return arrays
+    def of(self, model: Model) -> Reference:
+        """Another model in the same library."""
+        return Reference(model, structure(model.graph).graph, self.name, self._runner)
+
+    def with_weights_of(self, model: Model) -> Reference:
+        """The same graphs with other weights."""
+        return Reference(model, self._free, self.name, self._runner)
+
+    def outputs(self, data: Data, own: bool) -> list[np.ndarray]:
+        """The outputs of the model's `own` graph, or of the one for other sizes.
+
+        Raises
+        ------
+        ValueError
+            The graph does not take the data.
+        """
+        return (self._own_run if own else self._free_run)(data)

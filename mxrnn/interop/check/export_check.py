@@ -7,19 +7,17 @@ from typing import Callable, Mapping, Sequence
 
 import numpy as np
 
-from .._files.atomic import without_stage
-from .._graph.graph import Graph
-from .._graph.operator_table import has, row
-from .comparison import difference, of_file, tolerance
-from .comparison_shapes_and_data import Inputs
-from .file_runners import ExportedFile, open_file
-from .first_node_that_differs import Exporter, first_different
-from .model import Model
-from .model_runners import Data, of_torch
-from .mxnet_process import EndedError, forget, of_mxnet
-from .prepare.lengths import Settled
-from .reference import Reference
-from .registry import ONNX, TORCH, ExportError
+from ..._files.atomic import without_stage
+from ..._graph.graph import Graph
+from ..._graph.operator_table import has, row
+from ..model import Model
+from ..prepare.lengths import Settled
+from ..registry import ONNX, TORCH, ExportError
+from ..run.mxnet_process import EndedError, forget, of_mxnet
+from ..run.onnx_file import ExportedFile, open_file
+from ..run.witness import Data, Reference, of_torch
+from .data import Inputs
+from .difference import Exporter, difference, first_different, of_file, tolerance
 
 __all__ = ['check_export', 'log_unchecked']
 

@@ -1,22 +1,18 @@
-"""Compares an exported file with its checkpoint on the same data."""
+"""compare: runs an ONNX file and its checkpoint on the same data."""
 from __future__ import annotations
 
-import re
 from typing import Any, Mapping, NamedTuple, Sequence
 
-import numpy as np
+from ..._files.checkpoint_refusals import refuse_torch
+from ..model import Model
+from ..prepare import glance
+from ..run.mxnet_process import begin, forget, of_mxnet
+from ..run.onnx_file import open_file
+from ..run.witness import Reference, of_torch
+from .data import Inputs, arrays_of
+from .difference import difference, of_file
 
-from .._files.checkpoint_refusals import refuse_torch
-from .._graph.graph import output_name
-from .comparison_shapes_and_data import Inputs, arrays_of
-from .file_runners import ExportedFile, open_file
-from .model import Model
-from .model_runners import of_torch
-from .mxnet_process import begin, forget, of_mxnet
-from .prepare import glance
-from .reference import Reference
-
-__all__ = ['Differences', 'compare', 'difference', 'of_file', 'tolerance']
+__all__ = ['Differences', 'compare']
 
 
 class Differences(NamedTuple):
@@ -116,49 +112,3 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
                        {name: array.shape for name, array in data.items()},
                        [(name, difference(*pair)) for name, pair in
                         zip(model.graph.outputs, zip(got, wanted))], chunks)
-
-
-def of_file(model: Model, file: ExportedFile, path: str) -> Model:
-    """The model with the outputs that a file has; the file's inputs must be the model's.
-
-    In ONNX, an output is numbered if it occurs twice or has an input's name. An output that is an
-    input is renamed.
-    """
-    inputs, graph = [name for name, _, _ in file.inputs], model.graph
-    if not set(inputs) <= set(model.inputs):
-        raise ValueError('%s was exported from another model: its inputs are %s, the checkpoint '
-                         'has %s' % (path, ', '.join(inputs), ', '.join(model.inputs) or 'none'))
-    if len(file.names) == len(graph.heads) and all(
-            re.fullmatch(re.escape(own) + r'(_\d+)?', name)
-            for name, own in zip(file.names, graph.outputs)):
-        return model
-    renamed = {name + '_output': name for name in graph.arguments}
-    known = {output_name(node, at) for node in graph.nodes for at in range(node.num_outputs)}
-    try:
-        return model._replace(graph=graph.select([
-            renamed[name] if name in renamed and name not in known else name
-            for name in file.names]))
-    except ValueError:
-        raise ValueError('%s was exported from another model: its outputs are %s, the '
-                         'checkpoint has %s' % (
-                             path, ', '.join(file.names) or 'none',
-                             ', '.join(graph.outputs))) from None
-
-
-def difference(got: np.ndarray, wanted: np.ndarray) -> float:
-    """The largest difference relative to the largest value; infinite if NaNs or infinities differ,
-    or shapes."""
-    if got.shape != wanted.shape:
-        return np.inf
-    one, other = got.astype('float64'), wanted.astype('float64')
-    apart = ~((one == other) | np.isnan(one) & np.isnan(other))
-    largest = np.abs(other[np.isfinite(other)]).max(initial=0.0)
-    differences = np.nan_to_num(np.abs(one[apart] - other[apart]), nan=np.inf, posinf=np.inf)
-    return float(differences.max(initial=0.0) / (largest or 1.0))
-
-
-def tolerance(arrays: Sequence[Any]) -> float:
-    """The largest difference allowed, relative to the largest value: a few units in the last place
-    of the coarsest type among `arrays`, and 1e-5 at least."""
-    return max([1e-5, *(8 * float(np.finfo(array.dtype).eps) for array in arrays
-                        if array.dtype.kind == 'f')])

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .._graph.graph import Entry, Graph
-from .._graph.index_inputs import Reader, readers_of
-from .._graph.operator_table import has
+from ..._graph.graph import Entry, Graph
+from ..._graph.index_inputs import Reader, readers_of
+from ..._graph.operator_table import has
 
 __all__ = ['data_for']
 

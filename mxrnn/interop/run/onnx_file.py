@@ -5,10 +5,10 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
-from .load_and_check_onnx_stepper import stepper_of
-from .model_runners import Data, Input, inputs_of, run_onnx
-from .onnx_checksum_and_session import session_of
+from .load_stepper import stepper_of
+from .onnx_session import Input, inputs_of, run_onnx, session_of
 from .onnx_stepper import OnnxStepper
+from .witness import Data
 
 __all__ = ['ExportedFile', 'open_content', 'open_file']
 

@@ -6,9 +6,9 @@ from typing import Any, Iterator
 
 import onnx
 
-from .load_and_check_onnx_stepper import read_table, refuse_other_encoder
-from .onnx_checksum_and_session import refuse_damaged
-from .prepare.step_layout import KEY, axes_in_words, axes_of_caller
+from ..prepare.step_layout import KEY, axes_in_words, axes_of_caller
+from ..seals import refuse_damaged
+from .load_stepper import read_table, refuse_other_encoder
 
 __all__ = ['table_of']
 

@@ -1,0 +1,1 @@
+"""Compares what an export wrote with its checkpoint, on random data."""

@@ -1,0 +1,95 @@
+"""How far outputs are apart, and which node of a graph is the first that differs."""
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Optional, Sequence
+
+import numpy as np
+
+from ..._graph.graph import Entry, output_name
+from ..model import Model
+from ..run.onnx_file import ExportedFile
+from ..run.witness import Data, Reference
+
+__all__ = ['Exporter', 'difference', 'first_different', 'of_file', 'tolerance']
+
+#: Exports a model with other outputs; None if nothing can.
+Exporter = Optional[Callable[[Model], ExportedFile]]
+
+
+def first_different(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int
+                    ) -> str:
+    """The first node, in the graph's order, on which output `at` depends and which differs: that
+    of the output itself if the graph cannot be run with all nodes as outputs. `own` says whether
+    the data have the sizes of the checkpoint's own graph."""
+    graph = checkpoint.model.graph
+    head = graph.heads[at]
+    inner = [Entry(place, 0) for place in sorted(graph._replace(heads=(head,)).needed())
+             if not graph.nodes[place].is_variable and place != head.node]
+    found = _differing(checkpoint, again, data, own, inner)
+    node = graph.nodes[(found or [head])[0].node]
+    return '%s (%s)' % (node.name, node.op or 'an input')
+
+
+def _differing(checkpoint: Reference, again: Exporter, data: Data, own: bool,
+               heads: Sequence[Entry]) -> list[Entry]:
+    """The entries that differ when they are outputs; none if that cannot be found out."""
+    if again is None or not heads:
+        return []
+    model = checkpoint.model
+    part = model._replace(graph=model.graph.ending_in(heads))
+    try:
+        got = again(part).outputs(data, [])
+        wanted = checkpoint.of(part).outputs({
+            name: array for name, array in data.items() if name in part.graph.arguments}, own)
+    except (ValueError, NotImplementedError):
+        return []
+    allowed = tolerance([*wanted, *model.arg_params.values()])
+    return [head for head, one, other in zip(heads, got, wanted)
+            if difference(one, other) > allowed]
+
+
+def of_file(model: Model, file: ExportedFile, path: str) -> Model:
+    """The model with the outputs that a file has; the file's inputs must be the model's.
+
+    In ONNX, an output is numbered if it occurs twice or has an input's name. An output that is an
+    input is renamed.
+    """
+    inputs, graph = [name for name, _, _ in file.inputs], model.graph
+    if not set(inputs) <= set(model.inputs):
+        raise ValueError('%s was exported from another model: its inputs are %s, the checkpoint '
+                         'has %s' % (path, ', '.join(inputs), ', '.join(model.inputs) or 'none'))
+    if len(file.names) == len(graph.heads) and all(
+            re.fullmatch(re.escape(own) + r'(_\d+)?', name)
+            for name, own in zip(file.names, graph.outputs)):
+        return model
+    renamed = {name + '_output': name for name in graph.arguments}
+    known = {output_name(node, at) for node in graph.nodes for at in range(node.num_outputs)}
+    try:
+        return model._replace(graph=graph.select([
+            renamed[name] if name in renamed and name not in known else name
+            for name in file.names]))
+    except ValueError:
+        raise ValueError('%s was exported from another model: its outputs are %s, the '
+                         'checkpoint has %s' % (
+                             path, ', '.join(file.names) or 'none',
+                             ', '.join(graph.outputs))) from None
+
+
+def difference(got: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference relative to the largest value; infinite if NaNs or infinities differ,
+    or shapes."""
+    if got.shape != wanted.shape:
+        return np.inf
+    one, other = got.astype('float64'), wanted.astype('float64')
+    apart = ~((one == other) | np.isnan(one) & np.isnan(other))
+    largest = np.abs(other[np.isfinite(other)]).max(initial=0.0)
+    differences = np.nan_to_num(np.abs(one[apart] - other[apart]), nan=np.inf, posinf=np.inf)
+    return float(differences.max(initial=0.0) / (largest or 1.0))
+
+
+def tolerance(arrays: Sequence[Any]) -> float:
+    """The largest difference allowed, relative to the largest value: a few units in the last place
+    of the coarsest type among `arrays`, and 1e-5 at least."""
+    return max([1e-5, *(8 * float(np.finfo(array.dtype).eps) for array in arrays
+                        if array.dtype.kind == 'f')])
