@@ -259,7 +259,9 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path):
     weights.unlink()
     assert 'cannot tell whether it was changed' in refused(*export)
     weights.write_bytes(kept)
-    assert 'torch_model.py' in refused('export', prefix, '--source', tmp_path / 'torch.py')
+    for name in 'torch', 'onnx', 'class':
+        assert '%s_model.py' % name in refused('export', prefix, '--source',
+                                               tmp_path / (name + '.py'))
     for file in (path, weights):
         for words in ('compare', prefix, 4, file), ('inspect', file), ('export', file):
             assert '%s belongs to a source, which' % file in refused(*words)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import collections
+import keyword
 import os
 import sys
 import zlib
@@ -20,9 +21,9 @@ __all__ = ['check_target', 'read_state', 'refuse_other_model', 'sealed', 'weight
 _SEAL = 'written_by_mxrnn'
 #: And one with a checksum of the source beside it.
 _TEXT = 'source_by_mxrnn'
-#: Modules that a source of the same name would hide from torch or from itself.
-_IMPORTED = {'__future__', 'math', 'numpy', 'torch', 'typing',
-             *getattr(sys, 'stdlib_module_names', ())}
+#: Modules that a source of the same name would hide: from torch, itself, or the next export.
+_IMPORTED = {'__future__', 'math', 'mxnet', 'mxrnn', 'numpy', 'onnx', 'onnxruntime', 'torch',
+             'typing', *getattr(sys, 'stdlib_module_names', ())}
 
 
 def weights_of(path: str) -> str:
@@ -37,6 +38,9 @@ def check_target(path: str) -> dict[str, tuple[int, ...]]:
         raise ValueError('path must end in .py, got %s' % path)
     other = path[:-len('.py')] + '_model.py'
     name = os.path.basename(path)[:-len('.py')]
+    if keyword.iskeyword(name):
+        raise ValueError('%s cannot be imported, because %s is a word of Python: choose another '
+                         'name, such as %s' % (path, name, other))
     if name in _IMPORTED:
         raise ValueError('imports of the module %s would find %s: choose another name, such as %s' %
                          (name, path, other))
