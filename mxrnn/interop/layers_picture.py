@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import re
 from html import escape
 from typing import Any, Mapping, NamedTuple
 
@@ -11,7 +12,9 @@ from .._graph.rolling import structure
 
 __all__ = ['draw']
 
-_WIDTH, _HEIGHT, _GAP = 230, 66, 24  # of a box; between two of them
+_WIDTH, _HEIGHT, _GAP = 260, 66, 24  # of a box; between two of them
+#: Letters that a box has room for in wide fonts: in its title, and in other lines.
+_LETTERS = 32, 36
 _MOST = 120  # boxes in a picture
 
 #: Operators that only change an array's form: the line passes through them.
@@ -45,15 +48,18 @@ def draw(graph: Graph, parameters: Mapping[str, Any]) -> str:
     ValueError
         There are too many layers, for instance because steps could not be rolled up.
     """
-    boxes = _boxes(structure(graph, training=True).graph, parameters)
+    rolled = structure(graph, training=True)
+    steps = {each.name: each.steps for each in rolled.findings}
+    boxes = _boxes(rolled.graph, parameters, steps)
     if len(boxes) > _MOST:
         raise ValueError('a picture can show at most %d layers, but the model has %d'
                          % (_MOST, len(boxes)))
     return _svg(boxes)
 
 
-def _boxes(graph: Graph, parameters: Mapping[str, Any]) -> dict[int, _Box]:
-    """The boxes by place, each behind the boxes that it reads."""
+def _boxes(graph: Graph, parameters: Mapping[str, Any], steps: Mapping[str, int]
+           ) -> dict[int, _Box]:
+    """The boxes by place, each behind the boxes that it reads; `steps` of recurrences by name."""
     boxes: dict[int, _Box] = {}
     shown: dict[int, list[int]] = {}  #: the boxes that represent a node
     weights: dict[int, set[str]] = {}  #: the weights of nodes that read no data
@@ -77,21 +83,23 @@ def _boxes(graph: Graph, parameters: Mapping[str, Any]) -> dict[int, _Box]:
             shown[place] = above
             continue
         count = sum(math.prod(parameters[name].shape) for name in weights[place])
-        boxes[place] = _Box(place, node.name, _told(node, count),
+        name = re.sub(r'_rolled(_\d+)?$', '', node.name)  # as it is in the program
+        boxes[place] = _Box(place, name, _told(node, count, steps.get(name, 0)),
                             1 + max(boxes[each].depth for each in above), above)
         shown[place] = [place]
     return boxes
 
 
-def _told(node: Node, weights: int) -> str:
-    """The operator, its settings, and how many weights it has."""
+def _told(node: Node, weights: int, steps: int) -> str:
+    """The operator, its steps and settings, and how many weights it has."""
     known = row(node.op)
     given = ['%s=%s' % (key, text) for key, text in node.attrs.items()
-             if not key.startswith('_') and key not in _UNTOLD and (
+             if not node.subgraphs and not key.startswith('_') and key not in _UNTOLD and (
                  known is None or key not in known.attributes
                  or known.value(node, key) != known.attributes[key].default)]
     inside = sum(1 for graph in node.subgraphs for each in graph.walk() if not each.is_variable)
-    lines = [node.op + (' of %d operators' % inside if inside else ''), ', '.join(given[:3])]
+    lines = [('loop of %d operators' % inside if inside else node.op) + (
+        ', %d steps' % steps if steps else ''), ', '.join(given[:3])]
     if weights:
         lines.append('%s weights' % format(weights, ','))
     return '\n'.join(filter(None, lines))
@@ -131,7 +139,8 @@ def _svg(boxes: dict[int, _Box]) -> str:
         lines = [box.title, *box.text.split('\n')]
         first = y + _HEIGHT / 2 - 7 * (len(lines) - 1) + 4
         for i, line in enumerate(lines):
+            most = _LETTERS[i > 0]
             parts.append('<text x="%g" y="%g"%s>%s</text>' % (
                 x + _WIDTH / 2, first + 14 * i, '' if i else ' font-weight="bold"',
-                escape(line if len(line) < 41 else line[:39] + '…')))
+                escape(line if len(line) <= most else line[:most - 1] + '…')))
     return '\n'.join([*parts, '</svg>', ''])

@@ -769,12 +769,14 @@ def test_a_drawing_of_the_layers(tmp_path):
             assert any(x == left + width / 2 and top < y < top + height
                        for left, top, width, height in boxes), label.text
         assert {'data', 'embed', 'score<', '128 weights', '6,400 weights'} <= {*texts}
-        assert texts.count('RNN') in (2, 3) and len(texts) < 40
+        assert max(map(len, texts)) <= 36 and len(texts) < 40
+        assert not any('_rolled' in text for text in texts)
         lines = sum('marker-end' in each.attrib for each in root.iter())
         assert lines >= len(boxes) - 1
         found[kind] = texts
     assert found['fused'].count('4,800 weights') == 1
-    assert found['steps'].count('2,400 weights') == 2
+    assert found['steps'].count('2,400 weights') == 2 and 'l0' in found['steps']
+    assert found['steps'].count('RNN, 12 steps') == 3 and found['fused'].count('RNN') == 2
     for path, said in (('x.png', '--plot must end in .svg, got x.png'),
                        ('none/x.svg', 'there is no folder none')):
         assert said in told('inspect', tmp_path / kind, '--plot', path, status=2)
