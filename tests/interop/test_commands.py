@@ -543,6 +543,20 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path):
     assert not (tmp_path / 'none').exists()
 
 
+@pytest.mark.parametrize('options', [(), ('--states',)])
+def test_an_output_may_be_listed_twice_or_be_an_input(options, tmp_path):
+    cell, data, path = rnn.LSTMCell(6, 'lstm_'), mx.sym.Variable('data'), tmp_path / 'a.onnx'
+    outputs, _ = cell.unroll(3, data, merge_outputs=True)
+    scores = mx.sym.FullyConnected(outputs, num_hidden=5, flatten=False, name='scores')
+    save(tmp_path / 'a', mx.sym.Group([scores, data, scores]), cell, {'data': (2, 3, 4)})
+    names = '--output', 'scores_output', '--output', outputs.name + '_output'
+    for chosen, there in ((), ['scores_output', 'data_output', 'scores_output_1']), (
+            names + names[:2], ['scores_output', outputs.name + '_output', 'scores_output_1']):
+        assert 'checked: ' in told('export', tmp_path / 'a', '--onnx', path, *options, *chosen)
+        assert open_file(str(path)).names == there
+        assert 'within the tolerance' in told('compare', tmp_path / 'a', path)
+
+
 def test_a_file_with_states_is_compared_in_chunks(prefix, tmp_path):
     path = tmp_path / 'steps.onnx'
     assert command('export', prefix, '--onnx', path, '--states') == 0

@@ -326,10 +326,12 @@ def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
                 'shape': sizes[:each.batch_axis] + sizes[each.batch_axis + 1:],
                 'dtype': onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name,
                 'batch_axis': each.batch_axis, 'begin': each.begin or 'zeros'}
-    outputs = [info.name for info in model.graph.output]
+    # An output that occurs twice, or is an input, has another name in the file.
+    own = {**dict(zip(inputs, inputs)),
+           **dict(zip([info.name for info in model.graph.output], stepped.outputs))}
     table = {'states': [state(at) for at in range(len(stepped.states))],
-             'axes': {name: stepped.axes[name] for name in [*inputs, *outputs]
-                      if name in stepped.axes},
+             'axes': {name: stepped.axes[known] for name, known in own.items()
+                      if known in stepped.axes},
              'captured': [name for name in stepped.captured if name in inputs
                           and name not in [each.given for each in stepped.states]],
              'encoder': encoder or None}

@@ -60,15 +60,15 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
         raise ValueError('%s was exported from another model: its inputs are %s, the checkpoint '
                          'has %s' % (path, ', '.join(inputs), ', '.join(model.inputs) or 'none'))
     if len(file.names) == len(graph.heads) and all(
-            re.fullmatch(re.escape(own) + r'(_\d+)?', name)
+            re.fullmatch(re.escape(own) + r'(_output)?(_\d+)?', name)
             for name, own in zip(file.names, graph.outputs)):
         return model
-    renamed = {name + '_output': name for name in graph.arguments}
-    known = {output_name(node, at) for node in graph.nodes for at in range(node.num_outputs)}
+    known = {**{name + '_output': name for name in graph.arguments}, **{
+        name: name for node in graph.nodes for name in (
+            output_name(node, at) for at in range(node.num_outputs))}}
     try:
         return model._replace(graph=graph.select([
-            renamed[name] if name in renamed and name not in known else name
-            for name in file.names]))
+            known.get(name, known.get(re.sub(r'_\d+$', '', name), name)) for name in file.names]))
     except ValueError:
         raise ValueError('%s was exported from another model: its outputs are %s, the '
                          'checkpoint has %s' % (
