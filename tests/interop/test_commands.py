@@ -622,7 +622,7 @@ def onnx_file(path, kind, op, after=None, listed=False):
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
     (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
     (['inspect', 'empty.pt'], 'empty.pt is no ONNX file'),
-    (['inspect', 'text.tar.gz'], "text.tar.gz: Not a gzipped file (b'te')"),
+    (['inspect', 'text.tar.gz'], 'text.tar.gz is damaged: '),
     (['export', 'text.tar.gz', '4', '--onnx', 'a.onnx'],
      'text.tar.gz-0004.params: it is an archive with one model: leave out the epoch'),
     (['inspect', 'empty.onnx'], 'empty.onnx is not an ONNX file: it has no graph'),
