@@ -64,7 +64,7 @@ class Row(NamedTuple):
     #: makes each element of one of both inputs, which 'broadcast_' repeats. 'gathers':
     #: hands on the elements of all inputs, summed at most, and 'joins' side by side along `dim`.
     #: 'recurs': goes over the steps of a sequence with states, and 'kernel' with the weights of
-    #: several layers in one vector.
+    #: several layers in one vector. 'loss': has a gradient of its own, whatever comes from above.
     traits: frozenset[str] = frozenset()
     #: Takes a node and the types of the inputs that it reads; returns its output's type, or a tuple
     #: for several outputs. Without it, or if it returns None, see `types_of`.

@@ -285,6 +285,8 @@ mark('moves', '''BlockGrad Cast Flatten Reshape SequenceLast SequenceReverse Sli
 mark('gathers', 'Concat _rnn_param_concat add_n stack')
 mark('joins', 'Concat _rnn_param_concat')
 mark('recurs', 'RNN _foreach _while_loop')
+mark('loss', '''LinearRegressionOutput LogisticRegressionOutput MAERegressionOutput MakeLoss
+    SVMOutput SoftmaxOutput WarpCTC make_loss''')
 mark('kernel', 'RNN')
 mark('pair', ' '.join(name for name, each in ROWS.items() if not each.attributes and [
     given.name for given in each.inputs] == ['lhs', 'rhs']))

@@ -20,7 +20,7 @@ from .sources import check, generate, source_of
 from mxrnn.interop._source.layers_and_state_dict import File  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.forward_and_loss import loss_text  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.paste_and_call_functions import imports_of  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.inferred_shapes_and_types import survey  # noqa: E402, I001  isort: skip
+from mxrnn.interop.prepare.facts import survey  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.method_writer import MethodWriter  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.emitter_api import LOSSES, SOURCE, Unsupported, Expr  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip
@@ -42,7 +42,7 @@ class Written:
         self.file = File({}, set())
         self._space: dict[str, Any] = {}
         self._space['self'] = torch.nn.Module().eval()
-        self._facts = survey(graph, interop.Model(graph, {}, {}), {
+        self._facts = survey(graph, {}, {
             name: tuple(value.shape) for name, value in tensors.items()}, {
             name: str(value.dtype).partition('.')[2] for name, value in tensors.items()})
         self._given = {

@@ -4,21 +4,19 @@ from __future__ import annotations
 import ast
 import functools
 import math
-from types import MappingProxyType
-from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Iterable, List, NamedTuple, Sequence, Union
 
 import numpy as np
 
-from ..._graph.graph import Entry, Node
+from ..._graph.graph import Node
 from ..._graph.operator_table import ROWS, has, row
 from ..._graph.shapes.sizes import Size
+from ..prepare.facts import Fact, Facts, Shape
 from ..registry import Converters, Unsupported
 
 __all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Expr', 'Fact', 'Facts', 'Many',
            'Shape', 'Size', 'Unsupported', 'all_swapped', 'cast', 'emits', 'exchanged', 'is_real',
            'is_swap', 'loss', 'number', 'writes']
-
-Shape = Tuple[Size, ...]
 
 #: Operators that move elements and change none.
 MOVES = {'', 'Reshape', 'SliceChannel', 'slice_axis', 'zeros_like', '_copy', 'transpose', 'stack',
@@ -91,24 +89,6 @@ class Expr(NamedTuple):
 def exchanged(shape: Shape) -> Shape:
     """A shape with its first two axes swapped."""
     return (*shape[1::-1], *shape[2:])
-
-
-class Fact(NamedTuple):
-    """An array's shape and type."""
-
-    shape: Shape
-    dtype: str
-
-
-class Facts(NamedTuple):
-    """What is known about the arrays of a graph, and about those in the bodies of its loops."""
-
-    arrays: Mapping[Entry, Fact]
-    bodies: Mapping[int, Facts]
-    #: By input and axis, the allowed sizes, if only the source itself can refuse others.
-    limits: Mapping[tuple[str, int], range] = MappingProxyType({})
-    #: By input, the axes that must be as long as an earlier input's, though others are repeated.
-    equal: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 class Many(NamedTuple):

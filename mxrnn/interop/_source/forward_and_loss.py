@@ -5,9 +5,9 @@ from typing import Iterable, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
-from ..._graph.shapes.sizes import add, product, same
 from .._torch import constants_and_samplers as _samplers  # noqa: F401  (they fill TORCH)
 from .._torch import functions as _functions  # noqa: F401
+from ..prepare.losses import Losses
 from ..registry import TORCH
 from . import (  # noqa: F401
     constants_and_samplers,
@@ -25,10 +25,8 @@ from .paste_and_call_functions import call
 from .python_identifiers import local
 from .rnn_and_loops import write_method
 
-__all__ = ['Methods', 'loss_text', 'split_losses', 'with_own_gradients']
+__all__ = ['Methods', 'loss_text']
 
-#: Outputs that are losses, and therefore not part of predictions.
-_VALUES = ('MakeLoss', 'make_loss', 'CTCLoss', 'softmax_cross_entropy')
 #: Losses whose predictions are their inputs.
 _IDENTITIES = ('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'MakeLoss',
                'make_loss')
@@ -50,23 +48,21 @@ class Methods:
     inputs, of_loss : list of str
         The inputs of forward, and of the method loss; the latter are empty if there is no loss.
     read : tuple of Entry
-        The first heads that are only what losses read: the method loss does not count them. So
-        many of the last heads, `split`, are no outputs: they are losses alone.
+        The first heads that are only what losses read: the method loss does not count them.
     faults : list of str
         Nodes that cannot be written, and the reasons.
     """
 
-    def __init__(self, file: File, graph: Graph, facts: Facts, labels: bool,
-                 taken: Iterable[str] = (), read: int = 0, split: int = 0) -> None:
-        self._file, self._graph, self.facts = file, graph, facts
+    def __init__(self, file: File, trained: Losses, taken: Iterable[str] = (), read: int = 0
+                 ) -> None:
+        graph = trained.graph
+        self._file, self._graph, self.facts = file, graph, trained.facts
         self.read = graph.heads[:read]
         self.faults: list[str] = []
         nodes = graph.nodes
         self._losses = [head for head in graph.heads if nodes[head.node].op in (
             *LOSSES, 'CTCLoss', 'softmax_cross_entropy')]
-        outputs = graph.heads[:len(graph.heads) - split]
-        self.heads = [head for head in outputs if nodes[head.node].op not in _VALUES] or list(
-            outputs)
+        self.heads = trained.predictions
         names = dict(zip(graph.heads, graph.outputs))
         self.outputs = [names[head] for head in self.heads]
         self.arguments: dict[str, str] = {}
@@ -79,7 +75,7 @@ class Methods:
                 self.arguments[node.name] = local(node.name, taken)
                 self.entries[node.name] = Entry(place, 0)
                 taken.add(self.arguments[node.name])
-        self._write(labels)
+        self._write(not trained.untold)
         file.finish()
 
     def _write(self, labels: bool) -> None:
@@ -201,52 +197,6 @@ class Methods:
         if has(node.op, 'gathers'):
             return all(map(self._is_blocked, node.inputs))
         return node.is_variable and node.name not in self._file.arrays
-
-
-def with_own_gradients(graph: Graph) -> tuple[Graph, list[str]]:
-    """The graph in which losses get no gradients from operators that read their outputs, and the
-    names of such losses that are not outputs."""
-    nodes: list[Node] = []
-    places: dict[int, int] = {}
-    blocked: dict[int, int] = {}
-    for place, node in enumerate(graph.nodes):
-        read = {} if node.op == 'BlockGrad' else blocked
-        places[place] = len(nodes)
-        nodes.append(node._replace(inputs=tuple([
-            Entry(read.get(at, places[at]), output) for at, output in node.inputs])))
-        if node.op in LOSSES and graph.consumers(place):
-            blocked[place] = len(nodes)
-            nodes.append(Node('BlockGrad', node.name + '_read', {}, (Entry(places[place], 0),)))
-    heads = {head.node for head in graph.heads}
-    return graph._replace(nodes=tuple(nodes), heads=tuple([
-        Entry(places[head.node], head.output) for head in graph.heads])) if blocked else graph, [
-            graph.nodes[place].name for place in blocked if place not in heads]
-
-
-def split_losses(graph: Graph, facts: Facts) -> list[Entry]:
-    """Losses that are no outputs, but whose parts are: together these have all elements, as if each
-    step has a loss and all are computed at once. `graph` is one of `with_own_gradients`."""
-    found = []
-    for place, node in enumerate(graph.nodes):
-        if node.op != 'BlockGrad' or node.inputs[0] in graph.heads:
-            continue
-        loss = graph.nodes[node.inputs[0].node]
-        if loss.op in LOSSES and not (loss.op == 'SoftmaxOutput' and loss.out_grad):
-            sizes = [product(facts.arrays[head].shape) for head in _parts(graph, place)]
-            if sizes and same(add(*sizes), product(facts.arrays[node.inputs[0]].shape)):
-                found.append(node.inputs[0])
-    return found
-
-
-def _parts(graph: Graph, place: int) -> list[Entry]:
-    """The outputs that are parts of a node's output; none if other operators read it."""
-    readers = [at for at, node in enumerate(graph.nodes)
-               if any(entry.node == place for entry in node.inputs)]
-    if any(not has(graph.nodes[at].op, 'moves') or graph.nodes[at].op == 'BlockGrad'
-           for at in readers):
-        return []
-    return [head for head in graph.heads if head.node == place] + [
-        head for at in readers for head in _parts(graph, at)]
 
 
 def loss_text(scope: MethodWriter, node: Node, values: Sequence[Expr]) -> str:

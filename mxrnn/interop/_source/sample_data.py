@@ -1,8 +1,6 @@
 """Sample data for a graph's inputs."""
 from __future__ import annotations
 
-import itertools
-from types import MappingProxyType
 from typing import Any, Dict, Mapping, Sequence, Union
 
 import numpy as np
@@ -11,11 +9,13 @@ from torch import Tensor
 
 from ..._graph.graph import Graph
 from ..._graph.shapes.infer import infer, variables_of
-from ..._graph.shapes.sizes import Axis, number_for, product
+from ..._graph.shapes.sizes import Axis, axes_in, number_for, product
 from ..check.random_data import data_for
-from .emitter_api import Shape
+from ..prepare import Prepared
+from ..prepare.facts import Shape
+from ..prepare.losses import Losses
 
-__all__ = ['FAULTS', 'Data', 'Named', 'Sample', 'drawn', 'names_that_tell']
+__all__ = ['FAULTS', 'Named', 'Sample', 'drawn', 'names_that_tell', 'sample_of']
 
 #: One array for each input.
 Sample = Dict[str, Tensor]
@@ -48,58 +48,42 @@ def names_that_tell(shapes: Named, names: Sequence[str]) -> list[str]:
     return found
 
 
-class Data:
-    """A graph's inputs.
-
-    Parameters
-    ----------
-    graph : Graph
-    types : dict
-        Types of inputs by name.
-    weights : dict
-        Shapes of the graph's arrays.
-
-    Attributes
-    ----------
-    shapes : dict of str to tuple
-        Shapes of inputs; equal names mean one axis.
-    sample : dict of str to Tensor
-        Random data of some sizes that all differ.
-    """
-
-    def __init__(self, graph: Graph, types: Mapping[str, Any], weights: Mapping[str, Shape]
-                 ) -> None:
-        self.graph, self.types, self._weights = graph, types, weights
-        self._axes: dict[str, Axis] = {}
-        self._numbers: dict[Axis, int] = {}
-        self.shapes: dict[str, Shape] = {}
-        self.sample: Sample = {}
-
-    def draw(self, shapes: Named, told: Mapping[str, int] = MappingProxyType({})) -> None:
-        """Draw data for more inputs, of sizes that the graph takes; some may be `told`."""
-        own = dict.fromkeys(size for size in itertools.chain(*shapes.values())
-                            if isinstance(size, str) and size not in self._axes)
-        places = {size: at for at, size in enumerate(own, len(self._axes))}
-        self._axes.update((size, Axis(label=size)) for size in own)
-        self.shapes.update((name, tuple([
-            size if isinstance(size, int) else self._axes[size] for size in shape]))
-            for name, shape in shapes.items())
+def sample_of(plan: Prepared, losses: Losses) -> Sample:
+    """Random data for the inputs and labels of a plan, of some sizes that all differ and that the
+    graph takes. Labels whose shapes were found are zeros."""
+    shapes = {name: losses.shapes[name] for name in [*plan.shapes, *losses.typed]}
+    told = {str(plan.shapes[name][at]): sizes[0] for (name, at), sizes in plan.ranges.items()}
+    numbers: dict[Axis, int] = {}
+    sample: Sample = {}
+    for names in (plan.shapes, losses.typed):
+        places = {axis: at for at, axis in enumerate(dict.fromkeys(
+            axis for name in names for size in shapes[name] for axis in axes_in(size)
+            if axis not in numbers), len(numbers))}
+        known = {name: shapes[name] for name in shapes if name in {*plan.shapes, *names}}
         for more in (0, 1, 16, 133):  # 12 and 144 can be split into pairs
-            self._numbers.update((self._axes[size], told.get(
-                size, 4 + at % 2 * 7 + at // 2 * 2 + more * (size != 'batch')))
-                for size, at in places.items())
-            if not own or self._fit():
+            numbers.update((axis, told.get(
+                axis.label, 4 + at % 2 * 7 + at // 2 * 2 + more * (axis.label != 'batch')))
+                for axis, at in places.items())
+            if not places or _fit(losses.plain, plan, known, numbers):
                 break
-        self.sample.update(drawn(self.graph, {
-            name: self.sizes_of(self.shapes[name]) for name in shapes}, self.types))
+        sample.update(drawn(losses.plain, {
+            name: _sizes_of(shapes[name], numbers) for name in names}, plan.types))
+    for name, shape in losses.shapes.items():
+        if name not in sample:
+            sample[name] = torch.zeros(_sizes_of(shape, numbers))
+    return sample
 
-    def _fit(self) -> bool:
-        """Whether the graph takes inputs of the sizes in the sample."""
-        table = infer(self.graph, variables_of(self.graph, {**self._weights, **{
-            name: self.sizes_of(shape) for name, shape in self.shapes.items()}}))
-        sizes = [product(axis) for axes in table.axes.values() for axis in axes]
-        return not table.faults and all(size > 0 for size in sizes if isinstance(size, int))
 
-    def sizes_of(self, shape: Shape) -> list[int]:
-        """The sizes in the sample of an array that has this shape."""
-        return [number_for(size, self._numbers) for size in shape]
+def _fit(graph: Graph, plan: Prepared, shapes: Mapping[str, Shape], numbers: Mapping[Axis, int]
+         ) -> bool:
+    """Whether a graph takes inputs of these sizes."""
+    table = infer(graph, variables_of(graph, {
+        **{name: array.shape for name, array in plan.arrays.items()},
+        **{name: _sizes_of(shape, numbers) for name, shape in shapes.items()}}))
+    sizes = [product(axis) for axes in table.axes.values() for axis in axes]
+    return not table.faults and all(size > 0 for size in sizes if isinstance(size, int))
+
+
+def _sizes_of(shape: Shape, numbers: Mapping[Axis, int]) -> list[int]:
+    """The sizes in the sample of an array that has this shape."""
+    return [number_for(size, numbers) for size in shape]

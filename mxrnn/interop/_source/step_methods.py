@@ -3,17 +3,17 @@ from __future__ import annotations
 
 from ..._graph.graph import Entry, Graph
 from ..._graph.stepping import Stepped
-from ..model import Model
+from ..prepare import Prepared
+from ..prepare.facts import Facts, survey
+from ..prepare.losses import Losses
 from ..prepare.step_layout import Layout
-from .emitter_api import Expr, Facts, Unsupported
+from .emitter_api import Expr, Unsupported
 from .forward_and_loss import Methods
-from .inferred_shapes_and_types import survey
 from .layers_and_state_dict import File
 from .line_wrapping import wrapped
 from .names_from_program import name_of
 from .python_identifiers import local
 from .rnn_and_loops import write_method
-from .sample_data import Data
 
 __all__ = ['StepMethods']
 
@@ -28,12 +28,10 @@ class StepMethods:
     Parameters
     ----------
     file, methods : File, Methods
-    graph, model : Graph, Model
-        The graph and the model of which the methods were written.
+    plan, losses : Prepared, Losses
+        Of which the methods were written.
     stepped : Stepped
-        `graph` in steps.
-    data : Data
-        The inputs of `graph`.
+        The graph in steps.
 
     Attributes
     ----------
@@ -49,10 +47,10 @@ class StepMethods:
         The graph of steps.
     """
 
-    def __init__(self, file: File, methods: Methods, graph: Graph, model: Model, stepped: Stepped,
-                 data: Data) -> None:
+    def __init__(self, file: File, methods: Methods, plan: Prepared, losses: Losses,
+                 stepped: Stepped) -> None:
         self.stepped, self.graph = stepped, stepped.graph
-        self._file, self._methods, self._model = file, methods, model
+        self._file, self._methods = file, methods
         self.states = {name: name for name in [
             *(state.given for state in stepped.states), *stepped.sources]}
         self.facts = {name: methods.facts.arrays[stepped.sources[name]] for name in self.states}
@@ -62,15 +60,15 @@ class StepMethods:
         if self.encoder is None:
             self._write_begin()
         else:
-            self._write_encode(graph)
+            self._write_encode(losses.graph)
         taken = {'states', *methods.arguments.values()}
         for name, wanted in self.states.items():
             self.states[name] = local(wanted, taken)
             taken.add(self.states[name])
         self.inputs = self._write_steps(survey(
-            self.graph, model,
-            {**data.shapes, **{name: fact.shape for name, fact in self.facts.items()}},
-            {**data.types, **{name: fact.dtype for name, fact in self.facts.items()}}))
+            self.graph, plan.arrays,
+            {**losses.shapes, **{name: fact.shape for name, fact in self.facts.items()}},
+            {**plan.types, **{name: fact.dtype for name, fact in self.facts.items()}}))
         file.finish()
 
     def _write_begin(self) -> None:

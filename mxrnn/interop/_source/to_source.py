@@ -11,27 +11,21 @@ import torch
 
 from ... import _check
 from ..._files.atomic import replacing
-from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Graph
-from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
-from ..._graph.rolling import Finding
-from ..._graph.stepping import Stepped
 from ..model import Model
 from ..prepare import Prepared, prepare
 from ..prepare.input_shapes import of_graph
-from ..prepare.steps import in_steps
+from ..prepare.losses import Losses
 from ..registry import ExportError
 from .emitter_api import Shape
-from .forward_and_loss import Methods, split_losses, with_own_gradients
-from .inferred_shapes_and_types import survey
-from .label_shapes import find_labels
+from .forward_and_loss import Methods
 from .layers_and_state_dict import File, state_dict_of
 from .line_wrapping import wrapped
 from .node_inputs_and_size_texts import described
 from .overwrite_checks_and_checksums import check_target, refuse_other_model, sealed, weights_of
 from .paste_and_call_functions import imports_of
-from .sample_data import Data, Sample, names_that_tell
+from .sample_data import Sample, names_that_tell, sample_of
 from .source_check import Check, at_own_length
 from .step_methods import StepMethods
 
@@ -108,13 +102,13 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
     there = check_target(path)
     plan = prepare(model, inputs, types, outputs, certify_by=certify_by, states=states,
                    training=True)
-    source = written(plan, states)
+    source = written(plan)
     state = state_dict_of(source.file)
     refuse_other_model(path, there, state, model)
     remarks = [*plan.lines, *(('note', _escaped(note)) for note in source.notes)]
     if check:
-        remarks += _checked(source, Check(
-            _text(source, path, []), state, source.file, source.methods, source.graph, plan.model))
+        remarks += _checked(source, Check(_text(source, path, []), state, source.file,
+                                          source.methods, source.losses.graph, plan.model))
     weights = weights_of(path)
     with replacing([path, weights]) as stage:
         place = os.path.join(stage, os.path.basename(path))
@@ -128,75 +122,44 @@ class Written(NamedTuple):
     """A plan and the file of it, whose methods are written."""
 
     plan: Prepared
+    losses: Losses
     file: File
     methods: Methods
-    #: The graph that was written, and that graph before its nodes were merged.
-    graph: Graph
-    plain: Graph
     notes: Sequence[str]
-    sample: Sample
     steps: StepMethods | None
 
 
-def written(plan: Prepared, states: bool = False) -> Written:
+def written(plan: Prepared) -> Written:
     """The file of a plan, with its methods."""
-    model, arrays, shapes, given = plan.model, plan.arrays, plan.shapes, plan.given
-    graph, inner = with_own_gradients(plan.graph)
-    needed = graph.needed_variables()
-    try:
-        data = Data(graph, plan.types, {name: array.shape for name, array in arrays.items()})
-        data.draw(shapes, {
-            str(shapes[name][at]): sizes[0] for (name, at), sizes in plan.ranges.items()})
-        facts = survey(graph, model, data.shapes, plan.types)
-        labels = [name for name in graph.arguments if name not in {*needed, *model.arg_params}]
-        data.draw({name: [plan.numbers.get(str(size), size) for size in given[name]]
-                   for name in labels if name in given})
-        find_labels(data, facts, labels)
-        known = all(name in data.sample for name in labels)
-        plain = graph
-        split = split_losses(graph, facts)
-        graph = graph._replace(heads=(*graph.heads, *split))
-        graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
-            graph, facts.arrays, model.graph)), graph)
-        facts = survey(graph, model, data.shapes, plan.types)._replace(
-            limits=plan.ranges, equal=plan.guarded)
-    except ExportError:
-        if states:
-            in_steps(graph, arrays, shapes)  # raises if the reason is that there are no steps
-        raise
+    losses, arrays = plan.losses, plan.arrays
+    assert losses is not None
+    graph = losses.graph
     used = {name: arrays[name] for name in graph.arguments + graph.auxiliary if name in arrays}
     for name, array in used.items():
         if array.dtype.kind not in 'fiu':
             raise ExportError('%s has the type %s' % (name, array.dtype))
-    file = File(used, set(model.aux_params))
-    methods = Methods(file, graph, facts, known, ['states'] * states, len(plan.read), len(split))
+    file = File(used, set(plan.model.aux_params))
+    methods = Methods(file, losses, ['states'] * (plan.steps is not None), len(plan.read))
     steps = None
-    if states and not methods.faults:
-        def stepped(each: Graph, findings: Sequence[Finding], layers: bool = False) -> Stepped:
-            heads = tuple(each.heads[graph.heads.index(head)] for head in methods.heads)
-            return in_steps(each._replace(heads=heads), arrays, shapes, layers, findings,
-                            plan.lines)
+    if plan.steps is not None and not methods.faults:
         keys = list(file.state)
-        steps = StepMethods(file, methods, graph, model, stepped(graph, (), True), data)
+        steps = StepMethods(file, methods, plan, losses, plan.steps)
         if list(file.state) != keys:
             raise ExportError('the weights have one form for whole sequences and another for steps')
     if methods.faults:
         raise ExportError('\n'.join(dict.fromkeys(methods.faults)) + of_graph({
-            name: shape for name, shape in shapes.items() if name not in given}))
+            name: shape for name, shape in plan.shapes.items() if name not in plan.given}))
     notes: list[str] = []
-    unknown = [name for name in labels if name not in data.sample]
-    if unknown:
+    if losses.untold:
         notes = [*notes, 'there is no method loss, because the shape of %s is not known: give it '
-                 'with --input' % ', '.join(map(_quoted, unknown))]
+                 'with --input' % ', '.join(map(_quoted, losses.untold))]
     if plan.read:
         notes = [*notes, 'forward gives %s, which the loss reads' % ', '.join(
             map(_quoted, plan.read))]
-    inner = [name for name in inner if name not in {
-        graph.nodes[head.node].name for head in graph.heads[len(graph.heads) - len(split):]}]
-    if inner:
+    if losses.inner:
         notes = [*notes, 'the method loss has no part for %s, because other nodes read it' % (
-            ', '.join(map(_quoted, inner)))]
-    return Written(plan, file, methods, graph, plain, [*notes, *plan.notes], data.sample, steps)
+            ', '.join(map(_quoted, losses.inner)))]
+    return Written(plan, losses, file, methods, [*notes, *plan.notes], steps)
 
 
 # ---- text
@@ -235,7 +198,7 @@ _NO_BREAK = '\x00'  #: a blank that does not break a line
 
 def _docstring(source: Written, path: str, remarks: Sequence[tuple[str, str]]) -> str:
     methods, facts = source.methods, source.methods.facts.arrays
-    version = source.graph.version
+    version = source.plan.graph.version
     rows = ['A model of MXNet%s, written by mxrnn.' % (' %d.%d.%d' % (
         version // 10000, version // 100 % 100, version % 100) if version else ''), '']
     alike: dict[tuple[str, str], list[str]] = {}
@@ -272,10 +235,11 @@ def _docstring(source: Written, path: str, remarks: Sequence[tuple[str, str]]) -
 
 def _checked(source: Written, check: Check) -> list[tuple[str, str]]:
     """Compare the source with the unrolled and the rolled-up graph; returns notes with titles."""
-    plan, methods, sample = source.plan, source.methods, source.sample
-    places = [source.graph.heads.index(head) for head in methods.heads]
+    plan, losses, methods = source.plan, source.losses, source.methods
+    sample = sample_of(plan, losses)
+    places = [losses.graph.heads.index(head) for head in methods.heads]
     graph, whole = (each.ending_in([each.heads[place] for place in places])
-                    for each in (source.plain, plan.model.graph))
+                    for each in (losses.plain, plan.model.graph))
     found: list[tuple[str, str]] = []
 
     def compare(title: str, graph: Graph, sample: Sample) -> None:
@@ -292,10 +256,10 @@ def _checked(source: Written, check: Check) -> list[tuple[str, str]]:
     if source.steps is not None:
         found.append(('checked', 'one step and then the others differ from them by %.1g%s'
                       % check.steps(source.steps, graph, sample)))
-    (loss, drawn), ops = check.loss(sample), {node.op for node in source.graph.walk()}
+    (loss, drawn), ops = check.loss(sample), {node.op for node in losses.graph.walk()}
     found += [('checked', "the gradients of loss equal the graph's" + drawn)] * loss
     missing = ['the gradients of loss'] * (bool(methods.of_loss) and not loss)
     missing += ['what is drawn at random in training'] * any(
-        has(node.op, 'draws') and getattr(node, 'p', 0) > 0 for node in source.graph.walk())
+        has(node.op, 'draws') and getattr(node, 'p', 0) > 0 for node in losses.graph.walk())
     missing += ['the statistics of BatchNorm in training'] * any('BatchNorm' in op for op in ops)
     return found + [('unchecked', ', '.join(missing))] * bool(missing)

@@ -30,8 +30,7 @@ def of_any_batch(model: Model, given: Mapping[str, Sequence[int | str]], states:
     graph = model.graph
     read = {graph.nodes[entry.node].name for node in graph.nodes for entry in node.inputs
             if entry not in node.inputs_of('weight')}
-    if not any(name in read and array.ndim > 1
-                            for name, array in model.arg_params.items()):
+    if not any(name in read and array.ndim > 1 for name, array in model.arg_params.items()):
         return model
     rolled = structure(graph).graph
     params = {**model.arg_params, **model.aux_params}

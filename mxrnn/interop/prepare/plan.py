@@ -17,6 +17,7 @@ from ..registry import Converters, ExportError
 from .begin_state_rows import of_any_batch
 from .input_shapes import blaming_axes, check_shapes, check_types, guarded, without_number
 from .lengths import Settled, settled
+from .losses import Losses, with_losses
 from .outputs import chosen, ctc_losses
 from .steps import LEFT_OUT, chosen_for_steps, in_steps
 
@@ -51,7 +52,9 @@ class Prepared(Settled):
     certified : Graph or None
         The graph of another length with which the file was certified, as it was unrolled.
     steps : Stepped or None
-        The graph of a step, for inference with states.
+        The graph of a step, with states.
+    losses : Losses or None
+        The graph of a class that is trained.
     """
 
     model: Model
@@ -65,6 +68,7 @@ class Prepared(Settled):
     is_rolled: bool = False
     certified: Graph | None = None
     steps: Stepped | None = None
+    losses: Losses | None = None
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -160,13 +164,18 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     with blaming_axes(rolled.graph, params, typed):
         found = settled(rolled.graph, params, typed, own, training, counted, other and structure(
             other, training=training).graph)
-        steps = in_steps(found.graph, params, found.shapes, findings=rolled.findings,
-                         lines=found.lines) if states and not training else None
+        losses, written = None, found.graph
+        if training:
+            losses = with_losses(graph, found, params, given, types)
+            written = losses.graph._replace(heads=tuple(losses.predictions))
+        steps = in_steps(written, params, found.shapes, training, rolled.findings, found.lines
+                         ) if states else None
     return Prepared(
         **vars(found), model=model, given=given, looked_up=looked_up,
         types={**dict.fromkeys(looked_up, 'int64'), **types}, left_out=left_out, read=read,
         notes=[LEFT_OUT % ', '.join(left)] * bool(left), findings=rolled.findings,
-        is_rolled=rolled.is_rolled, certified=other, steps=steps)
+        is_rolled=rolled.is_rolled, certified=other, steps=steps,
+        losses=losses)
 
 
 def glance(model: Model) -> Prepared:

@@ -1,30 +1,50 @@
 """Facts about a graph's arrays, without running it: inferred shapes, and types by the operators."""
 from __future__ import annotations
 
-from typing import Any, Mapping
+from types import MappingProxyType
+from typing import Any, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from ..._graph.graph import Entry, Graph
-from ..._graph.operator_table import types_of
+from ..._graph.operator_table import row, types_of
 from ..._graph.shapes.infer import Table, infer, variables_of
-from ..._graph.shapes.sizes import Axis, product
+from ..._graph.shapes.sizes import Axis, Size, product
 from ..._graph.shapes.unification import settled
-from ..model import Model
 from ..registry import TORCH, ExportError
-from .emitter_api import SOURCE, Fact, Facts, Shape
-from .node_inputs_and_size_texts import described
 
-__all__ = ['survey']
+__all__ = ['Fact', 'Facts', 'Shape', 'survey']
+
+Shape = Tuple[Size, ...]
 
 
-def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], types: Mapping[str, Any]
-           ) -> Facts:
+class Fact(NamedTuple):
+    """An array's shape and type."""
+
+    shape: Shape
+    dtype: str
+
+
+class Facts(NamedTuple):
+    """What is known about the arrays of a graph, and about those in the bodies of its loops."""
+
+    arrays: Mapping[Entry, Fact]
+    bodies: Mapping[int, Facts]
+    #: By input and axis, the allowed sizes, if only the source itself can refuse others.
+    limits: Mapping[tuple[str, int], range] = MappingProxyType({})
+    #: By input, the axes that must be as long as an earlier input's, though others are repeated.
+    equal: Mapping[str, Sequence[int]] = MappingProxyType({})
+
+
+def survey(graph: Graph, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, Shape],
+           types: Mapping[str, Any]) -> Facts:
     """Shapes and types of all arrays of a graph, as far as the shapes of inputs tell them.
 
     Parameters
     ----------
-    graph, model : Graph, Model
+    graph : Graph
+    arrays : dict
+        Its parameters.
     shapes, types : dict
         Those of the graph's inputs; float32 without a type.
 
@@ -33,7 +53,6 @@ def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], types: Mappi
     ExportError
         The graph does not take inputs of these shapes, or has operators that nothing knows.
     """
-    arrays = {**model.arg_params, **model.aux_params}
     whole = graph._replace(heads=tuple([
         Entry(place, at) for place in graph.reached(lambda node: node.inputs)
         for at in range(graph.nodes[place].num_outputs)]))
@@ -41,7 +60,8 @@ def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], types: Mappi
         **{name: array.shape for name, array in arrays.items()}, **shapes}))
     if table.faults:
         raise ExportError('the graph does not take %s: %s' % ('; '.join(
-            '%s of shape (%s)' % (name, ', '.join(map(described, shape)))
+            '%s of shape (%s)' % (name, ', '.join(
+                str(getattr(size, 'label', size)) for size in shape))
             for name, shape in shapes.items()), table.faults[0]))
     found = _facts(whole, table, {
         **{name: array.dtype.names[0] if array.dtype.names else str(array.dtype)
@@ -49,7 +69,7 @@ def survey(graph: Graph, model: Model, shapes: Mapping[str, Shape], types: Mappi
         **{name: kind if isinstance(kind, str) else np.dtype(kind).name
            for name, kind in types.items()}})
     faults = ['node %s (%s): %s' % (node.name, node.op, (
-        'its shape is not known' if node.op in {*SOURCE, *TORCH} else 'it has no plain form'))
+        'its shape is not known' if row(node.op) or node.op in TORCH else 'it has no plain form'))
         for place in sorted(graph.needed()) for node in graph.nodes[place:place + 1]
         if Entry(place, 0) not in found.arrays and all(
             entry in found.arrays for entry in node.needed_inputs)]
