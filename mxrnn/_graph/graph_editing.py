@@ -104,9 +104,9 @@ class Writer:
     def pinned(self, entry: Entry, name: str, axis: int, steps: int) -> Entry:
         """`entry`, checked to have this size in an axis; MXNet checks the sizes of a split.
         """
-        split = self.add('Reshape', name + '_fixed', {
-            'shape': (0,) * axis + (-4, steps, 1, -2)}, [entry])
-        return self.add('Reshape', name + '_joined', {'shape': (0,) * axis + (-3, -2)}, [split])
+        split = self.once('Reshape', name + '_fixed', {
+            'shape': (0,) * axis + (-4, steps, 1, -2)}, entry)
+        return self.once('Reshape', name + '_joined', {'shape': (0,) * axis + (-3, -2)}, split)
 
     def graph(self, heads: Sequence[Entry], version: int = 0) -> Graph:
         """The nodes that `heads` need, in the order of a walk from the first head on."""

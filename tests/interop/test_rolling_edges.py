@@ -167,7 +167,7 @@ INPUTS = {
                            [(2, 3), (2, 3)], 'kernel'),
     'along the last axis': (lambda: list(mx.sym.split(DATA, num_outputs=4, axis=2,
                                                       squeeze_axis=True)),
-                            [(2, 3, 4)], 'unrolled'),
+                            [(2, 3, 4)], 'kernel'),
     'parts of two splits': (lambda: [mx.sym.split(
         MEMORY if t % 2 else DATA, num_outputs=3, axis=1, squeeze_axis=True)[t] for t in range(3)],
         [(2, 3, 3), (2, 3, 3)], 'unrolled'),

@@ -124,12 +124,12 @@ def _concat(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 #: Operators of which only the first input may differ between steps; their attributes that are axes.
 _AXES = {'Embedding': (), 'one_hot': (), 'Dropout': ('axes',), 'SwapAxis': ('dim1', 'dim2'),
          **dict.fromkeys(('SliceChannel', 'slice_axis', 'expand_dims', 'softmax', 'log_softmax',
-                          'LayerNorm'), ('axis',))}
+                          'LayerNorm', 'repeat'), ('axis',))}
 
 
 @_rule(*_AXES)
 def _along_axes(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    if any(moving[1:]) or node.inputs_of('length'):
+    if any(moving[1:]) or node.inputs_of('length') or node.op == 'repeat' and node.axis is None:
         return None
     return _same(node, **{key: _moved(getattr(node, key)) for key in _AXES[node.op]})
 

@@ -90,7 +90,18 @@ class _Search:
         """Find out what the nodes of a part of the step read."""
         values, family = self.values, column.family
         assert family is not None
-        family.inputs = [self._column(by_step) for by_step in values.read_by(family.nodes)]
+        read = values.read_by(family.nodes)
+        # States of several steps before come first, since they make states of the step before.
+        columns = {by_step: self._column(by_step) for by_step in sorted(
+            dict.fromkeys(read), key=lambda each: self._delay(each) < 2)}
+        family.inputs = [columns[by_step] for by_step in read]
+
+    def _delay(self, by_step: ByStep) -> int:
+        """How many steps before a column depends on, if each step depends on as many; or 0."""
+        levels = [self._level(value) for value in by_step]
+        delay = levels.count(-1)
+        return delay if 0 < delay < len(levels) and levels[delay:] == [
+            *range(len(levels) - delay)] and levels[:delay] == [-1] * delay else 0
 
     def _column(self, by_step: ByStep) -> Column:
         levels = [self._level(value) for value in by_step]
@@ -98,8 +109,11 @@ class _Search:
             return self._longest(self._others, by_step)
         if all(level == t for t, level in enumerate(levels)):
             return self._part(by_step)
-        if all(level == t - 1 for t, level in enumerate(levels)):
-            return self._part(by_step) if self._is_early(by_step) else self._state(by_step)
+        delay = self._delay(by_step)
+        if delay and (self._is_early if delay == 1 else self._reads_states)(by_step):
+            return self._part(by_step)
+        if delay:
+            return self._state(by_step, delay)
         raise Declined('its steps do not read the same things: %s and %s'
                        % tuple(self.values.node(value).name for value in by_step[:2]))
 
@@ -157,9 +171,10 @@ class _Search:
         self._families[nodes[0]].append(family)
         return family
 
-    def _state(self, by_step: ByStep) -> Column:
+    def _state(self, by_step: ByStep, delay: int = 1) -> Column:
+        """A state. One of several steps before becomes the state of fewer steps before."""
         state = self._longest(self._states, by_step)
-        state.after = self._part(by_step[1:])
+        state.after = self._state(by_step[1:], delay - 1) if delay > 1 else self._part(by_step[1:])
         return state
 
     # ---- values that a step computes from its states before its seed
@@ -191,14 +206,27 @@ class _Search:
                 own = True
                 if nodes is None and not self._are_inputs(each):
                     return False
-            elif not all(level == t - 1 for t, level in enumerate(levels)):
+                if nodes is not None and any(node in self._taken for node in nodes):
+                    continue  # outputs of another recurrence
+            elif not self._delay(each):
                 return False
-            elif self._is_state(each):
+            elif self._delay(each) > 1 or self._is_state(each):
                 states.append(each)
                 continue
             if nodes is not None:
                 pending.extend(self.values.read_by(nodes))
         return own or all(len(set(self.values.readers[each[1]])) > 1 for each in states)
+
+    def _reads_states(self, by_step: ByStep) -> bool:
+        """Whether a column that depends on several steps before is computed from such states and
+        what all steps share, in every step, and each value is read once."""
+        if self._is_state(by_step) or any(len(self.values.readers[value]) > 1
+                                          or value in self.values.heads for value in by_step):
+            return False
+        nodes = alike(self.values, by_step)
+        delays = [self._delay(each) for each in self.values.read_by(nodes or ())
+                  if not self.values.are_one(each)]
+        return min(delays, default=0) > 1
 
     def _is_state(self, by_step: ByStep) -> bool:
         """Whether a column that only depends on the step before is certainly a state."""
@@ -287,7 +315,7 @@ class _Search:
     def _at(self, column: Column, t: int) -> int | None:
         """The value of a column in step `t`, if the graph has it."""
         if column.after is not None:
-            return self._at(column.after, t - 1)
+            return column.by_step[t] if t < len(column.by_step) else self._at(column.after, t - 1)
         family, by_step = column.family, column.by_step
         if family is not None:
             return self.values.first[family.nodes[t]] + column.output if (

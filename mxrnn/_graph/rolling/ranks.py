@@ -1,7 +1,7 @@
 """The number of axes of values, and which values are rows, as far as the graph tells."""
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import Mapping, Optional, Sequence, Tuple
 
 from ..graph import Node
 from ..operator_table import row
@@ -22,16 +22,31 @@ _Ones = Optional[Tuple[Optional[int], ...]]
 
 def find_ranks(values: Values) -> tuple[list[Rank], set[int]]:
     """By value, its rank or None; and the values whose axis 1 has one element."""
+    shapes = _shapes(values, {})
+    ranks = {values.rank_class(value): len(shape) for value, shape in enumerate(shapes)
+             if shape is not None}
+    told = {i: ranks.get(values.rank_class(values.first[i]), 0)
+            for i, node in enumerate(values.nodes) if node.is_variable and not stated_shape(node)}
+    if any(told.values()):
+        shapes = _shapes(values, told)
+    return [None if shape is None else len(shape) for shape in shapes], {
+        value for value, shape in enumerate(shapes) if shape and shape[1:2] == (1,)}
+
+
+def _shapes(values: Values, ranks: Mapping[int, int]) -> list[_Ones]:
+    """By value, its ones. `ranks` are those of variables that state no shape."""
     shapes: list[_Ones] = []
     known: dict[tuple[int, tuple[_Ones, ...]], list[_Ones]] = {}
     for i, node in enumerate(values.nodes):
         given = tuple([shapes[arg] for arg in values.args[i]])
         key = values.labels[i], given
+        if i in ranks:
+            shapes.append((None,) * ranks[i] or None)
+            continue
         if key not in known:
             known[key] = _outputs(node, given)
         shapes.extend([*known[key], *[None] * values.counts[i]][:values.counts[i]])
-    return [None if shape is None else len(shape) for shape in shapes], {
-        value for value, shape in enumerate(shapes) if shape and shape[1:2] == (1,)}
+    return shapes
 
 
 def _outputs(node: Node, given: Sequence[_Ones]) -> list[_Ones]:

@@ -179,6 +179,22 @@ class Values:
                     like[_stand(like, arg)] = _stand(like, self.first[i])
         return like
 
+    def rank_class(self, value: int) -> int:
+        """A representative of all values that certainly have as many axes as `value`."""
+        return _stand(self._ranked, self.same[value])
+
+    @functools.cached_property
+    def _ranked(self) -> list[int]:
+        ranked = [*self._like]
+        for i, node in enumerate(self.nodes):
+            if node.op == 'slice_axis' or node.op == 'SliceChannel' and not node.squeeze_axis or (
+                    has(node.op, 'joins')):
+                for arg in self.args[i]:
+                    ranked[_stand(ranked, arg)] = _stand(ranked, self.first[i])
+                for output in range(1, self.counts[i]):
+                    ranked[_stand(ranked, self.first[i] + output)] = _stand(ranked, self.first[i])
+        return ranked
+
     def _value(self, entry: Entry) -> int:
         return self._seen_through[self.first[entry.node] + entry.output]
 

@@ -282,9 +282,10 @@ class Planner:
                     or values.first[node] + output in values.heads])
 
     def _unlike(self, by_step: ByStep) -> Plan:
-        rest = by_step[1:]
-        if self.values.one_shape(by_step[0], rest[0]) and self._steps(rest) is not None:
-            return Shift(by_step[0], rest)
+        first = next((t for t, value in enumerate(by_step) if value in self.claims), 0)
+        if first and all(self.values.one_shape(value, by_step[first]) for value in by_step[:first]
+                         ) and self._steps(by_step[first:]) is not None:
+            return Shift(by_step[0], by_step[1:])
         nodes = [self.values.node(value) for value in by_step]
         if any(node.op for node in nodes) or len(set(by_step)) < len(by_step):
             return Leaf(False)
@@ -309,7 +310,7 @@ class Planner:
             return None
         axis, (source, *_) = node.axis, values.args[values.owner[by_step[0]]]
         rank = self.ranks[source]
-        if axis not in (0, 1) and (rank is None or not -rank <= axis < rank):
+        if axis not in (0, 1) and (axis < 0 if rank is None else not -rank <= axis < rank):
             return None
         axis = self.axis_of(node, source)
         total, kept = None, 'one'

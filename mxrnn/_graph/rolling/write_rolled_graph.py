@@ -272,8 +272,13 @@ class RolledWriter:
             before = (0,) * plan.axis
             entry = writer.once('Reshape', name + '_parted', {
                 'shape': (*before, -4, plan.span.total, -1, -2)}, entry)
-        if plan.axis > 1:
-            rank = (self._planner.ranks[plan.source] or 0) + (plan.kept == 'any')
+        rank = self._planner.ranks[plan.source]
+        if plan.axis > 1 and rank is None:
+            for at in range(plan.axis, 0, -1):  # of any rank
+                entry = writer.once('SwapAxis', '%s_moved%d' % (name, at), {
+                    'dim1': at - 1, 'dim2': at}, entry)
+        elif plan.axis > 1:
+            rank = (rank or 0) + (plan.kept == 'any')
             entry = writer.once('transpose', name + '_moved', {'axes': (
                 plan.axis, *[at for at in range(rank) if at != plan.axis])}, entry)
         elif plan.axis:
@@ -286,11 +291,7 @@ class RolledWriter:
         """The steps of `span` in a sequence; `whole`: the span is one of `whole_parts`."""
         writer, total = self._writer, span.total
         if span.length != total and total is not None and not whole:
-            split = writer.once('SliceChannel', name + '_steps', {
-                'num_outputs': total, 'axis': 0, 'squeeze_axis': True}, entry, outputs=total)
-            return writer.once('stack', name + '_part', {
-                'axis': 0, 'num_args': span.length}, *[
-                    Entry(split.node, span.first + t * span.stride) for t in range(span.length)])
+            entry = writer.pinned(entry, name, 0, total)
         if span.length != total:
             end = span.begin + span.length if not whole else None if span.begin else -1
             entry = writer.once('slice_axis', name + '_part', {
