@@ -13,7 +13,7 @@ from typing import Iterable, Mapping, NamedTuple
 
 from . import CheckpointError, archives, named
 
-__all__ = ['ENDS', 'Pair', 'pair_in']
+__all__ = ['ENDS', 'Pair', 'config_beside', 'pair_in']
 
 #: How the names of archives end.
 ENDS = '.tar', '.tar.gz', '.tgz', '.zip'
@@ -28,11 +28,14 @@ class Pair(NamedTuple):
         Their paths; in an archive, their names for messages. The graph's is '' if there is none.
     contents : (bytes, bytes) or None
         Their contents, if they are in an archive.
+    config : bytes
+        The content of the ``config.json`` beside the graph, if there is one.
     """
 
     symbol: str
     params: str
     contents: tuple[bytes, bytes] | None = None
+    config: bytes = b''
 
 
 def pair_in(place: str) -> Pair | None:
@@ -48,8 +51,8 @@ def pair_in(place: str) -> Pair | None:
         if os.path.isdir(place):
             names = os.listdir(place)
             if any(map(_is_wanted, names)) or not any(map(_is_packed, names)):
-                symbol, params = _chosen(names, place)
-                return Pair(os.path.join(place, symbol), os.path.join(place, params))
+                symbol, params = (os.path.join(place, each) for each in _chosen(names, place))
+                return Pair(symbol, params, config=config_beside(symbol))
             contents = {each: _content(os.path.join(place, each)) for each in names
                         if _is_packed(each)}
         elif not os.path.isfile(place) or not (_is_packed(name) or place.lower().endswith(ENDS)):
@@ -59,10 +62,18 @@ def pair_in(place: str) -> Pair | None:
         else:
             with open(place, 'rb') as stream:
                 contents = archives.files_in(
-                    stream, lambda name: _is_wanted(name) or _is_packed(name),
+                    stream, lambda name: _is_read(name) or _is_packed(name),
                     archives.room_for(os.path.getsize(place)))
-    return _unpacked(contents, place) if contents and all(map(_is_packed, contents)) else (
-        _of_contents(contents, place))
+    packed = {} if any(map(_is_wanted, contents)) else {
+        name: content for name, content in contents.items() if _is_packed(name)}
+    return _unpacked(packed, place) if packed else _of_contents(contents, place)
+
+
+def config_beside(symbol: str) -> bytes:
+    """The content of the ``config.json`` beside a graph, or nothing."""
+    path = _config_of(symbol)
+    with named(path):
+        return _content(path) if os.path.isfile(path) else b''
 
 
 def _content(path: str) -> bytes:
@@ -73,7 +84,11 @@ def _content(path: str) -> bytes:
 def _of_contents(contents: Mapping[str, bytes], place: str) -> Pair:
     symbol, params = _chosen(contents, place)
     return Pair('%s in %s' % (symbol, place), '%s in %s' % (params, place),
-                (contents[symbol], contents[params]))
+                (contents[symbol], contents[params]), contents.get(_config_of(symbol), b''))
+
+
+def _config_of(symbol: str) -> str:
+    return re.sub(r'symbol\.json$', 'config.json', symbol)
 
 
 def _unpacked(contents: Mapping[str, bytes], place: str) -> Pair:
@@ -85,7 +100,7 @@ def _unpacked(contents: Mapping[str, bytes], place: str) -> Pair:
         pair = Pair('', inside, (b'', content))
         if content[:4] == archives.ZIP:
             with named(inside):
-                files = archives.files_in(io.BytesIO(content), _is_wanted, room)
+                files = archives.files_in(io.BytesIO(content), _is_read, room)
             room -= sum(map(len, files.values()))
             pair = _of_contents(files, inside)
         found = found or pair
@@ -102,6 +117,10 @@ def _is_packed(name: str) -> bool:
 
 def _is_wanted(name: str) -> bool:
     return name.endswith(('symbol.json', '.params')) or name in ('params.best', 'params')
+
+
+def _is_read(name: str) -> bool:
+    return _is_wanted(name) or name.endswith('config.json')
 
 
 def _chosen(names: Iterable[str], place: str) -> tuple[str, str]:

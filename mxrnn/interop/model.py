@@ -1,6 +1,7 @@
 """A model is a graph with its weights; it is read from a checkpoint and written as one."""
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import Mapping, NamedTuple, Sequence
@@ -11,7 +12,7 @@ from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_files as files
 from .._files.checkpoint_refusals import refuse_missing
-from .._files.model_files import Pair, pair_in
+from .._files.model_files import Pair, config_beside, pair_in
 from .._files.newest_checkpoint import Candidates
 from .._files.params import (
     Array,
@@ -157,8 +158,9 @@ def arrays_alone(place: str) -> dict[str, Array] | None:
 
 
 def _of_epoch(prefix: str, epoch: int, gates: Mapping[str, Sequence[str]]) -> Model:
-    return _load(Pair(files.path_of_graph(prefix), files.path_of(prefix, 'params', epoch)), epoch,
-                 gates)
+    symbol = files.path_of_graph(prefix)
+    return _load(Pair(symbol, files.path_of(prefix, 'params', epoch), config=config_beside(symbol)),
+                 epoch, gates)
 
 
 def _of_pair(pair: Pair, gates: Mapping[str, Sequence[str]]) -> Model:
@@ -167,7 +169,7 @@ def _of_pair(pair: Pair, gates: Mapping[str, Sequence[str]]) -> Model:
 
 
 def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> Model:
-    graph_path, path, contents = pair
+    graph_path, path, contents, config = pair
     if not graph_path:
         raise CheckpointError('%s has arrays but no graph, so there is nothing to export. inspect '
                               'lists the arrays' % path)
@@ -185,7 +187,7 @@ def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> 
         except UnicodeDecodeError:
             raise CheckpointError('%s is damaged, or of another kind: it is not text'
                                   % graph_path) from None
-        graph = graph_from_json(text)
+        graph = _with_shapes(graph_from_json(text), config)
     read, checksum = read_sealed(path, None if contents is None else contents[1])
     kinds = {name: name if name.startswith(('arg:', 'aux:')) else
              ('aux:' if name in graph.auxiliary else 'arg:') + name for name in read}
@@ -216,6 +218,19 @@ def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> 
         raise CheckpointError('%s does not fit the graph in %s: %s'
                               % (path, graph_path, reason_of(error))) from None
     return Model(graph, args, auxiliary, epoch, text, tuple(read), packed, checksum)
+
+
+def _with_shapes(graph: Graph, config: bytes) -> Graph:
+    """The graph, with the shapes of inputs that SageMaker's DeepAR writes beside it: the first axis
+    is the batch."""
+    try:
+        shapes = {each['name']: tuple([0, *map(int, each['shape'][1:])])
+                  for each in json.loads(config or b'{}').get('data_shapes', ())}
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return graph  # of another program
+    return graph._replace(nodes=tuple([
+        node._replace(attrs={'__shape__': str(shapes[node.name]), **node.attrs})
+        if node.is_variable and node.name in shapes else node for node in graph.nodes]))
 
 
 def _faults(graph: Graph, args: Mapping[str, np.ndarray],

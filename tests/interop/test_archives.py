@@ -88,6 +88,25 @@ def test_a_graph_and_its_parameters_are_read(form, tmp_path):
     assert model.epoch == 0 and sorted(model.arg_params) == ['fc_bias', 'fc_weight']
 
 
+#: What may lie beside a graph, and the shape that it states of data.
+CONFIGS = [('{"data_shapes": [{"name": "data", "shape": [32, 3]}, {"name": "x", "shape": [1]}]}',
+            '(0, 3)'),
+           ('{"data_shapes": [{"name": "data"}]}', None), ('[]', None), ('{', None), ('', None),
+           ('{"data_shapes": 3}', None), ('[' * 100_000, None)]
+
+
+@pytest.mark.parametrize('config, stated', CONFIGS, ids=['DeepAR', *map(str, range(6))])
+@pytest.mark.parametrize('form', ['folder', 'tar.gz', 'prefix'])
+def test_the_shapes_beside_a_graph_are_its_inputs(form, config, stated, tmp_path):
+    graph, params = model_files(tmp_path)
+    place = placed(form.replace('prefix', 'folder'), {
+        'net-symbol.json': graph, 'net-0000.params': params, 'net-config.json': config.encode()},
+        tmp_path)
+    model = interop.load(place / 'net' if form == 'prefix' else place)
+    data, = [node for node in model.graph.nodes if node.name == 'data']
+    assert data.attrs.get('__shape__') == stated
+
+
 @pytest.mark.parametrize('form', ['folder', 'tar.gz'])
 @pytest.mark.parametrize('named', [True, False])
 def test_arrays_without_a_graph_are_listed(named, form, tmp_path):
