@@ -147,7 +147,8 @@ def _layer_norm(node: Node, data: Array, *vectors: Array) -> tuple[Axes, ...]:
 
 
 rule('InstanceNorm')(lambda node, data, *_: data.mixed(range(2, len(data))))
-rule('GroupNorm')(lambda node, data, *_: data.mixed(range(1, len(data))))
+rule('GroupNorm')(lambda node, data, *_: (data.mixed(range(1, len(data))), *[
+    [data[0], (node.num_groups,)]] * 2))
 rule('LRN')(lambda node, data: data.mixed([1]))
 rule('_contrib_div_sqrt_dim')(lambda node, data: data.mixed([-1]))
 
