@@ -5,18 +5,34 @@ import contextlib
 import math
 import numbers
 import operator
+import os
 import sys
 import warnings
-from typing import Any, Callable, Iterable, Iterator, Sequence, Type, Union
+from typing import (
+    Any,
+    Iterable,
+    Iterator,
+    Sequence,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+    overload,
+)
 
 import numpy as np
 
 __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer', 'whole', 'units',
            'number', 'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag',
-           'integers', 'iterable', 'generator_state', 'needing', 'some', 'warn', 'warn_once']
+           'integers', 'iterable', 'path', 'generator_state', 'needing', 'some', 'warn',
+           'warn_once']
 
 #: Ways to name a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
-DType = Union[str, Type[Any], 'np.dtype[Any]']
+DType = Union[str, Type[Any], np.dtype]
+
+T = TypeVar('T')
+U = TypeVar('U')
+Types = Union[Type[T], Tuple[Type[T], ...]]
 
 #: The largest integer that operators' parameters can hold.
 LARGEST = 2**31 - 1
@@ -27,26 +43,34 @@ _FINITE = sys.float_info.max
 GIVEN: set[str] = set()
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """`value` in a few words for an error; never an array's numbers, which may be many."""
     text = _in_few_words(value)
     return '%s (%s)' % (text if len(text) <= 80 else text[:77] + '...', type(value).__name__)
 
 
-def _in_few_words(value: Any) -> str:
+def _in_few_words(value: object) -> str:
     shape = getattr(value, 'shape', None)
     if shape is not None and hasattr(value, 'asnumpy') or isinstance(value, np.ndarray) and shape:
         return 'an array of shape %s' % (shape,)
-    if type(value) in (list, tuple) and value:
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple) and value:
         items = [_in_few_words(item) for item in value[:4]] + ['...'] * (len(value) > 4)
         return ('[%s]' if type(value) is list else '(%s)') % ', '.join(items)
-    if type(value) is dict and value:
+    if isinstance(value, dict) and type(value) is dict and value:
         return '{%s, ...}' % ', '.join('%r: %s' % (key, _in_few_words(value[key]))
                                        for key in list(value)[:2])
     return repr(value)
 
 
-def instance(name: str, value: Any, types: Any, what: str) -> Any:
+@overload
+def instance(name: str, value: object, types: tuple[type[T], type[U]], what: str) -> T | U: ...
+
+
+@overload
+def instance(name: str, value: object, types: Types[T], what: str) -> T: ...
+
+
+def instance(name: str, value: object, types: Types[T], what: str) -> T:
     """Return `value` if it is an instance of `types`; `what` describes them in the error."""
     if not isinstance(value, types):
         steps = what == 'a Symbol' and isinstance(value, (list, tuple)) and value and isinstance(
@@ -57,7 +81,14 @@ def instance(name: str, value: Any, types: Any, what: str) -> Any:
     return value
 
 
-def own(name: str, value: Any, types: Any, what: str) -> Any:
+def path(name: str, value: object) -> str:
+    """Return the path `value` as a str."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError('%s must be a path, got %s' % (name, shown(value)))
+    return os.fspath(value)
+
+
+def own(name: str, value: object, types: type[T], what: str) -> T:
     """As `instance`; the error says if `value` is MXNet's own, or a class instead of a cell."""
     if isinstance(value, types):
         return value
@@ -73,7 +104,7 @@ def own(name: str, value: Any, types: Any, what: str) -> Any:
     return instance(name, value, types, what)
 
 
-def foreign(value: Any) -> str:
+def foreign(value: object) -> str:
     """If `value` is a cell or class of MXNet's own: which one, and what to do; otherwise ''."""
     kind = value if isinstance(value, type) else type(value)
     use = 'use one of mxrnn, such as mxrnn.LSTMCell or mxrnn.FusedRNNCell'
@@ -86,7 +117,7 @@ def foreign(value: Any) -> str:
     return ''
 
 
-def integer(name: str, value: Any, least: int | None = None,
+def integer(name: str, value: object, least: int | None = None,
             most: int | None = None) -> int:
     """Return `value` as an int; NumPy integers count as integers, bools do not."""
     if type(value) is int and least is not None and least <= value and (
@@ -102,7 +133,7 @@ def integer(name: str, value: Any, least: int | None = None,
     return int(value)
 
 
-def whole(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
+def whole(name: str, value: object, least: int | None = None, most: int | None = None) -> int:
     """Return `value` as an int, as `integer` does; floats that are whole numbers count too.
 
     For arguments in which mxnet.rnn takes 3.0 as 3.
@@ -112,12 +143,12 @@ def whole(name: str, value: Any, least: int | None = None, most: int | None = No
     return integer(name, value, least, most)
 
 
-def units(value: Any) -> int:
+def units(value: object) -> int:
     """Return `value`, the argument num_hidden, if MXNet can count the rows of four gates."""
     return integer('num_hidden', value, 1, LARGEST // 4)
 
 
-def number(name: str, value: Any, least: float = -_FINITE, most: float = _FINITE) -> Any:
+def number(name: str, value: object, least: float = -_FINITE, most: float = _FINITE) -> float:
     """Return `value` as Python's own number, with the same text, if it is in [least, most].
 
     An int stays an int and a float a float, because graphs' attributes show the difference.
@@ -134,7 +165,7 @@ def number(name: str, value: Any, least: float = -_FINITE, most: float = _FINITE
     return float(str(value)) if isinstance(value, np.floating) else float(value)
 
 
-def bounds(name: str, value: Any) -> tuple[Any, Any] | None:
+def bounds(name: str, value: object) -> tuple[float, float] | None:
     """Return `value` as a tuple of two numbers, the first not the larger one, or None."""
     if value is None:
         return None
@@ -149,7 +180,7 @@ def bounds(name: str, value: Any) -> tuple[Any, Any] | None:
     return low, high
 
 
-def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+def choice(name: str, value: object, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of the strings `allowed`."""
     allowed = list(allowed)
     what = 'one of ' + ', '.join(map(repr, allowed))
@@ -160,14 +191,14 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     return value
 
 
-def function(name: str, value: Any) -> Callable[..., Any]:
+def function(name: str, value: T) -> T:
     """Return `value` if it can be called."""
     if not callable(value):
         raise TypeError('%s must be callable, got %s' % (name, shown(value)))
     return value
 
 
-def initializer(name: str, value: Any) -> Any:
+def initializer(name: str, value: T) -> T:
     """Return `value` if it can be a variable's initialiser."""
     if not (value is None or isinstance(value, str) or
             hasattr(value, 'dumps') and not isinstance(value, type)):
@@ -176,12 +207,13 @@ def initializer(name: str, value: Any) -> Any:
     return value
 
 
-def dtype(name: str, value: Any) -> Any:
+def dtype(name: str, value: T) -> T:
     """Return `value` if it names a type of numbers for arrays."""
     try:
         array = isinstance(value, np.ndarray) or hasattr(value, 'asnumpy')
         known = value is not None and not array and (
-            isinstance(value, str) and value == 'bfloat16' or np.dtype(value).kind in 'biuf')
+            value == 'bfloat16'
+            or np.dtype(value).kind in 'biuf')  # type: ignore[call-overload]
     except (TypeError, NotImplementedError):
         known = False
     if not known:
@@ -190,20 +222,22 @@ def dtype(name: str, value: Any) -> Any:
     return value
 
 
-def activation(name: str, value: Any, allowed: Iterable[str]) -> Any:
+def activation(name: str, value: T, allowed: Iterable[str]) -> T:
     """Return `value` if it is one of the names `allowed` or can be called."""
-    return value if callable(value) else choice(name, value, allowed)
+    if not callable(value):
+        choice(name, value, allowed)
+    return value
 
 
-def flag(name: str, value: Any) -> Any:
+def flag(name: str, value: T) -> T:
     """Return `value` as Python's True or False; 0 and 1 count."""
     if not isinstance(value, (bool, np.bool_)) and not (
-            isinstance(value, numbers.Integral) and value in (0, 1)):
+            isinstance(value, numbers.Integral) and int(value) in (0, 1)):
         raise TypeError('%s must be True or False, got %s' % (name, shown(value)))
     return value.item() if isinstance(value, np.generic) else value
 
 
-def integers(name: str, value: Any, count: int, least: int) -> Any:
+def integers(name: str, value: object, count: int, least: int) -> Any:
     """Return the tuple or list `value` if it has `count` integers, each at least `least`."""
     if not isinstance(value, (tuple, list)) or len(value) != count:
         what = TypeError if not isinstance(value, (tuple, list)) else ValueError
@@ -212,7 +246,7 @@ def integers(name: str, value: Any, count: int, least: int) -> Any:
         integer('each of %s' % name, item, least, LARGEST) for item in value)
 
 
-def iterable(name: str, value: Any, what: str) -> Iterator[Any]:
+def iterable(name: str, value: Iterable[T], what: str) -> Iterator[T]:
     """Return an iterator over `value`; `what` describes its items."""
     try:
         return iter(value)

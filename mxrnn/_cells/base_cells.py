@@ -11,12 +11,12 @@ from typing import Any, Callable, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .gate_equations import WEIGHTS, Activate, Activation, Step, activate
+from .gate_equations import WEIGHTS, Activate, Activation, Further, Recurrence, Step, activate
 from .known_shapes import unknown
 from .sequences import check_symbol
 from .states import StateInfo, States, check_states, make_state
 from .unroll import Unrollable
-from .variables import RNNParams
+from .variables import Init, RNNParams
 from .weights import PackedWeights
 
 __all__ = ['BaseRNNCell', 'check_cell', 'GatedCell', 'Partial', 'ZEROS']
@@ -213,8 +213,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
 
     # Graphs
 
-    def _get_activation(self, inputs: mx.sym.Symbol, activation: Activation,
-                        **kwargs: Any
+    def _get_activation(self, inputs: mx.sym.Symbol, activation: Activation, **kwargs: str
                         ) -> mx.sym.Symbol:
         return activate(inputs, activation, **kwargs)
 
@@ -281,7 +280,7 @@ _tanh = functools.partial(activate, activation='tanh')
 class GatedCell(BaseRNNCell):
     """A cell of one recurrence; subclasses define how input and output are projected."""
 
-    _recurrence_: Any = None
+    _recurrence_: Recurrence
     #: Whether _get_activation applies the cell's _activation. Otherwise it applies tanh, even if a
     #: program defines these names.
     _has_activation_ = False
@@ -301,7 +300,7 @@ class GatedCell(BaseRNNCell):
         if not _check.flag('bias', bias):
             self._kinds_, self._no_bias_ = ('weight',), True
 
-    def _make_weights_(self, attributes: str, **inits: Any) -> None:
+    def _make_weights_(self, attributes: str, **inits: Init) -> None:
         """Get weights from the container, in the order of `attributes`, which are keys of
         `WEIGHTS`; `inits` go by the names there. Without biases, those attributes are None."""
         for attribute in attributes.split():
@@ -337,7 +336,7 @@ class GatedCell(BaseRNNCell):
         return self._recur_(i2h, h2h, states,
                             self._activate_ if self._has_activation_ else _tanh, name)
 
-    def _activate_(self, inputs: mx.sym.Symbol, **kwargs: Any) -> mx.sym.Symbol:
+    def _activate_(self, inputs: mx.sym.Symbol, **kwargs: str) -> mx.sym.Symbol:
         return self._get_activation(inputs, self._activation, **kwargs)
 
     def _recur_(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
@@ -346,6 +345,6 @@ class GatedCell(BaseRNNCell):
         return self._recurrence_.step(i2h, h2h, states, activate, name, self._gate_axis_,
                                       **self._further_(name))
 
-    def _further_(self, name: str) -> dict[str, Any]:
+    def _further_(self, name: str) -> Further:
         """More arguments for the recurrence's step."""
         return {'clip': self._clip_} if self._clip_ else {}

@@ -2,23 +2,25 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import BaseRNNCell, check_cell
-from .carried_states_checks import WatchedGraph, check_continues, check_evaluation
+from .carried_states_checks import BatchEnd, WatchedGraph, check_continues, check_evaluation
 from .containers import BidirectionalCell
 from .sequences import Outputs
 from .states import States, check_states
+from .variables import VariableOptions
 
 __all__ = ['CarriedStates', 'carry_states']
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
     Module = mx.mod.BaseModule
 
 
-def carry_states(cell: BaseRNNCell, **kwargs: Any) -> CarriedStates:
+def carry_states(cell: BaseRNNCell, **kwargs: Unpack[VariableOptions]) -> CarriedStates:
     """Carry a cell's states from one batch to the next: truncated backpropagation through time.
 
     Batches must continue each other, as the batches of `StreamIter` do. Four parts work together:
@@ -87,7 +89,7 @@ class CarriedStates:
         For `mx.mod.Module`.
     """
 
-    def __init__(self, cell: BaseRNNCell, **kwargs: Any) -> None:
+    def __init__(self, cell: BaseRNNCell, **kwargs: Unpack[VariableOptions]) -> None:
         check_cell('cell', cell)
         for inner in cell._all_cells_():
             if isinstance(inner, BidirectionalCell) or getattr(inner, '_bidirectional', False):
@@ -142,7 +144,7 @@ class CarriedStates:
             for state, name, layout in zip(finals, self._next_names, self._layouts))])
         return WatchedGraph(grouped, self.state_names, self._ran)
 
-    def __call__(self, param: Any) -> None:
+    def __call__(self, param: BatchEnd) -> None:
         """Callback at the end of a batch or of a pass; `param` is MXNet's BatchEndParam."""
         where = getattr(param, 'locals', None) or {}
         if 'self' not in where:
@@ -193,7 +195,7 @@ class CarriedStates:
         self._set(self._modules(module), value=0)
         self._used.discard(module)
 
-    def _set(self, modules: list[Module], **kwargs: Any) -> None:
+    def _set(self, modules: list[Module], **kwargs: list[list[mx.nd.NDArray]] | float) -> None:
         """Set begin states, from which the next run of these modules begins."""
         for each in modules:
             each.set_states(**kwargs)

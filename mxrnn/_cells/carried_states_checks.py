@@ -2,12 +2,20 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, Protocol
 
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import json_of
 
-__all__ = ['WatchedGraph', 'check_continues', 'check_evaluation']
+__all__ = ['BatchEnd', 'WatchedGraph', 'check_continues', 'check_evaluation']
+
+
+class BatchEnd(Protocol):
+    """MXNet's BatchEndParam."""
+
+    epoch: int
+    nbatch: int
+    locals: dict[str, Any] | None
 
 
 class WatchedGraph(mx.sym.Symbol):
@@ -31,7 +39,7 @@ class WatchedGraph(mx.sym.Symbol):
         symbol.handle = None  # otherwise freed twice
         self.names, self.ran = names, ran
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         return mx.sym.load_json, (json_of(self),)  # copies and other processes are not watched
 
     def simple_bind(self, *args: Any, **kwargs: Any) -> mx.executor.Executor:
@@ -52,7 +60,8 @@ def _watch(executor: mx.executor.Executor, ran: weakref.WeakSet[mx.executor.Exec
     mine = weakref.ref(executor)
 
     def forward(is_train: bool = False, **kwargs: mx.nd.NDArray) -> list[mx.nd.NDArray]:
-        current: Any = mine()
+        current = mine()
+        assert current is not None
         if current in ran:
             raise RuntimeError(
                 'two batches began with the same states: pass the result of carry_states as '

@@ -2,18 +2,17 @@
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Any, Callable, Literal, Sequence, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, Sequence, TypeVar
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import GatedCell, Partial
 from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, Activation, Step
 from .states import StateInfo
-from .variables import RNNParams
+from .variables import Init, RNNParams
 
 __all__ = ['BaseConvRNNCell', 'ConvRNNCell', 'ConvLSTMCell', 'ConvGRUCell']
 
-Init = Union[str, mx.init.Initializer, None]
 Cell = TypeVar('Cell', bound='BaseConvRNNCell')
 ConvLayout = Literal['NCW', 'NCHW', 'NHWC', 'NCDHW', 'NDHWC']
 
@@ -80,6 +79,7 @@ class BaseConvRNNCell(GatedCell):
     """
 
     _has_activation_ = True
+    _recurrence_: Any = None
 
     def __init__(self, input_shape: Sequence[int], num_hidden: int,
                  h2h_kernel: Sequence[int], h2h_dilate: Sequence[int],
@@ -121,7 +121,7 @@ class BaseConvRNNCell(GatedCell):
             value = value[:1] * self._num_axes_
         return _check.integers(name, value, self._num_axes_, least)
 
-    def _input_convolution_(self, data: mx.sym.Symbol, filters: int, **kwargs: Any
+    def _input_convolution_(self, data: mx.sym.Symbol, filters: int, **kwargs: object
                             ) -> mx.sym.Symbol:
         return mx.sym.Convolution(data=data, num_filter=filters, kernel=self._i2h_kernel,
                                   stride=self._i2h_stride, pad=self._i2h_pad,

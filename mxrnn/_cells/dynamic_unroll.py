@@ -26,7 +26,7 @@ from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 from .base_cells import BaseRNNCell, check_cell
 from .modifiers import TRAINING
-from .sequences import Layout, time_major
+from .sequences import Layout, merged, time_major
 from .states import States, check_states
 from .unroll import Options, Unrolled, unroll_checked
 from .valid_length import GivenLengths, hold
@@ -98,8 +98,9 @@ def dynamic_unroll(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: States
         raise NotImplementedError('cell must be one that can be stepped, but %r cannot be: '
                                   'use unroll' % blocker)
     _check.instance('inputs', inputs, mx.sym.Symbol, 'a Symbol with the whole sequence')
-    return unroll_checked(cell, functools.partial(_as_loop, cell), inputs, begin_state,
-                          Options(None, layout, True, dtype, valid_length))
+    outputs, states = unroll_checked(cell, functools.partial(_as_loop, cell), inputs, begin_state,
+                                     Options(None, layout, True, dtype, valid_length))
+    return merged(outputs, layout), states
 
 
 def _as_loop(cell: BaseRNNCell, inputs: mx.sym.Symbol, begin_state: States | None,

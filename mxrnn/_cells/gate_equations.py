@@ -8,13 +8,13 @@ axis of the channels, along which the gates are stacked.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, List, NamedTuple, Sequence, Tuple, Union
+from typing import Callable, List, NamedTuple, Sequence, Tuple, TypedDict, Union
 
 from .._graph.rnn_vector_layout import GATES
 from .._runtime.mxnet import mx
 
-__all__ = ['ACTIVATIONS', 'Activate', 'Activation', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU',
-           'Step', 'WEIGHTS', 'activate']
+__all__ = ['ACTIVATIONS', 'Activate', 'Activation', 'Further', 'MODES', 'Recurrence', 'RNN',
+           'LSTM', 'GRU', 'Step', 'WEIGHTS', 'activate']
 
 #: sym.Activation's functions, by name.
 ACTIVATIONS = ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')
@@ -30,6 +30,13 @@ Activate = Callable[..., mx.sym.Symbol]
 Activation = Union[str, Activate]  #: A name of `ACTIVATIONS`, or a function.
 
 
+class Further(TypedDict, total=False):
+    """More arguments of some recurrences' steps."""
+
+    normalise: Activate
+    clip: tuple[float, float]
+
+
 class Recurrence(NamedTuple):
     """A family of cells: its gates' suffixes, its number of states, and its step."""
 
@@ -38,7 +45,7 @@ class Recurrence(NamedTuple):
     step: Callable[..., Step]
 
 
-def activate(inputs: mx.sym.Symbol, activation: Activation, **kwargs: Any) -> mx.sym.Symbol:
+def activate(inputs: mx.sym.Symbol, activation: Activation, **kwargs: str) -> mx.sym.Symbol:
     """Apply an activation, given by name or as a function."""
     if isinstance(activation, str):
         return mx.sym.Activation(inputs, act_type=activation, **kwargs)

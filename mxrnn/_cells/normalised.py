@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Sequence
+from typing import Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .dense import DenseCell, lstm_bias
-from .gate_equations import GRU, LSTM
+from .gate_equations import GRU, LSTM, Further
 from .variables import RNNParams
 
 __all__ = ['LayerNormLSTMCell', 'LayerNormGRUCell']
@@ -112,7 +112,7 @@ class LayerNormLSTMCell(_NormalisedCell):
         self._clip_ = _check.bounds('state_clip', state_clip)
         self._make_weights_('cG cB')
 
-    def _further_(self, name: str) -> dict[str, Any]:
+    def _further_(self, name: str) -> Further:
         return {**super()._further_(name), 'normalise': functools.partial(
             _layer_norm, gamma=self._cG, beta=self._cB, name=name + 'state_norm')}
 

@@ -5,12 +5,13 @@ from collections import Counter
 from typing import Any, Iterator
 
 from .._runtime.mxnet import mx
+from .base_cells import BaseRNNCell
 from .variables import RNNParams
 
 __all__ = ['check_shared', 'share']
 
 
-def share(cell: Any, shared: RNNParams) -> None:
+def share(cell: BaseRNNCell, shared: RNNParams) -> None:
     """Let `cell` and everything in it use the variables of `shared`, by name.
 
     Missing variables are added to `shared`. Variables are searched in the attributes of cells, and
@@ -57,9 +58,9 @@ def check_shared(cell: object, shared: RNNParams, symbols: list[mx.sym.Symbol]) 
                 'params to the cell that has it' % (cell, name))
 
 
-def _cells_of(cell: Any) -> list[Any]:
+def _cells_of(cell: BaseRNNCell) -> list[BaseRNNCell]:
     """`cell`, the cells in it, and the cells that they keep as attributes."""
-    found: list[Any] = []
+    found: list[BaseRNNCell] = []
     waiting = [cell]
     while waiting:
         each = waiting.pop()
@@ -81,10 +82,10 @@ def _symbols(value: object) -> Iterator[mx.sym.Symbol]:
             yield from _symbols(item)
 
 
-def _with_replaced(value: Any, replaced: dict[int, tuple[Any, Any]]) -> Any:
+def _with_replaced(value: Any, replaced: dict[int, tuple[mx.sym.Symbol, mx.sym.Symbol]]) -> Any:
     """`value` with variables replaced: lists and dicts in place, tuples as copies."""
     if isinstance(value, mx.sym.Symbol):
-        return replaced.get(id(value), (None, value))[1]
+        return replaced.get(id(value), (value, value))[1]
     if isinstance(value, dict):
         for key in value:
             value[key] = _with_replaced(value[key], replaced)

@@ -16,6 +16,7 @@ from typing import (
     List,
     Literal,
     NamedTuple,
+    Sequence,
     Tuple,
     TypedDict,
     overload,
@@ -27,7 +28,7 @@ from .gate_equations import Step
 from .sequences import Inputs, Layout, Outputs, check_inputs, merged, steps_of
 from .states import States, flatten
 from .valid_length import GivenLengths, Lengths, check_valid_length
-from .variables import check_weights_given
+from .variables import RNNParams, check_weights_given
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -94,7 +95,7 @@ def _checked(inputs: Inputs, options: Options) -> Options:
 
 
 @contextlib.contextmanager
-def unchanged_on_error(cell: Any, always: bool = False) -> Iterator[list[Any]]:
+def unchanged_on_error(cell: Unrollable, always: bool = False) -> Iterator[Sequence[Unrollable]]:
     """Restore the attributes of `cell` and of the cells in it if the block fails, or with `always`
     in any case. The block gets these cells."""
     cells = cell._all_cells_()
@@ -110,8 +111,8 @@ def unchanged_on_error(cell: Any, always: bool = False) -> Iterator[list[Any]]:
                 vars(each).update(attributes)
 
 
-def unroll_checked(cell: Any, unroll: Callable[..., Unrolled], inputs: Inputs,
-                   begin_state: States | None, options: Options) -> Any:
+def unroll_checked(cell: Unrollable, unroll: Callable[..., Unrolled], inputs: Inputs,
+                   begin_state: States | None, options: Options) -> Unrolled:
     """Check everything, call `unroll` for `cell`, and check the result."""
     options = _checked(inputs, options)
     with unchanged_on_error(cell) as cells:
@@ -120,12 +121,13 @@ def unroll_checked(cell: Any, unroll: Callable[..., Unrolled], inputs: Inputs,
         for each in cells:
             each._check_graph_([outputs, states])
     last = inputs if isinstance(inputs, mx.sym.Symbol) else inputs[-1]
-    check_weights_given(cell, [last, *flatten([] if begin_state is None else begin_state)])
+    check_weights_given([each._params for each in cells],
+                        [last, *flatten([] if begin_state is None else begin_state)])
     return outputs, states
 
 
-def unroll_masked(cell: Any, inputs: Inputs, begin_state: States | None, options: Options
-                  ) -> Unrolled:
+def unroll_masked(cell: Unrollable, inputs: Inputs, begin_state: States | None,
+                  options: Options) -> Unrolled:
     """Unroll `cell`. With lengths, it reads zeros in padding and returns zeros there."""
     layout, lengths = options.layout, options.lengths
     if not isinstance(lengths, GivenLengths) or cell._masks_padding_:
@@ -135,7 +137,8 @@ def unroll_masked(cell: Any, inputs: Inputs, begin_state: States | None, options
     return options.arranged(lengths.mask(merged(outputs, layout), layout)), states
 
 
-def as_it_is(cell: Any, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+def as_it_is(cell: Unrollable, inputs: Inputs, begin_state: States | None, options: Options
+             ) -> Unrolled:
     """Unroll `cell` itself."""
     return unroll_checked(cell, functools.partial(unroll_masked, cell), inputs, begin_state,
                           options)
@@ -155,6 +158,9 @@ class Unrollable:
     _takes_sequences_ = False
 
     reset: Callable[[], None]
+    _params: RNNParams
+    _all_cells_: Callable[[], Sequence[Unrollable]]
+    _check_graph_: Callable[[States], None]
     _first_states_: Callable[[States | None, _check.DType | None], States]
     _later_step_: Callable[[], Callable[..., Step]]
 

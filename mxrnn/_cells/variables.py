@@ -2,12 +2,29 @@
 one name, as in two cells without prefixes."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Iterable, Mapping, Sequence, TypedDict, Union
 
 from .. import _check
 from .._runtime.mxnet import mx
 
-__all__ = ['RNNParams', 'check_weights_given', 'warn_of_equal_names']
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ['Init', 'RNNParams', 'VariableOptions', 'check_weights_given', 'warn_of_equal_names']
+
+Init = Union[str, mx.init.Initializer, None]
+
+
+class VariableOptions(TypedDict, total=False):
+    """Keywords of `mx.sym.Variable`."""
+
+    shape: Sequence[int] | None
+    dtype: _check.DType | None
+    init: Init
+    lr_mult: float | None
+    wd_mult: float | None
+    stype: str | None
+    attr: Mapping[str, str] | None
 
 
 class RNNParams:
@@ -31,7 +48,7 @@ class RNNParams:
         self._prefix = _check.instance('prefix', prefix, str, 'a str')
         self._params: dict[str, mx.sym.Symbol] = {}
 
-    def get(self, name: str, **kwargs: Any) -> mx.sym.Symbol:
+    def get(self, name: str, **kwargs: Unpack[VariableOptions]) -> mx.sym.Symbol:
         """Return the variable `name`, and make it when it is first asked for.
 
         Parameters
@@ -48,13 +65,12 @@ class RNNParams:
         return self._params[name]
 
 
-def check_weights_given(cell: Any, given: list[mx.sym.Symbol]) -> None:
-    """Warn if the graphs of `given`, the inputs of `cell`, have other weights with the names of its
-    own weights, as two cells without prefixes do."""
-    containers = {id(each._params): each._params for each in cell._all_cells_()}.values()
+def check_weights_given(containers: Iterable[RNNParams], given: list[mx.sym.Symbol]) -> None:
+    """Warn if the graphs of `given`, the inputs of a cell, have other weights with the names of its
+    own weights in `containers`, as two cells without prefixes do."""
     symbol = mx.sym.Group(given)
     names = set(symbol.list_arguments())
-    for container in containers:
+    for container in {id(each): each for each in containers}.values():
         for name in names.intersection(container._params):
             together = mx.sym.Group([symbol, container._params[name]])
             if together.list_arguments().count(name) > 1:

@@ -16,7 +16,7 @@ __all__ = ['ARRAYS', 'MissingWeightsError', 'PackedWeights', 'Weights', 'copy_ro
 
 Weights = Dict[str, mx.nd.NDArray]
 
-Array = Union[mx.nd.NDArray, 'np.ndarray[Any, np.dtype[Any]]']
+Array = Union[mx.nd.NDArray, 'np.ndarray']
 #: Shapes by name: 0 stands for any length, and an Ellipsis at the end for more axes.
 Shapes = Mapping[str, Tuple[Any, ...]]
 

@@ -7,12 +7,13 @@ import sys
 from typing import Any, Callable, Iterable
 
 from .. import _check
+from .._cells.carried_states_checks import BatchEnd
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 from . import optimizer_progress as _optimizer
 from . import position, several_workers
-from .checks import Cell, Params, cell_list, check_ids, check_module, path_prefix
+from .checks import Cell, Params, cell_list, check_ids, check_module
 from .optimizer_progress import Begun
 from .optimizer_states_file import Extra
 from .position import Data, Here
@@ -93,7 +94,7 @@ def do_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, period: int = 1
     ...     sorted(os.listdir(folder))
     ['model-0003.params', 'model-0003.states', 'model-symbol.json']
     """
-    cells, prefix = cell_list(cells), path_prefix(prefix)
+    cells, prefix = cell_list(cells), _check.path('prefix', prefix)
     if isinstance(period, mx.mod.BaseModule):
         raise TypeError('period, the third argument, must be a number, got a module: pass it as '
                         'module=')
@@ -158,7 +159,7 @@ class _Saver:
         """Whether several workers each save their own position."""
         return self._data is not None and self._workers.count() > 1
 
-    def _after_batch(self, param: Any) -> None:
+    def _after_batch(self, param: BatchEnd) -> None:
         module = self._module
         if self._batches is None or module is None:
             raise ValueError('a batch_end_callback needs batches= of do_rnn_checkpoint, '
@@ -238,7 +239,7 @@ class _Workers:
 
     def __init__(self, module: mx.mod.BaseModule | None) -> None:
         self._module = module
-        self._stores: list[Any] | None = None  #: found at the first save without a module
+        self._stores: list[mx.kv.KVStore] | None = None  #: found at the first save without a module
 
     def rank(self) -> int:
         """This process' rank in distributed training; 0 if it is alone."""
@@ -250,7 +251,7 @@ class _Workers:
         horovod = _horovod()
         return int(horovod.size() if horovod else getattr(self._store(), 'num_workers', 1))
 
-    def _store(self) -> Any:
+    def _store(self) -> mx.kv.KVStore | None:
         if self._module is not None:
             return getattr(_optimizer.trained(self._module), '_kvstore', None)
         if self._stores is None:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import warnings
 import weakref
-from typing import Any, Callable, Dict, Iterable, Protocol, Sequence
+from typing import Any, Callable, Dict, Iterable, Mapping, Protocol, Sequence
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 from .optimizer_progress import trained
 
-__all__ = ['Cell', 'cell_list', 'check_ids', 'check_module', 'check_shapes', 'faults', 'Params',
-           'path_prefix']
+__all__ = ['Cell', 'cell_list', 'check_ids', 'check_module', 'check_shapes', 'faults', 'Params']
 
 Params = Dict[str, mx.nd.NDArray]
 
@@ -55,10 +54,6 @@ def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
 def check_module(module: object) -> None:
     if module is not None:
         _check.instance('module', module, mx.mod.BaseModule, 'a module or None')
-
-
-def path_prefix(prefix: object) -> str:
-    return os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
 
 
 def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_params: Params,
@@ -107,7 +102,7 @@ def _weights(cell: Any) -> set[str]:
 def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_params: Params
                  ) -> list[str]:
     """Integer parameters where the graph needs real numbers; one damaged bit can cause that."""
-    def inferred(types: dict[str, Any]) -> dict[str, Any] | None:
+    def inferred(types: Mapping[str, _check.DType]) -> dict[str, type[np.generic]] | None:
         """Types of the auxiliary states, or None if those of the arguments are impossible."""
         # The graph does not tell the types of the data.
         for kind in [*dict.fromkeys(types.values()), np.float32, np.float64, np.float16, np.int32]:

@@ -20,7 +20,7 @@ from . import (
     several_workers,
 )
 from . import optimizer_progress as _optimizer
-from .checks import Cell, Params, cell_list, check_module, path_prefix
+from .checks import Cell, Params, cell_list, check_module
 from .position import Data
 from .safe_pickle import named_things
 
@@ -168,7 +168,7 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
     >>> loaded.epoch, loaded.arg_params['lstm_i2h_weight'].shape
     (7, (16, 5))
     """
-    cells, prefix = cell_list(cells), path_prefix(prefix)
+    cells, prefix = cell_list(cells), _check.path('prefix', prefix)
     check_module(module)
     _check.flag('strict', strict)
     trusted = list(_check.iterable('trusted', trusted, 'classes or functions'))
@@ -227,7 +227,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
     if data is not None:
         if found.extra.parts is not None:
             try:
-                here = several_workers.read_part(prefix, place, found.extra, data)
+                here: object = several_workers.read_part(prefix, place, found.extra, data)
             except CheckpointError as error:
                 if several_workers.unfinished(prefix, place, found.extra):
                     raise _UnfinishedError(str(error)) from None

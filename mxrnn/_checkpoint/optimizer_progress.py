@@ -76,7 +76,7 @@ def when_done(module: mx.mod.BaseModule, method: str, done: bool, act: Callable[
         waiting = _Waiting([], [])
 
         @functools.wraps(getattr(type(module), method))
-        def run(*args: Any, **kwargs: Any) -> Any:
+        def run(*args: object, **kwargs: object) -> object:
             result = getattr(type(module), method)(module, *args, **kwargs)
             delattr(module, method)  # the class' own again
             for each in waiting.all + waiting.last:

@@ -35,10 +35,10 @@ class Extra(NamedTuple):
         What the optimiser changed in itself, from `Begun.changed`.
     """
 
-    position: Any = None
-    parts: Any = None
-    weights: Any = None
-    first: Any = None
+    position: object = None
+    parts: object = None
+    weights: object = None
+    first: object = None
     changed: Any = None
 
 
@@ -133,7 +133,7 @@ def _unsealed(content: bytes, parameters: int) -> bytes:
     return before
 
 
-def _dict(found: object) -> dict[Any, Any]:
+def _dict(found: object) -> dict[Any, object]:
     if not isinstance(found, dict):  # dict(found) would ask for items, perhaps without end
         raise TypeError('a %s in place of a dict' % type(found).__name__)
     return dict(found)

@@ -62,8 +62,8 @@ _Step = Callable[[Any], None]  #: what a reader, its argument, does for an opcod
 _Python: Any = vars(pickle)['_Unpickler']
 
 
-def load_all(content: bytes, further: Iterable[Any] = (), placeholders: bool = False
-             ) -> Iterator[Any]:
+def load_all(content: bytes, further: Iterable[object] = (), placeholders: bool = False
+             ) -> Iterator[object]:
     """Yield the values of the pickles in `content`, which follow one another.
 
     Parameters
@@ -93,18 +93,18 @@ def load_all(content: bytes, further: Iterable[Any] = (), placeholders: bool = F
         yield value
 
 
-def named_things(things: Iterable[Any]) -> _Names:
+def named_things(things: Iterable[object]) -> _Names:
     """The classes and functions `things`, by their names in pickles."""
     found = {}
     for thing in things:
-        if not (callable(thing) and hasattr(thing, '__qualname__')):
+        if not callable(thing) or not hasattr(thing, '__qualname__'):
             _check.instance('each of trusted', thing, (), 'a class or a function')
-        found[thing.__module__, thing.__qualname__] = thing
+        found[thing.__module__, getattr(thing, '__qualname__', '')] = thing
     return found
 
 
 class _Unpickler(_Python):
-    def __init__(self, stream: io.BytesIO, names: _Names, further: Iterable[Any],
+    def __init__(self, stream: io.BytesIO, names: _Names, further: Iterable[object],
                  placeholders: bool) -> None:
         super().__init__(stream)
         self._names, self._further, self._placeholders = names, further, placeholders

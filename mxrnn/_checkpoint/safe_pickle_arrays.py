@@ -4,6 +4,7 @@ The reader of pickles calls these functions instead of NumPy's and MXNet's const
 """
 from __future__ import annotations
 
+import ctypes
 import pickle
 from typing import Any
 
@@ -18,7 +19,7 @@ __all__ = ['NO_ELEMENTS', 'array_of_bytes', 'check_type_state', 'checked_array',
 NO_ELEMENTS = 'it makes an array without its elements'
 
 
-def type_of_numbers(name: object, align: object = False, copy: object = False) -> np.dtype[Any]:
+def type_of_numbers(name: object, align: object = False, copy: object = False) -> np.dtype:
     """Replaces `numpy.dtype`: makes types of numbers, bools and strings.
 
     Other types may claim that they hold no objects although they do. An array's bytes would then be
@@ -31,7 +32,7 @@ def type_of_numbers(name: object, align: object = False, copy: object = False) -
     return np.dtype(kind, copy=True)  # BUILD changes it, so it must not be NumPy's own
 
 
-def check_type_state(kind: np.dtype[Any], state: object) -> None:
+def check_type_state(kind: np.dtype, state: object) -> None:
     """Refuse to change anything of a type except its order of bytes."""
     own: Any = kind.__reduce__()[2]  # type: ignore[index]
     orders = '|' if own[1] == '|' else '<>='
@@ -101,7 +102,7 @@ def checked_array(kind: Any, made: list[mx.nd.NDArray]) -> type:
     return Array
 
 
-def _handle_of_zero(kind: Any) -> Any:
+def _handle_of_zero(kind: type[mx.nd.NDArray]) -> ctypes.c_void_p | None:
     """The handle of an array with one zero; the caller frees it."""
     zero = mx.nd.zeros((1, 1), stype=kinds_of_array()[kind][0])
     handle, zero.handle = zero.handle, None

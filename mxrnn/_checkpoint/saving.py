@@ -14,7 +14,7 @@ from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import RELEASE, mx
 from .._runtime.symbol_graph import graph_of
 from . import optimizer_states_file
-from .checks import Cell, Params, cell_list, path_prefix
+from .checks import Cell, Params, cell_list
 from .optimizer_states_file import Extra
 
 __all__ = ['Companion', 'pinned', 'save', 'save_rnn_checkpoint']
@@ -75,7 +75,7 @@ def save_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int,
     ...     mx.nd.load(folder + '/model-0007.params')['arg:lstm_i2h_i_weight'].shape
     (4, 5)
     """
-    save(cell_list(cells), path_prefix(prefix), epoch, symbol, arg_params, aux_params,
+    save(cell_list(cells), _check.path('prefix', prefix), epoch, symbol, arg_params, aux_params,
          checksum=_check.flag('checksum', checksum))
 
 

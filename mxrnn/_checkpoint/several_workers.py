@@ -14,7 +14,7 @@ import itertools
 import logging
 import os
 import zlib
-from typing import Any, Callable, Dict, Iterator, Tuple
+from typing import Callable, Dict, Iterator, Tuple
 
 from .._files import CheckpointError, atomic, reason_of
 from .._files import checkpoint_files as files
@@ -167,14 +167,14 @@ def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]
     _log.info('Worker %d of %d resumes from %s', store.rank, len(rows), path)
 
 
-def _store(data: object) -> Any:
+def _store(data: object) -> mx.kv.KVStore | None:
     """Return the store for as many workers as `data` has parts, if it already exists."""
     parts = getattr(data, 'num_parts', 1)
     return next((store for store in heartbeat_watch.stores()
                  if parts > 1 and store.num_workers == parts and '_async' not in store.type), None)
 
 
-def _gathered(store: Any, mine: Chosen | None) -> list[tuple[int, int, int, int] | None]:
+def _gathered(store: mx.kv.KVStore, mine: Chosen | None) -> list[tuple[int, int, int, int] | None]:
     """Return epoch, batch, and a checksum in two halves, of each worker's choice."""
     row = [0, 0, 0, 0, 0]
     if mine is not None:

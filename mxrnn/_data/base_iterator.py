@@ -208,14 +208,14 @@ class TokenIter(mx.io.DataIter):
         return (self.batch_size, length) if self.major_axis == 0 else (length, self.batch_size)
 
     def _batch(self, data: list[mx.nd.NDArray], label: list[mx.nd.NDArray], length: Key,
-               pad: int = 0, index: np.ndarray | Sequence[int] | None = None) -> mx.io.DataBatch:
+               pad: int = 0, index: np.ndarray | list[int] | None = None) -> mx.io.DataBatch:
         if length not in self._described:
             self._described[length] = self._describe(length)
         provide_data, provide_label = self._described[length]
         return mx.io.DataBatch(data, label, pad, index, length, provide_data[:], provide_label[:])
 
 
-def _padding(name: str, value: object, dtype: np.dtype) -> Any:
+def _padding(name: str, value: object, dtype: np.dtype) -> np.generic:
     """Return the padding for data of this type, as a number of the type."""
     if not fits(np.asarray(_check.number(name, value)), dtype):
         raise ValueError('%s must be a number that dtype %s can represent, got %r'

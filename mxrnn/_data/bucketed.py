@@ -12,8 +12,8 @@ from .._runtime.mxnet import mx
 from . import number_checks as _checks
 from . import tokens as _sequences
 from .base_iterator import Described, Key, State, TokenIter
-from .buckets import Buckets
-from .corpus import is_corpus, open_corpus
+from .buckets import Asked, Buckets
+from .corpus import Sequences, is_corpus, open_corpus
 from .order import Order, check_seed
 from .rows_of_tokens import gather, part
 
@@ -48,13 +48,14 @@ class BucketedIter(TokenIter):
     #: The word for a sample.
     samples = 'sentences'
 
-    buckets: Any
+    buckets: list[Any]
     default_bucket_key: Key
 
-    def __init__(self, given: Mapping[str, object], labels: Any, batch_size: int, buckets: Any,
-                 invalid_label: float, names: Mapping[str, str], dtype: _check.DType, layout: str,
-                 shuffle: bool, seed: int | None, last_batch: LastBatch, too_long: TooLong,
-                 lengths: Mapping[str, int], num_parts: int, part_index: int) -> None:
+    def __init__(self, given: Mapping[str, Sequences], labels: Sequences | None, batch_size: int,
+                 buckets: Asked, invalid_label: float, names: Mapping[str, str],
+                 dtype: _check.DType, layout: str, shuffle: bool, seed: int | None,
+                 last_batch: LastBatch, too_long: TooLong, lengths: Mapping[str, int],
+                 num_parts: int, part_index: int) -> None:
         super().__init__(batch_size, invalid_label, names, dtype, layout, num_parts, part_index)
         self._data_names = [names[name] for name in names
                             if name != 'label_name' and name not in lengths]
@@ -96,11 +97,12 @@ class BucketedIter(TokenIter):
 
     # ---- the samples and their places
 
-    def _sort_and_pack(self, buckets: Any, given: Mapping[str, object]) -> Buckets:
+    def _sort_and_pack(self, buckets: Asked, given: Mapping[str, Sequences]) -> Buckets:
         """Keep the sequences in memory, except those that fit no bucket."""
         sequences: dict[str, Any] = {
             name: value if isinstance(value, (Sequence, np.ndarray)) else
-            list(_check.iterable(name, value, 'sequences')) for name, value in given.items()}
+            list(_check.iterable(name, value, 'sequences'))  # type: ignore[arg-type]
+            for name, value in given.items()}
         offsets = {name: np.append(0, _checks.sizes(name, value).cumsum())
                    for name, value in sequences.items()}
         found = self._sort(buckets, list(offsets.values()))
@@ -114,8 +116,8 @@ class BucketedIter(TokenIter):
                 np.diff(offsets[column.name])[kept], most if self.truncated else None)
         return found
 
-    def _packed(self, name: str, sequences: Iterator[Any], sizes: np.ndarray, most: int | None
-                ) -> _sequences.Packed:
+    def _packed(self, name: str, sequences: Iterator[Sequence[int]], sizes: np.ndarray,
+                most: int | None) -> _sequences.Packed:
         """The tokens of these sequences, at most `most` of each if that is a number."""
         if most is not None:
             sequences = (each[:most] if len(each) > most else each for each in sequences)
@@ -125,7 +127,7 @@ class BucketedIter(TokenIter):
         return _sequences.Packed(
             _sequences.pack(name, joined, offsets[-1], self._dtype), offsets)
 
-    def _sort(self, buckets: Any, offsets: list[np.ndarray]) -> Buckets:
+    def _sort(self, buckets: Asked, offsets: list[np.ndarray]) -> Buckets:
         """Choose the buckets; count the samples that fit none, and those that are cut.
 
         `offsets` has, for each argument in the columns' order, where each sequence begins.
@@ -226,7 +228,8 @@ class BucketedIter(TokenIter):
     def _begin(self, order: Order, batches: list[tuple[int, int]], done: int) -> None:
         """Continue in this order, after `done` of its batches."""
         self._order, self.idx, self.curr_idx = order, batches, done
-        self._ready: dict[tuple[int, int], tuple[int, list[Any], list[mx.nd.NDArray], int]] = {}
+        self._ready: dict[tuple[int, int], tuple[
+            int, list[tuple[mx.nd.NDArray, int]], list[mx.nd.NDArray], int]] = {}
         self._places: list[list[tuple[np.ndarray, np.ndarray]]] = []  # frees the old ones
         self._places += map(self._located, range(len(order.epoch)), order.epoch)
 
@@ -247,7 +250,7 @@ class BucketedIter(TokenIter):
                 'shuffle': self.shuffle, 'seed': self.seed, 'last_batch': self.last_batch,
                 'too_long': self.too_long, 'num_parts': self.num_parts}
 
-    def _epochs(self) -> list[dict[str, Any]]:
+    def _epochs(self) -> list[State]:
         return self._order.begun()
 
     def _go_to(self, done: int, epochs: Sequence[State]) -> None:

@@ -2,14 +2,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Iterator, Sequence
+from typing import Iterable, Iterator, Sequence, Tuple, Union
 
 import numpy as np
 
 from .. import _check
 from .number_checks import extent
 
-__all__ = ['Buckets']
+__all__ = ['Asked', 'Buckets']
+
+#: The argument `buckets`: lengths, or for several sequences tuples of them.
+Asked = Union[Iterable[int], Iterable[Tuple[int, ...]], None]
 
 _PIECE = 2 ** 18  # sentences handled at once
 
@@ -47,7 +50,7 @@ class Buckets:
         Samples in each bucket.
     """
 
-    def __init__(self, given: Any, offsets: Sequence[np.ndarray], least: int,
+    def __init__(self, given: Asked, offsets: Sequence[np.ndarray], least: int,
                  truncate: bool) -> None:
         bounds = [[(each.min(), each.max()) for each in sizes] for sizes in sizes_of(offsets)]
         self.least = tuple(int(min(low for low, _ in each)) for each in zip(*bounds))
@@ -128,7 +131,7 @@ class Buckets:
         return rows
 
 
-def _asked_for(given: Any, dimensions: int) -> set[tuple[int, ...]]:
+def _asked_for(given: Iterable[object], dimensions: int) -> set[tuple[int, ...]]:
     """The buckets in the argument, without those of length 0."""
     if dimensions > 1:
         return {tuple(_check.integers('each of buckets', bucket, dimensions, 1))

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import zlib
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Sequence, Union
 
 import numpy as np
 
@@ -22,6 +22,10 @@ _FORMAT = 'mxrnn tokens 1'
 _INDEX = 'index.json'  #: written last; without it, or if it names other files, data is incomplete
 _ARRAY = re.compile(r'(tokens|offsets)-[0-9a-f]{16}\.npy')
 _HEADER = 128  # bytes of a NumPy file before its numbers
+
+
+#: Sequences of numbers, or the folder that `write_tokens` wrote.
+Sequences = Union[Sequence[Sequence[int]], str, 'os.PathLike[str]']
 
 
 class Corpus(Sequence[np.ndarray]):
@@ -64,7 +68,7 @@ class Corpus(Sequence[np.ndarray]):
         return 'Corpus(%r, %d sentences, %d tokens of type %s)' % (
             self.path, len(self), self.tokens.size, self.tokens.dtype.name)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         return read_tokens, (self.path,)  # copies and other processes map the same files
 
 
@@ -190,10 +194,10 @@ def is_corpus(value: object) -> bool:
     return isinstance(value, (str, os.PathLike, Corpus))
 
 
-def open_corpus(name: str, value: Any, dtype: np.dtype) -> Corpus:
+def open_corpus(name: str, value: object, dtype: np.dtype) -> Corpus:
     """Return the corpus for the argument `value`, a corpus or its path, if `dtype` can hold it."""
     try:
-        corpus = value if isinstance(value, Corpus) else read_tokens(value)
+        corpus = value if isinstance(value, Corpus) else read_tokens(_check.path(name, value))
     except ValueError as error:
         raise ValueError('%s must be sequences of numbers or tokens on disk: %s'
                          % (name, error)) from None
@@ -208,9 +212,8 @@ def open_corpus(name: str, value: Any, dtype: np.dtype) -> Corpus:
 
 # ---- files
 
-def _folder(path: Any) -> str:
-    _check.instance('path', path, (str, os.PathLike), 'a path')
-    folder = os.fspath(path)
+def _folder(path: object) -> str:
+    folder = _check.path('path', path)
     if not isinstance(folder, str) or not folder:
         raise ValueError('path must be the name of a folder, got %r' % (path,))
     if os.path.exists(folder) and not os.path.isdir(folder):
@@ -219,7 +222,7 @@ def _folder(path: Any) -> str:
 
 
 def _write(tokens_file: str, offsets_file: str, sentences: Iterator[Sequence[int]]
-           ) -> dict[str, Any]:
+           ) -> dict[str, object]:
     """Write both files; return their description for the index."""
     least = most = 0
     int64 = np.dtype('<i8')

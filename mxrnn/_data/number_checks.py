@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import reprlib
-from typing import Any, Sequence, Sized
+from typing import Sequence, Sized
 
 import numpy as np
 
@@ -14,7 +14,7 @@ __all__ = ['data_type', 'extent', 'first_unfit', 'fits', 'numbers', 'sizes']
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
 
 
-def data_type(name: str, value: Any) -> np.dtype:
+def data_type(name: str, value: _check.DType) -> np.dtype:
     """Return the argument `value` as a NumPy type that MXNet also has."""
     try:
         dtype = None if value is None else np.dtype(value)  # None would mean float64
@@ -36,7 +36,7 @@ def fits(values: np.ndarray, dtype: np.dtype) -> bool:
     return bool((cast == values).all())
 
 
-def sizes(name: str, sequences: Sequence[Any]) -> np.ndarray:
+def sizes(name: str, sequences: Sequence[Sized] | np.ndarray) -> np.ndarray:
     """Return the length of each sequence."""
     wrong = [kind for kind in set(map(type, sequences))
              if not issubclass(kind, Sized) or issubclass(kind, (str, bytes))]

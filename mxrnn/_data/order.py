@@ -12,7 +12,7 @@ from .base_iterator import State
 __all__ = ['Order', 'check_seed']
 
 
-def check_seed(seed: Any) -> int | None:
+def check_seed(seed: int | None) -> int | None:
     """Return `seed` if both generators accept it."""
     if seed is None:
         return None

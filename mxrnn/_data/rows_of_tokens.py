@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,8 @@ from .._runtime.mxnet import mx
 __all__ = ['gather', 'part']
 
 
-def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int, padding: Any
-           ) -> np.ndarray:
+def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int,
+           padding: np.generic) -> np.ndarray:
     """Return a row of `steps` numbers for each start and size in `packed`.
 
     Behind the size is `padding`, a NumPy number of the result's type.

@@ -230,7 +230,7 @@ def _words(vocab: Mapping[Hashable, int] | None, invalid_label: int, invalid_key
     return words
 
 
-def _check_vocabulary(vocab: Any) -> None:
+def _check_vocabulary(vocab: Mapping[Hashable, object]) -> None:
     _check.instance('vocab', vocab, Mapping, 'a dict of words to ids, or None')
     for kind in set(map(type, vocab.values())):
         if not issubclass(kind, numbers.Real):

@@ -1,8 +1,7 @@
 """BucketSentenceIter and SentencePairIter: batches of sentences of similar length."""
 from __future__ import annotations
 
-import os
-from typing import Any, Iterator, Literal, Sequence
+from typing import Iterator, Literal, Sequence
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base_iterator import Layout
 from .bucketed import BucketedIter, LastBatch, TooLong
+from .corpus import Sequences
 
 __all__ = ['BucketSentenceIter', 'SentencePairIter']
 
@@ -109,11 +109,11 @@ class BucketSentenceIter(BucketedIter):
     buckets: list[int]
     default_bucket_key: int
 
-    def __init__(self, sentences: Sequence[Sequence[int]] | str | os.PathLike[str],
+    def __init__(self, sentences: Sequences,
                  batch_size: int, buckets: Sequence[int] | None = None, invalid_label: float = -1,
                  data_name: str = 'data', label_name: str = 'softmax_label',
                  dtype: _check.DType = 'float32', layout: Layout = 'NT', *,
-                 labels: Sequence[Sequence[int]] | str | os.PathLike[str] | None = None,
+                 labels: Sequences | None = None,
                  shuffle: bool = True, seed: int | None = None,
                  last_batch: LastBatch = 'discard', too_long: TooLong = 'discard',
                  provide_length: bool = False, length_name: str = 'length', num_parts: int = 1,
@@ -135,7 +135,7 @@ class BucketSentenceIter(BucketedIter):
         return arrays
 
     @data.setter
-    def data(self, value: Any) -> None:
+    def data(self, value: object) -> None:
         self._refuse('data')
 
     @property
@@ -143,7 +143,7 @@ class BucketSentenceIter(BucketedIter):
         return list(map(self._read_only, self._all_data()))
 
     @nddata.setter
-    def nddata(self, value: Any) -> None:
+    def nddata(self, value: object) -> None:
         self._refuse('nddata')
 
     @property
@@ -152,7 +152,7 @@ class BucketSentenceIter(BucketedIter):
         return [self._read_only(rows[:, shift:]) for rows in self._all_rows(-1)]
 
     @ndlabel.setter
-    def ndlabel(self, value: Any) -> None:
+    def ndlabel(self, value: object) -> None:
         self._refuse('ndlabel')
 
     def _all_data(self) -> Iterator[np.ndarray]:
@@ -183,7 +183,7 @@ class _ReadOnly(mx.nd.NDArray):
 
     __slots__: list[str] = []
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: object, value: object) -> None:
         raise ValueError('nddata and ndlabel are readonly: batches do not come from them')
 
 
@@ -261,13 +261,13 @@ class SentencePairIter(BucketedIter):
     buckets: list[tuple[int, int]]
     default_bucket_key: tuple[int, int]
 
-    def __init__(self, sources: Sequence[Sequence[int]] | str | os.PathLike[str],
-                 targets: Sequence[Sequence[int]] | str | os.PathLike[str], batch_size: int,
+    def __init__(self, sources: Sequences,
+                 targets: Sequences, batch_size: int,
                  buckets: Sequence[tuple[int, int]] | None = None, invalid_label: float = -1,
                  source_name: str = 'source', target_name: str = 'target',
                  label_name: str = 'softmax_label', dtype: _check.DType = 'float32',
                  layout: Layout = 'NT', *,
-                 labels: Sequence[Sequence[int]] | str | os.PathLike[str] | None = None,
+                 labels: Sequences | None = None,
                  shuffle: bool = True, seed: int | None = None,
                  last_batch: LastBatch = 'discard', too_long: TooLong = 'discard',
                  provide_length: bool | Literal['source', 'target'] = False,

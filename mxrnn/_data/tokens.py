@@ -5,7 +5,7 @@ import contextlib
 import warnings
 from array import array
 from itertools import islice
-from typing import Any, Iterable, Iterator, Sized
+from typing import Iterable, Iterator, Sized
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def _some(sequences: Iterator[Sized]) -> list[Sized]:
     return chunk
 
 
-def _integers(chunk: list[Any]) -> np.ndarray:
+def _integers(chunk: list[Sized]) -> np.ndarray:
     """Join lists and tuples of integers, several times as fast as NumPy can."""
     if not set(map(type, chunk)) <= {list, tuple}:
         raise TypeError
@@ -85,7 +85,7 @@ def _integers(chunk: list[Any]) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter('error')  # before Python 3.10, fractions may be truncated
         for sequence in chunk:
-            integers.fromlist(sequence if type(sequence) is list else list(sequence))
+            integers.fromlist(sequence if isinstance(sequence, list) else [*sequence])  # type: ignore
     return np.array(integers, np.int64)
 
 

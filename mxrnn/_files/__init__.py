@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from typing import Any, Iterator
+from typing import Iterator
 
 __all__ = ['CheckpointError', 'cause_of', 'named', 'reason_of']
 
@@ -38,30 +38,32 @@ class CheckpointError(KeyError):
     no checkpoint no-such-folder/model-*.params: there is no folder no-such-folder
     """
 
-    def __new__(cls, *args: Any) -> CheckpointError:
+    def __new__(cls, *args: object) -> CheckpointError:
         return super().__new__(_of_mxnet(cls), *args)
 
     __str__ = Exception.__str__  # KeyError would put the message in quotes
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         return CheckpointError, self.args
 
 
-def _mxnet_error() -> Any:
+def _mxnet_error() -> type | None:
     """MXNet's error class, or None if MXNet is not loaded."""
     return getattr(sys.modules.get('mxnet.base'), 'MXNetError', None)
 
 
 @functools.lru_cache(maxsize=None)
-def _derived(cls: type, base: type) -> type:
+def _derived(cls: type[CheckpointError], base: type) -> type[CheckpointError]:
     return type(cls.__name__, (cls, base), {
         '__doc__': cls.__doc__, '__module__': cls.__module__, '__qualname__': cls.__qualname__})
 
 
-def _of_mxnet(cls: type) -> type:
+def _of_mxnet(cls: type[CheckpointError]) -> type[CheckpointError]:
     """`cls`, also derived from MXNet's error if MXNet is loaded."""
     base = _mxnet_error()
-    return cls if base is None or issubclass(cls, base) else _derived(cls, base)
+    if base is None or issubclass(cls, base):
+        return cls
+    return _derived(cls, base)  # type: ignore[arg-type]
 
 
 def reason_of(error: BaseException) -> str:

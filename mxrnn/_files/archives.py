@@ -12,7 +12,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from typing import Any, BinaryIO, Callable, Iterator
+from typing import BinaryIO, Callable, Iterator
 
 __all__ = ['ZIP', 'files_in', 'room_for']
 
@@ -69,7 +69,7 @@ _File = Iterator['tuple[str, bool, Callable[[], bytes]]']
 class _Bounded:
     """A stream that refuses to return more than `most` bytes."""
 
-    def __init__(self, stream: Any, most: int) -> None:
+    def __init__(self, stream: BinaryIO | gzip.GzipFile, most: int) -> None:
         self._stream, self._most, self._left = stream, most, most
 
     def read(self, size: int) -> bytes:
@@ -84,7 +84,7 @@ def _too_large(most: int) -> ValueError:
     return ValueError('its unpacked content is larger than %d bytes' % most)
 
 
-def _tarred(stream: Any, room: int) -> _File:
+def _tarred(stream: BinaryIO | gzip.GzipFile, room: int) -> _File:
     # As a stream, which is read once from beginning to end.
     with tarfile.open(fileobj=_Bounded(stream, room), mode='r|') as archive:  # type: ignore[call-overload]
         for count, member in enumerate(archive):

@@ -21,7 +21,7 @@ import io
 import os
 import struct
 from concurrent import futures
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Union
+from typing import Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
@@ -37,7 +37,7 @@ __all__ = ['Array', 'BFLOAT16', 'CSR', 'DENSE', 'ROW_SPARSE', 'SparseArray', 'ad
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
 
 #: Types of elements, by MXNet's numbers.
-TYPES: dict[int, np.dtype[Any]] = {
+TYPES: dict[int, np.dtype] = {
     0: np.dtype('<f4'), 1: np.dtype('<f8'), 2: np.dtype('<f2'), 3: np.dtype('u1'),
     4: np.dtype('<i4'), 5: np.dtype('i1'), 6: np.dtype('<i8'), 7: np.dtype('?'),
     8: np.dtype('<i2'), 12: BFLOAT16}
@@ -73,7 +73,7 @@ class SparseArray(NamedTuple):
     indptr: np.ndarray | None = None
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype:
         """The type of its elements."""
         return self.data.dtype
 
@@ -95,7 +95,7 @@ class _Elements(NamedTuple):
     """Elements in the file: where they begin, their type and their shape."""
 
     at: int
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     shape: tuple[int, ...]
 
     def read(self, stream: io.BufferedIOBase) -> np.ndarray:
@@ -245,7 +245,7 @@ def _entry(reader: _Reader, what: str) -> StoredArray:
             raise ValueError('%s has the shape %s' % (what, sizes))
         return sizes
 
-    def dtype() -> np.dtype[Any]:
+    def dtype() -> np.dtype:
         number = reader.number('i', what)
         if number not in TYPES:
             raise ValueError('%s has the unknown type %d' % (what, number))

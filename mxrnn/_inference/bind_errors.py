@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
+from .._check import DType
 from .._files import reason_of
 from .._graph.graph import Graph
 from .._graph.operator_table import has, row
@@ -18,7 +19,7 @@ __all__ = ['check_fit', 'check_half', 'explain', 'known_types', 'refusal']
 
 Shapes = Mapping[str, Tuple[int, ...]]
 Types = Mapping[str, Any]
-Arrays = Mapping[str, Any]
+Arrays = Mapping[str, Union[mx.nd.NDArray, np.ndarray]]
 _Found = Dict[str, Any]
 
 #: How many wrong weights to list.
@@ -111,7 +112,7 @@ def explain(symbol: mx.sym.Symbol, weights: Arrays, inputs: Arrays | None = None
              if not _agree(known.get(name), shapes[name])], ValueError)
 
 
-def known_types(symbol: mx.sym.Symbol, weights: Arrays, states: Any = ()) -> _Found:
+def known_types(symbol: mx.sym.Symbol, weights: Arrays, states: Iterable[str] = ()) -> _Found:
     """Types of the arguments of `symbol`, as far as the weights' types tell."""
     types = _types_of(weights)
     for choice in _choices(symbol, types, dict.fromkeys(states)):
@@ -241,7 +242,7 @@ def _choices(symbol: mx.sym.Symbol, weights: Types, inputs: Types, others: Itera
             yield {**inputs, **dict.fromkeys(free, kind)}
 
 
-def _type_met(graph: Graph, name: str, types: Types) -> Any:
+def _type_met(graph: Graph, name: str, types: Types) -> DType | None:
     """The type of the first weight that an operator takes together with numbers of an input."""
     reached = {place for place, node in enumerate(graph.nodes) if node.name == name}
     for place, node in enumerate(graph.nodes):
@@ -257,7 +258,7 @@ def _type_met(graph: Graph, name: str, types: Types) -> Any:
     return np.float32
 
 
-def _usual_first(types: Types) -> list[Any]:
+def _usual_first(types: Types) -> list[DType]:
     """Each type once, starting with the type of most weights."""
     return [kind for kind, _ in Counter(types.values()).most_common()]
 
@@ -286,11 +287,11 @@ def _other_types(symbol: mx.sym.Symbol, types: Types, inputs: Arrays) -> list[st
             if _types(symbol, {**types, name: kind}) is not None]
 
 
-def _wrong_type(name: str, wanted: Any, came: Any) -> str:
+def _wrong_type(name: str, wanted: DType, came: DType) -> str:
     return '%s must be of type %s, got %s' % (name, np.dtype(wanted).name, np.dtype(came).name)
 
 
-def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequence[Any],
+def refusal(compiled: Compiled, states: dict[str, mx.nd.NDArray], types: Sequence[DType],
             inputs: dict[str, mx.nd.NDArray], context: mx.Context, error: Exception) -> Exception:
     """The error that names the states or inputs to blame. The graph takes states of `types`. It did
     not accept its arguments on `context` but raised `error`."""

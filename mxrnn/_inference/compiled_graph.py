@@ -70,7 +70,7 @@ class Forms:
         self._recent: deque[Hashable] | None = deque(maxlen=_MANY) if others else None
 
     def run(self, key: Hashable, make: Callable[[bool], Operator],
-            values: list[mx.nd.NDArray | None]) -> Any:
+            values: list[mx.nd.NDArray | None]) -> list[mx.nd.NDArray]:
         """Call the operator under this key; `make` makes one, with or without memory."""
         kept, op = self._with_memory, self._with_memory.get(key)
         memory = op is not None or self._deserves_memory(key)

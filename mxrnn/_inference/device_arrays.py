@@ -1,7 +1,7 @@
 """Arrays for inference and their devices: checks, choices and conversions of weights and inputs."""
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def looked_up(symbol: mx.sym.Symbol, names: Sequence[str]) -> list[str]:
     return [name for name in names if is_looked_up(graph, name)]
 
 
-def as_array(name: str, value: object, context: mx.Context, dtype: Any, ids: bool = False
+def as_array(name: str, value: object, context: mx.Context, dtype: _check.DType, ids: bool = False
              ) -> mx.nd.NDArray:
     """`value`, the input `name`, as an array; unchanged if it is one. `ids` are whole numbers."""
     if isinstance(value, mx.nd.NDArray):

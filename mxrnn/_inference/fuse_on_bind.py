@@ -106,7 +106,7 @@ def _types(symbol: mx.sym.Symbol, types: Types) -> dict[str, _check.DType]:
     """The types of all arguments, as `simple_bind` infers them from the given ones."""
     names = symbol.list_arguments()
     try:
-        found = symbol.infer_type_partial(**types)[0]
+        found: list[_check.DType | None] = [*symbol.infer_type_partial(**types)[0]]
     except mx.base.MXNetError:  # an operator needs to know more
         found = [types.get(name) for name in names]
     return {name: np.float32 if each is None else each for name, each in zip(names, found)}

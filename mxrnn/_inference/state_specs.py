@@ -1,10 +1,11 @@
 """Names, shapes and batch axes of a network's states; checks and begin states made of them."""
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Sequence
+from typing import List, NamedTuple, Sequence
 
 import numpy as np
 
+from .._check import DType
 from .._runtime.mxnet import mx
 
 __all__ = ['StateSpecs', 'States']
@@ -53,7 +54,7 @@ class StateSpecs:
     def __len__(self) -> int:
         return len(self.specs)
 
-    def zeros(self, batch_size: int, context: mx.Context, types: Sequence[Any]) -> States:
+    def zeros(self, batch_size: int, context: mx.Context, types: Sequence[DType]) -> States:
         """States of zero."""
         for spec in self.specs:
             if not spec.shape or not all(spec.sized(1)):

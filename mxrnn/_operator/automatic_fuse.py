@@ -94,7 +94,7 @@ def _explain_missing_steps(prefixes: set[str]) -> None:
     kind: Any = mx.sym.Symbol
     original = kind.__getitem__
 
-    def get(self: Any, index: Any) -> Any:
+    def get(self: mx.sym.Symbol, index: int | str | slice) -> mx.sym.Symbol:
         try:
             return original(self, index)
         except ValueError as error:

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Sequence
+from typing import Sequence
 
+from .._cells.base_cells import BaseRNNCell
 from .._cells.known_shapes import Kind
 from .._graph.rnn_vector_layout import ADDS_NOTHING, GROUPS, LAYOUT, FusedLayout, gate_array
 from .._runtime.mxnet import mx
@@ -50,7 +51,7 @@ def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Kind,
                                 **_named(name, 'wanted'))
 
 
-def operator_vector(mode: str, layers: Sequence[Sequence[Any]], inputs: Symbol,
+def operator_vector(mode: str, layers: Sequence[Sequence[BaseRNNCell]], inputs: Symbol,
                     states: Sequence[Symbol], name: str, width: int = 0,
                     dtype: Kind = None, listed: Sequence[Symbol] = ()) -> Symbol:
     """The vector of sym.RNN, assembled in the graph from ordinary cells' weights.
@@ -106,7 +107,7 @@ def zero_row(inputs: Symbol, name: str) -> Symbol:
     return mx.sym.zeros_like(mx.sym.Flatten(part, name=name + 'flat'), name=name + 'row')
 
 
-def cell_arrays(cell: Any, row: Symbol, width: int, dtype: Kind, name: str, rows: int = 0,
+def cell_arrays(cell: BaseRNNCell, row: Symbol, width: int, dtype: Kind, name: str, rows: int = 0,
                 listed: Sequence[Symbol] = ()) -> tuple[list[Symbol], Symbol]:
     """The weights and then the biases of `cell`, and a row as wide as its output. Their shapes are
     inferred although a Concat reads them.

@@ -7,7 +7,9 @@ import functools
 from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from .. import _check
-from .._cells.base_cells import BaseRNNCell, check_cell
+from .._cells.base_cells import ZEROS, BaseRNNCell, check_cell
+from .._cells.containers import BidirectionalCell, SequentialRNNCell
+from .._cells.dense import DenseCell
 from .._cells.gate_equations import Step
 from .._cells.modifiers import CellAround, ModifierCell
 from .._cells.sequences import Inputs, check_length, steps_of, time_major
@@ -108,9 +110,10 @@ class FusedUnroll(CellAround):
     def _masks_padding_(self) -> bool:  # type: ignore[override]
         return self._plan_of_unroll_().cell._masks_padding_
 
-    def begin_state(self, *args: Any, **kwargs: Any) -> list[mx.sym.Symbol]:
+    def begin_state(self, func: Callable[..., mx.sym.Symbol] = ZEROS,
+                    **kwargs: object) -> list[mx.sym.Symbol]:
         self._check_unmodified_()
-        return self._cell.begin_state(*args, **kwargs)
+        return self._cell.begin_state(func, **kwargs)
 
     def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         return self._cell(inputs, states)
@@ -213,7 +216,7 @@ def replaced_in(cell: BaseRNNCell) -> list[str]:
     return [name for name in vars(cell) if callable(getattr(type(cell), name, None))]
 
 
-def _layer(cell: Any) -> Layer | str:
+def _layer(cell: DenseCell) -> Layer | str:
     """`cell` as a layer of sym.RNN, or the reason why it cannot be one."""
     kind = type(cell)
     if disabled():
@@ -232,12 +235,12 @@ def _layer(cell: Any) -> Layer | str:
     return Layer(mode, cell._num_hidden, [cell], cell)
 
 
-def _plan_layer(cell: BaseRNNCell, width: int, inputs_at_once: bool) -> Plan:
+def _plan_layer(cell: DenseCell, width: int, inputs_at_once: bool) -> Plan:
     layer = _layer(cell)
     return _unfused(cell, layer) if isinstance(layer, str) else _operator(layer, width)
 
 
-def _plan_directions(cell: Any, width: int, inputs_at_once: bool) -> Plan:
+def _plan_directions(cell: BidirectionalCell, width: int, inputs_at_once: bool) -> Plan:
     joined = cell._merge_ == 'concat'
     sides = [plan(side, width, inputs_at_once) for side in cell._cells]
     layers = [side.cell.layers for side in sides if isinstance(side.cell, OperatorCell)]
@@ -251,12 +254,12 @@ def _plan_directions(cell: Any, width: int, inputs_at_once: bool) -> Plan:
                    '_cells')
 
 
-def _plan_modifier(cell: Any, width: int, inputs_at_once: bool) -> Plan:
+def _plan_modifier(cell: ModifierCell, width: int, inputs_at_once: bool) -> Plan:
     base = plan(cell.base_cell, width, inputs_at_once)
     return _around(cell, [base], base.width, 'base_cell')
 
 
-def _plan_stack(cell: Any, width: int, inputs_at_once: bool) -> Plan:
+def _plan_stack(cell: SequentialRNNCell, width: int, inputs_at_once: bool) -> Plan:
     parts: list[Plan] = []
     for child in cell._cells:
         planned = plan(child, width, inputs_at_once)

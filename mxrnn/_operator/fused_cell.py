@@ -1,7 +1,7 @@
 """FusedRNNCell: layers, directions and steps as one sym.RNN, whose weights are one vector."""
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
 import numpy as np
 
@@ -197,7 +197,7 @@ class FusedRNNCell(PackedVector):
     def _operator_(self, inputs: Symbol, parameters: Symbol, states: Sequence[Symbol],
                    next_states: bool, dropout: float = 0.) -> tuple[Symbol, list[Symbol]]:
         """All layers as one operator over time-major inputs."""
-        more: dict[str, Any] = dict(zip(('state', 'state_cell'), states))
+        more: dict[str, object] = dict(zip(('state', 'state_cell'), states))
         if self._projection_size_:
             more['projection_size'] = self._projection_size_
         if self._clip_:
@@ -217,7 +217,7 @@ class FusedRNNCell(PackedVector):
         begin: list[tuple[Symbol, ...]] = list(zip(*[
             mx.sym.SliceChannel(state, num_outputs=len(arrays), axis=0, squeeze_axis=True)
             for state in states]))
-        finals: list[Any] = []
+        finals: list[list[Symbol]] = []
         size = len(self._directions)
         for layer in range(self._num_layers):
             if layer and between:

@@ -31,7 +31,7 @@ class Layer(NamedTuple):
     mode: str
     num_hidden: int
     cells: list[BaseRNNCell]
-    whole: Any
+    whole: BaseRNNCell
 
     def alike(self, other: Layer) -> bool:
         return (self.mode, self.num_hidden, len(self.cells)) == (

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
@@ -21,7 +21,7 @@ from .._runtime.mxnet import mx
 __all__ = ['check_projection', 'FusedRNN', 'PackedVector']
 
 
-def check_projection(size: Any, mode: str) -> int | None:
+def check_projection(size: int | None, mode: str) -> int | None:
     """Return `size`, the argument projection_size, if layers of `mode` can have it."""
     if size is None:
         return None
@@ -31,7 +31,10 @@ def check_projection(size: Any, mode: str) -> int | None:
     return _check.integer('projection_size', size, 1, _check.LARGEST)
 
 
-def _register(initializer: Any) -> Any:
+T = TypeVar('T')
+
+
+def _register(initializer: type[T]) -> type[T]:
     """Register `initializer` under its name in MXNet, in place of MXNet's own."""
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', '.*overriding existing', UserWarning)
@@ -85,7 +88,7 @@ class FusedRNN(mx.init.Initializer):
                          forget_bias=self._forget_bias, **projected)
         self._init = init
 
-    def _init_weight(self, desc: Any, arr: mx.nd.NDArray) -> None:
+    def _init_weight(self, desc: str, arr: mx.nd.NDArray) -> None:
         init: Any = getattr(desc, 'global_init', None) if self._init is None else self._init
         while hasattr(init, '_init') and type(init).__name__ == 'FusedRNN':  # the model's
             init = init._init

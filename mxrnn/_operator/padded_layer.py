@@ -1,7 +1,7 @@
 """A layer of sym.RNN over sequences of different lengths: padding leaves its states unchanged."""
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Sequence
 
 from .._cells.known_shapes import Kind
 from .._cells.valid_length import GivenLengths
@@ -115,7 +115,7 @@ def padded_layer(mode: str, units: int, arrays: Sequence[Sequence[mx.sym.Symbol]
         After each sequence's last step, as `states`; empty if not requested.
     """
     inputs = lengths.mask(inputs, 'TNC')
-    outputs: list[Any] = []
+    outputs: list[mx.sym.Symbol] = []
     finals = []
     for i, name in enumerate(names):
         output, own = _direction(mode, units, arrays[i],

@@ -192,7 +192,7 @@ def _save_unfused() -> None:
     original = kind.save
 
     @functools.wraps(original)
-    def save(self: mx.sym.Symbol, fname: str, *args: Any, **kwargs: Any) -> None:
+    def save(self: mx.sym.Symbol, fname: str, *args: bool, **kwargs: bool) -> None:
         original(unfused(self), fname, *args, **kwargs)
 
     kind.save = save

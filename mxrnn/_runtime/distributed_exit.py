@@ -9,12 +9,16 @@ import functools
 import os
 import sys
 import threading
-from typing import Any, Callable, NoReturn
+import types
+from typing import Callable, NoReturn, Union
 
 __all__ = ['STATUS', 'end', 'end_with_python', 'failed', 'note_failures', 'say']
 
 #: The status of a process that ends because another is gone: start all of them again.
 STATUS = 75
+
+#: What a process can end with.
+Status = Union[int, str, None]
 
 failed = False  #: whether this process ends by an error, or with a status other than 0
 
@@ -27,18 +31,19 @@ def note_failures() -> None:
             setattr(builtins, name, _quit)
 
 
-def _note(show: Callable[..., Any], *error: Any) -> None:
+def _note(show: Callable[..., None], kind: type[BaseException], error: BaseException,
+          trace: types.TracebackType | None) -> None:
     """Show an error as `sys.excepthook` does, and note that it ends this process."""
     global failed
     failed = not hasattr(sys, 'ps1')  # in an interactive session it only ends a statement
-    show(*error)
+    show(kind, error, trace)
 
 
 class _Exit(SystemExit):
     """Ends the process like SystemExit, and notes the status."""
 
     @property
-    def code(self) -> Any:  # type: ignore[override]
+    def code(self) -> Status:  # type: ignore[override]
         """The status; Python asks for it if nothing has caught this."""
         global failed
         status = self.args[0] if self.args else None
@@ -47,14 +52,14 @@ class _Exit(SystemExit):
         return status
 
 
-def _exit(status: Any = None, /) -> NoReturn:
+def _exit(status: Status = None, /) -> NoReturn:
     """Do what `sys.exit` does, but note that the process ends."""
     if threading.current_thread() is not threading.main_thread():
         raise SystemExit(status)  # threading reports all but this class itself
     raise _Exit(status)
 
 
-def _quit(code: Any = None) -> NoReturn:
+def _quit(code: Status = None) -> NoReturn:
     """Do so as `exit` and `quit`, which also take the status by name."""
     _exit(code)
 

@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import mmap
 import struct
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence, TypeVar
 
 __all__ = ['compute_capabilities', 'linked', 'runs_on']
+
+
+T = TypeVar('T')
 
 
 def _rows(data: mmap.mmap, at: int, size: int, number: int, layout: str) -> list[tuple[int, ...]]:
@@ -16,7 +19,7 @@ def _text(data: mmap.mmap, at: int) -> str:
     return data[at:data.find(b'\0', at)].decode()
 
 
-def _read(path: str | None, reader: Callable[[mmap.mmap], list[Any]]) -> list[Any]:
+def _read(path: str | None, reader: Callable[[mmap.mmap], list[T]]) -> list[T]:
     """Return the result of `reader` for a 64-bit little-endian ELF file, [] for other files."""
     if path is None:
         return []

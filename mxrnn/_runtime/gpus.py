@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Callable, NamedTuple
+from typing import Callable, NamedTuple
 
 from .. import _check
 from . import cuda_libraries as _cuda
@@ -19,11 +19,11 @@ class Gpu(NamedTuple):
     capability: tuple[int, int]
 
 
-def _driver() -> Any:
+def _driver() -> ctypes.CDLL:
     return ctypes.CDLL(_cuda.DRIVER)
 
 
-def _asked(call: Callable[..., int], *arguments: Any) -> int:
+def _asked(call: Callable[..., int], *arguments: int | ctypes.c_int) -> int:
     """Return the integer that a driver's function writes through its first argument."""
     answer = ctypes.c_int()
     error = call(ctypes.byref(answer), *arguments)
@@ -74,7 +74,7 @@ def _gpu(index: int) -> Gpu:
     return found[index]
 
 
-def gpu_context(index: int = 0) -> Any:
+def gpu_context(index: int = 0) -> mx.Context:
     """Return ``mx.gpu(index)``, after checking that MXNet can run there.
 
     Raises

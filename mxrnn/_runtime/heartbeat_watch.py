@@ -29,11 +29,17 @@ import threading
 import time
 import types
 import weakref
-from typing import Any, Iterator
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Tuple
 
 from . import distributed_exit
 
 __all__ = ['attend', 'begin', 'heartbeat', 'stores']
+
+if TYPE_CHECKING:
+    from .mxnet_types.kvstore import KVStore
+
+Message = Dict[str, Any]  #: a datagram, as JSON
+Address = Tuple[str, int]  #: of a socket: the machine and the port
 
 #: Seconds without a heartbeat after which a process counts as gone, by default.
 _TIMEOUT = 8
@@ -53,7 +59,7 @@ _PATIENCE = 30
 _SCHEDULER, _OTHERS = 1, 6
 
 #: The stores with which this process trains with other machines, in order.
-_stores: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+_stores: weakref.WeakValueDictionary[int, KVStore] = weakref.WeakValueDictionary()
 
 
 def _seconds(variable: str, default: int) -> int:
@@ -134,7 +140,7 @@ class _Watch:
         self.looks[node] = self.looks.get(node, 0) + 1 if silent else 0
         return self.looks[node] >= _LOOKS
 
-    def received(self) -> Iterator[tuple[dict[str, Any], Any]]:
+    def received(self) -> Iterator[tuple[Message, Address]]:
         """Yield the datagrams that have arrived, and their senders."""
         with contextlib.suppress(OSError):  # no more datagrams, or the answer of a closed port
             while True:
@@ -144,7 +150,7 @@ class _Watch:
                     if isinstance(message, dict):
                         yield message, address
 
-    def send(self, message: dict[str, Any], address: Any) -> None:
+    def send(self, message: Message, address: Address) -> None:
         with contextlib.suppress(OSError):
             self._socket.sendto(json.dumps(message).encode(), address)
 
@@ -157,7 +163,7 @@ class _OfScheduler(_Watch):
         self._run = os.urandom(8).hex()
         self._count = {role: int(os.environ.get('DMLC_NUM_' + role.upper()) or 0)
                        for role in ('server', 'worker')}
-        self._peers: dict[Any, dict[str, Any]] = {}
+        self._peers: dict[Address, Message] = {}
         self._told = 0
         self._gone: str | None = None
         port = os.environ.get('DMLC_PS_ROOT_PORT', '')
@@ -178,7 +184,7 @@ class _OfScheduler(_Watch):
         self.is_async = False
         super().start()
 
-    def _is_of_peer(self, message: dict[str, Any]) -> bool:
+    def _is_of_peer(self, message: Message) -> bool:
         """Whether a server or worker of this training can have sent a message."""
         rank, count = message.get('rank'), self._count.get(str(message.get('role')), 0)
         return (isinstance(rank, int) and -1 <= rank < count
@@ -225,7 +231,7 @@ class _OfOthers(_Watch):
         self._unheard = 0  #: checks since then
         self._scheduler = os.environ.get('DMLC_PS_ROOT_URI', ''), os.environ.get(
             'DMLC_PS_ROOT_PORT', '')
-        self._address: Any = None
+        self._address: Address | None = None
 
     def look(self) -> str | None:
         registered = self.ps_lite.workers() > 0
@@ -306,7 +312,7 @@ def begin(library: str | None, interval: int, timeout: int) -> None:
         distributed_exit.note_failures()
 
 
-def stores() -> list[Any]:
+def stores() -> list[KVStore]:
     """Return the stores with which this worker trains with others."""
     return [store for _, store in sorted(_stores.items())]
 
@@ -320,7 +326,7 @@ def attend(mxnet: types.ModuleType) -> None:
     original = kind.__init__
 
     @functools.wraps(original)
-    def begin_store(self: Any, *args: Any, **kwargs: Any) -> None:
+    def begin_store(self: KVStore, *args: object, **kwargs: object) -> None:
         original(self, *args, **kwargs)
         if 'dist' in self.type:
             _stores[next(numbers)] = self

@@ -9,24 +9,30 @@ a pass that no backward pass has followed.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Sequence, Union
 
 from .symbol_graph import graph_of
 
 __all__ = ['cure_loops']
 
+if TYPE_CHECKING:
+    from .mxnet_types.executor import Executor
+    from .mxnet_types.nd import NDArray
+    Gradients = Union[NDArray, Sequence[NDArray], bool, None]
+
 #: The operators that keep values of their passes.
 _LOOPS = '_foreach', '_while_loop'
 
 
-def cure_loops(mx: Any) -> None:
+def cure_loops(mx: ModuleType) -> None:
     """Make the executors of MXNet, `mx`, forget passes that they must not read."""
-    kind: Any = mx.executor.Executor
+    kind = mx.executor.Executor
     run, return_gradients = kind.forward, kind.backward
     if hasattr(run, '_forgets_passes'):
         return
 
-    def forget(executor: Any) -> None:
+    def forget(executor: Executor) -> None:
         """Run a backward pass that changes only the loops' memory."""
         arrays = [each for each in executor.grad_arrays + executor.aux_arrays if each is not None]
         before = [each.copy() for each in arrays]
@@ -35,7 +41,7 @@ def cure_loops(mx: Any) -> None:
             value.copyto(array)
 
     @functools.wraps(run)
-    def forward(self: Any, is_train: bool = False, **kwargs: Any) -> Any:
+    def forward(self: Any, is_train: bool = False, **kwargs: NDArray) -> list[NDArray]:
         if getattr(self, '_keeps_a_pass', False):
             if not hasattr(self, '_has_loops'):
                 self._has_loops = any(node.op in _LOOPS for node in graph_of(self._symbol).walk())
@@ -46,7 +52,7 @@ def cure_loops(mx: Any) -> None:
         return outputs
 
     @functools.wraps(return_gradients)
-    def backward(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def backward(self: Any, *args: Gradients, **kwargs: Gradients) -> None:
         self._keeps_a_pass = False
         return return_gradients(self, *args, **kwargs)
 

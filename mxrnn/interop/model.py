@@ -126,9 +126,8 @@ def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | N
     if symbol is not None or params is not None:
         if prefix is not None or epoch is not None:
             raise TypeError('load takes either prefix and epoch, or symbol and params')
-        return _of_pair(Pair(*(os.fspath(_check.instance(name, path, (str, os.PathLike), 'a path'))
-                               for name, path in (('symbol', symbol), ('params', params)))), gates)
-    prefix = os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
+        return _of_pair(Pair(_check.path('symbol', symbol), _check.path('params', params)), gates)
+    prefix = _check.path('prefix', prefix)
     if files.is_remote(prefix):
         raise ValueError('prefix must be a path on this machine, got %s' % prefix)
     if epoch is not None:
@@ -264,7 +263,7 @@ def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) 
         The files cannot be written; the old ones stay.
     """
     _check.instance('model', model, Model, 'a Model, as load returns it')
-    prefix = os.fspath(_check.instance('prefix', prefix, (str, os.PathLike), 'a path'))
+    prefix = _check.path('prefix', prefix)
     epoch = _check.whole('epoch', epoch, 0)
     arrays = _arrays(model, by_gate)
     targets = [files.path_of(prefix, 'params', epoch), files.path_of(prefix, 'symbol')]

@@ -1,28 +1,34 @@
 from typing import Any, Iterator, NamedTuple, Sequence
 
-from .nd import NDArray
+import numpy as np
+
+from .nd import DType, NDArray
+
+Key = int | tuple[int, ...]
 
 class _DataDesc(NamedTuple):
     name: str
     shape: tuple[int, ...]
 
 class DataDesc(_DataDesc):
-    dtype: Any
+    dtype: DType
     layout: str
-    def __new__(cls, name: str, shape: Sequence[int], dtype: Any = ...,
+    def __new__(cls, name: str, shape: Sequence[int], dtype: DType = ...,
                 layout: str = ...) -> DataDesc: ...
 
 class DataBatch:
     data: list[NDArray]
     label: list[NDArray]
     pad: int | None
-    index: Any
-    bucket_key: Any
+    index: np.ndarray | list[int] | None
+    bucket_key: Key | None
     provide_data: list[DataDesc]
     provide_label: list[DataDesc]
     new_epoch: bool  # set by StreamIter
-    def __init__(self, data: Any, label: Any = ..., pad: int | None = ..., index: Any = ...,
-                 bucket_key: Any = ..., provide_data: Any = ..., provide_label: Any = ...
+    def __init__(self, data: list[NDArray], label: list[NDArray] | None = ...,
+                 pad: int | None = ..., index: np.ndarray | list[int] | None = ...,
+                 bucket_key: Key | None = ..., provide_data: Sequence[DataDesc] | None = ...,
+                 provide_label: Sequence[DataDesc] | None = ...
                  ) -> None: ...
 
 # provide_data and provide_label are attributes of some iterators and properties of others.

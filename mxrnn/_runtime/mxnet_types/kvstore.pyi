@@ -1,6 +1,8 @@
+import ctypes
 from typing import Any
 
 class KVStore:
+    handle: ctypes.c_void_p | None
     @property
     def type(self) -> str: ...
     @property
