@@ -18,8 +18,8 @@ from .operator_cases import OPS, SAMPLERS, draws, each_name
 from .sources import check, generate, source_of
 
 from mxrnn.interop._source.layers_and_state_dict import File  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.forward_and_loss import loss_text  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.paste_and_call_functions import imports_of  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.methods import loss_text  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.python_text import imports_of  # noqa: E402, I001  isort: skip
 from mxrnn.interop.prepare.facts import survey  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.method_writer import MethodWriter  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.emitter_api import LOSSES, SOURCE, Unsupported, Expr  # noqa: E402, I001  isort: skip

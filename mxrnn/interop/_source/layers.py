@@ -11,7 +11,7 @@ from ..._graph.attributes import channels_last, normalised_axes
 from ..._graph.graph import Node
 from .emitter_api import MOVES, Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
-from .names_from_program import prefix_of
+from .program_names import prefix_of
 
 __all__: list[str] = []
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .emitter_api import Unsupported
-from .names_from_program import cell_of, prefix_of, shown
-from .python_identifiers import METHODS, identifier
+from .program_names import cell_of, prefix_of, shown
+from .python_text import METHODS, identifier
 
 __all__ = ['File', 'flat_of', 'state_dict_of']
 

@@ -5,7 +5,7 @@ from ..._graph.graph import Node
 from ..._graph.shapes.sizes import product
 from .emitter_api import Emitted, Expr, Unsupported, emits, loss, number, writes
 from .method_writer import MethodWriter
-from .shape import reshaped
+from .moves import reshaped
 
 __all__: list[str] = []
 

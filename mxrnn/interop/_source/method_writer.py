@@ -24,14 +24,13 @@ from .emitter_api import (
     exchanged,
     is_swap,
 )
-from .input_size_checks import ranges, shared, stated
 from .layers_and_state_dict import File
-from .line_wrapping import wrapped
-from .names_from_program import name_of, reader_of
-from .node_inputs_and_size_texts import inputs_of, size_text
-from .paste_and_call_functions import call, paste
+from .moved_weights import inputs_of
+from .pasted_functions import call, paste
 from .pasted_size_checks import check_equal, check_range, check_shape
-from .python_identifiers import NAME, WORD, local
+from .program_names import name_of, reader_of
+from .python_text import NAME, WORD, local, wrapped
+from .size_texts import ranges, shared, size_text, stated
 
 __all__ = ['MethodWriter']
 

@@ -17,8 +17,8 @@ from ..prepare.step_layout import Layout
 from ..registry import ExportError
 from ..run.evaluator import evaluate, run, variables
 from .constant_draws import ConstantDraws
-from .forward_and_loss import Methods
 from .layers_and_state_dict import File
+from .methods import Methods
 from .sample_data import FAULTS, Named, Sample, drawn
 from .step_methods import StepMethods
 

@@ -8,12 +8,11 @@ from ..prepare.facts import Facts, survey
 from ..prepare.losses import Losses
 from ..prepare.step_layout import Layout
 from .emitter_api import Expr, Unsupported
-from .forward_and_loss import Methods
 from .layers_and_state_dict import File
-from .line_wrapping import wrapped
-from .names_from_program import name_of
-from .python_identifiers import local
-from .rnn_and_loops import write_method
+from .methods import Methods
+from .program_names import name_of
+from .python_text import local, wrapped
+from .recurrences import write_method
 
 __all__ = ['StepMethods']
 

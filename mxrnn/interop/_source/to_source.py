@@ -19,13 +19,12 @@ from ..prepare.input_shapes import of_graph
 from ..prepare.losses import Losses
 from ..registry import ExportError
 from .emitter_api import Shape
-from .forward_and_loss import Methods
 from .layers_and_state_dict import File, state_dict_of
-from .line_wrapping import wrapped
-from .node_inputs_and_size_texts import described
+from .methods import Methods
 from .overwrite_checks_and_checksums import check_target, refuse_other_model, sealed, weights_of
-from .paste_and_call_functions import imports_of
+from .python_text import imports_of, wrapped
 from .sample_data import Sample, names_that_tell, sample_of
+from .size_texts import described
 from .source_check import Check, at_own_length
 from .step_methods import StepMethods
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import Axis
-from .._source import elementwise, layers, losses, reduce_sort_index, sequences, shape  # noqa: F401
+from .._source import elementwise, layers, losses, moves, reductions, sequences  # noqa: F401
 from .._source.emitter_api import SOURCE, Expr, Many, Shape, Size, Unsupported
-from .._source.node_inputs_and_size_texts import size_text
+from .._source.size_texts import size_text
 from ..registry import TORCH, operator
 from . import Run
 

@@ -17,7 +17,7 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Table, infer, variables_of
 from ..._graph.shapes.sizes import product, resolve
-from .._source import elementwise, layers, losses, reduce_sort_index, sequences, shape  # noqa: F401
+from .._source import elementwise, layers, losses, moves, reductions, sequences  # noqa: F401
 from .._source.emitter_api import SOURCE, Expr, Many, Size, Unsupported
 from .._torch import Run, constants_and_samplers, functions, rnn_by_torch_kernels, tensor  # noqa: F401
 from ..model import Model

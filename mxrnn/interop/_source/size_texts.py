@@ -1,16 +1,80 @@
-"""Which sizes of the inputs the written source checks when it runs."""
+"""Axes' sizes as text, and the sizes of inputs that a source checks when it runs."""
 from __future__ import annotations
 
-from typing import Iterator, Mapping, Sequence
+from typing import Iterable, Iterator, Mapping, Sequence
 
 from ..._graph.graph import Graph
 from ..._graph.operator_table import has
 from ..._graph.rnn_vector_layout import begin_states
-from ..._graph.shapes.sizes import Size
-from .emitter_api import Expr
+from ..._graph.shapes.sizes import (
+    Axis,
+    Size,
+    Sum,
+    add,
+    axes_in,
+    divide,
+    is_product,
+    product,
+    resolve,
+)
+from .emitter_api import Expr, Unsupported
 
-__all__ = ['ranges', 'shared', 'stated']
+__all__ = ['described', 'ranges', 'shared', 'size_text', 'stated']
 
+
+def size_text(size: Size, values: Iterable[Expr]) -> str:
+    """The text for an axis' size, read from values that are names."""
+    if isinstance(size, int):
+        return str(size)
+    known: dict[Size, str] = {}
+    for value in values:
+        if value.text.isidentifier():
+            for axis, each in enumerate(value.unswapped.shape):
+                if not isinstance(each, int):
+                    known.setdefault(each, '%s.shape[%d]' % (value.text, axis))
+    return _text(size, known)
+
+
+def described(size: Size) -> str:
+    """An axis' size in terms of named axes; 'any' if these do not tell it."""
+    try:
+        return _text(size, {axis: axis.label for axis in axes_in(size) if axis.label})
+    except Unsupported:
+        return 'any'
+
+
+def _text(size: Size, known: Mapping[Size, str]) -> str:
+    """The text for a size, made of known sizes."""
+    size = resolve(size)
+    if isinstance(size, int):
+        return str(size)
+    if size in known:
+        return known[size]
+    if isinstance(size, Sum) and is_product(size):
+        (factor, axes), = size.terms
+        return ' * '.join(['%d' % factor] * (factor != 1) + [_factor(axis, known) for axis in axes])
+    for each, text in known.items():
+        times, more = divide(each, size), add(size, product([each], -1))
+        if isinstance(times, int):
+            return '%s // %d' % (text, times)
+        if isinstance(more, int):
+            return '%s %s %d' % (text, '-' if more < 0 else '+', abs(more))
+    if isinstance(size, Axis):
+        raise Unsupported('a size that cannot be read from any array')
+    terms = [(number, _text(product(axes, abs(number)), known))
+             for number, axes in size.terms]
+    text = ' '.join('%s %s' % ('-' if number < 0 else '+', text) for number, text in terms)
+    text = text[2:] if text.startswith('+') else '-' + text[2:]
+    return text if size.divisor == 1 else '%s // %d' % (
+        text if len(terms) == 1 else '(%s)' % text, size.divisor)
+
+
+def _factor(size: Size, known: Mapping[Size, str]) -> str:
+    text = _text(size, known)
+    return '(%s)' % text if ' ' in text else text
+
+
+# ---- checks
 
 def stated(graph: Graph, inputs: Mapping[str, Expr]) -> Iterator[tuple[Expr, list[int]]]:
     """The inputs that have numbers for sizes, with these; -1 stands for any. torch would take two

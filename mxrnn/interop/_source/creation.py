@@ -9,7 +9,7 @@ from ..._graph.operator_table import numbers_of
 from .._torch.constants_and_samplers import DRAWS
 from .emitter_api import Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
-from .paste_and_call_functions import literal
+from .python_text import literal
 
 __all__ = ['made']
 

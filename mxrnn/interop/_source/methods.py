@@ -10,20 +10,20 @@ from .._torch import functions as _functions  # noqa: F401
 from ..prepare.losses import Losses
 from ..registry import TORCH
 from . import (  # noqa: F401
-    constants_and_samplers,
+    creation,
     elementwise,
     layers,
     losses,
-    reduce_sort_index,
+    moves,
+    reductions,
     sequences,
-    shape,
 )
 from .emitter_api import LOSSES, Expr, Facts, Unsupported
 from .layers_and_state_dict import File
 from .method_writer import MethodWriter
-from .paste_and_call_functions import call
-from .python_identifiers import local
-from .rnn_and_loops import write_method
+from .pasted_functions import call
+from .python_text import local
+from .recurrences import write_method
 
 __all__ = ['Methods', 'loss_text']
 

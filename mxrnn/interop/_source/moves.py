@@ -1,4 +1,4 @@
-"""Operators that move elements: shapes, axes, parts, joins."""
+"""Operators that move elements or look them up: shapes, axes, parts, joins, indices."""
 from __future__ import annotations
 
 import itertools
@@ -7,7 +7,18 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import least, product
-from .emitter_api import Emitted, Expr, Many, Shape, Unsupported, emits, number, writes
+from .emitter_api import (
+    Emitted,
+    Expr,
+    Many,
+    Shape,
+    Size,
+    Unsupported,
+    cast,
+    emits,
+    number,
+    writes,
+)
 from .method_writer import MethodWriter
 from .pasted_size_checks import check_least, check_shape
 
@@ -252,3 +263,58 @@ def _broadcast(scope: MethodWriter, node: Node, x: Expr, *like: Expr) -> Emitted
         return '%s.expand_as(%s)' % (x.of, like[0])
     return '%s.expand(%s)' % (x.of, ', '.join(
         '-1' if old == new else scope.size(new, *like, x) for old, new in zip(x.shape, wanted)))
+
+
+# ---- look-ups
+
+def _places(scope: MethodWriter, index: Expr, size: Size, mode: str, *near: Expr) -> str:
+    """Indices as MXNet reads them: those out of range are clipped, or wrap around."""
+    text = index.of if index.dtype == 'int64' else index.of + '.long()'
+    if mode == 'raise':
+        return text
+    length = scope.size(size, *near)
+    if mode == 'wrap':
+        return '%s.remainder(%s)' % (text, length)
+    return '%s.clamp(0, %s)' % (text, size - 1 if isinstance(size, int) else length + ' - 1')
+
+
+@emits('take')
+def _take(scope: MethodWriter, node: Node, x: Expr, index: Expr) -> Emitted:
+    axis = node.axis % x.rank
+    x = x if isinstance(x.shape[axis], int) else scope.named(x)
+    return '%s[%s%s]' % (x.of, ':, ' * axis, _places(scope, index, x.shape[axis], node.mode, x))
+
+
+@emits('pick')
+def _pick(scope: MethodWriter, node: Node, x: Expr, index: Expr) -> Emitted:
+    if node.axis is None:
+        x = scope.named(x)
+        return '%s.flatten()[%s]' % (x, _places(scope, index, product(x.shape), node.mode, x))
+    axis = node.axis % x.rank
+    places = _places(scope, index, x.shape[axis], node.mode, x)
+    if index.rank < x.rank:
+        places += '.unsqueeze(%d)' % axis
+    text = '%s.gather(%d, %s)' % (x.of, axis, places)
+    return text if node.keepdims or x.rank == 1 else '%s.squeeze(%d)' % (text, axis)
+
+
+@emits('batch_take')
+def _batch_take(scope: MethodWriter, node: Node, x: Expr, index: Expr) -> Emitted:
+    return '%s.gather(1, %s.reshape(-1, 1)).flatten()' % (
+        x.of, _places(scope, index, x.shape[1], 'clip', x))
+
+
+writes('{0:.}[tuple({1:.}.long())]', 'gather_nd')
+writes('{0:.}.new_zeros({shape}).index_put(tuple({1:.}.long()), {0})', 'scatter_nd')
+
+
+@emits('one_hot')
+def _one_hot(scope: MethodWriter, node: Node, index: Expr) -> Emitted:
+    """A one_hot in which indices out of range set no element; F.one_hot refuses them."""
+    index = scope.named(index)
+    text = '%s.long().unsqueeze(-1) == torch.arange(%d, device=%s.device)' % (
+        index, node.depth, index)
+    if (node.on_value, node.off_value) == (1, 0):
+        return cast('(%s)' % text, node.dtype)
+    return cast('torch.where(%s, %s, %s)' % (text, *map(number, (
+        node.on_value, node.off_value))), node.dtype)

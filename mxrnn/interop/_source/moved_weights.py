@@ -1,16 +1,45 @@
-"""Arrays that a graph makes by moving elements of others, in NumPy."""
+"""Weights that a graph only moves: whether a node reads them, and their numbers."""
 from __future__ import annotations
 
 import itertools
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Container, Mapping
 
 import numpy as np
 
 from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operator_table import has
+from ..._graph.rnn_vector_layout import arrays_of_rnn
 from ..._graph.shapes.infer import infer, variables_of
 from ..._graph.shapes.sizes import product, resolve
+from ..._graph.stepping.axis_propagation import is_zero
+from .emitter_api import MOVES
 
-__all__ = ['moved']
+__all__ = ['are_parameters', 'inputs_of', 'moved']
+
+
+def are_parameters(graph: Graph, entry: Entry, parameters: Container[str]) -> bool:
+    """Whether an array consists only of parameters' elements, in any order."""
+    return all(node.op in MOVES and (not node.is_variable or node.name in parameters)
+               for node in graph.ending_in([entry]).nodes)
+
+
+def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: dict[Entry, bool]
+              ) -> list[Entry]:
+    """The inputs for a node's emitter: without labels of losses and without arrays of which only
+    the shape is read. RNN gets the data, computed weights, and begin states that are not all zeros.
+
+    `computed` remembers which nodes compute vectors of weights.
+    """
+    if node.op == '_identity_with_attr_like_rhs':
+        return list(node.inputs[:1])
+    if not has(node.op, 'kernel'):
+        return list(node.needed_inputs)
+    data, vector, *begins = node.inputs
+    if vector not in computed:
+        computed[vector] = not are_parameters(graph, vector, parameters)
+    inputs = arrays_of_rnn(graph, node).inputs
+    return [data, *(inputs[1:len(inputs) - len(begins)] if computed[vector] else ()),
+            *(() if all(is_zero(graph, each) for each in begins) else begins)]
 
 
 def _parts(node: Node, array: np.ndarray) -> list[np.ndarray]:

@@ -14,14 +14,11 @@ from .._torch import keywords
 from .._torch.rnn_by_torch_kernels import run_rnn
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .layers_and_state_dict import File
-from .line_wrapping import wrapped
 from .method_writer import MethodWriter
-from .moved_elements import moved
-from .names_from_program import cell_of, reader_of, rnn_of, shown
-from .node_inputs_and_size_texts import are_parameters
-from .paste_and_call_functions import literal
+from .moved_weights import are_parameters, moved
 from .pasted_size_checks import check_equal
-from .python_identifiers import local
+from .program_names import cell_of, reader_of, rnn_of, shown
+from .python_text import literal, local, wrapped
 
 __all__ = ['write_method']
 

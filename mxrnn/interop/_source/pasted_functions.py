@@ -4,7 +4,6 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import math
 import re
 import sys
 import textwrap
@@ -14,15 +13,12 @@ from typing import Any, Callable, Sequence
 from ..._graph.graph import Node
 from .._torch import keywords
 from ..registry import Operator
-from . import pasted_size_checks
 from .emitter_api import Emitted, Expr, Many, Unsupported
+from .python_text import literal
 
-__all__ = ['call', 'imports_of', 'literal', 'paste']
+__all__ = ['call', 'paste']
 
 _PACKAGE = __name__.partition('.')[0] + '.'
-_TENSORS = __name__.rpartition('._')[0] + '._torch'
-#: What the functions' annotations need from typing.
-_TYPING = 'Any', 'Callable', 'Sequence', 'Union'
 
 
 def paste(function: Callable[..., Any], texts: dict[str, str]) -> str:
@@ -84,33 +80,3 @@ def call(scope: Any, node: Node, operator: Operator | None, inputs: Sequence[Exp
     several = node.num_outputs > 1 and 'tuple' in str(function.__annotations__.get('return')) and (
         not hasattr(node, 'output_mean_var') or node.output_mean_var)
     return Many(text) if several else text
-
-
-def literal(value: Any) -> str:
-    """An attribute as an argument of a call, in full."""
-    return 'float(%r)' % str(value) if isinstance(value, float) and not math.isfinite(
-        value) else repr(value)
-
-
-@functools.lru_cache(maxsize=None)
-def pasted_names() -> frozenset[str]:
-    """The names of functions that may be pasted; variables of methods do not get them."""
-    return frozenset(
-        name.lstrip('_') for key, module in [*sys.modules.items()]
-        if key.startswith((_TENSORS, pasted_size_checks.__name__))
-        for name, each in vars(module).items()
-        if isinstance(each, FunctionType) and each.__doc__ and each.__module__ == key)
-
-
-def imports_of(text: str) -> list[str]:
-    """The imports that a Python text needs, from torch and from Python itself."""
-    read = set(re.findall(r'\w+', text))
-    typing = [each for each in _TYPING if each in read]
-    return [*['from __future__ import annotations\n'] * bool(typing or re.search(
-        r'(tuple|list)\[| \| ', text)),
-        *['import math'] * ('math' in read), *[
-            'from typing import ' + ', '.join(typing)] * bool(typing),
-        *[''] * bool(typing or 'math' in read), *['import torch'] * bool(re.search(
-            r'\btorch\.', text)),
-        *['import torch.nn.functional as F'] * bool(re.search(r'\bF\.', text)),
-        'from torch import Tensor, nn']

@@ -1,4 +1,4 @@
-"""Operators that reduce, order or look up: sums, extremes, sorting, indices."""
+"""Operators that reduce or order elements: sums, extremes, sorting."""
 from __future__ import annotations
 
 import re
@@ -6,18 +6,15 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import product, reduced_axes
-from .constants_and_samplers import made
+from .creation import made
 from .emitter_api import (
     Emitted,
     Expr,
     Many,
-    Size,
     Unsupported,
     cast,
     emits,
     is_real,
-    number,
-    writes,
 )
 from .method_writer import MethodWriter
 
@@ -127,58 +124,3 @@ def _topk(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     text = '%s.topk(%s, %d%s)' % (text, count, axis, ', largest=False' * node.is_ascend)
     places = cast(text + '.indices', node.dtype)
     return places if node.ret_typ == 'indices' else [text + '.values', places]
-
-
-# ---- look-ups
-
-def _places(scope: MethodWriter, index: Expr, size: Size, mode: str, *near: Expr) -> str:
-    """Indices as MXNet reads them: those out of range are clipped, or wrap around."""
-    text = index.of if index.dtype == 'int64' else index.of + '.long()'
-    if mode == 'raise':
-        return text
-    length = scope.size(size, *near)
-    if mode == 'wrap':
-        return '%s.remainder(%s)' % (text, length)
-    return '%s.clamp(0, %s)' % (text, size - 1 if isinstance(size, int) else length + ' - 1')
-
-
-@emits('take')
-def _take(scope: MethodWriter, node: Node, x: Expr, index: Expr) -> Emitted:
-    axis = node.axis % x.rank
-    x = x if isinstance(x.shape[axis], int) else scope.named(x)
-    return '%s[%s%s]' % (x.of, ':, ' * axis, _places(scope, index, x.shape[axis], node.mode, x))
-
-
-@emits('pick')
-def _pick(scope: MethodWriter, node: Node, x: Expr, index: Expr) -> Emitted:
-    if node.axis is None:
-        x = scope.named(x)
-        return '%s.flatten()[%s]' % (x, _places(scope, index, product(x.shape), node.mode, x))
-    axis = node.axis % x.rank
-    places = _places(scope, index, x.shape[axis], node.mode, x)
-    if index.rank < x.rank:
-        places += '.unsqueeze(%d)' % axis
-    text = '%s.gather(%d, %s)' % (x.of, axis, places)
-    return text if node.keepdims or x.rank == 1 else '%s.squeeze(%d)' % (text, axis)
-
-
-@emits('batch_take')
-def _batch_take(scope: MethodWriter, node: Node, x: Expr, index: Expr) -> Emitted:
-    return '%s.gather(1, %s.reshape(-1, 1)).flatten()' % (
-        x.of, _places(scope, index, x.shape[1], 'clip', x))
-
-
-writes('{0:.}[tuple({1:.}.long())]', 'gather_nd')
-writes('{0:.}.new_zeros({shape}).index_put(tuple({1:.}.long()), {0})', 'scatter_nd')
-
-
-@emits('one_hot')
-def _one_hot(scope: MethodWriter, node: Node, index: Expr) -> Emitted:
-    """A one_hot in which indices out of range set no element; F.one_hot refuses them."""
-    index = scope.named(index)
-    text = '%s.long().unsqueeze(-1) == torch.arange(%d, device=%s.device)' % (
-        index, node.depth, index)
-    if (node.on_value, node.off_value) == (1, 0):
-        return cast('(%s)' % text, node.dtype)
-    return cast('torch.where(%s, %s, %s)' % (text, *map(number, (
-        node.on_value, node.off_value))), node.dtype)
