@@ -63,7 +63,9 @@ class AxisNames:
 
 def _hints(search: ShapeSearch, name: str, axes: Sequence[Axis]) -> list[str]:
     """Names that operators suggest for the axes of an input: 'batch', 'time' or ''."""
-    hints = [next((each.hint for each in chain(axis) if each.hint), '') for axis in axes]
+    kinds = search.kinds(name)
+    hints = ['' if kinds & {at, at - len(axes)} else next(
+        (each.hint for each in chain(axis) if each.hint), '') for at, axis in enumerate(axes)]
     if 'batch' not in hints and '' in hints[:2]:
         hints[hints.index('')] = 'batch'
     words = any(reader.op in ('Embedding', '_contrib_SparseEmbedding') and at == 0

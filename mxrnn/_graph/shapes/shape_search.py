@@ -61,6 +61,19 @@ class ShapeSearch:
         """The nodes that read an input, and which of their inputs it is."""
         return [(self.graph.nodes[place], at) for place, at in self._readers[self._places[name]]]
 
+    def kinds(self, name: str) -> set[int]:
+        """The axes along which an input is split into numbers that are looked up in different
+        tables. These are categories, not steps."""
+        found = set()
+        for place, _ in self._readers[self._places[name]]:
+            node = self.graph.nodes[place]
+            tables = {entry.node for reader, _ in self._readers[place]
+                      for each in [self.graph.nodes[reader]] if each.op == 'Embedding'
+                      for entry in each.inputs_of('weight')}
+            if node.op == 'SliceChannel' and len(tables) > 1:
+                found.add(node.axis)
+        return found
+
     def _read_alike(self, names: Sequence[str]) -> list[list[str]]:
         """Inputs in groups that have the same numbers of axes: the same operators read them, at the
         same places and beside weights of the same shapes, and so on for the next nodes."""

@@ -1,0 +1,263 @@
+"""A forecaster of the form that SageMaker's DeepAR writes: cells unrolled over history and
+forecast, lags, missing values, a scale, and draws inside the graph."""
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any, Callable, NamedTuple, Sequence
+
+import numpy as np
+
+from .. import mx, rnn
+
+S = mx.sym
+
+
+class Form(NamedTuple):
+    """Sizes; the history has `context` steps and those before them that lags reach."""
+
+    likelihood: str = 'gaussian'
+    context: int = 12
+    steps: int = 12
+    lags: Sequence[int] = (1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 24, 25, 26, 36, 37, 38)
+    layers: int = 2
+    units: int = 8
+    features: int = 3
+    cardinality: Sequence[int] = (3, 4)
+    samples: int = 100
+
+    @property
+    def history(self) -> int:
+        return self.context + max(self.lags)
+
+    def shapes(self, series: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of the inputs for a number of series."""
+        row = series, self.history
+        return {'trainTarget': row, 'timeFeaturesTrain': (series, self.features, self.history),
+                'timeFeaturesPred': (series, self.features, self.steps),
+                'itemFeatures': (series, len(self.cardinality)), 'observedValuesTrain': row,
+                'isPaddedTrain': row}
+
+
+def positive(x: Any) -> Any:
+    return S.Activation(x, act_type='softrelu')
+
+
+#: By likelihood: how many numbers a step has, its mean, a draw, and the negative log likelihood of
+#: a target, all without constants.
+LIKELIHOODS: dict[str, tuple[int, Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {}
+
+
+def likelihood(name: str, count: int) -> Callable[[type], type]:
+    def enter(parts: Any) -> Any:
+        LIKELIHOODS[name] = count, parts.mean, parts.draw, parts.loss
+        return parts
+    return enter
+
+
+@likelihood('gaussian', 2)
+class _Gaussian:
+    def mean(mu, sigma):
+        return mu
+
+    def draw(mu, sigma):
+        return S.sample_normal(mu, positive(sigma))
+
+    def loss(y, mu, sigma):
+        return S.log(positive(sigma)) + S.square((y - mu) / positive(sigma)) / 2
+
+
+@likelihood('student-T', 3)
+class _StudentT:
+    def mean(mu, sigma, nu):
+        return mu
+
+    def draw(mu, sigma, nu):
+        nu = positive(nu) + 2
+        return S.sample_normal(mu, positive(sigma) * S.rsqrt(S.sample_gamma(nu / 2, 2 / nu)))
+
+    def loss(y, mu, sigma, nu):
+        nu, z = positive(nu) + 2, (y - mu) / positive(sigma)
+        return (S.log(positive(sigma)) + S.gammaln(nu / 2) - S.gammaln((nu + 1) / 2)
+                + S.log(nu) / 2 + (nu + 1) / 2 * S.log1p(S.square(z) / nu))
+
+
+@likelihood('beta', 2)
+class _Beta:
+    def mean(alpha, beta):
+        return positive(alpha) / (positive(alpha) + positive(beta))
+
+    def draw(alpha, beta):
+        one, other = (S.sample_gamma(positive(each), S.ones_like(each)) for each in (alpha, beta))
+        return one / (one + other)
+
+    def loss(y, alpha, beta):
+        alpha, beta, y = positive(alpha), positive(beta), S.clip(y, .01, .99)
+        return (S.gammaln(alpha) + S.gammaln(beta) - S.gammaln(alpha + beta)
+                - (alpha - 1) * S.log(y) - (beta - 1) * S.log(1 - y))
+
+
+@likelihood('negative-binomial', 2)
+class _NegativeBinomial:
+    def mean(mu, alpha):
+        return positive(mu)
+
+    def draw(mu, alpha):
+        return S.sample_generalized_negative_binomial(positive(mu), positive(alpha))
+
+    def loss(y, mu, alpha):
+        mu, alpha = positive(mu), positive(alpha)
+        return (S.gammaln(1 / alpha) - S.gammaln(y + 1 / alpha) + S.log1p(alpha * mu) / alpha
+                - y * S.log(alpha * mu / (1 + alpha * mu)))
+
+
+@likelihood('deterministic-L1', 1)
+class _Deterministic:
+    def mean(mu):
+        return mu
+
+    draw = mean
+
+    def loss(y, mu):
+        return S.abs(y - mu)
+
+
+def cells(form: Form) -> Any:
+    stack = rnn.SequentialRNNCell()
+    for layer in range(form.layers):
+        stack.add(rnn.ZoneoutCell(rnn.LSTMCell(form.units, 'lstm_l_%d_' % layer),
+                                  zoneout_states=.1))
+    return stack
+
+
+def network(form: Form, train: bool = False) -> Any:
+    """The graph: draws of (series, samples, steps), or to `train` the loss of the history."""
+    count, mean, draw, loss = LIKELIHOODS[form.likelihood]
+    given = {name: S.Variable(name) for name in form.shapes(1)}
+    counts = form.likelihood == 'negative-binomial'
+
+    def parted(name: str, parts: int, axis: int = 1) -> list[Any]:
+        return list(S.SliceChannel(given[name], num_outputs=parts, axis=axis,
+                                   squeeze_axis=axis == 2, name=name + '_seq'))
+
+    target, observed, padded = (parted(name, form.history) for name in (
+        'trainTarget', 'observedValuesTrain', 'isPaddedTrain'))
+    features = parted('timeFeaturesTrain', form.history, 2)
+    total = S.sum(S.abs(given['trainTarget'] * given['observedValuesTrain']), axis=1, keepdims=True)
+    scale = total / (S.sum(given['observedValuesTrain'], axis=1, keepdims=True) + 1e-3) + 1e-3
+    if counts or form.likelihood == 'beta':
+        scale = S.ones_like(scale)
+    static = [S.Embedding(each, input_dim=size, output_dim=4, name='embed_%d' % i)
+              for i, (each, size) in enumerate(zip(S.SliceChannel(
+                  given['itemFeatures'], num_outputs=len(form.cardinality), axis=1,
+                  squeeze_axis=True, name='item'), form.cardinality))]
+    static = S.Concat(*static, S.log(scale), dim=1, name='static')
+    weights = [(S.Variable('dist_%d_weight' % i), S.Variable('dist_%d_bias' % i))
+               for i in range(count)]
+    stack = cells(form)
+    before = form.history - form.context
+    values = [S.where(seen, each / scale, S.zeros_like(each))
+              for each, seen in zip(target[:before], observed)]
+
+    def step(name: str, values: Any, feature: Any, static: Any, states: Any) -> Any:
+        lags = S.Concat(*[values[-lag] for lag in form.lags], dim=1, name=name + '_lags')
+        output, states = stack(S.Concat(feature, static, lags, dim=1, name=name + '_x'), states)
+        return [S.FullyConnected(output, weight, bias, num_hidden=1, name='%s_dist_%d' % (name, i))
+                for i, (weight, bias) in enumerate(weights)], states
+
+    states, losses = stack.begin_state(), []
+    for t in range(form.context):
+        at = before + t
+        numbers, new = step('t%d' % t, values, features[at], static, states)
+        states = [S.where(padded[at], old, each) for old, each in zip(states, new)]
+        values.append(S.where(observed[at], target[at] / scale, mean(*numbers)))
+        losses.append(loss(target[at] / scale, *numbers) * observed[at])
+    if train:
+        return S.MakeLoss(S.mean(S.Concat(*losses, dim=1)), name='loss')
+
+    def repeated(each: Any) -> Any:
+        return S.repeat(each, repeats=form.samples, axis=0)
+
+    states, values, static = [*map(repeated, states)], [*map(repeated, values)], repeated(static)
+    for t, feature in enumerate(parted('timeFeaturesPred', form.steps, 2)):
+        numbers, states = step('t%d' % (form.context + t), values, repeated(feature), static,
+                               states)
+        values.append(draw(*numbers))
+    drawn = S.Concat(*values[-form.steps:], dim=1) if counts else S.broadcast_mul(
+        S.Concat(*values[-form.steps:], dim=1), repeated(scale))
+    return S.Reshape(drawn, shape=(-1, form.samples, form.steps), name='samples')
+
+
+def data_of(form: Form, series: int) -> dict[str, np.ndarray]:
+    """Series with a season of 12 steps, missing values, and padding before short ones."""
+    draw = np.random.RandomState(7)
+    steps = np.arange(form.history + form.steps)
+    level = draw.uniform(2, 6, (series, 1))
+    target = level * (1.5 + np.sin(steps * np.pi / 6 + draw.uniform(0, 6, (series, 1)))
+                      + draw.normal(0, .2, (series, len(steps))))
+    if form.likelihood == 'negative-binomial':
+        target = np.round(np.maximum(target, 0))
+    if form.likelihood == 'beta':
+        target = np.clip(target / 20, .02, .98)
+    short = np.arange(series)[:, None] % 2
+    padded = steps < draw.randint(0, form.history - 6, (series, 1)) * short
+    observed = ~padded & (draw.uniform(size=target.shape) > .1)
+    features = np.stack([np.sin(steps * np.pi / 6), np.cos(steps * np.pi / 6), np.log10(2 + steps)])
+    features = np.repeat(features[None, :form.features], series, 0)
+    cut = form.history
+    return {name: np.asarray(value, 'float32') for name, value in {
+        'trainTarget': (target * observed)[:, :cut], 'observedValuesTrain': observed[:, :cut],
+        'isPaddedTrain': padded[:, :cut], 'timeFeaturesTrain': features[..., :cut],
+        'timeFeaturesPred': features[..., cut:],
+        'itemFeatures': draw.randint(0, form.cardinality, (series, len(form.cardinality)))}.items()}
+
+
+def trained(form: Form, rounds: int = 40) -> dict[str, Any]:
+    """Weights after some rounds of Adam."""
+    data = {name: mx.nd.array(value) for name, value in data_of(form, 24).items()}
+    symbol = network(form, train=True)
+    executor = symbol.simple_bind(mx.cpu(), **{
+        name: value.shape for name, value in data.items() if name in symbol.list_arguments()},
+        grad_req={name: 'null' if name in data else 'write' for name in symbol.list_arguments()})
+    updater = mx.optimizer.get_updater(mx.optimizer.Adam(.02))
+    weights = [name for name in symbol.list_arguments() if name not in data]
+    for i, name in enumerate(weights):
+        value = executor.arg_dict[name]
+        value[:] = np.random.RandomState(i).uniform(-.3, .3, value.shape)
+    for name, value in data.items():
+        if name in executor.arg_dict:
+            executor.arg_dict[name][:] = value
+    for _ in range(rounds):
+        executor.forward(is_train=True)
+        executor.backward()
+        for i, name in enumerate(weights):
+            updater(i, executor.grad_dict[name], executor.arg_dict[name])
+    return {name: executor.arg_dict[name] for name in weights}
+
+
+def archive(form: Form, weights: dict[str, Any], path: Path, config: bool = True) -> Path:
+    """SageMaker's ``model.tar.gz``, or the same without its ``config.json``."""
+    arrays = path.with_suffix('.arrays')
+    mx.nd.save(str(arrays), {'arg:' + name: value for name, value in weights.items()})
+    settings = {'data_shapes': [{'name': name, 'shape': list(shape)}
+                              for name, shape in form.shapes(32).items()],
+              'prediction_length': form.steps, 'train_length': form.history,
+              'likelihood': form.likelihood, 'cardinality': list(form.cardinality),
+              'model_simultaneous_samples': form.samples, 'pred_batch_size': 32}
+    with tarfile.open(path, 'w:gz') as packed:
+        for end, content in (('symbol.json', network(form).tojson().encode()),
+                             ('0000.params', arrays.read_bytes()),
+                             *[('config.json', json.dumps(settings).encode())] * config):
+            member = tarfile.TarInfo('model_algo-1-' + end)
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+    return path
+
+
+def forecast(form: Form, weights: dict[str, Any], data: dict[str, np.ndarray]) -> np.ndarray:
+    """What MXNet draws."""
+    executor = network(form).bind(mx.cpu(), {**weights, **{
+        name: mx.nd.array(value) for name, value in data.items()}}, grad_req='null')
+    return executor.forward(is_train=False)[0].asnumpy()

@@ -1,0 +1,108 @@
+"""An archive of SageMaker's DeepAR becomes ONNX and source without an option, and draws as in
+MXNet."""
+import functools
+
+import numpy as np
+import pytest
+
+import mxrnn
+
+from .. import mx, rnn
+from .deepar import LIKELIHOODS, Form, archive, data_of, forecast, trained
+from .sources import read
+from .test_commands import told
+
+torch = pytest.importorskip('torch')
+runtime = pytest.importorskip('onnxruntime')
+pytestmark = pytest.mark.skipif(rnn is not mxrnn, reason='mxnet.rnn reads no archives')
+
+#: The most messages, and the most lines of a source.
+MESSAGES, LINES = 8, 250
+
+
+@functools.lru_cache(maxsize=None)
+def weights_of(likelihood):
+    return trained(Form(likelihood))
+
+
+def messages(said):
+    """The lines of a command that begin a message."""
+    return [line for line in said.splitlines() if line[:1].strip()]
+
+
+def from_onnx(path, data):
+    runtime.set_seed(1)
+    session = runtime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    given = {each.name: data[each.name].astype('int64' if 'int64' in each.type else 'float32')
+             for each in session.get_inputs()}
+    session.run(None, given)  # whose nodes' first draws are similar
+    return session.run(None, given)[0]
+
+
+def from_source(path, data):
+    torch.manual_seed(1)
+    model = read(path.read_text(encoding='utf-8'))()
+    model.load_state_dict(torch.load(str(path.with_suffix('.pt')), weights_only=True))
+    with torch.no_grad():
+        return model.eval()(**{name: torch.tensor(each) for name, each in data.items()}).numpy()
+
+
+FORMATS = {'onnx': ('--onnx', 'model.onnx', from_onnx),
+           'source': ('--source', 'model.py', from_source)}
+
+
+def exported(form, way, tmp_path):
+    """What `export` says of an archive, the exported file, and MXNet's samples and the file's."""
+    option, name, run = FORMATS[way]
+    weights, data = weights_of(form.likelihood), data_of(form, 4)
+    said = told('export', archive(form, weights, tmp_path / 'model.tar.gz'), option,
+                tmp_path / name)
+    mx.random.seed(1)
+    return said, tmp_path / name, forecast(form, weights, data), run(tmp_path / name, data)
+
+
+def assert_alike(expected, found):
+    """The shares of samples below MXNet's quantiles are within four standard errors."""
+    count = expected.shape[1]
+    for share in (.1, .5, .9):
+        quantile = np.quantile(expected, share, axis=1, keepdims=True)
+        quantile = quantile + 1e-4 * np.abs(quantile) * np.array([-1, 1]).reshape(2, 1, 1, 1)
+        error = 4 * np.sqrt(share * (1 - share) * 2 / count)
+        assert ((found < quantile[0]).mean(1) <= share + error).all()
+        assert ((found <= quantile[1]).mean(1) >= share - error).all()
+
+
+@pytest.mark.parametrize('way', FORMATS)
+def test_an_archive_is_exported_as_it_lies(way, tmp_path):
+    said, path, expected, found = exported(Form(), way, tmp_path)
+    assert len(messages(said)) <= MESSAGES
+    assert 'note' not in said and 'time' not in said.replace('timeFeatures', '')
+    assert found.shape == expected.shape == (4, 100, 12)
+    assert_alike(expected, found)
+    if way == 'source':
+        lines = path.read_text(encoding='utf-8').splitlines()
+        assert len(lines) <= LINES
+        assert sum(line.startswith('        for ') for line in lines) == 2  # 12 steps each
+
+
+@pytest.mark.parametrize('way', FORMATS)
+def test_without_draws_the_numbers_are_the_same(way, tmp_path):
+    _, _, expected, found = exported(Form('deterministic-L1', samples=2), way, tmp_path)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize('way', FORMATS)
+@pytest.mark.parametrize('likelihood', LIKELIHOODS)
+def test_quantiles_are_those_of_mxnet(likelihood, way, tmp_path):
+    _, _, expected, found = exported(Form(likelihood, samples=2000), way, tmp_path)
+    assert_alike(expected, found)
+
+
+def test_shapes_are_asked_for_without_a_config(tmp_path):
+    """The graph alone takes padding for all units of a series at once, or for each."""
+    place = archive(Form(), weights_of('gaussian'), tmp_path / 'model.tar.gz', config=False)
+    said = told('export', place, '--onnx', tmp_path / 'x.onnx', status=2)
+    assert '--input isPaddedTrain=batch,' in said
+    assert told('export', place, '--onnx', tmp_path / 'x.onnx', '--input',
+                'isPaddedTrain=batch,50')
