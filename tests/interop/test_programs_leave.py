@@ -265,12 +265,13 @@ def test_too_few_or_too_many_axes_are_named(name, given, told, tmp_path):
     """Another input, or none, was."""
     _, model = model_of(name)
     (key, shape), = given.items()
+    said = 'inputs (--input) must give %s %d axes: %s, got %s=%s' % (
+        key, len(told.split(',')), told, key, ','.join(map(str, shape)))
     for way in (lambda: interop.to_onnx(model, str(tmp_path / 'a.onnx'), given),
                 lambda: interop.to_onnx(model, str(tmp_path / 'a.onnx'), given, states=True),
                 lambda: interop.to_source(model, str(tmp_path / 'a.py'), given)):
         with pytest.raises(interop.ExportError) as error:
             way()
-        assert str(error.value).splitlines()[1:] == [
-            'The graph by itself says %s, but inputs (--input) say %s=%s' % (
-                told, key, ','.join(map(str, shape)))]
+        assert str(error.value).splitlines()[-1] == said
+        assert len(shape) > len(told.split(',')) or str(error.value) == said
     assert not list(tmp_path.iterdir())

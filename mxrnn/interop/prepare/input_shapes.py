@@ -16,8 +16,8 @@ from ..._graph.shapes.ties import STEPS
 from ..registry import ExportError
 
 __all__ = ['CountedSteps', 'Shapes', 'blaming_axes', 'check_names', 'check_shapes',
-           'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'rank_mismatch',
-           'refuse_guesses', 'shapes_found', 'unequal', 'without_number']
+           'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'refuse_guesses',
+           'shapes_found', 'unequal', 'without_number']
 
 class CountedSteps(NamedTuple):
     """A number of steps that the user gave, and by input which axis has it."""
@@ -82,9 +82,9 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     except ShapesError as error:
         if not given:
             raise ExportError(str(error)) from None
-        reason = rank_mismatch(graph, params, given, sizes=True)
+        reason = _other_axes(graph, params, given) or _other_sizes(graph, params, given)
         if reason:  # otherwise the message lists the missing shapes
-            raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
+            raise _blaming(error, reason, graph, params, given) from None
         raise ExportError('%s\nYou gave these shapes (inputs, --input): %s' % (error, '; '.join(
             '%s=%s' % (name, ','.join(map(str, shape))) for name, shape in given.items()))
         ) from None
@@ -128,12 +128,26 @@ def unequal(graph: Graph, params: Mapping[str, Any], given: Mapping[str, Sequenc
     return ''
 
 
-def rank_mismatch(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes, sizes: bool = False
-                  ) -> str:
-    """A sentence on `given` shapes whose number of axes, or `sizes` too, differ from the graph's,
-    or ''."""
-    found = graph_shapes(graph, params)
-    wrong = _unlike(found, given, sizes)
+def _other_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> str:
+    """A sentence on `given` shapes with another number of axes than in the graph, or ''."""
+    return '; '.join('inputs (--input) must give %s %d ax%ss: %s=%s, got %s=%s' % (
+        name, len(own), 'i' if len(own) == 1 else 'e', name, ','.join(map(str, own)), name,
+        ','.join(map(str, got)))
+        for name, own, got in _unlike(graph_shapes(graph, params), given, False))
+
+
+def _blaming(error: Exception, reason: str, graph: Graph, params: Mapping[str, np.ndarray],
+             given: Shapes) -> ExportError:
+    """An error with a `reason`: alone if an input has too few axes, whose error says less. Inputs
+    of look-ups may have more axes than the graph tells."""
+    few = any(len(got) < len(own) for _, own, got in _unlike(
+        graph_shapes(graph, params), given, False))
+    return ExportError(reason if few else '%s\n%s' % (str(error).partition('\n')[0], reason))
+
+
+def _other_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> str:
+    """A sentence on `given` shapes with other sizes than the graph's, or ''."""
+    wrong = _unlike(graph_shapes(graph, params), given, True)
     told, got = (' '.join('%s=%s' % (each[0], ','.join(map(str, each[at]))) for each in wrong)
                  for at in (1, 2))
     return 'The graph by itself says %s, but inputs (--input) say %s' % (told, got) if wrong else ''
@@ -164,11 +178,11 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) 
     try:
         yield
     except ExportError as error:
-        reason = given and (rank_mismatch(graph, params, given) or '--input' not in str(error)
+        reason = given and (_other_axes(graph, params, given) or '--input' not in str(error)
                             and misfit(graph, params, given))
         if not reason:
             raise
-        raise ExportError('%s\n%s' % (str(error).partition('\n')[0], reason)) from None
+        raise _blaming(error, reason, graph, params, given) from None
 
 
 def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
