@@ -156,7 +156,8 @@ class MethodWriter:
     def _checks(self) -> list[str]:
         named = {name: each for name, each in self.inputs.items() if name in self.found}
         shapes = stated(self.graph, named)
-        return [self.check(check_shape, each.text, *sizes) for each, sizes in shapes] + [
+        return [self.check(check_shape, repr(each.text), each.text, *sizes)
+                for each, sizes in shapes] + [
             self.check(check_range, *each) for each in ranges(named, self.facts.limits)] + [
             self.check(check_equal, *texts)
             for texts in shared(self.graph, named, self.facts.equal)]

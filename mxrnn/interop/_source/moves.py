@@ -195,7 +195,7 @@ def _cut(scope: MethodWriter, x: Expr, number: int, axis: int, squeeze: bool) ->
     if squeeze and not all(map(scope.used, range(number))):  # for instance only the last step
         x = scope.named(x)
         if axis < 2:  # this may be time, and an index would also take a longer sequence
-            scope.line(scope.check(check_shape, x.text, *[
+            scope.line(scope.check(check_shape, repr(x.text), x.text, *[
                 number if at == axis else -1 for at in range(x.rank)]))
         return ['%s[%s%d]' % (x, ':, ' * axis, place) for place in range(number)]
     return Many('%s.unbind(%d)' % (x.of, axis) if squeeze else

@@ -6,11 +6,11 @@ from torch import Tensor
 __all__ = ['check_equal', 'check_least', 'check_range', 'check_shape']
 
 
-def check_shape(x: Tensor, *sizes: int) -> None:
+def check_shape(name: str, x: Tensor, *sizes: int) -> None:
     """Refuse a shape that differs from the graph's; -1 stands for any size."""
     if x.dim() != len(sizes) or any(size not in (-1, own) for size, own in zip(sizes, x.shape)):
         wanted = ', '.join('any' if size == -1 else str(size) for size in sizes)
-        raise ValueError(f'the shape must be ({wanted}), got {tuple(x.shape)}')
+        raise ValueError(f'{name} must have the shape ({wanted}), got {tuple(x.shape)}')
 
 
 def check_equal(*sizes: int) -> None:

@@ -143,10 +143,11 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     typed = {name: given[name] for name in own if name in given}
     taken = [*own, *(name for name in graph.arguments
                      if training and name not in {*needed, *params})]
-    idle = [name for name in types if name not in taken]
-    if idle:
-        raise ValueError('types must name inputs of the file: %s; it does not take %s' % (
-            ', '.join(taken) or 'none', ', '.join(idle)))
+    for what, names in ('types', types), ('inputs', given):
+        idle = [name for name in names if name not in taken]
+        if idle:
+            raise ValueError('%s must name inputs of the file: %s; it does not take %s' % (
+                what, ', '.join(taken) or 'none', ', '.join(idle)))
     rolled = structure(graph, training=training) if roll else RolledGraph(graph, ())
     left: list[str] = []
     if states and outputs is None:
