@@ -3,7 +3,12 @@
 In reading order:
 
 - `builder`: the nodes of a file, and operators of ONNX as calls
-- `elementwise`, `reductions`, `arrays`, `sequences`, `layers`, `recurrences`, `samplers`:
-  converters of MXNet's operators
+- `elementwise`: operators of MXNet on each element
+- `arrays`: operators that make arrays, move elements or look them up
+- `reductions`: operators that reduce or order elements
+- `sequences`: operators on sequences with lengths
+- `layers`: matrix products, convolutions, norms, losses
+- `recurrences`: RNN and loops
+- `samplers`: random numbers
 - `conversion`: `contents`, which converts a plan with these
 """
