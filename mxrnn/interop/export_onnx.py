@@ -14,8 +14,9 @@ from .model import Model
 from .prepare import Prepared, prepare
 from .prepare.plan import unknown_operators
 from .registry import ONNX
+from .run.exported_file import ExportedFile
 from .run.mxnet_process import begin
-from .run.onnx_file import ExportedFile, open_content
+from .run.onnx_file import open_content
 from .seals import check_onnx_target, sealed
 
 __all__ = ['encoder_of', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']

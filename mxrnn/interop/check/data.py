@@ -9,7 +9,7 @@ import numpy as np
 from ..._graph.graph import Graph
 from ..model import Model
 from ..prepare.lengths import Settled
-from ..run.onnx_file import ExportedFile
+from ..run.exported_file import ExportedFile
 from .random_data import data_for
 
 __all__ = ['Inputs', 'arrays_of']

@@ -13,8 +13,9 @@ from ..._graph.operator_table import has, row
 from ..model import Model
 from ..prepare.lengths import Settled
 from ..registry import ONNX, TORCH, ExportError
+from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, forget, of_mxnet
-from ..run.onnx_file import ExportedFile, open_file
+from ..run.onnx_file import open_file
 from ..run.witness import Data, Reference, of_torch
 from .data import Inputs
 from .difference import Exporter, difference, first_different, of_file, tolerance

@@ -3,20 +3,19 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Sequence, Tuple
+from typing import Any, Sequence
 
 import numpy as np
 
 from ... import _check
 from ..seals import refuse_damaged
+from .exported_file import Input
 from .witness import Data, refusing
 
-__all__ = ['Input', 'inputs_of', 'run_onnx', 'session_of']
+__all__ = ['inputs_of', 'run_onnx', 'session_of']
 
 #: Types that NumPy has, as onnxruntime names them.
 _NUMBERS = re.compile(r'tensor\((bool|float16|float|double|u?int(8|16|32|64))\)')
-#: An input's name, shape (a name stands for any size) and type.
-Input = Tuple[str, Sequence[Any], np.dtype]
 
 
 def session_of(content: str | bytes, what: str, threads: int = 0,
