@@ -235,7 +235,7 @@ def _second_graph(options: argparse.Namespace) -> Any:
 
 def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
                   model: Any) -> _Done:
-    from .interop._source.to_source import write_source
+    from .interop.export_source import write_source
     remarks = write_source(model, options.source, shapes, types, options.output, options.states,
                            not options.no_check, _second_graph(options))
     name = os.path.splitext(options.source)[0]

@@ -14,8 +14,8 @@ from .run.onnx_stepper import OnnxStepper
 
 if TYPE_CHECKING:
     from ._source.from_source import from_source
-    from ._source.to_source import to_source
     from ._torch.to_and_from_torch import from_torch, to_torch
+    from .export_source import to_source
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'OnnxStepper',
            'attr_value', 'from_source', 'from_torch', 'graph_from_json', 'graph_to_json', 'load',
@@ -24,7 +24,7 @@ __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 
 #: Names that need torch, and their modules.
 _TORCH = {'to_torch': '_torch.to_and_from_torch', 'from_torch': '_torch.to_and_from_torch',
           'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
-          'to_source': '_source.to_source', 'from_source': '_source.from_source'}
+          'to_source': 'export_source', 'from_source': '_source.from_source'}
 
 
 def __getattr__(name: str) -> Any:

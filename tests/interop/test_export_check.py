@@ -311,8 +311,8 @@ def test_lengths_without_their_bound_are_compared_with_the_graph_without_it(tmp_
 
 
 def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypatch):
-    from mxrnn.interop._source import to_source
-    monkeypatch.setattr(to_source, 'Check', lambda *_: 1 / 0)
+    from mxrnn.interop import export_source
+    monkeypatch.setattr(export_source, 'check_source', lambda *_: 1 / 0)
     interop.to_source(model, tmp_path / 'a.py', check=False)
     assert 'Checked' not in (tmp_path / 'a.py').read_text()
     with pytest.raises(ZeroDivisionError):

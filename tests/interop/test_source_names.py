@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn.interop.run.evaluator import run
+from mxrnn.interop.run.evaluator import evaluate, variables
 
 from .. import ours
 from .compare import torch
@@ -80,7 +80,7 @@ def check(names):
     assert source.text.isprintable() or all(
         char.isprintable() or char == '\n' for char in source.text)
     data = np.array([[0, 4, 2], [1, 3, 0], [2, 2, 1], [4, 0, 0.]], 'float32')
-    expected, = run(model.graph, model, {names['data']: torch.tensor(data)})
+    expected, = evaluate(model.graph, {**variables(model), names['data']: torch.tensor(data)})
     found, = outputs(source, {names['data']: data})
     torch.testing.assert_close(found.detach(), expected, rtol=1e-6, atol=1e-6)
 

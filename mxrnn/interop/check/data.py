@@ -12,7 +12,7 @@ from ..prepare.lengths import Settled
 from ..run.exported_file import ExportedFile
 from .random_data import data_for
 
-__all__ = ['Inputs', 'arrays_of']
+__all__ = ['Inputs', 'arrays_of', 'data_of']
 
 
 class Inputs:

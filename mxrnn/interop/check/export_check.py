@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import Callable, Mapping, Sequence
+from typing import Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -16,11 +16,11 @@ from ..registry import ONNX, TORCH, ExportError
 from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, forget, of_mxnet
 from ..run.onnx_file import open_file
-from ..run.witness import Data, Reference, of_torch
+from ..run.witness import Data, Reference, constant_draws, of_torch
 from .data import Inputs
 from .difference import Exporter, difference, first_different, of_file, tolerance
 
-__all__ = ['check_export', 'log_unchecked']
+__all__ = ['OWN', 'REMEDY', 'Compared', 'check_export', 'compared', 'log_unchecked']
 
 _log = logging.getLogger('mxrnn.interop')
 
@@ -32,7 +32,9 @@ _SIZES = (3, 2, 5, 4, 7, 6), (4, 11, 6, 13, 8, 15), (2, 16, 9, 5, 12, 10)
 _NOISE, _CHAOS = 16, 1e-3
 #: onnxruntime's words for ONNX operators that it cannot run, such as an LSTM of float64.
 _LACKS = 'does not support', 'NOT_IMPLEMENTED'
-_REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
+#: The title where a file was compared with nothing but torch in another form.
+OWN = "compared with mxrnn's own evaluation"
+REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
 
 
 def check_export(model: Model, path: str, again: Callable[[Model], ExportedFile], found: Settled,
@@ -71,22 +73,48 @@ def check_export(model: Model, path: str, again: Callable[[Model], ExportedFile]
         if any(each in str(error) for each in _LACKS):
             return 'not checked', without_stage(str(error))
         raise ExportError('the written file cannot be read: %s\n%s' % (
-            without_stage(str(error)), _REMEDY)) from None
-    model, reasons = of_file(model, file, 'the file'), []
-    for import_it in (of_mxnet, of_torch):
+            without_stage(str(error)), REMEDY)) from None
+    return compared(of_file(model, file, 'the file'), file, again, found, other)[:2]
+
+
+class Compared(NamedTuple):
+    """What was checked, or why nothing was, as a title and a sentence; and the last data."""
+
+    title: str
+    sentence: str
+    data: Data | None = None
+
+
+def compared(model: Model, file: ExportedFile, again: Exporter, found: Settled,
+             other: Graph | None, source: bool = False) -> Compared:
+    """Compare an open file with a model; see `check_export`. A `source` runs in torch, where the
+    evaluator can draw the same random numbers."""
+    draws = source and any(has(node.op, 'draws') for node in model.graph.walk())
+    reasons = []
+    for import_it in [of_torch] if source and _unfit(model.graph) else [of_mxnet, of_torch]:
         library = import_it()
         if library is None:
             continue
+        title = OWN if source and library[0] == 'torch' else 'checked'
+        checkpoint = Reference(model, found.graph, *library)
         try:
-            return 'checked', _Check(Reference(model, found.graph, *library), file, again, found
-                                     ).all(other)
+            try:
+                check = _Check(checkpoint, file, again, found)
+                sentence = check.all(other, title != OWN)
+            except ExportError:
+                if not draws:
+                    raise
+                check = _Check(checkpoint, file, again, found)
+                with constant_draws():  # it may draw in another order than its graph
+                    sentence = check.all(other, False) + ', with constants for random numbers'
+            return Compared(title, sentence, check.data)
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
             reasons.append(str(error) or type(error).__name__)
         finally:
             forget()
-    return 'not checked', (reasons or ['neither MXNet nor torch is installed'])[0]
+    return Compared('not checked', (reasons or ['neither MXNet nor torch is installed'])[0])
 
 
 def log_unchecked(path: str, found: tuple[str, str]) -> None:
@@ -120,15 +148,16 @@ class _Check:
         self._found, self._inputs = found, Inputs(checkpoint.model, file, found)
         self._said: list[str] = []
         self._worst, self._rounding = 0.0, 0.0
+        self.data: Data | None = None
 
-    def all(self, other: Graph | None) -> str:
+    def all(self, other: Graph | None, named: bool = True) -> str:
         """Compare a run with the graph's sizes, one with those of the other graph, if there is one,
         and two with other sizes if the file takes any.
 
         Returns
         -------
         str
-            What was compared, for the user.
+            What was compared, for the user; `named` says whether it names the library.
 
         Raises
         ------
@@ -143,8 +172,9 @@ class _Check:
                 graph=other)), {**self._found.own, **{
                     name: (size,) for name, size in self._found.other.items()}})
         refused = [*filter(None, map(self._refusal, (1, 2) if self._inputs.names else ()))]
-        return 'outputs differ by at most %.1g of the largest value from the checkpoint in %s, ' \
-            'for %s%s%s' % (self._worst, self._checkpoint.name, '; '.join(self._said),
+        return 'outputs differ by at most %.1g of the largest value%s, for %s%s%s' % (
+            self._worst, ' from the checkpoint in ' + self._checkpoint.name if named else '',
+            '; '.join(self._said),
                 '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
                 '. Other sizes that were tried do not fit; if only these do, type them (--input). '
                 'The reason: ' + refused[-1] if refused else '')
@@ -184,7 +214,7 @@ class _Check:
             except ValueError as error:
                 if any(each in str(error) for each in _LACKS):
                     raise _Incomparable(without_stage(str(error))) from None
-                raise ExportError('%s\n%s' % (without_stage(str(error)), _REMEDY)) from None
+                raise ExportError('%s\n%s' % (without_stage(str(error)), REMEDY)) from None
         assert reason is not None
         raise reason
 
@@ -232,9 +262,10 @@ class _Check:
                             name, checkpoint.name, 'by %.3g of the largest value' % apart
                             if same else 'in its shape: %s, not %s' % (one.shape, other.shape),
                             said, first_different(
-                                checkpoint, self._again, data, own, at), _REMEDY))
+                                checkpoint, self._again, data, own, at), REMEDY))
             self._worst = max(self._worst, apart)
         self._said.append(said)
+        self.data = data
 
     def _noise(self, checkpoint: Reference, data: Data, own: bool, at: int, wanted: np.ndarray
                ) -> float:

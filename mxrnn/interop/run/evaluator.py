@@ -5,8 +5,9 @@ with something else, and otherwise its text.
 """
 from __future__ import annotations
 
+import contextlib
 import functools
-from typing import Any, Callable, Dict, Mapping, Sequence
+from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ from .._torch import Run, constants_and_samplers, functions, rnn_by_torch_kernel
 from ..model import Model
 from ..registry import TORCH
 
-__all__ = ['evaluate', 'run', 'variables']
+__all__ = ['evaluate', 'one_seed', 'variables']
 
 #: What the texts read.
 _SPACE: dict[str, Any] = {'torch': torch, 'F': F}
@@ -66,11 +67,12 @@ def variables(model: Model, gradients: bool = False) -> dict[str, Tensor]:
             for name, value in found.items()}
 
 
-def run(graph: Graph, model: Model, sample: Mapping[str, Tensor]) -> list[Tensor]:
-    """The outputs of a graph with a model's weights; what it draws begins with one seed."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)  # of the CPU: others take longer
-        return evaluate(graph, {**variables(model), **sample})
+@contextlib.contextmanager
+def one_seed() -> Iterator[None]:
+    """Draw from one seed, on the CPU: other devices take longer."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        yield
 
 
 def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training: bool,

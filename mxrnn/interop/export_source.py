@@ -1,0 +1,117 @@
+"""to_source: a model as a Python file with weights."""
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping, Sequence
+
+import torch
+
+from .. import _check
+from .._files.atomic import replacing
+from .._graph.graph import Graph
+from ._source.layers_and_state_dict import state_dict_of
+from ._source.overwrite_checks_and_checksums import (
+    check_target,
+    refuse_other_model,
+    sealed,
+    weights_of,
+)
+from ._source.to_source import Written, escaped, text_of, written
+from .check.source_check import check_source
+from .model import Model
+from .prepare import prepare
+from .run.mxnet_process import begin
+
+__all__ = ['to_source', 'write_source']
+
+
+def to_source(model: Model, path: str | os.PathLike[str],
+              inputs: Mapping[str, Sequence[Any]] | None = None, *,
+              types: Mapping[str, Any] | None = None,
+              outputs: Sequence[str] | None = None, certify_by: Graph | None = None,
+              states: bool = False, check: bool = True) -> None:
+    """Write a model as Python source that needs only torch, with its weights beside it.
+
+    Parameters
+    ----------
+    model : Model
+        From `interop.load`.
+    path : str
+        The source, such as 'model.py'; its state dict becomes 'model.pt'. Both are written, or
+        neither. Names of modules that torch imports, such as 'math.py', are refused. So are names
+        of existing files that are programs, changed sources, trained weights or other models.
+    inputs : dict, optional
+        Shapes by name, as in `to_onnx`. Shapes left out are taken from the graph.
+    types : dict, optional
+        Types of inputs by name, such as ``{'data': 'int64'}``; float32 otherwise.
+    outputs : list of str, optional
+        Names of the outputs of the class; all outputs by default.
+    certify_by : Graph, optional
+        The program's graph of another length, as in `to_onnx`.
+    states : bool
+        Whether the class also gets methods to run it in steps, or in chunks of any number of steps:
+        ``outputs, states = model.steps(data, states)``. The first states come from
+        ``begin(batch)``, or from ``encode(source)`` if a decoder reads an encoder.
+    check : bool
+        Whether to run the source before it is written; see Notes.
+
+    Raises
+    ------
+    ExportError
+        Operators have no plain form (all are named), a shape is missing, or the source fails or
+        differs from the graph. Or, with `states`, it uses several steps of a sequence at once.
+    ValueError, TypeError
+        An argument has a wrong value or type.
+
+    Notes
+    -----
+    The check runs the source and the model as that of `to_onnx` does. Without MXNet, or if the
+    model draws random numbers, it is compared with mxrnn's own evaluation. So are the gradients of
+    its loss, without random draws and with BatchNorm in inference. The docstring has the results.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from mxrnn import interop
+    >>> graph = interop.graph_from_json('''{"nodes": [
+    ...     {"op": "null", "name": "data", "inputs": []},
+    ...     {"op": "Activation", "name": "act", "attrs": {"act_type": "tanh"},
+    ...      "inputs": [[0, 0, 0]]}], "arg_nodes": [0], "heads": [[1, 0, 0]]}''')
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     interop.to_source(interop.Model(graph, {}, {}), folder + '/act.py',
+    ...                       {'data': ('batch', 3)})
+    ...     print(open(folder + '/act.py').read()[-90:].strip())
+    def forward(self, data: Tensor) -> Tensor:
+            return torch.tanh(data)
+    """
+    write_source(model, os.fspath(path), inputs, types, outputs, _check.flag('states', states),
+                 _check.flag('check', check), certify_by)
+
+
+def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | None,
+                 types: Mapping[str, Any] | None, outputs: Sequence[str] | None, states: bool,
+                 check: bool = True, certify_by: Graph | None = None) -> list[tuple[str, str]]:
+    """`to_source`; returns notes on the file, with titles."""
+    there = check_target(path)
+    if check:
+        begin()
+    plan = prepare(model, inputs, types, outputs, certify_by=certify_by, states=states,
+                   training=True)
+    source = written(plan)
+    state = state_dict_of(source.file)
+    refuse_other_model(path, there, state, model)
+    remarks = [*plan.lines, *(('note', escaped(note)) for note in source.notes)]
+    if check:
+        def again(part: Model) -> tuple[Written, str]:
+            shapes, kinds = ({name: value for name, value in (each or {}).items()
+                              if name in part.graph.arguments} for each in (inputs, types))
+            other = written(prepare(part, shapes, kinds, training=True))
+            return other, text_of(other, path, [])
+        remarks += check_source(source, text_of(source, path, []), again)
+    weights = weights_of(path)
+    with replacing([path, weights]) as stage:
+        place = os.path.join(stage, os.path.basename(path))
+        with open(place, 'w', encoding='utf-8') as file:
+            file.write(text_of(source, path, remarks))
+        torch.save(sealed(state, place), os.path.join(stage, os.path.basename(weights)))
+    return remarks
