@@ -16,7 +16,7 @@ from ._source.overwrite_checks_and_checksums import (
     sealed,
     weights_of,
 )
-from ._source.to_source import Written, escaped, text_of, written
+from ._source.to_source import Written, text_of, written
 from .check.source_check import check_source
 from .model import Model
 from .prepare import prepare
@@ -100,7 +100,7 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
     source = written(plan)
     state = state_dict_of(source.file)
     refuse_other_model(path, there, state, model)
-    remarks = [*plan.lines, *(('note', escaped(note)) for note in source.notes)]
+    remarks = [*plan.lines, *(('note', note) for note in source.notes)]
     if check:
         def again(part: Model) -> tuple[Written, str]:
             shapes, kinds = ({name: value for name, value in (each or {}).items()

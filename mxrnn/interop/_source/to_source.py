@@ -19,7 +19,7 @@ from .python_text import imports_of, wrapped
 from .size_texts import described
 from .step_methods import StepMethods
 
-__all__ = ['Written', 'escaped', 'text_of', 'written']
+__all__ = ['Written', 'text_of', 'written']
 
 
 class Written(NamedTuple):
@@ -82,19 +82,20 @@ def text_of(source: Written, path: str, remarks: Sequence[tuple[str, str]]) -> s
     return '\n'.join(lines) + '\n' + body + '\n'
 
 
-def escaped(text: str) -> str:
-    """Text that is safe in a docstring."""
+def _safe(text: str) -> str:
+    """Text in a form that is safe in a docstring, whatever names it has."""
+    text = text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
     return text.replace('\\', '\\\\').replace('"""', '\\"\\"\\"')
 
 
 def _quoted(name: str) -> str:
-    """A stranger's name in a form that is safe in a docstring."""
-    return name if name.isidentifier() and name.isascii() else escaped(ascii(name))
+    """A stranger's name, in quotes unless it is an identifier."""
+    return name if name.isidentifier() and name.isascii() else ascii(name)
 
 
 def _described(shape: Shape) -> str:
     """A shape with the names of its axes."""
-    return '(%s)' % ', '.join(escaped(described(size)) for size in shape)
+    return '(%s)' % ', '.join(map(described, shape))
 
 
 _NO_BREAK = '\x00'  #: a blank that does not break a line
@@ -128,8 +129,8 @@ def _docstring(source: Written, path: str, remarks: Sequence[tuple[str, str]]) -
     rows += ['%s: %s.' % (title.capitalize(), sentence) for title, sentence in remarks
              if sentence != 'any']  # names in the shapes say so
     rows += ['', "Weights: model.load_state_dict(torch.load(%s, weights_only=True))"
-        % escaped(ascii(os.path.basename(weights_of(path)))), 'To predict: model.eval()']
+        % ascii(os.path.basename(weights_of(path))), 'To predict: model.eval()']
     fill = functools.partial(textwrap.fill, width=100, subsequent_indent='    ',
                              break_long_words=False, break_on_hyphens=False)  # no escape is cut
-    rows = [re.sub(r'(?<=\d,) (?=\d)', _NO_BREAK, row) for row in rows]  # a shape stays together
+    rows = [re.sub(r'(?<=\d,) (?=\d)', _NO_BREAK, _safe(row)) for row in rows]  # of a shape
     return '\n'.join(map(fill, rows)).replace(_NO_BREAK, ' ') + '\n'
