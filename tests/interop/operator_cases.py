@@ -200,6 +200,8 @@ OPS.update({
                          b=(5, 4)),
     'dot_vectors': Op(lambda: S.dot(A, B), a=(4,), b=(4,)),
     'dot_many': Op(lambda: S.dot(A, B), a=SHAPE, b=(5, 2)),
+    'dot_vector_first': Op(lambda: S.dot(A, B, transpose_a=True), a=(4,), b=(4, 3)),
+    'dot_vector_transposed': Op(lambda: S.dot(A, B, transpose_b=True), a=(3, 4), b=(4,)),
     'batch_dot': Op(lambda: S.batch_dot(A, B), a=(2, 3, 4), b=(2, 4, 5)),
     'batch_dot_transposed': Op(lambda: S.batch_dot(A, B, transpose_a=True, transpose_b=True),
                                a=(2, 4, 3), b=(2, 5, 4)),
@@ -350,14 +352,22 @@ for _name in ('plus minus rminus mul div rdiv power maximum minimum mod rmod hyp
     OPS['_%s_scalar_of_integers' % _name] = Op(
         lambda name=_name: getattr(INTERNAL, '_%s_scalar' % name)(A, scalar=-2.5),
         train=False, a=np.array([-7, -3, -2, -1, 1, 2, 3, 7], 'int32'))
-for _name in 'sum mean prod max min argmax argmin sqrt abs'.split():
+for _name in 'rminus rdiv div greater'.split():  # the number does not fit the type
+    OPS['_%s_scalar_of_int8' % _name] = Op(
+        lambda name=_name: getattr(INTERNAL, '_%s_scalar' % name)(A, scalar=300), train=False,
+        a=np.array([1, 2, 50, 100, -100], 'int8'))
+for _name in 'sum mean prod max min nansum nanprod argmax argmin sqrt abs'.split():
     OPS[_name + '_of_int32'] = Op(lambda name=_name: getattr(S, name)(
         A, **({} if name in ('sqrt', 'abs') else {'axis': 1})), train=False,
         a=np.array([[1, 2, 4], [7, 1, 1]], 'int32'))
 for _kind in ('uint8', 'int8', 'int32'):  # the sum does not fit the two
     OPS['mean_of_many_' + _kind] = Op(lambda kind=_kind: S.mean(S.cast(A, kind), axis=1),
                                       train=False, a=np.array([[90, 100, 120.], [-4, 1, 1]]))
+OPS['mean_exclude_own_of_int32'] = Op(lambda: S.mean(A, axis=0, exclude=True), train=False,
+                                      a=np.array([1, 2, 4], 'int32'))
 for _name in 'sum mean prod max min'.split():
+    OPS[_name + '_exclude_own'] = Op(lambda name=_name: getattr(S, name)(
+        A, axis=0, exclude=True), a=(5,))
     OPS[_name + '_exclude_all'] = Op(lambda name=_name: getattr(S, name)(
         A, axis=(0, 1, 2), exclude=True))
 OPS.update({
@@ -475,7 +485,7 @@ def draws(name: str, data: Any, shape: Any, row: Callable[[float], Any], count: 
 
 
 #: Cases of one operator with many numbers or settings, of which the others have one each.
-MANY = re.compile(r'.*_scalar_(-|\d|inf|nan|of_).*|.*_exclude_all(_of_nan)?'
+MANY = re.compile(r'.*_scalar_(-|\d|inf|nan|of_).*|.*_exclude_(all|own)(_of_nan|_of_int32)?'
                   r'|SoftmaxOutput(_\w+)?_(null|batch|valid)(_\w+)?|.*_of_int32')
 
 

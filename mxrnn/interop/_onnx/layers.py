@@ -52,7 +52,7 @@ def _dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
     if left.rank == 1 and right.rank == 1:
         return reduce(builder, 'ReduceSum', builder.apply('Mul', left, right), [0], True)
     first, second = node.transpose_a and left.rank > 1, node.transpose_b and right.rank > 1
-    left = _matrix(builder, left, 0 if first else left.rank - 1)
+    left = _matrix(builder, left, 0 if first else -1)
     right = _matrix(builder, right, right.rank - 1 if second else 0)
     left = builder.transpose(left, (1, 0)) if first else left
     right = builder.transpose(right, (1, 0)) if second else right

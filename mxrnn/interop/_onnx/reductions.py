@@ -31,7 +31,7 @@ def _chosen(axes: Sequence[int] | None, rank: int, exclude: bool = False) -> tup
 def _reduction(op: str, neutral: int | None = None) -> Converter:
     """A converter for a reduction; if `neutral` is a number, it replaces NaN."""
     def convert(builder: Builder, node: Node, data: Value) -> Value:
-        if neutral is not None:
+        if neutral is not None and data.dtype.kind == 'f':
             lost = builder.apply('IsNaN', data, dtype=bool)
             data = builder.where(lost, builder.scalar(neutral, data), data)
         return _reduced(builder, op, data, _chosen(node.axis, data.rank, node.exclude),

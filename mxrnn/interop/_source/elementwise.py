@@ -5,6 +5,8 @@ import math
 import re
 from typing import Any, Callable, Dict, Union
 
+import numpy as np
+
 from ..._graph.graph import Node
 from .._torch.functions.elementwise import (
     NAMES,
@@ -83,8 +85,8 @@ def _enter_number(name: str, text: str | Callable[..., Any], turned: bool = Fals
             x = Expr(x.of + '.double()', x.shape, 'float64')
         if not is_real(x) and not math.isfinite(node.scalar):
             raise Unsupported('the number %s cannot become an integer' % node.scalar)
-        scalar = node.scalar if is_real(x) else float(int(node.scalar))
-        value = _Number(number(scalar, single=False))
+        scalar = node.scalar if is_real(x) else _as_element(int(node.scalar), x.dtype)
+        value = _Number(number(scalar, single=False) if is_real(x) else scalar)
         if name == 'add' and value.startswith('-'):
             return f'{x:+} - {value[1:]}'
         if name == 'mul' and value == '-1':
@@ -101,6 +103,14 @@ def _enter_number(name: str, text: str | Callable[..., Any], turned: bool = Fals
             x = scope.named(x)
             other = Expr('torch.full_like(%s, %s)' % (x, value), x.shape, x.dtype)
         return _filled(scope, name, text, x, *((other, x) if turned else (x, other)))
+
+
+def _as_element(value: int, dtype: str) -> int:
+    """The number as MXNet converts it to an integer type: it becomes an int32 first."""
+    if dtype in ('bool', 'int64'):
+        return value
+    limits, value = np.iinfo(dtype), value if -1 << 31 <= value < 1 << 31 else -1 << 31
+    return (value - int(limits.min)) % (1 << limits.bits) + int(limits.min)
 
 
 def _truth(name: str, other: bool, x: Expr) -> str:

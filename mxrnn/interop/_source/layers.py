@@ -47,8 +47,8 @@ def _fully_connected(scope: MethodWriter, node: Node, x: Expr, weight: Expr,
 
 
 def _transposed(x: Expr, exchanged: bool) -> Expr:
-    """The array, with its last two axes swapped if `exchanged`."""
-    if not exchanged:
+    """The array, with its last two axes swapped if `exchanged`; a vector as it is."""
+    if not exchanged or x.rank == 1:
         return x
     text = x.of + '.T' if x.rank == 2 else '%s.transpose(%d, %d)' % (x.of, x.rank - 2, x.rank - 1)
     return Expr(text, (*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)

@@ -40,17 +40,16 @@ _METHODS = {'max': 'amax', 'min': 'amin', 'nanprod': 'prod'}
 @emits('sum', 'mean', 'nansum', 'max', 'min', 'prod', 'nanprod')
 def _reduction(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     axes, keep, text = reduced_axes(x.rank, node.axis, node.exclude), node.keepdims, x.of
-    if node.op == 'nanprod':
+    if node.op == 'nanprod' or node.op == 'nansum' and not axes:
         x = scope.named(x)
-        text = 'torch.where(torch.isnan(%s), 1, %s)' % (x, x)
-    if node.op == 'mean' and axes and not is_real(x):  # MXNet adds up in the type
+        text = 'torch.where(torch.isnan(%s), %d, %s)' % (x, node.op == 'nanprod', x)
+    if not axes:
+        return text if 'nan' in node.op else x
+    if node.op == 'mean' and not is_real(x):  # MXNet adds up in the type
         x = scope.named(x)
         total = scope.own(cast('%s.sum(%s)' % (x, _over(axes, keep)), x.dtype), 'total')
         text = '(%s.double() / (%s.numel() // %s.numel()))' % (total, x, total)
         return _filled(cast(text, x.dtype), x, axes, keep)
-    if not axes:
-        text, axes, keep = text + '.unsqueeze(0)', (0,), True  # which is the result
-        keep = False
     if node.op == 'sum' and len(axes) == x.rank and re.fullmatch(r'torch\.ones_like\([^()]*\)',
                                                                  text):  # how many there are
         count = scope.size(product(x.shape))
@@ -58,7 +57,7 @@ def _reduction(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     parts = [[axis] for axis in reversed(axes)] if 'prod' in node.op else [axes]
     for part in parts:
         text += '.%s(%s)' % (_METHODS.get(node.op, node.op), _over(part, keep))
-    text = text if is_real(x) or node.op in _METHODS else cast(text, x.dtype)
+    text = text if is_real(x) or node.op in ('max', 'min') else cast(text, x.dtype)
     return _filled(text, x, axes, keep)
 
 
