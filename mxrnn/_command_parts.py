@@ -37,11 +37,12 @@ def load(options: argparse.Namespace) -> Any:
             say('note', 'parameters without the prefix arg: are taken as arguments: %s'
                 % some(plain))
         return model
-    if os.path.isfile(os.path.join(options.prefix, 'type.txt')):
-        from .interop.gluonts import input_names, network_of
-        fields, options.prefix = input_names(options.prefix), network_of(options.prefix)
+    from .interop import gluonts
+    if gluonts.is_folder(options.prefix):
+        fields, model = gluonts.network_of(options.prefix, options.epoch)
         say('fields', ', '.join('%s is %s' % pair for pair in fields.items()))
-    model = interop.load(options.prefix, options.epoch)
+    else:
+        model = interop.load(options.prefix, options.epoch)
     if options.epoch is None and model.epoch is not None:
         say('epoch', '%s, the newest' % model.epoch)
     return model

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from .. import _check
-from .._files import CheckpointError, named
-from .gluonts_lacking_transforms import LACKING
-from .model import load
+from .gluonts_lacking_transforms import LACKING, older_arguments, older_time
+from .gluonts_without_graph import CONFIG, TYPE, class_in, entries, lacking, read, rebuilt, told
+from .model import Model, load
 
-__all__ = ['input_names', 'load_predictor', 'network_of']
+__all__ = ['is_folder', 'load_predictor', 'network_of']
 
 #: Functions of today's GluonTS, which were classes: hour_of_day was HourOfDay.
 _TIMES = [unit + end for end in ('', '_index') for unit in '''
@@ -38,37 +38,40 @@ _RENAMED = {'TestSplitSampler': 'PredictionSplitSampler', 'trans': 'transformati
             'train_sampler': 'instance_sampler', **{
                 name.title().replace('_', ''): name for name in _TIMES}}
 
-_NO_GRAPH = '''%s has no graph, only a RepresentableBlockPredictor. Save one where MXNet runs:
 
-    from pathlib import Path
-    from gluonts.model.predictor import Predictor
-    predictor, folder = Predictor.deserialize(Path(%r)), Path('with_graph')
-    folder.mkdir()
-    predictor.as_symbol_block_predictor(dataset=dataset).serialize(folder)'''
+def is_folder(path: str) -> bool:
+    """Whether GluonTS wrote a predictor into the folder `path`."""
+    return any(os.path.isfile(os.path.join(path, name)) for name in (CONFIG, TYPE))
 
 
-def network_of(folder: str | os.PathLike[str]) -> str:
-    """The prefix of the network's checkpoint in a folder of GluonTS.
+def network_of(folder: str | os.PathLike[str], epoch: int | None = None) -> tuple[
+        dict[str, str], Model]:
+    """GluonTS's fields by the names of the network's inputs, and the network.
+
+    The fields are like ``{'data0': 'feat_static_cat', …}``. GluonTS and MXNet build the network of
+    a folder without a graph.
 
     Raises
     ------
     ValueError
-        It is not a folder of a `SymbolBlockPredictor`; the message says what to do.
+        The folder has another predictor, or a network that cannot be built.
+    CheckpointError
+        A file in the folder cannot be read.
+    ImportError
+        The folder has no graph, and GluonTS or MXNet is not installed.
     """
     folder = str(_check.instance('folder', folder, (str, os.PathLike), 'a path'))
-    kind = str(_read(folder, 'type.txt')).rpartition('.')[2]
+    kind = _check.choice('the predictor in %s' % folder, told(folder, 'type').rpartition('.')[2],
+                         ['RepresentableBlockPredictor', 'SymbolBlockPredictor'])
     if kind == 'RepresentableBlockPredictor':
-        raise ValueError(_NO_GRAPH % (folder, folder))
-    _check.choice('the predictor in %s' % folder, kind, ['SymbolBlockPredictor'])
-    return os.path.join(folder, 'prediction_net')
-
-
-def input_names(folder: str | os.PathLike[str]) -> dict[str, str]:
-    """GluonTS's fields by the names of the graph's inputs: ``{'data0': 'feat_static_cat', …}``."""
-    fields, = _entries(os.fspath(folder), 'parameters.json', 'input_names')
-    if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
-        raise _lacking(os.fspath(folder), 'parameters.json', 'input_names')
-    return {'data%s' % (i if len(fields) > 1 else ''): field for i, field in enumerate(fields)}
+        fields, model = rebuilt(folder, epoch)
+    else:
+        fields, = entries(folder, 'parameters.json', 'input_names')
+        if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
+            raise lacking(folder, 'parameters.json', 'input_names')
+        model = load(os.path.join(folder, 'prediction_net'), epoch)
+    return {'data%s' % (i if len(fields) > 1 else ''): field
+            for i, field in enumerate(fields)}, model
 
 
 def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
@@ -77,63 +80,47 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
     Parameters
     ----------
     folder : path
-        The folder that ``predictor.as_symbol_block_predictor(dataset=…).serialize(folder)`` wrote,
-        by GluonTS 0.9 or newer.
+        A folder of GluonTS 0.4 or newer. ``predictor.as_symbol_block_predictor(dataset=…)`` saves
+        it with its graph; without one, MXNet is needed, too.
     device : str or torch.device
         As `PyTorchPredictor` takes it.
 
     Returns
     -------
     gluonts.torch.model.predictor.PyTorchPredictor
-        Its network is the folder's graph. It also takes the transformation, fields, lengths, batch
+        Its network is the folder's. It also takes the transformation, fields, lengths, batch
         size and kind of forecast from the folder.
 
     Raises
     ------
     ValueError
-        The folder has no graph, or names a class that this module does not make.
+        The folder names a class that mxrnn does not make.
     CheckpointError
         A file in the folder cannot be read.
-    ModuleNotFoundError
-        GluonTS or torch is not installed.
+    ImportError
+        GluonTS or torch is not installed; for a folder without a graph, also MXNet.
     """
-    prefix, folder = network_of(folder), os.fspath(folder)
+    (names, model), folder = network_of(folder), os.fspath(folder)
     with _check.needing('load_predictor needs GluonTS with torch', '"gluonts[torch]"'):
         from gluonts.torch.model.predictor import PyTorchPredictor
 
         from ._torch.to_and_from_torch import to_torch
-    names = input_names(folder)
-    keys = 'input_names', 'batch_size', 'prediction_length', 'lead_time', 'forecast_generator'
-    settings = _made(dict(zip(keys, _entries(folder, 'parameters.json', *keys))))
-    form, = _entries(folder, 'prediction_net-in_out_format.json', 'out_format')
-    network = to_torch(load(prefix))
+    keys = 'batch_size', 'prediction_length', 'forecast_generator'
+    settings = _made(dict(zip(keys, entries(folder, 'parameters.json', *keys))))
+    form = None  # today's, of a network that is built here
+    if told(folder, 'type').endswith('SymbolBlockPredictor'):
+        form, = entries(folder, 'prediction_net-in_out_format.json', 'out_format')
+    network = to_torch(model)
     missing = [name for name in network.inputs if name not in names]
     if missing:
         raise ValueError('parameters in %s have no values for %s' % (folder, _check.some(missing)))
     network.register_forward_pre_hook(partial(_given, names), with_kwargs=True)
     if hasattr(settings['forecast_generator'], 'quantiles'):
         network.register_forward_hook(partial(_of_quantiles, form))
-    return PyTorchPredictor(prediction_net=network, device=device, **settings,
-                            input_transform=_made(_read(folder, 'input_transform.json')))
-
-
-def _read(folder: str, name: str) -> Any:
-    path = os.path.join(folder, name)
-    with named(path), open(path, encoding='utf-8') as stream:
-        return json.load(stream) if name.endswith('.json') else stream.read().strip()
-
-
-def _entries(folder: str, name: str, *keys: str) -> list[Any]:
-    """The entries `keys` of a file."""
-    content = _read(folder, name)
-    for key in keys:
-        if not isinstance(content, dict) or key not in content:
-            raise _lacking(folder, name, key)
-    return [content[key] for key in keys]
-
-
-def _lacking(folder: str, name: str, key: str) -> CheckpointError:
-    return CheckpointError('%s is damaged: it does not tell %s' % (os.path.join(folder, name), key))
+    return PyTorchPredictor(
+        prediction_net=network, device=device, **settings, input_names=[*names.values()],
+        lead_time=read(folder, 'parameters.json').get('lead_time', 0),  # from 0.6 on
+        input_transform=_made(read(folder, 'input_transform.json')))
 
 
 # ---- the network between GluonTS's fields and its own inputs and outputs
@@ -159,15 +146,18 @@ def _made(value: Any) -> Any:
 def _instance(value: dict[str, Any]) -> Any:
     if '__kind__' not in value:
         return value
-    home, _, name = str(value.get('class')).rpartition('.')
+    kind, path, args, given = class_in(value)
+    home, _, name = path.rpartition('.')
     name = _RENAMED.get(name, name)
     if name not in {*_KNOWN, *LACKING} or home.partition('.')[0] not in ('gluonts', 'numpy'):
-        raise ValueError('the folder names %s, which mxrnn does not make' % value.get('class'))
+        raise ValueError('the folder names %s, which mxrnn does not make' % ascii(path[-100:]))
     from gluonts import time_feature, transform
     from gluonts.model import forecast_generator
     homes = (transform, transform.sampler, transform.split, time_feature, forecast_generator, np)
     found = LACKING.get(name) or next(getattr(each, name) for each in homes if hasattr(each, name))
-    if value['__kind__'] == 'type' or name in _TIMES:
+    if kind == 'type':
         return found
-    return found(*value.get('args', []), **{
-        _RENAMED.get(key, key): each for key, each in value.get('kwargs', {}).items()})
+    if name in _TIMES:
+        return older_time(name, found, **given)
+    return found(*args, **{_RENAMED.get(key, key): each
+                           for key, each in older_arguments(given).items()})

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _check
 
-__all__ = ['LACKING']
+__all__ = ['LACKING', 'older_arguments', 'older_time']
 
 
 def _last(array: Any, count: int) -> Any:
@@ -18,7 +18,7 @@ def _last(array: Any, count: int) -> Any:
 
 def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> Any:
     """ForkingSequenceSplitter: the last `enc_len` steps, and what each of them looks ahead at."""
-    series, off, decoded, undecoded, excluded = (given[key] or () for key in (
+    series, off, decoded, undecoded, excluded = (given.get(key) or () for key in (
         'encoder_series_fields', 'encoder_disabled_fields', 'decoder_series_fields',
         'decoder_disabled_fields', 'prediction_time_decoder_exclude'))
     target, steps = given['target_field'], len(data[given['target_field']])
@@ -54,13 +54,44 @@ def _quantized(bin_edges: Any, past_target: str, future_target: str, scale: str)
     return QuantizeMeanScaled(bin_edges, past_target, '', future_target, scale)
 
 
+def _last_window(**given: Any) -> Any:
+    """A sampler for training, which forecasts of GluonTS 0.4 to 0.6 did not ask."""
+    from gluonts.transform.sampler import PredictionSplitSampler
+    return PredictionSplitSampler()
+
+
+def older_arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a transformation of GluonTS 0.4 to 0.6, as today's take them."""
+    given.pop('pick_incomplete', None)  # for training
+    if 'convert_nans' in given:
+        from gluonts.transform import DummyValueImputation, LeavesMissingValues
+        dummy = DummyValueImputation(given.pop('dummy_value', 0.0))
+        given['imputation_method'] = dummy if given.pop('convert_nans') else LeavesMissingValues()
+    return given
+
+
+def older_time(name: str, function: Any, normalized: Any = None) -> Any:
+    """A feature of the calendar: GluonTS 0.4 to 0.6, which said `normalized`, counted from 1."""
+    if normalized is False:
+        raise ValueError('the folder names %s with normalized=False, which mxrnn does not make'
+                         % name)
+    return partial(_from_one, *_FROM_ONE[name]) if normalized and name in _FROM_ONE else function
+
+
+def _from_one(unit: str, largest: int, index: Any) -> Any:
+    return np.asarray(getattr(index, unit)) / largest - 0.5
+
+
 def _adhoc(function: Any, **given: Any) -> Any:
     from gluonts.transform import AdhocTransform
     return AdhocTransform(partial(function, **given))
 
 
 _UNITS = 'month day hour minute weekofyear weekday dayofweek dayofyear daysinmonth'.split()
+_FROM_ONE = {'day_of_month': ('day', 30), 'day_of_year': ('dayofyear', 364),
+             'month_of_year': ('month', 11)}
 #: By name in a folder, what makes one.
 LACKING: Any = {
     'ForkingSequenceSplitter': partial(_adhoc, _forked), 'QuantizeScaled': _quantized,
-    'BroadcastTo': partial(_adhoc, _broadcast), 'FourierDateFeatures': partial(partial, _fourier)}
+    'BroadcastTo': partial(_adhoc, _broadcast), 'FourierDateFeatures': partial(partial, _fourier),
+    'ExpectedNumInstanceSampler': _last_window}
