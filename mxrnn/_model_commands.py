@@ -224,8 +224,8 @@ def _check_source(options: argparse.Namespace) -> None:
     if options.as_is:
         raise ValueError('--source rolls the graph up: leave out --as-is')
     from .interop import to_source  # noqa: F401  (says what to install)
-    from .interop._source.overwrite_checks_and_checksums import check_target as check_source
-    check_source(options.source)
+    from .interop.seals import check_source_target
+    check_source_target(options.source)
 
 
 def _second_graph(options: argparse.Namespace) -> Any:

@@ -10,17 +10,12 @@ from .. import _check
 from .._files.atomic import replacing
 from .._graph.graph import Graph
 from ._source.layers_and_state_dict import state_dict_of
-from ._source.overwrite_checks_and_checksums import (
-    check_target,
-    refuse_other_model,
-    sealed,
-    weights_of,
-)
 from ._source.to_source import Written, text_of, written
 from .check.source_check import check_source
 from .model import Model
 from .prepare import prepare
 from .run.mxnet_process import begin
+from .seals import check_source_target, refuse_other_model, sealed_state, weights_of
 
 __all__ = ['to_source', 'write_source']
 
@@ -92,7 +87,7 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
                  types: Mapping[str, Any] | None, outputs: Sequence[str] | None, states: bool,
                  check: bool = True, certify_by: Graph | None = None) -> list[tuple[str, str]]:
     """`to_source`; returns notes on the file, with titles."""
-    there = check_target(path)
+    there = check_source_target(path)
     if check:
         begin()
     plan = prepare(model, inputs, types, outputs, certify_by=certify_by, states=states,
@@ -108,10 +103,9 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
             other = written(prepare(part, shapes, kinds, training=True))
             return other, text_of(other, path, [])
         remarks += check_source(source, text_of(source, path, []), again)
-    weights = weights_of(path)
+    weights, text = weights_of(path), text_of(source, path, remarks)
     with replacing([path, weights]) as stage:
-        place = os.path.join(stage, os.path.basename(path))
-        with open(place, 'w', encoding='utf-8') as file:
-            file.write(text_of(source, path, remarks))
-        torch.save(sealed(state, place), os.path.join(stage, os.path.basename(weights)))
+        with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
+            file.write(text)
+        torch.save(sealed_state(state, text), os.path.join(stage, os.path.basename(weights)))
     return remarks

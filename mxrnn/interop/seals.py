@@ -1,23 +1,39 @@
-"""The checksum in ONNX files, and what an export may replace: files that mxrnn wrote of the same
+"""The checksum of an export, and what another may replace: files that mxrnn wrote of the same
 model, unchanged since.
 
 A file of `to_onnx` begins with an entry of its metadata: the CRC-32 of everything behind it. If
-another program writes the model anew, the entry is elsewhere, and nothing is checked.
+another program writes the model anew, the entry is elsewhere, and nothing is checked. The weights
+of a source have the CRC-32 of its text and of their numbers, in an attribute of the state dict.
 """
 from __future__ import annotations
 
+import collections
+import keyword
 import os
 import re
+import sys
 import zlib
-from typing import Iterable, Mapping, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, NoReturn, Sequence
 
+from .._files.checkpoint_refusals import is_source
 from .model import Model
 
-__all__ = ['OTHER_MODEL', 'check_onnx_target', 'is_of_model', 'refuse_damaged', 'refuse_to_replace',
-           'sealed']
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ['check_onnx_target', 'check_source_target', 'read_state', 'refuse_damaged',
+           'refuse_other_model', 'sealed', 'sealed_state', 'weights_of']
 
 #: The entry as protobuf has it, without its eight digits: a field of the model, its key, its value.
 _SEAL = b'r\x17\n\x0bmxrnn.crc32\x12\x08'
+
+#: The attribute of a state dict; it is not among its keys.
+_OF_SOURCE = 'sealed_by_mxrnn'
+#: Modules that a source of the same name would hide: from torch, itself, or the next export.
+_IMPORTED = {'__future__', 'math', 'mxnet', 'mxrnn', 'numpy', 'onnx', 'onnxruntime', 'torch',
+             'typing', *getattr(sys, 'stdlib_module_names', ())}
+#: Why exports of other models are refused.
+_OTHER_MODEL = 'is an export of another model'
 
 
 def sealed(content: bytes) -> bytes:
@@ -43,19 +59,30 @@ def refuse_damaged(path: str) -> None:
                          'or export it again' % path)
 
 
+def sealed_state(state: Mapping[str, Tensor], text: str) -> Mapping[str, Tensor]:
+    """The state dict of the source `text`, with a checksum of both."""
+    own = collections.OrderedDict(state)
+    setattr(own, _OF_SOURCE, _sum(state, text))
+    return own
+
+
+def _sum(state: Mapping[str, Tensor], text: str) -> int:
+    """A checksum of a text, and of names and numbers."""
+    found = zlib.crc32(text.encode('utf-8', 'replace'))
+    for key, value in state.items():
+        found = zlib.crc32(value.numpy().tobytes(), zlib.crc32(key.encode(), found))
+    return found
+
+
 # ---- files that are there
 
-#: Why exports of other models are refused.
-OTHER_MODEL = 'is an export of another model'
-
-
-def refuse_to_replace(path: str, why: str, such_as: str = '') -> NoReturn:
+def _refuse_to_replace(path: str, why: str, such_as: str = '') -> NoReturn:
     """Raise the error for a file that must stay."""
     raise ValueError('%s exists, and %s: choose another name%s, or delete it if nobody needs it' % (
         path, why, such_as and ', such as %s' % such_as))
 
 
-def is_of_model(model: Model, names: Iterable[str], arrays: Mapping[str, Sequence[int]],
+def _is_of_model(model: Model, names: Iterable[str], arrays: Mapping[str, Sequence[int]],
                 known: Mapping[str, Sequence[int]]) -> bool:
     """Whether a file may be an export of a model, of any epoch and with any options.
 
@@ -76,10 +103,66 @@ def check_onnx_target(path: str, model: Model) -> None:
     if not os.path.isfile(path) or not os.path.getsize(path):
         return
     if not _intact(path):
-        refuse_to_replace(path, 'mxrnn did not write it, or it was changed since')
+        _refuse_to_replace(path, 'mxrnn did not write it, or it was changed since')
     import onnx
     graph = onnx.load(path).graph
     arrays = {each.name: tuple(each.dims) for each in graph.initializer}
-    if not is_of_model(model, [*arrays, *(each.name for each in graph.input)], arrays, {
+    if not _is_of_model(model, [*arrays, *(each.name for each in graph.input)], arrays, {
             name: array.shape for name, array in {**model.arg_params, **model.aux_params}.items()}):
-        refuse_to_replace(path, OTHER_MODEL)
+        _refuse_to_replace(path, _OTHER_MODEL)
+
+
+def weights_of(path: str) -> str:
+    """The path of a source's weights."""
+    return path[:-len('.py')] + '.pt'
+
+
+def check_source_target(path: str) -> dict[str, tuple[int, ...]]:
+    """Refuse to replace programs, and sources or weights that were changed since `to_source` wrote
+    them. Refuse names that cannot be imported. Returns the shapes of the weights that are there."""
+    if not path.endswith('.py'):
+        raise ValueError('path must end in .py, got %s' % path)
+    other = path[:-len('.py')] + '_model.py'
+    name = os.path.basename(path)[:-len('.py')]
+    if keyword.iskeyword(name):
+        raise ValueError('%s cannot be imported, because %s is a word of Python: choose another '
+                         'name, such as %s' % (path, name, other))
+    if name in _IMPORTED:
+        raise ValueError('imports of the module %s would find %s: choose another name, such as %s' %
+                         (name, path, other))
+    weights = weights_of(path)
+    state: Any = None
+    if not os.path.exists(path) and not os.path.exists(weights):
+        return {}
+    if os.path.exists(path) and not is_source(path):
+        _refuse_to_replace(path, 'mxrnn did not write it', other)
+    try:
+        state = read_state(weights)
+        with open(path, encoding='utf-8', errors='replace') as file:
+            intact = getattr(state, _OF_SOURCE, None) == _sum(state, file.read())
+    except Exception:  # a file is missing, or torch's holds other things than plain tensors
+        intact = False
+    if not intact:
+        there, beside = (path, weights)[::1 if os.path.exists(path) else -1]
+        _refuse_to_replace(there, 'mxrnn did not write it with %s, or one of them was changed since'
+                           % os.path.basename(beside), other)
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def refuse_other_model(path: str, there: Mapping[str, tuple[int, ...]],
+                       state: Mapping[str, Tensor], model: Model) -> None:
+    """Refuse to replace a source whose weights, `there`, are those of another model."""
+    if not _is_of_model(model, there, there, {key: each.shape for key, each in state.items()}):
+        _refuse_to_replace(path, _OTHER_MODEL)
+
+
+def read_state(path: str | os.PathLike[str]) -> Any:
+    """The content of a file of torch; a ValueError if it is none."""
+    import torch
+    try:
+        return torch.load(os.fspath(path), map_location='cpu', weights_only=True)
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # torch has many classes for files that it cannot read
+        raise ValueError('%s is damaged, or not a file of torch.save(module.state_dict(), ...): %s'
+                         % (os.fspath(path), str(error).partition('\n')[0])) from None

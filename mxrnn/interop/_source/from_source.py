@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ..model import Model
 from ..prepare import prepare
+from ..seals import read_state
 from .layers_and_state_dict import flat_of
-from .overwrite_checks_and_checksums import read_state
 from .to_source import written
 
 __all__ = ['from_source']

@@ -11,10 +11,10 @@ from ..prepare import Prepared
 from ..prepare.input_shapes import of_graph
 from ..prepare.losses import Losses
 from ..registry import ExportError
+from ..seals import weights_of
 from .emitter_api import Shape
 from .layers_and_state_dict import File
 from .methods import Methods
-from .overwrite_checks_and_checksums import weights_of
 from .python_text import imports_of, wrapped
 from .size_texts import described
 from .step_methods import StepMethods
