@@ -16,13 +16,15 @@ torch = pytest.importorskip('torch')
 runtime = pytest.importorskip('onnxruntime')
 pytestmark = pytest.mark.skipif(rnn is not mxrnn, reason='mxnet.rnn reads no archives')
 
+#: Of this likelihood, a forecast is no draw.
+EXACT = 'deterministic-L1'
 #: The most messages, and the most lines of a source.
 MESSAGES, LINES = 8, 250
 
 
 @functools.lru_cache(maxsize=None)
-def weights_of(likelihood):
-    return trained(Form(likelihood))
+def weights_of(form):
+    return trained(form, 10 if form.likelihood == EXACT else 40)
 
 
 def messages(said):
@@ -54,7 +56,7 @@ FORMATS = {'onnx': ('--onnx', 'model.onnx', from_onnx),
 def exported(form, way, tmp_path):
     """What `export` says of an archive, the exported file, and MXNet's samples and the file's."""
     option, name, run = FORMATS[way]
-    weights, data = weights_of(form.likelihood), data_of(form, 4)
+    weights, data = weights_of(form._replace(samples=1)), data_of(form, 4)
     said = told('export', archive(form, weights, tmp_path / 'model.tar.gz'), option,
                 tmp_path / name)
     mx.random.seed(1)
@@ -85,10 +87,23 @@ def test_an_archive_is_exported_as_it_lies(way, tmp_path):
         assert sum(line.startswith('        for ') for line in lines) == 2  # 12 steps each
 
 
+HOURS = (1, 2, 3, 4, 5, 6, 7, 23, 24, 25, 47, 48, 49)
+FORMS = {'as in the archives': {}, 'short history': {'context': 5}, 'hours': {
+    'context': 24, 'steps': 24, 'lags': HOURS}, 'long history': {
+        'context': 30, 'steps': 6, 'lags': HOURS}, 'one step': {'steps': 1},
+    'as many as the lag and one': {'context': 13, 'steps': 13}, 'no early lag': {'lags': (2, 3, 7)},
+    'four layers': {'layers': 4}, 'one category': {'cardinality': (5,)}}
+
+
 @pytest.mark.parametrize('way', FORMATS)
-def test_without_draws_the_numbers_are_the_same(way, tmp_path):
-    _, _, expected, found = exported(Form('deterministic-L1', samples=2), way, tmp_path)
+@pytest.mark.parametrize('name', FORMS)
+def test_without_draws_the_numbers_are_the_same(name, way, tmp_path):
+    form = Form(EXACT, samples=2, **FORMS[name])
+    said, path, expected, found = exported(form, way, tmp_path)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    if way == 'source' and name not in ('one step', 'no early lag'):
+        lines = path.read_text(encoding='utf-8').splitlines()
+        assert sum(line.startswith('        for ') for line in lines) == 2 and 'note' not in said
 
 
 @pytest.mark.nightly
@@ -101,7 +116,7 @@ def test_quantiles_are_those_of_mxnet(likelihood, way, tmp_path):
 
 def test_shapes_are_asked_for_without_a_config(tmp_path):
     """The graph alone takes padding for all units of a series at once, or for each."""
-    place = archive(Form(), weights_of('gaussian'), tmp_path / 'model.tar.gz', config=False)
+    place = archive(Form(), weights_of(Form(samples=1)), tmp_path / 'model.tar.gz', config=False)
     said = told('export', place, '--onnx', tmp_path / 'x.onnx', status=2)
     assert '--input isPaddedTrain=batch,' in said
     assert told('export', place, '--onnx', tmp_path / 'x.onnx', '--input',

@@ -209,7 +209,15 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
     if planner is None:
         pending += [(-len(chain), _LAST, chain) for chain in readers_of_growing(values)]
     heapq.heapify(pending)
-    while pending:
+    again = False
+    while pending or failed and found and not again:
+        if not pending:  # longer ones may read shorter ones, which are known now
+            again, least = True, min(each.recurrence.steps for each in found)
+            pending = [(-len(chain), _LATER, [*chain]) for chain, _ in failed
+                       if len(chain) > least and taken.isdisjoint(chain)]
+            failed = [each for each in failed if len(each[0]) <= least]
+            told.clear()
+            continue
         length, turn, chain = heapq.heappop(pending)
         name = _name([values.nodes[i].name for i in chain])
         nodes: set[int] = set()

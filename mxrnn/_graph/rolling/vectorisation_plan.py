@@ -97,9 +97,9 @@ class Apply(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """A value, followed by another sequence's values of the steps before."""
+    """Values, followed by another sequence's values of the steps before."""
 
-    begin: int
+    begin: ByStep
     rest: ByStep
 
 
@@ -283,9 +283,11 @@ class Planner:
 
     def _unlike(self, by_step: ByStep) -> Plan:
         first = next((t for t, value in enumerate(by_step) if value in self.claims), 0)
-        if first and all(self.values.one_shape(value, by_step[first]) for value in by_step[:first]
-                         ) and self._steps(by_step[first:]) is not None:
-            return Shift(by_step[0], by_step[1:])
+        begin, rest = by_step[:first], by_step[first:]
+        if begin and all(self.values.one_shape(value, rest[0]) for value in begin) and (
+                len(begin) > 1 and len(rest) == 1 and self.claims[rest[0]].step == 0
+                or self._steps(rest) is not None):
+            return Shift(begin, rest)
         nodes = [self.values.node(value) for value in by_step]
         if any(node.op for node in nodes) or len(set(by_step)) < len(by_step):
             return Leaf(False)

@@ -237,10 +237,17 @@ class RolledWriter:
             entry = yield ('family', plan.nodes)
             return Entry(entry.node, plan.output)
         if isinstance(plan, Shift):
-            begin = yield ('value', plan.begin)
+            begin = yield ('by_step', plan.begin)
             rest = yield ('by_step', plan.rest)
-            first = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, begin)
-            return self._writer.join([first, rest], name + '_before', 0)
+            return self._writer.join([begin, rest], name + '_before', 0)
+        if len(by_step) == 1 and by_step[0] in self._claims:
+            claim = self._claims[by_step[0]]
+            yield ('recurrence', claim.recurrence)
+            return self._span(self._steps[id(claim.column)], Span(claim.step, 1, 1, claim.total),
+                              name, False)
+        if len(by_step) == 1:
+            entry = yield ('value', by_step[0])
+            return self._writer.once('expand_dims', name + '_wide', {'axis': 0}, entry)
         if isinstance(plan, Same):
             entry = yield ('value', plan.value)
             wide = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, entry)

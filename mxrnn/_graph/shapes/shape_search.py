@@ -163,7 +163,7 @@ class ShapeSearch:
         """
         groups = self._read_alike(names)
         found = self._usual(groups, self._likeliest(groups)).shapes
-        shapes = {name: found[name] for name in names}
+        shapes = self._as_stated({name: found[name] for name in names})
         for name, axes in shapes.items() if _is_negative(shapes) else ():
             for at in range(len(axes)):
                 other = {name: [Axis(free=True) for _ in each] for name, each in shapes.items()}
@@ -171,6 +171,15 @@ class ShapeSearch:
                 if not self.table(other).faults and not _is_negative(other):
                     return other
         return shapes
+
+    def _as_stated(self, shapes: dict[str, list[Axis]]) -> dict[str, list[Axis]]:
+        """These axes, or others with the sizes that inputs state in place of other numbers."""
+        stated = {name: [size if isinstance(found, int) and found != size else 0 for size, found in
+                         zip(self.stated(name), map(resolve, axes))] or [0] * len(axes)
+                  for name, axes in shapes.items()}
+        other = {name: [Axis(free=True, bound=size or None) for size in sizes]
+                 for name, sizes in stated.items()}
+        return other if any(map(any, stated.values())) and not self.table(other).faults else shapes
 
 
 def _numbered(values: Sequence[Hashable]) -> list[int]:
