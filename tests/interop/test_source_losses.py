@@ -168,6 +168,26 @@ def drawing(draw):
         'data': (2, 5, 3), 'label': (2, 5)}
 
 
+@pytest.mark.parametrize('form', [
+    lambda chances: chances, mx.sym.MakeLoss, lambda chances: mx.sym.reshape(chances, (-1, 3))])
+def test_chances_beside_a_loss_add_nothing(form):
+    """Their sum, which is the number of rows, was added."""
+    scores = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, flatten=False)
+    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(mx.sym.swapaxes(scores, 0, 1), mx.sym.Variable('label')))
+    text = generate(random_model(mx.sym.Group([form(mx.sym.softmax(scores)), loss]), {
+        'data': (2, 4, 5), 'label': (2, 2)})).text
+    assert text.partition('def loss')[2].count('.sum()') == 1
+
+
+def test_data_that_are_their_own_label_have_no_gradient_through_it():
+    """An autoencoder was refused, since torch sends one."""
+    data = mx.sym.Variable('data')
+    scores = mx.sym.FullyConnected(data, num_hidden=5, flatten=False)
+    text = generate(random_model(mx.sym.LinearRegressionOutput(scores, data), {
+        'data': (2, 5)})).text
+    assert 'F.mse_loss(self(data), data' in text
+
+
 def test_heads_with_other_labels_beside_that_of_a_distance():
     """The check draws labels of a distance between the predictions, and classes for the rest."""
     def build(scores, label):

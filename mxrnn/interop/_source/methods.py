@@ -96,15 +96,18 @@ class Methods:
 
     def _write_loss(self, core: Sequence[Entry], name: str) -> None:
         scope = self._scope()
-        heads = [entry for head in self._graph.heads if not self._is_blocked(head) for entry in (
+        only = all(map(self._is_constant, self._losses))
+        counted = [head for head in dict.fromkeys(self._graph.heads)  # a repeated one once
+                   if not self._is_blocked(head) and (only or not self._is_constant(head))]
+        heads = [entry for head in counted for entry in (
             self._data(head), *self._graph.nodes[head.node].inputs_of('label'))]
         # All at once: a variable must stay until the last head that reads it.
         scope.emit(self._taken(scope, core, heads, name))
         terms = []
-        for head in dict.fromkeys(self._graph.heads):  # MXNet counts a repeated head once
+        for head in counted:
             node = self._graph.nodes[head.node]
             read = [self._data(head), *node.inputs_of('label')]
-            if self._is_blocked(head) or not all(each in scope.values for each in read):
+            if not all(each in scope.values for each in read):
                 continue
             values = [scope.values[each] for each in read]
             try:
@@ -197,6 +200,13 @@ class Methods:
         if has(node.op, 'gathers'):
             return all(map(self._is_blocked, node.inputs))
         return node.is_variable and node.name not in self._file.arrays
+
+    def _is_constant(self, head: Entry) -> bool:
+        """Whether an output is made of probabilities, whose sum never changes."""
+        node = self._graph.nodes[head.node]
+        if node.op in ('MakeLoss', 'Reshape', 'SwapAxis', 'transpose', 'Flatten', '_copy'):
+            return self._is_constant(node.inputs[0])
+        return node.op in ('softmax', 'SoftmaxActivation')
 
 
 def loss_text(scope: MethodWriter, node: Node, values: Sequence[Expr]) -> str:

@@ -126,11 +126,15 @@ def _compare_gradients(source: Written, module: nn.Module, data: Data | None) ->
     sample = {name: torch.from_numpy(array.astype(kinds[name])) for name, array in data_of(
         graph, {name: (shapes[name], kinds[name]) for name in shapes if name in needed}, {},
         {name: array for name, array in data.items() if name in shapes}).items()}
+    # MXNet sends no gradient to labels, not even to data that are their own label.
+    labelled = {*graph.ending_in([entry for node in graph.nodes
+                                  for entry in node.inputs_of('label')]).arguments}
     reason: Exception | None = None
     for labels in _labels(graph, {name: (shape, kinds[name]) for name, shape in shapes.items()
                                   if name not in needed}):
         inputs = {name: value.clone().requires_grad_() for name, value in sample.items()
-                  if value.is_floating_point() and name in methods.inputs}
+                  if value.is_floating_point() and name in methods.inputs
+                  and name not in labelled}
         given = {**sample, **inputs, **labels}
         try:  # torch refuses labels that are not classes
             with one_seed():
