@@ -39,11 +39,11 @@ def inferred(case):
     symbol = case.build()
     graph = graph_from_json(symbol.get_internals().tojson())
     given = shapes_of(case)
-    axes = {name: [(Axis(free=True) if size > 1 else size,) for size in shape]
-            for name, shape in given.items()}
-    table = infer(graph, {place: list(axes[node.name]) for place, node in enumerate(graph.nodes)
-                          if node.is_variable and node.name in axes})
-    return symbol, graph, table, axes
+    table = infer(graph, {name: [Axis(free=True) if size > 1 else size for size in shape]
+                          for name, shape in given.items()})
+    return symbol, graph, table, {
+        node.name: table.axes[Entry(place, 0)] for place, node in enumerate(graph.nodes)
+        if node.is_variable and node.name in given and Entry(place, 0) in table.axes}
 
 
 def inferred_by_mxnet(symbol, shapes):
@@ -331,7 +331,7 @@ def test_operators_of_programs():
     try:
         with mx.name.NameManager():
             graph = build('_own_halves')
-        table = infer(graph, {0: [(Axis(label='batch'),), (4,), (5,)]})
+        table = infer(graph, {'data': ('batch', 4, 5)})
         batch, *others = table.axes[graph.heads[0]]
         assert [size.label for size in axes_in(product(batch))] == ['batch'] and [
             product(axis) for axis in others] == [4, 3] and not table.faults
@@ -339,6 +339,16 @@ def test_operators_of_programs():
         del TORCH['_own_halves'], RULES['_own_halves']
     with mx.name.NameManager(), pytest.raises(ShapesError, match='a shape rule in mxrnn read data'):
         found_shapes(build('_own_halves'), params, {}, ['data'])
+
+
+def test_the_same_axes_give_the_same_answer():
+    """Axes that are given stay as they are."""
+    data = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='fc')
+    graph = graph_from_json(data.tojson())
+    axes = [Axis(free=True), Axis(free=True)]
+    answers = [[product(axis) for axis in infer(graph, {
+        'data': axes, 'fc_weight': (3, width)}).axes[Entry(0, 0)]][1] for width in (4, 5, 4)]
+    assert answers == [4, 5, 4] and axes[0].bound is axes[1].bound is None and not axes[0].hint
 
 
 @pytest.mark.parametrize(('axes', 'message'), [

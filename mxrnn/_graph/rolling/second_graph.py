@@ -9,7 +9,7 @@ from ..graph import Entry, Graph, Node
 from ..graph_editing import Edit, Writer, with_variables_as_in
 from ..shapes.axis_factors import number_of
 from ..shapes.constants import CERTIFIED, CUT, Sizes
-from ..shapes.infer import Table, infer, variables_of
+from ..shapes.infer import Table, infer
 from ..shapes.substitution import RULES, Chain, Like, Scope, Tied, beside, computed, like_of
 from ..shapes.ties import STEPS, find_ties
 
@@ -106,9 +106,9 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
         raise NoLaw('other must be the graph of another number of steps, and both must tell it'
                     + ''.join(told[:1]))
     for at, graph in enumerate((first, second, first)):
-        tables.append(infer(graph, variables_of(graph, {name: [
+        tables.append(infer(graph, {name: [
             sizes[str(size)][at] if at < 2 and size in sizes else size for size in shape]
-            for name, shape in shapes.items()})))
+            for name, shape in shapes.items()}))
         if at < 2 and tables[at].faults:
             raise NoLaw('these weights do not fit to %s: %s' % (
                 ('graph', 'other')[at], tables[at].faults[0]))

@@ -1,6 +1,7 @@
 """Infers the axes of all values in a graph from those of its variables."""
 from __future__ import annotations
 
+import dataclasses
 from typing import Callable, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
@@ -14,10 +15,10 @@ from . import (  # noqa: F401  (they fill the table)
 )
 from .axis_factors import Axes, Factors, factors_of, open_axes
 from .rule_api import RULES, Array, UnknownAxes, alike
-from .sizes import Axis, Size, axes_in, product, resolve, same
+from .sizes import Axis, Size, Sum, axes_in, changed, product, resolve, same
 from .unification import AxesError, SizeError, suggest, unify
 
-__all__ = ['Fault', 'Table', 'axes_of', 'infer', 'variables_of']
+__all__ = ['Fault', 'Table', 'axes_of', 'infer']
 
 
 def axes_of(node: Node, inputs: Sequence[Axes]) -> list[Axes]:
@@ -102,30 +103,39 @@ class Table(NamedTuple):
     believed: dict[int, list[tuple[Size, Size]]]
 
 
-def variables_of(graph: Graph, shapes: Mapping[str, Sequence[Size | str]], free: bool = False
-                 ) -> dict[int, Axes]:
-    """The axes of a graph's variables by their places, from shapes by name; a name is an axis of
-    any size, wherever it stands, and `free` if it may become a number."""
-    named: dict[str, Axis] = {}
-    return {place: [(named.setdefault(size, Axis(label=size, free=free))
-                     if isinstance(size, str) else size,) for size in shapes[node.name]]
-            for place, node in enumerate(graph.nodes) if node.is_variable and node.name in shapes}
-
-
-def infer(graph: Graph, variables: Mapping[int, Axes],
-          unknown: Callable[[Entry], Axes] | None = None, *, whole: bool = True) -> Table:
+def infer(graph: Graph, shapes: Mapping[str, Sequence[Size | str]],
+          unknown: Callable[[Entry], Axes] | None = None, *, free: bool = False,
+          whole: bool = True) -> Table:
     """Infer the axes of all values that a graph's outputs need.
 
     Parameters
     ----------
     graph : Graph
-    variables : dict
-        Axes of its variables by their places, as far as known.
+    shapes : dict
+        Shapes of its variables, as far as known. A name is an axis of any size, wherever it stands.
+        An `Axis` is not changed: the table has one of its own in its place.
     unknown : callable, optional
         Returns the axes of an output for which there is no rule; empty if they are unknown.
+    free : bool
+        Whether axes with names may become numbers.
     whole : bool
         Whether to go on after a node whose inputs do not fit together.
     """
+    own: dict[str | Axis, Axis] = {}
+
+    def of(size: Size | str) -> Size:
+        if isinstance(size, (str, Axis)):
+            return own.setdefault(size, Axis(label=size, free=free) if isinstance(
+                size, str) else dataclasses.replace(size))
+        return changed(size, of) if isinstance(size, Sum) else size
+    return _infer(graph, {place: [(of(size),) for size in shapes[node.name]]
+                          for place, node in enumerate(graph.nodes)
+                          if node.is_variable and node.name in shapes}, unknown, whole)
+
+
+def _infer(graph: Graph, variables: Mapping[int, Axes],
+           unknown: Callable[[Entry], Axes] | None = None, whole: bool = True) -> Table:
+    """`infer`, from the axes of variables by their places; unknown ones are bound."""
     table = Table({}, {}, {}, [], {})
     for place in sorted(graph.reached(_read)):
         if table.faults and not whole:
@@ -227,7 +237,7 @@ def _loop(table: Table, place: int, node: Node, given: Sequence[Axes]) -> list[A
     suggest(product(time[0]), 'time')
     inside = {each: axes[1:] if at < count else axes
               for at, (each, axes) in enumerate(zip(places, given))}
-    table.bodies[place] = own = infer(body, inside)
+    table.bodies[place] = own = _infer(body, inside)
     table.faults.extend(own.faults)
     made = [own.axes.get(head, []) for head in body.heads]
     begins = given[count:count + states]

@@ -59,10 +59,9 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
                 error, ', '.join(missing), missing[0], missing[0])) from None
     result = AxisNames(search, shapes)
     if result.others:  # again: the numbers and the batch may tell an axis beside them
-        again = _again(result.shapes, shapes)
-        tried = search.table(again)
+        tried = search.table(_again(result.shapes, shapes))
         if not tried.faults:
-            shapes, result = again, AxisNames(search, again)
+            result = AxisNames(search, search.axes(tried, shapes))
     return Found(result.shapes, result.fixed)
 
 

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import operator
-from typing import Hashable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Hashable, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
 from ..operator_table import has, row
-from .infer import Table, infer, variables_of
+from .infer import Table, infer
 from .sizes import Axis, Size, Sum, axes_in, resolve
 
 __all__ = ['ShapeSearch', 'ShapesError', 'UnclearShape', 'chain']
@@ -105,12 +105,17 @@ class ShapeSearch:
     def table(self, shapes: Mapping[str, Sequence[int | Axis]], *, whole: bool = True) -> Table:
         """The graph with these shapes of inputs; other inputs are unknown. Unless `whole`, it ends
         at the first fault."""
-        return infer(self.graph, variables_of(
-            self.graph, {**self.params, **self.given, **shapes}), whole=whole)
+        return infer(self.graph, {**self.params, **self.given, **shapes}, whole=whole)
+
+    def axes(self, table: Table, names: Iterable[str]) -> dict[str, list[Axis]]:
+        """The axes in a table of inputs whose axes became whatever the graph requires."""
+        return {name: [axis for axes in table.axes.get(Entry(self._places[name], 0), [])
+                       for axis in axes if isinstance(axis, Axis)] for name in names}
 
     def _way(self, ranks: dict[str, int]) -> _Way:
-        shapes = {name: [Axis(free=True) for _ in range(rank)] for name, rank in ranks.items()}
-        return _Way(ranks, shapes, self.table(shapes, whole=False))
+        table = self.table({name: [Axis(free=True) for _ in range(rank)]
+                            for name, rank in ranks.items()}, whole=False)
+        return _Way(ranks, self.axes(table, ranks), table)
 
     def _ways(self, names: Sequence[str], ranks: Mapping[str, int]) -> Iterator[_Way]:
         """The numbers of axes that inputs which are read alike may have beside others, also those
@@ -166,9 +171,11 @@ class ShapeSearch:
         shapes = self._as_stated({name: found[name] for name in names})
         for name, axes in shapes.items() if _is_negative(shapes) else ():
             for at in range(len(axes)):
-                other = {name: [Axis(free=True) for _ in each] for name, each in shapes.items()}
-                other[name][at].bound = 1
-                if not self.table(other).faults and not _is_negative(other):
+                table = self.table({each: [
+                    Axis(free=True, bound=1 if (each, place) == (name, at) else None)
+                    for place in range(len(shape))] for each, shape in shapes.items()})
+                other = self.axes(table, shapes)
+                if not table.faults and not _is_negative(other):
                     return other
         return shapes
 

@@ -23,7 +23,7 @@ from .constants import (
     size_in_graph,
     with_ends_counted,
 )
-from .infer import Fault, Table, infer, variables_of
+from .infer import Fault, Table, infer
 from .regrouping import open_factors, taken_apart
 from .scales import Tie, is_running_sum, labels, lengths_bounded, scaled_sums
 from .sizes import Size, Sum, axes_in, number_for, product, resolve, same
@@ -92,7 +92,7 @@ def find_ties(graph: Graph, shapes: Mapping[str, Sequence[int | str]], inputs: C
     weights = frozenset(size for name, shape in shapes.items() if name not in inputs
                         for size in shape if isinstance(size, int))
     for _ in range(8):
-        table = infer(graph, variables_of(graph, shapes))
+        table = infer(graph, shapes)
         sizes = _counted(graph, table)
         sizes = sizes._replace(weights=weights, batches=_batches(graph, table), fits={
             **sizes.fits, **{label: (number,) for label, number in numbers.items()}})

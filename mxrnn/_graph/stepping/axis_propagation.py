@@ -52,9 +52,10 @@ def is_loop(node: Node) -> bool:
     return node.op == '_foreach' and len(node.subgraphs) == 1
 
 
-def follow(graph: Graph, variables: Mapping[int, Axes]) -> dict[Entry, TrackedValue]:
-    """The axes of all values that a graph's outputs need, from those of its known variables."""
-    return _follow(graph, infer(graph, variables), {})
+def follow(graph: Graph, shapes: Mapping[str, Sequence[int | str]]) -> dict[Entry, TrackedValue]:
+    """The axes of all values that a graph's outputs need, from the shapes of its variables. Names
+    in these are axes that may become numbers."""
+    return _follow(graph, infer(graph, shapes, free=True), {})
 
 
 def _follow(graph: Graph, table: Table, used: Mapping[int, dict[Axis, Use]]

@@ -8,7 +8,6 @@ from ..graph_editing import Writer
 from ..operator_table import has
 from ..rnn_vector_layout import ADDS_NOTHING
 from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
-from ..shapes.infer import variables_of
 from ..shapes.sizes import Axis
 from .axis_propagation import TrackedValue, follow, is_zero, named
 from .stepped_recurrences import (
@@ -111,7 +110,7 @@ def with_states(graph: Graph, inputs: Shapes, params: Shapes, layers: bool = Fal
         node._replace(op='_copy', inputs=node.inputs[:1])
         if node.op == '_identity_with_attr_like_rhs' or ADDS_NOTHING in node.attrs else node
         for node in graph.nodes]))
-    values = follow(graph, variables_of(graph, {**params, **inputs}, free=True))
+    values = follow(graph, {**params, **inputs})
     return _Cut(graph, values, find_stepped(graph, values), inputs, layers).write()
 
 

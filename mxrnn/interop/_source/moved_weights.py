@@ -9,7 +9,7 @@ import numpy as np
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
 from ..._graph.rnn_vector_layout import arrays_of_rnn
-from ..._graph.shapes.infer import infer, variables_of
+from ..._graph.shapes.infer import infer
 from ..._graph.shapes.sizes import product, resolve
 from ..._graph.stepping.axis_propagation import is_zero
 from .emitter_api import MOVES
@@ -67,8 +67,8 @@ _MOVES: dict[str, Callable[..., Any]] = {
 
 def moved(graph: Graph, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """The output of a graph of operators in `MOVES`; `arrays` are its variables."""
-    axes = infer(graph, variables_of(graph, {
-        name: array.shape for name, array in arrays.items()})).axes
+    axes = infer(graph, {
+        name: array.shape for name, array in arrays.items()}).axes
     values: dict[Entry, np.ndarray] = {}
     for place, node in enumerate(graph.nodes):
         given = [values[entry] for entry in node.needed_inputs]

@@ -5,7 +5,7 @@ inputs.
 """
 from __future__ import annotations
 
-from typing import Iterable, Mapping
+from typing import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -58,12 +58,12 @@ class Runner:
         in a later call with the same inputs.
         """
         schedule = self.schedule
-        known: dict[int, Axes] = {}
-        for place, node in enumerate(self._graph.nodes):
+        known: dict[str, Sequence[int | Axis]] = {}
+        for node in self._graph.nodes:
             value = variables.get(node.name) if node.is_variable else None
             if value is not None:
-                known[place] = _of_input(schedule.variables[node.name], value) if (
-                    node.name in inputs) else [(size,) for size in value.shape]
+                known[node.name] = _of_input(schedule.variables[node.name], value) if (
+                    node.name in inputs) else value.shape
         ranks: dict[int, int] = {}
 
         def unknown(entry: Entry) -> Axes:
@@ -100,9 +100,9 @@ class Runner:
         return found
 
 
-def _of_input(place: int, value: Tensor) -> Axes:
+def _of_input(place: int, value: Tensor) -> list[Axis]:
     """The axes of an input that is stored at `place`."""
-    return [(Axis(Source(place, at, None), given=size),) for at, size in enumerate(value.shape)]
+    return [Axis(Source(place, at, None), given=size) for at, size in enumerate(value.shape)]
 
 
 def _where_to_read(size: Size, read: Mapping[tuple[int, int], Size]) -> tuple[int, int] | None:

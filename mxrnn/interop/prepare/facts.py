@@ -8,7 +8,7 @@ import numpy as np
 
 from ..._graph.graph import Entry, Graph
 from ..._graph.operator_table import row, types_of
-from ..._graph.shapes.infer import Table, infer, variables_of
+from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.sizes import Axis, Size, product
 from ..._graph.shapes.unification import settled
 from ..registry import TORCH, ExportError
@@ -56,8 +56,8 @@ def survey(graph: Graph, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, 
     whole = graph._replace(heads=tuple([
         Entry(place, at) for place in graph.reached(lambda node: node.inputs)
         for at in range(graph.nodes[place].num_outputs)]))
-    table = infer(whole, variables_of(whole, {
-        **{name: array.shape for name, array in arrays.items()}, **shapes}))
+    table = infer(whole, {
+        **{name: array.shape for name, array in arrays.items()}, **shapes})
     if table.faults:
         raise ExportError('the graph does not take %s: %s' % ('; '.join(
             '%s of shape (%s)' % (name, ', '.join(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph
-from ..._graph.shapes.infer import infer, variables_of
+from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Found, Named, ShapesError, found_shapes
 from ..._graph.shapes.ties import STEPS
 from ..registry import ExportError
@@ -121,8 +121,8 @@ def unequal(graph: Graph, params: Mapping[str, Any], given: Mapping[str, Sequenc
         for label, size in zip(map(str, own), given.get(name, ())):
             other, number = first.setdefault(label, (name, size))
             if size != number and label.endswith(('batch', 'time')) and infer(
-                    graph, variables_of(graph, {**{each: np.shape(array) for each, array in
-                                                   params.items()}, **given})).faults:
+                    graph, {**{each: np.shape(array) for each, array in
+                                                   params.items()}, **given}).faults:
                 return '%s has a %s of %d, %s of %d' % (
                     name, 'batch' if label == 'batch' else 'length', size, other, number)
     return ''

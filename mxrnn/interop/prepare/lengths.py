@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._graph.graph import Graph
 from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
-from ..._graph.shapes.infer import infer, variables_of
+from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Named, Place
 from ..._graph.shapes.scales import Tie
 from ..._graph.shapes.substitution import substituted
@@ -282,7 +282,7 @@ def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names:
         found = shapes_found(graph, own, given, [name for name in names if name not in given])
         found = found._replace(shapes={**{
             name: tuple(given[name]) for name in names if name in given}, **found.shapes})
-        for fault in infer(graph, variables_of(graph, {**params, **found.shapes})).faults:
+        for fault in infer(graph, {**params, **found.shapes}).faults:
             if not fault.sizes:  # whatever the sizes of open axes
                 raise ExportError(str(fault)) from None
     fixed = {**{(name, at): '%s_%d' % (name, at) for name, at in (
@@ -293,7 +293,7 @@ def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names:
     verdict = judged(graph, params, shapes, losses)
     for change in (_apart, _told):
         changed = change(shapes, verdict, typed)
-        faults = infer(graph, variables_of(graph, {**params, **changed, **typed})).faults
+        faults = infer(graph, {**params, **changed, **typed}).faults
         if changed != shapes and not any(change is _apart or not fault.sizes for fault in faults):
             shapes, verdict = changed, judged(graph, params, changed, losses)
     return shapes, verdict

@@ -9,7 +9,7 @@ from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
-from ..._graph.shapes.infer import infer, variables_of
+from ..._graph.shapes.infer import infer
 from ..._graph.shapes.sizes import Axis, add, axes_in, divide, product, same
 from .facts import Facts, Shape, survey
 from .input_shapes import guarded
@@ -122,7 +122,7 @@ def _candidates(shapes: Mapping[str, Shape], data: Shape, node: Node, reshaped: 
 
 def _fits(node: Node, part: Graph, shapes: Mapping[str, Shape], data: Shape) -> bool:
     """Whether a loss' label has as many elements as the loss reads."""
-    table = infer(part, variables_of(part, shapes))
+    table = infer(part, shapes)
     if table.faults or part.heads[0] not in table.axes:
         return False
     count = product(map(product, table.axes[part.heads[0]]))

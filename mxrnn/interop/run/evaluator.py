@@ -16,7 +16,7 @@ from torch import Tensor
 from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.shapes.axis_factors import Axes
-from ..._graph.shapes.infer import Table, infer, variables_of
+from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.sizes import product, resolve
 from .._source import elementwise, layers, losses, moves, reductions, sequences  # noqa: F401
 from .._source.emitter_api import SOURCE, Expr, Many, Size, Unsupported
@@ -49,8 +49,8 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
         node = graph.nodes[entry.node]
         inputs = evaluate(graph.ending_in(node.inputs), values, training)
         return [(size,) for size in _outputs(node, inputs, [], training, {})[entry.output].shape]
-    table = infer(graph, variables_of(graph, {
-        name: tuple(value.shape) for name, value in values.items()}), unknown)
+    table = infer(graph, {
+        name: tuple(value.shape) for name, value in values.items()}, unknown)
     if table.faults:
         raise ValueError(str(table.faults[0]))
     arrays = _computed(graph, values, table, training, {})
