@@ -6,9 +6,9 @@ from typing import Any, Callable, Sequence
 from ..._graph.graph import Node
 from ..._graph.index_inputs import is_looked_up
 from ..._graph.operator_table import numbers_of
-from .._torch.constants_and_samplers import DRAWS
 from .emitter_api import Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
+from .pasted import DRAWS
 from .python_text import literal
 
 __all__ = ['made']

@@ -8,23 +8,28 @@ from typing import Any, Callable, Dict, Union
 import numpy as np
 
 from ..._graph.graph import Node
-from .._torch.functions.elementwise import (
-    NAMES,
+from .emitter_api import Emitted, Expr, Unsupported, cast, emits, is_real, number, writes
+from .method_writer import MethodWriter
+from .pasted import (
     cube_root,
     gamma_function,
     remainder_or_0,
     round_halves_away,
     round_halves_down,
 )
-from .emitter_api import Emitted, Expr, Unsupported, cast, emits, is_real, number, writes
-from .method_writer import MethodWriter
 
 __all__: list[str] = []
 
 #: Texts, or functions to paste into the source.
 _Texts = Dict[str, Union[str, Callable[..., Any]]]
 #: Functions of one array.
-_UNARY: _Texts = {**{name: 'torch.%s({0})' % own for name, own in NAMES.items()},
+#: torch's names for functions of one array.
+_NAMES = {**{name: name for name in (
+    'abs sign ceil floor trunc sqrt rsqrt exp expm1 log log10 log2 log1p sin cos tan sinh cosh '
+    'tanh erf erfinv relu sigmoid zeros_like ones_like').split()},
+    **{'arc' + name: 'a' + name for name in 'sin cos tan sinh cosh tanh'.split()},
+    'degrees': 'rad2deg', 'radians': 'deg2rad', 'fix': 'trunc', 'gammaln': 'lgamma'}
+_UNARY: _Texts = {**{name: 'torch.%s({0})' % own for name, own in _NAMES.items()},
           'softsign': 'F.softsign({0})', 'reciprocal': '1 / {0:/}', 'square': '{0:.}.square()',
           'negative': '-{0:**}', 'BlockGrad': '{0:.}.detach()', 'logical_not': '({0:<} == 0)',
           'round': round_halves_away, 'rint': round_halves_down, 'cbrt': cube_root,

@@ -26,8 +26,8 @@ from .emitter_api import (
 )
 from .layers_and_state_dict import File
 from .moved_weights import inputs_of
-from .pasted_functions import call, paste
-from .pasted_size_checks import check_equal, check_range, check_shape
+from .pasted import check_equal, check_range, check_shape
+from .pasting import call, paste
 from .program_names import name_of, reader_of
 from .python_text import NAME, WORD, local, wrapped
 from .size_texts import ranges, shared, size_text, stated

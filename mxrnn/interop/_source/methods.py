@@ -5,8 +5,6 @@ from typing import Iterable, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
-from .._torch import constants_and_samplers as _samplers  # noqa: F401  (they fill TORCH)
-from .._torch import functions as _functions  # noqa: F401
 from ..prepare.losses import Losses
 from ..registry import TORCH
 from . import (  # noqa: F401
@@ -21,7 +19,7 @@ from . import (  # noqa: F401
 from .emitter_api import LOSSES, Expr, Facts, Unsupported
 from .layers_and_state_dict import File
 from .method_writer import MethodWriter
-from .pasted_functions import call
+from .pasting import call
 from .python_text import local
 from .recurrences import write_method
 

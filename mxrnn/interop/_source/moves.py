@@ -20,7 +20,7 @@ from .emitter_api import (
     writes,
 )
 from .method_writer import MethodWriter
-from .pasted_size_checks import check_least, check_shape
+from .pasted import check_least, check_shape
 
 __all__ = ['reshaped']
 

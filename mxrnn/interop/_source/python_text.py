@@ -6,15 +6,14 @@ import functools
 import keyword
 import math
 import re
-import sys
-from types import FunctionType
 from typing import Any, Callable
 
 from torch import nn
 
-from . import pasted_size_checks
+from . import pasted
 
-__all__ = ['METHODS', 'NAME', 'WORD', 'identifier', 'imports_of', 'literal', 'local', 'wrapped']
+__all__ = ['METHODS', 'NAME', 'WORD', 'identifier', 'imports_of', 'literal', 'local',
+           'pasted_names', 'wrapped']
 
 NAME = re.compile(r'(self\.)?\w+')
 WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')  # a letter before a quote, as in r'…', is none
@@ -25,7 +24,6 @@ _GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'math', 'Any', 'Calla
 METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin', 'encode',
             'steps'}
 
-_TENSORS = __name__.rpartition('._')[0] + '._torch'
 #: What the functions' annotations need from typing.
 _TYPING = 'Any', 'Callable', 'Sequence', 'Union'
 _WIDTH = 100
@@ -51,11 +49,8 @@ def local(name: str, taken: set[str]) -> str:
 @functools.lru_cache(maxsize=None)
 def pasted_names() -> frozenset[str]:
     """The names of functions that may be pasted; variables of methods do not get them."""
-    return frozenset(
-        name.lstrip('_') for key, module in [*sys.modules.items()]
-        if key.startswith((_TENSORS, pasted_size_checks.__name__))
-        for name, each in vars(module).items()
-        if isinstance(each, FunctionType) and each.__doc__ and each.__module__ == key)
+    return frozenset(name for name, each in vars(pasted).items()
+                     if getattr(each, '__module__', '') == pasted.__name__)
 
 
 def literal(value: Any) -> str:

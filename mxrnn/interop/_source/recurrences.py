@@ -10,15 +10,14 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.graph_editing import origin
 from ..._graph.merge_rnn import readers
 from ..._graph.rnn_vector_layout import FusedLayout
-from .._torch import keywords
-from .._torch.rnn_by_torch_kernels import run_rnn
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .layers_and_state_dict import File
 from .method_writer import MethodWriter
 from .moved_weights import are_parameters, moved
-from .pasted_size_checks import check_equal
+from .pasted import check_equal, run_rnn
 from .program_names import cell_of, reader_of, rnn_of, shown
 from .python_text import literal, local, wrapped
+from .torch_operators import keywords
 
 __all__ = ['write_method']
 

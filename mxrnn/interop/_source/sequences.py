@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from ..._graph.graph import Node
-from .._torch.functions.shape import mask_steps, reverse_sequences
 from .emitter_api import Emitted, Expr, emits, number
 from .method_writer import MethodWriter
+from .pasted import mask_steps, reverse_sequences
 
 __all__: list[str] = []
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..._graph.graph import Graph, Node
 from ..._graph.operator_table import ROWS, has
 from ..._graph.rnn_vector_layout import begin_states
-from . import Run
+from .._source.torch_operators import Run
 
 __all__ = ['refusing']
 

@@ -14,8 +14,8 @@ from ..._graph.shapes.sizes import Axis
 from .._source import elementwise, layers, losses, moves, reductions, sequences  # noqa: F401
 from .._source.emitter_api import SOURCE, Expr, Many, Shape, Size, Unsupported
 from .._source.size_texts import size_text
+from .._source.torch_operators import Run
 from ..registry import TORCH, operator
-from . import Run
 
 __all__ = ['enter_rest']
 

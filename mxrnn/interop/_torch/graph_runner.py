@@ -13,11 +13,11 @@ from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import row
 from ..._graph.rnn_vector_layout import arrays_of_rnn
+from .._source.torch_operators import Device, Run
 from ..registry import TORCH, Unsupported
-from . import Device, Run, constants_and_samplers, rnn_by_torch_kernels  # noqa: F401
+from ..run import operators  # noqa: F401
 from .broadcast_checks import refusing
 from .compiled_emitters import enter_rest
-from .functions import elementwise, layers, losses, reduce_sort_index, shape  # noqa: F401
 
 __all__ = ['Creation', 'LoopStep', 'Schedule', 'Sources', 'Step', 'UnsupportedError']
 

@@ -14,12 +14,12 @@ from ..._graph.operator_table import has
 from ..._graph.rolling import structure
 from ..._graph.shapes.missing_shapes import Place
 from ..._graph.shapes.scales import Tie
+from .._source.torch_operators import Device, tensor
 from ..model import Model
 from ..prepare.input_shapes import Shapes, misfit, unequal, without_number
 from ..prepare.lengths import checked, opened, settled
 from ..prepare.outputs import without_losses
 from ..registry import ExportError
-from . import Device, tensor
 from .graph_runner import Schedule, UnsupportedError
 from .runtime_sizes import Runner
 

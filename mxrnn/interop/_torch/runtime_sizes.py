@@ -14,7 +14,7 @@ from ..._graph.graph import Entry, Graph
 from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.sizes import Axis, Size, Source, parts, product, same
-from . import Device
+from .._source.torch_operators import Device
 from .graph_runner import Schedule, Sources
 
 __all__ = ['Runner']

@@ -1,6 +1,6 @@
 """Computes a graph's outputs: the witness of checks on machines without MXNet, never for users.
 
-An operator runs the function in `_torch` if it has one, so that its text in a source is compared
+An operator runs a function of `operators` if it has one, so that its text in a source is compared
 with something else, and otherwise its text.
 """
 from __future__ import annotations
@@ -20,9 +20,10 @@ from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.sizes import product, resolve
 from .._source import elementwise, layers, losses, moves, reductions, sequences  # noqa: F401
 from .._source.emitter_api import SOURCE, Expr, Many, Size, Unsupported
-from .._torch import Run, constants_and_samplers, functions, rnn_by_torch_kernels, tensor  # noqa: F401
+from .._source.torch_operators import Run, tensor
 from ..model import Model
 from ..registry import TORCH
+from . import operators  # noqa: F401  (it fills TORCH)
 
 __all__ = ['evaluate', 'one_seed', 'variables']
 
