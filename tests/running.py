@@ -8,9 +8,9 @@ from typing import Any, Mapping, NamedTuple
 
 import numpy as np
 
-from . import mx
+from . import mx, rnn
 
-__all__ = ['Run', 'begin_state', 'bound', 'filled', 'flat', 'inputs', 'operators', 'quiet',
+__all__ = ['Run', 'WAYS', 'begin_state', 'bound', 'filled', 'flat', 'inputs', 'operators', 'quiet',
            'random_value', 'reset', 'run', 'run_symbols', 'stack', 'step', 'walk', 'weights_of']
 
 
@@ -71,6 +71,25 @@ def inputs(kind: str, length: int) -> Any:
     if kind == 'symbol':
         return mx.sym.Variable('data')
     return [mx.sym.Variable('data_t%d' % t) for t in range(length)]
+
+
+class Loop:
+    """A cell whose `unroll` is a loop."""
+
+    def __init__(self, cell: Any) -> None:
+        self.cell = cell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cell, name)
+
+    def unroll(self, length: int, inputs: Any, begin_state: Any = None, layout: str = 'NTC',
+               merge_outputs: bool | None = None, **options: Any) -> Any:
+        return rnn.dynamic_unroll(self.cell, inputs, begin_state, layout, **options)
+
+
+#: The ways to unroll a cell: what to make of the cell.
+WAYS: dict[str, Any] = {'plain': lambda cell: cell, 'fuse': lambda cell: rnn.fuse(cell),
+                        'at once': lambda cell: rnn.fuse(cell, inputs_at_once=True), 'loop': Loop}
 
 
 def step(cell: Any, length: int, states: Any = None) -> tuple[list[Any], Any]:

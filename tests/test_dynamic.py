@@ -1,4 +1,4 @@
-"""dynamic_unroll: a loop in the graph, with the numbers of unroll."""
+"""dynamic_unroll: a loop in the graph; test_ways.py shows that it computes the same."""
 import json
 
 import numpy as np
@@ -6,41 +6,12 @@ import pytest
 
 from . import cases, differs, mx, rnn
 from .comparing import assert_agree
-from .running import begin_state, random_value, run, run_symbols, stack, walk
-from .test_fuse import make
+from .running import WAYS, random_value, run, run_symbols, stack, walk
 
 pytestmark = differs
 
-LOOPED = [case for case in cases.BOUND + cases.OURS
-          if case.loops and case.binds and case.name != 'stack_empty']
-
-each_looped = cases.each(LOOPED)
-
-
-def run_dynamic(cell, step, length=3, batch=2, *, layout='NTC', begin=None, dtype='float32',
-                train=True, seed=0, values=None):
-    """As tests.running.run, by dynamic_unroll."""
-    state = None if begin is None else begin_state(cell, begin)
-    outputs, states = rnn.dynamic_unroll(cell, mx.sym.Variable('data'), state, layout, dtype=dtype)
-    data = random_value('data', (batch, length) + tuple(step), seed)
-    data = data if layout == 'NTC' else data.swapaxes(0, 1)
-    return run_symbols(outputs, states, {'data': data.shape}, layout=layout, dtype=dtype,
-                       train=train, seed=seed, values={'data': data, **(values or {})})
-
-
-@each_looped
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-@pytest.mark.parametrize('begin', [None, 'variable'])
-def test_same_function_and_gradients(case, layout, begin):
-    kwargs = {'layout': layout, 'begin': begin}
-    assert_agree(run_dynamic(make(case), case.step, **kwargs),
-                 run(make(case), case.step, **kwargs))
-
-
-@each_looped
-def test_prediction_draws_nothing(case):
-    assert_agree(run_dynamic(case.make(rnn), case.step, train=False),
-                 run(case.make(rnn), case.step, train=False))
+def run_dynamic(cell, *args, **kwargs):
+    return run(WAYS['loop'](cell), *args, **kwargs)
 
 
 @cases.each([case for case in cases.BOUND + cases.OURS if case.binds and not case.loops])

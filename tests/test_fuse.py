@@ -1,75 +1,17 @@
-"""fuse: the same function, from the same arguments, through sym.RNN."""
+"""fuse: what is fused and how; test_ways.py shows that it computes the same."""
 import importlib
 import json
-import warnings
 
 import numpy as np
 import pytest
 
 from . import differs, mx, needs_operator, rnn
-from .cases import BOUND, OURS, each
 from .comparing import assert_agree, assert_close
-from .running import filled, flat, inputs, operators, quiet, run, run_symbols, stack
+from .running import filled, flat, operators, run, run_symbols, stack
 
 pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
 
 MERGE = (True, False, None)
-
-
-def form(nested):
-    """The structure of nested lists of Symbols."""
-    return [form(item) for item in nested] if isinstance(nested, (list, tuple)) else len(nested)
-
-
-def make(case):
-    return quiet(case.make(rnn))
-
-
-def is_fused(case):
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        return 'sym.RNN(' in repr(rnn.fuse(case.make(rnn)))
-
-
-FUSED = [case for case in BOUND + [case for case in OURS if case.binds]
-         if rnn.__name__ != 'mxnet.rnn' and is_fused(case)]
-each_fused = each(FUSED or BOUND[:1])
-
-
-# differences.md: ordinary cells at the operator's speed
-@each_fused
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-@pytest.mark.parametrize('begin', [None, 'variable'])
-def test_same_function_and_gradients(case, layout, begin):
-    kwargs = {'layout': layout, 'begin': begin}
-    expected = run(make(case), case.step, **kwargs)
-    for merge in MERGE:
-        assert_agree(run(rnn.fuse(make(case)), case.step, merge_outputs=merge, **kwargs), expected)
-
-
-def takes_inputs_at_once(case):
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        return 'inputs at once' in repr(rnn.fuse(case.make(rnn), inputs_at_once=True))
-
-
-AT_ONCE = [case for case in BOUND + [case for case in OURS if case.binds]
-           if rnn.__name__ != 'mxnet.rnn' and takes_inputs_at_once(case)]
-
-
-# differences.md: wide cells that `sym.RNN` does not support, such as projections
-@each(AT_ONCE or BOUND[:1])
-def test_inputs_at_once(case):
-    for options in {}, {'layout': 'TNC', 'begin': 'variable'}, {'length': 1}:
-        expected = run(make(case), case.step, **options)
-        fused = rnn.fuse(make(case), inputs_at_once=True)
-        assert_agree(run(fused, case.step, merge_outputs=True, **options), expected)
-    for form_of_inputs in ('symbol', 'list'):
-        for merge in MERGE:
-            args = 3, inputs(form_of_inputs, 3)
-            cells = make(case), rnn.fuse(make(case), inputs_at_once=True)
-            assert len({str(form(cell.unroll(*args, merge_outputs=merge)))
-                        for cell in cells}) == 1
 
 
 def test_inputs_at_once_for_cells_that_it_knows():

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from . import differs, mx, needs_operator, rnn
-from .cases import BOUND, OURS, Case, each
+from .cases import BOUND, OURS, TYPICAL, Case, each
 from .comparing import assert_agree, assert_close
-from .running import begin_state, filled, flat, quiet, random_value, stack
+from .running import WAYS, begin_state, filled, flat, quiet, random_value, stack
 
 LENGTH = 4
 LENGTHS = [4, 0, 1, 3]
 CASES = [case for case in BOUND + OURS if case.binds and case.name != 'own_reset']
-LOOPED = [case for case in CASES if case.loops and case.name != 'stack_empty']
 
 
 class Result(NamedTuple):
@@ -35,17 +34,14 @@ def values(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
              padding: float = np.nan, lengths: Any = None, merge: Any = True,
-             dtype: str | None = None, listed: bool = False, wrap: Any = None, loop: bool = False
-             ) -> Result:
+             dtype: str | None = None, listed: bool = False, way: str = 'plain') -> Result:
     """Unroll over `rows` of the batch: values, heads and begin states are those of the rows.
 
     `lengths` are given as a Variable; what lies behind them in the data is `padding`. In training
     cells draw nothing.
     """
     dtype = dtype or case.dtypes[-1]
-    cell = quiet(case.make(rnn))
-    if wrap is not None:
-        cell = wrap(cell)
+    cell = WAYS[way](quiet(case.make(rnn)))
     axes = batch_axes(cell)
     data = values('data', (len(LENGTHS), LENGTH) + case.step, dtype)[rows, :length]
     kwargs = {}
@@ -65,10 +61,7 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
     if listed:
         inputs = list(mx.sym.split(inputs, num_outputs=length, axis=layout.index('T'),
                                    squeeze_axis=True))
-    if loop:
-        outputs, states = rnn.dynamic_unroll(cell, inputs, begin, layout, **kwargs)
-    else:
-        outputs, states = cell.unroll(length, inputs, begin, layout, merge, **kwargs)
+    outputs, states = cell.unroll(length, inputs, begin, layout, merge, **kwargs)
     assert merge is None or isinstance(outputs, mx.sym.Symbol) is merge
     outputs = outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.stack(
         *outputs, axis=layout.index('T'))
@@ -148,20 +141,13 @@ each_padding = pytest.mark.parametrize('layout, padding', [('NTC', np.nan), ('TN
 # differences.md: sequences of different lengths (padding leaks)
 @differs
 @each_padding
-@each(CASES)
-@pytest.mark.parametrize('fused', [False, True])
-def test_each_sequence_as_if_alone(case, fused, layout, padding):
-    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding,
-                   **({'wrap': rnn.fuse} if fused else {}))
-    assert_agree(got, alone(case))
-
-
-@differs
-@each_padding
-@each(LOOPED)
-def test_looped_sequences_as_if_alone(case, layout, padding):
-    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding,
-                   loop=True)
+@pytest.mark.parametrize('case, way', [
+    pytest.param(case, way, id='%s-%s' % (case, way),
+                 marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
+    for case in CASES for way in ('plain', 'fuse', *['loop'] * case.loops)
+    if (case.name, way) != ('stack_empty', 'loop')])
+def test_each_sequence_as_if_alone(case, way, layout, padding):
+    got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding, way=way)
     assert_agree(got, alone(case))
 
 

@@ -1,0 +1,60 @@
+"""All ways to unroll a cell compute the same: through sym.RNN, with inputs at once, as a loop."""
+import warnings
+
+import pytest
+
+from . import differs, rnn
+from .cases import BOUND, OURS, TYPICAL
+from .comparing import assert_agree
+from .running import WAYS, inputs, quiet, run
+
+pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
+
+#: What `repr` says of a cell that goes this way.
+SAID = {'fuse': 'sym.RNN(', 'at once': 'inputs at once'}
+
+
+def goes(case, way):
+    if way == 'loop':
+        return case.loops and case.name != 'stack_empty'
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return SAID[way] in repr(WAYS[way](case.make(rnn)))
+
+
+PAIRS = [(case, way) for case in BOUND + OURS if case.binds for way in ('fuse', 'at once', 'loop')
+         if rnn.__name__ != 'mxnet.rnn' and goes(case, way)]
+each_pair = pytest.mark.parametrize('case, way', [
+    pytest.param(case, way, id='%s-%s' % (case, way),
+                 marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
+    for case, way in PAIRS or [(BOUND[0], 'fuse')]])
+
+
+# differences.md: ordinary cells at the operator's speed
+# differences.md: one graph for every length (`foreach` ignores dropout)
+# differences.md: wide cells that `sym.RNN` does not support, such as projections
+@each_pair
+@pytest.mark.parametrize('options', [
+    {}, {'layout': 'TNC'}, {'begin': 'variable'}, {'layout': 'TNC', 'begin': 'variable'},
+    {'length': 1}], ids=str)
+def test_same_function_and_gradients(case, way, options):
+    expected = run(quiet(case.make(rnn)), case.step, **options)
+    for merge in (True,) if way == 'loop' else (True, False, None):
+        found = run(WAYS[way](quiet(case.make(rnn))), case.step, merge_outputs=merge, **options)
+        assert_agree(found, expected)
+
+
+def form(nested):
+    """The structure of nested lists of Symbols."""
+    return [form(item) for item in nested] if isinstance(nested, (list, tuple)) else len(nested)
+
+
+@each_pair
+def test_prediction_draws_nothing_and_results_have_one_form(case, way):
+    assert_agree(*(run(wrap(case.make(rnn)), case.step, train=False)
+                   for wrap in (WAYS[way], WAYS['plain'])))
+    for kind in ('symbol', 'list') if way != 'loop' else ():
+        for merge in (True, False, None):
+            assert len({str(form(wrap(case.make(rnn)).unroll(
+                3, inputs(kind, 3), merge_outputs=merge)))
+                for wrap in (WAYS[way], WAYS['plain'])}) == 1
