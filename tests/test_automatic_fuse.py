@@ -178,6 +178,20 @@ def test_files_and_names_are_those_without_fuse(fusing, tmp_path):
             assert files[0] == files[1], name
 
 
+def test_an_unroll_of_a_program_calls_that_of_its_base(fusing):
+    class Own(Noisy):
+        def unroll(self, *args, **kwargs):
+            outputs, states = super().unroll(*args, **kwargs)
+            return outputs * 2, states
+
+    graphs = []
+    for fuse in (False, True):
+        fusing(fuse)
+        with mx.name.NameManager():
+            graphs.append(Own(H).unroll(T, data(), merge_outputs=True)[0].tojson())
+    assert graphs[0] == graphs[1]
+
+
 def layers():
     outputs = data()
     for name in ('one_', 'two_'):

@@ -4,7 +4,7 @@ import pytest
 
 from . import differs, mx, rnn
 from .cases import BOUND, IMAGE, OURS, each
-from .comparing import assert_close
+from .comparing import assert_close, same
 from .running import flat, inputs, run, run_symbols, stack
 
 pytestmark = differs
@@ -376,6 +376,9 @@ def test_weights_that_are_as_they_should_be_pass_through(make):
         again = getattr(make(), method)(args)
         assert again is not args
         assert again == args
+        other = unpacked if args is packed else packed  # what is to be converted counts
+        mixed = getattr(make(), method)({**{name: 0 * args[name] for name in args}, **other})
+        assert same(mixed, args)
 
 
 # differences.md: weights of a wrong shape

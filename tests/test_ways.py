@@ -3,10 +3,10 @@ import warnings
 
 import pytest
 
-from . import differs, rnn
-from .cases import BOUND, OURS, TYPICAL
+from . import differs, mx, rnn
+from .cases import BOUND, OURS, TYPICAL, each
 from .comparing import assert_agree
-from .running import WAYS, inputs, quiet, run
+from .running import WAYS, inputs, quiet, run, walk
 
 pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
 
@@ -49,12 +49,25 @@ def form(nested):
     return [form(item) for item in nested] if isinstance(nested, (list, tuple)) else len(nested)
 
 
+def afterwards(case, way, kind, merge):
+    """The form of the results, and what the cell keeps: also the counters in the next names."""
+    cell = case.make(rnn)
+    results = WAYS[way](cell).unroll(3, inputs(kind, 3), merge_outputs=merge)
+    return form(results), [(each._counter, each._init_counter, {*vars(each)})
+                           for each in walk(cell)]
+
+
 @each_pair
 def test_prediction_draws_nothing_and_results_have_one_form(case, way):
     assert_agree(*(run(wrap(case.make(rnn)), case.step, train=False)
                    for wrap in (WAYS[way], WAYS['plain'])))
     for kind in ('symbol', 'list') if way != 'loop' else ():
         for merge in (True, False, None):
-            assert len({str(form(wrap(case.make(rnn)).unroll(
-                3, inputs(kind, 3), merge_outputs=merge)))
-                for wrap in (WAYS[way], WAYS['plain'])}) == 1
+            assert afterwards(case, way, kind, merge) == afterwards(case, 'plain', kind, merge)
+
+
+@each([case for case in OURS if case.binds])
+@pytest.mark.parametrize('merge', [True, False])
+def test_outputs_have_the_form_that_is_asked_for(case, merge):
+    outputs, _ = case.make(rnn).unroll(3, inputs('symbol', 3), merge_outputs=merge)
+    assert isinstance(outputs, mx.sym.Symbol) is merge and (merge or len(outputs) == 3)
