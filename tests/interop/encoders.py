@@ -102,14 +102,20 @@ def translator(encoder: str, cell: str, attention: str, layout: str) -> tuple[An
                     if name in symbol.list_arguments()}
 
 
-def sockeye(source_steps: int, target_steps: int, coverage: bool = False) -> Any:
+def sockeye(source_steps: int, target_steps: int, coverage: bool = False, tied: bool = False,
+            ratio: bool = False) -> Any:
     """A graph like those that Sockeye 1.18 trains, of source (batch, time, factors) and target
-    (batch, time). With `coverage` it names the source's number of steps."""
+    (batch, time). With `coverage` it names the source's number of steps. If `tied`, the weights of
+    both embeddings also predict, from each step beside the encoder's last one. With `ratio` it also
+    learns how much longer a translation is."""
     with mx.name.NameManager():
         dense = _Dense()
         factors = S.split(S.Variable('source'), num_outputs=1, axis=2, squeeze_axis=True)
         lengths = S.sum(S.broadcast_not_equal(factors, S.zeros((1,))), axis=1)
-        words = S.Embedding(factors, input_dim=WORDS, output_dim=WIDTH, name='source_embed')
+        target = S.Variable('target')
+        options = {'weight': S.Variable('shared_weight')} if tied else {}
+        words = S.Embedding(factors, input_dim=WORDS, output_dim=WIDTH, name='source_embed',
+                            **options)
         words = S.swapaxes(words, dim1=0, dim2=1)
         ahead = rnn.LSTMCell(UNITS // 2, 'encoder_forward_').unroll(
             source_steps, words, merge_outputs=True, layout='TNC')[0]
@@ -126,9 +132,9 @@ def sockeye(source_steps: int, target_steps: int, coverage: bool = False) -> Any
             0, source_steps, 1))
         decoder, stacked = rnn.LSTMCell(UNITS, 'decoder_'), []
         keys = dense(encoded, UNITS, 'keys', flatten=False)
-        for word in S.split(S.Embedding(S.Variable('target'), input_dim=WORDS, output_dim=WIDTH,
-                                        name='target_embed'), num_outputs=target_steps, axis=1,
-                            squeeze_axis=True):
+        given = S.Embedding(target, input_dim=WORDS, output_dim=WIDTH, name='target_embed',
+                            **options)
+        for word in S.split(given, num_outputs=target_steps, axis=1, squeeze_axis=True):
             output, states = decoder(S.concat(word, hidden, dim=1), states)
             seen = S.broadcast_add(keys, S.expand_dims(dense(output, UNITS, 'query'), axis=1))
             if coverage:
@@ -140,7 +146,16 @@ def sockeye(source_steps: int, target_steps: int, coverage: bool = False) -> Any
             context = S.reshape(S.batch_dot(encoded, scores, transpose_a=True), shape=(0, 0))
             hidden = S.Activation(dense(S.concat(output, context, dim=1), UNITS, 'hidden'),
                                   act_type='tanh')
-            stacked.append(hidden)
-        scores = dense(S.reshape(S.stack(*stacked, axis=1), shape=(-3, 0)), WORDS, 'logits')
-        return S.SoftmaxOutput(scores, S.reshape(S.Variable('target_label'), shape=(-1,)),
-                               name='softmax', use_ignore=True, ignore_label=0)
+            stacked.append(S.concat(hidden, last, dim=1) if tied else hidden)
+        scores = S.reshape(S.stack(*stacked, axis=1), shape=(-3, 0))
+        scores = S.FullyConnected(
+            dense(scores, WIDTH, 'narrow'), options['weight'], num_hidden=WORDS, no_bias=True
+        ) if tied else dense(scores, WORDS, 'logits')
+        scores = S.SoftmaxOutput(scores, S.reshape(S.Variable('target_label'), shape=(-1,)),
+                                 name='softmax', use_ignore=True, ignore_label=0)
+        if not ratio:
+            return scores
+        found = S.reshape(dense(S.mean(encoded, axis=1), 1, 'ratio'), shape=(-1,))
+        words = S.sum(S.broadcast_not_equal(target, S.zeros((1,))), axis=1)
+        return S.Group([scores, S.MakeLoss(S.square(found - words / lengths), name='ratio_loss'),
+                        S.BlockGrad(found, name='ratio')])

@@ -107,6 +107,20 @@ def test_outputs_of_whole_sequences_are_left_out_or_named(plain, tmp_path):
         generate(model, states=True).text.split())
 
 
+@pytest.mark.parametrize('options', [{}, {'tied': True}, {'ratio': True}], ids=''.join)
+def test_states_have_the_batch_first(options):
+    """So rows of beams can be chosen from each, also from what all steps of a source share."""
+    model, _ = model_for(sockeye(9, TARGET, **options), {
+        'source': (2, 9, 1), 'target': (2, TARGET), 'target_label': (2, TARGET)})
+    module = generate(model, states=True).module
+    with torch.no_grad():
+        states = module.encode(torch.ones(2, 9, 1))
+        assert len(states) == 6 + ('tied' in options) and {len(each) for each in states} == {2}
+        words = torch.ones(3, 1, dtype=torch.long)
+        found, _ = module.steps(words, tuple(state[torch.tensor([1, 0, 1])] for state in states))
+    assert found.shape[0] == 3
+
+
 @pytest.mark.parametrize('given', [None, ('batch', 'time:9', 1)])
 def test_a_source_of_a_number_of_steps_keeps_it_or_is_freed(given, tmp_path):
     """Sockeye's coverage names it, in zeros that come before all cells."""

@@ -95,11 +95,14 @@ def test_the_page(tmp_path):
         'turned: [4, 3, 2, 1]\n')
 
 
-def test_a_sockeye_model(tmp_path):
+@pytest.mark.parametrize('options, seed', [
+    ({}, 3), pytest.param({'tied': True}, 2, marks=pytest.mark.nightly),
+    pytest.param({'ratio': True}, 3, marks=pytest.mark.nightly)], ids=['', 'tied', 'ratio'])
+def test_a_sockeye_model(options, seed, tmp_path):
     """Files as Sockeye writes them, with larger weights, so that translations differ."""
-    symbol, folder = sockeye(9, 11), tmp_path / 'sockeye'
+    symbol, folder = sockeye(9, 11, **options), tmp_path / 'sockeye'
     shapes = {'source': (1, 9, 1), 'target': (1, 11), 'target_label': (1, 11)}
-    random = np.random.RandomState(3)
+    random = np.random.RandomState(seed)
     weights = {name: mx.nd.array(random.normal(size=shape)) for name, shape in zip(
         symbol.list_arguments(), symbol.infer_shape(**shapes)[0]) if name not in shapes}
     folder.mkdir()
@@ -117,7 +120,7 @@ def test_a_sockeye_model(tmp_path):
         source = [[[word] for word in (5, 8, 7, 3, 0, 0, 0, 0, 0)]]
         if len(target) > 11:
             continue
-        chances = symbol.eval(source=mx.nd.array(source), target_label=mx.nd.zeros((1, 11)),
+        chances = symbol[0].eval(source=mx.nd.array(source), target_label=mx.nd.zeros((1, 11)),
                               target=mx.nd.array([target + [0] * (11 - len(target))]),
                               **weights)[0].asnumpy()[:len(words)]
         wanted = -np.log(chances[range(len(words)), words]).sum() / (len(words) - 1 or 1e-9)

@@ -232,12 +232,19 @@ class _Cut:
         return self._writer.add('', name, {'__shape__': str(shape)}, [])
 
     def _entry(self, entry: Entry) -> Entry:
-        """A value in the new graph; an input if the encoder computes it."""
-        if entry not in self._made:
-            name = output_name(self._graph.nodes[entry.node], entry.output)
+        """A value in the new graph; an input if the encoder computes it. What moves the batch away
+        from the first axis is done in each step, so that rows can be chosen from the input."""
+        if entry in self._made:
+            return self._made[entry]
+        node, axes = self._graph.nodes[entry.node], self._values[entry].axes
+        if node.op in ('expand_dims', 'SwapAxis', 'transpose') and self._batch in open_axes(
+                axes) and self._batch not in open_axes((axes or [])[:1]):
+            self._copy(entry.node, node, [self._entry(each) for each in node.inputs])
+        else:
+            name = output_name(node, entry.output)
             self._captured[entry] = name
             self._sources[name] = entry
-            self._made[entry] = self._variable(name, self._values[entry].axes)
+            self._made[entry] = self._variable(name, axes)
         return self._made[entry]
 
     def _copy(self, place: int, node: Node, inputs: Sequence[Entry]) -> int:
