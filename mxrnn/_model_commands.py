@@ -252,22 +252,9 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
                          roll=not options.as_is, certify_by=_second_graph(options),
                          states=options.states,
                          check=not options.no_check)
-    plan = written.plan
-    remarks = [('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
-                                   for name, shape in plan.inputs.items()) or 'none')]
-    if plan.looked_up:
-        remarks.append(('types', 'int64 for %s, which only look-ups read, or --type %s=float32' % (
-            ', '.join(plan.looked_up), plan.looked_up[0])))
-    if plan.steps is not None and plan.steps.encoder is not None:
-        encoder = encoder_of(options.onnx)
-        remarks.append(('encoder', '%s: %d bytes' % (encoder, os.path.getsize(encoder))))
-    remarks += plan.lines
-    remarks += [('note', sentence) for sentence in [*plan.notes, *plan.unrolled]]
-    remarks += [written.checked] * bool(written.checked[0])
-    if plan.left_out:
-        remarks.append(('left out', '%s: losses that ONNX does not have' % (
-            ', '.join(plan.left_out))))
-    return [options.onnx], remarks
+    steps = written.plan.steps
+    paths = [options.onnx, encoder_of(options.onnx)] if steps and steps.encoder else [options.onnx]
+    return paths, [*written.plan.remarks, *[written.checked] * bool(written.checked[0])]
 
 
 def _compare(options: argparse.Namespace) -> int:

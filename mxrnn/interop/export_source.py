@@ -86,7 +86,7 @@ def to_source(model: Model, path: str | os.PathLike[str],
 def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | None,
                  types: Mapping[str, Any] | None, outputs: Sequence[str] | None, states: bool,
                  check: bool = True, certify_by: Graph | None = None) -> list[tuple[str, str]]:
-    """`to_source`; returns notes on the file, with titles."""
+    """`to_source`; returns what the user is told about the file: titles, and sentences."""
     there = check_source_target(path)
     if check:
         begin()
@@ -95,17 +95,18 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
     source = written(plan)
     state = state_dict_of(source.file)
     refuse_other_model(path, there, state, model)
-    remarks = [*plan.lines, *(('note', note) for note in source.notes)]
+    own, checked = [('note', each) for each in source.notes], []
     if check:
         def again(part: Model) -> tuple[Written, str]:
             shapes, kinds = ({name: value for name, value in (each or {}).items()
                               if name in part.graph.arguments} for each in (inputs, types))
             other = written(prepare(part, shapes, kinds, training=True))
             return other, text_of(other, path, [])
-        remarks += check_source(source, text_of(source, path, []), again)
-    weights, text = weights_of(path), text_of(source, path, remarks)
+        checked = check_source(source, text_of(source, path, []), again)
+    weights, text = weights_of(path), text_of(source, path, [
+        *plan.lines, *own, *[('note', each) for each in plan.notes], *checked])
     with replacing([path, weights]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
             file.write(text)
         torch.save(sealed_state(state, text), os.path.join(stage, os.path.basename(weights)))
-    return remarks
+    return [*plan.remarks, *own, *checked]

@@ -63,7 +63,7 @@ def written(plan: Prepared) -> Written:
     if losses.inner:
         notes = [*notes, 'the method loss has no part for %s, because other nodes read it' % (
             ', '.join(map(_quoted, losses.inner)))]
-    return Written(plan, losses, file, methods, [*notes, *plan.notes], steps)
+    return Written(plan, losses, file, methods, notes, steps)
 
 
 # ---- text

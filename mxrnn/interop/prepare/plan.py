@@ -77,15 +77,23 @@ class Prepared(Settled):
 
     @property
     def inputs(self) -> dict[str, Named]:
-        """Shapes of the inputs of the file: of a step, if it has states."""
-        return self.shapes if self.steps is None else {
+        """Shapes of the inputs of the file: of a step, if that is all that it runs."""
+        return self.shapes if self.steps is None or self.losses is not None else {
             name: shape for name, shape in self.steps.shapes.items()
             if name in self.steps.graph.arguments}
 
     @property
-    def unrolled(self) -> list[str]:
-        """A sentence on each recurrence that stays unrolled."""
-        return [str(each) for each in self.findings if each.kind == 'unrolled']
+    def remarks(self) -> list[tuple[str, str]]:
+        """What the user is told about the file: titles, and sentences."""
+        return [
+            ('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
+                                for name, shape in self.inputs.items()) or 'none'),
+            *[('types', 'int64 for %s, which only look-ups read, or --type %s=float32' % (
+                ', '.join(self.looked_up), first)) for first in self.looked_up[:1]],
+            *self.lines, *[('note', each) for each in [*self.notes, *[
+                str(each) for each in self.findings if each.kind == 'unrolled']]],
+            *[('left out', '%s: losses that ONNX does not have' % ', '.join(self.left_out))] * bool(
+                self.left_out)]
 
     @property
     def guarded(self) -> dict[str, list[int]]:
