@@ -9,11 +9,11 @@ import numpy as np
 from ..._graph.graph import Entry, Graph
 from ..._graph.operator_table import row, types_of
 from ..._graph.shapes.infer import Table, infer
-from ..._graph.shapes.sizes import Axis, Size, product
+from ..._graph.shapes.sizes import Axis, Size, product, resolve
 from ..._graph.shapes.unification import settled
 from ..registry import TORCH, ExportError
 
-__all__ = ['Fact', 'Facts', 'Shape', 'survey']
+__all__ = ['Fact', 'Facts', 'Shape', 'inferred', 'survey']
 
 Shape = Tuple[Size, ...]
 
@@ -36,6 +36,18 @@ class Facts(NamedTuple):
     equal: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
+def inferred(graph: Graph, shapes: Mapping[str, Shape]) -> Table:
+    """The axes of all values of a graph, made of those in the `shapes` of variables."""
+    table = infer(graph, shapes)
+    for place, node in enumerate(graph.nodes):
+        if node.is_variable:
+            for axis, size in zip(table.axes.get(Entry(place, 0), ()), shapes.get(node.name, ())):
+                own = resolve(product(axis))
+                if isinstance(own, Axis) and own is not resolve(size):
+                    own.bound = size
+    return table
+
+
 def survey(graph: Graph, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, Shape],
            types: Mapping[str, Any]) -> Facts:
     """Shapes and types of all arrays of a graph, as far as the shapes of inputs tell them.
@@ -56,7 +68,7 @@ def survey(graph: Graph, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, 
     whole = graph._replace(heads=tuple([
         Entry(place, at) for place in graph.reached(lambda node: node.inputs)
         for at in range(graph.nodes[place].num_outputs)]))
-    table = infer(whole, {
+    table = inferred(whole, {
         **{name: array.shape for name, array in arrays.items()}, **shapes})
     if table.faults:
         raise ExportError('the graph does not take %s: %s' % ('; '.join(

@@ -9,9 +9,8 @@ from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
-from ..._graph.shapes.infer import infer
 from ..._graph.shapes.sizes import Axis, add, axes_in, divide, product, same
-from .facts import Facts, Shape, survey
+from .facts import Facts, Shape, inferred, survey
 from .input_shapes import guarded
 from .lengths import Settled
 
@@ -122,7 +121,7 @@ def _candidates(shapes: Mapping[str, Shape], data: Shape, node: Node, reshaped: 
 
 def _fits(node: Node, part: Graph, shapes: Mapping[str, Shape], data: Shape) -> bool:
     """Whether a loss' label has as many elements as the loss reads."""
-    table = infer(part, shapes)
+    table = inferred(part, shapes)
     if table.faults or part.heads[0] not in table.axes:
         return False
     count = product(map(product, table.axes[part.heads[0]]))
