@@ -11,12 +11,13 @@ from .carried_states_checks import BatchEnd, WatchedGraph, check_continues, chec
 from .containers import BidirectionalCell
 from .sequences import Outputs
 from .states import States, check_states
-from .variables import VariableOptions
 
 __all__ = ['CarriedStates', 'carry_states']
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from .._runtime.mxnet_types.sym import VariableOptions
     Module = mx.mod.BaseModule
 
 

@@ -2,7 +2,7 @@
 one name, as in two cells without prefixes."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable, Mapping, Sequence, TypedDict, Union
+from typing import TYPE_CHECKING, Iterable, Union
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -10,21 +10,11 @@ from .._runtime.mxnet import mx
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ['Init', 'RNNParams', 'VariableOptions', 'check_weights_given', 'warn_of_equal_names']
+    from .._runtime.mxnet_types.sym import VariableOptions
+
+__all__ = ['Init', 'RNNParams', 'check_weights_given', 'warn_of_equal_names']
 
 Init = Union[str, mx.init.Initializer, None]
-
-
-class VariableOptions(TypedDict, total=False):
-    """Keywords of `mx.sym.Variable`."""
-
-    shape: Sequence[int] | None
-    dtype: _check.DType | None
-    init: Init
-    lr_mult: float | None
-    wd_mult: float | None
-    stype: str | None
-    attr: Mapping[str, str] | None
 
 
 class RNNParams:

@@ -10,8 +10,9 @@ import pickle
 import zlib
 from typing import Any, Iterable, NamedTuple
 
-from .._files import CheckpointError, named, reason_of
+from .._files import CheckpointError, opened, reason_of
 from .._files import checkpoint_files as files
+from .._files.params_seal import checksum_of
 from .._runtime.mxnet import mx
 from .safe_pickle import load_all
 
@@ -80,11 +81,8 @@ def _seal(content: bytes, parameters: int) -> bytes:
 
 
 def _checksum_of_file(path: str) -> int:
-    checksum = 0
-    with open(path, 'rb') as stream:
-        for block in iter(lambda: stream.read(1 << 20), b''):
-            checksum = zlib.crc32(block, checksum)
-    return checksum
+    with open(path, 'rb', buffering=0) as stream:
+        return checksum_of(stream)
 
 
 def read(prefix: str, epoch: int, batch: int = 0) -> tuple[str, bytes]:
@@ -96,13 +94,12 @@ def read(prefix: str, epoch: int, batch: int = 0) -> tuple[str, bytes]:
         The file cannot be read, is damaged, or belongs to other weights.
     """
     path = files.path_of(prefix, 'states', epoch, batch)
-    with named(path):
-        with open(path, 'rb') as stream:
-            content = stream.read()
+    with opened(path) as stream:
+        content = stream.read()
         if _SEAL in content:
             content = _unsealed(content, _checksum_of_file(
                 files.path_of(prefix, 'params', epoch, batch)))
-        return path, content
+    return path, content
 
 
 def read_part(path: str, weights: int) -> dict[str, object]:
@@ -113,7 +110,7 @@ def read_part(path: str, weights: int) -> dict[str, object]:
     CheckpointError
         The file cannot be read, is damaged, or belongs to other weights.
     """
-    with named(path), open(path, 'rb') as stream:
+    with opened(path) as stream:
         content = _unsealed(stream.read(), weights)
     try:
         position, = load_all(content)

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import sys
 from typing import Iterator
 
-__all__ = ['CheckpointError', 'cause_of', 'named', 'reason_of']
+__all__ = ['CheckpointError', 'cause_of', 'named', 'opened', 'reason_of']
 
 
 class CheckpointError(KeyError):
@@ -84,6 +85,13 @@ def cause_of(error: BaseException) -> BaseException | None:
         trace = trace.tb_next
     name = '' if trace is None else trace.tb_frame.f_globals.get('__name__', '')
     return None if name.partition('.')[0] == __name__.partition('.')[0] else error
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[io.BufferedReader]:
+    """A file to read in the block, whose errors become a CheckpointError with its name."""
+    with named(path), open(path, 'rb') as stream:
+        yield stream
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from typing import Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
-from . import CheckpointError, named
+from . import CheckpointError, named, opened
 from . import params_seal as seals
 from .params_seal import Seal
 
@@ -161,7 +161,7 @@ def checked(path: str) -> Iterator[None]:
 
     When the block begins, all lengths in the file have been checked.
     """
-    with named(path), open(path, 'rb') as stream:
+    with opened(path) as stream:
         _, names, seal = locate(stream)
         refuse_names(path, names)
     with futures.ThreadPoolExecutor(1) as thread:

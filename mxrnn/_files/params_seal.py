@@ -14,7 +14,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-__all__ = ['AT', 'Seal', 'parse', 'seal_of', 'was_there', 'write']
+__all__ = ['AT', 'Seal', 'checksum_of', 'parse', 'seal_of', 'was_there', 'write']
 
 AT = 8  #: where the word is in the file
 _SIZE = 8
@@ -45,12 +45,15 @@ def seal_of(path: str, higher: bytes = _ALONE, content: bytes | None = None) -> 
     with open(path, 'rb', buffering=0) if content is None else io.BytesIO(content) as stream:
         checksum = zlib.crc32(stream.read(AT) or b'', checksum)
         stream.seek(AT + _SIZE)
-        block = memoryview(bytearray(1 << 17))
-        while True:
-            count = stream.readinto(block)
-            if not count:
-                return Seal(checksum, higher)
-            checksum = zlib.crc32(block[:count], checksum)
+        return Seal(checksum_of(stream, checksum), higher)
+
+
+def checksum_of(stream: io.RawIOBase | io.BufferedIOBase, before: int = 0) -> int:
+    """The CRC-32 of the rest of a stream, of which `before` is that of the bytes before."""
+    block = memoryview(bytearray(1 << 17))
+    for count in iter(lambda: stream.readinto(block), 0):
+        before = zlib.crc32(block[:count], before)
+    return before
 
 
 def write(path: str, higher: str | None = None) -> None:

@@ -1,5 +1,5 @@
 import ctypes
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Sequence, TypedDict
 
 import numpy as np
 
@@ -64,6 +64,15 @@ class Symbol:
     def tojson(self, remove_amp_cast: bool = ...) -> str: ...
     def save(self, fname: str, remove_amp_cast: bool = ...) -> None: ...
     def __getattr__(self, name: str) -> Any: ...
+
+class VariableOptions(TypedDict, total=False):
+    attr: Mapping[str, str] | None
+    shape: Sequence[int] | None
+    lr_mult: float | None
+    wd_mult: float | None
+    dtype: DType | None
+    init: Initializer | str | None
+    stype: str | None
 
 def Variable(name: str, attr: Mapping[str, str] | None = ...,
              shape: Sequence[int] | None = ..., lr_mult: float | None = ...,
