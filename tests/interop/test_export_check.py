@@ -21,6 +21,8 @@ from mxrnn.interop.check import export_check  # noqa: E402, I001  isort: skip
 from mxrnn.interop.run import mxnet_process, onnx_file  # noqa: E402, I001  isort: skip
 from mxrnn.interop.check.difference import difference  # noqa: E402  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
+from mxrnn.interop._source.emitter_api import SOURCE  # noqa: E402  isort: skip
+from mxrnn.interop.export_source import write_source  # noqa: E402  isort: skip
 from mxrnn.interop.export_onnx import write_onnx  # noqa: E402  isort: skip
 
 
@@ -66,6 +68,29 @@ def test_a_wrong_file_is_refused_and_its_first_node_named(model, library, tmp_pa
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
     assert write_onnx(model, path, check=False).checked == ('', '')
     assert path.read_bytes() != before
+
+
+def test_a_wrong_source_is_refused_and_its_first_node_named(model, library, tmp_path, monkeypatch):
+    """It said only that the source differs."""
+    right = SOURCE['FullyConnected']
+    monkeypatch.setitem(SOURCE.maps[1], 'FullyConnected', right._replace(
+        function=lambda scope, node, *inputs: '%d * (%s)' % (
+            1 + (node.name == 'scores'), right.function(scope, node, *inputs))))
+    for states in False, True:
+        with pytest.raises(interop.ExportError, match='first node that differs is scores .Fully'):
+            interop.to_source(model, tmp_path / 'a.py', states=states)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_source_says_what_it_was_compared_with(model, library, tmp_path):
+    """Without MXNet it is compared with torch alone, which the word 'checked' hid."""
+    remarks = dict(write_source(model, str(tmp_path / 'a.py'), None, None, None, True)[-2:])
+    text = ' '.join((tmp_path / 'a.py').read_text().split())
+    own = "ompared with mxrnn's own evaluation: outputs differ by at most"
+    title, = remarks
+    assert ('Checked: outputs' in text) == (library == 'MXNet') == (own not in text)
+    assert remarks[title].count('in chunks of 1 and 2') == 3
+    assert '(rolled up)' in text and 'data (3, 6, 5)' in text
 
 
 def test_a_right_file_is_checked_at_three_sizes(model, library, tmp_path):
