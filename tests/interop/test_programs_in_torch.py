@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn.interop.check.random_data import data_for
+from mxrnn.interop.check.data import data_for
 
 from .compare import torch
 from .programs import PROGRAMS

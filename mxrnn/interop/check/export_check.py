@@ -1,9 +1,10 @@
 """The check of an export: runs the written file as users run it, and compares the checkpoint."""
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
-from typing import Callable, Mapping, NamedTuple, Sequence
+from typing import Callable, Mapping, NamedTuple, Sequence, TypeVar
 
 import numpy as np
 
@@ -16,11 +17,14 @@ from ..registry import ONNX, TORCH, ExportError
 from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, forget, of_mxnet
 from ..run.onnx_file import open_file
-from ..run.witness import Data, Reference, constant_draws, of_torch
+from ..run.witness import Data, Reference, of_torch
 from .data import Inputs
 from .difference import Exporter, difference, first_different, of_file, tolerance
 
-__all__ = ['OWN', 'REMEDY', 'Compared', 'check_export', 'compared', 'log_unchecked']
+__all__ = ['OWN', 'REMEDY', 'Compared', 'check_export', 'compared', 'drawing_alike',
+           'log_unchecked']
+
+_Result = TypeVar('_Result')
 
 _log = logging.getLogger('mxrnn.interop')
 
@@ -89,25 +93,18 @@ def compared(model: Model, file: ExportedFile, again: Exporter, found: Settled,
              other: Graph | None, source: bool = False) -> Compared:
     """Compare an open file with a model; see `check_export`. A `source` runs in torch, where the
     evaluator can draw the same random numbers."""
-    draws = source and any(has(node.op, 'draws') for node in model.graph.walk())
+    draws = source and bool(_unfit(model.graph))
     reasons = []
-    for import_it in [of_torch] if source and _unfit(model.graph) else [of_mxnet, of_torch]:
+    for import_it in [of_torch] if draws else [of_mxnet, of_torch]:
         library = import_it()
         if library is None:
             continue
         title = OWN if source and library[0] == 'torch' else 'checked'
-        checkpoint = Reference(model, found.graph, *library)
+        check = _Check(Reference(model, found.graph, *library), file, again, found)
         try:
-            try:
-                check = _Check(checkpoint, file, again, found)
-                sentence = check.all(other, title != OWN)
-            except ExportError:
-                if not draws:
-                    raise
-                check = _Check(checkpoint, file, again, found)
-                with constant_draws():  # it may draw in another order than its graph
-                    sentence = check.all(other, False) + ', with constants for random numbers'
-            return Compared(title, sentence, check.data)
+            sentence, drawn = drawing_alike(
+                functools.partial(check.all, other, title != OWN), draws)
+            return Compared(title, sentence + drawn, check.data)
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
@@ -115,6 +112,19 @@ def compared(model: Model, file: ExportedFile, again: Exporter, found: Settled,
         finally:
             forget()
     return Compared('not checked', (reasons or ['neither MXNet nor torch is installed'])[0])
+
+
+def drawing_alike(compare: Callable[[], _Result], draws: bool) -> tuple[_Result, str]:
+    """Compare with one seed. A source may draw in another order than its graph: constants then take
+    the place of what is drawn, which is said."""
+    try:
+        return compare(), ''
+    except ExportError:
+        if not draws:
+            raise
+    from ..run.evaluator import ConstantDraws
+    with ConstantDraws():
+        return compare(), ', with constants for random numbers'
 
 
 def log_unchecked(path: str, found: tuple[str, str]) -> None:
@@ -146,8 +156,6 @@ class _Check:
                  ) -> None:
         self._checkpoint, self._file, self._again = checkpoint, file, again
         self._found, self._inputs = found, Inputs(checkpoint.model, file, found)
-        self._said: list[str] = []
-        self._worst, self._rounding = 0.0, 0.0
         self.data: Data | None = None
 
     def all(self, other: Graph | None, named: bool = True) -> str:
@@ -166,6 +174,8 @@ class _Check:
         ValueError
             The checkpoint does not take such data.
         """
+        self._said: list[str] = []
+        self._worst, self._rounding = 0.0, 0.0
         self._at_own_sizes(self._checkpoint, self._found.own)
         if other is not None:
             self._at_own_sizes(self._checkpoint.of(self._checkpoint.model._replace(

@@ -19,9 +19,9 @@ from ..registry import ExportError
 from ..run.evaluator import evaluate, one_seed, variables
 from ..run.exported_file import ExportedFile
 from ..run.source_file import in_steps, module_of, whole
-from ..run.witness import Data, constant_draws
+from ..run.witness import Data
 from .data import data_of
-from .export_check import OWN, REMEDY, Compared, compared
+from .export_check import OWN, REMEDY, Compared, compared, drawing_alike
 
 __all__ = ['check_source']
 
@@ -80,15 +80,9 @@ def check_source(source: Written, text: str, again: Callable[[Model], tuple[Writ
         files.append(in_steps(module, source, source.steps))
     results = [*map(checked, files)]
     remarks = [each[:2] for each in results]
-    drawn = ''
-    try:
-        same = _compare_gradients(source, module, results[0].data)
-    except ExportError:
-        if not any(has(node.op, 'draws') for node in source.losses.graph.walk()):
-            raise
-        with constant_draws():
-            same = _compare_gradients(source, module, results[0].data)
-        drawn = ', with constants for random numbers'
+    same, drawn = drawing_alike(
+        lambda: _compare_gradients(source, module, results[0].data),
+        any(has(node.op, 'draws') for node in source.losses.graph.walk()))
     remarks += [(OWN, 'the gradients of loss are equal' + drawn)] * same
     missing = ['the gradients of loss'] * (bool(methods.of_loss) and not same)
     missing += ['what is drawn at random in training'] * any(

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Entry, Graph, Node
@@ -25,7 +26,7 @@ from ..model import Model
 from ..registry import TORCH
 from . import operators  # noqa: F401  (it fills TORCH)
 
-__all__ = ['evaluate', 'one_seed', 'variables']
+__all__ = ['ConstantDraws', 'evaluate', 'one_seed', 'variables']
 
 #: What the texts read.
 _SPACE: dict[str, Any] = {'torch': torch, 'F': F}
@@ -74,6 +75,24 @@ def one_seed() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         yield
+
+
+#: By operator: a number that it may draw, whatever its parameters; one half for the others.
+_DRAWN = {'multinomial': 0., 'poisson': 1., 'bernoulli': 1., 'bernoulli_': 1.}
+
+
+class ConstantDraws(TorchDispatchMode):  # type: ignore[misc]
+    """While it is entered, torch draws one constant for each distribution."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (),
+                           kwargs: Mapping[str, Any] | None = None) -> Any:
+        drawn = func(*args, **(kwargs or {}))
+        if torch.Tag.nondeterministic_seeded not in func.tags or not isinstance(drawn, Tensor):
+            return drawn
+        name = func._schema.name.rpartition(':')[2]
+        if name == 'randint':
+            return drawn.fill_(args[0] if func._overloadname.startswith('low') else 0)
+        return drawn.fill_(_DRAWN.get(name, .5))
 
 
 def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training: bool,

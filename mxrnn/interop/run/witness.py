@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any, Callable, Iterator, List, Mapping
+from typing import Callable, Iterator, List, Mapping
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..._graph.graph import Graph
 from ..._graph.rolling import structure
 from ..model import Model
 
-__all__ = ['Data', 'Reference', 'Run', 'Runner', 'constant_draws', 'of_torch', 'refusing']
+__all__ = ['Data', 'Reference', 'Run', 'Runner', 'of_torch', 'refusing']
 
 Data = Mapping[str, np.ndarray]
 #: What onnxruntime puts before its reason: a status, the node, a place in its own source.
@@ -41,12 +41,6 @@ def of_torch() -> tuple[str, Runner] | None:
                 return [each.numpy() for each in evaluator.evaluate(graph, {**weights, **given})]
         return run
     return 'torch', make
-
-
-def constant_draws() -> Any:
-    """While this is entered, torch draws one constant for each distribution."""
-    from .constant_draws import ConstantDraws
-    return ConstantDraws()
 
 
 @contextlib.contextmanager
