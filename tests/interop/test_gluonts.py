@@ -243,6 +243,21 @@ def test_a_decoder_that_keeps_all_it_drew_is_left_as_it_is():
     assert found.kind == 'unrolled' and 'grows' in found.what
 
 
+def test_sizes_of_which_the_weights_tell_only_the_product():
+    """The first batch tells them, as of the features of each step that MQ-CNN forecasts."""
+    symbol = _dense(S.Concat(_dense(_variable('data1'), 3, 'encoded'),
+                             S.reshape(_variable('data2'), (0, 0, -1)), dim=2), 2, 'dense')
+    shapes, random = {'data1': (4, 3, 2), 'data2': (4, 3, 5, 4)}, np.random.RandomState(0)
+    data = {name: random.normal(size=shape).astype('f') for name, shape in shapes.items()}
+    executor = bound(symbol, shapes, {}, data)
+    module = interop.to_torch(model_of(symbol, executor, shapes)).eval()
+    wanted = executor.forward()[0].asnumpy()
+    for rows in (4, 2):
+        with torch.no_grad():
+            found = module(**{name: torch.from_numpy(each[:rows]) for name, each in data.items()})
+        np.testing.assert_allclose(found, wanted[:rows], atol=1e-6)
+
+
 # ---- folders
 
 PREDICTOR = 'gluonts.mx.model.predictor.SymbolBlockPredictor'

@@ -291,10 +291,11 @@ def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names:
                            for at, size in enumerate(shape)])
               for name, shape in found.shapes.items()}
     verdict = judged(graph, params, shapes, losses)
-    for change in (_apart, _told):
+    for change in (_other, _apart, _told):
         changed = change(shapes, verdict, typed)
         faults = infer(graph, {**params, **changed, **typed}).faults
-        if changed != shapes and not any(change is _apart or not fault.sizes for fault in faults):
+        if changed != shapes and not any(change is not _told or not fault.sizes
+                                         for fault in faults):
             shapes, verdict = changed, judged(graph, params, changed, losses)
     return shapes, verdict
 
@@ -307,6 +308,18 @@ def _told(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[
                for axis in [verdict.axes.get(str(label))]
                if axis and axis.ties and not axis.sizes and label not in verdict.batches}
     return {name: tuple([numbers.get(size, size) for size in shape])
+            for name, shape in shapes.items()}
+
+
+def _other(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
+    """The shapes with typed sizes where others were found: a weight may tell only the sum or the
+    product of several sizes, as for features that are joined."""
+    def own(label: int | str, size: int | str) -> int | str:
+        axis = verdict.axes.get(str(label))
+        found = [label] if axis is None else axis.sizes if all(
+            tie.node.op in ('FullyConnected', 'Convolution') for tie in axis.ties) else ()
+        return size if isinstance(size, int) and found and size not in found else label
+    return {name: shape if name not in typed else tuple(map(own, shape, typed[name]))
             for name, shape in shapes.items()}
 
 
