@@ -6,7 +6,9 @@ The package interop is imported when one of them runs: interop needs NumPy, and 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
+import io
 import os
 import shlex
 import sys
@@ -56,6 +58,9 @@ def add_commands(commands: Any, words: Sequence[str]) -> None:
                         help='type of an input: data=int64')
     export.add_argument('--no-check', action='store_true',
                         help='write the file without comparing it with the checkpoint')
+    export.add_argument('--quiet', action='store_true', help='print nothing but errors')
+    export.add_argument('--verbose', action='store_true',
+                        help='also print the sizes that were compared')
     export.set_defaults(act=_export)
     inspect = commands.add_parser(
         'inspect', help='list what is in a checkpoint, and what cannot be exported',
@@ -121,7 +126,9 @@ def run_command(options: argparse.Namespace) -> int:
     """
     try:
         refuse_torch(options.prefix or '')
-        status: int = options.act(options)
+        quiet = getattr(options, 'quiet', False)
+        with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
+            status: int = options.act(options)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # `| head` has read enough
@@ -209,7 +216,8 @@ def _export(options: argparse.Namespace) -> int:
             for each in paths:
                 print('%s: %d bytes' % (each, os.path.getsize(each)))
             for kind, sentence in remarks:
-                say(kind, sentence)
+                if sentence and (options.verbose or kind != 'sizes'):
+                    say(kind, sentence)
     if len(missing) == len(formats):
         return 2
     return 2 if missing else 0
@@ -254,7 +262,8 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
                          check=not options.no_check)
     steps = written.plan.steps
     paths = [options.onnx, encoder_of(options.onnx)] if steps and steps.encoder else [options.onnx]
-    return paths, [*written.plan.remarks, *[written.checked] * bool(written.checked[0])]
+    return paths, [*written.plan.remarks, *[
+        written.checked[:2], ('sizes', written.checked.sizes)] * bool(written.checked.title)]
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -264,7 +273,7 @@ def _compare(options: argparse.Namespace) -> int:
         differences = compare(model, options.file, shapes_of(options.input), options.data,
                               options.seed)
     print('checkpoint in %s%s' % (differences.runner, differences.rolled and (
-        ', rolled up, because ' + differences.rolled)))
+        ', its graph rewritten, because ' + differences.rolled)))
     if differences.runner != 'MXNet':
         print('MXNet cannot be imported here, so nothing was compared with MXNet itself')
     print('data: %s' % ', '.join('%s %s' % (name, tuple(shape))

@@ -197,8 +197,8 @@ def test_what_is_repeated_of_an_open_batch(tmp_path):
         symbol = rnn.LSTMCell(4, 'l_').unroll(3, [mx.sym.zeros((0, 3))] * 3, begin,
                                               merge_outputs=True)[0]
     model = model_of(symbol, data_of(data=(2, 4)))
-    _, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
-    assert said.endswith('for data (3, 4); data (4, 4); data (2, 4)')
+    said = write_onnx(model, str(tmp_path / 'a.onnx')).checked.sizes
+    assert said == 'data (3, 4); data (4, 4); data (2, 4)'
 
 
 @pytest.mark.parametrize('dtype', ['int32', 'float64', 'float32'])

@@ -9,7 +9,7 @@ from .. import _check
 from .._files.atomic import replacing
 from .._files.checkpoint_refusals import refuse_checkpoint
 from .._graph.graph import Graph
-from .check.export_check import check_export, log_unchecked
+from .check.export_check import Compared, check_export, log_unchecked
 from .model import Model
 from .prepare import Prepared, prepare
 from .prepare.plan import unknown_operators
@@ -23,11 +23,11 @@ __all__ = ['encoder_of', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
 
 
 class Written(NamedTuple):
-    """A plan whose file was written; whether and how it was checked, or why not. Both texts are
+    """A plan whose file was written; whether and how it was checked, or why not. The texts are
     empty if no check was requested."""
 
     plan: Prepared
-    checked: tuple[str, str] = ('', '')
+    checked: Compared = Compared('', '')
 
 
 def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
@@ -153,7 +153,7 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
             with open(places[target], 'wb') as file:
                 file.write(content)
         return Written(plan, check_export(model, places[path], again, plan, plan.certified)
-                       if check else ('', ''))
+                       if check else Compared('', ''))
 
 
 def encoder_of(path: str) -> str:

@@ -104,7 +104,8 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
             return other, text_of(other, path, [])
         checked = check_source(source, text_of(source, path, []), again)
     weights, text = weights_of(path), text_of(source, path, [
-        *plan.lines, *own, *[('note', each) for each in plan.notes], *checked])
+        *plan.lines, *own, *[('note', each) for each in plan.notes],
+        *(each for each in checked if each[0] != 'sizes')])
     with replacing([path, weights]) as stage:
         with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
             file.write(text)

@@ -1,5 +1,6 @@
 """Exports are run beside the checkpoint before their names get the files."""
 import logging
+import re
 import sys
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_a_wrong_file_is_refused_and_its_first_node_named(model, library, tmp_pa
         write_onnx(model, path)
     assert 'scores_output' in str(error.value) and '--no-check' in str(error.value)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
-    assert write_onnx(model, path, check=False).checked == ('', '')
+    assert write_onnx(model, path, check=False).checked[:2] == ('', '')
     assert path.read_bytes() != before
 
 
@@ -94,9 +95,10 @@ def test_a_source_says_what_it_was_compared_with(model, library, tmp_path):
 
 
 def test_a_right_file_is_checked_at_three_sizes(model, library, tmp_path):
-    title, said = write_onnx(model, tmp_path / 'a').checked
-    assert title == 'checked' and said.count('data (') == 3 and 'data (3, 6, 5)' in said
-    assert ('MXNet' in said) == (library == 'MXNet') and said.count('(rolled up)') == 2
+    title, said, sizes, _ = write_onnx(model, tmp_path / 'a').checked
+    assert re.fullmatch(r'equal to the checkpoint in %s to \S+ \(1 size; 2 more by its rewritten '
+                        r'graph\)' % library, said) and title == 'checked'
+    assert sizes.count('data (') == 3 and sizes.startswith('data (3, 6, 5); ')
 
 
 def features(pooled, length=4, **windows):
@@ -133,9 +135,9 @@ def test_other_lengths_are_run_at_a_width_that_windows_leave(tmp_path):
     """5 and 6 leave the same numbers."""
     model, _ = model_for(features(False, kernel=(3, 3), stride=(2, 2), pad=(1, 1)), {
         'data': (2, 8, 6)})
-    _, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
-    assert [size in said for size in ('(3, 7, 5)', '(4, 11, 5) (rolled up)',
-                                      '(2, 16, 6) (rolled up)')] == [True] * 3, said
+    said = write_onnx(model, str(tmp_path / 'a.onnx')).checked.sizes
+    assert [size in said for size in ('(3, 7, 5)', '(4, 11, 5) by its', '(2, 16, 6) by its')] == [
+        True] * 3, said
 
 
 @pytest.mark.parametrize('what', ['other sizes', 'chunks'])
@@ -188,7 +190,10 @@ def test_what_cannot_be_checked_is_said(build, said, tmp_path, monkeypatch, capl
 def test_the_command_says_what_was_checked(tmp_path, monkeypatch):
     save(tmp_path / 'a', scores(), [], {'data': (2, 6, 5)})
     export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
-    assert '\nchecked:    outputs differ by ' in told(*export)
+    assert re.search(r'\nchecked:    equal to the checkpoint in MXNet to \S+ \(.*\)\n$',
+                     told(*export), re.DOTALL)
+    assert '\nsizes:      data (3, 6, 5); data (4, 11, 5) by its' in told(*export, '--verbose')
+    assert told(*export, '--quiet') == ''
     assert 'checked' not in told(*export, '--no-check')
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     assert '\nnot checked: onnxruntime is not installed\n' in told(*export)
@@ -201,7 +206,7 @@ def test_rounding_alone_refuses_nothing(tmp_path):
     model, _ = model_for(mx.sym.broadcast_sub(sums, mx.sym.mean(sums, axis=1, keepdims=True)),
                          {'data': (2, 400)})
     model.arg_params['sums_weight'][1:] = model.arg_params['sums_weight'][0]
-    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title in ('checked', 'not checked') and (title == 'checked' or 'rounding' in said)
 
 
@@ -220,7 +225,7 @@ def test_what_onnxruntime_cannot_run_is_written_and_not_checked(tmp_path):
     shapes = dict(zip(outputs.list_arguments(), outputs.infer_shape(data=(2, 2, 4))[0]))
     model = interop.Model(interop.graph_from_json(outputs.tojson()), {
         name: np.ones(shape) for name, shape in shapes.items() if name != 'data'}, {})
-    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title == 'not checked' and 'does not support double' in said
     assert (tmp_path / 'a.onnx').exists()
 
@@ -228,7 +233,7 @@ def test_what_onnxruntime_cannot_run_is_written_and_not_checked(tmp_path):
 def test_outputs_without_numbers_show_nothing(tmp_path):
     """They were taken to be equal."""
     model, _ = model_for(mx.sym.log(-mx.sym.square(mx.sym.Variable('data'))), {'data': (2, 4)})
-    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title == 'not checked' and 'no finite number' in said
 
 
@@ -256,7 +261,7 @@ def test_steps_that_a_loss_takes_apart_again_may_be_any(form, tmp_path):
         'alone': lambda: loss, 'inside': lambda: loss,
         'preserved': lambda: mx.sym.SoftmaxOutput(scores, label, preserve_shape=True)}[form](),
         [], {'data': (2, 20, 5), 'label': (20, 2) if form == 'preserved' else (2, 3)})
-    said = ' '.join(told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx',
+    said = ' '.join(told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--verbose',
                          *['--output', 'frames_output'] * (form == 'inside')).split())
     assert 'data (4, 11, 5)' in said and 'batch, time: any' in said
 
@@ -284,7 +289,7 @@ def test_differences(got, wanted, expected):
 def test_where_no_process_can_be_started_another_library_checks(model, tmp_path, monkeypatch):
     monkeypatch.setattr(mxnet_process, '_child', mxnet_process._Child())
     monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))
-    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title == 'checked' and 'in torch' in said
 
 
@@ -312,7 +317,7 @@ def test_no_right_export_is_refused(name, states, tmp_path):
         assert 'MXNet' not in str(error) and (states or 'in place of …' in str(error))
         return
     assert checked[0] == 'checked', checked
-    assert not states or 'in chunks of 1 and 2 and ' in checked[1]
+    assert not states or checked.sentence.startswith('in chunks, equal to the checkpoint')
 
 
 def test_weights_are_left_as_they_are(model, tmp_path):
@@ -330,9 +335,9 @@ def test_lengths_without_their_bound_are_compared_with_the_graph_without_it(tmp_
     outputs, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
                              valid_length=mx.sym.Variable('length'))
     model, _ = model_for(outputs, {'data': (4, 2, 5), 'length': (2,)})
-    title, said = write_onnx(model, str(tmp_path / 'a.onnx'), {
+    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx'), {
         'data': ('time:4', 'batch', 5), 'length': ('batch',)}).checked
-    assert title == 'checked' and 'rolled up' in said
+    assert title == 'checked' and 'by its rewritten graph' in said
 
 
 def test_a_source_is_not_run_where_no_check_is_wanted(model, tmp_path, monkeypatch):

@@ -21,8 +21,7 @@ from ..run.witness import Data, Reference, of_torch
 from .data import Inputs
 from .difference import Exporter, difference, first_different, of_file, tolerance
 
-__all__ = ['OWN', 'REMEDY', 'Compared', 'check_export', 'compared', 'drawing_alike',
-           'log_unchecked']
+__all__ = ['REMEDY', 'Compared', 'check_export', 'compared', 'drawing_alike', 'log_unchecked']
 
 _Result = TypeVar('_Result')
 
@@ -36,13 +35,11 @@ _SIZES = (3, 2, 5, 4, 7, 6), (4, 11, 6, 13, 8, 15), (2, 16, 9, 5, 12, 10)
 _NOISE, _CHAOS = 16, 1e-3
 #: onnxruntime's words for ONNX operators that it cannot run, such as an LSTM of float64.
 _LACKS = 'does not support', 'NOT_IMPLEMENTED'
-#: The title where a file was compared with nothing but torch in another form.
-OWN = "compared with mxrnn's own evaluation"
 REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
 
 
 def check_export(model: Model, path: str, again: Callable[[Model], ExportedFile], found: Settled,
-                 other: Graph | None) -> tuple[str, str]:
+                 other: Graph | None) -> Compared:
     """Run the written file and the model on random data, and compare.
 
     Parameters
@@ -57,35 +54,32 @@ def check_export(model: Model, path: str, again: Callable[[Model], ExportedFile]
     other : Graph or None
         The graph of another length with which the file was certified; it is also run.
 
-    Returns
-    -------
-    title, sentence : str
-        What was checked, or why nothing was.
-
     Raises
     ------
     ExportError
         The file cannot be opened, or its outputs differ from the model's.
     """
     if _unfit(model.graph):
-        return 'not checked', _unfit(model.graph)
+        return Compared('not checked', _unfit(model.graph))
     try:
         file = open_file(path)
     except ImportError:
-        return 'not checked', 'onnxruntime is not installed'
+        return Compared('not checked', 'onnxruntime is not installed')
     except ValueError as error:
         if any(each in str(error) for each in _LACKS):
-            return 'not checked', without_stage(str(error))
+            return Compared('not checked', without_stage(str(error)))
         raise ExportError('the written file cannot be read: %s\n%s' % (
             without_stage(str(error)), REMEDY)) from None
-    return compared(of_file(model, file, 'the file'), file, again, found, other)[:2]
+    return compared(of_file(model, file, 'the file'), file, again, found, other)
 
 
 class Compared(NamedTuple):
-    """What was checked, or why nothing was, as a title and a sentence; and the last data."""
+    """What was checked, or why nothing was, as a title and a sentence; the sizes that were run, in
+    words; and the last data."""
 
     title: str
     sentence: str
+    sizes: str = ''
     data: Data | None = None
 
 
@@ -99,12 +93,12 @@ def compared(model: Model, file: ExportedFile, again: Exporter, found: Settled,
         library = import_it()
         if library is None:
             continue
-        title = OWN if source and library[0] == 'torch' else 'checked'
+        beside = "mxrnn's own evaluation of the graph" if source and library[0] == 'torch' else (
+            'the checkpoint in ' + library[0])
         check = _Check(Reference(model, found.graph, *library), file, again, found)
         try:
-            sentence, drawn = drawing_alike(
-                functools.partial(check.all, other, title != OWN), draws)
-            return Compared(title, sentence + drawn, check.data)
+            sentence, drawn = drawing_alike(functools.partial(check.all, other, beside), draws)
+            return Compared('checked', sentence + drawn, '; '.join(check.said), check.data)
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
@@ -127,10 +121,10 @@ def drawing_alike(compare: Callable[[], _Result], draws: bool) -> tuple[_Result,
         return compare(), ', with constants for random numbers'
 
 
-def log_unchecked(path: str, found: tuple[str, str]) -> None:
+def log_unchecked(path: str, found: Compared) -> None:
     """Log a warning if a file was not checked."""
-    if found[0] == 'not checked':
-        _log.warning('%s was not checked: %s', path, found[1])
+    if found.title == 'not checked':
+        _log.warning('%s was not checked: %s', path, found.sentence)
 
 
 def _unfit(graph: Graph) -> str:
@@ -156,16 +150,18 @@ class _Check:
                  ) -> None:
         self._checkpoint, self._file, self._again = checkpoint, file, again
         self._found, self._inputs = found, Inputs(checkpoint.model, file, found)
+        #: The sizes of each run, in words.
+        self.said: list[str] = []
         self.data: Data | None = None
 
-    def all(self, other: Graph | None, named: bool = True) -> str:
+    def all(self, other: Graph | None, beside: str) -> str:
         """Compare a run with the graph's sizes, one with those of the other graph, if there is one,
         and two with other sizes if the file takes any.
 
         Returns
         -------
         str
-            What was compared, for the user; `named` says whether it names the library.
+            What was compared `beside` what, for the user.
 
         Raises
         ------
@@ -174,7 +170,7 @@ class _Check:
         ValueError
             The checkpoint does not take such data.
         """
-        self._said: list[str] = []
+        self.said, self._rewritten = [], 0
         self._worst, self._rounding = 0.0, 0.0
         self._at_own_sizes(self._checkpoint, self._found.own)
         if other is not None:
@@ -182,12 +178,15 @@ class _Check:
                 graph=other)), {**self._found.own, **{
                     name: (size,) for name, size in self._found.other.items()}})
         refused = [*filter(None, map(self._refusal, (1, 2) if self._inputs.names else ()))]
-        return 'outputs differ by at most %.1g of the largest value%s, for %s%s%s' % (
-            self._worst, ' from the checkpoint in ' + self._checkpoint.name if named else '',
-            '; '.join(self._said),
-                '. Rounding alone changes them by %.1g' % self._rounding if self._rounding else '',
-                '. Other sizes that were tried do not fit; if only these do, type them (--input). '
-                'The reason: ' + refused[-1] if refused else '')
+        own = len(self.said) - self._rewritten
+        return '%sequal to %s%s to %.1g (%d size%s%s)%s%s' % (
+            'in chunks, ' if self._file.steps else '', beside,
+            ', and to the other graph,' if other is not None else '', self._worst, own,
+            's' * (own != 1),
+            '; %d more by its rewritten graph' % self._rewritten if self._rewritten else '',
+            '. Rounding alone changes outputs by %.1g' % self._rounding if self._rounding else '',
+            '. Other sizes that were tried do not fit; if only these do, type them (--input). '
+            'The reason: ' + refused[-1] if refused else '')
 
     def _refusal(self, which: int) -> str:
         """Compare a run with other sizes, larger ones if these do not fit; returns why none do, or
@@ -252,7 +251,7 @@ class _Check:
         got = file.outputs(data, counts)
         said = ', '.join('%s %s' % (name, array.shape) for name, array in data.items()) + (
             ' in chunks of %s' % ' and '.join(map(str, counts)) if counts else '') + (
-            '' if own else ' (rolled up)')
+            '' if own else ' by its rewritten graph')
         allowed = tolerance([*wanted, *model.arg_params.values()])
         for at, (name, one, other) in enumerate(zip(file.names, got, wanted)):
             if other.size and not np.isfinite(other).any():
@@ -274,7 +273,8 @@ class _Check:
                             said, first_different(
                                 checkpoint, self._again, data, own, at), REMEDY))
             self._worst = max(self._worst, apart)
-        self._said.append(said)
+        self.said.append(said)
+        self._rewritten += not own
         self.data = data
 
     def _noise(self, checkpoint: Reference, data: Data, own: bool, at: int, wanted: np.ndarray

@@ -21,7 +21,7 @@ from ..run.exported_file import ExportedFile
 from ..run.source_file import in_steps, module_of, whole
 from ..run.witness import Data
 from .data import data_of
-from .export_check import OWN, REMEDY, Compared, compared, drawing_alike
+from .export_check import REMEDY, Compared, compared, drawing_alike
 
 __all__ = ['check_source']
 
@@ -79,11 +79,14 @@ def check_source(source: Written, text: str, again: Callable[[Model], tuple[Writ
     if source.steps is not None:
         files.append(in_steps(module, source, source.steps))
     results = [*map(checked, files)]
-    remarks = [each[:2] for each in results]
     same, drawn = drawing_alike(
         lambda: _compare_gradients(source, module, results[0].data),
         any(has(node.op, 'draws') for node in source.losses.graph.walk()))
-    remarks += [(OWN, 'the gradients of loss are equal' + drawn)] * same
+    if same:  # the count closes the brackets that list what was run
+        results[0] = results[0]._replace(sentence=results[0].sentence.replace(
+            ')', '; %d gradient%s%s)' % (same, 's' * (same > 1), drawn), 1))
+    remarks = [*(each[:2] for each in results), ('sizes', '; '.join(
+        filter(None, [each.sizes for each in results])))]
     missing = ['the gradients of loss'] * (bool(methods.of_loss) and not same)
     missing += ['what is drawn at random in training'] * any(
         has(node.op, 'draws') and getattr(node, 'p', 0) > 0 for node in source.losses.graph.walk())
@@ -99,15 +102,15 @@ def _raised(error: Exception) -> ExportError:
 
 # ---- gradients
 
-def _compare_gradients(source: Written, module: nn.Module, data: Data | None) -> bool:
+def _compare_gradients(source: Written, module: nn.Module, data: Data | None) -> int:
     """Compare the gradients of the loss with the evaluator's, without what only training draws;
-    returns whether there are any that can be compared."""
+    returns how many there are that can be compared."""
     methods, facts = source.methods, source.losses.facts.arrays
     graph = source.losses.graph._replace(heads=source.losses.graph.heads[len(methods.read):])
     if data is None or not methods.of_loss or any(
             node.op == 'SoftmaxOutput' and not node.multi_output and not node.preserve_shape
             and len(facts[node.inputs[0]].shape) == 4 for node in graph.nodes):
-        return False  # outside of training MXNet takes another axis
+        return 0  # outside of training MXNet takes another axis
     sizes = {axis: number for name in methods.inputs for axis, number in zip(
         map(resolve, facts[methods.entries[name]].shape), data[name].shape)
         if isinstance(axis, Axis)}
@@ -142,8 +145,7 @@ def _compare_gradients(source: Written, module: nn.Module, data: Data | None) ->
             outputs = evaluate(graph, {**weights, **given})
         wanted = _gradients(sum(each.sum() for each in outputs if each.requires_grad), weights,
                             inputs)
-        _refuse_differences(source, found, wanted)
-        return True
+        return _refuse_differences(source, found, wanted)
     assert reason is not None
     raise _raised(reason) from reason
 
@@ -172,7 +174,8 @@ def _gradients(loss: Any, weights: _Named, inputs: _Named) -> list[dict[str, np.
 
 
 def _refuse_differences(source: Written, found: list[dict[str, np.ndarray]],
-                        wanted: list[dict[str, np.ndarray]]) -> None:
+                        wanted: list[dict[str, np.ndarray]]) -> int:
+    """Refuse gradients that differ; returns how many were compared."""
     state, places = source.file.state, source.file.places
     flat = np.zeros(1 + sum(each.size for each in places.values()),
                     np.result_type('f', *wanted[0].values()))
@@ -189,6 +192,7 @@ def _refuse_differences(source: Written, found: list[dict[str, np.ndarray]],
         if not far <= _OF_GRADIENTS * scale:
             raise ExportError('the gradient of %s in the loss of the source differs from the graph '
                               'by %g of the largest\n%s' % (name, far / scale, REMEDY))
+    return len(pairs)
 
 
 def _size(array: np.ndarray) -> float:
