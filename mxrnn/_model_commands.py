@@ -198,14 +198,15 @@ def _export(options: argparse.Namespace) -> int:
     if options.onnx is not None:
         check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
     from .interop.run.mxnet_process import kept
-    title = 'export of %s' % os.path.basename(options.prefix or options.symbol)
-    with working(title):
+    name = os.path.basename(options.prefix or options.symbol)
+    with working('reading ' + name):
         model = load(options)
     missing: set[str] = set()
     with kept():  # for all formats
         for write, target in formats:
             try:
-                with working(title):
+                with working('writing %s%s' % (os.path.basename(target), (
+                        '' if options.no_check else ' and comparing it with ' + name))):
                     paths, remarks = write(options, shapes, types, model)
             except faults() as error:
                 if len(formats) == 1:
@@ -268,7 +269,7 @@ def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict
 
 def _compare(options: argparse.Namespace) -> int:
     from .interop.check.compare import compare
-    with working('comparison of %s' % os.path.basename(options.file)):
+    with working('comparing %s' % os.path.basename(options.file)):
         model = load(options)
         differences = compare(model, options.file, shapes_of(options.input), options.data,
                               options.seed)

@@ -1,4 +1,4 @@
-"""A line on the terminal that moves while a command runs long."""
+"""Says on the error output what a command that runs long is doing, and for how long."""
 from __future__ import annotations
 
 import contextlib
@@ -9,7 +9,8 @@ from typing import Iterator
 
 __all__ = ['clear', 'working']
 
-_FIRST, _NEXT = 2, 1  #: seconds until the line is shown, and until it moves
+#: Seconds until a terminal has the line, and until the line moves; between lines in a file.
+_FIRST, _NEXT, _IN_FILE = 2, 1, 10
 
 _lock = threading.Lock()
 _shown = False
@@ -27,21 +28,20 @@ def clear() -> None:
 
 @contextlib.contextmanager
 def working(text: str) -> Iterator[None]:
-    """Show `text` and the seconds so far, if the error output is a terminal."""
-    if not sys.stderr.isatty():
-        yield
-        return
+    """Show `text` and the seconds so far: in one line on a terminal, in further lines elsewhere."""
+    terminal = sys.stderr.isatty()
     began, done = time.monotonic(), threading.Event()
 
     def move() -> None:
         global _shown
-        wait: float = _FIRST
+        wait: float = _FIRST if terminal else _IN_FILE
         while not done.wait(wait):
+            line = '%s: %d s' % (text[:70], time.monotonic() - began)
             with _lock:
-                sys.stderr.write('\r\x1b[K%s: %d s' % (text[:60], time.monotonic() - began))
+                sys.stderr.write('\r\x1b[K' + line if terminal else line + '\n')
                 sys.stderr.flush()
-                _shown = True
-            wait = _NEXT
+                _shown = terminal
+            wait = _NEXT if terminal else _IN_FILE
 
     mover = threading.Thread(target=move, daemon=True)
     mover.start()

@@ -449,22 +449,24 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize('stream', [Terminal, io.StringIO])
-def test_long_work_is_shown_on_a_terminal(prefix, tmp_path, monkeypatch, capsys, stream):
+def test_long_work_is_shown_on_a_terminal_and_in_a_file(prefix, tmp_path, monkeypatch, capsys, stream):
     path = tmp_path / 'days.onnx'
     shown = stream()
 
     def slow(*arguments):
-        while stream is Terminal and ': 0 s' not in shown.getvalue():
+        while ': 0 s' not in shown.getvalue():
             time.sleep(.001)
         return load(*arguments)
 
     load = interop.load
     monkeypatch.setattr(interop, 'load', slow)
     monkeypatch.setattr('mxrnn._progress._FIRST', 0)
+    monkeypatch.setattr('mxrnn._progress._IN_FILE', .05)
     monkeypatch.setattr('sys.stderr', shown)
     for words in (['export', prefix, '--onnx', path], ['compare', prefix, path]):
         assert command(*words) == 0
-        assert shown.getvalue()[-4:] == ('\r\x1b[K' if stream is Terminal else '')
+        assert shown.getvalue()[-4:] == '\r\x1b[K' if stream is Terminal else (
+            ': 0 s\n' in shown.getvalue())
         shown.seek(0)
         shown.truncate()
     assert ': 0 s' not in capsys.readouterr().out
