@@ -449,7 +449,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize('stream', [Terminal, io.StringIO])
-def test_long_work_is_shown_on_a_terminal_and_in_a_file(prefix, tmp_path, monkeypatch, capsys, stream):
+def test_long_work_is_shown_on_a_terminal_and_in_a_file(prefix, tmp_path, monkeypatch, capsys,
+                                                        stream):
     path = tmp_path / 'days.onnx'
     shown = stream()
 
