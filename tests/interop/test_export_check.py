@@ -85,13 +85,13 @@ def test_a_wrong_source_is_refused_and_its_first_node_named(model, library, tmp_
 
 def test_a_source_says_what_it_was_compared_with(model, library, tmp_path):
     """Without MXNet it is compared with torch alone, which the word 'checked' hid."""
-    remarks = dict(write_source(model, str(tmp_path / 'a.py'), None, None, None, True)[-2:])
+    remarks = write_source(model, str(tmp_path / 'a.py'), None, None, None, True)
     text = ' '.join((tmp_path / 'a.py').read_text().split())
-    own = "ompared with mxrnn's own evaluation: outputs differ by at most"
-    title, = remarks
-    assert ('Checked: outputs' in text) == (library == 'MXNet') == (own not in text)
-    assert remarks[title].count('in chunks of 1 and 2') == 3
-    assert '(rolled up)' in text and 'data (3, 6, 5)' in text
+    beside = 'equal to ' + ('the checkpoint in MXNet' if library == 'MXNet' else
+                            "mxrnn's own evaluation of the graph")
+    assert text.count(beside) == sum(beside in said for _, said in remarks) == 2
+    sizes = dict(remarks)['sizes']
+    assert sizes.count('in chunks of 1 and 2') == 3 and sizes.startswith('data (3, 6, 5); data (4')
 
 
 def test_a_right_file_is_checked_at_three_sizes(model, library, tmp_path):
