@@ -188,6 +188,17 @@ class _Check:
             '. Other sizes that were tried do not fit; if only these do, type them (--input). '
             'The reason: ' + refused[-1] if refused else '')
 
+    def _told(self, data: Data) -> list[str]:
+        """The inputs whose shapes tell the sizes of all open axes."""
+        told: list[str] = []
+        seen: set[int | str] = set()
+        for name in data:
+            own = {size for size in self._found.shapes.get(name, ()) if isinstance(size, str)}
+            if own - seen or not told:
+                told.append(name)
+            seen |= own
+        return told
+
     def _refusal(self, which: int) -> str:
         """Compare a run with other sizes, larger ones if these do not fit; returns why none do, or
         ''."""
@@ -249,7 +260,7 @@ class _Check:
         wanted = checkpoint.outputs(data, own)
         counts = _chunks(file.steps(data)) if file.steps else []
         got = file.outputs(data, counts)
-        said = ', '.join('%s %s' % (name, array.shape) for name, array in data.items()) + (
+        said = ', '.join('%s %s' % (name, data[name].shape) for name in self._told(data)) + (
             ' in chunks of %s' % ' and '.join(map(str, counts)) if counts else '') + (
             '' if own else ' by its rewritten graph')
         allowed = tolerance([*wanted, *model.arg_params.values()])
