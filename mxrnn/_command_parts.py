@@ -5,11 +5,14 @@ import argparse
 import os
 import sys
 import textwrap
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 from ._files.checkpoint_refusals import refuse_checkpoint
 from ._progress import clear
 from ._runtime.versions import reason
+
+if TYPE_CHECKING:
+    from .interop.model import Model
 
 __all__ = ['check_target', 'failed', 'faults', 'load', 'say']
 
@@ -26,7 +29,7 @@ def say(title: str, text: str) -> None:
                         break_long_words=False).replace('\0', ' '))
 
 
-def load(options: argparse.Namespace) -> Any:
+def load(options: argparse.Namespace) -> Model:
     """The checkpoint in the options; for a folder of GluonTS, its network's checkpoint."""
     from . import interop
     if options.symbol is not None:

@@ -5,11 +5,16 @@ import argparse
 import collections
 import math
 import os
-from typing import Any, Container, Mapping
+from typing import TYPE_CHECKING, Container, Mapping
 
 from ._command_parts import check_target, load, say
 from ._files import CheckpointError
 from ._files.atomic import replacing
+
+if TYPE_CHECKING:
+    from ._files.params import Array
+    from ._graph.graph import Graph
+    from .interop.prepare.plan import Prepared
 
 __all__ = ['inspect']
 
@@ -69,14 +74,14 @@ def inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-def _say_arrays(arrays: Mapping[str, Any]) -> None:
+def _say_arrays(arrays: Mapping[str, Array]) -> None:
     say('parameters', '%d, of %d numbers' % (
         len(arrays), sum(math.prod(each.shape) for each in arrays.values())))
     for name, array in arrays.items():
         print('  %s %s %s' % (name, array.shape, array.dtype))
 
 
-def _recurrences(plan: Any, params: Container[str]) -> list[str]:
+def _recurrences(plan: Prepared, params: Container[str]) -> list[str]:
     """What became of each recurrence. Those with one name, as layers may have whose nodes are named
     by hand, get the beginning of their weights' names."""
     from ._graph.operator_table import has
@@ -94,7 +99,7 @@ def _recurrences(plan: Any, params: Container[str]) -> list[str]:
             for finding, beginning in zip(findings, weights)]
 
 
-def _verdict(unknown: dict[str, Any]) -> str:
+def _verdict(unknown: dict[str, list[str]]) -> str:
     if not unknown:
         return 'every operator has a counterpart'
     return 'no counterpart of ' + '; '.join(
@@ -102,12 +107,12 @@ def _verdict(unknown: dict[str, Any]) -> str:
         for op, nodes in sorted(unknown.items()))
 
 
-def _onnx_verdict(graph: Any) -> str:
+def _onnx_verdict(graph: Graph) -> str:
     from .interop.export_onnx import without_onnx
     return _verdict(without_onnx(graph))
 
 
-def _torch_verdict(graph: Any) -> str:
+def _torch_verdict(graph: Graph) -> str:
     from .interop import to_torch  # noqa: F401  (says what to install)
     from .interop._torch.graph_runner import Schedule
     return _verdict(Schedule(graph).faults)

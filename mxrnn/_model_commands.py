@@ -12,7 +12,7 @@ import io
 import os
 import shlex
 import sys
-from typing import Any, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple, Union
 
 from ._command_parts import check_target, failed, faults, load, say
 from ._files.checkpoint_files import epochs
@@ -20,7 +20,13 @@ from ._files.checkpoint_refusals import refuse_torch, why_none
 from ._inspect_command import inspect as inspect_checkpoint
 from ._progress import working
 
+if TYPE_CHECKING:
+    from ._graph.graph import Graph
+    from .interop.model import Model
+
 __all__ = ['add_commands', 'run_command']
+
+Shapes = Dict[str, Tuple[Union[int, str], ...]]
 
 
 def add_commands(commands: Any, words: Sequence[str]) -> None:
@@ -149,7 +155,7 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def shapes_of(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+def shapes_of(texts: Sequence[str]) -> Shapes:
     """The shapes that ``--input`` states: integers and names."""
     return {name: tuple(int(size) if size.strip().isdigit() else size.strip()
                         for size in value.split(','))
@@ -237,13 +243,13 @@ def _check_source(options: argparse.Namespace) -> None:
     check_source_target(options.source)
 
 
-def _second_graph(options: argparse.Namespace) -> Any:
+def _second_graph(options: argparse.Namespace) -> Graph | None:
     from ._graph.symbol_json import read_graph
     return None if options.certify is None else read_graph(options.certify)
 
 
-def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
-                  model: Any) -> _Done:
+def _write_source(options: argparse.Namespace, shapes: Shapes, types: dict[str, str],
+                  model: Model) -> _Done:
     from .interop.export_source import write_source
     remarks = write_source(model, options.source, shapes, types, options.output, options.states,
                            not options.no_check, _second_graph(options))
@@ -254,8 +260,8 @@ def _write_source(options: argparse.Namespace, shapes: dict[str, Any], types: di
     return [options.source, name + '.pt'], remarks
 
 
-def _write_onnx(options: argparse.Namespace, shapes: dict[str, Any], types: dict[str, str],
-                model: Any) -> _Done:
+def _write_onnx(options: argparse.Namespace, shapes: Shapes, types: dict[str, str],
+                model: Model) -> _Done:
     from .interop.export_onnx import encoder_of, write_onnx
     written = write_onnx(model, options.onnx, shapes, types=types, outputs=options.output,
                          roll=not options.as_is, certify_by=_second_graph(options),
@@ -287,7 +293,7 @@ def _compare(options: argparse.Namespace) -> int:
     others = '' if options.prefix is None else ', '.join(
         str(epoch) for epoch in epochs(options.prefix) if epoch != model.epoch)
     if above and others:
-        say('note', 'this was epoch %d. If the file is from another epoch, compare it with that; '
+        say('note', 'this was epoch %s. If the file is from another epoch, compare it with that; '
                      'there are also %s' % (model.epoch, others))
     print('%s the tolerance of %g' % ('above' if above else 'within', options.tolerance))
     return int(above)

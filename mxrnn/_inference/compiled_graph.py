@@ -7,6 +7,8 @@ from typing import Any, Callable, Generic, Hashable, Sequence, TypeVar
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
+from .._cells.sequences import Outputs
+from .._cells.states import States as Nested
 from .._cells.states import flatten
 from .._cells.unroll import unchanged_on_error
 from .._runtime.mxnet import mx
@@ -161,14 +163,14 @@ def apart(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
 
 
 #: Takes a function that applies the cell to a Symbol, and returns the outputs.
-Network = Callable[[Callable[[mx.sym.Symbol], mx.sym.Symbol]], Any]
+Network = Callable[[Callable[[mx.sym.Symbol], mx.sym.Symbol]], Outputs]
 
 
 def applied(cell: BaseRNNCell, network: Network,
-            apply: Callable[[mx.sym.Symbol], tuple[mx.sym.Symbol, Any]]
-            ) -> tuple[Any, list[mx.sym.Symbol]]:
+            apply: Callable[[mx.sym.Symbol], tuple[mx.sym.Symbol, Nested]]
+            ) -> tuple[Outputs, list[mx.sym.Symbol]]:
     """The network's outputs and the cell's states; `apply` applies the cell."""
-    found: list[Any] = []
+    found: list[list[mx.sym.Symbol]] = []
 
     def run(inputs: mx.sym.Symbol) -> mx.sym.Symbol:
         if found:

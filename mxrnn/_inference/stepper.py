@@ -7,6 +7,8 @@ import numpy as np
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell, check_cell
+from .._cells.sequences import Outputs as SymbolOutputs
+from .._cells.states import States as Nested
 from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
@@ -111,7 +113,7 @@ class Stepper:
         self._set_up(outputs, begin, states, arg_params, aux_params, ctx)
 
     @classmethod
-    def from_symbols(cls, outputs: Any, begin_state: Sequence[mx.sym.Symbol],
+    def from_symbols(cls, outputs: SymbolOutputs, begin_state: Sequence[mx.sym.Symbol],
                      states: Sequence[mx.sym.Symbol], arg_params: Weights,
                      aux_params: Weights | None = None, *, ctx: mx.Context | None = None
                      ) -> Stepper:
@@ -142,7 +144,7 @@ class Stepper:
         stepper._set_up(outputs, begin_state, states, arg_params, aux_params, ctx)
         return stepper
 
-    def _set_up(self, outputs: Any, begin: Sequence[mx.sym.Symbol],
+    def _set_up(self, outputs: SymbolOutputs, begin: Sequence[mx.sym.Symbol],
                 states: Sequence[mx.sym.Symbol], arg_params: object, aux_params: object,
                 ctx: mx.Context | None) -> None:
         self._context = device_arrays.context_of(ctx)
@@ -166,7 +168,8 @@ class Stepper:
 
     # Building
 
-    def _graph(self, outputs: Any, states: Sequence[mx.sym.Symbol], forms: Forms) -> Compiled:
+    def _graph(self, outputs: SymbolOutputs, states: Sequence[mx.sym.Symbol], forms: Forms
+               ) -> Compiled:
         outputs = list(outputs) if isinstance(outputs, (list, tuple, mx.sym.Symbol)) else [outputs]
         for output in outputs:
             _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
@@ -324,7 +327,7 @@ class Stepper:
         shapes = {name: array.shape for name, array in (*weights.items(), *inputs.items())}
         valid_length = mx.sym.Variable(_LENGTH) if _LENGTH in inputs else None
 
-        def unroll(sequence: mx.sym.Symbol) -> tuple[mx.sym.Symbol, Any]:
+        def unroll(sequence: mx.sym.Symbol) -> tuple[mx.sym.Symbol, Nested]:
             known = set(sequence.list_arguments())
             try:
                 shape = sequence.infer_shape_partial(**{
