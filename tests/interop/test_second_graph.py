@@ -202,9 +202,18 @@ def test_graphs_must_tell_two_numbers_of_steps(fused):
 def test_a_number_that_is_half_of_both_stays_a_tie():
     """Half of 13 and of 12 steps, or six of any number."""
     for lengths, ties in (((13, 12), 1), ((13, 9), 0)):
-        for build in (lambda x, T: part(x, 0, 6), lambda x, T: part(x, 0, T - 6)):
-            shapes, graph = certified(build, lengths)
-            assert len(find_ties(graph, shapes, ['data']).of('time')) == ties
+        shapes, graph = certified(lambda x, T: part(x, 0, 6), lengths)
+        assert len(find_ties(graph, shapes, ['data']).of('time')) == ties
+
+
+@pytest.mark.parametrize('build, lengths, laws', [
+    (lambda x, T: part(x, 0, T - 6), (13, 12), 'T-6 .* or ceil.T/2.'),
+    (lambda x, T: part(x, 0, T // 3), (11, 12), 'T-8 .* or T//3')])
+def test_an_end_of_several_laws_is_refused(build, lengths, laws):
+    with pytest.raises(NoLaw, match=laws):
+        certified(build, lengths)
+    shapes, graph = certified(build, (11, 24))
+    assert not find_ties(graph, shapes, ['data']).of('time')
 
 
 def test_the_numbers_of_another_axis_are_not_proven():

@@ -72,7 +72,22 @@ HEADS = {
         0, 0, 0, 0, 0, 20 - T, 0, 0)), False),
     'differences': (lambda x: S.slice_axis(x, axis=1, begin=1, end=T)
                     - S.slice_axis(x, axis=1, begin=0, end=T - 1), True),
+    'a layer of a sum': (lambda x: S.FullyConnected(
+        S.sum(x, axis=1), num_hidden=3, name='fc') * (2 / T), False),
+    'joined sums': (lambda x: S.concat(S.sum(x, axis=1), S.max(x, axis=1)) * (2 / T), False),
+    'place of the largest': (lambda x: S.argmax(x, axis=1) > T // 2, False),
+    'a temperature': (lambda x: S.softmax(x, temperature=T), False),
+    'a value': (lambda x: S.broadcast_mul(S.sum(x, axis=1), S.full((1, 1), 1 / T)), False),
+    'a bound': (lambda x: S.clip(x, 0, T), False),
+    'a decoder of two more steps': (lambda x: rnn.LSTMCell(4, 'd_').unroll(
+        T + 2, [S.max(x, axis=1)] * (T + 2), merge_outputs=True)[0], False),
+    'a decoder of a third': (lambda x: rnn.LSTMCell(4, 'd_').unroll(
+        T // 3, [S.max(x, axis=1)] * (T // 3), merge_outputs=True)[0], False),
+    'a decoder of its own steps': (lambda x: rnn.LSTMCell(4, 'd_').unroll(
+        5, [S.max(x, axis=1)] * 5, merge_outputs=True)[0], True),
 }
+#: Those of which nothing tells that their numbers are fused steps.
+COUNTED = ('as many copies', 'a temperature', 'a value', 'a bound')
 
 
 #: Heads over the list of T steps, by name; whether they leave the steps open.
@@ -123,11 +138,20 @@ def test_a_number_ties_the_steps_unless_it_is_the_same_at_every_length(name):
 def test_a_number_that_fused_steps_do_not_tell_ties_them_too(name):
     build, free = HEADS[name]
     tied = verdict_of(build(rows(fused=True))).axes['time']
-    if name == 'as many copies':  # nothing counts them, and nothing compares them with the steps
-        return
-    if name in ('scaled by sqrt(T)',):
-        return
-    assert bool(tied.ties) is not free
+    assert bool(tied.ties) is (not free and name not in COUNTED)
+
+
+@pytest.mark.parametrize('of', [lambda x: T - x, lambda x: x / T, lambda x: x * T ** -.5])
+def test_the_number_of_steps_ties_them_in_what_has_no_steps_too(of):
+    lengths = S.Reshape(S.Variable('lengths'), shape=(-1, 1))
+    verdict = verdict_of(S.broadcast_mul(S.max(rows(), axis=1), of(lengths)), shapes={
+        'data': ('batch', 'time', 3), 'lengths': ('batch',)})
+    assert verdict.axes['time'].ties and not verdict.axes['batch'].ties
+
+
+def test_as_many_units_as_steps_excuse_no_factor():
+    verdict = verdict_of(S.sum(rows(units=T), axis=(1, 2)) / T)
+    assert verdict.axes['time'].ties
 
 
 def test_a_tie_names_the_node_that_made_the_number():

@@ -201,7 +201,7 @@ def _possible(one: float, other: float, label: str, first: int, second: int) -> 
 def _value_in_both(path: Sequence[int], both: Sequence[Node], key: str, tables: Sequence[Table],
                    sizes: _Sizes) -> Any:
     """A value with its laws. The begins or ends of a slice are counted from the last element if
-    these are the same in both."""
+    these are the same in both, and no law but a difference makes them."""
     node, values = both[0], [node.get(key) for node in both]
     data = _both(path, tables, node.inputs[0]) if node.op in ('slice', 'slice_axis') else []
 
@@ -209,7 +209,10 @@ def _value_in_both(path: Sequence[int], both: Sequence[Node], key: str, tables: 
         if one != other and size is not None and further is not None:
             ends = {(own * (key == 'end') if each is None else each + own * (each < 0)) - own
                     for each, own in ((one, size), (other, further))}
-            if len(ends) == 1 and max(ends) < (key == 'end'):
+            others = [law for label in sizes for law in _possible(one, other, label, *sizes[label])
+                      if [op for op, _ in law.chain] not in ([], ['_plus_scalar'])] if (
+                          one is not None and other is not None) else []
+            if len(ends) == 1 and max(ends) < (key == 'end') and not others:
                 return max(ends) or None
         return _law((one, other), sizes)
     if not data:

@@ -51,10 +51,14 @@ def labels(size: Size | Factors) -> set[str]:
     return {axis.label or '?' for axis in axes_in(whole)}
 
 
-_REDUCE = 'sum', 'nansum', 'prod', 'nanprod', 'norm', 'mean', 'max', 'min'
+_REDUCE = 'sum', 'nansum', 'prod', 'nanprod', 'norm', 'mean', 'max', 'min', 'argmax', 'argmin'
 _SUMS = 'sum', 'nansum', 'norm'
 _SCALES = '_mul_scalar', '_div_scalar', '_rdiv_scalar'
 _WEIGHTS = 'softmax', 'log_softmax', 'softmin', 'SoftmaxActivation'
+#: By operator, its numbers beside those called scalar.
+_NUMBERS = {'softmax': ('temperature',), 'log_softmax': ('temperature',), '_full': ('value',),
+            'clip': ('a_min', 'a_max'), 'one_hot': ('on_value', 'off_value'),
+            'SequenceMask': ('value',)}
 #: Operators whose results are sums still if one side or the only input is.
 _KEEP = ('Reshape', 'expand_dims', 'squeeze', 'SwapAxis', 'transpose', 'Flatten', 'broadcast_axis',
          'broadcast_like', 'broadcast_to', '_copy', 'Cast', 'slice_axis')
@@ -75,34 +79,44 @@ _FEW = 6
 
 def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | None], sizes: Sizes,
                 every: set[str], losses: bool, along: Collection[str] = ()) -> Iterator[Tie]:
-    """Scalars beside a reduction over an axis; and those that are its size in the graph, one less,
-    or a ratio, root or inverse of these, in what is computed of the data. With `losses`, also the
-    scale of a gradient. In the body of a loop that sums `along` axes, all scalars are beside sums.
-    Places that `arange` makes may be those of all open axes but a batch.
+    """Scalars beside a reduction over an axis; and numbers that are its size in the graph, one
+    less, or a ratio, root or inverse of these, in what is computed of the data. With `losses`, also
+    the scale of a gradient. In the body of a loop that sums `along` axes, all scalars are beside
+    sums. Places that `arange` makes may be those of all open axes but a batch.
     """
     flow = _flow(graph, table, every.difference(sizes.batches))
     for place, node in enumerate(graph.nodes):
         loss = losses and node.op in _LOSSES
+        for number in [getattr(node, key) for key in _NUMBERS.get(node.op, ())]:
+            for label in sorted(every.difference(sizes.batches)):
+                if _made_of(number or 0, [sizes.axes.get(label)]):
+                    yield Tie(label, node, 'has %g' % number, (number,))
         if not loss and not node.op.endswith('_scalar'):
             continue
         scalar, own = float(node.grad_scale if loss else node.scalar), origin[place]
         before, scales = flow.reduced[place], node.op in _SCALES
         axes = table.axes.get(node.inputs[0], [])
-        # Constants and weights may be places, or be multiplied with the data later.
-        for label in sorted(every.intersection({*own, *before, *along}) if own else every):
+        # Constants and weights may be places, or be multiplied with the data later; and lengths of
+        # sequences do not have the axis.
+        for label in sorted(every):
             size = sizes.axes.get(label)
+            if own and label not in {*own, *before, *along}:
+                if label not in sizes.batches and scalar not in _PLAIN and _made_of(scalar, [size]):
+                    yield Tie(label, node, 'has %g' % scalar, (scalar,))
+                continue
             beside = loss and size is None and label not in sizes.batches or not loss and (
                 label in before or label in along or scales and (label in flow.summed[place] or (
                     size is None and label in flow.weighted[place])))
             few = size is not None and size < _FEW and scalar > 0 and (scales or beside)
-            if scalar in _PLAIN and not few or beside and _of_counts(scalar, flow.counts[place]):
+            made = _made_of(scalar, [size, *[size_in_graph(product(axis), sizes) for axis in axes
+                                             if label in labels(axis)]])
+            if scalar in _PLAIN and not few or beside and not made and _of_counts(
+                    scalar, flow.counts[place]):
                 continue
             small = abs(scalar) < _EPSILON and not loss and not scales
             untold = size is None and label not in sizes.batches and is_computed(
                 scalar) and not _of_counts(scalar, sizes.weights)
-            if beside and not small or scalar in _PLAIN or untold or _made_of(
-                    scalar, [size, *[size_in_graph(each, sizes) for each in map(product, axes)
-                                     if label in labels(each)]]):
+            if beside and not small or scalar in _PLAIN or untold or made:
                 yield Tie(label, node, 'has %g%s' % (
                     scalar, ', beside a sum over it' if beside else ''), (scalar,))
 
@@ -160,7 +174,8 @@ def _flow(graph: Graph, table: Table, every: set[str]) -> _Flow:
                     node.op != 'SoftmaxActivation') else data))
             if not _COMPARES.search(graph.nodes[entry.node].op) and (
                     any(has(node.op, trait) for trait in ('elementwise', 'pair', 'one shape'))
-                    or node.op in (*_KEEP, 'add_n') or node.op.startswith('broadcast_')):
+                    or node.op in (*_KEEP, 'add_n', 'FullyConnected')
+                    or has(node.op, 'joins') or node.op.startswith('broadcast_')):
                 own |= flow.reduced[entry.node]
                 counts |= flow.counts[entry.node]
         flow.reduced.append(own)
@@ -180,8 +195,8 @@ def _over(node: Node, table: Table) -> list[Factors]:
     """The axes over which a node reduces."""
     data = table.axes.get(node.inputs[0], []) if node.inputs else []
     if data and node.op in _REDUCE:
-        return [data[at] for at in reduced_axes(len(data), node.axis, getattr(
-            node, 'exclude', False))]
+        axes = (node.axis,) if isinstance(node.axis, int) else node.axis
+        return [data[at] for at in reduced_axes(len(data), axes, getattr(node, 'exclude', False))]
     if len(data) > 1 and node.op in ('batch_dot', 'dot'):
         return [data[-2 if node.transpose_a and node.op == 'batch_dot' else
                      0 if node.transpose_a else -1]]

@@ -198,8 +198,8 @@ def _scaled(tied: Tied) -> Entry | None:
     for less in (), (('_plus_scalar', -1),):
         size = int(computed(less, tied.number))
         # a whole number may be anything, and not only a root
-        roots: Sequence[Chain] = ((),) if math.isqrt(size) ** 2 == size else (
-            (), (('sqrt', 0),), (('log', 0),))
+        square = math.isqrt(size) ** 2 == size
+        roots: list[Chain] = [(), *[(('sqrt', 0),)] * (not square), (('log', 0),)]
         for chain in [(*less, *root, *inverse) for root in roots
                       for inverse in ((), (('_rdiv_scalar', 1),))] if size > 1 else ():
             if math.isclose(tied.node.scalar, computed(chain, tied.number), rel_tol=1e-5):

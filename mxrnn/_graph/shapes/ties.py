@@ -35,6 +35,8 @@ __all__ = ['STEPS', 'Lengths', 'find_ties']
 STEPS = '__steps__'
 #: Sizes of an axis are tried up to so many times the steps that windows leave of it.
 _TIMES = 16
+#: A decoder may run as many steps as what it reads, so many more of them, or a multiple or part.
+_MORE, _PARTS = range(-1, 4), (2, 3)
 #: By operator that makes an axis of a number, the attribute with the number.
 _MAKERS = {'broadcast_axis': 'size', 'broadcast_to': 'shape', 'tile': 'reps', 'repeat': 'repeats',
            '_arange': 'stop', '_linspace': 'num', 'stack': 'num_args', '_zeros': 'shape',
@@ -91,15 +93,14 @@ def find_ties(graph: Graph, shapes: Mapping[str, Sequence[int | str]], inputs: C
     """
     weights = frozenset(size for name, shape in shapes.items() if name not in inputs
                         for size in shape if isinstance(size, int))
-    for _ in range(8):
+    again: Graph | None = None
+    while again != graph:
+        graph = again or graph
         table = infer(graph, shapes)
         sizes = _counted(graph, table)
         sizes = sizes._replace(weights=weights, batches=_batches(graph, table), fits={
             **sizes.fits, **{label: (number,) for label, number in numbers.items()}})
         again = taken_apart(with_ends_counted(graph, table, sizes), table, sizes)
-        if again == graph:
-            break
-        graph = again
     every = {size for shape in shapes.values() for size in shape if isinstance(size, str)}
     scope = _Scope(graph, table, [
         frozenset(size for size in shapes.get(node.name, ()) if isinstance(size, str))
@@ -387,8 +388,8 @@ class _Finder:
         for label in sorted(self._every.intersection(scope.origin[place] or self._every).difference(
                 self._sizes.batches)):
             size = self._sizes.axes.get(label)
-            if label in self._own if size is None else number in (
-                    size - 1, size, size + 1, 2 * size, size // 2, (size + 1) // 2):
+            if label in self._own if size is None else number - size in _MORE or any(
+                    number in (part * size, size // part, -(-size // part)) for part in _PARTS):
                 yield Tie(label, node, 'runs %d steps, whatever is read' % number, (number,))
 
 
