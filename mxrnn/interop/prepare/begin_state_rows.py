@@ -10,7 +10,7 @@ from ..._graph.operator_table import has
 from ..._graph.rnn_vector_layout import begin_states
 from ..._graph.rolling import structure
 from ..._graph.shapes.shape_search import ShapeSearch
-from ..._graph.shapes.sizes import Axis, resolve
+from ..._graph.shapes.sizes import Axis, product, resolve
 from ..model import Model
 from ..registry import ExportError
 
@@ -63,11 +63,14 @@ def _read_along(graph: Graph, sizes: Mapping[str, tuple[int, ...]], batches: Map
     """For begin states: the axis of the batch, and the name and axis of an input that has it."""
     free = {name: [Axis(free=True) if at == batch else size for at, size in enumerate(sizes[name])]
             for name, batch in batches.items()}
-    if ShapeSearch(graph, sizes, given).table(free, whole=False).faults:
+    table = ShapeSearch(graph, sizes, given).table(free, whole=False)
+    if table.faults:
         return {}
+    places = {node.name: place for place, node in enumerate(graph.nodes) if node.is_variable}
     labels = {size: (name, at) for name, shape in given.items() for at, size in enumerate(shape)
               if isinstance(size, str)}
-    found = {name: resolve(shape[batches[name]]) for name, shape in free.items()}
+    found = {name: resolve(product(table.axes[Entry(places[name], 0)][batch]))
+             for name, batch in batches.items()}
     return {name: (batches[name], labels[size.label]) for name, size in found.items()
             if isinstance(size, Axis) and size.label in labels}
 

@@ -42,9 +42,11 @@ def inferred(graph: Graph, shapes: Mapping[str, Shape]) -> Table:
     for place, node in enumerate(graph.nodes):
         if node.is_variable:
             for axis, size in zip(table.axes.get(Entry(place, 0), ()), shapes.get(node.name, ())):
-                own = resolve(product(axis))
-                if isinstance(own, Axis) and own is not resolve(size):
+                own, size = resolve(product(axis)), resolve(size)
+                if isinstance(own, Axis) and own is not size:
                     own.bound = size
+                    if isinstance(size, Axis):
+                        size.believed, size.equated = own.believed, own.equated
     return table
 
 
