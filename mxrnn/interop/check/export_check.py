@@ -4,7 +4,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from typing import Callable, Mapping, NamedTuple, Sequence, TypeVar
+from typing import Callable, Mapping, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -172,21 +172,28 @@ class _Check:
         """
         self.said, self._rewritten = [], 0
         self._worst, self._rounding = 0.0, 0.0
-        self._at_own_sizes(self._checkpoint, self._found.own)
+        own = {name: fits[0] for name, fits in self._found.own.items()}
+        self._compare(self._checkpoint, 0, own)
         if other is not None:
-            self._at_own_sizes(self._checkpoint.of(self._checkpoint.model._replace(
-                graph=other)), {**self._found.own, **{
-                    name: (size,) for name, size in self._found.other.items()}})
-        refused = [*filter(None, map(self._refusal, (1, 2) if self._inputs.names else ()))]
-        own = len(self.said) - self._rewritten
+            self._compare(self._checkpoint.of(self._checkpoint.model._replace(graph=other)), 0, {
+                **own, **self._found.other})
+        refused = ''
+        for which in (1, 2) if self._inputs.names else ():
+            try:
+                self._compare(self._checkpoint, which, {})
+            except ExportError:
+                raise
+            except ValueError as error:
+                refused = without_stage(str(error))
+        count = len(self.said) - self._rewritten
         return '%sequal to %s%s to %.1g (%d size%s%s)%s%s' % (
             'in chunks, ' if self._file.steps else '', beside,
-            ', and to the other graph,' if other is not None else '', self._worst, own,
-            's' * (own != 1),
+            ', and to the other graph,' if other is not None else '', self._worst, count,
+            's' * (count != 1),
             '; %d more by its rewritten graph' % self._rewritten if self._rewritten else '',
             '. Rounding alone changes outputs by %.1g' % self._rounding if self._rounding else '',
             '. Other sizes that were tried do not fit; if only these do, type them (--input). '
-            'The reason: ' + refused[-1] if refused else '')
+            'The reason: ' + refused if refused else '')
 
     def _told(self, data: Data) -> list[str]:
         """The inputs whose shapes tell the sizes of all open axes."""
@@ -199,42 +206,30 @@ class _Check:
             seen |= own
         return told
 
-    def _refusal(self, which: int) -> str:
-        """Compare a run with other sizes, larger ones if these do not fit; returns why none do, or
-        ''."""
-        reason = ''
-        for more in (0, 16, 64):
-            data = self._inputs.drawn(sizes=self._sizes(which, more))
-            try:
-                self.run(self._checkpoint, data, self._found.fits(data))
-                return ''
-            except ExportError:
-                raise
-            except ValueError as error:
-                reason = reason or without_stage(str(error))
-        return reason
-
-    def _at_own_sizes(self, checkpoint: Reference, own: Mapping[str, Sequence[int]]) -> None:
-        """Compare a run with the graph's sizes; larger ones if it does not tell them."""
+    def _compare(self, checkpoint: Reference, which: int, own: Mapping[str, int]) -> None:
+        """Compare a run with sizes of the list `which`, larger ones if these do not fit. Those of
+        the first list are the graph's, which are in `own`: the file must take them."""
         reason: ValueError | None = None
         for more in (0, 16, 64):
-            sizes = {**self._sizes(0, more), **{name: fits[0] for name, fits in own.items()}}
-            data = self._inputs.drawn(sizes=sizes)
+            data = self._inputs.drawn(sizes={**self._sizes(which, more), **own})
             try:
-                checkpoint.outputs(data, True)
+                fits = not which or self._found.fits(data)
+                wanted = checkpoint.outputs(data, fits)
             except EndedError:
                 raise
             except ValueError as error:
                 reason = reason or error
                 continue
             try:
-                return self.run(checkpoint, data, True)
+                return self.run(checkpoint, data, fits, wanted)
             except (ExportError, _Incomparable):
                 raise
             except ValueError as error:
-                if any(each in str(error) for each in _LACKS):
+                reason = reason or error
+                if not which and any(each in str(error) for each in _LACKS):
                     raise _Incomparable(without_stage(str(error))) from None
-                raise ExportError('%s\n%s' % (without_stage(str(error)), REMEDY)) from None
+                if not which:
+                    raise ExportError('%s\n%s' % (without_stage(str(error)), REMEDY)) from None
         assert reason is not None
         raise reason
 
@@ -245,19 +240,18 @@ class _Check:
         return {name: ranges[name][0 if which < 2 else -1] if name in ranges else size + more
                 for name, size in zip(self._inputs.names, itertools.cycle(_SIZES[which]))}
 
-    def run(self, checkpoint: Reference, data: Data, own: bool) -> None:
-        """Compare one run with the checkpoint's `own` graph, or with the one of other sizes. A file
-        with states runs in chunks of 1, 2 and the remaining steps.
+    def run(self, checkpoint: Reference, data: Data, own: bool, wanted: list[np.ndarray]) -> None:
+        """Compare one run with what the checkpoint's `own` graph gave, or the one of other sizes. A
+        file with states runs in chunks of 1, 2 and the remaining steps.
 
         Raises
         ------
         ExportError
             An output differs.
         ValueError
-            The file or the graph does not take the data.
+            The file does not take the data.
         """
         file, model = self._file, checkpoint.model
-        wanted = checkpoint.outputs(data, own)
         counts = _chunks(file.steps(data)) if file.steps else []
         got = file.outputs(data, counts)
         said = ', '.join('%s %s' % (name, data[name].shape) for name in self._told(data)) + (
