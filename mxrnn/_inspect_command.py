@@ -114,5 +114,6 @@ def _onnx_verdict(graph: Graph) -> str:
 
 def _torch_verdict(graph: Graph) -> str:
     from .interop import to_torch  # noqa: F401  (says what to install)
-    from .interop._torch.graph_runner import Schedule
-    return _verdict(Schedule(graph).faults)
+    from .interop.prepare.plan import unknown_operators
+    from .interop.torch_model import operators
+    return _verdict(unknown_operators(graph, operators()))

@@ -13,17 +13,16 @@ from .run.load_stepper import load_stepper
 from .run.onnx_stepper import OnnxStepper
 
 if TYPE_CHECKING:
-    from ._source.from_source import from_source
-    from ._torch.to_and_from_torch import from_torch, to_torch
+    from ._source.from_source import from_source, from_torch
     from .export_source import to_source
+    from .torch_model import to_torch
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'OnnxStepper',
            'attr_value', 'from_source', 'from_torch', 'graph_from_json', 'graph_to_json', 'load',
            'load_stepper', 'register', 'save', 'to_onnx', 'to_source', 'to_torch']
 
 #: Names that need torch, and their modules.
-_TORCH = {'to_torch': '_torch.to_and_from_torch', 'from_torch': '_torch.to_and_from_torch',
-          'UnsupportedError': '_torch.module', 'GraphModule': '_torch.module',
+_TORCH = {'to_torch': 'torch_model', 'from_torch': '_source.from_source',
           'to_source': 'export_source', 'from_source': '_source.from_source'}
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -104,36 +103,22 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
     with _check.needing('load_predictor needs GluonTS with torch', '"gluonts[torch]"'):
         from gluonts.torch.model.predictor import PyTorchPredictor
 
-        from ._torch.to_and_from_torch import to_torch
+        from .gluonts_network import Network
     keys = 'batch_size', 'prediction_length', 'forecast_generator'
     settings = _made(dict(zip(keys, entries(folder, 'parameters.json', *keys))))
     form = None  # today's, of a network that is built here
     if told(folder, 'type').endswith('SymbolBlockPredictor'):
         form, = entries(folder, 'prediction_net-in_out_format.json', 'out_format')
-    network = to_torch(model)
-    missing = [name for name in network.inputs if name not in names]
+    missing = [name for name in model.graph.needed_variables()
+               if name not in {*names, *model.arg_params, *model.aux_params}]
     if missing:
         raise ValueError('parameters in %s have no values for %s' % (folder, _check.some(missing)))
-    network.register_forward_pre_hook(partial(_given, names), with_kwargs=True)
-    if hasattr(settings['forecast_generator'], 'quantiles'):
-        network.register_forward_hook(partial(_of_quantiles, form))
+    quantiles = hasattr(settings['forecast_generator'], 'quantiles')
     return PyTorchPredictor(
-        prediction_net=network, device=device, **settings, input_names=[*names.values()],
+        prediction_net=Network(model, names, quantiles, form), device=device, **settings,
+        input_names=[*names.values()],
         lead_time=read(folder, 'parameters.json').get('lead_time', 0),  # from 0.6 on
         input_transform=_made(read(folder, 'input_transform.json')))
-
-
-# ---- the network between GluonTS's fields and its own inputs and outputs
-
-def _given(names: dict[str, str], module: Any, args: Any, batch: dict[str, Any]) -> Any:
-    """The network's inputs, all of its parameters' type, as GluonTS passes them to MXNet."""
-    kind = next(module.parameters()).dtype
-    return (), {name: batch[names[name]].to(kind) for name in module.inputs}
-
-
-def _of_quantiles(form: Any, module: Any, args: Any, array: Any) -> Any:
-    """Quantiles in the form of today's GluonTS: (batch, time, quantiles), not changed later."""
-    return (array.transpose(1, 2) if form == 0 else array,), None, None  # 0: of older versions
 
 
 # ---- from the JSON of GluonTS, which names classes

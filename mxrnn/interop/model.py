@@ -26,7 +26,7 @@ from .._graph.graph import Graph
 from .._graph.symbol_json import graph_from_json, graph_to_json
 from .pack_gate_weights import Packing, packings, vector_layouts
 
-__all__ = ['Model', 'arrays_alone', 'load', 'save']
+__all__ = ['Model', 'arrays_alone', 'load', 'narrowed', 'save', 'widened']
 
 
 class Model(NamedTuple):
@@ -312,3 +312,16 @@ def _known(model: Model) -> list[Packing]:
             found.append(Packing(name, tuple(prefix + array.name for array in layout.arrays(1)),
                                  layout))
     return found
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """An array of bfloat16 as the same numbers in float32; any other array itself."""
+    return array if not array.dtype.names else (array['bfloat16'].astype('u4') << 16).view('f4')
+
+
+def narrowed(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The array in a type of MXNet, which may be bfloat16: numbers are rounded to the nearest."""
+    if not dtype.names:
+        return array.astype(dtype)
+    bits = array.astype('f4').view('u4')
+    return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype('<u2').view(dtype)

@@ -1,7 +1,7 @@
 """The functions that convert operators, for each back end: its own and those that programs add."""
 from __future__ import annotations
 
-from typing import Any, Callable, ChainMap, Generic, Mapping, NamedTuple, TypeVar
+from typing import Any, Callable, ChainMap, Generic, Mapping, NamedTuple, Sequence, TypeVar
 
 from .. import _check
 from .._graph.graph import Node
@@ -11,7 +11,7 @@ from .._graph.shapes.rule_api import Rule, UnknownAxes, rule
 from .._graph.shapes.sizes import product
 
 __all__ = ['Converter', 'Converters', 'converts', 'ExportError', 'ONNX', 'Operator', 'operator',
-           'positive', 'register', 'TORCH', 'Unsupported']
+           'positive', 'register', 'ShapesNeeded', 'TORCH', 'Unsupported']
 
 _Entry = TypeVar('_Entry')
 
@@ -84,8 +84,8 @@ def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None
     shape : callable, optional
         ``shape(node, *shapes)`` takes the inputs' shapes and returns the output's shape, or a list
         with the outputs' shapes. Shapes are tuples of numbers, and of objects for sizes that may be
-        any; pass these on. Without this function, you have to give shapes of inputs that only such
-        operators tell.
+        any; pass these on. `to_torch` needs it. Without it, you have to give `to_onnx` shapes of
+        inputs that only such operators tell.
 
     Raises
     ------
@@ -135,6 +135,16 @@ def _rule_of(shape: Callable[..., Any]) -> Rule:
 
 class ExportError(ValueError):
     """A model cannot be written as ONNX; the message names the nodes and says why."""
+
+
+class ShapesNeeded(ExportError):
+    """A graph does not tell the shapes of inputs. `shapes` has those that lack only numbers, which
+    are None."""
+
+    def __init__(self, text: str, shapes: Mapping[str, Sequence[int | str | None]] | None = None
+                 ) -> None:
+        super().__init__(text)
+        self.shapes = dict(shapes or {})
 
 
 class Unsupported(Exception):

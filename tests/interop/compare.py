@@ -1,6 +1,7 @@
 """Runs a Symbol in MXNet and, from its JSON and the same values, in torch."""
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +15,10 @@ from ..running import random_value
 torch = pytest.importorskip('torch', reason='torch is not installed')
 torch.set_num_threads(1)
 
-__all__ = ['Both', 'Bound', 'assert_equal', 'bind', 'difference', 'magnitude', 'run', 'run_both',
-           'torch']
+from mxrnn.interop.run.evaluator import evaluate  # noqa: E402  isort: skip
+
+__all__ = ['Both', 'Bound', 'Evaluated', 'InMemory', 'assert_equal', 'bind', 'difference',
+           'magnitude', 'run', 'run_both', 'torch']
 
 
 class Bound(NamedTuple):
@@ -31,12 +34,51 @@ class Bound(NamedTuple):
 
 
 class Both(NamedTuple):
-    """Outputs, and gradients by argument, of both; and the module."""
+    """Outputs, and gradients by argument, of both."""
 
     outputs: list[tuple[np.ndarray, np.ndarray]]
     grads: dict[str, tuple[np.ndarray, np.ndarray]]
-    module: Any
     executor: Any
+
+
+class Evaluated:
+    """A graph in the evaluator of the checks, with the values of some variables, as a module."""
+
+    def __init__(self, graph: Any, values: dict[str, Any], training: bool = False) -> None:
+        self.graph, self._training = graph, training
+        self.inputs = [name for name in graph.arguments if name not in values]
+        self.values = {name: torch.tensor(value) for name, value in values.items()}
+        for name, value in self.values.items():
+            value.requires_grad_(value.is_floating_point() and name not in graph.auxiliary)
+
+    def __call__(self, **given: Any) -> tuple[Any, ...]:
+        return tuple(evaluate(self.graph, {**self.values, **given}, self._training))
+
+    def gradients(self) -> dict[str, Any]:
+        """By name, the gradients of the values."""
+        return {name: value.grad for name, value in self.values.items() if value.grad is not None}
+
+
+class InMemory:
+    """The class of a model, with gradients by MXNet's names: they go back as weights do."""
+
+    def __init__(self, model: Any, training: bool, inputs: Any = None) -> None:
+        self.module = interop.to_torch(model, inputs)
+        self.inputs, self.outputs = self.module.inputs, self.module.outputs
+        self._model, self._training = model, training
+
+    def __call__(self, **given: Any) -> Any:
+        self.module(**given)  # from here on it has parameters
+        return self.module.train(self._training)(**given)
+
+    def gradients(self) -> dict[str, Any]:
+        """By name, the gradients of the parameters; zeros if the class does not train them."""
+        of = copy.deepcopy(self.module)
+        grads = dict(self.module.named_parameters())
+        for name, value in of.named_parameters():
+            value.data = torch.zeros_like(value) if grads[name].grad is None else grads[name].grad
+        return {name: torch.tensor(array) for name, array in interop.from_torch(
+            of, self._model).arg_params.items()}
 
 
 def bind(symbol: Any, shapes: dict[str, tuple[int, ...]], *, train: bool = False,
@@ -80,13 +122,12 @@ def run(module: Any, bound: Bound, inputs: Any) -> Both:
              if each.requires_grad]
     if bound.grads and pairs:
         torch.autograd.backward(*map(list, zip(*pairs)))
-    grads = {}
-    for name, expected in bound.grads.items():
-        owner = given[name] if name in given else module._parameters.get(name)
-        grad = None if owner is None else owner.grad
-        grads[name] = expected, (np.zeros_like(expected) if grad is None else grad.numpy())
+    own = module.gradients() if bound.grads and pairs else {}
+    own.update((name, each.grad) for name, each in given.items() if each.grad is not None)
+    grads = {name: (expected, own[name].numpy() if name in own else np.zeros_like(expected))
+             for name, expected in bound.grads.items()}
     return Both([(each, other.detach().numpy()) for each, other in zip(bound.outputs, found)],
-                grads, module, bound.executor)
+                grads, bound.executor)
 
 
 def run_both(outputs: list[Any], shapes: dict[str, tuple[int, ...]], *, train: bool = True,
@@ -100,11 +141,11 @@ def run_both(outputs: list[Any], shapes: dict[str, tuple[int, ...]], *, train: b
         symbol = mx.sym.Group([mx.sym.identity(each) for each in outputs])
     bound = bind(symbol, shapes, train=train, **options)
     states = symbol.list_auxiliary_states()
-    module = interop.to_torch(interop.Model(
+    module = InMemory(interop.Model(
         interop.graph_from_json(symbol.tojson()),
         {name: value for name, value in bound.args.items()
          if name not in shapes and name not in states},
-        {name: bound.args[name].copy() for name in states})).train(train)
+        {name: bound.args[name].copy() for name in states}), train)
     assert module.outputs == symbol.list_outputs()
     return run(module, bound, shapes)
 

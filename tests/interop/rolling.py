@@ -11,10 +11,10 @@ from mxrnn._graph.rolling import RolledGraph, structure
 
 from .. import mx
 from ..running import flat, random_value
-from .compare import Both, Bound, bind, run, torch
+from .compare import Both, Bound, Evaluated, bind, run, torch
 
-__all__ = ['Bound', 'assert_same', 'bind', 'check_rolled', 'group', 'outputs_of', 'run_rolled',
-           'for_mxnet', 'unrolled', 'values_of']
+__all__ = ['Bound', 'assert_same', 'bind', 'check_rolled', 'for_mxnet', 'group', 'in_float64',
+           'outputs_of', 'run_rolled', 'unrolled', 'values_of']
 
 
 def group(outputs: Any, states: Any = ()) -> Any:
@@ -34,9 +34,9 @@ def unrolled(cell: Any, length: int, data: Any = None, **options: Any) -> Any:
 
 def run_rolled(rolled: RolledGraph, bound: Bound, inputs: Any) -> Both:
     """The rolled graph in torch, with the values of a Symbol that was run."""
-    module = interop.to_torch(interop.Model(rolled.graph, {
-        name: value for name, value in bound.args.items() if name not in inputs}, {}), roll=False)
-    return run(module.train(bool(bound.grads)), bound, inputs)
+    return run(Evaluated(rolled.graph, {
+        name: value for name, value in bound.args.items() if name not in inputs},
+        bool(bound.grads)), bound, inputs)
 
 
 def check_rolled(symbol: Any, training: bool = False, **options: Any) -> RolledGraph:
@@ -63,25 +63,23 @@ def values_of(symbol: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.n
 
 
 def in_float64(graph: Graph) -> Graph:
-    """A graph whose states begin as zeros of float64."""
+    """A graph that makes arrays of float64 in the place of float32."""
     nodes = [node._replace(
-        attrs={key: 'float64' if key == 'dtype' else value for key, value in node.attrs.items()},
+        attrs={**node.attrs, **dict.fromkeys(
+            ['dtype'] * (getattr(node, 'dtype', None) == 'float32'), 'float64')},
         subgraphs=tuple(map(in_float64, node.subgraphs))) for node in graph.nodes]
     return graph._replace(nodes=tuple(nodes))
 
 
 def outputs_of(graph: Graph, values: dict[str, np.ndarray], train: bool = False) -> list[Any]:
     """The outputs of a graph in torch, and the gradients of its arguments, by name."""
-    module = interop.to_torch(interop.Model(in_float64(graph), values, {}),
-                              roll=False).train(train)
+    module = Evaluated(in_float64(graph), values, train)
     found = module()
-    found = [found] if isinstance(found, torch.Tensor) else list(found)
     heads = [torch.tensor(random_value('head %d' % i, tuple(each.shape)))
              for i, each in enumerate(found)]
-    torch.autograd.backward(found, heads)
-    zeros = {name: torch.zeros(value.shape) for name, value in values.items()}
-    grads = {**zeros, **{name: each.grad for name, each in module.named_parameters()
-                         if each.grad is not None}}
+    torch.autograd.backward(*zip(*[pair for pair in zip(found, heads) if pair[0].requires_grad]))
+    grads = {**{name: torch.zeros(value.shape) for name, value in values.items()},
+             **module.gradients()}
     return [each.detach() for each in found] + [grads[name] for name in sorted(grads)]
 
 

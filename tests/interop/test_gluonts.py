@@ -21,6 +21,7 @@ from .models import model_of
 from .onnx_runs import bound, exported, outputs_of, session
 from .sources import generate, outputs
 from .test_commands import command
+from .test_source_names import HOSTILE, check_text
 
 torch = pytest.importorskip('torch')
 
@@ -159,7 +160,7 @@ def forecaster(form):
 
 def by_torch(model, data):
     with torch.no_grad():
-        return interop.to_torch(model).eval()(**{
+        return interop.to_torch(model)(**{
             name: torch.from_numpy(each) for name, each in data.items()})
 
 
@@ -339,11 +340,28 @@ def test_a_folder_of_an_older_version_becomes_a_predictor_of_today(stand_in, tmp
                                torch.tensor([[3., 4.]]).repeat(4, 1))
 
 
+@pytest.mark.parametrize('name', [each for each in HOSTILE if each and each != '\ud800'], ids=ascii)
+def test_names_of_a_folder_are_text(name, stand_in, tmp_path):
+    """Whatever nodes and weights are called, the network only computes."""
+    folder = _folder(tmp_path, {})
+    model = interop.load(str(folder / 'prediction_net'))
+    renamed = {'dense_weight': name, 'dense_bias': name + '_2', 'dense_fwd': name}
+    nodes = [node._replace(name=renamed.get(node.name, node.name)) for node in model.graph.nodes]
+    interop.save(interop.Model(model.graph._replace(nodes=tuple(nodes)), {
+        renamed[key]: array for key, array in model.arg_params.items()}, {}),
+        str(folder / 'prediction_net'), 0)
+    network = gluonts.load_predictor(folder).prediction_net
+    found = network(past_target=torch.ones(4, 3))
+    torch.testing.assert_close(found, torch.tensor([[3., 4.]]).repeat(4, 1))
+    check_text(network.network.source)
+
+
 @pytest.mark.parametrize('form, wanted', [
     (0, ((3, 2, 1), None, None)), ([[0], -1, -1], ((3, 1, 2), None, None))],
     ids=['older', 'today'])
 def test_quantiles_come_as_todays_generator_takes_them(form, wanted, stand_in):
-    (array,), *rest = gluonts._of_quantiles(form, None, (), torch.zeros(3, 1, 2))
+    from mxrnn.interop.gluonts_network import of_quantiles
+    (array,), *rest = of_quantiles(form, torch.zeros(3, 1, 2))
     assert (tuple(array.shape), *rest) == wanted
 
 

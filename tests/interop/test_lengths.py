@@ -132,7 +132,7 @@ def by_source(model, path, inputs):
 
 
 def by_torch(model, path, inputs):
-    module = interop.to_torch(model, inputs=inputs).eval()
+    module = interop.to_torch(model, inputs)
 
     def run(data):
         found = module(**{name: torch.tensor(array) for name, array in data.items()})

@@ -94,7 +94,7 @@ def values(shapes):
 
 
 def by_torch(model, symbol, inputs):
-    module = interop.to_torch(model, inputs=inputs).eval()
+    module = interop.to_torch(model, inputs)
     return lambda given: module(**{name: torch.tensor(array) for name, array in given.items()})
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
+from mxrnn._graph.rolling import structure
 
 from .. import mx, ours
 from ..cases import CASES, OURS
@@ -11,11 +12,11 @@ from ..processes import printed
 from ..running import quiet as quiet_cell
 from ..running import random_value
 from . import programs
-from .compare import torch
+from .compare import Evaluated, torch
 from .compositions import WIDTH, composition
 from .models import random_model
 from .programs import ASKED, PROGRAMS, UNTOLD
-from .rolling import unrolled
+from .rolling import in_float64, unrolled
 from .sources import check, generate, quiet, source_of
 from .test_programs_in_torch import drawn
 from .test_programs_leave import model_of as model_of_program
@@ -90,21 +91,20 @@ def check_composition(seed):
             source = source_of(symbol, data)
         check(source, symbol, data, gradients=False)  # norms of few units make noise of them
     data = {'data': torch.tensor(random_value('data', shape))}
-    modules = source.module.double(), interop.to_torch(source.model).double()
-    found, wanted = modules[0](*data.values()), modules[1](**data)
-    for each in (found, wanted):
+    module = source.module.double()
+    graph = Evaluated(in_float64(structure(source.model.graph).graph), {
+        name: array.astype('float64') for name, array in source.model.arg_params.items()})
+    for each in module(*data.values()), graph(**data):
         sum((one * torch.linspace(.5, 1, one.numel()).reshape(one.shape)).sum()
             for one in each).backward()
-    trained = dict(modules[0].named_parameters(remove_duplicate=False))
+    trained = dict(module.named_parameters(remove_duplicate=False))
     # A bias that a layer of nn.RNN must have, and the cell has not, is fixed at 0.
     grads = interop.from_source({key: trained[key].grad if key in trained and (
         trained[key].requires_grad) else torch.zeros_like(value)
-        for key, value in modules[0].state_dict().items()}, source.model)
-    for name, parameter in modules[1].named_parameters():
-        if parameter.grad is not None:
-            np.testing.assert_allclose(grads.arg_params[name], parameter.grad.numpy().astype('f'),
-                                       err_msg=name,
-                                       atol=1e-6 * float(parameter.grad.abs().max()) + 1e-10)
+        for key, value in module.state_dict().items()}, source.model)
+    for name, wanted in graph.gradients().items():
+        np.testing.assert_allclose(grads.arg_params[name], wanted.numpy().astype('f'),
+                                   err_msg=name, atol=1e-6 * float(wanted.abs().max()) + 1e-10)
 
 
 @pytest.mark.parametrize('seed', [*range(8), 134])  # layers with biases, and without

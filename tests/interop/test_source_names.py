@@ -66,10 +66,9 @@ def named(names):
                                  for role, shape in shapes.items()}, {})
 
 
-def check(names):
-    model = named(names)
-    source = generate(model, {names['data']: ('time', 'batch')})
-    tree = ast.parse(source.text)
+def check_text(text):
+    """A text that imports torch alone, and does nothing but define."""
+    tree = ast.parse(text)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
                 for alias in node.names}
     imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -78,12 +77,21 @@ def check(names):
     assert all(isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))
                or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
                or isinstance(node, (ast.Assign, ast.AnnAssign)) for node in tree.body)
-    assert source.text.isprintable() or all(
-        char.isprintable() or char == '\n' for char in source.text)
+    assert all(char.isprintable() or char == '\n' for char in text)
+
+
+def check(names):
+    model = named(names)
+    source = generate(model, {names['data']: ('time', 'batch')})
+    module = interop.to_torch(model, {names['data']: ('time', 'batch')})
+    check_text(source.text)
+    check_text(module.source)
     data = np.array([[0, 4, 2], [1, 3, 0], [2, 2, 1], [4, 0, 0.]], 'float32')
     expected, = evaluate(model.graph, {**variables(model), names['data']: torch.tensor(data)})
     found, = outputs(source, {names['data']: data})
-    torch.testing.assert_close(found.detach(), expected, rtol=1e-6, atol=1e-6)
+    for each in found, module(torch.tensor(data)):
+        torch.testing.assert_close(each.detach(), expected, rtol=1e-6, atol=1e-6)
+    assert module.inputs == [names['data']]
 
 
 @pytest.mark.parametrize('name', HOSTILE, ids=ascii)

@@ -14,7 +14,7 @@ from .models import random_model
 from .sources import generate
 from .test_source import program_of
 
-import mxrnn.interop._torch.graph_runner  # noqa: E402, F401, I001  isort: skip
+import mxrnn.interop.torch_model  # noqa: E402, F401, I001  isort: skip
 from mxrnn.interop._source import methods  # noqa: E402, F401, I001  isort: skip
 from mxrnn.interop._source.emitter_api import SOURCE  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip

@@ -100,4 +100,4 @@ predict = rnn.Predictor(network, arg_params, buckets=[5, 10], layout='NT')
 # Away from MXNet
 exported = interop.load('days')
 reveal_type(exported.inputs)  # list[str]
-reveal_type(interop.to_torch(exported))  # GraphModule
+reveal_type(interop.to_torch(exported))  # TorchModel

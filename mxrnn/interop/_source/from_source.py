@@ -7,13 +7,13 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from ..model import Model
+from ..model import Model, narrowed
 from ..prepare import prepare
 from ..seals import read_state
 from .layers_and_state_dict import flat_of
 from .to_source import written
 
-__all__ = ['from_source']
+__all__ = ['from_source', 'from_torch']
 
 
 def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module, model: Model,
@@ -26,9 +26,9 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
     weights : str, Module or dict
         Path of the state dict, or the module, or the module's state dict.
     model : Model
-        The model that `to_source` got.
+        The model that `to_source` or `to_torch` got.
     inputs, outputs
-        The arguments that `to_source` got.
+        The arguments that `to_source` got. A module of `to_torch` knows its own.
 
     Returns
     -------
@@ -40,8 +40,10 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
     ValueError
         The state dict belongs to another model.
     """
+    made = getattr(weights, '_mxrnn', None)  # by to_torch
+    asked = made.asked if made is not None else {'inputs': inputs, 'outputs': outputs}
     state, file = _state_of(weights), written(
-        prepare(model, inputs, None, outputs, training=True)).file
+        prepare(model, training=True, **asked), in_memory=made is not None).file
     if set(state) != {*file.state, *file.constants}:
         raise ValueError('weights must come from the source of model, with the inputs and outputs '
                          'of the export: %s; got %s' % (
@@ -58,11 +60,15 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
                 key, places.shape, value.shape))
         flat[places.reshape(-1)] = value.reshape(-1)
     own = {**model.arg_params, **model.aux_params}  # begin states may have had more rows
-    arrays = {name: np.broadcast_to(flat[file.places[name]].astype(array.dtype), own[name].shape)
-              for name, array in file.arrays.items()}
+    arrays = {name: np.broadcast_to(narrowed(flat[file.places[name]], own[name].dtype),
+                                    own[name].shape) for name in file.arrays}
     return model._replace(
         arg_params={name: arrays.get(name, old) for name, old in model.arg_params.items()},
         aux_params={name: arrays.get(name, old) for name, old in model.aux_params.items()})
+
+
+#: The other direction of `to_torch`.
+from_torch = from_source
 
 
 def _state_of(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module

@@ -138,6 +138,9 @@ def _pooling(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     if kind == 'lp' or node.pooling_convention == 'same' or (
             kind == 'sum' and node.pooling_convention == 'full'):
         raise Unsupported('pool_type %s with the convention %s' % (kind, node.pooling_convention))
+    if not node.global_pool and kind != 'sum' and any(
+            2 * pad > size for pad, size in zip(node.pad, node.kernel)):
+        raise Unsupported('padding of more than half the kernel')
     if node.op == 'Pooling' and channels_last(node.layout):
         first = Expr(x.of + '.movedim(-1, 1)', (x.shape[0], x.shape[-1], *x.shape[1:-1]), x.dtype)
         return '%s.movedim(1, -1)' % _pooled(scope, node, first)

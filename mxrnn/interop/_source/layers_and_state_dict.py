@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._graph.graph import Node
 from .emitter_api import Unsupported
 from .program_names import cell_of, prefix_of, shown
 from .python_text import METHODS, identifier
@@ -25,9 +26,19 @@ class File:
         The parameters and auxiliary states, by MXNet's names.
     auxiliary : set of str
         Names of the auxiliary states.
+    in_memory : bool
+        Whether the class will have `operators`, functions of the program that registered them.
+
+    Attributes
+    ----------
+    operators : list of Node
+        The nodes that these functions run.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], auxiliary: set[str]) -> None:
+    def __init__(self, arrays: Mapping[str, np.ndarray], auxiliary: set[str],
+                 in_memory: bool = False) -> None:
+        self.in_memory = in_memory
+        self.operators: list[Node] = []
         self.arrays, self.auxiliary = dict(arrays), auxiliary
         self.helpers: dict[str, str] = {}
         self.methods: list[str] = []

@@ -273,12 +273,22 @@ class MethodWriter:
             inputs = [*(each.unswapped for each in data), *inputs[len(data):]]
             self.out = [exchanged(shape) for shape in self.out]
         try:
-            emitted = emitter(self, node, *inputs)
+            emitted = self._of_program(node, inputs) or emitter(self, node, *inputs)
         except Unsupported:
             emitted = call(self, node, TORCH.get(node.op), inputs)
             if emitted is None:
                 raise
         self._enter(node, self._results(node, emitted, swapped))
+
+    def _of_program(self, node: Node, inputs: Sequence[Expr]) -> Emitted | None:
+        """A call of the function that the program registered for an operator, in memory alone."""
+        operator = TORCH.maps[0].get(node.op) if self.file.in_memory else None
+        if operator is None:
+            return None
+        self.file.operators.append(node)
+        text = 'Model.operators[%d](%s)' % (len(self.file.operators) - 1, ', '.join(
+            [*['self.training'] * operator.training, *map(format, inputs)]))
+        return Many(text) if node.num_outputs > 1 else text
 
     def _results(self, node: Node, emitted: Emitted, swapped: bool) -> list[Expr]:
         if isinstance(emitted, Many):

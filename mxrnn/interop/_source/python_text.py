@@ -22,7 +22,7 @@ WORD = re.compile(r'(?<![\w.\'"])[A-Za-z_]\w*')  # a letter before a quote, as i
 _GLOBALS = {'torch', 'nn', 'F', 'Tensor', 'Model', 'self', 'math', 'Any', 'Callable', 'Sequence',
             *dir(builtins), *keyword.kwlist}
 METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin', 'encode',
-            'steps'}
+            'steps', 'inputs', 'outputs', 'source', 'operators'}
 
 #: What the functions' annotations need from typing.
 _TYPING = 'Any', 'Callable', 'Sequence', 'Union'

@@ -33,8 +33,8 @@ class Written(NamedTuple):
     steps: StepMethods | None
 
 
-def written(plan: Prepared) -> Written:
-    """The file of a plan, with its methods."""
+def written(plan: Prepared, in_memory: bool = False) -> Written:
+    """The file of a plan, with its methods; see `File` for `in_memory`."""
     losses, arrays = plan.losses, plan.arrays
     assert losses is not None
     graph = losses.graph
@@ -42,7 +42,7 @@ def written(plan: Prepared) -> Written:
     for name, array in used.items():
         if array.dtype.kind not in 'fiu':
             raise ExportError('%s has the type %s' % (name, array.dtype))
-    file = File(used, set(plan.model.aux_params))
+    file = File(used, set(plan.model.aux_params), in_memory)
     methods = Methods(file, losses, ['states'] * (plan.steps is not None), len(plan.read))
     steps = None
     if plan.steps is not None and not methods.faults:

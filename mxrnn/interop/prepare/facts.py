@@ -78,12 +78,12 @@ def survey(graph: Graph, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, 
                 str(getattr(size, 'label', size)) for size in shape))
             for name, shape in shapes.items()), table.faults[0]))
     found = _facts(whole, table, {
-        **{name: array.dtype.names[0] if array.dtype.names else str(array.dtype)
-           for name, array in arrays.items()},
+        **{name: str(array.dtype) for name, array in arrays.items()},
         **{name: kind if isinstance(kind, str) else np.dtype(kind).name
            for name, kind in types.items()}})
     faults = ['node %s (%s): %s' % (node.name, node.op, (
-        'its shape is not known' if row(node.op) or node.op in TORCH else 'it has no plain form'))
+        'its shape is not known: give register its shape' if row(node.op) or node.op in TORCH
+        else 'it has no plain form'))
         for place in sorted(graph.needed()) for node in graph.nodes[place:place + 1]
         if Entry(place, 0) not in found.arrays and all(
             entry in found.arrays for entry in node.needed_inputs)]

@@ -10,14 +10,13 @@ import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph
-from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Found, Named, ShapesError, found_shapes
 from ..._graph.shapes.ties import STEPS
-from ..registry import ExportError
+from ..registry import ExportError, ShapesNeeded
 
 __all__ = ['CountedSteps', 'Shapes', 'blaming_axes', 'check_names', 'check_shapes',
            'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'refuse_guesses',
-           'shapes_found', 'unequal', 'without_number']
+           'shapes_found', 'without_number']
 
 class CountedSteps(NamedTuple):
     """A number of steps that the user gave, and by input which axis has it."""
@@ -81,11 +80,11 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         return found_shapes(graph, sizes, given, missing, ranks)
     except ShapesError as error:
         if not given:
-            raise ExportError(str(error)) from None
+            raise ShapesNeeded(str(error)) from None
         reason = _other_axes(graph, params, given) or _other_sizes(graph, params, given)
         if reason:  # otherwise the message lists the missing shapes
             raise _blaming(error, reason, graph, params, given) from None
-        raise ExportError('%s\nYou gave these shapes (inputs, --input): %s' % (error, '; '.join(
+        raise ShapesNeeded('%s\nYou gave these shapes (inputs, --input): %s' % (error, '; '.join(
             '%s=%s' % (name, ','.join(map(str, shape))) for name, shape in given.items()))
         ) from None
 
@@ -110,21 +109,6 @@ def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
                 isinstance(size, int) and size != other and not isinstance(other, str)
                 for size, other in zip(own, shape))):
             return '%s must be (%s), got %s' % (name, ', '.join(map(str, own)), tuple(shape))
-    return ''
-
-
-def unequal(graph: Graph, params: Mapping[str, Any], given: Mapping[str, Sequence[int]]) -> str:
-    """A sentence on two inputs whose batches or lengths differ, if the graph does not take that,
-    or ''."""
-    first: dict[str, tuple[str, int]] = {}
-    for name, own in graph_shapes(graph, params).items():
-        for label, size in zip(map(str, own), given.get(name, ())):
-            other, number = first.setdefault(label, (name, size))
-            if size != number and label.endswith(('batch', 'time')) and infer(
-                    graph, {**{each: np.shape(array) for each, array in
-                                                   params.items()}, **given}).faults:
-                return '%s has a %s of %d, %s of %d' % (
-                    name, 'batch' if label == 'batch' else 'length', size, other, number)
     return ''
 
 
@@ -238,7 +222,7 @@ def refuse_guesses(graph: Graph, shapes: Mapping[str, Named], names: Sequence[st
         shape = shapes[name]
         ways = [*_steps_of_rows(graph, name, shape), *_groups_of_words(graph, name, shape)]
         if ways:
-            raise ExportError(
+            raise ShapesNeeded(
                 '%s may have %d or %d axes in the graph. Type them: --input %s=%s or --input %s=%s'
                 % (name, len(shape), len(shape) + 1, name, ','.join(map(str, shape)), name,
                    ','.join(map(str, ways[0]))))

@@ -14,7 +14,7 @@ from ..._graph.shapes.missing_shapes import Named, Place
 from ..._graph.shapes.scales import Tie
 from ..._graph.shapes.substitution import substituted
 from ..._graph.shapes.ties import Lengths, find_ties
-from ..registry import ExportError
+from ..registry import ExportError, ShapesNeeded
 from .input_shapes import CountedSteps, Shapes, refuse_guesses, shapes_found
 
 __all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
@@ -183,7 +183,8 @@ class Settled:
 
 def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],
             losses: bool = False, counted: CountedSteps | None = None,
-            other: Graph | None = None, asks: bool = True) -> Settled:
+            other: Graph | None = None, asks: bool = True,
+            ranks: Mapping[str, int] = MappingProxyType({})) -> Settled:
     """The shapes of the inputs `names`: an axis that the graph ties is a number.
 
     Parameters
@@ -203,6 +204,8 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         The graph of another length, rolled up as well: it decides which numbers depend on it.
     asks : bool
         Whether to refuse an axis that is tied to a size which the graph does not tell.
+    ranks : dict, optional
+        Numbers of axes of inputs whose shapes were not typed.
 
     Raises
     ------
@@ -211,9 +214,9 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         ties an axis without telling its size; or it does not tell a shape.
     """
     typed = {name: shape for name, shape in typed.items() if name in names}
-    own, verdict = opened(graph, arrays, typed, names, losses, counted)
+    own, verdict = opened(graph, arrays, typed, names, losses, counted, ranks)
     if asks:
-        refuse_guesses(graph, own, [name for name in names if name not in typed])
+        refuse_guesses(graph, own, [name for name in names if name not in {*typed, *ranks}])
     shapes = {**{name: np.shape(array) for name, array in arrays.items()}, **own}
     sizes: dict[str, int] = {}
     if other is not None or counted is not None:
@@ -239,12 +242,14 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
               and isinstance(final[label], str)]
     if asks and untold:  # beside a number of steps, a batch may be free
         untold = [label for label in untold if label not in verdict.batches] or untold
-        raise ExportError(
+        raise ShapesNeeded(
             '%s needs a number that the graph does not tell, since %s. Give it in place of …: '
             '%s' % (untold[0], verdict.axes[untold[0]].ties[0], ' '.join(
                 '--input %s=%s' % (name, ','.join(
                     '…' if size in untold else str(chosen.get(str(size), size)) for size in shape))
-                for name, shape in own.items() if {*untold} & {*shape})))
+                for name, shape in own.items() if {*untold} & {*shape})), {
+                    name: [None if size in untold else final.get(str(size), size) for size in shape]
+                    for name, shape in own.items()})
     shown = verdict._replace(axes={
         label: axis._replace(label=str(chosen.get(label, label)))
         for label, axis in verdict.axes.items() if not isinstance(chosen.get(label), int)})

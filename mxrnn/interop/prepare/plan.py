@@ -2,17 +2,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Collection, Mapping, Sequence
 
 import numpy as np
 
 from ... import _check
+from ..._graph.attributes import AttributeValueError
+from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Graph
 from ..._graph.index_inputs import only_looked_up
 from ..._graph.rolling import Finding, RolledGraph, structure
 from ..._graph.shapes.missing_shapes import Named
 from ..._graph.stepping import Stepped
-from ..model import Model
+from ..model import Model, widened
 from ..registry import Converters, ExportError
 from .begin_state_rows import of_any_batch
 from .input_shapes import blaming_axes, check_shapes, check_types, guarded, without_number
@@ -104,7 +107,8 @@ class Prepared(Settled):
 def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
             types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None, *,
             operators: Converters[Any] | None = None, certify_by: Graph | None = None,
-            states: bool = False, roll: bool = True, training: bool = False) -> Prepared:
+            states: bool = False, roll: bool = True, training: bool = False,
+            ranks: Mapping[str, int] = MappingProxyType({})) -> Prepared:
     """Check what was typed, and decide what a file has.
 
     Parameters
@@ -116,6 +120,8 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     training : bool
         Whether the file has losses and draws at random in training. Otherwise `inputs` may name
         parameters, which then become inputs.
+    ranks : dict, optional
+        Numbers of axes of inputs whose shapes were not typed.
 
     Raises
     ------
@@ -141,7 +147,12 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     if operators is not None:
         _refuse_unknown(graph, operators)
     graph.check_names(ExportError)
+    _refuse_wrong_attributes(graph)
     model = model._replace(graph=graph)
+    if training:
+        model = model._replace(
+            arg_params={name: widened(array) for name, array in model.arg_params.items()},
+            aux_params={name: widened(array) for name, array in model.aux_params.items()})
     if given:
         model = of_any_batch(model, given, states)
     graph, params = model.graph, {**model.arg_params, **model.aux_params}
@@ -172,7 +183,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
         certify_by, outputs, training, operators or ())[0]
     with blaming_axes(rolled.graph, params, typed):
         found = settled(rolled.graph, params, typed, own, training, counted, other and structure(
-            other, training=training).graph)
+            other, training=training).graph, ranks=ranks)
         losses, written = None, found.graph
         if training:
             losses = with_losses(graph, found, params, given, types)
@@ -231,6 +242,18 @@ def _refuse_unknown(graph: Graph, operators: Converters[Any]) -> None:
         text += ('\nName the outputs that the file is to have (outputs, --output), such as '
                  + ', '.join(graph.ending_in(list(read)).outputs))
     raise ExportError(text)
+
+
+def _refuse_wrong_attributes(graph: Graph) -> None:
+    """Refuse nodes with attributes or numbers of inputs that their operators do not take."""
+    faults = []
+    for node in graph.walk():
+        try:
+            check_attributes(node)
+        except AttributeValueError as error:
+            faults.append('node %s' % error)
+    if faults:
+        raise ExportError('\n'.join(faults))
 
 
 def _refuse_missing_weights(graph: Graph, known: Collection[str]) -> None:

@@ -53,8 +53,9 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
         return [(size,) for size in _outputs(node, inputs, [], training, {})[entry.output].shape]
     table = infer(graph, {
         name: tuple(value.shape) for name, value in values.items()}, unknown)
-    if table.faults:
-        raise ValueError(str(table.faults[0]))
+    for fault in table.faults:
+        if fault.node.op != '_foreach':  # a state of one row may be repeated by the first step
+            raise ValueError(str(fault))
     arrays = _computed(graph, values, table, training, {})
     return [arrays[head].detach() if head in graph.heads[at + 1:] else arrays[head]
             for at, head in enumerate(graph.heads)]

@@ -1,1 +1,0 @@
-"""Graphs of MXNet in torch."""

@@ -1,0 +1,356 @@
+"""to_torch: the class that to_source writes, made in memory."""
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import linecache
+import sys
+import types
+from typing import Any, Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .. import _check
+from .._graph.graph import Graph, Node
+from .._graph.operator_table import has
+from ._source.emitter_api import SOURCE
+from ._source.layers_and_state_dict import state_dict_of
+from ._source.to_source import text_of, written
+from .model import Model
+from .prepare import prepare
+from .prepare.outputs import chosen
+from .registry import TORCH, Converters, ExportError, ShapesNeeded
+
+__all__ = ['TorchModel', 'WaitingModel', 'operators', 'to_torch']
+
+_COUNT = itertools.count()
+
+
+def to_torch(model: Model, inputs: Mapping[str, Sequence[int | str]] | None = None, *,
+             types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
+             certify_by: Graph | None = None, states: bool = False) -> TorchModel:
+    """Make the class that `to_source` writes, in memory, with the weights.
+
+    Parameters
+    ----------
+    model, inputs, types, outputs, certify_by, states
+        As in `to_source`. If the graph does not tell the shape of an input, the class is made when
+        it is called first. Until then it has no parameters: give `inputs` to train it.
+
+    Returns
+    -------
+    TorchModel
+        In inference mode, as after ``.eval()``. The state dict is that of the source. The class
+        also runs operators of programs, which `register` got with `make` and `shape`.
+
+    Raises
+    ------
+    ExportError
+        The graph has unknown operators (all are named), or ties an axis of `inputs` that is to have
+        any size. Or, with `states`, it uses several steps of a sequence at once.
+    ValueError, TypeError
+        An argument has a wrong value or type.
+
+    Examples
+    --------
+    >>> from mxrnn import interop
+    >>> graph = interop.graph_from_json('''{"nodes": [
+    ...     {"op": "null", "name": "data", "inputs": []},
+    ...     {"op": "Activation", "name": "act", "attrs": {"act_type": "relu"},
+    ...      "inputs": [[0, 0, 0]]}], "arg_nodes": [0], "heads": [[1, 0, 0]]}''')
+    >>> module = interop.to_torch(interop.Model(graph, {}, {}), {'data': ('batch', 2)})
+    >>> module(data=torch.tensor([[-1., 2.]]))
+    tensor([[0., 2.]])
+    >>> print(module.source[-90:].strip())
+    def forward(self, data: Tensor) -> Tensor:
+            return torch.relu(data)
+    """
+    asked = {'inputs': inputs, 'types': types, 'outputs': outputs, 'certify_by': certify_by,
+             'states': _check.flag('states', states)}
+    try:
+        return _made(model, asked)
+    except ShapesNeeded as error:
+        return WaitingModel(model, asked, error)
+
+
+@dataclasses.dataclass
+class _Facts:
+    """What a module knows about its arguments and its origin.
+
+    Attributes
+    ----------
+    asked : dict
+        What `to_torch` was asked for, and numbers of axes that calls told.
+    model : Model or None
+        The model, until the first call.
+    arguments : dict
+        By method, MXNet's names of its arguments.
+    shapes : dict
+        Of inputs; names are axes of any size, or one in `ranges`.
+    ranges, equal : dict
+        By input and axis, allowed sizes; by input, axes as long as those of an earlier input that
+        have the same name, where unequal sizes could be repeated.
+    notes : list of str
+    operators : tuple of Node
+        The nodes that the program's functions run.
+    """
+
+    asked: Mapping[str, Any]
+    model: Model | None
+    arguments: dict[str, list[str]]
+    shapes: Mapping[str, Sequence[int | str]] = dataclasses.field(default_factory=dict)
+    ranges: Mapping[tuple[str, int], range] = dataclasses.field(default_factory=dict)
+    equal: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
+    notes: Sequence[str] = ()
+    operators: tuple[Node, ...] = ()
+
+
+class TorchModel(nn.Module):
+    """A model as a module: the class of a source, which also takes inputs by MXNet's names.
+
+    Call it with the inputs, in order or by name. It returns the predictions: one Tensor, or a tuple
+    of several. Further methods are those of the source, as far as the graph has them: ``loss``
+    takes inputs and labels and returns a number with MXNet's gradients; with
+    ``to_torch(states=True)``, ``begin`` or ``encode`` and ``steps`` run it in steps.
+
+    Attributes
+    ----------
+    inputs, outputs : list of str
+        MXNet's names.
+    source : str
+        The text of the class.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._mxrnn.model is not None and not torch.compiler.is_compiling():
+            self._settle({**dict(zip(self.inputs, args)), **kwargs})
+        return super().__call__(*self._given('forward', args, kwargs))
+
+    def _settle(self, given: Mapping[str, Any]) -> None:
+        """Before the first call: become the class for inputs like these, if they have other shapes
+        than the graph suggests. In training that is too late."""
+        facts: _Facts = self._mxrnn
+        model, facts.model = facts.model, None
+        shapes = {name: tuple(given[name].shape) for name in self.inputs
+                  if isinstance(given.get(name), Tensor)}
+        if model is None or self.training or len(shapes) < len(self.inputs) or _are_like(
+                facts, shapes):
+            return
+        try:
+            made = _for_shapes(model, facts.asked, shapes)
+        except ExportError:
+            if not isinstance(self, WaitingModel):
+                return  # with the shapes that the graph suggests, the message is clearer
+            facts.model = model
+            raise
+        made.to(given[self.inputs[0]].device)
+        hooks = {key: value for key, value in self.__dict__.items() if 'hooks' in key}
+        self.__dict__.clear()
+        self.__dict__.update(made.__dict__, **hooks)
+        self.__class__ = type(made)  # type: ignore[assignment]
+
+    def _given(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The arguments of a method, in order."""
+        facts: _Facts = self._mxrnn
+        names = facts.arguments[method]
+        given = dict(zip(names, args))
+        if len(args) > len(names) or [*kwargs] != names[len(args):]:
+            _refuse_others(facts, method, args, kwargs)
+        given.update(kwargs)
+        for name, value in given.items():
+            if name != 'states':
+                _check.instance(name, value, Tensor, 'a torch.Tensor')
+        if method in ('forward', 'loss'):
+            _check_shapes(facts, given)
+            if torch.jit.is_tracing():  # the traced program refuses other numbers, too
+                for name, shape in facts.shapes.items():
+                    given[name] = given[name].reshape([
+                        size if isinstance(size, int) else given[name].shape[at]
+                        for at, size in enumerate(shape)])
+        return [given[name] for name in names]
+
+    def extra_repr(self) -> str:
+        return 'inputs=%s, outputs=%s' % (self.inputs, self.outputs)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        facts: _Facts = dataclasses.replace(self._mxrnn, model=None)
+        return _empty, (self.source, facts.operators), {**self.__dict__, '_mxrnn': facts}
+
+
+def _are_like(facts: _Facts, shapes: Mapping[str, Sequence[int]]) -> bool:
+    """Whether inputs have the numbers of axes, and the sizes that are numbers, of a module."""
+    return all(len(shape) == len(facts.shapes.get(name, ())) and all(
+        isinstance(size, str) or size == number for size, number in zip(
+            facts.shapes[name], shape)) for name, shape in shapes.items())
+
+
+def _refuse_others(facts: _Facts, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+                   ) -> None:
+    """Refuse missing, unknown and superfluous arguments; the order of keywords is free."""
+    names = facts.arguments[method]
+    got = [*names[:len(args)], *kwargs]
+    if len(args) <= len(names) and sorted(got) == sorted(names):
+        return
+    text = '%s takes %s, got %s' % (method, ', '.join(names) or 'nothing', ' and '.join([
+        *[', '.join(got)] * bool(got),
+        *['%d more' % (len(args) - len(names))] * (len(args) > len(names))]) or 'nothing')
+    if method == 'forward' and 'loss' in facts.arguments:
+        text += '. For gradients call loss(%s)' % ', '.join(facts.arguments['loss'])
+    raise TypeError('. '.join([text, *facts.notes]))
+
+
+def _check_shapes(facts: _Facts, given: Mapping[str, Tensor]) -> None:
+    """Refuse inputs of other shapes than the graph takes."""
+    first: dict[str, tuple[str, int]] = {}
+    shared = {own[at] for name, own in facts.shapes.items() for at in facts.equal.get(name, ())}
+    for name, own in facts.shapes.items():
+        shape = tuple(given[name].shape)
+        limits = [facts.ranges.get((name, at)) for at in range(len(own))]
+        if len(own) != len(shape) or any(
+                size != other if isinstance(size, int) else limit and other not in limit
+                for size, other, limit in zip(own, shape, limits)):
+            asked = '' if name in (facts.asked['inputs'] or {}) or len(own) == len(shape) else (
+                '. to_torch(model, inputs={...}) takes the shapes of others')
+            raise ValueError('%s must be (%s), got %s%s' % (name, ', '.join(
+                '%d to %d' % (limit[0], limit[-1]) if limit else str(size)
+                for size, limit in zip(own, limits)), shape, asked))
+        for size, number in zip(own, shape):
+            if size in shared:
+                other, wanted = first.setdefault(str(size), (name, number))
+                if number != wanted:
+                    raise ValueError('inputs must agree on the size of %s: %s has %d, %s has %d' % (
+                        size, other, wanted, name, number))
+
+
+# ---- making the class
+
+def operators() -> Converters[Any]:
+    """The operators that a program registered, those with a text and those with a function."""
+    found: Converters[Any] = Converters('torch')
+    found.maps = [*TORCH.maps, *SOURCE.maps]
+    return found
+
+
+def _made(model: Model, asked: Mapping[str, Any]) -> TorchModel:
+    """The module of a model."""
+    plan = prepare(model, training=True, operators=operators(), **asked)
+    source = written(plan, in_memory=True)
+    text, nodes = text_of(source, 'model.py', []), tuple(source.file.operators)
+    with torch.random.fork_rng(devices=[]):  # layers draw weights, which are replaced
+        module = _class_of(text, nodes)()
+    module.load_state_dict(state_dict_of(source.file))
+    methods, steps = source.methods, source.steps
+    arguments = {'forward': methods.inputs, 'loss': methods.of_loss}
+    if steps is not None:
+        arguments.update(steps=[*steps.inputs, 'states'], encode=steps.encoder or [])
+    module.source, module.inputs = text, methods.inputs
+    heads = source.losses.graph.heads
+    module.outputs = [name for name, head in zip(plan.model.graph.outputs, heads)
+                      if head in methods.heads]
+    module._mxrnn = _Facts(
+        asked, model, {method: names for method, names in arguments.items() if names},
+        {name: plan.shapes[name] for name in methods.inputs}, plan.ranges,
+        {name: axes for name, axes in plan.guarded.items() if name in plan.given or any(
+            has(node.op, 'recurs') for node in plan.graph.nodes)}, source.notes, nodes)
+    return module.eval()
+
+
+def _for_shapes(model: Model, asked: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
+                ) -> TorchModel:
+    """The module for inputs like these. They also tell sizes that it needs and the graph does not
+    tell, or of which the graph tells only the product."""
+    asked = {**asked, 'ranks': {name: len(shape) for name, shape in shapes.items()}}
+    try:
+        made = _made(model, asked)
+        if not _are_like(made._mxrnn, shapes):
+            made = _made(model, {**asked, 'inputs': {name: [
+                number if isinstance(size, int) else size for size, number in zip(
+                    made._mxrnn.shapes.get(name, shape), shape)]
+                for name, shape in shapes.items()}})
+    except ShapesNeeded as error:
+        if not error.shapes:
+            raise ValueError('the graph does not take %s: %s' % (' and '.join(
+                '%s of shape %s' % each for each in shapes.items()), error)) from None
+        told = {name: [number if size is None else size for size, number in zip(
+            error.shapes[name], shape)] for name, shape in shapes.items()}
+        try:
+            made = _made(model, {**asked, 'inputs': told})
+        except ExportError:
+            made = _made(model, {**asked, 'inputs': shapes})
+    made._mxrnn.model = None
+    return made
+
+
+def _class_of(source: str, operators: tuple[Node, ...]) -> type[TorchModel]:
+    """The class of a source, one for equal texts unless a program's functions run in it."""
+    return _compiled(source) if not operators else _executed(source, [
+        TORCH[node.op].make(node) for node in operators])
+
+
+def _executed(source: str, operators: Sequence[Callable[..., Any]] = ()) -> type[TorchModel]:
+    """The class of a source. Tracebacks, `inspect` and TorchScript find its lines."""
+    module = types.ModuleType('mxrnn_model_%d' % next(_COUNT))
+    module.__file__ = name = '<%s>' % module.__name__
+    linecache.cache[name] = len(source), None, source.splitlines(True), name
+    sys.modules[module.__name__] = module  # where torch.export looks for functions
+    exec(compile(source, name, 'exec', dont_inherit=True), vars(module))
+    module.Model.operators = operators
+
+    def by_name(method: str) -> Callable[..., Any]:
+        plain = getattr(module.Model, method)
+
+        @functools.wraps(plain)
+        def call(self: TorchModel, *args: Any, **kwargs: Any) -> Any:
+            return plain(self, *self._given(method, args, kwargs))
+        return call
+    return type('Model', (TorchModel, module.Model), {
+        method: by_name(method) for method in ('loss', 'steps', 'encode')
+        if hasattr(module.Model, method)})
+
+
+_compiled = functools.lru_cache(maxsize=64)(_executed)
+
+
+def _empty(source: str, operators: tuple[Node, ...]) -> TorchModel:
+    """The module of a copy or a pickle, before its attributes are set. A pickle runs code anyway,
+    so that the text adds no danger."""
+    made = _class_of(source, operators)
+    return made.__new__(made)
+
+
+# ---- before the shapes of inputs are known
+
+class WaitingModel(TorchModel):
+    """A model that becomes its class when it is called first, with the numbers of axes of that
+    call. It has no parameters before."""
+
+    def __init__(self, model: Model, asked: Mapping[str, Any], error: ShapesNeeded) -> None:
+        super().__init__()
+        graph = chosen(model.graph, asked['outputs'], True, ())[0]
+        self.inputs = [name for name in graph.needed_variables()
+                       if name not in {**model.arg_params, **model.aux_params}]
+        self.outputs, self.training, self._needed = graph.outputs, False, str(error)
+        self._mxrnn = _Facts(asked, model, {'forward': self.inputs})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._given('forward', args, kwargs)
+        self._settle({**dict(zip(self.inputs, args)), **kwargs})
+        return self(*args, **kwargs)
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise ExportError(
+            'the class is made when it is called first, with the shapes of its inputs. Give them '
+            "to have its parameters now, as in to_torch(model, {'%s': ('batch', 'time')}). %s" % (
+                self.inputs[0], self._needed))
+
+    named_parameters = parameters = named_buffers = buffers = state_dict = _refuse
+    load_state_dict = _apply = requires_grad_ = loss = steps = begin = encode = _refuse
+    source = property(_refuse)
+
+    def train(self, mode: bool = True) -> Any:
+        return self._refuse() if mode else self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return object.__reduce_ex__(self, protocol)
