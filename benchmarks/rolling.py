@@ -22,7 +22,7 @@ from _options import positive
 
 import mxrnn
 from mxrnn import interop
-from mxrnn._graph.rolling import roll
+from mxrnn._graph.rolling import structure
 
 if any(importlib.util.find_spec(name) is None for name in ('torch', 'onnx', 'onnxruntime')):
     raise SystemExit('rolling.py needs torch and onnxruntime: pip install torch onnx onnxruntime')
@@ -75,7 +75,7 @@ def main() -> None:
     for length in (20,) if options.quick else (35, 200, 1180):
         model = unrolled(length)
         begin = time.perf_counter()
-        rolled = roll(model.graph)
+        rolled = structure(model.graph)
         table.add('rewrite', length, '', '%d to %d nodes' % (len(model.graph.nodes), len(
             rolled.graph.nodes)), (time.perf_counter() - begin) * 1e3)
     for length, batches in ((20, (1,)),) if options.quick else ((35, (1, 32)), (200, (1,))):
