@@ -1,4 +1,22 @@
-"""Graphs and weights of MXNet programs, without MXNet."""
+"""Graphs and weights of MXNet programs, without MXNet.
+
+Folders: `prepare` makes a plan, `_onnx` and `_source` write it, `run` and `check` try what they
+wrote. Modules:
+
+- `registry`: operators of back ends and of programs
+- `pack_gate_weights`: weights by gate in the arrays of a graph
+- `model`: a graph with its weights
+- `seals`: what an export may replace
+- `layers_picture`: layers as SVG
+- `export_onnx`: `to_onnx`
+- `export_source`: `to_source`
+- `trained_weights`: `from_source` and `from_torch`
+- `torch_model`: `to_torch`
+- `gluonts_lacking_transforms`: transformations of series that GluonTS lacks
+- `gluonts_network`: networks of GluonTS by names
+- `gluonts_without_graph`: models of GluonTS that have no graph
+- `gluonts`: predictors of GluonTS
+"""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -13,17 +31,17 @@ from .run.load_stepper import load_stepper
 from .run.onnx_stepper import OnnxStepper
 
 if TYPE_CHECKING:
-    from ._source.from_source import from_source, from_torch
     from .export_source import to_source
     from .torch_model import to_torch
+    from .trained_weights import from_source, from_torch
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'OnnxStepper',
            'attr_value', 'from_source', 'from_torch', 'graph_from_json', 'graph_to_json', 'load',
            'load_stepper', 'register', 'save', 'to_onnx', 'to_source', 'to_torch']
 
 #: Names that need torch, and their modules.
-_TORCH = {'to_torch': 'torch_model', 'from_torch': '_source.from_source',
-          'to_source': 'export_source', 'from_source': '_source.from_source'}
+_TORCH = {'to_torch': 'torch_model', 'from_torch': 'trained_weights',
+          'to_source': 'export_source', 'from_source': 'trained_weights'}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,8 +9,8 @@ import torch
 from .. import _check
 from .._files.atomic import replacing
 from .._graph.graph import Graph
-from ._source.layers_and_state_dict import state_dict_of
-from ._source.to_source import Written, text_of, written
+from ._source.class_file import state_dict_of
+from ._source.class_text import Written, text_of, written
 from .check.source_check import check_source
 from .model import Model
 from .prepare import prepare

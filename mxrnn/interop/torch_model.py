@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from .. import _check
 from .._graph.graph import Graph, Node
 from .._graph.operator_table import has
+from ._source.class_file import state_dict_of
+from ._source.class_text import text_of, written
 from ._source.emitter_api import SOURCE
-from ._source.layers_and_state_dict import state_dict_of
-from ._source.to_source import text_of, written
 from .model import Model
 from .prepare import prepare
 from .prepare.outputs import chosen

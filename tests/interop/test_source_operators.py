@@ -17,7 +17,7 @@ from .models import random_model
 from .operator_cases import OPS, SAMPLERS, draws, each_name
 from .sources import check, generate, source_of
 
-from mxrnn.interop._source.layers_and_state_dict import File  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.class_file import File  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.methods import loss_text  # noqa: E402, I001  isort: skip
 from mxrnn.interop._source.python_text import imports_of  # noqa: E402, I001  isort: skip
 from mxrnn.interop.prepare.facts import survey  # noqa: E402, I001  isort: skip

@@ -3,8 +3,8 @@
 In reading order:
 
 - `builder`: the nodes of a file, and operators of ONNX as calls
-- `elementwise`: operators of MXNet on each element
 - `arrays`: operators that make arrays, move elements or look them up
+- `elementwise`: operators of MXNet on each element
 - `reductions`: operators that reduce or order elements
 - `sequences`: operators on sequences with lengths
 - `layers`: matrix products, convolutions, norms, losses

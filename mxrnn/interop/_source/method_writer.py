@@ -9,6 +9,7 @@ from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
 from ..registry import TORCH
+from .class_file import File
 from .emitter_api import (
     SOURCE,
     Emitted,
@@ -24,7 +25,6 @@ from .emitter_api import (
     exchanged,
     is_swap,
 )
-from .layers_and_state_dict import File
 from .moved_weights import inputs_of
 from .pasted import check_equal, check_range, check_shape
 from .pasting import call, paste

@@ -16,8 +16,8 @@ from . import (  # noqa: F401
     reductions,
     sequences,
 )
+from .class_file import File
 from .emitter_api import LOSSES, Expr, Facts, Unsupported
-from .layers_and_state_dict import File
 from .method_writer import MethodWriter
 from .pasting import call
 from .python_text import local

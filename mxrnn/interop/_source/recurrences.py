@@ -10,8 +10,8 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.graph_editing import origin
 from ..._graph.merge_rnn import readers
 from ..._graph.rnn_vector_layout import FusedLayout
+from .class_file import File
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
-from .layers_and_state_dict import File
 from .method_writer import MethodWriter
 from .moved_weights import are_parameters, moved
 from .pasted import check_equal, run_rnn

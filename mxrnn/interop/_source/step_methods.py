@@ -7,8 +7,8 @@ from ..prepare import Prepared
 from ..prepare.facts import Facts, survey
 from ..prepare.losses import Losses
 from ..prepare.step_layout import Layout
+from .class_file import File
 from .emitter_api import Expr, Unsupported
-from .layers_and_state_dict import File
 from .methods import Methods
 from .program_names import name_of
 from .python_text import local, wrapped

@@ -12,8 +12,8 @@ from ..._files import reason_of
 from ..._graph.graph import Graph
 from ..._graph.operator_table import has
 from ..._graph.shapes.sizes import Axis, axes_in, number_for, resolve
-from .._source.layers_and_state_dict import state_dict_of
-from .._source.to_source import Written
+from .._source.class_file import state_dict_of
+from .._source.class_text import Written
 from ..model import Model
 from ..registry import ExportError
 from ..run.evaluator import evaluate, one_seed, variables

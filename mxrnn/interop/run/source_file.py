@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._source.class_text import Written
 from .._source.step_methods import StepMethods
-from .._source.to_source import Written
 from ..prepare.step_layout import Layout
 from .evaluator import one_seed
 from .exported_file import ExportedFile, Input, in_chunks

@@ -7,11 +7,11 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from ..model import Model, narrowed
-from ..prepare import prepare
-from ..seals import read_state
-from .layers_and_state_dict import flat_of
-from .to_source import written
+from ._source.class_file import flat_of
+from ._source.class_text import written
+from .model import Model, narrowed
+from .prepare import prepare
+from .seals import read_state
 
 __all__ = ['from_source', 'from_torch']
 

@@ -12,8 +12,8 @@ from ..prepare.input_shapes import of_graph
 from ..prepare.losses import Losses
 from ..registry import ExportError
 from ..seals import weights_of
+from .class_file import File
 from .emitter_api import Shape
-from .layers_and_state_dict import File
 from .methods import Methods
 from .python_text import imports_of, wrapped
 from .size_texts import described
