@@ -74,7 +74,7 @@ def test_lags_are_states_of_a_loop(name):
     symbol = S.Group([S.identity(each) for each in make()])
     shapes = shapes_of(symbol)
     inputs = [each for each in shapes if not each.endswith('weight')]
-    assert both_ways(symbol, inputs, **shapes) == ['loop'] * count
+    assert both_ways(symbol, **shapes) == ['loop'] * count
     assert_equal(run_rolled(RolledGraph(graph_from_json(for_mxnet(symbol).tojson()), ()),
                             bind(symbol, shapes, train=True), shapes))
     assert compare(symbol, {name: shapes[name] for name in inputs}, [
