@@ -40,8 +40,9 @@ _LONGEST = sorted(REFUSED, key=len, reverse=True)
 def test_cases_of_both_back_ends(name):
     op = OPS[name]
     symbol = mx.sym.Group(list(op.build()))
+    labels = graph_from_json(symbol.tojson()).labels()  # a file does not take them
     shapes = {each: getattr(value, 'shape', value) for each, value in op.inputs.items()
-              if each in symbol.list_arguments()}
+              if each in symbol.list_arguments() and each not in labels}
 
     def value(each, shape, shapes):
         given = op.inputs[each]
@@ -55,7 +56,7 @@ def test_cases_of_both_back_ends(name):
                None)
     if name.startswith('CTCLoss'):
         graph = graph_from_json(symbol.tojson())
-        assert exportable(Model(graph, {}, {}), shapes, types=types).left_out == graph.outputs
+        assert exportable(Model(graph, {}, {}), {'a': shapes['a']}).left_out == graph.outputs
         return
     if why is not None:
         with pytest.raises(ExportError, match=why):
