@@ -14,7 +14,7 @@ from ..._graph.shapes.missing_shapes import Found, Named, ShapesError, found_sha
 from ..._graph.shapes.ties import STEPS
 from ..registry import ExportError, ShapesNeeded
 
-__all__ = ['CountedSteps', 'Shapes', 'blaming_axes', 'check_names', 'check_shapes',
+__all__ = ['CountedSteps', 'Shapes', 'TiedError', 'blaming_axes', 'check_names', 'check_shapes',
            'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'refuse_guesses',
            'shapes_found', 'without_number']
 
@@ -157,16 +157,22 @@ def _unlike(found: Shapes, given: Shapes, sizes: bool
 
 @contextlib.contextmanager
 def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> Iterator[None]:
-    """If the graph is refused, name the inputs that were given other numbers of axes, or of
-    elements."""
+    """If the graph is refused for another reason than a tie, name the inputs that were given other
+    numbers of axes, or of elements."""
     try:
         yield
+    except TiedError:
+        raise
     except ExportError as error:
         reason = given and (_other_axes(graph, params, given) or '--input' not in str(error)
                             and misfit(graph, params, given))
         if not reason:
             raise
         raise _blaming(error, reason, graph, params, given) from None
+
+
+class TiedError(ExportError):
+    """The graph is not right at a size that was typed."""
 
 
 def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
@@ -222,10 +228,12 @@ def refuse_guesses(graph: Graph, shapes: Mapping[str, Named], names: Sequence[st
         shape = shapes[name]
         ways = [*_steps_of_rows(graph, name, shape), *_groups_of_words(graph, name, shape)]
         if ways:
+            typed = ['--input %s=%s' % (name, ','.join([
+                str(size) if isinstance(size, int) or size == 'batch' else '…' for size in way]))
+                for way in (shape, ways[0])]
             raise ShapesNeeded(
-                '%s may have %d or %d axes in the graph. Type them: --input %s=%s or --input %s=%s'
-                % (name, len(shape), len(shape) + 1, name, ','.join(map(str, shape)), name,
-                   ','.join(map(str, ways[0]))))
+                '%s may have %d or %d axes in the graph. Give its sizes in place of …: %s or %s'
+                % (name, len(shape), len(shape) + 1, typed[0], typed[1]))
 
 
 def _steps_of_rows(graph: Graph, name: str, shape: Named) -> list[Named]:

@@ -15,7 +15,7 @@ from ..._graph.shapes.scales import Tie
 from ..._graph.shapes.substitution import substituted
 from ..._graph.shapes.ties import Lengths, find_ties
 from ..registry import ExportError, ShapesNeeded
-from .input_shapes import CountedSteps, Shapes, refuse_guesses, shapes_found
+from .input_shapes import CountedSteps, Shapes, TiedError, refuse_guesses, shapes_found
 
 __all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
 
@@ -358,8 +358,10 @@ def _remedy(graph: Graph, shapes: Mapping[str, Named], own: Mapping[str, Named],
         return ''  # or a weight has the number
     numbers = {axis.label: axis.sizes[0]}
     freed = substituted(graph, shapes, [*own], numbers, losses).graph
-    if judged(freed, shapes, own, losses, numbers).axes[axis.label].ties:
-        return '. --certify OTHER-symbol.json may decide it'
+    left = judged(freed, shapes, own, losses, numbers).axes[axis.label].ties
+    if left:  # a graph of another length splits it into another number of parts
+        return '. --certify OTHER-symbol.json may decide it' * all(
+            tie.node.op not in ('SliceChannel', '_split_v2') for tie in left)
     name, shape = next(each for each in own.items() if axis.label in each[1])
     return '. For any: --input %s=%s' % (name, ','.join(
         '%s:%d' % (size, axis.sizes[0]) if size == axis.label else str(size) for size in shape))
@@ -418,6 +420,6 @@ def _check_typed(where: str, size: int | str, axis: Axis) -> None:
     """Refuse a typed size with which the graph is not right."""
     if axis.ties and (isinstance(size, str) or axis.sizes and size not in axis.sizes):
         others = [*dict.fromkeys(str(tie) for tie in axis.ties)]
-        raise ExportError('%s cannot be %s: node %s%s%s' % (
+        raise TiedError('%s cannot be %s: node %s%s%s' % (
             where, 'any size' if isinstance(size, str) else size, '; node '.join(others[:3]),
             '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy))
