@@ -45,10 +45,10 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
     inputs : dict, optional
         Shapes of inputs by name. An axis is an int, or a name such as 'batch', which allows any
         size. Axes with the same name have the same size. 'time:35' is the axis 'time' of a graph
-        that was unrolled for 35 steps: every 35 in the graph then means the number of steps. Other
-        inputs get their shape from the graph: widths from the weights that read them, the number of
-        steps where the graph cannot be rolled up, and any size elsewhere. Labels of losses are not
-        inputs of the file.
+        that was unrolled for 35 steps: a 35 that ties this axis then means the number of steps.
+        Other inputs get their shape from the graph: widths from the weights that read them, a
+        number where the graph ties an axis, and any size elsewhere. Labels of losses are not inputs
+        of the file.
     types : dict, optional
         Types of inputs by name, such as ``{'data': 'float32'}``. Other inputs have the type that
         the graph states; otherwise int64 if only look-ups such as Embedding read them, or the
@@ -60,8 +60,8 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = 
         Whether cells that were unrolled step by step become one operator or loop, so that the file
         takes any number of steps; False keeps them unrolled.
     certify_by : Graph, optional
-        The graph of another bucket of the same program. Numbers that differ between the two graphs
-        are the number of steps and become an axis of any size. ValueError if other things differ.
+        The graph of another bucket of the same program. A number that differs between the two
+        graphs is computed from the number of steps. ExportError if other things differ.
     states : bool
         Whether the states of all recurrences become inputs and outputs of the file. The file then
         runs in steps, or in chunks of any number of steps, as `load_stepper` does. A decoder's
