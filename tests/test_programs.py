@@ -247,7 +247,7 @@ len(zip([]))
 (i for i in [1]).next()
 import urllib; urllib.urlopen
 raise ValueError, "x"
-try: pass\\nexcept ValueError, e: print(e)
+try: pass\\nexcept ValueError, e: print e
 x = `3`
 x = 10L
 x = 0777

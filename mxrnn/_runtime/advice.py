@@ -61,7 +61,7 @@ def _data_of_other_names(error: BaseException, frames: list[types.FrameType]) ->
     """The names of the inputs that a module wants, and of the data that it does not read."""
     found = _UNSHAPED.search(str(error))
     binding = frames[-1].f_locals if found else {}
-    if not found or not {'self', 'kwargs'} <= binding.keys():
+    if not found or not {'self', 'kwargs'} <= {*binding}:
         return None
     wanted = re.findall(r'^(\w+): None', found.group(1), re.MULTILINE)
     unread = sorted({*binding['kwargs']} - {*binding['self'].list_arguments()})

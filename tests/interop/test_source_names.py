@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn.interop.run.evaluator import evaluate, variables
 
 from .. import mx, ours, rnn
 from .compare import torch
 from .models import random_model
 from .sources import generate, outputs
+
+from mxrnn.interop.run.evaluator import evaluate, variables  # noqa: E402  isort: skip
 
 pytestmark = ours
 
