@@ -24,7 +24,7 @@ _MESSAGE = re.compile(
     r"|'(generator|\w+_?iterator|enumerate|map|zip)' object has no attribute 'next'"
     r"|'(dict_\w+|map|zip|filter)'( object is not subscriptable| has no len| object has no attr)"
     % tuple('|'.join(names.split()) for names in (_NAMES, _MODULES, _ATTRIBUTES, _ATTRIBUTES)))
-_LINE = re.compile(r'^\s*(print|exec)\s+[^\s=(.]|^\s*(raise|except)\s[^(]*,|^\s*def\b.*\(\('
+_LINE = re.compile(r'^\s*(print|exec)\s+[^\s=(.]|^\s*(raise|except)\s[^(]*,|^\s*def\b.*[(,]\s*\('
                    r'|`|<>|\b\d+[lL]\b|\bur[\'"]')
 
 #: MXNet's message for an input that no data has.
