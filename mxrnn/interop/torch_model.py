@@ -324,7 +324,8 @@ def _empty(source: str, operators: tuple[Node, ...]) -> TorchModel:
 
 class WaitingModel(TorchModel):
     """A model that becomes its class when it is called first, with the numbers of axes of that
-    call. It has no parameters before."""
+    call, and the sizes of axes that the graph ties without telling them. It has no parameters
+    before."""
 
     def __init__(self, model: Model, asked: Mapping[str, Any], error: ShapesNeeded) -> None:
         super().__init__()
@@ -341,9 +342,8 @@ class WaitingModel(TorchModel):
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise ExportError(
-            'the class is made when it is called first, with the shapes of its inputs. Give them '
-            "to have its parameters now, as in to_torch(model, {'%s': ('batch', 'time')}). %s" % (
-                self.inputs[0], self._needed))
+            'the class is made when it is called first, with the shapes of its inputs. To have its '
+            'parameters now, give these: to_torch(model, inputs={...}). %s' % self._needed)
 
     named_parameters = parameters = named_buffers = buffers = state_dict = _refuse
     load_state_dict = _apply = requires_grad_ = loss = steps = begin = encode = _refuse

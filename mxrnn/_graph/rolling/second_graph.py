@@ -8,7 +8,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 from ..graph import Entry, Graph, Node
 from ..graph_editing import Edit, Writer, with_variables_as_in
 from ..shapes.axis_factors import number_of
-from ..shapes.constants import CERTIFIED, CUT, Sizes
+from ..shapes.constants import CERTIFIED, COMMON_PARTS, CUT, MOST_PARTS, Sizes
 from ..shapes.infer import Table, infer
 from ..shapes.substitution import RULES, Chain, Like, Scope, Tied, beside, computed, like_of
 from ..shapes.ties import STEPS, find_ties
@@ -26,9 +26,6 @@ class NoLaw(ValueError):
 #: Laws of scalars are multiples of these, or of their inverses.
 _BASES: Mapping[Chain, str] = {(): 'T', (('_plus_scalar', -1),): '(T-1)',
                                 (('sqrt', 0),): 'sqrt(T)', (('log', 0),): 'log(T)'}
-#: A part is one of at most so many. Halves and thirds are common: a number that is the same half of
-#: both sizes is not proven to be a constant.
-_PARTS, _COMMON = 16, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +176,7 @@ def _possible(one: float, other: float, label: str, first: int, second: int) -> 
         more = int(one) - first
         found[(('_plus_scalar', more),) if more else ()] = 'T%+d' % more if more else 'T'
         found.update({(('_div_scalar', part), (op, 0)): text % part
-                      for part in range(2, _PARTS + 1)
+                      for part in range(2, MOST_PARTS + 1)
                       for op, text in (('floor', 'T//%d'), ('ceil', 'ceil(T/%d)'))})
     for chain, text in _BASES.items():
         size = Law(label, text, chain).at(first)
@@ -335,7 +332,7 @@ def _in_first(value: Any, sizes: _Sizes) -> Any:
 
 def _doubtful(node: Node, first: int, second: int) -> bool:
     """Whether a number that is the same in both graphs is the same part of both sizes, too."""
-    parts = {(first + up) // part for part in range(2, _COMMON + 1) for up in (0, part - 1)
+    parts = {(first + up) // part for part in range(2, COMMON_PARTS + 1) for up in (0, part - 1)
              if (first + up) // part == (second + up) // part} - {0, 1}
     return any(type(number) in (int, float) and abs(number) in parts for key in node.attrs
                if not key.startswith('__') for number, in _leaves(node.get(key)))

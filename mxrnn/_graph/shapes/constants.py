@@ -1,4 +1,4 @@
-"""Small numbers along an axis: which of them are the same at every length."""
+"""Which numbers are the same at every length. All thresholds of the rule of lengths stand here."""
 from __future__ import annotations
 
 import math
@@ -9,8 +9,9 @@ from .axis_factors import number_of
 from .infer import Table
 from .sizes import Size, axes_in, number_for, product, same
 
-__all__ = ['CERTIFIED', 'CUT', 'PAIRS', 'Sizes', 'is_computed', 'is_constant', 'largest_kernel',
-           'part_ends', 'parts_of', 'size_in_graph', 'with_ends_counted']
+__all__ = ['CERTIFIED', 'COMMON_PARTS', 'CUT', 'EPSILON', 'FEW', 'MOST_PARTS', 'PAIRS', 'PLAIN',
+           'TELLING', 'TIMES', 'Sizes', 'is_computed', 'is_constant', 'largest_kernel',
+           'may_be_decoded', 'part_ends', 'parts_of', 'size_in_graph', 'with_ends_counted']
 
 #: The attribute of a part that rolling up has cut, so that structure tells its ends: how many steps
 #: the graph cuts one by one, or 0.
@@ -49,6 +50,21 @@ PAIRS = 8
 _QUARTER, _WINDOW = 4, 3
 #: A factor of so many digits or fewer was written by a person. Others were computed, such as 1/18.
 _DIGITS = 3
+#: Factors below this are there to avoid a division by zero.
+EPSILON = .01
+#: Factors that programs write for other reasons; of fewer steps than `FEW`, they may be all steps,
+#: half of them or all but one.
+PLAIN = 0, 1, -1, 2, .5
+FEW = 6
+#: So many steps or more are told by their number. A 2 may be all of two steps, or a constant.
+TELLING = 3
+#: A decoder may run as many steps as what it reads, so many more of them, or a multiple or part.
+_MORE, _RATIOS = range(-1, 4), (2, 3)
+#: Sizes of an axis are tried up to so many times the steps that windows leave of it.
+TIMES = 16
+#: In a second graph, a part is one of at most so many. Halves and thirds are common: a number that
+#: is the same half of both sizes is not proven to be a constant.
+MOST_PARTS, COMMON_PARTS = 16, 3
 
 
 def size_in_graph(size: Size, sizes: Sizes) -> int | None:
@@ -71,6 +87,12 @@ def is_computed(factor: float) -> bool:
     ways = (1 / factor, factor ** 2, factor ** -2) if factor > 0 else ()
     return float('%.*g' % (_DIGITS, factor)) != factor and any(
         way > 2.5 and math.isclose(way, round(way), rel_tol=1e-6) for way in ways)
+
+
+def may_be_decoded(number: int, size: int) -> bool:
+    """Whether a decoder of so many steps may follow the size of what it reads."""
+    return number - size in _MORE or any(
+        number in (part * size, size // part, -(-size // part)) for part in _RATIOS)
 
 
 def largest_kernel(size: int | None) -> int:

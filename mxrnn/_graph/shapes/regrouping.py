@@ -6,7 +6,7 @@ from typing import Iterator, Mapping, Sequence
 from ..graph import Entry, Graph, Node
 from ..graph_editing import Edit, Writer, with_variables_as_in
 from .axis_factors import REST, Axes, factors_of, separated
-from .constants import Sizes, size_in_graph
+from .constants import TELLING, Sizes, size_in_graph
 from .infer import Table
 from .sizes import Size, product, reshaping, resolve, same
 
@@ -34,7 +34,7 @@ def _restored(node: Node, data: Axes, sizes: Sizes) -> Iterator[tuple[Size, int]
     counted = [(size, number) for size, number in numbers.items() if number is not None]
     if len(numbers) == 2 and len(counted) == 1 and len(node.shape) > 2:
         first = node.shape[1:3] if node.shape[0] == -4 else node.shape[:2]
-        if sorted(first) == [-1, counted[0][1]] and counted[0][1] > 2:
+        if sorted(first) == [-1, counted[0][1]] and counted[0][1] >= TELLING:
             yield counted[0]
 
 

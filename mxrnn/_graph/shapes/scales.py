@@ -9,7 +9,7 @@ from typing import Collection, Iterator, NamedTuple, Sequence
 from ..graph import Graph, Node
 from ..operator_table import has
 from .axis_factors import Factors, factors_of
-from .constants import Sizes, is_computed, size_in_graph
+from .constants import EPSILON, FEW, PLAIN, Sizes, is_computed, size_in_graph
 from .infer import Table
 from .sizes import Size, axes_in, product, reduced_axes
 
@@ -69,12 +69,6 @@ _FACTORS = 'elemwise_mul', 'broadcast_mul', 'elemwise_div', 'broadcast_div'
 _COMPARES = re.compile('equal|lesser|greater|logical')
 _LOSSES = ('SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput',
            'MAERegressionOutput', 'MakeLoss')
-#: Scalars below this are there to avoid a division by zero.
-_EPSILON = .01
-#: Numbers that programs write for other reasons; of fewer steps than `_FEW`, factors may be all
-#: steps, half of them or all but one.
-_PLAIN = 0, 1, -1, 2, .5
-_FEW = 6
 
 
 def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | None], sizes: Sizes,
@@ -101,22 +95,22 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
         for label in sorted(every):
             size = sizes.axes.get(label)
             if own and label not in {*own, *before, *along}:
-                if label not in sizes.batches and scalar not in _PLAIN and _made_of(scalar, [size]):
+                if label not in sizes.batches and scalar not in PLAIN and _made_of(scalar, [size]):
                     yield Tie(label, node, 'has %g' % scalar, (scalar,))
                 continue
             beside = loss and size is None and label not in sizes.batches or not loss and (
                 label in before or label in along or scales and (label in flow.summed[place] or (
                     size is None and label in flow.weighted[place])))
-            few = size is not None and size < _FEW and scalar > 0 and (scales or beside)
+            few = size is not None and size < FEW and scalar > 0 and (scales or beside)
             made = _made_of(scalar, [size, *[size_in_graph(product(axis), sizes) for axis in axes
                                              if label in labels(axis)]])
-            if scalar in _PLAIN and not few or beside and not made and _of_counts(
+            if scalar in PLAIN and not few or beside and not made and _of_counts(
                     scalar, flow.counts[place]):
                 continue
-            small = abs(scalar) < _EPSILON and not loss and not scales
+            small = abs(scalar) < EPSILON and not loss and not scales
             untold = size is None and label not in sizes.batches and is_computed(
                 scalar) and not _of_counts(scalar, sizes.weights)
-            if beside and not small or scalar in _PLAIN or untold or made:
+            if beside and not small or scalar in PLAIN or untold or made:
                 yield Tie(label, node, 'has %g%s' % (
                     scalar, ', beside a sum over it' if beside else ''), (scalar,))
 

@@ -13,7 +13,7 @@ from ..graph import Entry, Graph, Node
 from ..graph_editing import Edit, Writer, with_variables_as_in
 from ..operator_table import row
 from .axis_factors import Axes, number_of
-from .constants import Sizes, parts_of, size_in_graph
+from .constants import PLAIN, TELLING, Sizes, parts_of, size_in_graph
 from .infer import Table
 from .regrouping import meant, open_factors, reshaped
 from .sizes import Axis, Size, product, resolve
@@ -21,10 +21,6 @@ from .ties import Lengths, find_ties
 
 __all__ = ['RULES', 'Chain', 'Like', 'Scope', 'Tied', 'as_float32', 'beside', 'bounded', 'computed',
            'like_of', 'size_of', 'substituted']
-
-
-#: Of two steps, a 2 may be all of them, or a constant; so may factors be that people write.
-_LEAST, _PLAIN = 3, (2, .5)
 
 
 def substituted(graph: Graph, shapes: Mapping[str, Sequence[int | str]], inputs: Collection[str],
@@ -47,7 +43,7 @@ def _with_sizes(found: Lengths, label: str) -> Graph:
     others = {tie.node for tie in found.ties if tie.label not in (label, *found.batches)}
     tied = {tie.node for tie in found.of(label)} - others
     like, sizes = like_of(found.graph, found.table, label), Sizes(found.sizes)
-    if like is None or not tied or sizes.axes.get(label, 1) < _LEAST:
+    if like is None or not tied or sizes.axes.get(label, 1) < TELLING:
         return found.graph
     return Scope(found.graph, found.table, sizes, tied, label, like).substituted()
 
@@ -193,7 +189,7 @@ def computed(chain: Chain, size: float) -> float:
 
 def _scaled(tied: Tied) -> Entry | None:
     """A scalar that is the number or one less, or an inverse, root or logarithm of these."""
-    if tied.node.scalar in _PLAIN:
+    if tied.node.scalar in PLAIN:
         return None
     for less in (), (('_plus_scalar', -1),):
         size = int(computed(less, tied.number))

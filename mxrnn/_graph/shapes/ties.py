@@ -15,9 +15,12 @@ from .constants import (
     CERTIFIED,
     CUT,
     PAIRS,
+    TELLING,
+    TIMES,
     Sizes,
     is_constant,
     largest_kernel,
+    may_be_decoded,
     part_ends,
     parts_of,
     size_in_graph,
@@ -33,10 +36,6 @@ __all__ = ['STEPS', 'Lengths', 'find_ties']
 #: The attribute of a recurrence with the number of steps that rolling up has counted; of one that
 #: stays unrolled, its last step has it.
 STEPS = '__steps__'
-#: Sizes of an axis are tried up to so many times the steps that windows leave of it.
-_TIMES = 16
-#: A decoder may run as many steps as what it reads, so many more of them, or a multiple or part.
-_MORE, _PARTS = range(-1, 4), (2, 3)
 #: By operator that makes an axis of a number, the attribute with the number.
 _MAKERS = {'broadcast_axis': 'size', 'broadcast_to': 'shape', 'tile': 'reps', 'repeat': 'repeats',
            '_arange': 'stop', '_linspace': 'num', 'stack': 'num_args', '_zeros': 'shape',
@@ -374,7 +373,7 @@ class _Finder:
         made_for = self._made_for.get(node.name, self._every)
         for label in sorted(made_for & self._every):
             number = self._sizes.axes.get(label, 0)
-            if number > 2 and number in numbers:
+            if number >= TELLING and number in numbers:
                 yield Tie(label, node, 'makes %d elements' % number, (number,))
 
     def _runs(self, scope: _Scope, place: int, given: Sequence[Axes]) -> Iterator[Tie]:
@@ -388,8 +387,7 @@ class _Finder:
         for label in sorted(self._every.intersection(scope.origin[place] or self._every).difference(
                 self._sizes.batches)):
             size = self._sizes.axes.get(label)
-            if label in self._own if size is None else number - size in _MORE or any(
-                    number in (part * size, size // part, -(-size // part)) for part in _PARTS):
+            if label in self._own if size is None else may_be_decoded(number, size):
                 yield Tie(label, node, 'runs %d steps, whatever is read' % number, (number,))
 
 
@@ -406,7 +404,7 @@ def _fits(size: Size, number: int) -> tuple[int, ...]:
         return ()
     (axis,) = own
     return (number,) if resolve(size) is axis else tuple([
-        each for each in range(1, _TIMES * (number + 1))
+        each for each in range(1, TIMES * (number + 1))
         if number_for(size, {axis: each}) == number])
 
 
