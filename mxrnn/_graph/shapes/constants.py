@@ -36,6 +36,12 @@ class Sizes(NamedTuple):
         """The axes of which the graph tells the only number."""
         return {label: fits[0] for label, fits in self.fits.items() if len(fits) == 1}
 
+    def numbers(self, label: str) -> list[int]:
+        """What an axis may be in the graph: its number, or steps that are made of it."""
+        steps = [number for size, number in self.counted
+                 if label not in self.batches and label in {axis.label for axis in axes_in(size)}]
+        return [*[number for own, number in self.axes.items() if own == label], *steps]
+
 
 #: A number along an axis is a constant if the axis has at least so many elements in the graph. One
 #: of four steps may be a third of them, rounded down, or all but three; of five it is the first or

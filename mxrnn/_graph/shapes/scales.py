@@ -79,11 +79,12 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
     sums. Places that `arange` makes may be those of all open axes but a batch.
     """
     flow = _flow(graph, table, every.difference(sizes.batches))
+    told = {label: sizes.numbers(label) for label in every}
     for place, node in enumerate(graph.nodes):
         loss = losses and node.op in _LOSSES
         for number in [getattr(node, key) for key in _NUMBERS.get(node.op, ())]:
             for label in sorted(every.difference(sizes.batches)):
-                if _made_of(number or 0, [sizes.axes.get(label)]):
+                if _made_of(number or 0, told[label]):
                     yield Tie(label, node, 'has %g' % number, (number,))
         if not loss and not node.op.endswith('_scalar'):
             continue
@@ -95,15 +96,16 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
         for label in sorted(every):
             size = sizes.axes.get(label)
             if own and label not in {*own, *before, *along}:
-                if label not in sizes.batches and scalar not in PLAIN and _made_of(scalar, [size]):
+                if label not in sizes.batches and scalar not in PLAIN and _made_of(
+                        scalar, told[label]):
                     yield Tie(label, node, 'has %g' % scalar, (scalar,))
                 continue
             beside = loss and size is None and label not in sizes.batches or not loss and (
                 label in before or label in along or scales and (label in flow.summed[place] or (
                     size is None and label in flow.weighted[place])))
             few = size is not None and size < FEW and scalar > 0 and (scales or beside)
-            made = _made_of(scalar, [size, *[size_in_graph(product(axis), sizes) for axis in axes
-                                             if label in labels(axis)]])
+            made = _made_of(scalar, [*told[label], *[
+                size_in_graph(product(axis), sizes) for axis in axes if label in labels(axis)]])
             if scalar in PLAIN and not few or beside and not made and _of_counts(
                     scalar, flow.counts[place]):
                 continue
