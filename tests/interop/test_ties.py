@@ -151,11 +151,11 @@ def test_the_number_of_steps_ties_them_in_what_has_no_steps_too(of):
 
 def test_steps_that_are_made_of_two_axes_are_told_for_both():
     """Columns of an image, as many as it is long times as they are wide."""
-    image = S.Convolution(S.expand_dims(S.Variable('data'), axis=1), kernel=(3, 3), pad=(1, 0),
+    image = S.Convolution(S.expand_dims(S.Variable('data') / T, axis=1), kernel=(3, 3), pad=(1, 0),
                           num_filter=4, name='conv')
     columns = S.transpose(S.Reshape(image, shape=(0, 0, -1)), axes=(0, 2, 1))
     outputs = rnn.LSTMCell(4, 'f_').unroll(T, columns, merge_outputs=True, layout='NTC')[0]
-    model = models.random_model(outputs / T, {'data': (3, T, 3)})
+    model = models.random_model(outputs, {'data': (3, T, 3)})
     params = {name: array.shape for name, array in model.arg_params.items()}
     axes = judged(structure(model.graph).graph, params, {'data': ('batch', 'time', 'width')}).axes
     assert axes['time'].ties and axes['width'].ties and not axes['batch'].ties
