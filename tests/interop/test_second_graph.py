@@ -206,6 +206,11 @@ def test_a_number_that_is_half_of_both_stays_a_tie():
         assert len(find_ties(graph, shapes, ['data']).of('time')) == ties
 
 
+def test_a_stride_is_counted_from_no_end():
+    with pytest.raises(NoLaw, match='cannot read the size'):
+        certified(lambda x, T: S.slice(x, begin=(None, 0), end=(None, T), step=(None, T - 2)))
+
+
 @pytest.mark.parametrize('build, lengths, laws', [
     (lambda x, T: part(x, 0, T - 6), (13, 12), 'T-6 .* or ceil.T/2.'),
     (lambda x, T: part(x, 0, T // 3), (11, 12), 'T-8 .* or T//3')])

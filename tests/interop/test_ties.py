@@ -76,6 +76,8 @@ HEADS = {
         S.sum(x, axis=1), num_hidden=3, name='fc') * (2 / T), False),
     'joined sums': (lambda x: S.concat(S.sum(x, axis=1), S.max(x, axis=1)) * (2 / T), False),
     'place of the largest': (lambda x: S.argmax(x, axis=1) > T // 2, False),
+    'second place': (lambda x: S.argmax(x, axis=1) > 2, False),
+    'first place': (lambda x: S.argmax(x, axis=1) > 0, True),
     'a temperature': (lambda x: S.softmax(x, temperature=T), False),
     'a value': (lambda x: S.broadcast_mul(S.sum(x, axis=1), S.full((1, 1), 1 / T)), False),
     'a bound': (lambda x: S.clip(x, 0, T), False),

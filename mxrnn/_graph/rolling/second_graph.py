@@ -200,7 +200,8 @@ def _value_in_both(path: Sequence[int], both: Sequence[Node], key: str, tables: 
     """A value with its laws. The begins or ends of a slice are counted from the last element if
     these are the same in both, and no law but a difference makes them."""
     node, values = both[0], [node.get(key) for node in both]
-    data = _both(path, tables, node.inputs[0]) if node.op in ('slice', 'slice_axis') else []
+    data = _both(path, tables, node.inputs[0]) if node.op in ('slice', 'slice_axis') and (
+        key in ('begin', 'end')) else []
 
     def bound(one: int | None, other: int | None, size: int | None, further: int | None) -> Any:
         if one != other and size is not None and further is not None:
