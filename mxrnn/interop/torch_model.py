@@ -332,7 +332,8 @@ class WaitingModel(TorchModel):
         graph = chosen(model.graph, asked['outputs'], True, ())[0]
         self.inputs = [name for name in graph.needed_variables()
                        if name not in {**model.arg_params, **model.aux_params}]
-        self.outputs, self.training, self._needed = graph.outputs, False, str(error)
+        self.outputs, self.training = graph.outputs, False
+        self._needed, self._shapes = str(error), error.shapes
         self._mxrnn = _Facts(asked, model, {'forward': self.inputs})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -343,7 +344,10 @@ class WaitingModel(TorchModel):
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise ExportError(
             'the class is made when it is called first, with the shapes of its inputs. To have its '
-            'parameters now, give these: to_torch(model, inputs={...}). %s' % self._needed)
+            'parameters now, give these: to_torch(model, {%s}). %s' % (', '.join(
+                '%r: (%s)' % (name, ''.join([
+                    '%s, ' % ('…' if size is None else repr(size)) for size in self._shapes.get(
+                        name, (None,))]).strip()) for name in self.inputs), self._needed))
 
     named_parameters = parameters = named_buffers = buffers = state_dict = _refuse
     load_state_dict = _apply = requires_grad_ = loss = steps = begin = encode = _refuse
