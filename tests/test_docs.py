@@ -127,7 +127,7 @@ def test_the_reference_has_a_page_for_each_name(tmp_path, capsys):
 
 def test_the_readme_can_be_read_in_some_minutes():
     prose = re.sub(r'^```.*?^```', '', text('README.md'), flags=re.MULTILINE | re.DOTALL)
-    assert len(prose.split()) <= 1000
+    assert len(prose.split()) <= 800
 
 
 def test_each_row_of_the_differences_has_a_test():
