@@ -186,7 +186,43 @@ def test_data_that_are_their_own_label_have_no_gradient_through_it():
     scores = mx.sym.FullyConnected(data, num_hidden=5, flatten=False)
     text = generate(random_model(mx.sym.LinearRegressionOutput(scores, data), {
         'data': (2, 5)})).text
-    assert 'F.mse_loss(self(data), data' in text
+    assert 'F.mse_loss(x, data' in text
+
+
+def ctc(scores, label):
+    steps = mx.sym.reshape(scores, (-4, -1, 1, 0))  # each row of scores is a step
+    return mx.sym.MakeLoss(mx.sym.ctc_loss(steps, label))
+
+
+LINEAR, SVM, SOFTMAX = (scaled(op, 1) if op != 'SVMOutput' else mx.sym.SVMOutput for op in (
+    'LinearRegressionOutput', 'SVMOutput', 'SoftmaxOutput'))
+
+
+@pytest.mark.parametrize('build, label, wrong', [
+    (LINEAR, (2, 3), np.ones(1)), (LINEAR, (2, 3), np.ones((1, 3))),
+    (LINEAR, (2, 3), np.ones((3, 2))), (SVM, (2,), np.ones(1)), (SOFTMAX, (2,), np.ones(1)),
+    (SOFTMAX, (2, 3), np.ones(1)), (ctc, (1, 2), [[1, 2, 1]]), (ctc, (1, 2), [[1, 3]]),
+    (ctc, (1, 2), [[-1, 1]])])
+def test_a_label_that_does_not_fit_is_refused(build, label, wrong):
+    """torch repeated it, gave 0 for a label that is too long, or read beyond the classes."""
+    scores = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='fc')
+    symbol, data = build(scores, mx.sym.Variable('label')), {'data': (2, 4), 'label': label}
+    loss = generate(random_model(symbol, data), data).module.loss
+    given = [torch.ones(shape) for shape in data.values()]
+    assert loss(*given).isfinite()
+    with pytest.raises((ValueError, RuntimeError), match='label|shape|batch_size'):
+        loss(given[0], torch.tensor(wrong))
+
+
+def test_a_label_may_have_an_axis_of_one_beside_a_typed_batch():
+    """MXNet takes it; once the sizes were typed, the source refused it."""
+    outputs, _ = rnn.GRUCell(3, 'g_').unroll(5, mx.sym.Variable('data'), merge_outputs=True)
+    last = mx.sym.FullyConnected(mx.sym.SequenceLast(outputs, axis=1), num_hidden=1, name='fc')
+    symbol = mx.sym.LinearRegressionOutput(last, mx.sym.Variable('label'))
+    data = {'data': random_value('data', (2, 5, 4)).astype('f'), 'label': np.ones((2, 1), 'f')}
+    source = generate(random_model(symbol, {'data': (2, 5, 4), 'label': (2,)}), {
+        'data': (2, 5, 4)})
+    check(source, symbol, data)
 
 
 def test_heads_with_other_labels_beside_that_of_a_distance():

@@ -6,6 +6,7 @@ from ..._graph.shapes.sizes import product
 from .emitter_api import Emitted, Expr, Unsupported, emits, loss, number, writes
 from .method_writer import MethodWriter
 from .moves import reshaped
+from .pasted import check_labels, check_shape
 
 __all__: list[str] = []
 
@@ -13,6 +14,13 @@ __all__: list[str] = []
 def _times(value: float) -> str:
     """The factor of a loss, as text in front of it."""
     return '' if value == 1 else number(value) + ' * '
+
+
+def _checked(scope: MethodWriter, label: Expr, x: Expr) -> Expr:
+    """The label, whose shape must be that of `x`: otherwise torch would repeat its elements."""
+    label = scope.named(label, 'labels')
+    scope.line('%s(%r, %s, *%s.shape)' % (scope.helper(check_shape), label.text, label, x.of))
+    return label
 
 
 # ---- SoftmaxOutput
@@ -85,8 +93,8 @@ def _softmax_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
 
 def _distributions(scope: MethodWriter, node: Node, x: Expr, label: Expr, scale: str) -> str:
     """The labels are the classes' probabilities, whose sum need not be 1."""
-    axis = 1 if node.multi_output else -1
-    x, label = scope.named(x), scope.named(label)
+    axis, x = 1 if node.multi_output else -1, scope.named(x)
+    label = _checked(scope, label, x)
     if not node.multi_output and not node.preserve_shape and x.rank > 2:
         return '%s(%s.flatten(1).logsumexp(1).sum() - (%s * %s).sum())' % (scale, x, label, x)
     return '%s(%s.logsumexp(%d).sum() - (%s * %s).sum())' % (scale, x, axis, label, x)
@@ -99,10 +107,11 @@ def _regression(op: str, prediction: str, function: str, factor: float = 1.) -> 
 
     @loss(op, reals=True)
     def of(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
-        each, labels = product(label.shape[1:]), f'{label}'
-        if label.shape != x.shape or x.shape[1:] == (1,):  # (batch, 1) may come as (batch,)
-            x = scope.named(x)
+        x, each = scope.named(x), product(label.shape[1:])
+        if label.shape != x.shape or x.shape[1:] in ((), (1,)):  # (batch, 1) may come as (batch,)
             labels = '%s.reshape_as(%s)' % (label.of, x)
+        else:
+            labels = f'{_checked(scope, label, x)}'
         scale = node.grad_scale * factor / (each if isinstance(each, int) else 1)
         text = "F.%s(%s, %s, reduction='sum')" % (function, x, labels)
         text = '%s / %d' % (text, 1 / scale) if 0 < scale < 1 and (1 / scale).is_integer() else (
@@ -132,10 +141,12 @@ def _warp_ctc_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str
     if label.shape[1:] != (node.label_length,):
         label = Expr('%s.reshape(-1, %d)' % (label.of, node.label_length), (
             -1, node.label_length), label.dtype)
-    label, x = scope.named(label, 'labels'), scope.named(x)
-    return ("F.ctc_loss(%s.reshape(-1, len(%s), %s).log_softmax(2), %s[%s != 0].long(), torch.full("
-            "(len(%s),), len(%s) // len(%s)), (%s != 0).sum(1), reduction='sum')" % (
-                x, label, x.shape[1], label, label, label, x, label, label))
+    label = scope.named(label, 'labels')
+    rows = scope.own(f'{x.of}.reshape(-1, len({label}), {x.shape[1]})', 'scores')
+    sizes = scope.own(f'({label} != 0).sum(1)', 'lengths')
+    scope.line('%s(%s, %s, %s)' % (scope.helper(check_labels), label, sizes, rows))
+    return ("F.ctc_loss(%s.log_softmax(2), %s[%s != 0].long(), torch.full((len(%s),), len(%s)), %s,"
+            " reduction='sum')" % (rows, label, label, label, rows, sizes))
 
 
 emits('MakeLoss', 'make_loss', 'SVMOutput')(lambda scope, node, x: x)
@@ -158,8 +169,9 @@ def _make_loss(scope: MethodWriter, node: Node, x: Expr) -> str:
 def _svm_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
     if not isinstance(x.shape[1], int) or x.rank != 2:
         raise Unsupported('scores that are not a row for each label')
-    side = f'(2 * F.one_hot({label.of}.long(), {x.shape[1]}) - 1)'
-    text = 'torch.relu(%s - %s * %s)' % (number(node.margin), side, f'{x:/}')
+    x = scope.named(x)
+    hot = scope.own(f'F.one_hot({label.of}.long(), {x.shape[1]}).reshape_as({x})', 'hot')
+    text = 'torch.relu(%s - (2 * %s - 1) * %s)' % (number(node.margin), hot, x)
     text += '.sum()' if node.use_linear else '.square().sum()'
     return _times(node.regularization_coefficient) + text
 
@@ -171,15 +183,15 @@ writes("F.cross_entropy({0}, {1:.}.long(), reduction='sum').reshape(1)", 'softma
 @emits('CTCLoss', reals=True)
 def _ctc_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr, *lengths: Expr) -> Emitted:
     first, rest = node.blank_label == 'first', list(lengths)
-    label = scope.named(label)
+    label, x = scope.named(label), scope.named(x)
     if node.use_data_lengths:
         steps = rest.pop(0).of + '.long()'
     else:
-        x = scope.named(x)
         steps = 'torch.full((%s,), %s)' % (scope.size(x.shape[1], x), scope.size(x.shape[0], x))
     # Without lengths, a label ends at the first padding.
-    sizes = rest.pop(0).of + '.long()' if node.use_label_lengths else (
-        '(%s != %s).cumprod(1).sum(1)' % (label, '0' if first else '-1'))
+    sizes = scope.own(rest.pop(0).of + '.long()' if node.use_label_lengths else (
+        '(%s != %s).cumprod(1).sum(1)' % (label, '0' if first else '-1')), 'lengths')
+    scope.line('%s(%s, %s, %s)' % (scope.helper(check_labels), label, sizes, x))
     places = f'{label}.long()' if first else f'{label}.long().clamp(min=0)'
     blank = '' if first else ', blank=%s' % _last(scope, x)
     return ("F.ctc_loss(%s.log_softmax(2), %s, %s, %s%s, reduction='none', zero_infinity=True)"

@@ -134,8 +134,9 @@ class Methods:
             elif node.is_variable and node.name in arguments and entry in facts.arrays:
                 given[entry] = Expr(arguments[node.name], *facts.arrays[entry])
         scope = MethodWriter(self._file, graph, facts, given, self.faults)
-        texts = {value.text: value for value in scope.arguments}
-        scope.inputs = {name: texts[text] for name, text in self.arguments.items() if text in texts}
+        texts, labels = {value.text: value for value in scope.arguments}, graph.labels()
+        scope.inputs = {name: texts[text] for name, text in self.arguments.items()
+                        if text in texts and name not in labels}  # losses check what they read
         if any(has(node.op, 'recurs') for node in graph.nodes):
             scope.check_inputs()  # another number of steps may fit some of what reads them
         return scope

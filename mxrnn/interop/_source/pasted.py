@@ -14,12 +14,13 @@ from torch import Tensor
 
 from .torch_operators import runs
 
-__all__ = ['DRAWS', 'check_equal', 'check_least', 'check_range', 'check_shape', 'cube_root',
-           'gamma_function', 'label_of', 'mask_steps', 'remainder_or_0', 'reverse_sequences',
-           'round_halves_away', 'round_halves_down', 'run_rnn', 'some', 'with_gradient']
+__all__ = ['DRAWS', 'check_equal', 'check_labels', 'check_least', 'check_range', 'check_shape',
+           'cube_root', 'gamma_function', 'label_of', 'mask_steps', 'remainder_or_0',
+           'reverse_sequences', 'round_halves_away', 'round_halves_down', 'run_rnn', 'some',
+           'with_gradient']
 
 
-# ---- checks of sizes
+# ---- checks
 
 def check_shape(name: str, x: Tensor, *sizes: int) -> None:
     """Refuse a shape that differs from the graph's; -1 stands for any size."""
@@ -44,6 +45,14 @@ def check_range(size: int, least: int, most: int) -> None:
     """Refuse a size for which windows leave another number than the graph splits by."""
     if not least <= size <= most:
         raise ValueError(f'this size must be from {least} to {most}, got {size}')
+
+
+def check_labels(labels: Tensor, lengths: Tensor, scores: Tensor) -> None:
+    """Refuse labels for CTC that are longer than the scores, or not among their classes."""
+    steps, _, classes = scores.shape
+    read = labels[torch.arange(labels.shape[1], device=labels.device) < lengths.unsqueeze(1)]
+    if (lengths > steps).any() or (read < 0).any() or (read >= classes).any():
+        raise ValueError(f'a label must have at most {steps} classes, each from 0 to {classes - 1}')
 
 
 # ---- creation
@@ -378,7 +387,7 @@ def svm_output(x: Tensor, label: Tensor | None = None, *, margin: float, use_lin
                 regularization_coefficient: float, name: str) -> Tensor:
     """The scores; their gradient is that of MXNet's hinge loss for the label."""
     def gradient(x: Tensor) -> Tensor:
-        places = label_of(name, label).long().unsqueeze(-1)
+        places = label_of(name, label).long().reshape(len(x), 1)
         hot = places == torch.arange(x.shape[1], device=x.device)
         sign = torch.where(hot, 1., -1.).to(x.dtype)
         short = margin - sign * x
