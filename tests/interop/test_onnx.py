@@ -1,7 +1,6 @@
 """to_onnx over whole graphs, in onnxruntime against MXNet."""
 import doctest
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -269,8 +268,3 @@ def test_missing_weights_and_wrong_ones_are_named():
     params['lstm_parameters'] = params['lstm_parameters'][:-1]
     with pytest.raises(ExportError, match=r'parameters must have \d+ '):
         exported(symbol, params, {'data': ('batch', 'time')})
-
-
-# ---- files of old versions, and no MXNet
-
-DATA = Path(__file__).parent / 'data'

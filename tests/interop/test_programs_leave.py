@@ -186,23 +186,6 @@ S, V = mx.sym, mx.sym.Variable
 T = 7
 
 
-def unrolled(data, **options):
-    return rnn.GRUCell(6, 'g_').unroll(T, data, **{'merge_outputs': True, **options})[0]
-
-
-def of_words():
-    return unrolled(S.Embedding(V('data'), input_dim=11, output_dim=4))
-
-
-def cell_of_products():
-    """A cell whose weights are read by dot."""
-    weights, state = [V(name, shape=(6, 6)) for name in ('x_weight', 'h_weight')], V('begin')
-    words = S.Embedding(V('data'), input_dim=11, output_dim=6)
-    for step in S.split(words, num_outputs=T, axis=1, squeeze_axis=True):
-        state = S.tanh(S.dot(step, weights[0]) + S.dot(state, weights[1])) * state
-    return state
-
-
 def mask_in_columns():
     """Each step's part of the mask is one number, not as many as there are units."""
     cell, state = rnn.GRUCell(6, 'g_'), V('begin')
@@ -210,42 +193,6 @@ def mask_in_columns():
     for step, mask in zip(steps, S.split(V('mask'), num_outputs=T, axis=1)):
         state = S.broadcast_mul(cell(step, [state])[1][0], mask)
     return state
-
-
-def padded_image():
-    image = S.Pad(V('data'), mode='constant', pad_width=(0, 0, 0, 0, 0, 0, 1, 1))
-    columns = S.Convolution(image, kernel=(8, 3), num_filter=4, name='conv')
-    return unrolled(S.transpose(columns, axes=(3, 0, 1, 2)).reshape((0, 0, -3)), layout='TNC')
-
-
-TOLD = {
-    'a dot of more than two axes': (cell_of_products, {
-        'data': ('batch', 'time'), 'begin': ('batch', 6)}),
-    'FullyConnected over the last axis': (lambda: S.FullyConnected(
-        V('data'), num_hidden=3, flatten=False, name='fc'), {'data': ('batch', 'data_1', 4)}),
-    'an axis of 1 put in': (lambda: S.Convolution(S.reshape(S.swapaxes(V('data'), 1, 2), (
-        0, 1, 4, 9)), kernel=(4, 2), num_filter=3), {'data': ('batch', 9, 4)}),
-    'an image, padded': (padded_image, {'data': ('batch', 1, 8, 'time')}),
-    'the last step by its number': (lambda: S.slice_axis(of_words(), axis=1, begin=T - 1, end=T), {
-        'data': ('batch', 'time')}),
-    'the same by slice': (lambda: S.slice(of_words(), begin=(None, T - 1), end=(None, T)), {
-        'data': ('batch', 'time')}),
-    'the last step from the end': (lambda: S.slice_axis(of_words(), axis=1, begin=-1, end=None), {
-        'data': ('batch', 'time')}),
-    'the first steps': (lambda: S.slice_axis(of_words(), axis=1, begin=0, end=2), {
-        'data': ('batch', T)}),
-    'scores by steps': (lambda: S.reshape(S.reshape(of_words(), (-1, 6)), (-1, T, 6)), {
-        'data': ('batch', 'time')}),
-    'a row of all steps': (lambda: S.reshape(of_words(), (-1, T * 6)), {'data': ('batch', T)}),
-}
-
-
-@pytest.mark.parametrize('name', TOLD)
-def test_shapes(name):
-    build, wanted = TOLD[name]
-    symbol, shapes = build(), settled(wanted, 2, T)
-    shapes.update({'data': (2, 5, 4)} if 'data_1' in wanted['data'] else {})
-    assert exportable(models.random_model(symbol, shapes)).inputs == wanted
 
 
 def test_parts_of_a_mask_may_be_one_number_or_as_many_as_there_are_units():

@@ -247,6 +247,27 @@ def masked():
                               S.Reshape(V('length'), shape=(-1, 1)))
 
 
+def of_products():
+    """A cell whose weights are read by dot."""
+    weights, state = [V(name, shape=(6, 6)) for name in ('x_weight', 'h_weight')], V('begin')
+    words = S.Embedding(V('data'), input_dim=11, output_dim=6)
+    for step in S.split(words, num_outputs=7, axis=1, squeeze_axis=True):
+        state = S.tanh(S.dot(step, weights[0]) + S.dot(state, weights[1])) * state
+    return state
+
+
+def with_an_axis_of_one_put_in():
+    return S.Convolution(S.reshape(S.swapaxes(V('data'), 1, 2), (0, 1, 4, 9)), kernel=(4, 2),
+                         num_filter=3)
+
+
+def of_a_padded_image():
+    image = S.Pad(V('data'), mode='constant', pad_width=(0, 0, 0, 0, 0, 0, 1, 1))
+    columns = S.reshape(S.transpose(S.Convolution(
+        image, kernel=(8, 3), num_filter=4), axes=(3, 0, 1, 2)), (0, 0, -3))
+    return rnn.GRUCell(6, 'g_').unroll(7, columns, layout='TNC', merge_outputs=True)[0]
+
+
 def one_series():
     return rnn.LSTMCell(3).unroll(5, V('data'))[0][-1]
 
@@ -256,6 +277,10 @@ def widened_by_the_program():
 
 
 INPUTS = [
+    (of_products, {'data': (2, 7), 'begin': (2, 6)}, {
+        'data': ('batch', 'time'), 'begin': ('batch', 6)}),
+    (with_an_axis_of_one_put_in, {'data': (2, 9, 4)}, {'data': ('batch', 9, 4)}),
+    (of_a_padded_image, {'data': (2, 1, 8, 7)}, {'data': ('batch', 1, 8, 'time')}),
     (widened_by_the_program, {'data': (3, 5)}, {'data': ('batch', 'data_1')}),
     (one_series, {'data': (2, 5, 1)}, {'data': ('batch', 'time', 1)}),
     (masked, {'length': (3,)}, {'length': ('batch',)}),

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +13,10 @@ from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import bind, difference, torch
 from .models import random_model
-from .operator_cases import OPS, SAMPLERS, draws, each_name
+from .operator_cases import OPS, each_name
 from .sources import check, generate, source_of
 
-from mxrnn.interop._source.class_file import File  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.methods import loss_text  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.python_text import imports_of  # noqa: E402, I001  isort: skip
-from mxrnn.interop.prepare.facts import survey  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.method_writer import MethodWriter  # noqa: E402, I001  isort: skip
-from mxrnn.interop._source.emitter_api import LOSSES, SOURCE, Unsupported, Expr  # noqa: E402, I001  isort: skip
+from mxrnn.interop._source.emitter_api import SOURCE  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import TORCH  # noqa: E402, I001  isort: skip
 
 pytestmark = ours
@@ -33,44 +27,6 @@ TIES = ('max', 'min', 'max_keep', 'min_keep', 'max_exclude', 'min_exclude',
         'max_exclude_all_of_nan', 'MAERegressionOutput_equal')
 #: What raises in torch: MXNet takes the first or the last row.
 RAISES = {'Embedding_outside': IndexError}
-
-class Written:
-    """An operator as a function, and its loss as another one."""
-
-    def __init__(self, graph: Any, tensors: dict[str, Any]) -> None:
-        self._graph, self._tensors = graph, tensors
-        self.file = File({}, set())
-        self._space: dict[str, Any] = {}
-        self._space['self'] = torch.nn.Module().eval()
-        self._facts = survey(graph, {}, {
-            name: tuple(value.shape) for name, value in tensors.items()}, {
-            name: str(value.dtype).partition('.')[2] for name, value in tensors.items()})
-        self._given = {
-            interop.Entry(place, 0): Expr(node.name, tuple(tensors[node.name].shape),
-                         str(tensors[node.name].dtype).partition('.')[2])
-            for place, node in enumerate(graph.nodes) if node.is_variable}
-
-    def _call(self, write: Any, device: str = 'cpu') -> Any:
-        faults: list[str] = []
-        scope = MethodWriter(self.file, self._graph, self._facts, self._given, faults)
-        returned = write(scope)
-        if faults:
-            raise Unsupported('; '.join(faults))
-        names = [value.text for value in self._given.values()]
-        code = '\n'.join([*self.file.helpers.values(), 'def call(%s):' % ', '.join(names),
-                          *scope.body('return ' + returned)])
-        code = '\n'.join([*imports_of(code), code])
-        exec(code, self._space)
-        return self._space['call'](*[self._tensors[name].to(device) for name in names])
-
-    def outputs(self, device: str = 'cpu') -> Any:
-        return self._call(lambda scope: '(%s,)' % ', '.join(
-            map(str, scope.emit(self._graph.heads))), device)
-
-    def loss(self) -> Any:
-        node = self._graph.nodes[self._graph.heads[0].node]
-        self._space['self'].train()
-        return self._call(lambda scope: loss_text(scope, node, scope.emit(node.inputs)))
 
 
 #: Without those that differ in one number, which the text has as it is.
@@ -91,30 +47,40 @@ def test_like_mxnet(name):
     tensors = {key: torch.tensor(value).requires_grad_(
         bound.needed[key] == 'write' and value.dtype == 'float32')
         for key, value in bound.args.items()}
-    graph = interop.graph_from_json(symbol.tojson())
-    written = Written(graph, tensors)
-    try:
-        outputs = written.outputs()
-        head = graph.nodes[graph.heads[0].node].op
-        loss = written.loss() if op.train and head in LOSSES else None
-    except tuple(RAISES.values()):
-        assert name in RAISES
+    module = interop.to_torch(
+        interop.Model(interop.graph_from_json(symbol.tojson()), {}, {}), shapes,
+        types={key: str(bound.args[key].dtype) for key in shapes})
+    given = {key: tensors[key] for key in module.inputs}
+    if name in RAISES:
+        with pytest.raises(RAISES[name]):
+            module(**given)
         return
+    found = module(**given)
+    found = [found] if isinstance(found, torch.Tensor) else found
     expected = [each.asnumpy() for each in bound.executor.forward(is_train=False)]
-    for want, found in zip(expected, outputs):
-        assert difference(want, found.detach().numpy()) <= 2e-6
-    assert name not in RAISES
-    with contextlib.suppress(NotImplementedError):  # 'meta' has no numbers and not all operators
-        assert {each.device.type for each in written.outputs('meta')} == {'meta'}
+    if module.outputs == symbol.list_outputs():
+        for want, got in zip(expected, found):
+            assert difference(want, got.detach().numpy()) <= 2e-6
+        with contextlib.suppress(NotImplementedError):  # 'meta' has not all operators
+            on_meta = module(**{key: value.to('meta') for key, value in given.items()})
+            assert {each.device.type for each in (
+                [on_meta] if isinstance(on_meta, torch.Tensor) else on_meta)} == {'meta'}
+    else:  # a loss: forward gives what it reads
+        assert difference(sum(expected[0]), module.loss(**tensors).detach().numpy()) <= 2e-6
     if not op.train or name in TIES:
         return
-    if loss is None:
-        loss = sum((found * torch.tensor(head)).sum() for found, head in zip(outputs, bound.heads)
-                   if found.requires_grad)
+    heads = [mx.nd.array(head) for head in bound.heads]
+    if 'def loss(' in module.source:
+        loss, heads = module.train().loss(**tensors), list(map(mx.nd.ones_like, heads))
+    else:
+        loss = sum((each * torch.tensor(head.asnumpy())).sum() for each, head in zip(found, heads)
+                   if each.requires_grad)
+    bound.executor.forward(is_train=True)
+    bound.executor.backward(heads)
     if isinstance(loss, torch.Tensor):
         loss.backward()
-    for key, wanted in bound.grads.items():
-        grad = tensors[key].grad
+    for key in bound.grads:
+        grad, wanted = tensors[key].grad, bound.executor.grad_dict[key].asnumpy()
         assert difference(wanted, np.zeros_like(wanted) if grad is None else grad.numpy()
                           ) <= 2e-5, key
 
@@ -232,20 +198,6 @@ def test_two_draws_of_one_distribution_are_two(tmp_path):
     found = space['Model']()(torch.zeros(2, 3))
     assert len(found.unique()) == 12 * 6
     assert 'of the graph to 0 (' in (tmp_path / 'draws.py').read_text(encoding='utf-8')
-
-
-@pytest.mark.parametrize('name', SAMPLERS)
-def test_samplers_draw_what_the_module_draws(name):
-    symbol = S.Group(draws(name, V('a'), (4, 5), lambda number: S.full((2,), number), (3,)))
-    graph = interop.graph_from_json(symbol.tojson())
-    a = torch.zeros(2, 3)
-    written = Written(graph, {'a': a})
-    torch.manual_seed(0)
-    found = written.outputs()
-    torch.manual_seed(0)
-    wanted = interop.to_torch(interop.Model(graph, {}, {}))(a=a)
-    for one, other in zip(found, wanted):
-        torch.testing.assert_close(one, other)
 
 
 def test_a_loss_of_a_matrix_with_exchanged_axes():

@@ -86,17 +86,12 @@ FREED = {
     'repeated alone': lambda x, n: S.broadcast_axis(mean(x), axis=1, size=n),
     'ones': lambda x, n: S.broadcast_add(S.ones((n, 4)), x),
     'full': lambda x, n: S.broadcast_mul(S.full((1, n, 1), 2), x),
-    'mean': lambda x, n: S.sum(x, axis=1) / n,
-    'mean by its inverse': lambda x, n: S.sum(x * (1 / n), axis=1),
     'variance': lambda x, n: S.sum(S.square(S.broadcast_sub(x, mean(x))), axis=1) / (n - 1),
     'less than T': lambda x, n: n - S.sum(x, axis=1),
-    'root': lambda x, n: S.softmax(S.sum(x, axis=2) / n ** .5),
-    'apart': lambda x, n: apart(x, -1, n, 4),
     'apart in fewer': lambda x, n: S.Reshape(S.sum(apart(x, -1, 4), axis=1), shape=(-1, n)),
     'apart with a number of rows': lambda x, n: apart(x, 3, n, 4),
     'apart by -4': lambda x, n: apart(x, -4, -1, n, -2),
     'apart in images': lambda x, n: apart(x, -1, 1, n, 4),
-    'apart, time-major': lambda x, n: apart(S.SwapAxis(x, dim1=0, dim2=1), n, -1, 4),
     'split units': lambda x, n: S.Reshape(x, shape=(0, n, 2, 2)),
     'image': lambda x, n: S.Convolution(S.Reshape(x, shape=(-1, 1, n, 4)), kernel=(3, 4),
                                         num_filter=2, name='conv'),
@@ -105,31 +100,22 @@ FREED = {
     'heads': heads,
     'mask by lengths': masked,
     'causal': causal,
-    'last step': lambda x, n: S.slice(x, begin=(None, n - 1), end=(None, n)),
     'window over all': lambda x, n: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(n,),
                                               pool_type='max'),
-    'windows of words': lambda x, n: S.Pooling(S.Convolution(
-        S.expand_dims(x, 1), kernel=(3, 4), num_filter=2, name='conv'), kernel=(n - 2, 1),
-        pool_type='max'),
     'clipped lengths': lambda x, n: S.SequenceMask(
         S.transpose(x, (1, 0, 2)), S.clip(V('length'), 1, n), use_sequence_length=True),
-    'lengths of T': lambda x, n: S.SequenceLast(S.transpose(x, (1, 0, 2)), S.zeros_like(
-        V('length')) + n, use_sequence_length=True),
     'as many units': lambda x, n: S.Reshape(
         dense(S.Reshape(x, shape=(-1, 4)), T0), shape=(-1, n, T0)),
 }
 #: Those that stay tied.
 TIED = {
     'stacked': lambda x, n: x * S.stack(*[S.mean(x, axis=1)] * n, axis=1),
-    'a third': lambda x, n: S.slice_axis(x, axis=1, begin=0, end=n // 3),
     'halves': lambda x, n: S.Reshape(x, shape=(-1, n // 2, 4)),
-    'largest': lambda x, n: S.topk(x, axis=1, k=n // 2, ret_typ='value'),
     'a weight for each step': lambda x, n: dense(S.Reshape(x, shape=(0, -1)), 3),
     'a table as long': lambda x, n: S.broadcast_add(x, table(1, n, 4)),
     'another scale': lambda x, n: S.sum(x, axis=1) * .1,
     'a root that may be a count': lambda x, n: S.sum(x, axis=1) / 3,
     'linspace': lambda x, n: S.broadcast_add(x, S.Reshape(S.linspace(0, 1, n), shape=(1, n, 1))),
-    'steps in the width': lambda x, n: S.Reshape(x, shape=(-1, 4 * n)),
     'split': lambda x, n: S.SliceChannel(x, axis=1, num_outputs=n, squeeze_axis=True)[n // 2],
 }
 

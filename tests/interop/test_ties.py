@@ -27,49 +27,28 @@ def mean(values, by):
 #: Heads over rows (batch, T, 4), by name; whether they leave the steps open.
 HEADS = {
     'nothing': (lambda x: x, True),
-    'last step': (lambda x: S.slice_axis(x, axis=1, begin=T - 1, end=T), True),
     'all but the last': (lambda x: S.slice_axis(x, axis=1, begin=0, end=T - 1), True),
-    'a third': (lambda x: S.slice_axis(x, axis=1, begin=0, end=T // 3), False),
     'without six': (lambda x: S.slice_axis(x, axis=1, begin=6, end=T), False),
     'every second step': (lambda x: S.slice(x, begin=(None, 0), end=(None, T), step=(None, 2)),
                           False),
-    'mean by sym.mean': (lambda x: S.mean(x, axis=1), True),
     'mean by hand': (lambda x: mean(x, 1 / T), False),
     'sum times a constant': (lambda x: mean(x, .1), False),
     'sum over units too': (lambda x: S.sum(x, axis=(1, 2)) / 4, True),
-    'scaled before the sum': (lambda x: S.sum(x * (1 / T), axis=1), False),
-    'scaled by sqrt(T)': (lambda x: S.softmax(S.sum(x, axis=2) / T ** .5), False),
     'scaled by sqrt(units)': (lambda x: S.softmax(S.sum(x, axis=2) / 2), True),
     'epsilon beside a sum': (lambda x: S.sum(x, axis=1) + 1e-5, True),
     'largest': (lambda x: S.max(x, axis=1), True),
-    'topk of half': (lambda x: S.topk(x, axis=1, k=T // 2, ret_typ='value'), False),
-    'steps and batch apart again': (lambda x: S.Reshape(
-        S.FullyConnected(S.Reshape(x, shape=(-1, 4)), num_hidden=5, name='fc'),
-        shape=(-1, T, 5)), True),
-    'steps in the width': (lambda x: S.FullyConnected(S.Reshape(x, shape=(0, -1)), num_hidden=3,
-                                                     name='fc'), False),
     'halves as rows': (lambda x: S.Reshape(x, shape=(-1, T // 2, 4)), False),
     'pairs': (lambda x: S.Reshape(x, shape=(0, -1, 8)), True),
     'a window over all steps': (lambda x: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(T,),
                                                    pool_type='max'), False),
     'a window of three': (lambda x: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(3,),
                                              pool_type='max'), True),
-    'halves of windows': (lambda x: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(T // 2,),
-                                             stride=(T // 2,), pool_type='max'), False),
     'places': (lambda x: S.broadcast_add(x, S.Reshape(S.arange(T), shape=(1, T, 1))), False),
     'as many copies': (lambda x: S.broadcast_axis(S.expand_dims(S.mean(x, axis=1), axis=1), axis=1,
                                                   size=T), False),
     'constant places': (lambda x: S.take(x, S.arange(2, 4), axis=1), False),
-    'the last place': (lambda x: S.take(x, S.full((1,), T - 1), axis=1), False),
-    'last of all lengths': (lambda x: S.SequenceLast(
-        S.transpose(x, (1, 0, 2)), S.zeros_like(S.Reshape(S.slice_axis(S.slice_axis(
-            x, axis=1, begin=0, end=1), axis=2, begin=0, end=1), shape=(-1,))) + T,
-        use_sequence_length=True), False),
-    'split in two': (lambda x: S.Group(list(S.SliceChannel(x, axis=1, num_outputs=2))), False),
     'padded by one': (lambda x: S.Pad(S.expand_dims(x, 1), mode='constant', pad_width=(
         0, 0, 0, 0, 1, 1, 0, 0)), True),
-    'padded to 20': (lambda x: S.Pad(S.expand_dims(x, 1), mode='constant', pad_width=(
-        0, 0, 0, 0, 0, 20 - T, 0, 0)), False),
     'differences': (lambda x: S.slice_axis(x, axis=1, begin=1, end=T)
                     - S.slice_axis(x, axis=1, begin=0, end=T - 1), True),
     'a layer of a sum': (lambda x: S.FullyConnected(
