@@ -162,13 +162,13 @@ class TorchModel(nn.Module):
         for name, value in given.items():
             if name != 'states':
                 _check.instance(name, value, Tensor, 'a torch.Tensor')
-        if method in ('forward', 'loss'):
-            _check_shapes(facts, given)
-            if torch.jit.is_tracing():  # the traced program refuses other numbers, too
-                for name, shape in facts.shapes.items():
-                    given[name] = given[name].reshape([
-                        size if isinstance(size, int) else given[name].shape[at]
-                        for at, size in enumerate(shape)])
+        shapes = {name: shape for name, shape in facts.shapes.items() if name in given}
+        _check_shapes(facts, shapes, given)
+        if torch.jit.is_tracing():  # the traced program refuses other numbers, too
+            for name, shape in shapes.items():
+                given[name] = given[name].reshape([
+                    size if isinstance(size, int) else given[name].shape[at]
+                    for at, size in enumerate(shape)])
         return [given[name] for name in names]
 
     def extra_repr(self) -> str:
@@ -201,11 +201,12 @@ def _refuse_others(facts: _Facts, method: str, args: Sequence[Any], kwargs: Mapp
     raise TypeError('. '.join([text, *facts.notes]))
 
 
-def _check_shapes(facts: _Facts, given: Mapping[str, Tensor]) -> None:
+def _check_shapes(facts: _Facts, shapes: Mapping[str, Sequence[int | str]],
+                  given: Mapping[str, Tensor]) -> None:
     """Refuse inputs of other shapes than the graph takes."""
     first: dict[str, tuple[str, int]] = {}
-    shared = {own[at] for name, own in facts.shapes.items() for at in facts.equal.get(name, ())}
-    for name, own in facts.shapes.items():
+    shared = {own[at] for name, own in shapes.items() for at in facts.equal.get(name, ())}
+    for name, own in shapes.items():
         shape = tuple(given[name].shape)
         limits = [facts.ranges.get((name, at)) for at in range(len(own))]
         if len(own) != len(shape) or any(

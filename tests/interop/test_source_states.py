@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
+from mxrnn.interop import to_torch
 
 from .. import mx, ours, rnn
 from .compare import torch
@@ -44,6 +45,21 @@ def test_refusals_are_those_of_onnx(name):
     with pytest.raises(interop.ExportError) as info:
         generate(program_of(name)[1], WIDTHS.get(name), states=True)
     assert OWN.get(name, REFUSED[name]) in str(info.value)
+
+
+@pytest.mark.parametrize('way', [generate, to_torch], ids=['source', 'class'])
+def test_states_of_another_batch_are_refused(way):
+    """A loop repeated a state of one row."""
+    module = way(program_of('attention_with_input_feeding')[1], states=True)
+    module = getattr(module, 'module', module)
+    target, source = torch.ones(3, 2), torch.ones(3, 4)
+    module.steps(target, module.encode(source))
+    for wrong in (source[:1], source[:2]):
+        with pytest.raises(ValueError, match='must be equal: 3, %d, %d' % (len(wrong), len(wrong))):
+            module.steps(target, module.encode(wrong))
+    if way is to_torch:
+        with pytest.raises(ValueError, match=r'source must be \(batch, source_time\), got'):
+            module.encode(source[0])
 
 
 def recurrent(name='data', **names):

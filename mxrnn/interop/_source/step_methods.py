@@ -133,8 +133,9 @@ class StepMethods:
         methods, graph = self._methods, self.graph
         scope = methods.scope(graph, facts, {**methods.arguments, **self.states})
         names = list(self.states.values())
-        scope.line('%s = states' % (', '.join(names) if names[1:] else '(%s,)' % names[0]))
         places = {node.name: place for place, node in enumerate(graph.nodes) if node.is_variable}
+        scope.inputs.update({name: scope.values[Entry(places[name], 0)] for name in self.states})
+        scope.check_inputs('%s = states' % (', '.join(names) if names[1:] else '(%s,)' % names[0]))
         count = len(self.stepped.states)
         results = scope.emit([*graph.heads, *(
             Entry(places[name], 0) for name in list(self.states)[count:])])
