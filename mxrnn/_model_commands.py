@@ -14,11 +14,9 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple, Union
 
-from ._command_parts import check_target, failed, faults, load, say
-from ._files.checkpoint_files import epochs
-from ._files.checkpoint_refusals import refuse_torch, why_none
+from ._command_parts import check_target, failed, faults, load, say, working
+from ._files.checkpoint_files import epochs, refuse_torch, why_none
 from ._inspect_command import inspect as inspect_checkpoint
-from ._progress import working
 
 if TYPE_CHECKING:
     from ._graph.graph import Graph

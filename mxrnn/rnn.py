@@ -1,5 +1,5 @@
 """Checkpoints that every kind of cell can read, and the deprecated `rnn_unroll`."""
-from ._cells.rnn_unroll import rnn_unroll
+from ._cells.dynamic_unroll import rnn_unroll
 from ._checkpoint.checkpoint_callback import do_rnn_checkpoint
 from ._checkpoint.loading import Checkpoint, load_rnn_checkpoint
 from ._checkpoint.saving import save_rnn_checkpoint

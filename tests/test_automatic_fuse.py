@@ -202,14 +202,14 @@ def layers():
 # differences.md: unmodified programs at the operator's speed
 def test_a_file_whose_steps_are_lost_is_all_fused_and_says_so(fusing, tmp_path, monkeypatch):
     from mxrnn import _check
-    from mxrnn._operator import save_unfused_graph
+    from mxrnn._operator import automatic_fuse
     monkeypatch.setattr(_check, 'GIVEN', set())
     fusing(True)
-    monkeypatch.setattr(save_unfused_graph, '_unrolled', type(save_unfused_graph._unrolled)())
+    monkeypatch.setattr(automatic_fuse, '_unrolled', type(automatic_fuse._unrolled)())
     with mx.name.NameManager():
         symbol = layers()
-    assert len(save_unfused_graph._unrolled) == 2
-    save_unfused_graph._unrolled.popitem(last=False)
+    assert len(automatic_fuse._unrolled) == 2
+    automatic_fuse._unrolled.popitem(last=False)
     with pytest.warns(UserWarning, match=r'save writes softmax_output with its recurrences as '
                       r'operators, .*: some of their steps are not kept any more. .* unroll '):
         text = saved(symbol, tmp_path / 'graph.json').decode()
@@ -221,20 +221,20 @@ def test_a_file_whose_steps_are_lost_is_all_fused_and_says_so(fusing, tmp_path, 
 
 # differences.md: unmodified programs at the operator's speed
 def test_what_is_kept_of_unrolls_is_small_and_bounded(fusing, monkeypatch):
-    from mxrnn._operator import save_unfused_graph
+    from mxrnn._operator import automatic_fuse
     fusing(True)
-    kept = type(save_unfused_graph._unrolled)()
-    monkeypatch.setattr(save_unfused_graph, '_unrolled', kept)
+    kept = type(automatic_fuse._unrolled)()
+    monkeypatch.setattr(automatic_fuse, '_unrolled', kept)
     texts = set()
     for _ in range(5):
         with mx.name.NameManager():
             texts.add(lstm().unroll(50, data(), merge_outputs=True)[0].tojson())
     assert len(texts) == 1 and len(kept) == 1  # what is built again is the same
     assert sum(map(len, kept.values())) < 50 * 400
-    monkeypatch.setattr(save_unfused_graph, '_MOST', 3 * sum(map(len, kept.values())))
+    monkeypatch.setattr(automatic_fuse, '_MOST', 3 * sum(map(len, kept.values())))
     for length in range(40, 50):
         lstm().unroll(length, data())
-        assert sum(map(len, kept.values())) <= save_unfused_graph._MOST
+        assert sum(map(len, kept.values())) <= automatic_fuse._MOST
     assert 3 <= len(kept) < 10
 
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 
 from mxrnn._runtime import cuda_libraries as _cuda
-from mxrnn._runtime import elf_files as _elf
 from mxrnn._runtime.import_failure import advice
 
 CU112 = ['libdl.so.2', 'libcudnn.so.8', 'libcuda.so.1', 'libnccl.so.2', 'libcudart.so.11.0',
@@ -163,10 +162,10 @@ def test_requirements_of_the_extras():
 
 def test_code_for_gpus(tmp_path):
     path = elf(tmp_path / 'libmxnet.so', CU112, [(2, 50), (2, 86), (2, 50), (1, 86)])
-    assert _elf.linked(path) == CU112
-    assert _elf.compute_capabilities(path) == [(False, 50), (False, 86), (True, 86)]
-    assert _elf.compute_capabilities(elf(tmp_path / 'cpu.so', CU112)) == []
-    assert _elf.compute_capabilities(None) == []
+    assert _cuda.linked(path) == CU112
+    assert _cuda.compute_capabilities(path) == [(False, 50), (False, 86), (True, 86)]
+    assert _cuda.compute_capabilities(elf(tmp_path / 'cpu.so', CU112)) == []
+    assert _cuda.compute_capabilities(None) == []
 
 
 @pytest.mark.parametrize('size', [0, 5, 30, 100, 200])
@@ -174,7 +173,7 @@ def test_a_file_that_is_cut_off_links_to_nothing(tmp_path, size):
     path = elf(tmp_path / 'libmxnet.so', CU112, [(2, 50)])
     with open(path, 'r+b') as file:
         file.truncate(size)
-    assert _elf.linked(path) == [] and _elf.compute_capabilities(path) == []
+    assert _cuda.linked(path) == [] and _cuda.compute_capabilities(path) == []
 
 
 @pytest.mark.parametrize('capability, machine_code, with_ptx', [
@@ -182,8 +181,8 @@ def test_a_file_that_is_cut_off_links_to_nothing(tmp_path, size):
     ((8, 9), True, True), ((9, 0), False, True), ((10, 0), False, True), ((12, 0), False, True)])
 def test_which_gpus_code_runs_on(capability, machine_code, with_ptx):
     code = [(False, 50), (False, 60), (False, 70), (False, 80), (False, 86)]
-    assert _elf.runs_on(code, capability) is machine_code
-    assert _elf.runs_on(code + [(True, 86)], capability) is with_ptx
+    assert _cuda.runs_on(code, capability) is machine_code
+    assert _cuda.runs_on(code + [(True, 86)], capability) is with_ptx
 
 
 def test_where_a_loaded_library_came_from():

@@ -441,8 +441,8 @@ def test_a_loaded_graph_runs_without_functions_of_operators(tmp_path):
     second.save(str(tmp_path / 'graph.json'))
     done = run('''
         import sys
-        from mxrnn._runtime import mxnet_without_operators
-        mxnet_without_operators.import_part()
+        from mxrnn._runtime import import_patches
+        import_patches.import_part()
         from mxrnn._runtime.mxnet import mx
         executor = mx.sym.load(%r).bind(mx.cpu(), [mx.nd.array([[1, 2, 3, 4]])])
         print('mxnet.gluon' in sys.modules, executor.forward()[0].asnumpy())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mxrnn._runtime import run_command
-from mxrnn._runtime.advice import advice
+from mxrnn._runtime.run_command import advice
 
 from . import mx, needs_operator
 

@@ -6,8 +6,6 @@ import pytest
 
 from mxrnn._runtime import cuda_libraries as _cuda
 from mxrnn._runtime import device_report as _report
-from mxrnn._runtime import elf_files as _elf
-from mxrnn._runtime import gpus as _gpus
 
 from . import mx
 from .processes import printed
@@ -45,8 +43,8 @@ def machine(monkeypatch):
                 raise OSError('libcuda.so.1: cannot open shared object file')
             return driver(cards)
 
-        monkeypatch.setattr(_gpus, '_driver', load)
-        monkeypatch.setattr(_elf, 'compute_capabilities', lambda path: code)
+        monkeypatch.setattr(_report, '_driver', load)
+        monkeypatch.setattr(_cuda, 'compute_capabilities', lambda path: code)
         monkeypatch.setattr(mx.runtime, 'Features', lambda: SimpleNamespace(
             is_enabled=lambda name: built_for_cuda and name == 'CUDA',
             items=lambda: [('CUDA', SimpleNamespace(enabled=built_for_cuda)),
@@ -87,7 +85,7 @@ def test_report_of_cuda_libraries(monkeypatch):
     assert section('CUDA libraries') == ['MXNet links to none']
 
 
-def test_report_of_gpus(machine):
+def test_report_of_report(machine):
     machine(CARDS, CODE_1_9_1)
     assert section('GPUs')[:3] == [
         'gpu(0) Tesla V100: compute capability 7.0, which this MXNet (5.0, 6.0, 7.0, 8.0, 8.6) '
@@ -98,7 +96,7 @@ def test_report_of_gpus(machine):
         'has NO code for: nothing can run on it, whatever the driver']
 
 
-def test_report_of_gpus_that_mxnet_is_not_built_for(machine):
+def test_report_of_report_that_mxnet_is_not_built_for(machine):
     machine(CARDS[:1], [], built_for_cuda=False)
     assert section('GPUs')[0] == (
         'gpu(0) Tesla V100: compute capability 7.0; this MXNet has no code for GPUs')
@@ -122,22 +120,22 @@ def test_an_error_of_the_driver_is_told(machine, monkeypatch):
     broken = driver(CARDS)
     broken.cuDeviceGetAttribute = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int,
                                                    ctypes.c_int)(lambda *arguments: 3)
-    monkeypatch.setattr(_gpus, '_driver', lambda: broken)
+    monkeypatch.setattr(_report, '_driver', lambda: broken)
     assert section('GPUs')[0].startswith('none: ') and 'returned error 3' in section('GPUs')[0]
 
 
 def test_name_of_a_card(machine):
     machine(CARDS, CODE_1_9_1)
-    assert _gpus.gpu_name() == 'Tesla V100' and _gpus.gpu_name(2) == 'NVIDIA H100'
+    assert _report.gpu_name() == 'Tesla V100' and _report.gpu_name(2) == 'NVIDIA H100'
     with pytest.raises(RuntimeError, match=r'there is no GPU 3: the driver shows 3 \(Tesla V100, '):
-        _gpus.gpu_name(3)
+        _report.gpu_name(3)
     with pytest.raises(ValueError, match='index must be an integer of at least 0, got -1'):
-        _gpus.gpu_name(-1)
+        _report.gpu_name(-1)
 
 
 def test_context_of_a_gpu(machine):
     machine(CARDS, CODE_1_9_1)
-    assert _gpus.gpu_context(1) == mx.gpu(1)
+    assert _report.gpu_context(1) == mx.gpu(1)
 
 
 @pytest.mark.parametrize('cards, code, built, index, words', [
@@ -150,4 +148,4 @@ def test_context_of_a_gpu(machine):
 def test_refusal_of_a_context(machine, cards, code, built, index, words):
     machine(cards, code, built)
     with pytest.raises(RuntimeError, match=words):
-        _gpus.gpu_context(index)
+        _report.gpu_context(index)

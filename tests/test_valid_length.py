@@ -214,7 +214,7 @@ def test_lengths_that_are_no_whole_numbers_in_range(name, layout):
 @pytest.mark.parametrize('kind', ['int8', 'uint8', 'int32', 'float16', 'float32'])
 def test_lengths_of_each_type_are_clipped(length, kind, release, monkeypatch):
     if release is not None:
-        module = importlib.import_module('mxrnn._cells.valid_length')
+        module = importlib.import_module('mxrnn._cells.unroll')
         monkeypatch.setattr(module, 'RELEASE', release)
     highest = 60000 if 'float' in kind else np.iinfo(kind).max
     lengths = np.array([min(highest, number) for number in (

@@ -270,9 +270,9 @@ def test_a_scheduler_ends_when_a_worker_is_gone(scheduler):
 def test_exit_takes_what_it_took_and_ends_a_thread_in_silence():
     program = '''
 import atexit, sys, threading
-from mxrnn._runtime import distributed_exit
-distributed_exit.note_failures()
-atexit.register(lambda: print(distributed_exit.failed))
+from mxrnn._runtime import heartbeat_watch
+heartbeat_watch.note_failures()
+atexit.register(lambda: print(heartbeat_watch.failed))
 for end in (sys.exit, exit, quit):
     thread = threading.Thread(target=end, args=(4,))
     thread.start()

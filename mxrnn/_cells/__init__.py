@@ -5,8 +5,7 @@
 - `states`: states, in any nesting
 - `gate_equations`: the gates of each family, and its step
 - `variables`: RNNParams
-- `valid_length`: masks for sequences of different lengths
-- `unroll`: options and checks of `unroll`, and the loop over steps
+- `unroll`: options and checks of `unroll`, masks for different lengths, the loop over steps
 - `weights`: weights as arrays, packed and unpacked
 - `base_cells`: BaseRNNCell, and the base of cells with gates
 - `dense`: RNNCell, LSTMCell, LSTMPCell, GRUCell
@@ -14,10 +13,7 @@
 - `normalised`: the same with layer normalisation
 - `modifiers`: cells around another, residual and dropout
 - `noise`: zoneout, variational dropout, dropped weights
-- `share_variables`: lets cells use one container's variables
-- `containers`: stacks and both directions
-- `rnn_unroll`: the deprecated function
-- `dynamic_unroll`: a cell as a loop
-- `carried_states_checks`: refuses batches that do not continue
-- `carried_states`: states from batch to batch
+- `containers`: stacks and both directions, and cells that share variables
+- `dynamic_unroll`: a cell as a loop; the deprecated `rnn_unroll`
+- `carried_states`: states from batch to batch, and refusals of batches that do not continue
 """

@@ -14,7 +14,7 @@ from .._files import CheckpointError
 from .._graph.graph import Graph, warn_of_ids
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
-from .optimizer_progress import trained
+from .optimizer_states import trained
 
 __all__ = ['Cell', 'cell_list', 'check_ids', 'check_module', 'check_shapes', 'faults', 'Params']
 

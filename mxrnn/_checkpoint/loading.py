@@ -7,19 +7,16 @@ from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overl
 from .. import _check
 from .._files import CheckpointError, cause_of, reason_of
 from .._files import checkpoint_files as files
-from .._files.checkpoint_files import Place
-from .._files.checkpoint_refusals import refuse_missing
-from .._files.newest_checkpoint import Candidates
+from .._files.checkpoint_files import Candidates, Place, refuse_missing
 from .._files.params import checked
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
 from . import (
     checks,
-    optimizer_states_file,
     position,
     several_workers,
 )
-from . import optimizer_progress as _optimizer
+from . import optimizer_states as _optimizer
 from .checks import Cell, Params, cell_list, check_module
 from .position import Data
 from .safe_pickle import named_things
@@ -219,8 +216,8 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
             '%s was saved without an optimiser: there is no %s. Load it without module= to begin '
             'with a new optimiser, or give the epoch of an older checkpoint'
             % (files.path_of(prefix, 'params', *place), path))
-    path, content = optimizer_states_file.read(prefix, *place)
-    found = optimizer_states_file.decode(
+    path, content = _optimizer.read(prefix, *place)
+    found = _optimizer.decode(
         path, content, trusted + _optimizer.classes_of(module),
         placeholders=not module.optimizer_initialized)
     go_on = None
@@ -245,7 +242,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
                                               files.path_of(prefix, 'params', *place))
 
     def restore() -> None:
-        _optimizer.restore(module, optimizer_states_file.decode(
+        _optimizer.restore(module, _optimizer.decode(
             path, content, trusted + _optimizer.classes_of(module)))
         if go_on is not None:
             go_on(_optimizer.trained(module))

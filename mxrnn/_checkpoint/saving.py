@@ -13,9 +13,9 @@ from .._files.params import add_checksum, check_params
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import RELEASE, mx
 from .._runtime.symbol_graph import graph_of
-from . import optimizer_states_file
+from . import optimizer_states as _optimizer
 from .checks import Cell, Params, cell_list
-from .optimizer_states_file import Extra
+from .optimizer_states import Extra
 
 __all__ = ['Companion', 'pinned', 'save', 'save_rnn_checkpoint']
 
@@ -128,7 +128,7 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
                     check_params(staged['params'])
                 if companion is not None:
                     with open(staged['states'], 'wb') as stream:
-                        stream.write(optimizer_states_file.encode(*companion, staged['params']))
+                        stream.write(_optimizer.encode(*companion, staged['params']))
     except (OSError, mx.base.MXNetError) as error:
         raise CheckpointError('cannot save %s: %s' % (
             targets['params'], atomic.without_stage(reason_of(error)))) from None

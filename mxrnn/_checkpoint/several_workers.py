@@ -21,9 +21,8 @@ from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime import heartbeat_watch
 from .._runtime.mxnet import mx
-from . import optimizer_progress as _optimizer
-from . import optimizer_states_file
-from .optimizer_states_file import Extra
+from . import optimizer_states as _optimizer
+from .optimizer_states import Extra
 from .position import Data, Here, Position, check_entries, take
 
 __all__ = ['Chosen', 'agree', 'check_part', 'checksum_of', 'fault', 'read_part', 'save_part',
@@ -68,7 +67,7 @@ def save_part(prefix: str, place: Place, here: Here, arg_params: dict[str, mx.nd
     try:
         with atomic.replacing([path]) as stage, open(
                 os.path.join(stage, os.path.basename(path)), 'wb') as stream:
-            stream.write(optimizer_states_file.encode_part(take(here), weights))
+            stream.write(_optimizer.encode_part(take(here), weights))
     except OSError as error:
         raise CheckpointError('cannot save %s: %s'
                               % (path, atomic.without_stage(reason_of(error)))) from None
@@ -98,7 +97,7 @@ def read_part(prefix: str, place: Place, told: Extra, data: Data) -> Position:
     found = []
     for number in range(count):  # all of them, so that all workers refuse together
         path = files.path_of(prefix, files.part(number), *place)
-        found.append(check_entries(optimizer_states_file.read_part(path, weights), path))
+        found.append(check_entries(_optimizer.read_part(path, weights), path))
     # `data` refuses another number of parts, whichever position it gets.
     return found[getattr(data, 'part_index', 0) % count]
 

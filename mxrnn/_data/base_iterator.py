@@ -1,6 +1,7 @@
-"""Shared by the iterators: arguments, descriptions of batches, and positions to resume from."""
+"""Shared by the iterators: arguments, rows of tokens, batches, and positions to resume from."""
 from __future__ import annotations
 
+import ctypes
 import sys
 from typing import Any, Dict, List, Literal, Mapping, Sequence, Tuple, Union
 
@@ -11,10 +12,49 @@ from .._checkpoint.checks import check_ids
 from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
 from .corpus import Corpus
-from .number_checks import data_type, extent, fits
-from .tokens import Packed
+from .tokens import Packed, data_type, extent, fits
 
-__all__ = ['Described', 'Key', 'State', 'TokenIter']
+__all__ = ['Described', 'gather', 'Key', 'part', 'State', 'TokenIter']
+
+
+def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int,
+           padding: np.generic) -> np.ndarray:
+    """Return a row of `steps` numbers for each start and size in `packed`.
+
+    Behind the size is `padding`, a NumPy number of the result's type.
+    """
+    starts, sizes = starts.astype(np.intp, copy=False), sizes.astype(np.intp, copy=False)
+    last = packed.size - steps  # where the last full row begins
+    if last < 0:  # all sequences together are shorter than a row
+        packed, last = np.append(packed, np.zeros(-last, packed.dtype)), 0
+    # All possible rows of `steps` numbers, as a view. Taking some of them copies runs of memory,
+    # which is several times as fast as picking single numbers.
+    runs: np.ndarray = np.ndarray((last + 1, steps), packed.dtype, packed, 0, packed.strides * 2)
+    begins = np.minimum(starts, last)
+    # The rows are spread over the memory. Reading one number at each end lets the processor fetch
+    # many rows at the same time; the copies below would wait for one after the other.
+    packed.take(begins)
+    packed.take(begins + (steps - 1))
+    rows = runs[begins].astype(padding.dtype, copy=False)
+    behind = starts > last
+    for i in np.flatnonzero(behind) if behind.any() else ():
+        end = packed[starts[i]:]
+        rows[i, :end.size] = end
+    missing = steps - np.minimum(sizes, steps)
+    ends = missing.cumsum()
+    if missing.any():  # number by number, because each row has few
+        before = np.arange(steps, rows.size + 1, steps) - ends
+        rows.reshape(-1)[before.repeat(missing) + np.arange(ends[-1])] = padding
+    return rows
+
+
+def part(array: mx.nd.NDArray, i: int) -> mx.nd.NDArray:
+    """The view ``array[i]``, in a third of the time."""
+    handle = mx.base.NDArrayHandle()
+    mx.base.check_call(mx.base._LIB.MXNDArrayAt(array.handle, ctypes.c_uint(i),
+                                                ctypes.byref(handle)))
+    return mx.nd.NDArray(handle)
+
 
 #: The module of the public classes, whose names are in positions.
 _PUBLIC = tuple(__package__ + '.' + name for name in ('sentences', 'stream'))

@@ -9,13 +9,11 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from . import number_checks as _checks
 from . import tokens as _sequences
-from .base_iterator import Described, Key, State, TokenIter
+from .base_iterator import Described, Key, State, TokenIter, gather, part
 from .buckets import Asked, Buckets
 from .corpus import Sequences, is_corpus, open_corpus
 from .order import Order, check_seed
-from .rows_of_tokens import gather, part
 
 __all__ = ['BucketedIter', 'LastBatch', 'Column', 'TooLong']
 
@@ -103,7 +101,7 @@ class BucketedIter(TokenIter):
             name: value if isinstance(value, (Sequence, np.ndarray)) else
             list(_check.iterable(name, value, 'sequences'))  # type: ignore[arg-type]
             for name, value in given.items()}
-        offsets = {name: np.append(0, _checks.sizes(name, value).cumsum())
+        offsets = {name: np.append(0, _sequences.sizes(name, value).cumsum())
                    for name, value in sequences.items()}
         found = self._sort(buckets, list(offsets.values()))
         sizes = [np.diff(each) for each in offsets.values()]

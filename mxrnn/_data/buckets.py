@@ -7,7 +7,7 @@ from typing import Iterable, Iterator, Sequence, Tuple, Union
 import numpy as np
 
 from .. import _check
-from .number_checks import extent
+from .tokens import extent
 
 __all__ = ['Asked', 'Buckets']
 

@@ -12,9 +12,7 @@ import numpy as np
 
 from .. import _check
 from .._files.atomic import replacing
-from .checksum import joint, pieces
-from .number_checks import first_unfit, fits, sizes
-from .tokens import chunks, narrowest
+from .tokens import chunks, first_unfit, fits, joint, narrowest, pieces, sizes
 
 __all__ = ['Corpus', 'is_corpus', 'open_corpus', 'read_tokens', 'write_tokens']
 

@@ -9,11 +9,9 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base_iterator import Described, Layout, State, TokenIter
+from .base_iterator import Described, Layout, State, TokenIter, gather, part
 from .corpus import is_corpus, open_corpus
-from .number_checks import extent, numbers
-from .rows_of_tokens import gather, part
-from .tokens import Packed, pack
+from .tokens import Packed, extent, numbers, pack
 
 __all__ = ['StreamIter']
 

@@ -1,13 +1,9 @@
 """Files: written completely or not at all; their names; MXNet's array files without MXNet.
 
 - `atomic`: writes files completely or not at all
-- `archives`: the files in tar, tar.gz and zip, read in memory
+- `params`: MXNet's file of arrays and its checksum, read and written without MXNet
 - `model_files`: a model's graph and parameters, in a folder or an archive
-- `checkpoint_files`: names of a checkpoint's files, which exist, their removal
-- `checkpoint_refusals`: why a checkpoint is not there
-- `params_seal`: the checksum in a file of arrays
-- `params`: MXNet's file of arrays, read and written without MXNet
-- `newest_checkpoint`: the newest one that can be read, and why others were skipped
+- `checkpoint_files`: names of checkpoints, which exist, the newest, why one is not there
 
 CheckpointError works without MXNet. If MXNet is loaded, it is also one of MXNet's errors.
 """

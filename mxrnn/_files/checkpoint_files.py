@@ -1,4 +1,4 @@
-"""The files of checkpoints: their names, which ones exist, and their removal.
+"""The files of checkpoints: their names, which ones exist, the newest, and why one is not there.
 
 A checkpoint of the prefix ``p`` and epoch 7 is ``p-0007.params`` with the parameters and
 ``p-symbol.json`` with the graph, which all epochs share. ``p-0007.states``, if present, has the
@@ -11,16 +11,20 @@ position in the data: the second worker writes ``p-0007.batch-0120.part-0001``.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import glob
 import logging
 import os
 import re
-from typing import Tuple
+from typing import Callable, Generic, Sequence, Tuple, TypeVar
 
 from . import CheckpointError
+from .model_files import ENDS
+from .params import was_there
 
-__all__ = ['bucket_graph', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of',
-           'path_of_graph', 'Place', 'places', 'remove', 'remove_lone_parts']
+__all__ = ['bucket_graph', 'Candidates', 'epochs', 'is_remote', 'is_source', 'numbered', 'part',
+           'path_above', 'path_of', 'path_of_graph', 'Place', 'places', 'refuse_checkpoint',
+           'refuse_missing', 'refuse_torch', 'remove', 'remove_lone_parts', 'why_none']
 
 _log = logging.getLogger('mxrnn.rnn')
 Place = Tuple[int, int]  #: epoch and batch of a checkpoint; the batch is 0 at the end of an epoch
@@ -137,3 +141,167 @@ def remove_lone_parts(prefix: str, newest: Place) -> None:
         if place < newest and place not in whole:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path_of(prefix, kind, *place))
+
+
+_log = logging.getLogger('mxrnn.rnn')
+_Loaded = TypeVar('_Loaded')
+
+_MOST_NAMES = 3  #: how many checkpoints are named that fail for one reason
+
+
+class Candidates(Generic[_Loaded]):
+    """The existing checkpoints, tried from the highest number on.
+
+    Parameters
+    ----------
+    prefix : str
+    places : sequence of Place
+        The existing checkpoints, in ascending order.
+    load : callable
+        Called with a place; raises `CheckpointError` to skip it.
+
+    Attributes
+    ----------
+    place : Place
+        The place of the last loaded checkpoint; (-1, 0) before.
+    loaded : object or None
+        The result of `load` for it; None if no checkpoint can be read.
+    errors : list of CheckpointError
+        Why others were skipped.
+    """
+
+    def __init__(self, prefix: str, places: Sequence[Place], load: Callable[[Place], _Loaded]
+                 ) -> None:
+        self._prefix, self._places, self._load = prefix, list(places), load
+        self._lower = list(places)  #: not tried yet
+        self._alike: dict[str, list[Place]] = {}  #: by the reason without the number
+        self._first: dict[str, str] = {}  #: for each of these, the first one's full reason
+        self.place: Place = (-1, 0)
+        self.loaded: _Loaded | None = None
+        self.errors: list[CheckpointError] = []
+
+    def newest(self, at_most: Place | None = None) -> _Loaded | None:
+        """Load the next readable one, at most `at_most`, or None."""
+        self.loaded = None
+        while self.loaded is None and self._lower:
+            place = self._lower.pop()
+            if at_most is not None and place > at_most:
+                continue
+            try:
+                self.place, self.loaded = place, self._load(place)
+            except CheckpointError as error:
+                number = '%s-%04d' % (os.path.basename(self._prefix), place[0])
+                reason = re.sub(re.escape(number) + r'(\.batch-\d+)?', '', str(error))
+                self._alike.setdefault(reason, []).append(place)
+                self._first.setdefault(reason, str(error))
+                self.errors.append(error)
+        return self.loaded
+
+    def refusal(self) -> CheckpointError:
+        """The error that none of them can be read, with each reason once."""
+        return CheckpointError('no checkpoint of %s can be read: %s' % (
+            self._prefix, '; '.join(map(self._in_words, self._alike)) or why_none(self._prefix)))
+
+    def warn(self) -> None:
+        """Log each reason why others were skipped, and a lower number that was saved later."""
+        for reason in self._alike:
+            _log.warning('Skipped a checkpoint: %s', self._in_words(reason, 300))
+        path = path_of(self._prefix, 'params', *self.place)
+        later = [lower for lower in self._places if lower < self.place
+                 and was_there(path, path_of(self._prefix, 'params', *lower))]
+        if later:
+            _log.warning('%s has the highest number, but %s was saved after it, probably by '
+                         'another run with the same prefix: give epoch=%d, or delete the files of '
+                         'the run that you do not need', path,
+                         path_of(self._prefix, 'params', *later[-1]), later[-1][0])
+
+    def _in_words(self, reason: str, most: int | None = None) -> str:
+        """The reason of the first of those that fail alike, and the names of the others."""
+        names = [os.path.basename(path_of(self._prefix, 'params', *place))
+                 for place in self._alike[reason][1:]]
+        if len(names) > _MOST_NAMES:
+            names[_MOST_NAMES:] = ['%d more' % (len(names) - _MOST_NAMES)]
+        return self._first[reason][:most] + (' (the same of %s)' % ', '.join(names) if names
+                                             else '')
+
+
+#: How the first line of a source begins and ends.
+_SOURCE = '"""A model of MXNet', ', written by mxrnn.'
+
+
+def refuse_checkpoint(name: str, path: str) -> None:
+    """Refuse to write an export over files of checkpoints; `name` is the argument with its path."""
+    for each in (path, os.path.realpath(path)):
+        if re.search(r'(-symbol\.json|\.params|\.states|\.part-\d+)$', each, re.IGNORECASE):
+            raise ValueError('%s must not be the name of a file of a checkpoint (*-symbol.json, '
+                             '*.params, *.states), got %s' % (
+                                 name, path if each == path else '%s, a link to %s' % (path, each)))
+
+
+def is_source(path: str) -> bool:
+    """Whether the file exists and begins as a source of `to_source` does."""
+    try:
+        with open(path, encoding='utf-8', errors='replace') as file:
+            line = file.readline(200).rstrip()
+    except OSError:
+        return False
+    return line.startswith(_SOURCE[0]) and line.endswith(_SOURCE[1])
+
+
+def refuse_torch(path: str, onnx: bool = False) -> None:
+    """Refuse a source, its weights and all else that torch wrote; if an ONNX file is wanted, every
+    file without that end."""
+    if not os.path.isfile(path) or path.lower().endswith('.onnx'):
+        return
+    with open(path, 'rb') as file:
+        if not onnx and file.read(2) != b'PK' and not path.endswith(('.pt', '.pth', '.py')):
+            return
+    source = os.path.splitext(path)[0] + '.py'
+    raise ValueError('%s belongs to a source, which export already compared with the graph: see '
+                     '"Checked" in %s' % (path, source) if is_source(source) else
+                     '%s is no ONNX file (FILE.onnx), and mxrnn reads no files of torch: export '
+                     'the checkpoint again' % path)
+
+
+def refuse_missing(prefix: str, epoch: int) -> None:
+    """Refuse an epoch without parameters, and name the epochs that have some."""
+    path = path_of(prefix, 'params', epoch)
+    if not os.path.exists(path):
+        there = list(map(str, epochs(prefix)))
+        if len(there) > 8:
+            there[3:-3] = ['...']
+        raise CheckpointError('cannot read %s: %s' % (
+            path, 'these epochs are there: %s' % ', '.join(there) if there
+            else why_none(prefix)))
+
+
+def why_none(prefix: str) -> str:
+    """Why there is no epoch of `prefix`, which may be a folder, or a file of a checkpoint."""
+    text = 'there is no %s-*.params' % prefix
+    shorter = re.sub(r'(-symbol\.json|-\d+\.(params|states)|\.\w+)$', '', prefix)
+    names = _prefixes(prefix if os.path.isdir(prefix) else os.path.dirname(prefix))
+    rank_0 = re.sub(r'-\d+$', '', prefix)
+    if os.path.isdir(prefix):
+        text += '; %s is a folder: add the beginning of the names of its files%s' % (
+            prefix, ', such as %s' % names[0] if names else '')
+    elif prefix.lower().endswith(ENDS) and os.path.isfile(prefix):
+        text = 'it is an archive with one model: leave out the epoch'
+    elif shorter != prefix and epochs(shorter):
+        text += '; give the prefix, %r' % shorter
+    elif not os.path.exists(prefix) and prefix.endswith('.onnx'):
+        text = 'there is no such file'
+    elif rank_0 != prefix and rank_0 in names:
+        text += '; of several workers only that of rank 0 saves: load %s' % rank_0
+    else:
+        text += ''.join('; did you mean %s?' % name
+                        for name in difflib.get_close_matches(prefix, names, 1))
+    return text
+
+
+def _prefixes(folder: str) -> list[str]:
+    """The prefixes of the parameters in a folder."""
+    try:
+        inside = [re.fullmatch(r'(.*)-\d{4,}\.params', name) for name in os.listdir(folder or '.')]
+    except OSError:
+        return []
+    return sorted({os.path.join(folder, match.group(1)) for match in inside if match})

@@ -1,7 +1,7 @@
 """MXNet's file of arrays (``.params``): checked, read into NumPy and written, without MXNet.
 
 The layout is that of ``NDArray::Save`` in MXNet's ``src/ndarray/ndarray.cc``, little-endian: the
-number 0x112, a reserved word (`seal`), the arrays one after the other, and their names. An array is
+number 0x112, a reserved word, the arrays one after the other, and their names. An array is
 a magic number for the version, the kind of storage, the shape, the device, the type and the
 elements. Sparse arrays also have the stored part's shape and their indices in between.
 
@@ -13,6 +13,12 @@ V1     0.11       sizes have 64 bits
 V2     1.0        the kind of storage
 V3     1.6        a rank of 0 is an array of one element (NumPy's semantics of shapes)
 ====== ========== ===================================================================
+
+MXNet writes 0 into the reserved word and does not read it. mxrnn writes its seal there: the CRC-32
+of all other bytes, then 'CR' and two more bytes. These are usually 'C1'. But if a checkpoint with a
+higher number already existed at the save, they are the beginning of that one's checksum. So a file
+tells that it is newer than another with a higher number, as long as that one is unchanged. Times
+alone do not tell this of copied files.
 """
 from __future__ import annotations
 
@@ -20,18 +26,92 @@ import contextlib
 import io
 import os
 import struct
+import zlib
 from concurrent import futures
 from typing import Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
 from . import CheckpointError, named, opened
-from . import params_seal as seals
-from .params_seal import Seal
 
-__all__ = ['Array', 'BFLOAT16', 'CSR', 'DENSE', 'ROW_SPARSE', 'SparseArray', 'add_checksum',
-           'check_array', 'check_params', 'checked', 'locate', 'read_sealed', 'refuse_names',
-           'write_arrays']
+__all__ = ['add_checksum', 'Array', 'BFLOAT16', 'check_array', 'check_params', 'checked',
+           'checksum_of', 'CSR', 'DENSE', 'locate', 'read_sealed', 'refuse_names',
+           'ROW_SPARSE', 'SparseArray', 'was_there', 'write_arrays']
+
+_AT, _SIZE = 8, 8  #: of the reserved word in the file
+_MARK, _ALONE = b'CR', b'C1'
+
+
+class _Seal(NamedTuple):
+    """What mxrnn writes there: the checksum, and the bytes that identify a higher number."""
+
+    checksum: int
+    higher: bytes
+
+
+def _parsed(word: bytes) -> _Seal | None:
+    """The seal in a reserved word: None if it is MXNet's; a ValueError if it is neither."""
+    checksum, mark, higher = struct.unpack('<I2s2s', word)
+    if mark == _MARK:
+        return _Seal(checksum, higher)
+    if any(word):
+        raise ValueError('it was changed after it was written: bytes 8 to 15 are neither the zeros '
+                         'of MXNet nor a checksum of mxrnn')
+    return None
+
+
+def _seal_of(path: str, higher: bytes = _ALONE, content: bytes | None = None) -> _Seal:
+    """The right seal for the file, or its `content`, whatever its reserved word contains."""
+    checksum = zlib.crc32(b'' if higher == _ALONE else higher)
+    with open(path, 'rb', buffering=0) if content is None else io.BytesIO(content) as stream:
+        checksum = zlib.crc32(stream.read(_AT) or b'', checksum)
+        stream.seek(_AT + _SIZE)
+        return _Seal(checksum_of(stream, checksum), higher)
+
+
+def checksum_of(stream: io.RawIOBase | io.BufferedIOBase, before: int = 0) -> int:
+    """The CRC-32 of the rest of a stream, of which `before` is that of the bytes before."""
+    block = memoryview(bytearray(1 << 17))
+    for count in iter(lambda: stream.readinto(block), 0):
+        before = zlib.crc32(block[:count], before)
+    return before
+
+
+def _seal(path: str, higher: str | None = None) -> None:
+    """Seal the file `path`; `higher` is the file of a checkpoint with a higher number."""
+    told = None if higher is None else _bytes_for(higher)
+    seal = _seal_of(path, _ALONE if told is None else told)
+    with open(path, 'r+b') as stream:
+        stream.seek(_AT)
+        stream.write(struct.pack('<I2s2s', seal.checksum, _MARK, seal.higher))
+
+
+def was_there(higher: str, path: str) -> bool:
+    """Whether the file `path` was saved when `higher`, unchanged since, already existed.
+
+    A later one is not: a second run may have written `higher` again with the same bytes.
+    """
+    seal, told = _seal_in(path), _bytes_for(higher)
+    return seal is not None and told is not None and seal.higher == told and (
+        os.path.getmtime(higher) <= os.path.getmtime(path))
+
+
+def _bytes_for(path: str) -> bytes | None:
+    """The bytes that identify the file `path`; None if it has no checksum to take them from."""
+    seal = _seal_in(path)
+    told = seal and struct.pack('<H', (seal.checksum ^ seal.checksum >> 16) & 0xffff)
+    return told if told != _ALONE else None
+
+
+def _seal_in(path: str) -> _Seal | None:
+    """The seal in the file; None if it has none or cannot be read."""
+    try:
+        with open(path, 'rb') as stream:
+            stream.seek(_AT)
+            return _parsed(stream.read(_SIZE))
+    except (OSError, ValueError, struct.error):
+        return None
+
 
 #: MXNet's form of bfloat16 in NumPy, which has no such type: the upper halves of float32.
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
@@ -165,7 +245,7 @@ def checked(path: str) -> Iterator[None]:
         _, names, seal = locate(stream)
         refuse_names(path, names)
     with futures.ThreadPoolExecutor(1) as thread:
-        found = None if seal is None else thread.submit(seals.seal_of, path, seal.higher)
+        found = None if seal is None else thread.submit(_seal_of, path, seal.higher)
         yield
         with named(path):
             if found and found.result() != seal:
@@ -179,7 +259,7 @@ def add_checksum(path: str, higher: str | None = None) -> None:
     """
     check_params(path)
     with named(path):
-        seals.write(path, higher)
+        _seal(path, higher)
 
 
 def check_array(content: bytes, storage: int) -> None:
@@ -203,13 +283,13 @@ def refuse_names(path: str, names: list[str], parameters: bool = True) -> None:
 
 
 def locate(stream: io.BufferedIOBase, unnamed: bool = False
-           ) -> tuple[list[StoredArray], list[str], Seal | None]:
+           ) -> tuple[list[StoredArray], list[str], _Seal | None]:
     """Where the arrays are, their names, and the seal if there is one. The names of arrays without
     any, if these are allowed, are numbers."""
     reader = _Reader(stream)
     if reader.number('Q', 'the header') != LIST_MAGIC:
         raise ValueError('it does not begin like a file of arrays')
-    seal = seals.parse(reader.take(8, 'the header'))
+    seal = _parsed(reader.take(8, 'the header'))
     count = reader.number('Q', 'the header')
     entries = []
     for i in range(count):
@@ -302,7 +382,7 @@ def read_sealed(path: str, content: bytes | None = None, unnamed: bool = False
     with named(path), (open(path, 'rb') if content is None else io.BytesIO(content)) as stream:
         entries, names, seal = locate(stream, unnamed)
         refuse_names(path, names, parameters=False)
-        if seal is not None and seal != seals.seal_of(path, seal.higher, content):
+        if seal is not None and seal != _seal_of(path, seal.higher, content):
             raise ValueError('its checksum does not match')
         return ({name: _array(stream, entry) for name, entry in zip(names, entries)},
                 seal is not None)

@@ -36,7 +36,7 @@ def serve() -> None:
     """
     replies = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)  # keeps MXNet's printed text out of the answers
-    from .._runtime.mxnet_without_operators import import_part
+    from .._runtime.import_patches import import_part
     import_part()
     from .._runtime.mxnet import mx
     mx.nd  # noqa: B018  (imported when it is first used)

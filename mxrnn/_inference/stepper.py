@@ -14,10 +14,9 @@ from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import device_arrays
 from .bind_errors import check_fit, check_half, explain, known_types, refusal
-from .compiled_graph import Compiled, Forms, Kept, Network, apart, applied
+from .compiled_graph import Compiled, Forms, Kept, Network, States, StateSpecs, apart, applied
 from .device_arrays import Weights, as_array, looked_up
 from .single_calls import OneCall
-from .state_specs import States, StateSpecs
 
 __all__ = ['Stepper']
 

@@ -6,8 +6,6 @@
 - `padded_layer`: a layer over sequences of different lengths
 - `fused_cell`: FusedRNNCell
 - `operator_cell`: layers of sym.RNN in the place of cells
-- `input_projection`: inputs of all steps in one product
 - `fuse`: runs ordinary cells through sym.RNN
-- `save_unfused_graph`: saves graphs as without --fuse
-- `automatic_fuse`: `fuse` for programs that run with --fuse
+- `automatic_fuse`: `fuse` for programs that run with --fuse, whose graphs are saved as without
 """

@@ -14,8 +14,7 @@ from .._cells.known_shapes import Kind, known_shape, known_type
 from .._cells.modifiers import DropoutCell, drop
 from .._cells.sequences import Inputs, check_length, merged, time_axis, time_major
 from .._cells.states import StateInfo, States, check_states, flatten
-from .._cells.unroll import Options, Unrolled
-from .._cells.valid_length import GivenLengths
+from .._cells.unroll import GivenLengths, Options, Unrolled
 from .._cells.variables import RNNParams
 from .._graph.rnn_vector_layout import Mode
 from .._runtime.mxnet import mx

@@ -10,8 +10,7 @@ from .._cells.base_cells import BaseRNNCell
 from .._cells.known_shapes import Kind, known_shape, known_type
 from .._cells.sequences import Inputs, merged
 from .._cells.states import StateInfo, States, check_states
-from .._cells.unroll import Options, Unrolled
-from .._cells.valid_length import GivenLengths
+from .._cells.unroll import GivenLengths, Options, Unrolled
 from .._runtime.mxnet import mx
 from .flat_weight_symbols import apart, cell_arrays, operator_vector, zero_row
 from .padded_layer import padded_layer

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from .._cells.known_shapes import Kind
-from .._cells.valid_length import GivenLengths
+from .._cells.unroll import GivenLengths
 from .._runtime.mxnet import mx
 from .flat_weight_symbols import wanted
 

@@ -1,19 +1,124 @@
-"""Reports what MXNet runs on."""
+"""Reports what MXNet runs on; GPUs, whether MXNet has code for them, and their contexts."""
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
-from typing import Callable, Iterable
+from typing import Callable, Iterable, NamedTuple
 
 import numpy as np
 
+from .. import _check
 from . import cuda_libraries as _cuda
-from . import elf_files, threads, versions
-from .gpus import fit, gpus, mxnet_folder, mxnet_library
+from . import threads, versions
 from .import_failure import clashes
 from .mxnet import cures, mx
 
-__all__ = ['device_report']
+__all__ = ['device_report', 'fit', 'Gpu', 'gpu_context', 'gpu_name', 'gpus', 'mxnet_folder',
+           'mxnet_library']
+
+
+class Gpu(NamedTuple):
+    """A GPU, as the driver describes it."""
+
+    name: str
+    capability: tuple[int, int]
+
+
+def _driver() -> ctypes.CDLL:
+    return ctypes.CDLL(_cuda.DRIVER)
+
+
+def _asked(call: Callable[..., int], *arguments: int | ctypes.c_int) -> int:
+    """Return the integer that a driver's function writes through its first argument."""
+    answer = ctypes.c_int()
+    error = call(ctypes.byref(answer), *arguments)
+    if error:
+        raise RuntimeError('%s of the NVIDIA driver returned error %d'
+                           % (getattr(call, '__name__', call), error))
+    return answer.value
+
+
+def gpus() -> list[Gpu]:
+    """Return the GPUs that the driver lets this process see, in the order of ``mx.gpu(i)``.
+
+    Raises
+    ------
+    RuntimeError
+        There is no driver, or the driver finds no GPU.
+    """
+    try:
+        driver = _driver()
+    except OSError as error:
+        raise RuntimeError('there is no NVIDIA driver (%s)' % error) from None
+    code = driver.cuInit(0)
+    if code:
+        raise RuntimeError('the NVIDIA driver finds no GPU that it can use (cuInit returned %d%s)'
+                           % (code, {100: ', no device'}.get(code, '')))
+    found = []
+    for index in range(_asked(driver.cuDeviceGetCount)):
+        device = _asked(driver.cuDeviceGet, index)
+        name = ctypes.create_string_buffer(256)
+        driver.cuDeviceGetName(name, len(name), device)
+        # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+        major, minor = (_asked(driver.cuDeviceGetAttribute, which, device) for which in (75, 76))
+        found.append(Gpu(name.value.decode(errors='replace'), (major, minor)))
+    return found
+
+
+def gpu_name(index: int = 0) -> str:
+    """Return the name of the card that is ``mx.gpu(index)``."""
+    return _gpu(index).name
+
+
+def _gpu(index: int) -> Gpu:
+    index = _check.integer('index', index, least=0)
+    found = gpus()
+    if index >= len(found):
+        raise RuntimeError('there is no GPU %d: the driver shows %d (%s)'
+                           % (index, len(found), ', '.join(gpu.name for gpu in found) or 'none'))
+    return found[index]
+
+
+def gpu_context(index: int = 0) -> mx.Context:
+    """Return ``mx.gpu(index)``, after checking that MXNet can run there.
+
+    Raises
+    ------
+    RuntimeError
+        MXNet is built without CUDA, there is no driver or no such GPU, or MXNet has no code for it;
+        the message says which.
+    """
+    if not mx.runtime.Features().is_enabled('CUDA'):
+        raise RuntimeError('MXNet %s is built only for the CPU; a GPU needs one of the wheels '
+                           'mxnet-cu112 to mxnet-cu117: uninstall this one, then, in the folder '
+                           'of mxrnn, %s' % (mx.__version__, versions.with_gpu()))
+    gpu = _gpu(index)
+    code = _cuda.compute_capabilities(mxnet_library())
+    if code and not _cuda.runs_on(code, gpu.capability):
+        raise RuntimeError('GPU %d is a %s; %s' % (index, gpu.name, fit(gpu, code)))
+    return mx.gpu(index)
+
+
+def mxnet_folder() -> str:
+    return mx.__path__[0]
+
+
+def mxnet_library() -> str | None:
+    return _cuda.mxnet_library(mxnet_folder())
+
+
+def fit(gpu: Gpu, code: list[tuple[bool, int]]) -> str:
+    """Say whether MXNet has code for `gpu`."""
+    capability = 'compute capability %d.%d' % gpu.capability
+    held = ', '.join('%s%d.%d' % (('PTX of ' if is_ptx else '',) + divmod(number, 10))
+                     for is_ptx, number in code)
+    if not code:
+        return '%s; this MXNet has no code for GPUs' % capability
+    if _cuda.runs_on(code, gpu.capability):
+        return '%s, which this MXNet (%s) has code for' % (capability, held)
+    return ('%s, which this MXNet (%s) has NO code for: nothing can run on it, whatever the driver'
+            % (capability, held))
 
 
 def _mxnet() -> Iterable[str]:
@@ -47,7 +152,7 @@ def _gpus() -> Iterable[str]:
     except RuntimeError as error:
         yield 'none: %s' % error
     else:
-        code = elf_files.compute_capabilities(mxnet_library())
+        code = _cuda.compute_capabilities(mxnet_library())
         for index, gpu in enumerate(found):
             yield 'gpu(%d) %s: %s' % (index, gpu.name, fit(gpu, code))
     yield 'mx.context.num_gpus() is %d' % mx.context.num_gpus()

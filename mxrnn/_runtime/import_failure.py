@@ -14,7 +14,7 @@ import numpy as np
 
 from . import cuda_libraries as _cuda
 from . import versions
-from .elf_files import linked
+from .cuda_libraries import linked
 
 __all__ = ['advice', 'clashes', 'explanation', 'found', 'missing_libraries', 'too_new']
 

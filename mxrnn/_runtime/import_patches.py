@@ -8,6 +8,7 @@ it cannot be imported at all, `import_failure` explains why. MXNet 2 is left alo
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import importlib
 import importlib.util
@@ -22,9 +23,9 @@ from typing import Any, Iterator
 import numpy as np
 
 from . import cuda_libraries, heartbeat_watch, threads
-from .import_failure import clashes, explanation, too_new
+from .import_failure import clashes, explanation, found, too_new
 
-__all__ = ['cures', 'execute', 'version']
+__all__ = ['cures', 'execute', 'import_part', 'version']
 
 
 #: The patches that were needed to import MXNet, in words.
@@ -174,3 +175,45 @@ def execute(loader: Any, module: types.ModuleType) -> None:
         for name in {*_ATTRIBUTE_WRITERS} & {*sys.modules}:
             vars(sys.modules[name])['str'] = _PlainStr
         cures.append('NumPy scalars in attributes as before NumPy 2')
+
+
+def import_part() -> None:
+    """Import the part of MXNet that runs a loaded graph, as `mxnet`, in a third of the time.
+
+    Most of the time MXNet's import makes a Python function of each operator, for each of its
+    modules. A graph that is loaded from JSON calls none of them: `nd` and `sym` have none. Other
+    submodules are imported when they are first used.
+    """
+    spec = found()
+    if 'mxnet' in sys.modules:
+        return
+    module = sys.modules['mxnet'] = importlib.util.module_from_spec(spec)
+    try:
+        execute(_Part(), module)
+    except ImportError:  # import all of it, or say why that is not possible
+        for name in [name for name in sys.modules if name.partition('.')[0] == 'mxnet']:
+            del sys.modules[name]
+
+
+class _Part:
+    """Runs, in the place of the package's code, that of the modules that run graphs."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        release = importlib.import_module('mxnet.libinfo').__version__
+        base = importlib.import_module('mxnet.base')
+        for name in ('_init_op_module', '_init_np_op_module'):
+            setattr(base, name, lambda *args, **kwargs: None)
+        # This also lets the library read the attributes of its older operators.
+        base._LIB.MXListAllOpNames(ctypes.byref(ctypes.c_uint()),
+                                   ctypes.byref(ctypes.POINTER(ctypes.c_char_p)()))
+        vars(module).update(__version__=release, __getattr__=_submodule)
+        context = importlib.import_module('mxnet.context')
+        vars(module).update(cpu=context.cpu, Context=context.Context)
+        vars(module).update(sym=module.symbol, nd=module.ndarray)
+
+
+def _submodule(name: str) -> types.ModuleType:
+    try:
+        return importlib.import_module('mxnet.' + name)
+    except ModuleNotFoundError:
+        raise AttributeError(name) from None

@@ -15,6 +15,8 @@ import importlib.util
 import io
 import linecache
 import os
+import re
+import shlex
 import site
 import subprocess
 import sys
@@ -24,11 +26,11 @@ from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any, Iterator, Sequence
 
 from . import finder
-from .advice import advice
 from .spawned_children import keep_findable, prepare_children
 from .versions import how_to_install
 
-__all__ = ['disable', 'enable', 'run']
+__all__ = ['advice', 'disable', 'enable', 'run']
+
 
 #: Written by `enable`: a module, and one of the files with which Python starts.
 _MODULE = '_mxrnn_startup'
@@ -194,3 +196,66 @@ def disable() -> str:
         return 'Nothing to do: %s was not enabled.' % sys.prefix
     return '\n'.join(['`import mxnet` is again as it was before in %s.' % sys.prefix,
                       'Removed:', *removed])
+
+
+_NAMES = 'basestring execfile intern long raw_input reduce reload unichr unicode xrange'
+_MODULES = '''BaseHTTPServer ConfigParser HTMLParser Queue SocketServer StringIO Tkinter __builtin__
+    cPickle cStringIO commands copy_reg httplib urllib2 urlparse'''
+_ATTRIBUTES = '''func_name getcwdu has_key ifilter imap iteritems iterkeys itervalues izip
+    izip_longest maxint quote urlencode urlopen urlretrieve'''
+
+#: Messages of errors that the converter mends; for errors of syntax, also parts of lines.
+_MESSAGE = re.compile(
+    r"Missing parentheses in call to '(print|exec)'|multiple exception types must be parenthesized"
+    r"|leading zeros in decimal|parameters cannot be parenthesized|for >>: 'builtin_function"
+    r"|name '(%s)' is not defined|No module named '(%s)'"
+    r"|has no attribute '(%s)'|cannot import name '(%s)'"
+    r"|'(generator|\w+_?iterator|enumerate|map|zip)' object has no attribute 'next'"
+    r"|'(dict_\w+|map|zip|filter)'( object is not subscriptable| has no len| object has no attr)"
+    % tuple('|'.join(names.split()) for names in (_NAMES, _MODULES, _ATTRIBUTES, _ATTRIBUTES)))
+_LINE = re.compile(r'^\s*(print|exec)\s+[^\s=(.]|^\s*(raise|except)\s[^(]*,|^\s*def\b.*[(,]\s*\('
+                   r'|`|<>|\b\d+[lL]\b|\bur[\'"]')
+
+#: MXNet's message for an input that no data has.
+_UNSHAPED = re.compile(r'InferShape pass cannot decide shapes.*?:\n(.*)', re.DOTALL)
+
+
+def advice(error: BaseException) -> str | None:
+    """What to do about an error of a program; None if nothing is known about it."""
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    return _python_2(error, frames) or _data_of_other_names(error, frames)
+
+
+def _python_2(error: BaseException, frames: list[types.FrameType]) -> str | None:
+    """How to convert the program's file that is written in Python 2."""
+    path: str | None = frames[-1].f_code.co_filename if frames else None
+    found = _MESSAGE.search(str(error))
+    if isinstance(error, SyntaxError):
+        path, found = error.filename, found or _LINE.search(error.text or '')
+    if not found or not path or not os.path.isfile(path) or any(
+            os.path.abspath(path).startswith(sysconfig.get_path(each) + os.sep)
+            for each in ('stdlib', 'purelib', 'platlib')):
+        return None
+    return ('%s is written in Python 2. To convert it (the old file becomes %s.bak):\n'
+            '    pip install fissix && python -m fissix -w %s\n'
+            'Then write // where whole numbers are divided.' % (
+                path, os.path.basename(path), shlex.quote(path)))
+
+
+def _data_of_other_names(error: BaseException, frames: list[types.FrameType]) -> str | None:
+    """The names of the inputs that a module wants, and of the data that it does not read."""
+    found = _UNSHAPED.search(str(error))
+    binding = frames[-1].f_locals if found else {}
+    if not found or not {'self', 'kwargs'} <= {*binding}:
+        return None
+    wanted = re.findall(r'^(\w+): None', found.group(1), re.MULTILINE)
+    unread = sorted({*binding['kwargs']} - {*binding['self'].list_arguments()})
+    if not wanted or not unread:
+        return None
+    return ('The network reads %s, which is not among the data; it does not read %s, which is.\n'
+            'Give both the same name, for instance with label_name= of the iterator.' % (
+                ', '.join(wanted), ', '.join(unread)))

@@ -7,7 +7,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .. import _check
 from .._files.atomic import replacing
-from .._files.checkpoint_refusals import refuse_checkpoint
+from .._files.checkpoint_files import refuse_checkpoint
 from .._graph.graph import Graph
 from .check.export_check import Compared, check_export, log_unchecked
 from .model import Model

@@ -11,9 +11,8 @@ import numpy as np
 from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_files as files
-from .._files.checkpoint_refusals import refuse_missing
+from .._files.checkpoint_files import Candidates, refuse_missing
 from .._files.model_files import Pair, config_beside, pair_in
-from .._files.newest_checkpoint import Candidates
 from .._files.params import (
     Array,
     SparseArray,

@@ -15,7 +15,7 @@ import sys
 import zlib
 from typing import TYPE_CHECKING, Any, Iterable, Mapping, NoReturn, Sequence
 
-from .._files.checkpoint_refusals import is_source
+from .._files.checkpoint_files import is_source
 from .model import Model
 
 if TYPE_CHECKING:

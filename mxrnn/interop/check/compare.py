@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple, Sequence
 
-from ..._files.checkpoint_refusals import refuse_torch
+from ..._files.checkpoint_files import refuse_torch
 from ..model import Model
 from ..prepare import glance
 from ..run.mxnet_process import begin, forget, of_mxnet
