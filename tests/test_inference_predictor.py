@@ -361,8 +361,8 @@ def test_weights_that_do_not_fit_are_named(fold):
             ('score_weight', (6, 9), r'shape \(6, 4\), got \(6, 9\)')):
         predict = rnn.Predictor(merged, dict(weights, **{name: mx.nd.ones(shape)}),
                                 buckets=BUCKETS, fold=fold)
-        with pytest.raises(ValueError, match='arg_params must fit the graph: %s must be of %s'
-                           % (name, words)):
+        with pytest.raises(ValueError, match='arg_params must fit the network, but %s must be of '
+                           '%s$' % (name, words)):
             predict([[1, 2]])
     with pytest.raises(ValueError, match='score_weight must .*score_bias must'):
         rnn.Predictor(merged, dict(weights, score_bias=mx.nd.ones(3),

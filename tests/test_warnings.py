@@ -46,7 +46,7 @@ def each_build(*builds):
 needs_onednn = pytest.mark.skipif(environment.RELEASE < (1, 7),
                                   reason='oneDNN has no sym.RNN in this MXNet')
 
-OWN = ['overwrites gradients', 'wrong gradients', 'in inference']
+OWN = ['which docs/mxnet-defects.md lists: gradients are wrong']
 LENGTHS = {'valid_length': mx.sym.Variable('lengths')}
 #: Options of cells and of `unroll`, and what is said of them in some environments.
 SAID = {
@@ -54,10 +54,10 @@ SAID = {
         'float32': ['not applied in training'], 'disabled': ['breaks'], 'float64': OWN, 'own': OWN,
         'cuda': []}),
     'deep layers': ({'num_layers': 2}, {}, {
-        'float32': [], 'disabled': ['breaks'], 'float64': OWN[:2], 'own': OWN[:2], 'cuda': []}),
+        'float32': [], 'disabled': ['breaks'], 'float64': OWN, 'own': OWN, 'cuda': []}),
     'one layer': ({'dropout': 0.5}, {}, {
-        'float32': [], 'disabled': ['breaks'], 'float64': OWN[:1], 'own': OWN[:1], 'cuda': []}),
-    'one layer over lengths': ({'dropout': 0.5}, LENGTHS, {'float64': OWN[:1], 'own': OWN[:1]}),
+        'float32': [], 'disabled': ['breaks'], 'float64': OWN, 'own': OWN, 'cuda': []}),
+    'one layer over lengths': ({'dropout': 0.5}, LENGTHS, {'float64': OWN, 'own': OWN}),
     'layers that lengths part': ({'num_layers': 2, 'dropout': 0.5}, LENGTHS, {
         'float32': [], 'float64': [], 'own': [], 'cuda': []}),
     'layers that lengths part, with states': (
@@ -73,22 +73,6 @@ SAID = {
 def test_what_is_wrong_is_said_once(name, build):
     cell, options, said = SAID[name]
     assert expects(warned(build, rnn.FusedRNNCell(3, **cell), **options), *said[build])
-
-
-# differences.md: wrong dropout, gradients or results of a `FusedRNNCell`
-@differs
-@needs_onednn
-@each_build('float64', 'own')
-@pytest.mark.parametrize('mode, bidirectional, release, always', [
-    ('rnn_tanh', False, (1, 9), True), ('rnn_relu', True, (1, 6), True),
-    ('lstm', True, (1, 9), False), ('gru', False, (1, 9), False),
-    ('lstm', True, (1, 6), True), ('gru', False, (1, 5), True), ('lstm', False, (1, 6), False)])
-def test_wrong_gradients_of_three_layers_are_said_once(build, monkeypatch, mode, bidirectional,
-                                                       release, always):
-    monkeypatch.setattr(environment, 'RELEASE', release)
-    said = [each for each in warned(build, rnn.FusedRNNCell(3, 3, mode, bidirectional))
-            if 'to float32' not in each]
-    assert expects(said, OWN[0], 'three or more layers' if always else 'inputs_need_grad=True')
 
 
 # differences.md: wrong dropout, gradients or results of a `FusedRNNCell`

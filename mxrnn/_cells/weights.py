@@ -1,7 +1,6 @@
 """Weights as arrays: taken from a dict by name and shape, and packed and unpacked by gate."""
 from __future__ import annotations
 
-import re
 from typing import Any, Dict, Iterable, Mapping, Sequence, Tuple, Union
 
 import numpy as np
@@ -22,9 +21,6 @@ Shapes = Mapping[str, Tuple[Any, ...]]
 
 #: The classes that weights may have.
 ARRAYS = (mx.nd.NDArray, np.ndarray)
-
-#: Cells by their number of gates.
-_CELLS = {1: 'an RNN (1 gate)', 3: 'a GRU (3 gates)', 4: 'an LSTM (4 gates)'}
 
 
 class MissingWeightsError(KeyError):
@@ -86,8 +82,7 @@ def take_weights(args: Weights, shapes: Shapes, whose: PackedWeights) -> list[Ar
     """
     missing = [name for name in shapes if name not in args]
     if missing:
-        others = _other_mode(args, whose) + (
-            _fewer_layers(args, missing) or _other_prefixes(args, shapes, whose))
+        others = _other_prefixes(args, missing)
         wanted = ['%s of shape %s' % (name, _written(shapes[name])) for name in missing]
         raise MissingWeightsError('%sthe weights for %r lack %s; there are: %s' % (
             others, whose, _some(wanted, 2 if others else 32),
@@ -98,8 +93,8 @@ def take_weights(args: Weights, shapes: Shapes, whose: PackedWeights) -> list[Ar
         has = args[name].shape
         if len(has) < len(fixed) or (len(has) > len(fixed) and shape[-1:] != (...,)) or any(
                 want not in (0, came) for want, came in zip(fixed, has)):
-            raise ValueError('%s%s of %r must have the shape %s, got %s' % (
-                _other_mode(args, whose), name, whose, _written(shape), has))
+            raise ValueError('%s of %r must have the shape %s, got %s'
+                             % (name, whose, _written(shape), has))
     return [args.pop(name) for name in shapes]
 
 
@@ -112,58 +107,19 @@ def _some(names: list[str], most: int) -> str:
     return ', '.join(names[:most] + more)
 
 
-def _other_mode(args: Weights, whose: PackedWeights) -> str:
-    """A hint if the weights in `args` have the gates of another kind of cell; or ''."""
-    gates: dict[str, int] = {}
-    own = len(whose._gate_names or ('',))
-    for name, array in args.items():
-        prefix, found, gate = str(name).partition('h2h')
-        shape: tuple[int, ...] = getattr(array, 'shape', ())
-        if found and gate.endswith('_weight') and len(shape) > 1 and shape[1]:
-            gates[prefix] = gates.get(prefix, 0) + shape[0] // shape[1]
-    mine = {prefix: count for prefix, count in gates.items() if prefix.startswith(whose._prefix)}
-    counts = {*(mine or gates).values()}
-    if len(counts) != 1 or own not in _CELLS or any('h2r' in str(name) for name in args) or not (
-            counts < {*_CELLS} - {own}):
-        return ''
-    count, = counts
-    return 'the weights are those of %s, and the cell is %s; ' % (_CELLS[count], _CELLS[own])
-
-
 def _prefixes(names: Iterable[object]) -> set[str]:
     """The prefixes of layers in the names of weights."""
     return {name.rpartition(group)[0] for name in map(str, names) for group in GROUPS
             if group in name}
 
 
-def _fewer_layers(args: Weights, missing: Sequence[str]) -> str:
-    """A hint if the prefixes in `args` differ from the missing ones only by their numbers."""
-    def form(prefix: str) -> str:
-        return re.sub(r'\d+', '#', prefix)
-
-    wanted = _prefixes(missing)
-    there = sorted(each for each in _prefixes(args) if form(each) in {*map(form, wanted)})
+def _other_prefixes(args: Weights, missing: Iterable[str]) -> str:
+    """A hint if the weights in `args` seem to belong to cells with other prefixes; or ''."""
+    there, wanted = _prefixes(args), _prefixes(missing)
     if not there or not wanted.isdisjoint(there):
         return ''
-    return 'the weights have %d layer%s (%s), and no %s; ' % (
-        len(there), 's' * (len(there) > 1), _some(there, 4), _some(sorted(wanted), 4))
-
-
-def _other_prefixes(args: Weights, shapes: Shapes, whose: PackedWeights) -> str:
-    """A hint if the weights in `args` seem to belong to a cell with another prefix; or ''."""
-    if any(name in args for name in shapes):
-        return ''
-    begins = _prefixes(args)
-    layer = re.compile(r'[lr]\d+_')
-    if all(layer.match(name, len(whose._prefix)) for name in shapes):  # of a FusedRNNCell
-        found = {re.sub(layer.pattern + '$', '', each) for each in begins}
-    else:
-        found = begins
-    if not found or whose._prefix in found:
-        return ''
-    return 'the weights begin with %s, but the prefix of the cell is %r: make it with prefix=%s; ' \
-           % (' or '.join(map(repr, sorted(found)[:4])), whose._prefix,
-              '..., one of these' if len(found) > 1 else repr(min(found)))
+    return 'the weights begin with %s, but those of the cell with %s; ' % tuple(
+        ' or '.join(map(repr, sorted(each)[:4])) for each in (there, wanted))
 
 
 # By gate

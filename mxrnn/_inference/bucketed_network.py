@@ -260,12 +260,12 @@ class Networks:
                ) -> dict[str, tuple[int, ...]]:
         """Shapes of data, weights and labels."""
         both = (rows, length) if self._time == 1 else (length, rows)
-        shapes = {name: both + steps[name] for name in self.data_names}
+        inputs = {name: both + steps[name] for name in self.data_names}
         if self._length_name in graph.data_names:
-            shapes[self._length_name] = (rows,)
-        shapes.update((name, array.shape) for name, array in graph.weights.items())
-        shapes = {name: shape for name, shape in shapes.items()
-                  if name in graph.symbol.list_arguments()}
+            inputs[self._length_name] = (rows,)
+        shapes = {**inputs, **{name: array.shape for name, array in graph.weights.items()}}
+        arguments = graph.symbol.list_arguments()
+        shapes = {name: shape for name, shape in shapes.items() if name in arguments}
         # A label's shape comes from the graph, otherwise one for each step or each sequence.
         reason: Exception | None = None
         for label in ((), both, (rows,)):
@@ -276,20 +276,10 @@ class Networks:
                     return tried
             except mx.base.MXNetError as error:
                 reason = reason or error
-        self._explain(graph, length, steps)
+        weights = {name: array for name, array in self._arg_params.items() if name not in inputs}
         raise ValueError('the sequences and arg_params must fit the network, but %s' % (
-            reason_of(reason) if reason else 'the shapes of its labels are not known'))
-
-    def _explain(self, graph: LengthGraph, length: int, steps: dict[str, tuple[int, ...]]) -> None:
-        """Raise an error that names the argument to blame, if the unfolded graph shows it."""
-        symbol = self._build(length)[0]
-        given = {**self._arg_params, **self._aux_params}
-        both = (1, length) if self._time == 1 else (length, 1)
-        inputs = {name: np.zeros(both + steps[name], np.float32) for name in self.data_names}
-        if self._length_name in graph.data_names:
-            inputs[self._length_name] = np.ones(1, np.float32)
-        bind_errors.explain(symbol, {name: given[name] for name in symbol.list_inputs()
-                                 if name in given and name not in graph.data_names}, inputs)
+            bind_errors.wrong_for(self._build(length)[0], inputs, weights) or (
+                reason_of(reason) if reason else 'the shapes of its labels are not known')))
 
     def _bound(self, graph: LengthGraph, length: int, rows: int, context: mx.Context,
                shared: mx.executor.Executor | None) -> mx.executor.Executor:

@@ -40,7 +40,6 @@ def fold(symbol: mx.sym.Symbol, arg_params: device_arrays.Weights
         try:
             values = _values(graph.ending_in(wanted), list(names.values()), kept)
         except mx.base.MXNetError as error:
-            bind_errors.explain(symbol, kept)
             raise ValueError('arg_params must fit the graph, but %s' % reason_of(error)
                              ) from None
         symbol = _symbol(_replaced(graph, names))

@@ -13,7 +13,7 @@ from .._files import reason_of
 from .._operator.fuse import fuse
 from .._runtime.mxnet import mx
 from . import device_arrays
-from .bind_errors import check_fit, check_half, explain, known_types, refusal
+from .bind_errors import check_fit, check_half, known_types, wrong_for
 from .compiled_graph import Compiled, Forms, Kept, Network, States, StateSpecs, apart, applied
 from .device_arrays import Weights, as_array, looked_up
 from .single_calls import OneCall
@@ -158,9 +158,9 @@ class Stepper:
         check_fit(self._step.symbol, self._step.weights)
         check_half(self._step.symbol, self._step.weights, self._context)
         types = known_types(self._step.symbol, self._step.weights, self.state_names)
-        self._input_types = {name: types.get(name, np.float32) for name in self.input_names}
+        self._types = {name: types.get(name, np.float32)
+                       for name in [*self.input_names, *self.state_names]}
         self._ids = looked_up(self._step.symbol, self.input_names)
-        self._state_types = [types.get(name, np.float32) for name in self.state_names]
         self._readers: Kept[Compiled] = Kept(_LENGTHS)
         self._sequences = Forms(_SEQUENCES, _OTHERS)
         self._one_call = OneCall('Stepper')
@@ -194,7 +194,8 @@ class Stepper:
         Raises ValueError if the shape of a state is not known.
         """
         _check.integer('batch_size', batch_size, 1, _check.LARGEST)
-        return self._specs.zeros(batch_size, self._context, self._state_types)
+        return self._specs.zeros(batch_size, self._context,
+                                 [self._types[name] for name in self.state_names])
 
     def step(self, states: States, /, **inputs: Any) -> tuple[Outputs, States]:
         """Take one step.
@@ -299,21 +300,38 @@ class Stepper:
         try:
             results = compiled(states, inputs)
         except mx.base.MXNetError as error:
-            raise refusal(compiled, dict(zip(self.state_names, states)), self._state_types, inputs,
-                          self._context, error) from None
+            raise self._refusal(compiled, {**inputs, **dict(zip(self.state_names, states))},
+                                error) from None
         count = len(results) - len(self._specs)
         outputs = results[0] if self._single and count == 1 else results[:count]
         return outputs, results[count:]
 
+    def _refusal(self, compiled: Compiled, arrays: dict[str, mx.nd.NDArray], error: Exception
+                 ) -> Exception:
+        """The error that says which arrays the graph did not accept but raised `error`."""
+        for name, array in arrays.items():
+            if array.context != self._context:
+                return ValueError('%s must be on %s, where the Stepper runs, got %s'
+                                  % (name, self._context, array.context))
+            if array.dtype != self._types.get(name, array.dtype):
+                return TypeError('%s must be of type %s, got %s' % (
+                    name, np.dtype(self._types[name]).name, np.dtype(array.dtype).name))
+        shapes = {name: array.shape for name, array in arrays.items()}
+        return ValueError('the inputs must fit the network and the batch size of the states: got '
+                          '%s; %s' % (', '.join('%s of shape %s' % (name.strip(), shape)
+                                                for name, shape in shapes.items()),
+                                      wrong_for(compiled.symbol, shapes, compiled.weights)
+                                      or 'MXNet says: %s' % reason_of(error)))
+
     def _arrays(self, inputs: dict[str, object]) -> dict[str, mx.nd.NDArray]:
         """The inputs as arrays, by name."""
-        if inputs.keys() != self._input_types.keys():
+        if inputs.keys() != set(self.input_names):
             weights = ', '.join(name for name in sorted(inputs) if name in self._step.weights)
             raise TypeError('the inputs must be %s, got %s%s' % (
                 ', '.join(self.input_names) or 'none', ', '.join(sorted(inputs)) or 'none',
                 ' (arg_params has %s)' % weights if weights else ''))
-        return {name: as_array(name, inputs[name], self._context, dtype, name in self._ids)
-                for name, dtype in self._input_types.items()}
+        return {name: as_array(name, inputs[name], self._context, self._types[name],
+                               name in self._ids) for name in self.input_names}
 
     def _reader(self, cell: BaseRNNCell, network: Network, inputs: dict[str, mx.nd.NDArray]
                 ) -> Compiled:
@@ -332,8 +350,6 @@ class Stepper:
                 shape = sequence.infer_shape_partial(**{
                     name: each for name, each in shapes.items() if name in known})[1][0]
             except mx.base.MXNetError as error:
-                explain(sequence, *({name: array for name, array in arrays.items()
-                                     if name in known} for arrays in (weights, inputs)))
                 raise ValueError('the inputs must fit the network, but MXNet says: %s'
                                  % reason_of(error)) from None
             if len(shape) < 3 or shape[1] < 1:

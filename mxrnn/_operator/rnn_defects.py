@@ -53,25 +53,11 @@ def corrupts(units: int, dtype: Kind = np.float32) -> bool:
     return units == 1 and RELEASE == (1, 7) and cpu_build() and onednn(dtype)
 
 
-#: The operator that MXNet runs if oneDNN's does not run.
-_OWN = "MXNet's own CPU operator, which computes float64, and float32 without oneDNN,"
-
-
-def _wrong_whatever_is_bound(layout: FusedLayout) -> bool:
-    """Whether gradients of three layers in MXNet's own operator are always wrong."""
-    return layout.mode.startswith('rnn_') or RELEASE < (1, 7) and (
-        layout.mode == 'gru' or layout.bidirectional)
-
-
 def warn_of_defects(dtype: Kind, layout: FusedLayout, dropout: float, parted: bool) -> None:
     """Warn of errors on CPUs. Most occur only if one operator has all layers, as in mxnet.rnn, and
     not if they are `parted`."""
-    deep = layout.num_layers > 1
     if not cpu_build():
         return
-    if layout.mode == 'rnn_relu' and dtype == np.float64:
-        warn_once("%s also rounds float64 states of a FusedRNNCell of mode 'rnn_relu' to float32. "
-                  'Use unfuse(), which does not round' % _OWN)
     if disabled(dtype):
         warn_once('MXNET_MKLDNN_ENABLED=0 breaks FusedRNNCell in float32: outputs are zeros or '
                   'random memory, or there is an error. Set MXNET_USE_MKLDNN_RNN=0 as well, or use '
@@ -79,26 +65,13 @@ def warn_of_defects(dtype: Kind, layout: FusedLayout, dropout: float, parted: bo
     elif corrupts(layout.num_hidden, dtype) and (parted or not layout.bidirectional):
         warn_once('MXNet 1.7 corrupts memory, and may crash, if it trains a FusedRNNCell of one '
                   'unit on a CPU: use unfuse(), two units or a later MXNet')
-    elif parted:
-        return
-    elif not onednn(dtype):
-        warn_once("%s overwrites gradients of a FusedRNNCell's weights instead of adding to them "
-                  "(grad_req 'add'). Except in mode 'lstm', gradients of its inputs are wrong if "
-                  "its weights are frozen (grad_req 'null'). Use unfuse(), which is right"
-                  % _OWN)
-        if layout.num_layers > 2 and _wrong_whatever_is_bound(layout):
-            warn_once('%s has wrong gradients of the lower layers of a FusedRNNCell with three or '
-                      'more layers of mode %r. Use unfuse(), which is right'
-                      % (_OWN, layout.mode))
-        elif deep:
-            warn_once("%s has wrong gradients of all layers except the last if the inputs of a "
-                      'FusedRNNCell need no gradient, as in a Module without '
-                      'inputs_need_grad=True. Use unfuse(), which is right' % _OWN)
-        if dropout > 0 and deep:
-            warn_once("%s applies a FusedRNNCell's dropout also in inference if gradients are "
-                      'bound, and gradients of lower layers are then wrong. Use unfuse(), which '
-                      'has DropoutCells between the layers' % _OWN)
-    elif dropout > 0 and deep:
+    elif not onednn(dtype) and (not parted or layout.mode == 'rnn_relu' and dtype == np.float64):
+        warn_once("MXNet's own CPU operator, which computes float64, and float32 without oneDNN, "
+                  'has defects in a FusedRNNCell, which docs/mxnet-defects.md lists: gradients are '
+                  "wrong in several layers, with frozen weights and with grad_req 'add', dropout "
+                  "is applied also in inference, 'rnn_relu' rounds to float32. Use unfuse(), which "
+                  'is right')
+    elif dropout > 0 and layout.num_layers > 1 and not parted:
         warn_once("FusedRNNCell's dropout is not applied in training by oneDNN's CPU operator, "
                   'which computes float32. Use unfuse(), which has DropoutCells between the '
                   'layers')
