@@ -14,10 +14,10 @@ from .test_programs_leave import model_of
 S, T = mx.sym, 12
 
 
-def rows(fused=False, name='data', units=4):
-    """The outputs of a recurrence over (batch, T, 3), in NTC."""
+def rows(fused=False, name='data', units=4, steps=T):
+    """The outputs of a recurrence over (batch, steps, 3), in NTC."""
     cell = rnn.FusedRNNCell(units, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(units, 'f_')
-    return cell.unroll(T, S.Variable(name), merge_outputs=True, layout='NTC')[0]
+    return cell.unroll(steps, S.Variable(name), merge_outputs=True, layout='NTC')[0]
 
 
 def mean(values, by):
@@ -96,13 +96,13 @@ def test_a_sum_of_all_steps_is_one_over_their_axis(name, fused):
     assert not time.ties if free else time.ties
 
 
-def verdict_of(symbol, losses=False, shapes=None):
+def verdict_of(symbol, losses=False, shapes=None, steps=T, told=None):
     shapes = shapes or {'data': ('batch', 'time', 3)}
-    numbers = {'batch': 3, 'time': T}
+    numbers = {'batch': 3, 'time': steps}
     model = models.random_model(symbol, {
         name: tuple(numbers.get(size, size) for size in shape) for name, shape in shapes.items()})
     params = {name: array.shape for name, array in {**model.arg_params, **model.aux_params}.items()}
-    return judged(structure(model.graph).graph, params, shapes, losses)
+    return judged(structure(model.graph).graph, params, shapes, losses, told or {})
 
 
 @pytest.mark.parametrize('name', HEADS)
@@ -120,6 +120,15 @@ def test_a_number_that_fused_steps_do_not_tell_ties_them_too(name):
     build, free = HEADS[name]
     tied = verdict_of(build(rows(fused=True))).axes['time']
     assert bool(tied.ties) is (not free and name not in COUNTED)
+
+
+@pytest.mark.parametrize('head, least', [
+    (lambda x: S.slice_axis(x, axis=1, begin=0, end=1), 6),
+    (lambda x: S.concat(x, S.zeros((0, 1, 4)), dim=1), 6),
+    (lambda x: S.sum(x, axis=1) * 2, 9), (lambda x: S.sum(x / 2, axis=1), 9)])
+def test_a_third_of_few_steps_is_no_constant(head, least):
+    assert verdict_of(head(rows(steps=least - 1)), steps=least - 1).axes['time'].ties
+    assert not verdict_of(head(rows(steps=least)), steps=least).axes['time'].ties
 
 
 @pytest.mark.parametrize('of', [lambda x: T - x, lambda x: x / T, lambda x: x * T ** -.5])
@@ -177,6 +186,8 @@ def test_what_fuse_checks_and_bounds_by_itself_is_no_tie():
     outputs, _ = fast.unroll(T, S.Variable('data'), merge_outputs=True, valid_length=lengths)
     verdict = verdict_of(outputs, shapes={'data': ('batch', 'time', 3), 'lengths': ('batch',)})
     assert [axis.ties for axis in verdict.axes.values()] == [(), ()]
+    outputs, _ = fast.unroll(None, S.Variable('data'), merge_outputs=True)
+    assert not verdict_of(outputs, told={'time': 3}).axes['time'].ties
 
 
 @pytest.mark.parametrize('fused', [False, True])

@@ -105,14 +105,14 @@ def structure(graph: Graph, *, training: bool = False,
         return RolledGraph(graph, (Finding('the graph', 0, 'unrolled',
                                            'looking at all of it would take too long'),))
     rolled = written.graph or graph
-    if rolled is graph and not checked_by_fuse(graph) and not written.unrolled:
-        return RolledGraph(graph, tuple(written.findings))
-    by_fuse = [Finding('mxrnn.fuse', steps, 'fused', '')
-               for steps in sorted({*checked_by_fuse(rolled).values()})]
+    checked = checked_by_fuse(rolled)
     totals = {place: steps for place, steps in {
         **counted_by_fuse(rolled), **written.totals}.items()
         if rolled.nodes[place].op == 'slice_axis' or has(rolled.nodes[place].op, 'recurs')}
     totals.update(written.unrolled)
+    if rolled is graph and not checked and not totals:
+        return RolledGraph(graph, tuple(written.findings))
+    by_fuse = [Finding('mxrnn.fuse', steps, 'fused', '') for steps in sorted({*checked.values()})]
     marked = rolled._replace(nodes=tuple([
         node._replace(attrs={**node.attrs, CUT if node.op == 'slice_axis' else STEPS: str(
             totals[place])}) if place in totals else node

@@ -9,9 +9,10 @@ from .axis_factors import number_of
 from .infer import Table
 from .sizes import Size, axes_in, number_for, product, same
 
-__all__ = ['CERTIFIED', 'COMMON_PARTS', 'CUT', 'EPSILON', 'FEW', 'MOST_PARTS', 'PAIRS', 'PLAIN',
+__all__ = ['CERTIFIED', 'COMMON_PARTS', 'CUT', 'EPSILON', 'MOST_PARTS', 'PAIRS', 'PLAIN',
            'TELLING', 'TIMES', 'Sizes', 'is_computed', 'is_constant', 'largest_kernel',
-           'may_be_decoded', 'part_ends', 'parts_of', 'size_in_graph', 'with_ends_counted']
+           'may_be_decoded', 'may_be_part', 'part_ends', 'parts_of', 'size_in_graph',
+           'with_ends_counted']
 
 #: The attribute of a part that rolling up has cut, so that structure tells its ends: how many steps
 #: the graph cuts one by one, or 0.
@@ -43,10 +44,13 @@ class Sizes(NamedTuple):
         return [*[number for own, number in self.axes.items() if own == label], *steps]
 
 
+#: Halves and thirds are common. A number that may be one of them, rounded down, is no constant; nor
+#: does a second graph prove that it is one where it is the same half of both sizes, say.
+COMMON_PARTS = 3
 #: A number along an axis is a constant if the axis has at least so many elements in the graph. One
-#: of four steps may be a third of them, rounded down, or all but three; of five it is the first or
-#: last one. Two may be half of four steps, or a sixth of twelve, but hardly an eighth of sixteen.
-_CONSTANT = {1: 5, 2: 16}
+#: of five steps may be a third of them. Two may be half of four steps, or a sixth of twelve, but
+#: hardly an eighth of sixteen.
+_CONSTANT = {1: 2 * COMMON_PARTS, 2: 16}
 #: From so many elements on, a bound of one less is that of all but the last, and not a constant.
 _LEAST = 5
 #: Rows in pairs, of a sequence of so many steps or more, are no halves of it.
@@ -58,19 +62,16 @@ _QUARTER, _WINDOW = 4, 3
 _DIGITS = 3
 #: Factors below this are there to avoid a division by zero.
 EPSILON = .01
-#: Factors that programs write for other reasons; of fewer steps than `FEW`, they may be all steps,
-#: half of them or all but one.
+#: Factors that programs write for other reasons, if they and their inverses are no common part.
 PLAIN = 0, 1, -1, 2, .5
-FEW = 6
 #: So many steps or more are told by their number. A 2 may be all of two steps, or a constant.
 TELLING = 3
 #: A decoder may run as many steps as what it reads, so many more of them, or a multiple or part.
 _MORE, _RATIOS = range(-1, 4), (2, 3)
 #: Sizes of an axis are tried up to so many times the steps that windows leave of it.
 TIMES = 16
-#: In a second graph, a part is one of at most so many. Halves and thirds are common: a number that
-#: is the same half of both sizes is not proven to be a constant.
-MOST_PARTS, COMMON_PARTS = 16, 3
+#: In a second graph, a part is one of at most so many.
+MOST_PARTS = 16
 
 
 def size_in_graph(size: Size, sizes: Sizes) -> int | None:
@@ -86,6 +87,11 @@ def is_constant(number: int, size: int | None) -> bool:
     that of the axis in the graph; if it is not told, only one element is."""
     return number == 0 or (number == 1 if size is None else
                            size >= _CONSTANT.get(number, math.inf))
+
+
+def may_be_part(factor: float, size: int) -> bool:
+    """Whether a factor or its inverse may be a common part of so many elements."""
+    return factor > 0 and size < COMMON_PARTS * (max(factor, 1 / factor) + 1)
 
 
 def is_computed(factor: float) -> bool:

@@ -9,7 +9,7 @@ from typing import Collection, Iterator, NamedTuple, Sequence
 from ..graph import Graph, Node
 from ..operator_table import has
 from .axis_factors import Factors, factors_of
-from .constants import EPSILON, FEW, PLAIN, Sizes, is_computed, is_constant, size_in_graph
+from .constants import EPSILON, PLAIN, Sizes, is_computed, is_constant, may_be_part, size_in_graph
 from .infer import Table
 from .sizes import Size, axes_in, product, reduced_axes
 
@@ -103,7 +103,7 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
             beside = loss and size is None and label not in sizes.batches or not loss and (
                 label in before or label in along or scales and (label in flow.summed[place] or (
                     size is None and label in flow.weighted[place])))
-            doubtful = size is not None and size < FEW and scalar > 0 and (scales or beside) or (
+            doubtful = size is not None and may_be_part(scalar, size) and (scales or beside) or (
                 label in before and _COMPARES.search(node.op) is not None and scalar == 2
                 and not is_constant(2, size))
             made = _made_of(scalar, [*told[label], *[
