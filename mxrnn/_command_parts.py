@@ -94,9 +94,16 @@ def load(options: argparse.Namespace) -> Model:
         say('fields', ', '.join('%s is %s' % pair for pair in fields.items()))
     else:
         model = interop.load(options.prefix, options.epoch)
-    if options.epoch is None and model.epoch is not None:
-        say('epoch', '%s, the newest' % model.epoch)
+    newest = newest_of(options, model)
+    if newest and options.command != 'export':  # which names it behind the file
+        say('epoch', newest)
     return model
+
+
+def newest_of(options: argparse.Namespace, model: Model) -> str:
+    """Which epoch was loaded, if the user left that open; otherwise ''."""
+    return '' if options.epoch is not None or model.epoch is None else (
+        '%s, the newest' % model.epoch)
 
 
 def faults() -> tuple[type[Exception], ...]:

@@ -14,7 +14,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple, Union
 
-from ._command_parts import check_target, failed, faults, load, say, working
+from ._command_parts import check_target, failed, faults, load, newest_of, say, working
 from ._files.checkpoint_files import epochs, refuse_torch, why_none
 from ._inspect_command import inspect as inspect_checkpoint
 
@@ -218,8 +218,11 @@ def _export(options: argparse.Namespace) -> int:
                 failed('%s was not written: ' % target, error)
                 missing.add(target)
                 continue
+            newest = newest_of(options, model)
             for each in paths:
-                print('%s: %d bytes' % (each, os.path.getsize(each)))
+                print('%s: %d bytes%s' % (each, os.path.getsize(each), (
+                    newest and ', of epoch ' + newest)))
+                newest = ''
             for kind, sentence in remarks:
                 if sentence and (options.verbose or kind != 'sizes'):
                     say(kind, sentence)

@@ -34,9 +34,12 @@ def unchecked(text: str) -> str:
 
 @pytest.mark.parametrize('name, text', SHOWN, ids=[name for name, _ in SHOWN])
 def test_shown_sources_are_those_that_are_written(name, text):
-    written = generate(program_of(name)[1]).text
-    assert written.endswith('\n\n' + text)
+    import torch
+    source = generate(program_of(name)[1])
+    assert source.text.endswith('\n\n' + text)
     assert len(SHOWN) == 1
+    with pytest.raises(ValueError, match=r'data\.shape\[2\] must be from 8 to 15, got 16'):
+        source.module(torch.zeros(1, 3, 16, 7))
 
 
 @pytest.mark.nightly

@@ -157,9 +157,11 @@ def test_as_many_units_as_steps_excuse_no_factor():
 
 
 def test_a_tie_names_the_node_that_made_the_number():
-    places = S.Reshape(S.arange(T, name='numbers'), shape=(1, -1, 1), name='places')
-    lines = dict(verdict_of(S.broadcast_add(rows(), places)).lines())
-    assert lines == {'batch': 'any', 'time': '12, since numbers (_arange) has 12'}
+    data, reason = rows(), '12, since numbers (_arange) has 12'
+    for name, more in ('numbers', ''), ('others', ', and so does 1 more node'):
+        places = S.Reshape(S.arange(T, name=name), shape=(1, -1, 1), name='places_of_' + name)
+        data = S.broadcast_add(data, places)
+        assert dict(verdict_of(data).lines()) == {'batch': 'any', 'time': reason + more}
 
 
 def test_the_batch_is_judged_beside_a_number_of_steps():

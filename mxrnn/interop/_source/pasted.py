@@ -41,10 +41,11 @@ def check_least(size: int, needed: int) -> None:
         raise ValueError(f'the axis must have at least {needed} elements to cut out, got {size}')
 
 
-def check_range(size: int, least: int, most: int) -> None:
+def check_range(name: str, x: Tensor, axis: int, least: int, most: int) -> None:
     """Refuse a size for which windows leave another number than the graph splits by."""
-    if not least <= size <= most:
-        raise ValueError(f'this size must be from {least} to {most}, got {size}')
+    if not least <= x.shape[axis] <= most:
+        raise ValueError(f'{name}.shape[{axis}] must be from {least} to {most}, '
+                         f'got {x.shape[axis]}')
 
 
 def check_labels(labels: Tensor, lengths: Tensor, scores: Tensor) -> None:

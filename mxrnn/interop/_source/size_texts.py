@@ -89,11 +89,12 @@ def stated(graph: Graph, inputs: Mapping[str, Expr]) -> Iterator[tuple[Expr, lis
 
 
 def ranges(inputs: Mapping[str, Expr], limits: Mapping[tuple[str, int], range]
-           ) -> Iterator[tuple[str, int, int]]:
-    """Texts of sizes that must be in a range, with its ends."""
+           ) -> Iterator[tuple[str, str, int, int, int]]:
+    """Names and texts of inputs, with an axis whose size must be in a range, and its ends."""
     for (name, axis), each in limits.items():
         if name in inputs and len(each) > 1:
-            yield '%s.shape[%d]' % (inputs[name].text, axis), each[0], each[-1]
+            text = inputs[name].text
+            yield repr(text), text, axis, each[0], each[-1]
 
 
 def shared(graph: Graph, inputs: Mapping[str, Expr], equal: Mapping[str, Sequence[int]]

@@ -47,8 +47,8 @@ class Axis(NamedTuple):
         more = len(nodes) - 1
         sizes = ('%d' if len(self.sizes) == 1 else '%d to %d') % (
             *self.sizes[:1], *self.sizes[1:][-1:]) if self.sizes else 'one size'
-        return '%s, since %s%s%s' % (sizes, self.ties[0], more and ' and %d more node%s' % (
-            more, 's do' if more > 1 else ' does') or '', self.remedy)
+        return '%s, since %s%s%s' % (sizes, self.ties[0], more and ', and so %s' % (
+            'do %d more nodes' % more if more > 1 else 'does 1 more node') or '', self.remedy)
 
 
 class Verdict(NamedTuple):
