@@ -157,11 +157,14 @@ def test_as_many_units_as_steps_excuse_no_factor():
 
 
 def test_a_tie_names_the_node_that_made_the_number():
-    data, reason = rows(), '12, since numbers (_arange) has 12'
-    for name, more in ('numbers', ''), ('others', ', and so does 1 more node'):
-        places = S.Reshape(S.arange(T, name=name), shape=(1, -1, 1), name='places_of_' + name)
-        data = S.broadcast_add(data, places)
-        assert dict(verdict_of(data).lines()) == {'batch': 'any', 'time': reason + more}
+    places = S.Reshape(S.arange(T, name='numbers'), shape=(1, -1, 1), name='places')
+    verdict = verdict_of(S.broadcast_add(rows(), places))
+    reason = '12, since numbers (_arange) has 12'
+    assert dict(verdict.lines()) == {'batch': 'any', 'time': reason}
+    tie, = verdict.axes['time'].ties
+    more = tie._replace(node=tie.node._replace(name='others'))
+    assert str(verdict.axes['time']._replace(ties=(tie, more))) == (
+        reason + ', and so does 1 more node')
 
 
 def test_the_batch_is_judged_beside_a_number_of_steps():
