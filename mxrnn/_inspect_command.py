@@ -12,7 +12,8 @@ from ._files import CheckpointError
 from ._files.atomic import replacing
 
 if TYPE_CHECKING:
-    from ._files.params import Array
+    import numpy as np
+
     from ._graph.graph import Graph
     from .interop.prepare.plan import Prepared
 
@@ -74,7 +75,7 @@ def inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-def _say_arrays(arrays: Mapping[str, Array]) -> None:
+def _say_arrays(arrays: Mapping[str, np.ndarray]) -> None:
     say('parameters', '%d, of %d numbers' % (
         len(arrays), sum(math.prod(each.shape) for each in arrays.values())))
     for name, array in arrays.items():

@@ -105,7 +105,7 @@ def test_sparse_parameters_that_are_still_being_computed(stype, tmp_path):
     loaded = rnn.load_rnn_checkpoint([], prefix, 1)[1]['a']
     np.testing.assert_array_equal(loaded.asnumpy(), dense)
     np.testing.assert_array_equal(
-        stored.read_sealed(prefix + '-0001.params')[0]['arg:a'].dense(), dense)
+        stored.read_sealed(prefix + '-0001.params')[0]['arg:a'], dense)
 
 
 @pytest.mark.parametrize('wrap', [
@@ -241,7 +241,7 @@ def test_cells_of_another_model_are_told_of_once(saved, tmp_path, caplog):
     (tmp_path / 'model-0003.params').write_bytes(b'')
     message = refusal(rnn.LSTMCell(3, prefix='other_'), prefix, None)
     assert message.count('the weights for LSTMCell') == 1 and not caplog.messages
-    assert ('(the same of model-0006.params, model-0005.params, model-0004.params, 2 more)'
+    assert ('(the same of model-0006.params, model-0005.params, model-0004.params, …)'
             in message)
     assert message.endswith('model-0003.params is damaged: the header takes 8 bytes from byte 0 '
                             'on, the file has 0')

@@ -59,11 +59,8 @@ def test_sparse_arrays(tmp_path):
     arrays = {stype: mx.nd.array(dense).tostype(stype) for stype in ('csr', 'row_sparse')}
     mx.nd.waitall()  # or MXNet saves sizes that it does not know yet
     mx.nd.save(path, arrays)
-    for stype, read in read_arrays(path).items():
-        assert (read.stype, read.shape) == (stype, (4, 3))
-        np.testing.assert_array_equal(read.dense(), dense)
-    assert read_arrays(path)['row_sparse'].indices.tolist() == [0, 2]
-    assert read_arrays(path)['csr'].indptr.tolist() == [0, 2, 2, 3, 3]
+    for read in read_arrays(path).values():
+        np.testing.assert_array_equal(read, dense)
 
 
 @pytest.mark.parametrize('array, shape', [

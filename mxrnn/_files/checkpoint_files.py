@@ -1,4 +1,4 @@
-"""The files of checkpoints: their names, which ones exist, the newest, and why one is not there.
+"""The files of checkpoints: their names, which ones exist, and why one is not there.
 
 A checkpoint of the prefix ``p`` and epoch 7 is ``p-0007.params`` with the parameters and
 ``p-symbol.json`` with the graph, which all epochs share. ``p-0007.states``, if present, has the
@@ -16,13 +16,12 @@ import glob
 import logging
 import os
 import re
-from typing import Callable, Generic, Sequence, Tuple, TypeVar
+from typing import Tuple
 
 from . import CheckpointError
 from .model_files import ENDS
-from .params import was_there
 
-__all__ = ['bucket_graph', 'Candidates', 'epochs', 'is_remote', 'is_source', 'numbered', 'part',
+__all__ = ['bucket_graph', 'epochs', 'is_remote', 'is_source', 'numbered', 'part',
            'path_above', 'path_of', 'path_of_graph', 'Place', 'places', 'refuse_checkpoint',
            'refuse_missing', 'refuse_torch', 'remove', 'remove_lone_parts', 'why_none']
 
@@ -141,88 +140,6 @@ def remove_lone_parts(prefix: str, newest: Place) -> None:
         if place < newest and place not in whole:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path_of(prefix, kind, *place))
-
-
-_log = logging.getLogger('mxrnn.rnn')
-_Loaded = TypeVar('_Loaded')
-
-_MOST_NAMES = 3  #: how many checkpoints are named that fail for one reason
-
-
-class Candidates(Generic[_Loaded]):
-    """The existing checkpoints, tried from the highest number on.
-
-    Parameters
-    ----------
-    prefix : str
-    places : sequence of Place
-        The existing checkpoints, in ascending order.
-    load : callable
-        Called with a place; raises `CheckpointError` to skip it.
-
-    Attributes
-    ----------
-    place : Place
-        The place of the last loaded checkpoint; (-1, 0) before.
-    loaded : object or None
-        The result of `load` for it; None if no checkpoint can be read.
-    errors : list of CheckpointError
-        Why others were skipped.
-    """
-
-    def __init__(self, prefix: str, places: Sequence[Place], load: Callable[[Place], _Loaded]
-                 ) -> None:
-        self._prefix, self._places, self._load = prefix, list(places), load
-        self._lower = list(places)  #: not tried yet
-        self._alike: dict[str, list[Place]] = {}  #: by the reason without the number
-        self._first: dict[str, str] = {}  #: for each of these, the first one's full reason
-        self.place: Place = (-1, 0)
-        self.loaded: _Loaded | None = None
-        self.errors: list[CheckpointError] = []
-
-    def newest(self, at_most: Place | None = None) -> _Loaded | None:
-        """Load the next readable one, at most `at_most`, or None."""
-        self.loaded = None
-        while self.loaded is None and self._lower:
-            place = self._lower.pop()
-            if at_most is not None and place > at_most:
-                continue
-            try:
-                self.place, self.loaded = place, self._load(place)
-            except CheckpointError as error:
-                number = '%s-%04d' % (os.path.basename(self._prefix), place[0])
-                reason = re.sub(re.escape(number) + r'(\.batch-\d+)?', '', str(error))
-                self._alike.setdefault(reason, []).append(place)
-                self._first.setdefault(reason, str(error))
-                self.errors.append(error)
-        return self.loaded
-
-    def refusal(self) -> CheckpointError:
-        """The error that none of them can be read, with each reason once."""
-        return CheckpointError('no checkpoint of %s can be read: %s' % (
-            self._prefix, '; '.join(map(self._in_words, self._alike)) or why_none(self._prefix)))
-
-    def warn(self) -> None:
-        """Log each reason why others were skipped, and a lower number that was saved later."""
-        for reason in self._alike:
-            _log.warning('Skipped a checkpoint: %s', self._in_words(reason, 300))
-        path = path_of(self._prefix, 'params', *self.place)
-        later = [lower for lower in self._places if lower < self.place
-                 and was_there(path, path_of(self._prefix, 'params', *lower))]
-        if later:
-            _log.warning('%s has the highest number, but %s was saved after it, probably by '
-                         'another run with the same prefix: give epoch=%d, or delete the files of '
-                         'the run that you do not need', path,
-                         path_of(self._prefix, 'params', *later[-1]), later[-1][0])
-
-    def _in_words(self, reason: str, most: int | None = None) -> str:
-        """The reason of the first of those that fail alike, and the names of the others."""
-        names = [os.path.basename(path_of(self._prefix, 'params', *place))
-                 for place in self._alike[reason][1:]]
-        if len(names) > _MOST_NAMES:
-            names[_MOST_NAMES:] = ['%d more' % (len(names) - _MOST_NAMES)]
-        return self._first[reason][:most] + (' (the same of %s)' % ', '.join(names) if names
-                                             else '')
 
 
 #: How the first line of a source begins and ends.

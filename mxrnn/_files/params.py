@@ -28,15 +28,15 @@ import os
 import struct
 import zlib
 from concurrent import futures
-from typing import Iterator, Mapping, NamedTuple, Sequence, Union
+from typing import Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from . import CheckpointError, named, opened
 
-__all__ = ['add_checksum', 'Array', 'BFLOAT16', 'check_array', 'check_params', 'checked',
+__all__ = ['add_checksum', 'BFLOAT16', 'check_array', 'check_params', 'checked',
            'checksum_of', 'CSR', 'DENSE', 'locate', 'read_sealed', 'refuse_names',
-           'ROW_SPARSE', 'SparseArray', 'was_there', 'write_arrays']
+           'ROW_SPARSE', 'was_there', 'write_arrays']
 
 _AT, _SIZE = 8, 8  #: of the reserved word in the file
 _MARK, _ALONE = b'CR', b'C1'
@@ -127,48 +127,6 @@ V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 DENSE, ROW_SPARSE, CSR = 0, 1, 2
 MOST_DIMENSIONS = 32
 _NUMBERS = {dtype: number for number, dtype in TYPES.items()}
-
-
-class SparseArray(NamedTuple):
-    """A sparse array in its file's form.
-
-    Attributes
-    ----------
-    stype : {'row_sparse', 'csr'}
-        MXNet's name for the kind of storage.
-    shape : tuple of int
-        Shape of the whole array.
-    data : numpy.ndarray
-        The stored rows, or for CSR the stored elements.
-    indices : numpy.ndarray
-        The number of each stored row, or the column of each stored element.
-    indptr : numpy.ndarray or None
-        For CSR: where each row begins in `data`, then where the last one ends.
-    """
-
-    stype: str
-    shape: tuple[int, ...]
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray | None = None
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The type of its elements."""
-        return self.data.dtype
-
-    def dense(self) -> np.ndarray:
-        """The whole array, zero where nothing is stored."""
-        whole = np.zeros(self.shape, self.data.dtype)
-        if self.indptr is None:
-            whole[self.indices] = self.data
-        else:
-            rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-            whole[rows, self.indices] = self.data
-        return whole
-
-
-Array = Union[np.ndarray, SparseArray]
 
 
 class _Elements(NamedTuple):
@@ -377,7 +335,7 @@ def _check_indices(storage: int, whole: Sequence[int], indices: Sequence[np.ndar
 
 
 def read_sealed(path: str, content: bytes | None = None, unnamed: bool = False
-                ) -> tuple[dict[str, Array], bool]:
+                ) -> tuple[dict[str, np.ndarray], bool]:
     """The arrays in a file or its `content`, by name, and whether it has a checksum."""
     with named(path), (open(path, 'rb') if content is None else io.BytesIO(content)) as stream:
         entries, names, seal = locate(stream, unnamed)
@@ -388,13 +346,20 @@ def read_sealed(path: str, content: bytes | None = None, unnamed: bool = False
                 seal is not None)
 
 
-def _array(stream: io.BufferedIOBase, entry: StoredArray) -> Array:
+def _array(stream: io.BufferedIOBase, entry: StoredArray) -> np.ndarray:
+    """The whole array; of a sparse one, zero where nothing is stored."""
     data, *indices = [part.read(stream) for part in entry.parts]
     if entry.storage == DENSE:
         return data
+    try:
+        whole = np.zeros(entry.shape, data.dtype)
+    except (ValueError, MemoryError) as error:
+        raise ValueError('a sparse array is too large: %s' % error) from None
     if entry.storage == ROW_SPARSE:
-        return SparseArray('row_sparse', entry.shape, data, indices[0])
-    return SparseArray('csr', entry.shape, data, indices[1], indices[0])
+        whole[indices[0]] = data
+    else:  # where each row begins, and then the columns
+        whole[np.repeat(np.arange(len(whole)), np.diff(indices[0])), indices[1]] = data
+    return whole
 
 
 def write_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:

@@ -11,11 +11,10 @@ import numpy as np
 from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_files as files
-from .._files.checkpoint_files import Candidates, refuse_missing
+from .._files.checkpoint_files import refuse_missing
 from .._files.model_files import Pair, config_beside, pair_in
+from .._files.newest_checkpoint import Candidates
 from .._files.params import (
-    Array,
-    SparseArray,
     add_checksum,
     read_sealed,
     refuse_names,
@@ -145,7 +144,7 @@ def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | N
     return model
 
 
-def arrays_alone(place: str) -> dict[str, Array] | None:
+def arrays_alone(place: str) -> dict[str, np.ndarray] | None:
     """The arrays of a model without a graph, such as k-means; None if it is another."""
     try:
         pair = pair_in(place)
@@ -190,14 +189,8 @@ def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> 
     kinds = {name: name if name.startswith(('arg:', 'aux:')) else
              ('aux:' if name in graph.auxiliary else 'arg:') + name for name in read}
     refuse_names(path, list(kinds.values()))
-    try:
-        arrays = {kinds[name]: array.dense() if isinstance(array, SparseArray) else array
-                  for name, array in read.items()}
-    except (ValueError, MemoryError) as error:
-        raise CheckpointError('%s has a sparse array that is too large: %s'
-                              % (path, reason_of(error))) from None
-    args, auxiliary = ({name[len(kind):]: array for name, array in arrays.items()
-                        if name.startswith(kind)} for kind in ('arg:', 'aux:'))
+    args, auxiliary = ({kinds[name][len(kind):]: array for name, array in read.items()
+                        if kinds[name].startswith(kind)} for kind in ('arg:', 'aux:'))
     try:
         packed = tuple(packings(graph, args, gates))
         values = {packing.name: packing.pack(args) for packing in packed}

@@ -186,7 +186,7 @@ def test_sparse_weights_that_no_memory_holds_are_refused(tmp_path):
     content, shape = path.read_bytes(), struct.pack('<i2q', 2, 3, 2)
     assert content.count(shape) == 1
     path.write_bytes(content.replace(shape, struct.pack('<i2q', 2, 1 << 61, 2)))
-    with pytest.raises(interop.CheckpointError, match='m-0001.params has a sparse array'):
+    with pytest.raises(interop.CheckpointError, match='m-0001.params is damaged: a sparse array'):
         interop.load(str(tmp_path / 'm'), 1)
 
 
