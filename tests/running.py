@@ -4,13 +4,14 @@ from __future__ import annotations
 import collections
 import json
 import zlib
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple
 
 import numpy as np
 
 from . import mx, rnn
 
-__all__ = ['Run', 'WAYS', 'begin_state', 'bound', 'filled', 'flat', 'inputs', 'operators', 'quiet',
+__all__ = ['Run', 'WAYS', 'begin_state', 'bound', 'filled', 'flat', 'inputs', 'named_anew',
+           'operators', 'quiet',
            'random_value', 'reset', 'run', 'run_symbols', 'stack', 'step', 'walk', 'weights_of']
 
 
@@ -49,6 +50,14 @@ def reset(cell: Any) -> None:
     """Reset the cell and every cell in it."""
     for each in reversed(walk(cell)):
         each.reset()
+
+
+def named_anew(build: Callable[[int], Any]) -> Callable[[int], Any]:
+    """`build`, with automatic names that begin anew in each graph."""
+    def make(length: int) -> Any:
+        with mx.name.NameManager():
+            return build(length)
+    return make
 
 
 BEGIN = {'zeros': mx.sym.zeros, 'variable': mx.sym.Variable, 'uniform': mx.sym.uniform}

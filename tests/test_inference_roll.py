@@ -8,7 +8,7 @@ from mxrnn.interop.prepare.lengths import settled
 
 from . import mx, needs_operator, rnn
 from .cases import CASES, OURS, each
-from .running import flat, random_value
+from .running import flat, named_anew, random_value
 
 pytestmark = [needs_operator, pytest.mark.filterwarnings('ignore:.*time-major')]
 
@@ -99,76 +99,15 @@ def test_attention_in_a_loop(weigh):
         data=(2, length, 3), source=(2, 5, 4), begin=(2, 4)))
 
 
-def cell_over(length, data, prefix, units, both=False):
-    def cell(prefix):
-        return rnn.LSTMCell(units // (1 + both), prefix)
-    both = both and rnn.BidirectionalCell(cell(prefix + 'l_'), cell(prefix + 'r_'))
-    return (both or cell(prefix)).unroll(length, data, merge_outputs=True)[0]
-
-
-def halved(codes, both=False, units=8, part=2):
-    """A layer over what a Reshape makes of another layer's steps."""
-    @named_anew
-    def build(length):
-        outputs = cell_over(length, mx.sym.Variable('data'), 'a_', units, both)
-        return cell_over(length // part, mx.sym.Reshape(outputs, shape=codes(length)), 'b_', 4)
-    return build
-
-
-def windows(*codes, units=8):
-    return named_anew(lambda length: mx.sym.Reshape(cell_over(
-        length, mx.sym.Variable('data'), 'a_', units), shape=codes))
-
-
 def frames(codes, width=8, after=lambda rows: rows):
     """A layer over what another computes of each frame."""
     @named_anew
     def build(length):
         data = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-1, width))
         data = mx.sym.FullyConnected(data, num_hidden=width, name='fc')
-        return cell_over(length, after(mx.sym.Reshape(data, shape=codes(length))), 'a_', 4)
+        steps = after(mx.sym.Reshape(data, shape=codes(length)))
+        return rnn.LSTMCell(4, 'a_').unroll(length, steps, merge_outputs=True)[0]
     return build
-
-
-def named_anew(build):
-    def make(length):
-        with mx.name.NameManager():
-            return build(length)
-    return make
-
-
-#: Programs in which a Reshape has a number, whether other lengths are free, and numbers of steps if
-#: the first is not 8.
-RESHAPED = {
-    'pairs': (halved(lambda T: (0, T // 2, 16)), False),
-    'pairs, any batch': (halved(lambda T: (-1, T // 2, 16)), False),
-    'pairs, counted': (halved(lambda T: (0, -1, 16)), True),
-    'pairs of both directions, counted': (halved(lambda T: (0, -1, 16), True), True),
-    'halves': (halved(lambda T: (-1, T // 2, 8)), False),
-    'windows of three': (windows(-1, 3, 8), False, (12, 24, 36)),
-    'three steps side by side': (windows(-1, 24), False, (12, 24, 9)),
-    'threes, counted': (halved(lambda T: (0, -1, 24), part=3), False, (12, 24, 9)),
-    'rows of half a step': (windows(-1, 4), True),
-    'frames of two sequences': (frames(lambda T: (2, T, 8)), False),
-    'rows': (named_anew(lambda T: cell_over(T, mx.sym.Reshape(
-        mx.sym.Variable('data'), shape=(0, T, 8)), 'a_', 8)), False),
-}
-
-
-@pytest.mark.parametrize('name', RESHAPED)
-def test_numbers_in_reshapes(name):
-    build, free, (first, *others) = (*RESHAPED[name], (8, 12, 4, 10))[:3]
-    batch = 2 if 'two' in name else 3
-
-    def data(steps):
-        return data_of(data=(batch, steps, 8))
-    assert_alike(build, first, [first], data, {'data': (batch, first, 8)})
-    typed = {'data': ('batch', 'time', 8)}
-    if free:
-        assert_alike(build, first, others, data, typed)
-        return
-    with pytest.raises(interop.ExportError, match='cannot be any size: node|, which stands for'):
-        assert_alike(build, first, others, data, typed)
 
 
 @pytest.mark.parametrize('width, build', [

@@ -3,10 +3,7 @@ that go step by step, or said."""
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import pytest
 
 from . import differs, mx, needs_operator, ours, rnn
 from .comparing import assert_close
+from .processes import python
 from .running import filled, flat, inputs, random_value, stack
 
 pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell', 'ignore:MXNet.s own')]
@@ -175,18 +173,16 @@ def test_more_steps_than_the_data_has(layout, steps):
 @ours
 @pytest.mark.skipif(mx.__version__ < '1.7', reason='oneDNN has no sym.RNN in this MXNet')
 @pytest.mark.parametrize('off, program', [
-    ('MXNET_USE_MKLDNN_RNN', ['-m', 'pytest', '-q', '-k', 'three_layers or frozen_layer and lstm',
-                              'tests/test_fuse.py', 'tests/test_operator.py']),
+    ('MXNET_USE_MKLDNN_RNN', ['-m', 'pytest', '-q', '-k', 'three_layers',
+                              'tests/test_fuse.py']),
     ('MXNET_MKLDNN_ENABLED', ['-c', 'import mxrnn as rnn\n'
                               'assert "[not fused: MXNET_MKLDNN_ENABLED=0" in repr('
                               'rnn.fuse(rnn.LSTMCell(3)))'])])
-def test_fuse_without_onednn(off, program):
+def test_fuse_without_onednn(off, program, monkeypatch):
     """MXNet's own operator gives the same, or fuse says why it does not take it."""
-    environment = {name: value for name, value in os.environ.items()
-                   if name not in ('MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED')}
-    done = subprocess.run([sys.executable, *program], capture_output=True, text=True,
-                          cwd=str(Path(__file__).resolve().parents[1]),
-                          env={**environment, off: '0'})
+    for name in ('MXNET_USE_MKLDNN_RNN', 'MXNET_MKLDNN_ENABLED'):
+        monkeypatch.delenv(name, raising=False)
+    done = python(*program, folder=Path(__file__).resolve().parents[1], **{off: '0'})
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -104,6 +104,24 @@ def test_the_package_without_mxnet() -> None:
     ('valid_length --train missing.txt', 'missing.txt cannot be read'),
     ('stream_lm --quick --batch-size 9000',
      '--batch-size 9000 is too much for the text to validate on: tokens must be at least 9001'),
+    *[('bucketing_lm --quick ' + options, message) for options, message in [
+        ('--fuse --unfused', 'not allowed with argument'),
+        ('--fuse --stock', 'mxnet.rnn has no such function'),
+        ('--gpus 99', 'No GPU to run on'),
+        ('--layers 0', '--layers must be at least 1, got 0'),
+        ('--lr nan', '--lr must be a number above 0, got nan'),
+        ('--seed -1', '--seed must be from 0 to 1000000000, got -1'),
+        ('--gpus a', '--gpus must be whole numbers with commas between them, got a'),
+        ('--batch-size 2000', 'the sentences that each worker has to train on, got 2000'),
+        ('--checkpoint missing/lm', '--checkpoint must be a folder and a name to begin'),
+        ('--epoch 3', 'unrecognized arguments: --epoch 3'),
+        ('--buckets 2,9', '--buckets must be 3 or more, got 2'),
+        ('--resume 1', '--resume needs --checkpoint'),
+        ('--quick=yes', '--quick takes no value, got yes'),
+        ('--resume 4 --checkpoint x', '--resume must be below --epochs, which is'),
+        ('--optimizer none', '--optimizer must be one of '),
+        ('--train missing.txt', 'missing.txt cannot be read'),
+        ('--kv-store dist_sync', '--kv-store dist_sync needs the DMLC_ variables')]],
 ])
 def test_wrong_options_are_refused_in_one_line(command: str, message: str, call) -> None:
     status, _, errors = call(*command.split())

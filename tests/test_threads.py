@@ -1,15 +1,12 @@
 """How many threads MXNet is given, on machines and in containers made up for the purpose."""
 import functools
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from mxrnn._runtime import threads
 
-ROOT = str(Path(__file__).resolve().parents[1])
+from .processes import printed
 
 
 def files(folder, **contents):
@@ -137,7 +134,7 @@ def test_the_variable_is_there_while_mxnet_is_imported_alone(alone, monkeypatch)
 # differences.md: threads of MXNet's operators on the CPU
 @pytest.mark.skipif(not hasattr(os, 'sched_getaffinity') or len(os.sched_getaffinity(0)) < 2,
                     reason='one processor: there is nothing to choose')
-def test_mxnet_takes_the_number(tmp_path):
+def test_mxnet_takes_the_number(monkeypatch):
     """As many threads of the process more as OpenMP was given."""
     code = '''
 import os, mxrnn
@@ -149,10 +146,7 @@ ones = mx.nd.ones((512, 512))
 mx.nd.FullyConnected(ones, ones, no_bias=True, num_hidden=512).wait_to_read()
 print(len(os.listdir('/proc/self/task')))
 '''
-    environ = {name: value for name, value in os.environ.items()
-               if name not in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS')}
-    environ['PYTHONPATH'] = ROOT
-    one, two = (int(subprocess.run([sys.executable, '-c', code % number], text=True, check=True,
-                                   env=environ, stdout=subprocess.PIPE).stdout)
-                for number in (1, 2))
+    for name in ('OMP_NUM_THREADS', 'MXNET_OMP_MAX_THREADS'):
+        monkeypatch.delenv(name, raising=False)
+    one, two = (int(printed('-c', code % number)) for number in (1, 2))
     assert two == one + 1

@@ -23,7 +23,6 @@ from mxrnn.interop.run.onnx_file import open_file
 
 from .. import mx, rnn
 from ..processes import printed, python
-from ..running import bound
 from .programs import stack
 
 pytest.importorskip('onnx')
@@ -387,17 +386,8 @@ def test_a_mean_over_a_number_of_steps_keeps_it_and_the_line_says_what_frees_it(
         said = ' '.join(told(options[0], tmp_path / 'a', *options[1:]).split())
         assert 'time: 6, since ' + at_six in said
         assert ('For any: --input data=batch,time:6,4' in said) is (options[0] == 'export')
-    told('export', tmp_path / 'a', '--onnx', path, '--input', 'data=batch,6,4')
     assert 'batch, time: any' in told('export', tmp_path / 'a', '--onnx', path, '--input',
                                       'data=batch,time:6,4')
-    data = np.random.RandomState(0).randn(2, 9, 4).astype('f')
-    model = interop.load(str(tmp_path / 'a'))
-    with mx.name.NameManager():
-        longer = bound(mean(9), {'data': data.shape}, model.arg_params, {'data': data})
-    module = interop.to_torch(model, inputs={'data': ('batch', 'time:6', 4)})
-    for found in open_file(str(path)).outputs({'data': data}, [])[0], module(
-            torch.from_numpy(data)).detach().numpy():
-        np.testing.assert_allclose(found, longer.forward()[0].asnumpy(), atol=1e-6)
 
 
 def test_parameters_without_a_kind_are_noted(tmp_path):
@@ -723,39 +713,16 @@ def test_compare_says_what_an_epoch_is(capsys):
 
 # ---- damage
 
-def cut(end, part):
-    def damage(prefix):
-        path = Path(prefix + end)
-        content = path.read_bytes().rstrip()
-        path.write_bytes(content[:int(len(content) * part)])
-    return damage
-
-
-def hidden(text):
-    def change(graph):
-        for node in graph['nodes']:
-            if node['name'] == 'scores':
-                node['attrs']['num_hidden'] = text
-    return lambda prefix: rewritten(prefix, change)
-
-
-def weights(change):
-    def damage(prefix):
-        arrays = mx.nd.load(prefix + '-0004.params')
-        change(arrays)
-        mx.nd.save(prefix + '-0004.params', arrays)
-    return damage
-
-
-@pytest.mark.parametrize('damage', [
-    *[cut(end, part) for end in ('-0004.params', '-symbol.json') for part in (0, 0.01, 0.5, 0.99)],
-    *map(hidden, ('word', '-7', '1e9', '')),
-    *[weights(lambda arrays, name=name: arrays.pop('arg:' + name))
-      for name in ('scores_bias', 'lstm_l0_i2h_i_weight')],
-    *[weights(lambda arrays, name=name: arrays.update({'arg:' + name: mx.nd.ones((3, 4))}))
-      for name in ('scores_weight', 'embed_weight', 'lstm_l1_h2h_o_weight')]])
-def test_damaged_files_are_refused_and_nothing_is_written(damage, prefix, tmp_path):
-    damage(prefix)
+@pytest.mark.parametrize('end, damage', [
+    ('-0004.params', lambda content: content[:len(content) // 2]),
+    ('-symbol.json', lambda content: content[:len(content) // 2]),
+    *[('-symbol.json', lambda content, number=number: content.replace(
+        b'"num_hidden": "11"', b'"num_hidden": "%s"' % number)) for number in (b'word', b'1e9')]])
+def test_damaged_files_are_refused_and_nothing_is_written(end, damage, prefix, tmp_path):
+    path = Path(prefix + end)
+    content = path.read_bytes()
+    path.write_bytes(damage(content))
+    assert path.read_bytes() != content
     before = sorted(os.listdir(tmp_path))
     error = told('export', prefix, 4, '--onnx', tmp_path / 'a.onnx', status=2)
     assert error.startswith('error: ') and len(error) > 30

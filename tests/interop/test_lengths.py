@@ -204,7 +204,9 @@ HEADS = {
         'the last by -1': lambda x, T: part(x, -1, None),
         'all but the last': lambda x, T: part(x, 0, -1),
         'a mean': lambda x, T: S.mean(x, axis=1),
-        'a mean over units': lambda x, T: S.sum(x, axis=2) / UNITS},
+        'a mean over units': lambda x, T: S.sum(x, axis=2) / UNITS,
+        'rows of half a step': lambda x, T: joined(x, -1, UNITS // 2),
+        'pairs, windows of two': lambda x, T: joined(x, 0, -1, 2 * UNITS)},
     'counted': {
         'a layer of each step': lambda x, T: joined(dense(x), -1, T, 3),
         'a layer of each step, time first': lambda x, T: joined(dense(x), T, -1, 3),

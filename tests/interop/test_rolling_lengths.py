@@ -7,7 +7,7 @@ from mxrnn._graph.rolling import RolledGraph, structure
 from mxrnn.interop.prepare.lengths import opened
 
 from .. import mx, rnn
-from ..running import stack
+from ..running import named_anew, stack
 from .compare import assert_equal
 from .rolling import bind, run_rolled
 
@@ -16,14 +16,6 @@ DATA, VALID, MEMORY = [mx.sym.Variable(name) for name in ('data', 'valid', 'memo
 
 def graph_of(symbol):
     return interop.graph_from_json(symbol.tojson())
-
-
-def named_anew(build):
-    """`build`, with automatic names that begin anew in each graph."""
-    def make(length):
-        with mx.name.NameManager():
-            return build(length)
-    return make
 
 
 def check_lengths(build, steps, others, shapes_of, free):
