@@ -45,7 +45,7 @@ GIVEN: set[str] = set()
 
 def shown(value: object) -> str:
     """`value` in a few words for an error; never an array's numbers, which may be many."""
-    text = _in_few_words(value)
+    text = ' '.join(map(str.strip, _in_few_words(value).splitlines()))
     return '%s (%s)' % (text if len(text) <= 80 else text[:77] + '...', type(value).__name__)
 
 

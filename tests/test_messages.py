@@ -228,7 +228,7 @@ MISTAKES = {
         lambda length: (rnn.LSTMCell(3).unroll(length, X)[0], ['x'], []), {}, buckets=[3])(
             [np.ones((3, 5))]), 'of network must be a Symbol, got .*with merge_outputs=True'),
     'path to_onnx': (lambda cell, prefix, symbol: interop.to_onnx(prefix, 'm.onnx'),
-                     r"model must be a Model, as load returns it, got '.*\(str\)"),
+                     r"model must be a Model, as load and from_torch return it, got '.*\(str\)"),
     'header': (lambda cell, prefix, symbol: (flipped(prefix, 12), rnn.load_rnn_checkpoint(
         cell, prefix, 1)), r'0001\.params is damaged: .*changed after it was written'),
     'numbers': (lambda cell, prefix, symbol: (flipped(prefix, 200), rnn.load_rnn_checkpoint(

@@ -174,10 +174,11 @@ def refuse_torch(path: str, onnx: bool = False) -> None:
         if not onnx and file.read(2) != b'PK' and not path.endswith(('.pt', '.pth', '.py')):
             return
     source = os.path.splitext(path)[0] + '.py'
-    raise ValueError('%s belongs to a source, which export already compared with the graph: see '
-                     '"Checked" in %s' % (path, source) if is_source(source) else
-                     '%s is no ONNX file (FILE.onnx), and mxrnn reads no files of torch: export '
-                     'the checkpoint again' % path)
+    raise ValueError('%s belongs to a source, %s' % (
+        path, 'which export already compared with the graph: see "Checked" in ' + source if onnx
+        else 'of which mxrnn reads only the weights (from_source): name its checkpoint'
+        ) if is_source(source) else '%s is no ONNX file (FILE.onnx), and mxrnn reads no files of '
+                     'torch: export the checkpoint again' % path)
 
 
 def refuse_missing(prefix: str, epoch: int) -> None:

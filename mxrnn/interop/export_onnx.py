@@ -126,7 +126,7 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
                roll: bool = True, certify_by: Graph | None = None, states: bool = False,
                check: bool = True) -> Written:
     """Write the files of `to_onnx`."""
-    _check.instance('model', model, Model, 'a Model, as load returns it')
+    _check.instance('model', model, Model, 'a Model, as load and from_torch return it')
     path = os.fspath(path)
     refuse_checkpoint('path', path)
     encoder = encoder_of(path)

@@ -254,7 +254,7 @@ def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) 
     CheckpointError
         The files cannot be written; the old ones stay.
     """
-    _check.instance('model', model, Model, 'a Model, as load returns it')
+    _check.instance('model', model, Model, 'a Model, as load and from_torch return it')
     prefix = _check.path('prefix', prefix)
     epoch = _check.whole('epoch', epoch, 0)
     arrays = _arrays(model, by_gate)

@@ -171,6 +171,9 @@ class TorchModel(nn.Module):
                     for at, size in enumerate(shape)])
         return [given[name] for name in names]
 
+    def _get_name(self) -> str:  # in its repr, which begins unlike that of interop.Model
+        return 'TorchModel'
+
     def extra_repr(self) -> str:
         return 'inputs=%s, outputs=%s' % (self.inputs, self.outputs)
 

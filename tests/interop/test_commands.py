@@ -262,7 +262,8 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path):
                                                tmp_path / (name + '.py'))
     for file in (path, weights):
         for words in ('compare', prefix, 4, file), ('inspect', file), ('export', file):
-            assert '%s belongs to a source, which' % file in refused(*words)
+            why = 'which export already' if words[0] == 'compare' else 'of which mxrnn reads only'
+            assert '%s belongs to a source, %s' % (file, why) in refused(*words)
     space = {}
     exec(path.read_text(), space)
     module, model = space['Model'](), interop.load(prefix)
@@ -582,6 +583,15 @@ def test_programs_in_chunks(name, chunks, begins, tmp_path):
         np.savez(tmp_path / 'a.npz', **{begins[0]: np.ones((2, 6), 'f')})
         with pytest.raises(ValueError, match=begins[0] + ': a file with states'):
             compare(model, path, {}, str(tmp_path / 'a.npz'))
+
+
+def test_sizes_are_larger_where_windows_need_more(tmp_path):
+    from .test_programs_leave import model_of
+    _, model = model_of('text_of_images')
+    interop.to_onnx(model._replace(graph=model.graph.select(['chances_output'])), str(
+        tmp_path / 'a.onnx'))
+    found = compare(model, str(tmp_path / 'a.onnx'), {})
+    assert found.shapes == {'data': (18, 1, 8, 19)}
 
 
 def onnx_file(path, kind, op, after=None, listed=False):

@@ -6,7 +6,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 from ..._files.checkpoint_files import refuse_torch
 from ..model import Model
 from ..prepare import glance
-from ..run.mxnet_process import begin, forget, of_mxnet
+from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.witness import Reference, of_torch
 from .data import Inputs, arrays_of
@@ -64,10 +64,10 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
 
     Notes
     -----
-    Axes of any size without a shape get 2, 3, ...; a number of steps that `model` was unrolled
-    for stays. With another number of steps the checkpoint runs rolled up, as the file does. A file
-    with states runs one step, then the other steps. It starts from zeros or from its encoder's
-    outputs; the checkpoint's begin states are zeros then.
+    Axes of any size without a shape get 2, 3, ..., or larger sizes if `model` does not take these;
+    a number of steps that it was unrolled for stays. With another number of steps the checkpoint
+    runs rolled up, as the file does. A file with states runs one step, then the other steps. It
+    starts from zeros or from its encoder's outputs; the checkpoint's begin states are zeros then.
     """
     given = {} if data_path is None else arrays_of(data_path)
     unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
@@ -87,20 +87,27 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     for name in inputs.begins:
         if name in given:
             raise ValueError('leave out %s: a file with states begins with zeros' % name)
-    data = inputs.drawn(shapes, given, seed)
-    length = file.steps(data) if file.steps else 0
-    chunks = [count for count in (1, length - 1) if length and count]
-    own = found.fits(data)
     reference = Reference(model, found.graph, *library)
+    refused: ValueError | None = None
     try:
-        try:
-            wanted = reference.outputs(data, own)
-        except ValueError as error:
+        for least in (2, 18, 66):  # windows may need larger images
+            data = inputs.drawn(shapes, given, seed, least=least)
+            length = file.steps(data) if file.steps else 0
+            own = found.fits(data)
+            try:
+                wanted = reference.outputs(data, own)
+                break
+            except EndedError:
+                raise
+            except ValueError as error:
+                refused = refused or error
+        else:
             stated = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                               for name, shape in inputs.stated.items())
-            said, dot, reason = str(error).partition('. ')
+            said, dot, reason = str(refused).partition('. ')
             raise ValueError('%s%s (sizes not given by --input are made up)%s%s' % (
-                said, stated and ', but ' + stated, dot, reason)) from None
+                said, stated and ', but ' + stated, dot, reason))
+        chunks = [count for count in (1, length - 1) if length and count]
         got = file.outputs(data, chunks)
     finally:
         forget()

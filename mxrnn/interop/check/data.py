@@ -47,9 +47,10 @@ class Inputs:
 
     def drawn(self, shapes: Mapping[str, Sequence[Any]] = {},
               given: Mapping[str, np.ndarray] = {}, seed: int = 0,
-              sizes: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
+              sizes: Mapping[str, int] | None = None, least: int = 2) -> dict[str, np.ndarray]:
         """Data: `given`, otherwise random. A named axis has its size in `sizes`, otherwise its
-        size in the graph; `shapes` has the shapes of the other inputs."""
+        size in the graph; `shapes` has the shapes of the other inputs. Other names get `least`
+        and the numbers behind it."""
         numbers = {name: fits[0] for name, fits in self._own.items()} if sizes is None else sizes
         names = {own: size for name, shape, _ in self._file.inputs if self.begins
                  for size, own in zip(shape, self.stated.get(name, ()))
@@ -60,7 +61,7 @@ class Inputs:
         data = data_of(self._model.graph, {
             **{name: (sized(shape), kind) for name, shape, kind in self._file.inputs},
             **{name: (sized(self.stated.get(name)), np.dtype('float32')) for name in self.begins}},
-            shapes, given, seed)
+            shapes, given, seed, least)
         data.update((name, np.zeros_like(data[name])) for name in self.begins)
         return data
 
@@ -79,13 +80,13 @@ def arrays_of(path: str) -> dict[str, np.ndarray]:
 
 def data_of(graph: Graph, inputs: Mapping[str, tuple[Sequence[Any] | None, np.dtype]],
             shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray] = {},
-            seed: int = 0) -> dict[str, np.ndarray]:
+            seed: int = 0, least: int = 2) -> dict[str, np.ndarray]:
     """The given data, and random data for the other inputs."""
     for name, array in given.items():
         if not array.size:
             raise ValueError('the sizes of %s must be at least 1, got %s' % (name, array.shape))
     settled = _settle_shapes({name: shape for name, (shape, _) in inputs.items()
-                             if name not in given}, shapes)
+                             if name not in given}, shapes, least)
     batches = {shape[0] for shape in settled.values() if len(shape) == 1}
     pairs = [shape[:2] for shape in settled.values() if len(shape) > 1]
     # Lengths: one for each row of the batch, at most the other axis' size.
@@ -96,7 +97,7 @@ def data_of(graph: Graph, inputs: Mapping[str, tuple[Sequence[Any] | None, np.dt
 
 
 def _settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
-                  wanted: Mapping[str, Sequence[Any]]) -> dict[str, tuple[int, ...]]:
+                  wanted: Mapping[str, Sequence[Any]], least: int) -> dict[str, tuple[int, ...]]:
     """The shapes of inputs; axes with the same name get the same size.
 
     Parameters
@@ -104,7 +105,7 @@ def _settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
     inputs : dict
         Shapes by name. A name as a size stands for any size; None for an unknown shape.
     wanted : dict
-        Shapes that the user wants. They also set the sizes of names; other names get 2, 3, …
+        Shapes that the user wants. They also set the sizes of names.
     """
     sizes: dict[str, int] = {}
     for name, shape in inputs.items():
@@ -123,7 +124,7 @@ def _settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
             raise ValueError('the shape of %s must be given: a size for each axis, as in --input '
                              '%s=8,20 for two axes' % (name, name))
         settled[name] = tuple(size if isinstance(size, int) else
-                              sizes.setdefault(str(size), 2 + len(sizes)) for size in chosen)
+                              sizes.setdefault(str(size), least + len(sizes)) for size in chosen)
     return settled
 
 

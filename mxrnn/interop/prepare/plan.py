@@ -131,7 +131,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     ValueError, TypeError
         An argument has a wrong value or type.
     """
-    _check.instance('model', model, Model, 'a Model, as load returns it')
+    _check.instance('model', model, Model, 'a Model, as load and from_torch return it')
     if certify_by is not None:
         _check.instance('certify_by', certify_by, Graph, 'a Graph')
     _check.flag('roll', roll)
