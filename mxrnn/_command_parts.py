@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Iterator, Sequence
 from ._files.checkpoint_files import refuse_checkpoint
 from ._runtime.versions import reason
 
-__all__ = ['check_target', 'clear', 'failed', 'faults', 'load', 'say', 'working']
+__all__ = ['check_target', 'clear', 'failed', 'faults', 'load', 'newest_of', 'say', 'working']
 
 
 #: Seconds until a terminal has the line, and until the line moves; between lines in a file.
