@@ -106,6 +106,19 @@ def test_a_graph_that_has_no_steps_is_refused_for_that():
         generate(interop.Model(graph, {}, {}), {'data': ('batch', 'time', 4)}, states=True)
 
 
+def test_a_loss_that_is_left_out_takes_its_label_along():
+    outputs, _ = rnn.GRUCell(4, 'gru_').unroll(5, mx.sym.Variable('data'), layout='TNC',
+                                               merge_outputs=True)
+    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(outputs, mx.sym.Variable('label')), name='ctc')
+    model, _ = model_for(mx.sym.Group([mx.sym.softmax(outputs), loss]), {
+        'data': (5, 2, 3), 'label': (2, 2)})
+    source = generate(model, states=True)
+    assert 'left out: ctc_output' in source.text and 'label' not in source.text
+    data = torch.rand(3, 2, 3)
+    torch.testing.assert_close(source.module.steps(data, source.module.begin(2))[0],
+                               source.module(data))
+
+
 @pytest.mark.parametrize('first', [True, False], ids=['all', 'the second layer'])
 def test_layers_whose_begin_states_are_inputs_begin_with_zeros(first):
     """As in ONNX files; nn.LSTM has them in one tensor."""

@@ -175,6 +175,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
             left = [name for name in graph.outputs if name not in kept.outputs]
             graph, rolled = kept, structure(kept, training=training)
             model = model._replace(graph=graph)
+            own = [name for name in own if name in graph.needed_variables()]
     known = {*types, *params, *(node.name for node in graph.nodes if '__dtype__' in node.attrs)}
     # A loop may begin with one, and go on with numbers of another type.
     looked_up = [] if training else only_looked_up(rolled.graph, only_looked_up(
