@@ -5,7 +5,7 @@ import pytest
 
 from .. import mx, ours, rnn
 from ..running import random_value
-from .sources import generate, source_of
+from .sources import check, generate, source_of
 from .test_source import program_of
 
 pytestmark = ours
@@ -37,3 +37,31 @@ def test_directions_and_layers_are_one_layer(name, layer):
     text = generate(program_of(name)[1]).text
     assert layer in text and text.count('self.%s(' % re.search(r'self\.(\w+) =', layer)[1]) == 1
     assert 'flip' not in text
+
+
+def unrolled(order, data, weights):
+    """An LSTM by hand, of four steps and two units, whose gates have an order."""
+    state, cell, outputs = mx.sym.zeros((0, 2)), mx.sym.zeros((0, 2)), []
+    for x in mx.sym.SliceChannel(data, num_outputs=4, axis=1, squeeze_axis=True):
+        gates = [mx.sym.FullyConnected(each, *weights[at:at + 2], num_hidden=8)
+                 for at, each in ((0, x), (2, state))]
+        parts = mx.sym.SliceChannel(gates[0] + gates[1], num_outputs=4, axis=1)
+        i, f, c, o = (parts[at] for at in order)
+        cell = mx.sym.sigmoid(f) * cell + mx.sym.sigmoid(i) * mx.sym.tanh(c)
+        state = mx.sym.sigmoid(o) * mx.sym.tanh(cell)
+        outputs.append(mx.sym.expand_dims(state, axis=1))
+    return mx.sym.concat(*outputs, dim=1)
+
+
+@pytest.mark.parametrize('reader, layers', [
+    (lambda *given: unrolled((0, 1, 2, 3), *given), 1),
+    (lambda _, weights: mx.sym.MakeLoss(mx.sym.square(weights[0])), 0)], ids=['layer', 'penalty'])
+def test_weights_whose_gates_have_two_orders_are_written(reader, layers):
+    """A layer has its own order; another reader of the same numbers needs theirs."""
+    names = 'i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias'
+    given = mx.sym.Variable('data'), [mx.sym.Variable(name) for name in names]
+    symbol = mx.sym.Group([unrolled((0, 2, 1, 3), *given), reader(*given)])
+    data = {'data': random_value('data', (3, 4, 5)).astype('float32')}
+    source = source_of(symbol, data, {'data': ('batch', 'time', 5)})
+    assert source.text.count('nn.LSTM(') == layers
+    check(source, symbol, data)

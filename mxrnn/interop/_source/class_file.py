@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..._graph.graph import Node
-from .emitter_api import Unsupported
 from .program_names import cell_of, prefix_of, shown
 from .python_text import METHODS, identifier
 
@@ -28,16 +27,20 @@ class File:
         Names of the auxiliary states.
     in_memory : bool
         Whether the class will have `operators`, functions of the program that registered them.
+    ordered : bool
+        Whether the weights of layers keep their order: an RNN with others reads computed ones.
 
     Attributes
     ----------
+    clashes : bool
+        Whether two layers have the same weights in different orders.
     operators : list of Node
         The nodes that these functions run.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], auxiliary: set[str],
-                 in_memory: bool = False) -> None:
-        self.in_memory = in_memory
+                 in_memory: bool = False, ordered: bool = False) -> None:
+        self.in_memory, self.ordered, self.clashes = in_memory, ordered, False
         self.operators: list[Node] = []
         self.arrays, self.auxiliary = dict(arrays), auxiliary
         self.helpers: dict[str, str] = {}
@@ -134,7 +137,7 @@ class File:
         if home != key:
             self.layers.append('self.%s = self.%s' % (key, home))
         elif self._claimed[places[places > 0]].any():
-            raise Unsupported('its weights are those of another layer, in another order')
+            self.clashes = True
         self._claimed[places[places > 0]] = True
 
     def finish(self) -> None:

@@ -42,8 +42,13 @@ def written(plan: Prepared, in_memory: bool = False) -> Written:
     for name, array in used.items():
         if array.dtype.kind not in 'fiu':
             raise ExportError('%s has the type %s' % (name, array.dtype))
-    file = File(used, set(plan.model.aux_params), in_memory)
-    methods = Methods(file, losses, ['states'] * (plan.steps is not None), len(plan.read))
+    for ordered in False, True:
+        file = File(used, set(plan.model.aux_params), in_memory, ordered)
+        methods = Methods(file, losses, ['states'] * (plan.steps is not None), len(plan.read))
+        if not file.clashes:
+            break
+    else:
+        raise ExportError('layers have the same weights in different orders')
     steps = None
     if plan.steps is not None and not methods.faults:
         keys = list(file.state)

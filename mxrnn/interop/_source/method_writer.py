@@ -67,7 +67,8 @@ class MethodWriter:
         self.values = dict(given)
         #: Those of the values that will be read once more.
         self._alive = dict(given)
-        self._computed: dict[Entry, bool] = {}
+        #: By vector of an RNN's weights, whether the method computes it.
+        self.computed: dict[Entry, bool] = {}
         self._variables = {each.name for each in graph.nodes if each.is_variable}
         self.place = 0
         #: Names of arguments and arrays that the lines read.
@@ -236,7 +237,7 @@ class MethodWriter:
 
     def reads(self, node: Node) -> list[Entry]:
         """The inputs that a node's emitter gets: see `inputs_of`."""
-        return inputs_of(self.graph, node, self.file.places, self._computed)
+        return inputs_of(self.graph, node, self.file.places, self.file.ordered, self.computed)
 
     def _consume(self) -> None:
         """Note that the node has its inputs, so that their names can be reused."""

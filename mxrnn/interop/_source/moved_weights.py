@@ -2,33 +2,48 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Callable, Container, Mapping
+from typing import Any, Callable, Mapping
 
 import numpy as np
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
-from ..._graph.rnn_vector_layout import arrays_of_rnn
+from ..._graph.rnn_vector_layout import FusedLayout, arrays_of_rnn
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.sizes import product, resolve
 from ..._graph.stepping.axis_propagation import is_zero
 from .emitter_api import MOVES
 
-__all__ = ['are_parameters', 'inputs_of', 'moved']
+__all__ = ['arrays_of', 'inputs_of']
 
 
-def are_parameters(graph: Graph, entry: Entry, parameters: Container[str]) -> bool:
-    """Whether an array consists only of parameters' elements, in any order."""
-    return all(node.op in MOVES and (not node.is_variable or node.name in parameters)
-               for node in graph.ending_in([entry]).nodes)
+def arrays_of(graph: Graph, node: Node, places: Mapping[str, np.ndarray]
+              ) -> dict[str, np.ndarray]:
+    """By torch's names for the weights of an RNN, the origin of each element: see `File.state`."""
+    part, layout = graph.ending_in([node.inputs[1]]), FusedLayout.of(node)
+    vector = _moved(part, {name: places[name] for name in part.arguments}).reshape(-1)
+    width = layout.num_input(vector.size, 'the weights')
+    return {'%s_%s_l%d%s' % (each.kind, {'i2h': 'ih', 'h2h': 'hh'}[each.group], each.layer,
+                             '_reverse' * (each.direction == 'r')):
+            vector[each.begin:each.end].reshape(each.shape)
+            for each in layout.arrays(width, by_gate=False)}
 
 
-def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: dict[Entry, bool]
-              ) -> list[Entry]:
+def _is_computed(graph: Graph, node: Node, places: Mapping[str, np.ndarray], ordered: bool) -> bool:
+    """Whether the weights of an RNN are more than parameters' elements in any order, or, with
+    `ordered`, in their own order."""
+    return not all(each.op in MOVES and (not each.is_variable or each.name in places)
+                   for each in graph.ending_in([node.inputs[1]]).nodes) or ordered and any(
+        (np.diff(each.reshape(-1)) != 1).any() for each in arrays_of(graph, node, places).values()
+        if each.any())
+
+
+def inputs_of(graph: Graph, node: Node, places: Mapping[str, np.ndarray], ordered: bool,
+              computed: dict[Entry, bool]) -> list[Entry]:
     """The inputs for a node's emitter: without labels of losses and without arrays of which only
     the shape is read. RNN gets the data, computed weights, and begin states that are not all zeros.
 
-    `computed` remembers which nodes compute vectors of weights.
+    `computed` remembers which vectors of weights are computed, or not `ordered` as they are to be.
     """
     if node.op == '_identity_with_attr_like_rhs':
         return list(node.inputs[:1])
@@ -36,7 +51,7 @@ def inputs_of(graph: Graph, node: Node, parameters: Container[str], computed: di
         return list(node.needed_inputs)
     data, vector, *begins = node.inputs
     if vector not in computed:
-        computed[vector] = not are_parameters(graph, vector, parameters)
+        computed[vector] = _is_computed(graph, node, places, ordered)
     inputs = arrays_of_rnn(graph, node).inputs
     return [data, *(inputs[1:len(inputs) - len(begins)] if computed[vector] else ()),
             *(() if all(is_zero(graph, each) for each in begins) else begins)]
@@ -65,7 +80,7 @@ _MOVES: dict[str, Callable[..., Any]] = {
 }
 
 
-def moved(graph: Graph, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+def _moved(graph: Graph, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """The output of a graph of operators in `MOVES`; `arrays` are its variables."""
     axes = infer(graph, {
         name: array.shape for name, array in arrays.items()}).axes

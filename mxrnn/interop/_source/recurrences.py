@@ -4,16 +4,13 @@ from __future__ import annotations
 import re
 from typing import Mapping, Sequence
 
-import numpy as np
-
-from ..._graph.graph import Entry, Graph, Node
+from ..._graph.graph import Entry, Node
 from ..._graph.graph_editing import origin
 from ..._graph.merge_rnn import readers
-from ..._graph.rnn_vector_layout import FusedLayout
 from .class_file import File
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .method_writer import MethodWriter
-from .moved_weights import are_parameters, moved
+from .moved_weights import arrays_of
 from .pasted import check_equal, run_rnn
 from .program_names import cell_of, reader_of, rnn_of, shown
 from .python_text import literal, local, wrapped
@@ -24,12 +21,6 @@ __all__ = ['write_method']
 _CLASSES = {'lstm': 'nn.LSTM', 'gru': 'nn.GRU', 'rnn_tanh': 'nn.RNN', 'rnn_relu': 'nn.RNN'}
 
 
-def _places(file: File, graph: Graph, entry: Entry) -> np.ndarray:
-    """The origin of each element of a parameter array: see `File.state`."""
-    part = graph.ending_in([entry])
-    return moved(part, {name: file.places[name] for name in part.arguments})
-
-
 @emits('RNN')
 def _rnn(scope: MethodWriter, node: Node, data: Expr, *further: Expr) -> Emitted:
     for key in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
@@ -38,21 +29,14 @@ def _rnn(scope: MethodWriter, node: Node, data: Expr, *further: Expr) -> Emitted
     if node.use_sequence_length:
         raise Unsupported('it takes lengths')
     lstm = node.mode == 'lstm'
-    if not are_parameters(scope.graph, node.inputs[1], scope.file.places):
+    if scope.computed[node.inputs[1]]:
         return _computed(scope, node, data, further)
-    begins = further
-    vector = _places(scope.file, scope.graph, node.inputs[1]).reshape(-1)
-    layout = FusedLayout.of(node)
-    width = layout.num_input(vector.size, 'the weights')
-    weights = {'%s_%s_l%d%s' % (each.kind, {'i2h': 'ih', 'h2h': 'hh'}[each.group], each.layer,
-                                '_reverse' * (each.direction == 'r')):
-               vector[each.begin:each.end].reshape(each.shape)
-               for each in layout.arrays(width, by_gate=False)}
+    begins, weights = further, arrays_of(scope.graph, node, scope.file.places)
     empty = [key for key, places in weights.items() if not places.any()]
     biased = any(key.startswith('bias') and key not in empty for key in weights)
     if not biased:
         weights = {key: places for key, places in weights.items() if key.startswith('weight')}
-    options = [str(width), str(node.state_size)]
+    options = [str(weights['weight_ih_l0'].shape[1]), str(node.state_size)]
     options += ['num_layers=%d' % node.num_layers] * (node.num_layers > 1)
     options += ["nonlinearity='relu'"] * (node.mode == 'rnn_relu')
     options += ['bias=False'] * (not biased)
