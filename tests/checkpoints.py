@@ -120,6 +120,15 @@ def fit(module, data, epochs, callback=None, loaded=None, optimizer='adam', **pa
     return module.get_params()
 
 
+def resumed(prefix, epoch, end, optimizer='adam', kind='module', cells='fused', devices=1,
+            **params):
+    """The parameters of a training that goes on from an epoch up to `end`, and its module."""
+    cell = CELLS[cells]()
+    module, data = module_of(kind, cell, devices)
+    loaded = rnn.load_rnn_checkpoint(cell, prefix, epoch, module=module)
+    return fit(module, data, end, None, loaded, optimizer, **params), module
+
+
 def refusal(cell, prefix, epoch=1, **kwargs):
     """The message of the error with which a checkpoint is refused."""
     with pytest.raises(rnn.CheckpointError) as caught:

@@ -118,10 +118,6 @@ def test_a_modifier_or_a_stack_takes_it():
         ours = run(build(rnn.fuse), (4,), merge_outputs=merge)
         assert_agree(ours, run(build(lambda cell: cell), (4,), merge_outputs=merge))
         assert operators(ours.symbol)['RNN'] == 3
-    with pytest.raises(ValueError, match='modifier'):
-        inner = rnn.fuse(rnn.LSTMCell(3))
-        rnn.ResidualCell(inner)
-        inner.begin_state()
 
 
 @needs_operator

@@ -88,14 +88,6 @@ def test_zoneout_in_float64(make, way):
     assert np.isfinite(bound.grad_dict['data'].asnumpy()).all()
 
 
-def test_begin_states_of_a_stack_are_asked_of_the_modifier_around_it():
-    for inner in (rnn.SequentialRNNCell(),
-                  rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_'))):
-        rnn.ResidualCell(inner)
-        with pytest.raises(ValueError, match='must be called on the modifier'):
-            inner.begin_state()
-
-
 def test_a_stack_is_counted_and_indexed():
     cells = [rnn.LSTMCell(3, 'a_'), rnn.GRUCell(4, 'b_'), rnn.RNNCell(5, prefix='c_')]
     outer = stack(rnn, *cells)

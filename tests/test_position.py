@@ -99,6 +99,14 @@ class Prefetched(Carried):
     prefetched = True
 
 
+@pytest.fixture
+def prefix(tmp_path):
+    """The prefix of a checkpoint of one epoch, with a position."""
+    training = Seeded(seed=1)
+    training.fit(training.saver(tmp_path / 'model'), epochs=1)
+    return str(tmp_path / 'model')
+
+
 KINDS = {kind.__name__: kind for kind in (Buckets, Seeded, Prefetched, Carried)}
 
 
@@ -193,10 +201,7 @@ def test_other_data_and_other_seeds_are_refused(tmp_path):
     ({'batches': 1, 'ended': False, 'data': {}, 'seed': 2, 'carried': [1], 'random': {}},
      'carried'),
 ])
-def test_positions_of_strangers_are_refused(position, lacking, tmp_path):
-    prefix = str(tmp_path / 'model')
-    training = Seeded(seed=1)
-    training.fit(training.saver(prefix), epochs=1)
+def test_positions_of_strangers_are_refused(position, lacking, prefix, tmp_path):
     change_extra(tmp_path / 'model-0001.states', lambda extra: extra.update(position=position))
     again = Seeded(seed=1)
     with pytest.raises(rnn.CheckpointError, match='model-0001.states has no position in the data: '
@@ -206,11 +211,8 @@ def test_positions_of_strangers_are_refused(position, lacking, tmp_path):
 
 @pytest.mark.parametrize('at', [-1, 625, 10 ** 9, 2 ** 70, 1.5, None])
 @pytest.mark.parametrize('ended', [False, True])
-def test_generators_of_strangers_are_refused(at, ended, tmp_path):
+def test_generators_of_strangers_are_refused(at, ended, prefix, tmp_path):
     """NumPy takes the place in a state at its word, and would read its next numbers there."""
-    prefix = str(tmp_path / 'model')
-    training = Seeded(seed=1)
-    training.fit(training.saver(prefix), epochs=1)
 
     def change(extra):
         name, keys, _, *gauss = extra['position']['random']['numpy']

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .checkpoints import CELLS, content, fit, module_of, untrained
+from .checkpoints import CELLS, content, fit, module_of, resumed, untrained
 from .comparing import same
 
 pytestmark = differs
@@ -21,11 +21,8 @@ def test_resumed_training_ends_as_if_never_interrupted(kind, optimizer, settings
     prefix, cell, module, data = untrained(tmp_path, kind)
     whole = fit(module, data, 4, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
                 optimizer, **settings)
-    cell = CELLS['fused']()
-    module, data = module_of(kind, cell)
-    loaded = rnn.load_rnn_checkpoint(cell, prefix, 2, module=module)
-    resumed = fit(module, data, 4, None, loaded, optimizer, **settings)
-    assert same(whole[0], resumed[0]) and same(whole[1], resumed[1])
+    found, module = resumed(prefix, 2, 4, optimizer, kind, **settings)
+    assert same(whole[0], found[0]) and same(whole[1], found[1])
     assert 'init_optimizer' not in vars(module)
     assert not [record for record in caplog.records if record.name.startswith('mxrnn')
                 and record.levelno >= logging.WARNING]
@@ -80,8 +77,8 @@ def test_all_that_an_optimiser_has_changed_is_resumed(order, optimizer, settings
         loaded = rnn.load_rnn_checkpoint(cell, prefix, begin, module=module)
         if order == 'load first':
             callback = rnn.do_rnn_checkpoint(cell, prefix, module=module)
-        resumed = fit(module, data, end, callback, loaded, optimizer, **settings)
-    assert same(whole[0], resumed[0])
+        found = fit(module, data, end, callback, loaded, optimizer, **settings)
+    assert same(whole[0], found[0])
 
 
 def poly(end, **settings):
@@ -117,11 +114,8 @@ def test_schedules_go_on_before_and_after_their_ends(optimizer, schedule, tmp_pa
     whole = fit(module, data, 4, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
                 optimizer, **settings)
     for epoch in (1, 2, 3):  # after 3, 6 and 9 updates
-        cell = CELLS['fused']()
-        module, data = module_of('module', cell)
-        loaded = rnn.load_rnn_checkpoint(cell, prefix, epoch, module=module)
-        resumed = fit(module, data, 4, None, loaded, optimizer, **settings)
-        assert same(whole[0], resumed[0])
+        found, _ = resumed(prefix, epoch, 4, optimizer, **settings)
+        assert same(whole[0], found[0])
 
 
 def rate_after_resuming(prefix, make):
@@ -167,9 +161,7 @@ def test_methods_are_not_replaced_by_what_a_file_has(tmp_path):
     fit(module, data, 1)
     module._optimizer.update = dict
     callback(0, module.symbol, *module.get_params())
-    module, data = module_of('module', cell)
-    fit(module, data, 2, None, rnn.load_rnn_checkpoint(cell, prefix, 1, module=module))
-    assert 'update' not in vars(module._optimizer)
+    assert 'update' not in vars(resumed(prefix, 1, 2)[1]._optimizer)
 
 
 # differences.md: parameters of other shapes than the module's
@@ -195,13 +187,9 @@ def test_resumed_training_on_several_devices(tmp_path):
     prefix, cell, *_ = untrained(tmp_path)
     module, data = module_of('module', cell, devices=2)
     whole = fit(module, data, 3, rnn.do_rnn_checkpoint(cell, prefix, module=module))
-    module, data = module_of('module', cell, devices=2)
-    loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
-    assert same(whole[0], fit(module, data, 3, None, loaded)[0])
-    module, data = module_of('module', cell, devices=1)
-    loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
+    assert same(whole[0], resumed(prefix, 1, 3, devices=2)[0][0])
     with pytest.raises(rnn.CheckpointError, match=r'model-0001\.states does not fit.*devices'):
-        fit(module, data, 3, None, loaded)
+        resumed(prefix, 1, 3, devices=1)
 
 
 def trained_for_an_epoch(tmp_path):
@@ -227,15 +215,12 @@ def test_states_of_the_module_itself_are_read(tmp_path, caplog):
     assert 'not the number of its updates' in caplog.text
 
 
-@pytest.mark.parametrize('kind, optimizer, said', [('unfused', 'adam', 'cells'),
-                                                   ('fused', 'sgd', 'optimiser')])
-def test_states_of_other_cells_and_optimisers_are_refused(kind, optimizer, said, tmp_path):
+@pytest.mark.parametrize('cells, optimizer, said', [('unfused', 'adam', 'cells'),
+                                                    ('fused', 'sgd', 'optimiser')])
+def test_states_of_other_cells_and_optimisers_are_refused(cells, optimizer, said, tmp_path):
     prefix, *_ = trained_for_an_epoch(tmp_path)
-    cell = CELLS[kind]()
-    module, data = module_of('module', cell)
-    loaded = rnn.load_rnn_checkpoint(cell, prefix, 1, module=module)
     with pytest.raises(rnn.CheckpointError, match=r'model-0001\.states does not fit.*' + said):
-        fit(module, data, 2, None, loaded, optimizer)
+        resumed(prefix, 1, 2, optimizer, cells=cells)
 
 
 def test_optimiser_that_cannot_be_pickled(tmp_path):

@@ -276,10 +276,9 @@ def _run(draft: Draft, data: Mapping[str, np.ndarray], params: dict[str, np.ndar
 
 Piece = Callable[..., Any]
 PLAIN: list[Piece] = []
-#: By law, the pieces in which its numbers can stand; the same for heads and insides of cells.
+#: By law, the pieces in which its numbers can stand; the same for heads.
 NUMBERED: dict[str, list[Piece]] = {law: [] for law in LAWS}
 HEADS: dict[str, list[Piece]] = {law: [] for law in LAWS}
-INSIDES: dict[str, list[Piece]] = {law: [] for law in LAWS}
 PLAIN_HEADS: list[Piece] = []
 
 
@@ -298,15 +297,22 @@ def _plain(table: list[Piece]) -> Any:
     return enter
 
 
-#: By law, pieces in which the number is right at every length by the rule.
-CONSISTENT: dict[str, list[Piece]] = {law: [] for law in LAWS}
+def _turned(data: Any) -> Any:
+    """Batch and time exchanged."""
+    return S.swapaxes(data, dim1=0, dim2=1)
+
+
+def _joined(p: Draft, steps: Sequence[Any]) -> Any:
+    """A sequence of its steps, by either operator."""
+    return S.stack(*steps, axis=1) if p.chance(.5) else S.Concat(
+        *[S.expand_dims(each, axis=1) for each in steps], dim=1)
 
 
 def _part(p: Draft, x: Steps, begin: int | None, end: int | None) -> Any:
     """Steps from begin to end, by either operator."""
     kind = p.draw.random()
     if kind < .2:
-        turned = S.swapaxes(x.symbol, dim1=0, dim2=1)
+        turned = _turned(x.symbol)
         return S.swapaxes(S.slice_axis(turned, axis=0, begin=begin or 0, end=end), dim1=0, dim2=1)
     if kind < .7:
         return S.slice_axis(x.symbol, axis=1, begin=begin or 0, end=end)
@@ -328,7 +334,7 @@ def _fitted(p: Draft, x: Steps, count: int) -> Steps:
 
 def _last(x: Steps) -> Any:
     """Of shape (batch, width), with no number."""
-    return S.SequenceLast(S.swapaxes(x.symbol, dim1=0, dim2=1))
+    return S.SequenceLast(_turned(x.symbol))
 
 
 def _image(x: Steps) -> Any:
@@ -367,8 +373,8 @@ def differences(p: Draft, x: Steps) -> Steps:
 def reversed_steps(p: Draft, x: Steps) -> Steps:
     if p.chance(.5):
         return Steps(S.reverse(x.symbol, axis=1), x.count, x.width)
-    turned = S.SequenceReverse(S.swapaxes(x.symbol, dim1=0, dim2=1))
-    return Steps(S.swapaxes(turned, dim1=0, dim2=1), x.count, x.width)
+    turned = S.SequenceReverse(_turned(x.symbol))
+    return Steps(_turned(turned), x.count, x.width)
 
 
 @_plain(PLAIN)
@@ -473,9 +479,7 @@ def split_and_stacked(p: Draft, x: Steps, v: Number) -> Steps:
     x = _fitted(p, x, v.whole(x.count, 2, x.count))
     each = S.SliceChannel(x.symbol, num_outputs=x.count, axis=1, squeeze_axis=True)
     each = [S.tanh(one) for one in each]
-    symbol = S.stack(*each, axis=1) if p.chance(.5) else S.Concat(
-        *[S.expand_dims(one, axis=1) for one in each], dim=1)
-    return Steps(symbol, x.count, x.width)
+    return Steps(_joined(p, each), x.count, x.width)
 
 
 @_with(WHOLE)
@@ -547,30 +551,21 @@ def as_wide(p: Draft, x: Steps, v: Number) -> Steps:
 
 def _made(p: Draft, x: Steps, count: int) -> Any:
     """Something of shape (1 or batch, count, 1 or width)."""
-    kind = p.draw.choice(('axis', 'to', 'tile', 'repeat', 'arange', 'linspace', 'ones', 'full',
-                          'context', 'context tiled', 'stack'))
-    weight = p.weight((1, 1, x.width))
-    context = S.expand_dims(S.max(x.symbol, axis=1), axis=1)
-    if kind == 'axis':
-        return S.broadcast_axis(weight, axis=1, size=count)
-    if kind == 'to':
-        return S.broadcast_to(weight, shape=(1, count, x.width))
-    if kind == 'tile':
-        return S.tile(weight, reps=(1, count, 1))
-    if kind == 'repeat':
-        return S.repeat(weight, repeats=count, axis=1)
-    if kind in ('arange', 'linspace'):
-        made = S.arange(count) if kind == 'arange' else S.linspace(0, 1, count)
-        return S.Reshape(S.sin(made), shape=(1, -1, 1))
-    if kind in ('ones', 'full'):
-        made = S.ones((1, count, 1)) if kind == 'ones' else S.full((1, count, 1), .7)
-        return S.broadcast_mul(made, weight)
-    if kind == 'context':
-        return S.broadcast_axis(context, axis=1, size=count)
-    if kind == 'context tiled':
-        return S.tile(context, reps=(1, count, 1)) if p.chance(.5) else S.repeat(
-            context, repeats=count, axis=1)
-    return S.stack(*[S.max(x.symbol, axis=1)] * count, axis=1)
+    weight, context = p.weight((1, 1, x.width)), S.expand_dims(S.max(x.symbol, axis=1), axis=1)
+    kinds: dict[str, Callable[[], Any]] = {
+        'axis': lambda: S.broadcast_axis(weight, axis=1, size=count),
+        'to': lambda: S.broadcast_to(weight, shape=(1, count, x.width)),
+        'tile': lambda: S.tile(weight, reps=(1, count, 1)),
+        'repeat': lambda: S.repeat(weight, repeats=count, axis=1),
+        'arange': lambda: S.Reshape(S.sin(S.arange(count)), shape=(1, -1, 1)),
+        'linspace': lambda: S.Reshape(S.sin(S.linspace(0, 1, count)), shape=(1, -1, 1)),
+        'ones': lambda: S.broadcast_mul(S.ones((1, count, 1)), weight),
+        'full': lambda: S.broadcast_mul(S.full((1, count, 1), .7), weight),
+        'context': lambda: S.broadcast_axis(context, axis=1, size=count),
+        'context tiled': lambda: S.tile(context, reps=(1, count, 1)) if p.chance(
+            .5) else S.repeat(context, repeats=count, axis=1),
+        'stack': lambda: S.stack(*[S.max(x.symbol, axis=1)] * count, axis=1)}
+    return kinds[p.draw.choice([*kinds])]()
 
 
 @_with(WHOLE)
@@ -608,7 +603,7 @@ def joined_and_taken_apart(p: Draft, x: Steps, v: Number) -> Steps:
     x = _fitted(p, x, v.whole(x.count, 2, 2 * x.count))
     width = p.draw.randint(3, 5)
     first = p.chance(.3)
-    data = S.swapaxes(x.symbol, dim1=0, dim2=1) if first else x.symbol
+    data = _turned(x.symbol) if first else x.symbol
     shape = p.draw.choice(((-1, x.width), (-3, 0), (-1, x.width)))
     rows = S.tanh(p.dense(S.Reshape(data, shape=shape), width, True))
     if first:
@@ -659,25 +654,23 @@ def of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Steps:
     else:
         lengths = lengths * 0 + most
     if p.chance(.3):
-        turned = S.SequenceReverse(S.swapaxes(x.symbol, dim1=0, dim2=1), S.maximum(lengths, 1),
+        turned = S.SequenceReverse(_turned(x.symbol), S.maximum(lengths, 1),
                                    use_sequence_length=True)
-        return Steps(S.swapaxes(turned, dim1=0, dim2=1), x.count, x.width)
+        return Steps(_turned(turned), x.count, x.width)
     if p.chance(.5):
         return Steps(S.SequenceMask(x.symbol, lengths, use_sequence_length=True, axis=1),
                      x.count, x.width)
-    last = S.SequenceLast(S.swapaxes(x.symbol, dim1=0, dim2=1), S.maximum(lengths, 1),
+    last = S.SequenceLast(_turned(x.symbol), S.maximum(lengths, 1),
                           use_sequence_length=True)
     return Steps(S.broadcast_add(x.symbol, S.expand_dims(last, axis=1)), x.count, x.width)
 
 
 # ---- with numbers that stand where T does
 
-@_with(('T',), CONSISTENT)
 def whole_slice(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(_part(p, x, None, v.whole(x.count)), x.count, x.width)
 
 
-@_with(('T-1',), CONSISTENT)
 def without_the_last(p: Draft, x: Steps, v: Number) -> Steps:
     """The steps before the last one, or their differences to the steps behind them."""
     before = _part(p, x, None, v.whole(x.count))
@@ -686,36 +679,10 @@ def without_the_last(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(before, x.count - 1, x.width)
 
 
-@_with(('T-1',), CONSISTENT)
 def the_last(p: Draft, x: Steps, v: Number) -> Steps:
     at = v.whole(x.count)
     last = _part(p, x, at, p.draw.choice((None, at + 1)))
     return Steps(S.broadcast_add(x.symbol, last), x.count, x.width)
-
-
-@_with(('T',), CONSISTENT)
-def rows_and_steps(p: Draft, x: Steps, v: Number) -> Steps:
-    return joined_and_taken_apart(p, x, v)
-
-
-@_with(('T', 'T-1'), CONSISTENT)
-def split_and_joined(p: Draft, x: Steps, v: Number) -> Steps:
-    return split_and_stacked(p, x, v)
-
-
-@_with(('c',), CONSISTENT)
-def convolved_by_a_constant(p: Draft, x: Steps, v: Number) -> Steps:
-    return windows(p, x, v)
-
-
-@_with(('c',), CONSISTENT)
-def of_a_constant_width(p: Draft, x: Steps, v: Number) -> Steps:
-    return as_wide(p, x, v)
-
-
-@_with(('c',), CONSISTENT)
-def of_some_steps(p: Draft, x: Steps, v: Number) -> Steps:
-    return decoder(p, x, v)
 
 
 # ---- with scalars
@@ -780,24 +747,14 @@ def positions(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(S.broadcast_add(x.symbol, S.Reshape(places, shape=(1, -1, 1))), x.count, x.width)
 
 
-# ---- inside cells: what is done to a cell's inputs, its state, and its output
+# ---- inside cells
 
-@_with(ANYWHERE, INSIDES)
-def scaled_inputs(p: Draft, v: Number, steps: int) -> Any:
-    value = v.of(steps)
-    return lambda data, state: (data * value, state), None
-
-
-@_with(ANYWHERE, INSIDES)
-def scaled_states(p: Draft, v: Number, steps: int) -> Any:
-    value = v.of(steps)
-    return lambda data, state: (data, S.tanh(state * value)), None
-
-
-@_with(ANYWHERE, INSIDES)
-def scaled_output(p: Draft, v: Number, steps: int) -> Any:
-    value = v.of(steps)
-    return None, lambda output: output / value if p.t0 % 2 else output * value
+#: What a number does to a cell's inputs and states in each step, and to its output.
+INSIDES: dict[str, Callable[[float, int], Any]] = {
+    'scaled_inputs': lambda value, t0: (lambda data, state: (data * value, state), None),
+    'scaled_states': lambda value, t0: (lambda data, state: (data, S.tanh(state * value)), None),
+    'scaled_output': lambda value, t0: (
+        None, lambda output: output / value if t0 % 2 else output * value)}
 
 
 def _changed(kind: Any, before: Any, after: Any) -> Any:
@@ -832,17 +789,15 @@ def _cell(p: Draft, units: int, inside: Any = None) -> Any:
 def _unrolled(p: Draft, cell: Any, x: Steps, width: int, **options: Any) -> tuple[Steps, Any]:
     """By `unroll`, of either layout, with outputs joined or not."""
     first = p.chance(.25)
-    data = S.swapaxes(x.symbol, dim1=0, dim2=1) if first else x.symbol
+    data = _turned(x.symbol) if first else x.symbol
     layout = 'TNC' if first else 'NTC'
     if p.chance(.7):
         outputs, states = cell.unroll(x.count, data, layout=layout, merge_outputs=True, **options)
-        outputs = S.swapaxes(outputs, dim1=0, dim2=1) if first else outputs
+        outputs = _turned(outputs) if first else outputs
         return Steps(outputs, x.count, width), states
     outputs, states = cell.unroll(x.count, data, layout=layout, merge_outputs=False, **options)
     outputs = list(outputs)
-    joined = S.stack(*outputs, axis=1) if p.chance(.5) else S.Concat(
-        *[S.expand_dims(each, axis=1) for each in outputs], dim=1)
-    return Steps(joined, x.count, width, tuple(outputs)), states
+    return Steps(_joined(p, outputs), x.count, width, tuple(outputs)), states
 
 
 @_recurrence
@@ -881,10 +836,10 @@ def fused(p: Draft, x: Steps, inside: Any = None) -> Any:
     cell = rnn.FusedRNNCell(units, p.draw.randint(1, 2), p.draw.choice(('lstm', 'gru', 'rnn_tanh')),
                             bidirectional=both, get_next_state=not both, prefix=p.name('fused'))
     first = p.chance(.3)
-    data = S.swapaxes(x.symbol, dim1=0, dim2=1) if first else x.symbol
+    data = _turned(x.symbol) if first else x.symbol
     outputs, states = cell.unroll(x.count, data, layout='TNC' if first else 'NTC',
                                   merge_outputs=True)
-    outputs = S.swapaxes(outputs, dim1=0, dim2=1) if first else outputs
+    outputs = _turned(outputs) if first else outputs
     return Steps(outputs, x.count, units * (1 + both)), []
 
 
@@ -945,9 +900,7 @@ def by_hand(p: Draft, x: Steps, inside: Any = None) -> Any:
         else:
             state = S.tanh(gates)
         found.append(state if after is None else after(state))
-    joined = S.stack(*found, axis=1) if p.chance(.5) else S.Concat(
-        *[S.expand_dims(each, axis=1) for each in found], dim=1)
-    return Steps(joined, x.count, units, tuple(found)), [state]
+    return Steps(_joined(p, found), x.count, units, tuple(found)), [state]
 
 
 # ---- decoders: they read a sequence, and have steps of their own
@@ -1016,6 +969,12 @@ def attention_in_steps(p: Draft, x: Steps, v: Number) -> Steps:
     return _decoded(p, x, x.count if steps is None else steps, attend)
 
 
+#: By law, pieces in which the number is right at every length by the rule.
+CONSISTENT: dict[str, list[Piece]] = {
+    'T': [whole_slice, joined_and_taken_apart, split_and_stacked],
+    'T-1': [without_the_last, the_last, split_and_stacked], 'c': [windows, as_wide, decoder]}
+
+
 # ---- heads: what the program gives
 
 @_plain(PLAIN_HEADS)
@@ -1035,7 +994,7 @@ def all_rows(p: Draft, x: Steps) -> Any:
 @_plain(PLAIN_HEADS)
 def time_major(p: Draft, x: Steps) -> Any:
     p.layout = 'TNC'
-    return S.log_softmax(S.swapaxes(p.dense(x.symbol, 4), dim1=0, dim2=1))
+    return S.log_softmax(_turned(p.dense(x.symbol, 4)))
 
 
 @_plain(PLAIN_HEADS)
@@ -1139,7 +1098,7 @@ def scores_shaped(p: Draft, x: Steps, v: Number) -> Any:
 @_with(WHOLE, HEADS)
 def last_of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Any:
     most = v.whole(x.count, 1, x.count)
-    first = S.swapaxes(x.symbol, dim1=0, dim2=1)
+    first = _turned(x.symbol)
     if p.chance(.5):
         lengths = S.minimum(p.lengths(), most)
     else:  # the number alone, for each row
@@ -1175,7 +1134,7 @@ def _begin(p: Draft) -> Steps:
     else:
         p.inputs['data'] = (*axes, width)
         data = S.Variable('data')
-    return Steps(S.swapaxes(data, dim1=0, dim2=1) if first else data, p.steps, width)
+    return Steps(_turned(data) if first else data, p.steps, width)
 
 
 def _built(seed: str, laws: Sequence[str], t0: int, steps: int, which: int = -1,
@@ -1194,7 +1153,7 @@ def _build(p: Draft) -> Draft:
     where: dict[str, list[Number]] = {'before': [], 'inside': [], 'behind': [], 'head': []}
     for number in numbers:
         places = ['before', 'behind', 'behind']
-        if INSIDES[number.law] and not where['inside']:
+        if number.law in ANYWHERE and not where['inside']:
             places.append('inside')
         if not where['head']:
             places += ['head', 'head']
@@ -1209,7 +1168,7 @@ def _build(p: Draft) -> Draft:
             if number is None:
                 x = p.draw.choice(PLAIN)(p, x)
             else:
-                consistent = p.chance(.4) and CONSISTENT[number.law]
+                consistent = p.chance(.4) and CONSISTENT.get(number.law)
                 piece = p.draw.choice(consistent or NUMBERED[number.law])
                 p.places.append('%s: %s (%s)' % (number.law, piece.__name__, place))
                 x = piece(p, x, number)
@@ -1217,9 +1176,9 @@ def _build(p: Draft) -> Draft:
     x = pieces(_begin(p), 'before', .3)
     inside = None
     for number in where['inside']:
-        piece = p.draw.choice(INSIDES[number.law])
-        p.places.append('%s: %s (inside)' % (number.law, piece.__name__))
-        inside = piece(p, number, x.count)
+        name = p.draw.choice([*INSIDES])
+        p.places.append('%s: %s (inside)' % (number.law, name))
+        inside = INSIDES[name](number.of(x.count), p.t0)
     recurrence = p.draw.choice(RECURRENCES)
     p.places.append(recurrence.__name__)
     x, states = recurrence(p, x, inside)
