@@ -151,25 +151,23 @@ class LengthGraph(NamedTuple):
 
 
 class Networks:
-    """A network's graphs by length. Each device has the weights once, and the memory for the
+    """A network's graphs by length. The device has the weights once, and the memory for the
     largest bucket; `time` is the axis of time in the data."""
 
     def __init__(self, build: Network, arg_params: device_arrays.Weights,
-                 aux_params: device_arrays.Weights, devices: list[mx.Context],
-                 buckets: list[int], batch_size: int, time: int, length_name: str,
-                 fold: bool) -> None:
+                 aux_params: device_arrays.Weights, context: mx.Context,
+                 buckets: list[int], batch_size: int, time: int, length_name: str) -> None:
         self._build = build
-        if fold:  # graphs that are folded later must have the same weights
-            arg_params, aux_params = (
-                {name: array.copy() for name, array in params.items()}
-                for params in (arg_params, aux_params))
-        self._arg_params, self._aux_params = arg_params, aux_params
-        self._devices, self._buckets, self._batch_size = devices, buckets, batch_size
-        self._time, self._length_name, self._fold = time, length_name, fold
-        self._placed: dict[tuple[str, mx.Context], mx.nd.NDArray] = {}
+        # Graphs that are folded later must have the same weights.
+        self._arg_params, self._aux_params = (
+            {name: array.copy() for name, array in params.items()}
+            for params in (arg_params, aux_params))
+        self._context, self._buckets, self._batch_size = context, buckets, batch_size
+        self._time, self._length_name = time, length_name
+        self._placed: dict[str, mx.nd.NDArray] = {}
         self._folded: dict[str, mx.nd.NDArray] = {}
         self._graphs: dict[int, LengthGraph] = {}
-        self._executors: dict[tuple[int, int, mx.Context], mx.executor.Executor] = {}
+        self._executors: dict[tuple[int, int], mx.executor.Executor] = {}
         #: Set by `learn`: shapes of one step, by input, and the axes of the outputs.
         self.steps: dict[str, tuple[int, ...]] = {}
         self.outputs = Outputs([])
@@ -202,18 +200,18 @@ class Networks:
                 array[:] = mx.nd.reverse(array, axis=0 if array.ndim == 1 else 1 - self._time)
         return [output.asnumpy() for output in executor.forward(is_train=False)]
 
-    def executor(self, length: int, rows: int, context: mx.Context) -> mx.executor.Executor:
+    def executor(self, length: int, rows: int) -> mx.executor.Executor:
         """The bound network for this length and number of rows; kept if it is a bucket's."""
-        key = length, rows, context
+        key = length, rows
         if key in self._executors:
             return self._executors[key]
-        largest = self._buckets[-1], self._batch_size, context
+        largest = self._buckets[-1], self._batch_size
         shared = None if key == largest else self.executor(*largest)
         if length not in self._buckets:
-            return self._bound(self._graph(length), length, rows, context, shared)
+            return self._bound(self._graph(length), length, rows, shared)
         if length not in self._graphs:
             self._graphs[length] = self._graph(length)
-        self._executors[key] = self._bound(self._graphs[length], length, rows, context, shared)
+        self._executors[key] = self._bound(self._graphs[length], length, rows, shared)
         return self._executors[key]
 
     def _graph(self, length: int) -> LengthGraph:
@@ -237,16 +235,12 @@ class Networks:
                    if name not in data_names and name not in label_names}
         if not self._graphs:
             self.vocabularies = graph_of(symbol).vocabularies()
-        for device in self._devices:
-            bind_errors.check_half(symbol, weights, device)
-        if self._fold:
-            auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
-            symbol, weights = folded(symbol, {name: array for name, array in weights.items()
-                                              if name not in auxiliary})
-            weights = {name: self._shared(name, array) for name, array in weights.items()}
-            weights.update(auxiliary)
-        else:
-            bind_errors.check_fit(symbol, weights)
+        bind_errors.check_half(symbol, weights, self._context)
+        auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
+        symbol, weights = folded(symbol, {name: array for name, array in weights.items()
+                                          if name not in auxiliary})
+        weights = {name: self._shared(name, array) for name, array in weights.items()}
+        weights.update(auxiliary)
         return LengthGraph(symbol, weights, data_names, label_names)
 
     def _shared(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
@@ -281,27 +275,27 @@ class Networks:
             bind_errors.wrong_for(self._build(length)[0], inputs, weights) or (
                 reason_of(reason) if reason else 'the shapes of its labels are not known')))
 
-    def _bound(self, graph: LengthGraph, length: int, rows: int, context: mx.Context,
+    def _bound(self, graph: LengthGraph, length: int, rows: int,
                shared: mx.executor.Executor | None) -> mx.executor.Executor:
-        symbol = graph.symbol
+        symbol, context = graph.symbol, self._context
         known = self._known(graph, rows, length, self.steps)
         types = bind_errors.known_types(symbol, graph.weights)
         arguments = {}
         for name, shape in zip(symbol.list_arguments(), symbol.infer_shape(**known)[0]):
             if name in graph.weights:
-                arguments[name] = self._on(context, name, graph.weights[name])
+                arguments[name] = self._on(name, graph.weights[name])
             else:
                 arguments[name] = mx.nd.zeros(shape, context, types.get(name, np.float32))
-        auxiliary = {name: self._on(context, name, graph.weights[name])
+        auxiliary = {name: self._on(name, graph.weights[name])
                      for name in symbol.list_auxiliary_states()}
         with quiet():
             return symbol.bind(context, arguments, grad_req='null', aux_states=auxiliary,
                                shared_exec=shared)
 
-    def _on(self, context: mx.Context, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The weight `name` on a device, shared by all graphs."""
+    def _on(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
+        """The weight `name` on the device, shared by all graphs."""
         if self._folded.get(name, array) is not array:  # a different one with the same name
-            return device_arrays.on(context, array)
-        if (name, context) not in self._placed:
-            self._placed[name, context] = device_arrays.on(context, array)
-        return self._placed[name, context]
+            return device_arrays.on(self._context, array)
+        if name not in self._placed:
+            self._placed[name] = device_arrays.on(self._context, array)
+        return self._placed[name]

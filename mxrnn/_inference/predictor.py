@@ -4,7 +4,6 @@ from __future__ import annotations
 import collections
 import math
 import os
-from itertools import islice
 from typing import Any, Dict, Iterable, Iterator, List, Literal, NamedTuple, Sequence, Union
 
 import numpy as np
@@ -49,9 +48,8 @@ class Predictor:
         own length, which is dropped afterwards.
     batch_size : int, default 32
         How many sequences run together. Fewer sequences run in the next power of 2.
-    ctx : Context or list of Context, optional
-        Where to run. Batches go to the devices in turn, once to each, even if one is listed twice.
-        The current context if None.
+    ctx : Context, optional
+        Where to run; the current context if None.
     padding : number, default 0
         The value behind the end of a sequence; NaN shows whether a network reads it.
     layout : {'NT', 'TN'}
@@ -59,10 +57,6 @@ class Predictor:
     length_name : str, default 'length'
         If the network has data of this name, it gets the lengths, of shape (batch,), as from
         `BucketSentenceIter` with `provide_length`.
-    fold : bool, default True
-        Whether to compute in advance what depends only on weights, such as the fused operator's
-        vector in graphs of `fuse`. This copies the weights as they are now; otherwise they are
-        shared.
 
     Raises
     ------
@@ -73,7 +67,9 @@ class Predictor:
 
     Notes
     -----
-    A Predictor serves one call at a time; a call while another one runs raises RuntimeError.
+    What depends only on weights, such as the fused operator's vector in graphs of `fuse`, is
+    computed in advance, from copies of the weights as they are now. A Predictor serves one call at
+    a time; a call while another one runs raises RuntimeError.
 
     Examples
     --------
@@ -97,8 +93,7 @@ class Predictor:
     def __init__(self, network: Network, arg_params: device_arrays.Weights,
                  aux_params: device_arrays.Weights | None = None, *, buckets: Iterable[int],
                  batch_size: int = 32, ctx: mx.Context | None = None, padding: float = 0,
-                 layout: Literal['NT', 'TN'] = 'NT', length_name: str = 'length',
-                 fold: bool = True) -> None:
+                 layout: Literal['NT', 'TN'] = 'NT', length_name: str = 'length') -> None:
         _check.function('network', network)
         device_arrays.check_weights('arg_params', arg_params)
         aux_params = device_arrays.check_weights('aux_params', aux_params)
@@ -112,14 +107,10 @@ class Predictor:
         self._padding = padding if nan else _check.number('padding', padding)
         self._time = _check.choice('layout', layout, ('NT', 'TN')).index('T')
         self._length_name = _check.instance('length_name', length_name, str, 'a str')
-        _check.flag('fold', fold)
-        devices = list(ctx) if isinstance(ctx, (list, tuple)) else [ctx]
-        self._contexts = list(dict.fromkeys(map(device_arrays.context_of, devices)))
-        if not self._contexts:
-            raise ValueError('ctx must hold at least one Context, got none')
         self._one_call = OneCall('Predictor')
-        self._networks = Networks(network, arg_params, aux_params, self._contexts, self.buckets,
-                                  self.batch_size, self._time, length_name, fold)
+        self._networks = Networks(
+            network, arg_params, aux_params, device_arrays.context_of(ctx), self.buckets,
+            self.batch_size, self._time, length_name)
         self.data_names = self._networks.data_names
 
     @classmethod
@@ -171,24 +162,6 @@ class Predictor:
                     results[place] = output
             return results
 
-    def stream(self, sequences: Iterable[object], window: int = 1000) -> Iterator[Result]:
-        """Yield the outputs for any number of sequences, one after the other, in little memory.
-
-        Parameters
-        ----------
-        sequences : iterable of sequences
-            For instance a generator. `window` sequences are read ahead.
-        window : int
-            How many sequences are sorted into batches at once.
-        """
-        _check.integer('window', window, 1)
-        rest = _check.iterable('sequences', sequences, 'sequences')
-        return self._windows(rest, window)
-
-    def _windows(self, rest: Iterator[object], window: int) -> Iterator[Result]:
-        for part in iter(lambda: list(islice(rest, window)), []):
-            yield from self(part)
-
     # The request
 
     def _lengths(self, columns: dict[str, list[np.ndarray]]) -> np.ndarray:
@@ -216,21 +189,20 @@ class Predictor:
         self._networks.learn({name: arrays[0].shape[1:] for name, arrays in columns.items()})
         batches = _batches(lengths, self.buckets, self.batch_size)
         running: collections.deque[_Running] = collections.deque()
-        for number, batch in enumerate(batches):
-            context = self._contexts[number % len(self._contexts)]
-            running.append(self._started(batch, context, columns, lengths))
+        for batch in batches:
+            running.append(self._started(batch, columns, lengths))
             # MXNet on CPUs reports that a batch is done when the next one is, so there is a third.
-            most = 0 if self._networks.outputs.unknown() else _AHEAD * len(self._contexts)
+            most = 0 if self._networks.outputs.unknown() else _AHEAD
             while len(running) > most:
                 yield self._collected(running.popleft(), lengths)
         while running:
             yield self._collected(running.popleft(), lengths)
 
-    def _started(self, batch: _Batch, context: mx.Context, columns: dict[str, list[np.ndarray]],
-                 lengths: np.ndarray) -> _Running:
+    def _started(self, batch: _Batch, columns: dict[str, list[np.ndarray]], lengths: np.ndarray
+                 ) -> _Running:
         """Start to compute a batch, without waiting for anything."""
         filled = self._filled(batch, columns, lengths)
-        executor = self._networks.executor(batch.length, batch.rows, context)
+        executor = self._networks.executor(batch.length, batch.rows)
         for name, array in filled.items():
             if name in executor.arg_dict:
                 argument = executor.arg_dict[name]
