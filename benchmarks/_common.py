@@ -54,7 +54,7 @@ except ImportError as error:
         print('\nIts options are listed where MXNet is installed.')
         sys.exit(0)
     raise SystemExit(str(error)) from None
-from mxrnn._runtime.device_report import gpu_context, gpu_name  # noqa: E402
+from _gpus import gpu_context, gpu_name  # noqa: E402
 
 __all__ = ['Table', 'configuration', 'contexts', 'figure', 'measure', 'median', 'mx', 'parse',
            'parser', 'ratio', 'run', 'threads']

@@ -28,7 +28,7 @@ __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer',
            'warn_once']
 
 #: Ways to name a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
-DType = Union[str, Type[Any], np.dtype]
+DType = Union[str, type, np.dtype]
 
 T = TypeVar('T')
 U = TypeVar('U')
@@ -157,7 +157,7 @@ def number(name: str, value: object, least: float = -_FINITE, most: float = _FIN
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
     # NumPy would convert the bounds to its type, in which they may not fit.
-    plain: Any = float(value) if isinstance(value, np.floating) else value
+    plain: float = float(value) if isinstance(value, np.floating) else value  # type: ignore
     if not least <= plain <= most:  # NaN fails every comparison
         raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
     if isinstance(value, numbers.Integral):
@@ -237,12 +237,13 @@ def flag(name: str, value: T) -> T:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def integers(name: str, value: object, count: int, least: int) -> Any:
+def integers(name: str, value: object, count: int, least: int
+             ) -> tuple[int, ...]:
     """Return the tuple or list `value` if it has `count` integers, each at least `least`."""
     if not isinstance(value, (tuple, list)) or len(value) != count:
         what = TypeError if not isinstance(value, (tuple, list)) else ValueError
         raise what('%s must be a tuple of %d integers, got %s' % (name, count, shown(value)))
-    return (list if isinstance(value, list) else tuple)(
+    return (list if isinstance(value, list) else tuple)(  # type: ignore[return-value]
         integer('each of %s' % name, item, least, LARGEST) for item in value)
 
 

@@ -258,17 +258,6 @@ def test_cells_are_planned_once_and_errors_are_seen(fusing, monkeypatch):
     assert cell._counter == -1
 
 
-# differences.md: unmodified programs at the operator's speed
-def test_a_graph_without_steps_says_why(fusing):
-    fusing(True)
-    outputs, _ = lstm().unroll(T, data(), merge_outputs=True)
-    with pytest.raises(ValueError, match="with --fuse .*the steps of 'lstm_' are one operator"):
-        outputs.get_internals()['lstm_t3_out_output']
-    with pytest.raises(ValueError) as error:
-        outputs.get_internals()['other_t3_out_output']
-    assert 'fuse' not in str(error.value)
-
-
 PROGRAM = '''
 import sys
 import mxnet as mx

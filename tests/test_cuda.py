@@ -187,6 +187,6 @@ def test_which_gpus_code_runs_on(capability, machine_code, with_ptx):
 
 def test_where_a_loaded_library_came_from():
     there = _cuda.origin('libstdc++.so.6')  # MXNet links to it
-    assert os.path.isabs(there) and os.path.basename(there) == 'libstdc++.so.6'
+    assert os.path.isabs(there) and os.path.basename(there).startswith('libstdc++.so.6')
     assert ctypes.CDLL(there)._handle == ctypes.CDLL('libstdc++.so.6')._handle
     assert _cuda.origin('libnonesuch.so.1') is None

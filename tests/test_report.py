@@ -1,5 +1,7 @@
 """The report, and GPU contexts, on machines made up for the purpose."""
 import ctypes
+import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,12 @@ from .processes import printed
 
 CODE_1_9_1 = [(False, 50), (False, 60), (False, 70), (False, 80), (False, 86)]
 CARDS = [('Tesla V100', 7, 0), ('NVIDIA L4', 8, 9), ('NVIDIA H100', 9, 0)]
+
+
+_spec = importlib.util.spec_from_file_location(
+    '_gpus', Path(__file__).resolve().parent.parent / 'benchmarks' / '_gpus.py')
+_gpus = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_gpus)
 
 
 def driver(cards):
@@ -126,16 +134,16 @@ def test_an_error_of_the_driver_is_told(machine, monkeypatch):
 
 def test_name_of_a_card(machine):
     machine(CARDS, CODE_1_9_1)
-    assert _report.gpu_name() == 'Tesla V100' and _report.gpu_name(2) == 'NVIDIA H100'
+    assert _gpus.gpu_name() == 'Tesla V100' and _gpus.gpu_name(2) == 'NVIDIA H100'
     with pytest.raises(RuntimeError, match=r'there is no GPU 3: the driver shows 3 \(Tesla V100, '):
-        _report.gpu_name(3)
+        _gpus.gpu_name(3)
     with pytest.raises(ValueError, match='index must be an integer of at least 0, got -1'):
-        _report.gpu_name(-1)
+        _gpus.gpu_name(-1)
 
 
 def test_context_of_a_gpu(machine):
     machine(CARDS, CODE_1_9_1)
-    assert _report.gpu_context(1) == mx.gpu(1)
+    assert _gpus.gpu_context(1) == mx.gpu(1)
 
 
 @pytest.mark.parametrize('cards, code, built, index, words', [
@@ -148,4 +156,4 @@ def test_context_of_a_gpu(machine):
 def test_refusal_of_a_context(machine, cards, code, built, index, words):
     machine(cards, code, built)
     with pytest.raises(RuntimeError, match=words):
-        _report.gpu_context(index)
+        _gpus.gpu_context(index)

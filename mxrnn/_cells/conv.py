@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Any, Callable, Literal, Sequence, TypeVar
+from typing import TYPE_CHECKING, Callable, Literal, Sequence, TypeVar
 
 from .. import _check
 from .._runtime.mxnet import mx
 from .base_cells import GatedCell, Partial
-from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, Activation, Step
+from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, Activation, Recurrence, Step
 from .states import StateInfo
 from .variables import Init, RNNParams
 
@@ -79,7 +79,7 @@ class BaseConvRNNCell(GatedCell):
     """
 
     _has_activation_ = True
-    _recurrence_: Any = None
+    _recurrence_: Recurrence | None = None  # type: ignore[assignment]
 
     def __init__(self, input_shape: Sequence[int], num_hidden: int,
                  h2h_kernel: Sequence[int], h2h_dilate: Sequence[int],

@@ -199,7 +199,7 @@ TRAINING: contextvars.ContextVar[mx.sym.Symbol | None] = contextvars.ContextVar(
     'TRAINING', default=None)
 
 
-def drop(data: mx.sym.Symbol, probability: float, **kwargs: Any) -> mx.sym.Symbol:
+def drop(data: mx.sym.Symbol, probability: float, **kwargs: str | tuple[int, ...]) -> mx.sym.Symbol:
     """Dropout in training; `kwargs` go to sym.Dropout."""
     training = TRAINING.get()
     if probability == 1:  # sym.Dropout would divide by 0

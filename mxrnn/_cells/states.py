@@ -12,7 +12,7 @@ __all__ = ['StateInfo', 'States', 'check_states', 'flatten', 'make_state']
 Symbol = mx.sym.Symbol  #: looked up once, because every step uses it
 
 #: Symbols in any nesting, as `unroll` takes and returns them.
-States = Union[mx.sym.Symbol, Sequence[Any]]
+States = Union[mx.sym.Symbol, Sequence['States']]
 #: A state's shape and layout, by the keywords of `begin_state`.
 StateInfo = Dict[str, Any]
 

@@ -217,7 +217,7 @@ class Options(NamedTuple):
     #: Whether outputs may share their gradients: `fuse` transposes nothing in between.
     shared: bool = False
 
-    def keywords(self) -> dict[str, Any]:
+    def keywords(self) -> dict[str, _check.DType | mx.sym.Symbol]:
         """The given options that mxnet.rnn lacks."""
         given = {name: getattr(self, name) for name in Keywords.__annotations__}
         return {name: value for name, value in given.items() if value is not None}

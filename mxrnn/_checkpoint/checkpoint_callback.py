@@ -4,6 +4,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import types
 import warnings
 from typing import Any, Callable, Iterable
 
@@ -265,7 +266,7 @@ class _Workers:
         return max(self._stores, key=lambda store: store.num_workers, default=None)
 
 
-def _horovod() -> Any:
+def _horovod() -> types.ModuleType | None:
     """Horovod's module if it is in use, else None."""
     horovod = sys.modules.get('horovod.mxnet')
     return horovod if horovod is not None and horovod.is_initialized() else None

@@ -144,7 +144,7 @@ _OPCODES = (
     pickle.BUILD)
 
 _Names = Dict[Tuple[str, str], Any]  #: classes and functions by module and name
-_Step = Callable[[Any], None]  #: what a reader, its argument, does for an opcode
+_Step = Callable[['_Unpickler'], None]  #: what a reader, its argument, does for an opcode
 
 #: Python's reader written in Python, because the one in C does not let BUILD be checked.
 _Python: Any = vars(pickle)['_Unpickler']

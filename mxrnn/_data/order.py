@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import random
-from typing import Any, NamedTuple, Sequence
+import types
+from typing import NamedTuple, Sequence
 
 import numpy as np
 
@@ -24,8 +25,8 @@ def check_seed(seed: int | None) -> int | None:
 class _Generators(NamedTuple):
     """The generators for the order of batches (`python`) and of the sentences in them (`numpy`)."""
 
-    python: Any
-    numpy: Any
+    python: random.Random | types.ModuleType
+    numpy: np.random.RandomState | types.ModuleType
 
     @classmethod
     def seeded(cls, seed: int) -> _Generators:

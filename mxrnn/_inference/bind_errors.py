@@ -2,11 +2,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, Iterable, Iterator, Mapping, Tuple, Union
+from typing import Iterable, Iterator, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
-from .._check import DType
 from .._graph.graph import Graph
 from .._graph.operator_table import has
 from .._runtime.mxnet import mx
@@ -15,9 +14,8 @@ from .._runtime.symbol_graph import graph_of
 __all__ = ['check_fit', 'check_half', 'known_types', 'wrong_for']
 
 Shapes = Mapping[str, Tuple[int, ...]]
-Types = Mapping[str, Any]
+Types = Mapping[str, Optional[type]]
 Arrays = Mapping[str, Union[mx.nd.NDArray, np.ndarray]]
-_Found = Dict[str, Any]
 
 #: How many wrong weights to list.
 _LISTED = 8
@@ -78,7 +76,8 @@ def check_half(symbol: mx.sym.Symbol, weights: Arrays, context: mx.Context) -> N
                             % (context, operators[name], name))
 
 
-def known_types(symbol: mx.sym.Symbol, weights: Arrays, states: Iterable[str] = ()) -> _Found:
+def known_types(symbol: mx.sym.Symbol, weights: Arrays, states: Iterable[str] = ()
+                ) -> dict[str, type]:
     """Types of the arguments of `symbol`, as far as the weights' types tell."""
     types = _types_of(weights)
     for choice in _choices(symbol, types, states):
@@ -99,11 +98,11 @@ def _wrong_shape(name: str, wanted: tuple[int, ...], came: tuple[int, ...]) -> s
     return '%s must be of shape %s, got %s' % (name, sizes, came)
 
 
-def _types_of(arrays: Arrays) -> _Found:
+def _types_of(arrays: Arrays) -> dict[str, type]:
     return {name: np.dtype(array.dtype).type for name, array in arrays.items()}
 
 
-def _types(symbol: mx.sym.Symbol, types: Types) -> _Found | None:
+def _types(symbol: mx.sym.Symbol, types: Types) -> dict[str, type] | None:
     """The types that follow from `types`, by name; None if these contradict each other."""
     arguments = symbol.list_arguments()
     try:
@@ -114,8 +113,8 @@ def _types(symbol: mx.sym.Symbol, types: Types) -> _Found | None:
     return {name: kind for name, kind in zip(arguments, found[0] or ()) if kind is not None}
 
 
-def _choices(symbol: mx.sym.Symbol, weights: Types, others: Iterable[str] = ()
-             ) -> Iterator[_Found]:
+def _choices(symbol: mx.sym.Symbol, weights: Mapping[str, type], others: Iterable[str] = ()
+             ) -> Iterator[Types]:
     """Types that the inputs may have, besides `others`, the likeliest first: not stated; then the
     types of the weights."""
     free = {*symbol.list_arguments()} - {*weights, *others}
@@ -123,12 +122,12 @@ def _choices(symbol: mx.sym.Symbol, weights: Types, others: Iterable[str] = ()
         yield dict.fromkeys(free, kind)
 
 
-def _usual_first(types: Types) -> list[DType]:
+def _usual_first(types: Mapping[str, type]) -> list[type]:
     """Each type once, starting with the type of most weights."""
     return [kind for kind, _ in Counter(types.values()).most_common()]
 
 
-def _wrong_types(symbol: mx.sym.Symbol, weights: Types) -> list[str]:
+def _wrong_types(symbol: mx.sym.Symbol, weights: Mapping[str, type]) -> list[str]:
     """The weights whose type is not the one that the others, or else the graph, need."""
     if any(_types(symbol, {**choice, **weights}) is not None
            for choice in _choices(symbol, weights)):
@@ -144,5 +143,5 @@ def _wrong_types(symbol: mx.sym.Symbol, weights: Types) -> list[str]:
     return []
 
 
-def _wrong_type(name: str, wanted: DType, came: DType) -> str:
+def _wrong_type(name: str, wanted: type, came: type) -> str:
     return '%s must be of type %s, got %s' % (name, np.dtype(wanted).name, np.dtype(came).name)

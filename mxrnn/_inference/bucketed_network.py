@@ -2,7 +2,7 @@
 batch and time of its outputs."""
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
+from typing import Callable, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
 
 
 #: Takes a length; returns a graph, the names of its data and the names of its labels.
-Network = Callable[[int], Any]
+Network = Callable[[int], Tuple[mx.sym.Symbol, Sequence[str], Sequence[str]]]
 
 
 class LengthGraph(NamedTuple):

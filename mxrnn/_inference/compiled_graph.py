@@ -3,7 +3,7 @@ weights, by operators that are kept for the shapes that recur, some with memory 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Any, Callable, Generic, Hashable, List, NamedTuple, Sequence, TypeVar
+from typing import Callable, Generic, Hashable, List, NamedTuple, Sequence, TypeVar, Union
 
 import numpy as np
 
@@ -113,7 +113,7 @@ class StateSpecs:
                 for spec, state in zip(self.specs, states)]
 
 
-Operator = Callable[..., Any]  #: MXNet's CachedOp
+Operator = Callable[..., Union[mx.nd.NDArray, List[mx.nd.NDArray]]]  #: MXNet's CachedOp
 Thing = TypeVar('Thing')
 
 #: Within how many calls shapes must recur to get memory: if there is room, and if another operator
@@ -169,7 +169,7 @@ class Forms:
         self._recent: deque[Hashable] | None = deque(maxlen=_MANY) if others else None
 
     def run(self, key: Hashable, make: Callable[[bool], Operator],
-            values: list[mx.nd.NDArray | None]) -> list[mx.nd.NDArray]:
+            values: list[mx.nd.NDArray | None]) -> mx.nd.NDArray | list[mx.nd.NDArray]:
         """Call the operator under this key; `make` makes one, with or without memory."""
         kept, op = self._with_memory, self._with_memory.get(key)
         memory = op is not None or self._deserves_memory(key)

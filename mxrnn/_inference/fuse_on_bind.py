@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tup
 import numpy as np
 
 from .. import _check
+from .._cells.known_shapes import Kind
 from .._graph.rolling import Finding, Kernel, Loop, Values, structure
 from .._graph.rolling.values_numbered_without_detours import is_random
 from .._graph.symbol_json import graph_to_json
@@ -63,10 +64,10 @@ def _of_any_batch(values: Values, value: int) -> bool:
         for entry in {*node.inputs} - {*node.inputs_of('weight'), *node.inputs_of('aux')})
 
 
-def _type(values: Values, value: int) -> Any:
+def _type(values: Values, value: int) -> Kind:
     """The type of a begin state, as far as its node says."""
     node = values.node(value)
-    return np.dtype(node.dtype) if node.op in ('_zeros', '_ones', '_full') else None
+    return np.dtype(node.dtype).type if node.op in ('_zeros', '_ones', '_full') else None
 
 
 Shapes = Dict[str, Tuple[int, ...]]

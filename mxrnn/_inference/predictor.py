@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Literal, NamedTuple, Seq
 import numpy as np
 
 from .. import _check
+from .._checkpoint.checks import Cell
 from .._checkpoint.loading import load_rnn_checkpoint
 from .._graph.graph import warn_of_ids
 from .._runtime.array_memory import room
@@ -114,8 +115,9 @@ class Predictor:
         self.data_names = self._networks.data_names
 
     @classmethod
-    def from_checkpoint(cls, network: Network, cells: Any, prefix: str | os.PathLike[str],
-                        epoch: int | None = None, **options: Any) -> Predictor:
+    def from_checkpoint(cls, network: Network, cells: Cell | Iterable[Cell],
+                        prefix: str | os.PathLike[str], epoch: int | None = None,
+                        **options: Any) -> Predictor:
         """Make a Predictor from a checkpoint.
 
         Parameters

@@ -17,10 +17,9 @@ import contextlib
 import functools
 import hashlib
 import json
-import re
 import sys
 import zlib
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple
 
 from .. import _check
 from .._cells import unroll
@@ -65,7 +64,7 @@ class _SavedNames(mx.name.NameManager):  # type: ignore[misc]
     The numbers in automatic names of the program's own nodes do not advance.
     """
 
-    _old_manager: Any
+    _old_manager: mx.name.NameManager
 
     def __enter__(self) -> _SavedNames:
         super().__enter__()
@@ -200,21 +199,17 @@ def _replace(edit: Edit, unrolled: Graph, same: dict[Entry, Entry]) -> None:
 @functools.lru_cache(maxsize=None)
 def _save_unfused() -> None:
     """Make `Symbol.save` write the graph of steps from now on."""
-    kind: Any = mx.sym.Symbol
-    original = kind.save
+    original = mx.sym.Symbol.save
 
     @functools.wraps(original)
     def save(self: mx.sym.Symbol, fname: str, *args: bool, **kwargs: bool) -> None:
         original(unfused(self), fname, *args, **kwargs)
 
-    kind.save = save
+    mx.sym.Symbol.save = save  # type: ignore[method-assign]
 
 
 #: What became of cells and graphs, and how often.
 _noted: dict[str, int] = {}
-
-#: Prefixes of cells whose steps are inside an operator.
-_fused: set[str] = set()
 
 
 class _InOrder(FusedUnroll):
@@ -222,20 +217,17 @@ class _InOrder(FusedUnroll):
 
     def _plan_(self) -> Plan:
         planned = super()._plan_()
-        for each in _operators(planned):
-            each.in_order = True
+        for each in planned.cell._all_cells_():
+            if isinstance(each, OperatorCell):
+                each.in_order = True
         return planned
 
     def _unfused_(self) -> Callable[..., Unrolled]:
         return self._cell._unroll_  # a program's own `unroll` has called this one
 
 
-def _operators(planned: Plan) -> list[OperatorCell]:
-    return [each for each in planned.cell._all_cells_() if isinstance(each, OperatorCell)]
-
-
-def unroll_fused(cell: Any, inputs: Inputs, begin_state: States | None, options: unroll.Options
-                 ) -> Unrolled:
+def unroll_fused(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None,
+                 options: unroll.Options) -> Unrolled:
     """Unroll `cell` through `fuse`, as far as possible, if the program runs with --fuse."""
     if not finder.fuses or isinstance(cell, FusedUnroll):
         return unroll.as_it_is(cell, inputs, begin_state, options)
@@ -252,8 +244,6 @@ def unroll_fused(cell: Any, inputs: Inputs, begin_state: States | None, options:
         else:
             found = plain
     note('%s, unrolled' % planned.text)
-    prefixes = {each._prefix for operator in _operators(planned) for each in operator._cells}
-    _explain_missing_steps(prefixes)
     return found
 
 
@@ -269,28 +259,4 @@ def _report() -> None:
     print('\n'.join(['mxrnn, run with --fuse:', *lines]), file=sys.stderr)
 
 
-def _explain_missing_steps(prefixes: set[str]) -> None:
-    """Explain from now on why a graph has no step, if cells with these prefixes are inside an
-    operator.
-    """
-    patched = bool(_fused)
-    _fused.update(prefixes)
-    if patched or not prefixes:
-        return
-    kind: Any = mx.sym.Symbol
-    original = kind.__getitem__
-
-    def get(self: mx.sym.Symbol, index: int | str | slice) -> mx.sym.Symbol:
-        try:
-            return original(self, index)
-        except ValueError as error:
-            step = re.match(r'(.*?)t\d+_', index) if isinstance(index, str) else None
-            if step is None or step.group(1) not in _fused:
-                raise
-            raise ValueError('%s: with --fuse (or MXRNN_FUSE=1) the steps of %r are one operator; '
-                             'run the program without it' % (error, step.group(1))) from None
-
-    kind.__getitem__ = get
-
-
-unroll.unroll_hook = unroll_fused
+unroll.unroll_hook = unroll_fused  # type: ignore[assignment]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from .._cells.base_cells import BaseRNNCell
+from .._cells.containers import BidirectionalCell
 from .._cells.known_shapes import Kind, known_shape, known_type
 from .._cells.sequences import Inputs, merged
 from .._cells.states import StateInfo, States, check_states
@@ -37,9 +38,10 @@ class Layer(NamedTuple):
             other.mode, other.num_hidden, len(other.cells))
 
     @property
-    def merge(self) -> Any:
+    def merge(self) -> BidirectionalCell | None:
         """The cell that adds or averages both directions, which sym.RNN cannot; or None."""
-        return self.whole if getattr(self.whole, '_merge_', 'concat') != 'concat' else None
+        joins = isinstance(self.whole, BidirectionalCell) and self.whole._merge_ != 'concat'
+        return self.whole if joins else None  # type: ignore[return-value]
 
     @property
     def width(self) -> int:
@@ -104,9 +106,9 @@ class OperatorCell(BaseRNNCell):
             inputs, finals = operator(layers, inputs, own, width, dtype)
             width = layers[-1].width
             if layers[-1].merge is not None:
-                parts = mx.sym.SliceChannel(inputs, num_outputs=2, axis=2, name=name + 'directions')
-                merged: mx.sym.Symbol = layers[-1].merge._join_(*parts, 2, 'fused_out')
-                inputs = merged
+                left, right = mx.sym.SliceChannel(inputs, num_outputs=2, axis=2,
+                                                  name=name + 'directions')
+                inputs = layers[-1].merge._join_(left, right, 2, 'fused_out')
             by_cell += finals
         for cell in self._cells:  # the next step's name counts these steps
             cell._counter += length or 0

@@ -211,22 +211,11 @@ def load(path: str | None) -> dict[str, str]:
     return failed
 
 
-class _LinkMap(ctypes.Structure):
-    _fields_ = [('address', ctypes.c_void_p), ('name', ctypes.c_char_p)]
-
-
 def origin(soname: str) -> str | None:
     """Return the file that the library `soname` was loaded from; None if it is not loaded."""
-    try:
-        handle = ctypes.CDLL(soname, os.RTLD_NOLOAD)._handle
-        dlinfo = ctypes.CDLL(None).dlinfo
-    except (AttributeError, OSError):  # not loaded, or a system without these functions
-        return None
-    dlinfo.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
-    link_map = ctypes.POINTER(_LinkMap)()
-    if dlinfo(handle, 2, ctypes.byref(link_map)) != 0:  # RTLD_DI_LINKMAP
-        return None
-    return os.fsdecode(link_map.contents.name)
+    with open('/proc/self/maps', encoding='utf-8', errors='surrogateescape') as maps:
+        paths = [line.rstrip('\n').split(maxsplit=5)[-1] for line in maps]
+    return next((path for path in paths if _stem(os.path.basename(path)) == _stem(soname)), None)
 
 
 def other_versions(soname: str) -> list[str]:

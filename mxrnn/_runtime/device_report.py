@@ -1,4 +1,4 @@
-"""Reports what MXNet runs on; GPUs, whether MXNet has code for them, and their contexts."""
+"""Reports what MXNet runs on; GPUs, and whether MXNet has code for them."""
 from __future__ import annotations
 
 import ctypes
@@ -8,13 +8,12 @@ from typing import Callable, Iterable, NamedTuple
 
 import numpy as np
 
-from .. import _check
 from . import cuda_libraries as _cuda
 from . import threads, versions
 from .import_failure import clashes
 from .mxnet import cures, mx
 
-__all__ = ['device_report', 'fit', 'Gpu', 'gpu_context', 'gpu_name', 'gpus', 'mxnet_folder',
+__all__ = ['device_report', 'fit', 'Gpu', 'gpus', 'mxnet_folder',
            'mxnet_library']
 
 
@@ -64,40 +63,6 @@ def gpus() -> list[Gpu]:
         major, minor = (_asked(driver.cuDeviceGetAttribute, which, device) for which in (75, 76))
         found.append(Gpu(name.value.decode(errors='replace'), (major, minor)))
     return found
-
-
-def gpu_name(index: int = 0) -> str:
-    """Return the name of the card that is ``mx.gpu(index)``."""
-    return _gpu(index).name
-
-
-def _gpu(index: int) -> Gpu:
-    index = _check.integer('index', index, least=0)
-    found = gpus()
-    if index >= len(found):
-        raise RuntimeError('there is no GPU %d: the driver shows %d (%s)'
-                           % (index, len(found), ', '.join(gpu.name for gpu in found) or 'none'))
-    return found[index]
-
-
-def gpu_context(index: int = 0) -> mx.Context:
-    """Return ``mx.gpu(index)``, after checking that MXNet can run there.
-
-    Raises
-    ------
-    RuntimeError
-        MXNet is built without CUDA, there is no driver or no such GPU, or MXNet has no code for it;
-        the message says which.
-    """
-    if not mx.runtime.Features().is_enabled('CUDA'):
-        raise RuntimeError('MXNet %s is built only for the CPU; a GPU needs one of the wheels '
-                           'mxnet-cu112 to mxnet-cu117: uninstall this one, then, in the folder '
-                           'of mxrnn, %s' % (mx.__version__, versions.with_gpu()))
-    gpu = _gpu(index)
-    code = _cuda.compute_capabilities(mxnet_library())
-    if code and not _cuda.runs_on(code, gpu.capability):
-        raise RuntimeError('GPU %d is a %s; %s' % (index, gpu.name, fit(gpu, code)))
-    return mx.gpu(index)
 
 
 def mxnet_folder() -> str:

@@ -216,23 +216,13 @@ _MESSAGE = re.compile(
 _LINE = re.compile(r'^\s*(print|exec)\s+[^\s=(.]|^\s*(raise|except)\s[^(]*,|^\s*def\b.*[(,]\s*\('
                    r'|`|<>|\b\d+[lL]\b|\bur[\'"]')
 
-#: MXNet's message for an input that no data has.
-_UNSHAPED = re.compile(r'InferShape pass cannot decide shapes.*?:\n(.*)', re.DOTALL)
-
 
 def advice(error: BaseException) -> str | None:
-    """What to do about an error of a program; None if nothing is known about it."""
-    frames = []
+    """How to convert the program's file if its error shows that it is written in Python 2."""
+    path: str | None = None
     trace = error.__traceback__
     while trace is not None:
-        frames.append(trace.tb_frame)
-        trace = trace.tb_next
-    return _python_2(error, frames) or _data_of_other_names(error, frames)
-
-
-def _python_2(error: BaseException, frames: list[types.FrameType]) -> str | None:
-    """How to convert the program's file that is written in Python 2."""
-    path: str | None = frames[-1].f_code.co_filename if frames else None
+        path, trace = trace.tb_frame.f_code.co_filename, trace.tb_next
     found = _MESSAGE.search(str(error))
     if isinstance(error, SyntaxError):
         path, found = error.filename, found or _LINE.search(error.text or '')
@@ -244,18 +234,3 @@ def _python_2(error: BaseException, frames: list[types.FrameType]) -> str | None
             '    pip install fissix && python -m fissix -w %s\n'
             'Then write // where whole numbers are divided.' % (
                 path, os.path.basename(path), shlex.quote(path)))
-
-
-def _data_of_other_names(error: BaseException, frames: list[types.FrameType]) -> str | None:
-    """The names of the inputs that a module wants, and of the data that it does not read."""
-    found = _UNSHAPED.search(str(error))
-    binding = frames[-1].f_locals if found else {}
-    if not found or not {'self', 'kwargs'} <= {*binding}:
-        return None
-    wanted = re.findall(r'^(\w+): None', found.group(1), re.MULTILINE)
-    unread = sorted({*binding['kwargs']} - {*binding['self'].list_arguments()})
-    if not wanted or not unread:
-        return None
-    return ('The network reads %s, which is not among the data; it does not read %s, which is.\n'
-            'Give both the same name, for instance with label_name= of the iterator.' % (
-                ', '.join(wanted), ', '.join(unread)))
