@@ -8,9 +8,13 @@ from mxrnn._graph.rolling import structure
 from mxrnn._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
 from mxrnn._graph.shapes.ties import find_ties
 from mxrnn.interop import graph_from_json, graph_to_json
+from mxrnn.interop.prepare import prepare
 
 from .. import mx, rnn
 from .compare import bind
+from .models import random_model
+from .programs import characters_and_words
+from .test_programs_leave import model_of
 
 S = mx.sym
 FIRST, SECOND, THIRD = 23, 11, 17
@@ -197,6 +201,21 @@ def test_a_number_with_two_laws_is_refused_with_both():
 def test_graphs_must_tell_two_numbers_of_steps(fused):
     with pytest.raises(NoLaw, match='must be the graph of another number of steps'):
         certified(lambda x, T: x, (7, 9) if fused else (7, 7), fused)
+
+
+@pytest.mark.parametrize('build, may', [
+    (lambda x: part(x, 0, 6), True),
+    (lambda x: S.broadcast_add(part(x, 0, 9), S.broadcast_axis(one_step(x), axis=1, size=9)), True),
+    (lambda x: S.broadcast_add(S.concat(x, x, dim=1), S.repeat(
+        one_step(x), repeats=2 * FIRST, axis=1)), False),
+    (characters_and_words, False)])
+def test_a_line_names_the_option_only_where_a_second_graph_may_decide(build, may):
+    if build is characters_and_words:
+        _, model = model_of('characters_and_words')
+    else:
+        model = random_model(build(rows(FIRST)), {'data': (2, FIRST, 3)})
+    (text,) = [text for _, text in prepare(model).lines if text != 'any']
+    assert ('--certify OTHER-symbol.json may decide it' in text) is may
 
 
 def test_a_number_that_is_half_of_both_stays_a_tie():

@@ -1,18 +1,20 @@
 """The lengths that a file takes: an axis that the graph ties becomes a number, others stay open."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Collection, Mapping, NamedTuple, Sequence
+from typing import Callable, Collection, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from ..._graph.graph import Graph
 from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
+from ..._graph.shapes.constants import CERTIFIED
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Named, Place
 from ..._graph.shapes.scales import Tie
-from ..._graph.shapes.substitution import substituted
+from ..._graph.shapes.substitution import RULES, substituted
 from ..._graph.shapes.ties import Lengths, find_ties
 from ..registry import ExportError, ShapesNeeded
 from .input_shapes import CountedSteps, Shapes, TiedError, refuse_guesses, shapes_found
@@ -183,7 +185,7 @@ class Settled:
 
 def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],
             losses: bool = False, counted: CountedSteps | None = None,
-            other: Graph | None = None, asks: bool = True,
+            other: Graph | None = None, asks: bool = True, advises: bool = True,
             ranks: Mapping[str, int] = MappingProxyType({})) -> Settled:
     """The shapes of the inputs `names`: an axis that the graph ties is a number.
 
@@ -204,6 +206,8 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         The graph of another length, rolled up as well: it decides which numbers depend on it.
     asks : bool
         Whether to refuse an axis that is tied to a size which the graph does not tell.
+    advises : bool
+        Whether to say with which option a tied axis may have any size.
     ranks : dict, optional
         Numbers of axes of inputs whose shapes were not typed.
 
@@ -226,7 +230,7 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         else:
             graph, numbers, sizes = _decided(graph, other, shapes, names, numbers)
         verdict = judged(graph, shapes, own, losses, numbers)
-    elif asks:
+    elif asks and advises:
         verdict = verdict._replace(axes={label: axis._replace(remedy=_remedy(
             graph, shapes, own, axis, losses)) if axis.ties else axis
             for label, axis in verdict.axes.items()})
@@ -359,12 +363,24 @@ def _remedy(graph: Graph, shapes: Mapping[str, Named], own: Mapping[str, Named],
     numbers = {axis.label: axis.sizes[0]}
     freed = substituted(graph, shapes, [*own], numbers, losses).graph
     left = judged(freed, shapes, own, losses, numbers).axes[axis.label].ties
-    if left:  # a graph of another length splits it into another number of parts
-        return '. --certify OTHER-symbol.json may decide it' * all(
-            tie.node.op not in ('SliceChannel', '_split_v2') for tie in left)
+    if left:
+        return '. --certify OTHER-symbol.json may decide it' * _may_be_decided(
+            freed, left, lambda graph: judged(graph, shapes, own, losses, numbers).axes[axis.label])
     name, shape = next(each for each in own.items() if axis.label in each[1])
     return '. For any: --input %s=%s' % (name, ','.join(
         '%s:%d' % (size, axis.sizes[0]) if size == axis.label else str(size) for size in shape))
+
+
+def _may_be_decided(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> bool:
+    """Whether a graph of another length may decide ties that are left of one axis: their numbers
+    are constants there, or operators can read them as smaller sizes."""
+    tied = {tie.node for tie in ties}
+    axis = verdict(graph._replace(nodes=tuple([
+        node._replace(attrs={**node.attrs, CERTIFIED: str((ties[0].label,))})
+        if node in tied else node for node in graph.nodes])))
+    return not any(node.op in ('SliceChannel', '_split_v2') for node in tied) and all(
+        tie.node.op in RULES and -1 not in tie.node.get('shape', ())
+        and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0) for tie in axis.ties)
 
 
 def _numbers(own: Mapping[str, Named], verdict: Verdict, counted: CountedSteps

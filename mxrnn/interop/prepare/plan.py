@@ -184,7 +184,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
         certify_by, outputs, training, operators or ())[0]
     with blaming_axes(rolled.graph, params, typed):
         found = settled(rolled.graph, params, typed, own, training, counted, other and structure(
-            other, training=training).graph, ranks=ranks)
+            other, training=training).graph, advises=not states, ranks=ranks)
         losses, written = None, found.graph
         if training:
             losses = with_losses(graph, found, params, given, types)
