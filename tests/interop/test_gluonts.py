@@ -27,7 +27,8 @@ torch = pytest.importorskip('torch')
 
 BATCH, PAST, AHEAD, DRAWS = 3, 6, 3, 300
 S = mx.sym
-SHAPES = {'data0': (BATCH, PAST), 'data1': (BATCH, PAST, 2), 'data2': (BATCH, AHEAD, 2)}
+SHAPES = {'data0': (BATCH, PAST), 'data1': (BATCH, PAST, 2), 'data2': (BATCH, AHEAD, 2),
+          'data3': (BATCH, 4), 'data4': (BATCH, PAST, 4)}
 
 
 @functools.lru_cache(None)
@@ -110,6 +111,53 @@ def deepvar(width=3):
     return S.reshape(_low_rank(last, width), (-1, DRAWS, width))
 
 
+def gpvar(width=4):
+    """Each step draws all series, beside what names them and in units of their means."""
+    names = S.Embedding(_variable('data3'), input_dim=width, output_dim=1,
+                        **_weights('names', 'weight'))
+    past = _variable('data4')
+    scale = S.mean(S.abs(past), axis=1, keepdims=True) + 1
+    known = S.slice_axis(past, axis=1, begin=-2, end=None)
+    before = S.reshape(S.repeat(S.expand_dims(names, axis=1), repeats=2, axis=1), (-1, 2, width))
+    _, states = _unrolled(S.Concat(known, before, dim=2), 2)
+    *states, past, scale, names = (S.repeat(each, repeats=DRAWS, axis=0)
+                                   for each in (*states, past, scale, names))
+    names = S.reshape(names, (-1, 1, width))
+    samples = []
+    for _ in range(AHEAD):
+        lag = S.slice_axis(past, axis=1, begin=-5, end=-4)
+        output, states = _unrolled(S.Concat(lag, names, dim=2), 1, states)
+        samples.append(S.broadcast_mul(_low_rank(output, width), scale))
+        past = S.Concat(past, samples[-1], dim=1)
+    return S.reshape(S.Concat(*samples, dim=1), (-1, DRAWS, AHEAD, width))
+
+
+def _ahead(*features):
+    """What is known of the past and of each step ahead, the latter's part of an LSTM's output."""
+    joined = S.Concat(_variable('data1'), _variable('data2'), dim=1)
+    output, _ = _unrolled(S.Concat(joined, *features, dim=2), PAST + AHEAD)
+    return S.slice_axis(output, axis=1, begin=-AHEAD, end=None)
+
+
+def canonical():
+    """Draws all steps at once, in units of the mean of the past."""
+    scale = S.mean(S.abs(_variable('data0')), axis=1, keepdims=True) + 1
+    samples = _student(S.repeat(_ahead(), repeats=DRAWS, axis=0))
+    samples = S.broadcast_mul(samples, S.repeat(scale, repeats=DRAWS, axis=0))
+    return S.reshape(samples, (-1, DRAWS, AHEAD))
+
+
+def deepfactor():
+    """A mean of common factors, and a deviation."""
+    output = _ahead()
+    mean = S.sum(S.broadcast_mul(_dense(output, 4, 'factors'), _dense(
+        S.Embedding(_variable('data3'), input_dim=4, output_dim=2, **_weights('names', 'weight')),
+        4, 'loadings').slice_axis(axis=1, begin=0, end=1)), axis=2)
+    size = S.squeeze(S.sigmoid(_dense(output, 1, 'size')), axis=-1)
+    mean, size = (S.repeat(each, repeats=DRAWS, axis=0) for each in (mean, size))
+    return S.reshape(S.sample_normal(mean, size), (-1, DRAWS, AHEAD))
+
+
 def wavenet():
     """Dilated convolutions over the last steps, which are classes; each step draws the next."""
     bins = 5
@@ -145,7 +193,8 @@ def mqcnn():
     return S.reshape(_dense(S.flatten(last), 3 * AHEAD, 'quantiles'), (-1, 3, AHEAD))
 
 
-each_form = pytest.mark.parametrize('form', [deepar, deepvar, wavenet, mqrnn, mqcnn],
+each_form = pytest.mark.parametrize('form', [
+    deepar, deepvar, gpvar, canonical, deepfactor, wavenet, mqrnn, mqcnn],
                                     ids=lambda form: form.__name__)
 
 
@@ -153,7 +202,8 @@ def forecaster(form):
     """Its Symbol, data for it, and an executor and a model with the same weights."""
     symbol, random = form(), np.random.RandomState(0)
     shapes = {name: SHAPES[name] for name in symbol.list_arguments() if name in SHAPES}
-    data = {name: random.normal(size=shape).astype('f') for name, shape in shapes.items()}
+    data = {name: (random.randint(4, size=shape) if name == 'data3' else random.normal(
+        size=shape)).astype('f') for name, shape in shapes.items()}
     executor = bound(symbol, shapes, {}, data)
     return symbol, data, executor, model_of(symbol, executor, shapes)
 
@@ -189,17 +239,28 @@ def test_graphs_of_forecasters_give_what_mxnet_gives(form, tmp_path):
 def test_sources_of_forecasters(form):
     """With one seed they draw what the module draws."""
     _, data, _, model = forecaster(form)
-    shapes = None
-    if form in (wavenet, mqcnn):  # convolutions do not tell how long the past is
-        with pytest.raises(interop.ExportError, match='data0_1 needs a number'):
-            generate(model)
-        shapes = {'data0': ('batch', PAST)}
+    shapes = {name: ('batch', *each.shape[1:]) for name, each in data.items()}
     source, runs = generate(model, shapes), []
     for run in (by_torch, lambda *_: outputs(source, data)[0]):
         torch.manual_seed(0)
         with torch.no_grad():
             runs.append(run(model, data))
     torch.testing.assert_close(runs[1], runs[0], rtol=1e-5, atol=1e-5)
+
+
+@each_form
+@pytest.mark.parametrize('target', ['net.onnx', 'net.py'])
+def test_by_the_prefix_a_network_is_exported_as_printed(target, form, tmp_path, capsys):
+    """If the graph does not tell all sizes, the command says what to type."""
+    *_, model = forecaster(form)
+    interop.save(model, str(tmp_path / 'net'), 0)
+    words = ['export', tmp_path / 'net', '--source' if target == 'net.py' else '--onnx',
+             tmp_path / target, '--no-check']
+    status, said = command(*words), capsys.readouterr()
+    if status:
+        typed = re.search('These sizes fit the graph; type those of your data: (.*)', said.err)[1]
+        assert command(*words, *typed.split()) == 0, typed
+    assert (tmp_path / target).exists()
 
 
 def _mean(features):
@@ -245,13 +306,17 @@ def test_a_decoder_that_keeps_all_it_drew_is_left_as_it_is():
 
 
 def test_sizes_of_which_the_weights_tell_only_the_product():
-    """The first batch tells them, as of the features of each step that MQ-CNN forecasts."""
+    """The first batch tells them, as of the features of each step that MQ-CNN forecasts. A file
+    needs them typed."""
     symbol = _dense(S.Concat(_dense(_variable('data1'), 3, 'encoded'),
                              S.reshape(_variable('data2'), (0, 0, -1)), dim=2), 2, 'dense')
     shapes, random = {'data1': (4, 3, 2), 'data2': (4, 3, 5, 4)}, np.random.RandomState(0)
     data = {name: random.normal(size=shape).astype('f') for name, shape in shapes.items()}
     executor = bound(symbol, shapes, {}, data)
-    module = interop.to_torch(model_of(symbol, executor, shapes)).eval()
+    model = model_of(symbol, executor, shapes)
+    with pytest.raises(interop.ExportError, match='has 23.*data2=batch,data1_1,…,…\n.*20,1'):
+        generate(model)
+    module = interop.to_torch(model).eval()
     wanted = executor.forward()[0].asnumpy()
     for rows in (4, 2):
         with torch.no_grad():

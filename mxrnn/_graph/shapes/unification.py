@@ -107,9 +107,9 @@ def _alone(size: Size, number: int) -> tuple[Axis, int]:
     """The only axis in a sum that equals a number, and its own number; otherwise a new axis."""
     terms = size.terms if isinstance(size, Sum) and size.divisor == 1 else [(1, (size,))]
     rest = number - sum(each for each, atoms in terms if not atoms)
-    axes = [(each, atoms[0]) for each, atoms in terms if atoms]
-    factor, axis = axes[0]
-    return (axis, rest // factor) if len(axes) == 1 and isinstance(axis, Axis) and (
+    axes = [(each, atoms) for each, atoms in terms if atoms]
+    factor, (axis, *others) = axes[0]
+    return (axis, rest // factor) if len(axes) == 1 and isinstance(axis, Axis) and not others and (
         rest % factor == 0) else (Axis(), 0)
 
 

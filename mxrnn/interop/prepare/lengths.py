@@ -18,6 +18,7 @@ from ..._graph.shapes.substitution import RULES, substituted
 from ..._graph.shapes.ties import Lengths, find_ties
 from ..registry import ExportError, ShapesNeeded
 from .input_shapes import CountedSteps, Shapes, TiedError, refuse_guesses, shapes_found
+from .sizes_that_fit import sizes_that_fit
 
 __all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
 
@@ -88,9 +89,13 @@ def judged(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapp
     open_ = dict.fromkeys(size for shape in shapes.values() for size in shape
                           if isinstance(size, str))
     found = find_ties(graph, {**params, **shapes}, [*shapes], losses, numbers)
-    for turn in (_equal_to_numbers, _tied_lengths, _tied):
+    # A batch comes last: beside a number of steps it may be free, but steps that are free beside a
+    # number of rows may not be so beside another one.
+    for turn, rows in ((_equal_to_numbers, False), (_equal_to_numbers, True), (_tied, False),
+                       (_tied, True)):
         while True:
-            tied = {label: axis for label, axis in turn(found).items() if label not in verdicts}
+            tied = {label: axis for label, axis in turn(found).items()
+                    if label not in verdicts and (rows or label not in found.batches)}
             if not tied:
                 break
             verdicts.update(tied)
@@ -117,12 +122,6 @@ def _equal_to_numbers(found: Lengths) -> dict[str, Axis]:
     return {label: Axis(label, tuple(sorted(sizes)), tuple(
         [tie for tie in found.of(label) if tie.fits])) for label, sizes in fits.items() if sizes
         and (len(sizes) == 1 or all(tie.fits for tie in found.of(label)))}
-
-
-def _tied_lengths(found: Lengths) -> dict[str, Axis]:
-    """The tied axes that are no batch. A batch comes last: beside a number of steps it may be
-    free, but steps that are free beside a number of rows may not be so beside another one."""
-    return {label: axis for label, axis in _tied(found).items() if label not in found.batches}
 
 
 def _tied(found: Lengths) -> dict[str, Axis]:
@@ -246,12 +245,16 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
               and isinstance(final[label], str)]
     if asks and untold:  # beside a number of steps, a batch may be free
         untold = [label for label in untold if label not in verdict.batches] or untold
+        asked = {name: shape for name, shape in own.items() if {*untold} & {*shape}}
+        fit = sizes_that_fit(graph, shapes, {name: tuple([
+            final.get(str(size), size) for size in shape]) for name, shape in own.items()}, {
+                label: verdict.axes[label].ties for label in untold})
         raise ShapesNeeded(
             '%s needs a number that the graph does not tell, since %s. Give it in place of …: '
-            '%s' % (untold[0], verdict.axes[untold[0]].ties[0], ' '.join(
-                '--input %s=%s' % (name, ','.join(
-                    '…' if size in untold else str(chosen.get(str(size), size)) for size in shape))
-                for name, shape in own.items() if {*untold} & {*shape})), {
+            '%s' % (untold[0], verdict.axes[untold[0]].ties[0], _typed(
+                asked, {**final, **dict.fromkeys(untold, '…')})) + (
+                    '\nThese sizes fit the graph; type those of your data: ' + _typed(
+                        asked, {**final, **fit}) if fit else ''), {
                     name: [None if size in untold else final.get(str(size), size) for size in shape]
                     for name, shape in own.items()})
     shown = verdict._replace(axes={
@@ -268,6 +271,12 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         {str(size): axis.sizes for label, size in final.items()
          for axis in [verdict.axes[label]] if isinstance(size, str) and axis.sizes},
         {str(size): sizes[label] for label, size in final.items() if label in sizes})
+
+
+def _typed(shapes: Mapping[str, Named], sizes: Mapping[str, int | str]) -> str:
+    """The options that state shapes in which names of axes stand for sizes."""
+    return ' '.join('--input %s=%s' % (name, ','.join(
+        str(sizes.get(str(size), size)) for size in shape)) for name, shape in shapes.items())
 
 
 def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],
