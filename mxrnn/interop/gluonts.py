@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from .. import _check
+from .._files import CheckpointError
+from .gluonts_field_shapes import shapes_of_fields
 from .gluonts_lacking_transforms import LACKING, older_arguments, older_time
 from .gluonts_without_graph import CONFIG, TYPE, class_in, entries, lacking, read, rebuilt, told
-from .model import Model, load
+from .model import Model, load, with_shapes
 
 __all__ = ['is_folder', 'load_predictor', 'network_of']
 
@@ -69,8 +71,14 @@ def network_of(folder: str | os.PathLike[str], epoch: int | None = None) -> tupl
         if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
             raise lacking(folder, 'parameters.json', 'input_names')
         model = load(os.path.join(folder, 'prediction_net'), epoch)
-    return {'data%s' % (i if len(fields) > 1 else ''): field
-            for i, field in enumerate(fields)}, model
+    names = {'data%s' % (i if len(fields) > 1 else ''): field for i, field in enumerate(fields)}
+    try:
+        shapes = shapes_of_fields(read(folder, 'input_transform.json'),
+                                  read(folder, 'parameters.json')['prediction_length'])
+    except (KeyError, TypeError, AttributeError, RecursionError, OSError, CheckpointError):
+        return names, model  # a network does not need them
+    return names, model._replace(graph=with_shapes(model.graph, {
+        name: shapes[field] for name, field in names.items() if shapes.get(field)}))
 
 
 def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:

@@ -219,6 +219,11 @@ def _with_shapes(graph: Graph, config: bytes) -> Graph:
                   for each in json.loads(config or b'{}').get('data_shapes', ())}
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return graph  # of another program
+    return with_shapes(graph, shapes)
+
+
+def with_shapes(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+    """The graph with shapes of inputs, of which 0 is any size, unless it states others."""
     return graph._replace(nodes=tuple([
         node._replace(attrs={'__shape__': str(shapes[node.name]), **node.attrs})
         if node.is_variable and node.name in shapes else node for node in graph.nodes]))

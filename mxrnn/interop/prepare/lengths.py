@@ -286,7 +286,7 @@ def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names:
     on these. Of the shapes that the user gave, only the numbers of axes count, as in `ranks`,
     because the graph may tie a typed number, too. But typed sizes may differ where the graph
     suggests that they are the same; and the number of a tied axis whose size it does not tell
-    counts, because other axes may be free beside it."""
+    counts, because other axes may be free beside it. So does a number that an input states."""
     own = {name: array for name, array in arrays.items() if name not in names}
     params = {name: np.shape(array) for name, array in own.items()}
     given = {**{name: tuple(['%s_%d' % (name, at) for at in range(rank)])
@@ -309,8 +309,9 @@ def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names:
                            for at, size in enumerate(shape)])
               for name, shape in found.shapes.items()}
     verdict = judged(graph, params, shapes, losses)
+    stated = {node.name: node.get('__shape__', ()) for node in graph.nodes if node.name in names}
     for change in (_other, _apart, _told):
-        changed = change(shapes, verdict, typed)
+        changed = change(shapes, verdict, typed if change is not _told else {**stated, **typed})
         faults = infer(graph, {**params, **changed, **typed}).faults
         if changed != shapes and not any(change is not _told or not fault.sizes
                                          for fault in faults):
@@ -319,10 +320,10 @@ def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names:
 
 
 def _told(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
-    """The shapes with typed numbers of tied axes whose sizes the graph does not tell. A number of
-    rows is none: factors may cancel beside it."""
-    numbers = {label: size for name, shape in typed.items()
-               for label, size in zip(shapes[name], shape) if isinstance(size, int)
+    """The shapes with typed or stated numbers of tied axes whose sizes the graph does not tell. A
+    number of rows is none: factors may cancel beside it."""
+    numbers = {label: size for name, shape in typed.items() if len(shape) == len(shapes[name])
+               for label, size in zip(shapes[name], shape) if isinstance(size, int) and size
                for axis in [verdict.axes.get(str(label))]
                if axis and axis.ties and not axis.sizes and label not in verdict.batches}
     return {name: tuple([numbers.get(size, size) for size in shape])
