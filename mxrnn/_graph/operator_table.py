@@ -130,6 +130,8 @@ add('_linalg_gemm2=linalg_gemm2', 'A B', transpose_a=Bool(False), transpose_b=Bo
     alpha=Double(1), axis=Int(-2))
 add('_linalg_gemm=linalg_gemm', 'A B C', transpose_a=Bool(False), transpose_b=Bool(False),
     alpha=Double(1), beta=Double(1), axis=Int(-2))
+add('_linalg_trmm=linalg_trmm', 'A B', transpose=Bool(False), rightside=Bool(False),
+    lower=Bool(True), alpha=Double(1))
 add('_linalg_gelqf=linalg_gelqf _linalg_syevd=linalg_syevd', 'A', 2)
 
 # ---- layers
@@ -278,7 +280,7 @@ mark('trained', '''BatchNorm BatchNorm_v1 CuDNNBatchNorm Dropout _contrib_BatchN
     _contrib_SyncBatchNorm''')
 mark('reals', 'Convolution FullyConnected RNN')
 mark('no half', '''Convolution Deconvolution FullyConnected RNN batch_dot dot _linalg_gemm
-    _linalg_gemm2''')
+    _linalg_gemm2 _linalg_trmm''')
 mark('moves', '''BlockGrad Cast Flatten Reshape SequenceLast SequenceReverse SliceChannel SwapAxis
     _copy _identity_with_attr_like_rhs _split_v2 amp_cast broadcast_axis broadcast_like broadcast_to
     expand_dims repeat reshape_like reverse slice slice_axis slice_like squeeze tile transpose''')

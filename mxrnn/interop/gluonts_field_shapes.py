@@ -24,7 +24,7 @@ def shapes_of_fields(transform: Any, prediction_length: int) -> dict[str, tuple[
     widths: dict[str, int] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for name, given in _steps(transform):
-        made = given.get('output_field') or given.get('field')
+        made = given.get('output_field', given.get('field', ''))
         if name == 'SetField' and isinstance(given.get('value'), list):
             shapes[made] = 0, len(given['value'])
         elif name == 'AsNumpyArray' and given['expected_ndim'] > 1:

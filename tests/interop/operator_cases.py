@@ -89,6 +89,7 @@ OPS.update({
     'where_column': Op(lambda: S.where(A, B, C), 'a', a=WHOLE[..., :1], b=SHAPE, c=SHAPE),
     'where_columns': Op(lambda: S.where(A, B, C), 'a', a=WHOLE[:, :1, :1], b=SHAPE, c=SHAPE),
     'clip': Op(lambda: S.clip(A, -1, 2), a=WHOLE),
+    'clip_largest': Op(lambda: S.clip(A, -1, 3.4028235e+38), a=WHOLE),
     'Cast': Op(lambda: S.Cast(S.Cast(A, dtype='float64'), dtype='float32')),
     'Cast_int': Op(lambda: S.Cast(A, dtype='int32'), train=False, a=WHOLE + .5),
     'smooth_l1_scalar': Op(lambda: S.smooth_l1(A, scalar=3.)),
@@ -209,6 +210,10 @@ OPS.update({
                                  a=(2, 3, 4, 3), b=(2, 3, 5, 4)),
     'gemm2': Op(lambda: S.linalg.gemm2(A, B, transpose_b=True, alpha=.5), a=(2, 3, 4),
                 b=(2, 5, 4)),
+    'trmm': Op(lambda: S.linalg.trmm(A, B, alpha=.5), a=(2, 3, 3), b=(2, 3, 4)),
+    'trmm_of_the_right': Op(lambda: S.linalg.trmm(A, B, rightside=True, transpose=True),
+                            a=(4, 4), b=(3, 4)),
+    'trmm_upper': Op(lambda: S.linalg.trmm(A, B, lower=False), a=(2, 3, 3), b=(2, 3, 3)),
     # Layers
     'FullyConnected': Op(lambda: S.FullyConnected(A, B, C, num_hidden=6), a=SHAPE, b=(6, 20),
                          c=(6,)),

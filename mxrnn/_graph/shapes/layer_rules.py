@@ -66,6 +66,15 @@ def _gemm(node: Node, one: Array, other: Array, *_: Array) -> Axes:
     return [*made[:rows], height, *made[rows:], width]
 
 
+@rule('_linalg_trmm', needs=2)
+def _triangle(node: Node, one: Array, other: Array) -> Axes:
+    unify(product(one[-2]), product(one[-1]))
+    made = one[-2 if node.rightside == node.transpose else -1]
+    unify(product(made), product(other[-1 if node.rightside else -2]))
+    return [*map(agree, one[:-2], other[:-2]),
+            *([other[-2], made] if node.rightside else [made, other[-1]])]
+
+
 # ---- windows over images and sequences
 
 def _channels_first(node: Node, axes: Axes) -> Axes:

@@ -85,6 +85,17 @@ def _gemm2(builder: Builder, node: Node, left: Value, right: Value) -> Value:
     return builder.transpose(result, [order.index(axis) for axis in range(rank)])
 
 
+@converts('_linalg_trmm')
+def _trmm(builder: Builder, node: Node, triangle: Value, other: Value) -> Value:
+    triangle = builder.node('Trilu', [triangle], triangle.shape, upper=int(not node.lower))
+    if node.transpose:
+        rank = triangle.rank
+        triangle = builder.transpose(triangle, [*range(rank - 2), rank - 1, rank - 2])
+    sides = (other, triangle) if node.rightside else (triangle, other)
+    result = builder.node('MatMul', [*sides], builder.out)
+    return result if node.alpha == 1 else builder.apply('Mul', result, node.alpha)
+
+
 # ---- windows over images and sequences
 
 def _window(node: Node, data: Value, *keys: str) -> list[list[int]]:

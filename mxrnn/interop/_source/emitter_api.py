@@ -127,6 +127,9 @@ SOURCE: Converters[Emitter] = Converters('source')
 LOSSES: Converters[Emitter] = Converters('source of losses')
 
 
+_LARGEST = float(np.finfo(np.float32).max)
+
+
 def is_real(value: Expr) -> bool:
     """Whether an array consists of real numbers."""
     return 'float' in value.dtype
@@ -137,7 +140,8 @@ def number(value: float, single: bool = True) -> str:
     it is a float32."""
     if not math.isfinite(value):
         return "float('%s')" % value
-    value = float(str(np.float32(value))) if single else value
+    if single:  # the shortest form of the largest one is above it
+        value = max(-_LARGEST, min(float(str(np.float32(value))), _LARGEST))
     return repr(int(value)) if value == int(value) and abs(value) < 1e6 else repr(value)
 
 

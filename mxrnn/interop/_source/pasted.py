@@ -196,6 +196,15 @@ def scaled_product(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool
     return (product * alpha).movedim(-2, axis)
 
 
+@runs('_linalg_trmm')
+def triangle_product(x: Tensor, y: Tensor, *, transpose: bool, rightside: bool, lower: bool,
+                     alpha: float) -> Tensor:
+    """`alpha` times the product of a triangle of `x` and `y`."""
+    x = torch.tril(x) if lower else torch.triu(x)
+    x = x.transpose(-1, -2) if transpose else x
+    return torch.matmul(*((y, x) if rightside else (x, y))) * alpha
+
+
 @runs('BatchNorm', 'BatchNorm_v1', '_contrib_SyncBatchNorm', training=True)
 def batch_norm(training: bool, x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor,
                 *, eps: float, momentum: float, fix_gamma: bool, use_global_stats: bool,
