@@ -17,8 +17,8 @@ from ..._graph.shapes.scales import Tie
 from ..._graph.shapes.substitution import RULES, substituted
 from ..._graph.shapes.ties import Lengths, find_ties
 from ..registry import ExportError, ShapesNeeded
+from .fitting_sizes import fitting_sizes
 from .input_shapes import CountedSteps, Shapes, TiedError, refuse_guesses, shapes_found
-from .sizes_that_fit import sizes_that_fit
 
 __all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
 
@@ -246,7 +246,7 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
     if asks and untold:  # beside a number of steps, a batch may be free
         untold = [label for label in untold if label not in verdict.batches] or untold
         asked = {name: shape for name, shape in own.items() if {*untold} & {*shape}}
-        fit = sizes_that_fit(graph, shapes, {name: tuple([
+        fit = fitting_sizes(graph, shapes, {name: tuple([
             final.get(str(size), size) for size in shape]) for name, shape in own.items()}, {
                 label: verdict.axes[label].ties for label in untold})
         raise ShapesNeeded(

@@ -9,13 +9,13 @@ from ..._graph.shapes.missing_shapes import Named
 from ..._graph.shapes.scales import Tie
 from ..._graph.shapes.sizes import Axis, product, resolve
 
-__all__ = ['sizes_that_fit']
+__all__ = ['fitting_sizes']
 
 #: Sizes of axes of which no part is taken, and how often any is tried.
 _SIZES, _MOST = (1, 2, 4, 8, 16, 32, 64), 40
 
 
-def sizes_that_fit(graph: Graph, params: Mapping[str, Sequence[int | str]],
+def fitting_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
                    shapes: Mapping[str, Named], untold: Mapping[str, Sequence[Tie]]
                    ) -> dict[str, int]:
     """By names of axes, sizes that the graph takes; {} if none were found.
