@@ -22,8 +22,8 @@ def test_weights_of_other_cells_are_listed(saved):
     assert 'model-0001.params' in message and 'left over' in message
     assert 'lstm_l1_i2h_i_weight' in message and 'lstm_r1_h2h_o_bias' in message
     message = refusal(rnn.FusedRNNCell(3, 2, 'lstm', True, prefix='gru_'), prefix)
-    assert "begin with 'lstm_l0_' or 'lstm_l1_' or" in message
-    assert "but those of the cell with 'gru_l0_' or 'gru_l1_' or" in message
+    assert "are of 4 layers ('lstm_l0_', 'lstm_l1_', 'lstm_r0_', 'lstm_r1_')" in message
+    assert "and none of 'gru_l0_', 'gru_l1_', 'gru_r0_', 'gru_r1_'" in message
     assert message.count('_bias') + message.count('_weight') <= 12
     message = refusal(rnn.FusedRNNCell(5, 2, 'lstm', True, prefix='lstm_'), prefix)
     assert 'lstm_l0_i2h_i_weight' in message and '(3, 4)' in message and '(5, ' in message

@@ -430,8 +430,8 @@ def test_weights_under_another_prefix_are_said_to_be_so():
     cell = lstm('ours_')
     for method, given in (('unpack_weights', args),
                           ('pack_weights', lstm('theirs_').unpack_weights(args))):
-        with pytest.raises(KeyError, match="begin with 'theirs_', but those of the cell with "
-                                           "'ours_'; the weights for LSTMCell"):
+        with pytest.raises(KeyError, match=r"are of 1 layer \('theirs_'\), and none of "
+                                           "'ours_': .*; the weights for LSTMCell"):
             getattr(cell, method)(given)
 
 

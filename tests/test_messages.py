@@ -204,7 +204,7 @@ MISTAKES = {
     'rank in the prefix': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, 'model-1'),
                            'of several workers only that of rank 0 saves: load model$'),
     'prefix': (lambda cell, prefix, symbol: sublayers(prefix, symbol),
-               r"0002\.params.*begin with 'lstm_l0_', but those of the cell with 'lstm0_'; the "
+               r"0002\.params.*are of 1 layer \('lstm_l0_'\), and none of 'lstm0_': .*; the "
                r'weights for LSTMCell.* lack lstm0_i2h_i_weight'),
     'swapped': (lambda cell, prefix, symbol: rnn.do_rnn_checkpoint(prefix, cell),
                 r"cells, the first argument, must be a cell or a list of cells, got '.* "

@@ -118,8 +118,9 @@ def _other_prefixes(args: Weights, missing: Iterable[str]) -> str:
     there, wanted = _prefixes(args), _prefixes(missing)
     if not there or not wanted.isdisjoint(there):
         return ''
-    return 'the weights begin with %s, but those of the cell with %s; ' % tuple(
-        ' or '.join(map(repr, sorted(each)[:4])) for each in (there, wanted))
+    layers, others = (', '.join(map(repr, sorted(each))) for each in (there, wanted))
+    return 'the weights are of %d layer%s (%s), and none of %s: use the cells of these weights; ' % (
+        len(there), 's' * (len(there) > 1), layers, others)
 
 
 # By gate

@@ -204,10 +204,11 @@ def why_none(prefix: str) -> str:
             prefix, ', such as %s' % names[0] if names else '')
     elif prefix.lower().endswith(ENDS) and os.path.isfile(prefix):
         text = 'it is an archive with one model: leave out the epoch'
+    elif prefix.endswith('.onnx'):
+        text = 'it is an ONNX file. compare takes the checkpoint first: compare PREFIX FILE.onnx' if (
+            os.path.exists(prefix)) else 'there is no such file'
     elif shorter != prefix and epochs(shorter):
         text += '; give the prefix, %r' % shorter
-    elif not os.path.exists(prefix) and prefix.endswith('.onnx'):
-        text = 'there is no such file'
     elif rank_0 != prefix and rank_0 in names:
         text += '; of several workers only that of rank 0 saves: load %s' % rank_0
     else:

@@ -121,7 +121,7 @@ def check_source_target(path: str) -> dict[str, tuple[int, ...]]:
     """Refuse to replace programs, and sources or weights that were changed since `to_source` wrote
     them. Refuse names that cannot be imported. Returns the shapes of the weights that are there."""
     if not path.endswith('.py'):
-        raise ValueError('path must end in .py, got %s' % path)
+        raise ValueError('the path of a source (--source) must end in .py, got %s' % path)
     other = path[:-len('.py')] + '_model.py'
     name = os.path.basename(path)[:-len('.py')]
     if keyword.iskeyword(name):

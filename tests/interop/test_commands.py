@@ -623,7 +623,9 @@ def onnx_file(path, kind, op, after=None, listed=False):
     (['compare', 'PREFIX', '4', 'PREFIX-symbol.json'], 'symbol.json is no ONNX file'),
     (['inspect', 'PREFIX-symbol.json'], "days-symbol.json-*.params; give the prefix, 'PREFIX'"),
     (['inspect', 'none.onnx'], 'no checkpoint of none.onnx can be read: there is no such file'),
+    (['compare', 'empty.onnx', 'PREFIX'], 'takes the checkpoint first: compare '),
     (['compare', 'PREFIX', '4', 'no.pt'], 'there is no file no.pt'),
+    (['export', 'PREFIX', '--source', 'a'], 'the path of a source (--source) must end in .py, got'),
     (['inspect', 'PREFIX', '7'], 'days-0007.params: these epochs are there: 4'),
     (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth or .py'),
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
@@ -688,10 +690,11 @@ def test_compare_says_what_is_no_file_of_data(prefix, tmp_path):
     (tmp_path / 'text.npz').write_text('text')
     (tmp_path / 'empty.npz').write_text('')
     (tmp_path / 'cut.npz').write_bytes((tmp_path / 'objects.npz').read_bytes()[:50])
-    for name in ('one.npy', 'objects.npz', 'text.npz', 'empty.npz', 'cut.npz'):
+    for name in ('one.npy', 'objects.npz', 'text.npz', 'empty.npz', 'cut.npz', '.'):
         path = tmp_path / name
         assert told('compare', prefix, 4, tmp_path / 'a.onnx', '--data', path, status=2) == (
-            'error: %s is not a file of numpy.savez with arrays of numbers\n' % path)
+            'error: data (--data) must be a file of numpy.savez with arrays of numbers, got %s\n'
+            % path)
 
 
 def test_compare_says_which_shapes_an_onnx_file_does_not_take(prefix, tmp_path):

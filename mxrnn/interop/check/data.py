@@ -73,9 +73,9 @@ def arrays_of(path: str) -> dict[str, np.ndarray]:
             arrays = np.load(file)
             if not isinstance(arrays, np.ndarray):
                 return {name: arrays[name] for name in arrays.files}
-    except (ValueError, EOFError, zipfile.BadZipFile):
+    except (ValueError, EOFError, IsADirectoryError, zipfile.BadZipFile):
         pass  # NumPy suggests allow_pickle=True, which would run code from the file
-    raise ValueError('%s is not a file of numpy.savez with arrays of numbers' % path)
+    raise ValueError('data (--data) must be a file of numpy.savez with arrays of numbers, got %s' % path)
 
 
 def data_of(graph: Graph, inputs: Mapping[str, tuple[Sequence[Any] | None, np.dtype]],
