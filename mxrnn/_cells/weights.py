@@ -119,8 +119,8 @@ def _other_prefixes(args: Weights, missing: Iterable[str]) -> str:
     if not there or not wanted.isdisjoint(there):
         return ''
     layers, others = (', '.join(map(repr, sorted(each))) for each in (there, wanted))
-    return 'the weights are of %d layer%s (%s), and none of %s: use the cells of these weights; ' % (
-        len(there), 's' * (len(there) > 1), layers, others)
+    return ('the weights are of %d layer%s (%s), and none of %s: use cells of these layers; ' % (
+        len(there), 's' * (len(there) > 1), layers, others))
 
 
 # By gate

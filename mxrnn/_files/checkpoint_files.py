@@ -205,7 +205,7 @@ def why_none(prefix: str) -> str:
     elif prefix.lower().endswith(ENDS) and os.path.isfile(prefix):
         text = 'it is an archive with one model: leave out the epoch'
     elif prefix.endswith('.onnx'):
-        text = 'it is an ONNX file. compare takes the checkpoint first: compare PREFIX FILE.onnx' if (
+        text = 'it is an ONNX file. compare takes a checkpoint first: compare PREFIX FILE.onnx' if (
             os.path.exists(prefix)) else 'there is no such file'
     elif shorter != prefix and epochs(shorter):
         text += '; give the prefix, %r' % shorter

@@ -623,7 +623,7 @@ def onnx_file(path, kind, op, after=None, listed=False):
     (['compare', 'PREFIX', '4', 'PREFIX-symbol.json'], 'symbol.json is no ONNX file'),
     (['inspect', 'PREFIX-symbol.json'], "days-symbol.json-*.params; give the prefix, 'PREFIX'"),
     (['inspect', 'none.onnx'], 'no checkpoint of none.onnx can be read: there is no such file'),
-    (['compare', 'empty.onnx', 'PREFIX'], 'takes the checkpoint first: compare '),
+    (['compare', 'empty.onnx', 'PREFIX'], 'takes a checkpoint first: compare '),
     (['compare', 'PREFIX', '4', 'no.pt'], 'there is no file no.pt'),
     (['export', 'PREFIX', '--source', 'a'], 'the path of a source (--source) must end in .py, got'),
     (['inspect', 'PREFIX', '7'], 'days-0007.params: these epochs are there: 4'),

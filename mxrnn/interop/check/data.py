@@ -75,7 +75,8 @@ def arrays_of(path: str) -> dict[str, np.ndarray]:
                 return {name: arrays[name] for name in arrays.files}
     except (ValueError, EOFError, IsADirectoryError, zipfile.BadZipFile):
         pass  # NumPy suggests allow_pickle=True, which would run code from the file
-    raise ValueError('data (--data) must be a file of numpy.savez with arrays of numbers, got %s' % path)
+    raise ValueError('data (--data) must be a file of numpy.savez with arrays of numbers, got %s'
+                     % path)
 
 
 def data_of(graph: Graph, inputs: Mapping[str, tuple[Sequence[Any] | None, np.dtype]],
