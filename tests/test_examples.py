@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import pydoc
 
 import pytest
@@ -11,12 +12,13 @@ import mxrnn
 from . import needs_operator
 
 NAMES = [name for name in mxrnn.__all__ if name not in mxrnn._MODULES]
+OF_INTEROP = [name for name in ('to_onnx', 'OnnxStepper') if importlib.util.find_spec('onnxruntime')]
 
 
 @pytest.mark.parametrize('name', [
-    pytest.param(name, marks=[needs_operator] * (name == 'fuse')) for name in NAMES])
+    pytest.param(name, marks=[needs_operator] * (name == 'fuse')) for name in NAMES + OF_INTEROP])
 def test_the_example_of_a_public_name_runs(name):
-    value = getattr(mxrnn, name)
+    value = getattr(mxrnn.interop if name in OF_INTEROP else mxrnn, name)
     found = doctest.DocTestParser().get_doctest(value.__doc__ or '', {}, name, None, 0)
     assert found.examples, '%s has no example' % name
     report: list[str] = []

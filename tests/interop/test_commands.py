@@ -356,20 +356,6 @@ def test_what_cannot_leave_is_listed_and_not_written(prefix, tmp_path):
         assert os.listdir(tmp_path) == before
 
 
-def test_a_number_of_steps_in_a_state_of_the_source_is_freed(tmp_path):
-    def network(length):
-        outputs, _ = rnn.LSTMCell(4, 'l_').unroll(length, mx.sym.Variable('source'),
-                                                  merge_outputs=True)
-        state = mx.sym.broadcast_to(mx.sym.mean(outputs, axis=(1, 2), keepdims=True),
-                                    shape=(0, length, 1))
-        return mx.sym.Group([mx.sym.broadcast_mul(outputs, state), state])
-    prefix, path = str(tmp_path / 'old'), str(tmp_path / 'old.onnx')
-    save(prefix, network(8), rnn.LSTMCell(4, 'l_'), {'source': (2, 8, 3)})
-    assert 'checked:' in told('export', prefix, '--onnx', path, '--input', 'source=batch,time:8,3')
-    got = open_file(path).outputs({'source': np.ones((2, 11, 3), 'f')}, [])
-    assert [array.shape for array in got] == [(2, 11, 4), (2, 11, 1)]
-
-
 @pytest.mark.parametrize('divided, at_six', [
     (lambda total, steps: total / steps, '_divscalar0 (_div_scalar) has 6'),
     (lambda total, steps: total * (1 / steps), '_mulscalar0 (_mul_scalar) has 0.166667'),

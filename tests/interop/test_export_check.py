@@ -10,9 +10,7 @@ from mxrnn import interop
 
 from .. import mx, rnn
 from .models import random_model
-from .programs import PROGRAMS
 from .test_commands import command, save, told
-from .test_programs_leave import model_of
 from .test_states import model_for
 
 pytest.importorskip('onnxruntime')
@@ -298,26 +296,6 @@ def test_mxnet_fuses_nothing_in_a_check(tmp_path):
     scale = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='scale')
     model, _ = model_for(1 + scale - mx.sym.exp(scale), {'data': (2, 4)})
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
-
-
-#: Programs that are checked in steps, too: one of each kind.
-STEPPED = ('lstm_bucketing', 'cudnn_lstm_time_major', 'dynamic', 'bidirectional', 'conv_lstm',
-           'attention_with_input_feeding', 'begin_states_that_are_variables', 'memory_network',
-           'text_of_images', 'tree_of_cells', 'sockeye')
-
-
-@pytest.mark.parametrize('name, states', [
-    *[(name, False) for name in PROGRAMS],
-    *[(name, True) for name in STEPPED]])
-def test_no_right_export_is_refused(name, states, tmp_path):
-    _, model = model_of(name)
-    try:
-        checked = write_onnx(model, str(tmp_path / 'a'), states=states).checked
-    except interop.ExportError as error:
-        assert 'MXNet' not in str(error) and (states or 'in place of …' in str(error))
-        return
-    assert checked[0] == 'checked', checked
-    assert not states or checked.sentence.startswith('in chunks, equal to the checkpoint')
 
 
 def test_weights_are_left_as_they_are(model, tmp_path):

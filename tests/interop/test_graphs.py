@@ -9,7 +9,7 @@ from ..cases import each
 from ..running import flat, inputs, quiet
 from .compare import assert_equal, run_both
 from .compositions import WIDTH, composition
-from .forms import BOUND, unrolled
+from .forms import BOUND, exists, unrolled
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')
 
@@ -17,9 +17,13 @@ pytestmark = pytest.mark.filterwarnings('ignore:.*(time-major|not applied in tra
 DRAWING = ('own_reset', 'own_in_stack')
 
 
-def check(case, form, layout='NTC'):
-    shapes = {'data': (3, 4) if layout == 'NTC' else (4, 3)}
-    shapes['data'] += case.step
+@pytest.mark.parametrize('case, form, layout', [
+    pytest.param(case, form, layout, id='%s-%s-%s' % (case, form, layout)) for case in BOUND
+    for form, layout in [('whole', 'TNC'), *[(form, 'NTC') for form in (
+        'whole', 'fuse', 'lengths', 'fuse_lengths', 'loop', 'loop_lengths')]]
+    if exists(case, form)])
+def test_like_mxnet(case, form, layout):
+    shapes = {'data': ((3, 4) if layout == 'NTC' else (4, 3)) + case.step}
     values = {}
     if form.endswith('lengths'):
         shapes['lengths'], values['lengths'] = (3,), np.array([2, 4, 1.])
@@ -28,24 +32,6 @@ def check(case, form, layout='NTC'):
     assert_equal(run_both(outputs, shapes, values=values, fixed=['lengths'],
                           train=case.name not in DRAWING),
                  2e-6 if case.name.startswith('conv') else 1e-6)
-
-
-@pytest.mark.parametrize('layout', ['NTC', 'TNC'])
-@each(BOUND)
-def test_unrolled(case, layout):
-    check(case, 'whole', layout)
-
-
-@pytest.mark.parametrize('form', ['fuse', 'lengths', 'fuse_lengths'])
-@each(BOUND)
-def test_fuse_and_valid_length(case, form):
-    check(case, form)
-
-
-@pytest.mark.parametrize('form', ['loop', 'loop_lengths'])
-@each([case for case in BOUND if case.loops])
-def test_dynamic_unroll(case, form):
-    check(case, form)
 
 
 @each([case for case in BOUND if case.can_step][:12])

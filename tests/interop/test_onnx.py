@@ -1,5 +1,4 @@
 """to_onnx over whole graphs, in onnxruntime against MXNet."""
-import doctest
 import os
 
 import numpy as np
@@ -207,13 +206,6 @@ def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
         else:
             want = [None, values['state'][:, i:i + 1], values['cell'][:, i:i + 1]]
         assert_close([each[:, i:i + 1] for each in final], want[1:])
-
-
-def test_the_example_runs():
-    found = doctest.DocTestParser().get_doctest(to_onnx.__doc__, {}, 'to_onnx', None, 0)
-    report = []
-    doctest.DocTestRunner(verbose=False).run(found, out=report.append)
-    assert found.examples and not report, ''.join(report)
 
 
 # ---- refusals

@@ -7,10 +7,12 @@ from mxrnn import interop
 from .. import mx, rnn
 from . import models, programs
 from .compare import torch
-from .onnx_runs import bound, exportable, outputs_of, session
+from .onnx_runs import File, bound, exportable, outputs_of, session
 from .programs import ASKED, PROGRAMS, UNTOLD, WIDER
 from .sources import generate
 from .test_commands import command
+
+from mxrnn.interop.export_onnx import write_onnx  # noqa: E402  isort: skip
 
 #: Axes whose size is no matter of the batch or of the number of steps.
 OTHERS = {'target_time': 5, 'answer_time': 5, 'memory_2': 4, 'memory_time': 6,
@@ -49,14 +51,18 @@ def opens(name):
 
 @pytest.mark.parametrize('name, rolled', [
     *[(name, True) for name in PROGRAMS], *[(name, False) for name in AS_IS]])
-def test_without_an_option(name, rolled, monkeypatch):
+def test_without_an_option(name, rolled, monkeypatch, tmp_path):
+    """What it is written with is right, also to the check of exports."""
     program, (symbol, model) = PROGRAMS[name], model_of(name)
     wanted = program.rolled if rolled else program.wanted
     if name in UNTOLD:
         with pytest.raises(interop.ExportError, match='Give it in place of …: --input .*batch,.*…'):
             exportable(model, rolled=rolled)
-    written = exportable(model, wanted if name in UNTOLD else None, rolled=rolled)
-    assert written.inputs == wanted
+    path = tmp_path / 'a.onnx'
+    plan, checked = write_onnx(model, path, wanted if name in UNTOLD else None, roll=rolled,
+                               check=rolled)
+    assert plan.inputs == wanted and checked[0] == 'checked' * rolled
+    written = File(path.read_bytes(), plan.inputs, plan.left_out)
     compare(program, symbol, written, model, wanted, opens(name) if rolled else any(
         'time' in str(size) for shape in wanted.values() for size in shape), monkeypatch)
 
