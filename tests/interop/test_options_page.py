@@ -1,17 +1,16 @@
 """docs/options.md: each cell of its table is what the exports do."""
+import contextlib
+import functools
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mxrnn import interop
 
 from .. import mx, ours, rnn
 from . import programs
-from .models import model_of
-from .onnx_runs import outputs_of, session
-from .sources import generate, given, run_mxnet
+from .test_lengths import WAYS, Case
 
 pytest.importorskip('torch')
 pytest.importorskip('onnx')
@@ -22,12 +21,12 @@ PAGE = (Path(__file__).resolve().parents[2] / 'docs' / 'options.md').read_text(e
 STEPS, LONGER, UNITS = 5, 8, 6
 
 
-def words(name='data'):
+def words(name='letters'):
     return mx.sym.Embedding(mx.sym.Variable(name), input_dim=9, output_dim=4, name=name + '_embed')
 
 
 def lengths():
-    return {'merge_outputs': True, 'valid_length': mx.sym.Variable('length')}
+    return {'merge_outputs': True, 'valid_length': mx.sym.Variable('lengths')}
 
 
 def stack():
@@ -54,7 +53,7 @@ def listed(cell, steps):
 def attention(steps):
     """A decoder that looks at all outputs of an encoder in each step."""
     decoder, query = rnn.GRUCell(UNITS, 'decoder_'), mx.sym.Variable('query_weight')
-    seen, (state,) = rnn.GRUCell(UNITS, 'encoder_').unroll(4, words('source'), merge_outputs=True)
+    seen, (state,) = rnn.GRUCell(UNITS, 'encoder_').unroll(4, words('tags'), merge_outputs=True)
     outputs = []
     for word in mx.sym.split(words(), num_outputs=steps, axis=1, squeeze_axis=True):
         asked = mx.sym.FullyConnected(state, weight=query, no_bias=True, num_hidden=UNITS)
@@ -100,48 +99,17 @@ def test_the_rows_are_those_of_the_table():
 
 @pytest.mark.parametrize('row, build', [(row, build) for row in ROWS for build in ROWS[row]])
 def test_each_cell_of_a_row(row, build, tmp_path):
-    symbol = network(build, STEPS)
-    names = [name for name in ('data', 'source', 'length') if name in symbol.list_arguments()]
-
-    def data(steps):
-        every = {'data': np.arange(2. * steps).reshape(2, steps) % 9,
-                 'source': np.arange(8.).reshape(2, 4), 'length': np.array([steps, 3.])}
-        return {name: every[name].astype('float32') for name in names}
-
-    executor = run_mxnet(symbol, data(STEPS), {})
-    model = model_of(symbol, executor, names)
-    longer = data(LONGER)
-    expected = run_mxnet(network(build, LONGER), longer, model.arg_params).forward()[0].asnumpy()
-
-    def by_onnx(model=model, **options):
-        path = tmp_path / 'model.onnx'
-        interop.to_onnx(model, str(path), **options)
-        return outputs_of(session(path.read_bytes()), longer)[0]
-
-    def by_source(model=model, inputs=None):
-        source = generate(model, inputs)
-        return source.module(*given(source, longer)).detach().numpy()
-
-    def stepped(model=model):
-        interop.to_onnx(model, str(tmp_path / 'steps.onnx'), states=True)
-        return expected
-
-    def is_right(way, **options):
-        try:
-            found = way(**options)
-        except Exception:  # each way has errors of its own
-            return False
-        return found.shape == expected.shape and np.allclose(found, expected, atol=1e-5)
-
-    open_steps = {'inputs': {'data': ('batch', 'time:%d' % STEPS)}}
-    ways = [(by_onnx, open_steps), (by_source, open_steps), (stepped, {})]
-    for said, (way, option) in zip(TABLE[row], ways):
-        assert is_right(way) == said.startswith('any'), said
-        if not said.startswith(('any', 'refused')):
-            with pytest.raises(Exception) as refused:  # asks, or writes a file that does
-                way()
-            asks = 'needs a number that the graph does not tell' in str(refused.value)
-            assert asks == said.startswith('asks')
-            assert asks or not isinstance(refused.value, interop.ExportError)
-        if 'time:35' in said:
-            assert is_right(way, **option), said
+    names = network(build, STEPS).list_arguments()
+    case = Case(functools.partial(network, build), lambda B, T: {name: shape for name, shape in {
+        'letters': (B, T), 'tags': (B, 4), 'lengths': (B,)}.items() if name in names},
+        (STEPS,), (LONGER,), batches=(2,))
+    *said, states = TABLE[row]
+    for way, cell in zip(('onnx', 'source'), said):
+        assert ((2, LONGER) in case.taken(way, tmp_path)) == cell.startswith('any'), cell
+        if 'time:35' in cell:
+            assert (2, LONGER) in case.taken(way, tmp_path, case.typed()['steps'])
+        with pytest.raises(interop.ExportError, match='needs a number that the graph does not'
+                           ) if cell.startswith('asks') else contextlib.nullcontext():
+            WAYS[way](case.model, tmp_path, None)
+    with pytest.raises(interop.ExportError) if states == 'refused' else contextlib.nullcontext():
+        interop.to_onnx(case.model, str(tmp_path / 'steps.onnx'), states=True)

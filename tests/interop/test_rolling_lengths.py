@@ -77,7 +77,6 @@ def masked(sequence, length):
 #: Programs of some number of steps, and whether they are free of it; some are batch first.
 STATING = {
     'all sizes': (lambda length: reshape(encoder(length), length, 2, 3), False),
-    'time first': (lambda length: reshape(rows_of(length), length, -1, 3), True),
     'time first, from behind': (
         lambda length: reshape(rows_of(length), length, -1, 0, reverse=True), False),
     'time first, the rest as one axis': (lambda length: reshape(encoder(length), length, -1),
@@ -88,8 +87,6 @@ STATING = {
         encoder(length), num_hidden=5, flatten=False), length, -1, 5), True),
     'a score of each row': (lambda length: reshape(mx.sym.pick(scores(length), reshape(
         MEMORY, -1)), length, -1), False),
-    'batch first': (
-        lambda length: reshape(rows_of(length, layout='NTC'), -1, length, 3), True, 'NTC'),
     'time last': (lambda length: reshape(mx.sym.SwapAxis(
         encoder(length, layout='NTC'), 1, 2), -1, 3, length), False, 'NTC'),
     'before the first step': (lambda length: encoder(length, data=reshape(DATA, length, -1, 2)),
@@ -175,9 +172,6 @@ def both_directions(units=2, prefix=''):
 
 #: Programs that read a part of a sequence, and whether they are free.
 PARTS = {
-    'all steps': (part(0, 0), True),
-    'the last step': (part(-1, 0), True),
-    'all steps but the first': (part(1, 0), True),
     'the last two steps': (part(-2, 0, axis=1), False),
     'the last two steps, counted from the end': (lambda length: mx.sym.slice_axis(
         encoder(length, layout='NTC'), axis=1, begin=-2, end=length), False),
