@@ -11,7 +11,6 @@ from .._files import reason_of
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 from . import bind_errors, device_arrays
-from .fold import fold as folded
 from .single_calls import quiet
 
 __all__ = ['Network', 'Networks']
@@ -158,14 +157,10 @@ class Networks:
                  aux_params: device_arrays.Weights, context: mx.Context,
                  buckets: list[int], batch_size: int, time: int, length_name: str) -> None:
         self._build = build
-        # Graphs that are folded later must have the same weights.
-        self._arg_params, self._aux_params = (
-            {name: array.copy() for name, array in params.items()}
-            for params in (arg_params, aux_params))
+        self._arg_params, self._aux_params = arg_params, aux_params
         self._context, self._buckets, self._batch_size = context, buckets, batch_size
         self._time, self._length_name = time, length_name
         self._placed: dict[str, mx.nd.NDArray] = {}
-        self._folded: dict[str, mx.nd.NDArray] = {}
         self._graphs: dict[int, LengthGraph] = {}
         self._executors: dict[tuple[int, int], mx.executor.Executor] = {}
         #: Set by `learn`: shapes of one step, by input, and the axes of the outputs.
@@ -236,19 +231,8 @@ class Networks:
         if not self._graphs:
             self.vocabularies = graph_of(symbol).vocabularies()
         bind_errors.check_half(symbol, weights, self._context)
-        auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
-        symbol, weights = folded(symbol, {name: array for name, array in weights.items()
-                                          if name not in auxiliary})
-        weights = {name: self._shared(name, array) for name, array in weights.items()}
-        weights.update(auxiliary)
+        bind_errors.check_fit(symbol, weights)
         return LengthGraph(symbol, weights, data_names, label_names)
-
-    def _shared(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
-        """`array`, or an equal one that another length already uses."""
-        known = self._folded.setdefault(name, array)
-        same = known is array or (known.shape == array.shape and known.dtype == array.dtype
-                                  and (known.asnumpy() == array.asnumpy()).all())
-        return known if same else array
 
     def _known(self, graph: LengthGraph, rows: int, length: int, steps: dict[str, tuple[int, ...]]
                ) -> dict[str, tuple[int, ...]]:
@@ -294,8 +278,6 @@ class Networks:
 
     def _on(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
         """The weight `name` on the device, shared by all graphs."""
-        if self._folded.get(name, array) is not array:  # a different one with the same name
-            return device_arrays.on(self._context, array)
         if name not in self._placed:
             self._placed[name] = device_arrays.on(self._context, array)
         return self._placed[name]

@@ -12,7 +12,7 @@ from .._graph.index_inputs import is_looked_up
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 
-__all__ = ['Weights', 'as_array', 'check_weights', 'common_context', 'context_of', 'looked_up',
+__all__ = ['Weights', 'as_array', 'check_weights', 'context_of', 'looked_up',
            'on', 'params_of']
 
 Weights = Mapping[str, mx.nd.NDArray]
@@ -79,12 +79,6 @@ def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str]
     """The names of weights of `symbol` that are not in `given`."""
     called = {*graph_of(symbol).own_weights(), *needed}
     return [name for name in symbol.list_inputs() if name in called and name not in given]
-
-
-def common_context(arrays: Weights) -> mx.Context:
-    """The device of most of `arrays`; the current context if there are none."""
-    contexts = [array.context for array in arrays.values() if isinstance(array, mx.nd.NDArray)]
-    return max(contexts, key=contexts.count, default=mx.current_context())
 
 
 def looked_up(symbol: mx.sym.Symbol, names: Sequence[str]) -> list[str]:
