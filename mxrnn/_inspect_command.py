@@ -34,6 +34,7 @@ def inspect(options: argparse.Namespace) -> int:
         for title, lines in table_of(place):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0
+    from ._graph.rolling import with_one_input
     from .interop.prepare import glance
     from .interop.prepare.outputs import without_losses
     try:
@@ -61,7 +62,10 @@ def inspect(options: argparse.Namespace) -> int:
     say('outputs', ', '.join(model.outputs) or 'none')
     operators = collections.Counter(node.op for node in graph.walk() if not node.is_variable)
     say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
-    plan = glance(model._replace(graph=without_losses(graph)[0]))
+    one = with_one_input(without_losses(graph)[0], arrays)
+    for sentence in one.note:
+        say('note', sentence)
+    plan = glance(model._replace(graph=one.graph))
     for sentence in _recurrences(plan, arrays):
         say('recurrence', sentence)
     for axes, sizes in plan.lines:

@@ -19,13 +19,15 @@ _EFFECTLESS = {'Cast', 'amp_cast', 'broadcast_to', 'broadcast_like', '_identity_
 def without_effectless(graph: Graph, arrays: Mapping[Entry, object], program: Graph) -> Graph:
     """The graph without operators that return their input, alone or together; equal `arrays` have
     equal shapes. Parts of one row each are stacked. What `program`, the graph before it was rolled
-    up, flattens of its data stays flattened, because data may have more axes than it tells."""
+    up, flattens of its data stays flattened, because data may have more axes than it tells; copies
+    that name outputs stay."""
     edit = Edit(graph)
     nodes = graph.nodes
     kept = {node.name for node in program.nodes if node.op == 'Flatten'
             and program.nodes[node.inputs[0].node].is_variable}
+    named = {head.node for head in graph.heads if nodes[head.node].op == '_copy'}
     reshapes = {place for place, node in enumerate(nodes)
-                if node.op in _RESHAPES and node.name not in kept}
+                if node.op in _RESHAPES and node.name not in kept} - named
     for place, node in enumerate(nodes):
         entry = Entry(place, 0)
         if ADDS_NOTHING in node.attrs:

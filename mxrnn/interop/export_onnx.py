@@ -152,7 +152,7 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
         for target, content in files.items():
             with open(places[target], 'wb') as file:
                 file.write(content)
-        return Written(plan, check_export(model, places[path], again, plan, plan.certified)
+        return Written(plan, check_export(plan.model, places[path], again, plan, plan.certified)
                        if check else Compared('', ''))
 
 

@@ -16,6 +16,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Iterable, Mapping, NoReturn, Sequence
 
 from .._files.checkpoint_files import is_source
+from .._graph.rolling import with_one_input
 from .model import Model
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _is_of_model(model: Model, names: Iterable[str], arrays: Mapping[str, Sequen
     Its names must be `known` or begin with the first word of a name in the graph, as names do that
     an export makes. Shapes of its `arrays` must be the known ones; begin states may have one row.
     """
-    own = {node.name for node in model.graph.walk()}
+    own = {*with_one_input(model.graph, known).inputs, *(node.name for node in model.graph.walk())}
     return all(name in known or any(each.startswith(re.split(r'[._]', name)[0]) for each in own)
                for name in names) and all(
         len(shape) == len(known[name]) and all(

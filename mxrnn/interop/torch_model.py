@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .. import _check
 from .._graph.graph import Graph, Node
 from .._graph.operator_table import has
+from .._graph.rolling import with_one_input
 from ._source.class_file import state_dict_of
 from ._source.class_text import text_of, written
 from ._source.emitter_api import SOURCE
@@ -333,9 +334,10 @@ class WaitingModel(TorchModel):
 
     def __init__(self, model: Model, asked: Mapping[str, Any], error: ShapesNeeded) -> None:
         super().__init__()
-        graph = chosen(model.graph, asked['outputs'], True, ())[0]
-        self.inputs = [name for name in graph.needed_variables()
-                       if name not in {**model.arg_params, **model.aux_params}]
+        params = {**model.arg_params, **model.aux_params}
+        graph = chosen(with_one_input(model.graph, params, True).graph, asked['outputs'], True,
+                       ())[0]
+        self.inputs = [name for name in graph.needed_variables() if name not in params]
         self.outputs, self.training = graph.outputs, False
         self._needed, self._shapes = str(error), error.shapes
         self._mxrnn = _Facts(asked, model, {'forward': self.inputs})

@@ -42,6 +42,8 @@ PROGRAMS: dict[str, Program] = {}
 ASKED: dict[str, Program] = {}
 #: Those whose graphs tell only the sum of two widths.
 UNTOLD = 'tree_of_cells', 'noise_at_every_step', 'columns_before_rows'
+#: Those with an input for each step, which exports make one: tests/interop/test_one_input.py.
+EACH_STEP = 'an_input_for_each_step', 'an_input_and_a_label_for_each_step'
 TIME = 7
 TOKENS = {'data': ('batch', TIME)}
 FEATURES = {'data': ('batch', TIME, 4)}

@@ -274,3 +274,31 @@ def test_warp_ctc():
     assert (written.inputs, written.left_out) == ({'data': ('batch', 'data_1', 3)}, [])
     np.testing.assert_allclose(session(written.content).run(None, {'data': given['data']})[0],
                                wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize('options', [
+    {'op': 'LinearRegressionOutput'}, {'op': 'LogisticRegressionOutput', 'grad_scale': 2},
+    {'op': 'MAERegressionOutput'}, {'op': 'SoftmaxOutput'}, {'op': 'SVMOutput'},
+    {'op': 'SoftmaxOutput', 'normalization': 'batch'}, {'op': 'MakeLoss', 'grad_scale': 2},
+    {'op': 'MakeLoss', 'normalization': 'batch'}], ids=str)
+def test_a_loss_in_each_step(options):
+    """All steps at once if that gives the same gradient; else one by one, in no loop, where labels
+    would be inputs and the loss would have no gradient."""
+    op = getattr(mx.sym, options['op'])
+    rest = {key: value for key, value in options.items() if key != 'op'}
+    of_values = 'Regression' in options['op'] or options['op'] == 'MakeLoss'
+    with mx.name.NameManager():
+        outputs, _ = rnn.GRUCell(3, 'gru_').unroll(4, mx.sym.Variable('data'))
+        labels = mx.sym.SliceChannel(mx.sym.Variable('label'), num_outputs=4, axis=1,
+                                     squeeze_axis=True)
+        symbol = mx.sym.Group([
+            op(mx.sym.square(each - labels[t]), **rest) if options['op'] == 'MakeLoss' else
+            op(each, labels[t], **rest) for t, each in enumerate(outputs)])
+    data = {'data': random_value('data', (2, 4, 3)).astype('f'),
+            'label': random_value('label', (2, 4, 3)).astype('f') if of_values else
+            np.arange(8).reshape(2, 4).astype('f') % 3}
+    source = source_of(symbol, data)
+    assert hasattr(source.module, 'loss')
+    check(source, symbol, data)
+    if options['op'] != 'MakeLoss':
+        assert exportable(source.model).inputs == {'data': ('batch', 4, 3)}

@@ -10,7 +10,7 @@ from mxrnn.interop import to_torch
 
 from .. import mx, ours, rnn
 from .compare import torch
-from .programs import PROGRAMS, stack
+from .programs import EACH_STEP, PROGRAMS, stack
 from .sources import generate
 from .test_source import program_of
 from .test_states import REFUSED, WIDTHS, model_for
@@ -32,7 +32,7 @@ OWN = {'bidirectional': 'l_ cannot be stepped: it reads sequences forwards and b
 
 @pytest.mark.parametrize('name', [
     pytest.param(name, marks=[pytest.mark.nightly] * (name not in STEPPED))
-    for name in PROGRAMS if name not in REFUSED])
+    for name in PROGRAMS if name not in (*REFUSED, *EACH_STEP)])
 def test_programs_in_steps(name):
     """The export runs each source in chunks beside its graph."""
     assert 'def steps(' in generate(program_of(name)[1], states=True).text

@@ -11,11 +11,15 @@
    steps it becomes (`vectorisation_plan`, `batching_rules`). `ambiguity` has what no plan can tell.
 5. The graph is written (`write_rolled_graph`).
 
+`with_one_input` comes before that: it makes one input of those that each step has for itself.
+
 Numbers stay as they are: `shapes.ties` finds those that may depend on the number of steps.
 """
+from .inputs_of_steps import OneInput, with_one_input
 from .loops import Loop
 from .match_rnn import Kernel
 from .roll_up import Finding, RolledGraph, structure
 from .values_numbered_without_detours import Values
 
-__all__ = ['Finding', 'Kernel', 'Loop', 'RolledGraph', 'Values', 'structure']
+__all__ = ['Finding', 'Kernel', 'Loop', 'OneInput', 'RolledGraph', 'Values', 'structure',
+           'with_one_input']

@@ -73,6 +73,11 @@ def _leaky(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node) if node.act_type in ('leaky', 'elu', 'selu', 'gelu') else None
 
 
+@_rule('MakeLoss', 'make_loss')
+def _loss(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
+    return _same(node) if node.op == 'make_loss' or node.normalization == 'null' else None
+
+
 _BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
               'elemwise_mul': 'broadcast_mul', 'elemwise_div': 'broadcast_div'}
 
@@ -199,7 +204,8 @@ def _dot(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
 
 #: Operators that treat each row of a batch separately, and which inputs have rows.
 _MERGED = {'Convolution': (0,), 'Deconvolution': (0,), 'Pooling': (0,), 'SoftmaxActivation': (0,),
-          'batch_dot': (0, 1), 'SoftmaxOutput': (0, 1)}
+           **dict.fromkeys(('batch_dot', 'SoftmaxOutput', 'LinearRegressionOutput',
+                            'LogisticRegressionOutput', 'MAERegressionOutput'), (0, 1))}
 
 
 @_rule(*_MERGED)

@@ -270,8 +270,10 @@ class Planner:
             return Leaf(False)
         if not any(moving) or keeps_states(node) or nodes in self._apart:
             return Leaf(True)
-        write = lift(node, moving, [self.ranks[each[0]] for each in inputs]) or step_by_step(
-            node, moving, self._outputs(nodes))
+        write = lift(node, moving, [self.ranks[each[0]] for each in inputs])
+        if write is None and has(node.op, 'loss'):
+            return Leaf(True)  # in a loop it would need its labels, and have no gradient of its own
+        write = write or step_by_step(node, moving, self._outputs(nodes))
         return Apply(nodes, values.output(by_step[0]), write, inputs, moving)
 
     def _outputs(self, nodes: Sequence[int]) -> int:

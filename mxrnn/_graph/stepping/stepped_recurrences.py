@@ -153,10 +153,6 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
 def _why_fixed(graph: Graph, recurrence: Node) -> str:
     """What a recurrence reads whose steps are no axis of an input; '' if it is something else."""
     made = _moved(graph, recurrence)
-    parts = [graph.nodes[entry.node] for entry in made.inputs]
-    if has(made.op, 'gathers') and all(part.is_variable for part in parts):
-        return (', because each step has an input of its own, from %s to %s. A model with states '
-                'has one input with an axis of steps' % (parts[0].name, parts[-1].name))
     source = _moved(graph, made) if made.op == 'broadcast_axis' else None
     return '' if source is None else ', because %s. Export it without --states (states=True)' % (
         'no input has these steps' if source.is_variable else

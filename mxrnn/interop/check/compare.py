@@ -1,9 +1,10 @@
 """compare: runs an ONNX file and its checkpoint on the same data."""
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from ..._files.checkpoint_files import refuse_torch
+from ..._graph.rolling import with_one_input
 from ..model import Model
 from ..prepare import glance
 from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
@@ -70,13 +71,15 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     starts from zeros or from its encoder's outputs; the checkpoint's begin states are zeros then.
     """
     given = {} if data_path is None else arrays_of(data_path)
-    unknown = sorted((set(shapes) | set(given)) - set(model.inputs))
-    if unknown:
-        raise ValueError('inputs must be of %s, got %s' % (', '.join(model.inputs),
-                                                           ', '.join(unknown)))
+    one = with_one_input(model.graph, {**model.arg_params, **model.aux_params})
+    _refuse_unknown({*shapes, *given}, [*model.inputs, *one.inputs])
     refuse_torch(path, onnx=True)
     begin()
     file = open_file(path)
+    if any(name in one.inputs for name, _, _ in file.inputs):
+        model = model._replace(graph=one.graph)
+        shapes, given = one.shapes(shapes), one.arrays(given)
+    _refuse_unknown({*shapes, *given}, model.inputs)
     model = of_file(model, file, path)
     library = of_mxnet() or of_torch()
     if library is None:
@@ -111,11 +114,18 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
         got = file.outputs(data, chunks)
     finally:
         forget()
-    for name, one, other in zip(file.names, got, wanted):
-        if one.shape != other.shape:
+    for name, ours, other in zip(file.names, got, wanted):
+        if ours.shape != other.shape:
             raise ValueError('%s was exported from another model: its output %s has shape %s, '
-                             "the checkpoint's has %s" % (path, name, one.shape, other.shape))
+                             "the checkpoint's has %s" % (path, name, ours.shape, other.shape))
     return Differences(library[0], '' if own else 'its own graph does not take these shapes',
                        {name: array.shape for name, array in data.items()},
                        [(name, difference(*pair)) for name, pair in
                         zip(model.graph.outputs, zip(got, wanted))], chunks)
+
+
+def _refuse_unknown(names: Iterable[str], inputs: Sequence[str]) -> None:
+    """Refuse names that are not among the `inputs`."""
+    unknown = sorted({*names}.difference(inputs))
+    if unknown:
+        raise ValueError('inputs must be of %s, got %s' % (', '.join(inputs), ', '.join(unknown)))

@@ -114,7 +114,7 @@ def _candidates(shapes: Mapping[str, Shape], data: Shape, node: Node, reshaped: 
         divide(data[0], shape[0])] if isinstance(part, int)]
     found = [*(pairs + several if reshaped else []), data[:-1], *pairs, data[:1],
              *[shape[:1] for shape in inputs], data[:1] + data[2:], data,
-             *[shape[::-1] for shape in pairs], *several]
+             *[shape[::-1] for shape in pairs], *several, *[(*pair, *data[1:]) for pair in pairs]]
     known = {axis for shape in inputs for size in shape for axis in axes_in(size)}
     return [shape for shape in found if shape and all(axes_in(size) <= known for size in shape)]
 

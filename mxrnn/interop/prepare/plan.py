@@ -12,7 +12,7 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Graph
 from ..._graph.index_inputs import only_looked_up
-from ..._graph.rolling import Finding, RolledGraph, structure
+from ..._graph.rolling import Finding, OneInput, RolledGraph, structure, with_one_input
 from ..._graph.shapes.missing_shapes import Named
 from ..._graph.stepping import Stepped
 from ..model import Model, widened
@@ -135,9 +135,15 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     if certify_by is not None:
         _check.instance('certify_by', certify_by, Graph, 'a Graph')
     _check.flag('roll', roll)
+    params = {**model.arg_params, **model.aux_params}
+    one = OneInput(model.graph)
+    if roll:
+        one = with_one_input(model.graph, params, training)
+        model = model._replace(graph=one.graph)
+        inputs, types = one.shapes(inputs), one.types(types)
+        certify_by = certify_by and with_one_input(certify_by, params, training).graph
     shapes, counted = without_number(inputs or {})
     types = types or {}
-    params = {**model.arg_params, **model.aux_params}
     given = check_shapes(shapes, model.graph, params, not training)
     check_types(types, model.graph)
     if not roll and (states or counted is not None or certify_by is not None):
@@ -194,8 +200,8 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     return Prepared(
         **vars(found), model=model, given=given, looked_up=looked_up,
         types={**dict.fromkeys(looked_up, 'int64'), **types}, left_out=left_out, read=read,
-        notes=[LEFT_OUT % ', '.join(left)] * bool(left), findings=rolled.findings,
-        is_rolled=rolled.is_rolled, certified=other, steps=steps,
+        notes=[*one.note, *[LEFT_OUT % ', '.join(left)] * bool(left)],
+        findings=rolled.findings, is_rolled=rolled.is_rolled, certified=other, steps=steps,
         losses=losses)
 
 

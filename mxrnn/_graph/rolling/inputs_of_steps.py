@@ -1,0 +1,212 @@
+"""One input in place of an input for each step, as programs of 2015 have them.
+
+The new input is split into the old ones, and the outputs of all steps are stacked. Rolling up then
+finds a sequence as in any other graph. What it leaves split or stacked stays as it was.
+"""
+from __future__ import annotations
+
+import collections
+import re
+from typing import (
+    Any,
+    Callable,
+    Container,
+    Hashable,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Sequence,
+)
+
+import numpy as np
+
+from ..graph import Entry, Graph, Node
+from ..graph_editing import Edit
+from .roll_up import structure
+from .values_numbered_without_detours import stated_shape
+
+__all__ = ['OneInput', 'with_one_input']
+
+
+class OneInput(NamedTuple):
+    """A graph with one input for all steps.
+
+    Attributes
+    ----------
+    graph : Graph
+    inputs, outputs : dict
+        By new name, the names that the program gave to the steps, in order.
+    """
+
+    graph: Graph
+    inputs: Mapping[str, Sequence[str]] = {}
+    outputs: Mapping[str, Sequence[str]] = {}
+
+    def shapes(self, given: Any) -> Any:
+        """Shapes by new names: with the number of steps, if they were given for steps."""
+        return self._joined(given, lambda shapes, steps: (*shapes[0][:1], steps, *shapes[0][1:])
+                            if isinstance(shapes[0], (tuple, list)) else shapes[0])
+
+    def types(self, given: Any) -> Any:
+        """Types by new names."""
+        return self._joined(given, lambda types, steps: types[0])
+
+    def arrays(self, given: Any) -> Any:
+        """Arrays by new names; those of steps are stacked."""
+        return self._joined(given, lambda arrays, steps: np.stack(arrays, 1), np.shape)
+
+    def _joined(self, given: Any, joined: Callable[[list[Any], int], Any],
+                kind: Callable[[Any], Any] = str) -> Any:
+        """The dict `given` by new names. What was given for steps is `joined`; arrays must be
+        given for all steps, and be of one `kind`."""
+        found = dict(given) if self.inputs and isinstance(given, Mapping) else given
+        for name, steps in self.inputs.items() if found else ():
+            values = [found.pop(step) for step in steps if step in found]
+            if not values:
+                continue
+            if name in found or len({*map(kind, values)}) > 1 or (
+                    kind is np.shape and len(values) < len(steps)):
+                raise ValueError('give %s, or all its steps alike: %s to %s' % (
+                    name, steps[0], steps[-1]))
+            found[name] = joined(values, len(steps))
+        return found
+
+    @property
+    def note(self) -> list[str]:
+        """A sentence for the user, if the graph was changed."""
+        pairs = [*self.inputs.items(), *self.outputs.items()]
+        return [', '.join('%s has the steps of %s to %s' % (name, steps[0], steps[-1])
+                          for name, steps in pairs)] * bool(pairs)
+
+
+class _Group(NamedTuple):
+    """Places of the variables of all steps, or numbers of the outputs."""
+
+    name: str
+    steps: tuple[int, ...]
+
+
+def with_one_input(graph: Graph, params: Container[str], training: bool = False) -> OneInput:
+    """Make one input of those of which each step of a recurrence reads its own, one of the labels,
+    and one output of those of all steps. Only three steps or more are surely steps."""
+    free = {place for place, node in enumerate(graph.nodes)
+            if node.is_variable and node.name not in params}
+    count = collections.Counter(
+        (node.op, at, *[each for each in node.inputs if graph.nodes[each.node].is_variable
+                        and each.node not in free])
+        for node in graph.nodes for at, entry in enumerate(node.inputs) if entry.node in free)
+    if max(count.values(), default=0) < 3:
+        return OneInput(graph)
+    rolled = structure(graph, training=training)
+    counts = {each.steps for each in rolled.findings if each.kind in ('kernel', 'loop')} - {2}
+    names = {node.name for node in graph.nodes}
+    inputs = [_Group(_name(graph, steps, names), steps)
+              for steps in _inputs(graph, rolled.graph, free) if len(steps) in counts]
+    labels, heads = [], []
+    for numbers in _alike(graph, free) if inputs else ():
+        if len(numbers) in counts:
+            nodes = [graph.heads[number].node for number in numbers]
+            read = [entry.node for node in nodes for entry in graph.nodes[node].inputs_of('label')]
+            heads.append(_Group(_name(graph, nodes, names), tuple(numbers)))
+            if free.issuperset(read) and len({*read}) == len(nodes) and not any(
+                    {*each.steps}.intersection(read) for each in inputs):
+                labels.append(_Group(_name(graph, read, names), tuple(read)))
+    while inputs:
+        found = _written(graph, [*inputs, *labels], heads)
+        left = _left(structure(found, training=training).graph)
+        kept = [[each for each in groups if each.name not in left]
+                for groups in (inputs, labels, heads)]
+        if kept == [inputs, labels, heads]:
+            return OneInput(found, {each.name: [graph.nodes[place].name for place in each.steps]
+                                    for each in inputs + labels}, {
+                each.name + '_output': [graph.outputs[number] for number in each.steps]
+                for each in heads})
+        inputs, labels, heads = kept
+    return OneInput(graph)
+
+
+def _inputs(graph: Graph, rolled: Graph, free: Container[int]) -> Iterator[tuple[int, ...]]:
+    """Variables that rolling up has stacked for a recurrence. If it is read in both directions, the
+    numbers in the names tell which is the first."""
+    own = {node.name for node in graph.nodes if node.op == 'stack'}
+    places = {node.name: place for place, node in enumerate(graph.nodes) if node.is_variable}
+    seen: set[int] = set()
+    for node in rolled.nodes:
+        steps = [places.get(rolled.nodes[entry.node].name, -1) for entry in node.inputs]
+        if node.op == 'stack' and node.name not in own and all(
+                each in free for each in steps) and seen.isdisjoint(steps) and (
+                    len({*steps}) == len(steps)):
+            seen.update(steps)
+            first, last = ([int(each) for each in re.findall(r'\d+', graph.nodes[place].name)]
+                           for place in (steps[0], steps[-1]))
+            yield tuple(steps if first <= last else reversed(steps))
+
+
+def _alike(graph: Graph, free: Container[int]) -> list[list[int]]:
+    """The numbers of outputs that nodes of one kind compute, with weights of one kind."""
+    groups: dict[Hashable, list[int]] = {}
+    for number, (place, output) in enumerate(graph.heads):
+        node = graph.nodes[place]
+        above = [graph.nodes[entry.node] for entry in node.inputs[:1]]
+        groups.setdefault((output, *[(each.op, frozenset(each.attrs.items())) for each in (
+            node, *above)], *[entry for each in above for entry in each.inputs
+                              if graph.nodes[entry.node].is_variable and entry.node not in free
+                              ]), []).append(number)
+    return [*groups.values()]
+
+
+def _name(graph: Graph, places: Sequence[int], taken: set[str]) -> str:
+    """What the names of all steps have in common; the first one's with an end if that is nothing,
+    or another name. It is taken then."""
+    first, *others = [re.split(r'(\d+)', graph.nodes[place].name) for place in places]
+    varied = [at for at in range(len(first)) if any(len(each) != len(first) or (
+        each[at] != first[at]) for each in others)]
+    name = ''
+    if len(varied) == 1 and varied[0] % 2:
+        parts = (''.join(part) for part in (first[:varied[0]], first[varied[0] + 1:]))
+        name = '_'.join(filter(None, [part.strip('_/.-') for part in (
+            re.sub(r'(?<![A-Za-z])(t|time|step)_?$', '', next(parts)), next(parts))]))
+    if not name or name in taken:
+        name = ''.join(first) + '_steps'
+    while name in taken:
+        name += '_'
+    taken.add(name)
+    return name
+
+
+def _written(graph: Graph, inputs: Sequence[_Group], outputs: Sequence[_Group]) -> Graph:
+    """The graph in which `inputs` are split into steps, and `outputs` are stacked."""
+    edit = Edit(graph)
+    for name, steps in inputs:
+        nodes = [graph.nodes[place] for place in steps]
+        attrs = {key: text for key, text in nodes[0].attrs.items()
+                 if key != '__shape__' and all(node.attrs.get(key) == text for node in nodes)}
+        shape = stated_shape(nodes[0])
+        if shape:
+            attrs['__shape__'] = str((shape[0], 0, *shape[1:]))
+        one = edit.writer.copy(Node('', name, attrs, ()), ())
+        split = edit.writer.add('SliceChannel', name + '_split', {
+            'num_outputs': len(steps), 'axis': 1, 'squeeze_axis': True}, [one], len(steps))
+        edit.replaced.update((Entry(place, 0), Entry(split.node, t))
+                             for t, place in enumerate(steps))
+    found = edit.graph()
+    nodes, heads = [*found.nodes], dict(enumerate(found.heads))
+    for name, numbers in outputs:
+        nodes.append(Node('stack', name, {'axis': '1', 'num_args': str(len(numbers))},
+                          tuple([found.heads[number] for number in numbers])))
+        for number in numbers[1:]:
+            del heads[number]
+        heads[numbers[0]] = Entry(len(nodes) - 1, 0)
+    return found._replace(nodes=tuple(nodes), heads=tuple(heads.values()))
+
+
+def _left(rolled: Graph) -> set[str]:
+    """The names of inputs that are split in the graph rolled up, and of outputs that are stacked
+    there."""
+    found = {node.name for node in rolled.nodes if node.op == 'stack'}
+    for node in rolled.nodes:
+        if node.op == 'SliceChannel':
+            source = rolled.nodes[node.inputs[0].node]
+            found.add((rolled.nodes[source.inputs[0].node] if source.op == 'SwapAxis'
+                       else source).name)
+    return found
