@@ -121,7 +121,8 @@ def test_a_number_that_fused_steps_do_not_tell_ties_them_too(name):
 @pytest.mark.parametrize('head, least', [
     (lambda x: S.slice_axis(x, axis=1, begin=0, end=1), 6),
     (lambda x: S.concat(x, S.zeros((0, 1, 4)), dim=1), 6),
-    (lambda x: S.sum(x, axis=1) * 2, 9), (lambda x: S.sum(x / 2, axis=1), 9)])
+    (lambda x: S.sum(x, axis=1) * 2, 9), (lambda x: S.sum(x / 2, axis=1), 9),
+    (lambda x: x * 2, 6)])
 def test_a_third_of_few_steps_is_no_constant(head, least):
     assert verdict_of(head(rows(steps=least - 1)), steps=least - 1).axes['time'].ties
     assert not verdict_of(head(rows(steps=least)), steps=least).axes['time'].ties

@@ -91,7 +91,7 @@ def is_constant(number: int, size: int | None) -> bool:
 
 def may_be_part(factor: float, size: int) -> bool:
     """Whether a factor or its inverse may be a common part of so many elements."""
-    return factor > 0 and size < COMMON_PARTS * (max(factor, 1 / factor) + 1)
+    return size < COMMON_PARTS * (max(factor, 1 / factor) + 1)
 
 
 def is_computed(factor: float) -> bool:

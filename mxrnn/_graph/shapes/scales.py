@@ -103,11 +103,12 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
             beside = loss and size is None and label not in sizes.batches or not loss and (
                 label in before or label in along or scales and (label in flow.summed[place] or (
                     size is None and label in flow.weighted[place])))
-            doubtful = size is not None and may_be_part(scalar, size) and (scales or beside) or (
-                label in before and _COMPARES.search(node.op) is not None and scalar == 2
-                and not is_constant(2, size))
             made = _made_of(scalar, [*told[label], *[
                 size_in_graph(product(axis), sizes) for axis in axes if label in labels(axis)]])
+            doubtful = size is not None and scalar > 0 and (
+                beside and may_be_part(scalar, size) or scales and made) or (
+                    label in before and _COMPARES.search(node.op) is not None and scalar == 2
+                    and not is_constant(2, size))
             if scalar in PLAIN and not doubtful or beside and not made and _of_counts(
                     scalar, flow.counts[place]):
                 continue
