@@ -260,16 +260,13 @@ def test_warp_ctc():
     model = model_of(head, executor, given)
     model = model._replace(graph=interop.graph_from_json(json.dumps(content)))
     source = generate(model, {'data': ('batch', 5, 3)})
-    module = interop.to_torch(model, {'data': ('batch', 5, 3)}).train()
+    module = source.module
     tensors = {name: torch.from_numpy(array) for name, array in given.items()}
     np.testing.assert_allclose(module(tensors['data']).detach(), wanted, atol=1e-6)
-    np.testing.assert_allclose(source.module(tensors['data']).detach(), wanted, atol=1e-6)
-    module.loss(**tensors).backward()
-    source.module.loss(**tensors).backward()
+    module.train().loss(**tensors).backward()
     for name, array in (('weight', 'fc_weight'), ('bias', 'fc_bias')):
-        gradient = executor.grad_dict[array].asnumpy()
-        np.testing.assert_allclose(getattr(module.fc, name).grad, gradient, atol=1e-5)
-        np.testing.assert_allclose(getattr(source.module.fc, name).grad, gradient, atol=1e-5)
+        np.testing.assert_allclose(getattr(module.fc, name).grad,
+                                   executor.grad_dict[array].asnumpy(), atol=1e-5)
     written = exportable(model)
     assert (written.inputs, written.left_out) == ({'data': ('batch', 'data_1', 3)}, [])
     np.testing.assert_allclose(session(written.content).run(None, {'data': given['data']})[0],

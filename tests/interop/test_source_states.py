@@ -1,6 +1,5 @@
 """Sources in steps: MXNet's outputs of whole sequences, with the weights of sources without steps.
 """
-import json
 
 import numpy as np
 import pytest
@@ -62,21 +61,14 @@ def test_states_of_another_batch_are_refused(way):
             module.encode(source[0])
 
 
-def recurrent(name='data', **names):
+def recurrent(name='data', fc='fc', first='first', gru='gru'):
     """A GRU of three units, behind a layer, of an input of a name."""
-    names = {each: names.get(each, each) for each in ('fc', 'first', 'gru')}
-    graph = interop.graph_from_json(json.dumps({'nodes': [
-        {'op': 'null', 'name': name, 'inputs': []},
-        {'op': 'null', 'name': names['fc'] + '_weight', 'inputs': []},
-        {'op': 'FullyConnected', 'name': names['fc'], 'inputs': [[0, 0, 0], [1, 0, 0]],
-         'attrs': {'num_hidden': '3', 'flatten': 'False', 'no_bias': 'True'}},
-        {'op': 'null', 'name': 'vector', 'inputs': []},
-        {'op': '_zeros', 'name': names['first'], 'attrs': {'shape': '(1, 0, 3)'}, 'inputs': []},
-        {'op': 'RNN', 'name': names['gru'], 'inputs': [[2, 0, 0], [3, 0, 0], [4, 0, 0]],
-         'attrs': {'mode': 'gru', 'state_size': '3', 'num_layers': '1'}}],
-        'arg_nodes': [0, 1, 3], 'heads': [[5, 0, 0]]}))
-    return interop.Model(graph, {names['fc'] + '_weight': np.eye(3, dtype='f'),
-                                 'vector': np.linspace(-1, 1, 72, dtype='f')}, {})
+    rows = mx.sym.FullyConnected(mx.sym.Variable(name), num_hidden=3, flatten=False, no_bias=True,
+                                 name=fc)
+    outputs = mx.sym.RNN(rows, mx.sym.Variable('vector'), mx.sym.zeros((1, 0, 3), name=first),
+                         mode='gru', state_size=3, num_layers=1, name=gru)
+    return interop.Model(interop.graph_from_json(outputs.tojson()), {
+        fc + '_weight': np.eye(3, dtype='f'), 'vector': np.linspace(-1, 1, 72, dtype='f')}, {})
 
 
 def test_names_of_methods_stay_free():
