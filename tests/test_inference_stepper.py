@@ -38,8 +38,36 @@ def make_weights(cell: Any = None) -> dict[str, Any]:
     return weights_of(outputs, data=(1, 2))
 
 
-def make_stepper(**options: Any) -> Any:
-    return rnn.Stepper(make_cell(), language_model, make_weights(), **options)
+def make_stepper(weights: Any = None, **options: Any) -> Any:
+    return rnn.Stepper(make_cell(), language_model, weights or make_weights(), **options)
+
+
+def make_predictor(weights: Any = None) -> Any:
+    def network(length: int) -> Any:
+        return language_model(lambda words: make_cell().unroll(
+            length, words, merge_outputs=True)[0]), ['data'], []
+    return rnn.Predictor(network, weights or make_weights(), buckets=[2, 4])
+
+
+def by_step(weights: Any = None) -> Any:
+    stepper = make_stepper(weights)
+    states = stepper.begin(1)
+    return lambda data: stepper.step(states, data=data)[0]
+
+
+def by_reading(weights: Any = None) -> Any:
+    stepper = make_stepper(weights)
+    states = stepper.begin(1)
+    return lambda data: stepper.read(states, data=[data])[0]
+
+
+def by_predictor(weights: Any = None) -> Any:
+    predict = make_predictor(weights)
+    return lambda data: predict([data])[0]
+
+
+#: All that runs a network with weights: each takes them and returns a function of one word.
+USES = [by_step, by_reading, by_predictor]
 
 
 def values(states: Any) -> list[np.ndarray]:
@@ -201,27 +229,23 @@ def test_lengths_at_random_take_the_memory_of_few_others(binds):
 
 # ---- threads, gradients
 
-def test_a_call_while_another_runs_is_refused():
-    stepper = make_stepper()
-    states = stepper.begin(1)
-    raised = []
+@pytest.mark.parametrize('use', USES)
+def test_a_call_while_another_runs_is_refused(use):
+    run, raised = use(), []
 
     class Slow:
-        """An input that takes a step while it is being read."""
+        """Words that make a call while they are being read."""
 
         def __array__(self, *args, **kwargs):
-            for call in (lambda: stepper.step(states, data=[1]),
-                         lambda: stepper.read(states, data=[[1, 2]])):
-                with pytest.raises(RuntimeError, match='one call at a time'):
-                    call()
-                raised.append(True)
+            with pytest.raises(RuntimeError, match='one call at a time'):
+                run([1.])
+            raised.append(True)
             return np.array([1.])
 
-    want, _ = stepper.step(states, data=[1])
-    got, _ = stepper.step(states, data=Slow())
-    assert len(raised) == 2
-    assert_close(got.asnumpy(), want.asnumpy())
-    stepper.step(states, data=[1])  # it is free again
+    wanted = run([1.])
+    assert_close(run(Slow()), wanted)
+    assert raised
+    assert_close(run([1.]), wanted)  # it is free again
 
 
 def test_it_predicts_also_where_gradients_are_recorded():
@@ -245,12 +269,6 @@ def test_wrong_arguments_of_the_constructor():
     for arguments, error, words in (
             (('lstm', bare, weights), TypeError, 'cell must be'),
             ((cell, 'network', weights), TypeError, 'network must be callable'),
-            ((cell, language_model, [1]), TypeError, 'arg_params must be'),
-            ((cell, language_model, {'a': 1}), TypeError, r"arg_params\['a'\] must be"),
-            ((cell, language_model, {'a': np.array(['b'])}), TypeError, 'a type that MXNet has'),
-            ((cell, language_model, (weights, {})), TypeError, r'arg_params .*\(tuple\)'),
-            ((cell, language_model, {'arg:' + name: array for name, array in weights.items()}),
-             ValueError, "got 'arg:embed_weight', a name for files"),
             ((cell, language_model, weights, 3), TypeError, 'aux_params must be'),
             ((both, bare, {}), NotImplementedError, 'stepped'),
             ((cell, lambda run: mx.sym.Variable('a'), weights), ValueError, 'call its argument'),
@@ -292,10 +310,27 @@ def test_weights_that_do_not_fit_are_named(change, error, words):
     weights = make_weights()
     for name, shape in change.items():
         weights.pop(name) if shape is None else weights.update({name: mx.nd.ones(shape)})
-    for call in (lambda stepper: stepper.step(stepper.begin(1), data=[1]),
-                 lambda stepper: stepper.read(stepper.begin(1), data=[[1, 2]])):
+    for use in USES:
+        with pytest.raises(error, match=words) as told:
+            use(weights)([1])
+        assert error is not ValueError or ' must fit the ' in str(told.value)
+
+
+@pytest.mark.parametrize('change, error, words', [
+    (lambda weights: [1], TypeError, 'arg_params must be'),
+    (lambda weights: {'a': 1}, TypeError, r"arg_params\['a'\] must be"),
+    (lambda weights: {'a': np.array(['b'])}, TypeError, 'a type that MXNet has'),
+    (lambda weights: (weights, {}), TypeError, r'arg_params must be a dict .*\(tuple\)'),
+    (lambda weights: {'arg:' + name: array for name, array in weights.items()}, ValueError,
+     "got 'arg:embed_weight', a name for files"),
+    *[(lambda weights, name=name, kind=kind: {**weights, name: weights[name].astype(kind)},
+       TypeError, '%s must be of type float32, got %s$' % (name, kind))
+      for name in ('embed_weight', 'l0_h2h_weight', 'score_bias')
+      for kind in ('float64', 'int32')]])
+def test_weights_of_other_kinds_are_named(change, error, words):
+    for use in USES:
         with pytest.raises(error, match=words):
-            call(rnn.Stepper(make_cell(), language_model, weights))
+            use(change(make_weights()))([1])
 
 
 def test_weights_in_float16_are_refused_on_a_cpu():
@@ -401,14 +436,7 @@ def test_bad_calls_name_what_is_wrong_and_leave_the_states():
             stepper.take(states, indices)
 
 
-def test_weights_of_other_types_are_named():
-    weights = make_weights()
-    for name in ('embed_weight', 'l0_h2h_weight', 'score_bias'):
-        for dtype in ('float64', 'int32'):
-            wrong = dict(weights, **{name: weights[name].astype(dtype)})
-            with pytest.raises(TypeError, match='%s must be of type float32, got %s$'
-                               % (name, dtype)):
-                rnn.Stepper(make_cell(), language_model, wrong)
-    integers = {name: array.astype('int32') for name, array in weights.items()}
+def test_weights_that_are_all_integers_are_named():
+    integers = {name: array.astype('int32') for name, array in make_weights().items()}
     with pytest.raises(TypeError, match='l0_i2h_weight must have a type for real .*int32'):
         rnn.Stepper(make_cell(), language_model, integers)
