@@ -7,7 +7,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from . import differs, mx, needs_operator, rnn, running
+from . import differs, mx, rnn, running
 from .comparing import assert_close
 from .running import random_value, stack
 
