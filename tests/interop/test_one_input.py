@@ -46,8 +46,18 @@ def joined(steps):
                            weights['softmax_label'], name='softmax')
 
 
+def joined_labels(steps):
+    """The same, with a label for each step, which are joined, too."""
+    weights = _Weights()
+    outputs, _ = rnn.LSTMCell(UNITS, 'lstm_').unroll(steps, [
+        weights['data/%d' % t] for t in range(steps)])
+    labels = S.Concat(*[weights['label/%d' % t] for t in range(steps)], dim=0)
+    return S.SoftmaxOutput(_dense(weights, S.Concat(*outputs, dim=0), 'cls', CLASSES),
+                           S.Reshape(labels, shape=(-1,)), name='softmax')
+
+
 def two(steps):
-    """Two inputs and two losses in each step; a last state is an output, too."""
+    """Two inputs and three losses in each step, two of one label; a last state is an output."""
     weights, losses = _Weights(), []
     words = [S.Embedding(weights['word/%d' % t], weight=weights['embed_weight'], input_dim=9,
                          output_dim=4) for t in range(steps)]
@@ -57,7 +67,9 @@ def two(steps):
         losses += [S.SoftmaxOutput(_dense(weights, each, 'cls', CLASSES), weights['label/%d' % t],
                                    name='cls/%d' % t),
                    S.LinearRegressionOutput(_dense(weights, each, 'next', 3),
-                                            weights['wanted/%d' % t], name='next/%d' % t)]
+                                            weights['wanted/%d' % t], name='next/%d' % t),
+                   S.SoftmaxOutput(_dense(weights, each, 'more', CLASSES), weights['label/%d' % t],
+                                   name='softmax/%d' % t)]
     return S.Group([*losses, S.BlockGrad(states[1], name='memory')])
 
 
@@ -103,9 +115,11 @@ PROGRAMS = {
         {'sm_output': 't%d_sm_output'}),
     values: ({'data': ('t%d_data', 3)}, {'fullyconnected_output': 'fullyconnected%d_output'}),
     joined: ({'x': ('x%d', 2), 'more': ('', 3)}, {}),
+    joined_labels: ({'data': ('data/%d', 3), 'label': ('label/%d',)}, {}),
     two: ({'word': ('word/%d',), 'more': ('more/%d', 2), 'label': ('label/%d',),
            'wanted': ('wanted/%d', 3)},
-          {'cls_output': 'cls/%d_output', 'next_output': 'next/%d_output'}),
+          {'cls_output': 'cls/%d_output', 'next_output': 'next/%d_output',
+           'softmax_output': 'softmax/%d_output'}),
     both_ways: ({'data': ('data%d', 3), 'label': ('label%d', CLASSES)},
                 {'out_output': 'out%d_output'}),
     last: ({'x': ('step_%d_x', 3), 'label': ('', CLASSES)}, {}),

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..graph import Entry, Graph, Node
 from ..graph_editing import Edit
+from ..operator_table import has
 from .roll_up import structure
 from .values_numbered_without_detours import stated_shape
 
@@ -98,30 +99,31 @@ def with_one_input(graph: Graph, params: Container[str], training: bool = False)
     if max(count.values(), default=0) < 3:
         return OneInput(graph)
     rolled = structure(graph, training=training)
-    counts = {each.steps for each in rolled.findings if each.kind in ('kernel', 'loop')} - {2}
+    counts = {each.steps for each in rolled.findings
+              if each.kind in ('kernel', 'loop') and each.steps > 2}
     names = {node.name for node in graph.nodes}
     inputs = [_Group(_name(graph, steps, names), steps)
               for steps in _inputs(graph, rolled.graph, free) if len(steps) in counts]
-    labels, heads = [], []
-    for numbers in _alike(graph, free) if inputs else ():
-        if len(numbers) in counts:
-            nodes = [graph.heads[number].node for number in numbers]
-            read = [entry.node for node in nodes for entry in graph.nodes[node].inputs_of('label')]
-            heads.append(_Group(_name(graph, nodes, names), tuple(numbers)))
-            if free.issuperset(read) and len({*read}) == len(nodes) and not any(
-                    {*each.steps}.intersection(read) for each in inputs):
-                labels.append(_Group(_name(graph, read, names), tuple(read)))
+    heads = [each for each in _alike(graph, free) if len(each) in counts] if inputs else []
+    labels: list[_Group] = []
+    free = free.difference(*[each.steps for each in inputs])
+    for steps in _labels(graph, heads):
+        if len(steps) in counts and free.issuperset(steps) and len({*steps}) == len(steps):
+            labels.append(_Group(_name(graph, steps, names), tuple(steps)))
+            free = free.difference(steps)
+    outputs = [_Group(_name(graph, [graph.heads[number].node for number in each], names),
+                      tuple(each)) for each in heads]
     while inputs:
-        found = _written(graph, [*inputs, *labels], heads)
+        found = _written(graph, [*inputs, *labels], outputs)
         left = _left(structure(found, training=training).graph)
         kept = [[each for each in groups if each.name not in left]
-                for groups in (inputs, labels, heads)]
-        if kept == [inputs, labels, heads]:
+                for groups in (inputs, labels, outputs)]
+        if kept == [inputs, labels, outputs]:
             return OneInput(found, {each.name: [graph.nodes[place].name for place in each.steps]
                                     for each in inputs + labels}, {
                 each.name + '_output': [graph.outputs[number] for number in each.steps]
-                for each in heads})
-        inputs, labels, heads = kept
+                for each in outputs})
+        inputs, labels, outputs = kept
     return OneInput(graph)
 
 
@@ -140,6 +142,20 @@ def _inputs(graph: Graph, rolled: Graph, free: Container[int]) -> Iterator[tuple
             first, last = ([int(each) for each in re.findall(r'\d+', graph.nodes[place].name)]
                            for place in (steps[0], steps[-1]))
             yield tuple(steps if first <= last else reversed(steps))
+
+
+def _labels(graph: Graph, outputs: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """What the losses of all steps, which are `outputs`, read as labels, or one loss as parts."""
+    for numbers in outputs:
+        yield [entry.node for number in numbers
+               for entry in graph.nodes[graph.heads[number].node].inputs_of('label')]
+    for node in graph.nodes:
+        for entry in node.inputs_of('label'):
+            above = graph.nodes[entry.node]
+            while above.op == 'Reshape':
+                above = graph.nodes[above.inputs[0].node]
+            if has(above.op, 'joins'):
+                yield [each.node for each in above.inputs]
 
 
 def _alike(graph: Graph, free: Container[int]) -> list[list[int]]:
