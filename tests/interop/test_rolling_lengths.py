@@ -269,18 +269,18 @@ def each_with(other):
     return lambda h: mx.sym.stack(*[step + other(h, t) for t, step in enumerate(h)], axis=1)
 
 
-#: What is made of the steps of a cell, and whether two of them tell what it is for others.
-TWO_STEPS = {
+#: What is made of the steps of a cell, and whether three of them tell what it is for others.
+FEW_STEPS = {
     'joined': (lambda h: mx.sym.stack(*h, axis=1), True),
     'the sum': (lambda h: mx.sym.add_n(*h), True),
     'joined, and the first': (lambda h: mx.sym.Group([mx.sym.stack(*h, axis=1), h[0]]), True),
     'from the last to the first': (lambda h: mx.sym.stack(*h[::-1], axis=1), True),
-    'the first and the last': (lambda h: h[0] + h[-1], False),
-    'each and the last': (each_with(lambda h, t: h[-1]), False),
-    'each and a function of the last': (each_with(lambda h, t: mx.sym.cos(h[-1])), False),
+    'the first and the last': (lambda h: h[0] + h[-1], True),
+    'each and the last': (each_with(lambda h, t: h[-1]), True),
+    'each and a function of the last': (each_with(lambda h, t: mx.sym.cos(h[-1])), True),
     'each and the next': (each_with(lambda h, t: h[min(t + 1, len(h) - 1)]), False),
     'each and the one before': (each_with(lambda h, t: h[max(t - 1, 0)]), False),
-    'each and the one opposite': (each_with(lambda h, t: h[-1 - t]), False),
+    'each and the one opposite': (each_with(lambda h, t: h[-1 - t]), True),
     'a list': (lambda h: mx.sym.Group(list(map(mx.sym.cos, h))), False),
     'all, and zeros before all but the last': (lambda h: mx.sym.Group([
         mx.sym.stack(*h), mx.sym.stack(mx.sym.zeros_like(h[0]), *h[:-1])]), False),
@@ -297,10 +297,11 @@ TWO_STEPS = {
 }
 
 
-@pytest.mark.parametrize('name', TWO_STEPS)
-@pytest.mark.parametrize('cell', [rnn.LSTMCell, custom])
-def test_two_steps(cell, name):
-    read, free = TWO_STEPS[name]
+@pytest.mark.parametrize('name', FEW_STEPS)
+@pytest.mark.parametrize('cell, steps', [(rnn.LSTMCell, 3), (custom, 3), (custom, 2)])
+def test_few_steps(cell, steps, name):
+    """Two may be only the first and the last of others."""
+    read, free = FEW_STEPS[name]
     check_lengths(lambda length: read(encoder(
-        length, cell() if cell is custom else cell(3), merge=False)), 2, [3, 4],
-        lambda length: {'data': (length, 2, 4)}, free)
+        length, cell() if cell is custom else cell(3), merge=False)), steps, [4, 5],
+        lambda length: {'data': (length, 2, 4)}, free and steps > 2)

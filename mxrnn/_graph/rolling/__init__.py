@@ -8,7 +8,7 @@
    that are alike in all steps: a recurrence (`find_recurrence`).
 3. A recurrence becomes sym.RNN (`match_rnn`) or a loop (`loops`).
 4. For each column, the values of all steps, a plan says which sequence or which operator over all
-   steps it becomes (`vectorisation_plan`, `batching_rules`). `ambiguity` has what no plan can tell.
+   steps it becomes (`vectorisation_plan`, `batching_rules`).
 5. The graph is written (`write_rolled_graph`).
 
 `with_one_input` comes before that: it makes one input of those that each step has for itself.

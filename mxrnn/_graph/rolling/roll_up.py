@@ -187,6 +187,7 @@ def _lists(values: Values, ranks: Sequence[Rank]) -> list[tuple[str, ByStep]]:
     return found
 
 
+_TWO_STEPS = 'two steps may be every step, or only the first and the last'
 #: Of candidates with as many steps: the order. `_LATER` are some that may go through layers that
 #: share weights, and `_LAST` those that read states that grow, of which nobody wants to hear if
 #: they are declined.
@@ -224,6 +225,8 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
         try:
             recurrence = find_recurrence(values, chain, taken)
             nodes = recurrence.nodes
+            if recurrence.steps < 3:
+                raise Declined(_TWO_STEPS)
             if turn == _FIRST and all(
                     values.are_one(each.by_step) for each in recurrence.outside):
                 heapq.heappush(pending, (length, _LATER, chain))

@@ -7,7 +7,6 @@ from typing import Any, Hashable, Sequence, Tuple
 
 from ..graph import Entry, Graph
 from ..graph_editing import Work, Writer
-from .ambiguity import DOUBT, doubtful, half_joined
 from .batching_rules import channels
 from .loops import Loop
 from .match_rnn import Kernel
@@ -82,10 +81,6 @@ class RolledWriter:
         self._picked = {value: (by_step, t) for by_step in (
             *itertools.chain(*map(self._values.columns, picked)), *(each for _, each in lists))
             for t, value in enumerate(by_step)}
-        #: For each sequence of two steps, the steps that are read alone.
-        self._alone: dict[Entry, set[int]] = {}
-        #: The recurrences whose number of steps must stay 2.
-        self._halves: set[int] = set()
         self._families: dict[tuple[int, ...], Apply] = {}
         #: By node of the old graph that is written one by one, its place.
         self.copied: dict[int, int] = {}
@@ -93,10 +88,6 @@ class RolledWriter:
     def run(self, graph: Graph) -> Graph:
         """The new graph, with the outputs of the old one under their names."""
         self._find_lists()
-        if any(total == 2 for _, _, total in self._recurrences):
-            self._halves = half_joined(self._planner, [
-                column.by_step for _, what, _ in self._recurrences if isinstance(what, Loop)
-                for column in (*what.data, *what.others)])
         try:
             entries = [settle(('value', head), self._make, self._made)
                        for head in self._values.heads]
@@ -122,7 +113,7 @@ class RolledWriter:
         read = {self._values.same[value]: (tuple(sorted(by_step)), t)
                 for by_step, plan in self._planner.below([
                     column.by_step for _, what, _ in self._recurrences for column in what.data])
-                if isinstance(plan, Part) and plan.span.length == plan.span.total != 2
+                if isinstance(plan, Part) and plan.span.length == plan.span.total
                 for t, value in enumerate(sorted(by_step))}
         self._picked.update((value, read[number])
                             for value, number in enumerate(self._values.same) if number in read)
@@ -190,23 +181,15 @@ class RolledWriter:
         number, column, t, total = claim
         yield ('recurrence', number)
         steps = self._steps.get(id(column))
-        if t == total - 1 and id(column) in self._last and not self._both(steps, t, total):
+        if t == total - 1 and id(column) in self._last:
             return self._last[id(column)]
         assert steps is not None
         return self._pick(steps, t, total, self._recurrences[number][0])
 
-    def _both(self, entry: Entry | None, t: int, count: int) -> bool:
-        """Whether both of two steps are read alone, so that they may not be the first and last."""
-        if entry is None or count != 2:
-            return False
-        read = self._alone.setdefault(entry, set())
-        read.add(t)
-        return len(read) == 2
-
     def _pick(self, entry: Entry, t: int, count: int, name: str) -> Entry:
         """One step of a sequence."""
         writer, ends = self._writer, {0: (0, 1), count - 1: (-1, None)}
-        if t in ends and not self._both(entry, t, count):
+        if t in ends and count > 2:
             begin, end = ends[t]
             one = writer.once('slice_axis', name + '_one', {
                 'axis': 0, 'begin': begin, 'end': end}, entry)
@@ -265,7 +248,7 @@ class RolledWriter:
         for by_step, moves in zip(plan.inputs, plan.moving):
             inputs.append((yield ('by_step', by_step) if moves else ('value', by_step[0])))
         node = self._values.nodes[nodes[0]]
-        if len(nodes) == 2 and doubtful(self._planner, plan.inputs):
+        if len(nodes) == 2:  # perhaps the first and the last
             at = plan.moving.index(True)
             inputs[at] = self._writer.pinned(inputs[at], node.name, 0, 2)
         entry = plan.write(self._writer, node.name, inputs)
@@ -316,15 +299,6 @@ class RolledWriter:
             plan = self._planner.plan(column.by_step)
             if isinstance(plan, Leaf) and not plan.alike:
                 raise Refused(number, 'its steps read values that differ in kind')
-        others, begins = ([], found.begin) if isinstance(found, Kernel) else (
-            found.others, [state.by_step[0] for state in found.states])
-        if total == 2 and doubtful(
-                self._planner, [column.by_step for column in (*found.data, *others)], begins):
-            raise Refused(number, DOUBT)
-        if number in self._halves:
-            key = 'by_step', found.data[0].by_step
-            entry = yield key
-            self._made[key] = self._writer.pinned(entry, name, 0, total)
         steps, last = yield from (self._kernel(found, name) if isinstance(found, Kernel) else
                                   found.write(self._writer, name))
         self._steps.update(steps)
