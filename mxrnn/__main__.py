@@ -7,7 +7,7 @@ import platform
 import sys
 import textwrap
 from importlib import metadata
-from typing import Any
+from typing import Sequence
 
 from ._model_commands import add_commands, run_command
 from ._runtime.versions import VERSION, reason
@@ -16,7 +16,9 @@ from ._runtime.versions import VERSION, reason
 class _Parser(argparse.ArgumentParser):
     """Names an unknown option before argparse complains about a missing one."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Sequence[str] | None = None,  # type: ignore[override]
+                         namespace: argparse.Namespace | None = None
+                         ) -> tuple[argparse.Namespace, list[str]]:
         known = list(self._option_string_actions)
         for word in sys.argv[1:] if args is None else args:
             option = word.partition('=')[0]

@@ -10,7 +10,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Iterator, Sequence
 
-from ._files.checkpoint_files import refuse_checkpoint
 from ._runtime.versions import reason
 
 __all__ = ['check_target', 'clear', 'failed', 'faults', 'load', 'newest_of', 'say', 'working']
@@ -123,6 +122,7 @@ def failed(what: str, error: Exception) -> int:
 
 def check_target(option: str, path: str, ends: Sequence[str] = (), other: str = '') -> None:
     """Refuse names of the `other` format or of a checkpoint, and missing folders."""
+    from .interop.seals import refuse_checkpoint
     refuse_checkpoint(option, path)
     if path.lower().endswith(tuple(ends)):
         raise ValueError('%s must not end in %s, as %s do, got %s'

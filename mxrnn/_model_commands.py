@@ -12,10 +12,10 @@ import io
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any, Dict, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Dict, Sequence, Tuple, TypeVar, Union
 
 from ._command_parts import check_target, failed, faults, load, newest_of, say, working
-from ._files.checkpoint_files import epochs, refuse_torch, why_none
+from ._files.checkpoint_files import epochs, why_none
 from ._inspect_command import inspect as inspect_checkpoint
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ['add_commands', 'run_command']
 
+Parser = TypeVar('Parser', bound=argparse.ArgumentParser)
 Shapes = Dict[str, Tuple[Union[int, str], ...]]
 
 
-def add_commands(commands: Any, words: Sequence[str]) -> None:
+def add_commands(commands: argparse._SubParsersAction[Parser], words: Sequence[str]) -> None:
     """Add the parsers of the commands to the subparsers `commands`, for a command line of `words`.
     """
     # argparse cannot leave out PREFIX where --symbol stands for it: FILE would be taken for it.
@@ -129,6 +130,7 @@ def run_command(options: argparse.Namespace) -> int:
     printed as one message without a traceback.
     """
     try:
+        from .interop.seals import refuse_torch
         refuse_torch(options.prefix or '')
         quiet = getattr(options, 'quiet', False)
         with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():

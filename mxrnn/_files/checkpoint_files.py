@@ -21,9 +21,9 @@ from typing import Tuple
 from . import CheckpointError
 from .model_files import ENDS
 
-__all__ = ['bucket_graph', 'epochs', 'is_remote', 'is_source', 'numbered', 'part',
-           'path_above', 'path_of', 'path_of_graph', 'Place', 'places', 'refuse_checkpoint',
-           'refuse_missing', 'refuse_torch', 'remove', 'remove_lone_parts', 'why_none']
+__all__ = ['bucket_graph', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of',
+           'path_of_graph', 'Place', 'places', 'refuse_missing', 'remove', 'remove_lone_parts',
+           'why_none']
 
 _log = logging.getLogger('mxrnn.rnn')
 Place = Tuple[int, int]  #: epoch and batch of a checkpoint; the batch is 0 at the end of an epoch
@@ -140,45 +140,6 @@ def remove_lone_parts(prefix: str, newest: Place) -> None:
         if place < newest and place not in whole:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(path_of(prefix, kind, *place))
-
-
-#: How the first line of a source begins and ends.
-_SOURCE = '"""A model of MXNet', ', written by mxrnn.'
-
-
-def refuse_checkpoint(name: str, path: str) -> None:
-    """Refuse to write an export over files of checkpoints; `name` is the argument with its path."""
-    for each in (path, os.path.realpath(path)):
-        if re.search(r'(-symbol\.json|\.params|\.states|\.part-\d+)$', each, re.IGNORECASE):
-            raise ValueError('%s must not be the name of a file of a checkpoint (*-symbol.json, '
-                             '*.params, *.states), got %s' % (
-                                 name, path if each == path else '%s, a link to %s' % (path, each)))
-
-
-def is_source(path: str) -> bool:
-    """Whether the file exists and begins as a source of `to_source` does."""
-    try:
-        with open(path, encoding='utf-8', errors='replace') as file:
-            line = file.readline(200).rstrip()
-    except OSError:
-        return False
-    return line.startswith(_SOURCE[0]) and line.endswith(_SOURCE[1])
-
-
-def refuse_torch(path: str, onnx: bool = False) -> None:
-    """Refuse a source, its weights and all else that torch wrote; if an ONNX file is wanted, every
-    file without that end."""
-    if not os.path.isfile(path) or path.lower().endswith('.onnx'):
-        return
-    with open(path, 'rb') as file:
-        if not onnx and file.read(2) != b'PK' and not path.endswith(('.pt', '.pth', '.py')):
-            return
-    source = os.path.splitext(path)[0] + '.py'
-    raise ValueError('%s belongs to a source, %s' % (
-        path, 'which export already compared with the graph: see "Checked" in ' + source if onnx
-        else 'of which mxrnn reads only the weights (from_source): name its checkpoint'
-        ) if is_source(source) else '%s is no ONNX file (FILE.onnx), and mxrnn reads no files of '
-                     'torch: export the checkpoint again' % path)
 
 
 def refuse_missing(prefix: str, epoch: int) -> None:

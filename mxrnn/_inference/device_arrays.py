@@ -1,7 +1,7 @@
 """Arrays for inference and their devices: checks, choices and conversions of weights and inputs."""
 from __future__ import annotations
 
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, Sequence, Union
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from .._graph.index_inputs import is_looked_up
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 
-__all__ = ['Weights', 'as_array', 'check_weights', 'context_of', 'looked_up',
+__all__ = ['Weights', 'as_array', 'check_weights', 'context_of', 'Given', 'looked_up',
            'on', 'params_of']
 
 Weights = Mapping[str, mx.nd.NDArray]
+#: An array, or what NumPy makes into one.
+Given = Union[mx.nd.NDArray, np.ndarray, float, Sequence['Given']]
 
 #: Types of numbers for arrays in both MXNet and NumPy.
 _TYPES = ('float16', 'float32', 'float64', 'int8', 'int32', 'int64', 'uint8', 'bool')

@@ -104,8 +104,8 @@ class _Executor(mx.executor.Executor):
         return _with_arrays_of(self._symbol, self._rolled, executor)
 
 
-def _with_arrays_of(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol, executor: Any
-                    ) -> mx.executor.Executor:
+def _with_arrays_of(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol,
+                    executor: mx.executor.Executor) -> mx.executor.Executor:
     """`executor` of the graph `rolled`, with its arrays in the order of `symbol`."""
     for kind, names_of in (('arg_arrays', mx.sym.Symbol.list_arguments),
                            ('grad_arrays', mx.sym.Symbol.list_arguments),
@@ -115,9 +115,9 @@ def _with_arrays_of(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol, executor: Any
             by_name = dict(zip(names_of(rolled), arrays))
             setattr(executor, kind, [by_name[name] for name in names_of(symbol)])
     executor.__class__ = _Executor
+    assert isinstance(executor, _Executor)
     executor._rolled, executor._symbol = rolled, symbol
-    result: mx.executor.Executor = executor
-    return result
+    return executor
 
 
 def _known(shapes: Sequence[tuple[int, ...]]) -> bool:
@@ -233,5 +233,5 @@ def bind(self: mx.sym.Symbol, ctx: mx.Context, args: Arrays, args_grad: Arrays =
     return _with_arrays_of(self, found.symbol, executor)
 
 
-kind: Any = mx.sym.Symbol
-kind.simple_bind, kind.bind = simple_bind, bind
+mx.sym.Symbol.simple_bind = simple_bind  # type: ignore[method-assign, assignment]
+mx.sym.Symbol.bind = bind  # type: ignore[method-assign, assignment]

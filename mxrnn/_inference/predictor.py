@@ -156,11 +156,10 @@ class Predictor:
         with self._one_call:
             columns = _columns(sequences, self.data_names)
             lengths = self._lengths(columns)
-            results: list[Any] = [None] * len(lengths)
+            results: dict[int, Result] = {}
             for chosen, outputs in self._run(columns, lengths):
-                for place, output in zip(chosen, outputs):
-                    results[place] = output
-            return results
+                results.update(zip(chosen.tolist(), outputs))
+            return [results[place] for place in range(len(lengths))]
 
     # The request
 
@@ -236,9 +235,9 @@ class Predictor:
         arrays = [output.asnumpy() for output in outputs]
         by_row = self._networks.outputs.by_row(
             arrays, lambda: self._networks.run_reversed(executor), batch.rows, batch.length)
-        rows: list[Any] = [[axes.without_padding(output[i], lengths[place]) for axes, output in
+        rows = [[axes.without_padding(output[i], lengths[place]) for axes, output in
                  zip(self._networks.outputs.axes, by_row)] for i, place in enumerate(batch.chosen)]
-        return batch.chosen, [row[0] for row in rows] if len(arrays) == 1 else rows
+        return batch.chosen, [row[0] if len(row) == 1 else row for row in rows]
 
 
 class _Batch(NamedTuple):

@@ -7,13 +7,18 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Union
+import types
+from typing import TYPE_CHECKING, BinaryIO, Callable, Dict, List, Mapping, Union
 
 import numpy as np
 
 from .._graph.graph import Graph, Node
 from .._graph.graph_editing import origin
 from .._graph.symbol_json import graph_to_json
+
+if TYPE_CHECKING:
+    from .._runtime.mxnet_types.executor import Executor
+    from .._runtime.mxnet_types.nd import NDArray
 
 __all__ = ['serve']
 
@@ -22,7 +27,7 @@ _Arrays = Dict[str, np.ndarray]
 #: Computes outputs, or says why MXNet does not take the data.
 _Run = Callable[[_Arrays], Union[List[np.ndarray], str]]
 #: Executors in which an operator failed. Freeing one may end or block the process.
-_failed: list[Any] = []
+_failed: list[Executor] = []
 
 
 def serve() -> None:
@@ -42,7 +47,7 @@ def serve() -> None:
     mx.nd  # noqa: B018  (imported when it is first used)
     _send(replies, 'ready')
     runs: dict[int, _Run] = {}
-    params: dict[str, Any] = {}
+    params: dict[str, NDArray] = {}
     while True:
         try:
             asked = pickle.load(sys.stdin.buffer)
@@ -71,7 +76,7 @@ def _send(replies: BinaryIO, what: object) -> None:
     replies.flush()
 
 
-def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any]) -> _Run:
+def _in_mxnet(mx: types.ModuleType, graph: Graph, params: Mapping[str, NDArray]) -> _Run:
     symbol = mx.sym.load_json(graph_to_json(graph, indent=None))
     names, auxiliary = symbol.list_arguments(), symbol.list_auxiliary_states()
 
@@ -82,10 +87,10 @@ def _in_mxnet(mx: Any, graph: Graph, params: Mapping[str, Any]) -> _Run:
         try:
             shapes, _, _ = symbol.infer_shape_partial(**{  # infer_shape prints its arguments
                 name: array.shape for name, array in given.items()})
-            types, _, _ = symbol.infer_type(**{name: array.dtype for name, array in given.items()})
+            kinds, _, _ = symbol.infer_type(**{name: array.dtype for name, array in given.items()})
             executor = symbol.bind(mx.cpu(), [
                 given[name] if name in given else mx.nd.array(np.zeros(shape), dtype=kind)
-                for name, shape, kind in zip(names, shapes, types)],
+                for name, shape, kind in zip(names, shapes, kinds)],
                 grad_req='null', aux_states=[params[name] for name in auxiliary])
             _failed.append(executor)
             outputs = [each.asnumpy() for each in executor.forward(is_train=False)]

@@ -1,7 +1,7 @@
 """Stepper: a network one step at a time, with states that belong to the caller."""
 from __future__ import annotations
 
-from typing import Any, List, Sequence, Union
+from typing import List, Mapping, Sequence, Union
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .._runtime.mxnet import mx
 from . import device_arrays
 from .bind_errors import check_fit, check_half, known_types, wrong_for
 from .compiled_graph import Compiled, Forms, Kept, Network, States, StateSpecs, apart, applied
-from .device_arrays import Weights, as_array, looked_up
+from .device_arrays import Given, Weights, as_array, looked_up
 from .single_calls import OneCall
 
 __all__ = ['Stepper']
@@ -197,7 +197,7 @@ class Stepper:
         return self._specs.zeros(batch_size, self._context,
                                  [self._types[name] for name in self.state_names])
 
-    def step(self, states: States, /, **inputs: Any) -> tuple[Outputs, States]:
+    def step(self, states: States, /, **inputs: Given) -> tuple[Outputs, States]:
         """Take one step.
 
         Parameters
@@ -224,7 +224,7 @@ class Stepper:
         with self._one_call:
             return self._run(self._step, states, self._arrays(inputs))
 
-    def read(self, states: States, /, *, valid_length: object = None, **inputs: Any
+    def read(self, states: States, /, *, valid_length: object = None, **inputs: Given
              ) -> tuple[Outputs, States]:
         """Run over whole sequences, through `fuse` if the cell allows it.
 
@@ -323,7 +323,7 @@ class Stepper:
                                       wrong_for(compiled.symbol, shapes, compiled.weights)
                                       or 'MXNet says: %s' % reason_of(error)))
 
-    def _arrays(self, inputs: dict[str, object]) -> dict[str, mx.nd.NDArray]:
+    def _arrays(self, inputs: Mapping[str, object]) -> dict[str, mx.nd.NDArray]:
         """The inputs as arrays, by name."""
         if inputs.keys() != set(self.input_names):
             weights = ', '.join(name for name in sorted(inputs) if name in self._step.weights)

@@ -7,7 +7,6 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from .. import _check
 from .._files.atomic import replacing
-from .._files.checkpoint_files import refuse_checkpoint
 from .._graph.graph import Graph
 from .check.export_check import Compared, check_export, log_unchecked
 from .model import Model
@@ -17,7 +16,7 @@ from .registry import ONNX
 from .run.exported_file import ExportedFile
 from .run.mxnet_process import begin
 from .run.onnx_file import open_content
-from .seals import check_onnx_target, sealed
+from .seals import check_onnx_target, refuse_checkpoint, sealed
 
 __all__ = ['encoder_of', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
 

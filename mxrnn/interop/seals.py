@@ -15,15 +15,15 @@ import sys
 import zlib
 from typing import TYPE_CHECKING, Any, Iterable, Mapping, NoReturn, Sequence
 
-from .._files.checkpoint_files import is_source
 from .._graph.rolling import with_one_input
 from .model import Model
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['check_onnx_target', 'check_source_target', 'read_state', 'refuse_damaged',
-           'refuse_other_model', 'sealed', 'sealed_state', 'weights_of']
+__all__ = ['check_onnx_target', 'check_source_target', 'read_state', 'refuse_checkpoint',
+           'refuse_damaged', 'refuse_other_model', 'refuse_torch', 'sealed', 'sealed_state',
+           'weights_of']
 
 #: The entry as protobuf has it, without its eight digits: a field of the model, its key, its value.
 _SEAL = b'r\x17\n\x0bmxrnn.crc32\x12\x08'
@@ -33,8 +33,45 @@ _OF_SOURCE = 'sealed_by_mxrnn'
 #: Modules that a source of the same name would hide: from torch, itself, or the next export.
 _IMPORTED = {'__future__', 'math', 'mxnet', 'mxrnn', 'numpy', 'onnx', 'onnxruntime', 'torch',
              'typing', *getattr(sys, 'stdlib_module_names', ())}
+#: How the first line of a source begins and ends.
+_SOURCE = '"""A model of MXNet', ', written by mxrnn.'
 #: Why exports of other models are refused.
 _OTHER_MODEL = 'is an export of another model'
+
+
+def refuse_checkpoint(name: str, path: str) -> None:
+    """Refuse to write an export over files of checkpoints; `name` is the argument with its path."""
+    for each in (path, os.path.realpath(path)):
+        if re.search(r'(-symbol\.json|\.params|\.states|\.part-\d+)$', each, re.IGNORECASE):
+            raise ValueError('%s must not be the name of a file of a checkpoint (*-symbol.json, '
+                             '*.params, *.states), got %s' % (
+                                 name, path if each == path else '%s, a link to %s' % (path, each)))
+
+
+def _is_source(path: str) -> bool:
+    """Whether the file exists and begins as a source of `to_source` does."""
+    try:
+        with open(path, encoding='utf-8', errors='replace') as file:
+            line = file.readline(200).rstrip()
+    except OSError:
+        return False
+    return line.startswith(_SOURCE[0]) and line.endswith(_SOURCE[1])
+
+
+def refuse_torch(path: str, onnx: bool = False) -> None:
+    """Refuse a source, its weights and all else that torch wrote; if an ONNX file is wanted, every
+    file without that end."""
+    if not os.path.isfile(path) or path.lower().endswith('.onnx'):
+        return
+    with open(path, 'rb') as file:
+        if not onnx and file.read(2) != b'PK' and not path.endswith(('.pt', '.pth', '.py')):
+            return
+    source = os.path.splitext(path)[0] + '.py'
+    raise ValueError('%s belongs to a source, %s' % (
+        path, 'which export already compared with the graph: see "Checked" in ' + source if onnx
+        else 'of which mxrnn reads only the weights (from_source): name its checkpoint'
+        ) if _is_source(source) else '%s is no ONNX file (FILE.onnx), and mxrnn reads no files of '
+                     'torch: export the checkpoint again' % path)
 
 
 def sealed(content: bytes) -> bytes:
@@ -135,7 +172,7 @@ def check_source_target(path: str) -> dict[str, tuple[int, ...]]:
     state: Any = None
     if not os.path.exists(path) and not os.path.exists(weights):
         return {}
-    if os.path.exists(path) and not is_source(path):
+    if os.path.exists(path) and not _is_source(path):
         _refuse_to_replace(path, 'mxrnn did not write it', other)
     try:
         state = read_state(weights)

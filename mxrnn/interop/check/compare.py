@@ -3,13 +3,13 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
-from ..._files.checkpoint_files import refuse_torch
 from ..._graph.rolling import with_one_input
 from ..model import Model
 from ..prepare import glance
 from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.witness import Reference, of_torch
+from ..seals import refuse_torch
 from .data import Inputs, arrays_of
 from .difference import difference, of_file
 
