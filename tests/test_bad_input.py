@@ -71,23 +71,20 @@ CELLS = {'LSTMCell': lstm, 'FusedRNNCell': fused, 'SequentialRNNCell': stack,
          'WeightDropCell': lambda: rnn.WeightDropCell(lstm(), 0.1), 'ConvLSTMCell': conv}
 
 
+#: What all ordinary cells take.
+OF_CELLS = {'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS, 'bias': FLAG}
 #: (public name, function of one keyword, {argument: wrong values})
 ARGUMENTS = [
     ('RNNParams', rnn.RNNParams, {'prefix': TEXT}),
     ('RNNParams.get', rnn.RNNParams().get, {'name': TEXT}),
     ('BaseRNNCell', rnn.BaseRNNCell, {'prefix': TEXT, 'params': PARAMS}),
-    ('RNNCell', dense(rnn.RNNCell), {'num_hidden': COUNT, 'activation': ACTIVATION, 'prefix': TEXT,
-                                     'params': PARAMS, 'bias': FLAG}),
-    ('LSTMCell', dense(rnn.LSTMCell), {'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS,
-                                       'forget_bias': NUMBER, 'bias': FLAG, 'state_clip': CLIP}),
-    ('GRUCell', dense(rnn.GRUCell), {'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS,
-                                     'bias': FLAG}),
+    ('RNNCell', dense(rnn.RNNCell), {**OF_CELLS, 'activation': ACTIVATION}),
+    ('LSTMCell', dense(rnn.LSTMCell), {**OF_CELLS, 'forget_bias': NUMBER, 'state_clip': CLIP}),
+    ('GRUCell', dense(rnn.GRUCell), OF_CELLS),
     ('LSTMPCell', lambda **kwargs: rnn.LSTMPCell(**{'num_hidden': 4, 'projection_size': 3,
                                                     **kwargs}),
-     {'num_hidden': COUNT, 'projection_size': COUNT, 'prefix': TEXT, 'params': PARAMS,
-      'forget_bias': NUMBER, 'bias': FLAG, 'state_clip': CLIP}),
-    ('LayerNormGRUCell', dense(rnn.LayerNormGRUCell), {
-        'num_hidden': COUNT, 'prefix': TEXT, 'params': PARAMS, 'bias': FLAG}),
+     {**OF_CELLS, 'projection_size': COUNT, 'forget_bias': NUMBER, 'state_clip': CLIP}),
+    ('LayerNormGRUCell', dense(rnn.LayerNormGRUCell), OF_CELLS),
     ('FusedRNNCell', fused, {'num_hidden': COUNT, 'num_layers': COUNT, 'mode': MODE,
                              'bidirectional': FLAG, 'dropout': FRACTION, 'get_next_state': FLAG,
                              'forget_bias': NUMBER, 'prefix': TEXT[1:], 'params': PARAMS,
@@ -182,6 +179,13 @@ FILES = {'cells': [None, 3, 'lstm', X, [3], [lstm(), None]], 'prefix': PATHS,
          + [-1, True]}
 
 
+OF_ITERATORS = {
+    'batch_size': COUNT, 'invalid_label': REAL + [HUGE], 'data_name': TEXT,
+    'label_name': [*TEXT, 'data'], 'num_parts': [0, None, 1.5, 50], 'part_index': [1, -1, None],
+    'dtype': ['float99', 3, [], X, NAN, '', None, 'floating', 'int16', 'complex64', 'U4', object],
+    'layout': [None, 3, '', 'NTCH', 'nt', 'TT', [], X], 'last_batch': [None, 3, 'drop', '', [], X]}
+
+
 def loop(**kwargs):
     return rnn.dynamic_unroll(**{'cell': lstm(), 'inputs': X, **kwargs})
 
@@ -237,16 +241,10 @@ ARGUMENTS += [
                     '', 'words', ['words'], [['two', 'words']], [['1']], [None], [[None]],
                     [[1], 5], [[1], [[2]]], [[[1, 2]]], [[1, [2, 3]]], [[2 ** 70]], [[10 ** 400]],
                     [[1j]], [{1, 2}], [{1: 2}], [iter([1])], np.zeros(4), np.zeros((2, 2, 2))],
-      'batch_size': COUNT,
       'buckets': [3, 'ab', [0], [-1], [2.5], [None], [True], [HUGE], X, [[3]], 0, 2.5, True, '36',
                   ['3'], [-1, 4], [NAN], [1]],
-      'invalid_label': REAL + [HUGE], 'data_name': TEXT, 'label_name': [*TEXT, 'data'],
-      'num_parts': [0, None, 1.5, 50], 'part_index': [1, -1, None],
-      'dtype': ['float99', 3, [], X, NAN, '', None, 'floating', 'int16', 'complex64', 'U4', object],
-      'layout': [None, 3, '', 'NTCH', 'nt', 'TT', [], X], 'shuffle': FLAG,
-      'seed': [-1, 2 ** 32, 2.5, 'x', [], NAN, True, X],
-      'last_batch': [None, 3, 'drop', '', [], X], 'too_long': [None, 3, 'cut', '', [], X],
-      'provide_length': FLAG}),
+      **OF_ITERATORS, 'shuffle': FLAG, 'seed': [-1, 2 ** 32, 2.5, 'x', [], NAN, True, X],
+      'too_long': [None, 3, 'cut', '', [], X], 'provide_length': FLAG}),
     ('BucketSentenceIter', lambda **kwargs: rnn.BucketSentenceIter(
         CODES, 1, [3], provide_length=True, **kwargs),
      {'length_name': [*TEXT, 'data', 'softmax_label']}),
@@ -254,11 +252,7 @@ ARGUMENTS += [
         **{'tokens': range(20), 'batch_size': 2, 'bptt': 3, **kwargs}),
      {'tokens': [None, 3, X, [], ['a', 'b'], [None] * 9, [[1, 2]], [NAN] * 20, 'text',
                  [[1, 2], [3]], [1], [2 ** 70] * 9, [1.5, NAN] * 9, np.zeros((9, 9)), range(2)],
-      'batch_size': COUNT, 'bptt': COUNT, 'invalid_label': REAL + [HUGE], 'data_name': TEXT,
-      'label_name': [*TEXT, 'data'], 'dtype': ['float99', 3, [], X, NAN, '', 'int16', object],
-      'num_parts': [0, None, 1.5, 50], 'part_index': [1, -1, None],
-      'layout': [None, 3, '', 'NTCH', 'nt', 'TT', [], X],
-      'last_batch': [None, 3, 'drop', '', [], X, 'roll_over']}),
+      **OF_ITERATORS, 'bptt': COUNT, 'last_batch': [*OF_ITERATORS['last_batch'], 'roll_over']}),
 ]
 
 

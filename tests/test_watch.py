@@ -166,35 +166,24 @@ def test_all_end_when_the_scheduler_was_started_again(tmp_path):
         assert 'was started again' in training.printed(2)
 
 
-@pytest.mark.parametrize('variable', ['PS_HEARTBEAT_INTERVAL', 'PS_HEARTBEAT_TIMEOUT'])
-@pytest.mark.parametrize('text', ['often', '-1', '', '\u00b2', '4294967296'])
-def test_the_settings_of_the_heartbeat_are_numbers_of_seconds(variable, text, monkeypatch):
-    monkeypatch.setenv('DMLC_ROLE', 'worker')
-    monkeypatch.setenv(variable, text)
-    with pytest.raises(ValueError, match='%s must be a number of seconds up to 2147483647, 0 to '
-                       'have no heartbeat, got' % variable):
-        heartbeat_watch.heartbeat()
+PLACE = dict.fromkeys(['DMLC_PS_ROOT_URI', 'DMLC_PS_ROOT_PORT', 'DMLC_NUM_SERVER'], '1')
 
 
-@pytest.mark.parametrize('settings', [{'INTERVAL': '8'}, {'TIMEOUT': '1'},
-                                      {'INTERVAL': '30', 'TIMEOUT': '20'}])
-def test_a_heartbeat_that_is_slower_than_its_timeout_is_refused(settings, monkeypatch):
-    """All ended with status 75 again and again."""
-    monkeypatch.setenv('DMLC_ROLE', 'worker')
-    for name, value in settings.items():
-        monkeypatch.setenv('PS_HEARTBEAT_' + name, value)
-    with pytest.raises(ValueError, match='TIMEOUT must be more than PS_HEARTBEAT_INTERVAL, got'):
-        heartbeat_watch.heartbeat()
-
-
-@pytest.mark.parametrize('role, message', [
-    ('wroker', "must be 'scheduler', 'server' or 'worker', got 'wroker'"),
-    ('server', 'DMLC_ROLE=server needs DMLC_NUM_WORKER, too')])
-def test_what_says_the_role_of_a_process_is_checked(role, message, monkeypatch):
-    for name in ('PS_ROOT_URI', 'PS_ROOT_PORT', 'NUM_SERVER'):
-        monkeypatch.setenv('DMLC_' + name, '1')
+@pytest.mark.parametrize('settings, message', [
+    *[({'PS_HEARTBEAT_' + name: text}, 'PS_HEARTBEAT_%s must be a number of seconds up to '
+       '2147483647, 0 to have no heartbeat, got' % name) for name in ('INTERVAL', 'TIMEOUT')
+      for text in ('often', '-1', '', '\u00b2', '4294967296')],
+    # All ended with status 75 again and again.
+    *[({'PS_HEARTBEAT_' + name: text for name, text in slow.items()},
+       'TIMEOUT must be more than PS_HEARTBEAT_INTERVAL, got')
+      for slow in ({'INTERVAL': '8'}, {'TIMEOUT': '1'}, {'INTERVAL': '30', 'TIMEOUT': '20'})],
+    ({**PLACE, 'DMLC_ROLE': 'wroker'},
+     "must be 'scheduler', 'server' or 'worker', got 'wroker'"),
+    ({**PLACE, 'DMLC_ROLE': 'server'}, 'DMLC_ROLE=server needs DMLC_NUM_WORKER, too')])
+def test_settings_of_a_heartbeat_that_are_none(settings, message, monkeypatch):
     monkeypatch.delenv('DMLC_NUM_WORKER', raising=False)
-    monkeypatch.setenv('DMLC_ROLE', role)
+    for name, value in {'DMLC_ROLE': 'worker', **settings}.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=message):
         heartbeat_watch.heartbeat()
 
