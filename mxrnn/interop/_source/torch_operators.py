@@ -42,9 +42,9 @@ def keywords(run: Run, node: Node) -> dict[str, Any]:
     """The attributes of a node that a function takes as keyword-only parameters."""
     found: dict[str, Any] = {}
     if inspect.isfunction(run):
-        given = inspect.getfullargspec(run)
-        for key in given.kwonlyargs:
-            if key not in (given.kwonlydefaults or {}) or hasattr(node, key):
+        code, defaults = run.__code__, run.__kwdefaults__ or {}
+        for key in code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]:
+            if key not in defaults or hasattr(node, key):
                 value = getattr(node, key)  # one with a default may be missing in some operators
                 found[key] = DTYPES.get(value) if key.endswith('dtype') else value
     return found
