@@ -203,31 +203,29 @@ def _export(options: argparse.Namespace) -> int:
         _check_source(options)
     if options.onnx is not None:
         check_target('--onnx', options.onnx, ('.pt', '.pth', '.py'), 'other files')
-    from .interop.run.mxnet_process import kept
     name = os.path.basename(options.prefix or options.symbol)
     with working('reading ' + name):
         model = load(options)
     missing: set[str] = set()
-    with kept():  # for all formats
-        for write, target in formats:
-            try:
-                with working('writing %s%s' % (os.path.basename(target), (
-                        '' if options.no_check else ' and comparing it with ' + name))):
-                    paths, remarks = write(options, shapes, types, model)
-            except faults() as error:
-                if len(formats) == 1:
-                    raise
-                failed('%s was not written: ' % target, error)
-                missing.add(target)
-                continue
-            newest = newest_of(options, model)
-            for each in paths:
-                print('%s: %d bytes%s' % (each, os.path.getsize(each), (
-                    newest and ', of epoch ' + newest)))
-                newest = ''
-            for kind, sentence in remarks:
-                if sentence and (options.verbose or kind != 'sizes'):
-                    say(kind, sentence)
+    for write, target in formats:
+        try:
+            with working('writing %s%s' % (os.path.basename(target), (
+                    '' if options.no_check else ' and comparing it with ' + name))):
+                paths, remarks = write(options, shapes, types, model)
+        except faults() as error:
+            if len(formats) == 1:
+                raise
+            failed('%s was not written: ' % target, error)
+            missing.add(target)
+            continue
+        newest = newest_of(options, model)
+        for each in paths:
+            print('%s: %d bytes%s' % (each, os.path.getsize(each), (
+                newest and ', of epoch ' + newest)))
+            newest = ''
+        for kind, sentence in remarks:
+            if sentence and (options.verbose or kind != 'sizes'):
+                say(kind, sentence)
     if len(missing) == len(formats):
         return 2
     return 2 if missing else 0

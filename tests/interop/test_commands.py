@@ -462,21 +462,6 @@ def test_frames_of_which_the_graph_does_not_tell_the_width_take_any(tmp_path):
         assert 'batch, time, data_2: any' in out and 'checked:' in out
 
 
-def test_several_formats_are_checked_with_one_run_of_mxnet(prefix, tmp_path, monkeypatch, capsys):
-    from mxrnn.interop.run import mxnet_process
-    answer, asked = mxnet_process._Child._answer, []
-    monkeypatch.setattr(mxnet_process._Child, '_answer', lambda self, *request: (
-        asked.append(request) or answer(self, *request)))
-    onnx, source = tmp_path / 'a.onnx', tmp_path / 'c.py'
-    assert command('export', prefix, '--onnx', onnx) == 0
-    alone, asked[:] = len(asked), []
-    assert command('export', prefix, '--onnx', onnx, '--source', source) == 0
-    assert len(asked) == alone > 2 and mxnet_process._child._model is None
-    said = ' '.join(capsys.readouterr().out.split())
-    assert all(path.name in said and path.exists() for path in (onnx, source))
-    assert said.count('equal to the checkpoint in MXNet') == 3
-
-
 @pytest.mark.parametrize('options, said', [
     (('--source', './a.onnx'), 'each format needs a file of its own'),
     (('--source', 'c.py', '--as-is'), 'leave out --as-is')])

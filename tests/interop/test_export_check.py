@@ -353,26 +353,6 @@ def test_another_process_of_mxnet_gets_the_model(model):
     np.testing.assert_array_equal(run(data), before)
 
 
-def test_kept_answers_are_those_of_one_model_and_stay_as_they_are(model, monkeypatch):
-    def run(of):
-        return mxnet_process.of_mxnet()[1](of, of.graph)(data)
-    data = {'data': np.zeros((2, 6, 5), 'f')}
-    twin = model._replace(arg_params={name: array.astype('d')
-                                      for name, array in model.arg_params.items()})
-    with mxnet_process.kept():
-        first = run(model)[0]
-        wanted = first.copy()
-        first[...] = 7
-        np.testing.assert_array_equal(run(model)[0], wanted)
-        assert not mxnet_process._alike(model, twin)
-        answers = iter(['out of memory', [wanted]])
-        monkeypatch.setattr(mxnet_process._Child, '_answer', lambda *_: next(answers))
-        data['data'] += 1
-        with pytest.raises(ValueError, match='out of memory'):
-            run(model)
-        np.testing.assert_array_equal(run(model)[0], wanted)
-
-
 def test_an_interrupted_check_leaves_no_answer_to_the_next(model, tmp_path, monkeypatch):
     def interrupted(pipe):
         raise KeyboardInterrupt

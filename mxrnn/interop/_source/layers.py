@@ -102,8 +102,14 @@ def _convolution(scope: MethodWriter, node: Node, x: Expr, weight: Expr, bias: E
     back, last, count = node.op == 'Deconvolution', channels_last(node.layout), len(node.kernel)
     if back and (node.target_shape or last):
         raise Unsupported('target_shape and channels last are not supported')
+    text = _window(node, stride='stride', pad='padding', dilate='dilation',
+                   **({'adj': 'output_padding'} if back else {}))
+    text += ', groups=%d' % node.num_group * (node.num_group > 1)
     if not _are_parameters(weight, bias):
-        return _convolved(node, x, weight, bias)
+        arrays = ['%s.movedim(-1, 1)' % each.of if last else format(each) for each in (x, weight)]
+        arrays += [format(bias)] * (bias is not None)
+        found = 'F.conv%s%dd(%s%s)' % ('_transpose' * back, count, ', '.join(arrays), text)
+        return found + '.movedim(1, -1)' * last
     places = {'weight': scope.file.places[str(weight.parameter)]}
     if bias is not None:
         places['bias'] = scope.file.places[str(bias.parameter)]
@@ -112,24 +118,10 @@ def _convolution(scope: MethodWriter, node: Node, x: Expr, weight: Expr, bias: E
     filters, channels = places['weight'].shape[:2]
     channels, filters = (filters, channels * node.num_group) if back else (
         channels * node.num_group, filters)
-    text = _window(node, stride='stride', pad='padding', dilate='dilation',
-                   **({'adj': 'output_padding'} if back else {}))
-    text += ', groups=%d' % node.num_group * (node.num_group > 1) + ', bias=False' * (bias is None)
+    text += ', bias=False' * (bias is None)
     layer = scope.file.module(_layer_name(scope, node, weight), 'nn.Conv%s%dd(%d, %d, %s%s)' % (
         'Transpose' * back, count, channels, filters, _sizes(node.kernel), text), places)
     return '%s(%s.movedim(-1, 1)).movedim(1, -1)' % (layer, x.of) if last else '%s(%s)' % (layer, x)
-
-
-def _convolved(node: Node, x: Expr, weight: Expr, bias: Expr | None) -> str:
-    """A convolution whose weights are computed by the graph or shared by two layers."""
-    back, last, count = node.op == 'Deconvolution', channels_last(node.layout), len(node.kernel)
-    arrays = ['%s.movedim(-1, 1)' % each.of if last else format(each) for each in (x, weight)]
-    arrays += [format(bias)] * (bias is not None)
-    text = _window(node, stride='stride', pad='padding', dilate='dilation',
-                   **({'adj': 'output_padding'} if back else {}))
-    text += ', groups=%d' % node.num_group * (node.num_group > 1)
-    text = 'F.conv%s%dd(%s%s)' % ('_transpose' * back, count, ', '.join(arrays), text)
-    return text + '.movedim(1, -1)' * last
 
 
 @emits('Pooling', 'Pooling_v1')

@@ -378,8 +378,7 @@ def softmax_output(training: bool, x: Tensor, label: Tensor | None = None, *, gr
 
 
 @runs('WarpCTC')
-def warp_ctc(x: Tensor, label: Tensor | None = None, *, label_length: int, input_length: int,
-              name: str) -> Tensor:
+def warp_ctc(x: Tensor, label: Tensor | None = None, *, label_length: int, name: str) -> Tensor:
     """Each row's softmax; its gradient is that of the CTC loss for the label, with 0 as blank."""
     def gradient(p: Tensor) -> Tensor:
         labels = label_of(name, label).reshape(-1, label_length)

@@ -27,24 +27,20 @@ class Losses(NamedTuple):
     ----------
     graph : Graph
         Its last `split` heads are no outputs: they are losses alone.
-    plain : Graph
-        The graph before its nodes were merged.
     facts : Facts
         Shapes and types of its arrays.
     shapes : dict
         Shapes of inputs and of labels; one axis for equal names.
-    typed, untold : list of str
-        Labels whose shapes were typed, and those whose shapes are not known.
+    untold : list of str
+        Labels whose shapes are not known.
     split : int
     inner : list of str
         Losses that the class has no part for, because other nodes read them.
     """
 
     graph: Graph
-    plain: Graph
     facts: Facts
     shapes: dict[str, Shape]
-    typed: Sequence[str]
     untold: Sequence[str]
     split: int
     inner: Sequence[str]
@@ -70,20 +66,18 @@ def with_losses(unrolled: Graph, found: Settled, arrays: Mapping[str, np.ndarray
                       for size in shape])
     shapes = {name: shape_of(shape) for name, shape in found.shapes.items()}
     facts = survey(graph, arrays, shapes, types)
-    typed = [name for name in labels if name in given]
     shapes.update((name, shape_of([found.numbers.get(str(size), size) for size in given[name]]))
-                  for name in typed)
+                  for name in labels if name in given)
     _find_labels(graph, facts, shapes, labels)
-    plain, split = graph, _split(graph, facts)
+    split = _split(graph, facts)
     graph = graph._replace(heads=(*graph.heads, *split))
     graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
         graph, facts.arrays, unrolled)), graph)
     outputs = {graph.nodes[head.node].name for head in graph.heads[len(graph.heads) - len(split):]}
     facts = survey(graph, arrays, shapes, types)._replace(
         limits=found.ranges, equal=guarded(found.graph.arguments, found.shapes))
-    return Losses(graph, plain, facts, shapes, typed, [
-        name for name in labels if name not in shapes], len(split), [
-            name for name in inner if name not in outputs])
+    return Losses(graph, facts, shapes, [name for name in labels if name not in shapes],
+                  len(split), [name for name in inner if name not in outputs])
 
 
 def _find_labels(graph: Graph, facts: Facts, shapes: dict[str, Shape], missing: Sequence[str]

@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..._runtime.import_failure import found
 from ..model import Model
 from .witness import Data, Runner, refusing
 
-__all__ = ['EndedError', 'begin', 'forget', 'kept', 'of_mxnet']
+__all__ = ['EndedError', 'begin', 'forget', 'of_mxnet']
 
 #: No fusing of operators, which gives wrong numbers in MXNet (docs/mxnet-defects.md). One thread
 #: runs each operator at once: for small arrays, more threads cost more time than they save. The
@@ -50,20 +50,9 @@ def of_mxnet() -> tuple[str, Runner] | None:
 
 
 def forget() -> None:
-    """Let the process free its model, unless it is kept; it ends where MXNet cannot free it."""
+    """Let the process free its model; it ends where MXNet cannot free it."""
     with _lock:
         _child.forget()
-
-
-@contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """Keep the model in the process, and its outputs: several files of it are to be checked."""
-    _child.answers = {}
-    try:
-        yield
-    finally:
-        _child.answers = None
-        forget()
 
 
 class _Run:
@@ -94,8 +83,6 @@ class _Child:
         #: The graphs that were sent with the model's weights.
         self._graphs: list[Graph] = []
         self._is_ready = False
-        #: What the model has answered, by request, if it is kept.
-        self.answers: dict[object, Any] | None = None
 
     def _runs(self) -> bool:
         return self._process is not None and self._owner == os.getpid() and (
@@ -130,27 +117,11 @@ class _Child:
 
     def ask(self, model: Model, graph: Graph, data: Data) -> Any:
         """The answer of `_inference.serve_outputs`; None if the process ended."""
-        known = self._model is not None and (
-            self._model is model or self.answers is not None and _alike(self._model, model))
+        known = self._model is model
         if not known:
             self._graphs = []
-            if self.answers is not None:
-                self.answers.clear()
-        number = next((at for at, each in enumerate(self._graphs) if each is graph
-                       or self.answers is not None and each == graph), len(self._graphs))
-        if self.answers is None:
-            return self._answer(known, model, graph, number, data)
-        key = number, *[(name, array.dtype.str, array.shape, array.tobytes())
-                        for name, array in data.items()]
-        reply = self.answers.get(key)
-        if reply is None:
-            reply = self._answer(known, model, graph, number, data)
-            if not isinstance(reply, list):
-                return reply
-            self.answers[key] = reply
-        return [array.copy() for array in reply]
-
-    def _answer(self, known: bool, model: Model, graph: Graph, number: int, data: Data) -> Any:
+        number = next((at for at, each in enumerate(self._graphs) if each is graph),
+                      len(self._graphs))
         new = number == len(self._graphs)
         reply = self._told((None if known else {**model.arg_params, **model.aux_params},
                             graph if new else None, number, dict(data)))
@@ -159,9 +130,7 @@ class _Child:
         return reply
 
     def forget(self) -> None:
-        """Let the process free its model, unless it is kept."""
-        if self.answers is not None:
-            return
+        """Let the process free its model."""
         if self._runs() and self._model is not None and self._told(None) != 'freed' and (
                 self._process is not None):
             _end(self._process)
@@ -193,15 +162,6 @@ class _Child:
             raise
         finally:
             timer.cancel()
-
-
-def _alike(one: Model, other: Model) -> bool:
-    """Whether two models have the same values, as for two formats of one export."""
-    return all(
-        own.keys() == others.keys() and all(
-            own[name].dtype == others[name].dtype and np.array_equal(own[name], others[name])
-            for name in own)
-        for own, others in ((one.arg_params, other.arg_params), (one.aux_params, other.aux_params)))
 
 
 _lock, _child = threading.Lock(), _Child()
