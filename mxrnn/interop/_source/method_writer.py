@@ -81,7 +81,9 @@ class MethodWriter:
         self._read: list[Entry] = []
         #: The arguments of the method, by MXNet's names.
         self.inputs: dict[str, Expr] = {}
-        self._checked, self._first = False, ''
+        self._checked = False
+        #: A statement before these checks.
+        self.first = ''
         self._names = {value.text for value in self.arguments}
         #: Names that are reused once nothing reads their array any more.
         self._loose: set[str] = set()
@@ -150,9 +152,9 @@ class MethodWriter:
         """Add a statement that refuses wrong input."""
         return '%s(%s)' % (self.helper(function), ', '.join(map(str, arguments)))
 
-    def check_inputs(self, first: str = '') -> None:
-        """Begin with a statement, and checks of the inputs' sizes that are numbers or shared."""
-        self._checked, self._first = True, first
+    def check_inputs(self) -> None:
+        """Begin with checks of the inputs' sizes that are numbers in the graph, or shared."""
+        self._checked = True
 
     def _checks(self) -> list[str]:
         named = {name: each for name, each in self.inputs.items() if name in self.found}
@@ -357,5 +359,5 @@ class MethodWriter:
             if not line.left or live.intersection(line.targets):
                 live = live - set(line.targets) | set(WORD.findall(line.right))
                 kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
-        return [wrapped(' ' * 8 + text) for text in [*[self._first] * bool(self._first), *(
+        return [wrapped(' ' * 8 + text) for text in [*filter(None, [self.first]), *(
             self._checks() if self._checked else ()), *reversed(kept)]]

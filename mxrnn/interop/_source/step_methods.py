@@ -135,7 +135,8 @@ class StepMethods:
         names = list(self.states.values())
         places = {node.name: place for place, node in enumerate(graph.nodes) if node.is_variable}
         scope.inputs.update({name: scope.values[Entry(places[name], 0)] for name in self.states})
-        scope.check_inputs('%s = states' % (', '.join(names) if names[1:] else '(%s,)' % names[0]))
+        scope.first = '%s = states' % (', '.join(names) if names[1:] else '(%s,)' % names[0])
+        scope.check_inputs()
         count = len(self.stepped.states)
         results = scope.emit([*graph.heads, *(
             Entry(places[name], 0) for name in list(self.states)[count:])])
