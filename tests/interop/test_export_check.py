@@ -218,9 +218,9 @@ def test_an_output_with_the_name_of_an_input_is_checked(tmp_path):
 def test_what_onnxruntime_cannot_run_is_written_and_not_checked(tmp_path):
     """It has no LSTM of float64."""
     cell = rnn.LSTMCell(3)
-    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), cell.begin_state(dtype='float64'),
+    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), cell.begin_state(dtype='float64'),
                              merge_outputs=True)
-    shapes = dict(zip(outputs.list_arguments(), outputs.infer_shape(data=(2, 2, 4))[0]))
+    shapes = dict(zip(outputs.list_arguments(), outputs.infer_shape(data=(2, 3, 4))[0]))
     model = interop.Model(interop.graph_from_json(outputs.tojson()), {
         name: np.ones(shape) for name, shape in shapes.items() if name != 'data'}, {})
     title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
