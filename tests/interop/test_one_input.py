@@ -9,8 +9,10 @@ from mxrnn._graph.rolling import with_one_input
 from mxrnn.interop.prepare import prepare
 
 from .. import mx, ours, rnn
-from ..running import bound
+from ..cases import each as each_of
+from ..running import bound, flat, inputs
 from .compare import torch
+from .forms import BOUND
 from .models import random_model
 from .onnx_runs import exportable, outputs_of, session
 from .programs import _dense, _Weights, characters_of_2015
@@ -216,6 +218,18 @@ def test_source(program, form):
             assert_equal(again[name], gradient)
 
 
+@each_of([case for case in BOUND if case.can_step])
+def test_cells(case):
+    """The export compares outputs and gradients with MXNet's."""
+    with mx.name.NameManager():
+        outputs, states = case.make(rnn).unroll(4, inputs('list', 4), merge_outputs=False)
+        symbol = S.Group([S.identity(state) for state in [*outputs, *flat(states)]])
+    source = generate(random_model(symbol, {
+        'data_t%d' % t: (2, *case.step) for t in range(4)}))
+    assert 'Checked: equal' in source.text
+    assert ('Input data: ' in source.text) == bool(states)
+
+
 # ---- what stays as it is
 
 def two_steps(weights):
@@ -313,12 +327,12 @@ def prefix(tmp_path):
 
 def test_both_names_may_be_typed(prefix, tmp_path, capsys):
     path = tmp_path / 'gru.onnx'
-    for typed, inputs in ((['data=batch,time,3'], 'batch,time'), (['t0_data=4,3'], '4,8'),
+    for typed, axes in ((['data=batch,time,3'], 'batch,time'), (['t0_data=4,3'], '4,8'),
                           (['t%d_data=batch,3' % t for t in range(8)], 'batch,8')):
         assert command('export', prefix, '--onnx', path, '--type', 't3_data=float32', *[
             each for text in typed for each in ('--input', text)]) == 0
         printed = capsys.readouterr().out
-        assert 'data=%s,3\n' % inputs in printed
+        assert 'data=%s,3\n' % axes in printed
         assert 'data has the steps of t0_data to t7_data' in ' '.join(printed.split())
     assert command('export', prefix, '--onnx', path) == 0
     for typed in (['t2_data=4,3'], ['data=4,8,3'], ['data=4,5,3']):
