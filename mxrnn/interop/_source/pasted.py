@@ -181,18 +181,12 @@ def remainder_or_0(x: Tensor, y: Tensor) -> Tensor:
 
 # ---- layers
 
-def batch_dot(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool) -> Tensor:
-    """The product of the last two axes; either side can be transposed."""
-    return torch.matmul(x.transpose(-1, -2) if transpose_a else x,
-                        y.transpose(-1, -2) if transpose_b else y)
-
-
 @runs('_linalg_gemm2')
 def scaled_product(x: Tensor, y: Tensor, *, transpose_a: bool, transpose_b: bool, alpha: float,
                     axis: int) -> Tensor:
     """`alpha` times the product over the last axis and `axis`."""
-    product = batch_dot(x.movedim(axis, -2), y.movedim(axis, -2), transpose_a=transpose_a,
-                         transpose_b=transpose_b)
+    x, y = x.movedim(axis, -2), y.movedim(axis, -2)
+    product = (x.mT if transpose_a else x) @ (y.mT if transpose_b else y)
     return (product * alpha).movedim(-2, axis)
 
 
@@ -407,24 +401,16 @@ def svm_output(x: Tensor, label: Tensor | None = None, *, margin: float, use_lin
 
 # ---- order and parts
 
-def ordered(x: Tensor, axis: int | None, ascending: bool) -> tuple[Tensor, Tensor, int]:
-    """The elements sorted along an axis, their old places, and the axis."""
-    if axis is None:
-        x, axis = x.reshape(-1), 0
-    values, places = torch.sort(x, dim=axis, descending=not ascending, stable=True)
-    return values, places, axis
-
-
 @runs('topk')
 def largest(x: Tensor, *, axis: int | None, k: int, is_ascend: bool, ret_typ: str,
              dtype: torch.dtype) -> Tensor | tuple[Tensor, Tensor]:
     """The `k` largest or smallest elements: their values, their places, both, or a mask."""
-    values, places, along = ordered(x, axis, is_ascend)
-    first = k if k > 0 else values.shape[along]
-    values, places = values.narrow(along, 0, first), places.narrow(along, 0, first)
+    row, along = (x.reshape(-1), 0) if axis is None else (x, axis)
+    first = k if k > 0 else row.shape[along]
+    values, places = (each.narrow(along, 0, first) for each in torch.sort(
+        row, dim=along, descending=not is_ascend, stable=True))
     if ret_typ == 'mask':
-        flat = torch.zeros_like(x.reshape(-1) if axis is None else x)
-        return flat.scatter(along, places, 1).reshape(x.shape)
+        return torch.zeros_like(row).scatter(along, places, 1).reshape(x.shape)
     return places.to(dtype) if ret_typ == 'indices' else (values, places.to(dtype))
 
 

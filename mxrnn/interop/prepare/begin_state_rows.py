@@ -5,7 +5,8 @@ from typing import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..._graph.graph import Entry, Graph, Node
+from ..._graph.graph import Entry, Graph
+from ..._graph.graph_editing import Edit, with_variables_as_in
 from ..._graph.operator_table import has
 from ..._graph.rnn_vector_layout import begin_states
 from ..._graph.rolling import structure
@@ -102,19 +103,11 @@ def _repeats(array: np.ndarray, axis: int) -> bool:
 
 def _with_rows(graph: Graph, rows: Mapping[str, tuple[int, tuple[str, int]]]) -> Graph:
     """The graph in which those variables are repeated along an axis, as often as an input says."""
-    first = [place for place, node in enumerate(graph.nodes) if node.is_variable]
-    places = {place: at for at, place in enumerate(first)}
-    named = {graph.nodes[place].name: place for place in first}
-    nodes = [graph.nodes[place] for place in first]
+    edit = Edit(graph)
+    places = {node.name: Entry(place, 0) for place, node in enumerate(graph.nodes)
+              if node.is_variable}
     for name, (axis, (data, at)) in rows.items():
-        entries = Entry(first.index(named[name]), 0), Entry(first.index(named[data]), 0)
-        places[named[name]] = len(nodes)
-        nodes.append(Node('broadcast_like', name + '_rows', {
-            'lhs_axes': '(%d,)' % axis, 'rhs_axes': '(%d,)' % at}, entries))
-    for place, node in enumerate(graph.nodes):
-        if not node.is_variable:
-            places[place] = len(nodes)
-            nodes.append(node._replace(inputs=tuple(
-                Entry(places[entry.node], entry.output) for entry in node.inputs)))
-    return graph._replace(nodes=tuple(nodes), heads=tuple(
-        Entry(places[head.node], head.output) for head in graph.heads))
+        row = edit.writer.copy(graph.nodes[places[name].node], ())
+        edit.replaced[places[name]] = edit.writer.add('broadcast_like', name + '_rows', {
+            'lhs_axes': (axis,), 'rhs_axes': (at,)}, [row, places[data]])
+    return with_variables_as_in(edit.graph(), graph)

@@ -83,9 +83,6 @@ def _leaky_relu(training: bool, x: Tensor, *gamma: Tensor, act_type: str, slope:
     return F.selu(x) if act_type == 'selu' else F.gelu(x)
 
 
-CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-
-
 @runs('FullyConnected')
 def _fully_connected(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, flatten: bool
                      ) -> Tensor:
@@ -94,13 +91,6 @@ def _fully_connected(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, f
     return F.linear(x, weight, bias)
 
 
-def _first(x: Tensor) -> Tensor:
-    """Move the channels from the last axis to axis 1."""
-    return x.movedim(-1, 1)
-
-
-LARGEST = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 EVERYWHERE: dict[str, Callable[..., Tensor]] = {
     'max': torch.amax, 'avg': torch.mean, 'sum': torch.sum}
 
@@ -126,14 +116,14 @@ def _pooling(node: Node) -> Run:
                 if -(-(size + 2 * p - k) // s) * s >= size + p:
                     raise ValueError('%s, Pooling, has a window that covers only padding: that is '
                                      'not supported' % node.name)
-        if kind == 'max':
-            return LARGEST[count](x, kernel, stride, pad, ceil_mode=up)
-        if kind == 'avg':
-            return AVERAGE[count](x, kernel, stride, pad, up, padded)
-        ones = torch.ones((x.shape[1], 1, *kernel), dtype=x.dtype, device=x.device)
-        return CONVOLUTIONS[count](x, ones, None, stride, pad, 1, x.shape[1])
+        if kind == 'sum':
+            ones = torch.ones((x.shape[1], 1, *kernel), dtype=x.dtype, device=x.device)
+            return getattr(F, 'conv%dd' % count)(x, ones, None, stride, pad, 1, x.shape[1])
+        return getattr(F, '%s_pool%dd' % (kind, count))(
+            x, kernel, stride, pad, ceil_mode=up, **{'count_include_pad': padded} if (
+                kind == 'avg') else {})
     last = node.op == 'Pooling' and channels_last(node.layout)
-    return (lambda x: pool(_first(x)).movedim(1, -1)) if last else pool
+    return (lambda x: pool(x.movedim(-1, 1)).movedim(1, -1)) if last else pool
 
 
 @runs('Dropout', training=True)
