@@ -65,3 +65,39 @@ def test_weights_whose_gates_have_two_orders_are_written(reader, layers):
     source = source_of(symbol, data, {'data': ('batch', 'time', 5)})
     assert source.text.count('nn.LSTM(') == layers
     check(source, symbol, data)
+
+
+def decoder(steps=5):
+    """A program of attention by hand, which names its nodes by step."""
+    memory, cell = mx.sym.Variable('memory'), rnn.RNNCell(4, 'softsign', prefix='dec_')
+    state, outputs = mx.sym.sum(memory, axis=1), []
+    for step in range(steps):
+        score = mx.sym.batch_dot(memory, mx.sym.expand_dims(state, axis=2), name='score_t%d' % step)
+        look = mx.sym.softmax(mx.sym.Reshape(score, shape=(0, 0)) / 2, name='look_t%d' % step)
+        seen = mx.sym.batch_dot(mx.sym.expand_dims(look, axis=1), memory)
+        state = cell(mx.sym.Reshape(seen, shape=(-1, 4)), [state])[0]
+        outputs.append(state)
+    return outputs
+
+
+def test_arrays_have_the_names_that_the_program_gave_with_the_step():
+    data = {'memory': random_value('memory', (2, 3, 4)).astype('float32')}
+    text = source_of(mx.sym.stack(*decoder(), axis=1), data, {'memory': ('batch', 3, 4)}).text
+    assert 'look = torch.softmax((x @ ' in text and 'x_' not in text
+
+
+def test_steps_are_stacked_along_the_axis_that_is_read():
+    outputs, _ = rnn.RNNCell(4, 'softsign').unroll(5, mx.sym.Variable('data'))
+    data = {'data': random_value('data', (2, 5, 3)).astype('float32')}
+    source = source_of(mx.sym.stack(*outputs, axis=0), data, {'data': ('batch', 'time', 3)})
+    assert 'torch.stack(outs)' in source.text and 'transpose' not in source.text
+
+
+def test_rows_of_two_sequences_have_plain_names():
+    steps = mx.sym.Variable('data')
+    for layer in 'ab':
+        cell = rnn.ZoneoutCell(rnn.LSTMCell(3, layer + '_'), .1, .1)
+        steps, _ = cell.unroll(5, steps, merge_outputs=True)
+    data = {'data': random_value('data', (2, 5, 3)).astype('float32')}
+    text = source_of(steps, data, {'data': ('batch', 'time', 3)}).text
+    assert text.count(' in zip(') > 1 and not re.search(r'x_\d_\d', text)

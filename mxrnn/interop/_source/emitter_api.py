@@ -4,6 +4,7 @@ from __future__ import annotations
 import ast
 import functools
 import math
+import re
 from typing import Any, Callable, Iterable, List, NamedTuple, Sequence, Union
 
 import numpy as np
@@ -41,6 +42,10 @@ def _level(text: str) -> int:
     return _LEVELS.get(kind, _TIGHTEST)
 
 
+#: Steps in a list become an array, along the first or the second axis.
+_STACKED = re.compile(r'torch\.stack\((\w+)(, 1)?\)')
+
+
 class Expr(NamedTuple):
     """An array of the graph, as a text in the method that is being written.
 
@@ -70,6 +75,9 @@ class Expr(NamedTuple):
         return format(self)
 
     def __format__(self, spec: str) -> str:
+        stacked = _STACKED.fullmatch(self.text)
+        if self.swapped and stacked:
+            return 'torch.stack(%s%s)' % (stacked[1], '' if stacked[2] else ', 1')
         if self.swapped:
             return '%s.transpose(0, 1)' % self.unswapped.of
         text = self.text

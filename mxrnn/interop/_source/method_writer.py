@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import collections
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
 from ..._graph.check_node_attributes import check_attributes
@@ -28,7 +28,7 @@ from .emitter_api import (
 from .moved_weights import inputs_of
 from .pasted import check_equal, check_range, check_shape
 from .pasting import call, paste
-from .program_names import name_of, reader_of
+from .program_names import name_of, near_name, reader_of
 from .python_text import NAME, WORD, local, wrapped
 from .size_texts import ranges, shared, size_text, stated
 
@@ -102,9 +102,8 @@ class MethodWriter:
         if NAME.fullmatch(value.text):
             return value
         entries = [entry for entry, each in self._alive.items() if each == value]
-        name = next((found for entry in entries if (
-            found := name_of(self.graph.nodes[entry.node]))), name)
-        own = self.free('x' if name in self._variables else name or 'x')
+        name = next((found for entry in entries if (found := near_name(self.graph, entry))), name)
+        own = self.free('x' if name in self._variables else name or 'x', without=entries)
         self._lines.append(_Line(own, value.text, (own,)))
         named = value._replace(text=own)
         for entry in entries:
@@ -313,7 +312,7 @@ class MethodWriter:
         for at, value in enumerate(results):
             entry = Entry(self.place, at)
             if value.parameter is None and (self._uses[entry] > 1 or has(node.op, 'samples')):
-                value = self.named(value, name_of(node))
+                value = self.named(value, near_name(self.graph, entry))
             self._set(entry, value)
 
     def _shortened(self, inputs: Sequence[Expr]) -> list[Expr]:
@@ -327,9 +326,11 @@ class MethodWriter:
             inputs = [named if each == inputs[at] else each for each in inputs]
         return inputs
 
-    def free(self, name: str, *kept: str) -> str:
-        """A name for a variable, not in `kept`; an old name if nothing needs it any more."""
-        words = {word for entry, value in self._alive.items() if self._uses[entry] > 0
+    def free(self, name: str, *kept: str, without: Collection[Entry] = ()) -> str:
+        """A name for a variable, not in `kept`; an old name if nothing needs it any more, except
+        the arrays `without`."""
+        words = {word for entry, value in self._alive.items()
+                 if self._uses[entry] > 0 and entry not in without
                  for word in WORD.findall(value.text)}
         own = local(name, self._names - self._loose | words.union(kept))
         self.arguments = [each for each in self.arguments if each.text != own]

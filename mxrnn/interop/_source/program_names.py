@@ -7,7 +7,7 @@ from typing import Iterable, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 
-__all__ = ['cell_of', 'name_of', 'prefix_of', 'reader_of', 'rnn_of', 'shown']
+__all__ = ['cell_of', 'name_of', 'near_name', 'prefix_of', 'reader_of', 'rnn_of', 'shown']
 
 #: Ends of names that MXNet, its cells, and rolling up make.
 _ENDS = re.compile(r'(_(act|slice|rolled|fused|swapped|fwd|rnn|steps?|parameters|[a-z]+\d+))+$')
@@ -19,8 +19,16 @@ _MADE_UP = re.compile(r'_?[a-z_]*\d+(_(swapped|fwd|rolled|plus_residual))?')
 def name_of(node: Node) -> str:
     """A name for a node's output: the program's name without the cell's prefix and step; '' if the
     program did not name the node."""
-    name = re.sub(r'^.*_t\d+_', '', node.name)
+    name = re.sub(r'^.*_t\d+_|_t\d+$', '', node.name)
     return '' if _MADE_UP.fullmatch(name) else _ENDS.sub('', name).strip('_')
+
+
+def near_name(graph: Graph, entry: Entry) -> str:
+    """The name of an array, or of the one that unnamed nodes made it of; '' if there is none."""
+    node = graph.nodes[entry.node]
+    while not name_of(node) and len(node.inputs) == 1:
+        node = graph.nodes[node.inputs[0].node]
+    return name_of(node)
 
 
 def reader_of(graph: Graph, entry: Entry, own: str) -> str:

@@ -112,7 +112,7 @@ def _loop(scope: MethodWriter, node: Node, *inputs: Expr) -> Emitted:
         write_method(scope.file, sub, scope.file.loops[key][0],
                      [given[each].text for each, own in zip(entries, passed) if own],
                      list(dict(zip(texts, results)).values()),
-                     'One step%s.' % (' of ' * bool(cells) + shown(cells)))
+                     'One step%s.' % (', with the weights of ' * bool(cells) + shown(cells)))
     name, texts, passed = scope.file.loops[key]
     rows = [given[each].text if first > 1 and each in given else 'row' for each in entries[:first]]
     return _call(scope, node, name, rows, inputs, passed, dict(zip(kept, texts)))
@@ -135,7 +135,8 @@ def _call(scope: MethodWriter, node: Node, name: str, rows: Sequence[str], input
     readers = [each.op for each, _ in scope.graph.consumers(scope.place)]
     swapped = any(each.swapped for each in inputs[:first]) or set(readers) == {'SwapAxis'}
     data = ['%s.unbind(%d)' % (each.unswapped.of, int(each.swapped)) for each in inputs[:first]]
-    rows = [scope.own('', row) if own else '_' for row, own in zip(rows, passed)]
+    rows = [scope.own('', re.sub(r'_\d+$', '', row)) if own else '_'
+            for row, own in zip(rows, passed)]
     taken = [at for at in range(first) if passed[at]] or [0]
     origins = {origin(scope.graph.nodes, scope.graph.nodes[scope.place].inputs[at])
                for at in taken}
