@@ -74,12 +74,12 @@ class Case:
         def shapes(batch, time):
             return {name: tuple([
                 size if size == other == longer else (batch or size) if size != other else
-                time % size if '%' in time else time and time + name or size
+                time % (size, size) if '%' in time else time and time + name or size
                 for size, other, longer in zip(shape, two[name], more[name])])
                 for name, shape in one.items()}
         return {'nothing': None, 'a number': shapes('batch', ''), 'numbers': shapes(0, ''),
                 'names': shapes('batch', 'time_'), 'a batch': shapes(0, 'time_'),
-                'steps': shapes('batch', 'time:%d')}
+                'steps': shapes('batch', 'time_%d:%d')}
 
     def taken(self, way, path, inputs=None, **options):
         """The batches and sizes that a file takes, which must be right there; [] if it is not
@@ -514,6 +514,17 @@ def test_two_lengths(name, own, tmp_path):
     changed = {name for sizes in case.taken('onnx', tmp_path)
                for name, one, other in zip(('source', 'target'), sizes[1:], own) if one != other}
     assert changed == free or name.startswith('of a code') and own == (9, 9) and not changed
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_each_of_two_tied_lengths_gets_its_number(way, tmp_path):
+    def means(source, target):
+        one, other = (S.sum(outputs_over(name, length)[0], axis=1) / length
+                      for name, length in (('source', source), ('target', target)))
+        return one + other
+    case = Case(means, lambda B, source, target: {
+        'source': (B, source, WIDTH), 'target': (B, target, WIDTH)}, (4, 9), (7, 9), (8, 6))
+    assert (2, 8, 6) in case.taken(way, tmp_path, case.typed()['steps'])
 
 
 # ---- other cells and inputs

@@ -318,9 +318,9 @@ def test_inputs(build, shapes, wanted):
         ).shapes == wanted
 
 
-def test_of_two_numbers_of_steps_one_is_freed():
-    with pytest.raises(ValueError, match='--input source=batch,time:12 --input target=batch,9,5'):
-        without_number({'source': ('batch', 'time:12'), 'target': ('batch', 'target_time:9', 5)})
+def test_axes_of_two_numbers_have_two_names():
+    with pytest.raises(ValueError, match='axes of 12 and 9 steps names of their own, got time'):
+        without_number({'source': ('batch', 'time:12'), 'target': ('batch', 'time:9', 5)})
 
 
 @pytest.mark.parametrize('shapes', [{}, {'lengths': (2,)}], ids=['whole', 'lengths'])

@@ -4,26 +4,19 @@ from __future__ import annotations
 import contextlib
 import difflib
 import math
-from typing import Any, Container, Iterator, Mapping, NamedTuple, Sequence, Union
+from typing import Any, Container, Iterator, Mapping, Sequence, Union
 
 import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph
-from ..._graph.shapes.missing_shapes import Found, Named, ShapesError, found_shapes
+from ..._graph.shapes.missing_shapes import Found, Named, Place, ShapesError, found_shapes
 from ..._graph.shapes.ties import STEPS
 from ..registry import ExportError, ShapesNeeded
 
-__all__ = ['CountedSteps', 'Shapes', 'TiedError', 'blaming_axes', 'check_names', 'check_shapes',
+__all__ = ['Shapes', 'TiedError', 'blaming_axes', 'check_names', 'check_shapes',
            'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'refuse_guesses',
            'shapes_found', 'without_number']
-
-class CountedSteps(NamedTuple):
-    """A number of steps that the user gave, and by input which axis has it."""
-
-    number: int
-    axes: dict[str, int]
-
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -175,10 +168,10 @@ class TiedError(ExportError):
     """The graph is not right at a size that was typed."""
 
 
-def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
-    """Shapes in which 'time:35' is 'time', and what was taken out of them."""
-    numbers: dict[int, str] = {}
-    axes: dict[str, int] = {}
+def without_number(inputs: Any) -> tuple[dict[str, Any], dict[Place, int]]:
+    """Shapes in which 'time:35' is 'time', and what was taken out of them, by input and axis."""
+    numbers: dict[Place, int] = {}
+    named: dict[str, int] = {}
 
     def plain(key: str, axis: int, size: Any) -> Any:
         if not isinstance(size, str) or ':' not in size:
@@ -187,25 +180,15 @@ def without_number(inputs: Any) -> tuple[dict[str, Any], CountedSteps | None]:
         if not name or not number.isdigit():
             raise ValueError('an axis with the number of steps of the unrolled graph must be like '
                              "'time:35', got %r" % size)
-        numbers.setdefault(int(number), key)
-        axes[key] = axis
+        numbers[key, axis] = int(number)
+        if named.setdefault(name, int(number)) != int(number):
+            raise ValueError('inputs must give axes of %d and %d steps names of their own, got %s '
+                             'for both' % (named[name], int(number), name))
         return name
     _check.instance('inputs', inputs, Mapping, 'a dict by names of inputs')
-    shapes = {key: [plain(key, axis, size) for axis, size in enumerate(shape)]
-              if isinstance(shape, (tuple, list)) else shape for key, shape in inputs.items()}
-    if len(numbers) > 1:
-        (kept, first), (number, other) = list(numbers.items())[:2]
-        typed = ' '.join('--input %s=%s' % (key, ','.join(
-            str(number) if axis == axes[key] and key == other else str(size)
-            for axis, size in enumerate(inputs[key]))) for key in (first, other))
-        raise ValueError(
-            'inputs must give one number of steps, got %s. An export frees only one: give %d for '
-            '%s, or a name if its steps are free without a number: %s' % (
-                ' and '.join('%d for %s' % pair for pair in numbers.items()), number, other, typed))
-    if not numbers:
-        return shapes, None
-    number = next(iter(numbers))
-    return shapes, CountedSteps(number, axes)
+    return {key: [plain(key, axis, size) for axis, size in enumerate(shape)]
+            if isinstance(shape, (tuple, list)) else shape for key, shape in inputs.items()
+            }, numbers
 
 
 def guarded(names: Sequence[str], inputs: Mapping[str, Sequence[int | str]]

@@ -18,7 +18,7 @@ from ..._graph.shapes.substitution import RULES, substituted
 from ..._graph.shapes.ties import Lengths, find_ties
 from ..registry import ExportError, ShapesNeeded
 from .fitting_sizes import fitting_sizes
-from .input_shapes import CountedSteps, Shapes, TiedError, refuse_guesses, shapes_found
+from .input_shapes import Shapes, TiedError, refuse_guesses, shapes_found
 
 __all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
 
@@ -183,7 +183,7 @@ class Settled:
 
 
 def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],
-            losses: bool = False, counted: CountedSteps | None = None,
+            losses: bool = False, counted: Mapping[Place, int] = MappingProxyType({}),
             other: Graph | None = None, asks: bool = True, advises: bool = True,
             ranks: Mapping[str, int] = MappingProxyType({})) -> Settled:
     """The shapes of the inputs `names`: an axis that the graph ties is a number.
@@ -199,8 +199,8 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
     names : list of str
     losses : bool
         Whether gradients of losses must be right, too.
-    counted : CountedSteps, optional
-        A number that is the number of steps wherever it ties an axis.
+    counted : dict, optional
+        By input and axis, a number that is the axis' size wherever it ties it.
     other : Graph, optional
         The graph of another length, rolled up as well: it decides which numbers depend on it.
     asks : bool
@@ -222,8 +222,8 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         refuse_guesses(graph, own, [name for name in names if name not in {*typed, *ranks}])
     shapes = {**{name: np.shape(array) for name, array in arrays.items()}, **own}
     sizes: dict[str, int] = {}
-    if other is not None or counted is not None:
-        numbers = _numbers(own, verdict, counted) if counted else {}
+    if other is not None or counted:
+        numbers = _numbers(own, verdict, counted)
         if other is None:
             graph = substituted(graph, shapes, names, numbers, losses).graph
         else:
@@ -280,7 +280,7 @@ def _typed(shapes: Mapping[str, Named], sizes: Mapping[str, int | str]) -> str:
 
 
 def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],
-           losses: bool = False, counted: CountedSteps | None = None,
+           losses: bool = False, counted: Mapping[Place, int] = MappingProxyType({}),
            ranks: Mapping[str, int] = MappingProxyType({})) -> tuple[dict[str, Named], Verdict]:
     """The shapes of inputs with a name for each axis whose size no weight tells, and the verdicts
     on these. Of the shapes that the user gave, only the numbers of axes count, as in `ranks`,
@@ -303,8 +303,7 @@ def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names:
         for fault in infer(graph, {**params, **found.shapes}).faults:
             if not fault.sizes:  # whatever the sizes of open axes
                 raise ExportError(str(fault)) from None
-    fixed = {**{(name, at): '%s_%d' % (name, at) for name, at in (
-        counted.axes if counted else {}).items()}, **found.fixed}
+    fixed = {**{place: '%s_%d' % place for place in counted}, **found.fixed}
     shapes = {name: tuple([fixed.get((name, at), size) if isinstance(size, int) else size
                            for at, size in enumerate(shape)])
               for name, shape in found.shapes.items()}
@@ -393,18 +392,18 @@ def _may_be_decided(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph]
         and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0) for tie in axis.ties)
 
 
-def _numbers(own: Mapping[str, Named], verdict: Verdict, counted: CountedSteps
+def _numbers(own: Mapping[str, Named], verdict: Verdict, counted: Mapping[Place, int]
              ) -> dict[str, int]:
     """By name of an axis, the number of steps that the user gave for it."""
     numbers = {}
-    for name, at in counted.axes.items():
+    for (name, at), number in counted.items():
         label = own[name][at] if name in own and at < len(own[name]) else 'unknown'
         axis = verdict.axes.get(str(label))
-        if axis is None or axis.sizes and counted.number not in axis.sizes:
+        if axis is None or axis.sizes and number not in axis.sizes:
             told = axis.sizes if axis else [label]
             raise ExportError('axis %d of %s must have the number of steps in the graph, %s, got %d'
-                              % (at, name, ' or '.join(map(str, told)), counted.number))
-        numbers[axis.label] = counted.number
+                              % (at, name, ' or '.join(map(str, told)), number))
+        numbers[axis.label] = number
     return numbers
 
 

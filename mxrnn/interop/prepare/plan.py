@@ -146,7 +146,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     types = types or {}
     given = check_shapes(shapes, model.graph, params, not training)
     check_types(types, model.graph)
-    if not roll and (states or counted is not None or certify_by is not None):
+    if not roll and (states or counted or certify_by is not None):
         raise ValueError('%s needs the graph rolled up: leave out roll=False (--as-is)' % (
             'states=True (--states)' if states else 'an axis with a number of steps'))
     graph, left_out, read = chosen(model.graph, outputs, training, operators or ())
