@@ -13,7 +13,6 @@ import builtins
 import contextlib
 import importlib.util
 import io
-import linecache
 import os
 import re
 import shlex
@@ -73,8 +72,7 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
 
 @contextlib.contextmanager
 def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
-    """Shorten tracebacks: begin with the program, whose globals these are, and end with its call of
-    mxrnn if mxrnn raised the error. Print advice below them."""
+    """Begin tracebacks with the program, whose globals these are; print advice below them."""
     try:
         yield
     except BaseException as caught:
@@ -86,26 +84,12 @@ def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
                     trace: types.TracebackType | None) -> None:
             while trace is not None and trace.tb_frame.f_globals is not program:
                 trace = trace.tb_next
-            _leave_out_own(trace)
             show(kind, error.with_traceback(trace), trace)
             if known is not None:
                 print('\n' + known, file=sys.stderr)
 
         sys.excepthook = shorter
         raise
-
-
-def _leave_out_own(trace: types.TracebackType | None) -> None:
-    """Remove the last frames of a traceback if they are mxrnn's and end with a `raise`."""
-    last = caller = trace
-    while trace is not None:
-        last = trace
-        if not trace.tb_frame.f_globals.get('__name__', '').startswith('mxrnn.'):
-            caller = trace
-        trace = trace.tb_next
-    if last is not None and caller is not None and linecache.getline(
-            last.tb_frame.f_code.co_filename, last.tb_lineno).lstrip().startswith('raise '):
-        caller.tb_next = None
 
 
 def _source(program: str) -> bytes:
