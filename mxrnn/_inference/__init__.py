@@ -1,7 +1,6 @@
 """From a checkpoint to results, step by step or in whole sequences.
 
-- `device_arrays`: weights and inputs on devices
-- `single_calls`: calls that refuse to run at the same time
+- `device_arrays`: weights and inputs on devices; calls that refuse to run at the same time
 - `compiled_graph`: the graph of a step, its weights and its states
 - `bind_errors`: weights and inputs that a graph does not take
 - `bucketed_network`: a graph for each length, and its outputs by batch and time

@@ -2,7 +2,10 @@
 batch and time of its outputs."""
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Sequence, Tuple
+import contextlib
+import os
+import threading
+from typing import Callable, Iterator, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -11,12 +14,39 @@ from .._files import reason_of
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 from . import bind_errors, device_arrays
-from .single_calls import quiet
 
 __all__ = ['Network', 'Networks']
 
 #: Batch sizes that hardly any other axis has.
 _ROWS = (1009, 1013)
+
+
+_VERBOSE = 'MXNET_SUBGRAPH_VERBOSE'
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MXNet from logging a line about its subgraph backend at each bind in the block.
+
+    An environment variable does that. A value that the program has set stays; if there was none,
+    there is none afterwards.
+    """
+    global _quiet_depth
+    with _quiet_lock:  # for blocks in several threads: the first sets it, the last removes it
+        ours = _quiet_depth > 0 or _VERBOSE not in os.environ
+        if ours:
+            _quiet_depth += 1
+            os.environ[_VERBOSE] = '0'
+    try:
+        yield
+    finally:
+        if ours:
+            with _quiet_lock:
+                _quiet_depth -= 1
+                if not _quiet_depth:
+                    os.environ.pop(_VERBOSE, None)
 
 
 class OutputAxes(NamedTuple):

@@ -1,6 +1,8 @@
-"""Arrays for inference and their devices: checks, choices and conversions of weights and inputs."""
+"""Arrays for inference and their devices: checks and conversions of weights and inputs; calls that
+refuse to run at the same time."""
 from __future__ import annotations
 
+import threading
 from typing import Iterable, Mapping, Sequence, Union
 
 import numpy as np
@@ -12,8 +14,9 @@ from .._graph.index_inputs import is_looked_up
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 
-__all__ = ['Weights', 'as_array', 'check_weights', 'context_of', 'Given', 'looked_up',
-           'on', 'params_of']
+__all__ = ['as_array', 'check_weights', 'context_of', 'Given', 'looked_up', 'on', 'OneCall',
+           'params_of', 'Weights']
+
 
 Weights = Mapping[str, mx.nd.NDArray]
 #: An array, or what NumPy makes into one.
@@ -104,3 +107,21 @@ def as_array(name: str, value: object, context: mx.Context, dtype: _check.DType,
         raise ValueError('%s must be whole numbers, because they are looked up in a table, got '
                          '%.80r' % (name, value))
     return mx.nd.array(array, ctx=context, dtype=dtype)
+
+
+class OneCall:
+    """Refuses a call that begins while another one runs."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(
+                'a %s serves one call at a time, and another one is running: give each thread its '
+                'own %s (they share the weights), or hold a lock around the calls'
+                % (self._what, self._what))
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()

@@ -16,7 +16,7 @@ from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
 from . import device_arrays
 from .bucketed_network import Network, Networks
-from .single_calls import OneCall
+from .device_arrays import OneCall
 
 __all__ = ['Predictor']
 

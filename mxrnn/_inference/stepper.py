@@ -15,8 +15,7 @@ from .._runtime.mxnet import mx
 from . import device_arrays
 from .bind_errors import check_fit, check_half, known_types, wrong_for
 from .compiled_graph import Compiled, Forms, Kept, Network, States, StateSpecs, apart, applied
-from .device_arrays import Given, Weights, as_array, looked_up
-from .single_calls import OneCall
+from .device_arrays import Given, OneCall, Weights, as_array, looked_up
 
 __all__ = ['Stepper']
 

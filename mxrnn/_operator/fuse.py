@@ -35,8 +35,7 @@ def projects_inputs(cell: BaseRNNCell) -> bool:
     """Whether `cell` only projects its inputs, in a known way."""
     inner = _innermost(cell)
     own = isinstance(inner, DenseCell) and '_in_fuse_' in vars(type(inner))
-    return own and not any(callable(getattr(type(each), name, None))
-                           for each in cell._all_cells_() for name in vars(each))
+    return own and not any(map(replaced_in, cell._all_cells_()))
 
 
 class ProjectedCell(CellAround):

@@ -5,15 +5,13 @@
 - `import_failure`: why MXNet cannot be imported
 - `threads`: how many threads operators use
 - `heartbeat_watch`: ends a process that trains with others if another one died or hangs
-- `import_patches`: patches with which MXNet can be imported, or the part that runs graphs
-- `finder`: patches MXNet whenever it is imported
 - `symbol_graph`: Symbols as JSON and as graphs
-- `loop_gradients`: right gradients of loops
+- `import_patches`: patches for the import of MXNet, or of a part; right gradients of loops
+- `finder`: patches MXNet whenever it is imported
 - `mxnet`: MXNet itself, as `mx`
 - `array_memory`: the memory of arrays on the CPU
 - `device_report`: what MXNet runs on; GPUs, and whether MXNet has code for them
-- `spawned_children`: processes that a program starts
-- `spawned_main`: their main module
 - `run_command`: the commands run, enable and disable; advice below a program's traceback
+- `spawned_main`: the main module of processes that such a program spawns
 - `startup`: patches every program of an environment
 """

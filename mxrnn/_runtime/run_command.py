@@ -6,6 +6,10 @@ imports it.
 `enable` patches MXNet in every program of an environment. At its start Python reads ``.pth`` files,
 and from 3.15 on ``.start`` files in place of their lines of code (PEP 829). One of them calls a
 module that is written beside it; nothing else is changed.
+
+Processes that a program under `run` starts with multiprocessing import MXNet anew unless they are
+forked. If they are spawned or come from a fork server, they begin with `spawned_main`, which does
+there what `run` does in the program.
 """
 from __future__ import annotations
 
@@ -13,8 +17,10 @@ import builtins
 import contextlib
 import importlib.util
 import io
+import json
 import os
 import re
+import runpy
 import shlex
 import site
 import subprocess
@@ -25,10 +31,54 @@ from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any, Iterator, Sequence
 
 from . import finder
-from .spawned_children import keep_findable, prepare_children
 from .versions import how_to_install
 
-__all__ = ['advice', 'disable', 'enable', 'run']
+__all__ = ['advice', 'disable', 'enable', 'main_of_child', 'run']
+
+
+#: The environment variable that tells children the main module.
+_MAIN = 'MXRNN_MAIN_OF_CHILDREN'
+_CHILD = 'mxrnn._runtime.spawned_main'
+
+
+def _keep_findable() -> None:
+    """Let children find this mxrnn if it is in the current folder and not installed."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    found = PathFinder.find_spec('mxrnn')
+    if found is None or os.path.dirname(os.path.abspath(found.origin or '')) != package:
+        sys.path.insert(1, os.path.dirname(package))
+
+
+def _prepare_children() -> None:
+    """Make multiprocessing tell spawned children to begin with `_CHILD`."""
+    from multiprocessing import spawn
+    original = spawn.get_preparation_data
+
+    def get_preparation_data(name: str) -> dict[str, object]:
+        data = original(name)
+        ways = {way: data.pop(way) for way in ('init_main_from_name', 'init_main_from_path')
+                if way in data}
+        os.environ[_MAIN] = json.dumps(ways)
+        data['init_main_from_name'] = _CHILD
+        return data
+
+    spawn.get_preparation_data = get_preparation_data
+
+
+def main_of_child() -> dict[str, object]:
+    """Return the content that the main module of a process under `run` must have."""
+    finder.replace_rnn()
+    ways = json.loads(os.environ.get(_MAIN, '{}'))
+    content: dict[str, object] = {}
+    name = ways.get('init_main_from_name', '__main__')
+    if 'init_main_from_path' in ways:
+        content = runpy.run_path(ways['init_main_from_path'], run_name='__mp_main__')
+    elif name.rpartition('.')[2] != '__main__':  # multiprocessing does not run that again
+        content = runpy.run_module(name, run_name='__mp_main__', alter_sys=True)
+    # Without the attribute that tells multiprocessing that children begin with `_CHILD`.
+    for special in ('__spec__', '__loader__', '__package__', '__cached__', '__builtins__'):
+        content.pop(special, None)
+    return content
 
 
 #: Written by `enable`: a module, and one of the files with which Python starts.
@@ -43,7 +93,7 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
         os.environ['MXRNN_FUSE'] = '1'  # also for processes that it starts
     finder.reports = report
     finder.replace_rnn()
-    prepare_children()
+    _prepare_children()
     sys.argv[:] = [program, *arguments]
     spec: ModuleSpec | None
     if as_module:
@@ -54,7 +104,7 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
         if not getattr(sys.flags, 'safe_path', False):
             sys.path[0] = program if spec else os.path.dirname(os.path.realpath(program))
     source = _source(program) if spec is None else b''
-    keep_findable()
+    _keep_findable()
     # This module stays after the program has ended: threads and exit handlers may outlive it.
     main = types.ModuleType('__main__')
     vars(main)['__builtins__'] = builtins  # the module, as when Python starts a program
