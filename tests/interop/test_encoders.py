@@ -107,6 +107,24 @@ def test_outputs_of_whole_sequences_are_left_out_or_named(plain, tmp_path):
         generate(model, states=True).text.split())
 
 
+@pytest.mark.parametrize('loss', ['MakeLoss', 'LinearRegressionOutput'])
+def test_a_loss_of_the_encoder_may_read_the_label(loss, tmp_path):
+    """It is computed before the first step, although the prediction comes first in the graph."""
+    symbol, shapes = translator('plain', 'gru', 'dot', 'NTC')
+    inner = symbol.get_internals()
+    ratio = mx.sym.mean(inner['source_embed_output'], axis=(1, 2))
+    words = mx.sym.sum(inner['softmax_label'] != 0, axis=1)
+    made = mx.sym.MakeLoss(mx.sym.square(ratio - words)) if loss == 'MakeLoss' else (
+        mx.sym.LinearRegressionOutput(ratio, words))
+    model, _ = model_for(mx.sym.Group([symbol, made]), shapes)
+    path = str(tmp_path / 'm.onnx')
+    assert write_onnx(model, path, states=True).checked[0] == 'checked'
+    assert interop.load_stepper(path).encoder_names == ['source'] + ['softmax_label'] * (
+        loss == 'MakeLoss')
+    assert generate(model, {'softmax_label': ('batch', 'time'), 'target': ('batch', 'time')},
+                    states=True).module
+
+
 @pytest.mark.parametrize('options', [{}, {'tied': True}, {'ratio': True}], ids=''.join)
 def test_states_have_the_batch_first(options):
     """So rows of beams can be chosen from each, also from what all steps of a source share."""

@@ -160,7 +160,8 @@ class _Cut:
                         raise StateError('%s cannot be stepped: its begin state depends on '
                                          'the sequence' % named(node))
                 self._open(recurrences[place])
-            elif moving[place] or node.is_variable or not given[place]:
+            elif moving[place] or not given[place] or node.is_variable or (
+                    Entry(place, 0) not in values):  # as of labels, which predictions do not read
                 self._copy(place, node, [self._entry(entry) for entry in node.inputs])
         self._moving = moving
 
@@ -187,7 +188,7 @@ class _Cut:
         """
         graph = self._graph._replace(nodes=(*self._graph.nodes, *self._flat), heads=tuple(once))
         first, names = graph.reached(lambda node: node.inputs), graph.arguments
-        own = {node.name for node in step.nodes if node.is_variable}
+        own = step.needed_variables()
         kept: dict[str, tuple[Entry, str]] = {}
         for place in sorted(first & self._moving.keys()):
             name = graph.nodes[place].name

@@ -55,7 +55,7 @@ class StepMethods:
         self.facts = {name: methods.facts.arrays[stepped.sources[name]] for name in self.states}
         self.once = [name for name in methods.outputs if name not in stepped.outputs]
         self.encoder = None if stepped.encoder is None else [
-            name for name in methods.arguments if name in stepped.encoder.arguments]
+            name for name in methods.arguments if name in stepped.encoder.needed_variables()]
         if self.encoder is None:
             self._write_begin()
         else:
