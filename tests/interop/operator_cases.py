@@ -87,6 +87,7 @@ OPS.update({
     'where': Op(lambda: S.where(A, B, C), 'a', a=WHOLE, b=SHAPE, c=SHAPE),
     'where_rows': Op(lambda: S.where(A, B, C), 'a', a=np.array([1, 0, 2.]), b=SHAPE, c=SHAPE),
     'where_column': Op(lambda: S.where(A, B, C), 'a', a=WHOLE[..., :1], b=SHAPE, c=SHAPE),
+    'where_zeros': Op(lambda: S.where(A > 0, B, S.zeros_like(B)), a=SHAPE, b=SHAPE),
     'where_columns': Op(lambda: S.where(A, B, C), 'a', a=WHOLE[:, :1, :1], b=SHAPE, c=SHAPE),
     'clip': Op(lambda: S.clip(A, -1, 2), a=WHOLE),
     'clip_largest': Op(lambda: S.clip(A, -1, 3.4028235e+38), a=WHOLE),

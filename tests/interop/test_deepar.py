@@ -18,18 +18,13 @@ pytestmark = pytest.mark.skipif(rnn is not mxrnn, reason='mxnet.rnn reads no arc
 
 #: Of this likelihood, a forecast is no draw.
 EXACT = 'deterministic-L1'
-#: The most messages, and the most lines of a source.
+#: The most lines that are printed, and those of a source.
 MESSAGES, LINES = 8, 250
 
 
 @functools.lru_cache(maxsize=None)
 def weights_of(form):
     return trained(form, 10 if form.likelihood == EXACT else 40)
-
-
-def messages(said):
-    """The lines of a command that begin a message."""
-    return [line for line in said.splitlines() if line[:1].strip()]
 
 
 def from_onnx(path, data):
@@ -75,11 +70,12 @@ def assert_alike(expected, found):
 
 
 @pytest.mark.parametrize('way', FORMATS)
-def test_an_archive_is_exported_as_it_lies(way, tmp_path):
-    said, path, expected, found = exported(Form(), way, tmp_path)
-    assert len(messages(said)) <= MESSAGES
+@pytest.mark.parametrize('form', [Form(layers=4, samples=400), Form('student-T')], ids=['gaussian', 'student-T'])
+def test_an_archive_is_exported_as_it_lies(form, way, tmp_path):
+    said, path, expected, found = exported(form, way, tmp_path)
+    assert len(said.splitlines()) <= MESSAGES
     assert 'note' not in said and 'time' not in said.replace('timeFeatures', '')
-    assert found.shape == expected.shape == (4, 100, 12)
+    assert found.shape == expected.shape == (4, form.samples, 12)
     assert_alike(expected, found)
     if way == 'source':
         lines = path.read_text(encoding='utf-8').splitlines()

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import collections
+import re
 from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
@@ -36,6 +37,8 @@ __all__ = ['MethodWriter']
 
 #: Inputs with longer texts become variables, unless they are names already.
 _LONGEST = 50
+#: What `where` takes as 0.
+_ZEROS = re.compile(r'torch\.zeros_like\([\w.]+\)')
 
 
 class _Line(NamedTuple):
@@ -131,7 +134,11 @@ class MethodWriter:
         for at, (text, name) in enumerate(begins):
             later = [text for text, _ in begins[at + 1:]]
             own.append(self.free(name, *own, *WORD.findall(' '.join([*kept, *later]))))
-            if own[-1] != text:
+            last = self._lines[-1] if at and self._lines else _Line('', '')
+            if text == begins[at - 1][0] == last.right and not NAME.fullmatch(text):
+                self._lines[-1] = _Line('%s = %s' % (last.left, own[-1]), text, (
+                    *last.targets, own[-1]))
+            elif own[-1] != text:
                 self._lines.append(_Line(own[-1], text, (own[-1],)))
         self._loose.difference_update(own)
         return own
@@ -266,6 +273,8 @@ class MethodWriter:
         if is_swap(node, inputs):
             self._enter(node, [inputs[0].exchanged])
             return
+        if node.op == 'where' and _ZEROS.fullmatch(inputs[2].text):
+            inputs = [*inputs[:2], inputs[2]._replace(text='0', swapped=False)]
         inputs = inputs if node.op == '_foreach' else self._shortened(inputs)
         any_order = emitter.any_order
         data = inputs[:1] if node.op == 'FullyConnected' else inputs

@@ -140,7 +140,9 @@ def _call(scope: MethodWriter, node: Node, name: str, rows: Sequence[str], input
     taken = [at for at in range(first) if passed[at]] or [0]
     origins = {origin(scope.graph.nodes, scope.graph.nodes[scope.place].inputs[at])
                for at in taken}
-    if len(origins) > 1:  # zip would drop steps that only one of them has
+    steps = {inputs[at].shape[0] for at in taken}
+    if len(origins) > 1 and (len(steps) > 1 or not isinstance(steps.pop(), int)):
+        # zip would drop steps that only one of them has
         scope.line(scope.check(check_equal, *['%s.shape[%d]' % (
             inputs[at].unswapped.of, int(inputs[at].swapped)) for at in taken]))
     begins, others = inputs[first:first + states], [each.text for each in inputs[first + states:]]
