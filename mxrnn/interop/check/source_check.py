@@ -68,8 +68,8 @@ def check_source(source: Written, text: str, again: Callable[[Model], tuple[Writ
                   for name in file.names]
 
         def predicting(graph: Graph) -> Graph:
-            return graph if len(places) == len(graph.heads) else graph.ending_in([
-                graph.heads[place] for place in places])
+            heads = [graph.heads[place] for place in places]
+            return graph if heads == [*graph.heads] else graph.ending_in(heads)
         return compared(
             plan.model._replace(graph=predicting(plan.model.graph)), file, rewritten,
             replace(plan, graph=predicting(plan.graph)),
