@@ -13,14 +13,14 @@ TESTS = Path(__file__).resolve().parent
 
 
 def python(*arguments: object, folder: Any = None, path: Any = (), hidden: str = '',
-           **environment: str) -> subprocess.CompletedProcess[str]:
+           program: str = '', **environment: str) -> subprocess.CompletedProcess[str]:
     """Run Python in a folder. It finds mxrnn and, before all else, what lies in `path`, but none of
-    the packages `hidden`, if they are installed."""
-    places = [*path, *[TESTS / 'hiding'] * bool(hidden), TESTS.parent]
+    the packages `hidden`, if they are installed. Another `program` finds what it has."""
+    places = [] if program else [*path, *[TESTS / 'hiding'] * bool(hidden), TESTS.parent]
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=folder, text=True, capture_output=True,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, places)), 'HIDDEN': hidden,
-             **environment})
+        [program or sys.executable, *map(str, arguments)], cwd=folder, text=True,
+        capture_output=True, env={**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, places)),
+                                  'HIDDEN': hidden, **environment})
 
 
 def printed(*arguments: object, **options: Any) -> str:

@@ -1,6 +1,5 @@
 """Programs that can't be edited: ``python -m mxrnn run``, ``enable`` and ``disable``."""
 import os
-import subprocess
 import sys
 import textwrap
 import venv
@@ -14,17 +13,12 @@ from mxrnn._runtime import run_command
 from mxrnn._runtime.run_command import advice
 
 from . import mx, needs_operator
+from .processes import TESTS, python
 
-ROOT = str(Path(__file__).resolve().parents[1])
 
-
-def start(*command, cwd, path=(ROOT,), python=sys.executable):
-    """Run Python with `command` and return what it was, having succeeded."""
-    environ = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
-    if path:
-        environ['PYTHONPATH'] = os.pathsep.join(path)
-    return subprocess.run([python, *map(str, command)], cwd=str(cwd), env=environ, text=True,
-                          capture_output=True)
+def started(*arguments, folder):
+    """`python -m mxrnn run` in a folder."""
+    return python('-m', 'mxrnn', 'run', *arguments, folder=folder)
 
 
 def written(folder, name, code):
@@ -57,10 +51,9 @@ def test_a_program_runs_as_it_is(tmp_path, as_module):
     script = written(there, 'old.py', SOCKEYE)
     written(there, 'helper.py', 'there = __name__')
     if as_module:
-        done = start('-m', 'mxrnn', 'run', '-m', 'old', '-m', '--x', cwd=there)
+        done = started('-m', 'old', '-m', '--x', folder=there)
     else:
-        done = start('-m', 'mxrnn', 'run', os.path.join('there', 'old.py'), '-m', '--x', '3',
-                     cwd=tmp_path)
+        done = started(os.path.join('there', 'old.py'), '-m', '--x', '3', folder=tmp_path)
     assert done.returncode == (0 if as_module else 3), done.stderr
     first, second, third = done.stdout.splitlines()
     arguments = ['-m', '--x'] if as_module else ['-m', '--x', '3']
@@ -74,29 +67,29 @@ def test_folders_and_packages_run(tmp_path):
     written(tmp_path, 'package/__main__.py', 'import sys; print(__name__, __spec__.name,'
             ' "mxrnn._runtime.run_command" in sys.modules, "mxnet" in sys.modules)')
     for name, target in (('__main__', ['package']), ('package.__main__', ['-m', 'package'])):
-        done = start('-m', 'mxrnn', 'run', *target, cwd=tmp_path)
+        done = started(*target, folder=tmp_path)
         assert done.stdout == '__main__ %s True False\n' % name, done.stderr
-    assert 'neither a module' in start('-m', 'mxrnn', 'run', '-m', 'nonesuch', cwd=tmp_path).stderr
+    assert 'neither a module' in started('-m', 'nonesuch', folder=tmp_path).stderr
 
 
 @pytest.mark.parametrize('before', [[], ['--']])
 def test_arguments_reach_the_program_untouched(tmp_path, before):
     script = written(tmp_path, 'old.py', 'import sys; print(sys.argv[1:], type(__builtins__))')
-    done = start('-m', 'mxrnn', 'run', *before, script, '--', 'x', '-m', '--', '-h', cwd=tmp_path)
+    done = started(*before, script, '--', 'x', '-m', '--', '-h', folder=tmp_path)
     assert done.stdout == "['--', 'x', '-m', '--', '-h'] <class 'module'>\n", done.stderr
 
 
 @pytest.mark.parametrize('target', [['nosuch.py'], ['folder'], ['-m', 'no.such'], ['-m', 'nosuch']])
 def test_what_is_not_there_is_said_in_one_line(tmp_path, target):
     (tmp_path / 'folder').mkdir()
-    done = start('-m', 'mxrnn', 'run', *target, cwd=tmp_path)
+    done = started(*target, folder=tmp_path)
     assert done.returncode == 1 and target[-1] in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_a_program_without_mxnet_says_how_to_install_it(tmp_path):
     script = written(tmp_path, 'old.py', 'import sys; sys.path[:] = []; import mxnet')
-    done = start('-m', 'mxrnn', 'run', script, cwd=tmp_path)
+    done = started(script, folder=tmp_path)
     assert 'MXNet is not installed.\nWithout a GPU: pip install' in done.stderr, done.stderr
 
 
@@ -125,7 +118,7 @@ CHILDREN = '''
 @pytest.mark.skipif(sys.platform == 'win32', reason='there is no fork server')
 def test_children_are_cured(tmp_path):
     script = written(tmp_path, 'old.py', CHILDREN)
-    done = start('-m', 'mxrnn', 'run', script, 'spawn', 'forkserver', cwd=tmp_path)
+    done = started(script, 'spawn', 'forkserver', folder=tmp_path)
     assert done.stdout.splitlines() == [
         "(1, 'mxrnn', 'mxrnn._cells.dense', '__mp_main__')"] * 2, done.stderr
 
@@ -136,9 +129,9 @@ def environment_of(tmp_path):
     folder = tmp_path / 'environment'
     venv.EnvBuilder(with_pip=False, symlinks=os.name != 'nt').create(str(folder))
     scripts = 'Scripts' if os.name == 'nt' else 'bin'
-    python = str(folder / scripts / 'python')
-    site = Path(start('-c', 'import sysconfig; print(sysconfig.get_path("purelib"))',
-                      cwd=tmp_path, python=python, path=()).stdout.strip())
+    program = str(folder / scripts / 'python')
+    site = Path(python('-c', 'import sysconfig; print(sysconfig.get_path("purelib"))',
+                       folder=tmp_path, program=program).stdout.strip())
     libraries = tmp_path / 'libraries'  # all that is installed beside MXNet and NumPy but mxrnn
     libraries.mkdir()
     for installed in {Path(module.__path__[0]).parent for module in (mx, np)}:
@@ -146,10 +139,10 @@ def environment_of(tmp_path):
             if not path.name.startswith('mxrnn') and not (libraries / path.name).exists():
                 (libraries / path.name).symlink_to(path)
     (site / 'libraries.pth').write_text('%s\n' % libraries, encoding='utf-8')
-    (site / 'sees_mxrnn.pth').write_text(ROOT + '\n', encoding='utf-8')
+    (site / 'sees_mxrnn.pth').write_text('%s\n' % TESTS.parent, encoding='utf-8')
 
     def run(*command):
-        return start(*command, cwd=tmp_path, python=python, path=())
+        return python(*command, folder=tmp_path, program=program)
 
     run.site = site
     return run
@@ -271,7 +264,7 @@ def test_programs_of_python_2_are_told_how_to_be_converted(code, old, tmp_path):
 
 def test_advice_is_printed_below_the_traceback(tmp_path):
     (tmp_path / 'old.py').write_text(OLD[0], encoding='utf-8')
-    done = start('-m', 'mxrnn', 'run', 'old.py', cwd=tmp_path)
+    done = started('old.py', folder=tmp_path)
     assert done.stderr.endswith('''
 
 old.py is written in Python 2. To convert it (the old file becomes old.py.bak):
@@ -288,8 +281,7 @@ Then write // where whole numbers are divided.
     ids=['error', 'syntax', 'refused'])
 def test_a_traceback_begins_with_the_program(tmp_path, code, first, as_module):
     (tmp_path / 'wrong.py').write_text(code, encoding='utf-8')
-    done = start('-m', 'mxrnn', 'run', *['-m'] * as_module, 'wrong' + '.py' * (not as_module),
-                 cwd=tmp_path)
+    done = started(*['-m'] * as_module, 'wrong' + '.py' * (not as_module), folder=tmp_path)
     lines = [line for line in done.stderr.splitlines() if line.startswith('  File')]
     assert done.returncode == 1
     assert 'wrong.py", ' + first in lines[0]

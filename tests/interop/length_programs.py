@@ -1534,7 +1534,6 @@ def main() -> None:
 
 def _count(format: str, seeds: Sequence[int], options: Any) -> None:
     counts: dict[str, int] = collections.Counter()
-    laws: dict[str, int] = collections.Counter()
     by_law: dict[str, dict[str, int]] = {law: collections.Counter() for law in [*LAWS, 'none']}
     wrong, seconds, begun = [], 0., time.time()
     tasks = [(seed, format, options.typed, options.certify) for seed in seeds]
@@ -1544,15 +1543,13 @@ def _count(format: str, seeds: Sequence[int], options: Any) -> None:
             counts['broken'] += 1
             print('broken: seed %d\n%s' % (found, text), flush=True)
             continue
-        own = laws_of(found.seed)
-        laws.update(own)
         verdict = ('refused at export' if found.export else 'wrong' if found.wrong else
                    'right' if found.taken else 'refuses other lengths')
         counts[verdict] += 1
         counts['wrong at its own length'] += found.own == 'wrong'
         counts['refused at its own length'] += found.own == 'refused'
         counts['silent'] += found.wrong and not found.notes
-        for law in own or ['none']:
+        for law in laws_of(found.seed) or ['none']:
             by_law[law][verdict] += 1
         if found.wrong or found.own in ('wrong', 'refused') or options.verbose:
             line = '%s%s: %s; %s%s' % (verdict, found.wrong and not found.notes and ', silent' or (
