@@ -5,11 +5,8 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 import types
-from pathlib import Path
 
 import pytest
 
@@ -42,56 +39,11 @@ print('done', store.rank, flush=True)
 '''
 
 
-class Training:
-    """A scheduler, a server and two workers, each with what it prints in a file."""
-
-    def __init__(self, folder: Path, kind: str = 'dist_sync', steps: int = 10000, then: str = '',
-                 **environment: str) -> None:
-        self.environment = trainings.environment(**{'PS_HEARTBEAT_TIMEOUT': '3', **environment})
-        self.folder, self.command = folder, [sys.executable, '-W', 'ignore', '-c', PROGRAM, kind,
-                                             str(steps), then]
-        self.processes: list[subprocess.Popen[bytes]] = []
-        for role in ('scheduler', 'server', 'worker', 'worker'):
-            self.start(role)
-
-    def start(self, role: str) -> None:
-        with open(self.folder / str(len(self.processes)), 'wb') as output:
-            self.processes.append(subprocess.Popen(
-                self.command, env=dict(self.environment, DMLC_ROLE=role), cwd=self.folder,
-                stdout=output, stderr=subprocess.STDOUT))
-
-    def __enter__(self) -> Training:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-
-    def printed(self, number: int) -> str:
-        return (self.folder / str(number)).read_text(encoding='utf-8')
-
-    def wait(self, condition) -> float:
-        """Wait until a condition holds; returns after how many seconds."""
-        start = time.monotonic()
-        while not condition():
-            assert time.monotonic() < start + trainings.HANGS, [
-                self.printed(number) for number in range(len(self.processes))]
-            time.sleep(0.05)
-        return time.monotonic() - start
-
-    def at_work(self) -> Training:
-        self.wait(lambda: all('at work' in self.printed(number) for number in (2, 3)))
-        return self
-
-    def ended(self, *numbers: int) -> bool:
-        return all(self.processes[number].poll() is not None for number in numbers)
-
-    def statuses(self) -> list[int | None]:
-        return [process.poll() for process in self.processes]
+def training(folder, kind='dist_sync', steps=10000, then='', **environment):
+    return trainings.Training(folder, PROGRAM, kind, str(steps), then,
+                              **{'PS_HEARTBEAT_TIMEOUT': '3', **environment})
 
 
-ROLES = ['scheduler', 'server', 'worker', 'worker']
 
 
 # differences.md: a worker, server or scheduler dies, hangs or fails (the others wait for ever)
@@ -99,34 +51,34 @@ ROLES = ['scheduler', 'server', 'worker', 'worker']
     (0, signal.SIGKILL), *(pytest.param(*each, marks=pytest.mark.nightly) for each in [
         (1, signal.SIGSTOP), (2, signal.SIGSTOP), (3, signal.SIGKILL)])])
 def test_all_end_when_one_is_gone_and_name_it(number, how, tmp_path):
-    with Training(tmp_path).at_work() as training:
-        training.processes[number].send_signal(how)
+    with training(tmp_path).at_work() as run:
+        run.processes[number].send_signal(how)
         others = [other for other in range(4) if other != number]
-        training.wait(lambda: training.ended(*others))
-        role = ROLES[number]
+        run.wait(lambda: run.ended(*others))
+        role = trainings.ROLES[number]
         for other in others:
-            assert training.processes[other].returncode == 75
-            lines = training.printed(other).splitlines()
+            assert run.processes[other].returncode == 75
+            lines = run.printed(other).splitlines()
             said = re.fullmatch(r'mxrnn: (.*) (?:is|are) gone, so this (.*) ends and can be '
                                 r'started again \(status 75\)', lines[-1])
-            assert said and said.group(2) == ROLES[other]
+            assert said and said.group(2) == trainings.ROLES[other]
             assert not any('gone' in line for line in lines[:-1])
             if role == 'scheduler':
                 assert said.group(1) == 'the scheduler (127.0.0.1:%s)' % (
-                    training.environment['DMLC_PS_ROOT_PORT'])
+                    run.environment['DMLC_PS_ROOT_PORT'])
             else:
                 assert re.fullmatch(r'%s \d \(127\.0\.0\.1, process %d\)' % (
-                    role, training.processes[number].pid), said.group(1))
+                    role, run.processes[number].pid), said.group(1))
 
 
 # differences.md: a worker, server or scheduler dies, hangs or fails (the others wait for ever)
 @pytest.mark.nightly
 @pytest.mark.parametrize('options', [dict(kind='dist_async'), dict(PS_HEARTBEAT_INTERVAL='0')])
 def test_nobody_ends_where_that_is_not_wanted(options, tmp_path):
-    with Training(tmp_path, **options).at_work() as training:
-        training.processes[3].kill()
+    with training(tmp_path, **options).at_work() as run:
+        run.processes[3].kill()
         time.sleep(9)  # where it is wanted, they end after 5
-        assert training.statuses() == [None, None, None, -signal.SIGKILL]
+        assert run.statuses() == [None, None, None, -signal.SIGKILL]
 
 
 FAILING = '''
@@ -148,22 +100,22 @@ store._barrier()
     ('1 / 0', 1), *(pytest.param(how, 3, marks=pytest.mark.nightly)
                     for how in ('sys.exit(3)', 'exit(3)'))])
 def test_a_worker_that_fails_ends_as_ever_and_the_others_after_it(how, status, tmp_path):
-    with Training(tmp_path, steps=6, then=FAILING % how) as training:
-        training.wait(lambda: training.ended(0, 1, 2, 3))
-        assert sorted(training.statuses()) == [status, 75, 75, 75]
-        printed = ''.join(map(training.printed, (2, 3)))
+    with training(tmp_path, steps=6, then=FAILING % how) as run:
+        run.wait(lambda: run.ended(0, 1, 2, 3))
+        assert sorted(run.statuses()) == [status, 75, 75, 75]
+        printed = ''.join(map(run.printed, (2, 3)))
     assert 'logged' in printed and ('ZeroDivisionError' in printed) == (status == 1)
     assert (tmp_path / 'file').read_text(encoding='utf-8') == 'written'
 
 
 @pytest.mark.nightly
 def test_all_end_when_the_scheduler_was_started_again(tmp_path):
-    with Training(tmp_path, PS_HEARTBEAT_TIMEOUT='20').at_work() as training:
-        training.processes[0].kill()
-        training.start('scheduler')  # long before the others miss the first one
-        training.wait(lambda: training.ended(1, 2, 3))
-        assert training.statuses() == [-signal.SIGKILL, 75, 75, 75, None]
-        assert 'was started again' in training.printed(2)
+    with training(tmp_path, PS_HEARTBEAT_TIMEOUT='20').at_work() as run:
+        run.processes[0].kill()
+        run.start('scheduler')  # long before the others miss the first one
+        run.wait(lambda: run.ended(1, 2, 3))
+        assert run.statuses() == [-signal.SIGKILL, 75, 75, 75, None]
+        assert 'was started again' in run.printed(2)
 
 
 PLACE = dict.fromkeys(['DMLC_PS_ROOT_URI', 'DMLC_PS_ROOT_PORT', 'DMLC_NUM_SERVER'], '1')

@@ -9,10 +9,8 @@ import pickle
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
-import time
 import types
 import zlib
 
@@ -335,24 +333,18 @@ print('from batch %d of epoch %d' % before)
 '''
 
 
-def start(folder, *kill) -> list:
-    """Begin a training, or go on with it: scheduler, server and workers."""
-    environment = trainings.environment(MXNET_UPDATE_ON_KVSTORE='0')
-    return [subprocess.Popen(
-        [sys.executable, '-W', 'ignore', '-c', TRAIN, str(folder), *map(str, kill)],
-        env=dict(environment, DMLC_ROLE=role), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True) for role in ['scheduler', 'server', 'worker', 'worker']]
+def start(folder, *kill) -> trainings.Training:
+    """Begin a training, or go on with it."""
+    return trainings.Training(folder, TRAIN, str(folder), *map(str, kill),
+                              MXNET_UPDATE_ON_KVSTORE='0')
 
 
-def finish(processes) -> str:
-    """Wait for the end of all; return what they printed."""
-    try:
-        printed = ''.join([process.communicate()[0]
-                           for process in processes])
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0, 0, 0], printed
+def finish(folder) -> str:
+    """Train to the end; return what all printed."""
+    with start(folder, -1, 0, 0, 'never') as run:
+        run.wait(lambda: run.ended(0, 1, 2, 3))
+        printed = ''.join(map(run.printed, range(4)))
+    assert run.statuses() == [0, 0, 0, 0], printed
     return printed
 
 
@@ -360,7 +352,7 @@ def finish(processes) -> str:
 def trained(tmp_path_factory):
     """The folder of a training that nothing happens to."""
     folder = tmp_path_factory.mktemp('whole')
-    printed = finish(start(folder, -1, 0, 0, 'never'))
+    printed = finish(folder)
     assert printed.count('from batch 0 of epoch 0') == 2
     return folder
 
@@ -380,24 +372,14 @@ def whole(trained):
     (1, 'before', 4), *(pytest.param(*how, marks=pytest.mark.nightly) for how in [
         (0, 'after', 6), (0, 'before', 4), (1, 'after', 6)])])
 def test_a_worker_dies_and_all_go_on_at_the_same_batch(rank, when, batch, whole, tmp_path):
-    processes = start(tmp_path, rank, 1, 6, when)
-    try:
-        until = time.monotonic() + trainings.HANGS
-        dead = []
-        while not dead:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-            dead = [process for process in processes if process.poll() is not None]
-        assert [process.returncode for process in dead] == [-signal.SIGKILL]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+    with start(tmp_path, rank, 1, 6, when) as run:
+        run.wait(lambda: any(map(run.ended, range(4))))
+        assert {*run.statuses()} == {None, -signal.SIGKILL}
     kinds = {path.name.rsplit('.', 1)[1] for path in tmp_path.glob('lm-0001.batch-0006.*')}
     assert kinds == {'params', 'states', 'part-0000', 'part-0001'} - (
         set() if when == 'after' else {'params', 'states', 'part-0000'} if rank == 0 else
         {'part-0001'})
-    printed = finish(start(tmp_path, -1, 0, 0, 'never'))
+    printed = finish(tmp_path)
     assert printed.count('from batch %d of epoch 1' % batch) == 2, printed
     # of the worker that died before it wrote; if that was to write the parameters, nothing is seen
     skipped = 'Skipped a checkpoint: cannot read %s: No such file' % (

@@ -1,9 +1,14 @@
-"""The environment of the processes that train together on this machine."""
+"""Processes that train together on this machine."""
 from __future__ import annotations
 
 import itertools
 import os
 import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -36,3 +41,53 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': ROOT,
             'DMLC_PS_ROOT_URI': '127.0.0.1', 'DMLC_PS_ROOT_PORT': str(free_port()),
             'DMLC_NUM_SERVER': '1', 'DMLC_NUM_WORKER': '2', **more}
+
+
+ROLES = ['scheduler', 'server', 'worker', 'worker']
+
+
+class Training:
+    """A scheduler, a server and two workers, each with what it prints in a file."""
+
+    def __init__(self, folder: Path, *command: str, **more: str) -> None:
+        self.environment, self.folder = environment(**more), folder
+        self.command = [sys.executable, '-W', 'ignore', '-c', *command]
+        self.processes: list[subprocess.Popen[bytes]] = []
+        for role in ROLES:
+            self.start(role)
+
+    def start(self, role: str) -> None:
+        with open(self.folder / str(len(self.processes)), 'wb') as output:
+            self.processes.append(subprocess.Popen(
+                self.command, env=dict(self.environment, DMLC_ROLE=role), cwd=self.folder,
+                stdout=output, stderr=subprocess.STDOUT))
+
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def printed(self, number: int) -> str:
+        return (self.folder / str(number)).read_text(encoding='utf-8')
+
+    def wait(self, condition: Callable[[], bool]) -> float:
+        """Wait until a condition holds; returns after how many seconds."""
+        start = time.monotonic()
+        while not condition():
+            assert time.monotonic() < start + HANGS, [
+                self.printed(number) for number in range(len(self.processes))]
+            time.sleep(0.05)
+        return time.monotonic() - start
+
+    def at_work(self) -> Training:
+        self.wait(lambda: all('at work' in self.printed(number) for number in (2, 3)))
+        return self
+
+    def ended(self, *numbers: int) -> bool:
+        return all(self.processes[number].poll() is not None for number in numbers)
+
+    def statuses(self) -> list[int | None]:
+        return [process.poll() for process in self.processes]
