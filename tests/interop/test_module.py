@@ -183,18 +183,6 @@ def test_names_that_interop_does_not_have():
     assert not hasattr(interop, '_nonesuch')
 
 
-def test_export_with_any_batch():
-    outputs, _ = rnn.fuse(rnn.LSTMCell(6)).unroll(4, DATA, merge_outputs=True)
-    module = make(outputs, {'data': (2, 4, 5)})
-    data = torch.rand(3, 4, 5)
-    expected = module(data)
-    exported = torch.export.export(module, (data,), dynamic_shapes=(
-        {0: torch.export.Dim('batch', min=2, max=64)},)).module()
-    torch.testing.assert_close(exported(data), expected)
-    data = torch.rand(7, 4, 5)
-    torch.testing.assert_close(exported(data), module(data))
-
-
 #: Programs of which a class is compiled, exported, traced and, without pasted functions, scripted.
 TOOLS = ['lstm_bucketing', 'gru_bucketing', 'cudnn_lstm_bucketing', 'lstm_time_major',
          'attention_over_the_steps']
