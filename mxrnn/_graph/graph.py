@@ -69,6 +69,11 @@ class Node(NamedTuple):
         return tuple([entry for at, entry in enumerate(self.inputs) if at not in known.unread])
 
     @property
+    def title(self) -> str:
+        """Its name and operator for messages; a recurrence has the prefix of its cell as name."""
+        return '%s (%s)' % (re.sub(r'_rolled(_\d+)?$', '_', self.name), self.op)
+
+    @property
     def is_variable(self) -> bool:
         """Whether it is an argument or an auxiliary state, not an operator."""
         return not self.op

@@ -111,7 +111,7 @@ REFUSED = {
     'memory_network': 'no recurrence',
     'text_of_images': 'lstm_ cannot be stepped: it reads sequences forwards and backwards',
     'text_cnn_and_rnn': 'time: 7, since fullyconnected0',
-    'characters_and_words': 'number of steps is fixed, see char_rolled',
+    'characters_and_words': 'number of steps is fixed, see char_ ',
     'tree_of_cells': 'its last step lacks an input',
     'two_losses': 'mean0 (mean)',
     'last_of_each_by_its_length': 'sequencelast0 (SequenceLast)',

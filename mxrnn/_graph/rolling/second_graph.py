@@ -10,7 +10,16 @@ from ..graph_editing import Edit, Writer, with_variables_as_in
 from ..shapes.axis_factors import number_of
 from ..shapes.constants import CERTIFIED, COMMON_PARTS, CUT, MOST_PARTS, Sizes
 from ..shapes.infer import Table, infer
-from ..shapes.substitution import RULES, Chain, Like, Scope, Tied, beside, computed, like_of
+from ..shapes.substitution import (
+    RULES,
+    Chain,
+    Like,
+    Replacement,
+    Substitution,
+    beside,
+    computed,
+    like_of,
+)
 from ..shapes.ties import STEPS, find_ties
 
 __all__ = ['Law', 'Laws', 'NoLaw', 'laws', 'sizes_in_both', 'with_laws']
@@ -95,13 +104,16 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
         They differ in more than numbers, or a number has no law or several, or weights do not fit
         into the second graph.
     """
+    told = '; '.join(['%s is %s in graph, %s in other' % (label, *[
+        size or 'not told' for size in pair]) for label, pair in sizes.items()])
+    typed = '' if told and all(one for one, _ in sizes.values()) else (
+        '. Type the number of graph, as in --input data=batch,time:35')
     sizes = {label: pair for label, pair in sizes.items()
              if pair[0] != pair[1] and min(pair) > 1}
     pairs, tables, numbers = [*_pairs(first, second)], [], {}
     if not sizes:
-        told = [': ' + _told(*both) for _, *both in pairs if _differing(*both)]
-        raise NoLaw('other must be the graph of another number of steps, and both must tell it'
-                    + ''.join(told[:1]))
+        raise NoLaw('other must be the graph of another number of steps, and both must tell it: '
+                    + (told or 'neither does') + typed)
     for at, graph in enumerate((first, second, first)):
         tables.append(infer(graph, {name: [
             sizes[str(size)][at] if at < 2 and size in sizes else size for size in shape]
@@ -122,7 +134,7 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
 def sizes_in_both(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
                   inputs: Sequence[str], told: Mapping[str, int] = {}
                   ) -> dict[str, tuple[int, int]]:
-    """The sizes that open axes have in two graphs, by name, where the graphs tell them.
+    """The sizes that open axes have in two graphs, by name, where one tells it; 0 for the other.
 
     `told` has sizes in the first graph that it does not tell. Those in the second graph then stand
     where the first graph has this size, one less, or an inverse or root of these.
@@ -138,7 +150,8 @@ def sizes_in_both(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int
                  if math.isclose(left ** power + less, one[label], rel_tol=1e-6)}
         if len(found) == 1:
             other[label] = found.pop()
-    return {label: (one[label], other[label]) for label in sorted(one.keys() & other.keys())}
+    return {label: (one.get(label, 0), other.get(label, 0))
+            for label in sorted(one.keys() | other.keys())}
 
 
 def _sizes_told(graph: Graph, shapes: Mapping[str, Sequence[int | str]], inputs: Sequence[str]
@@ -347,8 +360,8 @@ def _made(found: Laws, writer: Writer, node: Node, graph: Graph, path: tuple[int
     like, (size, _) = like_of(graph, opened, law.label), found.sizes[law.label]
     if more or like is None:
         return None
-    scope = Scope(graph, opened, Sizes({law.label: (size,)}), (), law.label, like)
-    tied, number = Tied(scope, writer, path[-1], node), int(law.at(size))
+    within = Substitution(graph, opened, Sizes({law.label: (size,)}), (), law.label, like)
+    tied, number = Replacement(within, writer, path[-1], node), int(law.at(size))
     if node.op.endswith('_scalar'):
         return beside(tied, law.chain)
     once = [each for key in node.attrs if not key.startswith('__')
@@ -360,7 +373,7 @@ def _made(found: Laws, writer: Writer, node: Node, graph: Graph, path: tuple[int
         as_many = _as_many(tied, law)
         if as_many is None or number < 1:
             return None
-        tied = tied._replace(scope=scope._replace(
+        tied = tied._replace(within=within._replace(
             table=table, sizes=Sizes({law.label: (number,)}), like=Like(as_many, 0, 0)))
     elif law.chain:
         return None
@@ -372,7 +385,7 @@ def _made(found: Laws, writer: Writer, node: Node, graph: Graph, path: tuple[int
     return RULES[node.op](tied) if once and node.op in RULES else None
 
 
-def _as_many(tied: Tied, law: Law) -> Entry | None:
+def _as_many(tied: Replacement, law: Law) -> Entry | None:
     """An array with as many elements as a law says, if they are a part of those of the axis."""
     if not law.chain:
         return tied.numbers()

@@ -76,7 +76,7 @@ class Fault(NamedTuple):
         what = '%s, but %s' % (self.reason, ', '.join(
             '%s has %d' % (name, axes) for axes, name in self.axes.items())) if self.axes else (
             'these sizes have to be equal: ' + self.reason)
-        return 'node %s (%s): %s%s' % (self.node.name, self.node.op, what, hint)
+        return 'node %s: %s%s' % (self.node.title, what, hint)
 
 
 class Table(NamedTuple):

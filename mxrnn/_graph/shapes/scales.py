@@ -39,7 +39,7 @@ class Tie(NamedTuple):
     fits: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return '%s (%s) %s' % (self.node.name, self.node.op, self.why)
+        return '%s %s' % (self.node.title, self.why)
 
     def __hash__(self) -> int:
         return hash((self.label, self.node.name, self.why))

@@ -19,8 +19,8 @@ from .regrouping import meant, open_factors, reshaped
 from .sizes import Axis, Size, product, resolve
 from .ties import Lengths, find_ties
 
-__all__ = ['RULES', 'Chain', 'Like', 'Scope', 'Tied', 'as_float32', 'beside', 'bounded', 'computed',
-           'like_of', 'size_of', 'substituted']
+__all__ = ['RULES', 'Chain', 'Like', 'Replacement', 'Substitution', 'as_float32', 'beside',
+           'bounded', 'computed', 'like_of', 'size_of', 'substituted']
 
 
 def substituted(graph: Graph, shapes: Mapping[str, Sequence[int | str]], inputs: Collection[str],
@@ -45,7 +45,7 @@ def _with_sizes(found: Lengths, label: str) -> Graph:
     like, sizes = like_of(found.graph, found.table, label), Sizes(found.sizes)
     if like is None or not tied or sizes.axes.get(label, 1) < TELLING:
         return found.graph
-    return Scope(found.graph, found.table, sizes, tied, label, like).substituted()
+    return Substitution(found.graph, found.table, sizes, tied, label, like).substituted()
 
 
 class Like(NamedTuple):
@@ -56,7 +56,7 @@ class Like(NamedTuple):
     size: Size
 
 
-class Scope(NamedTuple):
+class Substitution(NamedTuple):
     """A graph, or the body of a loop, in which nodes are replaced that tie an axis."""
 
     graph: Graph
@@ -71,7 +71,7 @@ class Scope(NamedTuple):
         edit = Edit(self.graph._replace(nodes=tuple(nodes)))
         for place, node in enumerate(self.graph.nodes):
             rule = _scaled if node.op.endswith('_scalar') else RULES.get(node.op)
-            made = rule(Tied(self, edit.writer, place, node)) if (
+            made = rule(Replacement(self, edit.writer, place, node)) if (
                 rule is not None and node in self.tied) else None
             if made is not None:
                 edit.replaced[Entry(place, 0)] = edit.writer.named(made, node.name)
@@ -96,10 +96,10 @@ def like_of(graph: Graph, table: Table, label: str) -> Like | None:
                  if isinstance(size, Axis) and size.label == label), None)
 
 
-class Tied(NamedTuple):
-    """A node that ties the axis, and the axes of its inputs."""
+class Replacement(NamedTuple):
+    """What replaces a node that ties the axis."""
 
-    scope: Scope
+    within: Substitution
     writer: Writer
     place: int
     node: Node
@@ -107,34 +107,34 @@ class Tied(NamedTuple):
     @property
     def data(self) -> Axes:
         """The axes of its first input."""
-        return self.scope.table.axes.get(self.node.inputs[0], [])
+        return self.within.table.axes.get(self.node.inputs[0], [])
 
     @property
     def number(self) -> int:
-        return self.scope.sizes.axes[self.scope.label]
+        return self.within.sizes.axes[self.within.label]
 
     def add(self, op: str, attrs: Mapping[str, object], *inputs: Entry, name: str = '') -> Entry:
         return self.writer.add(op, self.node.name + name, attrs, inputs)
 
     def numbers(self) -> Entry:
         """0, 1, 2 … along the axis."""
-        like = self.scope.like
+        like = self.within.like
         return _numbers(self.writer, self.node.name, like.entry, like.axis)
 
     def size(self) -> Entry:
         """The size as an array of one number: float32, like what it meets."""
-        like = self.scope.like
+        like = self.within.like
         return size_of(self.writer, self.node.name, like.entry, like.axis)
 
     def repeated(self, data: Entry, axis: int) -> Entry:
         """An axis of one element, repeated as often as the open axis has elements."""
-        return self.add('broadcast_like', {
-            'lhs_axes': (axis,), 'rhs_axes': (self.scope.like.axis,)}, data, self.scope.like.entry)
+        like, at, _ = self.within.like
+        return self.add('broadcast_like', {'lhs_axes': (axis,), 'rhs_axes': (at,)}, data, like)
 
     def first(self, data: Entry, axis: int) -> Entry:
         """As many of the first elements of an axis as the open axis has."""
-        like = self.scope.like.entry
-        if self.scope.like.axis != axis:
+        like, at, _ = self.within.like
+        if at != axis:
             like = self.add('Reshape', {'shape': (1,) * axis + (-1,)}, self.numbers(), name='_like')
         return self.add('slice_like', {'axes': (axis,)}, data, like)
 
@@ -187,7 +187,7 @@ def computed(chain: Chain, size: float) -> float:
     return size
 
 
-def _scaled(tied: Tied) -> Entry | None:
+def _scaled(tied: Replacement) -> Entry | None:
     """A scalar that is the number or one less, or an inverse, root or logarithm of these."""
     if tied.node.scalar in PLAIN:
         return None
@@ -203,7 +203,7 @@ def _scaled(tied: Tied) -> Entry | None:
     return None
 
 
-def beside(tied: Tied, chain: Chain) -> Entry | None:
+def beside(tied: Replacement, chain: Chain) -> Entry | None:
     """What an operator does with a number made of the size, instead of its scalar."""
     value = tied.size()
     for name, number in chain:
@@ -219,7 +219,7 @@ def beside(tied: Tied, chain: Chain) -> Entry | None:
 
 # ---- nodes that make elements
 
-def _numbered(tied: Tied) -> Entry | None:
+def _numbered(tied: Replacement) -> Entry | None:
     node = tied.node
     begin, end = (0, node.start) if node.stop is None else (node.start, node.stop)
     if (begin, end, node.step, node.repeat) != (0, tied.number, 1, 1):
@@ -227,7 +227,7 @@ def _numbered(tied: Tied) -> Entry | None:
     return tied.add('Cast', {'dtype': node.dtype}, tied.numbers())
 
 
-def _filled(tied: Tied) -> Entry | None:
+def _filled(tied: Replacement) -> Entry | None:
     node, found = tied.node, tied.once(tied.node.shape, 1)
     if found is not None and min(node.shape) > 0:
         one = tied.add(node.op, {**node.attrs, 'shape': found[1]}, name='_one')
@@ -238,7 +238,7 @@ def _filled(tied: Tied) -> Entry | None:
     return None
 
 
-def _repeated(tied: Tied) -> Entry | None:
+def _repeated(tied: Replacement) -> Entry | None:
     """Of an axis with several elements, each is repeated, or they are repeated as a whole."""
     node, data = tied.node, tied.data
     found = tied.once(_counts(node, data), 1)
@@ -270,7 +270,7 @@ def _counts(node: Node, data: Axes) -> list[int]:
     return counts
 
 
-def _first(tied: Tied) -> Entry | None:
+def _first(tied: Replacement) -> Entry | None:
     """The first elements of a table, such as one of positions."""
     node, data = tied.node, tied.data
     cuts = [at for at, begin, end, step in parts_of(node, len(data))
@@ -284,29 +284,29 @@ def _first(tied: Tied) -> Entry | None:
     return tied.first(entry, at)
 
 
-def _pooled(tied: Tied) -> Entry | None:
+def _pooled(tied: Replacement) -> Entry | None:
     """A kernel over all elements."""
     node, data = tied.node, tied.data
     sides = data[1:-1] if (node.layout or 'NCW').endswith('C') else data[2:]
-    sizes = [size_in_graph(product(side), tied.scope.sizes) for side in sides]
+    sizes = [size_in_graph(product(side), tied.within.sizes) for side in sides]
     if tuple(sizes) != node.kernel or any(node.pad or ()):
         return None
     return tied.add(node.op, {**node.attrs, 'global_pool': True}, node.inputs[0])
 
 
-def _reshaped(tied: Tied) -> Entry | None:
+def _reshaped(tied: Replacement) -> Entry | None:
     """To the sizes that are meant; otherwise what is left where the number was."""
-    node, data, scope = tied.node, tied.data, tied.scope
-    for size in dict.fromkeys([tied.scope.like.size, *open_factors(data)]):
-        number = size_in_graph(size, scope.sizes)
+    node, data, within = tied.node, tied.data, tied.within
+    for size in dict.fromkeys([tied.within.like.size, *open_factors(data)]):
+        number = size_in_graph(size, within.sizes)
         sizes = meant(node, data, size, number) if data and number else None
         if sizes is not None:
-            return reshaped(tied.writer, scope.graph, scope.table, tied.place, sizes)
+            return reshaped(tied.writer, within.graph, within.table, tied.place, sizes)
     once = None if -1 in node.shape else tied.once(node.shape, -1)
     return once and tied.add('Reshape', {'shape': once[1]}, node.inputs[0])
 
 
-RULES: dict[str, Callable[[Tied], Entry | None]] = {
+RULES: dict[str, Callable[[Replacement], Entry | None]] = {
     'clip': lambda tied: bounded(tied.writer, tied.node, tied.size()) if (
         tied.node.a_max == tied.number) else None,
     '_arange': _numbered, 'Pooling': _pooled, 'Reshape': _reshaped,

@@ -101,13 +101,13 @@ def find_ties(graph: Graph, shapes: Mapping[str, Sequence[int | str]], inputs: C
             **sizes.fits, **{label: (number,) for label, number in numbers.items()}})
         again = taken_apart(with_ends_counted(graph, table, sizes), table, sizes)
     every = {size for shape in shapes.values() for size in shape if isinstance(size, str)}
-    scope = _Scope(graph, table, [
+    level = _Level(graph, table, [
         frozenset(size for size in shapes.get(node.name, ()) if isinstance(size, str))
         if node.is_variable else None for node in graph.nodes])
     own = {size for name in inputs for size in shapes.get(name, ())[:2]}
     own |= {label for place, node in enumerate(graph.nodes) if has(node.op, 'recurs')
             for axis in table.axes.get(Entry(place, 0), [])[:1] for label in labels(axis)}
-    found = [*dict.fromkeys(_Finder(sizes, every, own, losses).of(scope))]
+    found = [*dict.fromkeys(_Finder(sizes, every, own, losses).of(level))]
     return Lengths(graph, tuple(found), sizes.fits, sizes.batches, table)
 
 
@@ -142,7 +142,7 @@ def _counted(graph: Graph, table: Table) -> Sizes:
 
 # ---- ties
 
-class _Scope(NamedTuple):
+class _Level(NamedTuple):
     """A graph with its axes; for the body of a loop, what its variables are in the graph above.
 
     By place of a node, `origin` has the open axes of the inputs from which it is computed, and None
@@ -153,7 +153,7 @@ class _Scope(NamedTuple):
     table: Table
     origin: list[frozenset[str] | None]
     given: Mapping[int, Entry] = {}
-    above: _Scope | None = None
+    above: _Level | None = None
     #: The axes that a loop sums, in its body; those of a loop whose steps nobody counted.
     along: frozenset[str] = frozenset()
 
@@ -172,44 +172,44 @@ class _Finder:
         #: By name of a node that makes an axis of a number, the open axes that must equal it.
         self._made_for: dict[str, set[str]] = {}
 
-    def of(self, scope: _Scope) -> Iterator[Tie]:
+    def of(self, level: _Level) -> Iterator[Tie]:
         """The ties of a graph, and of the bodies of its loops."""
-        for place, node in enumerate(scope.graph.nodes):
-            read = [scope.origin[entry.node] for entry in node.inputs]
+        for place, node in enumerate(level.graph.nodes):
+            read = [level.origin[entry.node] for entry in node.inputs]
             if not node.is_variable and node.op not in _CONSTANTS and any(
                     each is not None for each in read):
-                scope.origin[place] = frozenset().union(*filter(None, read))
-        needed = scope.graph.needed() if scope.above is None else range(len(scope.graph.nodes))
-        faults = {id(fault.node): fault for fault in scope.table.faults}
-        yield from self._equal(scope, faults.values())
+                level.origin[place] = frozenset().union(*filter(None, read))
+        needed = level.graph.needed() if level.above is None else range(len(level.graph.nodes))
+        faults = {id(fault.node): fault for fault in level.table.faults}
+        yield from self._equal(level, faults.values())
         yield from _unproven(
-            scaled_sums(scope.graph, scope.table, scope.origin, self._sizes, self._every,
-                        self._losses, scope.along),
-            lengths_bounded(scope.graph, scope.table, self._every))
+            scaled_sums(level.graph, level.table, level.origin, self._sizes, self._every,
+                        self._losses, level.along),
+            lengths_bounded(level.graph, level.table, self._every))
         dark: set[int] = set()
         for place in sorted(needed):
-            node = scope.graph.nodes[place]
+            node = level.graph.nodes[place]
             if node.is_variable:
                 continue
-            given = [scope.axes(entry) for entry in node.inputs]
-            if place in scope.table.bodies:
-                yield from self._body(scope, place, given)
-            if not any(scope.table.axes.get(Entry(place, at)) for at in range(node.num_outputs)):
+            given = [level.axes(entry) for entry in node.inputs]
+            if place in level.table.bodies:
+                yield from self._body(level, place, given)
+            if not any(level.table.axes.get(Entry(place, at)) for at in range(node.num_outputs)):
                 behind = dark.intersection(entry.node for entry in node.inputs)
                 if id(node) not in faults and not behind:
-                    yield from self._each(scope.origin[place] or (), node,
+                    yield from self._each(level.origin[place] or (), node,
                                           'makes a shape that is not known')
                 dark.add(place)
                 continue
-            made = scope.axes(Entry(place, 0))
+            made = level.axes(Entry(place, 0))
             yield from _unproven(
                 self._reshaped(node, given, made), self._cut(node, given),
-                self._looked_up(scope, node, given), self._joined(scope, node, given, made),
-                self._windows(scope, place, given, made), self._repeated(node),
-                self._runs(scope, place, given))
+                self._looked_up(level, node, given), self._joined(level, node, given, made),
+                self._windows(level, place, given, made), self._repeated(node),
+                self._runs(level, place, given))
             unknown = {'?'} & {label for axis in made for label in labels(axis)}
             if unknown and not any('?' in labels(axis) for axes in given for axis in axes):
-                yield from self._each(scope.origin[place] or (), node,
+                yield from self._each(level.origin[place] or (), node,
                                       'makes an axis whose size is not known')
 
     def _each(self, found: Collection[str], node: Node, why: str,
@@ -217,33 +217,33 @@ class _Finder:
         for label in sorted(self._every.intersection(found)):
             yield Tie(label, node, why, numbers, fits)
 
-    def _body(self, scope: _Scope, place: int, given: Sequence[Axes]) -> Iterator[Tie]:
-        node = scope.graph.nodes[place]
+    def _body(self, level: _Level, place: int, given: Sequence[Axes]) -> Iterator[Tie]:
+        node = level.graph.nodes[place]
         origin: list[frozenset[str] | None] = [None] * len(node.subgraphs[0].nodes)
         for at, entry in zip(node.body.places, node.inputs):
-            origin[at] = scope.origin[entry.node]
+            origin[at] = level.origin[entry.node]
         along = labels(given[0][0]) if given[0] and (
             STEPS not in node.attrs or is_running_sum(node)) else ()
-        yield from self.of(_Scope(node.subgraphs[0], scope.table.bodies[place], origin, dict(zip(
-            node.body.places, node.inputs)), scope, frozenset(along)))
+        yield from self.of(_Level(node.subgraphs[0], level.table.bodies[place], origin, dict(zip(
+            node.body.places, node.inputs)), level, frozenset(along)))
 
     # ---- sizes that must be equal
 
-    def _equal(self, scope: _Scope, faults: Iterable[Fault]) -> Iterator[Tie]:
-        places = {id(node): place for place, node in enumerate(scope.graph.nodes)}
+    def _equal(self, level: _Level, faults: Iterable[Fault]) -> Iterator[Tie]:
+        places = {id(node): place for place, node in enumerate(level.graph.nodes)}
         pairs: list[tuple[int, tuple[Size, ...]]] = [
-            (place, pair) for place, found in scope.table.believed.items() for pair in found
-            if not any(pair in each for body in [scope.table.bodies.get(place)] if body
+            (place, pair) for place, found in level.table.believed.items() for pair in found
+            if not any(pair in each for body in [level.table.bodies.get(place)] if body
                        for each in body.believed.values())]
         pairs += [(places[id(fault.node)], fault.sizes) for fault in faults
                   if id(fault.node) in places]
         for place, sizes in pairs:
-            node = scope.graph.nodes[place]
+            node = level.graph.nodes[place]
             number = next((size for size in sizes if isinstance(size, int)), 0)
             found = {label for size in sizes for label in labels(size)} or {
-                label for entry in node.inputs for axis in scope.axes(entry)
+                label for entry in node.inputs for axis in level.axes(entry)
                 for label in labels(axis)}
-            maker = number and _maker(scope, node.inputs, number) or node
+            maker = number and _maker(level, node.inputs, number) or node
             self._made_for.setdefault(maker.name, set()).update(found)
             fits = next((_fits(size, number) for size in sizes
                          if not isinstance(size, int) and number), ())
@@ -297,7 +297,7 @@ class _Finder:
                     begin or 0, '' if end is None else end, ':%d' % step if step != 1 else ''),
                     tuple([each for each in (begin, end) if each]))
 
-    def _looked_up(self, scope: _Scope, node: Node, given: Sequence[Axes]) -> Iterator[Tie]:
+    def _looked_up(self, level: _Level, node: Node, given: Sequence[Axes]) -> Iterator[Tie]:
         """Constant places along an axis, and as many as it has."""
         data = given[0] if given else []
         if node.op == 'topk' and data and node.k > 1:
@@ -306,19 +306,19 @@ class _Finder:
                                   'takes the %d largest of it' % node.k, (node.k,))
         if data and len(node.inputs) > 1 and node.op in (
                 'take', 'pick', 'batch_take', 'gather_nd') and (
-                    scope.origin[node.inputs[1].node] is None):
+                    level.origin[node.inputs[1].node] is None):
             at = {'take': 0, 'pick': -1, 'batch_take': 1}.get(node.op)
             at = at if at is None else node.get('axis', at)
             axes = data if at is None else [data[at]] if -len(data) <= at < len(data) else []
             yield from self._each({label for axis in axes for label in labels(axis)}, node,
                                   'looks up constant places of it')
 
-    def _joined(self, scope: _Scope, node: Node, given: Sequence[Axes], made: Axes
+    def _joined(self, level: _Level, node: Node, given: Sequence[Axes], made: Axes
                 ) -> Iterator[Tie]:
         """Constants that are joined to an axis, other than one element or a weight."""
         if has(node.op, 'joins') and made and number_of(made[node.dim]) is None:
             numbers = [number_of(axes[node.dim]) or 0 for axes, entry in zip(given, node.inputs)
-                       if axes and scope.origin[entry.node] != frozenset()]
+                       if axes and level.origin[entry.node] != frozenset()]
             most = max(numbers, default=0)
             if most and not all(self._is_small(most, axes[node.dim]) for axes in given
                                 if axes and number_of(axes[node.dim]) is None):
@@ -329,15 +329,15 @@ class _Finder:
         """Whether so many more elements are as many at every length."""
         return number < 2 and is_constant(number, size_in_graph(product(axis), self._sizes))
 
-    def _windows(self, scope: _Scope, place: int, given: Sequence[Axes], made: Axes
+    def _windows(self, level: _Level, place: int, given: Sequence[Axes], made: Axes
                  ) -> Iterator[Tie]:
         """Kernels and pads along an axis. A weight has the kernel of a Convolution."""
-        node, data = scope.graph.nodes[place], given[0] if given else []
+        node, data = level.graph.nodes[place], given[0] if given else []
         if node.op == 'Pad':
             for at, axis in enumerate(data):
                 pads = [each for each in node.pad_width[2 * at:2 * at + 2] if each]
                 if number_of(axis) is None and pads and not self._is_small(
-                        max(pads), axis) and max(pads) > _kernel_behind(scope.graph, place, at):
+                        max(pads), axis) and max(pads) > _kernel_behind(level.graph, place, at):
                     yield from self._each(labels(axis), node, 'adds %d to it' % max(pads),
                                           tuple(pads))
         if node.op not in _WINDOWS or len(data) < 3 or getattr(node, 'global_pool', False):
@@ -376,15 +376,15 @@ class _Finder:
             if number >= TELLING and number in numbers:
                 yield Tie(label, node, 'makes %d elements' % number, (number,))
 
-    def _runs(self, scope: _Scope, place: int, given: Sequence[Axes]) -> Iterator[Tie]:
+    def _runs(self, level: _Level, place: int, given: Sequence[Axes]) -> Iterator[Tie]:
         """A recurrence that runs a number of steps that no input has. It ties what it reads, or
         all axes if it reads none."""
-        node = scope.graph.nodes[place]
-        runs = has(node.op, 'recurs') and scope.above is None
+        node = level.graph.nodes[place]
+        runs = has(node.op, 'recurs') and level.above is None
         number = number_of(given[0][0]) if runs and given[0] else None if runs else node.get(STEPS)
         if number is None or number < 2 or number in self._own:
             return
-        for label in sorted(self._every.intersection(scope.origin[place] or self._every).difference(
+        for label in sorted(self._every.intersection(level.origin[place] or self._every).difference(
                 self._sizes.batches)):
             size = self._sizes.axes.get(label)
             if label in self._own if size is None else may_be_decoded(number, size):
@@ -408,17 +408,17 @@ def _fits(size: Size, number: int) -> tuple[int, ...]:
         if number_for(size, {axis: each}) == number])
 
 
-def _maker(scope: _Scope, entries: Sequence[Entry], number: int) -> Node | None:
+def _maker(level: _Level, entries: Sequence[Entry], number: int) -> Node | None:
     """The nearest node behind values that states a number that one of their axes has."""
     pending, seen = [*entries], set()
     while pending:
         entry = pending.pop(0)
-        node = scope.graph.nodes[entry.node]
-        if entry in seen or number not in map(number_of, scope.axes(entry)):
+        node = level.graph.nodes[entry.node]
+        if entry in seen or number not in map(number_of, level.axes(entry)):
             continue
         seen.add(entry)
-        if scope.above is not None and entry.node in scope.given:
-            found = _maker(scope.above, [scope.given[entry.node]], number)
+        if level.above is not None and entry.node in level.given:
+            found = _maker(level.above, [level.given[entry.node]], number)
             if found:
                 return found
         key = {**_MAKERS, 'Reshape': 'shape', 'slice_axis': 'end', 'slice': 'end'}.get(node.op)

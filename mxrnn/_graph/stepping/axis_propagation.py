@@ -9,8 +9,7 @@ from ..shapes.axis_factors import Axes, factors_of, mixed_axes, open_axes
 from ..shapes.infer import Table, infer
 from ..shapes.sizes import Axis, resolve
 
-__all__ = ['TrackedValue', 'Use', 'follow', 'is_loop', 'is_zero', 'merged_uses', 'met_twice',
-           'named']
+__all__ = ['TrackedValue', 'Use', 'follow', 'is_loop', 'is_zero', 'merged_uses', 'met_twice']
 
 
 class Use(NamedTuple):
@@ -88,7 +87,7 @@ def _node(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequ
           ) -> list[TrackedValue]:
     last = has(node.op, 'kernel') or node.op == 'SequenceLast' and not node.use_sequence_length or (
         node.op == 'slice_axis' and (node.begin, node.end) == (-1, None))
-    use = Use(named(node), last)
+    use = Use(node.title, last)
     before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
     # an axis that has become a number has, for instance, the size of a weight
     fixed = dict.fromkeys(table.closed.get(outputs[0].node, ()), use)
@@ -112,7 +111,7 @@ def _loop(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequ
     values = _follow(body, table.bodies[outputs[0].node],
                      {place: value.used for place, value in zip(places, given)})
     time = next(value.axes[:1] for value in given[:count] if value.axes)
-    last = dict.fromkeys(open_axes(time), Use(named(node), True))
+    last = dict.fromkeys(open_axes(time), Use(node.title, True))
     used = merged_uses([values[head].used for head in body.heads])  # states pass on what others use
     return [TrackedValue(_axes(table, entry),
                          used if at < node.num_out_data else merged_uses([last, used]))
@@ -127,7 +126,3 @@ def is_zero(graph: Graph, entry: Entry) -> bool:
     if has(node.op, 'gathers'):
         return all(is_zero(graph, each) for each in node.inputs)
     return has(node.op, 'moves') and is_zero(graph, node.inputs[0])
-
-
-def named(node: Node) -> str:
-    return '%s (%s)' % (node.name, node.op)

@@ -9,7 +9,7 @@ from ..operator_table import has
 from ..rnn_vector_layout import ADDS_NOTHING
 from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
 from ..shapes.sizes import Axis
-from .axis_propagation import TrackedValue, follow, is_zero, named
+from .axis_propagation import TrackedValue, follow, is_zero
 from .stepped_recurrences import (
     StateError,
     SteppedRecurrence,
@@ -158,7 +158,7 @@ class _Cut:
                 for begin in recurrences[place].begin:
                     if moving[begin.node] and not is_zero(graph, begin):
                         raise StateError('%s cannot be stepped: its begin state depends on '
-                                         'the sequence' % named(node))
+                                         'the sequence' % node.title)
                 self._open(recurrences[place])
             elif moving[place] or not given[place] or node.is_variable or (
                     Entry(place, 0) not in values):  # as of labels, which predictions do not read

@@ -9,7 +9,7 @@ from ..operator_table import has
 from ..rnn_vector_layout import begin_states
 from ..shapes.axis_factors import factors_of, number_of, open_axes
 from ..shapes.sizes import Axis, axes_in, product, resolve
-from .axis_propagation import TrackedValue, Use, is_loop, merged_uses, met_twice, named
+from .axis_propagation import TrackedValue, Use, is_loop, merged_uses, met_twice
 
 __all__ = ['StateError', 'SteppedRecurrence', 'find_stepped', 'prefix_of']
 
@@ -110,16 +110,16 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
     """Refuse graphs that need steps after the current one."""
     for each in stepped or recurrences:
         if getattr(each.node, 'bidirectional', False):
-            raise StateError('%s reads backwards' % named(each.node))
+            raise StateError('%s reads backwards' % each.node.title)
         if getattr(each.node, 'use_sequence_length', False):
             raise StateError('%s cannot be stepped: it reads the lengths of sequences'
-                             % named(each.node))
+                             % each.node.title)
     times = {id(each.time) for each in stepped if each.time is not None and each.time.label}
-    read = [(values[entry], ', and %s reads it' % named(each.node)) for each in stepped
+    read = [(values[entry], ', and %s reads it' % each.node.title) for each in stepped
             for entry in each.node.inputs if entry in values and entry not in each.begin]
     for value, reader in read + [
             (values[head]._replace(used=merged_uses([values[head].used, dict.fromkeys(
-                met_twice(values[head].axes), Use(named(graph.nodes[head.node]), False))])), '')
+                met_twice(values[head].axes), Use(graph.nodes[head.node].title, False))])), '')
             for head in graph.heads]:
         steps = times & {id(axis) for axis in open_axes(value.axes)}
         for axis, use in value.used.items():
@@ -156,7 +156,7 @@ def _why_fixed(graph: Graph, recurrence: Node) -> str:
     source = _moved(graph, made) if made.op == 'broadcast_axis' else None
     return '' if source is None else ', because %s. Export it without --states (states=True)' % (
         'no input has these steps' if source.is_variable else
-        'each step reads the same value, for which %s reads the whole sequence' % named(source))
+        'each step reads the same value, for which %s reads the whole sequence' % source.title)
 
 
 def _moved(graph: Graph, node: Node) -> Node:

@@ -81,7 +81,7 @@ def survey(graph: Graph, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, 
         **{name: str(array.dtype) for name, array in arrays.items()},
         **{name: kind if isinstance(kind, str) else np.dtype(kind).name
            for name, kind in types.items()}})
-    faults = ['node %s (%s): %s' % (node.name, node.op, (
+    faults = ['node %s: %s' % (node.title, (
         'its shape is not known: give register its shape' if row(node.op) or node.op in TORCH
         else 'it has no plain form'))
         for place in sorted(graph.needed()) for node in graph.nodes[place:place + 1]

@@ -416,7 +416,8 @@ def _decided(graph: Graph, other: Graph, shapes: Mapping[str, Named], names: Seq
     except NoLaw as error:
         raise ExportError('the second graph (certify_by, --certify) does not decide the numbers of '
                           'the first: %s' % error) from None
-    first, second = ({label: pair[at] for label, pair in sizes.items()} for at in (0, 1))
+    first, second = ({label: pair[at] for label, pair in sizes.items() if min(pair)}
+                     for at in (0, 1))
     return graph, first, second
 
 
