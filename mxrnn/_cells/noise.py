@@ -139,7 +139,7 @@ class VariationalDropoutCell(ModifierCell):
     Parameters
     ----------
     base_cell : BaseRNNCell
-        Any cell if `drop_states` is 0, otherwise one that can be stepped.
+        If `drop_states` is above 0, a cell that can be stepped.
     drop_inputs, drop_outputs : float
         Probability, from 0 to 1, that an element of the input or the output is 0 in training, in
         all steps of a sequence.

@@ -390,13 +390,13 @@ class Unrollable:
         Five classes redefine it, because they do not go step by step; each says why. In padding,
         inputs are finite, and outputs may be any finite numbers.
         """
-        take_step: Any = self
+        take_step: Callable[..., Step] = self  # type: ignore[assignment]
         if self._takes_sequences_:
             inputs = options.arranged(inputs)
             if isinstance(inputs, mx.sym.Symbol):
                 return take_step(inputs, [])
         steps = steps_of(options.length, inputs, options.layout)
-        states: Any = self._first_states_(begin_state, options.dtype)
+        states = self._first_states_(begin_state, options.dtype)
         outputs = []
         for t, step in enumerate(steps):
             output, new = take_step(step, states)
@@ -404,7 +404,7 @@ class Unrollable:
                 take_step = self._later_step_()
             states = options.lengths.hold(t, new, states)
             outputs.append(output)
-        return options.arranged(outputs), states
+        return options.arranged(outputs), states  # type: ignore[return-value]
 
 
 def unroll_within(cell: Unrollable, inputs: Inputs, begin_state: States | None, options: Options

@@ -1,7 +1,7 @@
 """Weights as arrays: taken from a dict by name and shape, and packed and unpacked by gate."""
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -16,8 +16,8 @@ __all__ = ['ARRAYS', 'MissingWeightsError', 'PackedWeights', 'Weights', 'copy_ro
 Weights = Dict[str, mx.nd.NDArray]
 
 Array = Union[mx.nd.NDArray, 'np.ndarray']
-#: Shapes by name: 0 stands for any length, and an Ellipsis at the end for more axes.
-Shapes = Mapping[str, Tuple[Any, ...]]
+#: Shapes by name: 0 stands for any length, and None at the end for more axes.
+Shapes = Mapping[str, Tuple[Optional[int], ...]]
 
 #: The classes that weights may have.
 ARRAYS = (mx.nd.NDArray, np.ndarray)
@@ -89,17 +89,17 @@ def take_weights(args: Weights, shapes: Shapes, whose: PackedWeights) -> list[Ar
             _some(sorted(map(str, args)), 8) or 'none'))
     for name, shape in shapes.items():
         _check.instance(name, args[name], ARRAYS, 'an NDArray')
-        fixed = tuple(n for n in shape if n is not ...)
+        fixed = tuple(n for n in shape if n is not None)
         has = args[name].shape
-        if len(has) < len(fixed) or (len(has) > len(fixed) and shape[-1:] != (...,)) or any(
+        if len(has) < len(fixed) or (len(has) > len(fixed) and shape[-1:] != (None,)) or any(
                 want not in (0, came) for want, came in zip(fixed, has)):
             raise ValueError('%s of %r must have the shape %s, got %s'
                              % (name, whose, _written(shape), has))
     return [args.pop(name) for name in shapes]
 
 
-def _written(shape: tuple[Any, ...]) -> str:
-    return '(%s)' % ', '.join('...' if n is ... else str(n or 'any') for n in shape)
+def _written(shape: tuple[int | None, ...]) -> str:
+    return '(%s)' % ', '.join('...' if n is None else str(n or 'any') for n in shape)
 
 
 def _some(names: list[str], most: int) -> str:
@@ -155,8 +155,8 @@ class PackedWeights:
         if not gates:
             return args
         prefix, rows = self._weight_prefix_(args), self._num_hidden
-        whole = {name: (len(gates) * rows, ...) for name in group_weights(prefix, kinds=kinds)}
-        parts = {name: (rows, ...) for name in group_weights(prefix, gates, kinds)}
+        whole = {name: (len(gates) * rows, None) for name in group_weights(prefix, kinds=kinds)}
+        parts = {name: (rows, None) for name in group_weights(prefix, gates, kinds)}
         given, wanted = (parts, whole) if pack else (whole, parts)
         if given != wanted and wanted.keys() <= args.keys() and given.keys().isdisjoint(args):
             if pack:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Iterable, Mapping, Protocol, Sequence
 import numpy as np
 
 from .. import _check
+from .._cells.base_cells import BaseRNNCell
 from .._files import CheckpointError
 from .._graph.graph import Graph, warn_of_ids
 from .._runtime.mxnet import mx
@@ -92,11 +93,11 @@ def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Params, arg_params: 
     return faults
 
 
-def _weights(cell: Any) -> set[str]:
+def _weights(cell: Cell) -> set[str]:
     """Names of the variables of a cell and of the cells in it."""
-    if hasattr(cell, '_weight_names_'):
+    if isinstance(cell, BaseRNNCell):
         return cell._weight_names_()
-    return set(cell.params._params)  # a cell of mxnet.rnn
+    return set(cell.params._params)  # type: ignore[attr-defined]  # a cell of mxnet.rnn
 
 
 def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_params: Params

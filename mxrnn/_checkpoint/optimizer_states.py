@@ -23,7 +23,7 @@ import numbers
 import pickle
 import types
 import zlib
-from typing import Any, Callable, Dict, Iterable, NamedTuple
+from typing import Any, Callable, Dict, Iterable, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -38,6 +38,16 @@ __all__ = ['Begun', 'classes_of', 'decode', 'dump', 'encode', 'encode_part', 'Ex
 
 
 _SEAL = b'\nmxrnn crc32 '
+
+
+class _Changes(TypedDict):
+    """Names of changed attributes, and settings before the change."""
+
+    names: list[str]
+    settings: dict[str, object]
+
+
+Changed = Dict[str, _Changes]  #: of an optimiser and of its scheduler
 
 
 class Extra(NamedTuple):
@@ -59,7 +69,7 @@ class Extra(NamedTuple):
     parts: object = None
     weights: object = None
     first: object = None
-    changed: Any = None
+    changed: Changed | None = None
 
 
 class States(NamedTuple):
@@ -175,7 +185,7 @@ def decode(path: str, content: bytes, trusted: Iterable[object] = (), placeholde
         found, *extra = load_all(content, trusted, placeholders)
         by_parameter, optimizer = found if isinstance(found, tuple) else (found, None)
         told = _dict(*extra or [{}])
-        return States(path, _dict(by_parameter), optimizer, Extra(**{
+        return States(path, _dict(by_parameter), optimizer, Extra(**{  # type: ignore[arg-type]
             name: told[name] for name in Extra._fields if name in told}))
     except Exception as error:  # a damaged pickle can raise anything
         raise CheckpointError('%s has no states of an optimiser: %s'
@@ -184,9 +194,6 @@ def decode(path: str, content: bytes, trusted: Iterable[object] = (), placeholde
 
 _log = logging.getLogger('mxrnn.rnn')
 
-#: For an optimiser and its scheduler: names of changed attributes, and settings before the change.
-_Changes = Dict[str, Any]
-Changed = Dict[str, _Changes]
 
 
 def trained(module: mx.mod.BaseModule) -> mx.mod.BaseModule:
@@ -351,15 +358,16 @@ class Begun:
         now = _own_attributes(thing)
         changed = [name for name in now if name not in before or not _equal(now[name], before[name])
                    or self.late and name not in settings]
-        return {'names': changed, 'settings': {name: before.get(name) for name in changed
-                                               if name in settings}}
+        return _Changes(names=changed, settings={name: before.get(name) for name in changed
+                                                 if name in settings})
 
 
 def _unseen(optimizer: mx.optimizer.Optimizer) -> Changed:
     """All attributes except settings, for files without the result of `Begun.changed`."""
     settings = _settings(optimizer)
     names = [name for name in _own_attributes(optimizer) if name not in settings]
-    return {'optimizer': {'names': names, 'settings': {}}, 'scheduler': {'names': []}}
+    return {'optimizer': _Changes(names=names, settings={}),
+            'scheduler': _Changes(names=[], settings={})}
 
 
 def _carry_progress(saved: mx.optimizer.Optimizer, optimizer: mx.optimizer.Optimizer,

@@ -143,12 +143,12 @@ def check_entries(position: object, path: str) -> Position:
     return found
 
 
-def _give(name: str, module: Any, position: Position, path: str) -> None:
+def _give(name: str, module: mx.mod.BaseModule | None, position: Position, path: str) -> None:
     give, fault = _ENTRIES[name].give, _ENTRIES[name].fault
     if give is None or name not in position:
         return
     try:
-        give(module, position[name])
+        give(module, position[name])  # type: ignore[arg-type]
     except (AssertionError, TypeError, ValueError, LookupError, OverflowError,
             mx.base.MXNetError) as error:
         raise CheckpointError('%s %s: %s' % (path, fault, reason_of(error))) from cause_of(error)

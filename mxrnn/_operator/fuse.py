@@ -24,11 +24,11 @@ __all__ = ['fuse', 'FusedUnroll', 'Plan', 'plan', 'ProjectedCell', 'projects_inp
            'replaced_in']
 
 
-def _innermost(cell: Any) -> Any:
+def _innermost(cell: BaseRNNCell) -> DenseCell:
     """The cell that projects the input of `cell` in each step."""
     while type(cell) is ZoneoutCell:
         cell = cell.base_cell
-    return cell
+    return cell  # type: ignore[return-value]
 
 
 def projects_inputs(cell: BaseRNNCell) -> bool:
@@ -62,7 +62,7 @@ class ProjectedCell(CellAround):
     @contextlib.contextmanager
     def _unrolling_(self) -> Iterator[Callable[..., Unrolled]]:
         cell = _innermost(self.base_cell)
-        cell._project_ = lambda inputs, states, name: (
+        cell._project_ = lambda inputs, states, name: (  # type: ignore[method-assign]
             inputs, cell._project_states_(states, inputs, name))
         try:
             yield self.base_cell._unroll_
@@ -76,7 +76,7 @@ def fuse(cell: BaseRNNCell, *, inputs_at_once: bool = False) -> BaseRNNCell:
     Parameters
     ----------
     cell : BaseRNNCell
-        Any cell or stack. It is not changed, and can still be used itself.
+        A cell or stack of any kind. It is not changed, and can still be used itself.
     inputs_at_once : bool
         In cells that are not fused, project the inputs of all steps in one product before the first
         step. That makes training of wide layers 1.1 to 1.6 times as fast. Convolutional cells and a

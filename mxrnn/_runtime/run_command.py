@@ -28,7 +28,7 @@ import sys
 import sysconfig
 import types
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import Any, Iterator, Sequence
+from typing import Iterator, Sequence
 
 from . import finder
 from .versions import how_to_install
@@ -109,7 +109,7 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
     main = types.ModuleType('__main__')
     vars(main)['__builtins__'] = builtins  # the module, as when Python starts a program
     sys.modules['__main__'] = sys.modules['__mp_main__'] = main
-    with _traceback_of(vars(main)):
+    with _traceback_of(main):
         if spec is None:
             code = compile(source, program, 'exec', dont_inherit=True)
             vars(main).update(__file__=program)
@@ -121,8 +121,8 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
 
 
 @contextlib.contextmanager
-def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
-    """Begin tracebacks with the program, whose globals these are; print advice below them."""
+def _traceback_of(program: types.ModuleType) -> Iterator[None]:
+    """Begin tracebacks with the program, the module that runs; print advice below them."""
     try:
         yield
     except BaseException as caught:
@@ -132,7 +132,7 @@ def _traceback_of(program: dict[str, Any]) -> Iterator[None]:
 
         def shorter(kind: type[BaseException], error: BaseException,
                     trace: types.TracebackType | None) -> None:
-            while trace is not None and trace.tb_frame.f_globals is not program:
+            while trace is not None and trace.tb_frame.f_globals is not vars(program):
                 trace = trace.tb_next
             show(kind, error.with_traceback(trace), trace)
             if known is not None:
