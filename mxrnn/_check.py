@@ -6,6 +6,7 @@ import math
 import numbers
 import operator
 import os
+import reprlib
 import sys
 import warnings
 from typing import (
@@ -24,7 +25,7 @@ import numpy as np
 
 __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer', 'whole', 'units',
            'number', 'bounds', 'choice', 'function', 'initializer', 'dtype', 'activation', 'flag',
-           'integers', 'iterable', 'path', 'generator_state', 'needing', 'some', 'warn',
+           'integers', 'iterable', 'path', 'generator_state', 'array', 'needing', 'some', 'warn',
            'warn_once']
 
 #: Ways to name a type of numbers: 'float32', numpy.float32, numpy.dtype('float32').
@@ -245,6 +246,17 @@ def integers(name: str, value: object, count: int, least: int
         raise what('%s must be a tuple of %d integers, got %s' % (name, count, shown(value)))
     return (list if isinstance(value, list) else tuple)(  # type: ignore[return-value]
         integer('each of %s' % name, item, least, LARGEST) for item in value)
+
+
+def array(name: str, value: object, what: str, axes: Sequence[int] = range(33)) -> np.ndarray:
+    """Return `value` as an array of numbers with one of these numbers of axes."""
+    try:
+        found = np.asarray(value)
+    except ValueError:  # sequences of different lengths
+        found = np.asarray(None)
+    if found.ndim not in axes or found.dtype.kind not in 'biuf':
+        raise TypeError('%s must be %s, got %s' % (name, what, reprlib.repr(value)))
+    return found
 
 
 def iterable(name: str, value: Iterable[T], what: str) -> Iterator[T]:

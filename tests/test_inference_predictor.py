@@ -313,10 +313,10 @@ def test_bad_input():
     want = predict([[1, 2]])[0]
     for given, error, words in (
             (3, TypeError, 'sequences must be an iterable'),
-            ([3], TypeError, 'number 0'),
-            ([[1], ['a']], TypeError, 'number 1'),
-            ([[1], []], ValueError, 'at least one step, but number 1'),
-            ([[1], [[1, 2], [3]]], TypeError, 'number 1'),
+            ([3], TypeError, r'sequences\[0\]'),
+            ([[1], ['a']], TypeError, r'sequences\[1\]'),
+            ([[1], []], ValueError, r'sequences\[1\] must have at least one step'),
+            ([[1], [[1, 2], [3]]], TypeError, r'sequences\[1\]'),
             ([[[1, 2]]], ValueError, 'one shape')):
         with pytest.raises(error, match=words):
             predict(given)

@@ -221,7 +221,7 @@ MISTAKES = {
     'words': (lambda cell, prefix, symbol: rnn.BucketSentenceIter([['mon', 'tue']] * 8, 4),
               r"sentences\[0\] must be .*as encode_sentences makes them, got \['mon', 'tue'\]$"),
     'nested': (lambda cell, prefix, symbol: rnn.StreamIter([[1, 2, 3], [4, 5]], 2, 3),
-               'tokens must be a sequence of numbers.*, a sequence of sequences: join them'),
+               r'tokens must be a sequence of numbers.*, got \[\[1, 2, 3\], \[4, 5\]\]$'),
     'steps of Predictor': (lambda cell, prefix, symbol: rnn.Predictor(
         lambda length: (rnn.LSTMCell(3).unroll(length, X)[0], ['x'], []), {}, buckets=[3])(
             [np.ones((3, 5))]), 'of network must be a Symbol, got .*with merge_outputs=True'),

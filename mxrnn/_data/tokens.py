@@ -3,7 +3,6 @@ them, with a checksum."""
 from __future__ import annotations
 
 import contextlib
-import reprlib
 import warnings
 import zlib
 from array import array
@@ -56,16 +55,7 @@ def sizes(name: str, sequences: Sequence[Sized] | np.ndarray) -> np.ndarray:
 
 def numbers(name: str, values: object) -> np.ndarray:
     """Return the sequence of numbers `values` as an array."""
-    try:
-        found = np.asarray(values)
-    except ValueError:  # sequences of different lengths
-        found = np.zeros((0, 0))
-    if found.ndim != 1 or found.size and found.dtype.kind not in 'buif':
-        nested = isinstance(values, Sequence) and values and isinstance(values[0], (list, tuple))
-        raise TypeError('%s must be a sequence of numbers, as encode_sentences makes them, '
-                        'got %s%s' % (name, reprlib.repr(values), ', a sequence of sequences: join '
-                                      'them into one' if nested else ''))
-    return found
+    return _check.array(name, values, 'a sequence of numbers, as encode_sentences makes them', [1])
 
 
 def first_unfit(values: np.ndarray, dtype: np.dtype) -> float | None:

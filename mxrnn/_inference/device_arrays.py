@@ -97,12 +97,7 @@ def as_array(name: str, value: object, context: mx.Context, dtype: _check.DType,
     """`value`, the input `name`, as an array; unchanged if it is one. `ids` are whole numbers."""
     if isinstance(value, mx.nd.NDArray):
         return value
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        array = np.asarray(None)
-    if array.dtype.kind not in 'biuf':
-        raise TypeError('%s must be an array of numbers, got %.80r' % (name, value))
+    array = _check.array(name, value, 'an array of numbers')
     if ids and array.dtype.kind == 'f' and (array != np.floor(array)).any():
         raise ValueError('%s must be whole numbers, because they are looked up in a table, got '
                          '%.80r' % (name, value))

@@ -272,15 +272,12 @@ def _columns(sequences: Sequences, names: Sequence[str]) -> dict[str, list[np.nd
 
 def _array(number: int, sequence: object) -> np.ndarray:
     """A sequence as an array."""
-    try:
-        array = sequence.asnumpy() if isinstance(sequence, mx.nd.NDArray) else np.asarray(sequence)
-    except ValueError:  # lists of different lengths
-        array = np.asarray(None)
-    if array.ndim < 1 or (array.dtype.kind not in 'biuf' and array.size):
-        raise TypeError('sequences must have sequences of numbers, got %.80r as number %d'
-                        % (sequence, number))
+    if isinstance(sequence, mx.nd.NDArray):
+        sequence = sequence.asnumpy()
+    name = 'sequences[%d]' % number
+    array = _check.array(name, sequence, 'a sequence of numbers', range(1, 33))
     if not len(array):
-        raise ValueError('sequences must have at least one step, but number %d has none' % number)
+        raise ValueError('%s must have at least one step, got none' % name)
     return array
 
 
