@@ -93,7 +93,8 @@ def test_an_option_that_there_is_not_is_named(words, said, monkeypatch, capsys):
 
 def test_export_and_compare(prefix, tmp_path):
     path = tmp_path / 'days.onnx'
-    assert told('export', prefix, '--onnx', path).splitlines()[:2] == [
+    lines = told('export', prefix, '--onnx', path).splitlines()
+    assert len(lines) <= 6 and lines[:2] == [
         '%s: %d bytes, of epoch 4, the newest' % (path, os.path.getsize(path)),
         'inputs:     data=batch,time']
     lines = told('compare', prefix, 4, path, '--input', 'data=8,20').splitlines()

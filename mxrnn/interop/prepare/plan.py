@@ -91,7 +91,7 @@ class Prepared(Settled):
         return [
             ('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                                 for name, shape in self.inputs.items()) or 'none'),
-            *[('types', 'int64 for %s, which only look-ups read, or --type %s=float32' % (
+            *[('types', 'int64 for the ids in %s; or --type %s=float32' % (
                 ', '.join(self.looked_up), first)) for first in self.looked_up[:1]],
             *self.lines, *[('note', each) for each in [*self.notes, *[
                 str(each) for each in self.findings if each.kind == 'unrolled']]],
