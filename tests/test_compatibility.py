@@ -519,6 +519,3 @@ def test_golden_names_shapes_and_attributes(name):
     expected = json.loads(golden.path(name).read_text(encoding='utf-8'))
     assert golden.describe(rnn, name) == expected, (
         'if this change is meant: python -m tests.golden')
-
-
-# As a replacement of mxnet.rnn in a running program
