@@ -101,10 +101,7 @@ def _enter_number(name: str, text: str | Callable[..., Any], turned: bool = Fals
         if name == 'mod' and not turned:
             return f'torch.remainder({x}, {value})' if scalar else f'torch.zeros_like({x})'
         other: object = value
-        if not isinstance(text, str) or name == 'hypot':
-            x = scope.named(x)
-            other = Expr('torch.full_like(%s, %s)' % (x, value), x.shape, x.dtype)
-        elif turned and not is_real(x):
+        if not isinstance(text, str) or name == 'hypot' or turned and not is_real(x):
             x = scope.named(x)
             other = Expr('torch.full_like(%s, %s)' % (x, value), x.shape, x.dtype)
         return _filled(scope, name, text, x, *((other, x) if turned else (x, other)))

@@ -323,7 +323,8 @@ class OnnxStepper:
                 size = state.shape[axis] if state.ndim > axis else 0
                 if size != batch_size * rows or not size:  # onnxruntime would abort for 0
                     if batch_size or not size:
-                        self._refuse_shapes(states)
+                        raise ValueError('states must have one batch size, got arrays of the '
+                                         'shapes %s' % [each.shape for each in states])
                     batch_size = size // rows
             feeds[name] = state
         return batch_size
@@ -331,10 +332,6 @@ class OnnxStepper:
     def _refuse_states(self, states: Any) -> None:
         raise TypeError('states must be a list of %d arrays, as begin and step return, got %s'
                         % (len(self._held), _check.shown(states)))
-
-    def _refuse_shapes(self, states: Arrays) -> None:
-        raise ValueError('states must have one batch size, got arrays of the shapes %s'
-                         % [each.shape for each in states])
 
     @staticmethod
     def _refused(feeds: dict[str, np.ndarray], error: Exception) -> ValueError:
