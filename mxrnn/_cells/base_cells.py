@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import Any, Callable, Sequence
+from typing import TYPE_CHECKING, Callable, Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -18,6 +18,11 @@ from .states import StateInfo, States, check_states, make_state
 from .unroll import Unrollable
 from .variables import Init, RNNParams
 from .weights import PackedWeights
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._runtime.mxnet_types.sym import VariableOptions
 
 __all__ = ['BaseRNNCell', 'check_cell', 'GatedCell', 'Partial', 'ZEROS']
 
@@ -171,7 +176,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
                              '(ZoneoutCell, ResidualCell, ...), not on the cell itself' % self)
 
     def begin_state(self, func: Callable[..., mx.sym.Symbol] = ZEROS,
-                    **kwargs: Any) -> list[mx.sym.Symbol]:
+                    **kwargs: Unpack[VariableOptions]) -> list[mx.sym.Symbol]:
         """States to begin a sequence with.
 
         Parameters
@@ -196,14 +201,14 @@ class BaseRNNCell(Unrollable, PackedWeights):
         _check.function('func', func)
         if kwargs.get('dtype') is not None:
             _check.dtype('dtype', kwargs['dtype'])
-        states = []
+        states, keywords = [], dict(kwargs)
         for info in self.state_info:
             self._init_counter += 1
-            kwargs.update(info or {})
-            if 'shape' in kwargs:
-                kwargs['shape'] = unknown(kwargs['shape'])
+            keywords.update(info or {})
+            if 'shape' in keywords:
+                keywords['shape'] = unknown(keywords['shape'])  # type: ignore[arg-type]
             name = '%sbegin_state_%d' % (self._prefix, self._init_counter)
-            states.append(make_state(func, name, kwargs))
+            states.append(make_state(func, name, keywords))
         return states
 
     def _first_states_(self, begin_state: States | None, dtype: _check.DType | None) -> States:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Callable, Iterator, Literal
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Literal
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -14,6 +14,11 @@ from .states import StateInfo, States, check_states, flatten
 from .unroll import GivenLengths, Options, Unrolled, unroll_within
 from .variables import RNNParams, warn_of_equal_names
 from .weights import Weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._runtime.mxnet_types.sym import VariableOptions
 
 __all__ = ['BidirectionalCell', 'check_shared', 'SequentialRNNCell', 'share']
 
@@ -62,12 +67,12 @@ class _Container(BaseRNNCell):
         return sum((cell.state_info for cell in self._cells), [])
 
     def begin_state(self, func: Callable[..., mx.sym.Symbol] | None = None,
-                    **kwargs: Any) -> list[mx.sym.Symbol]:
+                    **kwargs: Unpack[VariableOptions]) -> list[mx.sym.Symbol]:
         """The states of all cells as one flat list; see `BaseRNNCell.begin_state`."""
         self._check_unmodified_()
-        if func is not None:
-            kwargs['func'] = func
-        return sum((cell.begin_state(**kwargs) for cell in self._cells), [])
+        make = {} if func is None else {'func': func}
+        return sum((cell.begin_state(**make, **kwargs)  # type: ignore[arg-type]
+                    for cell in self._cells), [])
 
     @property
     def _masks_padding_(self) -> bool:  # type: ignore[override]

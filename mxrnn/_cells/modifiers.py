@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-from typing import Any, Callable, Iterator
+from typing import TYPE_CHECKING, Callable, Iterator
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -16,6 +16,11 @@ from .states import StateInfo, States
 from .unroll import Options, Unrolled, unroll_within
 from .variables import RNNParams
 from .weights import Weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._runtime.mxnet_types.sym import VariableOptions
 
 __all__ = ['CellAround', 'drop', 'DropoutCell', 'ModifierCell', 'ResidualCell', 'TRAINING']
 
@@ -132,7 +137,7 @@ class ModifierCell(CellAround):
 
     def begin_state(self, init_sym: Callable[..., mx.sym.Symbol] = ZEROS, *,  # type: ignore[override]
                     func: Callable[..., mx.sym.Symbol] | None = None,
-                    **kwargs: Any) -> list[mx.sym.Symbol]:
+                    **kwargs: Unpack[VariableOptions]) -> list[mx.sym.Symbol]:
         """The base cell's `begin_state`; `init_sym` and `func` are two names for one argument."""
         self._check_unmodified_()
         if func is not None and init_sym not in (ZEROS, mx.sym.zeros):

@@ -193,12 +193,13 @@ def _fit(names: Sequence[str], *values: object) -> bool:
 
 def simple_bind(self: mx.sym.Symbol, ctx: mx.Context, grad_req: Requests = 'write',
                 type_dict: Types | None = None, stype_dict: Mapping[str, str] | None = None,
-                group2ctx: Contexts = None, *shared: Any,
-                **kwargs: Any) -> mx.executor.Executor:
+                group2ctx: Contexts = None, shared_arg_names: Sequence[str] | None = None,
+                shared_exec: mx.executor.Executor | None = None,
+                shared_buffer: dict[str, mx.nd.NDArray] | None = None,
+                **kwargs: tuple[int, ...]) -> mx.executor.Executor:
     """`Symbol.simple_bind`."""
-    names = ('shared_arg_names', 'shared_exec', 'shared_buffer')
-    options = dict(zip(names, shared), stype_dict=stype_dict, group2ctx=group2ctx)
-    options.update((name, kwargs.pop(name)) for name in names if name in kwargs)
+    options = dict(stype_dict=stype_dict, group2ctx=group2ctx, shared_arg_names=shared_arg_names,
+                   shared_exec=shared_exec, shared_buffer=shared_buffer)
     found = None
     if (finder.fuses and not stype_dict and not group2ctx
             and _fit(self.list_arguments(), grad_req)):

@@ -105,8 +105,9 @@ class Stepper:
         self._cell: BaseRNNCell | None = cell
         self._network: Network | None = network
         cell.reset()
+        given = device_arrays.type_of_weights(cell, arg_params)
         self._begin = begin = cell.begin_state(
-            func=mx.sym.Variable, **device_arrays.type_of_weights(cell, arg_params))
+            func=mx.sym.Variable, **given)  # type: ignore[arg-type]
         outputs, states = applied(cell, network, lambda inputs: cell(inputs, begin))
         self._set_up(outputs, begin, states, arg_params, aux_params, ctx)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Sequence
 
 from .. import _check
 from .._cells.base_cells import ZEROS, BaseRNNCell, check_cell
@@ -19,6 +19,11 @@ from .._cells.unroll import Options, Unrolled, unroll_within
 from .._runtime.mxnet import mx
 from .operator_cell import Layer, OperatorCell
 from .rnn_defects import corrupts, disabled
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .._runtime.mxnet_types.sym import VariableOptions
 
 __all__ = ['fuse', 'FusedUnroll', 'Plan', 'plan', 'ProjectedCell', 'projects_inputs',
            'replaced_in']
@@ -158,7 +163,7 @@ class FusedUnroll(CellAround):
         return self._plan_of_unroll_().cell._masks_padding_
 
     def begin_state(self, func: Callable[..., mx.sym.Symbol] = ZEROS,
-                    **kwargs: object) -> list[mx.sym.Symbol]:
+                    **kwargs: Unpack[VariableOptions]) -> list[mx.sym.Symbol]:
         self._check_unmodified_()
         return self._cell.begin_state(func, **kwargs)
 
