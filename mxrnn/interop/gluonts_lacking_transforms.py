@@ -24,7 +24,7 @@ def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> A
     target, steps = given['target_field'], len(data[given['target_field']])
     data = {**data, 'past_' + given['is_pad_out']: 1 - _last(np.ones(steps), enc_len),
             'forecast_start': data[given['start_input_field']] + steps}
-    forks = given['num_forking'] or enc_len
+    forks = given.get('num_forking') or enc_len
     ahead = np.arange(steps)[-forks:, None] + range(1, dec_len + 1)
     for field in {target, *series, *decoded}:
         array = np.atleast_2d(data.pop(field)).T
@@ -63,6 +63,11 @@ def _last_window(**given: Any) -> Any:
 def older_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a transformation of GluonTS 0.4 to 0.6, as today's take them."""
     given.pop('pick_incomplete', None)  # for training
+    if 'target_in' in given:
+        if given.pop('time_series_fields', None):
+            raise ValueError('the folder names ForkingSequenceSplitter with time_series_fields, '
+                             'which mxrnn does not make')
+        given.update(target_field=given.pop('target_in'), start_input_field=given.pop('start_in'))
     if 'convert_nans' in given:
         from gluonts.transform import DummyValueImputation, LeavesMissingValues
         dummy = DummyValueImputation(given.pop('dummy_value', 0.0))

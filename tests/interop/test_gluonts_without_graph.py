@@ -311,3 +311,11 @@ def test_older_arguments_become_todays(monkeypatch):
     assert lacking.older_arguments({'convert_nans': False}) == {'imputation_method': 'left'}
     assert lacking.older_arguments({'pick_incomplete': True, 'past_length': 3}) == {
         'past_length': 3}
+    forks = {'target_in': 'target', 'start_in': 'start', 'time_series_fields': None, 'enc_len': 3}
+    made = lacking.older_arguments(dict(forks))
+    assert made == {'target_field': 'target', 'start_input_field': 'start', 'enc_len': 3}
+    found = lacking._forked({'target': np.ones(2), 'start': 5}, dec_len=1, is_pad_out='pad', **made)
+    assert found['past_target'].tolist() == [[0], [1], [1]]
+    assert found['past_pad'].tolist() == [1, 0, 0]
+    with pytest.raises(ValueError, match='with time_series_fields, which mxrnn does not make'):
+        lacking.older_arguments({**forks, 'time_series_fields': ['feature']})
