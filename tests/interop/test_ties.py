@@ -2,6 +2,8 @@
 import pytest
 
 from mxrnn._graph.rolling import structure
+from mxrnn.interop import ExportError
+from mxrnn.interop.prepare import prepare
 from mxrnn.interop.prepare.lengths import judged
 
 from .. import mx, rnn
@@ -122,7 +124,7 @@ def test_a_number_that_fused_steps_do_not_tell_ties_them_too(name):
     (lambda x: S.slice_axis(x, axis=1, begin=0, end=1), 6),
     (lambda x: S.concat(x, S.zeros((0, 1, 4)), dim=1), 6),
     (lambda x: S.sum(x, axis=1) * 2, 9), (lambda x: S.sum(x / 2, axis=1), 9),
-    (lambda x: x * 2, 6)])
+    (lambda x: x * 2, 6), (lambda x: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(2,)), 9)])
 def test_a_third_of_few_steps_is_no_constant(head, least):
     assert verdict_of(head(rows(steps=least - 1)), steps=least - 1).axes['time'].ties
     assert not verdict_of(head(rows(steps=least)), steps=least).axes['time'].ties
@@ -146,6 +148,13 @@ def test_steps_that_are_made_of_two_axes_are_told_for_both():
     params = {name: array.shape for name, array in model.arg_params.items()}
     axes = judged(structure(model.graph).graph, params, {'data': ('batch', 'time', 'width')}).axes
     assert axes['time'].ties and axes['width'].ties and not axes['batch'].ties
+
+
+def test_steps_that_nothing_reads_are_counted_from_no_end():
+    outputs, _ = rnn.LSTMCell(4, 'f_').unroll(T, S.Variable('data'), merge_outputs=False)
+    model = models.random_model(outputs[7], {'data': (3, T, 3)})
+    with pytest.raises(ExportError, match='takes 0:8 of it'):
+        prepare(model, {'data': ('batch', 'time:%d' % T, 3)})
 
 
 def test_as_many_units_as_steps_excuse_no_factor():

@@ -286,7 +286,8 @@ class RolledWriter:
             end = span.begin + span.length if not whole else None if span.begin else -1
             entry = writer.once('slice_axis', name + '_part', {
                 'axis': 0, 'begin': span.begin, 'end': end}, entry)
-            self.totals[entry.node] = span.length if total is None else 0
+            if whole or total is None:
+                self.totals[entry.node] = 0 if whole else span.length
         if span.stride < 0:
             entry = writer.once('SequenceReverse', name + '_reversed', {}, entry)
         return entry

@@ -109,7 +109,7 @@ def may_be_decoded(number: int, size: int) -> bool:
 
 def largest_kernel(size: int | None) -> int:
     """The largest kernel without weights that is the same at every length."""
-    return _WINDOW if size is None else max(1, size // _QUARTER)
+    return _WINDOW if size is None else max(1, min(size // _QUARTER, size // COMMON_PARTS - 1))
 
 
 def part_ends(begin: int | None, end: int | None, step: int, size: int | None
