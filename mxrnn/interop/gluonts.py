@@ -114,14 +114,15 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
         from .gluonts_network import Network
     keys = 'batch_size', 'prediction_length', 'forecast_generator'
     settings = _made(dict(zip(keys, entries(folder, 'parameters.json', *keys))))
-    form = None  # today's, of a network that is built here
-    if told(folder, 'type').endswith('SymbolBlockPredictor'):
-        form, = entries(folder, 'prediction_net-in_out_format.json', 'out_format')
+    quantiles = hasattr(settings['forecast_generator'], 'quantiles')
+    form, file = None, 'prediction_net-in_out_format.json'  # today's, of a network built here
+    if told(folder, 'type').endswith('SymbolBlockPredictor') and (
+            quantiles or os.path.isfile(os.path.join(folder, file))):  # GluonTS 0.4 wrote none
+        form, = entries(folder, file, 'out_format')
     missing = [name for name in model.graph.needed_variables()
                if name not in {*names, *model.arg_params, *model.aux_params}]
     if missing:
         raise ValueError('parameters in %s have no values for %s' % (folder, _check.some(missing)))
-    quantiles = hasattr(settings['forecast_generator'], 'quantiles')
     return PyTorchPredictor(
         prediction_net=Network(model, names, quantiles, form), device=device, **settings,
         input_names=[*names.values()],

@@ -463,6 +463,19 @@ def test_a_folder_without_weights_is_refused(stand_in, tmp_path):
         gluonts.load_predictor(tmp_path)
 
 
+def test_only_quantiles_need_their_form(stand_in, tmp_path):
+    """GluonTS 0.4 does not write it."""
+    for generator, settings in {'Sample': {}, 'Quantile': {'quantiles': ['0.5']}}.items():
+        folder = _folder(tmp_path, {}, generator=generator + 'ForecastGenerator', **settings)
+        (folder / 'prediction_net-in_out_format.json').unlink()
+        if settings:
+            with pytest.raises(interop.CheckpointError, match='prediction_net-in_out_format.json'):
+                gluonts.load_predictor(folder)
+        else:
+            network = gluonts.load_predictor(folder).prediction_net
+            assert network(past_target=torch.ones(1, 3)).shape == (1, 2)
+
+
 @pytest.mark.parametrize('file, content, key', [
     ('parameters.json', None, 'input_names'), ('parameters.json', {}, 'input_names'),
     ('parameters.json', {'input_names': 'ab'}, 'input_names'),
