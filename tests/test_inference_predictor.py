@@ -7,7 +7,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from . import differs, mx, rnn, running
+from . import differs, mx, needs_operator, rnn, running
 from .comparing import assert_close
 from .running import random_value, stack
 
@@ -188,6 +188,16 @@ def test_rows_that_depend_on_their_place_are_refused():
         rnn.Predictor(network, weights_of(network), buckets=[3])([[1, 2, 3], [3, 2, 1]])
 
 
+def test_folded_weights_are_those_at_construction():
+    weights = weights_of(merged)
+    predict = rnn.Predictor(merged, weights, buckets=BUCKETS)
+    before = predict(sentences())
+    for array in weights.values():
+        array[:] = 0
+    longer = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS)([[1, 2] * 20])
+    assert_close(predict(sentences()) + predict([[1, 2] * 20]), before + longer, 3e-6)
+
+
 def test_another_device_gives_the_same():
     weights = weights_of(merged)
     want = rnn.Predictor(merged, weights, buckets=BUCKETS, batch_size=4)(sentences())
@@ -208,13 +218,14 @@ def test_integer_sequences_are_padded_with_the_number_that_was_given(padding):
 
 @pytest.fixture
 def binds(monkeypatch):
-    """Notes each executor and the one whose memory it shares."""
+    """Notes each executor for sequences and the one whose memory it shares."""
     made: list[Any] = []
     original = mx.sym.Symbol.bind
 
     def bind(self, *args, **kwargs):
         executor = original(self, *args, **kwargs)
-        made.append((executor, kwargs.get('shared_exec')))
+        if 'shared_exec' in kwargs:  # otherwise what is folded is computed
+            made.append((executor, kwargs['shared_exec']))
         return executor
 
     monkeypatch.setattr(mx.sym.Symbol, 'bind', bind)
@@ -243,6 +254,15 @@ def test_few_sequences_run_in_few_rows(binds):
     for count in (1, 3, 20, 32, 33):
         predict(sentences([3] * count))
     assert [each.arg_dict['data'].shape[0] for each, _ in binds] == [32, 1, 4]
+
+
+@needs_operator
+def test_folded_weights_are_there_once():
+    predict = rnn.Predictor(merged, weights_of(merged), buckets=BUCKETS, batch_size=4)
+    predict(sentences())
+    found = predict._networks._graphs.values()
+    vectors = {id(graph.weights['l0_fused_parameters']) for graph in found}
+    assert len(found) == 3 and len(vectors) == 1
 
 
 def test_results_do_not_change_with_the_next_call():

@@ -2,10 +2,7 @@
 batch and time of its outputs."""
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
-from typing import Callable, Iterator, NamedTuple, Sequence, Tuple
+from typing import Callable, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -14,39 +11,12 @@ from .._files import reason_of
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 from . import bind_errors, device_arrays
+from .fold import fold as folded
 
 __all__ = ['Network', 'Networks']
 
 #: Batch sizes that hardly any other axis has.
 _ROWS = (1009, 1013)
-
-
-_VERBOSE = 'MXNET_SUBGRAPH_VERBOSE'
-_quiet_lock = threading.Lock()
-_quiet_depth = 0
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep MXNet from logging a line about its subgraph backend at each bind in the block.
-
-    An environment variable does that. A value that the program has set stays; if there was none,
-    there is none afterwards.
-    """
-    global _quiet_depth
-    with _quiet_lock:  # for blocks in several threads: the first sets it, the last removes it
-        ours = _quiet_depth > 0 or _VERBOSE not in os.environ
-        if ours:
-            _quiet_depth += 1
-            os.environ[_VERBOSE] = '0'
-    try:
-        yield
-    finally:
-        if ours:
-            with _quiet_lock:
-                _quiet_depth -= 1
-                if not _quiet_depth:
-                    os.environ.pop(_VERBOSE, None)
 
 
 class OutputAxes(NamedTuple):
@@ -187,10 +157,14 @@ class Networks:
                  aux_params: device_arrays.Weights, context: mx.Context,
                  buckets: list[int], batch_size: int, time: int, length_name: str) -> None:
         self._build = build
-        self._arg_params, self._aux_params = arg_params, aux_params
+        # Graphs that are folded later must have the same weights.
+        self._arg_params, self._aux_params = (
+            {name: array.copy() for name, array in params.items()}
+            for params in (arg_params, aux_params))
         self._context, self._buckets, self._batch_size = context, buckets, batch_size
         self._time, self._length_name = time, length_name
         self._placed: dict[str, mx.nd.NDArray] = {}
+        self._folded: dict[str, mx.nd.NDArray] = {}
         self._graphs: dict[int, LengthGraph] = {}
         self._executors: dict[tuple[int, int], mx.executor.Executor] = {}
         #: Set by `learn`: shapes of one step, by input, and the axes of the outputs.
@@ -261,8 +235,19 @@ class Networks:
         if not self._graphs:
             self.vocabularies = graph_of(symbol).vocabularies()
         bind_errors.check_half(symbol, weights, self._context)
-        bind_errors.check_fit(symbol, weights)
+        auxiliary = {name: weights[name] for name in symbol.list_auxiliary_states()}
+        symbol, weights = folded(symbol, {name: array for name, array in weights.items()
+                                          if name not in auxiliary})
+        weights = {name: self._shared(name, array) for name, array in weights.items()}
+        weights.update(auxiliary)
         return LengthGraph(symbol, weights, data_names, label_names)
+
+    def _shared(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
+        """`array`, or an equal one that another length already uses."""
+        known = self._folded.setdefault(name, array)
+        same = known is array or (known.shape == array.shape and known.dtype == array.dtype
+                                  and (known.asnumpy() == array.asnumpy()).all())
+        return known if same else array
 
     def _known(self, graph: LengthGraph, rows: int, length: int, steps: dict[str, tuple[int, ...]]
                ) -> dict[str, tuple[int, ...]]:
@@ -302,12 +287,14 @@ class Networks:
                 arguments[name] = mx.nd.zeros(shape, context, types.get(name, np.float32))
         auxiliary = {name: self._on(name, graph.weights[name])
                      for name in symbol.list_auxiliary_states()}
-        with quiet():
+        with device_arrays.quiet():
             return symbol.bind(context, arguments, grad_req='null', aux_states=auxiliary,
                                shared_exec=shared)
 
     def _on(self, name: str, array: mx.nd.NDArray) -> mx.nd.NDArray:
         """The weight `name` on the device, shared by all graphs."""
+        if self._folded.get(name, array) is not array:  # a different one with the same name
+            return device_arrays.on(self._context, array)
         if name not in self._placed:
             self._placed[name] = device_arrays.on(self._context, array)
         return self._placed[name]

@@ -1,9 +1,11 @@
 """Arrays for inference and their devices: checks and conversions of weights and inputs; calls that
-refuse to run at the same time."""
+refuse to run at the same time; binds without MXNet's line about them."""
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
-from typing import Iterable, Mapping, Sequence, Union
+from typing import Iterable, Iterator, Mapping, Sequence, Union
 
 import numpy as np
 
@@ -14,9 +16,8 @@ from .._graph.index_inputs import is_looked_up
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 
-__all__ = ['as_array', 'check_weights', 'context_of', 'Given', 'looked_up', 'on', 'OneCall',
-           'params_of', 'Weights']
-
+__all__ = ['as_array', 'check_weights', 'common_context', 'context_of', 'Given', 'looked_up', 'on',
+           'OneCall', 'params_of', 'quiet', 'Weights']
 
 Weights = Mapping[str, mx.nd.NDArray]
 #: An array, or what NumPy makes into one.
@@ -86,6 +87,12 @@ def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str]
     return [name for name in symbol.list_inputs() if name in called and name not in given]
 
 
+def common_context(arrays: Weights) -> mx.Context:
+    """The device of most of `arrays`; the current context if there are none."""
+    contexts = [array.context for array in arrays.values() if isinstance(array, mx.nd.NDArray)]
+    return max(contexts, key=contexts.count, default=mx.current_context())
+
+
 def looked_up(symbol: mx.sym.Symbol, names: Sequence[str]) -> list[str]:
     """The inputs among `names` whose numbers are places in a table, such as ids of words."""
     graph = graph_of(symbol)
@@ -120,3 +127,31 @@ class OneCall:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+
+_VERBOSE = 'MXNET_SUBGRAPH_VERBOSE'
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MXNet from logging a line about its subgraph backend at each bind in the block.
+
+    An environment variable does that. A value that the program has set stays; if there was none,
+    there is none afterwards.
+    """
+    global _quiet_depth
+    with _quiet_lock:  # for blocks in several threads: the first sets it, the last removes it
+        ours = _quiet_depth > 0 or _VERBOSE not in os.environ
+        if ours:
+            _quiet_depth += 1
+            os.environ[_VERBOSE] = '0'
+    try:
+        yield
+    finally:
+        if ours:
+            with _quiet_lock:
+                _quiet_depth -= 1
+                if not _quiet_depth:
+                    os.environ.pop(_VERBOSE, None)

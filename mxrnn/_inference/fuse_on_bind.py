@@ -13,7 +13,6 @@ import numpy as np
 
 from .. import _check
 from .._cells.known_shapes import Kind
-from .._graph.graph import Node
 from .._graph.rolling import Finding, Kernel, Loop, Values, structure
 from .._graph.rolling.values_numbered_without_detours import is_random
 from .._graph.symbol_json import graph_to_json
@@ -22,6 +21,7 @@ from .._operator.rnn_defects import corrupts, cpu_build, disabled, onednn
 from .._runtime import finder
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
+from .fold import is_sized
 
 __all__ = ['bind', 'simple_bind']
 
@@ -59,14 +59,9 @@ def _fault(values: Values, what: Kernel, float32: bool) -> str | None:
 def _of_any_batch(values: Values, value: int) -> bool:
     """Whether only the reader of a value tells its batch: it reads zeros, but no data."""
     nodes = [values.node(each) for each in values.above([value])]
-    return any(not node.inputs and not _is_sized(node) for node in nodes) and not any(
+    return any(not node.inputs and not is_sized(node) for node in nodes) and not any(
         values.nodes[entry.node].is_variable for node in nodes
         for entry in {*node.inputs} - {*node.inputs_of('weight'), *node.inputs_of('aux')})
-
-
-def _is_sized(node: Node) -> bool:
-    """Whether an operator without inputs states all sizes of its output."""
-    return node.is_variable or not {0, -1} & set(getattr(node, 'shape', ()) or ())
 
 
 def _type(values: Values, value: int) -> Kind:

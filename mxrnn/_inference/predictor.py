@@ -43,7 +43,7 @@ class Predictor:
         padding must not reach an output, for instance in backward directions or final states, use
         `valid_length` in the graph.
     arg_params, aux_params : dict of str to NDArray
-        The weights, which are not copied. Other entries are ignored.
+        The weights. Other entries are ignored.
     buckets : list of int
         The lengths to pad to, such as those of training. A longer sequence runs in a graph for its
         own length, which is dropped afterwards.
@@ -68,7 +68,9 @@ class Predictor:
 
     Notes
     -----
-    A Predictor serves one call at a time; a call while another one runs raises RuntimeError.
+    What depends only on weights, such as the fused operator's vector in graphs of `fuse`, is
+    computed in advance, from copies of the weights as they are now. A Predictor serves one call at
+    a time; a call while another one runs raises RuntimeError.
 
     Examples
     --------

@@ -138,7 +138,8 @@ def cell_arrays(cell: BaseRNNCell, row: Symbol, width: int, dtype: Kind, name: s
 
 
 def _no_bias(weight: Symbol, name: str) -> Symbol:
-    """A bias of zeros, with an element for each row of `weight`. It is made only from `weight`."""
+    """A bias of zeros, with an element for each row of `weight`. It is made only from `weight`, so
+    that `fold` can compute it."""
     column = mx.sym.slice_axis(weight, axis=1, begin=0, end=1, name=name + 'column')
     return mx.sym.zeros_like(mx.sym.Reshape(column, shape=(-1,), name=name + 'column_flat'),
                              name=name + 'bias')
