@@ -273,6 +273,28 @@ Then write // where whole numbers are divided.
 ''')
 
 
+MISNAMED = '''
+import mxnet as mx
+score = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=1)
+label = mx.sym.Variable('%s')
+data = mx.io.NDArrayIter(mx.nd.ones((4, 5)), mx.nd.ones((4,)), 2, label_name='%s')
+mx.mod.Module(mx.sym.%s).fit(data, num_epoch=1)
+'''
+
+
+@pytest.mark.parametrize('wanted, given, loss', [
+    ('softmax_label', 'lable', 'SoftmaxOutput(score, label)'),
+    ('softmax_label', 'lable', 'SoftmaxOutput(score, mx.sym.Reshape(label, shape=(-1,)))'),
+    ('lro_label', 'softmax_label', 'LinearRegressionOutput(score, label)')])
+def test_names_of_labels_that_differ_are_told(tmp_path, wanted, given, loss):
+    (tmp_path / 'misnamed.py').write_text(MISNAMED % (wanted, given, loss), encoding='utf-8')
+    done = started('misnamed.py', folder=tmp_path)
+    assert done.stderr.endswith('''
+The data have %s, which the network does not read; it reads %s, which they lack.
+Give both the same name, with label_name= of the iterator and label_names= of Module.
+''' % (given, wanted))
+
+
 @pytest.mark.parametrize('as_module', [False, True])
 @pytest.mark.parametrize('code, first', [
     ('def wrong():\n    return 1 / 0\n\n\nwrong()\n', 'line 5, in <module>'),

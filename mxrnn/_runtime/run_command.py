@@ -252,11 +252,18 @@ _LINE = re.compile(r'^\s*(print|exec)\s+[^\s=(.]|^\s*(raise|except)\s[^(]*,|^\s*
 
 
 def advice(error: BaseException) -> str | None:
-    """How to convert the program's file if its error shows that it is written in Python 2."""
-    path: str | None = None
+    """What to do about an error of a program; None if nothing is known about it."""
+    frames = []
     trace = error.__traceback__
     while trace is not None:
-        path, trace = trace.tb_frame.f_code.co_filename, trace.tb_next
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    return _python_2(error, frames) or _names_that_differ(frames)
+
+
+def _python_2(error: BaseException, frames: list[types.FrameType]) -> str | None:
+    """How to convert the program's file that is written in Python 2."""
+    path: str | None = frames[-1].f_code.co_filename if frames else None
     found = _MESSAGE.search(str(error))
     if isinstance(error, SyntaxError):
         path, found = error.filename, found or _LINE.search(error.text or '')
@@ -268,3 +275,21 @@ def advice(error: BaseException) -> str | None:
             '    pip install fissix && python -m fissix -w %s\n'
             'Then write // where whole numbers are divided.' % (
                 path, os.path.basename(path), shlex.quote(path)))
+
+
+def _names_that_differ(frames: list[types.FrameType]) -> str | None:
+    """Which data a module does not read, and which inputs have no data, if it failed to bind."""
+    binding = next((frame.f_locals for frame in frames if frame.f_code.co_name == 'bind_exec'), {})
+    if not {'self', 'data_shapes', 'label_shapes'} <= {*binding}:
+        return None
+    group = binding['self']
+    given = [each[0] for each in binding['data_shapes'] + (binding['label_shapes'] or [])]
+    read = group.symbol.list_arguments()
+    unread = [name for name in given if name not in read]
+    wanted = [name for name in read if name not in given and (
+        name not in group.param_names or name.endswith('label'))]
+    if not unread or not wanted:
+        return None
+    return ('The data have %s, which the network does not read; it reads %s, which they lack.\n'
+            'Give both the same name, with label_name= of the iterator and label_names= of Module.'
+            % (', '.join(unread), ', '.join(wanted)))
