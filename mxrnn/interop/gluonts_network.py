@@ -25,6 +25,8 @@ class Network(nn.Module):
         self._quantiles, self._form = quantiles, form
         #: One that waits for its first batch has no parameters that could be moved to a device.
         self._waiting = [network] if isinstance(network, WaitingModel) else []
+        if not self._waiting and any(each.dtype == 'float64' for each in model.arg_params.values()):
+            network = network.double()
         self.network: Any = None if self._waiting else network
 
     def forward(self, *args: Any, **batch: Any) -> Any:

@@ -463,6 +463,18 @@ def test_a_folder_without_weights_is_refused(stand_in, tmp_path):
         gluonts.load_predictor(tmp_path)
 
 
+def test_a_network_of_float64_stays_one(stand_in, tmp_path):
+    folder = _folder(tmp_path, {})
+    model = interop.load(str(folder / 'prediction_net'))
+    nodes = [node._replace(attrs={'__shape__': '(0, 3)'}) if node.name == 'data1' else node
+             for node in model.graph.nodes]
+    interop.save(interop.Model(model.graph._replace(nodes=tuple(nodes)), {
+        name: array.astype('float64') for name, array in model.arg_params.items()}, {}),
+        str(folder / 'prediction_net'), 0)
+    network = gluonts.load_predictor(folder).prediction_net
+    assert network(past_target=torch.ones(1, 3)).dtype == torch.float64
+
+
 def test_only_quantiles_need_their_form(stand_in, tmp_path):
     """GluonTS 0.4 does not write it."""
     for generator, settings in {'Sample': {}, 'Quantile': {'quantiles': ['0.5']}}.items():
