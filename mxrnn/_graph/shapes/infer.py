@@ -5,7 +5,7 @@ import dataclasses
 from typing import Callable, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
-from ..operator_table import has, row
+from ..operator_table import row
 from . import (  # noqa: F401  (they fill the table)
     elementwise_rules,
     layer_rules,
@@ -13,10 +13,10 @@ from . import (  # noqa: F401  (they fill the table)
     reshaping_rules,
     sequence_rules,
 )
-from .axis_factors import Axes, Factors, factors_of, open_axes
+from .axis_factors import Axes, factors_of
 from .rule_api import RULES, Array, UnknownAxes, alike
-from .sizes import Axis, Size, Sum, axes_in, changed, product, resolve, same
-from .unification import AxesError, SizeError, suggest, unify
+from .sizes import Axis, Size, Sum, axes_in, changed, product, resolve
+from .unification import AxesError, SizeError, suggest
 
 __all__ = ['Fault', 'Table', 'axes_of', 'infer']
 
@@ -171,55 +171,7 @@ def _infer(graph: Graph, variables: Mapping[int, Axes],
             if closed:
                 table.closed[place] = closed
         table.axes.update((Entry(place, at), axes) for at, axes in enumerate(outputs) if axes)
-    _keep_batches(table, graph, [axes[0] for axes in variables.values() if axes])
     return table
-
-
-def _keep_batches(table: Table, graph: Graph, firsts: Sequence[Factors]) -> None:
-    """Rows of which a Reshape splits off a number, and of the rest the steps of a recurrence, are
-    those of a batch of this number. Of other batches, the rows of one would come into another.
-
-    A slice that cuts another axis states the sizes of all: a recurrence's batch ends where it does.
-    """
-    read = [(table.axes.get(node.inputs[0], []), node.get('axis', 0)) for node in graph.nodes
-            if has(node.op, 'recurs') or node.op == 'SliceChannel' and node.squeeze_axis]
-    times = [product(axes[at]) for axes, at in read if -len(axes) <= at < len(axes)]
-    batches = [product(axes[1 - at]) for axes, at in read if 0 <= at <= 1 < len(axes)]
-    told: list[tuple[int, Size, int]] = []
-    for place, node in enumerate(graph.nodes):
-        data = table.axes.get(node.inputs[0], []) if node.inputs else []
-        cuts = _cut_places(node, len(data))
-        cut = [(end, product(data[axis])) for axis, begin, end in cuts
-               if axis < len(data) and not begin and end and end > 1 < len(cuts)]
-        told += [(place, size, end) for end, size in cut if isinstance(size, Axis) and any(
-            same(size, batch) for batch in batches)]
-        made = table.axes.get(Entry(place, 0), []) if node.op == 'Reshape' else []
-        if len(made) < 2 or node.reverse or node.shape[0] < 3 or node.shape[1] != -1 or not any(
-                same(product(made[1]), time) for time in times):
-            continue
-        rows = factors_of(sum(data, ()))
-        counts = open_axes([rows])
-        if len(counts) > 1 and any((counts[0],) == rows[:1] == factors_of(first)
-                                   for first in firsts):
-            told.append((place, counts[0], node.shape[0]))
-    for place, size, number in sorted(told, key=lambda each: -each[2]):
-        try:
-            axis = resolve(size)
-            if isinstance(axis, Axis):
-                unify(axis, number)
-                table.closed.setdefault(place, []).append(axis)
-        except SizeError as error:
-            table.faults.append(Fault(graph.nodes[place], str(error)))
-
-
-def _cut_places(node: Node, rank: int = 0) -> list[tuple[int, int, int | None]]:
-    """The axes that a slice cuts, counted from the first one, with its begins and ends; negative
-    ones only if the `rank` of what it cuts is given."""
-    places = [(node.axis + (rank if node.axis < 0 else 0), node.begin, node.end)] if (
-        node.op == 'slice_axis') else [
-            (axis, begin or 0, end) for axis, (begin, end) in enumerate(zip(node.begin, node.end))
-    ] if node.op == 'slice' else []
-    return [place for place in places if place[0] >= 0 and place[1:] != (0, None)]
 
 
 def _read(node: Node) -> tuple[Entry, ...]:
