@@ -1,4 +1,4 @@
-"""Checkpoints that every kind of cell can read, and the deprecated `rnn_unroll`."""
+"""Checkpoints and the deprecated `rnn_unroll`, under the name that their module has in MXNet."""
 from ._cells.dynamic_unroll import rnn_unroll
 from ._checkpoint.checkpoint_callback import do_rnn_checkpoint
 from ._checkpoint.loading import Checkpoint, load_rnn_checkpoint

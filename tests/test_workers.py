@@ -459,10 +459,10 @@ class Exchange:
                                    'the worker of rank 1 finds none'),
     ([[2], [1]], 'rank 0 finds none'), ([[1], [-1]], 'other weights in some workers')])
 def test_workers_agree_on_the_newest_that_all_can_read(views, agreed, monkeypatch):
-    from mxrnn._checkpoint import several_workers
+    from mxrnn._checkpoint import worker_agreement
     exchange = Exchange(len(views))
     current = threading.local()
-    monkeypatch.setattr(several_workers.heartbeat_watch, 'stores', lambda: [current.store])
+    monkeypatch.setattr(worker_agreement.heartbeat_watch, 'stores', lambda: [current.store])
     data = types.SimpleNamespace(num_parts=len(views))
 
     def work(rank: int):
@@ -475,7 +475,7 @@ def test_workers_agree_on_the_newest_that_all_can_read(views, agreed, monkeypatc
             return (abs(can[-1]), 0, {'weight': mx.nd.array([can[-1]])}) if can else None
 
         try:
-            for place in several_workers.agree('p', data, chosen):
+            for place in worker_agreement.agree('p', data, chosen):
                 assert place[0] < chosen()[0]
                 highest[0] = place[0]
         except rnn.CheckpointError as error:

@@ -5,7 +5,7 @@
 - `position`: the place in training
 - `checks`: checks that saving and loading share
 - `saving`: save_rnn_checkpoint
-- `several_workers`: positions of workers that train together
+- `worker_agreement`: positions of workers that train together
 - `loading`: load_rnn_checkpoint
 - `checkpoint_callback`: do_rnn_checkpoint, which also deletes old checkpoints
 """

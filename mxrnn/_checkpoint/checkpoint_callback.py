@@ -14,7 +14,7 @@ from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 from . import optimizer_states as _optimizer
-from . import position, several_workers
+from . import position, worker_agreement
 from .checks import Cell, Params, cell_list, check_ids, check_module
 from .optimizer_states import Begun, Extra
 from .position import Data, Here
@@ -152,7 +152,7 @@ class _Saver:
         """Refuse data of another part in every one of several workers; otherwise some would wait.
         """
         if self._several() and self._data is not None and self._module is not None:
-            several_workers.check_part(self._data, self._module, self._workers.count(),
+            worker_agreement.check_part(self._data, self._module, self._workers.count(),
                                        self._workers.rank())
 
     def _several(self) -> bool:
@@ -196,7 +196,7 @@ class _Saver:
               ) -> None:
         told = None
         if self._several() and here is not None:
-            told = several_workers.save_part(self._prefix, place, here, arg)
+            told = worker_agreement.save_part(self._prefix, place, here, arg)
             if self._workers.rank():
                 return
             told = told._replace(first=self._retention.is_first(place))
@@ -310,7 +310,7 @@ class Retention:
     def saved(self, place: Place, told: Extra | None) -> None:
         """Delete files that are not needed any more, now that `place` is written.
 
-        `told` is the result of `several_workers.save_part`, or None if one worker trains alone.
+        `told` is the result of `worker_agreement.save_part`, or None if one worker trains alone.
         """
         several = told is not None
         if several:
@@ -340,7 +340,7 @@ class Retention:
         """Note whether the previous checkpoint has all of its parts, which are written by now."""
         if self._before is None or self._data is None:
             return
-        fault = several_workers.fault(self._prefix, *self._before, self._data)
+        fault = worker_agreement.fault(self._prefix, *self._before, self._data)
         if not fault:
             self._whole = self._before[0]
             return

@@ -15,7 +15,7 @@ from .._runtime.mxnet import mx
 from . import (
     checks,
     position,
-    several_workers,
+    worker_agreement,
 )
 from . import optimizer_states as _optimizer
 from .checks import Cell, Params, cell_list, check_module
@@ -198,7 +198,7 @@ def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint],
         raise ValueError('give epoch for a remote prefix, got None with %s' % prefix)
     candidates = Candidates(prefix, files.places(prefix, data is not None, missing_ok), load)
     loaded = candidates.newest()
-    for lowest in several_workers.agree(prefix, data, lambda: candidates.loaded and (
+    for lowest in worker_agreement.agree(prefix, data, lambda: candidates.loaded and (
             *candidates.place, candidates.loaded.arg_params)):
         loaded = candidates.newest(lowest)
     if loaded is None and not (missing_ok and all(isinstance(error, _UnfinishedError)
@@ -225,9 +225,9 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
     if data is not None:
         if found.extra.parts is not None:
             try:
-                here: object = several_workers.read_part(prefix, place, found.extra, data)
+                here: object = worker_agreement.read_part(prefix, place, found.extra, data)
             except CheckpointError as error:
-                if several_workers.unfinished(prefix, place, found.extra):
+                if worker_agreement.unfinished(prefix, place, found.extra):
                     raise _UnfinishedError(str(error)) from None
                 raise
         elif found.extra.position is not None:

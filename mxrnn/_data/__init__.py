@@ -1,5 +1,8 @@
 """Sentences as numbers, and the iterators that make batches of them.
 
+Modules of classes in pickled iterators (`tokens`, `corpus`, `order`, `bucketed`, `sentences`) keep
+their names.
+
 - `tokens`: checks of sequences and types; many sequences as one array, and its checksum
 - `sentence_encoding`: words to ids and back
 - `corpus`: encoded sentences in files

@@ -19,7 +19,7 @@ import re
 from typing import Tuple
 
 from . import CheckpointError
-from .model_files import ENDS
+from .find_model import ENDS
 
 __all__ = ['bucket_graph', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of',
            'path_of_graph', 'Place', 'places', 'refuse_missing', 'remove', 'remove_lone_parts',

@@ -12,7 +12,7 @@ from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import refuse_missing
-from .._files.model_files import Pair, config_beside, pair_in
+from .._files.find_model import Pair, config_beside, pair_in
 from .._files.newest_checkpoint import Candidates
 from .._files.params import (
     add_checksum,
