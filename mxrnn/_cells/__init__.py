@@ -13,7 +13,9 @@
 - `normalised`: the same with layer normalisation
 - `modifiers`: cells around another, residual and dropout
 - `noise`: zoneout, variational dropout, dropped weights
-- `containers`: stacks and both directions, and cells that share variables
-- `dynamic_unroll`: a cell as a loop; the deprecated `rnn_unroll`
-- `carried_states`: states from batch to batch, and refusals of batches that do not continue
+- `share_variables`: lets cells use one container's variables
+- `containers`: stacks and both directions
+- `rnn_unroll`: the deprecated function
+- `dynamic_unroll`: a cell as a loop
+- `carried_states`: states from batch to batch
 """

@@ -17,7 +17,6 @@ turns the result into a subgraph. Four properties of foreach shape this module:
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import Sequence
 
 from .. import _check
@@ -27,12 +26,11 @@ from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 from .base_cells import BaseRNNCell, check_cell
 from .modifiers import TRAINING
-from .sequences import Inputs, Layout, merged, time_major
+from .sequences import Layout, merged, time_major
 from .states import States, check_states
 from .unroll import GivenLengths, Options, Unrolled, hold, unroll_checked
 
-__all__ = ['dynamic_unroll', 'rnn_unroll']
-
+__all__ = ['dynamic_unroll']
 
 #: Names of the body's inputs until it gets the actual ones; no user's variable has such a name.
 _STEP, _STATE, _TRAINING = '%dynamic step', '%dynamic state {}', '%dynamic training'
@@ -241,50 +239,3 @@ def _training(inputs: mx.sym.Symbol) -> mx.sym.Symbol:
     one = mx.sym.slice_axis(mx.sym.Reshape(mx.sym.ones_like(inputs), shape=(-1,)), axis=0,
                             begin=0, end=1)
     return mx.sym.Dropout(one, p=0.5) != 1  # 0 or 2 in training
-
-
-def rnn_unroll(cell: BaseRNNCell, length: int, inputs: Inputs | None = None,
-               begin_state: States | None = None, input_prefix: str = '', layout: Layout = 'NTC'
-               ) -> Unrolled:
-    """Unroll a cell. Deprecated: call `cell.unroll`.
-
-    Parameters
-    ----------
-    cell : BaseRNNCell
-        The cell to unroll.
-    length : int
-        Number of steps.
-    inputs : Symbol or list of Symbol, optional
-        As for `BaseRNNCell.unroll`. By default, a variable is made for each step, called
-        ``<input_prefix>t<step>_data``, of shape (batch, input width).
-    begin_state : nested list of Symbol, optional
-        As for `BaseRNNCell.unroll`.
-    input_prefix : str, default ''
-        Begins the names of the variables made for missing `inputs`.
-    layout : {'NTC', 'TNC'}, default 'NTC'
-        The layout of `inputs`, if that is one Symbol.
-
-    Returns
-    -------
-    outputs : Symbol or list of Symbol
-    states : nested list of Symbol
-        As from `BaseRNNCell.unroll`.
-
-    Examples
-    --------
-    >>> import warnings, mxrnn as rnn
-    >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter('ignore')         # call the method unroll of the cell instead
-    ...     outputs, states = rnn.rnn_unroll(rnn.LSTMCell(4, prefix='lstm_'), 3)
-    >>> len(outputs), len(states)
-    (3, 2)
-    """
-    warnings.warn('rnn_unroll is deprecated: call the unroll method of the cell',
-                  DeprecationWarning, stacklevel=2)
-    if not hasattr(cell, 'unroll') or isinstance(cell, type) or _check.foreign(cell):
-        _check.own('cell', cell, BaseRNNCell, 'a cell of mxrnn')
-    if inputs is None:
-        _check.instance('input_prefix', input_prefix, str, 'a string')
-        inputs = [mx.sym.Variable('%st%d_data' % (input_prefix, step))
-                  for step in range(_check.integer('length', length, 1, _check.LARGEST))]
-    return cell.unroll(length, inputs=inputs, begin_state=begin_state, layout=layout)

@@ -6,8 +6,9 @@
 - `threads`: how many threads operators use
 - `heartbeat_watch`: ends a process that trains with others if another one died or hangs
 - `symbol_graph`: Symbols as JSON and as graphs
-- `import_patches`: patches for the import of MXNet, or of a part; right gradients of loops
+- `import_patches`: patches for the import of MXNet, or of a part
 - `finder`: patches MXNet whenever it is imported
+- `loop_gradients`: right gradients of loops
 - `mxnet`: MXNet itself, as `mx`
 - `array_memory`: the memory of arrays on the CPU
 - `device_report`: what MXNet runs on; GPUs, and whether MXNet has code for them

@@ -8,7 +8,8 @@ from typing import Any
 
 from . import finder
 from .import_failure import found
-from .import_patches import cure_loops, cures, version
+from .import_patches import cures, version
+from .loop_gradients import cure_loops
 
 __all__ = ['cures', 'mx', 'RELEASE']
 
