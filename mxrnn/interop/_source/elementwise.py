@@ -157,7 +157,7 @@ def _where(scope: MethodWriter, node: Node, condition: Expr, x: Expr, y: Expr) -
     if re.fullmatch(r'torch\.ones_like\([\w.]+\)', condition.text):  # zoneout that draws nothing
         return x
     compared = re.fullmatch(r'\(([^()]+ [<=>!]=? [^()]+)\)\.float\(\)', condition.text)
-    chosen = compared[1] if compared else f'{condition:<} != 0'
+    chosen = f'{condition._replace(text=compared[1])}' if compared else f'{condition:<} != 0'
     if condition.rank < x.rank:  # the condition selects rows
         chosen = '(%s).reshape(-1%s)' % (chosen, ', 1' * (x.rank - 1))
     return 'torch.where(%s, %s, %s)' % (chosen, x, y)

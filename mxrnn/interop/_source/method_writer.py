@@ -318,11 +318,13 @@ class MethodWriter:
     def _enter(self, node: Node, results: Sequence[Expr]) -> None:
         """Keep the outputs; name those that are read twice or drawn, since text repeats a draw."""
         self._consume()
-        for at, value in enumerate(results):
-            entry = Entry(self.place, at)
-            if value.parameter is None and (self._uses[entry] > 1 or has(node.op, 'samples')):
-                value = self.named(value, near_name(self.graph, entry))
+        entries = [Entry(self.place, at) for at in range(len(results))]
+        for entry, value in zip(entries, results):  # all of them, before one takes an old name
             self._set(entry, value)
+        for entry in entries:
+            value = self.values[entry]
+            if value.parameter is None and (self._uses[entry] > 1 or has(node.op, 'samples')):
+                self.named(value, near_name(self.graph, entry))
 
     def _shortened(self, inputs: Sequence[Expr]) -> list[Expr]:
         """The inputs; the longest become variables until they fit into one line."""

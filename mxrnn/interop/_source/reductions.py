@@ -121,5 +121,8 @@ def _topk(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
     text, axis = _flat(node, x)
     count = str(node.k) if node.k > 0 else scope.size(x.shape[axis], x)
     text = '%s.topk(%s, %d%s)' % (text, count, axis, ', largest=False' * node.is_ascend)
-    places = cast(text + '.indices', node.dtype)
-    return places if node.ret_typ == 'indices' else [text + '.values', places]
+    values, places = text + '.values', text + '.indices'
+    if node.ret_typ == 'both' and scope.used(0) and scope.used(1):
+        values, places = scope.unpack('{}, {}', text, 'values', 'places')
+    places = cast(places, node.dtype)
+    return places if node.ret_typ == 'indices' else [values, places]
