@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Iterator, Sequence
 
 from ._runtime.versions import reason
 
+if TYPE_CHECKING:
+    from .interop.model import Model
+
 __all__ = ['check_target', 'clear', 'failed', 'faults', 'load', 'newest_of', 'say', 'working']
 
+#: The width of lines, whatever the terminal, because outputs also go into files and reports.
+_COLUMNS = 79
 
 #: Seconds until a terminal has the line, and until the line moves; between lines in a file.
 _FIRST, _NEXT, _IN_FILE = 2, 1, 10
@@ -57,14 +62,6 @@ def working(text: str) -> Iterator[None]:
         done.set()
         mover.join()
         clear()
-
-
-if TYPE_CHECKING:
-    from .interop.model import Model
-
-
-#: The width of lines, whatever the terminal, because outputs also go into files and reports.
-_COLUMNS = 79
 
 
 def say(title: str, text: str) -> None:

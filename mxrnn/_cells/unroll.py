@@ -44,9 +44,16 @@ from .sequences import (
 from .states import States, flatten
 from .variables import RNNParams, check_weights_given
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 __all__ = ['as_it_is', 'check_valid_length', 'GivenLengths', 'hold', 'Lengths', 'Options',
            'unchanged_on_error', 'unroll_checked', 'unroll_masked', 'unroll_within', 'Unrollable',
            'Unrolled']
+
+#: Outputs, and final states nested as the cell has them.
+Nested = List[Any]
+Unrolled = Tuple[Inputs, Nested]
 
 
 def check_valid_length(valid_length: object) -> mx.sym.Symbol:
@@ -185,15 +192,6 @@ def hold(running: mx.sym.Symbol, new: States, old: States) -> list[mx.sym.Symbol
         raise ValueError('a step must return as many states as it gets, got %d and %d'
                          % (len(old), len(new)))
     return [mx.sym.where(running, *pair) for pair in zip(new, old)]
-
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-
-#: Outputs, and final states nested as the cell has them.
-Nested = List[Any]
-Unrolled = Tuple[Inputs, Nested]
 
 
 class Keywords(TypedDict, total=False):

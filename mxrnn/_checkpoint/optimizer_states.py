@@ -36,6 +36,7 @@ from .safe_pickle import load_all
 __all__ = ['Begun', 'classes_of', 'decode', 'dump', 'encode', 'encode_part', 'Extra',
            'optimizer_of', 'read', 'read_part', 'restore', 'States', 'trained', 'when_done']
 
+_log = logging.getLogger('mxrnn.rnn')
 
 _SEAL = b'\nmxrnn crc32 '
 
@@ -190,10 +191,6 @@ def decode(path: str, content: bytes, trusted: Iterable[object] = (), placeholde
     except Exception as error:  # a damaged pickle can raise anything
         raise CheckpointError('%s has no states of an optimiser: %s'
                               % (path, reason_of(error))) from None
-
-
-_log = logging.getLogger('mxrnn.rnn')
-
 
 
 def trained(module: mx.mod.BaseModule) -> mx.mod.BaseModule:

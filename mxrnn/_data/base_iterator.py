@@ -16,6 +16,15 @@ from .tokens import Packed, data_type, extent, fits
 
 __all__ = ['Described', 'gather', 'Key', 'part', 'State', 'TokenIter']
 
+#: The module of the public classes, whose names are in positions.
+_PUBLIC = tuple(__package__ + '.' + name for name in ('sentences', 'stream'))
+
+Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: the axes of batch and time
+
+State = Dict[str, Any]  #: plain values and arrays, which make up positions
+Key = Union[int, Tuple[int, ...]]  #: the length of a bucket, or the lengths
+Described = Tuple[List[mx.io.DataDesc], List[mx.io.DataDesc]]  #: data and labels
+
 
 def gather(packed: np.ndarray, starts: np.ndarray, sizes: np.ndarray, steps: int,
            padding: np.generic) -> np.ndarray:
@@ -54,16 +63,6 @@ def part(array: mx.nd.NDArray, i: int) -> mx.nd.NDArray:
     mx.base.check_call(mx.base._LIB.MXNDArrayAt(array.handle, ctypes.c_uint(i),
                                                 ctypes.byref(handle)))
     return mx.nd.NDArray(handle)
-
-
-#: The module of the public classes, whose names are in positions.
-_PUBLIC = tuple(__package__ + '.' + name for name in ('sentences', 'stream'))
-
-Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: the axes of batch and time
-
-State = Dict[str, Any]  #: plain values and arrays, which make up positions
-Key = Union[int, Tuple[int, ...]]  #: the length of a bucket, or the lengths
-Described = Tuple[List[mx.io.DataDesc], List[mx.io.DataDesc]]  #: data and labels
 
 
 class TokenIter(mx.io.DataIter):

@@ -16,6 +16,8 @@ from .. import _check
 __all__ = ['checksum', 'chunks', 'data_type', 'extent', 'first_unfit', 'fits', 'joint',
            'narrowest', 'numbers', 'pack', 'Packed', 'pieces', 'sizes']
 
+#: How many numbers, and how many sequences, are handled at once.
+_PIECE, _CHUNK = 2 ** 18, 8192
 
 #: The types that an NDArray can have, and so `dtype`.
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
@@ -72,9 +74,6 @@ def extent(name: str, value: object, least: int) -> int:
     return value
 
 
-_PIECE = 2 ** 18  # numbers handled at once
-
-
 def pieces(values: np.ndarray) -> Iterator[np.ndarray]:
     """Cut a long array into pieces, so that results for each piece take little memory."""
     return (values[first:first + _PIECE] for first in range(0, values.size, _PIECE))
@@ -97,10 +96,6 @@ def _checksum(values: np.ndarray) -> int:
             piece = piece.astype('<i8')
         found = zlib.crc32(np.ascontiguousarray(piece, piece.dtype.newbyteorder('<')).data, found)
     return found
-
-
-_PIECE = 2 ** 18  # numbers read at once
-_CHUNK = 8192  # sequences read at once
 
 
 class Packed:

@@ -25,6 +25,9 @@ from . import CheckpointError, named
 
 __all__ = ['config_beside', 'ENDS', 'Pair', 'pair_in']
 
+#: How the names of archives end.
+ENDS = '.tar', '.tar.gz', '.tgz', '.zip'
+
 #: The largest allowed content of an archive: parameters hardly shrink, a graph to a thirtieth.
 _ROOM, _TIMES = 64 << 20, 20
 #: The largest allowed number of files.
@@ -126,10 +129,6 @@ def _zipped(content: bytes, room: int) -> _File:
         for member in archive.infolist():
             kind = stat.S_IFMT(member.external_attr >> 16)
             yield member.filename, kind in (0, stat.S_IFREG), functools.partial(read, member)
-
-
-#: How the names of archives end.
-ENDS = '.tar', '.tar.gz', '.tgz', '.zip'
 
 
 class Pair(NamedTuple):

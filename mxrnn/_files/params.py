@@ -34,9 +34,24 @@ import numpy as np
 
 from . import CheckpointError, named, opened
 
-__all__ = ['add_checksum', 'BFLOAT16', 'check_array', 'check_params', 'checked',
-           'checksum_of', 'CSR', 'DENSE', 'locate', 'read_sealed', 'refuse_names',
-           'ROW_SPARSE', 'was_there', 'write_arrays']
+__all__ = ['add_checksum', 'BFLOAT16', 'check_array', 'check_params', 'checked', 'checksum_of',
+           'CSR', 'DENSE', 'read_sealed', 'refuse_names', 'ROW_SPARSE', 'TYPES', 'was_there',
+           'write_arrays']
+
+#: MXNet's form of bfloat16 in NumPy, which has no such type: the upper halves of float32.
+BFLOAT16 = np.dtype([('bfloat16', '<u2')])
+
+#: Types of elements, by MXNet's numbers.
+TYPES: dict[int, np.dtype] = {
+    0: np.dtype('<f4'), 1: np.dtype('<f8'), 2: np.dtype('<f2'), 3: np.dtype('u1'),
+    4: np.dtype('<i4'), 5: np.dtype('i1'), 6: np.dtype('<i8'), 7: np.dtype('?'),
+    8: np.dtype('<i2'), 12: BFLOAT16}
+
+LIST_MAGIC = 0x112
+V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
+DENSE, ROW_SPARSE, CSR = 0, 1, 2
+MOST_DIMENSIONS = 32
+_NUMBERS = {dtype: number for number, dtype in TYPES.items()}
 
 _AT, _SIZE = 8, 8  #: of the reserved word in the file
 _MARK, _ALONE = b'CR', b'C1'
@@ -113,22 +128,6 @@ def _seal_in(path: str) -> _Seal | None:
         return None
 
 
-#: MXNet's form of bfloat16 in NumPy, which has no such type: the upper halves of float32.
-BFLOAT16 = np.dtype([('bfloat16', '<u2')])
-
-#: Types of elements, by MXNet's numbers.
-TYPES: dict[int, np.dtype] = {
-    0: np.dtype('<f4'), 1: np.dtype('<f8'), 2: np.dtype('<f2'), 3: np.dtype('u1'),
-    4: np.dtype('<i4'), 5: np.dtype('i1'), 6: np.dtype('<i8'), 7: np.dtype('?'),
-    8: np.dtype('<i2'), 12: BFLOAT16}
-
-LIST_MAGIC = 0x112
-V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
-DENSE, ROW_SPARSE, CSR = 0, 1, 2
-MOST_DIMENSIONS = 32
-_NUMBERS = {dtype: number for number, dtype in TYPES.items()}
-
-
 class _Elements(NamedTuple):
     """Elements in the file: where they begin, their type and their shape."""
 
@@ -200,7 +199,7 @@ def checked(path: str) -> Iterator[None]:
     When the block begins, all lengths in the file have been checked.
     """
     with opened(path) as stream:
-        _, names, seal = locate(stream)
+        _, names, seal = _locate(stream)
         refuse_names(path, names)
     with futures.ThreadPoolExecutor(1) as thread:
         found = None if seal is None else thread.submit(_seal_of, path, seal.higher)
@@ -240,8 +239,8 @@ def refuse_names(path: str, names: list[str], parameters: bool = True) -> None:
         raise CheckpointError('%s is not a file of parameters: %s' % (path, '; '.join(faults)))
 
 
-def locate(stream: io.BufferedIOBase, unnamed: bool = False
-           ) -> tuple[list[StoredArray], list[str], _Seal | None]:
+def _locate(stream: io.BufferedIOBase, unnamed: bool = False
+            ) -> tuple[list[StoredArray], list[str], _Seal | None]:
     """Where the arrays are, their names, and the seal if there is one. The names of arrays without
     any, if these are allowed, are numbers."""
     reader = _Reader(stream)
@@ -338,7 +337,7 @@ def read_sealed(path: str, content: bytes | None = None, unnamed: bool = False
                 ) -> tuple[dict[str, np.ndarray], bool]:
     """The arrays in a file or its `content`, by name, and whether it has a checksum."""
     with named(path), (open(path, 'rb') if content is None else io.BytesIO(content)) as stream:
-        entries, names, seal = locate(stream, unnamed)
+        entries, names, seal = _locate(stream, unnamed)
         refuse_names(path, names, parameters=False)
         if seal is not None and seal != _seal_of(path, seal.higher, content):
             raise ValueError('its checksum does not match')

@@ -15,6 +15,9 @@ from .fold import fold as folded
 
 __all__ = ['Network', 'Networks']
 
+#: Takes a length; returns a graph, the names of its data and the names of its labels.
+Network = Callable[[int], Tuple[mx.sym.Symbol, Sequence[str], Sequence[str]]]
+
 #: Batch sizes that hardly any other axis has.
 _ROWS = (1009, 1013)
 
@@ -134,10 +137,6 @@ def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
         # Sizes that depend on the input's steps in another way are not cut.
         found.append(OutputAxes(batch[0], tuple(steps) if len(time) == len(steps) else ()))
     return found
-
-
-#: Takes a length; returns a graph, the names of its data and the names of its labels.
-Network = Callable[[int], Tuple[mx.sym.Symbol, Sequence[str], Sequence[str]]]
 
 
 class LengthGraph(NamedTuple):

@@ -1,5 +1,4 @@
-"""Arrays for inference and their devices: checks and conversions of weights and inputs; calls that
-refuse to run at the same time; binds without MXNet's line about them."""
+"""Shared by Stepper and Predictor: arrays on devices, one call at a time, quiet binds."""
 from __future__ import annotations
 
 import contextlib
@@ -25,6 +24,10 @@ Given = Union[mx.nd.NDArray, np.ndarray, float, Sequence['Given']]
 
 #: Types of numbers for arrays in both MXNet and NumPy.
 _TYPES = ('float16', 'float32', 'float64', 'int8', 'int32', 'int64', 'uint8', 'bool')
+
+_VERBOSE = 'MXNET_SUBGRAPH_VERBOSE'
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
 
 
 def context_of(ctx: mx.Context | None) -> mx.Context:
@@ -127,11 +130,6 @@ class OneCall:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-
-
-_VERBOSE = 'MXNET_SUBGRAPH_VERBOSE'
-_quiet_lock = threading.Lock()
-_quiet_depth = 0
 
 
 @contextlib.contextmanager

@@ -25,6 +25,14 @@ from .fold import is_sized
 
 __all__ = ['bind', 'simple_bind']
 
+Shapes = Dict[str, Tuple[int, ...]]
+Types = Mapping[str, _check.DType]
+#: By name, or in the arguments' order.
+Arrays = Union[Mapping[str, mx.nd.NDArray], List[mx.nd.NDArray], None]
+Requests = Union[str, Sequence[str], Mapping[str, str]]
+Contexts = Union[Mapping[str, mx.Context], None]
+Given = TypeVar('Given')
+
 
 def _rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
                       ) -> tuple[mx.sym.Symbol, tuple[Finding, ...]]:
@@ -68,15 +76,6 @@ def _type(values: Values, value: int) -> Kind:
     """The type of a begin state, as far as its node says."""
     node = values.node(value)
     return np.dtype(node.dtype).type if node.op in ('_zeros', '_ones', '_full') else None
-
-
-Shapes = Dict[str, Tuple[int, ...]]
-Types = Mapping[str, _check.DType]
-#: By name, or in the arguments' order.
-Arrays = Union[Mapping[str, mx.nd.NDArray], List[mx.nd.NDArray], None]
-Requests = Union[str, Sequence[str], Mapping[str, str]]
-Contexts = Union[Mapping[str, mx.Context], None]
-Given = TypeVar('Given')
 
 
 class _Executor(mx.executor.Executor):

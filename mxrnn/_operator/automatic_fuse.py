@@ -36,7 +36,7 @@ from .._runtime.symbol_graph import graph_of, json_of
 from .fuse import FusedUnroll, Plan, replaced_in
 from .operator_cell import OperatorCell
 
-__all__ = ['apart', 'is_ours', 'note', 'remember', 'unfused', 'unroll_fused']
+__all__ = ['note', 'unfused', 'unroll_fused']
 
 #: The attribute of a node whose outputs come from a fused form: the digest of the unroll, and the
 #: place of the first of these outputs in it.
@@ -47,11 +47,14 @@ _MARK = '__unrolled__'
 #: no longer used.
 _unrolled: collections.OrderedDict[str, bytes] = collections.OrderedDict()
 
+#: What became of cells and graphs, and how often.
+_noted: dict[str, int] = {}
+
 #: How many bytes to keep.
 _MOST = 64 << 20
 
 
-def is_ours(cell: BaseRNNCell) -> bool:
+def _is_ours(cell: BaseRNNCell) -> bool:
     """Whether all of a cell's code is in this package, so that it can be unrolled twice."""
     package = __name__.partition('.')[0]
     return not any(type(each).__module__.partition('.')[0] != package or replaced_in(each)
@@ -77,13 +80,13 @@ class _SavedNames(mx.name.NameManager):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def apart(cell: BaseRNNCell) -> Iterator[None]:
+def _apart(cell: BaseRNNCell) -> Iterator[None]:
     """Let the block unroll `cell`; afterwards restore `cell` and the numbers in automatic names."""
     with unchanged_on_error(cell, always=True), _SavedNames():
         yield
 
 
-def remember(fused: Unrolled, plain: Unrolled) -> None:
+def _remember(fused: Unrolled, plain: Unrolled) -> None:
     """Keep both forms of an unrolled cell, and mark the fused one."""
     forms, others = (flatten([outputs if isinstance(outputs, list) else [outputs], states])
                      for outputs, states in (fused, plain))
@@ -103,7 +106,7 @@ def remember(fused: Unrolled, plain: Unrolled) -> None:
     _save_unfused()
 
 
-class _VectorUse(NamedTuple):
+class _Use(NamedTuple):
     """An unroll in a graph: `same` maps entries of the unroll to entries of the graph."""
 
     digest: str
@@ -141,7 +144,7 @@ def _in_steps(graph: Graph) -> Graph | str:
         return 'they are in the body of a loop. To write the steps, save it without --fuse'
     kept = {digest: graph_from_json(zlib.decompress(_unrolled[digest]).decode())
             for digest in {digest for digest, _, _ in marked.values()} if digest in _unrolled}
-    uses: list[_VectorUse] = []
+    uses: list[_Use] = []
     for place, (digest, _, at) in marked.items():
         if digest not in kept:
             return ('some of their steps are not kept any more. To write the steps, unroll the '
@@ -153,7 +156,7 @@ def _in_steps(graph: Graph) -> Graph | str:
                 use.same.update(same)
                 break
         else:
-            uses.append(_VectorUse(digest, same))
+            uses.append(_Use(digest, same))
     edit = Edit(graph)
     for use in uses:
         _replace(edit, kept[use.digest], use.same)
@@ -208,10 +211,6 @@ def _save_unfused() -> None:
     mx.sym.Symbol.save = save  # type: ignore[method-assign]
 
 
-#: What became of cells and graphs, and how often.
-_noted: dict[str, int] = {}
-
-
 class _InOrder(FusedUnroll):
     """`fuse` of a cell, with the arguments in the cell's order."""
 
@@ -232,15 +231,15 @@ def unroll_fused(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None,
     if not finder.fuses or isinstance(cell, FusedUnroll):
         return unroll.as_it_is(cell, inputs, begin_state, options)
     fused = _InOrder(cell)
-    twice = is_ours(cell)
-    with apart(cell) if twice else contextlib.nullcontext():
+    twice = _is_ours(cell)
+    with _apart(cell) if twice else contextlib.nullcontext():
         found = unroll.unroll_checked(cell, functools.partial(unroll.unroll_masked, fused), inputs,
                                       begin_state, options)
     planned = fused._plan_of_unroll_()
     if twice:
         plain = unroll.as_it_is(cell, inputs, begin_state, options)
         if planned.fused:
-            remember(found, plain)
+            _remember(found, plain)
         else:
             found = plain
     note('%s, unrolled' % planned.text)

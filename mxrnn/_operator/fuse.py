@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from .._runtime.mxnet_types.sym import VariableOptions
 
-__all__ = ['fuse', 'FusedUnroll', 'Plan', 'plan', 'ProjectedCell', 'projects_inputs',
-           'replaced_in']
+__all__ = ['fuse', 'FusedUnroll', 'Plan', 'plan', 'replaced_in']
 
 
 def _innermost(cell: BaseRNNCell) -> DenseCell:
@@ -36,7 +35,7 @@ def _innermost(cell: BaseRNNCell) -> DenseCell:
     return cell  # type: ignore[return-value]
 
 
-def projects_inputs(cell: BaseRNNCell) -> bool:
+def _projects_inputs(cell: BaseRNNCell) -> bool:
     """Whether `cell` only projects its inputs, in a known way."""
     inner = _innermost(cell)
     own = isinstance(inner, DenseCell) and '_in_fuse_' in vars(type(inner))
@@ -248,7 +247,7 @@ def plan(cell: BaseRNNCell, width: int = 0, inputs_at_once: bool = False) -> Pla
     role = vars(kind).get('_in_fuse_', '%s may compute something else' % kind.__name__)
     found = (_PARTS[role](cell, width, inputs_at_once) if role in _PARTS
              else _unfused(cell, role))
-    if inputs_at_once and not found.fused and projects_inputs(cell):
+    if inputs_at_once and not found.fused and _projects_inputs(cell):
         return found._replace(cell=ProjectedCell(cell), fused=True,
                               text=found.text[:-1] + '; inputs at once]')
     return found

@@ -13,8 +13,7 @@ from . import threads, versions
 from .import_failure import clashes
 from .mxnet import cures, mx
 
-__all__ = ['device_report', 'fit', 'Gpu', 'gpus', 'mxnet_folder',
-           'mxnet_library']
+__all__ = ['device_report', 'fit', 'Gpu', 'gpus', 'mxnet_folder', 'mxnet_library']
 
 
 class Gpu(NamedTuple):

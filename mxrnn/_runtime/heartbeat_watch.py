@@ -34,14 +34,39 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, NoReturn, Tuple, Union
 
-__all__ = ['attend', 'begin', 'end', 'end_with_python', 'failed', 'heartbeat', 'note_failures',
-           'say', 'STATUS', 'stores']
+if TYPE_CHECKING:
+    from .mxnet_types.kvstore import KVStore
+
+__all__ = ['attend', 'begin', 'failed', 'heartbeat', 'note_failures', 'stores']
 
 #: The status of a process that ends because another is gone: start all of them again.
-STATUS = 75
+_STATUS = 75
 
 #: What a process can end with.
 Status = Union[int, str, None]
+
+Message = Dict[str, Any]  #: a datagram, as JSON
+Address = Tuple[str, int]  #: of a socket: the machine and the port
+
+#: Seconds without a heartbeat after which a process counts as gone, by default.
+_TIMEOUT = 8
+
+#: Seconds between two checks, and in how many consecutive checks a process must be gone. After a
+#: machine was suspended or a clock was set, all seem gone until their next heartbeat.
+_PAUSE, _LOOKS = 0.5, 4
+
+#: The most seconds that ps-lite can count.
+_MOST = 2**31 - 1
+
+#: The longest time in seconds that a scheduler waits for the old run's end, and a failing worker
+#: for its exit handlers.
+_PATIENCE = 30
+
+#: ps-lite's names of the scheduler, and of all servers and workers.
+_SCHEDULER, _OTHERS = 1, 6
+
+#: The stores with which this process trains with other machines, in order.
+_stores: weakref.WeakValueDictionary[int, KVStore] = weakref.WeakValueDictionary()
 
 failed = False  #: whether this process ends by an error, or with a status other than 0
 
@@ -87,14 +112,14 @@ def _quit(code: Status = None) -> NoReturn:
     _exit(code)
 
 
-def end_with_python(seconds: float) -> None:
+def _end_with_python(seconds: float) -> None:
     """End this process with its status once Python has ended, even if MXNet would wait."""
     faulthandler.dump_traceback_later(seconds, exit=True, file=2)
     library = ctypes.CDLL(None)
     library.on_exit(library._exit, None)
 
 
-def say(text: str) -> None:
+def _say(text: str) -> None:
     with contextlib.suppress(OSError):
         os.write(2, ('mxrnn: %s\n' % text).encode())
 
@@ -105,44 +130,17 @@ def _flush() -> None:
             stream.flush()
 
 
-def end(reason: str, role: str) -> None:
+def _end(reason: str, role: str) -> None:
     """End this process, whatever its main thread waits for, and the children that it started."""
     flushing = threading.Thread(target=_flush, daemon=True)
     flushing.start()
     flushing.join(1)  # the main thread may hold the lock that this waits for
-    say('%s, so this %s ends and can be started again (status %d)' % (reason, role, STATUS))
+    _say('%s, so this %s ends and can be started again (status %d)' % (reason, role, _STATUS))
     multiprocessing = sys.modules.get('multiprocessing')
     if multiprocessing is not None:
         for child in multiprocessing.active_children():
             child.terminate()
-    os._exit(STATUS)
-
-
-if TYPE_CHECKING:
-    from .mxnet_types.kvstore import KVStore
-
-Message = Dict[str, Any]  #: a datagram, as JSON
-Address = Tuple[str, int]  #: of a socket: the machine and the port
-
-#: Seconds without a heartbeat after which a process counts as gone, by default.
-_TIMEOUT = 8
-
-#: Seconds between two checks, and in how many consecutive checks a process must be gone. After a
-#: machine was suspended or a clock was set, all seem gone until their next heartbeat.
-_PAUSE, _LOOKS = 0.5, 4
-
-#: The most seconds that ps-lite can count.
-_MOST = 2**31 - 1
-
-#: The longest time in seconds that a scheduler waits for the old run's end, and a failing worker
-#: for its exit handlers.
-_PATIENCE = 30
-
-#: ps-lite's names of the scheduler, and of all servers and workers.
-_SCHEDULER, _OTHERS = 1, 6
-
-#: The stores with which this process trains with other machines, in order.
-_stores: weakref.WeakValueDictionary[int, KVStore] = weakref.WeakValueDictionary()
+    os._exit(_STATUS)
 
 
 def _seconds(variable: str, default: int) -> int:
@@ -206,8 +204,7 @@ class _Watch:
         while not self._stopped.wait(_PAUSE):
             gone = self.look()
             if gone:
-                end('%s %s gone' % (
-                    gone, 'are' if ' and ' in gone else 'is'), self.role)
+                _end('%s %s gone' % (gone, 'are' if ' and ' in gone else 'is'), self.role)
 
     def stop(self) -> None:
         """Stop before Python ends; otherwise a waiting thread makes MXNet abort the process."""
@@ -253,8 +250,7 @@ class _OfScheduler(_Watch):
         try:
             self._socket.bind(('', int(port)))
         except (OSError, ValueError) as error:
-            say(
-                'the scheduler cannot listen for datagrams on port %s: %s' % (port, error))
+            _say('the scheduler cannot listen for datagrams on port %s: %s' % (port, error))
 
     def start(self) -> None:
         """Start after three checks without any registered process, such as one of the old run."""
@@ -425,7 +421,7 @@ def _at_exit(process: int) -> None:
         return
     fails = failed and not _watch.is_async  # the others wait for this one's part
     if fails and _stores:
-        end_with_python(_PATIENCE)
+        _end_with_python(_PATIENCE)
     for store in stores() if not _watch.is_async else []:
         if not fails:
             store.__del__()  # MXNet would do this when Python has ended all threads

@@ -35,6 +35,9 @@ from .versions import how_to_install
 
 __all__ = ['advice', 'disable', 'enable', 'main_of_child', 'run']
 
+#: Written by `enable`: a module, and one of the files with which Python starts.
+_MODULE = '_mxrnn_startup'
+_STARTERS = ('mxrnn-enable.pth', 'mxrnn-enable.start')
 
 #: The environment variable that tells children the main module.
 _MAIN = 'MXRNN_MAIN_OF_CHILDREN'
@@ -79,11 +82,6 @@ def main_of_child() -> dict[str, object]:
     for special in ('__spec__', '__loader__', '__package__', '__cached__', '__builtins__'):
         content.pop(special, None)
     return content
-
-
-#: Written by `enable`: a module, and one of the files with which Python starts.
-_MODULE = '_mxrnn_startup'
-_STARTERS = ('mxrnn-enable.pth', 'mxrnn-enable.start')
 
 
 def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: bool = False,
