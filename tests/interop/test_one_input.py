@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn._graph.rolling import with_one_input
+from mxrnn._graph.rolling import inputs_of_steps, with_one_input
+from mxrnn.interop.check import compare, export_check
 from mxrnn.interop.prepare import prepare
 
 from .. import mx, ours, rnn
@@ -323,6 +324,50 @@ def test_names_that_differ():
 def prefix(tmp_path):
     interop.save(model_of(values), str(tmp_path / 'gru'), 1)
     return tmp_path / 'gru'
+
+
+def turned(groups):
+    return [each._replace(steps=(*each.steps[1:], each.steps[0])) for each in groups]
+
+
+def backwards(groups):
+    return [each._replace(steps=each.steps[::-1]) for each in groups]
+
+
+@pytest.mark.parametrize('library', ['MXNet', 'torch'])
+@pytest.mark.parametrize('inputs, outputs', [
+    (turned, list), (list, turned), (backwards, list), (list, backwards)])
+def test_steps_in_a_wrong_order_are_noticed(inputs, outputs, library, prefix, tmp_path,
+                                            monkeypatch):
+    """The file is compared with the program's own graph."""
+    right = inputs_of_steps._written
+    monkeypatch.setattr(inputs_of_steps, '_written', lambda graph, read, made: right(
+        graph, inputs(read), outputs(made)))
+    monkeypatch.setattr(inputs_of_steps, '_left', lambda *args: set())
+    if library == 'torch':
+        for module in export_check, compare:
+            monkeypatch.setattr(module, 'of_mxnet', lambda: None)
+    model, path = interop.load(str(prefix), 1), str(tmp_path / 'a.onnx')
+    for write, place in (interop.to_onnx, path), (interop.to_source, str(tmp_path / 'a.py')):
+        with pytest.raises(interop.ExportError, match='differs from the checkpoint in ' + library):
+            write(model, place)
+    interop.to_onnx(model, path, check=False)
+    (_, apart), = compare.compare(model, path, {}).outputs
+    assert apart > .01
+
+
+@pytest.mark.parametrize('shape', ['t0_data=batch,3', 'data=4,8,3'])
+def test_begin_states_that_are_weights(shape, tmp_path, capsys):
+    """They get the rows of the batch in the program's own graph, too."""
+    weights = _Weights()
+    outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(STEPS, [
+        weights['t%d_data' % t] for t in range(STEPS)], begin_state=[weights['begin']])
+    model = random_model(outputs[-1], {
+        'begin': (2, UNITS), **{'t%d_data' % t: (2, 3) for t in range(STEPS)}})
+    model.arg_params['begin'] = np.ones((2, UNITS), 'f')
+    interop.save(model, str(tmp_path / 'a'), 1)
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input', shape) == 0
+    assert 'equal to the checkpoint in MXNet' in ' '.join(capsys.readouterr().out.split())
 
 
 def test_both_names_may_be_typed(prefix, tmp_path, capsys):

@@ -20,7 +20,7 @@ from typing import (
 
 import numpy as np
 
-from ..graph import Entry, Graph, Node
+from ..graph import Entry, Graph, Node, output_name
 from ..graph_editing import Edit
 from ..operator_table import has
 from .roll_up import structure
@@ -37,11 +37,52 @@ class OneInput(NamedTuple):
     graph : Graph
     inputs, outputs : dict
         By new name, the names that the program gave to the steps, in order.
+    program : Graph or None
+        The program's own graph, if it differs and its outputs can be told apart by their names.
     """
 
     graph: Graph
     inputs: Mapping[str, Sequence[str]] = {}
     outputs: Mapping[str, Sequence[str]] = {}
+    program: Graph | None = None
+
+    def program_of(self, part: Graph) -> tuple[Graph, list[int]] | None:
+        """The program's own graph with the outputs of all steps that `part` of `graph` stacks, and
+        how many become each output, 0 if it is not stacked; None without `program`."""
+        if self.program is None:
+            return None
+        entries = {output_name(node, at): Entry(place, at) for place, node in enumerate(
+            self.program.nodes) for at in range(node.num_outputs)}
+        entries.update(zip(self.program.outputs, self.program.heads))
+        stacked = {**self.inputs, **self.outputs}
+        heads, counts = [], []
+        for name, (place, output) in zip(part.outputs, part.heads):
+            node = part.nodes[place]
+            source = part.nodes[node.inputs[0].node].name if node.op == 'SliceChannel' else ''
+            names = [self.inputs[source][output]] if source in self.inputs else stacked.get(
+                name, [name])
+            heads += [entries[each] for each in names]
+            counts.append(len(names) if name in stacked else 0)
+        return self.program.ending_in(heads), counts
+
+    def split(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Arrays by the program's names.
+
+        Raises
+        ------
+        ValueError
+            An array has another number of steps than the program's graph.
+        """
+        found = dict(arrays)
+        for name, steps in self.inputs.items():
+            if name in found:
+                array = found.pop(name)
+                if array.shape[1:2] != (len(steps),):
+                    raise ValueError('the graph of the checkpoint has %d steps; axis 1 of %s must '
+                                     'be as long, got the shape %s' % (
+                                         len(steps), name, array.shape))
+                found.update(zip(steps, np.moveaxis(array, 1, 0)))
+        return found
 
     def shapes(self, given: Any) -> Any:
         """Shapes by new names: with the number of steps, if they were given for steps."""
@@ -119,10 +160,12 @@ def with_one_input(graph: Graph, params: Container[str], training: bool = False)
         kept = [[each for each in groups if each.name not in left]
                 for groups in (inputs, labels, outputs)]
         if kept == [inputs, labels, outputs]:
-            return OneInput(found, {each.name: [graph.nodes[place].name for place in each.steps]
-                                    for each in inputs + labels}, {
-                each.name + '_output': [graph.outputs[number] for number in each.steps]
-                for each in outputs})
+            return OneInput(
+                found, {each.name: [graph.nodes[place].name for place in each.steps]
+                        for each in inputs + labels},
+                {each.name + '_output': [graph.outputs[number] for number in each.steps]
+                 for each in outputs},
+                graph if len({*found.outputs}) == len(found.outputs) else None)
         inputs, labels, outputs = kept
     return OneInput(graph)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
-from ..._graph.rolling import with_one_input
+from ..._graph.rolling import OneInput, with_one_input
 from ..model import Model
 from ..prepare import glance
 from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
@@ -76,9 +76,10 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     refuse_torch(path, onnx=True)
     begin()
     file = open_file(path)
-    if any(name in one.inputs for name, _, _ in file.inputs):
-        model = model._replace(graph=one.graph)
-        shapes, given = one.shapes(shapes), one.arrays(given)
+    if not any(name in one.inputs for name, _, _ in file.inputs):
+        one = OneInput(model.graph)
+    model = model._replace(graph=one.graph)
+    shapes, given = one.shapes(shapes), one.arrays(given)
     _refuse_unknown({*shapes, *given}, model.inputs)
     model = of_file(model, file, path)
     library = of_mxnet() or of_torch()
@@ -90,7 +91,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     for name in inputs.begins:
         if name in given:
             raise ValueError('leave out %s: a file with states begins with zeros' % name)
-    reference = Reference(model, found.graph, *library)
+    reference = Reference(model, found.graph, *library, one)
     refused: ValueError | None = None
     try:
         for least in (2, 18, 66):  # windows may need larger images

@@ -13,7 +13,7 @@ from ..._files.atomic import without_stage
 from ..._graph.graph import Graph
 from ..._graph.operator_table import has, row
 from ..model import Model
-from ..prepare.lengths import Settled
+from ..prepare import Prepared
 from ..registry import ONNX, TORCH, ExportError
 from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, forget, of_mxnet
@@ -39,7 +39,7 @@ _LACKS = 'does not support', 'NOT_IMPLEMENTED'
 REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
 
 
-def check_export(model: Model, path: str, again: Callable[[Model], ExportedFile], found: Settled,
+def check_export(model: Model, path: str, again: Callable[[Model], ExportedFile], found: Prepared,
                  other: Graph | None) -> Compared:
     """Run the written file and the model on random data, and compare.
 
@@ -50,7 +50,7 @@ def check_export(model: Model, path: str, again: Callable[[Model], ExportedFile]
         The written file.
     again : callable
         Exports a model with other outputs in the same way, to find the first node that differs.
-    found : Settled
+    found : Prepared
         What the file was made of.
     other : Graph or None
         The graph of another length with which the file was certified; it is also run.
@@ -90,7 +90,7 @@ class Compared(NamedTuple):
     data: Data | None = None
 
 
-def compared(model: Model, file: ExportedFile, again: Exporter, found: Settled,
+def compared(model: Model, file: ExportedFile, again: Exporter, found: Prepared,
              other: Graph | None, source: bool = False) -> Compared:
     """Compare an open file with a model; see `check_export`. A `source` runs in torch, where the
     evaluator can draw the same random numbers."""
@@ -102,7 +102,7 @@ def compared(model: Model, file: ExportedFile, again: Exporter, found: Settled,
             continue
         beside = "mxrnn's own evaluation of the graph" if source and library[0] == 'torch' else (
             'the checkpoint in ' + library[0])
-        check = _Check(Reference(model, found.graph, *library), file, again, found)
+        check = _Check(Reference(model, found.graph, *library, found.one), file, again, found)
         try:
             sentence, drawn = drawing_alike(functools.partial(check.all, other, beside), draws)
             return Compared('checked', sentence + drawn, '; '.join(check.said), check.data)
@@ -153,7 +153,7 @@ class _Incomparable(ValueError):
 class _Check:
     """Compares a file with a checkpoint, run after run."""
 
-    def __init__(self, checkpoint: Reference, file: ExportedFile, again: Exporter, found: Settled
+    def __init__(self, checkpoint: Reference, file: ExportedFile, again: Exporter, found: Prepared
                  ) -> None:
         self._checkpoint, self._file, self._again = checkpoint, file, again
         self._found, self._inputs = found, Inputs(checkpoint.model, file, found)
@@ -182,8 +182,8 @@ class _Check:
         own = {name: fits[0] for name, fits in self._found.own.items()}
         self._compare(self._checkpoint, 0, own)
         if other is not None:
-            self._compare(self._checkpoint.of(self._checkpoint.model._replace(graph=other)), 0, {
-                **own, **self._found.other})
+            self._compare(self._checkpoint.of(self._checkpoint.model._replace(
+                graph=other), self._found.certified_one), 0, {**own, **self._found.other})
         refused = ''
         for which in (1, 2) if self._inputs.names else ():
             try:

@@ -9,7 +9,7 @@ from ..._graph.graph import Entry, Graph
 from ..._graph.graph_editing import Edit, with_variables_as_in
 from ..._graph.operator_table import has
 from ..._graph.rnn_vector_layout import begin_states
-from ..._graph.rolling import structure
+from ..._graph.rolling import OneInput, structure
 from ..._graph.shapes.shape_search import ShapeSearch
 from ..._graph.shapes.sizes import Axis, product, resolve
 from ..model import Model
@@ -18,10 +18,10 @@ from ..registry import ExportError
 __all__ = ['moved', 'of_any_batch']
 
 
-def of_any_batch(model: Model, given: Mapping[str, Sequence[int | str]], states: bool = False
-                 ) -> Model:
+def of_any_batch(model: Model, one: OneInput, given: Mapping[str, Sequence[int | str]],
+                 states: bool = False) -> tuple[Model, OneInput]:
     """A model in which begin states are repeated for another batch, if `given` has
-    one, or one of any size.
+    one, or one of any size; and how its graph was made of the program's.
 
     Raises
     ------
@@ -32,12 +32,12 @@ def of_any_batch(model: Model, given: Mapping[str, Sequence[int | str]], states:
     read = {graph.nodes[entry.node].name for node in graph.nodes for entry in node.inputs
             if entry not in node.inputs_of('weight')}
     if not any(name in read and array.ndim > 1 for name, array in model.arg_params.items()):
-        return model
+        return model, one
     rolled = structure(graph).graph
     params = {**model.arg_params, **model.aux_params}
     sizes = {name: np.shape(array) for name, array in params.items()}
     if not ShapeSearch(rolled, sizes, given).table({}, whole=False).faults:
-        return model
+        return model, one
     batches = {name: len(sizes[name]) - 2 if has(node.op, 'kernel') else 0
                for node in rolled.nodes for entry in begin_states(node)
                for name in moved(rolled, entry) if name in model.arg_params
@@ -54,9 +54,12 @@ def of_any_batch(model: Model, given: Mapping[str, Sequence[int | str]], states:
                               ', which a file with states keeps', data, data, ','.join(
                                   str(batch if place == at else size)
                                   for place, size in enumerate(given[data]))))
+    program = one.program and _with_rows(one.program, {
+        name: (axis, (one.inputs[data][0], max(at - 1, 0)) if data in one.inputs else (data, at))
+        for name, (axis, (data, at)) in rows.items()})
     return model._replace(graph=_with_rows(graph, rows), arg_params={
         name: array.take([0], rows[name][0]) if name in rows else array
-        for name, array in model.arg_params.items()})
+        for name, array in model.arg_params.items()}), one._replace(program=program)
 
 
 def _read_along(graph: Graph, sizes: Mapping[str, tuple[int, ...]], batches: Mapping[str, int],

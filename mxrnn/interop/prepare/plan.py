@@ -58,6 +58,8 @@ class Prepared(Settled):
         The graph of a step, with states.
     losses : Losses or None
         The graph of a class that is trained.
+    one, certified_one : OneInput or None
+        How the graphs of `model` and `certified` were made of the program's.
     """
 
     model: Model
@@ -72,6 +74,8 @@ class Prepared(Settled):
     certified: Graph | None = None
     steps: Stepped | None = None
     losses: Losses | None = None
+    one: OneInput | None = None
+    certified_one: OneInput | None = None
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -136,12 +140,14 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
         _check.instance('certify_by', certify_by, Graph, 'a Graph')
     _check.flag('roll', roll)
     params = {**model.arg_params, **model.aux_params}
-    one = OneInput(model.graph)
+    one, other_one = OneInput(model.graph), None
     if roll:
         one = with_one_input(model.graph, params, training)
         model = model._replace(graph=one.graph)
         inputs, types = one.shapes(inputs), one.types(types)
-        certify_by = certify_by and with_one_input(certify_by, params, training).graph
+        if certify_by is not None:
+            other_one = with_one_input(certify_by, params, training)
+            certify_by = other_one.graph
     shapes, counted = without_number(inputs or {})
     types = types or {}
     given = check_shapes(shapes, model.graph, params, not training)
@@ -160,7 +166,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
             arg_params={name: widened(array) for name, array in model.arg_params.items()},
             aux_params={name: widened(array) for name, array in model.aux_params.items()})
     if given:
-        model = of_any_batch(model, given, states)
+        model, one = of_any_batch(model, one, given, states)
     graph, params = model.graph, {**model.arg_params, **model.aux_params}
     _refuse_missing_weights(graph, {*params, *given})
     needed = graph.needed_variables()
@@ -202,7 +208,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
         types={**dict.fromkeys(looked_up, 'int64'), **types}, left_out=left_out, read=read,
         notes=[*one.note, *[LEFT_OUT % ', '.join(left)] * bool(left)],
         findings=rolled.findings, is_rolled=rolled.is_rolled, certified=other, steps=steps,
-        losses=losses)
+        losses=losses, one=one, certified_one=other_one)
 
 
 def glance(model: Model) -> Prepared:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._files import reason_of
 from ..._graph.graph import Graph
-from ..._graph.rolling import structure
+from ..._graph.rolling import OneInput, structure
 from ..model import Model
 
 __all__ = ['Data', 'Reference', 'Run', 'Runner', 'of_torch', 'refusing']
@@ -75,20 +75,25 @@ class Reference:
     name : str
         The library's name.
     runner : Runner
+    one : OneInput, optional
+        How the model's graph was made of the program's, of which each step has its own input: the
+        program's is run.
     """
 
-    def __init__(self, model: Model, free: Graph, name: str, runner: Runner) -> None:
+    def __init__(self, model: Model, free: Graph, name: str, runner: Runner,
+                 one: OneInput | None = None) -> None:
         self.model, self.name = model, name
-        self._free, self._runner = free, runner
-        self._own_run, self._free_run = runner(model, model.graph), runner(model, free)
+        self._free, self._runner, self._one = free, runner, one
+        self._own_run, self._free_run = _own_run(model, runner, one), runner(model, free)
 
-    def of(self, model: Model) -> Reference:
-        """Another model in the same library."""
-        return Reference(model, structure(model.graph).graph, self.name, self._runner)
+    def of(self, model: Model, one: OneInput | None = None) -> Reference:
+        """Another model in the same library; `one` is its own, unless it is part of this model."""
+        return Reference(model, structure(model.graph).graph, self.name, self._runner,
+                         one or self._one)
 
     def with_weights_of(self, model: Model) -> Reference:
         """The same graphs with other weights."""
-        return Reference(model, self._free, self.name, self._runner)
+        return Reference(model, self._free, self.name, self._runner, self._one)
 
     def outputs(self, data: Data, own: bool) -> list[np.ndarray]:
         """The outputs of the model's `own` graph, or of the one for other sizes.
@@ -99,3 +104,18 @@ class Reference:
             The graph does not take the data.
         """
         return (self._own_run if own else self._free_run)(data)
+
+
+def _own_run(model: Model, runner: Runner, one: OneInput | None) -> Run:
+    """Runs the program's own graph; stacks its outputs of all steps as the model's graph does."""
+    own = one and one.program_of(model.graph)
+    if one is None or not own:
+        return runner(model, model.graph)
+    joined, (program, counts) = one, own
+    run = runner(model, program)
+
+    def outputs(data: Data) -> list[np.ndarray]:
+        found = iter(run(joined.split(data)))
+        return [np.stack([next(found) for _ in range(count)], 1) if count else next(found)
+                for count in counts]
+    return outputs
