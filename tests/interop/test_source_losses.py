@@ -189,9 +189,13 @@ def test_data_that_are_their_own_label_have_no_gradient_through_it():
     assert 'F.mse_loss(x, data' in text
 
 
-def ctc(scores, label):
+def ctc(scores, label, blank='first'):
     steps = mx.sym.reshape(scores, (-4, -1, 1, 0))  # each row of scores is a step
-    return mx.sym.MakeLoss(mx.sym.ctc_loss(steps, label))
+    return mx.sym.MakeLoss(mx.sym.ctc_loss(steps, label, blank_label=blank))
+
+
+def ctc_blank_last(scores, label):
+    return ctc(scores, label, 'last')
 
 
 LINEAR, SVM, SOFTMAX = (scaled(op, 1) if op != 'SVMOutput' else mx.sym.SVMOutput for op in (
@@ -202,7 +206,7 @@ LINEAR, SVM, SOFTMAX = (scaled(op, 1) if op != 'SVMOutput' else mx.sym.SVMOutput
     (LINEAR, (2, 3), np.ones(1)), (LINEAR, (2, 3), np.ones((1, 3))),
     (LINEAR, (2, 3), np.ones((3, 2))), (SVM, (2,), np.ones(1)), (SOFTMAX, (2,), np.ones(1)),
     (SOFTMAX, (2, 3), np.ones(1)), (ctc, (1, 2), [[1, 2, 1]]), (ctc, (1, 2), [[1, 3]]),
-    (ctc, (1, 2), [[-1, 1]])])
+    (ctc, (1, 2), [[-1, 1]]), (ctc_blank_last, (1, 2), [[0, 2]])])
 def test_a_label_that_does_not_fit_is_refused(build, label, wrong):
     """torch repeated it, gave 0 for a label that is too long, or read beyond the classes."""
     scores = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='fc')

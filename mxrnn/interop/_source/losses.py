@@ -191,11 +191,11 @@ def _ctc_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr, *lengths: E
     # Without lengths, a label ends at the first padding.
     sizes = scope.own(rest.pop(0).of + '.long()' if node.use_label_lengths else (
         '(%s != %s).cumprod(1).sum(1)' % (label, '0' if first else '-1')), 'lengths')
-    scope.line('%s(%s, %s, %s)' % (scope.helper(check_labels), label, sizes, x))
+    blank = '0' if first else _last(scope, x)
+    scope.line('%s(%s, %s, %s, %s)' % (scope.helper(check_labels), label, sizes, x, blank))
     places = f'{label}.long()' if first else f'{label}.long().clamp(min=0)'
-    blank = '' if first else ', blank=%s' % _last(scope, x)
     return ("F.ctc_loss(%s.log_softmax(2), %s, %s, %s%s, reduction='none', zero_infinity=True)"
-            % (x.of, places, steps, sizes, blank))
+            % (x.of, places, steps, sizes, '' if first else ', blank=' + blank))
 
 
 def _last(scope: MethodWriter, x: Expr) -> str:

@@ -48,12 +48,14 @@ def check_range(name: str, x: Tensor, axis: int, least: int, most: int) -> None:
                          f'got {x.shape[axis]}')
 
 
-def check_labels(labels: Tensor, lengths: Tensor, scores: Tensor) -> None:
-    """Refuse labels for CTC that are longer than the scores, or not among their classes."""
+def check_labels(labels: Tensor, lengths: Tensor, scores: Tensor, blank: int = -1) -> None:
+    """Refuse labels for CTC that are too long, the blank, or not among the classes."""
     steps, _, classes = scores.shape
     read = labels[torch.arange(labels.shape[1], device=labels.device) < lengths.unsqueeze(1)]
-    if (lengths > steps).any() or (read < 0).any() or (read >= classes).any():
-        raise ValueError(f'a label must have at most {steps} classes, each from 0 to {classes - 1}')
+    if (lengths > steps).any() or (read < 0).any() or (read >= classes).any() or (
+            read == blank).any():
+        raise ValueError(f'a label must be at most {steps} long, of classes from 0 to '
+                         f'{classes - 1}' + f' without the blank, {blank}' * (blank >= 0))
 
 
 # ---- creation
