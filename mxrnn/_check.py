@@ -158,7 +158,7 @@ def number(name: str, value: object, least: float = -_FINITE, most: float = _FIN
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
     # NumPy would convert the bounds to its type, in which they may not fit.
-    plain: float = float(value) if isinstance(value, np.floating) else value  # type: ignore
+    plain: Any = float(value) if isinstance(value, np.floating) else value
     if not least <= plain <= most:  # NaN fails every comparison
         raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
     if isinstance(value, numbers.Integral):

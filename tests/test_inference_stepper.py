@@ -274,7 +274,11 @@ def test_wrong_arguments_of_the_constructor():
             ((cell, lambda run: mx.sym.Variable('a'), weights), ValueError, 'call its argument'),
             ((cell, lambda run: run(run(mx.sym.Variable('a'))), weights), ValueError, 'once'),
             ((cell, lambda run: run(3), weights), TypeError, 'inputs must be a Symbol'),
-            ((cell, lambda run: [run(mx.sym.Variable('a')), 3], weights), TypeError, 'outputs')):
+            ((cell, lambda run: [run(mx.sym.Variable('a')), 3], weights), TypeError, 'outputs'),
+            ((rnn.DropoutCell(0.5), lambda run: [run(mx.sym.Variable('a'))][1:], {}), ValueError,
+             'outputs must be a Symbol or a list of Symbols, got none'),
+            ((cell, bare, dict(weights, l0_begin_state_0=mx.nd.ones((1, UNITS)))), ValueError,
+             'arg_params must have no array with the name of a state, got l0_begin_state_0')):
         with pytest.raises(error, match=words):
             rnn.Stepper(*arguments)
     stepper = rnn.Stepper(cell, language_model, dict(weights, data=mx.nd.ones(1)))

@@ -88,7 +88,7 @@ class StreamIter(TokenIter):
             self._held = {'tokens': open_corpus('tokens', tokens, self._dtype)}
         else:
             if not isinstance(tokens, (Sequence, np.ndarray)):
-                tokens = list(_check.iterable('tokens', tokens, 'numbers'))  # type: ignore
+                tokens = list(_check.iterable('tokens', tokens, 'numbers'))  # type: ignore[arg-type]
             values = numbers('tokens', tokens)
             self._held = {'tokens': Packed(
                 pack('tokens', [values], values.size, self._dtype),

@@ -165,7 +165,8 @@ def _integers(chunk: list[Sized]) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter('error')  # before Python 3.10, fractions may be truncated
         for sequence in chunk:
-            integers.fromlist(sequence if isinstance(sequence, list) else [*sequence])  # type: ignore
+            integers.fromlist(
+                sequence if isinstance(sequence, list) else [*sequence])  # type: ignore[misc]
     return np.array(integers, np.int64)
 
 

@@ -40,8 +40,8 @@ class Layer(NamedTuple):
     @property
     def merge(self) -> BidirectionalCell | None:
         """The cell that adds or averages both directions, which sym.RNN cannot; or None."""
-        joins = isinstance(self.whole, BidirectionalCell) and self.whole._merge_ != 'concat'
-        return self.whole if joins else None  # type: ignore[return-value]
+        whole = self.whole
+        return whole if isinstance(whole, BidirectionalCell) and whole._merge_ != 'concat' else None
 
     @property
     def width(self) -> int:

@@ -9,7 +9,6 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
@@ -34,7 +33,7 @@ reports = False
 class _CuringLoader:
     """The loader of the package `mxnet`, with the patches around the execution of its code."""
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Any) -> None:
         self._loader = loader
 
     def __getattr__(self, name: str) -> Any:  # create_module, get_code, get_data, ...
@@ -78,7 +77,7 @@ class _Finder:
                 spec: ModuleSpec | None = find(name, path, target)
                 if spec is not None:
                     if spec.origin is not None and hasattr(spec.loader, 'exec_module'):
-                        spec.loader = _CuringLoader(spec.loader)  # type: ignore
+                        spec.loader = _CuringLoader(spec.loader)  # type: ignore[assignment]
                     return spec
         return None
 
