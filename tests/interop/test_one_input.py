@@ -224,7 +224,7 @@ def test_cells(case):
     """The export compares outputs and gradients with MXNet's."""
     with mx.name.NameManager():
         outputs, states = case.make(rnn).unroll(4, inputs('list', 4), merge_outputs=False)
-        symbol = S.Group([S.identity(state) for state in [*outputs, *flat(states)]])
+        symbol = S.Group([*map(S.identity, outputs), *[2 * state for state in flat(states)]])
     source = generate(random_model(symbol, {
         'data_t%d' % t: (2, *case.step) for t in range(4)}))
     assert 'Checked: equal' in source.text
@@ -280,17 +280,33 @@ def test_as_is(program, tmp_path):
         assert_equal(one, other.asnumpy())
 
 
-def test_a_loss_that_depends_on_the_batch_stays_in_its_step():
+def of_the_batch(scores, label):
+    return S.SoftmaxOutput(scores, label, normalization='batch')
+
+
+def other_rows(scores, label):
+    return S.SVMOutput(scores, label)
+
+
+@pytest.mark.parametrize('loss, label, order', [
+    (of_the_batch, 'label%d', range(STEPS)), (other_rows, 'label%d', range(STEPS)),
+    (S.SoftmaxOutput, 'label', range(STEPS)),
+    (S.SoftmaxOutput, 'label%d', [*range(1, STEPS), 0])])
+def test_inputs_of_a_fixed_length_stay_as_they_are(loss, label, order):
+    """Another sequence is free."""
     weights = _Weights()
+    before, _ = rnn.LSTMCell(UNITS, 'before_').unroll(7, [
+        weights['more%d' % t] for t in range(7)])
     outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(STEPS, [
         weights['data%d' % t] for t in range(STEPS)])
-    symbol = S.Group([S.SoftmaxOutput(_dense(weights, each, 'cls', CLASSES), weights[
-        'label%d' % t], normalization='batch', name='sm%d' % t) for t, each in enumerate(outputs)])
+    losses = [loss(_dense(weights, each, 'cls', CLASSES), weights[
+        label % t if '%' in label else label]) for t, each in enumerate(outputs)]
+    symbol = S.Group([*[losses[t] for t in order], before[-1]])
     plan = prepare(random_model(symbol, {
-        name: (2, 3) if 'data' in name else (2,) for name in symbol.list_arguments()
-        if name[:4] in ('data', 'labe')}), training=True)
-    assert plan.shapes == {'data': ('batch', STEPS, 3)}
-    assert plan.graph.labels() == ['label%d' % t for t in range(STEPS)]
+        name: (2, 3) if name[:4] in ('data', 'more') else (2,) for name in symbol.list_arguments()
+        if name[:4] in ('data', 'more', 'labe')}), training=True)
+    assert plan.shapes == {'more': ('batch', 'time', 3), **{
+        'data%d' % t: ('batch', 3) for t in range(STEPS)}}
     assert plan.graph.outputs == symbol.list_outputs()
 
 
@@ -343,7 +359,8 @@ def test_steps_in_a_wrong_order_are_noticed(inputs, outputs, library, prefix, tm
     right = inputs_of_steps._written
     monkeypatch.setattr(inputs_of_steps, '_written', lambda graph, read, made: right(
         graph, inputs(read), outputs(made)))
-    monkeypatch.setattr(inputs_of_steps, '_left', lambda *args: set())
+    for name in '_left', '_fixed':
+        monkeypatch.setattr(inputs_of_steps, name, lambda *args: set())
     if library == 'torch':
         for module in export_check, compare:
             monkeypatch.setattr(module, 'of_mxnet', lambda: None)

@@ -156,8 +156,9 @@ def with_one_input(graph: Graph, params: Container[str], training: bool = False)
                       tuple(each)) for each in heads]
     while inputs:
         found = _written(graph, [*inputs, *labels], outputs)
-        left = _left(structure(found, training=training).graph)
-        kept = [[each for each in groups if each.name not in left]
+        rolled = structure(found, training=training)
+        left, fixed = _left(rolled.graph), _fixed(found, rolled.graph)
+        kept = [[each for each in groups if each.name not in left and len(each.steps) not in fixed]
                 for groups in (inputs, labels, outputs)]
         if kept == [inputs, labels, outputs]:
             return OneInput(
@@ -257,6 +258,13 @@ def _written(graph: Graph, inputs: Sequence[_Group], outputs: Sequence[_Group]) 
             del heads[number]
         heads[numbers[0]] = Entry(len(nodes) - 1, 0)
     return found._replace(nodes=tuple(nodes), heads=tuple(heads.values()))
+
+
+def _fixed(graph: Graph, rolled: Graph) -> set[int]:
+    """The numbers of steps that stay fixed: `graph` rolled up is split into so many."""
+    names = {node.name for node in graph.nodes}
+    return {node.num_outputs for node in rolled.nodes
+            if node.op == 'SliceChannel' and node.name not in names}
 
 
 def _left(rolled: Graph) -> set[str]:
