@@ -276,7 +276,14 @@ def widened_by_the_program():
     return S.FullyConnected(S.reshape(V('data'), (0, 0, -1)), num_hidden=5, flatten=False)
 
 
+def with_a_picked_class():
+    """The class was taken to have an axis more, of any size."""
+    return S.pick(S.FullyConnected(V('data'), num_hidden=4), V('label'), axis=1)
+
+
 INPUTS = [
+    (with_a_picked_class, {'data': (2, 3), 'label': (2,)}, {
+        'data': ('batch', 3), 'label': ('batch',)}),
     (of_products, {'data': (2, 7), 'begin': (2, 6)}, {
         'data': ('batch', 'time'), 'begin': ('batch', 6)}),
     (with_an_axis_of_one_put_in, {'data': (2, 9, 4)}, {'data': ('batch', 9, 4)}),

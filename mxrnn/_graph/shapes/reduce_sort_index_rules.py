@@ -57,7 +57,8 @@ def _pick(node: Node, data: Array, index: Array) -> Axes:
         raise UnknownAxes
     at = data.place(node.axis)
     rest = data.replaced(at, [])
-    chosen = index if len(index) < len(data) else index.replaced(at, [])
+    kept = len(index) == len(data) and number_of(index[at]) == 1  # the axis stays, with one place
+    chosen = index.replaced(at, []) if kept else index
     if rest and chosen:
         rest = alike(rest, chosen)
     return rest.replaced(at, [()] if node.keepdims else [], 1) or [()]
