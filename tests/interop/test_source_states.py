@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn.interop import to_torch
 
 from .. import mx, ours, rnn
 from .compare import torch
@@ -46,17 +45,18 @@ def test_refusals_are_those_of_onnx(name):
     assert OWN.get(name, REFUSED[name]) in str(info.value)
 
 
-@pytest.mark.parametrize('way', [generate, to_torch], ids=['source', 'class'])
-def test_states_of_another_batch_are_refused(way):
+@pytest.mark.parametrize('in_memory', [False, True])
+def test_states_of_another_batch_are_refused(in_memory):
     """A loop repeated a state of one row."""
-    module = way(program_of('attention_with_input_feeding')[1], states=True)
-    module = getattr(module, 'module', module)
+    model = program_of('attention_with_input_feeding')[1]
+    module = interop.to_torch(model, states=True) if in_memory else generate(
+        model, states=True).module
     target, source = torch.ones(3, 2), torch.ones(3, 4)
     module.steps(target, module.encode(source))
     for wrong in (source[:1], source[:2]):
         with pytest.raises(ValueError, match='must be equal: 3, %d, %d' % (len(wrong), len(wrong))):
             module.steps(target, module.encode(wrong))
-    if way is to_torch:
+    if in_memory:
         with pytest.raises(ValueError, match=r'source must be \(batch, source_time\), got'):
             module.encode(source[0])
 
