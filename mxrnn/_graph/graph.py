@@ -79,6 +79,14 @@ class Node(NamedTuple):
         return not self.op
 
     @property
+    def stated_shape(self) -> tuple[int, ...]:
+        """The shape that a variable states, of which 0 is any size; () if it states none."""
+        shape = self.get('__shape__')
+        if not isinstance(shape, tuple) or any(type(size) is not int for size in shape):
+            return ()
+        return tuple([max(size, 0) for size in shape])  # MXNet's arrays of NumPy's kind say -1
+
+    @property
     def body(self) -> Body:
         """The body of a ``_foreach``, without variables that the body lacks."""
         variables = [place for place, each in enumerate(self.subgraphs[0].nodes)

@@ -5,6 +5,11 @@ from typing import Any, Iterator
 
 __all__ = ['shapes_of_fields']
 
+#: Steps that leave the sizes of the fields that they take as they are.
+_SAME_SIZES = frozenset('''AsNumpyArray CDFtoGaussianTransform Identity ListFeatures QuantizeScaled
+    RemoveFields SampleTargetDim SelectFields SetField SetFieldIfNotPresent TargetDimIndicator
+    '''.split())
+
 
 def shapes_of_fields(transform: Any, prediction_length: int) -> dict[str, tuple[int, ...]]:
     """By field, its shape for a batch of series; 0 is the batch, or a size that is not told.
@@ -18,7 +23,7 @@ def shapes_of_fields(transform: Any, prediction_length: int) -> dict[str, tuple[
     Raises
     ------
     KeyError, TypeError, AttributeError, RecursionError
-        A version of GluonTS wrote it that names its parts in another way.
+        It has a step that is not known here, or names its parts in another way.
     """
     axes = {'target': 2}
     widths: dict[str, int] = {}
@@ -32,7 +37,7 @@ def shapes_of_fields(transform: Any, prediction_length: int) -> dict[str, tuple[
         elif name in ('AddAgeFeature', 'AddConstFeature'):
             widths[made] = 1
         elif name == 'AddTimeFeatures':
-            widths[made] = sum(1 + ('Fourier' in str(each)) for each in given['time_features'])
+            widths[made] = sum(1 + ('Fourier' in each['class']) for each in given['time_features'])
         elif name == 'VstackFeatures':
             parts = [widths.get(each, 0) for each in given['input_fields']]
             widths[made] = sum(parts) if all(parts) else 0
@@ -55,8 +60,13 @@ def shapes_of_fields(transform: Any, prediction_length: int) -> dict[str, tuple[
             for each in (given['target_field'], *given['encoder_series_fields']):
                 shapes['past_' + each] = 0, past, widths.get(each, 0)
             for each in given['decoder_series_fields']:
-                shapes['future_' + each] = (0, given.get('num_forking') or past, given['dec_len'],
-                                            widths.get(each, 0))
+                width = widths.get(each, 0)
+                if width:  # one feature has no axis of its own
+                    shapes['future_' + each] = (0, given.get('num_forking') or past,
+                                                given['dec_len'], width)[:3 + (width > 1)]
+        elif name not in _SAME_SIZES and not (
+                name == 'ExpandDimArray' and given.get('axis') is None):
+            raise KeyError(name)
     return shapes
 
 

@@ -115,6 +115,6 @@ def test_shapes_are_asked_for_without_a_config(tmp_path):
     """The graph alone takes padding for all units of a series at once, or for each."""
     place = archive(Form(), weights_of(Form(samples=1)), tmp_path / 'model.tar.gz', config=False)
     said = told('export', place, '--onnx', tmp_path / 'x.onnx', status=2)
-    assert '--input isPaddedTrain=batch,' in said
+    assert '--input isPaddedTrain=batch,…' in said and 'fit' not in said  # 16 has no such batch
     assert told('export', place, '--onnx', tmp_path / 'x.onnx', '--input',
                 'isPaddedTrain=batch,50')

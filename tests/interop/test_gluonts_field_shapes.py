@@ -43,9 +43,9 @@ def splitter(**given):
         **given})
 
 
-def forks(**given):
+def forks(fields=('time', 'observed'), decoded='time', **given):
     return step('ForkingSequenceSplitter', target_field='target', enc_len=PAST, dec_len=AHEAD,
-                encoder_series_fields=['time', 'observed'], decoder_series_fields=['time'],
+                encoder_series_fields=[*fields], decoder_series_fields=[decoded],
                 is_pad_out='is_pad', **given)
 
 
@@ -67,6 +67,8 @@ SHAPES = {
         'future_time': (0, 4, 3)}),
     'MQ-CNN': (chain(observed(), *times(), forks(num_forking=2)), {
         'past_target': (0, 9, 0), 'past_time': (0, 9, 3), 'future_time': (0, 2, 4, 3)}),
+    'one feature ahead': (chain(*times()[1:2], forks(['age'], 'age')), {
+        'past_age': (0, 9, 1), 'future_age': (0, 9, 4)}),
     'MQ-RNN': (chain(*times()[:1], step('RenameFields', mapping={'time': 'feat'}), forks()), {
         'future_time': (0, 9, 4, 2)})}
 
@@ -80,21 +82,37 @@ def test_shapes_of_fields(name):
 
 @pytest.mark.parametrize('transform', [
     {}, 3, chain(step('ForkingSequenceSplitter', target_in='target', enc_len=9)),
-    chain(target('1'))], ids=range(4))
+    chain(target('1')), chain(target(1), step('SwapAxes', field='target'), splitter())],
+    ids=range(5))
 def test_another_form_tells_no_shapes(transform, tmp_path):
     _, model = gluonts.network_of(_folder(tmp_path, transform))
     assert not any('__shape__' in node.attrs for node in model.graph.nodes)
 
 
-def test_what_a_folder_tells_need_not_be_typed(tmp_path, capsys):
-    """Its network reads the last four of nine steps."""
-    folder = _folder(tmp_path, chain(target(2), splitter(time_series_fields=[])))
+@pytest.mark.parametrize('length', ['9', 9.5, [9], -9, None])
+def test_a_length_that_is_none_is_asked_for(length, tmp_path, capsys):
+    """-1 was written into the file, and ended ONNX's library; others were tracebacks."""
+    folder = last_of_dense(_folder(tmp_path, chain(target(2), splitter(
+        time_series_fields=[], past_length=length))))
+    for words in (['--source', tmp_path / 'net.py'], ['--onnx', tmp_path / 'net.onnx']):
+        assert command('export', folder, *words) == 2
+        assert '--input data1=batch,4,3' in capsys.readouterr().err
+
+
+def last_of_dense(folder):
+    """The folder with a network that reads the last four steps of data1."""
     dense = mx.sym.FullyConnected(mx.sym.Variable('data1'), num_hidden=2, flatten=False,
                                   name='dense')
     last = mx.sym.slice_axis(dense, axis=1, begin=-4, end=None)
     interop.save(interop.Model(interop.graph_from_json(last.tojson()), {
         'dense_weight': np.ones((2, 3), 'f'), 'dense_bias': np.ones(2, 'f')}, {}),
         str(folder / 'prediction_net'), 0)
+    return folder
+
+
+def test_what_a_folder_tells_need_not_be_typed(tmp_path, capsys):
+    """Its network reads the last four of nine steps."""
+    folder = last_of_dense(_folder(tmp_path, chain(target(2), splitter(time_series_fields=[]))))
     words = ['export', folder, '--source', tmp_path / 'net.py']
     assert command(*words) == 0
     assert 'data1=batch,9,3' in capsys.readouterr().out

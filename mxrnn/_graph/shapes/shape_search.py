@@ -99,8 +99,7 @@ class ShapeSearch:
 
     def stated(self, name: str) -> tuple[int, ...]:
         """The shape that the graph states for an input; () if it states none."""
-        shape = self.graph.nodes[self._places[name]].get('__shape__')
-        return shape if isinstance(shape, tuple) else ()
+        return self.graph.nodes[self._places[name]].stated_shape
 
     def table(self, shapes: Mapping[str, Sequence[int | Axis]], *, whole: bool = True) -> Table:
         """The graph with these shapes of inputs; other inputs are unknown. Unless `whole`, it ends

@@ -249,6 +249,14 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         fit = fitting_sizes(graph, shapes, {name: tuple([
             final.get(str(size), size) for size in shape]) for name, shape in own.items()}, {
                 label: verdict.axes[label].ties for label in untold})
+        fitting = {name: tuple([{**final, **fit}.get(str(size), size) for size in shape])
+                   for name, shape in asked.items()}
+        try:
+            if fit:  # as if they were typed
+                settled(graph, arrays, {**typed, **fitting}, names, losses, counted, other,
+                        advises=False, ranks=ranks)
+        except ExportError:
+            fit = {}
         raise ShapesNeeded(
             '%s needs a number that the graph does not tell, since %s. Give it in place of …: '
             '%s' % (untold[0], verdict.axes[untold[0]].ties[0], _typed(
@@ -308,7 +316,7 @@ def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names:
                            for at, size in enumerate(shape)])
               for name, shape in found.shapes.items()}
     verdict = judged(graph, params, shapes, losses)
-    stated = {node.name: node.get('__shape__', ()) for node in graph.nodes if node.name in names}
+    stated = {node.name: node.stated_shape for node in graph.nodes if node.name in names}
     for change in (_other, _apart, _told):
         changed = change(shapes, verdict, typed if change is not _told else {**stated, **typed})
         faults = infer(graph, {**params, **changed, **typed}).faults
