@@ -267,3 +267,16 @@ def test_a_gradient_that_is_scaled_stays_a_tie_of_losses():
     shapes, graph = certified(build)
     for losses in (False, True):
         assert bool(find_ties(graph, shapes, ['data'], losses).of('time')) is losses
+
+
+def test_a_file_that_stays_tied_is_not_run_at_the_other_length():
+    """The check ran the other graph at the length of the first, and gave up."""
+    def build(steps):
+        with mx.name.NameManager():
+            return S.LinearRegressionOutput(rows(steps), S.Variable('label'), grad_scale=1 / steps)
+    model = random_model(build(FIRST), {'data': (2, FIRST, 3)})
+    other = graph_from_json(build(SECOND).tojson())
+    for training in (False, True):
+        plan = prepare(model, certify_by=other, training=training)
+        assert plan.shapes['data'] == ('batch', FIRST if training else 'time', 3)
+        assert (plan.certified is None) is training

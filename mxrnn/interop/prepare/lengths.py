@@ -152,7 +152,8 @@ class Settled:
     own : dict
         By name of an axis, the sizes that it may have had when the graph was unrolled.
     other : dict
-        By name of an axis, its size in the graph of another length that decided its numbers.
+        By name of an axis, its size in the graph of another length that decided its numbers; empty
+        if the graph ties an axis to another size even so.
     """
 
     graph: Graph
@@ -278,7 +279,9 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
          if isinstance(size, int)}, shown.lines(),
         {str(size): axis.sizes for label, size in final.items()
          for axis in [verdict.axes[label]] if isinstance(size, str) and axis.sizes},
-        {str(size): sizes[label] for label, size in final.items() if label in sizes})
+        {} if any(isinstance(size, int) and sizes.get(label, size) != size
+                  for label, size in final.items()) else {
+            str(size): sizes[label] for label, size in final.items() if label in sizes})
 
 
 def _typed(shapes: Mapping[str, Named], sizes: Mapping[str, int | str]) -> str:

@@ -207,8 +207,9 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
         **vars(found), model=model, given=given, looked_up=looked_up,
         types={**dict.fromkeys(looked_up, 'int64'), **types}, left_out=left_out, read=read,
         notes=[*one.note, *[LEFT_OUT % ', '.join(left)] * bool(left)],
-        findings=rolled.findings, is_rolled=rolled.is_rolled, certified=other, steps=steps,
-        losses=losses, one=one, certified_one=other_one)
+        findings=rolled.findings, is_rolled=rolled.is_rolled,
+        certified=other if found.other else None, steps=steps, losses=losses, one=one,
+        certified_one=other_one)
 
 
 def glance(model: Model) -> Prepared:
