@@ -168,7 +168,7 @@ class MethodWriter:
         return [self.check(check_shape, repr(each.text), each.text, *sizes)
                 for each, sizes in shapes] + [
             self.check(check_range, *each) for each in ranges(named, self.facts.limits)] + [
-            self.check(check_equal, *texts)
+            self.check(check_equal, repr(', '.join(texts)), *texts)
             for texts in shared(self.graph, named, self.facts.equal)]
 
     def helper(self, function: Callable[..., Any]) -> str:

@@ -29,10 +29,10 @@ def check_shape(name: str, x: Tensor, *sizes: int) -> None:
         raise ValueError(f'{name} must have the shape ({wanted}), got {tuple(x.shape)}')
 
 
-def check_equal(*sizes: int) -> None:
+def check_equal(names: str, *sizes: int) -> None:
     """Refuse unequal sizes of arrays that are equal in the graph."""
     if any(size != sizes[0] for size in sizes):
-        raise ValueError(f'these sizes must be equal: {", ".join(map(str, sizes))}')
+        raise ValueError(f'{names} must be equal: {", ".join(map(str, sizes))}')
 
 
 def check_least(size: int, needed: int) -> None:

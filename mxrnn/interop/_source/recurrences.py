@@ -143,8 +143,9 @@ def _call(scope: MethodWriter, node: Node, name: str, rows: Sequence[str], input
     steps = {inputs[at].shape[0] for at in taken}
     if len(origins) > 1 and (len(steps) > 1 or not isinstance(steps.pop(), int)):
         # zip would drop steps that only one of them has
-        scope.line(scope.check(check_equal, *['%s.shape[%d]' % (
-            inputs[at].unswapped.of, int(inputs[at].swapped)) for at in taken]))
+        sizes = ['%s.shape[%d]' % (inputs[at].unswapped.of, int(inputs[at].swapped))
+                 for at in taken]
+        scope.line(scope.check(check_equal, repr(', '.join(sizes)), *sizes))
     begins, others = inputs[first:first + states], [each.text for each in inputs[first + states:]]
     state = scope.states([(format(each), _state(each)) for each in begins], *data, *others)
     returned: dict[str, str] = {}
