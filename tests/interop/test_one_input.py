@@ -327,11 +327,25 @@ def test_names(names, name):
     assert found.graph.arguments[0] == name
 
 
-def test_names_that_differ():
-    outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(3, [V('a'), V('b'), V('c')])
+@pytest.mark.parametrize('names', [['a', 'b', 'c'], ['x0', 'x1', 'x_last']])
+def test_names_that_differ(names):
+    """A name without a number does not turn the order."""
+    outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(3, [*map(V, names)])
     graph = interop.graph_from_json(outputs[-1].tojson())
     assert with_one_input(graph, [each for each in graph.arguments if each.startswith('rnn_')]
-                          ).inputs == {'a_steps': ['a', 'b', 'c']}
+                          ).inputs == {names[0] + '_steps': names}
+
+
+def test_the_shape_of_all_steps_is_that_of_one_with_time():
+    """The input was guessed to be (4, time): nothing but an addition reads a step."""
+    weights, state = _Weights(), V('begin')
+    for t in range(STEPS):
+        state = S.tanh(S.broadcast_add(_dense(weights, state, 'h', 4), weights['x%d' % t]))
+    model = random_model(state, {'begin': (2, 4), **{'x%d' % t: (2, 4) for t in range(STEPS)}})
+    wanted = {'begin': ('batch', 4), 'x': ('batch', 'time', 4)}
+    assert prepare(model).shapes == wanted
+    typed = {'x%d' % t: [('batch', 4), ['batch', 4]][t % 2] for t in range(STEPS)}
+    assert prepare(model, typed).shapes == {**wanted, 'x': ('batch', STEPS, 4)}
 
 
 # ---- commands

@@ -29,6 +29,11 @@ from .values_numbered_without_detours import stated_shape
 __all__ = ['OneInput', 'with_one_input']
 
 
+def _text(value: Any) -> str:
+    """A type, or a shape as a tuple or list, as a text to compare."""
+    return str(tuple(value) if isinstance(value, list) else value)
+
+
 class OneInput(NamedTuple):
     """A graph with one input for all steps.
 
@@ -98,7 +103,7 @@ class OneInput(NamedTuple):
         return self._joined(given, lambda arrays, steps: np.stack(arrays, 1), np.shape)
 
     def _joined(self, given: Any, joined: Callable[[list[Any], int], Any],
-                kind: Callable[[Any], Any] = str) -> Any:
+                kind: Callable[[Any], Any] = _text) -> Any:
         """The dict `given` by new names. What was given for steps is `joined`; arrays must be
         given for all steps, and be of one `kind`."""
         found = dict(given) if self.inputs and isinstance(given, Mapping) else given
@@ -185,7 +190,7 @@ def _inputs(graph: Graph, rolled: Graph, free: Container[int]) -> Iterator[tuple
             seen.update(steps)
             first, last = ([int(each) for each in re.findall(r'\d+', graph.nodes[place].name)]
                            for place in (steps[0], steps[-1]))
-            yield tuple(steps if first <= last else reversed(steps))
+            yield tuple(steps if first <= last or len(first) != len(last) else reversed(steps))
 
 
 def _labels(graph: Graph, outputs: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -18,7 +18,14 @@ from ..._graph.stepping import Stepped
 from ..model import Model, widened
 from ..registry import Converters, ExportError
 from .begin_state_rows import of_any_batch
-from .input_shapes import blaming_axes, check_shapes, check_types, guarded, without_number
+from .input_shapes import (
+    blaming_axes,
+    check_shapes,
+    check_types,
+    graph_shapes,
+    guarded,
+    without_number,
+)
 from .lengths import Settled, settled
 from .losses import Losses, with_losses
 from .outputs import chosen, ctc_losses
@@ -180,6 +187,10 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
             raise ValueError('%s must name inputs of the file: %s; it does not take %s' % (
                 what, ', '.join(taken) or 'none', ', '.join(idle)))
     rolled = structure(graph, training=training) if roll else RolledGraph(graph, ())
+    if one.program is not None:  # it tells the shape of a step, where that of all is a guess
+        told = graph_shapes(structure(one.program, training=training).graph, params)
+        ranks = {**{name: len(told[steps[0]]) + 1 for name, steps in one.inputs.items()
+                    if name in own and steps[0] in told}, **ranks}
     left: list[str] = []
     if states and outputs is None:
         kept = chosen_for_steps(graph, rolled, params, typed)
