@@ -80,8 +80,8 @@ class Node(NamedTuple):
 
     @property
     def stated_shape(self) -> tuple[int, ...]:
-        """The shape that a variable states, of which 0 is any size; () if it states none."""
-        shape = self.get('__shape__')
+        """The shape that a variable or constant states, of which 0 is any size; () if none."""
+        shape = () if self.inputs else self.get('__shape__' if self.is_variable else 'shape', ())
         if not isinstance(shape, tuple) or any(type(size) is not int for size in shape):
             return ()
         return tuple([max(size, 0) for size in shape])  # MXNet's arrays of NumPy's kind say -1

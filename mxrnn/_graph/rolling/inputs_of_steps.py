@@ -24,7 +24,6 @@ from ..graph import Entry, Graph, Node, output_name
 from ..graph_editing import Edit
 from ..operator_table import has
 from .roll_up import structure
-from .values_numbered_without_detours import stated_shape
 
 __all__ = ['OneInput', 'with_one_input']
 
@@ -246,7 +245,7 @@ def _written(graph: Graph, inputs: Sequence[_Group], outputs: Sequence[_Group]) 
         nodes = [graph.nodes[place] for place in steps]
         attrs = {key: text for key, text in nodes[0].attrs.items()
                  if key != '__shape__' and all(node.attrs.get(key) == text for node in nodes)}
-        shape = stated_shape(nodes[0])
+        shape = nodes[0].stated_shape
         if shape:
             attrs['__shape__'] = str((shape[0], 0, *shape[1:]))
         one = edit.writer.copy(Node('', name, attrs, ()), ())

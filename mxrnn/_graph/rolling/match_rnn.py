@@ -10,7 +10,7 @@ from ..graph import Node
 from ..operator_table import has
 from .ranks import Rank
 from .step_columns_and_recurrences import Column, StepRecurrence, alike
-from .values_numbered_without_detours import Values, stated_shape
+from .values_numbered_without_detours import Values
 
 __all__ = ['Gate', 'Kernel', 'find_kernel']
 
@@ -133,7 +133,7 @@ class _Matcher:
             if steps != [self._recurrence.steps - 1]:
                 raise _Other('its memory is read: %s' % self._node(column).name)
         for state in kernel.begin:
-            shape = stated_shape(self._values.node(state))
+            shape = self._values.node(state).stated_shape
             if len(shape) == 2 and shape[1] not in (0, -1, kernel.units):
                 raise _Other('its states begin with another size')
         return kernel._replace(flattens=self._flattens)
@@ -277,7 +277,7 @@ class _Matcher:
     def _check_units(self, term: _Term, gate: Gate) -> None:
         node = self._node(term.column)
         if node.op == 'dot':
-            shape = stated_shape(self._values.node(gate.weight))
+            shape = self._values.node(gate.weight).stated_shape
             if len(shape) != 2:
                 raise _Other('the sizes of its weights are not known')
             rows = shape[gate.exchanged]

@@ -9,7 +9,7 @@ from ..shapes.axis_factors import number_of
 from ..shapes.infer import axes_of
 from ..shapes.rule_api import NOT_INFERRED
 from ..shapes.sizes import Axis
-from .values_numbered_without_detours import Values, stated_shape
+from .values_numbered_without_detours import Values
 
 __all__ = ['Rank', 'find_ranks']
 
@@ -26,7 +26,7 @@ def find_ranks(values: Values) -> tuple[list[Rank], set[int]]:
     ranks = {values.rank_class(value): len(shape) for value, shape in enumerate(shapes)
              if shape is not None}
     told = {i: ranks.get(values.rank_class(values.first[i]), 0)
-            for i, node in enumerate(values.nodes) if node.is_variable and not stated_shape(node)}
+            for i, node in enumerate(values.nodes) if node.is_variable and not node.stated_shape}
     if any(told.values()):
         shapes = _shapes(values, told)
     return [None if shape is None else len(shape) for shape in shapes], {
@@ -52,7 +52,7 @@ def _shapes(values: Values, ranks: Mapping[int, int]) -> list[_Ones]:
 def _outputs(node: Node, given: Sequence[_Ones]) -> list[_Ones]:
     """Its outputs' ones, from those of its inputs."""
     if node.is_variable:
-        return [(None,) * len(stated_shape(node)) or None]
+        return [(None,) * len(node.stated_shape) or None]
     own = row(node.op)
     labels = own.positions('label') if own is not None else ()
     try:

@@ -7,7 +7,7 @@ from ..graph import Entry, Node
 from ..graph_editing import Writer
 from ..operator_table import has
 from .step_columns_and_recurrences import Column, Declined, StepRecurrence
-from .values_numbered_without_detours import Values, has_one_shape, stated_shape
+from .values_numbered_without_detours import Values, has_one_shape
 
 __all__ = ['LoopStates']
 
@@ -46,7 +46,7 @@ class LoopStates:
         place = self._values.owner[state.by_step[0]]
         while has_one_shape(self._values.nodes[place]):
             place = self._values.owner[self._values.args[place][0]]
-        return stated_shape(self._values.nodes[place])
+        return self._values.nodes[place].stated_shape
 
     def _through(self, outside: Callable[[Column], _T], inside: Callable[[Node, list[_T]], _T]
                  ) -> Callable[[Column], _T]:

@@ -14,8 +14,7 @@ from ..check_node_attributes import lacks_inputs
 from ..graph import Entry, Graph, Node
 from ..operator_table import ROWS, has, row
 
-__all__ = ['TooLong', 'Values', 'before_swap', 'has_one_shape', 'is_random', 'keeps_states',
-           'stated_shape']
+__all__ = ['TooLong', 'Values', 'before_swap', 'has_one_shape', 'is_random', 'keeps_states']
 
 _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambda x, y: x >= y,
            '_lesser_scalar': lambda x, y: x < y, '_lesser_equal_scalar': lambda x, y: x <= y,
@@ -49,12 +48,6 @@ def keeps_states(node: Node) -> bool:
 def has_one_shape(node: Node) -> bool:
     """Whether all arrays that `node` reads have the shape of its output."""
     return has(node.op, 'one shape') and not node.inputs_of('length')
-
-
-def stated_shape(node: Node) -> tuple[int, ...]:
-    """The shape that a variable or constant states, with 0 for open sizes, or ()."""
-    shape = () if node.inputs else node.get('__shape__' if node.is_variable else 'shape', ())
-    return shape if isinstance(shape, tuple) and all(type(size) is int for size in shape) else ()
 
 
 def before_swap(node: Node, axis: int, rank: int | None) -> int:

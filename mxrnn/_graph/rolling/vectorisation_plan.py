@@ -25,7 +25,6 @@ from .values_numbered_without_detours import (
     before_swap,
     has_one_shape,
     keeps_states,
-    stated_shape,
 )
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Leaf', 'Part', 'Plan', 'Planner', 'Same', 'Shift', 'Span',
@@ -337,7 +336,7 @@ class Planner:
                 axis = before_swap(node, axis, self.ranks[value])
             value = self.values.args[self.values.owner[value]][0]
             node = self.values.node(value)
-        return dict(enumerate(stated_shape(node))).get(axis)
+        return dict(enumerate(node.stated_shape)).get(axis)
 
     def _cut(self, value: int, source: int, axis: int) -> int | None:
         """The begin of a slice of length 1 of `source`."""
