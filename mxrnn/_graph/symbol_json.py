@@ -9,7 +9,7 @@ import collections
 import contextlib
 import json
 import re
-from typing import Any, Counter
+from typing import Any, Counter, TypeVar
 
 from .._files import named
 from .attributes import AttributeValueError
@@ -17,6 +17,8 @@ from .graph import Entry, Graph, Node
 from .operator_table import canonical, row
 
 __all__ = ['graph_from_json', 'graph_to_json', 'json_text', 'read_graph']
+
+_T = TypeVar('_T')
 
 #: No graph's nodes have more outputs together; a file that says so is not MXNet's.
 _MOST_OUTPUTS = 1 << 20
@@ -216,7 +218,7 @@ def _entries(listed: list[Any], before: list[Node], what: str) -> tuple[Entry, .
     return tuple(found)
 
 
-def _field(item: Any, key: str, kind: type, what: str) -> Any:
+def _field(item: Any, key: str, kind: type[_T], what: str) -> _T:
     """``item[key]``, if `item` is a dict and the value of the type `kind`."""
     if not isinstance(item, dict):
         raise ValueError('%s is not a JSON object: %.60r' % (what, item))

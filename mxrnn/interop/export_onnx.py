@@ -29,8 +29,8 @@ class Written(NamedTuple):
     checked: Compared = Compared('', '')
 
 
-def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None = None, *,
-            types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
+def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[int | str]] | None = None, *,
+            types: Mapping[str, _check.DType] | None = None, outputs: Sequence[str] | None = None,
             roll: bool = True, certify_by: Graph | None = None, states: bool = False,
             check: bool = True) -> None:
     """Write a model as an ONNX file with standard operators only (opset 17).

@@ -21,8 +21,8 @@ __all__ = ['to_source', 'write_source']
 
 
 def to_source(model: Model, path: str | os.PathLike[str],
-              inputs: Mapping[str, Sequence[Any]] | None = None, *,
-              types: Mapping[str, Any] | None = None,
+              inputs: Mapping[str, Sequence[int | str]] | None = None, *,
+              types: Mapping[str, _check.DType] | None = None,
               outputs: Sequence[str] | None = None, certify_by: Graph | None = None,
               states: bool = False, check: bool = True) -> None:
     """Write a model as Python source that needs only torch, with its weights beside it.

@@ -11,12 +11,12 @@ from .. import _check
 __all__ = ['LACKING', 'older_arguments', 'older_time']
 
 
-def _last(array: Any, count: int) -> Any:
+def _last(array: np.ndarray, count: int) -> np.ndarray:
     """The last `count` rows, after zeros if there are fewer."""
     return np.concatenate([np.zeros((count, *array.shape[1:]), array.dtype), array])[-count:]
 
 
-def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> Any:
+def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> dict[str, Any]:
     """ForkingSequenceSplitter: the last `enc_len` steps, and what each of them looks ahead at."""
     series, off, decoded, undecoded, excluded = (given.get(key) or () for key in (
         'encoder_series_fields', 'encoder_disabled_fields', 'decoder_series_fields',
@@ -35,13 +35,14 @@ def _forked(data: dict[str, Any], enc_len: int, dec_len: int, **given: Any) -> A
     return data
 
 
-def _broadcast(data: dict[str, Any], field: str, ext_length: int, target_field: str) -> Any:
+def _broadcast(data: dict[str, Any], field: str, ext_length: int, target_field: str
+               ) -> dict[str, Any]:
     """BroadcastTo: as many steps as the target and its forecast have."""
     steps = data[target_field].shape[-1] + ext_length
     return {**data, field: np.broadcast_to(data[field], (*data[field].shape[:-1], steps))}
 
 
-def _fourier(index: Any, freq: str) -> Any:
+def _fourier(index: Any, freq: str) -> np.ndarray:
     """FourierDateFeatures: cosine and sine of a unit of the calendar."""
     values = np.asarray(getattr(index, _check.choice('freq', freq, _UNITS)))
     angles = values * 2 * np.pi / (values.max() + 1)
@@ -75,7 +76,7 @@ def older_arguments(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def older_time(name: str, function: Any, normalized: Any = None) -> Any:
+def older_time(name: str, function: Any, normalized: bool | None = None) -> Any:
     """A feature of the calendar: GluonTS 0.4 to 0.6, which said `normalized`, counted from 1."""
     if normalized is False:
         raise ValueError('the folder names %s with normalized=False, which mxrnn does not make'
@@ -83,7 +84,7 @@ def older_time(name: str, function: Any, normalized: Any = None) -> Any:
     return partial(_from_one, *_FROM_ONE[name]) if normalized and name in _FROM_ONE else function
 
 
-def _from_one(unit: str, largest: int, index: Any) -> Any:
+def _from_one(unit: str, largest: int, index: Any) -> np.ndarray:
     return np.asarray(getattr(index, unit)) / largest - 0.5
 
 

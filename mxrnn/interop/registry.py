@@ -14,6 +14,9 @@ __all__ = ['Converter', 'Converters', 'converts', 'ExportError', 'ONNX', 'Operat
            'positive', 'register', 'ShapesNeeded', 'TORCH', 'Unsupported']
 
 _Entry = TypeVar('_Entry')
+#: A function for a back end; what it takes and returns depends on the back end.
+Converter = Callable[..., Any]
+Make = Callable[[Node], Converter]
 
 
 class Converters(ChainMap[str, _Entry], Generic[_Entry]):
@@ -41,24 +44,23 @@ class Operator(NamedTuple):
 
     #: Takes a node and returns the function of its inputs: tensors in, a tensor or a tuple of them
     #: out.
-    make: Callable[[Node], Callable[..., Any]]
+    make: Make
     #: Whether that function takes, as its first argument, whether the module is in training.
     training: bool = False
     #: Whether the operator has no inputs; the function then takes the shape and the device.
     creates: bool = False
     #: That function, before the node's attributes are bound to its keyword-only parameters.
-    function: Callable[..., Any] | None = None
+    function: Converter | None = None
 
 
 #: The operators that torch runs, and those that ONNX has. An ONNX converter takes a Builder, the
 #: node, and the node's inputs without labels, and returns one output or a list.
 TORCH: Converters[Operator] = Converters('torch')
-ONNX: Converters[Callable[..., Any]] = Converters('ONNX')
+ONNX: Converters[Converter] = Converters('ONNX')
 
 
-def register(name: str, make: Callable[[Node], Callable[..., Any]] | None = None, *,
-             training: bool = False, onnx: Callable[..., Any] | None = None,
-             attributes: Mapping[str, Any] | None = None,
+def register(name: str, make: Make | None = None, *, training: bool = False,
+             onnx: Converter | None = None, attributes: Mapping[str, Any] | None = None,
              shape: Callable[..., Any] | None = None) -> None:
     """Add or replace an operator for `to_torch` and `to_onnx`.
 
@@ -149,10 +151,6 @@ class ShapesNeeded(ExportError):
 
 class Unsupported(Exception):
     """A node needs something that the back end lacks; the message says what."""
-
-
-Make = Callable[[Node], Callable[..., Any]]
-Converter = Callable[..., Any]
 
 
 def operator(*names: str, training: bool = False, creates: bool = False) -> Callable[[Make], Make]:

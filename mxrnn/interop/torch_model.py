@@ -30,7 +30,7 @@ _COUNT = itertools.count()
 
 
 def to_torch(model: Model, inputs: Mapping[str, Sequence[int | str]] | None = None, *,
-             types: Mapping[str, Any] | None = None, outputs: Sequence[str] | None = None,
+             types: Mapping[str, _check.DType] | None = None, outputs: Sequence[str] | None = None,
              certify_by: Graph | None = None, states: bool = False) -> TorchModel:
     """Make the class that `to_source` writes, in memory, with the weights.
 

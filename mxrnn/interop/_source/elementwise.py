@@ -21,7 +21,8 @@ from .pasted import (
 __all__: list[str] = []
 
 #: Texts, or functions to paste into the source.
-_Texts = Dict[str, Union[str, Callable[..., Any]]]
+_Text = Union[str, Callable[..., Any]]
+_Texts = Dict[str, _Text]
 #: Functions of one array.
 #: torch's names for functions of one array.
 _NAMES = {**{name: name for name in (
@@ -51,7 +52,7 @@ _OF_INTEGERS = {'div': "torch.div({0}, {1}, rounding_mode='trunc')",
                 'hypot': 'torch.hypot({0:.}.double(), {1:.}.double())'}
 
 
-def _filled(scope: MethodWriter, name: str, text: str | Callable[..., Any], x: Expr, *inputs: object
+def _filled(scope: MethodWriter, name: str, text: _Text, x: Expr, *inputs: object
             ) -> str:
     """A text for inputs; comparisons, and functions of integers, return the type of `x`."""
     real = name in _WHOLE or is_real(x)
@@ -67,7 +68,7 @@ def _filled(scope: MethodWriter, name: str, text: str | Callable[..., Any], x: E
         Expr(found, x.shape, '').of, x.dtype)
 
 
-def _enter(name: str, text: str | Callable[..., Any], *ops: str) -> None:
+def _enter(name: str, text: _Text, *ops: str) -> None:
     """Register operators of arrays."""
     @emits(*ops, any_order=True)
     def emit(scope: MethodWriter, node: Node, *inputs: Expr) -> Emitted:
@@ -81,7 +82,7 @@ class _Number(str):
         return '(%s)' % self if self.startswith('-') else str(self)
 
 
-def _enter_number(name: str, text: str | Callable[..., Any], turned: bool = False) -> None:
+def _enter_number(name: str, text: _Text, turned: bool = False) -> None:
     """Register an operator of an array and a number, or of a number and an array."""
     @emits('_%s_scalar' % ('r' * turned + {'add': 'plus', 'sub': 'minus'}.get(name, name)),
            any_order=True)

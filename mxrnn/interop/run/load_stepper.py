@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from ... import _check
 from ..prepare.step_layout import KEY, Layout
 from .onnx_session import session_of
 from .onnx_stepper import OnnxStepper
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 __all__ = ['load_stepper', 'read_table', 'refuse_other_encoder', 'stepper_of']
 
@@ -49,8 +52,8 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
     return stepper
 
 
-def stepper_of(session: Any, path: str, threads: int = 0, providers: Sequence[str] | None = None
-               ) -> OnnxStepper | None:
+def stepper_of(session: InferenceSession, path: str, threads: int = 0,
+               providers: Sequence[str] | None = None) -> OnnxStepper | None:
     """The stepper of a file whose session is given; None if the file has no states."""
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:

@@ -1,7 +1,7 @@
 """Runs ONNX files as users run them."""
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from .load_stepper import stepper_of
 from .onnx_session import inputs_of, run_onnx, session_of
 from .onnx_stepper import OnnxStepper
 from .witness import Data
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 __all__ = ['open_content', 'open_file']
 
@@ -26,12 +29,12 @@ def open_file(path: str) -> ExportedFile:
     return _whole(session, path) if stepper is None else _in_chunks(path, session, stepper)
 
 
-def _whole(session: Any, what: str) -> ExportedFile:
+def _whole(session: InferenceSession, what: str) -> ExportedFile:
     return ExportedFile(inputs_of(session), [each.name for each in session.get_outputs()],
                         lambda data, _: run_onnx(session, what, data))
 
 
-def _in_chunks(path: str, session: Any, stepper: OnnxStepper) -> ExportedFile:
+def _in_chunks(path: str, session: InferenceSession, stepper: OnnxStepper) -> ExportedFile:
     encoder = stepper._encoder
     first = [] if encoder is None else inputs_of(encoder)
     once = [] if encoder is None else [each.name for each in encoder.get_outputs()]
@@ -41,12 +44,13 @@ def _in_chunks(path: str, session: Any, stepper: OnnxStepper) -> ExportedFile:
         raise ValueError('%s does not say which axis of its inputs is the steps: export it again'
                          % path)
 
-    def begin(data: Data, batch: int) -> tuple[list[np.ndarray], Any]:
+    def begin(data: Data, batch: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         values = {} if encoder is None else dict(zip(once, run_onnx(encoder, path, data)))
         return [values[name] for name in computed], stepper.begin(
             batch, **{name: data[name] for name in stepper.encoder_names})
 
-    def read(states: Any, arrays: Data, _: int) -> tuple[list[np.ndarray], Any]:
+    def read(states: list[np.ndarray], arrays: Data, _: int
+             ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         found, states = stepper.read(states, **arrays)
         return found if isinstance(found, list) else [found], states
     inputs = {each[0]: each for each in [*first, *inputs_of(session)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from ..seals import refuse_damaged
 from .exported_file import Input
 from .witness import Data, refusing
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 __all__ = ['inputs_of', 'run_onnx', 'session_of']
 
 #: Types that NumPy has, as onnxruntime names them.
@@ -19,7 +22,7 @@ _NUMBERS = re.compile(r'tensor\((bool|float16|float|double|u?int(8|16|32|64))\)'
 
 
 def session_of(content: str | bytes, what: str, threads: int = 0,
-               providers: Sequence[str] | None = None) -> Any:
+               providers: Sequence[str] | None = None) -> InferenceSession:
     """The session of a file, or of its content; `threads` for one call, 0 for all processors."""
     with _check.needing('ONNX files are run by the package onnxruntime', 'onnxruntime'):
         import onnxruntime
@@ -45,14 +48,14 @@ def session_of(content: str | bytes, what: str, threads: int = 0,
     return session
 
 
-def inputs_of(session: Any) -> list[Input]:
+def inputs_of(session: InferenceSession) -> list[Input]:
     """A session's inputs."""
     kinds = {'tensor(float)': 'float32', 'tensor(double)': 'float64'}
     return [(each.name, each.shape, np.dtype(kinds.get(each.type, each.type[7:-1])))
             for each in session.get_inputs()]
 
 
-def run_onnx(session: Any, what: str, data: Data) -> list[np.ndarray]:
+def run_onnx(session: InferenceSession, what: str, data: Data) -> list[np.ndarray]:
     """A session's outputs."""
     with refusing('onnxruntime', what, data):
         arrays: list[np.ndarray] = session.run(None, {

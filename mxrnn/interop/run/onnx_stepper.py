@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, List, NoReturn, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, List, NoReturn, Sequence, Union
 
 import numpy as np
 
 from ... import _check
 from ..prepare.step_layout import Layout, axes_of_caller, refuse_axes
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 __all__ = ['OnnxStepper']
 
@@ -68,7 +71,8 @@ class OnnxStepper:
     (['gru_0_in'], (2, 5, 3), (2, 3), [(2, 3)])
     """
 
-    def __init__(self, session: Any, table: dict[str, Any], encoder: Any = None) -> None:
+    def __init__(self, session: InferenceSession, table: dict[str, Any],
+                 encoder: InferenceSession | None = None) -> None:
         import onnxruntime
         self._encoder = encoder
         types = {each.name: _TYPES.get(each.type[7:-1], each.type[7:-1])

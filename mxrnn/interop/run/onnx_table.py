@@ -13,7 +13,7 @@ from .load_stepper import read_table, refuse_other_encoder
 __all__ = ['table_of']
 
 
-def _read(path: str) -> Any:
+def _read(path: str) -> onnx.ModelProto:
     refuse_damaged(path)
     with open(path, 'rb') as file:
         try:
@@ -25,11 +25,11 @@ def _read(path: str) -> Any:
     return model
 
 
-def _sizes(info: Any) -> list[Any]:
+def _sizes(info: onnx.ValueInfoProto) -> list[int | str]:
     return [size.dim_param or size.dim_value or 'any' for size in info.type.tensor_type.shape.dim]
 
 
-def _encoder(path: str, table: dict[str, Any]) -> Any:
+def _encoder(path: str, table: dict[str, Any]) -> onnx.GraphProto | None:
     """The graph of a file's encoder; None if there is none, or its file is not there."""
     beside = table['encoder'] and os.path.join(os.path.dirname(path), table['encoder'])
     if not beside or not os.path.isfile(beside):
@@ -39,7 +39,8 @@ def _encoder(path: str, table: dict[str, Any]) -> Any:
     return graph
 
 
-def _calls(model: Any, table: dict[str, Any], encoder: Any) -> Iterator[str]:
+def _calls(model: onnx.ModelProto, table: dict[str, Any], encoder: onnx.GraphProto | None
+           ) -> Iterator[str]:
     """The arguments of `load_stepper`'s begin, step and read."""
     given = 'batch_size' if table['encoder'] is None else 'the inputs of ' + table['encoder']
     if encoder is not None:
