@@ -1215,7 +1215,7 @@ def _matters(build: Callable[..., Draft], drafts: Mapping[int, Draft], runs: Map
             try:
                 draft = build(length, which, number.values)
                 found = _run(draft, _data(draft.inputs, length, batch), dict(params), dict(aux))
-            except (Impossible, RuntimeError, ZeroDivisionError):
+            except (Impossible, RuntimeError, ValueError, ZeroDivisionError):
                 felt = True
             else:
                 felt = bool(_same(found, runs[length, batch], 10 * TOLERANCE))

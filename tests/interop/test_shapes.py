@@ -281,7 +281,17 @@ def with_a_picked_class():
     return S.pick(S.FullyConnected(V('data'), num_hidden=4), V('label'), axis=1)
 
 
+def behind_differences_and_their_places():
+    """Beside (1, 4, 1), data of two axes would do, too."""
+    data = S.swapaxes(V('data'), dim1=0, dim2=1)
+    steps = S.slice_axis(data, axis=1, begin=1, end=None) - S.slice_axis(
+        data, axis=1, begin=0, end=-1)
+    steps = S.broadcast_add(steps, S.Reshape(S.arange(4), shape=(1, -1, 1)))
+    return rnn.dynamic_unroll(rnn.GRUCell(3, 'g_'), steps, layout='NTC')[0]
+
+
 INPUTS = [
+    (behind_differences_and_their_places, {'data': (5, 2, 6)}, {'data': (5, 'data_1', 6)}),
     (with_a_picked_class, {'data': (2, 3), 'label': (2,)}, {
         'data': ('batch', 3), 'label': ('batch',)}),
     (of_products, {'data': (2, 7), 'begin': (2, 6)}, {

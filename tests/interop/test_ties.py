@@ -31,6 +31,8 @@ HEADS = {
                           False),
     'mean by hand': (lambda x: mean(x, 1 / T), False),
     'sum times a constant': (lambda x: mean(x, .1), False),
+    'mean of scaled steps': (lambda x: S.mean(x / (T - 1), axis=1), False),
+    'mean of steps by a constant': (lambda x: S.mean(x * .125, axis=1), False),
     'sum over units too': (lambda x: S.sum(x, axis=(1, 2)) / 4, True),
     'scaled by sqrt(units)': (lambda x: S.softmax(S.sum(x, axis=2) / 2), True),
     'epsilon beside a sum': (lambda x: S.sum(x, axis=1) + 1e-5, True),

@@ -52,7 +52,7 @@ def labels(size: Size | Factors) -> set[str]:
 
 
 _REDUCE = 'sum', 'nansum', 'prod', 'nanprod', 'norm', 'mean', 'max', 'min', 'argmax', 'argmin'
-_SUMS = 'sum', 'nansum', 'norm'
+_SUMS = 'sum', 'nansum', 'norm', 'mean'
 _SCALES = '_mul_scalar', '_div_scalar', '_rdiv_scalar'
 _WEIGHTS = 'softmax', 'log_softmax', 'softmin', 'SoftmaxActivation'
 #: By operator, its numbers beside those called scalar.

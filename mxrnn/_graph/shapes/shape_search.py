@@ -236,8 +236,7 @@ def _odd(graph: Graph, way: _Way) -> int:
         if node.op == 'Reshape' and node.shape[0] == -1 and {*node.shape[1:]} == {1} and (
                 graph.nodes[node.inputs[0].node].name in way.ranks):
             found += len(axes.get(node.inputs[0], ())) - 1  # an input becomes a column
-        if node.op.startswith('broadcast_') and any(
-                graph.nodes[entry.node].name in way.ranks for entry in node.inputs):
+        if node.op.startswith('broadcast_'):
             counts = [len(axes.get(entry, ())) for entry in node.inputs]
             found += 1 < min(counts) < max(counts)
     return found
