@@ -109,13 +109,13 @@ def main() -> None:
     elif options.command == 'run':
         if options.report and not options.fuse:
             parser.error('--report needs --fuse: add it')
-        from ._runtime.run_command import run
+        from ._runtime.run_program import run
         run(options.program, words[own:], options.as_module, options.fuse, options.report)
     elif options.command == 'enable':
-        from ._runtime.run_command import enable
+        from ._runtime.enable_patches import enable
         print(enable(options.replace))
     elif options.command == 'disable':
-        from ._runtime.run_command import disable
+        from ._runtime.enable_patches import disable
         print(disable())
     elif options.command is not None:
         sys.exit(run_command(options))

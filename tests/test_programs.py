@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mxrnn._runtime import run_command
-from mxrnn._runtime.run_command import advice
+from mxrnn._runtime import enable_patches
+from mxrnn._runtime.traceback_advice import advice
 
 from . import mx, needs_operator
 from .processes import TESTS, python
@@ -65,7 +65,7 @@ def test_a_program_runs_as_it_is(tmp_path, as_module):
 def test_folders_and_packages_run(tmp_path):
     written(tmp_path, 'package/__init__.py', '')
     written(tmp_path, 'package/__main__.py', 'import sys; print(__name__, __spec__.name,'
-            ' "mxrnn._runtime.run_command" in sys.modules, "mxnet" in sys.modules)')
+            ' "mxrnn._runtime.run_program" in sys.modules, "mxnet" in sys.modules)')
     for name, target in (('__main__', ['package']), ('package.__main__', ['-m', 'package'])):
         done = started(*target, folder=tmp_path)
         assert done.stdout == '__main__ %s True False\n' % name, done.stderr
@@ -157,12 +157,12 @@ print(mxnet.rnn.__name__, 'mxrnn._runtime.import_patches' in sys.modules)
 
 
 def test_an_environment_that_cannot_be_written_to(monkeypatch, tmp_path):
-    monkeypatch.setattr(run_command, '_folder', lambda: str(tmp_path / 'packages'))
-    monkeypatch.setattr(run_command, '_check_installed', lambda: None)
+    monkeypatch.setattr(enable_patches, '_folder', lambda: str(tmp_path / 'packages'))
+    monkeypatch.setattr(enable_patches, '_check_installed', lambda: None)
     with pytest.raises(SystemExit, match='_mxrnn_startup.py cannot be written: .*No such file'):
-        run_command.enable()
+        enable_patches.enable()
     (tmp_path / 'packages').mkdir()
-    run_command.enable()
+    enable_patches.enable()
 
     def refuse(path):
         raise PermissionError(13, 'Permission denied', path)
@@ -170,8 +170,8 @@ def test_an_environment_that_cannot_be_written_to(monkeypatch, tmp_path):
     with monkeypatch.context() as patched:
         patched.setattr(os, 'remove', refuse)
         with pytest.raises(SystemExit, match='mxrnn-enable.* cannot be removed: .*Permission'):
-            run_command.disable()
-    assert 'is again as it was before' in run_command.disable()
+            enable_patches.disable()
+    assert 'is again as it was before' in enable_patches.disable()
     assert list((tmp_path / 'packages').iterdir()) == []
 
 

@@ -12,7 +12,9 @@
 - `mxnet`: MXNet itself, as `mx`
 - `array_memory`: the memory of arrays on the CPU
 - `device_report`: what MXNet runs on; GPUs, and whether MXNet has code for them
-- `run_command`: the commands run, enable and disable; advice below a program's traceback
+- `traceback_advice`: advice below a program's traceback
+- `run_program`: the command run
 - `spawned_main`: the main module of processes that such a program spawns
-- `startup`: patches every program of an environment
+- `startup`: patches every program of an environment that has a copy of it
+- `enable_patches`: the commands enable and disable, which write and remove that copy
 """

@@ -1,0 +1,153 @@
+"""``python -m mxrnn run``: runs an unmodified program, with mxrnn as its ``mx.rnn``.
+
+MXNet is imported only when the program imports it.
+
+Processes that the program starts with multiprocessing import MXNet anew unless they are forked. If
+they are spawned or come from a fork server, they begin with `spawned_main`, which does there what
+`run` does in the program.
+"""
+from __future__ import annotations
+
+import builtins
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import runpy
+import sys
+import types
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import Iterator, Sequence
+
+from . import finder
+from .traceback_advice import advice
+from .versions import how_to_install
+
+__all__ = ['main_of_child', 'run']
+
+#: The environment variable that tells children the main module.
+_MAIN = 'MXRNN_MAIN_OF_CHILDREN'
+_CHILD = 'mxrnn._runtime.spawned_main'
+
+
+def _keep_findable() -> None:
+    """Let children find this mxrnn if it is in the current folder and not installed."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    found = PathFinder.find_spec('mxrnn')
+    if found is None or os.path.dirname(os.path.abspath(found.origin or '')) != package:
+        sys.path.insert(1, os.path.dirname(package))
+
+
+def _prepare_children() -> None:
+    """Make multiprocessing tell spawned children to begin with `_CHILD`."""
+    from multiprocessing import spawn
+    original = spawn.get_preparation_data
+
+    def get_preparation_data(name: str) -> dict[str, object]:
+        data = original(name)
+        ways = {way: data.pop(way) for way in ('init_main_from_name', 'init_main_from_path')
+                if way in data}
+        os.environ[_MAIN] = json.dumps(ways)
+        data['init_main_from_name'] = _CHILD
+        return data
+
+    spawn.get_preparation_data = get_preparation_data
+
+
+def main_of_child() -> dict[str, object]:
+    """Return the content that the main module of a process under `run` must have."""
+    finder.replace_rnn()
+    ways = json.loads(os.environ.get(_MAIN, '{}'))
+    content: dict[str, object] = {}
+    name = ways.get('init_main_from_name', '__main__')
+    if 'init_main_from_path' in ways:
+        content = runpy.run_path(ways['init_main_from_path'], run_name='__mp_main__')
+    elif name.rpartition('.')[2] != '__main__':  # multiprocessing does not run that again
+        content = runpy.run_module(name, run_name='__mp_main__', alter_sys=True)
+    # Without the attribute that tells multiprocessing that children begin with `_CHILD`.
+    for special in ('__spec__', '__loader__', '__package__', '__cached__', '__builtins__'):
+        content.pop(special, None)
+    return content
+
+
+def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: bool = False,
+        report: bool = False) -> None:
+    """Run the script, folder or zip file `program`, or a module or package, as Python would."""
+    if fuse:
+        os.environ['MXRNN_FUSE'] = '1'  # also for processes that it starts
+    finder.reports = report
+    finder.replace_rnn()
+    _prepare_children()
+    sys.argv[:] = [program, *arguments]
+    spec: ModuleSpec | None
+    if as_module:
+        spec = _module(program)
+        sys.argv[0] = spec.origin or program
+    else:
+        spec = PathFinder.find_spec('__main__', [program])  # in a folder or zip file
+        if not getattr(sys.flags, 'safe_path', False):
+            sys.path[0] = program if spec else os.path.dirname(os.path.realpath(program))
+    source = _source(program) if spec is None else b''
+    _keep_findable()
+    # This module stays after the program has ended: threads and exit handlers may outlive it.
+    main = types.ModuleType('__main__')
+    vars(main)['__builtins__'] = builtins  # the module, as when Python starts a program
+    sys.modules['__main__'] = sys.modules['__mp_main__'] = main
+    with _traceback_of(main):
+        if spec is None:
+            code = compile(source, program, 'exec', dont_inherit=True)
+            vars(main).update(__file__=program)
+        else:
+            code = spec.loader.get_code(spec.name)  # type: ignore[union-attr]
+            vars(main).update(__file__=spec.origin, __loader__=spec.loader,
+                              __package__=spec.parent, __spec__=spec)
+        exec(code, vars(main))
+
+
+@contextlib.contextmanager
+def _traceback_of(program: types.ModuleType) -> Iterator[None]:
+    """Begin tracebacks with the program, the module that runs; print advice below them."""
+    try:
+        yield
+    except BaseException as caught:
+        if isinstance(caught, ModuleNotFoundError) and caught.name == 'mxnet':
+            caught.msg = '\n'.join(['MXNet is not installed.', *how_to_install()])
+        show, known = sys.excepthook, advice(caught)
+
+        def shorter(kind: type[BaseException], error: BaseException,
+                    trace: types.TracebackType | None) -> None:
+            while trace is not None and trace.tb_frame.f_globals is not vars(program):
+                trace = trace.tb_next
+            show(kind, error.with_traceback(trace), trace)
+            if known is not None:
+                print('\n' + known, file=sys.stderr)
+
+        sys.excepthook = shorter
+        raise
+
+
+def _source(program: str) -> bytes:
+    try:
+        with io.open_code(program) as file:
+            return file.read()
+    except IsADirectoryError:
+        raise SystemExit('%s is a folder without a __main__.py' % program) from None
+    except OSError as error:
+        raise SystemExit('%s cannot be read: %s' % (program, error.strerror)) from None
+
+
+def _module(name: str) -> ModuleSpec:
+    """Find the module `name`, or the module `__main__` of the package `name`."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name + '.'):
+            raise  # the package exists, but not a module that it imports
+        spec = None
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(name + '.__main__')
+    if spec is None or not hasattr(spec.loader, 'get_code'):
+        raise SystemExit('%s is neither a module that can be run nor a package with a __main__'
+                         % name)
+    return spec
