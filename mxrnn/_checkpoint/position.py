@@ -212,5 +212,4 @@ def _generators_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        random.setstate(before['python'])
-        np.random.set_state(before['numpy'])
+        _set_generators(None, before)

@@ -33,21 +33,15 @@ _PLAIN = (bool, bytearray, bytes, complex, dict, float, frozenset, int, list, ra
 #: The opcodes for values, containers, names, calls and attributes. Those of protocol 0 are in files
 #: that MXNet wrote with Python 2. Not listed, and so refused: objects outside the file, registered
 #: extensions, copies, and two old ways to call a class.
-_OPCODES = (
-    pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK,
-    pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT, pickle.MEMOIZE,
-    pickle.GET, pickle.BINGET, pickle.LONG_BINGET,
-    pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.INT, pickle.BININT, pickle.BININT1,
-    pickle.BININT2, pickle.LONG, pickle.LONG1, pickle.LONG4, pickle.FLOAT, pickle.BINFLOAT,
-    pickle.STRING, pickle.BINSTRING, pickle.SHORT_BINSTRING, pickle.UNICODE, pickle.BINUNICODE,
-    pickle.SHORT_BINUNICODE, pickle.BINUNICODE8, pickle.BINBYTES, pickle.SHORT_BINBYTES,
-    pickle.BINBYTES8, pickle.BYTEARRAY8,
-    pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3,
-    pickle.EMPTY_LIST, pickle.LIST, pickle.APPEND, pickle.APPENDS,
-    pickle.EMPTY_DICT, pickle.DICT, pickle.SETITEM, pickle.SETITEMS,
-    pickle.EMPTY_SET, pickle.FROZENSET, pickle.ADDITEMS,
-    pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.REDUCE, pickle.NEWOBJ, pickle.NEWOBJ_EX,
-    pickle.BUILD)
+_OPCODES: tuple[bytes, ...] = tuple(getattr(pickle, name) for name in '''
+    PROTO FRAME STOP MARK POP POP_MARK
+    PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
+    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
+    STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
+    BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
+    EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS
+    EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET FROZENSET ADDITEMS
+    GLOBAL STACK_GLOBAL REDUCE NEWOBJ NEWOBJ_EX BUILD'''.split())
 
 _Names = Dict[Tuple[str, str], Any]  #: classes and functions by module and name
 _Step = Callable[['_Unpickler'], None]  #: what a reader, its argument, does for an opcode

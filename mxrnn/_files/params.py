@@ -92,15 +92,6 @@ def checksum_of(stream: io.RawIOBase | io.BufferedIOBase, before: int = 0) -> in
     return before
 
 
-def _seal(path: str, higher: str | None = None) -> None:
-    """Seal the file `path`; `higher` is the file of a checkpoint with a higher number."""
-    told = None if higher is None else _bytes_for(higher)
-    seal = _seal_of(path, _ALONE if told is None else told)
-    with open(path, 'r+b') as stream:
-        stream.seek(_AT)
-        stream.write(struct.pack('<I2s2s', seal.checksum, _MARK, seal.higher))
-
-
 def was_there(higher: str, path: str) -> bool:
     """Whether the file `path` was saved when `higher`, unchanged since, already existed.
 
@@ -216,7 +207,11 @@ def add_checksum(path: str, higher: str | None = None) -> None:
     """
     check_params(path)
     with named(path):
-        _seal(path, higher)
+        told = None if higher is None else _bytes_for(higher)
+        seal = _seal_of(path, _ALONE if told is None else told)
+        with open(path, 'r+b') as stream:
+            stream.seek(_AT)
+            stream.write(struct.pack('<I2s2s', seal.checksum, _MARK, seal.higher))
 
 
 def check_array(content: bytes, storage: int) -> None:
