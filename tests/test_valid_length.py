@@ -19,119 +19,96 @@ CASES = [case for case in BOUND + OURS if case.binds and case.name != 'own_reset
 
 
 class Result(NamedTuple):
-    outputs: np.ndarray  #: (batch, length, ...)
+    """What is of sequences has the batch first, and then time if it is of steps."""
+
+    outputs: np.ndarray
     states: list[np.ndarray]
     grads: dict[str, np.ndarray]
-
-
-def batch_axes(cell: Any) -> list[int]:
-    return [info['__layout__'].index('N') for info in cell.state_info]
-
-
-def values(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    return random_value(name, shape).astype(dtype)
+    begin: dict[str, np.ndarray] = {}
+    #: Of final states, by the begin states that come out in their place if there are no steps.
+    heads: dict[str, np.ndarray] = {}
 
 
 def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
              padding: float = np.nan, lengths: Any = None, merge: Any = True,
-             dtype: str | None = None, listed: bool = False, way: str = 'plain') -> Result:
+             listed: bool = False, way: str = 'plain') -> Result:
     """Unroll over `rows` of the batch: values, heads and begin states are those of the rows.
 
     `lengths` are given as a Variable; what lies behind them in the data is `padding`. In training
     cells draw nothing.
     """
-    dtype = dtype or case.dtypes[-1]
+    dtype, time = case.dtypes[-1], layout.index('T')
     cell = WAYS[way](quiet(case.make(rnn)))
-    axes = batch_axes(cell)
-    data = values('data', (len(LENGTHS), LENGTH) + case.step, dtype)[rows, :length]
-    kwargs = {}
-    given = {'data': data}
+    axes = [info['__layout__'].index('N') for info in cell.state_info]
+
+    def values(name: str, shape: Any, axis: int = 0) -> np.ndarray:
+        shape = (*shape[:axis], len(LENGTHS), *shape[axis + 1:])
+        return random_value(name, shape).astype(dtype).take(rows, axis)
+
+    def batch_first(array: np.ndarray) -> np.ndarray:
+        return array.swapaxes(0, 1 - time)
+
+    data = values('data', (0, LENGTH) + case.step)[:, :length]
+    begin = begin_state(cell, 'variable', dtype=dtype)
+    given = {state.name: values(state.name, info['shape'], axis)
+             for state, info, axis in zip(begin, cell.state_info, axes)}
+    own = dict(zip(given, axes))
+    options = {}
     if lengths is not None:
         given['lengths'] = np.array(lengths, 'float32')
-        kwargs['valid_length'] = mx.sym.Variable('lengths', dtype='float32')
+        options['valid_length'] = mx.sym.Variable('lengths', dtype='float32')
         data[np.arange(length) >= np.array(lengths)[:, None]] = padding
-    if layout == 'TNC':
-        given['data'] = data.swapaxes(0, 1)
-    begin = begin_state(cell, 'variable', dtype=dtype)
-    for state, info, axis in zip(begin, cell.state_info, axes):
-        shape = list(info['shape'])
-        shape[axis] = len(LENGTHS)
-        given[state.name] = values(state.name, tuple(shape), dtype).take(rows, axis)
+    given['data'] = batch_first(data)
     inputs = mx.sym.Variable('data')
     if listed:
-        inputs = list(mx.sym.split(inputs, num_outputs=length, axis=layout.index('T'),
-                                   squeeze_axis=True))
-    outputs, states = cell.unroll(length, inputs, begin, layout, merge, **kwargs)
+        inputs = list(mx.sym.split(inputs, num_outputs=length, axis=time, squeeze_axis=True))
+    outputs, states = cell.unroll(length, inputs, begin, layout, merge, **options)
     assert merge is None or isinstance(outputs, mx.sym.Symbol) is merge
-    outputs = outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.stack(
-        *outputs, axis=layout.index('T'))
+    outputs = outputs if isinstance(outputs, mx.sym.Symbol) else mx.sym.stack(*outputs, axis=time)
     symbol = mx.sym.Group([outputs] + flat(states))
     bound = filled(
         symbol, given, type_dict={name: value.dtype for name, value in given.items()},
         grad_req={name: 'null' if name == 'lengths' else 'write'
                   for name in symbol.list_arguments()},
         **{name: value.shape for name, value in given.items()})
-    results = [each.asnumpy() for each in bound.forward(is_train=True)]
-    shape = results[0].shape[2:]
-    head = values('head', (len(LENGTHS), LENGTH) + shape, dtype)[rows, :length]
-    heads = [head.swapaxes(0, 1) if layout == 'TNC' else head]
-    for i, (state, axis) in enumerate(zip(results[1:], axes)):
-        shape = state.shape[:axis] + (len(LENGTHS),) + state.shape[axis + 1:]
-        heads.append(values('head%d' % i, shape, dtype).take(rows, axis))
-    bound.backward([mx.nd.array(head, dtype=dtype) for head in heads])
+    found, *states = [each.asnumpy() for each in bound.forward(is_train=True)]
+    head = values('head', (0, LENGTH) + found.shape[2:])[:, :length]
+    heads = [values('head%d' % i, state.shape, axis)
+             for i, (state, axis) in enumerate(zip(states, axes))]
+    bound.backward([mx.nd.array(each, dtype=dtype) for each in (batch_first(head), *heads)])
     grads = {name: array.asnumpy() for name, array in bound.grad_dict.items()
              if array is not None}
-    if layout == 'TNC':
-        results[0] = results[0].swapaxes(0, 1)
-        grads = {name: grad.swapaxes(0, 1) if name == 'data' else grad
-                 for name, grad in grads.items()}
-    return Result(results[0], results[1:], grads)
+    grads['data'] = batch_first(grads['data'])
+    grads.update((name, np.moveaxis(grads[name], axis, 0)) for name, axis in own.items()
+                 if name in grads)
+    states, heads, begin = ([np.moveaxis(each, axis, 0) for each, axis in zip(arrays, axes)]
+                            for arrays in (states, heads, map(given.get, own)))
+    return Result(batch_first(found), states, grads, dict(zip(own, begin)), dict(zip(own, heads)))
 
 
 @functools.lru_cache(maxsize=None)
 def alone(case: Case) -> Result:
     """The outputs that a batch must give, put together from each sequence alone."""
-    dtype = case.dtypes[-1]
-    cell = case.make(rnn)
-    axes = batch_axes(cell)
-    begin = begin_state(cell, 'variable', dtype=dtype)
-    results = {row: evaluate(case, [row], length, dtype=dtype)
-               for row, length in enumerate(LENGTHS) if length}
-    some = results[0]
-    outputs = np.zeros((len(LENGTHS), LENGTH) + some.outputs.shape[2:], dtype)
-    states = [np.zeros(state.shape[:axis] + (len(LENGTHS),) + state.shape[axis + 1:], dtype)
-              for state, axis in zip(some.states, axes)]
-    grads = {name: np.zeros(grad.shape, dtype) for name, grad in some.grads.items()}
-    own = {state.name: i for i, state in enumerate(begin)}
-    grads['data'] = np.zeros((len(LENGTHS), LENGTH) + case.step, dtype)
-    for name, i in own.items():
-        if name in grads:
-            shape = list(cell.state_info[i]['shape'])
-            shape[axes[i]] = len(LENGTHS)
-            grads[name] = np.zeros(shape, dtype)
+    parts = []
     for row, length in enumerate(LENGTHS):
-        def at(axis, row=row):
-            return (slice(None),) * axis + (row,)
-
+        part = evaluate(case, [row], length or 1)
         if not length:  # the begin states come out as they went in
-            for i, (name, state) in enumerate(zip(own, states)):
-                state[at(axes[i])] = values(name, state.shape, dtype)[at(axes[i])]
-                if name in grads:
-                    grads[name][at(axes[i])] = values('head%d' % i, state.shape,
-                                                      dtype)[at(axes[i])]
-            continue
-        result = results[row]
-        outputs[row, :length] = result.outputs[0]
-        for i, state in enumerate(states):
-            state[at(axes[i])] = result.states[i].take(0, axes[i])
-        for name, grad in result.grads.items():
-            if name == 'data':
-                grads[name][row, :length] = grad[0]
-            elif name in own:
-                grads[name][at(axes[own[name]])] = grad.take(0, axes[own[name]])
-            else:
-                grads[name] += grad
-    return Result(outputs, states, grads)
+            part = part._replace(
+                outputs=0 * part.outputs, states=list(part.begin.values()),
+                grads={name: part.heads.get(name, 0 * grad) for name, grad in part.grads.items()})
+        parts.append(part)
+
+    def of_steps(arrays: Any) -> np.ndarray:
+        return np.concatenate([np.concatenate([array, np.zeros(
+            (1, LENGTH - array.shape[1]) + array.shape[2:])], axis=1) for array in arrays])
+
+    def gradient(name: str) -> np.ndarray:
+        join = of_steps if name == 'data' else np.concatenate if name in parts[0].begin else sum
+        return join([part.grads[name] for part in parts])
+
+    return Result(of_steps([part.outputs for part in parts]),
+                  [np.concatenate(each) for each in zip(*[part.states for part in parts])],
+                  {name: gradient(name) for name in parts[0].grads})
 
 
 #: Values in the padding, which must not matter, neither forwards nor backwards.
@@ -176,13 +153,10 @@ def counted(doer, length, lengths, layout='NTC'):
     """How many steps of each sequence count: the outputs are ones there, and 0 in padding."""
     outputs, _ = doer(length, mx.sym.Variable('data'), layout, mx.sym.Variable('lengths'))
     shape = (len(lengths), length, 1) if layout == 'NTC' else (length, len(lengths), 1)
-    bound = outputs.simple_bind(mx.cpu(), data=shape, lengths=(len(lengths),),
-                                type_dict={'data': 'float32', 'lengths': lengths.dtype})
-    bound.arg_dict['data'][:] = 1
-    bound.arg_dict['lengths'][:] = mx.nd.array(lengths, dtype=lengths.dtype)
-    for name, array in bound.arg_dict.items():
-        if name.endswith('bias'):  # of a cell that gives ones, whatever it reads
-            array[:] = 100
+    bound = filled(outputs, {'data': 1, 'lengths': mx.nd.array(lengths, dtype=lengths.dtype),
+                             'rnn_i2h_bias': 100},  # of a cell that gives ones, whatever it reads
+                   data=shape, lengths=(len(lengths),),
+                   type_dict={'data': 'float32', 'lengths': lengths.dtype})
     return bound.forward()[0].asnumpy().sum(layout.index('T')).ravel().tolist()
 
 
@@ -314,22 +288,18 @@ def test_forms_of_inputs_and_outputs(case, layout, merge, listed):
     assert_agree(got, alone(case))
 
 
-def bound_with_dropout(units, mode, dropout, **values):
-    """Two fused layers over 2 steps of 3 sequences, bound, each argument filled with its value."""
-    cell = rnn.FusedRNNCell(units, 2, mode, dropout=dropout)
-    outputs, _ = cell.unroll(2, mx.sym.Variable('data'), layout='TNC',
-                             valid_length=mx.sym.Variable('lengths'))
-    bound = outputs.simple_bind(mx.cpu(), data=(2, 3, 4), lengths=(3,))
-    for name, array in bound.arg_dict.items():
-        array[:] = values.get(name, 0.1)
-    return bound
-
-
 @differs
 def test_dropout_between_fused_layers():
-    everything = bound_with_dropout(3, 'rnn_tanh', 1., lengths=1)
+    def bind(units, mode, dropout, length):
+        cell = rnn.FusedRNNCell(units, 2, mode, dropout=dropout, prefix='')
+        outputs, _ = cell.unroll(2, mx.sym.Variable('data'), layout='TNC',
+                                 valid_length=mx.sym.Variable('lengths'))
+        return filled(outputs, {'lengths': length, 'data': 0.1, 'parameters': 0.1},
+                      data=(2, 3, 4), lengths=(3,))
+
+    everything = bind(3, 'rnn_tanh', 1., 1)
     assert np.isfinite(everything.forward(is_train=True)[0].asnumpy()).all()
-    bound = bound_with_dropout(50, 'rnn_relu', 0.5, lengths=2)
+    bound = bind(50, 'rnn_relu', 0.5, 2)
     trained, again = (bound.forward(is_train=True)[0].asnumpy() for _ in range(2))
     assert not np.array_equal(trained, again)
     assert np.ptp(bound.forward(is_train=False)[0].asnumpy()[0]) < 1e-6
@@ -363,14 +333,10 @@ def test_types_given_when_the_graph_is_bound(types, layout, make):
     kind = (types or {}).get('data')
     outputs, states = cell.unroll(3, mx.sym.Variable('data'), layout=layout, merge_outputs=True,
                                   valid_length=mx.sym.Variable('lengths'), dtype=kind)
-    bound = mx.sym.Group([outputs] + flat(states)).simple_bind(
-        mx.cpu(), type_dict=types, data=(2, 3, 4) if layout == 'NTC' else (3, 2, 4), lengths=(2,))
+    bound = filled(mx.sym.Group([outputs] + flat(states)), {'lengths': mx.nd.array([1, 3])},
+                   data=(2, 3, 4) if layout == 'NTC' else (3, 2, 4), lengths=(2,), type_dict=types)
     for name, value in (types or {}).items():
         assert bound.arg_dict[name].dtype == np.dtype(value)
-    bound.arg_dict['lengths'][:] = mx.nd.array([1, 3])
-    for name, array in bound.arg_dict.items():
-        if name != 'lengths':
-            array[:] = 0.5
     got = bound.forward()[0].asnumpy()
     got = got if layout == 'NTC' else got.swapaxes(0, 1)
     assert got.dtype == np.dtype(kind or 'float32')
