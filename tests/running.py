@@ -12,7 +12,8 @@ from . import mx, rnn
 
 __all__ = ['Run', 'WAYS', 'begin_state', 'bound', 'filled', 'flat', 'inputs', 'named_anew',
            'operators', 'quiet',
-           'random_value', 'reset', 'run', 'run_symbols', 'stack', 'step', 'walk', 'weights_of']
+           'random_value', 'reset', 'run', 'run_symbols', 'stack', 'step', 'text_of', 'walk',
+           'weights_of']
 
 
 def stack(rnn: Any, *cells: Any, **kwargs: Any) -> Any:
@@ -58,6 +59,12 @@ def named_anew(build: Callable[[int], Any]) -> Callable[[int], Any]:
         with mx.name.NameManager():
             return build(length)
     return make
+
+
+def text_of(build: Callable[[], Any]) -> str:
+    """JSON of the Symbols that `build` returns, in lists or alone; automatic names begin anew."""
+    with mx.name.NameManager():
+        return mx.sym.Group(flat(build())).tojson()
 
 
 BEGIN = {'zeros': mx.sym.zeros, 'variable': mx.sym.Variable, 'uniform': mx.sym.uniform}

@@ -5,7 +5,7 @@ import pytest
 from . import differs, mx, rnn
 from .cases import BOUND, IMAGE, OURS, each
 from .comparing import assert_close, same
-from .running import flat, run, run_symbols, stack
+from .running import flat, run, run_symbols, stack, text_of
 
 pytestmark = differs
 
@@ -19,6 +19,19 @@ def lstm(prefix='lstm_', units=4, **kwargs):
 
 def both(units=2, **kwargs):
     return rnn.BidirectionalCell(lstm('l_', units), lstm('r_', units), **kwargs)
+
+
+CELLS = {'LSTMCell': lstm, 'BidirectionalCell': both,
+         'FusedRNNCell': lambda: rnn.FusedRNNCell(4, 2, 'lstm', True),
+         'SequentialRNNCell': lambda: stack(rnn, lstm('a_'), rnn.GRUCell(4, 'b_')),
+         'ResidualCell': lambda: rnn.ResidualCell(lstm()),
+         'ZoneoutCell': lambda: rnn.ZoneoutCell(rnn.GRUCell(4), 0.3, 0.3),
+         'ConvGRUCell': lambda: rnn.ConvGRUCell((1,) + IMAGE, 3)}
+
+
+def each_cell(names):
+    names = names.split()
+    return pytest.mark.parametrize('make', [CELLS[name] for name in names], ids=names)
 
 
 def unroll(cell, length=3, **kwargs):
@@ -60,11 +73,7 @@ def lstm_step(cell):
 # differences.md: `reset()` of modifiers
 def test_a_second_unroll_of_a_modifier_names_its_steps_from_zero():
     cell = rnn.ZoneoutCell(lstm(), zoneout_states=0.1)
-    graphs = []
-    for _ in range(2):
-        with mx.name.NameManager():
-            graphs.append(cell.unroll(3, X, merge_outputs=True)[0].tojson())
-    assert graphs[0] == graphs[1]
+    assert text_of(lambda: cell.unroll(3, X)) == text_of(lambda: cell.unroll(3, X))
 
 
 class FailingLSTM(rnn.LSTMCell):
@@ -137,24 +146,20 @@ def test_a_container_is_not_added_to_itself():
 
 # States
 
-BASES = {'LSTMCell': lstm, 'SequentialRNNCell': lambda: stack(rnn, lstm('a_'), lstm('b_')),
-         'BidirectionalCell': both, 'ResidualCell': lambda: rnn.ResidualCell(lstm())}
-
-
 # differences.md: `begin_state(func=)` of modifiers; any `begin_state` of modifiers
-@pytest.mark.parametrize('base', BASES)
-def test_begin_state_of_modifiers_takes_func(base):
-    cell = rnn.ResidualCell(BASES[base]())
-    states = cell.begin_state(func=mx.sym.Variable, lr_mult=2.0)
+@each_cell('LSTMCell SequentialRNNCell BidirectionalCell ResidualCell')
+def test_begin_state_of_modifiers_takes_func(make):
+    states = rnn.ResidualCell(make()).begin_state(func=mx.sym.Variable, lr_mult=2.0)
     assert names(states) == mx.sym.Group(states).list_arguments()
     assert {state.attr('__lr_mult__') for state in states} == {'2.0'}
-    assert mx.sym.Group(rnn.ResidualCell(BASES[base]()).begin_state()).list_arguments() == []
+    assert mx.sym.Group(rnn.ResidualCell(make()).begin_state()).list_arguments() == []
 
 
 # differences.md: `begin_state(func=)` of modifiers; any `begin_state` of modifiers
-@pytest.mark.parametrize('base', ['SequentialRNNCell', 'BidirectionalCell'])
-def test_begin_state_of_containers_takes_func_by_position(base):
-    assert len(mx.sym.Group(BASES[base]().begin_state(mx.sym.Variable)).list_arguments()) == 4
+@each_cell('SequentialRNNCell BidirectionalCell')
+def test_begin_state_of_containers_takes_func_by_position(make):
+    states = make().begin_state(mx.sym.Variable)
+    assert names(states) == mx.sym.Group(states).list_arguments() and len(states) > 1
 
 
 # differences.md: `begin_state` of a modified cell
@@ -174,12 +179,9 @@ def test_a_base_cell_sends_begin_state_to_its_modifier(make):
     ids=['BidirectionalCell', 'SequentialRNNCell', 'ResidualCell', 'nested'])
 def test_states_are_fed_back_nested_or_flat(cell):
     _, states = unroll(cell)
-    graphs = []
-    for given in (states, flat(states), tuple(states)):
-        with mx.name.NameManager():
-            outputs, _ = unroll(cell, begin_state=given, merge_outputs=True)
-            graphs.append(outputs.tojson())
-    assert graphs[0] == graphs[1] == graphs[2]
+    graphs = {text_of(lambda given=given: unroll(cell, begin_state=given, merge_outputs=True))
+              for given in (states, flat(states), tuple(states))}
+    assert len(graphs) == 1
 
 
 # differences.md: states of `BidirectionalCell.unroll`
@@ -214,16 +216,16 @@ def test_float64_from_end_to_end(case):
 # differences.md: float16 and float64
 @each(BINDABLE)
 def test_type_of_begin_state_reaches_every_state(case):
-    graphs = []
-    for how in ('unroll', 'begin_state'):
-        with mx.name.NameManager():
-            cell = case.make(rnn)
-            states = {'dtype': 'float16'} if how == 'unroll' else {
-                'begin_state': cell.begin_state(dtype='float16')}
-            outputs, states = unroll(cell, merge_outputs=True, **states)
-        graphs.append(mx.sym.Group([outputs] + flat(states)))
-        assert set(graphs[-1].infer_type(data='float16')[1]) == {np.float16}
-    assert graphs[0].tojson() == graphs[1].tojson()
+    def by_unroll():
+        return unroll(case.make(rnn), merge_outputs=True, dtype='float16')
+
+    def by_begin_state():
+        cell = case.make(rnn)
+        return unroll(cell, merge_outputs=True, begin_state=cell.begin_state(dtype='float16'))
+
+    text = text_of(by_unroll)
+    assert text == text_of(by_begin_state)
+    assert set(mx.sym.load_json(text).infer_type(data='float16')[1]) == {np.float16}
 
 
 # differences.md: float16 and float64
@@ -311,10 +313,7 @@ def test_residual_names_sizes_that_do_not_match():
 
 # differences.md: NumPy's shape semantics (`mx.util.np_shape`)
 @pytest.mark.skipif(not hasattr(mx.util, 'np_shape'), reason='MXNet has no NumPy semantics')
-@pytest.mark.parametrize('make', [
-    lstm, both, lambda: rnn.FusedRNNCell(4), lambda: rnn.ZoneoutCell(rnn.GRUCell(4), 0.3, 0.3),
-    lambda: rnn.ResidualCell(lstm())],
-    ids=['LSTMCell', 'BidirectionalCell', 'FusedRNNCell', 'ZoneoutCell', 'ResidualCell'])
+@each_cell('LSTMCell BidirectionalCell FusedRNNCell ZoneoutCell ResidualCell')
 def test_shapes_of_numpy(make):
     with mx.util.np_shape(True):  # where 0 is a size, and -1 what is not known
         cell = make()
@@ -345,14 +344,8 @@ def weights(cell, width=4):
             for name, shape in shapes if name != 'data'}
 
 
-WEIGHTED = {'LSTMCell': lstm, 'FusedRNNCell': lambda: rnn.FusedRNNCell(4, 2, 'lstm', True),
-            'SequentialRNNCell': lambda: stack(rnn, lstm('a_'), rnn.GRUCell(4, 'b_')),
-            'ResidualCell': lambda: rnn.ResidualCell(both()),
-            'ConvGRUCell': lambda: rnn.ConvGRUCell((1,) + IMAGE, 3)}
-
-
 # differences.md: missing weights, in `pack_weights`, `unpack_weights` or a checkpoint
-@pytest.mark.parametrize('make', WEIGHTED.values(), ids=WEIGHTED)
+@each_cell('LSTMCell FusedRNNCell SequentialRNNCell BidirectionalCell ResidualCell ConvGRUCell')
 @pytest.mark.parametrize('direction', ['unpack_weights', 'pack_weights'])
 def test_missing_weights_are_listed(make, direction):
     with pytest.raises(KeyError) as error:
@@ -363,8 +356,7 @@ def test_missing_weights_are_listed(make, direction):
 
 
 # differences.md: already packed or unpacked weights
-@pytest.mark.parametrize('make', [WEIGHTED[name] for name in WEIGHTED if name != 'ConvGRUCell'],
-                         ids=[name for name in WEIGHTED if name != 'ConvGRUCell'])
+@each_cell('LSTMCell FusedRNNCell SequentialRNNCell BidirectionalCell ResidualCell')
 def test_weights_that_are_as_they_should_be_pass_through(make):
     packed = weights(make())
     unpacked = make().unpack_weights(packed)
@@ -407,9 +399,7 @@ def test_weights_of_a_shared_container(make):
     unpacked = make(rnn.RNNParams('shared_')).unpack_weights(packed)
     assert len(packed) == 4
     assert 'shared_i2h_f_weight' in unpacked and len(unpacked) == 16
-    again = make(rnn.RNNParams('shared_')).pack_weights(unpacked)
-    assert {name: value.asnumpy().tolist() for name, value in again.items()} == {
-        name: value.asnumpy().tolist() for name, value in packed.items()}
+    assert same(make(rnn.RNNParams('shared_')).pack_weights(unpacked), packed)
 
 
 # differences.md: gates of several types, NumPy arrays
