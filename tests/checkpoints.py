@@ -2,6 +2,7 @@
 import io
 import pickle
 import zlib
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -36,6 +37,27 @@ def parameters(symbol, seed=0, **shapes):
                 for name, size in zip(names, sizes) if name not in shapes}
     return (values(symbol.list_arguments(), arguments),
             values(symbol.list_auxiliary_states(), auxiliary))
+
+
+class Saved(NamedTuple):
+    """A checkpoint: what was saved, and where."""
+
+    cell: Any
+    prefix: str
+    symbol: Any
+    arg_params: Any
+    aux_params: Any
+
+    @property
+    def model(self):
+        """What callbacks get after the epoch."""
+        return self[2:]
+
+    def save(self, prefix, epoch=1, **changes):
+        """Save it with some arguments changed."""
+        given = {'cells': self.cell, 'symbol': self.symbol, 'arg_params': self.arg_params,
+                 'aux_params': self.aux_params, **changes}
+        rnn.save_rnn_checkpoint(prefix=str(prefix), epoch=epoch, **given)
 
 
 def content(folder):

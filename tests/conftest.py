@@ -14,7 +14,7 @@ import pytest
 from mxrnn._runtime.mxnet import RELEASE
 
 from . import mx, ours, rnn
-from .checkpoints import CELLS, network, parameters
+from .checkpoints import CELLS, Saved, network, parameters
 from .trainings import HANGS
 
 os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
@@ -161,13 +161,13 @@ def fresh_start():
 
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
-    """A checkpoint of epoch 1: (cell, prefix, symbol, arg_params, aux_params)."""
+    """A checkpoint `model` of epoch 1."""
     monkeypatch.chdir(tmp_path)  # where mxnet.rnn writes what it should have refused
     cell = CELLS['fused']()
     symbol = network(cell)
-    params = parameters(symbol)
-    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'model'), 1, symbol, *params)
-    return (cell, str(tmp_path / 'model'), symbol) + params
+    checkpoint = Saved(cell, str(tmp_path / 'model'), symbol, *parameters(symbol))
+    checkpoint.save(checkpoint.prefix)
+    return checkpoint
 
 
 @pytest.fixture

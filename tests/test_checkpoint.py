@@ -25,10 +25,9 @@ from .running import stack
 # differences.md: a generator of cells for `do_rnn_checkpoint`
 @differs
 def test_a_generator_of_cells_serves_every_epoch(saved, tmp_path):
-    cell, _, symbol, arg_params, aux_params = saved
-    callback = rnn.do_rnn_checkpoint((each for each in [cell]), str(tmp_path / 'called'))
+    callback = rnn.do_rnn_checkpoint((each for each in [saved.cell]), str(tmp_path / 'called'))
     for epoch in range(2):
-        callback(epoch, symbol, arg_params, aux_params)
+        callback(epoch, *saved.model)
         assert ((tmp_path / ('called-%04d.params' % (epoch + 1))).read_bytes()
                 == (tmp_path / 'model-0001.params').read_bytes())
 
@@ -40,7 +39,8 @@ def test_copies_of_what_is_loaded_know_their_epoch(saved):
     again = pickle.loads(pickle.dumps(loaded))
     for other in (loaded._replace(aux_params={}), copy.copy(loaded), copy.deepcopy(loaded), again):
         assert type(other) is rnn.Checkpoint and other.epoch == 1 and len(other) == 3
-    assert same(again.arg_params, saved[3]) and loaded._replace(aux_params={}).aux_params == {}
+    assert same(again.arg_params, saved.arg_params)
+    assert loaded._replace(aux_params={}).aux_params == {}
     symbol, arg_params, aux_params = loaded
     assert symbol is loaded.symbol and loaded == (symbol, arg_params, aux_params)
     assert rnn.Checkpoint(symbol, {}, {}).epoch is None
@@ -51,18 +51,16 @@ def test_copies_of_what_is_loaded_know_their_epoch(saved):
     (1, [1, 2, 3, 4]), (2, [2, 4]), (3, [3]), (0, [1, 2, 3, 4]), (-5, [1, 2, 3, 4]),
     (2.9, [2, 4]), (np.int64(4), [4])])
 def test_period(period, written, saved, tmp_path):
-    cell, _, symbol, arg_params, aux_params = saved
-    callback = rnn.do_rnn_checkpoint(cell, str(tmp_path / 'called'), period)
+    callback = rnn.do_rnn_checkpoint(saved.cell, str(tmp_path / 'called'), period)
     for epoch in range(4):
-        callback(epoch, sym=symbol, arg=arg_params, aux=aux_params)
+        callback(epoch, sym=saved.symbol, arg=saved.arg_params, aux=saved.aux_params)
     names = sorted(name for name in os.listdir(str(tmp_path)) if name.startswith('called'))
     assert names == ['called-%04d.params' % epoch for epoch in written] + ['called-symbol.json']
 
 
 def test_symbol_none_leaves_the_graph(saved, tmp_path):
-    cell, prefix, _, arg_params, aux_params = saved
     before = (tmp_path / 'model-symbol.json').read_bytes()
-    rnn.save_rnn_checkpoint(cell, prefix, 2, None, arg_params, aux_params)
+    saved.save(saved.prefix, 2, symbol=None)
     assert (tmp_path / 'model-symbol.json').read_bytes() == before
     assert (tmp_path / 'model-0002.params').exists()
 
@@ -70,24 +68,22 @@ def test_symbol_none_leaves_the_graph(saved, tmp_path):
 # differences.md: log lines about saved checkpoints
 @differs
 def test_what_is_saved_is_logged_by_a_logger_of_the_package(saved, caplog):
-    cell, prefix, symbol, arg_params, aux_params = saved
     with caplog.at_level(logging.INFO, logger='mxrnn'):
-        rnn.save_rnn_checkpoint(cell, prefix, 12345, symbol, arg_params, aux_params)
-    assert caplog.messages == ['Saved checkpoint to "%s-12345.params"' % prefix]
+        saved.save(saved.prefix, 12345)
+    assert caplog.messages == ['Saved checkpoint to "%s-12345.params"' % saved.prefix]
     assert [record.name for record in caplog.records] == ['mxrnn.rnn']
     caplog.clear()
     with caplog.at_level(logging.INFO), caplog.at_level(logging.WARNING, logger='mxrnn'):
-        rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
+        saved.save(saved.prefix)
     assert not caplog.records
 
 
 @pytest.mark.parametrize('epoch', [3.0, np.float32(3), np.int64(3), np.array(3)[()]])
 def test_whole_numbers_are_epochs(epoch, saved, tmp_path):
-    cell, prefix, symbol, arg_params, aux_params = saved
-    rnn.save_rnn_checkpoint(cell, prefix, epoch, symbol, arg_params, aux_params)
+    saved.save(saved.prefix, epoch)
     assert (tmp_path / 'model-0003.params').exists()
-    loaded = rnn.load_rnn_checkpoint(cell, prefix, epoch)
-    assert same(loaded[1], arg_params)
+    loaded = rnn.load_rnn_checkpoint(saved.cell, saved.prefix, epoch)
+    assert same(loaded[1], saved.arg_params)
     if rnn.__name__ != 'mxnet.rnn':
         assert loaded.epoch == 3 and type(loaded.epoch) is int
 
@@ -127,9 +123,8 @@ def test_cells_in_cells_know_their_weights(make, wrap, tmp_path):
 @pytest.mark.parametrize('linked', [False, True])
 def test_pipes_get_what_is_saved_and_stay(name, linked, saved, tmp_path):
     """As root, one who lets the graph go to /dev/null would have no /dev/null any more."""
-    cell, _, symbol, arg_params, aux_params = saved
     (tmp_path / 'files').mkdir()
-    rnn.save_rnn_checkpoint(cell, str(tmp_path / 'files' / 'p'), 1, symbol, arg_params, aux_params)
+    saved.save(tmp_path / 'files' / 'p')
     prefix = tmp_path / 'pipes' / 'p'
     pipe = prefix.parent / name
     prefix.parent.mkdir()
@@ -139,7 +134,7 @@ def test_pipes_get_what_is_saved_and_stay(name, linked, saved, tmp_path):
     os.mkfifo(os.path.realpath(str(pipe)))
     descriptor = os.open(str(pipe), os.O_RDWR | os.O_NONBLOCK)  # a pipe holds 64 KiB
     try:
-        rnn.save_rnn_checkpoint(cell, str(prefix), 1, symbol, arg_params, aux_params)
+        saved.save(prefix)
         assert os.read(descriptor, 1 << 16) == (tmp_path / 'files' / name).read_bytes()
     finally:
         os.close(descriptor)
@@ -149,16 +144,15 @@ def test_pipes_get_what_is_saved_and_stay(name, linked, saved, tmp_path):
 
 
 def test_a_file_that_is_replaced_keeps_its_permission_bits(saved, tmp_path):
-    cell, prefix, symbol, arg_params, aux_params = saved
     names = [tmp_path / 'model-0001.params', tmp_path / 'model-symbol.json']
     for path, mode in zip(names, (0o600, 0o440)):
         path.chmod(mode)
     if os.geteuid():  # mxnet.rnn could not write what is read-only
         names[1].chmod(0o640)
     before = [path.stat().st_mode for path in names]
-    rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
+    saved.save(saved.prefix)
     assert [path.stat().st_mode for path in names] == before
-    rnn.save_rnn_checkpoint(cell, prefix, 2, symbol, arg_params, aux_params)
+    saved.save(saved.prefix, 2)
     made = (tmp_path / 'plain')
     made.write_text('')
     assert (tmp_path / 'model-0002.params').stat().st_mode == made.stat().st_mode
@@ -170,11 +164,10 @@ def test_a_file_that_is_replaced_keeps_its_permission_bits(saved, tmp_path):
 # differences.md: `do_rnn_checkpoint` with BucketingModule (saves the last bucket's graph)
 @differs
 def test_symbol_pins_what_is_saved(saved, tmp_path):
-    cell, prefix, symbol, arg_params, aux_params = saved
     other = network(CELLS['fused'](), length=2)
-    callback = rnn.do_rnn_checkpoint(cell, str(tmp_path / 'called'), symbol=symbol)
-    callback(0, other, arg_params, aux_params)
-    assert mx.sym.load(str(tmp_path / 'called-symbol.json')).tojson() == symbol.tojson()
+    rnn.do_rnn_checkpoint(saved.cell, str(tmp_path / 'called'), symbol=saved.symbol)(
+        0, other, saved.arg_params, saved.aux_params)
+    assert mx.sym.load(str(tmp_path / 'called-symbol.json')).tojson() == saved.symbol.tojson()
 
 
 # differences.md: `do_rnn_checkpoint` with BucketingModule (saves the last bucket's graph)
@@ -192,14 +185,13 @@ def test_module_saves_the_graph_of_the_default_bucket(tmp_path):
 # differences.md: old checkpoints (stay)
 @differs
 def test_keep(saved, tmp_path):
-    cell, prefix, symbol, arg_params, aux_params = saved
     others = ['kept-0009.params', 'kept-01.params', 'kept-0001-0001.params', 'akept-0001.params',
               'kept-0001.params.old']
     for name in others + ['kept-0001.states']:
         (tmp_path / name).write_bytes(b'')
-    callback = rnn.do_rnn_checkpoint(cell, str(tmp_path / 'kept'), keep=2)
+    callback = rnn.do_rnn_checkpoint(saved.cell, str(tmp_path / 'kept'), keep=2)
     for epoch in range(4):
-        callback(epoch, symbol, arg_params, aux_params)
+        callback(epoch, *saved.model)
         left = sorted(name for name in os.listdir(str(tmp_path)) if 'kept' in name)
         new = ['kept-%04d.params' % (epoch + 1 - back) for back in (0, 1) if epoch >= back]
         states = ['kept-0001.states'] if epoch < 2 else []
@@ -211,10 +203,10 @@ def test_keep(saved, tmp_path):
 # differences.md: `load_rnn_checkpoint(epoch=None)` (an error)
 @differs
 def test_the_newest_that_loads(saved, tmp_path, caplog):
-    cell, prefix, symbol, arg_params, aux_params = saved
+    cell, prefix, *_ = saved
     for epoch in (2, 10, 12345):
-        changed = dict(arg_params, output_bias=mx.nd.ones(7) * epoch)
-        rnn.save_rnn_checkpoint(cell, prefix, epoch, symbol, changed, aux_params)
+        saved.save(prefix, epoch, arg_params=dict(saved.arg_params,
+                                                  output_bias=mx.nd.ones(7) * epoch))
     for other in ('model-20.params', 'model-00020.params', 'model-0030.params.tmp',
                   'xmodel-0040.params', 'model-0050.states'):
         (tmp_path / other).write_bytes(b'x')
@@ -235,11 +227,10 @@ def test_the_newest_that_loads(saved, tmp_path, caplog):
 
 @differs
 def test_cells_of_another_model_are_told_of_once(saved, tmp_path, caplog):
-    _, prefix, symbol, arg_params, aux_params = saved
     for epoch in range(1, 8):
-        rnn.save_rnn_checkpoint([], prefix, epoch, symbol, arg_params, aux_params)
+        saved.save(saved.prefix, epoch, cells=[])
     (tmp_path / 'model-0003.params').write_bytes(b'')
-    message = refusal(rnn.LSTMCell(3, prefix='other_'), prefix, None)
+    message = refusal(rnn.LSTMCell(3, prefix='other_'), saved.prefix, None)
     assert message.count('the weights for LSTMCell') == 1 and not caplog.messages
     assert ('(the same of model-0006.params, model-0005.params, model-0004.params, …)'
             in message)
@@ -249,11 +240,10 @@ def test_cells_of_another_model_are_told_of_once(saved, tmp_path, caplog):
 
 @differs
 def test_checkpoints_are_shown_in_a_line(saved):
-    cell, prefix, symbol, arg_params, aux_params = saved
-    loaded = rnn.load_rnn_checkpoint(cell, prefix)
-    numbers = sum(array.size for array in [*arg_params.values(), *aux_params.values()])
+    loaded = rnn.load_rnn_checkpoint(saved.cell, saved.prefix)
+    arrays = [*saved.arg_params.values(), *saved.aux_params.values()]
     assert repr(loaded) == 'Checkpoint(epoch 1, %d arrays of %d numbers)' % (
-        len(arg_params) + len(aux_params), numbers)
+        len(arrays), sum(array.size for array in arrays))
     assert loaded[:] == (loaded.symbol, loaded.arg_params, loaded.aux_params)
 
 
@@ -343,10 +333,9 @@ class Store(mx.kv.KVStore):
 @differs
 @pytest.mark.parametrize('known_by', ['module', 'store', 'horovod'])
 def test_only_rank_0_writes(known_by, saved, tmp_path, monkeypatch):
-    cell, _, symbol, arg_params, aux_params = saved
     module = None
     if known_by == 'module':
-        module, data = module_of('buckets', cell)
+        module, data = module_of('buckets', saved.cell)
         fit(module, data, 1)
         other = module._curr_module._kvstore = Store()
     elif known_by == 'store':
@@ -355,11 +344,11 @@ def test_only_rank_0_writes(known_by, saved, tmp_path, monkeypatch):
         other = types.ModuleType('horovod.mxnet')
         other.rank, other.is_initialized = lambda: 1, lambda: True
         monkeypatch.setitem(sys.modules, 'horovod.mxnet', other)
-    callback = rnn.do_rnn_checkpoint(cell, str(tmp_path / 'worker'), module=module, keep=1)
-    callback(0, symbol, arg_params, aux_params)
+    callback = rnn.do_rnn_checkpoint(saved.cell, str(tmp_path / 'worker'), module=module, keep=1)
+    callback(0, *saved.model)
     assert not (tmp_path / 'worker-0001.params').exists()
     other.rank = (lambda: 0) if known_by == 'horovod' else 0
-    callback(0, symbol, arg_params, aux_params)
+    callback(0, *saved.model)
     assert (tmp_path / 'worker-0001.params').exists()
 
 

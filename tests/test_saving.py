@@ -60,28 +60,31 @@ def file_size_limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def with_others(saved):
+    """The checkpoint with other parameters."""
+    return type(saved)(*saved[:3], *parameters(saved.symbol, seed=1))
+
+
 # differences.md: an interrupted save, a full disk
 def test_full_disk(saved, tmp_path):
-    cell, prefix, symbol, _, _ = saved
     before = content(tmp_path)
     sizes = sorted(len(each) for each in before.values())
     limits = sorted({0, 1, 8, 23, 24, 40, 4095, 4096, 4097} | set(range(100, sizes[1], 1001))
                     | {size - less for size in sizes for less in (1, 2, 100)})
-    others = parameters(symbol, seed=1)
+    others = with_others(saved)
     for limit in limits:
         for epoch in (1, 2):
             with pytest.raises(rnn.CheckpointError, match='model-000%d.params' % epoch):
                 with file_size_limit(limit):
-                    rnn.save_rnn_checkpoint(cell, prefix, epoch, symbol, *others)
+                    others.save(saved.prefix, epoch)
             assert content(tmp_path) == before
     with file_size_limit(sizes[-1]):
-        rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, *others)
+        others.save(saved.prefix)
     assert content(tmp_path) != before
 
 
 @pytest.mark.parametrize('failing', [1, 2, 3])
 def test_a_disk_that_fails_when_files_are_flushed(failing, saved, tmp_path, monkeypatch):
-    cell, prefix, symbol, _, _ = saved
     before = content(tmp_path)
     count = itertools.count(1)
 
@@ -92,17 +95,14 @@ def test_a_disk_that_fails_when_files_are_flushed(failing, saved, tmp_path, monk
 
     monkeypatch.setattr(os, 'fsync', fsync)
     with pytest.raises(rnn.CheckpointError, match='model-0001.params.*Input/output error'):
-        rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, *parameters(symbol, seed=1))
+        with_others(saved).save(saved.prefix)
     assert content(tmp_path) == before
 
 
 # differences.md: missing folders of the prefix
 def test_folders(saved, tmp_path):
-    cell, _, symbol, arg_params, aux_params = saved
-
     def save(*path):
-        rnn.save_rnn_checkpoint(cell, str(tmp_path.joinpath(*path)), 1, symbol, arg_params,
-                                aux_params)
+        saved.save(tmp_path.joinpath(*path))
     save('new', 'folders', 'model')
     assert sorted(content(tmp_path / 'new' / 'folders')) == ['model-0001.params',
                                                              'model-symbol.json']
@@ -154,10 +154,9 @@ def calls(monkeypatch, saved):
 # differences.md: an interrupted save, a full disk
 @pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='names of open files are unknown')
 def test_files_are_flushed_then_renamed_states_first(saved, tmp_path, monkeypatch):
-    cell, prefix, symbol, arg_params, aux_params = saved
-    module, data = module_of('module', cell)
+    module, data = module_of('module', saved.cell)
     fit(module, data, 1)
-    save = rnn.do_rnn_checkpoint(cell, prefix, module=module, keep=1)
+    save = rnn.do_rnn_checkpoint(saved.cell, saved.prefix, module=module, keep=1)
     happened = calls(monkeypatch, saved)
     save(0, module.symbol, *module.get_params())
     # After a power cut or a kill at any place, parameters are whole and have their states.
@@ -200,7 +199,6 @@ def test_a_kill_while_an_epoch_is_saved_again_costs_its_states_only(saved, tmp_p
 
 # differences.md: a checkpoint file that is a symbolic link
 def test_symbolic_links_are_written_through(saved, tmp_path):
-    cell, _, symbol, arg_params, aux_params = saved
     (tmp_path / 'store').mkdir()
     (tmp_path / 'links').mkdir()
     files = {'p-0001.params': 'weights', 'p-symbol.json': 'graph', 'p-0002.params': 'new'}
@@ -208,16 +206,12 @@ def test_symbolic_links_are_written_through(saved, tmp_path):
         (tmp_path / 'links' / name).symlink_to(tmp_path / 'store' / target)
     (tmp_path / 'store' / 'weights').write_bytes(b'before')
     prefix = str(tmp_path / 'links' / 'p')
-
-    def save(epoch):
-        rnn.save_rnn_checkpoint(cell, prefix, epoch, symbol, arg_params, aux_params)
-
     with pytest.raises(rnn.CheckpointError), file_size_limit(100):
-        save(1)
+        saved.save(prefix)
     assert content(tmp_path / 'store') == {'weights': b'before'}
     for epoch in (1, 2, 3):
-        save(epoch)
-        assert same(rnn.load_rnn_checkpoint(cell, prefix, epoch)[1], arg_params)
+        saved.save(prefix, epoch)
+        assert same(rnn.load_rnn_checkpoint(saved.cell, prefix, epoch)[1], saved.arg_params)
     assert all((tmp_path / 'links' / name).is_symlink() for name in files)
     assert sorted(content(tmp_path / 'store')) == sorted(files.values())
     assert sorted(content(tmp_path / 'links')) == sorted([*files, 'p-0003.params'])
@@ -225,10 +219,9 @@ def test_symbolic_links_are_written_through(saved, tmp_path):
 
 # differences.md: a file of a checkpoint that links to another
 def test_two_files_that_are_links_to_one_are_refused(saved, tmp_path):
-    cell, _, symbol, arg_params, aux_params = saved
     (tmp_path / 'p-0001.params').symlink_to('p-symbol.json')
     with pytest.raises(rnn.CheckpointError, match='p-0001.params and .*p-symbol.json are links'):
-        rnn.save_rnn_checkpoint(cell, str(tmp_path / 'p'), 1, symbol, arg_params, aux_params)
+        saved.save(tmp_path / 'p')
     assert not (tmp_path / 'p-symbol.json').exists()
 
 
@@ -265,7 +258,6 @@ for epoch in range(1, 61):
 
 # differences.md: Docker containers of one host name that save into one folder
 def test_leftovers_of_dead_processes_are_deleted(saved, tmp_path):
-    cell, prefix, symbol, arg_params, aux_params = saved
     fcntl = pytest.importorskip('fcntl')
     host = socket.gethostname()
     names = ['.mxrnn-%s-abc_1x.tmp' % host, '.mxrnn-%s-no_lock.tmp' % host,
@@ -277,10 +269,10 @@ def test_leftovers_of_dead_processes_are_deleted(saved, tmp_path):
             (tmp_path / name / 'lock').write_bytes(b'')
     with open(str(tmp_path / names[2] / 'lock')) as alive:
         fcntl.flock(alive, fcntl.LOCK_EX)
-        rnn.save_rnn_checkpoint(cell, prefix, 1, symbol, arg_params, aux_params)
+        saved.save(saved.prefix)
     assert sorted(name for name in os.listdir(str(tmp_path)) if name.startswith('.')) == sorted(
         names[2:])
-    assert rnn.load_rnn_checkpoint(cell, prefix).epoch == 1
+    assert rnn.load_rnn_checkpoint(saved.cell, saved.prefix).epoch == 1
 
 
 @pytest.mark.parametrize('prefix', ['s3://bucket/model', 'hdfs://host/model'])
@@ -288,7 +280,7 @@ def test_remote_prefixes_go_to_mxnet(prefix, saved, monkeypatch, caplog):
     cell, local, symbol, arg_params, aux_params = saved
     calls = []
     monkeypatch.setattr(mx.model, 'save_checkpoint', lambda *args: calls.append(args))
-    rnn.save_rnn_checkpoint(cell, prefix, 3, symbol, arg_params, aux_params)
+    saved.save(prefix, 3)
     assert calls[0][:3] == (prefix, 3, symbol) and calls[0][4] is aux_params
     assert sorted(calls[0][3]) == sorted(cell.unpack_weights(arg_params))
     load = mx.model.load_checkpoint
