@@ -6,29 +6,23 @@ T0 and runs the file at other lengths, beside the program's own graphs there. Th
 give the same numbers; anything else is wrong.
 
 ``python -m tests.interop.length_programs --seeds 0:1000 --formats onnx,source,states`` counts them.
-To run it on another copy of the package: ``PYTHONPATH=COPY python FILE --seeds …`` with this file.
 """
 from __future__ import annotations
 
 import argparse
 import collections
-import contextlib
 import functools
-import inspect
-import io
 import math
 import multiprocessing
 import os
 import random
-import runpy
-import sys
 import tempfile
 import time
 import traceback
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -38,8 +32,10 @@ import numpy as np  # noqa: E402
 import mxrnn as rnn  # noqa: E402
 from mxrnn import interop, mx  # noqa: E402
 
-__all__ = ['COUNTS', 'LAWS', 'Judgment', 'Program', 'exported', 'judged', 'judged_against',
-           'laws_of', 'program']
+from .formats import FORMATS, Runner  # noqa: E402
+
+__all__ = ['COUNTS', 'LAWS', 'Judgment', 'Program', 'judged', 'judged_against', 'laws_of',
+           'program']
 
 S = mx.sym
 WORDS, TOLERANCE = 11, 1e-4
@@ -104,12 +100,26 @@ class Number:
         self.values.append(value)
         return value
 
+    def factor(self, steps: int) -> float:
+        """It as a factor or divisor."""
+        value = self.of(steps)
+        if abs(value) < 1e-6:
+            raise Impossible
+        return value
+
     def whole(self, steps: int, least: int = 1, most: int | None = None) -> int:
         """It as a size or place between two limits."""
         found = int(self.of(steps))
         if not least <= found <= (found if most is None else most):
             raise Impossible
         self.values[-1] = found
+        return found
+
+    def divisor(self, steps: int, least: int) -> int:
+        """It as the size or the number of equal parts of the steps."""
+        found = self.whole(steps, least, steps)
+        if steps % found:
+            raise Impossible
         return found
 
 
@@ -122,6 +132,10 @@ class Steps(NamedTuple):
     count: int
     width: int
     each: tuple[Any, ...] = ()
+
+    def as_long(self, symbol: Any, width: int | None = None) -> Steps:
+        """Another sequence of as many steps, and as wide if no width is given."""
+        return Steps(symbol, self.count, width or self.width)
 
 
 class Draft:
@@ -147,12 +161,16 @@ class Draft:
     def dense(self, data: Any, width: int, flatten: bool = False) -> Any:
         return S.FullyConnected(data, num_hidden=width, flatten=flatten, name=self.name('fc'))
 
+    def of_rows(self, x: Steps, width: int) -> Any:
+        """A layer over the rows of all steps of all sequences."""
+        return self.dense(S.Reshape(x.symbol, shape=(-1, x.width)), width, True)
+
     def weight(self, shape: tuple[int, ...]) -> Any:
         return S.Variable(self.name('own') + 'weight', shape=shape)
 
     def rows_and_label(self, x: Steps, **options: Any) -> Any:
         """Scores of all rows, and their loss."""
-        rows = self.dense(S.Reshape(x.symbol, shape=(-1, x.width)), 4, True)
+        rows = self.of_rows(x, 4)
         self.labels['softmax_label'], self.layout = x.count, 'rows'
         label = S.Reshape(S.Variable('softmax_label'), shape=(-1,))
         return S.SoftmaxOutput(rows, label, name='softmax', **options)
@@ -160,6 +178,13 @@ class Draft:
     def lengths(self) -> Any:
         self.inputs['lengths'] = ('B',)
         return S.Variable('lengths')
+
+    def chosen(self, pieces: Sequence[Any], number: Number | None = None, place: str = '') -> Any:
+        """One of several pieces, which is noted."""
+        piece = self.draw.choice(pieces)
+        self.places.append('%s: %s (%s)' % (number.law, piece.__name__, place) if number else (
+            piece.__name__))
+        return piece
 
     def chance(self, part: float) -> bool:
         return self.draw.random() < part
@@ -282,19 +307,17 @@ HEADS: dict[str, list[Piece]] = {law: [] for law in LAWS}
 PLAIN_HEADS: list[Piece] = []
 
 
+def _plain(*tables: list[Piece]) -> Any:
+    """Enters a piece into tables."""
+    def enter(piece: Piece) -> Piece:
+        for table in tables:
+            table.append(piece)
+        return piece
+    return enter
+
+
 def _with(laws: Sequence[str], table: dict[str, list[Piece]] = NUMBERED) -> Any:
-    def enter(piece: Piece) -> Piece:
-        for law in laws:
-            table[law].append(piece)
-        return piece
-    return enter
-
-
-def _plain(table: list[Piece]) -> Any:
-    def enter(piece: Piece) -> Piece:
-        table.append(piece)
-        return piece
-    return enter
+    return _plain(*[table[law] for law in laws])
 
 
 def _turned(data: Any) -> Any:
@@ -342,6 +365,12 @@ def _image(x: Steps) -> Any:
     return S.expand_dims(x.symbol, axis=1)
 
 
+def _over_frames(p: Draft, image: Any, kernel: tuple[int, int], **options: Any) -> Any:
+    """A convolution, of which a column is a step."""
+    image = S.Convolution(image, kernel=kernel, num_filter=4, name=p.name('conv'), **options)
+    return S.transpose(S.Reshape(image, shape=(0, 0, -1)), axes=(0, 2, 1))
+
+
 def _list(p: Draft, x: Steps) -> list[Any]:
     """The steps one by one."""
     if x.each:
@@ -353,13 +382,13 @@ def _list(p: Draft, x: Steps) -> list[Any]:
 @_plain(PLAIN)
 def dense(p: Draft, x: Steps) -> Steps:
     width = p.draw.randint(3, 5)
-    return Steps(S.tanh(p.dense(x.symbol, width)), x.count, width)
+    return x.as_long(S.tanh(p.dense(x.symbol, width)), width)
 
 
 @_plain(PLAIN)
 def centred(p: Draft, x: Steps) -> Steps:
     mean = getattr(S, p.draw.choice(('mean', 'max', 'min')))(x.symbol, axis=1, keepdims=True)
-    return Steps(S.broadcast_sub(x.symbol, mean), x.count, x.width)
+    return x.as_long(S.broadcast_sub(x.symbol, mean))
 
 
 @_plain(PLAIN)
@@ -372,51 +401,48 @@ def differences(p: Draft, x: Steps) -> Steps:
 @_plain(PLAIN)
 def reversed_steps(p: Draft, x: Steps) -> Steps:
     if p.chance(.5):
-        return Steps(S.reverse(x.symbol, axis=1), x.count, x.width)
+        return x.as_long(S.reverse(x.symbol, axis=1))
     turned = S.SequenceReverse(_turned(x.symbol))
-    return Steps(_turned(turned), x.count, x.width)
+    return x.as_long(_turned(turned))
 
 
 @_plain(PLAIN)
 def normed(p: Draft, x: Steps) -> Steps:
-    return Steps(S.LayerNorm(x.symbol, name=p.name('norm')), x.count, x.width)
+    return x.as_long(S.LayerNorm(x.symbol, name=p.name('norm')))
 
 
 @_plain(PLAIN)
 def with_its_last_step(p: Draft, x: Steps) -> Steps:
     last = S.broadcast_like(S.expand_dims(_last(x), axis=1), x.symbol, lhs_axes=(1,), rhs_axes=(1,))
-    return Steps(S.Concat(x.symbol, last, dim=2), x.count, 2 * x.width)
+    return x.as_long(S.Concat(x.symbol, last, dim=2), 2 * x.width)
 
 
 @_plain(PLAIN)
 def softmax_over_steps(p: Draft, x: Steps) -> Steps:
-    return Steps(S.softmax(x.symbol, axis=1) * x.symbol, x.count, x.width)
+    return x.as_long(S.softmax(x.symbol, axis=1) * x.symbol)
 
 
 @_plain(PLAIN)
 def masked(p: Draft, x: Steps) -> Steps:
-    return Steps(S.SequenceMask(x.symbol, p.lengths(), use_sequence_length=True, axis=1),
-                 x.count, x.width)
+    return x.as_long(S.SequenceMask(x.symbol, p.lengths(), use_sequence_length=True, axis=1))
 
 
 @_plain(PLAIN)
 def convolved(p: Draft, x: Steps) -> Steps:
     """A kernel of three steps, padded."""
-    image = S.Convolution(_image(x), kernel=(3, x.width), pad=(1, 0), num_filter=4,
-                          name=p.name('conv'))
-    return Steps(S.transpose(S.Reshape(image, shape=(0, 0, -1)), axes=(0, 2, 1)), x.count, 4)
+    return x.as_long(_over_frames(p, _image(x), (3, x.width), pad=(1, 0)), 4)
 
 
 @_plain(PLAIN)
 def joined_and_shaped_like(p: Draft, x: Steps) -> Steps:
-    rows = S.tanh(p.dense(S.Reshape(x.symbol, shape=(-1, x.width)), x.width, True))
-    return Steps(S.reshape_like(rows, x.symbol), x.count, x.width)
+    rows = S.tanh(p.of_rows(x, x.width))
+    return x.as_long(S.reshape_like(rows, x.symbol))
 
 
 @_plain(PLAIN)
 def self_attention(p: Draft, x: Steps) -> Steps:
     scores = S.batch_dot(p.dense(x.symbol, 4), p.dense(x.symbol, 4), transpose_b=True)
-    return Steps(S.batch_dot(S.softmax(scores), x.symbol), x.count, x.width)
+    return x.as_long(S.batch_dot(S.softmax(scores), x.symbol))
 
 
 # ---- with whole numbers along the axis
@@ -456,17 +482,15 @@ def beside_one_step(p: Draft, x: Steps, v: Number) -> Steps:
     at = v.whole(x.count, 1, x.count) - 1
     one = _part(p, x, at, at + 1)
     if p.chance(.5):
-        return Steps(S.broadcast_mul(x.symbol, one), x.count, x.width)
+        return x.as_long(S.broadcast_mul(x.symbol, one))
     one = S.broadcast_like(one, x.symbol, lhs_axes=(1,), rhs_axes=(1,))
-    return Steps(S.Concat(one, x.symbol, dim=2), x.count, 2 * x.width)
+    return x.as_long(S.Concat(one, x.symbol, dim=2), 2 * x.width)
 
 
 @_with(WHOLE)
 def halves(p: Draft, x: Steps, v: Number) -> Steps:
     """Parts of a split; the first or last one, or the sum of the outer ones."""
-    parts = v.whole(x.count, 2, x.count)
-    if x.count % parts:
-        raise Impossible
+    parts = v.divisor(x.count, 2)
     split = S.SliceChannel(x.symbol, num_outputs=parts, axis=1)
     kind = p.draw.choice(('first', 'last', 'both'))
     part = split[0] if kind == 'first' else split[parts - 1] if kind == 'last' else (
@@ -479,7 +503,7 @@ def split_and_stacked(p: Draft, x: Steps, v: Number) -> Steps:
     x = _fitted(p, x, v.whole(x.count, 2, x.count))
     each = S.SliceChannel(x.symbol, num_outputs=x.count, axis=1, squeeze_axis=True)
     each = [S.tanh(one) for one in each]
-    return Steps(_joined(p, each), x.count, x.width)
+    return x.as_long(_joined(p, each))
 
 
 @_with(WHOLE)
@@ -491,7 +515,7 @@ def beside_a_step_taken(p: Draft, x: Steps, v: Number) -> Steps:
         turned = S.transpose(x.symbol, axes=(0, 2, 1))
         places = S.zeros_like(S.max(turned, axis=2)) + at
         one = S.expand_dims(S.pick(turned, places, axis=2), axis=1)
-    return Steps(S.broadcast_add(x.symbol, one), x.count, x.width)
+    return x.as_long(S.broadcast_add(x.symbol, one))
 
 
 @_with(WHOLE)
@@ -500,7 +524,7 @@ def largest(p: Draft, x: Steps, v: Number) -> Steps:
     top = S.topk(x.symbol, axis=1, k=count, ret_typ='value')
     if p.chance(.5):
         return Steps(top, count, x.width)
-    return Steps(S.broadcast_add(x.symbol, S.mean(top, axis=1, keepdims=True)), x.count, x.width)
+    return x.as_long(S.broadcast_add(x.symbol, S.mean(top, axis=1, keepdims=True)))
 
 
 @_with(WHOLE)
@@ -533,20 +557,18 @@ def windows(p: Draft, x: Steps, v: Number) -> Steps:
     image = _image(x)
     if before:
         image = S.Pad(image, mode='constant', pad_width=(0, 0, 0, 0, before, 0, 0, 0))
-    image = S.Convolution(image, kernel=(kernel, x.width), num_filter=4, name=p.name('conv'))
-    return Steps(S.transpose(S.Reshape(image, shape=(0, 0, -1)), axes=(0, 2, 1)),
-                 x.count + before - kernel + 1, 4)
+    return Steps(_over_frames(p, image, (kernel, x.width)), x.count + before - kernel + 1, 4)
 
 
 @_with(('c',))
 def as_wide(p: Draft, x: Steps, v: Number) -> Steps:
     """A width that is the constant, and rows that are joined."""
     width = v.whole(x.count, 1, MOST)
-    rows = S.tanh(p.dense(S.Reshape(x.symbol, shape=(-1, x.width)), width, True))
+    rows = S.tanh(p.of_rows(x, width))
     if p.chance(.5):
-        return Steps(S.reshape_like(rows, x.symbol, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2),
-                     x.count, width)
-    return Steps(S.Reshape(S.tanh(p.dense(x.symbol, width)), shape=(0, -1, width)), x.count, width)
+        return x.as_long(S.reshape_like(rows, x.symbol, lhs_begin=0, lhs_end=1, rhs_begin=0,
+                                        rhs_end=2), width)
+    return x.as_long(S.Reshape(S.tanh(p.dense(x.symbol, width)), shape=(0, -1, width)), width)
 
 
 def _made(p: Draft, x: Steps, count: int) -> Any:
@@ -573,7 +595,7 @@ def with_what_a_number_makes(p: Draft, x: Steps, v: Number) -> Steps:
     count = v.whole(x.count, 1, 2 * x.count)
     made = _made(p, x, count)
     x = _fitted(p, x, count)
-    return Steps(S.broadcast_add(x.symbol, made), x.count, x.width)
+    return x.as_long(S.broadcast_add(x.symbol, made))
 
 
 @_with(WHOLE)
@@ -608,21 +630,19 @@ def joined_and_taken_apart(p: Draft, x: Steps, v: Number) -> Steps:
     rows = S.tanh(p.dense(S.Reshape(data, shape=shape), width, True))
     if first:
         shape = p.draw.choice(((x.count, -1, width), (-4, x.count, -1, 0)))
-        return Steps(S.swapaxes(S.Reshape(rows, shape=shape), dim1=0, dim2=1), x.count, width)
+        return x.as_long(S.swapaxes(S.Reshape(rows, shape=shape), dim1=0, dim2=1), width)
     shape = p.draw.choice(((-1, x.count, width), (-4, -1, x.count, 0), (-1, x.count, width)))
-    return Steps(S.Reshape(rows, shape=shape), x.count, width)
+    return x.as_long(S.Reshape(rows, shape=shape), width)
 
 
 @_with(('c', 'T', 'T//2', 'T//3'))
 def chunks(p: Draft, x: Steps, v: Number) -> Steps:
     """Parts of sequences as sequences, less their means."""
-    size = v.whole(x.count, 2, x.count)
-    if x.count % size:
-        raise Impossible
+    size = v.divisor(x.count, 2)
     parts = S.Reshape(x.symbol, shape=(-1, size, x.width))
     parts = S.broadcast_sub(parts, S.mean(parts, axis=1, keepdims=True))
-    return Steps(S.Reshape(parts, shape=p.draw.choice(((-1, x.count, x.width),)))
-                 if p.chance(.5) else S.reshape_like(parts, x.symbol), x.count, x.width)
+    return x.as_long(S.Reshape(parts, shape=p.draw.choice(((-1, x.count, x.width),)))
+                     if p.chance(.5) else S.reshape_like(parts, x.symbol))
 
 
 @_with(WHOLE)
@@ -637,7 +657,7 @@ def compared_with_a_place(p: Draft, x: Steps, v: Number) -> Steps:
     kind = p.draw.choice(('less', 'more', 'at least', 'part' if v.law in ANYWHERE else 'less'))
     mask = (places < at if kind == 'less' else places > at if kind == 'more' else places >= at
             if kind == 'at least' else places / max(at, 1))
-    return Steps(S.broadcast_mul(x.symbol, mask + .5), x.count, x.width)
+    return x.as_long(S.broadcast_mul(x.symbol, mask + .5))
 
 
 @_with(WHOLE)
@@ -656,19 +676,18 @@ def of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Steps:
     if p.chance(.3):
         turned = S.SequenceReverse(_turned(x.symbol), S.maximum(lengths, 1),
                                    use_sequence_length=True)
-        return Steps(_turned(turned), x.count, x.width)
+        return x.as_long(_turned(turned))
     if p.chance(.5):
-        return Steps(S.SequenceMask(x.symbol, lengths, use_sequence_length=True, axis=1),
-                     x.count, x.width)
+        return x.as_long(S.SequenceMask(x.symbol, lengths, use_sequence_length=True, axis=1))
     last = S.SequenceLast(_turned(x.symbol), S.maximum(lengths, 1),
                           use_sequence_length=True)
-    return Steps(S.broadcast_add(x.symbol, S.expand_dims(last, axis=1)), x.count, x.width)
+    return x.as_long(S.broadcast_add(x.symbol, S.expand_dims(last, axis=1)))
 
 
 # ---- with numbers that stand where T does
 
 def whole_slice(p: Draft, x: Steps, v: Number) -> Steps:
-    return Steps(_part(p, x, None, v.whole(x.count)), x.count, x.width)
+    return x.as_long(_part(p, x, None, v.whole(x.count)))
 
 
 def without_the_last(p: Draft, x: Steps, v: Number) -> Steps:
@@ -682,16 +701,14 @@ def without_the_last(p: Draft, x: Steps, v: Number) -> Steps:
 def the_last(p: Draft, x: Steps, v: Number) -> Steps:
     at = v.whole(x.count)
     last = _part(p, x, at, p.draw.choice((None, at + 1)))
-    return Steps(S.broadcast_add(x.symbol, last), x.count, x.width)
+    return x.as_long(S.broadcast_add(x.symbol, last))
 
 
 # ---- with scalars
 
 def _scaled(p: Draft, data: Any, v: Number, steps: int) -> Any:
     """A product or quotient with the number, or its inverse."""
-    value = v.of(steps)
-    if abs(value) < 1e-6:
-        raise Impossible
+    value = v.factor(steps)
     kind = p.draw.choice(('mul', 'mul', 'mul', 'div', 'div', 'weight'))
     if kind == 'weight':  # by an array that has the number
         return S.broadcast_mul(data, S.exp(S.Reshape(p.weight((1,)), shape=(1,) * 3)) * value)
@@ -710,29 +727,26 @@ def less_a_scaled_sum(p: Draft, x: Steps, v: Number) -> Steps:
         data, axis=1, keepdims=True)
     if not first:
         total = _scaled(p, total, v, x.count)
-    return Steps(S.broadcast_sub(x.symbol, S.tanh(total)), x.count, x.width)
+    return x.as_long(S.broadcast_sub(x.symbol, S.tanh(total)))
 
 
 @_with(ANYWHERE)
 def scaled(p: Draft, x: Steps, v: Number) -> Steps:
-    return Steps(_scaled(p, x.symbol, v, x.count), x.count, x.width)
+    return x.as_long(_scaled(p, x.symbol, v, x.count))
 
 
 @_with(ANYWHERE)
 def attention_with_scaled_scores(p: Draft, x: Steps, v: Number) -> Steps:
     scores = S.batch_dot(p.dense(x.symbol, 4), p.dense(x.symbol, 4), transpose_b=True)
-    return Steps(S.batch_dot(S.softmax(_scaled(p, scores, v, x.count)), x.symbol), x.count,
-                 x.width)
+    return x.as_long(S.batch_dot(S.softmax(_scaled(p, scores, v, x.count)), x.symbol))
 
 
 @_with(tuple(LAWS))
 def running_sum(p: Draft, x: Steps, v: Number) -> Steps:
     """A recurrence by hand that adds up what the number scales."""
     total, found = S.zeros_like(_last(x)), []
-    value = v.of(x.count)
+    value = v.factor(x.count)
     kind = p.draw.choice(('before', 'behind'))
-    if abs(value) < 1e-6:
-        raise Impossible
     for each in _list(p, x):
         total = total + (each * value if kind == 'before' else each)
         found.append(S.tanh(total if kind == 'before' else total * value))
@@ -744,7 +758,7 @@ def positions(p: Draft, x: Steps, v: Number) -> Steps:
     """arange(T) / v."""
     places = S.arange(x.count) if p.chance(.6) else S.contrib.arange_like(x.symbol, axis=1)
     places = places / v.whole(x.count)
-    return Steps(S.broadcast_add(x.symbol, S.Reshape(places, shape=(1, -1, 1))), x.count, x.width)
+    return x.as_long(S.broadcast_add(x.symbol, S.Reshape(places, shape=(1, -1, 1))))
 
 
 # ---- inside cells
@@ -786,18 +800,23 @@ def _cell(p: Draft, units: int, inside: Any = None) -> Any:
     return (kind if inside is None else _changed(kind, *inside))(units, prefix=p.name('cell'))
 
 
-def _unrolled(p: Draft, cell: Any, x: Steps, width: int, **options: Any) -> tuple[Steps, Any]:
+def _merged(cell: Any, x: Steps, width: int, first: bool = False, **options: Any
+            ) -> tuple[Steps, Any]:
+    """By `unroll`, with outputs joined; `first`: time first."""
+    options = {'length': x.count, 'merge_outputs': True, **options}
+    outputs, states = cell.unroll(inputs=_turned(x.symbol) if first else x.symbol,
+                                  layout='TNC' if first else 'NTC', **options)
+    return x.as_long(_turned(outputs) if first else outputs, width), states
+
+
+def _unrolled(p: Draft, cell: Any, x: Steps, width: int) -> tuple[Steps, Any]:
     """By `unroll`, of either layout, with outputs joined or not."""
     first = p.chance(.25)
-    data = _turned(x.symbol) if first else x.symbol
-    layout = 'TNC' if first else 'NTC'
     if p.chance(.7):
-        outputs, states = cell.unroll(x.count, data, layout=layout, merge_outputs=True, **options)
-        outputs = _turned(outputs) if first else outputs
-        return Steps(outputs, x.count, width), states
-    outputs, states = cell.unroll(x.count, data, layout=layout, merge_outputs=False, **options)
-    outputs = list(outputs)
-    return Steps(_joined(p, outputs), x.count, width, tuple(outputs)), states
+        return _merged(cell, x, width, first)
+    outputs, states = cell.unroll(x.count, _turned(x.symbol) if first else x.symbol, layout=(
+        'TNC' if first else 'NTC'), merge_outputs=False)
+    return Steps(_joined(p, list(outputs)), x.count, width, tuple(outputs)), states
 
 
 @_recurrence
@@ -824,8 +843,7 @@ def stack_of_cells(p: Draft, x: Steps, inside: Any = None) -> Any:
 def both_directions(p: Draft, x: Steps, inside: Any = None) -> Any:
     units = _units(p)
     cell = rnn.BidirectionalCell(_cell(p, units, inside), _cell(p, units))
-    found, states = _unrolled(p, cell, x, 2 * units)
-    return found, []
+    return _unrolled(p, cell, x, 2 * units)[0], []
 
 
 @_recurrence
@@ -835,19 +853,14 @@ def fused(p: Draft, x: Steps, inside: Any = None) -> Any:
     units, both = _units(p), p.chance(.3)
     cell = rnn.FusedRNNCell(units, p.draw.randint(1, 2), p.draw.choice(('lstm', 'gru', 'rnn_tanh')),
                             bidirectional=both, get_next_state=not both, prefix=p.name('fused'))
-    first = p.chance(.3)
-    data = _turned(x.symbol) if first else x.symbol
-    outputs, states = cell.unroll(x.count, data, layout='TNC' if first else 'NTC',
-                                  merge_outputs=True)
-    outputs = _turned(outputs) if first else outputs
-    return Steps(outputs, x.count, units * (1 + both)), []
+    return _merged(cell, x, units * (1 + both), p.chance(.3))[0], []
 
 
 @_recurrence
 def loop(p: Draft, x: Steps, inside: Any = None) -> Any:
     units = _units(p)
     outputs, states = rnn.dynamic_unroll(_cell(p, units, inside), x.symbol, layout='NTC')
-    return Steps(outputs, x.count, units), states
+    return x.as_long(outputs, units), states
 
 
 @_recurrence
@@ -859,8 +872,7 @@ def fused_by_fuse(p: Draft, x: Steps, inside: Any = None) -> Any:
     cell = rnn.fuse(cell)
     count = x.count if inside is not None or p.chance(.5) else None
     lengths = {'valid_length': p.lengths()} if p.chance(.2) and x.count == p.steps else {}
-    outputs, states = cell.unroll(count, x.symbol, layout='NTC', merge_outputs=True, **lengths)
-    return Steps(outputs, x.count, units), states
+    return _merged(cell, x, units, length=count, **lengths)
 
 
 @_recurrence
@@ -871,9 +883,7 @@ def with_lengths(p: Draft, x: Steps, inside: Any = None) -> Any:
     units = _units(p)
     cell = rnn.FusedRNNCell(units, 1, 'gru', prefix=p.name('fused')) if (
         inside is None and p.chance(.4)) else _cell(p, units, inside)
-    outputs, _ = cell.unroll(x.count, x.symbol, layout='NTC', merge_outputs=True,
-                             valid_length=p.lengths())
-    return Steps(outputs, x.count, units), []
+    return _merged(cell, x, units, valid_length=p.lengths())[0], []
 
 
 @_recurrence
@@ -988,7 +998,7 @@ def all_rows(p: Draft, x: Steps) -> Any:
     if p.chance(.6):
         return p.rows_and_label(x)
     p.layout = 'rows'
-    return S.softmax(p.dense(S.Reshape(x.symbol, shape=(-1, x.width)), 4, True))
+    return S.softmax(p.of_rows(x, 4))
 
 
 @_plain(PLAIN_HEADS)
@@ -1023,9 +1033,7 @@ def scaled_total(p: Draft, x: Steps, v: Number) -> Any:
     first = p.chance(.4)
     operator = p.draw.choice(('sum', 'nansum') if first else ('sum', 'mean', 'max'))
     data = x.symbol
-    value = v.of(x.count)
-    if abs(value) < 1e-6:
-        raise Impossible
+    value = v.factor(x.count)
     if first:
         data = data * value if p.chance(.5) else data / value
     total = getattr(S, operator)(data, axis=1)
@@ -1037,8 +1045,8 @@ def scaled_total(p: Draft, x: Steps, v: Number) -> Any:
 @_with(tuple(LAWS), HEADS)
 def sum_of_a_list(p: Draft, x: Steps, v: Number) -> Any:
     """Python's sum of the steps, or add_n, with a number."""
-    each, value = _list(p, x), v.of(x.count)
-    if len(each) < 2 or abs(value) < 1e-6:
+    each, value = _list(p, x), v.factor(x.count)
+    if len(each) < 2:
         raise Impossible
     total = sum(each[1:], each[0]) if p.chance(.7) else S.add_n(*each)
     return p.dense(total / value if p.chance(.5) else total * value, 3, True)
@@ -1071,9 +1079,7 @@ def pooled_head(p: Draft, x: Steps, v: Number) -> Any:
 @_with(WHOLE, HEADS)
 def rows_of_several_steps(p: Draft, x: Steps, v: Number) -> Any:
     """(-1, v * width), and the largest of each part."""
-    size = v.whole(x.count, 1, x.count)
-    if x.count % size:
-        raise Impossible
+    size = v.divisor(x.count, 1)
     rows = S.Reshape(x.symbol, shape=(-1, size * x.width))
     return S.max(rows, axis=1, keepdims=True) if p.chance(.5) else S.softmax(rows)
 
@@ -1090,9 +1096,8 @@ def loss_with_a_scale(p: Draft, x: Steps, v: Number) -> Any:
 def scores_shaped(p: Draft, x: Steps, v: Number) -> Any:
     """Rows of scores, and steps of them again: (-1, v, 4)."""
     x = _fitted(p, x, v.whole(x.count, 2, 2 * x.count))
-    rows = p.dense(S.Reshape(x.symbol, shape=(-1, x.width)), 4, True)
     p.layout = 'NTC'
-    return S.Reshape(rows, shape=(-1, x.count, 4))
+    return S.Reshape(p.of_rows(x, 4), shape=(-1, x.count, 4))
 
 
 @_with(WHOLE, HEADS)
@@ -1169,8 +1174,7 @@ def _build(p: Draft) -> Draft:
                 x = p.draw.choice(PLAIN)(p, x)
             else:
                 consistent = p.chance(.4) and CONSISTENT.get(number.law)
-                piece = p.draw.choice(consistent or NUMBERED[number.law])
-                p.places.append('%s: %s (%s)' % (number.law, piece.__name__, place))
+                piece = p.chosen(consistent or NUMBERED[number.law], number, place)
                 x = piece(p, x, number)
         return x
     x = pieces(_begin(p), 'before', .3)
@@ -1179,24 +1183,14 @@ def _build(p: Draft) -> Draft:
         name = p.draw.choice([*INSIDES])
         p.places.append('%s: %s (inside)' % (number.law, name))
         inside = INSIDES[name](number.of(x.count), p.t0)
-    recurrence = p.draw.choice(RECURRENCES)
-    p.places.append(recurrence.__name__)
-    x, states = recurrence(p, x, inside)
+    x, _ = p.chosen(RECURRENCES)(p, x, inside)
     x = pieces(x, 'behind', .35)
     if p.chance(.15):
-        recurrence = p.draw.choice(RECURRENCES)
-        p.places.append(recurrence.__name__)
-        x, states = recurrence(p, x)
-    if where['head']:
-        number = where['head'][0]
-        piece = p.draw.choice(HEADS[number.law])
-        p.places.append('%s: %s (head)' % (number.law, piece.__name__))
-        symbol = piece(p, x, number)
-    else:
-        piece = p.draw.choice(PLAIN_HEADS)
-        p.places.append(piece.__name__)
-        symbol = piece(p, x)
-    p.symbol = symbol
+        x, _ = p.chosen(RECURRENCES)(p, x)
+    for number in where['head']:
+        p.symbol = p.chosen(HEADS[number.law], number, 'head')(p, x, number)
+    if not where['head']:
+        p.symbol = p.chosen(PLAIN_HEADS)(p, x)
     return p
 
 
@@ -1292,11 +1286,9 @@ class Judgment(NamedTuple):
     """
 
     seed: int
-    format: str
     export: str
     own: str
     lengths: dict[tuple[int, int], str]
-    notes: list[str]
     why: str = ''
 
     @property
@@ -1307,81 +1299,10 @@ class Judgment(NamedTuple):
     def wrong(self) -> bool:
         return 'wrong' in self.lengths.values()
 
-
-Runner = Callable[[Mapping[str, np.ndarray]], Sequence[np.ndarray]]
-
-
-def _session(path: Path) -> Any:
-    import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(path.read_bytes(), options,
-                                        providers=['CPUExecutionProvider'])
-
-
-_TYPES = {'tensor(float)': 'float32', 'tensor(double)': 'float64', 'tensor(int64)': 'int64',
-          'tensor(int32)': 'int32'}
-
-
-def _onnx(model: Any, folder: Path, options: Mapping[str, Any]) -> Runner:
-    interop.to_onnx(model, str(folder / 'a.onnx'), check=False, **options)
-    session = _session(folder / 'a.onnx')
-    kinds = {each.name: _TYPES[each.type] for each in session.get_inputs()}
-    return lambda data: session.run(None, {name: data[name].astype(kind)
-                                           for name, kind in kinds.items()})
-
-
-def _source(model: Any, folder: Path, options: Mapping[str, Any]) -> Runner:
-    import torch
-    path = folder / 'a.py'
-    interop.to_source(model, str(path), check=False, **options)
-    space = {'__name__': 'generated'}
-    exec(compile(path.read_text('utf-8'), 'a.py', 'exec', dont_inherit=True), space)
-    module = space['Model']()  # type: ignore[operator]
-    module.load_state_dict(torch.load(str(path.with_suffix('.pt')), weights_only=True))
-    module.eval()
-    names = list(inspect.signature(module.forward).parameters)
-
-    def run(data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        with torch.no_grad():
-            found = module(*[torch.tensor(data[name].astype('int64') if _whole(data[name])
-                                          and name != 'lengths' else data[name])
-                             for name in names])
-        return [each.numpy() for each in ([found] if isinstance(found, torch.Tensor) else found)]
-    return run
-
-
-def _whole(array: np.ndarray) -> bool:
-    return array.ndim < 3
-
-
-def _states(model: Any, folder: Path, options: Mapping[str, Any]) -> Runner:
-    """In two chunks."""
-    interop.to_onnx(model, str(folder / 'a.onnx'), check=False, states=True, **options)
-    stepper = interop.load_stepper(str(folder / 'a.onnx'))
-
-    def run(data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        first = {name: array for name, array in data.items() if name in stepper.encoder_names}
-        given = {name: array for name, array in data.items() if name in stepper.input_names}
-        batch = next(iter(data.values())).shape[0]
-        states = stepper.begin(batch, **first)
-        steps = min(array.shape[1] for array in given.values() if array.ndim > 1)
-        parts = []
-        for part in (slice(0, steps // 2), slice(steps // 2, steps)):
-            if part.start == part.stop:
-                continue
-            found, states = stepper.read(states, **{
-                name: array[:, part] if array.ndim > 1 else array for name, array in given.items()})
-            parts.append([found] if isinstance(found, np.ndarray) else found)
-        return [np.concatenate(each, axis=1) if each[0].ndim == 3 else each[-1]
-                for each in zip(*parts)]
-    return run
-
-
-def exported(model: Any, folder: Path, format: str = 'onnx', **options: Any) -> Runner:
-    """Write a model in a format; what runs its file."""
-    return {'onnx': _onnx, 'source': _source, 'states': _states}[format](model, folder, options)
+    @property
+    def verdict(self) -> str:
+        return ('refused at export' if self.export else 'wrong' if self.wrong else
+                'right' if self.taken else 'refuses others')
 
 
 def _same(found: Sequence[np.ndarray], expected: Sequence[np.ndarray],
@@ -1404,8 +1325,7 @@ def _batch_first(array: np.ndarray, layout: str, batch: int) -> np.ndarray:
     return array.reshape(batch, -1, array.shape[-1]) if layout == 'rows' else array
 
 
-def judged_against(other: Program, runner: Runner, format: str, notes: Sequence[str] = ()
-                   ) -> Judgment:
+def judged_against(other: Program, runner: Runner, format: str) -> Judgment:
     """What a file gives at the lengths of a program, beside that program."""
     own, lengths, why = 'refused', {}, ''
     first, second, third = other.batches
@@ -1432,89 +1352,38 @@ def judged_against(other: Program, runner: Runner, format: str, notes: Sequence[
             own = verdict
         else:
             lengths[length, batch] = verdict
-    return Judgment(other.seed, format, '', own, lengths, list(notes), why)
+    return Judgment(other.seed, '', own, lengths, why)
 
 
 def judged(seed: int, format: str = 'onnx', typed: bool = False, certify: bool = False) -> Judgment:
     """Export the program of a seed for T0, and run the file at other sizes."""
     made = program(seed, format == 'states')
     options: dict[str, Any] = {}
-    if typed:
-        options['inputs'] = made.shapes()
     if certify:
         options['certify_by'] = made.model(made.second()).graph
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter('always')
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
         try:
-            runner = exported(made.model(), Path(folder), format, **options)
+            runner = FORMATS[format](made.model(), Path(folder), made.shapes() if typed else None,
+                                     **options)
         except Exception as error:
-            return Judgment(seed, format, '%s: %s' % (type(error).__name__, error), '', {}, [])
-        notes = [str(each.message) for each in said if issubclass(each.category, UserWarning)]
-        found = judged_against(made, runner, format, notes)
-    if found.wrong and not notes:
-        found = found._replace(notes=printed(made, format, typed, certify))
-    return found
-
-
-def printed(made: Program, format: str = 'onnx', typed: bool = False, certify: bool = False
-            ) -> list[str]:
-    """The notes that the command prints for this export."""
-    with tempfile.TemporaryDirectory() as folder:
-        prefix = os.path.join(folder, 'model')
-        interop.save(made.model(), prefix, 1)
-        words = ['mxrnn', 'export', prefix, '--no-check', *(
-            ['--source', prefix + '.py'] if format == 'source' else ['--onnx', prefix + '.onnx']),
-            *['--states'] * (format == 'states')]
-        if typed:
-            for name, shape in made.shapes().items():
-                words += ['--input', '%s=%s' % (name, ','.join(map(str, shape)))]
-        if certify:
-            other = prefix + '-other.json'
-            made.symbol(made.second()).save(other)
-            words += ['--certify', other]
-        out, before = io.StringIO(), sys.argv
-        sys.argv = words
-        try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), \
-                    warnings.catch_warnings():
-                warnings.simplefilter('ignore')
-                runpy.run_module('mxrnn', run_name='__main__')
-        except SystemExit:
-            pass
-        finally:
-            sys.argv = before
-    found: list[str] = []
-    for line in out.getvalue().splitlines():
-        title, colon, text = line.partition(':')
-        if colon and title.strip() and ' ' not in title.strip():
-            found.append('')
-            keeps = title.strip() == 'note'
-        if found and keeps:
-            found[-1] += ' ' + (text if colon and title.strip() == 'note' else line).strip()
-    # That a width is not known is no word on lengths.
-    return [each.strip() for each in found if each and 'does not tell the width' not in each]
+            return Judgment(seed, '%s: %s' % (type(error).__name__, error), '', {})
+        return judged_against(made, runner, format)
 
 
 # ---- the command
 
-def _tried(task: tuple[int, str, bool, bool]) -> Any:
-    seed, format, typed, certify = task
-    begun = time.process_time()
+def _tried(task: tuple[int, str, bool, bool]) -> tuple[Judgment | None, str, float]:
+    """What became of a program, or None; a line on it, or a traceback; processor time."""
+    begun, seed = time.process_time(), task[0]
     warnings.simplefilter('ignore')  # in a process of its own, too
     try:
-        found = judged(seed, format, typed, certify)
+        found = judged(*task)
     except Exception:
-        return seed, traceback.format_exc(), None, 0.
-    made = program(seed, format == 'states')
-    return found, str(made), made.places, time.process_time() - begun
-
-
-def _results(tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
-    if jobs == 1:
-        yield from map(_tried, tasks)
-        return
-    with multiprocessing.get_context('spawn').Pool(jobs) as pool:
-        yield from pool.imap(_tried, tasks, chunksize=4)
+        return None, 'seed %d\n%s' % (seed, traceback.format_exc()), 0.
+    line = '%s: %s; %s' % (found.verdict, program(seed, task[1] == 'states'), found.why or (
+        found.export[:200] or 'at T0: ' + found.own))
+    return found, line, time.process_time() - begun
 
 
 def main() -> None:
@@ -1526,57 +1395,42 @@ def main() -> None:
     parser.add_argument('--jobs', type=int, default=1)
     parser.add_argument('--verbose', action='store_true', help='refusals, too')
     options = parser.parse_args()
-    warnings.simplefilter('ignore')
     seeds = range(*map(int, options.seeds.split(':')))
-    for format in options.formats.split(','):
-        _count(format, seeds, options)
+    with multiprocessing.get_context('spawn').Pool(options.jobs) as pool:
+        for format in options.formats.split(','):
+            _count(format, pool.imap(_tried, [
+                (seed, format, options.typed, options.certify) for seed in seeds], chunksize=4),
+                options.verbose)
 
 
-def _count(format: str, seeds: Sequence[int], options: Any) -> None:
+def _count(format: str, results: Iterable[tuple[Judgment | None, str, float]], verbose: bool
+           ) -> None:
+    """Print what is wrong, and how many files are what, by law."""
     counts: dict[str, int] = collections.Counter()
     by_law: dict[str, dict[str, int]] = {law: collections.Counter() for law in [*LAWS, 'none']}
-    wrong, seconds, begun = [], 0., time.time()
-    tasks = [(seed, format, options.typed, options.certify) for seed in seeds]
-    for done, (found, text, places, spent) in enumerate(_results(tasks, options.jobs), 1):
+    wrong, seconds = [], 0.
+    for found, line, spent in results:
+        verdict = found.verdict if found else 'broken'
         seconds += spent
-        if places is None:
-            counts['broken'] += 1
-            print('broken: seed %d\n%s' % (found, text), flush=True)
-            continue
-        verdict = ('refused at export' if found.export else 'wrong' if found.wrong else
-                   'right' if found.taken else 'refuses other lengths')
-        counts[verdict] += 1
-        counts['wrong at its own length'] += found.own == 'wrong'
-        counts['refused at its own length'] += found.own == 'refused'
-        counts['silent'] += found.wrong and not found.notes
-        for law in laws_of(found.seed) or ['none']:
-            by_law[law][verdict] += 1
-        if found.wrong or found.own in ('wrong', 'refused') or options.verbose:
-            line = '%s%s: %s; %s%s' % (verdict, found.wrong and not found.notes and ', silent' or (
-                ''), text, found.why or found.export[:200] or 'at T0: ' + found.own, ''.join(
-                '\n    %s' % note[:150] for note in found.notes[:3]))
+        counts.update(['drawn', verdict])
+        if found:
+            counts['%s at T0' % found.own] += 1
+            wrong += [found.seed] * found.wrong
+            for law in laws_of(found.seed) or ['none']:
+                by_law[law].update(['drawn', verdict])
+        if verbose or not found or found.wrong or found.own in ('wrong', 'refused'):
             print(line, flush=True)
-            if found.wrong:
-                wrong.append(found.seed)
-        if done % 50 == 0:
-            print('-- %d of %d seeds, %d wrong, %.0f s' % (
-                done, len(tasks), counts['wrong'], time.time() - begun), flush=True)
     taken = counts['right'] + counts['wrong']
-    print('\n%s%s%s: %d seeds, %.2f s each' % (format, ', typed' * options.typed, (
-        ', certified' * options.certify), len(tasks), seconds / max(1, len(tasks))))
-    print('  written %d, refused at export %d' % (
-        len(tasks) - counts['refused at export'] - counts['broken'], counts['refused at export']))
-    print('  take another length %d (%.1f %%): right %d, wrong %d (%.1f %%), of these without a '
-          'word %d' % (taken, 100 * taken / len(tasks), counts['right'], counts['wrong'],
-                       100 * counts['wrong'] / max(1, taken), counts['silent']))
-    print('  at T0: wrong %d, refused %d; broken %d' % (
-        counts['wrong at its own length'], counts['refused at its own length'], counts['broken']))
-    print('  wrong: %s' % ' '.join(map(str, wrong)))
-    print('  laws       drawn  right  wrong  refuses others  refused at export')
-    for law, each in by_law.items():
-        print('  %-10s %5d  %5d  %5d  %14d  %17d' % (
-            law, sum(each.values()), each['right'], each['wrong'], each['refuses other lengths'],
-            each['refused at export']))
+    print('\n%s: %d seeds, %.2f s each; broken %d; at T0: wrong %d, refused %d' % (
+        format, counts['drawn'], seconds / max(1, counts['drawn']), counts['broken'],
+        counts['wrong at T0'], counts['refused at T0']))
+    print('  take another length %d (%.1f %%), of these wrong %d (%.1f %%): %s' % (
+        taken, 100 * taken / max(1, counts['drawn']), len(wrong), 100 * len(wrong) / max(1, taken),
+        ' '.join(map(str, wrong))))
+    columns = 'drawn', 'right', 'wrong', 'refuses others', 'refused at export'
+    print('  %-10s' % 'law', *columns, sep='  ')
+    for law, each in {**by_law, 'all': counts}.items():
+        print('  %-10s' % law, *['%*d' % (len(key), each[key]) for key in columns], sep='  ')
 
 
 if __name__ == '__main__':

@@ -11,10 +11,10 @@ pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
 torch = pytest.importorskip('torch')
 
+from .formats import FORMATS  # noqa: E402
 from .length_programs import (  # noqa: E402
     COUNTS,
     LAWS,
-    exported,
     judged,
     judged_against,
     laws_of,
@@ -68,7 +68,7 @@ class Scaled:
 def test_a_file_of_another_program_is_found_wrong(format, change, tmp_path):
     """By a law that is felt at other lengths alone, by its weights, or by the number of steps."""
     made = free(format)
-    runner = exported(made.model(), tmp_path, format)
+    runner = FORMATS[format](made.model(), tmp_path)
     other = made._replace(runs={})
     if change == 'law':
         other = other._replace(build=lambda steps: Scaled(made.build(steps), steps / made.t0))
