@@ -13,9 +13,8 @@ import mxrnn
 from mxrnn import mx
 from mxrnn._graph import attributes
 from mxrnn._graph.attributes import REQUIRED, AttributeValueError
-from mxrnn._graph.check_node_attributes import WITHOUT_MEANING, check_attributes
 from mxrnn._graph.graph import Entry, Node
-from mxrnn._graph.operator_rows import ROWS, add
+from mxrnn._graph.operator_rows import ROWS, WITHOUT_MEANING, add, check_attributes
 from mxrnn._graph.operator_table import canonical
 from mxrnn._graph.shapes.infer import axes_of
 from mxrnn.interop import graph_from_json

@@ -6,7 +6,7 @@
 - `gate_equations`: the gates of each family, and its step
 - `variables`: RNNParams
 - `unroll`: options and checks of `unroll`, masks for different lengths, the loop over steps
-- `weights`: weights as arrays, packed and unpacked
+- `weights_by_gate`: weights as arrays, packed and unpacked
 - `base_cells`: BaseRNNCell, and the base of cells with gates
 - `dense`: RNNCell, LSTMCell, LSTMPCell, GRUCell
 - `conv`: the same with convolutions
@@ -15,7 +15,6 @@
 - `noise`: zoneout, variational dropout, dropped weights
 - `share_variables`: lets cells use one container's variables
 - `containers`: stacks and both directions
-- `rnn_unroll`: the deprecated function
 - `dynamic_unroll`: a cell as a loop
 - `carried_states`: states from batch to batch
 """

@@ -17,7 +17,7 @@ from .sequences import check_symbol
 from .states import StateInfo, States, check_states, make_state
 from .unroll import Unrollable
 from .variables import Init, RNNParams
-from .weights import PackedWeights
+from .weights_by_gate import PackedWeights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

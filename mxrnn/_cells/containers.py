@@ -13,7 +13,7 @@ from .share_variables import check_shared, share
 from .states import StateInfo, States, check_states, flatten
 from .unroll import GivenLengths, Options, Unrolled, unroll_within
 from .variables import RNNParams, warn_of_equal_names
-from .weights import Weights
+from .weights_by_gate import Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -15,7 +15,7 @@ from .sequences import Inputs, check_symbol, merged, steps_of
 from .states import StateInfo, States
 from .unroll import Options, Unrolled, unroll_within
 from .variables import RNNParams
-from .weights import Weights
+from .weights_by_gate import Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -3,7 +3,7 @@
 - `safe_pickle`: reads pickles without trusting them
 - `optimizer_states`: the file of an optimiser's states; gives a module its optimiser's progress
 - `position`: the place in training
-- `checks`: checks that saving and loading share
+- `checkpoint_faults`: what does not fit: cells, names, shapes, types, ids
 - `saving`: save_rnn_checkpoint
 - `worker_agreement`: positions of workers that train together
 - `loading`: load_rnn_checkpoint

@@ -15,7 +15,7 @@ from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 from . import optimizer_states as _optimizer
 from . import position, worker_agreement
-from .checks import Cell, Params, cell_list, check_ids, check_module
+from .checkpoint_faults import Cell, Params, cell_list, check_ids, check_module
 from .optimizer_states import Begun, Extra
 from .position import Data, Here
 from .saving import Companion, pinned, save

@@ -7,18 +7,13 @@ from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overl
 from .. import _check
 from .._files import CheckpointError, cause_of, reason_of
 from .._files import checkpoint_files as files
-from .._files.checkpoint_files import Place, refuse_missing
-from .._files.newest_checkpoint import Candidates
+from .._files.checkpoint_files import Candidates, Place, refuse_missing
 from .._files.params import checked
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
-from . import (
-    checks,
-    position,
-    worker_agreement,
-)
+from . import checkpoint_faults, position, worker_agreement
 from . import optimizer_states as _optimizer
-from .checks import Cell, Params, cell_list, check_module
+from .checkpoint_faults import Cell, Params, cell_list, check_module
 from .position import Data
 from .safe_pickle import named_things
 
@@ -239,8 +234,8 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
         go_on = position.go_to(here, module, data, place[0], path)
 
     def check_shapes() -> None:
-        checks.check_shapes(module, loaded.arg_params, loaded.aux_params,
-                                              files.path_of(prefix, 'params', *place))
+        checkpoint_faults.check_shapes(module, loaded.arg_params, loaded.aux_params,
+                                       files.path_of(prefix, 'params', *place))
 
     def restore() -> None:
         _optimizer.restore(module, _optimizer.decode(
@@ -272,7 +267,7 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
         raise CheckpointError('cannot load %s with %s: %s'
                               % (path, graph_path, reason_of(error))) from cause_of(error)
     if strict:
-        found = checks.faults(cells, symbol, read, arg_params, aux_params)
+        found = checkpoint_faults.faults(cells, symbol, read, arg_params, aux_params)
         if found:
             raise CheckpointError('%s does not fit the graph and the cells: %s'
                                   % (path, '; '.join(found)))

@@ -14,7 +14,7 @@ from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import RELEASE, mx
 from .._runtime.symbol_graph import graph_of
 from . import optimizer_states as _optimizer
-from .checks import Cell, Params, cell_list
+from .checkpoint_faults import Cell, Params, cell_list
 from .optimizer_states import Extra
 
 __all__ = ['Companion', 'pinned', 'save', 'save_rnn_checkpoint']

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Literal, Mapping, Sequence, Tuple, Union
 import numpy as np
 
 from .. import _check
-from .._checkpoint.checks import check_ids
+from .._checkpoint.checkpoint_faults import check_ids
 from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
 from .corpus import Corpus

@@ -1,9 +1,8 @@
 """MXNet's graphs as plain objects, the meaning of operators, and their weights; without MXNet.
 
 - `attributes`: kinds of operators' attributes
-- `operator_rows`: what a row tells about a node
+- `operator_rows`: what a row tells about a node, and refuses in it
 - `operator_table`: one row for each operator
-- `check_node_attributes`: refuses what operators do not take
 - `graph`: the graph as immutable objects
 - `symbol_json`: graphs from and to JSON
 - `graph_editing`: builds graphs, and replaces nodes

@@ -1,12 +1,13 @@
-"""The rows of the table of operators, what they tell about a node, and names of old versions."""
+"""The rows of the table of operators: what they tell about a node, what they refuse in it, and names
+of old versions."""
 from __future__ import annotations
 
 from typing import Any, Callable, Mapping, NamedTuple, Protocol, Sequence, Union
 
 from .attributes import Attribute, AttributeValueError, Bool, Double, Int, Shape, Text
 
-__all__ = ['Input', 'Row', 'add', 'canonical', 'describe', 'has', 'mark', 'row', 'typed',
-           'types_of']
+__all__ = ['add', 'canonical', 'check_attributes', 'describe', 'has', 'Input', 'lacks_inputs',
+           'mark', 'row', 'Row', 'typed', 'types_of']
 
 
 class AnyNode(Protocol):
@@ -234,3 +235,44 @@ def canonical(op: str) -> str:
         words = words.replace('__', '_').replace('_r_', '_r')
         return words if words in ROWS else op
     return op
+
+
+# ---- nodes that do not fit their row
+
+#: Attributes that change no number: device and storage of an array, the choice of a kernel, and
+#: attributes only for quantised graphs.
+WITHOUT_MEANING = frozenset((
+    'ctx', 'workspace', 'cudnn_tune', 'cudnn_off', 'forward_stype', 'sparse_grad', 'ndev', 'key',
+    'min_calib_range', 'max_calib_range'))
+
+
+def lacks_inputs(op: str, count: int) -> bool:
+    """Whether the operator `op` needs more than `count` inputs."""
+    known = row(op)
+    return known is not None and count < known.least_inputs
+
+
+def check_attributes(node: AnyNode) -> None:
+    """Refuse a node whose attributes are missing, invalid or unknown, or that has too few or too
+    many inputs.
+
+    Raises
+    ------
+    AttributeValueError
+    """
+    known = row(node.op)
+    if known is None:
+        return
+    if lacks_inputs(node.op, len(node.inputs)):
+        raise AttributeValueError('%s, %s: has %d inputs, must have at least %d' % (
+            node.name, node.op, len(node.inputs), known.least_inputs))
+    if len(node.inputs) > len(known.inputs) and not known.variadic:  # another operator of MXNet 2
+        raise AttributeValueError('%s, %s: has %d inputs, must have at most %d' % (
+            node.name, node.op, len(node.inputs), len(known.inputs)))
+    for key in known.attributes:
+        known.value(node, key)
+    unknown = [key for key in node.attrs if key not in known.attributes
+               and key not in WITHOUT_MEANING and not key.startswith('__')]
+    if unknown and known.attributes:  # MXNet ignores attributes of operators that take none
+        raise AttributeValueError('%s, %s: has no attribute %s, only %s' % (
+            node.name, node.op, ', '.join(unknown), ', '.join(known.attributes)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.weights import Array, MissingWeightsError
+from .._cells.weights_by_gate import Array, MissingWeightsError
 from .._graph.index_inputs import is_looked_up
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of

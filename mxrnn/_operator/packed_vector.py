@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
 from .._cells.gate_equations import MODES
-from .._cells.weights import (
+from .._cells.weights_by_gate import (
     ARRAYS,
     Weights,
     copy_rows,

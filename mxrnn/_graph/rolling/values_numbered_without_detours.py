@@ -10,8 +10,8 @@ import itertools
 from typing import Callable, Hashable, Iterator, Sequence
 
 from ..attributes import AttributeValueError
-from ..check_node_attributes import lacks_inputs
 from ..graph import Entry, Graph, Node
+from ..operator_rows import lacks_inputs
 from ..operator_table import ROWS, has, row
 
 __all__ = ['TooLong', 'Values', 'before_swap', 'has_one_shape', 'is_random', 'keeps_states']

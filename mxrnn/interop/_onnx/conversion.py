@@ -12,8 +12,8 @@ from onnx import helper, numpy_helper
 from ... import _check
 from ..._files.params import BFLOAT16, TYPES
 from ..._graph.attributes import AttributeValueError
-from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Graph, Node
+from ..._graph.operator_rows import check_attributes
 from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Fault, axes_of
 from ..._graph.shapes.missing_shapes import Place

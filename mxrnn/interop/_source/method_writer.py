@@ -6,8 +6,8 @@ import re
 from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
-from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operator_rows import check_attributes
 from ..._graph.operator_table import has
 from ..registry import TORCH
 from .class_file import File

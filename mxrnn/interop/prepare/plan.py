@@ -9,9 +9,9 @@ import numpy as np
 
 from ... import _check
 from ..._graph.attributes import AttributeValueError
-from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Graph
 from ..._graph.index_inputs import only_looked_up
+from ..._graph.operator_rows import check_attributes
 from ..._graph.rolling import Finding, OneInput, RolledGraph, structure, with_one_input
 from ..._graph.shapes.missing_shapes import Named
 from ..._graph.stepping import Stepped

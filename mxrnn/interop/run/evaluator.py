@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..._graph.check_node_attributes import check_attributes
 from ..._graph.graph import Entry, Graph, Node
+from ..._graph.operator_rows import check_attributes
 from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.sizes import product, resolve

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .exported_file import ExportedFile, in_chunks
-from .load_stepper import stepper_of
 from .onnx_session import inputs_of, run_onnx, session_of
-from .onnx_stepper import OnnxStepper
+from .onnx_stepper import OnnxStepper, stepper_of
 from .witness import Data
 
 if TYPE_CHECKING:

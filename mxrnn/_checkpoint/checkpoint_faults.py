@@ -1,4 +1,5 @@
-"""Checks of the arguments that saving and loading share, and of what a checkpoint holds."""
+"""What does not fit: arguments that are no cells, and names, shapes, types and ids that the graph,
+the cells or the module do not take."""
 from __future__ import annotations
 
 import contextlib
