@@ -1,5 +1,5 @@
-"""The rows of the table of operators: what they tell about a node, what they refuse in it, and names
-of old versions."""
+"""The rows of the table of operators: what they tell about a node, what they refuse in it, and
+names of old versions."""
 from __future__ import annotations
 
 from typing import Any, Callable, Mapping, NamedTuple, Protocol, Sequence, Union
