@@ -6,9 +6,8 @@ In reading order:
 - `arrays`: operators that make arrays, move elements or look them up
 - `elementwise`: operators of MXNet on each element
 - `reductions`: operators that reduce or order elements
-- `sequences`: operators on sequences with lengths
+- `sequences`: RNN, loops, operators with lengths
 - `layers`: matrix products, convolutions, norms, losses
-- `recurrences`: RNN and loops
 - `samplers`: random numbers
 - `conversion`: `contents`, which converts a plan with these
 """

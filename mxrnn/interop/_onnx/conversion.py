@@ -24,7 +24,7 @@ from ..._graph.stepping import Stepped
 from ..prepare import Prepared
 from ..prepare.step_layout import KEY
 from ..registry import ONNX, ExportError, Unsupported
-from . import arrays, elementwise, layers, recurrences, samplers  # noqa: F401  (fill it)
+from . import arrays, elementwise, layers, samplers, sequences  # noqa: F401  (fill it)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type
 
 __all__ = ['Conversion', 'contents']

@@ -14,10 +14,9 @@
 - `elementwise`: operators on each element
 - `moves`: operators that move elements or look them up
 - `reductions`: operators that reduce or order elements
-- `sequences`: operators on sequences with lengths
 - `layers`: matrix products, convolutions, norms
 - `losses`: loss heads
-- `recurrences`: RNN and loops
+- `sequences`: RNN, loops, operators with lengths
 - `methods`: the methods scores, forward and loss
 - `step_methods`: the methods begin, encode and steps
 - `class_text`: writes a plan with these

@@ -7,21 +7,13 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
 from ..prepare.losses import Losses
 from ..registry import TORCH
-from . import (  # noqa: F401
-    creation,
-    elementwise,
-    layers,
-    losses,
-    moves,
-    reductions,
-    sequences,
-)
+from . import creation, elementwise, layers, losses, moves, reductions  # noqa: F401  (fill it)
 from .class_file import File
 from .emitter_api import LOSSES, Expr, Facts, Unsupported
 from .method_writer import MethodWriter
 from .pasting import call
 from .python_text import local
-from .recurrences import write_method
+from .sequences import write_method
 
 __all__ = ['Methods', 'loss_text']
 

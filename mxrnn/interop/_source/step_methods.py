@@ -12,7 +12,7 @@ from .emitter_api import Expr, Unsupported
 from .methods import Methods
 from .program_names import name_of
 from .python_text import local, wrapped
-from .recurrences import write_method
+from .sequences import write_method
 
 __all__ = ['StepMethods']
 
