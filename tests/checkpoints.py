@@ -70,16 +70,23 @@ def without_checksum(content):
     return content[:8] + bytes(8) + content[16:] if content[12:16] == b'CRC1' else content
 
 
-def change_extra(path, change):
-    """Let `change` work on what mxrnn adds to a file of states, and seal the file again."""
+def reseal(path, change):
+    """Replace the content of a sealed file by what `change` makes of it, and seal it again."""
     content, seal, sums = path.read_bytes().rpartition(b'\nmxrnn crc32 ')
-    stream = io.BytesIO(content)
-    pickle.load(stream)
-    states = content[:stream.tell()]
-    extra = pickle.load(stream)
-    change(extra)
-    content = states + pickle.dumps(extra, protocol=4)
+    content = change(content)
     path.write_bytes(content + seal + b'%08x ' % zlib.crc32(content) + sums[-8:])
+
+
+def change_extra(path, change):
+    """Let `change` work on what mxrnn adds to a file of states."""
+    def changed(content):
+        stream = io.BytesIO(content)
+        pickle.load(stream)
+        states = content[:stream.tell()]
+        extra = pickle.load(stream)
+        change(extra)
+        return states + pickle.dumps(extra, protocol=4)
+    reseal(path, changed)
 
 
 class Buckets(mx.io.DataIter):

@@ -364,11 +364,8 @@ def grow(module, tree, count):
     return getattr(module, kind)(*rest, prefix='c%d_' % next(count))
 
 
-class Tree:
-    """A random composition, used as a case is."""
-
-    def __init__(self, tree):
-        self.make = lambda module: grow(module, tree, itertools.count())
+def case_of(tree):
+    return Case('tree', lambda module: grow(module, tree, itertools.count()))
 
 
 @pytest.mark.filterwarnings('ignore:MXNet 1.7 corrupts memory')  # only with training, not done here
@@ -383,7 +380,7 @@ def test_random_compositions_are_the_same():
             outputs, states = unrolled(cell, layout, merge, kind, length=length)
             mx.sym.Group(flat(outputs) + flat(states)).infer_shape_partial()  # or fails
             return outputs, states
-        compared.append(compare(Tree(tree), consistent))
+        compared.append(compare(case_of(tree), consistent))
     check()
     assert sum(compared) >= 200
 
@@ -391,7 +388,7 @@ def test_random_compositions_are_the_same():
 @given(STEPPABLE, st.integers(1, 3))
 @settings(max_examples=50, deadline=None)
 def test_random_cells_step_the_same(tree, length):
-    assert compare(Tree(tree), lambda cell: step(cell, length))
+    assert compare(case_of(tree), lambda cell: step(cell, length))
 
 
 # Names, signatures, golden files

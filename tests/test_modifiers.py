@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, rnn
-from .running import stack
+from .running import run_symbols, stack
 
 pytestmark = differs
 
@@ -59,33 +59,28 @@ def bare(cell, **kwargs):
             for i, shape in enumerate(cell.state_shape)]
 
 
+#: Cells, how much of outputs and states they zone out, and begin states: none, or how they are.
 FLOAT64 = {
-    'stateless': lambda: (rnn.ZoneoutCell(rnn.DropoutCell(0.2), 0.3, 0.3), None),
-    'variables': lambda: (lambda cell: (cell, bare(cell)))(
-        rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3)),
-    'states': lambda: (lambda cell: (cell, bare(cell)))(rnn.ZoneoutCell(rnn.LSTMCell(3), 0, 0.3)),
-    'typed': lambda: (lambda cell: (cell, bare(cell, dtype='float64')))(
-        rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3)),
-    'zeros': lambda: (rnn.ZoneoutCell(rnn.LSTMCell(3), 0.3, 0.3), None)}
+    'stateless': (lambda: rnn.DropoutCell(0.2), (0.3, 0.3), None),
+    'variables': (lambda: rnn.LSTMCell(3), (0.3, 0.3), {}),
+    'states': (lambda: rnn.LSTMCell(3), (0, 0.3), {}),
+    'typed': (lambda: rnn.LSTMCell(3), (0.3,), {'dtype': 'float64'}),
+    'zeros': (lambda: rnn.LSTMCell(3), (0.3, 0.3), None)}
 
 
 # differences.md: float16 and float64
 @pytest.mark.parametrize('way', ['unroll', 'dynamic'])
-@pytest.mark.parametrize('make', FLOAT64.values(), ids=FLOAT64)
-def test_zoneout_in_float64(make, way):
-    cell, begin = make()
+@pytest.mark.parametrize('make, rates, begin', FLOAT64.values(), ids=FLOAT64)
+def test_zoneout_in_float64(make, rates, begin, way):
+    cell = rnn.ZoneoutCell(make(), *rates)
+    begin = None if begin is None else bare(cell, **begin)
     data = mx.sym.Variable('data')
     outputs, states = (
         cell.unroll(3, data, begin, merge_outputs=True, dtype='float64') if way == 'unroll' else
         rnn.dynamic_unroll(cell, data, begin, dtype='float64'))
-    bound = mx.sym.Group([outputs] + states).simple_bind(mx.cpu(), type_dict={'data': 'float64'},
-                                                         data=(2, 3, 4))
-    for array in bound.arg_arrays:
-        array[:] = 0.5
-    bound.forward(is_train=True)
-    bound.backward([mx.nd.ones(each.shape, dtype='float64') for each in bound.outputs])
-    assert bound.outputs[0].dtype == np.float64
-    assert np.isfinite(bound.grad_dict['data'].asnumpy()).all()
+    found = run_symbols(outputs, states, {'data': (2, 3, 4)}, dtype='float64')
+    assert found.outputs.dtype == np.float64
+    assert np.isfinite(found.grads['data']).all()
 
 
 def test_a_stack_is_counted_and_indexed():

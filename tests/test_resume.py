@@ -118,26 +118,26 @@ def test_schedules_go_on_before_and_after_their_ends(optimizer, schedule, tmp_pa
         assert same(whole[0], found[0])
 
 
-def rate_after_resuming(prefix, make):
-    """The rate of the next update of a training that goes on with the schedule of `make`."""
+def optimizer_after_resuming(prefix, optimizer, **settings):
+    """The optimiser of a training that goes on from epoch 2 with other settings."""
     cell = CELLS['fused']()
     module, data = module_of('module', cell)
     rnn.load_rnn_checkpoint(cell, prefix, 2, module=module)
     module.bind(data.provide_data, data.provide_label)
     module.init_params()
-    module.init_optimizer(optimizer='sgd', optimizer_params={'lr_scheduler': make()})
-    return module._optimizer.lr_scheduler(module._optimizer.num_update + 1)
+    module.init_optimizer(optimizer=optimizer, optimizer_params=settings)
+    return module._optimizer
 
 
 def test_a_schedule_that_is_given_anew_is_at_its_own_rate(tmp_path):
     prefix, cell, module, data = untrained(tmp_path)
     fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'sgd',
         lr_scheduler=poly(4), learning_rate=None)
-    assert rate_after_resuming(prefix, poly(4)) == 0.02
     other = mx.lr_scheduler.PolyScheduler
-    assert rate_after_resuming(prefix, lambda: other(5, 0.2, 1, 0.05)) == 0.05
-    assert rate_after_resuming(prefix, lambda: other(14, 0.2, 1, 0.06)) == 0.13
-    assert rate_after_resuming(prefix, cosine(4)) == 0.02
+    for schedule, rate in ((poly(4)(), 0.02), (other(5, 0.2, 1, 0.05), 0.05),
+                           (other(14, 0.2, 1, 0.06), 0.13), (cosine(4)(), 0.02)):
+        optimizer = optimizer_after_resuming(prefix, 'sgd', lr_scheduler=schedule)
+        assert optimizer.lr_scheduler(optimizer.num_update + 1) == rate
 
 
 # differences.md: optimisers that remember more than a count (LARS, LBSGD, your own)
@@ -146,12 +146,8 @@ def test_settings_that_are_given_anew_stay(tmp_path, caplog):
     fit(module, data, 2, rnn.do_rnn_checkpoint(cell, prefix, module=module), None, 'ownoptimizer')
     reached = module._optimizer.lr
     for rate, after, warned in ((0.02, reached, 0), (0.5, 0.5, 1)):
-        module, data = module_of('module', cell)
-        rnn.load_rnn_checkpoint(cell, prefix, 2, module=module)
-        module.bind(data.provide_data, data.provide_label)
-        module.init_params()
-        module.init_optimizer(optimizer='ownoptimizer', optimizer_params={'learning_rate': rate})
-        assert module._optimizer.lr == after and module._optimizer.seen > 0
+        optimizer = optimizer_after_resuming(prefix, 'ownoptimizer', learning_rate=rate)
+        assert optimizer.lr == after and optimizer.seen > 0
         assert len([text for text in caplog.messages if 'lr of the OwnOptimizer' in text]) == warned
 
 

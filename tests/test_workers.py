@@ -12,12 +12,11 @@ import signal
 import sys
 import threading
 import types
-import zlib
 
 import pytest
 
 from . import differs, mx, ours, rnn, trainings
-from .checkpoints import change_extra
+from .checkpoints import change_extra, reseal
 from .comparing import same
 from .test_checkpoint import Store
 from .test_position import SENTENCES, Seeded
@@ -42,6 +41,11 @@ def of_rank(rank: int, module):
         module._curr_module._kvstore = None
 
 
+def batch_end(epoch, batch):
+    """What `fit` gives to callbacks after so many batches."""
+    return mx.model.BatchEndParam(epoch=epoch, nbatch=batch - 1, eval_metric=None, locals={})
+
+
 class Workers:
     """Two workers with equal weights: one module that is of rank 0 and of rank 1 in turn."""
 
@@ -58,10 +62,13 @@ class Workers:
         """Call what `fit` calls after a batch, or at the end of an epoch."""
         with of_rank(rank, self.module):
             if batch:
-                self.savers[rank](mx.model.BatchEndParam(epoch=epoch, nbatch=batch - 1,
-                                                         eval_metric=None, locals={}))
+                self.savers[rank](batch_end(epoch, batch))
             else:
                 self.savers[rank](epoch - 1, self.module.symbol, *self.module.get_params())
+
+    def save_all(self, epoch: int, batch: int = 0) -> None:
+        for rank in (1, 0):  # in any order
+            self.save(rank, epoch, batch)
 
     def change(self) -> None:
         arg_params, aux_params = self.module.get_params()
@@ -88,9 +95,9 @@ def test_each_of_several_workers_needs_its_part_of_the_data(known_by, rank, tmp_
         other = types.ModuleType('horovod.mxnet')
         other.is_initialized, other.rank, other.size = lambda: True, lambda: rank, lambda: 2
         monkeypatch.setitem(sys.modules, 'horovod.mxnet', other)
-    first = mx.model.BatchEndParam(epoch=0, nbatch=0, eval_metric=None, locals={})
     with stack:
-        for arguments in ((first,), (0, training.module.symbol, *training.module.get_params())):
+        for arguments in ((batch_end(0, 1),),
+                          (0, training.module.symbol, *training.module.get_params())):
             with pytest.raises(ValueError, match='data must have num_parts=2 where 2 workers '
                                                  'train, got num_parts=1'):
                 callback(*arguments)
@@ -122,8 +129,7 @@ def test_each_of_several_workers_needs_the_optimiser(rank, tmp_path):
 
 def test_each_worker_goes_on_in_its_part(tmp_path):
     workers = Workers(str(tmp_path / 'model'), batches=3)
-    for rank in (1, 0):  # in any order
-        workers.save(rank, 1, 3)
+    workers.save_all(1, 3)
     assert sorted(os.listdir(str(tmp_path))) == [
         'model-0001.batch-0003.' + kind for kind in ('params', 'part-0000', 'part-0001', 'states')
         ] + ['model-symbol.json']
@@ -157,17 +163,12 @@ def of_other_weights(path, other):
 
 
 def of_a_stranger(path, _):
-    content = b'cposix\nsystem\n(S"exit 1"\ntR.'
-    weights = path.read_bytes()[-8:]
-    path.write_bytes(content + b'\nmxrnn crc32 %08x ' % zlib.crc32(content) + weights)
+    reseal(path, lambda content: b'cposix\nsystem\n(S"exit 1"\ntR.')
 
 
 def without_seed(path, _):
-    content, seal, sums = path.read_bytes().rpartition(b'\nmxrnn crc32 ')
-    position = pickle.loads(content)
-    del position['seed']
-    content = pickle.dumps(position, protocol=4)
-    path.write_bytes(content + seal + b'%08x ' % zlib.crc32(content) + sums[-8:])
+    reseal(path, lambda content: pickle.dumps(
+        {name: value for name, value in pickle.loads(content).items() if name != 'seed'}))
 
 
 HARMS = {
@@ -186,13 +187,10 @@ HARMS = {
 def test_all_workers_go_on_from_the_same_checkpoint_or_none_does(kind, name, tmp_path, caplog):
     harm, said = HARMS[name]
     workers = Workers(str(tmp_path / 'model'), batches=3)
-    for batch in (3, 6):
-        for rank in (0, 1):
-            workers.save(rank, 1, batch)
-        if batch == 3:
-            before = {name: array.copy()
-                      for name, array in workers.module.get_params()[0].items()}
-            workers.change()
+    workers.save_all(1, 3)
+    before = {name: array.copy() for name, array in workers.module.get_params()[0].items()}
+    workers.change()
+    workers.save_all(1, 6)
     names = ['model-0001.batch-%04d.%s' % (batch, kind) for batch in (6, 3)]
     harm(*(tmp_path / name for name in names))
     caplog.set_level(logging.WARNING)
@@ -210,8 +208,7 @@ def test_all_workers_go_on_from_the_same_checkpoint_or_none_does(kind, name, tmp
     {'weights': -1}, {'weights': 1 << 32}])
 def test_numbers_of_parts_of_strangers_are_refused(extra, tmp_path):
     workers = Workers(str(tmp_path / 'model'), batches=3)
-    for rank in (0, 1):
-        workers.save(rank, 1, 3)
+    workers.save_all(1, 3)
     change_extra(tmp_path / 'model-0001.batch-0003.states', lambda found: found.update(extra))
     with pytest.raises(rnn.CheckpointError, match='model-0001.batch-0003.states must have parts, '
                                                   'an integer of at least 1, .*, got parts='):
@@ -230,8 +227,7 @@ def test_parts_that_killed_processes_left_are_deleted(options, places, tmp_path)
     for path in alone + others:
         path.write_bytes(b'')
     for place in places:
-        for rank in (1, 0):
-            workers.save(rank, *place)
+        workers.save_all(*place)
     assert [path.name for path in alone if path.exists()] == []
     assert [path.name for path in others if not path.exists()] == []
     assert len(list(tmp_path.glob('model-*.params'))) == 2
@@ -240,9 +236,7 @@ def test_parts_that_killed_processes_left_are_deleted(options, places, tmp_path)
 
 def test_what_workers_went_on_from_stays_while_their_weights_differ(tmp_path):
     prefix = str(tmp_path / 'model')
-    workers = Workers(prefix, keep=1)
-    for rank in (0, 1):
-        workers.save(rank, 1)
+    Workers(prefix, keep=1).save_all(1)
     going_on = Workers(prefix, keep=1)
     with pytest.warns(UserWarning, match='No worker can resume .* seed mx.random equally') as told:
         for epoch in (2, 3, 4):
@@ -274,11 +268,8 @@ def test_the_checkpoint_before_stays_until_all_workers_have_written_the_next(tmp
         'model-%s.part-%04d' % (place, part) for place in ('0003', '0004') for part in (0, 1)]
 
     # Whoever goes on leaves what it goes on from, whatever stands after it
-    going_on = Workers(workers.prefix, batches=3)
-    for rank in (0, 1):
-        going_on.save(rank, 4, 3)
-    going_on = Workers(workers.prefix, batches=2)
-    going_on.save(0, 4, 2)
+    Workers(workers.prefix, batches=3).save_all(4, 3)
+    Workers(workers.prefix, batches=2).save(0, 4, 2)
     assert places() == ['0003', '0004.batch-0002', '0004.batch-0003', '0004']
 
 
@@ -394,21 +385,21 @@ def test_a_worker_dies_and_all_go_on_at_the_same_batch(rank, when, batch, whole,
 def test_what_is_left_of_a_first_checkpoint_that_no_worker_finished_is_none(tmp_path):
     workers = Workers(str(tmp_path / 'model'), batches=3)
     workers.save(0, 1, 3)  # and the other worker is killed before it writes its part
-    with pytest.raises(rnn.CheckpointError, match='part-0001'):
+    refuses = pytest.raises(rnn.CheckpointError, match='part-0001')
+    with refuses:
         workers.load(0)
     assert workers.load(0, missing_ok=True)[0] is None
     part = tmp_path / 'model-0001.batch-0003.part-0001'
     part.write_bytes(b'damaged')
-    with pytest.raises(rnn.CheckpointError, match='part-0001'):
+    with refuses:
         workers.load(0, missing_ok=True)
     part.unlink()
     workers.save(1, 1, 3)
-    workers.save(0, 1, 6)
-    workers.save(1, 1, 6)
+    workers.save_all(1, 6)
     workers.save(0, 1, 9)  # the first one was whole: what is missing now was lost by other means
     assert workers.load(0, missing_ok=True)[0] is not None
     (tmp_path / 'model-0001.batch-0006.part-0001').unlink()
-    with pytest.raises(rnn.CheckpointError, match='part-0001'):
+    with refuses:
         workers.load(0, missing_ok=True)
 
 
