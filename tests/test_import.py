@@ -3,7 +3,6 @@ import ast
 import importlib
 import importlib.util
 import itertools
-import os
 import re
 import sys
 import textwrap
@@ -20,8 +19,6 @@ from . import mx
 from .processes import python
 from .test_cuda import elf
 
-PACKAGE = str(Path(__file__).resolve().parents[1] / 'mxrnn')
-
 
 def version(text):
     return tuple(map(int, re.findall(r'\d+', text)[:3]))
@@ -30,16 +27,11 @@ def version(text):
 NUMPY, MXNET = (version(module.__version__) for module in (np, mx))
 
 
-def run(code, *paths):
-    """Run `code` in a new Python that finds mxrnn's modules (without importing the package)
-    and, before all else, what lies in `paths`."""
-    start = textwrap.dedent('''
-        import sys, types
-        sys.path[:0] = %r
-        sys.modules['mxrnn'] = types.ModuleType('mxrnn')
-        sys.modules['mxrnn'].__path__ = [%r]
-        ''') % ([str(path) for path in paths], PACKAGE)
-    return python('-c', start + textwrap.dedent(code))
+def lazily(code, *paths, status=0, **options):
+    """Run `code` in a new Python, which finds mxrnn and, before all else, what lies in `paths`."""
+    result = python('-c', textwrap.dedent(code), path=paths, **options)
+    assert result.returncode == status, result.stderr
+    return result
 
 
 #: Modules that the patches look at.
@@ -58,8 +50,8 @@ def fake_mxnet(folder, code, *modules):
 
 # differences.md: NumPy 1.24 and later, Python 3.12 and later
 def test_nothing_is_left_behind():
-    result = run('''
-        import numpy, numpy.fft, numpy.linalg, numpy.random, numpy.testing
+    result = lazily('''
+        import sys, numpy, numpy.fft, numpy.linalg, numpy.random, numpy.testing
         names, getter = set(vars(numpy)), vars(numpy).get('__getattr__')
         options = numpy.get_printoptions()
         from mxrnn._runtime import mxnet as _mxnet
@@ -72,7 +64,6 @@ def test_nothing_is_left_behind():
                    if name.partition('.')[0] == 'distutils')
         print('\\n'.join(_mxnet.cures), end='')
         ''')
-    assert result.returncode == 0, result.stderr
     needed = []
     if importlib.util.find_spec('distutils') is None:
         needed.append('stand-in for distutils.version')
@@ -96,7 +87,7 @@ def test_an_import_that_failed_before_does_no_harm(tmp_path):
             raise AttributeError('the first time')
         __version__ = '1.9.1'
         ''', 'part', 'other', *PATCHED)
-    result = run('''
+    lazily('''
         import builtins, sys
         try:
             import mxnet
@@ -107,14 +98,6 @@ def test_an_import_that_failed_before_does_no_harm(tmp_path):
         assert _mxnet.mx.part is sys.modules['mxnet.part']
         assert _mxnet.mx.other is sys.modules['mxnet.other']
         ''', fake)
-    assert result.returncode == 0, result.stderr
-
-
-def lazily(code, *paths, status=0, **options):
-    """Run `code` in a new Python, which finds mxrnn and, before all else, what lies in `paths`."""
-    result = python('-c', textwrap.dedent(code), path=paths, **options)
-    assert result.returncode == status, result.stderr
-    return result
 
 
 def test_importing_mxrnn_imports_neither_mxnet_nor_numpy():
@@ -215,8 +198,7 @@ def test_the_table_of_public_names_is_whole():
 
 
 def test_type_checkers_see_every_public_name():
-    with open(os.path.join(PACKAGE, '__init__.py'), encoding='utf-8') as file:
-        tree = ast.parse(file.read())
+    tree = ast.parse(Path(mxrnn.__file__).read_text(encoding='utf-8'))
     seen = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     seen |= {target.id for node in tree.body if isinstance(node, ast.Assign)
              for target in node.targets}
@@ -299,10 +281,10 @@ def test_numbers_of_numpy_in_shapes():
 
 
 def test_an_mxnet_that_cannot_be_cured(tmp_path):
-    result = run('from mxrnn._runtime import mxnet as _mxnet', fake_mxnet(tmp_path, '''
+    result = lazily('from mxrnn._runtime import mxnet as _mxnet', fake_mxnet(tmp_path, '''
         import numpy
         numpy.gone_from_some_later_numpy
-        '''))
+        '''), status=1)
     last = result.stderr[result.stderr.rindex('ImportError: '):].splitlines()
     assert 'cannot be imported with Python %d.%d' % sys.version_info[:2] in last[0]
     assert 'NumPy ' + np.__version__ in last[0] and 'gone_from_some_later_numpy' in last[0]
@@ -439,7 +421,7 @@ def test_a_loaded_graph_runs_without_functions_of_operators(tmp_path):
     # The library must know the attributes of its older operators, such as SliceChannel.
     _, second = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=2, name='cut')
     second.save(str(tmp_path / 'graph.json'))
-    done = run('''
+    done = lazily('''
         import sys
         from mxrnn._runtime import import_patches
         import_patches.import_part()
@@ -447,4 +429,4 @@ def test_a_loaded_graph_runs_without_functions_of_operators(tmp_path):
         executor = mx.sym.load(%r).bind(mx.cpu(), [mx.nd.array([[1, 2, 3, 4]])])
         print('mxnet.gluon' in sys.modules, executor.forward()[0].asnumpy())
         ''' % str(tmp_path / 'graph.json'))
-    assert done.stdout == 'False [[3. 4.]]\n', done.stderr
+    assert done.stdout == 'False [[3. 4.]]\n'
