@@ -9,8 +9,7 @@ from ..graph import Entry, Graph
 from ..graph_editing import Work, Writer
 from .batching_rules import channels
 from .loops import Loop
-from .match_rnn import Kernel
-from .pack_rnn import write_vector
+from .match_rnn import Kernel, write_vector
 from .sequences_short_of_one_step import whole_parts
 from .step_columns_and_recurrences import ByStep
 from .values_numbered_without_detours import is_random
