@@ -10,7 +10,6 @@ from ..graph_editing import Work, Writer
 from .batching_rules import channels
 from .loops import Loop
 from .match_rnn import Kernel, write_vector
-from .sequences_short_of_one_step import whole_parts
 from .step_columns_and_recurrences import ByStep
 from .values_numbered_without_detours import is_random
 from .vectorisation_plan import (
@@ -19,6 +18,7 @@ from .vectorisation_plan import (
     Claim,
     Leaf,
     Part,
+    Plan,
     Planner,
     Same,
     Shift,
@@ -324,3 +324,37 @@ class RolledWriter:
             id(column): writer.once('Reshape', '%s_last%d' % (name, k), {'shape': (-3, -2)},
                                     Entry(rnn.node, 1 + k))
             for k, column in enumerate([kernel.output, kernel.memory][:len(begin)])}
+
+
+# ---- sequences without one step at an end
+
+def whole_parts(planner: Planner, recurrences: Sequence[Kernel | Loop]) -> set[ByStep]:
+    """Columns without one step of a sequence that are read like a whole sequence of that length.
+
+    A recurrence reads such a column behind another value: as its begin state (for running
+    products), or in its first step (for a decoder that reads the values of one step before).
+    """
+    data = [[column.by_step for column in each.data] for each in recurrences]
+    found: set[ByStep] = set()
+    for number, each in enumerate(recurrences):
+        begins = [planner.claims.get(state.by_step[0])
+                  for state in each.states] if isinstance(each, Loop) else []
+        for by_step, plan in planner.below(data[number], shared=False):
+            if isinstance(plan, StepSequence) and any(
+                    begin is not None and begin.column is plan.column
+                    and begin.step == plan.span.first - plan.span.stride for begin in begins):
+                found |= _without_one(by_step, plan)
+            elif isinstance(plan, Shift):
+                pending = [plan.rest]
+                while pending:
+                    for inner, part in planner.below([pending.pop()], shared=False):
+                        found |= _without_one(inner, part)
+                        if isinstance(part, StepSequence) and part.span.length == part.span.total:
+                            pending.extend(data[part.recurrence])
+    return found
+
+
+def _without_one(by_step: ByStep, plan: Plan) -> set[ByStep]:
+    """The column, if it is a whole sequence without its first or last step."""
+    whole = isinstance(plan, (Part, StepSequence)) and plan.span.total == len(by_step) + 1
+    return {by_step} if whole else set()
