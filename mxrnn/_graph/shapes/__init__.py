@@ -16,6 +16,5 @@
 - `ties`: which numbers tie an open size
 - `substitution`: those numbers become sizes
 - `shape_search`: axes that the graph requires
-- `names_for_open_axes`: names for axes of any size
-- `missing_shapes`: shapes that were not given
+- `missing_shapes`: shapes that were not given, with names for axes of any size
 """
