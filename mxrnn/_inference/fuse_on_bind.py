@@ -14,7 +14,7 @@ import numpy as np
 from .. import _check
 from .._cells.known_shapes import Kind
 from .._graph.rolling import Finding, Kernel, Loop, Values, structure
-from .._graph.rolling.values_numbered_without_detours import is_random
+from .._graph.rolling.numbered_values import is_random
 from .._graph.symbol_json import graph_to_json
 from .._operator import automatic_fuse
 from .._operator.rnn_defects import corrupts, cpu_build, disabled, onednn

@@ -6,7 +6,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.rolling import structure
-from mxrnn._graph.rolling.values_numbered_without_detours import (
+from mxrnn._graph.rolling.numbered_values import (
     Values,
     has_one_shape,
     is_random,

@@ -1,25 +1,27 @@
 """Rolls unrolled graphs up again: from graph to graph, without MXNet and torch.
 
-`roll` takes these steps:
-
-1. It numbers the outputs of all nodes (`values_numbered_without_detours`) and finds their numbers
-   of axes (`ranks`).
-2. It finds chains of values that may be states (`candidates`), and the nodes between two of them
-   that are alike in all steps: a recurrence (`find_recurrence`).
-3. A recurrence becomes sym.RNN (`match_rnn`) or a loop (`loops`).
-4. For each column, the values of all steps, a plan says which sequence or which operator over all
-   steps it becomes (`vectorisation_plan`, `batching_rules`).
-5. The graph is written (`write_rolled_graph`).
-
-`with_one_input` comes before that: it makes one input of those that each step has for itself.
+- `numbered_values`: the outputs of all nodes, as numbers
+- `ranks`: their numbers of axes
+- `step_columns`: columns, which have a value of each step, and families, which have a node of each
+- `candidate_chains`: chains of values that may be states
+- `find_recurrence`: a recurrence: the nodes between two of them that are alike in all steps
+- `match_rnn`: a recurrence as sym.RNN, and the operator's vector
+- `batching_rules`: operators over all steps at once
+- `loops`: a recurrence as a loop
+- `vectorisation_plan`: which sequence, or which operator over all steps, a column becomes
+- `write_rolled_graph`: writes the graph
+- `fuse_checks`: what `mxrnn.fuse` writes around a number of steps
+- `roll_up`: `structure`, which puts these together
+- `inputs_of_steps`: one input in place of one for each step, before that
+- `second_graph`: how each number follows from open axes, by a graph of other sizes
 
 Numbers stay as they are: `shapes.ties` finds those that may depend on the number of steps.
 """
 from .inputs_of_steps import OneInput, with_one_input
 from .loops import Loop
 from .match_rnn import Kernel
+from .numbered_values import Values
 from .roll_up import Finding, RolledGraph, structure
-from .values_numbered_without_detours import Values
 
 __all__ = ['Finding', 'Kernel', 'Loop', 'OneInput', 'RolledGraph', 'Values', 'structure',
            'with_one_input']

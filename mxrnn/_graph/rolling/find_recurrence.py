@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Container, Sequence
 
 from ..operator_table import has
-from .step_columns_and_recurrences import (
+from .numbered_values import Values
+from .step_columns import (
     ByStep,
     Column,
     Declined,
@@ -20,7 +21,6 @@ from .step_columns_and_recurrences import (
     Taken,
     alike,
 )
-from .values_numbered_without_detours import Values
 
 __all__ = ['find_recurrence']
 

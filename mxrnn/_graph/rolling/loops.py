@@ -8,8 +8,8 @@ from ..graph import Entry, Node
 from ..graph_editing import Work, Writer
 from ..operator_table import has
 from .batching_rules import Write
-from .step_columns_and_recurrences import Column, Declined, StepRecurrence
-from .values_numbered_without_detours import Values, has_one_shape, keeps_states
+from .numbered_values import Values, has_one_shape, keeps_states
+from .step_columns import Column, Declined, StepRecurrence
 
 __all__ = ['Loop', 'step_by_step']
 

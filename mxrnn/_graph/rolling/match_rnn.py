@@ -11,9 +11,9 @@ from ..graph import Entry, Node
 from ..graph_editing import Work, Writer
 from ..operator_table import has
 from ..rnn_vector_layout import GROUPS
+from .numbered_values import Values
 from .ranks import Rank
-from .step_columns_and_recurrences import Column, StepRecurrence, alike
-from .values_numbered_without_detours import Values
+from .step_columns import Column, StepRecurrence, alike
 
 __all__ = ['find_kernel', 'Gate', 'Kernel', 'write_vector']
 

@@ -9,7 +9,7 @@ from ..shapes.axis_factors import number_of
 from ..shapes.infer import axes_of
 from ..shapes.rule_api import NOT_INFERRED
 from ..shapes.sizes import Axis
-from .values_numbered_without_detours import Values
+from .numbered_values import Values
 
 __all__ = ['Rank', 'find_ranks']
 

@@ -11,14 +11,14 @@ from ..graph_editing import with_variables_as_in
 from ..operator_table import has
 from ..shapes.constants import CUT
 from ..shapes.ties import STEPS
-from .candidates import chains, direct_chains, readers_of_growing
+from .candidate_chains import chains, direct_chains, readers_of_growing
 from .find_recurrence import find_recurrence
 from .fuse_checks import checked_by_fuse, counted_by_fuse, without_checks
 from .loops import Loop
 from .match_rnn import Kernel, find_kernel
+from .numbered_values import TooLong, Values, before_swap, has_one_shape
 from .ranks import Rank, find_ranks
-from .step_columns_and_recurrences import ByStep, Declined, StepRecurrence, Taken
-from .values_numbered_without_detours import TooLong, Values, before_swap, has_one_shape
+from .step_columns import ByStep, Declined, StepRecurrence, Taken
 from .vectorisation_plan import Claim, Planner
 from .write_rolled_graph import Apart, Refused, RolledWriter
 

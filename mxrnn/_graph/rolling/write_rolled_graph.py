@@ -10,8 +10,8 @@ from ..graph_editing import Work, Writer
 from .batching_rules import channels
 from .loops import Loop
 from .match_rnn import Kernel, write_vector
-from .step_columns_and_recurrences import ByStep
-from .values_numbered_without_detours import is_random
+from .numbered_values import is_random
+from .step_columns import ByStep
 from .vectorisation_plan import (
     Apply,
     Circular,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Sequence, Tuple
 
-from .values_numbered_without_detours import Values
+from .numbered_values import Values
 
 __all__ = ['ByStep', 'Column', 'Declined', 'NodeGroup', 'StepRecurrence', 'Taken', 'alike']
 

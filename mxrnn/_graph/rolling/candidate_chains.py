@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Container, Iterator
 
 from ..operator_table import has
-from .values_numbered_without_detours import Values
+from .numbered_values import Values
 
 __all__ = ['chains', 'direct_chains', 'readers_of_growing']
 
