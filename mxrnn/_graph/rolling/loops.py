@@ -1,5 +1,5 @@
-"""Recurrences that no operator computes, as loops over their steps; their states may grow, or spread
-from one row to several."""
+"""Recurrences that no operator computes, as loops over their steps; their states may grow, or
+spread from one row to several."""
 from __future__ import annotations
 
 from typing import Callable, Sequence, TypeVar

@@ -1,5 +1,5 @@
-"""Recognises steps that sym.RNN computes, LSTM, GRU and RNN, by what they compute, and assembles the
-operator's vector.
+"""Recognises steps that sym.RNN computes, LSTM, GRU and RNN, by what they compute, and assembles
+the operator's vector.
 
 Sums and products may be in any order, and gates in any order in the weights; biases are optional.
 """
