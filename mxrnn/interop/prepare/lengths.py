@@ -23,6 +23,10 @@ from .input_shapes import Shapes, TiedError, refuse_guesses, shapes_found
 __all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
 
 
+#: Operators with a number that a second graph decides as it does a scalar.
+_SCALARS = 'clip', '_arange', '_full'
+
+
 class Axis(NamedTuple):
     """The verdict on an open axis.
 
@@ -384,23 +388,30 @@ def _remedy(graph: Graph, shapes: Mapping[str, Named], own: Mapping[str, Named],
     freed = substituted(graph, shapes, [*own], numbers, losses).graph
     left = judged(freed, shapes, own, losses, numbers).axes[axis.label].ties
     if left:
-        return '. --certify OTHER-symbol.json may decide it' * _may_be_decided(
-            freed, left, lambda graph: judged(graph, shapes, own, losses, numbers).axes[axis.label])
+        return _decision(freed, left, lambda graph: judged(
+            graph, shapes, own, losses, numbers).axes[axis.label])
     name, shape = next(each for each in own.items() if axis.label in each[1])
     return '. For any: --input %s=%s' % (name, ','.join(
         '%s:%d' % (size, axis.sizes[0]) if size == axis.label else str(size) for size in shape))
 
 
-def _may_be_decided(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> bool:
-    """Whether a graph of another length may decide ties that are left of one axis: their numbers
-    are constants there, or operators can read them as smaller sizes."""
+def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> str:
+    """What a graph of another length must have to decide ties that are left of one axis; '' if none
+    decides them. Scalars mostly follow a law there. Other numbers that are left are seldom read as
+    sizes, but may be constants."""
     tied = {tie.node for tie in ties}
     axis = verdict(graph._replace(nodes=tuple([
         node._replace(attrs={**node.attrs, CERTIFIED: str((ties[0].label,))})
         if node in tied else node for node in graph.nodes])))
-    return not any(node.op in ('SliceChannel', '_split_v2') for node in tied) and all(
-        tie.node.op in RULES and -1 not in tie.node.get('shape', ())
-        and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0) for tie in axis.ties)
+    if any(node.op in ('SliceChannel', '_split_v2') for node in tied) or not all(
+            tie.node.op in RULES and -1 not in tie.node.get('shape', ())
+            and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0)
+            for tie in axis.ties):
+        return ''
+    others = sorted({node.name for node in tied if not node.op.endswith('_scalar')
+                     and node.op not in _SCALARS})
+    return '. --certify OTHER-symbol.json ' + ('may decide it' if not others else (
+        'decides it if the numbers of %s are the same there' % ' and '.join(others)))
 
 
 def _numbers(own: Mapping[str, Named], verdict: Verdict, counted: Mapping[Place, int]
