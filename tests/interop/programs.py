@@ -83,51 +83,73 @@ def softmax(outputs: Any, label: Any = None) -> Any:
     return S.SoftmaxOutput(scores, S.Reshape(label, shape=(-1,)), name='softmax')
 
 
+def answer(values: Any, classes: int = 2, name: str | None = 'fc') -> Any:
+    """The class of a sequence."""
+    return S.SoftmaxOutput(S.FullyConnected(values, num_hidden=classes, name=name), name='softmax')
+
+
+def words_of_steps(scores: Any, name: str = 'softmax') -> Any:
+    """The loss of scores whose rows are those of the first step, then of the second one."""
+    label = S.Reshape(S.transpose(V('softmax_label')), shape=(-1,))
+    return S.SoftmaxOutput(scores, label, name=name)
+
+
 # ---- language models
 
-@program(TOKENS, softmax_label=('batch', TIME))
-def lstm_bucketing() -> Any:
-    cell = stack(rnn.LSTMCell(UNITS, 'lstm_l0_'), rnn.LSTMCell(UNITS, 'lstm_l1_'))
-    return softmax(cell.unroll(TIME, words(), merge_outputs=True)[0])
+def over(cell: Any, data: Any = None, **options: Any) -> Any:
+    """The outputs of a cell over all steps."""
+    options = {'length': TIME, 'merge_outputs': True, **options}
+    return cell.unroll(inputs=words() if data is None else data, **options)[0]
 
 
-@program(TOKENS, softmax_label=('batch', TIME))
-def gru_bucketing() -> Any:
-    cell = stack(rnn.GRUCell(UNITS, 'gru_l0_'), rnn.DropoutCell(.3), rnn.GRUCell(UNITS, 'gru_l1_'))
-    return softmax(cell.unroll(TIME, words(), merge_outputs=True)[0])
+def lstms(*prefixes: str) -> Any:
+    return stack(*[rnn.LSTMCell(UNITS, prefix) for prefix in prefixes])
 
 
-@program(TOKENS, softmax_label=('batch', TIME))
-def rnn_relu_bucketing() -> Any:
-    return softmax(rnn.RNNCell(UNITS, activation='relu').unroll(TIME, words(),
-                                                                merge_outputs=True)[0])
+def fused_lstms(**options: Any) -> Any:
+    return rnn.FusedRNNCell(UNITS, 2, 'lstm', prefix='lstm_', **options)
 
 
-@program({'data': ('batch', 'time')}, softmax_label=('batch', 'time'))
-def cudnn_lstm_bucketing() -> Any:
-    cell = rnn.FusedRNNCell(UNITS, 2, 'lstm', prefix='lstm_')
-    return softmax(cell.unroll(TIME, words(), merge_outputs=True, layout='NTC')[0])
+#: Axes of the data: of so many steps, and of any.
+OWN, ANY = ('batch', TIME), ('batch', 'time')
+#: Programs of one recurrence: what it gives, and the axes of words and labels.
+LANGUAGE_MODELS: dict[str, tuple[Callable[[], Any], tuple[int | str, ...]]] = {
+    'lstm_bucketing': (lambda: over(lstms('lstm_l0_', 'lstm_l1_')), OWN),
+    'gru_bucketing': (lambda: over(stack(rnn.GRUCell(UNITS, 'gru_l0_'), rnn.DropoutCell(.3),
+                                         rnn.GRUCell(UNITS, 'gru_l1_'))), OWN),
+    'rnn_relu_bucketing': (lambda: over(rnn.RNNCell(UNITS, activation='relu')), OWN),
+    'cudnn_lstm_bucketing': (lambda: over(fused_lstms()), ANY),
+    'cudnn_lstm_time_major': (lambda: over(fused_lstms(), layout='TNC'), ('time', 'batch')),
+    'lstm_time_major': (lambda: over(rnn.LSTMCell(UNITS), layout='TNC'), (TIME, 'batch')),
+    'begin_states_of_a_fixed_batch': (lambda: over(
+        rnn.GRUCell(UNITS), begin_state=[S.zeros((3, UNITS))]), (3, TIME)),
+    'zoneout_and_variational_dropout': (lambda: over(stack(
+        rnn.ZoneoutCell(rnn.LSTMCell(UNITS, 'a_'), .2, .1), rnn.DropoutCell(.4),
+        rnn.ResidualCell(rnn.GRUCell(UNITS, 'b_')))), OWN),
+    'fused_by_mxrnn': (lambda: over(rnn.fuse(lstms('a_', 'b_')), length=None), ANY),
+    'dynamic': (lambda: rnn.dynamic_unroll(rnn.GRUCell(UNITS), words(), layout='NTC')[0], ANY),
+    'tagger_of_stacked_directions': (lambda: over(stack(*[rnn.BidirectionalCell(*[
+        rnn.GRUCell(UNITS // 2, '%s%d_' % (way, i)) for way in 'lr']) for i in range(2)])), OWN),
+    'characters_by_their_numbers': (lambda: over(
+        rnn.LSTMCell(UNITS), S.one_hot(V('data'), depth=26)), OWN)}
 
 
-@program({'data': ('time', 'batch')}, softmax_label=('time', 'batch'))
-def cudnn_lstm_time_major() -> Any:
-    cell = rnn.FusedRNNCell(UNITS, 2, 'lstm', prefix='lstm_')
-    return softmax(cell.unroll(TIME, words(), merge_outputs=True, layout='TNC')[0])
+def _enter() -> None:
+    for name, (made, axes) in LANGUAGE_MODELS.items():
+        def build(made: Callable[[], Any] = made) -> Any:
+            return softmax(made())
+        build.__name__ = name
+        program({'data': axes}, softmax_label=axes)(build)
 
 
-@program({'data': (TIME, 'batch')}, softmax_label=(TIME, 'batch'))
-def lstm_time_major() -> Any:
-    cell = rnn.LSTMCell(UNITS)
-    return softmax(cell.unroll(TIME, words(), merge_outputs=True, layout='TNC')[0])
+_enter()
 
 
 @program(TOKENS, softmax_label=('batch', TIME))
 def lists_joined_by_hand() -> Any:
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words(), merge_outputs=False)
-    joined = S.Concat(*outputs, dim=0)
-    label = S.transpose(V('softmax_label'))
-    scores = S.FullyConnected(joined, num_hidden=WORDS, name='pred')
-    return S.SoftmaxOutput(scores, S.Reshape(label, shape=(-1,)), name='softmax')
+    return words_of_steps(S.FullyConnected(S.Concat(*outputs, dim=0), num_hidden=WORDS,
+                                           name='pred'))
 
 
 @program(TOKENS, softmax_label=('batch', TIME))
@@ -139,16 +161,7 @@ def predictions_and_states() -> Any:
 @program({**TOKENS, 'l0_init_c': ('batch', UNITS), 'l0_init_h': ('batch', UNITS)},
          softmax_label=('batch', TIME))
 def begin_states_that_are_variables() -> Any:
-    cell = rnn.LSTMCell(UNITS)
-    begin = [V('l0_init_h'), V('l0_init_c')]
-    return softmax(cell.unroll(TIME, words(), begin_state=begin, merge_outputs=True)[0])
-
-
-@program({'data': (3, TIME)}, softmax_label=(3, TIME))
-def begin_states_of_a_fixed_batch() -> Any:
-    outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, words(), begin_state=[S.zeros((3, UNITS))],
-                                           merge_outputs=True)
-    return softmax(outputs)
+    return softmax(over(rnn.LSTMCell(UNITS), begin_state=[V('l0_init_h'), V('l0_init_c')]))
 
 
 @program({'data': ('batch', 1), 'l0_c': ('batch', UNITS), 'l0_h': ('batch', UNITS)},
@@ -163,40 +176,20 @@ def one_step_for_inference() -> Any:
 def tied_weights() -> Any:
     weight = V('embed_weight')
     data = S.Embedding(V('data'), weight=weight, input_dim=WORDS, output_dim=UNITS, name='embed')
-    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, data, merge_outputs=True)
+    outputs = over(rnn.LSTMCell(UNITS), data)
     scores = S.FullyConnected(S.Reshape(outputs, shape=(-1, UNITS)), weight=weight,
                               num_hidden=WORDS, name='pred')
     return S.SoftmaxOutput(scores, S.Reshape(V('softmax_label'), shape=(-1,)), name='softmax')
 
 
-@program(TOKENS, softmax_label=('batch', TIME))
-def zoneout_and_variational_dropout() -> Any:
-    cell = stack(rnn.ZoneoutCell(rnn.LSTMCell(UNITS, 'a_'), .2, .1), rnn.DropoutCell(.4),
-                 rnn.ResidualCell(rnn.GRUCell(UNITS, 'b_')))
-    return softmax(cell.unroll(TIME, words(), merge_outputs=True)[0])
-
-
-@program({'data': ('batch', 'time')}, softmax_label=('batch', 'time'))
-def fused_by_mxrnn() -> Any:
-    cell = rnn.fuse(stack(rnn.LSTMCell(UNITS, 'a_'), rnn.LSTMCell(UNITS, 'b_')))
-    return softmax(cell.unroll(None, words(), merge_outputs=True)[0])
-
-
-@program({'data': ('batch', 'time')}, softmax_label=('batch', 'time'))
-def dynamic() -> Any:
-    return softmax(rnn.dynamic_unroll(rnn.GRUCell(UNITS), words(), layout='NTC')[0])
-
-
 @program({'data': ('batch', 'time'), 'lengths': ('batch',)}, softmax_label=('batch', 'time'))
 def fused_with_lengths() -> Any:
-    cell = rnn.fuse(rnn.GRUCell(UNITS))
-    return softmax(cell.unroll(None, words(), merge_outputs=True,
-                               valid_length=V('lengths'))[0])
+    return softmax(over(rnn.fuse(rnn.GRUCell(UNITS)), length=None, valid_length=V('lengths')))
 
 
 @program({**TOKENS, 'softmax_label': ('batch', TIME)})
 def perplexity_by_hand() -> Any:
-    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words(), merge_outputs=True)
+    outputs = over(rnn.LSTMCell(UNITS))
     scores = S.FullyConnected(S.Reshape(outputs, shape=(-1, UNITS)), num_hidden=WORDS)
     label = S.Reshape(V('softmax_label'), shape=(-1,))
     loss = -S.pick(S.log_softmax(scores), label)
@@ -208,8 +201,7 @@ def perplexity_by_hand() -> Any:
 @program(TOKENS, softmax_label=('batch',))
 def sentiment_of_the_last_step() -> Any:
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words())
-    scores = S.FullyConnected(outputs[-1], num_hidden=2, name='fc')
-    return S.SoftmaxOutput(scores, name='softmax')
+    return answer(outputs[-1])
 
 
 @program(TOKENS, softmax_label=('batch',))
@@ -218,22 +210,14 @@ def bidirectional() -> Any:
     outputs, states = cell.unroll(TIME, words(), merge_outputs=True)
     both = S.Concat(states[0][0], states[1][0], dim=1) if isinstance(
         states[0], list) else S.Concat(states[0], states[2], dim=1)
-    return S.SoftmaxOutput(S.FullyConnected(both, num_hidden=2, name='fc'), name='softmax')
-
-
-@program(TOKENS, softmax_label=('batch', TIME))
-def tagger_of_stacked_directions() -> Any:
-    cell = stack(*(rnn.BidirectionalCell(rnn.GRUCell(UNITS // 2, 'l%d_' % i),
-                                         rnn.GRUCell(UNITS // 2, 'r%d_' % i)) for i in range(2)))
-    return softmax(cell.unroll(TIME, words(), merge_outputs=True)[0])
+    return answer(both)
 
 
 @program({'data': ('batch', TIME), 'mask': ('batch', TIME)}, softmax_label=('batch',))
 def mask_as_an_input() -> Any:
-    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words(), merge_outputs=True)
+    outputs = over(rnn.LSTMCell(UNITS))
     masked = S.broadcast_mul(outputs, S.expand_dims(V('mask'), axis=2))
-    scores = S.FullyConnected(S.sum(masked, axis=1), num_hidden=2, name='fc')
-    return S.SoftmaxOutput(scores, name='softmax')
+    return answer(S.sum(masked, axis=1))
 
 
 # ---- numbers over time
@@ -300,12 +284,12 @@ def fused_encoder_and_decoder() -> Any:
 
 @program(TOKENS, softmax_label=('batch',))
 def attention_over_the_steps() -> Any:
-    outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, words(), merge_outputs=True)
+    outputs = over(rnn.GRUCell(UNITS))
     scores = S.FullyConnected(S.Activation(S.FullyConnected(outputs, num_hidden=4, flatten=False),
                                            act_type='tanh'), num_hidden=1, flatten=False)
     weights = S.softmax(scores, axis=1)
     context = S.sum(S.broadcast_mul(outputs, weights), axis=1)
-    return S.SoftmaxOutput(S.FullyConnected(context, num_hidden=2), name='softmax')
+    return answer(context, 2, None)
 
 
 @program({'source': ('batch', TIME), 'target': ('batch', 5)},
@@ -351,8 +335,8 @@ def memory_network() -> Any:
                                  output_dim=WIDTH), axis=1)
     chances = S.softmax(S.Reshape(S.batch_dot(memory, S.expand_dims(question, axis=2)),
                                   shape=(0, -1)))
-    answer = S.Reshape(S.batch_dot(S.expand_dims(chances, axis=1), output), shape=(0, -1))
-    return S.SoftmaxOutput(S.FullyConnected(answer + question, num_hidden=WORDS), name='softmax')
+    found = S.Reshape(S.batch_dot(S.expand_dims(chances, axis=1), output), shape=(0, -1))
+    return answer(found + question, WORDS, None)
 
 
 # ---- speech and images
@@ -392,16 +376,13 @@ def text_cnn_and_rnn() -> Any:
         pool = S.Pooling(conv, kernel=(TIME - size + 1, 1), pool_type='max', stride=(1, 1))
         parts.append(S.Flatten(pool))
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, data)
-    scores = S.FullyConnected(S.Concat(*parts, outputs[-1], dim=1), num_hidden=2)
-    return S.SoftmaxOutput(scores, name='softmax')
+    return answer(S.Concat(*parts, outputs[-1], dim=1), name=None)
 
 
 @program({'image': ('batch', 20), 'data': ('batch', TIME)}, softmax_label=('batch', TIME))
 def caption_of_an_image() -> Any:
     first = S.FullyConnected(V('image'), num_hidden=UNITS, name='image_embed')
-    cell = rnn.LSTMCell(UNITS)
-    begin = [first, S.zeros_like(first)]
-    return softmax(cell.unroll(TIME, words(), begin_state=begin, merge_outputs=True)[0])
+    return softmax(over(rnn.LSTMCell(UNITS), begin_state=[first, S.zeros_like(first)]))
 
 
 # ---- characters, trees, other forms
@@ -426,12 +407,12 @@ def tree_of_cells() -> Any:
         level = [S.Activation(S.FullyConnected(S.Concat(one, other, dim=1), *weights,
                                                num_hidden=4), act_type='tanh')
                  for one, other in zip(level[::2], level[1::2])]
-    return S.SoftmaxOutput(S.FullyConnected(level[0], num_hidden=2), name='softmax')
+    return answer(level[0], 2, None)
 
 
 @program(TOKENS, softmax_label=('batch', TIME), other_label=('batch', 1))
 def two_losses() -> Any:
-    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words(), merge_outputs=True)
+    outputs = over(rnn.LSTMCell(UNITS))
     main = softmax(outputs)
     other = S.LogisticRegressionOutput(S.FullyConnected(S.mean(outputs, axis=1), num_hidden=1),
                                        V('other_label'))
@@ -440,10 +421,10 @@ def two_losses() -> Any:
 
 @program({'data': ('batch', TIME), 'lengths': ('batch',)}, softmax_label=('batch',))
 def last_of_each_by_its_length() -> Any:
-    outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words(), merge_outputs=True)
+    outputs = over(rnn.LSTMCell(UNITS))
     last = S.SequenceLast(S.swapaxes(outputs, dim1=0, dim2=1), V('lengths'),
                           use_sequence_length=True)
-    return S.SoftmaxOutput(S.FullyConnected(last, num_hidden=2), name='softmax')
+    return answer(last, 2, None)
 
 
 @program(TOKENS, softmax_label=('batch', TIME))
@@ -460,9 +441,8 @@ def handwritten_cell() -> Any:
             hidden, weights['h2h_weight'], weights['h2h_bias'], num_hidden=UNITS * 4)
         memory, hidden = lstm_of_gates(gates, memory)
         outputs.append(hidden)
-    scores = S.FullyConnected(S.Concat(*outputs, dim=0), num_hidden=WORDS, name='pred')
-    label = S.Reshape(S.transpose(V('softmax_label')), shape=(-1,))
-    return S.SoftmaxOutput(scores, label, name='softmax')
+    return words_of_steps(S.FullyConnected(S.Concat(*outputs, dim=0), num_hidden=WORDS,
+                                           name='pred'))
 
 
 @program({'data': ('batch', TIME), 'user': ('batch', 'time')},
@@ -619,9 +599,7 @@ def rnn_with_norms_of_2016() -> Any:
             weights, hidden, 'h2h', UNITS), act_type='tanh')
         hidden = S.BatchNorm(hidden, name='norm%d' % t)
         outputs.append(hidden)
-    label = S.Reshape(S.transpose(weights['softmax_label']), shape=(-1,))
-    return S.SoftmaxOutput(_dense(weights, S.Concat(*outputs, dim=0), 'cls', WORDS), label,
-                           name='softmax')
+    return words_of_steps(_dense(weights, S.Concat(*outputs, dim=0), 'cls', WORDS))
 
 
 @program({'data': ('batch', 2, TIME)}, {'data': ('batch', 2, 7)}, softmax_label=('batch', TIME))
@@ -682,8 +660,7 @@ def lstm_of_r() -> Any:
         outputs.append(hidden)
     scores = S.FullyConnected(S.Concat(*outputs, dim=0), weight=V('cls.weight'),
                               bias=V('cls.bias'), num_hidden=WORDS)
-    label = S.Reshape(S.transpose(V('softmax_label')), shape=(-1,))
-    return S.SoftmaxOutput(scores, label, name='sm')
+    return words_of_steps(scores, 'sm')
 
 
 def _gluon(unroll: bool, make: Callable[[], Any]) -> Any:
@@ -740,8 +717,7 @@ def weights_that_are_normed() -> Any:
 @program(TOKENS, softmax_label=('batch',))
 def answer_behind_a_loss() -> Any:
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words())
-    chances = S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=4, name='fc'),
-                              name='softmax')
+    chances = answer(outputs[-1], 4)
     return S.Group([chances, S.argmax(chances, axis=1, name='answer')])
 
 
@@ -756,8 +732,7 @@ def columns_joined_again() -> Any:
     outputs, _ = stacked.unroll(TIME, S.Concat(*columns, dim=1), merge_outputs=True)
     scores = [S.FullyConnected(S.mean(outputs, axis=1), num_hidden=5, name='digit%d' % i)
               for i in range(3)]
-    label = S.Reshape(S.transpose(V('softmax_label')), shape=(-1,))
-    return S.SoftmaxOutput(S.Concat(*scores, dim=0), label, name='softmax')
+    return words_of_steps(S.Concat(*scores, dim=0))
 
 
 @program({'data': ('batch', 1, COLUMNS, 16)}, label=('batch', 4))
@@ -873,7 +848,7 @@ def characters_of_2015(steps: int, layers: int = 3) -> Any:
 def lstm_of_perl() -> Any:
     cell = stack(rnn.LSTMCell(UNITS, 'lstm_l0_'), rnn.DropoutCell(.3), rnn.ResidualCell(
         rnn.LSTMCell(UNITS, 'lstm_l1_')))
-    return _texts(softmax(cell.unroll(TIME, words(), merge_outputs=True)[0]), '1')
+    return _texts(softmax(over(cell)), '1')
 
 
 # ---- raw features: frames, series of numbers, images, characters
@@ -886,7 +861,7 @@ def pyramid_of_frames() -> Any:
     low, _ = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_')).unroll(
         2 * TIME, V('data'), merge_outputs=True)
     high, _ = rnn.LSTMCell(UNITS, 'h_').unroll(TIME, S.Reshape(low, shape=(0, -1, 12)))
-    return S.SoftmaxOutput(S.FullyConnected(high[-1], num_hidden=5), name='softmax')
+    return answer(high[-1], 5, None)
 
 
 @program({'values': ('batch', TIME), 'covariates': ('batch', TIME, 3)}, label=('batch', TIME, 2))
@@ -929,7 +904,7 @@ def rows_of_images() -> Any:
     """Row by row."""
     rows = S.squeeze(V('data'), axis=1)
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, rows)
-    return S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=5), name='softmax')
+    return answer(outputs[-1], 5, None)
 
 
 @program({'data': ('batch', TIME, 3, 'data_3', 'data_4')},
@@ -943,14 +918,7 @@ def frames_of_films() -> Any:
     pooled = S.Pooling(images, global_pool=True, kernel=(2, 2), pool_type='avg')
     steps = S.Reshape(S.Flatten(pooled), shape=(-4, -1, TIME, 0))
     outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, steps)
-    return S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=5), name='softmax')
-
-
-@program({'data': ('batch', TIME)}, softmax_label=('batch', TIME))
-def characters_by_their_numbers() -> Any:
-    """One-hot in the graph."""
-    rows = S.one_hot(V('data'), depth=26)
-    return softmax(rnn.LSTMCell(UNITS).unroll(TIME, rows, merge_outputs=True)[0])
+    return answer(outputs[-1], 5, None)
 
 
 @program({'data': ('batch', TIME, 6)}, {'data': ('batch', 7, 6)}, ASKED, softmax_label=('batch',))
@@ -961,4 +929,4 @@ def characters_of_each_word() -> Any:
     outputs, _ = rnn.GRUCell(UNITS, prefix='spelling_').unroll(6, embed)
     sequence = S.Reshape(outputs[-1], shape=(-1, TIME, UNITS))
     outputs, _ = rnn.GRUCell(UNITS, prefix='words_').unroll(TIME, sequence)
-    return S.SoftmaxOutput(S.FullyConnected(outputs[-1], num_hidden=5), name='softmax')
+    return answer(outputs[-1], 5, None)
