@@ -1,14 +1,10 @@
 """Graphs changed in one place, or in one place of each step, as a mistake would: what is rolled up
 must still compute what the changed graph does.
-
-``python -m tests.interop.rolling_changes 5000`` tries so many; ``… 5000 0 first`` ends with the
-first one that is wrong.
 """
 from __future__ import annotations
 
 import random
 import re
-import sys
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
@@ -21,8 +17,7 @@ from .. import mx, rnn
 from . import programs
 from .rolling import group, outputs_of, values_of
 
-__all__ = ['PROGRAMS', 'Changed', 'are_near', 'bases', 'built', 'change', 'is_refused', 'is_wrong',
-           'run']
+__all__ = ['bases', 'change', 'is_wrong']
 
 STEPS, HIDDEN, FEATURES = 4, 3, 3
 #: Programs to change: cells by hand, attention, one input for all steps.
@@ -418,30 +413,3 @@ def is_refused(graph: Graph, values: dict[str, np.ndarray]) -> bool:
     except mx.base.MXNetError:
         return True
     return False
-
-
-def main(count: int, seed: int = 0, until: int = 0) -> None:
-    """Try `count` changes that compute something, or until so many (0: all) are wrong."""
-    draw, tried, rolled, wrong = random.Random(seed), 0, 0, 0
-    kinds: dict[str, int] = {}
-    graphs = bases()
-    while tried < count and (not until or wrong < until):
-        changed = change(draw, draw.choice(graphs))
-        found = None if changed is None else is_wrong(changed)
-        if found is None or changed is None:
-            continue
-        tried += 1
-        findings = structure(changed.graph).findings
-        rolled += any(each.kind != 'unrolled' for each in findings)
-        kinds[changed.kind] = kinds.get(changed.kind, 0) + 1
-        if found:
-            wrong += 1
-            print('wrong:', changed.kind, 'in', changed.base, [str(each) for each in findings],
-                  flush=True)
-    print('%d graphs, something rolled up in %d, %d wrong' % (tried, rolled, wrong))
-    for kind, number in sorted(kinds.items()):
-        print('  %-36s %d' % (kind, number))
-
-
-if __name__ == '__main__':
-    main(int(sys.argv[1]), int((sys.argv[2:] or ['0'])[0]), len(sys.argv[3:]))

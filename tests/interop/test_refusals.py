@@ -2,15 +2,12 @@
 repeat an array or leave out the rest of one."""
 import pytest
 
-from mxrnn import interop
-
 from .. import mx, rnn
 from ..running import random_value
-from .compare import torch
+from .formats import FORMATS
 from .models import random_model
-from .onnx_runs import bound, exported, outputs_of, session
+from .onnx_runs import bound
 from .rolling import for_mxnet
-from .sources import generate, outputs
 
 S = mx.sym
 DATA, OTHER = S.Variable('data'), S.Variable('other')
@@ -78,29 +75,14 @@ def values(shapes):
     return {name: random_value(name, shape).astype('f') for name, shape in shapes.items()}
 
 
-def by_torch(model, symbol):
-    module = interop.to_torch(model)
-    return lambda given: module(**{name: torch.tensor(array) for name, array in given.items()})
-
-
-def by_source(model, symbol):
-    source = generate(model)
-    return lambda given: outputs(source, given)
-
-
-def by_onnx(model, symbol):
-    serving = session(exported(symbol, model.arg_params, None, rolled=True))
-    return lambda given: outputs_of(serving, given)
-
-
 @pytest.mark.parametrize('way, error, said', [
-    (by_torch, (RuntimeError, ValueError), ''), (by_source, (RuntimeError, ValueError), ''),
-    (by_onnx, Exception, 'ONNXRuntimeError')], ids=['torch', 'source', 'onnx'])
+    ('torch', (RuntimeError, ValueError), ''), ('source', (RuntimeError, ValueError), ''),
+    ('onnx', Exception, 'ONNXRuntimeError')], ids=['torch', 'source', 'onnx'])
 @pytest.mark.parametrize('name', REFUSED)
-def test_sizes_that_mxnet_refuses_are_refused(name, way, error, said):
+def test_sizes_that_mxnet_refuses_are_refused(name, way, error, said, tmp_path):
     symbol, shapes, others = REFUSED[name]
     model = random_model(symbol, shapes)
-    run = way(model, symbol)
+    run = FORMATS[way](model, tmp_path)
     run(values(shapes))
     for other in others:
         with pytest.raises((mx.base.MXNetError, RuntimeError)):
