@@ -1,15 +1,17 @@
 """Encoders and decoders, as programs of mx.rnn build them: every kind of each."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, Dict
 
 from .. import mx, rnn
 
-__all__ = ['ATTENTIONS', 'CELLS', 'ENCODERS', 'SOURCE', 'TARGET', 'WORDS', 'sockeye', 'translator']
+__all__ = ['ATTENTIONS', 'CELLS', 'ENCODERS', 'SOURCE', 'TARGET', 'UNITS', 'WIDTH', 'WORDS',
+           'Weights', 'sockeye', 'translator', 'words']
 
 S = mx.sym
 WORDS, WIDTH, UNITS = 11, 5, 6
 SOURCE, TARGET = 5, 7
+Dense = Callable[..., Any]
 
 CELLS = {'lstm': lambda prefix: rnn.LSTMCell(UNITS, prefix),
          'gru': lambda prefix: rnn.GRUCell(UNITS, prefix),
@@ -25,23 +27,24 @@ ENCODERS = {'plain': (False, False, 'cells'), 'lengths': (False, True, 'cells'),
 ATTENTIONS = ('dot', 'mlp', 'none')
 
 
-def _words(name: str, layout: str) -> Any:
+def words(name: str = 'data') -> Any:
     return S.Embedding(S.Variable(name), input_dim=WORDS, output_dim=WIDTH, name=name + '_embed')
 
 
-class _Dense:
-    """Products whose weights all steps share."""
+class Weights(Dict[str, Any]):
+    """Variables by name, each made once."""
 
-    def __init__(self) -> None:
-        self._params = rnn.RNNParams('')
+    def __missing__(self, name: str) -> Any:
+        self[name] = S.Variable(name)
+        return self[name]
 
-    def __call__(self, data: Any, units: int, name: str, **options: Any) -> Any:
-        weights = {key: self._params.get('%s_%s' % (name, key)) for key in ('weight', 'bias')}
-        return S.FullyConnected(data, num_hidden=units, **weights, **options)
+    def dense(self, data: Any, name: str, units: int, **options: Any) -> Any:
+        """A layer, whose weights all steps share."""
+        return S.FullyConnected(data, weight=self[name + '_weight'], bias=self[name + '_bias'],
+                                num_hidden=units, **options)
 
 
-def _encoded(encoder: str, cell: str, layout: str, dense: _Dense
-             ) -> tuple[Any, list[Any], Any]:
+def _encoded(encoder: str, cell: str, layout: str, dense: Dense) -> tuple[Any, list[Any], Any]:
     """Outputs of the encoder, batch first, its states, and lengths."""
     both, with_lengths, how = ENCODERS[encoder]
     how = 'cells' if cell == 'normalised' else how  # which fuse leaves as they are
@@ -50,23 +53,23 @@ def _encoded(encoder: str, cell: str, layout: str, dense: _Dense
         one = rnn.BidirectionalCell(one, CELLS[cell]('b_'))
     lengths = S.Variable('source_length') if with_lengths else None
     outputs, states = (rnn.fuse(one) if how == 'fuse' else one).unroll(
-        None if how == 'fuse' else SOURCE, _words('source', layout), layout=layout,
+        None if how == 'fuse' else SOURCE, words('source'), layout=layout,
         merge_outputs=True, **({'valid_length': lengths} if with_lengths else {}))
     if both:  # of each direction a list
-        states = [S.Activation(dense(S.Concat(*pair, dim=1), UNITS, 'bridge%d' % at),
+        states = [S.Activation(dense(S.Concat(*pair, dim=1), 'bridge%d' % at, UNITS),
                                act_type='tanh') for at, pair in enumerate(zip(*states))]
     return (outputs if layout == 'NTC' else S.swapaxes(outputs, dim1=0, dim2=1)), states, lengths
 
 
-def _context(attention: str, query: Any, encoded: Any, lengths: Any, units: int, dense: _Dense
+def _context(attention: str, query: Any, encoded: Any, lengths: Any, units: int, dense: Dense
              ) -> Any:
     """What a step attends to, of the shape (batch, units)."""
     if attention == 'dot':
-        scores = S.batch_dot(encoded, S.expand_dims(dense(query, units, 'query'), axis=2))
+        scores = S.batch_dot(encoded, S.expand_dims(dense(query, 'query', units), axis=2))
     else:
-        hidden = S.broadcast_add(dense(encoded, UNITS, 'keys', flatten=False), S.expand_dims(
-            dense(query, UNITS, 'query'), axis=1))
-        scores = dense(S.Activation(hidden, act_type='tanh'), 1, 'scores', flatten=False)
+        hidden = S.broadcast_add(dense(encoded, 'keys', UNITS, flatten=False), S.expand_dims(
+            dense(query, 'query', UNITS), axis=1))
+        scores = dense(S.Activation(hidden, act_type='tanh'), 'scores', 1, flatten=False)
     if lengths is not None:
         scores = S.SequenceMask(scores, lengths, use_sequence_length=True, axis=1, value=-1e9)
     return S.Reshape(S.batch_dot(encoded, S.softmax(scores, axis=1), transpose_a=True),
@@ -76,11 +79,11 @@ def _context(attention: str, query: Any, encoded: Any, lengths: Any, units: int,
 def translator(encoder: str, cell: str, attention: str, layout: str) -> tuple[Any, dict[str, Any]]:
     """The symbol of a translator whose decoder is unrolled by hand, and the shapes of its data."""
     with mx.name.NameManager():
-        dense = _Dense()
+        dense = Weights().dense
         encoded, states, lengths = _encoded(encoder, cell, layout, dense)
         decoder, units = CELLS[cell]('d_'), UNITS * (1 + ENCODERS[encoder][0])
         time = layout.index('T')
-        steps = S.SliceChannel(_words('target', layout), num_outputs=TARGET, axis=time,
+        steps = S.SliceChannel(words('target'), num_outputs=TARGET, axis=time,
                                squeeze_axis=True)
         fed, hidden = S.zeros_like(states[0]), []  # what a step predicts from goes into the next
         for step in range(TARGET):
@@ -89,10 +92,10 @@ def translator(encoder: str, cell: str, attention: str, layout: str) -> tuple[An
             else:
                 output, states = decoder(S.Concat(steps[step], fed, dim=1), states)
                 context = _context(attention, output, encoded, lengths, units, dense)
-                fed = S.Activation(dense(S.Concat(output, context, dim=1), UNITS, 'hidden'),
+                fed = S.Activation(dense(S.Concat(output, context, dim=1), 'hidden', UNITS),
                                    act_type='tanh')
             hidden.append(fed)
-        scores = dense(S.Reshape(S.stack(*hidden, axis=time), shape=(-3, 0)), WORDS, 'score')
+        scores = dense(S.Reshape(S.stack(*hidden, axis=time), shape=(-3, 0)), 'score', WORDS)
         symbol = S.SoftmaxOutput(scores, S.Reshape(S.Variable('softmax_label'), shape=(-1,)),
                                  name='softmax')
     order = (3, SOURCE) if layout == 'NTC' else (SOURCE, 3)
@@ -109,53 +112,53 @@ def sockeye(source_steps: int, target_steps: int, coverage: bool = False, tied: 
     both embeddings also predict, from each step beside the encoder's last one. With `ratio` it also
     learns how much longer a translation is."""
     with mx.name.NameManager():
-        dense = _Dense()
+        dense = Weights().dense
         factors = S.split(S.Variable('source'), num_outputs=1, axis=2, squeeze_axis=True)
         lengths = S.sum(S.broadcast_not_equal(factors, S.zeros((1,))), axis=1)
         target = S.Variable('target')
         options = {'weight': S.Variable('shared_weight')} if tied else {}
-        words = S.Embedding(factors, input_dim=WORDS, output_dim=WIDTH, name='source_embed',
+        embed = S.Embedding(factors, input_dim=WORDS, output_dim=WIDTH, name='source_embed',
                             **options)
-        words = S.swapaxes(words, dim1=0, dim2=1)
+        embed = S.swapaxes(embed, dim1=0, dim2=1)
         ahead = rnn.LSTMCell(UNITS // 2, 'encoder_forward_').unroll(
-            source_steps, words, merge_outputs=True, layout='TNC')[0]
+            source_steps, embed, merge_outputs=True, layout='TNC')[0]
         back = rnn.LSTMCell(UNITS // 2, 'encoder_reverse_').unroll(
-            source_steps, S.SequenceReverse(words, lengths, use_sequence_length=True),
+            source_steps, S.SequenceReverse(embed, lengths, use_sequence_length=True),
             merge_outputs=True, layout='TNC')[0]
         encoded = S.concat(ahead, S.SequenceReverse(back, lengths, use_sequence_length=True), dim=2)
         encoded = S.swapaxes(encoded, dim1=0, dim2=1)
         last = S.SequenceLast(encoded, lengths, axis=1, use_sequence_length=True)
-        states = [S.Activation(dense(last, UNITS, 'init%d' % at), act_type='tanh')
+        states = [S.Activation(dense(last, 'init%d' % at, UNITS), act_type='tanh')
                   for at in (0, 1)]
         hidden = S.tile(S.expand_dims(S.zeros_like(lengths), axis=1), reps=(1, UNITS))
         covered = S.broadcast_to(S.reshape(S.zeros_like(lengths), shape=(-1, 1, 1)), shape=(
             0, source_steps, 1))
         decoder, stacked = rnn.LSTMCell(UNITS, 'decoder_'), []
-        keys = dense(encoded, UNITS, 'keys', flatten=False)
+        keys = dense(encoded, 'keys', UNITS, flatten=False)
         given = S.Embedding(target, input_dim=WORDS, output_dim=WIDTH, name='target_embed',
                             **options)
         for word in S.split(given, num_outputs=target_steps, axis=1, squeeze_axis=True):
             output, states = decoder(S.concat(word, hidden, dim=1), states)
-            seen = S.broadcast_add(keys, S.expand_dims(dense(output, UNITS, 'query'), axis=1))
+            seen = S.broadcast_add(keys, S.expand_dims(dense(output, 'query', UNITS), axis=1))
             if coverage:
-                seen = seen + dense(covered, UNITS, 'covered', flatten=False)
-            scores = dense(S.Activation(seen, act_type='tanh'), 1, 'scores', flatten=False)
+                seen = seen + dense(covered, 'covered', UNITS, flatten=False)
+            scores = dense(S.Activation(seen, act_type='tanh'), 'scores', 1, flatten=False)
             scores = S.softmax(S.SequenceMask(scores, lengths, use_sequence_length=True, axis=1,
                                               value=-1e8), axis=1)
             covered = covered + scores
             context = S.reshape(S.batch_dot(encoded, scores, transpose_a=True), shape=(0, 0))
-            hidden = S.Activation(dense(S.concat(output, context, dim=1), UNITS, 'hidden'),
+            hidden = S.Activation(dense(S.concat(output, context, dim=1), 'hidden', UNITS),
                                   act_type='tanh')
             stacked.append(S.concat(hidden, last, dim=1) if tied else hidden)
         scores = S.reshape(S.stack(*stacked, axis=1), shape=(-3, 0))
         scores = S.FullyConnected(
-            dense(scores, WIDTH, 'narrow'), options['weight'], num_hidden=WORDS, no_bias=True
-        ) if tied else dense(scores, WORDS, 'logits')
+            dense(scores, 'narrow', WIDTH), options['weight'], num_hidden=WORDS, no_bias=True
+        ) if tied else dense(scores, 'logits', WORDS)
         scores = S.SoftmaxOutput(scores, S.reshape(S.Variable('target_label'), shape=(-1,)),
                                  name='softmax', use_ignore=True, ignore_label=0)
         if not ratio:
             return scores
-        found = S.reshape(dense(S.mean(encoded, axis=1), 1, 'ratio'), shape=(-1,))
-        words = S.sum(S.broadcast_not_equal(target, S.zeros((1,))), axis=1)
-        return S.Group([scores, S.MakeLoss(S.square(found - words / lengths), name='ratio_loss'),
+        found = S.reshape(dense(S.mean(encoded, axis=1), 'ratio', 1), shape=(-1,))
+        count = S.sum(S.broadcast_not_equal(target, S.zeros((1,))), axis=1)
+        return S.Group([scores, S.MakeLoss(S.square(found - count / lengths), name='ratio_loss'),
                         S.BlockGrad(found, name='ratio')])

@@ -7,14 +7,14 @@ import re
 from typing import Any, Callable, NamedTuple
 
 from .. import mx, rnn, running
-from . import encoders
+from .encoders import UNITS, WIDTH, WORDS, Weights, words
+from .encoders import sockeye as graph_of_sockeye
 
 __all__ = ['ASKED', 'PROGRAMS', 'UNTOLD', 'WIDER', 'Program', 'stack']
 
 S = mx.sym
 V = S.Variable
 stack = functools.partial(running.stack, rnn)
-WORDS, WIDTH, UNITS = 11, 5, 6
 
 
 class Program(NamedTuple):
@@ -61,10 +61,6 @@ def program(wanted: dict[str, tuple[int | str, ...]],
                for name, shape in wanted.items()}, **(rolled or {})})
         return build
     return enter
-
-
-def words(name: str = 'data') -> Any:
-    return S.Embedding(V(name), input_dim=WORDS, output_dim=WIDTH, name=name + '_embed')
 
 
 def lstm_of_gates(gates: Any, memory: Any) -> tuple[Any, Any]:
@@ -493,26 +489,13 @@ def gates_of_joined_inputs() -> Any:
 
 # ---- published models, as their programs built them from 2015 on
 
-class _Weights(dict):  # type: ignore[type-arg]
-    """Variables by name, each made once."""
-
-    def __missing__(self, name: str) -> Any:
-        self[name] = V(name)
-        return self[name]
-
-
-def _dense(weights: _Weights, data: Any, name: str, units: int, **options: Any) -> Any:
-    return S.FullyConnected(data, weight=weights[name + '_weight'], bias=weights[name + '_bias'],
-                            num_hidden=units, **options)
-
-
-def _lstm_of_2015(weights: _Weights, name: str, step: Any, memory: Any, hidden: Any,
+def _lstm_of_2015(weights: Weights, name: str, step: Any, memory: Any, hidden: Any,
                   units: int = UNITS) -> tuple[Any, Any]:
-    return lstm_of_gates(_dense(weights, step, name + '_i2h', 4 * units) + _dense(
-        weights, hidden, name + '_h2h', 4 * units), memory)
+    return lstm_of_gates(weights.dense(step, name + '_i2h', 4 * units) + weights.dense(
+        hidden, name + '_h2h', 4 * units), memory)
 
 
-def _over(weights: _Weights, name: str, steps: Any, units: int = UNITS) -> list[Any]:
+def _over(weights: Weights, name: str, steps: Any, units: int = UNITS) -> list[Any]:
     """The LSTM over steps, its begin states being inputs."""
     memory, hidden, found = weights[name + '_init_c'], weights[name + '_init_h'], []
     for step in steps:
@@ -560,7 +543,7 @@ def crnn_of_three_axes() -> Any:
           'back_init_h': ('batch', UNITS)}, data=('batch', 2 * TIME, 9), label=('batch', 4))
 def deep_speech_by_hand() -> Any:
     """Convolution over time and frequencies, GRUs in both directions, norms, CTC."""
-    weights = _Weights()
+    weights = Weights()
     image = S.Reshape(weights['data'], shape=(-4, -1, 1, -2))
     image = S.Convolution(image, kernel=(3, 3), stride=(2, 2), pad=(1, 1), num_filter=3, name='c')
     image = S.clip(S.BatchNorm(image, fix_gamma=False, name='n'), 0, 20)
@@ -569,19 +552,19 @@ def deep_speech_by_hand() -> Any:
     def gru(name: str, steps: Any) -> list[Any]:
         state, found = weights[name + '_init_h'], []
         for step in steps:
-            own, other = (S.SliceChannel(_dense(weights, each, '%s_%s' % (name, group), 2 * UNITS),
+            own, other = (S.SliceChannel(weights.dense(each, '%s_%s' % (name, group), 2 * UNITS),
                                          num_outputs=2) for group, each in (('i2h', step),
                                                                             ('h2h', state)))
             update, reset = (S.Activation(own[i] + other[i], act_type='sigmoid') for i in range(2))
-            new = S.Activation(_dense(weights, step, name + '_trans_i2h', UNITS) + _dense(
-                weights, reset * state, name + '_trans_h2h', UNITS), act_type='tanh')
+            new = S.Activation(weights.dense(step, name + '_trans_i2h', UNITS) + weights.dense(
+                reset * state, name + '_trans_h2h', UNITS), act_type='tanh')
             state = state + update * (new - state)
             found.append(state)
         return found
     steps = list(S.SliceChannel(hidden, num_outputs=TIME, axis=1, squeeze_axis=True))
     back = gru('back', steps[::-1])[::-1]
     steps = [S.Concat(*pair, dim=1) for pair in zip(gru('forward', steps), back)]
-    scores = _dense(weights, S.BatchNorm(S.Concat(*steps, dim=0), fix_gamma=False, name='last'),
+    scores = weights.dense(S.BatchNorm(S.Concat(*steps, dim=0), fix_gamma=False, name='last'),
                     'pred', WORDS)
     loss = S.ctc_loss(S.Reshape(scores, shape=(-4, TIME, -1, 0)), weights['label'])
     return S.Group([S.softmax(scores), S.MakeLoss(loss)])
@@ -590,16 +573,16 @@ def deep_speech_by_hand() -> Any:
 @program({'data': ('batch', TIME), 'l0_init_h': ('batch', UNITS)}, {'data': ('batch', 7)},
          softmax_label=('batch', TIME))
 def rnn_with_norms_of_2016() -> Any:
-    weights, hidden = _Weights(), V('l0_init_h')
+    weights, hidden = Weights(), V('l0_init_h')
     words = S.Embedding(weights['data'], weight=weights['embed_weight'], input_dim=WORDS,
                         output_dim=WIDTH)
     outputs = []
     for t, step in enumerate(S.SliceChannel(words, num_outputs=TIME, squeeze_axis=1)):
-        hidden = S.Activation(_dense(weights, step, 'i2h', UNITS) + _dense(
-            weights, hidden, 'h2h', UNITS), act_type='tanh')
+        hidden = S.Activation(weights.dense(step, 'i2h', UNITS) + weights.dense(
+            hidden, 'h2h', UNITS), act_type='tanh')
         hidden = S.BatchNorm(hidden, name='norm%d' % t)
         outputs.append(hidden)
-    return words_of_steps(_dense(weights, S.Concat(*outputs, dim=0), 'cls', WORDS))
+    return words_of_steps(weights.dense(S.Concat(*outputs, dim=0), 'cls', WORDS))
 
 
 @program({'data': ('batch', 2, TIME)}, {'data': ('batch', 2, 7)}, softmax_label=('batch', TIME))
@@ -706,9 +689,9 @@ def weights_that_are_normed() -> Any:
     weight = V('h2h_v', shape=(UNITS, UNITS))
     size = S.sqrt(S.sum(S.square(weight), axis=1, keepdims=True))
     weight = S.broadcast_mul(V('h2h_g', shape=(UNITS, 1)), S.broadcast_div(weight, size))
-    weights, state, outputs = _Weights(), S.zeros((0, UNITS)), []
+    weights, state, outputs = Weights(), S.zeros((0, UNITS)), []
     for step in S.SliceChannel(words(), num_outputs=TIME, axis=1, squeeze_axis=True):
-        state = S.Activation(_dense(weights, step, 'i2h', UNITS) + S.FullyConnected(
+        state = S.Activation(weights.dense(step, 'i2h', UNITS) + S.FullyConnected(
             state, weight=weight, bias=weights['h2h_bias'], num_hidden=UNITS), act_type='relu')
         outputs.append(S.expand_dims(state, axis=1))
     return softmax(S.Concat(*outputs, dim=1))
@@ -738,14 +721,14 @@ def columns_joined_again() -> Any:
 @program({'data': ('batch', 1, COLUMNS, 16)}, label=('batch', 4))
 def columns_before_rows() -> Any:
     """The image is turned: (batch, channels, columns, 1), and steps keep both axes of size 1."""
-    weights = _Weights()
+    weights = Weights()
     image = S.transpose(_features_of_images(S.swapaxes(weights['data'], 2, 3), 16), (0, 1, 3, 2))
     steps = S.SliceChannel(image, num_outputs=TIME, axis=2)
     state, outputs = S.zeros((0, UNITS)), []
     for step in steps:
-        state = S.tanh(_dense(weights, state, 'h2h', UNITS) + _dense(weights, step, 'i2h', UNITS))
+        state = S.tanh(weights.dense(state, 'h2h', UNITS) + weights.dense(step, 'i2h', UNITS))
         outputs.append(state)
-    scores = _dense(weights, S.stack(*outputs, axis=0), 'pred', WORDS, flatten=False)
+    scores = weights.dense(S.stack(*outputs, axis=0), 'pred', WORDS, flatten=False)
     return S.Group([S.SoftmaxActivation(S.Reshape(scores, (-3, 0)), name='chances'),
                     S.MakeLoss(S.ctc_loss(scores, weights['label']))])
 
@@ -773,7 +756,7 @@ def tagger_with_characters() -> Any:
          target_label=('batch', 5))
 def sockeye() -> Any:
     """Encoder in both directions over lengths, attention of an MLP, one decoder step each."""
-    return encoders.sockeye(TIME, 5)
+    return graph_of_sockeye(TIME, 5)
 
 
 # ---- MXNet's Scala and Perl packages
@@ -794,7 +777,7 @@ def _texts(symbol: Any, true: str) -> Any:
          softmax_label=('batch', TIME))
 def lstm_of_scala() -> Any:
     """lstmUnroll: begin states are inputs, labels are reshaped as before 0.9."""
-    weights, outputs = _Weights(), []
+    weights, outputs = Weights(), []
     states = [[weights['l%d_init_%s_beta' % (layer, key)] for key in 'ch'] for layer in (0, 1)]
     embed = S.Embedding(weights['data'], weight=weights['embed_weight'], input_dim=WORDS,
                         output_dim=WIDTH, name='embed')
@@ -804,7 +787,7 @@ def lstm_of_scala() -> Any:
             state[:] = _lstm_of_2015(weights, 'l%d' % layer, step, *state)
             step = state[1]
         outputs.append(S.Dropout(step, p=.2))
-    scores = _dense(weights, S.Concat(*outputs, dim=0), 'cls', WORDS)
+    scores = weights.dense(S.Concat(*outputs, dim=0), 'cls', WORDS)
     label = S.Reshape(S.transpose(weights['softmax_label']), target_shape=(0,))
     return _texts(S.SoftmaxOutput(scores, label, name='softmax'), 'true')
 
@@ -812,14 +795,14 @@ def lstm_of_scala() -> Any:
 @program({'data': ('batch',), **_inits('l0', 'l1')}, softmax_label=('batch',))
 def lstm_of_scala_for_inference() -> Any:
     """lstmInferenceSymbol: the word of one step has no axis of steps; the states are outputs."""
-    weights, states = _Weights(), []
+    weights, states = Weights(), []
     hidden = S.Embedding(weights['data'], weight=weights['embed_weight'], input_dim=WORDS,
                          output_dim=WIDTH, name='embed')
     for name in ('l0', 'l1'):
         states += _lstm_of_2015(weights, name, hidden, weights[name + '_init_c'],
                                 weights[name + '_init_h'])
         hidden = states[-1]
-    scores = _dense(weights, hidden, 'cls', WORDS)
+    scores = weights.dense(hidden, 'cls', WORDS)
     return _texts(S.Group([S.SoftmaxOutput(scores, name='softmax'), *states]), 'true')
 
 
@@ -827,20 +810,20 @@ def lstm_of_scala_for_inference() -> Any:
          **{'label/%d' % t: ('batch',) for t in range(TIME)})
 def an_input_and_a_label_for_each_step() -> Any:
     """The first LSTMs of Python and Scala: each step's loss is an output."""
-    weights = _Weights()
+    weights = Weights()
     hidden = _over(weights, 'l0', [weights['data/%d' % t] for t in range(TIME)])
-    return _texts(S.Group([S.SoftmaxOutput(_dense(weights, each, 'cls', WORDS), weights[
+    return _texts(S.Group([S.SoftmaxOutput(weights.dense(each, 'cls', WORDS), weights[
         'label/%d' % t], name='t%d_sm' % t) for t, each in enumerate(hidden)]), 'true')
 
 
 def characters_of_2015(steps: int, layers: int = 3) -> Any:
     """The LSTM of the first character models: each step has its own word, label and loss."""
-    weights = _Weights()
+    weights = Weights()
     below = [S.Embedding(weights['data/%d' % t], weight=weights['embed_weight'], input_dim=WORDS,
                          output_dim=WIDTH, name='t%d_embed' % t) for t in range(steps)]
     for layer in range(layers):
         below = [S.Dropout(each, p=.2) for each in _over(weights, 'l%d' % layer, below)]
-    return S.Group([S.SoftmaxOutput(_dense(weights, each, 'cls', WORDS), weights['label/%d' % t],
+    return S.Group([S.SoftmaxOutput(weights.dense(each, 'cls', WORDS), weights['label/%d' % t],
                                name='t%d_sm' % t) for t, each in enumerate(below)])
 
 
@@ -878,12 +861,12 @@ def deep_ar() -> Any:
 @program({'data': ('batch', TIME, 4)}, label=('batch', 5, 4))
 def forecast_of_five_steps() -> Any:
     """The decoder reads what it gave one step before."""
-    weights, cell, found = _Weights(), rnn.GRUCell(UNITS, 'decoder_'), []
+    weights, cell, found = Weights(), rnn.GRUCell(UNITS, 'decoder_'), []
     _, states = rnn.GRUCell(UNITS, 'encoder_').unroll(TIME, weights['data'])
     value = S.SequenceLast(S.swapaxes(weights['data'], dim1=0, dim2=1))
     for _ in range(5):
         output, states = cell(value, states)
-        value = _dense(weights, output, 'out', 4)
+        value = weights.dense(output, 'out', 4)
         found.append(value)
     return S.LinearRegressionOutput(S.stack(*found, axis=1), V('label'))
 

@@ -13,10 +13,11 @@ from .. import mx, ours, rnn
 from ..cases import each as each_of
 from ..running import bound, flat, inputs
 from .compare import torch
+from .encoders import Weights
 from .forms import BOUND
 from .models import random_model
 from .onnx_runs import exportable, outputs_of, session
-from .programs import _dense, _Weights, characters_of_2015
+from .programs import characters_of_2015
 from .sources import generate, quiet
 from .test_commands import command
 
@@ -33,75 +34,75 @@ def characters(steps):
 
 def values(steps):
     """Features, and outputs without a loss."""
-    weights = _Weights()
+    weights = Weights()
     outputs, _ = rnn.GRUCell(UNITS, 'gru_').unroll(steps, [
         weights['t%d_data' % t] for t in range(steps)])
-    return S.Group([_dense(weights, each, 'cls', CLASSES) for each in outputs])
+    return S.Group([weights.dense(each, 'cls', CLASSES) for each in outputs])
 
 
 def joined(steps):
     """All steps in one array, with a label for each row; another input is the same in all steps."""
-    weights = _Weights()
+    weights = Weights()
     outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(steps, [
-        S.Concat(_dense(weights, weights['x%d' % t], 'low', 4), weights['more'], dim=1)
+        S.Concat(weights.dense(weights['x%d' % t], 'low', 4), weights['more'], dim=1)
         for t in range(steps)])
-    return S.SoftmaxOutput(_dense(weights, S.Concat(*outputs, dim=0), 'cls', CLASSES),
+    return S.SoftmaxOutput(weights.dense(S.Concat(*outputs, dim=0), 'cls', CLASSES),
                            weights['softmax_label'], name='softmax')
 
 
 def joined_labels(steps):
     """The same, with a label for each step, which are joined, too."""
-    weights = _Weights()
+    weights = Weights()
     outputs, _ = rnn.LSTMCell(UNITS, 'lstm_').unroll(steps, [
         weights['data/%d' % t] for t in range(steps)])
     labels = S.Concat(*[weights['label/%d' % t] for t in range(steps)], dim=0)
-    return S.SoftmaxOutput(_dense(weights, S.Concat(*outputs, dim=0), 'cls', CLASSES),
+    return S.SoftmaxOutput(weights.dense(S.Concat(*outputs, dim=0), 'cls', CLASSES),
                            S.Reshape(labels, shape=(-1,)), name='softmax')
 
 
 def two(steps):
     """Two inputs and three losses in each step, two of one label; a last state is an output."""
-    weights, losses = _Weights(), []
+    weights, losses = Weights(), []
     words = [S.Embedding(weights['word/%d' % t], weight=weights['embed_weight'], input_dim=9,
                          output_dim=4) for t in range(steps)]
     outputs, states = rnn.LSTMCell(UNITS, 'lstm_').unroll(steps, [
         S.Concat(word, weights['more/%d' % t], dim=1) for t, word in enumerate(words)])
     for t, each in enumerate(outputs):
-        losses += [S.SoftmaxOutput(_dense(weights, each, 'cls', CLASSES), weights['label/%d' % t],
+        losses += [S.SoftmaxOutput(weights.dense(each, 'cls', CLASSES), weights['label/%d' % t],
                                    name='cls/%d' % t),
-                   S.LinearRegressionOutput(_dense(weights, each, 'next', 3),
+                   S.LinearRegressionOutput(weights.dense(each, 'next', 3),
                                             weights['wanted/%d' % t], name='next/%d' % t),
-                   S.SoftmaxOutput(_dense(weights, each, 'more', CLASSES), weights['label/%d' % t],
+                   S.SoftmaxOutput(weights.dense(each, 'more', CLASSES), weights['label/%d' % t],
                                    name='softmax/%d' % t)]
     return S.Group([*losses, S.BlockGrad(states[1], name='memory')])
 
 
 def both_ways(steps):
     """Two directions, of which the second one is made first."""
-    weights = _Weights()
+    weights = Weights()
     data = [weights['data%d' % t] for t in range(steps)]
     back, _ = rnn.RNNCell(UNITS, prefix='back_').unroll(steps, data[::-1])
     there, _ = rnn.RNNCell(UNITS, prefix='there_').unroll(steps, data)
-    return S.Group([S.LogisticRegressionOutput(_dense(weights, S.Concat(one, other, dim=1), 'cls', (
+    return S.Group([S.LogisticRegressionOutput(weights.dense(S.Concat(one, other, dim=1), 'cls', (
         CLASSES)), weights['label%d' % t], name='out%d' % t)
         for t, (one, other) in enumerate(zip(back[::-1], there))])
 
 
 def last(steps):
     """One loss of the last step."""
-    weights = _Weights()
+    weights = Weights()
     outputs, _ = rnn.LSTMCell(UNITS, 'lstm_').unroll(steps, [
         weights['step_%d_x' % t] for t in range(steps)])
-    return S.LinearRegressionOutput(_dense(weights, outputs[-1], 'cls', CLASSES),
+    return S.LinearRegressionOutput(weights.dense(outputs[-1], 'cls', CLASSES),
                                     weights['label'], name='out')
 
 
 def shuffled(steps):
     """The variables' numbers are not those of the steps."""
-    weights, order = _Weights(), order_of(shuffled, steps)
+    weights, order = Weights(), order_of(shuffled, steps)
     outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(steps, [
         weights['data/%d' % t] for t in order])
-    return S.Group([S.SoftmaxOutput(_dense(weights, each, 'cls', CLASSES), weights['label/%d' % t],
+    return S.Group([S.SoftmaxOutput(weights.dense(each, 'cls', CLASSES), weights['label/%d' % t],
                                     name='sm/%d' % t) for t, each in zip(order, outputs)])
 
 
@@ -240,14 +241,14 @@ def two_steps(weights):
 
 def layers(weights):
     """Inputs beside each other, in no recurrence."""
-    return [_dense(weights, weights['data%d' % t], 'cls', CLASSES) for t in range(STEPS)]
+    return [weights.dense(weights['data%d' % t], 'cls', CLASSES) for t in range(STEPS)]
 
 
 def in_two_orders(weights):
     """One loss reads what the others read a step later."""
     data = [weights['data%d' % t] for t in range(STEPS + 1)]
     outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(STEPS, data[:-1])
-    return [S.LinearRegressionOutput(_dense(weights, each, 'cls', 3), data[(t * 5 + 1) % STEPS])
+    return [S.LinearRegressionOutput(weights.dense(each, 'cls', 3), data[(t * 5 + 1) % STEPS])
             for t, each in enumerate(outputs)]
 
 
@@ -259,7 +260,7 @@ def own_stack(weights):
 
 @pytest.mark.parametrize('build', [two_steps, layers, in_two_orders, own_stack])
 def test_programs_that_stay(build):
-    symbol = S.Group(build(_Weights()))
+    symbol = S.Group(build(Weights()))
     model = random_model(symbol, {name: (2, STEPS, 3) if name == 'more' else (2, 3)
                                   for name in symbol.list_arguments() if name[:4] in (
                                       'data', 'more') and '_' not in name})
@@ -294,12 +295,12 @@ def other_rows(scores, label):
     (S.SoftmaxOutput, 'label%d', [*range(1, STEPS), 0])])
 def test_inputs_of_a_fixed_length_stay_as_they_are(loss, label, order):
     """Another sequence is free."""
-    weights = _Weights()
+    weights = Weights()
     before, _ = rnn.LSTMCell(UNITS, 'before_').unroll(7, [
         weights['more%d' % t] for t in range(7)])
     outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(STEPS, [
         weights['data%d' % t] for t in range(STEPS)])
-    losses = [loss(_dense(weights, each, 'cls', CLASSES), weights[
+    losses = [loss(weights.dense(each, 'cls', CLASSES), weights[
         label % t if '%' in label else label]) for t, each in enumerate(outputs)]
     symbol = S.Group([*[losses[t] for t in order], before[-1]])
     plan = prepare(random_model(symbol, {
@@ -338,9 +339,9 @@ def test_names_that_differ(names):
 
 def test_the_shape_of_all_steps_is_that_of_one_with_time():
     """The input was guessed to be (4, time): nothing but an addition reads a step."""
-    weights, state = _Weights(), V('begin')
+    weights, state = Weights(), V('begin')
     for t in range(STEPS):
-        state = S.tanh(S.broadcast_add(_dense(weights, state, 'h', 4), weights['x%d' % t]))
+        state = S.tanh(S.broadcast_add(weights.dense(state, 'h', 4), weights['x%d' % t]))
     model = random_model(state, {'begin': (2, 4), **{'x%d' % t: (2, 4) for t in range(STEPS)}})
     wanted = {'begin': ('batch', 4), 'x': ('batch', 'time', 4)}
     assert prepare(model).shapes == wanted
@@ -390,7 +391,7 @@ def test_steps_in_a_wrong_order_are_noticed(inputs, outputs, library, prefix, tm
 @pytest.mark.parametrize('shape', ['t0_data=batch,3', 'data=4,8,3'])
 def test_begin_states_that_are_weights(shape, tmp_path, capsys):
     """They get the rows of the batch in the program's own graph, too."""
-    weights = _Weights()
+    weights = Weights()
     outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(STEPS, [
         weights['t%d_data' % t] for t in range(STEPS)], begin_state=[weights['begin']])
     model = random_model(outputs[-1], {
@@ -464,7 +465,7 @@ def test_steps(program, tmp_path):
 def test_a_class_that_waits_for_its_call():
     """Images in each step, of any size: the class is made by the first call."""
     def build(steps):
-        weights = _Weights()
+        weights = Weights()
         images = [S.Flatten(S.Pooling(S.Convolution(
             weights['image%d' % t], weight=weights['conv_weight'], no_bias=True, kernel=(3, 3),
             num_filter=4), global_pool=True, kernel=(1, 1), pool_type='max'))
