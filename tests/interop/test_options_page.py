@@ -10,7 +10,8 @@ from mxrnn import interop
 
 from .. import mx, ours, rnn
 from . import programs
-from .test_lengths import WAYS, Case
+from .formats import FORMATS
+from .test_lengths import Case
 
 pytest.importorskip('torch')
 pytest.importorskip('onnx')
@@ -110,6 +111,6 @@ def test_each_cell_of_a_row(row, build, tmp_path):
             assert (2, LONGER) in case.taken(way, tmp_path, case.typed()['steps'])
         with pytest.raises(interop.ExportError, match='needs a number that the graph does not'
                            ) if cell.startswith('asks') else contextlib.nullcontext():
-            WAYS[way](case.model, tmp_path, None)
+            FORMATS[way](case.model, tmp_path)
     with pytest.raises(interop.ExportError) if states == 'refused' else contextlib.nullcontext():
         interop.to_onnx(case.model, str(tmp_path / 'steps.onnx'), states=True)
