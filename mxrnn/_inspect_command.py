@@ -65,7 +65,7 @@ def inspect(options: argparse.Namespace) -> int:
     one = with_one_input(without_losses(graph)[0], arrays)
     for sentence in one.note:
         say('note', sentence)
-    plan = glance(model._replace(graph=one.graph))
+    plan = glance(model._replace(graph=one.graph), advises=True)
     for sentence in _recurrences(plan, arrays):
         say('recurrence', sentence)
     for axes, sizes in plan.lines:

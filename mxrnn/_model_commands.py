@@ -206,7 +206,8 @@ def _export(options: argparse.Namespace) -> int:
     name = os.path.basename(options.prefix or options.symbol)
     with working('reading ' + name):
         model = load(options)
-    missing: set[str] = set()
+    refusals: list[str] = []
+    told: set[tuple[str, str]] = set()
     for write, target in formats:
         try:
             with working('writing %s%s' % (os.path.basename(target), (
@@ -215,8 +216,10 @@ def _export(options: argparse.Namespace) -> int:
         except faults() as error:
             if len(formats) == 1:
                 raise
-            failed('%s was not written: ' % target, error)
-            missing.add(target)
+            new = [line for line in str(error).splitlines() if line not in refusals]
+            failed('%s was not written: ' % target, error if not refusals else ValueError(
+                '\n'.join(new) or 'for the same reason'))
+            refusals += new or ['']
             continue
         newest = newest_of(options, model)
         for each in paths:
@@ -224,11 +227,10 @@ def _export(options: argparse.Namespace) -> int:
                 newest and ', of epoch ' + newest)))
             newest = ''
         for kind, sentence in remarks:
-            if sentence and (options.verbose or kind != 'sizes'):
+            if sentence and (options.verbose or kind != 'sizes') and (kind, sentence) not in told:
                 say(kind, sentence)
-    if len(missing) == len(formats):
-        return 2
-    return 2 if missing else 0
+        told.update(remark for remark in remarks if remark[0] == 'note')
+    return 2 if refusals else 0
 
 
 #: The paths written, and titled remarks to print.

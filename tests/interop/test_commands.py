@@ -373,7 +373,7 @@ def test_a_mean_over_a_number_of_steps_keeps_it_and_the_line_says_what_frees_it(
     for options in (['inspect'], ['export', '--onnx', path]):
         said = ' '.join(told(options[0], tmp_path / 'a', *options[1:]).split())
         assert 'time: 6, since ' + at_six in said
-        assert ('For any: --input data=batch,time:6,4' in said) is (options[0] == 'export')
+        assert 'For any: --input data=batch,time:6,4' in said
     assert 'batch, time: any' in told('export', tmp_path / 'a', '--onnx', path, '--input',
                                       'data=batch,time:6,4')
 
@@ -482,6 +482,51 @@ def test_the_other_formats_are_written_if_one_cannot_be(tmp_path, capsys, monkey
     out, error = capsys.readouterr()
     assert error.startswith('error: a.onnx was not written: ONNX does not have erfinv')
     assert 'c.py: ' in out and (tmp_path / 'c.py').exists()
+
+
+def test_two_formats_say_a_reason_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cell = rnn.BidirectionalCell(rnn.GRUCell(4, 'l_'), rnn.GRUCell(4, 'r_'))
+    save('a', cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)[0], cell,
+         {'data': (2, 3, 4)})
+    assert command('export', 'a', '--onnx', 'a.onnx', '--source', 'c.py', '--states') == 2
+    assert capsys.readouterr().err.count('without --states') == 1
+    save('b', rnn.GRUCell(4, 'g_')(mx.sym.Variable('data'), [mx.sym.Variable('h')])[0], [],
+         {'data': (2, 4), 'h': (2, 4)})
+    assert command('export', 'b', '--onnx', 'b.onnx', '--source', 'c.py', '--states') == 2
+    assert capsys.readouterr().err.endswith('error: c.py was not written: for the same reason\n')
+
+
+def test_a_shape_that_is_asked_comes_with_the_reshape_that_reads_the_input(tmp_path):
+    data = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-1, 7))
+    words, _ = rnn.GRUCell(5, 'w_').unroll(7, mx.sym.Embedding(data, input_dim=9, output_dim=4))
+    groups = mx.sym.Reshape(words[-1], shape=(-1, 4, 5))
+    outputs, _ = rnn.GRUCell(5, 's_').unroll(4, groups, merge_outputs=True)
+    save(tmp_path / 'a', outputs, [], {'data': (2, 4, 7)})
+    reads = '(Reshape) makes it (-1, 7)'
+    assert reads in refused('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx')
+    said = ' '.join(told('inspect', tmp_path / 'a').split())
+    assert 'shapes: the graph takes data' in said and reads in said
+    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input',
+                   'data=batch,4,7') == 0
+
+
+def test_a_freed_file_is_compared_with_the_graph_of_its_length(tmp_path):
+    """The checkpoint's graph was refused without a word on what to do."""
+    def last(steps):
+        outputs, _ = rnn.GRUCell(5, 'gru_').unroll(steps, mx.sym.Variable('data'))
+        return mx.sym.add_n(*outputs, name='total') / steps
+    for steps, name in (6, 'a'), (9, 'b'):
+        with mx.name.NameManager():
+            save(tmp_path / name, last(steps), [], {'data': (2, steps, 4)})
+    path, data = tmp_path / 'a.onnx', ('--input', 'data=2,9,4')
+    assert command('export', tmp_path / 'a', '--onnx', path, '--input', 'data=batch,time:6,4') == 0
+    said = refused('compare', tmp_path / 'a', path, *data)
+    assert 'axis 1 of data must be 6, got 9' in said and '--symbol OTHER-symbol.json' in said
+    assert command('compare', '--symbol', tmp_path / 'b-symbol.json', '--params',
+                   tmp_path / 'a-0004.params', path, *data) == 0
+    assert command('export', tmp_path / 'a', '--onnx', path) == 0
+    assert '--symbol' not in refused('compare', tmp_path / 'a', path, *data)
 
 
 def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path):

@@ -160,18 +160,18 @@ def dense(x, units):
 
 @pytest.mark.parametrize('build, why', [
     (lambda x, T: rows(T, units=4 + (T == SECOND)),
-     'these weights do not fit to other: node f_ '),
+     'these weights do not fit to the second: node f_ '),
     (lambda x, T: S.tanh(x) if T == SECOND else S.relu(x),
-     r'graph has relu0 \(relu\) where other has tanh0 \(tanh\)'),
+     r'the first has relu0 \(relu\) where the second has tanh0 \(tanh\)'),
     (lambda x, T: S.add_n(*[x] * (3 - (T == SECOND))),
      r'\(add_n, num_args=3, 3 inputs\) .*2 inputs'),
-    (lambda x, T: S.tanh(x) if T == SECOND else x, r'graph has concat0 \(_copy\) where .*tanh0'),
+    (lambda x, T: S.tanh(x) if T == SECOND else x, r'the first has concat0 \(_copy\) where .*tanh0'),
     (lambda x, T: S.broadcast_add(x, S.Variable('bias_%d' % T, shape=(1, 1, 4))),
-     r'graph has bias_23 \(a variable.*\) where other has bias_11 \(a variable'),
+     r'the first has bias_23 \(a variable.*\) where the second has bias_11 \(a variable'),
     (lambda x, T: S.sum(x, axis=1) / T ** 2, '529.* and 121.* no law makes both'),
     (lambda x, T: part(x, 0, 30 - T), '7 and 19 .*no law'),
-    (lambda x, T: dense(S.sum(x, axis=1), T), 'these weights do not fit to other: node fc'),
-    (lambda x, T: dense(S.Reshape(x, shape=(0, -1)), 5), 'these weights do not fit to other'),
+    (lambda x, T: dense(S.sum(x, axis=1), T), 'these weights do not fit to the second: node fc'),
+    (lambda x, T: dense(S.Reshape(x, shape=(0, -1)), 5), 'these weights do not fit to the second'),
     (lambda x, T: S.Pad(S.expand_dims(x, 1), mode='constant', pad_width=(0, 0, 0, 0, T, 0, 0, 0)),
      r'pad0 \(Pad, pad_width=.* cannot read the size when it runs'),
     (lambda x, T: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(T // 2,), pool_type='max'),
@@ -199,10 +199,10 @@ def test_a_number_with_two_laws_is_refused_with_both():
 
 
 @pytest.mark.parametrize('fused, lengths, why', [
-    (False, (7, 7), 'time is 7 in graph, 7 in other$'),
-    (True, (7, 9), 'neither does. Type the number of graph, as in --input data=batch,time:35')])
+    (False, (7, 7), 'time is 7 in the first graph, 7 in the second$'),
+    (True, (7, 9), 'neither does. Give the number of steps of the first: --input data=batch,ti')])
 def test_graphs_must_tell_two_numbers_of_steps(fused, lengths, why):
-    with pytest.raises(NoLaw, match='another number of steps, and both must tell it: ' + why):
+    with pytest.raises(NoLaw, match='another number of steps, and both must tell theirs: ' + why):
         certified(lambda x, T: x, lengths, fused)
 
 

@@ -104,15 +104,15 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
         They differ in more than numbers, or a number has no law or several, or weights do not fit
         into the second graph.
     """
-    told = '; '.join(['%s is %s in graph, %s in other' % (label, *[
+    told = '; '.join(['%s is %s in the first graph, %s in the second' % (label, *[
         size or 'not told' for size in pair]) for label, pair in sizes.items()])
     typed = '' if told and all(one for one, _ in sizes.values()) else (
-        '. Type the number of graph, as in --input data=batch,time:35')
+        '. Give the number of steps of the first: --input data=batch,time:35, if it has 35')
     sizes = {label: pair for label, pair in sizes.items()
              if pair[0] != pair[1] and min(pair) > 1}
     pairs, tables, numbers = [*_pairs(first, second)], [], {}
     if not sizes:
-        raise NoLaw('other must be the graph of another number of steps, and both must tell it: '
+        raise NoLaw('it must be the graph of another number of steps, and both must tell theirs: '
                     + (told or 'neither does') + typed)
     for at, graph in enumerate((first, second, first)):
         tables.append(infer(graph, {name: [
@@ -120,7 +120,7 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
             for name, shape in shapes.items()}))
         if at < 2 and tables[at].faults:
             raise NoLaw('these weights do not fit to %s: %s' % (
-                ('graph', 'other')[at], tables[at].faults[0]))
+                ('the first graph', 'the second')[at], tables[at].faults[0]))
     for path, *both in pairs:
         try:
             numbers[path] = {key: _value_in_both(path, both, key, tables, sizes)
@@ -262,14 +262,14 @@ def _pairs(first: Graph, second: Graph, path: tuple[int, ...] = ()
         for inner in zip(one.subgraphs, other.subgraphs):
             yield from _pairs(*inner, (*path, place))
     if len(first.nodes) != len(second.nodes) or first.heads != second.heads:
-        raise NoLaw('graph and other have %d and %d nodes and return %s and %s' % (
+        raise NoLaw('the graphs have %d and %d nodes and return %s and %s' % (
             len(first.nodes), len(second.nodes), first.outputs, second.outputs))
 
 
 def _told(*both: Node) -> str:
     """Two nodes, with what differs."""
     keys = _differing(*both)
-    return 'graph has %s where other has %s' % tuple(['%s (%s)' % (node.name, ', '.join([
+    return 'the first has %s where the second has %s' % tuple(['%s (%s)' % (node.name, ', '.join([
         node.op or 'a variable', *['%s=%s' % (key, node.attrs.get(key)) for key in keys], *[
             '%d inputs' % len(node.inputs)] * (len({len(each.inputs) for each in both}) > 1)])
                                                       ) for node in both])

@@ -24,14 +24,14 @@ class ShapesError(ValueError):
 class UnclearShape(ShapesError):
     """An input may have several numbers of axes, with different outputs."""
 
-    def __init__(self, name: str, ranks: Sequence[int]) -> None:
+    def __init__(self, name: str, ranks: Sequence[int], reader: str) -> None:
         last = ranks[-1] == _RANKS[-1]
         super().__init__(
             'the graph takes %s with %s axes, with different results. Give its shape: a name for '
             "each axis of any size, numbers for the others, as in inputs={%r: ('batch', …)} "
-            '(--input %s=batch,…)' % (
+            '(--input %s=batch,…)%s' % (
                 name, '%d or more' % ranks[0] if last else ' or '.join(map(str, ranks)), name,
-                name))
+                name, reader))
 
 
 class _Way(NamedTuple):
@@ -139,7 +139,9 @@ class ShapeSearch:
         found.sort(key=operator.itemgetter(0))
         likeliest = [each for each in found if each[0] == found[0][0]]
         if len({cut for _, _, cut in likeliest}) > 1:
-            raise UnclearShape(name, sorted(way.ranks[name] for _, way, _ in likeliest))
+            raise UnclearShape(name, sorted(way.ranks[name] for _, way, _ in likeliest), ''.join(
+                '. %s makes it %s' % (node.title, node.shape) for node in self.graph.nodes
+                if node.op == 'Reshape' and self.graph.nodes[node.inputs[0].node].name == name))
         for _, way, _ in found:
             try:
                 return self._likeliest(groups[1:], way)

@@ -77,7 +77,7 @@ def find_stepped(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[Ste
             if _reads_backwards(graph, each.node):
                 raise StateError(
                     '%s cannot be stepped: it reads sequences %sbackwards, so its first output '
-                    'needs the last step. Export it for whole sequences, without --states '
+                    'needs the last step\nExport it for whole sequences, without --states '
                     '(states=True), or choose outputs that do not depend on it, with --output '
                     '(outputs)'
                     % (prefix_of(each.node), 'forwards and ' * getattr(
@@ -146,8 +146,11 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
     if not stepped:
         raise StateError('the graph has no recurrence along an axis of any size')
     if len(times) > 1:
-        raise StateError('the graph has recurrences along several axes: %s' % ', '.join(
-            sorted({each.time.label for each in stepped if each.time is not None})))
+        raise StateError('%s cannot be stepped: the recurrences run along several axes, %s, which '
+                         'have no steps in common' % (
+                             ' and '.join(dict.fromkeys(each.node.title for each in stepped)),
+                             ' and '.join(sorted({each.time.label for each in stepped
+                                                  if each.time is not None}))))
 
 
 def _why_fixed(graph: Graph, recurrence: Node) -> str:

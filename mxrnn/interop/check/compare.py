@@ -3,9 +3,13 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
+import numpy as np
+
 from ..._graph.rolling import OneInput, with_one_input
 from ..model import Model
 from ..prepare import glance
+from ..prepare.lengths import Settled
+from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.witness import Reference, of_torch
@@ -97,7 +101,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
         for least in (2, 18, 66):  # windows may need larger images
             data = inputs.drawn(shapes, given, seed, least=least)
             length = file.steps(data) if file.steps else 0
-            own = found.fits(data)
+            own = _fits(found, file, data)
             try:
                 wanted = reference.outputs(data, own)
                 break
@@ -123,6 +127,19 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
                        {name: array.shape for name, array in data.items()},
                        [(name, difference(*pair)) for name, pair in
                         zip(model.graph.outputs, zip(got, wanted))], chunks)
+
+
+def _fits(found: Settled, file: ExportedFile, data: Mapping[str, np.ndarray]) -> bool:
+    """`Settled.fits`; if only the file takes these sizes, the error says with what to compare."""
+    try:
+        return found.fits(data)
+    except ValueError as error:
+        takes = all(isinstance(size, str) or size == given for name, shape, _ in file.inputs
+                    for size, given in zip(shape, data[name].shape))
+        raise ValueError(str(error) + takes * (
+            '\nThe file takes this size, but this graph does not. Compare the file with the graph '
+            'that the program makes for it: --symbol OTHER-symbol.json --params FILE.params in '
+            'place of the prefix')) from None
 
 
 def _refuse_unknown(names: Iterable[str], inputs: Sequence[str]) -> None:

@@ -234,7 +234,7 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         else:
             graph, numbers, sizes = _decided(graph, other, shapes, names, numbers)
         verdict = judged(graph, shapes, own, losses, numbers)
-    elif asks and advises:
+    elif advises:
         verdict = verdict._replace(axes={label: axis._replace(remedy=_remedy(
             graph, shapes, own, axis, losses)) if axis.ties else axis
             for label, axis in verdict.axes.items()})

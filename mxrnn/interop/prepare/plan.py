@@ -104,10 +104,19 @@ class Prepared(Settled):
                                 for name, shape in self.inputs.items()) or 'none'),
             *[('types', 'int64 for the ids in %s; or --type %s=float32' % (
                 ', '.join(self.looked_up), first)) for first in self.looked_up[:1]],
-            *self.lines, *[('note', each) for each in [*self.notes, *[
-                str(each) for each in self.findings if each.kind == 'unrolled']]],
+            *self.lines, *[('note', each) for each in [*self.notes, *self._unrolled()]],
             *[('left out', '%s: losses that ONNX does not have' % ', '.join(self.left_out))] * bool(
                 self.left_out)]
+
+    def _unrolled(self) -> list[str]:
+        """What stays unrolled and why: a sentence for each cell, which may be used in many places.
+        """
+        by_name: dict[str, list[Finding]] = {}
+        for each in self.findings:
+            if each.kind == 'unrolled':
+                by_name.setdefault(each.name, []).append(each)
+        return ['%s%s' % (found[0], '; inspect lists %d more of %s' % (
+            len(found) - 1, name) if len(found) > 1 else '') for name, found in by_name.items()]
 
     @property
     def guarded(self) -> dict[str, list[int]]:
@@ -224,16 +233,17 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
         certified_one=other_one)
 
 
-def glance(model: Model) -> Prepared:
+def glance(model: Model, advises: bool = False) -> Prepared:
     """What a model's graph says by itself about its recurrences and, if it tells their shapes,
-    its inputs; `shapes` is empty if it does not."""
+    its inputs; `shapes` is empty if it does not. With `advises`, `lines` say what to type."""
     params = {**model.arg_params, **model.aux_params}
     rolled = structure(model.graph)
     try:
         found = settled(rolled.graph, params, {}, [
-            name for name in rolled.graph.needed_variables() if name not in params], asks=False)
-    except ExportError:
-        found = Settled(rolled.graph, {}, {}, {}, [], {}, {})
+            name for name in rolled.graph.needed_variables() if name not in params],
+            asks=False, advises=advises)
+    except ExportError as error:
+        found = Settled(rolled.graph, {}, {}, {}, [('shapes', str(error))], {}, {})
     return Prepared(**vars(found), model=model, given={}, types={}, findings=rolled.findings)
 
 

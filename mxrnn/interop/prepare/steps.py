@@ -46,11 +46,11 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         fixed = 'number of steps' in str(error)
         reasons = [str(each) for each in findings if each.kind == 'unrolled'] or [
             'A graph of one step is exported without --states (states=True)']
-        raise ExportError('\n'.join(filter(None, dict.fromkeys([
-            str(error), *(reasons if 'no recurrence' in str(error) else ()),
-            *('%s: %s' % line for line in lines
-              if fixed and 'time' in line[0] and ', since ' in line[1]),
-            'Export it for whole sequences, without --states (states=True)' * fixed])))) from None
+        told = [str(error), *(reasons if 'no recurrence' in str(error) else ()), *(
+            '%s: %s' % line for line in lines if fixed and ', since ' in line[1])]
+        if not any('--states' in each for each in told):
+            told.append('Export it for whole sequences, without --states (states=True)')
+        raise ExportError('\n'.join(dict.fromkeys(told))) from None
     # The axis of steps gets one name, as in the table of states: time.
     named = {size for shape in given.values() for size in shape}
     times = {size for name in missing for size, word in zip(
