@@ -58,26 +58,6 @@ class Case(NamedTuple):
         return ('float32',) if self.fused else ('float32', 'float64')
 
 
-SHORT = {'rnn_tanh': 'tanh', 'rnn_relu': 'relu', 'lstm': 'lstm', 'gru': 'gru'}
-
-
-def _fused_cases() -> list[Case]:
-    def make(rnn: Any, **kwargs: Any) -> Any:
-        return rnn.FusedRNNCell(3, **kwargs)
-
-    cases = []
-    for mode, short in SHORT.items():
-        for layers in (1, 2):
-            for bidirectional in (False, True):
-                for next_state in (False, True):
-                    name = 'fused_%s_%d%s%s' % (short, layers, '_both' if bidirectional else '',
-                                                '_states' if next_state else '')
-                    cases.append(Case(name, functools.partial(
-                        make, num_layers=layers, mode=mode, bidirectional=bidirectional,
-                        get_next_state=next_state), can_step=False, fused=True))
-    return cases
-
-
 def _case(name: str, make: Callable[[Any], Any], *flags: str, step: tuple[int, ...] = (4,)) -> Case:
     """A case from its flags.
 
@@ -87,6 +67,13 @@ def _case(name: str, make: Callable[[Any], Any], *flags: str, step: tuple[int, .
     assert set(flags) <= {'whole', 'graph', 'over', 'random', 'fused', 'keeps'}
     return Case(name, make, step, 'whole' not in flags and 'fused' not in flags, 'random' in flags,
                 'fused' in flags, 'graph' not in flags, 'over' not in flags, 'keeps' in flags)
+
+
+def _fused_case(mode: str, layers: int, both: bool, states: bool) -> Case:
+    name = 'fused_%s_%d%s%s' % (mode.replace('rnn_', ''), layers, '_both' * both,
+                                '_states' * states)
+    return _case(name, lambda rnn: rnn.FusedRNNCell(3, layers, mode, both, get_next_state=states),
+                 'fused')
 
 
 IMAGE = (2, 5, 6)
@@ -115,7 +102,9 @@ CASES = [
     _case('fused_dropout',
           lambda rnn: rnn.FusedRNNCell(3, 2, 'lstm', dropout=0.3, get_next_state=True),
           'fused', 'random'),
-    *_fused_cases(),
+    *(_fused_case(mode, layers, both, states)
+      for mode in ('rnn_tanh', 'rnn_relu', 'lstm', 'gru') for layers in (1, 2)
+      for both in (False, True) for states in (False, True)),
     _case('unfused_gru_both',
           lambda rnn: rnn.FusedRNNCell(3, 2, 'gru', bidirectional=True).unfuse(), 'whole'),
     # Stacks

@@ -28,17 +28,6 @@ def test_encode_as_the_original(words, options):
         assert vocab is options['vocab']
 
 
-# differences.md: unknown words with `unknown_token`
-@differs
-def test_unknown_words_share_one_id():
-    vocab = {'a': 0, 'b': 1}
-    encoded, extended = rnn.encode_sentences([['a', 'zz', 'b', 'yy'], ['xx', 'zz']], vocab,
-                                             unknown_token='<unk>')
-    assert encoded == [[0, 2, 1, 2], [2, 2]]
-    assert extended == {'a': 0, 'b': 1, '<unk>': 2}
-    assert vocab == {'a': 0, 'b': 1}
-
-
 def warnings_of_encoding(times=2, **options):
     """The messages of warnings, each of this file, while a text with line ends is encoded."""
     with warnings.catch_warnings(record=True) as found:
@@ -73,11 +62,12 @@ def test_the_invalid_key_in_a_sentence_is_said_once(options):
     ({'a': 0, 'b': 1, '\n': -1}, -1, 0, 2), ({'a': 0, 'b': 2}, -1, 0, 1), ({'a': 0}, 1, 0, 2),
     ({'a': 5}, -1, 3, 3), ({'a': 3}, 4, 3, 5), ({'a': -2}, -1, -2, 0), ({}, 0, 0, 1),
     ({'<unk>': 7, 'a': 0}, -1, 0, 7)])
-def test_id_of_the_unknown_token(vocab, invalid_label, start_label, unknown):
-    encoded, extended = rnn.encode_sentences([['x', 'y'], ['z']], vocab, invalid_label, '\n',
-                                             start_label, '<unk>')
-    assert encoded == [[unknown, unknown], [unknown]]
-    assert extended == {**vocab, '<unk>': unknown}
+def test_unknown_words_share_one_id(vocab, invalid_label, start_label, unknown):
+    before, sentences = dict(vocab), [['x', 'y'], ['z', *vocab]]
+    encoded, extended = rnn.encode_sentences(sentences, vocab, invalid_label, '\n', start_label,
+                                             '<unk>')
+    assert encoded == [[unknown, unknown], [unknown, *before.values()]]
+    assert vocab == before and extended == {**vocab, '<unk>': unknown}
 
 
 # differences.md: `unknown_token` with a new vocabulary
