@@ -19,7 +19,7 @@ from . import own_cells as own
 from .running import stack
 
 __all__ = ['BOUND', 'CASES', 'NOT_UNPACKED', 'OURS', 'STEPPED', 'TYPICAL',
-           'Case', 'each', 'each_case', 'each_stepped']
+           'Case', 'each', 'each_case', 'each_stepped', 'each_way']
 
 LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.125)
 
@@ -315,6 +315,14 @@ def each(cases: list[Case]) -> Any:
     return pytest.mark.parametrize('case', [
         pytest.param(case, id=case.name, marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
         for case in cases])
+
+
+def each_way(pairs: list[tuple[Case, str]]) -> Any:
+    """Parametrizes `case` and `way`."""
+    return pytest.mark.parametrize('case, way', [
+        pytest.param(case, way, id='%s-%s' % (case, way),
+                     marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
+        for case, way in pairs])
 
 
 each_case, each_stepped = each(CASES), each(STEPPED)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from . import differs, golden, mx, rnn
-from .cases import CASES, NOT_UNPACKED, TYPICAL, Case, each, each_case, each_stepped
+from .cases import CASES, NOT_UNPACKED, Case, each, each_case, each_stepped, each_way
 from .checkpoints import without_checksum
 from .running import begin_state, flat, inputs, random_value, reset, run, stack, step, walk
 
@@ -173,10 +173,8 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize('case, way', [
-    pytest.param(case, way, id='%s-%s' % (case, way),
-                 marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
-    for case in CASES for way, (_, built_there) in WAYS.items() if built_there(case) is not False])
+@each_way([(case, way) for case in CASES for way, (_, built_there) in WAYS.items()
+           if built_there(case) is not False])
 def test_graphs_are_the_same(case, way):
     build_graph, built_there = WAYS[way]
     assert compare(case, build_graph) or built_there(case) is None
@@ -184,12 +182,10 @@ def test_graphs_are_the_same(case, way):
 
 @each_case
 def test_cells_made_in_scopes_are_the_same(case):
-    texts = []
-    for module in (stock, rnn):
+    def make(module):
         with mx.name.Prefix('net_'), mx.AttrScope(__wd_mult__='0.1'):
-            outputs, states = unrolled(case.make(module))
-        texts.append(mx.sym.Group(flat(outputs) + flat(states)).tojson())
-    assert texts[1] == texts[0]
+            return case.make(module)
+    assert compare(case._replace(make=make), scoped)
 
 
 @each_stepped

@@ -8,6 +8,7 @@ import pytest
 from . import differs, mx, needs_operator, rnn
 from .comparing import assert_agree, assert_close
 from .running import filled, flat, operators, run, run_symbols, stack
+from .test_operator import layer
 
 pytestmark = [differs, pytest.mark.filterwarnings('ignore:FusedRNNCell')]
 
@@ -32,12 +33,9 @@ def test_inputs_at_once_for_cells_that_it_knows():
 
 def deep(kind, layers, both):
     """Layers of one kind; odd widths, so that nothing fits by chance."""
-    make = {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell,
-            'tanh': lambda units, prefix: rnn.RNNCell(units, 'tanh', prefix),
-            'relu': lambda units, prefix: rnn.RNNCell(units, 'relu', prefix)}[kind]
     return stack(rnn, *[
-        rnn.BidirectionalCell(make(5, 'l%d_' % i), make(5, 'r%d_' % i)) if both
-        else make(5, 'l%d_' % i) for i in range(layers)])
+        rnn.BidirectionalCell(layer(kind, 'l%d_' % i, 5), layer(kind, 'r%d_' % i, 5)) if both
+        else layer(kind, 'l%d_' % i, 5) for i in range(layers)])
 
 
 @pytest.fixture(params=[False, True], ids=['short', 'long'])

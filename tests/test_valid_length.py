@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from . import differs, mx, needs_operator, rnn
-from .cases import BOUND, OURS, TYPICAL, Case, each
+from .cases import BOUND, OURS, Case, each, each_way
 from .comparing import assert_agree, assert_close
 from .running import WAYS, begin_state, filled, flat, quiet, random_value, stack
 
@@ -118,11 +118,8 @@ each_padding = pytest.mark.parametrize('layout, padding', [('NTC', np.nan), ('TN
 # differences.md: sequences of different lengths (padding leaks)
 @differs
 @each_padding
-@pytest.mark.parametrize('case, way', [
-    pytest.param(case, way, id='%s-%s' % (case, way),
-                 marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
-    for case in CASES for way in ('plain', 'fuse', *['loop'] * case.loops)
-    if (case.name, way) != ('stack_empty', 'loop')])
+@each_way([(case, way) for case in CASES for way in ('plain', 'fuse', *['loop'] * case.loops)
+           if (case.name, way) != ('stack_empty', 'loop')])
 def test_each_sequence_as_if_alone(case, way, layout, padding):
     got = evaluate(case, [0, 1, 2, 3], LENGTH, layout, lengths=LENGTHS, padding=padding, way=way)
     assert_agree(got, alone(case))

@@ -4,7 +4,7 @@ import warnings
 import pytest
 
 from . import differs, mx, rnn
-from .cases import BOUND, OURS, TYPICAL, each
+from .cases import BOUND, OURS, each, each_way
 from .comparing import assert_agree
 from .running import WAYS, inputs, quiet, run, walk
 
@@ -24,10 +24,7 @@ def goes(case, way):
 
 PAIRS = [(case, way) for case in BOUND + OURS if case.binds for way in ('fuse', 'at once', 'loop')
          if rnn.__name__ != 'mxnet.rnn' and goes(case, way)]
-each_pair = pytest.mark.parametrize('case, way', [
-    pytest.param(case, way, id='%s-%s' % (case, way),
-                 marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
-    for case, way in PAIRS or [(BOUND[0], 'fuse')]])
+each_pair = each_way(PAIRS or [(BOUND[0], 'fuse')])
 
 
 # differences.md: ordinary cells at the operator's speed
