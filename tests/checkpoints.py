@@ -60,6 +60,11 @@ class Saved(NamedTuple):
         rnn.save_rnn_checkpoint(prefix=str(prefix), epoch=epoch, **given)
 
 
+def flipped(content, at, bit=2):
+    """The bytes with another bit at a place."""
+    return content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1:]
+
+
 def content(folder):
     """Bytes of each file of a folder, by name."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}

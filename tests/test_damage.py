@@ -10,7 +10,7 @@ import pytest
 
 from . import differs, mx, rnn
 from .array_files import CPU_FLOAT, DATA, OLD, V2, array_list, u32, u64
-from .checkpoints import CELLS, parameters, refusal, without_checksum
+from .checkpoints import CELLS, flipped, parameters, refusal, without_checksum
 from .comparing import same
 
 pytestmark = differs
@@ -91,10 +91,6 @@ def header_bytes(content):
         found += range(at, end)
         at = end + 4 * int(np.prod(shape))
     return found + list(range(at, len(content)))
-
-
-def flipped(content, at, bit):
-    return content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1:]
 
 
 def truncated(content):

@@ -13,6 +13,7 @@ import pytest
 from mxrnn import interop
 
 from . import mx, rnn
+from .checkpoints import flipped
 from .running import stack
 
 if rnn.__name__ == 'mxnet.rnn':
@@ -173,11 +174,10 @@ def test_an_embedding_of_too_few_rows_in_a_predictor():
 
 # ---- mistakes of users: what is wrong, where, and what to do, in one traceback
 
-def flipped(prefix, at):
+def load_flipped(cell, prefix, at):
     path = Path(prefix + '-0001.params')
-    content = bytearray(path.read_bytes())
-    content[at] ^= 4
-    path.write_bytes(bytes(content))
+    path.write_bytes(flipped(path.read_bytes(), at))
+    rnn.load_rnn_checkpoint(cell, prefix, 1)
 
 
 def sublayers(prefix, symbol):
@@ -227,10 +227,10 @@ MISTAKES = {
             [np.ones((3, 5))]), 'of network must be a Symbol, got .*with merge_outputs=True'),
     'path to_onnx': (lambda cell, prefix, symbol: interop.to_onnx(prefix, 'm.onnx'),
                      r"model must be a Model, as load and from_torch return it, got '.*\(str\)"),
-    'header': (lambda cell, prefix, symbol: (flipped(prefix, 12), rnn.load_rnn_checkpoint(
-        cell, prefix, 1)), r'0001\.params is damaged: .*changed after it was written'),
-    'numbers': (lambda cell, prefix, symbol: (flipped(prefix, 200), rnn.load_rnn_checkpoint(
-        cell, prefix, 1)), r'0001\.params is damaged: '),
+    'header': (lambda cell, prefix, symbol: load_flipped(cell, prefix, 12),
+               r'0001\.params is damaged: .*changed after it was written'),
+    'numbers': (lambda cell, prefix, symbol: load_flipped(cell, prefix, 200),
+                r'0001\.params is damaged: '),
 }
 
 

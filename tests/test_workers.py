@@ -16,7 +16,7 @@ import types
 import pytest
 
 from . import differs, mx, ours, rnn, trainings
-from .checkpoints import change_extra, reseal
+from .checkpoints import change_extra, flipped, reseal
 from .comparing import same
 from .test_checkpoint import Store
 from .test_position import SENTENCES, Seeded
@@ -153,9 +153,8 @@ def cut(path, _):
 
 
 def flip(path, _):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(bytes(content))
+    content = path.read_bytes()
+    path.write_bytes(flipped(content, len(content) // 2))
 
 
 def of_other_weights(path, other):
