@@ -3,7 +3,7 @@
 - `device_arrays`: weights and inputs on devices; calls that refuse to run at the same time
 - `compiled_graph`: the graph of a step, its weights and its states
 - `bind_errors`: weights and inputs that a graph does not take
-- `fold`: computes what depends only on parameters
+- `fold_constants`: computes what depends only on parameters
 - `bucketed_network`: a graph for each length, and its outputs by batch and time
 - `predictor`: Predictor
 - `stepper`: Stepper

@@ -11,7 +11,7 @@ from .._files import reason_of
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 from . import bind_errors, device_arrays
-from .fold import fold as folded
+from .fold_constants import fold as folded
 
 __all__ = ['Network', 'Networks']
 

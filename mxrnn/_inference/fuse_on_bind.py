@@ -21,7 +21,7 @@ from .._operator.rnn_defects import corrupts, cpu_build, disabled, onednn
 from .._runtime import finder
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
-from .fold import is_sized
+from .fold_constants import is_sized
 
 __all__ = ['bind', 'simple_bind']
 

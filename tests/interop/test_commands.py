@@ -18,7 +18,7 @@ from mxrnn import interop
 from mxrnn._model_commands import add_commands, run_command
 from mxrnn._runtime.symbol_graph import graph_of
 from mxrnn.interop.check.compare import compare
-from mxrnn.interop.check.data import data_for
+from mxrnn.interop.check.random_inputs import data_for
 from mxrnn.interop.run.onnx_file import open_file
 
 from .. import mx, rnn

@@ -5,7 +5,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.rolling import structure
-from mxrnn.interop.check.data import data_for
+from mxrnn.interop.check.random_inputs import data_for
 
 from .. import mx, ours
 from ..cases import CASES, OURS

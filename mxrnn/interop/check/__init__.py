@@ -1,6 +1,6 @@
 """Compares what an export wrote with its checkpoint, on random data.
 
-- `data`: the inputs of a file and of its checkpoint, and numbers that their readers take
+- `random_inputs`: the inputs of a file and of its checkpoint, and numbers that their readers take
 - `difference`: how far outputs are apart, and the first node that differs
 - `export_check`: outputs of a file of any format
 - `source_check`: those of a source, and gradients of its loss

@@ -12,10 +12,10 @@ from ..prepare.lengths import Settled
 from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
 from ..run.onnx_file import open_file
-from ..run.witness import Reference, of_torch
+from ..run.reference import Reference, of_torch
 from ..seals import refuse_torch
-from .data import Inputs, arrays_of
 from .difference import difference, of_file
+from .random_inputs import Inputs, arrays_of
 
 __all__ = ['Differences', 'compare']
 

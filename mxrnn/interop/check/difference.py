@@ -9,7 +9,7 @@ import numpy as np
 from ..._graph.graph import Entry, output_name
 from ..model import Model
 from ..run.exported_file import ExportedFile
-from ..run.witness import Data, Reference
+from ..run.reference import Data, Reference
 
 __all__ = ['Exporter', 'difference', 'first_different', 'of_file', 'tolerance']
 

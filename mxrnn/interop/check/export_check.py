@@ -18,9 +18,9 @@ from ..registry import ONNX, TORCH, ExportError
 from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, forget, of_mxnet
 from ..run.onnx_file import open_file
-from ..run.witness import Data, Reference, of_torch
-from .data import Inputs
+from ..run.reference import Data, Reference, of_torch
 from .difference import Exporter, difference, first_different, of_file, tolerance
+from .random_inputs import Inputs
 
 __all__ = ['REMEDY', 'Compared', 'check_export', 'compared', 'drawing_alike', 'log_unchecked']
 

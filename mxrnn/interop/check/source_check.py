@@ -18,10 +18,10 @@ from ..model import Model
 from ..registry import ExportError
 from ..run.evaluator import evaluate, one_seed, variables
 from ..run.exported_file import ExportedFile
+from ..run.reference import Data
 from ..run.source_file import in_steps, module_of, whole
-from ..run.witness import Data
-from .data import data_of
 from .export_check import REMEDY, Compared, compared, drawing_alike
+from .random_inputs import data_of
 
 __all__ = ['check_source']
 

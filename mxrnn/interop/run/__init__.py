@@ -2,7 +2,7 @@
 
 - `operators`: functions of the evaluator, where a text would be compared with itself
 - `evaluator`: the outputs of a graph, on machines without MXNet
-- `witness`: models in MXNet or in the evaluator
+- `reference`: models in MXNet or in the evaluator, with which files are compared
 - `mxnet_process`: MXNet in a process of its own
 - `exported_file`: a file that is ready to run, whatever its format
 - `onnx_session`: sessions of onnxruntime

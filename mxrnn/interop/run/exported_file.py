@@ -6,7 +6,7 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from ..prepare.step_layout import Layout
-from .witness import Data
+from .reference import Data
 
 __all__ = ['ExportedFile', 'Input', 'in_chunks']
 

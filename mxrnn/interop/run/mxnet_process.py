@@ -15,7 +15,7 @@ import numpy as np
 from ..._graph.graph import Graph
 from ..._runtime.import_failure import found
 from ..model import Model
-from .witness import Data, Runner, refusing
+from .reference import Data, Runner, refusing
 
 __all__ = ['EndedError', 'begin', 'forget', 'of_mxnet']
 

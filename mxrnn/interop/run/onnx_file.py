@@ -8,7 +8,7 @@ import numpy as np
 from .exported_file import ExportedFile, in_chunks
 from .onnx_session import inputs_of, run_onnx, session_of
 from .onnx_stepper import OnnxStepper, stepper_of
-from .witness import Data
+from .reference import Data
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

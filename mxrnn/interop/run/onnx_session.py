@@ -10,7 +10,7 @@ import numpy as np
 from ... import _check
 from ..seals import refuse_damaged
 from .exported_file import Input
-from .witness import Data, refusing
+from .reference import Data, refusing
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

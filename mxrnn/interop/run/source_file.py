@@ -13,7 +13,7 @@ from .._source.step_methods import StepMethods
 from ..prepare.step_layout import Layout
 from .evaluator import one_seed
 from .exported_file import ExportedFile, Input, in_chunks
-from .witness import Data, refusing
+from .reference import Data, refusing
 
 __all__ = ['as_list', 'in_steps', 'module_of', 'whole']
 
