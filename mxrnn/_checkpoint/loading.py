@@ -7,7 +7,8 @@ from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overl
 from .. import _check
 from .._files import CheckpointError, cause_of, reason_of
 from .._files import checkpoint_files as files
-from .._files.checkpoint_files import Candidates, Place, refuse_missing
+from .._files.checkpoint_files import Place, refuse_missing
+from .._files.newest_checkpoint import Candidates
 from .._files.params import checked
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx

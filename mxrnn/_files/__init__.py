@@ -3,7 +3,8 @@
 - `atomic`: writes files completely or not at all
 - `params`: MXNet's file of arrays and its checksum, read and written without MXNet
 - `find_model`: a model's graph and parameters, in a folder or an archive
-- `checkpoint_files`: names of checkpoints, which exist, why one is not there or was skipped
+- `checkpoint_files`: names of checkpoints, which exist, why one is not there; without NumPy
+- `newest_checkpoint`: the newest one that can be read, and why others were skipped
 
 CheckpointError works without MXNet. If MXNet is loaded, it is also one of MXNet's errors.
 """

@@ -11,8 +11,9 @@ import numpy as np
 from .. import _check
 from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_files as files
-from .._files.checkpoint_files import Candidates, refuse_missing
+from .._files.checkpoint_files import refuse_missing
 from .._files.find_model import Pair, config_beside, pair_in
+from .._files.newest_checkpoint import Candidates
 from .._files.params import (
     add_checksum,
     read_sealed,
