@@ -7,9 +7,16 @@ import numpy as np
 
 from mxrnn import interop
 
+from .. import mx, rnn
 from ..running import random_value
 
-__all__ = ['model_of', 'random_model']
+__all__ = ['model_of', 'random_model', 'rows']
+
+
+def rows(steps: int, fused: bool = False, units: int = 4, data: str = 'data') -> Any:
+    """The outputs of a recurrence over (batch, steps, 3), in NTC."""
+    cell = rnn.FusedRNNCell(units, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(units, 'f_')
+    return cell.unroll(steps, mx.sym.Variable(data), merge_outputs=True, layout='NTC')[0]
 
 
 def model_of(symbol: Any, executor: Any, inputs: Collection[str]) -> Any:

@@ -12,19 +12,12 @@ from mxrnn.interop.prepare import prepare
 
 from .. import mx, rnn
 from .compare import bind
-from .models import random_model
+from .models import random_model, rows
 from .programs import characters_and_words
 from .test_programs_leave import model_of
 
 S = mx.sym
 FIRST, SECOND, THIRD = 23, 11, 17
-
-
-def rows(steps, fused=False, units=4, data='data'):
-    """The outputs of a recurrence over (batch, steps, 3), in NTC."""
-    cell = rnn.FusedRNNCell if fused else rnn.LSTMCell
-    cell = cell(units, mode='lstm', prefix='f_') if fused else cell(units, prefix='f_')
-    return cell.unroll(steps, S.Variable(data), merge_outputs=True, layout='NTC')[0]
 
 
 def part(x, begin, end, axis=1):

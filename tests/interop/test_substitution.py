@@ -8,17 +8,12 @@ from mxrnn._graph.symbol_json import graph_to_json
 
 from .. import mx, rnn
 from . import models
+from .models import rows
 
 S, V, T0 = mx.sym, mx.sym.Variable, 12
 OWN = {'data': ('batch', 'time', 3)}
 LENGTHS = {'length': ('batch',)}
 TWO = {'source': ('batch', 'time', 3), 'target': ('batch', 'target_time', 3)}
-
-
-def rows(steps, fused=False):
-    """The outputs of a recurrence over `data`, in NTC."""
-    cell = rnn.FusedRNNCell(4, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(4, 'f_')
-    return cell.unroll(steps, V('data'), merge_outputs=True, layout='NTC')[0]
 
 
 def dense(x, units):

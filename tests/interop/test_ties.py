@@ -8,14 +8,9 @@ from mxrnn.interop.prepare.lengths import judged
 
 from .. import mx, rnn
 from . import models
+from .models import rows
 
 S, T = mx.sym, 12
-
-
-def rows(fused=False, name='data', units=4, steps=T):
-    """The outputs of a recurrence over (batch, steps, 3), in NTC."""
-    cell = rnn.FusedRNNCell(units, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(units, 'f_')
-    return cell.unroll(steps, S.Variable(name), merge_outputs=True, layout='NTC')[0]
 
 
 def mean(values, by):
@@ -91,7 +86,7 @@ HEADS_OF_LISTS = {
 @pytest.mark.parametrize('name', HEADS_OF_LISTS)
 def test_a_sum_of_all_steps_is_one_over_their_axis(name, fused):
     build, free = HEADS_OF_LISTS[name]
-    steps = S.SliceChannel(rows(fused), num_outputs=T, axis=1, squeeze_axis=True)
+    steps = S.SliceChannel(rows(T, fused), num_outputs=T, axis=1, squeeze_axis=True)
     time = verdict_of(build([*steps])).axes['time']
     assert not time.ties if free else time.ties
 
@@ -108,7 +103,7 @@ def verdict_of(symbol, losses=False, shapes=None, steps=T, told=None):
 @pytest.mark.parametrize('name', HEADS)
 def test_a_number_ties_the_steps_unless_it_is_the_same_at_every_length(name):
     build, free = HEADS[name]
-    verdict = verdict_of(build(rows()))
+    verdict = verdict_of(build(rows(T)))
     assert not verdict.axes['batch'].ties
     assert verdict.axes['time'].sizes == (T,)
     assert bool(verdict.axes['time'].ties) is not free
@@ -118,7 +113,7 @@ def test_a_number_ties_the_steps_unless_it_is_the_same_at_every_length(name):
     name for name, (_, free) in HEADS.items() if not free or name in ('nothing', 'largest')])
 def test_a_number_that_fused_steps_do_not_tell_ties_them_too(name):
     build, free = HEADS[name]
-    tied = verdict_of(build(rows(fused=True))).axes['time']
+    tied = verdict_of(build(rows(T, fused=True))).axes['time']
     assert bool(tied.ties) is (not free and name not in COUNTED)
 
 
@@ -128,14 +123,14 @@ def test_a_number_that_fused_steps_do_not_tell_ties_them_too(name):
     (lambda x: S.sum(x, axis=1) * 2, 9), (lambda x: S.sum(x / 2, axis=1), 9),
     (lambda x: x * 2, 6), (lambda x: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(2,)), 9)])
 def test_a_third_of_few_steps_is_no_constant(head, least):
-    assert verdict_of(head(rows(steps=least - 1)), steps=least - 1).axes['time'].ties
-    assert not verdict_of(head(rows(steps=least)), steps=least).axes['time'].ties
+    assert verdict_of(head(rows(least - 1)), steps=least - 1).axes['time'].ties
+    assert not verdict_of(head(rows(least)), steps=least).axes['time'].ties
 
 
 @pytest.mark.parametrize('of', [lambda x: T - x, lambda x: x / T, lambda x: x * T ** -.5])
 def test_the_number_of_steps_ties_them_in_what_has_no_steps_too(of):
     lengths = S.Reshape(S.Variable('lengths'), shape=(-1, 1))
-    verdict = verdict_of(S.broadcast_mul(S.max(rows(), axis=1), of(lengths)), shapes={
+    verdict = verdict_of(S.broadcast_mul(S.max(rows(T), axis=1), of(lengths)), shapes={
         'data': ('batch', 'time', 3), 'lengths': ('batch',)})
     assert verdict.axes['time'].ties and not verdict.axes['batch'].ties
 
@@ -160,13 +155,13 @@ def test_steps_that_nothing_reads_are_counted_from_no_end():
 
 
 def test_as_many_units_as_steps_excuse_no_factor():
-    verdict = verdict_of(S.sum(rows(units=T), axis=(1, 2)) / T)
+    verdict = verdict_of(S.sum(rows(T, units=T), axis=(1, 2)) / T)
     assert verdict.axes['time'].ties
 
 
 def test_a_tie_names_the_node_that_made_the_number():
     places = S.Reshape(S.arange(T, name='numbers'), shape=(1, -1, 1), name='places')
-    verdict = verdict_of(S.broadcast_add(rows(), places))
+    verdict = verdict_of(S.broadcast_add(rows(T), places))
     reason = '12, since numbers (_arange) has 12'
     assert dict(verdict.lines()) == {'batch': 'any', 'time': reason}
     tie, = verdict.axes['time'].ties
@@ -176,14 +171,14 @@ def test_a_tie_names_the_node_that_made_the_number():
 
 
 def test_the_batch_is_judged_beside_a_number_of_steps():
-    flat = S.Reshape(rows(), shape=(-1, T * 4))
+    flat = S.Reshape(rows(T), shape=(-1, T * 4))
     axes = verdict_of(S.FullyConnected(flat, num_hidden=3, name='fc')).axes
     assert not axes['batch'].ties
     assert axes['time'].sizes == (T,)
 
 
 def test_the_scale_of_a_loss_ties_only_its_gradients():
-    scores = S.FullyConnected(S.Reshape(rows(), shape=(-1, 4)), num_hidden=5, name='fc')
+    scores = S.FullyConnected(S.Reshape(rows(T), shape=(-1, 4)), num_hidden=5, name='fc')
     loss = S.SoftmaxOutput(scores, S.Variable('label'), grad_scale=1 / T, name='softmax')
     shapes = {'data': ('batch', 'time', 3)}
     model = models.random_model(loss, {'data': (3, T, 3), 'label': (3 * T,)})
