@@ -783,10 +783,9 @@ def _changed(kind: Any, before: Any, after: Any) -> Any:
     return Changed
 
 
-# ---- recurrences: of a sequence, another one; and the last states
+# ---- recurrences: of a sequence, another one
 
-Recurrence = Callable[..., Any]
-RECURRENCES: list[Recurrence] = []
+RECURRENCES: list[Piece] = []
 _recurrence = _plain(RECURRENCES)
 CELLS = {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell, 'rnn': rnn.RNNCell}
 
@@ -800,33 +799,32 @@ def _cell(p: Draft, units: int, inside: Any = None) -> Any:
     return (kind if inside is None else _changed(kind, *inside))(units, prefix=p.name('cell'))
 
 
-def _merged(cell: Any, x: Steps, width: int, first: bool = False, **options: Any
-            ) -> tuple[Steps, Any]:
+def _merged(cell: Any, x: Steps, width: int, first: bool = False, **options: Any) -> Steps:
     """By `unroll`, with outputs joined; `first`: time first."""
     options = {'length': x.count, 'merge_outputs': True, **options}
-    outputs, states = cell.unroll(inputs=_turned(x.symbol) if first else x.symbol,
-                                  layout='TNC' if first else 'NTC', **options)
-    return x.as_long(_turned(outputs) if first else outputs, width), states
+    outputs, _ = cell.unroll(inputs=_turned(x.symbol) if first else x.symbol,
+                             layout='TNC' if first else 'NTC', **options)
+    return x.as_long(_turned(outputs) if first else outputs, width)
 
 
-def _unrolled(p: Draft, cell: Any, x: Steps, width: int) -> tuple[Steps, Any]:
+def _unrolled(p: Draft, cell: Any, x: Steps, width: int) -> Steps:
     """By `unroll`, of either layout, with outputs joined or not."""
     first = p.chance(.25)
     if p.chance(.7):
         return _merged(cell, x, width, first)
-    outputs, states = cell.unroll(x.count, _turned(x.symbol) if first else x.symbol, layout=(
+    outputs, _ = cell.unroll(x.count, _turned(x.symbol) if first else x.symbol, layout=(
         'TNC' if first else 'NTC'), merge_outputs=False)
-    return Steps(_joined(p, list(outputs)), x.count, width, tuple(outputs)), states
+    return Steps(_joined(p, list(outputs)), x.count, width, tuple(outputs))
 
 
 @_recurrence
-def one_cell(p: Draft, x: Steps, inside: Any = None) -> Any:
+def one_cell(p: Draft, x: Steps, inside: Any = None) -> Steps:
     units = _units(p)
     return _unrolled(p, _cell(p, units, inside), x, units)
 
 
 @_recurrence
-def stack_of_cells(p: Draft, x: Steps, inside: Any = None) -> Any:
+def stack_of_cells(p: Draft, x: Steps, inside: Any = None) -> Steps:
     stack, units = rnn.SequentialRNNCell(), _units(p)
     stack.add(_cell(p, _units(p), inside))
     if p.chance(.4):
@@ -840,31 +838,31 @@ def stack_of_cells(p: Draft, x: Steps, inside: Any = None) -> Any:
 
 
 @_recurrence
-def both_directions(p: Draft, x: Steps, inside: Any = None) -> Any:
+def both_directions(p: Draft, x: Steps, inside: Any = None) -> Steps:
     units = _units(p)
     cell = rnn.BidirectionalCell(_cell(p, units, inside), _cell(p, units))
-    return _unrolled(p, cell, x, 2 * units)[0], []
+    return _unrolled(p, cell, x, 2 * units)
 
 
 @_recurrence
-def fused(p: Draft, x: Steps, inside: Any = None) -> Any:
+def fused(p: Draft, x: Steps, inside: Any = None) -> Steps:
     if inside is not None:
         raise Impossible
     units, both = _units(p), p.chance(.3)
     cell = rnn.FusedRNNCell(units, p.draw.randint(1, 2), p.draw.choice(('lstm', 'gru', 'rnn_tanh')),
                             bidirectional=both, get_next_state=not both, prefix=p.name('fused'))
-    return _merged(cell, x, units * (1 + both), p.chance(.3))[0], []
+    return _merged(cell, x, units * (1 + both), p.chance(.3))
 
 
 @_recurrence
-def loop(p: Draft, x: Steps, inside: Any = None) -> Any:
+def loop(p: Draft, x: Steps, inside: Any = None) -> Steps:
     units = _units(p)
-    outputs, states = rnn.dynamic_unroll(_cell(p, units, inside), x.symbol, layout='NTC')
-    return x.as_long(outputs, units), states
+    outputs, _ = rnn.dynamic_unroll(_cell(p, units, inside), x.symbol, layout='NTC')
+    return x.as_long(outputs, units)
 
 
 @_recurrence
-def fused_by_fuse(p: Draft, x: Steps, inside: Any = None) -> Any:
+def fused_by_fuse(p: Draft, x: Steps, inside: Any = None) -> Steps:
     units = _units(p)
     cell = rnn.SequentialRNNCell()
     cell.add(_cell(p, units))
@@ -876,18 +874,18 @@ def fused_by_fuse(p: Draft, x: Steps, inside: Any = None) -> Any:
 
 
 @_recurrence
-def with_lengths(p: Draft, x: Steps, inside: Any = None) -> Any:
+def with_lengths(p: Draft, x: Steps, inside: Any = None) -> Steps:
     """Of each sequence its own number of steps."""
     if x.count < p.steps:
         raise Impossible
     units = _units(p)
     cell = rnn.FusedRNNCell(units, 1, 'gru', prefix=p.name('fused')) if (
         inside is None and p.chance(.4)) else _cell(p, units, inside)
-    return _merged(cell, x, units, valid_length=p.lengths())[0], []
+    return _merged(cell, x, units, valid_length=p.lengths())
 
 
 @_recurrence
-def by_hand(p: Draft, x: Steps, inside: Any = None) -> Any:
+def by_hand(p: Draft, x: Steps, inside: Any = None) -> Steps:
     """A recurrence of operators alone: an RNN or an LSTM of 2015."""
     units, lstm = _units(p), p.chance(.5)
     before, after = inside or (None, None)
@@ -910,7 +908,7 @@ def by_hand(p: Draft, x: Steps, inside: Any = None) -> Any:
         else:
             state = S.tanh(gates)
         found.append(state if after is None else after(state))
-    return Steps(_joined(p, found), x.count, units, tuple(found)), [state]
+    return Steps(_joined(p, found), x.count, units, tuple(found))
 
 
 # ---- decoders: they read a sequence, and have steps of their own
@@ -1183,10 +1181,10 @@ def _build(p: Draft) -> Draft:
         name = p.draw.choice([*INSIDES])
         p.places.append('%s: %s (inside)' % (number.law, name))
         inside = INSIDES[name](number.of(x.count), p.t0)
-    x, _ = p.chosen(RECURRENCES)(p, x, inside)
+    x = p.chosen(RECURRENCES)(p, x, inside)
     x = pieces(x, 'behind', .35)
     if p.chance(.15):
-        x, _ = p.chosen(RECURRENCES)(p, x)
+        x = p.chosen(RECURRENCES)(p, x)
     for number in where['head']:
         p.symbol = p.chosen(HEADS[number.law], number, 'head')(p, x, number)
     if not where['head']:
