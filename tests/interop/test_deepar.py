@@ -70,7 +70,7 @@ def assert_alike(expected, found):
 
 
 @pytest.mark.parametrize('way', FORMATS)
-@pytest.mark.parametrize('form', [Form(layers=4, samples=400), Form('student-T')],
+@pytest.mark.parametrize('form', [Form(layers=4, samples=400), Form('student-T', layers=4)],
                          ids=lambda form: form.likelihood)
 def test_an_archive_is_exported_as_it_lies(form, way, tmp_path):
     said, path, expected, found = exported(form, way, tmp_path)

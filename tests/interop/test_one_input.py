@@ -220,6 +220,20 @@ def test_source(program, form):
             assert_equal(again[name], gradient)
 
 
+def test_labels_with_the_steps_first_are_refused():
+    """As many fit; and the loss computes no softmax that nothing reads."""
+    source = generate(model_of(characters))
+    assert 'softmax' not in source.text.partition('def loss')[2]
+    given = {name: torch.tensor(array) for name, array in data_of(characters, 5, 3)[0].items()}
+    given['label'] = given['label'].T
+    with pytest.raises(ValueError, match=r'label must have the shape \(3, 5\), got \(5, 3\)'):
+        source.module.loss(**given)
+
+
+def test_a_label_of_joined_rows_is_told_as_it_is_read():
+    assert 'Label softmax_label: (time * batch).' in generate(model_of(joined)).text
+
+
 @each_of([case for case in BOUND if case.can_step])
 def test_cells(case):
     """The export compares outputs and gradients with MXNet's."""

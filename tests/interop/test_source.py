@@ -135,3 +135,13 @@ def test_tools_find_nothing(tmp_path):
                       ['mypy', '--strict', '--no-warn-return-any', '--cache-dir',
                        str(tmp_path / 'cache'), '.']):
         printed('-m', *arguments, folder=tmp_path)
+
+
+@pytest.mark.parametrize('name', ['dynamic', 'zoneout_and_variational_dropout'])
+def test_begin_states_of_words_follow_the_type_of_the_weights(name):
+    model = program_of(name)[1]
+    module = interop.to_torch(model)
+    data = torch.tensor(data_of(name, model, 3, 7)['data'])
+    single, double = module(data), module.double()(data.long())
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), single)

@@ -303,3 +303,22 @@ def test_a_loss_in_each_step(options):
     check(source, symbol, data)
     if options['op'] != 'MakeLoss':
         assert exportable(source.model).inputs == {'data': ('batch', 4, 3)}
+
+
+@pytest.mark.parametrize('label', [-100, -1, 3])
+def test_labels_outside_the_classes_are_refused(label):
+    _, source, _ = made(lambda scores, label: mx.sym.SoftmaxOutput(scores, label), (2,))
+    data = torch.zeros(2, 4)
+    with pytest.raises(IndexError, match='out of bounds'):
+        source.module.loss(data, torch.tensor([0., label]))
+
+
+def test_a_number_for_an_axis_that_may_have_any_size_is_refused():
+    outputs, _ = rnn.GRUCell(3, 'gru_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)
+    symbol = mx.sym.SoftmaxOutput(mx.sym.Reshape(outputs, shape=(-1, 3)), mx.sym.Reshape(
+        mx.sym.Variable('label'), shape=(-1,)))
+    model = random_model(symbol, {'data': (2, 4, 3), 'label': (2, 4)})
+    with pytest.raises(ValueError, match=(
+            r'label must have .* any size \(time\), got \(batch, 6\): leave it out')):
+        interop.to_torch(model, {'label': ('batch', 6)})
+    assert interop.to_torch(model, {'data': ('batch', 6, 3), 'label': ('batch', 6)})

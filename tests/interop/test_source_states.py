@@ -125,3 +125,12 @@ def test_layers_whose_begin_states_are_inputs_begin_with_zeros(first):
     module, data = generate(model, states=True).module, torch.rand(2, 5, 3)
     torch.testing.assert_close(module.steps(data, module.begin(2))[0],
                                module(data, *[torch.zeros(2, 4)] * len(names)))
+
+
+def test_an_encoder_and_steps_refuse_other_numbers_of_axes():
+    """torch took one sentence without a batch."""
+    module = generate(program_of('encoder_and_decoder')[1], states=True).module
+    for call in (lambda: module.encode(torch.zeros(3)),
+                 lambda: module.steps(torch.zeros(2), module.encode(torch.zeros(2, 3)))):
+        with pytest.raises(ValueError, match=r'(source|target) must have the shape \(any, any\)'):
+            call()

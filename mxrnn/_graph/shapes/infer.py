@@ -105,7 +105,7 @@ class Table(NamedTuple):
 
 def infer(graph: Graph, shapes: Mapping[str, Sequence[Size | str]],
           unknown: Callable[[Entry], Axes] | None = None, *, free: bool = False,
-          whole: bool = True) -> Table:
+          whole: bool = True, own: dict[str | Axis, Axis] | None = None) -> Table:
     """Infer the axes of all values that a graph's outputs need.
 
     Parameters
@@ -120,8 +120,10 @@ def infer(graph: Graph, shapes: Mapping[str, Sequence[Size | str]],
         Whether axes with names may become numbers.
     whole : bool
         Whether to go on after a node whose inputs do not fit together.
+    own : dict, optional
+        Gets the table's axes by those, or the names, in `shapes`.
     """
-    own: dict[str | Axis, Axis] = {}
+    own = {} if own is None else own
 
     def of(size: Size | str) -> Size:
         if isinstance(size, (str, Axis)):

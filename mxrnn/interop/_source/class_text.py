@@ -44,7 +44,7 @@ def written(plan: Prepared, in_memory: bool = False) -> Written:
             raise ExportError('%s has the type %s' % (name, array.dtype))
     for ordered in False, True:
         file = File(used, set(plan.model.aux_params), in_memory, ordered)
-        methods = Methods(file, losses, ['states'] * (plan.steps is not None), len(plan.read))
+        methods = Methods(file, plan)
         if not file.clashes:
             break
     else:

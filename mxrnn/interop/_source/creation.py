@@ -17,25 +17,23 @@ __all__ = ['made']
 def made(scope: MethodWriter, function: str, *arguments: str) -> str:
     """A call of a torch function that makes an array on the device of the method's first argument.
     """
-    return _made(scope, scope.arguments[0] if scope.arguments else None, function, *arguments)
-
-
-def _made(scope: MethodWriter, near: Expr | None, function: str, *arguments: str) -> str:
     kind = scope.dtypes[0]
     return 'torch.%s(%s%s%s)' % (
         function, ', '.join(arguments), '' if kind == 'float32' else ', dtype=torch.' + kind,
-        '' if near is None else ', device=%s.device' % near.of)
+        ', device=%s.device' % scope.arguments[0].of if scope.arguments else '')
 
 
 @emits('_zeros', '_ones')
 def _filled(scope: MethodWriter, node: Node) -> Emitted:
+    """An array of the type of an input, or of word vectors, which `double` converts."""
     name, sizes = node.op[1:], scope.sizes(scope.out[0])
     words = {value.text for key, value in scope.inputs.items() if is_looked_up(scope.graph, key)}
-    for near in scope.arguments:
-        if near.dtype == scope.dtypes[0] and near.text not in words:
+    tables = [scope.values.get(node.inputs[1]) for node in scope.graph.nodes
+              if node.op == 'Embedding']
+    for near in [*[value for value in scope.arguments if value.text not in words],
+                 *[each for each in tables if each is not None and each.parameter]]:
+        if near.dtype == scope.dtypes[0]:
             return '%s.new_%s(%s)' % (near.of, name, sizes)
-        if near.text in words:  # these may be integers
-            return _made(scope, near, name, sizes)
     return made(scope, name, sizes)
 
 
@@ -88,8 +86,10 @@ def _sampler(name: str, draw: Callable[..., Any]) -> None:
         wide = [('%s.reshape(%s%s)' % (each.of, ', '.join(
             scope.size(size, first) for size in first.shape), more)) if more else format(each)
             for each in (first, *numbers[1:])]
-        return drawn(scope, '(*%s.shape, %s)' % (first.text, ', '.join(map(str, node.shape))), wide,
-                     'torch.' + scope.dtypes[0], first.text)
+        size = first.text + '.shape'
+        if more:
+            size = '(*%s, %s)' % (size, ', '.join(map(str, node.shape)))
+        return drawn(scope, size, wide, 'torch.' + scope.dtypes[0], first.text)
     if name not in ('uniform', 'normal'):
         emits('_random_' + name)(of_shape)
 

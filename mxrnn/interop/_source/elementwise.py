@@ -154,7 +154,8 @@ def _add_n(scope: MethodWriter, node: Node, first: Expr, *others: Expr) -> Emitt
 
 
 @emits('where')
-def _where(scope: MethodWriter, node: Node, condition: Expr, x: Expr, y: Expr) -> Emitted:
+def _where(scope: MethodWriter, node: Node, condition: Expr, x: Expr, y: Expr | str = '0'
+           ) -> Emitted:
     if re.fullmatch(r'torch\.ones_like\([\w.]+\)', condition.text):  # zoneout that draws nothing
         return x
     compared = re.fullmatch(r'\(([^()]+ [<=>!]=? [^()]+)\)\.float\(\)', condition.text)

@@ -52,6 +52,10 @@ def _rows(scope: MethodWriter, node: Node, x: Expr) -> Expr:
     return Expr(f'{text}', shape, x.dtype)
 
 
+#: torch ignores labels of -100, unless they become others that are no class.
+_REFUSED = '.clamp(min=-1)'
+
+
 @loss('SoftmaxOutput', reals=True)
 def _softmax_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
     if node.out_grad:
@@ -68,6 +72,8 @@ def _softmax_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
     options = ''
     if node.use_ignore:
         options += ', ignore_index=%d' % int(node.ignore_label)
+    else:
+        places += _REFUSED
     if node.smooth_alpha and not node.multi_output:
         classes = rows.shape[1]
         if not isinstance(classes, int):
@@ -176,8 +182,8 @@ def _svm_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
     return _times(node.regularization_coefficient) + text
 
 
-writes("F.cross_entropy({0}, {1:.}.long(), reduction='sum').reshape(1)", 'softmax_cross_entropy',
-       reals=True)
+writes("F.cross_entropy({0}, {1:.}.long()%s, reduction='sum').reshape(1)" % _REFUSED,
+       'softmax_cross_entropy', reals=True)
 
 
 @emits('CTCLoss', reals=True)

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import collections
-import re
 from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
@@ -37,8 +36,6 @@ __all__ = ['MethodWriter']
 
 #: Inputs with longer texts become variables, unless they are names already.
 _LONGEST = 50
-#: What `where` takes as 0.
-_ZEROS = re.compile(r'torch\.zeros_like\([\w.]+\)')
 
 
 class _Line(NamedTuple):
@@ -84,7 +81,7 @@ class MethodWriter:
         self._read: list[Entry] = []
         #: The arguments of the method, by MXNet's names.
         self.inputs: dict[str, Expr] = {}
-        self._checked = False
+        self._checked = self._axes = False
         #: A statement before these checks.
         self.first = ''
         self._names = {value.text for value in self.arguments}
@@ -131,14 +128,18 @@ class MethodWriter:
         """
         self._consume()
         own: list[str] = []
+        made: dict[str, int] = {}  # by text, the line that sets equal states to it
         for at, (text, name) in enumerate(begins):
-            later = [text for text, _ in begins[at + 1:]]
+            later = [each for each, _ in (begins if text in made else begins[at + 1:])
+                     if each != text]
             own.append(self.free(name, *own, *WORD.findall(' '.join([*kept, *later]))))
-            last = self._lines[-1] if at and self._lines else _Line('', '')
-            if text == begins[at - 1][0] == last.right and not NAME.fullmatch(text):
-                self._lines[-1] = _Line('%s = %s' % (last.left, own[-1]), text, (
+            if text in made:
+                last = self._lines[made[text]]
+                self._lines[made[text]] = _Line('%s = %s' % (last.left, own[-1]), text, (
                     *last.targets, own[-1]))
             elif own[-1] != text:
+                if not NAME.fullmatch(text):
+                    made[text] = len(self._lines)
                 self._lines.append(_Line(own[-1], text, (own[-1],)))
         self._loose.difference_update(own)
         return own
@@ -158,13 +159,14 @@ class MethodWriter:
         """Add a statement that refuses wrong input."""
         return '%s(%s)' % (self.helper(function), ', '.join(map(str, arguments)))
 
-    def check_inputs(self) -> None:
-        """Begin with checks of the inputs' sizes that are numbers in the graph, or shared."""
-        self._checked = True
+    def check_inputs(self, axes: bool = False) -> None:
+        """Begin with checks of the inputs' sizes that are numbers in the graph, or shared; with
+        `axes`, also of how many axes they have."""
+        self._checked, self._axes = True, self._axes or axes
 
     def _checks(self) -> list[str]:
         named = {name: each for name, each in self.inputs.items() if name in self.found}
-        shapes = stated(self.graph, named)
+        shapes = stated(self.graph, named, self._axes)
         return [self.check(check_shape, repr(each.text), each.text, *sizes)
                 for each, sizes in shapes] + [
             self.check(check_range, *each) for each in ranges(named, self.facts.limits)] + [
@@ -273,8 +275,6 @@ class MethodWriter:
         if is_swap(node, inputs):
             self._enter(node, [inputs[0].exchanged])
             return
-        if node.op == 'where' and _ZEROS.fullmatch(inputs[2].text):
-            inputs = [*inputs[:2], inputs[2]._replace(text='0', swapped=False)]
         inputs = inputs if node.op == '_foreach' else self._shortened(inputs)
         any_order = emitter.any_order
         data = inputs[:1] if node.op == 'FullyConnected' else inputs

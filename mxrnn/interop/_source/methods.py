@@ -1,19 +1,21 @@
 """The methods scores, forward and loss of the class."""
 from __future__ import annotations
 
-from typing import Iterable, Mapping, Sequence
+from typing import Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
-from ..prepare.losses import Losses
+from ..prepare import Prepared
 from ..registry import TORCH
 from . import creation, elementwise, layers, losses, moves, reductions  # noqa: F401  (fill it)
 from .class_file import File
 from .emitter_api import LOSSES, Expr, Facts, Unsupported
 from .method_writer import MethodWriter
+from .pasted import check_shape
 from .pasting import call
 from .python_text import local
 from .sequences import write_method
+from .size_texts import size_text
 
 __all__ = ['Methods', 'loss_text']
 
@@ -23,7 +25,7 @@ _IDENTITIES = ('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'Ma
 
 
 class Methods:
-    """Writes the methods into a file; no argument gets a name in `taken`.
+    """Writes the methods of a plan into a file.
 
     Attributes
     ----------
@@ -43,11 +45,14 @@ class Methods:
         Nodes that cannot be written, and the reasons.
     """
 
-    def __init__(self, file: File, trained: Losses, taken: Iterable[str] = (), read: int = 0
-                 ) -> None:
+    def __init__(self, file: File, plan: Prepared) -> None:
+        trained = plan.losses
+        assert trained is not None
         graph = trained.graph
         self._file, self._graph, self.facts = file, graph, trained.facts
-        self.read = graph.heads[:read]
+        self._joined = [name for name in (plan.one.inputs if plan.one is not None else ())
+                        if name in graph.labels()]
+        self.read = graph.heads[:len(plan.read)]
         self.faults: list[str] = []
         nodes = graph.nodes
         self._losses = [head for head in graph.heads if nodes[head.node].op in (
@@ -59,7 +64,7 @@ class Methods:
         self.inputs: list[str] = []
         self.of_loss: list[str] = []
         self.entries: dict[str, Entry] = {}
-        taken = set(taken)
+        taken = {'states'} if plan.steps is not None else set()
         for place, node in enumerate(nodes):
             if node.is_variable and node.name not in file.arrays:
                 self.arguments[node.name] = local(node.name, taken)
@@ -69,7 +74,9 @@ class Methods:
         file.finish()
 
     def _write(self, labels: bool) -> None:
-        core = list(dict.fromkeys([self._data(head) for head in self.heads] + self._further()))
+        further = self._further()
+        core = list(dict.fromkeys([*(self._data(head) for head in self.heads
+                                     if not self._follows(head, further)), *further]))
         plain = core == self.heads or all(self._graph.nodes[head.node].op in _IDENTITIES
                                           for head in self.heads if self._data(head) != head)
         if not self._losses or not labels:
@@ -86,6 +93,7 @@ class Methods:
 
     def _write_loss(self, core: Sequence[Entry], name: str) -> None:
         scope = self._scope()
+        self._check_labels(scope)
         only = all(map(self._is_constant, self._losses))
         counted = [head for head in dict.fromkeys(self._graph.heads)  # a repeated one once
                    if not self._is_blocked(head) and (only or not self._is_constant(head))]
@@ -178,6 +186,27 @@ class Methods:
             elif not graph.nodes[entry.node].is_variable:
                 found.append(entry)
         return found
+
+    def _follows(self, head: Entry, known: Sequence[Entry]) -> bool:
+        """Whether an output is made of `known` arrays alone."""
+        scope, seen, pending = self._scope(), {*known}, [head]
+        while pending:
+            entry = pending.pop()
+            if entry not in seen:
+                inputs = scope.reads(self._graph.nodes[entry.node])
+                if not inputs:
+                    return False
+                seen.add(entry)
+                pending += inputs
+        return True
+
+    def _check_labels(self, scope: MethodWriter) -> None:
+        """Refuse labels of all steps with the axes exchanged: they would fit, too."""
+        known = [each for each in scope.arguments if each.text in self._texts(self.inputs)]
+        for label in scope.arguments:
+            if label.text in self._texts(self._joined):
+                scope.line(scope.check(check_shape, repr(label.text), label.text, *[
+                    size_text(size, known) for size in label.shape]))
 
     def _is_blocked(self, head: Entry) -> bool:
         """Whether no gradient goes into an output."""

@@ -40,13 +40,16 @@ def _is_computed(graph: Graph, node: Node, places: Mapping[str, np.ndarray], ord
 
 def inputs_of(graph: Graph, node: Node, places: Mapping[str, np.ndarray], ordered: bool,
               computed: dict[Entry, bool]) -> list[Entry]:
-    """The inputs for a node's emitter: without labels of losses and without arrays of which only
-    the shape is read. RNN gets the data, computed weights, and begin states that are not all zeros.
+    """The inputs for a node's emitter: without labels of losses, and without zeros and other arrays
+    of which only the shape is read. RNN gets the data, computed weights, and begin states that are
+    not all zeros.
 
     `computed` remembers which vectors of weights are computed, or not `ordered` as they are to be.
     """
-    if node.op == '_identity_with_attr_like_rhs':
+    if node.op in ('_identity_with_attr_like_rhs', 'reshape_like'):
         return list(node.inputs[:1])
+    if node.op == 'where' and graph.nodes[node.inputs[2].node].op == 'zeros_like':
+        return list(node.inputs[:2])
     if not has(node.op, 'kernel'):
         return list(node.needed_inputs)
     data, vector, *begins = node.inputs

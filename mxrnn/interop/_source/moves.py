@@ -20,7 +20,7 @@ from .emitter_api import (
     writes,
 )
 from .method_writer import MethodWriter
-from .pasted import check_least, check_shape
+from .pasted import check_least
 
 __all__ = ['reshaped']
 
@@ -194,9 +194,7 @@ def _cut(scope: MethodWriter, x: Expr, number: int, axis: int, squeeze: bool) ->
         x, axis = x.unswapped, 1 - axis
     if squeeze and not all(map(scope.used, range(number))):  # for instance only the last step
         x = scope.named(x)
-        if axis < 2:  # this may be time, and an index would also take a longer sequence
-            scope.line(scope.check(check_shape, repr(x.text), x.text, *[
-                number if at == axis else -1 for at in range(x.rank)]))
+        scope.check_inputs()  # an index would also take a longer sequence
         return ['%s[%s%d]' % (x, ':, ' * axis, place) for place in range(number)]
     return Many('%s.unbind(%d)' % (x.of, axis) if squeeze else
                 '%s.chunk(%d, %d)' % (x.of, number, axis))

@@ -76,14 +76,16 @@ def _factor(size: Size, known: Mapping[Size, str]) -> str:
 
 # ---- checks
 
-def stated(graph: Graph, inputs: Mapping[str, Expr]) -> Iterator[tuple[Expr, list[int]]]:
-    """The inputs that have numbers for sizes, with these; -1 stands for any. torch would take two
-    axes for three without a batch; it checks features that a layer reads, and begin states."""
+def stated(graph: Graph, inputs: Mapping[str, Expr], every: bool = False
+           ) -> Iterator[tuple[Expr, list[int]]]:
+    """The inputs that have numbers for sizes, or `every` one, with these; -1 stands for any. torch
+    would take two axes for three without a batch; it checks features that a layer reads, and begin
+    states."""
     rows = {graph.nodes[entry.node].name for node in graph.nodes if node.op == 'FullyConnected'
             for entry in node.inputs[:1]}
     for name in [name for name in inputs if name not in _begin_states(graph)]:
         each = inputs[name]
-        if any(isinstance(size, int) and size > 1 for size in (
+        if every or any(isinstance(size, int) and size > 1 for size in (
                 each.shape[:-1] if len(each.shape) < 3 and name in rows else each.shape)):
             yield each, [size if isinstance(size, int) else -1 for size in each.shape]
 

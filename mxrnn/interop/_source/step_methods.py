@@ -106,6 +106,7 @@ class StepMethods:
         methods, stepped = self._methods, self.stepped
         given = {name: methods.arguments[name] for name in self.encoder or ()}
         scope = methods.scope(graph, methods.facts, given)
+        scope.check_inputs(axes=True)
         zero = {state.given for state in stepped.states if not state.begin}
         once = [head for name, head in zip(methods.outputs, methods.heads) if name in self.once]
         found = scope.emit([*once, *(
@@ -136,7 +137,7 @@ class StepMethods:
         places = {node.name: place for place, node in enumerate(graph.nodes) if node.is_variable}
         scope.inputs.update({name: scope.values[Entry(places[name], 0)] for name in self.states})
         scope.first = '%s = states' % (', '.join(names) if names[1:] else '(%s,)' % names[0])
-        scope.check_inputs()
+        scope.check_inputs(axes=True)
         count = len(self.stepped.states)
         results = scope.emit([*graph.heads, *(
             Entry(places[name], 0) for name in list(self.states)[count:])])

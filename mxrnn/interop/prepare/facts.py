@@ -38,15 +38,16 @@ class Facts(NamedTuple):
 
 def inferred(graph: Graph, shapes: Mapping[str, Shape]) -> Table:
     """The axes of all values of a graph, made of those in the `shapes` of variables."""
-    table = infer(graph, shapes)
-    for place, node in enumerate(graph.nodes):
-        if node.is_variable:
-            for axis, size in zip(table.axes.get(Entry(place, 0), ()), shapes.get(node.name, ())):
-                own, size = resolve(product(axis)), resolve(size)
-                if isinstance(own, Axis) and own is not size:
-                    own.bound = size
-                    if isinstance(size, Axis):
-                        size.believed, size.equated = own.believed, own.equated
+    copies: dict[str | Axis, Axis] = {}
+    table = infer(graph, shapes, own=copies)
+    for given, copy in copies.items():
+        own = resolve(copy)
+        if isinstance(given, Axis) and isinstance(own, Axis):
+            size = resolve(given)
+            if own is not size:
+                own.bound = size
+                if isinstance(size, Axis):
+                    size.believed, size.equated = own.believed, own.equated
     return table
 
 

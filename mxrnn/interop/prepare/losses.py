@@ -68,7 +68,7 @@ def with_losses(unrolled: Graph, found: Settled, arrays: Mapping[str, np.ndarray
     facts = survey(graph, arrays, shapes, types)
     shapes.update((name, shape_of([found.numbers.get(str(size), size) for size in given[name]]))
                   for name in labels if name in given)
-    _find_labels(graph, facts, shapes, labels)
+    _find_labels(graph, facts, shapes, labels, given)
     split = _split(graph, facts)
     graph = graph._replace(heads=(*graph.heads, *split))
     graph = with_variables_as_in(simplify_graph.merged(simplify_graph.without_effectless(
@@ -80,16 +80,26 @@ def with_losses(unrolled: Graph, found: Settled, arrays: Mapping[str, np.ndarray
                   len(split), [name for name in inner if name not in outputs])
 
 
-def _find_labels(graph: Graph, facts: Facts, shapes: dict[str, Shape], missing: Sequence[str]
-                 ) -> None:
-    """Add labels whose shapes were not given to `shapes`, so that they fit the predictions."""
+def _find_labels(graph: Graph, facts: Facts, shapes: dict[str, Shape], labels: Sequence[str],
+                 given: Mapping[str, Sequence[int | str]]) -> None:
+    """Add labels whose shapes were not given to `shapes`, so that they fit the predictions. Refuse
+    a number for an axis that may have any size in these."""
     for node in graph.nodes:
         for entry in node.inputs_of('label'):
             part = graph.ending_in([entry])
-            names = [name for name in part.arguments if name in missing]
-            if len(names) != 1 or names[0] in shapes:
+            names = [name for name in part.arguments if name in labels]
+            if len(names) != 1:
                 continue
             read = facts.arrays[node.inputs[0]].shape
+            if names[0] in shapes:
+                lacking = axes_in(product(read)) - axes_in(product(shapes[names[0]]))
+                if names[0] in given and lacking and node.op != 'WarpCTC':
+                    raise ValueError(
+                        '%s must have the axes of the predictions that may have any size (%s), got '
+                        '(%s): leave it out of inputs, or give the other inputs that number, too'
+                        % (names[0], ', '.join(sorted(axis.label for axis in lacking)),
+                           ', '.join(map(str, given[names[0]]))))
+                continue
             shape = next((shape for shape in _candidates(
                 shapes, read, node, len(part.nodes) > 1) if _fits(
                     node, part, {**shapes, names[0]: shape}, read)), None)
@@ -118,12 +128,14 @@ def _fits(node: Node, part: Graph, shapes: Mapping[str, Shape], data: Shape) -> 
     table = inferred(part, shapes)
     if table.faults or part.heads[0] not in table.axes:
         return False
-    count = product(map(product, table.axes[part.heads[0]]))
+    axes = [product(axis) for axis in table.axes[part.heads[0]]]
+    count = product(axes)
     if node.op == 'WarpCTC':
         rows = divide(count, node.label_length)
         return rows is not None and divide(data[0], rows) is not None
     if node.op != 'SoftmaxOutput':
-        return count == (data[0] if node.op == 'SVMOutput' else product(data))
+        return same(axes[0], data[0]) and count == (
+            data[0] if node.op == 'SVMOutput' else product(data))
     if node.multi_output:
         return count == product(data[:1] + data[2:])
     return count == (product(data[:-1]) if node.preserve_shape else data[0])
