@@ -26,6 +26,8 @@ def test_weights_of_other_cells_are_listed(saved):
     assert "are of 4 layers ('lstm_l0_', 'lstm_l1_', 'lstm_r0_', 'lstm_r1_')" in message
     assert "and none of 'gru_l0_', 'gru_l1_', 'gru_r0_', 'gru_r1_'" in message
     assert message.count('_bias') + message.count('_weight') <= 12
+    assert "of 'lstm_l0_' are of the gates c, f, i, o, and none of r, z: use the kind" in refusal(
+        rnn.FusedRNNCell(3, 2, 'gru', True, prefix='lstm_'), prefix)
     message = refusal(rnn.FusedRNNCell(5, 2, 'lstm', True, prefix='lstm_'), prefix)
     assert 'lstm_l0_i2h_i_weight' in message and '(3, 4)' in message and '(5, ' in message
     assert 'left over' in refusal([], prefix)

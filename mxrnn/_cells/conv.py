@@ -119,6 +119,12 @@ class BaseConvRNNCell(GatedCell):
     def _by_axis_(self, name: str, value: Sequence[int], least: int) -> tuple[int, ...]:
         if isinstance(value, _Default):
             value = value[:1] * self._num_axes_
+        if isinstance(value, (tuple, list)) and len(value) != self._num_axes_:
+            raise ValueError(
+                '%s must be a tuple of %d integers, because input_shape %s is a batch, channels '
+                'and %d ax%ss, got %s' % (
+                    name, self._num_axes_, self._input_shape, self._num_axes_,
+                    'i' if self._num_axes_ == 1 else 'e', _check.shown(value)))
         return _check.integers(name, value, self._num_axes_, least)
 
     def _input_convolution_(self, data: mx.sym.Symbol, filters: int, **kwargs: object

@@ -82,7 +82,7 @@ def take_weights(args: Weights, shapes: Shapes, whose: PackedWeights) -> list[Ar
     """
     missing = [name for name in shapes if name not in args]
     if missing:
-        others = _other_prefixes(args, missing)
+        others = _other_prefixes(args, missing) or _other_gates(args, missing)
         wanted = ['%s of shape %s' % (name, _written(shapes[name])) for name in missing]
         raise MissingWeightsError('%sthe weights for %r lack %s; there are: %s' % (
             others, whose, _some(wanted, 2 if others else 32),
@@ -121,6 +121,18 @@ def _other_prefixes(args: Weights, missing: Iterable[str]) -> str:
     layers, others = (', '.join(map(repr, sorted(each))) for each in (there, wanted))
     return ('the weights are of %d layer%s (%s), and none of %s: use cells of these layers; ' % (
         len(there), 's' * (len(there) > 1), layers, others))
+
+
+def _other_gates(args: Weights, missing: Iterable[str]) -> str:
+    """A hint if the weights in `args` seem to belong to a cell with other gates; or ''."""
+    prefix = min(_prefixes(missing), default='')
+    there, wanted = ({name[len(prefix + group):].rpartition('_')[0].lstrip('_')
+                      for name in map(str, names) for group in GROUPS
+                      if name.startswith(prefix + group)} for names in (args, missing))
+    if not there or '' in there | wanted or wanted <= there:
+        return ''
+    return 'the weights of %r are of the gates %s, and none of %s: use the kind of cell that was ' \
+        'trained; ' % (prefix, ', '.join(sorted(there)), ', '.join(sorted(wanted - there)))
 
 
 # By gate

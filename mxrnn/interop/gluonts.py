@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, Mapping
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from .._files import CheckpointError
 from .gluonts_transforms import LACKING, older_arguments, older_time, shapes_of_fields
 from .gluonts_without_graph import CONFIG, TYPE, class_in, entries, lacking, read, rebuilt, told
 from .model import Model, load, with_shapes
+from .prepare.input_shapes import graph_shapes, shapes_found
+from .registry import ExportError
 
 __all__ = ['is_folder', 'load_predictor', 'network_of']
 
@@ -76,8 +78,32 @@ def network_of(folder: str | os.PathLike[str], epoch: int | None = None) -> tupl
                                   read(folder, 'parameters.json')['prediction_length'])
     except (KeyError, TypeError, AttributeError, RecursionError, OSError, CheckpointError):
         return names, model  # a network does not need them
-    return names, model._replace(graph=with_shapes(model.graph, {
-        name: shapes[field] for name, field in names.items() if shapes.get(field)}))
+    known = {name: shapes[field] for name, field in names.items() if shapes.get(field)}
+    _refuse_other_axes(folder, names, model, known)
+    return names, model._replace(graph=with_shapes(model.graph, known))
+
+
+def _refuse_other_axes(folder: str, names: Mapping[str, str], model: Model,
+                       stated: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse a transformation whose fields have shapes that the network's weights do not take."""
+    params = {**model.arg_params, **model.aux_params}
+    alone = graph_shapes(model.graph, params)
+    for name, shape in stated.items():
+        if name not in alone:
+            continue
+        try:
+            own = shapes_found(model.graph, params, {}, [*alone], {name: len(shape)}).shapes[name]
+        except ExportError:
+            own = ()
+        if len(own) != len(shape) or any(
+                size and isinstance(wanted, int) and size != wanted
+                for size, wanted in zip(shape, own)):
+            raise ValueError(
+                '%s gives the field %s (%s of the network) the shape (%s), but the weights take '
+                '(%s). Mend it, or export the network by its prefix, %s' % (
+                    os.path.join(folder, 'input_transform.json'), names[name], name,
+                    ', '.join(str(size or '…') for size in shape),
+                    ', '.join(map(str, alone[name])), os.path.join(folder, 'prediction_net')))
 
 
 def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:

@@ -110,6 +110,16 @@ def last_of_dense(folder):
     return folder
 
 
+def test_a_field_of_other_axes_than_the_weights_take_is_named(tmp_path, capsys):
+    folder = last_of_dense(_folder(tmp_path, chain(target(1), splitter(time_series_fields=[]))))
+    assert command('export', folder, '--source', tmp_path / 'net.py') == 2
+    said = capsys.readouterr().err
+    assert 'input_transform.json gives the field past_target (data1 of the network) the shape (' \
+        '…, 9), but the weights take (batch, data1_1, 3)' in said
+    assert command('export', folder / 'prediction_net', '--source', tmp_path / 'net.py',
+                   '--input', 'data1=batch,9,3') == 0
+
+
 def test_what_a_folder_tells_need_not_be_typed(tmp_path, capsys):
     """Its network reads the last four of nine steps."""
     folder = last_of_dense(_folder(tmp_path, chain(target(2), splitter(time_series_fields=[]))))
