@@ -180,3 +180,10 @@ def small(tmp_path):
     mx.model.save_checkpoint(str(tmp_path / 'model'), 1, symbol, cell.unpack_weights(params[0]),
                              params[1])
     return (cell, str(tmp_path / 'model')) + params
+
+
+@pytest.fixture
+def fusing(monkeypatch):
+    """A function that turns --fuse on or off."""
+    from mxrnn._runtime import finder
+    return lambda on: monkeypatch.setattr(finder, 'fuses', on)

@@ -19,12 +19,6 @@ T, N, C, H = 5, 3, 4, 6
 DATA = {'data': (N, T, C), 'label': (N,)}
 
 
-@pytest.fixture
-def fusing(monkeypatch):
-    from mxrnn._runtime import finder
-    return lambda on: monkeypatch.setattr(finder, 'fuses', on)
-
-
 def data():
     return mx.sym.Variable('data')
 

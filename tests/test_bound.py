@@ -5,27 +5,12 @@ import pytest
 from . import differs, mx, needs_operator, rnn
 from .comparing import assert_close
 from .interop.programs import lstm_of_gates
-from .test_automatic_fuse import (
-    DATA,
-    C,
-    H,
-    N,
-    T,
-    data,
-    fusing,
-    loss,
-    lstm,
-    run,
-    stack,
-    train_alike,
-)
+from .test_automatic_fuse import DATA, C, H, N, T, data, loss, lstm, run, stack, train_alike
 
 if rnn.__name__ != 'mxrnn':
     pytest.skip('--fuse is of mxrnn', allow_module_level=True)
 
 from mxrnn._inference import fuse_on_bind  # noqa: E402,F401  (what a program with --fuse imports)
-
-__all__ = ['fusing']  # the fixture
 
 pytestmark = [differs, needs_operator]
 
