@@ -70,8 +70,11 @@ class Node(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Its name and operator for messages; a recurrence has the prefix of its cell as name."""
-        return '%s (%s)' % (re.sub(r'_rolled(_\d+)?$', '_', self.name), self.op)
+        """Its name and operator for messages; a recurrence has the prefix of its cell as name, and
+        a node that rolling up has made the name of what it was made of."""
+        made = {'broadcast_axis': '_repeated', 'Reshape': '_parted', 'SliceChannel': '_steps'}
+        name = re.sub(made.get(self.op, '') + '$', '', self.name)
+        return '%s (%s)' % (re.sub(r'_rolled(_\d+)?$', '_', name), self.op)
 
     @property
     def is_variable(self) -> bool:

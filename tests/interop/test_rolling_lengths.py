@@ -4,11 +4,13 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.rolling import RolledGraph, structure
+from mxrnn.interop.prepare import prepare
 from mxrnn.interop.prepare.lengths import opened
 
 from .. import mx, rnn
 from ..running import named_anew, stack
 from .compare import assert_equal
+from .models import random_model
 from .rolling import bind, run_rolled
 
 DATA, VALID, MEMORY = [mx.sym.Variable(name) for name in ('data', 'valid', 'memory')]
@@ -305,3 +307,12 @@ def test_few_steps(cell, steps, name):
     check_lengths(lambda length: read(encoder(
         length, cell() if cell is custom else cell(3), merge=False)), steps, [4, 5],
         lambda length: {'data': (length, 2, 4)}, free and steps > 2)
+
+
+@pytest.mark.parametrize('options', [{'inputs': {'data': ('time:2', 'batch', 4)}}, {
+    'inputs': {'data': ('time', 'batch', 4)}}, {'states': True}])
+def test_what_two_steps_refuse_says_why_and_what_to_export(options):
+    model = random_model(encoder(2, rnn.LSTMCell(3, 'l_')), {'data': (2, 3, 4)})
+    with pytest.raises(interop.ExportError, match='l, 2 steps: stays unrolled, because two steps '
+                       '.*: export a graph of three or more'):
+        prepare(model, **options)

@@ -23,6 +23,7 @@ from .test_programs_leave import model_of, settled
 
 from mxrnn._graph.rolling import structure  # noqa: E402, I001  isort: skip
 from mxrnn.interop.export_onnx import write_onnx  # noqa: E402  isort: skip
+from mxrnn.interop.prepare import prepare  # noqa: E402  isort: skip
 
 torch = pytest.importorskip('torch')
 
@@ -116,7 +117,7 @@ REFUSED = {
     'tree_of_cells': 'its last step lacks an input',
     'two_losses': 'mean0 (mean)',
     'last_of_each_by_its_length': 'sequencelast0 (SequenceLast)',
-    'autoencoder': 'time: 7, since encoder_t6_out_repeated',
+    'autoencoder': 'time: 7, since encoder_t6_out (broadcast_axis) ',
     'noise_at_every_step': 'lstm_ cannot be stepped: its number of steps is fixed',
     'rnn_with_norms_of_2016': 'BatchNorm keeps something from step to step',
     'dilated_convolutions_before_a_cell': 'time: 7, since slice_axis1',
@@ -129,6 +130,16 @@ REFUSED = {
     'forecast_of_five_steps': 'number of steps is fixed, because no input has these steps',
     'series_without_its_trend': 'because slice_axis1 (slice_axis) makes another number of steps',
     'frames_of_films': 'number of steps is fixed, see conv'}
+
+
+def test_a_batch_that_begin_states_fix_is_freed_as_its_line_says(tmp_path):
+    begin = [mx.sym.zeros((6, 4)), mx.sym.zeros((6, 4))]
+    model = random_model(rnn.LSTMCell(4).unroll(
+        5, mx.sym.Variable('data'), begin, merge_outputs=True)[0], {'data': (6, 5, 3)})
+    (line,) = [text for names, text in prepare(model, states=True).lines if names == 'batch']
+    assert line.endswith('. For any: --input data=batch:6,time,3')
+    stepper = load(model, tmp_path, {'data': ('batch:6', 'time', 3)})
+    assert stepper.read(stepper.begin(2), data=np.ones((2, 4, 3), 'f'))[0].shape == (2, 4, 4)
 
 
 #: Widths that the graph does not tell.

@@ -10,6 +10,7 @@ import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph
+from ..._graph.rolling import Finding
 from ..._graph.shapes.missing_shapes import Found, Named, Place, ShapesError, found_shapes
 from ..._graph.shapes.ties import STEPS
 from ..registry import ExportError, ShapesNeeded
@@ -149,13 +150,15 @@ def _unlike(found: Shapes, given: Shapes, sizes: bool
 
 
 @contextlib.contextmanager
-def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> Iterator[None]:
+def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
+                 findings: Sequence[Finding] = ()) -> Iterator[None]:
     """If the graph is refused for another reason than a tie, name the inputs that were given other
-    numbers of axes, or of elements."""
+    numbers of axes, or of elements; for a tie, the recurrences of `findings` that stay unrolled."""
     try:
         yield
-    except TiedError:
-        raise
+    except TiedError as error:
+        raise TiedError('\n'.join([str(error), *[
+            str(each) for each in findings if each.kind == 'unrolled']])) from None
     except ExportError as error:
         reason = given and (_other_axes(graph, params, given) or '--input' not in str(error)
                             and misfit(graph, params, given))

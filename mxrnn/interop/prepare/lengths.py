@@ -103,16 +103,16 @@ def judged(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapp
             if not tied:
                 break
             verdicts.update(tied)
-            found = find_ties(found.graph, {**params, **_with_numbers(shapes, verdicts)},
-                              [*shapes], losses, numbers)
+            first = {label: axis.sizes[0] for label, axis in verdicts.items() if axis.sizes}
+            found = find_ties(found.graph, {**params, **_sized(shapes, first)}, [*shapes], losses,
+                              numbers)
     return Verdict(found.graph, {label: verdicts.get(label, Axis(label, found.sizes.get(
         label, ()))) for label in open_}, found.batches)
 
 
-def _with_numbers(shapes: Mapping[str, Named], verdicts: Mapping[str, Axis]) -> dict[str, Named]:
-    """The shapes in which axes whose sizes are known have the first of these."""
-    numbers = {label: axis.sizes[0] for label, axis in verdicts.items() if axis.sizes}
-    return {name: tuple([numbers.get(str(size), size) for size in shape])
+def _sized(shapes: Mapping[str, Named], sizes: Mapping[str, int | str]) -> dict[str, Named]:
+    """The shapes in which names of axes stand for these sizes."""
+    return {name: tuple([sizes.get(str(size), size) for size in shape])
             for name, shape in shapes.items()}
 
 
@@ -211,7 +211,8 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
     asks : bool
         Whether to refuse an axis that is tied to a size which the graph does not tell.
     advises : bool
-        Whether to say with which option a tied axis may have any size.
+        Whether to say with which option a tied axis may have any size; of a batch this is said
+        anyway.
     ranks : dict, optional
         Numbers of axes of inputs whose shapes were not typed.
 
@@ -234,9 +235,10 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         else:
             graph, numbers, sizes = _decided(graph, other, shapes, names, numbers)
         verdict = judged(graph, shapes, own, losses, numbers)
-    elif advises:
+    elif asks or advises:
         verdict = verdict._replace(axes={label: axis._replace(remedy=_remedy(
-            graph, shapes, own, axis, losses)) if axis.ties else axis
+            graph, shapes, own, axis, losses)) if axis.ties and (
+                advises or label in verdict.batches) else axis
             for label, axis in verdict.axes.items()})
     chosen = checked(own, verdict, typed)
     for name, label in [(name, size) for name, shape in own.items() for size in shape]:
@@ -251,11 +253,9 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
     if asks and untold:  # beside a number of steps, a batch may be free
         untold = [label for label in untold if label not in verdict.batches] or untold
         asked = {name: shape for name, shape in own.items() if {*untold} & {*shape}}
-        fit = fitting_sizes(graph, shapes, {name: tuple([
-            final.get(str(size), size) for size in shape]) for name, shape in own.items()}, {
-                label: verdict.axes[label].ties for label in untold})
-        fitting = {name: tuple([{**final, **fit}.get(str(size), size) for size in shape])
-                   for name, shape in asked.items()}
+        fit = fitting_sizes(graph, shapes, _sized(own, final), {
+            label: verdict.axes[label].ties for label in untold})
+        fitting = _sized(asked, {**final, **fit})
         try:
             if fit:  # as if they were typed
                 settled(graph, arrays, {**typed, **fitting}, names, losses, counted, other,
@@ -265,17 +265,16 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         raise ShapesNeeded(
             '%s needs a number that the graph does not tell, since %s. Give it in place of …: '
             '%s' % (untold[0], verdict.axes[untold[0]].ties[0], _typed(
-                asked, {**final, **dict.fromkeys(untold, '…')})) + (
-                    '\nThese sizes fit the graph; type those of your data: ' + _typed(
-                        asked, {**final, **fit}) if fit else ''), {
+                _sized(asked, {**final, **dict.fromkeys(untold, '…')}))) + (
+                    '\nThese sizes fit the graph; type those of your data: ' + _typed(fitting)
+                    if fit else ''), {
                     name: [None if size in untold else final.get(str(size), size) for size in shape]
                     for name, shape in own.items()})
     shown = verdict._replace(axes={
         label: axis._replace(label=str(chosen.get(label, label)))
         for label, axis in verdict.axes.items() if not isinstance(chosen.get(label), int)})
     return Settled(
-        verdict.graph, {name: tuple([final.get(str(size), size) for size in shape])
-                        for name, shape in own.items()},
+        verdict.graph, _sized(own, final),
         {(name, at): range(axis.sizes[0], axis.sizes[-1] + 1) for name, shape in own.items()
          for at, size in enumerate(shape) for axis in [verdict.axes.get(str(size))]
          if axis and axis.ties and len(axis.sizes) > 1 and isinstance(final[axis.label], str)},
@@ -288,10 +287,10 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
             str(size): sizes[label] for label, size in final.items() if label in sizes})
 
 
-def _typed(shapes: Mapping[str, Named], sizes: Mapping[str, int | str]) -> str:
-    """The options that state shapes in which names of axes stand for sizes."""
-    return ' '.join('--input %s=%s' % (name, ','.join(
-        str(sizes.get(str(size), size)) for size in shape)) for name, shape in shapes.items())
+def _typed(shapes: Mapping[str, Named]) -> str:
+    """The options that state shapes."""
+    return ' '.join('--input %s=%s' % (name, ','.join(map(str, shape)))
+                    for name, shape in shapes.items())
 
 
 def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],
@@ -336,12 +335,11 @@ def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names:
 def _told(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
     """The shapes with typed or stated numbers of tied axes whose sizes the graph does not tell. A
     number of rows is none: factors may cancel beside it."""
-    numbers = {label: size for name, shape in typed.items() if len(shape) == len(shapes[name])
+    numbers = {str(label): size for name, shape in typed.items() if len(shape) == len(shapes[name])
                for label, size in zip(shapes[name], shape) if isinstance(size, int) and size
                for axis in [verdict.axes.get(str(label))]
                if axis and axis.ties and not axis.sizes and label not in verdict.batches}
-    return {name: tuple([numbers.get(size, size) for size in shape])
-            for name, shape in shapes.items()}
+    return _sized(shapes, numbers)
 
 
 def _other(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
@@ -391,8 +389,8 @@ def _remedy(graph: Graph, shapes: Mapping[str, Named], own: Mapping[str, Named],
         return _decision(freed, left, lambda graph: judged(
             graph, shapes, own, losses, numbers).axes[axis.label])
     name, shape = next(each for each in own.items() if axis.label in each[1])
-    return '. For any: --input %s=%s' % (name, ','.join(
-        '%s:%d' % (size, axis.sizes[0]) if size == axis.label else str(size) for size in shape))
+    return '. For any: ' + _typed(_sized({name: shape}, {
+        axis.label: '%s:%d' % (axis.label, axis.sizes[0])}))
 
 
 def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> str:
@@ -408,7 +406,7 @@ def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis
             and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0)
             for tie in axis.ties):
         return ''
-    others = sorted({node.name for node in tied if not node.op.endswith('_scalar')
+    others = sorted({node.title for node in tied if not node.op.endswith('_scalar')
                      and node.op not in _SCALARS})
     return '. --certify OTHER-symbol.json ' + ('may decide it' if not others else (
         'decides it if the numbers of %s are the same there' % ' and '.join(others)))

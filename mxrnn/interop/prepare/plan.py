@@ -215,7 +215,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
         graph, [name for name in own if name not in known]))
     other = None if certify_by is None else chosen(
         certify_by, outputs, training, operators or ())[0]
-    with blaming_axes(rolled.graph, params, typed):
+    with blaming_axes(rolled.graph, params, typed, rolled.findings):
         found = settled(rolled.graph, params, typed, own, training, counted, other and structure(
             other, training=training, stepped=states).graph, advises=not states, ranks=ranks)
         losses, written = None, found.graph
