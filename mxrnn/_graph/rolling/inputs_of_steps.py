@@ -28,9 +28,9 @@ from .roll_up import structure
 __all__ = ['OneInput', 'with_one_input']
 
 
-def _text(value: Any) -> str:
-    """A type, or a shape as a tuple or list, as a text to compare."""
-    return str(tuple(value) if isinstance(value, list) else value)
+def _unlike(name: str, steps: Sequence[str]) -> ValueError:
+    """The error for what was not given for all steps alike."""
+    return ValueError('give %s, or all its steps alike: %s to %s' % (name, steps[0], steps[-1]))
 
 
 class OneInput(NamedTuple):
@@ -90,31 +90,37 @@ class OneInput(NamedTuple):
 
     def shapes(self, given: Any) -> Any:
         """Shapes by new names: with the number of steps, if they were given for steps."""
-        return self._joined(given, lambda shapes, steps: (*shapes[0][:1], steps, *shapes[0][1:])
-                            if isinstance(shapes[0], (tuple, list)) else shapes[0])
+        def joined(shapes: list[Any], steps: int) -> Any:
+            first = shapes[0]
+            return (*first[:1], steps, *first[1:]) if isinstance(first, (tuple, list)) else first
+        return self._joined(given, joined, lambda shape: (
+            tuple(shape) if isinstance(shape, list) else shape))
 
     def types(self, given: Any) -> Any:
         """Types by new names."""
-        return self._joined(given, lambda types, steps: types[0])
+        return self._joined(given, lambda types, steps: types[0], str)
 
-    def arrays(self, given: Any) -> Any:
-        """Arrays by new names; those of steps are stacked."""
+    def arrays(self, given: Mapping[str, np.ndarray]) -> Any:
+        """Arrays by new names; those of steps are stacked, and all steps must be given."""
+        for name, steps in self.inputs.items():
+            if 0 < len({*steps} & {*given}) < len(steps):
+                raise _unlike(name, steps)
         return self._joined(given, lambda arrays, steps: np.stack(arrays, 1), np.shape)
 
     def _joined(self, given: Any, joined: Callable[[list[Any], int], Any],
-                kind: Callable[[Any], Any] = _text) -> Any:
-        """The dict `given` by new names. What was given for steps is `joined`; arrays must be
-        given for all steps, and be of one `kind`."""
-        found = dict(given) if self.inputs and isinstance(given, Mapping) else given
-        for name, steps in self.inputs.items() if found else ():
+                kind: Callable[[Any], Any]) -> Any:
+        """The dict `given` by new names. What was given for steps, all of one `kind`, is `joined`.
+        """
+        if not given or not self.inputs or not isinstance(given, Mapping):
+            return given
+        found = dict(given)
+        for name, steps in self.inputs.items():
             values = [found.pop(step) for step in steps if step in found]
-            if not values:
-                continue
-            if name in found or len({*map(kind, values)}) > 1 or (
-                    kind is np.shape and len(values) < len(steps)):
-                raise ValueError('give %s, or all its steps alike: %s to %s' % (
-                    name, steps[0], steps[-1]))
-            found[name] = joined(values, len(steps))
+            if values:
+                first, *others = map(kind, values)
+                if name in found or any(other != first for other in others):
+                    raise _unlike(name, steps)
+                found[name] = joined(values, len(steps))
         return found
 
     @property
@@ -137,10 +143,13 @@ def with_one_input(graph: Graph, params: Container[str], training: bool = False)
     and one output of those of all steps. Only three steps or more are surely steps."""
     free = {place for place, node in enumerate(graph.nodes)
             if node.is_variable and node.name not in params}
-    count = collections.Counter(
-        (node.op, at, *[each for each in node.inputs if graph.nodes[each.node].is_variable
-                        and each.node not in free])
-        for node in graph.nodes for at, entry in enumerate(node.inputs) if entry.node in free)
+    #: By operator, number of the input, and weights: the nodes that read an input of their own.
+    count: collections.Counter[Hashable] = collections.Counter()
+    for node in graph.nodes:
+        read = [entry for entry in node.inputs if graph.nodes[entry.node].is_variable]
+        weights = [entry for entry in read if entry.node not in free]
+        count.update((node.op, at, *weights) for at, entry in enumerate(node.inputs)
+                     if entry.node in free)
     if max(count.values(), default=0) < 3:
         return OneInput(graph)
     rolled = structure(graph, training=training)
