@@ -75,7 +75,7 @@ class _Found(NamedTuple):
 RejectReason = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
 
 
-def structure(graph: Graph, *, training: bool = False, stepped: bool = False,
+def structure(graph: Graph, *, training: bool = False,
               reject_reason: RejectReason | None = None) -> RolledGraph:
     """Roll up the recurrences of a graph, and change no number.
 
@@ -85,8 +85,6 @@ def structure(graph: Graph, *, training: bool = False, stepped: bool = False,
     training : bool
         Keep operators that draw in training. Otherwise dropout and zoneout are removed, as in
         inference, and the outputs are those of inference.
-    stepped : bool
-        The graph will run in steps: a chain of additions stays a running sum, with a state.
     reject_reason : callable, optional
         Returns the reason why a kernel or loop cannot be used, or None; a kernel may still become a
         loop.
@@ -100,7 +98,7 @@ def structure(graph: Graph, *, training: bool = False, stepped: bool = False,
         wrote around a number of steps reads the size.
     """
     try:
-        written = _write(graph, training, stepped, reject_reason or (lambda values, what: None))
+        written = _write(graph, training, reject_reason or (lambda values, what: None))
     except AttributeValueError:  # reading the graph later will name the wrong node
         return RolledGraph(graph, ())
     except TooLong:
@@ -133,7 +131,7 @@ class _Written(NamedTuple):
     totals: Mapping[int, int] = {}
 
 
-def _write(graph: Graph, training: bool, stepped: bool, reject_reason: RejectReason) -> _Written:
+def _write(graph: Graph, training: bool, reject_reason: RejectReason) -> _Written:
     values = Values(graph, training)
     ranks, rows = find_ranks(values)
     found, failed = _search(values, ranks, reject_reason)
@@ -141,10 +139,10 @@ def _write(graph: Graph, training: bool, stepped: bool, reject_reason: RejectRea
     picked: set[tuple[int, ...]] = set()
     if found:
         found += _search(values, ranks, reject_reason, found,
-                         Planner(values, ranks, rows, _claims(found), apart, stepped))[0]
+                         Planner(values, ranks, rows, _claims(found), apart))[0]
     lists = _lists(values, ranks)
     for _ in range(20 if found or lists else 0):
-        planner = Planner(values, ranks, rows, _claims(found), apart, stepped)
+        planner = Planner(values, ranks, rows, _claims(found), apart)
         emitter = RolledWriter(planner, [(each.finding.name, each.what, each.finding.steps)
                                          for each in found], picked - apart, lists)
         try:

@@ -153,14 +153,12 @@ class Planner:
         By value that is a recurrence's output.
     apart : set
         Nodes of steps that must not become one node, because one of them is needed by itself.
-    stepped : bool
-        Whether the graph will run in steps. A sum over all steps cannot; a running sum can.
     """
 
     def __init__(self, values: Values, ranks: Sequence[int | None], rows: Container[int],
-                 claims: dict[int, Claim], apart: set[tuple[int, ...]], stepped: bool) -> None:
+                 claims: dict[int, Claim], apart: set[tuple[int, ...]]) -> None:
         self.values, self.ranks, self.claims = values, ranks, claims
-        self._rows, self._apart, self._stepped = rows, apart, stepped
+        self._rows, self._apart = rows, apart
         self._known: dict[ByStep, Plan] = {}
         self._firm: dict[ByStep, bool] = {}
 
@@ -211,11 +209,9 @@ class Planner:
 
     def added(self, i: int) -> tuple[int | None, ByStep]:
         """Three steps or more that a chain of additions adds up if it ends in the node `i`, and the
-        value to which it adds them, or None; () if there are no such steps, or in a graph that
-        runs in steps."""
+        value to which it adds them, or None; () if there are no such steps."""
         values, node = self.values, self.values.nodes[i]
-        adds = node.op in ('elemwise_add', 'broadcast_add') and not self._stepped
-        for at in (0, 1) if adds else ():
+        for at in (0, 1) if node.op in ('elemwise_add', 'broadcast_add') else ():
             value = values.first[i]
             if any(self._goes_on(value, reader, at) for reader in values.readers[value]):
                 continue

@@ -195,8 +195,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
         if idle:
             raise ValueError('%s must name inputs of the file: %s; it does not take %s' % (
                 what, ', '.join(taken) or 'none', ', '.join(idle)))
-    rolled = structure(graph, training=training, stepped=states) if roll else RolledGraph(
-        graph, ())
+    rolled = structure(graph, training=training) if roll else RolledGraph(graph, ())
     if one.program is not None:  # it tells the shape of a step, where that of all is a guess
         told = graph_shapes(structure(one.program, training=training).graph, params)
         ranks = {**{name: len(told[steps[0]]) + 1 for name, steps in one.inputs.items()
@@ -206,7 +205,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
         kept = chosen_for_steps(graph, rolled, params, typed)
         if kept is not graph:
             left = [name for name in graph.outputs if name not in kept.outputs]
-            graph, rolled = kept, structure(kept, training=training, stepped=states)
+            graph, rolled = kept, structure(kept, training=training)
             model = model._replace(graph=graph)
             own = [name for name in own if name in graph.needed_variables()]
     known = {*types, *params, *(node.name for node in graph.nodes if '__dtype__' in node.attrs)}
@@ -217,7 +216,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
         certify_by, outputs, training, operators or ())[0]
     with blaming_axes(rolled.graph, params, typed, rolled.findings):
         found = settled(rolled.graph, params, typed, own, training, counted, other and structure(
-            other, training=training, stepped=states).graph, advises=not states, ranks=ranks)
+            other, training=training).graph, advises=not states, ranks=ranks)
         losses, written = None, found.graph
         if training:
             losses = with_losses(graph, found, params, given, types)
