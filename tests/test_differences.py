@@ -25,6 +25,7 @@ CELLS = {'LSTMCell': lstm, 'BidirectionalCell': both,
          'FusedRNNCell': lambda: rnn.FusedRNNCell(4, 2, 'lstm', True),
          'SequentialRNNCell': lambda: stack(rnn, lstm('a_'), rnn.GRUCell(4, 'b_')),
          'ResidualCell': lambda: rnn.ResidualCell(lstm()),
+         'ResidualCell-BidirectionalCell': lambda: rnn.ResidualCell(both()),
          'ZoneoutCell': lambda: rnn.ZoneoutCell(rnn.GRUCell(4), 0.3, 0.3),
          'ConvGRUCell': lambda: rnn.ConvGRUCell((1,) + IMAGE, 3)}
 
@@ -156,10 +157,10 @@ def test_begin_state_of_modifiers_takes_func(make):
 
 
 # differences.md: `begin_state(func=)` of modifiers; any `begin_state` of modifiers
-@each_cell('SequentialRNNCell BidirectionalCell')
-def test_begin_state_of_containers_takes_func_by_position(make):
-    states = make().begin_state(mx.sym.Variable)
-    assert names(states) == mx.sym.Group(states).list_arguments() and len(states) > 1
+@pytest.mark.parametrize('name, count', [('SequentialRNNCell', 3), ('BidirectionalCell', 4)])
+def test_begin_state_of_containers_takes_func_by_position(name, count):
+    states = CELLS[name]().begin_state(mx.sym.Variable)
+    assert names(states) == mx.sym.Group(states).list_arguments() and len(states) == count
 
 
 # differences.md: `begin_state` of a modified cell
@@ -345,7 +346,8 @@ def weights(cell, width=4):
 
 
 # differences.md: missing weights, in `pack_weights`, `unpack_weights` or a checkpoint
-@each_cell('LSTMCell FusedRNNCell SequentialRNNCell BidirectionalCell ResidualCell ConvGRUCell')
+@each_cell('LSTMCell FusedRNNCell SequentialRNNCell BidirectionalCell ResidualCell '
+           'ResidualCell-BidirectionalCell ConvGRUCell')
 @pytest.mark.parametrize('direction', ['unpack_weights', 'pack_weights'])
 def test_missing_weights_are_listed(make, direction):
     with pytest.raises(KeyError) as error:
@@ -356,7 +358,8 @@ def test_missing_weights_are_listed(make, direction):
 
 
 # differences.md: already packed or unpacked weights
-@each_cell('LSTMCell FusedRNNCell SequentialRNNCell BidirectionalCell ResidualCell')
+@each_cell('LSTMCell FusedRNNCell SequentialRNNCell BidirectionalCell ResidualCell '
+           'ResidualCell-BidirectionalCell')
 def test_weights_that_are_as_they_should_be_pass_through(make):
     packed = weights(make())
     unpacked = make().unpack_weights(packed)

@@ -24,8 +24,9 @@ def _onnx(model: Any, folder: Path, inputs: Any = None, check: bool = False, **o
     return lambda data: outputs_of(serving, data)
 
 
-def _source(model: Any, folder: Path, inputs: Any = None, **options: Any) -> Runner:
-    source = generate(model, inputs, check=False, **options)
+def _source(model: Any, folder: Path, inputs: Any = None, check: bool = False, **options: Any
+            ) -> Runner:
+    source = generate(model, inputs, check=check, **options)
     return lambda data: [each.detach().numpy() for each in outputs(source, data)]
 
 

@@ -23,6 +23,7 @@ from mxrnn.interop.run.onnx_file import open_file
 
 from .. import mx, rnn
 from ..processes import printed, python
+from .models import random_model
 from .programs import stack
 
 pytest.importorskip('onnx')
@@ -609,6 +610,15 @@ def test_sizes_are_larger_where_windows_need_more(tmp_path):
         tmp_path / 'a.onnx'))
     found = compare(model, str(tmp_path / 'a.onnx'), {})
     assert found.shapes == {'data': (18, 1, 8, 19)}
+
+
+def test_outputs_without_a_finite_number_are_not_compared(tmp_path):
+    pytest.importorskip('onnx')
+    model = random_model(mx.sym.log(mx.sym.Variable('data'), name='log'), {'data': (2, 3)})
+    interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': (2, 3)})
+    np.savez(tmp_path / 'a.npz', data=np.full((2, 3), np.nan, 'f'))
+    with pytest.raises(ValueError, match='log_output of the checkpoint has no finite number'):
+        compare(model, str(tmp_path / 'a.onnx'), {}, str(tmp_path / 'a.npz'))
 
 
 def onnx_file(path, kind, op, after=None, listed=False):

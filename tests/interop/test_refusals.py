@@ -82,7 +82,7 @@ def values(shapes):
 def test_sizes_that_mxnet_refuses_are_refused(name, way, error, said, tmp_path):
     symbol, shapes, others = REFUSED[name]
     model = random_model(symbol, shapes)
-    run = FORMATS[way](model, tmp_path)
+    run = FORMATS[way](model, tmp_path, **({'check': True} if way == 'source' else {}))
     run(values(shapes))
     for other in others:
         with pytest.raises((mx.base.MXNetError, RuntimeError)):

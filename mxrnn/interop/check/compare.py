@@ -120,6 +120,9 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     finally:
         forget()
     for name, ours, other in zip(file.names, got, wanted):
+        if other.size and not np.isfinite(other).any():
+            raise ValueError('the output %s of the checkpoint has no finite number for these data, '
+                             'so nothing can be compared: give others with --data or --seed' % name)
         if ours.shape != other.shape:
             raise ValueError('%s was exported from another model: its output %s has shape %s, '
                              "the checkpoint's has %s" % (path, name, ours.shape, other.shape))

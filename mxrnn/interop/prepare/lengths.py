@@ -8,6 +8,7 @@ from typing import Callable, Collection, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from ..._check import some
 from ..._graph.graph import Graph
 from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
 from ..._graph.shapes.constants import CERTIFIED
@@ -406,10 +407,10 @@ def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis
             and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0)
             for tie in axis.ties):
         return ''
-    others = sorted({node.title for node in tied if not node.op.endswith('_scalar')
-                     and node.op not in _SCALARS})
-    return '. --certify OTHER-symbol.json ' + ('may decide it' if not others else (
-        'decides it if the numbers of %s are the same there' % ' and '.join(others)))
+    others = [node.title for node in graph.nodes if node in tied
+              and not node.op.endswith('_scalar') and node.op not in _SCALARS]
+    return '. --certify OTHER-symbol.json may decide it' + (
+        others and ' if the numbers of %s are the same there' % some(others) or '')
 
 
 def _numbers(own: Mapping[str, Named], verdict: Verdict, counted: Mapping[Place, int]
