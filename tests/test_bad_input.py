@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from . import mx, rnn, running
-from .running import text_of, weights_of
+from .running import text_of
 
 if rnn.__name__ == 'mxnet.rnn':
     pytest.skip('mxnet.rnn takes some of this until memory runs out', allow_module_level=True)
@@ -191,12 +191,6 @@ def loop(**kwargs):
     return rnn.dynamic_unroll(**{'cell': lstm(), 'inputs': X, **kwargs})
 
 
-def stepper(**kwargs):
-    weights = weights_of(lstm().unroll(1, X)[0][0], x=(1, 1, 4))
-    return rnn.Stepper(**{'cell': lstm(), 'network': lambda run: run(X), 'arg_params': weights,
-                          **kwargs})
-
-
 ARGUMENTS += [
     ('fuse', rnn.fuse, {'cell': CELL}),
     ('carry_states', lambda **kwargs: rnn.carry_states(**{'cell': lstm(), **kwargs}),
@@ -216,15 +210,6 @@ ARGUMENTS += [
       'layout': [None, 3, '', 'NC', 'NCT', 'ntc', [], X],
       'dtype': ['float99', 3, [], X, NAN], 'valid_length': [3, [3, 3], 'x', GROUP, NAN]}),
 
-    ('Stepper', stepper, {'cell': [None, 'lstm'], 'network': [None, 'network'], 'aux_params': [3],
-                          'ctx': [3, 'cpu']}),
-    ('Stepper.begin', lambda **kwargs: stepper().begin(**kwargs), {'batch_size': COUNT}),
-    ('Stepper.take', lambda **kwargs: stepper().take([mx.nd.ones((2, 4))] * 2, **kwargs),
-     {'indices': [[0, 2], [-1], [], [0.5], 'a', [[0]]]}),
-    ('Predictor', lambda **kwargs: rnn.Predictor(**{
-        'network': lambda length: (X, ['x'], []), 'arg_params': {}, 'buckets': [3], **kwargs}),
-     {'network': [None, 3], 'buckets': [[], [0], 4], 'batch_size': COUNT, 'ctx': [3, 'cpu'],
-      'padding': ['x'], 'layout': ['NTC', None], 'length_name': [3]}),
     ('rnn_unroll', lambda **kwargs: rnn.rnn_unroll(**{'cell': lstm(), 'length': 3, **kwargs}),
      {'cell': [None, 3, 'lstm', X], 'length': COUNT, 'input_prefix': TEXT,
       'layout': [3, '', 'NC', []], 'inputs': [3, 'x', [], GROUP, [X]],
@@ -235,8 +220,7 @@ ARGUMENTS += [
       'arg_params': [None, 3, 'x', [], {'a': 3}, {'a': X}, {'a': np.ones(1)}, {3: mx.nd.ones(1)}],
       'aux_params': [None, 3, 'x', [], {'a': 3}, {'a': X}]}),
     ('load_rnn_checkpoint', lambda **kwargs: rnn.load_rnn_checkpoint(**{**CHECKPOINT, **kwargs}),
-     {**FILES, 'module': [3, 'x', X, []], 'strict': FLAG, 'missing_ok': ['yes'],
-      'trusted': [3, 'os.system', [3], ['os.system'], [None], [(i for i in ())]]}),
+     {**FILES, 'module': [3, 'x', X, []], 'strict': FLAG}),
     ('do_rnn_checkpoint', lambda **kwargs: rnn.do_rnn_checkpoint(
         **{'cells': lstm(), 'prefix': 'never/written', **kwargs}),
      {'cells': FILES['cells'], 'prefix': PATHS, 'period': REAL + [INFINITE], 'symbol': [3, 'x', []],

@@ -143,7 +143,8 @@ def test_layouts_of_images_stand_for_those_of_other_axes():
         {'shape': (0, 3, 6), '__layout__': 'NCW'}]
     assert rnn.ConvRNNCell((1, 3, 4, 5, 2), 3, conv_layout='NHWC').state_info == [
         {'shape': (0, 3, 4, 5, 3), '__layout__': 'NDHWC'}]
-    with pytest.raises(ValueError, match='1 integers, because input_shape .* and 1 axis, got'):
+    with pytest.raises(ValueError, match='1 integers, one for each axis of input_shape .* after '
+                       'the batch and the channels, got'):
         rnn.ConvRNNCell((1, 2, 6), 3, h2h_kernel=(3, 3))
     with pytest.raises(ValueError, match='a tuple of 3, 4 or 5 integers, .* got'):
         rnn.ConvRNNCell((1, 2), 3)

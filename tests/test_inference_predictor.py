@@ -308,7 +308,19 @@ def test_auxiliary_states():
 
 def test_bad_input():
     weights = weights_of(merged)
+    for options, error, words in (
+            ({'buckets': []}, ValueError, 'buckets'),
+            ({'buckets': [0]}, ValueError, 'each of buckets'),
+            ({'buckets': 4}, TypeError, 'buckets'),
+            ({'batch_size': 0}, ValueError, 'batch_size'),
+            ({'ctx': 'cpu'}, TypeError, 'ctx must be'),
+            ({'padding': 'x'}, TypeError, 'padding'),
+            ({'layout': 'NTC'}, ValueError, 'layout'),
+            ({'length_name': 3}, TypeError, 'length_name')):
+        with pytest.raises(error, match=words):
+            rnn.Predictor(merged, weights, **{'buckets': BUCKETS, **options})
     for network, error, words in (
+            (3, TypeError, 'network must be callable'),
             (lambda length: merged(length)[0], TypeError, 'network must return'),
             (lambda length: ('graph', ['data'], []), TypeError, 'must be a Symbol'),
             (lambda length: (merged(length)[0], ['word'], []), ValueError, 'it has no word'),

@@ -273,6 +273,9 @@ def test_wrong_arguments_of_the_constructor():
     cell = make_cell()
     both = rnn.BidirectionalCell(rnn.LSTMCell(2, 'l_'), rnn.LSTMCell(2, 'r_'))
     for arguments, error, words in (
+            (('lstm', bare, weights), TypeError, 'cell must be'),
+            ((cell, 'network', weights), TypeError, 'network must be callable'),
+            ((cell, language_model, weights, 3), TypeError, 'aux_params must be'),
             ((both, bare, {}), NotImplementedError, 'stepped'),
             ((cell, lambda run: mx.sym.Variable('a'), weights), ValueError, 'call its argument'),
             ((cell, lambda run: run(run(mx.sym.Variable('a'))), weights), ValueError, 'once'),
@@ -287,6 +290,8 @@ def test_wrong_arguments_of_the_constructor():
     stepper = rnn.Stepper(cell, language_model, dict(weights, data=mx.nd.ones(1)))
     with pytest.raises(TypeError, match=r'must be none, got data \(arg_params has data\)'):
         stepper.step(stepper.begin(1), data=[1])
+    with pytest.raises(TypeError, match='ctx must be'):
+        rnn.Stepper(cell, language_model, weights, ctx='cpu')
     with pytest.raises(ValueError, match='as many'):
         rnn.Stepper.from_symbols(mx.sym.Variable('a'), [mx.sym.Variable('b')], [], {})
     with pytest.raises(TypeError, match=r'begin_state\[1\] must be a Symbol'):
@@ -432,6 +437,13 @@ def test_bad_calls_name_what_is_wrong_and_leave_the_states():
         stepper.read(states, data=[1, 2])
     with pytest.raises(ValueError, match=r'states: got data of shape \(1, 2\), l0.* \(2, 5\)'):
         stepper.read(states, data=[[1, 2]])
+    for size, error in ((0, ValueError), (1.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match='batch_size'):
+            stepper.begin(size)
+    for indices, error in (([0, 2], ValueError), ([-1], ValueError), ([], TypeError),
+                           ([0.5], TypeError), ('a', TypeError), ([[0]], TypeError)):
+        with pytest.raises(error, match='indices'):
+            stepper.take(states, indices)
 
 
 def test_weights_that_are_all_integers_are_named():

@@ -339,6 +339,14 @@ def test_only_the_modules_own_optimiser_is_built(tmp_path):
     resumed(prefix, 1, 2, 'unrelated')
 
 
+@pytest.mark.parametrize('given', [3, 'os.system', [3], ['os.system'], [None],
+                                   [(i for i in ())]])
+def test_trusted_takes_classes_and_functions(given, checkpoint):
+    cell, prefix, module = checkpoint
+    with pytest.raises(TypeError, match='trusted must be'):
+        rnn.load_rnn_checkpoint(cell, prefix, 1, module=module, trusted=given)
+
+
 def schedule(num_update, base=0.5):
     """A scheduler that the program trusts."""
     return base

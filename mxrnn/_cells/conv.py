@@ -121,10 +121,9 @@ class BaseConvRNNCell(GatedCell):
             value = value[:1] * self._num_axes_
         if isinstance(value, (tuple, list)) and len(value) != self._num_axes_:
             raise ValueError(
-                '%s must be a tuple of %d integers, because input_shape %s is a batch, channels '
-                'and %d ax%ss, got %s' % (
-                    name, self._num_axes_, self._input_shape, self._num_axes_,
-                    'i' if self._num_axes_ == 1 else 'e', _check.shown(value)))
+                '%s must be a tuple of %d integers, one for each axis of input_shape %s after the '
+                'batch and the channels, got %s' % (
+                    name, self._num_axes_, self._input_shape, _check.shown(value)))
         return _check.integers(name, value, self._num_axes_, least)
 
     def _input_convolution_(self, data: mx.sym.Symbol, filters: int, **kwargs: object

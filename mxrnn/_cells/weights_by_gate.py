@@ -131,8 +131,8 @@ def _other_gates(args: Weights, missing: Iterable[str]) -> str:
                       if name.startswith(prefix + group)} for names in (args, missing))
     if not there or '' in there | wanted or wanted <= there:
         return ''
-    return 'the weights of %r are of the gates %s, and none of %s: use the kind of cell that was ' \
-        'trained; ' % (prefix, ', '.join(sorted(there)), ', '.join(sorted(wanted - there)))
+    return ('the weights of %r are of the gates %s, and none of %s: use the kind of cell that was '
+            'trained; ' % (prefix, ', '.join(sorted(there)), ', '.join(sorted(wanted - there))))
 
 
 # By gate

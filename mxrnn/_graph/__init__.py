@@ -8,5 +8,6 @@
 - `graph_editing`: builds graphs, and replaces nodes
 - `index_inputs`: inputs that are looked up in tables
 - `rnn_vector_layout`: the arrays in the vector of sym.RNN
-- `simplify_graph`: no operators without effect; directions and layers of an RNN as one node
+- `remove_no_ops`: removes operators without effect
+- `merge_rnn`: directions and layers of an RNN as one node
 """

@@ -9,8 +9,10 @@ from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence
 from .. import _check
 from .operator_table import ROWS, row
 
-__all__ = ['Entry', 'Graph', 'Node', 'attr_value', 'output_name', 'warn_of_ids']
+__all__ = ['Entry', 'Graph', 'MADE_OF', 'Node', 'attr_value', 'output_name', 'warn_of_ids']
 
+#: An attribute that rolling up adds to nodes of its own: the name of what they were made of.
+MADE_OF = '__made_of__'
 #: Operators' names for their weights, also of operators without a row.
 _WEIGHTS = {each.name for known in ROWS.values() for each in known.inputs
             if each.role in ('weight', 'aux')}
@@ -72,8 +74,7 @@ class Node(NamedTuple):
     def title(self) -> str:
         """Its name and operator for messages; a recurrence has the prefix of its cell as name, and
         a node that rolling up has made the name of what it was made of."""
-        made = {'broadcast_axis': '_repeated', 'Reshape': '_parted', 'SliceChannel': '_steps'}
-        name = re.sub(made.get(self.op, '') + '$', '', self.name)
+        name = self.attrs.get(MADE_OF, self.name)
         return '%s (%s)' % (re.sub(r'_rolled(_\d+)?$', '_', name), self.op)
 
     @property

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Generator, Hashable, Iterable, Mapping, Sequence
 
-from .graph import Entry, Graph, Node, output_name
+from .graph import MADE_OF, Entry, Graph, Node, output_name
 
 __all__ = ['Edit', 'Work', 'Writer', 'join_parts', 'origin', 'rows_stacked',
            'with_variables_as_in']
@@ -73,7 +73,7 @@ class Writer:
     def once(self, op: str, name: str, attrs: Mapping[str, object], *inputs: Entry,
              outputs: int = 1) -> Entry:
         """`add`, or the existing node that does the same."""
-        key = (op, tuple(attrs.items()), inputs)
+        key = (op, tuple([each for each in attrs.items() if each[0] != MADE_OF]), inputs)
         if key not in self._made:
             self._made[key] = self.add(op, name, attrs, inputs, outputs)
         return self._made[key]

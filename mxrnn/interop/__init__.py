@@ -12,7 +12,8 @@ wrote. Modules:
 - `export_source`: `to_source`
 - `trained_weights`: `from_source` and `from_torch`
 - `torch_model`: `to_torch`
-- `gluonts_transforms`: transformations that GluonTS lacks, and the shapes of fields
+- `gluonts_field_shapes`: shapes of the fields that a folder's transformation makes
+- `gluonts_lacking_transforms`: transformations of series that GluonTS lacks
 - `gluonts_network`: networks of GluonTS by names
 - `gluonts_without_graph`: models of GluonTS that have no graph
 - `gluonts`: predictors of GluonTS
@@ -27,7 +28,8 @@ from .._graph.symbol_json import graph_from_json, graph_to_json
 from .export_onnx import to_onnx
 from .model import Model, load, save
 from .registry import ExportError, register
-from .run.onnx_stepper import OnnxStepper, load_stepper
+from .run.load_stepper import load_stepper
+from .run.onnx_stepper import OnnxStepper
 
 if TYPE_CHECKING:
     from .export_source import to_source

@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import _check
 from .._files import CheckpointError
-from .gluonts_transforms import LACKING, older_arguments, older_time, shapes_of_fields
+from .gluonts_field_shapes import shapes_of_fields
+from .gluonts_lacking_transforms import LACKING, older_arguments, older_time
 from .gluonts_without_graph import CONFIG, TYPE, class_in, entries, lacking, read, rebuilt, told
 from .model import Model, load, with_shapes
 from .prepare.input_shapes import graph_shapes, shapes_found

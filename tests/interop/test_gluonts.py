@@ -14,7 +14,7 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.rolling import structure
 from mxrnn.interop import gluonts
-from mxrnn.interop import gluonts_transforms as lacking
+from mxrnn.interop import gluonts_lacking_transforms as lacking
 
 from .. import mx
 from .models import model_of

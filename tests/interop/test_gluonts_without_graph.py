@@ -11,7 +11,7 @@ import pytest
 from mxrnn import interop
 from mxrnn._files.params import write_arrays
 from mxrnn.interop import gluonts
-from mxrnn.interop import gluonts_transforms as lacking
+from mxrnn.interop import gluonts_lacking_transforms as lacking
 from mxrnn.interop import gluonts_without_graph as without
 
 from .. import mx

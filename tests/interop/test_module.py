@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn._graph.simplify_graph import merged
+from mxrnn._graph.merge_rnn import merged
 from mxrnn.interop.registry import TORCH, Converters
 
 from .. import mx, rnn

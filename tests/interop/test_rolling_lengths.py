@@ -316,3 +316,10 @@ def test_what_two_steps_refuse_says_why_and_what_to_export(options):
     with pytest.raises(interop.ExportError, match='l, 2 steps: stays unrolled, because two steps '
                        '.*: export a graph of three or more'):
         prepare(model, **options)
+
+
+def test_messages_call_a_programs_own_node_by_its_name():
+    parts = mx.sym.split(mx.sym.Variable('data'), 5, 1, squeeze_axis=True, name='x_steps')
+    model = random_model(parts[1] * parts[3], {'data': (2, 5, 3)})
+    with pytest.raises(interop.ExportError, match=r'node x_steps \(SliceChannel\) has 5'):
+        prepare(model, {'data': ('batch', 'time:5', 3)})

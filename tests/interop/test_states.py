@@ -108,7 +108,7 @@ REFUSED = {
     'lstm_of_scala_for_inference': 'one step is exported without --states',
     'lstnet': 'number of steps is fixed',
     'attention_over_the_steps': 'several steps at once',
-    'two_sequences_compared': 'along several axes, answer_time and question_time, '
+    'two_sequences_compared': 'along several axes, answer_time, question_time, '
                               'which have no steps in common',
     'memory_network': 'no recurrence',
     'text_of_images': 'lstm_ cannot be stepped: it reads sequences forwards and backwards',

@@ -5,7 +5,8 @@
 - `step_columns`: columns, which have a value of each step, and families, which have a node of each
 - `candidate_chains`: chains of values that may be states
 - `find_recurrence`: a recurrence: the nodes between two of them that are alike in all steps
-- `match_rnn`: a recurrence as sym.RNN, and the operator's vector
+- `match_rnn`: a recurrence as sym.RNN
+- `pack_rnn`: the operator's vector, made of the weights in the graph
 - `batching_rules`: operators over all steps at once
 - `loops`: a recurrence as a loop
 - `vectorisation_plan`: which sequence, or which operator over all steps, a column becomes

@@ -1,4 +1,12 @@
-"""Rolls unrolled graphs up again."""
+"""Rolls unrolled graphs up again.
+
+1. The outputs of all nodes get numbers (`Values`), and their numbers of axes are found.
+2. Of chains of values that may be states, those between whose values all nodes are alike in all
+   steps are recurrences. Each becomes sym.RNN (`Kernel`) or a loop (`Loop`).
+3. For each column, the values of all steps, a plan says which sequence or which operator over all
+   steps it becomes (`Planner`).
+4. The graph is written (`RolledWriter`).
+"""
 from __future__ import annotations
 
 import heapq

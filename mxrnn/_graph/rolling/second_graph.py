@@ -176,10 +176,11 @@ def _law(values: Sequence[Any], sizes: _Sizes) -> Any:
     found = [law for label in sizes for law in _possible(one, other, label, *sizes[label])] if all(
         type(each) in (int, float) for each in (one, other)) else []
     if len(found) != 1:
-        raise NoLaw('%s and %s where %s: %s%s' % (one, other, ', '.join([
-            '%s is %d and %d' % (label, *pair) for label, pair in sizes.items()]), ' or '.join([
-                '%s (T is %s)' % (law, law.label) for law in found]) or 'no law makes both',
-            '. Give a graph of a length at which these differ' * bool(found)))
+        several = ' or '.join(['%s (T is %s)' % (law, law.label) for law in found])
+        raise NoLaw('%s and %s where %s: %s' % (one, other, ', '.join([
+            '%s is %d and %d' % (label, *pair) for label, pair in sizes.items()]),
+            several + '. Give a graph of a length at which these differ' if several
+            else 'no law makes both'))
     return found[0]
 
 

@@ -5,12 +5,13 @@ import collections
 import itertools
 from typing import Any, Hashable, Sequence, Tuple
 
-from ..graph import Entry, Graph
+from ..graph import MADE_OF, Entry, Graph
 from ..graph_editing import Work, Writer
 from .batching_rules import channels
 from .loops import Loop
-from .match_rnn import Kernel, write_vector
+from .match_rnn import Kernel
 from .numbered_values import is_random
+from .pack_rnn import write_vector
 from .step_columns import ByStep
 from .vectorisation_plan import (
     Apply,
@@ -195,7 +196,8 @@ class RolledWriter:
             self.totals[one.node] = 0
             return writer.once('Reshape', name + '_step', {'shape': (-3, -2)}, one)
         split = writer.once('SliceChannel', name + '_steps', {
-            'num_outputs': count, 'axis': 0, 'squeeze_axis': True}, entry, outputs=count)
+            'num_outputs': count, 'axis': 0, 'squeeze_axis': True, MADE_OF: name}, entry,
+            outputs=count)
         return Entry(split.node, t)
 
     # ---- sequences
@@ -234,7 +236,7 @@ class RolledWriter:
             entry = yield ('value', plan.value)
             wide = self._writer.once('expand_dims', name + '_wide', {'axis': 0}, entry)
             return self._writer.once('broadcast_axis', name + '_repeated', {
-                'axis': 0, 'size': len(by_step)}, wide)
+                'axis': 0, 'size': len(by_step), MADE_OF: name}, wide)
         entries = []
         for value in by_step:
             entries.append((yield ('value', value)))
@@ -260,7 +262,7 @@ class RolledWriter:
         if plan.kept == 'any':
             before = (0,) * plan.axis
             entry = writer.once('Reshape', name + '_parted', {
-                'shape': (*before, -4, plan.span.total, -1, -2)}, entry)
+                'shape': (*before, -4, plan.span.total, -1, -2), MADE_OF: name}, entry)
         rank = self._planner.ranks[plan.source]
         if plan.axis > 1 and rank is None:
             for at in range(plan.axis, 0, -1):  # of any rank

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import MappingProxyType
 from typing import Callable, Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
@@ -94,6 +95,8 @@ class Table(NamedTuple):
     believed : dict
         By places of nodes, pairs of sizes that were assumed to be equal there, although they are
         not for all sizes of their axes.
+    own : dict
+        Its axes in the place of those, or of names, in the shapes that it was made of.
     """
 
     axes: dict[Entry, Axes]
@@ -101,11 +104,12 @@ class Table(NamedTuple):
     closed: dict[int, list[Axis]]
     faults: list[Fault]
     believed: dict[int, list[tuple[Size, Size]]]
+    own: Mapping[str | Axis, Axis] = MappingProxyType({})
 
 
 def infer(graph: Graph, shapes: Mapping[str, Sequence[Size | str]],
           unknown: Callable[[Entry], Axes] | None = None, *, free: bool = False,
-          whole: bool = True, own: dict[str | Axis, Axis] | None = None) -> Table:
+          whole: bool = True) -> Table:
     """Infer the axes of all values that a graph's outputs need.
 
     Parameters
@@ -120,10 +124,8 @@ def infer(graph: Graph, shapes: Mapping[str, Sequence[Size | str]],
         Whether axes with names may become numbers.
     whole : bool
         Whether to go on after a node whose inputs do not fit together.
-    own : dict, optional
-        Gets the table's axes by those, or the names, in `shapes`.
     """
-    own = {} if own is None else own
+    own: dict[str | Axis, Axis] = {}
 
     def of(size: Size | str) -> Size:
         if isinstance(size, (str, Axis)):
@@ -132,7 +134,8 @@ def infer(graph: Graph, shapes: Mapping[str, Sequence[Size | str]],
         return changed(size, of) if isinstance(size, Sum) else size
     return _infer(graph, {place: [(of(size),) for size in shapes[node.name]]
                           for place, node in enumerate(graph.nodes)
-                          if node.is_variable and node.name in shapes}, unknown, whole)
+                          if node.is_variable and node.name in shapes}, unknown, whole
+                  )._replace(own=own)
 
 
 def _infer(graph: Graph, variables: Mapping[int, Axes],

@@ -226,7 +226,7 @@ def _unusual(graph: Graph, table: Table) -> tuple[int, int]:
 
 
 def _odd(graph: Graph, way: _Way) -> int:
-    """How many nodes broadcast an input beside an array with another number of axes, how many
+    """How many nodes broadcast an array beside one with another number of axes, how many
     arrays get three axes before they are joined but already have three, and how many axes beside
     one have inputs that become columns."""
     axes = way.table.axes

@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 from typing import Mapping, NamedTuple, Sequence
 
+from ..._check import some
 from ..graph import Entry, Graph, Node
 from ..operator_table import has
 from ..rnn_vector_layout import begin_states
@@ -148,9 +149,9 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
     if len(times) > 1:
         raise StateError('%s cannot be stepped: the recurrences run along several axes, %s, which '
                          'have no steps in common' % (
-                             ' and '.join(dict.fromkeys(each.node.title for each in stepped)),
-                             ' and '.join(sorted({each.time.label for each in stepped
-                                                  if each.time is not None}))))
+                             some([*dict.fromkeys(each.node.title for each in stepped)]),
+                             some(sorted({each.time.label for each in stepped
+                                          if each.time is not None}))))
 
 
 def _why_fixed(graph: Graph, recurrence: Node) -> str:

@@ -23,7 +23,6 @@ __all__: list[str] = []
 #: Texts, or functions to paste into the source.
 _Text = Union[str, Callable[..., Any]]
 _Texts = Dict[str, _Text]
-#: Functions of one array.
 #: torch's names for functions of one array.
 _NAMES = {**{name: name for name in (
     'abs sign ceil floor trunc sqrt rsqrt exp expm1 log log10 log2 log1p sin cos tan sinh cosh '

@@ -1,4 +1,4 @@
-"""Writes one method: names for values, lines, sizes."""
+"""Writes one method: names for values, lines, sizes, and its text."""
 from __future__ import annotations
 
 import collections
@@ -359,7 +359,7 @@ class MethodWriter:
         """The names that the lines so far, and some texts, read."""
         return set(WORD.findall(' '.join([*(line.right for line in self._lines), *texts])))
 
-    def body(self, returns: str) -> list[str]:
+    def _body(self, returns: str) -> list[str]:
         """The lines of the method, without lines whose variables are never read."""
         last = self._lines[-1] if self._lines else None
         if last is not None and returns == 'return ' + last.left:
@@ -373,3 +373,28 @@ class MethodWriter:
                 kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
         return [wrapped(' ' * 8 + text) for text in [*filter(None, [self.first]), *(
             self._checks() if self._checked else ()), *reversed(kept)]]
+
+    def write(self, name: str, arguments: Sequence[str], results: Sequence[Expr], purpose: str,
+              states: Sequence[Expr] | None = None) -> None:
+        """Write the method into the file. It returns `results`, one directly and several as a
+        tuple, followed by a tuple of `states` if there are any."""
+        kind = 'Tensor' if len(results) == 1 else 'tuple[%s]' % ', '.join(['Tensor'] * len(results))
+        if states is not None:
+            kind = 'tuple[%s, tuple[Tensor, ...]]' % kind if results else 'tuple[Tensor, ...]'
+        texts = [format(each) for each in results]
+        after = [format(each) for each in states or ()]
+        for group in (texts, after):
+            while len(texts) + len(after) > 1 and sum(map(len, group)) > 60:
+                at = max(range(len(group)), key=lambda at: len(group[at]))
+                if group[at].isidentifier():
+                    break
+                group[at] = self.own(group[at], 'x')
+        if states is not None:
+            inner = ', '.join(after) + ',' * (len(after) == 1)
+            texts = ['(%s)' % ', '.join(texts)] if len(texts) > 1 else texts
+            texts.append('(%s)' % inner if texts or len(after) == 1 else inner)
+        head = '    def %s(self, %s) -> %s:' % (name, ', '.join(
+            each if ':' in each else each + ': Tensor' for each in arguments), kind)
+        self.file.methods.append('\n'.join([wrapped(head), *(
+            ['        """%s"""' % purpose] if purpose else []), *self._body(
+                'return ' + ', '.join(texts))]))

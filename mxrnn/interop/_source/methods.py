@@ -7,14 +7,21 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_table import has
 from ..prepare import Prepared
 from ..registry import TORCH
-from . import creation, elementwise, layers, losses, moves, reductions  # noqa: F401  (fill it)
+from . import (  # noqa: F401  (they fill the table)
+    creation,
+    elementwise,
+    layers,
+    losses,
+    moves,
+    reductions,
+    sequences,
+)
 from .class_file import File
 from .emitter_api import LOSSES, Expr, Facts, Unsupported
 from .method_writer import MethodWriter
 from .pasted import check_shape
 from .pasting import call
 from .python_text import local
-from .sequences import write_method
 from .size_texts import size_text
 
 __all__ = ['Methods', 'loss_text']
@@ -88,7 +95,7 @@ class Methods:
             self.inputs, name = self._from_inputs('scores', core), 'self.scores'
             scope = self._scope()
             results = scope.emit(self._taken(scope, core, self.heads, name))
-            write_method(self._file, scope, 'forward', self._texts(self.inputs), results, '')
+            scope.write('forward', self._texts(self.inputs), results, '')
         self._write_loss(core, name)
 
     def _write_loss(self, core: Sequence[Entry], name: str) -> None:
@@ -118,7 +125,7 @@ class Methods:
         total = Expr(' + '.join(terms), (), 'float32')
         if len(terms) > 1 and len(total.text) > 80:
             total = scope.total(terms)
-        write_method(self._file, scope, 'loss', self._texts(self.of_loss), [total], '')
+        scope.write('loss', self._texts(self.of_loss), [total], '')
 
     def _scope(self) -> MethodWriter:
         return self.scope(self._graph, self.facts, self.arguments)
@@ -153,7 +160,7 @@ class Methods:
         scope.arguments = [each for each in scope.arguments if each.text in read]
         results = scope.emit(heads)
         inputs = [each for each in self.arguments if each in scope.found]
-        write_method(self._file, scope, name, self._texts(inputs), results, '')
+        scope.write(name, self._texts(inputs), results, '')
         return inputs
 
     def _taken(self, scope: MethodWriter, core: Sequence[Entry], heads: Sequence[Entry], name: str

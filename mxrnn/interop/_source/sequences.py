@@ -7,17 +7,16 @@ from typing import Mapping, Sequence
 
 from ..._graph.graph import Entry, Node
 from ..._graph.graph_editing import origin
-from ..._graph.simplify_graph import readers
-from .class_file import File
+from ..._graph.merge_rnn import readers
 from .emitter_api import Emitted, Expr, Many, Unsupported, emits, number
 from .method_writer import MethodWriter
 from .moved_weights import arrays_of
 from .pasted import check_equal, mask_steps, reverse_sequences, run_rnn
 from .program_names import cell_of, reader_of, rnn_of, shown
-from .python_text import literal, local, wrapped
+from .python_text import literal, local
 from .torch_operators import keywords
 
-__all__ = ['write_method']
+__all__: list[str] = []
 
 _CLASSES = {'lstm': 'nn.LSTM', 'gru': 'nn.GRU', 'rnn_tanh': 'nn.RNN', 'rnn_relu': 'nn.RNN'}
 
@@ -110,10 +109,10 @@ def _loop(scope: MethodWriter, node: Node, *inputs: Expr) -> Emitted:
         read = sub.words(texts)
         passed = [each in given and given[each].text in read for each in entries]
         scope.file.loops[key] = scope.file.method('step'), texts, passed
-        write_method(scope.file, sub, scope.file.loops[key][0],
-                     [given[each].text for each, own in zip(entries, passed) if own],
-                     list(dict(zip(texts, results)).values()),
-                     'One step%s.' % (', with the weights of ' * bool(cells) + shown(cells)))
+        sub.write(scope.file.loops[key][0],
+                  [given[each].text for each, own in zip(entries, passed) if own],
+                  list(dict(zip(texts, results)).values()),
+                  'One step%s.' % (', with the weights of ' * bool(cells) + shown(cells)))
     name, texts, passed = scope.file.loops[key]
     rows = [given[each].text if first > 1 and each in given else 'row' for each in entries[:first]]
     return _call(scope, node, name, rows, inputs, passed, dict(zip(kept, texts)))
@@ -176,33 +175,6 @@ def _call(scope: MethodWriter, node: Node, name: str, rows: Sequence[str], input
     for at, text in enumerate(state, count):
         results.append(Expr(text, scope.out[at], scope.dtypes[at]))
     return results
-
-
-def write_method(file: File, scope: MethodWriter, name: str, arguments: Sequence[str],
-                 results: Sequence[Expr], purpose: str,
-                 states: Sequence[Expr] | None = None) -> None:
-    """Write a method that returns `results`, one directly and several as a tuple, followed by a
-    tuple of `states` if there are any."""
-    kind = 'Tensor' if len(results) == 1 else 'tuple[%s]' % ', '.join(['Tensor'] * len(results))
-    if states is not None:
-        kind = 'tuple[%s, tuple[Tensor, ...]]' % kind if results else 'tuple[Tensor, ...]'
-    texts = [format(each) for each in results]
-    after = [format(each) for each in states or ()]
-    for group in (texts, after):
-        while len(texts) + len(after) > 1 and sum(map(len, group)) > 60:
-            at = max(range(len(group)), key=lambda at: len(group[at]))
-            if group[at].isidentifier():
-                break
-            group[at] = scope.own(group[at], 'x')
-    if states is not None:
-        inner = ', '.join(after) + ',' * (len(after) == 1)
-        texts = ['(%s)' % ', '.join(texts)] if len(texts) > 1 else texts
-        texts.append('(%s)' % inner if texts or len(after) == 1 else inner)
-    head = '    def %s(self, %s) -> %s:' % (name, ', '.join(
-        each if ':' in each else each + ': Tensor' for each in arguments), kind)
-    file.methods.append('\n'.join([wrapped(head), *(
-        ['        """%s"""' % purpose] if purpose else []), *scope.body(
-            'return ' + ', '.join(texts))]))
 
 
 # ---- with the lengths of sequences

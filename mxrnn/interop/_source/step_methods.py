@@ -12,7 +12,6 @@ from .emitter_api import Expr, Unsupported
 from .methods import Methods
 from .program_names import name_of
 from .python_text import local, wrapped
-from .sequences import write_method
 
 __all__ = ['StepMethods']
 
@@ -127,8 +126,7 @@ class StepMethods:
             text = computed[name].text
             self.states[name] = text if text.isidentifier() else name_of(
                 graph.nodes[stepped.sources[name].node]) or 'x'
-        write_method(self._file, scope, 'encode', list(given.values()), found[:len(once)],
-                     _BEGIN, states)
+        scope.write('encode', list(given.values()), found[:len(once)], _BEGIN, states)
 
     def _write_steps(self, facts: Facts) -> list[str]:
         methods, graph = self._methods, self.graph
@@ -145,7 +143,7 @@ class StepMethods:
         if all(Layout(self.stepped.axes[name]).time is None for name in inputs):
             methods.faults.append('no input of steps has an axis of time')
         first = len(graph.heads) - count
-        write_method(self._file, scope, 'steps', [
+        scope.write('steps', [
             *(methods.arguments[name] for name in inputs), 'states: tuple[Tensor, ...]'],
             results[:first], _STEPS, results[first:])
         return inputs

@@ -137,12 +137,13 @@ def _fits(found: Settled, file: ExportedFile, data: Mapping[str, np.ndarray]) ->
     try:
         return found.fits(data)
     except ValueError as error:
-        takes = all(isinstance(size, str) or size == given for name, shape, _ in file.inputs
-                    for size, given in zip(shape, data[name].shape))
-        raise ValueError(str(error) + takes * (
-            '\nThe file takes this size, but this graph does not. Compare the file with the graph '
-            'that the program makes for it: --symbol OTHER-symbol.json --params FILE.params in '
-            'place of the prefix')) from None
+        if not all(isinstance(size, str) or size == given for name, shape, _ in file.inputs
+                   for size, given in zip(shape, data[name].shape)):
+            raise
+        raise ValueError(
+            '%s\nThe file takes this size, but this graph does not. Compare the file with the '
+            'graph that the program makes for it: --symbol OTHER-symbol.json --params FILE.params '
+            'in place of the prefix' % error) from None
 
 
 def _refuse_unknown(names: Iterable[str], inputs: Sequence[str]) -> None:

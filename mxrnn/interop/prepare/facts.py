@@ -38,9 +38,8 @@ class Facts(NamedTuple):
 
 def inferred(graph: Graph, shapes: Mapping[str, Shape]) -> Table:
     """The axes of all values of a graph, made of those in the `shapes` of variables."""
-    copies: dict[str | Axis, Axis] = {}
-    table = infer(graph, shapes, own=copies)
-    for given, copy in copies.items():
+    table = infer(graph, shapes)
+    for given, copy in table.own.items():
         own = resolve(copy)
         if isinstance(given, Axis) and isinstance(own, Axis):
             size = resolve(given)

@@ -409,8 +409,8 @@ def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis
         return ''
     others = [node.title for node in graph.nodes if node in tied
               and not node.op.endswith('_scalar') and node.op not in _SCALARS]
-    return '. --certify OTHER-symbol.json may decide it' + (
-        others and ' if the numbers of %s are the same there' % some(others) or '')
+    said = '. --certify OTHER-symbol.json may decide it'
+    return said + ' if the numbers of %s are the same there' % some(others) if others else said
 
 
 def _numbers(own: Mapping[str, Named], verdict: Verdict, counted: Mapping[Place, int]

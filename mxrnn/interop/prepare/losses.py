@@ -5,7 +5,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from ..._graph import simplify_graph
+from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
@@ -71,7 +71,7 @@ def with_losses(unrolled: Graph, found: Settled, arrays: Mapping[str, np.ndarray
     _find_labels(graph, facts, shapes, labels, given)
     split = _split(graph, facts)
     graph = graph._replace(heads=(*graph.heads, *split))
-    graph = with_variables_as_in(simplify_graph.merged(simplify_graph.without_effectless(
+    graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
         graph, facts.arrays, unrolled)), graph)
     outputs = {graph.nodes[head.node].name for head in graph.heads[len(graph.heads) - len(split):]}
     facts = survey(graph, arrays, shapes, types)._replace(

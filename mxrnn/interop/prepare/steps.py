@@ -97,7 +97,11 @@ def chosen_for_steps(graph: Graph, rolled: RolledGraph, params: Mapping[str, np.
             return graph.ending_in(able)
         names = ''.join('; add --output %s' % name for head, name in zip(
             graph.heads, graph.outputs) if head in able)
-        raise ExportError(reason + ('\nThese can be stepped (outputs)' + names) * bool(able))
+        told = reason.split('\n')
+        if able:  # before what to do if none of them is wanted
+            last = told[-1].startswith('Export it')
+            told.insert(len(told) - last, 'These can be stepped (outputs)' + names)
+        raise ExportError('\n'.join(told))
 
 
 def _is_state(rolled: Graph, entry: Entry, params: Container[str]) -> bool:

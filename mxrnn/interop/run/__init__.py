@@ -6,7 +6,8 @@
 - `mxnet_process`: MXNet in a process of its own
 - `exported_file`: a file that is ready to run, whatever its format
 - `onnx_session`: sessions of onnxruntime
-- `onnx_stepper`: an ONNX file with states, and its encoder's, step by step in onnxruntime
+- `onnx_stepper`: an ONNX file with states, step by step in onnxruntime
+- `load_stepper`: opens an ONNX file with states, and its encoder's
 - `onnx_table`: the table of an ONNX file's inputs, outputs and states
 - `onnx_file`: ONNX files as such
 - `source_file`: classes of sources as such

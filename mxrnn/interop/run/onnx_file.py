@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .exported_file import ExportedFile, in_chunks
+from .load_stepper import stepper_of
 from .onnx_session import inputs_of, run_onnx, session_of
-from .onnx_stepper import OnnxStepper, stepper_of
+from .onnx_stepper import OnnxStepper
 from .reference import Data
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import onnx
 
 from ..prepare.step_layout import KEY, axes_in_words, axes_of_caller
 from ..seals import refuse_damaged
-from .onnx_stepper import read_table, refuse_other_encoder
+from .load_stepper import read_table, refuse_other_encoder
 
 __all__ = ['table_of']
 

@@ -1,4 +1,4 @@
-"""Removes operators without effect, and joins the directions and layers of an RNN to one node.
+"""Joins the directions and layers of an RNN to one node.
 
 A program's cells are rolled up one by one. Here, an RNN that reads a sequence forwards and one that
 reads it backwards become one RNN with both directions. An RNN that alone reads the outputs of
@@ -9,18 +9,18 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter, defaultdict
-from typing import Mapping, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 from .graph import Entry, Graph, Node
-from .graph_editing import Edit, join_parts, rows_stacked
+from .graph_editing import Edit, join_parts
 from .operator_table import has
-from .rnn_vector_layout import ADDS_NOTHING, FusedLayout
+from .rnn_vector_layout import FusedLayout
 from .shapes.axis_factors import Axes, number_of
 from .shapes.infer import axes_of
 from .shapes.rule_api import NOT_INFERRED
 from .shapes.sizes import Axis
 
-__all__ = ['merged', 'readers', 'without_effectless']
+__all__ = ['merged', 'readers']
 
 
 def merged(graph: Graph) -> Graph:
@@ -232,40 +232,3 @@ def _layers(graph: Graph) -> Edit | None:
                 num_layers=sum(graph.nodes[each.node].num_layers for each in chain))
             return edit
     return None
-
-
-# ---- operators without effect
-
-#: Operators that move no element; at most they change the shape.
-_RESHAPES = {'Reshape', '_copy', 'Flatten', 'reshape_like', 'expand_dims', 'squeeze'}
-#: Other operators that change nothing if shape and type stay.
-_EFFECTLESS = {'Cast', 'amp_cast', 'broadcast_to', 'broadcast_like', '_identity_with_attr_like_rhs'}
-
-
-def without_effectless(graph: Graph, arrays: Mapping[Entry, object], program: Graph) -> Graph:
-    """The graph without operators that return their input, alone or together; equal `arrays` have
-    equal shapes. Parts of one row each are stacked. What `program`, the graph before it was rolled
-    up, flattens of its data stays flattened, because data may have more axes than it tells; copies
-    that name outputs stay."""
-    edit = Edit(graph)
-    nodes = graph.nodes
-    kept = {node.name for node in program.nodes if node.op == 'Flatten'
-            and program.nodes[node.inputs[0].node].is_variable}
-    named = {head.node for head in graph.heads if nodes[head.node].op == '_copy'}
-    reshapes = {place for place, node in enumerate(nodes)
-                if node.op in _RESHAPES and node.name not in kept} - named
-    for place, node in enumerate(nodes):
-        entry = Entry(place, 0)
-        if ADDS_NOTHING in node.attrs:
-            edit.replaced[entry] = node.inputs[0]
-        if (place in reshapes or node.op in _EFFECTLESS) and entry in arrays:
-            first = node.inputs[0]
-            while arrays.get(first) != arrays[entry] and first.node in reshapes and (
-                    place in reshapes):
-                first = nodes[first.node].inputs[0]
-            if arrays.get(first) == arrays[entry]:
-                edit.replaced[entry] = first
-        if has(node.op, 'joins') and len(node.inputs) > 1 and rows_stacked(
-                nodes, node.inputs, node.dim):
-            edit.replaced[entry] = join_parts(edit.writer, node.name, node.inputs, node.dim)
-    return edit.graph()

@@ -1,0 +1,130 @@
+"""load_stepper: opens an ONNX file with states, and its encoder's."""
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
+
+import numpy as np
+
+from ... import _check
+from ..prepare.step_layout import KEY, Layout
+from .onnx_session import session_of
+from .onnx_stepper import OnnxStepper
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ['load_stepper', 'read_table', 'refuse_other_encoder', 'stepper_of']
+
+_Sizes = Mapping[str, Sequence[Any]]
+
+
+def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None = None
+                 ) -> OnnxStepper:
+    """Load a file of ``to_onnx(states=True)`` or ``export --states`` to run it in steps.
+
+    Parameters
+    ----------
+    path : str
+        The file. If it has an encoder, the encoder's file must be in the same folder.
+    threads : int
+        Number of threads that onnxruntime uses for one call.
+    providers : list of str, optional
+        Of onnxruntime; the CPU if None.
+
+    Raises
+    ------
+    ValueError
+        The file has no states or is damaged, or onnxruntime cannot load it, for instance with these
+        providers.
+    OSError
+        The file does not exist.
+    ImportError
+        The package onnxruntime is not installed.
+    """
+    path = os.fspath(path)
+    threads = _check.whole('threads', threads, 1)
+    stepper = stepper_of(session_of(path, path, threads, providers), path, threads, providers)
+    if stepper is None:
+        raise ValueError('%s has no states: export the checkpoint with --states, or with '
+                         'to_onnx(..., states=True)' % path)
+    return stepper
+
+
+def stepper_of(session: InferenceSession, path: str, threads: int = 0,
+               providers: Sequence[str] | None = None) -> OnnxStepper | None:
+    """The stepper of a file whose session is given; None if the file has no states."""
+    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    if text is None:
+        return None
+    inputs, outputs = ({each.name: each.shape for each in infos}
+                       for infos in (session.get_inputs(), session.get_outputs()))
+    table, first = read_table(text, path, inputs, outputs), None
+    if table['encoder'] is not None:
+        beside = os.path.join(os.path.dirname(path), table['encoder'])
+        first = session_of(beside, beside, threads, providers)
+        refuse_other_encoder(table, path, [each.name for each in first.get_outputs()])
+    return OnnxStepper(session, table, first)
+
+
+def read_table(text: str, path: str, inputs: _Sizes, outputs: _Sizes) -> dict[str, Any]:
+    """The table of states in a file's metadata. Refuses a table that no export wrote.
+
+    Parameters
+    ----------
+    text : str
+        The table as JSON.
+    path : str
+        The file, for errors.
+    inputs, outputs : dict
+        The sizes of the file's inputs and outputs, by name; no int where any size is allowed.
+    """
+    try:
+        table: dict[str, Any] = json.loads(text)
+        _refuse_unfit(table, inputs, outputs)
+    except (ValueError, TypeError, RecursionError) as error:  # of json, and of NumPy's types
+        raise _damaged(path, error) from None
+    except (LookupError, AttributeError) as error:
+        raise _damaged(path, 'it has another form (%s)' % error) from None
+    if table['encoder'] is None:
+        refuse_other_encoder(table, path, [])
+    return table
+
+
+def refuse_other_encoder(table: dict[str, Any], path: str, outputs: Sequence[str]) -> None:
+    """Refuse a table with states that begin as other outputs of the encoder than `outputs`."""
+    begins = {state['begin'] for state in table['states']} - {'zeros'}
+    missing = sorted(begins.union(table['captured']).difference(outputs))
+    if missing:
+        raise _damaged(path, 'no encoder has the output %s' % _check.shown(missing[0]))
+
+
+def _damaged(path: str, why: object) -> ValueError:
+    return ValueError('the table of states in %s is damaged: %s' % (path, why))
+
+
+def _refuse_unfit(table: dict[str, Any], inputs: _Sizes, outputs: _Sizes) -> None:
+    """Refuse a table that is not one of its file's inputs and outputs."""
+    encoder = table['encoder']
+    if encoder is not None and (
+            os.path.basename(encoder) != encoder or encoder in ('', os.curdir, os.pardir)):
+        raise ValueError('encoder must be the name of a file in the same folder, got %s'
+                         % _check.shown(encoder))
+    for state in table['states']:
+        at, own = state['batch_axis'], [size if isinstance(size, int) else None
+                                        for size in inputs.get(state['in'], ())]
+        if not 0 <= at < len(own) or own[:at] + own[at + 1:] != state['shape'] or (
+                state['out'] not in outputs or np.dtype(state['dtype']).kind not in 'biuf' or (
+                    type(at), type(state['begin'])) != (int, str)):
+            raise ValueError('the graph has no such state: %s' % _check.shown(state))
+    for name in outputs.keys() - table['axes'].keys() - {each['out'] for each in table['states']}:
+        raise ValueError('axes must have the output %s' % name)
+    for name, axes in table['axes'].items():
+        if len(axes) != len({**inputs, **outputs}.get(name, ())):
+            raise ValueError('the axes of %s are not those of the graph: %s' % (
+                _check.shown(name), _check.shown(axes)))
+        Layout(axes)
+    for name in table['captured']:
+        if name not in inputs:
+            raise ValueError('the graph has no input %s' % _check.shown(name))
