@@ -22,7 +22,7 @@ from .inputs_of_steps import OneInput, with_one_input
 from .loops import Loop
 from .match_rnn import Kernel
 from .numbered_values import Values
-from .roll_up import Finding, RolledGraph, structure
+from .roll_up import Finding, RolledGraph, structure, unrolled
 
 __all__ = ['Finding', 'Kernel', 'Loop', 'OneInput', 'RolledGraph', 'Values', 'structure',
-           'with_one_input']
+           'unrolled', 'with_one_input']

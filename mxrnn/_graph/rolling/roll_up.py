@@ -30,7 +30,7 @@ from .step_columns import ByStep, Declined, StepRecurrence, Taken
 from .vectorisation_plan import Claim, Planner
 from .write_rolled_graph import Apart, Refused, RolledWriter
 
-__all__ = ['Finding', 'RejectReason', 'RolledGraph', 'structure']
+__all__ = ['Finding', 'RejectReason', 'RolledGraph', 'structure', 'unrolled']
 
 
 class Finding(NamedTuple):
@@ -59,6 +59,16 @@ class Finding(NamedTuple):
         return '%s%s: %s' % (self.name, steps, {
             'kernel': 'one operator, %s' % self.what, 'loop': 'a loop, because %s' % self.what,
             'fused': 'operators', 'unrolled': 'stays unrolled, because %s' % self.what}[self.kind])
+
+
+def unrolled(findings: Sequence[Finding]) -> list[str]:
+    """What stays unrolled and why: a sentence for each cell, which may be used in many places."""
+    by_name: dict[str, list[Finding]] = {}
+    for each in findings:
+        if each.kind == 'unrolled':
+            by_name.setdefault(each.name, []).append(each)
+    return ['%s%s' % (found[0], '; inspect lists %d more of %s' % (
+        len(found) - 1, name) if len(found) > 1 else '') for name, found in by_name.items()]
 
 
 class RolledGraph(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ... import _check
 from ..._graph.graph import Graph
-from ..._graph.rolling import Finding
+from ..._graph.rolling import Finding, unrolled
 from ..._graph.shapes.missing_shapes import Found, Named, Place, ShapesError, found_shapes
 from ..._graph.shapes.ties import STEPS
 from ..registry import ExportError, ShapesNeeded
@@ -157,8 +157,7 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     try:
         yield
     except TiedError as error:
-        raise TiedError('\n'.join([str(error), *[
-            str(each) for each in findings if each.kind == 'unrolled']])) from None
+        raise TiedError('\n'.join([str(error), *unrolled(findings)])) from None
     except ExportError as error:
         reason = given and (_other_axes(graph, params, given) or '--input' not in str(error)
                             and misfit(graph, params, given))

@@ -12,7 +12,14 @@ from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph
 from ..._graph.index_inputs import only_looked_up
 from ..._graph.operator_rows import check_attributes
-from ..._graph.rolling import Finding, OneInput, RolledGraph, structure, with_one_input
+from ..._graph.rolling import (
+    Finding,
+    OneInput,
+    RolledGraph,
+    structure,
+    unrolled,
+    with_one_input,
+)
 from ..._graph.shapes.missing_shapes import Named
 from ..._graph.stepping import Stepped
 from ..model import Model, widened
@@ -104,19 +111,9 @@ class Prepared(Settled):
                                 for name, shape in self.inputs.items()) or 'none'),
             *[('types', 'int64 for the ids in %s; or --type %s=float32' % (
                 ', '.join(self.looked_up), first)) for first in self.looked_up[:1]],
-            *self.lines, *[('note', each) for each in [*self.notes, *self._unrolled()]],
+            *self.lines, *[('note', each) for each in [*self.notes, *unrolled(self.findings)]],
             *[('left out', '%s: losses that ONNX does not have' % ', '.join(self.left_out))] * bool(
                 self.left_out)]
-
-    def _unrolled(self) -> list[str]:
-        """What stays unrolled and why: a sentence for each cell, which may be used in many places.
-        """
-        by_name: dict[str, list[Finding]] = {}
-        for each in self.findings:
-            if each.kind == 'unrolled':
-                by_name.setdefault(each.name, []).append(each)
-        return ['%s%s' % (found[0], '; inspect lists %d more of %s' % (
-            len(found) - 1, name) if len(found) > 1 else '') for name, found in by_name.items()]
 
     @property
     def guarded(self) -> dict[str, list[int]]:

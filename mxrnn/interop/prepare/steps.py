@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._graph.graph import Entry, Graph
 from ..._graph.rnn_vector_layout import begin_states
-from ..._graph.rolling import Finding, RolledGraph
+from ..._graph.rolling import Finding, RolledGraph, unrolled
 from ..._graph.stepping import StateError, Stepped, with_states
 from ..registry import ExportError
 from .begin_state_rows import moved
@@ -44,7 +44,7 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
             name: np.shape(array) for name, array in params.items()}, layers)
     except StateError as error:
         fixed = 'number of steps' in str(error)
-        reasons = [str(each) for each in findings if each.kind == 'unrolled'] or [
+        reasons = unrolled(findings) or [
             'A graph of one step is exported without --states (states=True)']
         told = [str(error), *(reasons if 'no recurrence' in str(error) else ()), *(
             '%s: %s' % line for line in lines if fixed and ', since ' in line[1])]
