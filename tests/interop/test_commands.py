@@ -621,6 +621,23 @@ def test_outputs_without_a_finite_number_are_not_compared(tmp_path):
         compare(model, str(tmp_path / 'a.onnx'), {}, str(tmp_path / 'a.npz'))
 
 
+def test_a_file_that_was_freed_is_compared_at_the_length_of_the_graph(tmp_path):
+    pytest.importorskip('onnx')
+
+    def scores(steps):
+        with mx.name.NameManager():
+            outputs, _ = rnn.LSTMCell(4).unroll(steps, mx.sym.Variable('data'), merge_outputs=True)
+            return mx.sym.sum(outputs, axis=1) / steps
+    path = str(tmp_path / 'a.onnx')
+    model = random_model(scores(6), {'data': (2, 6, 3)})
+    interop.to_onnx(model, path, {'data': ('batch', 'time:6', 3)})
+    for steps in (6, 9):
+        found = compare(model._replace(graph=graph_of(scores(steps))), path, {})
+        assert found.shapes['data'][1] == steps and found.outputs[0][1] < 1e-6
+    with pytest.raises(ValueError, match=r'must be 6, got 9.*\n.* place of the prefix'):
+        compare(model, path, {'data': (2, 9, 3)})
+
+
 def onnx_file(path, kind, op, after=None, listed=False):
     """A file of one operator that no export wrote."""
     import onnx

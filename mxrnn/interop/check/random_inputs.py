@@ -51,7 +51,12 @@ class Inputs:
         """Data: `given`, otherwise random. A named axis has its size in `sizes`, otherwise its
         size in the graph; `shapes` has the shapes of the other inputs. Other names get `least`
         and the numbers behind it."""
-        numbers = {name: fits[0] for name, fits in self._own.items()} if sizes is None else sizes
+        numbers = sizes
+        if numbers is None:  # the second is what the file leaves open and the graph ties
+            numbers = {**{name: fits[0] for name, fits in self._own.items()}, **{
+                size: own for name, shape, _ in self._file.inputs
+                for size, own in zip(shape, self.stated.get(name, ()))
+                if isinstance(size, str) and isinstance(own, int)}}
         names = {own: size for name, shape, _ in self._file.inputs if self.begins
                  for size, own in zip(shape, self.stated.get(name, ()))
                  if isinstance(own, str) and not isinstance(size, int)}
