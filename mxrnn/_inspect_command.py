@@ -7,7 +7,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Container, Mapping
 
-from ._command_parts import check_target, load, say
+from ._command_output import check_target, load, say
 from ._files import CheckpointError
 from ._files.atomic import replacing
 

@@ -14,7 +14,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Dict, Sequence, Tuple, TypeVar, Union
 
-from ._command_parts import check_target, failed, faults, load, newest_of, say, working
+from ._command_output import check_target, failed, faults, load, newest_of, say, working
 from ._files.checkpoint_files import epochs, why_none
 from ._inspect_command import inspect as inspect_checkpoint
 

@@ -41,7 +41,7 @@ def deep(kind, layers, both):
 @pytest.fixture(params=[False, True], ids=['short', 'long'])
 def shared(request, monkeypatch):
     """Whether sequences are long enough for alike layers to share an operator."""
-    module = importlib.import_module('mxrnn._operator.operator_cell')
+    module = importlib.import_module('mxrnn._operator.fuse_layers')
     if request.param and not module.onednn(np.float32):
         pytest.skip('deep operators have wrong gradients in this MXNet')
     monkeypatch.setattr(module, 'SHARED_FROM', 1 if request.param else 1000)

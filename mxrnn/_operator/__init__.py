@@ -5,7 +5,7 @@
 - `flat_weight_symbols`: the vector in the graph
 - `padded_layer`: a layer over sequences of different lengths
 - `fused_cell`: FusedRNNCell
-- `operator_cell`: layers of sym.RNN in the place of cells
+- `fuse_layers`: layers of sym.RNN in the place of cells
 - `fuse`: runs ordinary cells through sym.RNN
 - `automatic_fuse`: `fuse` for programs that run with --fuse, whose graphs are saved as without
 """

@@ -34,7 +34,7 @@ from .._runtime import finder
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of, json_of
 from .fuse import FusedUnroll, Plan, replaced_in
-from .operator_cell import OperatorCell
+from .fuse_layers import OperatorCell
 
 __all__ = ['note', 'unfused', 'unroll_fused']
 

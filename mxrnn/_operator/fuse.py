@@ -17,7 +17,7 @@ from .._cells.sequences import Inputs, check_length, merged, steps_of, time_majo
 from .._cells.states import States, flatten
 from .._cells.unroll import Options, Unrolled, unroll_within
 from .._runtime.mxnet import mx
-from .operator_cell import Layer, OperatorCell
+from .fuse_layers import Layer, OperatorCell
 from .rnn_defects import corrupts, disabled
 
 if TYPE_CHECKING:

@@ -440,8 +440,8 @@ def test_long_work_is_shown_on_a_terminal_and_in_a_file(prefix, tmp_path, monkey
 
     load = interop.load
     monkeypatch.setattr(interop, 'load', slow)
-    monkeypatch.setattr('mxrnn._command_parts._FIRST', 0)
-    monkeypatch.setattr('mxrnn._command_parts._IN_FILE', .05)
+    monkeypatch.setattr('mxrnn._command_output._FIRST', 0)
+    monkeypatch.setattr('mxrnn._command_output._IN_FILE', .05)
     monkeypatch.setattr('sys.stderr', shown)
     for words in (['export', prefix, '--onnx', path], ['compare', prefix, path]):
         assert command(*words) == 0

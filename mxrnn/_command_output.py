@@ -1,4 +1,4 @@
-"""Shared by all commands on models: printed lines, the checkpoint to load, checks of targets."""
+"""What all commands on models print, and what all check first: the checkpoint, and the targets."""
 from __future__ import annotations
 
 import argparse
