@@ -18,6 +18,7 @@ torch = pytest.importorskip('torch', reason='torch is not installed')
 
 from mxrnn.interop.check import export_check  # noqa: E402, I001  isort: skip
 from mxrnn.interop.run import mxnet_process, onnx_file  # noqa: E402, I001  isort: skip
+from mxrnn.interop.check.compare import compare  # noqa: E402, I001  isort: skip
 from mxrnn.interop.check.difference import difference  # noqa: E402  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
 from mxrnn.interop._source.emitter_api import SOURCE  # noqa: E402  isort: skip
@@ -233,6 +234,36 @@ def test_outputs_without_numbers_show_nothing(tmp_path):
     model, _ = model_for(mx.sym.log(-mx.sym.square(mx.sym.Variable('data'))), {'data': (2, 4)})
     title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title == 'not checked' and 'no finite number' in said
+
+
+def recurrence_of(values, fused):
+    """A recurrence over values of which many are NaN for normal data."""
+    x = values(mx.sym.Variable('data'))
+    if fused:
+        return rnn.FusedRNNCell(4, mode='gru', prefix='f_').unroll(5, x, layout='TNC')[0]
+    return rnn.LSTMCell(4, 'f_').unroll(5, x, merge_outputs=True)[0]
+
+
+@pytest.mark.parametrize('fused', [False, True])
+@pytest.mark.parametrize('values', [
+    mx.sym.log, mx.sym.sqrt, mx.sym.arccosh, lambda x: mx.sym.log(1 - x)],
+    ids='log sqrt arccosh of_rest'.split())
+def test_data_are_drawn_for_which_the_outputs_are_numbers(values, fused, tmp_path):
+    """onnxruntime's LSTM and GRU make numbers of NaN, so that right files were refused."""
+    with mx.name.NameManager():
+        model, _ = model_for(recurrence_of(values, fused), {'data': (5, 5, 3)})
+    assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
+    (_, far), = compare(model, str(tmp_path / 'a.onnx'), {}).outputs
+    assert far < 1e-6
+
+
+def test_places_that_are_nan_for_all_data_show_nothing(tmp_path):
+    with mx.name.NameManager():
+        model, _ = model_for(recurrence_of(lambda x: mx.sym.sqrt(x - 1.5), False),
+                             {'data': (5, 5, 1)})
+    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    assert title == 'not checked' and said.endswith('NaN in places for all data that were tried, '
+                                                    'and the file has numbers there')
 
 
 def test_sizes_that_the_graph_tells_together_are_asked_for(tmp_path):

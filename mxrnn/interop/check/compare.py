@@ -1,6 +1,7 @@
 """compare: runs an ONNX file and its checkpoint on the same data."""
 from __future__ import annotations
 
+import functools
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..run.onnx_file import open_file
 from ..run.reference import Reference, of_torch
 from ..seals import refuse_torch
 from .difference import difference, of_file
-from .random_inputs import Inputs, arrays_of
+from .random_inputs import Inputs, arrays_of, finite_run
 
 __all__ = ['Differences', 'compare']
 
@@ -99,11 +100,11 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     refused: ValueError | None = None
     try:
         for least in (2, 18, 66):  # windows may need larger images
-            data = inputs.drawn(shapes, given, seed, least=least)
-            length = file.steps(data) if file.steps else 0
-            own = _fits(found, file, data)
+            every = inputs.drawn(shapes, given, seed, least=least)
+            length = file.steps(every[0]) if file.steps else 0
+            own = _fits(found, file, every[0])
             try:
-                wanted = reference.outputs(data, own)
+                data, wanted = finite_run(every, functools.partial(reference.outputs, own=own))
                 break
             except EndedError:
                 raise

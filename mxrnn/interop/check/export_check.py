@@ -20,7 +20,7 @@ from ..run.mxnet_process import EndedError, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.reference import Data, Reference, of_torch
 from .difference import Exporter, difference, first_different, of_file, tolerance
-from .random_inputs import Inputs
+from .random_inputs import Inputs, finite_run
 
 __all__ = ['REMEDY', 'Compared', 'check_export', 'compared', 'drawing_alike', 'log_unchecked']
 
@@ -218,10 +218,10 @@ class _Check:
         the first list are the graph's, which are in `own`: the file must take them."""
         reason: ValueError | None = None
         for more in (0, 16, 64):
-            data = self._inputs.drawn(sizes={**self._sizes(which, more), **own})
+            every = self._inputs.drawn(sizes={**self._sizes(which, more), **own})
             try:
-                fits = not which or self._found.fits(data)
-                wanted = checkpoint.outputs(data, fits)
+                fits = not which or self._found.fits(every[0])
+                data, wanted = finite_run(every, functools.partial(checkpoint.outputs, own=fits))
             except EndedError:
                 raise
             except ValueError as error:
@@ -270,6 +270,11 @@ class _Check:
                 raise _Incomparable('the output %s has no finite number for %s' % (name, said))
             same = one.shape == other.shape
             apart = difference(one, other)
+            if same and apart > allowed and np.isnan(other).any():
+                known = ~np.isnan(other)
+                if difference(one[known], other[known]) <= allowed:
+                    raise _Incomparable('the output %s is NaN in places for all data that were '
+                                        'tried, and the file has numbers there' % name)
             if apart > allowed:
                 noise = self._noise(checkpoint, data, own, at, other) if same else 0.0
                 if noise >= _CHAOS:

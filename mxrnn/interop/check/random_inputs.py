@@ -3,7 +3,7 @@ operators that read them."""
 from __future__ import annotations
 
 import zipfile
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -13,8 +13,18 @@ from ..._graph.operator_table import has
 from ..model import Model
 from ..prepare.lengths import Settled
 from ..run.exported_file import ExportedFile
+from ..run.reference import Data, Run
 
-__all__ = ['Inputs', 'arrays_of', 'data_for', 'data_of']
+__all__ = ['Inputs', 'arrays_of', 'data_for', 'data_of', 'finite_run']
+
+#: Draws numbers of a shape.
+Values = Callable[[np.random.RandomState, Tuple[int, ...]], np.ndarray]
+#: Ranges to draw from, in the order in which they are tried: outside their own range, operators
+#: such as sqrt and arccosh give NaN.
+_RANGES: list[Values] = [
+    lambda random, shape: random.normal(size=shape),
+    lambda random, shape: random.uniform(.05, .95, shape),
+    lambda random, shape: random.uniform(1.05, 2, shape)]
 
 #: Attributes that state how many elements the last axis of an operator's output has, and
 #: operators that mostly leave it as their first input has it.
@@ -47,10 +57,11 @@ class Inputs:
 
     def drawn(self, shapes: Mapping[str, Sequence[Any]] = {},
               given: Mapping[str, np.ndarray] = {}, seed: int = 0,
-              sizes: Mapping[str, int] | None = None, least: int = 2) -> dict[str, np.ndarray]:
-        """Data: `given`, otherwise random. A named axis has its size in `sizes`, otherwise its
-        size in the graph; `shapes` has the shapes of the other inputs. Other names get `least`
-        and the numbers behind it."""
+              sizes: Mapping[str, int] | None = None, least: int = 2
+              ) -> list[dict[str, np.ndarray]]:
+        """Data, once for each range of random numbers: `given`, otherwise random. A named axis has
+        its size in `sizes`, otherwise its size in the graph; `shapes` has the shapes of the other
+        inputs. Other names get `least` and the numbers behind it."""
         numbers = sizes
         if numbers is None:  # the second is what the file leaves open and the graph ties
             numbers = {**{name: fits[0] for name, fits in self._own.items()}, **{
@@ -63,12 +74,29 @@ class Inputs:
 
         def sized(shape: Sequence[Any] | None) -> Sequence[Any] | None:
             return shape and [numbers.get(names.get(size, size), size) for size in shape]
-        data = data_of(self._model.graph, {
+        inputs = {
             **{name: (sized(shape), kind) for name, shape, kind in self._file.inputs},
-            **{name: (sized(self.stated.get(name)), np.dtype('float32')) for name in self.begins}},
-            shapes, given, seed, least)
-        data.update((name, np.zeros_like(data[name])) for name in self.begins)
-        return data
+            **{name: (sized(self.stated.get(name)), np.dtype('float32')) for name in self.begins}}
+        every = [data_of(self._model.graph, inputs, shapes, given, seed, least, values)
+                 for values in _RANGES]
+        for data in every:
+            data.update((name, np.zeros_like(data[name])) for name in self.begins)
+        return every
+
+
+def finite_run(every: Sequence[Data], outputs: Run) -> tuple[Data, list[np.ndarray]]:
+    """The first data for which all outputs are finite, and these outputs; otherwise those with the
+    most finite numbers. NaN shows little: onnxruntime's LSTM and GRU make other numbers of it."""
+    best: tuple[float, Data, list[np.ndarray]] | None = None
+    for data in every:
+        found = outputs(data)
+        share = min([float(np.isfinite(each).mean()) for each in found if each.size], default=1.)
+        if best is None or share > best[0]:
+            best = share, data, found
+        if share == 1:
+            break
+    assert best is not None
+    return best[1:]
 
 
 def arrays_of(path: str) -> dict[str, np.ndarray]:
@@ -86,7 +114,7 @@ def arrays_of(path: str) -> dict[str, np.ndarray]:
 
 def data_of(graph: Graph, inputs: Mapping[str, tuple[Sequence[Any] | None, np.dtype]],
             shapes: Mapping[str, Sequence[Any]], given: Mapping[str, np.ndarray] = {},
-            seed: int = 0, least: int = 2) -> dict[str, np.ndarray]:
+            seed: int = 0, least: int = 2, values: Values = _RANGES[0]) -> dict[str, np.ndarray]:
     """The given data, and random data for the other inputs."""
     for name, array in given.items():
         if not array.size:
@@ -99,7 +127,8 @@ def data_of(graph: Graph, inputs: Mapping[str, tuple[Sequence[Any] | None, np.dt
     steps = min([size for pair in pairs for size in (set(pair) - batches or pair)] or [1])
     random = np.random.RandomState(seed)
     return {name: given[name] if name in given else data_for(
-        graph, name, settled[name], kind, steps, random) for name, (_, kind) in inputs.items()}
+        graph, name, settled[name], kind, steps, random, values)
+        for name, (_, kind) in inputs.items()}
 
 
 def _settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
@@ -137,7 +166,7 @@ def _settle_shapes(inputs: Mapping[str, Sequence[Any] | None],
 # ---- one input
 
 def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: int,
-             random: np.random.RandomState) -> np.ndarray:
+             random: np.random.RandomState, values: Values = _RANGES[0]) -> np.ndarray:
     """Data for one input.
 
     Parameters
@@ -150,6 +179,8 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
     steps : int
         The largest length.
     random : numpy.random.RandomState
+    values : callable
+        Draws numbers that are neither places nor lengths.
     """
     readers = list(readers_of(graph, name))
     looked_up = [_places(reader) for reader in readers if reader.input.role == 'index']
@@ -166,7 +197,7 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
             return random.randint(1, steps + 1, shape).astype('float32')
     if len(shape) == 1:
         return random.randint(1, steps + 1, shape).astype('float32')
-    return random.normal(size=shape).astype(kind)
+    return values(random, shape).astype(kind)
 
 
 def _labels(reader: Reader, shape: tuple[int, ...], random: np.random.RandomState
