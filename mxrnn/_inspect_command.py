@@ -47,7 +47,7 @@ def inspect(options: argparse.Namespace) -> int:
         say('graph', 'none, so there is nothing to export')
         _say_arrays(arrays)
         return 0
-    graph, arrays = model.graph, {**model.arg_params, **model.aux_params}
+    graph, arrays = model.graph, model.params
     if options.plot is not None:
         from .interop.layers_picture import draw
         picture = draw(graph, arrays)
@@ -119,6 +119,6 @@ def _onnx_verdict(graph: Graph) -> str:
 
 def _torch_verdict(graph: Graph) -> str:
     from .interop import to_torch  # noqa: F401  (says what to install)
-    from .interop.prepare.plan import unknown_operators
+    from .interop.prepare.outputs import unknown_operators
     from .interop.torch_model import operators
     return _verdict(unknown_operators(graph, operators()))

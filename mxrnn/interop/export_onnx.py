@@ -11,7 +11,7 @@ from .._graph.graph import Graph
 from .check.export_check import Compared, check_export, log_unchecked
 from .model import Model
 from .prepare import Prepared, prepare
-from .prepare.plan import unknown_operators
+from .prepare.outputs import unknown_operators
 from .registry import ONNX
 from .run.exported_file import ExportedFile
 from .run.mxnet_process import begin

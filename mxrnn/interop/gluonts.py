@@ -87,7 +87,7 @@ def network_of(folder: str | os.PathLike[str], epoch: int | None = None) -> tupl
 def _refuse_other_axes(folder: str, names: Mapping[str, str], model: Model,
                        stated: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse a transformation whose fields have shapes that the network's weights do not take."""
-    params = {**model.arg_params, **model.aux_params}
+    params = model.params
     alone = graph_shapes(model.graph, params)
     for name, shape in stated.items():
         if name not in alone:

@@ -69,6 +69,11 @@ class Model(NamedTuple):
         return [name for name in self.graph.arguments if name not in self.arg_params]
 
     @property
+    def params(self) -> dict[str, np.ndarray]:
+        """All parameters: of arguments and of auxiliary states."""
+        return {**self.arg_params, **self.aux_params}
+
+    @property
     def outputs(self) -> list[str]:
         """Names of the graph's outputs."""
         return self.graph.outputs
@@ -311,9 +316,12 @@ def _known(model: Model) -> list[Packing]:
     return found
 
 
-def widened(array: np.ndarray) -> np.ndarray:
-    """An array of bfloat16 as the same numbers in float32; any other array itself."""
-    return array if not array.dtype.names else (array['bfloat16'].astype('u4') << 16).view('f4')
+def widened(model: Model) -> Model:
+    """The model with the numbers of arrays of bfloat16 in float32."""
+    args, auxiliary = ({
+        name: array if not array.dtype.names else (array['bfloat16'].astype('u4') << 16).view('f4')
+        for name, array in arrays.items()} for arrays in (model.arg_params, model.aux_params))
+    return model._replace(arg_params=args, aux_params=auxiliary)
 
 
 def narrowed(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -11,7 +11,7 @@ from .._graph.shapes.rule_api import Rule, UnknownAxes, rule
 from .._graph.shapes.sizes import product
 
 __all__ = ['Converter', 'Converters', 'converts', 'ExportError', 'ONNX', 'Operator', 'operator',
-           'positive', 'register', 'ShapesNeeded', 'TORCH', 'Unsupported']
+           'register', 'ShapesNeeded', 'TORCH', 'Unsupported']
 
 _Entry = TypeVar('_Entry')
 #: A function for a back end; what it takes and returns depends on the back end.
@@ -171,10 +171,3 @@ def converts(*operators: str) -> Callable[[Converter], Converter]:
         ONNX.enter(function, *operators)
         return function
     return enter
-
-
-def positive(axis: int, rank: int) -> int:
-    """`axis` counted from the front."""
-    if not -rank <= axis < rank:
-        raise Unsupported('axis %d of an array with %d axes' % (axis, rank))
-    return axis % rank

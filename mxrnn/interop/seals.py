@@ -146,7 +146,7 @@ def check_onnx_target(path: str, model: Model) -> None:
     graph = onnx.load(path).graph
     arrays = {each.name: tuple(each.dims) for each in graph.initializer}
     if not _is_of_model(model, [*arrays, *(each.name for each in graph.input)], arrays, {
-            name: array.shape for name, array in {**model.arg_params, **model.aux_params}.items()}):
+            name: array.shape for name, array in model.params.items()}):
         _refuse_to_replace(path, _OTHER_MODEL)
 
 

@@ -334,7 +334,7 @@ class WaitingModel(TorchModel):
 
     def __init__(self, model: Model, asked: Mapping[str, Any], error: ShapesNeeded) -> None:
         super().__init__()
-        params = {**model.arg_params, **model.aux_params}
+        params = model.params
         graph = chosen(with_one_input(model.graph, params, True).graph, asked['outputs'], True,
                        ())[0]
         self.inputs = [name for name in graph.needed_variables() if name not in params]

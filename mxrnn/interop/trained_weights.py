@@ -59,7 +59,7 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
             raise ValueError('the weights must have %s of shape %s, got %s' % (
                 key, places.shape, value.shape))
         flat[places.reshape(-1)] = value.reshape(-1)
-    own = {**model.arg_params, **model.aux_params}  # begin states may have had more rows
+    own = model.params  # begin states may have had more rows
     arrays = {name: np.broadcast_to(narrowed(flat[file.places[name]], own[name].dtype),
                                     own[name].shape) for name in file.arrays}
     return model._replace(

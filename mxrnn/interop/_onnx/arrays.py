@@ -8,8 +8,8 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import Axis, Size, add, least, product, resolve, same
-from ..registry import Unsupported, converts, positive
-from .builder import Builder, Value
+from ..registry import Unsupported, converts
+from .builder import Builder, Value, positive
 
 __all__ = ['concat', 'dtype_of', 'indices', 'shape_of']
 

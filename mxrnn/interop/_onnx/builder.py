@@ -19,7 +19,8 @@ from ..registry import Unsupported
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type']
+__all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type',
+           'positive']
 
 #: The opset of the files, and the matching version of ONNX's file format.
 OPSET, IR_VERSION = 17, 8
@@ -32,6 +33,13 @@ _WRITTEN = 'RandomNormalLike RandomUniformLike Multinomial Loop Scan LSTM GRU RN
 def element_type(dtype: DType) -> int:
     """ONNX's number for a NumPy type."""
     return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def positive(axis: int, rank: int) -> int:
+    """`axis` counted from the front."""
+    if not -rank <= axis < rank:
+        raise Unsupported('axis %d of an array with %d axes' % (axis, rank))
+    return axis % rank
 
 
 #: Operators that only move elements: of their first input, or of all inputs for Concat.

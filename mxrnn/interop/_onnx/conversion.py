@@ -40,12 +40,12 @@ _Bodies = Dict[str, Tuple[onnx.GraphProto, Set[str]]]
 def contents(plan: Prepared, encoder_name: str = '') -> tuple[bytes, bytes | None]:
     """The content of a plan's file, and that of the file of its encoder, if it has one."""
     if plan.steps is None:
-        return Conversion(plan.graph, plan.arrays, plan.shapes, plan.types, plan.guarded,
+        return Conversion(plan.graph, plan.model.params, plan.shapes, plan.types, plan.guarded,
                           plan.ranges).write(plan.graph.outputs), None
     steps, types, encoder = plan.steps, plan.types, None
 
     def conversion(graph: Graph) -> Conversion:
-        return Conversion(graph, plan.arrays, {
+        return Conversion(graph, plan.model.params, {
             name: steps.shapes[name] for name in graph.needed_variables() if name in steps.shapes
             }, types)
     if steps.encoder is not None:

@@ -9,9 +9,9 @@ from ..._graph.attributes import channels_last, normalised_axes
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import Size, divide, product, resolve
 from ..._graph.shapes.unification import SizeError
-from ..registry import Converter, Unsupported, converts, positive
+from ..registry import Converter, Unsupported, converts
 from .arrays import indices
-from .builder import Builder, Value
+from .builder import Builder, Value, positive
 from .reductions import reduce
 from .sequences import inside
 

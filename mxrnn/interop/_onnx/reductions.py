@@ -7,8 +7,8 @@ import numpy as np
 
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import product, reduced_axes
-from ..registry import Converter, Unsupported, converts, positive
-from .builder import Builder, Value
+from ..registry import Converter, Unsupported, converts
+from .builder import Builder, Value, positive
 
 __all__ = ['reduce']
 

@@ -10,9 +10,9 @@ from ..._graph.graph import Node
 from ..._graph.rnn_vector_layout import FusedLayout
 from ..._graph.shapes.sizes import Size, resolve
 from ..._graph.shapes.unification import unify, unify_all
-from ..registry import ExportError, Unsupported, converts, positive
+from ..registry import ExportError, Unsupported, converts
 from .arrays import concat, indices
-from .builder import Builder, Scope, Value
+from .builder import Builder, Scope, Value, positive
 
 __all__ = ['inside']
 

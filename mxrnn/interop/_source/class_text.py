@@ -35,7 +35,7 @@ class Written(NamedTuple):
 
 def written(plan: Prepared, in_memory: bool = False) -> Written:
     """The file of a plan, with its methods; see `File` for `in_memory`."""
-    losses, arrays = plan.losses, plan.arrays
+    losses, arrays = plan.losses, plan.model.params
     assert losses is not None
     graph = losses.graph
     used = {name: arrays[name] for name in graph.arguments + graph.auxiliary if name in arrays}

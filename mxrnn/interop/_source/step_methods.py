@@ -64,7 +64,7 @@ class StepMethods:
             self.states[name] = local(wanted, taken)
             taken.add(self.states[name])
         self.inputs = self._write_steps(survey(
-            self.graph, plan.arrays,
+            self.graph, plan.model.params,
             {**losses.shapes, **{name: fact.shape for name, fact in self.facts.items()}},
             {**plan.types, **{name: fact.dtype for name, fact in self.facts.items()}}))
         file.finish()

@@ -76,7 +76,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     starts from zeros or from its encoder's outputs; the checkpoint's begin states are zeros then.
     """
     given = {} if data_path is None else arrays_of(data_path)
-    one = with_one_input(model.graph, {**model.arg_params, **model.aux_params})
+    one = with_one_input(model.graph, model.params)
     _refuse_unknown({*shapes, *given}, [*model.inputs, *one.inputs])
     refuse_torch(path, onnx=True)
     begin()

@@ -34,7 +34,7 @@ def of_any_batch(model: Model, one: OneInput, given: Mapping[str, Sequence[int |
     if not any(name in read and array.ndim > 1 for name, array in model.arg_params.items()):
         return model, one
     rolled = structure(graph).graph
-    params = {**model.arg_params, **model.aux_params}
+    params = model.params
     sizes = {name: np.shape(array) for name, array in params.items()}
     if not ShapeSearch(rolled, sizes, given).table({}, whole=False).faults:
         return model, one

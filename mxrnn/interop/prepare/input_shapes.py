@@ -15,12 +15,17 @@ from ..._graph.shapes.missing_shapes import Found, Named, Place, ShapesError, fo
 from ..._graph.shapes.ties import STEPS
 from ..registry import ExportError, ShapesNeeded
 
-__all__ = ['Shapes', 'TiedError', 'blaming_axes', 'check_names', 'check_shapes',
+__all__ = ['Shapes', 'TiedError', 'as_typed', 'blaming_axes', 'check_names', 'check_shapes',
            'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'refuse_guesses',
            'shapes_found', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
+
+
+def as_typed(shapes: Shapes) -> list[str]:
+    """Shapes in the form of the command line, such as 'data=8,time'."""
+    return ['%s=%s' % (name, ','.join(map(str, shape))) for name, shape in shapes.items()]
 
 
 def check_names(name: str, given: object, graph: Graph, params: Container[str] = ()) -> None:
@@ -78,19 +83,18 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         reason = _other_axes(graph, params, given) or _other_sizes(graph, params, given)
         if reason:  # otherwise the message lists the missing shapes
             raise _blaming(error, reason, graph, params, given) from None
-        raise ShapesNeeded('%s\nYou gave these shapes (inputs, --input): %s' % (error, '; '.join(
-            '%s=%s' % (name, ','.join(map(str, shape))) for name, shape in given.items()))
-        ) from None
+        raise ShapesNeeded('%s\nYou gave these shapes (inputs, --input): %s' % (
+            error, '; '.join(as_typed(given)))) from None
 
 
 def of_graph(found: Shapes) -> str:
     """The part of a refusal that lists the shapes taken from the graph, or ''."""
     shapes = {name: ['…' if size == '%s_%d' % (name, at) else str(size)
                      for at, size in enumerate(shape)] for name, shape in found.items()}
-    typed = ' '.join('--input %s=%s' % (name, ','.join(shape)) for name, shape in shapes.items()
-                     if shape != [*map(str, found[name])])
+    typed = ' '.join('--input ' + each for each in as_typed({
+        name: shape for name, shape in shapes.items() if '…' in shape}))
     return '\nThese shapes were taken from the graph; inputs (--input) can change them: %s%s' % (
-        '; '.join('%s=%s' % (name, ','.join(map(str, shape))) for name, shape in found.items()),
+        '; '.join(as_typed(found)),
         typed and '\nGive the sizes that the graph does not tell in place of …: ' + typed
     ) if found else ''
 
@@ -108,9 +112,9 @@ def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
 
 def _other_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> str:
     """A sentence on `given` shapes with another number of axes than in the graph, or ''."""
-    return '; '.join('inputs (--input) must give %s %d ax%ss: %s=%s, got %s=%s' % (
-        name, len(own), 'i' if len(own) == 1 else 'e', name, ','.join(map(str, own)), name,
-        ','.join(map(str, got)))
+    return '; '.join('inputs (--input) must give %s %d ax%ss: %s, got %s' % (
+        name, len(own), 'i' if len(own) == 1 else 'e', as_typed({name: own})[0],
+        as_typed({name: got})[0])
         for name, own, got in _unlike(graph_shapes(graph, params), given, False))
 
 
@@ -126,8 +130,7 @@ def _blaming(error: Exception, reason: str, graph: Graph, params: Mapping[str, n
 def _other_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> str:
     """A sentence on `given` shapes with other sizes than the graph's, or ''."""
     wrong = _unlike(graph_shapes(graph, params), given, True)
-    told, got = (' '.join('%s=%s' % (each[0], ','.join(map(str, each[at]))) for each in wrong)
-                 for at in (1, 2))
+    told, got = (' '.join(as_typed({each[0]: each[at] for each in wrong})) for at in (1, 2))
     return 'The graph by itself says %s, but inputs (--input) say %s' % (told, got) if wrong else ''
 
 
@@ -213,12 +216,11 @@ def refuse_guesses(graph: Graph, shapes: Mapping[str, Named], names: Sequence[st
         shape = shapes[name]
         ways = [*_steps_of_rows(graph, name, shape), *_groups_of_words(graph, name, shape)]
         if ways:
-            typed = ['--input %s=%s' % (name, ','.join([
-                str(size) if isinstance(size, int) or size == 'batch' else '…' for size in way]))
-                for way in (shape, ways[0])]
-            raise ShapesNeeded(
-                '%s may have %d or %d axes in the graph. Give its sizes in place of …: %s or %s'
-                % (name, len(shape), len(shape) + 1, typed[0], typed[1]))
+            typed = [as_typed({name: [size if isinstance(size, int) or size == 'batch' else '…'
+                                      for size in way]})[0] for way in (shape, ways[0])]
+            raise ShapesNeeded('%s may have %d or %d axes in the graph. Give its sizes in place of '
+                               '…: --input %s or --input %s' % (
+                                   name, len(shape), len(shape) + 1, typed[0], typed[1]))
 
 
 def _steps_of_rows(graph: Graph, name: str, shape: Named) -> list[Named]:

@@ -1,11 +1,14 @@
 """The outputs of a file: those chosen, without CTC losses or with what these read."""
 from __future__ import annotations
 
-from typing import Container, Sequence
+from typing import Any, Collection, Container, Sequence
 
+from ... import _check
 from ..._graph.graph import Entry, Graph
+from ..registry import Converters, ExportError
 
-__all__ = ['chosen', 'ctc_losses', 'predictions', 'without_losses']
+__all__ = ['chosen', 'predictions', 'refuse_unknown', 'unknown_operators',
+           'without_losses']
 
 
 def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
@@ -62,3 +65,36 @@ def chosen(graph: Graph, outputs: Sequence[str] | None, training: bool, operator
     if 'CTCLoss' in operators:  # a program registered it
         return graph, [], []
     return (*without_losses(graph), [])
+
+
+def unknown_operators(graph: Graph, operators: Collection[str]) -> dict[str, list[str]]:
+    """The names of nodes that are not among `operators`, by operator."""
+    unknown: dict[str, list[str]] = {}
+    needed = graph.needed()
+    for i, node in enumerate(graph.nodes):
+        if i in needed and not node.is_variable:
+            if node.op not in operators or node.op == '_foreach' and len(node.subgraphs) != 1:
+                unknown.setdefault(node.op, []).append(node.name)
+            for each in node.subgraphs:
+                for op, names in unknown_operators(each, operators).items():
+                    unknown.setdefault(op, []).extend(names)
+    return unknown
+
+
+def refuse_unknown(graph: Graph, operators: Converters[Any]) -> None:
+    """Refuse all operators that a format lacks at once."""
+    unknown = unknown_operators(graph, operators)
+    if not unknown:
+        return
+    text = '%s does not have %s' % (operators.back_end, '; '.join(
+        '%s (%d times: %s)' % (op, len(nodes), _check.some(nodes))
+        for op, nodes in unknown.items()))
+    others = [name for name, head in zip(graph.outputs, graph.heads) if not unknown_operators(
+        graph.ending_in([head]), operators)] if len(graph.heads) < 20 else []
+    if others:
+        text += '\nThese outputs do not depend on them: %s (outputs, --output)' % ', '.join(others)
+    elif 'CTCLoss' in unknown:
+        read = dict.fromkeys(each for entries in ctc_losses(graph).values() for each in entries)
+        text += ('\nName the outputs that the file is to have (outputs, --output), such as '
+                 + ', '.join(graph.ending_in(list(read)).outputs))
+    raise ExportError(text)

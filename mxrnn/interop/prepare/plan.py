@@ -3,9 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Collection, Mapping, Sequence
-
-import numpy as np
+from typing import Any, Collection, Mapping, NamedTuple, Sequence
 
 from ... import _check
 from ..._graph.attributes import AttributeValueError
@@ -20,12 +18,13 @@ from ..._graph.rolling import (
     unrolled,
     with_one_input,
 )
-from ..._graph.shapes.missing_shapes import Named
+from ..._graph.shapes.missing_shapes import Named, Place
 from ..._graph.stepping import Stepped
 from ..model import Model, widened
 from ..registry import Converters, ExportError
 from .begin_state_rows import of_any_batch
 from .input_shapes import (
+    as_typed,
     blaming_axes,
     check_shapes,
     check_types,
@@ -35,10 +34,10 @@ from .input_shapes import (
 )
 from .lengths import Settled, settled
 from .losses import Losses, with_losses
-from .outputs import chosen, ctc_losses
+from .outputs import chosen, refuse_unknown
 from .steps import LEFT_OUT, chosen_for_steps, in_steps
 
-__all__ = ['Prepared', 'glance', 'prepare', 'unknown_operators']
+__all__ = ['Prepared', 'glance', 'prepare']
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,6 @@ class Prepared(Settled):
     certified_one: OneInput | None = None
 
     @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """All parameters."""
-        return {**self.model.arg_params, **self.model.aux_params}
-
-    @property
     def inputs(self) -> dict[str, Named]:
         """Shapes of the inputs of the file: of a step, if that is all that it runs."""
         return self.shapes if self.steps is None or self.losses is not None else {
@@ -107,8 +101,7 @@ class Prepared(Settled):
     def remarks(self) -> list[tuple[str, str]]:
         """What the user is told about the file: titles, and sentences."""
         return [
-            ('inputs', ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
-                                for name, shape in self.inputs.items()) or 'none'),
+            ('inputs', ' '.join(as_typed(self.inputs)) or 'none'),
             *[('types', 'int64 for the ids in %s; or --type %s=float32' % (
                 ', '.join(self.looked_up), first)) for first in self.looked_up[:1]],
             *self.lines, *[('note', each) for each in [*self.notes, *unrolled(self.findings)]],
@@ -148,92 +141,170 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     ValueError, TypeError
         An argument has a wrong value or type.
     """
+    asked = _Asked(outputs, operators, states, roll, training)
+    typed = _checked(model, inputs or {}, types or {}, certify_by, asked)
+    file, rolled = _rolled_up(_with_outputs(typed, asked), asked)
+    found, losses, steps = _settled(file, rolled, typed, asked, ranks)
+    looked_up = [] if training else _looked_up(file, rolled.graph, typed.types)
+    return Prepared(
+        **vars(found), model=file.model, given=typed.given, looked_up=looked_up,
+        types={**dict.fromkeys(looked_up, 'int64'), **typed.types}, left_out=file.left_out,
+        read=file.read, notes=file.notes, findings=rolled.findings, is_rolled=rolled.is_rolled,
+        certified=file.other if found.other else None, steps=steps, losses=losses, one=file.one,
+        certified_one=typed.other)
+
+
+# ---- the stages of `prepare`
+
+class _Asked(NamedTuple):
+    """The options of `prepare`, and what they do to any graph."""
+
+    outputs: Sequence[str] | None
+    operators: Converters[Any] | None
+    states: bool
+    roll: bool
+    training: bool
+
+    def with_one_input(self, graph: Graph, params: Collection[str]) -> OneInput:
+        """One input in place of one for each step."""
+        return with_one_input(graph, params, self.training) if self.roll else OneInput(graph)
+
+    def chosen(self, graph: Graph) -> tuple[Graph, list[str], list[str]]:
+        """The graph of the outputs of a file: see `outputs.chosen`."""
+        return chosen(graph, self.outputs, self.training, self.operators or ())
+
+    def rolled(self, graph: Graph) -> RolledGraph:
+        """The graph rolled up, unless it is to stay as it is."""
+        return structure(graph, training=self.training) if self.roll else RolledGraph(graph, ())
+
+
+class _Typed(NamedTuple):
+    """A model, and what was typed for it.
+
+    `counted` has numbers of steps by input and axis; `other` is a graph of another length.
+    """
+
+    model: Model
+    one: OneInput
+    given: dict[str, Named]
+    types: Mapping[str, Any]
+    counted: dict[Place, int]
+    other: OneInput | None
+
+
+class _File(NamedTuple):
+    """The model with the outputs of a file; the names of the file's inputs, and what was typed for
+    these, which is all of `_Typed.given` but shapes of labels."""
+
+    model: Model
+    one: OneInput
+    inputs: list[str]
+    given: dict[str, Named]
+    other: Graph | None
+    left_out: list[str]
+    read: list[str]
+    notes: list[str]
+
+
+def _checked(model: Model, inputs: Mapping[str, Sequence[Any]], types: Mapping[str, Any],
+             certify_by: Graph | None, asked: _Asked) -> _Typed:
+    """Check the arguments of `prepare` by themselves."""
     _check.instance('model', model, Model, 'a Model, as load and from_torch return it')
     if certify_by is not None:
         _check.instance('certify_by', certify_by, Graph, 'a Graph')
-    _check.flag('roll', roll)
-    params = {**model.arg_params, **model.aux_params}
-    one, other_one = OneInput(model.graph), None
-    if roll:
-        one = with_one_input(model.graph, params, training)
-        model = model._replace(graph=one.graph)
-        inputs, types = one.shapes(inputs), one.types(types)
-        if certify_by is not None:
-            other_one = with_one_input(certify_by, params, training)
-            certify_by = other_one.graph
-    shapes, counted = without_number(inputs or {})
-    types = types or {}
-    given = check_shapes(shapes, model.graph, params, not training)
-    check_types(types, model.graph)
-    if not roll and (states or counted or certify_by is not None):
+    _check.flag('roll', asked.roll)
+    one = asked.with_one_input(model.graph, model.params)
+    shapes, counted = without_number(one.shapes(inputs))
+    types = one.types(types)
+    given = check_shapes(shapes, one.graph, model.params, not asked.training)
+    check_types(types, one.graph)
+    if not asked.roll and (asked.states or counted or certify_by is not None):
         raise ValueError('%s needs the graph rolled up: leave out roll=False (--as-is)' % (
-            'states=True (--states)' if states else 'an axis with a number of steps'))
-    graph, left_out, read = chosen(model.graph, outputs, training, operators or ())
-    if operators is not None:
-        _refuse_unknown(graph, operators)
+            'states=True (--states)' if asked.states else 'an axis with a number of steps'))
+    return _Typed(model._replace(graph=one.graph), one, given, types, counted,
+                  certify_by and asked.with_one_input(certify_by, model.params))
+
+
+def _with_outputs(typed: _Typed, asked: _Asked) -> _File:
+    """The model with the outputs of the file. Refuses what the format lacks, and weights and
+    inputs that do not fit the graph."""
+    model, one, given = typed.model, typed.one, typed.given
+    graph, left_out, read = asked.chosen(model.graph)
+    if asked.operators is not None:
+        refuse_unknown(graph, asked.operators)
     graph.check_names(ExportError)
     _refuse_wrong_attributes(graph)
     model = model._replace(graph=graph)
-    if training:
-        model = model._replace(
-            arg_params={name: widened(array) for name, array in model.arg_params.items()},
-            aux_params={name: widened(array) for name, array in model.aux_params.items()})
+    if asked.training:
+        model = widened(model)
     if given:
-        model, one = of_any_batch(model, one, given, states)
-    graph, params = model.graph, {**model.arg_params, **model.aux_params}
+        model, one = of_any_batch(model, one, given, asked.states)
+    graph, params = model.graph, model.params
     _refuse_missing_weights(graph, {*params, *given})
     needed = graph.needed_variables()
     own = [name for name in needed if name in given or name not in params]
-    typed = {name: given[name] for name in own if name in given}
-    taken = [*own, *(name for name in graph.arguments
-                     if training and name not in {*needed, *params})]
-    for what, names in ('types', types), ('inputs', given):
-        idle = [name for name in names if name not in taken]
+    labels = [name for name in graph.arguments
+              if asked.training and name not in {*needed, *params}]
+    for what, names in ('types', typed.types), ('inputs', given):
+        idle = [name for name in names if name not in own + labels]
         if idle:
             raise ValueError('%s must name inputs of the file: %s; it does not take %s' % (
-                what, ', '.join(taken) or 'none', ', '.join(idle)))
-    rolled = structure(graph, training=training) if roll else RolledGraph(graph, ())
+                what, ', '.join(own + labels) or 'none', ', '.join(idle)))
+    return _File(model, one, own, {name: given[name] for name in own if name in given},
+                 typed.other and asked.chosen(typed.other.graph)[0], left_out, read, one.note)
+
+
+def _rolled_up(file: _File, asked: _Asked) -> tuple[_File, RolledGraph]:
+    """The graph rolled up; with states, only with the outputs that can run in steps."""
+    graph = file.model.graph
+    rolled = asked.rolled(graph)
+    if not asked.states or asked.outputs is not None:
+        return file, rolled
+    kept = chosen_for_steps(graph, rolled, file.model.params, file.given)
+    if kept is graph:
+        return file, rolled
+    needed, left = kept.needed_variables(), [
+        name for name in graph.outputs if name not in kept.outputs]
+    return file._replace(
+        model=file.model._replace(graph=kept), notes=[*file.notes, LEFT_OUT % ', '.join(left)],
+        inputs=[name for name in file.inputs if name in needed]), asked.rolled(kept)
+
+
+def _settled(file: _File, rolled: RolledGraph, typed: _Typed, asked: _Asked,
+             ranks: Mapping[str, int]) -> tuple[Settled, Losses | None, Stepped | None]:
+    """The sizes of the inputs, then what depends on them: losses, and the graph of a step."""
+    one, params = file.one, file.model.params
     if one.program is not None:  # it tells the shape of a step, where that of all is a guess
-        told = graph_shapes(structure(one.program, training=training).graph, params)
+        told = graph_shapes(asked.rolled(one.program).graph, params)
         ranks = {**{name: len(told[steps[0]]) + 1 for name, steps in one.inputs.items()
-                    if name in own and steps[0] in told}, **ranks}
-    left: list[str] = []
-    if states and outputs is None:
-        kept = chosen_for_steps(graph, rolled, params, typed)
-        if kept is not graph:
-            left = [name for name in graph.outputs if name not in kept.outputs]
-            graph, rolled = kept, structure(kept, training=training)
-            model = model._replace(graph=graph)
-            own = [name for name in own if name in graph.needed_variables()]
-    known = {*types, *params, *(node.name for node in graph.nodes if '__dtype__' in node.attrs)}
-    # A loop may begin with one, and go on with numbers of another type.
-    looked_up = [] if training else only_looked_up(rolled.graph, only_looked_up(
-        graph, [name for name in own if name not in known]))
-    other = None if certify_by is None else chosen(
-        certify_by, outputs, training, operators or ())[0]
-    with blaming_axes(rolled.graph, params, typed, rolled.findings):
-        found = settled(rolled.graph, params, typed, own, training, counted, other and structure(
-            other, training=training).graph, advises=not states, ranks=ranks)
+                    if name in file.inputs and steps[0] in told}, **ranks}
+    other = file.other and asked.rolled(file.other).graph
+    with blaming_axes(rolled.graph, params, file.given, rolled.findings):
+        found = settled(rolled.graph, params, file.given, file.inputs, asked.training,
+                        typed.counted, other, advises=not asked.states, ranks=ranks)
         losses, written = None, found.graph
-        if training:
-            losses = with_losses(graph, found, params, given, types)
+        if asked.training:
+            losses = with_losses(file.model.graph, found, params, typed.given, typed.types)
             written = losses.graph._replace(heads=tuple(losses.predictions))
-        steps = in_steps(written, params, found.shapes, training, rolled.findings, found.lines
-                         ) if states else None
-    return Prepared(
-        **vars(found), model=model, given=given, looked_up=looked_up,
-        types={**dict.fromkeys(looked_up, 'int64'), **types}, left_out=left_out, read=read,
-        notes=[*one.note, *[LEFT_OUT % ', '.join(left)] * bool(left)],
-        findings=rolled.findings, is_rolled=rolled.is_rolled,
-        certified=other if found.other else None, steps=steps, losses=losses, one=one,
-        certified_one=other_one)
+        return found, losses, in_steps(
+            written, params, found.shapes, asked.training, rolled.findings, found.lines
+            ) if asked.states else None
+
+
+def _looked_up(file: _File, rolled: Graph, types: Collection[str]) -> list[str]:
+    """The inputs without a type that only look-ups read, in both graphs: a loop may begin with one,
+    and go on with numbers of another type."""
+    graph = file.model.graph
+    known = {*types, *file.model.params,
+             *(node.name for node in graph.nodes if '__dtype__' in node.attrs)}
+    return only_looked_up(rolled, only_looked_up(
+        graph, [name for name in file.inputs if name not in known]))
 
 
 def glance(model: Model, advises: bool = False) -> Prepared:
     """What a model's graph says by itself about its recurrences and, if it tells their shapes,
     its inputs; `shapes` is empty if it does not. With `advises`, `lines` say what to type."""
-    params = {**model.arg_params, **model.aux_params}
-    rolled = structure(model.graph)
+    params, rolled = model.params, structure(model.graph)
     try:
         found = settled(rolled.graph, params, {}, [
             name for name in rolled.graph.needed_variables() if name not in params],
@@ -241,39 +312,6 @@ def glance(model: Model, advises: bool = False) -> Prepared:
     except ExportError as error:
         found = Settled(rolled.graph, {}, {}, {}, [('shapes', str(error))], {}, {})
     return Prepared(**vars(found), model=model, given={}, types={}, findings=rolled.findings)
-
-
-def unknown_operators(graph: Graph, operators: Collection[str]) -> dict[str, list[str]]:
-    """The names of nodes that are not among `operators`, by operator."""
-    unknown: dict[str, list[str]] = {}
-    needed = graph.needed()
-    for i, node in enumerate(graph.nodes):
-        if i in needed and not node.is_variable:
-            if node.op not in operators or node.op == '_foreach' and len(node.subgraphs) != 1:
-                unknown.setdefault(node.op, []).append(node.name)
-            for each in node.subgraphs:
-                for op, names in unknown_operators(each, operators).items():
-                    unknown.setdefault(op, []).extend(names)
-    return unknown
-
-
-def _refuse_unknown(graph: Graph, operators: Converters[Any]) -> None:
-    """Refuse all operators that a format lacks at once."""
-    unknown = unknown_operators(graph, operators)
-    if not unknown:
-        return
-    text = '%s does not have %s' % (operators.back_end, '; '.join(
-        '%s (%d times: %s)' % (op, len(nodes), _check.some(nodes))
-        for op, nodes in unknown.items()))
-    others = [name for name, head in zip(graph.outputs, graph.heads) if not unknown_operators(
-        graph.ending_in([head]), operators)] if len(graph.heads) < 20 else []
-    if others:
-        text += '\nThese outputs do not depend on them: %s (outputs, --output)' % ', '.join(others)
-    elif 'CTCLoss' in unknown:
-        read = dict.fromkeys(each for entries in ctc_losses(graph).values() for each in entries)
-        text += ('\nName the outputs that the file is to have (outputs, --output), such as '
-                 + ', '.join(graph.ending_in(list(read)).outputs))
-    raise ExportError(text)
 
 
 def _refuse_wrong_attributes(graph: Graph) -> None:

@@ -63,8 +63,7 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
 
 def variables(model: Model, gradients: bool = False) -> dict[str, Tensor]:
     """A model's weights as tensors; with `gradients`, these are computed of real parameters."""
-    found = {name: tensor(array) for name, array in {
-        **model.arg_params, **model.aux_params}.items()}
+    found = {name: tensor(array) for name, array in model.params.items()}
     return {name: value.requires_grad_(gradients and value.is_floating_point()
                                        and name in model.arg_params)
             for name, value in found.items()}

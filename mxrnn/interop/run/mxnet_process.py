@@ -123,7 +123,7 @@ class _Child:
         number = next((at for at, each in enumerate(self._graphs) if each is graph),
                       len(self._graphs))
         new = number == len(self._graphs)
-        reply = self._told((None if known else {**model.arg_params, **model.aux_params},
+        reply = self._told((None if known else model.params,
                             graph if new else None, number, dict(data)))
         self._graphs += [graph] * new
         self._model = None if reply is None else model  # another process begins without one
