@@ -17,4 +17,5 @@
 - `containers`: stacks and both directions
 - `dynamic_unroll`: a cell as a loop
 - `carried_states`: states from batch to batch
+- `cell_list`: the cells whose weights a caller has
 """

@@ -3,7 +3,7 @@
 - `safe_pickle`: reads pickles without trusting them
 - `optimizer_states`: the file of an optimiser's states; gives a module its optimiser's progress
 - `position`: the place in training
-- `checkpoint_faults`: what does not fit: cells, names, shapes, types, ids
+- `checkpoint_faults`: parameters that do not fit: names, shapes, types
 - `saving`: save_rnn_checkpoint
 - `worker_agreement`: positions of workers that train together
 - `loading`: load_rnn_checkpoint

@@ -10,12 +10,14 @@ from typing import Any, Callable, Iterable
 
 from .. import _check
 from .._cells.carried_states import BatchEnd
+from .._cells.cell_list import Cell, cell_list
+from .._cells.weights_by_gate import Weights
+from .._files import CheckpointError
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 from . import optimizer_states as _optimizer
 from . import position, worker_agreement
-from .checkpoint_faults import Cell, Params, cell_list, check_ids, check_module
 from .optimizer_states import Begun, Extra
 from .position import Data, Here
 from .saving import Companion, pinned, save
@@ -100,19 +102,12 @@ def do_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, period: int = 1
                         'module=')
     period = int(max(1, _check.number('period', period)))
     _check.instance('symbol', symbol, (mx.sym.Symbol, type(None)), 'a Symbol or None')
-    check_module(module)
+    _check.instance('module', module, (mx.mod.BaseModule, type(None)), 'a module or None')
     if keep is not None:
         _check.integer('keep', keep, 1)
         if files.is_remote(prefix):
             raise ValueError('keep must be None for a remote prefix, got %d with %s'
                              % (keep, prefix))
-    _check_position(data, batches, module, prefix)
-    return _Saver(cells, prefix, period, symbol, module, keep, data, batches,
-                  _check.flag('checksum', checksum))
-
-
-def _check_position(data: Data | None, batches: int | None, module: mx.mod.BaseModule | None,
-                    prefix: str) -> None:
     if batches is not None:
         _check.integer('batches', batches, 1)
         if data is None:
@@ -120,6 +115,8 @@ def _check_position(data: Data | None, batches: int | None, module: mx.mod.BaseM
     position.check_data(data, 'state_dict', module)
     if data is not None and files.is_remote(prefix):
         raise ValueError('data must be None for a remote prefix, got %s' % prefix)
+    return _Saver(cells, prefix, period, symbol, module, keep, data, batches,
+                  _check.flag('checksum', checksum))
 
 
 class _Saver:
@@ -139,8 +136,8 @@ class _Saver:
             _optimizer.when_done(module, 'init_optimizer', module.optimizer_initialized,
                                  self._note_optimizer)
 
-    def __call__(self, iter_no: Any, sym: mx.sym.Symbol | None = None, arg: Params | None = None,
-                 aux: Params | None = None) -> None:
+    def __call__(self, iter_no: Any, sym: mx.sym.Symbol | None = None, arg: Weights | None = None,
+                 aux: Weights | None = None) -> None:
         several = self._several()
         self._check_part()
         if hasattr(iter_no, 'nbatch'):
@@ -231,7 +228,7 @@ class _Saver:
         optimizer = None if self._module is None else _optimizer.optimizer_of(self._module)
         if optimizer not in (None, self._begun and self._begun.optimizer):
             self._begun = Begun(optimizer)
-            check_ids(self._data, self._module)
+            getattr(self._data, '_check_ids_', lambda _: None)(self._module)
 
 
 class _Workers:
@@ -340,13 +337,14 @@ class Retention:
         """Note whether the previous checkpoint has all of its parts, which are written by now."""
         if self._before is None or self._data is None:
             return
-        fault = worker_agreement.fault(self._prefix, *self._before, self._data)
-        if not fault:
-            self._whole = self._before[0]
-            return
-        self._unused.add(self._before[0])
-        if not self._warned:
-            self._warned = True
-            warnings.warn('No worker can resume from the checkpoint before this one: %s. All '
-                          'workers need one prefix in a shared folder, and equal weights: seed '
-                          'mx.random equally, resume from one checkpoint' % fault, stacklevel=2)
+        place, told = self._before
+        try:
+            worker_agreement.read_part(self._prefix, place, told, self._data)
+            self._whole = place
+        except CheckpointError as fault:
+            self._unused.add(place)
+            if not self._warned:
+                self._warned = True
+                warnings.warn('No worker can resume from the checkpoint before this one: %s. All '
+                              'workers need one prefix in a shared folder, and equal weights: seed '
+                              'mx.random equally, resume from one checkpoint' % fault, stacklevel=2)

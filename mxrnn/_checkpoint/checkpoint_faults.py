@@ -1,65 +1,26 @@
-"""What does not fit: arguments that are no cells, and names, shapes, types and ids that the graph,
-the cells or the module do not take."""
+"""Parameters that do not fit: names, shapes and types that graph, cells or module do not take."""
 from __future__ import annotations
 
 import contextlib
-import os
-import warnings
-import weakref
-from typing import Any, Callable, Dict, Iterable, Mapping, Protocol, Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
+from .._cells.cell_list import Cell
+from .._cells.weights_by_gate import Weights
 from .._files import CheckpointError
-from .._graph.graph import Graph, warn_of_ids
+from .._graph.graph import Graph
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 from .optimizer_states import trained
 
-__all__ = ['Cell', 'cell_list', 'check_ids', 'check_module', 'check_shapes', 'faults', 'Params']
-
-Params = Dict[str, mx.nd.NDArray]
-
-#: For modules: the largest ids for which `check_ids` has checked the graph.
-_checked: weakref.WeakKeyDictionary[mx.mod.BaseModule, list[dict[str, float]]] = (
-    weakref.WeakKeyDictionary())
+__all__ = ['check_shapes', 'faults']
 
 
-class Cell(Protocol):
-    """A cell of mxrnn, mxnet.rnn or a program: it packs and unpacks its weights."""
-
-    def pack_weights(self, args: Params) -> Params: ...
-    def unpack_weights(self, args: Params) -> Params: ...
-
-
-def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
-    """The cells in `cells`, one cell or any container of cells, as a list."""
-    found: list[Any] = [cells]
-    if isinstance(cells, (str, os.PathLike)):
-        raise TypeError('cells, the first argument, must be a cell or a list of cells, got %s: '
-                        'prefix is the second argument' % _check.shown(cells))
-    if not hasattr(cells, 'pack_weights'):
-        found = list(_check.iterable('cells', cells, 'cells'))
-    for cell in found:
-        if _check.foreign(cell):
-            warnings.warn('cells has %s' % _check.foreign(cell), stacklevel=3)
-        if isinstance(cell, type) and hasattr(cell, 'pack_weights'):
-            raise TypeError('each of cells must be a cell, got the class %s: call it'
-                            % cell.__name__)
-        if not (hasattr(cell, 'pack_weights') and hasattr(cell, 'unpack_weights')):
-            _check.instance('each of cells', cell, (), 'a cell')
-    return found
-
-
-def check_module(module: object) -> None:
-    if module is not None:
-        _check.instance('module', module, mx.mod.BaseModule, 'a module or None')
-
-
-def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_params: Params,
-           aux_params: Params) -> list[str]:
+def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Weights, arg_params: Weights,
+           aux_params: Weights) -> list[str]:
     """List in words everything that does not fit.
 
     Parameters
@@ -76,8 +37,8 @@ def faults(cells: Sequence[Cell], symbol: mx.sym.Symbol, read: Params, arg_param
             + _wrong_types(symbol, read, arg_params, aux_params))
 
 
-def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Params, arg_params: Params,
-                 aux_params: Params) -> list[str]:
+def _wrong_names(cells: Sequence[Cell], graph: Graph, read: Weights, arg_params: Weights,
+                 aux_params: Weights) -> list[str]:
     """Names that neither graph nor cells use, and parameters that the file lacks."""
     arguments = graph.arguments
     # A cell knows the weights that it packed, whether or not they are its own variables.
@@ -101,7 +62,7 @@ def _weights(cell: Cell) -> set[str]:
     return set(cell.params._params)  # type: ignore[attr-defined]  # a cell of mxnet.rnn
 
 
-def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_params: Params
+def _wrong_types(symbol: mx.sym.Symbol, read: Weights, arg_params: Weights, aux_params: Weights
                  ) -> list[str]:
     """Integer parameters where the graph needs real numbers; one damaged bit can cause that."""
     def inferred(types: Mapping[str, _check.DType]) -> dict[str, type[np.generic]] | None:
@@ -113,7 +74,7 @@ def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_pa
                 return dict(zip(symbol.list_auxiliary_states(), result[2]))
         return None
 
-    def integers(params: Params) -> set[str]:
+    def integers(params: Weights) -> set[str]:
         return {name for name, array in params.items() if np.dtype(array.dtype).kind in 'iu'}
 
     if not integers(read) and not integers(aux_params):
@@ -135,21 +96,8 @@ def _wrong_types(symbol: mx.sym.Symbol, read: Params, arg_params: Params, aux_pa
     return ['integers are in %s' % ', '.join(sorted(odd))] if odd else []
 
 
-def check_ids(data: object, module: object) -> None:
-    """Warn if an Embedding of a bound `module` has too few rows for the ids in `data`, if `data` is
-    an iterator that knows its ids."""
-    largest: Callable[[], dict[str, float]] | None = getattr(data, '_largest_', None)
-    if largest is None or not isinstance(module, mx.mod.BaseModule) or not module.binded:
-        return
-    found = largest()
-    checked = _checked.setdefault(module, [])
-    if found not in checked and isinstance(module.symbol, mx.sym.Symbol):
-        checked.append(found)
-        warn_of_ids(graph_of(module.symbol).vocabularies(), found)
-
-
-def check_shapes(module: mx.mod.BaseModule, arg_params: dict[str, mx.nd.NDArray],
-                 aux_params: dict[str, mx.nd.NDArray], path: str) -> None:
+def check_shapes(module: mx.mod.BaseModule, arg_params: Weights, aux_params: Weights,
+                 path: str) -> None:
     """Refuse parameters whose shapes differ from a bound module's."""
     holder = trained(module)
     differ = ['%s has the shape %s, in the module %s' % (name, params[name].shape, array.shape)

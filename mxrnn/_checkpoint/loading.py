@@ -5,6 +5,8 @@ import os
 from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overload
 
 from .. import _check
+from .._cells.cell_list import Cell, cell_list
+from .._cells.weights_by_gate import Weights
 from .._files import CheckpointError, cause_of, reason_of
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place, refuse_missing
@@ -14,7 +16,6 @@ from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import mx
 from . import checkpoint_faults, position, worker_agreement
 from . import optimizer_states as _optimizer
-from .checkpoint_faults import Cell, Params, cell_list, check_module
 from .position import Data
 from .safe_pickle import named_things
 
@@ -22,7 +23,7 @@ __all__ = ['Checkpoint', 'load_rnn_checkpoint']
 
 
 class Checkpoint(NamedTuple('Checkpoint', [
-        ('symbol', mx.sym.Symbol), ('arg_params', Params), ('aux_params', Params)])):
+        ('symbol', mx.sym.Symbol), ('arg_params', Weights), ('aux_params', Weights)])):
     """A checkpoint: a tuple of three that also knows its epoch.
 
     Parameters
@@ -41,7 +42,7 @@ class Checkpoint(NamedTuple('Checkpoint', [
 
     epoch: int | None = None
 
-    def __new__(cls, symbol: mx.sym.Symbol, arg_params: Params, aux_params: Params,
+    def __new__(cls, symbol: mx.sym.Symbol, arg_params: Weights, aux_params: Weights,
                 epoch: int | None = None) -> Checkpoint:
         made = super().__new__(cls, symbol, arg_params, aux_params)
         made.epoch = epoch
@@ -163,7 +164,7 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
     (7, (16, 5))
     """
     cells, prefix = cell_list(cells), _check.path('prefix', prefix)
-    check_module(module)
+    _check.instance('module', module, (mx.mod.BaseModule, type(None)), 'a module or None')
     _check.flag('strict', strict)
     trusted = list(_check.iterable('trusted', trusted, 'classes or functions'))
     named_things(trusted)  # refuses anything else
@@ -275,7 +276,7 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
     return Checkpoint(symbol, arg_params, aux_params, epoch)
 
 
-def _read(path: str, graph_path: str) -> tuple[mx.sym.Symbol, Params, Params]:
+def _read(path: str, graph_path: str) -> tuple[mx.sym.Symbol, Weights, Weights]:
     """The graph, the parameters and the auxiliary states from checked local files."""
     with checked(path):
         read_graph(graph_path)

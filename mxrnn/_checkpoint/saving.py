@@ -7,14 +7,15 @@ import os
 from typing import Iterable, Iterator, NamedTuple, Sequence
 
 from .. import _check
-from .._files import CheckpointError, atomic, reason_of
+from .._cells.cell_list import Cell, cell_list
+from .._cells.weights_by_gate import Weights
+from .._files import atomic
 from .._files import checkpoint_files as files
 from .._files.params import add_checksum, check_params
 from .._graph.symbol_json import read_graph
 from .._runtime.mxnet import RELEASE, mx
 from .._runtime.symbol_graph import graph_of
 from . import optimizer_states as _optimizer
-from .checkpoint_faults import Cell, Params, cell_list
 from .optimizer_states import Extra
 
 __all__ = ['Companion', 'pinned', 'save', 'save_rnn_checkpoint']
@@ -23,7 +24,7 @@ _log = logging.getLogger('mxrnn.rnn')
 
 
 def save_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int,
-                        symbol: mx.sym.Symbol | None, arg_params: Params, aux_params: Params, *,
+                        symbol: mx.sym.Symbol | None, arg_params: Weights, aux_params: Weights, *,
                         checksum: bool = True) -> None:
     """Write a checkpoint with the weights of `cells` unpacked.
 
@@ -87,7 +88,7 @@ class Companion(NamedTuple):
 
 
 def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol | None,
-         arg_params: Params, aux_params: Params, *, batch: int = 0,
+         arg_params: Weights, aux_params: Weights, *, batch: int = 0,
          companion: Companion | None = None, checksum: bool = True) -> None:
     """Write a checkpoint, at the end of an epoch or after a `batch` of the next one."""
     epoch = _check.whole('epoch', epoch, 0)
@@ -109,29 +110,25 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
         kinds.insert(0, 'states')
     # They are renamed in this order, so that parameters never lack their states.
     targets = {kind: files.path_of(prefix, kind, epoch, batch) for kind in kinds}
-    try:
-        with atomic.replacing(list(targets.values())) as stage:
-            staged = {kind: os.path.join(stage, os.path.basename(target))
-                      for kind, target in targets.items()}
-            base, number = files.numbered(os.path.basename(prefix), epoch, batch)
-            with _unlogged(stage):
-                mx.model.save_checkpoint(os.path.join(stage, base), number, symbol, arg_params,
-                                         aux_params, **_without_copy(symbol))
-            if symbol is not None:
-                os.replace(os.path.join(stage, base + '-symbol.json'), staged['symbol'])
-                read_graph(staged['symbol'])
-            with atomic.flushing(staged['params']):
-                # MXNet does not notice that a disk is full when it closes a file.
-                if checksum:
-                    add_checksum(staged['params'], files.path_above(prefix, epoch, batch))
-                else:
-                    check_params(staged['params'])
-                if companion is not None:
-                    with open(staged['states'], 'wb') as stream:
-                        stream.write(_optimizer.encode(*companion, staged['params']))
-    except (OSError, mx.base.MXNetError) as error:
-        raise CheckpointError('cannot save %s: %s' % (
-            targets['params'], atomic.without_stage(reason_of(error)))) from None
+    with atomic.saving(targets['params'], list(targets.values())) as paths:
+        staged = dict(zip(targets, paths))
+        stage = os.path.dirname(staged['params'])
+        base, number = files.numbered(os.path.basename(prefix), epoch, batch)
+        with _unlogged(stage):
+            mx.model.save_checkpoint(os.path.join(stage, base), number, symbol, arg_params,
+                                     aux_params, **_without_copy(symbol))
+        if symbol is not None:
+            os.replace(os.path.join(stage, base + '-symbol.json'), staged['symbol'])
+            read_graph(staged['symbol'])
+        with atomic.flushing(staged['params']):
+            # MXNet does not notice that a disk is full when it closes a file.
+            if checksum:
+                add_checksum(staged['params'], files.path_above(prefix, epoch, batch))
+            else:
+                check_params(staged['params'])
+            if companion is not None:
+                with open(staged['states'], 'wb') as stream:
+                    stream.write(_optimizer.encode(*companion, staged['params']))
     # MXNet's own message, with the final name.
     _log.info('Saved checkpoint to "%s"', targets['params'])
     if companion is not None:

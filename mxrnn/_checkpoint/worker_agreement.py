@@ -16,7 +16,7 @@ import os
 import zlib
 from typing import Callable, Dict, Iterator, Tuple
 
-from .._files import CheckpointError, atomic, reason_of
+from .._files import CheckpointError, atomic
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place
 from .._runtime import heartbeat_watch
@@ -25,7 +25,7 @@ from . import optimizer_states as _optimizer
 from .optimizer_states import Extra
 from .position import Data, Here, Position, check_entries, take
 
-__all__ = ['Chosen', 'agree', 'check_part', 'checksum_of', 'fault', 'read_part', 'save_part',
+__all__ = ['Chosen', 'agree', 'check_part', 'checksum_of', 'read_part', 'save_part',
            'unfinished']
 
 _log = logging.getLogger('mxrnn.rnn')
@@ -64,13 +64,8 @@ def save_part(prefix: str, place: Place, here: Here, arg_params: dict[str, mx.nd
     weights = checksum_of(arg_params)
     index, count = (getattr(here.data, name) for name in ('part_index', 'num_parts'))
     path = files.path_of(prefix, files.part(index), *place)
-    try:
-        with atomic.replacing([path]) as stage, open(
-                os.path.join(stage, os.path.basename(path)), 'wb') as stream:
-            stream.write(_optimizer.encode_part(take(here), weights))
-    except OSError as error:
-        raise CheckpointError('cannot save %s: %s'
-                              % (path, atomic.without_stage(reason_of(error)))) from None
+    with atomic.saving(path, [path]) as (staged,), open(staged, 'wb') as stream:
+        stream.write(_optimizer.encode_part(take(here), weights))
     return Extra(parts=count, weights=weights)
 
 
@@ -107,15 +102,6 @@ def unfinished(prefix: str, place: Place, told: Extra) -> bool:
     return told.first is True and isinstance(told.parts, int) and not all(
         os.path.exists(files.path_of(prefix, files.part(number), *place))
         for number in range(told.parts))
-
-
-def fault(prefix: str, place: Place, told: Extra, data: Data) -> str:
-    """Why `read_part` would refuse a checkpoint; empty if it would not."""
-    try:
-        read_part(prefix, place, told, data)
-        return ''
-    except CheckpointError as error:
-        return str(error)
 
 
 def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]

@@ -3,14 +3,16 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import weakref
 from typing import Any, Dict, List, Literal, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
 from .. import _check
-from .._checkpoint.checkpoint_faults import check_ids
+from .._graph.graph import warn_of_ids
 from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
+from .._runtime.symbol_graph import graph_of
 from .corpus import Corpus
 from .tokens import Packed, data_type, extent, fits
 
@@ -20,6 +22,10 @@ __all__ = ['Described', 'gather', 'Key', 'part', 'State', 'TokenIter']
 _PUBLIC = tuple(__package__ + '.' + name for name in ('sentences', 'stream'))
 
 Layout = Literal['NT', 'TN', 'NTC', 'TNC']  #: the axes of batch and time
+
+#: For modules: the largest tokens for which the graph has been checked.
+_checked: weakref.WeakKeyDictionary[mx.mod.BaseModule, list[dict[str, float]]] = (
+    weakref.WeakKeyDictionary())
 
 State = Dict[str, Any]  #: plain values and arrays, which make up positions
 Key = Union[int, Tuple[int, ...]]  #: the length of a bucket, or the lengths
@@ -105,7 +111,7 @@ class TokenIter(mx.io.DataIter):
         # `fit`, `score` and `predict` of a bound module call this.
         caller = sys._getframe(1)
         module = caller.f_locals.get('self')
-        check_ids(self, module)
+        self._check_ids_(module)
         if not len(self) and caller.f_code.co_name == 'fit' and hasattr(module, 'binded'):
             raise ValueError("%r has nothing to train on: give a smaller batch_size, or "
                              "last_batch='pad'" % self)
@@ -206,9 +212,15 @@ class TokenIter(mx.io.DataIter):
                           of + 'checksum': held.checksum})
         return found
 
-    def _largest_(self) -> dict[str, float]:
-        """The largest token in each entry of data with tokens."""
-        return {name: held.most for name, held in zip(self._data_names, self._held.values())}
+    def _check_ids_(self, module: object) -> None:
+        """Warn if an Embedding of `module`, once it is bound, has too few rows for the tokens."""
+        if not isinstance(module, mx.mod.BaseModule) or not module.binded:
+            return
+        largest = {name: held.most for name, held in zip(self._data_names, self._held.values())}
+        checked = _checked.setdefault(module, [])
+        if largest not in checked and isinstance(module.symbol, mx.sym.Symbol):
+            checked.append(largest)
+            warn_of_ids(graph_of(module.symbol).vocabularies(), largest)
 
     def _epochs(self) -> list[State]:
         """The generators' state from which this epoch's order was drawn."""

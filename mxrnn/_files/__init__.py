@@ -16,7 +16,7 @@ import io
 import sys
 from typing import Iterator
 
-__all__ = ['CheckpointError', 'cause_of', 'named', 'opened', 'reason_of']
+__all__ = ['CheckpointError', 'cause_of', 'mxnet_errors', 'named', 'opened', 'reason_of']
 
 
 class CheckpointError(KeyError):
@@ -37,7 +37,10 @@ class CheckpointError(KeyError):
     """
 
     def __new__(cls, *args: object) -> CheckpointError:
-        return super().__new__(_of_mxnet(cls), *args)
+        bases = mxnet_errors()
+        if bases and not issubclass(cls, bases):
+            cls = _derived(cls, *bases)  # type: ignore[arg-type]
+        return super().__new__(cls, *args)
 
     __str__ = Exception.__str__  # KeyError would put the message in quotes
 
@@ -45,30 +48,23 @@ class CheckpointError(KeyError):
         return CheckpointError, self.args
 
 
-def _mxnet_error() -> type | None:
-    """MXNet's error class, or None if MXNet is not loaded."""
-    return getattr(sys.modules.get('mxnet.base'), 'MXNetError', None)
+def mxnet_errors() -> tuple[type[Exception], ...]:
+    """MXNet's error class; none if MXNet is not loaded."""
+    error = getattr(sys.modules.get('mxnet.base'), 'MXNetError', None)
+    return () if error is None else (error,)
 
 
 @functools.lru_cache(maxsize=None)
 def _derived(cls: type[CheckpointError], base: type) -> type[CheckpointError]:
+    """`cls`, also derived from MXNet's error."""
     return type(cls.__name__, (cls, base), {
         '__doc__': cls.__doc__, '__module__': cls.__module__, '__qualname__': cls.__qualname__})
-
-
-def _of_mxnet(cls: type[CheckpointError]) -> type[CheckpointError]:
-    """`cls`, also derived from MXNet's error if MXNet is loaded."""
-    base = _mxnet_error()
-    if base is None or issubclass(cls, base):
-        return cls
-    return _derived(cls, base)  # type: ignore[arg-type]
 
 
 def reason_of(error: BaseException) -> str:
     """An error's message in one line, without the stack that MXNet adds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    base = _mxnet_error()
-    if base is not None and isinstance(error, base) and not isinstance(error, CheckpointError):
+    if isinstance(error, mxnet_errors()) and not isinstance(error, CheckpointError):
         # The stack comes before the reason from MXNet 1.7 on, behind it in 1.5 and 1.6.
         lines = [line for line in lines if not line.startswith(('[bt]', 'Stack trace:'))][-1:]
     return ' '.join(lines) or type(error).__name__

@@ -10,12 +10,14 @@ import tempfile
 from concurrent import futures
 from typing import Iterator, Sequence
 
+from . import CheckpointError, mxnet_errors, reason_of
+
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ['flushing', 'replacing', 'without_stage']
+__all__ = ['flushing', 'replacing', 'saving', 'without_stage']
 
 _LOCK = 'lock'  #: the file in a stage that the process writing there keeps locked
 
@@ -81,6 +83,19 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
     if os.name == 'posix':
         for folder in folders:
             _flush(folder)
+
+
+@contextlib.contextmanager
+def saving(checkpoint: str, targets: Sequence[str]) -> Iterator[list[str]]:
+    """As `replacing`, but the block gets the path to write for each of `targets`, and an error of a
+    file or of MXNet says that `checkpoint` cannot be saved."""
+    errors: tuple[type[Exception], ...] = (OSError, *mxnet_errors())
+    try:
+        with replacing(targets) as stage:
+            yield [os.path.join(stage, os.path.basename(target)) for target in targets]
+    except errors as error:
+        raise CheckpointError('cannot save %s: %s' % (
+            checkpoint, without_stage(reason_of(error)))) from None
 
 
 @contextlib.contextmanager

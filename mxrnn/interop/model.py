@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from typing import Mapping, NamedTuple, Sequence
 
@@ -269,17 +268,12 @@ def save(model: Model, prefix: str, epoch: int, *, by_gate: bool | None = None) 
     epoch = _check.whole('epoch', epoch, 0)
     arrays = _arrays(model, by_gate)
     targets = [files.path_of(prefix, 'params', epoch), files.path_of(prefix, 'symbol')]
-    try:
-        with atomic.replacing(targets) as stage:
-            path, graph_path = (os.path.join(stage, os.path.basename(each)) for each in targets)
-            write_arrays(path, arrays)
-            if model.checksum:
-                add_checksum(path, files.path_above(prefix, epoch))
-            with open(graph_path, 'w', encoding='utf-8', newline='') as stream:
-                stream.write(model.text or graph_to_json(model.graph))
-    except OSError as error:
-        raise CheckpointError('cannot save %s: %s' % (
-            targets[0], atomic.without_stage(reason_of(error)))) from None
+    with atomic.saving(targets[0], targets) as (path, graph_path):
+        write_arrays(path, arrays)
+        if model.checksum:
+            add_checksum(path, files.path_above(prefix, epoch))
+        with open(graph_path, 'w', encoding='utf-8', newline='') as stream:
+            stream.write(model.text or graph_to_json(model.graph))
 
 
 def _arrays(model: Model, by_gate: bool | None) -> dict[str, np.ndarray]:
