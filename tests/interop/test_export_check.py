@@ -234,6 +234,12 @@ def test_outputs_without_numbers_show_nothing(tmp_path):
     model, _ = model_for(mx.sym.log(-mx.sym.square(mx.sym.Variable('data'))), {'data': (2, 4)})
     title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title == 'not checked' and 'no finite number' in said
+    count = mx.sym.sum(mx.sym.ones_like(mx.sym.Variable('data')), axis=0)  # above 3 in other runs
+    model, _ = model_for(mx.sym.log(mx.sym.Variable('most') - count), {'data': (2, 4)})
+    model.arg_params['most'][:] = 3.5
+    title, said, *_ = write_onnx(model, str(tmp_path / 'b.onnx'), {'data': ('batch', 4)}).checked
+    assert title == 'checked' and 'nothing was compared: the output log1_output has no' in said
+    assert 'fit' not in said
 
 
 def recurrence_of(values, fused):

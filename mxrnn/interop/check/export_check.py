@@ -190,8 +190,11 @@ class _Check:
                 self._compare(self._checkpoint, which, {})
             except ExportError:
                 raise
+            except _Incomparable as error:
+                refused = '. At other sizes nothing was compared: %s' % error
             except ValueError as error:
-                refused = without_stage(str(error))
+                refused = ('. Other sizes that were tried do not fit; if only these do, type them '
+                           '(--input). The reason: ' + without_stage(str(error)))
         count = len(self.said) - self._rewritten
         return '%sequal to %s%s to %.1g (%d size%s%s)%s%s' % (
             'in chunks, ' if self._file.steps else '', beside,
@@ -199,8 +202,7 @@ class _Check:
             's' * (count != 1),
             '; %d more by its rewritten graph' % self._rewritten if self._rewritten else '',
             '. Rounding alone changes outputs by %.1g' % self._rounding if self._rounding else '',
-            '. Other sizes that were tried do not fit; if only these do, type them (--input). '
-            'The reason: ' + refused if refused else '')
+            refused)
 
     def _told(self, data: Data) -> list[str]:
         """The inputs whose shapes tell the sizes of all open axes."""

@@ -195,6 +195,8 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
                 of_label = reader.at == 2 + reader.node.use_data_lengths
                 return np.full(shape, 1 if of_label else steps, 'float32')
             return random.randint(1, steps + 1, shape).astype('float32')
+    if any(reader.input.name == 'condition' for reader in readers):
+        return random.randint(0, 2, shape).astype(kind)
     if len(shape) == 1:
         return random.randint(1, steps + 1, shape).astype('float32')
     return values(random, shape).astype(kind)
