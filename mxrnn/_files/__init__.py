@@ -16,7 +16,8 @@ import io
 import sys
 from typing import Iterator
 
-__all__ = ['CheckpointError', 'cause_of', 'mxnet_errors', 'named', 'opened', 'reason_of']
+__all__ = ['CheckpointError', 'OtherKindError', 'cause_of', 'mxnet_errors', 'named', 'opened',
+           'reason_of']
 
 
 class CheckpointError(KeyError):
@@ -46,6 +47,11 @@ class CheckpointError(KeyError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return CheckpointError, self.args
+
+
+class OtherKindError(ValueError):
+    """A content does not begin as the wanted kind does; the message says of which kind it is not.
+    """
 
 
 def mxnet_errors() -> tuple[type[Exception], ...]:
@@ -97,5 +103,7 @@ def named(path: str) -> Iterator[None]:
     except OSError as error:
         raise CheckpointError('cannot read %s: %s' % (
             path, error.strerror or reason_of(error))) from None
+    except OtherKindError as error:
+        raise CheckpointError('%s is %s' % (path, error)) from None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise CheckpointError('%s is damaged: %s' % (path, reason_of(error))) from None

@@ -16,7 +16,7 @@ import glob
 import logging
 import os
 import re
-from typing import Tuple
+from typing import Sequence, Tuple
 
 from . import CheckpointError
 from .find_model import ENDS
@@ -160,22 +160,43 @@ def why_none(prefix: str) -> str:
     shorter = re.sub(r'(-symbol\.json|-\d+\.(params|states)|\.\w+)$', '', prefix)
     names = _prefixes(prefix if os.path.isdir(prefix) else os.path.dirname(prefix))
     rank_0 = re.sub(r'-\d+$', '', prefix)
+    is_file, is_archive = os.path.isfile(prefix), prefix.lower().endswith(ENDS)
     if os.path.isdir(prefix):
         text += '; %s is a folder: add the beginning of the names of its files%s' % (
             prefix, ', such as %s' % names[0] if names else '')
-    elif prefix.lower().endswith(ENDS) and os.path.isfile(prefix):
+    elif is_archive and is_file:
         text = 'it is an archive with one model: leave out the epoch'
-    elif prefix.endswith('.onnx'):
-        text = 'it is an ONNX file. compare takes a checkpoint first: compare PREFIX FILE.onnx' if (
-            os.path.exists(prefix)) else 'there is no such file'
+    elif prefix.endswith('.onnx') and is_file:
+        text = 'it is an ONNX file. compare takes a checkpoint first: compare PREFIX FILE.onnx'
+    elif is_archive or prefix.endswith('.onnx'):
+        text = 'there is no such file' + _near(prefix, _files_like(prefix), .8)
     elif shorter != prefix and epochs(shorter):
         text += '; give the prefix, %r' % shorter
     elif rank_0 != prefix and rank_0 in names:
         text += '; of several workers only that of rank 0 saves: load %s' % rank_0
+    elif is_file:
+        text = ('it is no file of a checkpoint. Name PREFIX of PREFIX-symbol.json and '
+                'PREFIX-0004.params, their folder, or an archive of both')
     else:
-        text += ''.join('; did you mean %s?' % name
-                        for name in difflib.get_close_matches(prefix, names, 1))
+        text += _near(prefix, names, .6)
     return text
+
+
+def _near(prefix: str, names: Sequence[str], cutoff: float) -> str:
+    """The question whether the most similar of `names` was meant; '' if none is similar."""
+    folder, base = os.path.split(prefix)
+    return ''.join('; did you mean %s?' % os.path.join(folder, name) for name in (
+        difflib.get_close_matches(base, [*map(os.path.basename, names)], 1, cutoff)))
+
+
+def _files_like(path: str) -> list[str]:
+    """The ONNX files or the archives in the folder of `path`, which is to be one of these."""
+    ends = ('.onnx',) if path.endswith('.onnx') else ENDS
+    try:
+        return [name for name in os.listdir(os.path.dirname(path) or '.')
+                if name.lower().endswith(ends)]
+    except OSError:
+        return []
 
 
 def _prefixes(folder: str) -> list[str]:

@@ -32,7 +32,7 @@ from typing import Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from . import CheckpointError, named, opened
+from . import CheckpointError, OtherKindError, named, opened
 
 __all__ = ['add_checksum', 'BFLOAT16', 'check_array', 'check_params', 'checked', 'checksum_of',
            'CSR', 'DENSE', 'read_sealed', 'refuse_names', 'ROW_SPARSE', 'TYPES', 'was_there',
@@ -240,7 +240,8 @@ def _locate(stream: io.BufferedIOBase, unnamed: bool = False
     any, if these are allowed, are numbers."""
     reader = _Reader(stream)
     if reader.number('Q', 'the header') != LIST_MAGIC:
-        raise ValueError('it does not begin like a file of arrays')
+        raise OtherKindError('no file of parameters such as PREFIX-0004.params, or damaged: it '
+                             'does not begin like one')
     seal = _parsed(reader.take(8, 'the header'))
     count = reader.number('Q', 'the header')
     entries = []

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any, Counter, TypeVar
 
-from .._files import named
+from .._files import OtherKindError, named
 from .attributes import AttributeValueError
 from .graph import Entry, Graph, Node
 from .operator_table import canonical, row
@@ -23,6 +23,8 @@ _T = TypeVar('_T')
 #: No graph's nodes have more outputs together; a file that says so is not MXNet's.
 _MOST_OUTPUTS = 1 << 20
 
+
+_NO_GRAPH = 'no graph such as PREFIX-symbol.json, or damaged'
 
 #: Attributes of programs that versions before 0.9 wrote without underscores.
 _HIDDEN = ('ctx_group', 'lr_mult', 'wd_mult', 'force_mirroring', 'mirror_stage')
@@ -50,6 +52,10 @@ def graph_from_json(text: str) -> Graph:
         content = json.loads(text, strict=False)  # MXNet does not escape all characters
     except RecursionError:
         raise ValueError('the JSON is nested too deeply') from None
+    except ValueError as error:
+        raise OtherKindError('%s: it is not JSON: %s' % (_NO_GRAPH, error)) from None
+    if not isinstance(content, dict) or 'nodes' not in content:
+        raise OtherKindError('%s: it has no nodes' % _NO_GRAPH)
     graph = _graph(content, 0)
     outputs = _count(graph)
     if outputs > _MOST_OUTPUTS:

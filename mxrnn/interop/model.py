@@ -186,8 +186,8 @@ def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> 
                                   "Gluon wrote %s, write both with net.export('model', epoch=1) in "
                                   'Gluon' % (graph_path, path)) from None
         except UnicodeDecodeError:
-            raise CheckpointError('%s is damaged, or of another kind: it is not text'
-                                  % graph_path) from None
+            raise CheckpointError('%s is no graph such as PREFIX-symbol.json, or damaged: it is '
+                                  'not text' % graph_path) from None
         graph = _with_shapes(graph_from_json(text), config)
     read, checksum = read_sealed(path, None if contents is None else contents[1])
     kinds = {name: name if name.startswith(('arg:', 'aux:')) else

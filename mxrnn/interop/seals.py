@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ['check_onnx_target', 'check_source_target', 'read_state', 'refuse_checkpoint',
-           'refuse_damaged', 'refuse_other_model', 'refuse_torch', 'sealed', 'sealed_state',
-           'weights_of']
+           'refuse_damaged', 'refuse_no_onnx', 'refuse_other_model', 'refuse_torch', 'sealed',
+           'sealed_state', 'weights_of']
 
 #: The entry as protobuf has it, without its eight digits: a field of the model, its key, its value.
 _SEAL = b'r\x17\n\x0bmxrnn.crc32\x12\x08'
@@ -58,20 +58,34 @@ def _is_source(path: str) -> bool:
     return line.startswith(_SOURCE[0]) and line.endswith(_SOURCE[1])
 
 
-def refuse_torch(path: str, onnx: bool = False) -> None:
-    """Refuse a source, its weights and all else that torch wrote; if an ONNX file is wanted, every
-    file without that end."""
+def refuse_torch(path: str) -> None:
+    """Refuse a source, its weights and files of torch where a checkpoint is wanted."""
+    if not os.path.isfile(path):
+        return
+    if _source_with(path):
+        raise ValueError('%s belongs to a source, of which mxrnn reads only the weights '
+                         '(from_source): name its checkpoint' % path)
+    with open(path, 'rb') as file:
+        if b'data.pkl' in file.read(256) or path.endswith(('.pt', '.pth')):  # in a zip of torch
+            raise ValueError('%s is a file of torch, which mxrnn does not read: name a checkpoint '
+                             'of MXNet, PREFIX of PREFIX-symbol.json' % path)
+
+
+def refuse_no_onnx(path: str) -> None:
+    """Refuse a file of another kind where an ONNX file is wanted."""
     if not os.path.isfile(path) or path.lower().endswith('.onnx'):
         return
-    with open(path, 'rb') as file:
-        if not onnx and file.read(2) != b'PK' and not path.endswith(('.pt', '.pth', '.py')):
-            return
-    source = os.path.splitext(path)[0] + '.py'
-    raise ValueError('%s belongs to a source, %s' % (
-        path, 'which export already compared with the graph: see "Checked" in ' + source if onnx
-        else 'of which mxrnn reads only the weights (from_source): name its checkpoint'
-        ) if _is_source(source) else '%s is no ONNX file (FILE.onnx), and mxrnn reads no files of '
-                     'torch: export the checkpoint again' % path)
+    source = _source_with(path)
+    raise ValueError('%s belongs to a source, which export already compared with the graph: see '
+                     '"Checked" in %s' % (path, source) if source else
+                     '%s is no ONNX file: compare takes FILE.onnx, which export PREFIX --onnx '
+                     'FILE.onnx writes' % path)
+
+
+def _source_with(path: str) -> str:
+    """The source to which a file belongs, as itself or its weights; '' if there is none."""
+    stem, end = os.path.splitext(path)
+    return stem + '.py' if end in ('.py', '.pt') and _is_source(stem + '.py') else ''
 
 
 def sealed(content: bytes) -> bytes:

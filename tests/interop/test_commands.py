@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -330,8 +331,9 @@ def test_files_of_torch_are_refused_in_one_line(prefix, tmp_path):
         for words in (['inspect', path], ['export', path], ['compare', prefix, 4, path],
                       ['export', path, '--onnx', tmp_path / 'a.onnx']):
             said = told(*words, status=2)
-            assert said.count('\n') == 1 and said.endswith(': export the checkpoint again\n')
-            assert str(path) in said
+            assert said.count('\n') == 1 and str(path) + (
+                ' is no ONNX file: compare takes ' if words[0] == 'compare' else
+                ' is a file of torch, which mxrnn does not read: name a checkpoint') in said
 
 
 def rewritten(prefix, change):
@@ -412,7 +414,7 @@ def test_export_without_a_format_says_what_to_type(prefix, tmp_path):
     assert 'there is no %s-*.params' % (tmp_path / 'dyas') in told(
         'export', tmp_path / 'dyas', status=2)
     graph = '%s-symbol.json' % prefix
-    assert '4.params is damaged, or of another kind: it is not text' in told(
+    assert '4.params is no graph such as PREFIX-symbol.json, or damaged: it is not text' in told(
         'inspect', '--params', graph, '--symbol', '%s-0004.params' % prefix, status=2)
     advice = told('export', prefix, 4, status=2)
     lines = [line for line in advice.splitlines() if line.startswith('  python -m mxrnn ')]
@@ -664,7 +666,19 @@ def onnx_file(path, kind, op, after=None, listed=False):
      'inputs must name inputs of the file: data; it does not take softmax_label'),
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--input', 'data=batch'],
      'inputs (--input) must give data 2 axes: data=batch,time, got data=batch'),
-    (['compare', 'PREFIX', '4', 'PREFIX-symbol.json'], 'symbol.json is no ONNX file'),
+    (['compare', 'PREFIX', '4', 'PREFIX-symbol.json'], 'symbol.json is no ONNX file: compare'),
+    (['compare', 'PREFIX', 'old.py'], 'old.py is no ONNX file: compare takes FILE.onnx, which '),
+    (['compare', 'PREFIX', 'nonsense.onnx'], 'nonsense.onnx is no ONNX file, or damaged: it does'),
+    (['export', 'old.py', '--onnx', 'a.onnx'], 'old.py can be read: it is no file of a checkp'),
+    (['inspect', 'words.json'], 'words.json can be read: it is no file of a checkpoint. Name '),
+    (['inspect', '--symbol', 'words.json', '--params', 'PREFIX-0004.params'],
+     '-symbol.json, or damaged: it has no nodes'),
+    (['export', 'PREFIX', '--certify', 'old.py', '--onnx', 'a.onnx'], '-symbol.json, or damaged: '),
+    (['inspect', '--symbol', 'PREFIX-symbol.json', '--params', 'words.json'],
+     'words.json is no file of parameters such as '),
+    (['inspect', 'txet.tar.gz'], 'there is no such file; did you mean text.tar.gz?'),
+    (['inspect', 'nonsens.onnx'], 'there is no such file; did you mean nonsense.onnx?'),
+    (['inspect', 'other.tar.gz'], 'other.tar.gz can be read: there is no such file\n'),
     (['inspect', 'PREFIX-symbol.json'], "days-symbol.json-*.params; give the prefix, 'PREFIX'"),
     (['inspect', 'none.onnx'], 'no checkpoint of none.onnx can be read: there is no such file'),
     (['compare', 'empty.onnx', 'PREFIX'], 'takes a checkpoint first: compare '),
@@ -674,7 +688,7 @@ def onnx_file(path, kind, op, after=None, listed=False):
     (['export', 'PREFIX', '--onnx', 'a.PTH'], '--onnx must not end in .pt or .pth or .py'),
     (['export', 'PREFIX', '--onnx', 'none/a.onnx'], 'there is no folder none'),
     (['compare', 'PREFIX', '4', 'none.onnx', '--input', 'date=1'], 'date'),
-    (['inspect', 'empty.pt'], 'empty.pt is no ONNX file'),
+    (['inspect', 'empty.pt'], 'empty.pt is a file of torch, which mxrnn does not read: name a'),
     (['inspect', 'text.tar.gz'], 'text.tar.gz is damaged: '),
     (['export', 'text.tar.gz', '4', '--onnx', 'a.onnx'],
      'text.tar.gz-0004.params: it is an archive with one model: leave out the epoch'),
@@ -686,7 +700,8 @@ def onnx_file(path, kind, op, after=None, listed=False):
 def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monkeypatch,
                                                            arguments, text):
     monkeypatch.chdir(tmp_path)
-    for name, content in ('empty.pt', ''), ('empty.onnx', ''), ('text.tar.gz', 'text'):
+    for name, content in ('empty.pt', ''), ('empty.onnx', ''), ('text.tar.gz', 'text'), (
+            'nonsense.onnx', 'text'), ('old.py', 'import mxnet'), ('words.json', '{"mon": 1}'):
         Path(name).write_text(content)
     onnx_file('lists.onnx', 'FLOAT', 'SequenceLength', 'INT64', listed=True)
     onnx_file('text.onnx', 'STRING', 'Identity', 'STRING')
@@ -695,6 +710,16 @@ def test_what_the_user_can_put_right_is_said_in_a_message(prefix, tmp_path, monk
     assert error.startswith('error: ') and text.replace('PREFIX', prefix) in error
     assert 'Traceback' not in error
     assert not os.path.exists('a.onnx') and not os.path.exists('none')
+
+
+def test_a_zip_is_read_and_a_file_of_torch_is_not(prefix, tmp_path):
+    """Zips were refused as files of torch, which are zips, too."""
+    with zipfile.ZipFile(tmp_path / 'days.zip', 'w') as archive:
+        for name in 'days-symbol.json', 'days-0004.params':
+            archive.write(tmp_path / name, name)
+    assert 'outputs:    softmax_output' in told('inspect', tmp_path / 'days.zip')
+    torch.save({}, str(tmp_path / 'days.zip'))
+    assert 'days.zip is a file of torch, which' in told('inspect', tmp_path / 'days.zip', status=2)
 
 
 @pytest.mark.parametrize('arguments, blocked, text', [

@@ -14,7 +14,7 @@ from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.reference import Reference, of_torch
-from ..seals import refuse_torch
+from ..seals import refuse_no_onnx
 from .difference import difference, of_file
 from .random_inputs import Inputs, arrays_of, finite_run
 
@@ -78,7 +78,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     given = {} if data_path is None else arrays_of(data_path)
     one = with_one_input(model.graph, model.params)
     _refuse_unknown({*shapes, *given}, [*model.inputs, *one.inputs])
-    refuse_torch(path, onnx=True)
+    refuse_no_onnx(path)
     begin()
     file = open_file(path)
     if not any(name in one.inputs for name, _, _ in file.inputs):
