@@ -65,7 +65,7 @@ def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
     count = builder.reshape(builder.vector([data.shape[axis]]), ())
     places = builder.node('Range', [number(0), count, number(1)], (data.shape[axis],))
     last = builder.node('Gather', [places, number([needed - 1])], (1,))
-    begin = builder.apply('Add', last, number([node.begin - needed + 1]))
+    begin = last + number([node.begin - needed + 1])
     end = number([2**62 if node.end is None else node.end])
     return builder.node('Slice', [data, begin, end, number([axis])], builder.out)
 
@@ -234,9 +234,8 @@ def _arange_like(builder: Builder, node: Node, data: Value) -> Value:
     steps = [builder.constant(number, 'int64') for number in (0, 1)]
     count = builder.node('Range', [steps[0], size, steps[1]], (product(shape),))
     numbers = builder.cast(count, data.dtype)
-    for op, number, neutral in (('Mul', node.step, 1), ('Add', node.start, 0)):
-        if number != neutral:
-            numbers = builder.apply(op, numbers, number)
+    numbers = numbers if node.step == 1 else numbers * node.step
+    numbers = numbers if node.start == 0 else numbers + node.start
     return builder.reshape(numbers, shape)
 
 
@@ -246,12 +245,11 @@ def indices(builder: Builder, value: Value, size: Size, mode: str = 'clip') -> V
     """Numbers as indices into an axis of `size`; outside the axis they behave as in MXNet."""
     places = builder.cast(value, 'int64')
     if mode == 'raise':  # Gather counts numbers below 0 from the end; moves them out of range
-        below = builder.apply('Less', places, 0, dtype=bool)
-        return builder.where(below, builder.scalar(2 ** 62, places), places)
+        return builder.where(places < 0, 2 ** 62, places)
     count = builder.reshape(builder.vector([size]), ())
     if mode == 'wrap':
-        return builder.apply('Mod', places, count)
-    return builder.apply('Clip', places, 0, builder.apply('Sub', count, 1))
+        return places.of('Mod', count)
+    return places.of('Clip', 0, count - 1)
 
 
 @converts('take')
@@ -303,7 +301,6 @@ def _scatter_nd(builder: Builder, node: Node, data: Value, index: Value) -> Valu
 @converts('one_hot')
 def _one_hot(builder: Builder, node: Node, data: Value) -> Value:
     index = builder.unsqueeze(builder.cast(data, 'int64'), data.rank)
-    hit = builder.apply('Equal', index, builder.constant(np.arange(node.depth), 'int64'),
-                        dtype=bool)
+    hit = index.equals(builder.constant(np.arange(node.depth), 'int64'))
     yes, no = (builder.constant(number, node.dtype) for number in (node.on_value, node.off_value))
     return builder.where(hit, yes, no)

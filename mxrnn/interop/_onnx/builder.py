@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import math
-from functools import partial, reduce
+import operator
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, Callable, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -46,12 +48,41 @@ def positive(axis: int, rank: int) -> int:
 _MOVES = ('Concat', 'Expand', 'Reshape', 'Slice', 'Squeeze', 'Transpose', 'Unsqueeze')
 
 
-class Value(NamedTuple):
-    """An array of the ONNX graph: its name, its shape as far as it is known, its type."""
+def _pair(op: str, dtype: DType | None = None) -> Callable[[Value, Value | float], Value]:
+    """The method of `Value` that writes an operator of two arrays."""
+    return lambda first, second: first.of(op, second, dtype=dtype)
 
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """An array of the ONNX graph: its name, its shape as far as it is known, its type.
+
+    Python's operators write ONNX's for each element: of two arrays, or of an array and a number.
+    """
+
+    builder: Builder
     name: str
     shape: tuple[Size, ...]
     dtype: np.dtype
+
+    def of(self, op: str, *others: Value | float, dtype: DType | None = None, **attributes: object
+           ) -> Value:
+        """See `Builder.apply`."""
+        return self.builder.apply(op, self, *others, dtype=dtype, **attributes)
+
+    __add__, __sub__ = _pair('Add'), _pair('Sub')
+    __mul__, __truediv__ = _pair('Mul'), _pair('Div')
+    __lt__, __le__ = _pair('Less', bool), _pair('LessOrEqual', bool)
+    __gt__, __ge__ = _pair('Greater', bool), _pair('GreaterOrEqual', bool)
+    __and__, __or__, __xor__ = _pair('And'), _pair('Or'), _pair('Xor')
+    #: Where two arrays are equal; ``==`` asks whether they are the same array.
+    equals = _pair('Equal', bool)
+
+    def __neg__(self) -> Value:
+        return self.of('Neg')
+
+    def __invert__(self) -> Value:
+        return self.of('Not')
 
     @property
     def rank(self) -> int:
@@ -130,7 +161,7 @@ class Builder:
     def give(self, scope: Scope, value: Value, name: str) -> None:
         """Make `value` an output of a graph, of a node of its own in it."""
         scope.records.append(Record('Identity', name, [value.name], [name], {}))
-        scope.outputs.append(value._replace(name=name))
+        scope.outputs.append(replace(value, name=name))
 
     def name(self, wanted: str) -> str:
         """An unused name; `wanted` if possible."""
@@ -150,12 +181,12 @@ class Builder:
         shape = tuple(array.shape)
         key = (array.dtype.str, shape, array.tobytes()) if not name and array.size <= 64 else ()
         if key and key in self._shared:
-            return Value(self._shared[key], shape, array.dtype)
+            return Value(self, self._shared[key], shape, array.dtype)
         name = self.name(name or self.current + '_constant')
         self.constants[name] = array
         if key:
             self._shared[key] = name
-        return Value(name, shape, array.dtype)
+        return Value(self, name, shape, array.dtype)
 
     @property
     def out(self) -> tuple[Size | None, ...]:
@@ -196,7 +227,7 @@ class Builder:
         if op in _MOVES and self.zeros.issuperset(inside if op == 'Concat' else inside[:1]):
             self.zeros.update(names)
         dtypes = dtype if isinstance(dtype, list) else [dtype] * len(shapes)
-        return [Value(name, tuple(
+        return [Value(self, name, tuple(
             Axis(Source(name, i, self.scope)) if size is None else resolve(size)
             for i, size in enumerate(shape)), np.dtype(kind))
                 for name, shape, kind in zip(names, shapes, dtypes)]
@@ -213,7 +244,7 @@ class Builder:
         with np.errstate(all='ignore'):
             arrays = [np.asarray(array) for array in ReferenceEvaluator(model).run(None, feeds)]
         self.constants.update(zip(record.outputs, arrays))
-        return [Value(name, tuple(array.shape), array.dtype)
+        return [Value(self, name, tuple(array.shape), array.dtype)
                 for name, array in zip(record.outputs, arrays)]
 
     def vector(self, sizes: Sequence[Size | None]) -> Value:
@@ -226,7 +257,7 @@ class Builder:
             return self.constant(numbers, 'int64')
         name = self.name(self.current + '_shape')
         self.scope.vectors.append((name, known))
-        return Value(name, (len(known),), np.dtype('int64'))
+        return Value(self, name, (len(known),), np.dtype('int64'))
 
     def reshape(self, value: Value, shape: Sequence[Size | None]) -> Value:
         """`value` in another shape with as many elements; one size may be None."""
@@ -252,7 +283,7 @@ class Builder:
         if value.dtype == np.dtype(dtype):
             return value
         if np.dtype(dtype) == bool and value.name in self.conditions:
-            return Value(self.conditions[value.name], value.shape, np.dtype(bool))
+            return replace(value, name=self.conditions[value.name], dtype=np.dtype(bool))
         return self.node('Cast', [value], value.shape, dtype, to=element_type(dtype))
 
     def numbers(self, condition: Value, dtype: DType) -> Value:
@@ -268,8 +299,12 @@ class Builder:
             raise Unsupported('a number (%s) that does not fit the type %s' % (number, like.dtype))
         return self.constant(number, like.dtype)
 
-    def where(self, condition: Value, yes: Value, no: Value) -> Value:
-        """`yes` where the condition holds, `no` elsewhere."""
+    def where(self, condition: Value, yes: Value | float, no: Value | float) -> Value:
+        """`yes` where the condition holds, `no` elsewhere; one of them may be a number."""
+        if not isinstance(yes, Value):
+            yes = self.scalar(yes, no)  # type: ignore[arg-type]
+        if not isinstance(no, Value):
+            no = self.scalar(no, yes)
         shape = broadcast(condition.shape, yes.shape, no.shape)
         return self.node('Where', [condition, yes, no], shape, yes.dtype)
 
@@ -332,17 +367,17 @@ class Builder:
         if isinstance(size, int):
             return self.constant([size], 'int64')
         if isinstance(size, Sum):
-            terms = [reduce(partial(self.apply, 'Mul'), [
+            terms = [reduce(operator.mul, [
                 *([self.constant([number], 'int64')] if number != 1 or not atoms else ()),
                 *(self._dim(atom, dims) for atom in atoms)]) for number, atoms in size.terms]
-            total = reduce(partial(self.apply, 'Add'), terms)
-            return total if size.divisor == 1 else self.apply('Div', total, size.divisor)
+            total = reduce(operator.add, terms)
+            return total if size.divisor == 1 else total / size.divisor
         source = size.source
         if source is None or not self.scope.sees(source.scope):
             raise SizeError('a size that the graph does not tell')
         name = str(source.array)
         key = (name, source.axis)
         if key not in dims:
-            dims[key] = self.node('Shape', [Value(name, (), np.dtype('int64'))], (1,),
+            dims[key] = self.node('Shape', [Value(self, name, (), np.dtype('int64'))], (1,),
                                   'int64', start=source.axis, end=source.axis + 1)
         return dims[key]

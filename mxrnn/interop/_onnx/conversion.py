@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import Dict, Mapping, Sequence, Set, Tuple
 
 import numpy as np
@@ -127,7 +128,7 @@ class Conversion:
             source = Source(node.name, i, builder.scope)
             shape.append(size if isinstance(size, int) else self._axes.setdefault(
                 size, Axis(source, size)))
-        value = Value(node.name, tuple(shape), dtype)
+        value = Value(builder, node.name, tuple(shape), dtype)
         builder.scope.inputs.append(value)
         for axis in self._guarded.get(node.name, ()):
             builder.current = '%s_axis_%d_as_others' % (node.name, axis)
@@ -136,9 +137,9 @@ class Conversion:
             if name == node.name:
                 builder.current = '%s_axis_%d_in_range' % (node.name, axis)
                 own = builder.node('Shape', [value], (1,), 'int64', start=axis, end=axis + 1)
-                value = self._guard(value, axis, builder.apply('Min', builder.apply(
-                    'Max', own, builder.constant([sizes[0]], 'int64')), builder.constant(
-                        [sizes[-1]], 'int64')))
+                value = self._guard(value, axis, own.of(
+                    'Max', builder.constant([sizes[0]], 'int64')).of(
+                        'Min', builder.constant([sizes[-1]], 'int64')))
         return value
 
     def _guard(self, value: Value, axis: int, right: Value) -> Value:
@@ -149,7 +150,7 @@ class Conversion:
         """
         builder = self._builder
         own = builder.node('Shape', [value], (1,), 'int64', start=axis, end=axis + 1)
-        apart = builder.apply('Abs', builder.apply('Sub', own, right))
+        apart = (own - right).of('Abs')
         zeros = builder.constant([[0] * value.rank], 'int64')
         shape = builder.node('Gather', [zeros, builder.reshape(apart, ())], (value.rank,))
         return builder.node('Reshape', [value, shape], value.shape)
@@ -209,7 +210,7 @@ def _as_inferred(value: Value, axes: Axes) -> Value:
     """A value with its inferred shape, as far as the file can read the sizes."""
     if len(axes) != value.rank:
         return value
-    return value._replace(shape=tuple([
+    return replace(value, shape=tuple([
         size if all(each.source for each in axes_in(size)) else unify(own, size)
         for own, size in zip(value.shape, map(product, axes))]))
 

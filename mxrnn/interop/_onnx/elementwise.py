@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from functools import partial, reduce
 from typing import Callable
 
@@ -42,31 +43,26 @@ def _and_number(builder: Builder, node: Node, data: Value) -> tuple[Value, Value
 
 
 def _arithmetic(op: str, builder: Builder, first: Value, second: Value) -> Value:
-    return builder.apply(op, first, second)
+    return first.of(op, second)
 
 
 def _condition(op: str, builder: Builder, first: Value, second: Value) -> Value:
     """A comparison, or a connection of conditions, which arrive as 0 and 1."""
-    sides = [first, second]
+    kind = first.dtype
     if op in _LOGIC.values():
-        sides = [builder.cast(side, bool) for side in sides]
-    result = builder.apply('Equal' if op == 'NotEqual' else op, *sides, dtype=bool)
-    if op == 'NotEqual':
-        result = builder.apply('Not', result)
-    return builder.numbers(result, first.dtype)
+        first, second = builder.cast(first, bool), builder.cast(second, bool)
+    return builder.numbers(~first.equals(second) if op == 'NotEqual' else
+                           first.of(op, second, dtype=bool), kind)
 
 
 def _hypotenuse(builder: Builder, first: Value, second: Value) -> Value:
     # Squares of large numbers overflow; squares of ratios to the larger one do not.
-    first, second = builder.apply('Abs', first), builder.apply('Abs', second)
-    large, small = builder.apply('Max', first, second), builder.apply('Min', first, second)
-    zero = builder.apply('Equal', large, 0, dtype=bool)
-    part = builder.apply('Div', small, builder.where(zero, builder.scalar(1, large), large))
-    root = builder.apply('Sqrt', builder.apply('Add', builder.apply('Mul', part, part), 1))
-    endless = builder.apply('Or', *(builder.apply('IsInf', side, dtype=bool)
-                                    for side in (first, second)))
-    return builder.where(endless, builder.scalar(math.inf, large),
-                         builder.apply('Mul', large, root))
+    first, second = first.of('Abs'), second.of('Abs')
+    large, small = first.of('Max', second), first.of('Min', second)
+    part = small / builder.where(large.equals(0), 1, large)
+    root = (part * part + 1).of('Sqrt')
+    endless = first.of('IsInf', dtype=bool) | second.of('IsInf', dtype=bool)
+    return builder.where(endless, math.inf, large * root)
 
 
 def _modulo(builder: Builder, whole: Value, part: Value) -> Value:
@@ -75,17 +71,14 @@ def _modulo(builder: Builder, whole: Value, part: Value) -> Value:
     For numbers that are not integers, ONNX's Mod gives it the sign of `whole`.
     """
     zero = builder.scalar(0, part)
-    none = builder.apply('Equal', part, zero, dtype=bool)
-    part = builder.where(none, builder.scalar(1, part), part)
+    none = part.equals(zero)
+    part = builder.where(none, 1, part)
     if whole.dtype.kind != 'f':
-        left = builder.apply('Mod', whole, part)
+        left = whole.of('Mod', part)
     else:
-        left = builder.apply('Mod', whole, part, fmod=1)
-        other = builder.apply('Xor', *(builder.apply('Less', side, zero, dtype=bool)
-                                       for side in (left, part)))
-        some = builder.apply('Not', builder.apply('Equal', left, zero, dtype=bool))
-        left = builder.where(builder.apply('And', other, some), builder.apply('Add', left, part),
-                             left)
+        left = whole.of('Mod', part, fmod=1)
+        other = (left < zero) ^ (part < zero)
+        left = builder.where(other & ~left.equals(zero), left + part, left)
     return builder.where(none, zero, left)
 
 
@@ -117,8 +110,7 @@ def _chain(*steps: tuple[str, float] | str) -> Converter:
     """A converter for one input. Each step is an ONNX operator, alone or with a number."""
     def convert(builder: Builder, node: Node, data: Value) -> Value:
         for step in steps:
-            data = builder.apply(step, data) if isinstance(step, str) else builder.apply(
-                step[0], data, step[1])
+            data = data.of(step) if isinstance(step, str) else data.of(*step)
         return data
     return convert
 
@@ -129,7 +121,7 @@ for _name, _op in _UNARY.items():
 
 @converts('floor', 'ceil')
 def _whole(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.apply(node.op.capitalize(), data) if data.dtype.kind == 'f' else data
+    return data.of(node.op.capitalize()) if data.dtype.kind == 'f' else data
 
 
 converts('rsqrt')(_chain('Sqrt', 'Reciprocal'))
@@ -141,14 +133,14 @@ converts('degrees')(_chain(('Mul', 180 / math.pi)))
 converts('radians')(_chain(('Mul', math.pi / 180)))
 
 
-converts('square')(lambda builder, node, data: builder.apply('Mul', data, data))
+converts('square')(lambda builder, node, data: data * data)
 
 
 def _of_size(*steps: tuple[str, float] | str) -> Converter:
     """A converter that changes each number's size and keeps its sign."""
     def convert(builder: Builder, node: Node, data: Value) -> Value:
-        size = _chain('Abs', *steps)(builder, node, data)
-        return builder.apply('Mul', builder.apply('Sign', data), size)
+        size: Value = _chain('Abs', *steps)(builder, node, data)
+        return data.of('Sign') * size
     return convert
 
 
@@ -157,33 +149,26 @@ converts('trunc', 'fix')(_of_size('Floor'))
 converts('round')(_of_size(('Add', 0.5), 'Floor'))  # ONNX rounds halves to even numbers
 
 
-@converts('rcbrt')
-def _inverse_cube_root(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.apply('Reciprocal', _cube_root(builder, node, data))
+converts('rcbrt')(lambda builder, node, data: _cube_root(builder, node, data).of('Reciprocal'))
 
 
 @converts('rint')
 def _round_to_floor(builder: Builder, node: Node, data: Value) -> Value:
     # MXNet rounds halves towards minus infinity, ONNX to even numbers.
-    below, above = builder.apply('Floor', data), builder.apply('Ceil', data)
-    lower = builder.apply('LessOrEqual', builder.apply('Sub', data, below),
-                          builder.apply('Sub', above, data), dtype=bool)
-    return builder.where(lower, below, above)
+    below, above = data.of('Floor'), data.of('Ceil')
+    return builder.where(data - below <= above - data, below, above)
 
 
-@converts('logical_not')
-def _not(builder: Builder, node: Node, data: Value) -> Value:
-    return builder.numbers(builder.apply('Not', builder.cast(data, bool)), data.dtype)
-
-
+converts('logical_not')(lambda builder, node, data: builder.numbers(
+    ~builder.cast(data, bool), data.dtype))
 converts('add_n')(lambda builder, node, *inputs: builder.node(
     'Sum', inputs, inputs[0].shape) if inputs[0].dtype.kind == 'f' else reduce(
-        partial(builder.apply, 'Add'), inputs))  # Sum takes no integers
-converts('clip')(lambda builder, node, data: builder.apply('Clip', data, node.a_min, node.a_max))
-converts('hard_sigmoid')(lambda builder, node, data: builder.apply(
-    'HardSigmoid', data, alpha=node.alpha, beta=node.beta))
-converts('Activation')(lambda builder, node, data: builder.apply(
-    {'softrelu': 'Softplus', **_UNARY}[node.act_type], data))
+        operator.add, inputs))  # Sum takes no integers
+converts('clip')(lambda builder, node, data: data.of('Clip', node.a_min, node.a_max))
+converts('hard_sigmoid')(lambda builder, node, data: data.of(
+    'HardSigmoid', alpha=node.alpha, beta=node.beta))
+converts('Activation')(lambda builder, node, data: data.of(
+    {'softrelu': 'Softplus', **_UNARY}[node.act_type]))
 converts('Cast')(lambda builder, node, data: builder.cast(data, dtype_of(node)))
 converts('_copy', 'BlockGrad', '_CrossDeviceCopy', '_identity_with_attr_like_rhs')(
     lambda builder, node, data: data)
@@ -192,13 +177,12 @@ converts('_copy', 'BlockGrad', '_CrossDeviceCopy', '_identity_with_attr_like_rhs
 @converts('smooth_l1')
 def _smooth_l1(builder: Builder, node: Node, data: Value) -> Value:
     square = node.scalar ** 2
-    small = builder.apply('Mul', builder.apply('Mul', data, data), 0.5 * square)
+    small = data * data * (0.5 * square)
     if not square:
         return small
-    size = builder.apply('Abs', data)
-    large = builder.apply('Sub', size, 0.5 / square)
-    near = builder.apply('Less', size, 1 / square, dtype=bool)
-    return builder.where(near, small, large)
+    size = data.of('Abs')
+    large = size - 0.5 / square
+    return builder.where(size < 1 / square, small, large)
 
 
 @converts('LeakyReLU')
@@ -207,19 +191,18 @@ def _leaky(builder: Builder, node: Node, data: Value, *slopes: Value) -> Value:
     if kind == 'rrelu':  # the mean of its random slopes, as in inference
         slope = (node.lower_bound + node.upper_bound) / 2
     if kind == 'elu':
-        return builder.apply('Elu', data, alpha=slope)
+        return data.of('Elu', alpha=slope)
     if kind == 'selu':
-        return builder.apply('Selu', data)
+        return data.of('Selu')
     if kind == 'gelu':
-        whole = builder.apply('Add', builder.apply('Erf', builder.apply(
-            'Mul', data, math.sqrt(0.5))), 1)
-        return builder.apply('Mul', builder.apply('Mul', data, 0.5), whole)
+        whole = (data * math.sqrt(0.5)).of('Erf') + 1
+        return data * 0.5 * whole
     if kind == 'prelu':
         each = slopes[0]
         if each.rank == 1 and data.rank > 1:
             each = builder.reshape(each, (1, each.shape[0]) + (1,) * (data.rank - 2))
         return builder.node('PRelu', [data, each], data.shape)
-    return builder.apply('LeakyRelu', data, alpha=slope)
+    return data.of('LeakyRelu', alpha=slope)
 
 
 @converts('where')

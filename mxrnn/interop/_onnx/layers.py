@@ -31,7 +31,7 @@ def _dense(builder: Builder, node: Node, data: Value, weight: Value, *bias: Valu
     if data.rank == 2:
         return builder.node('Gemm', [data, weight, *biases], builder.out, transB=1)
     result = builder.node('MatMul', [data, builder.transpose(weight, (1, 0))], builder.out)
-    return builder.apply('Add', result, biases[0]) if biases else result
+    return result + biases[0] if biases else result
 
 
 @converts('Embedding', '_contrib_SparseEmbedding')
@@ -50,7 +50,7 @@ def _matrix(builder: Builder, value: Value, axis: int) -> Value:
 @converts('dot')
 def _dot(builder: Builder, node: Node, left: Value, right: Value) -> Value:
     if left.rank == 1 and right.rank == 1:
-        return reduce(builder, 'ReduceSum', builder.apply('Mul', left, right), [0], True)
+        return reduce(builder, 'ReduceSum', left * right, [0], True)
     first, second = node.transpose_a and left.rank > 1, node.transpose_b and right.rank > 1
     left = _matrix(builder, left, 0 if first else -1)
     right = _matrix(builder, right, right.rank - 1 if second else 0)
@@ -80,7 +80,7 @@ def _gemm2(builder: Builder, node: Node, left: Value, right: Value) -> Value:
         for side, turned in ((left, node.transpose_a), (right, node.transpose_b)))
     result = builder.node('MatMul', [left, right], left.shape[:-1] + right.shape[-1:])
     if node.alpha != 1:
-        result = builder.apply('Mul', result, node.alpha)
+        result = result * node.alpha
     order = [*batch, rows, rank - 1]
     return builder.transpose(result, [order.index(axis) for axis in range(rank)])
 
@@ -93,7 +93,7 @@ def _trmm(builder: Builder, node: Node, triangle: Value, other: Value) -> Value:
         triangle = builder.transpose(triangle, [*range(rank - 2), rank - 1, rank - 2])
     sides = (other, triangle) if node.rightside else (triangle, other)
     result = builder.node('MatMul', [*sides], builder.out)
-    return result if node.alpha == 1 else builder.apply('Mul', result, node.alpha)
+    return result if node.alpha == 1 else result * node.alpha
 
 
 # ---- windows over images and sequences
@@ -179,7 +179,7 @@ def _pooled(builder: Builder, node: Node, data: Value, padded: bool | None) -> V
     counted = int(kind == 'sum' or padded is not False)
     result = builder.node('AveragePool', [data], shape, kernel_shape=kernel, strides=strides,
                           pads=pads * 2, count_include_pad=counted)
-    return builder.apply('Mul', result, math.prod(kernel)) if kind == 'sum' else result
+    return result * math.prod(kernel) if kind == 'sum' else result
 
 
 @converts('UpSampling')
@@ -203,10 +203,6 @@ def _refuse_statistics(node: Node) -> None:
         raise Unsupported('a %s that returns mean and variance' % node.op)
 
 
-def _deviation(builder: Builder, variance: Value, eps: float) -> Value:
-    return builder.apply('Sqrt', builder.apply('Add', variance, eps))
-
-
 @converts('BatchNorm', 'BatchNorm_v1', 'CuDNNBatchNorm', '_contrib_SyncBatchNorm')
 def _batch_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: Value, mean: Value,
                 variance: Value) -> Value:
@@ -214,10 +210,9 @@ def _batch_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: V
     axis = positive(getattr(node, 'axis', 1), data.rank)
     if node.fix_gamma:
         gamma = builder.fill(1, gamma.shape, gamma.dtype)
-    scale = builder.apply('Div', gamma, _deviation(builder, variance, node.eps))
-    moved = builder.apply('Sub', beta, builder.apply('Mul', mean, scale))
-    result = builder.apply('Mul', data, _along(builder, scale, axis, data.rank))
-    return builder.apply('Add', result, _along(builder, moved, axis, data.rank))
+    scale = gamma / (variance + node.eps).of('Sqrt')
+    moved = beta - mean * scale
+    return data * _along(builder, scale, axis, data.rank) + _along(builder, moved, axis, data.rank)
 
 
 @converts('LayerNorm')
@@ -241,14 +236,13 @@ def _group_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: V
     _refuse_statistics(node)
     groups = node.num_groups
     flat = builder.reshape(data, (data.size(0), groups, divide(product(data.shape[1:]), groups)))
-    apart = builder.apply('Sub', flat, reduce(builder, 'ReduceMean', flat, [2], True))
-    variance = reduce(builder, 'ReduceMean', builder.apply('Mul', apart, apart), [2], True)
-    result = builder.apply('Div', apart, _deviation(builder, variance, node.eps))
+    apart = flat - reduce(builder, 'ReduceMean', flat, [2], True)
+    variance = reduce(builder, 'ReduceMean', apart * apart, [2], True)
+    result = apart / (variance + node.eps).of('Sqrt')
     if resolve(gamma.size(0)) != groups:  # by channel
         result = builder.reshape(result, data.shape)
-    for op, value in (('Mul', gamma), ('Add', beta)):
-        result = builder.apply(op, result, _along(builder, value, 1, result.rank))
-    return builder.reshape(result, data.shape)
+    result = result * _along(builder, gamma, 1, result.rank)
+    return builder.reshape(result + _along(builder, beta, 1, result.rank), data.shape)
 
 
 @converts('L2Normalization')
@@ -256,16 +250,15 @@ def _l2_normalisation(builder: Builder, node: Node, data: Value) -> Value:
     axes = normalised_axes(node.mode, data.rank)
     if not axes or data.rank < 2:
         raise Unsupported('mode %r for %d axes' % (node.mode, data.rank))
-    total = reduce(builder, 'ReduceSum', builder.apply('Mul', data, data), axes, True)
-    return builder.apply('Div', data, _deviation(builder, total, node.eps))
+    total = reduce(builder, 'ReduceSum', data * data, axes, True)
+    return data / (total + node.eps).of('Sqrt')
 
 
 @converts('LRN')
 def _local_response(builder: Builder, node: Node, data: Value) -> Value:
     if node.alpha <= 0:
         raise Unsupported('an LRN with alpha %s' % node.alpha)
-    return builder.apply('LRN', data, size=node.nsize, alpha=node.alpha, beta=node.beta,
-                         bias=node.knorm)
+    return data.of('LRN', size=node.nsize, alpha=node.alpha, beta=node.beta, bias=node.knorm)
 
 
 @converts('_contrib_div_sqrt_dim')
@@ -273,7 +266,7 @@ def _scaled(builder: Builder, node: Node, data: Value) -> Value:
     width = resolve(data.size(-1))
     if not isinstance(width, int):
         raise Unsupported('an unknown width')
-    return builder.apply('Div', data, math.sqrt(width))
+    return data / math.sqrt(width)
 
 
 # ---- softmax
@@ -285,15 +278,14 @@ def _softmax(op: str, sign: int = 1) -> Converter:
         factor = sign / (node.temperature or 1)
         data = builder.cast(data, node.dtype or data.dtype)
         if factor != 1:
-            data = builder.apply('Mul', data, factor)
+            data = data * factor
         if not (node.use_length and lengths):
-            return builder.apply(op, data, axis=axis)
+            return data.of(op, axis=axis)
         if (data.rank, axis) != (2, 1):
             raise Unsupported('a softmax with lengths of %d axes' % data.rank)
         within = inside(builder, data, lengths[0], 1)
-        lowest = builder.scalar(np.finfo(data.dtype).min, data)
-        result = builder.apply(op, builder.where(within, data, lowest), axis=axis)
-        return builder.where(within, result, builder.scalar(0, result))
+        result = builder.where(within, data, np.finfo(data.dtype).min).of(op, axis=axis)
+        return builder.where(within, result, 0)
     return convert
 
 
@@ -304,14 +296,14 @@ converts('log_softmax')(_softmax('LogSoftmax'))
 
 def _flat_softmax(builder: Builder, data: Value) -> Value:
     """Softmax over all but the first axis."""
-    return builder.reshape(builder.apply('Softmax', _flat(builder, data), axis=1), data.shape)
+    return builder.reshape(_flat(builder, data).of('Softmax', axis=1), data.shape)
 
 
 @converts('SoftmaxActivation')
 def _softmax_activation(builder: Builder, node: Node, data: Value) -> Value:
     if node.mode == 'channel':
         data.size(1)
-        return builder.apply('Softmax', data, axis=1)
+        return data.of('Softmax', axis=1)
     if data.rank != 2:
         raise Unsupported('a SoftmaxActivation of %d axes, for which builds of MXNet differ'
                           % data.rank)
@@ -324,16 +316,16 @@ def _softmax_activation(builder: Builder, node: Node, data: Value) -> Value:
 def _softmax_output(builder: Builder, node: Node, data: Value) -> Value:
     if node.multi_output:
         data.size(1)
-        return builder.apply('Softmax', data, axis=1)
+        return data.of('Softmax', axis=1)
     # For float32 arrays of one or four axes, MXNet's inference differs from its training, which
     # treats them as flat.
     if node.preserve_shape or data.rank in (1, 4) and data.dtype == np.float32:
-        return builder.apply('Softmax', data, axis=data.rank - 1)
+        return data.of('Softmax', axis=data.rank - 1)
     return _flat_softmax(builder, data)
 
 
 converts('WarpCTC')(lambda builder, node, data: _flat_softmax(builder, data))
-converts('LogisticRegressionOutput')(lambda builder, node, data: builder.apply('Sigmoid', data))
+converts('LogisticRegressionOutput')(lambda builder, node, data: data.of('Sigmoid'))
 converts('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'MakeLoss', 'make_loss')(
     lambda builder, node, data: data)
 
@@ -341,7 +333,6 @@ converts('LinearRegressionOutput', 'MAERegressionOutput', 'SVMOutput', 'MakeLoss
 @converts('softmax_cross_entropy')
 def _cross_entropy(builder: Builder, node: Node, data: Value, label: Value) -> Value:
     places = builder.unsqueeze(builder.cast(label, 'int64'), 1)
-    picked = builder.node('GatherElements', [builder.apply('LogSoftmax', data, axis=1), places],
-                          places.shape, axis=1)
-    total = reduce(builder, 'ReduceSum', picked, [0, 1], False)
-    return builder.reshape(builder.apply('Neg', total), (1,))
+    picked = builder.node('GatherElements', [data.of('LogSoftmax', axis=1), places], places.shape,
+                          axis=1)
+    return builder.reshape(-reduce(builder, 'ReduceSum', picked, [0, 1], False), (1,))

@@ -32,8 +32,7 @@ def _reduction(op: str, neutral: int | None = None) -> Converter:
     """A converter for a reduction; if `neutral` is a number, it replaces NaN."""
     def convert(builder: Builder, node: Node, data: Value) -> Value:
         if neutral is not None and data.dtype.kind == 'f':
-            lost = builder.apply('IsNaN', data, dtype=bool)
-            data = builder.where(lost, builder.scalar(neutral, data), data)
+            data = builder.where(data.of('IsNaN', dtype=bool), neutral, data)
         return _reduced(builder, op, data, _chosen(node.axis, data.rank, node.exclude),
                         node.keepdims)
     return convert
@@ -71,10 +70,9 @@ def _norm(builder: Builder, node: Node, data: Value) -> Value:
 @converts('moments')
 def _moments(builder: Builder, node: Node, data: Value) -> list[Value]:
     axes = _chosen(node.axes, data.rank)
-    apart = builder.apply('Sub', data, reduce(builder, 'ReduceMean', data, axes, True))
-    squares = builder.apply('Mul', apart, apart)
+    apart = data - reduce(builder, 'ReduceMean', data, axes, True)
     return [_reduced(builder, 'ReduceMean', each, axes, node.keepdims)
-            for each in (data, squares)]
+            for each in (data, apart * apart)]
 
 
 def _axis_or_flat(builder: Builder, node: Node, data: Value) -> tuple[Value, int]:

@@ -2,6 +2,7 @@
 sym.RNN as a node for each layer, loops of `contrib.foreach` as Scan."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
@@ -39,7 +40,7 @@ def _sequence_mask(builder: Builder, node: Node, data: Value, *lengths: Value) -
     if not node.use_sequence_length:
         return data
     within = inside(builder, data, lengths[0], node.axis)
-    return builder.where(within, data, builder.scalar(node.value, data))
+    return builder.where(within, data, node.value)
 
 
 def inside(builder: Builder, data: Value, lengths: Value, axis: int) -> Value:
@@ -51,7 +52,7 @@ def inside(builder: Builder, data: Value, lengths: Value, axis: int) -> Value:
     shapes = [(data.shape[axis], *one), (*one, batch)]
     steps, ends = (builder.reshape(each, (shape if axis == 0 else shape[::-1]) + ones)
                    for each, shape in zip((time, lengths), shapes))
-    return builder.apply('Less', steps, ends, dtype=bool)
+    return steps < ends
 
 
 @converts('SequenceLast')
@@ -62,7 +63,7 @@ def _sequence_last(builder: Builder, node: Node, data: Value, *lengths: Value) -
     _sequences(data, lengths[0], axis)
     if axis == 0:
         data = builder.transpose(data, [1, 0, *range(2, data.rank)])
-    last = builder.apply('Sub', builder.cast(lengths[0], 'int64'), 1)
+    last = builder.cast(lengths[0], 'int64') - 1
     places = builder.unsqueeze(indices(builder, last, data.shape[1]), 1)
     return builder.node('GatherND', [data, places], builder.out, batch_dims=1)
 
@@ -160,16 +161,15 @@ def _layer(builder: Builder, mode: _Mode, units: int, directions: int, data: Val
                       direction='bidirectional' if directions == 2 else 'forward')
     if mode.activations:
         attributes['activations'] = list(mode.activations * directions)
-    least = None if lengths is None else builder.apply('Max', lengths, 1)
+    least = None if lengths is None else lengths.of('Max', 1)
     final = (directions, batch, units)
     given = [None if value.name in builder.zeros else value for value in begin]
     output, *last = builder.nodes(
         mode.op, [data, *weights, least, *given],
         [(time, directions, batch, units)] + [final] * len(begin), data.dtype, **attributes)
     if lengths is not None:  # runtimes differ for a length of 0
-        some = builder.apply('Greater', lengths, 0, dtype=bool)
-        column = builder.reshape(some, (batch, 1))
-        output = builder.where(column, output, builder.scalar(0, output))
+        column = builder.reshape(lengths > 0, (batch, 1))
+        output = builder.where(column, output, 0)
         last = [builder.where(column, value, old) for value, old in zip(last, begin)]
     if directions == 1:
         return builder.squeeze(output, 1), last
@@ -191,8 +191,8 @@ def _foreach(builder: Builder, node: Node, *inputs: Value) -> list[Value]:
         length = unify(length, value.size(0))
     current, outer = builder.current, builder.scope
     builder.scope = scope = Scope(outer)
-    turn = [Value(builder.name(current + '_state'), value.shape, value.dtype) for value in states]
-    turn += [Value(builder.name(current + '_step'), value.shape[1:], value.dtype)
+    turn = [replace(value, name=builder.name(current + '_state')) for value in states]
+    turn += [replace(value, name=builder.name(current + '_step'), shape=value.shape[1:])
              for value in data]
     given = [*turn[counts[1]:], *turn[:counts[1]], *inputs[sum(counts):]]
     results = builder.convert(body, dict(zip(places, given)))
