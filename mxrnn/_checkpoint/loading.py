@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overl
 from .. import _check
 from .._cells.cell_list import Cell, cell_list
 from .._cells.weights_by_gate import Weights
-from .._files import CheckpointError, cause_of, reason_of
+from .._files import CheckpointError, failing
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place, refuse_missing
 from .._files.newest_checkpoint import Candidates
@@ -253,7 +253,8 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
 def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bool) -> Checkpoint:
     path = files.path_of(prefix, 'params', epoch, batch)
     graph_path = files.path_of_graph(prefix)
-    try:
+    with failing('cannot load %s with %s' % (path, graph_path),
+                 (mx.base.MXNetError, LookupError, ValueError, AssertionError)):
         if files.is_remote(prefix):
             symbol, read, aux_params = mx.model.load_checkpoint(prefix, epoch)
         else:
@@ -263,11 +264,6 @@ def _load(cells: Sequence[Cell], prefix: str, epoch: int, batch: int, strict: bo
         arg_params = read
         for cell in cells:
             arg_params = cell.pack_weights(arg_params)
-    except CheckpointError:
-        raise
-    except (mx.base.MXNetError, LookupError, ValueError, AssertionError) as error:
-        raise CheckpointError('cannot load %s with %s: %s'
-                              % (path, graph_path, reason_of(error))) from cause_of(error)
     if strict:
         found = checkpoint_faults.faults(cells, symbol, read, arg_params, aux_params)
         if found:

@@ -27,7 +27,7 @@ from typing import Any, Callable, Dict, Iterable, NamedTuple, TypedDict
 
 import numpy as np
 
-from .._files import CheckpointError, cause_of, opened, reason_of
+from .._files import CheckpointError, failing, opened
 from .._files import checkpoint_files as files
 from .._files.params import checksum_of
 from .._runtime.mxnet import mx
@@ -142,11 +142,9 @@ def read_part(path: str, weights: int) -> dict[str, object]:
     """
     with opened(path) as stream:
         content = _unsealed(stream.read(), weights)
-    try:
+    with failing('%s has no position' % path):  # a stranger's pickle can raise anything
         position, = load_all(content)
         return _dict(position)
-    except Exception as error:  # a stranger's pickle can raise anything
-        raise CheckpointError('%s has no position: %s' % (path, reason_of(error))) from None
 
 
 def _unsealed(content: bytes, parameters: int) -> bytes:
@@ -182,15 +180,12 @@ def decode(path: str, content: bytes, trusted: Iterable[object] = (), placeholde
     CheckpointError
         They are not states, or they name something that is not allowed.
     """
-    try:
+    with failing('%s has no states of an optimiser' % path):
         found, *extra = load_all(content, trusted, placeholders)
         by_parameter, optimizer = found if isinstance(found, tuple) else (found, None)
         told = _dict(*extra or [{}])
         return States(path, _dict(by_parameter), optimizer, Extra(**{  # type: ignore[arg-type]
             name: told[name] for name in Extra._fields if name in told}))
-    except Exception as error:  # a damaged pickle can raise anything
-        raise CheckpointError('%s has no states of an optimiser: %s'
-                              % (path, reason_of(error))) from None
 
 
 def trained(module: mx.mod.BaseModule) -> mx.mod.BaseModule:
@@ -208,11 +203,8 @@ def _updater(module: mx.mod.BaseModule) -> mx.optimizer.Updater | None:
 def dump(module: mx.mod.BaseModule, prefix: str) -> bytes | None:
     """MXNet's pickle of the states, or None if this process does not have them."""
     updater = _updater(module)
-    try:
+    with failing("cannot save the optimiser's states with %s" % prefix):
         return None if updater is None else updater.get_states(dump_optimizer=True)
-    except Exception as error:  # an optimiser may contain anything
-        raise CheckpointError("cannot save the optimiser's states with %s: %s"
-                              % (prefix, reason_of(error))) from error
 
 
 def optimizer_of(module: mx.mod.BaseModule) -> mx.optimizer.Optimizer | None:
@@ -272,27 +264,19 @@ def restore(module: mx.mod.BaseModule, states: States) -> None:
     if updater is None:
         raise CheckpointError("%s cannot be used: this process does not keep the optimiser's states"
                               % states.path)
-    try:
-        _restore(module, updater, states)
-    except CheckpointError:
-        raise
-    except Exception as error:  # a stranger's states can be anything
-        raise CheckpointError('%s cannot be used: %s' % (states.path, reason_of(error))
-                              ) from cause_of(error)
-
-
-def _restore(module: mx.mod.BaseModule, updater: mx.optimizer.Updater, states: States) -> None:
-    optimizer = updater.optimizer
-    _check_states(trained(module), optimizer, states.by_parameter, states.path)
-    # Updater.set_states takes a pickle. Pickling what a file contains could run code that it names.
-    updater.states = {key: _copied(state) for key, state in states.by_parameter.items()}
-    updater.states_synced = dict.fromkeys(updater.states, False)
-    if states.optimizer is None:
-        _log.warning("%s has the optimiser's states, but not the number of its updates",
-                     states.path)
-    else:
-        changed = states.extra.changed or _unseen(states.optimizer)
-        _carry_progress(states.optimizer, optimizer, changed, states.path)
+    with failing('%s cannot be used' % states.path):  # a stranger's states can be anything
+        optimizer = updater.optimizer
+        _check_states(trained(module), optimizer, states.by_parameter, states.path)
+        # Updater.set_states takes a pickle. Pickling what a file contains could run code that it
+        # names.
+        updater.states = {key: _copied(state) for key, state in states.by_parameter.items()}
+        updater.states_synced = dict.fromkeys(updater.states, False)
+        if states.optimizer is None:
+            _log.warning("%s has the optimiser's states, but not the number of its updates",
+                         states.path)
+        else:
+            changed = states.extra.changed or _unseen(states.optimizer)
+            _carry_progress(states.optimizer, optimizer, changed, states.path)
 
 
 def _check_states(holder: mx.mod.BaseModule, optimizer: mx.optimizer.Optimizer,

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import _check
 from .._cells.carried_states import CarriedStates
-from .._files import CheckpointError, cause_of, reason_of
+from .._files import CheckpointError, failing
 from .._files.checkpoint_files import Place
 from .._runtime.mxnet import mx
 
@@ -147,11 +147,8 @@ def _give(name: str, module: mx.mod.BaseModule | None, position: Position, path:
     give, fault = _ENTRIES[name].give, _ENTRIES[name].fault
     if give is None or name not in position:
         return
-    try:
+    with failing('%s %s' % (path, fault)):
         give(module, position[name])  # type: ignore[arg-type]
-    except (AssertionError, TypeError, ValueError, LookupError, OverflowError,
-            mx.base.MXNetError) as error:
-        raise CheckpointError('%s %s: %s' % (path, fault, reason_of(error))) from cause_of(error)
 
 
 def go_to(position: object, module: mx.mod.BaseModule, data: Data, epoch: int, path: str

@@ -1,10 +1,8 @@
 """save_rnn_checkpoint: weights by gate, in the files of `mx.model.save_checkpoint`."""
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-from typing import Iterable, Iterator, NamedTuple, Sequence
+from typing import Iterable, NamedTuple, Sequence
 
 from .. import _check
 from .._cells.cell_list import Cell, cell_list
@@ -112,14 +110,13 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
     targets = {kind: files.path_of(prefix, kind, epoch, batch) for kind in kinds}
     with atomic.saving(targets['params'], list(targets.values())) as paths:
         staged = dict(zip(targets, paths))
-        stage = os.path.dirname(staged['params'])
-        base, number = files.numbered(os.path.basename(prefix), epoch, batch)
-        with _unlogged(stage):
-            mx.model.save_checkpoint(os.path.join(stage, base), number, symbol, arg_params,
-                                     aux_params, **_without_copy(symbol))
         if symbol is not None:
-            os.replace(os.path.join(stage, base + '-symbol.json'), staged['symbol'])
+            symbol.save(staged['symbol'], **_without_copy(symbol))
             read_graph(staged['symbol'])
+        mx.nd.save(staged['params'], {
+            kind + name: array.as_in_context(mx.cpu())
+            for kind, params in (('arg:', arg_params), ('aux:', aux_params))
+            for name, array in params.items()})
         with atomic.flushing(staged['params']):
             # MXNet does not notice that a disk is full when it closes a file.
             if checksum:
@@ -129,7 +126,7 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
             if companion is not None:
                 with open(staged['states'], 'wb') as stream:
                     stream.write(_optimizer.encode(*companion, staged['params']))
-    # MXNet's own message, with the final name.
+    # As MXNet's save_checkpoint says it.
     _log.info('Saved checkpoint to "%s"', targets['params'])
     if companion is not None:
         _log.info('Saved optimizer states to "%s"', targets['states'])
@@ -145,19 +142,6 @@ def _without_copy(symbol: mx.sym.Symbol | None) -> dict[str, bool]:
         return {}
     return {'remove_amp_cast': any(node.op in ('amp_cast', 'amp_multicast')
                                    for node in graph_of(symbol).walk())}
-
-
-@contextlib.contextmanager
-def _unlogged(stage: str) -> Iterator[None]:
-    """Drop messages that name the temporary folder `stage`, which users cannot find."""
-    def other(record: logging.LogRecord) -> bool:
-        return stage not in record.getMessage()
-
-    logging.root.addFilter(other)
-    try:
-        yield
-    finally:
-        logging.root.removeFilter(other)
 
 
 def pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,

@@ -16,8 +16,8 @@ import io
 import sys
 from typing import Iterator
 
-__all__ = ['CheckpointError', 'OtherKindError', 'cause_of', 'mxnet_errors', 'named', 'opened',
-           'reason_of']
+__all__ = ['CheckpointError', 'OtherKindError', 'cause_of', 'failing', 'mxnet_errors', 'named',
+           'opened', 'reason_of']
 
 
 class CheckpointError(KeyError):
@@ -84,6 +84,18 @@ def cause_of(error: BaseException) -> BaseException | None:
         trace = trace.tb_next
     name = '' if trace is None else trace.tb_frame.f_globals.get('__name__', '')
     return None if name.partition('.')[0] == __name__.partition('.')[0] else error
+
+
+@contextlib.contextmanager
+def failing(what: str, errors: type[Exception] | tuple[type[Exception], ...] = Exception
+            ) -> Iterator[None]:
+    """Turn these errors in the block into a CheckpointError that says `what` failed, and why."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except errors as error:
+        raise CheckpointError('%s: %s' % (what, reason_of(error))) from cause_of(error)
 
 
 @contextlib.contextmanager

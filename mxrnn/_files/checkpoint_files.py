@@ -21,7 +21,7 @@ from typing import Sequence, Tuple
 from . import CheckpointError
 from .find_model import ENDS
 
-__all__ = ['bucket_graph', 'epochs', 'is_remote', 'numbered', 'part', 'path_above', 'path_of',
+__all__ = ['bucket_graph', 'epochs', 'is_remote', 'part', 'path_above', 'path_of',
            'path_of_graph', 'Place', 'places', 'refuse_missing', 'remove', 'remove_lone_parts',
            'why_none']
 
@@ -34,16 +34,12 @@ def is_remote(prefix: str) -> bool:
     return '://' in prefix
 
 
-def numbered(prefix: str, epoch: int, batch: int = 0) -> tuple[str, int]:
-    """The prefix and number with which MXNet writes a checkpoint's parameters."""
-    return ('%s-%04d.batch' % (prefix, epoch), batch) if batch else (prefix, epoch)
-
-
 def path_of(prefix: str, kind: str, epoch: int = 0, batch: int = 0) -> str:
     """The file of a `kind`: ``'symbol'``, ``'params'``, ``'states'`` or a result of `part`."""
     if kind == 'symbol':
         return prefix + '-symbol.json'
-    return '%s-%04d.%s' % (*numbered(prefix, epoch, batch), kind)
+    within = '.batch-%04d' % batch if batch else ''
+    return '%s-%04d%s.%s' % (prefix, epoch, within, kind)
 
 
 def bucket_graph(prefix: str) -> str:
