@@ -51,8 +51,7 @@ def inspect(options: argparse.Namespace) -> int:
     if options.plot is not None:
         from .interop.layers_picture import draw
         picture = draw(graph, arrays)
-        with replacing([options.plot]) as stage, open(os.path.join(
-                stage, os.path.basename(options.plot)), 'w', encoding='utf-8') as file:
+        with replacing([options.plot]) as (staged,), open(staged, 'w', encoding='utf-8') as file:
             file.write(picture)
         print('%s: %d bytes' % (options.plot, os.path.getsize(options.plot)))
     version = graph.version

@@ -20,7 +20,7 @@ from . import optimizer_states as _optimizer
 from . import position, worker_agreement
 from .optimizer_states import Begun, Extra
 from .position import Data, Here
-from .saving import Companion, pinned, save
+from .saving import pinned, save
 
 __all__ = ['do_rnn_checkpoint', 'Retention']
 
@@ -201,7 +201,7 @@ class _Saver:
              aux, batch=place[1], companion=self._companion(here, told), checksum=self._checksum)
         self._retention.saved(place, told)
 
-    def _companion(self, here: Here | None, told: Extra | None) -> Companion | None:
+    def _companion(self, here: Here | None, told: Extra | None) -> tuple[bytes, Extra] | None:
         """The optimiser's states, its own changes, and the position; with several workers, `told`
         about theirs instead."""
         module = self._module
@@ -220,7 +220,7 @@ class _Saver:
         self._note_optimizer()
         if self._begun is not None:
             extra = extra._replace(changed=self._begun.changed())
-        return Companion(dumped, extra)
+        return dumped, extra
 
     def _note_optimizer(self) -> None:
         """Note the settings of the module's optimiser before it works."""

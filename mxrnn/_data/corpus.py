@@ -121,10 +121,10 @@ def write_tokens(path: str | os.PathLike[str], sentences: Iterable[Sequence[int]
     key = os.urandom(8).hex()
     names = ['%s-%s.npy' % (kind, key) for kind in ('tokens', 'offsets')]
     try:
-        with replacing([os.path.join(folder, name) for name in [*names, _INDEX]]) as stage:
-            files = [os.path.join(stage, name) for name in names]
-            index = {'format': _FORMAT, 'files': names, **_write(files[0], files[1], sentences)}
-            with open(os.path.join(stage, _INDEX), 'w', encoding='ascii') as file:
+        with replacing([os.path.join(folder, name) for name in [*names, _INDEX]]) as (
+                tokens, offsets, described):
+            index = {'format': _FORMAT, 'files': names, **_write(tokens, offsets, sentences)}
+            with open(described, 'w', encoding='ascii') as file:
                 json.dump(index, file)
     except BaseException:
         if made:

@@ -26,10 +26,10 @@ _STAGE = re.compile(r'\.mxrnn-(?P<host>[^/\\]+)-\w+\.tmp[/\\]?')
 
 
 @contextlib.contextmanager
-def replacing(targets: Sequence[str]) -> Iterator[str]:
+def replacing(targets: Sequence[str]) -> Iterator[list[str]]:
     """Replace the files `targets` by files that the block writes.
 
-    The block gets a hidden folder, the stage, and writes a file with each target's name into it.
+    The block gets a path to write for each target, with its name but in a hidden folder, the stage.
     Then the files are flushed to the disk and renamed in the order of `targets`. If the block
     fails, nothing is renamed. If a target is a symbolic link, the file that it points to is
     replaced. Permission bits stay. A device or a pipe is not replaced but written to, before
@@ -62,16 +62,16 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
             os.makedirs(folder, exist_ok=True)
             _sweep(folder)
             stages[folder] = stack.enter_context(_stage(folder))
-        written = stages[folders[0]]
+        written = [os.path.join(stages[folders[0]], os.path.basename(target))
+                   for target in targets]
         yield written
         staged = []
-        for target, path in zip(targets, real):
-            source = os.path.join(written, os.path.basename(target))
+        for source, path in zip(written, real):
             if path in devices:
                 with open(source, 'rb') as content, open(path, 'wb') as device:
                     shutil.copyfileobj(content, device)
                 continue
-            beside = os.path.join(stages[os.path.dirname(path)], os.path.basename(target))
+            beside = os.path.join(stages[os.path.dirname(path)], os.path.basename(source))
             if beside != source:  # the other folder may be on another file system
                 shutil.copyfile(source, beside)
             _flush(beside)
@@ -87,12 +87,11 @@ def replacing(targets: Sequence[str]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def saving(checkpoint: str, targets: Sequence[str]) -> Iterator[list[str]]:
-    """As `replacing`, but the block gets the path to write for each of `targets`, and an error of a
-    file or of MXNet says that `checkpoint` cannot be saved."""
+    """As `replacing`; an error of a file or of MXNet says that `checkpoint` cannot be saved."""
     errors: tuple[type[Exception], ...] = (OSError, *mxnet_errors())
     try:
-        with replacing(targets) as stage:
-            yield [os.path.join(stage, os.path.basename(target)) for target in targets]
+        with replacing(targets) as staged:
+            yield staged
     except errors as error:
         raise CheckpointError('cannot save %s: %s' % (
             checkpoint, without_stage(reason_of(error)))) from None

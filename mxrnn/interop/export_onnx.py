@@ -146,12 +146,11 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
                           if name in part.graph.arguments} for each in (inputs, types))
         return open_content(contents(prepare(
             part, shapes, kinds, operators=ONNX, roll=roll))[0])
-    with replacing(list(files)) as stage:
-        places = {target: os.path.join(stage, os.path.basename(target)) for target in files}
-        for target, content in files.items():
-            with open(places[target], 'wb') as file:
+    with replacing(list(files)) as staged:
+        for place, content in zip(staged, files.values()):
+            with open(place, 'wb') as file:
                 file.write(content)
-        return Written(plan, check_export(plan.model, places[path], again, plan, plan.certified)
+        return Written(plan, check_export(plan.model, staged[0], again, plan, plan.certified)
                        if check else Compared('', ''))
 
 

@@ -106,8 +106,8 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
     weights, text = weights_of(path), text_of(source, path, [
         *plan.lines, *own, *[('note', each) for each in plan.notes],
         *(each for each in checked if each[0] != 'sizes')])
-    with replacing([path, weights]) as stage:
-        with open(os.path.join(stage, os.path.basename(path)), 'w', encoding='utf-8') as file:
+    with replacing([path, weights]) as (staged, staged_weights):
+        with open(staged, 'w', encoding='utf-8') as file:
             file.write(text)
-        torch.save(sealed_state(state, text), os.path.join(stage, os.path.basename(weights)))
+        torch.save(sealed_state(state, text), staged_weights)
     return [*plan.remarks, *own, *checked]
