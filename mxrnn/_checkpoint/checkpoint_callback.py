@@ -143,7 +143,7 @@ class _Saver:
         if hasattr(iter_no, 'nbatch'):
             self._after_batch(iter_no)
         elif (iter_no + 1) % self._period == 0 and (several or not self._workers.rank()):
-            self._save_epoch(iter_no + 1, sym, arg, aux)
+            self._save((iter_no + 1, 0), sym, arg, aux)
 
     def _check_part(self) -> None:
         """Refuse data of another part in every one of several workers; otherwise some would wait.
@@ -175,23 +175,17 @@ class _Saver:
         arg, aux = module.get_params()
         if len(_optimizer.trained(module)._context) > 1:
             module.set_params(arg, aux)  # until fit does it, averages differ between devices
-        if ended:
-            self._save_epoch(param.epoch + 1, module.symbol, arg, aux)
-        else:
-            self._save((param.epoch, done), module.symbol, arg, aux, self._here(done, False))
+        self._save((param.epoch + 1, 0) if ended else (param.epoch, done), module.symbol, arg, aux)
 
-    def _here(self, batches: int, ended: bool) -> Here | None:
+    def _here(self, batch: int) -> Here | None:
+        """The training after this batch of an epoch, 0 for its end; None without data."""
         if self._module is None or self._data is None:
             return None
-        return Here(_optimizer.trained(self._module), self._data, batches, ended)
+        return Here(_optimizer.trained(self._module), self._data, batch or len(self._data),
+                    not batch)
 
-    def _save_epoch(self, epoch: int, sym: mx.sym.Symbol | None, arg: Any, aux: Any) -> None:
-        here = None if self._data is None else self._here(len(self._data), True)
-        self._save((epoch, 0), sym, arg, aux, here)
-
-    def _save(self, place: Place, sym: mx.sym.Symbol | None, arg: Any, aux: Any, here: Here | None
-              ) -> None:
-        told = None
+    def _save(self, place: Place, sym: mx.sym.Symbol | None, arg: Any, aux: Any) -> None:
+        told, here = None, self._here(place[1])
         if self._several() and here is not None:
             told = worker_agreement.save_part(self._prefix, place, here, arg)
             if self._workers.rank():

@@ -14,7 +14,7 @@ from .._runtime.array_memory import room
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 from .corpus import Corpus
-from .tokens import Packed, data_type, extent, fits
+from .tokens import Packed, data_type, fits
 
 __all__ = ['Described', 'gather', 'Key', 'part', 'State', 'TokenIter']
 
@@ -87,7 +87,7 @@ class TokenIter(mx.io.DataIter):
 
     def __init__(self, batch_size: int, invalid_label: float, names: Mapping[str, str],
                  dtype: _check.DType, layout: str, num_parts: int, part_index: int) -> None:
-        super().__init__(extent('batch_size', batch_size, 1))
+        super().__init__(_check.integer('batch_size', batch_size, 1, _check.LARGEST))
         self._dtype = data_type('dtype', dtype)
         self._padding = _padding('invalid_label', invalid_label, self._dtype)
         self.invalid_label = invalid_label

@@ -7,7 +7,6 @@ from typing import Iterable, Iterator, Sequence, Tuple, Union
 import numpy as np
 
 from .. import _check
-from .tokens import extent
 
 __all__ = ['Asked', 'Buckets']
 
@@ -136,7 +135,7 @@ def _asked_for(given: Iterable[object], dimensions: int) -> set[tuple[int, ...]]
     if dimensions > 1:
         return {tuple(_check.integers('each of buckets', bucket, dimensions, 1))
                 for bucket in _check.iterable('buckets', given, 'tuples of integers')}
-    lengths = {extent('each of buckets', bucket, 0)
+    lengths = {_check.integer('each of buckets', bucket, 0, _check.LARGEST)
                for bucket in _check.iterable('buckets', given, 'integers')}
     if lengths == {0}:
         raise ValueError('buckets must have a length of at least 1, got only 0')

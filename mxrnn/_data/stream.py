@@ -11,7 +11,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .base_iterator import Described, Layout, State, TokenIter, gather, part
 from .corpus import is_corpus, open_corpus
-from .tokens import Packed, extent, numbers, pack
+from .tokens import Packed, numbers, pack
 
 __all__ = ['StreamIter']
 
@@ -82,7 +82,7 @@ class StreamIter(TokenIter):
                          {'data_name': data_name, 'label_name': label_name}, dtype, layout,
                          num_parts, part_index)
         self._data_names = [data_name]
-        self.bptt = self.default_bucket_key = extent('bptt', bptt, 1)
+        self.bptt = self.default_bucket_key = _check.integer('bptt', bptt, 1, _check.LARGEST)
         self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad'))
         if is_corpus(tokens):
             self._held = {'tokens': open_corpus('tokens', tokens, self._dtype)}

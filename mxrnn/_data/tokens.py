@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _check
 
-__all__ = ['checksum', 'chunks', 'data_type', 'extent', 'first_unfit', 'fits', 'joint',
+__all__ = ['checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'joint',
            'narrowest', 'numbers', 'pack', 'Packed', 'pieces', 'sizes']
 
 #: How many numbers, and how many sequences, are handled at once.
@@ -63,15 +63,6 @@ def numbers(name: str, values: object) -> np.ndarray:
 def first_unfit(values: np.ndarray, dtype: np.dtype) -> float | None:
     """The first of `values` that `dtype` cannot hold."""
     return next(value for value in values if not fits(np.asarray(value), dtype))
-
-
-def extent(name: str, value: object, least: int) -> int:
-    """Check a number that becomes a dimension of an array."""
-    value = _check.integer(name, value, least)
-    if value >= 2 ** 31:
-        raise ValueError('%s must be less than 2**31, got a number with %d bits'
-                         % (name, value.bit_length()))
-    return value
 
 
 def pieces(values: np.ndarray) -> Iterator[np.ndarray]:
