@@ -289,8 +289,8 @@ class _Search:
             return None
         for at in outside:
             column, arg = family.inputs[at], values.args[node][at]
-            if t == 1:
-                family.inputs[at] = self._column((column.by_step[0], arg))
+            if t == 1 or self._level(arg) >= 0:  # a state of several steps before
+                family.inputs[at] = self._column((*column.by_step[:t], arg))
             elif len(column.by_step) == t:
                 column.by_step += (arg,)
         while self._pending:
