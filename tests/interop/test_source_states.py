@@ -132,5 +132,6 @@ def test_an_encoder_and_steps_refuse_other_numbers_of_axes():
     module = generate(program_of('encoder_and_decoder')[1], states=True).module
     for call in (lambda: module.encode(torch.zeros(3)),
                  lambda: module.steps(torch.zeros(2), module.encode(torch.zeros(2, 3)))):
-        with pytest.raises(ValueError, match=r'(source|target) must have the shape \(any, any\)'):
+        with pytest.raises(ValueError,
+                           match=r'(source|target) must have the shape \(batch, \1_time\), got'):
             call()

@@ -22,10 +22,11 @@ __all__ = ['DRAWS', 'check_equal', 'check_labels', 'check_least', 'check_range',
 
 # ---- checks
 
-def check_shape(name: str, x: Tensor, *sizes: int) -> None:
-    """Refuse a shape that differs from the graph's; -1 stands for any size."""
-    if x.dim() != len(sizes) or any(size not in (-1, own) for size, own in zip(sizes, x.shape)):
-        wanted = ', '.join('any' if size == -1 else str(size) for size in sizes)
+def check_shape(name: str, x: Tensor, *sizes: object) -> None:
+    """Refuse a shape that differs from the graph's; a name stands for any size."""
+    if x.dim() != len(sizes) or any(not isinstance(size, str) and size != own
+                                    for size, own in zip(sizes, x.shape)):
+        wanted = ', '.join(map(str, sizes))
         raise ValueError(f'{name} must have the shape ({wanted}), got {tuple(x.shape)}')
 
 

@@ -77,17 +77,18 @@ def _factor(size: Size, known: Mapping[Size, str]) -> str:
 # ---- checks
 
 def stated(graph: Graph, inputs: Mapping[str, Expr], every: bool = False
-           ) -> Iterator[tuple[Expr, list[int]]]:
-    """The inputs that have numbers for sizes, or `every` one, with these; -1 stands for any. torch
-    would take two axes for three without a batch; it checks features that a layer reads, and begin
-    states."""
+           ) -> Iterator[tuple[Expr, list[str]]]:
+    """The inputs that have numbers for sizes, or `every` one, with the texts of their sizes: names
+    in quotes stand for any. torch would take two axes for three without a batch; it checks features
+    that a layer reads, and begin states."""
     rows = {graph.nodes[entry.node].name for node in graph.nodes if node.op == 'FullyConnected'
             for entry in node.inputs[:1]}
     for name in [name for name in inputs if name not in _begin_states(graph)]:
         each = inputs[name]
         if every or any(isinstance(size, int) and size > 1 for size in (
                 each.shape[:-1] if len(each.shape) < 3 and name in rows else each.shape)):
-            yield each, [size if isinstance(size, int) else -1 for size in each.shape]
+            yield each, [str(size) if isinstance(size, int) else repr(described(size))
+                         for size in each.shape]
 
 
 def ranges(inputs: Mapping[str, Expr], limits: Mapping[tuple[str, int], range]
