@@ -1,8 +1,8 @@
 """What functions that run operators in torch share: types, attributes, registration."""
 from __future__ import annotations
 
+import functools
 import inspect
-import types
 from typing import Any, Callable, Union
 
 import numpy as np
@@ -12,19 +12,12 @@ from torch import Tensor
 from ..._graph.graph import Node
 from ..registry import TORCH, Operator
 
-__all__ = ['DTYPES', 'Device', 'Run', 'keywords', 'runs', 'tensor']
+__all__ = ['Device', 'Run', 'keywords', 'runs', 'tensor']
 
 #: Runs a node: takes tensors, returns a tensor or a tuple of them.
 Run = Callable[..., Any]
 
 Device = Union[str, torch.device]
-
-#: By the name in attributes. None, for a type that follows from the inputs, is not in it.
-DTYPES = {
-    'float32': torch.float32, 'float64': torch.float64, 'float16': torch.float16,
-    'bfloat16': torch.bfloat16, 'uint8': torch.uint8, 'int8': torch.int8, 'int32': torch.int32,
-    'int64': torch.int64, 'bool': torch.bool,
-}
 
 
 def runs(*ops: str, training: bool = False, creates: bool = False) -> Callable[[Run], Run]:
@@ -33,33 +26,20 @@ def runs(*ops: str, training: bool = False, creates: bool = False) -> Callable[[
     Its keyword-only parameters are the node's attributes (with torch's types) and the node's name.
     """
     def enter(run: Run) -> Run:
-        TORCH.enter(Operator(lambda node: _bound(run, node), training, creates, run), *ops)
+        TORCH.enter(Operator(lambda node: functools.partial(run, **keywords(run, node)), training,
+                             creates, run), *ops)
         return run
     return enter
 
 
 def keywords(run: Run, node: Node) -> dict[str, Any]:
     """The attributes of a node that a function takes as keyword-only parameters."""
-    found: dict[str, Any] = {}
-    if inspect.isfunction(run):
-        code, defaults = run.__code__, run.__kwdefaults__ or {}
-        for key in code.co_varnames[code.co_argcount:code.co_argcount + code.co_kwonlyargcount]:
-            if key not in defaults or hasattr(node, key):
-                value = getattr(node, key)  # one with a default may be missing in some operators
-                found[key] = DTYPES.get(value) if key.endswith('dtype') else value
+    spec, found = inspect.getfullargspec(run), {}
+    for key in spec.kwonlyargs:
+        if key not in (spec.kwonlydefaults or {}) or hasattr(node, key):
+            value = getattr(node, key)  # one with a default may be missing in some operators
+            found[key] = getattr(torch, value) if value and key.endswith('dtype') else value
     return found
-
-
-def _bound(run: Run, node: Node) -> Run:
-    """A copy of `run` that has the node's attributes as defaults of its keyword-only parameters.
-    Calls of the copy are as fast as those of a function without attributes."""
-    found = keywords(run, node)
-    if not found:
-        return run
-    bound = types.FunctionType(run.__code__, run.__globals__, run.__name__, run.__defaults__,
-                               run.__closure__)
-    bound.__kwdefaults__ = {**(run.__kwdefaults__ or {}), **found}
-    return bound
 
 
 def tensor(array: np.ndarray) -> Tensor:

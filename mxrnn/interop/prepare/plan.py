@@ -63,8 +63,6 @@ class Prepared(Settled):
         Further remarks for the user.
     findings : tuple of Finding
         What became of the recurrences.
-    is_rolled : bool
-        Whether something was rolled up.
     certified : Graph or None
         The graph of another length with which the file was certified, as it was unrolled.
     steps : Stepped or None
@@ -83,7 +81,6 @@ class Prepared(Settled):
     read: Sequence[str] = ()
     notes: Sequence[str] = ()
     findings: Sequence[Finding] = ()
-    is_rolled: bool = False
     certified: Graph | None = None
     steps: Stepped | None = None
     losses: Losses | None = None
@@ -149,7 +146,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     return Prepared(
         **vars(found), model=file.model, given=typed.given, looked_up=looked_up,
         types={**dict.fromkeys(looked_up, 'int64'), **typed.types}, left_out=file.left_out,
-        read=file.read, notes=file.notes, findings=rolled.findings, is_rolled=rolled.is_rolled,
+        read=file.read, notes=file.notes, findings=rolled.findings,
         certified=file.other if found.other else None, steps=steps, losses=losses, one=file.one,
         certified_one=typed.other)
 

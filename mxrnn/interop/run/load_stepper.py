@@ -15,7 +15,7 @@ from .onnx_stepper import OnnxStepper
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ['load_stepper', 'read_table', 'refuse_other_encoder', 'stepper_of']
+__all__ = ['load_stepper', 'opened', 'read_table', 'refuse_other_encoder']
 
 _Sizes = Mapping[str, Sequence[Any]]
 
@@ -44,20 +44,20 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
         The package onnxruntime is not installed.
     """
     path = os.fspath(path)
-    threads = _check.whole('threads', threads, 1)
-    stepper = stepper_of(session_of(path, path, threads, providers), path, threads, providers)
-    if stepper is None:
+    session, table, encoder = opened(path, _check.whole('threads', threads, 1), providers)
+    if table is None:
         raise ValueError('%s has no states: export the checkpoint with --states, or with '
                          'to_onnx(..., states=True)' % path)
-    return stepper
+    return OnnxStepper(session, table, encoder)
 
 
-def stepper_of(session: InferenceSession, path: str, threads: int = 0,
-               providers: Sequence[str] | None = None) -> OnnxStepper | None:
-    """The stepper of a file whose session is given; None if the file has no states."""
+def opened(path: str, threads: int = 0, providers: Sequence[str] | None = None
+           ) -> tuple[InferenceSession, dict[str, Any] | None, InferenceSession | None]:
+    """A file's session; its table of states, None if it has none; and its encoder's session."""
+    session = session_of(path, path, threads, providers)
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
-        return None
+        return session, None, None
     inputs, outputs = ({each.name: each.shape for each in infos}
                        for infos in (session.get_inputs(), session.get_outputs()))
     table, first = read_table(text, path, inputs, outputs), None
@@ -65,7 +65,7 @@ def stepper_of(session: InferenceSession, path: str, threads: int = 0,
         beside = os.path.join(os.path.dirname(path), table['encoder'])
         first = session_of(beside, beside, threads, providers)
         refuse_other_encoder(table, path, [each.name for each in first.get_outputs()])
-    return OnnxStepper(session, table, first)
+    return session, table, first
 
 
 def read_table(text: str, path: str, inputs: _Sizes, outputs: _Sizes) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Runs ONNX files as users run them."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..prepare.step_layout import Layout
 from .exported_file import ExportedFile, in_chunks
-from .load_stepper import stepper_of
+from .load_stepper import opened
 from .onnx_session import inputs_of, run_onnx, session_of
 from .onnx_stepper import OnnxStepper
 from .reference import Data
@@ -24,9 +25,8 @@ def open_content(content: bytes) -> ExportedFile:
 
 def open_file(path: str) -> ExportedFile:
     """Open a file of `to_onnx`."""
-    session = session_of(path, path)
-    stepper = stepper_of(session, path)
-    return _whole(session, path) if stepper is None else _in_chunks(path, session, stepper)
+    session, table, encoder = opened(path)
+    return _whole(session, path) if table is None else _in_chunks(path, session, table, encoder)
 
 
 def _whole(session: InferenceSession, what: str) -> ExportedFile:
@@ -34,12 +34,13 @@ def _whole(session: InferenceSession, what: str) -> ExportedFile:
                         lambda data, _: run_onnx(session, what, data))
 
 
-def _in_chunks(path: str, session: InferenceSession, stepper: OnnxStepper) -> ExportedFile:
-    encoder = stepper._encoder
+def _in_chunks(path: str, session: InferenceSession, table: dict[str, Any],
+               encoder: InferenceSession | None) -> ExportedFile:
+    stepper, axes = OnnxStepper(session, table, encoder), table['axes']
     first = [] if encoder is None else inputs_of(encoder)
     once = [] if encoder is None else [each.name for each in encoder.get_outputs()]
-    computed = [name for name in once if name not in stepper._held]
-    given = {name: layout for name, (layout, _) in stepper._inputs.items()}
+    computed = [name for name in once if name not in {*stepper.state_names, *table['captured']}]
+    given = {name: Layout(axes.get(name, ['batch'])) for name in stepper.input_names}
     if all(layout.time is None for layout in given.values()):
         raise ValueError('%s does not say which axis of its inputs is the steps: export it again'
                          % path)
@@ -55,5 +56,5 @@ def _in_chunks(path: str, session: InferenceSession, stepper: OnnxStepper) -> Ex
         return found if isinstance(found, list) else [found], states
     inputs = {each[0]: each for each in [*first, *inputs_of(session)]
               if each in first or each[0] in given}
-    return in_chunks(list(inputs.values()), computed, given, dict(zip(
-        stepper.output_names, stepper._outputs)), begin, read)
+    return in_chunks(list(inputs.values()), computed, given, {
+        name: Layout(axes[name]) for name in stepper.output_names}, begin, read)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ... import _check
 from ..prepare.step_layout import Layout, axes_of_caller, refuse_axes
+from .onnx_session import inputs_of
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -16,7 +17,6 @@ __all__ = ['OnnxStepper']
 
 Arrays = List[np.ndarray]
 Outputs = Union[np.ndarray, Arrays]
-_TYPES = {'float': 'float32', 'double': 'float64'}
 _asarray = np.asarray
 
 
@@ -75,12 +75,10 @@ class OnnxStepper:
                  encoder: InferenceSession | None = None) -> None:
         import onnxruntime
         self._encoder = encoder
-        types = {each.name: _TYPES.get(each.type[7:-1], each.type[7:-1])
-                 for each in session.get_inputs()}
-        states = table['states']
+        inputs, states = inputs_of(session), table['states']
         self.state_names = [state['in'] for state in states]
         self._held, self._captured = self.state_names + table['captured'], bool(table['captured'])
-        taken = {name: Layout(table['axes'].get(name, ['batch'])) for name in types}
+        taken = {name: Layout(table['axes'].get(name, ['batch'])) for name, _, _ in inputs}
         self._batch_axes = [state['batch_axis'] for state in states] + [
             taken[name].batch for name in table['captured']]
         #: For states with a batch axis: place, axis, layout, and rows per sequence.
@@ -92,19 +90,21 @@ class OnnxStepper:
         self._begins = [state['begin'] for state in states]
         self._shapes = [tuple(state['shape']) for state in states]
         self._dtypes = [np.dtype(state['dtype']) for state in states]
-        self._inputs = {name: (taken[name], np.dtype(kind)) for name, kind in types.items()
+        self._inputs = {name: (taken[name], kind) for name, _, kind in inputs
                         if name not in self._held}
         self.input_names, self._input_keys = list(self._inputs), self._inputs.keys()
         #: The axes that a caller gives, for one step and for several.
-        self._axes = {each.name: [axes_of_caller(table['axes'].get(each.name, each.shape), steps)
-                                  for steps in (False, True)] for each in session.get_inputs()}
+        self._axes = {name: [axes_of_caller(table['axes'].get(name, shape), steps)
+                             for steps in (False, True)] for name, shape, _ in inputs}
         #: For one step: names of inputs, types, numbers of axes, whether they have a batch, what
         #: indexing makes them the file's, and the layout where that is not all there is to do.
         self._of_step = [(name, kind, len(self._axes[name][0]), each.batch is not None, each.one_in,
                           None if each.simple else each)
                          for name, (each, kind) in self._inputs.items()]
-        self.encoder_names = [] if encoder is None else [
-            each.name for each in encoder.get_inputs()]
+        #: The inputs of the encoder, and their types.
+        self._first = {} if encoder is None else {
+            name: kind for name, _, kind in inputs_of(encoder)}
+        self.encoder_names = list(self._first)
         after = [state['out'] for state in states]
         self.output_names = [each.name for each in session.get_outputs()
                              if each.name not in after]
@@ -141,10 +141,9 @@ class OnnxStepper:
                 ', '.join(self.encoder_names) or 'none', ', '.join(inputs) or 'none'))
         once: dict[str, np.ndarray] = {}
         if self._encoder is not None:
-            kinds = {each.name: each.type[7:-1] for each in self._encoder.get_inputs()}
             names = [each.name for each in self._encoder.get_outputs()]
             once = dict(zip(names, self._call({
-                name: _array(name, value, _TYPES.get(kinds[name], kinds[name]))
+                name: _array(name, value, self._first[name])
                 for name, value in inputs.items()}, self._encoder.run, names)))
         held = [once.get(begin) for begin in self._begins] + [
             once[name] for name in self._held[len(self._begins):]]

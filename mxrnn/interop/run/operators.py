@@ -16,7 +16,7 @@ from ..._graph.graph import Node
 from ..._graph.operator_table import numbers_of
 from ..._graph.shapes.sizes import reduced_axes, reshaping
 from .._source.pasted import DRAWS, label_of, run_rnn, some, with_gradient
-from .._source.torch_operators import DTYPES, Device, Run, keywords, runs
+from .._source.torch_operators import Device, Run, keywords, runs
 from ..registry import Unsupported, operator
 
 __all__: list[str] = []
@@ -35,7 +35,7 @@ runs('_full', creates=True)(lambda shape, device, *, value, dtype: torch.full(
 @operator('_arange', creates=True)
 def _arange(node: Node) -> Run:
     start, stop, step = node.start, node.stop, node.step
-    times, dtype = node.repeat, DTYPES[node.dtype]
+    times, dtype = node.repeat, getattr(torch, node.dtype)
     if stop is None and node.infer_range:
         raise Unsupported('a range needs an end')
     if stop is None:
@@ -52,7 +52,7 @@ def _sampler(name: str, draw: Callable[..., Tensor]) -> None:
     @operator('_random_' + name, creates=True)
     def of_shape(node: Node) -> Run:
         numbers = numbers_of(node)
-        dtype = DTYPES[node.dtype or 'float32']
+        dtype = getattr(torch, node.dtype or 'float32')
         return lambda shape, device: draw(shape, *numbers, dtype=dtype, device=device)
 
 
