@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
+import textwrap
+from typing import Any, Dict, Iterator, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -19,8 +19,11 @@ from ..._graph.operator_rows import check_attributes
 from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.sizes import product, resolve
-from .._source import elementwise, layers, losses, moves, reductions, sequences  # noqa: F401
-from .._source.emitter_api import SOURCE, Expr, Many, Size, Unsupported
+from .._source import methods  # noqa: F401  (it fills SOURCE)
+from .._source.class_file import File
+from .._source.emitter_api import SOURCE, Expr, Fact, Facts, Size, Unsupported
+from .._source.method_writer import MethodWriter
+from .._source.python_text import imports_of
 from .._source.torch_operators import Run, tensor
 from ..model import Model
 from ..registry import TORCH
@@ -28,8 +31,6 @@ from . import operators  # noqa: F401  (it fills TORCH)
 
 __all__ = ['ConstantDraws', 'evaluate', 'one_seed', 'variables']
 
-#: What the texts read.
-_SPACE: dict[str, Any] = {'torch': torch, 'F': F}
 _Arrays = Dict[Entry, Tensor]
 
 
@@ -50,13 +51,13 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
         """The axes of an output without a rule for shapes."""
         node = graph.nodes[entry.node]
         inputs = evaluate(graph.ending_in(node.inputs), values, training)
-        return [(size,) for size in _outputs(node, inputs, [], training, {})[entry.output].shape]
+        return [(size,) for size in _outputs(node, inputs, [], training)[entry.output].shape]
     table = infer(graph, {
         name: tuple(value.shape) for name, value in values.items()}, unknown)
     for fault in table.faults:
         if fault.node.op != '_foreach':  # a state of one row may be repeated by the first step
             raise ValueError(str(fault))
-    arrays = _computed(graph, values, table, training, {})
+    arrays = _computed(graph, values, table, training)
     return [arrays[head].detach() if head in graph.heads[at + 1:] else arrays[head]
             for at, head in enumerate(graph.heads)]
 
@@ -95,9 +96,9 @@ class ConstantDraws(TorchDispatchMode):  # type: ignore[misc]
         return drawn.fill_(_DRAWN.get(name, .5))
 
 
-def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training: bool,
-              made: dict[object, Run]) -> _Arrays:
-    """All arrays of a graph; `made` keeps the functions of nodes that are alike."""
+def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training: bool
+              ) -> _Arrays:
+    """All arrays of a graph."""
     found: _Arrays = {}
     needed = graph.needed()
     for place in sorted(graph.reached(lambda node: node.inputs)):
@@ -112,119 +113,72 @@ def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training
         if place not in needed and any(each is None for each in inputs):
             continue  # of a label that is missing
         if node.op == '_foreach':
-            outputs: Sequence[Tensor] = _loop(node, inputs, table.bodies[place], training, made)
+            outputs: Sequence[Tensor] = _loop(node, inputs, table.bodies[place], training)
         else:
-            outputs = _outputs(node, inputs, table.axes.get(Entry(place, 0), []), training, made)
+            outputs = _outputs(node, inputs, table.axes.get(Entry(place, 0), []), training)
         for at, each in enumerate(outputs):
             found[Entry(place, at)] = each
     return found
 
 
-def _outputs(node: Node, inputs: Sequence[Any], axes: Axes, training: bool,
-             made: dict[object, Run]) -> Sequence[Tensor]:
+def _outputs(node: Node, inputs: Sequence[Any], axes: Axes, training: bool) -> Sequence[Tensor]:
     """The outputs of one node; `axes` are those of the first."""
-    operator = TORCH.get(node.op)
+    operator, read = TORCH.get(node.op), inputs[:len(node.needed_inputs)]  # labels come last
+    check_attributes(node)
+    try:
+        run = operator.make(node) if operator is not None else _written(
+            node.op, tuple(node.attrs.items()), len(inputs), node.num_outputs, tuple([Fact(
+                tuple(each.shape), str(each.dtype).partition('.')[2]) for each in read]))
+    except Unsupported as error:
+        raise NotImplementedError('%s (%s): %s' % (node.name, node.op, error)) from None
     if operator is None:
-        inputs = inputs[:len(node.needed_inputs)]
-        key = node.op, tuple(node.attrs.items()), tuple([(each.shape, each.dtype)
-                                                         for each in inputs])
-        if key not in made:
-            made[key] = _written(node, [Expr('x%d' % at, tuple(each.shape), str(
-                each.dtype).partition('.')[2]) for at, each in enumerate(inputs)])
-        found = made[key](*inputs)
+        found = run(*read)
+    elif operator.creates:
+        sizes: Sequence[Size] = [resolve(product(each)) for each in axes] or getattr(
+            node, 'shape', ()) or ()
+        # Where nothing tells a size, the array is broadcast.
+        found = run([size if isinstance(size, int) and size > 0 else 1 for size in sizes], 'cpu')
     else:
-        check_attributes(node)
-        try:
-            run = operator.make(node)
-        except Unsupported as error:
-            raise NotImplementedError('%s (%s): %s' % (node.name, node.op, error)) from None
-        if operator.creates:
-            sizes: Sequence[Size] = [resolve(product(each)) for each in axes] or getattr(
-                node, 'shape', ()) or ()
-            # Where nothing tells a size, the array is broadcast.
-            found = run([size if isinstance(size, int) and size > 0 else 1 for size in sizes],
-                        'cpu')
-        else:
-            found = run(*[training] * operator.training, *inputs)
+        found = run(*[training] * operator.training, *inputs)
     return [found] if isinstance(found, Tensor) else found
 
 
-def _loop(node: Node, inputs: Sequence[Any], table: Table, training: bool,
-          made: dict[object, Run]) -> list[Tensor]:
+def _loop(node: Node, inputs: Sequence[Any], table: Table, training: bool) -> list[Tensor]:
     """``_foreach``: runs a graph for every step along its sequences' first axis."""
     body, places, first, states = node.body
     names = [body.nodes[place].name for place in places]
     state, rest, collected = inputs[first:first + states], inputs[first + states:], []
     for rows in zip(*[sequence.unbind(0) for sequence in inputs[:first]]):
-        arrays = _computed(body, dict(zip(names, [*rows, *state, *rest])), table, training, made)
+        arrays = _computed(body, dict(zip(names, [*rows, *state, *rest])), table, training)
         results = [arrays[head] for head in body.heads]
         collected.append(results[:node.num_out_data])
         state = results[node.num_out_data:]
     return [*map(torch.stack, zip(*collected)), *state]
 
 
-class _Text:
-    """Collects the text of a function with one operator."""
-
-    arguments = ()
-
-    def __init__(self, node: Node, inputs: Sequence[Expr]) -> None:
-        self.lines: list[str] = []
-        #: The type of the operator's output.
-        self.dtypes = [getattr(node, 'dtype', None) or getattr(node, 'out_dtype', None)
-                       or inputs[0].dtype]
-
-    def named(self, value: Expr) -> Expr:
-        """The array under a name."""
-        return value if value.text.isidentifier() else value._replace(text=self.own(value.text))
-
-    def own(self, text: str, name: str = 'y') -> str:
-        """A variable that is set to a text."""
-        name += str(len(self.lines) or '')
-        self.line('%s = %s' % (name, text))
-        return name
-
-    def line(self, text: str) -> None:
-        """Add a statement."""
-        self.lines.append('    ' + text)
-
-    def size(self, size: Size, *near: Expr) -> str:
-        """The text for an axis' size."""
-        return str(size)
-
-    def helper(self, function: Callable[..., Any]) -> str:
-        """The name of a function of this package."""
-        _SPACE[function.__name__] = function
-        return function.__name__
-
-    def check_inputs(self) -> None:
-        """Shapes are checked before anything is computed."""
-
-    def used(self, output: int) -> int:
-        """How often an output is read: unknown here."""
-        return 1
-
-
-def _written(node: Node, inputs: Sequence[Expr]) -> Run:
-    """The function that runs a node's text."""
-    check_attributes(node)
-    if node.op not in SOURCE:
-        raise NotImplementedError('%s (%s): the operator is unknown' % (node.name, node.op))
-    scope = _Text(node, inputs)
-    try:
-        emitted = SOURCE[node.op](scope, node, *inputs)
-    except Unsupported as error:
-        raise ValueError('%s, %s: %s' % (node.name, node.op, error)) from None
-    text = emitted.text if isinstance(emitted, Many) else '(%s)' % ', '.join(map(
-        str, emitted)) if isinstance(emitted, list) else str(emitted)
-    return _compiled('\n'.join(['def run(%s):' % ', '.join(each.text for each in inputs),
-                                *scope.lines, '    return ' + text]))
-
-
 @functools.lru_cache(maxsize=1000)
-def _compiled(text: str) -> Run:
-    """The function of a text."""
+def _written(op: str, attrs: tuple[tuple[str, str], ...], inputs: int, outputs: int,
+             read: tuple[Fact, ...]) -> Run:
+    """The function that runs the text of a node: a method of a class for this node alone."""
+    if op not in SOURCE:
+        raise Unsupported('the operator is unknown')
+    names = ['x%d' % at for at in range(inputs)]
+    node = Node(op, '', dict(attrs), tuple([Entry(at, 0) for at in range(inputs)]),
+                num_outputs=outputs)
+    graph = Graph((*[Node('', name, {}, ()) for name in names], node),
+                  tuple([Entry(inputs, at) for at in range(outputs)]))
+    # The shapes of outputs are not known here: what needs them has a function.
+    made = Fact((), getattr(node, 'dtype', None) or getattr(node, 'out_dtype', None)
+                or read[0].dtype)
+    facts = {**dict(zip(node.inputs, read)), **dict.fromkeys(graph.heads, made)}
+    file = File({}, set())
+    scope = MethodWriter(file, graph, Facts(facts, {}), {
+        entry: Expr(name, *fact) for entry, name, fact in zip(node.inputs, names, read)}, [])
+    results = scope.emit(graph.heads)
+    if scope.faults:
+        raise Unsupported(scope.faults[0].partition(': ')[2])
+    scope.write('run', names[:len(read)], results, '')
+    body = '\n\n'.join([*file.helpers.values(), textwrap.dedent(file.methods[0])])
     space: dict[str, Any] = {}
-    exec(text, _SPACE, space)
-    run: Run = space['run']
-    return run
+    exec('\n'.join([*imports_of(body), body]), space)
+    return functools.partial(space['run'], None)
