@@ -20,9 +20,7 @@ from .variables import Init, RNNParams
 from .weights_by_gate import PackedWeights
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .._runtime.mxnet_types.sym import VariableOptions
+    from .._runtime.mxnet_types.sym import Unpack, VariableOptions
 
 __all__ = ['BaseRNNCell', 'check_cell', 'GatedCell', 'Partial', 'ZEROS']
 

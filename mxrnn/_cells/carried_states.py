@@ -13,9 +13,7 @@ from .sequences import Outputs
 from .states import States, check_states
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .._runtime.mxnet_types.sym import VariableOptions
+    from .._runtime.mxnet_types.sym import Unpack, VariableOptions
     Module = mx.mod.BaseModule
 
 __all__ = ['BatchEnd', 'CarriedStates', 'carry_states']

@@ -16,9 +16,7 @@ from .variables import RNNParams, warn_of_equal_names
 from .weights_by_gate import Weights
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .._runtime.mxnet_types.sym import VariableOptions
+    from .._runtime.mxnet_types.sym import Unpack, VariableOptions
 
 __all__ = ['BidirectionalCell', 'SequentialRNNCell']
 

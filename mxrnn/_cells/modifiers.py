@@ -18,9 +18,7 @@ from .variables import RNNParams
 from .weights_by_gate import Weights
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .._runtime.mxnet_types.sym import VariableOptions
+    from .._runtime.mxnet_types.sym import Unpack, VariableOptions
 
 __all__ = ['CellAround', 'drop', 'DropoutCell', 'ModifierCell', 'ResidualCell', 'TRAINING']
 

@@ -8,9 +8,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .._runtime.mxnet_types.sym import VariableOptions
+    from .._runtime.mxnet_types.sym import Unpack, VariableOptions
 
 __all__ = ['Init', 'RNNParams', 'check_weights_given', 'warn_of_equal_names']
 

@@ -11,7 +11,7 @@ from .. import _check
 from .._runtime.mxnet import mx
 from . import tokens as _sequences
 from .base_iterator import Described, Key, State, TokenIter, gather, part
-from .buckets import Asked, Buckets
+from .buckets import Asked, Buckets, sizes_of
 from .corpus import Sequences, is_corpus, open_corpus
 from .order import Order, check_seed
 
@@ -22,7 +22,6 @@ TooLong = Literal['discard', 'truncate']
 
 _log = logging.getLogger('mxrnn.io')
 
-_PIECE = 2 ** 18  # sentences handled at once
 _BLOCK = 2 ** 20  # tokens prepared at once, so that small batches come quickly
 
 
@@ -195,11 +194,9 @@ class BucketedIter(TokenIter):
             held = self._held[column.name]
             starts = np.empty(rows.size, np.uint32 if held.tokens.size < 2 ** 32 else np.int64)
             sizes = np.empty(rows.size, np.min_scalar_type(most))
-            for first in range(0, rows.size, _PIECE):
-                piece = slice(first, first + _PIECE)
-                begins = held.offsets.take(rows[piece])
-                starts[piece] = begins
-                sizes[piece] = (held.offsets.take(rows[piece] + 1) - begins).clip(max=most)
+            for some, start, size in zip(*map(_sequences.pieces, (rows, starts, sizes))):
+                start[:] = begins = held.offsets.take(some)
+                size[:] = (held.offsets.take(some + 1) - begins).clip(max=most)
             found.append((starts, sizes))
         return found
 
@@ -301,8 +298,8 @@ class BucketedIter(TokenIter):
 
 def _check_labels(labels: np.ndarray, name: str, offsets: np.ndarray) -> None:
     """Refuse labels if a sequence of the argument `name` has another number of tokens."""
-    for first in range(0, offsets.size - 1, _PIECE):
-        sizes, expected = (np.diff(each[first:first + _PIECE + 1]) for each in (labels, offsets))
+    for number, (sizes, expected) in enumerate(sizes_of([labels, offsets])):
         for i in np.flatnonzero(sizes != expected)[:1].tolist():
+            place = number * _sequences.PIECE + i
             raise ValueError('labels must be one for each token, but labels[%d] has %d, and %s[%d] '
-                             '%d' % (first + i, sizes[i], name, first + i, expected[i]))
+                             '%d' % (place, sizes[i], name, place, expected[i]))

@@ -7,13 +7,12 @@ from typing import Iterable, Iterator, Sequence, Tuple, Union
 import numpy as np
 
 from .. import _check
+from .tokens import PIECE
 
-__all__ = ['Asked', 'Buckets']
+__all__ = ['Asked', 'Buckets', 'sizes_of']
 
 #: The argument `buckets`: lengths, or for several sequences tuples of them.
 Asked = Union[Iterable[int], Iterable[Tuple[int, ...]], None]
-
-_PIECE = 2 ** 18  # sentences handled at once
 
 
 def sizes_of(offsets: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
@@ -21,8 +20,8 @@ def sizes_of(offsets: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
     `offsets` has, for each sequence of a sample, where all samples' sequences begin.
     """
-    for first in range(0, offsets[0].size - 1, _PIECE):
-        sizes = [np.diff(each[first:first + _PIECE + 1]) for each in offsets]
+    for first in range(0, offsets[0].size - 1, PIECE):
+        sizes = [np.diff(each[first:first + PIECE + 1]) for each in offsets]
         if any(each.min() < 0 for each in sizes):
             raise ValueError('offsets must ascend, but they do not after sequence %d' % first)
         yield sizes

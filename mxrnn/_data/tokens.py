@@ -14,10 +14,10 @@ import numpy as np
 from .. import _check
 
 __all__ = ['checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'joint',
-           'narrowest', 'numbers', 'pack', 'Packed', 'pieces', 'sizes']
+           'narrowest', 'numbers', 'pack', 'Packed', 'PIECE', 'pieces', 'sizes']
 
 #: How many numbers, and how many sequences, are handled at once.
-_PIECE, _CHUNK = 2 ** 18, 8192
+PIECE, _CHUNK = 2 ** 18, 8192
 
 #: The types that an NDArray can have, and so `dtype`.
 TYPES = ('float32', 'float64', 'float16', 'uint8', 'int8', 'int32', 'int64')
@@ -67,7 +67,7 @@ def first_unfit(values: np.ndarray, dtype: np.dtype) -> float | None:
 
 def pieces(values: np.ndarray) -> Iterator[np.ndarray]:
     """Cut a long array into pieces, so that results for each piece take little memory."""
-    return (values[first:first + _PIECE] for first in range(0, values.size, _PIECE))
+    return (values[first:first + PIECE] for first in range(0, values.size, PIECE))
 
 
 def checksum(packed: np.ndarray, offsets: np.ndarray) -> int:
@@ -136,7 +136,7 @@ def _some(sequences: Iterator[Sized]) -> list[Sized]:
     """The next sequences: few enough for the cache, enough to hide the overhead."""
     chunk: list[Sized] = []
     total = 0
-    while total < _PIECE and len(chunk) < _CHUNK:
+    while total < PIECE and len(chunk) < _CHUNK:
         more = list(islice(sequences, 64))
         if not more:
             break

@@ -69,7 +69,8 @@ def params_of(symbol: mx.sym.Symbol, arg_params: Weights, aux_params: Weights,
     operator's parameter, has no value.
     """
     given = {**arg_params, **aux_params}
-    missing = unknown_weights(symbol, given, needed)
+    weights = {*graph_of(symbol).own_weights(), *needed}
+    missing = [name for name in symbol.list_inputs() if name in weights and name not in given]
     if missing:
         raise MissingWeightsError('arg_params must have the weights %s, as load_rnn_checkpoint '
                                   'returns them for the cells of this graph; it has: %s' % (
@@ -82,12 +83,6 @@ def type_of_weights(cell: BaseRNNCell, params: Weights) -> dict[str, str]:
     other than float32, because cells then make arrays of that type."""
     types = {np.dtype(params[name].dtype).name for name in cell._weight_names_() & params.keys()}
     return {'dtype': types.pop()} if types in ({'float64'}, {'float16'}) else {}
-
-
-def unknown_weights(symbol: mx.sym.Symbol, given: Weights, needed: Iterable[str] = ()) -> list[str]:
-    """The names of weights of `symbol` that are not in `given`."""
-    called = {*graph_of(symbol).own_weights(), *needed}
-    return [name for name in symbol.list_inputs() if name in called and name not in given]
 
 
 def common_context(arrays: Weights) -> mx.Context:

@@ -21,9 +21,7 @@ from .fuse_layers import Layer, OperatorCell
 from .rnn_defects import corrupts, disabled
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .._runtime.mxnet_types.sym import VariableOptions
+    from .._runtime.mxnet_types.sym import Unpack, VariableOptions
 
 __all__ = ['fuse', 'FusedUnroll', 'Plan', 'plan', 'replaced_in']
 

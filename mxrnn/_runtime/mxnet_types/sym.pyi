@@ -2,6 +2,7 @@ import ctypes
 from typing import Any, Callable, Iterator, Mapping, Sequence, TypedDict
 
 import numpy as np
+from typing_extensions import Unpack as Unpack
 
 from .context import Context
 from .executor import Executor
