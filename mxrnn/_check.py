@@ -9,17 +9,7 @@ import os
 import reprlib
 import sys
 import warnings
-from typing import (
-    Any,
-    Iterable,
-    Iterator,
-    Sequence,
-    Tuple,
-    Type,
-    TypeVar,
-    Union,
-    overload,
-)
+from typing import Any, Iterable, Iterator, Sequence, Tuple, Type, TypeVar, Union, overload
 
 import numpy as np
 

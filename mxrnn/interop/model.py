@@ -13,12 +13,7 @@ from .._files import checkpoint_files as files
 from .._files.checkpoint_files import refuse_missing
 from .._files.find_model import Pair, config_beside, pair_in
 from .._files.newest_checkpoint import Candidates
-from .._files.params import (
-    add_checksum,
-    read_sealed,
-    refuse_names,
-    write_arrays,
-)
+from .._files.params import add_checksum, read_sealed, refuse_names, write_arrays
 from .._graph.graph import Graph
 from .._graph.symbol_json import graph_from_json, graph_to_json
 from .pack_gate_weights import Packing, packings, vector_layouts

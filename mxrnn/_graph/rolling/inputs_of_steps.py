@@ -7,16 +7,7 @@ from __future__ import annotations
 
 import collections
 import re
-from typing import (
-    Any,
-    Callable,
-    Container,
-    Hashable,
-    Iterator,
-    Mapping,
-    NamedTuple,
-    Sequence,
-)
+from typing import Any, Callable, Container, Hashable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 

@@ -19,12 +19,7 @@ from ..graph_editing import Work
 from ..operator_table import has
 from .batching_rules import Write, lift
 from .loops import step_by_step
-from .numbered_values import (
-    Values,
-    before_swap,
-    has_one_shape,
-    keeps_states,
-)
+from .numbered_values import Values, before_swap, has_one_shape, keeps_states
 from .step_columns import ByStep, Column, alike
 
 __all__ = ['Apply', 'Circular', 'Claim', 'Leaf', 'Part', 'Plan', 'Planner', 'Same', 'Shift', 'Span',

@@ -10,12 +10,7 @@ from ..rnn_vector_layout import ADDS_NOTHING
 from ..shapes.axis_factors import Axes, factors_of, number_of, open_axes
 from ..shapes.sizes import Axis
 from .axis_propagation import TrackedValue, follow, is_zero
-from .stepped_recurrences import (
-    StateError,
-    SteppedRecurrence,
-    find_stepped,
-    prefix_of,
-)
+from .stepped_recurrences import StateError, SteppedRecurrence, find_stepped, prefix_of
 
 __all__ = ['State', 'Stepped', 'with_states']
 

@@ -10,13 +10,7 @@ import numpy as np
 from ..._graph.graph import Node
 from .emitter_api import Emitted, Expr, Unsupported, cast, emits, is_real, number, writes
 from .method_writer import MethodWriter
-from .pasted import (
-    cube_root,
-    gamma_function,
-    remainder_or_0,
-    round_halves_away,
-    round_halves_down,
-)
+from .pasted import cube_root, gamma_function, remainder_or_0, round_halves_away, round_halves_down
 
 __all__: list[str] = []
 

@@ -7,18 +7,7 @@ from typing import Sequence
 
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import least, product
-from .emitter_api import (
-    Emitted,
-    Expr,
-    Many,
-    Shape,
-    Size,
-    Unsupported,
-    cast,
-    emits,
-    number,
-    writes,
-)
+from .emitter_api import Emitted, Expr, Many, Shape, Size, Unsupported, cast, emits, number, writes
 from .method_writer import MethodWriter
 from .pasted import check_least
 

@@ -7,15 +7,7 @@ from typing import Sequence
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import product, reduced_axes
 from .creation import made
-from .emitter_api import (
-    Emitted,
-    Expr,
-    Many,
-    Unsupported,
-    cast,
-    emits,
-    is_real,
-)
+from .emitter_api import Emitted, Expr, Many, Unsupported, cast, emits, is_real
 from .method_writer import MethodWriter
 
 __all__: list[str] = []
