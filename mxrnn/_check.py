@@ -108,8 +108,7 @@ def foreign(value: object) -> str:
     return ''
 
 
-def integer(name: str, value: object, least: int | None = None,
-            most: int | None = None) -> int:
+def integer(name: str, value: object, least: int | None = None, most: int | None = None) -> int:
     """Return `value` as an int; NumPy integers count as integers, bools do not."""
     if type(value) is int and least is not None and least <= value and (
             most is None or value <= most):
@@ -228,8 +227,7 @@ def flag(name: str, value: T) -> T:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def integers(name: str, value: object, count: int, least: int
-             ) -> tuple[int, ...]:
+def integers(name: str, value: object, count: int, least: int) -> tuple[int, ...]:
     """Return the tuple or list `value` if it has `count` integers, each at least `least`."""
     if not isinstance(value, (tuple, list)) or len(value) != count:
         what = TypeError if not isinstance(value, (tuple, list)) else ValueError

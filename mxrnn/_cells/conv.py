@@ -153,8 +153,7 @@ class BaseConvRNNCell(GatedCell):
     @property
     def state_info(self) -> list[StateInfo]:
         count = self._recurrence_.num_states if self._recurrence_ else 2
-        return [{'shape': self._state_shape, '__layout__': self._conv_layout}
-                for _ in range(count)]
+        return [{'shape': self._state_shape, '__layout__': self._conv_layout} for _ in range(count)]
 
     @property
     def _num_gates(self) -> int:

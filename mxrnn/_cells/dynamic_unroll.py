@@ -197,8 +197,7 @@ class _Loop:
                                      'a loop carries only these, but %r keeps one as %s'
                                      % (each, name))
         for node in nodes:
-            if (has(node.op, 'trained') and _INSIDE in node.attrs
-                    and node.get('mode') != 'always'):
+            if (has(node.op, 'trained') and _INSIDE in node.attrs and node.get('mode') != 'always'):
                 raise ValueError('cell must behave the same in training and in inference, because '
                                  'MXNet does not tell a loop which one runs, but %r uses %s (node '
                                  '%s); DropoutCell and ZoneoutCell work in loops'

@@ -25,8 +25,7 @@ from . import optimizer_states as _optimizer
 from .optimizer_states import Extra
 from .position import Data, Here, Position, check_entries, take
 
-__all__ = ['Chosen', 'agree', 'check_part', 'checksum_of', 'read_part', 'save_part',
-           'unfinished']
+__all__ = ['Chosen', 'agree', 'check_part', 'checksum_of', 'read_part', 'save_part', 'unfinished']
 
 _log = logging.getLogger('mxrnn.rnn')
 

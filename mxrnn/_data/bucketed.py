@@ -121,8 +121,7 @@ class BucketedIter(TokenIter):
             sizes = sizes.clip(max=most)
         offsets = np.append(0, sizes.cumsum())
         joined = (values for _, values in _sequences.chunks(name, sequences))
-        return _sequences.Packed(
-            _sequences.pack(name, joined, offsets[-1], self._dtype), offsets)
+        return _sequences.Packed(_sequences.pack(name, joined, offsets[-1], self._dtype), offsets)
 
     def _sort(self, buckets: Asked, offsets: list[np.ndarray]) -> Buckets:
         """Choose the buckets; count the samples that fit none, and those that are cut.
@@ -264,8 +263,7 @@ class BucketedIter(TokenIter):
             self._prepare(self.idx[self.curr_idx:self.curr_idx + self._ahead])
         self.curr_idx += 1
         i, blocks, lengths, pad = self._ready.pop(key)
-        *data, label = (part(block, count * i + j) for block, count in blocks
-                        for j in range(count))
+        *data, label = (part(block, count * i + j) for block, count in blocks for j in range(count))
         data += (part(each, i) for each in lengths)
         return self._batch(data, [label], self.buckets[key[0]], pad)
 
