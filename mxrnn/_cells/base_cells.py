@@ -133,8 +133,7 @@ class BaseRNNCell(Unrollable, PackedWeights):
         """Names of the variables of this cell and of the cells in it."""
         return {name for cell in self._all_cells_() for name in cell._params._params}
 
-    def _kept_between_steps_(self, states: list[mx.sym.Symbol],
-                             dtype: _check.DType | None
+    def _kept_between_steps_(self, states: list[mx.sym.Symbol], dtype: _check.DType | None
                              ) -> dict[str, mx.sym.Symbol | None]:
         """Attributes besides the states that keep a Symbol from step to step, each with its first
         value, taken from `states`, or None if no step reads it."""

@@ -85,8 +85,7 @@ class ZoneoutCell(ModifierCell):
         shapes = self.base_cell.state_shape or ([] if output is None else [known_shape(output)])
         return len(shapes[0]) if shapes and shapes[0] else 2
 
-    def _kept_between_steps_(self, states: list[mx.sym.Symbol],
-                             dtype: _check.DType | None
+    def _kept_between_steps_(self, states: list[mx.sym.Symbol], dtype: _check.DType | None
                              ) -> dict[str, mx.sym.Symbol | None]:
         if self.zoneout_outputs == 0:
             return {'prev_output': None}

@@ -103,8 +103,7 @@ def unfinished(prefix: str, place: Place, told: Extra) -> bool:
         for number in range(told.parts))
 
 
-def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]
-          ) -> Iterator[Place]:
+def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]) -> Iterator[Place]:
     """Yield the largest epoch and batch to look for, until all workers find the same checkpoint.
 
     Parameters

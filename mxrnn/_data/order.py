@@ -94,8 +94,7 @@ class Order:
         size = self._batch_size
         ends = (self._fill if self._last_batch == 'pad' else
                 [numbers.size - size + 1 for numbers in self.epoch])
-        return [(bucket, first) for bucket, end in enumerate(ends)
-                for first in range(0, end, size)]
+        return [(bucket, first) for bucket, end in enumerate(ends) for first in range(0, end, size)]
 
     def begin(self, batches: list[tuple[int, int]], ended: bool) -> list[tuple[int, int]]:
         """Begin an epoch; return its batches in order.
@@ -148,8 +147,7 @@ class Order:
                                'another generator than its MT19937: give seed')
         return [dict(epoch) for epoch in self._begun]
 
-    def replayed(self, begun: Sequence[State]
-                 ) -> tuple[Order, list[tuple[int, int]]]:
+    def replayed(self, begun: Sequence[State]) -> tuple[Order, list[tuple[int, int]]]:
         """Return the last order that `begun` describes, and its batches.
 
         The shared generators stay as they are.

@@ -155,8 +155,7 @@ class StreamIter(TokenIter):
         done = self.curr_idx * self.bptt
         starts = self._starts + done
         sizes = np.full(self.batch_size, self._steps - done + 1)
-        rows = gather(self._held['tokens'].tokens, starts, sizes, self.bptt + 1,
-                      self._padding)
+        rows = gather(self._held['tokens'].tokens, starts, sizes, self.bptt + 1, self._padding)
         both = self._block(rows[None])
         batch = self._batch([part(both, 0)], [part(both, 1)], self.bptt, index=starts)
         batch.new_epoch = self.curr_idx == 0

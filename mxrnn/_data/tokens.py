@@ -116,8 +116,7 @@ class Packed:
         return self._checksum
 
 
-def chunks(name: str, sequences: Iterable[Sized]
-           ) -> Iterator[tuple[list[Sized], np.ndarray]]:
+def chunks(name: str, sequences: Iterable[Sized]) -> Iterator[tuple[list[Sized], np.ndarray]]:
     """Some thousands of the sequences at a time, and their numbers joined."""
     sequences = iter(sequences)
     first = 0

@@ -62,8 +62,7 @@ def replacing(targets: Sequence[str]) -> Iterator[list[str]]:
             os.makedirs(folder, exist_ok=True)
             _sweep(folder)
             stages[folder] = stack.enter_context(_stage(folder))
-        written = [os.path.join(stages[folders[0]], os.path.basename(target))
-                   for target in targets]
+        written = [os.path.join(stages[folders[0]], os.path.basename(target)) for target in targets]
         yield written
         staged = []
         for source, path in zip(written, real):

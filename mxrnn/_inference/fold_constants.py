@@ -39,8 +39,7 @@ def fold(symbol: mx.sym.Symbol, arg_params: device_arrays.Weights
         try:
             values = _values(graph.ending_in(wanted), list(names.values()), kept)
         except mx.base.MXNetError as error:
-            raise ValueError('arg_params must fit the graph, but %s' % reason_of(error)
-                             ) from None
+            raise ValueError('arg_params must fit the graph, but %s' % reason_of(error)) from None
         symbol = _symbol(_replaced(graph, names))
         kept.update(values)
     taken = symbol.list_arguments()

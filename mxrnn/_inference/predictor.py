@@ -230,8 +230,7 @@ class Predictor:
         filled[self._length_name] = valid
         return filled
 
-    def _collected(self, running: _Running, lengths: np.ndarray
-                   ) -> tuple[np.ndarray, list[Result]]:
+    def _collected(self, running: _Running, lengths: np.ndarray) -> tuple[np.ndarray, list[Result]]:
         """The numbers of a batch's sequences, and the outputs of each."""
         batch, executor, outputs = running
         arrays = [output.asnumpy() for output in outputs]

@@ -11,8 +11,7 @@ from .._graph.rnn_vector_layout import ADDS_NOTHING, GROUPS, LAYOUT, FusedLayout
 from .._runtime.mxnet import mx
 from .rnn_defects import onednn
 
-__all__ = ['apart', 'arrays_of', 'cell_arrays', 'operator_vector', 'sized',
-           'wanted', 'zero_row']
+__all__ = ['apart', 'arrays_of', 'cell_arrays', 'operator_vector', 'sized', 'wanted', 'zero_row']
 
 Symbol = mx.sym.Symbol
 
@@ -31,8 +30,7 @@ def apart(data: Symbol, dtype: Kind, name: str | None = None) -> Symbol:
     return data if onednn(dtype) else mx.sym.SequenceMask(data, **_named(name, 'apart'))
 
 
-def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Kind,
-           name: str | None = None) -> Symbol:
+def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Kind, name: str | None = None) -> Symbol:
     """`bias` for the operator's vector; its gradient is computed if one of `arrays` needs one.
 
     The operator has wrong gradients of data and states if its vector needs no gradient, as in a

@@ -243,8 +243,7 @@ def plan(cell: BaseRNNCell, width: int = 0, inputs_at_once: bool = False) -> Pla
     """
     kind = type(cell)
     role = vars(kind).get('_in_fuse_', '%s may compute something else' % kind.__name__)
-    found = (_PARTS[role](cell, width, inputs_at_once) if role in _PARTS
-             else _unfused(cell, role))
+    found = (_PARTS[role](cell, width, inputs_at_once) if role in _PARTS else _unfused(cell, role))
     if inputs_at_once and not found.fused and _projects_inputs(cell):
         return found._replace(cell=ProjectedCell(cell), fused=True,
                               text=found.text[:-1] + '; inputs at once]')

@@ -229,8 +229,7 @@ class FusedRNNCell(PackedVector):
             finals += last
         return inputs, [mx.sym.stack(*each, axis=0) for each in zip(*finals)]
 
-    def _by_steps_(self, inputs: Symbol, states: list[Symbol], options: Options
-                   ) -> Unrolled:
+    def _by_steps_(self, inputs: Symbol, states: list[Symbol], options: Options) -> Unrolled:
         """The cells of `unfuse`, unrolled with their weights from the vector."""
         stack = self.unfuse()
         cells = [cell for cell in stack._all_cells_() if isinstance(cell, (LSTMCell, LSTMPCell))]

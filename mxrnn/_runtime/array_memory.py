@@ -23,8 +23,7 @@ def address(array: mx.nd.NDArray) -> int:
     return pointer.value or 0
 
 
-def room(shape: tuple[int, ...], dtype: np.dtype
-         ) -> tuple[mx.nd.NDArray, np.ndarray]:
+def room(shape: tuple[int, ...], dtype: np.dtype) -> tuple[mx.nd.NDArray, np.ndarray]:
     """A new array on the CPU, and its memory as a NumPy array, which must be filled before anything
     else is done with the array.
     """

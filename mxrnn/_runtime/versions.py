@@ -38,8 +38,7 @@ def with_gpu(extra: str = 'cu112') -> str:
 
 def how_to_install() -> list[str]:
     """Return the commands to type if MXNet is not installed, a line each."""
-    return ['Without a GPU: ' + mxnet(),
-            "With an NVIDIA GPU, in mxrnn's folder: " + with_gpu()]
+    return ['Without a GPU: ' + mxnet(), "With an NVIDIA GPU, in mxrnn's folder: " + with_gpu()]
 
 
 def reason(error: ImportError) -> str:
