@@ -161,9 +161,9 @@ def test_every_size_and_every_chunk_counts(what, model, tmp_path, monkeypatch):
 def test_a_file_that_its_reader_refuses_is_not_written(model, tmp_path, monkeypatch):
     """It was reported as written."""
     from mxrnn.interop._onnx import conversion
-    described = conversion.described
-    monkeypatch.setattr(conversion, 'described', lambda content, stepped, encoder: (
-        described(content, stepped._replace(axes={}), encoder)))
+    table = conversion.table_of_states
+    monkeypatch.setattr(conversion, 'table_of_states', lambda scope, stepped, encoder: (
+        table(scope, stepped._replace(axes={}), encoder)))
     with pytest.raises(interop.ExportError, match='cannot be read: the table of states'):
         interop.to_onnx(model, str(tmp_path / 'a.onnx'), states=True)
     assert not list(tmp_path.iterdir())

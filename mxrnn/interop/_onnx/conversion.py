@@ -53,8 +53,8 @@ def contents(plan: Prepared, encoder_name: str = '') -> tuple[bytes, bytes | Non
         first = conversion(steps.encoder)
         encoder = first.write(steps.captured)
         types = {**types, **first.types}
-    step = conversion(steps.graph).write(steps.outputs)
-    return described(step, steps, encoder_name if encoder else ''), encoder
+    return conversion(steps.graph).write(
+        steps.outputs, steps, encoder_name if encoder else ''), encoder
 
 
 class Conversion:
@@ -74,8 +74,10 @@ class Conversion:
         #: By input, axes that must be as long as others, and axes with some sizes only.
         self._guarded, self._ranges = guarded, ranges
 
-    def values(self, names: Sequence[str] = ()) -> tuple[list[str], list[Value]]:
-        """The graph's outputs, and their names in the file: `names` if these are unused.
+    def write(self, names: Sequence[str], stepped: Stepped | None = None, encoder: str = ''
+              ) -> bytes:
+        """The content of the file, whose outputs are called `names`, as far as these are unused. A
+        file of a step has the table of its states in its metadata.
 
         Raises
         ------
@@ -94,21 +96,17 @@ class Conversion:
         if len(floats) == 1:
             self._float = floats.pop()
         given = [builder.name(name + '_output' if head.node in variables else name)
-                 for name, head in zip(names or graph.outputs, graph.heads)]
+                 for name, head in zip(names, graph.heads)]
         results = self._convert(graph, {i: self._variable(node) for i, node in variables.items()})
-        found = [value for value in results if value is not None]
-        if self._faults or len(found) < len(results):
+        if self._faults:
             raise ExportError('\n'.join(self._faults))
-        return given, found
-
-    def write(self, names: Sequence[str]) -> bytes:
-        """The content of the file; its outputs are called `names`."""
-        builder = self._builder
-        for name, value in zip(*self.values(names)):
-            builder.give(builder.scope, value, name)
-            self.types[name] = value.dtype.name
+        for name, value in zip(given, results):
+            if value is not None:  # otherwise there are faults
+                builder.give(builder.scope, value, name)
+                self.types[name] = value.dtype.name
         try:
-            return write_model(builder)
+            return write_model(builder, {} if stepped is None else {
+                KEY: json.dumps(table_of_states(builder.scope, stepped, encoder))})
         except SizeError as error:
             raise ExportError('%s cannot be computed: %s' % (builder.current, error)) from None
 
@@ -217,8 +215,31 @@ def _as_inferred(value: Value, axes: Axes) -> Value:
 
 # ---- files
 
-def write_model(builder: Builder) -> bytes:
-    """The file for the nodes in `builder`, checked by onnx.
+def table_of_states(scope: Scope, stepped: Stepped, encoder: str) -> dict[str, object]:
+    """What `load_stepper` reads of the file of a step: states, axes, and the encoder's name."""
+    inputs = {value.name: value for value in scope.inputs}
+
+    def state(at: int) -> dict[str, object]:
+        each = stepped.states[at]
+        sizes = [size if isinstance(size, int) else None
+                 for size in map(resolve, inputs[each.given].shape)]
+        return {'in': each.given, 'out': each.after,
+                'shape': sizes[:each.batch_axis] + sizes[each.batch_axis + 1:],
+                'dtype': inputs[each.given].dtype.name,
+                'batch_axis': each.batch_axis, 'begin': each.begin or 'zeros'}
+    # An output that occurs twice, or is an input, has another name in the file.
+    own = {**dict(zip(inputs, inputs)),
+           **dict(zip([value.name for value in scope.outputs], stepped.outputs))}
+    return {'states': [state(at) for at in range(len(stepped.states))],
+            'axes': {name: stepped.axes[known] for name, known in own.items()
+                     if known in stepped.axes},
+            'captured': [name for name in stepped.captured if name in inputs
+                         and name not in [each.given for each in stepped.states]],
+            'encoder': encoder or None}
+
+
+def write_model(builder: Builder, properties: dict[str, str]) -> bytes:
+    """The file for the nodes in `builder`, checked by onnx; `properties` are its metadata.
 
     Raises
     ------
@@ -238,6 +259,7 @@ def write_model(builder: Builder) -> bytes:
         [numpy_helper.from_array(array, name) for name, array in constants.items()])
     model = helper.make_model(graph, producer_name='mxrnn', ir_version=IR_VERSION,
                               opset_imports=[helper.make_opsetid('', OPSET)])
+    helper.set_model_props(model, properties)
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # onnx's error classes differ by version
@@ -312,29 +334,3 @@ def _node(record: Record, bodies: _Bodies) -> onnx.NodeProto:
     if record.body is not None:
         attributes['body'] = bodies[record.name][0]
     return helper.make_node(record.op, record.inputs, record.outputs, record.name, **attributes)
-
-
-def described(content: bytes, stepped: Stepped, encoder: str) -> bytes:
-    """The file of a step, with the table of its states, axes and encoder in its metadata."""
-    model = onnx.load_model_from_string(content)
-    inputs = {info.name: info.type.tensor_type for info in model.graph.input}
-
-    def state(at: int) -> dict[str, object]:
-        each = stepped.states[at]
-        kind = inputs[each.given]
-        sizes = [size.dim_value or None for size in kind.shape.dim]
-        return {'in': each.given, 'out': each.after,
-                'shape': sizes[:each.batch_axis] + sizes[each.batch_axis + 1:],
-                'dtype': onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name,
-                'batch_axis': each.batch_axis, 'begin': each.begin or 'zeros'}
-    # An output that occurs twice, or is an input, has another name in the file.
-    own = {**dict(zip(inputs, inputs)),
-           **dict(zip([info.name for info in model.graph.output], stepped.outputs))}
-    table = {'states': [state(at) for at in range(len(stepped.states))],
-             'axes': {name: stepped.axes[known] for name, known in own.items()
-                      if known in stepped.axes},
-             'captured': [name for name in stepped.captured if name in inputs
-                          and name not in [each.given for each in stepped.states]],
-             'encoder': encoder or None}
-    onnx.helper.set_model_props(model, {KEY: json.dumps(table)})
-    return bytes(model.SerializeToString())
