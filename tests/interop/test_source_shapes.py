@@ -68,7 +68,7 @@ def test_sizes_that_the_graph_takes_alone_are_found():
 
 @pytest.mark.parametrize('types, said', [
     ({'data': 'word'}, r"types\['data'\] must be"), ({'data': 3}, r"types\['data'\] must be"),
-    ({'date': 'int64'}, "types must name inputs of the model, such as .*; got 'date'"),
+    ({'date': 'int64'}, "types must name inputs of the model: .*; got 'date'"),
     (['int64'], 'types must be a dict by names of inputs, got')])
 def test_types_that_are_none(types, said):
     with pytest.raises((TypeError, ValueError), match=said):

@@ -623,7 +623,7 @@ def test_what_draws_before_the_last_step_of_a_layer_reads_no_sequence_backwards(
 def test_shapes_that_are_refused(tmp_path):
     _, model = model_of('bidirectional')
     for given, message in (
-            ({'date': (1,)}, "of the model, such as data, .*; got 'date': did you mean data"),
+            ({'date': (1,)}, "of the model: data; got 'date': did you mean data"),
             ({'data': ('8x7x5',)}, r'a number or a name, .* \(--input data=8,time\), got'),
             (['data'], 'inputs must be a dict by names of inputs, got'),
             ({'data': 5}, r"inputs\['data'\] must be a tuple of names and integers, got 5"),

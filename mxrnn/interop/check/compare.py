@@ -9,6 +9,7 @@ import numpy as np
 from ..._graph.rolling import OneInput, with_one_input
 from ..model import Model
 from ..prepare import glance
+from ..prepare.input_shapes import Shapes, as_typed
 from ..prepare.lengths import Settled
 from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
@@ -77,7 +78,6 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     """
     given = {} if data_path is None else arrays_of(data_path)
     one = with_one_input(model.graph, model.params)
-    _refuse_unknown({*shapes, *given}, [*model.inputs, *one.inputs])
     refuse_no_onnx(path)
     begin()
     file = open_file(path)
@@ -85,7 +85,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
         one = OneInput(model.graph)
     model = model._replace(graph=one.graph)
     shapes, given = one.shapes(shapes), one.arrays(given)
-    _refuse_unknown({*shapes, *given}, model.inputs)
+    labelled = model.inputs
     model = of_file(model, file, path)
     library = of_mxnet() or of_torch()
     if library is None:
@@ -93,6 +93,12 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
                           'checkpoint: pip install torch')
     found = glance(model)
     inputs = Inputs(model, file, found)
+    takes = {name: shape for name, shape, _ in file.inputs}
+    _refuse_unknown(path, takes, [
+        *(name for name in shapes if name not in takes and name not in inputs.begins),
+        *(name for name in given if name not in labelled)])
+    _refuse_other_axes(path, takes, {**shapes, **{name: array.shape
+                                                  for name, array in given.items()}})
     for name in inputs.begins:
         if name in given:
             raise ValueError('leave out %s: a file with states begins with zeros' % name)
@@ -147,8 +153,15 @@ def _fits(found: Settled, file: ExportedFile, data: Mapping[str, np.ndarray]) ->
             'in place of the prefix' % error) from None
 
 
-def _refuse_unknown(names: Iterable[str], inputs: Sequence[str]) -> None:
-    """Refuse names that are not among the `inputs`."""
-    unknown = sorted({*names}.difference(inputs))
+def _refuse_unknown(path: str, takes: Iterable[str], unknown: Sequence[str]) -> None:
+    """Refuse names of inputs that a file does not take."""
     if unknown:
-        raise ValueError('inputs must be of %s, got %s' % (', '.join(inputs), ', '.join(unknown)))
+        raise ValueError('%s takes %s, got %s' % (path, ', '.join(takes), ', '.join(unknown)))
+
+
+def _refuse_other_axes(path: str, takes: Shapes, given: Shapes) -> None:
+    """Refuse shapes with another number of axes than a file takes."""
+    for name, shape in takes.items():
+        if name in given and len(given[name]) != len(shape):
+            raise ValueError('%s takes %s, got %s' % (
+                path, *as_typed({name: shape}), *as_typed({name: given[name]})))

@@ -15,7 +15,7 @@ from ..._graph.shapes.missing_shapes import Found, Named, Place, ShapesError, fo
 from ..._graph.shapes.ties import STEPS
 from ..registry import ExportError, ShapesNeeded
 
-__all__ = ['Shapes', 'TiedError', 'as_typed', 'blaming_axes', 'check_names', 'check_shapes',
+__all__ = ['Shapes', 'TiedError', 'WrongSizeError', 'as_typed', 'blaming_axes', 'check_shapes',
            'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'refuse_guesses',
            'shapes_found', 'without_number']
 
@@ -28,14 +28,16 @@ def as_typed(shapes: Shapes) -> list[str]:
     return ['%s=%s' % (name, ','.join(map(str, shape))) for name, shape in shapes.items()]
 
 
-def check_names(name: str, given: object, graph: Graph, params: Container[str] = ()) -> None:
-    """Refuse the argument `name` unless it is a dict by names of the graph's variables."""
-    known = sorted(graph.arguments + graph.auxiliary, key=lambda each: each in params)
+def check_names(name: str, given: object, graph: Graph, params: Container[str]) -> None:
+    """Refuse the argument `name` unless it is a dict by names of the graph's variables. The message
+    lists those that are data, not labels or parameters."""
+    known = graph.arguments + graph.auxiliary
     for key in _check.instance(name, given, Mapping, 'a dict by names of inputs'):
         if key not in known:
+            data = [each for each in graph.needed_variables() if each not in params]
             near = difflib.get_close_matches(str(key), known, 1)
-            raise ValueError('%s must name inputs of the model, such as %s; got %r%s' % (
-                name, ', '.join([*known[:3], *['…'] * (len(known) > 3)]), key,
+            raise ValueError('%s must name inputs of the model: %s; got %r%s' % (
+                name, _check.some(data) or 'none', key,
                 ': did you mean %s?' % near[0] if near else ''))
 
 
@@ -61,9 +63,9 @@ def check_shapes(inputs: object, graph: Graph, params: Container[str],
     return shapes
 
 
-def check_types(types: object, graph: Graph) -> None:
+def check_types(types: object, graph: Graph, params: Container[str]) -> None:
     """Refuse `types` unless it maps names of the graph's variables to types."""
-    check_names('types', types, graph)
+    check_names('types', types, graph, params)
     for key, dtype in types.items():  # type: ignore[attr-defined]
         _check.dtype('types[%r]' % key, dtype)
         if isinstance(dtype, str) and dtype not in ('bfloat16', np.dtype(dtype).name):
@@ -120,11 +122,13 @@ def _other_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -
 
 def _blaming(error: Exception, reason: str, graph: Graph, params: Mapping[str, np.ndarray],
              given: Shapes) -> ExportError:
-    """An error with a `reason`: alone if an input has too few axes, whose error says less. Inputs
-    of look-ups may have more axes than the graph tells."""
-    few = any(len(got) < len(own) for _, own, got in _unlike(
-        graph_shapes(graph, params), given, False))
-    return ExportError(reason if few else '%s\n%s' % (str(error).partition('\n')[0], reason))
+    """An error with a `reason`: alone if an input has too few axes, or the error is about an axis
+    that it should not have, since it says less then. Inputs of look-ups may have more axes than the
+    graph tells."""
+    name, axis = error.place if isinstance(error, WrongSizeError) else ('', 0)
+    alone = any(len(got) < len(own) or each == name and axis >= len(own) for each, own, got in (
+        _unlike(graph_shapes(graph, params), given, False)))
+    return ExportError(reason if alone else '%s\n%s' % (str(error).partition('\n')[0], reason))
 
 
 def _other_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> str:
@@ -167,6 +171,14 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         if not reason:
             raise
         raise _blaming(error, reason, graph, params, given) from None
+
+
+class WrongSizeError(ExportError):
+    """A size that was typed is not the graph's; `place` is its input and axis."""
+
+    def __init__(self, place: Place, text: str) -> None:
+        super().__init__(text)
+        self.place = place
 
 
 class TiedError(ExportError):

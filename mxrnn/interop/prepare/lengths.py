@@ -19,7 +19,7 @@ from ..._graph.shapes.substitution import RULES, substituted
 from ..._graph.shapes.ties import Lengths, find_ties
 from ..registry import ExportError, ShapesNeeded
 from .fitting_sizes import fitting_sizes
-from .input_shapes import Shapes, TiedError, refuse_guesses, shapes_found
+from .input_shapes import Shapes, TiedError, WrongSizeError, refuse_guesses, shapes_found
 
 __all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
 
@@ -451,7 +451,7 @@ def checked(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[s
             where = 'axis %d of %s' % (at, name)
             if isinstance(label, int):
                 if size != label:
-                    raise ExportError('%s must be %d, got %s' % (
+                    raise WrongSizeError((name, at), '%s must be %d, got %s' % (
                         where, label, 'the name %s, which stands for any size' % size
                         if isinstance(size, str) else size))
             elif chosen.setdefault(label, size) != size:

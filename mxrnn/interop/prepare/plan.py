@@ -214,7 +214,7 @@ def _checked(model: Model, inputs: Mapping[str, Sequence[Any]], types: Mapping[s
     shapes, counted = without_number(one.shapes(inputs))
     types = one.types(types)
     given = check_shapes(shapes, one.graph, model.params, not asked.training)
-    check_types(types, one.graph)
+    check_types(types, one.graph, model.params)
     if not asked.roll and (asked.states or counted or certify_by is not None):
         raise ValueError('%s needs the graph rolled up: leave out roll=False (--as-is)' % (
             'states=True (--states)' if asked.states else 'an axis with a number of steps'))

@@ -55,13 +55,8 @@ def in_chunks(inputs: list[Input], names: list[str], given: Mapping[str, Layout]
         outputs in that layout, and the next states.
     """
     times = [(name, layout.time) for name, layout in given.items() if layout.time is not None]
-    shapes = {name: shape for name, shape, _ in inputs}
 
     def steps(data: Data) -> int:
-        for name in given:
-            if len(shapes[name]) != data[name].ndim:
-                raise ValueError('%s must have the shape (%s), got %s' % (
-                    name, ', '.join(map(str, shapes[name])), data[name].shape))
         return next(data[name].shape[time] for name, time in times)
 
     def outputs(data: Data, counts: Sequence[int]) -> list[np.ndarray]:
