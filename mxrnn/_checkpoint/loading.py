@@ -1,6 +1,7 @@
 """load_rnn_checkpoint: packs the weights as the cells need them, and lets a module resume."""
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overload
 
@@ -65,10 +66,6 @@ class _SavedWithoutError(Exception):
 
     It is not skipped: training resumed from an older one would overwrite it.
     """
-
-
-class _UnfinishedError(CheckpointError):
-    """Several workers were stopped while they wrote their first checkpoint."""
 
 
 @overload
@@ -198,8 +195,8 @@ def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint],
     for lowest in worker_agreement.agree(prefix, data, lambda: candidates.loaded and (
             *candidates.place, candidates.loaded.arg_params)):
         loaded = candidates.newest(lowest)
-    if loaded is None and not (missing_ok and all(isinstance(error, _UnfinishedError)
-                                                  for error in candidates.errors)):
+    if loaded is None and not (missing_ok and all(
+            isinstance(error, worker_agreement.UnfinishedError) for error in candidates.errors)):
         raise candidates.refusal()
     candidates.warn()
     return loaded
@@ -221,12 +218,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
     go_on = None
     if data is not None:
         if found.extra.parts is not None:
-            try:
-                here: object = worker_agreement.read_part(prefix, place, found.extra, data)
-            except CheckpointError as error:
-                if worker_agreement.unfinished(prefix, place, found.extra):
-                    raise _UnfinishedError(str(error)) from None
-                raise
+            here: object = worker_agreement.read_part(prefix, place, found.extra, data)
         elif found.extra.position is not None:
             here = found.extra.position
         else:
@@ -235,17 +227,15 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
                 'data=, or give the epoch of an older checkpoint' % path)
         go_on = position.go_to(here, module, data, place[0], path)
 
-    def check_shapes() -> None:
-        checkpoint_faults.check_shapes(module, loaded.arg_params, loaded.aux_params,
-                                       files.path_of(prefix, 'params', *place))
-
     def restore() -> None:
         _optimizer.restore(module, _optimizer.decode(
             path, content, trusted + _optimizer.classes_of(module)))
         if go_on is not None:
             go_on(_optimizer.trained(module))
 
-    _optimizer.when_done(module, 'bind', module.binded, check_shapes, instead=True)
+    _optimizer.when_done(module, 'bind', module.binded, functools.partial(
+        checkpoint_faults.check_shapes, module, loaded.arg_params, loaded.aux_params,
+        files.path_of(prefix, 'params', *place)), instead=True)
     _optimizer.when_done(module, 'init_optimizer', module.optimizer_initialized, restore,
                          instead=True)
 

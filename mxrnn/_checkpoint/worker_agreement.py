@@ -25,7 +25,8 @@ from . import optimizer_states as _optimizer
 from .optimizer_states import Extra
 from .position import Data, Here, Position, check_entries, take
 
-__all__ = ['Chosen', 'agree', 'check_part', 'checksum_of', 'read_part', 'save_part', 'unfinished']
+__all__ = ['Chosen', 'UnfinishedError', 'agree', 'check_part', 'checksum_of', 'read_part',
+           'save_part']
 
 _log = logging.getLogger('mxrnn.rnn')
 
@@ -33,6 +34,10 @@ _log = logging.getLogger('mxrnn.rnn')
 Chosen = Tuple[int, int, Dict[str, mx.nd.NDArray]]
 
 _rounds = itertools.count()
+
+
+class UnfinishedError(CheckpointError):
+    """Several workers were stopped while they wrote their first checkpoint."""
 
 
 def check_part(data: Data, module: mx.mod.BaseModule, workers: int, rank: int) -> None:
@@ -80,7 +85,8 @@ def read_part(prefix: str, place: Place, told: Extra, data: Data) -> Position:
     ------
     CheckpointError
         A part's file is missing or damaged, has no position or other weights; or the file of states
-        does not have the number of parts.
+        does not have the number of parts. UnfinishedError if a part is missing and no checkpoint of
+        this training was whole before.
     """
     count, weights = told.parts, told.weights
     if not (isinstance(count, int) and count > 0 and isinstance(weights, int)
@@ -89,18 +95,17 @@ def read_part(prefix: str, place: Place, told: Extra, data: Data) -> Position:
                               'checksum of 32 bits, got parts=%.100r and weights=%.100r' % (
                                   files.path_of(prefix, 'states', *place), count, weights))
     found = []
-    for number in range(count):  # all of them, so that all workers refuse together
-        path = files.path_of(prefix, files.part(number), *place)
-        found.append(check_entries(_optimizer.read_part(path, weights), path))
+    try:
+        for number in range(count):  # all of them, so that all workers refuse together
+            path = files.path_of(prefix, files.part(number), *place)
+            found.append(check_entries(_optimizer.read_part(path, weights), path))
+    except CheckpointError as error:
+        if told.first is True and not all(os.path.exists(files.path_of(
+                prefix, files.part(number), *place)) for number in range(count)):
+            raise UnfinishedError(str(error)) from None
+        raise
     # `data` refuses another number of parts, whichever position it gets.
     return found[getattr(data, 'part_index', 0) % count]
-
-
-def unfinished(prefix: str, place: Place, told: Extra) -> bool:
-    """Whether a checkpoint lacks parts and no checkpoint of its training was whole before it."""
-    return told.first is True and isinstance(told.parts, int) and not all(
-        os.path.exists(files.path_of(prefix, files.part(number), *place))
-        for number in range(told.parts))
 
 
 def agree(prefix: str, data: object, chosen: Callable[[], Chosen | None]) -> Iterator[Place]:
