@@ -26,34 +26,29 @@ __all__ = ['CellAround', 'drop', 'DropoutCell', 'ModifierCell', 'ResidualCell', 
 class CellAround(BaseRNNCell):
     """A cell around another one: states and weights are the inner cell's."""
 
-    #: The attribute with the inner cell.
-    _around_ = 'base_cell'
+    base_cell: BaseRNNCell  #: the inner cell
 
     #: Whether something happens between the steps, so that `unroll` calls the cell step by step.
     _acts_between_steps_ = False
 
     def _inner_cells_(self) -> list[BaseRNNCell]:
-        return [getattr(self, self._around_)] if hasattr(self, self._around_) else []
-
-    @property
-    def _inner_(self) -> BaseRNNCell:
-        return self._inner_cells_()[0]
+        return [self.base_cell] if hasattr(self, 'base_cell') else []
 
     def _shared_params_(self) -> RNNParams:
-        return self._inner_.params
+        return self.base_cell.params
 
     @property
     def state_info(self) -> list[StateInfo]:
-        return self._inner_.state_info
+        return self.base_cell.state_info
 
     def unpack_weights(self, args: Weights) -> Weights:
-        return self._inner_.unpack_weights(args)
+        return self.base_cell.unpack_weights(args)
 
     def pack_weights(self, args: Weights) -> Weights:
-        return self._inner_.pack_weights(args)
+        return self.base_cell.pack_weights(args)
 
     def _gives_steps_(self, steps: bool) -> bool:
-        return self._acts_between_steps_ or self._inner_._gives_steps_(steps)
+        return self._acts_between_steps_ or self.base_cell._gives_steps_(steps)
 
     # How it unrolls
 
@@ -65,7 +60,7 @@ class CellAround(BaseRNNCell):
     @contextlib.contextmanager
     def _unrolling_(self) -> Iterator[Callable[..., Unrolled]]:
         """The function that unrolls the inner cell inside the block."""
-        yield functools.partial(unroll_within, self._inner_)
+        yield functools.partial(unroll_within, self.base_cell)
 
     def _after_(self, outputs: Inputs, inputs: Inputs, options: Options) -> Inputs:
         """The outputs of this cell from those of the inner cell."""

@@ -222,7 +222,7 @@ class _InOrder(FusedUnroll):
         return planned
 
     def _unfused_(self) -> Callable[..., Unrolled]:
-        return self._cell._unroll_  # a program's own `unroll` has called this one
+        return self.base_cell._unroll_  # a program's own `unroll` has called this one
 
 
 def unroll_fused(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None,

@@ -130,14 +130,13 @@ def fuse(cell: BaseRNNCell, *, inputs_at_once: bool = False) -> BaseRNNCell:
 class FusedUnroll(CellAround):
     """A cell that is unrolled through sym.RNN, time-major; made by `fuse`."""
 
-    _around_ = '_cell'
     _in_fuse_ = 'fuse'
 
     def __init__(self, cell: BaseRNNCell, inputs_at_once: bool = False) -> None:
         super().__init__(prefix=cell._prefix, params=cell._params)
         self._inputs_at_once = inputs_at_once
         self._own_params = cell._own_params
-        self._cell = cell
+        self.base_cell = cell
 
     def __repr__(self) -> str:
         return 'fuse(%s)' % self._plan_().text
@@ -147,7 +146,7 @@ class FusedUnroll(CellAround):
         self._planned: Plan | None = None
 
     def _plan_(self) -> Plan:
-        return plan(self._cell, inputs_at_once=self._inputs_at_once)
+        return plan(self.base_cell, inputs_at_once=self._inputs_at_once)
 
     def _plan_of_unroll_(self) -> Plan:
         """The plan from `reset` on. Not made earlier, because it copies containers."""
@@ -162,10 +161,10 @@ class FusedUnroll(CellAround):
     def begin_state(self, func: Callable[..., mx.sym.Symbol] = ZEROS,
                     **kwargs: Unpack[VariableOptions]) -> list[mx.sym.Symbol]:
         self._check_unmodified_()
-        return self._cell.begin_state(func, **kwargs)
+        return self.base_cell.begin_state(func, **kwargs)
 
     def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
-        return self._cell(inputs, states)
+        return self.base_cell(inputs, states)
 
     def _before_(self, inputs: Inputs, begin_state: States | None, options: Options
                  ) -> tuple[Inputs, States | None, Options]:
@@ -188,7 +187,7 @@ class FusedUnroll(CellAround):
             return
         # Leaves the counters as if the cells were unrolled one by one. Cells in a container are
         # reset when its states are made; a cell in a modifier makes its own states.
-        owner = self._cell
+        owner = self.base_cell
         while isinstance(owner, ModifierCell):
             owner = owner.base_cell
         made = owner._init_counter
@@ -198,7 +197,7 @@ class FusedUnroll(CellAround):
         owner._init_counter = made
 
     def _unfused_(self) -> Callable[..., Unrolled]:
-        return functools.partial(unroll_within, self._cell)
+        return functools.partial(unroll_within, self.base_cell)
 
     def _after_(self, outputs: Inputs, inputs: Inputs, options: Options) -> Inputs:
         if not self._plan_of_unroll_().fused:
@@ -221,8 +220,8 @@ class FusedUnroll(CellAround):
         return mx.sym.Reshape(inputs, shape=(-3, -2), name=name + 'sequence')
 
     def _gives_steps_(self, steps: bool) -> bool:
-        return all(type(cell).unroll is BaseRNNCell.unroll for cell in self._cell._all_cells_()
-                   ) and self._cell._gives_steps_(steps)
+        return all(type(cell).unroll is BaseRNNCell.unroll for cell in self.base_cell._all_cells_()
+                   ) and self.base_cell._gives_steps_(steps)
 
 
 class Plan(NamedTuple):
@@ -337,5 +336,5 @@ def _around(cell: BaseRNNCell, inner: Sequence[Plan], width: int, attribute: str
 _PARTS: dict[str, Callable[[Any, int, bool], Plan]] = {
     'layer': _plan_layer, 'directions': _plan_directions, 'modifier': _plan_modifier,
     'stack': _plan_stack,
-    'fuse': lambda cell, width, _: plan(cell._cell, width, cell._inputs_at_once),
+    'fuse': lambda cell, width, _: plan(cell.base_cell, width, cell._inputs_at_once),
     'dropout': lambda cell, width, _: _unfused(cell, 'it is no layer', width)}
