@@ -127,7 +127,18 @@ def test_quantiles_are_those_of_mxnet(likelihood, way, tmp_path):
 def test_shapes_are_asked_for_without_a_config(tmp_path):
     """The graph alone takes padding for all units of a series at once, or for each."""
     place = archive(Form(), weights_of(Form(samples=1)), tmp_path / 'model.tar.gz', config=False)
-    said = told('export', place, '--onnx', tmp_path / 'x.onnx', status=2)
-    assert '--input isPaddedTrain=batch,…' in said and 'fit' not in said  # 16 has no such batch
-    assert told('export', place, '--onnx', tmp_path / 'x.onnx', '--input',
-                'isPaddedTrain=batch,50')
+
+    def asked(*typed, status=2):
+        return ' '.join(told('export', place, '--onnx', tmp_path / 'x.onnx', *typed,
+                             status=status).split())
+    said = asked()
+    assert 'axis 1 of isPaddedTrain needs a number' in said
+    line = '--input isPaddedTrain=batch,50'
+    assert said.endswith('type those of your data: ' + line)
+    assert asked('--input', 'trainTarget=batch,50').endswith(line)
+    for wrong in 'batch,40', '4,40', 'batch,64', 'batch,100':
+        assert 'axis 1 of isPaddedTrain cannot be %s:' % wrong.partition(',')[2] in asked(
+            '--input', 'isPaddedTrain=' + wrong)
+    assert 'axis 1 of trainTarget must be 50, got 40' in asked(
+        *line.split(), '--input', 'trainTarget=batch,40')
+    assert 'isPaddedTrain=batch,50' in asked(*line.split(), status=0)

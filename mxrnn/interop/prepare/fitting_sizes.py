@@ -9,7 +9,7 @@ from ..._graph.shapes.missing_shapes import Named
 from ..._graph.shapes.scales import Tie
 from ..._graph.shapes.sizes import Axis, product, resolve
 
-__all__ = ['fitting_sizes']
+__all__ = ['fitting_sizes', 'told_sizes']
 
 #: Sizes of axes of which no part is taken, and how often any is tried.
 _SIZES, _MOST = (1, 2, 4, 8, 16, 32, 64), 40
@@ -35,6 +35,9 @@ def fitting_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
     # Inputs of few axes and those that come last have few features.
     features = sorted([label for label, size in least.items() if size == 1][::-1], key=lambda each:
                       min(len(shape) for shape in shapes.values() if each in shape))
+    # A Reshape may split an axis into as many parts.
+    parts = {label: max([1, *[int(number) for tie in ties if tie.node.op == 'Reshape'
+                              for number in tie.numbers]]) for label, ties in untold.items()}
     order = [*[label for label, size in least.items() if size > 1], *features]
     tries = iter(range(_MOST))
 
@@ -45,17 +48,20 @@ def fitting_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
             return
         longest = max([found.get(each, 1) for each, size in least.items() if size > 1], default=1)
         most = max(longest, least[label])
-        for number in dict.fromkeys((most, longest, least[label]) if least[label] > 1 else _SIZES):
+        for number in dict.fromkeys((most, longest, least[label]) if least[label] > 1 else (
+                *[size * parts[label] for size in _SIZES], *_SIZES)):
             if next(tries, None) is not None:
-                told = _told(graph, params, shapes, {**found, label: number}, order)
+                told = told_sizes(graph, params, shapes, {**found, label: number}, order)
                 if told:
                     yield from ways(told)
     return next(ways({}), {})
 
 
-def _told(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapping[str, Named],
-          found: Mapping[str, int], labels: Sequence[str]) -> dict[str, int]:
-    """What some sizes tell about others; {} if the graph does not take them."""
+def told_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
+               shapes: Mapping[str, Named], found: Mapping[str, int], labels: Sequence[str]
+               ) -> dict[str, int]:
+    """What some sizes tell about others; {} if the graph does not take them, whatever the sizes
+    of the other `labels`."""
     axes = {label: Axis(free=True, bound=found.get(label)) for label in labels}
     table = infer(graph, {**params, **{name: [axes.get(str(size), size) for size in shape]
                                        for name, shape in shapes.items()}})

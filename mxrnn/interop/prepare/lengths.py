@@ -18,7 +18,7 @@ from ..._graph.shapes.scales import Tie
 from ..._graph.shapes.substitution import RULES, substituted
 from ..._graph.shapes.ties import Lengths, find_ties
 from ..registry import ExportError, ShapesNeeded
-from .fitting_sizes import fitting_sizes
+from .fitting_sizes import fitting_sizes, told_sizes
 from .input_shapes import Shapes, TiedError, WrongSizeError, refuse_guesses, shapes_found
 
 __all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
@@ -263,9 +263,10 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
                         advises=False, ranks=ranks)
         except ExportError:
             fit = {}
+        name, shape = next(each for each in asked.items() if untold[0] in each[1])
         raise ShapesNeeded(
-            '%s needs a number that the graph does not tell, since %s. Give it in place of …: '
-            '%s' % (untold[0], verdict.axes[untold[0]].ties[0], _typed(
+            'axis %d of %s needs a number that the graph does not tell, since %s. Give it in place '
+            'of …: %s' % (shape.index(untold[0]), name, verdict.axes[untold[0]].ties[0], _typed(
                 _sized(asked, {**final, **dict.fromkeys(untold, '…')}))) + (
                     '\nThese sizes fit the graph; type those of your data: ' + _typed(fitting)
                     if fit else ''), {
@@ -326,6 +327,8 @@ def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names:
     stated = {node.name: node.stated_shape for node in graph.nodes if node.name in names}
     for change in (_other, _apart, _told):
         changed = change(shapes, verdict, typed if change is not _told else {**stated, **typed})
+        if change is _told and changed != shapes:
+            _refuse_unfit(graph, params, shapes, verdict, changed)
         faults = infer(graph, {**params, **changed, **typed}).faults
         if changed != shapes and not any(change is not _told or not fault.sizes
                                          for fault in faults):
@@ -341,6 +344,19 @@ def _told(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[
                for axis in [verdict.axes.get(str(label))]
                if axis and axis.ties and not axis.sizes and label not in verdict.batches}
     return _sized(shapes, numbers)
+
+
+def _refuse_unfit(graph: Graph, params: Mapping[str, Sequence[int | str]],
+                  shapes: Mapping[str, Named], verdict: Verdict, changed: Mapping[str, Named]
+                  ) -> None:
+    """Refuse numbers that were told in `changed` if the graph does not run with one, whatever the
+    sizes of all other axes."""
+    places = {label: (size, 'axis %d of %s' % (at, name)) for name, shape in shapes.items()
+              for at, (label, size) in enumerate(zip(shape, changed[name]))
+              if isinstance(label, str) and isinstance(size, int)}
+    for label, (size, where) in places.items():
+        if not told_sizes(graph, params, shapes, {label: size}, [*verdict.axes]):
+            _refuse(where, size, verdict.axes[label])
 
 
 def _other(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
@@ -466,7 +482,12 @@ def checked(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[s
 def _check_typed(where: str, size: int | str, axis: Axis) -> None:
     """Refuse a typed size with which the graph is not right."""
     if axis.ties and (isinstance(size, str) or axis.sizes and size not in axis.sizes):
-        others = [*dict.fromkeys(str(tie) for tie in axis.ties)]
-        raise TiedError('%s cannot be %s: node %s%s%s' % (
-            where, 'any size' if isinstance(size, str) else size, '; node '.join(others[:3]),
-            '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy))
+        _refuse(where, size, axis)
+
+
+def _refuse(where: str, size: int | str, axis: Axis) -> None:
+    """Refuse a size, with the nodes that tie the axis."""
+    others = [*dict.fromkeys(str(tie) for tie in axis.ties)]
+    raise TiedError('%s cannot be %s: node %s%s%s' % (
+        where, 'any size' if isinstance(size, str) else size, '; node '.join(others[:3]),
+        '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy))
