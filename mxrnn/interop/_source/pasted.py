@@ -24,8 +24,7 @@ __all__ = ['DRAWS', 'check_equal', 'check_labels', 'check_least', 'check_range',
 
 def check_shape(name: str, x: Tensor, *sizes: object) -> None:
     """Refuse a shape that differs from the graph's; a name stands for any size."""
-    if x.dim() != len(sizes) or any(not isinstance(size, str) and size != own
-                                    for size, own in zip(sizes, x.shape)):
+    if x.dim() != len(sizes) or any(size not in (str(size), n) for size, n in zip(sizes, x.shape)):
         wanted = ', '.join(map(str, sizes))
         raise ValueError(f'{name} must have the shape ({wanted}), got {tuple(x.shape)}')
 
