@@ -36,7 +36,7 @@ def inspect(options: argparse.Namespace) -> int:
         return 0
     from ._graph.rolling import with_one_input
     from .interop.prepare import glance
-    from .interop.prepare.outputs import without_losses
+    from .interop.prepare.outputs import chosen
     try:
         model = load(options)
     except CheckpointError:
@@ -61,7 +61,7 @@ def inspect(options: argparse.Namespace) -> int:
     say('outputs', ', '.join(model.outputs) or 'none')
     operators = collections.Counter(node.op for node in graph.walk() if not node.is_variable)
     say('operators', ', '.join('%s %d' % pair for pair in sorted(operators.items())) or 'none')
-    one = with_one_input(without_losses(graph)[0], arrays)
+    one = with_one_input(chosen(graph)[0], arrays)
     for sentence in one.note:
         say('note', sentence)
     plan = glance(model._replace(graph=one.graph), advises=True)

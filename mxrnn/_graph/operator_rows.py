@@ -66,6 +66,7 @@ class Row(NamedTuple):
     #: hands on the elements of all inputs, summed at most, and 'joins' side by side along `dim`.
     #: 'recurs': goes over the steps of a sequence with states, and 'kernel' with the weights of
     #: several layers in one vector. 'loss': has a gradient of its own, whatever comes from above.
+    #: 'value': gives the value of a loss, and no prediction.
     traits: frozenset[str] = frozenset()
     #: Takes a node and the types of the inputs that it reads; returns its output's type, or a tuple
     #: for several outputs. Without it, or if it returns None, see `types_of`.

@@ -289,6 +289,7 @@ mark('joins', 'Concat _rnn_param_concat')
 mark('recurs', 'RNN _foreach _while_loop')
 mark('loss', '''LinearRegressionOutput LogisticRegressionOutput MAERegressionOutput MakeLoss
     SVMOutput SoftmaxOutput WarpCTC make_loss''')
+mark('value', 'CTCLoss MakeLoss make_loss softmax_cross_entropy')
 mark('kernel', 'RNN')
 mark('pair', ' '.join(name for name, each in ROWS.items() if not each.attributes and [
     given.name for given in each.inputs] == ['lhs', 'rhs']))

@@ -283,9 +283,9 @@ def test_register_with_attributes(own_operators):
 
 def test_a_back_end_has_one_converter_of_an_operator():
     table = Converters('torch')
-    table.enter(1, 'a', 'b')
+    table.enters('a', 'b', entry=len)('x')
     with pytest.raises(ValueError, match='torch has two converters of b'):
-        table.enter(2, 'b')
+        table.enters('b', entry=len)('xx')
     table['a'] = 3
     assert dict(table) == {'a': 3, 'b': 1} and len(table) == 2  # a program's own comes first
     del table['a']

@@ -52,22 +52,17 @@ def written(plan: Prepared, in_memory: bool = False) -> Written:
     steps = None
     if plan.steps is not None and not methods.faults:
         keys = list(file.state)
-        steps = StepMethods(file, methods, plan, losses, plan.steps)
+        steps = StepMethods(file, methods, plan)
         if list(file.state) != keys:
             raise ExportError('the weights have one form for whole sequences and another for steps')
     if methods.faults:
         raise ExportError('\n'.join(dict.fromkeys(methods.faults)) + of_graph({
             name: shape for name, shape in plan.shapes.items() if name not in plan.given}))
-    notes: list[str] = []
-    if losses.untold:
-        notes = [*notes, 'there is no method loss, because the shape of %s is not known: give it '
-                 'with --input' % ', '.join(map(_quoted, losses.untold))]
-    if plan.read:
-        notes = [*notes, 'forward gives %s, which the loss reads' % ', '.join(
-            map(_quoted, plan.read))]
-    if losses.inner:
-        notes = [*notes, 'the method loss has no part for %s, because other nodes read it' % (
-            ', '.join(map(_quoted, losses.inner)))]
+    notes = [text % ', '.join(map(_quoted, names)) for names, text in (
+        (losses.untold, 'there is no method loss, because the shape of %s is not known: give it '
+                        'with --input'),
+        (plan.read, 'forward gives %s, which the loss reads'),
+        (losses.inner, 'the method loss has no part for %s, because other nodes read it')) if names]
     return Written(plan, losses, file, methods, notes, steps)
 
 

@@ -94,7 +94,7 @@ def _softmax_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str:
         divisors += [] if size == 1 else [scope.size(size, label, x)]
     elif how == 'batch':
         divisors.append(scope.size(product(wanted), label, x))
-    return text + ''.join(' / (%s)' % each if ' * ' in each else ' / ' + each for each in divisors)
+    return text + ''.join(' / ' + _grouped(each) for each in divisors)
 
 
 def _distributions(scope: MethodWriter, node: Node, x: Expr, label: Expr, scale: str) -> str:

@@ -62,8 +62,8 @@ class Methods:
         self.read = graph.heads[:len(plan.read)]
         self.faults: list[str] = []
         nodes = graph.nodes
-        self._losses = [head for head in graph.heads if nodes[head.node].op in (
-            *LOSSES, 'CTCLoss', 'softmax_cross_entropy')]
+        self._losses = [head for head in graph.heads if nodes[head.node].op in LOSSES
+                        or has(nodes[head.node].op, 'value')]
         self.heads = trained.predictions
         names = dict(zip(graph.heads, graph.outputs))
         self.outputs = [names[head] for head in self.heads]
@@ -94,7 +94,8 @@ class Methods:
         else:
             self.inputs, name = self._from_inputs('scores', core), 'self.scores'
             scope = self._scope()
-            results = scope.emit(self._taken(scope, core, self.heads, name))
+            self._take(scope, core, self.heads, name)
+            results = scope.emit(self.heads)
             scope.write('forward', self._texts(self.inputs), results, '')
         self._write_loss(core, name)
 
@@ -107,7 +108,8 @@ class Methods:
         heads = [entry for head in counted for entry in (
             self._data(head), *self._graph.nodes[head.node].inputs_of('label'))]
         # All at once: a variable must stay until the last head that reads it.
-        scope.emit(self._taken(scope, core, heads, name))
+        self._take(scope, core, heads, name)
+        scope.emit(heads)
         terms = []
         for head in counted:
             node = self._graph.nodes[head.node]
@@ -163,12 +165,11 @@ class Methods:
         scope.write(name, self._texts(inputs), results, '')
         return inputs
 
-    def _taken(self, scope: MethodWriter, core: Sequence[Entry], heads: Sequence[Entry], name: str
-               ) -> Sequence[Entry]:
+    def _take(self, scope: MethodWriter, core: Sequence[Entry], heads: Sequence[Entry], name: str
+              ) -> None:
         """Let a scope call the method that computes the core."""
         text = '%s(%s)' % (name, ', '.join(self._texts(self.inputs)))
         scope.take(text, {entry: self.facts.arrays[entry] for entry in core}, heads)
-        return heads
 
     def _data(self, head: Entry) -> Entry:
         """The input of a loss; any other output itself."""

@@ -2,10 +2,8 @@
 from __future__ import annotations
 
 from ..._graph.graph import Entry, Graph
-from ..._graph.stepping import Stepped
 from ..prepare import Prepared
 from ..prepare.facts import Facts, survey
-from ..prepare.losses import Losses
 from ..prepare.step_layout import Layout
 from .class_file import File
 from .emitter_api import Expr, Unsupported
@@ -26,10 +24,8 @@ class StepMethods:
     Parameters
     ----------
     file, methods : File, Methods
-    plan, losses : Prepared, Losses
+    plan : Prepared
         Of which the methods were written.
-    stepped : Stepped
-        The graph in steps.
 
     Attributes
     ----------
@@ -41,13 +37,14 @@ class StepMethods:
         The inputs of encode.
     inputs : list of str
         The inputs of steps, without states.
-    graph : Graph
-        The graph of steps.
+    stepped : Stepped
+        The graph in steps.
     """
 
-    def __init__(self, file: File, methods: Methods, plan: Prepared, losses: Losses,
-                 stepped: Stepped) -> None:
-        self.stepped, self.graph = stepped, stepped.graph
+    def __init__(self, file: File, methods: Methods, plan: Prepared) -> None:
+        losses, stepped = plan.losses, plan.steps
+        assert losses is not None and stepped is not None
+        self.stepped = stepped
         self._file, self._methods = file, methods
         self.states = {name: name for name in [
             *(state.given for state in stepped.states), *stepped.sources]}
@@ -64,7 +61,7 @@ class StepMethods:
             self.states[name] = local(wanted, taken)
             taken.add(self.states[name])
         self.inputs = self._write_steps(survey(
-            self.graph, plan.model.params,
+            stepped.graph, plan.model.params,
             {**losses.shapes, **{name: fact.shape for name, fact in self.facts.items()}},
             {**plan.types, **{name: fact.dtype for name, fact in self.facts.items()}}))
         file.finish()
@@ -129,7 +126,7 @@ class StepMethods:
         scope.write('encode', list(given.values()), found[:len(once)], _BEGIN, states)
 
     def _write_steps(self, facts: Facts) -> list[str]:
-        methods, graph = self._methods, self.graph
+        methods, graph = self._methods, self.stepped.graph
         scope = methods.scope(graph, facts, {**methods.arguments, **self.states})
         names = list(self.states.values())
         places = {node.name: place for place, node in enumerate(graph.nodes) if node.is_variable}

@@ -25,11 +25,8 @@ def runs(*ops: str, training: bool = False, creates: bool = False) -> Callable[[
 
     Its keyword-only parameters are the node's attributes (with torch's types) and the node's name.
     """
-    def enter(run: Run) -> Run:
-        TORCH.enter(Operator(lambda node: functools.partial(run, **keywords(run, node)), training,
-                             creates, run), *ops)
-        return run
-    return enter
+    return TORCH.enters(*ops, entry=lambda run: Operator(
+        lambda node: functools.partial(run, **keywords(run, node)), training, creates, run))
 
 
 def keywords(run: Run, node: Node) -> dict[str, Any]:

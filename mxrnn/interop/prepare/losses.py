@@ -16,9 +16,6 @@ from .lengths import Settled
 
 __all__ = ['Losses', 'with_losses']
 
-#: Outputs that are values of losses, and no predictions.
-_VALUES = 'MakeLoss', 'make_loss', 'CTCLoss', 'softmax_cross_entropy'
-
 
 class Losses(NamedTuple):
     """A graph that is written as a class with losses.
@@ -50,7 +47,7 @@ class Losses(NamedTuple):
         """The heads that are predictions; all outputs if none is."""
         outputs = self.graph.heads[:len(self.graph.heads) - self.split]
         return [head for head in outputs
-                if self.graph.nodes[head.node].op not in _VALUES] or [*outputs]
+                if not has(self.graph.nodes[head.node].op, 'value')] or [*outputs]
 
 
 def with_losses(unrolled: Graph, found: Settled, arrays: Mapping[str, np.ndarray],

@@ -7,8 +7,7 @@ from ... import _check
 from ..._graph.graph import Entry, Graph
 from ..registry import Converters, ExportError
 
-__all__ = ['chosen', 'predictions', 'refuse_unknown', 'unknown_operators',
-           'without_losses']
+__all__ = ['chosen', 'predictions', 'refuse_unknown', 'unknown_operators']
 
 
 def ctc_losses(graph: Graph) -> dict[int, dict[Entry, None]]:
@@ -40,31 +39,24 @@ def predictions(graph: Graph) -> list[Entry]:
         read(graph) <= {*read(losses), *losses.arguments}) else []
 
 
-def without_losses(graph: Graph) -> tuple[Graph, list[str]]:
-    """The graph without CTC losses, and their names; if it has no other outputs, with what these
-    losses read."""
-    lost = ctc_losses(graph)
-    left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
-    if not left_out:
-        return graph, []
-    kept = [head for head in graph.heads if head.node not in lost] or predictions(graph)
-    return (graph.ending_in(kept), left_out) if kept else (graph, [])
-
-
-def chosen(graph: Graph, outputs: Sequence[str] | None, training: bool, operators: Container[str]
-           ) -> tuple[Graph, list[str], list[str]]:
+def chosen(graph: Graph, outputs: Sequence[str] | None = None, training: bool = False,
+           operators: Container[str] = ()) -> tuple[Graph, list[str], list[str]]:
     """The graph of the outputs of a file, the names of outputs that are left out because they are
-    losses, and those of outputs that come first because losses read them. Only a file for
-    `training`, or one with such `operators`, has losses."""
+    CTC losses, and those of outputs that come first because losses read them. Only a file for
+    `training`, or one with such `operators`, has these losses; without other outputs, another file
+    has what they read."""
     if outputs is not None:
         return graph.select(outputs), [], []
     if training:
         read = predictions(graph)
         return graph._replace(heads=(*read, *graph.heads)), [], (
             graph.ending_in(read).outputs if read else [])
-    if 'CTCLoss' in operators:  # a program registered it
+    lost = ctc_losses(graph)
+    left_out = [name for name, head in zip(graph.outputs, graph.heads) if head.node in lost]
+    if 'CTCLoss' in operators or not left_out:  # a program registered it
         return graph, [], []
-    return (*without_losses(graph), [])
+    kept = [head for head in graph.heads if head.node not in lost] or predictions(graph)
+    return (graph.ending_in(kept), left_out, []) if kept else (graph, [], [])
 
 
 def unknown_operators(graph: Graph, operators: Collection[str]) -> dict[str, list[str]]:

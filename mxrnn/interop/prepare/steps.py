@@ -6,6 +6,7 @@ from typing import Container, Mapping, Sequence
 import numpy as np
 
 from ..._graph.graph import Entry, Graph
+from ..._graph.operator_table import has
 from ..._graph.rnn_vector_layout import begin_states
 from ..._graph.rolling import Finding, RolledGraph, unrolled
 from ..._graph.stepping import StateError, Stepped, with_states
@@ -17,8 +18,6 @@ __all__ = ['LEFT_OUT', 'chosen_for_steps', 'in_steps']
 
 #: The note on outputs that a file of steps leaves out.
 LEFT_OUT = 'outputs that are losses, metrics or states are left out: %s'
-#: Operators whose outputs are losses or metrics, not predictions.
-_BESIDE = 'BlockGrad', 'CTCLoss', 'MakeLoss', 'make_loss', 'softmax_cross_entropy'
 #: Operators through which a final state becomes an output.
 _PASS_ON = 'BlockGrad', 'Reshape', 'SliceChannel', '_copy', 'expand_dims', 'slice_axis', 'squeeze'
 
@@ -92,8 +91,8 @@ def chosen_for_steps(graph: Graph, rolled: RolledGraph, params: Mapping[str, np.
         if not reason:
             return kept
         able = [own for own, end in pairs if not refusal([end])]
-        if len(able) == 1 and all(graph.nodes[own.node].op in _BESIDE for own, _ in pairs
-                                  if own not in able):
+        others = [graph.nodes[own.node].op for own, _ in pairs if own not in able]
+        if len(able) == 1 and all(op == 'BlockGrad' or has(op, 'value') for op in others):
             return graph.ending_in(able)
         names = ''.join('; add --output %s' % name for head, name in zip(
             graph.heads, graph.outputs) if head in able)
