@@ -623,6 +623,20 @@ def test_outputs_without_a_finite_number_are_not_compared(tmp_path):
         compare(model, str(tmp_path / 'a.onnx'), {}, str(tmp_path / 'a.npz'))
 
 
+def test_outputs_that_are_drawn_are_not_compared(tmp_path):
+    pytest.importorskip('onnxruntime')
+    mean = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='mean')
+    drawn = mx.sym.sample_normal(mean, mx.sym.exp(mean), name='draw')
+    for outputs, status, words in ((mx.sym.Group([mean, drawn]), 0, (
+            'mean_output', 'not compared: draw_output, since draw (_sample_normal) draws at random',
+            'within the tolerance')), (drawn, 2, ('draw (_sample_normal) draws at random',))):
+        interop.save(random_model(outputs, {'data': (2, 4)}), tmp_path / 'a', 1)
+        (tmp_path / 'a.onnx').unlink(missing_ok=True)
+        told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx')
+        said = told('compare', tmp_path / 'a', tmp_path / 'a.onnx', status=status)
+        assert all(each in said for each in words)
+
+
 def test_a_file_that_was_freed_is_compared_at_the_length_of_the_graph(tmp_path):
     pytest.importorskip('onnx')
 

@@ -16,7 +16,7 @@ from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.reference import Reference, of_torch
 from ..seals import refuse_no_onnx
-from .difference import difference, of_file
+from .difference import difference, of_file, outputs_that_draw
 from .random_inputs import Inputs, arrays_of, finite_run
 
 __all__ = ['Differences', 'compare']
@@ -37,6 +37,8 @@ class Differences(NamedTuple):
         The `difference` of each output.
     chunks : list of int
         The numbers of steps per run for a file with states; empty for other files.
+    random : dict
+        By output that is not compared, the node that draws the random numbers it depends on.
     """
 
     runner: str
@@ -44,6 +46,7 @@ class Differences(NamedTuple):
     shapes: dict[str, tuple[int, ...]]
     outputs: list[tuple[str, float]]
     chunks: list[int]
+    random: dict[str, str]
 
 
 def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
@@ -67,7 +70,8 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     ImportError
         A needed package is not installed.
     ValueError
-        A shape is missing or does not fit, or the file has other inputs or outputs than `model`.
+        A shape is missing or does not fit, the file has other inputs or outputs than `model`, or
+        all outputs depend on random numbers.
 
     Notes
     -----
@@ -87,6 +91,12 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     shapes, given = one.shapes(shapes), one.arrays(given)
     labelled = model.inputs
     model = of_file(model, file, path)
+    random = outputs_that_draw(model.graph)
+    if random and len(random) == len({*model.graph.outputs}):
+        raise ValueError(
+            '%s draws at random, so all outputs of the file and of the checkpoint differ, and '
+            'nothing is compared. Draw often with both, and compare means and quantiles; export '
+            '--source compares a source with the same random numbers' % next(iter(random.values())))
     library = of_mxnet() or of_torch()
     if library is None:
         raise ImportError('neither MXNet nor torch is installed, and one of them must run the '
@@ -136,7 +146,8 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     return Differences(library[0], '' if own else 'its own graph does not take these shapes',
                        {name: array.shape for name, array in data.items()},
                        [(name, difference(*pair)) for name, pair in
-                        zip(model.graph.outputs, zip(got, wanted))], chunks)
+                        zip(model.graph.outputs, zip(got, wanted)) if name not in random],
+                       chunks, random)
 
 
 def _fits(found: Settled, file: ExportedFile, data: Mapping[str, np.ndarray]) -> bool:

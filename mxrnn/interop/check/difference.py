@@ -6,12 +6,14 @@ from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 
-from ..._graph.graph import Entry, output_name
+from ..._graph.graph import Entry, Graph, Node, output_name
+from ..._graph.operator_table import has
 from ..model import Model
 from ..run.exported_file import ExportedFile
 from ..run.reference import Data, Reference
 
-__all__ = ['Exporter', 'difference', 'first_different', 'of_file', 'tolerance']
+__all__ = ['Exporter', 'difference', 'draws', 'first_different', 'of_file', 'outputs_that_draw',
+           'tolerance']
 
 #: Exports a model with other outputs; None if nothing can.
 Exporter = Optional[Callable[[Model], ExportedFile]]
@@ -74,6 +76,20 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
                          'checkpoint has %s' % (
                              path, ', '.join(file.names) or 'none',
                              ', '.join(graph.outputs))) from None
+
+
+def draws(node: Node) -> bool:
+    """Whether a node draws at random, also in inference."""
+    return has(node.op, 'samples') or node.op == 'Dropout' and node.mode == 'always'
+
+
+def outputs_that_draw(graph: Graph) -> dict[str, str]:
+    """By output that depends on random numbers, the node that draws them."""
+    if not any(map(draws, graph.walk())):
+        return {}
+    found = {name: next((node.title for node in graph.ending_in([head]).walk() if draws(node)), '')
+             for name, head in zip(graph.outputs, graph.heads)}
+    return {name: node for name, node in found.items() if node}
 
 
 def difference(got: np.ndarray, wanted: np.ndarray) -> float:

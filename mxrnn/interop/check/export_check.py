@@ -11,7 +11,7 @@ import numpy as np
 
 from ..._files.atomic import without_stage
 from ..._graph.graph import Graph
-from ..._graph.operator_table import has, row
+from ..._graph.operator_table import row
 from ..model import Model
 from ..prepare import Prepared
 from ..registry import ONNX, TORCH, ExportError
@@ -19,7 +19,7 @@ from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.reference import Data, Reference, of_torch
-from .difference import Exporter, difference, first_different, of_file, tolerance
+from .difference import Exporter, difference, draws, first_different, of_file, tolerance
 from .random_inputs import Inputs, finite_run
 
 __all__ = ['REMEDY', 'Compared', 'check_export', 'compared', 'drawing_alike', 'log_unchecked']
@@ -140,8 +140,7 @@ def _unfit(graph: Graph) -> str:
         if node.op in TORCH.maps[0] or node.op in ONNX.maps[0] or not node.is_variable and (
                 row(node.op) is None):
             return '%s (%s) is an operator that a program defines' % (node.name, node.op)
-        if has(node.op, 'samples') or (
-                node.op == 'Dropout' and node.mode == 'always'):
+        if draws(node):
             return '%s (%s) draws at random' % (node.name, node.op)
     return ''
 
