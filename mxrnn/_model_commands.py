@@ -182,7 +182,7 @@ def _say_formats(options: argparse.Namespace) -> None:
             ' '.join(map(shlex.quote, words)), option, shlex.quote(stem.partition('.')[0] + end)),
             '      %s. Needs %s, which is %s' % (
                 what, name, 'installed' if importlib.util.find_spec(name) else
-                'not: pip install ' + shlex.quote(needs))]
+                'not installed: pip install ' + shlex.quote(needs))]
     print('\n'.join(lines), file=sys.stderr)
 
 

@@ -410,7 +410,7 @@ def test_recurrences_with_one_name_are_told_apart_by_their_weights(tmp_path):
     assert said.index('(weights l0_…)') < said.index('(weights l1_…)')
 
 
-def test_export_without_a_format_says_what_to_type(prefix, tmp_path):
+def test_export_without_a_format_says_what_to_type(prefix, tmp_path, monkeypatch):
     assert 'there is no %s-*.params' % (tmp_path / 'dyas') in told(
         'export', tmp_path / 'dyas', status=2)
     graph = '%s-symbol.json' % prefix
@@ -419,6 +419,10 @@ def test_export_without_a_format_says_what_to_type(prefix, tmp_path):
     advice = told('export', prefix, 4, status=2)
     lines = [line for line in advice.splitlines() if line.startswith('  python -m mxrnn ')]
     assert len(lines) == 2 and 'Needs onnx, which is installed' in advice
+    with monkeypatch.context() as patch:
+        patch.setattr('importlib.util.find_spec', lambda name: None)
+        assert 'Needs torch, which is not installed: pip install torch\n' in told(
+            'export', prefix, 4, status=2)
     for line in lines:
         words = shlex.split(line)[3:]
         assert command(*words) == 0 and os.path.exists(words[-1])

@@ -259,6 +259,15 @@ def test_what_is_handed_on(name):
         assert (values.node(values.heads[0]).name == 'data') is handed
 
 
+def test_steps_that_read_values_of_different_kinds_stay_and_say_so():
+    steps = mx.sym.split(mx.sym.Variable('data'), num_outputs=3, axis=1, squeeze_axis=True)
+    inputs = [mx.sym.tanh(steps[0]), mx.sym.relu(steps[1]), mx.sym.Variable('last')]
+    outputs, _ = rnn.LSTMCell(4, 'lstm_').unroll(3, inputs, merge_outputs=True)
+    assert [str(each) for each in structure(graph_from_json(outputs.tojson())).findings] == [
+        'lstm, 3 steps: stays unrolled, because its steps read values that are computed in '
+        'different ways']
+
+
 def test_long_work_is_given_up():
     """A graph that no program has: each of its weights is used at both of its ends."""
     data, count = mx.sym.Variable('data'), 800

@@ -660,6 +660,30 @@ def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_pat
         interop.to_onnx(model, tmp_path / 'a.onnx', same, states=True)
 
 
+@pytest.mark.parametrize('form', ['onnx', 'source'])
+@pytest.mark.parametrize('helps', [False, True])
+def test_a_number_of_steps_that_frees_them_is_advised_where_it_works(helps, form, tmp_path):
+    """With states, no option was named."""
+    data = mx.sym.Variable('data')
+    words = mx.sym.Embedding(data, input_dim=9, output_dim=6, name='words')
+    words = mx.sym.broadcast_add(words, mx.sym.slice_axis(
+        mx.sym.expand_dims(data, axis=2), axis=1, begin=0, end=5)) if helps else words / 5
+    outputs, _ = rnn.GRUCell(4, 'gru_').unroll(5, words, merge_outputs=True)
+    model = random_model(outputs, {'data': (2, 5)})
+    export = interop.to_onnx if form == 'onnx' else interop.to_source
+    path = tmp_path / ('a.onnx' if form == 'onnx' else 'a.py')
+    with pytest.raises(interop.ExportError, match='its number of steps is fixed') as error:
+        export(model, path, states=True)
+    advice = 'For any number of steps, add --input data=batch,time:5'
+    assert [advice in line for line in str(error.value).splitlines()[-2:]] == [helps, False]
+    inputs = {'data': ('batch', 'time:5')}
+    if helps:
+        export(model, path, inputs, states=True)
+    else:
+        with pytest.raises(interop.ExportError, match='uses several steps at once'):
+            export(model, path, inputs, states=True)
+
+
 @pytest.mark.parametrize('form', [(0, 0, 12), (-3, 12), (-1, 12), (0, 0, -1), (0, 0, 2, 6)])
 def test_sizes_that_a_reshape_joins_or_cuts_contradict_nothing(form, tmp_path):
     data = mx.sym.reshape(mx.sym.Variable('data'), shape=form)

@@ -300,7 +300,7 @@ class RolledWriter:
         for column in found.data:
             plan = self._planner.plan(column.by_step)
             if isinstance(plan, Leaf) and not plan.alike:
-                raise Refused(number, 'its steps read values that differ in kind')
+                raise Refused(number, 'its steps read values that are computed in different ways')
         steps, last = yield from (self._kernel(found, name) if isinstance(found, Kernel) else
                                   found.write(self._writer, name))
         self._steps.update(steps)

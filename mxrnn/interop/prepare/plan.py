@@ -283,9 +283,34 @@ def _settled(file: _File, rolled: RolledGraph, typed: _Typed, asked: _Asked,
         if asked.training:
             losses = with_losses(file.model.graph, found, params, typed.given, typed.types)
             written = losses.graph._replace(heads=tuple(losses.predictions))
-        return found, losses, in_steps(
-            written, params, found.shapes, asked.training, rolled.findings, found.lines
-            ) if asked.states else None
+        if not asked.states:
+            return found, losses, None
+        try:
+            return found, losses, in_steps(written, params, found.shapes, asked.training,
+                                           rolled.findings, found.lines)
+        except ExportError as error:
+            lines = str(error).split('\n')  # the last line says what to do without states
+            lines[-1:-1] = _freed_steps(file, rolled, typed, asked, found)
+            raise ExportError('\n'.join(lines)) from None
+
+
+def _freed_steps(file: _File, rolled: RolledGraph, typed: _Typed, asked: _Asked, found: Settled
+                 ) -> list[str]:
+    """What to type so that a graph with a fixed number of steps can be stepped: it was tried."""
+    for name, shape in found.shapes.items() if not typed.counted and not typed.other else ():
+        for at, size in enumerate(shape):
+            label = next((label for label, own in found.numbers.items() if own == size), None)
+            if label is None or not isinstance(size, int):
+                continue
+            sizes = {name: tuple([*shape[:at], label, *shape[at + 1:]])}
+            try:
+                _settled(file._replace(given={**file.given, **sizes}), rolled, typed._replace(
+                    given={**typed.given, **sizes}, counted={(name, at): size}), asked, {})
+            except ExportError:
+                continue
+            return ['For any number of steps, add --input %s' % as_typed({
+                name: [*shape[:at], '%s:%d' % (label, size), *shape[at + 1:]]})[0]]
+    return []
 
 
 def _looked_up(file: _File, rolled: Graph, types: Collection[str]) -> list[str]:
