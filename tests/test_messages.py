@@ -197,6 +197,8 @@ MISTAKES = {
                       r'model-0009\.params: these epochs are there: 1$'),
     'missing folder': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, 'nowhere/m', 9),
                        'there is no folder nowhere$'),
+    'no folder': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, 'nowhere/m'),
+                  '^no checkpoint of nowhere/m can be read: there is no folder nowhere$'),
     'missing checkpoint': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, 'moddel'),
                            r'there is no moddel-\*\.params; did you mean model\?$'),
     'rank in the prefix': (lambda cell, prefix, symbol: rnn.load_rnn_checkpoint(cell, 'model-1'),

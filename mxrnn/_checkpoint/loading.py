@@ -179,7 +179,7 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
             return _newest(prefix, data, load, missing_ok)
         place = _check.whole('epoch', epoch, 0), 0
         if (missing_ok and not files.is_remote(prefix)
-                and place not in files.places(prefix, missing_ok=True)):
+                and place not in files.places(prefix)):
             return None
         return load(place)
     except _SavedWithoutError as error:
@@ -190,7 +190,7 @@ def _newest(prefix: str, data: Data | None, load: Callable[[Place], Checkpoint],
             ) -> Checkpoint | None:
     if files.is_remote(prefix):
         raise ValueError('give epoch for a remote prefix, got None with %s' % prefix)
-    candidates = Candidates(prefix, files.places(prefix, data is not None, missing_ok), load)
+    candidates = Candidates(prefix, files.places(prefix, data is not None), load)
     loaded = candidates.newest()
     for lowest in worker_agreement.agree(prefix, data, lambda: candidates.loaded and (
             *candidates.place, candidates.loaded.arg_params)):

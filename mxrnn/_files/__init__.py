@@ -34,7 +34,7 @@ class CheckpointError(KeyError):
     ...     rnn.load_rnn_checkpoint(rnn.LSTMCell(8), 'no-such-folder/model', 3)
     ... except rnn.CheckpointError as error:
     ...     print(error)
-    no checkpoint no-such-folder/model-*.params: there is no folder no-such-folder
+    cannot read no-such-folder/model-0003.params: there is no folder no-such-folder
     """
 
     def __new__(cls, *args: object) -> CheckpointError:

@@ -18,7 +18,7 @@ import os
 import re
 from typing import Sequence, Tuple
 
-from . import CheckpointError
+from . import CheckpointError, named
 from .find_model import ENDS
 
 __all__ = ['bucket_graph', 'epochs', 'is_remote', 'part', 'path_above', 'path_of',
@@ -66,14 +66,11 @@ def part(number: int) -> str:
     return 'part-%04d' % number
 
 
-def places(prefix: str, batches: bool = False, missing_ok: bool = False) -> list[Place]:
+def places(prefix: str, batches: bool = False) -> list[Place]:
     """Epoch and batch of each checkpoint with a file of parameters, in ascending order.
 
-    The batch is 0 at the end of an epoch. Checkpoints within epochs are included if `batches`. A
-    missing folder is an error unless `missing_ok`.
+    The batch is 0 at the end of an epoch. Checkpoints within epochs are included if `batches`.
     """
-    if missing_ok and not os.path.exists(os.path.dirname(prefix) or '.'):
-        return []
     return sorted(place for place, kind in _found(prefix)
                   if kind == 'params' and (batches or not place[1]))
 
@@ -83,14 +80,8 @@ def _found(prefix: str) -> list[tuple[Place, str]]:
     folder, base = os.path.split(prefix)
     pattern = re.compile(re.escape(base)
                          + r'-(\d{4,})(?:\.batch-(\d{4,}))?\.(params|part-(?:\d{4}|[1-9]\d{4,}))')
-    try:
-        names = os.listdir(folder or '.')
-    except OSError as error:
-        raise CheckpointError('no checkpoint %s-*.params: %s' % (
-            prefix, 'there is no folder %s' % folder if isinstance(error, FileNotFoundError)
-            else error)) from None
     found = []
-    for name in names:
+    for name in _names_in(folder):
         match = pattern.fullmatch(name)
         if match:
             place = int(match.group(1)), int(match.group(2) or 0)
@@ -98,6 +89,13 @@ def _found(prefix: str) -> list[tuple[Place, str]]:
             if os.path.basename(path_of(prefix, match.group(3), *place)) == name:
                 found.append((place, match.group(3)))
     return found
+
+
+def _names_in(folder: str) -> list[str]:
+    """The names of the files in a folder; none if it is not there."""
+    folder = folder or '.'
+    with named(folder):
+        return os.listdir(folder) if os.path.isdir(folder) else []
 
 
 def epochs(prefix: str) -> list[int]:
@@ -154,10 +152,13 @@ def why_none(prefix: str) -> str:
     """Why there is no epoch of `prefix`, which may be a folder, or a file of a checkpoint."""
     text = 'there is no %s-*.params' % prefix
     shorter = re.sub(r'(-symbol\.json|-\d+\.(params|states)|\.\w+)$', '', prefix)
-    names = _prefixes(prefix if os.path.isdir(prefix) else os.path.dirname(prefix))
+    folder = os.path.dirname(prefix)
+    names = _prefixes(prefix if os.path.isdir(prefix) else folder)
     rank_0 = re.sub(r'-\d+$', '', prefix)
     is_file, is_archive = os.path.isfile(prefix), prefix.lower().endswith(ENDS)
-    if os.path.isdir(prefix):
+    if not os.path.isdir(folder or '.'):
+        text = 'there is no folder %s' % folder
+    elif os.path.isdir(prefix):
         text += '; %s is a folder: add the beginning of the names of its files%s' % (
             prefix, ', such as %s' % names[0] if names else '')
     elif is_archive and is_file:
@@ -188,17 +189,10 @@ def _near(prefix: str, names: Sequence[str], cutoff: float) -> str:
 def _files_like(path: str) -> list[str]:
     """The ONNX files or the archives in the folder of `path`, which is to be one of these."""
     ends = ('.onnx',) if path.endswith('.onnx') else ENDS
-    try:
-        return [name for name in os.listdir(os.path.dirname(path) or '.')
-                if name.lower().endswith(ends)]
-    except OSError:
-        return []
+    return [name for name in _names_in(os.path.dirname(path)) if name.lower().endswith(ends)]
 
 
 def _prefixes(folder: str) -> list[str]:
     """The prefixes of the parameters in a folder."""
-    try:
-        inside = [re.fullmatch(r'(.*)-\d{4,}\.params', name) for name in os.listdir(folder or '.')]
-    except OSError:
-        return []
+    inside = [re.fullmatch(r'(.*)-\d{4,}\.params', name) for name in _names_in(folder)]
     return sorted({os.path.join(folder, match.group(1)) for match in inside if match})
