@@ -150,8 +150,7 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
         for place, content in zip(staged, files.values()):
             with open(place, 'wb') as file:
                 file.write(content)
-        return Written(plan, check_export(plan.model, staged[0], again, plan, plan.certified)
-                       if check else Compared('', ''))
+        return Written(plan, check_export(plan, staged[0], again)) if check else Written(plan)
 
 
 def encoder_of(path: str) -> str:

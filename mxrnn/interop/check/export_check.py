@@ -1,7 +1,6 @@
 """The check of an export: runs the written file as users run it, and compares the checkpoint."""
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 import logging
@@ -39,29 +38,25 @@ _LACKS = 'does not support', 'NOT_IMPLEMENTED'
 REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
 
 
-def check_export(model: Model, path: str, again: Callable[[Model], ExportedFile], found: Prepared,
-                 other: Graph | None) -> Compared:
+def check_export(plan: Prepared, path: str, again: Callable[[Model], ExportedFile]) -> Compared:
     """Run the written file and the model on random data, and compare.
 
     Parameters
     ----------
-    model : Model
+    plan : Prepared
+        What the file was made of. A graph with which it was certified is also run.
     path : str
         The written file.
     again : callable
         Exports a model with other outputs in the same way, to find the first node that differs.
-    found : Prepared
-        What the file was made of.
-    other : Graph or None
-        The graph of another length with which the file was certified; it is also run.
 
     Raises
     ------
     ExportError
         The file cannot be opened, or its outputs differ from the model's.
     """
-    if _unfit(model.graph):
-        return Compared('not checked', _unfit(model.graph))
+    if _unfit(plan.model.graph):
+        return Compared('not checked', _unfit(plan.model.graph))
     try:
         file = open_file(path)
     except ImportError:
@@ -71,13 +66,10 @@ def check_export(model: Model, path: str, again: Callable[[Model], ExportedFile]
             return Compared('not checked', without_stage(str(error)))
         raise ExportError('the written file cannot be read: %s\n%s' % (
             without_stage(str(error)), REMEDY)) from None
-    own = of_file(model, file, 'the file')
-    heads = model.graph.heads
-    if own is not model and {*own.graph.heads} <= {*heads}:  # an encoder's outputs come first
-        places = [heads.index(head) for head in own.graph.heads]
-        found = dataclasses.replace(found, graph=found.graph._replace(
-            heads=tuple([found.graph.heads[place] for place in places])))
-    return compared(own, file, again, found, other)
+    own, heads = of_file(plan.model, file, 'the file').graph.heads, plan.model.graph.heads
+    if own != heads:  # an encoder's outputs come first
+        plan = plan.with_outputs([heads.index(head) for head in own])
+    return compared(plan, file, again)
 
 
 class Compared(NamedTuple):
@@ -90,11 +82,10 @@ class Compared(NamedTuple):
     data: Data | None = None
 
 
-def compared(model: Model, file: ExportedFile, again: Exporter, found: Prepared,
-             other: Graph | None, source: bool = False) -> Compared:
-    """Compare an open file with a model; see `check_export`. A `source` runs in torch, where the
-    evaluator can draw the same random numbers."""
-    draws = source and bool(_unfit(model.graph))
+def compared(plan: Prepared, file: ExportedFile, again: Exporter, source: bool = False) -> Compared:
+    """Compare an open file with the model of a plan; see `check_export`. A `source` runs in torch,
+    where the evaluator can draw the same random numbers."""
+    draws = source and bool(_unfit(plan.model.graph))
     reasons = []
     for import_it in [of_torch] if draws else [of_mxnet, of_torch]:
         library = import_it()
@@ -102,9 +93,9 @@ def compared(model: Model, file: ExportedFile, again: Exporter, found: Prepared,
             continue
         beside = "mxrnn's own evaluation of the graph" if source and library[0] == 'torch' else (
             'the checkpoint in ' + library[0])
-        check = _Check(Reference(model, found.graph, *library, found.one), file, again, found)
+        check = _Check(Reference(plan.model, plan.graph, *library, plan.one), file, again, plan)
         try:
-            sentence, drawn = drawing_alike(functools.partial(check.all, other, beside), draws)
+            sentence, drawn = drawing_alike(functools.partial(check.all, beside), draws)
             return Compared('checked', sentence + drawn, '; '.join(check.said), check.data)
         except ExportError:
             raise
@@ -160,7 +151,7 @@ class _Check:
         self.said: list[str] = []
         self.data: Data | None = None
 
-    def all(self, other: Graph | None, beside: str) -> str:
+    def all(self, beside: str) -> str:
         """Compare a run with the graph's sizes, one with those of the other graph, if there is one,
         and two with other sizes if the file takes any.
 
@@ -178,6 +169,7 @@ class _Check:
         """
         self.said, self._rewritten = [], 0
         self._worst, self._rounding = 0.0, 0.0
+        other = self._found.certified
         own = {name: fits[0] for name, fits in self._found.own.items()}
         self._compare(self._checkpoint, 0, own)
         if other is not None:

@@ -1,7 +1,6 @@
 """The check of a source: outputs as for other files, and gradients of its loss."""
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -64,18 +63,10 @@ def check_source(source: Written, text: str, again: Callable[[Model], tuple[Writ
         return whole(opened(other, text), other)
 
     def checked(file: ExportedFile) -> Compared:
-        places = [source.losses.graph.heads.index(methods.heads[methods.outputs.index(name)])
-                  for name in file.names]
-
-        def predicting(graph: Graph) -> Graph:
-            heads = [graph.heads[place] for place in places]
-            return graph if heads == [*graph.heads] else graph.ending_in(heads)
-        return compared(
-            plan.model._replace(graph=predicting(plan.model.graph)), file, rewritten,
-            replace(plan, graph=predicting(plan.graph)),
-            None if plan.certified is None else predicting(plan.certified), True)
-    plan, methods = source.plan, source.methods
-    module = opened(source, text)
+        return compared(source.plan.with_outputs([
+            source.losses.graph.heads.index(methods.heads[methods.outputs.index(name)])
+            for name in file.names]), file, rewritten, True)
+    methods, module = source.methods, opened(source, text)
     files = [whole(module, source)]
     if source.steps is not None:
         files.append(in_steps(module, source, source.steps))

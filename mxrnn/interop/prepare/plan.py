@@ -1,7 +1,7 @@
 """One function for all exports: from a model and what was typed to a plan."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Collection, Mapping, NamedTuple, Sequence
 
@@ -104,6 +104,14 @@ class Prepared(Settled):
             *self.lines, *[('note', each) for each in [*self.notes, *unrolled(self.findings)]],
             *[('left out', '%s: losses that ONNX does not have' % ', '.join(self.left_out))] * bool(
                 self.left_out)]
+
+    def with_outputs(self, places: Sequence[int]) -> Prepared:
+        """The plan with some of the outputs, in this order, in all its graphs."""
+        def part(graph: Graph) -> Graph:
+            heads = [graph.heads[place] for place in places]
+            return graph if heads == [*graph.heads] else graph.ending_in(heads)
+        return replace(self, model=self.model._replace(graph=part(self.model.graph)),
+                       graph=part(self.graph), certified=self.certified and part(self.certified))
 
     @property
     def guarded(self) -> dict[str, list[int]]:
