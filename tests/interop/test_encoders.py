@@ -6,7 +6,7 @@ import pytest
 
 from mxrnn import interop
 
-from .. import mx, ours
+from .. import mx, ours, rnn
 from .compare import torch
 from .encoders import ATTENTIONS, CELLS, ENCODERS, TARGET, sockeye, translator
 from .sources import generate
@@ -123,6 +123,23 @@ def test_a_loss_of_the_encoder_may_read_the_label(loss, tmp_path):
         loss == 'MakeLoss')
     assert generate(model, {'softmax_label': ('batch', 'time'), 'target': ('batch', 'time')},
                     states=True).module
+
+
+def test_outputs_of_a_second_graph_are_in_the_order_of_the_file(tmp_path):
+    """The encoder's come first there: the check took one output for another, and refused it."""
+    def translated(length):
+        with mx.name.NameManager():
+            encoder, decoder = (rnn.GRUCell(4, prefix=name) for name in ('encoder_', 'decoder_'))
+            outputs, states = encoder.unroll(length, mx.sym.Variable('source'), merge_outputs=True)
+            decoded, _ = decoder.unroll(TARGET, mx.sym.Variable('target'), states,
+                                        merge_outputs=True)
+            mean = mx.sym.sum(outputs, axis=1) * (1 / length)
+            return model_for(mx.sym.Group([mx.sym.relu(decoded), mean]), {
+                'source': (2, length, 3), 'target': (2, TARGET, 3)})[0]
+    written = write_onnx(translated(6), str(tmp_path / 'm.onnx'), {
+        'source': ('batch', 'words:6', 3), 'target': ('batch', 'time', 3)}, states=True,
+        certify_by=translated(9).graph)
+    assert 'and to the other graph' in written.checked.sentence
 
 
 @pytest.mark.parametrize('options', [{}, {'tied': True}, {'ratio': True}], ids=''.join)
