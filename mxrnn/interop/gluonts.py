@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from typing import Any, Mapping
 
 import numpy as np
@@ -64,6 +65,7 @@ def network_of(folder: str | os.PathLike[str], epoch: int | None = None) -> tupl
         The folder has no graph, and GluonTS or MXNet is not installed.
     """
     folder = str(_check.instance('folder', folder, (str, os.PathLike), 'a path'))
+    _refuse_others(folder)
     kind = _check.choice('the predictor in %s' % folder, told(folder, 'type').rpartition('.')[2],
                          ['RepresentableBlockPredictor', 'SymbolBlockPredictor'])
     if kind == 'RepresentableBlockPredictor':
@@ -82,6 +84,18 @@ def network_of(folder: str | os.PathLike[str], epoch: int | None = None) -> tupl
     known = {name: shapes[field] for name, field in names.items() if shapes.get(field)}
     _refuse_other_axes(folder, names, model, known)
     return names, model._replace(graph=with_shapes(model.graph, known))
+
+
+def _refuse_others(folder: str) -> None:
+    """Refuse a path that is no folder of GluonTS."""
+    if os.path.isfile(folder):
+        raise CheckpointError(
+            "%s is a file, not a folder of GluonTS. If GluonTS' folder is in it, unpack it: mkdir "
+            "deepar && tar xf %s -C deepar. SageMaker's DeepAR is a network without a predictor: "
+            'python -m mxrnn export %s --onnx deepar.onnx' % (folder, *[shlex.quote(folder)] * 2))
+    if not is_folder(folder):
+        raise CheckpointError('%s is not a folder of GluonTS: it has neither %s nor %s' % (
+            folder, CONFIG, TYPE))
 
 
 def _refuse_other_axes(folder: str, names: Mapping[str, str], model: Model,

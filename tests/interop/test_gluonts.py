@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import types
 from pathlib import Path
 
@@ -449,8 +450,13 @@ def test_other_folders_are_refused(tmp_path):
     (tmp_path / 'type.txt').write_text('gluonts.torch.model.predictor.PyTorchPredictor')
     with pytest.raises(ValueError, match='PyTorchPredictor'):
         gluonts.network_of(tmp_path)
-    with pytest.raises(interop.CheckpointError, match='type.txt'):
+    with pytest.raises(interop.CheckpointError, match='neither gluonts-config.json nor type.txt'):
         gluonts.network_of(tmp_path / 'nowhere')
+    path = tmp_path / 'model.tar.gz'
+    with tarfile.open(path, 'w:gz') as archive:
+        archive.add(tmp_path / 'type.txt', 'type.txt')
+    with pytest.raises(interop.CheckpointError, match='unpack it: .* tar xf %s -C deepar' % path):
+        gluonts.load_predictor(path)
     with pytest.raises(TypeError, match='folder must be a path'):
         gluonts.network_of(3)
 
