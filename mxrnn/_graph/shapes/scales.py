@@ -8,7 +8,7 @@ from typing import Collection, Iterator, NamedTuple, Sequence
 
 from ..graph import Graph, Node
 from ..operator_table import has
-from .axis_factors import Factors, factors_of
+from .axis_factors import Axes, Factors, factors_of
 from .constants import EPSILON, PLAIN, Sizes, is_computed, is_constant, may_be_part, size_in_graph
 from .infer import Table
 from .sizes import Size, axes_in, product, reduced_axes
@@ -73,51 +73,113 @@ _LOSSES = ('SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput'
 
 def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | None], sizes: Sizes,
                 every: set[str], losses: bool, along: Collection[str] = ()) -> Iterator[Tie]:
-    """Scalars beside a reduction over an axis; and numbers that are its size in the graph, one
-    less, or a ratio, root or inverse of these, in what is computed of the data. With `losses`, also
-    the scale of a gradient. In the body of a loop that sums `along` axes, all scalars are beside
-    sums. Places that `arange` makes may be those of all open axes but a batch.
+    """Numbers that may be made of the size of an open axis: scalars; with `losses`, also the scale
+    of a gradient; and other numbers that are this size, or made of it. In the body of a loop that
+    sums `along` axes, all scalars are beside sums. Places that `arange` makes may be those of all
+    open axes but a batch.
     """
     flow = _flow(graph, table, every.difference(sizes.batches))
-    told = {label: sizes.numbers(label) for label in every}
     for place, node in enumerate(graph.nodes):
-        loss = losses and node.op in _LOSSES
         for number in [getattr(node, key) for key in _NUMBERS.get(node.op, ())]:
             for label in sorted(every.difference(sizes.batches)):
-                if _made_of(number or 0, told[label]):
+                if _made_of(number or 0, sizes.numbers(label)):
                     yield Tie(label, node, 'has %g' % number, (number,))
-        if not loss and not node.op.endswith('_scalar'):
-            continue
-        scalar, own = float(node.grad_scale if loss else node.scalar), origin[place]
-        before, scales = flow.reduced[place], node.op in _SCALES
-        axes = table.axes.get(node.inputs[0], [])
-        # Constants and weights may be places, or be multiplied with the data later; and lengths of
-        # sequences do not have the axis.
-        for label in sorted(every):
-            size = sizes.axes.get(label)
-            if own and label not in {*own, *before, *along}:
-                if label not in sizes.batches and scalar not in PLAIN and _made_of(
-                        scalar, told[label]):
-                    yield Tie(label, node, 'has %g' % scalar, (scalar,))
-                continue
-            beside = loss and size is None and label not in sizes.batches or not loss and (
-                label in before or label in along or scales and (label in flow.summed[place] or (
-                    size is None and label in flow.weighted[place])))
-            made = _made_of(scalar, [*told[label], *[
-                size_in_graph(product(axis), sizes) for axis in axes if label in labels(axis)]])
-            doubtful = size is not None and scalar > 0 and (
-                beside and may_be_part(scalar, size) or scales and made) or (
-                    label in before and _COMPARES.search(node.op) is not None and scalar == 2
-                    and not is_constant(2, size))
-            if scalar in PLAIN and not doubtful or beside and not made and _of_counts(
-                    scalar, flow.counts[place]):
-                continue
-            small = abs(scalar) < EPSILON and not loss and not scales
-            untold = size is None and label not in sizes.batches and is_computed(
-                scalar) and not _of_counts(scalar, sizes.weights)
-            if beside and not small or scalar in PLAIN or untold or made:
+        is_loss = losses and node.op in _LOSSES
+        if is_loss or node.op.endswith('_scalar'):
+            scalar = _Scalar(
+                node, float(node.grad_scale if is_loss else node.scalar), is_loss,
+                table.axes.get(node.inputs[0], []), origin[place] or (),
+                flow.reduced[place].union(along), flow.summed[place], flow.weighted[place],
+                flow.counts[place], sizes)
+            for label in filter(scalar.ties, sorted(every)):
                 yield Tie(label, node, 'has %g%s' % (
-                    scalar, ', beside a sum over it' if beside else ''), (scalar,))
+                    scalar.number, ', beside a sum over it' * scalar.is_beside_sum(label)),
+                    (scalar.number,))
+
+
+class _Scalar(NamedTuple):
+    """A scalar of a node, or the scale of its gradient, and what is reduced around it.
+
+    Attributes
+    ----------
+    node : Node
+    number : float
+    is_loss : bool
+    axes : Axes
+        Those of what it meets.
+    origin : collection of str
+        The open axes of the inputs from which that is computed; none if it is a constant.
+    reduced, summed, weighted : collection of str
+        The open axes over which that was reduced; will be summed; or will be summed by a softmax.
+    counts : collection of int
+        How many other elements were summed for each of it.
+    sizes : Sizes
+    """
+
+    node: Node
+    number: float
+    is_loss: bool
+    axes: Axes
+    origin: Collection[str]
+    reduced: Collection[str]
+    summed: Collection[str]
+    weighted: Collection[str]
+    counts: Collection[int]
+    sizes: Sizes
+
+    def ties(self, label: str) -> bool:
+        """Whether the number may depend on the size of an open axis. The first line that fits
+        decides:
+
+        - In what is computed without the axis, a number made of steps ties them; one made of a
+          batch ties nothing. A constant may meet the data later.
+        - 0, 1, -1, 2 and a half tie nothing, unless they may be a part of so few elements.
+        - A number made of the size ties it.
+        - Beside a sum, the number of other elements that were summed does not; others do, but for
+          an epsilon.
+        - If the graph does not tell the steps, a number that was computed, such as 1/18, ties them.
+        """
+        is_steps, is_made = label not in self.sizes.batches, self._is_made_of(label)
+        is_plain, is_beside = self.number in PLAIN, self.is_beside_sum(label)
+        if self.origin and label not in self.origin and label not in self.reduced:
+            return is_steps and is_made and not is_plain
+        if is_plain and not self._may_be_part_of(label):
+            return False
+        if is_made:
+            return True
+        if is_beside and _of_counts(self.number, self.counts):
+            return False
+        is_epsilon = abs(self.number) < EPSILON and not self.is_loss and not self._scales
+        return is_plain or is_beside and not is_epsilon or (
+            is_steps and label not in self.sizes.axes and is_computed(self.number)
+            and not _of_counts(self.number, self.sizes.weights))
+
+    def is_beside_sum(self, label: str) -> bool:
+        """Whether it scales a sum over an axis, or what is summed; or is added to a sum."""
+        told = label in self.sizes.axes
+        if self.is_loss:
+            return not told and label not in self.sizes.batches
+        return label in self.reduced or self._scales and (
+            label in self.summed or not told and label in self.weighted)
+
+    @property
+    def _scales(self) -> bool:
+        return self.node.op in _SCALES
+
+    def _is_made_of(self, label: str) -> bool:
+        """Whether it is made of the axis' size in the graph, or of a size that is made of it."""
+        return _made_of(self.number, [*self.sizes.numbers(label), *[
+            size_in_graph(product(axis), self.sizes) for axis in self.axes
+            if label in labels(axis)]])
+
+    def _may_be_part_of(self, label: str) -> bool:
+        """Whether a plain number may be a common part of the axis' size."""
+        size = self.sizes.axes.get(label)
+        if label in self.reduced and _COMPARES.search(self.node.op) and self.number == 2:
+            return not is_constant(2, size)
+        return size is not None and self.number > 0 and (
+            self.is_beside_sum(label) and may_be_part(self.number, size)
+            or self._scales and self._is_made_of(label))
 
 
 def _of_counts(scalar: float, counts: Collection[int]) -> bool:
