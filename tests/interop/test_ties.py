@@ -31,6 +31,13 @@ HEADS = {
     'sum over units too': (lambda x: S.sum(x, axis=(1, 2)) / 4, True),
     'scaled by sqrt(units)': (lambda x: S.softmax(S.sum(x, axis=2) / 2), True),
     'epsilon beside a sum': (lambda x: S.sum(x, axis=1) + 1e-5, True),
+    'pixels': (lambda x: x / 255, True),
+    'a rounded factor': (lambda x: x * .7, True),
+    'a constant more': (lambda x: x + 5, True),
+    'a threshold': (lambda x: x > .05, True),
+    'a square': (lambda x: S.sum(x ** 2, axis=1), True),
+    'a half of a sum': (lambda x: S.sum(x, axis=1) * .5, True),
+    'what is left of one': (lambda x: 1 - S.mean(x, axis=1), True),
     'largest': (lambda x: S.max(x, axis=1), True),
     'halves as rows': (lambda x: S.Reshape(x, shape=(-1, T // 2, 4)), False),
     'pairs': (lambda x: S.Reshape(x, shape=(0, -1, 8)), True),
@@ -110,7 +117,8 @@ def test_a_number_ties_the_steps_unless_it_is_the_same_at_every_length(name):
 
 
 @pytest.mark.parametrize('name', [
-    name for name, (_, free) in HEADS.items() if not free or name in ('nothing', 'largest')])
+    name for name, (_, free) in HEADS.items() if not free or name in (
+        'nothing', 'largest', 'pixels', 'a rounded factor', 'a constant more', 'a threshold')])
 def test_a_number_that_fused_steps_do_not_tell_ties_them_too(name):
     build, free = HEADS[name]
     tied = verdict_of(build(rows(T, fused=True))).axes['time']
