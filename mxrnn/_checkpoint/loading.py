@@ -211,7 +211,7 @@ def _resume(module: mx.mod.BaseModule, data: Data | None, loaded: Checkpoint, pr
             '%s was saved without an optimiser: there is no %s. Load it without module= to begin '
             'with a new optimiser, or give the epoch of an older checkpoint'
             % (files.path_of(prefix, 'params', *place), path))
-    path, content = _optimizer.read(prefix, *place)
+    content = _optimizer.read(prefix, *place)
     found = _optimizer.decode(
         path, content, trusted + _optimizer.classes_of(module),
         placeholders=not module.optimizer_initialized)

@@ -115,21 +115,20 @@ def _checksum_of_file(path: str) -> int:
         return checksum_of(stream)
 
 
-def read(prefix: str, epoch: int, batch: int = 0) -> tuple[str, bytes]:
-    """Return the path of a checkpoint's states, and their bytes if they are undamaged.
+def read(prefix: str, epoch: int, batch: int = 0) -> bytes:
+    """Return the bytes of a checkpoint's states if they are undamaged.
 
     Raises
     ------
     CheckpointError
         The file cannot be read, is damaged, or belongs to other weights.
     """
-    path = files.path_of(prefix, 'states', epoch, batch)
-    with opened(path) as stream:
+    with opened(files.path_of(prefix, 'states', epoch, batch)) as stream:
         content = stream.read()
         if _SEAL in content:
             content = _unsealed(content, _checksum_of_file(
                 files.path_of(prefix, 'params', epoch, batch)))
-    return path, content
+    return content
 
 
 def read_part(path: str, weights: int) -> dict[str, object]:
@@ -171,7 +170,7 @@ def decode(path: str, content: bytes, trusted: Iterable[object] = (), placeholde
     Parameters
     ----------
     path, content
-        The result of `read`.
+        The file, and the result of `read`.
     trusted, placeholders
         As for `load_all`.
 
@@ -367,14 +366,12 @@ def _carry(saved: object, thing: object, changed: _Changes, path: str) -> None:
     for name in changed['names']:
         if not hasattr(saved, name) or hasattr(getattr(type(thing), name, None), '__get__'):
             continue  # a method or a property, which a file must not set
-        value = getattr(saved, name)
-        if name in changed['settings'] and not _equal(getattr(thing, name, None), value):
-            if not _equal(getattr(thing, name, None), changed['settings'][name]):
-                _log.warning('%s of the %s stays %r; where %s was saved, it had changed from %r '
-                             'to %r', name, type(thing).__name__, getattr(thing, name, None), path,
-                             changed['settings'][name], value)
-                continue
-        setattr(thing, name, value)
+        value, own, settings = getattr(saved, name), getattr(thing, name, None), changed['settings']
+        if name in settings and not _equal(own, value) and not _equal(own, settings[name]):
+            _log.warning('%s of the %s stays %r; where %s was saved, it had changed from %r to %r',
+                         name, type(thing).__name__, own, path, settings[name], value)
+        else:
+            setattr(thing, name, value)
 
 
 def _carry_last_rate(saved: mx.lr_scheduler.LRScheduler | None,
