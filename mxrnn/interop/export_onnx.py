@@ -10,7 +10,7 @@ from .._files.atomic import replacing
 from .._graph.graph import Graph
 from .check.export_check import Compared, check_export, log_unchecked
 from .model import Model
-from .prepare import Prepared, prepare
+from .prepare import Prepared, prepare, prepare_part
 from .prepare.outputs import unknown_operators
 from .registry import ONNX
 from .run.exported_file import ExportedFile
@@ -142,10 +142,8 @@ def write_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[Any]] | None
         files[encoder] = sealed(first)
 
     def again(part: Model) -> ExportedFile:
-        shapes, kinds = ({name: value for name, value in (each or {}).items()
-                          if name in part.graph.arguments} for each in (inputs, types))
-        return open_content(contents(prepare(
-            part, shapes, kinds, operators=ONNX, roll=roll))[0])
+        return open_content(contents(prepare_part(
+            part, inputs, types, operators=ONNX, roll=roll))[0])
     with replacing(list(files)) as staged:
         for place, content in zip(staged, files.values()):
             with open(place, 'wb') as file:

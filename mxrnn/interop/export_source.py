@@ -13,7 +13,7 @@ from ._source.class_file import state_dict_of
 from ._source.class_text import Written, text_of, written
 from .check.source_check import check_source
 from .model import Model
-from .prepare import prepare
+from .prepare import prepare, prepare_part
 from .run.mxnet_process import begin
 from .seals import check_source_target, refuse_other_model, sealed_state, weights_of
 
@@ -98,9 +98,7 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
     own, checked = [('note', each) for each in source.notes], []
     if check:
         def again(part: Model) -> tuple[Written, str]:
-            shapes, kinds = ({name: value for name, value in (each or {}).items()
-                              if name in part.graph.arguments} for each in (inputs, types))
-            other = written(prepare(part, shapes, kinds, training=True))
+            other = written(prepare_part(part, inputs, types, training=True))
             return other, text_of(other, path, [])
         checked = check_source(source, text_of(source, path, []), again)
     weights, text = weights_of(path), text_of(source, path, [

@@ -19,7 +19,7 @@ def _times(value: float) -> str:
 def _checked(scope: MethodWriter, label: Expr, x: Expr) -> Expr:
     """The label, whose shape must be that of `x`: otherwise torch would repeat its elements."""
     label = scope.named(label, 'labels')
-    scope.line('%s(%r, %s, *%s.shape)' % (scope.helper(check_shape), label.text, label, x.of))
+    scope.check(check_shape, repr(label.text), label, '*%s.shape' % x.of)
     return label
 
 
@@ -43,13 +43,9 @@ def _rows(scope: MethodWriter, node: Node, x: Expr) -> Expr:
         return x
     if x.rank == 1:
         raise Unsupported('scores that are a vector')
-    if node.preserve_shape:
-        count = product(x.shape[:-1])
-        text, shape = reshaped(scope, x, (count, x.shape[-1]), x), (count, x.shape[-1])
-    else:
-        width = product(x.shape[1:])
-        text, shape = reshaped(scope, x, (x.shape[0], width), x), (x.shape[0], width)
-    return Expr(f'{text}', shape, x.dtype)
+    shape = (product(x.shape[:-1]), x.shape[-1]) if node.preserve_shape else (
+        x.shape[0], product(x.shape[1:]))
+    return Expr(f'{reshaped(scope, x, shape, x)}', shape, x.dtype)
 
 
 #: torch ignores labels of -100, unless they become others that are no class.
@@ -150,7 +146,7 @@ def _warp_ctc_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr) -> str
     label = scope.named(label, 'labels')
     rows = scope.own(f'{x.of}.reshape(-1, len({label}), {x.shape[1]})', 'scores')
     sizes = scope.own(f'({label} != 0).sum(1)', 'lengths')
-    scope.line('%s(%s, %s, %s)' % (scope.helper(check_labels), label, sizes, rows))
+    scope.check(check_labels, label, sizes, rows)
     return ("F.ctc_loss(%s.log_softmax(2), %s[%s != 0].long(), torch.full((len(%s),), len(%s)), %s,"
             " reduction='sum')" % (rows, label, label, label, rows, sizes))
 
@@ -198,7 +194,7 @@ def _ctc_loss(scope: MethodWriter, node: Node, x: Expr, label: Expr, *lengths: E
     sizes = scope.own(rest.pop(0).of + '.long()' if node.use_label_lengths else (
         '(%s != %s).cumprod(1).sum(1)' % (label, '0' if first else '-1')), 'lengths')
     blank = '0' if first else _last(scope, x)
-    scope.line('%s(%s, %s, %s, %s)' % (scope.helper(check_labels), label, sizes, x, blank))
+    scope.check(check_labels, label, sizes, x, blank)
     places = f'{label}.long()' if first else f'{label}.long().clamp(min=0)'
     return ("F.ctc_loss(%s.log_softmax(2), %s, %s, %s%s, reduction='none', zero_infinity=True)"
             % (x.of, places, steps, sizes, '' if first else ', blank=' + blank))

@@ -155,8 +155,11 @@ class MethodWriter:
         """Add a statement."""
         self._lines.append(_Line('', text))
 
-    def check(self, function: Callable[..., None], *arguments: object) -> str:
+    def check(self, function: Callable[..., None], *arguments: object) -> None:
         """Add a statement that refuses wrong input."""
+        self.line(self._refusal(function, *arguments))
+
+    def _refusal(self, function: Callable[..., None], *arguments: object) -> str:
         return '%s(%s)' % (self.helper(function), ', '.join(map(str, arguments)))
 
     def check_inputs(self, axes: bool = False) -> None:
@@ -167,10 +170,10 @@ class MethodWriter:
     def _checks(self) -> list[str]:
         named = {name: each for name, each in self.inputs.items() if name in self.found}
         shapes = stated(self.graph, named, self._axes)
-        return [self.check(check_shape, repr(each.text), each.text, *sizes)
+        return [self._refusal(check_shape, repr(each.text), each.text, *sizes)
                 for each, sizes in shapes] + [
-            self.check(check_range, *each) for each in ranges(named, self.facts.limits)] + [
-            self.check(check_equal, repr(', '.join(texts)), *texts)
+            self._refusal(check_range, *each) for each in ranges(named, self.facts.limits)] + [
+            self._refusal(check_equal, repr(', '.join(texts)), *texts)
             for texts in shared(self.graph, named, self.facts.equal)]
 
     def helper(self, function: Callable[..., Any]) -> str:

@@ -213,8 +213,8 @@ class Methods:
         known = [each for each in scope.arguments if each.text in self._texts(self.inputs)]
         for label in scope.arguments:
             if label.text in self._texts(self._joined):
-                scope.line(scope.check(check_shape, repr(label.text), label.text, *[
-                    size_text(size, known) for size in label.shape]))
+                scope.check(check_shape, repr(label.text), label.text, *[
+                    size_text(size, known) for size in label.shape])
 
     def _is_blocked(self, head: Entry) -> bool:
         """Whether no gradient goes into an output."""

@@ -38,7 +38,7 @@ def reshaped(scope: MethodWriter, x: Expr, wanted: Shape, *near: Expr) -> str | 
         last = merged[1]
         return '%s.flatten(%s)' % (x.of, '%d' % merged[0] if last == x.rank - 1 and merged[0]
                                    else '' if last == x.rank - 1 else '%d, %d' % merged)
-    texts = _sizes(scope, x, wanted, near)
+    texts = _sizes(scope, wanted, near)
     if _is_cut(x.shape, wanted):  # for batch and steps joined, another number of steps may fit
         scope.check_inputs()
     return '%s.reshape(%s)' % (x.of, ', '.join(texts))
@@ -54,7 +54,7 @@ def _is_cut(shape: Shape, wanted: Shape) -> bool:
         isinstance(size, int) and size > 1 for size in wanted)
 
 
-def _sizes(scope: MethodWriter, x: Expr, wanted: Shape, near: Sequence[Expr]) -> list[str]:
+def _sizes(scope: MethodWriter, wanted: Shape, near: Sequence[Expr]) -> list[str]:
     """A shape's sizes as text; -1 stands for the size that is hardest to tell."""
     texts, unknown = [], []
     for at, size in enumerate(wanted):
@@ -147,9 +147,8 @@ def _slice_axis(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
         scope.check_inputs()  # of more steps, the others would be left out
     elif not isinstance(x.shape[axis], int) and least(node.begin, node.end) > 1:
         x = scope.named(x)
-        scope.line('%s(%s.shape[%d], %d)' % (
-            scope.helper(check_least), x.unswapped, 1 - axis if x.swapped and axis < 2 else axis,
-            least(node.begin, node.end)))
+        scope.check(check_least, '%s.shape[%d]' % (
+            x.unswapped, 1 - axis if x.swapped and axis < 2 else axis), least(node.begin, node.end))
     if x.swapped and axis < 2:
         return Expr('%s[%s%s]' % (x.unswapped.of, ':, ' * (1 - axis), span), scope.out[0],
                     x.dtype, swapped=True)

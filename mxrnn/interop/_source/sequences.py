@@ -145,7 +145,7 @@ def _call(scope: MethodWriter, node: Node, name: str, rows: Sequence[str], input
         # zip would drop steps that only one of them has
         sizes = ['%s.shape[%d]' % (inputs[at].unswapped.of, int(inputs[at].swapped))
                  for at in taken]
-        scope.line(scope.check(check_equal, repr(', '.join(sizes)), *sizes))
+        scope.check(check_equal, repr(', '.join(sizes)), *sizes)
     begins, others = inputs[first:first + states], [each.text for each in inputs[first + states:]]
     state = scope.states([(format(each), _state(each)) for each in begins], *data, *others)
     returned: dict[str, str] = {}

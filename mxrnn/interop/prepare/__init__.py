@@ -13,6 +13,6 @@ In reading order:
 - `losses`: the graph of a class that is trained, with labels
 - `plan`: `prepare`, which puts these together, and `Prepared`, its result
 """
-from .plan import Prepared, glance, prepare
+from .plan import Prepared, glance, prepare, prepare_part
 
-__all__ = ['Prepared', 'glance', 'prepare']
+__all__ = ['Prepared', 'glance', 'prepare', 'prepare_part']

@@ -37,7 +37,7 @@ from .losses import Losses, with_losses
 from .outputs import chosen, refuse_unknown
 from .steps import LEFT_OUT, chosen_for_steps, in_steps
 
-__all__ = ['Prepared', 'glance', 'prepare']
+__all__ = ['Prepared', 'glance', 'prepare', 'prepare_part']
 
 
 @dataclass(frozen=True)
@@ -329,6 +329,14 @@ def _looked_up(file: _File, rolled: Graph, types: Collection[str]) -> list[str]:
              *(node.name for node in graph.nodes if '__dtype__' in node.attrs)}
     return only_looked_up(rolled, only_looked_up(
         graph, [name for name in file.inputs if name not in known]))
+
+
+def prepare_part(part: Model, inputs: Mapping[str, Sequence[Any]] | None,
+                 types: Mapping[str, Any] | None, **options: Any) -> Prepared:
+    """`prepare` for a model with other outputs, which may not read all that was typed."""
+    shapes, kinds = ({name: value for name, value in (each or {}).items()
+                      if name in part.graph.arguments} for each in (inputs, types))
+    return prepare(part, shapes, kinds, **options)
 
 
 def glance(model: Model, advises: bool = False) -> Prepared:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import pickle
 import subprocess
@@ -45,7 +46,7 @@ def of_mxnet() -> tuple[str, Runner] | None:
     """MXNet, if it can be imported."""
     with _lock:
         if _child.ready():
-            return 'MXNet', _Run
+            return 'MXNet', lambda model, graph: functools.partial(_run, model, graph)
     return None
 
 
@@ -55,23 +56,18 @@ def forget() -> None:
         _child.forget()
 
 
-class _Run:
-    """Runs a graph with a model's weights in the process."""
-
-    def __init__(self, model: Model, graph: Graph) -> None:
-        self._model, self._graph = model, graph
-
-    def __call__(self, data: Data) -> list[np.ndarray]:
-        with _lock:
-            reply = _child.ask(self._model, self._graph, data)
-        if reply is None:
-            raise EndedError('MXNet ended its process, or took more than %d seconds' % _LIMIT)
-        if isinstance(reply, ValueError):
-            raise reply
-        if isinstance(reply, str):
-            with refusing('MXNet', 'the checkpoint', data):
-                raise ValueError(reply)
-        return reply
+def _run(model: Model, graph: Graph, data: Data) -> list[np.ndarray]:
+    """The outputs of a graph with a model's weights."""
+    with _lock:
+        reply: Any = _child.ask(model, graph, data)
+    if reply is None:
+        raise EndedError('MXNet ended its process, or took more than %d seconds' % _LIMIT)
+    if isinstance(reply, ValueError):
+        raise reply
+    if isinstance(reply, str):
+        with refusing('MXNet', 'the checkpoint', data):
+            raise ValueError(reply)
+    return [*reply]
 
 
 class _Child:
