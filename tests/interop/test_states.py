@@ -98,6 +98,35 @@ def test_every_cell(case, tmp_path):
         assert step_apart(stepper, stepper.begin(2), data, expected, chunks) < 1e-6
 
 
+def test_a_sum_over_all_steps_runs_as_a_running_sum(tmp_path):
+    cell = rnn.RNNCell(3, prefix='sum_')
+    outputs, _ = cell.unroll(6, mx.sym.Variable('data'), merge_outputs=False)
+    model, data = model_for(sum(outputs, cell.begin_state()[0]), {'data': (2, 6, 4)})
+    inputs = {'data': ('batch', 'time', 4)}
+    stepper = load(model, tmp_path, inputs)
+    expected = whole(model, data, inputs)
+    for chunks in ([0] * 6, [2, 0, 3]):
+        assert step_apart(stepper, stepper.begin(2), data, expected, chunks) < 1e-6
+
+
+def test_a_sum_over_what_a_decoder_attends_to_stays_a_sum(tmp_path):
+    """Each step of the decoder adds up all steps of the encoder."""
+    S = mx.sym
+    read, _ = rnn.GRUCell(6, prefix='enc_').unroll(5, S.Variable('src'), merge_outputs=False)
+    said, _ = rnn.GRUCell(6, prefix='dec_').unroll(4, S.Variable('data'), merge_outputs=False)
+    steps = []
+    for query in said:
+        scores = S.softmax(S.Concat(*[S.sum(each * query, axis=1, keepdims=True)
+                                      for each in read], dim=1))
+        parts = S.SliceChannel(scores, num_outputs=5, axis=1)
+        context = sum([S.broadcast_mul(each, parts[at]) for at, each in enumerate(read)][1:],
+                      S.broadcast_mul(read[0], parts[0]))
+        steps.append(S.expand_dims(S.Concat(query, context, dim=1), axis=1))
+    model, _ = model_for(S.Concat(*steps, dim=1), {'src': (2, 5, 3), 'data': (2, 4, 3)})
+    checked = write_onnx(model, str(tmp_path / 'a.onnx'), states=True).checked
+    assert checked.title == 'checked' and checked.sentence.startswith('in chunks, equal')
+
+
 #: Why programs cannot be stepped.
 REFUSED = {
     'one_step_for_inference': 'one step is exported without --states',

@@ -93,7 +93,7 @@ class _Found(NamedTuple):
 RejectReason = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
 
 
-def structure(graph: Graph, *, training: bool = False,
+def structure(graph: Graph, *, training: bool = False, sums: bool = True,
               reject_reason: RejectReason | None = None) -> RolledGraph:
     """Roll up the recurrences of a graph, and change no number.
 
@@ -103,6 +103,9 @@ def structure(graph: Graph, *, training: bool = False,
     training : bool
         Keep operators that draw in training. Otherwise dropout and zoneout are removed, as in
         inference, and the outputs are those of inference.
+    sums : bool
+        Whether a chain of additions becomes a sum over all steps. Otherwise it becomes a loop with
+        a running sum, which can run in steps.
     reject_reason : callable, optional
         Returns the reason why a kernel or loop cannot be used, or None; a kernel may still become a
         loop.
@@ -116,7 +119,7 @@ def structure(graph: Graph, *, training: bool = False,
         wrote around a number of steps reads the size.
     """
     try:
-        written = _write(graph, training, reject_reason or (lambda values, what: None))
+        written = _write(graph, training, sums, reject_reason or (lambda values, what: None))
     except AttributeValueError:  # reading the graph later will name the wrong node
         return RolledGraph(graph, ())
     except TooLong:
@@ -149,7 +152,7 @@ class _Written(NamedTuple):
     totals: Mapping[int, int] = {}
 
 
-def _write(graph: Graph, training: bool, reject_reason: RejectReason) -> _Written:
+def _write(graph: Graph, training: bool, sums: bool, reject_reason: RejectReason) -> _Written:
     values = Values(graph, training)
     ranks, rows = find_ranks(values)
     found, failed = _search(values, ranks, reject_reason)
@@ -157,10 +160,10 @@ def _write(graph: Graph, training: bool, reject_reason: RejectReason) -> _Writte
     picked: set[tuple[int, ...]] = set()
     if found:
         found += _search(values, ranks, reject_reason, found,
-                         Planner(values, ranks, rows, _claims(found), apart))[0]
+                         Planner(values, ranks, rows, _claims(found), apart, sums))[0]
     lists = _lists(values, ranks)
     for _ in range(20 if found or lists else 0):
-        planner = Planner(values, ranks, rows, _claims(found), apart)
+        planner = Planner(values, ranks, rows, _claims(found), apart, sums)
         emitter = RolledWriter(planner, [(each.finding.name, each.what, each.finding.steps)
                                          for each in found], picked - apart, lists)
         try:

@@ -148,12 +148,14 @@ class Planner:
         By value that is a recurrence's output.
     apart : set
         Nodes of steps that must not become one node, because one of them is needed by itself.
+    sums : bool
+        Whether a chain of additions becomes a sum.
     """
 
     def __init__(self, values: Values, ranks: Sequence[int | None], rows: Container[int],
-                 claims: dict[int, Claim], apart: set[tuple[int, ...]]) -> None:
+                 claims: dict[int, Claim], apart: set[tuple[int, ...]], sums: bool) -> None:
         self.values, self.ranks, self.claims = values, ranks, claims
-        self._rows, self._apart = rows, apart
+        self._rows, self._apart, self._sums = rows, apart, sums
         self._known: dict[ByStep, Plan] = {}
         self._firm: dict[ByStep, bool] = {}
 
@@ -206,7 +208,7 @@ class Planner:
         """Three steps or more that a chain of additions adds up if it ends in the node `i`, and the
         value to which it adds them, or None; () if there are no such steps."""
         values, node = self.values, self.values.nodes[i]
-        for at in (0, 1) if node.op in ('elemwise_add', 'broadcast_add') else ():
+        for at in (0, 1) if self._sums and node.op in ('elemwise_add', 'broadcast_add') else ():
             value = values.first[i]
             if any(self._goes_on(value, reader, at) for reader in values.readers[value]):
                 continue

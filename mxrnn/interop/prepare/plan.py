@@ -1,6 +1,7 @@
 """One function for all exports: from a model and what was typed to a plan."""
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Collection, Mapping, NamedTuple, Sequence
@@ -148,8 +149,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     """
     asked = _Asked(outputs, operators, states, roll, training)
     typed = _checked(model, inputs or {}, types or {}, certify_by, asked)
-    file, rolled = _rolled_up(_with_outputs(typed, asked), asked)
-    found, losses, steps = _settled(file, rolled, typed, asked, ranks)
+    file, rolled, found, losses, steps = _planned(_with_outputs(typed, asked), typed, asked, ranks)
     looked_up = [] if training else _looked_up(file, rolled.graph, typed.types)
     return Prepared(
         **vars(found), model=file.model, given=typed.given, looked_up=looked_up,
@@ -169,6 +169,7 @@ class _Asked(NamedTuple):
     states: bool
     roll: bool
     training: bool
+    sums: bool = True
 
     def with_one_input(self, graph: Graph, params: Collection[str]) -> OneInput:
         """One input in place of one for each step."""
@@ -180,7 +181,8 @@ class _Asked(NamedTuple):
 
     def rolled(self, graph: Graph) -> RolledGraph:
         """The graph rolled up, unless it is to stay as it is."""
-        return structure(graph, training=self.training) if self.roll else RolledGraph(graph, ())
+        return structure(graph, training=self.training, sums=self.sums) if self.roll else (
+            RolledGraph(graph, ()))
 
 
 class _Typed(NamedTuple):
@@ -257,6 +259,20 @@ def _with_outputs(typed: _Typed, asked: _Asked) -> _File:
                 what, ', '.join(own + labels) or 'none', ', '.join(idle)))
     return _File(model, one, own, {name: given[name] for name in own if name in given},
                  typed.other and asked.chosen(typed.other.graph)[0], left_out, read, one.note)
+
+
+def _planned(file: _File, typed: _Typed, asked: _Asked, ranks: Mapping[str, int]) -> tuple[
+        _File, RolledGraph, Settled, Losses | None, Stepped | None]:
+    """The last two stages. A sum over all steps cannot run in steps, but a running sum can: a graph
+    that is refused with states is tried once more with loops for sums."""
+    try:
+        kept, rolled = _rolled_up(file, asked)
+        return kept, rolled, *_settled(kept, rolled, typed, asked, ranks)
+    except ExportError:
+        if asked.states and asked.sums:
+            with contextlib.suppress(ExportError):
+                return _planned(file, typed, asked._replace(sums=False), ranks)
+        raise
 
 
 def _rolled_up(file: _File, asked: _Asked) -> tuple[_File, RolledGraph]:
