@@ -87,6 +87,7 @@ def _enter_number(name: str, text: _Text, turned: bool = False) -> None:
         scalar = node.scalar if is_real(x) else _as_element(int(node.scalar), x.dtype)
         value = _Number(number(scalar, single=False) if is_real(x) else scalar)
         if name == 'add' and value.startswith('-'):
+            scope.explain(node, '- ' + value[1:], node.scalar)
             return f'{x:+} - {value[1:]}'
         if name == 'mul' and value == '-1':
             return f'-{x:**}'
@@ -94,6 +95,9 @@ def _enter_number(name: str, text: _Text, turned: bool = False) -> None:
             return cast(_truth(name, bool(scalar != 0), x), x.dtype)
         if name == 'mod' and not turned:
             return f'torch.remainder({x}, {value})' if scalar else f'torch.zeros_like({x})'
+        if isinstance(text, str):  # without the array
+            part = text.rpartition('{')[0] if turned else text.partition('}')[2]
+            scope.explain(node, part.format(*[value] * 2).strip(' ()'), node.scalar)
         other: object = value
         if not isinstance(text, str) or name == 'hypot' or turned and not is_real(x):
             x = scope.named(x)
@@ -160,7 +164,9 @@ def _where(scope: MethodWriter, node: Node, condition: Expr, x: Expr, y: Expr | 
 
 @emits('clip', any_order=True)
 def _clip(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
-    text = '%s.clamp(%s, %s)' % (x.of, number(node.a_min), number(node.a_max))
+    part = '.clamp(%s, %s)' % (number(node.a_min), number(node.a_max))
+    scope.explain(node, part, node.a_min, node.a_max)
+    text = x.of + part
     return text if is_real(x) else cast(text, x.dtype)
 
 

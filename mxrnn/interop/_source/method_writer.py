@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import collections
+import re
 from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
@@ -28,7 +29,7 @@ from .emitter_api import (
 from .moved_weights import inputs_of
 from .pasted import check_equal, check_range, check_shape
 from .pasting import call, paste
-from .program_names import name_of, near_name, reader_of
+from .program_names import name_of, near_name, reader_of, shown
 from .python_text import NAME, WORD, local, wrapped
 from .size_texts import ranges, shared, size_text, stated
 
@@ -77,6 +78,8 @@ class MethodWriter:
         self.out: list[Shape] = []
         self.dtypes: list[str] = []
         self._lines: list[_Line] = []
+        #: Patterns of parts with a number that has no name in the graph; the nodes that have it.
+        self._numbers: dict[str, list[str]] = {}
         #: The inputs of the node that have not been read yet.
         self._read: list[Entry] = []
         #: The arguments of the method, by MXNet's names.
@@ -150,6 +153,20 @@ class MethodWriter:
         for term in terms[1:]:
             self._lines.append(_Line(name, '%s + %s' % (name, term), (name,)))
         return Expr(name, (), 'float32')
+
+    def explain(self, node: Node, part: str, *values: float) -> None:
+        """Name the node behind the line with this part of a text, unless its numbers explain
+        themselves: 0, 1, -1, or a tiny one that keeps a divisor from 0."""
+        if any(abs(value) != 1 and abs(value) >= 1e-3 for value in values):
+            pattern = '%s%s%s' % (r'(?<![\w.])' * part[0].isalnum(), re.escape(part),
+                                  r'(?![\w.])' * part[-1].isalnum())
+            self._numbers.setdefault(pattern, []).append(node.name)
+
+    def _explained(self, text: str) -> str:
+        """A statement, with the nodes of its numbers in a comment, unless it has their names."""
+        names = [name for pattern, names in self._numbers.items() for name in names
+                 if re.search(pattern, text) and name not in WORD.findall(text)]
+        return '%s  # %s of MXNet' % (text, shown(dict.fromkeys(names))) if names else text
 
     def line(self, text: str) -> None:
         """Add a statement."""
@@ -375,7 +392,7 @@ class MethodWriter:
                 live = live - set(line.targets) | set(WORD.findall(line.right))
                 kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
         return [wrapped(' ' * 8 + text) for text in [*filter(None, [self.first]), *(
-            self._checks() if self._checked else ()), *reversed(kept)]]
+            self._checks() if self._checked else ()), *map(self._explained, reversed(kept))]]
 
     def write(self, name: str, arguments: Sequence[str], results: Sequence[Expr], purpose: str,
               states: Sequence[Expr] | None = None) -> None:
