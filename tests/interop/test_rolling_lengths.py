@@ -5,7 +5,7 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.rolling import RolledGraph, structure
 from mxrnn.interop.prepare import prepare
-from mxrnn.interop.prepare.lengths import opened
+from mxrnn.interop.prepare.lengths import Request, opened
 
 from .. import mx, rnn
 from ..running import named_anew, stack
@@ -28,8 +28,9 @@ def check_lengths(build, steps, others, shapes_of, free):
     shapes = {name: shapes[name] for name in symbol.list_arguments() if name in shapes}
     bound = bind(symbol, shapes)
     arrays = {name: value for name, value in bound.args.items() if name not in shapes}
-    own, verdict = opened(structure(graph_of(symbol)).graph, arrays, {}, [*shapes],
-                          ranks={name: len(shape) for name, shape in shapes.items()})
+    own, verdict = opened(Request(
+        structure(graph_of(symbol)).graph, arrays, {}, [*shapes],
+        ranks={name: len(shape) for name, shape in shapes.items()}))
     assert verdict.graph.outputs == symbol.list_outputs()
     axis = verdict.axes.get(str(own['data'][shapes['data'].index(steps)]))
     assert (axis is not None and not axis.ties) is free, verdict.lines()

@@ -4,7 +4,7 @@ import pytest
 from mxrnn._graph.rolling import structure
 from mxrnn.interop import ExportError
 from mxrnn.interop.prepare import prepare
-from mxrnn.interop.prepare.lengths import judged
+from mxrnn.interop.prepare.verdicts import judged
 
 from .. import mx, rnn
 from . import models

@@ -15,9 +15,9 @@ from ..._graph.shapes.missing_shapes import Found, Named, Place, ShapesError, fo
 from ..._graph.shapes.ties import STEPS
 from ..registry import ExportError, ShapesNeeded
 
-__all__ = ['Shapes', 'TiedError', 'WrongSizeError', 'as_typed', 'blaming_axes', 'check_shapes',
-           'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph', 'refuse_guesses',
-           'shapes_found', 'without_number']
+__all__ = ['Shapes', 'TiedError', 'WrongSizeError', 'as_options', 'as_typed', 'blaming_axes',
+           'check_shapes', 'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph',
+           'refuse_guesses', 'shapes_found', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -26,6 +26,11 @@ Shapes = Mapping[str, Sequence[Union[int, str]]]
 def as_typed(shapes: Shapes) -> list[str]:
     """Shapes in the form of the command line, such as 'data=8,time'."""
     return ['%s=%s' % (name, ','.join(map(str, shape))) for name, shape in shapes.items()]
+
+
+def as_options(shapes: Shapes) -> str:
+    """The options that state shapes, such as '--input data=8,time'."""
+    return ' '.join('--input ' + each for each in as_typed(shapes))
 
 
 def check_names(name: str, given: object, graph: Graph, params: Container[str]) -> None:
@@ -93,8 +98,7 @@ def of_graph(found: Shapes) -> str:
     """The part of a refusal that lists the shapes taken from the graph, or ''."""
     shapes = {name: ['…' if size == '%s_%d' % (name, at) else str(size)
                      for at, size in enumerate(shape)] for name, shape in found.items()}
-    typed = ' '.join('--input ' + each for each in as_typed({
-        name: shape for name, shape in shapes.items() if '…' in shape}))
+    typed = as_options({name: shape for name, shape in shapes.items() if '…' in shape})
     return '\nThese shapes were taken from the graph; inputs (--input) can change them: %s%s' % (
         '; '.join(as_typed(found)),
         typed and '\nGive the sizes that the graph does not tell in place of …: ' + typed

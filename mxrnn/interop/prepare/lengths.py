@@ -1,143 +1,75 @@
 """The lengths that a file takes: an axis that the graph ties becomes a number, others stay open."""
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Callable, Collection, Mapping, NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from ..._check import some
 from ..._graph.graph import Graph
 from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
-from ..._graph.shapes.constants import CERTIFIED
 from ..._graph.shapes.infer import infer
-from ..._graph.shapes.missing_shapes import Named, Place
-from ..._graph.shapes.scales import Tie
-from ..._graph.shapes.substitution import RULES, substituted
-from ..._graph.shapes.ties import Lengths, find_ties
+from ..._graph.shapes.missing_shapes import Found, Named, Place
+from ..._graph.shapes.substitution import substituted
 from ..registry import ExportError, ShapesNeeded
 from .fitting_sizes import fitting_sizes, told_sizes
-from .input_shapes import Shapes, TiedError, WrongSizeError, refuse_guesses, shapes_found
+from .input_shapes import (
+    Shapes,
+    TiedError,
+    WrongSizeError,
+    as_options,
+    refuse_guesses,
+    shapes_found,
+)
+from .verdicts import Axis, Verdict, judged, remedy, with_sizes
 
-__all__ = ['Axis', 'Settled', 'Verdict', 'checked', 'judged', 'opened', 'settled']
+__all__ = ['Request', 'Settled', 'opened', 'settled']
 
 
-#: Operators with a number that a second graph decides as it does a scalar.
-_SCALARS = 'clip', '_arange', '_full'
-
-
-class Axis(NamedTuple):
-    """The verdict on an open axis.
+class Request(NamedTuple):
+    """A graph, and what a file of it is to take.
 
     Attributes
     ----------
-    label : str
-    sizes : tuple of int
-        All sizes that the graph takes if something ties the axis; otherwise those with which steps
-        were counted. None if the graph does not tell them.
-    ties : tuple of Tie
-        None if the axis may have any size.
-    remedy : str
-        What to type for any size, after a sentence; '' if nothing was found.
-    """
-
-    label: str
-    sizes: tuple[int, ...] = ()
-    ties: tuple[Tie, ...] = ()
-    remedy: str = ''
-
-    def __str__(self) -> str:
-        if not self.ties:
-            return 'any'
-        nodes = [*dict.fromkeys(tie.node.name for tie in self.ties)]
-        more = len(nodes) - 1
-        sizes = ('%d' if len(self.sizes) == 1 else '%d to %d') % (
-            *self.sizes[:1], *self.sizes[1:][-1:]) if self.sizes else 'one size'
-        return '%s, since %s%s%s' % (sizes, self.ties[0], more and ', and so %s' % (
-            'do %d more nodes' % more if more > 1 else 'does 1 more node') or '', self.remedy)
-
-
-class Verdict(NamedTuple):
-    """The verdicts on the open axes of a graph, which counts parts from the right ends."""
-
-    graph: Graph
-    axes: dict[str, Axis]
-    #: The axes that recurrences have as their batch.
-    batches: Collection[str] = ()
-
-    def lines(self) -> list[tuple[str, str]]:
-        """One line for all axes with one verdict: their names, and the verdict."""
-        lines: dict[str, list[str]] = {}
-        for axis in self.axes.values():
-            lines.setdefault(str(axis), []).append(axis.label)
-        return [(', '.join(names), text) for text, names in lines.items()]
-
-
-def judged(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapping[str, Named],
-           losses: bool = False, numbers: Mapping[str, int] = MappingProxyType({})) -> Verdict:
-    """Judge the named axes in the `shapes` of inputs.
-
-    Parameters
-    ----------
     graph : Graph
         Rolled up by `structure`.
-    params, shapes : dict
-        Shapes of weights, and of the inputs that predictions need.
+    arrays : dict
+        The parameters.
+    typed : dict
+        Shapes that the user gave. A name is a demand: any size.
+    names : list of str
+        The inputs of the file.
     losses : bool
         Whether gradients of losses must be right, too.
-    numbers : dict
-        By name of an axis, its size in the graph, as far as it is told.
+    counted : dict
+        By input and axis, a number that is the axis' size wherever it ties it.
+    ranks : dict
+        Numbers of axes of inputs whose shapes were not typed.
     """
-    verdicts: dict[str, Axis] = {}
-    open_ = dict.fromkeys(size for shape in shapes.values() for size in shape
-                          if isinstance(size, str))
-    found = find_ties(graph, {**params, **shapes}, [*shapes], losses, numbers)
-    # A batch comes last: beside a number of steps it may be free, but steps that are free beside a
-    # number of rows may not be so beside another one.
-    for turn, rows in ((_equal_to_numbers, False), (_equal_to_numbers, True), (_tied, False),
-                       (_tied, True)):
-        while True:
-            tied = {label: axis for label, axis in turn(found).items()
-                    if label not in verdicts and (rows or label not in found.batches)}
-            if not tied:
-                break
-            verdicts.update(tied)
-            first = {label: axis.sizes[0] for label, axis in verdicts.items() if axis.sizes}
-            found = find_ties(found.graph, {**params, **_sized(shapes, first)}, [*shapes], losses,
-                              numbers)
-    return Verdict(found.graph, {label: verdicts.get(label, Axis(label, found.sizes.get(
-        label, ()))) for label in open_}, found.batches)
 
+    graph: Graph
+    arrays: Mapping[str, np.ndarray]
+    typed: Shapes
+    names: Sequence[str]
+    losses: bool = False
+    counted: Mapping[Place, int] = MappingProxyType({})
+    ranks: Mapping[str, int] = MappingProxyType({})
 
-def _sized(shapes: Mapping[str, Named], sizes: Mapping[str, int | str]) -> dict[str, Named]:
-    """The shapes in which names of axes stand for these sizes."""
-    return {name: tuple([sizes.get(str(size), size) for size in shape])
-            for name, shape in shapes.items()}
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The parameters that are no inputs."""
+        return {name: array for name, array in self.arrays.items() if name not in self.names}
 
+    def with_weights(self, shapes: Shapes) -> dict[str, Sequence[int | str]]:
+        """The shapes of inputs and of weights."""
+        return {**{name: np.shape(array) for name, array in self.weights.items()}, **shapes}
 
-def _equal_to_numbers(found: Lengths) -> dict[str, Axis]:
-    """The axes that must equal numbers, with all sizes that do, if no number of another kind may
-    depend on which of these it is."""
-    fits: dict[str, set[int]] = {}
-    for tie in found.ties:
-        if tie.fits:
-            fits[tie.label] = fits.get(tie.label, {*tie.fits}).intersection(tie.fits)
-    return {label: Axis(label, tuple(sorted(sizes)), tuple(
-        [tie for tie in found.of(label) if tie.fits])) for label, sizes in fits.items() if sizes
-        and (len(sizes) == 1 or all(tie.fits for tie in found.of(label)))}
+    def judged(self, graph: Graph, own: Mapping[str, Named],
+               numbers: Mapping[str, int] = MappingProxyType({})) -> Verdict:
+        """The verdict on the graph, or on one that was made of it, with the shapes of inputs."""
+        return judged(graph, self.with_weights({}), own, self.losses, numbers)
 
-
-def _tied(found: Lengths) -> dict[str, Axis]:
-    """The tied axes, with the size that each has in the graph, if it tells that."""
-    told = {**{label: axis.sizes for label, axis in _equal_to_numbers(found).items()},
-            **{label: sizes for label, sizes in found.sizes.items() if len(sizes) == 1}}
-    return {label: Axis(label, told.get(label, ()), tuple(found.of(label)))
-            for label in dict.fromkeys(tie.label for tie in found.ties)}
-
-
-# ---- the shapes of a file
 
 @dataclass(frozen=True)
 class Settled:
@@ -188,25 +120,13 @@ class Settled:
         return all(given in self.own.get(str(size), (given,)) for _, _, size, given in places)
 
 
-def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],
-            losses: bool = False, counted: Mapping[Place, int] = MappingProxyType({}),
-            other: Graph | None = None, asks: bool = True, advises: bool = True,
-            ranks: Mapping[str, int] = MappingProxyType({})) -> Settled:
-    """The shapes of the inputs `names`: an axis that the graph ties is a number.
+def settled(request: Request, other: Graph | None = None, asks: bool = True, advises: bool = True
+            ) -> Settled:
+    """The shapes of a file's inputs: an axis that the graph ties is a number.
 
     Parameters
     ----------
-    graph : Graph
-        Rolled up by `structure`.
-    arrays : dict
-        The parameters.
-    typed : dict
-        Shapes that the user gave. A name is a demand: any size.
-    names : list of str
-    losses : bool
-        Whether gradients of losses must be right, too.
-    counted : dict, optional
-        By input and axis, a number that is the axis' size wherever it ties it.
+    request : Request
     other : Graph, optional
         The graph of another length, rolled up as well: it decides which numbers depend on it.
     asks : bool
@@ -214,8 +134,6 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
     advises : bool
         Whether to say with which option a tied axis may have any size; of a batch this is said
         anyway.
-    ranks : dict, optional
-        Numbers of axes of inputs whose shapes were not typed.
 
     Raises
     ------
@@ -223,117 +141,214 @@ def settled(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names
         A typed name is an axis that the graph ties; a typed number is not the graph's; the graph
         ties an axis without telling its size; or it does not tell a shape.
     """
-    typed = {name: shape for name, shape in typed.items() if name in names}
-    own, verdict = opened(graph, arrays, typed, names, losses, counted, ranks)
+    request = request._replace(typed={
+        name: shape for name, shape in request.typed.items() if name in request.names})
+    own, verdict = opened(request)
     if asks:
-        refuse_guesses(graph, own, [name for name in names if name not in {*typed, *ranks}])
-    shapes = {**{name: np.shape(array) for name, array in arrays.items()}, **own}
-    sizes: dict[str, int] = {}
-    if other is not None or counted:
-        numbers = _numbers(own, verdict, counted)
-        if other is None:
-            graph = substituted(graph, shapes, names, numbers, losses).graph
-        else:
-            graph, numbers, sizes = _decided(graph, other, shapes, names, numbers)
-        verdict = judged(graph, shapes, own, losses, numbers)
+        refuse_guesses(request.graph, own, [
+            name for name in request.names if name not in {*request.typed, *request.ranks}])
+    others: dict[str, int] = {}
+    if other is not None or request.counted:
+        verdict, others = _decided(request, own, verdict, other)
     elif asks or advises:
-        verdict = verdict._replace(axes={label: axis._replace(remedy=_remedy(
-            graph, shapes, own, axis, losses)) if axis.ties and (
-                advises or label in verdict.batches) else axis
-            for label, axis in verdict.axes.items()})
-    chosen = checked(own, verdict, typed)
-    for name, label in [(name, size) for name, shape in own.items() for size in shape]:
-        if label in chosen.values() and isinstance(label, str):  # a name that was typed elsewhere
-            chosen.setdefault(label, '%s_%s' % (name, label))
-    final: dict[str, int | str] = {}
-    for label, axis in verdict.axes.items():
-        final[label] = chosen.get(label, label) if not axis.ties or len(axis.sizes) != 1 else (
-            axis.sizes[0])
-    untold = [label for label, axis in verdict.axes.items() if axis.ties and not axis.sizes
-              and isinstance(final[label], str)]
-    if asks and untold:  # beside a number of steps, a batch may be free
-        untold = [label for label in untold if label not in verdict.batches] or untold
-        asked = {name: shape for name, shape in own.items() if {*untold} & {*shape}}
-        fit = fitting_sizes(graph, shapes, _sized(own, final), {
-            label: verdict.axes[label].ties for label in untold})
-        fitting = _sized(asked, {**final, **fit})
-        try:
-            if fit:  # as if they were typed
-                settled(graph, arrays, {**typed, **fitting}, names, losses, counted, other,
-                        advises=False, ranks=ranks)
-        except ExportError:
-            fit = {}
-        name, shape = next(each for each in asked.items() if untold[0] in each[1])
-        raise ShapesNeeded(
-            'axis %d of %s needs a number that the graph does not tell, since %s. Give it in place '
-            'of …: %s' % (shape.index(untold[0]), name, verdict.axes[untold[0]].ties[0], _typed(
-                _sized(asked, {**final, **dict.fromkeys(untold, '…')}))) + (
-                    '\nThese sizes fit the graph; type those of your data: ' + _typed(fitting)
-                    if fit else ''), {
-                    name: [None if size in untold else final.get(str(size), size) for size in shape]
-                    for name, shape in own.items()})
-    shown = verdict._replace(axes={
-        label: axis._replace(label=str(chosen.get(label, label)))
-        for label, axis in verdict.axes.items() if not isinstance(chosen.get(label), int)})
+        verdict = _advised(request, own, verdict, advises)
+    names = _named(own, verdict, request.typed)
+    if asks:
+        _refuse_untold(request, own, verdict, names, other)
+    return _as_settled(own, verdict, names, others)
+
+
+# ---- from open axes to sizes
+
+def _decided(request: Request, own: Mapping[str, Named], verdict: Verdict, other: Graph | None
+             ) -> tuple[Verdict, dict[str, int]]:
+    """The verdict on a graph that reads the sizes of axes where it had their numbers; and the sizes
+    that axes have in the `other` graph, if that decides which numbers these are."""
+    numbers, graph, shapes = _numbers(request, own, verdict), request.graph, (
+        request.with_weights(own))
+    if other is None:
+        graph = substituted(graph, shapes, request.names, numbers, request.losses).graph
+        return request.judged(graph, own, numbers), {}
+    try:
+        sizes = sizes_in_both(graph, other, shapes, request.names, numbers)
+        graph = with_laws(laws(graph, other, shapes, sizes))
+    except NoLaw as error:
+        raise ExportError('the second graph (certify_by, --certify) does not decide the numbers of '
+                          'the first: %s' % error) from None
+    first, second = ({label: pair[at] for label, pair in sizes.items() if min(pair)}
+                     for at in (0, 1))
+    return request.judged(graph, own, first), second
+
+
+def _numbers(request: Request, own: Mapping[str, Named], verdict: Verdict) -> dict[str, int]:
+    """By name of an axis, the number of steps that the user gave for it."""
+    numbers = {}
+    for (name, at), number in request.counted.items():
+        label = own[name][at] if name in own and at < len(own[name]) else 'unknown'
+        axis = verdict.axes.get(str(label))
+        if axis is None or axis.sizes and number not in axis.sizes:
+            told = axis.sizes if axis else [label]
+            raise ExportError('axis %d of %s must have the number of steps in the graph, %s, got %d'
+                              % (at, name, ' or '.join(map(str, told)), number))
+        numbers[axis.label] = number
+    return numbers
+
+
+def _advised(request: Request, own: Mapping[str, Named], verdict: Verdict, steps: bool) -> Verdict:
+    """The verdict with what to type for any size: for tied batches and, with `steps`, for others.
+    """
+    asked = [label for label, axis in verdict.axes.items()
+             if axis.ties and (steps or label in verdict.batches)]
+    return verdict._replace(axes={**verdict.axes, **{label: verdict.axes[label]._replace(
+        remedy=remedy(request.graph, request.with_weights({}), own, verdict.axes[label],
+                      request.losses)) for label in asked}})
+
+
+def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, int | str]:
+    """By the names of axes in `own`, what the user typed instead; refuses sizes with which the
+    graph is not right."""
+    names: dict[str, int | str] = {}
+    places: dict[str, str] = {}
+    for name, shape in typed.items():
+        for at, (size, label) in enumerate(zip(shape, own[name])):
+            where = 'axis %d of %s' % (at, name)
+            if isinstance(label, int):
+                if size != label:
+                    raise WrongSizeError((name, at), '%s must be %d, got %s' % (
+                        where, label, 'the name %s, which stands for any size' % size
+                        if isinstance(size, str) else size))
+            elif names.setdefault(label, size) != size:
+                raise ExportError('inputs must agree on the size of shared axes: %s has %s, %s has '
+                                  '%s' % (places[label], names[label], where, size))
+            else:
+                places.setdefault(label, where)
+                axis = verdict.axes[label]
+                if axis.ties and (isinstance(size, str) or axis.sizes and size not in axis.sizes):
+                    _refuse(where, size, axis)
+    taken = {*names.values()}
+    for name, shape in own.items():
+        for label in [size for size in shape if isinstance(size, str)]:
+            # the name of another axis may have been typed for one
+            names.setdefault(label, '%s_%s' % (name, label) if label in taken else label)
+    return names
+
+
+def _refuse(where: str, size: int | str, axis: Axis) -> None:
+    """Refuse a size, with the nodes that tie the axis."""
+    others = [*dict.fromkeys(str(tie) for tie in axis.ties)]
+    raise TiedError('%s cannot be %s: node %s%s%s' % (
+        where, 'any size' if isinstance(size, str) else size, '; node '.join(others[:3]),
+        '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy))
+
+
+def _final(verdict: Verdict, names: Mapping[str, int | str]) -> dict[str, int | str]:
+    """By name of an axis, its size in the file, or its name there."""
+    return {label: names[label] if axis.size is None else axis.size
+            for label, axis in verdict.axes.items()}
+
+
+def _refuse_untold(request: Request, own: Mapping[str, Named], verdict: Verdict,
+                   names: Mapping[str, int | str], other: Graph | None) -> None:
+    """Refuse axes that are tied to sizes which neither the graph tells nor the user."""
+    final = _final(verdict, names)
+    untold = [label for label, axis in verdict.axes.items()
+              if axis.ties and not axis.sizes and isinstance(final[label], str)]
+    if not untold:
+        return
+    # beside a number of steps, a batch may be free
+    untold = [label for label in untold if label not in verdict.batches] or untold
+    asked = {name: shape for name, shape in own.items() if {*untold} & {*shape}}
+    ties = {label: verdict.axes[label].ties for label in untold}
+    fit = fitting_sizes(request.graph, request.with_weights(own), with_sizes(own, final), ties)
+    fitting = with_sizes(asked, {**final, **fit})
+    try:
+        if fit:  # as if they were typed
+            settled(request._replace(typed={**request.typed, **fitting}), other, advises=False)
+    except ExportError:
+        fit = {}
+    name, shape = next(each for each in asked.items() if untold[0] in each[1])
+    raise ShapesNeeded(
+        'axis %d of %s needs a number that the graph does not tell, since %s. Give it in place of '
+        '…: %s%s' % (
+            shape.index(untold[0]), name, ties[untold[0]][0],
+            as_options(with_sizes(asked, {**final, **dict.fromkeys(untold, '…')})),
+            '\nThese sizes fit the graph; type those of your data: ' + as_options(fitting)
+            if fit else ''),
+        {name: [None if size in untold else final.get(str(size), size) for size in shape]
+         for name, shape in own.items()})
+
+
+def _as_settled(own: Mapping[str, Named], verdict: Verdict, names: Mapping[str, int | str],
+                others: Mapping[str, int]) -> Settled:
+    """The shapes of the file, and what it tells about its axes."""
+    final = _final(verdict, names)
+    open_ = {label: name for label, name in final.items() if isinstance(name, str)}
+    ranges = {label: range(axis.sizes[0], axis.sizes[-1] + 1)
+              for label, axis in verdict.axes.items()
+              if label in open_ and axis.ties and axis.sizes}
+    shown = verdict._replace(axes={label: axis._replace(label=str(names[label]))
+                                   for label, axis in verdict.axes.items()
+                                   if isinstance(names[label], str)})
+    differ = any(others.get(label, size) != size for label, size in final.items()
+                 if label not in open_)
     return Settled(
-        verdict.graph, _sized(own, final),
-        {(name, at): range(axis.sizes[0], axis.sizes[-1] + 1) for name, shape in own.items()
-         for at, size in enumerate(shape) for axis in [verdict.axes.get(str(size))]
-         if axis and axis.ties and len(axis.sizes) > 1 and isinstance(final[axis.label], str)},
-        {str(chosen.get(label, label)): size for label, size in final.items()
-         if isinstance(size, int)}, shown.lines(),
-        {str(size): axis.sizes for label, size in final.items()
-         for axis in [verdict.axes[label]] if isinstance(size, str) and axis.sizes},
-        {} if any(isinstance(size, int) and sizes.get(label, size) != size
-                  for label, size in final.items()) else {
-            str(size): sizes[label] for label, size in final.items() if label in sizes})
+        verdict.graph, with_sizes(own, final),
+        {(name, at): ranges[str(label)] for name, shape in own.items()
+         for at, label in enumerate(shape) if label in ranges},
+        {str(names[label]): size for label, size in final.items() if isinstance(size, int)},
+        shown.lines(),
+        {name: verdict.axes[label].sizes for label, name in open_.items()
+         if verdict.axes[label].sizes},
+        {} if differ else {str(name): others[label] for label, name in final.items()
+                           if label in others})
 
 
-def _typed(shapes: Mapping[str, Named]) -> str:
-    """The options that state shapes."""
-    return ' '.join('--input %s=%s' % (name, ','.join(map(str, shape)))
-                    for name, shape in shapes.items())
+# ---- open axes
 
-
-def opened(graph: Graph, arrays: Mapping[str, np.ndarray], typed: Shapes, names: Sequence[str],
-           losses: bool = False, counted: Mapping[Place, int] = MappingProxyType({}),
-           ranks: Mapping[str, int] = MappingProxyType({})) -> tuple[dict[str, Named], Verdict]:
+def opened(request: Request) -> tuple[dict[str, Named], Verdict]:
     """The shapes of inputs with a name for each axis whose size no weight tells, and the verdicts
     on these. Of the shapes that the user gave, only the numbers of axes count, as in `ranks`,
     because the graph may tie a typed number, too. But typed sizes may differ where the graph
     suggests that they are the same; and the number of a tied axis whose size it does not tell
     counts, because other axes may be free beside it. So does a number that an input states."""
-    own = {name: array for name, array in arrays.items() if name not in names}
-    params = {name: np.shape(array) for name, array in own.items()}
-    given = {**{name: tuple(['%s_%d' % (name, at) for at in range(rank)])
-                for name, rank in ranks.items()}, **typed}
-    try:
-        found = shapes_found(graph, own, {}, names, {
-            name: len(shape) for name, shape in given.items()})
-    except ExportError:
-        if not given:
-            raise
-        found = shapes_found(graph, own, given, [name for name in names if name not in given])
-        found = found._replace(shapes={**{
-            name: tuple(given[name]) for name in names if name in given}, **found.shapes})
-        for fault in infer(graph, {**params, **found.shapes}).faults:
-            if not fault.sizes:  # whatever the sizes of open axes
-                raise ExportError(str(fault)) from None
-    fixed = {**{place: '%s_%d' % place for place in counted}, **found.fixed}
+    graph, typed, names = request.graph, request.typed, request.names
+    found = _found(request)
+    fixed = {**{place: '%s_%d' % place for place in request.counted}, **found.fixed}
     shapes = {name: tuple([fixed.get((name, at), size) if isinstance(size, int) else size
                            for at, size in enumerate(shape)])
               for name, shape in found.shapes.items()}
-    verdict = judged(graph, params, shapes, losses)
+    verdict = request.judged(graph, shapes)
     stated = {node.name: node.stated_shape for node in graph.nodes if node.name in names}
     for change in (_other, _apart, _told):
         changed = change(shapes, verdict, typed if change is not _told else {**stated, **typed})
         if change is _told and changed != shapes:
-            _refuse_unfit(graph, params, shapes, verdict, changed)
-        faults = infer(graph, {**params, **changed, **typed}).faults
+            _refuse_unfit(request, shapes, verdict, changed)
+        faults = infer(graph, request.with_weights({**changed, **typed})).faults
         if changed != shapes and not any(change is not _told or not fault.sizes
                                          for fault in faults):
-            shapes, verdict = changed, judged(graph, params, changed, losses)
+            shapes, verdict = changed, request.judged(graph, changed)
     return shapes, verdict
+
+
+def _found(request: Request) -> Found:
+    """What the graph tells about the shapes of inputs; with the typed shapes as they are if it
+    tells nothing without them."""
+    graph, typed, names, weights = request.graph, request.typed, request.names, request.weights
+    given = {**{name: tuple(['%s_%d' % (name, at) for at in range(rank)])
+                for name, rank in request.ranks.items()}, **typed}
+    try:
+        return shapes_found(graph, weights, {}, names, {
+            name: len(shape) for name, shape in given.items()})
+    except ExportError:
+        if not given:
+            raise
+        found = shapes_found(graph, weights, given, [name for name in names if name not in given])
+        found = found._replace(shapes={**{
+            name: tuple(given[name]) for name in names if name in given}, **found.shapes})
+        for fault in infer(graph, request.with_weights(found.shapes)).faults:
+            if not fault.sizes:  # whatever the sizes of open axes
+                raise ExportError(str(fault)) from None
+        return found
 
 
 def _told(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
@@ -343,19 +358,19 @@ def _told(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[
                for label, size in zip(shapes[name], shape) if isinstance(size, int) and size
                for axis in [verdict.axes.get(str(label))]
                if axis and axis.ties and not axis.sizes and label not in verdict.batches}
-    return _sized(shapes, numbers)
+    return with_sizes(shapes, numbers)
 
 
-def _refuse_unfit(graph: Graph, params: Mapping[str, Sequence[int | str]],
-                  shapes: Mapping[str, Named], verdict: Verdict, changed: Mapping[str, Named]
-                  ) -> None:
+def _refuse_unfit(request: Request, shapes: Mapping[str, Named], verdict: Verdict,
+                  changed: Mapping[str, Named]) -> None:
     """Refuse numbers that were told in `changed` if the graph does not run with one, whatever the
     sizes of all other axes."""
     places = {label: (size, 'axis %d of %s' % (at, name)) for name, shape in shapes.items()
               for at, (label, size) in enumerate(zip(shape, changed[name]))
               if isinstance(label, str) and isinstance(size, int)}
     for label, (size, where) in places.items():
-        if not told_sizes(graph, params, shapes, {label: size}, [*verdict.axes]):
+        if not told_sizes(request.graph, request.with_weights({}), shapes, {label: size},
+                          [*verdict.axes]):
             _refuse(where, size, verdict.axes[label])
 
 
@@ -392,102 +407,3 @@ def _apart(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict
             size, str) and not axis else '%s_%s' % (label, size)
     return {name: shape if name not in typed else tuple(map(own, shape, typed[name]))
             for name, shape in shapes.items()}
-
-
-def _remedy(graph: Graph, shapes: Mapping[str, Named], own: Mapping[str, Named], axis: Axis,
-            losses: bool) -> str:
-    """The option with which a tied axis may have any size; it was tried."""
-    if len(axis.sizes) != 1 or any(tie.fits and tie.node.inputs_of('weight') for tie in axis.ties):
-        return ''  # or a weight has the number
-    numbers = {axis.label: axis.sizes[0]}
-    freed = substituted(graph, shapes, [*own], numbers, losses).graph
-    left = judged(freed, shapes, own, losses, numbers).axes[axis.label].ties
-    if left:
-        return _decision(freed, left, lambda graph: judged(
-            graph, shapes, own, losses, numbers).axes[axis.label])
-    name, shape = next(each for each in own.items() if axis.label in each[1])
-    return '. For any: ' + _typed(_sized({name: shape}, {
-        axis.label: '%s:%d' % (axis.label, axis.sizes[0])}))
-
-
-def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> str:
-    """What a graph of another length must have to decide ties that are left of one axis; '' if none
-    decides them. Scalars mostly follow a law there. Other numbers that are left are seldom read as
-    sizes, but may be constants."""
-    tied = {tie.node for tie in ties}
-    axis = verdict(graph._replace(nodes=tuple([
-        node._replace(attrs={**node.attrs, CERTIFIED: str((ties[0].label,))})
-        if node in tied else node for node in graph.nodes])))
-    if any(node.op in ('SliceChannel', '_split_v2') for node in tied) or not all(
-            tie.node.op in RULES and -1 not in tie.node.get('shape', ())
-            and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0)
-            for tie in axis.ties):
-        return ''
-    others = [node.title for node in graph.nodes if node in tied
-              and not node.op.endswith('_scalar') and node.op not in _SCALARS]
-    said = '. --certify OTHER-symbol.json may decide it'
-    return said + ' if the numbers of %s are the same there' % some(others) if others else said
-
-
-def _numbers(own: Mapping[str, Named], verdict: Verdict, counted: Mapping[Place, int]
-             ) -> dict[str, int]:
-    """By name of an axis, the number of steps that the user gave for it."""
-    numbers = {}
-    for (name, at), number in counted.items():
-        label = own[name][at] if name in own and at < len(own[name]) else 'unknown'
-        axis = verdict.axes.get(str(label))
-        if axis is None or axis.sizes and number not in axis.sizes:
-            told = axis.sizes if axis else [label]
-            raise ExportError('axis %d of %s must have the number of steps in the graph, %s, got %d'
-                              % (at, name, ' or '.join(map(str, told)), number))
-        numbers[axis.label] = number
-    return numbers
-
-
-def _decided(graph: Graph, other: Graph, shapes: Mapping[str, Named], names: Sequence[str],
-             numbers: Mapping[str, int]) -> tuple[Graph, dict[str, int], dict[str, int]]:
-    """A graph whose numbers another one decides, and the sizes of open axes in both."""
-    try:
-        sizes = sizes_in_both(graph, other, shapes, names, numbers)
-        graph = with_laws(laws(graph, other, shapes, sizes))
-    except NoLaw as error:
-        raise ExportError('the second graph (certify_by, --certify) does not decide the numbers of '
-                          'the first: %s' % error) from None
-    first, second = ({label: pair[at] for label, pair in sizes.items() if min(pair)}
-                     for at in (0, 1))
-    return graph, first, second
-
-
-def checked(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, int | str]:
-    """The typed sizes, by the names in `own`; refuses those with which the graph is not right."""
-    chosen: dict[str, int | str] = {}
-    places: dict[str, str] = {}
-    for name, shape in typed.items():
-        for at, (size, label) in enumerate(zip(shape, own[name])):
-            where = 'axis %d of %s' % (at, name)
-            if isinstance(label, int):
-                if size != label:
-                    raise WrongSizeError((name, at), '%s must be %d, got %s' % (
-                        where, label, 'the name %s, which stands for any size' % size
-                        if isinstance(size, str) else size))
-            elif chosen.setdefault(label, size) != size:
-                raise ExportError('inputs must agree on the size of shared axes: %s has %s, %s has '
-                                  '%s' % (places[label], chosen[label], where, size))
-            else:
-                places.setdefault(label, where)
-                _check_typed(where, size, verdict.axes[label])
-    return chosen
-
-
-def _check_typed(where: str, size: int | str, axis: Axis) -> None:
-    """Refuse a typed size with which the graph is not right."""
-    if axis.ties and (isinstance(size, str) or axis.sizes and size not in axis.sizes):
-        _refuse(where, size, axis)
-
-
-def _refuse(where: str, size: int | str, axis: Axis) -> None:
-    """Refuse a size, with the nodes that tie the axis."""
-    others = [*dict.fromkeys(str(tie) for tie in axis.ties)]
-    raise TiedError('%s cannot be %s: node %s%s%s' % (
-        where, 'any size' if isinstance(size, str) else size, '; node '.join(others[:3]),
-        '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy))

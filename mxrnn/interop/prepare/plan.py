@@ -33,7 +33,7 @@ from .input_shapes import (
     guarded,
     without_number,
 )
-from .lengths import Settled, settled
+from .lengths import Request, Settled, settled
 from .losses import Losses, with_losses
 from .outputs import chosen, refuse_unknown
 from .steps import LEFT_OUT, chosen_for_steps, in_steps
@@ -301,8 +301,8 @@ def _settled(file: _File, rolled: RolledGraph, typed: _Typed, asked: _Asked,
                     if name in file.inputs and steps[0] in told}, **ranks}
     other = file.other and asked.rolled(file.other).graph
     with blaming_axes(rolled.graph, params, file.given, rolled.findings):
-        found = settled(rolled.graph, params, file.given, file.inputs, asked.training,
-                        typed.counted, other, advises=not asked.states, ranks=ranks)
+        found = settled(Request(rolled.graph, params, file.given, file.inputs, asked.training,
+                                typed.counted, ranks), other, advises=not asked.states)
         losses, written = None, found.graph
         if asked.training:
             losses = with_losses(file.model.graph, found, params, typed.given, typed.types)
@@ -360,8 +360,8 @@ def glance(model: Model, advises: bool = False) -> Prepared:
     its inputs; `shapes` is empty if it does not. With `advises`, `lines` say what to type."""
     params, rolled = model.params, structure(model.graph)
     try:
-        found = settled(rolled.graph, params, {}, [
-            name for name in rolled.graph.needed_variables() if name not in params],
+        found = settled(Request(rolled.graph, params, {}, [
+            name for name in rolled.graph.needed_variables() if name not in params]),
             asks=False, advises=advises)
     except ExportError as error:
         found = Settled(rolled.graph, {}, {}, {}, [('shapes', str(error))], {}, {})

@@ -1,0 +1,175 @@
+"""The verdict on each open axis of a graph: any size, or what ties it and what to type instead."""
+from __future__ import annotations
+
+import math
+from types import MappingProxyType
+from typing import Callable, Collection, Mapping, NamedTuple, Sequence
+
+from ..._check import some
+from ..._graph.graph import Graph
+from ..._graph.shapes.constants import CERTIFIED
+from ..._graph.shapes.missing_shapes import Named
+from ..._graph.shapes.scales import Tie
+from ..._graph.shapes.substitution import RULES, substituted
+from ..._graph.shapes.ties import Lengths, find_ties
+from .input_shapes import as_options
+
+__all__ = ['Axis', 'Verdict', 'judged', 'remedy', 'with_sizes']
+
+#: Operators with a number that a second graph decides as it does a scalar.
+_SCALARS = 'clip', '_arange', '_full'
+
+
+class Axis(NamedTuple):
+    """The verdict on an open axis.
+
+    Attributes
+    ----------
+    label : str
+    sizes : tuple of int
+        All sizes that the graph takes if something ties the axis; otherwise those with which steps
+        were counted. None if the graph does not tell them.
+    ties : tuple of Tie
+        None if the axis may have any size.
+    remedy : str
+        What to type for any size, after a sentence; '' if nothing was found.
+    """
+
+    label: str
+    sizes: tuple[int, ...] = ()
+    ties: tuple[Tie, ...] = ()
+    remedy: str = ''
+
+    @property
+    def size(self) -> int | None:
+        """The only size of a tied axis; None if it may have others, or the graph does not tell it.
+        """
+        return self.sizes[0] if self.ties and len(self.sizes) == 1 else None
+
+    def __str__(self) -> str:
+        if not self.ties:
+            return 'any'
+        nodes = [*dict.fromkeys(tie.node.name for tie in self.ties)]
+        more = len(nodes) - 1
+        sizes = ('%d' if len(self.sizes) == 1 else '%d to %d') % (
+            *self.sizes[:1], *self.sizes[1:][-1:]) if self.sizes else 'one size'
+        return '%s, since %s%s%s' % (sizes, self.ties[0], more and ', and so %s' % (
+            'do %d more nodes' % more if more > 1 else 'does 1 more node') or '', self.remedy)
+
+
+class Verdict(NamedTuple):
+    """The verdicts on the open axes of a graph, which counts parts from the right ends."""
+
+    graph: Graph
+    axes: dict[str, Axis]
+    #: The axes that recurrences have as their batch.
+    batches: Collection[str] = ()
+
+    def lines(self) -> list[tuple[str, str]]:
+        """One line for all axes with one verdict: their names, and the verdict."""
+        lines: dict[str, list[str]] = {}
+        for axis in self.axes.values():
+            lines.setdefault(str(axis), []).append(axis.label)
+        return [(', '.join(names), text) for text, names in lines.items()]
+
+
+def judged(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapping[str, Named],
+           losses: bool = False, numbers: Mapping[str, int] = MappingProxyType({})) -> Verdict:
+    """Judge the named axes in the `shapes` of inputs.
+
+    Parameters
+    ----------
+    graph : Graph
+        Rolled up by `structure`.
+    params, shapes : dict
+        Shapes of weights, and of the inputs that predictions need.
+    losses : bool
+        Whether gradients of losses must be right, too.
+    numbers : dict
+        By name of an axis, its size in the graph, as far as it is told.
+    """
+    verdicts: dict[str, Axis] = {}
+    open_ = dict.fromkeys(size for shape in shapes.values() for size in shape
+                          if isinstance(size, str))
+    found = find_ties(graph, {**params, **shapes}, [*shapes], losses, numbers)
+    # A batch comes last: beside a number of steps it may be free, but steps that are free beside a
+    # number of rows may not be so beside another one.
+    for turn, rows in ((_equal_to_numbers, False), (_equal_to_numbers, True), (_tied, False),
+                       (_tied, True)):
+        while True:
+            tied = {label: axis for label, axis in turn(found).items()
+                    if label not in verdicts and (rows or label not in found.batches)}
+            if not tied:
+                break
+            verdicts.update(tied)
+            first = {label: axis.sizes[0] for label, axis in verdicts.items() if axis.sizes}
+            found = find_ties(found.graph, {**params, **with_sizes(shapes, first)}, [*shapes],
+                              losses, numbers)
+    return Verdict(found.graph, {label: verdicts.get(label, Axis(label, found.sizes.get(
+        label, ()))) for label in open_}, found.batches)
+
+
+def with_sizes(shapes: Mapping[str, Named], sizes: Mapping[str, int | str]) -> dict[str, Named]:
+    """The shapes in which names of axes stand for these sizes."""
+    return {name: tuple([sizes.get(str(size), size) for size in shape])
+            for name, shape in shapes.items()}
+
+
+def _equal_to_numbers(found: Lengths) -> dict[str, Axis]:
+    """The axes that must equal numbers, with all sizes that do, if no number of another kind may
+    depend on which of these it is."""
+    fits: dict[str, set[int]] = {}
+    for tie in found.ties:
+        if tie.fits:
+            fits[tie.label] = fits.get(tie.label, {*tie.fits}).intersection(tie.fits)
+    return {label: Axis(label, tuple(sorted(sizes)), tuple(
+        [tie for tie in found.of(label) if tie.fits])) for label, sizes in fits.items() if sizes
+        and (len(sizes) == 1 or all(tie.fits for tie in found.of(label)))}
+
+
+def _tied(found: Lengths) -> dict[str, Axis]:
+    """The tied axes, with the size that each has in the graph, if it tells that."""
+    told = {**{label: axis.sizes for label, axis in _equal_to_numbers(found).items()},
+            **{label: sizes for label, sizes in found.sizes.items() if len(sizes) == 1}}
+    return {label: Axis(label, told.get(label, ()), tuple(found.of(label)))
+            for label in dict.fromkeys(tie.label for tie in found.ties)}
+
+
+# ---- what to type
+
+def remedy(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapping[str, Named],
+           axis: Axis, losses: bool) -> str:
+    """The option with which a tied axis may have any size, if there is one; it was tried. The other
+    arguments are as for `judged`."""
+    if len(axis.sizes) != 1 or any(tie.fits and tie.node.inputs_of('weight') for tie in axis.ties):
+        return ''  # or a weight has the number
+    numbers = {axis.label: axis.sizes[0]}
+
+    def again(graph: Graph) -> Axis:
+        return judged(graph, params, shapes, losses, numbers).axes[axis.label]
+    freed = substituted(graph, {**params, **shapes}, [*shapes], numbers, losses).graph
+    left = again(freed).ties
+    if left:
+        return _decision(freed, left, again)
+    name, shape = next(each for each in shapes.items() if axis.label in each[1])
+    return '. For any: ' + as_options(with_sizes({name: shape}, {
+        axis.label: '%s:%d' % (axis.label, axis.sizes[0])}))
+
+
+def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> str:
+    """What a graph of another length must have to decide ties that are left of one axis; '' if none
+    decides them. Scalars mostly follow a law there. Other numbers that are left are seldom read as
+    sizes, but may be constants."""
+    tied = {tie.node for tie in ties}
+    axis = verdict(graph._replace(nodes=tuple([
+        node._replace(attrs={**node.attrs, CERTIFIED: str((ties[0].label,))})
+        if node in tied else node for node in graph.nodes])))
+    if any(node.op in ('SliceChannel', '_split_v2') for node in tied) or not all(
+            tie.node.op in RULES and -1 not in tie.node.get('shape', ())
+            and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0)
+            for tie in axis.ties):
+        return ''
+    others = [node.title for node in graph.nodes if node in tied
+              and not node.op.endswith('_scalar') and node.op not in _SCALARS]
+    said = '. --certify OTHER-symbol.json may decide it'
+    return said + ' if the numbers of %s are the same there' % some(others) if others else said
