@@ -153,8 +153,8 @@ def _infer(graph: Graph, variables: Mapping[int, Axes],
                      for entry in _read(node)]
             before = [size for axes in given for axis in axes for size in axis
                       if isinstance(size, Axis)]
-            assumed = {axis: (len(axis.believed), len(axis.equated)) for axes in given
-                       for factors in axes for size in factors for axis in axes_in(size)}
+            assumed = {axis: len(axis.believed) for axes in given for factors in axes
+                       for size in factors for axis in axes_in(size)}
             try:
                 outputs = _loop(table, place, node, given) if node.op == '_foreach' else axes_of(
                     node, given)
@@ -167,10 +167,9 @@ def _infer(graph: Graph, variables: Mapping[int, Axes],
                     for entry, axes in zip(_read(node), given)
                     if axes and isinstance(error, AxesError)}, error.sizes))
                 outputs = []
-            for axis, (numbers, others) in assumed.items():
-                pairs = [*axis.believed[numbers:], *axis.equated[others:]]
-                if pairs:
-                    table.believed.setdefault(place, []).extend(pairs)
+            for axis, count in assumed.items():
+                if axis.believed[count:]:
+                    table.believed.setdefault(place, []).extend(axis.believed[count:])
             closed = [axis for axis in before
                       if axis.bound is not None and isinstance(resolve(axis), int)]
             if closed:

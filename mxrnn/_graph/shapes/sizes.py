@@ -46,9 +46,7 @@ class Axis:
     bound : Size or None
         The size that it was found to equal.
     believed : tuple
-        Sizes made from it that were assumed to equal numbers, each with its number.
-    equated : tuple
-        Sizes made from it that were assumed to equal other such sizes, each with the other one.
+        Sizes made from it, each with the number or size that it was assumed to equal.
     """
 
     source: Source | None = None
@@ -57,8 +55,7 @@ class Axis:
     hint: str = ''
     given: int | None = None
     bound: Size | None = None
-    believed: tuple[tuple[Size, int], ...] = ()
-    equated: tuple[tuple[Size, Size], ...] = ()
+    believed: tuple[tuple[Size, Size], ...] = ()
 
     @property
     def unknown(self) -> bool:

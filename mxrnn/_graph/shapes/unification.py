@@ -117,22 +117,21 @@ def _believe(first: Size, second: Size) -> None:
     """Note that two sizes are assumed to be equal although other sizes of their axes exclude it."""
     for one, other in ((first, second), (second, first)):
         for axis in axes_in(one):
-            if isinstance(other, int):
-                axis.believed += (one, other),
-            else:
-                axis.equated += (one, other),
+            axis.believed += (one, other),
 
 
 def _taken(size: Size) -> range:
     """The numbers that an axis of any size may have if results of windows were assumed to equal
     numbers; none if nothing was assumed or other axes are involved."""
     axis = resolve(size)
-    if not isinstance(axis, Axis) or not axis.believed or any(
-            axes_in(made) != {axis} for made, _ in axis.believed):
+    if not isinstance(axis, Axis):
+        return range(0)
+    told = [(made, number) for made, number in axis.believed if isinstance(number, int)]
+    if not told or any(axes_in(made) != {axis} for made, _ in told):
         return range(0)
 
     def reach(each: int) -> list[int]:
-        return [number_for(made, {axis: each}) - number for made, number in axis.believed]
+        return [number_for(made, {axis: each}) - number for made, number in told]
     # a longer axis does not give fewer windows
     first = _smallest(lambda each: min(reach(each)) >= 0)
     return range(first, _smallest(lambda each: max(reach(each)) > 0))

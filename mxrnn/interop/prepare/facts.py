@@ -46,7 +46,7 @@ def inferred(graph: Graph, shapes: Mapping[str, Shape]) -> Table:
             if own is not size:
                 own.bound = size
                 if isinstance(size, Axis):
-                    size.believed, size.equated = own.believed, own.equated
+                    size.believed = own.believed
     return table
 
 
