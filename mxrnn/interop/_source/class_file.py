@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Mapping
+from typing import Collection, Mapping
 
 import numpy as np
 import torch
@@ -63,29 +63,18 @@ class File:
         self._homes: dict[bytes, str] = {}
         self._made: dict[object, str] = {}
         self._attributes: set[str] = set()
-        #: MXNet's names by the text for parameters that belong to no layer, and the reverse.
-        self.bare = {'self.' + self._attribute(name): name for name in self.arrays}
-        self._texts = {name: text for text, name in self.bare.items()}
-        self._layers: set[str] = set()
+        #: By MXNet's names, the texts for parameters that belong to no layer.
+        self.bare = {name: 'self.' + self.attribute(name) for name in self.arrays}
 
-    def _attribute(self, name: str) -> str:
-        own = identifier(name, lambda own: own in self._attributes or own in METHODS)
+    def attribute(self, name: str, taken: Collection[str] = METHODS) -> str:
+        """An unused name for an attribute or a method, similar to `name` and not `taken`."""
+        own = identifier(name, lambda own: own in self._attributes or own in taken)
         self._attributes.add(own)
         return own
 
     def has(self, name: str) -> bool:
         """Whether a layer has this name."""
-        return name in self._layers
-
-    def method(self, name: str) -> str:
-        """A name for a method, similar to `name`."""
-        own = identifier(name, lambda own: own in self._attributes)
-        self._attributes.add(own)
-        return own
-
-    def text_of(self, parameter: str) -> str:
-        """The text for a parameter that belongs to no layer."""
-        return self._texts[parameter]
+        return 'self.' + name in self._made.values()
 
     def module(self, name: str, made_by: str, weights: Mapping[str, np.ndarray],
                constants: Mapping[str, np.ndarray] | None = None, *further: str) -> str:
@@ -106,9 +95,8 @@ class File:
         """
         key = made_by, tuple((key, _digest(each)) for key, each in weights.items()), further
         if key not in self._made:
-            own = self._attribute(name)
+            own = self.attribute(name)
             self._made[key] = 'self.' + own
-            self._layers.add(own)
             self.layers.append('self.%s = %s%s' % (own, made_by, self._origin(own, weights)))
             self.layers += [line.format('self.' + own) for line in further]
             for end, places in weights.items():
@@ -143,7 +131,7 @@ class File:
     def finish(self) -> None:
         """Make attributes for parameters that methods read and that belong to no layer."""
         read = set(re.findall(r'self\.\w+', '\n'.join(self.methods)))
-        for own, name in self.bare.items():
+        for name, own in self.bare.items():
             if own not in read:
                 continue
             places, key = self.places[name], own[len('self.'):]

@@ -122,7 +122,7 @@ def _docstring(source: Written, path: str, remarks: Sequence[tuple[str, str]]) -
         rows += ['State %s: %s, %s.' % (text, _described(source.steps.facts[name].shape), (
             'zeros before the first step' if source.steps.encoder is None else 'first from encode'
             )) for name, text in source.steps.states.items()]
-    renamed = [(own[len('self.'):], name) for own, name in source.file.bare.items()
+    renamed = [(own[len('self.'):], name) for name, own in source.file.bare.items()
                if own != 'self.' + name and own[len('self.'):] in source.file.state]
     rows += ['Parameter %s: called %s in the graph.' % (own, _quoted(name))
              for own, name in renamed]

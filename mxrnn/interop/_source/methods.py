@@ -138,7 +138,7 @@ class Methods:
         for place, node in enumerate(graph.nodes):
             entry = Entry(place, 0)
             if node.is_variable and node.name in arrays:
-                given[entry] = Expr(self._file.text_of(node.name), arrays[node.name].shape,
+                given[entry] = Expr(self._file.bare[node.name], arrays[node.name].shape,
                                     str(arrays[node.name].dtype), node.name)
             elif node.is_variable and node.name in arguments and entry in facts.arrays:
                 given[entry] = Expr(arguments[node.name], *facts.arrays[entry])

@@ -108,7 +108,7 @@ def _loop(scope: MethodWriter, node: Node, *inputs: Expr) -> Emitted:
         cells = sorted({cell_of(str(value.parameter)) for value in constants.values()})
         read = sub.words(texts)
         passed = [each in given and given[each].text in read for each in entries]
-        scope.file.loops[key] = scope.file.method('step'), texts, passed
+        scope.file.loops[key] = scope.file.attribute('step', ()), texts, passed
         sub.write(scope.file.loops[key][0],
                   [given[each].text for each, own in zip(entries, passed) if own],
                   list(dict(zip(texts, results)).values()),
