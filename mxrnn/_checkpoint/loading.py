@@ -178,8 +178,7 @@ def load_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int | 
         if epoch is None:
             return _newest(prefix, data, load, missing_ok)
         place = _check.whole('epoch', epoch, 0), 0
-        if (missing_ok and not files.is_remote(prefix)
-                and place not in files.places(prefix)):
+        if (missing_ok and not files.is_remote(prefix) and place not in files.places(prefix)):
             return None
         return load(place)
     except _SavedWithoutError as error:

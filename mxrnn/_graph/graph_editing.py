@@ -5,8 +5,7 @@ from typing import Any, Generator, Hashable, Iterable, Mapping, Sequence
 
 from .graph import MADE_OF, Entry, Graph, Node, output_name
 
-__all__ = ['Edit', 'Work', 'Writer', 'join_parts', 'origin', 'rows_stacked',
-           'with_variables_as_in']
+__all__ = ['Edit', 'Work', 'Writer', 'join_parts', 'origin', 'rows_stacked', 'with_variables_as_in']
 
 #: Yields the keys that it needs and receives their results; returns its own result.
 Work = Generator[Any, Any, Any]

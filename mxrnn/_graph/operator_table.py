@@ -166,8 +166,7 @@ _EPS = Double(0.0010000000474974513)  # .001 in 32 bits
 add('BatchNorm CuDNNBatchNorm', _STATES, 3, 'output mean var', eps=_EPS, axis=Int(1), **_BATCH)
 add('_contrib_BatchNormWithReLU', _STATES, 4, 'output mean var workspace', eps=_EPS,
     axis=Int(1), **_BATCH)
-add('BatchNorm_v1 _contrib_SyncBatchNorm', _STATES, 3, 'output mean var', eps=Float(1e-3),
-    **_BATCH)
+add('BatchNorm_v1 _contrib_SyncBatchNorm', _STATES, 3, 'output mean var', eps=Float(1e-3), **_BATCH)
 add('LayerNorm', 'data gamma[] beta[]', 3, 'output mean std', axis=Int(-1), eps=Float(1e-5),
     output_mean_var=Bool(False))
 add('GroupNorm', 'data gamma[] beta[]', 3, 'output mean std', num_groups=Int(1), eps=Float(1e-5),

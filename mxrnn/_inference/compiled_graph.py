@@ -109,8 +109,7 @@ class StateSpecs:
             raise ValueError('indices must be from 0 to %d, for the %d sequences, got %.80s'
                              % (batch_size - 1, batch_size, chosen.tolist()))
         where = mx.nd.array(chosen, ctx=context, dtype='int32')
-        return [mx.nd.take(state, where, axis=spec.axis)
-                for spec, state in zip(self.specs, states)]
+        return [mx.nd.take(state, where, axis=spec.axis) for spec, state in zip(self.specs, states)]
 
 
 Operator = Callable[..., Union[mx.nd.NDArray, List[mx.nd.NDArray]]]  #: MXNet's CachedOp
@@ -221,8 +220,7 @@ class Compiled:
         self._values = [weights.get(name) for name in names]
         places = {name: i for i, name in enumerate(names)}
         #: Positions of the states that the graph reads: among the states, and among its inputs.
-        self._states = [(i, places[state]) for i, state in enumerate(states)
-                        if state in places]
+        self._states = [(i, places[state]) for i, state in enumerate(states) if state in places]
         taken = set(states)
         self.inputs = [name for name in names if name not in weights and name not in taken]
         self._inputs = [places[name] for name in self.inputs]

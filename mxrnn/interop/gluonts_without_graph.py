@@ -144,8 +144,7 @@ def _numbers(version: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _walked(item: Any, table: str, version: str,
-            make: Callable[[str, dict[str, Any]], Any]) -> Any:
+def _walked(item: Any, table: str, version: str, make: Callable[[str, dict[str, Any]], Any]) -> Any:
     """An item of the JSON; for a class of the table and its arguments, what `make` returns."""
     if isinstance(item, list):
         return [_walked(each, _PARTS, version, make) for each in item]
@@ -165,8 +164,7 @@ def _walked(item: Any, table: str, version: str,
     if unknown:
         raise ValueError('%s has arguments that mxrnn does not know: %s' % (
             place.rpartition('.')[2], _check.some(unknown)))
-    return make(place, {name: _walked(each, _PARTS, version, make)
-                        for name, each in given.items()})
+    return make(place, {name: _walked(each, _PARTS, version, make) for name, each in given.items()})
 
 
 def _made(place: str, given: dict[str, Any]) -> Any:
@@ -203,8 +201,7 @@ def rebuilt(folder: str, epoch: int | None) -> tuple[list[str], Model]:
         GluonTS or MXNet is not installed; the message says what to type.
     """
     source, version = read(folder, 'prediction_net-network.json'), told(folder, 'gluonts')
-    read_arrays, _ = read_sealed(
-        os.path.join(folder, 'prediction_net-%04d.params' % (epoch or 0)))
+    read_arrays, _ = read_sealed(os.path.join(folder, 'prediction_net-%04d.params' % (epoch or 0)))
     arrays = {name.replace('quantile_proj.projection.', 'quantile_proj.'): array  # until 0.9
               for name, array in read_arrays.items() if isinstance(array, np.ndarray)}
     try:

@@ -85,8 +85,7 @@ def vector_layouts(graph: Graph) -> dict[str, dict[str, FusedLayout]]:
             while source.op in _SAME_SIZE:
                 source = graph.nodes[source.inputs[0].node]
             if source.is_variable and node.name.endswith('rnn'):
-                found.setdefault(source.name, {})[node.name[:-len('rnn')]] = FusedLayout.of(
-                    node)
+                found.setdefault(source.name, {})[node.name[:-len('rnn')]] = FusedLayout.of(node)
     return found
 
 

@@ -12,15 +12,7 @@ from typing import Container, Sequence
 
 from ..operator_table import has
 from .numbered_values import Values
-from .step_columns import (
-    ByStep,
-    Column,
-    Declined,
-    NodeGroup,
-    StepRecurrence,
-    Taken,
-    alike,
-)
+from .step_columns import ByStep, Column, Declined, NodeGroup, StepRecurrence, Taken, alike
 
 __all__ = ['find_recurrence']
 

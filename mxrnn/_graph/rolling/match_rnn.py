@@ -128,8 +128,7 @@ class _Matcher:
             if column is kernel.output:
                 continue
             if column is not kernel.memory:
-                raise _Other('a value inside its steps is read: %s'
-                             % self._node(column).name)
+                raise _Other('a value inside its steps is read: %s' % self._node(column).name)
             if steps != [self._recurrence.steps - 1]:
                 raise _Other('its memory is read: %s' % self._node(column).name)
         for state in kernel.begin:
@@ -226,8 +225,7 @@ class _Matcher:
         return terms[0][0][0], [gate for _, first, _ in terms for gate in first], [
             gate for _, _, second in terms for gate in second]
 
-    def _terms(self, column: Column, state: Column
-               ) -> tuple[list[Column], list[Gate], list[Gate]]:
+    def _terms(self, column: Column, state: Column) -> tuple[list[Column], list[Gate], list[Gate]]:
         """In a sum: the data, and the weights of the products with the data and with the state."""
         data: list[Column] = []
         i2h: list[Gate] = []

@@ -47,8 +47,7 @@ def _columns(writer: Writer, weight: Entry, gate: Gate, group: str, units: int, 
     first = gate.joined == (group == 'h2h')  # whether they come first
     size = units if gate.joined else -units
     cut = {'begin': 0, 'end': size} if first else {'begin': size, 'end': None}
-    return writer.once('slice_axis', '%s_%s_columns' % (name, group),
-                             {'axis': 1, **cut}, weight)
+    return writer.once('slice_axis', '%s_%s_columns' % (name, group), {'axis': 1, **cut}, weight)
 
 
 def _gates(writer: Writer, arrays: Sequence[Entry], gates: Sequence[Gate], name: str) -> Entry:
@@ -87,7 +86,6 @@ def _bias(writer: Writer, offsets: Sequence[Entry | None], gates: Sequence[Gate]
 
 def _zeros(writer: Writer, weight: Entry, name: str) -> Entry:
     """A bias of zeros with the length and type of `weight`."""
-    column = writer.once('slice_axis', name + '_column', {'axis': 1, 'begin': 0, 'end': 1},
-                         weight)
+    column = writer.once('slice_axis', name + '_column', {'axis': 1, 'begin': 0, 'end': 1}, weight)
     flat = writer.once('Reshape', name + '_column_flat', {'shape': (-1,)}, column)
     return writer.once('zeros_like', name + '_zeros', {}, flat)

@@ -249,8 +249,7 @@ def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
             nodes = recurrence.nodes
             if recurrence.steps < 3:
                 raise Declined(_TWO_STEPS)
-            if turn == _FIRST and all(
-                    values.are_one(each.by_step) for each in recurrence.outside):
+            if turn == _FIRST and all(values.are_one(each.by_step) for each in recurrence.outside):
                 heapq.heappush(pending, (length, _LATER, chain))
                 continue
             kernel = 'it has no weights' if planner else find_kernel(values, ranks, recurrence)

@@ -108,8 +108,7 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
         size or 'not told' for size in pair]) for label, pair in sizes.items()])
     typed = '' if told and all(one for one, _ in sizes.values()) else (
         '. Give the number of steps of the first: --input data=batch,time:35, if it has 35')
-    sizes = {label: pair for label, pair in sizes.items()
-             if pair[0] != pair[1] and min(pair) > 1}
+    sizes = {label: pair for label, pair in sizes.items() if pair[0] != pair[1] and min(pair) > 1}
     pairs, tables, numbers = [*_pairs(first, second)], [], {}
     if not sizes:
         raise NoLaw('it must be the graph of another number of steps, and both must tell theirs: '

@@ -101,8 +101,7 @@ def match_factors(factors: Factors, targets: Sequence[Factors]) -> Axes:
         rest = divide(product(pool), part)
         if rest is None:
             rest = quotient(product(pool), part) if isinstance(part, int) and part else Axis()
-        found.update((at, mixed((rest,) if targets[at] == REST else targets[at]))
-                     for at in missing)
+        found.update((at, mixed((rest,) if targets[at] == REST else targets[at])) for at in missing)
     return [found[at] for at in range(len(targets))]
 
 

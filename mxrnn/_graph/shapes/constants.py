@@ -85,8 +85,7 @@ def size_in_graph(size: Size, sizes: Sizes) -> int | None:
 def is_constant(number: int, size: int | None) -> bool:
     """Whether a number of elements from an end of an axis is the same at every length. `size` is
     that of the axis in the graph; if it is not told, only one element is."""
-    return number == 0 or (number == 1 if size is None else
-                           size >= _CONSTANT.get(number, math.inf))
+    return number == 0 or (number == 1 if size is None else size >= _CONSTANT.get(number, math.inf))
 
 
 def may_be_part(factor: float, size: int) -> bool:

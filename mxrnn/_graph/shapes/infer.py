@@ -149,8 +149,7 @@ def _infer(graph: Graph, variables: Mapping[int, Axes],
         if node.is_variable:
             outputs = [variables.get(place, [])]
         else:
-            given = [list(map(factors_of, table.axes.get(entry, [])))
-                     for entry in _read(node)]
+            given = [list(map(factors_of, table.axes.get(entry, []))) for entry in _read(node)]
             before = [size for axes in given for axis in axes for size in axis
                       if isinstance(size, Axis)]
             assumed = {axis: len(axis.believed) for axes in given for factors in axes

@@ -115,8 +115,7 @@ def _side(node: Node, at: int, axis: Factors) -> Factors:
     stride, dilate, pad = ((getattr(node, key, ()) or (default,) * len(node.kernel))[at]
                            for key, default in (('stride', 1), ('dilate', 1), ('pad', 0)))
     adj = (getattr(node, 'adj', ()) or (0,) * len(node.kernel))[at]
-    if node.kernel[at] == stride == 1 and pad == adj == 0 and not getattr(
-            node, 'target_shape', ()):
+    if node.kernel[at] == stride == 1 and pad == adj == 0 and not getattr(node, 'target_shape', ()):
         return axis
     reach = dilate * (node.kernel[at] - 1) + 1
     old = product(axis)
@@ -187,8 +186,7 @@ def _along_several(node: Node, data: Array) -> tuple[Axes, Axes]:
     else:
         together = [1] if node.multi_output else range(
             rank - 1 if node.preserve_shape or rank == 1 else 1, rank)
-    return (data.mixed(together),
-            [() if at in together else axis for at, axis in enumerate(data)])
+    return (data.mixed(together), [() if at in together else axis for at, axis in enumerate(data)])
 
 
 # ---- losses

@@ -206,8 +206,7 @@ def _split_at(node: Node, data: Array) -> tuple[Axes, ...]:
     size, count = product(data[at]), node.sections
     sizes = [quotient(add(size, count - 1 - i), count) for i in range(count)] or [
         add(end, -begin) for begin, end in zip(node.indices, [*node.indices[1:], size])]
-    return tuple(data.replaced(at, [] if node.squeeze_axis else [mixed((size,))])
-                 for size in sizes)
+    return tuple(data.replaced(at, [] if node.squeeze_axis else [mixed((size,))]) for size in sizes)
 
 
 # ---- joining and repeating

@@ -166,8 +166,7 @@ class _Finder:
     """Finds ties. `own` are sizes and names of axes that inputs have as their batch or steps, or
     along which recurrences run."""
 
-    def __init__(self, sizes: Sizes, every: set[str], own: set[int | str], losses: bool
-                 ) -> None:
+    def __init__(self, sizes: Sizes, every: set[str], own: set[int | str], losses: bool) -> None:
         self._sizes, self._every, self._own, self._losses = sizes, every, own, losses
         #: By name of a node that makes an axis of a number, the open axes that must equal it.
         self._made_for: dict[str, set[str]] = {}
@@ -393,8 +392,7 @@ class _Finder:
 
 def _unproven(*found: Iterable[Tie]) -> Iterator[Tie]:
     """Ties without those whose numbers a second graph proves."""
-    return (tie for ties in found for tie in ties
-            if tie.label not in tie.node.get(CERTIFIED, ()))
+    return (tie for ties in found for tie in ties if tie.label not in tie.node.get(CERTIFIED, ()))
 
 
 def _fits(size: Size, number: int) -> tuple[int, ...]:

@@ -21,8 +21,7 @@ from ..registry import Unsupported
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type',
-           'positive']
+__all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type', 'positive']
 
 #: The opset of the files, and the matching version of ONNX's file format.
 OPSET, IR_VERSION = 17, 8
@@ -355,8 +354,7 @@ class Builder:
             self.current = name
             parts = [self._dim(resolve(size), dims) for size in sizes]
             if all(part.name in self.constants for part in parts):
-                self.constants[name] = np.concatenate(
-                    [self.constants[part.name] for part in parts])
+                self.constants[name] = np.concatenate([self.constants[part.name] for part in parts])
             else:
                 scope.records.append(Record('Concat', name, [part.name for part in parts], [name],
                                             {'axis': 0}))

@@ -195,8 +195,7 @@ class Conversion:
         except AttributeValueError as error:
             self._faults.append('node %s' % error)
         except (Unsupported, SizeError, ExportError) as error:
-            text = ('ONNX does not have %s' if isinstance(error, Unsupported) else '%s'
-                    ) % error
+            text = ('ONNX does not have %s' if isinstance(error, Unsupported) else '%s') % error
             self._faults.append(str(Fault(node, str(error))) if isinstance(error, SizeError) else
                                 'node %s (%s): %s' % (node.name, node.op, text))
         finally:
@@ -280,8 +279,7 @@ def _name_of(size: Size) -> str | None:
     return '*'.join([str(factor)] * (factor != 1) + names) if all(names) else None
 
 
-def _nodes(builder: Builder, scope: Scope, used: set[str]
-           ) -> list[onnx.NodeProto]:
+def _nodes(builder: Builder, scope: Scope, used: set[str]) -> list[onnx.NodeProto]:
     """The nodes that the scope's outputs need, each behind the nodes that it reads.
 
     Names of arrays that the nodes read are added to `used`.

@@ -15,11 +15,9 @@ __all__ = ['reduce']
 
 def reduce(builder: Builder, op: str, data: Value, axes: Sequence[int], keep: bool) -> Value:
     """An ONNX reduction over `axes`; they stay with size 1 if `keep`."""
-    shape = [1 if i in axes else size for i, size in enumerate(data.shape)
-             if keep or i not in axes]
+    shape = [1 if i in axes else size for i, size in enumerate(data.shape) if keep or i not in axes]
     if op == 'ReduceSum':  # the only one that takes axes as an input in this opset
-        return builder.node(op, [data, builder.constant(axes, 'int64')], shape,
-                            keepdims=int(keep))
+        return builder.node(op, [data, builder.constant(axes, 'int64')], shape, keepdims=int(keep))
     return builder.node(op, [data], shape, axes=list(axes), keepdims=int(keep))
 
 

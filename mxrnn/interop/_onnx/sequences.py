@@ -126,8 +126,7 @@ def _rnn(builder: Builder, node: Node, data: Value, vector: Value, *states: Valu
     return [data, *(concat(builder, values, 0) for values in finals if node.state_outputs)]
 
 
-def _weights(builder: Builder, layout: FusedLayout, width: int, vector: Value
-             ) -> list[list[Value]]:
+def _weights(builder: Builder, layout: FusedLayout, width: int, vector: Value) -> list[list[Value]]:
     """W, R and B of each layer, cut out of the parameter vector; each has all directions."""
     gates, units = _MODES[layout.mode].gates, layout.num_hidden
     parts: dict[tuple[int, str, str, str], Value] = {}

@@ -17,8 +17,7 @@ from .emitter_api import MOVES
 __all__ = ['arrays_of', 'inputs_of']
 
 
-def arrays_of(graph: Graph, node: Node, places: Mapping[str, np.ndarray]
-              ) -> dict[str, np.ndarray]:
+def arrays_of(graph: Graph, node: Node, places: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """By torch's names for the weights of an RNN, the origin of each element: see `File.state`."""
     part, layout = graph.ending_in([node.inputs[1]]), FusedLayout.of(node)
     vector = _moved(part, {name: places[name] for name in part.arguments}).reshape(-1)
@@ -85,8 +84,7 @@ _MOVES: dict[str, Callable[..., Any]] = {
 
 def _moved(graph: Graph, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """The output of a graph of operators in `MOVES`; `arrays` are its variables."""
-    axes = infer(graph, {
-        name: array.shape for name, array in arrays.items()}).axes
+    axes = infer(graph, {name: array.shape for name, array in arrays.items()}).axes
     values: dict[Entry, np.ndarray] = {}
     for place, node in enumerate(graph.nodes):
         given = [values[entry] for entry in node.needed_inputs]

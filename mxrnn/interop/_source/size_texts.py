@@ -61,8 +61,7 @@ def _text(size: Size, known: Mapping[Size, str]) -> str:
             return '%s %s %d' % (text, '-' if more < 0 else '+', abs(more))
     if isinstance(size, Axis):
         raise Unsupported('a size that cannot be read from any array')
-    terms = [(number, _text(product(axes, abs(number)), known))
-             for number, axes in size.terms]
+    terms = [(number, _text(product(axes, abs(number)), known)) for number, axes in size.terms]
     text = ' '.join('%s %s' % ('-' if number < 0 else '+', text) for number, text in terms)
     text = text[2:] if text.startswith('+') else '-' + text[2:]
     return text if size.divisor == 1 else '%s // %d' % (

@@ -107,8 +107,7 @@ class StepMethods:
         once = [head for name, head in zip(methods.outputs, methods.heads) if name in self.once]
         found = scope.emit([*once, *(
             stepped.sources[name] for name in self.states if name not in zero)])
-        computed = dict(zip([name for name in self.states if name not in zero],
-                            found[len(once):]))
+        computed = dict(zip([name for name in self.states if name not in zero], found[len(once):]))
         if methods.faults:
             return
         zeros = scope.own(self._zeros(), 'zeros') if zero else ''

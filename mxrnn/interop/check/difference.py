@@ -19,8 +19,7 @@ __all__ = ['Exporter', 'difference', 'draws', 'first_different', 'of_file', 'out
 Exporter = Optional[Callable[[Model], ExportedFile]]
 
 
-def first_different(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int
-                    ) -> str:
+def first_different(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int) -> str:
     """The first node, in the graph's order, on which output `at` depends and which differs: that
     of the output itself if the graph cannot be run with all nodes as outputs. `own` says whether
     the data have the sizes of the checkpoint's own graph."""

@@ -202,8 +202,7 @@ def data_for(graph: Graph, name: str, shape: tuple[int, ...], kind: Any, steps: 
     return values(random, shape).astype(kind)
 
 
-def _labels(reader: Reader, shape: tuple[int, ...], random: np.random.RandomState
-            ) -> np.ndarray:
+def _labels(reader: Reader, shape: tuple[int, ...], random: np.random.RandomState) -> np.ndarray:
     """Classes for CTC without the blank, at most half as many as there is room for."""
     classes = max(_width(reader.graph, reader.node.inputs[0]), 2) - 1
     first = reader.node.blank_label == 'first'

@@ -142,8 +142,7 @@ def _compare_gradients(source: Written, module: nn.Module, data: Data | None) ->
     raise _raised(reason) from reason
 
 
-def _labels(graph: Graph, wanted: Mapping[str, tuple[Sequence[int], np.dtype]]
-            ) -> Iterator[_Named]:
+def _labels(graph: Graph, wanted: Mapping[str, tuple[Sequence[int], np.dtype]]) -> Iterator[_Named]:
     """Labels of these shapes and types to try: both of two classes, then only one of them."""
     # If a prediction equals its label, torch's and MXNet's gradients of the distance differ.
     apart = graph.ending_in([entry for node in graph.nodes if node.op == 'MAERegressionOutput'

@@ -79,8 +79,7 @@ def _read_along(graph: Graph, sizes: Mapping[str, tuple[int, ...]], batches: Map
             if isinstance(size, Axis) and size.label in labels}
 
 
-def _named(given: Mapping[str, Sequence[int | str]]
-           ) -> Iterator[Mapping[str, Sequence[int | str]]]:
+def _named(given: Mapping[str, Sequence[int | str]]) -> Iterator[Mapping[str, Sequence[int | str]]]:
     """`given`, and `given` with a name instead of a number that may be the batch."""
     yield given
     for number in sorted({size for shape in given.values() for size in shape[:2]

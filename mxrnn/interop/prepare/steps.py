@@ -110,5 +110,4 @@ def _is_state(rolled: Graph, entry: Entry, params: Container[str]) -> bool:
     node = rolled.nodes[entry.node]
     begins = begin_states(node)
     at = entry.output - (node.num_out_data if node.op == '_foreach' else 1)
-    return 0 <= at < len(begins) and any(
-        name not in params for name in moved(rolled, begins[at]))
+    return 0 <= at < len(begins) and any(name not in params for name in moved(rolled, begins[at]))

@@ -52,8 +52,7 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
         node = graph.nodes[entry.node]
         inputs = evaluate(graph.ending_in(node.inputs), values, training)
         return [(size,) for size in _outputs(node, inputs, [], training)[entry.output].shape]
-    table = infer(graph, {
-        name: tuple(value.shape) for name, value in values.items()}, unknown)
+    table = infer(graph, {name: tuple(value.shape) for name, value in values.items()}, unknown)
     for fault in table.faults:
         if fault.node.op != '_foreach':  # a state of one row may be repeated by the first step
             raise ValueError(str(fault))
@@ -96,8 +95,7 @@ class ConstantDraws(TorchDispatchMode):  # type: ignore[misc]
         return drawn.fill_(_DRAWN.get(name, .5))
 
 
-def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training: bool
-              ) -> _Arrays:
+def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training: bool) -> _Arrays:
     """All arrays of a graph."""
     found: _Arrays = {}
     needed = graph.needed()

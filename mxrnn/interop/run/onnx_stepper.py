@@ -106,8 +106,7 @@ class OnnxStepper:
             name: kind for name, _, kind in inputs_of(encoder)}
         self.encoder_names = list(self._first)
         after = [state['out'] for state in states]
-        self.output_names = [each.name for each in session.get_outputs()
-                             if each.name not in after]
+        self.output_names = [each.name for each in session.get_outputs() if each.name not in after]
         self._outputs = [Layout(table['axes'][name]) for name in self.output_names]
         self._count = len(self._outputs)
         #: Whether the output of one step is the caller's as it is.
@@ -355,8 +354,7 @@ class OnnxStepper:
                ) -> tuple[Arrays, Arrays]:
         """A chunk's outputs in the caller's form, and the states after it."""
         feeds = dict(zip(self._held, states))
-        feeds.update((name, self._inputs[name][0].to_file(array))
-                     for name, array in inputs.items())
+        feeds.update((name, self._inputs[name][0].to_file(array)) for name, array in inputs.items())
         results = self._call(feeds, self._run, self._names)
         return [layout.to_caller(array, length) for layout, array in zip(self._outputs, results)], [
             *results[self._count:], *states[len(self._begins):]]
