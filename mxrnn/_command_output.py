@@ -89,6 +89,9 @@ def load(options: argparse.Namespace) -> Model:
         fields, model = gluonts.network_of(options.prefix, options.epoch)
         say('fields', ', '.join('%s is %s' % pair for pair in fields.items()))
     else:
+        if options.epoch is None and gluonts.is_in_archive(options.prefix):
+            say('note', "GluonTS' folder is in this archive. Unpack it and name the folder, which "
+                        'also tells the fields and their sizes')
         model = interop.load(options.prefix, options.epoch)
     newest = newest_of(options, model)
     if newest and options.command != 'export':  # which names it behind the file

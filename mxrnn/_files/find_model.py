@@ -23,7 +23,7 @@ from typing import BinaryIO, Callable, Iterable, Iterator, Mapping, NamedTuple
 
 from . import CheckpointError, named
 
-__all__ = ['config_beside', 'ENDS', 'Pair', 'pair_in']
+__all__ = ['config_beside', 'ENDS', 'Pair', 'names_in', 'pair_in']
 
 #: How the names of archives end.
 ENDS = '.tar', '.tar.gz', '.tgz', '.zip'
@@ -181,6 +181,19 @@ def pair_in(place: str) -> Pair | None:
     return _unpacked(packed, place) if packed else _of_contents(contents, place)
 
 
+def names_in(place: str) -> list[str]:
+    """The names of all files in an archive, without folders; none of another file."""
+    names: list[str] = []
+
+    def wanted(name: str) -> bool:
+        names.append(name)
+        return False
+    if os.path.isfile(place) and place.lower().endswith(ENDS):
+        with named(place), open(place, 'rb') as stream:
+            _files_in(stream, wanted, _room_for(os.path.getsize(place)))
+    return names
+
+
 def config_beside(symbol: str) -> bytes:
     """The content of the ``config.json`` beside a graph, or nothing."""
     path = _config_of(symbol)
@@ -250,7 +263,8 @@ def _chosen(names: Iterable[str], place: str) -> tuple[str, str]:
     if len(graphs) != 1 or len(params) != 1:
         raise CheckpointError(
             '%s must have one graph (*symbol.json) and one file of parameters (*.params, '
-            'params or params.best), got %s. Name both with symbol= and params= (--symbol, '
+            'params or params.best), got %s. %s both with symbol= and params= (--symbol, '
             '--params)' % (
-                place, ', '.join(found[:8] + ['…'] * (len(found) > 8)) or 'neither'))
+                place, ', '.join(found[:8] + ['…'] * (len(found) > 8)) or 'neither',
+                'Name' if os.path.isdir(place) else 'Unpack it, and name'))
     return graphs[0], params[0]

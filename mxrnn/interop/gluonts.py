@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _check
 from .._files import CheckpointError
+from .._files.find_model import names_in
 from .gluonts_field_shapes import shapes_of_fields
 from .gluonts_lacking_transforms import LACKING, older_arguments, older_time
 from .gluonts_without_graph import CONFIG, TYPE, class_in, entries, lacking, read, rebuilt, told
@@ -20,7 +21,7 @@ from .model import Model, load, with_shapes
 from .prepare.input_shapes import graph_shapes, shapes_found
 from .registry import ExportError
 
-__all__ = ['is_folder', 'load_predictor', 'network_of']
+__all__ = ['is_folder', 'is_in_archive', 'load_predictor', 'network_of']
 
 #: Functions of today's GluonTS, which were classes: hour_of_day was HourOfDay.
 _TIMES = [unit + end for end in ('', '_index') for unit in '''
@@ -46,6 +47,11 @@ _RENAMED = {'TestSplitSampler': 'PredictionSplitSampler', 'trans': 'transformati
 def is_folder(path: str) -> bool:
     """Whether GluonTS wrote a predictor into the folder `path`."""
     return any(os.path.isfile(os.path.join(path, name)) for name in (CONFIG, TYPE))
+
+
+def is_in_archive(path: str) -> bool:
+    """Whether `path` is an archive with the files of such a folder."""
+    return not {CONFIG, TYPE}.isdisjoint(names_in(path))
 
 
 def network_of(folder: str | os.PathLike[str], epoch: int | None = None) -> tuple[

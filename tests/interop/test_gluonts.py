@@ -513,6 +513,10 @@ def test_the_commands_take_a_folder(tmp_path, capsys):
     assert command('export', folder, '--source', tmp_path / 'net.py') == 0
     assert 'data1 is past_target' in capsys.readouterr().out
     assert 'def forward(self, data1: Tensor)' in (tmp_path / 'net.py').read_text()
+    with tarfile.open(tmp_path / 'model.tar.gz', 'w:gz') as archive:
+        archive.add(folder, 'deepar')
+    assert command('export', tmp_path / 'model.tar.gz', '--onnx', tmp_path / 'net.onnx') == 0
+    assert "GluonTS' folder is in this archive. Unpack it" in capsys.readouterr().out
 
 
 def test_windows_ahead_of_each_step():

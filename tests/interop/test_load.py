@@ -229,7 +229,8 @@ def test_a_folder_or_an_archive_holds_one_model(name, packed, tmp_path):
         shutil.rmtree(place)
         place = tmp_path / 'model.tar.gz'
     if isinstance(wanted, str):
-        with pytest.raises(rnn.CheckpointError, match='Name both') as caught:
+        remedy = 'Unpack it, and name both' if packed else 'Name both'
+        with pytest.raises(rnn.CheckpointError, match=remedy) as caught:
             interop.load(place)
         assert wanted in str(caught.value)
         return
