@@ -7,7 +7,7 @@ import platform
 import sys
 import textwrap
 from importlib import metadata
-from typing import Sequence
+from typing import Any, Sequence
 
 from ._model_commands import add_commands, run_command
 from ._runtime.versions import VERSION, reason
@@ -29,6 +29,15 @@ class _Parser(argparse.ArgumentParser):
                 self.error('there is no option %s%s' % (
                     option, '; did you mean %s?' % near[0] if near else ''))
         return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.dest == 'command' and action.choices and value not in action.choices:
+            near = difflib.get_close_matches(value, list(action.choices), 1)
+            meant = 'run ' + value if value.endswith('.py') else near[0] if near else ''
+            self.error('there is no command %s%s' % (value, (
+                '; did you mean %s?' % meant if meant else '. These are there: %s' % ', '.join(
+                    action.choices))))
+        super()._check_value(action, value)
 
 
 def _parser(words: list[str]) -> argparse.ArgumentParser:
@@ -93,17 +102,25 @@ def _of_program(words: list[str]) -> int:
     return len(words)
 
 
+def _remedy(options: argparse.Namespace, others: list[str]) -> str:
+    """What to do about words that no option takes; '' if nothing is known."""
+    inputs = getattr(options, 'input', None)
+    if inputs and '=' not in inputs[-1]:
+        return '; write --input %s=%s' % (inputs[-1], others[0])
+    if inputs and all('=' in each for each in others):
+        return '; write --input before each: --input %s' % ' --input '.join(others)
+    if getattr(options, 'symbol', None):
+        return '; --symbol and --params replace PREFIX and EPOCH: leave these out'
+    return ''
+
+
 def main() -> None:
     words = sys.argv[1:]
     own = _of_program(words)  # argparse would remove a '--' from the rest
     parser = _parser(words[:own])
     options, others = parser.parse_known_args(words[:own])
     if others:
-        parser.error('unrecognized arguments: %s%s' % (' '.join(others), (
-            '; write --input before each: --input %s' % ' --input '.join(others)
-            if getattr(options, 'input', None) and all('=' in each for each in others)
-            else '; --symbol and --params replace PREFIX and EPOCH: leave these out'
-            if getattr(options, 'symbol', None) else '')))
+        parser.error('unrecognized arguments: %s%s' % (' '.join(others), _remedy(options, others)))
     if options.version:
         print(_versions())
     elif options.command == 'run':

@@ -27,7 +27,8 @@ def inspect(options: argparse.Namespace) -> int:
             raise ValueError('--plot must end in .svg, got %s' % options.plot)
         check_target('--plot', options.plot)
     place = options.prefix or ''
-    if place.lower().endswith('.onnx') and os.path.isfile(place):
+    from .interop.seals import is_onnx
+    if is_onnx(place):
         if options.plot is not None:
             raise ValueError('--plot draws only checkpoints, got %s' % place)
         from .interop.export_onnx import table_of

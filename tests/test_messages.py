@@ -229,6 +229,13 @@ MISTAKES = {
             [np.ones((3, 5))]), 'of network must be a Symbol, got .*with merge_outputs=True'),
     'path to_onnx': (lambda cell, prefix, symbol: interop.to_onnx(prefix, 'm.onnx'),
                      r"model must be a Model, as load and from_torch return it, got '.*\(str\)"),
+    'files to load': (lambda cell, prefix, symbol: interop.load(
+        prefix + '-symbol.json', prefix + '-0001.params'),
+        r"epoch must be an integer, got '\S+': give two files as symbol= and params=$"),
+    'stepper of a model': (lambda cell, prefix, symbol: interop.load_stepper(
+        interop.load(prefix, 1)), r'path must be a path, got Model\(epoch 1'),
+    'gluonts': (lambda cell, prefix, symbol: interop.gluonts.load_predictor(prefix),
+                'is not a folder of GluonTS: it has neither '),
     'header': (lambda cell, prefix, symbol: load_flipped(cell, prefix, 12),
                r'0001\.params is damaged: .*changed after it was written'),
     'numbers': (lambda cell, prefix, symbol: load_flipped(cell, prefix, 200),

@@ -21,6 +21,16 @@ def started(*arguments, folder):
     return python('-m', 'mxrnn', 'run', *arguments, folder=folder)
 
 
+def test_what_is_no_program_is_said_to_be_none(tmp_path):
+    written(tmp_path, 'train.py', 'print(1)')
+    (tmp_path / 'days.onnx').write_bytes(b'\0onnx')
+    for name, said in (('trian.py', 'No such file or directory; did you mean train.py?'),
+                       ('train', 'No such file or directory; did you mean train.py?'),
+                       ('days.onnx', 'days.onnx is no program: run takes PROGRAM.py')):
+        done = started(name, folder=tmp_path)
+        assert done.returncode == 1 and done.stderr.endswith(said + '\n')
+
+
 def written(folder, name, code):
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -182,8 +182,9 @@ def why_none(prefix: str) -> str:
 def _near(prefix: str, names: Sequence[str], cutoff: float) -> str:
     """The question whether the most similar of `names` was meant; '' if none is similar."""
     folder, base = os.path.split(prefix)
-    return ''.join('; did you mean %s?' % os.path.join(folder, name) for name in (
-        difflib.get_close_matches(base, [*map(os.path.basename, names)], 1, cutoff)))
+    by_case = {os.path.basename(name).lower(): os.path.basename(name) for name in names}
+    return ''.join('; did you mean %s?' % os.path.join(folder, by_case[near]) for near in (
+        difflib.get_close_matches(base.lower(), by_case, 1, cutoff)))
 
 
 def _files_like(path: str) -> list[str]:

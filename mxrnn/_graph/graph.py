@@ -289,9 +289,11 @@ class Graph(NamedTuple):
         entries.update(zip(self.outputs, self.heads))
         unknown = [name for name in outputs if name not in entries]
         if unknown or not outputs:
-            raise ValueError('outputs must name %s, or inner nodes%s, got %s' % (
-                ', '.join(self.outputs), self._such_as(unknown[0]) if unknown else '',
-                ', '.join(unknown) or 'none'))
+            meant = unknown[0] + '_output' if unknown else ''
+            raise ValueError('outputs must name %s, or inner nodes%s, got %s%s' % (
+                ', '.join(self.outputs), self._such_as(unknown[0]) if unknown and (
+                    meant not in entries) else '', ', '.join(unknown) or 'none',
+                ': did you mean %s?' % meant if meant in entries else ''))
         return self.ending_in([entries[name] for name in outputs])
 
     def _such_as(self, name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import difflib
 import importlib.util
 import io
 import json
@@ -130,11 +131,24 @@ def _traceback_of(program: types.ModuleType) -> Iterator[None]:
 def _source(program: str) -> bytes:
     try:
         with io.open_code(program) as file:
-            return file.read()
+            content = file.read()
+        if b'\0' in content:
+            raise SystemExit('%s is no program: run takes PROGRAM.py' % program)
+        return content
     except IsADirectoryError:
         raise SystemExit('%s is a folder without a __main__.py' % program) from None
     except OSError as error:
-        raise SystemExit('%s cannot be read: %s' % (program, error.strerror)) from None
+        raise SystemExit('%s cannot be read: %s%s' % (
+            program, error.strerror, _program_near(program))) from None
+
+
+def _program_near(path: str) -> str:
+    """The question whether the program with the most similar name was meant; '' if none is."""
+    folder, name = os.path.split(path)
+    names = os.listdir(folder or '.') if os.path.isdir(folder or '.') else []
+    return ''.join('; did you mean %s?' % os.path.join(folder, near) for near in (
+        difflib.get_close_matches(name if name.endswith('.py') else name + '.py', [
+            each for each in names if each.endswith('.py')], 1)))
 
 
 def _module(name: str) -> ModuleSpec:

@@ -32,6 +32,7 @@ from .run.load_stepper import load_stepper
 from .run.onnx_stepper import OnnxStepper
 
 if TYPE_CHECKING:
+    from . import gluonts as gluonts
     from .export_source import to_source
     from .torch_model import to_torch
     from .trained_weights import from_source, from_torch
@@ -47,6 +48,8 @@ _TORCH = {'to_torch': 'torch_model', 'from_torch': 'trained_weights',
 
 def __getattr__(name: str) -> Any:
     import importlib
+    if name == 'gluonts':
+        return importlib.import_module('.gluonts', __name__)
     if name not in _TORCH:
         raise AttributeError('module %r has no attribute %r' % (__name__, name))
     try:

@@ -127,6 +127,9 @@ def load(prefix: str | None = None, epoch: int | None = None, *, symbol: str | N
     prefix = _check.path('prefix', prefix)
     if files.is_remote(prefix):
         raise ValueError('prefix must be a path on this machine, got %s' % prefix)
+    if isinstance(epoch, str) and epoch.endswith('.params'):
+        raise TypeError('epoch must be an integer, got %r: give two files as symbol= and params='
+                        % epoch)
     if epoch is not None:
         epoch = _check.whole('epoch', epoch, 0)
         refuse_missing(prefix, epoch)

@@ -21,7 +21,7 @@ from .model import Model
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['check_onnx_target', 'check_source_target', 'read_state', 'refuse_checkpoint',
+__all__ = ['check_onnx_target', 'check_source_target', 'is_onnx', 'read_state', 'refuse_checkpoint',
            'refuse_damaged', 'refuse_no_onnx', 'refuse_other_model', 'refuse_torch', 'sealed',
            'sealed_state', 'weights_of']
 
@@ -71,9 +71,17 @@ def refuse_torch(path: str) -> None:
                              'of MXNet, PREFIX of PREFIX-symbol.json' % path)
 
 
+def is_onnx(path: str) -> bool:
+    """Whether a file is there that has the end of an ONNX file, or that `to_onnx` wrote."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, 'rb') as file:
+        return path.lower().endswith('.onnx') or file.read(len(_SEAL)) == _SEAL
+
+
 def refuse_no_onnx(path: str) -> None:
     """Refuse a file of another kind where an ONNX file is wanted."""
-    if not os.path.isfile(path) or path.lower().endswith('.onnx'):
+    if not os.path.isfile(path) or is_onnx(path):
         return
     source = _source_with(path)
     raise ValueError('%s belongs to a source, which export already compared with the graph: see '

@@ -129,6 +129,11 @@ class TorchModel(nn.Module):
             self._settle({**dict(zip(self.inputs, args)), **kwargs})
         return super().__call__(*self._given('forward', args, kwargs))
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ('begin', 'encode', 'steps') and not hasattr(type(self), 'steps'):
+            raise AttributeError('%s needs states: to_torch(model, states=True)' % name)
+        return super().__getattr__(name)
+
     def _settle(self, given: Mapping[str, Any]) -> None:
         """Before the first call: become the class for inputs like these, if they have other shapes
         than the graph suggests. In training that is too late."""

@@ -84,6 +84,10 @@ def told(*arguments, status=0):
     ('export days --symbol a --params b', 'arguments: days; --symbol and --params replace PREFIX'),
     ('export days --onnx days.onnx --input data=2 label=2',
      'unrecognized arguments: label=2; write --input before each: --input label=2'),
+    ('export days --onnx days.onnx --input data 8,20', 'arguments: 8,20; write --input data=8,20'),
+    ('exprot days', 'there is no command exprot; did you mean export?'),
+    ('old.py', 'there is no command old.py; did you mean run old.py?'),
+    ('xyz', 'there is no command xyz. These are there: run, enable, disable, export, inspect, '),
     ('--relpace enable', 'there is no option --relpace')])
 def test_an_option_that_there_is_not_is_named(words, said, monkeypatch, capsys):
     from mxrnn import __main__
@@ -699,6 +703,9 @@ def onnx_file(path, kind, op, after=None, listed=False):
     (['export', 'PREFIX', '--certify', 'old.py', '--onnx', 'a.onnx'], '-symbol.json, or damaged: '),
     (['inspect', '--symbol', 'PREFIX-symbol.json', '--params', 'words.json'],
      'words.json is no file of parameters such as '),
+    (['export', 'PREFIX', '--onnx', 'a.onnx', '--output', 'softmax'],
+     'or inner nodes, got softmax: did you mean softmax_output?'),
+    (['inspect', 'TEXT.tar.gz'], 'there is no such file; did you mean text.tar.gz?'),
     (['inspect', 'txet.tar.gz'], 'there is no such file; did you mean text.tar.gz?'),
     (['inspect', 'nonsens.onnx'], 'there is no such file; did you mean nonsense.onnx?'),
     (['inspect', 'other.tar.gz'], 'other.tar.gz can be read: there is no such file\n'),
@@ -749,6 +756,14 @@ def test_numbers_of_axes_are_refused_alone(tmp_path):
     for name in 'fish', 'words':
         assert told('compare', prefix, path, '--input', name + '=2,3', status=2) == (
             'error: %s takes data, got %s\n' % (path, name))
+
+
+def test_a_file_of_an_export_may_have_any_name(prefix, tmp_path):
+    """compare said that it is no ONNX file, inspect that there is no such checkpoint."""
+    path = tmp_path / 'days.model'
+    assert command('export', prefix, '--onnx', path) == 0
+    assert 'within the tolerance' in told('compare', prefix, path)
+    assert told('inspect', path).startswith('inputs:\n  data  TYPE_INT64')
 
 
 def test_a_zip_is_read_and_a_file_of_torch_is_not(prefix, tmp_path):

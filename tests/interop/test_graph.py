@@ -170,7 +170,7 @@ def test_deep_nesting_is_refused():
 @pytest.mark.parametrize('names, error, match', [
     (['other'], ValueError,
      'must name softmax_output, or inner nodes, such as hidden_output, got other'),
-    (['hidden'], ValueError, 'such as hidden_output, got hidden'),
+    (['hidden'], ValueError, 'or inner nodes, got hidden: did you mean hidden_output'),
     (['hiden_output'], ValueError, 'such as hidden_output.*, got hiden_output'),
     ([], ValueError, 'got none'), ('softmax_output', TypeError, 'a list of names'),
     ([0], TypeError, 'a list of names')])

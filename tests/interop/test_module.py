@@ -552,3 +552,6 @@ def test_steps_by_mxnets_names():
     torch.testing.assert_close(torch.cat(found, 1), module(**{'class': data}))
     with pytest.raises(TypeError, match='steps takes class, states, got class'):
         module.steps(data)
+    for name in 'begin', 'steps', 'encode':
+        with pytest.raises(AttributeError, match=name + r' needs states: to_torch\(model, stat'):
+            getattr(interop.to_torch(model), name)

@@ -43,7 +43,7 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
     ImportError
         The package onnxruntime is not installed.
     """
-    path = os.fspath(path)
+    path = _check.path('path', path)
     session, table, encoder = opened(path, _check.whole('threads', threads, 1), providers)
     if table is None:
         raise ValueError('%s has no states: export the checkpoint with --states, or with '
