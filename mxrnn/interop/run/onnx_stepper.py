@@ -35,6 +35,17 @@ def _array(name: str, value: Any, kind: Any) -> np.ndarray:
     return found
 
 
+def _call(run: Callable[..., Arrays], names: Sequence[str], feeds: dict[str, np.ndarray],
+          options: Any = None) -> Arrays:
+    """The outputs of a file."""
+    try:
+        return run(names, feeds, options)
+    except Exception as error:  # a class of onnxruntime's own for each kind
+        raise ValueError('inputs and states must fit the network, got %s; onnxruntime says: %s' % (
+            ', '.join('%s of shape %s and type %s' % (name, array.shape, array.dtype)
+                      for name, array in feeds.items()), error)) from None
+
+
 class OnnxStepper:
     """Run an ONNX file one step at a time, from states to new states, as `mxrnn.Stepper` does.
 
@@ -141,9 +152,8 @@ class OnnxStepper:
         once: dict[str, np.ndarray] = {}
         if self._encoder is not None:
             names = [each.name for each in self._encoder.get_outputs()]
-            once = dict(zip(names, self._call({
-                name: _array(name, value, self._first[name])
-                for name, value in inputs.items()}, self._encoder.run, names)))
+            once = dict(zip(names, _call(self._encoder.run, names, {
+                name: _array(name, value, self._first[name]) for name, value in inputs.items()})))
         held = [once.get(begin) for begin in self._begins] + [
             once[name] for name in self._held[len(self._begins):]]
         for at, axis, _, rows in self._sized:
@@ -190,10 +200,7 @@ class OnnxStepper:
                 refuse_axes('step', name, array, self._axes[name][0], batch_size)
             inputs[name] = array[index] if layout is None else layout.to_file(
                 array if layout.time is None else array[:, np.newaxis])
-        try:
-            results = self._run(self._names, inputs, self._options)
-        except Exception as error:  # a class of onnxruntime's own for each kind
-            raise self._refused(inputs, error) from None
+        results = _call(self._run, self._names, inputs, self._options)
         after = results[self._count:]
         if self._captured:
             after += states[len(after):]
@@ -335,26 +342,11 @@ class OnnxStepper:
         raise TypeError('states must be a list of %d arrays, as begin and step return, got %s'
                         % (len(self._held), _check.shown(states)))
 
-    @staticmethod
-    def _refused(feeds: dict[str, np.ndarray], error: Exception) -> ValueError:
-        return ValueError('inputs and states must fit the network, got %s; onnxruntime says: %s' % (
-            ', '.join('%s of shape %s and type %s' % (name, array.shape, array.dtype)
-                      for name, array in feeds.items()), error))
-
-    @classmethod
-    def _call(cls, feeds: dict[str, np.ndarray], run: Callable[..., Arrays], names: Sequence[str]
-              ) -> Arrays:
-        """The outputs of a file."""
-        try:
-            return run(names, feeds, None)
-        except Exception as error:  # a class of onnxruntime's own for each kind
-            raise cls._refused(feeds, error) from None
-
     def _chunk(self, states: Arrays, inputs: dict[str, np.ndarray], length: int
                ) -> tuple[Arrays, Arrays]:
         """A chunk's outputs in the caller's form, and the states after it."""
         feeds = dict(zip(self._held, states))
         feeds.update((name, self._inputs[name][0].to_file(array)) for name, array in inputs.items())
-        results = self._call(feeds, self._run, self._names)
+        results = _call(self._run, self._names, feeds)
         return [layout.to_caller(array, length) for layout, array in zip(self._outputs, results)], [
             *results[self._count:], *states[len(self._begins):]]
