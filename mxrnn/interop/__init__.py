@@ -14,7 +14,7 @@ wrote. Modules:
 - `torch_model`: `to_torch`
 - `gluonts_field_shapes`: shapes of the fields that a folder's transformation makes
 - `gluonts_lacking_transforms`: transformations of series that GluonTS lacks
-- `gluonts_network`: networks of GluonTS by names
+- `forecaster_module`: the torch module of a forecaster, which takes the fields of GluonTS
 - `gluonts_without_graph`: models of GluonTS that have no graph
 - `gluonts`: predictors of GluonTS
 """

@@ -157,7 +157,7 @@ def load_predictor(folder: str | os.PathLike[str], device: Any = 'auto') -> Any:
     with _check.needing('load_predictor needs GluonTS with torch', '"gluonts[torch]"'):
         from gluonts.torch.model.predictor import PyTorchPredictor
 
-        from .gluonts_network import Network
+        from .forecaster_module import Network
     keys = 'batch_size', 'prediction_length', 'forecast_generator'
     settings = _made(dict(zip(keys, entries(folder, 'parameters.json', *keys))))
     quantiles = hasattr(settings['forecast_generator'], 'quantiles')

@@ -426,7 +426,7 @@ def test_names_of_a_folder_are_text(name, stand_in, tmp_path):
     (0, ((3, 2, 1), None, None)), ([[0], -1, -1], ((3, 1, 2), None, None))],
     ids=['older', 'today'])
 def test_quantiles_come_as_todays_generator_takes_them(form, wanted, stand_in):
-    from mxrnn.interop.gluonts_network import of_quantiles
+    from mxrnn.interop.forecaster_module import of_quantiles
     (array,), *rest = of_quantiles(form, torch.zeros(3, 1, 2))
     assert (tuple(array.shape), *rest) == wanted
 

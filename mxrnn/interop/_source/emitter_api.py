@@ -12,7 +12,7 @@ import numpy as np
 from ..._graph.graph import Node
 from ..._graph.operator_table import ROWS, has, row
 from ..._graph.shapes.sizes import Size
-from ..prepare.facts import Fact, Facts, Shape
+from ..prepare.array_types import Fact, Facts, Shape
 from ..registry import Converters, Unsupported
 
 __all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Expr', 'Fact', 'Facts', 'Many',

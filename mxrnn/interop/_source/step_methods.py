@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..._graph.graph import Entry, Graph
 from ..prepare import Prepared
-from ..prepare.facts import Facts, survey
+from ..prepare.array_types import Facts, survey
 from ..prepare.step_layout import Layout
 from .class_file import File
 from .emitter_api import Expr, Unsupported

@@ -10,7 +10,7 @@ In reading order:
 - `begin_state_rows`: begin states that are weights, for any batch
 - `step_layout`: the axes for batch and time in arrays of steps
 - `steps`: the graph of one step, and the outputs that can be stepped
-- `facts`: shapes and types of all arrays of a graph, without running it
+- `array_types`: shapes and types of all arrays of a graph, without running it
 - `losses`: the graph of a class that is trained, with labels
 - `plan`: `prepare`, which puts these together, and `Prepared`, its result
 """

@@ -10,7 +10,7 @@ from ..._graph.graph import Entry, Graph, Node
 from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
 from ..._graph.shapes.sizes import Axis, add, axes_in, divide, product, same
-from .facts import Facts, Shape, inferred, survey
+from .array_types import Facts, Shape, inferred, survey
 from .input_shapes import guarded
 from .lengths import Settled
 
