@@ -155,12 +155,13 @@ class _Written(NamedTuple):
 def _write(graph: Graph, training: bool, sums: bool, reject_reason: RejectReason) -> _Written:
     values = Values(graph, training)
     ranks, rows = find_ranks(values)
-    found, failed = _search(values, ranks, reject_reason)
+    search = _Search(values, ranks, reject_reason)
+    found, failed = search.found, search.failed
     apart: set[tuple[int, ...]] = set()
     picked: set[tuple[int, ...]] = set()
     if found:
-        found += _search(values, ranks, reject_reason, found,
-                         Planner(values, ranks, rows, _claims(found), apart, sums))[0]
+        found += _Search(values, ranks, reject_reason, found, Planner(
+            values, ranks, rows, _claims(found), apart, sums)).found
     lists = _lists(values, ranks)
     for _ in range(20 if found or lists else 0):
         planner = Planner(values, ranks, rows, _claims(found), apart, sums)
@@ -216,64 +217,91 @@ _TWO_STEPS = ('two steps may be every step, or only the first and the last: '
 _FIRST, _LATER, _LAST = range(3)
 
 
-def _search(values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
-            others: Sequence[_Found] = (), planner: Planner | None = None
-            ) -> tuple[list[_Found], list[tuple[Sequence[int], Finding]]]:
-    """The recurrences of a graph, and findings on those that must stay unrolled, with a node of
-    each step. With a planner: recurrences without weights, such as running sums, that read
-    `others`; sums of which only the last is read are none."""
-    taken = {node for each in others for node in each.recurrence.nodes}
-    found: list[_Found] = []
-    failed: list[tuple[Sequence[int], Finding]] = []
-    told: set[int] = set()  # the nodes of recurrences that were declined as a whole
-    ways = chains(values) if planner is None else (
-        chain for chain in direct_chains(values, taken) if not planner.added(chain[-1])[1])
-    pending = [(-len(chain), _FIRST, chain) for chain in ways]
-    if planner is None:
-        pending += [(-len(chain), _LAST, chain) for chain in readers_of_growing(values)]
-    heapq.heapify(pending)
-    again = False
-    while pending or failed and found and not again:
-        if not pending:  # longer ones may read shorter ones, which are known now
-            again, least = True, min(each.recurrence.steps for each in found)
-            pending = [(-len(chain), _LATER, [*chain]) for chain, _ in failed
-                       if len(chain) > least and taken.isdisjoint(chain)]
-            failed = [each for each in failed if len(each[0]) <= least]
-            told.clear()
-            continue
-        length, turn, chain = heapq.heappop(pending)
-        name = _name([values.nodes[i].name for i in chain])
-        nodes: set[int] = set()
-        try:
-            recurrence = find_recurrence(values, chain, taken)
-            nodes = recurrence.nodes
-            if recurrence.steps < 3:
-                raise Declined(_TWO_STEPS)
-            if turn == _FIRST and all(values.are_one(each.by_step) for each in recurrence.outside):
-                heapq.heappush(pending, (length, _LATER, chain))
-                continue
-            kernel = 'it has no weights' if planner else find_kernel(values, ranks, recurrence)
+class _Search:
+    """A search for the recurrences of a graph. With a planner, it is for those without weights,
+    such as running sums, that read `others`; sums of which only the last is read are none.
+
+    Attributes
+    ----------
+    found : list of _Found
+    failed : list of (list of int, Finding)
+        Those that must stay unrolled, with a node of each step.
+    """
+
+    def __init__(self, values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
+                 others: Sequence[_Found] = (), planner: Planner | None = None) -> None:
+        self._values, self._ranks, self._reject_reason = values, ranks, reject_reason
+        self._planner = planner
+        self.found: list[_Found] = []
+        self.failed: list[tuple[Sequence[int], Finding]] = []
+        self._taken = {node for each in others for node in each.recurrence.nodes}
+        self._told: set[int] = set()  # the nodes of recurrences that were declined as a whole
+        self._try_all(self._candidates())
+        if self.found and self.failed:  # longer ones may read shorter ones, which are known now
+            least = min(each.recurrence.steps for each in self.found)
+            again = [chain for chain, _ in self.failed if len(chain) > least
+                     and self._taken.isdisjoint(chain)]
+            self.failed = [each for each in self.failed if len(each[0]) <= least]
+            self._told.clear()
+            self._try_all([(-len(chain), _LATER, [*chain]) for chain in again])
+        self.found.sort(key=lambda each: each.recurrence.seeds[0])
+        self.failed = [each for each in self.failed if self._taken.isdisjoint(each[0])]
+
+    def _candidates(self) -> list[tuple[int, int, list[int]]]:
+        """Chains of nodes, a node for each step; the longest come first."""
+        if self._planner is not None:
+            return [(-len(chain), _FIRST, chain)
+                    for chain in direct_chains(self._values, self._taken)
+                    if not self._planner.added(chain[-1])[1]]
+        return [*[(-len(chain), _FIRST, chain) for chain in chains(self._values)],
+                *[(-len(chain), _LAST, chain) for chain in readers_of_growing(self._values)]]
+
+    def _try_all(self, pending: list[tuple[int, int, list[int]]]) -> None:
+        heapq.heapify(pending)
+        while pending:
+            length, turn, chain = heapq.heappop(pending)
+            nodes: set[int] = set()
+            try:
+                recurrence = find_recurrence(self._values, chain, self._taken)
+                nodes = recurrence.nodes
+                if recurrence.steps < 3:
+                    raise Declined(_TWO_STEPS)
+                if turn == _FIRST and all(
+                        self._values.are_one(each.by_step) for each in recurrence.outside):
+                    heapq.heappush(pending, (length, _LATER, chain))
+                    continue
+                self._add(recurrence, self._name_of(chain))
+            except Taken:
+                continue  # it goes through layers that share weights, not through time
+            except Declined as declined:
+                if turn < _LAST and not self._told.issuperset(chain) and not _of_data(
+                        self._values, chain[-1]):
+                    self.failed.append((chain, Finding(
+                        self._name_of(chain), len(chain), 'unrolled', str(declined))))
+                self._told |= nodes
+
+    def _add(self, recurrence: StepRecurrence, name: str) -> None:
+        """Find out what a recurrence becomes, and take its nodes."""
+        what: Kernel | Loop
+        if self._planner is not None:
+            why = 'it has no weights'
+            what = _loop(self._values, recurrence, self._reject_reason)
+            if not all(self._planner.rolls(column.by_step) for column in what.data):
+                return
+        else:
+            kernel = find_kernel(self._values, self._ranks, recurrence)
             if isinstance(kernel, Kernel):
-                kernel = reject_reason(values, kernel) or kernel
-            what = kernel if isinstance(kernel, Kernel) else _loop(
-                values, recurrence, reject_reason)
-        except Taken:
-            continue  # it goes through layers that share weights, not through time
-        except Declined as declined:
-            if turn < _LAST and not told.issuperset(chain) and not _of_data(values, chain[-1]):
-                failed.append((chain, Finding(name, len(chain), 'unrolled', str(declined))))
-            told |= nodes
-            continue
-        if planner:
-            assert isinstance(what, Loop)
-            if not all(planner.rolls(column.by_step) for column in what.data):
-                continue
-        taken |= recurrence.nodes
-        found.append(_Found(recurrence, what, Finding(
-            name, len(chain), 'loop' if isinstance(what, Loop) else 'kernel',
-            kernel.mode if isinstance(kernel, Kernel) else kernel)))
-    found.sort(key=lambda each: each.recurrence.seeds[0])
-    return found, [(chain, finding) for chain, finding in failed if taken.isdisjoint(chain)]
+                kernel = self._reject_reason(self._values, kernel) or kernel
+            if isinstance(kernel, Kernel):
+                what, why = kernel, kernel.mode
+            else:
+                what, why = _loop(self._values, recurrence, self._reject_reason), kernel
+        self._taken |= recurrence.nodes
+        self.found.append(_Found(recurrence, what, Finding(
+            name, recurrence.steps, 'loop' if isinstance(what, Loop) else 'kernel', why)))
+
+    def _name_of(self, chain: Sequence[int]) -> str:
+        return _name([self._values.nodes[i].name for i in chain])
 
 
 def _of_data(values: Values, node: int) -> bool:
