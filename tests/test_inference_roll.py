@@ -4,7 +4,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.rolling import structure
-from mxrnn.interop.prepare.lengths import settled
+from mxrnn.interop.prepare.lengths import Request, settled
 
 from . import mx, needs_operator, rnn
 from .cases import CASES, OURS, each
@@ -49,7 +49,7 @@ def data_of(dtype='float32', **shapes):
 def assert_alike(build, steps, others, data, typed=None, tolerance=2e-6):
     """The graph of so many `steps`, rolled up, gives what those of `others` give."""
     model, given = model_of(build(steps), data(steps)), data(steps)
-    found = settled(structure(model.graph).graph, model.arg_params, typed or {}, [*given])
+    found = settled(Request(structure(model.graph).graph, model.arg_params, typed or {}, [*given]))
     rolled = run(model, found.graph)
     for other in others:
         expected, got = run(model_of(build(other), data(other)))(data(other)), rolled(data(other))
