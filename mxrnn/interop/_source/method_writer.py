@@ -163,10 +163,13 @@ class MethodWriter:
             self._numbers.setdefault(pattern, []).append(node.name)
 
     def _explained(self, text: str) -> str:
-        """A statement, with the nodes of its numbers in a comment, unless it has their names."""
+        """The lines of a statement. If it is one, the nodes of its numbers stand behind it in a
+        comment, unless it has their names."""
         names = [name for pattern, names in self._numbers.items() for name in names
                  if re.search(pattern, text) and name not in WORD.findall(text)]
-        return '%s  # %s of MXNet' % (text, shown(dict.fromkeys(names))) if names else text
+        line = wrapped(' ' * 8 + text)
+        explained = '%s  # %s of MXNet' % (line, shown(dict.fromkeys(names)))
+        return explained if names and wrapped(explained) == explained else line
 
     def line(self, text: str) -> None:
         """Add a statement."""
@@ -391,8 +394,8 @@ class MethodWriter:
             if not line.left or live.intersection(line.targets):
                 live = live - set(line.targets) | set(WORD.findall(line.right))
                 kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
-        return [wrapped(' ' * 8 + text) for text in [*filter(None, [self.first]), *(
-            self._checks() if self._checked else ()), *map(self._explained, reversed(kept))]]
+        return [*map(self._explained, [*filter(None, [self.first]), *(
+            self._checks() if self._checked else ()), *reversed(kept)])]
 
     def write(self, name: str, arguments: Sequence[str], results: Sequence[Expr], purpose: str,
               states: Sequence[Expr] | None = None) -> None:
