@@ -157,7 +157,7 @@ class MethodWriter:
     def explain(self, node: Node, part: str, *values: float) -> None:
         """Name the node behind the line with this part of a text, unless its numbers explain
         themselves: 0, 1, -1, or a tiny one that keeps a divisor from 0."""
-        if any(abs(value) != 1 and abs(value) >= 1e-3 for value in values):
+        if any(abs(value) != 1 and abs(value) > 1e-3 for value in values):
             pattern = '%s%s%s' % (r'(?<![\w.])' * part[0].isalnum(), re.escape(part),
                                   r'(?![\w.])' * part[-1].isalnum())
             self._numbers.setdefault(pattern, []).append(node.name)
