@@ -75,11 +75,14 @@ def imports_of(text: str) -> list[str]:
 
 def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:
     """A line of code, continued inside its brackets if it is too long. It begins in `depth`
-    brackets. A comment at its end moves before it."""
+    brackets. A comment stays at its end if there is room, and otherwise moves before it."""
     if len(line) <= _WIDTH:
         return line
     code, sign, comment = line.partition('  # ')
     if sign:
+        first, end, last = wrapped(code).rpartition('\n')
+        if end and len(last + sign + comment) <= _WIDTH:
+            return first + end + last + sign + comment
         return '%s# %s\n%s' % (' ' * (len(line) - len(line.lstrip())), comment, wrapped(code))
     breaks: list[tuple[int, int]] = []
     quote = ''
