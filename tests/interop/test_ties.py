@@ -2,9 +2,9 @@
 import pytest
 
 from mxrnn._graph.rolling import structure
+from mxrnn._graph.shapes.verdicts import judged
 from mxrnn.interop import ExportError
 from mxrnn.interop.prepare import prepare
-from mxrnn.interop.prepare.verdicts import judged
 
 from .. import mx, rnn
 from . import models

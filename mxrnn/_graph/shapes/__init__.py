@@ -17,4 +17,5 @@
 - `substitution`: those numbers become sizes
 - `shape_search`: axes that the graph requires
 - `missing_shapes`: shapes that were not given, with names for axes of any size
+- `verdicts`: which open axes may have any size, and what ties the others
 """

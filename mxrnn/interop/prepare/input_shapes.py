@@ -126,10 +126,10 @@ def _other_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -
 
 def _blaming(error: Exception, reason: str, graph: Graph, params: Mapping[str, np.ndarray],
              given: Shapes) -> ExportError:
-    """An error with a `reason`: alone if an input has too few axes, or the error is about an axis
-    that it should not have, since it says less then. Inputs of look-ups may have more axes than the
-    graph tells."""
-    name, axis = error.place if isinstance(error, WrongSizeError) else ('', 0)
+    """An error with a `reason`: alone if an input has too few axes, or if the error asks for 1
+    along an axis that it should not have. The error says less then. Inputs of look-ups may have
+    more axes than the graph tells."""
+    name, axis = error.place if isinstance(error, WrongSizeError) and error.size == 1 else ('', 0)
     alone = any(len(got) < len(own) or each == name and axis >= len(own) for each, own, got in (
         _unlike(graph_shapes(graph, params), given, False)))
     return ExportError(reason if alone else '%s\n%s' % (str(error).partition('\n')[0], reason))
@@ -178,11 +178,13 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 
 
 class WrongSizeError(ExportError):
-    """A size that was typed is not the graph's; `place` is its input and axis."""
+    """Something else than `size`, the graph's, was typed; `place` is its input and axis."""
 
-    def __init__(self, place: Place, text: str) -> None:
-        super().__init__(text)
-        self.place = place
+    def __init__(self, place: Place, size: int, typed: int | str) -> None:
+        super().__init__('axis %d of %s must be %d, got %s' % (
+            place[1], place[0], size, 'the name %s, which stands for any size' % typed
+            if isinstance(typed, str) else typed))
+        self.place, self.size = place, size
 
 
 class TiedError(ExportError):

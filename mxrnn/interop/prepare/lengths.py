@@ -1,17 +1,22 @@
 """The lengths that a file takes: an axis that the graph ties becomes a number, others stay open."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Mapping, NamedTuple, Sequence
+from typing import Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from ..._check import some
 from ..._graph.graph import Graph
 from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
+from ..._graph.shapes.constants import CERTIFIED
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Found, Named, Place
-from ..._graph.shapes.substitution import substituted
+from ..._graph.shapes.scales import Tie
+from ..._graph.shapes.substitution import RULES, substituted
+from ..._graph.shapes.verdicts import Axis, Verdict, judged, with_sizes
 from ..registry import ExportError, ShapesNeeded
 from .fitting_sizes import fitting_sizes, told_sizes
 from .input_shapes import (
@@ -22,9 +27,11 @@ from .input_shapes import (
     refuse_guesses,
     shapes_found,
 )
-from .verdicts import Axis, Verdict, judged, remedy, with_sizes
 
 __all__ = ['Request', 'Settled', 'opened', 'settled']
+
+#: Operators with a number that a second graph decides as it does a scalar.
+_SCALARS = 'clip', '_arange', '_full'
 
 
 class Request(NamedTuple):
@@ -200,8 +207,46 @@ def _advised(request: Request, own: Mapping[str, Named], verdict: Verdict, steps
     asked = [label for label, axis in verdict.axes.items()
              if axis.ties and (steps or label in verdict.batches)]
     return verdict._replace(axes={**verdict.axes, **{label: verdict.axes[label]._replace(
-        remedy=remedy(request.graph, request.with_weights({}), own, verdict.axes[label],
-                      request.losses)) for label in asked}})
+        remedy=_remedy(request.graph, request.with_weights({}), own, verdict.axes[label],
+                       request.losses)) for label in asked}})
+
+
+def _remedy(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapping[str, Named],
+            axis: Axis, losses: bool) -> str:
+    """The option with which a tied axis may have any size, if there is one; it was tried. The other
+    arguments are as for `judged`."""
+    if len(axis.sizes) != 1 or any(tie.fits and tie.node.inputs_of('weight') for tie in axis.ties):
+        return ''  # or a weight has the number
+    numbers = {axis.label: axis.sizes[0]}
+
+    def again(graph: Graph) -> Axis:
+        return judged(graph, params, shapes, losses, numbers).axes[axis.label]
+    freed = substituted(graph, {**params, **shapes}, [*shapes], numbers, losses).graph
+    left = again(freed).ties
+    if left:
+        return _decision(freed, left, again)
+    name, shape = next(each for each in shapes.items() if axis.label in each[1])
+    return '. For any: ' + as_options(with_sizes({name: shape}, {
+        axis.label: '%s:%d' % (axis.label, axis.sizes[0])}))
+
+
+def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> str:
+    """What a graph of another length must have to decide ties that are left of one axis; '' if none
+    decides them. Scalars mostly follow a law there. Other numbers that are left are seldom read as
+    sizes, but may be constants."""
+    tied = {tie.node for tie in ties}
+    axis = verdict(graph._replace(nodes=tuple([
+        node._replace(attrs={**node.attrs, CERTIFIED: str((ties[0].label,))})
+        if node in tied else node for node in graph.nodes])))
+    if any(node.op in ('SliceChannel', '_split_v2') for node in tied) or not all(
+            tie.node.op in RULES and -1 not in tie.node.get('shape', ())
+            and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0)
+            for tie in axis.ties):
+        return ''
+    others = [node.title for node in graph.nodes if node in tied
+              and not node.op.endswith('_scalar') and node.op not in _SCALARS]
+    said = '. --certify OTHER-symbol.json may decide it'
+    return said + ' if the numbers of %s are the same there' % some(others) if others else said
 
 
 def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, int | str]:
@@ -214,9 +259,7 @@ def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[st
             where = 'axis %d of %s' % (at, name)
             if isinstance(label, int):
                 if size != label:
-                    raise WrongSizeError((name, at), '%s must be %d, got %s' % (
-                        where, label, 'the name %s, which stands for any size' % size
-                        if isinstance(size, str) else size))
+                    raise WrongSizeError((name, at), label, size)
             elif names.setdefault(label, size) != size:
                 raise ExportError('inputs must agree on the size of shared axes: %s has %s, %s has '
                                   '%s' % (places[label], names[label], where, size))

@@ -1,23 +1,15 @@
-"""The verdict on each open axis of a graph: any size, or what ties it and what to type instead."""
+"""The verdict on each open axis of a graph: any size, or what ties it."""
 from __future__ import annotations
 
-import math
 from types import MappingProxyType
-from typing import Callable, Collection, Mapping, NamedTuple, Sequence
+from typing import Collection, Mapping, NamedTuple, Sequence
 
-from ..._check import some
-from ..._graph.graph import Graph
-from ..._graph.shapes.constants import CERTIFIED
-from ..._graph.shapes.missing_shapes import Named
-from ..._graph.shapes.scales import Tie
-from ..._graph.shapes.substitution import RULES, substituted
-from ..._graph.shapes.ties import Lengths, find_ties
-from .input_shapes import as_options
+from ..graph import Graph
+from .missing_shapes import Named
+from .scales import Tie
+from .ties import Lengths, find_ties
 
-__all__ = ['Axis', 'Verdict', 'judged', 'remedy', 'with_sizes']
-
-#: Operators with a number that a second graph decides as it does a scalar.
-_SCALARS = 'clip', '_arange', '_full'
+__all__ = ['Axis', 'Verdict', 'judged', 'with_sizes']
 
 
 class Axis(NamedTuple):
@@ -133,43 +125,3 @@ def _tied(found: Lengths) -> dict[str, Axis]:
             **{label: sizes for label, sizes in found.sizes.items() if len(sizes) == 1}}
     return {label: Axis(label, told.get(label, ()), tuple(found.of(label)))
             for label in dict.fromkeys(tie.label for tie in found.ties)}
-
-
-# ---- what to type
-
-def remedy(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapping[str, Named],
-           axis: Axis, losses: bool) -> str:
-    """The option with which a tied axis may have any size, if there is one; it was tried. The other
-    arguments are as for `judged`."""
-    if len(axis.sizes) != 1 or any(tie.fits and tie.node.inputs_of('weight') for tie in axis.ties):
-        return ''  # or a weight has the number
-    numbers = {axis.label: axis.sizes[0]}
-
-    def again(graph: Graph) -> Axis:
-        return judged(graph, params, shapes, losses, numbers).axes[axis.label]
-    freed = substituted(graph, {**params, **shapes}, [*shapes], numbers, losses).graph
-    left = again(freed).ties
-    if left:
-        return _decision(freed, left, again)
-    name, shape = next(each for each in shapes.items() if axis.label in each[1])
-    return '. For any: ' + as_options(with_sizes({name: shape}, {
-        axis.label: '%s:%d' % (axis.label, axis.sizes[0])}))
-
-
-def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> str:
-    """What a graph of another length must have to decide ties that are left of one axis; '' if none
-    decides them. Scalars mostly follow a law there. Other numbers that are left are seldom read as
-    sizes, but may be constants."""
-    tied = {tie.node for tie in ties}
-    axis = verdict(graph._replace(nodes=tuple([
-        node._replace(attrs={**node.attrs, CERTIFIED: str((ties[0].label,))})
-        if node in tied else node for node in graph.nodes])))
-    if any(node.op in ('SliceChannel', '_split_v2') for node in tied) or not all(
-            tie.node.op in RULES and -1 not in tie.node.get('shape', ())
-            and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0)
-            for tie in axis.ties):
-        return ''
-    others = [node.title for node in graph.nodes if node in tied
-              and not node.op.endswith('_scalar') and node.op not in _SCALARS]
-    said = '. --certify OTHER-symbol.json may decide it'
-    return said + ' if the numbers of %s are the same there' % some(others) if others else said
