@@ -828,6 +828,16 @@ def test_compare_says_which_shapes_an_onnx_file_does_not_take(prefix, tmp_path):
     assert 'onnxruntime says: ' in error and error.count('\n') == 1
 
 
+def test_compare_takes_labels_that_the_file_does_not_have(prefix, tmp_path):
+    """Their shapes were refused, their data were not."""
+    path = tmp_path / 'a.onnx'
+    assert command('export', prefix, '--onnx', path) == 0
+    np.savez(tmp_path / 'a.npz', data=np.ones((4, 3)), softmax_label=np.zeros((4, 3)))
+    for words in (['--input', 'data=4,3', '--input', 'softmax_label=4,3'],
+                  ['--data', tmp_path / 'a.npz']):
+        assert 'data: data (4, 3)\n' in told('compare', prefix, path, *words)
+
+
 def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path):
     data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=7, name='embed')
     save(tmp_path / 'b', data, [], {'data': (2, 3)})

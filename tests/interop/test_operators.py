@@ -41,6 +41,33 @@ def test_what_cannot_be_run_is_refused(build, match):
         interop.to_torch(interop.Model(graph, {}, {}), {'data': (2, 3, 8, 8)})
 
 
+def rnn_with(**options):
+    return lambda data: mx.sym.RNN(data, *map(mx.sym.Variable, 'whc'), state_size=5, num_layers=1,
+                                   mode='lstm', **options)
+
+
+def pooling(**options):
+    return lambda data: mx.sym.Pooling(data, kernel=(3,), **options)
+
+
+@pytest.mark.parametrize('build, match', [
+    (rnn_with(projection_size=2), 'RNN.: projection_size'),
+    (rnn_with(lstm_state_clip_min=-.01, lstm_state_clip_max=.01), 'RNN.: lstm_state_clip_min'),
+    (pooling(pool_type='lp', p_value=2), 'pool_type lp'),
+    (pooling(pooling_convention='same'), 'the convention same'),
+    (pooling(pool_type='sum', stride=(3,), pooling_convention='full'), 'pool_type sum'),
+    (pooling(pad=(2,)), 'more than half the kernel')])
+def test_the_evaluator_refuses_what_it_does_not_compute(build, match):
+    """compare runs a checkpoint that no writer saw: it got other numbers without a word."""
+    data = torch.rand(2, 3, 8)
+    given = dict(data=data, w=torch.rand(4 * 5 * (8 + 5 + 2)), h=torch.zeros(1, 3, 5),
+                 c=torch.zeros(1, 3, 5))
+    with mx.name.NameManager():
+        symbol = build(mx.sym.Variable('data'))
+    with pytest.raises(NotImplementedError, match=match):
+        evaluate(interop.graph_from_json(symbol.tojson()), given)
+
+
 def test_a_norm_of_integers_is_refused():
     """MXNet's are truncated on the way, in an order of its own."""
     graph = interop.graph_from_json(mx.sym.norm(mx.sym.Variable('data'), name='far').tojson())

@@ -104,9 +104,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     found = glance(model)
     inputs = Inputs(model, file, found)
     takes = {name: shape for name, shape, _ in file.inputs}
-    _refuse_unknown(path, takes, [
-        *(name for name in shapes if name not in takes and name not in inputs.begins),
-        *(name for name in given if name not in labelled)])
+    _refuse_unknown(path, takes, [name for name in {**shapes, **given} if name not in labelled])
     _refuse_other_axes(path, takes, {**shapes, **{name: array.shape
                                                   for name, array in given.items()}})
     for name in inputs.begins:

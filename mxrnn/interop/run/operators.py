@@ -102,6 +102,11 @@ def _pooling(node: Node) -> Run:
     stride, pad = node.stride or (1,) * count, node.pad or (0,) * count
     up = node.pooling_convention == 'full'
     padded = node.op == 'Pooling_v1' or node.count_include_pad is not False
+    if kind == 'lp' or node.pooling_convention == 'same' or (kind == 'sum' and up):
+        raise Unsupported('pool_type %s with the convention %s is not supported'
+                          % (kind, node.pooling_convention))
+    if not everywhere and kind != 'sum' and any(2 * p > k for p, k in zip(pad, kernel)):
+        raise Unsupported('padding of more than half the kernel is not supported')
 
     def pool(x: Tensor) -> Tensor:
         if everywhere:
@@ -134,6 +139,9 @@ def _dropout(training: bool, x: Tensor, *, p: float, mode: str, axes: tuple[int,
 @operator('RNN', training=True)
 def _rnn(node: Node) -> Run:
     """One call for all layers and directions."""
+    for key in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
+        if getattr(node, key) is not None:
+            raise Unsupported('%s is not supported' % key)
     if node.use_sequence_length:
         raise Unsupported('use_sequence_length is not supported')
     begin, options = 2 if node.mode == 'lstm' else 1, keywords(run_rnn, node)
