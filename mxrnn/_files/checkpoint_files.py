@@ -92,10 +92,10 @@ def _found(prefix: str) -> list[tuple[Place, str]]:
 
 
 def _names_in(folder: str) -> list[str]:
-    """The names of the files in a folder; none if it is not there."""
-    folder = folder or '.'
-    with named(folder):
-        return os.listdir(folder) if os.path.isdir(folder) else []
+    """The names of the files in a folder; none if nothing is there."""
+    with named(folder or '.'), contextlib.suppress(FileNotFoundError):
+        return os.listdir(folder or '.')
+    return []
 
 
 def epochs(prefix: str) -> list[int]:
