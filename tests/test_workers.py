@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import itertools
 import logging
 import os
 import pickle
@@ -124,6 +125,19 @@ def test_each_of_several_workers_needs_the_optimiser(rank, tmp_path):
     with pytest.raises(ValueError, match=told), of_rank(rank, workers.module):  # before training
         rnn.do_rnn_checkpoint(workers.training.cell, workers.prefix, module=workers.module,
                               data=workers.parts[rank])
+    assert not list(tmp_path.glob('model*'))
+
+
+def test_only_errors_of_files_are_said_to_be_of_a_part(tmp_path, monkeypatch):
+    workers = Workers(str(tmp_path / 'model'), batches=3)
+    for error, told in ((mx.base.MXNetError('of MXNet'), '^of MXNet$'),
+                        (rnn.CheckpointError('of the data'), '^of the data$'),
+                        (OSError('full'), 'cannot save .*part-0001: full$')):
+        def position(batches, error=error):
+            raise error
+        monkeypatch.setattr(workers.parts[1], 'state_dict', position)
+        with pytest.raises(mx.base.MXNetError, match=told):
+            workers.save(1, 1, 3)
     assert not list(tmp_path.glob('model*'))
 
 
@@ -411,6 +425,11 @@ def test_a_checkpoint_may_be_missing(tmp_path):
             assert rnn.load_rnn_checkpoint(training.cell, place, epoch, missing_ok=True) is None
             with pytest.raises(rnn.CheckpointError):
                 rnn.load_rnn_checkpoint(training.cell, place, epoch)
+    (tmp_path / 'file').write_bytes(b'')
+    for folder, epoch in itertools.product(('file', 'file/folder'), (None, 3)):
+        with pytest.raises(rnn.CheckpointError, match='cannot read .*%s: Not a dir' % folder):
+            rnn.load_rnn_checkpoint(training.cell, str(tmp_path / folder / 'model'), epoch,
+                                    missing_ok=True)
     (tmp_path / 'model-0003.params').write_bytes(b'damaged')
     for epoch in (None, 3):
         with pytest.raises(rnn.CheckpointError):

@@ -102,7 +102,8 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
         kinds.insert(0, 'states')
     # They are renamed in this order, so that parameters never lack their states.
     targets = {kind: files.path_of(prefix, kind, epoch, batch) for kind in kinds}
-    with atomic.saving(targets['params'], list(targets.values())) as paths:
+    with atomic.saving(targets['params'], list(targets.values()),
+                       (OSError, mx.base.MXNetError)) as paths:
         staged = dict(zip(targets, paths))
         if symbol is not None:
             symbol.save(staged['symbol'], **_without_copy(symbol))

@@ -10,7 +10,7 @@ import tempfile
 from concurrent import futures
 from typing import Iterator, Sequence
 
-from . import CheckpointError, mxnet_errors, reason_of
+from . import CheckpointError, reason_of
 
 try:
     import fcntl
@@ -85,9 +85,9 @@ def replacing(targets: Sequence[str]) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def saving(checkpoint: str, targets: Sequence[str]) -> Iterator[list[str]]:
-    """As `replacing`; an error of a file or of MXNet says that `checkpoint` cannot be saved."""
-    errors: tuple[type[Exception], ...] = (OSError, *mxnet_errors())
+def saving(checkpoint: str, targets: Sequence[str],
+           errors: type[Exception] | tuple[type[Exception], ...] = OSError) -> Iterator[list[str]]:
+    """As `replacing`; these errors in the block say that `checkpoint` cannot be saved."""
     try:
         with replacing(targets) as staged:
             yield staged
