@@ -6,7 +6,6 @@ import math
 import numbers
 import operator
 import os
-import reprlib
 import sys
 import warnings
 from typing import Any, Iterable, Iterator, Sequence, Tuple, Type, TypeVar, Union, overload
@@ -36,11 +35,17 @@ GIVEN: set[str] = set()
 
 def shown(value: object) -> str:
     """`value` in a few words for an error; never an array's numbers, which may be many."""
+    return '%s (%s)' % (_in_a_line(value), type(value).__name__)
+
+
+def _in_a_line(value: object) -> str:
     text = ' '.join(map(str.strip, _in_few_words(value).splitlines()))
-    return '%s (%s)' % (text if len(text) <= 80 else text[:77] + '...', type(value).__name__)
+    return text if len(text) <= 80 else text[:77] + '...'
 
 
 def _in_few_words(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 256:  # Python may refuse to write its digits
+        return 'a number with %d bits' % value.bit_length()
     shape = getattr(value, 'shape', None)
     if shape is not None and hasattr(value, 'asnumpy') or isinstance(value, np.ndarray) and shape:
         return 'an array of shape %s' % (shape,)
@@ -48,7 +53,7 @@ def _in_few_words(value: object) -> str:
         items = [_in_few_words(item) for item in value[:4]] + ['...'] * (len(value) > 4)
         return ('[%s]' if type(value) is list else '(%s)') % ', '.join(items)
     if isinstance(value, dict) and type(value) is dict and value:
-        return '{%s, ...}' % ', '.join('%r: %s' % (key, _in_few_words(value[key]))
+        return '{%s, ...}' % ', '.join('%s: %s' % (_in_few_words(key), _in_few_words(value[key]))
                                        for key in list(value)[:2])
     return repr(value)
 
@@ -123,14 +128,14 @@ def integer(name: str, value: object, least: int | None = None, most: int | None
     return int(value)
 
 
-def whole(name: str, value: object, least: int | None = None, most: int | None = None) -> int:
+def whole(name: str, value: object, least: int | None = None) -> int:
     """Return `value` as an int, as `integer` does; floats that are whole numbers count too.
 
     For arguments in which mxnet.rnn takes 3.0 as 3.
     """
     if isinstance(value, (float, np.floating)) and math.isfinite(value) and value == int(value):
         value = int(value)
-    return integer(name, value, least, most)
+    return integer(name, value, least)
 
 
 def units(value: object) -> int:
@@ -243,7 +248,7 @@ def array(name: str, value: object, what: str, axes: Sequence[int] = range(33)) 
     except ValueError:  # sequences of different lengths
         found = np.asarray(None)
     if found.ndim not in axes or found.dtype.kind not in 'biuf':
-        raise TypeError('%s must be %s, got %s' % (name, what, reprlib.repr(value)))
+        raise TypeError('%s must be %s, got %s' % (name, what, _in_a_line(value)))
     return found
 
 

@@ -17,22 +17,25 @@ X = mx.sym.Variable('x')
 GROUP = mx.sym.Group([X, mx.sym.Variable('y')])
 REFUSALS = TypeError, ValueError, NotImplementedError
 NAN, INFINITE, HUGE = float('nan'), float('inf'), 10 ** 30
+DIGITS = 10 ** 5000  # more digits than Python writes
 STATE = [mx.sym.Variable('h'), mx.sym.Variable('c')]
 
 #: Values that are wrong for a kind of argument.
-COUNT = [None, '3', 2.5, NAN, True, np.True_, -3, 0, HUGE, 2 ** 31, [], [3], np.array([3]), X]
-FRACTION = [None, '0.5', -0.1, 1.5, NAN, INFINITE, HUGE, True, 1j, [], [0.5], np.array([0.5]), X]
-NUMBER = [None, '1', NAN, INFINITE, -INFINITE, 10 ** 400, True, 1j, [], X]
-TEXT = [None, 3, b'x', [], ['x'], X]
-PARAMS = ['x', 3, {}, [], X, rnn.LSTMCell]
-FLAG = [None, 'yes', 2, -1, 0.5, NAN, [], X]
-CELL = [None, 'lstm', 3, [], X, rnn.LSTMCell, rnn.RNNParams()]
+COUNT = [None, '3', 2.5, NAN, True, np.True_, -3, 0, HUGE, DIGITS, -DIGITS, 2 ** 31, [], [3],
+         np.array([3]), X]
+FRACTION = [None, '0.5', -0.1, 1.5, NAN, INFINITE, HUGE, DIGITS, True, 1j, [], [0.5],
+            np.array([0.5]), X]
+NUMBER = [None, '1', NAN, INFINITE, -INFINITE, 10 ** 400, DIGITS, True, 1j, [], X]
+TEXT = [None, 3, DIGITS, b'x', [], ['x'], X]
+PARAMS = ['x', 3, {'x': DIGITS}, {}, [], X, rnn.LSTMCell]
+FLAG = [None, 'yes', 2, DIGITS, -1, 0.5, NAN, [], X]
+CELL = [None, 'lstm', 3, [DIGITS], [], X, rnn.LSTMCell, rnn.RNNParams()]
 FUNCTION = ['zeros', 3, [], X.name, 0.5]
 PAIR = [None, 3, '33', [], (3,), (3, 3, 3), (-1, 3), (3.5, 3), (True, 3), (HUGE, 3),
-        (None, 3), (NAN, 3), X, np.array([3, 3])]
-CLIP = [3, 'ab', (1,), (1, 2, 3), (1, 0), (None, 1), (NAN, 1), (0, INFINITE), (True, 2), X,
+        (DIGITS, 3), (None, 3), (NAN, 3), X, np.array([3, 3])]
+CLIP = [3, DIGITS, 'ab', (1,), (1, 2, 3), (1, 0), (None, 1), (NAN, 1), (0, INFINITE), (True, 2), X,
         np.array([0, 1])]
-MODE = [None, 'foo', 'LSTM', '', 3, b'lstm', [], ['lstm'], X]
+MODE = [None, 'foo', 'LSTM', '', 3, DIGITS, b'lstm', [], ['lstm'], X]
 ACTIVATION = [None, 'swish', 'Tanh', '', 3, b'tanh', []]
 INITIALIZER = [3, 0.5, [], {}, X, mx.nd.ones((1,)), mx.init.Zero]
 
@@ -181,8 +184,9 @@ FILES = {'cells': [None, 3, 'lstm', X, [3], [lstm(), None]], 'prefix': PATHS,
 
 
 OF_ITERATORS = {
-    'batch_size': COUNT, 'invalid_label': REAL + [HUGE], 'data_name': TEXT,
-    'label_name': [*TEXT, 'data'], 'num_parts': [0, None, 1.5, 50], 'part_index': [1, -1, None],
+    'batch_size': COUNT, 'invalid_label': REAL + [HUGE, DIGITS], 'data_name': TEXT,
+    'label_name': [*TEXT, 'data'], 'num_parts': [0, None, 1.5, 50, DIGITS],
+    'part_index': [1, -1, None, DIGITS],
     'dtype': ['float99', 3, [], X, NAN, '', None, 'floating', 'int16', 'complex64', 'U4', object],
     'layout': [None, 3, '', 'NTCH', 'nt', 'TT', [], X], 'last_batch': [None, 3, 'drop', '', [], X]}
 
@@ -241,10 +245,11 @@ ARGUMENTS += [
      {'sentences': [None, 3, X, [3], [['a']], [[NAN, 1]], [[1, None]], [[1, X]], [], iter([]), {},
                     '', 'words', ['words'], [['two', 'words']], [['1']], [None], [[None]],
                     [[1], 5], [[1], [[2]]], [[[1, 2]]], [[1, [2, 3]]], [[2 ** 70]], [[10 ** 400]],
-                    [[1j]], [{1, 2}], [{1: 2}], [iter([1])], np.zeros(4), np.zeros((2, 2, 2))],
-      'buckets': [3, 'ab', [0], [-1], [2.5], [None], [True], [HUGE], X, [[3]], 0, 2.5, True, '36',
-                  ['3'], [-1, 4], [NAN], [1]],
-      **OF_ITERATORS, 'shuffle': FLAG, 'seed': [-1, 2 ** 32, 2.5, 'x', [], NAN, True, X],
+                    [[DIGITS]], [[1j]], [{1, 2}], [{1: 2}], [iter([1])], np.zeros(4),
+                    np.zeros((2, 2, 2))],
+      'buckets': [3, 'ab', [0], [-1], [2.5], [None], [True], [HUGE], [DIGITS], X, [[3]], 0, 2.5,
+                  True, '36', ['3'], [-1, 4], [NAN], [1]],
+      **OF_ITERATORS, 'shuffle': FLAG, 'seed': [-1, 2 ** 32, DIGITS, 2.5, 'x', [], NAN, True, X],
       'too_long': [None, 3, 'cut', '', [], X], 'provide_length': FLAG}),
     ('BucketSentenceIter', lambda **kwargs: rnn.BucketSentenceIter(
         CODES, 1, [3], provide_length=True, **kwargs),
@@ -252,7 +257,8 @@ ARGUMENTS += [
     ('StreamIter', lambda **kwargs: rnn.StreamIter(
         **{'tokens': range(20), 'batch_size': 2, 'bptt': 3, **kwargs}),
      {'tokens': [None, 3, X, [], ['a', 'b'], [None] * 9, [[1, 2]], [NAN] * 20, 'text',
-                 [[1, 2], [3]], [1], [2 ** 70] * 9, [1.5, NAN] * 9, np.zeros((9, 9)), range(2)],
+                 [[1, 2], [3]], [1], [2 ** 70] * 9, [DIGITS] * 9, [1.5, NAN] * 9, np.zeros((9, 9)),
+                 range(2)],
       **OF_ITERATORS, 'bptt': COUNT, 'last_batch': [*OF_ITERATORS['last_batch'], 'roll_over']}),
 ]
 

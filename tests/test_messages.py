@@ -252,6 +252,14 @@ def test_a_mistake_is_told_once_with_its_place_and_its_remedy(make, message, sav
     assert text.count('\n') == 1, text  # no cause before it
 
 
+@pytest.mark.parametrize('make', [
+    lambda number: rnn.LSTMCell(number), lambda number: rnn.BucketSentenceIter([[1]], number),
+    lambda number: rnn.LSTMCell(3, prefix=[number]), lambda number: rnn.StreamIter([number], 1, 1)])
+def test_a_number_with_more_digits_than_python_writes_is_told_by_its_bits(make):
+    with pytest.raises((TypeError, ValueError), match=r'got \[?a number with 16610 bits'):
+        make(10 ** 5000)
+
+
 def test_one_str_in_place_of_sentences_is_warned_of():
     with pytest.warns(UserWarning, match=r'sentences is one str, .* such as \[text\]') as told:
         assert len(rnn.encode_sentences('abc')[0]) == 3

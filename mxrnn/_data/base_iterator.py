@@ -96,11 +96,11 @@ class TokenIter(mx.io.DataIter):
         self.dtype = dtype
         self.layout = _check.choice('layout', layout, ('NT', 'TN', 'NTC', 'TNC'))
         self.major_axis = layout.find('N')
-        self.num_parts = _check.integer('num_parts', num_parts, 1)
+        self.num_parts = _check.integer('num_parts', num_parts, 1, _check.LARGEST)
         self.part_index = _check.integer('part_index', part_index, 0)
         if self.part_index >= self.num_parts:
-            raise ValueError('part_index must be from 0 to %d, because num_parts is %d, got %d'
-                             % (self.num_parts - 1, self.num_parts, self.part_index))
+            raise ValueError('part_index must be from 0 to %d, because num_parts is %d, got %s'
+                             % (self.num_parts - 1, self.num_parts, _check.shown(part_index)))
         self._described: dict[Key, Described] = {}  #: provide_data and provide_label of each length
 
     def __len__(self) -> int:

@@ -18,7 +18,7 @@ def check_seed(seed: int | None) -> int | None:
     if seed is None:
         return None
     if not 0 <= _check.integer('seed', seed) < 2 ** 32:
-        raise ValueError('seed must be from 0 to 2**32 - 1, got %r' % seed)
+        raise ValueError('seed must be from 0 to 2**32 - 1, got %s' % _check.shown(seed))
     return int(seed)
 
 
