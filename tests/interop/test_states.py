@@ -22,6 +22,7 @@ from .programs import EACH_STEP, PROGRAMS, stack
 from .test_programs_leave import model_of, settled
 
 from mxrnn._graph.rolling import structure  # noqa: E402, I001  isort: skip
+from mxrnn._model_commands import shapes_of  # noqa: E402  isort: skip
 from mxrnn.interop.export_onnx import write_onnx  # noqa: E402  isort: skip
 from mxrnn.interop.prepare import prepare  # noqa: E402  isort: skip
 
@@ -107,6 +108,21 @@ def test_a_sum_over_all_steps_runs_as_a_running_sum(tmp_path):
     expected = whole(model, data, inputs)
     for chunks in ([0] * 6, [2, 0, 3]):
         assert step_apart(stepper, stepper.begin(2), data, expected, chunks) < 1e-6
+
+
+@pytest.mark.parametrize('inputs', [None, {'data': ('batch', 'time', 4)}])
+def test_a_running_sum_that_is_tied_is_refused_for_the_tie(inputs):
+    """Not for using several steps at once, which it does not."""
+    cell = rnn.RNNCell(3, prefix='sum_')
+    outputs, _ = cell.unroll(6, mx.sym.Variable('data'), merge_outputs=False)
+    total = mx.sym._internal._mul_scalar(
+        sum(outputs, cell.begin_state()[0]), scalar=.3, name='third')
+    model, _ = model_for(mx.sym.Group([mx.sym.stack(*outputs, axis=1, name='all'), total]),
+                         {'data': (2, 6, 4)})
+    with pytest.raises(interop.ExportError, match=r'third \(_mul_scalar\) has 0.3') as error:
+        prepare(model, inputs, states=True)
+    said = str(error.value)
+    assert 'several steps' not in said and 'add --output all_output' in said
 
 
 def test_a_sum_over_what_a_decoder_attends_to_stays_a_sum(tmp_path):
@@ -689,28 +705,40 @@ def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_pat
         interop.to_onnx(model, tmp_path / 'a.onnx', same, states=True)
 
 
-@pytest.mark.parametrize('form', ['onnx', 'source'])
-@pytest.mark.parametrize('helps', [False, True])
-def test_a_number_of_steps_that_frees_them_is_advised_where_it_works(helps, form, tmp_path):
-    """With states, no option was named."""
+def gru_of_five(helps):
+    """A model whose number of steps is fixed, and whether the number can be freed."""
     data = mx.sym.Variable('data')
     words = mx.sym.Embedding(data, input_dim=9, output_dim=6, name='words')
     words = mx.sym.broadcast_add(words, mx.sym.slice_axis(
         mx.sym.expand_dims(data, axis=2), axis=1, begin=0, end=5)) if helps else words / 5
     outputs, _ = rnn.GRUCell(4, 'gru_').unroll(5, words, merge_outputs=True)
-    model = random_model(outputs, {'data': (2, 5)})
+    return random_model(outputs, {'data': (2, 5)})
+
+
+@pytest.mark.parametrize('form', ['onnx', 'source'])
+@pytest.mark.parametrize(('typed', 'advised'), [
+    ('', 'batch,time:5'), ('2,5', '2,time:5'), ('5,5', '5,time:5'), ('batch,5', 'batch,time:5'),
+    ('time,5', 'time,time_2:5')])
+def test_a_number_of_steps_that_frees_them_is_advised(typed, advised, form, tmp_path):
+    """With states, no option was named; then one that was refused, if a number was typed."""
     export = interop.to_onnx if form == 'onnx' else interop.to_source
     path = tmp_path / ('a.onnx' if form == 'onnx' else 'a.py')
     with pytest.raises(interop.ExportError, match='its number of steps is fixed') as error:
-        export(model, path, states=True)
-    advice = 'For any number of steps, add --input data=batch,time:5'
-    assert [advice in line for line in str(error.value).splitlines()[-2:]] == [helps, False]
-    inputs = {'data': ('batch', 'time:5')}
-    if helps:
-        export(model, path, inputs, states=True)
-    else:
-        with pytest.raises(interop.ExportError, match='uses several steps at once'):
-            export(model, path, inputs, states=True)
+        export(gru_of_five(True), path, shapes_of(['data=' + typed] * bool(typed)), states=True)
+    said = 'For any number of steps, add --input data='
+    assert str(error.value).splitlines()[-2] == said + advised
+    export(gru_of_five(True), path, shapes_of(['data=' + advised]), states=True)
+
+
+@pytest.mark.parametrize('form', ['onnx', 'source'])
+def test_a_number_of_steps_that_frees_nothing_is_not_advised(form, tmp_path):
+    export = interop.to_onnx if form == 'onnx' else interop.to_source
+    path = tmp_path / ('a.onnx' if form == 'onnx' else 'a.py')
+    with pytest.raises(interop.ExportError, match='its number of steps is fixed') as error:
+        export(gru_of_five(False), path, states=True)
+    assert 'For any number' not in str(error.value)
+    with pytest.raises(interop.ExportError, match='uses several steps at once'):
+        export(gru_of_five(False), path, {'data': ('batch', 'time:5')}, states=True)
 
 
 @pytest.mark.parametrize('form', [(0, 0, 12), (-3, 12), (-1, 12), (0, 0, -1), (0, 0, 2, 6)])

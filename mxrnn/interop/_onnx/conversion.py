@@ -101,7 +101,7 @@ class Conversion:
         if self._faults:
             raise ExportError('\n'.join(self._faults))
         for name, value in zip(given, results):
-            if value is not None:  # otherwise there are faults
+            if value is not None:  # none is missing, since there are no faults
                 builder.give(builder.scope, value, name)
                 self.types[name] = value.dtype.name
         try:

@@ -91,6 +91,8 @@ class Settled:
         By input and axis, the sizes that the graph takes, if it takes only some.
     numbers : dict
         By names of axes that became numbers, these. Labels of losses may have such axes, too.
+    tied : dict
+        By input and axis, names for those that became numbers, or whose numbers were typed.
     lines : list of (str, str)
         One line for all axes with one verdict: their names, and the verdict.
     own : dict
@@ -104,6 +106,7 @@ class Settled:
     shapes: dict[str, Named]
     ranges: dict[Place, range]
     numbers: dict[str, int]
+    tied: dict[Place, str]
     lines: list[tuple[str, str]]
     own: dict[str, tuple[int, ...]]
     other: Mapping[str, int]
@@ -325,6 +328,8 @@ def _as_settled(own: Mapping[str, Named], verdict: Verdict, names: Mapping[str, 
                 others: Mapping[str, int]) -> Settled:
     """The shapes of the file, and what it tells about its axes."""
     final = _final(verdict, names)
+    unused = {label: name if isinstance(name, str) else label + '_2' * (label in names.values())
+              for label, name in names.items()}
     open_ = {label: name for label, name in final.items() if isinstance(name, str)}
     ranges = {label: range(axis.sizes[0], axis.sizes[-1] + 1)
               for label, axis in verdict.axes.items()
@@ -339,6 +344,8 @@ def _as_settled(own: Mapping[str, Named], verdict: Verdict, names: Mapping[str, 
         {(name, at): ranges[str(label)] for name, shape in own.items()
          for at, label in enumerate(shape) if label in ranges},
         {str(names[label]): size for label, size in final.items() if isinstance(size, int)},
+        {(name, at): unused[str(label)] for name, shape in own.items()
+         for at, label in enumerate(shape) if isinstance(final.get(str(label)), int)},
         shown.lines(),
         {name: verdict.axes[label].sizes for label, name in open_.items()
          if verdict.axes[label].sizes},

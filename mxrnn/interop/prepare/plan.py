@@ -1,7 +1,6 @@
 """One function for all exports: from a model and what was typed to a plan."""
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Collection, Mapping, NamedTuple, Sequence
@@ -25,6 +24,8 @@ from ..model import Model, widened
 from ..registry import Converters, ExportError
 from .begin_state_rows import of_any_batch
 from .input_shapes import (
+    TiedError,
+    as_options,
     as_typed,
     blaming_axes,
     check_shapes,
@@ -36,7 +37,7 @@ from .input_shapes import (
 from .lengths import Request, Settled, settled
 from .losses import Losses, with_losses
 from .outputs import chosen, refuse_unknown
-from .steps import LEFT_OUT, chosen_for_steps, in_steps
+from .steps import FIXED, LEFT_OUT, chosen_for_steps, in_steps
 
 __all__ = ['Prepared', 'glance', 'prepare', 'prepare_part']
 
@@ -149,13 +150,13 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     """
     asked = _Asked(outputs, operators, states, roll, training)
     typed = _checked(model, inputs or {}, types or {}, certify_by, asked)
-    file, rolled, found, losses, steps = _planned(_with_outputs(typed, asked), typed, asked, ranks)
-    looked_up = [] if training else _looked_up(file, rolled.graph, typed.types)
+    kept, rolled, found, losses, steps = _planned(_kept(typed, asked), typed, asked, ranks)
+    looked_up = [] if training else _looked_up(kept, rolled.graph, typed.types)
     return Prepared(
-        **vars(found), model=file.model, given=typed.given, looked_up=looked_up,
-        types={**dict.fromkeys(looked_up, 'int64'), **typed.types}, left_out=file.left_out,
-        read=file.read, notes=file.notes, findings=rolled.findings,
-        certified=file.other if found.other else None, steps=steps, losses=losses, one=file.one,
+        **vars(found), model=kept.model, given=typed.given, looked_up=looked_up,
+        types={**dict.fromkeys(looked_up, 'int64'), **typed.types}, left_out=kept.left_out,
+        read=kept.read, notes=kept.notes, findings=rolled.findings,
+        certified=kept.other if found.other else None, steps=steps, losses=losses, one=kept.one,
         certified_one=typed.other)
 
 
@@ -199,7 +200,7 @@ class _Typed(NamedTuple):
     other: OneInput | None
 
 
-class _File(NamedTuple):
+class _Kept(NamedTuple):
     """The model with the outputs of a file; the names of the file's inputs, and what was typed for
     these, which is all of `_Typed.given` but shapes of labels."""
 
@@ -229,10 +230,10 @@ def _checked(model: Model, inputs: Mapping[str, Sequence[Any]], types: Mapping[s
         raise ValueError('%s needs the graph rolled up: leave out roll=False (--as-is)' % (
             'states=True (--states)' if asked.states else 'an axis with a number of steps'))
     return _Typed(model._replace(graph=one.graph), one, given, types, counted,
-                  certify_by and asked.with_one_input(certify_by, model.params))
+                  None if certify_by is None else asked.with_one_input(certify_by, model.params))
 
 
-def _with_outputs(typed: _Typed, asked: _Asked) -> _File:
+def _kept(typed: _Typed, asked: _Asked) -> _Kept:
     """The model with the outputs of the file. Refuses what the format lacks, and weights and
     inputs that do not fit the graph."""
     model, one, given = typed.model, typed.one, typed.given
@@ -257,55 +258,70 @@ def _with_outputs(typed: _Typed, asked: _Asked) -> _File:
         if idle:
             raise ValueError('%s must name inputs of the file: %s; it does not take %s' % (
                 what, ', '.join(own + labels) or 'none', ', '.join(idle)))
-    return _File(model, one, own, {name: given[name] for name in own if name in given},
-                 typed.other and asked.chosen(typed.other.graph)[0], left_out, read, one.note)
+    other = None if typed.other is None else asked.chosen(typed.other.graph)[0]
+    return _Kept(model, one, own, {name: given[name] for name in own if name in given}, other,
+                 left_out, read, one.note)
 
 
-def _planned(file: _File, typed: _Typed, asked: _Asked, ranks: Mapping[str, int]) -> tuple[
-        _File, RolledGraph, Settled, Losses | None, Stepped | None]:
+def _planned(kept: _Kept, typed: _Typed, asked: _Asked, ranks: Mapping[str, int]) -> tuple[
+        _Kept, RolledGraph, Settled, Losses | None, Stepped | None]:
     """The last two stages. A sum over all steps cannot run in steps, but a running sum can: a graph
     that is refused with states is tried once more with loops for sums."""
     try:
-        kept, rolled = _rolled_up(file, asked)
-        return kept, rolled, *_settled(kept, rolled, typed, asked, ranks)
-    except ExportError:
-        if asked.states and asked.sums:
-            with contextlib.suppress(ExportError):
-                return _planned(file, typed, asked._replace(sums=False), ranks)
-        raise
+        able, rolled = _rolled_up(kept, asked)
+        return able, rolled, *_settled(able, rolled, typed, asked, ranks)
+    except ExportError as error:
+        refusal = error
+    if asked.states and asked.sums:
+        try:
+            return _planned(kept, typed, asked._replace(sums=False), ranks)
+        except ExportError as error:
+            refusal = _truer(refusal, error)
+    raise refusal
 
 
-def _rolled_up(file: _File, asked: _Asked) -> tuple[_File, RolledGraph]:
+def _truer(sums: ExportError, loops: ExportError) -> ExportError:
+    """Why a graph cannot run in steps: because of a sum over steps or, if a loop in its place can
+    run, because of what ties the number of steps."""
+    first, second = str(sums).split('\n'), str(loops).split('\n')
+    tied = isinstance(loops, TiedError) or FIXED in second[0]
+    if not tied or not first[0].endswith('(sum) cannot be stepped: it uses several steps at once'):
+        return sums
+    # what to do, which is the same for both, is in the later lines of the first
+    return ExportError('\n'.join([*[line for line in second if line not in first], *first[1:]]))
+
+
+def _rolled_up(kept: _Kept, asked: _Asked) -> tuple[_Kept, RolledGraph]:
     """The graph rolled up; with states, only with the outputs that can run in steps."""
-    graph = file.model.graph
+    graph = kept.model.graph
     rolled = asked.rolled(graph)
     if not asked.states or asked.outputs is not None:
-        return file, rolled
-    kept = chosen_for_steps(graph, rolled, file.model.params, file.given)
-    if kept is graph:
-        return file, rolled
-    needed, left = kept.needed_variables(), [
-        name for name in graph.outputs if name not in kept.outputs]
-    return file._replace(
-        model=file.model._replace(graph=kept), notes=[*file.notes, LEFT_OUT % ', '.join(left)],
-        inputs=[name for name in file.inputs if name in needed]), asked.rolled(kept)
+        return kept, rolled
+    able = chosen_for_steps(graph, rolled, kept.model.params, kept.given)
+    if able is graph:
+        return kept, rolled
+    needed, left = able.needed_variables(), [
+        name for name in graph.outputs if name not in able.outputs]
+    return kept._replace(
+        model=kept.model._replace(graph=able), notes=[*kept.notes, LEFT_OUT % ', '.join(left)],
+        inputs=[name for name in kept.inputs if name in needed]), asked.rolled(able)
 
 
-def _settled(file: _File, rolled: RolledGraph, typed: _Typed, asked: _Asked,
+def _settled(kept: _Kept, rolled: RolledGraph, typed: _Typed, asked: _Asked,
              ranks: Mapping[str, int]) -> tuple[Settled, Losses | None, Stepped | None]:
     """The sizes of the inputs, then what depends on them: losses, and the graph of a step."""
-    one, params = file.one, file.model.params
+    one, params = kept.one, kept.model.params
     if one.program is not None:  # it tells the shape of a step, where that of all is a guess
         told = graph_shapes(asked.rolled(one.program).graph, params)
         ranks = {**{name: len(told[steps[0]]) + 1 for name, steps in one.inputs.items()
-                    if name in file.inputs and steps[0] in told}, **ranks}
-    other = file.other and asked.rolled(file.other).graph
-    with blaming_axes(rolled.graph, params, file.given, rolled.findings):
-        found = settled(Request(rolled.graph, params, file.given, file.inputs, asked.training,
+                    if name in kept.inputs and steps[0] in told}, **ranks}
+    other = None if kept.other is None else asked.rolled(kept.other).graph
+    with blaming_axes(rolled.graph, params, kept.given, rolled.findings):
+        found = settled(Request(rolled.graph, params, kept.given, kept.inputs, asked.training,
                                 typed.counted, ranks), other, advises=not asked.states)
         losses, written = None, found.graph
         if asked.training:
-            losses = with_losses(file.model.graph, found, params, typed.given, typed.types)
+            losses = with_losses(kept.model.graph, found, params, typed.given, typed.types)
             written = losses.graph._replace(heads=tuple(losses.predictions))
         if not asked.states:
             return found, losses, None
@@ -314,37 +330,39 @@ def _settled(file: _File, rolled: RolledGraph, typed: _Typed, asked: _Asked,
                                            rolled.findings, found.lines)
         except ExportError as error:
             lines = str(error).split('\n')  # the last line says what to do without states
-            lines[-1:-1] = _freed_steps(file, rolled, typed, asked, found)
+            lines[-1:-1] = _freed_steps(kept, rolled, typed, asked, found)
             raise ExportError('\n'.join(lines)) from None
 
 
-def _freed_steps(file: _File, rolled: RolledGraph, typed: _Typed, asked: _Asked, found: Settled
+def _freed_steps(kept: _Kept, rolled: RolledGraph, typed: _Typed, asked: _Asked, found: Settled
                  ) -> list[str]:
     """What to type so that a graph with a fixed number of steps can be stepped: it was tried."""
-    for name, shape in found.shapes.items() if not typed.counted and not typed.other else ():
-        for at, size in enumerate(shape):
-            label = next((label for label, own in found.numbers.items() if own == size), None)
-            if label is None or not isinstance(size, int):
-                continue
-            sizes = {name: tuple([*shape[:at], label, *shape[at + 1:]])}
-            try:
-                _settled(file._replace(given={**file.given, **sizes}), rolled, typed._replace(
-                    given={**typed.given, **sizes}, counted={(name, at): size}), asked, {})
-            except ExportError:
-                continue
-            return ['For any number of steps, add --input %s' % as_typed({
-                name: [*shape[:at], '%s:%d' % (label, size), *shape[at + 1:]]})[0]]
+    if typed.counted or typed.other is not None:
+        return []
+    for label in dict.fromkeys(found.tied.values()):
+        names = [name for (name, _), each in found.tied.items() if each == label]
+        inputs = {name: ['%s:%s' % (label, size) if found.tied.get((name, at)) == label else size
+                         for at, size in enumerate(found.shapes[name])]
+                  for name in [name for name in names if name in typed.given] or names[:1]}
+        try:
+            shapes, counted = without_number(inputs)
+            sizes = check_shapes(shapes, kept.model.graph, kept.model.params)
+            _settled(kept._replace(given={**kept.given, **sizes}), rolled, typed._replace(
+                given={**typed.given, **sizes}, counted=counted), asked, {})
+        except ValueError:
+            continue
+        return ['For any number of steps, add %s' % as_options(inputs)]
     return []
 
 
-def _looked_up(file: _File, rolled: Graph, types: Collection[str]) -> list[str]:
+def _looked_up(kept: _Kept, rolled: Graph, types: Collection[str]) -> list[str]:
     """The inputs without a type that only look-ups read, in both graphs: a loop may begin with one,
     and go on with numbers of another type."""
-    graph = file.model.graph
-    known = {*types, *file.model.params,
+    graph = kept.model.graph
+    known = {*types, *kept.model.params,
              *(node.name for node in graph.nodes if '__dtype__' in node.attrs)}
     return only_looked_up(rolled, only_looked_up(
-        graph, [name for name in file.inputs if name not in known]))
+        graph, [name for name in kept.inputs if name not in known]))
 
 
 def prepare_part(part: Model, inputs: Mapping[str, Sequence[Any]] | None,
@@ -364,7 +382,7 @@ def glance(model: Model, advises: bool = False) -> Prepared:
             name for name in rolled.graph.needed_variables() if name not in params]),
             asks=False, advises=advises)
     except ExportError as error:
-        found = Settled(rolled.graph, {}, {}, {}, [('shapes', str(error))], {}, {})
+        found = Settled(rolled.graph, {}, {}, {}, {}, [('shapes', str(error))], {}, {})
     return Prepared(**vars(found), model=model, given={}, types={}, findings=rolled.findings)
 
 

@@ -14,8 +14,10 @@ from ..registry import ExportError
 from .begin_state_rows import moved
 from .input_shapes import Shapes, blaming_axes, shapes_found
 
-__all__ = ['LEFT_OUT', 'chosen_for_steps', 'in_steps']
+__all__ = ['FIXED', 'LEFT_OUT', 'chosen_for_steps', 'in_steps']
 
+#: What is said of a recurrence whose number of steps the graph ties.
+FIXED = 'its number of steps is fixed'
 #: The note on outputs that a file of steps leaves out.
 LEFT_OUT = 'outputs that are losses, metrics or states are left out: %s'
 #: Operators through which a final state becomes an output.
