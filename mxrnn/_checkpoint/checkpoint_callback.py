@@ -20,7 +20,7 @@ from . import optimizer_states as _optimizer
 from . import position, worker_agreement
 from .optimizer_states import Begun, Extra
 from .position import Data, Here
-from .saving import pinned, save
+from .saving import Companion, pinned, save
 
 __all__ = ['do_rnn_checkpoint', 'Retention']
 
@@ -181,8 +181,9 @@ class _Saver:
         """The training after this batch of an epoch, 0 for its end; None without data."""
         if self._module is None or self._data is None:
             return None
-        return Here(_optimizer.trained(self._module), self._data, batch or len(self._data),
-                    not batch)
+        ended = batch == 0
+        done = len(self._data) if ended else batch
+        return Here(_optimizer.trained(self._module), self._data, done, ended)
 
     def _save(self, place: Place, sym: mx.sym.Symbol | None, arg: Any, aux: Any) -> None:
         told, here = None, self._here(place[1])
@@ -195,7 +196,7 @@ class _Saver:
              aux, batch=place[1], companion=self._companion(here, told), checksum=self._checksum)
         self._retention.saved(place, told)
 
-    def _companion(self, here: Here | None, told: Extra | None) -> tuple[bytes, Extra] | None:
+    def _companion(self, here: Here | None, told: Extra | None) -> Companion | None:
         """The optimiser's states, its own changes, and the position; with several workers, `told`
         about theirs instead."""
         module = self._module
@@ -214,7 +215,7 @@ class _Saver:
         self._note_optimizer()
         if self._begun is not None:
             extra = extra._replace(changed=self._begun.changed())
-        return dumped, extra
+        return Companion(dumped, extra)
 
     def _note_optimizer(self) -> None:
         """Note the settings of the module's optimiser before it works."""
@@ -222,7 +223,9 @@ class _Saver:
         optimizer = None if self._module is None else _optimizer.optimizer_of(self._module)
         if optimizer not in (None, self._begun and self._begun.optimizer):
             self._begun = Begun(optimizer)
-            getattr(self._data, '_check_ids_', lambda _: None)(self._module)
+            data = self._data
+            if data is not None and hasattr(data, '_check_ids_'):  # a program's own may lack it
+                data._check_ids_(self._module)
 
 
 class _Workers:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Iterable, Sequence
+from typing import Iterable, NamedTuple, Sequence
 
 from .. import _check
 from .._cells.cell_list import Cell, cell_list
@@ -16,7 +16,7 @@ from .._runtime.symbol_graph import graph_of
 from . import optimizer_states as _optimizer
 from .optimizer_states import Extra
 
-__all__ = ['pinned', 'save', 'save_rnn_checkpoint']
+__all__ = ['Companion', 'pinned', 'save', 'save_rnn_checkpoint']
 
 _log = logging.getLogger('mxrnn.rnn')
 
@@ -78,11 +78,20 @@ def save_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int,
          checksum=_check.flag('checksum', checksum))
 
 
+class Companion(NamedTuple):
+    """What the file beside the parameters (``.states``) has."""
+
+    optimizer_states: bytes  #: as MXNet writes them
+    extra: Extra
+
+
 def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol | None,
          arg_params: Weights, aux_params: Weights, *, batch: int = 0,
-         companion: tuple[bytes, Extra] | None = None, checksum: bool = True) -> None:
-    """Write a checkpoint, at the end of an epoch or after a `batch` of the next one, and for a
-    `companion`, an optimiser's states and what mxrnn tells about them, the file beside it."""
+         companion: Companion | None = None, checksum: bool = True) -> None:
+    """Write a checkpoint, at the end of an epoch or after a `batch` of the next one.
+
+    If there is a `companion`, it is written too.
+    """
     epoch = _check.whole('epoch', epoch, 0)
     _check.instance('symbol', symbol, (mx.sym.Symbol, type(None)), 'a Symbol or None')
     for name, params in (('arg_params', arg_params), ('aux_params', aux_params)):
