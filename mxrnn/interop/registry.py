@@ -14,7 +14,6 @@ __all__ = ['Converter', 'Converters', 'converts', 'ExportError', 'ONNX', 'Operat
            'register', 'ShapesNeeded', 'TORCH', 'Unsupported']
 
 _Entry = TypeVar('_Entry')
-_Function = TypeVar('_Function', bound=Callable[..., Any])
 #: A function for a back end; what it takes and returns depends on the back end.
 Converter = Callable[..., Any]
 Make = Callable[[Node], Converter]
@@ -31,16 +30,13 @@ class Converters(ChainMap[str, _Entry], Generic[_Entry]):
         super().__init__({}, {})
         self.back_end = back_end
 
-    def enters(self, *ops: str, entry: Callable[[Any], _Entry]) -> Callable[[_Function], _Function]:
-        """Make the decorated function the back end's converter for `ops`, in the form of an
-        `entry`; a second one for an operator is refused."""
-        def enter(function: _Function) -> _Function:
-            for op in ops:
-                if op in self.maps[1]:
-                    raise ValueError('%s has two converters of %s' % (self.back_end, op))
-                self.maps[1][op] = entry(function)
-            return function
-        return enter
+    def enter(self, entry: _Entry, *ops: str) -> None:
+        """Add the back end's own converter for `ops`; a second one for an operator is refused."""
+        own = self.maps[1]
+        for op in ops:
+            if op in own:
+                raise ValueError('%s has two converters of %s' % (self.back_end, op))
+            own[op] = entry
 
 
 class Operator(NamedTuple):
@@ -163,9 +159,15 @@ def operator(*names: str, training: bool = False, creates: bool = False) -> Call
     The function gets a `Node` once, when a module is built. It returns a function of the node's
     input tensors, which returns a tensor or a tuple of tensors.
     """
-    return TORCH.enters(*names, entry=lambda make: Operator(make, training, creates))
+    def enter(make: Make) -> Make:
+        TORCH.enter(Operator(make, training, creates), *names)
+        return make
+    return enter
 
 
 def converts(*operators: str) -> Callable[[Converter], Converter]:
     """Make the decorated function the ONNX converter for `operators`."""
-    return ONNX.enters(*operators, entry=lambda function: function)
+    def enter(function: Converter) -> Converter:
+        ONNX.enter(function, *operators)
+        return function
+    return enter

@@ -283,9 +283,9 @@ def test_register_with_attributes(own_operators):
 
 def test_a_back_end_has_one_converter_of_an_operator():
     table = Converters('torch')
-    table.enters('a', 'b', entry=len)('x')
+    table.enter(1, 'a', 'b')
     with pytest.raises(ValueError, match='torch has two converters of b'):
-        table.enters('b', entry=len)('xx')
+        table.enter(2, 'b')
     table['a'] = 3
     assert dict(table) == {'a': 3, 'b': 1} and len(table) == 2  # a program's own comes first
     del table['a']

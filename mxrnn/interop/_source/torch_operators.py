@@ -25,8 +25,13 @@ def runs(*ops: str, training: bool = False, creates: bool = False) -> Callable[[
 
     Its keyword-only parameters are the node's attributes (with torch's types) and the node's name.
     """
-    return TORCH.enters(*ops, entry=lambda run: Operator(
-        lambda node: functools.partial(run, **keywords(run, node)), training, creates, run))
+    def enter(run: Run) -> Run:
+        def make(node: Node) -> Run:
+            return functools.partial(run, **keywords(run, node))
+
+        TORCH.enter(Operator(make, training, creates, run), *ops)
+        return run
+    return enter
 
 
 def keywords(run: Run, node: Node) -> dict[str, Any]:
