@@ -24,6 +24,7 @@ from mxrnn.interop import (  # noqa: E402
     graph_from_json,  # noqa: E402
     to_onnx,
 )
+from mxrnn.interop.registry import ONNX  # noqa: E402
 
 #: How many random compositions are tried.
 COMPOSITIONS = int(os.environ.get('MXRNN_COMPOSITIONS', 25))
@@ -233,6 +234,17 @@ def test_what_nodes_ask_for_is_refused_all_at_once(tmp_path):
         mx.sym.SoftmaxActivation(data, name='soft')])
     with pytest.raises(ExportError, match=r"(?s)node pool \(Pooling\): .*'lp'.*node soft"):
         to_onnx(model_of(symbol), tmp_path / 'a.onnx', {'data': (1, 2, 5, 5)})
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize('choose', [lambda x: x if x < 3 else -x, lambda x: x and -x,
+                                    lambda x: max(x, x * 2)])
+def test_converters_cannot_choose_by_the_numbers_of_an_array(choose, tmp_path, monkeypatch):
+    monkeypatch.setattr(ONNX, 'maps', [{}, *ONNX.maps[1:]])
+    interop.register('_contrib_quadratic', onnx=lambda builder, node, x: choose(x))
+    symbol = mx.sym.contrib.quadratic(mx.sym.Variable('data'))
+    with pytest.raises(TypeError, match='is an array of the ONNX file, .* with builder.where'):
+        to_onnx(model_of(symbol), tmp_path / 'a.onnx', {'data': (2, 3)})
     assert not os.listdir(tmp_path)
 
 

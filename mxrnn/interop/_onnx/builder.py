@@ -77,6 +77,11 @@ class Value:
     #: Where two arrays are equal; ``==`` asks whether they are the same array.
     equals = _pair('Equal', bool)
 
+    def __bool__(self) -> bool:
+        raise TypeError('%s is an array of the ONNX file, so only a run tells whether it is true: '
+                        'choose between arrays with builder.where, or ask for its shape or dtype'
+                        % self.name)
+
     def __neg__(self) -> Value:
         return self.of('Neg')
 
