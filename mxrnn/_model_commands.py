@@ -292,8 +292,8 @@ def _compare(options: argparse.Namespace) -> int:
         print('the file ran in chunks of %s steps' % ' and '.join(map(str, differences.chunks)))
     for name, difference in differences.outputs:
         print('%-10.3g %s' % (difference, name))
-    for name, node in differences.random.items():
-        print('not compared: %s, since %s draws at random' % (name, node))
+    for name, reason in differences.missed.items():
+        print('not compared: %s, since %s' % (name, reason))
     above = any(difference > options.tolerance for _, difference in differences.outputs)
     others = '' if options.prefix is None else ', '.join(
         str(epoch) for epoch in epochs(options.prefix) if epoch != model.epoch)

@@ -19,7 +19,7 @@ torch = pytest.importorskip('torch', reason='torch is not installed')
 from mxrnn.interop.check import export_check  # noqa: E402, I001  isort: skip
 from mxrnn.interop.run import mxnet_process, onnx_file  # noqa: E402, I001  isort: skip
 from mxrnn.interop.check.compare import compare  # noqa: E402, I001  isort: skip
-from mxrnn.interop.check.difference import difference  # noqa: E402  isort: skip
+from mxrnn.interop.check.difference import Seen, difference  # noqa: E402, I001  isort: skip
 from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
 from mxrnn.interop._source.emitter_api import SOURCE  # noqa: E402  isort: skip
 from mxrnn.interop.export_source import write_source  # noqa: E402  isort: skip
@@ -242,9 +242,9 @@ def test_outputs_without_numbers_show_nothing(tmp_path):
     assert 'fit' not in said
 
 
-def recurrence_of(values, fused):
+def recurrence_of(values, fused, name='data'):
     """A recurrence over values of which many are NaN for normal data."""
-    x = values(mx.sym.Variable('data'))
+    x = values(mx.sym.Variable(name))
     if fused:
         return rnn.FusedRNNCell(4, mode='gru', prefix='f_').unroll(5, x, layout='TNC')[0]
     return rnn.LSTMCell(4, 'f_').unroll(5, x, merge_outputs=True)[0]
@@ -270,6 +270,78 @@ def test_places_that_are_nan_for_all_data_show_nothing(tmp_path):
     title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title == 'not checked' and said.endswith('NaN in places for all data that were tried, '
                                                     'and the file has numbers there')
+
+
+def beside(nans, values):
+    """An output with NaN for normal data, and another one."""
+    with mx.name.NameManager():
+        return model_for(mx.sym.Group([nans(), values(mx.sym.Variable('y'))]),
+                         {'x': (5, 5, 1), 'y': (5, 4)})[0]
+
+
+def leaky(y, slope=.1):
+    return mx.sym.LeakyReLU(y, slope=slope, name='leaky')
+
+
+def steep(monkeypatch):
+    """LeakyReLU is wrong for negative numbers."""
+    monkeypatch.setitem(ONNX.maps[1], 'LeakyReLU', lambda builder, node, x: builder.apply(
+        'LeakyRelu', x, alpha=.9))
+    monkeypatch.setitem(SOURCE.maps[1], 'LeakyReLU', SOURCE['LeakyReLU']._replace(
+        function=lambda scope, node, x: 'F.leaky_relu(%s, 0.9)' % (x,)))
+
+
+def recurrence():
+    return recurrence_of(lambda x: mx.sym.sqrt(x - 1.5), False, 'x')
+
+
+@pytest.mark.parametrize('nans', [lambda: mx.sym.log(mx.sym.Variable('x')), recurrence],
+                         ids=['in_places', 'in_a_recurrence'])
+def test_negative_numbers_are_compared_beside_nan(nans, library, tmp_path, monkeypatch):
+    """One NaN made all data positive, or ended the comparison of later outputs."""
+    right = beside(nans, leaky)
+    write_onnx(right, str(tmp_path / 'a.onnx'))
+    outputs = dict(compare(beside(nans, lambda y: leaky(y, .9)), str(tmp_path / 'a.onnx'),
+                           {'y': (5, 4)}).outputs)
+    assert outputs.pop('leaky_output') > .01 and max(outputs.values(), default=0) < 1e-6
+    steep(monkeypatch)
+    with pytest.raises(interop.ExportError, match='leaky_output differs .* is leaky '):
+        write_onnx(right, str(tmp_path / 'b.onnx'))
+    with pytest.raises(interop.ExportError, match='leaky_output differs .* is leaky '):
+        write_source(right, str(tmp_path / 'b.py'), {}, None, None, False)
+
+
+def test_outputs_without_comparison_are_named(tmp_path):
+    model = beside(recurrence, leaky)
+    path = str(tmp_path / 'a.onnx')
+    title, said, *_ = write_onnx(model, path).checked
+    name = model.outputs[0]
+    assert title == 'checked' and 'Not compared: the output %s for x ' % name in said
+    assert dict(compare(model, path, {}).missed)[name].startswith('it is NaN in places for all')
+
+
+def test_negative_numbers_are_compared_beside_infinity(library, tmp_path, monkeypatch):
+    with mx.name.NameManager():
+        x = mx.sym.Variable('x')
+        model, _ = model_for(mx.sym.Group([mx.sym.relu(x, name='part'), mx.sym.log(mx.sym.relu(
+            x - .5))]), {'x': (3, 4)})
+    assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
+    right = ONNX['relu']
+    monkeypatch.setitem(ONNX.maps[1], 'relu', lambda builder, node, x: builder.apply(
+        'Identity', x) if node.name == 'part' else right(builder, node, x))
+    with pytest.raises(interop.ExportError, match='part_output differs'):
+        write_onnx(model, str(tmp_path / 'b.onnx'))
+
+
+def test_numbers_for_nan_need_data_for_which_the_output_is_finite():
+    seen, nan = Seen(['a']), np.array([1, np.nan, np.inf])
+    assert seen.difference('a', np.array([1, np.nan, np.inf]), nan) == 0 and not seen.missed()
+    assert seen.difference('a', np.array([1, 2, np.inf]), nan) == 0
+    assert not seen.whole() and 'a' in seen.missed()
+    assert seen.difference('a', np.array([1, np.nan, 3]), nan) == np.inf
+    assert seen.difference('a', nan, np.array([1, 2, np.inf])) == np.inf
+    assert seen.difference('a', np.ones(3), np.ones(3)) == 0 and seen.whole()
+    assert not seen.missed()
 
 
 def test_sizes_that_the_graph_tells_together_are_asked_for(tmp_path):

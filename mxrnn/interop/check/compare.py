@@ -1,7 +1,7 @@
 """compare: runs an ONNX file and its checkpoint on the same data."""
 from __future__ import annotations
 
-import functools
+import itertools
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -16,8 +16,8 @@ from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.reference import Reference, of_torch
 from ..seals import refuse_no_onnx
-from .difference import difference, of_file, outputs_that_draw
-from .random_inputs import Inputs, arrays_of, finite_run
+from .difference import Seen, of_file, outputs_that_draw
+from .random_inputs import Inputs, arrays_of
 
 __all__ = ['Differences', 'compare']
 
@@ -34,11 +34,11 @@ class Differences(NamedTuple):
     shapes : dict
         Of the inputs, by name.
     outputs : list of (str, float)
-        The `difference` of each output.
+        The `difference` of each output, where the checkpoint has numbers.
     chunks : list of int
         The numbers of steps per run for a file with states; empty for other files.
-    random : dict
-        By output that is not compared, the node that draws the random numbers it depends on.
+    missed : dict
+        By output that is not compared, or only in places, the reason.
     """
 
     runner: str
@@ -46,7 +46,7 @@ class Differences(NamedTuple):
     shapes: dict[str, tuple[int, ...]]
     outputs: list[tuple[str, float]]
     chunks: list[int]
-    random: dict[str, str]
+    missed: dict[str, str]
 
 
 def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
@@ -115,10 +115,11 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     try:
         for least in (2, 18, 66):  # windows may need larger images
             every = inputs.drawn(shapes, given, seed, least=least)
-            length = file.steps(every[0]) if file.steps else 0
-            own = _fits(found, file, every[0])
+            data = next(every)
+            length = file.steps(data) if file.steps else 0
+            own = _fits(found, file, data)
             try:
-                data, wanted = finite_run(every, functools.partial(reference.outputs, own=own))
+                first = data, reference.outputs(data, own)
                 break
             except EndedError:
                 raise
@@ -131,21 +132,31 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
             raise ValueError('%s%s (sizes not given by --input are made up)%s%s' % (
                 said, stated and ', but ' + stated, dot, reason))
         chunks = [count for count in (1, length - 1) if length and count]
-        got = file.outputs(data, chunks)
+        names = {title: name for title, name in zip(file.names, model.graph.outputs)
+                 if name not in random}
+        seen, apart = Seen([*names]), dict.fromkeys(names, 0.)
+        for drawn, wanted in itertools.chain([first], (
+                (drawn, reference.outputs(drawn, own)) for drawn in every)):
+            for title, ours, other in zip(file.names, file.outputs(drawn, chunks), wanted):
+                if ours.shape != other.shape:
+                    raise ValueError(
+                        '%s was exported from another model: its output %s has shape %s, the '
+                        "checkpoint's has %s" % (path, title, ours.shape, other.shape))
+                if title in names:
+                    apart[title] = max(apart[title], seen.difference(title, ours, other))
+            if seen.whole():
+                break
     finally:
         forget()
-    for name, ours, other in zip(file.names, got, wanted):
-        if other.size and not np.isfinite(other).any():
-            raise ValueError('the output %s of the checkpoint has no finite number for these data, '
-                             'so nothing can be compared: give others with --data or --seed' % name)
-        if ours.shape != other.shape:
-            raise ValueError('%s was exported from another model: its output %s has shape %s, '
-                             "the checkpoint's has %s" % (path, name, ours.shape, other.shape))
+    missed = seen.missed()
+    outputs = [(names[title], far) for title, far in apart.items() if far or seen.finite[title]]
+    if not outputs:
+        raise ValueError('the output %s of the checkpoint %s, so nothing can be compared: give '
+                         'others with --data or --seed' % next(iter(missed.items())))
     return Differences(library[0], '' if own else 'its own graph does not take these shapes',
-                       {name: array.shape for name, array in data.items()},
-                       [(name, difference(*pair)) for name, pair in
-                        zip(model.graph.outputs, zip(got, wanted)) if name not in random],
-                       chunks, random)
+                       {name: array.shape for name, array in data.items()}, outputs, chunks, {
+                           **{name: '%s draws at random' % node for name, node in random.items()},
+                           **{names[title]: 'it ' + why for title, why in missed.items()}})
 
 
 def _fits(found: Settled, file: ExportedFile, data: Mapping[str, np.ndarray]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from typing import Callable, Mapping, NamedTuple, TypeVar
+from typing import Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 
 import numpy as np
 
@@ -18,12 +18,14 @@ from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.reference import Data, Reference, of_torch
-from .difference import Exporter, difference, draws, first_different, of_file, tolerance
-from .random_inputs import Inputs, finite_run
+from .difference import Exporter, Seen, difference, draws, first_different, of_file, tolerance
+from .random_inputs import Inputs
 
 __all__ = ['REMEDY', 'Compared', 'check_export', 'compared', 'drawing_alike', 'log_unchecked']
 
 _Result = TypeVar('_Result')
+#: Data, whether the checkpoint's own graph ran, and its outputs.
+_Run = Tuple[Data, bool, Sequence[np.ndarray]]
 
 _log = logging.getLogger('mxrnn.interop')
 
@@ -74,20 +76,20 @@ def check_export(plan: Prepared, path: str, again: Callable[[Model], ExportedFil
 
 class Compared(NamedTuple):
     """What was checked, or why nothing was, as a title and a sentence; the sizes that were run, in
-    words; and the last data."""
+    words; and the data of the last of them, for each range that was run."""
 
     title: str
     sentence: str
     sizes: str = ''
-    data: Data | None = None
+    data: Sequence[Data] = ()
 
 
 def compared(plan: Prepared, file: ExportedFile, again: Exporter, source: bool = False) -> Compared:
     """Compare an open file with the model of a plan; see `check_export`. A `source` runs in torch,
     where the evaluator can draw the same random numbers."""
-    draws = source and bool(_unfit(plan.model.graph))
+    drawn = source and bool(_unfit(plan.model.graph))
     reasons = []
-    for import_it in [of_torch] if draws else [of_mxnet, of_torch]:
+    for import_it in [of_torch] if drawn else [of_mxnet, of_torch]:
         library = import_it()
         if library is None:
             continue
@@ -95,8 +97,8 @@ def compared(plan: Prepared, file: ExportedFile, again: Exporter, source: bool =
             'the checkpoint in ' + library[0])
         check = _Check(Reference(plan.model, plan.graph, *library, plan.one), file, again, plan)
         try:
-            sentence, drawn = drawing_alike(functools.partial(check.all, beside), draws)
-            return Compared('checked', sentence + drawn, '; '.join(check.said), check.data)
+            sentence, how = drawing_alike(functools.partial(check.all, beside), drawn)
+            return Compared('checked', sentence + how, '; '.join(check.said), check.data)
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
@@ -137,7 +139,7 @@ def _unfit(graph: Graph) -> str:
 
 
 class _Incomparable(ValueError):
-    """Rounding changes an output too much for a comparison, or there are no finite numbers."""
+    """Rounding changes outputs too much for a comparison, or there are no finite numbers."""
 
 
 class _Check:
@@ -149,7 +151,7 @@ class _Check:
         self._found, self._inputs = found, Inputs(checkpoint.model, file, found)
         #: The sizes of each run, in words.
         self.said: list[str] = []
-        self.data: Data | None = None
+        self.data: Sequence[Data] = ()
 
     def all(self, beside: str) -> str:
         """Compare a run with the graph's sizes, one with those of the other graph, if there is one,
@@ -169,6 +171,7 @@ class _Check:
         """
         self.said, self._rewritten = [], 0
         self._worst, self._rounding = 0.0, 0.0
+        self._missed: list[str] = []
         other = self._found.certified
         own = {name: fits[0] for name, fits in self._found.own.items()}
         self._compare(self._checkpoint, 0, own)
@@ -187,13 +190,13 @@ class _Check:
                 refused = ('. Other sizes that were tried do not fit; if only these do, type them '
                            '(--input). The reason: ' + without_stage(str(error)))
         count = len(self.said) - self._rewritten
-        return '%sequal to %s%s to %.1g (%d size%s%s)%s%s' % (
+        return '%sequal to %s%s to %.1g (%d size%s%s)%s%s%s' % (
             'in chunks, ' if self._file.steps else '', beside,
             ', and to the other graph,' if other is not None else '', self._worst, count,
             's' * (count != 1),
             '; %d more by its rewritten graph' % self._rewritten if self._rewritten else '',
             '. Rounding alone changes outputs by %.1g' % self._rounding if self._rounding else '',
-            refused)
+            ''.join('. Not compared: ' + each for each in self._missed), refused)
 
     def _told(self, data: Data) -> list[str]:
         """The inputs whose shapes tell the sizes of all open axes."""
@@ -211,17 +214,16 @@ class _Check:
         the first list are the graph's, which are in `own`: the file must take them."""
         reason: ValueError | None = None
         for more in (0, 16, 64):
-            every = self._inputs.drawn(sizes={**self._sizes(which, more), **own})
+            runs = self._runs(checkpoint, which, {**self._sizes(which, more), **own})
             try:
-                fits = not which or self._found.fits(every[0])
-                data, wanted = finite_run(every, functools.partial(checkpoint.outputs, own=fits))
+                first = next(runs)
             except EndedError:
                 raise
             except ValueError as error:
                 reason = reason or error
                 continue
             try:
-                return self.run(checkpoint, data, fits, wanted)
+                return self.run(checkpoint, itertools.chain([first], runs))
             except (ExportError, _Incomparable):
                 raise
             except ValueError as error:
@@ -240,8 +242,14 @@ class _Check:
         return {name: ranges[name][0 if which < 2 else -1] if name in ranges else size + more
                 for name, size in zip(self._inputs.names, itertools.cycle(_SIZES[which]))}
 
-    def run(self, checkpoint: Reference, data: Data, own: bool, wanted: list[np.ndarray]) -> None:
-        """Compare one run with what the checkpoint's `own` graph gave, or the one of other sizes. A
+    def _runs(self, checkpoint: Reference, which: int, sizes: Mapping[str, int]) -> Iterator[_Run]:
+        """Run the checkpoint with data of one range after the other."""
+        for data in self._inputs.drawn(sizes=sizes):
+            own = not which or self._found.fits(data)
+            yield data, own, checkpoint.outputs(data, own)
+
+    def run(self, checkpoint: Reference, runs: Iterable[_Run]) -> None:
+        """Compare the file with `runs` of the same sizes until each output was finite in one. A
         file with states runs in chunks of 1, 2 and the remaining steps.
 
         Raises
@@ -251,30 +259,26 @@ class _Check:
         ValueError
             The file does not take the data.
         """
-        file, model = self._file, checkpoint.model
-        counts = _chunks(file.steps(data)) if file.steps else []
-        got = file.outputs(data, counts)
-        said = ', '.join('%s %s' % (name, data[name].shape) for name in self._told(data)) + (
-            ' in chunks of %s' % ' and '.join(map(str, counts)) if counts else '') + (
-            '' if own else ' by its rewritten graph')
-        allowed = tolerance([*wanted, *model.arg_params.values()])
-        for at, (name, one, other) in enumerate(zip(file.names, got, wanted)):
-            if other.size and not np.isfinite(other).any():
-                raise _Incomparable('the output %s has no finite number for %s' % (name, said))
-            same = one.shape == other.shape
-            apart = difference(one, other)
-            if same and apart > allowed and np.isnan(other).any():
-                known = ~np.isnan(other)
-                if difference(one[known], other[known]) <= allowed:
-                    raise _Incomparable('the output %s is NaN in places for all data that were '
-                                        'tried, and the file has numbers there' % name)
-            if apart > allowed:
-                noise = self._noise(checkpoint, data, own, at, other) if same else 0.0
+        file, seen = self._file, Seen(self._file.names)
+        chaotic: dict[str, str] = {}
+        every: list[Data] = []
+        for data, own, wanted in runs:
+            counts = _chunks(file.steps(data)) if file.steps else []
+            got = file.outputs(data, counts)
+            said = ', '.join('%s %s' % (name, data[name].shape) for name in self._told(data)) + (
+                ' in chunks of %s' % ' and '.join(map(str, counts)) if counts else '') + (
+                '' if own else ' by its rewritten graph')
+            allowed = tolerance([*wanted, *checkpoint.model.arg_params.values()])
+            for at, (name, one, other) in enumerate(zip(file.names, got, wanted)):
+                apart, noise = seen.difference(name, one, other), 0.0
+                same = one.shape == other.shape
+                if apart > allowed and same:
+                    noise = self._noise(checkpoint, data, own, at, other)
                 if noise >= _CHAOS:
-                    raise _Incomparable('rounding alone changes the output %s by %.1g of its '
-                                        'largest value' % (name, noise))
+                    chaotic[name] = 'changes by %.1g of its largest value by rounding alone' % noise
+                    continue
                 self._rounding = max(self._rounding, noise)
-                if apart > _NOISE * noise:
+                if apart > max(allowed, _NOISE * noise):
                     raise ExportError(
                         'the output %s differs from the checkpoint in %s %s, for %s. The first '
                         'node that differs is %s\n%s' % (
@@ -282,10 +286,18 @@ class _Check:
                             if same else 'in its shape: %s, not %s' % (one.shape, other.shape),
                             said, first_different(
                                 checkpoint, self._again, data, own, at), REMEDY))
-            self._worst = max(self._worst, apart)
+                self._worst = max(self._worst, apart)
+            every.append(data)
+            if seen.whole():
+                break
+        missed = {**seen.missed(), **chaotic}
+        if len(missed) == len(file.names):
+            raise _Incomparable('the output %s %s' % next(iter(missed.items())))
+        self._missed += ['the output %s for %s, since it %s' % (name, said, why)
+                         for name, why in missed.items()]
         self.said.append(said)
         self._rewritten += not own
-        self.data = data
+        self.data = every
 
     def _noise(self, checkpoint: Reference, data: Data, own: bool, at: int, wanted: np.ndarray
                ) -> float:

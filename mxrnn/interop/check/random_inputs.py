@@ -3,7 +3,7 @@ operators that read them."""
 from __future__ import annotations
 
 import zipfile
-from typing import Any, Callable, Mapping, Sequence, Tuple
+from typing import Any, Callable, Iterator, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -13,14 +13,13 @@ from ..._graph.operator_table import has
 from ..model import Model
 from ..prepare.lengths import Settled
 from ..run.exported_file import ExportedFile
-from ..run.reference import Data, Run
 
-__all__ = ['Inputs', 'arrays_of', 'data_for', 'data_of', 'finite_run']
+__all__ = ['Inputs', 'arrays_of', 'data_for', 'data_of']
 
 #: Draws numbers of a shape.
 Values = Callable[[np.random.RandomState, Tuple[int, ...]], np.ndarray]
-#: Ranges to draw from, in the order in which they are tried: outside their own range, operators
-#: such as sqrt and arccosh give NaN.
+#: Ranges to draw from. All are compared in the first; the others are added where outputs are not
+#: finite for it: outside their own range, operators such as sqrt and arccosh give NaN.
 _RANGES: list[Values] = [
     lambda random, shape: random.normal(size=shape),
     lambda random, shape: random.uniform(.05, .95, shape),
@@ -58,7 +57,7 @@ class Inputs:
     def drawn(self, shapes: Mapping[str, Sequence[Any]] = {},
               given: Mapping[str, np.ndarray] = {}, seed: int = 0,
               sizes: Mapping[str, int] | None = None, least: int = 2
-              ) -> list[dict[str, np.ndarray]]:
+              ) -> Iterator[dict[str, np.ndarray]]:
         """Data, once for each range of random numbers: `given`, otherwise random. A named axis has
         its size in `sizes`, otherwise its size in the graph; `shapes` has the shapes of the other
         inputs. Other names get `least` and the numbers behind it."""
@@ -77,26 +76,9 @@ class Inputs:
         inputs = {
             **{name: (sized(shape), kind) for name, shape, kind in self._file.inputs},
             **{name: (sized(self.stated.get(name)), np.dtype('float32')) for name in self.begins}}
-        every = [data_of(self._model.graph, inputs, shapes, given, seed, least, values)
-                 for values in _RANGES]
-        for data in every:
-            data.update((name, np.zeros_like(data[name])) for name in self.begins)
-        return every
-
-
-def finite_run(every: Sequence[Data], outputs: Run) -> tuple[Data, list[np.ndarray]]:
-    """The first data for which all outputs are finite, and these outputs; otherwise those with the
-    most finite numbers. NaN shows little: onnxruntime's LSTM and GRU make other numbers of it."""
-    best: tuple[float, Data, list[np.ndarray]] | None = None
-    for data in every:
-        found = outputs(data)
-        share = min([float(np.isfinite(each).mean()) for each in found if each.size], default=1.)
-        if best is None or share > best[0]:
-            best = share, data, found
-        if share == 1:
-            break
-    assert best is not None
-    return best[1:]
+        for values in _RANGES:
+            data = data_of(self._model.graph, inputs, shapes, given, seed, least, values)
+            yield {**data, **{name: np.zeros_like(data[name]) for name in self.begins}}
 
 
 def arrays_of(path: str) -> dict[str, np.ndarray]:
