@@ -228,6 +228,15 @@ def test_numbers_of_parts_of_strangers_are_refused(extra, tmp_path):
         workers.load(0)
 
 
+def test_a_strange_number_of_parts_takes_no_memory(tmp_path):
+    workers = Workers(str(tmp_path / 'model'), batches=3)
+    workers.save_all(1, 3)
+    change_extra(tmp_path / 'model-0001.batch-0003.states', lambda found: found.update(
+        parts=10 ** 18))
+    with pytest.raises(rnn.CheckpointError, match='part-0002: No such file'):
+        workers.load(0)
+
+
 @pytest.mark.parametrize('options, places', [
     ({'batches': 3}, [(1, 3), (1, 6)]), ({'keep': 1}, [(2, 0), (3, 0)])])
 def test_parts_that_killed_processes_left_are_deleted(options, places, tmp_path):

@@ -105,16 +105,14 @@ def do_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, period: int = 1
     _check.instance('module', module, (mx.mod.BaseModule, type(None)), 'a module or None')
     if keep is not None:
         _check.integer('keep', keep, 1)
-        if files.is_remote(prefix):
-            raise ValueError('keep must be None for a remote prefix, got %d with %s'
-                             % (keep, prefix))
     if batches is not None:
         _check.integer('batches', batches, 1)
         if data is None:
             raise ValueError('batches needs data, got None: pass the training iterator as data=')
     position.check_data(data, 'state_dict', module)
-    if data is not None and files.is_remote(prefix):
-        raise ValueError('data must be None for a remote prefix, got %s' % prefix)
+    for name, value in (('keep', keep), ('data', data)):
+        if value is not None and files.is_remote(prefix):
+            raise ValueError('%s must be None for a remote prefix, got %s' % (name, prefix))
     return _Saver(cells, prefix, period, symbol, module, keep, data, batches,
                   _check.flag('checksum', checksum))
 

@@ -136,13 +136,13 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
         _log.info('Saved optimizer states to "%s"', targets['states'])
 
 
-def _without_copy(symbol: mx.sym.Symbol | None) -> dict[str, bool]:
+def _without_copy(symbol: mx.sym.Symbol) -> dict[str, bool]:
     """Options with which MXNet writes the same graph.
 
     By default it makes a copy without casts for mixed precision, and never frees it. Most graphs
     have no such casts.
     """
-    if symbol is None or RELEASE < (1, 7):
+    if RELEASE < (1, 7):
         return {}
     return {'remove_amp_cast': any(node.op in ('amp_cast', 'amp_multicast')
                                    for node in graph_of(symbol).walk())}
