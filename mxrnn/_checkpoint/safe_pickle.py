@@ -264,16 +264,14 @@ def _steps() -> _Steps:
                            pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3), kind.check_depth)
 
     def around(opcode: bytes) -> _Step:
-        checks, step = (before.get(opcode), after.get(opcode)), _Python.dispatch[opcode[0]]
+        step = _Python.dispatch[opcode[0]]
+        acts = [act for act in (before.get(opcode), step, after.get(opcode)) if act is not None]
 
         def run(reader: _Unpickler) -> None:
-            if checks[0]:
-                checks[0](reader)
-            step(reader)
-            if checks[1]:
-                checks[1](reader)
+            for act in acts:
+                act(reader)
 
-        return run if any(checks) else step
+        return run if len(acts) > 1 else step
 
     return _Steps({opcode[0]: around(opcode) for opcode in _OPCODES})
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import struct
 import zlib
@@ -244,9 +245,7 @@ def _locate(stream: io.BufferedIOBase, unnamed: bool = False
                              'does not begin like one')
     seal = _parsed(reader.take(8, 'the header'))
     count = reader.number('Q', 'the header')
-    entries = []
-    for i in range(count):
-        entries.append(_entry(reader, 'array %d of %d' % (i + 1, count)))
+    entries = [_entry(reader, 'array %d of %d' % (i + 1, count)) for i in range(count)]
     found = reader.number('Q', 'the number of names')
     if found != count and (found or not unnamed):
         raise ValueError('it has %d arrays and %d names' % (count, found))
@@ -306,10 +305,7 @@ def _entry(reader: _Reader, what: str) -> StoredArray:
     parts = []
     for item, sizes in [(kind, stored)] + indices:
         parts.append(_Elements(reader.at, item, sizes))
-        length = item.itemsize
-        for size in sizes:  # Python's integers, because NumPy's would overflow
-            length *= size
-        reader.skip(length, what)
+        reader.skip(item.itemsize * math.prod(sizes), what)  # NumPy's product would overflow
     if storage != DENSE:
         _check_indices(storage, whole, [part.read(reader.stream) for part in parts[1:]], what)
     return StoredArray(storage, whole, parts)
