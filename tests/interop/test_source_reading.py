@@ -21,18 +21,35 @@ def test_data_without_a_batch_are_refused():
 
 
 def test_numbers_of_the_graph_are_explained_by_their_nodes():
-    """A reader asked what 255 was. 1, and what keeps a divisor from 0, explain themselves."""
+    """A reader asked what 255 was. 1, and what keeps a divisor from 0, explain themselves. Names of
+    nodes stand behind their statement, or nowhere. '__0' is a name, and like words for numbers."""
     with mx.name.NameManager():
         x = mx.sym.Variable('data') / 255 - 3
         x = rnn.LSTMCell(4, 'l_').unroll(5, x, merge_outputs=True)[0]
-        x = mx.sym.clip(10 / x, 0, 20) * .125 + 1
+        x = mx.sym.clip(10 / (x + 2), 0, 20) * .125 + 1
         x = x / (x * x + 1e-5)
     text = source_of(x, {'data': random_value('data', (2, 5, 3)).astype('f')}, {
-        'data': ('batch', 'time', 3)}).text
+        'data': ('batch', '__0', 3)}).text
     assert text.endswith('''
+        check_shape('data', data, 'batch', '__0', 3)
         x, _ = self.l(data / 255 - 3)  # _divscalar0, _minusscalar0 of MXNet
-        l = (10 / x).clamp(0, 20) * 0.125 + 1  # _rdivscalar0, clip0, _mulscalar0 of MXNet
+        l = (10 / (x + 2)).clamp(0, 20) * 0.125 + 1
         return l / (l * l + 1e-05)
+''')
+
+
+def test_a_number_that_is_used_twice_is_explained_by_its_own_node():
+    """Also a factor of 0.001, beside an offset of 0.001."""
+    with mx.name.NameManager():
+        x = mx.sym.FullyConnected(mx.sym.Variable('data') * 3, num_hidden=4, name='fc')
+        x = mx.sym.relu(mx.sym.concat(x * 3, mx.sym.clip(x, -3, 1), dim=1))
+        x = mx.sym.sum(x * .001 + .001, axis=1) * -2
+    text = source_of(x, {'data': random_value('data', (2, 3)).astype('f')}, {
+        'data': ('batch', 3)}).text
+    assert text.endswith('''
+        fc = self.fc(data * 3)  # _mulscalar0 of MXNet
+        x = torch.relu(torch.cat((fc * 3, fc.clamp(-3, 1)), 1))  # _mulscalar1, clip0 of MXNet
+        return (x * 0.001 + 0.001).sum(1) * (-2)  # _mulscalar2, _mulscalar3 of MXNet
 ''')
 
 

@@ -44,6 +44,8 @@ class File:
         self.operators: list[Node] = []
         self.arrays, self.auxiliary = dict(arrays), auxiliary
         self.helpers: dict[str, str] = {}
+        #: Numbers that words of the methods stand for, and the nodes that have them.
+        self.numbers: list[tuple[str, str]] = []
         self.methods: list[str] = []
         #: By loop body and arguments of its call: the body's method, and what it returns.
         self.loops: dict[object, tuple[str, list[str], list[bool]]] = {}

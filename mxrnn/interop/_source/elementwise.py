@@ -86,8 +86,9 @@ def _enter_number(name: str, text: _Text, turned: bool = False) -> None:
             raise Unsupported('the number %s cannot become an integer' % node.scalar)
         scalar = node.scalar if is_real(x) else _as_element(int(node.scalar), x.dtype)
         value = _Number(number(scalar, single=False) if is_real(x) else scalar)
+        # what is added may keep a divisor from 0
+        value = _Number(scope.explained(node, node.scalar, value, 1e-3 if name == 'add' else 0))
         if name == 'add' and value.startswith('-'):
-            scope.explain(node, '- ' + value[1:], node.scalar)
             return f'{x:+} - {value[1:]}'
         if name == 'mul' and value == '-1':
             return f'-{x:**}'
@@ -95,9 +96,6 @@ def _enter_number(name: str, text: _Text, turned: bool = False) -> None:
             return cast(_truth(name, bool(scalar != 0), x), x.dtype)
         if name == 'mod' and not turned:
             return f'torch.remainder({x}, {value})' if scalar else f'torch.zeros_like({x})'
-        if isinstance(text, str):  # without the array
-            part = text.rpartition('{')[0] if turned else text.partition('}')[2]
-            scope.explain(node, part.format(*[value] * 2).strip(' ()'), node.scalar)
         other: object = value
         if not isinstance(text, str) or name == 'hypot' or turned and not is_real(x):
             x = scope.named(x)
@@ -164,9 +162,8 @@ def _where(scope: MethodWriter, node: Node, condition: Expr, x: Expr, y: Expr | 
 
 @emits('clip', any_order=True)
 def _clip(scope: MethodWriter, node: Node, x: Expr) -> Emitted:
-    part = '.clamp(%s, %s)' % (number(node.a_min), number(node.a_max))
-    scope.explain(node, part, node.a_min, node.a_max)
-    text = x.of + part
+    text = '%s.clamp(%s, %s)' % (x.of, *[
+        scope.explained(node, each, number(each)) for each in (node.a_min, node.a_max)])
     return text if is_real(x) else cast(text, x.dtype)
 
 

@@ -30,13 +30,15 @@ from .moved_weights import inputs_of
 from .pasted import check_equal, check_range, check_shape
 from .pasting import call, paste
 from .program_names import name_of, near_name, reader_of, shown
-from .python_text import NAME, WORD, local, wrapped
+from .python_text import NAME, WIDTH, WORD, local, wrapped
 from .size_texts import ranges, shared, size_text, stated
 
 __all__ = ['MethodWriter']
 
 #: Inputs with longer texts become variables, unless they are names already.
 _LONGEST = 50
+#: A word for a number; no name of a variable begins with two underscores.
+_NUMBER = re.compile(r'(?<![\w.\'"])__(\d+)\b')
 
 
 class _Line(NamedTuple):
@@ -78,8 +80,6 @@ class MethodWriter:
         self.out: list[Shape] = []
         self.dtypes: list[str] = []
         self._lines: list[_Line] = []
-        #: Patterns of parts with a number that has no name in the graph; the nodes that have it.
-        self._numbers: dict[str, list[str]] = {}
         #: The inputs of the node that have not been read yet.
         self._read: list[Entry] = []
         #: The arguments of the method, by MXNet's names.
@@ -154,22 +154,26 @@ class MethodWriter:
             self._lines.append(_Line(name, '%s + %s' % (name, term), (name,)))
         return Expr(name, (), 'float32')
 
-    def explain(self, node: Node, part: str, *values: float) -> None:
-        """Name the node behind the line with this part of a text, unless its numbers explain
-        themselves: 0, 1, -1, or a tiny one that keeps a divisor from 0."""
-        if any(abs(value) != 1 and abs(value) > 1e-3 for value in values):
-            pattern = '%s%s%s' % (r'(?<![\w.])' * part[0].isalnum(), re.escape(part),
-                                  r'(?![\w.])' * part[-1].isalnum())
-            self._numbers.setdefault(pattern, []).append(node.name)
+    def explained(self, node: Node, value: float, number: str, evident: float = 0) -> str:
+        """A word that stands for a number in a text, so that a comment behind the statement that
+        gets the text can name the node. 0, 1, -1 and what is as small as `evident` explain
+        themselves."""
+        if abs(value) == 1 or abs(value) <= evident:
+            return number
+        digits = number.lstrip('-')
+        self.file.numbers.append((digits, node.name))
+        return '%s__%d' % ('-' * (digits != number), len(self.file.numbers) - 1)
 
-    def _explained(self, text: str) -> str:
-        """The lines of a statement. If it is one, the nodes of its numbers stand behind it in a
-        comment, unless it has their names."""
-        names = [name for pattern, names in self._numbers.items() for name in names
-                 if re.search(pattern, text) and name not in WORD.findall(text)]
-        line = wrapped(' ' * 8 + text)
-        explained = '%s  # %s of MXNet' % (line, shown(dict.fromkeys(names)))
-        return explained if names and wrapped(explained) == explained else line
+    def _written(self, text: str) -> str:
+        """The lines of a statement, with numbers in place of words for them. If there is room, the
+        nodes of the numbers stand behind it in a comment, unless it has their names."""
+        parts = _NUMBER.split(text)
+        numbers = [self.file.numbers[int(each)] for each in parts[1::2]]
+        parts[1::2] = [number for number, _ in numbers]
+        line = wrapped(' ' * 8 + ''.join(parts))
+        names = dict.fromkeys([name for _, name in numbers if name not in WORD.findall(text)])
+        comment = '  # %s of MXNet' % shown(names) if names else ''
+        return line + comment * (len(line.rpartition('\n')[2] + comment) <= WIDTH)
 
     def line(self, text: str) -> None:
         """Add a statement."""
@@ -394,7 +398,7 @@ class MethodWriter:
             if not line.left or live.intersection(line.targets):
                 live = live - set(line.targets) | set(WORD.findall(line.right))
                 kept.append('%s = %s' % (line.left, line.right) if line.left else line.right)
-        return [*map(self._explained, [*filter(None, [self.first]), *(
+        return [*map(self._written, [*filter(None, [self.first]), *(
             self._checks() if self._checked else ()), *reversed(kept)])]
 
     def write(self, name: str, arguments: Sequence[str], results: Sequence[Expr], purpose: str,

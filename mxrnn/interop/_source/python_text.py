@@ -12,7 +12,7 @@ from torch import nn
 
 from . import pasted
 
-__all__ = ['METHODS', 'NAME', 'WORD', 'identifier', 'imports_of', 'literal', 'local',
+__all__ = ['METHODS', 'NAME', 'WIDTH', 'WORD', 'identifier', 'imports_of', 'literal', 'local',
            'pasted_names', 'wrapped']
 
 NAME = re.compile(r'(self\.)?\w+')
@@ -26,7 +26,8 @@ METHODS = {*dir(nn.Module()), *keyword.kwlist, 'scores', 'loss', 'step', 'begin'
 
 #: What the functions' annotations need from typing.
 _TYPING = 'Any', 'Callable', 'Sequence', 'Union'
-_WIDTH = 100
+#: The longest line of a source.
+WIDTH = 100
 
 
 def identifier(name: str, taken: Callable[[str], bool]) -> str:
@@ -76,17 +77,17 @@ def imports_of(text: str) -> list[str]:
 def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:
     """A line of code, continued inside its brackets if it is too long. It begins in `depth`
     brackets. A comment stays at its end if there is room, and otherwise moves before it."""
-    if len(line) <= _WIDTH:
+    if len(line) <= WIDTH:
         return line
     code, sign, comment = line.partition('  # ')
     if sign:
         first, end, last = wrapped(code).rpartition('\n')
-        if end and len(last + sign + comment) <= _WIDTH:
+        if end and len(last + sign + comment) <= WIDTH:
             return first + end + last + sign + comment
         return '%s# %s\n%s' % (' ' * (len(line) - len(line.lstrip())), comment, wrapped(code))
     breaks: list[tuple[int, int]] = []
     quote = ''
-    for at, letter in enumerate(line[:_WIDTH]):
+    for at, letter in enumerate(line[:WIDTH]):
         if quote or letter in '\'"':
             quote = '' if letter == quote else quote or letter
             continue
@@ -95,7 +96,7 @@ def wrapped(line: str, depth: int = 0, deeper: int = 4) -> str:
             breaks.append((depth, at))
     if not breaks:
         return line
-    late = [each for each in breaks if each[1] > _WIDTH // 2]
+    late = [each for each in breaks if each[1] > WIDTH // 2]
     least = min(late, default=(0, 0))[0]
     at_best, best = max((each for each in late if each[0] == least), default=breaks[-1])
     indent = len(line) - len(line.lstrip()) + deeper * (
