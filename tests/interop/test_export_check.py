@@ -333,6 +333,23 @@ def test_negative_numbers_are_compared_beside_infinity(library, tmp_path, monkey
         write_onnx(model, str(tmp_path / 'b.onnx'))
 
 
+def test_numbers_that_a_file_makes_of_numbers_are_no_nan(library, tmp_path, monkeypatch):
+    """A root of a negative number is NaN, and was a number in the file."""
+    x, root = mx.sym.Variable('x'), ONNX['sqrt']
+    split = mx.sym.SliceChannel(mx.sym.sqrt(x, name='root'), num_outputs=2, axis=2)
+    with mx.name.NameManager():
+        models = [model_for(each, {'x': (5, 5, 2)})[0] for each in (
+            mx.sym.sqrt(x, name='root'), mx.sym.sqrt(x, name='root') * 2, rnn.LSTMCell(
+                4, 'f_').unroll(5, split[1], merge_outputs=True)[0])]
+    for model in models:
+        assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
+    monkeypatch.setitem(ONNX.maps[1], 'sqrt', lambda builder, node, data: root(
+        builder, node, builder.apply('Abs', data)))
+    for model in models:
+        with pytest.raises(interop.ExportError, match='by numbers for NaN, .* is root .sqrt'):
+            write_onnx(model, str(tmp_path / 'b.onnx'))
+
+
 def test_numbers_for_nan_need_data_for_which_the_output_is_finite():
     seen, nan = Seen(['a']), np.array([1, np.nan, np.inf])
     assert seen.difference('a', np.array([1, np.nan, np.inf]), nan) == 0 and not seen.missed()

@@ -12,8 +12,8 @@ from ..model import Model
 from ..run.exported_file import ExportedFile
 from ..run.reference import Data, Reference
 
-__all__ = ['Exporter', 'Seen', 'difference', 'draws', 'first_different', 'of_file',
-           'outputs_that_draw', 'tolerance']
+__all__ = ['Exporter', 'Seen', 'difference', 'draws', 'first_different', 'first_with_numbers',
+           'of_file', 'outputs_that_draw', 'tolerance']
 
 #: Exports a model with other outputs; None if nothing can.
 Exporter = Optional[Callable[[Model], ExportedFile]]
@@ -24,30 +24,48 @@ def first_different(checkpoint: Reference, again: Exporter, data: Data, own: boo
     of the output itself if the graph cannot be run with all nodes as outputs. `own` says whether
     the data have the sizes of the checkpoint's own graph."""
     graph = checkpoint.model.graph
-    head = graph.heads[at]
-    inner = [Entry(place, 0) for place in sorted(graph._replace(heads=(head,)).needed())
-             if not graph.nodes[place].is_variable and place != head.node]
-    found = _differing(checkpoint, again, data, own, inner)
-    node = graph.nodes[(found or [head])[0].node]
+    found = _inner(checkpoint, again, data, own, at)
+    allowed = tolerance([*(wanted for _, wanted in found.values()),
+                         *checkpoint.model.arg_params.values()])
+    return _said(graph, next((entry for entry, (got, wanted) in found.items() if difference(
+        _known(got, wanted), wanted) > allowed), graph.heads[at]))
+
+
+def first_with_numbers(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int
+                       ) -> str:
+    """The first node, as in `first_different`, that has numbers in the file and NaN in the
+    checkpoint, although none of its inputs has NaN; '' if there is none."""
+    graph = checkpoint.model.graph
+    found = _inner(checkpoint, again, data, own, at)
+    nan = {entry for entry, (_, wanted) in found.items() if np.isnan(wanted).any()}
+    return next((_said(graph, entry) for entry, pair in found.items() if _has_numbers(*pair)
+                 and nan.isdisjoint(graph.nodes[entry.node].inputs)), '')
+
+
+def _said(graph: Graph, entry: Entry) -> str:
+    node = graph.nodes[entry.node]
     return '%s (%s)' % (node.name, node.op or 'an input')
 
 
-def _differing(checkpoint: Reference, again: Exporter, data: Data, own: bool,
-               heads: Sequence[Entry]) -> list[Entry]:
-    """The entries that differ when they are outputs; none if that cannot be found out."""
-    if again is None or not heads:
-        return []
+def _inner(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int
+           ) -> dict[Entry, tuple[np.ndarray, np.ndarray]]:
+    """What the file and the checkpoint give for all entries on which output `at` depends, and for
+    itself, when they are outputs; {} if that cannot be found out."""
     model = checkpoint.model
+    nodes, head = model.graph.nodes, model.graph.heads[at]
+    read = {entry for place in model.graph._replace(heads=(head,)).needed()
+            for entry in nodes[place].needed_inputs if not nodes[entry.node].is_variable}
+    heads = sorted(read | {head})
+    if again is None:
+        return {}
     part = model._replace(graph=model.graph.ending_in(heads))
     try:
         got = again(part).outputs(data, [])
         wanted = checkpoint.of(part).outputs({
             name: array for name, array in data.items() if name in part.graph.arguments}, own)
     except (ValueError, NotImplementedError):
-        return []
-    allowed = tolerance([*wanted, *model.arg_params.values()])
-    return [head for head, one, other in zip(heads, got, wanted)
-            if difference(_known(one, other), other) > allowed]
+        return {}
+    return dict(zip(heads, zip(got, wanted)))
 
 
 def of_file(model: Model, file: ExportedFile, path: str) -> Model:
@@ -108,6 +126,11 @@ def _known(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(wanted), np.nan, got) if got.shape == wanted.shape else got
 
 
+def _has_numbers(got: np.ndarray, wanted: np.ndarray) -> bool:
+    """Whether an array of a file has a number where the checkpoint has NaN."""
+    return bool(np.isnan(_known(got, wanted)).sum() > np.isnan(got).sum())
+
+
 class Seen:
     """Compares outputs for data of one range after the other, and keeps what that shows of each.
 
@@ -118,20 +141,21 @@ class Seen:
     ----------
     finite : dict
         By output, the largest share of finite numbers in a run.
+    passed : set of str
+        Outputs with numbers for NaN.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.finite = dict.fromkeys(names, 0.)
-        self._passed: set[str] = set()
+        self.passed: set[str] = set()
 
     def difference(self, name: str, got: np.ndarray, wanted: np.ndarray) -> float:
         """The `difference`, without numbers of the file for NaN."""
-        known = _known(got, wanted)
-        if np.isnan(known).sum() > np.isnan(got).sum():
-            self._passed.add(name)
+        if _has_numbers(got, wanted):
+            self.passed.add(name)
         share = float(np.isfinite(wanted).mean()) if wanted.size else 1.
         self.finite[name] = max(self.finite[name], share)
-        return difference(known, wanted)
+        return difference(_known(got, wanted), wanted)
 
     def whole(self) -> bool:
         """Whether each output was finite in a run."""
@@ -142,7 +166,7 @@ class Seen:
         reasons = ('has no finite number for any data that were tried',
                    'is NaN in places for all data that were tried, and the file has numbers there')
         return {name: reasons[share > 0] for name, share in self.finite.items()
-                if not share or share < 1 and name in self._passed}
+                if not share or share < 1 and name in self.passed}
 
 
 def tolerance(arrays: Sequence[Any]) -> float:

@@ -18,7 +18,16 @@ from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.reference import Data, Reference, of_torch
-from .difference import Exporter, Seen, difference, draws, first_different, of_file, tolerance
+from .difference import (
+    Exporter,
+    Seen,
+    difference,
+    draws,
+    first_different,
+    first_with_numbers,
+    of_file,
+    tolerance,
+)
 from .random_inputs import Inputs
 
 __all__ = ['REMEDY', 'Compared', 'check_export', 'compared', 'drawing_alike', 'log_unchecked']
@@ -278,14 +287,18 @@ class _Check:
                     chaotic[name] = 'changes by %.1g of its largest value by rounding alone' % noise
                     continue
                 self._rounding = max(self._rounding, noise)
+                place, node = (checkpoint, self._again, data, own, at), ''
                 if apart > max(allowed, _NOISE * noise):
+                    node = first_different(*place)
+                    how = 'by %.3g of the largest value' % apart if same else (
+                        'in its shape: %s, not %s' % (one.shape, other.shape))
+                elif name in seen.passed and not (self.said or every):  # once: it exports again
+                    node, how = first_with_numbers(*place), 'by numbers for NaN'
+                if node:
                     raise ExportError(
                         'the output %s differs from the checkpoint in %s %s, for %s. The first '
                         'node that differs is %s\n%s' % (
-                            name, checkpoint.name, 'by %.3g of the largest value' % apart
-                            if same else 'in its shape: %s, not %s' % (one.shape, other.shape),
-                            said, first_different(
-                                checkpoint, self._again, data, own, at), REMEDY))
+                            name, checkpoint.name, how, said, node, REMEDY))
                 self._worst = max(self._worst, apart)
             every.append(data)
             if seen.whole():
