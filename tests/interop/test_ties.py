@@ -60,8 +60,17 @@ HEADS = {
     'second place': (lambda x: S.argmax(x, axis=1) > 2, False),
     'first place': (lambda x: S.argmax(x, axis=1) > 0, True),
     'a temperature': (lambda x: S.softmax(x, temperature=T), False),
+    'a temperature over steps': (lambda x: S.softmax(x, axis=1, temperature=T), False),
     'a value': (lambda x: S.broadcast_mul(S.sum(x, axis=1), S.full((1, 1), 1 / T)), False),
     'a bound': (lambda x: S.clip(x, 0, T), False),
+    'a bound of a sum': (lambda x: S.clip(S.sum(x, axis=1), 0, T / 3), False),
+    'a value beside a sum': (lambda x: S.broadcast_mul(
+        S.sum(x, axis=1), S.full((1, 1), 1 / (2 * T))), False),
+    'a scaled constant beside a sum': (lambda x: S.broadcast_minimum(
+        S.sum(x, axis=1), S.ones((1, 1)) * (T / 3)), False),
+    'chances of a class': (lambda x: S.clip(S.sigmoid(S.FullyConnected(
+        S.mean(x, axis=1), num_hidden=1, name='fc')), 1e-7, 1 - 1e-7), True),
+    'a constant elsewhere': (lambda x: S.broadcast_mul(x, S.ones((1, 1, 1)) * .3), True),
     'a decoder of two more steps': (lambda x: rnn.LSTMCell(4, 'd_').unroll(
         T + 2, [S.max(x, axis=1)] * (T + 2), merge_outputs=True)[0], False),
     'a decoder of a third': (lambda x: rnn.LSTMCell(4, 'd_').unroll(
@@ -70,7 +79,7 @@ HEADS = {
         5, [S.max(x, axis=1)] * 5, merge_outputs=True)[0], True),
 }
 #: Those of which nothing tells that their numbers are fused steps.
-COUNTED = ('as many copies', 'a temperature', 'a value', 'a bound')
+COUNTED = ('as many copies', 'a temperature', 'a bound')
 
 
 #: Heads over the list of T steps, by name; whether they leave the steps open.
@@ -214,3 +223,30 @@ def test_lengths_bounded_by_a_number_tie_the_steps(fused):
     verdict = verdict_of(outputs, shapes={'data': ('batch', 'time', 3), 'lengths': ('batch',)})
     assert verdict.axes['time'].ties
     assert not verdict.axes['batch'].ties
+
+
+class Until(rnn.BaseRNNCell):
+    """Keeps its state from a token 2 on, the end of a sentence."""
+
+    def __init__(self):
+        super().__init__('until_')
+        self._weight, self._bias = self.params.get('weight'), self.params.get('bias')
+
+    @property
+    def state_info(self):
+        return [{'shape': (0, 3), '__layout__': 'NC'}, {'shape': (0, 1), '__layout__': 'NC'}]
+
+    def __call__(self, inputs, states):
+        last, done = states
+        done = S.broadcast_maximum(done, S.slice_axis(inputs, axis=1, begin=0, end=1) == 2)
+        new = S.tanh(S.FullyConnected(S.concat(inputs, last, dim=1), self._weight, self._bias,
+                                      num_hidden=3, name='fc'))
+        last = S.broadcast_mul(done, last) + S.broadcast_mul(1 - done, new)
+        return last, [last, done]
+
+
+def test_the_number_of_a_token_in_a_loop_ties_no_steps():
+    begin = [S.Variable('last'), S.Variable('done')]
+    outputs, _ = rnn.dynamic_unroll(Until(), S.Variable('data'), begin_state=begin)
+    shapes = {'data': ('batch', 'time', 3), 'last': ('batch', 3), 'done': ('batch', 1)}
+    assert not verdict_of(outputs, shapes=shapes).axes['time'].ties

@@ -73,44 +73,45 @@ _LOSSES = ('SoftmaxOutput', 'LinearRegressionOutput', 'LogisticRegressionOutput'
 
 def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | None], sizes: Sizes,
                 every: set[str], losses: bool, along: Collection[str] = ()) -> Iterator[Tie]:
-    """Numbers that may be made of the size of an open axis: scalars; with `losses`, also the scale
-    of a gradient; and other numbers that are this size, or made of it. In the body of a loop that
-    sums `along` axes, all scalars are beside sums. Places that `arange` makes may be those of all
-    open axes but a batch.
+    """Scalars and other factors or bounds that may be made of the size of an open axis; with
+    `losses`, also the scale of a gradient. In the body of a loop that sums `along` axes, all of
+    them are beside sums. Places that `arange` makes may be those of all open axes but a batch.
     """
     flow = _flow(graph, table, every.difference(sizes.batches))
     for place, node in enumerate(graph.nodes):
-        for number in [getattr(node, key) for key in _NUMBERS.get(node.op, ())]:
-            for label in sorted(every.difference(sizes.batches)):
-                if _made_of(number or 0, sizes.numbers(label)):
-                    yield Tie(label, node, 'has %g' % number, (number,))
         is_loss = losses and node.op in _LOSSES
-        if is_loss or node.op.endswith('_scalar'):
+        keys = ('grad_scale',) if is_loss else ('scalar',) if node.op.endswith('_scalar') else (
+            _NUMBERS.get(node.op, ()))
+        for number in [float(getattr(node, key) or 0) for key in keys]:
             scalar = _Scalar(
-                node, float(node.grad_scale if is_loss else node.scalar), is_loss,
-                table.axes.get(node.inputs[0], []), origin[place] or (),
-                flow.reduced[place].union(along), flow.summed[place], flow.weighted[place],
-                flow.counts[place], sizes)
+                node, number, is_loss, table.axes.get(node.inputs[0], []) if node.inputs else [],
+                origin[place] or (), flow.reduced[place], along, flow.summed[place],
+                flow.weighted[place], flow.met[place], flow.counts[place], sizes)
             for label in filter(scalar.ties, sorted(every)):
+                beside = scalar.is_beside_sum(label) and not scalar.is_elsewhere(label)
                 yield Tie(label, node, 'has %g%s' % (
-                    scalar.number, ', beside a sum over it' * scalar.is_beside_sum(label)),
-                    (scalar.number,))
+                    number, ', beside a sum over it' * beside), (number,))
 
 
 class _Scalar(NamedTuple):
-    """A scalar of a node, or the scale of its gradient, and what is reduced around it.
+    """A number that scales, bounds or is added to a value, and what is reduced around it.
 
     Attributes
     ----------
     node : Node
     number : float
     is_loss : bool
+        Whether it scales the gradient of a loss.
     axes : Axes
-        Those of what it meets.
+        Those of the value.
     origin : collection of str
-        The open axes of the inputs from which that is computed; none if it is a constant.
-    reduced, summed, weighted : collection of str
-        The open axes over which that was reduced; will be summed; or will be summed by a softmax.
+        The open axes of the inputs from which the value is computed; none if it is a constant.
+    reduced, along : collection of str
+        The open axes over which the value was reduced; those over which a loop sums around it.
+    summed, weighted : collection of str
+        Those over which it will be summed, and over which a softmax will sum it.
+    met : collection of str
+        Those over which something was reduced that it meets later.
     counts : collection of int
         How many other elements were summed for each of it.
     sizes : Sizes
@@ -122,8 +123,10 @@ class _Scalar(NamedTuple):
     axes: Axes
     origin: Collection[str]
     reduced: Collection[str]
+    along: Collection[str]
     summed: Collection[str]
     weighted: Collection[str]
+    met: Collection[str]
     counts: Collection[int]
     sizes: Sizes
 
@@ -132,16 +135,16 @@ class _Scalar(NamedTuple):
         decides:
 
         - In what is computed without the axis, a number made of steps ties them; one made of a
-          batch ties nothing. A constant may meet the data later.
+          batch ties nothing. A constant is no such value, since it may meet the data later.
         - 0, 1, -1, 2 and a half tie nothing, unless they may be a part of so few elements.
         - A number made of the size ties it.
-        - Beside a sum, the number of other elements that were summed does not; others do, but for
-          an epsilon.
+        - Beside a sum, the number of other elements that were summed does not. Others do, but for
+          an epsilon, or 1 without one.
         - If the graph does not tell the steps, a number that was computed, such as 1/18, ties them.
         """
         is_steps, is_made = label not in self.sizes.batches, self._is_made_of(label)
         is_plain, is_beside = self.number in PLAIN, self.is_beside_sum(label)
-        if self.origin and label not in self.origin and label not in self.reduced:
+        if self.is_elsewhere(label):
             return is_steps and is_made and not is_plain
         if is_plain and not self._may_be_part_of(label):
             return False
@@ -149,22 +152,29 @@ class _Scalar(NamedTuple):
             return True
         if is_beside and _of_counts(self.number, self.counts):
             return False
-        is_epsilon = abs(self.number) < EPSILON and not self.is_loss and not self._scales
+        is_epsilon = not self.is_loss and not self._scales and (
+            min(abs(self.number), abs(abs(self.number) - 1)) < EPSILON)
         return is_plain or is_beside and not is_epsilon or (
             is_steps and label not in self.sizes.axes and is_computed(self.number)
             and not _of_counts(self.number, self.sizes.weights))
 
+    def is_elsewhere(self, label: str) -> bool:
+        """Whether it acts on what is computed of inputs without an axis."""
+        return bool(self.origin) and label not in {*self.origin, *self.reduced, *self.along}
+
     def is_beside_sum(self, label: str) -> bool:
-        """Whether it scales a sum over an axis, or what is summed; or is added to a sum."""
+        """Whether it scales or bounds a sum over an axis, is added to one, or scales what is
+        summed."""
         told = label in self.sizes.axes
         if self.is_loss:
             return not told and label not in self.sizes.batches
-        return label in self.reduced or self._scales and (
-            label in self.summed or not told and label in self.weighted)
+        return label in self.reduced or label in self.along or (
+            not self.origin and label in self.met) or self._scales and (
+                label in self.summed or not told and label in self.weighted)
 
     @property
     def _scales(self) -> bool:
-        return self.node.op in _SCALES
+        return self.node.op in (*_SCALES, 'softmax', 'log_softmax', '_full')
 
     def _is_made_of(self, label: str) -> bool:
         """Whether it is made of the axis' size in the graph, or of a size that is made of it."""
@@ -179,7 +189,7 @@ class _Scalar(NamedTuple):
             return not is_constant(2, size)
         return size is not None and self.number > 0 and (
             self.is_beside_sum(label) and may_be_part(self.number, size)
-            or self._scales and self._is_made_of(label))
+            or (self._scales or self.node.op in _NUMBERS) and self._is_made_of(label))
 
 
 def _of_counts(scalar: float, counts: Collection[int]) -> bool:
@@ -206,18 +216,21 @@ def is_running_sum(node: Node) -> bool:
 class _Flow(NamedTuple):
     """By place of a node: the open axes over which its value was reduced; how many other elements
     were summed for each of its elements; the open axes over which it is summed later, behind nodes
-    that scale, or a sum over which it scales; and those over which a softmax of it sums then."""
+    that scale, or a sum over which it scales; those over which a softmax of it sums then, or this
+    node does; and those over which something was reduced that it meets later."""
 
     reduced: list[set[str]]
     counts: list[set[int]]
     summed: list[set[str]]
     weighted: list[set[str]]
+    met: list[set[str]]
 
 
 def _flow(graph: Graph, table: Table, every: set[str]) -> _Flow:
     """Places along an axis, as `arange` makes them, are taken for sums of ones."""
-    flow = _Flow([], [], [set() for _ in graph.nodes], [set() for _ in graph.nodes])
-    for node in graph.nodes:
+    flow = _Flow([], [], *[[set() for _ in graph.nodes] for _ in range(3)])
+    _, _, summed, weighted, met = flow
+    for place, node in enumerate(graph.nodes):
         axes = _over(node, table)
         own = {label for axis in axes for label in labels(axis)}
         counts = {math.prod(size for axis in axes for size in factors_of(axis)
@@ -228,11 +241,12 @@ def _flow(graph: Graph, table: Table, every: set[str]) -> _Flow:
             own |= labels(table.axes.get(node.inputs[0], [()])[0])
         for entry in node.inputs:
             if node.op in (*_SUMS, 'batch_dot', 'dot', '_foreach'):
-                flow.summed[entry.node].update(own)
+                summed[entry.node].update(own)
             if node.op in _WEIGHTS:
                 data = table.axes.get(entry, [])
-                flow.weighted[entry.node].update(*map(labels, data[node.axis:][:1] if (
-                    node.op != 'SoftmaxActivation') else data))
+                for at in (entry.node, place):
+                    weighted[at].update(*map(labels, data[node.axis:][:1] if (
+                        node.op != 'SoftmaxActivation') else data))
             if not _COMPARES.search(graph.nodes[entry.node].op) and (
                     any(has(node.op, trait) for trait in ('elementwise', 'pair', 'one shape'))
                     or node.op in (*_KEEP, 'add_n', 'FullyConnected')
@@ -242,13 +256,18 @@ def _flow(graph: Graph, table: Table, every: set[str]) -> _Flow:
         flow.reduced.append(own)
         flow.counts.append(counts - {0, 1})
     for place in range(len(graph.nodes) - 1, -1, -1):
-        for entry, other in itertools.permutations(graph.nodes[place].inputs, 2) if (
-                graph.nodes[place].op in _FACTORS) else ():
-            flow.summed[entry.node] |= flow.reduced[other.node]
-        if graph.nodes[place].op in (*_SCALES, *_KEEP, *_LINEAR):
-            for entry in graph.nodes[place].inputs:
-                flow.summed[entry.node] |= flow.summed[place]
-                flow.weighted[entry.node] |= flow.weighted[place]
+        node = graph.nodes[place]
+        if has(node.op, 'pair') or node.op.startswith('broadcast_'):
+            for entry, other in itertools.permutations(node.inputs, 2):
+                met[entry.node] |= flow.reduced[other.node]
+                if node.op in _FACTORS:
+                    summed[entry.node] |= flow.reduced[other.node]
+        for entry in node.inputs:
+            if node.op in (*_SCALES, *_KEEP, *_LINEAR):
+                summed[entry.node] |= summed[place]
+                weighted[entry.node] |= weighted[place]
+            if has(node.op, 'elementwise') or has(node.op, 'pair') or node.op in (*_KEEP, *_LINEAR):
+                met[entry.node] |= met[place]
     return flow
 
 
