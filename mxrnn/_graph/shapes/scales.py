@@ -228,8 +228,10 @@ class _Flow(NamedTuple):
 
 def _flow(graph: Graph, table: Table, every: set[str]) -> _Flow:
     """Places along an axis, as `arange` makes them, are taken for sums of ones."""
-    flow = _Flow([], [], *[[set() for _ in graph.nodes] for _ in range(3)])
-    _, _, summed, weighted, met = flow
+    def empty() -> list[set[str]]:
+        return [set() for _ in graph.nodes]
+    summed, weighted, met = empty(), empty(), empty()
+    flow = _Flow([], [], summed, weighted, met)
     for place, node in enumerate(graph.nodes):
         axes = _over(node, table)
         own = {label for axis in axes for label in labels(axis)}
