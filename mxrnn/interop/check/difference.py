@@ -34,12 +34,12 @@ def first_different(checkpoint: Reference, again: Exporter, data: Data, own: boo
 def first_with_numbers(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int
                        ) -> str:
     """The first node, as in `first_different`, that has numbers in the file and NaN in the
-    checkpoint, although none of its inputs has NaN; '' if there is none."""
+    checkpoint, although its inputs are finite; '' if there is none."""
     graph = checkpoint.model.graph
     found = _inner(checkpoint, again, data, own, at)
-    nan = {entry for entry, (_, wanted) in found.items() if np.isnan(wanted).any()}
+    odd = {entry for entry, (_, wanted) in found.items() if not np.isfinite(wanted).all()}
     return next((_said(graph, entry) for entry, pair in found.items() if _has_numbers(*pair)
-                 and nan.isdisjoint(graph.nodes[entry.node].inputs)), '')
+                 and odd.isdisjoint(graph.nodes[entry.node].inputs)), '')
 
 
 def _said(graph: Graph, entry: Entry) -> str:
