@@ -50,8 +50,14 @@ class CheckpointError(KeyError):
 
 
 class OtherKindError(ValueError):
-    """A content does not begin as the wanted kind does; the message says of which kind it is not.
+    """A content is damaged, or is not what it should be.
+
+    The arguments are a name for the content, in place of which `named` puts its file, and what is
+    wrong with it.
     """
+
+    def __str__(self) -> str:
+        return '%s %s' % self.args
 
 
 def mxnet_errors() -> tuple[type[Exception], ...]:
@@ -116,6 +122,6 @@ def named(path: str) -> Iterator[None]:
         raise CheckpointError('cannot read %s: %s' % (
             path, error.strerror or reason_of(error))) from None
     except OtherKindError as error:
-        raise CheckpointError('%s is %s' % (path, error)) from None
+        raise CheckpointError('%s %s' % (path, error.args[1])) from None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise CheckpointError('%s is damaged: %s' % (path, reason_of(error))) from None

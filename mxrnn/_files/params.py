@@ -241,8 +241,8 @@ def _locate(stream: io.BufferedIOBase, unnamed: bool = False
     any, if these are allowed, are numbers."""
     reader = _Reader(stream)
     if reader.number('Q', 'the header') != LIST_MAGIC:
-        raise OtherKindError('no file of parameters such as PREFIX-0004.params, or damaged: it '
-                             'does not begin like one')
+        raise OtherKindError('the content', 'does not begin like a file of parameters. It is '
+                             'either damaged or not a file such as PREFIX-0004.params')
     seal = _parsed(reader.take(8, 'the header'))
     count = reader.number('Q', 'the header')
     entries = [_entry(reader, 'array %d of %d' % (i + 1, count)) for i in range(count)]

@@ -16,15 +16,15 @@ from .attributes import AttributeValueError
 from .graph import Entry, Graph, Node
 from .operator_table import canonical, row
 
-__all__ = ['graph_from_json', 'graph_to_json', 'json_text', 'read_graph']
+__all__ = ['NO_GRAPH', 'graph_from_json', 'graph_to_json', 'json_text', 'read_graph']
 
 _T = TypeVar('_T')
 
 #: No graph's nodes have more outputs together; a file that says so is not MXNet's.
 _MOST_OUTPUTS = 1 << 20
 
-
-_NO_GRAPH = 'no graph such as PREFIX-symbol.json, or damaged'
+#: What is said of a text that is no graph.
+NO_GRAPH = 'It is either damaged or not a graph such as PREFIX-symbol.json'
 
 #: Attributes of programs that versions before 0.9 wrote without underscores.
 _HIDDEN = ('ctx_group', 'lr_mult', 'wd_mult', 'force_mirroring', 'mirror_stage')
@@ -53,9 +53,9 @@ def graph_from_json(text: str) -> Graph:
     except RecursionError:
         raise ValueError('the JSON is nested too deeply') from None
     except ValueError as error:
-        raise OtherKindError('%s: it is not JSON: %s' % (_NO_GRAPH, error)) from None
+        raise OtherKindError('text', 'is not JSON: %s. %s' % (error, NO_GRAPH)) from None
     if not isinstance(content, dict) or 'nodes' not in content:
-        raise OtherKindError('%s: it has no nodes' % _NO_GRAPH)
+        raise OtherKindError('text', 'has no nodes. ' + NO_GRAPH)
     graph = _graph(content, 0)
     outputs = _count(graph)
     if outputs > _MOST_OUTPUTS:

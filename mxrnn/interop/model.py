@@ -8,14 +8,14 @@ from typing import Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
-from .._files import CheckpointError, atomic, named, reason_of
+from .._files import CheckpointError, OtherKindError, atomic, named, reason_of
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import refuse_missing
 from .._files.find_model import Pair, config_beside, pair_in
 from .._files.newest_checkpoint import Candidates
 from .._files.params import add_checksum, read_sealed, refuse_names, write_arrays
 from .._graph.graph import Graph
-from .._graph.symbol_json import graph_from_json, graph_to_json
+from .._graph.symbol_json import NO_GRAPH, graph_from_json, graph_to_json
 from .pack_gate_weights import Packing, packings, vector_layouts
 
 __all__ = ['Model', 'arrays_alone', 'load', 'narrowed', 'save', 'widened']
@@ -184,8 +184,7 @@ def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> 
                                   "Gluon wrote %s, write both with net.export('model', epoch=1) in "
                                   'Gluon' % (graph_path, path)) from None
         except UnicodeDecodeError:
-            raise CheckpointError('%s is no graph such as PREFIX-symbol.json, or damaged: it is '
-                                  'not text' % graph_path) from None
+            raise OtherKindError('the content', 'is not text. ' + NO_GRAPH) from None
         graph = _with_shapes(graph_from_json(text), config)
     read, checksum = read_sealed(path, None if contents is None else contents[1])
     kinds = {name: name if name.startswith(('arg:', 'aux:')) else

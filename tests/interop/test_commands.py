@@ -418,7 +418,8 @@ def test_export_without_a_format_says_what_to_type(prefix, tmp_path, monkeypatch
     assert 'there is no %s-*.params' % (tmp_path / 'dyas') in told(
         'export', tmp_path / 'dyas', status=2)
     graph = '%s-symbol.json' % prefix
-    assert '4.params is no graph such as PREFIX-symbol.json, or damaged: it is not text' in told(
+    no_graph = '. It is either damaged or not a graph such as PREFIX-symbol.json\n'
+    assert '4.params is not text' + no_graph in told(
         'inspect', '--params', graph, '--symbol', '%s-0004.params' % prefix, status=2)
     advice = told('export', prefix, 4, status=2)
     lines = [line for line in advice.splitlines() if line.startswith('  python -m mxrnn ')]
@@ -695,14 +696,16 @@ def onnx_file(path, kind, op, after=None, listed=False):
      'inputs (--input) must give data 2 axes: data=batch,time, got data=batch'),
     (['compare', 'PREFIX', '4', 'PREFIX-symbol.json'], 'symbol.json is no ONNX file: compare'),
     (['compare', 'PREFIX', 'old.py'], 'old.py is no ONNX file: compare takes FILE.onnx, which '),
-    (['compare', 'PREFIX', 'nonsense.onnx'], 'nonsense.onnx is no ONNX file, or damaged: it does'),
+    (['compare', 'PREFIX', 'nonsense.onnx'],
+     'nonsense.onnx does not begin like an ONNX file. It is either damaged or not one'),
     (['export', 'old.py', '--onnx', 'a.onnx'], 'old.py can be read: it is no file of a checkp'),
     (['inspect', 'words.json'], 'words.json can be read: it is no file of a checkpoint. Name '),
     (['inspect', '--symbol', 'words.json', '--params', 'PREFIX-0004.params'],
-     '-symbol.json, or damaged: it has no nodes'),
-    (['export', 'PREFIX', '--certify', 'old.py', '--onnx', 'a.onnx'], '-symbol.json, or damaged: '),
+     'words.json has no nodes. It is either damaged or not a graph such as '),
+    (['export', 'PREFIX', '--certify', 'old.py', '--onnx', 'a.onnx'],
+     'old.py is not JSON: Expecting value: line 1 column 1 (char 0). It is either damaged or '),
     (['inspect', '--symbol', 'PREFIX-symbol.json', '--params', 'words.json'],
-     'words.json is no file of parameters such as '),
+     'words.json does not begin like a file of parameters. It is either damaged or not a file '),
     (['export', 'PREFIX', '--onnx', 'a.onnx', '--output', 'softmax'],
      'or inner nodes, got softmax: did you mean softmax_output?'),
     (['inspect', 'TEXT.tar.gz'], 'there is no such file; did you mean text.tar.gz?'),

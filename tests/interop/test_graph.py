@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from mxrnn._files import CheckpointError
+from mxrnn._graph.symbol_json import read_graph
 from mxrnn.interop import Node, attr_value, graph_from_json
 
 from .. import mx, rnn
@@ -160,6 +162,21 @@ def test_limits_are_where_they_are_said_to_be():
             graph_from_json(wrong)
     # Of an operator that is not known here a file need not say how many outputs it has.
     assert graph_from_json(text(1, 7, '_own')).outputs == ['x_output7']
+
+
+@pytest.mark.parametrize('text, said', [
+    ('', 'is not JSON: Expecting value: line 1 column 1 (char 0)'), ('{"arg": 1}', 'has no nodes')])
+def test_a_text_that_is_no_graph_is_refused_in_a_sentence(text, said, tmp_path):
+    """The function's message had no subject: 'no graph such as PREFIX-symbol.json, or damaged'."""
+    said += '. It is either damaged or not a graph such as PREFIX-symbol.json'
+    with pytest.raises(ValueError) as error:
+        graph_from_json(text)
+    assert str(error.value) == 'text ' + said
+    path = tmp_path / 'bad-symbol.json'
+    path.write_text(text)
+    with pytest.raises(CheckpointError) as error:
+        read_graph(str(path))
+    assert str(error.value) == '%s %s' % (path, said)
 
 
 def test_deep_nesting_is_refused():

@@ -385,7 +385,7 @@ def test_a_file_without_states(tmp_path):
     with pytest.raises(FileNotFoundError, match='there is no file'):
         interop.load_stepper(str(tmp_path / 'none.onnx'))
     (tmp_path / 'other.onnx').write_bytes(b'PK and so on')
-    with pytest.raises(ValueError, match='other.onnx is no ONNX file, or damaged'):
+    with pytest.raises(ValueError, match='other.onnx does not begin like an ONNX file'):
         interop.load_stepper(str(tmp_path / 'other.onnx'))
     with pytest.raises(ValueError, match='needs the graph rolled up'):
         interop.to_onnx(model_of('lstm_bucketing')[1], path, states=True, roll=False)

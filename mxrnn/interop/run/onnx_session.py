@@ -41,7 +41,7 @@ def session_of(content: str | bytes, what: str, threads: int = 0,
             content, options, providers=list(providers or ['CPUExecutionProvider']))
     except Exception as error:  # its own classes, which derive from Exception alone
         if 'INVALID_PROTOBUF' in str(error):
-            raise ValueError('%s is no ONNX file, or damaged: it does not begin like one'
+            raise ValueError('%s does not begin like an ONNX file. It is either damaged or not one'
                              % what) from None
         raise ValueError('onnxruntime cannot load %s: %s' % (what, error)) from None
     for each in session.get_inputs():
