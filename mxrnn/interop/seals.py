@@ -223,6 +223,6 @@ def read_state(path: str | os.PathLike[str]) -> Any:
         return torch.load(os.fspath(path), map_location='cpu', weights_only=True)
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
-    except Exception as error:  # torch has many classes for files that it cannot read
-        raise ValueError('%s is damaged, or not a file of torch.save(module.state_dict(), ...): %s'
-                         % (os.fspath(path), str(error).partition('\n')[0])) from None
+    except Exception:  # torch has many classes for files that it cannot read, and unsafe advice
+        raise ValueError('%s is damaged, or not a file of torch.save(module.state_dict(), ...)'
+                         % os.fspath(path)) from None

@@ -291,7 +291,7 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path):
             interop.from_source(saved, interop.load(prefix))
     weights.write_bytes(kept[:-1000])
     assert changed in refused(*export)
-    with pytest.raises(ValueError, match='days.pt is damaged, or not a file of torch.save'):
+    with pytest.raises(ValueError, match=r'days.pt is damaged, or not a file of torch.save\(.*\)$'):
         interop.from_source(weights, model)
 
 

@@ -194,7 +194,8 @@ def test_a_number_with_two_laws_is_refused_with_both():
 
 @pytest.mark.parametrize('fused, lengths, why', [
     (False, (7, 7), 'time is 7 in the first graph, 7 in the second$'),
-    (True, (7, 9), 'neither does. Give the number of steps of the first: --input data=batch,ti')])
+    (True, (7, 9), 'neither does. Give the number of steps of the first graph in place of …: '
+     r'--input data=batch,time:…,')])
 def test_graphs_must_tell_two_numbers_of_steps(fused, lengths, why):
     with pytest.raises(NoLaw, match='another number of steps, and both must tell theirs: ' + why):
         certified(lambda x, T: x, lengths, fused)

@@ -106,8 +106,9 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
     """
     told = '; '.join(['%s is %s in the first graph, %s in the second' % (label, *[
         size or 'not told' for size in pair]) for label, pair in sizes.items()])
-    typed = '' if told and all(one for one, _ in sizes.values()) else (
-        '. Give the number of steps of the first: --input data=batch,time:35, if it has 35')
+    typed = _to_type(shapes, [label for label, (one, _) in sizes.items() if not one] if sizes else [
+        str(size) for shape in shapes.values() for size in shape
+        if isinstance(size, str) and size != 'batch'])
     sizes = {label: pair for label, pair in sizes.items() if pair[0] != pair[1] and min(pair) > 1}
     pairs, tables, numbers = [*_pairs(first, second)], [], {}
     if not sizes:
@@ -128,6 +129,16 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
             raise NoLaw('%s: %s' % (_told(*both), why)) from None
     return Laws((first, second), tuple(tables), sizes, {
         path: values for path, values in numbers.items() if values})
+
+
+def _to_type(shapes: Mapping[str, Sequence[int | str]], untold: Sequence[str]) -> str:
+    """How to give the number of steps of the first of some axes, after a sentence."""
+    for name, shape in shapes.items():
+        if untold and untold[0] in shape:
+            return '. Give the number of steps of the first graph in place of …: --input %s=%s' % (
+                name, ','.join('%s:…' % size if size == untold[0] else str(size)
+                               for size in shape))
+    return ''
 
 
 def sizes_in_both(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],

@@ -19,7 +19,7 @@ __all__ = ['FIXED', 'LEFT_OUT', 'chosen_for_steps', 'in_steps']
 #: What is said of a recurrence whose number of steps the graph ties.
 FIXED = 'its number of steps is fixed'
 #: The note on outputs that a file of steps leaves out.
-LEFT_OUT = 'outputs that are losses, metrics or states are left out: %s'
+LEFT_OUT = 'losses, states and outputs of BlockGrad are left out: %s'
 #: Operators through which a final state becomes an output.
 _PASS_ON = 'BlockGrad', 'Reshape', 'SliceChannel', '_copy', 'expand_dims', 'slice_axis', 'squeeze'
 
@@ -66,7 +66,7 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
 def chosen_for_steps(graph: Graph, rolled: RolledGraph, params: Mapping[str, np.ndarray],
                      given: Shapes) -> Graph:
     """The graph of the outputs that are to run in steps: those that are not final states. If only
-    one of them can be stepped and the others are losses or metrics, that one remains.
+    one of them can be stepped and the others are losses or have no gradient, that one remains.
 
     Raises
     ------
