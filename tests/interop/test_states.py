@@ -123,6 +123,8 @@ def test_a_running_sum_that_is_tied_is_refused_for_the_tie(inputs):
         prepare(model, inputs, states=True)
     said = str(error.value)
     assert 'several steps' not in said and 'add --output all_output' in said
+    assert list(prepare(model, inputs, outputs=['all_output'], states=True).inputs) == [
+        'data', 'sum_0_in']
 
 
 def test_a_sum_over_what_a_decoder_attends_to_stays_a_sum(tmp_path):

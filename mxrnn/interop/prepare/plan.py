@@ -150,7 +150,7 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     """
     asked = _Asked(outputs, operators, states, roll, training)
     typed = _checked(model, inputs or {}, types or {}, certify_by, asked)
-    kept, rolled, found, losses, steps = _planned(_kept(typed, asked), typed, asked, ranks)
+    kept, rolled, found, losses, steps = _planned(_choose(typed, asked), typed, asked, ranks)
     looked_up = [] if training else _looked_up(kept, rolled.graph, typed.types)
     return Prepared(
         **vars(found), model=kept.model, given=typed.given, looked_up=looked_up,
@@ -200,7 +200,7 @@ class _Typed(NamedTuple):
     other: OneInput | None
 
 
-class _Kept(NamedTuple):
+class _Chosen(NamedTuple):
     """The model with the outputs of a file; the names of the file's inputs, and what was typed for
     these, which is all of `_Typed.given` but shapes of labels."""
 
@@ -233,7 +233,7 @@ def _checked(model: Model, inputs: Mapping[str, Sequence[Any]], types: Mapping[s
                   None if certify_by is None else asked.with_one_input(certify_by, model.params))
 
 
-def _kept(typed: _Typed, asked: _Asked) -> _Kept:
+def _choose(typed: _Typed, asked: _Asked) -> _Chosen:
     """The model with the outputs of the file. Refuses what the format lacks, and weights and
     inputs that do not fit the graph."""
     model, one, given = typed.model, typed.one, typed.given
@@ -259,12 +259,12 @@ def _kept(typed: _Typed, asked: _Asked) -> _Kept:
             raise ValueError('%s must name inputs of the file: %s; it does not take %s' % (
                 what, ', '.join(own + labels) or 'none', ', '.join(idle)))
     other = None if typed.other is None else asked.chosen(typed.other.graph)[0]
-    return _Kept(model, one, own, {name: given[name] for name in own if name in given}, other,
-                 left_out, read, one.note)
+    return _Chosen(model, one, own, {name: given[name] for name in own if name in given}, other,
+                   left_out, read, one.note)
 
 
-def _planned(kept: _Kept, typed: _Typed, asked: _Asked, ranks: Mapping[str, int]) -> tuple[
-        _Kept, RolledGraph, Settled, Losses | None, Stepped | None]:
+def _planned(kept: _Chosen, typed: _Typed, asked: _Asked, ranks: Mapping[str, int]) -> tuple[
+        _Chosen, RolledGraph, Settled, Losses | None, Stepped | None]:
     """The last two stages. A sum over all steps cannot run in steps, but a running sum can: a graph
     that is refused with states is tried once more with loops for sums."""
     try:
@@ -285,13 +285,13 @@ def _truer(sums: ExportError, loops: ExportError) -> ExportError:
     run, because of what ties the number of steps."""
     first, second = str(sums).split('\n'), str(loops).split('\n')
     tied = isinstance(loops, TiedError) or FIXED in second[0]
-    if not tied or not first[0].endswith('(sum) cannot be stepped: it uses several steps at once'):
+    if not tied or ' (sum) cannot be stepped: it uses several steps at once' not in first[0]:
         return sums
     # what to do, which is the same for both, is in the later lines of the first
     return ExportError('\n'.join([*[line for line in second if line not in first], *first[1:]]))
 
 
-def _rolled_up(kept: _Kept, asked: _Asked) -> tuple[_Kept, RolledGraph]:
+def _rolled_up(kept: _Chosen, asked: _Asked) -> tuple[_Chosen, RolledGraph]:
     """The graph rolled up; with states, only with the outputs that can run in steps."""
     graph = kept.model.graph
     rolled = asked.rolled(graph)
@@ -307,7 +307,7 @@ def _rolled_up(kept: _Kept, asked: _Asked) -> tuple[_Kept, RolledGraph]:
         inputs=[name for name in kept.inputs if name in needed]), asked.rolled(able)
 
 
-def _settled(kept: _Kept, rolled: RolledGraph, typed: _Typed, asked: _Asked,
+def _settled(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked,
              ranks: Mapping[str, int]) -> tuple[Settled, Losses | None, Stepped | None]:
     """The sizes of the inputs, then what depends on them: losses, and the graph of a step."""
     one, params = kept.one, kept.model.params
@@ -334,7 +334,7 @@ def _settled(kept: _Kept, rolled: RolledGraph, typed: _Typed, asked: _Asked,
             raise ExportError('\n'.join(lines)) from None
 
 
-def _freed_steps(kept: _Kept, rolled: RolledGraph, typed: _Typed, asked: _Asked, found: Settled
+def _freed_steps(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked, found: Settled
                  ) -> list[str]:
     """What to type so that a graph with a fixed number of steps can be stepped: it was tried."""
     if typed.counted or typed.other is not None:
@@ -355,7 +355,7 @@ def _freed_steps(kept: _Kept, rolled: RolledGraph, typed: _Typed, asked: _Asked,
     return []
 
 
-def _looked_up(kept: _Kept, rolled: Graph, types: Collection[str]) -> list[str]:
+def _looked_up(kept: _Chosen, rolled: Graph, types: Collection[str]) -> list[str]:
     """The inputs without a type that only look-ups read, in both graphs: a loop may begin with one,
     and go on with numbers of another type."""
     graph = kept.model.graph
