@@ -16,7 +16,7 @@ from .test_states import model_for
 pytest.importorskip('onnxruntime')
 torch = pytest.importorskip('torch', reason='torch is not installed')
 
-from mxrnn.interop.check import export_check  # noqa: E402, I001  isort: skip
+from mxrnn.interop.check import export_check, source_check  # noqa: E402, I001  isort: skip
 from mxrnn.interop.run import mxnet_process, onnx_file  # noqa: E402, I001  isort: skip
 from mxrnn.interop.check.compare import compare  # noqa: E402, I001  isort: skip
 from mxrnn.interop.check.difference import Seen, difference  # noqa: E402, I001  isort: skip
@@ -309,6 +309,23 @@ def test_negative_numbers_are_compared_beside_nan(nans, library, tmp_path, monke
         write_onnx(right, str(tmp_path / 'b.onnx'))
     with pytest.raises(interop.ExportError, match='leaky_output differs .* is leaky '):
         write_source(right, str(tmp_path / 'b.py'), {}, None, None, False)
+
+
+def test_gradients_of_negative_numbers_are_compared_beside_nan(tmp_path, monkeypatch):
+    """They were compared for positive data alone."""
+    def loss():
+        return mx.sym.MakeLoss(mx.sym.FullyConnected(leaky(mx.sym.Variable('y')), num_hidden=2))
+    with mx.name.NameManager():
+        model, _ = model_for(mx.sym.Group([mx.sym.log(mx.sym.Variable('x')), loss()]),
+                             {'x': (5, 4), 'y': (5, 4)})
+    right, least = source_check._gradients, []
+
+    def seen(loss, weights, inputs):
+        least.extend(float(each.min()) for each in inputs.values())
+        return right(loss, weights, inputs)
+    monkeypatch.setattr(source_check, '_gradients', seen)
+    write_source(model, str(tmp_path / 'a.py'), {}, None, None, False)
+    assert min(least) < 0 < max(least)
 
 
 def test_outputs_without_comparison_are_named(tmp_path):
