@@ -144,6 +144,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
                         "checkpoint's has %s" % (path, title, ours.shape, other.shape))
                 if title in names:
                     apart[title] = max(apart[title], seen.difference(title, ours, other))
+                    seen.keep(title, other)
             if seen.whole():
                 break
     finally:

@@ -21,14 +21,26 @@ Exporter = Optional[Callable[[Model], ExportedFile]]
 
 def first_different(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int) -> str:
     """The first node, in the graph's order, on which output `at` depends and which differs: that
-    of the output itself if the graph cannot be run with all nodes as outputs. `own` says whether
-    the data have the sizes of the checkpoint's own graph."""
+    of the output itself if the graph cannot be run with all nodes as outputs; '' if it only makes
+    something else of NaN, or of infinity. `own` says whether the data have the sizes of the
+    checkpoint's own graph."""
     graph = checkpoint.model.graph
     found = _inner(checkpoint, again, data, own, at)
     allowed = tolerance([*(wanted for _, wanted in found.values()),
                          *checkpoint.model.arg_params.values()])
-    return _said(graph, next((entry for entry, (got, wanted) in found.items() if difference(
-        _known(got, wanted), wanted) > allowed), graph.heads[at]))
+    for entry, (got, wanted) in found.items():
+        if difference(_known(got, wanted), wanted) > allowed:
+            read = [~np.isfinite(found[each][1]) for each in graph.nodes[entry.node].inputs
+                    if each in found]
+            lost = [places for places in read if places.any()]
+            if lost and got.shape == wanted.shape:
+                kept = np.zeros(got.shape, bool)
+                if has(graph.nodes[entry.node].op, 'elementwise'):  # it has one input
+                    kept = ~lost[0]
+                if difference(got[kept], wanted[kept]) <= allowed:
+                    return ''
+            return _said(graph, entry)
+    return _said(graph, graph.heads[at])
 
 
 def first_with_numbers(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int
@@ -134,13 +146,14 @@ def _has_numbers(got: np.ndarray, wanted: np.ndarray) -> bool:
 class Seen:
     """Compares outputs for data of one range after the other, and keeps what that shows of each.
 
-    A number of the file where the checkpoint has NaN is no difference yet: onnxruntime's LSTM and
-    GRU make such numbers. The output must then be finite, and equal, for data of another range.
+    What file and checkpoint make of NaN is no difference yet: onnxruntime's LSTM and GRU make
+    numbers of it, and MXNet's relu makes 0. The output must then be finite, and equal, for data of
+    another range.
 
     Attributes
     ----------
     finite : dict
-        By output, the largest share of finite numbers in a run.
+        By output, the largest share of finite numbers in a run that was compared.
     passed : set of str
         Outputs with numbers for NaN.
     """
@@ -153,9 +166,12 @@ class Seen:
         """The `difference`, without numbers of the file for NaN."""
         if _has_numbers(got, wanted):
             self.passed.add(name)
+        return difference(_known(got, wanted), wanted)
+
+    def keep(self, name: str, wanted: np.ndarray) -> None:
+        """Note that an output was compared."""
         share = float(np.isfinite(wanted).mean()) if wanted.size else 1.
         self.finite[name] = max(self.finite[name], share)
-        return difference(_known(got, wanted), wanted)
 
     def whole(self) -> bool:
         """Whether each output was finite in a run."""
@@ -163,7 +179,7 @@ class Seen:
 
     def missed(self) -> dict[str, str]:
         """By output of which no run shows that it is equal, the reason."""
-        reasons = ('has no finite number for any data that were tried',
+        reasons = ('has no finite number, or depends on NaN, for all data that were tried',
                    'is NaN in places for all data that were tried, and the file has numbers there')
         return {name: reasons[share > 0] for name, share in self.finite.items()
                 if not share or share < 1 and name in self.passed}
