@@ -732,6 +732,23 @@ def test_a_number_of_steps_that_frees_them_is_advised(typed, advised, form, tmp_
     export(gru_of_five(True), path, shapes_of(['data=' + advised]), states=True)
 
 
+def test_the_option_for_an_encoder_of_any_length_is_printed():
+    """A file with states kept the encoder's number of steps, and no line said what to type."""
+    source, target = (mx.sym.Embedding(mx.sym.Variable(name), input_dim=9, output_dim=6,
+                                       name=name[0]) for name in ('source', 'target'))
+    outputs, _ = rnn.GRUCell(4, 'e_').unroll(5, source, merge_outputs=True)
+    outputs, _ = rnn.GRUCell(4, 'd_').unroll(
+        7, target, [mx.sym.sum(outputs, axis=1) / 5], merge_outputs=True)
+    model = random_model(outputs, {'source': (2, 5), 'target': (2, 7)})
+    plan = prepare(model, states=True)
+    notes = [said for title, said in plan.remarks if title == 'note']
+    assert plan.shapes['source'] == ('batch', 5) and notes[-1:] == [
+        'For any number of steps, add --input source=batch,source_time:5']
+    freed = prepare(model, {'source': ('batch', 'source_time:5')}, states=True)
+    assert freed.shapes['source'] == ('batch', 'source_time')
+    assert not [said for title, said in freed.remarks if title == 'note']
+
+
 @pytest.mark.parametrize('form', ['onnx', 'source'])
 def test_a_number_of_steps_that_frees_nothing_is_not_advised(form, tmp_path):
     export = interop.to_onnx if form == 'onnx' else interop.to_source

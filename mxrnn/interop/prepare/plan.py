@@ -326,12 +326,18 @@ def _settled(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked,
         if not asked.states:
             return found, losses, None
         try:
-            return found, losses, in_steps(written, params, found.shapes, asked.training,
-                                           rolled.findings, found.lines)
+            steps = in_steps(written, params, found.shapes, asked.training, rolled.findings,
+                             found.lines)
         except ExportError as error:
             lines = str(error).split('\n')  # the last line says what to do without states
             lines[-1:-1] = _freed_steps(kept, rolled, typed, asked, found)
             raise ExportError('\n'.join(lines)) from None
+        untyped = replace(found, tied={  # such as the steps that an encoder reads
+            (name, at): label for (name, at), label in found.tied.items()
+            if name not in typed.given and label.endswith('time')})
+        return replace(found, lines=[*found.lines, *[
+            ('note', each) for each in _freed_steps(kept, rolled, typed, asked, untyped)]]), (
+                losses), steps
 
 
 def _freed_steps(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked, found: Settled
