@@ -749,6 +749,19 @@ def test_the_option_for_an_encoder_of_any_length_is_printed():
     assert not [said for title, said in freed.remarks if title == 'note']
 
 
+def test_words_of_letters_cannot_be_stepped_along_either(tmp_path):
+    """It was said that no recurrence runs along an axis of any size."""
+    letters = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=6, name='embed')
+    outputs, _ = rnn.GRUCell(4, 'letters_').unroll(3, mx.sym.reshape(letters, (-3, 0, 0)))
+    words = mx.sym.reshape(outputs[-1], (-1, 5, 4))
+    outputs, _ = rnn.GRUCell(4, 'words_').unroll(5, words, merge_outputs=True)
+    model = random_model(outputs, {'data': (2, 5, 3)})
+    with pytest.raises(interop.ExportError, match='letters_, words_ cannot be stepped: each step '
+                                                  'of one reads all steps of another'):
+        interop.to_onnx(model, tmp_path / 'a.onnx', {'data': ('batch', 'words:5', 'time')},
+                        states=True)
+
+
 @pytest.mark.parametrize('form', ['onnx', 'source'])
 def test_a_number_of_steps_that_frees_nothing_is_not_advised(form, tmp_path):
     export = interop.to_onnx if form == 'onnx' else interop.to_source

@@ -145,6 +145,10 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
                     'its number of steps is fixed' + (why or (
                         ', see %s' % reason.node if reason else '')))))
     if not stepped:
+        along = [prefix_of(each.node) for each in recurrences if each.time is not None]
+        if len({*along}) > 1:
+            raise StateError('%s cannot be stepped: each step of one reads all steps of another'
+                             % some(along))
         raise StateError('the graph has no recurrence along an axis of any size')
     if len(times) > 1:
         raise StateError('%s cannot be stepped: the recurrences run along several axes, %s, which '
