@@ -20,11 +20,11 @@ class Axis(NamedTuple):
     label : str
     sizes : tuple of int
         All sizes that the graph takes if something ties the axis; otherwise those with which steps
-        were counted. None if the graph does not tell them.
+        were counted. () if the graph does not tell them.
     ties : tuple of Tie
-        None if the axis may have any size.
+        () if the axis may have any size.
     remedy : str
-        What to type for any size, after a sentence; '' if nothing was found.
+        What the caller found to type for any size, as the rest of a sentence; '' if nothing.
     """
 
     label: str
