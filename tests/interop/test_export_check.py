@@ -293,6 +293,17 @@ def test_what_an_operator_makes_of_numbers_beside_nan_is_compared(library, tmp_p
         write_onnx(model, str(tmp_path / 'a.onnx'))
 
 
+def test_another_node_is_compared_beside_what_is_made_of_nan(library, tmp_path, monkeypatch):
+    """The first node that differs was relu; negative numbers of the other one were not compared."""
+    with mx.name.NameManager():
+        model, _ = model_for(mx.sym.Activation(mx.sym.log(mx.sym.Variable('x')), act_type='relu')
+                             + leaky(mx.sym.Variable('y')), {'x': (5, 4), 'y': (5, 4)})
+    assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
+    steep(monkeypatch)
+    with pytest.raises(interop.ExportError, match='differs .* is leaky '):
+        write_onnx(model, str(tmp_path / 'b.onnx'))
+
+
 def test_places_that_are_nan_for_all_data_show_nothing(tmp_path):
     with mx.name.NameManager():
         model, _ = model_for(recurrence_of(lambda x: mx.sym.sqrt(x - 1.5), False),

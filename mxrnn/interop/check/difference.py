@@ -21,26 +21,29 @@ Exporter = Optional[Callable[[Model], ExportedFile]]
 
 def first_different(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int) -> str:
     """The first node, in the graph's order, on which output `at` depends and which differs: that
-    of the output itself if the graph cannot be run with all nodes as outputs; '' if it only makes
-    something else of NaN, or of infinity. `own` says whether the data have the sizes of the
+    of the output itself if the graph cannot be run with all nodes as outputs; '' if nodes only
+    make something else of NaN, or of infinity. `own` says whether the data have the sizes of the
     checkpoint's own graph."""
     graph = checkpoint.model.graph
     found = _inner(checkpoint, again, data, own, at)
     allowed = tolerance([*(wanted for _, wanted in found.values()),
                          *checkpoint.model.arg_params.values()])
+    odd: set[Entry] = set()  # what such nodes make, and all that is made of it
     for entry, (got, wanted) in found.items():
-        if difference(_known(got, wanted), wanted) > allowed:
-            read = [~np.isfinite(found[each][1]) for each in graph.nodes[entry.node].inputs
-                    if each in found]
+        node = graph.nodes[entry.node]
+        if not odd.isdisjoint(node.inputs):
+            odd.add(entry)
+        elif difference(_known(got, wanted), wanted) > allowed:
+            read = [~np.isfinite(found[each][1]) for each in node.inputs if each in found]
             lost = [places for places in read if places.any()]
-            if lost and got.shape == wanted.shape:
-                kept = np.zeros(got.shape, bool)
-                if has(graph.nodes[entry.node].op, 'elementwise'):  # it has one input
-                    kept = ~lost[0]
-                if difference(got[kept], wanted[kept]) <= allowed:
-                    return ''
-            return _said(graph, entry)
-    return _said(graph, graph.heads[at])
+            if not lost or got.shape != wanted.shape:
+                return _said(graph, entry)
+            # An element of an operator with one input, element by element, reads its own place.
+            kept = ~lost[0] if has(node.op, 'elementwise') else np.zeros(got.shape, bool)
+            if difference(got[kept], wanted[kept]) > allowed:
+                return _said(graph, entry)
+            odd.add(entry)
+    return '' if odd else _said(graph, graph.heads[at])
 
 
 def first_with_numbers(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int
