@@ -33,6 +33,8 @@ HEADS = {
     'epsilon beside a sum': (lambda x: S.sum(x, axis=1) + 1e-5, True),
     'pixels': (lambda x: x / 255, True),
     'a rounded factor': (lambda x: x * .7, True),
+    'a rounded bound': (lambda x: S.clip(x, -.1, .1), True),
+    'a rounded temperature': (lambda x: S.softmax(x, temperature=.1), True),
     'a constant more': (lambda x: x + 5, True),
     'a threshold': (lambda x: x > .05, True),
     'a square': (lambda x: S.sum(x ** 2, axis=1), True),
@@ -127,7 +129,8 @@ def test_a_number_ties_the_steps_unless_it_is_the_same_at_every_length(name):
 
 @pytest.mark.parametrize('name', [
     name for name, (_, free) in HEADS.items() if not free or name in (
-        'nothing', 'largest', 'pixels', 'a rounded factor', 'a constant more', 'a threshold')])
+        'nothing', 'largest', 'pixels', 'a rounded factor', 'a rounded bound',
+        'a rounded temperature', 'a constant more', 'a threshold')])
 def test_a_number_that_fused_steps_do_not_tell_ties_them_too(name):
     build, free = HEADS[name]
     tied = verdict_of(build(rows(T, fused=True))).axes['time']
@@ -223,6 +226,13 @@ def test_lengths_bounded_by_a_number_tie_the_steps(fused):
     verdict = verdict_of(outputs, shapes={'data': ('batch', 'time', 3), 'lengths': ('batch',)})
     assert verdict.axes['time'].ties
     assert not verdict.axes['batch'].ties
+
+
+@pytest.mark.parametrize('bound, free', [(1 - 1 / 200, False), (1 - 1e-7, True), (1e-7, True)])
+def test_a_bound_near_one_may_be_a_ratio_of_steps(bound, free):
+    """(T-1)/T of steps that nothing tells."""
+    ties = verdict_of(S.clip(S.mean(rows(T, fused=True), axis=1), 0, bound)).axes['time'].ties
+    assert bool(ties) is not free
 
 
 class Until(rnn.BaseRNNCell):

@@ -9,8 +9,8 @@ from .axis_factors import number_of
 from .infer import Table
 from .sizes import Size, axes_in, number_for, product, same
 
-__all__ = ['CERTIFIED', 'COMMON_PARTS', 'CUT', 'EPSILON', 'MOST_PARTS', 'PAIRS', 'PLAIN',
-           'TELLING', 'TIMES', 'Sizes', 'is_computed', 'is_constant', 'largest_kernel',
+__all__ = ['CERTIFIED', 'COMMON_PARTS', 'CUT', 'EPSILON', 'MOST_PARTS', 'NEAR_ONE', 'PAIRS',
+           'PLAIN', 'TELLING', 'TIMES', 'Sizes', 'is_computed', 'is_constant', 'largest_kernel',
            'may_be_decoded', 'may_be_part', 'part_ends', 'parts_of', 'size_in_graph',
            'with_ends_counted']
 
@@ -62,6 +62,9 @@ _QUARTER, _WINDOW = 4, 3
 _DIGITS = 3
 #: Factors below this are there to avoid a division by zero.
 EPSILON = .01
+#: So near to 1 is 1 without an epsilon, as a bound before a logarithm: (T-1)/T is as near only from
+#: a thousand steps on.
+NEAR_ONE = .001
 #: Factors that programs write for other reasons, if they and their inverses are no common part.
 PLAIN = 0, 1, -1, 2, .5
 #: So many steps or more are told by their number. A 2 may be all of two steps, or a constant.
@@ -96,7 +99,8 @@ def may_be_part(factor: float, size: int) -> bool:
 def is_computed(factor: float) -> bool:
     """Whether a factor is 1/n, or a root of n or 1/n, of a whole number n, with many digits."""
     ways = (1 / factor, factor ** 2, factor ** -2) if factor > 0 else ()
-    return float('%.*g' % (_DIGITS, factor)) != factor and any(
+    written = float('%.*g' % (_DIGITS, factor))  # some operators keep it in 32 bits
+    return not math.isclose(written, factor, rel_tol=1e-6) and any(
         way > 2.5 and math.isclose(way, round(way), rel_tol=1e-6) for way in ways)
 
 

@@ -9,7 +9,16 @@ from typing import Collection, Iterator, NamedTuple, Sequence
 from ..graph import Graph, Node
 from ..operator_table import has
 from .axis_factors import Axes, Factors, factors_of
-from .constants import EPSILON, PLAIN, Sizes, is_computed, is_constant, may_be_part, size_in_graph
+from .constants import (
+    EPSILON,
+    NEAR_ONE,
+    PLAIN,
+    Sizes,
+    is_computed,
+    is_constant,
+    may_be_part,
+    size_in_graph,
+)
 from .infer import Table
 from .sizes import Size, axes_in, product, reduced_axes
 
@@ -153,7 +162,7 @@ class _Scalar(NamedTuple):
         if is_beside and _of_counts(self.number, self.counts):
             return False
         is_epsilon = not self.is_loss and not self._scales and (
-            min(abs(self.number), abs(abs(self.number) - 1)) < EPSILON)
+            abs(self.number) < EPSILON or abs(abs(self.number) - 1) < NEAR_ONE)
         return is_plain or is_beside and not is_epsilon or (
             is_steps and label not in self.sizes.axes and is_computed(self.number)
             and not _of_counts(self.number, self.sizes.weights))
