@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ['check_onnx_target', 'check_source_target', 'is_onnx', 'read_state', 'refuse_checkpoint',
-           'refuse_damaged', 'refuse_no_onnx', 'refuse_other_model', 'refuse_torch', 'sealed',
-           'sealed_state', 'weights_of']
+           'refuse_damaged', 'refuse_no_onnx', 'refuse_other_model', 'refuse_other_weights',
+           'refuse_torch', 'sealed', 'sealed_state', 'weights_of']
 
 #: The entry as protobuf has it, without its eight digits: a field of the model, its key, its value.
 _SEAL = b'r\x17\n\x0bmxrnn.crc32\x12\x08'
@@ -147,14 +147,34 @@ def _is_of_model(model: Model, names: Iterable[str], arrays: Mapping[str, Sequen
     """Whether a file may be an export of a model, of any epoch and with any options.
 
     Its names must be `known` or begin with the first word of a name in the graph, as names do that
-    an export makes. Shapes of its `arrays` must be the known ones; begin states may have one row.
+    an export makes. Shapes of its `arrays` must be the known ones.
     """
     own = {*with_one_input(model.graph, known).inputs, *(node.name for node in model.graph.walk())}
-    return all(name in known or any(each.startswith(re.split(r'[._]', name)[0]) for each in own)
-               for name in names) and all(
-        len(shape) == len(known[name]) and all(
-            one == other or 1 in (one, other) for one, other in zip(shape, known[name]))
-        for name, shape in arrays.items() if name in known)
+    return not _of_other_shape(arrays, known) and all(
+        name in known or any(each.startswith(re.split(r'[._]', name)[0]) for each in own)
+        for name in names)
+
+
+def _of_other_shape(arrays: Mapping[str, Sequence[int]], known: Mapping[str, Sequence[int]]
+                    ) -> list[str]:
+    """The names of `arrays` whose shape is not the `known` one; begin states may have one row."""
+    return [name for name, shape in arrays.items() if name in known and (
+        len(shape) != len(known[name]) or any(
+            one != other and 1 not in (one, other) for one, other in zip(shape, known[name])))]
+
+
+def refuse_other_weights(path: str, model: Model) -> None:
+    """Refuse an ONNX file whose weights have other shapes than a model's, if the package onnx is
+    installed, which reads them."""
+    try:
+        import onnx
+    except ImportError:
+        return
+    known = {name: array.shape for name, array in model.params.items()}
+    arrays = {each.name: tuple(each.dims) for each in onnx.load(path).graph.initializer}
+    for name in _of_other_shape(arrays, known)[:1]:
+        raise ValueError("%s was exported from another model: its %s has shape %s, the "
+                         "checkpoint's has %s" % (path, name, arrays[name], known[name]))
 
 
 def check_onnx_target(path: str, model: Model) -> None:

@@ -842,15 +842,28 @@ def test_compare_takes_labels_that_the_file_does_not_have(prefix, tmp_path):
 
 
 def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path):
-    data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=7, name='embed')
-    save(tmp_path / 'b', data, [], {'data': (2, 3)})
-    words = mx.sym.Embedding(mx.sym.Variable('words'), input_dim=WORDS, output_dim=7, name='embed')
-    save(tmp_path / 'c', words, [], {'words': (2, 3)})
-    for name, text in [('b', 'embed_output has shape (2, 3, 7), '),
-                       ('c', 'its inputs are words, the checkpoint has data, softmax_label')]:
-        path = tmp_path / (name + '.onnx')
-        assert command('export', tmp_path / name, '--onnx', path) == 0
-        error = told('compare', prefix, 4, path, '--input', 'data=2,3', status=2)
+    data, words = mx.sym.Variable('data'), mx.sym.Variable('words')
+    ids, others = (mx.sym.Embedding(each, input_dim=WORDS, output_dim=7, name='embed')
+                   for each in (data, words))
+    for name, symbol, shapes in [
+            ('b', ids, {'data': (2, 3)}), ('c', others, {'words': (2, 3)}),
+            ('d', mx.sym.broadcast_add(data, words, name='embed'),
+             {'data': (2, 3), 'words': (2, 3)}),
+            ('e', mx.sym.softmax(mx.sym.FullyConnected(
+                data, num_hidden=WORDS, flatten=False, name='all'), name='softmax'),
+             {'data': (2, 3, 5)}),
+            ('f', mx.sym.sum(data, 1, name='sum'), {'data': (2, 3)}),
+            ('g', mx.sym.sum(data, 1, keepdims=True, name='sum'), {'data': (2, 3)})]:
+        save(tmp_path / name, symbol, [], shapes)
+    for one, other, text in [
+            ('days', 'b', "its embed_weight has shape (11, 7), the checkpoint's has (11, 5)"),
+            ('days', 'c', 'its inputs are words, the checkpoint has data\n'),
+            ('d', 'b', 'its inputs are data, the checkpoint has data, words\n'),
+            ('days', 'e', 'input data has the axes batch,data_1,5, the checkpoint\'s batch,time'),
+            ('f', 'g', "its output sum_output has shape (2, 1), the checkpoint's has (2,)\n")]:
+        path, shape = tmp_path / (other + '.onnx'), ['--input', 'data=2,3'] * (other == 'g')
+        assert command('export', tmp_path / other, '--onnx', path, *shape) == 0
+        error = told('compare', tmp_path / one, 4, path, *shape, status=2)
         assert 'was exported from another model' in error and text in error
 
 

@@ -15,7 +15,7 @@ from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.reference import Reference, of_torch
-from ..seals import refuse_no_onnx
+from ..seals import refuse_no_onnx, refuse_other_weights
 from .difference import Seen, of_file, outputs_that_draw
 from .random_inputs import Inputs, arrays_of
 
@@ -104,6 +104,11 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     found = glance(model)
     inputs = Inputs(model, file, found)
     takes = {name: shape for name, shape, _ in file.inputs}
+    needed = [name for name in model.graph.needed_variables() if name in model.inputs]
+    if not {*needed} <= {*takes, *inputs.begins}:
+        raise ValueError('%s was exported from another model: its inputs are %s, the checkpoint '
+                         'has %s' % (path, ', '.join(takes), ', '.join(needed)))
+    refuse_other_weights(path, model)
     _refuse_unknown(path, takes, [name for name in {**shapes, **given} if name not in labelled])
     _refuse_other_axes(path, takes, {**shapes, **{name: array.shape
                                                   for name, array in given.items()}})
@@ -126,6 +131,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
             except ValueError as error:
                 refused = refused or error
         else:
+            _refuse_other_rank(path, takes, inputs.stated)
             stated = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
                               for name, shape in inputs.stated.items())
             said, dot, reason = str(refused).partition('. ')
@@ -169,9 +175,18 @@ def _fits(found: Settled, file: ExportedFile, data: Mapping[str, np.ndarray]) ->
                    for size, given in zip(shape, data[name].shape)):
             raise
         raise ValueError(
-            '%s\nThe file takes this size, but this graph does not. Compare the file with the '
-            'graph that the program makes for it: --symbol OTHER-symbol.json --params FILE.params '
-            'in place of the prefix' % error) from None
+            '%s\nThe file takes this size, but this graph does not. If it is of the same program, '
+            'compare it with the graph that the program makes for this size: --symbol '
+            'OTHER-symbol.json --params FILE.params in place of the prefix' % error) from None
+
+
+def _refuse_other_rank(path: str, takes: Shapes, own: Shapes) -> None:
+    """Refuse a file whose inputs have another number of axes than the checkpoint's."""
+    for name, shape in takes.items():
+        if name in own and len(own[name]) != len(shape):
+            raise ValueError("%s was exported from another model: its input %s has the axes %s, "
+                             "the checkpoint's %s" % (path, name, *(
+                                 ','.join(map(str, each)) for each in (shape, own[name]))))
 
 
 def _refuse_unknown(path: str, takes: Iterable[str], unknown: Sequence[str]) -> None:

@@ -91,8 +91,10 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
     """
     inputs, graph = [name for name, _, _ in file.inputs], model.graph
     if not set(inputs) <= set(model.inputs):
+        labels = graph.labels()
         raise ValueError('%s was exported from another model: its inputs are %s, the checkpoint '
-                         'has %s' % (path, ', '.join(inputs), ', '.join(model.inputs) or 'none'))
+                         'has %s' % (path, ', '.join(inputs), ', '.join(
+                             name for name in model.inputs if name not in labels) or 'none'))
     if len(file.names) == len(graph.heads) and all(
             re.fullmatch(re.escape(own) + r'(_output)?(_\d+)?', name)
             for name, own in zip(file.names, graph.outputs)):
