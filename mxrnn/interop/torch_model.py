@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import itertools
 import linecache
+import math
 import sys
 import types
 from typing import Any, Callable, Mapping, Sequence
@@ -14,11 +15,14 @@ from torch import Tensor, nn
 
 from .. import _check
 from .._graph.graph import Graph, Node
+from .._graph.index_inputs import readers_of
 from .._graph.operator_table import has
 from .._graph.rolling import with_one_input
 from ._source.class_file import state_dict_of
 from ._source.class_text import text_of, written
 from ._source.emitter_api import SOURCE
+from ._source.methods import Methods
+from ._source.size_texts import described
 from .model import Model
 from .prepare import prepare
 from .prepare.outputs import chosen
@@ -93,6 +97,10 @@ class _Facts:
     ranges, equal : dict
         By input and axis, allowed sizes; by input, axes as long as those of an earlier input that
         have the same name, where unequal sizes could be repeated.
+    labels : dict
+        Shapes of labels, as in the docstring of the source.
+    rows : dict
+        By input with ids, the rows of the smallest table in which these are looked up.
     notes : list of str
     operators : tuple of Node
         The nodes that the program's functions run.
@@ -104,6 +112,8 @@ class _Facts:
     shapes: Mapping[str, Sequence[int | str]] = dataclasses.field(default_factory=dict)
     ranges: Mapping[tuple[str, int], range] = dataclasses.field(default_factory=dict)
     equal: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, Sequence[int | str]] = dataclasses.field(default_factory=dict)
+    rows: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
     operators: tuple[Node, ...] = ()
 
@@ -127,7 +137,12 @@ class TorchModel(nn.Module):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._mxrnn.model is not None and not torch.compiler.is_compiling():
             self._settle({**dict(zip(self.inputs, args)), **kwargs})
-        return super().__call__(*self._given('forward', args, kwargs))
+        given = self._given('forward', args, kwargs)
+        try:
+            return super().__call__(*given)
+        except IndexError as error:
+            self._explain('forward', given, error)
+            raise
 
     def __getattr__(self, name: str) -> Any:
         if name in ('begin', 'encode', 'steps') and not hasattr(type(self), 'steps'):
@@ -176,6 +191,29 @@ class TorchModel(nn.Module):
                     size if isinstance(size, int) else given[name].shape[at]
                     for at, size in enumerate(shape)])
         return [given[name] for name in names]
+
+    def _explain(self, method: str, values: Sequence[Any], error: Exception) -> None:
+        """Raise an error of torch anew, with the input or the label that causes it."""
+        facts: _Facts = self._mxrnn
+        given = dict(zip(facts.arguments[method], values))
+        for name, rows in facts.rows.items():
+            ids = given.get(name, torch.zeros(0)).long()
+            if ids.numel() and not 0 <= ids.min() <= ids.max() < rows:
+                raise IndexError('the ids in %s must be from 0 to %d, got %d to %d' % (
+                    name, rows - 1, ids.min(), ids.max())) from error
+        sizes = {size: number for name, shape in facts.shapes.items() if name in given
+                 for size, number in zip(shape, given[name].shape)}
+        for name in facts.labels.keys() & given.keys():
+            own, shape = facts.labels[name], tuple(given[name].shape)
+            wanted = [sizes.get(size, size) for size in own]
+            if isinstance(error, IndexError) and given[name].numel() == math.prod(
+                    size for size in wanted if isinstance(size, int)):
+                continue  # a class that is out of range: torch says which
+            if len(wanted) != len(shape) or any(
+                    isinstance(size, int) and size != got for size, got in zip(wanted, shape)):
+                raise ValueError('%s must be (%s), which is (%s) with these inputs, got %s' % (
+                    name, *(', '.join(map(str, sizes)) for sizes in (own, wanted)),
+                    shape)) from error
 
     def _get_name(self) -> str:  # in its repr, which begins unlike that of interop.Model
         return 'TorchModel'
@@ -263,8 +301,25 @@ def _made(model: Model, asked: Mapping[str, Any]) -> TorchModel:
         asked, model, {method: names for method, names in arguments.items() if names},
         {name: plan.shapes[name] for name in methods.inputs}, plan.ranges,
         {name: axes for name, axes in plan.guarded.items() if name in plan.given or any(
-            has(node.op, 'recurs') for node in plan.graph.nodes)}, source.notes, nodes)
+            has(node.op, 'recurs') for node in plan.graph.nodes)}, _labels(methods), {
+                name: min(rows) for name in methods.inputs
+                for rows in [_tables(plan.graph, name)] if rows}, source.notes, nodes)
     return module.eval()
+
+
+def _labels(methods: Methods) -> dict[str, list[int | str]]:
+    """The shapes of labels, with the names of axes."""
+    arrays = methods.facts.arrays
+    return {name: [size if isinstance(size, int) else described(size)
+                   for size in arrays[entry].shape]
+            for name, entry in methods.entries.items()
+            if name not in methods.inputs and entry in arrays}
+
+
+def _tables(graph: Graph, name: str) -> list[int]:
+    """The rows of the tables in which the ids of an input are looked up."""
+    return [reader.node.input_dim for reader in readers_of(graph, name)
+            if reader.node.op == 'Embedding' and reader.input.role == 'index']
 
 
 def _for_shapes(model: Model, asked: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
@@ -313,7 +368,12 @@ def _executed(source: str, operators: Sequence[Callable[..., Any]] = ()) -> type
 
         @functools.wraps(plain)
         def call(self: TorchModel, *args: Any, **kwargs: Any) -> Any:
-            return plain(self, *self._given(method, args, kwargs))
+            given = self._given(method, args, kwargs)
+            try:
+                return plain(self, *given)
+            except (IndexError, RuntimeError, ValueError) as error:
+                self._explain(method, given, error)
+                raise
         return call
     return type('Model', (TorchModel, module.Model), {
         method: by_name(method) for method in ('loss', 'steps', 'encode')

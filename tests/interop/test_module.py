@@ -102,6 +102,10 @@ def test_the_loss_has_the_gradients():
         module.zero_grad()
         module.loss(*args, **names).backward()
         assert all(parameter.grad is not None for parameter in module.parameters())
+    for label, said in [(TOKENS[:, 1:], r'label must be \(batch, time\), which is \(2, 4\)'),
+                        (TOKENS.flatten() + 99, 'Target .* is out of bounds')]:
+        with pytest.raises((ValueError, IndexError), match=said):
+            module.loss(TOKENS, label)
 
 
 def test_inputs_are_checked():
@@ -114,6 +118,9 @@ def test_inputs_are_checked():
         with pytest.raises(TypeError, match=said):
             module(*args, **names)
     torch.testing.assert_close(module(TOKENS), module(data=TOKENS))
+    for call in module, lambda data: module.loss(data, TOKENS):
+        with pytest.raises(IndexError, match=r'the ids in data must be from 0 to 8, got -1 to 6'):
+            call(TOKENS - 2)
 
 
 @pytest.mark.parametrize('cell, state', [
