@@ -89,6 +89,18 @@ def test_arguments_reach_the_program_untouched(tmp_path, before):
     assert done.stdout == "['--', 'x', '-m', '--', '-h'] <class 'module'>\n", done.stderr
 
 
+@pytest.mark.parametrize('code, hint', [
+    ('import sys; print(sys.argv[1:])',
+     '--fuse stands behind old.py, so the program gets it. If it is meant for mxrnn, type: '
+     'python -m mxrnn run --fuse old.py\n'),
+    ("import sys; print(sys.argv[1:]); '--fuse' in sys.argv", '')])
+def test_an_option_behind_the_program_is_hinted_at(tmp_path, code, hint):
+    """It was passed to the program silently."""
+    written(tmp_path, 'old.py', code)
+    done = started('old.py', '--fuse', folder=tmp_path)
+    assert (done.stdout, done.stderr) == ("['--fuse']\n", hint)
+
+
 @pytest.mark.parametrize('target', [['nosuch.py'], ['folder'], ['-m', 'no.such'], ['-m', 'nosuch']])
 def test_what_is_not_there_is_said_in_one_line(tmp_path, target):
     (tmp_path / 'folder').mkdir()

@@ -90,6 +90,7 @@ def run(program: str, arguments: Sequence[str], as_module: bool = False, fuse: b
         if not getattr(sys.flags, 'safe_path', False):
             sys.path[0] = program if spec else os.path.dirname(os.path.realpath(program))
     source = _source(program) if spec is None else b''
+    _hint_at_options('-m ' * as_module + program, arguments, source)
     _keep_findable()
     # This module stays after the program has ended: threads and exit handlers may outlive it.
     main = types.ModuleType('__main__')
@@ -149,6 +150,15 @@ def _program_near(path: str) -> str:
     return ''.join('; did you mean %s?' % os.path.join(folder, near) for near in (
         difflib.get_close_matches(name if name.endswith('.py') else name + '.py', [
             each for each in names if each.endswith('.py')], 1)))
+
+
+def _hint_at_options(program: str, arguments: Sequence[str], source: bytes) -> None:
+    """Say that the program gets options of `run` that stand behind it, unless its text has them."""
+    behind = ' '.join(option for option in ('--fuse', '--report')
+                      if option in arguments and option.encode() not in source)
+    if behind:
+        print('%s stands behind %s, so the program gets it. If it is meant for mxrnn, type: '
+              'python -m mxrnn run %s %s' % (behind, program, behind, program), file=sys.stderr)
 
 
 def _module(name: str) -> ModuleSpec:
