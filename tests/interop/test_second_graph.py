@@ -103,7 +103,7 @@ def graphs(build, lengths, fused=False):
 
 def shapes_of(symbol, **inputs):
     """The shapes of all variables, with names for the open axes of inputs."""
-    numbers = {'batch': 2, 'time': FIRST, 'memory_time': 6, 'more_time': FIRST}
+    numbers = {'batch': 2, 'time': FIRST, 'width': 3, 'memory_time': 6, 'more_time': FIRST}
     found, _, _ = symbol.infer_shape(**{
         name: tuple(numbers.get(size, size) for size in shape) for name, shape in inputs.items()})
     return {**dict(zip(symbol.list_arguments(), found)), **inputs}
@@ -184,6 +184,13 @@ def dense(x, units):
 def test_what_has_no_law_is_refused_with_the_first_pair(build, why):
     with pytest.raises(NoLaw, match=why):
         certified(build)
+
+
+def test_an_axis_of_one_size_in_both_graphs_is_a_number():
+    """It was left open: 'these weights do not fit to the first graph: ... width, ... any size'."""
+    shapes, graph = certified(lambda x, T: part(x, T - 3, T), inputs={
+        'data': ('batch', 'time', 'width')})
+    assert not find_ties(graph, shapes, ['data']).of('time')
 
 
 def test_a_number_with_two_laws_is_refused_with_both():

@@ -21,6 +21,7 @@ from ..shapes.substitution import (
     like_of,
 )
 from ..shapes.ties import STEPS, find_ties
+from ..shapes.verdicts import judged, with_sizes
 
 __all__ = ['Law', 'Laws', 'NoLaw', 'laws', 'sizes_in_both', 'with_laws']
 
@@ -110,6 +111,7 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
         str(size) for shape in shapes.values() for size in shape
         if isinstance(size, str) and size != 'batch'])
     sizes = {label: pair for label, pair in sizes.items() if pair[0] != pair[1] and min(pair) > 1}
+    shapes = _with_equal_sizes(first, second, shapes, sizes)
     pairs, tables, numbers = [*_pairs(first, second)], [], {}
     if not sizes:
         raise NoLaw('it must be the graph of another number of steps, and both must tell theirs: '
@@ -119,8 +121,9 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
             sizes[str(size)][at] if at < 2 and size in sizes else size for size in shape]
             for name, shape in shapes.items()}))
         if at < 2 and tables[at].faults:
-            raise NoLaw('these weights do not fit to %s: %s' % (
-                ('the first graph', 'the second')[at], tables[at].faults[0]))
+            raise NoLaw('%s: %s' % ((
+                'the first needs a number that it does not share with the second',
+                'these weights do not fit to the second')[at], tables[at].faults[0]))
     for path, *both in pairs:
         try:
             numbers[path] = {key: _value_in_both(path, both, key, tables, sizes)
@@ -129,6 +132,19 @@ def laws(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
             raise NoLaw('%s: %s' % (_told(*both), why)) from None
     return Laws((first, second), tuple(tables), sizes, {
         path: values for path, values in numbers.items() if values})
+
+
+def _with_equal_sizes(first: Graph, second: Graph, shapes: Mapping[str, Sequence[int | str]],
+                      differing: _Sizes) -> dict[str, Sequence[int | str]]:
+    """The shapes in which an axis that both graphs tie to the same size is this number, unless it
+    is one of the `differing`."""
+    open_ = {name: tuple(shape) for name, shape in shapes.items()
+             if any(isinstance(size, str) for size in shape)}
+    params = {name: shape for name, shape in shapes.items() if name not in open_}
+    one, other = (judged(graph, params, open_).axes for graph in (first, second))
+    return {**params, **with_sizes(open_, {
+        label: axis.size for label, axis in one.items()
+        if label not in differing and axis.size is not None and axis.size == other[label].size})}
 
 
 def _to_type(shapes: Mapping[str, Sequence[int | str]], untold: Sequence[str]) -> str:
