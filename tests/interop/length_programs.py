@@ -297,28 +297,7 @@ def _run(draft: Draft, data: Mapping[str, np.ndarray], params: dict[str, np.ndar
     return found
 
 
-# ---- pieces: each takes a sequence to another one; those in `NUMBERED` use a number
-
-Piece = Callable[..., Any]
-PLAIN: list[Piece] = []
-#: By law, the pieces in which its numbers can stand; the same for heads.
-NUMBERED: dict[str, list[Piece]] = {law: [] for law in LAWS}
-HEADS: dict[str, list[Piece]] = {law: [] for law in LAWS}
-PLAIN_HEADS: list[Piece] = []
-
-
-def _plain(*tables: list[Piece]) -> Any:
-    """Enters a piece into tables."""
-    def enter(piece: Piece) -> Piece:
-        for table in tables:
-            table.append(piece)
-        return piece
-    return enter
-
-
-def _with(laws: Sequence[str], table: dict[str, list[Piece]] = NUMBERED) -> Any:
-    return _plain(*[table[law] for law in laws])
-
+# ---- pieces: each takes a sequence to another one, some by a number
 
 def _turned(data: Any) -> Any:
     """Batch and time exchanged."""
@@ -379,26 +358,22 @@ def _list(p: Draft, x: Steps) -> list[Any]:
                 ) if x.count > 1 else [S.Reshape(x.symbol, shape=(-1, x.width))]
 
 
-@_plain(PLAIN)
 def dense(p: Draft, x: Steps) -> Steps:
     width = p.draw.randint(3, 5)
     return x.as_long(S.tanh(p.dense(x.symbol, width)), width)
 
 
-@_plain(PLAIN)
 def centred(p: Draft, x: Steps) -> Steps:
     mean = getattr(S, p.draw.choice(('mean', 'max', 'min')))(x.symbol, axis=1, keepdims=True)
     return x.as_long(S.broadcast_sub(x.symbol, mean))
 
 
-@_plain(PLAIN)
 def differences(p: Draft, x: Steps) -> Steps:
     before = S.slice_axis(x.symbol, axis=1, begin=0, end=-1)
     after = S.slice_axis(x.symbol, axis=1, begin=1, end=None)
     return Steps(after - before, x.count - 1, x.width)
 
 
-@_plain(PLAIN)
 def reversed_steps(p: Draft, x: Steps) -> Steps:
     if p.chance(.5):
         return x.as_long(S.reverse(x.symbol, axis=1))
@@ -406,40 +381,33 @@ def reversed_steps(p: Draft, x: Steps) -> Steps:
     return x.as_long(_turned(turned))
 
 
-@_plain(PLAIN)
 def normed(p: Draft, x: Steps) -> Steps:
     return x.as_long(S.LayerNorm(x.symbol, name=p.name('norm')))
 
 
-@_plain(PLAIN)
 def with_its_last_step(p: Draft, x: Steps) -> Steps:
     last = S.broadcast_like(S.expand_dims(_last(x), axis=1), x.symbol, lhs_axes=(1,), rhs_axes=(1,))
     return x.as_long(S.Concat(x.symbol, last, dim=2), 2 * x.width)
 
 
-@_plain(PLAIN)
 def softmax_over_steps(p: Draft, x: Steps) -> Steps:
     return x.as_long(S.softmax(x.symbol, axis=1) * x.symbol)
 
 
-@_plain(PLAIN)
 def masked(p: Draft, x: Steps) -> Steps:
     return x.as_long(S.SequenceMask(x.symbol, p.lengths(), use_sequence_length=True, axis=1))
 
 
-@_plain(PLAIN)
 def convolved(p: Draft, x: Steps) -> Steps:
     """A kernel of three steps, padded."""
     return x.as_long(_over_frames(p, _image(x), (3, x.width), pad=(1, 0)), 4)
 
 
-@_plain(PLAIN)
 def joined_and_shaped_like(p: Draft, x: Steps) -> Steps:
     rows = S.tanh(p.of_rows(x, x.width))
     return x.as_long(S.reshape_like(rows, x.symbol))
 
 
-@_plain(PLAIN)
 def self_attention(p: Draft, x: Steps) -> Steps:
     scores = S.batch_dot(p.dense(x.symbol, 4), p.dense(x.symbol, 4), transpose_b=True)
     return x.as_long(S.batch_dot(S.softmax(scores), x.symbol))
@@ -447,27 +415,23 @@ def self_attention(p: Draft, x: Steps) -> Steps:
 
 # ---- with whole numbers along the axis
 
-@_with(WHOLE)
 def first_steps(p: Draft, x: Steps, v: Number) -> Steps:
     count = v.whole(x.count, 1, x.count)
     return Steps(_part(p, x, None, count), count, x.width)
 
 
-@_with(WHOLE)
 def without_first_steps(p: Draft, x: Steps, v: Number) -> Steps:
     begin = v.whole(x.count, 0, x.count - 1)
     end = p.draw.choice((None, x.count))
     return Steps(_part(p, x, begin, end), x.count - begin, x.width)
 
 
-@_with(WHOLE)
 def last_steps(p: Draft, x: Steps, v: Number) -> Steps:
     count = v.whole(x.count, 1, x.count)
     begin = p.draw.choice((-count, x.count - count))
     return Steps(_part(p, x, begin, p.draw.choice((None, x.count))), count, x.width)
 
 
-@_with(WHOLE)
 def every_second_step(p: Draft, x: Steps, v: Number) -> Steps:
     """Or every v-th."""
     step = v.whole(x.count, 1, x.count)
@@ -476,7 +440,6 @@ def every_second_step(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(part, len(range(begin or 0, x.count, step)), x.width)
 
 
-@_with(WHOLE)
 def beside_one_step(p: Draft, x: Steps, v: Number) -> Steps:
     """A step at a place that a slice names."""
     at = v.whole(x.count, 1, x.count) - 1
@@ -487,7 +450,6 @@ def beside_one_step(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.Concat(one, x.symbol, dim=2), 2 * x.width)
 
 
-@_with(WHOLE)
 def halves(p: Draft, x: Steps, v: Number) -> Steps:
     """Parts of a split; the first or last one, or the sum of the outer ones."""
     parts = v.divisor(x.count, 2)
@@ -498,7 +460,6 @@ def halves(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(part, x.count // parts, x.width)
 
 
-@_with(('T', 'T-1', 'T-k', 'T//2'))
 def split_and_stacked(p: Draft, x: Steps, v: Number) -> Steps:
     x = _fitted(p, x, v.whole(x.count, 2, x.count))
     each = S.SliceChannel(x.symbol, num_outputs=x.count, axis=1, squeeze_axis=True)
@@ -506,7 +467,6 @@ def split_and_stacked(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(_joined(p, each))
 
 
-@_with(WHOLE)
 def beside_a_step_taken(p: Draft, x: Steps, v: Number) -> Steps:
     at = v.whole(x.count, 1, x.count) - 1
     if p.chance(.5):
@@ -518,7 +478,6 @@ def beside_a_step_taken(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.broadcast_add(x.symbol, one))
 
 
-@_with(WHOLE)
 def largest(p: Draft, x: Steps, v: Number) -> Steps:
     count = v.whole(x.count, 1, x.count)
     top = S.topk(x.symbol, axis=1, k=count, ret_typ='value')
@@ -527,7 +486,6 @@ def largest(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.broadcast_add(x.symbol, S.mean(top, axis=1, keepdims=True)))
 
 
-@_with(WHOLE)
 def pooled(p: Draft, x: Steps, v: Number) -> Steps:
     kernel = v.whole(x.count, 1, x.count)
     stride = p.draw.choice((1, kernel))
@@ -537,7 +495,6 @@ def pooled(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(image, (x.count - kernel) // stride + 1, x.width)
 
 
-@_with(WHOLE)
 def padded(p: Draft, x: Steps, v: Number) -> Steps:
     count = v.whole(x.count, 1, 30)
     if p.chance(.2):  # to a fixed length
@@ -549,7 +506,6 @@ def padded(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(S.Reshape(image, shape=(0, -1, x.width)), x.count + count, x.width)
 
 
-@_with(('c',))
 def windows(p: Draft, x: Steps, v: Number) -> Steps:
     """A Convolution, whose weight has the kernel."""
     kernel = v.whole(x.count, 1, x.count)
@@ -560,7 +516,6 @@ def windows(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(_over_frames(p, image, (kernel, x.width)), x.count + before - kernel + 1, 4)
 
 
-@_with(('c',))
 def as_wide(p: Draft, x: Steps, v: Number) -> Steps:
     """A width that is the constant, and rows that are joined."""
     width = v.whole(x.count, 1, MOST)
@@ -590,7 +545,6 @@ def _made(p: Draft, x: Steps, count: int) -> Any:
     return kinds[p.draw.choice([*kinds])]()
 
 
-@_with(WHOLE)
 def with_what_a_number_makes(p: Draft, x: Steps, v: Number) -> Steps:
     count = v.whole(x.count, 1, 2 * x.count)
     made = _made(p, x, count)
@@ -598,7 +552,6 @@ def with_what_a_number_makes(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.broadcast_add(x.symbol, made))
 
 
-@_with(WHOLE)
 def with_steps_appended(p: Draft, x: Steps, v: Number) -> Steps:
     """Zeros, or copies of a context, before or behind."""
     count = v.whole(x.count, 1, 30)
@@ -608,7 +561,6 @@ def with_steps_appended(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(S.Concat(*both, dim=1), x.count + count, x.width)
 
 
-@_with(WHOLE)
 def named_by_a_reshape(p: Draft, x: Steps, v: Number) -> Steps:
     """(0, v, -1): wider or narrower steps."""
     count = v.whole(x.count, 1, 2 * x.count)
@@ -619,7 +571,6 @@ def named_by_a_reshape(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(S.Reshape(x.symbol, shape=shape), count, width)
 
 
-@_with(WHOLE)
 def joined_and_taken_apart(p: Draft, x: Steps, v: Number) -> Steps:
     """Rows of all sequences, scores, and steps again."""
     x = _fitted(p, x, v.whole(x.count, 2, 2 * x.count))
@@ -635,7 +586,6 @@ def joined_and_taken_apart(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.Reshape(rows, shape=shape), width)
 
 
-@_with(('c', 'T', 'T//2', 'T//3'))
 def chunks(p: Draft, x: Steps, v: Number) -> Steps:
     """Parts of sequences as sequences, less their means."""
     size = v.divisor(x.count, 2)
@@ -645,7 +595,6 @@ def chunks(p: Draft, x: Steps, v: Number) -> Steps:
                      if p.chance(.5) else S.reshape_like(parts, x.symbol))
 
 
-@_with(WHOLE)
 def compared_with_a_place(p: Draft, x: Steps, v: Number) -> Steps:
     """A mask of steps before or behind a place."""
     at = v.whole(x.count, 0)
@@ -660,7 +609,6 @@ def compared_with_a_place(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.broadcast_mul(x.symbol, mask + .5))
 
 
-@_with(WHOLE)
 def of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Steps:
     most = v.whole(x.count, 1, x.count)
     kind = p.draw.choice(('clip', 'minimum', 'rest', 'constant'))
@@ -715,7 +663,6 @@ def _scaled(p: Draft, data: Any, v: Number, steps: int) -> Any:
     return data * value if kind == 'mul' else data / value
 
 
-@_with(tuple(LAWS))
 def less_a_scaled_sum(p: Draft, x: Steps, v: Number) -> Steps:
     """The sum over steps, which a number scales before or after it."""
     operator = p.draw.choice(('sum', 'mean', 'norm'))
@@ -730,18 +677,15 @@ def less_a_scaled_sum(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.broadcast_sub(x.symbol, S.tanh(total)))
 
 
-@_with(ANYWHERE)
 def scaled(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(_scaled(p, x.symbol, v, x.count))
 
 
-@_with(ANYWHERE)
 def attention_with_scaled_scores(p: Draft, x: Steps, v: Number) -> Steps:
     scores = S.batch_dot(p.dense(x.symbol, 4), p.dense(x.symbol, 4), transpose_b=True)
     return x.as_long(S.batch_dot(S.softmax(_scaled(p, scores, v, x.count)), x.symbol))
 
 
-@_with(tuple(LAWS))
 def running_sum(p: Draft, x: Steps, v: Number) -> Steps:
     """A recurrence by hand that adds up what the number scales."""
     total, found = S.zeros_like(_last(x)), []
@@ -753,7 +697,6 @@ def running_sum(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(S.stack(*found, axis=1), x.count, x.width, tuple(found))
 
 
-@_with(('c', 'T', 'T-1'))
 def positions(p: Draft, x: Steps, v: Number) -> Steps:
     """arange(T) / v."""
     places = S.arange(x.count) if p.chance(.6) else S.contrib.arange_like(x.symbol, axis=1)
@@ -785,8 +728,6 @@ def _changed(kind: Any, before: Any, after: Any) -> Any:
 
 # ---- recurrences: of a sequence, another one
 
-RECURRENCES: list[Piece] = []
-_recurrence = _plain(RECURRENCES)
 CELLS = {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell, 'rnn': rnn.RNNCell}
 
 
@@ -817,13 +758,11 @@ def _unrolled(p: Draft, cell: Any, x: Steps, width: int) -> Steps:
     return Steps(_joined(p, list(outputs)), x.count, width, tuple(outputs))
 
 
-@_recurrence
 def one_cell(p: Draft, x: Steps, inside: Any = None) -> Steps:
     units = _units(p)
     return _unrolled(p, _cell(p, units, inside), x, units)
 
 
-@_recurrence
 def stack_of_cells(p: Draft, x: Steps, inside: Any = None) -> Steps:
     stack, units = rnn.SequentialRNNCell(), _units(p)
     stack.add(_cell(p, _units(p), inside))
@@ -837,14 +776,12 @@ def stack_of_cells(p: Draft, x: Steps, inside: Any = None) -> Steps:
     return _unrolled(p, stack, x, units)
 
 
-@_recurrence
 def both_directions(p: Draft, x: Steps, inside: Any = None) -> Steps:
     units = _units(p)
     cell = rnn.BidirectionalCell(_cell(p, units, inside), _cell(p, units))
     return _unrolled(p, cell, x, 2 * units)
 
 
-@_recurrence
 def fused(p: Draft, x: Steps, inside: Any = None) -> Steps:
     if inside is not None:
         raise Impossible
@@ -854,14 +791,12 @@ def fused(p: Draft, x: Steps, inside: Any = None) -> Steps:
     return _merged(cell, x, units * (1 + both), p.chance(.3))
 
 
-@_recurrence
 def loop(p: Draft, x: Steps, inside: Any = None) -> Steps:
     units = _units(p)
     outputs, _ = rnn.dynamic_unroll(_cell(p, units, inside), x.symbol, layout='NTC')
     return x.as_long(outputs, units)
 
 
-@_recurrence
 def fused_by_fuse(p: Draft, x: Steps, inside: Any = None) -> Steps:
     units = _units(p)
     cell = rnn.SequentialRNNCell()
@@ -873,7 +808,6 @@ def fused_by_fuse(p: Draft, x: Steps, inside: Any = None) -> Steps:
     return _merged(cell, x, units, length=count, **lengths)
 
 
-@_recurrence
 def with_lengths(p: Draft, x: Steps, inside: Any = None) -> Steps:
     """Of each sequence its own number of steps."""
     if x.count < p.steps:
@@ -884,7 +818,6 @@ def with_lengths(p: Draft, x: Steps, inside: Any = None) -> Steps:
     return _merged(cell, x, units, valid_length=p.lengths())
 
 
-@_recurrence
 def by_hand(p: Draft, x: Steps, inside: Any = None) -> Steps:
     """A recurrence of operators alone: an RNN or an LSTM of 2015."""
     units, lstm = _units(p), p.chance(.5)
@@ -941,12 +874,10 @@ def _decoded(p: Draft, x: Steps, count: int, attend: Any = None) -> Steps:
     return Steps(S.stack(*found, axis=1), count, units, tuple(found))
 
 
-@_with(DECODED)
 def decoder(p: Draft, x: Steps, v: Number) -> Steps:
     return _decoded(p, x, v.whole(x.count, 2, 30))
 
 
-@_with(tuple(LAWS))
 def attention_in_steps(p: Draft, x: Steps, v: Number) -> Steps:
     """A decoder that attends to all steps in each of its own, with the number in its scores."""
     whole = v.law in WHOLE
@@ -977,21 +908,13 @@ def attention_in_steps(p: Draft, x: Steps, v: Number) -> Steps:
     return _decoded(p, x, x.count if steps is None else steps, attend)
 
 
-#: By law, pieces in which the number is right at every length by the rule.
-CONSISTENT: dict[str, list[Piece]] = {
-    'T': [whole_slice, joined_and_taken_apart, split_and_stacked],
-    'T-1': [without_the_last, the_last, split_and_stacked], 'c': [windows, as_wide, decoder]}
-
-
 # ---- heads: what the program gives
 
-@_plain(PLAIN_HEADS)
 def each_step(p: Draft, x: Steps) -> Any:
     p.layout = 'NTC'
     return S.softmax(p.dense(x.symbol, 4)) if p.chance(.6) else p.dense(x.symbol, 4)
 
 
-@_plain(PLAIN_HEADS)
 def all_rows(p: Draft, x: Steps) -> Any:
     if p.chance(.6):
         return p.rows_and_label(x)
@@ -999,33 +922,28 @@ def all_rows(p: Draft, x: Steps) -> Any:
     return S.softmax(p.of_rows(x, 4))
 
 
-@_plain(PLAIN_HEADS)
 def time_major(p: Draft, x: Steps) -> Any:
     p.layout = 'TNC'
     return S.log_softmax(_turned(p.dense(x.symbol, 4)))
 
 
-@_plain(PLAIN_HEADS)
 def last_step(p: Draft, x: Steps) -> Any:
     last = x.each[-1] if x.each else _last(x)
     scores = p.dense(last, 4, True)
     return S.SoftmaxOutput(scores, name='softmax') if p.chance(.5) else scores
 
 
-@_plain(PLAIN_HEADS)
 def over_all_steps(p: Draft, x: Steps) -> Any:
     total = getattr(S, p.draw.choice(('mean', 'mean', 'sum', 'max')))(x.symbol, axis=1)
     return S.LinearRegressionOutput(p.dense(total, 3, True), name='regression') if p.chance(
         .4) else p.dense(total, 3, True)
 
 
-@_plain(PLAIN_HEADS)
 def attended(p: Draft, x: Steps) -> Any:
     weights = S.softmax(p.dense(x.symbol, 1), axis=1)
     return p.dense(S.sum(S.broadcast_mul(x.symbol, weights), axis=1), 3, True)
 
 
-@_with(tuple(LAWS), HEADS)
 def scaled_total(p: Draft, x: Steps, v: Number) -> Any:
     """A sum, mean or largest of all steps, and a number before or behind."""
     first = p.chance(.4)
@@ -1040,7 +958,6 @@ def scaled_total(p: Draft, x: Steps, v: Number) -> Any:
     return p.dense(total, 3, True) if p.chance(.7) else total
 
 
-@_with(tuple(LAWS), HEADS)
 def sum_of_a_list(p: Draft, x: Steps, v: Number) -> Any:
     """Python's sum of the steps, or add_n, with a number."""
     each, value = _list(p, x), v.factor(x.count)
@@ -1050,7 +967,6 @@ def sum_of_a_list(p: Draft, x: Steps, v: Number) -> Any:
     return p.dense(total / value if p.chance(.5) else total * value, 3, True)
 
 
-@_with(WHOLE, HEADS)
 def step_at_a_place(p: Draft, x: Steps, v: Number) -> Any:
     at = v.whole(x.count, 1, x.count) - 1
     if x.each and p.chance(.5):
@@ -1060,21 +976,18 @@ def step_at_a_place(p: Draft, x: Steps, v: Number) -> Any:
     return p.dense(S.Reshape(one, shape=(-1, x.width)), 3, True)
 
 
-@_with(WHOLE, HEADS)
 def mean_of_a_part(p: Draft, x: Steps, v: Number) -> Any:
     count = v.whole(x.count, 1, x.count)
     part = _part(p, x, None, count) if p.chance(.5) else _part(p, x, x.count - count, x.count)
     return p.dense(S.mean(part, axis=1), 3, True)
 
 
-@_with(WHOLE, HEADS)
 def pooled_head(p: Draft, x: Steps, v: Number) -> Any:
     kernel = v.whole(x.count, 1, x.count)
     image = S.Pooling(_image(x), kernel=(kernel, 1), pool_type=p.draw.choice(('max', 'avg')))
     return p.dense(S.max(image, axis=2), 3, True)
 
 
-@_with(WHOLE, HEADS)
 def rows_of_several_steps(p: Draft, x: Steps, v: Number) -> Any:
     """(-1, v * width), and the largest of each part."""
     size = v.divisor(x.count, 1)
@@ -1082,7 +995,6 @@ def rows_of_several_steps(p: Draft, x: Steps, v: Number) -> Any:
     return S.max(rows, axis=1, keepdims=True) if p.chance(.5) else S.softmax(rows)
 
 
-@_with(tuple(LAWS), HEADS)
 def loss_with_a_scale(p: Draft, x: Steps, v: Number) -> Any:
     value = v.of(x.count)
     if value <= 0:
@@ -1090,7 +1002,6 @@ def loss_with_a_scale(p: Draft, x: Steps, v: Number) -> Any:
     return p.rows_and_label(x, grad_scale=value)
 
 
-@_with(WHOLE, HEADS)
 def scores_shaped(p: Draft, x: Steps, v: Number) -> Any:
     """Rows of scores, and steps of them again: (-1, v, 4)."""
     x = _fitted(p, x, v.whole(x.count, 2, 2 * x.count))
@@ -1098,7 +1009,6 @@ def scores_shaped(p: Draft, x: Steps, v: Number) -> Any:
     return S.Reshape(p.of_rows(x, 4), shape=(-1, x.count, 4))
 
 
-@_with(WHOLE, HEADS)
 def last_of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Any:
     most = v.whole(x.count, 1, x.count)
     first = _turned(x.symbol)
@@ -1110,7 +1020,6 @@ def last_of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Any:
     return p.dense(S.SequenceLast(first, lengths, use_sequence_length=True), 3, True)
 
 
-@_with(('T', 'T-1', '1/T', '1/(T-1)', 'c'), HEADS)
 def variance(p: Draft, x: Steps, v: Number) -> Any:
     far = S.broadcast_sub(x.symbol, S.mean(x.symbol, axis=1, keepdims=True))
     value = v.of(x.count)
@@ -1118,10 +1027,54 @@ def variance(p: Draft, x: Steps, v: Number) -> Any:
     return p.dense(S.sqrt(total * value if v.law.startswith('1') else total / value), 3, True)
 
 
-@_with(DECODED, HEADS)
 def decoder_head(p: Draft, x: Steps, v: Number) -> Any:
     found = _decoded(p, x, v.whole(x.count, 2, 30))
     return S.softmax(p.dense(found.symbol, 4))
+
+
+# ---- the pieces by what they take
+
+Piece = Callable[..., Any]
+
+
+def _by_law(*rows: tuple[Iterable[str], Sequence[Piece]]) -> dict[str, list[Piece]]:
+    """By law, the pieces in which its numbers can stand."""
+    return {law: [piece for laws, pieces in rows if law in laws for piece in pieces]
+            for law in LAWS}
+
+
+PLAIN = [dense, centred, differences, reversed_steps, normed, with_its_last_step,
+         softmax_over_steps, masked, convolved, joined_and_shaped_like, self_attention]
+NUMBERED = _by_law(
+    (WHOLE, [first_steps, without_first_steps, last_steps, every_second_step, beside_one_step,
+             halves]),
+    (('T', 'T-1', 'T-k', 'T//2'), [split_and_stacked]),
+    (WHOLE, [beside_a_step_taken, largest, pooled, padded]),
+    (('c',), [windows, as_wide]),
+    (WHOLE, [with_what_a_number_makes, with_steps_appended, named_by_a_reshape,
+             joined_and_taken_apart]),
+    (('c', 'T', 'T//2', 'T//3'), [chunks]),
+    (WHOLE, [compared_with_a_place, of_bounded_lengths]),
+    (LAWS, [less_a_scaled_sum]),
+    (ANYWHERE, [scaled, attention_with_scaled_scores]),
+    (LAWS, [running_sum]),
+    (('c', 'T', 'T-1'), [positions]),
+    (DECODED, [decoder]),
+    (LAWS, [attention_in_steps]))
+#: Pieces in which the number is right at every length by the rule.
+CONSISTENT = {'T': [whole_slice, joined_and_taken_apart, split_and_stacked],
+              'T-1': [without_the_last, the_last, split_and_stacked],
+              'c': [windows, as_wide, decoder]}
+RECURRENCES = [one_cell, stack_of_cells, both_directions, fused, loop, fused_by_fuse, with_lengths,
+               by_hand]
+PLAIN_HEADS = [each_step, all_rows, time_major, last_step, over_all_steps, attended]
+HEADS = _by_law(
+    (LAWS, [scaled_total, sum_of_a_list]),
+    (WHOLE, [step_at_a_place, mean_of_a_part, pooled_head, rows_of_several_steps]),
+    (LAWS, [loss_with_a_scale]),
+    (WHOLE, [scores_shaped, last_of_bounded_lengths]),
+    (('T', 'T-1', '1/T', '1/(T-1)', 'c'), [variance]),
+    (DECODED, [decoder_head]))
 
 
 # ---- a whole program
