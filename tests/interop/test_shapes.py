@@ -335,6 +335,16 @@ def test_inputs(build, shapes, wanted):
         ).shapes == wanted
 
 
+@pytest.mark.parametrize('shape, wanted', [
+    (('batch', 'time', 5), 'axis 1 of data must be 20, got the name time'),
+    (('batch', 20, 7), 'axis 2 of data must be 5, got 7')])
+def test_a_size_that_the_graph_states_is_said_to_be_stated(shape, wanted):
+    scores = S.FullyConnected(V('data', shape=(0, 20, 5)), num_hidden=3, flatten=False, name='fc')
+    with pytest.raises(interop.ExportError, match=wanted + (
+            r'.*: the graph states the shape \(0, 20, 5\) of data')):
+        interop.to_torch(random_model(scores, {'data': (2, 20, 5)}), {'data': shape})
+
+
 def test_axes_of_two_numbers_have_two_names():
     with pytest.raises(ValueError, match='axes of 12 and 9 steps names of their own, got time'):
         without_number({'source': ('batch', 'time:12'), 'target': ('batch', 'time:9', 5)})

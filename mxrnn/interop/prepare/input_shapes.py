@@ -170,11 +170,20 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     except TiedError as error:
         raise TiedError('\n'.join([str(error), *unrolled(findings)])) from None
     except ExportError as error:
+        if isinstance(error, WrongSizeError):
+            error.args = (str(error) + _as_stated(graph, *error.place, error.size),)
         reason = given and (_other_axes(graph, params, given) or '--input' not in str(error)
                             and misfit(graph, params, given))
         if not reason:
             raise
         raise _blaming(error, reason, graph, params, given) from None
+
+
+def _as_stated(graph: Graph, name: str, axis: int, size: int) -> str:
+    """The clause that the graph states this size of an input's axis, if it does; otherwise ''."""
+    shape = next((node.stated_shape for node in graph.nodes if node.name == name), ())
+    return ': the graph states the shape %s of %s' % (shape, name) if (
+        dict(enumerate(shape)).get(axis) == size) else ''
 
 
 class WrongSizeError(ExportError):
