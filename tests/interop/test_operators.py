@@ -34,6 +34,8 @@ def test_like_mxnet(name):
 @pytest.mark.parametrize('build, match', [
     (lambda data: mx.sym.amp_cast(data, dtype='int8'), 'builds of MXNet round or truncate'),
     (lambda data: mx.sym.Pooling(data, kernel=(2, 1), pad=(1, 1)), 'more than half the kernel'),
+    (lambda data: mx.sym.Pooling(data, kernel=(2, 2), stride=(3, 3), pad=(1, 1),
+                                 pooling_convention='full'), 'window that covers only padding'),
     (lambda data: mx.sym.Pooling(data, kernel=(2, 2), pool_type='lp', p_value=2), 'pool_type lp')])
 def test_what_cannot_be_run_is_refused(build, match):
     graph = interop.graph_from_json(build(mx.sym.Variable('data')).tojson())

@@ -146,7 +146,10 @@ def _pooled(scope: MethodWriter, node: Node, x: Expr) -> str:
         return '%s.%s((%s,), keepdim=True)' % (
             x.of, {'max': 'amax', 'avg': 'mean', 'sum': 'sum'}[kind], axes)
     up = node.pooling_convention == 'full'
-    stride = node.stride or (1,) * count
+    stride, pads = node.stride or (1,) * count, node.pad or (0,) * count
+    if up and any(isinstance(size, int) and -(-(size + 2 * pad - k) // step) * step >= size + pad
+                  for size, k, step, pad in zip(x.shape[2:], node.kernel, stride, pads)):
+        raise Unsupported('a window that covers only padding')  # MXNet computes it, torch does not
     text = ', stride=%s' % _sizes(stride) * (tuple(stride) != tuple(node.kernel))
     text += _window(node, pad='padding') + ', ceil_mode=True' * up
     if kind == 'avg' and node.op == 'Pooling' and node.count_include_pad is False:

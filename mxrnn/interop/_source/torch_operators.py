@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, Callable, Union
+from typing import Any, Callable
 
 import numpy as np
 import torch
@@ -12,15 +12,13 @@ from torch import Tensor
 from ..._graph.graph import Node
 from ..registry import TORCH, Operator
 
-__all__ = ['Device', 'Run', 'keywords', 'runs', 'tensor']
+__all__ = ['Run', 'keywords', 'runs', 'tensor']
 
 #: Runs a node: takes tensors, returns a tensor or a tuple of them.
 Run = Callable[..., Any]
 
-Device = Union[str, torch.device]
 
-
-def runs(*ops: str, training: bool = False, creates: bool = False) -> Callable[[Run], Run]:
+def runs(*ops: str, training: bool = False) -> Callable[[Run], Run]:
     """Make the decorated function run the operators `ops`; see `Operator` for the options.
 
     Its keyword-only parameters are the node's attributes (with torch's types) and the node's name.
@@ -29,7 +27,7 @@ def runs(*ops: str, training: bool = False, creates: bool = False) -> Callable[[
         def make(node: Node) -> Run:
             return functools.partial(run, **keywords(run, node))
 
-        TORCH.enter(Operator(make, training, creates, run), *ops)
+        TORCH.enter(Operator(make, training, run), *ops)
         return run
     return enter
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import textwrap
+from types import SimpleNamespace
 from typing import Any, Dict, Iterator, Mapping, Sequence
 
 import torch
@@ -16,12 +17,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_rows import check_attributes
+from ..._graph.operator_table import types_of
 from ..._graph.shapes.axis_factors import Axes
-from ..._graph.shapes.infer import Table, infer
+from ..._graph.shapes.infer import Table, axes_of, infer
+from ..._graph.shapes.rule_api import NOT_INFERRED
 from ..._graph.shapes.sizes import product, resolve
 from .._source import methods  # noqa: F401  (it fills SOURCE)
 from .._source.class_file import File
-from .._source.emitter_api import SOURCE, Expr, Fact, Facts, Size, Unsupported
+from .._source.emitter_api import SOURCE, Expr, Fact, Facts, Unsupported
 from .._source.method_writer import MethodWriter
 from .._source.python_text import imports_of
 from .._source.torch_operators import Run, tensor
@@ -120,25 +123,27 @@ def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training
 
 
 def _outputs(node: Node, inputs: Sequence[Any], axes: Axes, training: bool) -> Sequence[Tensor]:
-    """The outputs of one node; `axes` are those of the first."""
+    """The outputs of one node; `axes` are those of the first if it has no inputs."""
     operator, read = TORCH.get(node.op), inputs[:len(node.needed_inputs)]  # labels come last
     check_attributes(node)
     try:
-        run = operator.make(node) if operator is not None else _written(
-            node.op, tuple(node.attrs.items()), len(inputs), node.num_outputs, tuple([Fact(
-                tuple(each.shape), str(each.dtype).partition('.')[2]) for each in read]))
+        if operator is not None:
+            found = operator.make(node)(*[training] * operator.training, *inputs)
+        else:
+            run = _written(
+                node.op, tuple(node.attrs.items()), len(inputs), node.num_outputs, _sizes(axes),
+                tuple([Fact(tuple(each.shape), str(each.dtype).partition('.')[2])
+                       for each in read]))
+            found = run(SimpleNamespace(training=training), *read)
     except Unsupported as error:
         raise NotImplementedError('%s (%s): %s' % (node.name, node.op, error)) from None
-    if operator is None:
-        found = run(*read)
-    elif operator.creates:
-        sizes: Sequence[Size] = [resolve(product(each)) for each in axes] or getattr(
-            node, 'shape', ()) or ()
-        # Where nothing tells a size, the array is broadcast.
-        found = run([size if isinstance(size, int) and size > 0 else 1 for size in sizes], 'cpu')
-    else:
-        found = run(*[training] * operator.training, *inputs)
     return [found] if isinstance(found, Tensor) else found
+
+
+def _sizes(axes: Axes) -> tuple[int, ...]:
+    """An array's sizes; it is broadcast where nothing tells them."""
+    sizes = [resolve(product(each)) for each in axes] or [1]
+    return tuple([size if isinstance(size, int) and size > 0 else 1 for size in sizes])
 
 
 def _loop(node: Node, inputs: Sequence[Any], table: Table, training: bool) -> list[Tensor]:
@@ -156,8 +161,9 @@ def _loop(node: Node, inputs: Sequence[Any], table: Table, training: bool) -> li
 
 @functools.lru_cache(maxsize=1000)
 def _written(op: str, attrs: tuple[tuple[str, str], ...], inputs: int, outputs: int,
-             read: tuple[Fact, ...]) -> Run:
-    """The function that runs the text of a node: a method of a class for this node alone."""
+             made: tuple[int, ...], read: tuple[Fact, ...]) -> Run:
+    """The function that runs the text of a node: a method of a class for this node alone. An array
+    that is not made of others has the shape `made`."""
     if op not in SOURCE:
         raise Unsupported('the operator is unknown')
     names = ['x%d' % at for at in range(inputs)]
@@ -165,10 +171,14 @@ def _written(op: str, attrs: tuple[tuple[str, str], ...], inputs: int, outputs: 
                 num_outputs=outputs)
     graph = Graph((*[Node('', name, {}, ()) for name in names], node),
                   tuple([Entry(inputs, at) for at in range(outputs)]))
-    # The shapes of outputs are not known here: what needs them has a function.
-    made = Fact((), getattr(node, 'dtype', None) or getattr(node, 'out_dtype', None)
-                or read[0].dtype)
-    facts = {**dict(zip(node.inputs, read)), **dict.fromkeys(graph.heads, made)}
+    shapes = [made] * outputs
+    if read:
+        with contextlib.suppress(*NOT_INFERRED):
+            shapes = [*map(_sizes, axes_of(node, [[(size,) for size in each.shape]
+                                                  for each in read]))]
+    facts = dict(zip(node.inputs, read))
+    facts.update(zip(graph.heads, map(Fact, shapes, types_of(
+        node, [each.dtype for each in read], outputs))))
     file = File({}, set())
     scope = MethodWriter(file, graph, Facts(facts, {}), {
         entry: Expr(name, *fact) for entry, name, fact in zip(node.inputs, names, read)}, [])
@@ -179,4 +189,5 @@ def _written(op: str, attrs: tuple[tuple[str, str], ...], inputs: int, outputs: 
     body = '\n\n'.join([*file.helpers.values(), textwrap.dedent(file.methods[0])])
     space: dict[str, Any] = {}
     exec('\n'.join([*imports_of(body), body]), space)
-    return functools.partial(space['run'], None)
+    run: Run = space['run']
+    return run
