@@ -119,6 +119,12 @@ def test_arrays_have_the_names_that_the_program_gave_with_the_step():
     assert 'look = torch.softmax((x @ ' in text and 'x_' not in text
 
 
+def test_what_a_method_returns_has_its_name():
+    """It was x_2, if the method returns much."""
+    text = generate(program_of('predictions_and_states')[1]).text
+    assert 'pred = self.pred(x.flatten(0, 1))\n        return pred, ' in text
+
+
 def test_steps_are_stacked_along_the_axis_that_is_read():
     outputs, _ = rnn.RNNCell(4, 'softsign').unroll(5, mx.sym.Variable('data'))
     data = {'data': random_value('data', (2, 5, 3)).astype('float32')}

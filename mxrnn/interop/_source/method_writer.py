@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import collections
 import re
-from typing import Any, Callable, Collection, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Collection, Iterable, Mapping, NamedTuple, Sequence
 
 from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
@@ -105,13 +105,18 @@ class MethodWriter:
         if NAME.fullmatch(value.text):
             return value
         entries = [entry for entry, each in self._alive.items() if each == value]
-        name = next((found for entry in entries if (found := near_name(self.graph, entry))), name)
-        own = self.free('x' if name in self._variables else name or 'x', without=entries)
+        own = self.free(self._program_name(entries, name), without=entries)
         self._lines.append(_Line(own, value.text, (own,)))
         named = value._replace(text=own)
         for entry in entries:
             self._set(entry, named)
         return named
+
+    def _program_name(self, entries: Iterable[Entry], name: str = '') -> str:
+        """The program's name for an array, otherwise `name`; 'x' if a variable of the graph has
+        that name."""
+        name = next((found for entry in entries if (found := near_name(self.graph, entry))), name)
+        return 'x' if name in self._variables else name or 'x'
 
     def _set(self, entry: Entry, value: Expr) -> None:
         self.values[entry] = self._alive[entry] = value
@@ -410,12 +415,13 @@ class MethodWriter:
             kind = 'tuple[%s, tuple[Tensor, ...]]' % kind if results else 'tuple[Tensor, ...]'
         texts = [format(each) for each in results]
         after = [format(each) for each in states or ()]
-        for group in (texts, after):
+        for group, values in ((texts, results), (after, states or ())):
             while len(texts) + len(after) > 1 and sum(map(len, group)) > 60:
                 at = max(range(len(group)), key=lambda at: len(group[at]))
                 if group[at].isidentifier():
                     break
-                group[at] = self.own(group[at], 'x')
+                group[at] = self.own(group[at], self._program_name(
+                    [entry for entry, each in self._alive.items() if each == values[at]]))
         if states is not None:
             inner = ', '.join(after) + ',' * (len(after) == 1)
             texts = ['(%s)' % ', '.join(texts)] if len(texts) > 1 else texts
