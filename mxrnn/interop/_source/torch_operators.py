@@ -5,14 +5,12 @@ import functools
 import inspect
 from typing import Any, Callable
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from ..._graph.graph import Node
 from ..registry import TORCH, Operator
 
-__all__ = ['Run', 'keywords', 'runs', 'tensor']
+__all__ = ['Run', 'keywords', 'runs']
 
 #: Runs a node: takes tensors, returns a tensor or a tuple of them.
 Run = Callable[..., Any]
@@ -40,14 +38,3 @@ def keywords(run: Run, node: Node) -> dict[str, Any]:
             value = getattr(node, key)  # one with a default may be missing in some operators
             found[key] = getattr(torch, value) if value and key.endswith('dtype') else value
     return found
-
-
-def tensor(array: np.ndarray) -> Tensor:
-    """A tensor that is a copy of `array`, with the same type.
-
-    Arrays of bfloat16 have the form that MXNet gives them in NumPy: a field of 16-bit integers.
-    """
-    array = np.ascontiguousarray(array)
-    if array.dtype.names == ('bfloat16',):
-        return torch.from_numpy(array['bfloat16'].astype(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array.copy())

@@ -1,7 +1,7 @@
 """Computes a graph's outputs: the witness of checks on machines without MXNet, never for users.
 
-An operator runs a function of `operators` if it has one, so that its text in a source is compared
-with something else, and otherwise its text.
+An operator runs a function of `operators` if it has one, and otherwise the text that a source would
+have for these sizes, without layers.
 """
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from .._source.class_file import File
 from .._source.emitter_api import SOURCE, Expr, Fact, Facts, Unsupported
 from .._source.method_writer import MethodWriter
 from .._source.python_text import imports_of
-from .._source.torch_operators import Run, tensor
-from ..model import Model
+from .._source.torch_operators import Run
+from ..model import Model, widened
 from ..registry import TORCH
 from . import operators  # noqa: F401  (it fills TORCH)
 
@@ -66,7 +66,7 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
 
 def variables(model: Model, gradients: bool = False) -> dict[str, Tensor]:
     """A model's weights as tensors; with `gradients`, these are computed of real parameters."""
-    found = {name: tensor(array) for name, array in model.params.items()}
+    found = {name: torch.tensor(array) for name, array in widened(model).params.items()}
     return {name: value.requires_grad_(gradients and value.is_floating_point()
                                        and name in model.arg_params)
             for name, value in found.items()}

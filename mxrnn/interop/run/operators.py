@@ -1,20 +1,18 @@
-"""The functions with which the evaluator runs operators, where the text of a source would compare
-itself with itself, or has other gradients than MXNet. It runs other operators by
-their text, and a few by the functions that sources contain (`_source/pasted.py`).
+"""The functions with which the evaluator runs operators whose gradients or places out of range are
+others in a source, or whose text is a layer. It runs other operators by their text, and a few by
+the functions that sources contain (`_source/pasted.py`).
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..._graph.graph import Node
 from ..._graph.shapes.sizes import reduced_axes
-from .._source.pasted import label_of, run_rnn, some, with_gradient
-from .._source.torch_operators import Run, keywords, runs
-from ..registry import TORCH, Operator, Unsupported
+from .._source.pasted import label_of, some, with_gradient
+from .._source.torch_operators import runs
 
 __all__: list[str] = []
 
@@ -29,24 +27,6 @@ def _dropout(training: bool, x: Tensor, *, p: float, mode: str, axes: tuple[int,
         return F.dropout(x, p, True)
     sizes = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
     return x * F.dropout(x.new_ones(sizes), p, True)
-
-
-def _rnn(node: Node) -> Run:
-    """One call for all layers and directions."""
-    for key in ('projection_size', 'lstm_state_clip_min', 'lstm_state_clip_max'):
-        if getattr(node, key) is not None:
-            raise Unsupported('%s is not supported' % key)
-    if node.use_sequence_length:
-        raise Unsupported('use_sequence_length is not supported')
-    begin, options = 2 if node.mode == 'lstm' else 1, keywords(run_rnn, node)
-
-    def run(training: bool, data: Tensor, *inputs: Tensor) -> Any:
-        outputs = run_rnn(training, data, inputs[:-begin], inputs[-begin:], **options)
-        return outputs if node.state_outputs else outputs[0]
-    return run
-
-
-TORCH.enter(Operator(_rnn, training=True), 'RNN')
 
 
 # ---- losses
