@@ -50,12 +50,7 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
     NotImplementedError
         An operator is unknown here.
     """
-    def unknown(entry: Entry) -> Axes:
-        """The axes of an output without a rule for shapes."""
-        node = graph.nodes[entry.node]
-        inputs = evaluate(graph.ending_in(node.inputs), values, training)
-        return [(size,) for size in _outputs(node, inputs, [], training)[entry.output].shape]
-    table = infer(graph, {name: tuple(value.shape) for name, value in values.items()}, unknown)
+    table = infer(graph, _shapes(values))
     for fault in table.faults:
         if fault.node.op != '_foreach':  # a state of one row may be repeated by the first step
             raise ValueError(str(fault))
@@ -98,6 +93,10 @@ class ConstantDraws(TorchDispatchMode):  # type: ignore[misc]
         return drawn.fill_(_DRAWN.get(name, .5))
 
 
+def _shapes(values: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in values.items()}
+
+
 def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training: bool) -> _Arrays:
     """All arrays of a graph."""
     found: _Arrays = {}
@@ -114,7 +113,7 @@ def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training
         if place not in needed and any(each is None for each in inputs):
             continue  # of a label that is missing
         if node.op == '_foreach':
-            outputs: Sequence[Tensor] = _loop(node, inputs, table.bodies[place], training)
+            outputs: Sequence[Tensor] = _loop(node, inputs, training)
         else:
             outputs = _outputs(node, inputs, table.axes.get(Entry(place, 0), []), training)
         for at, each in enumerate(outputs):
@@ -146,13 +145,16 @@ def _sizes(axes: Axes) -> tuple[int, ...]:
     return tuple([size if isinstance(size, int) and size > 0 else 1 for size in sizes])
 
 
-def _loop(node: Node, inputs: Sequence[Any], table: Table, training: bool) -> list[Tensor]:
+def _loop(node: Node, inputs: Sequence[Any], training: bool) -> list[Tensor]:
     """``_foreach``: runs a graph for every step along its sequences' first axis."""
     body, places, first, states = node.body
     names = [body.nodes[place].name for place in places]
     state, rest, collected = inputs[first:first + states], inputs[first + states:], []
+    table: Table | None = None
     for rows in zip(*[sequence.unbind(0) for sequence in inputs[:first]]):
-        arrays = _computed(body, dict(zip(names, [*rows, *state, *rest])), table, training)
+        given = dict(zip(names, [*rows, *state, *rest]))
+        table = table or infer(body, _shapes(given))
+        arrays = _computed(body, given, table, training)
         results = [arrays[head] for head in body.heads]
         collected.append(results[:node.num_out_data])
         state = results[node.num_out_data:]
