@@ -62,14 +62,6 @@ class Kept(rnn.BaseRNNCell):
         return output, [output]
 
 
-@pytest.mark.parametrize('keep', [
-    lambda *weights: list(weights), lambda *weights: weights, lambda w, b: {'w': w, 'rest': [b]}],
-    ids=['list', 'tuple', 'dict'])
-def test_around_weights_in_lists_tuples_and_dicts(keep):
-    params = marked('kept_weight', 'kept_bias')
-    assert_used(stack(rnn, Kept(keep), params=params), params, 'kept_weight', 'kept_bias')
-
-
 class Box:
     """Any object of a program."""
 
@@ -90,11 +82,28 @@ class Called:
         return iter(self.weights())
 
 
-NOT_FOUND = (r"^params of a container must .* weights of \w+\(Kept\(prefix='kept_'\).*"
-             r"another variable 'kept_bias': keep it in an attribute")
+@pytest.mark.parametrize('keep', [
+    lambda *weights: list(weights), lambda *weights: weights, lambda w, b: {'w': w, 'rest': [b]},
+    Box, Called], ids=['list', 'tuple', 'dict', 'object', 'call'])
+def test_around_weights_that_are_kept_anywhere(keep):
+    params = marked('kept_weight', 'kept_bias')
+    assert_used(stack(rnn, Kept(keep), params=params), params, 'kept_weight', 'kept_bias')
 
 
-@pytest.mark.parametrize('keep', [Box, Called])
+class Scaled(rnn.RNNCell):
+    """Keeps what it made from a weight."""
+
+    def __init__(self):
+        super().__init__(3)
+        self._scaled = self._iW * 2
+
+    def _project_inputs_(self, inputs, name):
+        return mx.sym.FullyConnected(inputs, self._scaled, self._iB, num_hidden=3)
+
+
+REFUSED = r"^params of a container must .* weights of \w+\(Scaled\(3, prefix='rnn_'\).*each step"
+
+
 @pytest.mark.parametrize('use', [
     lambda cell: cell(mx.sym.Variable('x'), cell.begin_state()),
     lambda cell: cell.unroll(2, mx.sym.Variable('x')),
@@ -102,28 +111,17 @@ NOT_FOUND = (r"^params of a container must .* weights of \w+\(Kept\(prefix='kept
     lambda cell: rnn.fuse(stack(rnn, cell, rnn.LSTMCell(3))).unroll(2, mx.sym.Variable('x')),
     lambda cell: rnn.dynamic_unroll(cell, mx.sym.Variable('x'))],
     ids=['step', 'unroll', 'valid_length', 'fuse', 'loop'])
-def test_weights_that_cannot_be_found_are_refused(keep, use):
-    cell = stack(rnn, Kept(keep), params=marked('kept_bias'))
-    with pytest.raises(ValueError, match=NOT_FOUND):
-        use(cell)
+def test_what_is_made_of_weights_is_refused(use):
+    with pytest.raises(ValueError, match=REFUSED):
+        use(stack(rnn, Scaled(), params=marked('rnn_i2h_weight')))
+    use(stack(rnn, Scaled(), params=marked('other')))
 
 
 @pytest.mark.parametrize('lengths', [{}, {'valid_length': mx.sym.Variable('n')}])
-def test_weights_that_cannot_be_found_in_a_direction_are_refused(lengths):
-    cell = rnn.BidirectionalCell(Kept(Box), rnn.RNNCell(3), marked('kept_bias'))
-    with pytest.raises(ValueError, match=NOT_FOUND):
+def test_what_is_made_of_weights_is_refused_in_a_direction(lengths):
+    cell = rnn.BidirectionalCell(Scaled(), rnn.RNNCell(3, prefix='r_'), marked('rnn_i2h_weight'))
+    with pytest.raises(ValueError, match=REFUSED):
         cell.unroll(2, mx.sym.Variable('x'), **lengths)
-
-
-def test_what_is_made_of_weights_is_refused():
-    class Scaled(rnn.RNNCell):
-        def __init__(self):
-            super().__init__(3)
-            self._scaled = self._iW * 2
-
-    with pytest.raises(ValueError, match=r"params .* Scaled\(3, prefix='rnn_'\).*each step"):
-        stack(rnn, Scaled(), params=marked('rnn_i2h_weight'))
-    stack(rnn, Scaled(), params=marked('other'))
 
 
 def test_reading_the_params_of_what_fuse_returns_shares_them():

@@ -254,10 +254,6 @@ class BaseRNNCell(Unrollable, PackedWeights):
     def _check_graph_(self, symbols: States) -> None:
         """Refuse a graph that must not be returned; `symbols` are its outputs and states."""
 
-    def _later_step_(self) -> Callable[..., Step]:
-        """The function for the steps of `unroll` after the first."""
-        return self
-
 
 def _in_constructor_of(cell: BaseRNNCell) -> bool:
     """Whether the constructor of `cell` is among the callers."""
@@ -325,13 +321,7 @@ class GatedCell(BaseRNNCell):
 
     def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
         check_symbol('inputs', inputs)
-        return self._step_(inputs, check_states(states, self._recurrence_.num_states, self))
-
-    def _later_step_(self) -> Callable[..., Step]:
-        # Unchecked, because the states are its own by then. Calls a program's own __call__.
-        return self._step_ if type(self).__call__ is GatedCell.__call__ else self
-
-    def _step_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
+        states = check_states(states, self._recurrence_.num_states, self)
         self._counter += 1
         name = '%st%d_' % (self._prefix, self._counter)
         i2h, h2h = self._project_(inputs, states, name)

@@ -7,10 +7,8 @@ from .. import _check
 from .._runtime.mxnet import mx
 from .known_shapes import joins_are_known, known_shape
 
-__all__ = ['Inputs', 'Layout', 'Outputs', 'all_single', 'check_inputs', 'check_length',
+__all__ = ['Inputs', 'Layout', 'Outputs', 'check_inputs', 'check_length',
            'check_symbol', 'merged', 'steps_of', 'time_axis', 'time_major']
-
-Symbol = mx.sym.Symbol  #: looked up once, because every step uses it
 
 #: A whole sequence as one Symbol, or one Symbol a step.
 Inputs = Union[mx.sym.Symbol, Sequence[mx.sym.Symbol]]
@@ -18,17 +16,12 @@ Outputs = Union[mx.sym.Symbol, List[mx.sym.Symbol]]
 Layout = Literal['NTC', 'TNC', 'NT', 'TN', 'NTCHW', 'TNCHW', 'NTHWC', 'TNHWC', 'NTCW', 'TNCW',
                  'NTCDHW', 'TNCDHW', 'NTDHWC', 'TNDHWC']
 
-#: The axis of time in common layouts, for speed.
-_TIME_AXIS = {'NTC': 1, 'TNC': 0}
-
 
 def time_axis(layout: str) -> int:
     """Axis of time in `layout`: 1 for 'NTC', 0 for 'TNC'.
 
     Only the first two letters matter, so images may have a layout such as 'NTCHW'.
     """
-    if type(layout) is str and layout in _TIME_AXIS:
-        return _TIME_AXIS[layout]
     if not isinstance(layout, str):
         raise TypeError("layout must be 'NTC' or 'TNC', got %s" % _check.shown(layout))
     if layout[:2] not in ('NT', 'TN') or len(set(layout)) != len(layout):
@@ -62,20 +55,11 @@ def time_major(inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
 
 def check_symbol(name: str, value: object, what: str = 'a Symbol') -> mx.sym.Symbol:
     """Return `value` if it is a Symbol with one output; `what` describes it in the error."""
-    symbol: Symbol = (value if type(value) is Symbol else  # the fast path for steps
-                      _check.instance(name, value, Symbol, what))
+    symbol: mx.sym.Symbol = _check.instance(name, value, mx.sym.Symbol, what)
     if len(symbol) != 1:
         raise ValueError('%s must be %s, got a group of %d outputs (%s)'
                          % (name, what, len(symbol), ', '.join(symbol.list_outputs()[:3])))
     return symbol
-
-
-def all_single(symbols: Sequence[object]) -> bool:
-    """Whether all of `symbols` are Symbols with one output each."""
-    for symbol in symbols:
-        if type(symbol) is not Symbol or len(symbol) != 1:
-            return False
-    return True
 
 
 def check_inputs(length: int | None, inputs: Inputs, layout: str) -> None:
@@ -95,15 +79,14 @@ def check_inputs(length: int | None, inputs: Inputs, layout: str) -> None:
     if not isinstance(inputs, (list, tuple)):
         raise TypeError('inputs must be a Symbol or a list of Symbols, one a step, got %s'
                         % type(inputs).__name__)
-    if not all_single(inputs):
-        for i, step in enumerate(inputs):
-            check_symbol('inputs[%d]' % i, step)
+    for i, step in enumerate(inputs):
+        check_symbol('inputs[%d]' % i, step)
     if not inputs or length not in (None, len(inputs)):
         raise ValueError('inputs must have one Symbol for each of length=%s steps, got %d Symbols'
                          % (length, len(inputs)))
 
 
-def check_length(length: int | None, inputs: Symbol, layout: str) -> None:
+def check_length(length: int | None, inputs: mx.sym.Symbol, layout: str) -> None:
     """Refuse a sequence whose known shape has another number of steps."""
     shape, axis = known_shape(inputs), time_axis(layout)
     if length is not None and shape[axis:axis + 1] not in ((), (0,), (length,)) \

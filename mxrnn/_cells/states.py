@@ -5,11 +5,8 @@ from typing import Any, Callable, Dict, Mapping, Sequence, Union
 
 from .._files import reason_of
 from .._runtime.mxnet import mx
-from .sequences import all_single
 
 __all__ = ['StateInfo', 'States', 'check_states', 'flatten', 'make_state']
-
-Symbol = mx.sym.Symbol  #: looked up once, because every step uses it
 
 #: Symbols in any nesting, as `unroll` takes and returns them.
 States = Union[mx.sym.Symbol, Sequence['States']]
@@ -19,8 +16,6 @@ StateInfo = Dict[str, Any]
 
 def check_states(states: States, count: int, whose: Any) -> list[mx.sym.Symbol]:
     """Return `states`, in any nesting, as a flat list of `count` Symbols."""
-    if type(states) is list and len(states) == count and all_single(states):
-        return states  # the usual case, once a step
     flat = flatten(states)
     if len(flat) != count:
         silent = [cell for cell in whose._all_cells_() if not cell._gives_states_()]
@@ -31,7 +26,8 @@ def check_states(states: States, count: int, whose: Any) -> list[mx.sym.Symbol]:
     return flat
 
 
-def make_state(func: Callable[..., Symbol], name: str, keywords: Mapping[str, object]) -> Symbol:
+def make_state(func: Callable[..., mx.sym.Symbol], name: str, keywords: Mapping[str, object]
+               ) -> mx.sym.Symbol:
     """Make a state with `func`, the argument of begin_state; errors take one line."""
     try:
         return func(name=name, **keywords)

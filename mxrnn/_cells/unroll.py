@@ -315,7 +315,6 @@ class Unrollable:
     _all_cells_: Callable[[], Sequence[Unrollable]]
     _check_graph_: Callable[[States], None]
     _first_states_: Callable[[States | None, _check.DType | None], States]
-    _later_step_: Callable[[], Callable[..., Step]]
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
@@ -398,8 +397,6 @@ class Unrollable:
         outputs = []
         for t, step in enumerate(steps):
             output, new = take_step(step, states)
-            if t == 0:
-                take_step = self._later_step_()
             states = options.lengths.hold(t, new, states)
             outputs.append(output)
         return options.arranged(outputs), states  # type: ignore[return-value]
