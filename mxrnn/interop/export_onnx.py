@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from .. import _check
 from .._files.atomic import replacing
@@ -18,7 +18,7 @@ from .run.mxnet_process import begin
 from .run.onnx_file import open_content
 from .seals import check_onnx_target, refuse_checkpoint, sealed
 
-__all__ = ['encoder_of', 'table_of', 'to_onnx', 'without_onnx', 'write_onnx']
+__all__ = ['encoder_of', 'to_onnx', 'without_onnx', 'write_onnx']
 
 
 class Written(NamedTuple):
@@ -167,13 +167,6 @@ def without_onnx(graph: Graph) -> dict[str, list[str]]:
     """
     _conversion()
     return unknown_operators(graph, ONNX)
-
-
-def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
-    """Names, types and sizes of the inputs and outputs of an ONNX file, and its states."""
-    _conversion()
-    from .run import onnx_table
-    return onnx_table.table_of(path)
 
 
 def _conversion() -> Any:

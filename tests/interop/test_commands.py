@@ -725,7 +725,7 @@ def onnx_file(path, kind, op, after=None, listed=False):
     (['inspect', 'text.tar.gz'], 'text.tar.gz is damaged: '),
     (['export', 'text.tar.gz', '4', '--onnx', 'a.onnx'],
      'text.tar.gz-0004.params: it is an archive with one model: leave out the epoch'),
-    (['inspect', 'empty.onnx'], 'empty.onnx is not an ONNX file: it has no graph'),
+    (['inspect', 'empty.onnx'], 'empty.onnx does not begin like an ONNX file. It is either'),
     (['compare', 'PREFIX', 'lists.onnx'], 'its input data is seq(tensor(float)), not an array'),
     (['compare', 'PREFIX', 'text.onnx'], 'text.onnx is no export of mxrnn: its input data is tens'),
     (['compare', 'PREFIX', 'silent.onnx'], 'its outputs are none, the checkpoint has softmax_out'),

@@ -12,8 +12,9 @@ from .encoders import ATTENTIONS, CELLS, ENCODERS, TARGET, sockeye, translator
 from .sources import generate
 from .test_states import model_for
 
-from mxrnn.interop.export_onnx import table_of, write_onnx  # noqa: E402, I001  isort: skip
+from mxrnn.interop.export_onnx import write_onnx  # noqa: E402, I001  isort: skip
 from mxrnn.interop.prepare.steps import LEFT_OUT  # noqa: E402  isort: skip
+from mxrnn.interop.run.onnx_table import table_of  # noqa: E402  isort: skip
 
 pytestmark = ours
 

@@ -405,7 +405,7 @@ def with_table(path, change, target):
 
 def described(path):
     """What `inspect` prints, by title."""
-    from mxrnn.interop.export_onnx import table_of
+    from mxrnn.interop.run.onnx_table import table_of
     return dict(table_of(path))
 
 
@@ -464,7 +464,7 @@ def test_what_is_no_tensor_is_refused(tmp_path):
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph(
         [onnx.helper.make_node('SequenceConstruct', ['data'], ['listed'])], 'graph', [data],
         [listed])), str(tmp_path / 'list.onnx'))
-    with pytest.raises(ValueError, match="list.onnx: 'listed' is not a tensor of numbers"):
+    with pytest.raises(ValueError, match='its output listed is seq.* not an array'):
         described(str(tmp_path / 'list.onnx'))
 
 
@@ -502,11 +502,12 @@ def test_an_encoder_lies_beside_its_decoder(tmp_path):
     (tmp_path / 'inner').mkdir()
     path = str(tmp_path / 'inner' / 'model.onnx')
     shutil.copy(str(tmp_path / 'model.onnx'), path)
-    with pytest.raises(FileNotFoundError, match='inner.model-encoder.onnx'):
-        interop.load_stepper(path)
-    assert described(path)['load_stepper'][0] == 'begin(the inputs of model-encoder.onnx)'
-    os.mkfifo(str(tmp_path / 'inner' / 'model-encoder.onnx'))  # nobody writes into it
-    assert described(path)['load_stepper'][0] == 'begin(the inputs of model-encoder.onnx)'
+    for way in 'nothing', 'pipe':
+        if way == 'pipe':
+            os.mkfifo(str(tmp_path / 'inner' / 'model-encoder.onnx'))  # nobody writes into it
+        for reader in interop.load_stepper, described:
+            with pytest.raises(FileNotFoundError, match='inner.model-encoder.onnx'):
+                reader(path)
     with_table(tmp_path / 'model.onnx', changed('model-', '../model-'), path)
     for reader in interop.load_stepper, described:
         with pytest.raises(ValueError, match=r"a file in the same folder, got '\.\./model-enc"):

@@ -15,7 +15,7 @@ from .onnx_stepper import OnnxStepper
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ['load_stepper', 'opened', 'read_table', 'refuse_other_encoder']
+__all__ = ['load_stepper', 'opened']
 
 _Sizes = Mapping[str, Sequence[Any]]
 
@@ -58,28 +58,21 @@ def opened(path: str, threads: int = 0, providers: Sequence[str] | None = None
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
         return session, None, None
-    inputs, outputs = ({each.name: each.shape for each in infos}
-                       for infos in (session.get_inputs(), session.get_outputs()))
-    table, first = read_table(text, path, inputs, outputs), None
-    if table['encoder'] is not None:
-        beside = os.path.join(os.path.dirname(path), table['encoder'])
+    table = _table(text, path, session)
+    beside, first = table['encoder'] and os.path.join(os.path.dirname(path), table['encoder']), None
+    if beside is not None:
         first = session_of(beside, beside, threads, providers)
-        refuse_other_encoder(table, path, [each.name for each in first.get_outputs()])
+    begins = {*table['captured'], *(state['begin'] for state in table['states'])} - {'zeros'}
+    made = [] if first is None else [each.name for each in first.get_outputs()]
+    for name in sorted(begins.difference(made))[:1]:
+        raise _damaged(path, 'no encoder has the output %s' % _check.shown(name))
     return session, table, first
 
 
-def read_table(text: str, path: str, inputs: _Sizes, outputs: _Sizes) -> dict[str, Any]:
-    """The table of states in a file's metadata. Refuses a table that no export wrote.
-
-    Parameters
-    ----------
-    text : str
-        The table as JSON.
-    path : str
-        The file, for errors.
-    inputs, outputs : dict
-        The sizes of the file's inputs and outputs, by name; no int where any size is allowed.
-    """
+def _table(text: str, path: str, session: InferenceSession) -> dict[str, Any]:
+    """The table of states in a file's metadata. Refuses a table that no export wrote."""
+    inputs, outputs = ({each.name: each.shape for each in infos}
+                       for infos in (session.get_inputs(), session.get_outputs()))
     try:
         table: dict[str, Any] = json.loads(text)
         _refuse_unfit(table, inputs, outputs)
@@ -87,17 +80,7 @@ def read_table(text: str, path: str, inputs: _Sizes, outputs: _Sizes) -> dict[st
         raise _damaged(path, error) from None
     except (LookupError, AttributeError) as error:
         raise _damaged(path, 'it has another form (%s)' % error) from None
-    if table['encoder'] is None:
-        refuse_other_encoder(table, path, [])
     return table
-
-
-def refuse_other_encoder(table: dict[str, Any], path: str, outputs: Sequence[str]) -> None:
-    """Refuse a table with states that begin as other outputs of the encoder than `outputs`."""
-    begins = {state['begin'] for state in table['states']} - {'zeros'}
-    missing = sorted(begins.union(table['captured']).difference(outputs))
-    if missing:
-        raise _damaged(path, 'no encoder has the output %s' % _check.shown(missing[0]))
 
 
 def _damaged(path: str, why: object) -> ValueError:

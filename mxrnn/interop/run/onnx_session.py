@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .reference import Data, refusing
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ['inputs_of', 'run_onnx', 'session_of']
+__all__ = ['arrays_of', 'inputs_of', 'run_onnx', 'session_of']
 
 #: Types that NumPy has, as onnxruntime names them.
 _NUMBERS = re.compile(r'tensor\((bool|float16|float|double|u?int(8|16|32|64))\)')
@@ -40,22 +40,28 @@ def session_of(content: str | bytes, what: str, threads: int = 0,
         session = onnxruntime.InferenceSession(
             content, options, providers=list(providers or ['CPUExecutionProvider']))
     except Exception as error:  # its own classes, which derive from Exception alone
-        if 'INVALID_PROTOBUF' in str(error):
+        if 'INVALID_PROTOBUF' in str(error) or 'No graph' in str(error):
             raise ValueError('%s does not begin like an ONNX file. It is either damaged or not one'
                              % what) from None
         raise ValueError('onnxruntime cannot load %s: %s' % (what, error)) from None
-    for each in session.get_inputs():
-        if not _NUMBERS.fullmatch(each.type):
-            raise ValueError('%s is no export of mxrnn: its input %s is %s, not an array of numbers'
-                             % (what, each.name, each.type))
+    for role, arrays in ('input', session.get_inputs()), ('output', session.get_outputs()):
+        for each in arrays:
+            if not _NUMBERS.fullmatch(each.type):
+                raise ValueError('%s is no export of mxrnn: its %s %s is %s, not an array of '
+                                 'numbers' % (what, role, each.name, each.type))
     return session
 
 
 def inputs_of(session: InferenceSession) -> list[Input]:
     """A session's inputs."""
+    return arrays_of(session.get_inputs())
+
+
+def arrays_of(infos: Sequence[Any]) -> list[Input]:
+    """Arrays as onnxruntime describes them."""
     kinds = {'tensor(float)': 'float32', 'tensor(double)': 'float64'}
     return [(each.name, each.shape, np.dtype(kinds.get(each.type, each.type[7:-1])))
-            for each in session.get_inputs()]
+            for each in infos]
 
 
 def run_onnx(session: InferenceSession, what: str, data: Data) -> list[np.ndarray]:
