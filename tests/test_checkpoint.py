@@ -342,7 +342,7 @@ def test_only_rank_0_writes(known_by, saved, tmp_path, monkeypatch):
         other = Store()
     else:
         other = types.ModuleType('horovod.mxnet')
-        other.rank, other.is_initialized = lambda: 1, lambda: True
+        other.rank, other.size, other.is_initialized = lambda: 1, lambda: 2, lambda: True
         monkeypatch.setitem(sys.modules, 'horovod.mxnet', other)
     callback = rnn.do_rnn_checkpoint(saved.cell, str(tmp_path / 'worker'), module=module, keep=1)
     callback(0, *saved.model)

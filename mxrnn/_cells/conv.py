@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Callable, Literal, Sequence, TypeVar
+from typing import Callable, Literal, Sequence, TypeVar
 
 from .. import _check
 from .._runtime.mxnet import mx
@@ -82,12 +82,12 @@ class BaseConvRNNCell(GatedCell):
     _recurrence_: Recurrence | None = None  # type: ignore[assignment]
 
     def __init__(self, input_shape: Sequence[int], num_hidden: int,
-                 h2h_kernel: Sequence[int], h2h_dilate: Sequence[int],
-                 i2h_kernel: Sequence[int], i2h_stride: Sequence[int],
-                 i2h_pad: Sequence[int], i2h_dilate: Sequence[int],
-                 i2h_weight_initializer: Init, h2h_weight_initializer: Init,
-                 i2h_bias_initializer: Init, h2h_bias_initializer: Init,
-                 activation: Activation, prefix: str = '', params: RNNParams | None = None,
+                 h2h_kernel: Sequence[int] = _THREE, h2h_dilate: Sequence[int] = _ONE,
+                 i2h_kernel: Sequence[int] = _THREE, i2h_stride: Sequence[int] = _ONE,
+                 i2h_pad: Sequence[int] = _ONE, i2h_dilate: Sequence[int] = _ONE,
+                 i2h_weight_initializer: Init = None, h2h_weight_initializer: Init = None,
+                 i2h_bias_initializer: Init = 'zeros', h2h_bias_initializer: Init = 'zeros',
+                 activation: Activation = _LEAKY, prefix: str = '', params: RNNParams | None = None,
                  conv_layout: ConvLayout = 'NCHW', *, bias: bool = True) -> None:
         super().__init__(prefix, params, bias)
         self._num_hidden = _check.units(num_hidden)
@@ -182,14 +182,14 @@ class BaseConvRNNCell(GatedCell):
         return super().__call__(inputs, states)
 
 
-def _with_defaults(prefix: str) -> Callable[[type[Cell]], type[Cell]]:
-    """Give a cell the constructor of `BaseConvRNNCell`, with another prefix as its default, and
-    the same description of arguments."""
+def _with_prefix(prefix: str) -> Callable[[type[Cell]], type[Cell]]:
+    """Give a cell the constructor of `BaseConvRNNCell`, with this default of `prefix`, and the
+    same description of arguments."""
     def decorate(cell: type[Cell]) -> type[Cell]:
         init = BaseConvRNNCell.__init__
-        made = types.FunctionType(init.__code__, init.__globals__, '__init__', (
-            _THREE, _ONE, _THREE, _ONE, _ONE, _ONE, None, None, 'zeros', 'zeros', _LEAKY, prefix,
-            None, 'NCHW'), init.__closure__)
+        *before, _, params, layout = init.__defaults__ or ()
+        made = types.FunctionType(init.__code__, init.__globals__, '__init__',
+                                  (*before, prefix, params, layout), init.__closure__)
         made.__kwdefaults__, made.__annotations__ = init.__kwdefaults__, init.__annotations__
         made.__qualname__ = cell.__qualname__ + '.__init__'
         setattr(cell, '__init__', made)  # noqa: B010
@@ -201,23 +201,8 @@ def _with_defaults(prefix: str) -> Callable[[type[Cell]], type[Cell]]:
     return decorate
 
 
-if TYPE_CHECKING:  # type checkers do not follow _with_defaults
-    class _WithDefaults(BaseConvRNNCell):
-        def __init__(self, input_shape: Sequence[int], num_hidden: int,
-                     h2h_kernel: Sequence[int] = ..., h2h_dilate: Sequence[int] = ...,
-                     i2h_kernel: Sequence[int] = ..., i2h_stride: Sequence[int] = ...,
-                     i2h_pad: Sequence[int] = ..., i2h_dilate: Sequence[int] = ...,
-                     i2h_weight_initializer: Init = ..., h2h_weight_initializer: Init = ...,
-                     i2h_bias_initializer: Init = ..., h2h_bias_initializer: Init = ...,
-                     activation: Activation = ..., prefix: str = ...,
-                     params: RNNParams | None = ..., conv_layout: ConvLayout = ..., *,
-                     bias: bool = ...) -> None: ...
-else:
-    _WithDefaults = BaseConvRNNCell
-
-
-@_with_defaults('ConvRNN_')
-class ConvRNNCell(_WithDefaults):
+@_with_prefix('ConvRNN_')
+class ConvRNNCell(BaseConvRNNCell):
     r"""The simple recurrent cell with convolutions.
 
     .. math:: h_t = \mathrm{act}(W_{i2h} * x_t + b_{i2h} + W_{h2h} * h_{t-1} + b_{h2h})
@@ -243,8 +228,8 @@ class ConvRNNCell(_WithDefaults):
     _in_fuse_ = 'sym.RNN does not convolve'
 
 
-@_with_defaults('ConvLSTM_')
-class ConvLSTMCell(_WithDefaults):
+@_with_prefix('ConvLSTM_')
+class ConvLSTMCell(BaseConvRNNCell):
     r"""Long short-term memory with convolutions (Shi et al. 2015, without peepholes).
 
     .. math::
@@ -285,8 +270,8 @@ class ConvLSTMCell(_WithDefaults):
         return self._conv_layout.index('C')
 
 
-@_with_defaults('ConvGRU_')
-class ConvGRUCell(_WithDefaults):
+@_with_prefix('ConvGRU_')
+class ConvGRUCell(BaseConvRNNCell):
     r"""Gated recurrent unit with convolutions, in cuDNN's form (see `GRUCell`).
 
     .. math::

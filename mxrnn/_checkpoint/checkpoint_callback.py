@@ -4,7 +4,6 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-import types
 import warnings
 from typing import Any, Callable, Iterable
 
@@ -127,7 +126,7 @@ class _Saver:
         self._symbol, self._module = symbol, module
         self._data, self._batches, self._checksum = data, batches, checksum
         self._retention = Retention(prefix, data, keep, batches is not None)
-        self._workers = _Workers(module)
+        self._stores: list[mx.kv.KVStore] | None = None  #: found at the first save without a module
         self._told = False
         self._begun: Begun | None = None
         if module is not None:
@@ -136,23 +135,19 @@ class _Saver:
 
     def __call__(self, iter_no: Any, sym: mx.sym.Symbol | None = None, arg: Weights | None = None,
                  aux: Weights | None = None) -> None:
-        several = self._several()
         self._check_part()
         if hasattr(iter_no, 'nbatch'):
             self._after_batch(iter_no)
-        elif (iter_no + 1) % self._period == 0 and (several or not self._workers.rank()):
+        elif (iter_no + 1) % self._period == 0:
             self._save((iter_no + 1, 0), sym, arg, aux)
 
     def _check_part(self) -> None:
         """Refuse data of another part in every one of several workers; otherwise some would wait.
         """
-        if self._several() and self._data is not None and self._module is not None:
-            worker_agreement.check_part(self._data, self._module, self._workers.count(),
-                                       self._workers.rank())
-
-    def _several(self) -> bool:
-        """Whether several workers each save their own position."""
-        return self._data is not None and self._workers.count() > 1
+        if self._data is not None and self._module is not None:
+            rank, count = self._rank_and_count()
+            if count > 1:
+                worker_agreement.check_part(self._data, self._module, count, rank)
 
     def _after_batch(self, param: BatchEnd) -> None:
         module = self._module
@@ -179,16 +174,17 @@ class _Saver:
         """The training after this batch of an epoch, 0 for its end; None without data."""
         if self._module is None or self._data is None:
             return None
-        ended = batch == 0
-        done = len(self._data) if ended else batch
-        return Here(_optimizer.trained(self._module), self._data, done, ended)
+        return Here(_optimizer.trained(self._module), self._data, batch or len(self._data),
+                    ended=batch == 0)
 
     def _save(self, place: Place, sym: mx.sym.Symbol | None, arg: Any, aux: Any) -> None:
         told, here = None, self._here(place[1])
-        if self._several() and here is not None:
+        rank, count = self._rank_and_count()
+        if count > 1 and here is not None:
             told = worker_agreement.save_part(self._prefix, place, here, arg)
-            if self._workers.rank():
-                return
+        if rank:
+            return
+        if told is not None:
             told = told._replace(first=self._retention.is_first(place))
         save(self._cells, self._prefix, place[0], pinned(self._symbol, self._module, sym), arg,
              aux, batch=place[1], companion=self._companion(here, told), checksum=self._checksum)
@@ -225,23 +221,14 @@ class _Saver:
             if data is not None and hasattr(data, '_check_ids_'):  # a program's own may lack it
                 data._check_ids_(self._module)
 
-
-class _Workers:
-    """The processes that train with this one, by horovod or by an MXNet store."""
-
-    def __init__(self, module: mx.mod.BaseModule | None) -> None:
-        self._module = module
-        self._stores: list[mx.kv.KVStore] | None = None  #: found at the first save without a module
-
-    def rank(self) -> int:
-        """This process' rank in distributed training; 0 if it is alone."""
-        horovod = _horovod()
-        return int(horovod.rank() if horovod else getattr(self._store(), 'rank', 0))
-
-    def count(self) -> int:
-        """How many processes train together."""
-        horovod = _horovod()
-        return int(horovod.size() if horovod else getattr(self._store(), 'num_workers', 1))
+    def _rank_and_count(self) -> tuple[int, int]:
+        """This process' rank among those that train together, by horovod or by an MXNet store, and
+        their number; 0 and 1 if it is alone."""
+        horovod = sys.modules.get('horovod.mxnet')
+        if horovod is not None and horovod.is_initialized():
+            return int(horovod.rank()), int(horovod.size())
+        store = self._store()
+        return int(getattr(store, 'rank', 0)), int(getattr(store, 'num_workers', 1))
 
     def _store(self) -> mx.kv.KVStore | None:
         if self._module is not None:
@@ -256,12 +243,6 @@ class _Workers:
             kinds = {each for each in set(map(type, objects)) if issubclass(each, kind)}
             self._stores = [each for each in objects if type(each) in kinds] if kinds else []
         return max(self._stores, key=lambda store: store.num_workers, default=None)
-
-
-def _horovod() -> types.ModuleType | None:
-    """Horovod's module if it is in use, else None."""
-    horovod = sys.modules.get('horovod.mxnet')
-    return horovod if horovod is not None and horovod.is_initialized() else None
 
 
 class Retention:
@@ -323,7 +304,7 @@ class Retention:
         every = self._whole is not None or not several
         for place in places:
             if place != self._whole and (every or place in self._unused):
-                files.remove(self._prefix, *place)
+                files.remove(self._prefix, place)
                 self._unused.discard(place)
         if several:  # all workers have written their parts of everything but the newest
             files.remove_lone_parts(self._prefix, newest)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -26,6 +27,7 @@ _HEADER = 128  # bytes of a NumPy file before its numbers
 Sequences = Union[Sequence[Sequence[int]], str, 'os.PathLike[str]']
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class Corpus(Sequence[np.ndarray]):
     """The encoded sentences in a folder that `write_tokens` wrote. `read_tokens` opens it.
 
@@ -44,14 +46,12 @@ class Corpus(Sequence[np.ndarray]):
         The smallest and the largest token.
     """
 
-    def __init__(self, path: str, tokens: np.ndarray, offsets: np.ndarray, least: int, most: int,
-                 checksum: int) -> None:
-        self.path = path
-        self.tokens = tokens
-        self.offsets = offsets
-        self.least = least
-        self.most = most
-        self.checksum = checksum
+    path: str
+    tokens: np.ndarray
+    offsets: np.ndarray
+    least: int
+    most: int
+    checksum: int
 
     def __len__(self) -> int:
         return self.offsets.size - 1
@@ -278,11 +278,10 @@ class _Column:
         self.dtype = dtype
 
     def __exit__(self, *error: object) -> None:
-        described = "{'descr': %r, 'fortran_order': False, 'shape': (%d,), }" % (
-            self.dtype.newbyteorder('<').str, self.size)
-        text = described.ljust(_HEADER - 11).encode('ascii') + b'\n'
         self._file.seek(0)
-        self._file.write(b'\x93NUMPY\x01\x00' + len(text).to_bytes(2, 'little') + text)
+        np.lib.format.write_array_header_1_0(self._file, {
+            'descr': self.dtype.newbyteorder('<').str, 'fortran_order': False,
+            'shape': (self.size,)})
         self._file.close()
 
 

@@ -14,6 +14,16 @@ from .corpus import Sequences
 __all__ = ['BucketSentenceIter', 'SentencePairIter']
 
 
+class _Made(property):
+    """An attribute that is made when it is read."""
+
+    def __set__(self, iterator: object, value: object) -> None:
+        raise AttributeError(
+            '%s of %s cannot be set: it is made when it is read, and batches do not come from it. '
+            'Make another iterator with the sentences that you want, or override next()'
+            % (self.fget.__name__, type(iterator).__name__))  # type: ignore[union-attr]
+
+
 class BucketSentenceIter(BucketedIter):
     """Batches of sentences of similar length; the label of each step is the next token, or your
     own.
@@ -127,33 +137,21 @@ class BucketSentenceIter(BucketedIter):
                          names, dtype, layout, shuffle, seed, last_batch, too_long,
                          {'length_name': 0} if provide_length else {}, num_parts, part_index)
 
-    @property
+    @_Made
     def data(self) -> list[np.ndarray]:
         arrays = list(self._all_data())
         for values in arrays:
             values.flags.writeable = False
         return arrays
 
-    @data.setter
-    def data(self, value: object) -> None:
-        self._refuse('data')
-
-    @property
+    @_Made
     def nddata(self) -> list[mx.nd.NDArray]:
         return list(map(self._read_only, self._all_data()))
 
-    @nddata.setter
-    def nddata(self, value: object) -> None:
-        self._refuse('nddata')
-
-    @property
+    @_Made
     def ndlabel(self) -> list[mx.nd.NDArray]:
         shift = self._columns[-1].shifts[-1]
         return [self._read_only(rows[:, shift:]) for rows in self._all_rows(-1)]
-
-    @ndlabel.setter
-    def ndlabel(self, value: object) -> None:
-        self._refuse('ndlabel')
 
     def _all_data(self) -> Iterator[np.ndarray]:
         for rows, length in zip(self._all_rows(0), self.buckets):
@@ -170,12 +168,6 @@ class BucketSentenceIter(BucketedIter):
         made.__class__ = _ReadOnly
         made.writable = False  # refuses += and similar operators
         return made
-
-    def _refuse(self, name: str) -> None:
-        raise AttributeError(
-            '%s of %s cannot be set: it is made when it is read, and batches do not come from it. '
-            'Make another iterator with the sentences that you want, or override next()'
-            % (name, type(self).__name__))
 
 
 class _ReadOnly(mx.nd.NDArray):

@@ -3,6 +3,8 @@ them, with a checksum."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import warnings
 import zlib
 from array import array
@@ -13,7 +15,7 @@ import numpy as np
 
 from .. import _check
 
-__all__ = ['checksum', 'chunks', 'data_type', 'first_unfit', 'fits', 'joint',
+__all__ = ['chunks', 'data_type', 'first_unfit', 'fits', 'joint',
            'narrowest', 'numbers', 'pack', 'Packed', 'PIECE', 'pieces', 'sizes']
 
 #: How many numbers, and how many sequences, are handled at once.
@@ -70,11 +72,6 @@ def pieces(values: np.ndarray) -> Iterator[np.ndarray]:
     return (values[first:first + PIECE] for first in range(0, values.size, PIECE))
 
 
-def checksum(packed: np.ndarray, offsets: np.ndarray) -> int:
-    """Return a number that identifies these sequences, in whatever type they are packed."""
-    return joint(_checksum(packed), _checksum(offsets))
-
-
 def joint(tokens: int, offsets: int) -> int:
     """Both checksums as one number."""
     return tokens << 32 | offsets
@@ -89,6 +86,7 @@ def _checksum(values: np.ndarray) -> int:
     return found
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class Packed:
     """Sequences in memory, with the same attributes as a `Corpus` on disk.
 
@@ -100,20 +98,17 @@ class Packed:
         Where each sequence begins in `tokens`, then where the last one ends.
     """
 
-    def __init__(self, tokens: np.ndarray, offsets: np.ndarray) -> None:
-        self.tokens = tokens
-        self.offsets = offsets
-        self._checksum: int | None = None
+    tokens: np.ndarray
+    offsets: np.ndarray
 
     @property
     def most(self) -> float:
         return self.tokens.max().item() if self.tokens.size else 0
 
-    @property
+    @functools.cached_property
     def checksum(self) -> int:
-        if self._checksum is None:
-            self._checksum = checksum(self.tokens, self.offsets)
-        return self._checksum
+        """A number that identifies these sequences, in whatever type they are packed."""
+        return joint(_checksum(self.tokens), _checksum(self.offsets))
 
 
 def chunks(name: str, sequences: Iterable[Sized]) -> Iterator[tuple[list[Sized], np.ndarray]]:

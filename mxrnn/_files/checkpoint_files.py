@@ -71,15 +71,16 @@ def places(prefix: str, batches: bool = False) -> list[Place]:
 
     The batch is 0 at the end of an epoch. Checkpoints within epochs are included if `batches`.
     """
-    return sorted(place for place, kind in _found(prefix)
-                  if kind == 'params' and (batches or not place[1]))
+    return [place for place, kind in _found(prefix)
+            if kind == 'params' and (batches or not place[1])]
 
 
 def _found(prefix: str) -> list[tuple[Place, str]]:
-    """Epoch and batch, and the kind, of each file of parameters or of a part."""
+    """Epoch and batch, and the kind, of each file but the graph. A checkpoint's parameters come
+    before its parts and states."""
     folder, base = os.path.split(prefix)
-    pattern = re.compile(re.escape(base)
-                         + r'-(\d{4,})(?:\.batch-(\d{4,}))?\.(params|part-(?:\d{4}|[1-9]\d{4,}))')
+    pattern = re.compile(re.escape(base) + r'-(\d{4,})(?:\.batch-(\d{4,}))?'
+                         r'\.(params|part-(?:\d{4}|[1-9]\d{4,})|states)')
     found = []
     for name in _names_in(folder):
         match = pattern.fullmatch(name)
@@ -88,7 +89,7 @@ def _found(prefix: str) -> list[tuple[Place, str]]:
             # '%04d' writes no leading zero for five digits, so such a name is not ours.
             if os.path.basename(path_of(prefix, match.group(3), *place)) == name:
                 found.append((place, match.group(3)))
-    return found
+    return sorted(found)
 
 
 def _names_in(folder: str) -> list[str]:
@@ -113,14 +114,16 @@ def path_above(prefix: str, epoch: int, batch: int = 0) -> str | None:
     return path_of(prefix, 'params', *there[-1]) if there and there[-1] > (epoch, batch) else None
 
 
-def remove(prefix: str, epoch: int, batch: int = 0) -> None:
+def remove(prefix: str, place: Place) -> None:
     """Delete a checkpoint. The graph stays, because others share it."""
     # The file of parameters first: without it, the other files are not a checkpoint.
-    parts = glob.escape(path_of(prefix, 'part-', epoch, batch)) + '[0-9]*'
-    for path in [path_of(prefix, 'params', epoch, batch), path_of(prefix, 'states', epoch, batch),
-                 *glob.glob(parts)]:
+    _remove(prefix, [each for each in _found(prefix) if each[0] == place])
+
+
+def _remove(prefix: str, found: Sequence[tuple[Place, str]]) -> None:
+    for place, kind in found:
         with contextlib.suppress(FileNotFoundError):
-            os.remove(path)
+            os.remove(path_of(prefix, kind, *place))
 
 
 def remove_lone_parts(prefix: str, newest: Place) -> None:
@@ -130,10 +133,8 @@ def remove_lone_parts(prefix: str, newest: Place) -> None:
     """
     found = _found(prefix)
     whole = {place for place, kind in found if kind == 'params'}
-    for place, kind in found:
-        if place < newest and place not in whole:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(path_of(prefix, kind, *place))
+    _remove(prefix, [(place, kind) for place, kind in found
+                     if place < newest and place not in whole and kind != 'states'])
 
 
 def refuse_missing(prefix: str, epoch: int) -> None:

@@ -9,6 +9,7 @@ from typing import Mapping, Sequence
 
 from .._files import reason_of
 from .._graph.graph import Entry, Graph, Node
+from .._graph.graph_editing import Edit
 from .._graph.operator_table import has, row
 from .._graph.rnn_vector_layout import ADDS_NOTHING
 from .._graph.symbol_json import graph_to_json
@@ -53,19 +54,16 @@ def _without_hints(graph: Graph, params: device_arrays.Weights) -> Graph:
     one axis by one axis, because both are equally long. Operators that are there only for gradients
     return their first input too.
     """
-    same: dict[Entry, Entry] = {}
+    edit = Edit(graph)
     from_params: set[Entry] = set()
-    nodes = []
     for number, node in enumerate(graph.nodes):
-        node = node._replace(inputs=tuple(same.get(entry, entry) for entry in node.inputs))
-        nodes.append(node)
         output = Entry(number, 0)
         if node.is_variable and node.name in params:
             from_params.add(output)
         elif node.inputs[:1] and node.inputs[0] in from_params and _hinted(node):
-            same[output] = node.inputs[0]
+            edit.replaced[output] = node.inputs[0]
             from_params.add(output)
-    return graph._replace(nodes=tuple(nodes))
+    return edit.graph()
 
 
 def _hinted(node: Node) -> bool:
@@ -149,14 +147,10 @@ def _values(graph: Graph, names: Sequence[str], params: device_arrays.Weights
 
 def _replaced(graph: Graph, names: Mapping[Entry, str]) -> Graph:
     """The graph in which Variables with these names replace entries."""
-    variables = {entry: Entry(number, 0) for number, entry in enumerate(names)}
-
-    def moved(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        return tuple(variables.get(entry) or entry._replace(node=entry.node + len(names))
-                     for entry in entries)
-    nodes = [Node('', name, {}, ()) for name in names.values()]
-    nodes += [node._replace(inputs=moved(node.inputs)) for node in graph.nodes]
-    return graph._replace(nodes=tuple(nodes)).ending_in(moved(graph.heads))
+    edit = Edit(graph)
+    for entry, name in names.items():
+        edit.replaced[entry] = edit.writer.named(edit.writer.add('', name, {}, []), name)
+    return edit.graph()
 
 
 def _symbol(graph: Graph) -> mx.sym.Symbol:
