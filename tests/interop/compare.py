@@ -11,6 +11,7 @@ from mxrnn import interop
 
 from .. import mx
 from ..running import random_value
+from .models import S
 
 torch = pytest.importorskip('torch', reason='torch is not installed')
 torch.set_num_threads(1)
@@ -138,7 +139,7 @@ def run_both(outputs: list[Any], shapes: dict[str, tuple[int, ...]], *, train: b
     gradients.
     """
     with mx.name.NameManager():
-        symbol = mx.sym.Group([mx.sym.identity(each) for each in outputs])
+        symbol = S.Group([S.identity(each) for each in outputs])
     bound = bind(symbol, shapes, train=train, **options)
     states = symbol.list_auxiliary_states()
     module = InMemory(interop.Model(

@@ -11,8 +11,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 
 from .. import mx, rnn
-
-S = mx.sym
+from .models import S, V
 
 
 class Form(NamedTuple):
@@ -135,7 +134,7 @@ def cells(form: Form) -> Any:
 def network(form: Form, train: bool = False) -> Any:
     """The graph: draws of (series, samples, steps), or to `train` the loss of the history."""
     count, mean, draw, loss = LIKELIHOODS[form.likelihood]
-    given = {name: S.Variable(name) for name in form.shapes(1)}
+    given = {name: V(name) for name in form.shapes(1)}
     counts = form.likelihood == 'negative-binomial'
 
     def parted(name: str, parts: int, axis: int = 1) -> list[Any]:
@@ -154,8 +153,7 @@ def network(form: Form, train: bool = False) -> Any:
                   given['itemFeatures'], num_outputs=len(form.cardinality), axis=1,
                   squeeze_axis=True, name='item'), form.cardinality))]
     static = S.Concat(*static, S.log(scale), dim=1, name='static')
-    weights = [(S.Variable('dist_%d_weight' % i), S.Variable('dist_%d_bias' % i))
-               for i in range(count)]
+    weights = [(V('dist_%d_weight' % i), V('dist_%d_bias' % i)) for i in range(count)]
     stack = cells(form)
     before = form.history - form.context
     values = [S.where(seen, each / scale, S.zeros_like(each))

@@ -4,11 +4,11 @@ from __future__ import annotations
 from typing import Any, Callable, Dict
 
 from .. import mx, rnn
+from .models import S, V, over
 
 __all__ = ['ATTENTIONS', 'CELLS', 'ENCODERS', 'SOURCE', 'TARGET', 'UNITS', 'WIDTH', 'WORDS',
            'Weights', 'sockeye', 'translator', 'words']
 
-S = mx.sym
 WORDS, WIDTH, UNITS = 11, 5, 6
 SOURCE, TARGET = 5, 7
 Dense = Callable[..., Any]
@@ -28,14 +28,14 @@ ATTENTIONS = ('dot', 'mlp', 'none')
 
 
 def words(name: str = 'data') -> Any:
-    return S.Embedding(S.Variable(name), input_dim=WORDS, output_dim=WIDTH, name=name + '_embed')
+    return S.Embedding(V(name), input_dim=WORDS, output_dim=WIDTH, name=name + '_embed')
 
 
 class Weights(Dict[str, Any]):
     """Variables by name, each made once."""
 
     def __missing__(self, name: str) -> Any:
-        self[name] = S.Variable(name)
+        self[name] = V(name)
         return self[name]
 
     def dense(self, data: Any, name: str, units: int, **options: Any) -> Any:
@@ -51,7 +51,7 @@ def _encoded(encoder: str, cell: str, layout: str, dense: Dense) -> tuple[Any, l
     one = CELLS[cell]('e_')
     if both:
         one = rnn.BidirectionalCell(one, CELLS[cell]('b_'))
-    lengths = S.Variable('source_length') if with_lengths else None
+    lengths = V('source_length') if with_lengths else None
     outputs, states = (rnn.fuse(one) if how == 'fuse' else one).unroll(
         None if how == 'fuse' else SOURCE, words('source'), layout=layout,
         merge_outputs=True, **({'valid_length': lengths} if with_lengths else {}))
@@ -96,8 +96,7 @@ def translator(encoder: str, cell: str, attention: str, layout: str) -> tuple[An
                                    act_type='tanh')
             hidden.append(fed)
         scores = dense(S.Reshape(S.stack(*hidden, axis=time), shape=(-3, 0)), 'score', WORDS)
-        symbol = S.SoftmaxOutput(scores, S.Reshape(S.Variable('softmax_label'), shape=(-1,)),
-                                 name='softmax')
+        symbol = S.SoftmaxOutput(scores, S.Reshape(V('softmax_label'), shape=(-1,)), name='softmax')
     order = (3, SOURCE) if layout == 'NTC' else (SOURCE, 3)
     target = (3, TARGET) if layout == 'NTC' else (TARGET, 3)
     shapes = {'source': order, 'target': target, 'source_length': (3,), 'softmax_label': target}
@@ -113,18 +112,17 @@ def sockeye(source_steps: int, target_steps: int, coverage: bool = False, tied: 
     learns how much longer a translation is."""
     with mx.name.NameManager():
         dense = Weights().dense
-        factors = S.split(S.Variable('source'), num_outputs=1, axis=2, squeeze_axis=True)
+        factors = S.split(V('source'), num_outputs=1, axis=2, squeeze_axis=True)
         lengths = S.sum(S.broadcast_not_equal(factors, S.zeros((1,))), axis=1)
-        target = S.Variable('target')
-        options = {'weight': S.Variable('shared_weight')} if tied else {}
+        target = V('target')
+        options = {'weight': V('shared_weight')} if tied else {}
         embed = S.Embedding(factors, input_dim=WORDS, output_dim=WIDTH, name='source_embed',
                             **options)
         embed = S.swapaxes(embed, dim1=0, dim2=1)
-        ahead = rnn.LSTMCell(UNITS // 2, 'encoder_forward_').unroll(
-            source_steps, embed, merge_outputs=True, layout='TNC')[0]
-        back = rnn.LSTMCell(UNITS // 2, 'encoder_reverse_').unroll(
-            source_steps, S.SequenceReverse(embed, lengths, use_sequence_length=True),
-            merge_outputs=True, layout='TNC')[0]
+        ahead = over(rnn.LSTMCell(UNITS // 2, 'encoder_forward_'), source_steps, embed,
+                     layout='TNC')
+        back = over(rnn.LSTMCell(UNITS // 2, 'encoder_reverse_'), source_steps,
+                    S.SequenceReverse(embed, lengths, use_sequence_length=True), layout='TNC')
         encoded = S.concat(ahead, S.SequenceReverse(back, lengths, use_sequence_length=True), dim=2)
         encoded = S.swapaxes(encoded, dim1=0, dim2=1)
         last = S.SequenceLast(encoded, lengths, axis=1, use_sequence_length=True)
@@ -154,7 +152,7 @@ def sockeye(source_steps: int, target_steps: int, coverage: bool = False, tied: 
         scores = S.FullyConnected(
             dense(scores, 'narrow', WIDTH), options['weight'], num_hidden=WORDS, no_bias=True
         ) if tied else dense(scores, 'logits', WORDS)
-        scores = S.SoftmaxOutput(scores, S.reshape(S.Variable('target_label'), shape=(-1,)),
+        scores = S.SoftmaxOutput(scores, S.reshape(V('target_label'), shape=(-1,)),
                                  name='softmax', use_ignore=True, ignore_label=0)
         if not ratio:
             return scores

@@ -6,8 +6,8 @@ from typing import Any
 
 import mxrnn
 
-from .. import mx
 from ..cases import CASES, OURS, Case
+from .models import V
 
 __all__ = ['BOUND', 'EVERY', 'exists', 'unrolled']
 
@@ -34,8 +34,8 @@ def exists(case: Case, form: str) -> bool:
 
 def unrolled(cell: Any, form: str, layout: str = 'NTC', length: int = 3) -> Any:
     """Outputs and states of a cell over `data` in a form, or unrolled as it is."""
-    data = mx.sym.Variable('data')
-    lengths = mx.sym.Variable('lengths') if form.endswith('lengths') else None
+    data = V('data')
+    lengths = V('lengths') if form.endswith('lengths') else None
     if form.startswith('loop'):
         return mxrnn.dynamic_unroll(cell, data, layout=layout, valid_length=lengths)
     cell = mxrnn.fuse(cell) if form.startswith(('fuse', 'any')) else cell

@@ -10,13 +10,22 @@ from mxrnn import interop
 from .. import mx, rnn
 from ..running import random_value
 
-__all__ = ['model_of', 'random_model', 'rows']
+__all__ = ['S', 'V', 'model_of', 'over', 'random_model', 'rows']
+
+S, V = mx.sym, mx.sym.Variable
+
+
+def over(cell: Any, steps: int | None, data: Any = 'data', begin_state: Any = None,
+         layout: str = 'NTC', **options: Any) -> Any:
+    """The outputs of a cell over all steps of a Symbol, or of the input of a name, in one array."""
+    data = V(data) if isinstance(data, str) else data
+    return cell.unroll(steps, data, begin_state, layout, merge_outputs=True, **options)[0]
 
 
 def rows(steps: int, fused: bool = False, units: int = 4, data: str = 'data') -> Any:
     """The outputs of a recurrence over (batch, steps, 3), in NTC."""
     cell = rnn.FusedRNNCell(units, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(units, 'f_')
-    return cell.unroll(steps, mx.sym.Variable(data), merge_outputs=True, layout='NTC')[0]
+    return over(cell, steps, data)
 
 
 def model_of(symbol: Any, executor: Any, inputs: Collection[str]) -> Any:

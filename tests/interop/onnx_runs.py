@@ -8,8 +8,8 @@ import pytest
 
 from mxrnn.interop import Model, graph_from_json
 
-from .. import mx
 from ..running import bound, flat, random_value
+from .models import S
 
 pytest.importorskip('onnx')
 runtime = pytest.importorskip('onnxruntime')
@@ -38,7 +38,7 @@ def exportable(model: Any, inputs: Any = None, *, rolled: bool = True, **options
 
 def grouped(outputs: Any, states: Any = ()) -> Any:
     """Outputs, one Symbol or a list, and nested states as one Symbol."""
-    return mx.sym.Group(flat([outputs]) + flat(list(states)))
+    return S.Group(flat([outputs]) + flat(list(states)))
 
 
 def exported(symbol: Any, params: Mapping[str, Any], inputs: Any, **options: Any) -> bytes:

@@ -7,12 +7,11 @@ from typing import Any, Callable, Iterable
 import numpy as np
 import pytest
 
-from .. import mx
 from ..running import random_value
+from .models import S, V
 
-S = mx.sym
 INTERNAL = S._internal
-A, B, C, D = map(S.Variable, 'abcd')
+A, B, C, D = map(V, 'abcd')
 SHAPE = (3, 4, 5)
 POSITIVE = np.abs(random_value('positive', SHAPE)) + .2
 WHOLE = np.arange(60).reshape(SHAPE) % 7 - 3.

@@ -9,11 +9,10 @@ from typing import Any, Callable, NamedTuple
 from .. import mx, rnn, running
 from .encoders import UNITS, WIDTH, WORDS, Weights, words
 from .encoders import sockeye as graph_of_sockeye
+from .models import S, V
 
 __all__ = ['ASKED', 'PROGRAMS', 'UNTOLD', 'WIDER', 'Program', 'stack']
 
-S = mx.sym
-V = S.Variable
 stack = functools.partial(running.stack, rnn)
 
 

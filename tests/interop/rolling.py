@@ -12,6 +12,7 @@ from mxrnn._graph.rolling import RolledGraph, structure
 from .. import mx
 from ..running import flat, random_value
 from .compare import Both, Bound, Evaluated, bind, run, torch
+from .models import S, V
 
 __all__ = ['Bound', 'assert_same', 'bind', 'check_rolled', 'for_mxnet', 'group', 'in_float64',
            'outputs_of', 'run_rolled', 'unrolled', 'values_of']
@@ -21,13 +22,13 @@ def group(outputs: Any, states: Any = ()) -> Any:
     """A Symbol of outputs and states, with an identity for each: MXNet gives an output that stands
     twice in a group one of its gradients."""
     with mx.name.NameManager():
-        return mx.sym.Group([mx.sym.identity(each) for each in [*flat(outputs), *flat(states)]])
+        return S.Group([S.identity(each) for each in [*flat(outputs), *flat(states)]])
 
 
 def unrolled(cell: Any, length: int, data: Any = None, **options: Any) -> Any:
     """The graph of a cell over so many steps: outputs and states."""
     with mx.name.NameManager():
-        outputs, states = cell.unroll(length, mx.sym.Variable('data') if data is None else data,
+        outputs, states = cell.unroll(length, V('data') if data is None else data,
                                       **{'merge_outputs': True, **options})
         return group(outputs, states)
 
@@ -51,7 +52,7 @@ def check_rolled(symbol: Any, training: bool = False, **options: Any) -> RolledG
 def for_mxnet(symbol: Any) -> Any:
     """A Symbol rolled up, as the check of exports runs it in MXNet."""
     graph = structure(interop.graph_from_json(symbol.tojson())).graph
-    return mx.sym.load_json(interop.graph_to_json(graph))
+    return S.load_json(interop.graph_to_json(graph))
 
 
 # ---- in torch alone, in float64

@@ -15,6 +15,7 @@ from mxrnn.interop import graph_from_json, graph_to_json
 
 from .. import mx, rnn
 from . import programs
+from .models import S, V
 from .rolling import group, outputs_of, values_of
 
 __all__ = ['bases', 'change', 'is_wrong']
@@ -81,9 +82,8 @@ def bases() -> list[Base]:
     for name, make in _cells().items():
         with mx.name.NameManager():
             cell = make()
-            states = [mx.sym.Variable('begin%d' % i) for i in range(len(cell.state_info))]
-            outputs, last = cell.unroll(STEPS, mx.sym.Variable('data'), states,
-                                        merge_outputs=True)
+            states = [V('begin%d' % i) for i in range(len(cell.state_info))]
+            outputs, last = cell.unroll(STEPS, V('data'), states, merge_outputs=True)
             symbol = group(outputs, last)
         shapes = {'data': (2, STEPS, FEATURES),
                   **{state.name: (2, HIDDEN) for state in states}}
@@ -407,7 +407,7 @@ def are_near(found: list[Any] | None, expected: list[Any]) -> bool:
 
 def is_refused(graph: Graph, values: dict[str, np.ndarray]) -> bool:
     """Whether MXNet refuses the shapes of `values`: torch adds arrays of two shapes, for one."""
-    symbol = mx.sym.load_json(graph_to_json(graph))
+    symbol = S.load_json(graph_to_json(graph))
     try:
         symbol.infer_shape_partial(**{name: value.shape for name, value in values.items()})
     except mx.base.MXNetError:

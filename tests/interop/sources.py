@@ -17,7 +17,7 @@ from mxrnn.interop.prepare import outputs as file_outputs
 from .. import mx
 from ..running import bound, random_value
 from .compare import difference, magnitude, torch
-from .models import random_model
+from .models import S, random_model
 
 __all__ = ['Source', 'check', 'generate', 'given', 'outputs', 'quiet', 'read', 'run_mxnet',
            'source_of', 'total']
@@ -79,7 +79,7 @@ def quiet(symbol: Any) -> Any:
             node['attrs']['p'] = '0'
         elif node['op'] == 'RNN':
             node['attrs'].pop('p', None)
-    return mx.sym.load_json(json.dumps(graph))
+    return S.load_json(json.dumps(graph))
 
 
 def run_mxnet(symbol: Any, data: Mapping[str, np.ndarray], params: Mapping[str, np.ndarray]
@@ -133,7 +133,7 @@ def check(source: Source, symbol: Any, data: Mapping[str, np.ndarray], tolerance
     read = file_outputs.predictions(source.model.graph)
     if read:  # forward gives what the loss reads
         inner = symbol.get_internals()
-        scores = mx.sym.Group([inner[name] for name in source.model.graph.ending_in(read).outputs])
+        scores = S.Group([inner[name] for name in source.model.graph.ending_in(read).outputs])
         expected = [each.asnumpy() for each in run_mxnet(scores, {
             name: array for name, array in data.items() if name in scores.list_arguments()}, {
             **source.model.arg_params, **source.model.aux_params}).forward(is_train=False)]

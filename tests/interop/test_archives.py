@@ -14,6 +14,7 @@ import mxrnn
 from mxrnn import interop
 
 from .. import mx, rnn
+from .models import S, V
 from .test_commands import told
 
 pytestmark = pytest.mark.skipif(rnn is not mxrnn, reason='mxnet.rnn reads no archives')
@@ -54,7 +55,7 @@ def placed(form, files, folder):
 
 def model_files(folder):
     """A graph and its weights, as the bytes of both files."""
-    symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=2, name='fc')
+    symbol = S.FullyConnected(V('data'), num_hidden=2, name='fc')
     return symbol.tojson().encode(), saved(folder / 'weights', {
         'arg:fc_weight': mx.nd.ones((2, 3)), 'arg:fc_bias': mx.nd.array([4, 5])})
 

@@ -24,7 +24,7 @@ from mxrnn.interop.run.onnx_file import open_file
 
 from .. import mx, rnn
 from ..processes import printed, python
-from .models import random_model
+from .models import S, V, over, random_model
 from .programs import stack
 
 pytest.importorskip('onnx')
@@ -37,12 +37,11 @@ WORDS = 11
 def network(length=None):
     """A language model, and its cell."""
     cell = rnn.fuse(stack(rnn.LSTMCell(6, 'lstm_l0_'), rnn.LSTMCell(6, 'lstm_l1_')))
-    data = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=5, name='embed')
-    outputs, _ = cell.unroll(length, data, merge_outputs=True, layout='NTC')
-    scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-3, -2)), num_hidden=WORDS,
-                                   name='scores')
-    label = mx.sym.reshape(mx.sym.Variable('softmax_label'), shape=(-1,))
-    return mx.sym.SoftmaxOutput(scores, label, name='softmax'), cell
+    data = S.Embedding(V('data'), input_dim=WORDS, output_dim=5, name='embed')
+    scores = S.FullyConnected(S.reshape(over(cell, length, data), shape=(-3, -2)), num_hidden=WORDS,
+                              name='scores')
+    label = S.reshape(V('softmax_label'), shape=(-1,))
+    return S.SoftmaxOutput(scores, label, name='softmax'), cell
 
 
 def save(prefix, symbol, cell, shapes):
@@ -185,11 +184,11 @@ def refused(*words):
 
 def other_model(tmp_path, units=6, name='l_'):
     """The prefix of a checkpoint with the input and the output of `network`."""
-    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=5, name='embed')
-    outputs, _ = rnn.LSTMCell(units, name).unroll(3, words, merge_outputs=True)
-    scores = mx.sym.FullyConnected(outputs, num_hidden=WORDS, flatten=False, name='scores')
+    words = S.Embedding(V('data'), input_dim=WORDS, output_dim=5, name='embed')
+    scores = S.FullyConnected(over(rnn.LSTMCell(units, name), 3, words), num_hidden=WORDS,
+                              flatten=False, name='scores')
     prefix = tmp_path / ('other_%d_%s' % (units, name))
-    save(prefix, mx.sym.softmax(scores, name='softmax'), [], {'data': (2, 3)})
+    save(prefix, S.softmax(scores, name='softmax'), [], {'data': (2, 3)})
     return prefix
 
 
@@ -296,8 +295,8 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path):
 
 
 def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path):
-    outputs, _ = rnn.LSTMCell(6, 'lstm_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)
-    symbol = mx.sym.FullyConnected(mx.sym.reshape(outputs, (-1, 6)), num_hidden=5, name='scores')
+    symbol = S.FullyConnected(S.reshape(over(rnn.LSTMCell(6, 'lstm_'), 4), (-1, 6)), num_hidden=5,
+                              name='scores')
     prefix, path = tmp_path / 'a', tmp_path / 'a.onnx'
     save(prefix, symbol, rnn.LSTMCell(6, 'lstm_'), {'data': (2, 4, 3)})
     assert 'data=batch,time,3' in told('export', prefix, '--onnx', path)
@@ -312,10 +311,8 @@ def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path)
 
 def test_one_of_two_lengths_that_was_freed_is_compared(tmp_path):
     encoder, decoder = rnn.GRUCell(4, 'encoder_'), rnn.GRUCell(4, 'decoder_')
-    _, state = encoder.unroll(3, mx.sym.Variable('source'), merge_outputs=True,
-                              valid_length=mx.sym.Variable('length'))
-    outputs, _ = decoder.unroll(5, mx.sym.Variable('target'), state, merge_outputs=True)
-    save(tmp_path / 'a', outputs, [encoder, decoder],
+    _, state = encoder.unroll(3, V('source'), merge_outputs=True, valid_length=V('length'))
+    save(tmp_path / 'a', over(decoder, 5, 'target', begin_state=state), [encoder, decoder],
          {'source': (2, 3, 6), 'target': (2, 5, 6), 'length': (2,)})
     prefix, path = tmp_path / 'a', tmp_path / 'a.onnx'
     assert command('export', prefix, '--onnx', path, '--input', 'source=batch,time:3,6') == 0
@@ -367,13 +364,13 @@ def test_what_cannot_leave_is_listed_and_not_written(prefix, tmp_path):
 @pytest.mark.parametrize('divided, at_six', [
     (lambda total, steps: total / steps, '_divscalar0 (_div_scalar) has 6'),
     (lambda total, steps: total * (1 / steps), '_mulscalar0 (_mul_scalar) has 0.166667'),
-    (lambda total, steps: mx.sym.FullyConnected(total, num_hidden=2) / steps,
+    (lambda total, steps: S.FullyConnected(total, num_hidden=2) / steps,
      '_divscalar0 (_div_scalar) has 6')])
 def test_a_mean_over_a_number_of_steps_keeps_it_and_the_line_says_what_frees_it(
         divided, at_six, tmp_path):
     def mean(steps):
-        outputs, _ = rnn.GRUCell(5, 'gru_').unroll(steps, mx.sym.Variable('data'))
-        return divided(mx.sym.add_n(*outputs), steps)
+        outputs, _ = rnn.GRUCell(5, 'gru_').unroll(steps, V('data'))
+        return divided(S.add_n(*outputs), steps)
     with mx.name.NameManager():
         save(tmp_path / 'a', mean(6), [], {'data': (2, 6, 4)})
     path = tmp_path / 'a.onnx'
@@ -388,7 +385,7 @@ def test_a_mean_over_a_number_of_steps_keeps_it_and_the_line_says_what_frees_it(
 def test_parameters_without_a_kind_are_noted(tmp_path):
     """Wolfram's exports have such."""
     graph, weights = tmp_path / 'net.json', tmp_path / 'net.weights'
-    mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=2, name='fc').save(str(graph))
+    S.FullyConnected(V('data'), num_hidden=2, name='fc').save(str(graph))
     mx.nd.save(str(weights), {'fc_weight': mx.nd.ones((2, 3)), 'fc_bias': mx.nd.zeros(2)})
     assert 'without the prefix arg: are taken as arguments: fc_weight, fc_bias' in ' '.join(told(
         'inspect', '--symbol', graph, '--params', weights).split())
@@ -396,19 +393,19 @@ def test_parameters_without_a_kind_are_noted(tmp_path):
 
 def test_recurrences_with_one_name_are_told_apart_by_their_weights(tmp_path):
     """Programs of 2016 named nodes of a step by hand, so all layers were called t."""
-    steps = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=5, squeeze_axis=True)
-    states, outputs = [mx.sym.zeros((0, 4))] * 2, []
-    weights = [[{name: mx.sym.Variable('l%d_%s_%s' % (layer, what, name))
+    steps = S.SliceChannel(V('data'), num_outputs=5, squeeze_axis=True)
+    states, outputs = [S.zeros((0, 4))] * 2, []
+    weights = [[{name: V('l%d_%s_%s' % (layer, what, name))
                  for name in ('weight', 'bias')} for what in 'ih'] for layer in range(2)]
     for t, below in enumerate(steps):
         for layer in range(2):
-            both = [mx.sym.FullyConnected(each, num_hidden=4, name='t%d_l%d_%d' % (t, layer, at),
-                                          **weights[layer][at])
+            both = [S.FullyConnected(each, num_hidden=4, name='t%d_l%d_%d' % (t, layer, at),
+                                     **weights[layer][at])
                     for at, each in enumerate((below, states[layer]))]
-            below = states[layer] = mx.sym.Activation(both[0] + both[1], act_type='tanh',
-                                                      name='t%d_l%d' % (t, layer))
+            below = states[layer] = S.Activation(both[0] + both[1], act_type='tanh',
+                                                 name='t%d_l%d' % (t, layer))
         outputs.append(below)
-    save(tmp_path / 'a', mx.sym.Concat(*outputs), [], {'data': (2, 5, 3)})
+    save(tmp_path / 'a', S.Concat(*outputs), [], {'data': (2, 5, 3)})
     said = ' '.join(told('inspect', tmp_path / 'a').split())
     assert said.count('recurrence: t, 5 steps') == 2
     assert said.index('(weights l0_…)') < said.index('(weights l1_…)')
@@ -464,11 +461,11 @@ def test_long_work_is_shown_on_a_terminal_and_in_a_file(prefix, tmp_path, monkey
 
 
 def test_frames_of_which_the_graph_does_not_tell_the_width_take_any(tmp_path):
-    channels = mx.sym.Convolution(mx.sym.expand_dims(mx.sym.Variable('data'), axis=1),
-                                  kernel=(3, 3), pad=(1, 1), num_filter=4, name='conv')
-    words = mx.sym.Embedding(mx.sym.Variable('words'), input_dim=9, output_dim=4, name='embed')
+    channels = S.Convolution(S.expand_dims(V('data'), axis=1), kernel=(3, 3), pad=(1, 1),
+                             num_filter=4, name='conv')
+    words = S.Embedding(V('words'), input_dim=9, output_dim=4, name='embed')
     outputs, _ = rnn.GRUCell(5, 'gru_').unroll(
-        6, mx.sym.swapaxes(mx.sym.mean(channels, axis=3), dim1=1, dim2=2) + words)
+        6, S.swapaxes(S.mean(channels, axis=3), dim1=1, dim2=2) + words)
     save(tmp_path / 'a', outputs[-1], [], {'data': (2, 6, 9), 'words': (2, 6)})
     for option, name in (('--onnx', 'a.onnx'), ('--source', 'b.py')):
         out = told('export', tmp_path / 'a', option, tmp_path / name)
@@ -488,8 +485,7 @@ def test_formats_that_are_refused_leave_the_others_unwritten(options, said, pref
 def test_the_other_formats_are_written_if_one_cannot_be(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cell = rnn.GRUCell(4, 'gru_')
-    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
-    save('a', mx.sym.erfinv(outputs), cell, {'data': (2, 3, 4)})
+    save('a', S.erfinv(over(cell, 3)), cell, {'data': (2, 3, 4)})
     assert command('export', 'a', '--onnx', 'a.onnx', '--source', 'c.py') == 2
     out, error = capsys.readouterr()
     assert error.startswith('error: a.onnx was not written: ONNX does not have erfinv')
@@ -499,22 +495,19 @@ def test_the_other_formats_are_written_if_one_cannot_be(tmp_path, capsys, monkey
 def test_two_formats_say_a_reason_once(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cell = rnn.BidirectionalCell(rnn.GRUCell(4, 'l_'), rnn.GRUCell(4, 'r_'))
-    save('a', cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)[0], cell,
-         {'data': (2, 3, 4)})
+    save('a', over(cell, 3), cell, {'data': (2, 3, 4)})
     assert command('export', 'a', '--onnx', 'a.onnx', '--source', 'c.py', '--states') == 2
     assert capsys.readouterr().err.count('without --states') == 1
-    save('b', rnn.GRUCell(4, 'g_')(mx.sym.Variable('data'), [mx.sym.Variable('h')])[0], [],
-         {'data': (2, 4), 'h': (2, 4)})
+    save('b', rnn.GRUCell(4, 'g_')(V('data'), [V('h')])[0], [], {'data': (2, 4), 'h': (2, 4)})
     assert command('export', 'b', '--onnx', 'b.onnx', '--source', 'c.py', '--states') == 2
     assert capsys.readouterr().err.endswith('error: c.py was not written: for the same reason\n')
 
 
 def test_a_shape_that_is_asked_comes_with_the_reshape_that_reads_the_input(tmp_path):
-    data = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-1, 7))
-    words, _ = rnn.GRUCell(5, 'w_').unroll(7, mx.sym.Embedding(data, input_dim=9, output_dim=4))
-    groups = mx.sym.Reshape(words[-1], shape=(-1, 4, 5))
-    outputs, _ = rnn.GRUCell(5, 's_').unroll(4, groups, merge_outputs=True)
-    save(tmp_path / 'a', outputs, [], {'data': (2, 4, 7)})
+    data = S.Reshape(V('data'), shape=(-1, 7))
+    words, _ = rnn.GRUCell(5, 'w_').unroll(7, S.Embedding(data, input_dim=9, output_dim=4))
+    groups = S.Reshape(words[-1], shape=(-1, 4, 5))
+    save(tmp_path / 'a', over(rnn.GRUCell(5, 's_'), 4, groups), [], {'data': (2, 4, 7)})
     reads = '(Reshape) makes it (-1, 7)'
     assert reads in refused('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx')
     said = ' '.join(told('inspect', tmp_path / 'a').split())
@@ -526,8 +519,8 @@ def test_a_shape_that_is_asked_comes_with_the_reshape_that_reads_the_input(tmp_p
 def test_a_freed_file_is_compared_with_the_graph_of_its_length(tmp_path):
     """The checkpoint's graph was refused without a word on what to do."""
     def last(steps):
-        outputs, _ = rnn.GRUCell(5, 'gru_').unroll(steps, mx.sym.Variable('data'))
-        return mx.sym.add_n(*outputs, name='total') / steps
+        outputs, _ = rnn.GRUCell(5, 'gru_').unroll(steps, V('data'))
+        return S.add_n(*outputs, name='total') / steps
     for steps, name in (6, 'a'), (9, 'b'):
         with mx.name.NameManager():
             save(tmp_path / name, last(steps), [], {'data': (2, steps, 4)})
@@ -543,12 +536,10 @@ def test_a_freed_file_is_compared_with_the_graph_of_its_length(tmp_path):
 
 def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path):
     cell = rnn.LSTMCell(6, 'lstm_')
-    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)
-    scores = mx.sym.FullyConnected(outputs, num_hidden=5, flatten=False, name='scores')
-    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(mx.sym.swapaxes(scores, dim1=0, dim2=1),
-                                           mx.sym.Variable('label')), name='ctc')
+    scores = S.FullyConnected(over(cell, 3), num_hidden=5, flatten=False, name='scores')
+    loss = S.MakeLoss(S.ctc_loss(S.swapaxes(scores, dim1=0, dim2=1), V('label')), name='ctc')
     shapes = {'data': (2, 3, 4), 'label': (2, 2)}
-    save(tmp_path / 'a', mx.sym.Group([mx.sym.softmax(scores, name='chances'), loss]), cell, shapes)
+    save(tmp_path / 'a', S.Group([S.softmax(scores, name='chances'), loss]), cell, shapes)
     save(tmp_path / 'b', loss, cell, shapes)
     path = tmp_path / 'a.onnx'
     assert told('export', tmp_path / 'a', '--onnx', path, '--no-check').splitlines()[1:] == [
@@ -568,10 +559,10 @@ def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path):
 
 @pytest.mark.parametrize('options', [(), ('--states',)])
 def test_an_output_may_be_listed_twice_or_be_an_input(options, tmp_path):
-    cell, data, path = rnn.LSTMCell(6, 'lstm_'), mx.sym.Variable('data'), tmp_path / 'a.onnx'
-    outputs, _ = cell.unroll(3, data, merge_outputs=True)
-    scores = mx.sym.FullyConnected(outputs, num_hidden=5, flatten=False, name='scores')
-    save(tmp_path / 'a', mx.sym.Group([scores, data, scores]), cell, {'data': (2, 3, 4)})
+    cell, data, path = rnn.LSTMCell(6, 'lstm_'), V('data'), tmp_path / 'a.onnx'
+    outputs = over(cell, 3, data)
+    scores = S.FullyConnected(outputs, num_hidden=5, flatten=False, name='scores')
+    save(tmp_path / 'a', S.Group([scores, data, scores]), cell, {'data': (2, 3, 4)})
     names = '--output', 'scores_output', '--output', outputs.name + '_output'
     for chosen, there in ((), ['scores_output', 'data_output', 'scores_output_1']), (
             names + names[:2], ['scores_output', outputs.name + '_output', 'scores_output_1']):
@@ -625,7 +616,7 @@ def test_sizes_are_larger_where_windows_need_more(tmp_path):
 
 def test_outputs_without_a_finite_number_are_not_compared(tmp_path):
     pytest.importorskip('onnx')
-    model = random_model(mx.sym.log(mx.sym.Variable('data'), name='log'), {'data': (2, 3)})
+    model = random_model(S.log(V('data'), name='log'), {'data': (2, 3)})
     interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': (2, 3)})
     np.savez(tmp_path / 'a.npz', data=np.full((2, 3), np.nan, 'f'))
     with pytest.raises(ValueError, match='log_output of the checkpoint has no finite number'):
@@ -634,9 +625,9 @@ def test_outputs_without_a_finite_number_are_not_compared(tmp_path):
 
 def test_outputs_that_are_drawn_are_not_compared(tmp_path):
     pytest.importorskip('onnxruntime')
-    mean = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='mean')
-    drawn = mx.sym.sample_normal(mean, mx.sym.exp(mean), name='draw')
-    for outputs, status, words in ((mx.sym.Group([mean, drawn]), 0, (
+    mean = S.FullyConnected(V('data'), num_hidden=3, name='mean')
+    drawn = S.sample_normal(mean, S.exp(mean), name='draw')
+    for outputs, status, words in ((S.Group([mean, drawn]), 0, (
             'mean_output', 'not compared: draw_output, since draw (_sample_normal) draws at random',
             'within the tolerance')), (drawn, 2, ('draw (_sample_normal) draws at random',))):
         interop.save(random_model(outputs, {'data': (2, 4)}), tmp_path / 'a', 1)
@@ -651,8 +642,7 @@ def test_a_file_that_was_freed_is_compared_at_the_length_of_the_graph(tmp_path):
 
     def scores(steps):
         with mx.name.NameManager():
-            outputs, _ = rnn.LSTMCell(4).unroll(steps, mx.sym.Variable('data'), merge_outputs=True)
-            return mx.sym.sum(outputs, axis=1) / steps
+            return S.sum(over(rnn.LSTMCell(4), steps), axis=1) / steps
     path = str(tmp_path / 'a.onnx')
     model = random_model(scores(6), {'data': (2, 6, 3)})
     interop.to_onnx(model, path, {'data': ('batch', 'time:6', 3)})
@@ -842,18 +832,16 @@ def test_compare_takes_labels_that_the_file_does_not_have(prefix, tmp_path):
 
 
 def test_compare_with_a_file_of_another_model_says_what_differs(prefix, tmp_path):
-    data, words = mx.sym.Variable('data'), mx.sym.Variable('words')
-    ids, others = (mx.sym.Embedding(each, input_dim=WORDS, output_dim=7, name='embed')
+    data, words = V('data'), V('words')
+    ids, others = (S.Embedding(each, input_dim=WORDS, output_dim=7, name='embed')
                    for each in (data, words))
+    rows = S.FullyConnected(data, num_hidden=WORDS, flatten=False, name='all')
     for name, symbol, shapes in [
             ('b', ids, {'data': (2, 3)}), ('c', others, {'words': (2, 3)}),
-            ('d', mx.sym.broadcast_add(data, words, name='embed'),
-             {'data': (2, 3), 'words': (2, 3)}),
-            ('e', mx.sym.softmax(mx.sym.FullyConnected(
-                data, num_hidden=WORDS, flatten=False, name='all'), name='softmax'),
-             {'data': (2, 3, 5)}),
-            ('f', mx.sym.sum(data, 1, name='sum'), {'data': (2, 3)}),
-            ('g', mx.sym.sum(data, 1, keepdims=True, name='sum'), {'data': (2, 3)})]:
+            ('d', S.broadcast_add(data, words, name='embed'), {'data': (2, 3), 'words': (2, 3)}),
+            ('e', S.softmax(rows, name='softmax'), {'data': (2, 3, 5)}),
+            ('f', S.sum(data, 1, name='sum'), {'data': (2, 3)}),
+            ('g', S.sum(data, 1, keepdims=True, name='sum'), {'data': (2, 3)})]:
         save(tmp_path / name, symbol, [], shapes)
     for one, other, text in [
             ('days', 'b', "its embed_weight has shape (11, 7), the checkpoint's has (11, 5)"),
@@ -900,11 +888,11 @@ def test_a_drawing_of_the_layers(tmp_path):
     """Unrolled or fused: one box a layer, with its weights, and one line from each to the next."""
     cell = stack(rnn.LSTMCell(32, prefix='l0_'), rnn.BidirectionalCell(
         rnn.GRUCell(16, prefix='f_'), rnn.GRUCell(16, prefix='b_')))
-    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=8, output_dim=16, name='embed')
+    words = S.Embedding(V('data'), input_dim=8, output_dim=16, name='embed')
     found = {}
     for kind, unrolled in (('steps', cell), ('fused', rnn.fuse(cell))):
-        outputs, _ = unrolled.unroll(12, words, merge_outputs=True)
-        scores = mx.sym.FullyConnected(outputs, num_hidden=8, flatten=False, name='score<')
+        scores = S.FullyConnected(over(unrolled, 12, words), num_hidden=8, flatten=False,
+                                  name='score<')
         save(tmp_path / kind, scores, cell, {'data': (4, 12)})
         picture = tmp_path / (kind + '.svg')
         said = told('inspect', tmp_path / kind, '--plot', picture)
@@ -934,31 +922,28 @@ def test_a_drawing_of_the_layers(tmp_path):
 
 # ---- data for compare, by what reads it
 
-V = mx.sym.Variable
 DATA, LABEL, WORD = V('data'), V('label'), V('word')
 
 
 def ctc(name='label', **kwargs):
-    scores = mx.sym.FullyConnected(V('data'), num_hidden=6, flatten=False, name='fc')
-    return mx.sym.CTCLoss(scores, V(name), name='ctc', **kwargs)
+    scores = S.FullyConnected(V('data'), num_hidden=6, flatten=False, name='fc')
+    return S.CTCLoss(scores, V(name), name='ctc', **kwargs)
 
 
 #: Graphs, and the shapes of their inputs.
 READ = {
-    'embedding': lambda: (mx.sym.Embedding(V('data'), input_dim=7, output_dim=3), {
-        'data': (2, 4)}),
-    'sparse_embedding': lambda: (mx.sym.contrib.SparseEmbedding(
+    'embedding': lambda: (S.Embedding(V('data'), input_dim=7, output_dim=3), {'data': (2, 4)}),
+    'sparse_embedding': lambda: (S.contrib.SparseEmbedding(
         V('data'), input_dim=7, output_dim=3), {'data': (2, 4)}),
-    'embedding_of_steps': lambda: (mx.sym.Concat(*[mx.sym.Embedding(
-        mx.sym.Reshape(part, shape=(-1,)), WORD, input_dim=7, output_dim=3)
-        for part in mx.sym.SliceChannel(mx.sym.SwapAxis(V('data'), dim1=0, dim2=1),
-                                        num_outputs=4, axis=0)]), {'data': (2, 4)}),
-    'take': lambda: (mx.sym.take(mx.sym.FullyConnected(V('data'), num_hidden=3), V('index'),
-                                 mode='raise'), {'data': (2, 4), 'index': (5, 2)}),
-    'pick': lambda: (mx.sym.pick(mx.sym.FullyConnected(V('data'), num_hidden=3), V('index')), {
+    'embedding_of_steps': lambda: (S.Concat(*[S.Embedding(
+        S.Reshape(part, shape=(-1,)), WORD, input_dim=7, output_dim=3) for part in S.SliceChannel(
+            S.SwapAxis(V('data'), dim1=0, dim2=1), num_outputs=4, axis=0)]), {'data': (2, 4)}),
+    'take': lambda: (S.take(S.FullyConnected(V('data'), num_hidden=3), V('index'), mode='raise'),
+                     {'data': (2, 4), 'index': (5, 2)}),
+    'pick': lambda: (S.pick(S.FullyConnected(V('data'), num_hidden=3), V('index')), {
         'data': (2, 4), 'index': (2, 1)}),
-    'one_hot': lambda: (mx.sym.one_hot(V('data'), depth=7), {'data': (2, 4)}),
-    'cross_entropy': lambda: (mx.sym.softmax_cross_entropy(mx.sym.FullyConnected(
+    'one_hot': lambda: (S.one_hot(V('data'), depth=7), {'data': (2, 4)}),
+    'cross_entropy': lambda: (S.softmax_cross_entropy(S.FullyConnected(
         V('data'), num_hidden=5), V('label')), {'data': (3, 4), 'label': (3,)}),
     'ctc': lambda: (ctc(), {'data': (8, 2, 4), 'label': (2, 4)}),
     'ctc_last': lambda: (ctc(blank_label='last'), {'data': (8, 2, 4), 'label': (2, 4)}),
@@ -967,15 +952,14 @@ READ = {
         'data': (8, 2, 4), 'label': (2, 4), 'steps': (2,), 'letters': (2,)}),
     'ctc_label_lengths': lambda: (ctc(label_lengths=V('letters'), use_label_lengths=True), {
         'data': (8, 2, 4), 'label': (2, 4), 'letters': (2,)}),
-    'lengths': lambda: (mx.sym.SequenceLast(mx.sym.SwapAxis(V('data'), dim1=0, dim2=1),
-                                            V('length'), use_sequence_length=True), {
-        'data': (2, 5, 4), 'length': (2,)}),
-    'loop': lambda: (mx.sym.contrib.foreach(
-        lambda words, state: (mx.sym.Embedding(words, V('words'), input_dim=7, output_dim=3),
-                              state), V('data'), mx.sym.zeros((1,)))[0], {'data': (4, 2)}),
-    'shared_label': lambda: (mx.sym.LinearRegressionOutput(mx.sym.FullyConnected(
-        DATA, num_hidden=3), mx.sym.slice_axis(DATA, axis=1, begin=1, end=4)), {
-        'data': (2, 4)}),
+    'lengths': lambda: (S.SequenceLast(S.SwapAxis(V('data'), dim1=0, dim2=1), V('length'),
+                                       use_sequence_length=True),
+                        {'data': (2, 5, 4), 'length': (2,)}),
+    'loop': lambda: (S.contrib.foreach(
+        lambda words, state: (S.Embedding(words, V('words'), input_dim=7, output_dim=3),
+                              state), V('data'), S.zeros((1,)))[0], {'data': (4, 2)}),
+    'shared_label': lambda: (S.LinearRegressionOutput(S.FullyConnected(
+        DATA, num_hidden=3), S.slice_axis(DATA, axis=1, begin=1, end=4)), {'data': (2, 4)}),
 }
 
 
@@ -994,20 +978,20 @@ def test_compare_gives_an_input_what_its_readers_take(name, tmp_path):
 
 @pytest.mark.parametrize('form', ['onnx', 'source'])
 def test_all_that_the_ctc_losses_of_an_output_read_is_exported(form, tmp_path):
-    one, two = (mx.sym.FullyConnected(DATA, num_hidden=6, flatten=False, name=name)
+    one, two = (S.FullyConnected(DATA, num_hidden=6, flatten=False, name=name)
                 for name in ('one', 'two'))
-    loss = mx.sym.ctc_loss(one, LABEL)
+    loss = S.ctc_loss(one, LABEL)
     path = tmp_path / {'onnx': 'a.onnx', 'source': 'c.py'}[form]
     shapes = {'data': (8, 2, 4), 'label': (2, 4)}
 
     def exported(total, status=0):
-        save(tmp_path / 'a', mx.sym.MakeLoss(total, name='total'), [], shapes)
+        save(tmp_path / 'a', S.MakeLoss(total, name='total'), [], shapes)
         for each in path, path.with_suffix('.pt'):
             each.unlink(missing_ok=True)
         return ' '.join(told('export', tmp_path / 'a', '--' + form, path, status=status).split())
-    size = mx.sym.mean(mx.sym.square(one))
-    for total, names in ((loss + mx.sym.ctc_loss(two, LABEL), ['one_output', 'two_output']),
-                         (mx.sym.broadcast_add(loss, size), ['one_output'])):
+    size = S.mean(S.square(one))
+    for total, names in ((loss + S.ctc_loss(two, LABEL), ['one_output', 'two_output']),
+                         (S.broadcast_add(loss, size), ['one_output'])):
         said = exported(total)
         if form == 'source':
             assert 'forward gives %s, which' % ', '.join(names) in said
@@ -1016,10 +1000,10 @@ def test_all_that_the_ctc_losses_of_an_output_read_is_exported(form, tmp_path):
             assert [name for name, _ in found.outputs] == names
             assert max(apart for _, apart in found.outputs) < 1e-6
     inner = one.get_internals()
-    tied = mx.sym.FullyConnected(DATA + 1, inner['one_weight'], inner['one_bias'], num_hidden=6,
-                                 flatten=False)
-    for beside in two, tied, mx.sym.dot(DATA, inner['one_weight'], transpose_b=True):
-        total = mx.sym.broadcast_add(loss, mx.sym.mean(beside))
+    tied = S.FullyConnected(DATA + 1, inner['one_weight'], inner['one_bias'], num_hidden=6,
+                            flatten=False)
+    for beside in two, tied, S.dot(DATA, inner['one_weight'], transpose_b=True):
+        total = S.broadcast_add(loss, S.mean(beside))
         if form == 'onnx':  # a source has the loss itself
             assert '--output), such as one_output' in exported(total, 2) and not path.exists()
         else:

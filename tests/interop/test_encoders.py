@@ -9,6 +9,7 @@ from mxrnn import interop
 from .. import mx, ours, rnn
 from .compare import torch
 from .encoders import ATTENTIONS, CELLS, ENCODERS, TARGET, sockeye, translator
+from .models import S, V, over
 from .sources import generate
 from .test_states import model_for
 
@@ -89,11 +90,11 @@ def test_outputs_of_whole_sequences_are_left_out_or_named(plain, tmp_path):
     """A translator that also learns how long translations are, as Sockeye's may."""
     symbol, shapes = translator('plain', 'gru', 'dot', 'NTC')
     inner = symbol.get_internals()
-    ratio = mx.sym.mean(inner['source_embed_output'], axis=(1, 2))
-    length = mx.sym.sum(inner['target'], axis=1, name='length')
-    loss = mx.sym.MakeLoss(mx.sym.square(ratio - length), name='loss')
-    model, _ = model_for(mx.sym.Group([symbol, *([length] if plain else [
-        loss, mx.sym.BlockGrad(length, name='counted')])]), shapes)
+    ratio = S.mean(inner['source_embed_output'], axis=(1, 2))
+    length = S.sum(inner['target'], axis=1, name='length')
+    loss = S.MakeLoss(S.square(ratio - length), name='loss')
+    model, _ = model_for(S.Group([symbol, *([length] if plain else [
+        loss, S.BlockGrad(length, name='counted')])]), shapes)
     path = str(tmp_path / 'm.onnx')
     if plain:
         with pytest.raises(interop.ExportError, match='length .sum. cannot be stepped') as caught:
@@ -113,11 +114,11 @@ def test_a_loss_of_the_encoder_may_read_the_label(loss, tmp_path):
     """It is computed before the first step, although the prediction comes first in the graph."""
     symbol, shapes = translator('plain', 'gru', 'dot', 'NTC')
     inner = symbol.get_internals()
-    ratio = mx.sym.mean(inner['source_embed_output'], axis=(1, 2))
-    words = mx.sym.sum(inner['softmax_label'] != 0, axis=1)
-    made = mx.sym.MakeLoss(mx.sym.square(ratio - words)) if loss == 'MakeLoss' else (
-        mx.sym.LinearRegressionOutput(ratio, words))
-    model, _ = model_for(mx.sym.Group([symbol, made]), shapes)
+    ratio = S.mean(inner['source_embed_output'], axis=(1, 2))
+    words = S.sum(inner['softmax_label'] != 0, axis=1)
+    made = S.MakeLoss(S.square(ratio - words)) if loss == 'MakeLoss' else (
+        S.LinearRegressionOutput(ratio, words))
+    model, _ = model_for(S.Group([symbol, made]), shapes)
     path = str(tmp_path / 'm.onnx')
     assert write_onnx(model, path, states=True).checked[0] == 'checked'
     assert interop.load_stepper(path).encoder_names == ['source'] + ['softmax_label'] * (
@@ -131,11 +132,10 @@ def test_outputs_of_a_second_graph_are_in_the_order_of_the_file(tmp_path):
     def translated(length):
         with mx.name.NameManager():
             encoder, decoder = (rnn.GRUCell(4, prefix=name) for name in ('encoder_', 'decoder_'))
-            outputs, states = encoder.unroll(length, mx.sym.Variable('source'), merge_outputs=True)
-            decoded, _ = decoder.unroll(TARGET, mx.sym.Variable('target'), states,
-                                        merge_outputs=True)
-            mean = mx.sym.sum(outputs, axis=1) * (1 / length)
-            return model_for(mx.sym.Group([mx.sym.relu(decoded), mean]), {
+            outputs, states = encoder.unroll(length, V('source'), merge_outputs=True)
+            decoded = over(decoder, TARGET, 'target', begin_state=states)
+            mean = S.sum(outputs, axis=1) * (1 / length)
+            return model_for(S.Group([S.relu(decoded), mean]), {
                 'source': (2, length, 3), 'target': (2, TARGET, 3)})[0]
     written = write_onnx(translated(6), str(tmp_path / 'm.onnx'), {
         'source': ('batch', 'words:6', 3), 'target': ('batch', 'time', 3)}, states=True,

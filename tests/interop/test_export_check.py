@@ -9,7 +9,7 @@ import pytest
 from mxrnn import interop
 
 from .. import mx, rnn
-from .models import random_model
+from .models import S, V, over, random_model
 from .test_commands import command, save, told
 from .test_states import model_for
 
@@ -27,10 +27,9 @@ from mxrnn.interop.export_onnx import write_onnx  # noqa: E402  isort: skip
 
 
 def scores(length=6):
-    outputs, _ = rnn.GRUCell(6, 'gru_').unroll(length, mx.sym.Variable('data'), merge_outputs=True)
-    hidden = mx.sym.Activation(outputs, act_type='softrelu', name='first')
-    hidden = mx.sym.Activation(hidden * 3, act_type='softsign', name='second')
-    return mx.sym.FullyConnected(hidden, num_hidden=3, flatten=False, name='scores')
+    hidden = S.Activation(over(rnn.GRUCell(6, 'gru_'), length), act_type='softrelu', name='first')
+    hidden = S.Activation(hidden * 3, act_type='softsign', name='second')
+    return S.FullyConnected(hidden, num_hidden=3, flatten=False, name='scores')
 
 
 @pytest.fixture
@@ -102,29 +101,27 @@ def test_a_right_file_is_checked_at_three_sizes(model, library, tmp_path):
 
 def features(pooled, length=4, **windows):
     """A convolution over the features of each step, or over other windows."""
-    data = mx.sym.expand_dims(mx.sym.Variable('data'), axis=1)
-    data = mx.sym.Convolution(data, **{'kernel': (1, 3), **windows}, num_filter=2, name='conv')
+    data = S.expand_dims(V('data'), axis=1)
+    data = S.Convolution(data, **{'kernel': (1, 3), **windows}, num_filter=2, name='conv')
     if pooled:
-        data = mx.sym.Pooling(data, kernel=(1, 2), stride=(1, 2), pool_type='max')
-    data = mx.sym.reshape(mx.sym.transpose(data, (0, 2, 1, 3)), (0, 0, -1))
-    return mx.sym.FullyConnected(rnn.LSTMCell(3, 'lstm_').unroll(length, data, merge_outputs=True)[
-        0], num_hidden=2, flatten=False)
+        data = S.Pooling(data, kernel=(1, 2), stride=(1, 2), pool_type='max')
+    data = S.reshape(S.transpose(data, (0, 2, 1, 3)), (0, 0, -1))
+    return S.FullyConnected(over(rnn.LSTMCell(3, 'lstm_'), length, data), num_hidden=2,
+                            flatten=False)
 
 
 def images(length=4):
     """A convolution over the image of each step, whose size the graph does not have."""
-    weights = {name: mx.sym.Variable('conv_' + name) for name in ('weight', 'bias')}
-    steps = [mx.sym.Flatten(mx.sym.Pooling(mx.sym.Convolution(
-        each, kernel=(3, 3), num_filter=5, **weights), kernel=(2, 2), stride=(2, 2),
-        pool_type='max')) for each in mx.sym.split(
-            mx.sym.Variable('data'), num_outputs=length, axis=1, squeeze_axis=True)]
-    return rnn.LSTMCell(3, 'lstm_').unroll(length, steps, merge_outputs=True)[0]
+    weights = {name: V('conv_' + name) for name in ('weight', 'bias')}
+    steps = [S.Flatten(S.Pooling(S.Convolution(each, kernel=(3, 3), num_filter=5, **weights),
+                                 kernel=(2, 2), stride=(2, 2), pool_type='max'))
+             for each in S.split(V('data'), num_outputs=length, axis=1, squeeze_axis=True)]
+    return over(rnn.LSTMCell(3, 'lstm_'), length, steps)
 
 
 @pytest.mark.parametrize('shape', [None, ('batch', 'time', 1, 'height', 'width')])
 def test_images_of_a_size_that_is_not_found_are_asked_for(shape, tmp_path):
-    with mx.name.NameManager():
-        model, _ = model_for(images(), {'data': (2, 4, 1, 6, 2 * 9973 + 2)})
+    model, _ = model_for(images(), {'data': (2, 4, 1, 6, 2 * 9973 + 2)})
     with pytest.raises(interop.ExportError, match='cannot be any size: .* 99730' if shape else
                        'in place of …: --input data=batch,time,1,…,…'):
         interop.to_source(model, str(tmp_path / 'a.py'), shape and {'data': shape})
@@ -170,16 +167,15 @@ def test_a_file_that_its_reader_refuses_is_not_written(model, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(('build', 'said'), [
-    (lambda: mx.sym.Variable('data') + mx.sym.random_uniform(shape=(2, 3)), 'draws at random'),
-    (lambda: mx.sym.Dropout(mx.sym.Variable('data'), mode='always'), 'draws at random'),
-    (lambda: mx.sym.contrib.quadratic(mx.sym.Variable('data')), 'operator that a program')])
+    (lambda: V('data') + S.random_uniform(shape=(2, 3)), 'draws at random'),
+    (lambda: S.Dropout(V('data'), mode='always'), 'draws at random'),
+    (lambda: S.contrib.quadratic(V('data')), 'operator that a program')])
 def test_what_cannot_be_checked_is_said(build, said, tmp_path, monkeypatch, caplog):
     for table in (ONNX, TORCH):
         monkeypatch.setattr(table, 'maps', [dict(table.maps[0]), *table.maps[1:]])
     interop.register('_contrib_quadratic', lambda node: lambda x: x,
                      onnx=lambda builder, node, x: builder.apply('Identity', x))
-    with mx.name.NameManager():
-        model, _ = model_for(build(), {'data': (2, 3)})
+    model, _ = model_for(build(), {'data': (2, 3)})
     with caplog.at_level(logging.WARNING):
         interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': (2, 3)})
     assert 'a.onnx was not checked: ' in caplog.text and said in caplog.text
@@ -200,9 +196,9 @@ def test_the_command_says_what_was_checked(tmp_path, monkeypatch):
 
 def test_rounding_alone_refuses_nothing(tmp_path):
     """A difference of numbers that are almost equal has few digits."""
-    data = mx.sym.Variable('data')
-    sums = mx.sym.FullyConnected(data, num_hidden=3, no_bias=True, name='sums') + 1000
-    model, _ = model_for(mx.sym.broadcast_sub(sums, mx.sym.mean(sums, axis=1, keepdims=True)),
+    data = V('data')
+    sums = S.FullyConnected(data, num_hidden=3, no_bias=True, name='sums') + 1000
+    model, _ = model_for(S.broadcast_sub(sums, S.mean(sums, axis=1, keepdims=True)),
                          {'data': (2, 400)})
     model.arg_params['sums_weight'][1:] = model.arg_params['sums_weight'][0]
     title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
@@ -211,16 +207,15 @@ def test_rounding_alone_refuses_nothing(tmp_path):
 
 def test_an_output_with_the_name_of_an_input_is_checked(tmp_path):
     """It is numbered in the file, which was refused as that of another model."""
-    model, _ = model_for(mx.sym.Activation(mx.sym.Variable('last_output') + 1, act_type='tanh',
-                                           name='last'), {'last_output': (2, 3)})
+    model, _ = model_for(S.Activation(V('last_output') + 1, act_type='tanh', name='last'),
+                         {'last_output': (2, 3)})
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
 
 
 def test_what_onnxruntime_cannot_run_is_written_and_not_checked(tmp_path):
     """It has no LSTM of float64."""
     cell = rnn.LSTMCell(3)
-    outputs, _ = cell.unroll(3, mx.sym.Variable('data'), cell.begin_state(dtype='float64'),
-                             merge_outputs=True)
+    outputs = over(cell, 3, begin_state=cell.begin_state(dtype='float64'))
     shapes = dict(zip(outputs.list_arguments(), outputs.infer_shape(data=(2, 3, 4))[0]))
     model = interop.Model(interop.graph_from_json(outputs.tojson()), {
         name: np.ones(shape) for name, shape in shapes.items() if name != 'data'}, {})
@@ -231,11 +226,11 @@ def test_what_onnxruntime_cannot_run_is_written_and_not_checked(tmp_path):
 
 def test_outputs_without_numbers_show_nothing(tmp_path):
     """They were taken to be equal."""
-    model, _ = model_for(mx.sym.log(-mx.sym.square(mx.sym.Variable('data'))), {'data': (2, 4)})
+    model, _ = model_for(S.log(-S.square(V('data'))), {'data': (2, 4)})
     title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title == 'not checked' and 'no finite number' in said
-    count = mx.sym.sum(mx.sym.ones_like(mx.sym.Variable('data')), axis=0)  # above 3 in other runs
-    model, _ = model_for(mx.sym.log(mx.sym.Variable('most') - count), {'data': (2, 4)})
+    count = S.sum(S.ones_like(V('data')), axis=0)  # above 3 in other runs
+    model, _ = model_for(S.log(V('most') - count), {'data': (2, 4)})
     model.arg_params['most'][:] = 3.5
     title, said, *_ = write_onnx(model, str(tmp_path / 'b.onnx'), {'data': ('batch', 4)}).checked
     assert title == 'checked' and 'nothing was compared: the output log1_output has no' in said
@@ -244,38 +239,35 @@ def test_outputs_without_numbers_show_nothing(tmp_path):
 
 def recurrence_of(values, fused, name='data'):
     """A recurrence over values of which many are NaN for normal data."""
-    x = values(mx.sym.Variable(name))
+    x = values(V(name))
     if fused:
         return rnn.FusedRNNCell(4, mode='gru', prefix='f_').unroll(5, x, layout='TNC')[0]
-    return rnn.LSTMCell(4, 'f_').unroll(5, x, merge_outputs=True)[0]
+    return over(rnn.LSTMCell(4, 'f_'), 5, x)
 
 
 @pytest.mark.parametrize('fused', [False, True])
 @pytest.mark.parametrize('values', [
-    mx.sym.log, mx.sym.sqrt, mx.sym.arccosh, lambda x: mx.sym.log(1 - x),
-    lambda x: mx.sym.log(mx.sym.relu(x))], ids='log sqrt arccosh of_rest infinite'.split())
+    S.log, S.sqrt, S.arccosh, lambda x: S.log(1 - x),
+    lambda x: S.log(S.relu(x))], ids='log sqrt arccosh of_rest infinite'.split())
 def test_data_are_drawn_for_which_the_outputs_are_numbers(values, fused, tmp_path):
     """onnxruntime's LSTM and GRU make numbers of NaN, so that right files were refused."""
-    with mx.name.NameManager():
-        model, _ = model_for(recurrence_of(values, fused), {'data': (5, 5, 3)})
+    model, _ = model_for(recurrence_of(values, fused), {'data': (5, 5, 3)})
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
     (_, far), = compare(model, str(tmp_path / 'a.onnx'), {}).outputs
     assert far < 1e-6
 
 
 def pooled(x):
-    return mx.sym.Pooling(mx.sym.expand_dims(mx.sym.log(x), 0), kernel=(3, 1), pad=(1, 0),
-                          pool_type='max')
+    return S.Pooling(S.expand_dims(S.log(x), 0), kernel=(3, 1), pad=(1, 0), pool_type='max')
 
 
 @pytest.mark.parametrize('of', [
-    lambda x: mx.sym.Activation(mx.sym.log(x), act_type='relu'), pooled,
-    lambda x: rnn.RNNCell(4, 'relu', 'r_').unroll(5, mx.sym.sqrt(x), merge_outputs=True)[0]],
+    lambda x: S.Activation(S.log(x), act_type='relu'), pooled,
+    lambda x: over(rnn.RNNCell(4, 'relu', 'r_'), 5, S.sqrt(x))],
     ids='relu max_pooling recurrence'.split())
 def test_what_operators_make_of_nan_is_no_difference(of, library, tmp_path):
     """MXNet's relu and max pooling make numbers of NaN, so that right files were refused."""
-    with mx.name.NameManager():
-        model, _ = model_for(of(mx.sym.Variable('data')), {'data': (5, 5, 3)})
+    model, _ = model_for(of(V('data')), {'data': (5, 5, 3)})
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
     remarks = write_source(model, str(tmp_path / 'a.py'), {}, None, None, False)
     assert 'checked' in dict(remarks)
@@ -283,10 +275,8 @@ def test_what_operators_make_of_nan_is_no_difference(of, library, tmp_path):
 
 def test_what_an_operator_makes_of_numbers_beside_nan_is_compared(library, tmp_path, monkeypatch):
     """relu is wrong for negative numbers alone, and reads NaN, too."""
-    with mx.name.NameManager():
-        model, _ = model_for(mx.sym.Activation(mx.sym.log(mx.sym.Variable('data')) + 0 * (
-            mx.sym.Variable('more')), act_type='relu', name='act'), {
-                'data': (5, 5, 3), 'more': (5, 5, 3)})
+    model, _ = model_for(S.Activation(S.log(V('data')) + 0 * V('more'), act_type='relu',
+                                      name='act'), {'data': (5, 5, 3), 'more': (5, 5, 3)})
     monkeypatch.setitem(ONNX.maps[1], 'Activation', lambda builder, node, x: builder.apply(
         'LeakyRelu', x, alpha=.9))
     with pytest.raises(interop.ExportError, match='differs .* is act '):
@@ -295,9 +285,8 @@ def test_what_an_operator_makes_of_numbers_beside_nan_is_compared(library, tmp_p
 
 def test_another_node_is_compared_beside_what_is_made_of_nan(library, tmp_path, monkeypatch):
     """The first node that differs was relu; negative numbers of the other one were not compared."""
-    with mx.name.NameManager():
-        model, _ = model_for(mx.sym.Activation(mx.sym.log(mx.sym.Variable('x')), act_type='relu')
-                             + leaky(mx.sym.Variable('y')), {'x': (5, 4), 'y': (5, 4)})
+    model, _ = model_for(S.Activation(S.log(V('x')), act_type='relu')
+                         + leaky(V('y')), {'x': (5, 4), 'y': (5, 4)})
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
     steep(monkeypatch)
     with pytest.raises(interop.ExportError, match='differs .* is leaky '):
@@ -305,9 +294,7 @@ def test_another_node_is_compared_beside_what_is_made_of_nan(library, tmp_path, 
 
 
 def test_places_that_are_nan_for_all_data_show_nothing(tmp_path):
-    with mx.name.NameManager():
-        model, _ = model_for(recurrence_of(lambda x: mx.sym.sqrt(x - 1.5), False),
-                             {'data': (5, 5, 1)})
+    model, _ = model_for(recurrence_of(lambda x: S.sqrt(x - 1.5), False), {'data': (5, 5, 1)})
     title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
     assert title == 'not checked' and said.endswith('NaN in places for all data that were tried, '
                                                     'and the file has numbers there')
@@ -316,12 +303,11 @@ def test_places_that_are_nan_for_all_data_show_nothing(tmp_path):
 def beside(nans, values):
     """An output with NaN for normal data, and another one."""
     with mx.name.NameManager():
-        return model_for(mx.sym.Group([nans(), values(mx.sym.Variable('y'))]),
-                         {'x': (5, 5, 1), 'y': (5, 4)})[0]
+        return model_for(S.Group([nans(), values(V('y'))]), {'x': (5, 5, 1), 'y': (5, 4)})[0]
 
 
 def leaky(y, slope=.1):
-    return mx.sym.LeakyReLU(y, slope=slope, name='leaky')
+    return S.LeakyReLU(y, slope=slope, name='leaky')
 
 
 def steep(monkeypatch):
@@ -333,10 +319,10 @@ def steep(monkeypatch):
 
 
 def recurrence():
-    return recurrence_of(lambda x: mx.sym.sqrt(x - 1.5), False, 'x')
+    return recurrence_of(lambda x: S.sqrt(x - 1.5), False, 'x')
 
 
-@pytest.mark.parametrize('nans', [lambda: mx.sym.log(mx.sym.Variable('x')), recurrence],
+@pytest.mark.parametrize('nans', [lambda: S.log(V('x')), recurrence],
                          ids=['in_places', 'in_a_recurrence'])
 def test_negative_numbers_are_compared_beside_nan(nans, library, tmp_path, monkeypatch):
     """One NaN made all data positive, or ended the comparison of later outputs."""
@@ -355,10 +341,9 @@ def test_negative_numbers_are_compared_beside_nan(nans, library, tmp_path, monke
 def test_gradients_of_negative_numbers_are_compared_beside_nan(tmp_path, monkeypatch):
     """They were compared for positive data alone."""
     def loss():
-        return mx.sym.MakeLoss(mx.sym.FullyConnected(leaky(mx.sym.Variable('y')), num_hidden=2))
+        return S.MakeLoss(S.FullyConnected(leaky(V('y')), num_hidden=2))
     with mx.name.NameManager():
-        model, _ = model_for(mx.sym.Group([mx.sym.log(mx.sym.Variable('x')), loss()]),
-                             {'x': (5, 4), 'y': (5, 4)})
+        model, _ = model_for(S.Group([S.log(V('x')), loss()]), {'x': (5, 4), 'y': (5, 4)})
     right, least = source_check._gradients, []
 
     def seen(loss, weights, inputs):
@@ -379,10 +364,8 @@ def test_outputs_without_comparison_are_named(tmp_path):
 
 
 def test_negative_numbers_are_compared_beside_infinity(library, tmp_path, monkeypatch):
-    with mx.name.NameManager():
-        x = mx.sym.Variable('x')
-        model, _ = model_for(mx.sym.Group([mx.sym.relu(x, name='part'), mx.sym.log(mx.sym.relu(
-            x - .5))]), {'x': (3, 4)})
+    x = V('x')
+    model, _ = model_for(S.Group([S.relu(x, name='part'), S.log(S.relu(x - .5))]), {'x': (3, 4)})
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
     right = ONNX['relu']
     monkeypatch.setitem(ONNX.maps[1], 'relu', lambda builder, node, x: builder.apply(
@@ -393,12 +376,12 @@ def test_negative_numbers_are_compared_beside_infinity(library, tmp_path, monkey
 
 def test_numbers_that_a_file_makes_of_numbers_are_no_nan(library, tmp_path, monkeypatch):
     """A root of a negative number is NaN, and was a number in the file."""
-    x, root = mx.sym.Variable('x'), ONNX['sqrt']
-    split = mx.sym.SliceChannel(mx.sym.sqrt(x, name='root'), num_outputs=2, axis=2)
+    x, root = V('x'), ONNX['sqrt']
+    split = S.SliceChannel(S.sqrt(x, name='root'), num_outputs=2, axis=2)
     with mx.name.NameManager():
         models = [model_for(each, {'x': (5, 5, 2)})[0] for each in (
-            mx.sym.sqrt(x, name='root'), mx.sym.sqrt(x, name='root') * 2, rnn.LSTMCell(
-                4, 'f_').unroll(5, split[1], merge_outputs=True)[0])]
+            S.sqrt(x, name='root'), S.sqrt(x, name='root') * 2,
+            over(rnn.LSTMCell(4, 'f_'), 5, split[1]))]
     for model in models:
         assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
     monkeypatch.setitem(ONNX.maps[1], 'sqrt', lambda builder, node, data: root(
@@ -424,9 +407,9 @@ def test_numbers_for_nan_need_data_for_which_the_output_is_finite():
 
 
 def test_sizes_that_the_graph_tells_together_are_asked_for(tmp_path):
-    images = mx.sym.Convolution(mx.sym.Variable('data'), kernel=(3, 3), num_filter=2)
-    images = mx.sym.Pooling(images, kernel=(2, 2), stride=(2, 2), pool_type='max')
-    scores = mx.sym.FullyConnected(mx.sym.Flatten(images), num_hidden=3)
+    images = S.Convolution(V('data'), kernel=(3, 3), num_filter=2)
+    images = S.Pooling(images, kernel=(2, 2), stride=(2, 2), pool_type='max')
+    scores = S.FullyConnected(S.Flatten(images), num_hidden=3)
     model = random_model(scores, {'data': (2, 3, 10, 10)})
     with pytest.raises(interop.ExportError, match='--input data=batch,3,…,…'):
         write_onnx(model, str(tmp_path / 'a.onnx'))
@@ -436,17 +419,16 @@ def test_sizes_that_the_graph_tells_together_are_asked_for(tmp_path):
 
 @pytest.mark.parametrize('form', ['beside', 'alone', 'inside', 'preserved'])
 def test_steps_that_a_loss_takes_apart_again_may_be_any(form, tmp_path):
-    frames, _ = rnn.LSTMCell(3, prefix='lstm_').unroll(20, mx.sym.swapaxes(mx.sym.Variable(
-        'data'), 0, 1), layout='TNC', merge_outputs=True)
-    scores = mx.sym.FullyConnected(mx.sym.Reshape(frames, shape=(-1, 3)), num_hidden=7)
-    scores = mx.sym.Reshape(scores, shape=(20, -1, 7), name='frames')
-    label = mx.sym.Variable('label')
-    loss = mx.sym.make_loss(mx.sym.contrib.ctc_loss(scores, label), name='loss')
-    save(tmp_path / 'a', {
-        'beside': lambda: mx.sym.Group([mx.sym.softmax(scores, axis=2, name='chances'), loss]),
-        'alone': lambda: loss, 'inside': lambda: loss,
-        'preserved': lambda: mx.sym.SoftmaxOutput(scores, label, preserve_shape=True)}[form](),
-        [], {'data': (2, 20, 5), 'label': (20, 2) if form == 'preserved' else (2, 3)})
+    frames = over(rnn.LSTMCell(3, prefix='lstm_'), 20, S.swapaxes(V('data'), 0, 1), layout='TNC')
+    scores = S.FullyConnected(S.Reshape(frames, shape=(-1, 3)), num_hidden=7)
+    scores = S.Reshape(scores, shape=(20, -1, 7), name='frames')
+    label = V('label')
+    loss = S.make_loss(S.contrib.ctc_loss(scores, label), name='loss')
+    save(tmp_path / 'a',
+         {'beside': lambda: S.Group([S.softmax(scores, axis=2, name='chances'), loss]),
+          'alone': lambda: loss, 'inside': lambda: loss,
+          'preserved': lambda: S.SoftmaxOutput(scores, label, preserve_shape=True)}[form](), [],
+         {'data': (2, 20, 5), 'label': (20, 2) if form == 'preserved' else (2, 3)})
     said = ' '.join(told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--verbose',
                          *['--output', 'frames_output'] * (form == 'inside')).split())
     assert 'data (4, 11, 5)' in said and 'batch, time: any' in said
@@ -454,9 +436,9 @@ def test_steps_that_a_loss_takes_apart_again_may_be_any(form, tmp_path):
 
 def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path):
     """The graph tells only the product of height and width. 30 GB of data were drawn."""
-    image = mx.sym.Pooling(mx.sym.Pooling(mx.sym.Variable('data'), kernel=(2, 2), stride=(2, 2)),
-                           kernel=(2, 2), stride=(2, 2))
-    save(tmp_path / 'a', mx.sym.FullyConnected(image, num_hidden=3, name='score'), [],
+    image = S.Pooling(S.Pooling(V('data'), kernel=(2, 2), stride=(2, 2)), kernel=(2, 2),
+                      stride=(2, 2))
+    save(tmp_path / 'a', S.FullyConnected(image, num_hidden=3, name='score'), [],
          {'data': (2, 3, 20, 20)})
     export = 'export', tmp_path / 'a', '--source', tmp_path / 'a.py', '--input'
     assert '--input data=batch,' in told(*export[:-1], status=2)
@@ -481,14 +463,14 @@ def test_where_no_process_can_be_started_another_library_checks(model, tmp_path,
 
 def test_mxnet_fuses_nothing_in_a_check(tmp_path):
     """1.9.1 fuses what two operators read, and gives one of them wrong numbers."""
-    scale = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='scale')
-    model, _ = model_for(1 + scale - mx.sym.exp(scale), {'data': (2, 4)})
+    scale = S.FullyConnected(V('data'), num_hidden=3, name='scale')
+    model, _ = model_for(1 + scale - S.exp(scale), {'data': (2, 4)})
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
 
 
 def test_weights_are_left_as_they_are(model, tmp_path):
     """oneDNN changes the order of weights in place."""
-    image = mx.sym.Convolution(mx.sym.Variable('data'), kernel=(3, 3), num_filter=16, name='conv')
+    image = S.Convolution(V('data'), kernel=(3, 3), num_filter=16, name='conv')
     model, _ = model_for(image, {'data': (2, 16, 9, 9)})
     before = {name: array.copy() for name, array in model.arg_params.items()}
     interop.to_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 16, 9, 9)})
@@ -498,8 +480,7 @@ def test_weights_are_left_as_they_are(model, tmp_path):
 
 def test_lengths_without_their_bound_are_compared_with_the_graph_without_it(tmp_path):
     cell = rnn.FusedRNNCell(6, mode='gru', prefix='gru_')
-    outputs, _ = cell.unroll(4, mx.sym.Variable('data'), merge_outputs=True, layout='TNC',
-                             valid_length=mx.sym.Variable('length'))
+    outputs = over(cell, 4, layout='TNC', valid_length=V('length'))
     model, _ = model_for(outputs, {'data': (4, 2, 5), 'length': (2,)})
     title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx'), {
         'data': ('time:4', 'batch', 5), 'length': ('batch',)}).checked

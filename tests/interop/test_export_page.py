@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from .. import mx, rnn
+from .. import rnn
 from ..processes import printed
+from .models import S, over
 from .test_commands import save, told
 
 for package in 'torch', 'onnx', 'onnxruntime':
@@ -47,8 +48,8 @@ def test_the_walk_of_the_page(tmp_path):
 
 def test_the_lines_of_lengths(tmp_path):
     shown = ' '.join(re.search(r'^```\n(.*?)^```', LENGTHS, re.MULTILINE | re.DOTALL)[1].split())
-    outputs, _ = rnn.LSTMCell(6, 'lstm_').unroll(35, mx.sym.Variable('data'), merge_outputs=True)
-    save(tmp_path / 'a', mx.sym.sum(outputs, axis=1, name='total') / 35, [], {'data': (2, 35, 8)})
+    save(tmp_path / 'a', S.sum(over(rnn.LSTMCell(6, 'lstm_'), 35), axis=1, name='total') / 35, [],
+         {'data': (2, 35, 8)})
     export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
     assert shown in ' '.join(told(*export).split())
     assert 'batch, time: any' in told(*export, '--input', shown.partition('--input ')[2])

@@ -18,7 +18,7 @@ from mxrnn.interop import gluonts
 from mxrnn.interop import gluonts_lacking_transforms as lacking
 
 from .. import mx
-from .models import model_of
+from .models import S, V, model_of
 from .onnx_runs import bound, exported, outputs_of, session
 from .sources import generate, outputs
 from .test_commands import command
@@ -27,7 +27,6 @@ from .test_source_names import HOSTILE, check_text
 torch = pytest.importorskip('torch')
 
 BATCH, PAST, AHEAD, DRAWS = 3, 6, 3, 300
-S = mx.sym
 SHAPES = {'data0': (BATCH, PAST), 'data1': (BATCH, PAST, 2), 'data2': (BATCH, AHEAD, 2),
           'data3': (BATCH, 4), 'data4': (BATCH, PAST, 4)}
 
@@ -35,7 +34,7 @@ SHAPES = {'data0': (BATCH, PAST), 'data1': (BATCH, PAST, 2), 'data2': (BATCH, AH
 @functools.lru_cache(None)
 def _variable(name):
     """One variable for all that read it."""
-    return S.Variable(name)
+    return V(name)
 
 
 @functools.lru_cache(None)

@@ -6,7 +6,7 @@ from mxrnn import interop
 from mxrnn.interop import gluonts
 from mxrnn.interop.gluonts_field_shapes import shapes_of_fields
 
-from .. import mx
+from .models import S, V
 from .test_commands import command
 from .test_gluonts import _folder, _instance
 
@@ -101,9 +101,8 @@ def test_a_length_that_is_none_is_asked_for(length, tmp_path, capsys):
 
 def last_of_dense(folder):
     """The folder with a network that reads the last four steps of data1."""
-    dense = mx.sym.FullyConnected(mx.sym.Variable('data1'), num_hidden=2, flatten=False,
-                                  name='dense')
-    last = mx.sym.slice_axis(dense, axis=1, begin=-4, end=None)
+    dense = S.FullyConnected(V('data1'), num_hidden=2, flatten=False, name='dense')
+    last = S.slice_axis(dense, axis=1, begin=-4, end=None)
     interop.save(interop.Model(interop.graph_from_json(last.tojson()), {
         'dense_weight': np.ones((2, 3), 'f'), 'dense_bias': np.ones(2, 'f')}, {}),
         str(folder / 'prediction_net'), 0)

@@ -8,22 +8,22 @@ from mxrnn._files import CheckpointError
 from mxrnn._graph.symbol_json import read_graph
 from mxrnn.interop import Node, attr_value, graph_from_json
 
-from .. import mx, rnn
+from .. import rnn
+from .models import S, V, over
 from .operator_cases import OPS, each_name
 from .programs import PROGRAMS
 
-V = mx.sym.Variable
 DATA = V('data')
 
 #: Operators that are no case of a back end, or whose states are outputs.
 FURTHER = {
-    'rnn': lambda: mx.sym.RNN(DATA, state_size=3, num_layers=1, mode='gru', name='x'),
-    'rnn_states': lambda: mx.sym.RNN(DATA, state_size=3, num_layers=1, mode='rnn_tanh',
-                                     state_outputs=True, name='x'),
-    'lstm_states': lambda: mx.sym.RNN(DATA, state_size=3, num_layers=1, mode='lstm',
-                                      state_outputs=True, name='x'),
-    'multinomial': lambda: mx.sym.sample_multinomial(DATA, get_prob=True, name='x'),
-    'kl_reg': lambda: mx.sym.IdentityAttachKLSparseReg(DATA, name='x')}
+    'rnn': lambda: S.RNN(DATA, state_size=3, num_layers=1, mode='gru', name='x'),
+    'rnn_states': lambda: S.RNN(DATA, state_size=3, num_layers=1, mode='rnn_tanh',
+                                state_outputs=True, name='x'),
+    'lstm_states': lambda: S.RNN(DATA, state_size=3, num_layers=1, mode='lstm', state_outputs=True,
+                                 name='x'),
+    'multinomial': lambda: S.sample_multinomial(DATA, get_prob=True, name='x'),
+    'kl_reg': lambda: S.IdentityAttachKLSparseReg(DATA, name='x')}
 OPERATORS = {**FURTHER, **{name: op.build for name, op in OPS.items()}}
 
 
@@ -37,7 +37,7 @@ def like_mxnet(symbol):
 
 @each_name(OPERATORS)
 def test_names_are_those_of_mxnet(name):
-    like_mxnet(mx.sym.Group(list(OPERATORS[name]())))
+    like_mxnet(S.Group(list(OPERATORS[name]())))
 
 
 @pytest.mark.parametrize('text, value', [
@@ -87,7 +87,7 @@ def test_json_of_0_8_is_upgraded_as_mxnet_does(name):
         'backward_source_id': -1} for node in map(content['nodes'].__getitem__, kept)],
         'arg_nodes': [places[place] for place in content['arg_nodes'] if place in places],
         'heads': pairs(content['heads'])}
-    graph, theirs = graph_from_json(json.dumps(old)), mx.sym.load_json(json.dumps(old))
+    graph, theirs = graph_from_json(json.dumps(old)), S.load_json(json.dumps(old))
     assert graph.arguments == theirs.list_arguments() == symbol.list_arguments()
     assert graph.auxiliary == theirs.list_auxiliary_states() == symbol.list_auxiliary_states()
     assert graph.outputs == theirs.list_outputs()
@@ -129,8 +129,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize('what', DAMAGE)
 def test_damage_is_refused(what):
-    outputs, _ = rnn.LSTMCell(3).unroll(2, DATA, merge_outputs=True)
-    content = json.loads(outputs.tojson())
+    content = json.loads(over(rnn.LSTMCell(3), 2, DATA).tojson())
     changed = copy.deepcopy(content)
     other = DAMAGE[what](changed)
     text = other if isinstance(other, str) else json.dumps(changed)
@@ -192,8 +191,7 @@ def test_deep_nesting_is_refused():
     ([], ValueError, 'got none'), ('softmax_output', TypeError, 'a list of names'),
     ([0], TypeError, 'a list of names')])
 def test_select_of_no_output(names, error, match):
-    symbol = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(DATA, num_hidden=4, name='hidden'),
-                                  name='softmax')
+    symbol = S.SoftmaxOutput(S.FullyConnected(DATA, num_hidden=4, name='hidden'), name='softmax')
     with pytest.raises(error, match=match):
         graph_from_json(symbol.tojson()).select(names)
 

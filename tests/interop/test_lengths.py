@@ -12,11 +12,10 @@ from mxrnn import interop
 from .. import mx, rnn
 from .compare import difference, magnitude
 from .formats import FORMATS
-from .models import random_model
+from .models import S, V, over, random_model
 from .onnx_runs import bound
 from .programs import stack
 
-S = mx.sym
 WIDTH, UNITS = 5, 6
 
 
@@ -133,7 +132,7 @@ KINDS = 'LSTMCell', 'FusedRNNCell', 'dynamic_unroll'
 def unroller(kind):
     """Unrolls an LSTM: its outputs and its states."""
     def unroll(length, data=None, prefix='r_', begin=None, **options):
-        data = S.Variable('data') if data is None else data
+        data = V('data') if data is None else data
         if kind == 'dynamic_unroll':
             return rnn.dynamic_unroll(rnn.LSTMCell(UNITS, prefix), data, begin, **options)
         cell = rnn.LSTMCell(UNITS, prefix) if kind == 'LSTMCell' else rnn.FusedRNNCell(
@@ -235,36 +234,35 @@ HEADS = {
 
 
 def lengths_from_the_end(unroll, T):
-    data = S.swapaxes(S.Variable('data'), dim1=0, dim2=1)
-    return S.SequenceLast(unroll(T, data, layout='TNC')[0], T - S.Variable('lengths') + 1,
+    data = S.swapaxes(V('data'), dim1=0, dim2=1)
+    return S.SequenceLast(unroll(T, data, layout='TNC')[0], T - V('lengths') + 1,
                           use_sequence_length=True)
 
 
 def padded(unroll, T):
-    outputs, states = unroll(T, valid_length=S.Variable('lengths'))
+    outputs, states = unroll(T, valid_length=V('lengths'))
     return S.Group([outputs, S.identity(states[0])])
 
 
 def less_their_mean(unroll, T):
-    data = S.Variable('data')
+    data = V('data')
     return unroll(T, S.broadcast_sub(data, S.sum(data, axis=1, keepdims=True) / T))[0]
 
 
 def places(unroll, T):
     """Each step gets its place, from 0 to 1."""
-    return unroll(T, S.broadcast_add(S.Variable('data'), joined(S.arange(T) / T, 1, T, 1)))[0]
+    return unroll(T, S.broadcast_add(V('data'), joined(S.arange(T) / T, 1, T, 1)))[0]
 
 
 def sentences(unroll, T):
     """Frames of T words, of which a window leaves half, are joined to T steps of two sentences."""
-    words = S.Pooling(S.transpose(S.Variable('data'), (0, 2, 1)), kernel=(2,), stride=(2,),
-                      pool_type='max')
+    words = S.Pooling(S.transpose(V('data'), (0, 2, 1)), kernel=(2,), stride=(2,), pool_type='max')
     return unroll(T, joined(S.transpose(words, (0, 2, 1)), -1, T, WIDTH))[0]
 
 
 def characters(unroll, T):
     """OCR: four columns of an image are a step."""
-    found = S.Variable('data')
+    found = V('data')
     for name in 'first', 'second':
         found = S.Pooling(S.Convolution(found, kernel=(3, 3), pad=(1, 1), num_filter=2, name=name),
                           kernel=(2, 2), stride=(2, 2), pool_type='max')
@@ -274,7 +272,7 @@ def characters(unroll, T):
 
 def spoken(unroll, T):
     """A window leaves half of the frames, and a Reshape states the steps."""
-    found = S.Convolution(frames(S.Variable('data')), num_filter=2, kernel=(3, 3), stride=(2, 2),
+    found = S.Convolution(frames(V('data')), num_filter=2, kernel=(3, 3), stride=(2, 2),
                           pad=(1, 1), name='conv')
     rows, steps = joined(S.transpose(found, axes=(0, 2, 1, 3)), 0, 0, -3), (T + 1) // 2
     return joined(dense(unroll(steps, rows)[0]), -1, steps, 3)
@@ -283,14 +281,13 @@ def spoken(unroll, T):
 def as_rows(*shape):
     """A layer makes rows, which a Reshape joins to sequences of T steps."""
     def build(unroll, T):
-        rows = S.FullyConnected(joined(S.Variable('data'), -1, WIDTH), num_hidden=UNITS,
-                                name='rows')
+        rows = S.FullyConnected(joined(V('data'), -1, WIDTH), num_hidden=UNITS, name='rows')
         return unroll(T, joined(rows, *[size or T for size in shape]))[0]
     return build
 
 
 def differences(unroll, T):
-    data = S.Variable('data')
+    data = V('data')
     return unroll(T - 1, part(data, 1, T) - part(data, 0, T - 1))[0]
 
 
@@ -303,7 +300,7 @@ def skipping(unroll, T):
 
 def windowed(unroll, T):
     """Frames of windows of three steps, as in LSTNet, of which the last six are also summed."""
-    found = joined(S.Convolution(joined(S.Variable('data'), 0, 1, T, WIDTH), num_filter=UNITS,
+    found = joined(S.Convolution(joined(V('data'), 0, 1, T, WIDTH), num_filter=UNITS,
                                  kernel=(3, WIDTH), name='conv'), 0, 0, -1)
     return part(unroll(T - 2, S.transpose(found, (0, 2, 1)))[0], -1, None) + S.expand_dims(
         S.sum(part(found, -6, None, axis=2), axis=2), axis=1)
@@ -318,9 +315,8 @@ def autoencoder(repeated):
 def of_a_shop(repeated):
     """The features of each day beside those of a shop, repeated for each day."""
     def build(unroll, T):
-        shop = S.expand_dims(S.FullyConnected(S.Variable('shop'), num_hidden=2, name='of_shop'),
-                             axis=1)
-        return dense(unroll(T, S.concat(S.Variable('data'), repeated(shop, T), dim=2))[0])
+        shop = S.expand_dims(S.FullyConnected(V('shop'), num_hidden=2, name='of_shop'), axis=1)
+        return dense(unroll(T, S.concat(V('data'), repeated(shop, T), dim=2))[0])
     return build
 
 
@@ -336,14 +332,13 @@ AROUND = {
               'places': places, 'differences': differences,
               **{'autoencoder, ' + name: autoencoder(each) for name, each in REPEATED.items()},
               **{'features, ' + name: of_a_shop(each) for name, each in REPEATED.items()}},
-    'tied': {
-        'sentences': sentences, 'windows that shorten': windowed, 'skipping': skipping,
-        'rows to steps': as_rows(-1, 0, UNITS), 'rows to steps of a batch': as_rows(3, 0, UNITS),
-        'every second step': lambda unroll, T: unroll((T + 1) // 2, S.slice(
-            S.Variable('data'), begin=(None, 0), end=(None, T), step=(None, 2)))[0],
-        'a window at the end': lambda unroll, T: unroll(5, part(
-            S.Variable('data'), T - 5, T))[0],
-        'autoencoder, list': autoencoder(lambda x, T: S.concat(*[x] * T, dim=1))}}
+    'tied': {'sentences': sentences, 'windows that shorten': windowed, 'skipping': skipping,
+             'rows to steps': as_rows(-1, 0, UNITS),
+             'rows to steps of a batch': as_rows(3, 0, UNITS),
+             'every second step': lambda unroll, T: unroll((T + 1) // 2, S.slice(
+                 V('data'), begin=(None, 0), end=(None, T), step=(None, 2)))[0],
+             'a window at the end': lambda unroll, T: unroll(5, part(V('data'), T - 5, T))[0],
+             'autoencoder, list': autoencoder(lambda x, T: S.concat(*[x] * T, dim=1))}}
 #: By what a file does, the kinds of recurrence behind which it takes other lengths, and those
 #: behind which it does with 'time:T'.
 VERDICTS = {'any': (KINDS, KINDS), 'counted': (KINDS[:1], KINDS), 'freed': ((), KINDS),
@@ -414,7 +409,7 @@ def test_graphs_of_two_to_four_steps(name, steps, kind, tmp_path):
 # ---- programs of two lengths
 
 def outputs_over(name, length, data=None, begin=None):
-    data = S.Variable(name) if data is None else data
+    data = V(name) if data is None else data
     return rnn.GRUCell(UNITS, name + '_').unroll(length, data, begin, merge_outputs=True)
 
 
@@ -436,7 +431,7 @@ def two_lengths(source, target):
 def of_a_code(source, target):
     """A decoder that gets the code of a whole sequence in each step."""
     code = S.expand_dims(outputs_over('source', source)[1][0], axis=1)
-    return outputs_over('target', target, S.concat(S.Variable('target'), S.broadcast_axis(
+    return outputs_over('target', target, S.concat(V('target'), S.broadcast_axis(
         code, axis=1, size=target), dim=2))[0]
 
 
@@ -453,11 +448,10 @@ def attending(fed, scores):
     def build(source, target):
         seen, states = outputs_over('source', source)
         keys = joined(dense(seen, UNITS, 'key'), -1, source, UNITS)
-        decoder, query, value = (rnn.GRUCell(UNITS, 'decoder_'), *map(S.Variable, (
+        decoder, query, value = (rnn.GRUCell(UNITS, 'decoder_'), *map(V, (
             'query_weight', 'value_weight')))
         context, found = S.zeros_like(states[0]), []
-        for word in S.SliceChannel(S.Variable('target'), num_outputs=target, axis=1,
-                                   squeeze_axis=True):
+        for word in S.SliceChannel(V('target'), num_outputs=target, axis=1, squeeze_axis=True):
             output, states = decoder(S.Concat(word, context, dim=1) if fed else word, states)
             asked = S.FullyConnected(output, query, no_bias=True, num_hidden=UNITS)
             rows = S.broadcast_add(keys, S.expand_dims(asked, axis=1))
@@ -510,13 +504,13 @@ def test_each_of_two_tied_lengths_gets_its_number(way, tmp_path):
 
 # ---- other cells and inputs
 
-DATA, VALID = S.Variable('data'), S.Variable('lengths')
+DATA, VALID = V('data'), V('lengths')
 
 
 def two_layers(T):
     """An old program: what it reshapes to says how many steps there are."""
     cell = stack(rnn.LSTMCell(UNITS, 'lstm_'), rnn.GRUCell(UNITS, 'gru_'))
-    return joined(dense(cell.unroll(T, DATA, merge_outputs=True)[0]), -1, T, 3)
+    return joined(dense(over(cell, T, DATA)), -1, T, 3)
 
 
 def both_directions():
@@ -546,15 +540,14 @@ def of_images(T):
     images = S.Convolution(joined(DATA, -1, 1, 8, 8), num_filter=2, kernel=(3, 3), name='conv')
     rows = S.FullyConnected(images, num_hidden=UNITS, name='rows')
     cell = rnn.ZoneoutCell(rnn.LSTMCell(UNITS, 'lstm_'), .1, .1)
-    return S.softmax(dense(cell.unroll(T, joined(rows, -1, T, UNITS), merge_outputs=True)[0]))
+    return S.softmax(dense(over(cell, T, joined(rows, -1, T, UNITS))))
 
 
 def letters_of_words(T):
-    letters = S.Embedding(S.Variable('letters'), input_dim=9, output_dim=2)
+    letters = S.Embedding(V('letters'), input_dim=9, output_dim=2)
     words = S.Convolution(joined(letters, -1, 1, 3, 2), kernel=(3, 2), num_filter=WIDTH)
-    tags = S.Embedding(S.Variable('tags'), input_dim=9, output_dim=2)
-    return rnn.GRUCell(UNITS).unroll(T, S.Concat(tags, joined(words, -1, T, WIDTH), dim=2),
-                                     merge_outputs=True)[0]
+    tags = S.Embedding(V('tags'), input_dim=9, output_dim=2)
+    return over(rnn.GRUCell(UNITS), T, S.Concat(tags, joined(words, -1, T, WIDTH), dim=2))
 
 
 def step_by_step(T):
@@ -567,9 +560,9 @@ def step_by_step(T):
 def over_a_list(T):
     """Attention to a list of an encoder's outputs, by a decoder of nine steps."""
     memory = rnn.GRUCell(UNITS, 'e_').unroll(T, DATA)[0]
-    cell, v, found = rnn.GRUCell(UNITS, 'd_'), S.Variable('v_weight'), []
+    cell, v, found = rnn.GRUCell(UNITS, 'd_'), V('v_weight'), []
     state = cell.begin_state()
-    for word in S.SliceChannel(S.Variable('target'), num_outputs=9, axis=1, squeeze_axis=True):
+    for word in S.SliceChannel(V('target'), num_outputs=9, axis=1, squeeze_axis=True):
         out, state = cell(word, state)
         scores = S.softmax(S.Concat(*[S.FullyConnected(
             out + each, weight=v, num_hidden=1, no_bias=True) for each in memory], dim=1))
@@ -578,7 +571,7 @@ def over_a_list(T):
 
 
 def cells(head):
-    return lambda T: head(rnn.GRUCell(UNITS).unroll(T, DATA, merge_outputs=True)[0])
+    return lambda T: head(over(rnn.GRUCell(UNITS), T, DATA))
 
 
 PADDED = {'data': ('B', 'T', WIDTH), 'lengths': ('B',)}

@@ -17,6 +17,7 @@ from ..checkpoints import without_checksum
 from ..comparing import same
 from ..running import flat, quiet, random_value
 from .forms import BOUND, unrolled
+from .models import S, V, over
 
 pytestmark = [
     pytest.mark.skipif(rnn is not mxrnn, reason='the checkpoint functions of mxrnn are meant'),
@@ -29,7 +30,7 @@ GATES = {'highway_': ('_transform', '_carry')}
 def write(cell, step, prefix, form='whole', epoch=3):
     """Save the cell with random weights; the graph, the weights as packed."""
     outputs, states = unrolled(cell, form)
-    symbol = mx.sym.Group([outputs, *flat(states)])
+    symbol = S.Group([outputs, *flat(states)])
     shapes = {'data': (2, 3, *step), 'lengths': (2,)}
     arguments, _, _ = symbol.infer_shape(**{
         name: shape for name, shape in shapes.items() if name in symbol.list_arguments()})
@@ -97,9 +98,9 @@ def test_gates_of_a_program_are_not_guessed(tmp_path):
 def shared_vector(tmp_path):
     params = rnn.RNNParams('enc_')
     cells = [rnn.FusedRNNCell(3, prefix=prefix, params=params) for prefix in ('a_', 'b_')]
-    outputs = [cell.unroll(3, mx.sym.Variable('data'), merge_outputs=True)[0] for cell in cells]
+    outputs = [over(cell, 3) for cell in cells]
     vector = random_value('enc_parameters', (4 * 3 * (4 + 3) + 24,)).astype('float32')
-    symbol = mx.sym.Group(outputs)
+    symbol = S.Group(outputs)
     rnn.save_rnn_checkpoint(cells[1], str(tmp_path / 'm'), 1, symbol,
                             {'enc_parameters': mx.nd.array(vector)}, {})
     return vector
@@ -158,18 +159,17 @@ def test_arrays_that_do_not_fit_the_graph_are_named(cell, change, said, tmp_path
 
 def test_names_with_dots_are_read(tmp_path):
     weights = {'fc.weight': mx.nd.ones((3, 4)), 'fc.bias': mx.nd.zeros((3,))}
-    symbol = mx.sym.FullyConnected(mx.sym.Variable('data'), *map(mx.sym.Variable, weights),
-                                   num_hidden=3)
+    symbol = S.FullyConnected(V('data'), *map(V, weights), num_hidden=3)
     for epoch, args in enumerate([weights, {'un.used': mx.nd.ones(2)}]):
         mx.model.save_checkpoint(str(tmp_path / 'm'), epoch, symbol if epoch == 0 else
-                                 mx.sym.tanh(mx.sym.Variable('data')), args, {})
+                                 S.tanh(V('data')), args, {})
         assert {*interop.load(str(tmp_path / 'm'), epoch).arg_params} == {*args}
 
 
 @pytest.mark.parametrize('kind', ['row_sparse', 'csr'])
 def test_sparse_weights_are_read_if_memory_holds_them(kind, tmp_path):
     weight = mx.nd.array([[0, 0], [1, 2], [0, 0]])
-    symbol, sparse = mx.sym.dot(mx.sym.Variable('data'), mx.sym.Variable('a')), weight.tostype(kind)
+    symbol, sparse = S.dot(V('data'), V('a')), weight.tostype(kind)
     mx.nd.waitall()  # MXNet was seen to write one that it had not computed yet
     mx.model.save_checkpoint(str(tmp_path / 'm'), 1, symbol, {'a': sparse}, {})
     np.testing.assert_array_equal(interop.load(str(tmp_path / 'm'), 1).arg_params['a'],
@@ -247,8 +247,7 @@ def test_a_bucketing_module_saves_a_graph_for_each_bucket(keys, tmp_path, caplog
 
     def network(key):
         length = key if isinstance(key, int) else key[0]
-        outputs, _ = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True)
-        return outputs, ('data',), None
+        return over(cell, length), ('data',), None
     module = mx.mod.BucketingModule(network, keys[0])
     module.bind([('data', (2, steps[0], 3))], None, for_training=False)
     module.init_params()
@@ -267,7 +266,7 @@ def test_a_bucketing_module_saves_a_graph_for_each_bucket(keys, tmp_path, caplog
 
 def test_names_without_a_kind_are_arguments_or_auxiliary(tmp_path):
     """Wolfram's exports have such, and Gluon's parameters."""
-    symbol = mx.sym.BatchNorm(mx.sym.Variable('data'), name='norm')
+    symbol = S.BatchNorm(V('data'), name='norm')
     values = {name: mx.nd.array(random_value(name, (3,))) for name in (
         'norm_gamma', 'norm_beta', 'norm_moving_mean', 'norm_moving_var')}
     graph, path = tmp_path / 'net.json', tmp_path / 'net.weights'
@@ -300,8 +299,8 @@ def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('prefix', ['lstm_', 'ä_'])
 def test_a_graph_without_its_text_is_written_for_mxnet(prefix, tmp_path):
-    outputs, states = rnn.dynamic_unroll(rnn.LSTMCell(3, prefix), mx.sym.Variable('data'))
-    symbol = mx.sym.Group([outputs, *states])
+    outputs, states = rnn.dynamic_unroll(rnn.LSTMCell(3, prefix), V('data'))
+    symbol = S.Group([outputs, *states])
     graph = interop.graph_from_json(symbol.tojson())
     interop.save(interop.Model(graph, {'a': np.ones(2, 'float32')}, {}), str(tmp_path / 'm'), 1)
     again, _, _ = mx.model.load_checkpoint(str(tmp_path / 'm'), 1)

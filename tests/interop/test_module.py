@@ -12,27 +12,25 @@ from mxrnn.interop.registry import TORCH, Converters
 
 from .. import mx, rnn
 from .compare import Evaluated, assert_equal, run_both, torch
-from .models import random_model
+from .models import S, V, over, random_model
 from .operator_cases import SAMPLERS, draws
 from .test_source import data_of, program_of
 
-V = mx.sym.Variable
 DATA = V('data')
 
 
 def make(outputs, shapes, **kwargs):
     """A module with random weights; `shapes` are those of the inputs."""
-    symbol = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
+    symbol = S.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
     return interop.to_torch(random_model(symbol, shapes))
 
 
 def language_model():
     """Embedding, cell, decoder, SoftmaxOutput; data is (batch, length)."""
-    embed = mx.sym.Embedding(DATA, input_dim=9, output_dim=5, name='embed')
-    outputs, _ = rnn.fuse(rnn.LSTMCell(6, prefix='lstm_')).unroll(None, embed, merge_outputs=True)
-    scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-3, 0)), num_hidden=9, name='fc')
-    return mx.sym.SoftmaxOutput(scores, mx.sym.Reshape(V('softmax_label'), shape=(-1,)),
-                                name='softmax')
+    embed = S.Embedding(DATA, input_dim=9, output_dim=5, name='embed')
+    outputs = over(rnn.fuse(rnn.LSTMCell(6, prefix='lstm_')), None, embed)
+    scores = S.FullyConnected(S.Reshape(outputs, shape=(-3, 0)), num_hidden=9, name='fc')
+    return S.SoftmaxOutput(scores, S.Reshape(V('softmax_label'), shape=(-1,)), name='softmax')
 
 
 SHAPES = {'data': (2, 4), 'softmax_label': (2, 4)}
@@ -51,20 +49,19 @@ def test_names_are_those_of_mxnet():
 
 @pytest.mark.parametrize('shape', [(4, 6), (4, 3, 5)])
 def test_the_shape_of_data_that_do_not_fit_is_told(shape):
-    outputs, _ = rnn.GRUCell(6, 'gru_').unroll(3, DATA, merge_outputs=True)
-    module = make(outputs, {'data': (2, 3, 4)})
+    module = make(over(rnn.GRUCell(6, 'gru_'), 3, DATA), {'data': (2, 3, 4)})
     with pytest.raises(ValueError, match=r'data must be \(batch, time, 4\), got \(4, '):
         module(data=torch.zeros(shape))
-    outputs, _ = rnn.GRUCell(6, 'gru_').unroll(3, DATA, merge_outputs=True, valid_length=V('n'))
+    outputs = over(rnn.GRUCell(6, 'gru_'), 3, DATA, valid_length=V('n'))
     module = make(outputs, {'data': (2, 3, 4), 'n': (2,)})
     with pytest.raises(ValueError, match=r'data must be \(batch, 3, 4\), got \(4, '):
         module(data=torch.zeros(4, 6, 4), n=torch.ones(4))
 
 
 def test_a_module_runs_without_what_only_a_ctc_loss_reads():
-    scores = mx.sym.FullyConnected(mx.sym.swapaxes(DATA, dim1=0, dim2=1), num_hidden=4,
-                                   flatten=False, name='fc')
-    loss = mx.sym.ctc_loss(scores, V('label'), label_lengths=V('letters'), use_label_lengths=True)
+    scores = S.FullyConnected(S.swapaxes(DATA, dim1=0, dim2=1), num_hidden=4, flatten=False,
+                              name='fc')
+    loss = S.ctc_loss(scores, V('label'), label_lengths=V('letters'), use_label_lengths=True)
     module = make(loss, {'data': (2, 5, 4), 'label': (2, 2), 'letters': (2,)})
     data = torch.randn(2, 5, 4)
     wanted = torch.nn.functional.linear(data.swapaxes(0, 1), *module.parameters())
@@ -129,8 +126,7 @@ def test_inputs_are_checked():
     (lambda: rnn.FusedRNNCell(3, 2, dropout=.5), None),
     (lambda: rnn.DropoutCell(.5), None)])
 def test_draws_happen_in_training_alone(cell, state):
-    outputs, _ = cell().unroll(4, DATA, merge_outputs=True)
-    module = make(outputs, {'data': (2, 4, 5)})
+    module = make(over(cell(), 4, DATA), {'data': (2, 4, 5)})
     data = torch.rand(2, 4, 5)
     torch.testing.assert_close(module(data), module(data), rtol=0, atol=0)
     module.train()
@@ -140,8 +136,7 @@ def test_draws_happen_in_training_alone(cell, state):
 def test_masks_differ_within_the_batch():
     """A mask that is drawn of a begin state of unknown batch size has the batch of the data."""
     cell = rnn.VariationalDropoutCell(rnn.RNNCell(50), drop_states=.5)
-    outputs, _ = cell.unroll(3, DATA, merge_outputs=True)
-    module = make(outputs, {'data': (2, 3, 4)}).train()
+    module = make(over(cell, 3, DATA), {'data': (2, 3, 4)}).train()
     for batch in (3, 6):
         rows = module(torch.ones(batch, 3, 4))
         assert len(torch.unique(rows, dim=0)) == batch
@@ -150,13 +145,13 @@ def test_masks_differ_within_the_batch():
 def test_samplers_draw_what_mxnet_draws():
     torch.manual_seed(0)
     for name, (_, mean, variance) in SAMPLERS.items():
-        drawn = draws(name, DATA, (20000,), lambda number: mx.sym.full((2,), number), 10000)
+        drawn = draws(name, DATA, (20000,), lambda number: S.full((2,), number), 10000)
         for result in make(drawn, {'data': (200, 100)})(torch.ones(200, 100)):
             assert result.numel() == 20000
             assert abs(result.mean() - mean) < .15 * mean
             assert abs(result.var() - variance) < .15 * variance
-    drawn = make([mx.sym.sample_multinomial(DATA, shape=(5000,)), mx.sym.shuffle(DATA),
-                  mx.sym.random.randint(2, 5, shape=(3000,))], {'data': (2, 2)})(
+    drawn = make([S.sample_multinomial(DATA, shape=(5000,)), S.shuffle(DATA),
+                  S.random.randint(2, 5, shape=(3000,))], {'data': (2, 2)})(
         torch.tensor([[.2, .8], [1., 0.]]))
     assert drawn[0].shape == (2, 5000) and drawn[0].dtype == torch.int32
     assert abs(drawn[0][0].float().mean() - .8) < .05 and not drawn[0][1].any()
@@ -231,8 +226,8 @@ def test_all_unknown_operators_are_named_at_once():
 
 
 def test_windows_that_are_nothing_but_padding_are_refused():
-    pool = mx.sym.Pooling(DATA, kernel=(2,), stride=(3,), pad=(1,), pooling_convention='full',
-                          name='pool')
+    pool = S.Pooling(DATA, kernel=(2,), stride=(3,), pad=(1,), pooling_convention='full',
+                     name='pool')
     run = Evaluated(interop.graph_from_json(pool.tojson()), {})
     assert run(data=torch.ones(2, 3, 6))[0].shape == (2, 3, 3)
     with pytest.raises(NotImplementedError, match=r'pool \(Pooling\): a window that covers only'):
@@ -312,8 +307,7 @@ def test_two_variables_of_one_name_are_refused():
 
 
 def test_labels_tell_no_sizes_that_inference_needs():
-    outputs = mx.sym.LinearRegressionOutput(
-        mx.sym.Concat(mx.sym.zeros((0, 2)), DATA, dim=1), V('label'))
+    outputs = S.LinearRegressionOutput(S.Concat(S.zeros((0, 2)), DATA, dim=1), V('label'))
     module = make(outputs, {'data': (2, 3), 'label': (2, 5)})
     assert module(data=torch.ones(4, 3)).shape == (4, 5)
 
@@ -321,8 +315,8 @@ def test_labels_tell_no_sizes_that_inference_needs():
 # ---- names, types, copies of outputs
 
 def test_an_output_that_is_listed_twice_has_the_gradient_of_its_last_place():
-    square = mx.sym.square(DATA)
-    graph = interop.graph_from_json(mx.sym.Group([square, square * 2, square]).tojson())
+    square = S.square(DATA)
+    graph = interop.graph_from_json(S.Group([square, square * 2, square]).tojson())
     data = torch.tensor([1., 2.], requires_grad=True)
     first, _, last = Evaluated(graph, {})(data=data)
     assert torch.equal(first, last)
@@ -333,7 +327,7 @@ def test_an_output_that_is_listed_twice_has_the_gradient_of_its_last_place():
 
 
 def test_names_with_dots_are_names():
-    symbol = mx.sym.FullyConnected(DATA, V('layer.weight'), V('layer.bias'), num_hidden=2)
+    symbol = S.FullyConnected(DATA, V('layer.weight'), V('layer.bias'), num_hidden=2)
     module = make(symbol, {'data': (1, 3)})
     state = {name: value * 2 for name, value in module.state_dict().items()}
     before = module(torch.ones(1, 3))
@@ -359,7 +353,7 @@ def test_an_input_may_have_any_name(name):
 
 @pytest.mark.parametrize('index', [[0, 4], [-1, 0]])
 def test_an_index_outside_is_refused_where_the_graph_asks_for_it(index):
-    look = mx.sym.take(DATA, V('index'), mode='raise', name='look')
+    look = S.take(DATA, V('index'), mode='raise', name='look')
     with pytest.raises(IndexError, match='look, take, has an index outside'):
         Evaluated(interop.graph_from_json(look.tojson()), {})(
             data=torch.ones(4, 2), index=torch.tensor(index))
@@ -389,8 +383,8 @@ def test_joined_weights_of_other_sizes_are_joined():
     """As many arrays as the vector has parts, which are not its parts."""
     shapes = [(17,), (19,), (10,), (2,)]
     parts = [V('part%d' % i, shape=shape) for i, shape in enumerate(shapes)]
-    outputs = mx.sym.RNN(DATA, mx.sym.Concat(*parts, dim=0), mx.sym.zeros((1, 0, 4)),
-                         mode='rnn_tanh', state_size=4, num_layers=1)
+    outputs = S.RNN(DATA, S.Concat(*parts, dim=0), S.zeros((1, 0, 4)), mode='rnn_tanh',
+                    state_size=4, num_layers=1)
     assert_equal(run_both([outputs], {'data': (3, 2, 6)}))
 
 
@@ -403,9 +397,8 @@ def calls(graph):
 def test_states_of_one_layer_are_not_states_of_one_row():
     outputs = DATA
     for prefix in ('one_', 'two_', 'three_'):
-        vector = mx.sym.Variable(prefix + 'parameters')
-        outputs = mx.sym.RNN(outputs, vector, mx.sym.zeros((1, 0, 4)), mode='gru', state_size=4,
-                             num_layers=1)
+        vector = V(prefix + 'parameters')
+        outputs = S.RNN(outputs, vector, S.zeros((1, 0, 4)), mode='gru', state_size=4, num_layers=1)
     assert calls(merged(interop.graph_from_json(outputs.tojson()))) == [3]
 
 
@@ -413,30 +406,27 @@ def test_states_of_one_layer_are_not_states_of_one_row():
 
 def unbound(symbol):
     """A module without parameters, of a graph whose shapes MXNet need not infer."""
-    graph = interop.graph_from_json(mx.sym.Group(symbol).tojson() if isinstance(symbol, list)
+    graph = interop.graph_from_json(S.Group(symbol).tojson() if isinstance(symbol, list)
                                     else symbol.tojson())
     return interop.to_torch(interop.Model(graph, {}, {}))
 
 
 def joined_with_zeros(array, width=2):
     """Rows of an array behind rows of zeros, of which there are as many as the array has."""
-    return mx.sym.Concat(mx.sym.zeros((0, width)), mx.sym.Reshape(array, shape=(0, -1)), dim=1)
+    return S.Concat(S.zeros((0, width)), S.Reshape(array, shape=(0, -1)), dim=1)
 
 
 @pytest.mark.parametrize('symbol, shapes', [
-    (joined_with_zeros(mx.sym.batch_dot(V('a'), V('b'))), [(3, 3, 3), (3, 3, 3)]),
-    (joined_with_zeros(mx.sym.SwapAxis(mx.sym.stack(V('a'), V('b')), dim1=0, dim2=1)),
-     [(3, 3), (3, 3)]),
-    (joined_with_zeros(mx.sym.Reshape(V('a'), shape=(-3, 0))), [(3, 3, 3)]),
-    (joined_with_zeros(mx.sym.Concat(DATA, V('b'), DATA, dim=0)), [(2, 3), (2, 3)]),
-    (mx.sym.broadcast_add(mx.sym.zeros((0, 1)), V('a')) * mx.sym.ones((0, 0)), [(3, 3)]),
-    (mx.sym.where(DATA > 0, DATA, mx.sym.zeros((0, 3))), [(3, 3)]),
-    (joined_with_zeros(mx.sym.slice_axis(mx.sym.pad(
-        V('a'), mode='constant', pad_width=(0, 0, 0, 0, 1, 2, 0, 0)), axis=3, begin=0, end=1)),
-     [(3, 1, 3, 3)]),
-    (mx.sym.Concat(mx.sym.repeat(mx.sym.zeros((0, 3)), repeats=2, axis=1), V('a'), dim=1),
-     [(3, 3)]),
-    (joined_with_zeros(mx.sym.Reshape(V('a'), shape=(-1, 6))), [(3, 4, 3)]),
+    (joined_with_zeros(S.batch_dot(V('a'), V('b'))), [(3, 3, 3), (3, 3, 3)]),
+    (joined_with_zeros(S.SwapAxis(S.stack(V('a'), V('b')), dim1=0, dim2=1)), [(3, 3), (3, 3)]),
+    (joined_with_zeros(S.Reshape(V('a'), shape=(-3, 0))), [(3, 3, 3)]),
+    (joined_with_zeros(S.Concat(DATA, V('b'), DATA, dim=0)), [(2, 3), (2, 3)]),
+    (S.broadcast_add(S.zeros((0, 1)), V('a')) * S.ones((0, 0)), [(3, 3)]),
+    (S.where(DATA > 0, DATA, S.zeros((0, 3))), [(3, 3)]),
+    (joined_with_zeros(S.slice_axis(S.pad(V('a'), mode='constant', pad_width=(
+        0, 0, 0, 0, 1, 2, 0, 0)), axis=3, begin=0, end=1)), [(3, 1, 3, 3)]),
+    (S.Concat(S.repeat(S.zeros((0, 3)), repeats=2, axis=1), V('a'), dim=1), [(3, 3)]),
+    (joined_with_zeros(S.Reshape(V('a'), shape=(-1, 6))), [(3, 4, 3)]),
 ], ids=['two inputs', 'stack', 'product', 'sum', 'broadcast', 'where', 'outside',
         'tried', 'multiple'])
 @pytest.mark.parametrize('first', [0, 1, 2])
@@ -452,8 +442,7 @@ def test_open_sizes_follow_the_data(symbol, shapes, first):
 
 
 def test_the_input_of_another_size_is_named(tmp_path):
-    outputs, _ = rnn.LSTMCell(4, 'lstm_').unroll(3, mx.sym.Variable('data'), begin_state=[
-        mx.sym.Variable('h'), mx.sym.Variable('c')], merge_outputs=True)
+    outputs = over(rnn.LSTMCell(4, 'lstm_'), 3, begin_state=[V('h'), V('c')])
     model = random_model(outputs, {'data': (2, 3, 5), 'h': (2, 4), 'c': (2, 4)})
     given = {'data': torch.zeros(2, 3, 5), 'h': torch.zeros(3, 4), 'c': torch.zeros(2, 4)}
     for module in interop.to_torch(model), pickle.loads(pickle.dumps(interop.to_torch(model))):
@@ -468,8 +457,8 @@ def test_the_input_of_another_size_is_named(tmp_path):
 
 def mean_by_hand():
     """A module that is right for seven steps alone."""
-    outputs, _ = rnn.LSTMCell(4, 'l_').unroll(7, DATA, merge_outputs=True)
-    return make(mx.sym.sum(outputs, axis=1, name='total') / 7, {'data': (2, 7, 3)})
+    return make(S.sum(over(rnn.LSTMCell(4, 'l_'), 7, DATA), axis=1, name='total') / 7,
+                {'data': (2, 7, 3)})
 
 
 @pytest.mark.parametrize('way', ['as it is', 'pickled', 'copied', 'compiled', 'exported', 'traced'])
@@ -492,7 +481,7 @@ def test_a_module_refuses_another_length_than_the_graph_ties(way):
 
 def test_sizes_that_differ_from_what_the_graph_suggests():
     """A typed size of 1 is repeated; sizes with one name are equal."""
-    symbol = mx.sym.broadcast_mul(DATA, V('mask'))
+    symbol = S.broadcast_mul(DATA, V('mask'))
     model, data = interop.Model(interop.graph_from_json(symbol.tojson()), {}, {}), torch.rand(2, 5)
     for shape, mask in (('batch', 'time'), data), (('batch', 1), data[:, :1]), ((1, 'time'),
                                                                                data[:1]):
@@ -504,10 +493,9 @@ def test_sizes_that_differ_from_what_the_graph_suggests():
 
 def untold():
     """A model whose number of steps the graph does not tell."""
-    outputs, _ = rnn.FusedRNNCell(4, mode='lstm', prefix='l_').unroll(
-        7, DATA, merge_outputs=True, layout='NTC')
-    rows = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 4)), num_hidden=5)
-    return random_model(mx.sym.Reshape(rows, shape=(-1, 7, 5)), {'data': (2, 7, 3)})
+    outputs = over(rnn.FusedRNNCell(4, mode='lstm', prefix='l_'), 7, DATA)
+    rows = S.FullyConnected(S.Reshape(outputs, shape=(-1, 4)), num_hidden=5)
+    return random_model(S.Reshape(rows, shape=(-1, 7, 5)), {'data': (2, 7, 3)})
 
 
 def test_an_untold_number_of_steps_is_that_of_the_first_call():
@@ -536,8 +524,7 @@ def test_a_class_that_is_not_made_yet_has_no_parameters(call):
 
 
 def test_numbers_of_axes_that_differ_from_what_the_graph_suggests():
-    model = random_model(mx.sym.FullyConnected(DATA, num_hidden=2, flatten=False), {
-        'data': (2, 3, 4)})
+    model = random_model(S.FullyConnected(DATA, num_hidden=2, flatten=False), {'data': (2, 3, 4)})
     for shape in (3, 4), (2, 3, 4), (2, 3, 5, 4):
         module, data = interop.to_torch(model), torch.rand(shape)
         found = module(data)
@@ -549,8 +536,7 @@ def test_numbers_of_axes_that_differ_from_what_the_graph_suggests():
 
 
 def test_steps_by_mxnets_names():
-    outputs, _ = rnn.LSTMCell(4, 'lstm_').unroll(5, V('class'), merge_outputs=True)
-    model = random_model(outputs, {'class': (2, 5, 3)})
+    model = random_model(over(rnn.LSTMCell(4, 'lstm_'), 5, 'class'), {'class': (2, 5, 3)})
     module, data = interop.to_torch(model, states=True), torch.rand(2, 5, 3)
     states, found = module.begin(2), []
     for begin, end in (0, 2), (2, 5):

@@ -15,7 +15,7 @@ from ..running import bound, flat, inputs
 from .compare import torch
 from .encoders import Weights
 from .forms import BOUND
-from .models import random_model
+from .models import S, V, random_model
 from .onnx_runs import exportable, outputs_of, session
 from .programs import characters_of_2015
 from .sources import generate, quiet
@@ -23,7 +23,6 @@ from .test_commands import command
 
 pytestmark = ours
 
-S, V = mx.sym, mx.sym.Variable
 UNITS, CLASSES, STEPS = 6, 5, 8
 
 
@@ -237,9 +236,8 @@ def test_a_label_of_joined_rows_is_told_as_it_is_read():
 @each_of([case for case in BOUND if case.can_step])
 def test_cells(case):
     """The export compares outputs and gradients with MXNet's."""
-    with mx.name.NameManager():
-        outputs, states = case.make(rnn).unroll(4, inputs('list', 4), merge_outputs=False)
-        symbol = S.Group([*map(S.identity, outputs), *[2 * state for state in flat(states)]])
+    outputs, states = case.make(rnn).unroll(4, inputs('list', 4), merge_outputs=False)
+    symbol = S.Group([*map(S.identity, outputs), *[2 * state for state in flat(states)]])
     source = generate(random_model(symbol, {
         'data_t%d' % t: (2, *case.step) for t in range(4)}))
     assert 'Checked: equal' in source.text

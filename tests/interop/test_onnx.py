@@ -12,7 +12,7 @@ from ..running import random_value
 from . import forms
 from .compositions import WIDTH, composition
 from .forms import BOUND, EVERY
-from .models import random_model
+from .models import S, V, over, random_model
 from .onnx_runs import bound, compare, exported, grouped, outputs_of, session
 from .programs import PROGRAMS
 
@@ -86,7 +86,7 @@ def test_every_cell_in_every_form(case, form):
 @pytest.mark.parametrize('seed', range(COMPOSITIONS))
 def test_random_compositions(seed):
     cell, options = composition(seed)
-    symbol = grouped(*cell.unroll(3, mx.sym.Variable('data'), **options))
+    symbol = grouped(*cell.unroll(3, V('data'), **options))
     serve(symbol, (WIDTH,), options['layout'])
     if options['merge_outputs']:
         with mx.name.NameManager():
@@ -112,47 +112,47 @@ def parameters(symbol, shapes):
 
 
 def embedded(data):
-    return mx.sym.Embedding(data, mx.sym.Variable('table'), input_dim=11, output_dim=4)
+    return S.Embedding(data, V('table'), input_dim=11, output_dim=4)
 
 
 def first_step(data):
-    return mx.sym.squeeze(mx.sym.slice_axis(data, axis=1, begin=0, end=1), axis=1)
+    return S.squeeze(S.slice_axis(data, axis=1, begin=0, end=1), axis=1)
 
 
-DATA, OTHER = mx.sym.Variable('data'), mx.sym.Variable('other')
+DATA, OTHER = V('data'), V('other')
 
 #: Graphs, and the type of `data` in the file.
 with mx.name.NameManager():
     TYPES = {
         'an Embedding': (embedded(DATA), 'int64'),
-        'behind what moves and converts': (embedded(mx.sym.Cast(mx.sym.Reshape(
-            mx.sym.slice_axis(mx.sym.transpose(DATA), axis=0, begin=0, end=2), shape=(-1,)),
+        'behind what moves and converts': (embedded(S.Cast(S.Reshape(
+            S.slice_axis(S.transpose(DATA), axis=0, begin=0, end=2), shape=(-1,)),
             dtype='int32')), 'int64'),
-        'factors': (mx.sym.concat(*[
-            mx.sym.Embedding(each, input_dim=11, output_dim=4)
-            for each in mx.sym.split(DATA, num_outputs=3, axis=1)]), 'int64'),
+        'factors': (S.concat(*[
+            S.Embedding(each, input_dim=11, output_dim=4)
+            for each in S.split(DATA, num_outputs=3, axis=1)]), 'int64'),
         'one_hot and a shape': (
-            mx.sym.slice_like(mx.sym.one_hot(DATA, depth=11), DATA, axes=(0, 1)), 'int64'),
-        'take and pick': (mx.sym.pick(mx.sym.take(
-            mx.sym.Variable('table', shape=(11, 4), dtype='f'), DATA), DATA), 'int64'),
-        'joined with other words': (embedded(mx.sym.concat(DATA, OTHER, dim=1)), 'int64'),
-        'a sum of words': (embedded(mx.sym.add_n(DATA, OTHER)), 'int64'),
-        'a loop': (mx.sym.contrib.foreach(lambda each, state: (embedded(each), state),
+            S.slice_like(S.one_hot(DATA, depth=11), DATA, axes=(0, 1)), 'int64'),
+        'take and pick': (S.pick(S.take(
+            V('table', shape=(11, 4), dtype='f'), DATA), DATA), 'int64'),
+        'joined with other words': (embedded(S.concat(DATA, OTHER, dim=1)), 'int64'),
+        'a sum of words': (embedded(S.add_n(DATA, OTHER)), 'int64'),
+        'a loop': (S.contrib.foreach(lambda each, state: (embedded(each), state),
                                           DATA, [])[0], 'int64'),
-        'joined with numbers': (mx.sym.Group([
-            embedded(mx.sym.concat(DATA, OTHER, dim=1)), OTHER * 2]), 'float32'),
-        'numbers, too': (mx.sym.Group([embedded(DATA), DATA != 0]), 'float32'),
-        'numbers behind a move': (mx.sym.Group([
-            embedded(DATA), mx.sym.sum(mx.sym.transpose(DATA))]), 'float32'),
-        'an output': (mx.sym.Group([embedded(DATA), mx.sym.transpose(DATA)]), 'float32'),
-        'zeros of its type': (mx.sym.Group([embedded(DATA), mx.sym.zeros_like(DATA)]), 'float32'),
-        'a loop that adds it': (mx.sym.contrib.foreach(
+        'joined with numbers': (S.Group([
+            embedded(S.concat(DATA, OTHER, dim=1)), OTHER * 2]), 'float32'),
+        'numbers, too': (S.Group([embedded(DATA), DATA != 0]), 'float32'),
+        'numbers behind a move': (S.Group([
+            embedded(DATA), S.sum(S.transpose(DATA))]), 'float32'),
+        'an output': (S.Group([embedded(DATA), S.transpose(DATA)]), 'float32'),
+        'zeros of its type': (S.Group([embedded(DATA), S.zeros_like(DATA)]), 'float32'),
+        'a loop that adds it': (S.contrib.foreach(
             lambda each, state: (embedded(each), state + each), DATA, first_step(DATA))[0],
             'float32'),
-        'a loop that begins with it': (mx.sym.contrib.foreach(
-            lambda each, state: (each, mx.sym.argmax(embedded(state), axis=-1)),
-            mx.sym.zeros((2, 1)), DATA)[1], 'float32'),
-        'a stated type': (embedded(mx.sym.Variable('data', dtype='int32')), 'int32')}
+        'a loop that begins with it': (S.contrib.foreach(
+            lambda each, state: (each, S.argmax(embedded(state), axis=-1)),
+            S.zeros((2, 1)), DATA)[1], 'float32'),
+        'a stated type': (embedded(V('data', dtype='int32')), 'int32')}
 
 
 @pytest.mark.parametrize('name', TYPES)
@@ -174,15 +174,15 @@ def test_what_only_look_ups_read_are_integers(name):
 def test_a_layer_over_constants():
     """The implementation of onnx, which computes what constants tell, lacks ReLU."""
     cell = rnn.FusedRNNCell(3, mode='rnn_relu', bidirectional=True, prefix='c_')
-    symbol = cell.unroll(3, mx.sym.ones((3, 2, 4)), layout='TNC', merge_outputs=True)[0]
-    compare(symbol + mx.sym.Variable('data'), {'data': (3, 2, 6)}, [{'data': (3, 2, 6)}])
+    compare(over(cell, 3, S.ones((3, 2, 4)), layout='TNC') + V('data'), {'data': (3, 2, 6)},
+            [{'data': (3, 2, 6)}])
 
 
 def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
-    data, state, cell = map(mx.sym.Variable, ('data', 'state', 'cell'))
-    symbol = mx.sym.RNN(mx.sym.swapaxes(data, dim1=0, dim2=1), mx.sym.Variable('parameters'),
-                        state, cell, mx.sym.Variable('lengths'), use_sequence_length=True,
-                        state_size=3, num_layers=1, mode='lstm', state_outputs=True, name='rnn')
+    data, state, cell = map(V, ('data', 'state', 'cell'))
+    symbol = S.RNN(S.swapaxes(data, dim1=0, dim2=1), V('parameters'), state, cell, V('lengths'),
+                   use_sequence_length=True, state_size=3, num_layers=1, mode='lstm',
+                   state_outputs=True, name='rnn')
     shapes = {'data': (4, 5, 2), 'state': (1, 4, 3), 'cell': (1, 4, 3), 'lengths': (4,)}
     params = parameters(symbol, shapes)
     values = {name: random_value(name, shape).astype('f') for name, shape in shapes.items()}
@@ -193,8 +193,8 @@ def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
     output, *final = outputs_of(serving, {each.name: values[each.name]
                                           for each in serving.get_inputs()})
     # MXNet ignores lengths on the CPU: each sequence is run alone, as long as it is.
-    plain = mx.sym.RNN(mx.sym.swapaxes(data, dim1=0, dim2=1), mx.sym.Variable('parameters'),
-                       state, cell, state_size=3, num_layers=1, mode='lstm', state_outputs=True)
+    plain = S.RNN(S.swapaxes(data, dim1=0, dim2=1), V('parameters'), state, cell, state_size=3,
+                  num_layers=1, mode='lstm', state_outputs=True)
     for i, length in enumerate([5, 0, 1, 3]):
         assert not output[length:, i].any()
         if length:
@@ -217,8 +217,7 @@ def model_of(symbol, params=None):
 
 def test_a_model_gives_the_same_file_in_each_process(tmp_path):
     graph = tmp_path / 'graph.json'
-    graph.write_text(mx.sym.broadcast_mod(mx.sym.broadcast_hypot(
-        mx.sym.Variable('a'), mx.sym.Variable('b')), mx.sym.Variable('c')).tojson())
+    graph.write_text(S.broadcast_mod(S.broadcast_hypot(V('a'), V('b')), V('c')).tojson())
     code = ('import hashlib, sys; from mxrnn.interop import Model, graph_from_json, to_onnx; '
             'to_onnx(Model(graph_from_json(open(sys.argv[1]).read()), {}, {}), sys.argv[2], '
             'dict.fromkeys("abc", (2, 3))); '
@@ -228,10 +227,9 @@ def test_a_model_gives_the_same_file_in_each_process(tmp_path):
 
 
 def test_what_nodes_ask_for_is_refused_all_at_once(tmp_path):
-    data = mx.sym.Variable('data')
-    symbol = mx.sym.Group([
-        mx.sym.Pooling(data, kernel=(2, 2), stride=(2, 2), pool_type='lp', p_value=2, name='pool'),
-        mx.sym.SoftmaxActivation(data, name='soft')])
+    data = V('data')
+    symbol = S.Group([S.Pooling(data, kernel=(2, 2), stride=(2, 2), pool_type='lp', p_value=2,
+                                name='pool'), S.SoftmaxActivation(data, name='soft')])
     with pytest.raises(ExportError, match=r"(?s)node pool \(Pooling\): .*'lp'.*node soft"):
         to_onnx(model_of(symbol), tmp_path / 'a.onnx', {'data': (1, 2, 5, 5)})
     assert not os.listdir(tmp_path)
@@ -242,7 +240,7 @@ def test_what_nodes_ask_for_is_refused_all_at_once(tmp_path):
 def test_converters_cannot_choose_by_the_numbers_of_an_array(choose, tmp_path, monkeypatch):
     monkeypatch.setattr(ONNX, 'maps', [{}, *ONNX.maps[1:]])
     interop.register('_contrib_quadratic', onnx=lambda builder, node, x: choose(x))
-    symbol = mx.sym.contrib.quadratic(mx.sym.Variable('data'))
+    symbol = S.contrib.quadratic(V('data'))
     with pytest.raises(TypeError, match='is an array of the ONNX file, .* with builder.where'):
         to_onnx(model_of(symbol), tmp_path / 'a.onnx', {'data': (2, 3)})
     assert not os.listdir(tmp_path)
@@ -251,15 +249,13 @@ def test_converters_cannot_choose_by_the_numbers_of_an_array(choose, tmp_path, m
 def test_what_the_body_of_a_loop_asks_for_is_named():
     def body(step, state):
         name = 'in_the_loop'
-        return mx.sym.SoftmaxActivation(mx.sym.expand_dims(step, axis=1), name=name), state + step
-    outputs, states = mx.sym.contrib.foreach(body, mx.sym.Variable('data'),
-                                             mx.sym.Variable('state'))
-    after = mx.sym.FullyConnected(states, num_hidden=2)
+        return S.SoftmaxActivation(S.expand_dims(step, axis=1), name=name), state + step
+    outputs, states = S.contrib.foreach(body, V('data'), V('state'))
+    after = S.FullyConnected(states, num_hidden=2)
     with pytest.raises(ExportError, match='^node in_the_loop .*Activation of 3 axes') as info:
-        exported(mx.sym.Group([outputs, after]), {}, {
-            'data': ('time', 'batch', 4), 'state': ('batch', 4), **{
-                name: (2, 4) if name.endswith('weight') else (2,)
-                for name in after.list_arguments() if name.startswith('fully')}})
+        exported(S.Group([outputs, after]), {}, {'data': ('time', 'batch', 4), 'state': (
+            'batch', 4), **{name: (2, 4) if name.endswith('weight') else (2,)
+                            for name in after.list_arguments() if name.startswith('fully')}})
     assert str(info.value).count('\n') == 0
 
 

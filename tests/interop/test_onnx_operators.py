@@ -8,11 +8,11 @@ import pytest
 from mxrnn.interop import Model, graph_from_json
 
 from .. import mx
+from .models import S, V
 from .onnx_runs import compare, exportable, exported, session
 from .operator_cases import OPS, SAMPLERS, draws, each_name
 
 from mxrnn.interop import ExportError  # noqa: E402, I001  isort: skip
-S = mx.sym
 
 
 #: Why ONNX refuses some of the cases that both back ends share.
@@ -39,7 +39,7 @@ _LONGEST = sorted(REFUSED, key=len, reverse=True)
 @each_name()
 def test_cases_of_both_back_ends(name):
     op = OPS[name]
-    symbol = mx.sym.Group(list(op.build()))
+    symbol = S.Group(list(op.build()))
     needed = graph_from_json(symbol.tojson()).needed_variables()  # a file takes no others
     shapes = {each: getattr(value, 'shape', value) for each, value in op.inputs.items()
               if each in needed}
@@ -95,7 +95,7 @@ DRAWN = {
 
 @pytest.mark.parametrize('name', [*SAMPLERS, *DRAWN])
 def test_samplers_draw_from_the_same_distribution_each_time_anew(name):
-    data = S.Variable('data')
+    data = V('data')
     draw, mean, variance = (SAMPLERS if name in SAMPLERS else DRAWN)[name]
     drawn = [draw(data)] if name in DRAWN else draws(
         name, data, (0, 4000), lambda number: S.sum(data, axis=1) + number, 4000)
@@ -110,10 +110,9 @@ def test_samplers_draw_from_the_same_distribution_each_time_anew(name):
 
 
 def test_no_loop_waits_for_numbers_that_do_not_exist():
-    alpha = S.Variable('alpha')
-    serving = session(exported(mx.sym.Group([
-        S.sample_gamma(alpha, S.ones_like(alpha), shape=2), S.sample_poisson(alpha, shape=2)]),
-        {}, {'alpha': ('batch',)}))
+    alpha = V('alpha')
+    drawn = [S.sample_gamma(alpha, S.ones_like(alpha), shape=2), S.sample_poisson(alpha, shape=2)]
+    serving = session(exported(S.Group(drawn), {}, {'alpha': ('batch',)}))
     for drawn in serving.run(None, {'alpha': np.array([-1, np.nan, np.inf, 0, 1], 'f')}):
         np.testing.assert_array_equal(drawn[1:4], [[np.nan] * 2, [np.nan] * 2, [0, 0]])
         assert np.isfinite(drawn[4]).all()
@@ -121,8 +120,8 @@ def test_no_loop_waits_for_numbers_that_do_not_exist():
 
 def test_multinomial_numbers_come_with_their_logarithms():
     chances = np.array([[[0.25, 0.75, 0]], [[0, 0, 1]]], 'f')
-    symbol = mx.sym.Group(list(S.sample_multinomial(S.Variable('data'), shape=(3, 1000),
-                                                    get_prob=True, dtype='float32')))
+    symbol = S.Group(list(S.sample_multinomial(V('data'), shape=(3, 1000), get_prob=True,
+                                               dtype='float32')))
     drawn, logs = session(exported(symbol, {}, {'data': ('batch', 1, 3)})).run(
         None, {'data': chances})
     assert drawn.shape == logs.shape == (2, 1, 3, 1000) and drawn.dtype == logs.dtype == 'float32'
@@ -147,7 +146,7 @@ ELSEWHERE = {'RNN', '_foreach', 'Dropout', '_random_normal', '_random_normal_lik
 def test_no_converter_is_without_a_test():
     from mxrnn.interop._onnx import conversion  # noqa: F401
     from mxrnn.interop.registry import ONNX
-    made = [mx.sym.Group(list(op.build())) for op in OPS.values()]
+    made = [S.Group(list(op.build())) for op in OPS.values()]
     tested = {node.op for symbol in made for node in graph_from_json(symbol.tojson()).walk()}
     assert ONNX.maps[1].keys() - tested <= ELSEWHERE
 
@@ -178,14 +177,14 @@ def test_the_page_lists_what_has_no_converter():
 ], ids=['part', 'Pooling', 'amp_cast', 'LRN', 'split', 'inf', 'norm', 'randint', 'UpSampling',
         'GroupNorm'])
 def test_what_would_be_wrong_is_refused(make, message):
-    symbol = make(S.Variable('data'))
+    symbol = make(V('data'))
     params = {name: np.ones(4, 'f') for name in symbol.list_arguments() if name != 'data'}
     with pytest.raises(ExportError, match=message):
         exported(symbol, params, {'data': (2, 4, 6, 6)})
 
 
 def test_indices_out_of_range_are_refused_where_mxnet_refuses_them():
-    data, other = S.Variable('data'), S.Variable('other')
+    data, other = V('data'), V('other')
     serving = session(exported(S.take(data, other, axis=1, mode='raise'), {},
                                {'data': ('batch', 5), 'other': ('count',)}))
     for index in (-1, 5):

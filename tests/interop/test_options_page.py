@@ -8,9 +8,10 @@ import pytest
 
 from mxrnn import interop
 
-from .. import mx, ours, rnn
+from .. import ours, rnn
 from . import programs
 from .formats import FORMATS
+from .models import S, V
 from .test_lengths import Case
 
 pytest.importorskip('torch')
@@ -23,11 +24,11 @@ STEPS, LONGER, UNITS = 5, 8, 6
 
 
 def words(name='letters'):
-    return mx.sym.Embedding(mx.sym.Variable(name), input_dim=9, output_dim=4, name=name + '_embed')
+    return S.Embedding(V(name), input_dim=9, output_dim=4, name=name + '_embed')
 
 
 def lengths():
-    return {'merge_outputs': True, 'valid_length': mx.sym.Variable('lengths')}
+    return {'merge_outputs': True, 'valid_length': V('lengths')}
 
 
 def stack():
@@ -48,21 +49,21 @@ def whole(cell, steps, **options):
 
 def listed(cell, steps):
     """The outputs of a list, joined by the program."""
-    return mx.sym.stack(*whole(cell, steps, merge_outputs=False), axis=1)
+    return S.stack(*whole(cell, steps, merge_outputs=False), axis=1)
 
 
 def attention(steps):
     """A decoder that looks at all outputs of an encoder in each step."""
-    decoder, query = rnn.GRUCell(UNITS, 'decoder_'), mx.sym.Variable('query_weight')
+    decoder, query = rnn.GRUCell(UNITS, 'decoder_'), V('query_weight')
     seen, (state,) = rnn.GRUCell(UNITS, 'encoder_').unroll(4, words('tags'), merge_outputs=True)
     outputs = []
-    for word in mx.sym.split(words(), num_outputs=steps, axis=1, squeeze_axis=True):
-        asked = mx.sym.FullyConnected(state, weight=query, no_bias=True, num_hidden=UNITS)
-        looks = mx.sym.softmax(mx.sym.batch_dot(seen, mx.sym.expand_dims(asked, axis=2)), axis=1)
-        context = mx.sym.sum(mx.sym.broadcast_mul(seen, looks), axis=1)
-        output, (state,) = decoder(mx.sym.concat(word, context, dim=1), [state])
-        outputs.append(mx.sym.expand_dims(output, axis=1))
-    return mx.sym.concat(*outputs, dim=1)
+    for word in S.split(words(), num_outputs=steps, axis=1, squeeze_axis=True):
+        asked = S.FullyConnected(state, weight=query, no_bias=True, num_hidden=UNITS)
+        looks = S.softmax(S.batch_dot(seen, S.expand_dims(asked, axis=2)), axis=1)
+        context = S.sum(S.broadcast_mul(seen, looks), axis=1)
+        output, (state,) = decoder(S.concat(word, context, dim=1), [state])
+        outputs.append(S.expand_dims(output, axis=1))
+    return S.concat(*outputs, dim=1)
 
 
 #: The rows of the table, and graphs of each by their number of steps.
@@ -90,8 +91,8 @@ TABLE = {line.strip('| ').split(' | ')[0]: line.strip('| ').split(' | ')[1:] for
 
 
 def network(build, steps):
-    scores = mx.sym.FullyConnected(build(steps), num_hidden=3, flatten=False, name='scores')
-    return mx.sym.softmax(scores, name='softmax')
+    scores = S.FullyConnected(build(steps), num_hidden=3, flatten=False, name='scores')
+    return S.softmax(scores, name='softmax')
 
 
 def test_the_rows_are_those_of_the_table():

@@ -7,6 +7,7 @@ from mxrnn import interop
 from .. import mx, rnn
 from . import models, programs
 from .compare import torch
+from .models import S, V, over
 from .onnx_runs import File, bound, exportable, outputs_of, session
 from .programs import ASKED, EACH_STEP, PROGRAMS, UNTOLD, WIDER
 from .sources import generate
@@ -84,11 +85,10 @@ def test_tied_programs_that_the_number_of_steps_frees(name, given, monkeypatch):
 
 
 def test_sizes_of_images_that_the_graph_does_not_tell(tmp_path, capsys):
-    frames = mx.sym.Reshape(mx.sym.Variable('data'), shape=(-3, 0, 0, 0))
-    frames = mx.sym.Convolution(frames, kernel=(3, 3), num_filter=5, name='conv')
-    steps = mx.sym.Reshape(mx.sym.Flatten(frames), shape=(-1, 7, 80))
-    symbol = rnn.GRUCell(3, 'gru_').unroll(7, steps, merge_outputs=True)[0]
-    model = models.random_model(symbol, {'data': (2, 7, 1, 6, 6)})
+    frames = S.Reshape(V('data'), shape=(-3, 0, 0, 0))
+    frames = S.Convolution(frames, kernel=(3, 3), num_filter=5, name='conv')
+    steps = S.Reshape(S.Flatten(frames), shape=(-1, 7, 80))
+    model = models.random_model(over(rnn.GRUCell(3, 'gru_'), 7, steps), {'data': (2, 7, 1, 6, 6)})
     with pytest.raises(interop.ExportError, match='place of …: --input data=batch,7,1,…,…'):
         exportable(model)
     with pytest.raises(interop.ExportError, match='axis 1 of data must be 7'):
@@ -175,10 +175,10 @@ def test_only_begin_states_take_any_batch_and_only_without_states(states, form, 
         model = model._replace(arg_params={key: np.zeros_like(value) if 'init' in key else value
                                            for key, value in model.arg_params.items()})
     else:
-        places = mx.sym.broadcast_add(S.Embedding(V('data'), input_dim=11, output_dim=4),
-                                      S.expand_dims(V('pos', shape=(5, 4)), axis=0))
-        symbol, axes, fixed = rnn.GRUCell(6, 'g_').unroll(
-            5, places, merge_outputs=True)[0], ('batch', 'time'), 'axis 1 .* any size: .* has 5'
+        places = S.broadcast_add(S.Embedding(V('data'), input_dim=11, output_dim=4),
+                                 S.expand_dims(V('pos', shape=(5, 4)), axis=0))
+        symbol = over(rnn.GRUCell(6, 'g_'), 5, places)
+        axes, fixed = ('batch', 'time'), 'axis 1 .* any size: .* has 5'
         model = models.random_model(symbol, {'data': (3, 5)})
         model = model._replace(arg_params={
             key: 0 * value for key, value in model.arg_params.items()})
@@ -189,7 +189,6 @@ def test_only_begin_states_take_any_batch_and_only_without_states(states, form, 
 
 # ---- shapes that a graph tells, or leaves open
 
-S, V = mx.sym, mx.sym.Variable
 T = 7
 
 

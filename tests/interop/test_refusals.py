@@ -5,21 +5,20 @@ import pytest
 from .. import mx, rnn
 from ..running import random_value
 from .formats import FORMATS
-from .models import random_model
+from .models import S, V, over, random_model
 from .onnx_runs import bound
 from .rolling import for_mxnet
 
-S = mx.sym
-DATA, OTHER = S.Variable('data'), S.Variable('other')
+DATA, OTHER = V('data'), V('other')
 
 
 def steps(length, name='data'):
-    return S.split(S.Variable(name), num_outputs=length, axis=1, squeeze_axis=True)
+    return S.split(V(name), num_outputs=length, axis=1, squeeze_axis=True)
 
 
 def gated(length):
     """A cell written by hand, which reads a step of two arrays."""
-    state, weights, outs = S.zeros((0, 4)), [S.Variable('w%d' % at) for at in range(3)], []
+    state, weights, outs = S.zeros((0, 4)), [V('w%d' % at) for at in range(3)], []
     for each, other in zip(steps(length), steps(length, 'other')):
         new, old, gate = [S.FullyConnected(array, weight, num_hidden=4, no_bias=True)
                           for array, weight in zip((each, state, other), weights)]
@@ -41,7 +40,7 @@ def numbered(length):
 
 
 def lstm(length, data=DATA, begin=None):
-    return rnn.LSTMCell(4, 'l_').unroll(length, data, begin, merge_outputs=True)[0]
+    return over(rnn.LSTMCell(4, 'l_'), length, data, begin_state=begin)
 
 
 #: Graphs; the shapes that they take, and some that they do not.
@@ -65,8 +64,7 @@ REFUSED = {
     'a row of a batch of some': (lstm(3) + OTHER, {'data': (3, 3, 5), 'other': (3, 3, 4)},
                                  [{'data': (1, 3, 5)}, {'other': (1, 3, 4)}]),
     'a begin state of one row': (
-        lstm(3, DATA, [OTHER, S.Variable('memory')]),
-        {'data': (3, 3, 5), 'other': (3, 4), 'memory': (3, 4)},
+        lstm(3, DATA, [OTHER, V('memory')]), {'data': (3, 3, 5), 'other': (3, 4), 'memory': (3, 4)},
         [{'other': (1, 4)}, {'memory': (1, 4)}, {'data': (1, 3, 5)}]),
 }
 

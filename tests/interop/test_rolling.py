@@ -4,11 +4,12 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.rolling import structure
 
-from .. import mx, rnn
+from .. import rnn
 from ..cases import CASES, OURS, each
 from ..running import quiet, stack
 from .compare import assert_equal
 from .compositions import composition
+from .models import S, V
 from .rolling import assert_same, bind, check_rolled, run_rolled, unrolled, values_of
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')
@@ -65,7 +66,7 @@ def test_one_step_of_what_is_drawn_for_all_steps():
     def last(length, p):
         cell = stack(rnn, rnn.LSTMCell(4, 'a_'), rnn.DropoutCell(p, 'drop_'),
                      rnn.ResidualCell(rnn.GRUCell(4, 'b_')))
-        return cell.unroll(length, mx.sym.Variable('data'))[0][-1]
+        return cell.unroll(length, V('data'))[0][-1]
     rolled = check_rolled(last(4, .5), training=True)
     assert [node.op for node in rolled.graph.nodes].count('Dropout') == 1
     whole = rolled.graph._replace(nodes=tuple([
@@ -77,9 +78,9 @@ def test_one_step_of_what_is_drawn_for_all_steps():
 
 
 def test_graph_without_recurrences_stays_as_it_is():
-    data = mx.sym.Variable('data')
-    symbol = mx.sym.Group([mx.sym.FullyConnected(data, num_hidden=3, name='fc'),
-                           mx.sym.Dropout(data, name='drop')])
+    data = V('data')
+    symbol = S.Group([S.FullyConnected(data, num_hidden=3, name='fc'),
+                      S.Dropout(data, name='drop')])
     rolled = check_rolled(symbol)
     assert not rolled.findings and len(rolled.graph.nodes) == 5
 

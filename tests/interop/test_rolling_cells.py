@@ -7,9 +7,9 @@ from mxrnn._graph.rolling import structure
 from mxrnn.interop import graph_from_json
 
 from .. import mx
+from .models import S, V
 from .rolling import assert_same, values_of
 
-S = mx.sym
 #: Batch, data, states and weights all have this size: what is confused has the right shape.
 SIZE, STEPS = 4, 3
 
@@ -18,7 +18,7 @@ class Weights(dict):
     """Variables; 'd…' state their shape, 'o…' one with an open size."""
 
     def __missing__(self, name):
-        self[name] = S.Variable(name, shape={'d': (SIZE, SIZE), 'o': (SIZE, 0)}.get(name[0]))
+        self[name] = V(name, shape={'d': (SIZE, SIZE), 'o': (SIZE, 0)}.get(name[0]))
         return self[name]
 
 
@@ -211,14 +211,14 @@ CELLS = {
 }
 FIRST = [None]
 LONG = functools.reduce(lambda value, t: S.softsign(value, name='long%d' % t), range(101), W['dhn'])
-ONCE = fc(S.Variable('single'), 'x')
+ONCE = fc(V('single'), 'x')
 
 
 def unroll(step, shape=None, steps=STEPS, read=lambda outputs: S.stack(*outputs, axis=1)):
     """The graph of a step: the outputs of all, and the states after the last one."""
     with mx.name.NameManager():
-        data = S.SliceChannel(S.Variable('data'), num_outputs=steps, axis=1, squeeze_axis=True)
-        states = [S.Variable('begin%d' % i, shape=shape) for i in range(2)]
+        data = S.SliceChannel(V('data'), num_outputs=steps, axis=1, squeeze_axis=True)
+        states = [V('begin%d' % i, shape=shape) for i in range(2)]
         outputs = []
         for t in range(steps):
             states = step(data[t], states, t)
@@ -287,7 +287,7 @@ def decoded(h):
 
 def above(values, name):
     """The states of another layer."""
-    state, states = S.Variable('begin_' + name), []
+    state, states = V('begin_' + name), []
     for value in values:
         state = S.tanh(fc(value, 'x' + name) + fc(state, 'h' + name))
         states.append(state)

@@ -14,25 +14,26 @@ from mxrnn._graph.rolling.numbered_values import (
 )
 from mxrnn.interop import graph_from_json
 
-from .. import mx, rnn
+from .. import rnn
 
 from .compare import Evaluated  # noqa: E402  isort: skip
+from .models import S, V, over
 
 
 def cell_by_hand(steps, product, width=None):
     """An RNN of tanh without a cell of mx.rnn; returns its states."""
-    data = mx.sym.Variable('data')
-    state, states = mx.sym.Variable('begin'), []
-    weights = {name: mx.sym.Variable(name + '_weight', shape=(5, 0 if name == 'i2h' else 5))
+    data = V('data')
+    state, states = V('begin'), []
+    weights = {name: V(name + '_weight', shape=(5, 0 if name == 'i2h' else 5))
                for name in ('i2h', 'h2h')}
-    for step in mx.sym.split(data, num_outputs=steps, axis=1, squeeze_axis=True):
-        state = mx.sym.tanh(product(step, weights['i2h']) + product(state, weights['h2h']))
+    for step in S.split(data, num_outputs=steps, axis=1, squeeze_axis=True):
+        state = S.tanh(product(step, weights['i2h']) + product(state, weights['h2h']))
         states.append(state)
     return states
 
 
 def layer(data, weight):
-    return mx.sym.FullyConnected(data, weight, num_hidden=5, no_bias=True)
+    return S.FullyConnected(data, weight, num_hidden=5, no_bias=True)
 
 
 @pytest.mark.parametrize('node, message', [
@@ -99,10 +100,10 @@ WEIGHTS = dict(i2h_weight=(5, 3), h2h_weight=(5, 5))
 
 
 @pytest.mark.parametrize('join', [
-    lambda states: mx.sym.stack(*[mx.sym.sum(each) for each in states], axis=0),
-    lambda states: mx.sym.stack(*[mx.sym.sum(each, axis=(0, 1)) for each in states], axis=0),
-    lambda states: mx.sym.Concat(*[mx.sym.mean(each) for each in states], dim=0),
-    lambda states: mx.sym.Group([mx.sym.sum(each) for each in states])])
+    lambda states: S.stack(*[S.sum(each) for each in states], axis=0),
+    lambda states: S.stack(*[S.sum(each, axis=(0, 1)) for each in states], axis=0),
+    lambda states: S.Concat(*[S.mean(each) for each in states], dim=0),
+    lambda states: S.Group([S.sum(each) for each in states])])
 def test_where_no_axis_is_left_there_is_one(join):
     """MXNet's sum over all axes has one axis."""
     assert both_ways(join(cell_by_hand(4, layer)), data=(2, 4, 3), begin=(2, 5),
@@ -112,55 +113,52 @@ def test_where_no_axis_is_left_there_is_one(join):
 @pytest.mark.parametrize('begin, bias', [((0, 3), None), ((0, 5), (2, 5))])
 def test_graphs_that_mxnet_refuses_are_no_operator(begin, bias):
     """torch adds arrays of two shapes: rolled up, they would give other numbers, or an error."""
-    weights = {name: mx.sym.Variable(name) for name in WEIGHTS}
-    state, states = mx.sym.Variable('begin', shape=begin), []
-    options = {'no_bias': True} if bias is None else {'bias': mx.sym.Variable('bias', shape=bias)}
-    for step in mx.sym.split(mx.sym.Variable('data'), num_outputs=4, axis=1, squeeze_axis=True):
-        state = mx.sym.tanh(layer(step, weights['i2h_weight']) + mx.sym.FullyConnected(
+    weights = {name: V(name) for name in WEIGHTS}
+    state, states = V('begin', shape=begin), []
+    options = {'no_bias': True} if bias is None else {'bias': V('bias', shape=bias)}
+    for step in S.split(V('data'), num_outputs=4, axis=1, squeeze_axis=True):
+        state = S.tanh(layer(step, weights['i2h_weight']) + S.FullyConnected(
             state, weights['h2h_weight'], num_hidden=5, **options))
         states.append(state)
-    graph = graph_from_json(mx.sym.Group(states).tojson())
+    graph = graph_from_json(S.Group(states).tojson())
     assert [each.kind for each in structure(graph).findings] == ['loop']
 
 
 def test_outputs_of_which_one_is_made_of_another():
     """All are made alike, but the first one is made of what the second one is."""
     states = cell_by_hand(4, layer)
-    symbol = mx.sym.Group([mx.sym.cos(each) for each in (mx.sym.cos(states[0]) * 2, *states)])
+    symbol = S.Group([S.cos(each) for each in (S.cos(states[0]) * 2, *states)])
     assert both_ways(symbol, data=(2, 4, 3), begin=(2, 5), **WEIGHTS) == ['kernel']
 
 
 def cut(data, begin, end, axis=1):
-    return mx.sym.slice_axis(data, axis=axis, begin=begin, end=end)
+    return S.slice_axis(data, axis=axis, begin=begin, end=end)
 
 
 def row(t):
-    return mx.sym.Reshape(cut(MEMORY, t, t + 1, axis=0), shape=(-1,))
+    return S.Reshape(cut(MEMORY, t, t + 1, axis=0), shape=(-1,))
 
 
 def sums_of_parts(*axes):
     """Sums over three parts of two rows each: of axis 1, which becomes the first one."""
-    parts = mx.sym.SliceChannel(mx.sym.SwapAxis(mx.sym.Variable('data', shape=(2, 6, 3)), *axes),
-                                num_outputs=3, axis=0)
-    return [mx.sym.sum(each, axis=0) for each in parts]
+    parts = S.SliceChannel(S.SwapAxis(V('data', shape=(2, 6, 3)), *axes), num_outputs=3, axis=0)
+    return [S.sum(each, axis=0) for each in parts]
 
 
 def variables(*shapes):
-    return [mx.sym.Variable(('data', 'memory', 'more')[at], shape=shape)
-            for at, shape in enumerate(shapes)]
+    return [V(('data', 'memory', 'more')[at], shape=shape) for at, shape in enumerate(shapes)]
 
 
-DATA, MEMORY = mx.sym.Variable('data'), mx.sym.Variable('memory')
+DATA, MEMORY = V('data'), V('memory')
 #: What the steps of a cell read, the shapes of `data` and `memory`, and what becomes of the cell.
 INPUTS = {
-    'behind an operator': (lambda: [mx.sym.tanh(each) for each in variables(*[(2, 3)] * 3)],
+    'behind an operator': (lambda: [S.tanh(each) for each in variables(*[(2, 3)] * 3)],
                            [(2, 3)] * 3, 'kernel'),
-    'along the last axis': (lambda: list(mx.sym.split(DATA, num_outputs=4, axis=2,
-                                                      squeeze_axis=True)),
+    'along the last axis': (lambda: list(S.split(DATA, num_outputs=4, axis=2, squeeze_axis=True)),
                             [(2, 3, 4)], 'kernel'),
-    'parts of two splits': (lambda: [mx.sym.split(
-        MEMORY if t % 2 else DATA, num_outputs=3, axis=1, squeeze_axis=True)[t] for t in range(3)],
-        [(2, 3, 3), (2, 3, 3)], 'unrolled'),
+    'parts of two splits': (lambda: [S.split(MEMORY if t % 2 else DATA, num_outputs=3, axis=1,
+                                             squeeze_axis=True)[t] for t in range(3)],
+                            [(2, 3, 3), (2, 3, 3)], 'unrolled'),
     'sums of parts that swapped axes hide': (lambda: sums_of_parts(-3, -2), [(2, 6, 3)], 'kernel'),
     'sums of parts that an axis from each end hides': (
         lambda: sums_of_parts(-3, 1), [(2, 6, 3)], 'kernel'),
@@ -177,11 +175,11 @@ INPUTS = {
                           [(2, 3, 3)], 'unrolled'),
     'slices that overlap': (lambda: [cut(DATA, t, t + 2) for t in range(3)], [(2, 4, 3)],
                             'unrolled'),
-    'the largest of slices': (lambda: [mx.sym.max(cut(DATA, t, t + 1), axis=2, keepdims=True)
+    'the largest of slices': (lambda: [S.max(cut(DATA, t, t + 1), axis=2, keepdims=True)
                                        for t in range(3)], [(2, 3, 3)], 'kernel'),
-    'norms with offsets of their own': (lambda: [mx.sym.LayerNorm(DATA, row(0), row(t))
+    'norms with offsets of their own': (lambda: [S.LayerNorm(DATA, row(0), row(t))
                                                  for t in range(3)], [(2, 3), (3, 3)], 'kernel'),
-    'losses of one': (lambda: [mx.sym.SoftmaxOutput(DATA, MEMORY) for _ in range(3)],
+    'losses of one': (lambda: [S.SoftmaxOutput(DATA, MEMORY) for _ in range(3)],
                       [(2, 3), (2,)], 'kernel'),
 }
 
@@ -189,11 +187,10 @@ INPUTS = {
 @pytest.mark.parametrize('name', INPUTS)
 def test_what_steps_read(name):
     build, shapes, kind = INPUTS[name]
-    weights = {each: mx.sym.Variable(each) for each in WEIGHTS}
-    state, steps = mx.sym.Variable('begin'), build()
+    weights = {each: V(each) for each in WEIGHTS}
+    state, steps = V('begin'), build()
     for step in steps:
-        state = mx.sym.tanh(layer(step, weights['i2h_weight'])
-                            + layer(state, weights['h2h_weight']))
+        state = S.tanh(layer(step, weights['i2h_weight']) + layer(state, weights['h2h_weight']))
     width = {'slices that overlap': 6, 'the largest of slices': 1}.get(name, 3)
     assert both_ways(state, begin=(2, 5), **dict(zip(('data', 'memory', 'more'), shapes)),
                      i2h_weight=(5, width), h2h_weight=(5, 5)) == [kind]
@@ -214,39 +211,38 @@ def test_nodes_of_which_two_may_differ(op, attrs, expected):
 
 
 def ones():
-    return mx.sym.ones_like(MEMORY)
+    return S.ones_like(MEMORY)
 
 
 def again(whole, axis, of=2, squeeze_axis=True):
-    return mx.sym.identity(mx.sym.SliceChannel(whole, num_outputs=of, axis=axis,
-                                               squeeze_axis=squeeze_axis)[0])
+    return S.identity(S.SliceChannel(whole, num_outputs=of, axis=axis,
+                                     squeeze_axis=squeeze_axis)[0])
 
 
 def joined(axis, other):
-    return mx.sym.Concat(mx.sym.expand_dims(DATA, axis=axis), mx.sym.expand_dims(
-        MEMORY, axis=other), dim=axis)
+    return S.Concat(S.expand_dims(DATA, axis=axis), S.expand_dims(MEMORY, axis=other), dim=axis)
 
 
 #: What is made of `data`, and whether it is `data`: in inference, and in training.
 HANDED_ON = {
-    'identity': (lambda: mx.sym.identity(DATA), True, True),
-    'dropout': (lambda: mx.sym.Dropout(DATA), True, False),
-    'dropout of nothing': (lambda: mx.sym.Dropout(DATA, p=0), True, True),
-    'dropout at any time': (lambda: mx.sym.Dropout(DATA, mode='always'), False, False),
-    'stacked': (lambda: again(mx.sym.stack(DATA, MEMORY, axis=1), 1), True, True),
-    'stacked, another axis': (lambda: again(mx.sym.stack(DATA, MEMORY, axis=1), 0), False, False),
-    'stacked, other parts': (lambda: again(mx.sym.stack(DATA, MEMORY, axis=1), 1, 1), False, False),
+    'identity': (lambda: S.identity(DATA), True, True),
+    'dropout': (lambda: S.Dropout(DATA), True, False),
+    'dropout of nothing': (lambda: S.Dropout(DATA, p=0), True, True),
+    'dropout at any time': (lambda: S.Dropout(DATA, mode='always'), False, False),
+    'stacked': (lambda: again(S.stack(DATA, MEMORY, axis=1), 1), True, True),
+    'stacked, another axis': (lambda: again(S.stack(DATA, MEMORY, axis=1), 0), False, False),
+    'stacked, other parts': (lambda: again(S.stack(DATA, MEMORY, axis=1), 1, 1), False, False),
     'joined': (lambda: again(joined(1, 1), 1), True, True),
     'joined, another axis': (lambda: again(joined(1, 0), 1), False, False),
-    'concatenated': (lambda: again(mx.sym.Concat(DATA, MEMORY, dim=1), 1), False, False),
+    'concatenated': (lambda: again(S.Concat(DATA, MEMORY, dim=1), 1), False, False),
     'times one': (lambda: DATA * ones(), True, False),
-    'one of another type': (lambda: DATA * mx.sym.cast(ones(), 'float32'), True, False),
-    'times nothing': (lambda: DATA * mx.sym.zeros_like(MEMORY), False, False),
-    'times something': (lambda: DATA * mx.sym.cast(MEMORY, 'float32') + 0 * ones(), False, False),
-    'where not nothing': (lambda: mx.sym.where(mx.sym.zeros_like(DATA), MEMORY, DATA), True, False),
-    'where one is more': (lambda: mx.sym.where(ones() > 0.5, DATA, MEMORY), True, False),
-    'where one is as much': (lambda: mx.sym.where(ones() > 1, MEMORY, DATA), True, False),
-    'where something': (lambda: mx.sym.where(MEMORY, DATA, ones()), False, False),
+    'one of another type': (lambda: DATA * S.cast(ones(), 'float32'), True, False),
+    'times nothing': (lambda: DATA * S.zeros_like(MEMORY), False, False),
+    'times something': (lambda: DATA * S.cast(MEMORY, 'float32') + 0 * ones(), False, False),
+    'where not nothing': (lambda: S.where(S.zeros_like(DATA), MEMORY, DATA), True, False),
+    'where one is more': (lambda: S.where(ones() > 0.5, DATA, MEMORY), True, False),
+    'where one is as much': (lambda: S.where(ones() > 1, MEMORY, DATA), True, False),
+    'where something': (lambda: S.where(MEMORY, DATA, ones()), False, False),
 }
 
 
@@ -260,9 +256,9 @@ def test_what_is_handed_on(name):
 
 
 def test_steps_that_read_values_of_different_kinds_stay_and_say_so():
-    steps = mx.sym.split(mx.sym.Variable('data'), num_outputs=3, axis=1, squeeze_axis=True)
-    inputs = [mx.sym.tanh(steps[0]), mx.sym.relu(steps[1]), mx.sym.Variable('last')]
-    outputs, _ = rnn.LSTMCell(4, 'lstm_').unroll(3, inputs, merge_outputs=True)
+    steps = S.split(V('data'), num_outputs=3, axis=1, squeeze_axis=True)
+    inputs = [S.tanh(steps[0]), S.relu(steps[1]), V('last')]
+    outputs = over(rnn.LSTMCell(4, 'lstm_'), 3, inputs)
     assert [str(each) for each in structure(graph_from_json(outputs.tojson())).findings] == [
         'lstm, 3 steps: stays unrolled, because its steps read values that are computed in '
         'different ways']
@@ -270,10 +266,10 @@ def test_steps_that_read_values_of_different_kinds_stay_and_say_so():
 
 def test_long_work_is_given_up():
     """A graph that no program has: each of its weights is used at both of its ends."""
-    data, count = mx.sym.Variable('data'), 800
-    weights = [mx.sym.Variable('w%d' % i) for i in range(count)]
+    data, count = V('data'), 800
+    weights = [V('w%d' % i) for i in range(count)]
     for weight in weights + weights:
-        data = mx.sym.FullyConnected(data, weight=weight, no_bias=True, num_hidden=2)
+        data = S.FullyConnected(data, weight=weight, no_bias=True, num_hidden=2)
     graph = graph_from_json(data.tojson())
     rolled = structure(graph)
     assert rolled.graph is graph
@@ -284,9 +280,9 @@ def test_long_work_is_given_up():
 def rows_of_sequences(axes):
     """One after another, the rows of what a kernel returns."""
     outputs = rnn.FusedRNNCell(4, 1, 'lstm', prefix='').unroll(
-        3, mx.sym.Variable('data', shape=(3, 3, 2)), layout='TNC')[0]
-    return mx.sym.stack(*mx.sym.split(mx.sym.SwapAxis(outputs, *axes), num_outputs=3, axis=0,
-                                      squeeze_axis=True), axis=0)
+        3, V('data', shape=(3, 3, 2)), layout='TNC')[0]
+    return S.stack(*S.split(S.SwapAxis(outputs, *axes), num_outputs=3, axis=0, squeeze_axis=True),
+                   axis=0)
 
 
 @pytest.mark.parametrize('axes', [(0, 1), (-3, -2), (-3, 1)])

@@ -7,13 +7,13 @@ from mxrnn._graph.rolling import RolledGraph, structure
 from mxrnn.interop.prepare import prepare
 from mxrnn.interop.prepare.lengths import Request, opened
 
-from .. import mx, rnn
+from .. import rnn
 from ..running import named_anew, stack
 from .compare import assert_equal
-from .models import random_model
+from .models import S, V, random_model
 from .rolling import bind, run_rolled
 
-DATA, VALID, MEMORY = [mx.sym.Variable(name) for name in ('data', 'valid', 'memory')]
+DATA, VALID, MEMORY = [V(name) for name in ('data', 'valid', 'memory')]
 
 
 def graph_of(symbol):
@@ -56,11 +56,11 @@ def encoder(length, cell=None, data=None, layout='TNC', merge=True):
 
 def beside(other, length, cell=None):
     """Something that reads nothing of the recurrence, behind it."""
-    return mx.sym.Group([encoder(length, cell), other])
+    return S.Group([encoder(length, cell), other])
 
 
 def reshape(value, *shape, **options):
-    return mx.sym.Reshape(value, shape=shape, **options)
+    return S.Reshape(value, shape=shape, **options)
 
 
 def rows_of(length, cell=None, layout='TNC'):
@@ -69,12 +69,12 @@ def rows_of(length, cell=None, layout='TNC'):
 
 def scores(length, cell=None):
     """Five numbers for each step and row."""
-    return mx.sym.FullyConnected(rows_of(length, cell), num_hidden=5)
+    return S.FullyConnected(rows_of(length, cell), num_hidden=5)
 
 
 def masked(sequence, length):
-    return mx.sym.SequenceMask(sequence, mx.sym.clip(mx.sym.floor(VALID * -9), 0, length),
-                               use_sequence_length=True)
+    return S.SequenceMask(sequence, S.clip(S.floor(VALID * -9), 0, length),
+                          use_sequence_length=True)
 
 
 #: Programs of some number of steps, and whether they are free of it; some are batch first.
@@ -84,23 +84,23 @@ STATING = {
         lambda length: reshape(rows_of(length), length, -1, 0, reverse=True), False),
     'time first, the rest as one axis': (lambda length: reshape(encoder(length), length, -1),
                                          False),
-    'scores of each time': (lambda length: reshape(mx.sym.FullyConnected(
+    'scores of each time': (lambda length: reshape(S.FullyConnected(
         encoder(length), num_hidden=5), length, -1, 1), False),
-    'scores of each time and row': (lambda length: reshape(mx.sym.FullyConnected(
+    'scores of each time and row': (lambda length: reshape(S.FullyConnected(
         encoder(length), num_hidden=5, flatten=False), length, -1, 5), True),
-    'a score of each row': (lambda length: reshape(mx.sym.pick(scores(length), reshape(
+    'a score of each row': (lambda length: reshape(S.pick(scores(length), reshape(
         MEMORY, -1)), length, -1), False),
-    'time last': (lambda length: reshape(mx.sym.SwapAxis(
+    'time last': (lambda length: reshape(S.SwapAxis(
         encoder(length, layout='NTC'), 1, 2), -1, 3, length), False, 'NTC'),
     'before the first step': (lambda length: encoder(length, data=reshape(DATA, length, -1, 2)),
                               False),
-    'repeated before the first step': (lambda length: encoder(length, data=mx.sym.broadcast_mul(
-        DATA, mx.sym.broadcast_axis(MEMORY, axis=0, size=length))), False),
-    'repeated': (lambda length: beside(mx.sym.broadcast_axis(MEMORY, axis=0, size=length), length),
+    'repeated before the first step': (lambda length: encoder(length, data=S.broadcast_mul(
+        DATA, S.broadcast_axis(MEMORY, axis=0, size=length))), False),
+    'repeated': (lambda length: beside(S.broadcast_axis(MEMORY, axis=0, size=length), length),
                  False),
-    'as many steps of longer data': (lambda length: encoder(length, data=mx.sym.slice_axis(
-        mx.sym.Concat(DATA, MEMORY, dim=0), axis=0, begin=0, end=length)), False),
-    'numbers': (lambda length: beside(mx.sym.arange(0, length), length), False),
+    'as many steps of longer data': (lambda length: encoder(length, data=S.slice_axis(
+        S.Concat(DATA, MEMORY, dim=0), axis=0, begin=0, end=length)), False),
+    'numbers': (lambda length: beside(S.arange(0, length), length), False),
     'lengths': (lambda length: masked(encoder(length), length), False),
 }
 
@@ -116,57 +116,58 @@ def test_nodes_that_state_the_number_of_steps(name):
 
 
 JOINED_FEATURES = {
-    'the last step': lambda all: mx.sym.slice_axis(all, axis=1, begin=15, end=None),
-    'all but the last': lambda all: mx.sym.slice_axis(all, axis=1, begin=0, end=15),
-    'split': lambda all: mx.sym.split(all, num_outputs=6, axis=1)[3],
-    'pooled': lambda all: mx.sym.Pooling(mx.sym.expand_dims(all, axis=1), kernel=(18,))}
+    'the last step': lambda all: S.slice_axis(all, axis=1, begin=15, end=None),
+    'all but the last': lambda all: S.slice_axis(all, axis=1, begin=0, end=15),
+    'split': lambda all: S.split(all, num_outputs=6, axis=1)[3],
+    'pooled': lambda all: S.Pooling(S.expand_dims(all, axis=1), kernel=(18,))}
 
 
 @pytest.mark.parametrize('name', JOINED_FEATURES)
 def test_joined_features_that_are_cut_keep_the_number_of_steps(name):
-    check_lengths(lambda length: JOINED_FEATURES[name](mx.sym.concat(*encoder(
-        length, layout='NTC', merge=False), dim=1)), 6, [],
-        lambda length: {'data': (2, length, 4)}, False)
+    def build(length):
+        steps = encoder(length, layout='NTC', merge=False)
+        return JOINED_FEATURES[name](S.concat(*steps, dim=1))
+    check_lengths(build, 6, [], lambda length: {'data': (2, length, 4)}, False)
 
 
 def part(begin, end, cell=None, axis=0):
     """What makes so many steps of a recurrence."""
-    return lambda length: mx.sym.slice_axis(
+    return lambda length: S.slice_axis(
         encoder(length, cell and cell(), layout='NTC' if axis else 'TNC'), axis=axis,
         begin=begin if begin >= 0 else length + begin, end=length + end)
 
 
-def of_data(begin, end, op=lambda data, *cut: mx.sym.slice_axis(
+def of_data(begin, end, op=lambda data, *cut: S.slice_axis(
         data, axis=0, begin=cut[0], end=cut[1])):
     """A part of what a cell reads, beside its outputs."""
-    return lambda length: mx.sym.Group([encoder(length), op(
+    return lambda length: S.Group([encoder(length), op(
         DATA, begin if begin >= 0 else length + begin, end if end > 0 else length + end)])
 
 
 def shifted(length):
     """A cell that reads the step before."""
-    first, rest = (mx.sym.slice_axis(DATA, axis=0, begin=0, end=end) for end in (1, length - 1))
-    return encoder(length, data=mx.sym.Concat(mx.sym.zeros_like(first), rest, dim=0))
+    first, rest = (S.slice_axis(DATA, axis=0, begin=0, end=end) for end in (1, length - 1))
+    return encoder(length, data=S.Concat(S.zeros_like(first), rest, dim=0))
 
 
 def sliced(cuts):
     """What `slice` makes of the outputs of a cell."""
-    return lambda length: mx.sym.slice(encoder(length, layout='NTC'), *cuts(length))
+    return lambda length: S.slice(encoder(length, layout='NTC'), *cuts(length))
 
 
 def cut(begin):
     """A cell over steps that are cut one by one."""
-    return lambda length: encoder(length - begin, data=[reshape(mx.sym.slice_axis(
+    return lambda length: encoder(length - begin, data=[reshape(S.slice_axis(
         DATA, axis=1, begin=t, end=t + 1), 0, -1) for t in range(begin, length)])
 
 
 def both_ends(steps):
-    but_the_last = mx.sym.mean(mx.sym.stack(*steps[:-1], axis=1), axis=1)
-    return mx.sym.concat(steps[0], *steps[-2:], but_the_last, dim=1)
+    but_the_last = S.mean(S.stack(*steps[:-1], axis=1), axis=1)
+    return S.concat(steps[0], *steps[-2:], but_the_last, dim=1)
 
 
 def decoded(steps):
-    return [mx.sym.zeros_like(steps[0]), *steps[:3]]
+    return [S.zeros_like(steps[0]), *steps[:3]]
 
 
 def both_directions(units=2, prefix=''):
@@ -176,12 +177,11 @@ def both_directions(units=2, prefix=''):
 #: Programs that read a part of a sequence, and whether they are free.
 PARTS = {
     'the last two steps': (part(-2, 0, axis=1), False),
-    'the last two steps, counted from the end': (lambda length: mx.sym.slice_axis(
+    'the last two steps, counted from the end': (lambda length: S.slice_axis(
         encoder(length, layout='NTC'), axis=1, begin=-2, end=length), False),
     'all steps but the first and the last': (part(1, -1, custom), True),
-    'the first step': (lambda length: mx.sym.slice_axis(
-        encoder(length), axis=0, begin=0, end=1), True),
-    'all steps but the first, up to the end': (lambda length: mx.sym.slice_axis(
+    'the first step': (lambda length: S.slice_axis(encoder(length), axis=0, begin=0, end=1), True),
+    'all steps but the first, up to the end': (lambda length: S.slice_axis(
         encoder(length), axis=0, begin=1, end=None), True),
     'the last step, batch first, by slice': (sliced(lambda length: (
         (None, length - 1), (None, length))), True),
@@ -199,7 +199,7 @@ PARTS = {
     'the third of layers': (lambda length: encoder(length, stack(
         rnn, rnn.LSTMCell(3, 'l0_'), rnn.LSTMCell(2, 'l1_')), merge=False)[2], False),
     'the last three of the data': (of_data(-3, 0), False),
-    'the last three of the data, by slice': (of_data(-3, 0, lambda data, *cut: mx.sym.slice(
+    'the last three of the data, by slice': (of_data(-3, 0, lambda data, *cut: S.slice(
         data, begin=cut[:1], end=cut[1:])), False),
     'the data without the last': (of_data(0, -1), True),
     'the last of the data': (of_data(-1, 0), True),
@@ -238,22 +238,20 @@ def test_what_training_draws_keeps_no_number_of_steps(build, kind):
 #: Operators behind which there is something else than one step for each, and what is made of their
 #: output: its numbers may be those of the steps.
 UNCLEAR = {
-    'sort': lambda steps: mx.sym.sort(steps, axis=1),
-    'cumsum': lambda steps: mx.sym.cumsum(steps, axis=1),
-    'tile': lambda steps: mx.sym.tile(steps, reps=(1, 2, 1)),
-    'repeat': lambda steps: mx.sym.repeat(steps, repeats=2, axis=1),
-    'joined': lambda steps: mx.sym.Concat(steps, mx.sym.cos(steps), dim=1),
-    'a variable': lambda steps: mx.sym.broadcast_mul(steps, MEMORY),
+    'sort': lambda steps: S.sort(steps, axis=1),
+    'cumsum': lambda steps: S.cumsum(steps, axis=1),
+    'tile': lambda steps: S.tile(steps, reps=(1, 2, 1)),
+    'repeat': lambda steps: S.repeat(steps, repeats=2, axis=1),
+    'joined': lambda steps: S.Concat(steps, S.cos(steps), dim=1),
+    'a variable': lambda steps: S.broadcast_mul(steps, MEMORY),
 }
 CUT_UNCLEAR = {
-    'the last': lambda steps, length: mx.sym.slice_axis(
-        steps, axis=1, begin=length - 1, end=length),
-    'the first ones': lambda steps, length: mx.sym.slice_axis(
-        steps, axis=1, begin=0, end=length),
-    'the first ones, by slice': lambda steps, length: mx.sym.slice(
+    'the last': lambda steps, length: S.slice_axis(steps, axis=1, begin=length - 1, end=length),
+    'the first ones': lambda steps, length: S.slice_axis(steps, axis=1, begin=0, end=length),
+    'the first ones, by slice': lambda steps, length: S.slice(
         steps, begin=(None, None), end=(None, length)),
     'shaped': lambda steps, length: reshape(steps, -1, length, 3),
-    'scores, shaped': lambda steps, length: reshape(mx.sym.FullyConnected(
+    'scores, shaped': lambda steps, length: reshape(S.FullyConnected(
         reshape(steps, -1, 3), num_hidden=5), -1, length, 5),
 }
 
@@ -269,34 +267,32 @@ def test_numbers_behind_operators_that_do_not_keep_steps(name, cut):
 
 def each_with(other):
     """The sum of each step and another one."""
-    return lambda h: mx.sym.stack(*[step + other(h, t) for t, step in enumerate(h)], axis=1)
+    return lambda h: S.stack(*[step + other(h, t) for t, step in enumerate(h)], axis=1)
 
 
 #: What is made of the steps of a cell, and whether three of them tell what it is for others.
 FEW_STEPS = {
-    'joined': (lambda h: mx.sym.stack(*h, axis=1), True),
-    'the sum': (lambda h: mx.sym.add_n(*h), True),
-    'joined, and the first': (lambda h: mx.sym.Group([mx.sym.stack(*h, axis=1), h[0]]), True),
-    'from the last to the first': (lambda h: mx.sym.stack(*h[::-1], axis=1), True),
+    'joined': (lambda h: S.stack(*h, axis=1), True),
+    'the sum': (lambda h: S.add_n(*h), True),
+    'joined, and the first': (lambda h: S.Group([S.stack(*h, axis=1), h[0]]), True),
+    'from the last to the first': (lambda h: S.stack(*h[::-1], axis=1), True),
     'the first and the last': (lambda h: h[0] + h[-1], True),
     'each and the last': (each_with(lambda h, t: h[-1]), True),
-    'each and a function of the last': (each_with(lambda h, t: mx.sym.cos(h[-1])), True),
+    'each and a function of the last': (each_with(lambda h, t: S.cos(h[-1])), True),
     'each and the next': (each_with(lambda h, t: h[min(t + 1, len(h) - 1)]), False),
     'each and the one before': (each_with(lambda h, t: h[max(t - 1, 0)]), False),
     'each and the one opposite': (each_with(lambda h, t: h[-1 - t]), True),
-    'a list': (lambda h: mx.sym.Group(list(map(mx.sym.cos, h))), False),
-    'all, and zeros before all but the last': (lambda h: mx.sym.Group([
-        mx.sym.stack(*h), mx.sym.stack(mx.sym.zeros_like(h[0]), *h[:-1])]), False),
-    'the first, all, and zeros before rows of all but the last': (lambda h: mx.sym.Group([
-        h[0], mx.sym.stack(*h), mx.sym.Concat(*[mx.sym.expand_dims(each, axis=1) for each in (
-            mx.sym.Variable('zeros', shape=(2, 3)), *h[:-1])], dim=1)]), False),
+    'a list': (lambda h: S.Group(list(map(S.cos, h))), False),
+    'all, and zeros before all but the last': (lambda h: S.Group([
+        S.stack(*h), S.stack(S.zeros_like(h[0]), *h[:-1])]), False),
+    'the first, all, and zeros before rows of all but the last': (lambda h: S.Group([
+        h[0], S.stack(*h), S.Concat(*[S.expand_dims(each, axis=1) for each in (
+            V('zeros', shape=(2, 3)), *h[:-1])], dim=1)]), False),
     'all, and the sum of one function of the first and another of all but the last': (
-        lambda h: mx.sym.Group([mx.sym.stack(*h), mx.sym.add_n(
-            mx.sym.cos(h[0]), *map(mx.sym.sin, h[:-1]))]), False),
-    'all but the first, and zeros': (lambda h: mx.sym.stack(
-        *h[1:], mx.sym.Variable('zeros', shape=(2, 3)), axis=1), False),
-    'the last twice': (lambda h: mx.sym.stack(h[-1], mx.sym.SequenceLast(mx.sym.stack(*h))),
-                       True),
+        lambda h: S.Group([S.stack(*h), S.add_n(S.cos(h[0]), *map(S.sin, h[:-1]))]), False),
+    'all but the first, and zeros': (lambda h: S.stack(
+        *h[1:], V('zeros', shape=(2, 3)), axis=1), False),
+    'the last twice': (lambda h: S.stack(h[-1], S.SequenceLast(S.stack(*h))), True),
 }
 
 
@@ -320,7 +316,7 @@ def test_what_two_steps_refuse_says_why_and_what_to_export(options):
 
 
 def test_messages_call_a_programs_own_node_by_its_name():
-    parts = mx.sym.split(mx.sym.Variable('data'), 5, 1, squeeze_axis=True, name='x_steps')
+    parts = S.split(V('data'), 5, 1, squeeze_axis=True, name='x_steps')
     model = random_model(parts[1] * parts[3], {'data': (2, 5, 3)})
     with pytest.raises(interop.ExportError, match=r'node x_steps \(SliceChannel\) has 5'):
         prepare(model, {'data': ('batch', 'time:5', 3)})

@@ -12,14 +12,13 @@ from mxrnn._graph.rolling.batching_rules import lift
 from mxrnn._runtime.symbol_graph import json_of
 from mxrnn.interop import graph_from_json, graph_to_json
 
-from .. import mx
 from ..running import random_value
 from .compare import assert_equal
+from .models import S, V
 from .operator_cases import OPS, Op, each_name
 from .rolling import bind, run_rolled
 
-S = mx.sym
-A, B = S.Variable('a'), S.Variable('b')
+A, B = V('a'), V('b')
 STEPS = 2
 
 #: Operators on inputs that the list for exports does not have.
@@ -58,8 +57,8 @@ def values_of(symbol, inputs):
 
 def step_by_step(symbol, moving):
     """The operator for each step, with the outputs of all steps put together."""
-    inputs = {name: list(S.split(S.Variable(name), num_outputs=STEPS, axis=0, squeeze_axis=True))
-              if moves else [S.Variable(name)] * STEPS for name, moves in moving.items()}
+    inputs = {name: list(S.split(V(name), num_outputs=STEPS, axis=0, squeeze_axis=True))
+              if moves else [V(name)] * STEPS for name, moves in moving.items()}
     steps = [symbol(**{name: each[t] for name, each in inputs.items()}) for t in range(STEPS)]
     return S.Group([S.stack(*outputs, axis=0) for outputs in zip(*map(list, steps))])
 

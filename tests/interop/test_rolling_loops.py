@@ -9,16 +9,15 @@ from mxrnn.interop import graph_from_json
 
 from .. import mx, rnn
 from .compare import assert_equal
+from .models import S, V
 from .onnx_runs import compare
 from .rolling import bind, for_mxnet, run_rolled
 from .test_rolling_edges import both_ways
 
-S = mx.sym
-DATA, OWN = S.Variable('data'), S.Variable('memory')
+DATA, OWN = V('data'), V('memory')
 #: Of steps and states, and of a series' values and those several steps before.
-WEIGHTS = {name: S.Variable(name + '_weight') for name in [
-    'i2h', 'h2h', 'xh', 'x',
-    *('%s%d' % (kind, lag) for kind in ('h', 'first', 'second') for lag in range(1, 6))]}
+LAGS = ['%s%d' % (kind, lag) for kind in ('h', 'first', 'second') for lag in range(1, 6)]
+WEIGHTS = {name: V(name + '_weight') for name in ['i2h', 'h2h', 'xh', 'x', *LAGS]}
 
 
 def fc(name, value):
@@ -115,7 +114,7 @@ LAST = ['state and data', 'as data', 'sum', 'joined']
     *[(name, 'all') for name in LOOPS], *[(name, 'last') for name in LAST]])
 def test_loops(name, states):
     step, stated, begin, read, kind = LOOPS[name]
-    state, outputs, insides = S.Variable('begin', shape=stated), [], []
+    state, outputs, insides = V('begin', shape=stated), [], []
     for x in S.split(DATA, num_outputs=4, axis=1, squeeze_axis=True):
         inside, state = step(x, state)
         outputs.append(state)
@@ -143,7 +142,7 @@ def joined(past, new):
 
 def by_hand(names=('', '', ''), activation=S.tanh):
     """An RNN of three steps, without a cell of mx.rnn; returns its states."""
-    state, states = S.Variable('begin'), []
+    state, states = V('begin'), []
     for x, name in zip(S.split(DATA, num_outputs=3, axis=1, squeeze_axis=True),
                        names):
         options = {'num_hidden': 5, 'no_bias': True, 'name': name or None}
@@ -224,7 +223,7 @@ FOUND = {
     'sums of steps': (lambda: sums([OWN, *by_hand()]), {}, [
         KERNEL, '_plus, 3 steps: a loop, because it has no weights'], False),
     'sums of variables': (lambda: [*by_hand(), *sums([
-        S.Variable(each, shape=(2, 5)) for each in 'abcd'])], {}, [KERNEL], False),
+        V(each, shape=(2, 5)) for each in 'abcd'])], {}, [KERNEL], False),
     'no cell': (lambda: list(map(S.tanh, S.split(DATA, num_outputs=4))), {}, [], True),
     'sums alone': (lambda: sums(S.split(DATA, num_outputs=4)), {}, [], True),
 }
@@ -265,12 +264,12 @@ def lagged(lags, name, steps, values):
 
 
 def begins(count):
-    return [S.Variable('begin%d' % i) for i in range(count)]
+    return [V('begin%d' % i) for i in range(count)]
 
 
 def before(count):
     """Values that the graph computes of a series before the first step, as later ones."""
-    return [S.tanh(S.BlockGrad(fc('x', x))) for x in split(S.Variable('memory'), count)]
+    return [S.tanh(S.BlockGrad(fc('x', x))) for x in split(V('memory'), count)]
 
 
 def two_in_a_row(lags):

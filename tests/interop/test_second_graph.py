@@ -12,11 +12,10 @@ from mxrnn.interop.prepare import prepare
 
 from .. import mx, rnn
 from .compare import bind
-from .models import random_model, rows
+from .models import S, V, over, random_model, rows
 from .programs import characters_and_words
 from .test_programs_leave import model_of
 
-S = mx.sym
 FIRST, SECOND, THIRD = 23, 11, 17
 
 
@@ -160,7 +159,7 @@ def dense(x, units):
      r'\(add_n, num_args=3, 3 inputs\) .*2 inputs'),
     (lambda x, T: S.tanh(x) if T == SECOND else x,
      r'the first has concat0 \(_copy\) where .*tanh0'),
-    (lambda x, T: S.broadcast_add(x, S.Variable('bias_%d' % T, shape=(1, 1, 4))),
+    (lambda x, T: S.broadcast_add(x, V('bias_%d' % T, shape=(1, 1, 4))),
      r'the first has bias_23 \(a variable.*\) where the second has bias_11 \(a variable'),
     (lambda x, T: S.sum(x, axis=1) / T ** 2, '529.* and 121.* no law makes both'),
     (lambda x, T: part(x, 0, 30 - T), '7 and 19 .*no law'),
@@ -251,8 +250,8 @@ def test_an_end_of_several_laws_is_refused(build, lengths, laws):
 
 def test_the_numbers_of_another_axis_are_not_proven():
     def build(x, steps):
-        cell = rnn.LSTMCell(4, 'g_').unroll(6, S.Variable('memory'), merge_outputs=True)[0]
-        return S.Group([part(x, 0, steps // 3), part(cell, 0, 4)])
+        return S.Group([part(x, 0, steps // 3),
+                        part(over(rnn.LSTMCell(4, 'g_'), 6, 'memory'), 0, 4)])
     inputs = {**DATA, 'memory': ('batch', 'memory_time', 3)}
     shapes, graph = certified(build, inputs=inputs)
     found = find_ties(graph, shapes, [*inputs])
@@ -262,15 +261,15 @@ def test_the_numbers_of_another_axis_are_not_proven():
 
 def test_a_number_of_two_axes_is_refused():
     def build(x, steps):
-        cell = rnn.LSTMCell(4, 'g_').unroll(steps, S.Variable('other'), merge_outputs=True)[0]
-        return S.sum(x, axis=1) * (1 / steps) + S.sum(cell, axis=1)
+        return S.sum(x, axis=1) * (1 / steps) + S.sum(over(rnn.LSTMCell(4, 'g_'), steps, 'other'),
+                                                      axis=1)
     with pytest.raises(NoLaw, match=r'1/T \(T is more_time\) or 1/T \(T is time\)'):
         certified(build, inputs={**DATA, 'other': ('batch', 'more_time', 3)})
 
 
 def test_a_gradient_that_is_scaled_stays_a_tie_of_losses():
     def build(x, steps):
-        return S.LinearRegressionOutput(x, S.Variable('label'), grad_scale=1 / steps, name='loss')
+        return S.LinearRegressionOutput(x, V('label'), grad_scale=1 / steps, name='loss')
     shapes, graph = certified(build)
     for losses in (False, True):
         assert bool(find_ties(graph, shapes, ['data'], losses).of('time')) is losses
@@ -280,7 +279,7 @@ def test_a_file_that_stays_tied_is_not_run_at_the_other_length():
     """The check ran the other graph at the length of the first, and gave up."""
     def build(steps):
         with mx.name.NameManager():
-            return S.LinearRegressionOutput(rows(steps), S.Variable('label'), grad_scale=1 / steps)
+            return S.LinearRegressionOutput(rows(steps), V('label'), grad_scale=1 / steps)
     model = random_model(build(FIRST), {'data': (2, FIRST, 3)})
     other = graph_from_json(build(SECOND).tojson())
     for training in (False, True):

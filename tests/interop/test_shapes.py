@@ -21,7 +21,7 @@ from mxrnn.interop.registry import TORCH
 
 from .. import mx, rnn
 from ..running import random_value
-from .models import random_model
+from .models import S, V, over, random_model
 from .operator_cases import OPS, each_name
 from .programs import UNITS, WIDTH, WORDS, characters_of_2015
 
@@ -156,14 +156,13 @@ def test_kept_axes(name):
 
 # ---- shapes of inputs
 
-S, V = mx.sym, mx.sym.Variable
 
 
 def with_its_loss():
     """A language model of (time, batch) data that picks the chances of its labels."""
     words = S.Embedding(V('data'), input_dim=11, output_dim=4)
-    outputs, _ = rnn.GRUCell(6, 'g_').unroll(5, words, layout='TNC', merge_outputs=True)
-    scores = S.FullyConnected(S.Reshape(outputs, shape=(-1, 6)), num_hidden=11)
+    scores = S.FullyConnected(S.Reshape(over(rnn.GRUCell(6, 'g_'), 5, words, layout='TNC'),
+                                        shape=(-1, 6)), num_hidden=11)
     return S.MakeLoss(0 - S.pick(S.log_softmax(scores), S.Reshape(V('label'), shape=(-1,))))
 
 
@@ -171,14 +170,13 @@ def with_lengths():
     """Lengths as Sockeye computes them."""
     lengths = S.sum(S.broadcast_not_equal(V('data'), S.zeros((1,))), axis=1)
     words = S.Embedding(V('data'), input_dim=11, output_dim=4)
-    outputs, _ = rnn.GRUCell(6, 'g_').unroll(5, words, merge_outputs=True)
-    return S.SequenceLast(S.swapaxes(outputs, 0, 1), lengths, use_sequence_length=True)
+    return S.SequenceLast(S.swapaxes(over(rnn.GRUCell(6, 'g_'), 5, words), 0, 1), lengths,
+                          use_sequence_length=True)
 
 
 def read_twice():
     """Two encoders of sequences that are added have one number of steps."""
-    return mx.sym.elemwise_add(*(rnn.GRUCell(6, name).unroll(
-        4, V(name), merge_outputs=True)[0] for name in 'ab'))
+    return S.elemwise_add(*(over(rnn.GRUCell(6, name), 4, V(name)) for name in 'ab'))
 
 
 def joined():
@@ -203,8 +201,7 @@ def scaled():
 
 def in_pairs():
     """Pairs of steps behind a cell: any even number of steps fits, not only 2."""
-    outputs, _ = rnn.GRUCell(3, 'r_').unroll(6, V('data'), merge_outputs=True)
-    scores = S.FullyConnected(S.Reshape(outputs, shape=(-1, 3)), num_hidden=5)
+    scores = S.FullyConnected(S.Reshape(over(rnn.GRUCell(3, 'r_'), 6), shape=(-1, 3)), num_hidden=5)
     return S.mean(S.Reshape(scores, shape=(-4, -1, 2, 0)), axis=1)
 
 
@@ -222,7 +219,7 @@ def beside_a_word(static=True):
         about = S.Concat(about, V('static'), dim=1)
     about = S.expand_dims(S.FullyConnected(about, num_hidden=6), axis=1)
     steps = S.Concat(V('data'), S.broadcast_axis(about, axis=1, size=5), dim=2)
-    return rnn.FusedRNNCell(3, mode='gru', prefix='r_').unroll(5, steps, merge_outputs=True)[0]
+    return over(rnn.FusedRNNCell(3, mode='gru', prefix='r_'), 5, steps)
 
 
 def with_a_word_alone():
@@ -265,7 +262,7 @@ def of_a_padded_image():
     image = S.Pad(V('data'), mode='constant', pad_width=(0, 0, 0, 0, 0, 0, 1, 1))
     columns = S.reshape(S.transpose(S.Convolution(
         image, kernel=(8, 3), num_filter=4), axes=(3, 0, 1, 2)), (0, 0, -3))
-    return rnn.GRUCell(6, 'g_').unroll(7, columns, layout='TNC', merge_outputs=True)[0]
+    return over(rnn.GRUCell(6, 'g_'), 7, columns, layout='TNC')
 
 
 def one_series():
@@ -353,16 +350,16 @@ def test_axes_of_two_numbers_have_two_names():
 @pytest.mark.parametrize('shapes', [{}, {'lengths': (2,)}], ids=['whole', 'lengths'])
 def test_a_direction_that_goes_back_cannot_be_stepped(shapes):
     cell = rnn.BidirectionalCell(rnn.LSTMCell(4, 'a_'), rnn.GRUCell(3, 'b_'))
-    model = random_model(cell.unroll(3, V('data'), merge_outputs=True, valid_length=(
-        V('lengths') if shapes else None))[0], {'data': (2, 3, 5), **shapes})
+    model = random_model(over(cell, 3, valid_length=V('lengths') if shapes else None),
+                         {'data': (2, 3, 5), **shapes})
     with pytest.raises(interop.ExportError, match='b_ cannot be stepped: it reads sequences back'):
         in_steps(structure(model.graph).graph, model.arg_params, {})
 
 
 def test_shapes_are_found_without_the_package_onnx(tmp_path, monkeypatch):
     pytest.importorskip('torch')
-    model = random_model(rnn.LSTMCell(3).unroll(5, S.Embedding(
-        V('data'), input_dim=7, output_dim=4), merge_outputs=True)[0], {'data': (2, 5)})
+    model = random_model(over(rnn.LSTMCell(3), 5,
+                              S.Embedding(V('data'), input_dim=7, output_dim=4)), {'data': (2, 5)})
     monkeypatch.setitem(sys.modules, 'onnx', None)
     for name in [each for each in sys.modules if each.startswith('mxrnn.interop._onnx')]:
         monkeypatch.delitem(sys.modules, name)
@@ -395,7 +392,7 @@ def test_operators_of_programs():
 
 def test_the_same_axes_give_the_same_answer():
     """Axes that are given stay as they are."""
-    data = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='fc')
+    data = S.FullyConnected(V('data'), num_hidden=3, name='fc')
     graph = graph_from_json(data.tojson())
     axes = [Axis(free=True), Axis(free=True)]
     answers = [[product(axis) for axis in infer(graph, {
@@ -407,10 +404,10 @@ def test_the_same_axes_give_the_same_answer():
     ((0, 1), 'its inputs must have the same number of axes, but one has 2, other has 1'),
     ((1, 1), 'its axis 1 has to be among the axes, but other has 1')])
 def test_a_join_says_which_input_has_how_many_axes(axes, message):
-    data = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3)
-    parts = [mx.sym.sum(data, axis=at, keepdims=not at, name=name)
+    data = S.FullyConnected(V('data'), num_hidden=3)
+    parts = [S.sum(data, axis=at, keepdims=not at, name=name)
              for at, name in zip(axes, ('one', 'other'))]
-    graph = graph_from_json(mx.sym.Concat(*parts, name='joined').tojson())
+    graph = graph_from_json(S.Concat(*parts, name='joined').tojson())
     fault, = infer(graph, {}).faults
     assert str(fault) == 'node joined (Concat): ' + message
 
@@ -441,11 +438,11 @@ def test_inputs_that_are_read_alike_are_searched_together(monkeypatch, rolled):
 
 def test_inputs_that_are_read_alike_up_to_a_node_may_have_other_axes():
     """Two texts with one table of words, of which one has a word for each row."""
-    weight = mx.sym.Variable('weight')
-    text, word = (mx.sym.Embedding(mx.sym.Variable(name), weight, input_dim=7, output_dim=4)
+    weight = V('weight')
+    text, word = (S.Embedding(V(name), weight, input_dim=7, output_dim=4)
                   for name in ('text', 'word'))
     text = rnn.LSTMCell(4).unroll(3, text)[0][-1]
-    graph = graph_from_json((text + mx.sym.tanh(word)).tojson())
+    graph = graph_from_json((text + S.tanh(word)).tojson())
     params = {'weight': (7, 4), 'lstm_i2h_weight': (16, 4), 'lstm_h2h_weight': (16, 4)}
     for each in (graph, structure(graph).graph):
         shapes = found_shapes(each, params, {}, ['text', 'word']).shapes

@@ -10,7 +10,7 @@ from mxrnn import interop
 from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import torch
-from .models import model_of, random_model
+from .models import S, V, model_of, over, random_model
 from .onnx_runs import exportable, session
 from .sources import check, generate, run_mxnet, source_of
 
@@ -24,8 +24,8 @@ NAMED = {'data': ('batch', 4), 'label': ('batch', 3)}
 def made(build, label=(2, 3)):
     """A Symbol of what `build` makes of the scores and the label, its source, and data for it."""
     with mx.name.NameManager():
-        scores = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='fc')
-        symbol = build(scores, mx.sym.Variable('label'))
+        scores = S.FullyConnected(V('data'), num_hidden=3, name='fc')
+        symbol = build(scores, V('label'))
     data = {'data': random_value('data', (2, 4)).astype('float32'),
             'label': abs(random_value('label', label)).astype('float32')}
     return symbol, source_of(symbol, data, {**NAMED, 'label': ('batch', *label[1:])}), data
@@ -34,15 +34,14 @@ def made(build, label=(2, 3)):
 def stale(scores, label):
     v = scores - label
     w = v * v
-    return mx.sym.Group([mx.sym.BlockGrad(scores * 1), mx.sym.MakeLoss(mx.sym.exp(w) * w),
-                         mx.sym.MakeLoss(mx.sym.abs(v))])
+    return S.Group([S.BlockGrad(scores * 1), S.MakeLoss(S.exp(w) * w), S.MakeLoss(S.abs(v))])
 
 
 def labels_of_labels(scores, label):
-    y = mx.sym.square(label - 1)
-    z = mx.sym.abs(y * y - .5)
-    return mx.sym.Group([mx.sym.LinearRegressionOutput(scores, z * z),
-                         mx.sym.LinearRegressionOutput(scores * 2, y)])
+    y = S.square(label - 1)
+    z = S.abs(y * y - .5)
+    return S.Group([S.LinearRegressionOutput(scores, z * z),
+                    S.LinearRegressionOutput(scores * 2, y)])
 
 
 def scaled(op, scale):
@@ -50,18 +49,18 @@ def scaled(op, scale):
 
 
 def twice(scores, label):
-    head = mx.sym.LinearRegressionOutput(scores, label)
-    return mx.sym.Group([head, head])
+    head = S.LinearRegressionOutput(scores, label)
+    return S.Group([head, head])
 
 
 def read_by_others(scores, label):
-    head = mx.sym.LinearRegressionOutput(scores, label)
-    return mx.sym.Group([head, head * scores, mx.sym.argmax(head, axis=1)])
+    head = S.LinearRegressionOutput(scores, label)
+    return S.Group([head, head * scores, S.argmax(head, axis=1)])
 
 
 def half_blocked(scores, label):
-    return mx.sym.Group([mx.sym.Concat(mx.sym.BlockGrad(scores), scores * scores, dim=1),
-                         mx.sym.LinearRegressionOutput(scores, label)])
+    return S.Group([S.Concat(S.BlockGrad(scores), scores * scores, dim=1),
+                    S.LinearRegressionOutput(scores, label)])
 
 
 @pytest.mark.parametrize('build', [stale, labels_of_labels, twice, half_blocked,
@@ -75,15 +74,15 @@ def test_gradients(build):
 
 @pytest.mark.parametrize('returned', [
     lambda losses: losses, lambda losses: losses[2:], lambda losses: losses[:1] + losses[3:],
-    lambda losses: [mx.sym.BlockGrad(losses[0]), *losses[1:]]], ids=[
+    lambda losses: [S.BlockGrad(losses[0]), *losses[1:]]], ids=[
         'all', 'the last', 'the first and the last', 'one without a gradient'])
 def test_a_loss_of_each_step(returned):
     """Where all steps are computed at once, the method loss lacked them."""
-    outputs, _ = rnn.GRUCell(3, 'g_').unroll(5, mx.sym.Variable('data'), merge_outputs=False)
-    labels = mx.sym.SliceChannel(mx.sym.Variable('label'), num_outputs=5, squeeze_axis=True)
-    fc = {name: mx.sym.Variable('fc_' + name) for name in ('weight', 'bias')}
-    symbol = mx.sym.Group(returned([mx.sym.SoftmaxOutput(
-        mx.sym.FullyConnected(each, num_hidden=2, **fc), labels[t], name='t%d' % t)
+    outputs, _ = rnn.GRUCell(3, 'g_').unroll(5, V('data'), merge_outputs=False)
+    labels = S.SliceChannel(V('label'), num_outputs=5, squeeze_axis=True)
+    fc = {name: V('fc_' + name) for name in ('weight', 'bias')}
+    symbol = S.Group(returned([
+        S.SoftmaxOutput(S.FullyConnected(each, num_hidden=2, **fc), labels[t], name='t%d' % t)
         for t, each in enumerate(outputs)]))
     data = {'data': random_value('data', (2, 5, 4)).astype('float32'),
             'label': np.array([[0, 1, 1, 0, 1], [1, 0, 1, 1, 1]], 'float32')}
@@ -94,9 +93,8 @@ def test_a_loss_of_each_step(returned):
 
 def test_a_dropout_that_two_heads_read_draws_once():
     def build(scores, label):
-        noisy = mx.sym.Dropout(mx.sym.square(scores - label), p=.5)
-        return mx.sym.Group([mx.sym.BlockGrad(scores * 1), mx.sym.MakeLoss(noisy * 1),
-                             mx.sym.MakeLoss(noisy * -1)])
+        noisy = S.Dropout(S.square(scores - label), p=.5)
+        return S.Group([S.BlockGrad(scores * 1), S.MakeLoss(noisy * 1), S.MakeLoss(noisy * -1)])
     _, source, data = made(build)
     loss = source.module.train().loss(*map(torch.tensor, data.values()))
     assert float(loss.detach()) == 0
@@ -104,7 +102,7 @@ def test_a_dropout_that_two_heads_read_draws_once():
 
 @pytest.mark.parametrize('alpha, function', [(.6, 'F.cross_entropy('), (.9, 'softmax_output(')])
 def test_smoothed_labels_that_torch_refuses(alpha, function):
-    text = made(lambda scores, label: mx.sym.SoftmaxOutput(scores, label, smooth_alpha=alpha), (
+    text = made(lambda scores, label: S.SoftmaxOutput(scores, label, smooth_alpha=alpha), (
         2,))[1].text
     assert function in text
 
@@ -120,20 +118,19 @@ def test_a_wrong_loss_is_not_written(text, reason, monkeypatch):
 
 
 def test_parts_of_a_loss_whose_gradient_their_readers_scale_are_no_loss():
-    scores = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=4, name='fc')
-    loss = mx.sym.SoftmaxOutput(scores, mx.sym.Variable('label'), out_grad=True)
-    symbol = mx.sym.Group([mx.sym.slice_axis(loss, axis=1, begin=begin, end=begin + 2)
-                           for begin in (0, 2)])
+    scores = S.FullyConnected(V('data'), num_hidden=4, name='fc')
+    loss = S.SoftmaxOutput(scores, V('label'), out_grad=True)
+    symbol = S.Group([S.slice_axis(loss, axis=1, begin=begin, end=begin + 2) for begin in (0, 2)])
     source = source_of(symbol, {'data': np.ones((4, 5), 'f'), 'label': np.ones(4, 'f')})
     assert not hasattr(source.module, 'loss')
 
 
 def noise(x):
-    return x + mx.sym.random.normal_like(x)
+    return x + S.random.normal_like(x)
 
 
 def always(x):
-    return mx.sym.Dropout(x, p=.3, mode='always')
+    return S.Dropout(x, p=.3, mode='always')
 
 
 @pytest.mark.parametrize('draw, states', [(noise, False), (always, False), (always, True)])
@@ -158,47 +155,44 @@ def drawing(draw):
     """A decoder in whose steps numbers are drawn, and shapes of its data."""
     cell = mx.rnn.GRUCell(4, prefix='g_')
     state, outputs = cell.begin_state(), []
-    for x in mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=5, axis=1,
-                                 squeeze_axis=True):
+    for x in S.SliceChannel(V('data'), num_outputs=5, axis=1, squeeze_axis=True):
         output, state = cell(draw(x), state)
-        outputs.append(mx.sym.expand_dims(output, axis=1))
-    scores = mx.sym.FullyConnected(mx.sym.Reshape(mx.sym.Concat(*outputs, dim=1), shape=(-1, 4)),
-                                   num_hidden=3, name='scores')
-    label = mx.sym.Reshape(mx.sym.Variable('label'), shape=(-1,))
-    return mx.sym.SoftmaxOutput(scores, label, name='softmax'), {
-        'data': (2, 5, 3), 'label': (2, 5)}
+        outputs.append(S.expand_dims(output, axis=1))
+    scores = S.FullyConnected(S.Reshape(S.Concat(*outputs, dim=1), shape=(-1, 4)), num_hidden=3,
+                              name='scores')
+    label = S.Reshape(V('label'), shape=(-1,))
+    return S.SoftmaxOutput(scores, label, name='softmax'), {'data': (2, 5, 3), 'label': (2, 5)}
 
 
 @pytest.mark.parametrize('form', [
-    lambda chances: chances, mx.sym.MakeLoss, lambda chances: mx.sym.reshape(chances, (-1, 3))])
+    lambda chances: chances, S.MakeLoss, lambda chances: S.reshape(chances, (-1, 3))])
 def test_chances_beside_a_loss_add_nothing(form):
     """Their sum, which is the number of rows, was added."""
-    scores = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, flatten=False)
-    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(mx.sym.swapaxes(scores, 0, 1), mx.sym.Variable('label')))
-    text = generate(random_model(mx.sym.Group([form(mx.sym.softmax(scores)), loss]), {
+    scores = S.FullyConnected(V('data'), num_hidden=3, flatten=False)
+    loss = S.MakeLoss(S.ctc_loss(S.swapaxes(scores, 0, 1), V('label')))
+    text = generate(random_model(S.Group([form(S.softmax(scores)), loss]), {
         'data': (2, 4, 5), 'label': (2, 2)})).text
     assert text.partition('def loss')[2].count('.sum()') == 1
 
 
 def test_data_that_are_their_own_label_have_no_gradient_through_it():
     """An autoencoder was refused, since torch sends one."""
-    data = mx.sym.Variable('data')
-    scores = mx.sym.FullyConnected(data, num_hidden=5, flatten=False)
-    text = generate(random_model(mx.sym.LinearRegressionOutput(scores, data), {
-        'data': (2, 5)})).text
+    data = V('data')
+    scores = S.FullyConnected(data, num_hidden=5, flatten=False)
+    text = generate(random_model(S.LinearRegressionOutput(scores, data), {'data': (2, 5)})).text
     assert 'F.mse_loss(x, data' in text
 
 
 def ctc(scores, label, blank='first'):
-    steps = mx.sym.reshape(scores, (-4, -1, 1, 0))  # each row of scores is a step
-    return mx.sym.MakeLoss(mx.sym.ctc_loss(steps, label, blank_label=blank))
+    steps = S.reshape(scores, (-4, -1, 1, 0))  # each row of scores is a step
+    return S.MakeLoss(S.ctc_loss(steps, label, blank_label=blank))
 
 
 def ctc_blank_last(scores, label):
     return ctc(scores, label, 'last')
 
 
-LINEAR, SVM, SOFTMAX = (scaled(op, 1) if op != 'SVMOutput' else mx.sym.SVMOutput for op in (
+LINEAR, SVM, SOFTMAX = (scaled(op, 1) if op != 'SVMOutput' else S.SVMOutput for op in (
     'LinearRegressionOutput', 'SVMOutput', 'SoftmaxOutput'))
 
 
@@ -209,8 +203,8 @@ LINEAR, SVM, SOFTMAX = (scaled(op, 1) if op != 'SVMOutput' else mx.sym.SVMOutput
     (ctc, (1, 2), [[-1, 1]]), (ctc_blank_last, (1, 2), [[0, 2]])])
 def test_a_label_that_does_not_fit_is_refused(build, label, wrong):
     """torch repeated it, gave 0 for a label that is too long, or read beyond the classes."""
-    scores = mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='fc')
-    symbol, data = build(scores, mx.sym.Variable('label')), {'data': (2, 4), 'label': label}
+    scores = S.FullyConnected(V('data'), num_hidden=3, name='fc')
+    symbol, data = build(scores, V('label')), {'data': (2, 4), 'label': label}
     loss = generate(random_model(symbol, data), data).module.loss
     given = [torch.ones(shape) for shape in data.values()]
     assert loss(*given).isfinite()
@@ -220,9 +214,9 @@ def test_a_label_that_does_not_fit_is_refused(build, label, wrong):
 
 def test_a_label_may_have_an_axis_of_one_beside_a_typed_batch():
     """MXNet takes it; once the sizes were typed, the source refused it."""
-    outputs, _ = rnn.GRUCell(3, 'g_').unroll(5, mx.sym.Variable('data'), merge_outputs=True)
-    last = mx.sym.FullyConnected(mx.sym.SequenceLast(outputs, axis=1), num_hidden=1, name='fc')
-    symbol = mx.sym.LinearRegressionOutput(last, mx.sym.Variable('label'))
+    last = S.FullyConnected(S.SequenceLast(over(rnn.GRUCell(3, 'g_'), 5), axis=1), num_hidden=1,
+                            name='fc')
+    symbol = S.LinearRegressionOutput(last, V('label'))
     data = {'data': random_value('data', (2, 5, 4)).astype('f'), 'label': np.ones((2, 1), 'f')}
     source = generate(random_model(symbol, {'data': (2, 5, 4), 'label': (2,)}), {
         'data': (2, 5, 4)})
@@ -232,33 +226,30 @@ def test_a_label_may_have_an_axis_of_one_beside_a_typed_batch():
 def test_heads_with_other_labels_beside_that_of_a_distance():
     """The check draws labels of a distance between the predictions, and classes for the rest."""
     def build(scores, label):
-        return mx.sym.Group([
-            mx.sym.MAERegressionOutput(scores, label, grad_scale=-1),
-            mx.sym.SoftmaxOutput(scores * 2, mx.sym.Variable('classes'), smooth_alpha=.1,
-                                 use_ignore=True, ignore_label=0, normalization='valid')])
+        return S.Group([S.MAERegressionOutput(scores, label, grad_scale=-1),
+                        S.SoftmaxOutput(scores * 2, V('classes'), smooth_alpha=.1, use_ignore=True,
+                                        ignore_label=0, normalization='valid')])
     data = {'data': (2, 4), 'label': (2, 3), 'classes': (2,)}
     data = {name: abs(random_value(name, shape)).astype('float32')
             for name, shape in data.items()}
     with mx.name.NameManager():
-        symbol = build(mx.sym.FullyConnected(mx.sym.Variable('data'), num_hidden=3, name='fc'),
-                       mx.sym.Variable('label'))
+        symbol = build(S.FullyConnected(V('data'), num_hidden=3, name='fc'), V('label'))
     data['classes'] = np.array([2, 0], 'float32')
     check(source_of(symbol, data), symbol, data)
 
 
 def test_warp_ctc():
     """No build of MXNet has it here: CTCLoss has its gradients, and softmax its outputs."""
-    data, label = mx.sym.Variable('data'), mx.sym.Variable('label')
-    rows = mx.sym.reshape(mx.sym.swapaxes(data, 0, 1), (-3, 0))
-    scores = mx.sym.FullyConnected(rows, num_hidden=4, name='fc')
-    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(mx.sym.reshape(scores, (5, -1, 4)), label))
+    data, label = V('data'), V('label')
+    rows = S.reshape(S.swapaxes(data, 0, 1), (-3, 0))
+    scores = S.FullyConnected(rows, num_hidden=4, name='fc')
+    loss = S.MakeLoss(S.ctc_loss(S.reshape(scores, (5, -1, 4)), label))
     given = {'data': random_value('data', (2, 5, 3)).astype('float32'),
              'label': np.array([[1, 2, 0], [3, 3, 1]], 'float32')}
-    executor = run_mxnet(mx.sym.Group([mx.sym.BlockGrad(mx.sym.softmax(scores)), loss]), given, {})
+    executor = run_mxnet(S.Group([S.BlockGrad(S.softmax(scores)), loss]), given, {})
     wanted = executor.forward(is_train=True)[0].asnumpy()
     executor.backward([mx.nd.zeros((10, 4)), mx.nd.ones(2)])
-    head = mx.sym.SoftmaxOutput(scores, mx.sym.Cast(mx.sym.reshape(label, -1), dtype='int32'),
-                                name='ctc')
+    head = S.SoftmaxOutput(scores, S.Cast(S.reshape(label, -1), dtype='int32'), name='ctc')
     content = json.loads(head.tojson())
     content['nodes'][-1].update(op='WarpCTC', attrs={'label_length': '3', 'input_length': '5'})
     model = model_of(head, executor, given)
@@ -289,12 +280,10 @@ def test_a_loss_in_each_step(options):
     rest = {key: value for key, value in options.items() if key != 'op'}
     of_values = 'Regression' in options['op'] or options['op'] == 'MakeLoss'
     with mx.name.NameManager():
-        outputs, _ = rnn.GRUCell(3, 'gru_').unroll(4, mx.sym.Variable('data'))
-        labels = mx.sym.SliceChannel(mx.sym.Variable('label'), num_outputs=4, axis=1,
-                                     squeeze_axis=True)
-        symbol = mx.sym.Group([
-            op(mx.sym.square(each - labels[t]), **rest) if options['op'] == 'MakeLoss' else
-            op(each, labels[t], **rest) for t, each in enumerate(outputs)])
+        outputs, _ = rnn.GRUCell(3, 'gru_').unroll(4, V('data'))
+        labels = S.SliceChannel(V('label'), num_outputs=4, axis=1, squeeze_axis=True)
+        symbol = S.Group([op(S.square(each - labels[t]), **rest) if options['op'] == 'MakeLoss'
+                          else op(each, labels[t], **rest) for t, each in enumerate(outputs)])
     data = {'data': random_value('data', (2, 4, 3)).astype('f'),
             'label': random_value('label', (2, 4, 3)).astype('f') if of_values else
             np.arange(8).reshape(2, 4).astype('f') % 3}
@@ -307,16 +296,15 @@ def test_a_loss_in_each_step(options):
 
 @pytest.mark.parametrize('label', [-100, -1, 3])
 def test_labels_outside_the_classes_are_refused(label):
-    _, source, _ = made(lambda scores, label: mx.sym.SoftmaxOutput(scores, label), (2,))
+    _, source, _ = made(lambda scores, label: S.SoftmaxOutput(scores, label), (2,))
     data = torch.zeros(2, 4)
     with pytest.raises(IndexError, match='out of bounds'):
         source.module.loss(data, torch.tensor([0., label]))
 
 
 def test_a_number_for_an_axis_that_may_have_any_size_is_refused():
-    outputs, _ = rnn.GRUCell(3, 'gru_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)
-    symbol = mx.sym.SoftmaxOutput(mx.sym.Reshape(outputs, shape=(-1, 3)), mx.sym.Reshape(
-        mx.sym.Variable('label'), shape=(-1,)))
+    rows = S.Reshape(over(rnn.GRUCell(3, 'gru_'), 4), shape=(-1, 3))
+    symbol = S.SoftmaxOutput(rows, S.Reshape(V('label'), shape=(-1,)))
     model = random_model(symbol, {'data': (2, 4, 3), 'label': (2, 4)})
     with pytest.raises(ValueError, match=(
             r'label must have .* any size \(time\), got \(batch, 6\): leave it out')):

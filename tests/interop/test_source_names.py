@@ -7,9 +7,9 @@ import pytest
 
 from mxrnn import interop
 
-from .. import mx, ours, rnn
+from .. import ours, rnn
 from .compare import torch
-from .models import random_model
+from .models import S, V, over, random_model
 from .sources import generate, outputs
 
 from mxrnn.interop.run.evaluator import evaluate, variables  # noqa: E402  isort: skip
@@ -109,10 +109,9 @@ def test_one_name_for_all_nodes_that_may_share_it(name):
 @pytest.mark.parametrize('name', HOSTILE, ids=ascii)
 def test_a_node_that_ties_an_axis_is_named_safely(name):
     """Its name stood in the docstring as it is, where it could end it."""
-    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=7, output_dim=3)
-    outputs, _ = rnn.GRUCell(3, 'g_').unroll(6, words, merge_outputs=True)
-    model = random_model(mx.sym.FullyConnected(mx.sym.reshape(
-        outputs, (24, 3), name='tie'), num_hidden=2), {'data': (4, 6)})
+    words = S.Embedding(V('data'), input_dim=7, output_dim=3)
+    model = random_model(S.FullyConnected(S.reshape(
+        over(rnn.GRUCell(3, 'g_'), 6, words), (24, 3), name='tie'), num_hidden=2), {'data': (4, 6)})
     text = generate(model._replace(graph=model.graph._replace(nodes=tuple([
         node._replace(name=name if node.name == 'tie' else node.name)
         for node in model.graph.nodes])))).text

@@ -12,7 +12,7 @@ from mxrnn import interop
 from .. import mx, ours, rnn
 from ..running import random_value
 from .compare import bind, difference, torch
-from .models import random_model
+from .models import S, V, over, random_model
 from .operator_cases import OPS, each_name
 from .sources import check, generate, source_of
 
@@ -37,7 +37,7 @@ CASES = [name for name in OPS if not re.search(r'_scalar_(-?inf|0.0|-2.0|1e.*|.*
 @each_name(CASES)
 def test_like_mxnet(name):
     op = OPS[name]
-    symbol = mx.sym.Group(list(op.build()))
+    symbol = S.Group(list(op.build()))
     shapes, options = op.given()
     bound = bind(symbol, shapes, **options)
     if set(bound.args) - set(shapes) or name == 'Dropout':  # a layer
@@ -86,7 +86,7 @@ def test_like_mxnet(name):
 
 
 def test_every_text_is_compared():
-    symbols = [mx.sym.Group(list(OPS[name].build())) for name in CASES]
+    symbols = [S.Group(list(OPS[name].build())) for name in CASES]
     symbols += [build() for build, _ in FORMS.values()]
     tested = {node.op for symbol in symbols for node in interop.graph_from_json(
         symbol.tojson()).walk()}
@@ -97,7 +97,6 @@ def test_every_text_is_compared():
 
 # ---- forms that have a function in the place of a layer, or of a plain text
 
-S, V = mx.sym, mx.sym.Variable
 X, IMAGE = {'data': (5, 2, 4)}, {'data': (2, 4, 6, 6)}
 
 
@@ -124,8 +123,8 @@ def begun_by_another(backwards):
     """The last states of an RNN begin the next one: both stay nodes of their own."""
     data = V('data')
     one, states = rnn.GRUCell(4, 'a_').unroll(3, data, merge_outputs=True)
-    other, _ = rnn.GRUCell(4, 'b_').unroll(
-        3, S.reverse(data, axis=1) if backwards else one, states, merge_outputs=True)
+    other = over(rnn.GRUCell(4, 'b_'), 3, S.reverse(data, axis=1) if backwards else one,
+                 begin_state=states)
     return S.Concat(one, S.reverse(other, axis=1), dim=2) if backwards else other
 
 

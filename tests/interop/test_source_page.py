@@ -8,9 +8,9 @@ import pytest
 
 from mxrnn import interop
 
-from .. import mx, ours
+from .. import ours
 from ..processes import printed
-from .models import random_model
+from .models import S, V, random_model
 from .sources import generate
 from .test_source import program_of
 
@@ -61,7 +61,6 @@ def test_the_page_says_which_operators_are_pasted():
 
 # ---- the table of refused forms
 
-S, V = mx.sym, mx.sym.Variable
 
 
 def rnn_of(weights=None, **options):

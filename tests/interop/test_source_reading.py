@@ -3,8 +3,9 @@ import re
 
 import pytest
 
-from .. import mx, ours, rnn
+from .. import ours, rnn
 from ..running import random_value
+from .models import S, V, over
 from .sources import check, generate, source_of
 from .test_source import program_of
 
@@ -13,7 +14,7 @@ pytestmark = ours
 
 def test_data_without_a_batch_are_refused():
     import torch
-    symbol = rnn.GRUCell(3, 'a_').unroll(4, mx.sym.Variable('data'), merge_outputs=True)[0]
+    symbol = over(rnn.GRUCell(3, 'a_'), 4)
     values = {'data': random_value('data', (2, 4, 5)).astype('float32')}
     module = source_of(symbol, values, {'data': ('batch', 'time', 5)}).module
     with pytest.raises(ValueError, match=r'must have the shape \(batch, time, 5\), got \(4, 5\)'):
@@ -23,11 +24,9 @@ def test_data_without_a_batch_are_refused():
 def test_numbers_of_the_graph_are_explained_by_their_nodes():
     """A reader asked what 255 was. 1, and what keeps a divisor from 0, explain themselves. Names of
     nodes stand behind their statement, or nowhere. '__0' is a name, and like words for numbers."""
-    with mx.name.NameManager():
-        x = mx.sym.Variable('data') / 255 - 3
-        x = rnn.LSTMCell(4, 'l_').unroll(5, x, merge_outputs=True)[0]
-        x = mx.sym.clip(10 / (x + 2), 0, 20) * .125 + 1
-        x = x / (x * x + 1e-5)
+    x = V('data') / 255 - 3
+    x = S.clip(10 / (over(rnn.LSTMCell(4, 'l_'), 5, x) + 2), 0, 20) * .125 + 1
+    x = x / (x * x + 1e-5)
     text = source_of(x, {'data': random_value('data', (2, 5, 3)).astype('f')}, {
         'data': ('batch', '__0', 3)}).text
     assert text.endswith('''
@@ -40,10 +39,9 @@ def test_numbers_of_the_graph_are_explained_by_their_nodes():
 
 def test_a_number_that_is_used_twice_is_explained_by_its_own_node():
     """Also a factor of 0.001, beside an offset of 0.001."""
-    with mx.name.NameManager():
-        x = mx.sym.FullyConnected(mx.sym.Variable('data') * 3, num_hidden=4, name='fc')
-        x = mx.sym.relu(mx.sym.concat(x * 3, mx.sym.clip(x, -3, 1), dim=1))
-        x = mx.sym.sum(x * .001 + .001, axis=1) * -2
+    x = S.FullyConnected(V('data') * 3, num_hidden=4, name='fc')
+    x = S.relu(S.concat(x * 3, S.clip(x, -3, 1), dim=1))
+    x = S.sum(x * .001 + .001, axis=1) * -2
     text = source_of(x, {'data': random_value('data', (2, 3)).astype('f')}, {
         'data': ('batch', 3)}).text
     assert text.endswith('''
@@ -74,26 +72,26 @@ def test_directions_and_layers_are_one_layer(name, layer):
 
 def unrolled(order, data, weights):
     """An LSTM by hand, of four steps and two units, whose gates have an order."""
-    state, cell, outputs = mx.sym.zeros((0, 2)), mx.sym.zeros((0, 2)), []
-    for x in mx.sym.SliceChannel(data, num_outputs=4, axis=1, squeeze_axis=True):
-        gates = [mx.sym.FullyConnected(each, *weights[at:at + 2], num_hidden=8)
+    state, cell, outputs = S.zeros((0, 2)), S.zeros((0, 2)), []
+    for x in S.SliceChannel(data, num_outputs=4, axis=1, squeeze_axis=True):
+        gates = [S.FullyConnected(each, *weights[at:at + 2], num_hidden=8)
                  for at, each in ((0, x), (2, state))]
-        parts = mx.sym.SliceChannel(gates[0] + gates[1], num_outputs=4, axis=1)
+        parts = S.SliceChannel(gates[0] + gates[1], num_outputs=4, axis=1)
         i, f, c, o = (parts[at] for at in order)
-        cell = mx.sym.sigmoid(f) * cell + mx.sym.sigmoid(i) * mx.sym.tanh(c)
-        state = mx.sym.sigmoid(o) * mx.sym.tanh(cell)
-        outputs.append(mx.sym.expand_dims(state, axis=1))
-    return mx.sym.concat(*outputs, dim=1)
+        cell = S.sigmoid(f) * cell + S.sigmoid(i) * S.tanh(c)
+        state = S.sigmoid(o) * S.tanh(cell)
+        outputs.append(S.expand_dims(state, axis=1))
+    return S.concat(*outputs, dim=1)
 
 
 @pytest.mark.parametrize('reader, layers', [
     (lambda *given: unrolled((0, 1, 2, 3), *given), 1),
-    (lambda _, weights: mx.sym.MakeLoss(mx.sym.square(weights[0])), 0)], ids=['layer', 'penalty'])
+    (lambda _, weights: S.MakeLoss(S.square(weights[0])), 0)], ids=['layer', 'penalty'])
 def test_weights_whose_gates_have_two_orders_are_written(reader, layers):
     """A layer has its own order; another reader of the same numbers needs theirs."""
     names = 'i2h_weight', 'i2h_bias', 'h2h_weight', 'h2h_bias'
-    given = mx.sym.Variable('data'), [mx.sym.Variable(name) for name in names]
-    symbol = mx.sym.Group([unrolled((0, 2, 1, 3), *given), reader(*given)])
+    given = V('data'), [V(name) for name in names]
+    symbol = S.Group([unrolled((0, 2, 1, 3), *given), reader(*given)])
     data = {'data': random_value('data', (3, 4, 5)).astype('float32')}
     source = source_of(symbol, data, {'data': ('batch', 'time', 5)})
     assert source.text.count('nn.LSTM(') == layers
@@ -102,20 +100,20 @@ def test_weights_whose_gates_have_two_orders_are_written(reader, layers):
 
 def decoder(steps=5):
     """A program of attention by hand, which names its nodes by step."""
-    memory, cell = mx.sym.Variable('memory'), rnn.RNNCell(4, 'softsign', prefix='dec_')
-    state, outputs = mx.sym.sum(memory, axis=1), []
+    memory, cell = V('memory'), rnn.RNNCell(4, 'softsign', prefix='dec_')
+    state, outputs = S.sum(memory, axis=1), []
     for step in range(steps):
-        score = mx.sym.batch_dot(memory, mx.sym.expand_dims(state, axis=2), name='score_t%d' % step)
-        look = mx.sym.softmax(mx.sym.Reshape(score, shape=(0, 0)) / 2, name='look_t%d' % step)
-        seen = mx.sym.batch_dot(mx.sym.expand_dims(look, axis=1), memory)
-        state = cell(mx.sym.Reshape(seen, shape=(-1, 4)), [state])[0]
+        score = S.batch_dot(memory, S.expand_dims(state, axis=2), name='score_t%d' % step)
+        look = S.softmax(S.Reshape(score, shape=(0, 0)) / 2, name='look_t%d' % step)
+        seen = S.batch_dot(S.expand_dims(look, axis=1), memory)
+        state = cell(S.Reshape(seen, shape=(-1, 4)), [state])[0]
         outputs.append(state)
     return outputs
 
 
 def test_arrays_have_the_names_that_the_program_gave_with_the_step():
     data = {'memory': random_value('memory', (2, 3, 4)).astype('float32')}
-    text = source_of(mx.sym.stack(*decoder(), axis=1), data, {'memory': ('batch', 3, 4)}).text
+    text = source_of(S.stack(*decoder(), axis=1), data, {'memory': ('batch', 3, 4)}).text
     assert 'look = torch.softmax((x @ ' in text and 'x_' not in text
 
 
@@ -126,17 +124,17 @@ def test_what_a_method_returns_has_its_name():
 
 
 def test_steps_are_stacked_along_the_axis_that_is_read():
-    outputs, _ = rnn.RNNCell(4, 'softsign').unroll(5, mx.sym.Variable('data'))
+    outputs, _ = rnn.RNNCell(4, 'softsign').unroll(5, V('data'))
     data = {'data': random_value('data', (2, 5, 3)).astype('float32')}
-    source = source_of(mx.sym.stack(*outputs, axis=0), data, {'data': ('batch', 'time', 3)})
+    source = source_of(S.stack(*outputs, axis=0), data, {'data': ('batch', 'time', 3)})
     assert 'torch.stack(outs)' in source.text and 'transpose' not in source.text
 
 
 def test_rows_of_two_sequences_have_plain_names():
-    steps = mx.sym.Variable('data')
+    steps = V('data')
     for layer in 'ab':
         cell = rnn.ZoneoutCell(rnn.LSTMCell(3, layer + '_'), .1, .1)
-        steps, _ = cell.unroll(5, steps, merge_outputs=True)
+        steps = over(cell, 5, steps)
     data = {'data': random_value('data', (2, 5, 3)).astype('float32')}
     text = source_of(steps, data, {'data': ('batch', 'time', 3)}).text
     assert text.count(' in zip(') > 1 and not re.search(r'x_\d_\d', text)

@@ -4,10 +4,10 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.rolling import structure
 
-from .. import mx, ours, rnn
+from .. import ours, rnn
 from ..running import random_value
 from .compare import torch
-from .models import random_model
+from .models import S, V, over, random_model
 from .sources import check, generate
 from .test_source import program_of
 
@@ -24,8 +24,8 @@ def model(symbol, **shapes):
 def test_steps_are_checked_against_the_graph_as_it_is(monkeypatch):
     """A classifier of one of six steps."""
     def inner(step):
-        outputs, _ = rnn.GRUCell(3, 'g_').unroll(6, mx.sym.Variable('data'), merge_outputs=False)
-        return model(mx.sym.FullyConnected(outputs[step], num_hidden=2, name='fc'), data=(2, 6, 5))
+        outputs, _ = rnn.GRUCell(3, 'g_').unroll(6, V('data'), merge_outputs=False)
+        return model(S.FullyConnected(outputs[step], num_hidden=2, name='fc'), data=(2, 6, 5))
     assert 'Checked: equal to' in generate(inner(2)).text
     monkeypatch.setattr(plan, 'structure', lambda graph, **options: structure(
         inner(3).graph, **options))
@@ -34,23 +34,21 @@ def test_steps_are_checked_against_the_graph_as_it_is(monkeypatch):
 
 
 def test_numbers_in_the_graph_are_taken_as_onnx_takes_them():
-    words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=7, output_dim=3)
-    outputs, _ = rnn.GRUCell(3, 'g_').unroll(6, words, merge_outputs=True)
-    text = generate(model(mx.sym.FullyConnected(
-        mx.sym.reshape(outputs, (24, 3)), num_hidden=2), data=(4, 6))).text
+    words = S.Embedding(V('data'), input_dim=7, output_dim=3)
+    text = generate(model(S.FullyConnected(
+        S.reshape(over(rnn.GRUCell(3, 'g_'), 6, words), (24, 3)), num_hidden=2), data=(4, 6))).text
     assert 'Input data: (4, 6).' in text
     assert 'Batch: 4, since reshape0 (Reshape) has 4' in text
 
 
 def test_shapes_before_an_operator_that_onnx_lacks_are_found():
-    outputs, _ = rnn.GRUCell(3, 'g_').unroll(6, mx.sym.Variable('data'), merge_outputs=True,
-                                             layout='TNC')
-    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(outputs, mx.sym.Variable('label')))
+    outputs = over(rnn.GRUCell(3, 'g_'), 6, layout='TNC')
+    loss = S.MakeLoss(S.ctc_loss(outputs, V('label')))
     network = model(loss, data=(6, 2, 5), label=(2, 2))
     text = generate(network).text
     assert 'Input data: (time, batch, 5).' in text and 'label: (batch, label_1).' in text
-    batch = mx.sym.MakeLoss(mx.sym.ctc_loss(outputs, mx.sym.reshape(
-        mx.sym.Variable('label'), (2, -1))))  # a batch of 2 and labels of any length
+    batch = S.MakeLoss(S.ctc_loss(outputs, S.reshape(
+        V('label'), (2, -1))))  # a batch of 2 and labels of any length
     network = model(batch, data=(6, 2, 5), label=(4,))
     with pytest.raises(interop.ExportError, match='takes label with 1 or more axes, .*'
                                                   '--input label=b'):
@@ -77,15 +75,14 @@ def test_types_that_are_none(types, said):
 
 def test_an_index_of_integers_is_cast():
     """It was float32 in the run that tells the types, so a cast to that was left out."""
-    data = mx.sym.Variable('data')
-    symbol = mx.sym.Group([mx.sym.cast(data, 'float32'), mx.sym.one_hot(data, depth=5)])
+    data = V('data')
+    symbol = S.Group([S.cast(data, 'float32'), S.one_hot(data, depth=5)])
     source = generate(model(symbol, data=(2, 3)), types={'data': 'int32'})
     assert source.module(torch.ones(2, 3, dtype=torch.int32))[0].dtype == torch.float32
 
 
 def test_what_is_flattened_may_have_more_axes_than_the_graph_tells():
-    symbol = mx.sym.FullyConnected(mx.sym.Concat(
-        mx.sym.Flatten(mx.sym.Variable('ahead')), mx.sym.Variable('static')), num_hidden=3)
+    symbol = S.FullyConnected(S.Concat(S.Flatten(V('ahead')), V('static')), num_hidden=3)
     shapes = {'ahead': (2, 5, 3), 'static': (2, 4)}
     check(generate(model(symbol, **shapes), shapes), symbol, {
         name: random_value(name, shape).astype('float32') for name, shape in shapes.items()})
@@ -93,13 +90,12 @@ def test_what_is_flattened_may_have_more_axes_than_the_graph_tells():
 
 def test_a_number_of_steps_that_stays_in_a_graph_is_no_axis_of_any_size(tmp_path):
     """The search for the label's shape ended in a KeyError."""
-    words, letters = (mx.sym.Embedding(mx.sym.Variable(name), input_dim=9, output_dim=2)
+    words, letters = (S.Embedding(V(name), input_dim=9, output_dim=2)
                       for name in ('words', 'letters'))
-    letters = mx.sym.Reshape(mx.sym.Reshape(letters, shape=(-1, 16)), shape=(-1, 12, 16))
-    outputs, _ = rnn.RNNCell(3).unroll(12, mx.sym.Concat(words, letters, dim=2),
-                                       merge_outputs=True)
-    scores = mx.sym.FullyConnected(mx.sym.Reshape(outputs, shape=(-1, 3)), num_hidden=4)
-    symbol = mx.sym.SoftmaxOutput(scores, mx.sym.Reshape(mx.sym.Variable('label'), shape=(-1,)))
+    letters = S.Reshape(S.Reshape(letters, shape=(-1, 16)), shape=(-1, 12, 16))
+    outputs = over(rnn.RNNCell(3), 12, S.Concat(words, letters, dim=2))
+    scores = S.FullyConnected(S.Reshape(outputs, shape=(-1, 3)), num_hidden=4)
+    symbol = S.SoftmaxOutput(scores, S.Reshape(V('label'), shape=(-1,)))
     shapes = {'words': (2, 12), 'letters': (2, 12, 8)}
     with pytest.raises(interop.ExportError,
                        match='axis . of words cannot be any size: node reshape1'):
@@ -109,10 +105,10 @@ def test_a_number_of_steps_that_stays_in_a_graph_is_no_axis_of_any_size(tmp_path
 
 
 def test_rows_that_a_graph_numbers_itself_are_the_last_behind_the_end():
-    data = mx.sym.Variable('data')
-    rows = mx.sym.Embedding(mx.sym.contrib.arange_like(data, axis=1), input_dim=4, output_dim=5,
-                            name='position')
-    symbol = mx.sym.broadcast_add(data, mx.sym.expand_dims(rows, axis=0))
+    data = V('data')
+    rows = S.Embedding(S.contrib.arange_like(data, axis=1), input_dim=4, output_dim=5,
+                       name='position')
+    symbol = S.broadcast_add(data, S.expand_dims(rows, axis=0))
     source = generate(model(symbol, data=(2, 4, 5)), {'data': ('batch', 'time', 5)})
     for length in (3, 6):
         check(source, symbol, {'data': random_value('data', (2, length, 5)).astype('float32')})

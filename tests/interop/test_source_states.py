@@ -6,8 +6,9 @@ import pytest
 
 from mxrnn import interop
 
-from .. import mx, ours, rnn
+from .. import ours, rnn
 from .compare import torch
+from .models import S, V, over
 from .programs import EACH_STEP, PROGRAMS, stack
 from .sources import generate
 from .test_source import program_of
@@ -64,10 +65,9 @@ def test_states_of_another_batch_are_refused(in_memory):
 
 def recurrent(name='data', fc='fc', first='first', gru='gru'):
     """A GRU of three units, behind a layer, of an input of a name."""
-    rows = mx.sym.FullyConnected(mx.sym.Variable(name), num_hidden=3, flatten=False, no_bias=True,
-                                 name=fc)
-    outputs = mx.sym.RNN(rows, mx.sym.Variable('vector'), mx.sym.zeros((1, 0, 3), name=first),
-                         mode='gru', state_size=3, num_layers=1, name=gru)
+    rows = S.FullyConnected(V(name), num_hidden=3, flatten=False, no_bias=True, name=fc)
+    outputs = S.RNN(rows, V('vector'), S.zeros((1, 0, 3), name=first), mode='gru', state_size=3,
+                    num_layers=1, name=gru)
     return interop.Model(interop.graph_from_json(outputs.tojson()), {
         fc + '_weight': np.eye(3, dtype='f'), 'vector': np.linspace(-1, 1, 72, dtype='f')}, {})
 
@@ -93,18 +93,16 @@ def test_an_input_is_called_like_an_argument_of_the_methods(name):
 
 def test_a_graph_that_has_no_steps_is_refused_for_that():
     """Not because it does not take the numbers that the writer draws."""
-    split = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=5, axis=1)
-    graph = interop.graph_from_json(mx.sym.tanh(split[0]).tojson())
+    split = S.SliceChannel(V('data'), num_outputs=5, axis=1)
+    graph = interop.graph_from_json(S.tanh(split[0]).tojson())
     with pytest.raises(interop.ExportError, match='axis 1 of data cannot be any size: .* 5 parts'):
         generate(interop.Model(graph, {}, {}), {'data': ('batch', 'time', 4)}, states=True)
 
 
 def test_a_loss_that_is_left_out_takes_its_label_along():
-    outputs, _ = rnn.GRUCell(4, 'gru_').unroll(5, mx.sym.Variable('data'), layout='TNC',
-                                               merge_outputs=True)
-    loss = mx.sym.MakeLoss(mx.sym.ctc_loss(outputs, mx.sym.Variable('label')), name='ctc')
-    model, _ = model_for(mx.sym.Group([mx.sym.softmax(outputs), loss]), {
-        'data': (5, 2, 3), 'label': (2, 2)})
+    outputs = over(rnn.GRUCell(4, 'gru_'), 5, layout='TNC')
+    loss = S.MakeLoss(S.ctc_loss(outputs, V('label')), name='ctc')
+    model, _ = model_for(S.Group([S.softmax(outputs), loss]), {'data': (5, 2, 3), 'label': (2, 2)})
     source = generate(model, states=True)
     assert 'left out: ctc_output' in source.text and 'label' not in source.text
     data = torch.rand(3, 2, 3)
@@ -116,10 +114,10 @@ def test_a_loss_that_is_left_out_takes_its_label_along():
 def test_layers_whose_begin_states_are_inputs_begin_with_zeros(first):
     """As in ONNX files; nn.LSTM has them in one tensor."""
     cell = stack(rnn.LSTMCell(4, 'l0_'), rnn.LSTMCell(4, 'l1_'))
-    begin = cell.begin_state(func=mx.sym.Variable)
+    begin = cell.begin_state(func=V)
     if not first:
-        begin[:2] = [mx.sym.zeros((0, 4))] * 2
-    outputs, _ = cell.unroll(5, mx.sym.Variable('data'), begin_state=begin, merge_outputs=True)
+        begin[:2] = [S.zeros((0, 4))] * 2
+    outputs = over(cell, 5, begin_state=begin)
     names = [each.name for each in begin if each.list_arguments()]
     model, _ = model_for(outputs, {'data': (2, 5, 3), **dict.fromkeys(names, (2, 4))})
     module, data = generate(model, states=True).module, torch.rand(2, 5, 3)

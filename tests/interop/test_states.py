@@ -16,7 +16,7 @@ from ..cases import each as each_of
 from ..comparing import assert_close
 from ..running import random_value
 from .forms import BOUND, unrolled
-from .models import random_model
+from .models import S, V, over, random_model
 from .onnx_runs import exportable, grouped, outputs_of, session
 from .programs import EACH_STEP, PROGRAMS, stack
 from .test_programs_leave import model_of, settled
@@ -101,7 +101,7 @@ def test_every_cell(case, tmp_path):
 
 def test_a_sum_over_all_steps_runs_as_a_running_sum(tmp_path):
     cell = rnn.RNNCell(3, prefix='sum_')
-    outputs, _ = cell.unroll(6, mx.sym.Variable('data'), merge_outputs=False)
+    outputs, _ = cell.unroll(6, V('data'), merge_outputs=False)
     model, data = model_for(sum(outputs, cell.begin_state()[0]), {'data': (2, 6, 4)})
     inputs = {'data': ('batch', 'time', 4)}
     stepper = load(model, tmp_path, inputs)
@@ -114,10 +114,9 @@ def test_a_sum_over_all_steps_runs_as_a_running_sum(tmp_path):
 def test_a_running_sum_that_is_tied_is_refused_for_the_tie(inputs):
     """Not for using several steps at once, which it does not."""
     cell = rnn.RNNCell(3, prefix='sum_')
-    outputs, _ = cell.unroll(6, mx.sym.Variable('data'), merge_outputs=False)
-    total = mx.sym._internal._mul_scalar(
-        sum(outputs, cell.begin_state()[0]), scalar=.3, name='third')
-    model, _ = model_for(mx.sym.Group([mx.sym.stack(*outputs, axis=1, name='all'), total]),
+    outputs, _ = cell.unroll(6, V('data'), merge_outputs=False)
+    total = S._internal._mul_scalar(sum(outputs, cell.begin_state()[0]), scalar=.3, name='third')
+    model, _ = model_for(S.Group([S.stack(*outputs, axis=1, name='all'), total]),
                          {'data': (2, 6, 4)})
     with pytest.raises(interop.ExportError, match=r'third \(_mul_scalar\) has 0.3') as error:
         prepare(model, inputs, states=True)
@@ -129,9 +128,8 @@ def test_a_running_sum_that_is_tied_is_refused_for_the_tie(inputs):
 
 def test_a_sum_over_what_a_decoder_attends_to_stays_a_sum(tmp_path):
     """Each step of the decoder adds up all steps of the encoder."""
-    S = mx.sym
-    read, _ = rnn.GRUCell(6, prefix='enc_').unroll(5, S.Variable('src'), merge_outputs=False)
-    said, _ = rnn.GRUCell(6, prefix='dec_').unroll(4, S.Variable('data'), merge_outputs=False)
+    read, _ = rnn.GRUCell(6, prefix='enc_').unroll(5, V('src'), merge_outputs=False)
+    said, _ = rnn.GRUCell(6, prefix='dec_').unroll(4, V('data'), merge_outputs=False)
     steps = []
     for query in said:
         scores = S.softmax(S.Concat(*[S.sum(each * query, axis=1, keepdims=True)
@@ -180,9 +178,8 @@ REFUSED = {
 
 
 def test_a_batch_that_begin_states_fix_is_freed_as_its_line_says(tmp_path):
-    begin = [mx.sym.zeros((6, 4)), mx.sym.zeros((6, 4))]
-    model = random_model(rnn.LSTMCell(4).unroll(
-        5, mx.sym.Variable('data'), begin, merge_outputs=True)[0], {'data': (6, 5, 3)})
+    begin = [S.zeros((6, 4)), S.zeros((6, 4))]
+    model = random_model(over(rnn.LSTMCell(4), 5, begin_state=begin), {'data': (6, 5, 3)})
     (line,) = [text for names, text in prepare(model, states=True).lines if names == 'batch']
     assert line.endswith('. For any: --input data=batch:6,time,3')
     stepper = load(model, tmp_path, {'data': ('batch:6', 'time', 3)})
@@ -323,7 +320,7 @@ def test_wrong_arguments(change, kind, text, language_model):
 def several_heads(outer):
     """A decoder that attends with two heads; their rows are in the axis of the batch."""
     sym, heads, outputs = mx.sym, 2, []
-    encoded, _ = rnn.GRUCell(8, 'enc_').unroll(4, sym.Variable('source'), merge_outputs=True)
+    encoded = over(rnn.GRUCell(8, 'enc_'), 4, sym.Variable('source'))
     weight, bias = sym.Variable('out_weight'), sym.Variable('out_bias')
     order = (1, 0, 2, 3) if outer else (0, 1, 2, 3)
 
@@ -535,19 +532,18 @@ def test_what_the_file_says(language_model, tmp_path):
 
 # ---- what uses several steps at once
 
-S = mx.sym
 
 
 def recurring(data, of=lambda outputs: outputs):
     """Something `of` the outputs of a cell, time first."""
-    return of(rnn.GRUCell(4, 'gru_').unroll(6, data, merge_outputs=True, layout='TNC')[0])
+    return of(over(rnn.GRUCell(4, 'gru_'), 6, data, layout='TNC'))
 
 
 def by_batch(outputs):
     return S.swapaxes(outputs, dim1=0, dim2=1)
 
 
-X = S.Variable('data')
+X = V('data')
 #: Networks of data (time, batch, 4) in which steps depend on later ones, or on their number.
 MIXED = {
     'last of data': lambda: recurring(S.broadcast_add(X, S.slice_axis(X, axis=0, begin=-1,
@@ -573,12 +569,12 @@ MIXED = {
     'batch norm': lambda: S.BatchNorm(by_batch(recurring(X)), name='norm'),
     'one mask': lambda: S.Dropout(recurring(X), mode='always', axes=(0,)),
     'repeated': lambda: S.broadcast_to(recurring(X), shape=(6, 2, 4)),
-    'lengths': lambda: S.SequenceMask(by_batch(recurring(X)), S.Variable('lengths', shape=(
+    'lengths': lambda: S.SequenceMask(by_batch(recurring(X)), V('lengths', shape=(
         6,)), use_sequence_length=True),
-    'chosen': lambda: S.where(S.Variable('condition', shape=(6,)), recurring(X), X),
+    'chosen': lambda: S.where(V('condition', shape=(6,)), recurring(X), X),
     'padded': lambda: S.Concat(recurring(X), S.zeros_like(X), dim=0),
-    'begin': lambda: rnn.RNNCell(4, prefix='rnn_').unroll(6, X, begin_state=[S.sum(X, axis=0)],
-                                                          merge_outputs=True, layout='TNC')[0],
+    'begin': lambda: over(rnn.RNNCell(4, prefix='rnn_'), 6, X, begin_state=[S.sum(X, axis=0)],
+                          layout='TNC'),
 }
 
 
@@ -627,17 +623,16 @@ def test_steps_that_do_not(name, tmp_path):
 
 @pytest.mark.parametrize('begin', [['l_1', 'l_0'], ['l_1', None]])
 def test_names_of_begin_states_that_would_be_used_twice(begin, tmp_path):
-    outputs, _ = rnn.LSTMCell(4, prefix='l_').unroll(
-        3, mx.sym.Variable('data'), merge_outputs=True, begin_state=[
-            mx.sym.Variable(name) if name else mx.sym.zeros((0, 4)) for name in begin])
+    outputs = over(rnn.LSTMCell(4, prefix='l_'), 3,
+                   begin_state=[V(name) if name else S.zeros((0, 4)) for name in begin])
     model = random_model(outputs, {'data': (2, 3, 5), **{name: (2, 4) for name in begin if name}})
     stepper = load(model, tmp_path)
     assert len({*stepper.state_names, *stepper._names[stepper._count:]}) == 4
 
 
 def test_an_input_may_be_called_as_a_state_would_be(tmp_path):
-    outputs, _ = rnn.LSTMCell(3, 'l_').unroll(4, mx.sym.Variable('l_0_in'), merge_outputs=True)
-    stepper = load(model_for(outputs, {'l_0_in': (2, 4, 5)})[0], tmp_path)
+    stepper = load(model_for(over(rnn.LSTMCell(3, 'l_'), 4, 'l_0_in'), {'l_0_in': (2, 4, 5)})[0],
+                   tmp_path)
     assert stepper.input_names == ['l_0_in'] and 'l_0_in' not in stepper.state_names
     found, _ = stepper.read(stepper.begin(2), l_0_in=np.ones((2, 4, 5)))
     assert found.shape == (2, 4, 3)
@@ -645,11 +640,9 @@ def test_an_input_may_be_called_as_a_state_would_be(tmp_path):
 
 def test_a_begin_state_that_each_step_reads_too_comes_from_the_encoder(tmp_path):
     """The state began with zeros whatever the input was."""
-    first = mx.sym.Variable('begin')
-    outputs, _ = rnn.GRUCell(4, 'gru_').unroll(
-        3, mx.sym.Variable('data'), [first], merge_outputs=True)
-    model = random_model(mx.sym.broadcast_add(outputs, mx.sym.expand_dims(first, axis=1)), {
-        'data': (2, 3, 5), 'begin': (2, 4)})
+    first = V('begin')
+    model = random_model(S.broadcast_add(over(rnn.GRUCell(4, 'gru_'), 3, begin_state=[
+        first]), S.expand_dims(first, axis=1)), {'data': (2, 3, 5), 'begin': (2, 4)})
     data, begin = (random_value(name, shape).astype('f') for name, shape in (
         ('data', (2, 3, 5)), ('begin', (2, 4))))
     wanted = interop.to_torch(model)(torch.tensor(data), torch.tensor(begin)).detach().numpy()
@@ -710,12 +703,11 @@ def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_pat
 
 def gru_of_five(helps):
     """A model whose number of steps is fixed, and whether the number can be freed."""
-    data = mx.sym.Variable('data')
-    words = mx.sym.Embedding(data, input_dim=9, output_dim=6, name='words')
-    words = mx.sym.broadcast_add(words, mx.sym.slice_axis(
-        mx.sym.expand_dims(data, axis=2), axis=1, begin=0, end=5)) if helps else words / 5
-    outputs, _ = rnn.GRUCell(4, 'gru_').unroll(5, words, merge_outputs=True)
-    return random_model(outputs, {'data': (2, 5)})
+    data = V('data')
+    words = S.Embedding(data, input_dim=9, output_dim=6, name='words')
+    words = S.broadcast_add(words, S.slice_axis(
+        S.expand_dims(data, axis=2), axis=1, begin=0, end=5)) if helps else words / 5
+    return random_model(over(rnn.GRUCell(4, 'gru_'), 5, words), {'data': (2, 5)})
 
 
 @pytest.mark.parametrize('form', ['onnx', 'source'])
@@ -735,11 +727,10 @@ def test_a_number_of_steps_that_frees_them_is_advised(typed, advised, form, tmp_
 
 def test_the_option_for_an_encoder_of_any_length_is_printed():
     """A file with states kept the encoder's number of steps, and no line said what to type."""
-    source, target = (mx.sym.Embedding(mx.sym.Variable(name), input_dim=9, output_dim=6,
-                                       name=name[0]) for name in ('source', 'target'))
-    outputs, _ = rnn.GRUCell(4, 'e_').unroll(5, source, merge_outputs=True)
-    outputs, _ = rnn.GRUCell(4, 'd_').unroll(
-        7, target, [mx.sym.sum(outputs, axis=1) / 5], merge_outputs=True)
+    source, target = (S.Embedding(V(name), input_dim=9, output_dim=6, name=name[0])
+                      for name in ('source', 'target'))
+    outputs = over(rnn.GRUCell(4, 'd_'), 7, target,
+                   begin_state=[S.sum(over(rnn.GRUCell(4, 'e_'), 5, source), axis=1) / 5])
     model = random_model(outputs, {'source': (2, 5), 'target': (2, 7)})
     plan = prepare(model, states=True)
     notes = [said for title, said in plan.remarks if title == 'note']
@@ -752,11 +743,10 @@ def test_the_option_for_an_encoder_of_any_length_is_printed():
 
 def test_words_of_letters_cannot_be_stepped_along_either(tmp_path):
     """It was said that no recurrence runs along an axis of any size."""
-    letters = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=6, name='embed')
-    outputs, _ = rnn.GRUCell(4, 'letters_').unroll(3, mx.sym.reshape(letters, (-3, 0, 0)))
-    words = mx.sym.reshape(outputs[-1], (-1, 5, 4))
-    outputs, _ = rnn.GRUCell(4, 'words_').unroll(5, words, merge_outputs=True)
-    model = random_model(outputs, {'data': (2, 5, 3)})
+    letters = S.Embedding(V('data'), input_dim=9, output_dim=6, name='embed')
+    outputs, _ = rnn.GRUCell(4, 'letters_').unroll(3, S.reshape(letters, (-3, 0, 0)))
+    words = S.reshape(outputs[-1], (-1, 5, 4))
+    model = random_model(over(rnn.GRUCell(4, 'words_'), 5, words), {'data': (2, 5, 3)})
     with pytest.raises(interop.ExportError, match='letters_, words_ cannot be stepped: each step '
                                                   'of one reads all steps of another'):
         interop.to_onnx(model, tmp_path / 'a.onnx', {'data': ('batch', 'words:5', 'time')},
@@ -776,10 +766,9 @@ def test_a_number_of_steps_that_frees_nothing_is_not_advised(form, tmp_path):
 
 @pytest.mark.parametrize('form', [(0, 0, 12), (-3, 12), (-1, 12), (0, 0, -1), (0, 0, 2, 6)])
 def test_sizes_that_a_reshape_joins_or_cuts_contradict_nothing(form, tmp_path):
-    data = mx.sym.reshape(mx.sym.Variable('data'), shape=form)
-    data = mx.sym.reshape(data, shape=(-1, 5, 12))
-    outputs, _ = rnn.GRUCell(4, 'gru_').unroll(5, data, merge_outputs=True)
-    model, _ = model_for(outputs, {'data': (2, 5, 3, 4)})
+    data = S.reshape(V('data'), shape=form)
+    data = S.reshape(data, shape=(-1, 5, 12))
+    model, _ = model_for(over(rnn.GRUCell(4, 'gru_'), 5, data), {'data': (2, 5, 3, 4)})
     for given, said in (((2, 5, 3, 4), 'stepped: its number of steps is fixed'),
                         (('batch', 'time', 3, 4), 'reshape1|must be 5')):
         with pytest.raises(interop.ExportError, match=said):

@@ -8,9 +8,9 @@ from mxrnn._graph.symbol_json import graph_to_json
 
 from .. import mx, rnn
 from . import models
-from .models import rows
+from .models import S, V, over, rows
 
-S, V, T0 = mx.sym, mx.sym.Variable, 12
+T0 = 12
 OWN = {'data': ('batch', 'time', 3)}
 LENGTHS = {'length': ('batch',)}
 TWO = {'source': ('batch', 'time', 3), 'target': ('batch', 'target_time', 3)}
@@ -125,23 +125,20 @@ def repeated(by):
         code = {'list': lambda: [last(steps)] * steps,
                 'tile': lambda: S.tile(code, reps=(1, steps, 1)),
                 'zeros': lambda: S.broadcast_add(code, S.zeros((1, steps, 1)))}[by]()
-        return rnn.LSTMCell(3, 'd_').unroll(steps, code, merge_outputs=True)[0]
+        return over(rnn.LSTMCell(3, 'd_'), steps, code)
     return build
 
 
 def fused_autoencoder(steps):
-    outputs = rnn.FusedRNNCell(4, mode='gru', prefix='e_').unroll(
-        steps, V('data'), merge_outputs=True, layout='TNC')[0]
+    outputs = over(rnn.FusedRNNCell(4, mode='gru', prefix='e_'), steps, layout='TNC')
     code = S.repeat(S.expand_dims(S.SequenceLast(outputs), axis=0), repeats=steps, axis=0)
-    return rnn.FusedRNNCell(3, mode='lstm', prefix='d_').unroll(
-        steps, code, merge_outputs=True, layout='TNC')[0]
+    return over(rnn.FusedRNNCell(3, mode='lstm', prefix='d_'), steps, code, layout='TNC')
 
 
 def with_lengths(fused):
     def build(steps):
         cell = rnn.FusedRNNCell(4, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(4, 'f_')
-        return cell.unroll(steps, V('data'), merge_outputs=True, layout='NTC',
-                           valid_length=V('length'))[0]
+        return over(cell, steps, valid_length=V('length'))
     return build
 
 
@@ -209,7 +206,7 @@ def check(build, shapes, sizes=((T0, 3), (7, 2), (19, 5))):
     """After `time:12` a graph gives what the program's own graph of each length gives."""
     found, arrays = freed(build, shapes)
     assert not found.of('time')
-    symbol = mx.sym.load_json(graph_to_json(found.graph))
+    symbol = S.load_json(graph_to_json(found.graph))
     for steps, batch in sizes:
         own = build(steps)
         data = {name: np.random.RandomState(steps).randn(*shape).astype('f')
@@ -264,8 +261,7 @@ def test_a_root_that_is_whole_stays():
 
 def test_a_number_that_may_be_that_of_two_sequences_stays():
     def build(steps):
-        ends = [mean(rnn.GRUCell(4, name).unroll(steps, V(name), merge_outputs=True)[0])
-                for name in TWO]
+        ends = [mean(over(rnn.GRUCell(4, name), steps, V(name))) for name in TWO]
         return S.broadcast_axis(sum(ends), axis=1, size=steps)
     for numbers in ({'time': T0}, {'time': T0, 'target_time': T0}):
         assert freed(build, TWO, **numbers)[0].of('time')
@@ -274,7 +270,7 @@ def test_a_number_that_may_be_that_of_two_sequences_stays():
 def test_numbers_of_two_sequences_are_told_apart():
     def build(steps):
         ends = [S.broadcast_add(each, S.Reshape(S.arange(steps), shape=(1, steps, 1))) for each in (
-            rnn.GRUCell(4, name).unroll(steps, V(name), merge_outputs=True)[0] for name in TWO)]
+            over(rnn.GRUCell(4, name), steps, V(name)) for name in TWO)]
         return S.batch_dot(*ends, transpose_b=True)
     assert not freed(build, TWO, time=T0, target_time=T0)[0].ties
     assert freed(build, TWO)[0].of('target_time')

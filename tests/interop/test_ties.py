@@ -8,7 +8,7 @@ from mxrnn.interop.prepare import prepare
 
 from .. import mx, rnn
 from . import models
-from .models import rows
+from .models import V, over, rows
 
 S, T = mx.sym, 12
 
@@ -73,12 +73,12 @@ HEADS = {
     'chances of a class': (lambda x: S.clip(S.sigmoid(S.FullyConnected(
         S.mean(x, axis=1), num_hidden=1, name='fc')), 1e-7, 1 - 1e-7), True),
     'a constant elsewhere': (lambda x: S.broadcast_mul(x, S.ones((1, 1, 1)) * .3), True),
-    'a decoder of two more steps': (lambda x: rnn.LSTMCell(4, 'd_').unroll(
-        T + 2, [S.max(x, axis=1)] * (T + 2), merge_outputs=True)[0], False),
-    'a decoder of a third': (lambda x: rnn.LSTMCell(4, 'd_').unroll(
-        T // 3, [S.max(x, axis=1)] * (T // 3), merge_outputs=True)[0], False),
-    'a decoder of its own steps': (lambda x: rnn.LSTMCell(4, 'd_').unroll(
-        5, [S.max(x, axis=1)] * 5, merge_outputs=True)[0], True),
+    'a decoder of two more steps': (lambda x: over(rnn.LSTMCell(4, 'd_'), T + 2,
+                                                   [S.max(x, axis=1)] * (T + 2)), False),
+    'a decoder of a third': (lambda x: over(rnn.LSTMCell(4, 'd_'), T // 3,
+                                            [S.max(x, axis=1)] * (T // 3)), False),
+    'a decoder of its own steps': (lambda x: over(rnn.LSTMCell(4, 'd_'), 5, [S.max(x, axis=1)] * 5),
+                                   True),
 }
 #: Those of which nothing tells that their numbers are fused steps.
 COUNTED = ('as many copies', 'a temperature', 'a bound')
@@ -149,7 +149,7 @@ def test_a_third_of_few_steps_is_no_constant(head, least):
 
 @pytest.mark.parametrize('of', [lambda x: T - x, lambda x: x / T, lambda x: x * T ** -.5])
 def test_the_number_of_steps_ties_them_in_what_has_no_steps_too(of):
-    lengths = S.Reshape(S.Variable('lengths'), shape=(-1, 1))
+    lengths = S.Reshape(V('lengths'), shape=(-1, 1))
     verdict = verdict_of(S.broadcast_mul(S.max(rows(T), axis=1), of(lengths)), shapes={
         'data': ('batch', 'time', 3), 'lengths': ('batch',)})
     assert verdict.axes['time'].ties and not verdict.axes['batch'].ties
@@ -157,18 +157,17 @@ def test_the_number_of_steps_ties_them_in_what_has_no_steps_too(of):
 
 def test_steps_that_are_made_of_two_axes_are_told_for_both():
     """Columns of an image, as many as it is long times as they are wide."""
-    image = S.Convolution(S.expand_dims(S.Variable('data') / T, axis=1), kernel=(3, 3), pad=(1, 0),
+    image = S.Convolution(S.expand_dims(V('data') / T, axis=1), kernel=(3, 3), pad=(1, 0),
                           num_filter=4, name='conv')
     columns = S.transpose(S.Reshape(image, shape=(0, 0, -1)), axes=(0, 2, 1))
-    outputs = rnn.LSTMCell(4, 'f_').unroll(T, columns, merge_outputs=True, layout='NTC')[0]
-    model = models.random_model(outputs, {'data': (3, T, 3)})
+    model = models.random_model(over(rnn.LSTMCell(4, 'f_'), T, columns), {'data': (3, T, 3)})
     params = {name: array.shape for name, array in model.arg_params.items()}
     axes = judged(structure(model.graph).graph, params, {'data': ('batch', 'time', 'width')}).axes
     assert axes['time'].ties and axes['width'].ties and not axes['batch'].ties
 
 
 def test_steps_that_nothing_reads_are_counted_from_no_end():
-    outputs, _ = rnn.LSTMCell(4, 'f_').unroll(T, S.Variable('data'), merge_outputs=False)
+    outputs, _ = rnn.LSTMCell(4, 'f_').unroll(T, V('data'), merge_outputs=False)
     model = models.random_model(outputs[7], {'data': (3, T, 3)})
     with pytest.raises(ExportError, match='takes 0:8 of it'):
         prepare(model, {'data': ('batch', 'time:%d' % T, 3)})
@@ -199,7 +198,7 @@ def test_the_batch_is_judged_beside_a_number_of_steps():
 
 def test_the_scale_of_a_loss_ties_only_its_gradients():
     scores = S.FullyConnected(S.Reshape(rows(T), shape=(-1, 4)), num_hidden=5, name='fc')
-    loss = S.SoftmaxOutput(scores, S.Variable('label'), grad_scale=1 / T, name='softmax')
+    loss = S.SoftmaxOutput(scores, V('label'), grad_scale=1 / T, name='softmax')
     shapes = {'data': ('batch', 'time', 3)}
     model = models.random_model(loss, {'data': (3, T, 3), 'label': (3 * T,)})
     params = {name: array.shape for name, array in model.arg_params.items()}
@@ -209,21 +208,19 @@ def test_the_scale_of_a_loss_ties_only_its_gradients():
 
 
 def test_what_fuse_checks_and_bounds_by_itself_is_no_tie():
-    lengths = S.Variable('lengths')
+    lengths = V('lengths')
     fast = rnn.fuse(rnn.LSTMCell(4, 'f_'))
-    outputs, _ = fast.unroll(T, S.Variable('data'), merge_outputs=True, valid_length=lengths)
-    verdict = verdict_of(outputs, shapes={'data': ('batch', 'time', 3), 'lengths': ('batch',)})
+    verdict = verdict_of(over(fast, T, valid_length=lengths),
+                         shapes={'data': ('batch', 'time', 3), 'lengths': ('batch',)})
     assert [axis.ties for axis in verdict.axes.values()] == [(), ()]
-    outputs, _ = fast.unroll(None, S.Variable('data'), merge_outputs=True)
-    assert not verdict_of(outputs, told={'time': 3}).axes['time'].ties
+    assert not verdict_of(over(fast, None), told={'time': 3}).axes['time'].ties
 
 
 @pytest.mark.parametrize('fused', [False, True])
 def test_lengths_bounded_by_a_number_tie_the_steps(fused):
     cell = rnn.FusedRNNCell(4, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(4, 'f_')
-    outputs, _ = cell.unroll(T, S.Variable('data'), merge_outputs=True,
-                             valid_length=S.Variable('lengths'))
-    verdict = verdict_of(outputs, shapes={'data': ('batch', 'time', 3), 'lengths': ('batch',)})
+    verdict = verdict_of(over(cell, T, valid_length=V('lengths')),
+                         shapes={'data': ('batch', 'time', 3), 'lengths': ('batch',)})
     assert verdict.axes['time'].ties
     assert not verdict.axes['batch'].ties
 
@@ -256,7 +253,7 @@ class Until(rnn.BaseRNNCell):
 
 
 def test_the_number_of_a_token_in_a_loop_ties_no_steps():
-    begin = [S.Variable('last'), S.Variable('done')]
-    outputs, _ = rnn.dynamic_unroll(Until(), S.Variable('data'), begin_state=begin)
+    begin = [V('last'), V('done')]
+    outputs, _ = rnn.dynamic_unroll(Until(), V('data'), begin_state=begin)
     shapes = {'data': ('batch', 'time', 3), 'last': ('batch', 3), 'done': ('batch', 1)}
     assert not verdict_of(outputs, shapes=shapes).axes['time'].ties
