@@ -9,7 +9,9 @@ import textwrap
 from importlib import metadata
 from typing import Any, Sequence
 
+from ._command_output import failed
 from ._model_commands import add_commands, run_command
+from ._runtime import CommandError
 from ._runtime.versions import VERSION, reason
 
 
@@ -115,7 +117,13 @@ def _remedy(options: argparse.Namespace, others: list[str]) -> str:
 
 
 def main() -> None:
-    words = sys.argv[1:]
+    try:
+        _act(sys.argv[1:])
+    except CommandError as error:
+        sys.exit(failed('', error))
+
+
+def _act(words: list[str]) -> None:
     own = _of_program(words)  # argparse would remove a '--' from the rest
     parser = _parser(words[:own])
     options, others = parser.parse_known_args(words[:own])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mxrnn._runtime import enable_patches
+from mxrnn._runtime import CommandError, enable_patches
 from mxrnn._runtime.traceback_advice import advice
 
 from . import mx, needs_operator
@@ -28,7 +28,8 @@ def test_what_is_no_program_is_said_to_be_none(tmp_path):
                        ('train', 'No such file or directory; did you mean train.py?'),
                        ('days.onnx', 'days.onnx is no program: run takes PROGRAM.py')):
         done = started(name, folder=tmp_path)
-        assert done.returncode == 1 and done.stderr.endswith(said + '\n')
+        assert done.returncode == 2 and done.stderr.startswith('error: ' + name)
+        assert done.stderr.endswith(said + '\n')
 
 
 def written(folder, name, code):
@@ -105,7 +106,7 @@ def test_an_option_behind_the_program_is_hinted_at(tmp_path, code, hint):
 def test_what_is_not_there_is_said_in_one_line(tmp_path, target):
     (tmp_path / 'folder').mkdir()
     done = started(*target, folder=tmp_path)
-    assert done.returncode == 1 and target[-1] in done.stderr
+    assert done.returncode == 2 and done.stderr.startswith('error: ' + target[-1])
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
@@ -181,7 +182,7 @@ print(mxnet.rnn.__name__, 'mxrnn._runtime.import_patches' in sys.modules)
 def test_an_environment_that_cannot_be_written_to(monkeypatch, tmp_path):
     monkeypatch.setattr(enable_patches, '_folder', lambda: str(tmp_path / 'packages'))
     monkeypatch.setattr(enable_patches, '_check_installed', lambda: None)
-    with pytest.raises(SystemExit, match='_mxrnn_startup.py cannot be written: .*No such file'):
+    with pytest.raises(CommandError, match='_mxrnn_startup.py cannot be written: .*No such file'):
         enable_patches.enable()
     (tmp_path / 'packages').mkdir()
     enable_patches.enable()
@@ -191,7 +192,7 @@ def test_an_environment_that_cannot_be_written_to(monkeypatch, tmp_path):
 
     with monkeypatch.context() as patched:
         patched.setattr(os, 'remove', refuse)
-        with pytest.raises(SystemExit, match='mxrnn-enable.* cannot be removed: .*Permission'):
+        with pytest.raises(CommandError, match='mxrnn-enable.* cannot be removed: .*Permission'):
             enable_patches.disable()
     assert 'is again as it was before' in enable_patches.disable()
     assert list((tmp_path / 'packages').iterdir()) == []

@@ -18,3 +18,8 @@
 - `startup`: patches every program of an environment that has a copy of it
 - `enable_patches`: the commands enable and disable, which write and remove that copy
 """
+__all__ = ['CommandError']
+
+
+class CommandError(Exception):
+    """Why run, enable or disable cannot begin; unlike the errors of a program that runs."""

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import sysconfig
 
+from . import CommandError
+
 __all__ = ['disable', 'enable']
 
 #: Written by `enable`: a module, and one of the files with which Python starts.
@@ -42,8 +44,8 @@ def _check_installed() -> None:
     found = subprocess.run([sys.executable, '-c', 'import mxrnn'], cwd=os.path.abspath(os.sep),
                            env=variables, stderr=subprocess.DEVNULL)
     if found.returncode:
-        raise SystemExit('mxrnn is not installed in this environment (%s). Install it first, in '
-                         "mxrnn's folder: pip install ." % sys.prefix)
+        raise CommandError('mxrnn is not installed in this environment (%s). Install it first, in '
+                           "mxrnn's folder: pip install ." % sys.prefix)
 
 
 def enable(replaces_rnn: bool = False) -> str:
@@ -63,7 +65,7 @@ def enable(replaces_rnn: bool = False) -> str:
             with open(path, 'w', encoding='utf-8') as file:
                 file.write(text)
         except OSError as error:
-            raise SystemExit('%s cannot be written: %s' % (path, error)) from None
+            raise CommandError('%s cannot be written: %s' % (path, error)) from None
         written.append(path)
     return '\n'.join(['From now on `import mxnet` works in every program of %s%s.'
                       % (sys.prefix, ', and mx.rnn is mxrnn' if replaces_rnn else ''),
@@ -77,7 +79,7 @@ def disable() -> str:
         try:
             os.remove(path)
         except OSError as error:
-            raise SystemExit('%s cannot be removed: %s' % (path, error)) from None
+            raise CommandError('%s cannot be removed: %s' % (path, error)) from None
     if not removed:
         return 'Nothing to do: %s was not enabled.' % sys.prefix
     return '\n'.join(['`import mxnet` is again as it was before in %s.' % sys.prefix,

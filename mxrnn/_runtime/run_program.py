@@ -21,7 +21,7 @@ import types
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Iterator, Sequence
 
-from . import finder
+from . import CommandError, finder
 from .traceback_advice import advice
 from .versions import how_to_install
 
@@ -134,12 +134,12 @@ def _source(program: str) -> bytes:
         with io.open_code(program) as file:
             content = file.read()
         if b'\0' in content:
-            raise SystemExit('%s is no program: run takes PROGRAM.py' % program)
+            raise CommandError('%s is no program: run takes PROGRAM.py' % program)
         return content
     except IsADirectoryError:
-        raise SystemExit('%s is a folder without a __main__.py' % program) from None
+        raise CommandError('%s is a folder without a __main__.py' % program) from None
     except OSError as error:
-        raise SystemExit('%s cannot be read: %s%s' % (
+        raise CommandError('%s cannot be read: %s%s' % (
             program, error.strerror, _program_near(program))) from None
 
 
@@ -172,6 +172,6 @@ def _module(name: str) -> ModuleSpec:
     if spec is not None and spec.submodule_search_locations is not None:
         spec = importlib.util.find_spec(name + '.__main__')
     if spec is None or not hasattr(spec.loader, 'get_code'):
-        raise SystemExit('%s is neither a module that can be run nor a package with a __main__'
-                         % name)
+        raise CommandError('%s is neither a module that can be run nor a package with a __main__'
+                           % name)
     return spec
