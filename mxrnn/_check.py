@@ -93,8 +93,7 @@ def own(name: str, value: object, types: type[T], what: str) -> T:
                         % (name, what, value.__name__, value.__name__))
     if foreign(value):
         raise TypeError('%s must be %s, got %s' % (name, what, foreign(value)))
-    cells = isinstance(value, (list, tuple)) and value and hasattr(value[0], 'unroll')
-    if cells and not isinstance(value, types):
+    if isinstance(value, (list, tuple)) and value and hasattr(value[0], 'unroll'):
         raise TypeError('%s must be %s, got %s; to stack cells, make a SequentialRNNCell() and '
                         'add() each' % (name, what, shown(value)))
     return instance(name, value, types, what)
@@ -167,12 +166,10 @@ def bounds(name: str, value: object) -> tuple[float, float] | None:
     what = 'None or two numbers (lowest, highest)'
     if not isinstance(value, (tuple, list)):
         raise TypeError('%s must be %s, got %s' % (name, what, shown(value)))
-    if len(value) != 2:
+    limits = [number('each of %s' % name, item) for item in value]
+    if len(limits) != 2 or limits[0] > limits[1]:
         raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
-    low, high = (number('each of %s' % name, item) for item in value)
-    if low > high:
-        raise ValueError('%s must be %s, got %s' % (name, what, shown(value)))
-    return low, high
+    return limits[0], limits[1]
 
 
 def choice(name: str, value: object, allowed: Iterable[str]) -> str:

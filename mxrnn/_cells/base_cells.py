@@ -10,11 +10,12 @@ import sys
 from typing import TYPE_CHECKING, Callable, Sequence
 
 from .. import _check
+from .._files import reason_of
 from .._runtime.mxnet import mx
 from .gate_equations import WEIGHTS, Activate, Activation, Further, Recurrence, Step, activate
 from .known_shapes import unknown
 from .sequences import check_symbol
-from .states import StateInfo, States, check_states, make_state
+from .states import StateInfo, States, check_states
 from .unroll import Unrollable
 from .variables import Init, RNNParams
 from .weights_by_gate import PackedWeights
@@ -205,7 +206,13 @@ class BaseRNNCell(Unrollable, PackedWeights):
             if 'shape' in keywords:
                 keywords['shape'] = unknown(keywords['shape'])  # type: ignore[arg-type]
             name = '%sbegin_state_%d' % (self._prefix, self._init_counter)
-            states.append(make_state(func, name, keywords))
+            try:
+                states.append(func(name=name, **keywords))
+            except mx.base.MXNetError as error:
+                raise TypeError('func of begin_state must make a Symbol from the arguments name, '
+                                '%s; %s says: %s' % (
+                                    ', '.join(keywords), getattr(func, '__name__', func),
+                                    reason_of(error))) from None
         return states
 
     def _first_states_(self, begin_state: States | None, dtype: _check.DType | None) -> States:

@@ -1,12 +1,11 @@
-"""States: their shapes, how they are made, and their checks."""
+"""States: their shapes and their checks."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, Sequence, Union
+from typing import Any, Dict, Sequence, Union
 
-from .._files import reason_of
 from .._runtime.mxnet import mx
 
-__all__ = ['StateInfo', 'States', 'check_states', 'flatten', 'make_state']
+__all__ = ['StateInfo', 'States', 'check_states', 'flatten']
 
 #: Symbols in any nesting, as `unroll` takes and returns them.
 States = Union[mx.sym.Symbol, Sequence['States']]
@@ -24,17 +23,6 @@ def check_states(states: States, count: int, whose: Any) -> list[mx.sym.Symbol]:
                              '; unroll of %r returns its states only with get_next_state=True'
                              % cell for cell in silent[:1])))
     return flat
-
-
-def make_state(func: Callable[..., mx.sym.Symbol], name: str, keywords: Mapping[str, object]
-               ) -> mx.sym.Symbol:
-    """Make a state with `func`, the argument of begin_state; errors take one line."""
-    try:
-        return func(name=name, **keywords)
-    except mx.base.MXNetError as error:
-        raise TypeError('func of begin_state must make a Symbol from the arguments name, %s; '
-                        '%s says: %s' % (', '.join(keywords), getattr(func, '__name__', func),
-                                         reason_of(error))) from None
 
 
 def flatten(states: States) -> list[mx.sym.Symbol]:

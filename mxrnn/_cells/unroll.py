@@ -376,9 +376,8 @@ class Unrollable:
         TypeError, ValueError
             Inputs, states or a layout do not fit. The cell then is as before.
         """
-        given = locals()  # the options by name, and also `self` and the inputs
-        return unroll_hook(self, inputs, begin_state, Options(**{
-            name: value for name, value in given.items() if name in Options._fields}))
+        return unroll_hook(self, inputs, begin_state, Options(
+            length, layout, merge_outputs, dtype, valid_length))
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         """Build the result of `unroll` from checked arguments: call the cell step by step, and keep

@@ -1,7 +1,7 @@
 """Weights as arrays: taken from a dict by name and shape, and packed and unpacked by gate."""
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from .._graph.rnn_vector_layout import GROUPS, KINDS, gate_array
 from .._runtime.mxnet import mx
 from .variables import RNNParams
 
-__all__ = ['ARRAYS', 'MissingWeightsError', 'PackedWeights', 'Weights', 'copy_rows', 'copy_weights',
+__all__ = ['ARRAYS', 'MissingWeightsError', 'PackedWeights', 'Weights', 'copy_weights',
            'join_weights', 'take_weights']
 
 Weights = Dict[str, mx.nd.NDArray]
@@ -47,13 +47,6 @@ def copy_weights(args: object) -> Weights:
     return _check.instance('args', args, dict, 'a dict of weights by name').copy()
 
 
-def copy_rows(array: Array, begin: int, end: int) -> Any:
-    """A copy of a part along the first axis; for an NDArray one operation, without a view."""
-    if isinstance(array, np.ndarray):
-        return array[begin:end].copy()
-    return mx.nd.slice_axis(array, axis=0, begin=begin, end=end)
-
-
 def join_weights(name: str, pieces: Sequence[Array]) -> mx.nd.NDArray:
     """`pieces` of the weight `name`, joined along the first axis, in the first's type and place."""
     first = pieces[0]
@@ -75,7 +68,8 @@ def join_weights(name: str, pieces: Sequence[Array]) -> mx.nd.NDArray:
 
 # By name and shape
 
-def take_weights(args: Weights, shapes: Shapes, whose: PackedWeights) -> list[Array]:
+def take_weights(args: Weights, shapes: Shapes, whose: PackedWeights
+                 ) -> list[mx.nd.NDArray]:
     """Remove the weights named in `shapes` from `args` and return them in that order.
 
     Raises MissingWeightsError if some are missing, ValueError for other shapes.
@@ -181,8 +175,8 @@ class PackedWeights:
                     name = prefix + gate_array(group, kind, gate)
                     args[name] = join_weights(name, [
                         arrays[prefix + gate_array(group, kind, each)] for each in gates
-                    ]) if pack else copy_rows(
-                        arrays[prefix + gate_array(group, kind)], i * rows, (i + 1) * rows)
+                    ]) if pack else arrays[prefix + gate_array(group, kind)][
+                        i * rows:(i + 1) * rows].copy()
         return args
 
     def unpack_weights(self, args: Weights) -> Weights:

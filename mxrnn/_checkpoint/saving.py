@@ -11,8 +11,8 @@ from .._files import atomic
 from .._files import checkpoint_files as files
 from .._files.params import add_checksum, check_params
 from .._graph.symbol_json import read_graph
-from .._runtime.mxnet import RELEASE, mx
-from .._runtime.symbol_graph import graph_of
+from .._runtime.mxnet import mx
+from .._runtime.symbol_graph import graph_of, with_casts
 from . import optimizer_states as _optimizer
 from .optimizer_states import Extra
 
@@ -115,7 +115,8 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
                        (OSError, mx.base.MXNetError)) as paths:
         staged = dict(zip(targets, paths))
         if symbol is not None:
-            symbol.save(staged['symbol'], **_without_copy(symbol))
+            casts = any(node.op.startswith('amp_') for node in graph_of(symbol).walk())
+            symbol.save(staged['symbol'], **({} if casts else with_casts(symbol.save)))
             read_graph(staged['symbol'])
         mx.nd.save(staged['params'], {
             kind + name: array.as_in_context(mx.cpu())
@@ -134,18 +135,6 @@ def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol |
     _log.info('Saved checkpoint to "%s"', targets['params'])
     if companion is not None:
         _log.info('Saved optimizer states to "%s"', targets['states'])
-
-
-def _without_copy(symbol: mx.sym.Symbol) -> dict[str, bool]:
-    """Options with which MXNet writes the same graph.
-
-    By default it makes a copy without casts for mixed precision, and never frees it. Most graphs
-    have no such casts.
-    """
-    if RELEASE < (1, 7):
-        return {}
-    return {'remove_amp_cast': any(node.op in ('amp_cast', 'amp_multicast')
-                                   for node in graph_of(symbol).walk())}
 
 
 def pinned(symbol: mx.sym.Symbol | None, module: mx.mod.BaseModule | None,

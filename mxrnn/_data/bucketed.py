@@ -13,7 +13,7 @@ from . import tokens as _sequences
 from .base_iterator import Described, Key, State, TokenIter, gather, part
 from .buckets import Asked, Buckets, sizes_of
 from .corpus import Sequences, is_corpus, open_corpus
-from .order import Order, check_seed
+from .order import Order
 
 __all__ = ['BucketedIter', 'LastBatch', 'Column', 'TooLong']
 
@@ -60,7 +60,7 @@ class BucketedIter(TokenIter):
         self.shuffle = _check.flag('shuffle', shuffle)
         self.last_batch = _check.choice('last_batch', last_batch, ('discard', 'pad', 'roll_over'))
         self.too_long = _check.choice('too_long', too_long, ('discard', 'truncate'))
-        self.seed = check_seed(seed)
+        self.seed = None if seed is None else _check.integer('seed', seed, 0, 2 ** 32 - 1)
 
         self._columns = [Column(name, i, (0,)) for i, name in enumerate(given)]
         last = self._columns[-1]

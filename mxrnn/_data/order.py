@@ -10,16 +10,7 @@ import numpy as np
 from .. import _check
 from .base_iterator import State
 
-__all__ = ['Order', 'check_seed']
-
-
-def check_seed(seed: int | None) -> int | None:
-    """Return `seed` if both generators accept it."""
-    if seed is None:
-        return None
-    if not 0 <= _check.integer('seed', seed) < 2 ** 32:
-        raise ValueError('seed must be from 0 to 2**32 - 1, got %s' % _check.shown(seed))
-    return int(seed)
+__all__ = ['Order']
 
 
 class _Generators(NamedTuple):

@@ -7,14 +7,7 @@ from typing import Any, TypeVar
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
 from .._cells.gate_equations import MODES
-from .._cells.weights_by_gate import (
-    ARRAYS,
-    Weights,
-    copy_rows,
-    copy_weights,
-    join_weights,
-    take_weights,
-)
+from .._cells.weights_by_gate import ARRAYS, Weights, copy_weights, join_weights, take_weights
 from .._graph.rnn_vector_layout import GATES, FusedLayout, Mode
 from .._runtime.mxnet import mx
 
@@ -158,8 +151,8 @@ class PackedVector(BaseRNNCell):
             return args
         vector, = take_weights(args, {vector_name: (0,)}, self)
         for array in self._layout_.arrays(self._layout_.num_input(vector.size, vector_name)):
-            args[self._prefix + array.name] = copy_rows(vector, array.begin,
-                                                        array.end).reshape(array.shape)
+            args[self._prefix + array.name] = vector[array.begin:array.end].copy().reshape(
+                array.shape)
         return args
 
     def pack_weights(self, args: Weights) -> Weights:
