@@ -10,7 +10,7 @@ from .. import _check
 from .._files.atomic import replacing
 from .._graph.graph import Graph
 from ._source.class_file import state_dict_of
-from ._source.class_text import Written, text_of, written
+from ._source.class_text import OPERATORS, Written, text_of, written
 from .check.source_check import check_source
 from .model import Model
 from .prepare import prepare, prepare_part
@@ -53,7 +53,7 @@ def to_source(model: Model, path: str | os.PathLike[str],
     Raises
     ------
     ExportError
-        Operators have no plain form (all are named), a shape is missing, or the source fails or
+        A source does not have operators (all are named), a shape is missing, or the source fails or
         differs from the graph. Or, with `states`, it uses several steps of a sequence at once.
     ValueError, TypeError
         An argument has a wrong value or type.
@@ -90,8 +90,8 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
     there = check_source_target(path)
     if check:
         begin()
-    plan = prepare(model, inputs, types, outputs, certify_by=certify_by, states=states,
-                   training=True)
+    plan = prepare(model, inputs, types, outputs, operators=OPERATORS, certify_by=certify_by,
+                   states=states, training=True)
     source = written(plan)
     state = state_dict_of(source.file)
     refuse_other_model(path, there, state, model)

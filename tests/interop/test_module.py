@@ -250,6 +250,8 @@ def test_register(own_operators):
     assert module.train()(torch.ones(2)).tolist() == [4, 4]
     for copied in copy.deepcopy(module), pickle.loads(pickle.dumps(module)):
         assert copied(torch.ones(3)).tolist() == [4, 4, 4]
+    with pytest.raises(interop.ExportError, match=r'a source does not have MyScale \(1 times: nod'):
+        interop.to_source(unknown('MyScale', 'tanh'), 'own.py', {'data': ('n',)})
     interop.register('MyLook', lambda node: lambda x: x)
     with pytest.raises(interop.ExportError, match=r'node0 \(MyLook\): its shape is not known: '
                                                   'give register its shape'):

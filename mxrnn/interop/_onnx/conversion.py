@@ -12,9 +12,7 @@ from onnx import helper, numpy_helper
 
 from ... import _check
 from ..._files.params import BFLOAT16, TYPES
-from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Graph, Node
-from ..._graph.operator_rows import check_attributes
 from ..._graph.shapes.axis_factors import Axes
 from ..._graph.shapes.infer import Fault, axes_of
 from ..._graph.shapes.missing_shapes import Place
@@ -179,9 +177,6 @@ class Conversion:
         builder, scope = self._builder, self._builder.scope
         builder.current = node.name or node.op
         try:
-            check_attributes(node)
-            if node.op not in ONNX:
-                raise Unsupported('this operator')
             axes: list[Axes] = []
             with contextlib.suppress(UnknownAxes, IndexError):
                 axes = axes_of(node, [[(size,) for size in value.shape] for value in inputs])
@@ -192,8 +187,6 @@ class Conversion:
             outputs = ONNX[node.op](builder, node, *inputs)
             values = [outputs] if isinstance(outputs, Value) else list(outputs)
             return [_as_inferred(*pair) for pair in zip(values, axes)] + values[len(axes):]
-        except AttributeValueError as error:
-            self._faults.append('node %s' % error)
         except (Unsupported, SizeError, ExportError) as error:
             text = ('ONNX does not have %s' if isinstance(error, Unsupported) else '%s') % error
             self._faults.append(str(Fault(node, str(error))) if isinstance(error, SizeError) else

@@ -5,21 +5,25 @@ import functools
 import os
 import re
 import textwrap
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from ..prepare import Prepared
 from ..prepare.input_shapes import of_graph
 from ..prepare.losses import Losses
-from ..registry import ExportError
+from ..registry import TORCH, Converters, ExportError
 from ..seals import weights_of
 from .class_file import File
-from .emitter_api import Shape
+from .emitter_api import SOURCE, Shape
 from .methods import Methods
 from .python_text import imports_of, wrapped
 from .size_texts import described
 from .step_methods import StepMethods
 
-__all__ = ['Written', 'text_of', 'written']
+__all__ = ['OPERATORS', 'Written', 'text_of', 'written']
+
+#: The operators of a source: those with a text, and those with a function to paste.
+OPERATORS: Converters[Any] = Converters('a source')
+OPERATORS.maps = [TORCH.maps[1], *SOURCE.maps]
 
 
 class Written(NamedTuple):

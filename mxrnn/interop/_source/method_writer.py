@@ -5,9 +5,7 @@ import collections
 import re
 from typing import Any, Callable, Collection, Iterable, Mapping, NamedTuple, Sequence
 
-from ..._graph.attributes import AttributeValueError
 from ..._graph.graph import Entry, Graph, Node
-from ..._graph.operator_rows import check_attributes
 from ..._graph.operator_table import has
 from ..registry import TORCH
 from .class_file import File
@@ -292,10 +290,7 @@ class MethodWriter:
     def _node(self, place: int, node: Node, inputs: Sequence[Expr]) -> None:
         self.place = place
         try:
-            check_attributes(node)
             self._emit(place, node, inputs, SOURCE.get(node.op, Emitter(None)))
-        except AttributeValueError as error:
-            self.faults.append('node %s' % error)
         except Unsupported as error:
             self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
 

@@ -7,11 +7,11 @@ from typing import Any, Mapping, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from ..._graph.graph import Entry, Graph
-from ..._graph.operator_table import row, types_of
+from ..._graph.operator_table import types_of
 from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.sizes import Axis, Size, product, resolve
 from ..._graph.shapes.unification import settled
-from ..registry import TORCH, ExportError
+from ..registry import ExportError
 
 __all__ = ['Fact', 'Facts', 'Shape', 'inferred', 'survey']
 
@@ -65,7 +65,7 @@ def survey(graph: Graph, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, 
     Raises
     ------
     ExportError
-        The graph does not take inputs of these shapes, or has operators that nothing knows.
+        The graph does not take inputs of these shapes, or has operators without a rule for shapes.
     """
     whole = graph._replace(heads=tuple([
         Entry(place, at) for place in graph.reached(lambda node: node.inputs)
@@ -81,12 +81,10 @@ def survey(graph: Graph, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, 
         **{name: str(array.dtype) for name, array in arrays.items()},
         **{name: kind if isinstance(kind, str) else np.dtype(kind).name
            for name, kind in types.items()}})
-    faults = ['node %s: %s' % (node.title, (
-        'its shape is not known: give register its shape' if row(node.op) or node.op in TORCH
-        else 'it has no plain form'))
-        for place in sorted(graph.needed()) for node in graph.nodes[place:place + 1]
-        if Entry(place, 0) not in found.arrays and all(
-            entry in found.arrays for entry in node.needed_inputs)]
+    faults = ['node %s: its shape is not known: give register its shape' % node.title
+              for place in sorted(graph.needed()) for node in graph.nodes[place:place + 1]
+              if Entry(place, 0) not in found.arrays and all(
+                  entry in found.arrays for entry in node.needed_inputs)]
     if faults:
         raise ExportError('\n'.join(faults))
     return found
