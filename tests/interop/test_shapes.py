@@ -412,6 +412,12 @@ def test_a_join_says_which_input_has_how_many_axes(axes, message):
     assert str(fault) == 'node joined (Concat): ' + message
 
 
+def test_a_norm_along_an_axis_that_is_not_there_is_refused():
+    norm = mx.sym.LayerNorm(mx.sym.Variable('data'), axis=2, name='norm')
+    fault, = infer(graph_from_json(norm.tojson()), {'data': (2, 3), 'norm_gamma': (3,)}).faults
+    assert str(fault).startswith('node norm (LayerNorm): its axis 2 has to be among the axes')
+
+
 # ---- inputs that are read alike
 
 @pytest.mark.parametrize('rolled', [False, True])

@@ -149,9 +149,10 @@ def _batch_norm(node: Node, data: Array, *vectors: Array) -> tuple[Axes, ...]:
 
 @rule('LayerNorm')
 def _layer_norm(node: Node, data: Array, *vectors: Array) -> tuple[Axes, ...]:
-    data = data.as_long(node.axis, *vectors)
-    rest = data.replaced(node.axis, [()])
-    return data.mixed([node.axis]), rest, rest
+    at = data.place(node.axis)
+    data = data.as_long(at, *vectors)
+    rest = data.replaced(at, [()])
+    return data.mixed([at]), rest, rest
 
 
 rule('InstanceNorm')(lambda node, data, *_: data.mixed(range(2, len(data))))

@@ -9,7 +9,7 @@ import numpy as np
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import Axis, Size, add, least, product, resolve, same
 from ..registry import Unsupported, converts
-from .builder import Builder, Value, positive
+from .builder import Builder, Value
 
 __all__ = ['concat', 'dtype_of', 'indices', 'shape_of']
 
@@ -21,25 +21,25 @@ converts('Reshape', 'reshape_like', 'Flatten')(
 @converts('transpose')
 def _transpose(builder: Builder, node: Node, data: Value) -> Value:
     axes = node.axes or range(data.rank)[::-1]
-    return builder.transpose(data, [positive(axis, data.rank) for axis in axes])
+    return builder.transpose(data, [axis % data.rank for axis in axes])
 
 
 @converts('SwapAxis')
 def _swap(builder: Builder, node: Node, data: Value) -> Value:
-    first, second = positive(node.dim1, data.rank), positive(node.dim2, data.rank)
+    first, second = node.dim1 % data.rank, node.dim2 % data.rank
     order = list(range(data.rank))
     order[first], order[second] = second, first
     return builder.transpose(data, order)
 
 
 converts('expand_dims')(lambda builder, node, data: builder.unsqueeze(
-    data, positive(node.axis, data.rank + 1)))
+    data, node.axis % (data.rank + 1)))
 converts('shape_array')(lambda builder, node, data: builder.node(
     'Shape', [data], (data.rank,), np.int64))
 converts('size_array')(lambda builder, node, data: builder.reshape(
     builder.node('Size', [data], (), np.int64), (1,)))
 converts('Concat', '_rnn_param_concat')(lambda builder, node, *inputs: concat(
-    builder, inputs, positive(node.dim, inputs[0].rank)))
+    builder, inputs, node.dim % inputs[0].rank))
 
 
 @converts('squeeze')
@@ -49,14 +49,14 @@ def _squeeze(builder: Builder, node: Node, data: Value) -> Value:
         if not all(isinstance(resolve(size), int) for size in data.shape):
             raise Unsupported('a squeeze without axis, of an array of unknown shape')
         axes = [i for i, size in enumerate(data.shape) if resolve(size) == 1]
-    for axis in sorted((positive(axis, data.rank) for axis in axes), reverse=True):
+    for axis in sorted((axis % data.rank for axis in axes), reverse=True):
         data = builder.squeeze(data, axis)
     return data if data.rank else builder.reshape(data, (1,))
 
 
 @converts('slice_axis')
 def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
-    axis = positive(node.axis, data.rank)
+    axis = node.axis % data.rank
     needed = least(node.begin, node.end)
     if isinstance(resolve(data.shape[axis]), int) or needed == 1:
         return builder.slice(data, axis, node.begin, node.end, builder.out[axis])
@@ -73,8 +73,6 @@ def _slice_axis(builder: Builder, node: Node, data: Value) -> Value:
 @converts('slice')
 def _slice(builder: Builder, node: Node, data: Value) -> Value:
     begins, ends, steps = node.begin, node.end, node.step or (None,) * len(node.begin)
-    if not len(begins) == len(ends) == len(steps) <= data.rank:
-        raise Unsupported('a slice from %s to %s of %d axes' % (begins, ends, data.rank))
     for axis, (begin, end, step) in enumerate(zip(begins, ends, steps)):
         step = 1 if step in (None, 0) else step
         if (begin, end, step) not in ((None, None, 1), (0, None, 1)):
@@ -85,7 +83,7 @@ def _slice(builder: Builder, node: Node, data: Value) -> Value:
 
 @converts('slice_like')
 def _slice_like(builder: Builder, node: Node, data: Value, like: Value) -> Value:
-    for axis in sorted(positive(axis, data.rank) for axis in node.axes or range(data.rank)):
+    for axis in sorted(axis % data.rank for axis in node.axes or range(data.rank)):
         if not same(data.shape[axis], like.shape[axis]):
             ends = builder.vector([like.shape[axis]])
             zero, where = builder.constant([0], 'int64'), builder.constant([axis], 'int64')
@@ -105,13 +103,13 @@ def concat(builder: Builder, values: Sequence[Value], axis: int) -> Value:
 
 @converts('stack')
 def _stack(builder: Builder, node: Node, *inputs: Value) -> Value:
-    axis = positive(node.axis, inputs[0].rank + 1)
+    axis = node.axis % (inputs[0].rank + 1)
     return concat(builder, [builder.unsqueeze(value, axis) for value in inputs], axis)
 
 
 @converts('SliceChannel')
 def _split(builder: Builder, node: Node, data: Value) -> list[Value]:
-    count, axis = node.num_outputs, positive(node.axis, data.rank)
+    count, axis = node.num_outputs, node.axis % data.rank
     shape = (*builder.out[:axis], 1, *builder.out[axis:]) if node.squeeze_axis else builder.out
     parts = [data] if count == 1 else builder.nodes('Split', [data], [shape] * count, axis=axis)
     return [builder.squeeze(part, axis) for part in parts] if node.squeeze_axis else parts
@@ -119,7 +117,7 @@ def _split(builder: Builder, node: Node, data: Value) -> list[Value]:
 
 @converts('_split_v2')
 def _split_at(builder: Builder, node: Node, data: Value) -> list[Value]:
-    axis = positive(node.axis, data.rank)
+    axis = node.axis % data.rank
     size = resolve(data.shape[axis])
     if not isinstance(size, int) or size % (node.sections or 1):
         raise Unsupported('a split into unequal parts, or along an axis of unknown size')
@@ -134,7 +132,7 @@ def _split_at(builder: Builder, node: Node, data: Value) -> list[Value]:
 @converts('reverse')
 def _reverse(builder: Builder, node: Node, data: Value) -> Value:
     for axis in node.axis:
-        axis = positive(axis, data.rank)
+        axis = axis % data.rank
         data = builder.slice(data, axis, -1, None, data.shape[axis], -1)
     return data
 
@@ -151,7 +149,7 @@ def _tile(builder: Builder, node: Node, data: Value) -> Value:
 def _repeat(builder: Builder, node: Node, data: Value) -> Value:
     if node.axis is None:
         data = builder.reshape(data, (product(data.shape),))
-    axis = 0 if node.axis is None else positive(node.axis, data.rank)
+    axis = 0 if node.axis is None else node.axis % data.rank
     wide = builder.unsqueeze(data, axis + 1)
     counts = [node.repeats if at == axis + 1 else 1 for at in range(wide.rank)]
     wide = builder.node('Tile', [wide, builder.constant(counts, 'int64')],
@@ -162,8 +160,6 @@ def _repeat(builder: Builder, node: Node, data: Value) -> Value:
 @converts('Pad')
 def _pad(builder: Builder, node: Node, data: Value) -> Value:
     widths = node.pad_width
-    if len(widths) != 2 * data.rank:
-        raise Unsupported('pad_width %s of an array with %d axes' % (widths, data.rank))
     inputs = [data, builder.constant(widths[::2] + widths[1::2], 'int64')]
     if node.mode == 'constant':
         inputs.append(builder.scalar(node.constant_value, data))
@@ -229,7 +225,7 @@ def _arange(builder: Builder, node: Node) -> Value:
 def _arange_like(builder: Builder, node: Node, data: Value) -> Value:
     if node.repeat != 1:
         raise Unsupported('an arange_like that repeats')
-    shape = data.shape if node.axis is None else (data.size(node.axis),)
+    shape = data.shape if node.axis is None else (data.shape[node.axis],)
     size = builder.reshape(builder.vector([product(shape)]), ())
     steps = [builder.constant(number, 'int64') for number in (0, 1)]
     count = builder.node('Range', [steps[0], size, steps[1]], (product(shape),))
@@ -254,7 +250,7 @@ def indices(builder: Builder, value: Value, size: Size, mode: str = 'clip') -> V
 
 @converts('take')
 def _take(builder: Builder, node: Node, table: Value, places: Value) -> Value:
-    axis = positive(node.axis, table.rank)
+    axis = node.axis % table.rank
     places = indices(builder, places, table.shape[axis], node.mode)
     return builder.node('Gather', [table, places], builder.out, axis=axis)
 
@@ -263,7 +259,7 @@ def _take(builder: Builder, node: Node, table: Value, places: Value) -> Value:
 def _pick(builder: Builder, node: Node, data: Value, index: Value) -> Value:
     if node.axis is None:
         raise Unsupported('a pick without an axis')
-    axis = positive(node.axis, data.rank)
+    axis = node.axis % data.rank
     places = indices(builder, index, data.shape[axis], node.mode)
     if places.rank < data.rank:
         places = builder.unsqueeze(places, axis)
@@ -278,12 +274,12 @@ def _picked(builder: Builder, data: Value, places: Value, axis: int) -> Value:
 
 
 converts('batch_take')(lambda builder, node, data, index: builder.squeeze(_picked(
-    builder, data, builder.unsqueeze(indices(builder, index, data.size(1)), 1), 1), 1))
+    builder, data, builder.unsqueeze(indices(builder, index, data.shape[1]), 1), 1), 1))
 
 
 @converts('gather_nd')
 def _gather_nd(builder: Builder, node: Node, data: Value, index: Value) -> Value:
-    count = resolve(index.size(0))
+    count = resolve(index.shape[0])
     if not isinstance(count, int):
         raise Unsupported('a gather_nd over an unknown number of axes')
     order = list(range(1, index.rank)) + [0]

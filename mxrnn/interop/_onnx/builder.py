@@ -21,7 +21,7 @@ from ..registry import Unsupported
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type', 'positive']
+__all__ = ['IR_VERSION', 'OPSET', 'Builder', 'Record', 'Scope', 'Value', 'element_type']
 
 #: The opset of the files, and the matching version of ONNX's file format.
 OPSET, IR_VERSION = 17, 8
@@ -34,13 +34,6 @@ _WRITTEN = 'RandomNormalLike RandomUniformLike Multinomial Loop Scan LSTM GRU RN
 def element_type(dtype: DType) -> int:
     """ONNX's number for a NumPy type."""
     return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
-
-
-def positive(axis: int, rank: int) -> int:
-    """`axis` counted from the front."""
-    if not -rank <= axis < rank:
-        raise Unsupported('axis %d of an array with %d axes' % (axis, rank))
-    return axis % rank
 
 
 #: Operators that only move elements: of their first input, or of all inputs for Concat.
@@ -92,18 +85,6 @@ class Value:
     def rank(self) -> int:
         """The number of axes."""
         return len(self.shape)
-
-    def size(self, axis: int) -> Size:
-        """The size of an axis.
-
-        Raises
-        ------
-        SizeError
-            The axis does not exist.
-        """
-        if not -self.rank <= axis < self.rank:
-            raise SizeError('an axis %d and %d axes' % (axis, self.rank))
-        return self.shape[axis]
 
 
 class Record(NamedTuple):
@@ -325,8 +306,6 @@ class Builder:
 
     def transpose(self, value: Value, order: Sequence[int]) -> Value:
         """`value` with its axes reordered."""
-        if sorted(order) != list(range(value.rank)):
-            raise SizeError('%d axes and %d axes' % (len(order), value.rank))
         if list(order) == sorted(order):
             return value
         return self.node('Transpose', [value], [value.shape[i] for i in order], perm=list(order))

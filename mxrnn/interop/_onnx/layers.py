@@ -8,10 +8,9 @@ import numpy as np
 from ..._graph.attributes import channels_last, normalised_axes
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import Size, divide, product, resolve
-from ..._graph.shapes.unification import SizeError
 from ..registry import Converter, Unsupported, converts
 from .arrays import indices
-from .builder import Builder, Value, positive
+from .builder import Builder, Value
 from .reductions import reduce
 from .sequences import inside
 
@@ -20,7 +19,7 @@ __all__: list[str] = []
 
 def _flat(builder: Builder, value: Value) -> Value:
     """`value` with two axes: the first, and all others joined."""
-    return builder.reshape(value, (value.size(0), product(value.shape[1:])))
+    return builder.reshape(value, (value.shape[0], product(value.shape[1:])))
 
 
 @converts('FullyConnected')
@@ -71,7 +70,7 @@ def _batch_dot(builder: Builder, node: Node, left: Value, right: Value) -> Value
 @converts('_linalg_gemm2')
 def _gemm2(builder: Builder, node: Node, left: Value, right: Value) -> Value:
     rank = left.rank
-    rows = positive(node.axis, rank)
+    rows = node.axis % rank
     if rows == rank - 1:
         raise Unsupported('rows along the last axis')
     batch = [axis for axis in range(rank - 1) if axis != rows]
@@ -98,11 +97,9 @@ def _trmm(builder: Builder, node: Node, triangle: Value, other: Value) -> Value:
 
 # ---- windows over images and sequences
 
-def _window(node: Node, data: Value, *keys: str) -> list[list[int]]:
-    """Attributes of a window over `data`, with a number for each axis of the kernel."""
+def _window(node: Node, *keys: str) -> list[list[int]]:
+    """Attributes of a window, with a number for each axis of the kernel."""
     rank, found = len(node.kernel), []
-    if data.rank != rank + 2:
-        raise SizeError('%d axes and %d axes' % (data.rank, rank + 2))
     for key in keys:
         values = getattr(node, key) or (int(key in ('stride', 'dilate')),) * rank
         if len(values) != rank:
@@ -132,7 +129,7 @@ def _last(builder: Builder, node: Node, value: Value) -> Value:
 
 @converts('Convolution', 'Convolution_v1')
 def _convolution(builder: Builder, node: Node, data: Value, weight: Value, *bias: Value) -> Value:
-    strides, dilations, pads = _window(node, data, 'stride', 'dilate', 'pad')
+    strides, dilations, pads = _window(node, 'stride', 'dilate', 'pad')
     data, weight = _first(builder, node, data), _first(builder, node, weight)
     result = builder.node('Conv', [data, weight, *([] if node.no_bias else bias[:1])],
                           _out(builder, node), kernel_shape=list(node.kernel), strides=strides,
@@ -142,7 +139,7 @@ def _convolution(builder: Builder, node: Node, data: Value, weight: Value, *bias
 
 @converts('Deconvolution')
 def _deconvolution(builder: Builder, node: Node, data: Value, weight: Value, *bias: Value) -> Value:
-    strides, dilations, pads, more = _window(node, data, 'stride', 'dilate', 'pad', 'adj')
+    strides, dilations, pads, more = _window(node, 'stride', 'dilate', 'pad', 'adj')
     if channels_last(node.layout) or node.target_shape:
         raise Unsupported('a Deconvolution with a target_shape or channels last')
     return builder.node('ConvTranspose', [data, weight, *([] if node.no_bias else bias[:1])],
@@ -163,7 +160,7 @@ def _pooled(builder: Builder, node: Node, data: Value, padded: bool | None) -> V
     if node.global_pool:
         op = {'max': 'ReduceMax', 'avg': 'ReduceMean', 'sum': 'ReduceSum'}[kind]
         return reduce(builder, op, data, list(range(2, data.rank)), True)
-    kernel, (strides, pads) = list(node.kernel), _window(node, data, 'stride', 'pad')
+    kernel, (strides, pads) = list(node.kernel), _window(node, 'stride', 'pad')
     if any(p >= k for p, k in zip(pads, kernel)):
         raise Unsupported('a pooling with windows that cover only padding')
     sides = list(map(resolve, data.shape[2:]))
@@ -195,7 +192,7 @@ def _up_sampling(builder: Builder, node: Node, data: Value, *others: Value) -> V
 
 def _along(builder: Builder, value: Value, axis: int, rank: int) -> Value:
     """A vector with as many axes as the array that it is applied to along `axis`."""
-    return builder.reshape(value, (1,) * axis + (value.size(0),) + (1,) * (rank - axis - 1))
+    return builder.reshape(value, (1,) * axis + (value.shape[0],) + (1,) * (rank - axis - 1))
 
 
 def _refuse_statistics(node: Node) -> None:
@@ -207,7 +204,7 @@ def _refuse_statistics(node: Node) -> None:
 def _batch_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: Value, mean: Value,
                 variance: Value) -> Value:
     _refuse_statistics(node)
-    axis = positive(getattr(node, 'axis', 1), data.rank)
+    axis = getattr(node, 'axis', 1) % data.rank
     if node.fix_gamma:
         gamma = builder.fill(1, gamma.shape, gamma.dtype)
     scale = gamma / (variance + node.eps).of('Sqrt')
@@ -218,7 +215,7 @@ def _batch_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: V
 @converts('LayerNorm')
 def _layer_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: Value) -> Value:
     _refuse_statistics(node)
-    axis = positive(node.axis, data.rank)
+    axis = node.axis % data.rank
     order = list(range(data.rank))
     order[axis], order[-1] = order[-1], order[axis]
     data = builder.transpose(data, order)
@@ -235,11 +232,11 @@ converts('InstanceNorm')(lambda builder, node, data, gamma, beta: builder.node(
 def _group_norm(builder: Builder, node: Node, data: Value, gamma: Value, beta: Value) -> Value:
     _refuse_statistics(node)
     groups = node.num_groups
-    flat = builder.reshape(data, (data.size(0), groups, divide(product(data.shape[1:]), groups)))
+    flat = builder.reshape(data, (data.shape[0], groups, divide(product(data.shape[1:]), groups)))
     apart = flat - reduce(builder, 'ReduceMean', flat, [2], True)
     variance = reduce(builder, 'ReduceMean', apart * apart, [2], True)
     result = apart / (variance + node.eps).of('Sqrt')
-    if resolve(gamma.size(0)) != groups:  # by channel
+    if resolve(gamma.shape[0]) != groups:  # by channel
         result = builder.reshape(result, data.shape)
     result = result * _along(builder, gamma, 1, result.rank)
     return builder.reshape(result + _along(builder, beta, 1, result.rank), data.shape)
@@ -263,7 +260,7 @@ def _local_response(builder: Builder, node: Node, data: Value) -> Value:
 
 @converts('_contrib_div_sqrt_dim')
 def _scaled(builder: Builder, node: Node, data: Value) -> Value:
-    width = resolve(data.size(-1))
+    width = resolve(data.shape[-1])
     if not isinstance(width, int):
         raise Unsupported('an unknown width')
     return data / math.sqrt(width)
@@ -274,7 +271,7 @@ def _scaled(builder: Builder, node: Node, data: Value) -> Value:
 def _softmax(op: str, sign: int = 1) -> Converter:
     """A converter for a softmax."""
     def convert(builder: Builder, node: Node, data: Value, *lengths: Value) -> Value:
-        axis = positive(node.axis, data.rank)
+        axis = node.axis % data.rank
         factor = sign / (node.temperature or 1)
         data = builder.cast(data, node.dtype or data.dtype)
         if factor != 1:
@@ -302,7 +299,6 @@ def _flat_softmax(builder: Builder, data: Value) -> Value:
 @converts('SoftmaxActivation')
 def _softmax_activation(builder: Builder, node: Node, data: Value) -> Value:
     if node.mode == 'channel':
-        data.size(1)
         return data.of('Softmax', axis=1)
     if data.rank != 2:
         raise Unsupported('a SoftmaxActivation of %d axes, for which builds of MXNet differ'
@@ -315,7 +311,6 @@ def _softmax_activation(builder: Builder, node: Node, data: Value) -> Value:
 @converts('SoftmaxOutput')
 def _softmax_output(builder: Builder, node: Node, data: Value) -> Value:
     if node.multi_output:
-        data.size(1)
         return data.of('Softmax', axis=1)
     # For float32 arrays of one or four axes, MXNet's inference differs from its training, which
     # treats them as flat.

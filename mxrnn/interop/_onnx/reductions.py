@@ -8,7 +8,7 @@ import numpy as np
 from ..._graph.graph import Node
 from ..._graph.shapes.sizes import product, reduced_axes
 from ..registry import Converter, Unsupported, converts
-from .builder import Builder, Value, positive
+from .builder import Builder, Value
 
 __all__ = ['reduce']
 
@@ -21,17 +21,12 @@ def reduce(builder: Builder, op: str, data: Value, axes: Sequence[int], keep: bo
     return builder.node(op, [data], shape, axes=list(axes), keepdims=int(keep))
 
 
-def _chosen(axes: Sequence[int] | None, rank: int, exclude: bool = False) -> tuple[int, ...]:
-    """The axes to reduce, in order."""
-    return reduced_axes(rank, [positive(axis, rank) for axis in axes or ()], exclude)
-
-
 def _reduction(op: str, neutral: int | None = None) -> Converter:
     """A converter for a reduction; if `neutral` is a number, it replaces NaN."""
     def convert(builder: Builder, node: Node, data: Value) -> Value:
         if neutral is not None and data.dtype.kind == 'f':
             data = builder.where(data.of('IsNaN', dtype=bool), neutral, data)
-        return _reduced(builder, op, data, _chosen(node.axis, data.rank, node.exclude),
+        return _reduced(builder, op, data, reduced_axes(data.rank, node.axis, node.exclude),
                         node.keepdims)
     return convert
 
@@ -60,14 +55,14 @@ def _norm(builder: Builder, node: Node, data: Value) -> Value:
         raise Unsupported('a norm of order %d' % node.ord)
     if data.dtype.kind != 'f':
         raise Unsupported('a norm of the type %s' % data.dtype)
-    result = _reduced(builder, 'ReduceL%d' % node.ord, data, _chosen(node.axis, data.rank),
+    result = _reduced(builder, 'ReduceL%d' % node.ord, data, reduced_axes(data.rank, node.axis),
                       node.keepdims)
     return builder.cast(result, node.out_dtype or result.dtype)
 
 
 @converts('moments')
 def _moments(builder: Builder, node: Node, data: Value) -> list[Value]:
-    axes = _chosen(node.axes, data.rank)
+    axes = reduced_axes(data.rank, node.axes)
     apart = data - reduce(builder, 'ReduceMean', data, axes, True)
     return [_reduced(builder, 'ReduceMean', each, axes, node.keepdims)
             for each in (data, apart * apart)]
@@ -77,7 +72,7 @@ def _axis_or_flat(builder: Builder, node: Node, data: Value) -> tuple[Value, int
     """The data, flat if the attribute 'axis' is None, and the axis."""
     if node.axis is None:
         return builder.reshape(data, (product(data.shape),)), 0
-    return data, positive(node.axis, data.rank)
+    return data, node.axis % data.rank
 
 
 @converts('_np_cumsum')

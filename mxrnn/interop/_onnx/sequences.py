@@ -13,7 +13,7 @@ from ..._graph.shapes.sizes import Size, resolve
 from ..._graph.shapes.unification import unify, unify_all
 from ..registry import ExportError, Unsupported, converts
 from .arrays import concat, indices
-from .builder import Builder, Scope, Value, positive
+from .builder import Builder, Scope, Value
 
 __all__ = ['inside']
 
@@ -32,7 +32,7 @@ def _sequences(data: Value, lengths: Value, axis: int) -> Size:
     """The batch size of sequences whose steps are along `axis`, 0 or 1."""
     if axis not in (0, 1) or lengths.rank != 1:
         raise Unsupported('sequences along axis %d' % axis)
-    return data.size(1 - axis)
+    return data.shape[1 - axis]
 
 
 @converts('SequenceMask')
@@ -57,7 +57,7 @@ def inside(builder: Builder, data: Value, lengths: Value, axis: int) -> Value:
 
 @converts('SequenceLast')
 def _sequence_last(builder: Builder, node: Node, data: Value, *lengths: Value) -> Value:
-    axis = positive(node.axis, data.rank)
+    axis = node.axis % data.rank
     if not node.use_sequence_length:
         return builder.squeeze(builder.slice(data, axis, -1, None, 1), axis)
     _sequences(data, lengths[0], axis)
@@ -71,7 +71,7 @@ def _sequence_last(builder: Builder, node: Node, data: Value, *lengths: Value) -
 @converts('SequenceReverse')
 def _sequence_reverse(builder: Builder, node: Node, data: Value, *lengths: Value) -> Value:
     if not node.use_sequence_length:
-        return builder.slice(data, 0, -1, None, data.size(0), -1)
+        return builder.slice(data, 0, -1, None, data.shape[0], -1)
     _sequences(data, lengths[0], 0)
     return builder.node('ReverseSequence', [data, builder.cast(lengths[0], 'int64')], data.shape,
                         batch_axis=1, time_axis=0)
@@ -102,15 +102,13 @@ def _rnn(builder: Builder, node: Node, data: Value, vector: Value, *states: Valu
             raise Unsupported('%s, which ONNX does not have' % name)
     mode, units, layers = _MODES[node.mode], node.state_size, node.num_layers
     layout = FusedLayout.of(node)
-    directions, size = len(layout.directions), resolve(vector.size(0))
+    directions, size = len(layout.directions), resolve(vector.shape[0])
     if not isinstance(size, int):
         raise Unsupported('a parameter vector of unknown length')
     try:
         width = layout.num_input(size, 'parameters')
     except ValueError as error:
         raise ExportError(str(error)) from None
-    if data.rank != 3:
-        raise Unsupported('data with %d axes' % data.rank)
     count = 2 if node.mode == 'lstm' else 1
     begin, lengths = states[:count], None
     if node.use_sequence_length:
@@ -185,9 +183,9 @@ def _foreach(builder: Builder, node: Node, *inputs: Value) -> list[Value]:
     if not node.body.fits(node):
         raise Unsupported('a loop whose body has other inputs or outputs')
     data, states = inputs[:counts[0]], inputs[counts[0]:sum(counts)]
-    length = data[0].size(0)
+    length = data[0].shape[0]
     for value in data[1:]:
-        length = unify(length, value.size(0))
+        length = unify(length, value.shape[0])
     current, outer = builder.current, builder.scope
     builder.scope = scope = Scope(outer)
     turn = [replace(value, name=builder.name(current + '_state')) for value in states]
