@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import math
+from types import MappingProxyType
 from typing import Any, Container, Iterator, Mapping, Sequence, Union
 
 import numpy as np
@@ -168,7 +169,8 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     try:
         yield
     except TiedError as error:
-        raise TiedError('\n'.join([str(error), *unrolled(findings)])) from None
+        error.args = ('\n'.join([str(error), *unrolled(findings)]),)
+        raise
     except ExportError as error:
         if isinstance(error, WrongSizeError):
             error.args = (str(error) + _as_stated(graph, *error.place, error.size),)
@@ -197,7 +199,12 @@ class WrongSizeError(ExportError):
 
 
 class TiedError(ExportError):
-    """The graph is not right at a size that was typed."""
+    """The graph is not right at a size that was typed; `numbers` has the graph's if that is a name.
+    """
+
+    def __init__(self, text: str, numbers: Mapping[str, int] = MappingProxyType({})) -> None:
+        super().__init__(text)
+        self.numbers = numbers
 
 
 def without_number(inputs: Any) -> tuple[dict[str, Any], dict[Place, int]]:

@@ -284,7 +284,8 @@ def _refuse(where: str, size: int | str, axis: Axis) -> None:
     others = [*dict.fromkeys(str(tie) for tie in axis.ties)]
     raise TiedError('%s cannot be %s: node %s%s%s' % (
         where, 'any size' if isinstance(size, str) else size, '; node '.join(others[:3]),
-        '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy))
+        '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy),
+        {size: axis.sizes[0]} if isinstance(size, str) and axis.sizes else {})
 
 
 def _final(verdict: Verdict, names: Mapping[str, int | str]) -> dict[str, int | str]:

@@ -1,9 +1,10 @@
 """One function for all exports: from a model and what was typed to a plan."""
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Collection, Mapping, NamedTuple, Sequence
+from typing import Any, Collection, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ... import _check
 from ..._graph.attributes import AttributeValueError
@@ -19,6 +20,7 @@ from ..._graph.rolling import (
     with_one_input,
 )
 from ..._graph.shapes.missing_shapes import Named, Place
+from ..._graph.shapes.verdicts import with_sizes
 from ..._graph.stepping import Stepped
 from ..model import Model, widened
 from ..registry import Converters, ExportError
@@ -37,7 +39,7 @@ from .input_shapes import (
 from .lengths import Request, Settled, settled
 from .losses import Losses, with_losses
 from .outputs import chosen, refuse_unknown
-from .steps import FIXED, LEFT_OUT, chosen_for_steps, in_steps
+from .steps import FIXED, LEFT_OUT, chosen_for_steps, in_steps, places_in_steps
 
 __all__ = ['Prepared', 'glance', 'prepare', 'prepare_part']
 
@@ -263,13 +265,16 @@ def _choose(typed: _Typed, asked: _Asked) -> _Chosen:
                    left_out, read, one.note)
 
 
-def _planned(kept: _Chosen, typed: _Typed, asked: _Asked, ranks: Mapping[str, int]) -> tuple[
-        _Chosen, RolledGraph, Settled, Losses | None, Stepped | None]:
+#: The last two stages of `prepare`: the model with the outputs that remain, its graph rolled up,
+#: and what is settled of it.
+_Planned = Tuple[_Chosen, RolledGraph, Settled, Optional[Losses], Optional[Stepped]]
+
+
+def _planned(kept: _Chosen, typed: _Typed, asked: _Asked, ranks: Mapping[str, int]) -> _Planned:
     """The last two stages. A sum over all steps cannot run in steps, but a running sum can: a graph
     that is refused with states is tried once more with loops for sums."""
     try:
-        able, rolled = _rolled_up(kept, asked)
-        return able, rolled, *_settled(able, rolled, typed, asked, ranks)
+        return _of_outputs(kept, typed, asked, ranks)
     except ExportError as error:
         refusal = error
     if asked.states and asked.sums:
@@ -291,53 +296,106 @@ def _truer(sums: ExportError, loops: ExportError) -> ExportError:
     return ExportError('\n'.join([*[line for line in second if line not in first], *first[1:]]))
 
 
-def _rolled_up(kept: _Chosen, asked: _Asked) -> tuple[_Chosen, RolledGraph]:
-    """The graph rolled up; with states, only with the outputs that can run in steps."""
+def _of_outputs(kept: _Chosen, typed: _Typed, asked: _Asked, ranks: Mapping[str, int]) -> _Planned:
+    """The last two stages; with states, for the outputs that can run in steps."""
     graph = kept.model.graph
     rolled = asked.rolled(graph)
-    if not asked.states or asked.outputs is not None:
+    if not asked.states or asked.outputs is not None or len(graph.heads) == 1:
+        return kept, rolled, *_settled(kept, rolled, typed, asked, ranks)
+    places = places_in_steps(rolled.graph, kept.model.params)
+    part, own = _part(kept, rolled, asked, places)
+    try:
+        return part, own, *_settled(part, own, typed, asked, ranks)
+    except ExportError as error:
+        able = [at for at in places if len(places) > 1 and _can_be_stepped(
+            *_part(kept, rolled, asked, [at]), typed, asked, ranks)]
+        part, own = _part(kept, rolled, asked, chosen_for_steps(
+            graph, places, able, {*kept.given}, error))
+    return part, own, *_settled(part, own, typed, asked, ranks)
+
+
+def _part(kept: _Chosen, rolled: RolledGraph, asked: _Asked, places: Sequence[int]
+          ) -> tuple[_Chosen, RolledGraph]:
+    """The model with the outputs at some places, and its graph rolled up."""
+    def part(graph: Graph) -> Graph:
+        return graph.ending_in([graph.heads[at] for at in places if at < len(graph.heads)])
+    graph = kept.model.graph
+    if len(places) == len(graph.heads):
         return kept, rolled
-    able = chosen_for_steps(graph, rolled, kept.model.params, kept.given)
-    if able is graph:
-        return kept, rolled
+    able = part(graph)
     needed, left = able.needed_variables(), [
         name for name in graph.outputs if name not in able.outputs]
     return kept._replace(
         model=kept.model._replace(graph=able), notes=[*kept.notes, LEFT_OUT % ', '.join(left)],
-        inputs=[name for name in kept.inputs if name in needed]), asked.rolled(able)
+        inputs=[name for name in kept.inputs if name in needed],
+        other=kept.other and part(kept.other)), asked.rolled(able)
 
 
-def _settled(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked,
-             ranks: Mapping[str, int]) -> tuple[Settled, Losses | None, Stepped | None]:
-    """The sizes of the inputs, then what depends on them: losses, and the graph of a step."""
+def _can_be_stepped(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked,
+                    ranks: Mapping[str, int]) -> bool:
+    try:
+        _made(kept, rolled, typed, asked, _sizes(kept, rolled, typed, asked, ranks))
+    except ExportError:
+        return False
+    return True
+
+
+def _sizes(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked,
+           ranks: Mapping[str, int] = MappingProxyType({})) -> Settled:
+    """The sizes of the inputs."""
     one, params = kept.one, kept.model.params
     if one.program is not None:  # it tells the shape of a step, where that of all is a guess
         told = graph_shapes(asked.rolled(one.program).graph, params)
         ranks = {**{name: len(told[steps[0]]) + 1 for name, steps in one.inputs.items()
                     if name in kept.inputs and steps[0] in told}, **ranks}
     other = None if kept.other is None else asked.rolled(kept.other).graph
-    with blaming_axes(rolled.graph, params, kept.given, rolled.findings):
-        found = settled(Request(rolled.graph, params, kept.given, kept.inputs, asked.training,
-                                typed.counted, ranks), other, advises=not asked.states)
-        losses, written = None, found.graph
-        if asked.training:
-            losses = with_losses(kept.model.graph, found, params, typed.given, typed.types)
-            written = losses.graph._replace(heads=tuple(losses.predictions))
-        if not asked.states:
-            return found, losses, None
+    return settled(Request(rolled.graph, params, kept.given, kept.inputs, asked.training,
+                           typed.counted, ranks), other, advises=not asked.states)
+
+
+def _made(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked, found: Settled
+          ) -> tuple[Losses | None, Stepped | None]:
+    """What depends on the sizes of the inputs: losses, and the graph of a step."""
+    def stepped(graph: Graph) -> Stepped | None:
+        return in_steps(graph, kept.model.params, found.shapes, asked.training, rolled.findings,
+                        found.lines) if asked.states else None
+    if not asked.training:
+        return None, stepped(found.graph)
+    if asked.outputs is None:
+        stepped(found.graph)  # losses, too, which the steps of a class do not have
+    losses = with_losses(kept.model.graph, found, kept.model.params, typed.given, typed.types)
+    return losses, stepped(losses.graph._replace(heads=tuple(losses.predictions)))
+
+
+def _settled(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked,
+             ranks: Mapping[str, int]) -> tuple[Settled, Losses | None, Stepped | None]:
+    """The sizes of the inputs, and what depends on them. With states, this says with which option
+    sequences may have any number of steps."""
+    with blaming_axes(rolled.graph, kept.model.params, kept.given, rolled.findings):
         try:
-            steps = in_steps(written, params, found.shapes, asked.training, rolled.findings,
-                             found.lines)
+            found = _sizes(kept, rolled, typed, asked, ranks)
+        except TiedError as error:
+            named = kept._replace(given=with_sizes(kept.given, error.numbers))
+            if asked.states and named != kept:
+                with contextlib.suppress(ExportError):
+                    error.args = ('\n'.join([str(error), *_freed_steps(
+                        named, rolled, typed, asked, _sizes(named, rolled, typed, asked))]),)
+            raise
+        try:
+            losses, steps = _made(kept, rolled, typed, asked, found)
         except ExportError as error:
+            if not asked.states:
+                raise
             lines = str(error).split('\n')  # the last line says what to do without states
             lines[-1:-1] = _freed_steps(kept, rolled, typed, asked, found)
             raise ExportError('\n'.join(lines)) from None
-        untyped = replace(found, tied={  # such as the steps that an encoder reads
-            (name, at): label for (name, at), label in found.tied.items()
-            if name not in typed.given and label.endswith('time')})
-        return replace(found, lines=[*found.lines, *[
-            ('note', each) for each in _freed_steps(kept, rolled, typed, asked, untyped)]]), (
-                losses), steps
+    if not asked.states:
+        return found, losses, None
+    untyped = replace(found, tied={  # such as the steps that an encoder reads
+        (name, at): label for (name, at), label in found.tied.items()
+        if name not in typed.given and label.endswith('time')})
+    return replace(found, lines=[*found.lines, *[('note', each) for each in _freed_steps(
+        kept, rolled, typed, asked, untyped)]]), losses, steps
 
 
 def _freed_steps(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked, found: Settled
@@ -353,8 +411,9 @@ def _freed_steps(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Aske
         try:
             shapes, counted = without_number(inputs)
             sizes = check_shapes(shapes, kept.model.graph, kept.model.params)
-            _settled(kept._replace(given={**kept.given, **sizes}), rolled, typed._replace(
-                given={**typed.given, **sizes}, counted=counted), asked, {})
+            again = (kept._replace(given={**kept.given, **sizes}), rolled, typed._replace(
+                given={**typed.given, **sizes}, counted=counted), asked)
+            _made(*again, _sizes(*again))
         except ValueError:
             continue
         return ['For any number of steps, add %s' % as_options(inputs)]

@@ -8,13 +8,13 @@ import numpy as np
 from ..._graph.graph import Entry, Graph
 from ..._graph.operator_table import has
 from ..._graph.rnn_vector_layout import begin_states
-from ..._graph.rolling import Finding, RolledGraph, unrolled
+from ..._graph.rolling import Finding, unrolled
 from ..._graph.stepping import StateError, Stepped, with_states
 from ..registry import ExportError
 from .begin_state_rows import moved
-from .input_shapes import Shapes, blaming_axes, shapes_found
+from .input_shapes import Shapes, shapes_found
 
-__all__ = ['FIXED', 'LEFT_OUT', 'chosen_for_steps', 'in_steps']
+__all__ = ['FIXED', 'LEFT_OUT', 'chosen_for_steps', 'in_steps', 'places_in_steps']
 
 #: What is said of a recurrence whose number of steps the graph ties.
 FIXED = 'its number of steps is fixed'
@@ -63,46 +63,35 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         for name, shape in stepped.shapes.items()})
 
 
-def chosen_for_steps(graph: Graph, rolled: RolledGraph, params: Mapping[str, np.ndarray],
-                     given: Shapes) -> Graph:
-    """The graph of the outputs that are to run in steps: those that are not final states. If only
-    one of them can be stepped and the others are losses or have no gradient, that one remains.
+def places_in_steps(rolled: Graph, params: Container[str]) -> list[int]:
+    """The places of the outputs that are to run in steps: of those that are not final states, if
+    there are any."""
+    return [at for at, head in enumerate(rolled.heads)
+            if not _is_state(rolled, head, params)] or [*range(len(rolled.heads))]
+
+
+def chosen_for_steps(graph: Graph, places: Sequence[int], able: Sequence[int], given: set[str],
+                     refusal: ExportError) -> Sequence[int]:
+    """The outputs that remain of those at `places`, which cannot run in steps together. If only one
+    of them is `able` to, it remains, provided that it reads all inputs whose shapes are `given` and
+    the others are losses or have no gradient.
 
     Raises
     ------
     ExportError
-        Another output cannot be stepped; the message names those that can.
+        The refusal of all; its message names those that can be stepped.
     """
-    if len(graph.heads) == 1:
-        return graph
-    pairs = [pair for pair in zip(graph.heads, rolled.graph.heads)
-             if not _is_state(rolled.graph, pair[1], params)] or [
-                 *zip(graph.heads, rolled.graph.heads)]
-
-    def refusal(heads: Sequence[Entry], findings: Sequence[Finding] = ()) -> str:
-        try:
-            in_steps(rolled.graph.ending_in(heads), params, given, findings=findings)
-        except ExportError as error:
-            return str(error)
-        return ''
-    kept = graph if len(pairs) == len(graph.heads) else graph.ending_in([own for own, _ in pairs])
-    if len(pairs) == 1:
-        return kept
-    with blaming_axes(rolled.graph, params, given):
-        reason = refusal([end for _, end in pairs], rolled.findings)
-        if not reason:
-            return kept
-        able = [own for own, end in pairs if not refusal([end])]
-        others = [graph.nodes[own.node].op for own, _ in pairs if own not in able]
-        if len(able) == 1 and all(op == 'BlockGrad' or has(op, 'value') for op in others):
-            return graph.ending_in(able)
-        names = ''.join('; add --output %s' % name for head, name in zip(
-            graph.heads, graph.outputs) if head in able)
-        told = reason.split('\n')
-        if able:  # before what to do if none of them is wanted
-            last = told[-1].startswith('Export it')
-            told.insert(len(told) - last, 'These can be stepped (outputs)' + names)
-        raise ExportError('\n'.join(told))
+    others = [graph.nodes[graph.heads[at].node].op for at in places if at not in able]
+    if len(able) == 1 and all(op == 'BlockGrad' or has(op, 'value') for op in others) and (
+            given <= {*graph.ending_in([graph.heads[able[0]]]).arguments}):
+        return able
+    if able:  # before what to do if none of them is wanted
+        told = str(refusal).split('\n')
+        told.insert(len(told) - told[-1].startswith('Export it'), (
+            'These can be stepped (outputs)' + ''.join(
+                '; add --output ' + graph.outputs[at] for at in able)))
+        refusal.args = ('\n'.join(told),)
+    raise refusal
 
 
 def _is_state(rolled: Graph, entry: Entry, params: Container[str]) -> bool:
