@@ -209,7 +209,7 @@ class _Saver:
         self._note_optimizer()
         if self._begun is not None:
             extra = extra._replace(changed=self._begun.changed())
-        return Companion(dumped, extra)
+        return dumped, extra
 
     def _note_optimizer(self) -> None:
         """Note the settings of the module's optimiser before it works."""

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Iterable, NamedTuple, Sequence
+from typing import Iterable, Sequence, Tuple
 
 from .. import _check
 from .._cells.cell_list import Cell, cell_list
@@ -78,11 +78,9 @@ def save_rnn_checkpoint(cells: Cell | Iterable[Cell], prefix: str, epoch: int,
          checksum=_check.flag('checksum', checksum))
 
 
-class Companion(NamedTuple):
-    """What the file beside the parameters (``.states``) has."""
-
-    optimizer_states: bytes  #: as MXNet writes them
-    extra: Extra
+#: What the file beside the parameters (``.states``) has: the optimiser's states, as MXNet writes
+#: them, and ours.
+Companion = Tuple[bytes, Extra]
 
 
 def save(cells: Sequence[Cell], prefix: str, epoch: int, symbol: mx.sym.Symbol | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 import collections
 import math
 import os
-from typing import Any, Dict, Iterable, Iterator, List, Literal, NamedTuple, Sequence, Union
+from typing import Any, Dict, Iterable, Iterator, List, Literal, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -212,8 +212,7 @@ class Predictor:
                 memory[...] = array
                 given.copyto(argument)
         # Copies, because graphs share the memory of their outputs.
-        return _Running(batch, executor, [output.copy() for output in
-                                          executor.forward(is_train=False)])
+        return batch, executor, [output.copy() for output in executor.forward(is_train=False)]
 
     def _filled(self, batch: _Batch, columns: dict[str, list[np.ndarray]],
                 lengths: np.ndarray) -> dict[str, np.ndarray]:
@@ -249,12 +248,8 @@ class _Batch(NamedTuple):
     rows: int
 
 
-class _Running(NamedTuple):
-    """A batch that is being computed, its executor, and its outputs."""
-
-    batch: _Batch
-    executor: mx.executor.Executor
-    outputs: list[mx.nd.NDArray]
+#: A batch that is being computed, its executor, and its outputs.
+_Running = Tuple[_Batch, mx.executor.Executor, List[mx.nd.NDArray]]
 
 
 def _columns(sequences: Sequences, names: Sequence[str]) -> dict[str, list[np.ndarray]]:

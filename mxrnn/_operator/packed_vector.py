@@ -150,9 +150,9 @@ class PackedVector(BaseRNNCell):
         if vector_name not in args and all(name in args for name in self._shapes_(0)):
             return args
         vector, = take_weights(args, {vector_name: (0,)}, self)
-        for array in self._layout_.arrays(self._layout_.num_input(vector.size, vector_name)):
-            args[self._prefix + array.name] = vector[array.begin:array.end].copy().reshape(
-                array.shape)
+        width = self._layout_.num_input(vector.size, vector_name)
+        views = self._slice_weights(vector, width, self._num_hidden)
+        args.update((name, view.copy()) for name, view in views.items())
         return args
 
     def pack_weights(self, args: Weights) -> Weights:
