@@ -192,8 +192,7 @@ class TokenIter(mx.io.DataIter):
                     raise ValueError('state must be for the same %s, but was saved with %s=%r, and '
                                      'here it is %r' % (what, name, saved.get(name),
                                                         here.get(name)))
-        done = _check.integer("state['batches']", state['batches'], 0)
-        self._go_to(done, state['epochs'])
+        self._go_to(state['batches'], state['epochs'])
 
     def _kind(self) -> str:
         """Name of the public class, also for a class that a program derived from it."""
@@ -226,7 +225,7 @@ class TokenIter(mx.io.DataIter):
         """The generators' state from which this epoch's order was drawn."""
         return []
 
-    def _go_to(self, done: int, epochs: Sequence[State]) -> None:
+    def _go_to(self, done: object, epochs: Sequence[State]) -> None:
         """Go to a position, or refuse it and stay."""
         raise NotImplementedError
 

@@ -247,12 +247,9 @@ class BucketedIter(TokenIter):
     def _epochs(self) -> list[State]:
         return self._order.begun()
 
-    def _go_to(self, done: int, epochs: Sequence[State]) -> None:
+    def _go_to(self, done: object, epochs: Sequence[State]) -> None:
         order, batches = self._order.replayed(epochs)
-        if done > len(batches):
-            raise ValueError("state['batches'] must be at most %d, the batches of that epoch, got "
-                             "%d" % (len(batches), done))
-        self._begin(order, batches, done)
+        self._begin(order, batches, _check.integer("state['batches']", done, 0, len(batches)))
 
     def next(self) -> mx.io.DataBatch:
         """Return the next batch of this epoch."""

@@ -142,11 +142,8 @@ class StreamIter(TokenIter):
         return {'batch_size': self.batch_size, 'bptt': self.bptt, 'last_batch': self.last_batch,
                 'num_parts': self.num_parts}
 
-    def _go_to(self, done: int, epochs: Sequence[State]) -> None:
-        if done > len(self):
-            raise ValueError("state['batches'] must be at most %d, the batches of an epoch, got %d"
-                             % (len(self), done))
-        self.curr_idx = done
+    def _go_to(self, done: object, epochs: Sequence[State]) -> None:
+        self.curr_idx = _check.integer("state['batches']", done, 0, len(self))
 
     def next(self) -> mx.io.DataBatch:
         """Return the next batch of this epoch."""

@@ -21,7 +21,7 @@ from typing import Sequence, Tuple
 from . import CheckpointError, named
 from .find_model import ENDS
 
-__all__ = ['bucket_graph', 'epochs', 'is_remote', 'part', 'path_above', 'path_of',
+__all__ = ['epochs', 'is_remote', 'part', 'path_above', 'path_of',
            'path_of_graph', 'Place', 'places', 'refuse_missing', 'remove', 'remove_lone_parts',
            'why_none']
 
@@ -42,23 +42,18 @@ def path_of(prefix: str, kind: str, epoch: int = 0, batch: int = 0) -> str:
     return '%s-%04d%s.%s' % (prefix, epoch, within, kind)
 
 
-def bucket_graph(prefix: str) -> str:
-    """The graph of the largest bucket; '' if there is a graph for all, or none."""
-    found = {}
-    for path in glob.glob(glob.escape(prefix) + '-*-symbol.json'):
-        key = path[len(prefix) + 1:-len('-symbol.json')]
-        if re.fullmatch(r'\d+|\(\d+(, \d+)*,?\)', key):
-            found[path] = list(map(int, re.findall(r'\d+', key)))
-    is_needed = found and not os.path.exists(path_of(prefix, 'symbol'))
-    return max(found, key=lambda path: found[path]) if is_needed else ''
-
-
 def path_of_graph(prefix: str) -> str:
     """The file of the graph. A warning says if it is that of the largest bucket."""
-    path, largest = path_of(prefix, 'symbol'), bucket_graph(prefix)
-    if largest:
-        _log.warning('There is no %s: took %s, the graph of the largest bucket', path, largest)
-    return largest or path
+    path, found = path_of(prefix, 'symbol'), {}
+    for other in glob.glob(glob.escape(prefix) + '-*-symbol.json'):
+        key = other[len(prefix) + 1:-len('-symbol.json')]
+        if re.fullmatch(r'\d+|\(\d+(, \d+)*,?\)', key):
+            found[other] = list(map(int, re.findall(r'\d+', key)))
+    if not found or os.path.exists(path):
+        return path
+    largest = max(found, key=lambda other: found[other])
+    _log.warning('There is no %s: took %s, the graph of the largest bucket', path, largest)
+    return largest
 
 
 def part(number: int) -> str:
