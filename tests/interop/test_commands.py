@@ -146,7 +146,9 @@ def test_source(prefix, tmp_path):
     assert 'leave out --as-is' in told(
         'export', prefix, '--source', tmp_path / 'other.py', '--as-is', status=2)
     assert os.listdir(tmp_path) == before
-    assert command('export', prefix, '--source', path, '--states') == 0
+    (checked,) = [line for line in told('export', prefix, '--source', path, '--states').splitlines()
+                  if line.startswith('checked:')]
+    assert checked.startswith('checked:    whole and in chunks, equal to the checkpoint in MXNet')
     assert 'def steps(' in path.read_text(encoding='utf-8')
 
 
@@ -229,7 +231,10 @@ def test_the_file_of_an_encoder_replaces_exports_alone(tmp_path):
     prefix, path = str(tmp_path / 'turn'), tmp_path / 'turn.onnx'
     interop.save(model, prefix, 1)
     encoder, export = tmp_path / 'turn-encoder.onnx', ('export', prefix, '--states', '--onnx', path)
-    assert command(*export) == command(*export) == 0
+    assert command(*export) == 0
+    lines = told(*export).splitlines()
+    assert len(lines) <= 8 and lines[2] == (
+        'inputs:     target=batch,target_time source=batch,source_time; states')
     encoder.write_bytes(b'mine')
     said = refused(*export)
     assert 'turn-encoder.onnx exists, and mxrnn did not write it' in said and said.endswith(ADVICE)

@@ -85,12 +85,18 @@ def check_export(plan: Prepared, path: str, again: Callable[[Model], ExportedFil
 
 class Compared(NamedTuple):
     """What was checked, or why nothing was, as a title and a sentence; the sizes that were run, in
-    words; and the data of the last of them, for each range that was run."""
+    words; the data of the last of them, for each range that was run; and the largest difference."""
 
     title: str
     sentence: str
     sizes: str = ''
     data: Sequence[Data] = ()
+    worst: float = 0.0
+
+    def to(self, worst: float) -> Compared:
+        """The same with a larger difference."""
+        return self._replace(worst=worst, sentence=self.sentence.replace(
+            ' to %.1g (' % self.worst, ' to %.1g (' % worst, 1))
 
 
 def compared(plan: Prepared, file: ExportedFile, again: Exporter, source: bool = False) -> Compared:
@@ -107,7 +113,8 @@ def compared(plan: Prepared, file: ExportedFile, again: Exporter, source: bool =
         check = _Check(Reference(plan.model, plan.graph, *library, plan.one), file, again, plan)
         try:
             sentence, how = drawing_alike(functools.partial(check.all, beside), drawn)
-            return Compared('checked', sentence + how, '; '.join(check.said), check.data)
+            return Compared('checked', sentence + how, '; '.join(check.said), check.data,
+                            check.worst)
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
@@ -161,6 +168,8 @@ class _Check:
         #: The sizes of each run, in words.
         self.said: list[str] = []
         self.data: Sequence[Data] = ()
+        #: The largest difference.
+        self.worst = 0.0
 
     def all(self, beside: str) -> str:
         """Compare a run with the graph's sizes, one with those of the other graph, if there is one,
@@ -179,7 +188,7 @@ class _Check:
             The checkpoint does not take such data.
         """
         self.said, self._rewritten = [], 0
-        self._worst, self._rounding = 0.0, 0.0
+        self.worst, self._rounding = 0.0, 0.0
         self._missed: list[str] = []
         #: Outputs that differ for the graph's own sizes only since a node reads NaN.
         self._doubted: set[str] = set()
@@ -203,7 +212,7 @@ class _Check:
         count = len(self.said) - self._rewritten
         return '%sequal to %s%s to %.1g (%d size%s%s)%s%s%s' % (
             'in chunks, ' if self._file.steps else '', beside,
-            ', and to the other graph,' if other is not None else '', self._worst, count,
+            ', and to the other graph,' if other is not None else '', self.worst, count,
             's' * (count != 1),
             '; %d more by its rewritten graph' % self._rewritten if self._rewritten else '',
             '. Rounding alone changes outputs by %.1g' % self._rounding if self._rounding else '',
@@ -306,7 +315,7 @@ class _Check:
                         'node that differs is %s\n%s' % (
                             name, checkpoint.name, how, said, node, REMEDY))
                 seen.keep(name, other)
-                self._worst = max(self._worst, apart)
+                self.worst = max(self.worst, apart)
             every.append(data)
             if seen.whole():
                 break

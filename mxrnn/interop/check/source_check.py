@@ -70,7 +70,7 @@ def check_source(source: Written, text: str, again: Callable[[Model], tuple[Writ
     files = [whole(module, source)]
     if source.steps is not None:
         files.append(in_steps(module, source, source.steps))
-    results = [*map(checked, files)]
+    results = _in_one(*map(checked, files))
     same, drawn = drawing_alike(
         lambda: max([_compare_gradients(source, module, data) for data in results[0].data],
                     default=0),
@@ -86,6 +86,21 @@ def check_source(source: Written, text: str, again: Callable[[Model], tuple[Writ
     missing += ['the statistics of BatchNorm in training'] * any(
         'BatchNorm' in node.op for node in source.losses.graph.walk())
     return remarks + [('unchecked', ', '.join(missing))] * bool(missing)
+
+
+def _in_one(whole: Compared, *chunks: Compared) -> list[Compared]:
+    """What was compared for whole sequences and, if this differs by more than the number, for
+    chunks."""
+    if not chunks:
+        return [whole]
+    worst, sizes = max(whole.worst, chunks[0].worst), '; '.join(
+        filter(None, [whole.sizes, chunks[0].sizes]))
+    first, second = (each.to(worst)._replace(sizes=sizes) for each in (whole, chunks[0]))
+    if second.sentence == 'in chunks, ' + first.sentence:
+        return [first._replace(sentence='whole and ' + second.sentence)]
+    if first[:2] == second[:2]:  # not checked
+        return [first]
+    return [whole._replace(sentence='whole, ' + whole.sentence), chunks[0]]
 
 
 def _raised(error: Exception) -> ExportError:

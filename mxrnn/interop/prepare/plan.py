@@ -101,8 +101,15 @@ class Prepared(Settled):
     @property
     def remarks(self) -> list[tuple[str, str]]:
         """What the user is told about the file: titles, and sentences."""
+        inputs, states = self.inputs, ''
+        if self.steps is not None and self.losses is None:  # inspect shows the shapes of states
+            own = [name for name in inputs if name in self.steps.sources]
+            read = {*inputs, *(self.steps.encoder.arguments if self.steps.encoder else ())}
+            inputs = {name: shape for name, shape in self.steps.shapes.items()
+                      if name in read and name not in own}
+            states = '; states ' + _check.some(own)
         return [
-            ('inputs', ' '.join(as_typed(self.inputs)) or 'none'),
+            ('inputs', (' '.join(as_typed(inputs)) or 'none') + states),
             *[('types', 'int64 for the ids in %s; or --type %s=float32' % (
                 ', '.join(self.looked_up), first)) for first in self.looked_up[:1]],
             *self.lines, *[('note', each) for each in [*self.notes, *unrolled(self.findings)]],
