@@ -157,28 +157,37 @@ def prepare(model: Model, inputs: Mapping[str, Sequence[Any]] | None = None,
     ValueError, TypeError
         An argument has a wrong value or type.
     """
-    asked = _Asked(outputs, operators, states, roll, training)
-    typed = _checked(model, inputs or {}, types or {}, certify_by, asked)
-    kept, rolled, found, losses, steps = _planned(_choose(typed, asked), typed, asked, ranks)
-    looked_up = [] if training else _looked_up(kept, rolled.graph, typed.types)
+    one, asked = _checked(model, inputs or {}, types or {}, certify_by, _Asked(
+        outputs, operators, states, roll, training, ranks))
+    kept, found, losses, steps = _planned(_choose(model, one, asked), asked)
+    looked_up = [] if training else _looked_up(kept, asked.types)
     return Prepared(
-        **vars(found), model=kept.model, given=typed.given, looked_up=looked_up,
-        types={**dict.fromkeys(looked_up, 'int64'), **typed.types}, left_out=kept.left_out,
-        read=kept.read, notes=kept.notes, findings=rolled.findings,
+        **vars(found), model=kept.model, given=asked.given, looked_up=looked_up,
+        types={**dict.fromkeys(looked_up, 'int64'), **asked.types}, left_out=kept.left_out,
+        read=kept.read, notes=kept.notes, findings=kept.rolled.findings,
         certified=kept.other if found.other else None, steps=steps, losses=losses, one=kept.one,
-        certified_one=typed.other)
+        certified_one=asked.other)
 
 
 # ---- the stages of `prepare`
 
 class _Asked(NamedTuple):
-    """The options of `prepare`, and what they do to any graph."""
+    """The arguments of `prepare`, and what they do to any graph.
+
+    `given` are the shapes of inputs and labels, `counted` numbers of steps by input and axis;
+    `other` is a graph of another length.
+    """
 
     outputs: Sequence[str] | None
     operators: Converters[Any] | None
     states: bool
     roll: bool
     training: bool
+    ranks: Mapping[str, int]
+    given: Mapping[str, Named] = MappingProxyType({})
+    types: Mapping[str, Any] = MappingProxyType({})
+    counted: Mapping[Place, int] = MappingProxyType({})
+    other: OneInput | None = None
     sums: bool = True
 
     def with_one_input(self, graph: Graph, params: Collection[str]) -> OneInput:
@@ -195,25 +204,12 @@ class _Asked(NamedTuple):
             RolledGraph(graph, ()))
 
 
-class _Typed(NamedTuple):
-    """A model, and what was typed for it.
-
-    `counted` has numbers of steps by input and axis; `other` is a graph of another length.
-    """
-
-    model: Model
-    one: OneInput
-    given: dict[str, Named]
-    types: Mapping[str, Any]
-    counted: dict[Place, int]
-    other: OneInput | None
-
-
 class _Chosen(NamedTuple):
-    """The model with the outputs of a file; the names of the file's inputs, and what was typed for
-    these, which is all of `_Typed.given` but shapes of labels."""
+    """The model with the outputs of a file, and its graph rolled up; the names of the file's
+    inputs, and what was typed for these, which is all of `_Asked.given` but shapes of labels."""
 
     model: Model
+    rolled: RolledGraph
     one: OneInput
     inputs: list[str]
     given: dict[str, Named]
@@ -224,8 +220,8 @@ class _Chosen(NamedTuple):
 
 
 def _checked(model: Model, inputs: Mapping[str, Sequence[Any]], types: Mapping[str, Any],
-             certify_by: Graph | None, asked: _Asked) -> _Typed:
-    """Check the arguments of `prepare` by themselves."""
+             certify_by: Graph | None, asked: _Asked) -> tuple[OneInput, _Asked]:
+    """Check the arguments of `prepare` by themselves; `asked` gets what was typed."""
     _check.instance('model', model, Model, 'a Model, as load and from_torch return it')
     if certify_by is not None:
         _check.instance('certify_by', certify_by, Graph, 'a Graph')
@@ -238,15 +234,16 @@ def _checked(model: Model, inputs: Mapping[str, Sequence[Any]], types: Mapping[s
     if not asked.roll and (asked.states or counted or certify_by is not None):
         raise ValueError('%s needs the graph rolled up: leave out roll=False (--as-is)' % (
             'states=True (--states)' if asked.states else 'an axis with a number of steps'))
-    return _Typed(model._replace(graph=one.graph), one, given, types, counted,
-                  None if certify_by is None else asked.with_one_input(certify_by, model.params))
+    return one, asked._replace(
+        given=given, types=types, counted=counted,
+        other=None if certify_by is None else asked.with_one_input(certify_by, model.params))
 
 
-def _choose(typed: _Typed, asked: _Asked) -> _Chosen:
+def _choose(model: Model, one: OneInput, asked: _Asked) -> _Chosen:
     """The model with the outputs of the file. Refuses what the format lacks, and weights and
     inputs that do not fit the graph."""
-    model, one, given = typed.model, typed.one, typed.given
-    graph, left_out, read = asked.chosen(model.graph)
+    given = asked.given
+    graph, left_out, read = asked.chosen(one.graph)
     if asked.operators is not None:
         refuse_unknown(graph, asked.operators)
     graph.check_names(ExportError)
@@ -262,31 +259,32 @@ def _choose(typed: _Typed, asked: _Asked) -> _Chosen:
     own = [name for name in needed if name in given or name not in params]
     labels = [name for name in graph.arguments
               if asked.training and name not in {*needed, *params}]
-    for what, names in ('types', typed.types), ('inputs', given):
+    for what, names in ('types', asked.types), ('inputs', given):
         idle = [name for name in names if name not in own + labels]
         if idle:
             raise ValueError('%s must name inputs of the file: %s; it does not take %s' % (
                 what, ', '.join(own + labels) or 'none', ', '.join(idle)))
-    other = None if typed.other is None else asked.chosen(typed.other.graph)[0]
-    return _Chosen(model, one, own, {name: given[name] for name in own if name in given}, other,
-                   left_out, read, one.note)
+    other = None if asked.other is None else asked.chosen(asked.other.graph)[0]
+    return _Chosen(model, asked.rolled(graph), one, own, {
+        name: given[name] for name in own if name in given}, other, left_out, read, one.note)
 
 
-#: The last two stages of `prepare`: the model with the outputs that remain, its graph rolled up,
-#: and what is settled of it.
-_Planned = Tuple[_Chosen, RolledGraph, Settled, Optional[Losses], Optional[Stepped]]
+#: The last two stages of `prepare`: the model with the outputs that remain, and what is settled of
+#: it.
+_Planned = Tuple[_Chosen, Settled, Optional[Losses], Optional[Stepped]]
 
 
-def _planned(kept: _Chosen, typed: _Typed, asked: _Asked, ranks: Mapping[str, int]) -> _Planned:
+def _planned(kept: _Chosen, asked: _Asked) -> _Planned:
     """The last two stages. A sum over all steps cannot run in steps, but a running sum can: a graph
     that is refused with states is tried once more with loops for sums."""
     try:
-        return _of_outputs(kept, typed, asked, ranks)
+        return _of_outputs(kept, asked)
     except ExportError as error:
         refusal = error
     if asked.states and asked.sums:
+        asked = asked._replace(sums=False)
         try:
-            return _planned(kept, typed, asked._replace(sums=False), ranks)
+            return _planned(kept._replace(rolled=asked.rolled(kept.model.graph)), asked)
         except ExportError as error:
             refusal = _truer(refusal, error)
     raise refusal
@@ -303,123 +301,116 @@ def _truer(sums: ExportError, loops: ExportError) -> ExportError:
     return ExportError('\n'.join([*[line for line in second if line not in first], *first[1:]]))
 
 
-def _of_outputs(kept: _Chosen, typed: _Typed, asked: _Asked, ranks: Mapping[str, int]) -> _Planned:
+def _of_outputs(kept: _Chosen, asked: _Asked) -> _Planned:
     """The last two stages; with states, for the outputs that can run in steps."""
     graph = kept.model.graph
-    rolled = asked.rolled(graph)
     if not asked.states or asked.outputs is not None or len(graph.heads) == 1:
-        return kept, rolled, *_settled(kept, rolled, typed, asked, ranks)
-    places = places_in_steps(rolled.graph, kept.model.params)
-    part, own = _part(kept, rolled, asked, places)
+        return kept, *_settled(kept, asked)
+    places = places_in_steps(kept.rolled.graph, kept.model.params)
+    part = _part(kept, asked, places)
     try:
-        return part, own, *_settled(part, own, typed, asked, ranks)
+        return part, *_settled(part, asked)
     except ExportError as error:
         able = [at for at in places if len(places) > 1 and _can_be_stepped(
-            *_part(kept, rolled, asked, [at]), typed, asked, ranks)]
-        part, own = _part(kept, rolled, asked, chosen_for_steps(
-            graph, places, able, {*kept.given}, error))
-    return part, own, *_settled(part, own, typed, asked, ranks)
+            _part(kept, asked, [at]), asked)]
+        part = _part(kept, asked, chosen_for_steps(graph, places, able, {*kept.given}, error))
+    return part, *_settled(part, asked)
 
 
-def _part(kept: _Chosen, rolled: RolledGraph, asked: _Asked, places: Sequence[int]
-          ) -> tuple[_Chosen, RolledGraph]:
-    """The model with the outputs at some places, and its graph rolled up."""
+def _part(kept: _Chosen, asked: _Asked, places: Sequence[int]) -> _Chosen:
+    """The model with the outputs at some places."""
     def part(graph: Graph) -> Graph:
         return graph.ending_in([graph.heads[at] for at in places if at < len(graph.heads)])
     graph = kept.model.graph
     if len(places) == len(graph.heads):
-        return kept, rolled
+        return kept
     able = part(graph)
     needed, left = able.needed_variables(), [
         name for name in graph.outputs if name not in able.outputs]
     return kept._replace(
-        model=kept.model._replace(graph=able), notes=[*kept.notes, LEFT_OUT % ', '.join(left)],
+        model=kept.model._replace(graph=able), rolled=asked.rolled(able),
+        notes=[*kept.notes, LEFT_OUT % ', '.join(left)],
         inputs=[name for name in kept.inputs if name in needed],
-        other=kept.other and part(kept.other)), asked.rolled(able)
+        other=kept.other and part(kept.other))
 
 
-def _can_be_stepped(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked,
-                    ranks: Mapping[str, int]) -> bool:
+def _can_be_stepped(kept: _Chosen, asked: _Asked) -> bool:
     try:
-        _made(kept, rolled, typed, asked, _sizes(kept, rolled, typed, asked, ranks))
+        _made(kept, asked, _sizes(kept, asked))
     except ExportError:
         return False
     return True
 
 
-def _sizes(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked,
-           ranks: Mapping[str, int] = MappingProxyType({})) -> Settled:
+def _sizes(kept: _Chosen, asked: _Asked) -> Settled:
     """The sizes of the inputs."""
-    one, params = kept.one, kept.model.params
+    one, params, ranks = kept.one, kept.model.params, asked.ranks
     if one.program is not None:  # it tells the shape of a step, where that of all is a guess
         told = graph_shapes(asked.rolled(one.program).graph, params)
         ranks = {**{name: len(told[steps[0]]) + 1 for name, steps in one.inputs.items()
                     if name in kept.inputs and steps[0] in told}, **ranks}
     other = None if kept.other is None else asked.rolled(kept.other).graph
-    return settled(Request(rolled.graph, params, kept.given, kept.inputs, asked.training,
-                           typed.counted, ranks), other, advises=not asked.states)
+    return settled(Request(kept.rolled.graph, params, kept.given, kept.inputs, asked.training,
+                           asked.counted, ranks), other, advises=not asked.states)
 
 
-def _made(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked, found: Settled
-          ) -> tuple[Losses | None, Stepped | None]:
+def _made(kept: _Chosen, asked: _Asked, found: Settled) -> tuple[Losses | None, Stepped | None]:
     """What depends on the sizes of the inputs: losses, and the graph of a step."""
     def stepped(graph: Graph) -> Stepped | None:
-        return in_steps(graph, kept.model.params, found.shapes, asked.training, rolled.findings,
-                        found.lines) if asked.states else None
+        return in_steps(graph, kept.model.params, found.shapes, asked.training,
+                        kept.rolled.findings, found.lines) if asked.states else None
     if not asked.training:
         return None, stepped(found.graph)
     if asked.outputs is None:
         stepped(found.graph)  # losses, too, which the steps of a class do not have
-    losses = with_losses(kept.model.graph, found, kept.model.params, typed.given, typed.types)
+    losses = with_losses(kept.model.graph, found, kept.model.params, asked.given, asked.types)
     return losses, stepped(losses.graph._replace(heads=tuple(losses.predictions)))
 
 
-def _settled(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked,
-             ranks: Mapping[str, int]) -> tuple[Settled, Losses | None, Stepped | None]:
+def _settled(kept: _Chosen, asked: _Asked) -> tuple[Settled, Losses | None, Stepped | None]:
     """The sizes of the inputs, and what depends on them. With states, this says with which option
     sequences may have any number of steps."""
-    with blaming_axes(rolled.graph, kept.model.params, kept.given, rolled.findings):
+    with blaming_axes(kept.rolled.graph, kept.model.params, kept.given, kept.rolled.findings):
         try:
-            found = _sizes(kept, rolled, typed, asked, ranks)
+            found = _sizes(kept, asked)
         except TiedError as error:
             named = kept._replace(given=with_sizes(kept.given, error.numbers))
             if asked.states and named != kept:
                 with contextlib.suppress(ExportError):
                     error.args = ('\n'.join([str(error), *_freed_steps(
-                        named, rolled, typed, asked, _sizes(named, rolled, typed, asked))]),)
+                        named, asked, _sizes(named, asked._replace(ranks={})))]),)
             raise
         try:
-            losses, steps = _made(kept, rolled, typed, asked, found)
+            losses, steps = _made(kept, asked, found)
         except ExportError as error:
             if not asked.states:
                 raise
             lines = str(error).split('\n')  # the last line says what to do without states
-            lines[-1:-1] = _freed_steps(kept, rolled, typed, asked, found)
+            lines[-1:-1] = _freed_steps(kept, asked, found)
             raise ExportError('\n'.join(lines)) from None
     if not asked.states:
         return found, losses, None
     untyped = replace(found, tied={  # such as the steps that an encoder reads
         (name, at): label for (name, at), label in found.tied.items()
-        if name not in typed.given and label.endswith('time')})
+        if name not in asked.given and label.endswith('time')})
     return replace(found, lines=[*found.lines, *[('note', each) for each in _freed_steps(
-        kept, rolled, typed, asked, untyped)]]), losses, steps
+        kept, asked, untyped)]]), losses, steps
 
 
-def _freed_steps(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Asked, found: Settled
-                 ) -> list[str]:
+def _freed_steps(kept: _Chosen, asked: _Asked, found: Settled) -> list[str]:
     """What to type so that a graph with a fixed number of steps can be stepped: it was tried."""
-    if typed.counted or typed.other is not None:
+    if asked.counted or asked.other is not None:
         return []
     for label in dict.fromkeys(found.tied.values()):
         names = [name for (name, _), each in found.tied.items() if each == label]
         inputs = {name: ['%s:%s' % (label, size) if found.tied.get((name, at)) == label else size
                          for at, size in enumerate(found.shapes[name])]
-                  for name in [name for name in names if name in typed.given] or names[:1]}
+                  for name in [name for name in names if name in asked.given] or names[:1]}
         try:
             shapes, counted = without_number(inputs)
             sizes = check_shapes(shapes, kept.model.graph, kept.model.params)
-            again = (kept._replace(given={**kept.given, **sizes}), rolled, typed._replace(
-                given={**typed.given, **sizes}, counted=counted), asked)
+            again = kept._replace(given={**kept.given, **sizes}), asked._replace(
+                given={**asked.given, **sizes}, counted=counted, ranks={})
             _made(*again, _sizes(*again))
         except ValueError:
             continue
@@ -427,13 +418,13 @@ def _freed_steps(kept: _Chosen, rolled: RolledGraph, typed: _Typed, asked: _Aske
     return []
 
 
-def _looked_up(kept: _Chosen, rolled: Graph, types: Collection[str]) -> list[str]:
+def _looked_up(kept: _Chosen, types: Collection[str]) -> list[str]:
     """The inputs without a type that only look-ups read, in both graphs: a loop may begin with one,
     and go on with numbers of another type."""
     graph = kept.model.graph
     known = {*types, *kept.model.params,
              *(node.name for node in graph.nodes if '__dtype__' in node.attrs)}
-    return only_looked_up(rolled, only_looked_up(
+    return only_looked_up(kept.rolled.graph, only_looked_up(
         graph, [name for name in kept.inputs if name not in known]))
 
 
