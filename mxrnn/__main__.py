@@ -7,7 +7,7 @@ import platform
 import sys
 import textwrap
 from importlib import metadata
-from typing import Any, Sequence
+from typing import Any, NoReturn, Sequence
 
 from ._command_output import failed
 from ._model_commands import add_commands, run_command
@@ -16,7 +16,10 @@ from ._runtime.versions import VERSION, reason
 
 
 class _Parser(argparse.ArgumentParser):
-    """Names an unknown option before argparse complains about a missing one."""
+    """Names an unknown option before argparse complains about a missing one; errors take a line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, 'error: %s\n' % message)
 
     def parse_known_args(self, args: Sequence[str] | None = None,  # type: ignore[override]
                          namespace: argparse.Namespace | None = None

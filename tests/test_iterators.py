@@ -180,5 +180,7 @@ def test_parts_that_would_get_no_batch_are_refused():
     assert in_parts(2, UNIQUE, 7, None)[0].buckets == list(range(1, 11))
     with pytest.raises(ValueError, match='give buckets: there are no 16 sentences'):
         in_parts(2, UNIQUE, 8, None)
+    with pytest.raises(TypeError, match=r"^buckets must be a list of integers, got '3' \(str\)$"):
+        in_parts(2, UNIQUE, 8, '3')
     with pytest.raises(ValueError, match='tokens must be at least .* num_parts=50'):
         rnn.StreamIter(TEXT, 2, 1, num_parts=50)

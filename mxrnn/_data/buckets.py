@@ -131,6 +131,8 @@ class Buckets:
 
 def _asked_for(given: Iterable[object], dimensions: int) -> set[tuple[int, ...]]:
     """The buckets in the argument, without those of length 0."""
+    if isinstance(given, str):
+        raise TypeError('buckets must be a list of integers, got %s' % _check.shown(given))
     if dimensions > 1:
         return {tuple(_check.integers('each of buckets', bucket, dimensions, 1))
                 for bucket in _check.iterable('buckets', given, 'tuples of integers')}

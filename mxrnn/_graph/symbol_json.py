@@ -11,12 +11,12 @@ import json
 import re
 from typing import Any, Counter, TypeVar
 
-from .._files import OtherKindError, named
+from .._files import OtherKindError, opened
 from .attributes import AttributeValueError
 from .graph import Entry, Graph, Node
 from .operator_table import canonical, row
 
-__all__ = ['NO_GRAPH', 'graph_from_json', 'graph_to_json', 'json_text', 'read_graph']
+__all__ = ['graph_from_json', 'graph_to_json', 'json_text', 'read_graph', 'text_of']
 
 _T = TypeVar('_T')
 
@@ -24,7 +24,7 @@ _T = TypeVar('_T')
 _MOST_OUTPUTS = 1 << 20
 
 #: What is said of a text that is no graph.
-NO_GRAPH = 'It is either damaged or not a graph such as PREFIX-symbol.json'
+_NO_GRAPH = 'It is either damaged or not a graph such as PREFIX-symbol.json'
 
 #: Attributes of programs that versions before 0.9 wrote without underscores.
 _HIDDEN = ('ctx_group', 'lr_mult', 'wd_mult', 'force_mirroring', 'mirror_stage')
@@ -53,9 +53,9 @@ def graph_from_json(text: str) -> Graph:
     except RecursionError:
         raise ValueError('the JSON is nested too deeply') from None
     except ValueError as error:
-        raise OtherKindError('text', 'is not JSON: %s. %s' % (error, NO_GRAPH)) from None
+        raise OtherKindError('text', 'is not JSON: %s. %s' % (error, _NO_GRAPH)) from None
     if not isinstance(content, dict) or 'nodes' not in content:
-        raise OtherKindError('text', 'has no nodes. ' + NO_GRAPH)
+        raise OtherKindError('text', 'has no nodes. ' + _NO_GRAPH)
     graph = _graph(content, 0)
     outputs = _count(graph)
     if outputs > _MOST_OUTPUTS:
@@ -71,8 +71,16 @@ def read_graph(path: str) -> Graph:
     CheckpointError
         The file cannot be read, or is not a graph.
     """
-    with named(path), open(path, encoding='utf-8') as stream:
-        return graph_from_json(stream.read())
+    with opened(path) as stream:
+        return graph_from_json(text_of(stream.read()))
+
+
+def text_of(content: bytes) -> str:
+    """The content of a file with a graph, as text."""
+    try:
+        return content.decode('utf-8')
+    except UnicodeDecodeError:
+        raise OtherKindError('the content', 'is not text. ' + _NO_GRAPH) from None
 
 
 def _count(graph: Graph) -> int:

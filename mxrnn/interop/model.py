@@ -8,14 +8,14 @@ from typing import Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .. import _check
-from .._files import CheckpointError, OtherKindError, atomic, named, reason_of
+from .._files import CheckpointError, atomic, named, reason_of
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import refuse_missing
 from .._files.find_model import Pair, config_beside, pair_in
 from .._files.newest_checkpoint import Candidates
 from .._files.params import add_checksum, read_sealed, refuse_names, write_arrays
 from .._graph.graph import Graph
-from .._graph.symbol_json import NO_GRAPH, graph_from_json, graph_to_json
+from .._graph.symbol_json import graph_from_json, graph_to_json, text_of
 from .pack_gate_weights import Packing, packings, vector_layouts
 
 __all__ = ['Model', 'arrays_alone', 'load', 'narrowed', 'save', 'widened']
@@ -175,16 +175,15 @@ def _load(pair: Pair, epoch: int | None, gates: Mapping[str, Sequence[str]]) -> 
     with named(graph_path):
         try:
             if contents is None:
-                with open(graph_path, encoding='utf-8', newline='') as stream:
-                    text = stream.read()
+                with open(graph_path, 'rb') as stream:
+                    content = stream.read()
             else:
-                text = contents[0].decode('utf-8')
+                content = contents[0]
         except FileNotFoundError:
             raise CheckpointError("cannot read %s: there is no such file. If save_parameters of "
                                   "Gluon wrote %s, write both with net.export('model', epoch=1) in "
                                   'Gluon' % (graph_path, path)) from None
-        except UnicodeDecodeError:
-            raise OtherKindError('the content', 'is not text. ' + NO_GRAPH) from None
+        text = text_of(content)
         graph = _with_shapes(graph_from_json(text), config)
     read, checksum = read_sealed(path, None if contents is None else contents[1])
     kinds = {name: name if name.startswith(('arg:', 'aux:')) else

@@ -241,8 +241,8 @@ def read_state(path: str | os.PathLike[str]) -> Any:
     import torch
     try:
         return torch.load(os.fspath(path), map_location='cpu', weights_only=True)
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise ValueError('cannot read %s: %s' % (os.fspath(path), error.strerror)) from None
     except Exception:  # torch has many classes for files that it cannot read, and unsafe advice
         raise ValueError('%s is damaged, or not a file of torch.save(module.state_dict(), ...)'
                          % os.fspath(path)) from None

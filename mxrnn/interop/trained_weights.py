@@ -7,6 +7,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 from torch import Tensor, nn
 
+from .. import _check
 from ._source.class_file import flat_of
 from ._source.class_text import written
 from .model import Model, narrowed
@@ -44,10 +45,14 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
     asked = made.asked if made is not None else {'inputs': inputs, 'outputs': outputs}
     state, file = _state_of(weights), written(
         prepare(model, training=True, **asked), in_memory=made is not None).file
-    if set(state) != {*file.state, *file.constants}:
+    wanted = [*file.state, *file.constants]
+    if set(state) != set(wanted):
         raise ValueError('weights must come from the source of model, with the inputs and outputs '
-                         'of the export: %s; got %s' % (
-                             ', '.join([*file.state, *file.constants]), ', '.join(map(str, state))))
+                         'of the export. %s' % '; '.join(
+                             '%s: %s' % (what, _check.some(names)) for what, names in (
+                                 ('missing', [key for key in wanted if key not in state]),
+                                 ('not of this source', [str(key) for key in state
+                                                         if key not in wanted])) if names))
     flat = flat_of(file)
     for key, places in file.state.items():
         try:

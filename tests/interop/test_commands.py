@@ -80,6 +80,7 @@ def told(*arguments, status=0):
     ('export days --onnx=days.onnx --zzz', 'there is no option --zzz\n'),
     ('compare days 4 a.onnx --inptu=data=2', 'there is no option --inptu; did you mean --input?'),
     ('compare days 4 a.onnx --foo -- --bar', 'there is no option --foo\n'),
+    ('export --symbol a', 'error: the following arguments are required: --params\n'),
     ('export days --symbol a --params b', 'arguments: days; --symbol and --params replace PREFIX'),
     ('export days --onnx days.onnx --input data=2 label=2',
      'unrecognized arguments: label=2; write --input before each: --input label=2'),
@@ -93,7 +94,9 @@ def test_an_option_that_there_is_not_is_named(words, said, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['mxrnn', *words.split()])
     with pytest.raises(SystemExit) as exit:
         __main__.main()
-    assert exit.value.code == 2 and said in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert exit.value.code == 2 and error.startswith('error: ') and error.count('\n') == 1
+    assert said in error
 
 
 def test_export_and_compare(prefix, tmp_path):
@@ -290,13 +293,17 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path):
     for saved in (module.state_dict(), dict(module.state_dict()), state, nested, 4):
         torch.save(saved, str(weights))
         assert changed in refused(*export)
-    for saved, said in ({**state, 4: None}, ' got .*, 4$'), (nested, 'as a dense tensor of numb'):
+    for saved, said in ({**state, 4: None}, ' of the export. not of this source: 4$'), (
+            {'bias': 0}, 'missing: embed.weight, .*, …; not of this source: bias$'), (
+                nested, 'as a dense tensor of numb'):
         with pytest.raises(ValueError, match=said):
             interop.from_source(saved, interop.load(prefix))
     weights.write_bytes(kept[:-1000])
     assert changed in refused(*export)
     with pytest.raises(ValueError, match=r'days.pt is damaged, or not a file of torch.save\(.*\)$'):
         interop.from_source(weights, model)
+    with pytest.raises(ValueError, match='cannot read no.pt: No such file or directory$'):
+        interop.from_source('no.pt', model)
 
 
 def test_an_unrolled_checkpoint_is_compared_at_its_own_number_of_steps(tmp_path):
@@ -423,6 +430,8 @@ def test_export_without_a_format_says_what_to_type(prefix, tmp_path, monkeypatch
     no_graph = '. It is either damaged or not a graph such as PREFIX-symbol.json\n'
     assert '4.params is not text' + no_graph in told(
         'inspect', '--params', graph, '--symbol', '%s-0004.params' % prefix, status=2)
+    assert '4.params is not text' + no_graph in told(
+        'export', prefix, '--onnx', 'a.onnx', '--certify', '%s-0004.params' % prefix, status=2)
     advice = told('export', prefix, 4, status=2)
     lines = [line for line in advice.splitlines() if line.startswith('  python -m mxrnn ')]
     assert len(lines) == 2 and 'Needs onnx, which is installed' in advice
@@ -816,6 +825,8 @@ def test_compare_says_what_is_no_file_of_data(prefix, tmp_path):
         assert told('compare', prefix, 4, tmp_path / 'a.onnx', '--data', path, status=2) == (
             'error: data (--data) must be a file of numpy.savez with arrays of numbers, got %s\n'
             % path)
+    assert told('compare', prefix, 4, tmp_path / 'a.onnx', '--data', 'no.npz', status=2) == (
+        'error: data (--data): cannot read no.npz: No such file or directory\n')
 
 
 def test_compare_says_which_shapes_an_onnx_file_does_not_take(prefix, tmp_path):

@@ -90,6 +90,8 @@ def arrays_of(path: str) -> dict[str, np.ndarray]:
                 return {name: arrays[name] for name in arrays.files}
     except (ValueError, EOFError, IsADirectoryError, zipfile.BadZipFile):
         pass  # NumPy suggests allow_pickle=True, which would run code from the file
+    except OSError as error:
+        raise ValueError('data (--data): cannot read %s: %s' % (path, error.strerror)) from None
     raise ValueError('data (--data) must be a file of numpy.savez with arrays of numbers, got %s'
                      % path)
 
