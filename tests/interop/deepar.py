@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
@@ -44,19 +44,9 @@ def positive(x: Any) -> Any:
     return S.Activation(x, act_type='softrelu')
 
 
-#: By likelihood: how many numbers a step has, its mean, a draw, and the negative log likelihood of
-#: a target, all without constants.
-LIKELIHOODS: dict[str, tuple[int, Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {}
+# ---- likelihoods: the mean of a step's numbers, a draw, and the negative log likelihood of a
+# target, all without constants
 
-
-def likelihood(name: str, count: int) -> Callable[[type], type]:
-    def enter(parts: Any) -> Any:
-        LIKELIHOODS[name] = count, parts.mean, parts.draw, parts.loss
-        return parts
-    return enter
-
-
-@likelihood('gaussian', 2)
 class _Gaussian:
     def mean(mu, sigma):
         return mu
@@ -68,7 +58,6 @@ class _Gaussian:
         return S.log(positive(sigma)) + S.square((y - mu) / positive(sigma)) / 2
 
 
-@likelihood('student-T', 3)
 class _StudentT:
     def mean(mu, sigma, nu):
         return mu
@@ -83,7 +72,6 @@ class _StudentT:
                 + S.log(nu) / 2 + (nu + 1) / 2 * S.log1p(S.square(z) / nu))
 
 
-@likelihood('beta', 2)
 class _Beta:
     def mean(alpha, beta):
         return positive(alpha) / (positive(alpha) + positive(beta))
@@ -98,7 +86,6 @@ class _Beta:
                 - (alpha - 1) * S.log(y) - (beta - 1) * S.log(1 - y))
 
 
-@likelihood('negative-binomial', 2)
 class _NegativeBinomial:
     def mean(mu, alpha):
         return positive(mu)
@@ -112,7 +99,6 @@ class _NegativeBinomial:
                 - y * S.log(alpha * mu / (1 + alpha * mu)))
 
 
-@likelihood('deterministic-L1', 1)
 class _Deterministic:
     def mean(mu):
         return mu
@@ -121,6 +107,12 @@ class _Deterministic:
 
     def loss(y, mu):
         return S.abs(y - mu)
+
+
+#: By name: how many numbers a step has, and what they mean.
+LIKELIHOODS: dict[str, tuple[int, Any]] = {
+    'gaussian': (2, _Gaussian), 'student-T': (3, _StudentT), 'beta': (2, _Beta),
+    'negative-binomial': (2, _NegativeBinomial), 'deterministic-L1': (1, _Deterministic)}
 
 
 def cells(form: Form) -> Any:
@@ -133,7 +125,7 @@ def cells(form: Form) -> Any:
 
 def network(form: Form, train: bool = False) -> Any:
     """The graph: draws of (series, samples, steps), or to `train` the loss of the history."""
-    count, mean, draw, loss = LIKELIHOODS[form.likelihood]
+    count, likelihood = LIKELIHOODS[form.likelihood]
     given = {name: V(name) for name in form.shapes(1)}
     counts = form.likelihood == 'negative-binomial'
 
@@ -170,8 +162,8 @@ def network(form: Form, train: bool = False) -> Any:
         at = before + t
         numbers, new = step('t%d' % t, values, features[at], static, states)
         states = [S.where(padded[at], old, each) for old, each in zip(states, new)]
-        values.append(S.where(observed[at], target[at] / scale, mean(*numbers)))
-        losses.append(loss(target[at] / scale, *numbers) * observed[at])
+        values.append(S.where(observed[at], target[at] / scale, likelihood.mean(*numbers)))
+        losses.append(likelihood.loss(target[at] / scale, *numbers) * observed[at])
     if train:
         return S.MakeLoss(S.mean(S.Concat(*losses, dim=1)), name='loss')
 
@@ -182,7 +174,7 @@ def network(form: Form, train: bool = False) -> Any:
     for t, feature in enumerate(parted('timeFeaturesPred', form.steps, 2)):
         numbers, states = step('t%d' % (form.context + t), values, repeated(feature), static,
                                states)
-        values.append(draw(*numbers))
+        values.append(likelihood.draw(*numbers))
     drawn = S.Concat(*values[-form.steps:], dim=1) if counts else S.broadcast_mul(
         S.Concat(*values[-form.steps:], dim=1), repeated(scale))
     return S.Reshape(drawn, shape=(-1, form.samples, form.steps), name='samples')

@@ -38,6 +38,10 @@ class Weights(Dict[str, Any]):
         self[name] = V(name)
         return self[name]
 
+    def steps(self, name: str, count: int) -> list[Any]:
+        """The variables whose names have the number of a step."""
+        return [self[name % t] for t in range(count)]
+
     def dense(self, data: Any, name: str, units: int, **options: Any) -> Any:
         """A layer, whose weights all steps share."""
         return S.FullyConnected(data, weight=self[name + '_weight'], bias=self[name + '_bias'],

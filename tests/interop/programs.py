@@ -810,7 +810,7 @@ def lstm_of_scala_for_inference() -> Any:
 def an_input_and_a_label_for_each_step() -> Any:
     """The first LSTMs of Python and Scala: each step's loss is an output."""
     weights = Weights()
-    hidden = _over(weights, 'l0', [weights['data/%d' % t] for t in range(TIME)])
+    hidden = _over(weights, 'l0', weights.steps('data/%d', TIME))
     return _texts(S.Group([S.SoftmaxOutput(weights.dense(each, 'cls', WORDS), weights[
         'label/%d' % t], name='t%d_sm' % t) for t, each in enumerate(hidden)]), 'true')
 

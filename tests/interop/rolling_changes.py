@@ -103,13 +103,6 @@ def bases() -> list[Base]:
 Draft = list  # of Node: the nodes of a graph, to be changed
 Change = Callable[[random.Random, Draft, int, dict], Any]
 
-_CHANGES: dict[str, Change] = {}
-
-
-def _change(function: Change) -> Change:
-    _CHANGES[function.__name__.strip('_').replace('_', ' ')] = function
-    return function
-
 
 def _with_input(node: Node, at: int, entry: Entry) -> Node:
     inputs = list(node.inputs)
@@ -124,7 +117,6 @@ def _twins(nodes: Draft, i: int) -> list[int]:
     return [k for k, node in enumerate(nodes) if key(node) == key(nodes[i])]
 
 
-@_change
 def _another_weight(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
     """A weight or bias that is not shared: a variable of its own, in the same place."""
     own = [at for at, entry in enumerate(nodes[i].inputs)
@@ -137,7 +129,6 @@ def _another_weight(draw: random.Random, nodes: Draft, i: int, values: dict) -> 
     return at, Node('', name + '_own', {}, ())
 
 
-@_change
 def _another_output(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
     """Another part of a split: a gate, or a step."""
     split = [at for at, entry in enumerate(nodes[i].inputs)
@@ -149,7 +140,6 @@ def _another_output(draw: random.Random, nodes: Draft, i: int, values: dict) -> 
     return at, Entry(entry.node, draw.randrange(nodes[entry.node].num_outputs))
 
 
-@_change
 def _another_value(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
     """Something else that was computed before: another state, step or layer."""
     if not nodes[i].inputs:
@@ -162,7 +152,6 @@ def _another_value(draw: random.Random, nodes: Draft, i: int, values: dict) -> A
     return at, Entry(k, draw.randrange(nodes[k].num_outputs))
 
 
-@_change
 def _order_of_inputs(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
     """Two inputs exchanged."""
     count = len(nodes[i].inputs)
@@ -174,7 +163,6 @@ def _order_of_inputs(draw: random.Random, nodes: Draft, i: int, values: dict) ->
     return nodes[i]._replace(inputs=tuple(inputs))
 
 
-@_change
 def _scaled(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
     """Something is done to an input on its way."""
     if not nodes[i].inputs:
@@ -192,7 +180,6 @@ _OTHER_OPS = {
 }
 
 
-@_change
 def _another_operator(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
     other = _OTHER_OPS.get(nodes[i].op)
     return nodes[i]._replace(op=draw.choice(other)) if other else None
@@ -206,7 +193,6 @@ _OTHER_VALUES: dict[str, tuple[str, ...]] = {
 }
 
 
-@_change
 def _another_parameter(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
     keys = [key for key in nodes[i].attrs if key in _OTHER_VALUES]
     if not keys:
@@ -215,7 +201,6 @@ def _another_parameter(draw: random.Random, nodes: Draft, i: int, values: dict) 
     return nodes[i]._replace(attrs={**nodes[i].attrs, key: draw.choice(_OTHER_VALUES[key])})
 
 
-@_change
 def _read_inside(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
     """Something inside a step is an output as well."""
     return Entry(i, draw.randrange(nodes[i].num_outputs)) if nodes[i].op else None
@@ -244,7 +229,6 @@ def _states(nodes: Draft) -> dict[Entry, Entry]:
     return found
 
 
-@_change
 def _another_state(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
     """In all steps, one node reads another state, or the step's input."""
     states = _states(nodes)
@@ -263,7 +247,6 @@ def _another_state(draw: random.Random, nodes: Draft, i: int, values: dict) -> A
     return nodes[i]
 
 
-@_change
 def _another_step(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
     """In all steps, the nodes with one weight read the sequence in another order."""
     splits = [k for k, node in enumerate(nodes) if node.op == 'SliceChannel'
@@ -279,6 +262,11 @@ def _another_step(draw: random.Random, nodes: Draft, i: int, values: dict) -> An
         if nodes[k].inputs[1:] == weights:
             nodes[k] = _with_input(nodes[k], 0, Entry(entry.node, turn(entry.output)))
     return nodes[i]
+
+
+_CHANGES: dict[str, Change] = {each.__name__.strip('_').replace('_', ' '): each for each in (
+    _another_weight, _another_output, _another_value, _order_of_inputs, _scaled, _another_operator,
+    _another_parameter, _read_inside, _another_state, _another_step)}
 
 
 def _apply(nodes: Draft, heads: list[Entry], i: int, made: Any) -> None:

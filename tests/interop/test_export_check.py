@@ -274,26 +274,6 @@ def test_what_operators_make_of_nan_is_no_difference(of, library, tmp_path):
     assert 'checked' in dict(remarks)
 
 
-def test_what_an_operator_makes_of_numbers_beside_nan_is_compared(library, tmp_path, monkeypatch):
-    """relu is wrong for negative numbers alone, and reads NaN, too."""
-    model, _ = model_for(S.Activation(S.log(V('data')) + 0 * V('more'), act_type='relu',
-                                      name='act'), {'data': (5, 5, 3), 'more': (5, 5, 3)})
-    monkeypatch.setitem(ONNX.maps[1], 'Activation', lambda builder, node, x: builder.apply(
-        'LeakyRelu', x, alpha=.9))
-    with pytest.raises(interop.ExportError, match='differs .* is act '):
-        write_onnx(model, str(tmp_path / 'a.onnx'))
-
-
-def test_another_node_is_compared_beside_what_is_made_of_nan(library, tmp_path, monkeypatch):
-    """The first node that differs was relu; negative numbers of the other one were not compared."""
-    model, _ = model_for(S.Activation(S.log(V('x')), act_type='relu')
-                         + leaky(V('y')), {'x': (5, 4), 'y': (5, 4)})
-    assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
-    steep(monkeypatch)
-    with pytest.raises(interop.ExportError, match='differs .* is leaky '):
-        write_onnx(model, str(tmp_path / 'b.onnx'))
-
-
 def test_places_that_are_nan_for_all_data_show_nothing(tmp_path):
     model, _ = model_for(recurrence_of(lambda x: S.sqrt(x - 1.5), False), {'data': (5, 5, 1)})
     title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
@@ -364,32 +344,60 @@ def test_outputs_without_comparison_are_named(tmp_path):
     assert dict(compare(model, path, {}).missed)[name].startswith('it is NaN in places for all')
 
 
-def test_negative_numbers_are_compared_beside_infinity(library, tmp_path, monkeypatch):
+def root():
+    """NaN of negative numbers, whose absolute values a wrong file takes."""
+    return S.sqrt(V('x'), name='root')
+
+
+def part_beside_infinity():
     x = V('x')
-    model, _ = model_for(S.Group([S.relu(x, name='part'), S.log(S.relu(x - .5))]), {'x': (3, 4)})
+    return S.Group([S.relu(x, name='part'), S.log(S.relu(x - .5))])
+
+
+def last_roots():
+    return S.SliceChannel(root(), num_outputs=2, axis=2)[1]
+
+
+def identity_of_part(builder, node, x):
+    return builder.apply('Identity', x) if node.name == 'part' else RELU(builder, node, x)
+
+
+def leaking(builder, node, x):
+    return builder.apply('LeakyRelu', x, alpha=.9)
+
+
+def root_of_size(builder, node, x):
+    return SQRT(builder, node, builder.apply('Abs', x))
+
+
+RELU, SQRT = ONNX['relu'], ONNX['sqrt']
+OF_NUMBERS = root_of_size, 'by numbers for NaN, .* is root .sqrt'
+#: By what is made: the graph, the shape of its inputs, the operator that is wrong in the file and
+#: how, and what is said.
+WRONG = {
+    'numbers beside NaN': (lambda: S.Activation(S.log(V('x')) + 0 * V('y'), act_type='relu',
+                                                name='act'), (5, 5, 3),
+                           'Activation', leaking, 'differs .* is act '),
+    'another node': (lambda: S.Activation(S.log(V('x')), act_type='relu') + leaky(V('y')), (5, 4),
+                     'LeakyReLU', leaking, 'differs .* is leaky '),
+    'an output beside infinity': (
+        part_beside_infinity, (3, 4), 'relu', identity_of_part, 'part_output differs'),
+    'numbers for NaN': (root, (5, 5, 2), 'sqrt', *OF_NUMBERS),
+    'numbers for NaN, changed': (lambda: root() * 2, (5, 5, 2), 'sqrt', *OF_NUMBERS),
+    'numbers for NaN in a recurrence': (
+        lambda: over(rnn.LSTMCell(4, 'f_'), 5, last_roots()), (5, 5, 2), 'sqrt', *OF_NUMBERS)}
+
+
+@pytest.mark.parametrize('name', WRONG)
+def test_a_wrong_operator_is_found_beside_nan(name, library, tmp_path, monkeypatch):
+    """Where NaN was made into a number, nothing else was compared."""
+    build, shape, op, wrong, said = WRONG[name]
+    symbol = build()
+    model, _ = model_for(symbol, {key: shape for key in 'xy' if key in symbol.list_arguments()})
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
-    right = ONNX['relu']
-    monkeypatch.setitem(ONNX.maps[1], 'relu', lambda builder, node, x: builder.apply(
-        'Identity', x) if node.name == 'part' else right(builder, node, x))
-    with pytest.raises(interop.ExportError, match='part_output differs'):
+    monkeypatch.setitem(ONNX.maps[1], op, wrong)
+    with pytest.raises(interop.ExportError, match=said):
         write_onnx(model, str(tmp_path / 'b.onnx'))
-
-
-def test_numbers_that_a_file_makes_of_numbers_are_no_nan(library, tmp_path, monkeypatch):
-    """A root of a negative number is NaN, and was a number in the file."""
-    x, root = V('x'), ONNX['sqrt']
-    split = S.SliceChannel(S.sqrt(x, name='root'), num_outputs=2, axis=2)
-    with mx.name.NameManager():
-        models = [model_for(each, {'x': (5, 5, 2)})[0] for each in (
-            S.sqrt(x, name='root'), S.sqrt(x, name='root') * 2,
-            over(rnn.LSTMCell(4, 'f_'), 5, split[1]))]
-    for model in models:
-        assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
-    monkeypatch.setitem(ONNX.maps[1], 'sqrt', lambda builder, node, data: root(
-        builder, node, builder.apply('Abs', data)))
-    for model in models:
-        with pytest.raises(interop.ExportError, match='by numbers for NaN, .* is root .sqrt'):
-            write_onnx(model, str(tmp_path / 'b.onnx'))
 
 
 def test_numbers_for_nan_need_data_for_which_the_output_is_finite():

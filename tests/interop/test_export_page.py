@@ -9,7 +9,7 @@ import pytest
 from .. import rnn
 from ..processes import printed
 from .models import S, over
-from .test_commands import save, told
+from .test_commands import save, told, told_in_a_line
 
 for package in 'torch', 'onnx', 'onnxruntime':
     pytest.importorskip(package)
@@ -51,5 +51,5 @@ def test_the_lines_of_lengths(tmp_path):
     save(tmp_path / 'a', S.sum(over(rnn.LSTMCell(6, 'lstm_'), 35), axis=1, name='total') / 35, [],
          {'data': (2, 35, 8)})
     export = 'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx'
-    assert shown in ' '.join(told(*export).split())
+    assert shown in told_in_a_line(*export)
     assert 'batch, time: any' in told(*export, '--input', shown.partition('--input ')[2])

@@ -21,7 +21,7 @@ from .. import mx
 from .models import S, V, model_of
 from .onnx_runs import bound, exported, outputs_of, session
 from .sources import generate, outputs
-from .test_commands import command
+from .test_commands import command, told
 from .test_source_names import HOSTILE, check_text
 
 torch = pytest.importorskip('torch')
@@ -498,24 +498,23 @@ def test_only_quantiles_need_their_form(stand_in, tmp_path):
     ('parameters.json', {'input_names': 'ab'}, 'input_names'),
     ('parameters.json', {'input_names': ['a']}, 'batch_size'),
     ('prediction_net-in_out_format.json', None, 'out_format')])
-def test_a_damaged_folder_is_refused_with_its_file(file, content, key, stand_in, tmp_path, capsys):
+def test_a_damaged_folder_is_refused_with_its_file(file, content, key, stand_in, tmp_path):
     (_folder(tmp_path, {}) / file).write_text(json.dumps(content))
     said = '%s is damaged: it does not tell %s' % (tmp_path / file, key)
     with pytest.raises(interop.CheckpointError, match=re.escape(said)):
         gluonts.load_predictor(tmp_path)
     if key == 'input_names':
-        assert command('inspect', tmp_path) == 2 and said in capsys.readouterr().err
+        assert said in told('inspect', tmp_path, status=2)
 
 
-def test_the_commands_take_a_folder(tmp_path, capsys):
+def test_the_commands_take_a_folder(tmp_path):
     folder = _folder(tmp_path, {})
-    assert command('export', folder, '--source', tmp_path / 'net.py') == 0
-    assert 'data1 is past_target' in capsys.readouterr().out
+    assert 'data1 is past_target' in told('export', folder, '--source', tmp_path / 'net.py')
     assert 'def forward(self, data1: Tensor)' in (tmp_path / 'net.py').read_text()
     with tarfile.open(tmp_path / 'model.tar.gz', 'w:gz') as archive:
         archive.add(folder, 'deepar')
-    assert command('export', tmp_path / 'model.tar.gz', '--onnx', tmp_path / 'net.onnx') == 0
-    assert "GluonTS' folder is in this archive. Unpack it" in capsys.readouterr().out
+    assert "GluonTS' folder is in this archive. Unpack it" in told(
+        'export', tmp_path / 'model.tar.gz', '--onnx', tmp_path / 'net.onnx')
 
 
 def test_windows_ahead_of_each_step():

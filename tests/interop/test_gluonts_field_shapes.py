@@ -7,7 +7,7 @@ from mxrnn.interop import gluonts
 from mxrnn.interop.gluonts_field_shapes import shapes_of_fields
 
 from .models import S, V
-from .test_commands import command
+from .test_commands import command, told
 from .test_gluonts import _folder, _instance
 
 PAST, AHEAD = 9, 4
@@ -90,13 +90,12 @@ def test_another_form_tells_no_shapes(transform, tmp_path):
 
 
 @pytest.mark.parametrize('length', ['9', 9.5, [9], -9, None])
-def test_a_length_that_is_none_is_asked_for(length, tmp_path, capsys):
+def test_a_length_that_is_none_is_asked_for(length, tmp_path):
     """-1 was written into the file, and ended ONNX's library; others were tracebacks."""
     folder = last_of_dense(_folder(tmp_path, chain(target(2), splitter(
         time_series_fields=[], past_length=length))))
     for words in (['--source', tmp_path / 'net.py'], ['--onnx', tmp_path / 'net.onnx']):
-        assert command('export', folder, *words) == 2
-        assert '--input data1=batch,4,3' in capsys.readouterr().err
+        assert '--input data1=batch,4,3' in told('export', folder, *words, status=2)
 
 
 def last_of_dense(folder):
@@ -109,21 +108,18 @@ def last_of_dense(folder):
     return folder
 
 
-def test_a_field_of_other_axes_than_the_weights_take_is_named(tmp_path, capsys):
+def test_a_field_of_other_axes_than_the_weights_take_is_named(tmp_path):
     folder = last_of_dense(_folder(tmp_path, chain(target(1), splitter(time_series_fields=[]))))
-    assert command('export', folder, '--source', tmp_path / 'net.py') == 2
-    said = capsys.readouterr().err
-    assert 'input_transform.json gives the field past_target (data1 of the network) the shape (' \
-        '…, 9), but the weights take (batch, data1_1, 3)' in said
+    assert ('input_transform.json gives the field past_target (data1 of the network) the shape (…, '
+            '9), but the weights take (batch, data1_1, 3)') in told(
+                'export', folder, '--source', tmp_path / 'net.py', status=2)
     assert command('export', folder / 'prediction_net', '--source', tmp_path / 'net.py',
                    '--input', 'data1=batch,9,3') == 0
 
 
-def test_what_a_folder_tells_need_not_be_typed(tmp_path, capsys):
+def test_what_a_folder_tells_need_not_be_typed(tmp_path):
     """Its network reads the last four of nine steps."""
     folder = last_of_dense(_folder(tmp_path, chain(target(2), splitter(time_series_fields=[]))))
-    words = ['export', folder, '--source', tmp_path / 'net.py']
-    assert command(*words) == 0
-    assert 'data1=batch,9,3' in capsys.readouterr().out
-    assert command('export', folder / 'prediction_net', '--source', tmp_path / 'other.py') == 2
-    assert '--input data1=batch,4,3' in capsys.readouterr().err
+    assert 'data1=batch,9,3' in told('export', folder, '--source', tmp_path / 'net.py')
+    assert '--input data1=batch,4,3' in told(
+        'export', folder / 'prediction_net', '--source', tmp_path / 'other.py', status=2)

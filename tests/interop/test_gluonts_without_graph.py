@@ -15,7 +15,7 @@ from mxrnn.interop import gluonts_lacking_transforms as lacking
 from mxrnn.interop import gluonts_without_graph as without
 
 from .. import mx
-from .test_commands import command
+from .test_commands import told, told_in_a_line
 
 #: What versions of GluonTS wrote, with shorter lists of lags and bins; first what two have.
 FORKING = '''"cardinality": [1], "context_length": 20, "decoder": {"__kind__": "instance", "args":
@@ -268,14 +268,14 @@ def test_the_graph_and_the_names_are_the_same_each_time(version, folder, stand_i
         assert shapes[prefix + 'weight'] == '(2, 3)'
 
 
-def test_the_command_exports_it(folder, stand_in, capsys):
+def test_the_command_exports_it(folder, stand_in):
     pytest.importorskip('torch')
     path = folder(forking(), '0.9.9', WEIGHTS)
-    assert command('export', path, '--source', path / 'net.py',
-                   '--input', 'data0=batch,time,1', '--input', 'data1=batch,time,2') == 0
-    assert 'data1 is future_feat_dynamic' in ' '.join(capsys.readouterr().out.split())
-    assert command('export', path, 1, '--source', path / 'net.py') == 2
-    assert 'prediction_net-0001.params' in capsys.readouterr().err
+    sizes = '--input', 'data0=batch,time,1', '--input', 'data1=batch,time,2'
+    assert 'data1 is future_feat_dynamic' in told_in_a_line(
+        'export', path, '--source', path / 'net.py', *sizes)
+    assert 'prediction_net-0001.params' in told(
+        'export', path, 1, '--source', path / 'net.py', status=2)
 
 
 @pytest.mark.parametrize('weights, given, message', [

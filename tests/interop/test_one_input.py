@@ -19,7 +19,7 @@ from .models import S, V, random_model
 from .onnx_runs import exportable, outputs_of, session
 from .programs import characters_of_2015
 from .sources import generate, quiet
-from .test_commands import command
+from .test_commands import command, told, told_in_a_line
 
 pytestmark = ours
 
@@ -34,8 +34,7 @@ def characters(steps):
 def values(steps):
     """Features, and outputs without a loss."""
     weights = Weights()
-    outputs, _ = rnn.GRUCell(UNITS, 'gru_').unroll(steps, [
-        weights['t%d_data' % t] for t in range(steps)])
+    outputs, _ = rnn.GRUCell(UNITS, 'gru_').unroll(steps, weights.steps('t%d_data', steps))
     return S.Group([weights.dense(each, 'cls', CLASSES) for each in outputs])
 
 
@@ -52,9 +51,8 @@ def joined(steps):
 def joined_labels(steps):
     """The same, with a label for each step, which are joined, too."""
     weights = Weights()
-    outputs, _ = rnn.LSTMCell(UNITS, 'lstm_').unroll(steps, [
-        weights['data/%d' % t] for t in range(steps)])
-    labels = S.Concat(*[weights['label/%d' % t] for t in range(steps)], dim=0)
+    outputs, _ = rnn.LSTMCell(UNITS, 'lstm_').unroll(steps, weights.steps('data/%d', steps))
+    labels = S.Concat(*weights.steps('label/%d', steps), dim=0)
     return S.SoftmaxOutput(weights.dense(S.Concat(*outputs, dim=0), 'cls', CLASSES),
                            S.Reshape(labels, shape=(-1,)), name='softmax')
 
@@ -79,7 +77,7 @@ def two(steps):
 def both_ways(steps):
     """Two directions, of which the second one is made first."""
     weights = Weights()
-    data = [weights['data%d' % t] for t in range(steps)]
+    data = weights.steps('data%d', steps)
     back, _ = rnn.RNNCell(UNITS, prefix='back_').unroll(steps, data[::-1])
     there, _ = rnn.RNNCell(UNITS, prefix='there_').unroll(steps, data)
     return S.Group([S.LogisticRegressionOutput(weights.dense(S.Concat(one, other, dim=1), 'cls', (
@@ -90,8 +88,7 @@ def both_ways(steps):
 def last(steps):
     """One loss of the last step."""
     weights = Weights()
-    outputs, _ = rnn.LSTMCell(UNITS, 'lstm_').unroll(steps, [
-        weights['step_%d_x' % t] for t in range(steps)])
+    outputs, _ = rnn.LSTMCell(UNITS, 'lstm_').unroll(steps, weights.steps('step_%d_x', steps))
     return S.LinearRegressionOutput(weights.dense(outputs[-1], 'cls', CLASSES),
                                     weights['label'], name='out')
 
@@ -258,14 +255,14 @@ def layers(weights):
 
 def in_two_orders(weights):
     """One loss reads what the others read a step later."""
-    data = [weights['data%d' % t] for t in range(STEPS + 1)]
+    data = weights.steps('data%d', STEPS + 1)
     outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(STEPS, data[:-1])
     return [S.LinearRegressionOutput(weights.dense(each, 'cls', 3), data[(t * 5 + 1) % STEPS])
             for t, each in enumerate(outputs)]
 
 
 def own_stack(weights):
-    data = S.stack(*[weights['data%d' % t] for t in range(STEPS)], axis=0)
+    data = S.stack(*weights.steps('data%d', STEPS), axis=0)
     outputs, _ = rnn.FusedRNNCell(UNITS, prefix='rnn_').unroll(STEPS, data, layout='TNC')
     return [*outputs, *rnn.RNNCell(UNITS, prefix='more_').unroll(STEPS, V('more'))[0]]
 
@@ -308,10 +305,8 @@ def other_rows(scores, label):
 def test_inputs_of_a_fixed_length_stay_as_they_are(loss, label, order):
     """Another sequence is free."""
     weights = Weights()
-    before, _ = rnn.LSTMCell(UNITS, 'before_').unroll(7, [
-        weights['more%d' % t] for t in range(7)])
-    outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(STEPS, [
-        weights['data%d' % t] for t in range(STEPS)])
+    before, _ = rnn.LSTMCell(UNITS, 'before_').unroll(7, weights.steps('more%d', 7))
+    outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(STEPS, weights.steps('data%d', STEPS))
     losses = [loss(weights.dense(each, 'cls', CLASSES), weights[
         label % t if '%' in label else label]) for t, each in enumerate(outputs)]
     symbol = S.Group([*[losses[t] for t in order], before[-1]])
@@ -401,34 +396,31 @@ def test_steps_in_a_wrong_order_are_noticed(inputs, outputs, library, prefix, tm
 
 
 @pytest.mark.parametrize('shape', ['t0_data=batch,3', 'data=4,8,3'])
-def test_begin_states_that_are_weights(shape, tmp_path, capsys):
+def test_begin_states_that_are_weights(shape, tmp_path):
     """They get the rows of the batch in the program's own graph, too."""
     weights = Weights()
-    outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(STEPS, [
-        weights['t%d_data' % t] for t in range(STEPS)], begin_state=[weights['begin']])
+    outputs, _ = rnn.RNNCell(UNITS, prefix='rnn_').unroll(
+        STEPS, weights.steps('t%d_data', STEPS), begin_state=[weights['begin']])
     model = random_model(outputs[-1], {
         'begin': (2, UNITS), **{'t%d_data' % t: (2, 3) for t in range(STEPS)}})
     model.arg_params['begin'] = np.ones((2, UNITS), 'f')
     interop.save(model, str(tmp_path / 'a'), 1)
-    assert command('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input', shape) == 0
-    assert 'equal to the checkpoint in MXNet' in ' '.join(capsys.readouterr().out.split())
+    assert 'equal to the checkpoint in MXNet' in told_in_a_line(
+        'export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--input', shape)
 
 
-def test_both_names_may_be_typed(prefix, tmp_path, capsys):
-    path = tmp_path / 'gru.onnx'
+def test_both_names_may_be_typed(prefix, tmp_path):
+    path, steps = tmp_path / 'gru.onnx', 'data has the steps of t0_data to t7_data'
     for typed, axes in ((['data=batch,time,3'], 'batch,time'), (['t0_data=4,3'], '4,8'),
                           (['t%d_data=batch,3' % t for t in range(8)], 'batch,8')):
-        assert command('export', prefix, '--onnx', path, '--type', 't3_data=float32', *[
-            each for text in typed for each in ('--input', text)]) == 0
-        printed = capsys.readouterr().out
-        assert 'data=%s,3\n' % axes in printed
-        assert 'data has the steps of t0_data to t7_data' in ' '.join(printed.split())
+        printed = told('export', prefix, '--onnx', path, '--type', 't3_data=float32', *[
+            each for text in typed for each in ('--input', text)])
+        assert 'data=%s,3\n' % axes in printed and steps in ' '.join(printed.split())
     assert command('export', prefix, '--onnx', path) == 0
     for typed in (['t2_data=4,3'], ['data=4,8,3'], ['data=4,5,3']):
-        assert command('compare', prefix, path, *[
-            each for text in typed for each in ('--input', text)]) == 0
-        assert 'data: data (4, %s, 3)' % typed[0].split(',')[-2].replace('t2_data=4', '8') in (
-            capsys.readouterr().out)
+        said = told('compare', prefix, path, *[
+            each for text in typed for each in ('--input', text)])
+        assert 'data: data (4, %s, 3)' % typed[0].split(',')[-2].replace('t2_data=4', '8') in said
     one, each = data_of(values, STEPS, 3)
     for arrays in one, each:
         np.savez(tmp_path / 'a.npz', **arrays)
@@ -438,25 +430,24 @@ def test_both_names_may_be_typed(prefix, tmp_path, capsys):
     for wrong in (['compare', path, '--data', tmp_path / 'a.npz'],
                   ['compare', path, '--input', 't0_data=4,3', '--input', 'data=4,8,3'],
                   ['export', '--onnx', path, '--input', 't0_data=4,3', '--input', 't1_data=5,3']):
-        assert command(wrong[0], prefix, *wrong[1:]) == 2
-        assert 'give data, or all its steps alike: t0_data to t7_data' in capsys.readouterr().err
-    assert command('inspect', prefix) == 0
-    assert 'data has the steps of t0_data to t7_data' in ' '.join(capsys.readouterr().out.split())
+        assert 'give data, or all its steps alike: t0_data to t7_data' in told(
+            wrong[0], prefix, *wrong[1:], status=2)
+    assert steps in told_in_a_line('inspect', prefix)
 
 
-def test_files_of_an_export_as_it_is_are_compared(prefix, tmp_path, capsys):
+def test_files_of_an_export_as_it_is_are_compared(prefix, tmp_path):
     path = tmp_path / 'gru.onnx'
     assert command('export', prefix, '--onnx', path, '--as-is') == 0
     assert command('compare', prefix, path, '--input', 't2_data=4,3') == 0
-    assert command('compare', prefix, path, '--input', 'data=4,8,3') == 2
-    assert 'gru.onnx takes t0_data, t1_data, ' in capsys.readouterr().err
+    assert 'gru.onnx takes t0_data, t1_data, ' in told(
+        'compare', prefix, path, '--input', 'data=4,8,3', status=2)
 
 
-def test_another_length_certifies(prefix, tmp_path, capsys):
+def test_another_length_certifies(prefix, tmp_path):
     other = tmp_path / 'other-symbol.json'
     built(values, 5).save(str(other))
-    assert command('export', prefix, '--onnx', tmp_path / 'a.onnx', '--certify', other) == 0
-    assert 'and to the other graph' in ' '.join(capsys.readouterr().out.split())
+    assert 'and to the other graph' in told_in_a_line(
+        'export', prefix, '--onnx', tmp_path / 'a.onnx', '--certify', other)
 
 
 @pytest.mark.parametrize('program', [characters, values])

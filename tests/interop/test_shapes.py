@@ -20,7 +20,7 @@ from mxrnn.interop.prepare.steps import in_steps
 from mxrnn.interop.registry import TORCH
 
 from .. import mx, rnn
-from ..running import random_value
+from ..running import bound, random_value
 from .models import S, V, over, random_model
 from .operator_cases import OPS, each_name
 from .programs import UNITS, WIDTH, WORDS, characters_of_2015
@@ -108,10 +108,10 @@ def values_of(symbol, case):
 
 
 def outputs_of(symbol, values):
-    arrays = [{name: mx.nd.array(values[name], dtype='int32' if values[name].dtype.kind == 'i'
-                                 else 'float32') for name in names}
-              for names in (symbol.list_arguments(), symbol.list_auxiliary_states())]
-    executor = symbol.bind(mx.cpu(), arrays[0], aux_states=arrays[1])
+    given = {name: value.astype('int32' if value.dtype.kind == 'i' else 'float32')
+             for name, value in values.items()}
+    executor = bound(symbol, {name: given[name].shape for name in symbol.list_arguments()},
+                     given, given)
     return [each.asnumpy() for each in executor.forward(is_train=False)]
 
 

@@ -6,7 +6,9 @@ from mxrnn._graph.rolling import structure
 from mxrnn._graph.shapes.substitution import substituted
 from mxrnn._graph.symbol_json import graph_to_json
 
-from .. import mx, rnn
+from .. import rnn
+from ..comparing import assert_close
+from ..running import bound
 from . import models
 from .models import S, V, over, rows
 
@@ -193,15 +195,6 @@ def freed(build, shapes, **numbers):
                        numbers or {'time': T0}), arrays
 
 
-def outputs(symbol, values):
-    names = symbol.list_arguments()
-    executor = symbol.simple_bind(mx.cpu(), grad_req='null', **{
-        name: value.shape for name, value in values.items() if name in names})
-    for name, array in executor.arg_dict.items():
-        array[:] = values[name]
-    return [each.asnumpy() for each in executor.forward(is_train=False)]
-
-
 def check(build, shapes, sizes=((T0, 3), (7, 2), (19, 5))):
     """After `time:12` a graph gives what the program's own graph of each length gives."""
     found, arrays = freed(build, shapes)
@@ -212,11 +205,12 @@ def check(build, shapes, sizes=((T0, 3), (7, 2), (19, 5))):
         data = {name: np.random.RandomState(steps).randn(*shape).astype('f')
                 for name, shape in in_numbers(shapes, steps, batch).items()}
         if 'length' in data:
-            data['length'] = np.arange(1, batch + 1) * (steps - 1) // batch + 1
-        values = {**arrays, **data}
+            data['length'] = (np.arange(1, batch + 1) * (steps - 1) // batch + 1).astype('f')
         assert symbol.list_outputs() == found.graph.outputs
-        for one, other in zip(outputs(symbol, values), outputs(own, values)):
-            np.testing.assert_allclose(one, other, atol=1e-5, rtol=1e-5)
+        sizes_of = {name: value.shape for name, value in {**arrays, **data}.items()}
+        one, other = (bound(each, {name: sizes_of[name] for name in each.list_arguments()}, arrays,
+                            data).forward(is_train=False) for each in (symbol, own))
+        assert_close(one, other, 1e-5)
 
 
 def headed(head, fused):
