@@ -137,15 +137,7 @@ class CarriedStates:
             outputs = [outputs]
         for output in outputs:
             _check.instance('outputs', output, mx.sym.Symbol, 'a Symbol or a list of Symbols')
-        try:
-            finals = check_states(states, len(self.begin_state), self._cell)
-        except ValueError:
-            keeping = [each for each in self._cell._all_cells_()
-                       if not getattr(each, '_get_next_state', True)]
-            if keeping:
-                raise ValueError('states must be the final states; %r returns them if it is made '
-                                 'with get_next_state=True' % keeping[0]) from None
-            raise
+        finals = check_states(states, len(self.begin_state), self._cell)
         grouped = mx.sym.Group([*outputs, *(
             mx.sym.BlockGrad(state, name=name, attr={'__layout__': layout} if layout else {})
             for state, name, layout in zip(finals, self._next_names, self._layouts))])

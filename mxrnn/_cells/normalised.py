@@ -24,6 +24,7 @@ class _NormalisedCell(DenseCell):
     """Normalises each projection over all gates, then shifts it by the bias."""
 
     _in_fuse_ = 'sym.RNN does not normalise'
+    _no_bias_ = True
 
     def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None, bias: bool,
                  i2h_bias: mx.init.Initializer | None = None) -> None:
@@ -32,20 +33,11 @@ class _NormalisedCell(DenseCell):
 
     def _product_(self, which: int, data: mx.sym.Symbol, weight: mx.sym.Symbol,
                   bias: mx.sym.Symbol | None, name: str) -> mx.sym.Symbol:
-        return mx.sym.FullyConnected(
-            data, weight, num_hidden=self._num_hidden * len(self._recurrence_.gates),
-            no_bias=True, name=name + self._projection_[which])
-
-    def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
-                  ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-        i2h = super()._project_inputs_(inputs, name)
-        return self._normal_inputs(i2h, name), self._project_states_(states, i2h, name)
+        return super()._product_(which, data, weight, None, name)
 
     def _project_inputs_(self, inputs: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
-        return self._normal_inputs(super()._project_inputs_(inputs, name), name)
-
-    def _normal_inputs(self, i2h: mx.sym.Symbol, name: str) -> mx.sym.Symbol:
-        return _layer_norm(i2h, self._iG, self._iB, name + 'i2h_norm')
+        return _layer_norm(super()._project_inputs_(inputs, name), self._iG, self._iB,
+                           name + 'i2h_norm')
 
     def _project_states_(self, states: list[mx.sym.Symbol], i2h: mx.sym.Symbol, name: str
                          ) -> mx.sym.Symbol:

@@ -108,9 +108,6 @@ def _between_zero_and(most: int, numbers: mx.sym.Symbol) -> mx.sym.Symbol:
 class Lengths:
     """How many steps of each sequence are valid; later steps are padding. Here all are valid."""
 
-    #: The lengths, of shape (batch,), or None if all steps are valid.
-    symbol: mx.sym.Symbol | None = None
-
     def mask(self, inputs: mx.sym.Symbol, layout: str) -> mx.sym.Symbol:
         """`inputs`, zero past each sequence's end."""
         return inputs
@@ -127,7 +124,7 @@ class Lengths:
 class GivenLengths(Lengths):
     """Lengths as whole numbers, at most the length of the inputs, which is `length` if known."""
 
-    symbol: mx.sym.Symbol
+    symbol: mx.sym.Symbol  #: the lengths, of shape (batch,)
 
     def __init__(self, valid_length: mx.sym.Symbol, length: int | None, inputs: Inputs, layout: str
                  ) -> None:

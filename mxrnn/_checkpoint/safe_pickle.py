@@ -49,6 +49,12 @@ _Step = Callable[['_Unpickler'], None]  #: what a reader, its argument, does for
 #: Python's reader written in Python, because the one in C does not let BUILD be checked.
 _Python: Any = vars(pickle)['_Unpickler']
 
+#: MXNet's classes of arrays, with their forms of storage in MXNet and in files.
+_KINDS_OF_ARRAY = {mx.nd.NDArray: ('default', params.DENSE),
+                   mx.nd.sparse.CSRNDArray: ('csr', params.CSR),
+                   mx.nd.sparse.RowSparseNDArray: ('row_sparse', params.ROW_SPARSE)}
+_BASES = mx.optimizer.Optimizer, mx.lr_scheduler.LRScheduler
+
 _NO_ELEMENTS = 'it makes an array without its elements'
 
 
@@ -94,13 +100,6 @@ def _array_of_bytes(buffer: object, *args: object) -> np.ndarray:
     return build(buffer, *args)
 
 
-def _kinds_of_array() -> dict[type, tuple[str, int]]:
-    """MXNet's classes of arrays, with their forms of storage in MXNet and in files."""
-    return {mx.nd.NDArray: ('default', params.DENSE),
-            mx.nd.sparse.CSRNDArray: ('csr', params.CSR),
-            mx.nd.sparse.RowSparseNDArray: ('row_sparse', params.ROW_SPARSE)}
-
-
 def _checked_array(kind: Any, made: list[mx.nd.NDArray]) -> type:
     """Makes an MXNet array from bytes, which MXNet would not check.
 
@@ -125,7 +124,7 @@ def _checked_array(kind: Any, made: list[mx.nd.NDArray]) -> type:
             content = state['handle']
             if not isinstance(content, (bytes, bytearray)):
                 raise pickle.UnpicklingError(_NO_ELEMENTS)
-            params.check_array(bytes(content), _kinds_of_array()[kind][1])
+            params.check_array(bytes(content), _KINDS_OF_ARRAY[kind][1])
             array: Any = self
             zero = kind(array.handle)
             array.handle, array.__class__ = None, kind
@@ -137,7 +136,7 @@ def _checked_array(kind: Any, made: list[mx.nd.NDArray]) -> type:
 
 def _handle_of_zero(kind: type[mx.nd.NDArray]) -> ctypes.c_void_p | None:
     """The handle of an array with one zero; the caller frees it."""
-    zero = mx.nd.zeros((1, 1), stype=_kinds_of_array()[kind][0])
+    zero = mx.nd.zeros((1, 1), stype=_KINDS_OF_ARRAY[kind][0])
     handle, zero.handle = zero.handle, None
     return handle
 
@@ -168,7 +167,7 @@ def load_all(content: bytes, further: Iterable[object] = (), placeholders: bool 
     stream = io.BytesIO(content)
     while stream.tell() < len(content):
         value = _Unpickler(stream, names, trusted.values(), placeholders).load()
-        if any(type(array) not in _kinds_of_array() for array in arrays):
+        if any(type(array) not in _KINDS_OF_ARRAY for array in arrays):
             raise pickle.UnpicklingError(_NO_ELEMENTS)
         yield value
 
@@ -196,7 +195,7 @@ class _Unpickler(_Python):
         if (module, name) in self._names:
             return self._names[module, name]
         if self._placeholders and (module, name) in {
-                (kind.__module__, kind.__qualname__) for kind in _subclasses(_bases())}:
+                (kind.__module__, kind.__qualname__) for kind in _subclasses(_BASES)}:
             return _Placeholder
         raise pickle.UnpicklingError(
             'it names %s.%s, which is not allowed in the states of an optimiser. If the file is '
@@ -220,7 +219,7 @@ class _Unpickler(_Python):
         thing, state = self.stack[-2:]
         if isinstance(thing, np.dtype):
             _check_type_state(thing, state)
-        elif type(thing) in _kinds_of_array() or any(thing is each for each in self._filled):
+        elif type(thing) in _KINDS_OF_ARRAY or any(thing is each for each in self._filled):
             raise pickle.UnpicklingError('it changes an array that is already made')
         elif isinstance(thing, np.ndarray):  # a second time would free memory that is in use
             self._filled.append(thing)
@@ -335,10 +334,6 @@ def _plain_things() -> _Names:
     return found
 
 
-def _bases() -> list[type]:
-    return [mx.optimizer.Optimizer, mx.lr_scheduler.LRScheduler]
-
-
 def _subclasses(kinds: Iterable[type]) -> Iterator[type]:
     for kind in kinds:
         yield kind
@@ -348,9 +343,9 @@ def _subclasses(kinds: Iterable[type]) -> Iterator[type]:
 def _things_of_mxnet(made: list[mx.nd.NDArray]) -> _Names:
     """MXNet's arrays, optimisers and schedulers. Each new array is added to `made`."""
     found: _Names = {}
-    for kind in _subclasses(_bases()):
+    for kind in _subclasses(_BASES):
         if kind.__module__.partition('.')[0] == 'mxnet':
             found[kind.__module__, kind.__qualname__] = kind
-    for kind in _kinds_of_array():
+    for kind in _KINDS_OF_ARRAY:
         found[kind.__module__, kind.__qualname__] = _checked_array(kind, made)
     return found

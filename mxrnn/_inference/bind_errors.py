@@ -136,12 +136,9 @@ def _wrong_types(symbol: mx.sym.Symbol, weights: Mapping[str, type]) -> list[str
         right = {name: each for name, each in weights.items() if each is kind}
         for choice in _choices(symbol, right, weights):
             found = _types(symbol, {**choice, **right}) or {}
-            faults = [_wrong_type(name, found[name], each) for name, each in weights.items()
-                      if found.get(name, each) is not each]
+            faults = ['%s must be of type %s, got %s' % (
+                name, np.dtype(found[name]).name, np.dtype(each).name)
+                for name, each in weights.items() if found.get(name, each) is not each]
             if faults:
                 return faults
     return []
-
-
-def _wrong_type(name: str, wanted: type, came: type) -> str:
-    return '%s must be of type %s, got %s' % (name, np.dtype(wanted).name, np.dtype(came).name)
