@@ -286,7 +286,7 @@ def test_wrong_arguments():
                                                  rnn.FusedRNNCell(3, prefix='l1_'))):
         begun = rnn.carry_states(no_states)
         outputs, states = no_states.unroll(STEPS, mx.sym.Variable('data'), begun.begin_state, 'TNC')
-        with pytest.raises(ValueError, match='^states of .* must .*of FusedRNNCell.*get_next_state=True'):
+        with pytest.raises(ValueError, match='^states .* must .*FusedRNNCell.*get_next_state=True'):
             begun.group(outputs, states)
     with pytest.raises(ValueError, match='a different name for each'):
         rnn.carry_states(stack(rnn, rnn.LSTMCell(3, 'a_'), rnn.LSTMCell(3, 'a_')))
