@@ -38,6 +38,14 @@ class Converters(ChainMap[str, _Entry], Generic[_Entry]):
                 raise ValueError('%s has two converters of %s' % (self.back_end, op))
             own[op] = entry
 
+    def entering(self, made: Callable[[Converter], _Entry], *ops: str
+                 ) -> Callable[[Converter], Converter]:
+        """A decorator that adds what is `made` of a function for `ops`."""
+        def decorated(function: Converter) -> Converter:
+            self.enter(made(function), *ops)
+            return function
+        return decorated
+
 
 class Operator(NamedTuple):
     """How torch runs an operator."""
@@ -153,7 +161,4 @@ class Unsupported(Exception):
 
 def converts(*operators: str) -> Callable[[Converter], Converter]:
     """Make the decorated function the ONNX converter for `operators`."""
-    def enter(function: Converter) -> Converter:
-        ONNX.enter(function, *operators)
-        return function
-    return enter
+    return ONNX.entering(lambda function: function, *operators)

@@ -21,13 +21,9 @@ def runs(*ops: str, training: bool = False) -> Callable[[Run], Run]:
 
     Its keyword-only parameters are the node's attributes (with torch's types) and the node's name.
     """
-    def enter(run: Run) -> Run:
-        def make(node: Node) -> Run:
-            return functools.partial(run, **keywords(run, node))
-
-        TORCH.enter(Operator(make, training, run), *ops)
-        return run
-    return enter
+    def made(run: Run) -> Operator:
+        return Operator(lambda node: functools.partial(run, **keywords(run, node)), training, run)
+    return TORCH.entering(made, *ops)
 
 
 def keywords(run: Run, node: Node) -> dict[str, Any]:

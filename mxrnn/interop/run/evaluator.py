@@ -1,14 +1,12 @@
 """Computes a graph's outputs: the witness of checks on machines without MXNet, never for users.
 
 An operator runs a function of `operators` if it has one, and otherwise the text that a source would
-have for these sizes, without layers.
+have for these sizes and computed weights.
 """
 from __future__ import annotations
 
 import contextlib
 import functools
-import textwrap
-from types import SimpleNamespace
 from typing import Any, Dict, Iterator, Mapping, Sequence
 
 import torch
@@ -27,7 +25,6 @@ from .._source.class_file import File
 from .._source.emitter_api import SOURCE, Expr, Fact, Facts, Unsupported
 from .._source.method_writer import MethodWriter
 from .._source.python_text import imports_of
-from .._source.torch_operators import Run
 from ..model import Model, widened
 from ..registry import TORCH
 from . import operators  # noqa: F401  (it fills TORCH)
@@ -129,11 +126,11 @@ def _outputs(node: Node, inputs: Sequence[Any], axes: Axes, training: bool) -> S
         if operator is not None:
             found = operator.make(node)(*[training] * operator.training, *inputs)
         else:
-            run = _written(
+            made = _written(
                 node.op, tuple(node.attrs.items()), len(inputs), node.num_outputs, _sizes(axes),
                 tuple([Fact(tuple(each.shape), str(each.dtype).partition('.')[2])
                        for each in read]))
-            found = run(SimpleNamespace(training=training), *read)
+            found = made.train(training).run(*read)
     except Unsupported as error:
         raise NotImplementedError('%s (%s): %s' % (node.name, node.op, error)) from None
     return [found] if isinstance(found, Tensor) else found
@@ -163,8 +160,8 @@ def _loop(node: Node, inputs: Sequence[Any], training: bool) -> list[Tensor]:
 
 @functools.lru_cache(maxsize=1000)
 def _written(op: str, attrs: tuple[tuple[str, str], ...], inputs: int, outputs: int,
-             made: tuple[int, ...], read: tuple[Fact, ...]) -> Run:
-    """The function that runs the text of a node: a method of a class for this node alone. An array
+             made: tuple[int, ...], read: tuple[Fact, ...]) -> Any:
+    """A module whose method `run` has the text of a node: a class for this node alone. An array
     that is not made of others has the shape `made`."""
     if op not in SOURCE:
         raise Unsupported('the operator is unknown')
@@ -188,8 +185,9 @@ def _written(op: str, attrs: tuple[tuple[str, str], ...], inputs: int, outputs: 
     if scope.faults:
         raise Unsupported(scope.faults[0].partition(': ')[2])
     scope.write('run', names[:len(read)], results, '')
-    body = '\n\n'.join([*file.helpers.values(), textwrap.dedent(file.methods[0])])
+    body = '\n'.join([*file.helpers.values(), 'class Model(nn.Module):',
+                      '    def __init__(self) -> None:', '        super().__init__()',
+                      *['        ' + line for line in file.layers], *file.methods])
     space: dict[str, Any] = {}
     exec('\n'.join([*imports_of(body), body]), space)
-    run: Run = space['run']
-    return run
+    return space['Model']()

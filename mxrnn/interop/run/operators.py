@@ -1,6 +1,6 @@
-"""The functions with which the evaluator runs operators whose gradients or places out of range are
-others in a source, or whose text is a layer. It runs other operators by their text, and a few by
-the functions that sources contain (`_source/pasted.py`).
+"""The functions with which the evaluator runs operators that have other gradients in a source, or
+other numbers for places out of range. It runs the others by their text, and a few by the functions
+that sources contain (`_source/pasted.py`).
 """
 from __future__ import annotations
 
@@ -15,18 +15,6 @@ from .._source.pasted import label_of, some, with_gradient
 from .._source.torch_operators import runs
 
 __all__: list[str] = []
-
-
-# ---- layers
-
-@runs('Dropout', training=True)
-def _dropout(training: bool, x: Tensor, *, p: float, mode: str, axes: tuple[int, ...]) -> Tensor:
-    if not (training or mode == 'always') or p == 0:
-        return x
-    if not axes:
-        return F.dropout(x, p, True)
-    sizes = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
-    return x * F.dropout(x.new_ones(sizes), p, True)
 
 
 # ---- losses
