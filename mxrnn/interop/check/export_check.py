@@ -214,7 +214,8 @@ class _Check:
             'in chunks, ' if self._file.steps else '', beside,
             ', and to the other graph,' if other is not None else '', self.worst, count,
             's' * (count != 1),
-            '; %d more by its rewritten graph' % self._rewritten if self._rewritten else '',
+            ' in its own graph, %d in the graph rewritten for any size' % self._rewritten
+            if self._rewritten else '',
             '. Rounding alone changes outputs by %.1g' % self._rounding if self._rounding else '',
             ''.join('. Not compared: ' + each for each in self._missed), refused)
 
@@ -287,7 +288,7 @@ class _Check:
             got = file.outputs(data, counts)
             said = ', '.join('%s %s' % (name, data[name].shape) for name in self._told(data)) + (
                 ' in chunks of %s' % ' and '.join(map(str, counts)) if counts else '') + (
-                '' if own else ' by its rewritten graph')
+                '' if own else ' in the rewritten graph')
             allowed = tolerance([*wanted, *checkpoint.model.arg_params.values()])
             for at, (name, one, other) in enumerate(zip(file.names, got, wanted)):
                 apart, noise = seen.difference(name, one, other), 0.0
