@@ -315,12 +315,17 @@ class Unrollable:
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
-               layout: Layout = ..., *, merge_outputs: Literal[True],
+               layout: Layout = ..., merge_outputs: None = ...,
+               **options: Unpack[Keywords]) -> tuple[Outputs, Nested]: ...
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
+               layout: Layout = ..., merge_outputs: Literal[True] = ...,
                **options: Unpack[Keywords]) -> tuple[mx.sym.Symbol, Nested]: ...
 
     @overload
     def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
-               layout: Layout = ..., *, merge_outputs: Literal[False],
+               layout: Layout = ..., merge_outputs: Literal[False] = ...,
                **options: Unpack[Keywords]) -> tuple[list[mx.sym.Symbol], Nested]: ...
 
     @overload
