@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import itertools
 import linecache
-import math
 import sys
 import types
 from typing import Any, Callable, Mapping, Sequence
@@ -185,6 +184,7 @@ class TorchModel(nn.Module):
                 _check.instance(name, value, Tensor, 'a torch.Tensor')
         shapes = {name: shape for name, shape in facts.shapes.items() if name in given}
         _check_shapes(facts, shapes, given)
+        _check_labels(facts, given)
         if torch.jit.is_tracing():  # the traced program refuses other numbers, too
             for name, shape in shapes.items():
                 given[name] = given[name].reshape([
@@ -201,19 +201,9 @@ class TorchModel(nn.Module):
             if ids.numel() and not 0 <= ids.min() <= ids.max() < rows:
                 raise IndexError('the ids in %s must be from 0 to %d, got %d to %d' % (
                     name, rows - 1, ids.min(), ids.max())) from error
-        sizes = {size: number for name, shape in facts.shapes.items() if name in given
-                 for size, number in zip(shape, given[name].shape)}
-        for name in facts.labels.keys() & given.keys():
-            own, shape = facts.labels[name], tuple(given[name].shape)
-            wanted = [sizes.get(size, size) for size in own]
-            if isinstance(error, IndexError) and given[name].numel() == math.prod(
-                    size for size in wanted if isinstance(size, int)):
-                continue  # a class that is out of range: torch says which
-            if len(wanted) != len(shape) or any(
-                    isinstance(size, int) and size != got for size, got in zip(wanted, shape)):
-                raise ValueError('%s must be (%s), which is (%s) with these inputs, got %s' % (
-                    name, *(', '.join(map(str, sizes)) for sizes in (own, wanted)),
-                    shape)) from error
+        labels = ' or '.join(name for name in facts.labels if name in given)
+        if labels and str(error).startswith('Target'):  # and which
+            raise IndexError('%s has a class that the scores lack. %s' % (labels, error)) from error
 
     def _get_name(self) -> str:  # in its repr, which begins unlike that of interop.Model
         return 'TorchModel'
@@ -270,6 +260,22 @@ def _check_shapes(facts: _Facts, shapes: Mapping[str, Sequence[int | str]],
                 if number != wanted:
                     raise ValueError('inputs must agree on the size of %s: %s has %d, %s has %d' % (
                         size, other, wanted, name, number))
+
+
+def _check_labels(facts: _Facts, given: Mapping[str, Tensor]) -> None:
+    """Refuse labels of another shape than the graph takes with these inputs. Of another order, they
+    would belong to other rows; axes of size 1 change no order."""
+    sizes = {size: number for name, shape in facts.shapes.items() if name in given
+             for size, number in zip(shape, given[name].shape)}
+    for name in facts.labels.keys() & given.keys():
+        own, shape = facts.labels[name], tuple(given[name].shape)
+        wanted = [sizes.get(size, size) for size in own]
+        if [size for size in wanted if size != 1] == [size for size in shape if size != 1]:
+            continue
+        if len(wanted) != len(shape) or any(
+                isinstance(size, int) and size != got for size, got in zip(wanted, shape)):
+            raise ValueError('%s must be (%s), which is (%s) with these inputs, got %s' % (
+                name, *(', '.join(map(str, sizes)) for sizes in (own, wanted)), shape))
 
 
 # ---- making the class

@@ -100,7 +100,9 @@ def test_the_loss_has_the_gradients():
         module.loss(*args, **names).backward()
         assert all(parameter.grad is not None for parameter in module.parameters())
     for label, said in [(TOKENS[:, 1:], r'label must be \(batch, time\), which is \(2, 4\)'),
-                        (TOKENS.flatten() + 99, 'Target .* is out of bounds')]:
+                        (TOKENS.t(), r'which is \(2, 4\) with these inputs, got \(4, 2\)'),
+                        (TOKENS.flatten(), r'which is \(2, 4\) with these inputs, got \(8,\)'),
+                        (TOKENS + 99, 'softmax_label has a class that the scores lack. Target ')]:
         with pytest.raises((ValueError, IndexError), match=said):
             module.loss(TOKENS, label)
 
