@@ -178,6 +178,14 @@ def test_a_source_of_a_number_of_steps_keeps_it_or_is_freed(given, tmp_path):
     if not given:
         with pytest.raises(ValueError, match='must fit the network, got source of shape'):
             stepper.begin(source=source[:, :4])
+    for wrong in source[:0], source[:, :0], source[:, :, 0]:  # onnxruntime aborted for none
+        with pytest.raises(ValueError, match=r'source must have the axes \(batch, (9|time), 1\) in '
+                                             'begin, each of 1 or more, got the shape'):
+            stepper.begin(source=wrong)
+    with pytest.raises(TypeError, match='inputs of the encoder by name, source=…, got none'):
+        stepper.begin(source[:, :, 0])
+    with pytest.raises(TypeError, match=r'as begin and step return \(.*_in, .*\), got \[\]'):
+        stepper.step([], target=[1])
     for length in (4, 9, 15) if given else (9,):
         states = stepper.begin(source=np.pad(source, ((0, 0), (0, 6), (0, 0)))[:, :length])
         found, _ = stepper.read(states, target=target)

@@ -304,7 +304,7 @@ def test_take(language_model):
      'the same number of steps, at least 1'),
     (lambda stepper, states: stepper.step([state[:0] for state in states], data=[]), ValueError,
      'one batch size'),
-    (lambda stepper, states: stepper.begin(data=[1]), TypeError, 'the encoder, none, got data'),
+    (lambda stepper, states: stepper.begin(data=[1]), TypeError, 'but there is none, got data'),
     (lambda stepper, states: stepper.step([1], states), TypeError, r'by name: step\(states, data='),
     (lambda stepper, states: stepper.step(states, data=['a']), ValueError, 'data must be numbers'),
     (lambda stepper, states: stepper.read(states, data=[[1, 2], [3]]), ValueError,

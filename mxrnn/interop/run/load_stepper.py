@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
@@ -46,8 +47,11 @@ def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None
     path = _check.path('path', path)
     session, table, encoder = opened(path, _check.whole('threads', threads, 1), providers)
     if table is None:
-        raise ValueError('%s has no states: export the checkpoint with --states, or with '
-                         'to_onnx(..., states=True)' % path)
+        whole = re.sub(r'-encoder(\.\w+)$', r'\1', path)
+        raise ValueError('%s has no states: %s' % (
+            path, 'export the checkpoint with --states, or with to_onnx(..., states=True)'
+            if whole == path or not os.path.exists(whole) else
+            'load %s, which opens its encoder, too' % whole))
     return OnnxStepper(session, table, encoder)
 
 
@@ -61,6 +65,8 @@ def opened(path: str, threads: int = 0, providers: Sequence[str] | None = None
     table = _table(text, path, session)
     beside, first = table['encoder'] and os.path.join(os.path.dirname(path), table['encoder']), None
     if beside is not None:
+        if not os.path.exists(beside):
+            raise FileNotFoundError('there is no file %s, the encoder of %s' % (beside, path))
         first = session_of(beside, beside, threads, providers)
     begins = {*table['captured'], *(state['begin'] for state in table['states'])} - {'zeros'}
     made = [] if first is None else [each.name for each in first.get_outputs()]

@@ -112,9 +112,9 @@ class OnnxStepper:
         self._of_step = [(name, kind, len(self._axes[name][0]), each.batch is not None, each.one_in,
                           None if each.simple else each)
                          for name, (each, kind) in self._inputs.items()]
-        #: The inputs of the encoder, and their types.
+        #: The inputs of the encoder, their axes and types.
         self._first = {} if encoder is None else {
-            name: kind for name, _, kind in inputs_of(encoder)}
+            name: (axes, kind) for name, axes, kind in inputs_of(encoder)}
         self.encoder_names = list(self._first)
         after = [state['out'] for state in states]
         self.output_names = [each.name for each in session.get_outputs() if each.name not in after]
@@ -147,13 +147,14 @@ class OnnxStepper:
             The encoder's inputs by name, in the form that its file takes.
         """
         if inputs.keys() != set(self.encoder_names):
-            raise TypeError('begin needs the inputs of the encoder, %s, got %s' % (
-                ', '.join(self.encoder_names) or 'none', ', '.join(inputs) or 'none'))
+            raise TypeError('begin needs the inputs of the encoder by name, %s, got %s' % (
+                ', '.join(map('{}=…'.format, self.encoder_names)) or 'but there is none',
+                ', '.join(inputs) or 'none'))
         once: dict[str, np.ndarray] = {}
         if self._encoder is not None:
             names = [each.name for each in self._encoder.get_outputs()]
             once = dict(zip(names, _call(self._encoder.run, names, {
-                name: _array(name, value, self._first[name]) for name, value in inputs.items()})))
+                name: self._of_encoder(name, value) for name, value in inputs.items()})))
         held = [once.get(begin) for begin in self._begins] + [
             once[name] for name in self._held[len(self._begins):]]
         for at, axis, _, rows in self._sized:
@@ -165,6 +166,15 @@ class OnnxStepper:
         return [np.zeros(self._shapes[at][:axis] + (rows_of[at],) + self._shapes[at][axis:],
                          self._dtypes[at]) if array is None else array
                 for at, (array, axis) in enumerate(zip(held, self._batch_axes))]
+
+    def _of_encoder(self, name: str, value: Any) -> np.ndarray:
+        """An input of the encoder as an array."""
+        axes, kind = self._first[name]
+        array = _array(name, value, kind)
+        if array.ndim != len(axes) or not array.size:  # onnxruntime would abort for 0
+            raise ValueError('%s must have the axes (%s) in begin, each of 1 or more, got the '
+                             'shape %s' % (name, ', '.join(map(str, axes)), array.shape))
+        return array
 
     def step(self, states: Arrays, /, *others: NoReturn, **inputs: Any) -> tuple[Outputs, Arrays]:
         """Take one step.
@@ -339,8 +349,8 @@ class OnnxStepper:
         return batch_size
 
     def _refuse_states(self, states: Any) -> None:
-        raise TypeError('states must be a list of %d arrays, as begin and step return, got %s'
-                        % (len(self._held), _check.shown(states)))
+        raise TypeError('states must be a list of %d arrays, as begin and step return (%s), got %s'
+                        % (len(self._held), ', '.join(self._held), _check.shown(states)))
 
     def _chunk(self, states: Arrays, inputs: dict[str, np.ndarray], length: int
                ) -> tuple[Arrays, Arrays]:
