@@ -162,7 +162,7 @@ REFUSED = {
     'tree_of_cells': 'its last step lacks an input',
     'two_losses': 'mean0 (mean)',
     'last_of_each_by_its_length': 'sequencelast0 (SequenceLast)',
-    'autoencoder': 'time: 7, since encoder_t6_out (broadcast_axis) ',
+    'autoencoder': 'each step reads the same value, for which encoder_ (RNN) reads the whole seq',
     'noise_at_every_step': 'lstm_ cannot be stepped: its number of steps is fixed',
     'rnn_with_norms_of_2016': 'BatchNorm keeps something from step to step',
     'dilated_convolutions_before_a_cell': 'time: 7, since slice_axis1',

@@ -129,13 +129,15 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
                 raise StateError('%s cannot be stepped: it %s%s' % (
                     use.node, 'numbers the steps from the first one' if counts else
                     'uses several steps at once', reader))
-    for each in stepped:
+    # first the one of which a reason is known
+    for each in sorted(stepped, key=lambda each: not _why_fixed(graph, each.node)):
         if id(each.time) not in times:
             data = values[each.node.inputs[0]]
             steps_of = axes_in(product((data.axes or [()])[0]))
             reason = next((use for value in [data, *(values[head] for head in graph.heads)]
                            for axis, use in value.used.items()
-                           if axis in steps_of or isinstance(resolve(axis), int)), next(
+                           if use.node != each.node.title and (
+                               axis in steps_of or isinstance(resolve(axis), int))), next(
                                iter(data.used.values()), None))
             made = each.time is None and data.axes and number_of(data.axes[0]) is None
             why = _why_fixed(graph, each.node)

@@ -44,7 +44,7 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         stepped = with_states(graph, shapes, {
             name: np.shape(array) for name, array in params.items()}, layers)
     except StateError as error:
-        fixed = 'number of steps' in str(error)
+        fixed = FIXED in str(error) and 'because' not in str(error)
         reasons = unrolled(findings) or [
             'A graph of one step is exported without --states (states=True)']
         told = [str(error), *(reasons if 'no recurrence' in str(error) else ()), *(
