@@ -399,6 +399,45 @@ def test_a_mean_over_a_number_of_steps_keeps_it_and_the_line_says_what_frees_it(
                                       'data=batch,time:6,4')
 
 
+def words_of_letters(steps):
+    """A tagger that reads each word's letters beside the word."""
+    letters = S.Embedding(S.Reshape(V('letters'), shape=(-1, 4)), input_dim=9, output_dim=3)
+    spelled = S.Reshape(rnn.LSTMCell(5, 'letter_').unroll(4, letters)[0][-1], shape=(-1, steps, 5))
+    words = S.Embedding(V('words'), input_dim=9, output_dim=2)
+    return over(rnn.LSTMCell(6, 'word_'), steps, S.Concat(words, spelled, dim=2))
+
+
+def letters_alone(steps):
+    letters = S.Reshape(S.Embedding(V('letters'), input_dim=9, output_dim=3), shape=(-3, 0, 0))
+    spelled = rnn.GRUCell(5, 'letter_').unroll(4, letters)[0][-1]
+    return over(rnn.LSTMCell(6, 'word_'), steps, S.Reshape(spelled, shape=(-1, steps, 5)))
+
+
+@pytest.mark.parametrize('program, typed, options', [
+    (letters_alone, [], ['letters=batch,letters_1:6,time']),
+    (words_of_letters, ['letters=batch,n,4'], ['words=batch,n:6', 'letters=batch,n:6,4']),
+    (words_of_letters, ['words=batch,n', 'letters=batch,n,4'],
+     ['words=batch,n:6', 'letters=batch,n:6,4'])], ids=['a number', 'one of two', 'both'])
+def test_the_number_of_words_is_any_as_is_told(program, typed, options, tmp_path):
+    """Axes that must be equal, or that the user gives one name, are one axis."""
+    for steps in (6, 9):
+        shapes = {'letters': (2, steps, 4), 'words': (2, steps)}
+        if program is letters_alone:
+            del shapes['words']
+        with mx.name.NameManager():
+            save(tmp_path / str(steps), program(steps), [], shapes)
+    export = ['export', tmp_path / '6', '--onnx', tmp_path / 'a.onnx']
+    said = told(*export, *[word for each in typed for word in ('--input', each)],
+                status=2 if typed else 0)
+    assert re.findall(r'--input (\S*:6\S*)', said) == options
+    words = [word for each in options for word in ('--input', each)]
+    assert ', since' not in told(*export, *words)
+    sizes = [word for name, shape in shapes.items()
+             for word in ('--input', '%s=%s' % (name, ','.join(map(str, shape))))]
+    told('compare', '--symbol', tmp_path / '9-symbol.json', '--params', tmp_path / '6-0004.params',
+         tmp_path / 'a.onnx', *sizes)
+
+
 def test_parameters_without_a_kind_are_noted(tmp_path):
     """Wolfram's exports have such."""
     graph, weights = tmp_path / 'net.json', tmp_path / 'net.weights'

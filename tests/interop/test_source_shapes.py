@@ -101,7 +101,7 @@ def test_a_number_of_steps_that_stays_in_a_graph_is_no_axis_of_any_size(tmp_path
                        match='axis . of words cannot be any size: node reshape1'):
         interop.to_source(
             random_model(symbol, {**shapes, 'label': (2, 12)}), str(tmp_path / 'a.py'),
-            {'words': ('batch', 'time:12'), 'letters': ('batch', 'time', 8)})
+            {'words': ('batch', 'time:12'), 'letters': ('batch', 'other', 8)})
 
 
 def test_rows_that_a_graph_numbers_itself_are_the_last_behind_the_end():

@@ -11,7 +11,7 @@ import numpy as np
 from ..._check import some
 from ..._graph.graph import Graph
 from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
-from ..._graph.shapes.constants import CERTIFIED
+from ..._graph.shapes.constants import CERTIFIED, TELLING
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Found, Named, Place
 from ..._graph.shapes.scales import Tie
@@ -162,6 +162,8 @@ def settled(request: Request, other: Graph | None = None, asks: bool = True, adv
         verdict, others = _decided(request, own, verdict, other)
     elif asks or advises:
         verdict = _advised(request, own, verdict, advises)
+        if advises:
+            own, verdict = _with_numbers(request, own, verdict)
     names = _named(own, verdict, request.typed)
     if asks:
         _refuse_untold(request, own, verdict, names, other)
@@ -207,30 +209,70 @@ def _numbers(request: Request, own: Mapping[str, Named], verdict: Verdict) -> di
 def _advised(request: Request, own: Mapping[str, Named], verdict: Verdict, steps: bool) -> Verdict:
     """The verdict with what to type for any size: for tied batches and, with `steps`, for others.
     """
-    asked = [label for label, axis in verdict.axes.items()
+    asked = [axis for label, axis in verdict.axes.items()
              if axis.ties and (steps or label in verdict.batches)]
-    return verdict._replace(axes={**verdict.axes, **{label: verdict.axes[label]._replace(
-        remedy=_remedy(request.graph, request.with_weights({}), own, verdict.axes[label],
-                       request.losses)) for label in asked}})
+    return verdict._replace(axes={**verdict.axes, **{axis.label: axis._replace(remedy=_remedy(
+        request, own, axis, [each.label for each in asked if each.sizes == axis.sizes]))
+        for axis in asked}})
 
 
-def _remedy(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapping[str, Named],
-            axis: Axis, losses: bool) -> str:
-    """The option with which a tied axis may have any size, if there is one; it was tried. The other
-    arguments are as for `judged`."""
+def _with_numbers(request: Request, own: Mapping[str, Named], verdict: Verdict
+                  ) -> tuple[dict[str, Named], Verdict]:
+    """The shapes and the verdict also with names for numbers that the graph makes of axes, if an
+    option was tried with which these may have any size."""
+    shapes, axes = dict(own), dict(verdict.axes)
+    for name, at, size in [(name, at, size) for name, shape in own.items()
+                           if name not in request.typed for at, size in enumerate(shape)
+                           if isinstance(size, int) and size >= TELLING]:
+        label = '%s_%d' % (name, at)
+        named = {**own, name: (*own[name][:at], label, *own[name][at + 1:])}
+        axis = request.judged(request.graph, named).axes[label]._replace(sizes=(size,))
+        if axis.ties and _freed(request, named, axis)[1] == []:
+            shapes[name] = (*shapes[name][:at], label, *shapes[name][at + 1:])
+            axes[label] = axis._replace(remedy=_option(request, named, axis))
+    return shapes, verdict._replace(axes=axes)
+
+
+def _freed(request: Request, shapes: Mapping[str, Named], axis: Axis
+           ) -> tuple[Graph, Sequence[Tie] | None]:
+    """The graph that reads the size of a tied axis where it had its number, and the ties that are
+    left; None if the axis has no such number, or a weight has it, too."""
     if len(axis.sizes) != 1 or any(tie.fits and tie.node.inputs_of('weight') for tie in axis.ties):
-        return ''  # or a weight has the number
+        return request.graph, None
     numbers = {axis.label: axis.sizes[0]}
+    graph = substituted(request.graph, request.with_weights(shapes), [*shapes], numbers,
+                        request.losses).graph
+    return graph, [*request.judged(graph, shapes, numbers).axes[axis.label].ties]
 
-    def again(graph: Graph) -> Axis:
-        return judged(graph, params, shapes, losses, numbers).axes[axis.label]
-    freed = substituted(graph, {**params, **shapes}, [*shapes], numbers, losses).graph
-    left = again(freed).ties
-    if left:
-        return _decision(freed, left, again)
-    name, shape = next(each for each in shapes.items() if axis.label in each[1])
-    return '. For any: ' + as_options(with_sizes({name: shape}, {
-        axis.label: '%s:%d' % (axis.label, axis.sizes[0])}))
+
+def _remedy(request: Request, shapes: Mapping[str, Named], axis: Axis, alike: Sequence[str]) -> str:
+    """The option with which a tied axis may have any size, if there is one; it was tried. The axis
+    may be the same one as others of its size, which are `alike`."""
+    graph, left = _freed(request, shapes, axis)
+    if left is None:
+        return ''
+    one = with_sizes(shapes, dict.fromkeys(alike, axis.label))
+    if not left:
+        return _option(request, shapes, axis)
+    if len(alike) > 1 and _freed(request, one, axis)[1] == []:
+        return _option(request, one, axis, every=True)
+    return _decision(graph, left, lambda graph: request.judged(
+        graph, shapes, {axis.label: axis.sizes[0]}).axes[axis.label])
+
+
+def _option(request: Request, shapes: Mapping[str, Named], axis: Axis, every: bool = False) -> str:
+    """How to type that an axis has its number of steps in the graph, as the rest of a sentence: for
+    `every` input that has it, for those that were typed, or for one."""
+    inputs = [name for name, shape in shapes.items() if axis.label in shape]
+    if not every:
+        inputs = [name for name in inputs if name in request.typed] or inputs[:1]
+    typed = {name: request.typed.get(name, shapes[name]) for name in inputs}
+    name = next((size for each in inputs if each in request.typed
+                 for label, size in zip(shapes[each], typed[each])
+                 if label == axis.label and isinstance(size, str)), axis.label)
+    return '. For any: ' + as_options({each: tuple([
+        '%s:%d' % (name, axis.sizes[0]) if label == axis.label else size
+        for label, size in zip(shapes[each], typed[each])]) for each in inputs})
 
 
 def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> str:
@@ -370,12 +412,12 @@ def opened(request: Request) -> tuple[dict[str, Named], Verdict]:
               for name, shape in found.shapes.items()}
     verdict = request.judged(graph, shapes)
     stated = {node.name: node.stated_shape for node in graph.nodes if node.name in names}
-    for change in (_other, _apart, _told):
+    for change in (_other, _apart, _together, _told):
         changed = change(shapes, verdict, typed if change is not _told else {**stated, **typed})
         if change is _told and changed != shapes:
             _refuse_unfit(request, shapes, verdict, changed)
         faults = infer(graph, request.with_weights({**changed, **typed})).faults
-        if changed != shapes and not any(change is not _told or not fault.sizes
+        if changed != shapes and not any(change in (_other, _apart) or not fault.sizes
                                          for fault in faults):
             shapes, verdict = changed, request.judged(graph, changed)
     return shapes, verdict
@@ -458,3 +500,12 @@ def _apart(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict
             size, str) and not axis else '%s_%s' % (label, size)
     return {name: shape if name not in typed else tuple(map(own, shape, typed[name]))
             for name, shape in shapes.items()}
+
+
+def _together(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
+    """The shapes with one name for all axes that got one name from the user."""
+    first: dict[str, str] = {}
+    return with_sizes(shapes, {
+        label: first.setdefault(size, label) for name, shape in typed.items()
+        for label, size in zip(shapes[name], shape)
+        if isinstance(label, str) and isinstance(size, str)})
