@@ -4,7 +4,8 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.rolling import structure
-from mxrnn.interop.prepare.lengths import Request, settled
+from mxrnn.interop.prepare.input_shapes import Request
+from mxrnn.interop.prepare.lengths import settled
 
 from . import mx, needs_operator, rnn
 from .cases import CASES, OURS, each

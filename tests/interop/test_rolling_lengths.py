@@ -5,7 +5,8 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.rolling import RolledGraph, structure
 from mxrnn.interop.prepare import prepare
-from mxrnn.interop.prepare.lengths import Request, opened
+from mxrnn.interop.prepare.input_shapes import Request
+from mxrnn.interop.prepare.lengths import opened
 
 from .. import rnn
 from ..running import named_anew, stack

@@ -5,7 +5,7 @@ import contextlib
 import difflib
 import math
 from types import MappingProxyType
-from typing import Any, Container, Iterator, Mapping, Sequence, Union
+from typing import Any, Container, Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
@@ -14,14 +14,59 @@ from ..._graph.graph import Graph
 from ..._graph.rolling import Finding, unrolled
 from ..._graph.shapes.missing_shapes import Found, Named, Place, ShapesError, found_shapes
 from ..._graph.shapes.ties import STEPS
+from ..._graph.shapes.verdicts import Verdict, judged
 from ..registry import ExportError, ShapesNeeded
 
-__all__ = ['Shapes', 'TiedError', 'WrongSizeError', 'as_options', 'as_typed', 'blaming_axes',
-           'check_shapes', 'check_types', 'graph_shapes', 'guarded', 'misfit', 'of_graph',
-           'refuse_guesses', 'shapes_found', 'without_number']
+__all__ = ['Request', 'Shapes', 'TiedError', 'WrongSizeError', 'as_options', 'as_typed',
+           'blaming_axes', 'check_shapes', 'check_types', 'graph_shapes', 'guarded', 'misfit',
+           'of_graph', 'refuse_guesses', 'shapes_found', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
+
+
+class Request(NamedTuple):
+    """A graph, and what a file of it is to take.
+
+    Attributes
+    ----------
+    graph : Graph
+        Rolled up by `structure`.
+    arrays : dict
+        The parameters.
+    typed : dict
+        Shapes that the user gave. A name is a demand: any size.
+    names : list of str
+        The inputs of the file.
+    losses : bool
+        Whether gradients of losses must be right, too.
+    counted : dict
+        By input and axis, a number that is the axis' size wherever it ties it.
+    ranks : dict
+        Numbers of axes of inputs whose shapes were not typed.
+    """
+
+    graph: Graph
+    arrays: Mapping[str, np.ndarray]
+    typed: Shapes
+    names: Sequence[str]
+    losses: bool = False
+    counted: Mapping[Place, int] = MappingProxyType({})
+    ranks: Mapping[str, int] = MappingProxyType({})
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The parameters that are no inputs."""
+        return {name: array for name, array in self.arrays.items() if name not in self.names}
+
+    def with_weights(self, shapes: Shapes) -> dict[str, Sequence[int | str]]:
+        """The shapes of inputs and of weights."""
+        return {**{name: np.shape(array) for name, array in self.weights.items()}, **shapes}
+
+    def judged(self, graph: Graph, own: Mapping[str, Named],
+               numbers: Mapping[str, int] = MappingProxyType({})) -> Verdict:
+        """The verdict on the graph, or on one that was made of it, with the shapes of inputs."""
+        return judged(graph, self.with_weights({}), own, self.losses, numbers)
 
 
 def as_typed(shapes: Shapes) -> list[str]:

@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Callable, Mapping, NamedTuple, Sequence
+from typing import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,10 +15,11 @@ from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Found, Named, Place
 from ..._graph.shapes.scales import Tie
 from ..._graph.shapes.substitution import RULES, substituted
-from ..._graph.shapes.verdicts import Axis, Verdict, judged, with_sizes
+from ..._graph.shapes.verdicts import Axis, Verdict, with_sizes
 from ..registry import ExportError, ShapesNeeded
 from .fitting_sizes import fitting_sizes, told_sizes
 from .input_shapes import (
+    Request,
     Shapes,
     TiedError,
     WrongSizeError,
@@ -28,54 +28,10 @@ from .input_shapes import (
     shapes_found,
 )
 
-__all__ = ['Request', 'Settled', 'opened', 'settled']
+__all__ = ['Settled', 'opened', 'settled']
 
 #: Operators with a number that a second graph decides as it does a scalar.
 _SCALARS = 'clip', '_arange', '_full'
-
-
-class Request(NamedTuple):
-    """A graph, and what a file of it is to take.
-
-    Attributes
-    ----------
-    graph : Graph
-        Rolled up by `structure`.
-    arrays : dict
-        The parameters.
-    typed : dict
-        Shapes that the user gave. A name is a demand: any size.
-    names : list of str
-        The inputs of the file.
-    losses : bool
-        Whether gradients of losses must be right, too.
-    counted : dict
-        By input and axis, a number that is the axis' size wherever it ties it.
-    ranks : dict
-        Numbers of axes of inputs whose shapes were not typed.
-    """
-
-    graph: Graph
-    arrays: Mapping[str, np.ndarray]
-    typed: Shapes
-    names: Sequence[str]
-    losses: bool = False
-    counted: Mapping[Place, int] = MappingProxyType({})
-    ranks: Mapping[str, int] = MappingProxyType({})
-
-    @property
-    def weights(self) -> dict[str, np.ndarray]:
-        """The parameters that are no inputs."""
-        return {name: array for name, array in self.arrays.items() if name not in self.names}
-
-    def with_weights(self, shapes: Shapes) -> dict[str, Sequence[int | str]]:
-        """The shapes of inputs and of weights."""
-        return {**{name: np.shape(array) for name, array in self.weights.items()}, **shapes}
-
-    def judged(self, graph: Graph, own: Mapping[str, Named],
-               numbers: Mapping[str, int] = MappingProxyType({})) -> Verdict:
-        """The verdict on the graph, or on one that was made of it, with the shapes of inputs."""
-        return judged(graph, self.with_weights({}), own, self.losses, numbers)
 
 
 @dataclass(frozen=True)

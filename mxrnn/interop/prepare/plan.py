@@ -26,6 +26,7 @@ from ..model import Model, widened
 from ..registry import Converters, ExportError
 from .begin_state_rows import of_any_batch
 from .input_shapes import (
+    Request,
     TiedError,
     as_options,
     as_typed,
@@ -36,7 +37,7 @@ from .input_shapes import (
     guarded,
     without_number,
 )
-from .lengths import Request, Settled, settled
+from .lengths import Settled, settled
 from .losses import Losses, with_losses
 from .outputs import chosen, refuse_unknown
 from .steps import FIXED, LEFT_OUT, chosen_for_steps, in_steps, places_in_steps
