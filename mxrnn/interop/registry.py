@@ -10,8 +10,8 @@ from .._graph.shapes.axis_factors import Axes, mixed
 from .._graph.shapes.rule_api import Rule, UnknownAxes, rule
 from .._graph.shapes.sizes import product
 
-__all__ = ['Converter', 'Converters', 'converts', 'ExportError', 'ONNX', 'Operator', 'register',
-           'ShapesNeeded', 'TORCH', 'Unsupported']
+__all__ = ['Converter', 'Converters', 'converts', 'ExportError', 'ONNX', 'Operator', 'operator',
+           'register', 'ShapesNeeded', 'TORCH', 'Unsupported']
 
 _Entry = TypeVar('_Entry')
 #: A function for a back end; what it takes and returns depends on the back end.
@@ -38,14 +38,6 @@ class Converters(ChainMap[str, _Entry], Generic[_Entry]):
                 raise ValueError('%s has two converters of %s' % (self.back_end, op))
             own[op] = entry
 
-    def entering(self, made: Callable[[Converter], _Entry], *ops: str
-                 ) -> Callable[[Converter], Converter]:
-        """A decorator that adds what is `made` of a function for `ops`."""
-        def decorated(function: Converter) -> Converter:
-            self.enter(made(function), *ops)
-            return function
-        return decorated
-
 
 class Operator(NamedTuple):
     """How torch runs an operator."""
@@ -55,6 +47,8 @@ class Operator(NamedTuple):
     make: Make
     #: Whether that function takes, as its first argument, whether the module is in training.
     training: bool = False
+    #: Whether the operator has no inputs; the function then takes the shape and the device.
+    creates: bool = False
     #: That function, before the node's attributes are bound to its keyword-only parameters.
     function: Converter | None = None
 
@@ -159,6 +153,21 @@ class Unsupported(Exception):
     """A node needs something that the back end lacks; the message says what."""
 
 
+def operator(*names: str, training: bool = False, creates: bool = False) -> Callable[[Make], Make]:
+    """Make the decorated function the torch converter for `names`; see `Operator` for the options.
+
+    The function gets a `Node` once, when a module is built. It returns a function of the node's
+    input tensors, which returns a tensor or a tuple of tensors.
+    """
+    def enter(make: Make) -> Make:
+        TORCH.enter(Operator(make, training, creates), *names)
+        return make
+    return enter
+
+
 def converts(*operators: str) -> Callable[[Converter], Converter]:
     """Make the decorated function the ONNX converter for `operators`."""
-    return ONNX.entering(lambda function: function, *operators)
+    def enter(function: Converter) -> Converter:
+        ONNX.enter(function, *operators)
+        return function
+    return enter

@@ -232,7 +232,7 @@ def test_windows_that_are_nothing_but_padding_are_refused():
                      name='pool')
     run = Evaluated(interop.graph_from_json(pool.tojson()), {})
     assert run(data=torch.ones(2, 3, 6))[0].shape == (2, 3, 3)
-    with pytest.raises(NotImplementedError, match=r'pool \(Pooling\): a window that covers only'):
+    with pytest.raises(ValueError, match='pool, Pooling, has a window that covers only padding'):
         run(data=torch.ones(2, 3, 5))  # the last window is behind it
 
 

@@ -53,8 +53,8 @@ def pooling(**options):
 
 
 @pytest.mark.parametrize('build, match', [
-    (rnn_with(projection_size=2), 'RNN.: it has projection_size'),
-    (rnn_with(lstm_state_clip_min=-.01, lstm_state_clip_max=.01), 'it has lstm_state_clip_min'),
+    (rnn_with(projection_size=2), 'RNN.: projection_size'),
+    (rnn_with(lstm_state_clip_min=-.01, lstm_state_clip_max=.01), 'RNN.: lstm_state_clip_min'),
     (pooling(pool_type='lp', p_value=2), 'pool_type lp'),
     (pooling(pooling_convention='same'), 'the convention same'),
     (pooling(pool_type='sum', stride=(3,), pooling_convention='full'), 'pool_type sum'),

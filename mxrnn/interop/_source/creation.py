@@ -6,7 +6,7 @@ from typing import Any, Callable, Sequence
 from ..._graph.graph import Node
 from ..._graph.index_inputs import is_looked_up
 from ..._graph.operator_table import numbers_of
-from .emitter_api import Emitted, Expr, Unsupported, cast, emits, number, writes
+from .emitter_api import Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
 from .pasted import DRAWS
 from .python_text import literal
@@ -18,13 +18,9 @@ def made(scope: MethodWriter, function: str, *arguments: str) -> str:
     """A call of a torch function that makes an array on the device of the method's first argument.
     """
     kind = scope.dtypes[0]
-    return 'torch.%s(%s%s%s)' % (function, ', '.join(arguments), '' if kind == 'float32' else (
-        ', dtype=torch.' + kind), _device(scope))
-
-
-def _device(scope: MethodWriter) -> str:
-    """The argument for the device of the inputs, if there are any."""
-    return ', device=%s.device' % scope.arguments[0].of if scope.arguments else ''
+    return 'torch.%s(%s%s%s)' % (
+        function, ', '.join(arguments), '' if kind == 'float32' else ', dtype=torch.' + kind,
+        ', device=%s.device' % scope.arguments[0].of if scope.arguments else '')
 
 
 @emits('_zeros', '_ones')
@@ -59,24 +55,10 @@ def _arange(scope: MethodWriter, node: Node) -> Emitted:
     return text if node.repeat == 1 else '%s.repeat_interleave(%d)' % (text, node.repeat)
 
 
-@emits('_linspace')
-def _linspace(scope: MethodWriter, node: Node) -> Emitted:
-    text = 'torch.linspace(%s, %s, %d, dtype=torch.float64%s)' % (
-        node.start, node.stop, node.num + (not node.endpoint), _device(scope))
-    return cast(text + '[:-1]' * (not node.endpoint), scope.dtypes[0])
-
-
-@emits('_eye')
-def _eye(scope: MethodWriter, node: Node) -> Emitted:
-    sizes = str(node.N), str(node.M or node.N)
-    if not node.k:
-        return made(scope, 'eye', *sizes)
-    return '%s.tril(%d).triu(%d)' % (made(scope, 'ones', *sizes), node.k, node.k)
-
-
 writes('{0:.}[torch.randperm({0:.}.shape[0], device={0:.}.device)]', '_shuffle')
 emits('_random_randint')(lambda scope, node: 'torch.randint(%d, %d, (%s,), dtype=torch.%s%s)' % (
-    node.low, node.high, scope.sizes(scope.out[0]), scope.dtypes[0], _device(scope)))
+    node.low, node.high, scope.sizes(scope.out[0]), scope.dtypes[0],
+    ', device=%s.device' % scope.arguments[0].of if scope.arguments else ''))
 
 
 def _sampler(name: str, draw: Callable[..., Any]) -> None:

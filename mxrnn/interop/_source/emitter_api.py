@@ -170,7 +170,10 @@ _Function = Callable[..., Any]
 def emits(*ops: str, any_order: AnyOrder = False, reals: bool = False
           ) -> Callable[[_Function], _Function]:
     """Make a function of the scope, the node and its inputs the emitter for `ops`."""
-    return SOURCE.entering(lambda function: Emitter(function, any_order, reals), *ops)
+    def enter(function: _Function) -> _Function:
+        SOURCE.enter(Emitter(function, any_order, reals), *ops)
+        return function
+    return enter
 
 
 def writes(text: str, *ops: str, any_order: AnyOrder = False, reals: bool = False) -> None:
@@ -192,7 +195,10 @@ def _argument(value: Any) -> str:
 def loss(*ops: str, reals: bool = False) -> Callable[[_Function], _Function]:
     """Make a function of the scope, the node, the data and the labels the writer for a loss. The
     loss is a number whose gradient is MXNet's."""
-    return LOSSES.entering(lambda function: Emitter(function, reals=reals), *ops)
+    def enter(function: _Function) -> _Function:
+        LOSSES.enter(Emitter(function, reals=reals), *ops)
+        return function
+    return enter
 
 
 def is_swap(node: Node, inputs: Sequence[Expr]) -> bool:

@@ -65,6 +65,22 @@ def some(x: Tensor) -> Tensor:
     return x if x.dim() else x.reshape(1)
 
 
+@runs('_linspace', creates=True)
+def even_steps(shape: Sequence[int], device: str | torch.device, *, start: float, stop: float,
+                num: int, endpoint: bool, dtype: torch.dtype) -> Tensor:
+    """Numbers from `start` to `stop`: `stop` is the last one, or the first that is left out."""
+    values = torch.linspace(start, stop, num + (not endpoint), dtype=torch.float64)
+    return values[:num].to(device, dtype)
+
+
+@runs('_eye', creates=True)
+def diagonal(shape: Sequence[int], device: str | torch.device, *, N: int, M: int, k: int,
+              dtype: torch.dtype) -> Tensor:
+    """Ones on the diagonal `k` places to the right, and zeros."""
+    down, right = (torch.arange(size, device=device) for size in (N, M or N))
+    return (right - down.unsqueeze(1) == k).to(dtype)
+
+
 @runs('_contrib_arange_like')
 def numbers_like(x: Tensor, *, start: float, step: float, repeat: int, axis: int | None) -> Tensor:
     """Numbers for the elements along one axis, or for all elements."""

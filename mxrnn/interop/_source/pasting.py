@@ -48,6 +48,10 @@ def call(scope: Any, node: Node, operator: Operator | None, inputs: Sequence[Exp
         return None
     name = scope.helper(function)
     arguments = [format(each) for each in inputs]
+    if operator.creates:
+        near = scope.arguments[0].of + '.device' if scope.arguments else repr('cpu')
+        arguments[:0] = '(%s)' % ''.join(
+            [scope.size(each) + ', ' for each in scope.out[0]]).rstrip(), near
     arguments[:0] = ['self.training'] * operator.training
     arguments += ['%s=%s' % (key, literal(value))
                   for key, value in keywords(function, node).items()]

@@ -1,12 +1,13 @@
 """Computes a graph's outputs: the witness of checks on machines without MXNet, never for users.
 
-An operator runs a function of `operators` if it has one, and otherwise the text that a source would
-have for these sizes and computed weights.
+An operator runs a function of `operators` if it has one, so that its text in a source is compared
+with something else, and otherwise its text.
 """
 from __future__ import annotations
 
 import contextlib
 import functools
+import textwrap
 from typing import Any, Dict, Iterator, Mapping, Sequence
 
 import torch
@@ -15,17 +16,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_rows import check_attributes
-from ..._graph.operator_table import types_of
 from ..._graph.shapes.axis_factors import Axes
-from ..._graph.shapes.infer import Table, axes_of, infer
-from ..._graph.shapes.rule_api import NOT_INFERRED
+from ..._graph.shapes.infer import Table, infer
 from ..._graph.shapes.sizes import product, resolve
 from .._source import methods  # noqa: F401  (it fills SOURCE)
 from .._source.class_file import File
-from .._source.emitter_api import SOURCE, Expr, Fact, Facts, Unsupported
+from .._source.emitter_api import SOURCE, Expr, Fact, Facts, Size, Unsupported
 from .._source.method_writer import MethodWriter
 from .._source.python_text import imports_of
-from ..model import Model, widened
+from .._source.torch_operators import Run, tensor
+from ..model import Model
 from ..registry import TORCH
 from . import operators  # noqa: F401  (it fills TORCH)
 
@@ -47,7 +47,12 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
     NotImplementedError
         An operator is unknown here.
     """
-    table = infer(graph, _shapes(values))
+    def unknown(entry: Entry) -> Axes:
+        """The axes of an output without a rule for shapes."""
+        node = graph.nodes[entry.node]
+        inputs = evaluate(graph.ending_in(node.inputs), values, training)
+        return [(size,) for size in _outputs(node, inputs, [], training)[entry.output].shape]
+    table = infer(graph, {name: tuple(value.shape) for name, value in values.items()}, unknown)
     for fault in table.faults:
         if fault.node.op != '_foreach':  # a state of one row may be repeated by the first step
             raise ValueError(str(fault))
@@ -58,7 +63,7 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
 
 def variables(model: Model, gradients: bool = False) -> dict[str, Tensor]:
     """A model's weights as tensors; with `gradients`, these are computed of real parameters."""
-    found = {name: torch.tensor(array) for name, array in widened(model).params.items()}
+    found = {name: tensor(array) for name, array in model.params.items()}
     return {name: value.requires_grad_(gradients and value.is_floating_point()
                                        and name in model.arg_params)
             for name, value in found.items()}
@@ -90,10 +95,6 @@ class ConstantDraws(TorchDispatchMode):  # type: ignore[misc]
         return drawn.fill_(_DRAWN.get(name, .5))
 
 
-def _shapes(values: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in values.items()}
-
-
 def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training: bool) -> _Arrays:
     """All arrays of a graph."""
     found: _Arrays = {}
@@ -110,7 +111,7 @@ def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training
         if place not in needed and any(each is None for each in inputs):
             continue  # of a label that is missing
         if node.op == '_foreach':
-            outputs: Sequence[Tensor] = _loop(node, inputs, training)
+            outputs: Sequence[Tensor] = _loop(node, inputs, table.bodies[place], training)
         else:
             outputs = _outputs(node, inputs, table.axes.get(Entry(place, 0), []), training)
         for at, each in enumerate(outputs):
@@ -119,39 +120,34 @@ def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training
 
 
 def _outputs(node: Node, inputs: Sequence[Any], axes: Axes, training: bool) -> Sequence[Tensor]:
-    """The outputs of one node; `axes` are those of the first if it has no inputs."""
+    """The outputs of one node; `axes` are those of the first."""
     operator, read = TORCH.get(node.op), inputs[:len(node.needed_inputs)]  # labels come last
     check_attributes(node)
     try:
-        if operator is not None:
-            found = operator.make(node)(*[training] * operator.training, *inputs)
-        else:
-            made = _written(
-                node.op, tuple(node.attrs.items()), len(inputs), node.num_outputs, _sizes(axes),
-                tuple([Fact(tuple(each.shape), str(each.dtype).partition('.')[2])
-                       for each in read]))
-            found = made.train(training).run(*read)
+        run = operator.make(node) if operator is not None else _written(
+            node.op, tuple(node.attrs.items()), len(inputs), node.num_outputs, tuple([Fact(
+                tuple(each.shape), str(each.dtype).partition('.')[2]) for each in read]))
     except Unsupported as error:
         raise NotImplementedError('%s (%s): %s' % (node.name, node.op, error)) from None
+    if operator is None:
+        found = run(*read)
+    elif operator.creates:
+        sizes: Sequence[Size] = [resolve(product(each)) for each in axes] or getattr(
+            node, 'shape', ()) or ()
+        # Where nothing tells a size, the array is broadcast.
+        found = run([size if isinstance(size, int) and size > 0 else 1 for size in sizes], 'cpu')
+    else:
+        found = run(*[training] * operator.training, *inputs)
     return [found] if isinstance(found, Tensor) else found
 
 
-def _sizes(axes: Axes) -> tuple[int, ...]:
-    """An array's sizes; it is broadcast where nothing tells them."""
-    sizes = [resolve(product(each)) for each in axes] or [1]
-    return tuple([size if isinstance(size, int) and size > 0 else 1 for size in sizes])
-
-
-def _loop(node: Node, inputs: Sequence[Any], training: bool) -> list[Tensor]:
+def _loop(node: Node, inputs: Sequence[Any], table: Table, training: bool) -> list[Tensor]:
     """``_foreach``: runs a graph for every step along its sequences' first axis."""
     body, places, first, states = node.body
     names = [body.nodes[place].name for place in places]
     state, rest, collected = inputs[first:first + states], inputs[first + states:], []
-    table: Table | None = None
     for rows in zip(*[sequence.unbind(0) for sequence in inputs[:first]]):
-        given = dict(zip(names, [*rows, *state, *rest]))
-        table = table or infer(body, _shapes(given))
-        arrays = _computed(body, given, table, training)
+        arrays = _computed(body, dict(zip(names, [*rows, *state, *rest])), table, training)
         results = [arrays[head] for head in body.heads]
         collected.append(results[:node.num_out_data])
         state = results[node.num_out_data:]
@@ -160,9 +156,8 @@ def _loop(node: Node, inputs: Sequence[Any], training: bool) -> list[Tensor]:
 
 @functools.lru_cache(maxsize=1000)
 def _written(op: str, attrs: tuple[tuple[str, str], ...], inputs: int, outputs: int,
-             made: tuple[int, ...], read: tuple[Fact, ...]) -> Any:
-    """A module whose method `run` has the text of a node: a class for this node alone. An array
-    that is not made of others has the shape `made`."""
+             read: tuple[Fact, ...]) -> Run:
+    """The function that runs the text of a node: a method of a class for this node alone."""
     if op not in SOURCE:
         raise Unsupported('the operator is unknown')
     names = ['x%d' % at for at in range(inputs)]
@@ -170,14 +165,10 @@ def _written(op: str, attrs: tuple[tuple[str, str], ...], inputs: int, outputs: 
                 num_outputs=outputs)
     graph = Graph((*[Node('', name, {}, ()) for name in names], node),
                   tuple([Entry(inputs, at) for at in range(outputs)]))
-    shapes = [made] * outputs
-    if read:
-        with contextlib.suppress(*NOT_INFERRED):
-            shapes = [*map(_sizes, axes_of(node, [[(size,) for size in each.shape]
-                                                  for each in read]))]
-    facts = dict(zip(node.inputs, read))
-    facts.update(zip(graph.heads, map(Fact, shapes, types_of(
-        node, [each.dtype for each in read], outputs))))
+    # The shapes of outputs are not known here: what needs them has a function.
+    made = Fact((), getattr(node, 'dtype', None) or getattr(node, 'out_dtype', None)
+                or read[0].dtype)
+    facts = {**dict(zip(node.inputs, read)), **dict.fromkeys(graph.heads, made)}
     file = File({}, set())
     scope = MethodWriter(file, graph, Facts(facts, {}), {
         entry: Expr(name, *fact) for entry, name, fact in zip(node.inputs, names, read)}, [])
@@ -185,9 +176,7 @@ def _written(op: str, attrs: tuple[tuple[str, str], ...], inputs: int, outputs: 
     if scope.faults:
         raise Unsupported(scope.faults[0].partition(': ')[2])
     scope.write('run', names[:len(read)], results, '')
-    body = '\n'.join([*file.helpers.values(), 'class Model(nn.Module):',
-                      '    def __init__(self) -> None:', '        super().__init__()',
-                      *['        ' + line for line in file.layers], *file.methods])
+    body = '\n\n'.join([*file.helpers.values(), textwrap.dedent(file.methods[0])])
     space: dict[str, Any] = {}
     exec('\n'.join([*imports_of(body), body]), space)
-    return space['Model']()
+    return functools.partial(space['run'], None)
