@@ -15,6 +15,7 @@ from mxrnn._graph.shapes.rule_api import RULES
 from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolve
 from mxrnn._graph.stepping.axis_propagation import follow
 from mxrnn.interop import graph_from_json
+from mxrnn.interop.prepare import prepare
 from mxrnn.interop.prepare.input_shapes import without_number
 from mxrnn.interop.prepare.steps import in_steps
 from mxrnn.interop.registry import TORCH
@@ -339,7 +340,7 @@ def test_a_size_that_the_graph_states_is_said_to_be_stated(shape, wanted):
     scores = S.FullyConnected(V('data', shape=(0, 20, 5)), num_hidden=3, flatten=False, name='fc')
     with pytest.raises(interop.ExportError, match=wanted + (
             r'.*: the graph states the shape \(0, 20, 5\) of data')):
-        interop.to_torch(random_model(scores, {'data': (2, 20, 5)}), {'data': shape})
+        prepare(random_model(scores, {'data': (2, 20, 5)}), {'data': shape})
 
 
 def test_axes_of_two_numbers_have_two_names():
