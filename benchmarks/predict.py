@@ -302,7 +302,7 @@ def sentence_jobs(sentences: list[list[int]], few: int, units: int, layers: int,
     length, times = round(mean), 2 if len(sentences) < 100 else 60
     even = mxrnn.Predictor(network, weights, buckets=[length], ctx=context)
     even([[1] * length] * 32)
-    bound = even._networks.executor(length, 32, context)
+    bound = even._networks.executor(length, 32)
 
     def graph_alone() -> None:
         for _ in range(times):
