@@ -273,7 +273,7 @@ def _write_onnx(options: argparse.Namespace, shapes: Shapes, types: dict[str, st
     steps = written.plan.steps
     paths = [options.onnx, encoder_of(options.onnx)] if steps and steps.encoder else [options.onnx]
     return paths, [*written.plan.remarks, *[
-        written.checked[:2], ('sizes', written.checked.sizes)] * bool(written.checked.title)]
+        written.checked.remark, ('sizes', written.checked.sizes)] * bool(written.checked.title)]
 
 
 def _compare(options: argparse.Namespace) -> int:

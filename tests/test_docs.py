@@ -33,6 +33,8 @@ PRINTED = {'README.md': ['tue', 'wed', 'thu', 'fri', 'sat', 'sun', 'mon'],
                'they/PRON can/AUX fish/VERB', 'heard: [3, 3, 1, 5, 2, 4, 1]', 'killed',
                'goes on in epoch 3',
                'the weights are those of a run that was never killed: True']}
+#: Those that a block prints which needs a module.
+NEEDS = {'heard: [3, 3, 1, 5, 2, 4, 1]': 'onnxruntime'}
 
 
 def text(page: str) -> str:
@@ -61,7 +63,8 @@ def test_the_python_of_a_page_runs(page, tmp_path):
         if re.search(use, code):
             pytest.importorskip(module)
     rest = iter(printed('-c', code, folder=tmp_path).splitlines())
-    assert all(line in rest for line in PRINTED.get(page, []))
+    assert all(line in rest for line in PRINTED.get(page, [])
+               if importlib.util.find_spec(NEEDS.get(line, 'mxnet')))
 
 
 def test_what_recipes_print(tmp_path, monkeypatch, capsys):

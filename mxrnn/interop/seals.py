@@ -237,12 +237,12 @@ def refuse_other_model(path: str, there: Mapping[str, tuple[int, ...]],
 
 
 def read_state(path: str | os.PathLike[str]) -> Any:
-    """The content of a file of torch; a ValueError if it is none."""
+    """The content of a file of torch; a ValueError if it is none, an OSError if it is not read."""
     import torch
     try:
         return torch.load(os.fspath(path), map_location='cpu', weights_only=True)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise ValueError('cannot read %s: %s' % (os.fspath(path), error.strerror)) from None
+        raise type(error)('cannot read %s: %s' % (os.fspath(path), error.strerror)) from None
     except Exception:  # torch has many classes for files that it cannot read, and unsafe advice
         raise ValueError('%s is damaged, or not a file of torch.save(module.state_dict(), ...)'
                          % os.fspath(path)) from None

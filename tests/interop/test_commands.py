@@ -307,7 +307,7 @@ def test_a_source_leaves_what_is_not_its_own(prefix, tmp_path):
     assert changed in refused(*export)
     with pytest.raises(ValueError, match=r'days.pt is damaged, or not a file of torch.save\(.*\)$'):
         interop.from_source(weights, model)
-    with pytest.raises(ValueError, match='cannot read no.pt: No such file or directory$'):
+    with pytest.raises(FileNotFoundError, match='^cannot read no.pt: No such file or directory$'):
         interop.from_source('no.pt', model)
 
 

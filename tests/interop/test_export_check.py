@@ -94,7 +94,8 @@ def test_a_source_says_what_it_was_compared_with(model, library, tmp_path):
 
 
 def test_a_right_file_is_checked_at_three_sizes(model, library, tmp_path):
-    title, said, sizes = write_onnx(model, tmp_path / 'a').checked[:3]
+    checked = write_onnx(model, tmp_path / 'a').checked
+    (title, said), sizes = checked.remark, checked.sizes
     assert re.fullmatch(r'equal to the checkpoint in %s to \S+ \(1 size in its own graph, 2 in the '
                         r'graph rewritten for any size\)' % library, said) and title == 'checked'
     assert sizes.count('data (') == 3 and sizes.startswith('data (3, 6, 5); ')
@@ -202,7 +203,7 @@ def test_rounding_alone_refuses_nothing(tmp_path):
     model, _ = model_for(S.broadcast_sub(sums, S.mean(sums, axis=1, keepdims=True)),
                          {'data': (2, 400)})
     model.arg_params['sums_weight'][1:] = model.arg_params['sums_weight'][0]
-    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked.remark
     assert title in ('checked', 'not checked') and (title == 'checked' or 'rounding' in said)
 
 
@@ -220,7 +221,7 @@ def test_what_onnxruntime_cannot_run_is_written_and_not_checked(tmp_path):
     shapes = dict(zip(outputs.list_arguments(), outputs.infer_shape(data=(2, 3, 4))[0]))
     model = interop.Model(interop.graph_from_json(outputs.tojson()), {
         name: np.ones(shape) for name, shape in shapes.items() if name != 'data'}, {})
-    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked.remark
     assert title == 'not checked' and 'does not support double' in said
     assert (tmp_path / 'a.onnx').exists()
 
@@ -228,12 +229,12 @@ def test_what_onnxruntime_cannot_run_is_written_and_not_checked(tmp_path):
 def test_outputs_without_numbers_show_nothing(tmp_path):
     """They were taken to be equal."""
     model, _ = model_for(S.log(-S.square(V('data'))), {'data': (2, 4)})
-    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked.remark
     assert title == 'not checked' and 'no finite number' in said
     count = S.sum(S.ones_like(V('data')), axis=0)  # above 3 in other runs
     model, _ = model_for(S.log(V('most') - count), {'data': (2, 4)})
     model.arg_params['most'][:] = 3.5
-    title, said, *_ = write_onnx(model, str(tmp_path / 'b.onnx'), {'data': ('batch', 4)}).checked
+    title, said = write_onnx(model, str(tmp_path / 'b.onnx'), {'data': ('batch', 4)}).checked.remark
     assert title == 'checked' and 'nothing was compared: the output log1_output has no' in said
     assert 'fit' not in said
 
@@ -276,7 +277,7 @@ def test_what_operators_make_of_nan_is_no_difference(of, library, tmp_path):
 
 def test_places_that_are_nan_for_all_data_show_nothing(tmp_path):
     model, _ = model_for(recurrence_of(lambda x: S.sqrt(x - 1.5), False), {'data': (5, 5, 1)})
-    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked.remark
     assert title == 'not checked' and said.endswith('NaN in places for all data that were tried, '
                                                     'and the file has numbers there')
 
@@ -338,7 +339,7 @@ def test_gradients_of_negative_numbers_are_compared_beside_nan(tmp_path, monkeyp
 def test_outputs_without_comparison_are_named(tmp_path):
     model = beside(recurrence, leaky)
     path = str(tmp_path / 'a.onnx')
-    title, said, *_ = write_onnx(model, path).checked
+    title, said = write_onnx(model, path).checked.remark
     name = model.outputs[0]
     assert title == 'checked' and 'Not compared: the output %s for x ' % name in said
     assert dict(compare(model, path, {}).missed)[name].startswith('it is NaN in places for all')
@@ -466,7 +467,7 @@ def test_differences(got, wanted, expected):
 def test_where_no_process_can_be_started_another_library_checks(model, tmp_path, monkeypatch):
     monkeypatch.setattr(mxnet_process, '_child', mxnet_process._Child())
     monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))
-    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx')).checked
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked.remark
     assert title == 'checked' and 'in torch' in said
 
 
@@ -491,8 +492,8 @@ def test_lengths_without_their_bound_are_compared_with_the_graph_without_it(tmp_
     cell = rnn.FusedRNNCell(6, mode='gru', prefix='gru_')
     outputs = over(cell, 4, layout='TNC', valid_length=V('length'))
     model, _ = model_for(outputs, {'data': (4, 2, 5), 'length': (2,)})
-    title, said, *_ = write_onnx(model, str(tmp_path / 'a.onnx'), {
-        'data': ('time:4', 'batch', 5), 'length': ('batch',)}).checked
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx'), {
+        'data': ('time:4', 'batch', 5), 'length': ('batch',)}).checked.remark
     assert title == 'checked' and 'in the graph rewritten for any size' in said
 
 

@@ -84,19 +84,40 @@ def check_export(plan: Prepared, path: str, again: Callable[[Model], ExportedFil
 
 
 class Compared(NamedTuple):
-    """What was checked, or why nothing was, as a title and a sentence; the sizes that were run, in
-    words; the data of the last of them, for each range that was run; and the largest difference."""
+    """What was checked, or why nothing was.
+
+    Attributes
+    ----------
+    title : str
+    said : str
+        The beginning of the sentence, or all of it if nothing was checked.
+    worst : float
+        The largest difference.
+    runs, rest : str
+        What was run, in words, and the end of the sentence.
+    sizes : str
+        The sizes that were run, in words.
+    data : sequence of dict
+        The data of the last run, for each range.
+    """
 
     title: str
-    sentence: str
+    said: str
+    worst: float = 0.0
+    runs: str = ''
+    rest: str = ''
     sizes: str = ''
     data: Sequence[Data] = ()
-    worst: float = 0.0
 
-    def to(self, worst: float) -> Compared:
-        """The same with a larger difference."""
-        return self._replace(worst=worst, sentence=self.sentence.replace(
-            ' to %.1g (' % self.worst, ' to %.1g (' % worst, 1))
+    @property
+    def sentence(self) -> str:
+        """All of it, for the user."""
+        return '%s to %.1g (%s)%s' % (
+            self.said, self.worst, self.runs, self.rest) if self.runs else self.said
+
+    @property
+    def remark(self) -> tuple[str, str]:
+        return self.title, self.sentence
 
 
 def compared(plan: Prepared, file: ExportedFile, again: Exporter, source: bool = False) -> Compared:
@@ -112,9 +133,8 @@ def compared(plan: Prepared, file: ExportedFile, again: Exporter, source: bool =
             'the checkpoint in ' + library[0])
         check = _Check(Reference(plan.model, plan.graph, *library, plan.one), file, again, plan)
         try:
-            sentence, how = drawing_alike(functools.partial(check.all, beside), drawn)
-            return Compared('checked', sentence + how, '; '.join(check.said), check.data,
-                            check.worst)
+            found, how = drawing_alike(functools.partial(check.all, beside), drawn)
+            return found._replace(rest=found.rest + how)
         except ExportError:
             raise
         except (ValueError, NotImplementedError) as error:
@@ -140,7 +160,7 @@ def drawing_alike(compare: Callable[[], _Result], draws: bool) -> tuple[_Result,
 def log_unchecked(path: str, found: Compared) -> None:
     """Log a warning if a file was not checked."""
     if found.title == 'not checked':
-        _log.warning('%s was not checked: %s', path, found.sentence)
+        _log.warning('%s was not checked: %s', path, found.said)
 
 
 def _unfit(graph: Graph) -> str:
@@ -171,14 +191,14 @@ class _Check:
         #: The largest difference.
         self.worst = 0.0
 
-    def all(self, beside: str) -> str:
+    def all(self, beside: str) -> Compared:
         """Compare a run with the graph's sizes, one with those of the other graph, if there is one,
         and two with other sizes if the file takes any.
 
         Returns
         -------
-        str
-            What was compared `beside` what, for the user.
+        Compared
+            What was compared `beside` what.
 
         Raises
         ------
@@ -210,14 +230,18 @@ class _Check:
                 refused = ('. Other sizes that were tried do not fit; if only these do, type them '
                            '(--input). The reason: ' + without_stage(str(error)))
         count = len(self.said) - self._rewritten
-        return '%sequal to %s%s to %.1g (%d size%s%s)%s%s%s' % (
-            'in chunks, ' if self._file.steps else '', beside,
-            ', and to the other graph,' if other is not None else '', self.worst, count,
-            's' * (count != 1),
-            ' in its own graph, %d in the graph rewritten for any size' % self._rewritten
-            if self._rewritten else '',
-            '. Rounding alone changes outputs by %.1g' % self._rounding if self._rounding else '',
-            ''.join('. Not compared: ' + each for each in self._missed), refused)
+        return Compared(
+            'checked', '%sequal to %s%s' % (
+                'in chunks, ' if self._file.steps else '', beside,
+                ', and to the other graph,' if other is not None else ''), self.worst,
+            '%d size%s%s' % (
+                count, 's' * (count != 1),
+                ' in its own graph, %d in the graph rewritten for any size' % self._rewritten
+                if self._rewritten else ''),
+            '%s%s%s' % (
+                '. Rounding alone changes outputs by %.1g' % self._rounding if self._rounding
+                else '', ''.join('. Not compared: ' + each for each in self._missed), refused),
+            '; '.join(self.said), self.data)
 
     def _told(self, data: Data) -> list[str]:
         """The inputs whose shapes tell the sizes of all open axes."""

@@ -75,10 +75,10 @@ def check_source(source: Written, text: str, again: Callable[[Model], tuple[Writ
         lambda: max([_compare_gradients(source, module, data) for data in results[0].data],
                     default=0),
         any(has(node.op, 'draws') for node in source.losses.graph.walk()))
-    if same:  # the count closes the brackets that list what was run
-        results[0] = results[0]._replace(sentence=results[0].sentence.replace(
-            ')', '; %d gradient%s%s)' % (same, 's' * (same > 1), drawn), 1))
-    remarks = [*(each[:2] for each in results), ('sizes', '; '.join(
+    if same:
+        results[0] = results[0]._replace(runs='%s; %d gradient%s%s' % (
+            results[0].runs, same, 's' * (same > 1), drawn))
+    remarks = [*(each.remark for each in results), ('sizes', '; '.join(
         filter(None, [each.sizes for each in results])))]
     missing = ['the gradients of loss'] * (bool(methods.of_loss) and not same)
     missing += ['what is drawn at random in training'] * any(
@@ -93,14 +93,14 @@ def _in_one(whole: Compared, *chunks: Compared) -> list[Compared]:
     chunks."""
     if not chunks:
         return [whole]
-    worst, sizes = max(whole.worst, chunks[0].worst), '; '.join(
-        filter(None, [whole.sizes, chunks[0].sizes]))
-    first, second = (each.to(worst)._replace(sizes=sizes) for each in (whole, chunks[0]))
-    if second.sentence == 'in chunks, ' + first.sentence:
-        return [first._replace(sentence='whole and ' + second.sentence)]
-    if first[:2] == second[:2]:  # not checked
-        return [first]
-    return [whole._replace(sentence='whole, ' + whole.sentence), chunks[0]]
+    one = whole._replace(worst=max(whole.worst, chunks[0].worst), sizes='; '.join(
+        filter(None, [whole.sizes, chunks[0].sizes])))
+    other = chunks[0]._replace(worst=one.worst)
+    if other.remark == one.remark:  # not checked
+        return [one]
+    if other.remark == one._replace(said='in chunks, ' + one.said).remark:
+        return [one._replace(said='whole and ' + other.said)]
+    return [whole._replace(said='whole, ' + whole.said), chunks[0]]
 
 
 def _raised(error: Exception) -> ExportError:
