@@ -26,6 +26,8 @@ Given = Union[mx.nd.NDArray, np.ndarray, float, Sequence['Given']]
 _TYPES = ('float16', 'float32', 'float64', 'int8', 'int32', 'int64', 'uint8', 'bool')
 
 _VERBOSE = 'MXNET_SUBGRAPH_VERBOSE'
+_quiet_lock = threading.Lock()
+_quiet_depth = 0
 
 
 def context_of(ctx: mx.Context | None) -> mx.Context:
@@ -132,10 +134,17 @@ def quiet() -> Iterator[None]:
     An environment variable does that. A value that the program has set stays; if there was none,
     there is none afterwards.
     """
-    ours = _VERBOSE not in os.environ
-    os.environ.setdefault(_VERBOSE, '0')
+    global _quiet_depth
+    with _quiet_lock:  # for blocks in several threads: the first sets it, the last removes it
+        ours = _quiet_depth > 0 or _VERBOSE not in os.environ
+        if ours:
+            _quiet_depth += 1
+            os.environ[_VERBOSE] = '0'
     try:
         yield
     finally:
         if ours:
-            os.environ.pop(_VERBOSE, None)
+            with _quiet_lock:
+                _quiet_depth -= 1
+                if not _quiet_depth:
+                    os.environ.pop(_VERBOSE, None)
