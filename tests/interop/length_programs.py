@@ -13,12 +13,9 @@ import argparse
 import collections
 import functools
 import math
-import multiprocessing
 import os
 import random
 import tempfile
-import time
-import traceback
 import warnings
 import zlib
 from pathlib import Path
@@ -1324,64 +1321,24 @@ def judged(seed: int, format: str = 'onnx', typed: bool = False, certify: bool =
 
 # ---- the command
 
-def _tried(task: tuple[int, str, bool, bool]) -> tuple[Judgment | None, str, float]:
-    """What became of a program, or None; a line on it, or a traceback; processor time."""
-    begun, seed = time.process_time(), task[0]
-    warnings.simplefilter('ignore')  # in a process of its own, too
-    try:
-        found = judged(*task)
-    except Exception:
-        return None, 'seed %d\n%s' % (seed, traceback.format_exc()), 0.
-    line = '%s: %s; %s' % (found.verdict, program(seed, task[1] == 'states'), found.why or (
-        found.export[:200] or 'at T0: ' + found.own))
-    return found, line, time.process_time() - begun
-
-
 def main() -> None:
+    """Print each file that is wrong, or not right at T0, and how many are what."""
     parser = argparse.ArgumentParser()
     parser.add_argument('--seeds', default='0:300', help='from:to')
     parser.add_argument('--formats', default='onnx', help='onnx, source, states')
     parser.add_argument('--typed', action='store_true', help="with 'time:T0'")
     parser.add_argument('--certify', action='store_true', help='with a second graph')
-    parser.add_argument('--jobs', type=int, default=1)
-    parser.add_argument('--verbose', action='store_true', help='refusals, too')
     options = parser.parse_args()
-    seeds = range(*map(int, options.seeds.split(':')))
-    with multiprocessing.get_context('spawn').Pool(options.jobs) as pool:
-        for format in options.formats.split(','):
-            _count(format, pool.imap(_tried, [
-                (seed, format, options.typed, options.certify) for seed in seeds], chunksize=4),
-                options.verbose)
-
-
-def _count(format: str, results: Iterable[tuple[Judgment | None, str, float]], verbose: bool
-           ) -> None:
-    """Print what is wrong, and how many files are what, by law."""
-    counts: dict[str, int] = collections.Counter()
-    by_law: dict[str, dict[str, int]] = {law: collections.Counter() for law in [*LAWS, 'none']}
-    wrong, seconds = [], 0.
-    for found, line, spent in results:
-        verdict = found.verdict if found else 'broken'
-        seconds += spent
-        counts.update(['drawn', verdict])
-        if found:
-            counts['%s at T0' % found.own] += 1
-            wrong += [found.seed] * found.wrong
-            for law in laws_of(found.seed) or ['none']:
-                by_law[law].update(['drawn', verdict])
-        if verbose or not found or found.wrong or found.own in ('wrong', 'refused'):
-            print(line, flush=True)
-    taken = counts['right'] + counts['wrong']
-    print('\n%s: %d seeds, %.2f s each; broken %d; at T0: wrong %d, refused %d' % (
-        format, counts['drawn'], seconds / max(1, counts['drawn']), counts['broken'],
-        counts['wrong at T0'], counts['refused at T0']))
-    print('  take another length %d (%.1f %%), of these wrong %d (%.1f %%): %s' % (
-        taken, 100 * taken / max(1, counts['drawn']), len(wrong), 100 * len(wrong) / max(1, taken),
-        ' '.join(map(str, wrong))))
-    columns = 'drawn', 'right', 'wrong', 'refuses others', 'refused at export'
-    print('  %-10s' % 'law', *columns, sep='  ')
-    for law, each in {**by_law, 'all': counts}.items():
-        print('  %-10s' % law, *['%*d' % (len(key), each[key]) for key in columns], sep='  ')
+    warnings.simplefilter('ignore')
+    for format in options.formats.split(','):
+        counts: dict[str, int] = collections.Counter()
+        for seed in range(*map(int, options.seeds.split(':'))):
+            found = judged(seed, format, options.typed, options.certify)
+            counts[found.verdict] += 1
+            if found.wrong or found.own in ('wrong', 'refused'):
+                print('%s, at T0 %s: %s; %s' % (found.verdict, found.own, program(
+                    seed, format == 'states'), found.why), flush=True)
+        print(format, dict(counts))
 
 
 if __name__ == '__main__':
