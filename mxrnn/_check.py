@@ -8,7 +8,7 @@ import operator
 import os
 import sys
 import warnings
-from typing import Any, Iterable, Iterator, Sequence, Tuple, Type, TypeVar, Union, overload
+from typing import Any, Iterable, Iterator, Sequence, Tuple, Type, TypeVar, Union
 
 import numpy as np
 
@@ -21,7 +21,6 @@ __all__ = ['LARGEST', 'DType', 'shown', 'instance', 'own', 'foreign', 'integer',
 DType = Union[str, type, np.dtype]
 
 T = TypeVar('T')
-U = TypeVar('U')
 Types = Union[Type[T], Tuple[Type[T], ...]]
 
 #: The largest integer that operators' parameters can hold.
@@ -56,14 +55,6 @@ def _in_few_words(value: object) -> str:
         return '{%s, ...}' % ', '.join('%s: %s' % (_in_few_words(key), _in_few_words(value[key]))
                                        for key in list(value)[:2])
     return repr(value)
-
-
-@overload
-def instance(name: str, value: object, types: tuple[type[T], type[U]], what: str) -> T | U: ...
-
-
-@overload
-def instance(name: str, value: object, types: Types[T], what: str) -> T: ...
 
 
 def instance(name: str, value: object, types: Types[T], what: str) -> T:

@@ -13,8 +13,7 @@
 - `normalised`: the same with layer normalisation
 - `modifiers`: cells around another, residual and dropout
 - `noise`: zoneout, variational dropout, dropped weights
-- `share_variables`: lets cells use one container's variables
-- `containers`: stacks and both directions
+- `containers`: stacks and both directions, whose cells may share one container's variables
 - `dynamic_unroll`: a cell as a loop
 - `carried_states`: states from batch to batch
 - `cell_list`: the cells whose weights a caller has

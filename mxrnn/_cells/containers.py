@@ -1,6 +1,7 @@
 """Cells made of cells: stacks and both directions."""
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Callable, Literal
 
 from .. import _check
@@ -9,7 +10,6 @@ from .base_cells import BaseRNNCell, check_cell
 from .gate_equations import Step
 from .known_shapes import Kind, known_shape, known_type, typed
 from .sequences import Inputs, merged, steps_of, time_axis, time_major
-from .share_variables import check_shared, share
 from .states import StateInfo, States, check_states, flatten
 from .unroll import GivenLengths, Options, Unrolled, unroll_within
 from .variables import RNNParams, warn_of_equal_names
@@ -23,6 +23,45 @@ __all__ = ['BidirectionalCell', 'SequentialRNNCell']
 #: How the outputs of both directions become one.
 MERGES = ('concat', 'sum', 'mean')
 Merge = Literal['concat', 'sum', 'mean']
+
+
+def _share(cell: BaseRNNCell, shared: RNNParams) -> None:
+    """Let `cell` and everything in it use the variables of `shared`, by name.
+
+    Missing variables are added to `shared`. The cells' Symbols get other variables in place, so
+    cells may keep them anywhere; what a cell made from them still has the old ones.
+    """
+    cell.reset()  # forgets what it made in earlier steps
+    for each in _cells_of(cell):
+        container = each._params
+        for name, variable in container._params.items():
+            wanted = shared._params.setdefault(name, variable)
+            if wanted is not variable:
+                again = wanted[0]  # another Symbol of the same variable
+                variable.handle, again.handle = again.handle, variable.handle
+        container._params = shared._params  # one dict: each sees what any of them adds later
+
+
+def _check_shared(cell: object, shared: RNNParams, symbols: list[mx.sym.Symbol]) -> None:
+    """Refuse `symbols`, made by `cell`, if a variable in them differs from `shared`'s of the same
+    name, because an inner cell keeps something that it made from its variable before `_share`."""
+    together = mx.sym.Group([*symbols, *shared._params.values()])
+    for name, count in Counter(together.list_inputs()).items():
+        if count > 1 and name in shared._params:
+            raise ValueError(
+                'params of a container must be able to replace the weights of %r, but it keeps '
+                'something that it made from its own variable %r: make it in each step'
+                % (cell, name))
+
+
+def _cells_of(cell: BaseRNNCell) -> list[BaseRNNCell]:
+    """`cell`, the cells in it, and the cells that they keep as attributes."""
+    cells = [cell]
+    for each in cells:  # the list grows during the loop
+        kept = [value for value in vars(each).values() if hasattr(value, '_inner_cells_')]
+        cells += [inner for inner in each._inner_cells_() + kept
+                  if not any(inner is other for other in cells)]
+    return cells
 
 
 class _Container(BaseRNNCell):
@@ -48,7 +87,7 @@ class _Container(BaseRNNCell):
                                  'cells, not to both' % (name, type(self).__name__))
         for cell in cells:
             if self._override_cell_params:
-                share(cell, self._params)
+                _share(cell, self._params)
             self._warn_of_equal_names_(cell.params)
             self._params._params.update(cell.params._params)
             self._cells.append(cell)
@@ -78,7 +117,7 @@ class _Container(BaseRNNCell):
 
     def _check_graph_(self, symbols: States) -> None:
         if self._override_cell_params:
-            check_shared(self, self._params, flatten(symbols))
+            _check_shared(self, self._params, flatten(symbols))
 
     def _states_by_cell_(self, states: States) -> list[list[mx.sym.Symbol]]:
         counts = [len(cell.state_info) for cell in self._cells]
