@@ -1,4 +1,4 @@
 """Initialisers, beside those of ``mx.init``."""
-from ._operator.packed_vector import FusedRNN
+from ._operator.fused_initializer import FusedRNN
 
 __all__ = ['FusedRNN']

@@ -1,7 +1,7 @@
 """sym.RNN: the layout of its vector, FusedRNNCell, and `fuse` for ordinary cells.
 
 - `rnn_defects`: whose sym.RNN runs, and its defects
-- `packed_vector`: the vector's arrays, initialised and packed
+- `fused_initializer`: FusedRNN, which initialises the vector
 - `flat_weight_symbols`: the vector in the graph
 - `padded_layer`: a layer over sequences of different lengths
 - `fused_cell`: FusedRNNCell

@@ -16,10 +16,11 @@ from .._cells.sequences import Inputs, check_length, merged, time_axis, time_maj
 from .._cells.states import StateInfo, States, check_states, flatten
 from .._cells.unroll import GivenLengths, Options, Unrolled
 from .._cells.variables import RNNParams
-from .._graph.rnn_vector_layout import Mode
+from .._cells.weights_by_gate import ARRAYS, Weights, copy_weights, join_weights, take_weights
+from .._graph.rnn_vector_layout import FusedLayout, Mode
 from .._runtime.mxnet import mx
 from .flat_weight_symbols import apart, arrays_of, sized
-from .packed_vector import FusedRNN, PackedVector, check_projection
+from .fused_initializer import FusedRNN, check_projection
 from .padded_layer import padded_layer
 from .rnn_defects import cpu_build, warn_of_defects
 
@@ -37,7 +38,7 @@ _ORDINARY: dict[str, Callable[..., BaseRNNCell]] = {
 Symbol = mx.sym.Symbol
 
 
-class FusedRNNCell(PackedVector):
+class FusedRNNCell(BaseRNNCell):
     """Layers of one kind as a single sym.RNN: cuDNN on a GPU, oneDNN on a CPU.
 
     The equations are those of `RNNCell`, `LSTMCell` and `GRUCell`.
@@ -134,6 +135,68 @@ class FusedRNNCell(PackedVector):
         layers = self._num_layers * len(self._directions)
         widths = [self._layout_.num_output, self._num_hidden][:MODES[self._mode].num_states]
         return [{'shape': (layers, 0, width), '__layout__': 'LNC'} for width in widths]
+
+    # Weights
+
+    @property
+    def _gate_names(self) -> list[str]:
+        return list(MODES[self._mode].gates)
+
+    @property
+    def _num_gates(self) -> int:
+        return len(self._gate_names)
+
+    @property
+    def _layout_(self) -> FusedLayout:
+        return FusedLayout(self._mode, self._num_hidden, self._num_layers, self._bidirectional,
+                           self._projection_size_)
+
+    def _shapes_(self, num_input: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the vector's arrays, by names that begin with the cell's prefix."""
+        return {self._prefix + array.name: array.shape for array in self._layout_.arrays(num_input)}
+
+    def _slice_weights(self, arr: mx.nd.NDArray, li: int, lh: int) -> Weights:
+        """Parts of the vector `arr` by name, as views, for `li` input channels and `lh` units."""
+        layout = self._layout_._replace(num_hidden=lh)
+        if arr.size != layout.size(li):
+            raise ValueError('arr must have %d elements for %r and %d input channels, got %d'
+                             % (layout.size(li), layout, li, arr.size))
+        return {self._prefix + array.name: arr[array.begin:array.end].reshape(array.shape)
+                for array in layout.arrays(li)}
+
+    def unpack_weights(self, args: Weights) -> Weights:
+        """Split the vector into the arrays that ordinary cells would have, by gate.
+
+        ``lstm_parameters`` becomes ``lstm_l0_i2h_i_weight`` of shape (num_hidden, num_input) and so
+        on, for each layer, direction, group, gate and kind. The width of the input follows from the
+        vector's size. Other entries of `args` and errors are as in `BaseRNNCell.unpack_weights`.
+        """
+        args = copy_weights(args)
+        vector_name = self._parameter.name
+        if vector_name not in args and all(name in args for name in self._shapes_(0)):
+            return args
+        vector, = take_weights(args, {vector_name: (0,)}, self)
+        width = self._layout_.num_input(vector.size, vector_name)
+        views = self._slice_weights(vector, width, self._num_hidden)
+        args.update((name, view.copy()) for name, view in views.items())
+        return args
+
+    def pack_weights(self, args: Weights) -> Weights:
+        """Join the arrays of all gates into the vector: the inverse of `unpack_weights`."""
+        args = copy_weights(args)
+        vector_name, shapes = self._parameter.name, self._shapes_(0)
+        if vector_name in args and not any(name in args for name in shapes):
+            vector, = take_weights(args.copy(), {vector_name: (0,)}, self)
+            self._layout_.num_input(vector.size, vector_name)  # refuses other sizes
+            return args
+        first = args.get(next(iter(shapes)))
+        if isinstance(first, ARRAYS) and len(first.shape) == 2:
+            shapes = self._shapes_(first.shape[1])
+        pieces = take_weights(args, shapes, self)
+        # As rows, because MXNet's operator is many times faster along the first of two axes.
+        rows = [piece.reshape((-1, self._num_hidden)) for piece in pieces]
+        args[vector_name] = join_weights(vector_name, rows).reshape((-1,))
+        return args
 
     # Graphs
 
