@@ -115,37 +115,20 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
         if getattr(each.node, 'use_sequence_length', False):
             raise StateError('%s cannot be stepped: it reads the lengths of sequences'
                              % each.node.title)
-    times = {id(each.time) for each in stepped if each.time is not None and each.time.label}
-    read = [(values[entry], ', and %s reads it' % each.node.title) for each in stepped
-            for entry in each.node.inputs if entry in values and entry not in each.begin]
-    for value, reader in read + [
-            (values[head]._replace(used=merged_uses([values[head].used, dict.fromkeys(
-                met_twice(values[head].axes), Use(graph.nodes[head.node].title, False))])), '')
-            for head in graph.heads]:
-        steps = times & {id(axis) for axis in open_axes(value.axes)}
-        for axis, use in value.used.items():
-            if id(resolve(axis)) in times and (reader or steps or not use.last):
-                counts = '(_contrib_arange_like)' in use.node
-                raise StateError('%s cannot be stepped: it %s%s' % (
-                    use.node, 'numbers the steps from the first one' if counts else
-                    'uses several steps at once', reader))
-    # first the one of which a reason is known
-    for each in sorted(stepped, key=lambda each: not _why_fixed(graph, each.node)):
-        if id(each.time) not in times:
-            data = values[each.node.inputs[0]]
-            steps_of = axes_in(product((data.axes or [()])[0]))
-            reason = next((use for value in [data, *(values[head] for head in graph.heads)]
-                           for axis, use in value.used.items()
-                           if use.node != each.node.title and (
-                               axis in steps_of or isinstance(resolve(axis), int))), next(
-                               iter(data.used.values()), None))
-            made = each.time is None and data.axes and number_of(data.axes[0]) is None
-            why = _why_fixed(graph, each.node)
-            raise StateError('%s cannot be stepped: %s' % (prefix_of(each.node), (
-                'its steps are not those of an input, because %s makes another number of steps of '
-                'them' % reason.node) if made and reason and not why else (
-                    'its number of steps is fixed' + (why or (
-                        ', see %s' % reason.node if reason else '')))))
+    free = [each for each in stepped if each.time is not None and each.time.label]
+    times = {id(each.time) for each in free}
+    for each in stepped:
+        for entry in each.node.inputs:
+            if entry in values and entry not in each.begin:
+                _refuse_uses(values[entry], times, ', and %s reads it' % each.node.title)
+    for head in graph.heads:
+        twice = dict.fromkeys(met_twice(values[head].axes),
+                              Use(graph.nodes[head.node].title, False))
+        _refuse_uses(values[head]._replace(used=merged_uses([values[head].used, twice])), times)
+    fixed = [each for each in stepped if id(each.time) not in times]
+    if fixed:  # rather one of which a reason is known
+        raise StateError('%s cannot be stepped: %s' % _fixed(graph, max(
+            fixed, key=lambda each: bool(_why_fixed(graph, each.node))), values))
     if not stepped:
         along = [prefix_of(each.node) for each in recurrences if each.time is not None]
         if len({*along}) > 1:
@@ -155,9 +138,38 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
     if len(times) > 1:
         raise StateError('%s cannot be stepped: the recurrences run along several axes, %s, which '
                          'have no steps in common' % (
-                             some([*dict.fromkeys(each.node.title for each in stepped)]),
-                             some(sorted({each.time.label for each in stepped
-                                          if each.time is not None}))))
+                             some([*dict.fromkeys(each.node.title for each in free)]),
+                             some(sorted({each.time.label for each in free if each.time}))))
+
+
+def _refuse_uses(value: TrackedValue, times: set[int], reader: str = '') -> None:
+    """Refuse a value for which an operator used several of the steps along `times`. An output may
+    be made of the last step; what a recurrence reads (`reader` in words) may not."""
+    steps = times & {id(axis) for axis in open_axes(value.axes)}
+    for axis, use in value.used.items():
+        if id(resolve(axis)) in times and (reader or steps or not use.last):
+            raise StateError('%s cannot be stepped: it %s%s' % (
+                use.node, 'numbers the steps from the first one' if (
+                    '(_contrib_arange_like)' in use.node) else 'uses several steps at once',
+                reader))
+
+
+def _fixed(graph: Graph, recurrence: SteppedRecurrence, values: Mapping[Entry, TrackedValue]
+           ) -> tuple[str, str]:
+    """A recurrence whose number of steps is no free axis of an input, and why, in words."""
+    node, data = recurrence.node, values[recurrence.node.inputs[0]]
+    why, axes = _why_fixed(graph, node), data.axes or [()]
+    uses = [(axis, use) for value in [data, *(values[head] for head in graph.heads)]
+            for axis, use in value.used.items() if use.node != node.title]
+    steps = axes_in(product(axes[0]))
+    reason = next((use.node for axis, use in uses
+                   if axis in steps or isinstance(resolve(axis), int)), next(
+                       (use.node for use in data.used.values()), ''))
+    if recurrence.time is None and data.axes and number_of(axes[0]) is None and reason and not why:
+        return prefix_of(node), ('its steps are not those of an input, because %s makes another '
+                                 'number of steps of them' % reason)
+    return prefix_of(node), 'its number of steps is fixed' + (
+        why or (', see %s' % reason if reason else ''))
 
 
 def _why_fixed(graph: Graph, recurrence: Node) -> str:
