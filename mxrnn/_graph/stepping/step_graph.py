@@ -130,39 +130,45 @@ class _Cut:
         self._flat: list[Node] = []  # nodes of the encoder in addition to the graph's
         self._shapes = {name: tuple(shape) for name, shape in inputs.items()}
         self._axes: dict[str, tuple[int | str, ...]] = {}
-        self._given: dict[int, bool] = {}  # by node, whether it depends on any input
         ahead = {*recurrences, *graph._replace(heads=tuple([
             begin for each in stepped for begin in each.begin])).needed()}
         #: Places of what is read by more than begin states.
         self._read = {entry.node for place in graph.needed() if place not in ahead
                       for entry in graph.nodes[place].inputs}
-        moving: dict[int, bool] = {}  # whether a node depends on a sequence that is stepped
-        given = self._given
-        for place in sorted(graph.reached(lambda node: node.inputs)):
-            node = graph.nodes[place]
-            reads = [entry.node for entry in node.inputs if entry in values]
-            own = values.get(Entry(place, 0)) if node.is_variable else None
-            moving[place] = place in recurrences or any(moving[each] for each in reads) or (
-                own is not None and any(id(axis) in self._names and axis is not self._batch
-                                        for axis in open_axes(own.axes)))
-            given[place] = node.name in inputs if node.is_variable else any(
-                given[each] for each in reads)
-            if own is not None and node.name in inputs:
+        places = sorted(graph.reached(lambda node: node.inputs))
+        #: Places of what depends on a sequence that is stepped, and on any input.
+        self._moving = self._depending(places, {*recurrences, *(
+            place for place in places if self._has_steps(place))})
+        self._given = self._depending(places, {
+            place for place in places
+            if graph.nodes[place].is_variable and graph.nodes[place].name in inputs})
+        for place in places:
+            node, own = graph.nodes[place], values.get(Entry(place, 0))
+            if own is not None and node.is_variable and node.name in inputs:
                 self._describe(node.name, own.axes)
             if place in recurrences:
-                for begin in recurrences[place].begin:
-                    if moving[begin.node] and not is_zero(graph, begin):
-                        raise StateError('%s cannot be stepped: its begin state depends on '
-                                         'the sequence' % node.title)
                 self._open(recurrences[place])
-            elif moving[place] or not given[place] or node.is_variable or (
-                    Entry(place, 0) not in values):  # as of labels, which predictions do not read
+            elif place in self._moving or place not in self._given or node.is_variable or (
+                    own is None):  # as of labels, which predictions do not read
                 self._copy(place, node, [self._entry(entry) for entry in node.inputs])
-        self._moving = moving
+
+    def _has_steps(self, place: int) -> bool:
+        """Whether a variable has an axis that is stepped."""
+        own = self._values.get(Entry(place, 0))
+        return self._graph.nodes[place].is_variable and own is not None and any(
+            id(axis) in self._names and axis is not self._batch for axis in open_axes(own.axes))
+
+    def _depending(self, places: Sequence[int], found: set[int]) -> set[int]:
+        """Of the nodes at `places`, those in `found` and all that predictions make of them."""
+        for place in places:
+            if any(entry.node in found and entry in self._values
+                   for entry in self._graph.nodes[place].inputs):
+                found.add(place)
+        return found
 
     def write(self) -> Stepped:
         graph, heads = self._graph, self._graph.heads
-        stepped = [at for at, head in enumerate(heads) if self._moving[head.node]]
+        stepped = [at for at, head in enumerate(heads) if head.node in self._moving]
         step = self._writer.graph([self._made[heads[at]] for at in stepped] + self._finals,
                                   graph.version)
         outputs = [graph.outputs[at] for at in stepped]
@@ -185,9 +191,9 @@ class _Cut:
         first, names = graph.reached(lambda node: node.inputs), graph.arguments
         own = step.needed_variables()
         kept: dict[str, tuple[Entry, str]] = {}
-        for place in sorted(first & self._moving.keys()):
+        for place in sorted(first & {*range(len(self._graph.nodes))} - self._moving):
             name = graph.nodes[place].name
-            if name in own and name in self._shapes and not self._moving[place]:
+            if name in own and name in self._shapes:
                 new = name + '_output'
                 while new in names or new in self._shapes:
                     new += '_'
@@ -281,6 +287,10 @@ class _Cut:
     def _open(self, recurrence: SteppedRecurrence) -> None:
         """Copy a recurrence, with new inputs as its begin states."""
         place, node, writer = recurrence.place, recurrence.node, self._writer
+        if any(each.node in self._moving and not is_zero(self._graph, each)
+               for each in recurrence.begin):
+            raise StateError('%s cannot be stepped: its begin state depends on the sequence'
+                             % node.title)
         first, count = node.inputs.index(recurrence.begin[0]), len(recurrence.begin)
         stem = prefix = prefix_of(node)
         number = 0
@@ -308,7 +318,7 @@ class _Cut:
             states.append(writer.add('expand_dims', own + '_layer', {'axis': 0}, [entry])
                           if single else entry)
             # zeros that have a size of an input, such as a source's number of steps, are given, too
-            sized = not kernel and self._given[begin.node] and any(
+            sized = not kernel and begin.node in self._given and any(
                 number_of(axis) is None for axis in (axes or ())[1:])
             computed = not (is_zero(self._graph, begin) and not sized
                             or self._is_input(begin, kernel))
