@@ -3,11 +3,11 @@
 - `known_shapes`: the shapes and types that Symbols tell
 - `sequences`: sequences in layouts or as steps
 - `states`: states, in any nesting
-- `gate_equations`: the gates of each family, and its step
 - `variables`: RNNParams
-- `unroll`: options and checks of `unroll`, masks for different lengths, the loop over steps
+- `unroll`: options and checks of `unroll`, masks for different lengths
 - `weights_by_gate`: weights as arrays, packed and unpacked
-- `base_cells`: BaseRNNCell, and the base of cells with gates
+- `base_cells`: BaseRNNCell, and the loop over steps
+- `gate_equations`: the gates of each family, its step, and the base of cells with gates
 - `dense`: RNNCell, LSTMCell, LSTMPCell, GRUCell
 - `conv`: the same with convolutions
 - `normalised`: the same with layer normalisation

@@ -1,29 +1,44 @@
 """BaseRNNCell: the base of all cells; names, weights, states, graphs.
 
+`unroll` checks everything once, clips the lengths and masks the sequence. Behind it, cells pass
+`Options` on to the cells in them (`_unroll_`), which do not check, clip or mask again.
+
 Attributes that mxnet.rnn's cells do not have are written `_name_`, so that subclasses in old
 programs may use any `_name`.
 """
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import sys
-from typing import TYPE_CHECKING, Callable, Sequence
+from typing import TYPE_CHECKING, Callable, Iterator, Literal, Sequence, Union, overload
 
 from .. import _check
 from .._files import reason_of
 from .._runtime.mxnet import mx
-from .gate_equations import WEIGHTS, Activate, Activation, Further, Recurrence, Step, activate
 from .known_shapes import unknown
-from .sequences import check_symbol
-from .states import StateInfo, States, check_states
-from .unroll import Unrollable
-from .variables import Init, RNNParams
+from .sequences import Inputs, Layout, Outputs, merged, steps_of
+from .states import StateInfo, States, flatten
+from .unroll import GivenLengths, Keywords, Nested, Options, Step, Unrolled, checked
+from .variables import RNNParams, check_weights_given
 from .weights_by_gate import PackedWeights
 
 if TYPE_CHECKING:
     from .._runtime.mxnet_types.sym import Unpack, VariableOptions
 
-__all__ = ['BaseRNNCell', 'check_cell', 'GatedCell', 'Partial', 'ZEROS']
+__all__ = ['Activate', 'Activation', 'as_it_is', 'BaseRNNCell', 'check_cell', 'Partial', 'Step',
+           'unchanged_on_error', 'unroll_checked', 'unroll_masked', 'unroll_within', 'ZEROS']
+
+Activate = Callable[..., mx.sym.Symbol]
+Activation = Union[str, Activate]  #: A name of sym.Activation's functions, or a function.
+
+
+def activate(inputs: mx.sym.Symbol, activation: Activation, **kwargs: str) -> mx.sym.Symbol:
+    """Apply an activation, given by name or as a function."""
+    if isinstance(activation, str):
+        return mx.sym.Activation(inputs, act_type=activation, **kwargs)
+    return activation(inputs, **kwargs)
 
 
 class Partial(functools.partial):  # type: ignore[type-arg]
@@ -39,7 +54,7 @@ class Partial(functools.partial):  # type: ignore[type-arg]
 ZEROS = Partial(mx.sym.zeros)
 
 
-class BaseRNNCell(Unrollable, PackedWeights):
+class BaseRNNCell(PackedWeights):
     """The base of all cells, and of your own cells.
 
     Your own cell defines `state_info` and `__call__`. `__call__` adds one to `_counter` and names
@@ -75,6 +90,10 @@ class BaseRNNCell(Unrollable, PackedWeights):
 
     #: Whether the cell can be called for a single step.
     can_step = True
+    #: Whether `_unroll_` itself ignores padding and returns zeros there.
+    _masks_padding_ = False
+    #: Whether a call takes a whole sequence as it takes one step; only for cells without states.
+    _takes_sequences_ = False
 
     #: How `fuse` treats this class, but not its subclasses: see `_operator/fuse.py`.
     _in_fuse_: str
@@ -246,6 +265,90 @@ class BaseRNNCell(Unrollable, PackedWeights):
         """
         raise NotImplementedError('%s does not define __call__' % type(self).__name__)
 
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
+               layout: Layout = ..., merge_outputs: None = ...,
+               **options: Unpack[Keywords]) -> tuple[Outputs, Nested]: ...
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
+               layout: Layout = ..., merge_outputs: Literal[True] = ...,
+               **options: Unpack[Keywords]) -> tuple[mx.sym.Symbol, Nested]: ...
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
+               layout: Layout = ..., merge_outputs: Literal[False] = ...,
+               **options: Unpack[Keywords]) -> tuple[list[mx.sym.Symbol], Nested]: ...
+
+    @overload
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = ...,
+               layout: Layout = ..., merge_outputs: bool | None = ...,
+               **options: Unpack[Keywords]) -> tuple[Outputs, Nested]: ...
+
+    def unroll(self, length: int, inputs: Inputs, begin_state: States | None = None,
+               layout: str = 'NTC', merge_outputs: bool | None = None, *,
+               dtype: _check.DType | None = None, valid_length: mx.sym.Symbol | None = None
+               ) -> Unrolled:
+        """Build the graph of a whole sequence.
+
+        Parameters
+        ----------
+        length : int
+            Number of steps.
+        inputs : Symbol or list of Symbol
+            One Symbol of shape (batch, length, channels) with layout 'NTC' or (length, batch,
+            channels) with 'TNC', or a Symbol of shape (batch, channels) for each step.
+        begin_state : list of Symbol, optional
+            From `begin_state` or an earlier unroll; zeros if None.
+        layout : {'NTC', 'TNC'}
+            The layout of a Symbol with the whole sequence.
+        merge_outputs : bool, optional
+            True: one Symbol in `layout`. False: a list of steps. None: whichever needs less work.
+        dtype : str or type, optional
+            Type of the zeros with which the graph begins if `begin_state` is None, or if a
+            ZoneoutCell keeps its output; float32 by default.
+        valid_length : Symbol, optional
+            Number of steps of each sequence, in the shape (batch,) and any numeric type: whole
+            numbers from 0 to `length`. More counts as `length`, NaN as 0. Later steps are padding
+            and are not read. If None, all steps are valid. If float16 cannot hold `length`, such as
+            2051, a bind with types needs the type of this one as well.
+
+        Returns
+        -------
+        outputs : Symbol or list of Symbol
+            The output of each step; 0 in padding.
+        states : list of Symbol
+            After the last step; with `valid_length`, after each sequence's last valid step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Inputs, states or a layout do not fit. The cell then is as before.
+        """
+        return unroll_hook(self, inputs, begin_state, Options(
+            length, layout, merge_outputs, dtype, valid_length))
+
+    def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
+        """Build the result of `unroll` from checked arguments: call the cell step by step, and keep
+        its states where a sequence has ended.
+
+        Five classes redefine it, because they do not go step by step; each says why. In padding,
+        inputs are finite, and outputs may be any finite numbers.
+        """
+        take_step: Callable[..., Step] = self  # type: ignore[assignment]
+        if self._takes_sequences_:
+            inputs = options.arranged(inputs)
+            if isinstance(inputs, mx.sym.Symbol):
+                return take_step(inputs, [])
+        steps = steps_of(options.length, inputs, options.layout)
+        states = self._first_states_(begin_state, options.dtype)
+        outputs = []
+        for t, step in enumerate(steps):
+            output, new = take_step(step, states)
+            states = options.lengths.hold(t, new, states)
+            outputs.append(output)
+        return options.arranged(outputs), states  # type: ignore[return-value]
+
     def _before_loop_(self) -> None:
         """Make, before a loop, the Symbols that all its steps share."""
 
@@ -260,6 +363,80 @@ class BaseRNNCell(Unrollable, PackedWeights):
 
     def _check_graph_(self, symbols: States) -> None:
         """Refuse a graph that must not be returned; `symbols` are its outputs and states."""
+
+
+@contextlib.contextmanager
+def unchanged_on_error(cell: BaseRNNCell, always: bool = False) -> Iterator[Sequence[BaseRNNCell]]:
+    """Restore the attributes of `cell` and of the cells in it if the block fails, or with `always`
+    in any case. The block gets these cells."""
+    cells = cell._all_cells_()
+    before = [dict(vars(each)) for each in cells]
+    restores = True
+    try:
+        yield cells
+        restores = always
+    finally:
+        if restores:
+            for each, attributes in zip(cells, before):
+                vars(each).clear()
+                vars(each).update(attributes)
+
+
+def unroll_checked(cell: BaseRNNCell, unroll: Callable[..., Unrolled], inputs: Inputs,
+                   begin_state: States | None, options: Options) -> Unrolled:
+    """Check everything, call `unroll` for `cell`, and check the result."""
+    options = checked(inputs, options)
+    with unchanged_on_error(cell) as cells:
+        cell.reset()
+        outputs, states = unroll(inputs, begin_state, options)
+        for each in cells:
+            each._check_graph_([outputs, states])
+    last = inputs if isinstance(inputs, mx.sym.Symbol) else inputs[-1]
+    check_weights_given([each._params for each in cells],
+                        [last, *flatten([] if begin_state is None else begin_state)])
+    return outputs, states
+
+
+def unroll_masked(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None,
+                  options: Options) -> Unrolled:
+    """Unroll `cell`. With lengths, it reads zeros in padding and returns zeros there."""
+    layout, lengths = options.layout, options.lengths
+    if not isinstance(lengths, GivenLengths) or cell._masks_padding_:
+        return cell._unroll_(inputs, begin_state, options)
+    inputs = lengths.mask_given(merged(inputs, layout), layout)
+    outputs, states = cell._unroll_(inputs, begin_state, options)
+    return options.arranged(lengths.mask(merged(outputs, layout), layout)), states
+
+
+def as_it_is(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None, options: Options
+             ) -> Unrolled:
+    """Unroll `cell` itself."""
+    return unroll_checked(cell, functools.partial(unroll_masked, cell), inputs, begin_state,
+                          options)
+
+
+#: Called by `unroll` of an outermost cell. With --fuse, another function replaces it
+#: (`_operator/automatic_fuse.py`).
+unroll_hook = as_it_is
+
+
+def unroll_within(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None, options: Options
+                  ) -> Unrolled:
+    """Unroll `cell` as part of another: by `_unroll_`, or by a program's own `unroll`, which may
+    know only the original arguments."""
+    if getattr(cell.unroll, '__func__', None) is BaseRNNCell.unroll:
+        cell.reset()
+        return cell._unroll_(inputs, begin_state, options)
+    keywords = options.keywords()
+    takes = inspect.signature(cell.unroll).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+        for name in keywords.keys() - {parameter.name for parameter in takes}:
+            raise NotImplementedError(
+                '%s must be an argument of unroll of %r, which was redefined without it: add '
+                'it and pass it on to the base class' % (name, cell))
+    unroll: Callable[..., Unrolled] = cell.unroll
+    return unroll(options.length, inputs=inputs, begin_state=begin_state,
+                  layout=options.layout, merge_outputs=options.merge_outputs, **keywords)
 
 
 def _in_constructor_of(cell: BaseRNNCell) -> bool:
@@ -277,73 +454,3 @@ def _in_constructor_of(cell: BaseRNNCell) -> bool:
 def check_cell(name: str, value: object) -> BaseRNNCell:
     """Return `value` if it is a cell; otherwise the error says what it is and what to do."""
     return _check.own(name, value, BaseRNNCell, 'a cell of mxrnn')
-
-
-_tanh = functools.partial(activate, activation='tanh')
-
-
-class GatedCell(BaseRNNCell):
-    """A cell of one recurrence; subclasses define how input and output are projected."""
-
-    _recurrence_: Recurrence
-    #: Whether _get_activation applies the cell's _activation. Otherwise it applies tanh, even if a
-    #: program defines these names.
-    _has_activation_ = False
-    _activation: Activation
-    # Weights that only some cells have; without biases, some are None.
-    _iG: mx.sym.Symbol
-    _hG: mx.sym.Symbol
-    _rW: mx.sym.Symbol
-    _cG: mx.sym.Symbol
-    _cB: mx.sym.Symbol | None
-    _clip_: tuple[float, float] | None = None  #: lowest and highest value of the memory
-    _gate_axis_: int | None = None  #: axis of the gates in a projection, if it must be stated
-    _no_bias_: object = mx.base._Null  #: for the projections: True, or not stated in graphs
-
-    def __init__(self, prefix: str, params: RNNParams | None, bias: bool = True) -> None:
-        super().__init__(prefix=prefix, params=params)
-        if not _check.flag('bias', bias):
-            self._kinds_, self._no_bias_ = ('weight',), True
-
-    def _make_weights_(self, attributes: str, **inits: Init) -> None:
-        """Get weights from the container, in the order of `attributes`, which are keys of
-        `WEIGHTS`; `inits` go by the names there. Without biases, those attributes are None."""
-        for attribute in attributes.split():
-            name = WEIGHTS[attribute]
-            given = 'bias' in self._kinds_ or not name.endswith(('bias', 'beta'))
-            setattr(self, '_' + attribute, self._params.get(name, init=inits.get(name))
-                    if given else None)
-
-    def _sizes_(self) -> list[str]:
-        sizes = super()._sizes_() + ([] if 'bias' in self._kinds_ else ['bias=False'])
-        return [*sizes, 'state_clip=%s' % (self._clip_,)] if self._clip_ else sizes
-
-    @property
-    def _gate_names(self) -> Sequence[str]:
-        return self._recurrence_.gates[:]
-
-    def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
-                  ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-        raise NotImplementedError('%s does not define _project_' % type(self).__name__)
-
-    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
-        check_symbol('inputs', inputs)
-        states = check_states(states, self._recurrence_.num_states, self)
-        self._counter += 1
-        name = '%st%d_' % (self._prefix, self._counter)
-        i2h, h2h = self._project_(inputs, states, name)
-        return self._recur_(i2h, h2h, states,
-                            self._activate_ if self._has_activation_ else _tanh, name)
-
-    def _activate_(self, inputs: mx.sym.Symbol, **kwargs: str) -> mx.sym.Symbol:
-        return self._get_activation(inputs, self._activation, **kwargs)
-
-    def _recur_(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
-                activate: Activate, name: str) -> Step:
-        """Output and new states from the projections; `name` begins the names of the step."""
-        return self._recurrence_.step(i2h, h2h, states, activate, name, self._gate_axis_,
-                                      **self._further_(name))
-
-    def _further_(self, name: str) -> Further:
-        """More arguments for the recurrence's step."""
-        return {'clip': self._clip_} if self._clip_ else {}

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, Callable, Literal
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base_cells import BaseRNNCell, check_cell
-from .gate_equations import Step
+from .base_cells import BaseRNNCell, Step, check_cell, unroll_within
 from .known_shapes import Kind, known_shape, known_type, typed
 from .sequences import Inputs, merged, steps_of, time_axis, time_major
 from .states import StateInfo, States, check_states, flatten
-from .unroll import GivenLengths, Options, Unrolled, unroll_within
+from .unroll import GivenLengths, Options, Unrolled
 from .variables import RNNParams, warn_of_equal_names
 from .weights_by_gate import Weights
 

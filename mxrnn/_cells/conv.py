@@ -6,8 +6,8 @@ from typing import Callable, Literal, Sequence, TypeVar
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base_cells import GatedCell, Partial
-from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, Activation, Recurrence, Step
+from .base_cells import Activation, Partial, Step
+from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, GatedCell, Recurrence
 from .states import StateInfo
 from .variables import Init, RNNParams
 

@@ -5,8 +5,8 @@ from typing import Sequence
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base_cells import GatedCell
-from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, Activate, Activation, Step
+from .base_cells import Activate, Activation, Step
+from .gate_equations import ACTIVATIONS, GRU, LSTM, RNN, GatedCell
 from .states import StateInfo
 from .variables import RNNParams
 

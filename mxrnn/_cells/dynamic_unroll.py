@@ -24,11 +24,11 @@ from .._graph.graph import Node
 from .._graph.operator_table import has
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
-from .base_cells import BaseRNNCell, check_cell
+from .base_cells import BaseRNNCell, check_cell, unroll_checked
 from .modifiers import TRAINING
 from .sequences import Layout, merged, time_major
 from .states import States, check_states
-from .unroll import GivenLengths, Options, Unrolled, hold, unroll_checked
+from .unroll import GivenLengths, Options, Unrolled, hold
 
 __all__ = ['dynamic_unroll']
 

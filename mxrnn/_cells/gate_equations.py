@@ -8,13 +8,18 @@ axis of the channels, along which the gates are stacked.
 """
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Sequence, Tuple, TypedDict, Union
+import functools
+from typing import Callable, NamedTuple, Sequence, TypedDict
 
+from .. import _check
 from .._graph.rnn_vector_layout import GATES
 from .._runtime.mxnet import mx
+from .base_cells import Activate, Activation, BaseRNNCell, Step, activate
+from .sequences import check_symbol
+from .states import check_states
+from .variables import Init, RNNParams
 
-__all__ = ['ACTIVATIONS', 'Activate', 'Activation', 'Further', 'MODES', 'Recurrence', 'RNN',
-           'LSTM', 'GRU', 'Step', 'WEIGHTS', 'activate']
+__all__ = ['ACTIVATIONS', 'Further', 'GatedCell', 'MODES', 'Recurrence', 'RNN', 'LSTM', 'GRU']
 
 #: sym.Activation's functions, by name.
 ACTIVATIONS = ('relu', 'sigmoid', 'softrelu', 'softsign', 'tanh')
@@ -25,9 +30,6 @@ WEIGHTS = {'iW': 'i2h_weight', 'hW': 'h2h_weight', 'iB': 'i2h_bias', 'hB': 'h2h_
            'cB': 'c_beta'}
 
 States = Sequence[mx.sym.Symbol]
-Step = Tuple[mx.sym.Symbol, List[mx.sym.Symbol]]  #: An output and the new states.
-Activate = Callable[..., mx.sym.Symbol]
-Activation = Union[str, Activate]  #: A name of `ACTIVATIONS`, or a function.
 
 
 class Further(TypedDict, total=False):
@@ -43,13 +45,6 @@ class Recurrence(NamedTuple):
     gates: Sequence[str]
     num_states: int
     step: Callable[..., Step]
-
-
-def activate(inputs: mx.sym.Symbol, activation: Activation, **kwargs: str) -> mx.sym.Symbol:
-    """Apply an activation, given by name or as a function."""
-    if isinstance(activation, str):
-        return mx.sym.Activation(inputs, act_type=activation, **kwargs)
-    return activation(inputs, **kwargs)
 
 
 def _split(projection: mx.sym.Symbol, gates: int, name: str, axis: int | None) -> mx.sym.Symbol:
@@ -99,3 +94,72 @@ GRU = Recurrence(list(GATES['gru']), 1, _gru_step)
 
 #: sym.RNN's modes and their recurrences.
 MODES = {'rnn_relu': RNN, 'rnn_tanh': RNN, 'lstm': LSTM, 'gru': GRU}
+
+_tanh = functools.partial(activate, activation='tanh')
+
+
+class GatedCell(BaseRNNCell):
+    """A cell of one recurrence; subclasses define how input and output are projected."""
+
+    _recurrence_: Recurrence
+    #: Whether _get_activation applies the cell's _activation. Otherwise it applies tanh, even if a
+    #: program defines these names.
+    _has_activation_ = False
+    _activation: Activation
+    # Weights that only some cells have; without biases, some are None.
+    _iG: mx.sym.Symbol
+    _hG: mx.sym.Symbol
+    _rW: mx.sym.Symbol
+    _cG: mx.sym.Symbol
+    _cB: mx.sym.Symbol | None
+    _clip_: tuple[float, float] | None = None  #: lowest and highest value of the memory
+    _gate_axis_: int | None = None  #: axis of the gates in a projection, if it must be stated
+    _no_bias_: object = mx.base._Null  #: for the projections: True, or not stated in graphs
+
+    def __init__(self, prefix: str, params: RNNParams | None, bias: bool = True) -> None:
+        super().__init__(prefix=prefix, params=params)
+        if not _check.flag('bias', bias):
+            self._kinds_, self._no_bias_ = ('weight',), True
+
+    def _make_weights_(self, attributes: str, **inits: Init) -> None:
+        """Get weights from the container, in the order of `attributes`, which are keys of
+        `WEIGHTS`; `inits` go by the names there. Without biases, those attributes are None."""
+        for attribute in attributes.split():
+            name = WEIGHTS[attribute]
+            given = 'bias' in self._kinds_ or not name.endswith(('bias', 'beta'))
+            setattr(self, '_' + attribute, self._params.get(name, init=inits.get(name))
+                    if given else None)
+
+    def _sizes_(self) -> list[str]:
+        sizes = super()._sizes_() + ([] if 'bias' in self._kinds_ else ['bias=False'])
+        return [*sizes, 'state_clip=%s' % (self._clip_,)] if self._clip_ else sizes
+
+    @property
+    def _gate_names(self) -> Sequence[str]:
+        return self._recurrence_.gates[:]
+
+    def _project_(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol], name: str
+                  ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+        raise NotImplementedError('%s does not define _project_' % type(self).__name__)
+
+    def __call__(self, inputs: mx.sym.Symbol, states: list[mx.sym.Symbol]) -> Step:
+        check_symbol('inputs', inputs)
+        states = check_states(states, self._recurrence_.num_states, self)
+        self._counter += 1
+        name = '%st%d_' % (self._prefix, self._counter)
+        i2h, h2h = self._project_(inputs, states, name)
+        return self._recur_(i2h, h2h, states,
+                            self._activate_ if self._has_activation_ else _tanh, name)
+
+    def _activate_(self, inputs: mx.sym.Symbol, **kwargs: str) -> mx.sym.Symbol:
+        return self._get_activation(inputs, self._activation, **kwargs)
+
+    def _recur_(self, i2h: mx.sym.Symbol, h2h: mx.sym.Symbol, states: list[mx.sym.Symbol],
+                activate: Activate, name: str) -> Step:
+        """Output and new states from the projections; `name` begins the names of the step."""
+        return self._recurrence_.step(i2h, h2h, states, activate, name, self._gate_axis_,
+                                      **self._further_(name))
+
+    def _further_(self, name: str) -> Further:
+        """More arguments for the recurrence's step."""
+        return {'clip': self._clip_} if self._clip_ else {}

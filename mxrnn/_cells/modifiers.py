@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Callable, Iterator
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base_cells import ZEROS, BaseRNNCell, check_cell
-from .gate_equations import Step
+from .base_cells import ZEROS, BaseRNNCell, Step, check_cell, unroll_within
 from .known_shapes import joins_are_known, known_shape
 from .sequences import Inputs, check_symbol, merged, steps_of
 from .states import StateInfo, States
-from .unroll import Options, Unrolled, unroll_within
+from .unroll import Options, Unrolled
 from .variables import RNNParams
 from .weights_by_gate import Weights
 

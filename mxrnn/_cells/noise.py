@@ -8,8 +8,7 @@ import numpy as np
 
 from .. import _check
 from .._runtime.mxnet import mx
-from .base_cells import BaseRNNCell, check_cell
-from .gate_equations import Step
+from .base_cells import BaseRNNCell, Step, check_cell
 from .known_shapes import Kind, known_shape, known_type, unknown
 from .modifiers import ModifierCell, drop
 from .sequences import Inputs, check_symbol, merged, time_axis

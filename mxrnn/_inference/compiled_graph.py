@@ -8,11 +8,10 @@ from typing import Callable, Generic, Hashable, List, NamedTuple, Sequence, Type
 import numpy as np
 
 from .. import _check
-from .._cells.base_cells import BaseRNNCell
+from .._cells.base_cells import BaseRNNCell, unchanged_on_error
 from .._cells.sequences import Outputs
 from .._cells.states import States as Nested
 from .._cells.states import flatten
-from .._cells.unroll import unchanged_on_error
 from .._check import DType
 from .._runtime.mxnet import mx
 

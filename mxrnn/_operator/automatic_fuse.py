@@ -22,11 +22,11 @@ import zlib
 from typing import Callable, Iterator, NamedTuple
 
 from .. import _check
-from .._cells import unroll
-from .._cells.base_cells import BaseRNNCell
+from .._cells import base_cells
+from .._cells.base_cells import BaseRNNCell, unchanged_on_error
 from .._cells.sequences import Inputs
 from .._cells.states import States, flatten
-from .._cells.unroll import Unrolled, unchanged_on_error
+from .._cells.unroll import Options, Unrolled
 from .._graph.graph import Entry, Graph
 from .._graph.graph_editing import Edit
 from .._graph.symbol_json import graph_from_json, graph_to_json
@@ -226,18 +226,18 @@ class _InOrder(FusedUnroll):
 
 
 def unroll_fused(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None,
-                 options: unroll.Options) -> Unrolled:
+                 options: Options) -> Unrolled:
     """Unroll `cell` through `fuse`, as far as possible, if the program runs with --fuse."""
     if not finder.fuses or isinstance(cell, FusedUnroll):
-        return unroll.as_it_is(cell, inputs, begin_state, options)
+        return base_cells.as_it_is(cell, inputs, begin_state, options)
     fused = _InOrder(cell)
     twice = _is_ours(cell)
     with _apart(cell) if twice else contextlib.nullcontext():
-        found = unroll.unroll_checked(cell, functools.partial(unroll.unroll_masked, fused), inputs,
-                                      begin_state, options)
+        found = base_cells.unroll_checked(
+            cell, functools.partial(base_cells.unroll_masked, fused), inputs, begin_state, options)
     planned = fused._plan_of_unroll_()
     if twice:
-        plain = unroll.as_it_is(cell, inputs, begin_state, options)
+        plain = base_cells.as_it_is(cell, inputs, begin_state, options)
         if planned.fused:
             _remember(found, plain)
         else:
@@ -258,4 +258,4 @@ def _report() -> None:
     print('\n'.join(['mxrnn, run with --fuse:', *lines]), file=sys.stderr)
 
 
-unroll.unroll_hook = unroll_fused  # type: ignore[assignment]
+base_cells.unroll_hook = unroll_fused  # type: ignore[assignment]

@@ -7,15 +7,14 @@ import functools
 from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Sequence
 
 from .. import _check
-from .._cells.base_cells import ZEROS, BaseRNNCell, check_cell
+from .._cells.base_cells import ZEROS, BaseRNNCell, Step, check_cell, unroll_within
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import DenseCell
-from .._cells.gate_equations import Step
 from .._cells.modifiers import CellAround, ModifierCell
 from .._cells.noise import ZoneoutCell
 from .._cells.sequences import Inputs, check_length, merged, steps_of, time_major
 from .._cells.states import States, flatten
-from .._cells.unroll import Options, Unrolled, unroll_within
+from .._cells.unroll import Options, Unrolled
 from .._runtime.mxnet import mx
 from .fuse_layers import Layer, OperatorCell
 from .rnn_defects import corrupts, disabled

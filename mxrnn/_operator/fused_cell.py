@@ -6,10 +6,10 @@ from typing import Callable, Sequence
 import numpy as np
 
 from .. import _check
-from .._cells.base_cells import BaseRNNCell
+from .._cells.base_cells import BaseRNNCell, Step
 from .._cells.containers import BidirectionalCell, SequentialRNNCell
 from .._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
-from .._cells.gate_equations import MODES, Step
+from .._cells.gate_equations import MODES
 from .._cells.known_shapes import Kind, known_shape, known_type
 from .._cells.modifiers import DropoutCell, drop
 from .._cells.sequences import Inputs, check_length, merged, time_axis, time_major
