@@ -31,7 +31,7 @@ def inspect(options: argparse.Namespace) -> int:
     if is_onnx(place):
         if options.plot is not None:
             raise ValueError('--plot draws only checkpoints, got %s' % place)
-        from .interop.run.onnx_table import table_of
+        from .interop.run.onnx_file import table_of
         for title, lines in table_of(place):
             print('\n'.join([title + ':', *('  ' + line for line in lines or ['none'])]))
         return 0

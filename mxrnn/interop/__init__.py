@@ -28,8 +28,7 @@ from .._graph.symbol_json import graph_from_json, graph_to_json
 from .export_onnx import to_onnx
 from .model import Model, load, save
 from .registry import ExportError, register
-from .run.load_stepper import load_stepper
-from .run.onnx_stepper import OnnxStepper
+from .run.onnx_stepper import OnnxStepper, load_stepper
 
 if TYPE_CHECKING:
     from . import gluonts as gluonts

@@ -15,7 +15,7 @@ from .test_states import model_for
 
 from mxrnn.interop.export_onnx import write_onnx  # noqa: E402, I001  isort: skip
 from mxrnn.interop.prepare.steps import LEFT_OUT  # noqa: E402  isort: skip
-from mxrnn.interop.run.onnx_table import table_of  # noqa: E402  isort: skip
+from mxrnn.interop.run.onnx_file import table_of  # noqa: E402  isort: skip
 
 pytestmark = ours
 

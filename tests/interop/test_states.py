@@ -402,7 +402,7 @@ def with_table(path, change, target):
 
 def described(path):
     """What `inspect` prints, by title."""
-    from mxrnn.interop.run.onnx_table import table_of
+    from mxrnn.interop.run.onnx_file import table_of
     return dict(table_of(path))
 
 

@@ -5,10 +5,8 @@
 - `reference`: models in MXNet or in the evaluator, with which files are compared
 - `mxnet_process`: MXNet in a process of its own
 - `exported_file`: a file that is ready to run, whatever its format
-- `onnx_session`: sessions of onnxruntime
+- `onnx_session`: sessions of onnxruntime; opens a file with states, and its encoder's
 - `onnx_stepper`: an ONNX file with states, step by step in onnxruntime
-- `load_stepper`: opens an ONNX file with states, and its encoder's
-- `onnx_table`: the table of an ONNX file's inputs, outputs and states
-- `onnx_file`: ONNX files as such
+- `onnx_file`: ONNX files as such, and the table of their inputs, outputs and states
 - `source_file`: classes of sources as such
 """

@@ -1,21 +1,20 @@
-"""Runs ONNX files as users run them."""
+"""ONNX files as such: runs them as users do, and describes what they take and give."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 
-from ..prepare.step_layout import Layout
-from .exported_file import ExportedFile, in_chunks
-from .load_stepper import opened
-from .onnx_session import inputs_of, run_onnx, session_of
+from ..prepare.step_layout import Layout, axes_in_words, axes_of_caller
+from .exported_file import ExportedFile, Input, in_chunks
+from .onnx_session import Opened, arrays_of, inputs_of, opened, run_onnx, session_of
 from .onnx_stepper import OnnxStepper
 from .reference import Data
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ['open_content', 'open_file']
+__all__ = ['open_content', 'open_file', 'table_of']
 
 
 def open_content(content: bytes) -> ExportedFile:
@@ -25,8 +24,8 @@ def open_content(content: bytes) -> ExportedFile:
 
 def open_file(path: str) -> ExportedFile:
     """Open a file of `to_onnx`."""
-    session, table, encoder = opened(path)
-    return _whole(session, path) if table is None else _in_chunks(path, session, table, encoder)
+    file = opened(path)
+    return _whole(file.session, path) if file.table is None else _in_chunks(path, file, file.table)
 
 
 def _whole(session: InferenceSession, what: str) -> ExportedFile:
@@ -34,10 +33,9 @@ def _whole(session: InferenceSession, what: str) -> ExportedFile:
                         lambda data, _: run_onnx(session, what, data))
 
 
-def _in_chunks(path: str, session: InferenceSession, table: dict[str, Any],
-               encoder: InferenceSession | None) -> ExportedFile:
-    stepper, axes = OnnxStepper(session, table, encoder), table['axes']
-    first = [] if encoder is None else inputs_of(encoder)
+def _in_chunks(path: str, file: Opened, table: dict[str, Any]) -> ExportedFile:
+    stepper, axes, encoder = OnnxStepper(file), table['axes'], file.encoder
+    first = inputs_of(encoder)
     once = [] if encoder is None else [each.name for each in encoder.get_outputs()]
     computed = [name for name in once if name not in {*stepper.state_names, *table['captured']}]
     given = {name: Layout(axes.get(name, ['batch'])) for name in stepper.input_names}
@@ -54,7 +52,40 @@ def _in_chunks(path: str, session: InferenceSession, table: dict[str, Any],
              ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         found, states = stepper.read(states, **arrays)
         return found if isinstance(found, list) else [found], states
-    inputs = {each[0]: each for each in [*first, *inputs_of(session)]
+    inputs = {each[0]: each for each in [*first, *inputs_of(file.session)]
               if each in first or each[0] in given}
     return in_chunks(list(inputs.values()), computed, given, {
         name: Layout(axes[name]) for name in stepper.output_names}, begin, read)
+
+
+# ---- in words
+
+def table_of(path: str) -> Iterator[tuple[str, list[str]]]:
+    """Describe a file's inputs and outputs: titles, each with lines."""
+    file = opened(path)
+    table = file.table or {'states': [], 'axes': {}, 'captured': []}
+    inputs = inputs_of(file.session)
+    for title, arrays in ('inputs', inputs), ('outputs', arrays_of(file.session.get_outputs())):
+        rows = [(name, 'TYPE_' + kind.name.upper().replace('FLOAT', 'FP'),
+                 '[ %s ]' % ', '.join(str(size if isinstance(size, int) else -1) for size in shape),
+                 axes_in_words(_axes((name, shape, kind), table))) for name, shape, kind in arrays]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        yield title, ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    yield 'states', ['%s becomes %s, begins with %s' % (
+        each['in'], each['out'], 'zeros' if each['begin'] == 'zeros' else
+        'the output of that name of %s' % table['encoder']) for each in table['states']]
+    if file.table:
+        held = {*table['captured'], *(each['in'] for each in table['states'])}
+        calls = {'begin(%s)': 'batch_size' if file.encoder is None else ', '.join(
+            '%s=%s' % (each[0], axes_in_words(_axes(each, {'axes': {}})))
+            for each in inputs_of(file.encoder)), **{
+                call + '(states, %s)': ', '.join('%s=%s' % (each[0], axes_in_words(
+                    axes_of_caller(_axes(each, table), call == 'read')))
+                    for each in inputs if each[0] not in held) for call in ('step', 'read')}}
+        yield 'load_stepper', [call % given for call, given in calls.items()]
+
+
+def _axes(array: Input, table: dict[str, Any]) -> list[int | str]:
+    """The names and sizes of an array's axes."""
+    axes: list[int | str] = table['axes'].get(array[0], [size or 'any' for size in array[1]])
+    return axes

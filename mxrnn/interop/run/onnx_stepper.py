@@ -2,18 +2,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Callable, List, NoReturn, Sequence, Union
+import os
+import re
+from typing import Any, Callable, List, NoReturn, Sequence, Union
 
 import numpy as np
 
 from ... import _check
 from ..prepare.step_layout import Layout, axes_of_caller, refuse_axes
-from .onnx_session import inputs_of
+from .onnx_session import Opened, inputs_of, opened
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
-__all__ = ['OnnxStepper']
+__all__ = ['OnnxStepper', 'load_stepper']
 
 Arrays = List[np.ndarray]
 Outputs = Union[np.ndarray, Arrays]
@@ -44,6 +43,40 @@ def _call(run: Callable[..., Arrays], names: Sequence[str], feeds: dict[str, np.
         raise ValueError('inputs and states must fit the network, got %s; onnxruntime says: %s' % (
             ', '.join('%s of shape %s and type %s' % (name, array.shape, array.dtype)
                       for name, array in feeds.items()), error)) from None
+
+
+def load_stepper(path: str, *, threads: int = 1, providers: Sequence[str] | None = None
+                 ) -> OnnxStepper:
+    """Load a file of ``to_onnx(states=True)`` or ``export --states`` to run it in steps.
+
+    Parameters
+    ----------
+    path : str
+        The file. If it has an encoder, the encoder's file must be in the same folder.
+    threads : int
+        Number of threads that onnxruntime uses for one call.
+    providers : list of str, optional
+        Of onnxruntime; the CPU if None.
+
+    Raises
+    ------
+    ValueError
+        The file has no states or is damaged, or onnxruntime cannot load it, for instance with these
+        providers.
+    OSError
+        The file does not exist.
+    ImportError
+        The package onnxruntime is not installed.
+    """
+    path = _check.path('path', path)
+    file = opened(path, _check.whole('threads', threads, 1), providers)
+    if file.table is None:
+        whole = re.sub(r'-encoder(\.\w+)$', r'\1', path)
+        raise ValueError('%s has no states: %s' % (
+            path, 'export the checkpoint with --states, or with to_onnx(..., states=True)'
+            if whole == path or not os.path.exists(whole) else
+            'load %s, which opens its encoder, too' % whole))
+    return OnnxStepper(file)
 
 
 class OnnxStepper:
@@ -82,25 +115,23 @@ class OnnxStepper:
     (['gru_0_in'], (2, 5, 3), (2, 3), [(2, 3)])
     """
 
-    def __init__(self, session: InferenceSession, table: dict[str, Any],
-                 encoder: InferenceSession | None = None) -> None:
+    def __init__(self, file: Opened) -> None:
         import onnxruntime
-        self._encoder = encoder
-        inputs, states = inputs_of(session), table['states']
-        self.state_names = [state['in'] for state in states]
-        self._held, self._captured = self.state_names + table['captured'], bool(table['captured'])
+        session, table, self._encoder = file
+        assert table is not None
+        inputs, self._states = inputs_of(session), table['states']
+        self.state_names = [state['in'] for state in self._states]
+        self._held = self.state_names + table['captured']
+        #: The outputs of the encoder that begin them.
+        self._begins = [state['begin'] for state in self._states] + table['captured']
         taken = {name: Layout(table['axes'].get(name, ['batch'])) for name, _, _ in inputs}
-        self._batch_axes = [state['batch_axis'] for state in states] + [
-            taken[name].batch for name in table['captured']]
-        #: For states with a batch axis: place, axis, layout, and rows per sequence.
-        self._sized = [(at, axis, taken[name], math.prod(taken[name].rows)) for at, (
-            axis, name) in enumerate(zip(self._batch_axes, self._held)) if axis is not None]
-        #: For one step: names of states, their axes for the batch, and rows per sequence.
+        #: Of states: names, their axes for the batch, and rows per sequence.
         self._of_states = [(name, axis, math.prod(taken[name].rows)) for name, axis in zip(
-            self._held, self._batch_axes)]
-        self._begins = [state['begin'] for state in states]
-        self._shapes = [tuple(state['shape']) for state in states]
-        self._dtypes = [np.dtype(state['dtype']) for state in states]
+            self._held, [state['batch_axis'] for state in self._states] + [
+                taken[name].batch for name in table['captured']])]
+        #: Of states with such an axis: place, axis and layout.
+        self._sized = [(at, axis, taken[name]) for at, (name, axis, _) in enumerate(
+            self._of_states) if axis is not None]
         self._inputs = {name: (taken[name], kind) for name, _, kind in inputs
                         if name not in self._held}
         self.input_names, self._input_keys = list(self._inputs), self._inputs.keys()
@@ -113,10 +144,9 @@ class OnnxStepper:
                           None if each.simple else each)
                          for name, (each, kind) in self._inputs.items()]
         #: The inputs of the encoder, their axes and types.
-        self._first = {} if encoder is None else {
-            name: (axes, kind) for name, axes, kind in inputs_of(encoder)}
+        self._first = {name: (axes, kind) for name, axes, kind in inputs_of(self._encoder)}
         self.encoder_names = list(self._first)
-        after = [state['out'] for state in states]
+        after = [state['out'] for state in self._states]
         self.output_names = [each.name for each in session.get_outputs() if each.name not in after]
         self._outputs = [Layout(table['axes'][name]) for name in self.output_names]
         self._count = len(self._outputs)
@@ -155,17 +185,16 @@ class OnnxStepper:
             names = [each.name for each in self._encoder.get_outputs()]
             once = dict(zip(names, _call(self._encoder.run, names, {
                 name: self._of_encoder(name, value) for name, value in inputs.items()})))
-        held = [once.get(begin) for begin in self._begins] + [
-            once[name] for name in self._held[len(self._begins):]]
-        for at, axis, _, rows in self._sized:
-            array = held[at]
-            if array is not None:
+        held: list[Any] = [once.get(begin) for begin in self._begins]
+        for array, (_, axis, rows) in zip(held, self._of_states):
+            if array is not None and axis is not None:
                 batch_size = array.shape[axis] // rows
         batch_size = _check.integer('batch_size', batch_size, 1)
-        rows_of = {at: batch_size * rows for at, _, _, rows in self._sized}
-        return [np.zeros(self._shapes[at][:axis] + (rows_of[at],) + self._shapes[at][axis:],
-                         self._dtypes[at]) if array is None else array
-                for at, (array, axis) in enumerate(zip(held, self._batch_axes))]
+        for at, (state, (_, axis, rows)) in enumerate(zip(self._states, self._of_states)):
+            if held[at] is None:
+                shape = [*state['shape'][:axis], batch_size * rows, *state['shape'][axis:]]
+                held[at] = np.zeros(shape, state['dtype'])
+        return held
 
     def _of_encoder(self, name: str, value: Any) -> np.ndarray:
         """An input of the encoder as an array."""
@@ -212,7 +241,7 @@ class OnnxStepper:
                 array if layout.time is None else array[:, np.newaxis])
         results = _call(self._run, self._names, inputs, self._options)
         after = results[self._count:]
-        if self._captured:
+        if len(after) < len(states):
             after += states[len(after):]
         if self._one_as_it_is:
             return results[0], after
@@ -283,8 +312,8 @@ class OnnxStepper:
                     shape = (len(ends), arrays[moving[0]].shape[1]) if stepped else (len(ends),)
                     results.append(np.zeros(shape + array.shape[len(shape):], array.dtype))
                 results[at][(rows, slice(begin, end)) if stepped else rows] = array[kept]
-            for at, axis, layout, _ in self._sized:
-                if at < len(self._begins):
+            for at, axis, layout in self._sized:
+                if at < len(self._states):
                     layout.by_sequence(states[at], axis)[rows] = layout.by_sequence(
                         after[at], axis)[kept]
             begin = end
@@ -307,7 +336,7 @@ class OnnxStepper:
             raise ValueError('indices must be integers from 0 to %d, got %.80r'
                              % (batch_size - 1, indices))
         results = [np.array(state) for state in states]
-        for at, axis, layout, _ in self._sized:
+        for at, axis, layout in self._sized:
             results[at] = layout.taken(results[at], axis, chosen)
         return results
 
@@ -359,4 +388,4 @@ class OnnxStepper:
         feeds.update((name, self._inputs[name][0].to_file(array)) for name, array in inputs.items())
         results = _call(self._run, self._names, feeds)
         return [layout.to_caller(array, length) for layout, array in zip(self._outputs, results)], [
-            *results[self._count:], *states[len(self._begins):]]
+            *results[self._count:], *states[len(self._states):]]
