@@ -100,263 +100,164 @@ def bases() -> list[Base]:
 
 # ---- changes
 
-Draft = list  # of Node: the nodes of a graph, to be changed
-Change = Callable[[random.Random, Draft, int, dict], Any]
+class Draft:
+    """A graph to be changed."""
+
+    def __init__(self, base: Base) -> None:
+        self.nodes, self.heads, self.values = (
+            [*base.graph.nodes], [*base.graph.heads], {**base.values})
+
+    def other(self, i: int, at: int, entry: Entry) -> Node:
+        """The node `i` with another input."""
+        inputs = [*self.nodes[i].inputs]
+        inputs[at] = entry
+        return self.nodes[i]._replace(inputs=tuple(inputs))
+
+    def added(self, node: Node) -> Entry:
+        """The output of a node that is there from now on."""
+        if node not in self.nodes:
+            self.nodes.append(node)
+        return Entry(self.nodes.index(node), 0)
+
+    def twins(self, i: int) -> list[int]:
+        """The nodes that do in all steps what the node `i` does, told by operator and name."""
+        def key(node: Node) -> Any:
+            return node.op, re.sub(r'\d+', '#', node.name), len(node.inputs)
+        return [k for k, node in enumerate(self.nodes) if key(node) == key(self.nodes[i])]
 
 
-def _with_input(node: Node, at: int, entry: Entry) -> Node:
-    inputs = list(node.inputs)
-    inputs[at] = entry
-    return node._replace(inputs=tuple(inputs))
+#: Gives a node in the place of one, by draws that are the same in each step; or None.
+Change = Callable[[random.Random, Draft, int], Any]
 
 
-def _twins(nodes: Draft, i: int) -> list[int]:
-    """The nodes that do in other steps what the node `i` does, told by operator and name."""
-    def key(node: Node) -> Any:
-        return node.op, re.sub(r'\d+', '#', node.name), len(node.inputs)
-    return [k for k, node in enumerate(nodes) if key(node) == key(nodes[i])]
-
-
-def _another_weight(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+def _another_weight(draw: random.Random, draft: Draft, i: int) -> Any:
     """A weight or bias that is not shared: a variable of its own, in the same place."""
-    own = [at for at, entry in enumerate(nodes[i].inputs)
-           if not nodes[entry.node].op and nodes[entry.node].name in values]
-    if not own or nodes[i].op not in ('FullyConnected', 'Convolution', 'dot', 'LayerNorm'):
+    node = draft.nodes[i]
+    names = [draft.nodes[entry.node].name for entry in node.inputs]
+    own = [at for at, name in enumerate(names) if name in draft.values]
+    if not own or node.op not in ('FullyConnected', 'Convolution', 'dot', 'LayerNorm'):
         return None
     at = draw.choice(own)
-    name = nodes[nodes[i].inputs[at].node].name
-    values[name + '_own'] = values[name][::-1].copy() + .1
-    return at, Node('', name + '_own', {}, ())
+    draft.values[names[at] + '_own'] = draft.values[names[at]][::-1].copy() + .1
+    return draft.other(i, at, draft.added(Node('', names[at] + '_own', {}, ())))
 
 
-def _another_output(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
-    """Another part of a split: a gate, or a step."""
-    split = [at for at, entry in enumerate(nodes[i].inputs)
-             if nodes[entry.node].num_outputs > 1]
+def _another_output(draw: random.Random, draft: Draft, i: int) -> Any:
+    """Another part of a split, a gate or a step: one of all, the opposite one or the next."""
+    split = [at for at, entry in enumerate(draft.nodes[i].inputs)
+             if draft.nodes[entry.node].num_outputs > 1]
     if not split:
         return None
     at = draw.choice(split)
-    entry = nodes[i].inputs[at]
-    return at, Entry(entry.node, draw.randrange(nodes[entry.node].num_outputs))
+    place, own = draft.nodes[i].inputs[at]
+    count = draft.nodes[place].num_outputs
+    return draft.other(i, at, Entry(place, draw.choice(
+        (draw.randrange(count), count - 1 - own, (own + 1) % count))))
 
 
-def _another_value(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
-    """Something else that was computed before: another state, step or layer."""
-    if not nodes[i].inputs:
+def _another_value(draw: random.Random, draft: Draft, i: int) -> Any:
+    """Another value near an input: another state, step or layer."""
+    if not draft.nodes[i].inputs:
         return None
-    at = draw.randrange(len(nodes[i].inputs))
-    k = draw.randrange(max(0, i - 40), i)
+    at = draw.randrange(len(draft.nodes[i].inputs))
+    place = draft.nodes[i].inputs[at].node
     if draw.random() < .6:
-        alike = [each for each in _twins(nodes, nodes[i].inputs[at].node) if each < i]
-        k = draw.choice(alike) if alike else k
-    return at, Entry(k, draw.randrange(nodes[k].num_outputs))
+        alike = draft.twins(place)
+        place = alike[(alike.index(place) + draw.choice((-1, 1, 2))) % len(alike)]
+    else:
+        place = max(0, place + draw.randint(-20, 20))
+    return draft.other(i, at, Entry(min(place, i - 1), 0))
 
 
-def _order_of_inputs(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+def _order_of_inputs(draw: random.Random, draft: Draft, i: int) -> Any:
     """Two inputs exchanged."""
-    count = len(nodes[i].inputs)
-    if count < 2:
+    inputs = [*draft.nodes[i].inputs]
+    if len(inputs) < 2:
         return None
-    first, second = draw.sample(range(count), 2)
-    inputs = list(nodes[i].inputs)
-    inputs[first], inputs[second] = inputs[second], inputs[first]
-    return nodes[i]._replace(inputs=tuple(inputs))
+    one, other = draw.sample(range(len(inputs)), 2)
+    inputs[one], inputs[other] = inputs[other], inputs[one]
+    return draft.nodes[i]._replace(inputs=tuple(inputs))
 
 
-def _scaled(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+def _scaled(draw: random.Random, draft: Draft, i: int) -> Any:
     """Something is done to an input on its way."""
-    if not nodes[i].inputs:
+    if not draft.nodes[i].inputs:
         return None
-    at = draw.randrange(len(nodes[i].inputs))
+    at = draw.randrange(len(draft.nodes[i].inputs))
     op, attrs = draw.choice([('_mul_scalar', {'scalar': '0.7'}), ('_plus_scalar',
                              {'scalar': '0.1'}), ('tanh', {}), ('negative', {})])
-    return at, Node(op, 'change', attrs, (nodes[i].inputs[at],))
+    return draft.other(i, at, draft.added(Node(op, 'change', attrs, (draft.nodes[i].inputs[at],))))
 
 
 _OTHER_OPS = {
     'elemwise_add': ('elemwise_sub', 'elemwise_mul'), 'elemwise_mul': ('elemwise_add',),
     'tanh': ('sigmoid', 'relu'), 'sigmoid': ('tanh',), 'broadcast_add': ('broadcast_sub',),
-    'SequenceReverse': ('_copy',), 'add_n': ('_copy',), 'stack': (),
-}
+    'SequenceReverse': ('_copy',), 'add_n': ('_copy',)}
 
 
-def _another_operator(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
-    other = _OTHER_OPS.get(nodes[i].op)
-    return nodes[i]._replace(op=draw.choice(other)) if other else None
+def _another_operator(draw: random.Random, draft: Draft, i: int) -> Any:
+    other = _OTHER_OPS.get(draft.nodes[i].op)
+    return other and draft.nodes[i]._replace(op=draw.choice(other))
 
 
 _OTHER_VALUES: dict[str, tuple[str, ...]] = {
     'act_type': ('tanh', 'sigmoid', 'relu', 'softsign'), 'scalar': ('1', '0.5', '2', '-1'),
     'dim': ('0', '1', '2'), 'axis': ('0', '1', '2'), 'squeeze_axis': ('True', 'False'),
     'transpose_b': ('True', 'False'), 'flatten': ('True', 'False'), 'begin': ('0', '1', '2', '3'),
-    'end': ('1', '2', '3', '6'), 'eps': ('0.1',), 'slope': ('0.5',),
-}
+    'end': ('1', '2', '3', '6'), 'eps': ('0.1',), 'slope': ('0.5',)}
 
 
-def _another_parameter(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
-    keys = [key for key in nodes[i].attrs if key in _OTHER_VALUES]
+def _another_parameter(draw: random.Random, draft: Draft, i: int) -> Any:
+    node = draft.nodes[i]
+    keys = [key for key in node.attrs if key in _OTHER_VALUES]
     if not keys:
         return None
     key = draw.choice(keys)
-    return nodes[i]._replace(attrs={**nodes[i].attrs, key: draw.choice(_OTHER_VALUES[key])})
+    return node._replace(attrs={**node.attrs, key: draw.choice(_OTHER_VALUES[key])})
 
 
-def _read_inside(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
+def _read_inside(draw: random.Random, draft: Draft, i: int) -> Any:
     """Something inside a step is an output as well."""
-    return Entry(i, draw.randrange(nodes[i].num_outputs)) if nodes[i].op else None
+    draft.heads.append(Entry(i, draw.randrange(draft.nodes[i].num_outputs)))
+    return draft.nodes[i]
 
 
-def _states(nodes: Draft) -> dict[Entry, Entry]:
-    """By a state that a step reads, what has its shape: memory for output and back, or the step's
-    input."""
-    places = {node.name: i for i, node in enumerate(nodes)}
-    found: dict[Entry, Entry] = {}
-    for name, i in places.items():
-        step = re.fullmatch(r'(.*_t)(\d+)_out', name)
-        if step is None:
-            continue
-        other = places.get('%s%s_state' % step.groups())
-        if other is not None:
-            found[Entry(i, 0)], found[Entry(other, 0)] = Entry(other, 0), Entry(i, 0)
-        elif 'split0' in places and int(step.group(2)) + 1 < STEPS:
-            found[Entry(i, 0)] = Entry(places['split0'], int(step.group(2)) + 1)
-    for first, second in (('begin0', 'begin1'), ('begin2', 'begin3')):
-        if first in places and second in places:
-            one, other = Entry(places[first], 0), Entry(places[second], 0)
-            found[one], found[other] = other, one
-        elif first in places and first == 'begin0' and 'split0' in places:
-            found[Entry(places[first], 0)] = Entry(places['split0'], 0)
-    return found
-
-
-def _another_state(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
-    """In all steps, one node reads another state, or the step's input."""
-    states = _states(nodes)
-    readers = [k for k, node in enumerate(nodes) if any(entry in states for entry in node.inputs)
-               and node.op not in ('expand_dims', '_copy')]
-    if not readers:
-        return None
-    place = draw.choice(readers)
-    at = draw.choice([at for at, entry in enumerate(nodes[place].inputs) if entry in states])
-    for k in readers:
-        same = re.sub(r't\d+', '', nodes[k].name) == re.sub(r't\d+', '', nodes[place].name)
-        automatic = re.fullmatch(r'_?[a-z]+\d+', nodes[k].name) and (
-            nodes[k].op == nodes[place].op)
-        if (same or automatic) and at < len(nodes[k].inputs) and nodes[k].inputs[at] in states:
-            nodes[k] = _with_input(nodes[k], at, states[nodes[k].inputs[at]])
-    return nodes[i]
-
-
-def _another_step(draw: random.Random, nodes: Draft, i: int, values: dict) -> Any:
-    """In all steps, the nodes with one weight read the sequence in another order."""
-    splits = [k for k, node in enumerate(nodes) if node.op == 'SliceChannel'
-              and node.num_outputs == STEPS]
-    readers = [k for k, node in enumerate(nodes) if node.op in ('FullyConnected', 'dot')
-               and node.inputs[0].node in splits]
-    if not readers:
-        return None
-    weights = nodes[draw.choice(readers)].inputs[1:]
-    turn = draw.choice([lambda t: STEPS - 1 - t, lambda t: (t + 1) % STEPS, lambda t: 0])
-    for k in readers:
-        entry = nodes[k].inputs[0]
-        if nodes[k].inputs[1:] == weights:
-            nodes[k] = _with_input(nodes[k], 0, Entry(entry.node, turn(entry.output)))
-    return nodes[i]
-
-
-_CHANGES: dict[str, Change] = {each.__name__.strip('_').replace('_', ' '): each for each in (
-    _another_weight, _another_output, _another_value, _order_of_inputs, _scaled, _another_operator,
-    _another_parameter, _read_inside, _another_state, _another_step)}
-
-
-def _apply(nodes: Draft, heads: list[Entry], i: int, made: Any) -> None:
-    """Put a change in place, at the node `i`."""
-    if isinstance(made, Node):
-        nodes[i] = made
-    elif isinstance(made, Entry):
-        heads.append(made)
-    else:
-        at, what = made
-        if isinstance(what, Node):
-            nodes.append(what)
-            what = Entry(len(nodes) - 1, 0)
-        nodes[i] = _with_input(nodes[i], at, what)
+_CHANGES: list[Change] = [_another_weight, _another_output, _another_value, _order_of_inputs,
+                          _scaled, _another_operator, _another_parameter, _read_inside]
 
 
 def change(draw: random.Random, base: Base) -> Changed | None:
     """`base` with a change at random, in one step or in all; None if there was none."""
-    kind = draw.choice(list(_CHANGES))
-    nodes, heads, values = list(base.graph.nodes), list(base.graph.heads), dict(base.values)
-    places = [i for i, node in enumerate(nodes) if node.op]
-    i = draw.choice(places)
-    made = _CHANGES[kind](draw, nodes, i, values)
-    if made is None:
-        return None
-    count = len(nodes)
-    _apply(nodes, heads, i, made)
-    if draw.random() < .4 and kind not in ('another state', 'another step'):
-        for k in _twins(base.graph.nodes, i):  # the same change in all steps
-            if k != i:
-                _apply_alike(nodes, heads, base.graph.nodes, i, k, made, count)
-        kind += ', in all steps'
+    draft, made, seed = Draft(base), draw.choice(_CHANGES), draw.random()
+    place = draw.choice([i for i, node in enumerate(draft.nodes) if node.op])
+    for i in draft.twins(place) if draw.random() < .5 else [place]:
+        node = made(random.Random(seed), draft, i)
+        if node is None:
+            return None
+        draft.nodes[i] = node
     if draw.random() < .15:
-        draw.shuffle(heads)
-    graph = _sorted(nodes, heads)
-    return None if graph is None else Changed(kind, base.name, graph, values)
+        draw.shuffle(draft.heads)
+    graph = _sorted(draft.nodes, draft.heads)
+    return None if graph is None else Changed(made.__name__, base.name, graph, draft.values)
 
 
-def _apply_alike(nodes: Draft, heads: list[Entry], old: Any, i: int, k: int, made: Any,
-                 count: int) -> None:
-    """At the node `k` what `made` is at the node `i`."""
-    if isinstance(made, Node):
-        inputs = list(nodes[k].inputs)
-        if made.inputs != old[i].inputs:
-            order = [list(old[i].inputs).index(entry) for entry in made.inputs]
-            inputs = [nodes[k].inputs[at] for at in order]
-        nodes[k] = nodes[k]._replace(op=made.op, attrs=made.attrs, inputs=tuple(inputs))
-    elif isinstance(made, Entry):
-        heads.append(Entry(k, made.output))
-    else:
-        at, what = made
-        if isinstance(what, Node):
-            if not what.op:
-                what = Entry(count, 0)
-            else:
-                nodes.append(what._replace(inputs=(nodes[k].inputs[at],)))
-                what = Entry(len(nodes) - 1, 0)
-        elif old[i].inputs[at].node != what.node:
-            shifted = what.node + k - i
-            if not 0 <= shifted < k or old[shifted].op != old[what.node].op:
-                return
-            what = Entry(shifted, what.output)
-        else:
-            what = Entry(nodes[k].inputs[at].node, what.output)
-        nodes[k] = _with_input(nodes[k], at, what)
-
-
-def _sorted(nodes: Draft, heads: list[Entry]) -> Graph | None:
+def _sorted(nodes: list[Node], heads: list[Entry]) -> Graph | None:
     """A graph in which each node comes after what it reads; None if nodes go in circles."""
     places: dict[int, int] = {}
-    order: list[int] = []
-    for head in heads:
-        pending = [(head.node, False)]
-        open_nodes: set[int] = set()
-        while pending:
-            i, ready = pending.pop()
-            if i in places:
-                continue
-            if ready:
-                places[i] = len(order)
-                order.append(i)
-            elif i in open_nodes:
-                return None
-            else:
-                open_nodes.add(i)
-                pending.append((i, True))
-                pending.extend((entry.node, False) for entry in nodes[i].inputs)
-    return Graph(tuple([nodes[i]._replace(inputs=tuple([
-        Entry(places[entry.node], entry.output) for entry in nodes[i].inputs])) for i in order]),
-        tuple([Entry(places[head.node], head.output) for head in heads]))
+    order: list[Node] = []
+
+    def enter(i: int) -> bool:
+        if i not in places:
+            places[i] = -1
+            if not all(enter(entry.node) for entry in nodes[i].inputs):
+                return False
+            places[i] = len(order)
+            order.append(nodes[i]._replace(inputs=tuple([
+                Entry(places[entry.node], entry.output) for entry in nodes[i].inputs])))
+        return places[i] >= 0
+    if not all(enter(head.node) for head in heads):
+        return None
+    return Graph(tuple(order), tuple([Entry(places[place], output) for place, output in heads]))
 
 
 # ---- what came of it
