@@ -211,15 +211,6 @@ def test_foreign_graphs(change, said, saved, tmp_path):
     assert said in refusal(cell, prefix)
 
 
-def test_fewer_outputs_than_are_referred_to(tmp_path):
-    parts = mx.sym.SliceChannel(mx.sym.Variable('data'), num_outputs=4, name='split')
-    prefix = str(tmp_path / 'model')
-    rnn.save_rnn_checkpoint([], prefix, 1, parts[3] + parts[0], {}, {})
-    path = tmp_path / 'model-symbol.json'
-    path.write_text(path.read_text().replace('"num_outputs": "4"', '"num_outputs": "2"'))
-    assert 'model-symbol.json' in refusal([], prefix)
-
-
 # ---- checksums
 
 def dense(prefix):

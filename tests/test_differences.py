@@ -119,9 +119,10 @@ def test_containers_hand_params_to_ordinary_cells(container):
 
 
 # differences.md: `SequentialRNNCell(params=)`, `BidirectionalCell(params=)`
-def test_params_that_were_read_are_not_replaced():
-    cell = lstm()
-    assert cell.params._params
+@pytest.mark.parametrize('make', [lstm, lambda: rnn.fuse(lstm())], ids=['cell', 'fuse'])
+def test_params_that_were_read_are_not_replaced(make):
+    cell = make()
+    assert 'lstm_i2h_weight' in cell.params._params
     with pytest.raises(ValueError, match='cell already shares its params'):
         rnn.SequentialRNNCell(params=rnn.RNNParams()).add(cell)
 

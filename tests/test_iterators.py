@@ -94,6 +94,7 @@ def test_parts_have_the_same_buckets_and_no_sentence_in_common(count, batch_size
                     assert not sentence or owner.setdefault(tuple(sentence), i) == i
         if last_batch == 'pad':
             assert sorted(handed_out.elements()) == sorted(map(tuple, UNIQUE))
+            assert parts[0].remainder == 0
         elif last_batch == 'discard':
             assert max(handed_out.values()) == 1
             assert len(UNIQUE) - len(handed_out) == parts[0].remainder

@@ -123,9 +123,3 @@ def test_what_is_made_of_weights_is_refused_in_a_direction(lengths):
     with pytest.raises(ValueError, match=REFUSED):
         cell.unroll(2, mx.sym.Variable('x'), **lengths)
 
-
-def test_reading_the_params_of_what_fuse_returns_shares_them():
-    cell = rnn.fuse(rnn.LSTMCell(3))
-    assert 'lstm_i2h_weight' in cell.params._params
-    with pytest.raises(ValueError, match='cell already shares its params'):
-        stack(rnn, cell, params=rnn.RNNParams())

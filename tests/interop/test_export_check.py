@@ -10,7 +10,7 @@ from mxrnn import interop
 
 from .. import mx, rnn
 from .models import S, V, over, random_model
-from .test_commands import command, save, told
+from .test_commands import save, told
 from .test_states import model_for
 
 pytest.importorskip('onnxruntime')
@@ -423,8 +423,9 @@ def test_sizes_that_the_graph_tells_together_are_asked_for(tmp_path):
     model = random_model(scores, {'data': (2, 3, 10, 10)})
     with pytest.raises(interop.ExportError, match='--input data=batch,3,…,…'):
         write_onnx(model, str(tmp_path / 'a.onnx'))
-    assert write_onnx(model, str(tmp_path / 'a.onnx'), {'data': ('batch', 3, 10, 10)}).checked[
-        0] == 'checked'
+    typed = {'data': ('batch', 3, 10, 10)}
+    assert write_onnx(model, str(tmp_path / 'a.onnx'), typed).checked[0] == 'checked'
+    assert 'checked' in dict(write_source(model, str(tmp_path / 'a.py'), typed, None, None, False))
 
 
 @pytest.mark.parametrize('form', ['beside', 'alone', 'inside', 'preserved'])
@@ -442,17 +443,6 @@ def test_steps_that_a_loss_takes_apart_again_may_be_any(form, tmp_path):
     said = ' '.join(told('export', tmp_path / 'a', '--onnx', tmp_path / 'a.onnx', '--verbose',
                          *['--output', 'frames_output'] * (form == 'inside')).split())
     assert 'data (4, 11, 5)' in said and 'batch, time: any' in said
-
-
-def test_a_source_of_images_whose_size_is_not_told_asks_for_it(tmp_path):
-    """The graph tells only the product of height and width. 30 GB of data were drawn."""
-    image = S.Pooling(S.Pooling(V('data'), kernel=(2, 2), stride=(2, 2)), kernel=(2, 2),
-                      stride=(2, 2))
-    save(tmp_path / 'a', S.FullyConnected(image, num_hidden=3, name='score'), [],
-         {'data': (2, 3, 20, 20)})
-    export = 'export', tmp_path / 'a', '--source', tmp_path / 'a.py', '--input'
-    assert '--input data=batch,' in told(*export[:-1], status=2)
-    assert command(*export, 'data=batch,3,20,20') == 0
 
 
 @pytest.mark.parametrize('got, wanted, expected', [
