@@ -571,8 +571,8 @@ def test_steps_that_depend_on_others(name, tmp_path):
 #: Networks in which they do not, though axes change.
 APART = {
     'last': lambda: S.SequenceLast(recurring(X)),
-    'a running sum': lambda: (lambda cell: sum(cell.unroll(6, X, layout='TNC')[0], cell.begin_state()[
-        0]))(rnn.RNNCell(4, prefix='sum_')),
+    'a running sum': lambda: sum(rnn.RNNCell(4, prefix='sum_').unroll(6, X, layout='TNC')[0],
+                                 rnn.RNNCell(4, prefix='sum_').begin_state()[0]),
     'last of both': lambda: S.slice_axis(S.broadcast_add(recurring(X), S.slice_axis(
         X, axis=0, begin=-1, end=None)), axis=0, begin=-1, end=None),
     'flat': lambda: S.softmax(S.FullyConnected(S.Reshape(recurring(X), shape=(-3, 0)),
