@@ -244,12 +244,7 @@ class WrongSizeError(ExportError):
 
 
 class TiedError(ExportError):
-    """The graph is not right at a size that was typed; `numbers` has the graph's if that is a name.
-    """
-
-    def __init__(self, text: str, numbers: Mapping[str, int] = MappingProxyType({})) -> None:
-        super().__init__(text)
-        self.numbers = numbers
+    """The graph is not right at a size that was typed."""
 
 
 def without_number(inputs: Any) -> tuple[dict[str, Any], dict[Place, int]]:

@@ -14,6 +14,7 @@ from ..._graph.shapes.constants import CERTIFIED, TELLING
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Found, Named, Place
 from ..._graph.shapes.scales import Tie
+from ..._graph.shapes.sizes import Axis as Free
 from ..._graph.shapes.substitution import RULES, substituted
 from ..._graph.shapes.verdicts import Axis, Verdict, with_sizes
 from ..registry import ExportError, ShapesNeeded
@@ -224,7 +225,8 @@ def _option(request: Request, shapes: Mapping[str, Named], axis: Axis, every: bo
     typed = {name: request.typed.get(name, shapes[name]) for name in inputs}
     name = next((size for each in inputs if each in request.typed
                  for label, size in zip(shapes[each], typed[each])
-                 if label == axis.label and isinstance(size, str)), axis.label)
+                 if label == axis.label and isinstance(size, str)), axis.label + '_2' * any(
+                     axis.label in shape for shape in request.typed.values()))
     return '. For any: ' + as_options({each: tuple([
         '%s:%d' % (name, axis.sizes[0]) if label == axis.label else size
         for label, size in zip(shapes[each], typed[each])]) for each in inputs})
@@ -281,8 +283,7 @@ def _refuse(where: str, size: int | str, axis: Axis) -> None:
     others = [*dict.fromkeys(str(tie) for tie in axis.ties)]
     raise TiedError('%s cannot be %s: node %s%s%s' % (
         where, 'any size' if isinstance(size, str) else size, '; node '.join(others[:3]),
-        '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy),
-        {size: axis.sizes[0]} if isinstance(size, str) and axis.sizes else {})
+        '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy))
 
 
 def _final(verdict: Verdict, names: Mapping[str, int | str]) -> dict[str, int | str]:
@@ -321,9 +322,9 @@ def _as_settled(own: Mapping[str, Named], verdict: Verdict, names: Mapping[str, 
     ranges = {label: range(axis.sizes[0], axis.sizes[-1] + 1)
               for label, axis in verdict.axes.items()
               if label in open_ and axis.ties and axis.sizes}
-    shown = verdict._replace(axes={label: axis._replace(label=str(names[label]))
+    shown = verdict._replace(axes={label: axis._replace(label=unused[label])
                                    for label, axis in verdict.axes.items()
-                                   if isinstance(names[label], str)})
+                                   if axis.remedy or isinstance(names[label], str)})
     differ = any(others.get(label, size) != size for label, size in final.items()
                  if label not in open_)
     return Settled(
@@ -406,8 +407,11 @@ def _refuse_unfit(request: Request, shapes: Mapping[str, Named], verdict: Verdic
               for at, (label, size) in enumerate(zip(shape, changed[name]))
               if isinstance(label, str) and isinstance(size, int)}
     for label, (size, where) in places.items():
-        if infer(request.graph, request.with_weights(with_sizes(shapes, {label: size})),
-                 free=True).faults:
+        axes: dict[str, int | Free] = {each: Free(free=True) for each in verdict.axes}
+        axes[label] = size
+        if infer(request.graph, {**request.with_weights({}), **{name: [
+                axes.get(str(each), each) for each in shape] for name, shape in shapes.items()}}
+                ).faults:
             _refuse(where, size, verdict.axes[label])
 
 

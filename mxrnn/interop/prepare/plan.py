@@ -1,7 +1,6 @@
 """One function for all exports: from a model and what was typed to a plan."""
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Collection, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -20,15 +19,12 @@ from ..._graph.rolling import (
     with_one_input,
 )
 from ..._graph.shapes.missing_shapes import Named, Place
-from ..._graph.shapes.verdicts import with_sizes
 from ..._graph.stepping import Stepped
 from ..model import Model, widened
 from ..registry import Converters, ExportError
 from .begin_state_rows import of_any_batch
 from .input_shapes import (
     Request,
-    TiedError,
-    as_options,
     as_typed,
     blaming_axes,
     check_shapes,
@@ -286,20 +282,10 @@ def _planned(kept: _Chosen, asked: _Asked) -> _Planned:
         asked = asked._replace(sums=False)
         try:
             return _planned(kept._replace(rolled=asked.rolled(kept.model.graph)), asked)
-        except ExportError as error:
-            refusal = _truer(refusal, error)
+        except ExportError as error:  # a loop may run, but for what ties the number of steps
+            if ' (sum) cannot be stepped' in str(refusal) and FIXED in str(error):
+                refusal = error
     raise refusal
-
-
-def _truer(sums: ExportError, loops: ExportError) -> ExportError:
-    """Why a graph cannot run in steps: because of a sum over steps or, if a loop in its place can
-    run, because of what ties the number of steps."""
-    first, second = str(sums).split('\n'), str(loops).split('\n')
-    tied = isinstance(loops, TiedError) or FIXED in second[0]
-    if not tied or ' (sum) cannot be stepped: it uses several steps at once' not in first[0]:
-        return sums
-    # what to do, which is the same for both, is in the later lines of the first
-    return ExportError('\n'.join([*[line for line in second if line not in first], *first[1:]]))
 
 
 def _of_outputs(kept: _Chosen, asked: _Asked) -> _Planned:
@@ -352,7 +338,7 @@ def _sizes(kept: _Chosen, asked: _Asked) -> Settled:
                     if name in kept.inputs and steps[0] in told}, **ranks}
     other = None if kept.other is None else asked.rolled(kept.other).graph
     return settled(Request(kept.rolled.graph, params, kept.given, kept.inputs, asked.training,
-                           asked.counted, ranks), other, advises=not asked.states)
+                           asked.counted, ranks), other)
 
 
 def _made(kept: _Chosen, asked: _Asked, found: Settled) -> tuple[Losses | None, Stepped | None]:
@@ -369,54 +355,10 @@ def _made(kept: _Chosen, asked: _Asked, found: Settled) -> tuple[Losses | None, 
 
 
 def _settled(kept: _Chosen, asked: _Asked) -> tuple[Settled, Losses | None, Stepped | None]:
-    """The sizes of the inputs, and what depends on them. With states, this says with which option
-    sequences may have any number of steps."""
+    """The sizes of the inputs, and what depends on them."""
     with blaming_axes(kept.rolled.graph, kept.model.params, kept.given, kept.rolled.findings):
-        try:
-            found = _sizes(kept, asked)
-        except TiedError as error:
-            named = kept._replace(given=with_sizes(kept.given, error.numbers))
-            if asked.states and named != kept:
-                with contextlib.suppress(ExportError):
-                    error.args = ('\n'.join([str(error), *_freed_steps(
-                        named, asked, _sizes(named, asked._replace(ranks={})))]),)
-            raise
-        try:
-            losses, steps = _made(kept, asked, found)
-        except ExportError as error:
-            if not asked.states:
-                raise
-            lines = str(error).split('\n')  # the last line says what to do without states
-            lines[-1:-1] = _freed_steps(kept, asked, found)
-            raise ExportError('\n'.join(lines)) from None
-    if not asked.states:
-        return found, losses, None
-    untyped = replace(found, tied={  # such as the steps that an encoder reads
-        (name, at): label for (name, at), label in found.tied.items()
-        if name not in asked.given and label.endswith('time')})
-    return replace(found, lines=[*found.lines, *[('note', each) for each in _freed_steps(
-        kept, asked, untyped)]]), losses, steps
-
-
-def _freed_steps(kept: _Chosen, asked: _Asked, found: Settled) -> list[str]:
-    """What to type so that a graph with a fixed number of steps can be stepped: it was tried."""
-    if asked.counted or asked.other is not None:
-        return []
-    for label in dict.fromkeys(found.tied.values()):
-        names = [name for (name, _), each in found.tied.items() if each == label]
-        inputs = {name: ['%s:%s' % (label, size) if found.tied.get((name, at)) == label else size
-                         for at, size in enumerate(found.shapes[name])]
-                  for name in [name for name in names if name in asked.given] or names[:1]}
-        try:
-            shapes, counted = without_number(inputs)
-            sizes = check_shapes(shapes, kept.model.graph, kept.model.params)
-            again = kept._replace(given={**kept.given, **sizes}), asked._replace(
-                given={**asked.given, **sizes}, counted=counted, ranks={})
-            _made(*again, _sizes(*again))
-        except ValueError:
-            continue
-        return ['For any number of steps, add %s' % as_options(inputs)]
-    return []
+        found = _sizes(kept, asked)
+        return found, *_made(kept, asked, found)
 
 
 def _looked_up(kept: _Chosen, types: Collection[str]) -> list[str]:
