@@ -21,9 +21,9 @@ from .model import Model
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ['check_onnx_target', 'check_source_target', 'is_onnx', 'read_state', 'refuse_checkpoint',
-           'refuse_damaged', 'refuse_no_onnx', 'refuse_other_model', 'refuse_other_weights',
-           'refuse_torch', 'sealed', 'sealed_state', 'weights_of']
+__all__ = ['check_onnx_target', 'check_source_target', 'is_onnx', 'other_model', 'read_state',
+           'refuse_checkpoint', 'refuse_damaged', 'refuse_no_onnx', 'refuse_other_model',
+           'refuse_other_weights', 'refuse_torch', 'sealed', 'sealed_state', 'weights_of']
 
 #: The entry as protobuf has it, without its eight digits: a field of the model, its key, its value.
 _SEAL = b'r\x17\n\x0bmxrnn.crc32\x12\x08'
@@ -173,8 +173,16 @@ def refuse_other_weights(path: str, model: Model) -> None:
     known = {name: array.shape for name, array in model.params.items()}
     arrays = {each.name: tuple(each.dims) for each in onnx.load(path).graph.initializer}
     for name in _of_other_shape(arrays, known)[:1]:
-        raise ValueError("%s was exported from another model: its %s has shape %s, the "
-                         "checkpoint's has %s" % (path, name, arrays[name], known[name]))
+        raise other_model(path, "%s has shape %s, the checkpoint's has %s", name, arrays[name],
+                          known[name])
+
+
+def other_model(path: str, text: str, *shown: Any) -> ValueError:
+    """The error for a file of another model: `text` says what differs, and how it is `shown` in the
+    file and in the checkpoint: texts, shapes, or several names."""
+    return ValueError('%s was exported from another model: its %s' % (path, text % tuple([
+        each if isinstance(each, (str, tuple)) else ', '.join(each) or 'none'
+        for each in shown])))
 
 
 def check_onnx_target(path: str, model: Model) -> None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from ..prepare.lengths import Settled
 from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
 from ..run.onnx_file import open_file
-from ..run.reference import Reference, of_torch
-from ..seals import refuse_no_onnx, refuse_other_weights
+from ..run.reference import Data, Reference, of_torch
+from ..seals import other_model, refuse_no_onnx, refuse_other_weights
 from .difference import Seen, of_file, outputs_that_draw
 from .random_inputs import Inputs, arrays_of
 
@@ -106,48 +106,47 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     takes = {name: shape for name, shape, _ in file.inputs}
     needed = [name for name in model.graph.needed_variables() if name in model.inputs]
     if not {*needed} <= {*takes, *inputs.begins}:
-        raise ValueError('%s was exported from another model: its inputs are %s, the checkpoint '
-                         'has %s' % (path, ', '.join(takes), ', '.join(needed)))
+        raise other_model(path, 'inputs are %s, the checkpoint has %s', takes, needed)
     refuse_other_weights(path, model)
-    _refuse_unknown(path, takes, [name for name in {**shapes, **given} if name not in labelled])
-    _refuse_other_axes(path, takes, {**shapes, **{name: array.shape
-                                                  for name, array in given.items()}})
+    unknown = [name for name in {**shapes, **given} if name not in labelled]
+    if unknown:
+        raise ValueError('%s takes %s, got %s' % (path, ', '.join(takes), ', '.join(unknown)))
+    for name, own in {**shapes, **{name: array.shape for name, array in given.items()}}.items():
+        if name in takes and len(own) != len(takes[name]):
+            raise ValueError('%s takes %s, got %s' % (
+                path, *as_typed({name: takes[name]}), *as_typed({name: own})))
     for name in inputs.begins:
         if name in given:
             raise ValueError('leave out %s: a file with states begins with zeros' % name)
     reference = Reference(model, found.graph, *library, one)
+
+    def runs(least: int) -> Iterator[tuple[Data, bool, list[np.ndarray]]]:
+        for data in inputs.drawn(shapes, given, seed, least=least):
+            fits = _fits(found, file, data)
+            yield data, fits, reference.outputs(data, fits)
     refused: ValueError | None = None
     try:
         for least in (2, 18, 66):  # windows may need larger images
-            every = inputs.drawn(shapes, given, seed, least=least)
-            data = next(every)
-            length = file.steps(data) if file.steps else 0
-            own = _fits(found, file, data)
+            every = runs(least)
             try:
-                first = data, reference.outputs(data, own)
+                first = next(every)
                 break
             except EndedError:
                 raise
             except ValueError as error:
                 refused = refused or error
         else:
-            _refuse_other_rank(path, takes, inputs.stated)
-            stated = ' '.join('%s=%s' % (name, ','.join(map(str, shape)))
-                              for name, shape in inputs.stated.items())
-            said, dot, reason = str(refused).partition('. ')
-            raise ValueError('%s%s (sizes not given by --input are made up)%s%s' % (
-                said, stated and ', but ' + stated, dot, reason))
+            raise _refusal(path, takes, inputs.stated, str(refused))
+        length = file.steps(first[0]) if file.steps else 0
         chunks = [count for count in (1, length - 1) if length and count]
         names = {title: name for title, name in zip(file.names, model.graph.outputs)
                  if name not in random}
         seen, apart = Seen([*names]), dict.fromkeys(names, 0.)
-        for drawn, wanted in itertools.chain([first], (
-                (drawn, reference.outputs(drawn, own)) for drawn in every)):
-            for title, ours, other in zip(file.names, file.outputs(drawn, chunks), wanted):
+        for data, _, wanted in itertools.chain([first], every):
+            for title, ours, other in zip(file.names, file.outputs(data, chunks), wanted):
                 if ours.shape != other.shape:
-                    raise ValueError(
-                        '%s was exported from another model: its output %s has shape %s, the '
-                        "checkpoint's has %s" % (path, title, ours.shape, other.shape))
+                    raise other_model(path, "output %s has shape %s, the checkpoint's has %s",
+                                      title, ours.shape, other.shape)
                 if title in names:
                     apart[title] = max(apart[title], seen.difference(title, ours, other))
                     seen.keep(title, other)
@@ -160,7 +159,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     if not outputs:
         raise ValueError('the output %s of the checkpoint %s, so nothing can be compared: give '
                          'others with --data or --seed' % next(iter(missed.items())))
-    return Differences(library[0], '' if own else 'its own graph does not take these shapes',
+    return Differences(library[0], '' if first[1] else 'its own graph does not take these shapes',
                        {name: array.shape for name, array in data.items()}, outputs, chunks, {
                            **{name: '%s draws at random' % node for name, node in random.items()},
                            **{names[title]: 'it ' + why for title, why in missed.items()}})
@@ -180,24 +179,13 @@ def _fits(found: Settled, file: ExportedFile, data: Mapping[str, np.ndarray]) ->
             'OTHER-symbol.json --params FILE.params in place of the prefix' % error) from None
 
 
-def _refuse_other_rank(path: str, takes: Shapes, own: Shapes) -> None:
-    """Refuse a file whose inputs have another number of axes than the checkpoint's."""
+def _refusal(path: str, takes: Shapes, own: Shapes, reason: str) -> ValueError:
+    """The error if the checkpoint takes no data of the sizes that were tried."""
     for name, shape in takes.items():
         if name in own and len(own[name]) != len(shape):
-            raise ValueError("%s was exported from another model: its input %s has the axes %s, "
-                             "the checkpoint's %s" % (path, name, *(
-                                 ','.join(map(str, each)) for each in (shape, own[name]))))
-
-
-def _refuse_unknown(path: str, takes: Iterable[str], unknown: Sequence[str]) -> None:
-    """Refuse names of inputs that a file does not take."""
-    if unknown:
-        raise ValueError('%s takes %s, got %s' % (path, ', '.join(takes), ', '.join(unknown)))
-
-
-def _refuse_other_axes(path: str, takes: Shapes, given: Shapes) -> None:
-    """Refuse shapes with another number of axes than a file takes."""
-    for name, shape in takes.items():
-        if name in given and len(given[name]) != len(shape):
-            raise ValueError('%s takes %s, got %s' % (
-                path, *as_typed({name: shape}), *as_typed({name: given[name]})))
+            return other_model(path, "input %s has the axes %s, the checkpoint's %s", name, *(
+                ','.join(map(str, each)) for each in (shape, own[name])))
+    stated = ' '.join('%s=%s' % (name, ','.join(map(str, shape))) for name, shape in own.items())
+    said, dot, more = reason.partition('. ')
+    return ValueError('%s%s (sizes not given by --input are made up)%s%s' % (
+        said, stated and ', but ' + stated, dot, more))

@@ -11,6 +11,7 @@ from ..._graph.operator_table import has
 from ..model import Model
 from ..run.exported_file import ExportedFile
 from ..run.reference import Data, Reference
+from ..seals import other_model
 
 __all__ = ['Exporter', 'Seen', 'difference', 'draws', 'first_different', 'first_with_numbers',
            'of_file', 'outputs_that_draw', 'tolerance']
@@ -92,9 +93,8 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
     inputs, graph = [name for name, _, _ in file.inputs], model.graph
     if not set(inputs) <= set(model.inputs):
         labels = graph.labels()
-        raise ValueError('%s was exported from another model: its inputs are %s, the checkpoint '
-                         'has %s' % (path, ', '.join(inputs), ', '.join(
-                             name for name in model.inputs if name not in labels) or 'none'))
+        raise other_model(path, 'inputs are %s, the checkpoint has %s', inputs, [
+            name for name in model.inputs if name not in labels])
     if len(file.names) == len(graph.heads) and all(
             re.fullmatch(re.escape(own) + r'(_output)?(_\d+)?', name)
             for name, own in zip(file.names, graph.outputs)):
@@ -106,10 +106,8 @@ def of_file(model: Model, file: ExportedFile, path: str) -> Model:
         return model._replace(graph=graph.select([
             known.get(name, known.get(re.sub(r'_\d+$', '', name), name)) for name in file.names]))
     except ValueError:
-        raise ValueError('%s was exported from another model: its outputs are %s, the '
-                         'checkpoint has %s' % (
-                             path, ', '.join(file.names) or 'none',
-                             ', '.join(graph.outputs))) from None
+        raise other_model(path, 'outputs are %s, the checkpoint has %s', file.names,
+                          graph.outputs) from None
 
 
 def draws(node: Node) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from typing import Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple, TypeVar
+from typing import Callable, Mapping, NamedTuple, Sequence, TypeVar
 
 import numpy as np
 
@@ -33,8 +33,6 @@ from .random_inputs import Inputs
 __all__ = ['REMEDY', 'Compared', 'check_export', 'compared', 'drawing_alike', 'log_unchecked']
 
 _Result = TypeVar('_Result')
-#: Data, whether the checkpoint's own graph ran, and its outputs.
-_Run = Tuple[Data, bool, Sequence[np.ndarray]]
 
 _log = logging.getLogger('mxrnn.interop')
 
@@ -258,58 +256,47 @@ class _Check:
         """Compare a run with sizes of the list `which`, larger ones if these do not fit. Those of
         the first list are the graph's, which are in `own`: the file must take them."""
         reason: ValueError | None = None
+        ranges = {str(self._found.shapes[name][at]): sizes
+                  for (name, at), sizes in self._found.ranges.items()}
         for more in (0, 16, 64):
-            runs = self._runs(checkpoint, which, {**self._sizes(which, more), **own})
+            # Names of which the graph takes only some sizes have one of these.
+            sizes = {name: ranges[name][0 if which < 2 else -1] if name in ranges else size + more
+                     for name, size in zip(self._inputs.names, itertools.cycle(_SIZES[which]))}
             try:
-                first = next(runs)
-            except EndedError:
+                return self.run(checkpoint, which, {**sizes, **own})
+            except (EndedError, ExportError, _Incomparable):
                 raise
             except ValueError as error:
                 reason = reason or error
-                continue
-            try:
-                return self.run(checkpoint, itertools.chain([first], runs))
-            except (ExportError, _Incomparable):
-                raise
-            except ValueError as error:
-                reason = reason or error
-                if not which and any(each in str(error) for each in _LACKS):
-                    raise _Incomparable(without_stage(str(error))) from None
-                if not which:
-                    raise ExportError('%s\n%s' % (without_stage(str(error)), REMEDY)) from None
         assert reason is not None
         raise reason
 
-    def _sizes(self, which: int, more: int) -> dict[str, int]:
-        """Sizes for all names; those of which the graph takes only some have one of these."""
-        ranges = {str(self._found.shapes[name][at]): sizes
-                  for (name, at), sizes in self._found.ranges.items()}
-        return {name: ranges[name][0 if which < 2 else -1] if name in ranges else size + more
-                for name, size in zip(self._inputs.names, itertools.cycle(_SIZES[which]))}
-
-    def _runs(self, checkpoint: Reference, which: int, sizes: Mapping[str, int]) -> Iterator[_Run]:
-        """Run the checkpoint with data of one range after the other."""
-        for data in self._inputs.drawn(sizes=sizes):
-            own = not which or self._found.fits(data)
-            yield data, own, checkpoint.outputs(data, own)
-
-    def run(self, checkpoint: Reference, runs: Iterable[_Run]) -> None:
-        """Compare the file with `runs` of the same sizes until each output was finite in one. A
-        file with states runs in chunks of 1, 2 and the remaining steps.
+    def run(self, checkpoint: Reference, which: int, sizes: Mapping[str, int]) -> None:
+        """Compare the file with the checkpoint for data of one range after the other, until each
+        output was finite in one. A file with states runs in chunks of 1, 2 and the remaining steps.
 
         Raises
         ------
         ExportError
-            An output differs.
+            An output differs, or the file does not take the first sizes.
         ValueError
-            The file does not take the data.
+            The checkpoint or the file does not take the data.
         """
         file, seen = self._file, Seen(self._file.names)
         chaotic: dict[str, str] = {}
         every: list[Data] = []
-        for data, own, wanted in runs:
+        for data in self._inputs.drawn(sizes=sizes):
+            own = not which or self._found.fits(data)
+            wanted = checkpoint.outputs(data, own)
             counts = _chunks(file.steps(data)) if file.steps else []
-            got = file.outputs(data, counts)
+            try:
+                got = file.outputs(data, counts)
+            except ValueError as error:
+                if which:
+                    raise
+                if any(each in str(error) for each in _LACKS):
+                    raise _Incomparable(without_stage(str(error))) from None
+                raise ExportError('%s\n%s' % (without_stage(str(error)), REMEDY)) from None
             said = ', '.join('%s %s' % (name, data[name].shape) for name in self._told(data)) + (
                 ' in chunks of %s' % ' and '.join(map(str, counts)) if counts else '') + (
                 '' if own else ' in the rewritten graph')
