@@ -14,10 +14,10 @@ from ..._graph.shapes.constants import CERTIFIED, TELLING
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Found, Named, Place
 from ..._graph.shapes.scales import Tie
-from ..._graph.shapes.sizes import Axis as Free
 from ..._graph.shapes.substitution import RULES, substituted
 from ..._graph.shapes.verdicts import Axis, Verdict, with_sizes
 from ..registry import ExportError, ShapesNeeded
+from .fitting_sizes import fitting_sizes, told_sizes
 from .input_shapes import (
     Request,
     Shapes,
@@ -122,7 +122,7 @@ def settled(request: Request, other: Graph | None = None, asks: bool = True, adv
             own, verdict = _with_numbers(request, own, verdict)
     names = _named(own, verdict, request.typed)
     if asks:
-        _refuse_untold(own, verdict, names)
+        _refuse_untold(request, own, verdict, names, other)
     return _as_settled(own, verdict, names, others)
 
 
@@ -292,8 +292,8 @@ def _final(verdict: Verdict, names: Mapping[str, int | str]) -> dict[str, int | 
             for label, axis in verdict.axes.items()}
 
 
-def _refuse_untold(own: Mapping[str, Named], verdict: Verdict, names: Mapping[str, int | str]
-                   ) -> None:
+def _refuse_untold(request: Request, own: Mapping[str, Named], verdict: Verdict,
+                   names: Mapping[str, int | str], other: Graph | None) -> None:
     """Refuse axes that are tied to sizes which neither the graph tells nor the user."""
     final = _final(verdict, names)
     untold = [label for label, axis in verdict.axes.items()
@@ -303,11 +303,22 @@ def _refuse_untold(own: Mapping[str, Named], verdict: Verdict, names: Mapping[st
     # beside a number of steps, a batch may be free
     untold = [label for label in untold if label not in verdict.batches] or untold
     asked = {name: shape for name, shape in own.items() if {*untold} & {*shape}}
+    ties = {label: verdict.axes[label].ties for label in untold}
+    fit = fitting_sizes(request.graph, request.with_weights(own), with_sizes(own, final), ties)
+    fitting = with_sizes(asked, {**final, **fit})
+    try:
+        if fit:  # as if they were typed
+            settled(request._replace(typed={**request.typed, **fitting}), other, advises=False)
+    except ExportError:
+        fit = {}
     name, shape = next(each for each in asked.items() if untold[0] in each[1])
     raise ShapesNeeded(
         'axis %d of %s needs a number that the graph does not tell, since %s. Give it in place of '
-        '…: %s' % (shape.index(untold[0]), name, verdict.axes[untold[0]].ties[0], as_options(
-            with_sizes(asked, {**final, **dict.fromkeys(untold, '…')}))),
+        '…: %s%s' % (
+            shape.index(untold[0]), name, ties[untold[0]][0],
+            as_options(with_sizes(asked, {**final, **dict.fromkeys(untold, '…')})),
+            '\nThese sizes fit the graph; type those of your data: ' + as_options(fitting)
+            if fit else ''),
         {name: [None if size in untold else final.get(str(size), size) for size in shape]
          for name, shape in own.items()})
 
@@ -407,11 +418,8 @@ def _refuse_unfit(request: Request, shapes: Mapping[str, Named], verdict: Verdic
               for at, (label, size) in enumerate(zip(shape, changed[name]))
               if isinstance(label, str) and isinstance(size, int)}
     for label, (size, where) in places.items():
-        axes: dict[str, int | Free] = {each: Free(free=True) for each in verdict.axes}
-        axes[label] = size
-        if infer(request.graph, {**request.with_weights({}), **{name: [
-                axes.get(str(each), each) for each in shape] for name, shape in shapes.items()}}
-                ).faults:
+        if not told_sizes(request.graph, request.with_weights({}), shapes, {label: size},
+                          [*verdict.axes]):
             _refuse(where, size, verdict.axes[label])
 
 
