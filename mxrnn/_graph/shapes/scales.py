@@ -7,7 +7,7 @@ import re
 from typing import Collection, Iterator, NamedTuple, Sequence
 
 from ..graph import Graph, Node
-from ..operator_table import has
+from ..operator_table import has, row
 from .axis_factors import Axes, Factors, factors_of
 from .constants import (
     EPSILON,
@@ -64,10 +64,7 @@ _REDUCE = 'sum', 'nansum', 'prod', 'nanprod', 'norm', 'mean', 'max', 'min', 'arg
 _SUMS = 'sum', 'nansum', 'norm', 'mean'
 _SCALES = '_mul_scalar', '_div_scalar', '_rdiv_scalar'
 _WEIGHTS = 'softmax', 'log_softmax', 'softmin', 'SoftmaxActivation'
-#: By operator, its numbers beside those called scalar.
-_NUMBERS = {'softmax': ('temperature',), 'log_softmax': ('temperature',), '_full': ('value',),
-            'clip': ('a_min', 'a_max'), 'one_hot': ('on_value', 'off_value'),
-            'SequenceMask': ('value',)}
+_RANGES = '_arange', '_linspace'
 #: Operators whose results are sums still if one side or the only input is.
 _KEEP = ('Reshape', 'expand_dims', 'squeeze', 'SwapAxis', 'transpose', 'Flatten', 'broadcast_axis',
          'broadcast_like', 'broadcast_to', '_copy', 'Cast', 'slice_axis')
@@ -88,18 +85,29 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
     """
     flow = _flow(graph, table, every.difference(sizes.batches))
     for place, node in enumerate(graph.nodes):
-        is_loss = losses and node.op in _LOSSES
-        keys = ('grad_scale',) if is_loss else ('scalar',) if node.op.endswith('_scalar') else (
-            _NUMBERS.get(node.op, ()))
-        for number in [float(getattr(node, key) or 0) for key in keys]:
+        for number in _numbers(node, losses):
             scalar = _Scalar(
-                node, number, is_loss, table.axes.get(node.inputs[0], []) if node.inputs else [],
+                node, number, node.op in _LOSSES,
+                table.axes.get(node.inputs[0], []) if node.inputs else [],
                 origin[place] or (), flow.reduced[place], along, flow.summed[place],
                 flow.weighted[place], flow.met[place], flow.counts[place], sizes)
             for label in filter(scalar.ties, sorted(every)):
                 beside = scalar.is_beside_sum(label) and not scalar.is_elsewhere(label)
                 yield Tie(label, node, 'has %g%s' % (
                     number, ', beside a sum over it' * beside), (number,))
+
+
+def _numbers(node: Node, losses: bool) -> list[float]:
+    """The real numbers of a node that may be made of a size: no defaults, no bounds of ranges, and
+    none that only training reads, but with `losses` the scale of a gradient."""
+    if has(node.op, 'loss'):
+        return [node.grad_scale] if losses and node.op in _LOSSES else []
+    known = row(node.op)
+    if known is None or node.op in _RANGES or has(node.op, 'trained') or has(node.op, 'kernel'):
+        return []
+    given = [(getattr(node, key), kind.default if key != 'scalar' else None)
+             for key, kind in known.attributes.items() if kind.kind == 'a number']
+    return [float(number) for number, default in given if number not in (None, default)]
 
 
 class _Scalar(NamedTuple):
@@ -198,7 +206,7 @@ class _Scalar(NamedTuple):
             return not is_constant(2, size)
         return size is not None and self.number > 0 and (
             self.is_beside_sum(label) and may_be_part(self.number, size)
-            or (self._scales or self.node.op in _NUMBERS) and self._is_made_of(label))
+            or (self._scales or not self.node.op.endswith('_scalar')) and self._is_made_of(label))
 
 
 def _of_counts(scalar: float, counts: Collection[int]) -> bool:

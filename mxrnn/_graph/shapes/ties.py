@@ -38,7 +38,8 @@ __all__ = ['STEPS', 'Lengths', 'find_ties']
 STEPS = '__steps__'
 #: By operator that makes an axis of a number, the attribute with the number.
 _MAKERS = {'broadcast_axis': 'size', 'broadcast_to': 'shape', 'tile': 'reps', 'repeat': 'repeats',
-           '_arange': 'stop', '_linspace': 'num', 'stack': 'num_args', '_zeros': 'shape',
+           '_arange': 'stop', '_linspace': 'num', 'one_hot': 'depth', 'UpSampling': 'scale',
+           'stack': 'num_args', 'Concat': 'num_args', 'add_n': 'num_args', '_zeros': 'shape',
            '_ones': 'shape', '_full': 'shape', '_zeros_without_dtype': 'shape'}
 #: Operators whose values are the same whatever their inputs are.
 _CONSTANTS = 'zeros_like', 'ones_like', '_contrib_arange_like'
