@@ -65,6 +65,15 @@ HEADS = {
     'a temperature over steps': (lambda x: S.softmax(x, axis=1, temperature=T), False),
     'a value': (lambda x: S.broadcast_mul(S.sum(x, axis=1), S.full((1, 1), 1 / T)), False),
     'a bound': (lambda x: S.clip(x, 0, T), False),
+    'copies joined': (lambda x: S.concat(*[S.max(x, axis=1, keepdims=True)] * T, dim=1), False),
+    'copies added': (lambda x: S.add_n(*[S.max(x, axis=1)] * T), False),
+    'a place as a row': (lambda x: S.one_hot(S.argmax(S.sum(x, axis=2), axis=1), depth=T), False),
+    'a slope': (lambda x: S.LeakyReLU(x, slope=1 / T), False),
+    'a slope of its own': (lambda x: S.LeakyReLU(x, slope=.1), True),
+    'a width': (lambda x: S.smooth_l1(x, scalar=T), False),
+    'a steepness': (lambda x: S.hard_sigmoid(x, alpha=1 / T), False),
+    'a scaled product': (lambda x: S.linalg_gemm2(x, x, transpose_b=True, alpha=T ** -.5), False),
+    'dropout': (lambda x: S.Dropout(x, p=1 / T), True),
     'a bound of a sum': (lambda x: S.clip(S.sum(x, axis=1), 0, T / 3), False),
     'a value beside a sum': (lambda x: S.broadcast_mul(
         S.sum(x, axis=1), S.full((1, 1), 1 / (2 * T))), False),
@@ -80,8 +89,9 @@ HEADS = {
     'a decoder of its own steps': (lambda x: over(rnn.LSTMCell(4, 'd_'), 5, [S.max(x, axis=1)] * 5),
                                    True),
 }
-#: Those of which nothing tells that their numbers are fused steps.
-COUNTED = ('as many copies', 'a temperature', 'a bound')
+#: Those of which nothing tells that their numbers are fused steps; 144 weights excuse a 12th.
+COUNTED = ('as many copies', 'a temperature', 'a bound', 'copies joined', 'copies added',
+           'a place as a row', 'a slope', 'a width', 'a steepness')
 
 
 #: Heads over the list of T steps, by name; whether they leave the steps open.
