@@ -579,19 +579,23 @@ def test_a_freed_file_is_compared_with_the_graph_of_its_length(tmp_path):
     def last(steps):
         outputs, _ = rnn.GRUCell(5, 'gru_').unroll(steps, V('data'))
         return S.add_n(*outputs, name='total') / steps
-    for steps, name in (6, 'a'), (9, 'b'):
+    for steps, name in (12, 'a'), (9, 'b'):
         with mx.name.NameManager():
-            save(tmp_path / name, last(steps), [], {'data': (2, steps, 4)})
-    path, data = tmp_path / 'a.onnx', ('--input', 'data=2,9,4')
-    assert command('export', tmp_path / 'a', '--onnx', path, '--input', 'data=batch,time:6,4') == 0
+            save(tmp_path / name, last(steps), [], {'data': (2, steps, 1)})
+    path, data = tmp_path / 'a.onnx', ('--input', 'data=2,9,1')
+    assert command('export', tmp_path / 'a', '--onnx', path, '--input',
+                   'data=batch,time:12,1') == 0
     said = refused('compare', tmp_path / 'a', path, *data)
-    assert 'axis 1 of data must be 6, got 9' in said and '--symbol OTHER-symbol.json' in said
+    assert 'axis 1 of data must be 12, got 9: 12, since' in said
+    assert '--symbol OTHER-symbol.json' in said
     other = '--symbol', tmp_path / 'b-symbol.json', '--params', tmp_path / 'a-0004.params'
     for given in data, ():  # at the length of the graph, if none is given
-        assert ', 9, 4)\n' in told('compare', *other, path, *given)
-    assert ', 6, 4)\n' in told('compare', tmp_path / 'a', path)
+        assert ', 9, 1)\n' in told('compare', *other, path, *given)
+    assert ', 12, 1)\n' in told('compare', tmp_path / 'a', path)
     assert command('export', tmp_path / 'a', '--onnx', path) == 0
     assert '--symbol' not in refused('compare', tmp_path / 'a', path, *data)
+    assert 'axis 2 of data must be 1, got 2, but data=' in refused(  # not 12, since ...
+        'compare', tmp_path / 'a', path, '--input', 'data=2,12,2')
 
 
 def test_outputs_are_chosen_and_losses_that_onnx_lacks_left_out(tmp_path):

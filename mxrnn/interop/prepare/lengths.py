@@ -48,7 +48,7 @@ class Settled:
     numbers : dict
         By names of axes that became numbers, these. Labels of losses may have such axes, too.
     tied : dict
-        By input and axis, names for those that became numbers, or whose numbers were typed.
+        By input and axis, the verdicts on those that became numbers, or whose numbers were typed.
     lines : list of (str, str)
         One line for all axes with one verdict: their names, and the verdict.
     own : dict
@@ -62,7 +62,7 @@ class Settled:
     shapes: dict[str, Named]
     ranges: dict[Place, range]
     numbers: dict[str, int]
-    tied: dict[Place, str]
+    tied: dict[Place, Axis]
     lines: list[tuple[str, str]]
     own: dict[str, tuple[int, ...]]
     other: Mapping[str, int]
@@ -80,9 +80,9 @@ class Settled:
                   for at, size in enumerate(shape)]
         for name, at, size, given in places:
             if isinstance(size, int) and given != size:
+                axis = self.tied.get((name, at))
                 raise ValueError('axis %d of %s must be %d, got %d%s' % (
-                    at, name, size, given, ''.join(
-                        ': ' + text for names, text in self.lines if text.startswith(str(size)))))
+                    at, name, size, given, ': ' + str(axis) if axis and axis.ties else ''))
         return all(given in self.own.get(str(size), (given,)) for _, _, size, given in places)
 
 
@@ -343,7 +343,7 @@ def _as_settled(own: Mapping[str, Named], verdict: Verdict, names: Mapping[str, 
         {(name, at): ranges[str(label)] for name, shape in own.items()
          for at, label in enumerate(shape) if label in ranges},
         {str(names[label]): size for label, size in final.items() if isinstance(size, int)},
-        {(name, at): unused[str(label)] for name, shape in own.items()
+        {(name, at): verdict.axes[str(label)] for name, shape in own.items()
          for at, label in enumerate(shape) if isinstance(final.get(str(label)), int)},
         shown.lines(),
         {name: verdict.axes[label].sizes for label, name in open_.items()
