@@ -256,12 +256,26 @@ def test_what_is_handed_on(name):
 
 
 def test_steps_that_read_values_of_different_kinds_stay_and_say_so():
-    steps = S.split(V('data'), num_outputs=3, axis=1, squeeze_axis=True)
+    """However many do, another recurrence is rolled up."""
+    steps = [*S.split(V('data'), num_outputs=3, axis=1, squeeze_axis=True)]
     inputs = [S.tanh(steps[0]), S.relu(steps[1]), V('last')]
-    outputs = over(rnn.LSTMCell(4, 'lstm_'), 3, inputs)
-    assert [str(each) for each in structure(graph_from_json(outputs.tojson())).findings] == [
-        'lstm, 3 steps: stays unrolled, because its steps read values that are computed in '
-        'different ways']
+    symbol = S.Group([over(rnn.LSTMCell(4, name + '_'), 3, read) for name, read in [
+        ('sound', steps), *[('lstm%d' % at, inputs) for at in range(20)]]])
+    findings = structure(graph_from_json(symbol.tojson())).findings
+    assert sorted(map(str, findings)) == sorted([
+        'sound, 3 steps: one operator, lstm', *[
+            'lstm%d, 3 steps: stays unrolled, because its steps read values that are computed in '
+            'different ways' % at for at in range(20)]])
+
+
+@pytest.mark.parametrize('count', [1, 60, 120])
+def test_any_number_of_nodes_may_stand_between_a_state_and_its_product(count):
+    state, weight = V('begin'), V('weight')
+    for step in S.split(V('data'), num_outputs=3, axis=1, squeeze_axis=True):
+        for _ in range(count):
+            state = S.tanh(state * .9)
+        state = layer(S.concat(state, step), weight)
+    assert both_ways(state, data=(2, 3, 3), begin=(2, 5), weight=(5, 8)) == ['loop']
 
 
 def test_long_work_is_given_up():

@@ -187,8 +187,7 @@ class _Search:
             if each in seen:
                 continue
             seen.add(each)
-            if len(seen) > 100:
-                return False
+            self.values.spend(len(each))
             if self.values.are_one(each):
                 own = True
                 continue

@@ -163,7 +163,7 @@ def _write(graph: Graph, training: bool, sums: bool, reject_reason: RejectReason
         found += _Search(values, ranks, reject_reason, found, Planner(
             values, ranks, rows, _claims(found), apart, sums)).found
     lists = _lists(values, ranks)
-    for _ in range(20 if found or lists else 0):
+    while found or lists:  # each turn adds to `apart` or `picked`, or takes from `found`
         planner = Planner(values, ranks, rows, _claims(found), apart, sums)
         emitter = RolledWriter(planner, [(each.finding.name, each.what, each.finding.steps)
                                          for each in found], picked - apart, lists)
