@@ -1,4 +1,7 @@
 """The rule of lengths: which numbers tie an open axis, and which do not."""
+import functools
+import operator
+
 import pytest
 
 from mxrnn._graph.rolling import structure
@@ -67,6 +70,12 @@ HEADS = {
     'a bound': (lambda x: S.clip(x, 0, T), False),
     'copies joined': (lambda x: S.concat(*[S.max(x, axis=1, keepdims=True)] * T, dim=1), False),
     'copies added': (lambda x: S.add_n(*[S.max(x, axis=1)] * T), False),
+    'a sum of copies': (lambda x: sum([S.max(x, axis=1)] * T), False),
+    'a sum of copies beside a value': (lambda x: sum([S.max(x, axis=1)] * (T - 1),
+                                                     S.min(x, axis=1)), False),
+    'a sum of five copies': (lambda x: sum([S.max(x, axis=1)] * 5), True),
+    'a power by hand': (lambda x: functools.reduce(operator.mul, [S.max(x, axis=1)] * T), False),
+    'repeated': (lambda x: functools.reduce(lambda each, _: S.tanh(each), range(T), x), False),
     'a place as a row': (lambda x: S.one_hot(S.argmax(S.sum(x, axis=2), axis=1), depth=T), False),
     'a slope': (lambda x: S.LeakyReLU(x, slope=1 / T), False),
     'a slope of its own': (lambda x: S.LeakyReLU(x, slope=.1), True),

@@ -181,6 +181,7 @@ class _Finder:
                 level.origin[place] = frozenset().union(*filter(None, read))
         needed = level.graph.needed() if level.above is None else range(len(level.graph.nodes))
         faults = {id(fault.node): fault for fault in level.table.faults}
+        repeats = _repeats(level.graph)
         yield from self._equal(level, faults.values())
         yield from _unproven(
             scaled_sums(level.graph, level.table, level.origin, self._sizes, self._every,
@@ -206,7 +207,7 @@ class _Finder:
                 self._reshaped(node, given, made), self._cut(node, given),
                 self._looked_up(level, node, given), self._joined(level, node, given, made),
                 self._windows(level, place, given, made), self._repeated(node),
-                self._runs(level, place, given))
+                self._runs(level, place, given, repeats.get(place)))
             unknown = {'?'} & {label for axis in made for label in labels(axis)}
             if unknown and not any('?' in labels(axis) for axes in given for axis in axes):
                 yield from self._each(level.origin[place] or (), node,
@@ -376,12 +377,14 @@ class _Finder:
             if number >= TELLING and number in numbers:
                 yield Tie(label, node, 'makes %d elements' % number, (number,))
 
-    def _runs(self, level: _Level, place: int, given: Sequence[Axes]) -> Iterator[Tie]:
-        """A recurrence that runs a number of steps that no input has. It ties what it reads, or
-        all axes if it reads none."""
+    def _runs(self, level: _Level, place: int, given: Sequence[Axes], repeats: int | None
+              ) -> Iterator[Tie]:
+        """A recurrence that runs a number of steps that no input has, or a node that is repeated so
+        often. It ties what it reads, or all axes if it reads none."""
         node = level.graph.nodes[place]
         runs = has(node.op, 'recurs') and level.above is None
-        number = number_of(given[0][0]) if runs and given[0] else None if runs else node.get(STEPS)
+        number = number_of(given[0][0]) if runs and given[0] else None if runs else node.get(
+            STEPS, repeats)
         if number is None or number < 2 or number in self._own:
             return
         for label in sorted(self._every.intersection(level.origin[place] or self._every).difference(
@@ -427,6 +430,22 @@ def _maker(level: _Level, entries: Sequence[Entry], number: int) -> Node | None:
                 return node
         pending += node.inputs
     return None
+
+
+def _repeats(graph: Graph) -> dict[int, int]:
+    """By place of the last of a chain of like nodes, each of which reads the one before and
+    otherwise the same, as in ``x + x + x``: how many they are, or how many values they join."""
+    counts: dict[tuple[int, int], int] = {}
+    for place, node in enumerate(graph.nodes):
+        for at, (before, _) in enumerate(node.inputs):
+            like = graph.nodes[before]
+            others = [other for k, other in enumerate(node.inputs) if k != at]
+            if (like.op, like.attrs) == (node.op, node.attrs) and not has(node.op, 'moves') and (
+                    others == [other for k, other in enumerate(like.inputs) if k != at]):
+                first = graph.nodes[like.inputs[at].node]
+                begin = first.inputs[0] if first.op == '_plus_scalar' else like.inputs[at]  # 0 + x
+                counts[place, at] = counts.pop((before, at), 1 + (begin in others)) + 1
+    return {place: count for (place, _), count in counts.items() if count >= TELLING}
 
 
 def _kernel_behind(graph: Graph, place: int, at: int) -> int:
