@@ -343,6 +343,17 @@ def test_a_size_that_the_graph_states_is_said_to_be_stated(shape, wanted):
         prepare(random_model(scores, {'data': (2, 20, 5)}), {'data': shape})
 
 
+def test_a_typed_1_is_taken_where_it_is_repeated():
+    """It was refused beside an input whose number of steps the graph ties."""
+    first = S.split(V('data'), num_outputs=4, axis=1, squeeze_axis=True)[0]
+    model = random_model(S.broadcast_sub(V('y'), S.FullyConnected(first, num_hidden=3)), {
+        'data': (2, 4, 5), 'y': (2, 1)})
+    assert prepare(model, {'y': ('batch', 1)}).shapes == {
+        'y': ('batch', 1), 'data': ('batch', 4, 5)}
+    with pytest.raises(interop.ExportError, match='axis 1 of y must be 3, got 2'):
+        prepare(model, {'y': ('batch', 2)})
+
+
 def test_axes_of_two_numbers_have_two_names():
     with pytest.raises(ValueError, match='axes of 12 and 9 steps names of their own, got time'):
         without_number({'source': ('batch', 'time:12'), 'target': ('batch', 'time:9', 5)})

@@ -366,17 +366,31 @@ def opened(request: Request) -> tuple[dict[str, Named], Verdict]:
     shapes = {name: tuple([fixed.get((name, at), size) if isinstance(size, int) else size
                            for at, size in enumerate(shape)])
               for name, shape in found.shapes.items()}
-    verdict = request.judged(graph, shapes)
     stated = {node.name: node.stated_shape for node in graph.nodes if node.name in names}
-    for change in (_other, _apart, _together, _told):
-        changed = change(shapes, verdict, typed if change is not _told else {**stated, **typed})
-        if change is _told and changed != shapes:
-            _refuse_unfit(request, shapes, verdict, changed)
-        faults = infer(graph, request.with_weights({**changed, **typed})).faults
-        if changed != shapes and not any(change in (_other, _apart) or not fault.sizes
-                                         for fault in faults):
-            shapes, verdict = changed, request.judged(graph, changed)
-    return shapes, verdict
+    own = shapes, request.judged(graph, shapes)
+    own = _if_it_fits(request, *own, _with_typed_numbers(*own, typed))
+    own = _if_it_fits(request, *own, _named_apart(*own, typed))
+    own = _if_it_fits(request, *own, _named_together(*own, typed), True)
+    told = _with_told_numbers(*own, {**stated, **typed})
+    _refuse_unfit(request, *own, told)
+    return _if_it_fits(request, *own, told, True)
+
+
+def _if_it_fits(request: Request, shapes: dict[str, Named], verdict: Verdict,
+                changed: dict[str, Named], any_sizes: bool = False
+                ) -> tuple[dict[str, Named], Verdict]:
+    """The changed shapes and the verdict on these, if the graph takes them with the typed numbers;
+    with `any_sizes`, if it does at some sizes of open axes. Otherwise those before."""
+    told = {label: axis.size for label, axis in verdict.axes.items()
+            if axis.size is not None and not any_sizes}
+    typed = {name: tuple([size if isinstance(size, int) else own
+                          for own, size in zip(changed[name], shape)])
+             for name, shape in request.typed.items()}
+    faults = infer(request.graph, request.with_weights(
+        with_sizes({**changed, **typed}, told))).faults
+    if changed == shapes or any(not (any_sizes and fault.sizes) for fault in faults):
+        return shapes, verdict
+    return changed, request.judged(request.graph, changed)
 
 
 def _found(request: Request) -> Found:
@@ -400,7 +414,8 @@ def _found(request: Request) -> Found:
         return found
 
 
-def _told(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
+def _with_told_numbers(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes
+                      ) -> dict[str, Named]:
     """The shapes with typed or stated numbers of tied axes whose sizes the graph does not tell. A
     number of rows is none: factors may cancel beside it."""
     numbers = {str(label): size for name, shape in typed.items() if len(shape) == len(shapes[name])
@@ -423,7 +438,8 @@ def _refuse_unfit(request: Request, shapes: Mapping[str, Named], verdict: Verdic
             _refuse(where, size, verdict.axes[label])
 
 
-def _other(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
+def _with_typed_numbers(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes
+                       ) -> dict[str, Named]:
     """The shapes with typed sizes where others were found: a weight may tell only the sum or the
     product of several sizes, as for features that are joined."""
     def own(label: int | str, size: int | str) -> int | str:
@@ -435,7 +451,7 @@ def _other(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict
             for name, shape in shapes.items()}
 
 
-def _apart(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
+def _named_apart(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
     """The shapes with a name for each of the typed sizes to which the graph gives one name or
     another number. A typed 1 may be repeated, so it need not be as large as others; one step is
     not repeated by a number."""
@@ -458,7 +474,8 @@ def _apart(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict
             for name, shape in shapes.items()}
 
 
-def _together(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
+def _named_together(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes
+                   ) -> dict[str, Named]:
     """The shapes with one name for all axes that got one name from the user."""
     first: dict[str, str] = {}
     return with_sizes(shapes, {
