@@ -1,5 +1,6 @@
 """The rule of lengths: which numbers tie an open axis, and which do not."""
 import functools
+import math
 import operator
 
 import pytest
@@ -77,6 +78,14 @@ HEADS = {
     'a power by hand': (lambda x: functools.reduce(operator.mul, [S.max(x, axis=1)] * T), False),
     'repeated': (lambda x: functools.reduce(lambda each, _: S.tanh(each), range(T), x), False),
     'a place as a row': (lambda x: S.one_hot(S.argmax(S.sum(x, axis=2), axis=1), depth=T), False),
+    'a pad': (lambda x: S.Pad(S.max(x, axis=1).reshape((0, 1, 1, -1)), mode='constant', pad_width=(
+        0, 0, 0, 0, 0, T - 1, 0, 0)), False),
+    'a mask of its own': (lambda x: S.broadcast_add(S.max(x, axis=1, keepdims=True), S.max(
+        S.eye(T), axis=0).reshape((1, -1, 1))), False),
+    'a sum of ones': (lambda x: S.broadcast_mul(
+        S.sum(x, axis=1), S.sum(S.ones((1, T)), axis=1, keepdims=True)), False),
+    'copies but one': (lambda x: S.repeat(S.max(x, axis=1, keepdims=True), T - 1, axis=1), False),
+    'a logarithm': (lambda x: x * math.log(T), False),
     'a slope': (lambda x: S.LeakyReLU(x, slope=1 / T), False),
     'a slope of its own': (lambda x: S.LeakyReLU(x, slope=.1), True),
     'a width': (lambda x: S.smooth_l1(x, scalar=T), False),
@@ -100,7 +109,8 @@ HEADS = {
 }
 #: Those of which nothing tells that their numbers are fused steps; 144 weights excuse a 12th.
 COUNTED = ('as many copies', 'a temperature', 'a bound', 'copies joined', 'copies added',
-           'a place as a row', 'a slope', 'a width', 'a steepness')
+           'a place as a row', 'a pad', 'a mask of its own', 'a sum of ones', 'copies but one',
+           'a slope', 'a width', 'a steepness')
 
 
 #: Heads over the list of T steps, by name; whether they leave the steps open.

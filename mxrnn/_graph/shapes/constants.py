@@ -97,8 +97,9 @@ def may_be_part(factor: float, size: int) -> bool:
 
 
 def is_computed(factor: float) -> bool:
-    """Whether a factor is 1/n, or a root of n or 1/n, of a whole number n, with many digits."""
-    ways = (1 / factor, factor ** 2, factor ** -2) if factor > 0 else ()
+    """Whether a factor is 1/n, a root of n or 1/n, or the logarithm of n, of a whole number n, with
+    many digits."""
+    ways = (1 / factor, factor ** 2, factor ** -2, math.exp(min(factor, 9))) if factor > 0 else ()
     written = float('%.*g' % (_DIGITS, factor))  # some operators keep it in 32 bits
     return not math.isclose(written, factor, rel_tol=1e-6) and any(
         way > 2.5 and math.isclose(way, round(way), rel_tol=1e-6) for way in ways)

@@ -40,7 +40,8 @@ STEPS = '__steps__'
 _MAKERS = {'broadcast_axis': 'size', 'broadcast_to': 'shape', 'tile': 'reps', 'repeat': 'repeats',
            '_arange': 'stop', '_linspace': 'num', 'one_hot': 'depth', 'UpSampling': 'scale',
            'stack': 'num_args', 'Concat': 'num_args', 'add_n': 'num_args', '_zeros': 'shape',
-           '_ones': 'shape', '_full': 'shape', '_zeros_without_dtype': 'shape'}
+           '_ones': 'shape', '_full': 'shape', '_zeros_without_dtype': 'shape', '_eye': 'N',
+           'scatter_nd': 'shape', 'Pad': 'pad_width'}
 #: Operators whose values are the same whatever their inputs are.
 _CONSTANTS = 'zeros_like', 'ones_like', '_contrib_arange_like'
 _WINDOWS = 'Pooling', 'Pooling_v1', 'Convolution', 'Convolution_v1', 'Deconvolution'
@@ -368,14 +369,14 @@ class _Finder:
         value = node.start if node.op == '_arange' and node.stop is None else getattr(node, key)
         numbers = set(value if isinstance(value, tuple) else (value,))
         if key == 'shape' and not node.inputs:
-            # the last of several sizes is a width, and 0 stands for what the graph says
+            # the last of several sizes may be a width, and 0 stands for what the graph says
             numbers = set() if 0 in numbers or -1 in numbers else set(
-                value[:-1] if len(value) > 1 else value)
+                value[:-1] if len(value) > 1 and value[-1] in self._sizes.weights else value)
         made_for = self._made_for.get(node.name, self._every)
         for label in sorted(made_for & self._every):
             number = self._sizes.axes.get(label, 0)
-            if number >= TELLING and number in numbers:
-                yield Tie(label, node, 'makes %d elements' % number, (number,))
+            for made in numbers & {number, number - 1} if number >= TELLING else ():
+                yield Tie(label, node, 'makes %d elements' % made, (made,))
 
     def _runs(self, level: _Level, place: int, given: Sequence[Axes], repeats: int | None
               ) -> Iterator[Tie]:
