@@ -63,8 +63,15 @@ def half_blocked(scores, label):
                     S.LinearRegressionOutput(scores, label)])
 
 
+def label_of_a_loop(scores, label):
+    """The evaluator had no shapes of the loop."""
+    sums, _ = S.contrib.foreach(lambda x, total: (x + total, x + total), S.swapaxes(label, 0, 1),
+                                S.zeros((0,)))
+    return S.LinearRegressionOutput(scores, S.swapaxes(sums, 0, 1))
+
+
 @pytest.mark.parametrize('build', [stale, labels_of_labels, twice, half_blocked,
-                                   read_by_others] + [
+                                   read_by_others, label_of_a_loop] + [
     pytest.param(scaled('LinearRegressionOutput', scale), id='scale_%g' % scale)
     for scale in (0, -.5)], ids=lambda build: getattr(build, '__name__', None))
 def test_gradients(build):

@@ -1,8 +1,9 @@
 """How far outputs are apart, and which node of a graph is the first that differs."""
 from __future__ import annotations
 
+import itertools
 import re
-from typing import Any, Callable, Optional, Sequence
+from typing import Callable, Iterator, Optional, Sequence
 
 import numpy as np
 
@@ -13,9 +14,13 @@ from ..run.exported_file import ExportedFile
 from ..run.reference import Data, Reference
 from ..seals import other_model
 
-__all__ = ['Exporter', 'Seen', 'difference', 'draws', 'first_different', 'first_with_numbers',
-           'of_file', 'outputs_that_draw', 'tolerance']
+__all__ = ['NOISE', 'Exporter', 'Seen', 'beyond', 'difference', 'draws', 'first_different',
+           'first_with_numbers', 'known', 'noise_of', 'of_file', 'outputs_that_draw', 'part',
+           'telling']
 
+#: Up to how many times the effect of rounding a difference is allowed, and in how many runs this
+#: effect is looked for: in one, it is next to nothing for some numbers, by chance.
+NOISE, _RUNS = 16, 8
 #: Exports a model with other outputs; None if nothing can.
 Exporter = Optional[Callable[[Model], ExportedFile]]
 
@@ -27,21 +32,19 @@ def first_different(checkpoint: Reference, again: Exporter, data: Data, own: boo
     checkpoint's own graph."""
     graph = checkpoint.model.graph
     found = _inner(checkpoint, again, data, own, at)
-    allowed = tolerance([*(wanted for _, wanted in found.values()),
-                         *checkpoint.model.arg_params.values()])
     odd: set[Entry] = set()  # what such nodes make, and all that is made of it
-    for entry, (got, wanted) in found.items():
+    for entry, (got, wanted, noise) in found.items():
         node = graph.nodes[entry.node]
         if not odd.isdisjoint(node.inputs):
             odd.add(entry)
-        elif difference(_known(got, wanted), wanted) > allowed:
+        elif beyond(known(got, wanted), wanted, noise).any():
             read = [~np.isfinite(found[each][1]) for each in node.inputs if each in found]
             lost = [places for places in read if places.any()]
             if not lost or got.shape != wanted.shape:
                 return _said(graph, entry)
             # An element of an operator with one input, element by element, reads its own place.
             kept = ~lost[0] if has(node.op, 'elementwise') else np.zeros(got.shape, bool)
-            if difference(got[kept], wanted[kept]) > allowed:
+            if beyond(got[kept], wanted[kept], noise[kept]).any():
                 return _said(graph, entry)
             odd.add(entry)
     return '' if odd else _said(graph, graph.heads[at])
@@ -53,8 +56,8 @@ def first_with_numbers(checkpoint: Reference, again: Exporter, data: Data, own: 
     checkpoint, although its inputs are finite; '' if there is none."""
     graph = checkpoint.model.graph
     found = _inner(checkpoint, again, data, own, at)
-    odd = {entry for entry, (_, wanted) in found.items() if not np.isfinite(wanted).all()}
-    return next((_said(graph, entry) for entry, pair in found.items() if _has_numbers(*pair)
+    odd = {entry for entry, (_, wanted, _) in found.items() if not np.isfinite(wanted).all()}
+    return next((_said(graph, entry) for entry, (*pair, _) in found.items() if _has_numbers(*pair)
                  and odd.isdisjoint(graph.nodes[entry.node].inputs)), '')
 
 
@@ -64,9 +67,9 @@ def _said(graph: Graph, entry: Entry) -> str:
 
 
 def _inner(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: int
-           ) -> dict[Entry, tuple[np.ndarray, np.ndarray]]:
+           ) -> dict[Entry, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """What the file and the checkpoint give for all entries on which output `at` depends, and for
-    itself, when they are outputs; {} if that cannot be found out."""
+    itself, when they are outputs, and its noise; {} if that cannot be found out."""
     model = checkpoint.model
     nodes, head = model.graph.nodes, model.graph.heads[at]
     read = {entry for place in model.graph._replace(heads=(head,)).needed()
@@ -76,12 +79,13 @@ def _inner(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: in
         return {}
     part = model._replace(graph=model.graph.ending_in(heads))
     try:
-        got = again(part).outputs(data, [])
-        wanted = checkpoint.of(part).outputs({
-            name: array for name, array in data.items() if name in part.graph.arguments}, own)
+        got, other = again(part).outputs(data, []), checkpoint.of(part)
+        data = {name: array for name, array in data.items() if name in part.graph.arguments}
+        wanted = other.outputs(data, own)
+        noise = noise_of(other, data, own, [*map(known, got, wanted)], wanted)
     except (ValueError, NotImplementedError):
         return {}
-    return dict(zip(heads, zip(got, wanted)))
+    return dict(zip(heads, zip(got, wanted, noise)))
 
 
 def of_file(model: Model, file: ExportedFile, path: str) -> Model:
@@ -126,24 +130,95 @@ def outputs_that_draw(graph: Graph) -> dict[str, str]:
 
 def difference(got: np.ndarray, wanted: np.ndarray) -> float:
     """The largest difference relative to the largest value; infinite if NaNs or infinities differ,
-    or shapes."""
+    or shapes. It says how exact an output is, not whether all of it is right: a number may be wrong
+    beside a much larger one (`beyond`)."""
+    return part(_apart(got, wanted), wanted)
+
+
+def _apart(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """By number, the difference; infinite if one of both is NaN or infinite, or the shape is
+    another."""
     if got.shape != wanted.shape:
-        return np.inf
+        return np.array(np.inf)
     one, other = got.astype('float64'), wanted.astype('float64')
-    apart = ~((one == other) | np.isnan(one) & np.isnan(other))
-    largest = np.abs(other[np.isfinite(other)]).max(initial=0.0)
-    differences = np.nan_to_num(np.abs(one[apart] - other[apart]), nan=np.inf, posinf=np.inf)
-    return float(differences.max(initial=0.0) / (largest or 1.0))
+    same = (one == other) | np.isnan(one) & np.isnan(other)
+    with np.errstate(invalid='ignore'):
+        return np.where(same, 0, np.nan_to_num(np.abs(one - other), nan=np.inf, posinf=np.inf))
 
 
-def _known(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def part(apart: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest of these differences, relative to the largest value."""
+    return float(apart.max(initial=0.0) / (_largest(wanted) or 1.0))
+
+
+def _largest(array: np.ndarray) -> float:
+    return float(np.abs(array[np.isfinite(array)].astype('float64')).max(initial=0.0))
+
+
+def beyond(got: np.ndarray, wanted: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Which numbers differ by more than rounding: by more than 1e-5 of themselves, or a few units
+    in their last place, and several times the `noise` beside."""
+    if got.shape != wanted.shape:
+        return np.array(True)
+    kind = np.finfo(wanted.dtype if wanted.dtype.kind == 'f' else 'float32')
+    allowed = max(1e-5, 8 * float(kind.eps)) * np.abs(np.where(np.isfinite(wanted), wanted, 0)) + (
+        NOISE * noise + float(kind.tiny))
+    return np.asarray(_apart(got, wanted) > allowed)
+
+
+def telling(got: np.ndarray, wanted: np.ndarray, noise: np.ndarray) -> list[np.ndarray]:
+    """Both with NaN where rounding alone may change a number by half the largest value."""
+    lost = NOISE * noise > .5 * _largest(wanted)
+    return [np.where(lost, np.nan, each) if lost.any() and got.shape == wanted.shape else each
+            for each in (got, wanted)]
+
+
+def noise_of(checkpoint: Reference, data: Data, own: bool, got: Sequence[np.ndarray],
+             wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """How far each number of the outputs moves if all that is read and computed on the way changes
+    by as much as rounding changes it: the most in some runs, which end when that explains how far
+    `got` is from `wanted`. A type makes only those numbers less exact that are made of it."""
+    noise, runs = [np.zeros(each.shape) for each in wanted], _moves(checkpoint, data, own, wanted)
+    for _ in range(_RUNS):
+        if not any(places.any() for places in map(beyond, got, wanted, noise)):
+            break
+        noise = [*map(np.maximum, noise, next(runs))]
+    return noise
+
+
+def _moves(checkpoint: Reference, data: Data, own: bool, wanted: Sequence[np.ndarray]
+           ) -> Iterator[list[np.ndarray]]:
+    """By run, how far rounding moves each number. Only torch's operations can be rounded in another
+    way; without it, what is read is, and the most of an output counts for all of it."""
+    try:
+        rounding, torch = checkpoint.in_torch()
+        before = torch.outputs(data, own)
+    except (ImportError, ValueError, NotImplementedError):
+        rounding = None
+    for seed in itertools.count():
+        random = np.random.RandomState(seed)
+        changed = {
+            name: array if array.dtype.kind != 'f' or (array == np.round(array)).all() else
+            (array * (1 + np.finfo(array.dtype).eps * random.uniform(-1, 1, array.shape))
+             ).astype(array.dtype)
+            for name, array in {**checkpoint.model.arg_params, **data}.items()}
+        if rounding is None:
+            yield [np.full(each.shape, max(_apart(moved, each).max(initial=0),
+                                           1e-5 / NOISE * _largest(each)))
+                   for moved, each in zip(checkpoint.outputs(changed, own), wanted)]
+        else:
+            with rounding(seed):
+                yield [*map(_apart, torch.outputs(changed, own), before)]
+
+
+def known(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """An array of a file with NaN where the checkpoint has it."""
     return np.where(np.isnan(wanted), np.nan, got) if got.shape == wanted.shape else got
 
 
 def _has_numbers(got: np.ndarray, wanted: np.ndarray) -> bool:
     """Whether an array of a file has a number where the checkpoint has NaN."""
-    return bool(np.isnan(_known(got, wanted)).sum() > np.isnan(got).sum())
+    return bool(np.isnan(known(got, wanted)).sum() > np.isnan(got).sum())
 
 
 class Seen:
@@ -169,7 +244,7 @@ class Seen:
         """The `difference`, without numbers of the file for NaN."""
         if _has_numbers(got, wanted):
             self.passed.add(name)
-        return difference(_known(got, wanted), wanted)
+        return difference(known(got, wanted), wanted)
 
     def keep(self, name: str, wanted: np.ndarray) -> None:
         """Note that an output was compared."""
@@ -182,14 +257,8 @@ class Seen:
 
     def missed(self) -> dict[str, str]:
         """By output of which no run shows that it is equal, the reason."""
-        reasons = ('has no finite number, or depends on NaN, for all data that were tried',
+        reasons = ('has no finite number, depends on NaN, or changes a lot by rounding alone, for '
+                   'all data that were tried',
                    'is NaN in places for all data that were tried, and the file has numbers there')
         return {name: reasons[share > 0] for name, share in self.finite.items()
                 if not share or share < 1 and name in self.passed}
-
-
-def tolerance(arrays: Sequence[Any]) -> float:
-    """The largest difference allowed, relative to the largest value: a few units in the last place
-    of the coarsest type among `arrays`, and 1e-5 at least."""
-    return max([1e-5, *(8 * float(np.finfo(array.dtype).eps) for array in arrays
-                        if array.dtype.kind == 'f')])

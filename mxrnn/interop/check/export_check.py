@@ -21,12 +21,15 @@ from ..run.reference import Data, Reference, of_torch
 from .difference import (
     Exporter,
     Seen,
-    difference,
+    beyond,
     draws,
     first_different,
     first_with_numbers,
+    known,
+    noise_of,
     of_file,
-    tolerance,
+    part,
+    telling,
 )
 from .random_inputs import Inputs
 
@@ -39,9 +42,6 @@ _log = logging.getLogger('mxrnn.interop')
 #: Sizes for axes of any size, in the order of their names. The first set is for axes without a
 #: number in the graph; the two others surely differ from what it was unrolled for.
 _SIZES = (3, 2, 5, 4, 7, 6), (4, 11, 6, 13, 8, 15), (2, 16, 9, 5, 12, 10)
-#: Up to how many times the effect of rounding a difference is allowed; and the effect of rounding
-#: above which nothing is compared.
-_NOISE, _CHAOS = 16, 1e-3
 #: onnxruntime's words for ONNX operators that it cannot run, such as an LSTM of float64.
 _LACKS = 'does not support', 'NOT_IMPLEMENTED'
 REMEDY = 'Nothing was written. check=False (--no-check) writes it without this check'
@@ -90,7 +90,8 @@ class Compared(NamedTuple):
     said : str
         The beginning of the sentence, or all of it if nothing was checked.
     worst : float
-        The largest difference.
+        The largest difference, relative to the largest value of its output. It says how exact the
+        file is; whether a number is right is decided for each alone (`beyond`).
     runs, rest : str
         What was run, in words, and the end of the sentence.
     sizes : str
@@ -237,7 +238,7 @@ class _Check:
                 ' in its own graph, %d in the graph rewritten for any size' % self._rewritten
                 if self._rewritten else ''),
             '%s%s%s' % (
-                '. Rounding alone changes outputs by %.1g' % self._rounding if self._rounding
+                '. Rounding alone changes outputs by %.1g' % self._rounding if self.worst > 1e-5
                 else '', ''.join('. Not compared: ' + each for each in self._missed), refused),
             '; '.join(self.said), self.data)
 
@@ -283,7 +284,6 @@ class _Check:
             The checkpoint or the file does not take the data.
         """
         file, seen = self._file, Seen(self._file.names)
-        chaotic: dict[str, str] = {}
         every: list[Data] = []
         for data in self._inputs.drawn(sizes=sizes):
             own = not which or self._found.fits(data)
@@ -300,25 +300,22 @@ class _Check:
             said = ', '.join('%s %s' % (name, data[name].shape) for name in self._told(data)) + (
                 ' in chunks of %s' % ' and '.join(map(str, counts)) if counts else '') + (
                 '' if own else ' in the rewritten graph')
-            allowed = tolerance([*wanted, *checkpoint.model.arg_params.values()])
-            for at, (name, one, other) in enumerate(zip(file.names, got, wanted)):
-                apart, noise = seen.difference(name, one, other), 0.0
-                same = one.shape == other.shape
-                if apart > allowed and same:
-                    noise = self._noise(checkpoint, data, own, at, other)
-                if noise >= _CHAOS:
-                    chaotic[name] = 'changes by %.1g of its largest value by rounding alone' % noise
-                    continue
-                self._rounding = max(self._rounding, noise)
+            noise = noise_of(checkpoint, data, own, [*map(known, got, wanted)], wanted)
+            for at, (name, one, other, moves) in enumerate(zip(file.names, got, wanted, noise)):
+                one, other = telling(one, other, moves)
+                apart, places = seen.difference(name, one, other), beyond(
+                    known(one, other), other, moves)
                 place, node = (checkpoint, self._again, data, own, at), ''
-                if apart > max(allowed, _NOISE * noise):
-                    node = first_different(*place)
+                if places.any():
+                    node, same = first_different(*place), one.shape == other.shape
                     if same and (not node or name in self._doubted and not own):
                         seen.passed.add(name)
                         self._doubted.add(name)  # a rewritten graph does not tell the node
                         continue
-                    how = 'by %.3g of the largest value' % apart if same else (
-                        'in its shape: %s, not %s' % (one.shape, other.shape))
+                    how = 'in its shape: %s, not %s' % (one.shape, other.shape)
+                    if same:
+                        how = 'in %d of %d numbers, the first of which is %.9g, not %.9g' % (
+                            places.sum(), places.size, one[places][0], other[places][0])
                 elif name in seen.passed and not (self.said or every):  # once: it exports again
                     node, how = first_with_numbers(*place), 'by numbers for NaN'
                 if node:
@@ -328,10 +325,11 @@ class _Check:
                             name, checkpoint.name, how, said, node, REMEDY))
                 seen.keep(name, other)
                 self.worst = max(self.worst, apart)
+                self._rounding = max(self._rounding, part(moves[np.isfinite(other)], other))
             every.append(data)
             if seen.whole():
                 break
-        missed = {**seen.missed(), **chaotic}
+        missed = seen.missed()
         if len(missed) == len(file.names):
             raise _Incomparable('the output %s %s' % next(iter(missed.items())))
         self._missed += ['the output %s for %s, since it %s' % (name, said, why)
@@ -339,20 +337,6 @@ class _Check:
         self.said.append(said)
         self._rewritten += not own
         self.data = every
-
-    def _noise(self, checkpoint: Reference, data: Data, own: bool, at: int, wanted: np.ndarray
-               ) -> float:
-        """How far an output moves if all numbers are changed by as much as rounding does."""
-        random = np.random.RandomState(0)
-
-        def rounded(arrays: Data) -> dict[str, np.ndarray]:
-            return {name: array if array.dtype.kind != 'f' or (array == np.round(array)).all() else
-                    (array * (1 + np.finfo(array.dtype).eps * random.uniform(-1, 1, array.shape))
-                     ).astype(array.dtype) for name, array in arrays.items()}
-        model = checkpoint.model
-        moved = checkpoint.with_weights_of(model._replace(
-            arg_params=rounded(model.arg_params))).outputs(rounded(data), own)
-        return difference(moved[at], wanted)
 
 
 def _chunks(length: int) -> list[int]:  # 1, 2 and the remaining steps

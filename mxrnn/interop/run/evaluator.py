@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.operator_rows import check_attributes
@@ -29,7 +30,7 @@ from ..model import Model
 from ..registry import TORCH
 from . import operators  # noqa: F401  (it fills TORCH)
 
-__all__ = ['ConstantDraws', 'evaluate', 'one_seed', 'variables']
+__all__ = ['ConstantDraws', 'Rounding', 'evaluate', 'one_seed', 'variables']
 
 _Arrays = Dict[Entry, Tensor]
 
@@ -95,21 +96,54 @@ class ConstantDraws(TorchDispatchMode):  # type: ignore[misc]
         return drawn.fill_(_DRAWN.get(name, .5))
 
 
+#: Functions that some libraries compute by way of larger numbers, near 1 or their argument: they
+#: are as exact as these.
+_NEAR_ONE = frozenset('tanh sigmoid erf gelu softplus log_sigmoid log1p expm1 elu'.split())
+
+
+class Rounding(TorchDispatchMode):  # type: ignore[misc]
+    """While it is entered, torch changes all that it computes by as much as rounding does.
+
+    Whole numbers stay, since they may be places.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._random = torch.Generator().manual_seed(seed)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (),
+                           kwargs: Mapping[str, Any] | None = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        near = func._schema.name.partition('::')[2] in _NEAR_ONE
+
+        def moved(value: Any) -> Any:
+            if not isinstance(value, Tensor) or not value.is_floating_point() or (
+                    not near and bool((value == value.round()).all())):
+                return value
+            step = torch.rand(value.shape, generator=self._random, dtype=torch.float64) * 2 - 1
+            step *= torch.finfo(value.dtype).eps
+            size = value.abs() + (args[0].abs() + 1 if near else 0)
+            return (value + step * size).to(value.dtype)
+        return made if any(each.alias_info for each in func._schema.returns) else tree_map(
+            moved, made)
+
+
 def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training: bool) -> _Arrays:
     """All arrays of a graph."""
+    def unread(entry: Entry) -> Tensor | None:
+        """A label, whose axes are not in the table; None if it is missing."""
+        part = graph.ending_in([entry])
+        return evaluate(part, values, training)[0] if {*part.needed_variables()} <= {
+            *values} else None
     found: _Arrays = {}
-    needed = graph.needed()
-    for place in sorted(graph.reached(lambda node: node.inputs)):
+    for place in sorted(graph.needed()):
         node = graph.nodes[place]
         if node.is_variable:
-            if node.name in values:
-                found[Entry(place, 0)] = values[node.name]
-            elif place in needed:
+            if node.name not in values:
                 raise ValueError('%s has no value' % node.name)
+            found[Entry(place, 0)] = values[node.name]
             continue
-        inputs = [found.get(entry) for entry in node.inputs]
-        if place not in needed and any(each is None for each in inputs):
-            continue  # of a label that is missing
+        inputs = [found[entry] if entry in found else unread(entry) for entry in node.inputs]
         if node.op == '_foreach':
             outputs: Sequence[Tensor] = _loop(node, inputs, table.bodies[place], training)
         else:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Callable, Iterator, List, Mapping
+from typing import Callable, ContextManager, Iterator, List, Mapping
 
 import numpy as np
 
@@ -91,9 +91,12 @@ class Reference:
         return Reference(model, structure(model.graph).graph, self.name, self._runner,
                          one or self._one)
 
-    def with_weights_of(self, model: Model) -> Reference:
-        """The same graphs with other weights."""
-        return Reference(model, self._free, self.name, self._runner, self._one)
+    def in_torch(self) -> tuple[Callable[[int], ContextManager[object]], Reference]:
+        """What makes torch round in another way, by a seed, and the same graphs in torch."""
+        from .evaluator import Rounding
+        library = of_torch()
+        assert library is not None
+        return Rounding, Reference(self.model, self._free, *library, self._one)
 
     def outputs(self, data: Data, own: bool) -> list[np.ndarray]:
         """The outputs of the model's `own` graph, or of the one for other sizes.
