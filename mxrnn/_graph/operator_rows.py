@@ -35,6 +35,8 @@ class Input(NamedTuple):
     role: str = ''
     #: The attributes that state its first sizes.
     sizes: tuple[str, ...] = ()
+    #: Whether some nodes lack it: a bias, a second state.
+    optional: bool = False
 
 
 Count = Union[int, Callable[[Callable[[str], Any]], int]]
@@ -74,12 +76,10 @@ class Row(NamedTuple):
 
     @property
     def least_inputs(self) -> int:
-        """The inputs that every node has: both sides of a sum, all inputs of where, the data."""
-        if self.bodies:
-            return 0
-        if self.variadic or 'kernel' in self.traits:
-            return 1
-        return len(self.positions('', 'index', 'like'))
+        """How many inputs every node has: all that are not `optional`, and no lengths."""
+        if self.bodies or self.variadic:
+            return 0 if self.bodies else 1
+        return sum(not each.optional and each.role != 'length' for each in self.inputs)
 
     def positions(self, *roles: str) -> tuple[int, ...]:
         """The inputs that have one of these roles."""
@@ -127,8 +127,9 @@ def add(names: str, inputs: str = '', count: Count = 1,
     names : str
         'Concat=concat' also has an old name.
     inputs : str
-        Names of the inputs: 'weight[num_hidden]' is a weight with its first size, 'bias[]' one
-        without; 'label:label' has a role; 'data...' is any number of inputs; 'fn:body' is a graph.
+        Names of the inputs: 'weight[num_hidden]' is a weight with its first size, 'bias[]?' one
+        without, which some nodes lack; 'label:label' has a role; 'data...' is any number of inputs;
+        'fn:body' is a graph.
     count
         The number of outputs: see `Row.outputs`.
     ends : str
@@ -185,11 +186,10 @@ def has(op: str, trait: str) -> bool:
 
 
 def _input(text: str) -> Input:
-    name, bracket, sizes = text.rstrip(']').partition('[')
-    if bracket:
-        return Input(name, 'weight', tuple(filter(None, sizes.split(','))))
+    name, bracket, sizes = text.rstrip(']?').partition('[')
     name, _, role = name.partition(':')
-    return Input(name, role)
+    return Input(name, 'weight' if bracket else role, tuple(filter(None, sizes.split(','))),
+                 text.endswith('?'))
 
 
 #: Kinds of attributes, by their names for programs.

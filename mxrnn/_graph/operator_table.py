@@ -49,7 +49,7 @@ add('where', 'condition x y')
 add('clip', 'data', a_min=Float(), a_max=Float())
 add('hard_sigmoid', 'data', alpha=Float(.2), beta=Float(.5))
 add('Activation', 'data', act_type=Choice('relu sigmoid softrelu softsign tanh'))
-add('LeakyReLU', 'data gamma[]', lambda value: 1 + (value('act_type') == 'rrelu'), 'output mask',
+add('LeakyReLU', 'data gamma[]?', lambda value: 1 + (value('act_type') == 'rrelu'), 'output mask',
     act_type=Choice('elu gelu leaky prelu rrelu selu', 'leaky'), slope=Float(.25),
     lower_bound=Float(.125), upper_bound=Float(.334))
 
@@ -136,16 +136,16 @@ add('_linalg_gelqf=linalg_gelqf _linalg_syevd=linalg_syevd', 'A', 2)
 
 # ---- layers
 
-add('FullyConnected', 'data weight[num_hidden] bias[num_hidden]', num_hidden=Int(),
+add('FullyConnected', 'data weight[num_hidden] bias[num_hidden]?', num_hidden=Int(),
     no_bias=Bool(False), flatten=Bool(True))
 _KERNEL = {'kernel': Shape(), 'stride': Shape(()), 'dilate': Shape(()), 'pad': Shape(())}
 _FILTERS = {'num_filter': Int(), 'num_group': Int(1)}
 _LAYOUTS = 'NCDHW NCHW NCW NDHWC NHWC'
-add('Convolution', 'data weight[num_filter] bias[num_filter]', no_bias=Bool(False),
+add('Convolution', 'data weight[num_filter] bias[num_filter]?', no_bias=Bool(False),
     layout=Choice(_LAYOUTS, None), **_KERNEL, **_FILTERS)
-add('Convolution_v1', 'data weight[num_filter] bias[num_filter]', no_bias=Bool(False),
+add('Convolution_v1', 'data weight[num_filter] bias[num_filter]?', no_bias=Bool(False),
     layout=Choice('NCDHW NCHW NDHWC NHWC', None), **_KERNEL, **_FILTERS)
-add('Deconvolution', 'data weight[] bias[num_filter]', no_bias=Bool(True), adj=Shape(()),
+add('Deconvolution', 'data weight[] bias[num_filter]?', no_bias=Bool(True), adj=Shape(()),
     target_shape=Shape(()), layout=Choice(_LAYOUTS, None), **_KERNEL, **_FILTERS)
 _WINDOW = {'kernel': Shape(()), 'global_pool': Bool(False), 'stride': Shape(()), 'pad': Shape(())}
 # Builds with MKL-DNN have a hidden output for training.
@@ -210,7 +210,7 @@ add('WarpCTC', 'data label:label', label_length=Int(0), input_length=Int(0))
 
 # ---- sequences, loops
 
-add('RNN', 'data parameters[] state state_cell sequence_length:length',
+add('RNN', 'data parameters[] state state_cell? sequence_length:length',
     lambda value: (3 if value('mode') == 'lstm' else 2) if value('state_outputs') else 1,
     'output state_output statecell_output', state_size=Int(), num_layers=Int(),
     bidirectional=Bool(False), mode=Choice('gru lstm rnn_relu rnn_tanh'), p=Float(0),

@@ -39,7 +39,12 @@ def layer(data, weight):
 @pytest.mark.parametrize('node, message', [
     ({'op': 'elemwise_mul', 'inputs': [[0, 0, 0]]}, 'has 1 inputs, must have at least 2'),
     *[({'op': op, 'inputs': [[0, 0, 0]]}, 'has 1 inputs, must have at least 2') for op in (
-        'take', 'pick', 'gather_nd', 'slice_like', '_sample_normal')],
+        'take', 'pick', 'gather_nd', 'slice_like', '_sample_normal', 'SoftmaxOutput')],
+    *[({'op': op, 'inputs': [[0, 0, 0]], 'attrs': attrs}, 'must have at least %d' % least)
+      for op, attrs, least in [
+          ('Embedding', {'input_dim': '3', 'output_dim': '2'}, 2),
+          ('FullyConnected', {'num_hidden': '2'}, 2), ('LayerNorm', {}, 3), ('BatchNorm', {}, 5),
+          ('RNN', {'state_size': '2', 'num_layers': '1', 'mode': 'gru'}, 3)]],
     ({'op': 'where', 'inputs': [[0, 0, 0]]}, 'has 1 inputs, must have at least 3'),
     ({'op': '_copy', 'inputs': []}, 'has 0 inputs, must have at least 1'),
     ({'op': 'SliceChannel', 'attrs': {'num_outputs': '2'}, 'inputs': []}, 'at least 1'),
