@@ -590,6 +590,7 @@ APART = {
         recurring(X), shape=(-3, 0)), axis=1), kernel=(2,), num_filter=3), shape=(0, -1)),
     'masked': lambda: S.broadcast_mul(recurring(X), S.Activation(S.mean(
         X, axis=2, keepdims=True), act_type='sigmoid')),
+    'beside a constant': lambda: S.Group([recurring(X), S.ones((1, 1))]),
 }
 
 
@@ -600,6 +601,7 @@ def test_steps_that_do_not(name, tmp_path):
     stepper = load(model, tmp_path, inputs)
     assert step_apart(stepper, stepper.begin(2), data, whole(model, data, inputs),
                       [0, 2, 0, 2]) < 1e-6
+    interop.to_source(model, tmp_path / 'model.py', inputs, states=True)
 
 
 @pytest.mark.parametrize('begin', [['l_1', 'l_0'], ['l_1', None]])

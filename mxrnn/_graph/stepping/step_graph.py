@@ -168,7 +168,8 @@ class _Cut:
 
     def write(self) -> Stepped:
         graph, heads = self._graph, self._graph.heads
-        stepped = [at for at, head in enumerate(heads) if head.node in self._moving]
+        stepped = [at for at, head in enumerate(heads)
+                   if head.node in self._moving or head.node not in self._given]
         step = self._writer.graph([self._made[heads[at]] for at in stepped] + self._finals,
                                   graph.version)
         outputs = [graph.outputs[at] for at in stepped]
