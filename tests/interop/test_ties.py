@@ -70,6 +70,8 @@ HEADS = {
     'a value': (lambda x: S.broadcast_mul(S.sum(x, axis=1), S.full((1, 1), 1 / T)), False),
     'a bound': (lambda x: S.clip(x, 0, T), False),
     'copies joined': (lambda x: S.concat(*[S.max(x, axis=1, keepdims=True)] * T, dim=1), False),
+    'as many values joined': (lambda x: S.concat(*[
+        S.max(x * (.3 + at), axis=1, keepdims=True) for at in range(T)], dim=1), True),
     'copies added': (lambda x: S.add_n(*[S.max(x, axis=1)] * T), False),
     'a sum of copies': (lambda x: sum([S.max(x, axis=1)] * T), False),
     'a sum of copies beside a value': (lambda x: sum([S.max(x, axis=1)] * (T - 1),

@@ -368,6 +368,8 @@ class _Finder:
             return
         value = node.start if node.op == '_arange' and node.stop is None else getattr(node, key)
         numbers = set(value if isinstance(value, tuple) else (value,))
+        if has(node.op, 'gathers'):  # copies of one value alone
+            numbers = {max(map(node.inputs.count, node.inputs), default=0)}
         if key == 'shape' and not node.inputs:
             # the last of several sizes may be a width, and 0 stands for what the graph says
             numbers = set() if 0 in numbers or -1 in numbers else set(
