@@ -8,6 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
+from mxrnn._checkpoint.position import _ENTRIES, _Entry
+
 from . import differs, mx, rnn
 from .checkpoints import change_extra
 from .comparing import same
@@ -191,6 +193,11 @@ def test_positions_of_strangers_are_refused(position, lacking, prefix, tmp_path)
     with pytest.raises(rnn.CheckpointError, match='model-0001.states has no position in the data: '
                                                   '%s is missing or of another type' % lacking):
         again.load(prefix)
+
+
+def test_files_that_lack_a_new_entry_stay_readable(prefix, monkeypatch):
+    monkeypatch.setitem(_ENTRIES, 'new', _Entry(int, lambda here: 1))
+    assert Seeded(seed=1).load(prefix).epoch == 1
 
 
 @pytest.mark.parametrize('at', [-1, 625, 10 ** 9, 2 ** 70, 1.5, None])

@@ -234,10 +234,9 @@ class _Saver:
         if self._module is not None:
             return getattr(_optimizer.trained(self._module), '_kvstore', None)
         if self._stores is None:
-            # Nothing knows the store that `fit` made: MXNet keeps no list of them, a second one
-            # would wait for the other workers, and the rank is in no environment variable (the
-            # scheduler assigns it). So the first save asks the garbage collector, which knows
-            # every object.
+            # MXNet keeps no list of stores, a second one would wait for the other workers, and the
+            # rank is in no environment variable. `heartbeat_watch.stores` lacks those of programs
+            # that import MXNet before mxrnn. The garbage collector knows every object.
             kind = mx.kv.KVStoreBase if hasattr(mx.kv, 'KVStoreBase') else mx.kv.KVStore
             objects = gc.get_objects()
             kinds = {each for each in set(map(type, objects)) if issubclass(each, kind)}

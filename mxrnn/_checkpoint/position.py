@@ -6,6 +6,7 @@ seeds the generator with it. Training goes on from there exactly as a resumed ru
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import weakref
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Protocol
@@ -59,15 +60,15 @@ class _Entry(NamedTuple):
     """An entry of a position.
 
     `take` reads it from the training. `give` sets it in the process or in a module that has its
-    optimiser; `fault` puts its errors into words. Files of older versions may lack an `optional`
-    entry.
+    optimiser; `fault` puts its errors into words. Files of older versions may lack all that are not
+    `needed`.
     """
 
     kind: type
     take: Callable[[Here], object]
     give: Callable[[mx.mod.BaseModule, Any], None] | None = None
     fault: str = ''
-    optional: bool = False
+    needed: bool = False
 
 
 def _drawn_seed(here: Here) -> int:
@@ -99,14 +100,15 @@ def _set_generators(_: object, generators: dict[str, Any]) -> None:
     np.random.set_state(_check.generator_state(generators['numpy']))
 
 
-#: To add an entry, add a row.
+_first = functools.partial(_Entry, needed=True)  #: an entry that files of all versions have
+#: To add an entry, add a row of `_Entry`.
 _ENTRIES = {
-    'batches': _Entry(int, lambda here: here.batches),
-    'ended': _Entry(bool, lambda here: here.ended),
-    'data': _Entry(object, lambda here: here.data.state_dict(here.batches)),
-    'seed': _Entry(int, _drawn_seed, lambda _, seed: mx.random.seed(seed)),
-    'carried': _Entry(list, _carried, _carry_on, 'has other states to carry on than the module'),
-    'random': _Entry(dict, _generators, _set_generators, 'has no states of random generators'),
+    'batches': _first(int, lambda here: here.batches),
+    'ended': _first(bool, lambda here: here.ended),
+    'data': _first(object, lambda here: here.data.state_dict(here.batches)),
+    'seed': _first(int, _drawn_seed, lambda _, seed: mx.random.seed(seed)),
+    'carried': _first(list, _carried, _carry_on, 'has other states to carry on than the module'),
+    'random': _first(dict, _generators, _set_generators, 'has no states of random generators'),
 }
 
 #: For modules that resume within an epoch: the epoch, and the number of batches done before.
@@ -131,7 +133,7 @@ def check_entries(position: object, path: str) -> Position:
     """Refuse anything but a position, as `CheckpointError` for the file `path`."""
     found = position if isinstance(position, dict) else {}
     lacking = [name for name, entry in _ENTRIES.items()
-               if not (isinstance(found[name], entry.kind) if name in found else entry.optional)]
+               if not (isinstance(found[name], entry.kind) if name in found else not entry.needed)]
     if not lacking and not all(isinstance(arrays, list) and all(
             isinstance(array, np.ndarray) for array in arrays) for arrays in found['carried']):
         lacking = ['carried']
