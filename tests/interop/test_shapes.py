@@ -16,6 +16,7 @@ from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolv
 from mxrnn._graph.stepping.axis_propagation import follow
 from mxrnn.interop import graph_from_json
 from mxrnn.interop.prepare import prepare
+from mxrnn.interop.prepare.array_types import survey
 from mxrnn.interop.prepare.input_shapes import without_number
 from mxrnn.interop.prepare.steps import in_steps
 from mxrnn.interop.registry import TORCH
@@ -465,3 +466,13 @@ def test_inputs_that_are_read_alike_up_to_a_node_may_have_other_axes():
     for each in (graph, structure(graph).graph):
         shapes = found_shapes(each, params, {}, ['text', 'word']).shapes
         assert {name: len(shape) for name, shape in shapes.items()} == {'text': 2, 'word': 1}
+
+
+def test_a_survey_leaves_the_axes_that_it_is_given_as_they_are():
+    """It noted in them which numbers the graph makes of them."""
+    time = Axis(label='time')
+    pooled = S.Pooling(V('data'), kernel=(4,), stride=(4,), pool_type='max')
+    graph = graph_from_json(S.FullyConnected(pooled, num_hidden=2, no_bias=True).tojson())
+    weights = {name: np.zeros((2, 9), 'f') for name in graph.arguments if name != 'data'}
+    facts = survey(graph, weights, {'data': (2, 3, time)}, {})
+    assert facts.arrays[Entry(0, 0)].shape[2] is time and time.believed == ()

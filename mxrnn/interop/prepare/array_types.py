@@ -9,7 +9,7 @@ import numpy as np
 from ..._graph.graph import Entry, Graph
 from ..._graph.operator_table import types_of
 from ..._graph.shapes.infer import Table, infer
-from ..._graph.shapes.sizes import Axis, Size, product, resolve
+from ..._graph.shapes.sizes import Axis, Size, Sum, changed, product, resolve
 from ..._graph.shapes.unification import settled
 from ..registry import ExportError
 
@@ -39,15 +39,28 @@ class Facts(NamedTuple):
 def inferred(graph: Graph, shapes: Mapping[str, Shape]) -> Table:
     """The axes of all values of a graph, made of those in the `shapes` of variables."""
     table = infer(graph, shapes)
-    for given, copy in table.own.items():
-        own = resolve(copy)
-        if isinstance(given, Axis) and isinstance(own, Axis):
-            size = resolve(given)
-            if own is not size:
-                own.bound = size
-                if isinstance(size, Axis):
-                    size.believed = own.believed
-    return table
+    given = {resolve(own): size for size, own in table.own.items()}
+
+    def of(size: Size) -> Size:
+        size = settled(size)
+        return changed(size, of) if isinstance(size, Sum) else given.get(size, size)  # type: ignore
+
+    def again(table: Table) -> Table:
+        return table._replace(bodies={place: again(body) for place, body in table.bodies.items()},
+                              axes={entry: [(of(product(axis)),) for axis in axes]
+                                    for entry, axes in table.axes.items()})
+    _fill(graph, table)
+    return again(table)
+
+
+def _fill(graph: Graph, table: Table) -> None:
+    """Give arrays that a graph makes the length 1 along axes whose size nothing tells."""
+    for place, node in enumerate(graph.nodes):
+        if place in table.bodies:
+            _fill(node.subgraphs[0], table.bodies[place])
+        for axis in map(product, () if node.inputs else table.axes.get(Entry(place, 0), ())):
+            if isinstance(axis, Axis) and axis.unknown:
+                axis.bound = 1
 
 
 def survey(graph: Graph, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, Shape],
@@ -107,8 +120,5 @@ def _facts(graph: Graph, table: Table, variables: Mapping[str, str]) -> Facts:
             found = types_of(node, [types.get(entry, 'float32') for entry in node.needed_inputs],
                              node.num_outputs)
         types.update((Entry(place, at), kind) for at, kind in enumerate(found))
-        for axis in map(product, () if node.inputs else table.axes.get(Entry(place, 0), ())):
-            if isinstance(axis, Axis) and axis.unknown:
-                axis.bound = 1  # the length for made arrays, unless another is known
-    return Facts({entry: Fact(tuple([settled(product(axis)) for axis in axes]), types[entry])
+    return Facts({entry: Fact(tuple(map(product, axes)), types[entry])
                   for entry, axes in table.axes.items() if entry in types}, bodies)
