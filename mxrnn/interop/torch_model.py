@@ -96,6 +96,8 @@ class _Facts:
     ranges, equal : dict
         By input and axis, allowed sizes; by input, axes as long as those of an earlier input that
         have the same name, where unequal sizes could be repeated.
+    tied : dict
+        By input and axis, why the graph ties it.
     labels : dict
         Shapes of labels, as in the docstring of the source.
     rows : dict
@@ -111,6 +113,7 @@ class _Facts:
     shapes: Mapping[str, Sequence[int | str]] = dataclasses.field(default_factory=dict)
     ranges: Mapping[tuple[str, int], range] = dataclasses.field(default_factory=dict)
     equal: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
+    tied: Mapping[tuple[str, int], str] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, Sequence[int | str]] = dataclasses.field(default_factory=dict)
     rows: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -251,9 +254,12 @@ def _check_shapes(facts: _Facts, shapes: Mapping[str, Sequence[int | str]],
                 for size, other, limit in zip(own, shape, limits)):
             asked = '' if name in (facts.asked['inputs'] or {}) or len(own) == len(shape) else (
                 '. to_torch(model, inputs={...}) takes the shapes of others')
-            raise ValueError('%s must be (%s), got %s%s' % (name, ', '.join(
+            raise ValueError('%s must be (%s), got %s%s%s' % (name, ', '.join(
                 '%d to %d' % (limit[0], limit[-1]) if limit else str(size)
-                for size, limit in zip(own, limits)), shape, asked))
+                for size, limit in zip(own, limits)), shape, asked, ''.join([
+                    '. Axis %d must be %s' % (at, facts.tied[name, at])
+                    for at, pair in enumerate(zip(own, shape))
+                    if (name, at) in facts.tied and pair[0] != pair[1]])))
         for size, number in zip(own, shape):
             if size in shared:
                 other, wanted = first.setdefault(str(size), (name, number))
@@ -307,7 +313,9 @@ def _made(model: Model, asked: Mapping[str, Any]) -> TorchModel:
         asked, model, {method: names for method, names in arguments.items() if names},
         {name: plan.shapes[name] for name in methods.inputs}, plan.ranges,
         {name: axes for name, axes in plan.guarded.items() if name in plan.given or any(
-            has(node.op, 'recurs') for node in plan.graph.nodes)}, _labels(methods), {
+            has(node.op, 'recurs') for node in plan.graph.nodes)},
+        {place: str(axis._replace(remedy='')) for place, axis in plan.tied.items() if axis.ties},
+        _labels(methods), {
                 name: min(rows) for name in methods.inputs
                 for rows in [_tables(plan.graph, name)] if rows}, source.notes, nodes)
     return module.eval()

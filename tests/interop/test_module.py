@@ -54,7 +54,8 @@ def test_the_shape_of_data_that_do_not_fit_is_told(shape):
         module(data=torch.zeros(shape))
     outputs = over(rnn.GRUCell(6, 'gru_'), 3, DATA, valid_length=V('n'))
     module = make(outputs, {'data': (2, 3, 4), 'n': (2,)})
-    with pytest.raises(ValueError, match=r'data must be \(batch, 3, 4\), got \(4, '):
+    with pytest.raises(ValueError, match=(
+            r'data must be \(batch, 3, 4\), got \(4, 6, 4\)\. Axis 1 must be 3, since')):
         module(data=torch.zeros(4, 6, 4), n=torch.ones(4))
 
 
