@@ -81,7 +81,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser], words: Sequence[s
         'compare', help='compare an exported file with the checkpoint',
         description='Run the checkpoint and the exported file on the same data. The checkpoint '
                     'runs in MXNet, or in torch on a machine without MXNet. Prints the largest '
-                    'difference of each output, relative to its largest value. The status is '
+                    'difference of each output, relative to its largest value, or to the '
+                    'largest that differs by more than rounding. The status is '
                     '1 if a difference is above the tolerance. A file of `export --states` runs '
                     'one step and then the rest; the checkpoint runs all steps at once.')
     _add_checkpoint(compare, by_files)

@@ -425,6 +425,16 @@ WRONG = {
         lambda: over(rnn.LSTMCell(4, 'f_'), 5, last_roots()), (5, 5, 2), 'sqrt', *OF_NUMBERS)}
 
 
+def test_compare_judges_small_numbers_beside_large_ones(tmp_path, monkeypatch):
+    build, shape, op, wrong, _ = WRONG['numbers beside large ones']
+    model, _ = model_for(build(), {'x': shape, 'y': shape})
+    for low, high in (0, 1e-6), (.1, 10):
+        write_onnx(model, str(tmp_path / 'a.onnx'), check=False)
+        (_, far), = compare(model, str(tmp_path / 'a.onnx'), {}).outputs
+        assert low <= far < high
+        monkeypatch.setitem(ONNX.maps[1], op, wrong)
+
+
 @pytest.mark.parametrize('name', WRONG)
 def test_a_wrong_operator_is_found_beside_such_numbers(name, library, tmp_path, monkeypatch):
     """Where NaN was made into a number, nothing else was compared."""

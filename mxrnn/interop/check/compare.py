@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -16,10 +16,13 @@ from ..run.mxnet_process import EndedError, begin, forget, of_mxnet
 from ..run.onnx_file import open_file
 from ..run.reference import Data, Reference, of_torch
 from ..seals import other_model, refuse_no_onnx, refuse_other_weights
-from .difference import Seen, of_file, outputs_that_draw
+from .difference import Seen, beyond, difference, known, noise_of, of_file, outputs_that_draw
 from .random_inputs import Inputs, arrays_of
 
 __all__ = ['Differences', 'compare']
+
+#: Data, whether the checkpoint's own graph takes them, and its outputs.
+_Run = Tuple[Data, bool, List[np.ndarray]]
 
 
 class Differences(NamedTuple):
@@ -34,7 +37,8 @@ class Differences(NamedTuple):
     shapes : dict
         Of the inputs, by name.
     outputs : list of (str, float)
-        The `difference` of each output, where the checkpoint has numbers.
+        The `difference` of each output, where the checkpoint has numbers. If some differ by more
+        than rounding, that of these alone if it is larger: they may be small beside others.
     chunks : list of int
         The numbers of steps per run for a file with states; empty for other files.
     missed : dict
@@ -87,10 +91,9 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     file = open_file(path)
     if not any(name in one.inputs for name, _, _ in file.inputs):
         one = OneInput(model.graph)
-    model = model._replace(graph=one.graph)
     shapes, given = one.shapes(shapes), one.arrays(given)
-    labelled = model.inputs
-    model = of_file(model, file, path)
+    labelled = model._replace(graph=one.graph)
+    model = of_file(labelled, file, path)
     random = outputs_that_draw(model.graph)
     if random and len(random) == len({*model.graph.outputs}):
         raise ValueError(
@@ -108,47 +111,35 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     if not {*needed} <= {*takes, *inputs.begins}:
         raise other_model(path, 'inputs are %s, the checkpoint has %s', takes, needed)
     refuse_other_weights(path, model)
-    unknown = [name for name in {**shapes, **given} if name not in labelled]
-    if unknown:
-        raise ValueError('%s takes %s, got %s' % (path, ', '.join(takes), ', '.join(unknown)))
-    for name, own in {**shapes, **{name: array.shape for name, array in given.items()}}.items():
-        if name in takes and len(own) != len(takes[name]):
-            raise ValueError('%s takes %s, got %s' % (
-                path, *as_typed({name: takes[name]}), *as_typed({name: own})))
-    for name in inputs.begins:
-        if name in given:
-            raise ValueError('leave out %s: a file with states begins with zeros' % name)
+    _refuse_unfit(path, takes, labelled.inputs, {
+        **shapes, **{name: array.shape for name, array in given.items()}})
+    for name in [each for each in inputs.begins if each in given]:
+        raise ValueError('leave out %s: a file with states begins with zeros' % name)
     reference = Reference(model, found.graph, *library, one)
 
-    def runs(least: int) -> Iterator[tuple[Data, bool, list[np.ndarray]]]:
+    def runs(least: int) -> Iterator[_Run]:
         for data in inputs.drawn(shapes, given, seed, least=least):
             fits = _fits(found, file, data)
             yield data, fits, reference.outputs(data, fits)
-    refused: ValueError | None = None
+    names = {title: name for title, name in zip(file.names, model.graph.outputs)
+             if name not in random}
+    seen, apart = Seen([*names]), dict.fromkeys(names, 0.)
     try:
-        for least in (2, 18, 66):  # windows may need larger images
-            every = runs(least)
-            try:
-                first = next(every)
-                break
-            except EndedError:
-                raise
-            except ValueError as error:
-                refused = refused or error
-        else:
-            raise _refusal(path, takes, inputs.stated, str(refused))
-        length = file.steps(first[0]) if file.steps else 0
-        chunks = [count for count in (1, length - 1) if length and count]
-        names = {title: name for title, name in zip(file.names, model.graph.outputs)
-                 if name not in random}
-        seen, apart = Seen([*names]), dict.fromkeys(names, 0.)
-        for data, _, wanted in itertools.chain([first], every):
-            for title, ours, other in zip(file.names, file.outputs(data, chunks), wanted):
+        for data, fits, wanted in _begun(runs, lambda reason: _refusal(
+                path, takes, inputs.stated, reason)):
+            rolled = '' if fits else 'its own graph does not take these shapes'
+            length = file.steps(data) if file.steps else 0
+            chunks = [count for count in (1, length - 1) if length and count]
+            got = file.outputs(data, chunks)
+            noise = noise_of(reference, data, fits, [*map(known, got, wanted)], wanted)
+            for title, ours, other, moves in zip(file.names, got, wanted, noise):
                 if ours.shape != other.shape:
                     raise other_model(path, "output %s has shape %s, the checkpoint's has %s",
                                       title, ours.shape, other.shape)
                 if title in names:
-                    apart[title] = max(apart[title], seen.difference(title, ours, other))
+                    wrong = beyond(known(ours, other), other, moves)
+                    apart[title] = max(apart[title], seen.difference(title, ours, other),
+                                       difference(known(ours, other)[wrong], other[wrong]))
                     seen.keep(title, other)
             if seen.whole():
                 break
@@ -159,10 +150,36 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
     if not outputs:
         raise ValueError('the output %s of the checkpoint %s, so nothing can be compared: give '
                          'others with --data or --seed' % next(iter(missed.items())))
-    return Differences(library[0], '' if first[1] else 'its own graph does not take these shapes',
-                       {name: array.shape for name, array in data.items()}, outputs, chunks, {
-                           **{name: '%s draws at random' % node for name, node in random.items()},
-                           **{names[title]: 'it ' + why for title, why in missed.items()}})
+    return Differences(
+        library[0], rolled, {name: array.shape for name, array in data.items()}, outputs, chunks,
+        {**{name: '%s draws at random' % node for name, node in random.items()},
+         **{names[title]: 'it ' + why for title, why in missed.items()}})
+
+
+def _refuse_unfit(path: str, takes: Shapes, known: Sequence[str], shapes: Shapes) -> None:
+    """Refuse shapes of what is no input or label, or with another number of axes than the file."""
+    unknown = [name for name in shapes if name not in known]
+    if unknown:
+        raise ValueError('%s takes %s, got %s' % (path, ', '.join(takes), ', '.join(unknown)))
+    for name, own in shapes.items():
+        if name in takes and len(own) != len(takes[name]):
+            raise ValueError('%s takes %s, got %s' % (
+                path, *as_typed({name: takes[name]}), *as_typed({name: own})))
+
+
+def _begun(runs: Callable[[int], Iterator[_Run]], refusal: Callable[[str], ValueError]
+           ) -> Iterator[_Run]:
+    """The runs of the least sizes that the checkpoint takes."""
+    reasons = []
+    for least in (2, 18, 66):  # windows may need larger images
+        every = runs(least)
+        try:
+            return itertools.chain([next(every)], every)
+        except EndedError:
+            raise
+        except ValueError as error:
+            reasons.append(str(error))
+    raise refusal(reasons[0])
 
 
 def _fits(found: Settled, file: ExportedFile, data: Mapping[str, np.ndarray]) -> bool:
