@@ -86,11 +86,8 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
     flow = _flow(graph, table, every.difference(sizes.batches))
     for place, node in enumerate(graph.nodes):
         for number in _numbers(node, losses):
-            scalar = _Scalar(
-                node, number, node.op in _LOSSES,
-                table.axes.get(node.inputs[0], []) if node.inputs else [],
-                origin[place] or (), flow.reduced[place], along, flow.summed[place],
-                flow.weighted[place], flow.met[place], flow.counts[place], sizes)
+            axes = table.axes.get(node.inputs[0], []) if node.inputs else []
+            scalar = _Scalar(node, number, axes, origin[place] or (), along, flow[place], sizes)
             for label in filter(scalar.ties, sorted(every)):
                 beside = scalar.is_beside_sum(label) and not scalar.is_elsewhere(label)
                 yield Tie(label, node, 'has %g%s' % (
@@ -110,6 +107,31 @@ def _numbers(node: Node, losses: bool) -> list[float]:
     return [float(number) for number, default in given if number not in (None, default)]
 
 
+class _Around(NamedTuple):
+    """What is reduced around the value of a node.
+
+    Attributes
+    ----------
+    reduced : set of str
+        The open axes over which the value was reduced.
+    counts : set of int
+        How many other elements were summed for each of its elements.
+    summed : set of str
+        The open axes over which it is summed later, behind nodes that scale, or a sum over which
+        it scales.
+    weighted : set of str
+        Those over which a softmax of it sums then, or this node does.
+    met : set of str
+        Those over which something was reduced that it meets later.
+    """
+
+    reduced: set[str]
+    counts: set[int]
+    summed: set[str]
+    weighted: set[str]
+    met: set[str]
+
+
 class _Scalar(NamedTuple):
     """A number that scales, bounds or is added to a value, and what is reduced around it.
 
@@ -117,34 +139,22 @@ class _Scalar(NamedTuple):
     ----------
     node : Node
     number : float
-    is_loss : bool
-        Whether it scales the gradient of a loss.
     axes : Axes
         Those of the value.
     origin : collection of str
         The open axes of the inputs from which the value is computed; none if it is a constant.
-    reduced, along : collection of str
-        The open axes over which the value was reduced; those over which a loop sums around it.
-    summed, weighted : collection of str
-        Those over which it will be summed, and over which a softmax will sum it.
-    met : collection of str
-        Those over which something was reduced that it meets later.
-    counts : collection of int
-        How many other elements were summed for each of it.
+    along : collection of str
+        Those over which a loop sums around it.
+    around : _Around
     sizes : Sizes
     """
 
     node: Node
     number: float
-    is_loss: bool
     axes: Axes
     origin: Collection[str]
-    reduced: Collection[str]
     along: Collection[str]
-    summed: Collection[str]
-    weighted: Collection[str]
-    met: Collection[str]
-    counts: Collection[int]
+    around: _Around
     sizes: Sizes
 
     def ties(self, label: str) -> bool:
@@ -167,9 +177,9 @@ class _Scalar(NamedTuple):
             return False
         if is_made:
             return True
-        if is_beside and _of_counts(self.number, self.counts):
+        if is_beside and _of_counts(self.number, self.around.counts):
             return False
-        is_epsilon = not self.is_loss and not self._scales and (
+        is_epsilon = not self._is_loss and not self._scales and (
             abs(self.number) < EPSILON or abs(abs(self.number) - 1) < NEAR_ONE)
         return is_plain or is_beside and not is_epsilon or (
             is_steps and label not in self.sizes.axes and is_computed(self.number)
@@ -177,17 +187,22 @@ class _Scalar(NamedTuple):
 
     def is_elsewhere(self, label: str) -> bool:
         """Whether it acts on what is computed of inputs without an axis."""
-        return bool(self.origin) and label not in {*self.origin, *self.reduced, *self.along}
+        return bool(self.origin) and label not in {*self.origin, *self.around.reduced, *self.along}
 
     def is_beside_sum(self, label: str) -> bool:
         """Whether it scales or bounds a sum over an axis, is added to one, or scales what is
         summed."""
         told = label in self.sizes.axes
-        if self.is_loss:
+        if self._is_loss:
             return not told and label not in self.sizes.batches
-        return label in self.reduced or label in self.along or (
-            not self.origin and label in self.met) or self._scales and (
-                label in self.summed or not told and label in self.weighted)
+        return label in self.around.reduced or label in self.along or (
+            not self.origin and label in self.around.met) or self._scales and (
+                label in self.around.summed or not told and label in self.around.weighted)
+
+    @property
+    def _is_loss(self) -> bool:
+        """Whether it scales the gradient of a loss."""
+        return self.node.op in _LOSSES
 
     @property
     def _scales(self) -> bool:
@@ -202,7 +217,7 @@ class _Scalar(NamedTuple):
     def _may_be_part_of(self, label: str) -> bool:
         """Whether a plain number may be a common part of the axis' size."""
         size = self.sizes.axes.get(label)
-        if label in self.reduced and _COMPARES.search(self.node.op) and self.number == 2:
+        if label in self.around.reduced and _COMPARES.search(self.node.op) and self.number == 2:
             return not is_constant(2, size)
         return size is not None and self.number > 0 and (
             self.is_beside_sum(label) and may_be_part(self.number, size)
@@ -230,64 +245,59 @@ def is_running_sum(node: Node) -> bool:
                for each in node.subgraphs[0].nodes)
 
 
-class _Flow(NamedTuple):
-    """By place of a node: the open axes over which its value was reduced; how many other elements
-    were summed for each of its elements; the open axes over which it is summed later, behind nodes
-    that scale, or a sum over which it scales; those over which a softmax of it sums then, or this
-    node does; and those over which something was reduced that it meets later."""
-
-    reduced: list[set[str]]
-    counts: list[set[int]]
-    summed: list[set[str]]
-    weighted: list[set[str]]
-    met: list[set[str]]
-
-
-def _flow(graph: Graph, table: Table, every: set[str]) -> _Flow:
-    """Places along an axis, as `arange` makes them, are taken for sums of ones."""
-    def empty() -> list[set[str]]:
-        return [set() for _ in graph.nodes]
-    summed, weighted, met = empty(), empty(), empty()
-    flow = _Flow([], [], summed, weighted, met)
-    for place, node in enumerate(graph.nodes):
-        axes = _over(node, table)
-        own = {label for axis in axes for label in labels(axis)}
-        counts = {math.prod(size for axis in axes for size in factors_of(axis)
-                            if isinstance(size, int))} if axes else set()
-        if node.op in ('_arange', '_contrib_arange_like'):
-            own |= every
-        if node.op == '_foreach' and is_running_sum(node):
-            own |= labels(table.axes.get(node.inputs[0], [()])[0])
-        for entry in node.inputs:
-            if node.op in (*_SUMS, 'batch_dot', 'dot', '_foreach'):
-                summed[entry.node].update(own)
-            if node.op in _WEIGHTS:
-                data = table.axes.get(entry, [])
-                for at in (entry.node, place):
-                    weighted[at].update(*map(labels, data[node.axis:][:1] if (
-                        node.op != 'SoftmaxActivation') else data))
-            if not _COMPARES.search(graph.nodes[entry.node].op) and (
-                    any(has(node.op, trait) for trait in ('elementwise', 'pair', 'one shape'))
-                    or node.op in (*_KEEP, 'add_n', 'FullyConnected')
-                    or has(node.op, 'joins') or node.op.startswith('broadcast_')):
-                own |= flow.reduced[entry.node]
-                counts |= flow.counts[entry.node]
-        flow.reduced.append(own)
-        flow.counts.append(counts - {0, 1})
-    for place in range(len(graph.nodes) - 1, -1, -1):
-        node = graph.nodes[place]
-        if has(node.op, 'pair') or node.op.startswith('broadcast_'):
-            for entry, other in itertools.permutations(node.inputs, 2):
-                met[entry.node] |= flow.reduced[other.node]
-                if node.op in _FACTORS:
-                    summed[entry.node] |= flow.reduced[other.node]
-        for entry in node.inputs:
-            if node.op in (*_SCALES, *_KEEP, *_LINEAR):
-                summed[entry.node] |= summed[place]
-                weighted[entry.node] |= weighted[place]
-            if has(node.op, 'elementwise') or has(node.op, 'pair') or node.op in (*_KEEP, *_LINEAR):
-                met[entry.node] |= met[place]
+def _flow(graph: Graph, table: Table, every: set[str]) -> list[_Around]:
+    """What is reduced around each node. Places along an axis, as `arange` makes them, are taken for
+    sums of ones."""
+    flow = [_Around(set(), set(), set(), set(), set()) for _ in graph.nodes]
+    for node, own in zip(graph.nodes, flow):
+        _reduce(node, own, [(graph.nodes[entry.node], flow[entry.node]) for entry in node.inputs],
+                table, every)
+    for node, own in zip(graph.nodes[::-1], flow[::-1]):
+        _meet(node, own, [flow[entry.node] for entry in node.inputs])
     return flow
+
+
+def _reduce(node: Node, own: _Around, read: Sequence[tuple[Node, _Around]], table: Table,
+            every: set[str]) -> None:
+    """Note over what a node reduces what it `read`."""
+    axes = _over(node, table)
+    data = table.axes.get(node.inputs[0], []) if node.inputs else []
+    own.reduced.update(*map(labels, axes))
+    if axes:
+        own.counts.add(math.prod(size for axis in axes for size in factors_of(axis)
+                                 if isinstance(size, int)))
+    if node.op in ('_arange', '_contrib_arange_like'):
+        own.reduced.update(every)
+    if node.op == '_foreach' and is_running_sum(node):
+        own.reduced.update(labels([*data, ()][0]))
+    if node.op in _WEIGHTS:
+        over = data if node.op == 'SoftmaxActivation' else data[node.axis:][:1]
+        for around in (own, *(before for _, before in read)):
+            around.weighted.update(*map(labels, over))
+    keeps = node.op in (*_KEEP, 'add_n', 'FullyConnected') or node.op.startswith('broadcast_') or (
+        any(has(node.op, trait) for trait in ('elementwise', 'pair', 'one shape', 'joins')))
+    for made, before in read:
+        if node.op in (*_SUMS, 'batch_dot', 'dot', '_foreach'):
+            before.summed.update(own.reduced)
+        if keeps and not _COMPARES.search(made.op):
+            own.reduced.update(before.reduced)
+            own.counts.update(before.counts)
+    own.counts.difference_update((0, 1))
+
+
+def _meet(node: Node, own: _Around, read: Sequence[_Around]) -> None:
+    """Note what those that a node `read` meet there and later."""
+    if has(node.op, 'pair') or node.op.startswith('broadcast_'):
+        for before, other in itertools.permutations(read, 2):
+            before.met.update(other.reduced)
+            if node.op in _FACTORS:
+                before.summed.update(other.reduced)
+    for before in read:
+        if node.op in (*_SCALES, *_KEEP, *_LINEAR):
+            before.summed.update(own.summed)
+            before.weighted.update(own.weighted)
+        if has(node.op, 'elementwise') or has(node.op, 'pair') or node.op in (*_KEEP, *_LINEAR):
+            before.met.update(own.met)
 
 
 def _over(node: Node, table: Table) -> list[Factors]:
