@@ -125,6 +125,13 @@ def test_layers_whose_begin_states_are_inputs_begin_with_zeros(first):
                                module(data, *[torch.zeros(2, 4)] * len(names)))
 
 
+def test_zero_states_need_an_input_of_encode_with_their_batch():
+    outputs = S.Group([over(rnn.LSTMCell(4, 'lstm_'), 5), S.tanh(V('heat'))])
+    model, _ = model_for(outputs, {'data': (2, 5, 3), 'heat': (5,)})
+    with pytest.raises(interop.ExportError, match='no input of encode has the axis batch'):
+        generate(model, {'data': ('batch', 'time', 3), 'heat': (5,)}, states=True)
+
+
 def test_an_encoder_and_steps_refuse_other_numbers_of_axes():
     """torch took one sentence without a batch."""
     module = generate(program_of('encoder_and_decoder')[1], states=True).module

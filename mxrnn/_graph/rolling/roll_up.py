@@ -212,8 +212,7 @@ def _lists(values: Values, ranks: Sequence[Rank]) -> list[tuple[str, ByStep]]:
 _TWO_STEPS = ('two steps may be every step, or only the first and the last: '
               'export a graph of three or more')
 #: Of candidates with as many steps: the order. `_LATER` are some that may go through layers that
-#: share weights, and `_LAST` those that read states that grow, of which nobody wants to hear if
-#: they are declined.
+#: share weights, and `_LAST` those that read states that grow; declined ones are not reported.
 _FIRST, _LATER, _LAST = range(3)
 
 

@@ -53,7 +53,7 @@ COMMON_PARTS = 3
 _CONSTANT = {1: 2 * COMMON_PARTS, 2: 16}
 #: From so many elements on, a bound of one less is that of all but the last, and not a constant.
 _LEAST = 5
-#: Rows in pairs, of a sequence of so many steps or more, are no halves of it.
+#: From so many steps on, a Reshape into pairs does not mean halves.
 PAIRS = 8
 #: A kernel without weights is a constant if it reaches over a quarter of the axis at most; programs
 #: that pool over parts of a sequence make two or three parts. If the size is not told: at most 3.
@@ -67,7 +67,7 @@ EPSILON = .01
 NEAR_ONE = .001
 #: Factors that programs write for other reasons, if they and their inverses are no common part.
 PLAIN = 0, 1, -1, 2, .5
-#: So many steps or more are told by their number. A 2 may be all of two steps, or a constant.
+#: From so many steps on, an equal number means the axis. A 2 may be all of two steps or a constant.
 TELLING = 3
 #: A decoder may run as many steps as what it reads, so many more of them, or a multiple or part.
 _MORE, _RATIOS = range(-1, 4), (2, 3)

@@ -115,8 +115,8 @@ class StepMethods:
             states = [computed[name] if name in computed else Expr('%s(%s%s)' % (
                 zeros, scope.sizes(fact.shape, *found), self._typed(name)), *fact)
                 for name, fact in self.facts.items()]
-        except Unsupported as error:
-            methods.faults.append('states that begin with zeros: %s' % error)
+        except Unsupported:
+            methods.faults.append('cannot make zero states: no input of encode has the axis batch')
             return
         for name in list(self.states)[len(stepped.states):]:
             text = computed[name].text
