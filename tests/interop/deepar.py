@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -44,75 +44,25 @@ def positive(x: Any) -> Any:
     return S.Activation(x, act_type='softrelu')
 
 
-# ---- likelihoods: the mean of a step's numbers, a draw, and the negative log likelihood of a
-# target, all without constants
-
-class _Gaussian:
-    def mean(mu, sigma):
-        return mu
-
-    def draw(mu, sigma):
-        return S.sample_normal(mu, positive(sigma))
-
-    def loss(y, mu, sigma):
-        return S.log(positive(sigma)) + S.square((y - mu) / positive(sigma)) / 2
+def of_student(mu: Any, sigma: Any, nu: Any) -> Any:
+    nu = positive(nu) + 2
+    return S.sample_normal(mu, positive(sigma) * S.rsqrt(S.sample_gamma(nu / 2, 2 / nu)))
 
 
-class _StudentT:
-    def mean(mu, sigma, nu):
-        return mu
-
-    def draw(mu, sigma, nu):
-        nu = positive(nu) + 2
-        return S.sample_normal(mu, positive(sigma) * S.rsqrt(S.sample_gamma(nu / 2, 2 / nu)))
-
-    def loss(y, mu, sigma, nu):
-        nu, z = positive(nu) + 2, (y - mu) / positive(sigma)
-        return (S.log(positive(sigma)) + S.gammaln(nu / 2) - S.gammaln((nu + 1) / 2)
-                + S.log(nu) / 2 + (nu + 1) / 2 * S.log1p(S.square(z) / nu))
+def of_beta(alpha: Any, beta: Any) -> Any:
+    one, other = (S.sample_gamma(positive(each), S.ones_like(each)) for each in (alpha, beta))
+    return one / (one + other)
 
 
-class _Beta:
-    def mean(alpha, beta):
-        return positive(alpha) / (positive(alpha) + positive(beta))
-
-    def draw(alpha, beta):
-        one, other = (S.sample_gamma(positive(each), S.ones_like(each)) for each in (alpha, beta))
-        return one / (one + other)
-
-    def loss(y, alpha, beta):
-        alpha, beta, y = positive(alpha), positive(beta), S.clip(y, .01, .99)
-        return (S.gammaln(alpha) + S.gammaln(beta) - S.gammaln(alpha + beta)
-                - (alpha - 1) * S.log(y) - (beta - 1) * S.log(1 - y))
-
-
-class _NegativeBinomial:
-    def mean(mu, alpha):
-        return positive(mu)
-
-    def draw(mu, alpha):
-        return S.sample_generalized_negative_binomial(positive(mu), positive(alpha))
-
-    def loss(y, mu, alpha):
-        mu, alpha = positive(mu), positive(alpha)
-        return (S.gammaln(1 / alpha) - S.gammaln(y + 1 / alpha) + S.log1p(alpha * mu) / alpha
-                - y * S.log(alpha * mu / (1 + alpha * mu)))
-
-
-class _Deterministic:
-    def mean(mu):
-        return mu
-
-    draw = mean
-
-    def loss(y, mu):
-        return S.abs(y - mu)
-
-
-#: By name: how many numbers a step has, and what they mean.
-LIKELIHOODS: dict[str, tuple[int, Any]] = {
-    'gaussian': (2, _Gaussian), 'student-T': (3, _StudentT), 'beta': (2, _Beta),
-    'negative-binomial': (2, _NegativeBinomial), 'deterministic-L1': (1, _Deterministic)}
+#: By name: how many numbers a step has, their mean, and a draw.
+LIKELIHOODS: dict[str, tuple[int, Callable[..., Any], Callable[..., Any]]] = {
+    'gaussian': (2, lambda mu, sigma: mu, lambda mu, sigma: S.sample_normal(mu, positive(sigma))),
+    'student-T': (3, lambda mu, sigma, nu: mu, of_student),
+    'beta': (2, lambda alpha, beta: positive(alpha) / (positive(alpha) + positive(beta)), of_beta),
+    'negative-binomial': (
+        2, lambda mu, alpha: positive(mu),
+        lambda mu, alpha: S.sample_generalized_negative_binomial(positive(mu), positive(alpha))),
+    'deterministic-L1': (1, lambda mu: mu, lambda mu: mu)}
 
 
 def cells(form: Form) -> Any:
@@ -123,9 +73,9 @@ def cells(form: Form) -> Any:
     return stack
 
 
-def network(form: Form, train: bool = False) -> Any:
-    """The graph: draws of (series, samples, steps), or to `train` the loss of the history."""
-    count, likelihood = LIKELIHOODS[form.likelihood]
+def network(form: Form) -> Any:
+    """The graph: draws of (series, samples, steps)."""
+    count, mean, draw = LIKELIHOODS[form.likelihood]
     given = {name: V(name) for name in form.shapes(1)}
     counts = form.likelihood == 'negative-binomial'
 
@@ -157,15 +107,12 @@ def network(form: Form, train: bool = False) -> Any:
         return [S.FullyConnected(output, weight, bias, num_hidden=1, name='%s_dist_%d' % (name, i))
                 for i, (weight, bias) in enumerate(weights)], states
 
-    states, losses = stack.begin_state(), []
+    states = stack.begin_state()
     for t in range(form.context):
         at = before + t
         numbers, new = step('t%d' % t, values, features[at], static, states)
         states = [S.where(padded[at], old, each) for old, each in zip(states, new)]
-        values.append(S.where(observed[at], target[at] / scale, likelihood.mean(*numbers)))
-        losses.append(likelihood.loss(target[at] / scale, *numbers) * observed[at])
-    if train:
-        return S.MakeLoss(S.mean(S.Concat(*losses, dim=1)), name='loss')
+        values.append(S.where(observed[at], target[at] / scale, mean(*numbers)))
 
     def repeated(each: Any) -> Any:
         return S.repeat(each, repeats=form.samples, axis=0)
@@ -174,7 +121,7 @@ def network(form: Form, train: bool = False) -> Any:
     for t, feature in enumerate(parted('timeFeaturesPred', form.steps, 2)):
         numbers, states = step('t%d' % (form.context + t), values, repeated(feature), static,
                                states)
-        values.append(likelihood.draw(*numbers))
+        values.append(draw(*numbers))
     drawn = S.Concat(*values[-form.steps:], dim=1) if counts else S.broadcast_mul(
         S.Concat(*values[-form.steps:], dim=1), repeated(scale))
     return S.Reshape(drawn, shape=(-1, form.samples, form.steps), name='samples')
@@ -202,29 +149,6 @@ def data_of(form: Form, series: int) -> dict[str, np.ndarray]:
         'isPaddedTrain': padded[:, :cut], 'timeFeaturesTrain': features[..., :cut],
         'timeFeaturesPred': features[..., cut:],
         'itemFeatures': draw.randint(0, form.cardinality, (series, len(form.cardinality)))}.items()}
-
-
-def trained(form: Form, rounds: int = 40) -> dict[str, Any]:
-    """Weights after some rounds of Adam."""
-    data = {name: mx.nd.array(value) for name, value in data_of(form, 24).items()}
-    symbol = network(form, train=True)
-    executor = symbol.simple_bind(mx.cpu(), **{
-        name: value.shape for name, value in data.items() if name in symbol.list_arguments()},
-        grad_req={name: 'null' if name in data else 'write' for name in symbol.list_arguments()})
-    updater = mx.optimizer.get_updater(mx.optimizer.Adam(.02))
-    weights = [name for name in symbol.list_arguments() if name not in data]
-    for i, name in enumerate(weights):
-        value = executor.arg_dict[name]
-        value[:] = np.random.RandomState(i).uniform(-.3, .3, value.shape)
-    for name, value in data.items():
-        if name in executor.arg_dict:
-            executor.arg_dict[name][:] = value
-    for _ in range(rounds):
-        executor.forward(is_train=True)
-        executor.backward()
-        for i, name in enumerate(weights):
-            updater(i, executor.grad_dict[name], executor.arg_dict[name])
-    return {name: executor.arg_dict[name] for name in weights}
 
 
 def archive(form: Form, weights: dict[str, Any], path: Path, config: bool = True) -> Path:
