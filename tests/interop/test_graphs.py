@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from .. import rnn
-from ..cases import each
+from ..cases import TYPICAL, each
 from ..running import flat, inputs, quiet
 from .compare import assert_equal, run_both
 from .compositions import WIDTH, composition
@@ -18,8 +18,9 @@ DRAWING = ('own_reset', 'own_in_stack')
 
 
 @pytest.mark.parametrize('case, form, layout', [
-    pytest.param(case, form, layout, id='%s-%s-%s' % (case, form, layout)) for case in BOUND
-    for form, layout in [('whole', 'TNC'), *[(form, 'NTC') for form in (
+    pytest.param(case, form, layout, id='%s-%s-%s' % (case, form, layout), marks=[
+        pytest.mark.nightly] * (case.name not in TYPICAL and (form, layout) != ('whole', 'NTC')))
+    for case in BOUND for form, layout in [('whole', 'TNC'), *[(form, 'NTC') for form in (
         'whole', 'fuse', 'lengths', 'fuse_lengths', 'loop', 'loop_lengths')]]
     if exists(case, form)])
 def test_like_mxnet(case, form, layout):
