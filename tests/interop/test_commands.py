@@ -416,8 +416,10 @@ def letters_alone(steps):
 @pytest.mark.parametrize('program, typed, options', [
     (letters_alone, [], ['letters=batch,letters_1:6,time']),
     (words_of_letters, ['letters=batch,n,4'], ['words=batch,n:6', 'letters=batch,n:6,4']),
+    (words_of_letters, ['letters=batch,n:6,4'], ['words=batch,n:6', 'letters=batch,n:6,4']),
     (words_of_letters, ['words=batch,n', 'letters=batch,n,4'],
-     ['words=batch,n:6', 'letters=batch,n:6,4'])], ids=['a number', 'one of two', 'both'])
+     ['words=batch,n:6', 'letters=batch,n:6,4'])],
+    ids=['a number', 'one of two', 'the number of one', 'both'])
 def test_the_number_of_words_is_any_as_is_told(program, typed, options, tmp_path):
     """Axes that must be equal, or that the user gives one name, are one axis."""
     for steps in (6, 9):

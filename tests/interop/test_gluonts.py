@@ -314,7 +314,7 @@ def test_sizes_of_which_the_weights_tell_only_the_product():
     data = {name: random.normal(size=shape).astype('f') for name, shape in shapes.items()}
     executor = bound(symbol, shapes, {}, data)
     model = model_of(symbol, executor, shapes)
-    with pytest.raises(interop.ExportError, match='has 23.*data2=batch,data1_1,…,…\n.*20,1'):
+    with pytest.raises(interop.ExportError, match='has 23.*data2=batch,data1_1,20,1'):
         generate(model)
     module = interop.to_torch(model).eval()
     wanted = executor.forward()[0].asnumpy()

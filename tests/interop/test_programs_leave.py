@@ -1,4 +1,6 @@
 """Programs as people write them leave for ONNX without an option."""
+import re
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from .programs import ASKED, EACH_STEP, PROGRAMS, UNTOLD, WIDER
 from .sources import generate
 from .test_commands import told
 
+from mxrnn._model_commands import shapes_of  # noqa: E402  isort: skip
 from mxrnn.interop.export_onnx import write_onnx  # noqa: E402  isort: skip
 
 #: Axes whose size is no matter of the batch or of the number of steps.
@@ -58,8 +61,9 @@ def test_without_an_option(name, rolled, monkeypatch, tmp_path):
     program, (symbol, model) = PROGRAMS[name], model_of(name)
     wanted = program.rolled if rolled else program.wanted
     if name in UNTOLD:
-        with pytest.raises(interop.ExportError, match='Give it in place of …: --input .*batch,.*…'):
+        with pytest.raises(interop.ExportError, match='sizes fit .* your data: --input') as asked:
             exportable(model, rolled=rolled)
+        exportable(model, shapes_of(re.findall(r'--input (\S+)', str(asked.value))), rolled=rolled)
     path = tmp_path / 'a.onnx'
     plan, checked = write_onnx(model, path, wanted if name in UNTOLD else None, roll=rolled,
                                check=rolled)
@@ -204,7 +208,8 @@ def mask_in_columns():
 def test_parts_of_a_mask_may_be_one_number_or_as_many_as_there_are_units():
     shapes = {'data': ('batch', T, 4), 'mask': ('batch', T), 'begin': ('batch', 6)}
     model = models.random_model(mask_in_columns(), settled(shapes, 2, T))
-    asked = 'axis 1 of mask needs a number .*: --input mask=batch,…\n.*: --input mask=batch,%d$' % T
+    asked = (r'axis 1 of mask needs a number .* equal sizes: 7 \* \(axis 1 of mask / 7\) and '
+             'axis 1 of mask. These sizes fit .*: --input mask=batch,%d$' % T)
     with pytest.raises(interop.ExportError, match=asked):
         exportable(model)
     assert exportable(model, {'mask': ('batch', T)}).inputs == shapes

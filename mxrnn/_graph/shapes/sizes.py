@@ -11,7 +11,7 @@ import math
 from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
 __all__ = ['Atom', 'Axis', 'Size', 'Source', 'Sum', 'add', 'axes_in', 'changed', 'divide',
-           'interval', 'is_product', 'least', 'number_for', 'parts', 'product',
+           'in_words', 'interval', 'is_product', 'least', 'number_for', 'parts', 'product',
            'quotient', 'reduced_axes', 'remainder', 'reshaping', 'resolve', 'same', 'solution']
 
 
@@ -232,6 +232,19 @@ def divide(whole: Size, part: Size) -> Size | None:
 def same(first: Size, second: Size) -> bool:
     """Whether both are known to be equal."""
     return resolve(first) == resolve(second)
+
+
+def in_words(size: Size, names: Mapping[str, str]) -> str:
+    """`size` as text, with these `names` for its axes."""
+    size = resolve(size)
+    if not isinstance(size, Sum):
+        return str(size) if isinstance(size, int) else names.get(size.label, size.label or '?')
+    terms = [' * '.join([*[str(number)] * (number != 1 or not atoms), *[
+        in_words(atom, names) if isinstance(atom, Axis) else '(%s)' % in_words(atom, names)
+        for atom in atoms]]) for number, atoms in size.terms]
+    whole = ' + '.join(terms)
+    return whole if size.divisor == 1 else '%s / %d' % (
+        whole if len(terms) == 1 else '(%s)' % whole, size.divisor)
 
 
 def axes_in(size: Size) -> set[Axis]:

@@ -29,7 +29,7 @@ from .constants import (
 from .infer import Fault, Table, infer
 from .regrouping import open_factors, taken_apart
 from .scales import Tie, is_running_sum, labels, lengths_bounded, scaled_sums
-from .sizes import Size, Sum, axes_in, number_for, product, resolve, same
+from .sizes import Size, Sum, axes_in, in_words, number_for, product, resolve, same
 
 __all__ = ['STEPS', 'Lengths', 'find_ties']
 
@@ -109,7 +109,9 @@ def find_ties(graph: Graph, shapes: Mapping[str, Sequence[int | str]], inputs: C
     own = {size for name in inputs for size in shapes.get(name, ())[:2]}
     own |= {label for place, node in enumerate(graph.nodes) if has(node.op, 'recurs')
             for axis in table.axes.get(Entry(place, 0), [])[:1] for label in labels(axis)}
-    found = [*dict.fromkeys(_Finder(sizes, every, own, losses).of(level))]
+    places = {size: 'axis %d of %s' % (at, name) for name in [*inputs][::-1]
+              for at, size in enumerate(shapes.get(name, ())) if isinstance(size, str)}
+    found = [*dict.fromkeys(_Finder(sizes, every, own, losses, places).of(level))]
     return Lengths(graph, tuple(found), sizes.fits, sizes.batches, table)
 
 
@@ -166,10 +168,12 @@ class _Level(NamedTuple):
 
 class _Finder:
     """Finds ties. `own` are sizes and names of axes that inputs have as their batch or steps, or
-    along which recurrences run."""
+    along which recurrences run; `places` say by name of an axis where it is."""
 
-    def __init__(self, sizes: Sizes, every: set[str], own: set[int | str], losses: bool) -> None:
+    def __init__(self, sizes: Sizes, every: set[str], own: set[int | str], losses: bool,
+                 places: Mapping[str, str]) -> None:
         self._sizes, self._every, self._own, self._losses = sizes, every, own, losses
+        self._places = places
         #: By name of a node that makes an axis of a number, the open axes that must equal it.
         self._made_for: dict[str, set[str]] = {}
 
@@ -251,8 +255,9 @@ class _Finder:
                          if not isinstance(size, int) and number), ())
             # An axis of 1 would fit as well there.
             fits = () if len(fits) > 1 and node.op.startswith('broadcast_') else fits
-            yield from self._each(found, maker, 'has %d' % number if number else (
-                'needs equal sizes'), (number,) if number else (), fits)
+            unlike = ' and '.join(sorted(in_words(size, self._places) for size in sizes))
+            why = 'has %d' % number if number else 'needs equal sizes: ' + unlike
+            yield from self._each(found, maker, why, (number,) if number else (), fits)
 
     # ---- numbers of one node
 

@@ -244,7 +244,12 @@ class WrongSizeError(ExportError):
 
 
 class TiedError(ExportError):
-    """The graph is not right at a size that was typed."""
+    """The graph is not right at a size that was typed at `place`; `remedy` is the option for any
+    size, or ''."""
+
+    def __init__(self, text: str, place: Place, remedy: str) -> None:
+        super().__init__(text + remedy)
+        self.place, self.remedy = place, remedy
 
 
 def without_number(inputs: Any) -> tuple[dict[str, Any], dict[Place, int]]:

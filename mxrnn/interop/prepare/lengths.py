@@ -120,7 +120,12 @@ def settled(request: Request, other: Graph | None = None, asks: bool = True, adv
         verdict = _advised(request, own, verdict, advises)
         if advises:
             own, verdict = _with_numbers(request, own, verdict)
-    names = _named(own, verdict, request.typed)
+    try:
+        names = _named(own, verdict, request.typed)
+    except TiedError as error:
+        if error.place in request.counted and other is None:
+            _refuse_with_option(request, error)
+        raise
     if asks:
         _refuse_untold(request, own, verdict, names, other)
     return _as_settled(own, verdict, names, others)
@@ -269,7 +274,7 @@ def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[st
                 places.setdefault(label, where)
                 axis = verdict.axes[label]
                 if axis.ties and (isinstance(size, str) or axis.sizes and size not in axis.sizes):
-                    _refuse(where, size, axis)
+                    _refuse((name, at), size, axis)
     taken = {*names.values()}
     for name, shape in own.items():
         for label in [size for size in shape if isinstance(size, str)]:
@@ -278,12 +283,29 @@ def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[st
     return names
 
 
-def _refuse(where: str, size: int | str, axis: Axis) -> None:
+def _refuse(place: Place, size: int | str, axis: Axis) -> None:
     """Refuse a size, with the nodes that tie the axis."""
     others = [*dict.fromkeys(str(tie) for tie in axis.ties)]
-    raise TiedError('%s cannot be %s: node %s%s%s' % (
-        where, 'any size' if isinstance(size, str) else size, '; node '.join(others[:3]),
-        '; and %d more' % (len(others) - 3) if len(others) > 3 else '', axis.remedy))
+    raise TiedError('axis %d of %s cannot be %s: node %s%s' % (
+        place[1], place[0], 'any size' if isinstance(size, str) else size,
+        '; node '.join(others[:3]),
+        '; and %d more' % (len(others) - 3) if len(others) > 3 else ''), place, axis.remedy)
+
+
+def _refuse_with_option(request: Request, error: TiedError) -> None:
+    """Refuse an axis for which a number of steps was typed in vain as if it was not, if there is
+    an option for it: other inputs may need the number, too."""
+    name, at = error.place
+    typed = request.typed[name][at]
+    counted = {(name, at): number for (name, at), number in request.counted.items()
+               if request.typed[name][at] != typed}
+    try:
+        settled(request._replace(counted=counted))
+    except TiedError as other:
+        if other.place == error.place and other.remedy:
+            raise other from None
+    except ExportError:
+        pass
 
 
 def _final(verdict: Verdict, names: Mapping[str, int | str]) -> dict[str, int | str]:
@@ -313,12 +335,11 @@ def _refuse_untold(request: Request, own: Mapping[str, Named], verdict: Verdict,
         fit = {}
     name, shape = next(each for each in asked.items() if untold[0] in each[1])
     raise ShapesNeeded(
-        'axis %d of %s needs a number that the graph does not tell, since %s. Give it in place of '
-        '…: %s%s' % (
+        'axis %d of %s needs a number that the graph does not tell, since %s. %s' % (
             shape.index(untold[0]), name, ties[untold[0]][0],
-            as_options(with_sizes(asked, {**final, **dict.fromkeys(untold, '…')})),
-            '\nThese sizes fit the graph; type those of your data: ' + as_options(fitting)
-            if fit else ''),
+            'These sizes fit the graph; type those of your data: ' + as_options(fitting) if fit else
+            'Give it in place of …: ' + as_options(
+                with_sizes(asked, {**final, **dict.fromkeys(untold, '…')}))),
         {name: [None if size in untold else final.get(str(size), size) for size in shape]
          for name, shape in own.items()})
 
@@ -429,13 +450,13 @@ def _refuse_unfit(request: Request, shapes: Mapping[str, Named], verdict: Verdic
                   changed: Mapping[str, Named]) -> None:
     """Refuse numbers that were told in `changed` if the graph does not run with one, whatever the
     sizes of all other axes."""
-    places = {label: (size, 'axis %d of %s' % (at, name)) for name, shape in shapes.items()
+    places = {label: (size, (name, at)) for name, shape in shapes.items()
               for at, (label, size) in enumerate(zip(shape, changed[name]))
               if isinstance(label, str) and isinstance(size, int)}
-    for label, (size, where) in places.items():
+    for label, (size, place) in places.items():
         if not told_sizes(request.graph, request.with_weights({}), shapes, {label: size},
                           [*verdict.axes]):
-            _refuse(where, size, verdict.axes[label])
+            _refuse(place, size, verdict.axes[label])
 
 
 def _with_typed_numbers(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes
