@@ -258,7 +258,7 @@ def test_by_the_prefix_a_network_is_exported_as_printed(target, form, tmp_path, 
              tmp_path / target, '--no-check']
     status, said = command(*words), capsys.readouterr()
     if status:
-        typed = re.search('These sizes fit the graph; type those of your data: (.*)', said.err)[1]
+        typed = re.search('your data; this fits the graph: (.*)', said.err)[1]
         assert command(*words, *typed.split()) == 0, typed
     assert (tmp_path / target).exists()
 

@@ -61,7 +61,7 @@ def test_without_an_option(name, rolled, monkeypatch, tmp_path):
     program, (symbol, model) = PROGRAMS[name], model_of(name)
     wanted = program.rolled if rolled else program.wanted
     if name in UNTOLD:
-        with pytest.raises(interop.ExportError, match='sizes fit .* your data: --input') as asked:
+        with pytest.raises(interop.ExportError, match='this fits the graph: --input') as asked:
             exportable(model, rolled=rolled)
         exportable(model, shapes_of(re.findall(r'--input (\S+)', str(asked.value))), rolled=rolled)
     path = tmp_path / 'a.onnx'
@@ -209,7 +209,7 @@ def test_parts_of_a_mask_may_be_one_number_or_as_many_as_there_are_units():
     shapes = {'data': ('batch', T, 4), 'mask': ('batch', T), 'begin': ('batch', 6)}
     model = models.random_model(mask_in_columns(), settled(shapes, 2, T))
     asked = (r'axis 1 of mask needs a number .* equal sizes: 7 \* \(axis 1 of mask / 7\) and '
-             'axis 1 of mask. These sizes fit .*: --input mask=batch,%d$' % T)
+             'axis 1 of mask. Type .* your data; this fits .*: --input mask=batch,%d$' % T)
     with pytest.raises(interop.ExportError, match=asked):
         exportable(model)
     assert exportable(model, {'mask': ('batch', T)}).inputs == shapes

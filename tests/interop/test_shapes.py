@@ -1,5 +1,6 @@
 """The rules of shapes, held against MXNet: sizes of all values, and axes that are kept."""
 import random
+import re
 import sys
 
 import numpy as np
@@ -14,6 +15,7 @@ from mxrnn._graph.shapes.missing_shapes import ShapesError, found_shapes
 from mxrnn._graph.shapes.rule_api import RULES
 from mxrnn._graph.shapes.sizes import Axis, axes_in, number_for, product, resolve
 from mxrnn._graph.stepping.axis_propagation import follow
+from mxrnn._model_commands import shapes_of as typed_shapes
 from mxrnn.interop import graph_from_json
 from mxrnn.interop.prepare import prepare
 from mxrnn.interop.prepare.array_types import survey
@@ -353,6 +355,37 @@ def test_a_typed_1_is_taken_where_it_is_repeated():
         'y': ('batch', 1), 'data': ('batch', 4, 5)}
     with pytest.raises(interop.ExportError, match='axis 1 of y must be 3, got 2'):
         prepare(model, {'y': ('batch', 2)})
+
+
+def documents():
+    """Sentences of four words, documents of three sentences."""
+    words = S.Embedding(S.Reshape(V('data'), shape=(-1, 4)), input_dim=9, output_dim=3)
+    last = S.slice_axis(over(rnn.GRUCell(5, 'w_'), 4, words), axis=1, begin=-1, end=None)
+    return over(rnn.GRUCell(5, 's_'), 3, S.Reshape(last, shape=(-1, 3, 5)))
+
+
+def words_and_letters():
+    """Words of four letters, of which windows of two are read."""
+    letters = S.Embedding(V('letters'), input_dim=9, output_dim=2)
+    words = S.Convolution(S.Reshape(letters, shape=(-1, 1, 4, 2)), kernel=(4, 2), num_filter=3)
+    tags = S.Embedding(V('tags'), input_dim=9, output_dim=2)
+    return over(rnn.GRUCell(5), 6, S.Concat(tags, S.Reshape(words, shape=(-1, 6, 3)), dim=2))
+
+
+@pytest.mark.parametrize('build, shapes, typed, said, wanted', [
+    (documents, {'data': (2, 3, 4)}, {}, 'data with 1 or more axes', ['data=batch,3,4']),
+    (documents, {'data': (2, 3, 4)}, {'data': ('batch', 'n', 4)},
+     'axis 1 of data cannot be any size', ['data=batch,3,4']),
+    (words_and_letters, {'letters': (2, 6, 4), 'tags': (2, 6)}, {},
+     'letters may have 2 or 3 axes', ['letters=batch,24', 'letters=batch,6,4'])])
+def test_a_question_prints_what_can_be_typed(build, shapes, typed, said, wanted):
+    model = random_model(build(), shapes)
+    with pytest.raises(interop.ExportError, match=said) as asked:
+        prepare(model, typed)
+    options = re.findall(r'--input (\S+)', str(asked.value))
+    assert options == wanted and '…' not in str(asked.value)
+    for option in options:
+        prepare(model, typed_shapes([option]))
 
 
 def test_axes_of_two_numbers_have_two_names():

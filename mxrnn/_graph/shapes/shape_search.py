@@ -22,16 +22,17 @@ class ShapesError(ValueError):
 
 
 class UnclearShape(ShapesError):
-    """An input may have several numbers of axes, with different outputs."""
+    """The input `name` may have several numbers of axes, `ranks`, with different outputs; `why` is
+    the message without what to do."""
 
     def __init__(self, name: str, ranks: Sequence[int], reader: str) -> None:
         last = ranks[-1] == _RANKS[-1]
+        self.name, self.ranks = name, ranks
+        self.why = 'the graph takes %s with %s axes, with different results%s' % (
+            name, '%d or more' % ranks[0] if last else ' or '.join(map(str, ranks)), reader)
         super().__init__(
-            'the graph takes %s with %s axes, with different results. Give its shape: a name for '
-            "each axis of any size, numbers for the others, as in inputs={%r: ('batch', …)} "
-            '(--input %s=batch,…)%s' % (
-                name, '%d or more' % ranks[0] if last else ' or '.join(map(str, ranks)), name,
-                name, reader))
+            '%s. Give its shape: a name for each axis of any size, numbers for the others, as in '
+            "inputs={%r: ('batch', …)} (--input %s=batch,…)" % (self.why, name, name))
 
 
 class _Way(NamedTuple):

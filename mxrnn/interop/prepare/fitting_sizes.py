@@ -1,9 +1,10 @@
 """Sizes to type for axes that a graph ties without telling their sizes: some with which it runs."""
 from __future__ import annotations
 
-from typing import Iterator, Mapping, Sequence
+from typing import Callable, Iterator, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph
+from ..._graph.shapes.axis_factors import number_of
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Named
 from ..._graph.shapes.scales import Tie
@@ -16,8 +17,8 @@ _SIZES, _MOST = (1, 2, 4, 8, 16, 32, 64), 40
 
 
 def fitting_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
-                   shapes: Mapping[str, Named], untold: Mapping[str, Sequence[Tie]]
-                   ) -> dict[str, int]:
+                   shapes: Mapping[str, Named], untold: Mapping[str, Sequence[Tie]],
+                   takes: Callable[[Mapping[str, int]], bool]) -> dict[str, int]:
     """By names of axes, sizes that the graph takes; {} if none were found.
 
     Sequences are as long as others if they can be, and as short as their parts allow.
@@ -29,15 +30,17 @@ def fitting_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
         Shapes of weights and of inputs.
     untold : dict
         The ties of the axes in question by their names.
+    takes : callable
+        Whether the graph needs no other numbers beside these sizes.
     """
     least = {label: max([int(abs(number)) for tie in ties if tie.node.op in ('slice_axis', 'slice')
                          for number in tie.numbers], default=1) for label, ties in untold.items()}
     # Inputs of few axes and those that come last have few features.
     features = sorted([label for label, size in least.items() if size == 1][::-1], key=lambda each:
                       min(len(shape) for shape in shapes.values() if each in shape))
-    # A Reshape may split an axis into as many parts.
-    parts = {label: max([1, *[int(number) for tie in ties if tie.node.op == 'Reshape'
-                              for number in tie.numbers]]) for label, ties in untold.items()}
+    # A Reshape may make an axis of that size, or split one into as many parts.
+    parts = {label: [int(number) for tie in ties if tie.node.op == 'Reshape'
+                     for number in tie.numbers] for label, ties in untold.items()}
     order = [*[label for label, size in least.items() if size > 1], *features]
     tries = iter(range(_MOST))
 
@@ -49,12 +52,13 @@ def fitting_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
         longest = max([found.get(each, 1) for each, size in least.items() if size > 1], default=1)
         most = max(longest, least[label])
         for number in dict.fromkeys((most, longest, least[label]) if least[label] > 1 else (
-                *[size * parts[label] for size in _SIZES], *_SIZES)):
+                *parts[label], *[size * max(parts[label], default=1) for size in _SIZES],
+                *_SIZES)):
             if next(tries, None) is not None:
                 told = told_sizes(graph, params, shapes, {**found, label: number}, order)
                 if told:
                     yield from ways(told)
-    return next(ways({}), {})
+    return next(filter(takes, ways({})), {})
 
 
 def told_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
@@ -69,4 +73,5 @@ def told_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
     told = {label: size for name, shape in shapes.items() for label, axis in zip(
         shape, table.axes.get(Entry(places[name], 0), ())) for size in [resolve(product(axis))]
         if label in axes and isinstance(size, int)}
-    return {} if table.faults or min(told.values()) < 1 else told
+    numbers = [number_of(axis) for axes in table.axes.values() for axis in axes]
+    return {} if table.faults or any(size is not None and size < 1 for size in numbers) else told

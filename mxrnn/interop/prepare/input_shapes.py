@@ -14,12 +14,12 @@ from ..._graph.graph import Graph
 from ..._graph.rolling import Finding, unrolled
 from ..._graph.shapes.missing_shapes import Found, Named, Place, ShapesError, found_shapes
 from ..._graph.shapes.ties import STEPS
-from ..._graph.shapes.verdicts import Verdict, judged
+from ..._graph.shapes.verdicts import Axis, Verdict, judged
 from ..registry import ExportError, ShapesNeeded
 
 __all__ = ['Request', 'Shapes', 'TiedError', 'WrongSizeError', 'as_options', 'as_typed',
-           'blaming_axes', 'check_shapes', 'check_types', 'graph_shapes', 'guarded', 'misfit',
-           'of_graph', 'refuse_guesses', 'shapes_found', 'without_number']
+           'blaming_axes', 'check_shapes', 'check_types', 'graph_shapes', 'guarded', 'guesses',
+           'misfit', 'of_graph', 'shapes_found', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -132,7 +132,7 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         return found_shapes(graph, sizes, given, missing, ranks)
     except ShapesError as error:
         if not given:
-            raise ShapesNeeded(str(error)) from None
+            raise ShapesNeeded(str(error)) from error
         reason = _other_axes(graph, params, given) or _other_sizes(graph, params, given)
         if reason:  # otherwise the message lists the missing shapes
             raise _blaming(error, reason, graph, params, given) from None
@@ -244,12 +244,15 @@ class WrongSizeError(ExportError):
 
 
 class TiedError(ExportError):
-    """The graph is not right at a size that was typed at `place`; `remedy` is the option for any
-    size, or ''."""
+    """The graph is not right at a `size` that was typed at `place`, since nodes tie the axis."""
 
-    def __init__(self, text: str, place: Place, remedy: str) -> None:
-        super().__init__(text + remedy)
-        self.place, self.remedy = place, remedy
+    def __init__(self, place: Place, size: int | str, axis: Axis) -> None:
+        nodes = [*dict.fromkeys(str(tie) for tie in axis.ties)]
+        super().__init__('axis %d of %s cannot be %s: node %s%s%s' % (
+            place[1], place[0], 'any size' if isinstance(size, str) else size,
+            '; node '.join(nodes[:3]),
+            '; and %d more' % (len(nodes) - 3) if len(nodes) > 3 else '', axis.remedy))
+        self.place, self.size, self.axis = place, size, axis
 
 
 def without_number(inputs: Any) -> tuple[dict[str, Any], dict[Place, int]]:
@@ -289,17 +292,11 @@ def guarded(names: Sequence[str], inputs: Mapping[str, Sequence[int | str]]
     return later
 
 
-def refuse_guesses(graph: Graph, shapes: Mapping[str, Named], names: Sequence[str]) -> None:
-    """Refuse inputs among `names` that may have two or three axes; name the shapes to type."""
-    for name in names:
-        shape = shapes[name]
-        ways = [*_steps_of_rows(graph, name, shape), *_groups_of_words(graph, name, shape)]
-        if ways:
-            typed = [as_typed({name: [size if isinstance(size, int) or size == 'batch' else '…'
-                                      for size in way]})[0] for way in (shape, ways[0])]
-            raise ShapesNeeded('%s may have %d or %d axes in the graph. Give its sizes in place of '
-                               '…: --input %s or --input %s' % (
-                                   name, len(shape), len(shape) + 1, typed[0], typed[1]))
+def guesses(graph: Graph, name: str, shape: Named) -> list[Named]:
+    """The shape that was found of an input, and one with an axis more, if it may have that; none if
+    there is no choice."""
+    others = [*_steps_of_rows(graph, name, shape), *_groups_of_words(graph, name, shape)]
+    return [shape, others[0]] if others else []
 
 
 def _steps_of_rows(graph: Graph, name: str, shape: Named) -> list[Named]:

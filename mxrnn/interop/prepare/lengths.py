@@ -1,20 +1,18 @@
 """The lengths that a file takes: an axis that the graph ties becomes a number, others stay open."""
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Callable, Mapping, Sequence
+from typing import Mapping
 
 import numpy as np
 
-from ..._check import some
 from ..._graph.graph import Graph
 from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
-from ..._graph.shapes.constants import CERTIFIED, TELLING
+from ..._graph.shapes.constants import TELLING
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Found, Named, Place
-from ..._graph.shapes.scales import Tie
-from ..._graph.shapes.substitution import RULES, substituted
+from ..._graph.shapes.shape_search import UnclearShape
+from ..._graph.shapes.substitution import substituted
 from ..._graph.shapes.verdicts import Axis, Verdict, with_sizes
 from ..registry import ExportError, ShapesNeeded
 from .fitting_sizes import fitting_sizes, told_sizes
@@ -24,14 +22,15 @@ from .input_shapes import (
     TiedError,
     WrongSizeError,
     as_options,
-    refuse_guesses,
+    guesses,
     shapes_found,
 )
+from .remedies import freed, option, remedy
 
 __all__ = ['Settled', 'opened', 'settled']
 
-#: Operators with a number that a second graph decides as it does a scalar.
-_SCALARS = 'clip', '_arange', '_full'
+#: Said before shapes that were tried.
+_FITS = '. Type the shape of your data; this fits the graph: '
 
 
 @dataclass(frozen=True)
@@ -109,26 +108,84 @@ def settled(request: Request, other: Graph | None = None, asks: bool = True, adv
     """
     request = request._replace(typed={
         name: shape for name, shape in request.typed.items() if name in request.names})
-    own, verdict = opened(request)
-    if asks:
-        refuse_guesses(request.graph, own, [
-            name for name in request.names if name not in {*request.typed, *request.ranks}])
-    others: dict[str, int] = {}
-    if other is not None or request.counted:
-        verdict, others = _decided(request, own, verdict, other)
-    elif asks or advises:
-        verdict = _advised(request, own, verdict, advises)
-        if advises:
-            own, verdict = _with_numbers(request, own, verdict)
+    own, verdict, others = _verdict(request, other, asks, advises)
     try:
         names = _named(own, verdict, request.typed)
     except TiedError as error:
-        if error.place in request.counted and other is None:
-            _refuse_with_option(request, error)
-        raise
+        raise _with_option(request, other, error) from None
     if asks:
         _refuse_untold(request, own, verdict, names, other)
     return _as_settled(own, verdict, names, others)
+
+
+def _verdict(request: Request, other: Graph | None, asks: bool, advises: bool
+             ) -> tuple[dict[str, Named], Verdict, dict[str, int]]:
+    """Shapes with names for open axes, and the verdict on these; the sizes of axes in the `other`
+    graph, if that decides which numbers depend on them."""
+    own, verdict = _opened(request) if asks else opened(request)
+    if other is not None or request.counted:
+        return own, *_decided(request, own, verdict, other)
+    if asks or advises:
+        verdict = _advised(request, own, verdict, advises)
+        if advises:
+            own, verdict = _with_numbers(request, own, verdict)
+    return own, verdict, {}
+
+
+# ---- questions
+
+def _opened(request: Request) -> tuple[dict[str, Named], Verdict]:
+    """`opened`; refuses an input that may have several numbers of axes, and names the shapes that
+    fit the graph."""
+    try:
+        own, verdict = opened(request)
+    except ShapesNeeded as error:
+        unclear = error.__cause__
+        if not isinstance(unclear, UnclearShape):
+            raise
+        for rank in unclear.ranks:
+            fit = _typed_for(unclear.name, request._replace(
+                ranks={**request.ranks, unclear.name: rank}))
+            if fit:
+                raise ShapesNeeded(unclear.why + _FITS + fit) from None
+        raise
+    for name in request.names:
+        ways = [] if name in {*request.typed, *request.ranks} else guesses(
+            request.graph, name, own[name])
+        if ways:
+            raise ShapesNeeded('%s may have %s axes in the graph%s%s' % (
+                name, ' or '.join(str(len(way)) for way in ways), _FITS, ' or '.join([
+                    _typed_for(name, request._replace(typed={**request.typed, name: way}))
+                    or as_options({name: way}) for way in ways])))
+    return own, verdict
+
+
+def _typed_for(name: str, request: Request) -> str:
+    """The option for an input, with a number for each axis that the graph ties; '' if none fits."""
+    try:
+        own, verdict = opened(request)
+        fit = _fit(request, own, verdict, _named(own, verdict, {}), None)
+    except ExportError:
+        fit = None
+    return as_options({name: fit[name]}) if fit else ''
+
+
+def _with_option(request: Request, other: Graph | None, error: TiedError) -> TiedError:
+    """The refusal of a tied axis with what to type instead, if there is something. If a number of
+    steps was typed in vain, other inputs may need it, too: what is said without one has them."""
+    if other is None and error.place in request.counted:
+        counted = {place: number for place, number in request.counted.items()
+                   if request.typed[place[0]][place[1]] != error.size}
+        try:
+            settled(request._replace(counted=counted))
+        except TiedError as without:
+            return without if without.place == error.place and without.axis.remedy else error
+        except ExportError:
+            return error
+    fit = isinstance(error.size, str) and not error.axis.sizes and _typed_for(
+        error.place[0], request)
+    return TiedError(error.place, error.size, error.axis._replace(
+        remedy=_FITS + fit)) if fit else error
 
 
 # ---- from open axes to sizes
@@ -172,7 +229,7 @@ def _advised(request: Request, own: Mapping[str, Named], verdict: Verdict, steps
     """
     asked = [axis for label, axis in verdict.axes.items()
              if axis.ties and (steps or label in verdict.batches)]
-    return verdict._replace(axes={**verdict.axes, **{axis.label: axis._replace(remedy=_remedy(
+    return verdict._replace(axes={**verdict.axes, **{axis.label: axis._replace(remedy=remedy(
         request, own, axis, [each.label for each in asked if each.sizes == axis.sizes]))
         for axis in asked}})
 
@@ -188,72 +245,10 @@ def _with_numbers(request: Request, own: Mapping[str, Named], verdict: Verdict
         label = '%s_%d' % (name, at)
         named = {**own, name: (*own[name][:at], label, *own[name][at + 1:])}
         axis = request.judged(request.graph, named).axes[label]._replace(sizes=(size,))
-        if axis.ties and _freed(request, named, axis)[1] == []:
+        if axis.ties and freed(request, named, axis)[1] == []:
             shapes[name] = (*shapes[name][:at], label, *shapes[name][at + 1:])
-            axes[label] = axis._replace(remedy=_option(request, named, axis))
+            axes[label] = axis._replace(remedy=option(request, named, axis))
     return shapes, verdict._replace(axes=axes)
-
-
-def _freed(request: Request, shapes: Mapping[str, Named], axis: Axis
-           ) -> tuple[Graph, Sequence[Tie] | None]:
-    """The graph that reads the size of a tied axis where it had its number, and the ties that are
-    left; None if the axis has no such number, or a weight has it, too."""
-    if len(axis.sizes) != 1 or any(tie.fits and tie.node.inputs_of('weight') for tie in axis.ties):
-        return request.graph, None
-    numbers = {axis.label: axis.sizes[0]}
-    graph = substituted(request.graph, request.with_weights(shapes), [*shapes], numbers,
-                        request.losses).graph
-    return graph, [*request.judged(graph, shapes, numbers).axes[axis.label].ties]
-
-
-def _remedy(request: Request, shapes: Mapping[str, Named], axis: Axis, alike: Sequence[str]) -> str:
-    """The option with which a tied axis may have any size, if there is one; it was tried. The axis
-    may be the same one as others of its size, which are `alike`."""
-    graph, left = _freed(request, shapes, axis)
-    if left is None:
-        return ''
-    one = with_sizes(shapes, dict.fromkeys(alike, axis.label))
-    if not left:
-        return _option(request, shapes, axis)
-    if len(alike) > 1 and _freed(request, one, axis)[1] == []:
-        return _option(request, one, axis, every=True)
-    return _decision(graph, left, lambda graph: request.judged(
-        graph, shapes, {axis.label: axis.sizes[0]}).axes[axis.label])
-
-
-def _option(request: Request, shapes: Mapping[str, Named], axis: Axis, every: bool = False) -> str:
-    """How to type that an axis has its number of steps in the graph, as the rest of a sentence: for
-    `every` input that has it, for those that were typed, or for one."""
-    inputs = [name for name, shape in shapes.items() if axis.label in shape]
-    if not every:
-        inputs = [name for name in inputs if name in request.typed] or inputs[:1]
-    typed = {name: request.typed.get(name, shapes[name]) for name in inputs}
-    name = next((size for each in inputs if each in request.typed
-                 for label, size in zip(shapes[each], typed[each])
-                 if label == axis.label and isinstance(size, str)), axis.label + '_2' * any(
-                     axis.label in shape for shape in request.typed.values()))
-    return '. For any: ' + as_options({each: tuple([
-        '%s:%d' % (name, axis.sizes[0]) if label == axis.label else size
-        for label, size in zip(shapes[each], typed[each])]) for each in inputs})
-
-
-def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> str:
-    """What a graph of another length must have to decide ties that are left of one axis; '' if none
-    decides them. Scalars mostly follow a law there. Other numbers that are left are seldom read as
-    sizes, but may be constants."""
-    tied = {tie.node for tie in ties}
-    axis = verdict(graph._replace(nodes=tuple([
-        node._replace(attrs={**node.attrs, CERTIFIED: str((ties[0].label,))})
-        if node in tied else node for node in graph.nodes])))
-    if any(node.op in ('SliceChannel', '_split_v2') for node in tied) or not all(
-            tie.node.op in RULES and -1 not in tie.node.get('shape', ())
-            and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0)
-            for tie in axis.ties):
-        return ''
-    others = [node.title for node in graph.nodes if node in tied
-              and not node.op.endswith('_scalar') and node.op not in _SCALARS]
-    said = '. --certify OTHER-symbol.json may decide it'
-    return said + ' if the numbers of %s are the same there' % some(others) if others else said
 
 
 def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, int | str]:
@@ -261,6 +256,7 @@ def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[st
     graph is not right."""
     names: dict[str, int | str] = {}
     places: dict[str, str] = {}
+    tied: list[TiedError] = []
     for name, shape in typed.items():
         for at, (size, label) in enumerate(zip(shape, own[name])):
             where = 'axis %d of %s' % (at, name)
@@ -274,7 +270,9 @@ def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[st
                 places.setdefault(label, where)
                 axis = verdict.axes[label]
                 if axis.ties and (isinstance(size, str) or axis.sizes and size not in axis.sizes):
-                    _refuse((name, at), size, axis)
+                    tied.append(TiedError((name, at), size, axis))
+    if tied:  # beside a number of steps, a batch may be free
+        raise min(tied, key=lambda each: each.axis.label in verdict.batches)
     taken = {*names.values()}
     for name, shape in own.items():
         for label in [size for size in shape if isinstance(size, str)]:
@@ -283,62 +281,55 @@ def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[st
     return names
 
 
-def _refuse(place: Place, size: int | str, axis: Axis) -> None:
-    """Refuse a size, with the nodes that tie the axis."""
-    others = [*dict.fromkeys(str(tie) for tie in axis.ties)]
-    raise TiedError('axis %d of %s cannot be %s: node %s%s' % (
-        place[1], place[0], 'any size' if isinstance(size, str) else size,
-        '; node '.join(others[:3]),
-        '; and %d more' % (len(others) - 3) if len(others) > 3 else ''), place, axis.remedy)
-
-
-def _refuse_with_option(request: Request, error: TiedError) -> None:
-    """Refuse an axis for which a number of steps was typed in vain as if it was not, if there is
-    an option for it: other inputs may need the number, too."""
-    name, at = error.place
-    typed = request.typed[name][at]
-    counted = {(name, at): number for (name, at), number in request.counted.items()
-               if request.typed[name][at] != typed}
-    try:
-        settled(request._replace(counted=counted))
-    except TiedError as other:
-        if other.place == error.place and other.remedy:
-            raise other from None
-    except ExportError:
-        pass
-
-
 def _final(verdict: Verdict, names: Mapping[str, int | str]) -> dict[str, int | str]:
     """By name of an axis, its size in the file, or its name there."""
     return {label: names[label] if axis.size is None else axis.size
             for label, axis in verdict.axes.items()}
 
 
+def _untold(verdict: Verdict, names: Mapping[str, int | str]) -> list[str]:
+    """The axes that are tied to sizes which neither the graph tells nor the user. Beside a number
+    of steps, a batch may be free."""
+    untold = [label for label, axis in verdict.axes.items()
+              if axis.ties and not axis.sizes and isinstance(names[label], str)]
+    return [label for label in untold if label not in verdict.batches] or untold
+
+
+def _fit(request: Request, own: Mapping[str, Named], verdict: Verdict,
+         names: Mapping[str, int | str], other: Graph | None) -> dict[str, Named] | None:
+    """The shapes with sizes of untold axes that fit the graph; None if none were found."""
+    untold, shapes = _untold(verdict, names), with_sizes(own, _final(verdict, names))
+
+    def takes(sizes: Mapping[str, int]) -> bool:
+        """Whether a file of these sizes needs no other numbers."""
+        typed = {**request.typed, **{name: shape for name, shape in with_sizes(
+            shapes, sizes).items() if {*untold} & {*own[name]}}}
+        try:
+            own_, verdict_, _ = _verdict(request._replace(typed=typed), other, False, False)
+            return not _untold(verdict_, _named(own_, verdict_, typed))
+        except ExportError:
+            return False
+    if not untold:
+        return shapes
+    fit = fitting_sizes(request.graph, request.with_weights(own), shapes, {
+        label: verdict.axes[label].ties for label in untold}, takes)
+    return with_sizes(shapes, fit) if fit else None
+
+
 def _refuse_untold(request: Request, own: Mapping[str, Named], verdict: Verdict,
                    names: Mapping[str, int | str], other: Graph | None) -> None:
     """Refuse axes that are tied to sizes which neither the graph tells nor the user."""
-    final = _final(verdict, names)
-    untold = [label for label, axis in verdict.axes.items()
-              if axis.ties and not axis.sizes and isinstance(final[label], str)]
+    untold, final = _untold(verdict, names), _final(verdict, names)
     if not untold:
         return
-    # beside a number of steps, a batch may be free
-    untold = [label for label in untold if label not in verdict.batches] or untold
+    fit = _fit(request, own, verdict, names, other)
     asked = {name: shape for name, shape in own.items() if {*untold} & {*shape}}
-    ties = {label: verdict.axes[label].ties for label in untold}
-    fit = fitting_sizes(request.graph, request.with_weights(own), with_sizes(own, final), ties)
-    fitting = with_sizes(asked, {**final, **fit})
-    try:
-        if fit:  # as if they were typed
-            settled(request._replace(typed={**request.typed, **fitting}), other, advises=False)
-    except ExportError:
-        fit = {}
     name, shape = next(each for each in asked.items() if untold[0] in each[1])
     raise ShapesNeeded(
-        'axis %d of %s needs a number that the graph does not tell, since %s. %s' % (
-            shape.index(untold[0]), name, ties[untold[0]][0],
-            'These sizes fit the graph; type those of your data: ' + as_options(fitting) if fit else
-            'Give it in place of …: ' + as_options(
+        'axis %d of %s needs a number that the graph does not tell, since %s%s' % (
+            shape.index(untold[0]), name, verdict.axes[untold[0]].ties[0],
+            _FITS + as_options({name: fit[name] for name in asked}) if fit else
+            '. Give it in place of …: ' + as_options(
                 with_sizes(asked, {**final, **dict.fromkeys(untold, '…')}))),
         {name: [None if size in untold else final.get(str(size), size) for size in shape]
          for name, shape in own.items()})
@@ -456,7 +447,7 @@ def _refuse_unfit(request: Request, shapes: Mapping[str, Named], verdict: Verdic
     for label, (size, place) in places.items():
         if not told_sizes(request.graph, request.with_weights({}), shapes, {label: size},
                           [*verdict.axes]):
-            _refuse(place, size, verdict.axes[label])
+            raise TiedError(place, size, verdict.axes[label])
 
 
 def _with_typed_numbers(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes

@@ -1,0 +1,81 @@
+"""What to type so that an axis which a graph ties may have any size: options that were tried."""
+from __future__ import annotations
+
+import math
+from typing import Callable, Mapping, Sequence
+
+from ..._check import some
+from ..._graph.graph import Graph
+from ..._graph.shapes.constants import CERTIFIED
+from ..._graph.shapes.missing_shapes import Named
+from ..._graph.shapes.scales import Tie
+from ..._graph.shapes.substitution import RULES, substituted
+from ..._graph.shapes.verdicts import Axis, with_sizes
+from .input_shapes import Request, as_options
+
+__all__ = ['freed', 'option', 'remedy']
+
+#: Operators with a number that a second graph decides as it does a scalar.
+_SCALARS = 'clip', '_arange', '_full'
+
+
+def freed(request: Request, shapes: Mapping[str, Named], axis: Axis
+           ) -> tuple[Graph, Sequence[Tie] | None]:
+    """The graph that reads the size of a tied axis where it had its number, and the ties that are
+    left; None if the axis has no such number, or a weight has it, too."""
+    if len(axis.sizes) != 1 or any(tie.fits and tie.node.inputs_of('weight') for tie in axis.ties):
+        return request.graph, None
+    numbers = {axis.label: axis.sizes[0]}
+    graph = substituted(request.graph, request.with_weights(shapes), [*shapes], numbers,
+                        request.losses).graph
+    return graph, [*request.judged(graph, shapes, numbers).axes[axis.label].ties]
+
+
+def remedy(request: Request, shapes: Mapping[str, Named], axis: Axis, alike: Sequence[str]) -> str:
+    """The option with which a tied axis may have any size, if there is one; it was tried. The axis
+    may be the same one as others of its size, which are `alike`."""
+    graph, left = freed(request, shapes, axis)
+    if left is None:
+        return ''
+    one = with_sizes(shapes, dict.fromkeys(alike, axis.label))
+    if not left:
+        return option(request, shapes, axis)
+    if len(alike) > 1 and freed(request, one, axis)[1] == []:
+        return option(request, one, axis, every=True)
+    return _decision(graph, left, lambda graph: request.judged(
+        graph, shapes, {axis.label: axis.sizes[0]}).axes[axis.label])
+
+
+def option(request: Request, shapes: Mapping[str, Named], axis: Axis, every: bool = False) -> str:
+    """How to type that an axis has its number of steps in the graph, as the rest of a sentence: for
+    `every` input that has it, for those that were typed, or for one."""
+    inputs = [name for name, shape in shapes.items() if axis.label in shape]
+    if not every:
+        inputs = [name for name in inputs if name in request.typed] or inputs[:1]
+    typed = {name: request.typed.get(name, shapes[name]) for name in inputs}
+    name = next((size for each in inputs if each in request.typed
+                 for label, size in zip(shapes[each], typed[each])
+                 if label == axis.label and isinstance(size, str)), axis.label + '_2' * any(
+                     axis.label in shape for shape in request.typed.values()))
+    return '. For any: ' + as_options({each: tuple([
+        '%s:%d' % (name, axis.sizes[0]) if label == axis.label else size
+        for label, size in zip(shapes[each], typed[each])]) for each in inputs})
+
+
+def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> str:
+    """What a graph of another length must have to decide ties that are left of one axis; '' if none
+    decides them. Scalars mostly follow a law there. Other numbers that are left are seldom read as
+    sizes, but may be constants."""
+    tied = {tie.node for tie in ties}
+    axis = verdict(graph._replace(nodes=tuple([
+        node._replace(attrs={**node.attrs, CERTIFIED: str((ties[0].label,))})
+        if node in tied else node for node in graph.nodes])))
+    if any(node.op in ('SliceChannel', '_split_v2') for node in tied) or not all(
+            tie.node.op in RULES and -1 not in tie.node.get('shape', ())
+            and max(tie.numbers, default=math.inf) < max(axis.sizes, default=0)
+            for tie in axis.ties):
+        return ''
+    others = [node.title for node in graph.nodes if node in tied
+              and not node.op.endswith('_scalar') and node.op not in _SCALARS]
+    said = '. --certify OTHER-symbol.json may decide it'
+    return said + ' if the numbers of %s are the same there' % some(others) if others else said
