@@ -229,6 +229,12 @@ def test_rounding_alone_refuses_nothing(name, evaluated, tmp_path, monkeypatch):
     assert 'checked' in dict(write_source(model, str(tmp_path / 'a.py'), {}, None, None, False))
 
 
+def test_a_running_sum_is_as_exact_as_the_sums_before_it(tmp_path):
+    shapes = {'data': (60, 80, 5)}
+    model = random_model(S.cumsum(V('data')), shapes)
+    assert 'checked' in dict(write_source(model, str(tmp_path / 'a.py'), shapes, None, None, False))
+
+
 def test_an_output_with_the_name_of_an_input_is_checked(tmp_path):
     """It is numbered in the file, which was refused as that of another model."""
     model, _ = model_for(S.Activation(V('last_output') + 1, act_type='tanh', name='last'),
