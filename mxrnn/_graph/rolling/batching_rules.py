@@ -66,17 +66,31 @@ def _spread(node: Node, moving: Sequence[bool], **changes: object) -> Write:
         for entry, moves in zip(inputs, moving)])
 
 
+# ---- rules of one line
+
+_RULES.update({
+    'LeakyReLU': lambda node, moving, ranks: (
+        _same(node) if node.act_type in ('leaky', 'elu', 'selu', 'gelu') else None),
+    'make_loss': lambda node, moving, ranks: _same(node),
+    'MakeLoss': lambda node, moving, ranks: _same(node) if node.normalization == 'null' else None,
+    **dict.fromkeys(['add_n', '_maximum', '_minimum'],
+                    lambda node, moving, ranks: _spread(node, moving)),
+    'where': lambda node, moving, ranks: (
+        _spread(node, moving) if None not in ranks and len(set(ranks)) == 1 else None),
+    'Concat': lambda node, moving, ranks: _spread(node, moving, dim=_moved(node.dim)),
+    'transpose': lambda node, moving, ranks: (
+        _same(node, axes=(0, *_moved(node.axes))) if node.axes else None),
+    'Reshape': lambda node, moving, ranks: (
+        _same(node, shape=(0, *node.shape)) if node.shape and not node.reverse else None),
+    'Flatten': lambda node, moving, ranks: lambda writer, name, inputs: writer.add(
+        'Reshape', name, {'shape': (0, 0, -1)}, inputs),
+    'take': lambda node, moving, ranks: _same(node) if not moving[0] and node.axis == 0 else None,
+    'dot': lambda node, moving, ranks: (
+        _same(node) if not moving[1] and ranks[1] == 2 and not node.transpose_a else None),
+})
+
+
 # ---- element by element
-
-@_rule('LeakyReLU')
-def _leaky(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node) if node.act_type in ('leaky', 'elu', 'selu', 'gelu') else None
-
-
-@_rule('MakeLoss', 'make_loss')
-def _loss(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node) if node.op == 'make_loss' or node.normalization == 'null' else None
-
 
 _BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
               'elemwise_mul': 'broadcast_mul', 'elemwise_div': 'broadcast_div'}
@@ -85,11 +99,6 @@ _BROADCAST = {'elemwise_add': 'broadcast_add', 'elemwise_sub': 'broadcast_sub',
 @_rule(*_BROADCAST)
 def _elementwise(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
     return _same(node if all(moving) else node._replace(op=_BROADCAST[node.op], attrs={}))
-
-
-@_rule('add_n', '_maximum', '_minimum')
-def _alike(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _spread(node, moving)
 
 
 @_rule('broadcast_add', 'broadcast_sub', 'broadcast_mul', 'broadcast_div', 'broadcast_maximum',
@@ -112,19 +121,7 @@ def _broadcast(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None
     return write
 
 
-@_rule('where')
-def _where(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    if None in ranks or len(set(ranks)) > 1:
-        return None
-    return _spread(node, moving)
-
-
-# ---- shapes
-
-@_rule('Concat')
-def _concat(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _spread(node, moving, dim=_moved(node.dim))
-
+# ---- along axes
 
 #: Operators of which only the first input may differ between steps; their attributes that are axes.
 _AXES = {'Embedding': (), 'one_hot': (), 'Dropout': ('axes',), 'SwapAxis': ('dim1', 'dim2'),
@@ -137,21 +134,6 @@ def _along_axes(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | Non
     if any(moving[1:]) or node.inputs_of('length') or node.op == 'repeat' and node.axis is None:
         return None
     return _same(node, **{key: _moved(getattr(node, key)) for key in _AXES[node.op]})
-
-
-@_rule('transpose')
-def _transpose(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node, axes=(0, *_moved(node.axes))) if node.axes else None
-
-
-@_rule('Reshape')
-def _reshape(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node, shape=(0, *node.shape)) if node.shape and not node.reverse else None
-
-
-@_rule('Flatten')
-def _flatten(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return lambda writer, name, inputs: writer.add('Reshape', name, {'shape': (0, 0, -1)}, inputs)
 
 
 @_rule('sum', 'mean', 'max', 'min', 'prod')
@@ -186,18 +168,6 @@ def channels(writer: Writer, name: str, entry: Entry, rank: int | None) -> Entry
         return writer.once('SequenceReverse', node.name, {}, channels(
             writer, name, node.inputs[0], rank))
     return writer.once('Reshape', name + '_channels', {'shape': (0, 0, -1)}, entry)
-
-
-@_rule('take')
-def _take(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    return _same(node) if not moving[0] and node.axis == 0 else None
-
-
-@_rule('dot')
-def _dot(node: Node, moving: Sequence[bool], ranks: Ranks) -> Write | None:
-    if moving[1] or ranks[1] != 2 or node.transpose_a:
-        return None
-    return _same(node)
 
 
 # ---- one row of the batch at a time

@@ -14,30 +14,26 @@ __all__ = ['write_vector']
 def write_vector(writer: Writer, kernel: Kernel, name: str) -> Work:
     """The weights and then the biases, in the order of sym.RNN."""
     weights: list[Entry] = []
-    offsets_of: list[list[Entry | None]] = []
-    for group, gates in zip(GROUPS, (kernel.i2h, kernel.h2h)):
+    biases: list[list[Entry | None]] = []
+    owns = ['%s_%s' % (name, group) for group in GROUPS]
+    for own, group, gates in zip(owns, GROUPS, (kernel.i2h, kernel.h2h)):
         rows = []
-        offsets: list[Entry | None] = []
+        biases.append([])
         for gate in gates:
             weight = yield ('value', gate.weight)
-            bias = None
-            if gate.bias is not None:
-                bias = yield ('value', gate.bias)
+            biases[-1].append(None if gate.bias is None else (yield ('value', gate.bias)))
             if gate.exchanged:
                 weight = writer.once('SwapAxis', name + '_exchanged', {
                     'dim1': 0, 'dim2': 1}, weight)
             rows.append(_columns(writer, weight, gate, group, kernel.units, name))
-            offsets.append(bias)
-        own = '%s_%s' % (name, group)
         weights.append(_gates(writer, rows, gates, own + '_weight'))
-        offsets_of.append(offsets)
     # Zeros are made from the h2h weight, whose sizes are all known.
-    biases = [_bias(writer, offsets, gates, weights[1], kernel, '%s_%s' % (name, group))
-              for group, gates, offsets in zip(GROUPS, (kernel.i2h, kernel.h2h), offsets_of)]
-    weights = [writer.once('Reshape', '%s_%s_weight_flat' % (name, group), {'shape': (-1,)}, weight)
-               for group, weight in zip(GROUPS, weights)]
+    offsets = [_bias(writer, given, gates, weights[1], kernel, own)
+               for own, gates, given in zip(owns, (kernel.i2h, kernel.h2h), biases)]
+    flat = [writer.once('Reshape', own + '_weight_flat', {'shape': (-1,)}, weight)
+            for own, weight in zip(owns, weights)]
     return writer.once('_rnn_param_concat', name + '_parameters', {
-        'dim': 0, 'num_args': 4}, *weights, *biases)
+        'dim': 0, 'num_args': 4}, *flat, *offsets)
 
 
 def _columns(writer: Writer, weight: Entry, gate: Gate, group: str, units: int, name: str) -> Entry:

@@ -281,23 +281,21 @@ class _Search:
 
     def _add(self, recurrence: StepRecurrence, name: str) -> None:
         """Find out what a recurrence becomes, and take its nodes."""
-        what: Kernel | Loop
-        if self._planner is not None:
-            why = 'it has no weights'
-            what = _loop(self._values, recurrence, self._reject_reason)
-            if not all(self._planner.rolls(column.by_step) for column in what.data):
-                return
-        else:
-            kernel = find_kernel(self._values, self._ranks, recurrence)
-            if isinstance(kernel, Kernel):
-                kernel = self._reject_reason(self._values, kernel) or kernel
-            if isinstance(kernel, Kernel):
-                what, why = kernel, kernel.mode
-            else:
-                what, why = _loop(self._values, recurrence, self._reject_reason), kernel
+        values, planner = self._values, self._planner
+        kernel = find_kernel(values, self._ranks, recurrence) if planner is None else (
+            'it has no weights')
+        if isinstance(kernel, Kernel):
+            kernel = self._reject_reason(values, kernel) or kernel
+        what = kernel if isinstance(kernel, Kernel) else Loop(values, recurrence)
+        reason = self._reject_reason(values, what) if isinstance(what, Loop) else None
+        if reason is not None:
+            raise Declined(reason)
+        if planner is not None and not all(planner.rolls(column.by_step) for column in what.data):
+            return
         self._taken |= recurrence.nodes
         self.found.append(_Found(recurrence, what, Finding(
-            name, recurrence.steps, 'loop' if isinstance(what, Loop) else 'kernel', why)))
+            name, recurrence.steps, *(('kernel', kernel.mode) if isinstance(kernel, Kernel) else
+                                      ('loop', kernel)))))
 
     def _name_of(self, chain: Sequence[int]) -> str:
         return _name([self._values.nodes[i].name for i in chain])
@@ -313,14 +311,6 @@ def _claims(found: Sequence[_Found]) -> dict[int, Claim]:
     return {value: Claim(number, column, t, each.recurrence.steps)
             for number, each in enumerate(found) for column in each.recurrence.columns
             for t, value in enumerate(column.by_step)}
-
-
-def _loop(values: Values, recurrence: StepRecurrence, reject_reason: RejectReason) -> Loop:
-    loop = Loop(values, recurrence)
-    reason = reject_reason(values, loop)
-    if reason is not None:
-        raise Declined(reason)
-    return loop
 
 
 def _name(names: Sequence[str]) -> str:

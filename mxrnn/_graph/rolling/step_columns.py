@@ -76,15 +76,14 @@ class StepRecurrence:
         self.seeds = tuple(seeds)
         self.columns, self.states, self.outside = columns, states, outside
         self.families = sorted(families, key=lambda family: family.nodes[0])
-        claimed = {node for family in self.families for node in family.nodes}
-        self.nodes = claimed
+        self.nodes = {node for family in self.families for node in family.nodes}
         heads = set(values.heads)
         self._add_outputs(values)
         #: Columns of which other nodes than the steps read a value, and which steps' values.
         self.read: list[tuple[Column, list[int]]] = []
         for column in columns:
             read = [t for t, value in enumerate(column.by_step) if value in heads
-                    or not claimed.issuperset(values.readers[value])]
+                    or not self.nodes.issuperset(values.readers[value])]
             if read:
                 self.read.append((column, read))
 
