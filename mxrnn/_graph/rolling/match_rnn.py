@@ -4,7 +4,7 @@ Sums and products may be in any order, and gates in any order in the weights; bi
 """
 from __future__ import annotations
 
-from typing import Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ..graph import Node
 from ..operator_table import has
@@ -17,6 +17,15 @@ __all__ = ['Gate', 'Kernel', 'find_kernel']
 
 #: Sums and products of one shape: a begin state of one row for the whole batch does not fit.
 _SUMS, _PRODUCTS = ('elemwise_add', 'add_n'), ('elemwise_mul',)
+
+#: A name for any column, the same wherever it stands; or '+', '*', '1-' or an activation, and what
+#: it is made of: of sums and products in any order.
+Pattern = Union[str, Tuple[Any, ...]]
+#: The memory of an LSTM; the output of a GRU; and its candidate before the activation.
+_MEMORY: Pattern = ('+', ('*', ('sigmoid', 'forget'), 'before'),
+                    ('*', ('sigmoid', 'enter'), ('tanh', 'candidate')))
+_MIXTURE: Pattern = ('+', ('*', 'update', 'state'), ('*', ('1-', 'update'), ('tanh', 'inner')))
+_CANDIDATE: Pattern = ('+', 'entering', ('*', ('sigmoid', 'reset'), 'recurrent'))
 
 
 class Gate(NamedTuple):
@@ -97,16 +106,32 @@ class _Matcher:
         op = self._op(column)
         return self._node(column).act_type if op == 'Activation' else op
 
-    def _under(self, column: Column, activation: str) -> Column | None:
-        """The column to which `activation` is applied."""
-        return self._of(column)[0] if self._activation(column) == activation else None
+    def _matches(self, pattern: Pattern, column: Column, known: Mapping[str, Column]
+                 ) -> Iterator[Mapping[str, Column]]:
+        """The ways in which a column is made as a pattern says, as columns by the pattern's names;
+        those of `known` names are given."""
+        if isinstance(pattern, str):
+            if known.get(pattern, column) is column:
+                yield {**known, pattern: column}
+            return
+        kind, *inner = pattern
+        for read in self._orders(kind, column):
+            found = [known]
+            for each, part in zip(read, inner):
+                found = [more for one in found for more in self._matches(part, each, one)]
+            yield from found
 
-    def _pairs(self, ops: Sequence[str], column: Column) -> list[tuple[Column, Column]]:
-        """The two inputs of a sum or product, in both orders."""
-        if self._op(column) not in ops or len(self._of(column)) != 2:
-            return []
-        first, second = self._of(column)
-        return [(first, second), (second, first)]
+    def _orders(self, kind: str, column: Column) -> list[list[Column]]:
+        """The columns of which a column is made, in each order; none if it is of another kind."""
+        op, read = self._op(column), self._of(column)
+        if kind == '1-':  # one, or an array of ones
+            is_rest = op == '_rminus_scalar' and float(self._node(column).scalar) == 1 or (
+                op == 'elemwise_sub' and self._values.are_ones(read[0].by_step))
+            return [read[-1:]] if is_rest else []
+        if kind in '+*':
+            ops = _SUMS if kind == '+' else _PRODUCTS
+            return [read, read[::-1]] if op in ops and len(read) == 2 else []
+        return [read[:1]] if self._activation(column) == kind else []
 
     # ---- recurrences
 
@@ -149,63 +174,36 @@ class _Matcher:
 
     def _lstm(self) -> Kernel:
         for memory in map(_after, self._recurrence.states):
-            for old, new in self._pairs(_SUMS, memory):
-                for forget, before in self._pairs(_PRODUCTS, old):
-                    if before.after is not memory:
-                        continue
-                    for enter, candidate in self._pairs(_PRODUCTS, new):
-                        inner = [self._under(forget, 'sigmoid'), self._under(enter, 'sigmoid'),
-                                 self._under(candidate, 'tanh')]
-                        under = [each for each in inner if each is not None]
-                        if len(under) == 3:
-                            return self._lstm_output(memory, before, under)
+            for found in self._matches(_MEMORY, memory, {}):
+                if found['before'].after is memory:
+                    return self._lstm_output(memory, found)
         raise _Other('its steps are not LSTM')
 
-    def _lstm_output(self, memory: Column, before: Column, inner: Sequence[Column]) -> Kernel:
+    def _lstm_output(self, memory: Column, inner: Mapping[str, Column]) -> Kernel:
         state = self._recurrence.states[0]
         output = _after(state)
-        forget, enter, candidate = inner
-        for shown, gate in self._pairs(_PRODUCTS, output):
-            last = self._under(gate, 'sigmoid')
-            if self._under(shown, 'tanh') is memory and last is not None:
-                data, i2h, h2h = self._gates([enter, forget, candidate, last], state)
-                return Kernel('lstm', self._units, [data], i2h, h2h, output, memory,
-                              (state.by_step[0], before.by_step[0]))
+        for found in self._matches(('*', ('tanh', 'memory'), ('sigmoid', 'last')), output, {
+                **inner, 'memory': memory}):
+            data, i2h, h2h = self._gates([found[gate] for gate in (
+                'enter', 'forget', 'candidate', 'last')], state)
+            return Kernel('lstm', self._units, [data], i2h, h2h, output, memory,
+                          (state.by_step[0], found['before'].by_step[0]))
         raise _Other('its output differs from an LSTM')
 
     def _gru(self) -> Kernel:
         (state,) = self._recurrence.states
         output = _after(state)
-        for kept, new in self._pairs(_SUMS, output):
-            for update, before in self._pairs(_PRODUCTS, kept):
-                if before is not state or self._under(update, 'sigmoid') is None:
-                    continue
-                for rest, candidate in self._pairs(_PRODUCTS, new):
-                    if self._is_rest(rest, update) and self._under(candidate, 'tanh') is not None:
-                        return self._gru_gates(state, output, update, candidate)
+        for found in self._matches(_MIXTURE, output, {'state': state}):
+            if self._activation(found['update']) == 'sigmoid':
+                return self._gru_gates(state, output, found['update'], found['inner'])
         raise _Other('its steps are not LSTM, GRU or RNN')
 
-    def _is_rest(self, column: Column, gate: Column) -> bool:
-        """Whether it is 1 - `gate`, or an array of ones - `gate`."""
-        op, (*ones, taken) = self._op(column), self._of(column) or [gate]
-        if taken is not gate or op not in ('_rminus_scalar', 'elemwise_sub'):
-            return False
-        return all(self._values.are_ones(one.by_step) for one in ones) if ones else (
-            float(self._node(column).scalar) == 1)
-
-    def _gru_gates(self, state: Column, output: Column, update: Column, candidate: Column
-                   ) -> Kernel:
-        inner = self._of(candidate)[0]
-        for entering, product in self._pairs(_SUMS, inner):
-            for reset, recurrent in self._pairs(_PRODUCTS, product):
-                gate = self._under(reset, 'sigmoid')
-                if gate is None:
-                    continue
-                data, i2h, h2h = self._gates([gate, self._of(update)[0]], state)
-                own, own_i2h, none = self._terms(entering, state)
-                nothing, _, own_h2h = self._terms(recurrent, state)
-                if none or nothing or own[0].by_step != data.by_step:
-                    continue
+    def _gru_gates(self, state: Column, output: Column, update: Column, inner: Column) -> Kernel:
+        for found in self._matches(_CANDIDATE, inner, {}):
+            data, i2h, h2h = self._gates([found['reset'], self._of(update)[0]], state)
+            own, own_i2h, none = self._terms(found['entering'], state)
+            nothing, _, own_h2h = self._terms(found['recurrent'], state)
+            if not none and not nothing and own[0].by_step == data.by_step:
                 return Kernel('gru', self._units, [data], i2h + own_i2h, h2h + own_h2h, output,
                               None, (state.by_step[0],))
         raise _Other('its reset gate is not applied to the product with the state, as sym.RNN does')
