@@ -5,7 +5,6 @@ import os
 import random
 import re
 import sys
-import time
 
 import hypothesis
 import numpy as np
@@ -35,9 +34,6 @@ if rnn.__name__ != 'mxrnn':
 def pytest_configure(config):
     config.stderr = os.dup(2)  # the tests' own is captured
     begin(config)
-    reporter = config.pluginmanager.getplugin('terminalreporter')
-    if reporter and reporter.isatty and config.option.verbose == 0:
-        config.pluginmanager.register(OneLine(reporter))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,29 +61,6 @@ def begin(config):
     """What takes a limited time begins now: a test, or all before the first or after the last. What
     hangs ends the run, with what each thread does."""
     faulthandler.dump_traceback_later(HANGS, file=config.stderr, exit=True)
-
-
-class OneLine:
-    """One line of a terminal that shows how far the tests are, and about how long they take."""
-
-    def __init__(self, reporter):
-        self.reporter, self.done = reporter, 0
-
-    def pytest_report_teststatus(self, report):
-        if report.skipped:
-            return ('xfailed' if hasattr(report, 'wasxfail') else 'skipped'), '', ''
-        if report.passed and report.when == 'call':
-            return 'passed', '', ''
-        return None
-
-    def pytest_runtest_logfinish(self):
-        self.begun = getattr(self, 'begun', time.monotonic())
-        self.done += 1
-        count = max(self.reporter._session.testscollected, self.done)
-        minutes, seconds = divmod(
-            (time.monotonic() - self.begun) / self.done * (count - self.done), 60)
-        self.reporter.rewrite('%d of %d tests, about %d min %d s to go' % (
-            self.done, count, minutes, seconds), erase=True)
 
 
 def said_to_be_wrong():

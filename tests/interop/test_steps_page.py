@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mxrnn import interop
+
 from .. import mx, rnn
 from ..processes import printed
 from .encoders import WORDS, sockeye
+from .test_commands import told
 
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -29,10 +32,9 @@ def blocks(language: str, page: str = PAGE) -> list[str]:
     return re.findall(r'^```%s\n(.*?)^```' % language, page, re.MULTILINE | re.DOTALL)
 
 
-def commands(block: int, folder: Path) -> list[str]:
+def commands(block: int) -> list[str]:
     """What the commands of a block print."""
-    return [printed(*shlex.split(line)[1:], folder=folder)
-            for line in blocks('sh')[block].splitlines()]
+    return [told(*shlex.split(line)[3:]) for line in blocks('sh')[block].splitlines()]
 
 
 def function(name: str) -> str:
@@ -80,21 +82,21 @@ rnn.save_rnn_checkpoint([encoder, decoder], 'loop', 1, chances, weights, {})
 '''
 
 
-def test_the_page(tmp_path):
+def test_the_page(tmp_path, monkeypatch):
+    """What serves runs without MXNet, in a process of its own."""
+    monkeypatch.chdir(tmp_path)
     *serving, by_source, one_file, two_files, _, _ = blocks('py')
-    printed('-c', blocks('py', EXPORT)[0], folder=tmp_path)
-    printed('-c', blocks('python', RECIPES)[0], folder=tmp_path)
-    said = commands(0, tmp_path)
+    for code in blocks('py', EXPORT)[0], blocks('python', RECIPES)[0]:
+        exec(code, {})
+    said = commands(0)
     assert 'within the tolerance' in said[1]
     assert said[-1] == blocks('text')[0]
-    printed('-c', one_file + two_files + (
-        'from mxrnn import interop\n'
-        "stepper = interop.load_stepper('int8/turn.onnx')\n"
-        'stepper.step(stepper.begin(source=[[1, 2]]), data=[0])\n'), folder=tmp_path)
-    printed('-c', LOOP, folder=tmp_path)
-    export = ['-m', 'mxrnn', 'export', 'loop', '--onnx', 'loop.onnx', '--states']
-    printed(*export, folder=tmp_path)
-    printed('-c', one_file.replace('count', 'loop'), folder=tmp_path)
+    for code in one_file + two_files, LOOP:
+        exec(code, {})
+    stepper = interop.load_stepper('int8/turn.onnx')
+    stepper.step(stepper.begin(source=[[1, 2]]), data=[0])
+    told('export', 'loop', '--onnx', 'loop.onnx', '--states')
+    exec(one_file.replace('count', 'loop'), {})
     for large, begin in ('count', '`count'), ('loop', 'the products in the loop'):
         sizes = [os.path.getsize(tmp_path / (large + each)) for each in ('8.onnx', '.onnx')]
         shown = re.search(begin + r'.*?(0\.\d+) of (?:its|the) size', PAGE, re.DOTALL)
@@ -109,7 +111,7 @@ def test_the_page(tmp_path):
         'went on': '[[5, 6], [7, 8]]', 'chunks': 'True', 'first letters': '[4, 2]',
         'sampled': '[[4, 3, 1, 2]]', 'turned': '[4, 3, 2, 1]',
         'served': '4 after 1 2 3; 1 session'}
-    commands(1, tmp_path)
+    commands(1)
     assert printed('-c', by_source, folder=tmp_path, hidden='mxnet mxrnn onnx onnxruntime') == (
         'turned: [4, 3, 2, 1]\n')
 
@@ -117,8 +119,9 @@ def test_the_page(tmp_path):
 @pytest.mark.parametrize('options, seed', [
     ({}, 3), pytest.param({'tied': True}, 2, marks=pytest.mark.nightly),
     pytest.param({'ratio': True}, 3, marks=pytest.mark.nightly)], ids=['', 'tied', 'ratio'])
-def test_a_sockeye_model(options, seed, tmp_path):
+def test_a_sockeye_model(options, seed, tmp_path, monkeypatch):
     """Files as Sockeye writes them, with larger weights, so that translations differ."""
+    monkeypatch.chdir(tmp_path)
     symbol, folder = sockeye(9, 11, **options), tmp_path / 'sockeye'
     shapes = {'source': (1, 9, 1), 'target': (1, 11), 'target_label': (1, 11)}
     random = np.random.RandomState(seed)
@@ -129,7 +132,7 @@ def test_a_sockeye_model(options, seed, tmp_path):
     mx.nd.save(str(folder / 'params.best'), {'arg:' + name: array
                                              for name, array in weights.items()})
     search, by_source = blocks('py')[-2:]
-    commands(-1, tmp_path)
+    commands(-1)
     (tmp_path / 'search.py').write_text(search, encoding='utf-8')
     found = ast.literal_eval(printed('-c', search, folder=tmp_path, hidden='mxnet torch onnx'))
     assert found == sorted(found, key=lambda pair: pair[1])
