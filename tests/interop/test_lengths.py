@@ -97,6 +97,7 @@ class Case:
                     given = run(self.data(batch, *sizes))
                 except Exception:  # each library has its own
                     continue
+                assert len(given) == len(wanted) or not wanted, (way, inputs, sizes)
                 for one, other in zip(given, wanted):
                     assert one.shape == other.shape, (way, inputs, sizes)
                     assert difference(other, one, magnitude(other)) < 1e-5, (way, inputs, sizes)
