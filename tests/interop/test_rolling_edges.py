@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
-from mxrnn._graph.rolling import structure
+from mxrnn._graph.rolling import structure, unrolled
 from mxrnn._graph.rolling.numbered_values import (
     Values,
     has_one_shape,
@@ -271,6 +271,9 @@ def test_steps_that_read_values_of_different_kinds_stay_and_say_so():
         'sound, 3 steps: one operator, lstm', *[
             'lstm%d, 3 steps: stays unrolled, because its steps read values that are computed in '
             'different ways' % at for at in range(20)]])
+    said, = unrolled(findings)  # once, not for each
+    assert said.startswith('lstm0, lstm1, lstm2, …, 3 steps: stay unrolled, because ')
+    assert said.endswith('; inspect lists all 20')
 
 
 @pytest.mark.parametrize('count', [1, 60, 120])

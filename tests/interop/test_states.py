@@ -158,11 +158,11 @@ REFUSED = {
     **dict.fromkeys(('crnn_of_three_axes', 'deep_speech_by_hand', 'keyword_spotting',
                      'gluon_lstm_layer', 'tagger_with_characters'),
                     'backwards, so its first output needs the last step'),
-    'columns_joined_again': 'because pooling0 (Pooling) makes another number of steps of them',
+    'columns_joined_again': 'pooling0 (Pooling) before it changes the number of steps',
     'columns_before_rows': 'needs a number that the graph does not tell',
-    'pyramid_of_frames': 'not those of an input, because reshape0 (Reshape) makes another number',
+    'pyramid_of_frames': 'stepped: reshape0 (Reshape) before it changes the number',
     'forecast_of_five_steps': 'number of steps is fixed, because no input has these steps',
-    'series_without_its_trend': 'because slice_axis1 (slice_axis) makes another number of steps',
+    'series_without_its_trend': 'stepped: slice_axis1 (slice_axis) before it changes the number',
     'frames_of_films': 'number of steps is fixed, see conv'}
 
 

@@ -13,6 +13,7 @@ import heapq
 import re
 from typing import Callable, Literal, Mapping, NamedTuple, Optional, Sequence, Union
 
+from ..._check import some
 from ..attributes import AttributeValueError
 from ..graph import Graph
 from ..graph_editing import with_variables_as_in
@@ -62,13 +63,22 @@ class Finding(NamedTuple):
 
 
 def unrolled(findings: Sequence[Finding]) -> list[str]:
-    """What stays unrolled and why: a sentence for each cell, which may be used in many places."""
+    """What stays unrolled and why: a sentence for all cells with one reason, each of which may be
+    used in many places."""
     by_name: dict[str, list[Finding]] = {}
     for each in findings:
         if each.kind == 'unrolled':
             by_name.setdefault(each.name, []).append(each)
-    return ['%s%s' % (found[0], '; inspect lists %d more of %s' % (
-        len(found) - 1, name) if len(found) > 1 else '') for name, found in by_name.items()]
+    alike: dict[tuple[int, str], list[str]] = {}
+    for name, (first, *_) in by_name.items():
+        alike.setdefault((first.steps, first.what), []).append(name)
+    said = []
+    for (steps, why), names in alike.items():
+        count = sum(len(by_name[name]) for name in names)
+        said.append('%s%s: stay%s unrolled, because %s%s' % (
+            some(names), ', %d steps' % steps if steps else '', 's' * (len(names) == 1), why,
+            '; inspect lists all %d' % count if count > min(len(names), 3) else ''))
+    return said
 
 
 class RolledGraph(NamedTuple):

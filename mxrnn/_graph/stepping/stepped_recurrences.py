@@ -166,8 +166,7 @@ def _fixed(graph: Graph, recurrence: SteppedRecurrence, values: Mapping[Entry, T
                    if axis in steps or isinstance(resolve(axis), int)), next(
                        (use.node for use in data.used.values()), ''))
     if recurrence.time is None and data.axes and number_of(axes[0]) is None and reason and not why:
-        return prefix_of(node), ('its steps are not those of an input, because %s makes another '
-                                 'number of steps of them' % reason)
+        return prefix_of(node), '%s before it changes the number of steps' % reason
     return prefix_of(node), 'its number of steps is fixed' + (
         why or (', see %s' % reason if reason else ''))
 
