@@ -15,7 +15,7 @@ __all__ = ['TrackedValue', 'Use', 'follow', 'is_loop', 'is_zero', 'merged_uses',
 class Use(NamedTuple):
     """A node that makes one number from several along an axis."""
 
-    node: str
+    node: Node
     #: Whether it takes the last one and ignores the others.
     last: bool
 
@@ -87,7 +87,7 @@ def _node(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequ
           ) -> list[TrackedValue]:
     last = has(node.op, 'kernel') or node.op == 'SequenceLast' and not node.use_sequence_length or (
         node.op == 'slice_axis' and (node.begin, node.end) == (-1, None))
-    use = Use(node.title, last)
+    use = Use(node, last)
     before = {id(axis): axis for value in given for axis in open_axes(value.axes)}
     # an axis that has become a number has, for instance, the size of a weight
     fixed = dict.fromkeys(table.closed.get(outputs[0].node, ()), use)
@@ -111,7 +111,7 @@ def _loop(node: Node, given: Sequence[TrackedValue], table: Table, outputs: Sequ
     values = _follow(body, table.bodies[outputs[0].node],
                      {place: value.used for place, value in zip(places, given)})
     time = next(value.axes[:1] for value in given[:count] if value.axes)
-    last = dict.fromkeys(open_axes(time), Use(node.title, True))
+    last = dict.fromkeys(open_axes(time), Use(node, True))
     used = merged_uses([values[head].used for head in body.heads])  # states pass on what others use
     return [TrackedValue(_axes(table, entry),
                          used if at < node.num_out_data else merged_uses([last, used]))

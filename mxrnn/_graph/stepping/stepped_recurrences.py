@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from typing import Mapping, NamedTuple, Sequence
+from typing import Literal, Mapping, NamedTuple, Sequence
 
 from ..._check import some
 from ..graph import Entry, Graph, Node
@@ -16,7 +16,22 @@ __all__ = ['StateError', 'SteppedRecurrence', 'find_stepped', 'prefix_of']
 
 
 class StateError(ValueError):
-    """A graph cannot be run in steps; the message names the node to blame."""
+    """A graph cannot be run in steps; the message names the node to blame.
+
+    Attributes
+    ----------
+    kind : {'fixed', 'explained', 'none', 'sum', ''}
+        Whether a number of steps is fixed, and if so, whether the message says why; whether no
+        recurrence runs along an axis of any size; or whether a sum over all steps is to blame.
+    advice : str
+        What to do instead.
+    """
+
+    def __init__(self, text: str, kind: Literal['fixed', 'explained', 'none', 'sum', ''] = '',
+                 advice: str = 'Export it for whole sequences, without --states (states=True)'
+                 ) -> None:
+        super().__init__(text)
+        self.kind, self.advice = kind, advice
 
 
 class SteppedRecurrence(NamedTuple):
@@ -78,11 +93,10 @@ def find_stepped(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[Ste
             if _reads_backwards(graph, each.node):
                 raise StateError(
                     '%s cannot be stepped: it reads sequences %sbackwards, so its first output '
-                    'needs the last step\nExport it for whole sequences, without --states '
-                    '(states=True), or choose outputs that do not depend on it, with --output '
-                    '(outputs)'
-                    % (prefix_of(each.node), 'forwards and ' * getattr(
-                        each.node, 'bidirectional', False))) from None
+                    'needs the last step' % (prefix_of(each.node), 'forwards and ' * getattr(
+                        each.node, 'bidirectional', False)),
+                    advice='Export it for whole sequences, without --states (states=True), or '
+                    'choose outputs that do not depend on it, with --output (outputs)') from None
         raise
     return stepped
 
@@ -123,18 +137,18 @@ def _refuse(graph: Graph, recurrences: Sequence[SteppedRecurrence],
                 _refuse_uses(values[entry], times, ', and %s reads it' % each.node.title)
     for head in graph.heads:
         twice = dict.fromkeys(met_twice(values[head].axes),
-                              Use(graph.nodes[head.node].title, False))
+                              Use(graph.nodes[head.node], False))
         _refuse_uses(values[head]._replace(used=merged_uses([values[head].used, twice])), times)
     fixed = [each for each in stepped if id(each.time) not in times]
     if fixed:  # rather one of which a reason is known
-        raise StateError('%s cannot be stepped: %s' % _fixed(graph, max(
-            fixed, key=lambda each: bool(_why_fixed(graph, each.node))), values))
+        raise _fixed(graph, max(
+            fixed, key=lambda each: bool(_why_fixed(graph, each.node))), values)
     if not stepped:
         along = [prefix_of(each.node) for each in recurrences if each.time is not None]
         if len({*along}) > 1:
             raise StateError('%s cannot be stepped: each step of one reads all steps of another'
                              % some(along))
-        raise StateError('the graph has no recurrence along an axis of any size')
+        raise StateError('the graph has no recurrence along an axis of any size', 'none')
     if len(times) > 1:
         raise StateError('%s cannot be stepped: the recurrences run along several axes, %s, which '
                          'have no steps in common' % (
@@ -149,33 +163,35 @@ def _refuse_uses(value: TrackedValue, times: set[int], reader: str = '') -> None
     for axis, use in value.used.items():
         if id(resolve(axis)) in times and (reader or steps or not use.last):
             raise StateError('%s cannot be stepped: it %s%s' % (
-                use.node, 'numbers the steps from the first one' if (
-                    '(_contrib_arange_like)' in use.node) else 'uses several steps at once',
-                reader))
+                use.node.title, 'numbers the steps from the first one' if (
+                    use.node.op == '_contrib_arange_like') else 'uses several steps at once',
+                reader), 'sum' if use.node.op == 'sum' else '')
 
 
 def _fixed(graph: Graph, recurrence: SteppedRecurrence, values: Mapping[Entry, TrackedValue]
-           ) -> tuple[str, str]:
-    """A recurrence whose number of steps is no free axis of an input, and why, in words."""
+           ) -> StateError:
+    """The refusal of a recurrence whose number of steps is no free axis of an input."""
     node, data = recurrence.node, values[recurrence.node.inputs[0]]
     why, axes = _why_fixed(graph, node), data.axes or [()]
     uses = [(axis, use) for value in [data, *(values[head] for head in graph.heads)]
-            for axis, use in value.used.items() if use.node != node.title]
+            for axis, use in value.used.items() if use.node.title != node.title]
     steps = axes_in(product(axes[0]))
-    reason = next((use.node for axis, use in uses
+    reason = next((use.node.title for axis, use in uses
                    if axis in steps or isinstance(resolve(axis), int)), next(
-                       (use.node for use in data.used.values()), ''))
+                       (use.node.title for use in data.used.values()), ''))
     if recurrence.time is None and data.axes and number_of(axes[0]) is None and reason and not why:
-        return prefix_of(node), '%s before it changes the number of steps' % reason
-    return prefix_of(node), 'its number of steps is fixed' + (
-        why or (', see %s' % reason if reason else ''))
+        return StateError('%s cannot be stepped: %s before it changes the number of steps' % (
+            prefix_of(node), reason))
+    return StateError('%s cannot be stepped: its number of steps is fixed%s' % (
+        prefix_of(node), why or (', see %s' % reason if reason else '')),
+        'explained' if why else 'fixed')
 
 
 def _why_fixed(graph: Graph, recurrence: Node) -> str:
     """What a recurrence reads whose steps are no axis of an input; '' if it is something else."""
     made = _moved(graph, recurrence)
     source = _moved(graph, made) if made.op == 'broadcast_axis' else None
-    return '' if source is None else ', because %s. Export it without --states (states=True)' % (
+    return '' if source is None else ', because %s' % (
         'no input has these steps' if source.is_variable else
         'each step reads the same value, for which %s reads the whole sequence' % source.title)
 

@@ -339,8 +339,8 @@ def _as_settled(own: Mapping[str, Named], verdict: Verdict, names: Mapping[str, 
                 others: Mapping[str, int]) -> Settled:
     """The shapes of the file, and what it tells about its axes."""
     final = _final(verdict, names)
-    unused = {label: name if isinstance(name, str) else label + '_2' * (label in names.values())
-              for label, name in names.items()}
+    unused = {label: name if isinstance(name, str) else (
+        label + '_2' if label in names.values() else label) for label, name in names.items()}
     open_ = {label: name for label, name in final.items() if isinstance(name, str)}
     ranges = {label: range(axis.sizes[0], axis.sizes[-1] + 1)
               for label, axis in verdict.axes.items()

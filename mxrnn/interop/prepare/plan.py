@@ -36,7 +36,7 @@ from .input_shapes import (
 from .lengths import Settled, settled
 from .losses import Losses, with_losses
 from .outputs import chosen, refuse_unknown
-from .steps import FIXED, LEFT_OUT, chosen_for_steps, in_steps, places_in_steps
+from .steps import LEFT_OUT, StepsError, chosen_for_steps, in_steps, places_in_steps
 
 __all__ = ['Prepared', 'glance', 'prepare', 'prepare_part']
 
@@ -283,7 +283,8 @@ def _planned(kept: _Chosen, asked: _Asked) -> _Planned:
         try:
             return _planned(kept._replace(rolled=asked.rolled(kept.model.graph)), asked)
         except ExportError as error:  # a loop may run, but for what ties the number of steps
-            if ' (sum) cannot be stepped' in str(refusal) and FIXED in str(error):
+            if isinstance(refusal, StepsError) and isinstance(error, StepsError) and (
+                    refusal.kind == 'sum' and error.kind in ('fixed', 'explained')):
                 refusal = error
     raise refusal
 

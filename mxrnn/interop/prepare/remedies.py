@@ -53,10 +53,11 @@ def option(request: Request, shapes: Mapping[str, Named], axis: Axis, every: boo
     if not every:
         inputs = [name for name in inputs if name in request.typed] or inputs[:1]
     typed = {name: request.typed.get(name, shapes[name]) for name in inputs}
-    name = next((size for each in inputs if each in request.typed
-                 for label, size in zip(shapes[each], typed[each])
-                 if label == axis.label and isinstance(size, str)), axis.label + '_2' * any(
-                     axis.label in shape for shape in request.typed.values()))
+    names = [size for each in inputs if each in request.typed
+             for label, size in zip(shapes[each], typed[each])
+             if label == axis.label and isinstance(size, str)]
+    taken = any(axis.label in shape for shape in request.typed.values())
+    name = names[0] if names else axis.label + ('_2' if taken else '')
     return '. For any: ' + as_options({each: tuple([
         '%s:%d' % (name, axis.sizes[0]) if label == axis.label else size
         for label, size in zip(shapes[each], typed[each])]) for each in inputs})

@@ -14,14 +14,20 @@ from ..registry import ExportError
 from .begin_state_rows import moved
 from .input_shapes import Shapes, shapes_found
 
-__all__ = ['FIXED', 'LEFT_OUT', 'chosen_for_steps', 'in_steps', 'places_in_steps']
+__all__ = ['LEFT_OUT', 'StepsError', 'chosen_for_steps', 'in_steps', 'places_in_steps']
 
-#: What is said of a recurrence whose number of steps the graph ties.
-FIXED = 'its number of steps is fixed'
 #: The note on outputs that a file of steps leaves out.
 LEFT_OUT = 'losses, states and outputs of BlockGrad are left out: %s'
 #: Operators through which a final state becomes an output.
 _PASS_ON = 'BlockGrad', 'Reshape', 'SliceChannel', '_copy', 'expand_dims', 'slice_axis', 'squeeze'
+
+
+class StepsError(ExportError):
+    """A graph cannot be run in steps. `told` and `advice` are lines; `kind` is a `StateError`'s."""
+
+    def __init__(self, told: Sequence[str], advice: str, kind: str) -> None:
+        super().__init__('\n'.join(dict.fromkeys([*told, advice])))
+        self.told, self.advice, self.kind = told, advice, kind
 
 
 def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
@@ -44,14 +50,14 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
         stepped = with_states(graph, shapes, {
             name: np.shape(array) for name, array in params.items()}, layers)
     except StateError as error:
-        fixed = FIXED in str(error) and 'because' not in str(error)
-        reasons = unrolled(findings) or [
-            'A graph of one step is exported without --states (states=True)']
-        told = [str(error), *(reasons if 'no recurrence' in str(error) else ()), *(
-            '%s: %s' % line for line in lines if fixed and ', since ' in line[1])]
-        if not any('--states' in each for each in told):
-            told.append('Export it for whole sequences, without --states (states=True)')
-        raise ExportError('\n'.join(dict.fromkeys(told))) from None
+        told, advice = [str(error)], error.advice
+        if error.kind == 'fixed':
+            told += ['%s: %s' % line for line in lines if line[1] != 'any']
+        if error.kind == 'none':
+            told += unrolled(findings)
+            advice = advice if told[1:] else (
+                'A graph of one step is exported without --states (states=True)')
+        raise StepsError(told, advice, error.kind) from None
     # The axis of steps gets one name, as in the table of states: time.
     named = {size for shape in given.values() for size in shape}
     times = {size for name in missing for size, word in zip(
@@ -86,11 +92,11 @@ def chosen_for_steps(graph: Graph, places: Sequence[int], able: Sequence[int], g
             given <= {*graph.ending_in([graph.heads[able[0]]]).arguments}):
         return able
     if able:  # before what to do if none of them is wanted
-        told = str(refusal).split('\n')
-        told.insert(len(told) - told[-1].startswith('Export it'), (
-            'These can be stepped (outputs)' + ''.join(
-                '; add --output ' + graph.outputs[at] for at in able)))
-        refusal.args = ('\n'.join(told),)
+        said = 'These can be stepped (outputs)' + ''.join(
+            '; add --output ' + graph.outputs[at] for at in able)
+        if isinstance(refusal, StepsError):
+            raise StepsError([*refusal.told, said], refusal.advice, refusal.kind)
+        refusal.args = ('%s\n%s' % (refusal, said),)
     raise refusal
 
 
