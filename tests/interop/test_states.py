@@ -82,20 +82,21 @@ STATELESS = ('dropout', 'dropout_prefix', 'dropout_zero', 'residual_of_dropout',
 
 @each_of(BOUND)
 def test_every_cell(case, tmp_path):
-    model, data = model_for(grouped(*unrolled(case.make(rnn), 'whole', length=7)), {
-        'data': (2, 7, *case.step)})
+    model, data = model_for(grouped(*unrolled(case.make(rnn), 'whole', length=6)), {
+        'data': (2, 6, *case.step)})
     inputs = {'data': ('batch', 'time', *case.step)}
     try:
         stepper = load(model, tmp_path, inputs)
     except interop.ExportError as error:
-        kind = 'no recurrence' if case.name in STATELESS else 'cannot be stepped: '
-        assert kind in str(error)
+        kinds = ['no recurrence'] if case.name in STATELESS else [
+            'cannot be stepped: ', 'cannot be any size: node split0 ']
+        assert any(kind in str(error) for kind in kinds)
         assert case.name in STATELESS or any(
             node.op in ('SequenceReverse', 'reverse') or node.op == 'RNN' and node.bidirectional
             for node in structure(model.graph).graph.walk())
         return
     expected = whole(model, data, inputs)
-    for chunks in ([0] * 7, [2, 0, 4]):
+    for chunks in ([0] * 6, [2, 0, 3]):
         assert step_apart(stepper, stepper.begin(2), data, expected, chunks) < 1e-6
 
 

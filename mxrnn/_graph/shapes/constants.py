@@ -10,9 +10,9 @@ from .infer import Table
 from .sizes import Size, axes_in, number_for, product, same
 
 __all__ = ['CERTIFIED', 'COMMON_PARTS', 'CUT', 'EPSILON', 'MOST_PARTS', 'NEAR_ONE', 'PAIRS',
-           'PLAIN', 'TELLING', 'TIMES', 'Sizes', 'is_computed', 'is_constant', 'largest_kernel',
-           'may_be_decoded', 'may_be_part', 'part_ends', 'parts_of', 'size_in_graph',
-           'with_ends_counted']
+           'PLAIN', 'TELLING', 'TIMES', 'Sizes', 'is_computed', 'is_constant', 'is_written',
+           'largest_kernel', 'may_be_decoded', 'may_be_part', 'part_ends', 'parts_of',
+           'size_in_graph', 'with_ends_counted']
 
 #: The attribute of a part that rolling up has cut, so that structure tells its ends: how many steps
 #: the graph cuts one by one, or 0.
@@ -96,12 +96,17 @@ def may_be_part(factor: float, size: int) -> bool:
     return size < COMMON_PARTS * (max(factor, 1 / factor) + 1)
 
 
+def is_written(factor: float) -> bool:
+    """Whether a factor has so few digits that a person wrote it."""
+    written = float('%.*g' % (_DIGITS, factor))  # some operators keep it in 32 bits
+    return math.isclose(written, factor, rel_tol=1e-6)
+
+
 def is_computed(factor: float) -> bool:
     """Whether a factor is 1/n, a root of n or 1/n, or the logarithm of n, of a whole number n, with
     many digits."""
     ways = (1 / factor, factor ** 2, factor ** -2, math.exp(min(factor, 9))) if factor > 0 else ()
-    written = float('%.*g' % (_DIGITS, factor))  # some operators keep it in 32 bits
-    return not math.isclose(written, factor, rel_tol=1e-6) and any(
+    return not is_written(factor) and any(
         way > 2.5 and math.isclose(way, round(way), rel_tol=1e-6) for way in ways)
 
 

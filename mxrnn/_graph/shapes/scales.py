@@ -16,6 +16,7 @@ from .constants import (
     Sizes,
     is_computed,
     is_constant,
+    is_written,
     may_be_part,
     size_in_graph,
 )
@@ -95,8 +96,9 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
 
 
 def _numbers(node: Node, losses: bool) -> list[float]:
-    """The real numbers of a node that may be made of a size: no defaults, no bounds of ranges, and
-    none that only training reads, but with `losses` the scale of a gradient."""
+    """The real numbers of a node that may be made of a size: no defaults, no bounds of ranges, no
+    slopes of few digits, such as the .2 of convolutional cells, and none that only training reads,
+    but with `losses` the scale of a gradient."""
     if has(node.op, 'loss'):
         return [node.grad_scale] if losses and node.op in _LOSSES else []
     known = row(node.op)
@@ -104,7 +106,8 @@ def _numbers(node: Node, losses: bool) -> list[float]:
         return []
     given = [(getattr(node, key), kind.default if key != 'scalar' else None)
              for key, kind in known.attributes.items() if kind.kind == 'a number']
-    return [float(number) for number, default in given if number not in (None, default)]
+    return [float(number) for number, default in given if number not in (None, default) and not (
+        node.op == 'LeakyReLU' and is_written(number))]
 
 
 class _Around(NamedTuple):
