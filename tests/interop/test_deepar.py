@@ -136,7 +136,7 @@ def test_shapes_are_asked_for_without_a_config(tmp_path):
     said = asked()
     assert 'axis 1 of isPaddedTrain needs a number' in said
     line = '--input isPaddedTrain=batch,50'
-    assert said.endswith('type those of your data: ' + line)
+    assert said.endswith('Type the shape of your data; this fits the graph: ' + line)
     assert asked('--input', 'trainTarget=batch,50').endswith(line)
     for wrong in 'batch,40', '4,40', 'batch,64', 'batch,100':
         assert 'axis 1 of isPaddedTrain cannot be %s:' % wrong.partition(',')[2] in asked(
