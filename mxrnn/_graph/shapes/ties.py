@@ -382,7 +382,8 @@ class _Finder:
         made_for = self._made_for.get(node.name, self._every)
         for label in sorted(made_for & self._every):
             number = self._sizes.axes.get(label, 0)
-            for made in numbers & {number, number - 1} if number >= TELLING else ():
+            less = {number - 1}.difference(self._sizes.axes.values(), self._sizes.weights)
+            for made in numbers & {number, *less} if number >= TELLING else ():
                 yield Tie(label, node, 'makes %d elements' % made, (made,))
 
     def _runs(self, level: _Level, place: int, given: Sequence[Axes], repeats: int | None
