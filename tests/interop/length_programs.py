@@ -1124,6 +1124,8 @@ def _build(p: Draft) -> Draft:
                 consistent = p.chance(.4) and CONSISTENT.get(number.law)
                 piece = p.chosen(consistent or NUMBERED[number.law], number, place)
                 x = piece(p, x, number)
+        if x.count < 1:
+            raise Impossible
         return x
     x = pieces(_begin(p), 'before', .3)
     inside = None
