@@ -72,6 +72,9 @@ HEADS = {
     'copies joined': (lambda x: S.concat(*[S.max(x, axis=1, keepdims=True)] * T, dim=1), False),
     'as many values joined': (lambda x: S.concat(*[
         S.max(x * (.3 + at), axis=1, keepdims=True) for at in range(T)], dim=1), True),
+    'copies made anew': (lambda x: S.concat(*[
+        S.max(x, axis=1, keepdims=True) for _ in range(T)], dim=1), False),
+    'a cube': (lambda x: x * x * x, True),
     'copies added': (lambda x: S.add_n(*[S.max(x, axis=1)] * T), False),
     'a sum of copies': (lambda x: sum([S.max(x, axis=1)] * T), False),
     'a sum of copies beside a value': (lambda x: sum([S.max(x, axis=1)] * (T - 1),
@@ -111,8 +114,8 @@ HEADS = {
 }
 #: Those of which nothing tells that their numbers are fused steps; 144 weights excuse a 12th.
 COUNTED = ('as many copies', 'a temperature', 'a bound', 'copies joined', 'copies added',
-           'a place as a row', 'a pad', 'a mask of its own', 'a sum of ones', 'copies but one',
-           'a slope', 'a width', 'a steepness')
+           'copies made anew', 'a place as a row', 'a pad', 'a mask of its own', 'a sum of ones',
+           'copies but one', 'a slope', 'a width', 'a steepness')
 
 
 #: Heads over the list of T steps, by name; whether they leave the steps open.

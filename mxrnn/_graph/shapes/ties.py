@@ -186,7 +186,8 @@ class _Finder:
                 level.origin[place] = frozenset().union(*filter(None, read))
         needed = level.graph.needed() if level.above is None else range(len(level.graph.nodes))
         faults = {id(fault.node): fault for fault in level.table.faults}
-        repeats = _repeats(level.graph)
+        alike = _alike(level.graph)
+        repeats = _repeats(level.graph, alike)
         yield from self._equal(level, faults.values())
         yield from _unproven(
             scaled_sums(level.graph, level.table, level.origin, self._sizes, self._every,
@@ -211,7 +212,7 @@ class _Finder:
             yield from _unproven(
                 self._reshaped(node, given, made), self._cut(node, given),
                 self._looked_up(level, node, given), self._joined(level, node, given, made),
-                self._windows(level, place, given, made), self._repeated(node),
+                self._windows(level, place, given, made), self._repeated(node, alike[place]),
                 self._runs(level, place, given, repeats.get(place)))
             unknown = {'?'} & {label for axis in made for label in labels(axis)}
             if unknown and not any('?' in labels(axis) for axes in given for axis in axes):
@@ -366,7 +367,7 @@ class _Finder:
                 yield from self._each(labels(axis), node, 'has a kernel of %d over %s' % (
                     kernel, 'all of it' if whole else 'it'), (kernel,))
 
-    def _repeated(self, node: Node) -> Iterator[Tie]:
+    def _repeated(self, node: Node, read: Sequence[Entry]) -> Iterator[Tie]:
         """Numbers of elements that nothing compares with an axis, but that are as many."""
         key = _MAKERS.get(node.op)
         if key is None:
@@ -374,7 +375,7 @@ class _Finder:
         value = node.start if node.op == '_arange' and node.stop is None else getattr(node, key)
         numbers = set(value if isinstance(value, tuple) else (value,))
         if has(node.op, 'gathers'):  # copies of one value alone
-            numbers = {max(map(node.inputs.count, node.inputs), default=0)}
+            numbers = {max(map(read.count, read), default=0)}
         if key == 'shape' and not node.inputs:
             # the last of several sizes may be a width, and 0 stands for what the graph says
             numbers = set() if 0 in numbers or -1 in numbers else set(
@@ -382,7 +383,8 @@ class _Finder:
         made_for = self._made_for.get(node.name, self._every)
         for label in sorted(made_for & self._every):
             number = self._sizes.axes.get(label, 0)
-            less = {number - 1}.difference(self._sizes.axes.values(), self._sizes.weights)
+            less = {number - 1}.difference(self._sizes.axes.values(), self._sizes.weights) if (
+                number > TELLING) else ()
             for made in numbers & {number, *less} if number >= TELLING else ():
                 yield Tie(label, node, 'makes %d elements' % made, (made,))
 
@@ -399,7 +401,8 @@ class _Finder:
         for label in sorted(self._every.intersection(level.origin[place] or self._every).difference(
                 self._sizes.batches)):
             size = self._sizes.axes.get(label)
-            if label in self._own if size is None else may_be_decoded(number, size):
+            if label in self._own if size is None else may_be_decoded(number, size) if (
+                    repeats is None) else size - (size > TELLING) <= number <= size:
                 yield Tie(label, node, 'runs %d steps, whatever is read' % number, (number,))
 
 
@@ -441,18 +444,32 @@ def _maker(level: _Level, entries: Sequence[Entry], number: int) -> Node | None:
     return None
 
 
-def _repeats(graph: Graph) -> dict[int, int]:
+def _alike(graph: Graph) -> list[list[Entry]]:
+    """By place, the inputs of a node; of values that are computed alike, as ``tanh(x)`` written
+    twice, the first."""
+    first: dict[tuple[object, ...], int] = {}
+    found: list[list[Entry]] = []
+    owner: list[int] = []
+    for place, node in enumerate(graph.nodes):
+        found.append([Entry(owner[entry.node], entry.output) for entry in node.inputs])
+        owner.append(place if node.is_variable or node.subgraphs or has(node.op, 'draws') else (
+            first.setdefault((node.op, *sorted(node.attrs.items()), *found[-1]), place)))
+    return found
+
+
+def _repeats(graph: Graph, alike: Sequence[Sequence[Entry]]) -> dict[int, int]:
     """By place of the last of a chain of like nodes, each of which reads the one before and
     otherwise the same, as in ``x + x + x``: how many they are, or how many values they join."""
     counts: dict[tuple[int, int], int] = {}
     for place, node in enumerate(graph.nodes):
-        for at, (before, _) in enumerate(node.inputs):
+        for at, (before, _) in enumerate(alike[place]):
             like = graph.nodes[before]
-            others = [other for k, other in enumerate(node.inputs) if k != at]
+            others = [other for k, other in enumerate(alike[place]) if k != at]
             if (like.op, like.attrs) == (node.op, node.attrs) and not has(node.op, 'moves') and (
-                    others == [other for k, other in enumerate(like.inputs) if k != at]):
-                first = graph.nodes[like.inputs[at].node]
-                begin = first.inputs[0] if first.op == '_plus_scalar' else like.inputs[at]  # 0 + x
+                    others == [other for k, other in enumerate(alike[before]) if k != at]):
+                begin = alike[before][at]
+                if graph.nodes[begin.node].op == '_plus_scalar':  # 0 + x
+                    begin = alike[begin.node][0]
                 counts[place, at] = counts.pop((before, at), 1 + (begin in others)) + 1
     return {place: count for (place, _), count in counts.items() if count >= TELLING}
 
