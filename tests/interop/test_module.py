@@ -47,6 +47,17 @@ def test_names_are_those_of_mxnet():
     assert "inputs=['data'], outputs=['softmax_output']" in repr(module)
 
 
+@pytest.mark.parametrize('head', [
+    lambda x: S.sum(x, axis=1) / 12, lambda x: S.softmax(x * 12 ** -.5, axis=1)])
+def test_data_do_not_tell_the_steps_that_a_factor_is_made_of(head):
+    """The first call did: a sum over 12 steps was divided by 12 whatever came."""
+    outputs = over(rnn.FusedRNNCell(6, mode='gru', prefix='gru_'), 12, DATA)
+    model = random_model(head(outputs), {'data': (2, 12, 4)})
+    with pytest.raises(interop.ExportError, match='axis 1 of data needs a number .*=batch,…,4'):
+        interop.to_torch(model)
+    assert interop.to_torch(model, {'data': ('batch', 12, 4)})(torch.zeros(2, 12, 4)) is not None
+
+
 @pytest.mark.parametrize('shape', [(4, 6), (4, 3, 5)])
 def test_the_shape_of_data_that_do_not_fit_is_told(shape):
     module = make(over(rnn.GRUCell(6, 'gru_'), 3, DATA), {'data': (2, 3, 4)})

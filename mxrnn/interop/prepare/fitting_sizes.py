@@ -4,13 +4,14 @@ from __future__ import annotations
 from typing import Callable, Iterator, Mapping, Sequence
 
 from ..._graph.graph import Entry, Graph
+from ..._graph.operator_table import has
 from ..._graph.shapes.axis_factors import number_of
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Named
 from ..._graph.shapes.scales import Tie
 from ..._graph.shapes.sizes import Axis, product, resolve
 
-__all__ = ['fitting_sizes', 'told_sizes']
+__all__ = ['are_told', 'fitting_sizes', 'told_sizes']
 
 #: Sizes of axes of which no part is taken, and how often any is tried.
 _SIZES, _MOST = (1, 2, 4, 8, 16, 32, 64), 40
@@ -38,9 +39,10 @@ def fitting_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
     # Inputs of few axes and those that come last have few features.
     features = sorted([label for label, size in least.items() if size == 1][::-1], key=lambda each:
                       min(len(shape) for shape in shapes.values() if each in shape))
-    # A Reshape may make an axis of that size, or split one into as many parts.
-    parts = {label: [int(number) for tie in ties if tie.node.op == 'Reshape'
-                     for number in tie.numbers] for label, ties in untold.items()}
+    # A number of a node may be the size; a Reshape may also split an axis into as many parts.
+    parts = {label: [int(number) for tie in ties if tie.node.op not in ('slice_axis', 'slice')
+                     for number in tie.numbers if number == int(number) > 1]
+             for label, ties in untold.items()}
     order = [*[label for label, size in least.items() if size > 1], *features]
     tries = iter(range(_MOST))
 
@@ -59,6 +61,17 @@ def fitting_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
                 if told:
                     yield from ways(told)
     return next(filter(takes, ways({})), {})
+
+
+def are_told(graph: Graph, params: Mapping[str, Sequence[int | str]], shapes: Mapping[str, Named],
+             untold: Mapping[str, Sequence[Tie]], fit: Mapping[str, int]) -> bool:
+    """Whether the graph takes no other sizes than those that fit, of axes that factors alone tie.
+    Otherwise only the user knows them."""
+    return not any(told_sizes(graph, params, shapes, {label: other}, [*untold])
+                   for label, ties in untold.items()
+                   if all(tie.node.op.endswith('_scalar') or has(tie.node.op, 'loss')
+                          for tie in ties)
+                   for other in (fit[label] + 1, 2 * fit[label]))
 
 
 def told_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],

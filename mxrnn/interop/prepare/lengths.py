@@ -15,7 +15,7 @@ from ..._graph.shapes.shape_search import UnclearShape
 from ..._graph.shapes.substitution import substituted
 from ..._graph.shapes.verdicts import Axis, Verdict, with_sizes
 from ..registry import ExportError, ShapesNeeded
-from .fitting_sizes import fitting_sizes, told_sizes
+from .fitting_sizes import are_told, fitting_sizes, told_sizes
 from .input_shapes import (
     Request,
     Shapes,
@@ -164,10 +164,10 @@ def _typed_for(name: str, request: Request) -> str:
     """The option for an input, with a number for each axis that the graph ties; '' if none fits."""
     try:
         own, verdict = opened(request)
-        fit = _fit(request, own, verdict, _named(own, verdict, {}), None)
+        fit, is_told = _fit(request, own, verdict, _named(own, verdict, {}), None)
     except ExportError:
-        fit = None
-    return as_options({name: fit[name]}) if fit else ''
+        return ''
+    return as_options({name: fit[name]}) if fit and is_told else ''
 
 
 def _with_option(request: Request, other: Graph | None, error: TiedError) -> TiedError:
@@ -296,8 +296,9 @@ def _untold(verdict: Verdict, names: Mapping[str, int | str]) -> list[str]:
 
 
 def _fit(request: Request, own: Mapping[str, Named], verdict: Verdict,
-         names: Mapping[str, int | str], other: Graph | None) -> dict[str, Named] | None:
-    """The shapes with sizes of untold axes that fit the graph; None if none were found."""
+         names: Mapping[str, int | str], other: Graph | None) -> tuple[dict[str, Named], bool]:
+    """The shapes with sizes of untold axes that fit the graph, {} if none were found; and whether
+    it tells them, since it does not take others."""
     untold, shapes = _untold(verdict, names), with_sizes(own, _final(verdict, names))
 
     def takes(sizes: Mapping[str, int]) -> bool:
@@ -309,11 +310,12 @@ def _fit(request: Request, own: Mapping[str, Named], verdict: Verdict,
             return not _untold(verdict_, _named(own_, verdict_, typed))
         except ExportError:
             return False
+    ties = {label: verdict.axes[label].ties for label in untold}
     if not untold:
-        return shapes
-    fit = fitting_sizes(request.graph, request.with_weights(own), shapes, {
-        label: verdict.axes[label].ties for label in untold}, takes)
-    return with_sizes(shapes, fit) if fit else None
+        return shapes, True
+    fit = fitting_sizes(request.graph, request.with_weights(own), shapes, ties, takes)
+    return with_sizes(shapes, fit) if fit else {}, not fit or are_told(
+        request.graph, request.with_weights(own), shapes, ties, fit)
 
 
 def _refuse_untold(request: Request, own: Mapping[str, Named], verdict: Verdict,
@@ -322,17 +324,19 @@ def _refuse_untold(request: Request, own: Mapping[str, Named], verdict: Verdict,
     untold, final = _untold(verdict, names), _final(verdict, names)
     if not untold:
         return
-    fit = _fit(request, own, verdict, names, other)
+    fit, is_told = _fit(request, own, verdict, names, other)
     asked = {name: shape for name, shape in own.items() if {*untold} & {*shape}}
     name, shape = next(each for each in asked.items() if untold[0] in each[1])
-    raise ShapesNeeded(
-        'axis %d of %s needs a number that the graph does not tell, since %s%s' % (
-            shape.index(untold[0]), name, verdict.axes[untold[0]].ties[0],
-            _FITS + as_options({name: fit[name] for name in asked}) if fit else
-            '. Give it in place of …: ' + as_options(
-                with_sizes(asked, {**final, **dict.fromkeys(untold, '…')}))),
-        {name: [None if size in untold else final.get(str(size), size) for size in shape]
-         for name, shape in own.items()})
+    said = 'axis %d of %s needs a number that the graph does not tell, since %s%s' % (
+        shape.index(untold[0]), name, verdict.axes[untold[0]].ties[0],
+        _FITS + as_options({name: fit[name] for name in asked}) if fit and is_told else
+        '. Give it in place of …: ' + as_options(
+            with_sizes(asked, {**final, **dict.fromkeys(untold, '…')})))
+    if not is_told:
+        raise ExportError(said)  # nor do the data of a call tell it
+    raise ShapesNeeded(said, {
+        name: [None if size in untold else final.get(str(size), size) for size in shape]
+        for name, shape in own.items()})
 
 
 def _as_settled(own: Mapping[str, Named], verdict: Verdict, names: Mapping[str, int | str],
