@@ -91,9 +91,10 @@ def to_onnx(model: Any, path: str, inputs: Mapping[str, Sequence[int | str]] | N
     The check runs the file and the model on the same random data. The file runs in onnxruntime,
     with `load_stepper` if it has states. The model runs in MXNet, or in torch if MXNet cannot be
     imported. The data have the length that the graph was unrolled for, then two other sizes if the
-    file takes any. Each number may differ by 1e-5 of itself and by as much as rounding alone
-    causes. Otherwise nothing is written, and the message names the first node that differs. The
-    check takes about as long as the export. It runs MXNet in its own process. A file that cannot be
+    file takes any. A number may differ by 1e-5 of the largest of its feature, or of its place on
+    another axis, and by as much as rounding alone causes. Otherwise nothing is written, and the
+    message names the first node that differs. The check takes about as long as the export. It runs
+    MXNet in its own process. A file that cannot be
     checked is written, with a warning in the log: onnxruntime is missing, or the model draws random
     numbers or has operators that a program defines.
 

@@ -1,6 +1,7 @@
 """How far outputs are apart, and which node of a graph is the first that differs."""
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from typing import Callable, Iterator, Optional, Sequence
@@ -156,14 +157,19 @@ def _largest(array: np.ndarray) -> float:
 
 
 def beyond(got: np.ndarray, wanted: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Which numbers differ by more than rounding: by more than 1e-5 of themselves, or a few units
-    in their last place, and several times the `noise` beside."""
+    """Which numbers differ by more than rounding: by more than 1e-5, or a few units in the last
+    place, of the largest number with the same place along some axis, such as that of a feature, and
+    several times the `noise` beside."""
     if got.shape != wanted.shape:
         return np.array(True)
     kind = np.finfo(wanted.dtype if wanted.dtype.kind == 'f' else 'float32')
-    allowed = max(1e-5, 8 * float(kind.eps)) * np.abs(np.where(np.isfinite(wanted), wanted, 0)) + (
-        NOISE * noise + float(kind.tiny))
-    return np.asarray(_apart(got, wanted) > allowed)
+    size = np.abs(np.where(np.isfinite(wanted), wanted, 0)).astype('float64')
+    every = range(size.ndim)
+    size = functools.reduce(np.minimum, [size.max(axis=tuple({*every} - {axis}), initial=0,
+                                                  keepdims=True) for axis in every], size.max(
+                                                      initial=0))
+    return np.asarray(_apart(got, wanted) > max(1e-5, 8 * float(kind.eps)) * size + (
+        NOISE * noise + float(kind.tiny)))
 
 
 def telling(got: np.ndarray, wanted: np.ndarray, noise: np.ndarray) -> list[np.ndarray]:

@@ -238,7 +238,8 @@ class _Check:
                 ' in its own graph, %d in the graph rewritten for any size' % self._rewritten
                 if self._rewritten else ''),
             '%s%s%s' % (
-                '. Rounding alone changes outputs by %.1g' % self._rounding if self.worst > 1e-5
+                '. Rounding alone changes outputs by %.1g' % self._rounding if (
+                    self._rounding and self.worst > 1e-5)
                 else '', ''.join('. Not compared: ' + each for each in self._missed), refused),
             '; '.join(self.said), self.data)
 
@@ -318,7 +319,7 @@ class _Check:
                             places.sum(), places.size, one[places][0], other[places][0])
                 elif name in seen.passed and not (self.said or every):  # once: it exports again
                     node, how = first_with_numbers(*place), 'by numbers for NaN'
-                if node:
+                if node or one.shape != other.shape:
                     raise ExportError(
                         'the output %s differs from the checkpoint in %s %s, for %s. The first '
                         'node that differs is %s\n%s' % (
