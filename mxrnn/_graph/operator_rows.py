@@ -77,8 +77,10 @@ class Row(NamedTuple):
     @property
     def least_inputs(self) -> int:
         """How many inputs every node has: all that are not `optional`, and no lengths."""
-        if self.bodies or self.variadic:
-            return 0 if self.bodies else 1
+        if self.bodies:
+            return 0
+        if self.variadic:
+            return 1
         return sum(not each.optional and each.role != 'length' for each in self.inputs)
 
     def positions(self, *roles: str) -> tuple[int, ...]:

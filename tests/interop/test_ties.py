@@ -83,6 +83,8 @@ HEADS = {
     'a power by hand': (lambda x: functools.reduce(operator.mul, [S.max(x, axis=1)] * T), False),
     'repeated': (lambda x: functools.reduce(lambda each, _: S.tanh(each), range(T), x), False),
     'a place as a row': (lambda x: S.one_hot(S.argmax(S.sum(x, axis=2), axis=1), depth=T), False),
+    'classes': (lambda x: S.FullyConnected(S.one_hot(
+        S.argmax(x, axis=2), depth=T), num_hidden=3, flatten=False, name='classes'), True),
     'a pad': (lambda x: S.Pad(S.max(x, axis=1).reshape((0, 1, 1, -1)), mode='constant', pad_width=(
         0, 0, 0, 0, 0, T - 1, 0, 0)), False),
     'a mask of its own': (lambda x: S.broadcast_add(S.max(x, axis=1, keepdims=True), S.max(

@@ -96,9 +96,9 @@ def scaled_sums(graph: Graph, table: Table, origin: Sequence[Collection[str] | N
 
 
 def _numbers(node: Node, losses: bool) -> list[float]:
-    """The real numbers of a node that may be made of a size: no defaults, no bounds of ranges, no
-    slopes of few digits, such as the .2 of convolutional cells, and none that only training reads,
-    but with `losses` the scale of a gradient."""
+    """A node's real numbers, without defaults, bounds of ranges, those that only training reads,
+    and slopes of few digits, such as the .2 of convolutional cells. Of a loss, with `losses`, the
+    scale of its gradient."""
     if has(node.op, 'loss'):
         return [node.grad_scale] if losses and node.op in _LOSSES else []
     known = row(node.op)

@@ -376,6 +376,8 @@ class _Finder:
         numbers = set(value if isinstance(value, tuple) else (value,))
         if has(node.op, 'gathers'):  # copies of one value alone
             numbers = {max(map(read.count, read), default=0)}
+        if node.op == 'one_hot':  # as many classes as a weight has rows or columns
+            numbers -= {*self._sizes.weights}
         if key == 'shape' and not node.inputs:
             # the last of several sizes may be a width, and 0 stands for what the graph says
             numbers = set() if 0 in numbers or -1 in numbers else set(

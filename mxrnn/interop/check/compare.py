@@ -37,8 +37,9 @@ class Differences(NamedTuple):
     shapes : dict
         Of the inputs, by name.
     outputs : list of (str, float)
-        The `difference` of each output, where the checkpoint has numbers. If some differ by more
-        than rounding, that of these alone if it is larger: they may be small beside others.
+        Of each output, the largest difference, where the checkpoint has numbers: relative to the
+        output's largest value, or to the largest number that differs by more than rounding,
+        whichever gives more.
     chunks : list of int
         The numbers of steps per run for a file with states; empty for other files.
     missed : dict

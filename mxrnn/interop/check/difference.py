@@ -19,8 +19,8 @@ __all__ = ['NOISE', 'Exporter', 'Seen', 'beyond', 'difference', 'draws', 'first_
            'first_with_numbers', 'known', 'noise_of', 'of_file', 'outputs_that_draw', 'part',
            'telling']
 
-#: Up to how many times the effect of rounding a difference is allowed, and in how many runs this
-#: effect is looked for: in one, it is next to nothing for some numbers, by chance.
+#: A difference may be `NOISE` times the effect of rounding, which is the largest of up to `_RUNS`
+#: runs: one run may by chance barely move a number.
 NOISE, _RUNS = 16, 8
 #: Exports a model with other outputs; None if nothing can.
 Exporter = Optional[Callable[[Model], ExportedFile]]
@@ -183,7 +183,8 @@ def noise_of(checkpoint: Reference, data: Data, own: bool, got: Sequence[np.ndar
              wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
     """How far each number of the outputs moves if all that is read and computed on the way changes
     by as much as rounding changes it: the most in some runs, which end when that explains how far
-    `got` is from `wanted`. A type makes only those numbers less exact that are made of it."""
+    `got` is from `wanted`. A node of float16
+    makes only what is computed from it less exact."""
     noise, runs = [np.zeros(each.shape) for each in wanted], _moves(checkpoint, data, own, wanted)
     for _ in range(_RUNS):
         if not any(places.any() for places in map(beyond, got, wanted, noise)):

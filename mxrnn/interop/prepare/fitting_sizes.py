@@ -18,8 +18,8 @@ _SIZES, _MOST = (1, 2, 4, 8, 16, 32, 64), 40
 
 
 def fitting_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
-                   shapes: Mapping[str, Named], untold: Mapping[str, Sequence[Tie]],
-                   takes: Callable[[Mapping[str, int]], bool]) -> dict[str, int]:
+                  shapes: Mapping[str, Named], untold: Mapping[str, Sequence[Tie]],
+                  takes: Callable[[Mapping[str, int]], bool]) -> dict[str, int]:
     """By names of axes, sizes that the graph takes; {} if none were found.
 
     Sequences are as long as others if they can be, and as short as their parts allow.

@@ -96,8 +96,8 @@ class ConstantDraws(TorchDispatchMode):  # type: ignore[misc]
         return drawn.fill_(_DRAWN.get(name, .5))
 
 
-#: Functions that some libraries compute by way of larger numbers, near 1 or their argument: they
-#: are as exact as these.
+#: Functions that some libraries compute from values near 1 or near the argument: their error is
+#: relative to these, not to the result.
 _NEAR_ONE = frozenset('tanh sigmoid erf gelu softplus log_sigmoid log1p expm1 elu'.split())
 
 
