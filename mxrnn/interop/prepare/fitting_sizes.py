@@ -86,5 +86,5 @@ def told_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
     told = {label: size for name, shape in shapes.items() for label, axis in zip(
         shape, table.axes.get(Entry(places[name], 0), ())) for size in [resolve(product(axis))]
         if label in axes and isinstance(size, int)}
-    numbers = [number_of(axis) for axes in table.axes.values() for axis in axes]
-    return {} if table.faults or any(size is not None and size < 1 for size in numbers) else told
+    made = [number_of(axis) or 0 for axes in table.axes.values() for axis in axes]
+    return {} if table.faults or min(told.values(), default=1) < 1 or min(made) < 0 else told
