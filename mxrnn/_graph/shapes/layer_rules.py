@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..graph import Node
 from .axis_factors import Axes, Factors, agree, mixed
 from .rule_api import Array, UnknownAxes, alike, rule
-from .sizes import add, product, quotient
+from .sizes import add, product, quotient, resolve
 from .unification import SizeError, suggest, unify
 
 __all__: list[str] = []
@@ -128,6 +128,9 @@ def _side(node: Node, at: int, axis: Factors) -> Factors:
     if style == 'same':  # a window begins at every `stride`-th element
         reach, pad = 1, 0
     beyond = stride - 1 if style == 'full' else 0  # how far the last window may extend
+    padded = resolve(add(old, 2 * pad))
+    if isinstance(padded, int) and padded < reach:
+        raise SizeError('%d and at least %d' % (padded, reach))
     return mixed((add(quotient(add(old, 2 * pad + beyond - reach), stride), 1),))
 
 
