@@ -24,6 +24,7 @@ from ._source.methods import Methods
 from ._source.size_texts import described
 from .model import Model
 from .prepare import prepare
+from .prepare.losses import without_values
 from .prepare.outputs import chosen
 from .registry import TORCH, Converters, ExportError, ShapesNeeded
 
@@ -149,6 +150,8 @@ class TorchModel(nn.Module):
     def __getattr__(self, name: str) -> Any:
         if name in ('begin', 'encode', 'steps') and not hasattr(type(self), 'steps'):
             raise AttributeError('%s needs states: to_torch(model, states=True)' % name)
+        if name == 'loss':
+            raise AttributeError('. '.join(self._mxrnn.notes) or 'the graph has no loss')
         return super().__getattr__(name)
 
     def _settle(self, given: Mapping[str, Any]) -> None:
@@ -416,10 +419,13 @@ class WaitingModel(TorchModel):
         params = model.params
         graph = chosen(with_one_input(model.graph, params, True).graph, asked['outputs'], True,
                        ())[0]
+        whole = [name for name in graph.arguments if name not in params]
+        graph = graph.ending_in(without_values(graph, graph.heads))
         self.inputs = [name for name in graph.needed_variables() if name not in params]
         self.outputs, self.training = graph.outputs, False
         self._needed, self._shapes = str(error), error.shapes
-        self._mxrnn = _Facts(asked, model, {'forward': self.inputs})
+        self._mxrnn = _Facts(asked, model, {'forward': self.inputs, **(
+            {'loss': whole} if whole != self.inputs else {})})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self._given('forward', args, kwargs)

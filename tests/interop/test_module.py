@@ -70,13 +70,18 @@ def test_the_shape_of_data_that_do_not_fit_is_told(shape):
         module(data=torch.zeros(4, 6, 4), n=torch.ones(4))
 
 
-def test_a_module_runs_without_what_only_a_ctc_loss_reads():
-    scores = S.FullyConnected(S.swapaxes(DATA, dim1=0, dim2=1), num_hidden=4, flatten=False,
+@pytest.mark.parametrize('read', [DATA, S.reshape(DATA, (-1, 5, 4))], ids=['told', 'waiting'])
+def test_a_module_runs_without_what_only_a_ctc_loss_reads(read):
+    scores = S.FullyConnected(S.swapaxes(read, dim1=0, dim2=1), num_hidden=4, flatten=False,
                               name='fc')
     loss = S.ctc_loss(scores, V('label'), label_lengths=V('letters'), use_label_lengths=True)
     module = make(loss, {'data': (2, 5, 4), 'label': (2, 2), 'letters': (2,)})
     data = torch.randn(2, 5, 4)
+    with pytest.raises(TypeError, match=r'forward takes data, got data, label. .* call loss\('):
+        module(data, label=torch.ones(2, 2))
+    found = module(data)
     wanted = torch.nn.functional.linear(data.swapaxes(0, 1), *module.parameters())
+    torch.testing.assert_close(found, wanted)
     for each in module, copy.deepcopy(module):
         for training in True, False:
             torch.testing.assert_close(each.train(training)(data), wanted)
@@ -564,3 +569,5 @@ def test_steps_by_mxnets_names():
     for name in 'begin', 'steps', 'encode':
         with pytest.raises(AttributeError, match=name + r' needs states: to_torch\(model, stat'):
             getattr(interop.to_torch(model), name)
+    with pytest.raises(AttributeError, match='the graph has no loss'):
+        module.loss(data)

@@ -309,6 +309,20 @@ def test_labels_outside_the_classes_are_refused(label):
         source.module.loss(data, torch.tensor([0., label]))
 
 
+@pytest.mark.parametrize('inputs', [None, {'label': ('batch', 'time')}])
+def test_a_label_that_is_cut_as_the_predictions_are(inputs):
+    """There was no method loss, or one that took a label of the graph's length alone."""
+    def shifted(length):
+        before = S.slice_axis(over(rnn.GRUCell(3, 'gru_'), length), axis=1, begin=0, end=length - 1)
+        label = S.slice_axis(V('label'), axis=1, begin=1, end=length)
+        return S.SoftmaxOutput(S.Reshape(before, shape=(-1, 3)), S.Reshape(label, shape=(-1,)))
+    source = generate(random_model(shifted(10), {'data': (2, 10, 4), 'label': (2, 10)}), inputs)
+    for length in 10, 6:
+        check(source, shifted(length), {
+            'data': random_value('data', (2, length, 4)).astype('f'),
+            'label': np.arange(2 * length).reshape(2, length).astype('f') % 3})
+
+
 def test_a_number_for_an_axis_that_may_have_any_size_is_refused():
     rows = S.Reshape(over(rnn.GRUCell(3, 'gru_'), 4), shape=(-1, 3))
     symbol = S.SoftmaxOutput(rows, S.Reshape(V('label'), shape=(-1,)))

@@ -64,7 +64,7 @@ def written(plan: Prepared, in_memory: bool = False) -> Written:
             name: shape for name, shape in plan.shapes.items() if name not in plan.given}))
     notes = [text % ', '.join(map(_quoted, names)) for names, text in (
         (losses.untold, 'there is no method loss, because the shape of %s is not known: give it '
-                        'with --input'),
+                        'in inputs (--input)'),
         (plan.read, 'forward gives %s, which the loss reads'),
         (losses.inner, 'the method loss has no part for %s, because other nodes read it')) if names]
     return Written(plan, losses, file, methods, notes, steps)

@@ -103,9 +103,9 @@ def _in_one(whole: Compared, *chunks: Compared) -> list[Compared]:
     return [whole._replace(said='whole, ' + whole.said), chunks[0]]
 
 
-def _raised(error: Exception) -> ExportError:
-    return ExportError('the source raises %s: %s\n%s' % (
-        type(error).__name__, reason_of(error), REMEDY))
+def _raised(error: Exception, where: str = '') -> ExportError:
+    return ExportError('the source raises %s%s: %s\n%s' % (
+        type(error).__name__, where, reason_of(error), REMEDY))
 
 
 # ---- gradients
@@ -155,7 +155,8 @@ def _compare_gradients(source: Written, module: nn.Module, data: Data) -> int:
                             inputs)
         return _refuse_differences(source, found, wanted)
     assert reason is not None
-    raise _raised(reason) from reason
+    raise _raised(reason, ' in loss, with %s' % ' and '.join(
+        '%s %s' % (name, tuple(shapes[name])) for name in methods.of_loss)) from reason
 
 
 def _labels(graph: Graph, wanted: Mapping[str, tuple[Sequence[int], np.dtype]]) -> Iterator[_Named]:

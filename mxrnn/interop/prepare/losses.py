@@ -9,12 +9,14 @@ from ..._graph import merge_rnn, remove_no_ops
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
+from ..._graph.shapes.constants import Sizes, with_ends_counted
+from ..._graph.shapes.infer import infer
 from ..._graph.shapes.sizes import Axis, add, axes_in, divide, product, same
 from .array_types import Facts, Shape, inferred, survey
 from .input_shapes import guarded
 from .lengths import Settled
 
-__all__ = ['Losses', 'with_losses']
+__all__ = ['Losses', 'with_losses', 'without_values']
 
 
 class Losses(NamedTuple):
@@ -45,9 +47,12 @@ class Losses(NamedTuple):
     @property
     def predictions(self) -> list[Entry]:
         """The heads that are predictions; all outputs if none is."""
-        outputs = self.graph.heads[:len(self.graph.heads) - self.split]
-        return [head for head in outputs
-                if not has(self.graph.nodes[head.node].op, 'value')] or [*outputs]
+        return without_values(self.graph, self.graph.heads[:len(self.graph.heads) - self.split])
+
+
+def without_values(graph: Graph, heads: Sequence[Entry]) -> list[Entry]:
+    """The heads that are no values of losses; all if none is."""
+    return [head for head in heads if not has(graph.nodes[head.node].op, 'value')] or [*heads]
 
 
 def with_losses(unrolled: Graph, found: Settled, arrays: Mapping[str, np.ndarray],
@@ -65,7 +70,10 @@ def with_losses(unrolled: Graph, found: Settled, arrays: Mapping[str, np.ndarray
     facts = survey(graph, arrays, shapes, types)
     shapes.update((name, shape_of([found.numbers.get(str(size), size) for size in given[name]]))
                   for name in labels if name in given)
-    _find_labels(graph, facts, shapes, labels, given)
+    sizes = Sizes(found.own)
+    _find_labels(graph, facts, shapes, labels, given, sizes)
+    read = tuple([entry for node in graph.nodes for entry in node.inputs_of('label')])
+    graph = with_ends_counted(graph, infer(graph._replace(heads=read), shapes), sizes)
     split = _split(graph, facts)
     graph = graph._replace(heads=(*graph.heads, *split))
     graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
@@ -78,7 +86,7 @@ def with_losses(unrolled: Graph, found: Settled, arrays: Mapping[str, np.ndarray
 
 
 def _find_labels(graph: Graph, facts: Facts, shapes: dict[str, Shape], labels: Sequence[str],
-                 given: Mapping[str, Sequence[int | str]]) -> None:
+                 given: Mapping[str, Sequence[int | str]], sizes: Sizes) -> None:
     """Add labels whose shapes were not given to `shapes`, so that they fit the predictions. Refuse
     a number for an axis that may have any size in these."""
     for node in graph.nodes:
@@ -99,7 +107,7 @@ def _find_labels(graph: Graph, facts: Facts, shapes: dict[str, Shape], labels: S
                 continue
             shape = next((shape for shape in _candidates(
                 shapes, read, node, len(part.nodes) > 1) if _fits(
-                    node, part, {**shapes, names[0]: shape}, read)), None)
+                    node, part, {**shapes, names[0]: shape}, read, sizes)), None)
             if shape is not None:
                 shapes[names[0]] = shape
 
@@ -120,9 +128,9 @@ def _candidates(shapes: Mapping[str, Shape], data: Shape, node: Node, reshaped: 
     return [shape for shape in found if shape and all(axes_in(size) <= known for size in shape)]
 
 
-def _fits(node: Node, part: Graph, shapes: Mapping[str, Shape], data: Shape) -> bool:
+def _fits(node: Node, part: Graph, shapes: Mapping[str, Shape], data: Shape, sizes: Sizes) -> bool:
     """Whether a loss' label has as many elements as the loss reads."""
-    table = inferred(part, shapes)
+    table = inferred(with_ends_counted(part, infer(part, shapes), sizes), shapes)
     if table.faults or part.heads[0] not in table.axes:
         return False
     axes = [product(axis) for axis in table.axes[part.heads[0]]]
