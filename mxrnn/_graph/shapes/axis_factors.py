@@ -132,7 +132,7 @@ def _without(factors: Factors, axis: Factors) -> Factors | None:
             found = resolve(pool.pop(0)) if pool else None
             if found is None:
                 return None
-            if _fits(found, wanted):
+            if same(found, wanted):
                 break
             if not isinstance(found, int) or not isinstance(wanted, int):
                 return None
@@ -142,14 +142,3 @@ def _without(factors: Factors, axis: Factors) -> Factors | None:
             pool[:0] = [found // common] * (found != common)
             wanted //= common
     return tuple(pool)
-
-
-def _fits(found: Size, wanted: Size) -> bool:
-    """Whether an axis is the wanted one; binds what is unknown about it."""
-    if same(found, wanted):
-        return True
-    for one, other in ((found, wanted), (wanted, found)):
-        if isinstance(one, Axis) and isinstance(other, int) and one.given == other:
-            one.bound = other
-            return True
-    return False

@@ -5,8 +5,8 @@ import math
 
 from ..graph import Node
 from ..operator_table import ROWS, has
-from .axis_factors import Axes, mixed, number_of
-from .rule_api import Array, UnknownAxes, alike, broadcast_axes, is_one, rule
+from .axis_factors import Axes, factors_of, mixed, number_of
+from .rule_api import Array, UnknownAxes, alike, broadcast_axes, rule
 from .sizes import Axis, product, resolve
 
 __all__: list[str] = []
@@ -48,7 +48,8 @@ def _where(node: Node, condition: Array, *choices: Array) -> Axes:
     if len(condition) == 1 < len(data):
         return data.as_long(0, condition)
     kept = len(condition)
-    while kept > 1 and is_one(condition[kept - 1], data.of_rank(len(condition))[kept - 1]):
+    data = data.of_rank(kept) if condition else data
+    while kept > 1 and not factors_of(condition[kept - 1]):
         kept -= 1  # (batch, 1) beside (batch, 8) selects rows
     return alike(data, condition and condition[:kept] + data[kept:])
 

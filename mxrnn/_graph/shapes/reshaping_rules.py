@@ -5,7 +5,7 @@ import math
 from typing import Iterable, Sequence
 
 from ..graph import Node
-from .axis_factors import REST, Axes, Factors, agree, factors_of, match_factors, mixed, open_axes
+from .axis_factors import REST, Axes, Factors, agree, factors_of, match_factors, mixed
 from .rule_api import Array, UnknownAxes, alike, rule
 from .sizes import Axis, Size, add, divide, interval, product, quotient, reshaping, resolve, same
 from .unification import AxesError, SizeError, suggest, unify, unify_all
@@ -74,8 +74,6 @@ def _split_again(axis: Factors, sizes: Sequence[int]) -> None:
 
 def _equal_sizes(data: Axes, made: Axes) -> None:
     """The likeliest of several solutions: axes of size 1 are added or removed."""
-    if any(axis.given is not None for axis in open_axes(data)):
-        return  # split or joined axes are not compared any more
     left: list[list[Size]] = [[size for size in map(product, axes) if size != 1]
                               for axes in (data, made)]
     if len(left[0]) == len(left[1]) and all(

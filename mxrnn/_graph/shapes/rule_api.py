@@ -10,7 +10,7 @@ from .sizes import Axis, Size, product
 from .unification import AxesError, SizeError
 
 __all__ = ['Array', 'NOT_INFERRED', 'RULES', 'Rule', 'UnknownAxes', 'alike', 'broadcast',
-           'broadcast_axes', 'is_one', 'rule']
+           'broadcast_axes', 'rule']
 
 #: Returns the axes of a node's output, or a tuple of those of its outputs, from the node and the
 #: `Array` of each input in the operator's row but labels; it is empty if a node lacks the input.
@@ -48,7 +48,7 @@ def broadcast_axes(arrays: Iterable[Axes]) -> Axes:
         longer, shorter = (axes, result) if len(axes) > len(result) else (result, axes)
         more = len(longer) - len(shorter)
         result = longer[:more] + [
-            one if is_one(other, one) else other if is_one(one, other) else agree(one, other)
+            one if not factors_of(other) else other if not factors_of(one) else agree(one, other)
             for one, other in zip(longer[more:], shorter)]
     return result
 
@@ -56,13 +56,6 @@ def broadcast_axes(arrays: Iterable[Axes]) -> Axes:
 def broadcast(*shapes: Sequence[Size]) -> tuple[Size, ...]:
     """The shape of the result of arrays whose axes of size 1 are repeated as needed."""
     return tuple(map(product, broadcast_axes([[(size,) for size in shape] for shape in shapes])))
-
-
-def is_one(axis: Factors, beside: Factors) -> bool:
-    """Whether an axis is repeated along another one: it has size 1, or the user said 1 here."""
-    one, other = ([size.given if isinstance(size, Axis) else size for size in factors_of(each)]
-                  for each in (axis, beside))
-    return not one or one == [1] and other != [1] and len(other) == 1 and other[0] is not None
 
 
 class Array(List[Factors]):

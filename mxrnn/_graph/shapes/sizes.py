@@ -41,8 +41,6 @@ class Axis:
         read when the file runs: an axis of an input whose shape was not given.
     hint : str
         The name that operators suggest for a free axis.
-    given : int or None
-        The size that the user gave, if the axis is followed nevertheless.
     bound : Size or None
         The size that it was found to equal.
     believed : tuple
@@ -53,7 +51,6 @@ class Axis:
     label: str = ''
     free: bool = False
     hint: str = ''
-    given: int | None = None
     bound: Size | None = None
     believed: tuple[tuple[Size, Size], ...] = ()
 
