@@ -689,6 +689,16 @@ def test_a_number_of_steps_that_frees_them_is_advised(typed, advised, form, tmp_
     export(gru_of_five(True), path, shapes_of(['data=' + advised]), states=True)
 
 
+@pytest.mark.parametrize(('data', 'advised'), [
+    (V('data'), 'A name makes it any: --input data=batch,time,3\n'),
+    (S.reshape(S.reshape(V('data'), (-1, 3)), (-1, 5, 3)),
+     'data_1: 5, .* For any: --input data=batch,data_1:5,3\n')], ids=['free', 'reshaped'])
+def test_what_was_typed_and_fixes_the_steps_is_said(data, advised, tmp_path):
+    model = random_model(over(rnn.GRUCell(4, 'g_'), 5, data), {'data': (2, 5, 3)})
+    with pytest.raises(interop.ExportError, match='steps is fixed\n' + advised):
+        interop.to_onnx(model, tmp_path / 'a.onnx', {'data': ('batch', 5, 3)}, states=True)
+
+
 def test_the_option_for_an_encoder_of_any_length_is_printed():
     """A file with states kept the encoder's number of steps, and no line said what to type."""
     source, target = (S.Embedding(V(name), input_dim=9, output_dim=6, name=name[0])

@@ -240,7 +240,7 @@ def _with_numbers(request: Request, own: Mapping[str, Named], verdict: Verdict
     option was tried with which these may have any size."""
     shapes, axes = dict(own), dict(verdict.axes)
     for name, at, size in [(name, at, size) for name, shape in own.items()
-                           if name not in request.typed for at, size in enumerate(shape)
+                           for at, size in enumerate(shape)
                            if isinstance(size, int) and size >= TELLING]:
         label = '%s_%d' % (name, at)
         named = {**own, name: (*own[name][:at], label, *own[name][at + 1:])}
@@ -460,7 +460,7 @@ def _with_typed_numbers(shapes: Mapping[str, Named], verdict: Verdict, typed: Sh
     product of several sizes, as for features that are joined."""
     def own(label: int | str, size: int | str) -> int | str:
         axis = verdict.axes.get(str(label))
-        found = [label] if axis is None else axis.sizes if all(
+        found = [label] if axis is None else axis.sizes if axis.ties and all(
             tie.node.op in ('FullyConnected', 'Convolution') for tie in axis.ties) else ()
         return size if isinstance(size, int) and found and size not in found else label
     return {name: shape if name not in typed else tuple(map(own, shape, typed[name]))

@@ -345,8 +345,8 @@ def _sizes(kept: _Chosen, asked: _Asked) -> Settled:
 def _made(kept: _Chosen, asked: _Asked, found: Settled) -> tuple[Losses | None, Stepped | None]:
     """What depends on the sizes of the inputs: losses, and the graph of a step."""
     def stepped(graph: Graph) -> Stepped | None:
-        return in_steps(graph, kept.model.params, found.shapes, asked.training,
-                        kept.rolled.findings, found.lines) if asked.states else None
+        return in_steps(graph, kept.model.params, found, asked.training,
+                        kept.rolled.findings) if asked.states else None
     if not asked.training:
         return None, stepped(found.graph)
     if asked.outputs is None:

@@ -1,6 +1,7 @@
 """Makes graphs of sequences run in steps, and chooses the outputs that can."""
 from __future__ import annotations
 
+import contextlib
 from typing import Container, Mapping, Sequence
 
 import numpy as np
@@ -9,10 +10,12 @@ from ..._graph.graph import Entry, Graph
 from ..._graph.operator_table import has
 from ..._graph.rnn_vector_layout import begin_states
 from ..._graph.rolling import Finding, unrolled
+from ..._graph.shapes.missing_shapes import Named
 from ..._graph.stepping import StateError, Stepped, with_states
 from ..registry import ExportError
 from .begin_state_rows import moved
-from .input_shapes import Shapes, shapes_found
+from .input_shapes import as_options, shapes_found
+from .lengths import Settled
 
 __all__ = ['LEFT_OUT', 'StepsError', 'chosen_for_steps', 'in_steps', 'places_in_steps']
 
@@ -30,29 +33,34 @@ class StepsError(ExportError):
         self.told, self.advice, self.kind = told, advice, kind
 
 
-def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
-             layers: bool = False, findings: Sequence[Finding] = (),
-             lines: Sequence[tuple[str, str]] = ()) -> Stepped:
+def in_steps(graph: Graph, params: Mapping[str, np.ndarray], settled: Settled,
+             layers: bool = False, findings: Sequence[Finding] = ()) -> Stepped:
     """A rolled-up graph in steps, as `with_states` makes it.
 
-    `findings` tell what became of its recurrences; `lines` are the verdicts on the axes of inputs.
+    `findings` tell what became of its recurrences; `settled` has the sizes of its inputs.
 
     Raises
     ------
     ExportError
         The graph uses several steps of a sequence at once, or does not tell a shape.
     """
+    given = settled.shapes
     own = [name for name in graph.needed_variables() if name in given or name not in params]
     missing = [name for name in own if name not in given]
     found = shapes_found(graph, params, given, missing).shapes
     shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
+    sizes = {name: np.shape(array) for name, array in params.items()}
     try:
-        stepped = with_states(graph, shapes, {
-            name: np.shape(array) for name, array in params.items()}, layers)
+        stepped = with_states(graph, shapes, sizes, layers)
     except StateError as error:
         told, advice = [str(error)], error.advice
         if error.kind == 'fixed':
-            told += ['%s: %s' % line for line in lines if line[1] != 'any']
+            told += ['%s: %s' % line for line in settled.lines if line[1] != 'any']
+            free = {name: shape for name, shape in _with_names(settled).items()
+                    if name in shapes and shape != shapes[name]}
+            with contextlib.suppress(StateError):
+                with_states(graph, {**shapes, **free}, sizes, layers)
+                told.append('A name makes it any: ' + as_options(free))
         if error.kind == 'none':
             told += unrolled(findings)
             advice = advice if told[1:] else (
@@ -67,6 +75,13 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     return stepped._replace(shapes={
         name: tuple(['time' if size in times else size for size in shape])
         for name, shape in stepped.shapes.items()})
+
+
+def _with_names(found: Settled) -> dict[str, Named]:
+    """The shapes of inputs, with names for typed numbers of axes that nothing ties."""
+    free = {place: axis.label for place, axis in found.tied.items() if not axis.ties}
+    return {name: tuple([free.get((name, at), size) for at, size in enumerate(shape)])
+            for name, shape in found.shapes.items()}
 
 
 def places_in_steps(rolled: Graph, params: Container[str]) -> list[int]:
