@@ -147,11 +147,14 @@ def run_command(options: argparse.Namespace) -> int:
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     """Options of the form NAME=VALUE."""
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition('=')
         if not (name and equals and value):
             raise ValueError('%s must have the form NAME=VALUE, got %s' % (option, text))
+        if name in pairs:
+            raise ValueError('%s must be given once for %s, got %s and %s' % (
+                option, name, pairs[name], value))
         pairs[name] = value
     return pairs
 
@@ -173,14 +176,16 @@ def _say_formats(options: argparse.Namespace) -> None:
     """Say on the error output what `export` writes, and what to type for it."""
     words = [options.prefix] if options.symbol is None else [
         '--symbol', options.symbol, '--params', options.params]
-    stem = os.path.basename(os.path.abspath(options.prefix)) if options.symbol is None and (
-        os.path.exists(options.prefix)) else options.prefix or 'model'
+    folder, stem = os.path.split(options.prefix or 'model')
+    if options.symbol is None and os.path.exists(options.prefix):
+        folder, stem = '', os.path.basename(os.path.abspath(options.prefix))
+    stem = os.path.join(folder, stem.partition('.')[0])
     words += [] if options.epoch is None else [str(options.epoch)]
     lines = ['error: choose a format for the export. Type one of these:']
     for option, end, what, needs in _FORMATS:
         name = needs.partition('>')[0]
         lines += ['  python -m mxrnn export %s %s %s' % (
-            ' '.join(map(shlex.quote, words)), option, shlex.quote(stem.partition('.')[0] + end)),
+            ' '.join(map(shlex.quote, words)), option, shlex.quote(stem + end)),
             '      %s. Needs %s, which is %s' % (
                 what, name, 'installed' if importlib.util.find_spec(name) else
                 'not installed: pip install ' + shlex.quote(needs))]

@@ -106,6 +106,8 @@ class _Facts:
     notes : list of str
     operators : tuple of Node
         The nodes that the program's functions run.
+    states : int
+        How many states the method steps takes.
     """
 
     asked: Mapping[str, Any]
@@ -119,6 +121,7 @@ class _Facts:
     rows: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
     operators: tuple[Node, ...] = ()
+    states: int = 0
 
 
 class TorchModel(nn.Module):
@@ -150,6 +153,8 @@ class TorchModel(nn.Module):
     def __getattr__(self, name: str) -> Any:
         if name in ('begin', 'encode', 'steps') and not hasattr(type(self), 'steps'):
             raise AttributeError('%s needs states: to_torch(model, states=True)' % name)
+        if name in ('begin', 'encode'):
+            raise AttributeError('the first states come from %s' % _first_states(self._mxrnn))
         if name == 'loss':
             raise AttributeError('. '.join(self._mxrnn.notes) or 'the graph has no loss')
         return super().__getattr__(name)
@@ -188,6 +193,11 @@ class TorchModel(nn.Module):
         for name, value in given.items():
             if name != 'states':
                 _check.instance(name, value, Tensor, 'a torch.Tensor')
+            elif not isinstance(value, (tuple, list)) or len(value) != facts.states or not all(
+                    isinstance(each, Tensor) for each in value):
+                raise TypeError('states must be the %d tensors that %s or the last steps returned, '
+                                'got %s' % (facts.states, _first_states(facts), len(value) if (
+                                    isinstance(value, (tuple, list))) else type(value).__name__))
         shapes = {name: shape for name, shape in facts.shapes.items() if name in given}
         _check_shapes(facts, shapes, given)
         _check_labels(facts, given)
@@ -220,6 +230,12 @@ class TorchModel(nn.Module):
     def __reduce_ex__(self, protocol: Any) -> Any:
         facts: _Facts = dataclasses.replace(self._mxrnn, model=None)
         return _empty, (self.source, facts.operators), {**self.__dict__, '_mxrnn': facts}
+
+
+def _first_states(facts: _Facts) -> str:
+    """The call that returns the states before the first step."""
+    return 'encode(%s)' % ', '.join(facts.arguments['encode']) if (
+        'encode' in facts.arguments) else 'begin(batch)'
 
 
 def _are_like(facts: _Facts, shapes: Mapping[str, Sequence[int]]) -> bool:
@@ -320,7 +336,8 @@ def _made(model: Model, asked: Mapping[str, Any]) -> TorchModel:
         {place: str(axis._replace(remedy='')) for place, axis in plan.tied.items() if axis.ties},
         _labels(methods), {
                 name: min(rows) for name in methods.inputs
-                for rows in [_tables(plan.graph, name)] if rows}, source.notes, nodes)
+                for rows in [_tables(plan.graph, name)] if rows}, source.notes, nodes,
+        len(steps.states) if steps else 0)
     return module.eval()
 
 

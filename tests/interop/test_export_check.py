@@ -194,7 +194,7 @@ def test_the_command_says_what_was_checked(tmp_path, monkeypatch):
     assert told(*export, '--quiet') == ''
     assert 'checked' not in told(*export, '--no-check')
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
-    assert '\nnot checked: onnxruntime is not installed\n' in told(*export)
+    assert '\nnot checked: onnxruntime is not installed: pip install onnxruntime\n' in told(*export)
 
 
 def unevaluated(checkpoint):

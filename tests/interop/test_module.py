@@ -566,6 +566,11 @@ def test_steps_by_mxnets_names():
     torch.testing.assert_close(torch.cat(found, 1), module(**{'class': data}))
     with pytest.raises(TypeError, match='steps takes class, states, got class'):
         module.steps(data)
+    for wrong, got in (None, 'NoneType'), ((), '0'):
+        with pytest.raises(TypeError, match=r'the 2 tensors that begin\(batch\) .* got ' + got):
+            module.steps(data, wrong)
+    with pytest.raises(AttributeError, match=r'first states come from begin\(batch\)'):
+        module.encode(data)
     for name in 'begin', 'steps', 'encode':
         with pytest.raises(AttributeError, match=name + r' needs states: to_torch\(model, stat'):
             getattr(interop.to_torch(model), name)

@@ -171,6 +171,14 @@ def test_what_only_look_ups_read_are_integers(name):
     assert floats.get_inputs()[0].type == 'tensor(float)'
 
 
+def test_a_type_that_a_layer_does_not_take_is_refused():
+    symbol = S.Convolution(DATA, kernel=(1,), num_filter=2, name='conv')
+    with pytest.raises(interop.ExportError, match=(
+            r'other types than the weights, float32: data=int64 \(types, --type\)')):
+        exported(symbol, parameters(symbol, {'data': (2, 3, 4)}), {'data': ('batch', 3, 4)},
+                 types={'data': 'int64'})
+
+
 def test_a_layer_over_constants():
     """The implementation of onnx, which computes what constants tell, lacks ReLU."""
     cell = rnn.FusedRNNCell(3, mode='rnn_relu', bidirectional=True, prefix='c_')

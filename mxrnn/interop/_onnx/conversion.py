@@ -55,6 +55,10 @@ def contents(plan: Prepared, encoder_name: str = '') -> tuple[bytes, bytes | Non
         steps.outputs, steps, encoder_name if encoder else ''), encoder
 
 
+class _CheckError(ExportError):
+    """ONNX's own checks refuse a file."""
+
+
 class Conversion:
     """One export."""
 
@@ -107,6 +111,12 @@ class Conversion:
                 KEY: json.dumps(table_of_states(builder.scope, stepped, encoder))})
         except SizeError as error:
             raise ExportError('%s cannot be computed: %s' % (builder.current, error)) from None
+        except _CheckError as error:
+            others = ['%s=%s' % each for each in self._types.items() if each[1] != self._float.name]
+            if others:
+                error.args = ('%s\nThe inputs have other types than the weights, %s: %s (types, '
+                              '--type)' % (error, self._float.name, ', '.join(others)),)
+            raise
 
     def _variable(self, node: Node) -> Value:
         """An input of the file, or a parameter."""
@@ -255,7 +265,7 @@ def write_model(builder: Builder, properties: dict[str, str]) -> bytes:
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # onnx's error classes differ by version
-        raise ExportError("the file does not pass ONNX's checks: %s" % error) from None
+        raise _CheckError("the file does not pass ONNX's checks: %s" % error) from None
     return bytes(model.SerializeToString())
 
 

@@ -69,7 +69,7 @@ def check_export(plan: Prepared, path: str, again: Callable[[Model], ExportedFil
     try:
         file = open_file(path)
     except ImportError:
-        return Compared('not checked', 'onnxruntime is not installed')
+        return Compared('not checked', 'onnxruntime is not installed: pip install onnxruntime')
     except ValueError as error:
         if any(each in str(error) for each in _LACKS):
             return Compared('not checked', without_stage(str(error)))
@@ -140,7 +140,8 @@ def compared(plan: Prepared, file: ExportedFile, again: Exporter, source: bool =
             reasons.append(str(error) or type(error).__name__)
         finally:
             forget()
-    return Compared('not checked', (reasons or ['neither MXNet nor torch is installed'])[0])
+    return Compared('not checked', (reasons or ['neither MXNet nor torch is installed: pip install '
+                                                  'torch'])[0])
 
 
 def drawing_alike(compare: Callable[[], _Result], draws: bool) -> tuple[_Result, str]:

@@ -236,18 +236,19 @@ def _advised(request: Request, own: Mapping[str, Named], verdict: Verdict, steps
 
 def _with_numbers(request: Request, own: Mapping[str, Named], verdict: Verdict
                   ) -> tuple[dict[str, Named], Verdict]:
-    """The shapes and the verdict also with names for numbers that the graph makes of axes, if an
-    option was tried with which these may have any size."""
+    """The shapes and the verdict also with names for numbers that the graph makes of axes: if no
+    weight has this size, or an option was tried with which the axis may have any."""
     shapes, axes = dict(own), dict(verdict.axes)
-    for name, at, size in [(name, at, size) for name, shape in own.items()
-                           for at, size in enumerate(shape)
+    widths = {size for array in request.weights.values() for size in np.shape(array)}
+    for name, at, size in [(key, at, size) for key in own for at, size in enumerate(own[key])
                            if isinstance(size, int) and size >= TELLING]:
         label = '%s_%d' % (name, at)
         named = {**own, name: (*own[name][:at], label, *own[name][at + 1:])}
         axis = request.judged(request.graph, named).axes[label]._replace(sizes=(size,))
-        if axis.ties and freed(request, named, axis)[1] == []:
+        left = freed(request, named, axis)[1]
+        if axis.ties and (left == [] or left and size not in widths):
             shapes[name] = (*shapes[name][:at], label, *shapes[name][at + 1:])
-            axes[label] = axis._replace(remedy=option(request, named, axis))
+            axes[label] = axis._replace(remedy='' if left else option(request, named, axis))
     return shapes, verdict._replace(axes=axes)
 
 
@@ -463,8 +464,7 @@ def _with_typed_numbers(shapes: Mapping[str, Named], verdict: Verdict, typed: Sh
         found = [label] if axis is None else axis.sizes if axis.ties and all(
             tie.node.op in ('FullyConnected', 'Convolution') for tie in axis.ties) else ()
         return size if isinstance(size, int) and found and size not in found else label
-    return {name: shape if name not in typed else tuple(map(own, shape, typed[name]))
-            for name, shape in shapes.items()}
+    return {name: tuple(map(own, shape, typed.get(name, shape))) for name, shape in shapes.items()}
 
 
 def _named_apart(shapes: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, Named]:
