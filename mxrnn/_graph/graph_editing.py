@@ -100,12 +100,10 @@ class Writer:
             return node.inputs[0]
         return self.once('SwapAxis', name + '_swapped', {'dim1': 0, 'dim2': 1}, entry)
 
-    def pinned(self, entry: Entry, name: str, axis: int, steps: int) -> Entry:
-        """`entry`, checked to have this size in an axis; MXNet checks the sizes of a split.
-        """
-        split = self.once('Reshape', name + '_fixed', {
-            'shape': (0,) * axis + (-4, steps, 1, -2)}, entry)
-        return self.once('Reshape', name + '_joined', {'shape': (0,) * axis + (-3, -2)}, split)
+    def pinned(self, entry: Entry, name: str, steps: int) -> Entry:
+        """`entry`, checked to have so many steps; MXNet checks the sizes of a split."""
+        split = self.once('Reshape', name + '_fixed', {'shape': (-4, steps, 1, -2)}, entry)
+        return self.once('Reshape', name + '_joined', {'shape': (-3, -2)}, split)
 
     def graph(self, heads: Sequence[Entry], version: int = 0) -> Graph:
         """The nodes that `heads` need, in the order of a walk from the first head on."""

@@ -66,7 +66,7 @@ def _fault(values: Values, what: Kernel, float32: bool) -> str | None:
 
 def _of_any_batch(values: Values, value: int) -> bool:
     """Whether only the reader of a value tells its batch: it reads zeros, but no data."""
-    nodes = [values.node(each) for each in values.above([value])]
+    nodes = [values.node(each) for each in values.above(value)]
     return any(not node.inputs and not is_sized(node) for node in nodes) and not any(
         values.nodes[entry.node].is_variable for node in nodes
         for entry in {*node.inputs} - {*node.inputs_of('weight'), *node.inputs_of('aux')})

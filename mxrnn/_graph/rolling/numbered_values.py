@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import Callable, Hashable, Iterator, Sequence
+from typing import Hashable, Sequence
 
 from ..attributes import AttributeValueError
 from ..graph import Entry, Graph, Node
@@ -137,17 +137,14 @@ class Values:
         """By input, what each of `nodes` reads; all have as many inputs."""
         return list(zip(*[self.args[node] for node in nodes]))
 
-    def above(self, values: Sequence[int], through: Callable[[int], bool] = lambda value: True
-              ) -> Iterator[int]:
-        """`values` and their inputs, as far as one may pass `through` the nodes."""
-        pending, seen = list(values), set(values)
+    def above(self, value: int) -> set[int]:
+        """A value, and all of which it is made."""
+        pending, seen = [value], {value}
         while pending:
-            value = pending.pop()
-            yield value
-            if through(value):
-                new = set(self.args[self.owner[value]]) - seen
-                seen |= new
-                pending.extend(new)
+            new = set(self.args[self.owner[pending.pop()]]) - seen
+            seen |= new
+            pending.extend(new)
+        return seen
 
     def are_one(self, values: Sequence[int]) -> bool:
         """Whether `values` are certainly equal."""

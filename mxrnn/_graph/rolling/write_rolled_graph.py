@@ -251,7 +251,7 @@ class RolledWriter:
         node = self._values.nodes[nodes[0]]
         if len(nodes) == 2:  # perhaps the first and the last
             at = plan.moving.index(True)
-            inputs[at] = self._writer.pinned(inputs[at], node.name, 0, 2)
+            inputs[at] = self._writer.pinned(inputs[at], node.name, 2)
         entry = plan.write(self._writer, node.name, inputs)
         if self._writer.nodes[entry.node].op == '_foreach':
             self.totals[entry.node] = len(nodes)
@@ -282,7 +282,7 @@ class RolledWriter:
         """The steps of `span` in a sequence; `whole`: the span is one of `whole_parts`."""
         writer, total = self._writer, span.total
         if span.length != total and total is not None and not whole:
-            entry = writer.pinned(entry, name, 0, total)
+            entry = writer.pinned(entry, name, total)
         if span.length != total:
             end = span.begin + span.length if not whole else None if span.begin else -1
             entry = writer.once('slice_axis', name + '_part', {

@@ -132,7 +132,7 @@ def compare(model: Model, path: str, shapes: Mapping[str, Sequence[Any]],
             length = file.steps(data) if file.steps else 0
             chunks = [count for count in (1, length - 1) if length and count]
             got = file.outputs(data, chunks)
-            noise = noise_of(reference, data, fits, [*map(known, got, wanted)], wanted)
+            noise = noise_of(reference, data, fits, got, wanted)
             for title, ours, other, moves in zip(file.names, got, wanted, noise):
                 if ours.shape != other.shape:
                     raise other_model(path, "output %s has shape %s, the checkpoint's has %s",

@@ -83,7 +83,7 @@ def _inner(checkpoint: Reference, again: Exporter, data: Data, own: bool, at: in
         got, other = again(part).outputs(data, []), checkpoint.of(part)
         data = {name: array for name, array in data.items() if name in part.graph.arguments}
         wanted = other.outputs(data, own)
-        noise = noise_of(other, data, own, [*map(known, got, wanted)], wanted)
+        noise = noise_of(other, data, own, got, wanted)
     except (ValueError, NotImplementedError):
         return {}
     return dict(zip(heads, zip(got, wanted, noise)))
@@ -186,6 +186,7 @@ def noise_of(checkpoint: Reference, data: Data, own: bool, got: Sequence[np.ndar
     `got` is from `wanted`. A node of float16
     makes only what is computed from it less exact."""
     noise, runs = [np.zeros(each.shape) for each in wanted], _moves(checkpoint, data, own, wanted)
+    got = [*map(known, got, wanted)]
     for _ in range(_RUNS):
         if not any(places.any() for places in map(beyond, got, wanted, noise)):
             break

@@ -185,11 +185,6 @@ class _Check:
                  ) -> None:
         self._checkpoint, self._file, self._again = checkpoint, file, again
         self._found, self._inputs = found, Inputs(checkpoint.model, file, found)
-        #: The sizes of each run, in words.
-        self.said: list[str] = []
-        self.data: Sequence[Data] = ()
-        #: The largest difference.
-        self.worst = 0.0
 
     def all(self, beside: str) -> Compared:
         """Compare a run with the graph's sizes, one with those of the other graph, if there is one,
@@ -207,7 +202,10 @@ class _Check:
         ValueError
             The checkpoint does not take such data.
         """
-        self.said, self._rewritten = [], 0
+        #: The sizes of each run, in words, and how many are of a rewritten graph.
+        self.said, self._rewritten = [], 0  # type: list[str], int
+        self.data: Sequence[Data] = ()
+        #: The largest difference, and the largest by rounding alone.
         self.worst, self._rounding = 0.0, 0.0
         self._missed: list[str] = []
         #: Outputs that differ for the graph's own sizes only since a node reads NaN.
@@ -302,7 +300,7 @@ class _Check:
             said = ', '.join('%s %s' % (name, data[name].shape) for name in self._told(data)) + (
                 ' in chunks of %s' % ' and '.join(map(str, counts)) if counts else '') + (
                 '' if own else ' in the rewritten graph')
-            noise = noise_of(checkpoint, data, own, [*map(known, got, wanted)], wanted)
+            noise = noise_of(checkpoint, data, own, got, wanted)
             for at, (name, one, other, moves) in enumerate(zip(file.names, got, wanted, noise)):
                 one, other = telling(one, other, moves)
                 apart, places = seen.difference(name, one, other), beyond(

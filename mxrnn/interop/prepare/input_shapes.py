@@ -19,7 +19,7 @@ from ..registry import ExportError, ShapesNeeded
 
 __all__ = ['Request', 'Shapes', 'TiedError', 'WrongSizeError', 'as_options', 'as_typed',
            'blaming_axes', 'check_shapes', 'check_types', 'graph_shapes', 'guarded', 'guesses',
-           'misfit', 'of_graph', 'shapes_found', 'without_number']
+           'of_graph', 'shapes_found', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -133,9 +133,10 @@ def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     except ShapesError as error:
         if not given:
             raise ShapesNeeded(str(error)) from error
-        reason = _other_axes(graph, params, given) or _other_sizes(graph, params, given)
+        own = graph_shapes(graph, params)
+        reason = _other_axes(own, given) or _other_sizes(own, given)
         if reason:  # otherwise the message lists the missing shapes
-            raise _blaming(error, reason, graph, params, given) from None
+            raise _blaming(error, reason, own, given) from None
         raise ShapesNeeded('%s\nYou gave these shapes (inputs, --input): %s' % (
             error, '; '.join(as_typed(given)))) from None
 
@@ -151,41 +152,39 @@ def of_graph(found: Shapes) -> str:
     ) if found else ''
 
 
-def misfit(graph: Graph, params: Mapping[str, Any], given: Shapes) -> str:
-    """A sentence on the first input whose shape is not the graph's, or ''. A shape
-    without a number may be a guess, and names in `given` stand for any size."""
-    for name, own, shape in _unlike(graph_shapes(graph, params), given, True):
-        if any(isinstance(size, int) for size in own) and (len(own) != len(shape) or any(
-                isinstance(size, int) and size != other and not isinstance(other, str)
-                for size, other in zip(own, shape))):
+def _misfit(told: Shapes, given: Shapes) -> str:
+    """A sentence on the first input with another number than the graph's, or ''. Names in `given`
+    stand for any size."""
+    for name, own, shape in _unlike(told, given, True):
+        if any(isinstance(size, int) and size != other and not isinstance(other, str)
+               for size, other in zip(own, shape)):
             return '%s must be (%s), got %s' % (name, ', '.join(map(str, own)), tuple(shape))
     return ''
 
 
-def _other_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> str:
+def _other_axes(told: Shapes, given: Shapes) -> str:
     """A sentence on `given` shapes with another number of axes than in the graph, or ''."""
     return '; '.join('inputs (--input) must give %s %d ax%ss: %s, got %s' % (
         name, len(own), 'i' if len(own) == 1 else 'e', as_typed({name: own})[0],
         as_typed({name: got})[0])
-        for name, own, got in _unlike(graph_shapes(graph, params), given, False))
+        for name, own, got in _unlike(told, given, False))
 
 
-def _blaming(error: Exception, reason: str, graph: Graph, params: Mapping[str, np.ndarray],
-             given: Shapes) -> ExportError:
+def _blaming(error: Exception, reason: str, told: Shapes, given: Shapes) -> ExportError:
     """An error with a `reason`: alone if an input has too few axes, or if the error asks for 1
     along an axis that it should not have. The error says less then. Inputs of look-ups may have
     more axes than the graph tells."""
     name, axis = error.place if isinstance(error, WrongSizeError) and error.size == 1 else ('', 0)
-    alone = any(len(got) < len(own) or each == name and axis >= len(own) for each, own, got in (
-        _unlike(graph_shapes(graph, params), given, False)))
+    alone = any(len(got) < len(own) or each == name and axis >= len(own)
+                for each, own, got in _unlike(told, given, False))
     return ExportError(reason if alone else '%s\n%s' % (str(error).partition('\n')[0], reason))
 
 
-def _other_sizes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes) -> str:
+def _other_sizes(told: Shapes, given: Shapes) -> str:
     """A sentence on `given` shapes with other sizes than the graph's, or ''."""
-    wrong = _unlike(graph_shapes(graph, params), given, True)
-    told, got = (' '.join(as_typed({each[0]: each[at] for each in wrong})) for at in (1, 2))
-    return 'The graph by itself says %s, but inputs (--input) say %s' % (told, got) if wrong else ''
+    wrong = _unlike(told, given, True)
+    texts = [' '.join(as_typed({each[0]: each[at] for each in wrong})) for at in (1, 2)]
+    return 'The graph by itself says %s, but inputs (--input) say %s' % (*texts,) if wrong else ''
 
 
 def graph_shapes(graph: Graph, params: Mapping[str, Any]) -> dict[str, Named]:
@@ -219,11 +218,11 @@ def blaming_axes(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
     except ExportError as error:
         if isinstance(error, WrongSizeError):
             error.args = (str(error) + _as_stated(graph, *error.place, error.size),)
-        reason = given and (_other_axes(graph, params, given) or '--input' not in str(error)
-                            and misfit(graph, params, given))
+        own = graph_shapes(graph, params) if given else {}
+        reason = _other_axes(own, given) or '--input' not in str(error) and _misfit(own, given)
         if not reason:
             raise
-        raise _blaming(error, reason, graph, params, given) from None
+        raise _blaming(error, reason, own, given) from None
 
 
 def _as_stated(graph: Graph, name: str, axis: int, size: int) -> str:
