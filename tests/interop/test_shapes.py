@@ -20,7 +20,6 @@ from mxrnn.interop import graph_from_json
 from mxrnn.interop.prepare import prepare
 from mxrnn.interop.prepare.array_types import survey
 from mxrnn.interop.prepare.input_shapes import without_number
-from mxrnn.interop.prepare.steps import in_steps
 from mxrnn.interop.registry import TORCH
 
 from .. import mx, rnn
@@ -399,7 +398,7 @@ def test_a_direction_that_goes_back_cannot_be_stepped(shapes):
     model = random_model(over(cell, 3, valid_length=V('lengths') if shapes else None),
                          {'data': (2, 3, 5), **shapes})
     with pytest.raises(interop.ExportError, match='b_ cannot be stepped: it reads sequences back'):
-        in_steps(structure(model.graph).graph, model.arg_params, {})
+        prepare(model, states=True)
 
 
 def test_shapes_are_found_without_the_package_onnx(tmp_path, monkeypatch):

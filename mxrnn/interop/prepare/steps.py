@@ -14,7 +14,7 @@ from ..._graph.shapes.missing_shapes import Named
 from ..._graph.stepping import StateError, Stepped, with_states
 from ..registry import ExportError
 from .begin_state_rows import moved
-from .input_shapes import as_options, shapes_found
+from .input_shapes import as_options
 from .lengths import Settled
 
 __all__ = ['LEFT_OUT', 'StepsError', 'chosen_for_steps', 'in_steps', 'places_in_steps']
@@ -44,14 +44,11 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], settled: Settled,
     ExportError
         The graph uses several steps of a sequence at once, or does not tell a shape.
     """
-    given = settled.shapes
-    own = [name for name in graph.needed_variables() if name in given or name not in params]
-    missing = [name for name in own if name not in given]
-    found = shapes_found(graph, params, given, missing).shapes
-    shapes = {name: tuple(given[name]) if name in given else found[name] for name in own}
+    shapes = {name: settled.shapes[name] for name in graph.needed_variables()
+              if name in settled.shapes}
     sizes = {name: np.shape(array) for name, array in params.items()}
     try:
-        stepped = with_states(graph, shapes, sizes, layers)
+        return with_states(graph, shapes, sizes, layers)
     except StateError as error:
         told, advice = [str(error)], error.advice
         if error.kind == 'fixed':
@@ -66,15 +63,6 @@ def in_steps(graph: Graph, params: Mapping[str, np.ndarray], settled: Settled,
             advice = advice if told[1:] else (
                 'A graph of one step is exported without --states (states=True)')
         raise StepsError(told, advice, error.kind) from None
-    # The axis of steps gets one name, as in the table of states: time.
-    named = {size for shape in given.values() for size in shape}
-    times = {size for name in missing for size, word in zip(
-        shapes[name], stepped.axes.get(name, ())) if word == 'time'} - named
-    if 'time' in named or any('time' in shape for shape in shapes.values()):
-        times = set()
-    return stepped._replace(shapes={
-        name: tuple(['time' if size in times else size for size in shape])
-        for name, shape in stepped.shapes.items()})
 
 
 def _with_names(found: Settled) -> dict[str, Named]:
