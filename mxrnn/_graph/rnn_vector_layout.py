@@ -121,7 +121,7 @@ def begin_states(node: Node) -> tuple[Entry, ...]:
     """The begin states that a recurrence reads."""
     if has(node.op, 'kernel'):
         return node.inputs[2:4 if node.mode == 'lstm' else 3]
-    if node.op != '_foreach' or len(node.subgraphs) != 1:
+    if node.op != '_foreach':
         return ()
     return node.inputs[node.body.data:node.body.data + node.body.states]
 

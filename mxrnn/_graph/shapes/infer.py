@@ -185,7 +185,7 @@ def _read(node: Node) -> tuple[Entry, ...]:
 
 def _loop(table: Table, place: int, node: Node, given: Sequence[Axes]) -> list[Axes]:
     """The axes of a loop's outputs; those of its body are stored separately."""
-    if len(node.subgraphs) != 1 or not node.body.fits(node):
+    if not node.body.fits(node):
         raise UnknownAxes
     body, places, count, states = node.body
     time = alike([(Axis(),)], *(axes[:1] for axes in given[:count]))

@@ -44,8 +44,7 @@ def found_shapes(graph: Graph, params: Mapping[str, Sequence[int]],
     """
     if not missing:
         return Found({})
-    search = ShapeSearch(graph, params, given)
-    search.ranks = ranks
+    search = ShapeSearch(graph, params, given, ranks)
     untold = [name for name in missing if not any(
         node.op in RULES or node.op == '_foreach' for node, _ in search.readers(name))]
     try:

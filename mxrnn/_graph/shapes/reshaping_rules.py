@@ -8,7 +8,7 @@ from ..graph import Node
 from .axis_factors import REST, Axes, Factors, agree, factors_of, match_factors, mixed
 from .rule_api import Array, UnknownAxes, alike, rule
 from .sizes import Axis, Size, add, divide, interval, product, quotient, reshaping, resolve, same
-from .unification import AxesError, SizeError, suggest, unify, unify_all
+from .unification import AxesError, SizeError, suggest, unify
 
 __all__: list[str] = []
 
@@ -79,7 +79,8 @@ def _equal_sizes(data: Axes, made: Axes) -> None:
     if len(left[0]) == len(left[1]) and all(
             isinstance(size, Axis) and size.free or same(size, other)
             for size, other in zip(*left)):
-        unify_all(*left)
+        for pair in zip(*left):
+            unify(*pair)
     unify(product(sum(data, ())), product(sum(made, ())))
 
 

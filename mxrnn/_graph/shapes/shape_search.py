@@ -47,10 +47,10 @@ class ShapeSearch:
     """Infers a graph whose inputs' axes become whatever the graph requires."""
 
     def __init__(self, graph: Graph, params: Mapping[str, Sequence[int]],
-                 given: Mapping[str, Sequence[int | str]]) -> None:
+                 given: Mapping[str, Sequence[int | str]], ranks: Mapping[str, int] = {}) -> None:
         self.graph, self.params, self.given = graph, params, given
         #: Numbers of axes that are known although the graph leaves them open.
-        self.ranks: Mapping[str, int] = {}
+        self.ranks = ranks
         self._places = {node.name: place for place, node in enumerate(graph.nodes)
                         if node.is_variable}
         self._readers: list[list[tuple[int, int]]] = [[] for _ in graph.nodes]

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Callable, Sequence
+from typing import Callable
 
 from .sizes import (
     Axis,
@@ -20,7 +20,7 @@ from .sizes import (
     solution,
 )
 
-__all__ = ['AxesError', 'SizeError', 'settled', 'suggest', 'unify', 'unify_all']
+__all__ = ['AxesError', 'SizeError', 'settled', 'suggest', 'unify']
 
 #: Axes with this many elements or more are not searched.
 _MOST = 4096
@@ -183,16 +183,3 @@ def _unify_products(first: Size, second: Size) -> Size:
     else:
         _believe(first, second)
     return first if is_product(second) else second
-
-
-def unify_all(first: Sequence[Size], second: Sequence[Size]) -> tuple[Size, ...]:
-    """`unify` for each axis of two shapes.
-
-    Raises
-    ------
-    SizeError
-        They differ in the number of axes, or in one of them.
-    """
-    if len(first) != len(second):
-        raise SizeError('%d axes and %d axes' % (len(first), len(second)))
-    return tuple(unify(*pair) for pair in zip(first, second))

@@ -9,7 +9,7 @@ from ..shapes.axis_factors import Axes, factors_of, mixed_axes, open_axes
 from ..shapes.infer import Table, infer
 from ..shapes.sizes import Axis, resolve
 
-__all__ = ['TrackedValue', 'Use', 'follow', 'is_loop', 'is_zero', 'merged_uses', 'met_twice']
+__all__ = ['TrackedValue', 'Use', 'follow', 'is_zero', 'merged_uses', 'met_twice']
 
 
 class Use(NamedTuple):
@@ -45,10 +45,6 @@ def met_twice(axes: Axes | None) -> list[Axis]:
     """The axes that a value has twice or more, so that each step meets each other one."""
     found = open_axes(axes)
     return [axis for axis in found if found.count(axis) > 1]
-
-
-def is_loop(node: Node) -> bool:
-    return node.op == '_foreach' and len(node.subgraphs) == 1
 
 
 def follow(graph: Graph, shapes: Mapping[str, Sequence[int | str]]) -> dict[Entry, TrackedValue]:

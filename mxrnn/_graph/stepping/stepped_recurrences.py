@@ -10,7 +10,7 @@ from ..operator_table import has
 from ..rnn_vector_layout import begin_states
 from ..shapes.axis_factors import factors_of, number_of, open_axes
 from ..shapes.sizes import Axis, axes_in, product, resolve
-from .axis_propagation import TrackedValue, Use, is_loop, merged_uses, met_twice
+from .axis_propagation import TrackedValue, Use, merged_uses, met_twice
 
 __all__ = ['StateError', 'SteppedRecurrence', 'find_stepped', 'prefix_of']
 
@@ -51,10 +51,10 @@ def _recurrences(graph: Graph, values: Mapping[Entry, TrackedValue]) -> list[Ste
         if Entry(place, 0) not in values or not has(node.op, 'recurs'):
             continue
         begin = begin_states(node)
-        axes = values[node.inputs[0]].axes or [] if begin or is_loop(node) else []
+        axes = values[node.inputs[0]].axes or [] if begin else []
         time, batch = [size[0] if len(size) == 1 and isinstance(size[0], Axis) else None
                        for size in ([*map(factors_of, axes), (), ()])[:2]]
-        if begin or not is_loop(node):
+        if begin or node.op != '_foreach':
             found.append(SteppedRecurrence(place, node, time, batch, begin))
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..._graph.graph import Node
 from ..._graph.rnn_vector_layout import FusedLayout
 from ..._graph.shapes.sizes import Size, resolve
-from ..._graph.shapes.unification import unify, unify_all
+from ..._graph.shapes.unification import unify
 from ..registry import ExportError, Unsupported, converts
 from .arrays import concat, indices
 from .builder import Builder, Scope, Value
@@ -198,7 +198,8 @@ def _foreach(builder: Builder, node: Node, *inputs: Value) -> list[Value]:
         return []
     steps, after = found[:node.num_out_data], found[node.num_out_data:]
     for old, new in zip(states, after):
-        unify_all(old.shape, new.shape)
+        for pair in zip(old.shape, new.shape):
+            unify(*pair)
     for value in [*after, *steps]:
         builder.give(scope, value, builder.name(current + '_result'))
     scope.inputs = turn

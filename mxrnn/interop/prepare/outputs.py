@@ -65,7 +65,7 @@ def unknown_operators(graph: Graph, operators: Collection[str]) -> dict[str, lis
     needed = graph.needed()
     for i, node in enumerate(graph.nodes):
         if i in needed and not node.is_variable:
-            if node.op not in operators or node.op == '_foreach' and len(node.subgraphs) != 1:
+            if node.op not in operators:
                 unknown.setdefault(node.op, []).append(node.name)
             for each in node.subgraphs:
                 for op, names in unknown_operators(each, operators).items():

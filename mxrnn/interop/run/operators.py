@@ -260,12 +260,7 @@ def _sizes(sizes: Sequence[int], codes: Sequence[int], reverse: bool = False) ->
     return result
 
 
-@operator('Reshape')
-def _reshape(node: Node) -> Run:
-    codes, reverse = node.shape, node.reverse
-    if not reverse and all(code > 0 or code == -1 for code in codes):
-        return lambda x: x.reshape(codes)
-    return lambda x: x.reshape(_sizes(list(x.shape), codes, reverse))
+runs('Reshape')(lambda x, *, shape, reverse: x.reshape(_sizes(list(x.shape), shape, reverse)))
 
 
 @runs('reshape_like')
