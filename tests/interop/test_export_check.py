@@ -94,12 +94,16 @@ def test_a_source_says_what_it_was_compared_with(model, library, tmp_path):
     assert sizes.count('in chunks of 1 and 2') == 3 and sizes.startswith('data (3, 6, 5); data (4')
 
 
-def test_a_right_file_is_checked_at_three_sizes(model, library, tmp_path):
-    checked = write_onnx(model, tmp_path / 'a').checked
+@pytest.mark.parametrize('inputs, runs, first', [
+    (None, '1 size in its own graph, 2 in', 6), ({'data': ('batch', 9, 5)}, '3 sizes in', 9)],
+    ids=['any', 'another number'])
+def test_a_right_file_is_checked_at_three_sizes(model, library, inputs, runs, first, tmp_path):
+    """A typed number of other steps than the graph's was not checked."""
+    checked = write_onnx(model, tmp_path / 'a', inputs).checked
     (title, said), sizes = checked.remark, checked.sizes
-    assert re.fullmatch(r'equal to the checkpoint in %s to \S+ \(1 size in its own graph, 2 in the '
-                        r'graph rewritten for any size\)' % library, said) and title == 'checked'
-    assert sizes.count('data (') == 3 and sizes.startswith('data (3, 6, 5); ')
+    assert re.fullmatch(r'equal to the checkpoint in %s to \S+ \(%s the graph rewritten for any '
+                        r'size\)' % (library, runs), said) and title == 'checked'
+    assert sizes.count('data (') == 3 and sizes.startswith('data (3, %d, 5)' % first)
 
 
 def features(pooled, length=4, **windows):

@@ -232,10 +232,9 @@ class _Check:
             'checked', '%sequal to %s%s' % (
                 'in chunks, ' if self._file.steps else '', beside,
                 ', and to the other graph,' if other is not None else ''), self.worst,
-            '%d size%s%s' % (
-                count, 's' * (count != 1),
-                ' in its own graph, %d in the graph rewritten for any size' % self._rewritten
-                if self._rewritten else ''),
+            '%d size%s%s' % (count or self._rewritten, 's' * ((count or self._rewritten) != 1), (
+                ' in its own graph, %d' % self._rewritten if count else '') + (
+                    ' in the graph rewritten for any size') if self._rewritten else ''),
             '%s%s%s' % (
                 '. Rounding alone changes outputs by %.1g' % self._rounding if (
                     self._rounding and self.worst > 1e-5)
@@ -286,7 +285,7 @@ class _Check:
         file, seen = self._file, Seen(self._file.names)
         every: list[Data] = []
         for data in self._inputs.drawn(sizes=sizes):
-            own = not which or self._found.fits(data)
+            own = checkpoint is not self._checkpoint or self._found.fits(data)
             wanted = checkpoint.outputs(data, own)
             counts = _chunks(file.steps(data)) if file.steps else []
             try:

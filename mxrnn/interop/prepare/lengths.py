@@ -25,7 +25,7 @@ from .input_shapes import (
     guesses,
     shapes_found,
 )
-from .remedies import freed, option, remedy
+from .remedies import freed, if_it_has, option, remedy
 
 __all__ = ['Settled', 'opened', 'settled']
 
@@ -51,7 +51,7 @@ class Settled:
     lines : list of (str, str)
         One line for all axes with one verdict: their names, and the verdict.
     own : dict
-        By name of an axis, the sizes that it may have had when the graph was unrolled.
+        By name of an axis, or typed number of a free one: its sizes when the graph was unrolled.
     other : dict
         By name of an axis, its size in the graph of another length that decided its numbers; empty
         if the graph ties an axis to another size even so.
@@ -314,9 +314,9 @@ def _fit(request: Request, own: Mapping[str, Named], verdict: Verdict,
     ties = {label: verdict.axes[label].ties for label in untold}
     if not untold:
         return shapes, True
-    fit = fitting_sizes(request.graph, request.with_weights(own), shapes, ties, takes)
-    return with_sizes(shapes, fit) if fit else {}, not fit or are_told(
-        request.graph, request.with_weights(own), shapes, ties, fit)
+    given = request.graph, request.with_weights(own), shapes, ties
+    fit = fitting_sizes(*given, takes)
+    return with_sizes(shapes, fit) if fit else {}, not fit or are_told(*given, fit)
 
 
 def _refuse_untold(request: Request, own: Mapping[str, Named], verdict: Verdict,
@@ -331,8 +331,9 @@ def _refuse_untold(request: Request, own: Mapping[str, Named], verdict: Verdict,
     said = 'axis %d of %s needs a number that the graph does not tell, since %s%s' % (
         shape.index(untold[0]), name, verdict.axes[untold[0]].ties[0],
         _FITS + as_options({name: fit[name] for name in asked}) if fit and is_told else
-        '. Give it in place of …: ' + as_options(
-            with_sizes(asked, {**final, **dict.fromkeys(untold, '…')})))
+        '. Give it in place of …: ' + as_options(with_sizes(
+            asked, {**final, **dict.fromkeys(untold, '…')})) + if_it_has(
+                request, own, verdict.axes[untold[0]]))
     if not is_told:
         raise ExportError(said)  # nor do the data of a call tell it
     raise ShapesNeeded(said, {
@@ -362,9 +363,8 @@ def _as_settled(own: Mapping[str, Named], verdict: Verdict, names: Mapping[str, 
         {str(names[label]): size for label, size in final.items() if isinstance(size, int)},
         {(name, at): verdict.axes[str(label)] for name, shape in own.items()
          for at, label in enumerate(shape) if isinstance(final.get(str(label)), int)},
-        shown.lines(),
-        {name: verdict.axes[label].sizes for label, name in open_.items()
-         if verdict.axes[label].sizes},
+        shown.lines(), {str(final[label]): axis.sizes for label, axis in verdict.axes.items()
+                        if axis.sizes and (label in open_ or not axis.ties)},
         {} if differ else {str(name): others[label] for label, name in final.items()
                            if label in others})
 

@@ -13,7 +13,7 @@ from ..._graph.shapes.substitution import RULES, substituted
 from ..._graph.shapes.verdicts import Axis, with_sizes
 from .input_shapes import Request, as_options
 
-__all__ = ['freed', 'option', 'remedy']
+__all__ = ['freed', 'if_it_has', 'option', 'remedy']
 
 #: Operators with a number that a second graph decides as it does a scalar.
 _SCALARS = 'clip', '_arange', '_full'
@@ -61,6 +61,16 @@ def option(request: Request, shapes: Mapping[str, Named], axis: Axis, every: boo
     return '. For any: ' + as_options({each: tuple([
         '%s:%d' % (name, axis.sizes[0]) if label == axis.label else size
         for label, size in zip(shapes[each], typed[each])]) for each in inputs})
+
+
+def if_it_has(request: Request, shapes: Mapping[str, Named], axis: Axis) -> str:
+    """The `option` for an axis of which the graph does not tell the size, if it is the number of a
+    node that ties it; '' if that was tried in vain."""
+    numbers = {int(number) for tie in axis.ties for number in tie.numbers
+               if number == int(number) > 1}
+    told = [axis._replace(sizes=(number,)) for number in sorted(numbers)]
+    return next(('%s (if it has %d)' % (option(request, shapes, each), each.sizes[0])
+                 for each in told if freed(request, shapes, each)[1] == []), '')
 
 
 def _decision(graph: Graph, ties: Sequence[Tie], verdict: Callable[[Graph], Axis]) -> str:
