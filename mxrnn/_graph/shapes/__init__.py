@@ -13,6 +13,7 @@
 - `constants`: numbers that are the same at every length
 - `regrouping`: reshapes that split and join steps and batch
 - `scales`: scalars made of a size
+- `copies`: values computed more than once, and rounds that are repeated
 - `ties`: which numbers tie an open size
 - `substitution`: those numbers become sizes
 - `shape_search`: axes that the graph requires

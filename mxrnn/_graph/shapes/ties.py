@@ -26,6 +26,7 @@ from .constants import (
     size_in_graph,
     with_ends_counted,
 )
+from .copies import inputs_as_computed, rounds_of
 from .infer import Fault, Table, infer
 from .regrouping import open_factors, taken_apart
 from .scales import Tie, is_running_sum, labels, lengths_bounded, scaled_sums
@@ -186,8 +187,8 @@ class _Finder:
                 level.origin[place] = frozenset().union(*filter(None, read))
         needed = level.graph.needed() if level.above is None else range(len(level.graph.nodes))
         faults = {id(fault.node): fault for fault in level.table.faults}
-        alike = _alike(level.graph)
-        repeats = _repeats(level.graph, alike)
+        alike = inputs_as_computed(level.graph)
+        rounds = rounds_of(level.graph, alike)
         yield from self._equal(level, faults.values())
         yield from _unproven(
             scaled_sums(level.graph, level.table, level.origin, self._sizes, self._every,
@@ -213,7 +214,7 @@ class _Finder:
                 self._reshaped(node, given, made), self._cut(node, given),
                 self._looked_up(level, node, given), self._joined(level, node, given, made),
                 self._windows(level, place, given, made), self._repeated(node, alike[place]),
-                self._runs(level, place, given, repeats.get(place)))
+                self._runs(level, place, given, rounds.get(place)))
             unknown = {'?'} & {label for axis in made for label in labels(axis)}
             if unknown and not any('?' in labels(axis) for axes in given for axis in axes):
                 yield from self._each(level.origin[place] or (), node,
@@ -390,21 +391,21 @@ class _Finder:
             for made in numbers & {number, *less} if number >= TELLING else ():
                 yield Tie(label, node, 'makes %d elements' % made, (made,))
 
-    def _runs(self, level: _Level, place: int, given: Sequence[Axes], repeats: int | None
+    def _runs(self, level: _Level, place: int, given: Sequence[Axes], rounds: int | None
               ) -> Iterator[Tie]:
-        """A recurrence that runs a number of steps that no input has, or a node that is repeated so
-        often. It ties what it reads, or all axes if it reads none."""
+        """A recurrence that runs a number of steps that no input has, or the last of as many like
+        rounds. It ties what it reads, or all axes if it reads none."""
         node = level.graph.nodes[place]
         runs = has(node.op, 'recurs') and level.above is None
         number = number_of(given[0][0]) if runs and given[0] else None if runs else node.get(
-            STEPS, repeats)
+            STEPS, rounds)
         if number is None or number < 2 or number in self._own:
             return
         for label in sorted(self._every.intersection(level.origin[place] or self._every).difference(
                 self._sizes.batches)):
             size = self._sizes.axes.get(label)
             if label in self._own if size is None else may_be_decoded(number, size) if (
-                    repeats is None) else size - (size > TELLING) <= number <= size:
+                    rounds is None) else size - (size > TELLING) <= number <= size:
                 yield Tie(label, node, 'runs %d steps, whatever is read' % number, (number,))
 
 
@@ -444,36 +445,6 @@ def _maker(level: _Level, entries: Sequence[Entry], number: int) -> Node | None:
                 return node
         pending += node.inputs
     return None
-
-
-def _alike(graph: Graph) -> list[list[Entry]]:
-    """By place, the inputs of a node; of values that are computed alike, as ``tanh(x)`` written
-    twice, the first."""
-    first: dict[tuple[object, ...], int] = {}
-    found: list[list[Entry]] = []
-    owner: list[int] = []
-    for place, node in enumerate(graph.nodes):
-        found.append([Entry(owner[entry.node], entry.output) for entry in node.inputs])
-        owner.append(place if node.is_variable or node.subgraphs or has(node.op, 'draws') else (
-            first.setdefault((node.op, *sorted(node.attrs.items()), *found[-1]), place)))
-    return found
-
-
-def _repeats(graph: Graph, alike: Sequence[Sequence[Entry]]) -> dict[int, int]:
-    """By place of the last of a chain of like nodes, each of which reads the one before and
-    otherwise the same, as in ``x + x + x``: how many they are, or how many values they join."""
-    counts: dict[tuple[int, int], int] = {}
-    for place, node in enumerate(graph.nodes):
-        for at, (before, _) in enumerate(alike[place]):
-            like = graph.nodes[before]
-            others = [other for k, other in enumerate(alike[place]) if k != at]
-            if (like.op, like.attrs) == (node.op, node.attrs) and not has(node.op, 'moves') and (
-                    others == [other for k, other in enumerate(alike[before]) if k != at]):
-                begin = alike[before][at]
-                if graph.nodes[begin.node].op == '_plus_scalar':  # 0 + x
-                    begin = alike[begin.node][0]
-                counts[place, at] = counts.pop((before, at), 1 + (begin in others)) + 1
-    return {place: count for (place, _), count in counts.items() if count >= TELLING}
 
 
 def _kernel_behind(graph: Graph, place: int, at: int) -> int:
