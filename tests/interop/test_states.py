@@ -397,19 +397,40 @@ def changed(old, new):
     return change
 
 
-#: Tables of files that another program has saved again, and what is said of them.
+#: Tables that no export wrote, and what is said of them.
 DAMAGED = [
-    (changed('"out": "lstm_0', '"out": "lstn_0'), 'lacks lstn_0_out'),
-    (changed('"in": "lstm_0', '"in": "lstn_0'), 'lacks lstn_0_in'),
+    ('', 'Expecting value'), ('{}', "it has another form .'encoder'"),
+    ('[]', 'list indices must be'), ('[' * 100000, 'recursion'),
+    ('{"encoder": null, "states": [{}], "axes": {}, "captured": []}',
+     "it has another form .'batch_axis'"),
+    ('{"encoder": null, "states": 1, "captured": [], "axes": {}}', 'is not iterable'),
+    (changed('"encoder": null', '"encoder": ["a.onnx"]'), 'not list'),
+    (changed('"encoder": null', '"encoder": "/dev/zero"'), "same folder, got '/dev/zero'"),
+    (changed('"encoder": null', '"encoder": "../model.onnx"'), 'a file in the same folder'),
+    (changed('"encoder": null', '"encoder": ".."'), 'a file in the same folder'),
+    (changed('"encoder": null', '"encoder": ""'), 'a file in the same folder'),
+    (changed('"batch_axis": 0', '"batch_axis": 3'), 'no such state'),
+    (changed('"batch_axis": 0', '"batch_axis": -1'), 'no such state'),
+    (changed('"batch_axis": 0', '"batch_axis": true'), 'no such state'),
+    (changed('"shape": [6]', '"shape": [7]'), 'no such state'),
+    (changed('"shape": [6]', '"shape": []'), 'no such state'),
+    (changed('"shape": [6]', '"shape": [[6]]'), 'no such state'),
+    (changed('"out": "lstm_0', '"out": "lstn_0'), 'no such state'),
+    (changed('"in": "lstm_0', '"in": "lstn_0'), 'no such state'),
     (changed('"begin": "zeros"', '"begin": "zeroes"'), "no encoder has the output 'zeroes'"),
-    (changed('"softmax_output": [', '"softmax": ['), 'lacks softmax'),
-    (changed('"captured": []', '"captured": ["date"]'), 'lacks date'),
+    (changed('["time", "batch"]', '["batch"]'), "the axes of 'data' .* are not those"),
+    (changed('["time", "batch"]', '["time", "\u00b2,batch"]'), 'invalid literal'),
+    (changed('["time", "batch"]', '{"time": "batch"}'), 'are not those'),
+    (changed('"softmax_output": [', '"softmax": ['), 'must have the output softmax_output'),
+    (changed('"float32"', '"floet32"'), 'floet32'), (changed('"float32"', '"O"'), 'no such state'),
+    (changed('"captured": []', '"captured": ["date"]'), "no input 'date'"),
     (changed('"captured": []', '"captured": ["data"]'), "no encoder has the output 'data'")]
 
 
 @pytest.mark.parametrize('table, said', DAMAGED)
 def test_a_damaged_table_of_states(table, said, language_model, tmp_path):
-    path = with_table(tmp_path / 'model.onnx', table, tmp_path / 'damaged.onnx')
+    path = with_table(tmp_path / 'model.onnx', lambda known: table if isinstance(table, str)
+                      else table(known), tmp_path / 'damaged.onnx')
     for reader in interop.load_stepper, described:
         with pytest.raises(ValueError, match='the table of states in .*damaged.onnx is damaged: .*'
                            + said) as error:
@@ -462,7 +483,7 @@ def test_an_encoder_lies_beside_its_decoder(tmp_path):
                 reader(path)
     with_table(tmp_path / 'model.onnx', changed('model-', '../model-'), path)
     for reader in interop.load_stepper, described:
-        with pytest.raises(FileNotFoundError, match='inner.model-encoder.onnx'):
+        with pytest.raises(ValueError, match=r"a file in the same folder, got '\.\./model-enc"):
             reader(path)
     with_table(tmp_path / 'model.onnx', changed('model-encoder', 'model'), tmp_path / 'other.onnx')
     for reader in interop.load_stepper, described:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from ... import _check
-from ..prepare.step_layout import KEY
+from ..prepare.step_layout import KEY, Layout
 from ..seals import refuse_damaged
 from .exported_file import Input
 from .reference import Data, refusing
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 __all__ = ['Opened', 'arrays_of', 'inputs_of', 'opened', 'run_onnx', 'session_of']
+
+_Sizes = Mapping[str, Sequence[Any]]
 
 #: Types that NumPy has, as onnxruntime names them.
 _NUMBERS = re.compile(r'tensor\((bool|float16|float|double|u?int(8|16|32|64))\)')
@@ -91,16 +93,17 @@ def opened(path: str, threads: int = 0, providers: Sequence[str] | None = None) 
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
         return Opened(session, None, None)
-    table: dict[str, Any] = json.loads(text)
     damaged, first = 'the table of states in %s is damaged: ' % path, None
-    inputs, outputs = ({each.name for each in infos}
-                       for infos in (session.get_inputs(), session.get_outputs()))
-    named = {*table['axes'], *table['captured'], *(
-        state[key] for state in table['states'] for key in ('in', 'out'))}
-    for name in sorted((named - inputs - outputs) | (outputs - named))[:1]:
-        raise ValueError('%sit or the graph lacks %s' % (damaged, name))
+    try:
+        table: dict[str, Any] = json.loads(text)
+        _refuse_unfit(table, *({each.name: each.shape for each in infos}
+                               for infos in (session.get_inputs(), session.get_outputs())))
+    except (ValueError, TypeError, RecursionError) as error:  # of json, and of NumPy's types
+        raise ValueError(damaged + str(error)) from None
+    except (LookupError, AttributeError) as error:
+        raise ValueError('%sit has another form (%s)' % (damaged, error)) from None
     if table['encoder'] is not None:
-        beside = os.path.join(os.path.dirname(path), os.path.basename(table['encoder']))
+        beside = os.path.join(os.path.dirname(path), table['encoder'])
         if not os.path.exists(beside):
             raise FileNotFoundError('there is no file %s, the encoder of %s' % (beside, path))
         first = session_of(beside, beside, threads, providers)
@@ -109,3 +112,29 @@ def opened(path: str, threads: int = 0, providers: Sequence[str] | None = None) 
             state['begin'] for state in table['states'])}.difference(made))[:1]:
         raise ValueError('%sno encoder has the output %s' % (damaged, _check.shown(name)))
     return Opened(session, table, first)
+
+
+def _refuse_unfit(table: dict[str, Any], inputs: _Sizes, outputs: _Sizes) -> None:
+    """Refuse a table that is not one of its file's inputs and outputs."""
+    encoder = table['encoder']
+    if encoder is not None and (
+            os.path.basename(encoder) != encoder or encoder in ('', os.curdir, os.pardir)):
+        raise ValueError('encoder must be the name of a file in the same folder, got %s'
+                         % _check.shown(encoder))
+    for state in table['states']:
+        at, own = state['batch_axis'], [size if isinstance(size, int) else None
+                                        for size in inputs.get(state['in'], ())]
+        if not 0 <= at < len(own) or own[:at] + own[at + 1:] != state['shape'] or (
+                state['out'] not in outputs or np.dtype(state['dtype']).kind not in 'biuf' or (
+                    type(at), type(state['begin'])) != (int, str)):
+            raise ValueError('the graph has no such state: %s' % _check.shown(state))
+    for name in outputs.keys() - table['axes'].keys() - {each['out'] for each in table['states']}:
+        raise ValueError('axes must have the output %s' % name)
+    for name, axes in table['axes'].items():
+        if len(axes) != len({**inputs, **outputs}.get(name, ())):
+            raise ValueError('the axes of %s are not those of the graph: %s' % (
+                _check.shown(name), _check.shown(axes)))
+        Layout(axes)
+    for name in table['captured']:
+        if name not in inputs:
+            raise ValueError('the graph has no input %s' % _check.shown(name))
