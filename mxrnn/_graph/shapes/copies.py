@@ -7,7 +7,10 @@ from ..graph import Entry, Graph
 from ..operator_table import has
 from .constants import TELLING
 
-__all__ = ['inputs_as_computed', 'rounds_of']
+__all__ = ['CONSTANTS', 'inputs_as_computed', 'rounds_of']
+
+#: Operators whose values are the same whatever their inputs are.
+CONSTANTS = 'zeros_like', 'ones_like', '_contrib_arange_like'
 
 
 def inputs_as_computed(graph: Graph) -> list[list[Entry]]:
@@ -60,7 +63,7 @@ def _rounds(graph: Graph, read: Sequence[Sequence[Entry]], kinds: Sequence[Hasha
         if not unlike or node.is_variable:
             continue
         before[place], changed[place] = earlier, set()
-        for old, new in unlike:
+        for old, new in () if node.op in CONSTANTS else unlike:
             after = before.get(new.node) == old.node
             changed[place] |= changed[new.node] if after else {(old, new)}
         if len(changed[place]) == 1 and not has(node.op, 'moves'):

@@ -26,7 +26,7 @@ from .constants import (
     size_in_graph,
     with_ends_counted,
 )
-from .copies import inputs_as_computed, rounds_of
+from .copies import CONSTANTS, inputs_as_computed, rounds_of
 from .infer import Fault, Table, infer
 from .regrouping import open_factors, taken_apart
 from .scales import Tie, is_running_sum, labels, lengths_bounded, scaled_sums
@@ -43,8 +43,6 @@ _MAKERS = {'broadcast_axis': 'size', 'broadcast_to': 'shape', 'tile': 'reps', 'r
            'stack': 'num_args', 'Concat': 'num_args', 'add_n': 'num_args', '_zeros': 'shape',
            '_ones': 'shape', '_full': 'shape', '_zeros_without_dtype': 'shape', '_eye': 'N',
            'scatter_nd': 'shape', 'Pad': 'pad_width'}
-#: Operators whose values are the same whatever their inputs are.
-_CONSTANTS = 'zeros_like', 'ones_like', '_contrib_arange_like'
 _WINDOWS = 'Pooling', 'Pooling_v1', 'Convolution', 'Convolution_v1', 'Deconvolution'
 
 
@@ -182,7 +180,7 @@ class _Finder:
         """The ties of a graph, and of the bodies of its loops."""
         for place, node in enumerate(level.graph.nodes):
             read = [level.origin[entry.node] for entry in node.inputs]
-            if not node.is_variable and node.op not in _CONSTANTS and any(
+            if not node.is_variable and node.op not in CONSTANTS and any(
                     each is not None for each in read):
                 level.origin[place] = frozenset().union(*filter(None, read))
         needed = level.graph.needed() if level.above is None else range(len(level.graph.nodes))

@@ -236,19 +236,17 @@ def _advised(request: Request, own: Mapping[str, Named], verdict: Verdict, steps
 
 def _with_numbers(request: Request, own: Mapping[str, Named], verdict: Verdict
                   ) -> tuple[dict[str, Named], Verdict]:
-    """The shapes and the verdict also with names for numbers that the graph makes of axes: if no
-    weight has this size, or an option was tried with which the axis may have any."""
+    """The shapes and the verdict also with names for numbers that the graph makes of axes, if an
+    option was tried with which these may have any size."""
     shapes, axes = dict(own), dict(verdict.axes)
-    widths = {size for array in request.weights.values() for size in np.shape(array)}
     for name, at, size in [(key, at, size) for key in own for at, size in enumerate(own[key])
                            if isinstance(size, int) and size >= TELLING]:
         label = '%s_%d' % (name, at)
         named = {**own, name: (*own[name][:at], label, *own[name][at + 1:])}
         axis = request.judged(request.graph, named).axes[label]._replace(sizes=(size,))
-        left = freed(request, named, axis)[1]
-        if axis.ties and (left == [] or left and size not in widths):
+        if axis.ties and freed(request, named, axis)[1] == []:
             shapes[name] = (*shapes[name][:at], label, *shapes[name][at + 1:])
-            axes[label] = axis._replace(remedy='' if left else option(request, named, axis))
+            axes[label] = axis._replace(remedy=option(request, named, axis))
     return shapes, verdict._replace(axes=axes)
 
 
