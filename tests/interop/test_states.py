@@ -720,15 +720,6 @@ def test_what_was_typed_and_fixes_the_steps_is_said(data, advised, tmp_path):
         interop.to_onnx(model, tmp_path / 'a.onnx', {'data': ('batch', 5, 3)}, states=True)
 
 
-def test_a_number_of_steps_that_no_option_frees_has_its_reason():
-    """Added places gave the input their number; no line said why."""
-    places = S.Embedding(S.arange(0, 5), input_dim=9, output_dim=3, name='places')
-    steps, _ = rnn.GRUCell(4, 'g_').unroll(5, S.broadcast_add(V('data'), S.expand_dims(
-        places, axis=0)))
-    plan = prepare(random_model(S.Group(steps), {'data': (2, 5, 3)}))
-    assert dict(plan.lines)['data_1'].startswith('5, since _arange')
-
-
 def test_the_option_for_an_encoder_of_any_length_is_printed():
     """A file with states kept the encoder's number of steps, and no line said what to type."""
     source, target = (S.Embedding(V(name), input_dim=9, output_dim=6, name=name[0])

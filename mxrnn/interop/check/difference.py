@@ -183,8 +183,7 @@ def noise_of(checkpoint: Reference, data: Data, own: bool, got: Sequence[np.ndar
              wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
     """How far each number of the outputs moves if all that is read and computed on the way changes
     by as much as rounding changes it: the most in some runs, which end when that explains how far
-    `got` is from `wanted`. A node of float16
-    makes only what is computed from it less exact."""
+    `got` is from `wanted`. A node of float16 makes only what is computed from it less exact."""
     noise, runs = [np.zeros(each.shape) for each in wanted], _moves(checkpoint, data, own, wanted)
     got = [*map(known, got, wanted)]
     for _ in range(_RUNS):
