@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 from types import MappingProxyType
-from typing import Callable, Mapping, NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from ..graph import Entry, Graph, Node
 from ..operator_table import row
@@ -107,8 +107,7 @@ class Table(NamedTuple):
     own: Mapping[str | Axis, Axis] = MappingProxyType({})
 
 
-def infer(graph: Graph, shapes: Mapping[str, Sequence[Size | str]],
-          unknown: Callable[[Entry], Axes] | None = None, *, free: bool = False,
+def infer(graph: Graph, shapes: Mapping[str, Sequence[Size | str]], *, free: bool = False,
           whole: bool = True) -> Table:
     """Infer the axes of all values that a graph's outputs need.
 
@@ -118,8 +117,6 @@ def infer(graph: Graph, shapes: Mapping[str, Sequence[Size | str]],
     shapes : dict
         Shapes of its variables, as far as known. A name is an axis of any size, wherever it stands.
         An `Axis` is not changed: the table has one of its own in its place.
-    unknown : callable, optional
-        Returns the axes of an output for which there is no rule; empty if they are unknown.
     free : bool
         Whether axes with names may become numbers.
     whole : bool
@@ -134,12 +131,10 @@ def infer(graph: Graph, shapes: Mapping[str, Sequence[Size | str]],
         return changed(size, of) if isinstance(size, Sum) else size
     return _infer(graph, {place: [(of(size),) for size in shapes[node.name]]
                           for place, node in enumerate(graph.nodes)
-                          if node.is_variable and node.name in shapes}, unknown, whole
-                  )._replace(own=own)
+                          if node.is_variable and node.name in shapes}, whole)._replace(own=own)
 
 
-def _infer(graph: Graph, variables: Mapping[int, Axes],
-           unknown: Callable[[Entry], Axes] | None = None, whole: bool = True) -> Table:
+def _infer(graph: Graph, variables: Mapping[int, Axes], whole: bool = True) -> Table:
     """`infer`, from the axes of variables by their places; unknown ones are bound."""
     table = Table({}, {}, {}, [], {})
     for place in sorted(graph.reached(_read)):
@@ -158,8 +153,7 @@ def _infer(graph: Graph, variables: Mapping[int, Axes],
                 outputs = _loop(table, place, node, given) if node.op == '_foreach' else axes_of(
                     node, given)
             except (UnknownAxes, IndexError):
-                outputs = [unknown(Entry(place, at)) for at in range(node.num_outputs)
-                           ] if unknown is not None else []
+                outputs = []
             except SizeError as error:
                 table.faults.append(Fault(node, str(error), {
                     len(axes): graph.nodes[entry.node].name

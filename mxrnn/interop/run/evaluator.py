@@ -48,12 +48,7 @@ def evaluate(graph: Graph, values: Mapping[str, Tensor], training: bool = False)
     NotImplementedError
         An operator is unknown here.
     """
-    def unknown(entry: Entry) -> Axes:
-        """The axes of an output without a rule for shapes."""
-        node = graph.nodes[entry.node]
-        inputs = evaluate(graph.ending_in(node.inputs), values, training)
-        return [(size,) for size in _outputs(node, inputs, [], training)[entry.output].shape]
-    table = infer(graph, {name: tuple(value.shape) for name, value in values.items()}, unknown)
+    table = infer(graph, {name: tuple(value.shape) for name, value in values.items()})
     for fault in table.faults:
         if fault.node.op != '_foreach':  # a state of one row may be repeated by the first step
             raise ValueError(str(fault))
