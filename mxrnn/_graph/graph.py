@@ -307,13 +307,17 @@ class Graph(NamedTuple):
 
     def ending_in(self, heads: Sequence[Entry]) -> Graph:
         """The graph with other outputs, without nodes that these do not need."""
-        kept = sorted(self._replace(heads=tuple(heads)).reached(lambda node: node.inputs))
-        places = {old: new for new, old in enumerate(kept)}
+        ending = self._replace(heads=tuple(heads))
+        return ending.in_order(sorted(ending.reached(lambda node: node.inputs)))
+
+    def in_order(self, order: Sequence[int]) -> Graph:
+        """The graph with the nodes at these places alone, in this order."""
+        places = {old: new for new, old in enumerate(order)}
 
         def moved(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-            return tuple(Entry(places[entry.node], entry.output) for entry in entries)
-        return self._replace(heads=moved(heads), nodes=tuple(
-            self.nodes[place]._replace(inputs=moved(self.nodes[place].inputs)) for place in kept))
+            return tuple([Entry(places[entry.node], entry.output) for entry in entries])
+        return self._replace(heads=moved(self.heads), nodes=tuple([
+            self.nodes[place]._replace(inputs=moved(self.nodes[place].inputs)) for place in order]))
 
 
 # ---- attributes

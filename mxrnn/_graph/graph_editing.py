@@ -25,13 +25,8 @@ def with_variables_as_in(graph: Graph, other: Graph) -> Graph:
     ordered = sorted(variables, key=lambda place: ranks.get(graph.nodes[place].name, len(ranks)))
     if ordered == variables:
         return graph
-    order = ordered + [place for place, node in enumerate(graph.nodes) if not node.is_variable]
-    places = {old: new for new, old in enumerate(order)}
-
-    def moved(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        return tuple(Entry(places[entry.node], entry.output) for entry in entries)
-    return graph._replace(heads=moved(graph.heads), nodes=tuple(
-        graph.nodes[place]._replace(inputs=moved(graph.nodes[place].inputs)) for place in order))
+    return graph.in_order(ordered + [
+        place for place, node in enumerate(graph.nodes) if not node.is_variable])
 
 
 class Writer:

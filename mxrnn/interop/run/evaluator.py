@@ -148,8 +148,6 @@ def _computed(graph: Graph, values: Mapping[str, Tensor], table: Table, training
     for place in sorted(graph.needed()):
         node = graph.nodes[place]
         if node.is_variable:
-            if node.name not in values:
-                raise ValueError('%s has no value' % node.name)
             found[Entry(place, 0)] = values[node.name]
             continue
         inputs = [found[entry] if entry in found else unread(entry) for entry in node.inputs]
