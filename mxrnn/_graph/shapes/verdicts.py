@@ -38,15 +38,18 @@ class Axis(NamedTuple):
         """
         return self.sizes[0] if self.ties and len(self.sizes) == 1 else None
 
+    @property
+    def reason(self) -> str:
+        """What ties the axis, and the remedy, as the rest of a sentence; '' if nothing does."""
+        more = len({tie.node.name for tie in self.ties}) - 1
+        return ', since %s%s%s' % (self.ties[0], more and ', and so %s' % (
+            'do %d more nodes' % more if more > 1 else 'does 1 more node') or '', self.remedy
+        ) if self.ties else ''
+
     def __str__(self) -> str:
-        if not self.ties:
-            return 'any'
-        nodes = [*dict.fromkeys(tie.node.name for tie in self.ties)]
-        more = len(nodes) - 1
         sizes = ('%d' if len(self.sizes) == 1 else '%d to %d') % (
             *self.sizes[:1], *self.sizes[1:][-1:]) if self.sizes else 'one size'
-        return '%s, since %s%s%s' % (sizes, self.ties[0], more and ', and so %s' % (
-            'do %d more nodes' % more if more > 1 else 'does 1 more node') or '', self.remedy)
+        return (sizes if self.ties else 'any') + self.reason
 
 
 class Verdict(NamedTuple):

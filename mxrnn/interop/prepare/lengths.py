@@ -79,9 +79,9 @@ class Settled:
                   for at, size in enumerate(shape)]
         for name, at, size, given in places:
             if isinstance(size, int) and given != size:
-                axis = self.tied.get((name, at))
+                axis = self.tied.get((name, at), Axis(''))
                 raise ValueError('axis %d of %s must be %d, got %d%s' % (
-                    at, name, size, given, ': ' + str(axis) if axis and axis.ties else ''))
+                    at, name, size, given, axis.reason))
         return all(given in self.own.get(str(size), (given,)) for _, _, size, given in places)
 
 
