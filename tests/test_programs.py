@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mxrnn._runtime import CommandError, enable_patches
-from mxrnn._runtime.traceback_advice import advice
+from mxrnn._runtime.run_program import advice
 
 from . import mx, needs_operator
 from .processes import TESTS, python

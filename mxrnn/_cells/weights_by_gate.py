@@ -1,7 +1,9 @@
 """Weights as arrays: taken from a dict by name and shape, and packed and unpacked by gate."""
 from __future__ import annotations
 
-from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple, Union
+import os
+import warnings
+from typing import Any, Dict, Iterable, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -10,8 +12,9 @@ from .._graph.rnn_vector_layout import GROUPS, KINDS, gate_array
 from .._runtime.mxnet import mx
 from .variables import RNNParams
 
-__all__ = ['ARRAYS', 'MissingWeightsError', 'PackedWeights', 'Weights', 'copy_weights',
-           'join_weights', 'take_weights']
+__all__ = ['ARRAYS', 'Cell', 'MissingWeightsError', 'PackedWeights', 'Weights', 'cell_list',
+           'copy_weights', 'join_weights', 'take_weights']
+
 
 Weights = Dict[str, mx.nd.NDArray]
 
@@ -225,3 +228,29 @@ class PackedWeights:
             An array has another shape.
         """
         return self._converted_(args, pack=True)
+
+
+class Cell(Protocol):
+    """A cell of mxrnn, mxnet.rnn or a program: it packs and unpacks its weights."""
+
+    def pack_weights(self, args: Weights) -> Weights: ...
+    def unpack_weights(self, args: Weights) -> Weights: ...
+
+
+def cell_list(cells: Cell | Iterable[Cell]) -> list[Cell]:
+    """The cells in `cells`, one cell or any container of cells, as a list."""
+    found: list[Any] = [cells]
+    if isinstance(cells, (str, os.PathLike)):
+        raise TypeError('cells, the first argument, must be a cell or a list of cells, got %s: '
+                        'prefix is the second argument' % _check.shown(cells))
+    if not hasattr(cells, 'pack_weights'):
+        found = list(_check.iterable('cells', cells, 'cells'))
+    for cell in found:
+        if _check.foreign(cell):
+            warnings.warn('cells has %s' % _check.foreign(cell), stacklevel=3)
+        if isinstance(cell, type) and hasattr(cell, 'pack_weights'):
+            raise TypeError('each of cells must be a cell, got the class %s: call it'
+                            % cell.__name__)
+        if not (hasattr(cell, 'pack_weights') and hasattr(cell, 'unpack_weights')):
+            _check.instance('each of cells', cell, (), 'a cell')
+    return found

@@ -9,8 +9,7 @@ from typing import Any, Callable, Iterable
 
 from .. import _check
 from .._cells.carried_states import BatchEnd
-from .._cells.cell_list import Cell, cell_list
-from .._cells.weights_by_gate import Weights
+from .._cells.weights_by_gate import Cell, Weights, cell_list
 from .._files import CheckpointError
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place

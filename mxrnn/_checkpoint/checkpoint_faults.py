@@ -8,8 +8,7 @@ import numpy as np
 
 from .. import _check
 from .._cells.base_cells import BaseRNNCell
-from .._cells.cell_list import Cell
-from .._cells.weights_by_gate import Weights
+from .._cells.weights_by_gate import Cell, Weights
 from .._files import CheckpointError
 from .._graph.graph import Graph
 from .._runtime.mxnet import mx

@@ -6,8 +6,7 @@ import os
 from typing import Any, Callable, Iterable, Literal, NamedTuple, Sequence, overload
 
 from .. import _check
-from .._cells.cell_list import Cell, cell_list
-from .._cells.weights_by_gate import Weights
+from .._cells.weights_by_gate import Cell, Weights, cell_list
 from .._files import CheckpointError, failing
 from .._files import checkpoint_files as files
 from .._files.checkpoint_files import Place, refuse_missing

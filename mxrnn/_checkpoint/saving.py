@@ -5,8 +5,7 @@ import logging
 from typing import Iterable, Sequence, Tuple
 
 from .. import _check
-from .._cells.cell_list import Cell, cell_list
-from .._cells.weights_by_gate import Weights
+from .._cells.weights_by_gate import Cell, Weights, cell_list
 from .._files import atomic
 from .._files import checkpoint_files as files
 from .._files.params import add_checksum, check_params

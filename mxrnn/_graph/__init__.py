@@ -5,9 +5,8 @@
 - `operator_table`: one row for each operator
 - `graph`: the graph as immutable objects
 - `symbol_json`: graphs from and to JSON
-- `graph_editing`: builds graphs, and replaces nodes
-- `index_inputs`: inputs that are looked up in tables
 - `rnn_vector_layout`: the arrays in the vector of sym.RNN
-- `remove_no_ops`: removes operators without effect
+- `graph_editing`: builds graphs, replaces nodes, removes those without effect
+- `index_inputs`: inputs that are looked up in tables
 - `merge_rnn`: directions and layers of an RNN as one node
 """

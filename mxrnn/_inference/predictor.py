@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Literal, NamedTuple, Seq
 import numpy as np
 
 from .. import _check
-from .._cells.cell_list import Cell
+from .._cells.weights_by_gate import Cell
 from .._checkpoint.loading import load_rnn_checkpoint
 from .._graph.graph import warn_of_ids
 from .._runtime.array_memory import room

@@ -12,7 +12,6 @@
 - `mxnet`: MXNet itself, as `mx`
 - `array_memory`: the memory of arrays on the CPU
 - `device_report`: what MXNet runs on; GPUs, and whether MXNet has code for them
-- `traceback_advice`: advice below a program's traceback
 - `run_program`: the command run
 - `spawned_main`: the main module of processes that such a program spawns
 - `startup`: patches every program of an environment that has a copy of it

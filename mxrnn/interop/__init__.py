@@ -12,7 +12,6 @@ wrote. Modules:
 - `export_source`: `to_source`
 - `trained_weights`: `from_source` and `from_torch`
 - `torch_model`: `to_torch`
-- `gluonts_field_shapes`: shapes of the fields that a folder's transformation makes
 - `gluonts_lacking_transforms`: transformations of series that GluonTS lacks
 - `forecaster_module`: the torch module of a forecaster, which takes the fields of GluonTS
 - `gluonts_without_graph`: models of GluonTS that have no graph

@@ -4,7 +4,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn.interop import gluonts
-from mxrnn.interop.gluonts_field_shapes import shapes_of_fields
+from mxrnn.interop.gluonts import shapes_of_fields
 
 from .models import S, V
 from .test_commands import command, told

@@ -9,7 +9,7 @@ import pytest
 from mxrnn import interop
 from mxrnn._graph.graph import Entry, output_name
 from mxrnn._graph.rolling import structure
-from mxrnn._graph.shapes import shape_search
+from mxrnn._graph.shapes import missing_shapes
 from mxrnn._graph.shapes.infer import infer
 from mxrnn._graph.shapes.missing_shapes import ShapesError, found_shapes
 from mxrnn._graph.shapes.rule_api import RULES
@@ -469,7 +469,7 @@ def test_a_norm_along_an_axis_that_is_not_there_is_refused():
 def test_inputs_that_are_read_alike_are_searched_together(monkeypatch, rolled):
     """A graph with an input for each step takes no more searches if it has more steps."""
     calls = []
-    monkeypatch.setattr(shape_search, 'infer', lambda graph, *given, **options: calls.append(
+    monkeypatch.setattr(missing_shapes, 'infer', lambda graph, *given, **options: calls.append(
         graph) or infer(graph, *given, **options))
 
     def searches(steps):

@@ -1,17 +1,14 @@
 """Rolls unrolled graphs up again: from graph to graph, without MXNet and torch.
 
-- `numbered_values`: the outputs of all nodes, as numbers
-- `ranks`: their numbers of axes
+- `numbered_values`: the outputs of all nodes, as numbers, and their numbers of axes
 - `step_columns`: columns, which have a value of each step, and families, which have a node of each
 - `candidate_chains`: chains of values that may be states
 - `find_recurrence`: a recurrence: the nodes between two of them that are alike in all steps
 - `match_rnn`: a recurrence as sym.RNN
-- `pack_rnn`: the operator's vector, made of the weights in the graph
 - `batching_rules`: operators over all steps at once
 - `loops`: a recurrence as a loop
 - `vectorisation_plan`: which sequence, or which operator over all steps, a column becomes
 - `write_rolled_graph`: writes the graph
-- `fuse_checks`: what `mxrnn.fuse` writes around a number of steps
 - `roll_up`: `structure`, which puts these together
 - `inputs_of_steps`: one input in place of one for each step, before that
 - `second_graph`: how each number follows from open axes, by a graph of other sizes

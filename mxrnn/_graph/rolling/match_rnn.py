@@ -8,8 +8,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from ..graph import Node
 from ..operator_table import has
-from .numbered_values import Values
-from .ranks import Rank
+from .numbered_values import Rank, Values
 from .step_columns import Column, StepRecurrence, alike
 
 __all__ = ['Gate', 'Kernel', 'find_kernel']

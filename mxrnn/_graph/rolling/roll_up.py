@@ -15,23 +15,87 @@ from typing import Callable, Literal, Mapping, NamedTuple, Optional, Sequence, U
 
 from ..._check import some
 from ..attributes import AttributeValueError
-from ..graph import Graph
-from ..graph_editing import with_variables_as_in
+from ..graph import Entry, Graph
+from ..graph_editing import Edit, with_variables_as_in
 from ..operator_table import has
 from ..shapes.constants import CUT
+from ..shapes.substitution import as_float32, bounded, size_of
 from ..shapes.ties import STEPS
 from .candidate_chains import chains, direct_chains, readers_of_growing
 from .find_recurrence import find_recurrence
-from .fuse_checks import checked_by_fuse, counted_by_fuse, without_checks
 from .loops import Loop
 from .match_rnn import Kernel, find_kernel
-from .numbered_values import TooLong, Values, before_swap, has_one_shape
-from .ranks import Rank, find_ranks
+from .numbered_values import Rank, TooLong, Values, before_swap, find_ranks, has_one_shape
 from .step_columns import ByStep, Declined, StepRecurrence, Taken
 from .vectorisation_plan import Claim, Planner
 from .write_rolled_graph import Apart, Refused, RolledWriter
 
-__all__ = ['Finding', 'RejectReason', 'RolledGraph', 'structure', 'unrolled']
+__all__ = ['Finding', 'RolledGraph', 'structure', 'unrolled']
+
+
+#: Operators that pass lengths on.
+_HANDS_ON = ('where', 'floor', 'Cast', '_identity_with_attr_like_rhs')
+
+
+def _checked_by_fuse(graph: Graph) -> dict[int, int]:
+    """By place of both Reshapes with which `mxrnn.fuse` checks a number of steps: that number.
+
+    The first takes the axis of steps apart, the second joins it again.
+    """
+    found: dict[int, int] = {}
+    for place, node in enumerate(graph.nodes):
+        if node.op == 'Reshape' and node.get('shape') == (-3, -2):
+            check = graph.nodes[node.inputs[0].node]
+            if check.name.endswith('fused_steps') and check.get('shape', ())[:1] == (-4,):
+                found[node.inputs[0].node] = found[place] = check.shape[1]
+    return {place: number for place, number in found.items() if number > 0}
+
+
+def _counted_by_fuse(graph: Graph) -> dict[int, int]:
+    """By place of the recurrences that read what `mxrnn.fuse` has checked: the number of steps; and
+    0 for the slices with which it takes a row of the first step, for its shape."""
+    steps, found = _checked_by_fuse(graph), {}
+    for place, node in enumerate(graph.nodes):
+        behind = steps.get(node.inputs[0].node) if node.inputs else None
+        if behind and has(node.op, 'recurs'):
+            found[place] = behind
+        elif behind:
+            steps.setdefault(place, behind)
+        if node.op == 'slice_axis' and node.name.endswith('fused_step'):
+            found[place] = 0
+    return found
+
+
+def _without_checks(graph: Graph) -> Graph:
+    """The graph without the checks that fuse wrote around a number of steps, in which lengths that
+    it bounded are at most the number of steps that the sequence has. Other bounds stay."""
+    checks, edit = _checked_by_fuse(graph), Edit(graph)
+    # by place of a node that returns bounded lengths, the node that bounds them
+    clips: dict[int, int] = {}
+    freed: set[int] = set()
+    for place, node in enumerate(graph.nodes):
+        if node.op == 'clip':
+            clips[place] = place
+        elif node.op in _HANDS_ON:
+            clips.update((place, clips[entry.node]) for entry in node.inputs if entry.node in clips)
+        elif place in checks and node.shape == (-3, -2):
+            edit.replaced[Entry(place, 0)] = graph.nodes[node.inputs[0].node].inputs[0]
+        for entry in node.inputs_of('length') if node.op.startswith('Sequence') else ():
+            sequence, at = node.inputs[0], clips.get(entry.node)
+            if at is None or at in freed or node.axis or checks.get(sequence.node) != (
+                    graph.nodes[at].a_max) or at in graph._replace(heads=(sequence,)).reached(
+                        lambda each: each.inputs):
+                continue
+            clip = graph.nodes[at]
+            freed.add(at)
+            edit.replaced[Entry(at, 0)] = edit.writer.named(bounded(
+                edit.writer, clip, size_of(edit.writer, clip.name, sequence, 0)), clip.name)
+    for place, at in clips.items():
+        node = graph.nodes[place]
+        if node.op == '_identity_with_attr_like_rhs' and at in freed:
+            edit.writer.nodes[place] = node._replace(inputs=(node.inputs[0], as_float32(
+                edit.writer, graph.nodes[at].name, node.inputs[1])))
+    return edit.graph()
 
 
 class Finding(NamedTuple):
@@ -136,9 +200,9 @@ def structure(graph: Graph, *, training: bool = False, sums: bool = True,
         return RolledGraph(graph, (Finding('the graph', 0, 'unrolled',
                                            'looking at all of it would take too long'),))
     rolled = written.graph or graph
-    checked = checked_by_fuse(rolled)
+    checked = _checked_by_fuse(rolled)
     totals = {place: steps for place, steps in {
-        **counted_by_fuse(rolled), **written.totals}.items()
+        **_counted_by_fuse(rolled), **written.totals}.items()
         if rolled.nodes[place].op == 'slice_axis' or has(rolled.nodes[place].op, 'recurs')}
     totals.update(written.unrolled)
     if rolled is graph and not checked and not totals:
@@ -148,7 +212,7 @@ def structure(graph: Graph, *, training: bool = False, sums: bool = True,
         node._replace(attrs={**node.attrs, CUT if node.op == 'slice_axis' else STEPS: str(
             totals[place])}) if place in totals else node
         for place, node in enumerate(rolled.nodes)]))
-    return RolledGraph(with_variables_as_in(without_checks(marked), graph),
+    return RolledGraph(with_variables_as_in(_without_checks(marked), graph),
                        (*written.findings, *by_fuse))
 
 

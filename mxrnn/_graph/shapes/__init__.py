@@ -4,11 +4,9 @@
 - `unification`: sizes that must be equal
 - `axis_factors`: axes as products of sizes
 - `rule_api`: what rules are made with
-- `elementwise_rules`: element by element, and new arrays
+- `array_rules`: operators that compute, reduce, sort, look up or make elements
 - `reshaping_rules`: operators that move elements
-- `reduce_sort_index_rules`: operators that reduce, order or look up
-- `layer_rules`: layers and losses
-- `sequence_rules`: RNN, and operators with lengths
+- `layer_rules`: layers, RNN, losses, operators with lengths
 - `infer`: the axes of all values in a graph
 - `constants`: numbers that are the same at every length
 - `regrouping`: reshapes that split and join steps and batch
@@ -16,7 +14,6 @@
 - `copies`: values computed more than once, and rounds that are repeated
 - `ties`: which numbers tie an open size
 - `substitution`: those numbers become sizes
-- `shape_search`: axes that the graph requires
 - `missing_shapes`: shapes that were not given, with names for axes of any size
 - `verdicts`: which open axes may have any size, and what ties the others
 """

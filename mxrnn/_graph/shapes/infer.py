@@ -8,11 +8,9 @@ from typing import Mapping, NamedTuple, Sequence
 from ..graph import Entry, Graph, Node
 from ..operator_table import row
 from . import (  # noqa: F401  (they fill the table)
-    elementwise_rules,
+    array_rules,
     layer_rules,
-    reduce_sort_index_rules,
     reshaping_rules,
-    sequence_rules,
 )
 from .axis_factors import Axes, factors_of
 from .rule_api import RULES, Array, UnknownAxes, alike

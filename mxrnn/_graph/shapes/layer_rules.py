@@ -1,8 +1,9 @@
-"""The effect of layers and losses on axes: products, windows, norms, softmax, Embedding."""
+"""The effect on axes of layers, RNN, losses, and operators with lengths of sequences."""
 from __future__ import annotations
 
 from ..graph import Node
-from .axis_factors import Axes, Factors, agree, mixed
+from ..rnn_vector_layout import FusedLayout
+from .axis_factors import Axes, Factors, agree, mixed, number_of
 from .rule_api import Array, UnknownAxes, alike, rule
 from .sizes import add, product, quotient, resolve
 from .unification import SizeError, suggest, unify
@@ -209,3 +210,37 @@ def _ctc(node: Node, data: Array, label: Array, *lengths: Array) -> tuple[Axes, 
         suggest(product(axis), hint)
     data = data.as_long(1, label.of_rank(2)[:1], *lengths)
     return [data[1]], data
+
+
+@rule('SequenceReverse SequenceMask SequenceLast')
+def _sequences(node: Node, data: Array, *lengths: Array) -> Axes:
+    at = data.place(0 if node.op == 'SequenceReverse' else node.axis)
+    if node.use_sequence_length or node.op != 'SequenceMask':
+        suggest(product(data[at]), 'time')
+    if node.use_sequence_length:
+        suggest(product(data[1 - at]), 'batch')
+        data = data.as_long(1 - at, *lengths)
+    if node.op == 'SequenceLast':
+        return data.replaced(at, []) or [()]
+    mixes = node.op == 'SequenceReverse' or node.use_sequence_length
+    return data.mixed([at] if mixes else [])
+
+
+@rule('RNN', needs=0)
+def _rnn(node: Node, data: Array, parameters: Array, *others: Array) -> tuple[Axes, ...]:
+    steps, batch, width = data = data.of_rank(3)
+    size = number_of(parameters.of_rank(1)[0])
+    if size is not None and node.projection_size is None:
+        try:
+            unify(product(width), FusedLayout.of(node).num_input(size, 'parameters'))
+        except ValueError as error:
+            raise SizeError(str(error)) from None
+    suggest(product(steps), 'time')
+    suggest(product(batch), 'batch')
+    sides = 1 + node.bidirectional
+    state: Axes = [(node.num_layers * sides,), batch, (node.state_size,)]
+    states = 2 if node.mode == 'lstm' else 1
+    state = alike(state, *others[:states])
+    if node.use_sequence_length:
+        data.as_long(1, *others[states:])
+    return [steps, batch, (node.state_size * sides,)], state, state

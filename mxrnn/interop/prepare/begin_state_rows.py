@@ -10,7 +10,7 @@ from ..._graph.graph_editing import Edit, with_variables_as_in
 from ..._graph.operator_table import has
 from ..._graph.rnn_vector_layout import begin_states
 from ..._graph.rolling import OneInput, structure
-from ..._graph.shapes.shape_search import ShapeSearch
+from ..._graph.shapes.missing_shapes import ShapeSearch
 from ..._graph.shapes.sizes import Axis, product, resolve
 from ..model import Model
 from ..registry import ExportError

@@ -10,8 +10,7 @@ from ..._graph.graph import Graph
 from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
 from ..._graph.shapes.constants import TELLING
 from ..._graph.shapes.infer import infer
-from ..._graph.shapes.missing_shapes import Found, Named, Place
-from ..._graph.shapes.shape_search import UnclearShape
+from ..._graph.shapes.missing_shapes import Found, Named, Place, UnclearShape
 from ..._graph.shapes.substitution import substituted
 from ..._graph.shapes.verdicts import Axis, Verdict, with_sizes
 from ..registry import ExportError, ShapesNeeded

@@ -5,7 +5,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from ..._graph import merge_rnn, remove_no_ops
+from ..._graph import graph_editing, merge_rnn
 from ..._graph.graph import Entry, Graph, Node
 from ..._graph.graph_editing import with_variables_as_in
 from ..._graph.operator_table import has
@@ -76,7 +76,7 @@ def with_losses(unrolled: Graph, found: Settled, arrays: Mapping[str, np.ndarray
     graph = with_ends_counted(graph, infer(graph._replace(heads=read), shapes), sizes)
     split = _split(graph, facts)
     graph = graph._replace(heads=(*graph.heads, *split))
-    graph = with_variables_as_in(merge_rnn.merged(remove_no_ops.without_effectless(
+    graph = with_variables_as_in(merge_rnn.merged(graph_editing.without_effectless(
         graph, facts.arrays, unrolled)), graph)
     outputs = {graph.nodes[head.node].name for head in graph.heads[len(graph.heads) - len(split):]}
     facts = survey(graph, arrays, shapes, types)._replace(
