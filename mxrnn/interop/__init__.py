@@ -9,8 +9,7 @@ wrote. Modules:
 - `seals`: what an export may replace
 - `layers_picture`: layers as SVG
 - `export_onnx`: `to_onnx`
-- `export_source`: `to_source`
-- `trained_weights`: `from_source` and `from_torch`
+- `export_source`: `to_source`, and back `from_source` and `from_torch`
 - `torch_model`: `to_torch`
 - `gluonts_lacking_transforms`: transformations of series that GluonTS lacks
 - `forecaster_module`: the torch module of a forecaster, which takes the fields of GluonTS
@@ -31,17 +30,16 @@ from .run.onnx_stepper import OnnxStepper, load_stepper
 
 if TYPE_CHECKING:
     from . import gluonts as gluonts
-    from .export_source import to_source
+    from .export_source import from_source, from_torch, to_source
     from .torch_model import to_torch
-    from .trained_weights import from_source, from_torch
 
 __all__ = ['CheckpointError', 'Entry', 'ExportError', 'Graph', 'Model', 'Node', 'OnnxStepper',
            'attr_value', 'from_source', 'from_torch', 'graph_from_json', 'graph_to_json', 'load',
            'load_stepper', 'register', 'save', 'to_onnx', 'to_source', 'to_torch']
 
 #: Names that need torch, and their modules.
-_TORCH = {'to_torch': 'torch_model', 'from_torch': 'trained_weights',
-          'to_source': 'export_source', 'from_source': 'trained_weights'}
+_TORCH = {'to_torch': 'torch_model', 'to_source': 'export_source',
+          'from_source': 'export_source', 'from_torch': 'export_source'}
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, parts, product, 
 from ..._graph.shapes.unification import SizeError, unify
 from ..._graph.stepping import Stepped
 from ..prepare import Prepared
-from ..prepare.step_layout import KEY
+from ..prepare.steps import KEY
 from ..registry import ONNX, ExportError, Unsupported
 from . import arrays, elementwise, layers, samplers, sequences  # noqa: F401  (fill it)
 from .builder import IR_VERSION, OPSET, Builder, Record, Scope, Value, element_type

@@ -4,7 +4,7 @@ from __future__ import annotations
 from ..._graph.graph import Entry, Graph
 from ..prepare import Prepared
 from ..prepare.array_types import Facts, survey
-from ..prepare.step_layout import Layout
+from ..prepare.steps import Layout
 from .class_file import File
 from .emitter_api import Expr, Unsupported
 from .methods import Methods

@@ -8,8 +8,7 @@ In reading order:
 - `lengths`: the sizes that a file takes
 - `outputs`: the outputs of a file, with or without losses
 - `begin_state_rows`: begin states that are weights, for any batch
-- `step_layout`: the axes for batch and time in arrays of steps
-- `steps`: the graph of one step, and the outputs that can be stepped
+- `steps`: the graph of one step, the outputs that can be stepped, the axes of its arrays
 - `array_types`: shapes and types of all arrays of a graph, without running it
 - `losses`: the graph of a class that is trained, with labels
 - `plan`: `prepare`, which puts these together, and `Prepared`, its result

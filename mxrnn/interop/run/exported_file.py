@@ -5,7 +5,7 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from ..prepare.step_layout import Layout
+from ..prepare.steps import Layout
 from .reference import Data
 
 __all__ = ['ExportedFile', 'Input', 'in_chunks']

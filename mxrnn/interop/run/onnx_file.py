@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 
-from ..prepare.step_layout import Layout, axes_in_words, axes_of_caller
+from ..prepare.steps import Layout, axes_in_words, axes_of_caller
 from .exported_file import ExportedFile, Input, in_chunks
 from .onnx_session import Opened, arrays_of, inputs_of, opened, run_onnx, session_of
 from .onnx_stepper import OnnxStepper

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from ... import _check
-from ..prepare.step_layout import KEY, Layout
+from ..prepare.steps import KEY, Layout
 from ..seals import refuse_damaged
 from .exported_file import Input
 from .reference import Data, refusing

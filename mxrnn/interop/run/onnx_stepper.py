@@ -9,7 +9,7 @@ from typing import Any, Callable, List, NoReturn, Sequence, Union
 import numpy as np
 
 from ... import _check
-from ..prepare.step_layout import Layout, axes_of_caller, refuse_axes
+from ..prepare.steps import Layout, axes_of_caller, refuse_axes
 from .onnx_session import Opened, inputs_of, opened
 
 __all__ = ['OnnxStepper', 'load_stepper']

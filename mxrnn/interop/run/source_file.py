@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .._source.class_text import Written
 from .._source.step_methods import StepMethods
-from ..prepare.step_layout import Layout
+from ..prepare.steps import Layout
 from .evaluator import one_seed
 from .exported_file import ExportedFile, Input, in_chunks
 from .reference import Data, refusing
