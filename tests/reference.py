@@ -136,5 +136,4 @@ def assert_follows(found: Any, forward: Callable[[dict[str, Array]], tuple[Array
     grads = gradients(lambda args: loss(*forward({**found.args, **args})), moved)
     assert arguments is not None or set(grads) == set(found.grads)
     for name, grad in grads.items():
-        assert_allclose(found.grads[name], grad, rtol=grad_rtol, atol=grad_rtol / 100,
-                        err_msg=name)
+        assert_allclose(found.grads[name], grad, rtol=grad_rtol, atol=grad_rtol / 100, err_msg=name)

@@ -97,8 +97,7 @@ ARGUMENTS = [
     ('SequentialRNNCell.add', rnn.SequentialRNNCell().add, {'cell': CELL}),
     ('BidirectionalCell', lambda **kwargs: rnn.BidirectionalCell(
         **{'l_cell': lstm('l_'), 'r_cell': lstm('r_'), **kwargs}),
-     {'l_cell': CELL, 'r_cell': CELL, 'params': PARAMS, 'output_prefix': TEXT,
-      'merge': MODE}),
+     {'l_cell': CELL, 'r_cell': CELL, 'params': PARAMS, 'output_prefix': TEXT, 'merge': MODE}),
     ('DropoutCell', lambda **kwargs: rnn.DropoutCell(**{'dropout': 0.5, **kwargs}),
      {'dropout': FRACTION, 'prefix': TEXT, 'params': PARAMS}),
     ('ModifierCell', rnn.ModifierCell, {'base_cell': CELL}),

@@ -63,8 +63,7 @@ def attention():
         output, states = decoder(mx.sym.concat(context, outputs[-1], dim=1), states)
         scores = mx.sym.softmax(mx.sym.batch_dot(memory, mx.sym.expand_dims(output, axis=2)),
                                 axis=1)
-        context = mx.sym.Reshape(mx.sym.batch_dot(memory, scores, transpose_a=True),
-                                 shape=(0, -1))
+        context = mx.sym.Reshape(mx.sym.batch_dot(memory, scores, transpose_a=True), shape=(0, -1))
     return loss(context)
 
 
@@ -157,8 +156,7 @@ def test_an_executor_takes_another_shape(fusing):
     other = executor.reshape(allow_up_sizing=True, data=(N + 2, T, C), label=(N + 2,))
     assert kernels(other) == 2 and list(other.arg_dict) == symbol.list_arguments()
     again = other.reshape(data=DATA['data'], label=DATA['label'])
-    assert [each.shape for each in again.arg_arrays] == [each.shape for each in
-                                                         executor.arg_arrays]
+    assert [each.shape for each in again.arg_arrays] == [each.shape for each in executor.arg_arrays]
     values = mx.nd.random.uniform(-1, 1, (N + 2, T, C))
     scores = other.forward(data=values)[0].asnumpy()
     fusing(False)

@@ -90,8 +90,7 @@ def prepared(make: Any, devices: Any = DEVICES['one']) -> tuple[Any, Any]:
 
 def whole(make: Any, module: Any) -> np.ndarray:
     """The outputs of one long unroll with the module's weights, from states of zero."""
-    outputs, _ = make().unroll(len(DATA), mx.sym.Variable('data'), layout='TNC',
-                               merge_outputs=True)
+    outputs, _ = make().unroll(len(DATA), mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
     bound = outputs.simple_bind(mx.cpu(), data=DATA.shape)
     bound.copy_params_from(module.get_params()[0])
     return bound.forward(is_train=False, data=mx.nd.array(DATA))[0].asnumpy()
@@ -114,8 +113,7 @@ def test_batches_are_one_long_unroll(make, devices):
         seen: list[np.ndarray] = []
         module.score(Parts(), metric(), batch_end_callback=[seen_by(seen), carried],
                      score_end_callback=carried)
-        np.testing.assert_allclose(np.concatenate(seen), whole(make, module), rtol=1e-6,
-                                   atol=1e-6)
+        np.testing.assert_allclose(np.concatenate(seen), whole(make, module), rtol=1e-6, atol=1e-6)
 
 
 def counting(batches: list[int]) -> Any:
@@ -299,8 +297,7 @@ def test_wrong_arguments():
             Parts().provide_data, Parts().provide_label)
     outputs, _ = cell.unroll(STEPS, mx.sym.Variable('data'), carried.begin_state, 'TNC', True)
     parts = Parts()
-    module = mx.mod.Module(mx.sym.MakeLoss(outputs), ['data'], [],
-                           state_names=carried.state_names)
+    module = mx.mod.Module(mx.sym.MakeLoss(outputs), ['data'], [], state_names=carried.state_names)
     module.bind(parts.provide_data)
     module.init_params()
     module.forward(parts.next(), is_train=False)

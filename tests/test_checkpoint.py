@@ -232,8 +232,7 @@ def test_cells_of_another_model_are_told_of_once(saved, tmp_path, caplog):
     (tmp_path / 'model-0003.params').write_bytes(b'')
     message = refusal(rnn.LSTMCell(3, prefix='other_'), saved.prefix, None)
     assert message.count('the weights for LSTMCell') == 1 and not caplog.messages
-    assert ('(the same of model-0006.params, model-0005.params, model-0004.params, …)'
-            in message)
+    assert ('(the same of model-0006.params, model-0005.params, model-0004.params, …)' in message)
     assert message.endswith('model-0003.params is damaged: the header takes 8 bytes from byte 0 '
                             'on, the file has 0')
 

@@ -331,8 +331,7 @@ SIZES = st.integers(1, 4)
 RATES = st.sampled_from([0.0, 0.25, 0.5])
 ORDINARY = (
     st.tuples(st.just('RNNCell'), SIZES, st.sampled_from(['tanh', 'relu', 'softrelu'])) |
-    st.tuples(st.just('LSTMCell'), SIZES) |
-    st.tuples(st.just('GRUCell'), SIZES))
+    st.tuples(st.just('LSTMCell'), SIZES) | st.tuples(st.just('GRUCell'), SIZES))
 STEPPABLE = st.recursive(
     ORDINARY,
     lambda inner: st.tuples(st.just('ZoneoutCell'), inner, RATES, RATES) |

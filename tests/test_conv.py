@@ -30,8 +30,7 @@ def check_against_reference(name, geometry):
             functools.partial(reference.convolve, **i2h),
             functools.partial(reference.convolve, **h2h))
 
-    reference.assert_follows(found, forward, 1e-10, 1e-5,
-                             ['data', 'x_h2h_bias', 'x_begin_state_0'])
+    reference.assert_follows(found, forward, 1e-10, 1e-5, ['data', 'x_h2h_bias', 'x_begin_state_0'])
 
 
 #: Shapes of input with one or three axes, options, and the same for the reference.

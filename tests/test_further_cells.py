@@ -26,8 +26,7 @@ def plainly(recurrence):
 
 
 def projected(args, prefix, **options):
-    return functools.partial(reference.lstmp, projection=args[prefix + 'h2r_weight'],
-                             **options), {}
+    return functools.partial(reference.lstmp, projection=args[prefix + 'h2r_weight'], **options), {}
 
 
 def normal_lstm(args, prefix, **options):

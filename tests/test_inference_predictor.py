@@ -123,8 +123,7 @@ def all_alone(network: Callable[[int], Any], layout: str, seed: int) -> list[lis
 @pytest.mark.parametrize('batch_size', [1, 4])
 def test_each_sequence_as_alone(network, layout, batch_size):
     weights = weights_of(network)
-    predict = rnn.Predictor(network, weights, buckets=BUCKETS, batch_size=batch_size,
-                            layout=layout)
+    predict = rnn.Predictor(network, weights, buckets=BUCKETS, batch_size=batch_size, layout=layout)
     for seed in range(2):  # what an earlier call left behind does not matter
         given = sentences(seed=seed)
         results = predict(given)

@@ -80,8 +80,7 @@ def test_parts_have_the_same_buckets_and_no_sentence_in_common(count, batch_size
                      last_batch=last_batch)
     owner = {}
     for _ in range(3):
-        batches = [[(batch.bucket_key, rows(batch), batch.pad) for batch in part]
-                   for part in parts]
+        batches = [[(batch.bucket_key, rows(batch), batch.pad) for batch in part] for part in parts]
         assert len({tuple(key for key, _, _ in part) for part in batches}) == 1
         handed_out = collections.Counter()
         for i, part in enumerate(batches):

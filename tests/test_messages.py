@@ -136,8 +136,7 @@ class Prefetching(mx.io.PrefetchingIter):
 @pytest.mark.parametrize('prefetched', [False, True])
 def test_an_embedding_of_too_few_rows_in_training(make, rows, most, prefetched, tmp_path):
     data = make(most)
-    module = mx.mod.BucketingModule(lambda length: words_of(length, rows),
-                                    data.default_bucket_key)
+    module = mx.mod.BucketingModule(lambda length: words_of(length, rows), data.default_bucket_key)
     options = {}
     if prefetched:  # which hides the iterator from `fit`
         options['epoch_end_callback'] = rnn.do_rnn_checkpoint(

@@ -65,8 +65,7 @@ each_form = pytest.mark.parametrize('form, layout', FORMS)
 
 @each_form
 def test_all_masks_at_once(form, layout):
-    graph = variational(form, layout, drop_inputs=0.3, drop_states=0.4,
-                        drop_outputs=0.5)
+    graph = variational(form, layout, drop_inputs=0.3, drop_states=0.4, drop_outputs=0.5)
     results, *finals = forward(graph)
     inputs, states = np.split(results, 2, axis=2)
     assert (results == results[:, :1]).all() and (finals[0] == 1).all()

@@ -16,8 +16,7 @@ pytestmark = differs
 @pytest.mark.parametrize('optimizer, settings', [
     ('adam', {}), ('nadam', {}), ('sgd', {'momentum': 0.9}), ('sgd', {}),
     ('adam', {'lr_scheduler': lambda: mx.lr_scheduler.FactorScheduler(3, 0.5)})])
-def test_resumed_training_ends_as_if_never_interrupted(kind, optimizer, settings, tmp_path,
-                                                       caplog):
+def test_resumed_training_ends_as_if_never_interrupted(kind, optimizer, settings, tmp_path, caplog):
     prefix, cell, module, data = untrained(tmp_path, kind)
     whole = fit(module, data, 4, rnn.do_rnn_checkpoint(cell, prefix, module=module), None,
                 optimizer, **settings)

@@ -161,8 +161,7 @@ def test_no_module_is_long(module):
 
 
 @pytest.mark.parametrize('package', sorted(
-    module[:-len('.__init__')] for module in MODULES
-    if module.endswith('.__init__')))
+    module[:-len('.__init__')] for module in MODULES if module.endswith('.__init__')))
 def test_a_package_lists_its_modules_in_reading_order(package):
     doc = ast.get_docstring(ast.parse(MODULES[package + '.__init__'].read_text(encoding='utf-8')))
     names = re.findall(r'^- `(\w+)`: \S.*$', doc, re.MULTILINE)

@@ -55,8 +55,7 @@ QUOTAS = {
     'the smallest of the groups around': (V2 % '/', '0::/a/b/c', {
         'a/b/c/cpu.max': 'max 100000', 'a/b/cpu.max': '400000 100000',
         'a/cpu.max': '200000 100000', 'b/cpu.max': '100000 100000'}, 2),
-    'a container that sees itself as the top': (
-        V2 % '/', '0::/', {'cpu.max': '300000 100000'}, 3),
+    'a container that sees itself as the top': (V2 % '/', '0::/', {'cpu.max': '300000 100000'}, 3),
     'a group outside of what is mounted: the top counts': (
         V2 % '/pod', '0::/a', {'cpu.max': '300000 100000'}, 3),
     **{'version 1, %s' % time: (V1 % '/', '4:memory:/m\n3:cpu,cpuacct:/a', {

@@ -339,8 +339,7 @@ def test_only_the_modules_own_optimiser_is_built(tmp_path):
     resumed(prefix, 1, 2, 'unrelated')
 
 
-@pytest.mark.parametrize('given', [3, 'os.system', [3], ['os.system'], [None],
-                                   [(i for i in ())]])
+@pytest.mark.parametrize('given', [3, 'os.system', [3], ['os.system'], [None], [(i for i in ())]])
 def test_trusted_takes_classes_and_functions(given, checkpoint):
     cell, prefix, module = checkpoint
     with pytest.raises(TypeError, match='trusted must be'):

@@ -76,8 +76,7 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
     heads = [values('head%d' % i, state.shape, axis)
              for i, (state, axis) in enumerate(zip(states, axes))]
     bound.backward([mx.nd.array(each, dtype=dtype) for each in (batch_first(head), *heads)])
-    grads = {name: array.asnumpy() for name, array in bound.grad_dict.items()
-             if array is not None}
+    grads = {name: array.asnumpy() for name, array in bound.grad_dict.items() if array is not None}
     grads['data'] = batch_first(grads['data'])
     grads.update((name, np.moveaxis(grads[name], axis, 0)) for name, axis in own.items()
                  if name in grads)
@@ -198,8 +197,7 @@ class Doubled(rnn.LSTMCell):
 
     called = False
 
-    def unroll(self, length, inputs, begin_state=None, layout='NTC', merge_outputs=None,
-               **options):
+    def unroll(self, length, inputs, begin_state=None, layout='NTC', merge_outputs=None, **options):
         outputs, states = super().unroll(length, inputs, begin_state, layout, True, **options)
         self.called = True
         return outputs * 2, states
@@ -255,8 +253,7 @@ def results_of(name, lengths, kind, steps, length, listed=False):
                                           pytest.param('fuse', False, marks=needs_operator)])
 @pytest.mark.parametrize('kind', ['float32', 'float64', 'int32', 'int8'])
 def test_lengths_with_an_open_number_of_steps(name, listed, kind):
-    got, want = (results_of(name, [3, -5, 100, 2], kind, 3, length, listed)
-                 for length in (None, 3))
+    got, want = (results_of(name, [3, -5, 100, 2], kind, 3, length, listed) for length in (None, 3))
     assert_close(got, want, 0)
 
 

@@ -129,8 +129,7 @@ PLACE = dict.fromkeys(['DMLC_PS_ROOT_URI', 'DMLC_PS_ROOT_PORT', 'DMLC_NUM_SERVER
     *[({'PS_HEARTBEAT_' + name: text for name, text in slow.items()},
        'TIMEOUT must be more than PS_HEARTBEAT_INTERVAL, got')
       for slow in ({'INTERVAL': '8'}, {'TIMEOUT': '1'}, {'INTERVAL': '30', 'TIMEOUT': '20'})],
-    ({**PLACE, 'DMLC_ROLE': 'wroker'},
-     "must be 'scheduler', 'server' or 'worker', got 'wroker'"),
+    ({**PLACE, 'DMLC_ROLE': 'wroker'}, "must be 'scheduler', 'server' or 'worker', got 'wroker'"),
     ({**PLACE, 'DMLC_ROLE': 'server'}, 'DMLC_ROLE=server needs DMLC_NUM_WORKER, too')])
 def test_settings_of_a_heartbeat_that_are_none(settings, message, monkeypatch):
     monkeypatch.delenv('DMLC_NUM_WORKER', raising=False)

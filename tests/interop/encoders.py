@@ -87,8 +87,7 @@ def translator(encoder: str, cell: str, attention: str, layout: str) -> tuple[An
         encoded, states, lengths = _encoded(encoder, cell, layout, dense)
         decoder, units = CELLS[cell]('d_'), UNITS * (1 + ENCODERS[encoder][0])
         time = layout.index('T')
-        steps = S.SliceChannel(words('target'), num_outputs=TARGET, axis=time,
-                               squeeze_axis=True)
+        steps = S.SliceChannel(words('target'), num_outputs=TARGET, axis=time, squeeze_axis=True)
         fed, hidden = S.zeros_like(states[0]), []  # what a step predicts from goes into the next
         for step in range(TARGET):
             if attention == 'none':
@@ -130,8 +129,7 @@ def sockeye(source_steps: int, target_steps: int, coverage: bool = False, tied: 
         encoded = S.concat(ahead, S.SequenceReverse(back, lengths, use_sequence_length=True), dim=2)
         encoded = S.swapaxes(encoded, dim1=0, dim2=1)
         last = S.SequenceLast(encoded, lengths, axis=1, use_sequence_length=True)
-        states = [S.Activation(dense(last, 'init%d' % at, UNITS), act_type='tanh')
-                  for at in (0, 1)]
+        states = [S.Activation(dense(last, 'init%d' % at, UNITS), act_type='tanh') for at in (0, 1)]
         hidden = S.tile(S.expand_dims(S.zeros_like(lengths), axis=1), reps=(1, UNITS))
         covered = S.broadcast_to(S.reshape(S.zeros_like(lengths), shape=(-1, 1, 1)), shape=(
             0, source_steps, 1))

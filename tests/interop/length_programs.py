@@ -624,8 +624,7 @@ def of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Steps:
         return x.as_long(_turned(turned))
     if p.chance(.5):
         return x.as_long(S.SequenceMask(x.symbol, lengths, use_sequence_length=True, axis=1))
-    last = S.SequenceLast(_turned(x.symbol), S.maximum(lengths, 1),
-                          use_sequence_length=True)
+    last = S.SequenceLast(_turned(x.symbol), S.maximum(lengths, 1), use_sequence_length=True)
     return x.as_long(S.broadcast_add(x.symbol, S.expand_dims(last, axis=1)))
 
 

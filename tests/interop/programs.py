@@ -360,8 +360,7 @@ def conv_lstm() -> Any:
     return S.LinearRegressionOutput(outputs[-1], V('label'))
 
 
-@program({'data': ('batch', TIME, 20)},
-         rolled={'data': ('batch', 7, 20)}, softmax_label=('batch',))
+@program({'data': ('batch', TIME, 20)}, rolled={'data': ('batch', 7, 20)}, softmax_label=('batch',))
 def text_cnn_and_rnn() -> Any:
     data = V('data')
     embed = S.expand_dims(data, axis=1)
@@ -510,8 +509,7 @@ def _inits(*names: str, units: int = UNITS) -> dict[str, tuple[int | str, ...]]:
 def _features_of_images(image: Any, height: int) -> Any:
     """Convolutions that leave one row of a quarter of the columns."""
     for i, pool in enumerate(((2, 2), (2, 2), (height // 4, 1))):
-        image = S.Convolution(image, kernel=(3, 3), pad=(1, 1), num_filter=4 + i,
-                              name='conv%d' % i)
+        image = S.Convolution(image, kernel=(3, 3), pad=(1, 1), num_filter=4 + i, name='conv%d' % i)
         image = S.Activation(S.BatchNorm(image, name='norm%d' % i), act_type='relu')
         image = S.Pooling(image, pool_type='max', kernel=pool, stride=pool)
     return image

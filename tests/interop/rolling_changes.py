@@ -85,8 +85,7 @@ def bases() -> list[Base]:
             states = [V('begin%d' % i) for i in range(len(cell.state_info))]
             outputs, last = cell.unroll(STEPS, V('data'), states, merge_outputs=True)
             symbol = group(outputs, last)
-        shapes = {'data': (2, STEPS, FEATURES),
-                  **{state.name: (2, HIDDEN) for state in states}}
+        shapes = {'data': (2, STEPS, FEATURES), **{state.name: (2, HIDDEN) for state in states}}
         found.append(Base(name, graph_from_json(symbol.tojson()), values_of(symbol, shapes)))
     for name in PROGRAMS:
         symbol, shapes = built(name, STEPS)

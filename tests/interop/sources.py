@@ -82,8 +82,7 @@ def quiet(symbol: Any) -> Any:
     return S.load_json(json.dumps(graph))
 
 
-def run_mxnet(symbol: Any, data: Mapping[str, np.ndarray], params: Mapping[str, np.ndarray]
-              ) -> Any:
+def run_mxnet(symbol: Any, data: Mapping[str, np.ndarray], params: Mapping[str, np.ndarray]) -> Any:
     """A Symbol bound to data and to parameters, or to values by their names."""
     return bound(symbol, {name: value.shape for name, value in data.items()}, params, data, 'write')
 

@@ -585,8 +585,7 @@ def test_a_freed_file_is_compared_with_the_graph_of_its_length(tmp_path):
         with mx.name.NameManager():
             save(tmp_path / name, last(steps), [], {'data': (2, steps, 1)})
     path, data = tmp_path / 'a.onnx', ('--input', 'data=2,9,1')
-    assert command('export', tmp_path / 'a', '--onnx', path, '--input',
-                   'data=batch,time:12,1') == 0
+    assert command('export', tmp_path / 'a', '--onnx', path, '--input', 'data=batch,time:12,1') == 0
     said = refused('compare', tmp_path / 'a', path, *data)
     assert 'axis 1 of data must be 12, got 9, since' in said
     assert '--symbol OTHER-symbol.json' in said

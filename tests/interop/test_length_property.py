@@ -12,14 +12,7 @@ pytest.importorskip('onnxruntime')
 torch = pytest.importorskip('torch')
 
 from .formats import FORMATS  # noqa: E402
-from .length_programs import (  # noqa: E402
-    COUNTS,
-    LAWS,
-    judged,
-    judged_against,
-    laws_of,
-    program,
-)
+from .length_programs import COUNTS, LAWS, judged, judged_against, laws_of, program  # noqa: E402
 
 #: Seeds of the tests that run each time, and those of a night.
 FEW, MANY = range(26), range(26, 400)

@@ -467,8 +467,7 @@ def attending(fed, scores):
                                   axis=scores.index(0))
             context = S.sum(S.broadcast_mul(seen, joined(looks, 0, -1, 1)), axis=1)
             found.append(joined(S.Concat(output, context, dim=1), 0, 1, 2 * UNITS))
-        return S.FullyConnected(S.Concat(*found, dim=1), num_hidden=3, flatten=False,
-                                name='scores')
+        return S.FullyConnected(S.Concat(*found, dim=1), num_hidden=3, flatten=False, name='scores')
     return build
 
 

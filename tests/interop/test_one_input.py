@@ -235,8 +235,7 @@ def test_cells(case):
     """The export compares outputs and gradients with MXNet's."""
     outputs, states = case.make(rnn).unroll(4, inputs('list', 4), merge_outputs=False)
     symbol = S.Group([*map(S.identity, outputs), *[2 * state for state in flat(states)]])
-    source = generate(random_model(symbol, {
-        'data_t%d' % t: (2, *case.step) for t in range(4)}))
+    source = generate(random_model(symbol, {'data_t%d' % t: (2, *case.step) for t in range(4)}))
     assert 'Checked: equal' in source.text
     assert ('Input data: ' in source.text) == bool(states)
 
@@ -471,8 +470,7 @@ def test_a_class_that_waits_for_its_call():
         weights = Weights()
         images = [S.Flatten(S.Pooling(S.Convolution(
             weights['image%d' % t], weight=weights['conv_weight'], no_bias=True, kernel=(3, 3),
-            num_filter=4), global_pool=True, kernel=(1, 1), pool_type='max'))
-            for t in range(steps)]
+            num_filter=4), global_pool=True, kernel=(1, 1), pool_type='max')) for t in range(steps)]
         return rnn.GRUCell(UNITS, 'gru_').unroll(steps, images)[0][-1]
     symbol = build(4)
     model = random_model(symbol, {'image%d' % t: (2, 1, 5, 5) for t in range(4)})

@@ -19,11 +19,7 @@ from .programs import PROGRAMS
 onnx = pytest.importorskip('onnx')
 
 from mxrnn import interop  # noqa: E402
-from mxrnn.interop import (  # noqa: E402
-    ExportError,
-    graph_from_json,  # noqa: E402
-    to_onnx,
-)
+from mxrnn.interop import ExportError, graph_from_json, to_onnx  # noqa: E402
 from mxrnn.interop.registry import ONNX  # noqa: E402
 
 #: How many random compositions are tried.
@@ -76,8 +72,7 @@ TYPICAL = ('lstm', 'gru', 'rnn_relu', 'conv_lstm', 'stack_residual', 'zoneout_bo
 
 @pytest.mark.parametrize('case, form', [
     pytest.param(case, form, id='%s-%s' % (case, form),
-                 marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
-    for case, form in EVERY])
+                 marks=[pytest.mark.nightly] * (case.name not in TYPICAL)) for case, form in EVERY])
 def test_every_cell_in_every_form(case, form):
     serve(unrolled(case.make(rnn), form), case.step,
           free=True if form.startswith(('loop', 'any')) else None)
@@ -142,8 +137,7 @@ with mx.name.NameManager():
         'joined with numbers': (S.Group([
             embedded(S.concat(DATA, OTHER, dim=1)), OTHER * 2]), 'float32'),
         'numbers, too': (S.Group([embedded(DATA), DATA != 0]), 'float32'),
-        'numbers behind a move': (S.Group([
-            embedded(DATA), S.sum(S.transpose(DATA))]), 'float32'),
+        'numbers behind a move': (S.Group([embedded(DATA), S.sum(S.transpose(DATA))]), 'float32'),
         'an output': (S.Group([embedded(DATA), S.transpose(DATA)]), 'float32'),
         'zeros of its type': (S.Group([embedded(DATA), S.zeros_like(DATA)]), 'float32'),
         'a loop that adds it': (S.contrib.foreach(
@@ -208,8 +202,7 @@ def test_lengths_of_the_operator_itself_and_begin_states_where_they_are_0():
         if length:
             own = {'data': values['data'][i:i + 1, :length], 'state': values['state'][:, i:i + 1],
                    'cell': values['cell'][:, i:i + 1]}
-            executor = bound(plain, {name: each.shape for name, each in own.items()},
-                             params, own)
+            executor = bound(plain, {name: each.shape for name, each in own.items()}, params, own)
             want = [each.asnumpy() for each in executor.forward()]
             np.testing.assert_allclose(output[:length, i:i + 1], want[0], atol=1e-6)
         else:

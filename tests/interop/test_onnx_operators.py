@@ -49,8 +49,7 @@ def test_cases_of_both_back_ends(name):
         if not isinstance(given, np.ndarray):
             return None
         return given if given.dtype == 'int32' else given.astype('float32')
-    types = {each: 'int32' for each in shapes
-             if getattr(op.inputs[each], 'dtype', None) == 'int32'}
+    types = {each: 'int32' for each in shapes if getattr(op.inputs[each], 'dtype', None) == 'int32'}
     why = next((REFUSED[each] for each in _LONGEST
                 if name == each or name.startswith(each + '_') and each.endswith('_all')),
                None)

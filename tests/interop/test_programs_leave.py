@@ -27,8 +27,7 @@ def settled(shapes, batch, time):
     """Shapes in numbers."""
     sizes = {'batch': batch, 'time': time, 'source_time': time, **OTHERS,
              **{times * 7: times * time for times in (1, 2, 4)}}
-    return {name: tuple(sizes.get(size, size) for size in shape)
-            for name, shape in shapes.items()}
+    return {name: tuple(sizes.get(size, size) for size in shape) for name, shape in shapes.items()}
 
 
 def model_of(name):
@@ -113,8 +112,7 @@ def test_rows_are_named_in_their_order(name, rows):
 def compare(program, symbol, written, model, wanted, grows, monkeypatch):
     """Require the numbers of the program's own graph, of other lengths if the file `grows`."""
     serving = session(written.content)
-    chosen = [i for i, output in enumerate(symbol.list_outputs())
-              if output not in written.left_out]
+    chosen = [i for i, output in enumerate(symbol.list_outputs()) if output not in written.left_out]
     assert [each.name for each in serving.get_outputs()] == [
         symbol.list_outputs()[i] for i in chosen]
     sizes = [size for shape in wanted.values() for size in shape]

@@ -6,12 +6,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.rolling import structure, unrolled
-from mxrnn._graph.rolling.numbered_values import (
-    Values,
-    has_one_shape,
-    is_random,
-    keeps_states,
-)
+from mxrnn._graph.rolling.numbered_values import Values, has_one_shape, is_random, keeps_states
 from mxrnn.interop import graph_from_json
 
 from .. import rnn

@@ -138,8 +138,7 @@ def part(begin, end, cell=None, axis=0):
         begin=begin if begin >= 0 else length + begin, end=length + end)
 
 
-def of_data(begin, end, op=lambda data, *cut: S.slice_axis(
-        data, axis=0, begin=cut[0], end=cut[1])):
+def of_data(begin, end, op=lambda data, *cut: S.slice_axis(data, axis=0, begin=cut[0], end=cut[1])):
     """A part of what a cell reads, beside its outputs."""
     return lambda length: S.Group([encoder(length), op(
         DATA, begin if begin >= 0 else length + begin, end if end > 0 else length + end)])
@@ -189,8 +188,7 @@ PARTS = {
     'all steps, cut one by one': (cut(0), False),
     'all steps but the first, cut one by one': (cut(1), False),
     'the third': (lambda length: encoder(length, merge=False)[2], False),
-    'the third, batch first': (lambda length: encoder(length, layout='NTC', merge=False)[2],
-                               False),
+    'the third, batch first': (lambda length: encoder(length, layout='NTC', merge=False)[2], False),
     'the third of both directions': (lambda length: encoder(
         length, both_directions(), merge=False)[2], False),
     'the last of a residual cell': (lambda length: encoder(length, rnn.ResidualCell(

@@ -109,8 +109,7 @@ def test_all_steps_at_once(name):
 
 def test_dropout_shares_what_it_draws_as_in_a_step():
     node = graph_from_json(S.Dropout(A, axes=(1,), mode='always').tojson()).nodes[-1]
-    symbol = S.load_json(graph_to_json(lifted(
-        Graph((), (Entry(0, 0),)), node, ['a'], [True], [3])))
+    symbol = S.load_json(graph_to_json(lifted(Graph((), (Entry(0, 0),)), node, ['a'], [True], [3])))
     drawn = bind(symbol, {'a': (STEPS, 3, 4, 5)}, values={'a': 1}).outputs[0]
     assert (drawn == drawn[:, :, :1]).all()
     assert len(np.unique(drawn[:, :, 0].reshape(STEPS, -1), axis=0)) == STEPS

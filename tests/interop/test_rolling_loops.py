@@ -85,8 +85,7 @@ LOOPS = {
     'as data': (of_the_shape_of_data, None, BATCH, slice(None), 'loop'),
     'chosen': (that_keeps_a_state_here_and_there, None, BATCH, slice(None), 'loop'),
     'one row in all': (without_broadcasting, ONE, ONE, slice(None), 'loop'),
-    **{'rows of %s' % name: (through(make), None, ONE, slice(None), 'unrolled')
-       for name, make in {
+    **{'rows of %s' % name: (through(make), None, ONE, slice(None), 'unrolled') for name, make in {
            'indices': lambda x, state: S.take(WEIGHTS['h2h'], S.argmax(state, axis=1)),
            'a second factor': lambda x, state: S.transpose(
                S.dot(WEIGHTS['h2h'], state, transpose_b=True)),
@@ -143,8 +142,7 @@ def joined(past, new):
 def by_hand(names=('', '', ''), activation=S.tanh):
     """An RNN of three steps, without a cell of mx.rnn; returns its states."""
     state, states = V('begin'), []
-    for x, name in zip(S.split(DATA, num_outputs=3, axis=1, squeeze_axis=True),
-                       names):
+    for x, name in zip(S.split(DATA, num_outputs=3, axis=1, squeeze_axis=True), names):
         options = {'num_hidden': 5, 'no_bias': True, 'name': name or None}
         state = activation(S.FullyConnected(x, WEIGHTS['i2h'], **options)
                            + S.FullyConnected(state, WEIGHTS['h2h'], **options))

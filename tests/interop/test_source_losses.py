@@ -144,8 +144,7 @@ def always(x):
 def test_a_source_that_draws_is_checked(draw, states):
     """Its order of draws is the graph's, or constants take their place."""
     symbol, data = drawing(draw)
-    text = generate(random_model(symbol, data), {'data': ('batch', 'time', 3)},
-                    states=states).text
+    text = generate(random_model(symbol, data), {'data': ('batch', 'time', 3)}, states=states).text
     assert re.search(r'; \d+ gradients', ' '.join(text.split()))
     assert ('constants' in text) == (draw is always)
 
@@ -225,8 +224,7 @@ def test_a_label_may_have_an_axis_of_one_beside_a_typed_batch():
                             name='fc')
     symbol = S.LinearRegressionOutput(last, V('label'))
     data = {'data': random_value('data', (2, 5, 4)).astype('f'), 'label': np.ones((2, 1), 'f')}
-    source = generate(random_model(symbol, {'data': (2, 5, 4), 'label': (2,)}), {
-        'data': (2, 5, 4)})
+    source = generate(random_model(symbol, {'data': (2, 5, 4), 'label': (2,)}), {'data': (2, 5, 4)})
     check(source, symbol, data)
 
 
@@ -237,8 +235,7 @@ def test_heads_with_other_labels_beside_that_of_a_distance():
                         S.SoftmaxOutput(scores * 2, V('classes'), smooth_alpha=.1, use_ignore=True,
                                         ignore_label=0, normalization='valid')])
     data = {'data': (2, 4), 'label': (2, 3), 'classes': (2,)}
-    data = {name: abs(random_value(name, shape)).astype('float32')
-            for name, shape in data.items()}
+    data = {name: abs(random_value(name, shape)).astype('float32') for name, shape in data.items()}
     with mx.name.NameManager():
         symbol = build(S.FullyConnected(V('data'), num_hidden=3, name='fc'), V('label'))
     data['classes'] = np.array([2, 0], 'float32')

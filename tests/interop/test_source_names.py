@@ -46,8 +46,7 @@ def named(names):
                       'inputs': [[at[each], 0, 0] for each in inputs]})
     put('data')
     put('embed_weight')
-    put('embed', 'Embedding', ('data', 'embed_weight'), input_dim=str(words),
-        output_dim=str(width))
+    put('embed', 'Embedding', ('data', 'embed_weight'), input_dim=str(words), output_dim=str(width))
     put('weights')
     put('begin', '_zeros', shape='(1, 0, %d)' % units)
     put('rnn', 'RNN', ('embed', 'weights', 'begin'), mode='gru', num_layers='1',

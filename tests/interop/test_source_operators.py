@@ -30,8 +30,7 @@ RAISES = {'Embedding_outside': IndexError}
 
 
 #: Without those that differ in one number, which the text has as it is.
-CASES = [name for name in OPS if not re.search(r'_scalar_(-?inf|0.0|-2.0|1e.*|.*to_float)$',
-                                                 name)]
+CASES = [name for name in OPS if not re.search(r'_scalar_(-?inf|0.0|-2.0|1e.*|.*to_float)$', name)]
 
 
 @each_name(CASES)

@@ -85,8 +85,7 @@ FORMS = {
     '`Deconvolution`, `UpSampling`': ('target_shape and channels last|UpSampling', [
         (lambda: S.Deconvolution(V('data'), kernel=(2, 2), num_filter=3, target_shape=(7, 7)),
          IMAGE, {}),
-        (lambda: S.Deconvolution(V('data'), kernel=(2, 2), num_filter=3, layout='NHWC'), IMAGE,
-         {}),
+        (lambda: S.Deconvolution(V('data'), kernel=(2, 2), num_filter=3, layout='NHWC'), IMAGE, {}),
         (lambda: S.UpSampling(V('data'), scale=2, sample_type='bilinear', num_filter=4), IMAGE,
          {})]),
 }

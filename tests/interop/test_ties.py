@@ -82,14 +82,12 @@ HEADS = {
     'a sum of five copies': (lambda x: sum([S.max(x, axis=1)] * 5), True),
     'a power by hand': (lambda x: functools.reduce(operator.mul, [S.max(x, axis=1)] * T), False),
     'repeated': (lambda x: functools.reduce(lambda each, _: S.tanh(each), range(T), x), False),
-    'rounds': (lambda x: functools.reduce(
-        lambda y, _: S.tanh(y * .9 + x), range(T), x), False),
+    'rounds': (lambda x: functools.reduce(lambda y, _: S.tanh(y * .9 + x), range(T), x), False),
     'rounds with an operator twice': (lambda x: functools.reduce(
         lambda y, _: S.tanh(S.tanh(y) * .9 + x), range(T), x), False),
     'rounds that read a value twice': (lambda x: functools.reduce(
         lambda y, _: y * S.sigmoid(y) + x, range(T - 1), x), False),
-    'five rounds': (lambda x: functools.reduce(
-        lambda y, _: S.tanh(y * .9 + x), range(5), x), True),
+    'five rounds': (lambda x: functools.reduce(lambda y, _: S.tanh(y * .9 + x), range(5), x), True),
     'as many layers': (lambda x: functools.reduce(lambda y, at: S.tanh(S.FullyConnected(
         y, num_hidden=5, flatten=False, name='layer%d' % at)), range(T), x), True),
     'a place as a row': (lambda x: S.one_hot(S.argmax(S.sum(x, axis=2), axis=1), depth=T), False),

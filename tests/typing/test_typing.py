@@ -36,8 +36,7 @@ def lines(name):
 
 
 def test_revealed_types(messages):
-    wanted = {number: [line.rpartition('  # ')[2]]
-              for number, line in lines('user_program.py')
+    wanted = {number: [line.rpartition('  # ')[2]] for number, line in lines('user_program.py')
               if line.lstrip().startswith('reveal_type(')}
     assert len(wanted) > 20
     assert {number: text for (name, number), text in messages.items()
