@@ -1180,10 +1180,8 @@ def _sizes(draw: random.Random) -> tuple[int, tuple[int, int], tuple[int, int, i
 
 def _looks_ahead(draft: Draft, batch: int, found: Sequence[np.ndarray], params: Any, aux: Any
                  ) -> bool:
-    """Whether outputs of a step depend on later steps, or outputs are not those of each step."""
+    """Whether outputs of a step depend on later steps."""
     data = _data(draft.inputs, draft.steps, batch)
-    if not draft.layout or 'lengths' in data:
-        return True
     for name, axes in draft.inputs.items():
         last = (slice(None),) * axes.index('T') + (slice(-1, None),) if 'T' in axes else ...
         data[name][last] = WORDS - 1 - data[name][last] if len(axes) == 2 else -data[name][last]
@@ -1212,6 +1210,8 @@ def program(seed: int, in_steps: bool = False) -> Program:
                     raise AssertionError('draws of seed %d depend on T' % seed)
                 if draft.inputs != drafts[t0].inputs:  # an input has T steps by accident
                     raise Impossible
+                if in_steps and (not draft.layout or 'lengths' in draft.inputs):
+                    raise Impossible  # outputs are not those of each step, or read later ones
                 found = _run(draft, _data(draft.inputs, length, batch), params, aux)
                 if in_steps and length == t0 and _looks_ahead(draft, batch, found, params, aux):
                     raise Impossible

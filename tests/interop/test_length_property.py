@@ -1,10 +1,8 @@
 """A file is right at every length that it takes: random programs whose numbers follow laws of T."""
 from __future__ import annotations
 
-import collections
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip('onnx')
@@ -12,31 +10,10 @@ pytest.importorskip('onnxruntime')
 torch = pytest.importorskip('torch')
 
 from .formats import FORMATS  # noqa: E402
-from .length_programs import COUNTS, LAWS, judged, judged_against, laws_of, program  # noqa: E402
+from .length_programs import judged, judged_against, program  # noqa: E402
 
 #: Seeds of the tests that run each time, and those of a night.
 FEW, MANY = range(26), range(26, 400)
-
-
-def test_each_law_is_drawn_equally_often():
-    seeds = len(COUNTS) * len(LAWS)
-    for begin in 0, 3 * seeds:
-        drawn = collections.Counter(law for seed in range(begin, begin + seeds)
-                                    for law in laws_of(seed))
-        assert drawn == {law: sum(COUNTS) for law in LAWS}
-
-
-@pytest.mark.parametrize('seed', [*range(12), 130145])
-def test_programs_have_one_checkpoint_and_their_own_graphs(seed):
-    made, again = program(seed), program.__wrapped__(seed)
-    lengths = (made.t0, *made.others)
-    assert len({*lengths}) == 3 and str(made) == str(again)
-    assert {law.split(':')[0] for law in made.places if ':' in law} == {*made.laws}
-    for steps in lengths:
-        for batch in made.batches:
-            for one, other in zip(made.outputs(steps, batch), again.outputs(steps, batch)):
-                np.testing.assert_array_equal(one, other)
-    assert made.symbol(made.others[0]).list_arguments() == made.symbol(made.t0).list_arguments()
 
 
 def free(format: str) -> Any:
@@ -56,7 +33,7 @@ class Scaled:
         self.symbol = draft.symbol * factor
 
 
-@pytest.mark.parametrize('format', ['onnx', 'source', 'states'])
+@pytest.mark.parametrize('format', ['onnx', 'states'])
 @pytest.mark.parametrize('change', ['law', 'weights', 'length', 'none'])
 def test_a_file_of_another_program_is_found_wrong(format, change, tmp_path):
     """By a law that is felt at other lengths alone, by its weights, or by the number of steps."""
@@ -75,15 +52,6 @@ def test_a_file_of_another_program_is_found_wrong(format, change, tmp_path):
     found = judged_against(other, runner, format)
     assert found.own == ('wrong' if change == 'weights' else 'right')
     assert {*found.lengths.values()} == ({'right'} if change == 'none' else {'wrong'})
-
-
-def refuse(data: Any) -> Any:
-    raise ValueError('refused')
-
-
-def test_a_refusal_is_neither_right_nor_wrong():
-    found = judged_against(program(0), refuse, 'onnx')
-    assert not found.taken and not found.wrong and found.own == 'refused'
 
 
 @pytest.mark.parametrize('format, options, taken, wrong', [

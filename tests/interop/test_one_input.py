@@ -371,9 +371,9 @@ def backwards(groups):
     return [each._replace(steps=each.steps[::-1]) for each in groups]
 
 
-@pytest.mark.parametrize('library', ['MXNet', 'torch'])
-@pytest.mark.parametrize('inputs, outputs', [
-    (turned, list), (list, turned), (backwards, list), (list, backwards)])
+@pytest.mark.parametrize('inputs, outputs, library', [
+    (turned, list, 'MXNet'), (list, turned, 'MXNet'), (backwards, list, 'MXNet'),
+    (list, backwards, 'MXNet'), (turned, list, 'torch'), (list, turned, 'torch')])
 def test_steps_in_a_wrong_order_are_noticed(inputs, outputs, library, prefix, tmp_path,
                                             monkeypatch):
     """The file is compared with the program's own graph."""
