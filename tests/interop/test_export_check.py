@@ -274,6 +274,9 @@ def test_outputs_without_numbers_show_nothing(tmp_path):
     model, _ = model_for(S.log(-S.square(V('data'))), {'data': (2, 4)})
     title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked.remark
     assert title == 'not checked' and 'no finite number' in said
+    model, _ = model_for(S.sigmoid(V('data') / 9 - 88), {'data': (2, 4)})  # onnxruntime makes 0
+    title, said = write_onnx(model, str(tmp_path / 'a.onnx')).checked.remark
+    assert title == 'not checked' and 'too close to 0' in said
     count = S.sum(S.ones_like(V('data')), axis=0)  # above 3 in other runs
     model, _ = model_for(S.log(V('most') - count), {'data': (2, 4)})
     model.arg_params['most'][:] = 3.5

@@ -162,19 +162,26 @@ def beyond(got: np.ndarray, wanted: np.ndarray, noise: np.ndarray) -> np.ndarray
     several times the `noise` beside."""
     if got.shape != wanted.shape:
         return np.array(True)
-    kind = np.finfo(wanted.dtype if wanted.dtype.kind == 'f' else 'float32')
+    near, tiny = _limits(wanted)
     size = np.abs(np.where(np.isfinite(wanted), wanted, 0)).astype('float64')
     every = range(size.ndim)
     size = functools.reduce(np.minimum, [size.max(axis=tuple({*every} - {axis}), initial=0,
                                                   keepdims=True) for axis in every], size.max(
                                                       initial=0))
-    return np.asarray(_apart(got, wanted) > max(1e-5, 8 * float(kind.eps)) * size + (
-        NOISE * noise + float(kind.tiny)))
+    return np.asarray(_apart(got, wanted) > near * size + NOISE * noise + tiny)
+
+
+def _limits(array: np.ndarray) -> tuple[float, float]:
+    """The relative difference that rounding may make, and the type's smallest normal number."""
+    kind = np.finfo(array.dtype if array.dtype.kind == 'f' else 'float32')
+    return max(1e-5, 8 * float(kind.eps)), float(kind.tiny)
 
 
 def telling(got: np.ndarray, wanted: np.ndarray, noise: np.ndarray) -> list[np.ndarray]:
-    """Both with NaN where rounding alone may change a number by half the largest value."""
-    lost = NOISE * noise > .5 * _largest(wanted)
+    """Both with NaN where rounding alone may change a number by half the largest value, or where
+    they differ by less than the type's smallest normal number, below which libraries make 0."""
+    apart, largest, (near, tiny) = _apart(got, wanted), _largest(wanted), _limits(wanted)
+    lost = (NOISE * noise > .5 * largest) | (near * largest < apart) & (apart <= tiny)
     return [np.where(lost, np.nan, each) if lost.any() and got.shape == wanted.shape else each
             for each in (got, wanted)]
 
@@ -264,8 +271,8 @@ class Seen:
 
     def missed(self) -> dict[str, str]:
         """By output of which no run shows that it is equal, the reason."""
-        reasons = ('has no finite number, depends on NaN, or changes a lot by rounding alone, for '
-                   'all data that were tried',
+        reasons = ('has no finite number, depends on NaN, is too close to 0, or changes a lot by '
+                   'rounding alone, for all data that were tried',
                    'is NaN in places for all data that were tried, and the file has numbers there')
         return {name: reasons[share > 0] for name, share in self.finite.items()
                 if not share or share < 1 and name in self.passed}
