@@ -336,17 +336,19 @@ AROUND = {
               'places': places, 'differences': differences,
               **{'autoencoder, ' + name: autoencoder(each) for name, each in REPEATED.items()},
               **{'features, ' + name: of_a_shop(each) for name, each in REPEATED.items()}},
+    'of cells': {'autoencoder, list': autoencoder(
+        lambda x, T: S.stack(*[joined(x, -3, 0)] * T, axis=1))},
     'tied': {'sentences': sentences, 'windows that shorten': windowed, 'skipping': skipping,
              'rows to steps': as_rows(-1, 0, UNITS),
              'rows to steps of a batch': as_rows(3, 0, UNITS),
              'every second step': lambda unroll, T: unroll((T + 1) // 2, S.slice(
                  V('data'), begin=(None, 0), end=(None, T), step=(None, 2)))[0],
              'a window at the end': lambda unroll, T: unroll(5, part(V('data'), T - 5, T))[0],
-             'autoencoder, list': autoencoder(lambda x, T: S.concat(*[x] * T, dim=1))}}
+             'autoencoder, concat': autoencoder(lambda x, T: S.concat(*[x] * T, dim=1))}}
 #: By what a file does, the kinds of recurrence behind which it takes other lengths, and those
 #: behind which it does with 'time:T'.
 VERDICTS = {'any': (KINDS, KINDS), 'counted': (KINDS[:1], KINDS), 'freed': ((), KINDS),
-            'loops': (KINDS[2:], KINDS), 'tied': ((), ())}
+            'of cells': ((), KINDS[:1]), 'loops': (KINDS[2:], KINDS), 'tied': ((), ())}
 PROGRAMS = {
     **{name: (verdict, lambda unroll, T, head=head, name=name: head(unroll(
         T, layout='TNC' if 'time first' in name else 'NTC')[0], T))
