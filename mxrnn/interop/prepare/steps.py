@@ -116,7 +116,7 @@ class Layout:
 
 
 #: The note on outputs that a file of steps leaves out.
-LEFT_OUT = 'losses, states and outputs of BlockGrad are left out: %s'
+LEFT_OUT = 'left out, each a loss, a state or an output of BlockGrad: %s'
 #: Operators through which a final state becomes an output.
 _PASS_ON = 'BlockGrad', 'Reshape', 'SliceChannel', '_copy', 'expand_dims', 'slice_axis', 'squeeze'
 
