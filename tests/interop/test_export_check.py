@@ -214,6 +214,7 @@ def with_mean_apart(x):
 ROUNDED = {
     'variance': with_mean_apart, 'log_of_softmax': lambda x: S.log(S.softmax(x)),
     'rest_of_sigmoid': lambda x: 1 - S.sigmoid(x), 'rest_of_tanh': lambda x: 1 - S.tanh(x),
+    'log_of_rest': lambda x: S.log(1 - S.sigmoid(x)),
     'log1p': lambda x: S.log1p(S.square(x) * 1e-5), 'exp_near_infinity': lambda x: S.exp(x * 3) - 1,
     'softrelu': lambda x: S.Activation(x, act_type='softrelu'),
     'float16': lambda x: S.Cast(S.tanh(S.FullyConnected(
@@ -222,7 +223,8 @@ ROUNDED = {
 
 
 @pytest.mark.parametrize('name, evaluated', [
-    *[(name, True) for name in ROUNDED], ('variance', False), ('rest_of_tanh', False)])
+    *[(name, True) for name in ROUNDED],
+    *[(name, False) for name in ('variance', 'rest_of_tanh', 'log_of_rest')]])
 def test_rounding_alone_refuses_nothing(name, evaluated, tmp_path, monkeypatch):
     """Where operations of torch cannot be rounded in other ways, outputs are judged as wholes."""
     if not evaluated:
@@ -231,6 +233,11 @@ def test_rounding_alone_refuses_nothing(name, evaluated, tmp_path, monkeypatch):
     model = random_model(ROUNDED[name](scores * 3), {'data': (2, 400)})
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
     assert 'checked' in dict(write_source(model, str(tmp_path / 'a.py'), {}, None, None, False))
+    if name == 'log_of_rest':
+        monkeypatch.setitem(ONNX.maps[1], 'log', lambda builder, node, x: builder.apply(
+            'Sqrt', x))
+        with pytest.raises(interop.ExportError, match='first node that differs is log0 .log'):
+            write_onnx(model, str(tmp_path / 'b.onnx'))
 
 
 def test_a_running_sum_is_as_exact_as_the_sums_before_it(tmp_path):

@@ -22,6 +22,8 @@ __all__ = ['NOISE', 'Exporter', 'Seen', 'beyond', 'difference', 'draws', 'first_
 #: A difference may be `NOISE` times the effect of rounding, which is the largest of up to `_RUNS`
 #: runs: one run may by chance barely move a number.
 NOISE, _RUNS = 16, 8
+#: Operators whose results may be almost 1, so that little is left if they are subtracted from it.
+_SATURATING = 'Activation', 'sigmoid', 'tanh', 'erf', 'softmax', 'exp'
 #: Exports a model with other outputs; None if nothing can.
 Exporter = Optional[Callable[[Model], ExportedFile]]
 
@@ -202,8 +204,9 @@ def noise_of(checkpoint: Reference, data: Data, own: bool, got: Sequence[np.ndar
 
 def _moves(checkpoint: Reference, data: Data, own: bool, wanted: Sequence[np.ndarray]
            ) -> Iterator[list[np.ndarray]]:
-    """By run, how far rounding moves each number. Only torch's operations can be rounded in another
-    way; without it, what is read is, and the most of an output counts for all of it."""
+    """By run, how far rounding moves each number. Only torch's operations can all be rounded in
+    another way; without it, what is read is, and the most of an output counts for all of it; and
+    so are the results of `_SATURATING`."""
     try:
         rounding, torch = checkpoint.in_torch()
         before = torch.outputs(data, own)
@@ -217,12 +220,31 @@ def _moves(checkpoint: Reference, data: Data, own: bool, wanted: Sequence[np.nda
              ).astype(array.dtype)
             for name, array in {**checkpoint.model.arg_params, **data}.items()}
         if rounding is None:
-            yield [np.full(each.shape, max(_apart(moved, each).max(initial=0),
-                                           1e-5 / NOISE * _largest(each)))
-                   for moved, each in zip(checkpoint.outputs(changed, own), wanted)]
+            other = checkpoint.changed(functools.partial(_rounded, random=random))
+            yield [np.maximum(_apart(rounded, each), max(
+                _apart(moved, each).max(initial=0), 1e-5 / NOISE * _largest(each)))
+                for rounded, moved, each in zip(
+                    other.outputs(data, own), checkpoint.outputs(changed, own), wanted)]
         else:
             with rounding(seed):
                 yield [*map(_apart, torch.outputs(changed, own), before)]
+
+
+def _rounded(graph: Graph, random: np.random.RandomState) -> Graph:
+    """The graph in which results of `_SATURATING` are the next smaller or larger numbers."""
+    nodes: list[Node] = []
+    places: list[int] = []
+
+    def now(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        return tuple([Entry(places[entry.node], entry.output) for entry in entries])
+    for node in graph.nodes:
+        nodes.append(node._replace(inputs=now(node.inputs)))
+        if node.op in _SATURATING:
+            factor = str(1 + random.choice([-1, 1]) * 2. ** -23)
+            nodes.append(Node('_mul_scalar', node.name + '_rounded', {'scalar': factor},
+                              (Entry(len(nodes) - 1, 0),)))
+        places.append(len(nodes) - 1)
+    return graph._replace(nodes=tuple(nodes), heads=now(graph.heads))
 
 
 def known(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -91,6 +91,11 @@ class Reference:
         return Reference(model, structure(model.graph).graph, self.name, self._runner,
                          one or self._one)
 
+    def changed(self, change: Callable[[Graph], Graph]) -> Reference:
+        """The model with changed graphs, in the same library."""
+        return Reference(self.model._replace(graph=change(self.model.graph)), change(self._free),
+                         self.name, self._runner)
+
     def in_torch(self) -> tuple[Callable[[int], ContextManager[object]], Reference]:
         """What makes torch round in another way, by a seed, and the same graphs in torch."""
         from .evaluator import Rounding
