@@ -30,4 +30,3 @@ OPERATOR_BROKEN = (os.environ.get('MXNET_MKLDNN_ENABLED') == '0'
 needs_operator = pytest.mark.skipif(
     OPERATOR_BROKEN, reason='MXNET_MKLDNN_ENABLED=0 breaks sym.RNN: fuse fuses nothing')
 
-__all__ = ['OPERATOR_BROKEN', 'differs', 'mx', 'needs_operator', 'ours', 'rnn']

@@ -18,9 +18,6 @@ from . import mx
 from . import own_cells as own
 from .running import stack
 
-__all__ = ['BOUND', 'CASES', 'NOT_UNPACKED', 'OURS', 'STEPPED', 'TYPICAL',
-           'Case', 'each', 'each_case', 'each_stepped', 'each_way']
-
 LEAKY = functools.partial(mx.sym.LeakyReLU, act_type='leaky', slope=0.125)
 
 
@@ -44,21 +41,21 @@ class Case(NamedTuple):
     #: Whether it keeps more from one step to the next than its states, so that it has no loop.
     keeps: bool = False
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.name
 
     @property
-    def loops(self) -> bool:
+    def loops(self):
         """Whether dynamic_unroll makes a loop of it."""
         return self.can_step and not self.keeps
 
     @property
-    def dtypes(self) -> tuple[str, ...]:
+    def dtypes(self):
         """The types in which it can be bound, and is right, on the CPU."""
         return ('float32',) if self.fused else ('float32', 'float64')
 
 
-def _case(name: str, make: Callable[[Any], Any], *flags: str, step: tuple[int, ...] = (4,)) -> Case:
+def _case(name, make, *flags, step=(4,)):
     """A case from its flags.
 
     'whole' cannot be stepped, 'graph' not be bound, 'over' is a modifier over a container;
@@ -69,7 +66,7 @@ def _case(name: str, make: Callable[[Any], Any], *flags: str, step: tuple[int, .
                 'fused' in flags, 'graph' not in flags, 'over' not in flags, 'keeps' in flags)
 
 
-def _fused_case(mode: str, layers: int, both: bool, states: bool) -> Case:
+def _fused_case(mode, layers, both, states):
     name = 'fused_%s_%d%s%s' % (mode.replace('rnn_', ''), layers, '_both' * both,
                                 '_states' * states)
     return _case(name, lambda rnn: rnn.FusedRNNCell(3, layers, mode, both, get_next_state=states),
@@ -310,14 +307,14 @@ TYPICAL = set('''
 assert not TYPICAL - {case.name for case in CASES + OURS}
 
 
-def each(cases: list[Case]) -> Any:
+def each(cases):
     """Parametrizes `case`."""
     return pytest.mark.parametrize('case', [
         pytest.param(case, id=case.name, marks=[pytest.mark.nightly] * (case.name not in TYPICAL))
         for case in cases])
 
 
-def each_way(pairs: list[tuple[Case, str]]) -> Any:
+def each_way(pairs):
     """Parametrizes `case` and `way`."""
     return pytest.mark.parametrize('case, way', [
         pytest.param(case, way, id='%s-%s' % (case, way),

@@ -1,18 +1,14 @@
 """Comparisons of results: numbers that are close, arrays that are the same."""
-from __future__ import annotations
-
-from typing import Any, Collection, Mapping
+from typing import Mapping
 
 import numpy as np
 
-__all__ = ['assert_close', 'assert_agree', 'same']
 
-
-def plain(array: Any) -> np.ndarray:
+def plain(array):
     return array.asnumpy() if hasattr(array, 'asnumpy') else np.asarray(array)
 
 
-def assert_close(got: Any, want: Any, tolerance: float = 1e-6, what: str = 'it') -> None:
+def assert_close(got, want, tolerance=1e-6, what='it'):
     """Require numbers that differ by `tolerance` at most, and by that part of the one wanted.
 
     Arrays may be in lists, tuples and dicts, which must be as long and have the same keys.
@@ -30,8 +26,7 @@ def assert_close(got: Any, want: Any, tolerance: float = 1e-6, what: str = 'it')
                                    err_msg=what)
 
 
-def assert_agree(got: Any, want: Any, tolerance: float = 1e-5, without: Collection[str] = ()
-                      ) -> None:
+def assert_agree(got, want, tolerance=1e-5, without=()):
     """Require of two runs close outputs, states and gradients, but for those `without`."""
     assert_close(got.outputs, want.outputs, tolerance, 'outputs')
     assert_close(got.states, want.states, tolerance, 'states')
@@ -41,7 +36,7 @@ def assert_agree(got: Any, want: Any, tolerance: float = 1e-5, without: Collecti
                  tolerance, 'gradients')
 
 
-def same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+def same(ours, theirs):
     """Whether two dictionaries of arrays have the same names, types and elements."""
     return sorted(ours) == sorted(theirs) and all(
         np.dtype(ours[name].dtype) == np.dtype(theirs[name].dtype)

@@ -6,9 +6,6 @@ import pytest
 
 from . import mx, rnn
 
-__all__ = ['IDS', 'POSITIONS', 'SMALL', 'TEXT', 'UNIQUE', 'described', 'each_position', 'epoch',
-           'flat', 'in_parts', 'language_model', 'rows', 'run', 'seen', 'streams', 'written']
-
 IDS = [[i * j % 50 for j in range(1 + i % 11)] for i in range(150)]
 
 

@@ -4,8 +4,6 @@
 SIGKILL at a random moment of one of the first saves, loads everything, and does it again. Run as a
 process of its own, so that nothing but the main thread is there when it forks.
 """
-from __future__ import annotations
-
 import os
 import random
 import re
@@ -23,12 +21,12 @@ SYMBOL = CELL.unroll(2, mx.sym.Variable('data'), layout='TNC', merge_outputs=Tru
 SIZE = 4 * 96 * (32 + 96 + 2)
 
 
-def save(prefix: str, epoch: int, value: int) -> None:
+def save(prefix, epoch, value):
     rnn.save_rnn_checkpoint(CELL, prefix, epoch, SYMBOL,
                             {'lstm_parameters': mx.nd.full((SIZE,), value)}, {})
 
 
-def save_for_ever(prefix: str, report: int) -> None:
+def save_for_ever(prefix, report):
     """Save epochs 1, 2, …, each full of its number, and epoch 1 again after each third."""
     for epoch in range(1, 10 ** 6):
         save(prefix, epoch, epoch)
@@ -37,7 +35,7 @@ def save_for_ever(prefix: str, report: int) -> None:
             save(prefix, 1, epoch)
 
 
-def kill_one(prefix: str, saves: int, seconds: float) -> int:
+def kill_one(prefix, saves, seconds):
     """Let a process save some times, and then for some seconds; kill it, and return the last epoch
     that it reported."""
     reading, writing = os.pipe()
@@ -61,7 +59,7 @@ def kill_one(prefix: str, saves: int, seconds: float) -> int:
     return int((reported.split() or [b'0'])[-1])
 
 
-def check(prefix: str, reported: int) -> int:
+def check(prefix, reported):
     """Every checkpoint is whole, and there are those that were reported; returns their number."""
     folder, base = os.path.split(prefix)
     names = [name for name in os.listdir(folder) if not name.startswith('.mxrnn-')]
@@ -82,7 +80,7 @@ def check(prefix: str, reported: int) -> int:
     return len(epochs)
 
 
-def main(folder: str, rounds: int) -> None:
+def main(folder, rounds):
     inside = whole = 0
     choose = random.Random(0)
     start = time.time()

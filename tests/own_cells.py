@@ -1,26 +1,19 @@
 """Cells as programs write them for mxnet.rnn, and compositions of theirs."""
-from __future__ import annotations
-
-from typing import Any
 
 from . import mx
 from .running import stack
 
-__all__ = ['attention_stack', 'context_fed', 'layer_norm', 'own_modifier', 'own_state_info',
-           'recurrent_dropout', 'shared_directions', 'shared_stack', 'shared_with_another',
-           'written_from_scratch']
 
-
-def layer_norm(rnn: Any, prefix: str = 'ln_') -> Any:
+def layer_norm(rnn, prefix='ln_'):
     """An LSTM whose gates are normalised: __call__ overridden, more parameters asked for."""
     class LayerNormLSTM(rnn.LSTMCell):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
+        def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
             shape = (4 * self._num_hidden,)
             self._gamma = self.params.get('norm_gamma', shape=shape, init=mx.init.One())
             self._beta = self.params.get('norm_beta', shape=shape)
 
-        def __call__(self, inputs: Any, states: Any) -> Any:
+        def __call__(self, inputs, states):
             self._counter += 1
             name = '%st%d_' % (self._prefix, self._counter)
             i2h = mx.sym.FullyConnected(inputs, self._iW, self._iB, name='%si2h' % name,
@@ -38,18 +31,18 @@ def layer_norm(rnn: Any, prefix: str = 'ln_') -> Any:
     return LayerNormLSTM(3, prefix)
 
 
-def recurrent_dropout(rnn: Any) -> Any:
+def recurrent_dropout(rnn):
     """An LSTM with one dropout mask per sequence: reset overridden, the state fed through it."""
     class RecurrentDropoutLSTM(rnn.LSTMCell):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
+        def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
             self._mask = None
 
-        def reset(self) -> None:
+        def reset(self):
             super().reset()
             self._mask = None
 
-        def __call__(self, inputs: Any, states: Any) -> Any:
+        def __call__(self, inputs, states):
             if self._mask is None:
                 self._mask = mx.sym.Dropout(mx.sym.ones_like(states[0]), p=0.3,
                                             name='%smask' % self._prefix)
@@ -57,20 +50,20 @@ def recurrent_dropout(rnn: Any) -> Any:
     return RecurrentDropoutLSTM(3, prefix='drop_')
 
 
-def context_fed(rnn: Any) -> Any:
+def context_fed(rnn):
     """A GRU that reads a context besides its input, as decoders with attention do."""
     class ContextGRU(rnn.GRUCell):
-        def __call__(self, inputs: Any, states: Any) -> Any:
+        def __call__(self, inputs, states):
             context = mx.sym.FullyConnected(states[0], num_hidden=2,
                                             weight=self.params.get('context_weight'), no_bias=True)
             return super().__call__(mx.sym.concat(inputs, context, dim=1), states)
     return ContextGRU(3, prefix='context_')
 
 
-def written_from_scratch(rnn: Any) -> Any:
+def written_from_scratch(rnn):
     """A cell over the base class alone: its own state_info, gates and names."""
     class Highway(rnn.BaseRNNCell):
-        def __init__(self, num_hidden: int, prefix: str = 'highway_', params: Any = None) -> None:
+        def __init__(self, num_hidden, prefix='highway_', params=None):
             super().__init__(prefix=prefix, params=params)
             self._num_hidden = num_hidden
             for group in ('i2h', 'h2h'):
@@ -78,14 +71,14 @@ def written_from_scratch(rnn: Any) -> Any:
                 self.params.get('%s_bias' % group, init=mx.init.Constant(0.5))
 
         @property
-        def state_info(self) -> list[dict[str, Any]]:
+        def state_info(self):
             return [{'shape': (0, self._num_hidden), '__layout__': 'NC'}]
 
         @property
-        def _gate_names(self) -> tuple[str, ...]:
+        def _gate_names(self):
             return ('_transform', '_carry')
 
-        def __call__(self, inputs: Any, states: Any) -> Any:
+        def __call__(self, inputs, states):
             self._counter += 1
             name = '%st%d_' % (self._prefix, self._counter)
             parts = [mx.sym.FullyConnected(data, self.params.get('%s_weight' % group),
@@ -100,47 +93,47 @@ def written_from_scratch(rnn: Any) -> Any:
     return Highway(3)
 
 
-def own_state_info(rnn: Any) -> Any:
+def own_state_info(rnn):
     """A cell with a further state, a running sum of its outputs."""
     class SummingRNN(rnn.RNNCell):
         @property
-        def state_info(self) -> list[dict[str, Any]]:
+        def state_info(self):
             return super().state_info + [{'shape': (0, self._num_hidden), '__layout__': 'NC'}]
 
-        def __call__(self, inputs: Any, states: Any) -> Any:
+        def __call__(self, inputs, states):
             output, inner = super().__call__(inputs, states[:1])
             return output, inner + [states[1] + output]
     return SummingRNN(3, prefix='sum_')
 
 
-def own_modifier(rnn: Any) -> Any:
+def own_modifier(rnn):
     """A modifier that scales the outputs of its base cell."""
     class ScaledCell(rnn.ModifierCell):
-        def __call__(self, inputs: Any, states: Any) -> Any:
+        def __call__(self, inputs, states):
             output, states = self.base_cell(inputs, states)
             return output * 0.5, states
     return ScaledCell(rnn.LSTMCell(3, prefix='scaled_'))
 
 
-def shared_stack(rnn: Any) -> Any:
+def shared_stack(rnn):
     """Two layers with the same weights."""
     params = rnn.RNNParams('tied_')
     return stack(rnn, rnn.GRUCell(4, 'lower_', params), rnn.GRUCell(4, 'upper_', params))
 
 
-def shared_directions(rnn: Any) -> Any:
+def shared_directions(rnn):
     """Both directions with the same weights."""
     params = rnn.RNNParams('tied_')
     return rnn.BidirectionalCell(rnn.LSTMCell(3, 'forward_', params),
                                  rnn.LSTMCell(3, 'backward_', params))
 
 
-def shared_with_another(rnn: Any) -> Any:
+def shared_with_another(rnn):
     """A cell over the container of another one."""
     return rnn.LSTMCell(3, 'second_', rnn.LSTMCell(3, 'first_').params)
 
 
-def attention_stack(rnn: Any) -> Any:
+def attention_stack(rnn):
     """Three deep: residual connections over zoneout, between a bidirectional layer and a stack."""
     return stack(
         rnn,

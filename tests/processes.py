@@ -1,19 +1,13 @@
 """Python in a process of its own."""
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-__all__ = ['printed', 'python']
 
 TESTS = Path(__file__).resolve().parent
 
 
-def python(*arguments: object, folder: Any = None, path: Any = (), hidden: str = '',
-           program: str = '', **environment: str) -> subprocess.CompletedProcess[str]:
+def python(*arguments, folder=None, path=(), hidden='', program='', **environment):
     """Run Python in a folder. It finds mxrnn and, before all else, what lies in `path`, but none of
     the packages `hidden`, if they are installed. Another `program` finds what it has."""
     places = [] if program else [*path, *[TESTS / 'hiding'] * bool(hidden), TESTS.parent]
@@ -23,7 +17,7 @@ def python(*arguments: object, folder: Any = None, path: Any = (), hidden: str =
                                   'HIDDEN': hidden, **environment})
 
 
-def printed(*arguments: object, **options: Any) -> str:
+def printed(*arguments, **options):
     """What Python printed, having succeeded."""
     done = python(*arguments, **options)
     assert done.returncode == 0, (arguments, done.stdout, done.stderr)

@@ -5,68 +5,59 @@ gates in the order input, forget, candidate, output. GRU: Cho et al. 2014 in cuD
 reset gate scales the recurrent product and not its input; gates reset, update, candidate. The
 convolutional ones (Shi et al. 2015) differ in the products alone. Gates lie along axis 1.
 """
-from __future__ import annotations
-
-from typing import Any, Callable, Sequence
+from typing import Callable
 
 import numpy as np
 from numpy.testing import assert_allclose
 
 from .running import random_value
 
-__all__ = ['convolve', 'dense', 'gradients', 'gru', 'loss', 'lstm', 'lstmp', 'normalise',
-           'normalised_lstm', 'rnn', 'sigmoid', 'unroll']
-
 Array = np.ndarray
 Activation = Callable[[Array], Array]
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def rnn(i2h: Array, h2h: Array, states: list[Array], activation: Activation) -> list[Array]:
+def rnn(i2h, h2h, states, activation):
     return [activation(i2h + h2h)]
 
 
-def lstm(i2h: Array, h2h: Array, states: list[Array], activation: Activation,
-         clip: tuple[float, float] = (-np.inf, np.inf)) -> list[Array]:
+def lstm(i2h, h2h, states, activation, clip=(-np.inf, np.inf)):
     i, f, c, o = np.split(i2h + h2h, 4, axis=1)
     memory = np.clip(sigmoid(f) * states[1] + sigmoid(i) * activation(c), *np.float32(clip))
     return [sigmoid(o) * activation(memory), memory]
 
 
-def gru(i2h: Array, h2h: Array, states: list[Array], activation: Activation) -> list[Array]:
+def gru(i2h, h2h, states, activation):
     (i_r, i_z, i_n), (h_r, h_z, h_n) = np.split(i2h, 3, axis=1), np.split(h2h, 3, axis=1)
     candidate = activation(i_n + sigmoid(i_r + h_r) * h_n)
     update = sigmoid(i_z + h_z)
     return [update * states[0] + (1 - update) * candidate]
 
 
-def lstmp(i2h: Array, h2h: Array, states: list[Array], activation: Activation,
-          projection: Array, **options: Any) -> list[Array]:
+def lstmp(i2h, h2h, states, activation, projection, **options):
     hidden, memory = lstm(i2h, h2h, states, activation, **options)
     return [hidden @ projection.T, memory]
 
 
-def normalise(x: Array, gamma: Array, beta: Array, epsilon: float = 1e-5) -> Array:
+def normalise(x, gamma, beta, epsilon=1e-5):
     centred = x - x.mean(axis=1, keepdims=True)
     return gamma * centred / np.sqrt(x.var(axis=1, keepdims=True) + epsilon) + beta
 
 
-def normalised_lstm(i2h: Array, h2h: Array, states: list[Array], activation: Activation,
-                    gamma: Array, beta: Array, **options: Any) -> list[Array]:
+def normalised_lstm(i2h, h2h, states, activation, gamma, beta, **options):
     o = np.split(i2h + h2h, 4, axis=1)[3]
     _, memory = lstm(i2h, h2h, states, activation, **options)
     return [sigmoid(o) * activation(normalise(memory, gamma, beta)), memory]
 
 
-def dense(data: Array, weight: Array, bias: Array) -> Array:
+def dense(data, weight, bias):
     return data @ weight.T + bias
 
 
-def convolve(data: Array, weight: Array, bias: Array, pad: Sequence[int] | None = None,
-             stride: Sequence[int] | None = None, dilate: Sequence[int] | None = None) -> Array:
+def convolve(data, weight, bias, pad=None, stride=None, dilate=None):
     """A convolution of (N, C, axes...) by (filters, C, axes...); 1 along each axis by default."""
     kernel = weight.shape[2:]
     pad, stride, dilate = (each or (1,) * len(kernel) for each in (pad, stride, dilate))
@@ -82,12 +73,12 @@ def convolve(data: Array, weight: Array, bias: Array, pad: Sequence[int] | None 
     return total
 
 
-def unroll(recurrence: Any, args: dict[str, Array], prefix: str, states: list[Array],
-           activation: Activation, i2h: Any = dense, h2h: Any = dense,
-           reverse: bool = False) -> tuple[Array, list[Array]]:
+def unroll(recurrence, args, prefix, states,
+           activation, i2h=dense, h2h=dense,
+           reverse=False):
     """Outputs (N, T, ...) and final states for ``args['data']`` and weights named by the prefix;
     biases that are not there are 0."""
-    def product(group: str, function: Any, data: Array) -> Array:
+    def product(group, function, data):
         name = prefix + group
         return function(data, args[name + '_weight'], args.get(name + '_bias', np.zeros(1)))
 
@@ -100,15 +91,14 @@ def unroll(recurrence: Any, args: dict[str, Array], prefix: str, states: list[Ar
     return np.stack(outputs[::-1] if reverse else outputs, axis=1), states
 
 
-def loss(outputs: Array, states: list[Array]) -> float:
+def loss(outputs, states):
     """The weighting of outputs and states of which `running.run` takes the gradients (NTC)."""
     return float((outputs * random_value('outputs head', outputs.shape)).sum() + sum(
         (state * random_value('state %d head' % i, state.shape)).sum()
         for i, state in enumerate(states)))
 
 
-def gradients(function: Callable[[dict[str, Array]], float], args: dict[str, Array],
-              epsilon: float = 1e-5) -> dict[str, Array]:
+def gradients(function, args, epsilon=1e-5):
     """Central differences of function(args) by every element of every argument."""
     grads = {}
     for name, value in args.items():
@@ -123,8 +113,7 @@ def gradients(function: Callable[[dict[str, Array]], float], args: dict[str, Arr
     return grads
 
 
-def assert_follows(found: Any, forward: Callable[[dict[str, Array]], tuple[Array, list[Array]]],
-                   rtol: float, grad_rtol: float, arguments: Sequence[str] | None = None) -> None:
+def assert_follows(found, forward, rtol, grad_rtol, arguments=None):
     """`found`, of `running.run`, has the outputs and states that `forward` gives for its arguments,
     and the gradients of `arguments`, or of all if None."""
     outputs, states = forward(found.args)

@@ -4,19 +4,14 @@ from __future__ import annotations
 import collections
 import json
 import zlib
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import mx, rnn
 
-__all__ = ['Run', 'WAYS', 'begin_state', 'bound', 'filled', 'flat', 'inputs', 'named_anew',
-           'operators', 'quiet',
-           'random_value', 'reset', 'run', 'run_symbols', 'stack', 'step', 'text_of', 'walk',
-           'weights_of']
 
-
-def stack(rnn: Any, *cells: Any, **kwargs: Any) -> Any:
+def stack(rnn, *cells, **kwargs):
     """A SequentialRNNCell of the cells."""
     outer = rnn.SequentialRNNCell(**kwargs)
     for cell in cells:
@@ -24,20 +19,20 @@ def stack(rnn: Any, *cells: Any, **kwargs: Any) -> Any:
     return outer
 
 
-def flat(nested: Any) -> list[Any]:
+def flat(nested):
     """The leaves of nested lists or tuples, in order."""
     if isinstance(nested, (list, tuple)):
         return [leaf for item in nested for leaf in flat(item)]
     return [nested]
 
 
-def walk(cell: Any) -> list[Any]:
+def walk(cell):
     """The cell and all cells in it, outermost first."""
     inner = getattr(cell, '_cells', None) or [getattr(cell, 'base_cell', None)]
     return [cell] + [each for child in inner if child is not None for each in walk(child)]
 
 
-def quiet(cell: Any) -> Any:
+def quiet(cell):
     """The cell without its random draws, but for those of cells of programs."""
     for each in walk(cell):
         for name in ('dropout', '_dropout', 'zoneout_outputs', 'zoneout_states', 'drop_inputs',
@@ -47,21 +42,21 @@ def quiet(cell: Any) -> Any:
     return cell
 
 
-def reset(cell: Any) -> None:
+def reset(cell):
     """Reset the cell and every cell in it."""
     for each in reversed(walk(cell)):
         each.reset()
 
 
-def named_anew(build: Callable[[int], Any]) -> Callable[[int], Any]:
+def named_anew(build):
     """`build`, with automatic names that begin anew in each graph."""
-    def make(length: int) -> Any:
+    def make(length):
         with mx.name.NameManager():
             return build(length)
     return make
 
 
-def text_of(build: Callable[[], Any]) -> str:
+def text_of(build):
     """JSON of the Symbols that `build` returns, in lists or alone; automatic names begin anew."""
     with mx.name.NameManager():
         return mx.sym.Group(flat(build())).tojson()
@@ -70,7 +65,7 @@ def text_of(build: Callable[[], Any]) -> str:
 BEGIN = {'zeros': mx.sym.zeros, 'variable': mx.sym.Variable, 'uniform': mx.sym.uniform}
 
 
-def begin_state(cell: Any, kind: str, **kwargs: Any) -> Any:
+def begin_state(cell, kind, **kwargs):
     """begin_state by 'default', 'zeros', 'variable' or 'uniform', so that mxnet.rnn takes it too.
 
     Its modifiers call the parameter otherwise; its containers take it by keyword only.
@@ -82,7 +77,7 @@ def begin_state(cell: Any, kind: str, **kwargs: Any) -> Any:
     return cell.begin_state(func=BEGIN[kind], **kwargs)
 
 
-def inputs(kind: str, length: int) -> Any:
+def inputs(kind, length):
     """Input variables: one 'symbol' called data, or a 'list' of data_t0, data_t1, …"""
     if kind == 'symbol':
         return mx.sym.Variable('data')
@@ -92,23 +87,22 @@ def inputs(kind: str, length: int) -> Any:
 class Loop:
     """A cell whose `unroll` is a loop."""
 
-    def __init__(self, cell: Any) -> None:
+    def __init__(self, cell):
         self.cell = cell
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name):
         return getattr(self.cell, name)
 
-    def unroll(self, length: int, inputs: Any, begin_state: Any = None, layout: str = 'NTC',
-               merge_outputs: bool | None = None, **options: Any) -> Any:
+    def unroll(self, length, inputs, begin_state=None, layout='NTC', merge_outputs=None, **options):
         return rnn.dynamic_unroll(self.cell, inputs, begin_state, layout, **options)
 
 
 #: The ways to unroll a cell: what to make of the cell.
-WAYS: dict[str, Any] = {'plain': lambda cell: cell, 'fuse': lambda cell: rnn.fuse(cell),
+WAYS = {'plain': lambda cell: cell, 'fuse': lambda cell: rnn.fuse(cell),
                         'at once': lambda cell: rnn.fuse(cell, inputs_at_once=True), 'loop': Loop}
 
 
-def step(cell: Any, length: int, states: Any = None) -> tuple[list[Any], Any]:
+def step(cell, length, states=None):
     """Call the cell for each of the steps data_t0, data_t1, …"""
     states = cell.begin_state() if states is None else states
     outputs = []
@@ -118,29 +112,28 @@ def step(cell: Any, length: int, states: Any = None) -> tuple[list[Any], Any]:
     return outputs, states
 
 
-def random_value(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+def random_value(name, shape, seed=0):
     """Values in [-0.8, 0.8] that depend on the name, the shape and the seed alone, float64."""
     random = np.random.RandomState(zlib.crc32(('%s %d' % (name, seed)).encode()))
     return random.uniform(-0.8, 0.8, shape)
 
 
-def weights_of(symbol: Any, **shapes: Any) -> dict[str, Any]:
+def weights_of(symbol, **shapes):
     """Random weights for a graph whose other arguments are `shapes`."""
     found, _, _ = symbol.infer_shape(**shapes)
     return {name: mx.nd.array(random_value(name, shape))
             for name, shape in zip(symbol.list_arguments(), found) if name not in shapes}
 
 
-def filled(symbol: Any, values: Mapping[str, Any] = {}, **options: Any) -> Any:
+def filled(symbol, values=None, **options):
     """A Symbol bound with `options`, its arguments with `values`, or with values by their names."""
     bound = symbol.simple_bind(mx.cpu(), **options)
     for name, array in bound.arg_dict.items():
-        array[:] = values.get(name, random_value(name, array.shape))
+        array[:] = (values or {}).get(name, random_value(name, array.shape))
     return bound
 
 
-def bound(symbol: Any, shapes: Mapping[str, Any], params: Mapping[str, Any],
-          data: Mapping[str, Any], grad_req: str = 'null') -> Any:
+def bound(symbol, shapes, params, data, grad_req='null'):
     """`symbol` bound to `shapes`; arguments get `params` and `data`, or values by their names, and
     those without a shape gradients by `grad_req`."""
     kinds = {name: np.dtype(data[name].dtype) if name in data else 'float32' for name in shapes}
@@ -156,7 +149,7 @@ def bound(symbol: Any, shapes: Mapping[str, Any], params: Mapping[str, Any],
     return executor
 
 
-def operators(symbol: Any) -> dict[str, int]:
+def operators(symbol):
     """How many nodes of each operator there are."""
     return collections.Counter(node['op'] for node in json.loads(symbol.tojson())['nodes']
                                if node['op'] != 'null')
@@ -177,10 +170,10 @@ class Run(NamedTuple):
     symbol: Any
 
 
-def run(cell: Any, step: tuple[int, ...], length: int = 3, batch: int = 2, *, layout: str = 'NTC',
-        merge_outputs: bool | None = True, begin: str | None = None, dtype: str = 'float32',
-        seed: int = 0, train: bool = True, grad: bool = True,
-        values: dict[str, Any] | None = None, **kwargs: Any) -> Run:
+def run(cell, step, length=3, batch=2, *, layout='NTC',
+        merge_outputs=True, begin=None, dtype='float32',
+        seed=0, train=True, grad=True,
+        values=None, **kwargs):
     """Unroll the cell over a variable ``data``, bind, run forward and backward.
 
     Arguments get `values`, or values that depend on their name, shape and `seed` alone, so that
@@ -197,9 +190,9 @@ def run(cell: Any, step: tuple[int, ...], length: int = 3, batch: int = 2, *, la
                        seed=seed, train=train, grad=grad, values={'data': data, **(values or {})})
 
 
-def run_symbols(outputs: Any, states: Any, shapes: dict[str, tuple[int, ...]], *,
-                layout: str = 'NTC', dtype: str = 'float32', seed: int = 0, train: bool = True,
-                grad: bool = True, values: dict[str, Any] | None = None) -> Run:
+def run_symbols(outputs, states, shapes, *,
+                layout='NTC', dtype='float32', seed=0, train=True,
+                grad=True, values=None):
     """Bind outputs (one Symbol, or a list of steps) and nested states, run them as `run` does."""
     axis = layout.index('T')
     merged = isinstance(outputs, mx.sym.Symbol)

@@ -1,6 +1,4 @@
 """Programs as people wrote them for mx.rnn, run with --fuse: the same arguments and losses."""
-from __future__ import annotations
-
 import functools
 
 import numpy as np
@@ -99,7 +97,7 @@ OTHERS = ('lstm_bucketing rnn_relu_bucketing lstm_time_major lists_joined_by_han
           'bidirectional encoder_and_decoder two_losses characters_and_words').split()
 
 
-def train(symbol, steps: int = 20):
+def train(symbol, steps=20):
     """Return the losses of some steps, and the parameters before them."""
     generator = np.random.RandomState(0)
     names = [name for name in symbol.list_arguments() if 'begin_state' in name]

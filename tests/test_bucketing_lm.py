@@ -1,6 +1,4 @@
 """The language model of benchmarks/, from end to end, with little text and few units."""
-from __future__ import annotations
-
 import os
 import re
 import sys
@@ -16,18 +14,18 @@ COMMAND = [sys.executable, os.path.join(ROOT, 'benchmarks', 'bucketing_lm.py'), 
 
 
 @pytest.fixture(autouse=True)
-def _temporary_files(monkeypatch, tmp_path) -> None:
+def _temporary_files(monkeypatch, tmp_path):
     """Checkpoints outlive the script: keep them out of the system's folder."""
     monkeypatch.setenv('TMPDIR', str(tmp_path))
 
 
-def run(*options: str) -> str:
+def run(*options):
     """The output of the script, which ends well."""
     return printed(*COMMAND[1:], *options, OMP_NUM_THREADS='1')
 
 
 @needs_operator
-def test_checkpoints_outlive_the_run_and_the_end_names_them() -> None:
+def test_checkpoints_outlive_the_run_and_the_end_names_them():
     *_, where, verdict = run('--epochs', '3').splitlines()
     path = re.fullmatch(r'# the last checkpoint is (.*-0003\.params)', where).group(1)
     kept = sorted(name for name in os.listdir(os.path.dirname(path)) if name.endswith('params'))
@@ -36,7 +34,7 @@ def test_checkpoints_outlive_the_run_and_the_end_names_them() -> None:
 
 
 @needs_operator
-def test_files_of_text(tmp_path) -> None:
+def test_files_of_text(tmp_path):
     train, valid = tmp_path / 'train.txt', tmp_path / 'valid.txt'
     train.write_text('a b c d\n\n' * 100 + 'a long sentence ' * 20, encoding='utf-8')
     valid.write_text('a b c d\n' * 5 + 'words never seen\n', encoding='utf-8')

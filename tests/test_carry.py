@@ -1,10 +1,7 @@
 """carry_states: batches of a stream give what one long unroll gives."""
-from __future__ import annotations
-
 import copy
 import pickle
 import re
-from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +32,7 @@ DATA = random_value('data', (BATCHES * STEPS, BATCH, WIDTH)).astype('float32')
 class Parts(mx.io.DataIter):
     """DATA in batches that continue each other."""
 
-    def __init__(self, steps: int = STEPS) -> None:
+    def __init__(self, steps=STEPS):
         super().__init__(BATCH)
         self.steps = steps
         self.default_bucket_key = steps
@@ -43,23 +40,23 @@ class Parts(mx.io.DataIter):
         self.provide_label = [mx.io.DataDesc('label', (BATCH,))]
         self.reset()
 
-    def reset(self) -> None:
+    def reset(self):
         self.done = 0
 
-    def next(self) -> mx.io.DataBatch:
+    def next(self):
         if self.done == len(DATA):
             raise StopIteration
         self.done += self.steps
         return self.batch(self.done - self.steps, self.done)
 
-    def batch(self, start: int, end: int) -> mx.io.DataBatch:
+    def batch(self, start, end):
         shape = (end - start, BATCH, WIDTH)
         return mx.io.DataBatch([mx.nd.array(DATA[start:end])], [mx.nd.zeros(BATCH)], pad=0,
                                bucket_key=end - start, provide_label=self.provide_label,
                                provide_data=[mx.io.DataDesc('data', shape, layout='TNC')])
 
 
-def graph(cell: Any, carried: Any, steps: int = STEPS) -> Any:
+def graph(cell, carried, steps=STEPS):
     """The outputs of all steps, with a loss that moves the weights."""
     outputs, states = cell.unroll(steps, mx.sym.Variable('data'), carried.begin_state, 'TNC', True)
     outputs._set_attr(__layout__='TNC')
@@ -69,11 +66,11 @@ def graph(cell: Any, carried: Any, steps: int = STEPS) -> Any:
                                                  attr={'__layout__': 'TNC'})], states)
 
 
-def metric() -> Any:
+def metric():
     return mx.metric.Loss(output_names=['loss_output'], label_names=[])
 
 
-def prepared(make: Any, devices: Any = DEVICES['one']) -> tuple[Any, Any]:
+def prepared(make, devices=DEVICES['one']):
     """The carried states of a cell, and a module with its graph and weights."""
     cell = make()
     carried = rnn.carry_states(cell)
@@ -88,7 +85,7 @@ def prepared(make: Any, devices: Any = DEVICES['one']) -> tuple[Any, Any]:
     return carried, module
 
 
-def whole(make: Any, module: Any) -> np.ndarray:
+def whole(make, module):
     """The outputs of one long unroll with the module's weights, from states of zero."""
     outputs, _ = make().unroll(len(DATA), mx.sym.Variable('data'), layout='TNC', merge_outputs=True)
     bound = outputs.simple_bind(mx.cpu(), data=DATA.shape)
@@ -96,11 +93,11 @@ def whole(make: Any, module: Any) -> np.ndarray:
     return bound.forward(is_train=False, data=mx.nd.array(DATA))[0].asnumpy()
 
 
-def steps_of(module: Any) -> np.ndarray:
+def steps_of(module):
     return dict(zip(module.output_names, module.get_outputs()))['steps_output'].asnumpy()
 
 
-def seen_by(outputs: list[np.ndarray]) -> Any:
+def seen_by(outputs):
     return lambda param: outputs.append(steps_of(param.locals['self']))
 
 
@@ -110,13 +107,13 @@ def seen_by(outputs: list[np.ndarray]) -> Any:
 def test_batches_are_one_long_unroll(make, devices):
     carried, module = prepared(make, devices)
     for _ in range(2):  # the second pass begins with zeros, too
-        seen: list[np.ndarray] = []
+        seen = []
         module.score(Parts(), metric(), batch_end_callback=[seen_by(seen), carried],
                      score_end_callback=carried)
         np.testing.assert_allclose(np.concatenate(seen), whole(make, module), rtol=1e-6, atol=1e-6)
 
 
-def counting(batches: list[int]) -> Any:
+def counting(batches):
     return lambda param: batches.append(param.nbatch)
 
 
@@ -124,7 +121,7 @@ def counting(batches: list[int]) -> Any:
 @each_devices
 def test_fit_without_its_callback_stops_at_the_second_batch(devices):
     _, module = prepared(CELLS['lstm'], devices)
-    batches: list[int] = []
+    batches = []
     with pytest.raises(RuntimeError, match='batch_end_callback of fit'):
         module.fit(Parts(), None, metric(), num_epoch=1, batch_end_callback=counting(batches))
     assert batches == [0]
@@ -133,8 +130,8 @@ def test_fit_without_its_callback_stops_at_the_second_batch(devices):
 @each_devices
 def test_evaluation_without_its_callback_stops_at_the_second_batch(devices):
     carried, module = prepared(CELLS['lstm'], devices)
-    trained: list[int] = []
-    evaluated: list[int] = []
+    trained = []
+    evaluated = []
     with pytest.raises(RuntimeError, match='eval_batch_end_callback of fit, batch_end_callback of '
                                            'score'):
         module.fit(Parts(), Parts(), metric(), num_epoch=1,
@@ -151,7 +148,7 @@ def test_evaluation_without_its_callback_stops_at_the_second_batch(devices):
     (('eval_batch_end_callback',), 'eval_end_callback')])
 def test_evaluation_without_callbacks_is_refused_in_the_first_batch(given, missing):
     carried, module = prepared(CELLS['lstm'])
-    batches: list[int] = []
+    batches = []
     with pytest.raises(ValueError, match='%s of fit must be the result of carry_states' % missing):
         module.fit(Parts(), Parts(), metric(), num_epoch=2, **dict.fromkeys(given, carried),
                    batch_end_callback=[counting(batches), carried])
@@ -190,7 +187,7 @@ def test_an_iterator_that_does_not_continue_stops_the_first_batch(make, wrap, in
     if installed:  # after `install()`, which a program may call when it has the class already
         monkeypatch.setattr(mx, 'rnn', rnn)
 
-    def fit(data: Any, **evaluation: Any) -> None:
+    def fit(data, **evaluation):
         cell = rnn.LSTMCell(3)
         carried = rnn.carry_states(cell)
         embedded = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=9, output_dim=2)
@@ -202,13 +199,13 @@ def test_an_iterator_that_does_not_continue_stops_the_first_batch(make, wrap, in
                    batch_end_callback=[counting(batches), carried],
                    eval_batch_end_callback=carried, eval_end_callback=carried, **evaluation)
 
-    def stream() -> Any:
+    def stream():
         return rnn.StreamIter([i % 9 for i in range(30)], 2, 3)
 
     for options, name in (({'data': wrap(make([[1, 2, 3]] * 8, 2))}, 'train_data'),
                           ({'data': stream(), 'eval_data': wrap(make([[1, 2, 3]] * 8, 2))},
                            'eval_data')):
-        batches: list[int] = []
+        batches = []
         with pytest.raises(ValueError, match=name + ' must return batches that continue'):
             fit(**options)
         assert batches == [0]

@@ -1,14 +1,11 @@
 """The pages keep their word: their Python runs as it stands, one block after the other, and what
 they name and link is there."""
-from __future__ import annotations
-
 import importlib.util
 import os
 import re
 import runpy
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,11 +34,11 @@ PRINTED = {'README.md': ['tue', 'wed', 'thu', 'fri', 'sat', 'sun', 'mon'],
 NEEDS = {'heard: [3, 3, 1, 5, 2, 4, 1]': 'onnxruntime'}
 
 
-def text(page: str) -> str:
+def text(page):
     return (ROOT / page).read_text(encoding='utf-8')
 
 
-def blocks(page: str) -> list[str]:
+def blocks(page):
     """The Python of a page. After the word python stands a module that a block needs, if it does;
     or 'wrong', in docs/errors.md."""
     found = re.findall(r'^```python(?: (\w+))?\n(.*?)^```', text(page), re.MULTILINE | re.DOTALL)
@@ -55,8 +52,7 @@ LONG = ('docs/recipes.md', 'docs/training.md')
 @pytest.mark.parametrize('page', [
     pytest.param(page, marks=[
         *[needs_operator] * ('FusedRNNCell(' in ''.join(blocks(page))),
-        *[pytest.mark.nightly] * (page in LONG)])
-    for page in PAGES if blocks(page)])
+        *[pytest.mark.nightly] * (page in LONG)]) for page in PAGES if blocks(page)])
 def test_the_python_of_a_page_runs(page, tmp_path):
     code = '\n'.join(blocks(page))
     for module, use in OPTIONAL.items():
@@ -70,7 +66,7 @@ def test_the_python_of_a_page_runs(page, tmp_path):
 def test_what_recipes_print(tmp_path, monkeypatch, capsys):
     """Without the last one, which is a program of its own."""
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
+    names = {}
     for code in re.findall(r'^```python\n(.*?)^```', text('docs/recipes.md').rpartition('\n## ')[0],
                            re.MULTILINE | re.DOTALL):
         exec(compile(code, 'docs/recipes.md', 'exec'), names)
@@ -155,7 +151,7 @@ def test_the_names_of_the_tables_exist():
         assert last in owner.__all__ or name == 'mx', name
 
 
-def anchors(path: Path) -> set[str]:
+def anchors(path):
     """By what the headings of a page are linked."""
     page = re.sub(r'^```.*?^```', '', path.read_text(encoding='utf-8'), flags=re.M | re.S)
     return {re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-')

@@ -1,6 +1,4 @@
 """Every public name has an example in its docstring, and the examples run."""
-from __future__ import annotations
-
 import doctest
 import importlib.util
 import pydoc
@@ -21,7 +19,7 @@ def test_the_example_of_a_public_name_runs(name):
     value = getattr(mxrnn.interop if name in OF_INTEROP else mxrnn, name)
     found = doctest.DocTestParser().get_doctest(value.__doc__ or '', {}, name, None, 0)
     assert found.examples, '%s has no example' % name
-    report: list[str] = []
+    report = []
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     doctest.DocTestRunner(optionflags=flags).run(found, out=report.append)
     assert not report, ''.join(report)

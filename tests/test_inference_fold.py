@@ -1,7 +1,4 @@
 """What a Predictor computes in advance: the same numbers from fewer operators."""
-from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +13,9 @@ pytestmark = differs
 LENGTH, BATCH = 3, 2
 
 
-def network_of(cell: Any) -> Any:
+def network_of(cell):
     """A network, as Predictor takes it, of one cell."""
-    def network(length: int) -> Any:
+    def network(length):
         cell.reset()
         with mx.name.NameManager():
             outputs, _ = cell.unroll(length, mx.sym.Variable('data'), merge_outputs=True)
@@ -26,7 +23,7 @@ def network_of(cell: Any) -> Any:
     return network
 
 
-def folded(symbol: Any, weights: dict[str, Any]) -> Any:
+def folded(symbol, weights):
     """The graph that a Predictor runs, and its weights."""
     predict = rnn.Predictor(lambda length: (symbol, ['data'], []), weights, buckets=[LENGTH])
     graph = predict._networks._graphs[LENGTH]

@@ -1,8 +1,5 @@
 """Predictor: the outputs of each sequence alone, in order, without padding."""
-from __future__ import annotations
-
 import functools
-from typing import Any, Callable
 
 import numpy as np
 import pytest
@@ -17,26 +14,26 @@ WORDS, UNITS, BUCKETS = 6, 4, [2, 4, 7]
 LENGTHS = [3, 7, 1, 2, 4, 9, 3, 3, 12, 5, 2, 2, 1, 9, 6, 4, 7, 2, 10]
 
 
-def sentences(lengths: Any = LENGTHS, seed: int = 0) -> list[list[int]]:
+def sentences(lengths=LENGTHS, seed=0):
     draws = np.random.RandomState(seed)
     return [draws.randint(1, WORDS, length).tolist() for length in lengths]
 
 
-def embedded(data: Any) -> Any:
+def embedded(data):
     return mx.sym.Embedding(data, input_dim=WORDS, output_dim=3, name='embed')
 
 
-def cells() -> Any:
+def cells():
     return stack(rnn, rnn.LSTMCell(UNITS, 'l0_'), rnn.GRUCell(UNITS, 'l1_'))
 
 
-def both() -> Any:
+def both():
     return rnn.BidirectionalCell(rnn.LSTMCell(UNITS, 'l_'), rnn.LSTMCell(UNITS, 'r_'))
 
 
 # Networks, as BucketingModule takes them
 
-def merged(length: int) -> Any:
+def merged(length):
     """(batch, length, words)."""
     outputs, _ = rnn.fuse(cells()).unroll(length, embedded(mx.sym.Variable('data')),
                                           merge_outputs=True)
@@ -44,7 +41,7 @@ def merged(length: int) -> Any:
     return mx.sym.softmax(scores), ('data',), None
 
 
-def loss_of(outputs: Any) -> Any:
+def loss_of(outputs):
     """The words' chances in rows, and their loss."""
     scores = mx.sym.FullyConnected(mx.sym.reshape(outputs, shape=(-1, UNITS)), num_hidden=WORDS,
                                    name='score')
@@ -52,20 +49,20 @@ def loss_of(outputs: Any) -> Any:
     return mx.sym.SoftmaxOutput(scores, label, name='softmax')
 
 
-def with_loss(length: int) -> Any:
+def with_loss(length):
     """(batch * length, words), and a label whose shape the graph does not tell."""
     outputs, _ = cells().unroll(length, embedded(mx.sym.Variable('data')), merge_outputs=True)
     return loss_of(outputs), ['data'], ['softmax_label']
 
 
-def time_major(length: int) -> Any:
+def time_major(length):
     """(length * batch, words)."""
     outputs, _ = rnn.FusedRNNCell(UNITS, 2, prefix='f_').unroll(
         length, embedded(mx.sym.Variable('data')), layout='TNC', merge_outputs=True)
     return loss_of(outputs), ['data'], ['softmax_label']
 
 
-def classes(length: int) -> Any:
+def classes(length):
     """(batch, classes), of as many classes as a bucket has steps, and of a label of one each."""
     _, states = both().unroll(length, embedded(mx.sym.Variable('data')),
                               valid_length=mx.sym.Variable('length'), merge_outputs=True)
@@ -75,7 +72,7 @@ def classes(length: int) -> Any:
     return loss, ['data', 'length'], ['class']
 
 
-def several(length: int) -> Any:
+def several(length):
     """Steps in both directions, final states, one number for each step."""
     outputs, states = rnn.fuse(both()).unroll(length, embedded(mx.sym.Variable('data')),
                                               valid_length=mx.sym.Variable('length'),
@@ -88,15 +85,14 @@ NETWORKS = {'merged': (merged, 'NT'), 'loss': (with_loss, 'NT'), 'time': (time_m
 each_network = pytest.mark.parametrize('network,layout', NETWORKS.values(), ids=NETWORKS)
 
 
-def weights_of(network: Callable[[int], Any]) -> dict[str, Any]:
+def weights_of(network):
     symbol, data, labels = network(2)
     known = {'data': (2, 2), 'length': (2,), 'softmax_label': (2, 2), 'class': (2,)}
     given = {name: known[name] for name in [*data, *(labels or ())]}
     return {name: array * 2 for name, array in running.weights_of(symbol, **given).items()}
 
 
-def alone(network: Callable[[int], Any], weights: dict[str, Any], sentence: list[int],
-          layout: str) -> list[np.ndarray]:
+def alone(network, weights, sentence, layout):
     """The outputs of a sentence in a graph of its own length."""
     length = len(sentence)
     symbol, data, _ = network(length)
@@ -114,7 +110,7 @@ def alone(network: Callable[[int], Any], weights: dict[str, Any], sentence: list
 
 
 @functools.lru_cache(maxsize=None)
-def all_alone(network: Callable[[int], Any], layout: str, seed: int) -> list[list[np.ndarray]]:
+def all_alone(network, layout, seed):
     weights = weights_of(network)
     return [alone(network, weights, sentence, layout) for sentence in sentences(seed=seed)]
 
@@ -218,7 +214,7 @@ def test_integer_sequences_are_padded_with_the_number_that_was_given(padding):
 @pytest.fixture
 def binds(monkeypatch):
     """Notes each executor for sequences and the one whose memory it shares."""
-    made: list[Any] = []
+    made = []
     original = mx.sym.Symbol.bind
 
     def bind(self, *args, **kwargs):

@@ -1,7 +1,4 @@
 """Stepper: steps that equal unroll, states that stay what they are, one bind a batch size."""
-from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,50 +15,50 @@ CASES = [case for case in STEPPED + OURS if case.can_step and case.binds]
 each_case = each(CASES)
 
 
-def bare(run: Any) -> Any:
+def bare(run):
     """A network of the cell alone."""
     return run(mx.sym.Variable('data'))
 
 
-def language_model(run: Any) -> Any:
+def language_model(run):
     words = mx.sym.Embedding(mx.sym.Variable('data'), input_dim=WORDS, output_dim=4, name='embed')
     return mx.sym.FullyConnected(run(words), num_hidden=WORDS, flatten=False, name='score')
 
 
-def make_cell() -> Any:
+def make_cell():
     return stack(rnn, rnn.LSTMCell(UNITS, 'l0_'), rnn.GRUCell(UNITS, 'l1_'))
 
 
-def make_weights(cell: Any = None) -> dict[str, Any]:
+def make_weights(cell=None):
     cell = cell or make_cell()
     outputs = language_model(lambda words: cell.unroll(2, words, merge_outputs=True)[0])
     return weights_of(outputs, data=(1, 2))
 
 
-def make_stepper(weights: Any = None, **options: Any) -> Any:
+def make_stepper(weights=None, **options):
     return rnn.Stepper(make_cell(), language_model, weights or make_weights(), **options)
 
 
-def make_predictor(weights: Any = None) -> Any:
-    def network(length: int) -> Any:
+def make_predictor(weights=None):
+    def network(length):
         return language_model(lambda words: make_cell().unroll(
             length, words, merge_outputs=True)[0]), ['data'], []
     return rnn.Predictor(network, weights or make_weights(), buckets=[2, 4])
 
 
-def by_step(weights: Any = None) -> Any:
+def by_step(weights=None):
     stepper = make_stepper(weights)
     states = stepper.begin(1)
     return lambda data: stepper.step(states, data=data)[0]
 
 
-def by_reading(weights: Any = None) -> Any:
+def by_reading(weights=None):
     stepper = make_stepper(weights)
     states = stepper.begin(1)
     return lambda data: stepper.read(states, data=[data])[0]
 
 
-def by_predictor(weights: Any = None) -> Any:
+def by_predictor(weights=None):
     predict = make_predictor(weights)
     return lambda data: predict([data])[0]
 
@@ -70,13 +67,13 @@ def by_predictor(weights: Any = None) -> Any:
 USES = [by_step, by_reading, by_predictor]
 
 
-def values(states: Any) -> list[np.ndarray]:
+def values(states):
     return [state.asnumpy() for state in states]
 
 
 # ---- the same as unroll
 
-def unrolled(case: Any) -> tuple[np.ndarray, list[np.ndarray], dict[str, Any], np.ndarray]:
+def unrolled(case):
     """Outputs and last states of the whole sequence from zeros, the weights, the sequence."""
     data = random_value('data', (BATCH, LENGTH) + case.step)
     outputs, states = quiet(case.make(rnn)).unroll(LENGTH, mx.sym.Variable('data'),

@@ -1,11 +1,8 @@
 """Faults of sym.RNN, which it does not have through `fuse` and FusedRNNCell: each against the cells
 that go step by step, or said."""
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,17 +22,17 @@ each_kind = pytest.mark.parametrize('kind', ['lstm', 'gru', 'tanh', 'relu'])
 each_layout = pytest.mark.parametrize('layout', ['NTC', 'TNC'])
 
 
-def layer(kind: str, prefix: str, units: int = 4) -> Any:
+def layer(kind, prefix, units=4):
     return {'lstm': lambda: rnn.LSTMCell(units, prefix), 'gru': lambda: rnn.GRUCell(units, prefix),
             'tanh': lambda: rnn.RNNCell(units, 'tanh', prefix),
             'relu': lambda: rnn.RNNCell(units, 'relu', prefix)}[kind]()
 
 
-def plain(cell: Any) -> Any:
+def plain(cell):
     return cell
 
 
-def fuse(cell: Any) -> Any:
+def fuse(cell):
     fused = rnn.fuse(cell)
     if 'MXNET_MKLDNN_ENABLED=0 breaks' in repr(fused):
         pytest.skip('fuse fuses nothing here, and says so')
@@ -43,9 +40,7 @@ def fuse(cell: Any) -> Any:
     return fused
 
 
-def gradients(symbol: Any, shapes: dict[str, tuple[int, ...]], dtype: str = 'float32',
-              frozen: str = '$', req: str = 'write', values: dict[str, Any] | None = None
-              ) -> dict[str, np.ndarray]:
+def gradients(symbol, shapes, dtype='float32', frozen='$', req='write', values=None):
     """Outputs and gradients of `symbol`; arguments that match `frozen` get none."""
     names = symbol.list_arguments()
     bound = filled(
@@ -65,7 +60,7 @@ def gradients(symbol: Any, shapes: dict[str, tuple[int, ...]], dtype: str = 'flo
     return found
 
 
-def unrolled(cell: Any, length: Any = 3, dtype: str = 'float32', **kwargs: Any) -> Any:
+def unrolled(cell, length=3, dtype='float32', **kwargs):
     """Outputs and states as one Symbol, each of them a node of its own."""
     outputs, states = cell.unroll(length, DATA, cell.begin_state(dtype=dtype), merge_outputs=True,
                                   **kwargs)

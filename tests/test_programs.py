@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mxrnn._runtime import CommandError, enable_patches
-from mxrnn._runtime.run_program import advice
+from mxrnn._runtime.run_program import _advice
 
 from . import mx, needs_operator
 from .processes import TESTS, python
@@ -281,7 +281,7 @@ def test_programs_of_python_2_are_told_how_to_be_converted(code, old, tmp_path):
         warnings.simplefilter('ignore', SyntaxWarning)  # 10L, on Python 3.8
         with pytest.raises(Exception) as error:
             exec(compile(path.read_text(), str(path), 'exec'), {})
-    told = advice(error.value)
+    told = _advice(error.value)
     assert told is None if not old else "python -m fissix -w '%s'\n" % path in told
 
 

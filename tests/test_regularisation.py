@@ -1,8 +1,5 @@
 """Masks of VariationalDropoutCell and of ZoneoutCell(consistent=True): where they are equal, where
 independent, of what rate, and that they are absent at inference."""
-from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,14 +17,14 @@ class Echo(rnn.BaseRNNCell):
     a Variable."""
 
     @property
-    def state_info(self) -> list[dict[str, Any]]:
+    def state_info(self):
         return [{'shape': (0, WIDTH), '__layout__': 'NC'}]
 
-    def __call__(self, inputs: Any, states: Any) -> Any:
+    def __call__(self, inputs, states):
         return mx.sym.concat(inputs, states[0], dim=1), [mx.sym.ones_like(states[0])]
 
 
-def forward(outputs: Any, train: bool = True, **values: Any) -> list[np.ndarray]:
+def forward(outputs, train=True, **values):
     """Run with ones as data, or other `values`."""
     symbol = mx.sym.Group(flat(outputs))
     shapes = {'data': (BATCH, LENGTH, WIDTH), **{k: v.shape for k, v in values.items()}}
@@ -37,7 +34,7 @@ def forward(outputs: Any, train: bool = True, **values: Any) -> list[np.ndarray]
     return [each.asnumpy() for each in bound.forward(is_train=train)]
 
 
-def variational(form: str, layout: str, **drop: float) -> Any:
+def variational(form, layout, **drop):
     """Outputs and states of LENGTH steps as one Symbol, batch first, and the final states."""
     cell = rnn.VariationalDropoutCell(Echo(), **drop)
     data = mx.sym.Variable('data')
@@ -96,7 +93,7 @@ def test_refused_arguments():
                            mx.sym.Variable('data'))
 
 
-def zoneout(base: Any, **kwargs: Any) -> list[np.ndarray]:
+def zoneout(base, **kwargs):
     """Outputs of the first two steps and the states after each, in training, begun with ones."""
     cell = rnn.ZoneoutCell(base, **kwargs)
     states = cell.begin_state(mx.sym.ones)

@@ -1,13 +1,10 @@
 """The commands of benchmarks/ and of the package: wrong options, and no MXNet."""
-from __future__ import annotations
-
 import ast
 import importlib.util
 import logging
 import runpy
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +14,7 @@ from .processes import printed, python
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(path.stem for path in (ROOT / 'benchmarks').glob('[a-z]*.py'))
 
-def needs(script: str) -> None:
+def needs(script):
     """Skip what needs torch where it is not installed."""
     modules = {'torch_graph': ['torch'], 'rolling': ['torch', 'onnx', 'onnxruntime'],
                'onnx_steps': ['onnx', 'onnxruntime'], 'source': ['torch', 'onnx']}
@@ -37,7 +34,7 @@ def _log_level():
 @pytest.fixture
 def call(monkeypatch, capsys):
     """Runs a script in this process; returns status, output and errors."""
-    def run(script: str, *options: str) -> tuple:
+    def run(script, *options):
         needs(script)
         monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
         monkeypatch.setenv('COLUMNS', '80')
@@ -49,7 +46,7 @@ def call(monkeypatch, capsys):
     return run
 
 
-def without_mxnet(*command: str) -> Any:
+def without_mxnet(*command):
     result = python(*command, hidden='mxnet')
     assert 'Traceback' not in result.stderr
     return result
@@ -58,7 +55,7 @@ def without_mxnet(*command: str) -> Any:
 @pytest.mark.parametrize('script', [
     pytest.param(script, marks=[pytest.mark.nightly] * (script not in ('train_step', 'stream_lm')))
     for script in SCRIPTS])
-def test_scripts_without_mxnet(script: str) -> None:
+def test_scripts_without_mxnet(script):
     needs(script)
     path = str(ROOT / 'benchmarks' / (script + '.py'))
     result = without_mxnet(path, '--quick')
@@ -79,13 +76,13 @@ ELSEWHERE = ('workers',)
 @pytest.mark.nightly
 @needs_operator
 @pytest.mark.parametrize('script', [script for script in SCRIPTS if script not in ELSEWHERE])
-def test_scripts_run(script: str, tmp_path) -> None:
+def test_scripts_run(script, tmp_path):
     needs(script)
     assert printed(ROOT / 'benchmarks' / (script + '.py'), '--quick', folder=tmp_path,
                    OMP_NUM_THREADS='1')
 
 
-def test_the_package_without_mxnet() -> None:
+def test_the_package_without_mxnet():
     result = without_mxnet('-m', 'mxrnn')
     assert result.returncode == 1 and result.stdout.startswith('mxrnn ')
     assert result.stderr.startswith('MXNet is not installed.\n')
@@ -123,7 +120,7 @@ def test_the_package_without_mxnet() -> None:
         ('--train missing.txt', 'missing.txt cannot be read'),
         ('--kv-store dist_sync', '--kv-store dist_sync needs the DMLC_ variables')]],
 ])
-def test_wrong_options_are_refused_in_one_line(command: str, message: str, call) -> None:
+def test_wrong_options_are_refused_in_one_line(command, message, call):
     status, _, errors = call(*command.split())
     said = errors if status == 2 else str(status)
     assert message in said
@@ -131,7 +128,7 @@ def test_wrong_options_are_refused_in_one_line(command: str, message: str, call)
         assert errors.count('\n') == 1 and 'usage' not in errors
 
 
-def test_nothing_is_logged_by_the_root_logger() -> None:
+def test_nothing_is_logged_by_the_root_logger():
     for path in [*(ROOT / 'mxrnn').rglob('*.py'), *(ROOT / 'benchmarks').glob('*.py')]:
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -144,9 +141,7 @@ def test_nothing_is_logged_by_the_root_logger() -> None:
 
 @pytest.mark.parametrize('arguments', [[], ['inspect', 'days']])
 def test_a_folder_that_was_not_installed_says_how_to(arguments):
-    code = ("import runpy, sys\n"
-            "class NoNumPy:\n"
-            "    def find_spec(self, name, *_):\n"
+    code = ("import runpy, sys\n" "class NoNumPy:\n" "    def find_spec(self, name, *_):\n"
             "        if name == 'numpy':\n"
             "            raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')\n"
             "sys.meta_path.insert(0, NoNumPy())\n"

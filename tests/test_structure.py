@@ -1,6 +1,4 @@
 """The house: which package may import which, and that nothing goes round in circles."""
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path
@@ -19,7 +17,7 @@ MODULES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path
            for path in PACKAGE.rglob('*.py')}
 
 
-def pattern(text: ast.expr) -> str:
+def pattern(text):
     """A regular expression for what an expression may give: parts that it does not tell are any."""
     if isinstance(text, ast.Constant):
         return re.escape(str(text.value))
@@ -30,7 +28,7 @@ def pattern(text: ast.expr) -> str:
     return '.*'
 
 
-def may_be_called(name: ast.expr, inside: list[str]) -> list[str]:
+def may_be_called(name, inside):
     """Modules that `importlib.import_module` may import by `name` in the package `inside`."""
     dots, wanted = re.fullmatch(r'((?:\\\.)*)(.*)', pattern(name)).groups()
     if dots:
@@ -40,7 +38,7 @@ def may_be_called(name: ast.expr, inside: list[str]) -> list[str]:
     return [module for module in modules if re.fullmatch(wanted, module)]
 
 
-def imports(module: str, text: str | None = None) -> set[str]:
+def imports(module, text=None):
     """Modules of the package, relative to it, that `module` imports anywhere in its `text`."""
     if text is None:
         text = MODULES[module].read_text(encoding='utf-8')
@@ -88,7 +86,7 @@ def test_imports_in_functions_and_by_name_are_counted(text, found):
     assert imports('_runtime.mxnet', text) == {*found} - {'_runtime.mxnet'}
 
 
-def rank(module: str) -> int:
+def rank(module):
     package = module.partition('.')[0]
     return ORDER.index(package) if package in ORDER else len(ORDER)
 
@@ -99,9 +97,9 @@ def test_imports_go_downwards_only(module):
     assert not wrong, '%s imports from above: %s' % (module, ', '.join(sorted(wrong)))
 
 
-def in_circles(graph: dict[str, set[str]]) -> list[str]:
+def in_circles(graph):
     """What imports itself through others, or is imported by such."""
-    done: set[str] = set()
+    done = set()
     while True:
         free = {each for each in graph if each not in done and graph[each] & graph.keys() <= done}
         if not free:
@@ -120,7 +118,7 @@ FLOORS = [['pack_gate_weights'], ['model', 'registry'], ['seals'], ['prepare'],
           ['_onnx', '_source'], ['run'], ['check']]
 
 
-def floor(module: str) -> tuple[int, str]:
+def floor(module):
     name = module.split('.')[1]
     return next((at for at, names in enumerate(FLOORS) if name in names), len(FLOORS)), name
 
@@ -134,7 +132,7 @@ def test_floors_of_interop_import_from_below():
 
 
 def test_no_folder_of_interop_imports_itself_through_others():
-    graph: dict[str, set[str]] = {}
+    graph = {}
     for module in MODULES:
         if module.startswith('interop.') and module != 'interop.__init__':
             graph.setdefault(floor(module)[1], set()).update(

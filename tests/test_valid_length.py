@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -29,9 +29,9 @@ class Result(NamedTuple):
     heads: dict[str, np.ndarray] = {}
 
 
-def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
-             padding: float = np.nan, lengths: Any = None, merge: Any = True,
-             listed: bool = False, way: str = 'plain') -> Result:
+def evaluate(case, rows, length, layout='NTC', *,
+             padding=np.nan, lengths=None, merge=True,
+             listed=False, way='plain'):
     """Unroll over `rows` of the batch: values, heads and begin states are those of the rows.
 
     `lengths` are given as a Variable; what lies behind them in the data is `padding`. In training
@@ -41,11 +41,11 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
     cell = WAYS[way](quiet(case.make(rnn)))
     axes = [info['__layout__'].index('N') for info in cell.state_info]
 
-    def values(name: str, shape: Any, axis: int = 0) -> np.ndarray:
+    def values(name, shape, axis=0):
         shape = (*shape[:axis], len(LENGTHS), *shape[axis + 1:])
         return random_value(name, shape).astype(dtype).take(rows, axis)
 
-    def batch_first(array: np.ndarray) -> np.ndarray:
+    def batch_first(array):
         return array.swapaxes(0, 1 - time)
 
     data = values('data', (0, LENGTH) + case.step)[:, :length]
@@ -86,7 +86,7 @@ def evaluate(case: Case, rows: list[int], length: int, layout: str = 'NTC', *,
 
 
 @functools.lru_cache(maxsize=None)
-def alone(case: Case) -> Result:
+def alone(case):
     """The outputs that a batch must give, put together from each sequence alone."""
     parts = []
     for row, length in enumerate(LENGTHS):
@@ -97,11 +97,11 @@ def alone(case: Case) -> Result:
                 grads={name: part.heads.get(name, 0 * grad) for name, grad in part.grads.items()})
         parts.append(part)
 
-    def of_steps(arrays: Any) -> np.ndarray:
+    def of_steps(arrays):
         return np.concatenate([np.concatenate([array, np.zeros(
             (1, LENGTH - array.shape[1]) + array.shape[2:])], axis=1) for array in arrays])
 
-    def gradient(name: str) -> np.ndarray:
+    def gradient(name):
         join = of_steps if name == 'data' else np.concatenate if name in parts[0].begin else sum
         return join([part.grads[name] for part in parts])
 

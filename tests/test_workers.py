@@ -1,6 +1,4 @@
 """Checkpoints within epochs where several workers train: all of them go on, or none does."""
-from __future__ import annotations
-
 import concurrent.futures
 import contextlib
 import itertools
@@ -25,13 +23,13 @@ from .test_position import SENTENCES, Seeded
 pytestmark = differs
 
 
-def part_of(index: int, count: int = 2, seed: int = 5):
+def part_of(index, count=2, seed=5):
     return rnn.BucketSentenceIter(SENTENCES, 2, buckets=[3, 6], invalid_label=0, seed=seed,
                                   num_parts=count, part_index=index)
 
 
 @contextlib.contextmanager
-def of_rank(rank: int, module):
+def of_rank(rank, module):
     """Let a module have the store of a worker, which nobody finds after the block."""
     store = Store()
     store.rank = rank
@@ -50,7 +48,7 @@ def batch_end(epoch, batch):
 class Workers:
     """Two workers with equal weights: one module that is of rank 0 and of rank 1 in turn."""
 
-    def __init__(self, prefix: str, **options) -> None:
+    def __init__(self, prefix, **options):
         self.training, self.prefix = Seeded(seed=1), prefix
         self.parts = [part_of(0), part_of(1)]
         self.training.data = self.parts[0]
@@ -59,7 +57,7 @@ class Workers:
         self.savers = [rnn.do_rnn_checkpoint(self.training.cell, prefix, module=self.module,
                                              data=part, **options) for part in self.parts]
 
-    def save(self, rank: int, epoch: int, batch: int = 0) -> None:
+    def save(self, rank, epoch, batch=0):
         """Call what `fit` calls after a batch, or at the end of an epoch."""
         with of_rank(rank, self.module):
             if batch:
@@ -67,15 +65,15 @@ class Workers:
             else:
                 self.savers[rank](epoch - 1, self.module.symbol, *self.module.get_params())
 
-    def save_all(self, epoch: int, batch: int = 0, order: tuple[int, ...] = (0, 1)) -> None:
+    def save_all(self, epoch, batch=0, order=(0, 1)):
         for rank in order:
             self.save(rank, epoch, batch)
 
-    def change(self) -> None:
+    def change(self):
         arg_params, aux_params = self.module.get_params()
         self.module.set_params({name: value + 1 for name, value in arg_params.items()}, aux_params)
 
-    def load(self, rank: int, **options):
+    def load(self, rank, **options):
         again = Seeded(seed=2)
         again.data = part_of(rank)
         return rnn.load_rnn_checkpoint(again.cell, self.prefix, module=again.module,
@@ -346,13 +344,13 @@ print('from batch %d of epoch %d' % before)
 '''
 
 
-def start(folder, *kill) -> trainings.Training:
+def start(folder, *kill):
     """Begin a training, or go on with it."""
     return trainings.Training(folder, TRAIN, str(folder), *map(str, kill),
                               MXNET_UPDATE_ON_KVSTORE='0')
 
 
-def finish(folder) -> str:
+def finish(folder):
     """Train to the end; return what all printed."""
     with start(folder, -1, 0, 0, 'never') as run:
         run.wait(lambda: run.ended(0, 1, 2, 3))
@@ -452,17 +450,17 @@ class Exchange:
 
     type = 'dist_sync'
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers):
         self.num_workers = workers
         self.barrier = threading.Barrier(workers)
-        self.pushed: dict = {}
+        self.pushed = {}
 
-    def of(self, rank: int):
+    def of(self, rank):
         return types.SimpleNamespace(
             type=self.type, num_workers=self.num_workers, rank=rank, init=lambda key, value: None,
             push=lambda key, value: self.pushed.update({rank: value.asnumpy()}), pull=self.pull)
 
-    def pull(self, key, out) -> None:
+    def pull(self, key, out):
         self.barrier.wait(30)
         total = sum(self.pushed.values())
         self.barrier.wait(30)
@@ -483,7 +481,7 @@ def test_workers_agree_on_the_newest_that_all_can_read(views, agreed, monkeypatc
     monkeypatch.setattr(worker_agreement.heartbeat_watch, 'stores', lambda: [current.store])
     data = types.SimpleNamespace(num_parts=len(views))
 
-    def work(rank: int):
+    def work(rank):
         current.store = exchange.of(rank)
         left = sorted(views[rank], key=abs)
         highest = [9]

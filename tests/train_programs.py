@@ -5,18 +5,13 @@
 A Module trains each program for 20 steps on data from a seed, by one of the optimisers. The file
 has the mean square of the outputs of each step.
 """
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from . import mx
 from .interop.programs import PROGRAMS
-
-__all__ = ['GOLDEN', 'TRAINED', 'built', 'summary']
 
 GOLDEN = Path(__file__).parent / 'golden' / 'trained.json'
 
@@ -39,7 +34,7 @@ LEFT_OUT = {'text_of_images': 'CTC reads memory that nobody wrote where a label 
 TRAINED = [name for name in PROGRAMS if name not in LEFT_OUT]
 
 
-def built(name: str) -> tuple[Any, dict[str, tuple[int, ...]]]:
+def built(name):
     """Return the Symbol of a program, and the shapes of its data and labels."""
     program = PROGRAMS[name]
     with mx.name.NameManager():
@@ -48,7 +43,7 @@ def built(name: str) -> tuple[Any, dict[str, tuple[int, ...]]]:
                     for key, shape in program.shapes.items()}
 
 
-def summary(name: str) -> list[float]:
+def summary(name):
     """Return the mean square of the outputs of each step of one program."""
     optimizer, options = OPTIMIZERS[len(name) % len(OPTIMIZERS)]
     mx.random.seed(1)
@@ -72,7 +67,7 @@ def summary(name: str) -> list[float]:
     return results
 
 
-def write_golden() -> None:
+def write_golden():
     """Write what the test of these programs expects."""
     GOLDEN.write_text(json.dumps({name: ['%.9g' % each for each in summary(name)]
                                   for name in TRAINED}, indent=1) + '\n', encoding='utf-8')

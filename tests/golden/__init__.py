@@ -2,17 +2,12 @@
 
 ``python -m tests.golden`` writes them anew from the module under test.
 """
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import Any
 
 from .. import mx
 from ..cases import CASES, OURS
 from ..running import flat
-
-__all__ = ['CELLS', 'OWN_CELLS', 'describe', 'path', 'write']
 
 #: The case that stands for each cell.
 CELLS = {
@@ -33,12 +28,12 @@ OWN_CELLS = {'LSTMPCell': 'lstmp', 'LayerNormLSTMCell': 'layer_norm_lstm',
              'ConvLSTMCell-no-bias': 'conv_lstm_no_bias'}
 
 
-def path(name: str) -> Path:
+def path(name):
     """The golden file of a cell."""
     return Path(__file__).with_name(name + '.json')
 
 
-def describe(module: Any, name: str) -> Any:
+def describe(module, name):
     """Names, shapes and attributes of a graph of two steps with the cell in it, and its node names.
 
     Shapes are for a batch of two.
@@ -61,7 +56,7 @@ def describe(module: Any, name: str) -> Any:
     return json.loads(json.dumps(described))
 
 
-def write(module: Any) -> None:
+def write(module):
     """Write the golden file of every cell."""
     for name in (*CELLS, *OWN_CELLS):
         text = json.dumps(describe(module, name), indent=1, sort_keys=True)

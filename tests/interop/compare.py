@@ -18,9 +18,6 @@ torch.set_num_threads(1)
 
 from mxrnn.interop.run.evaluator import evaluate  # noqa: E402  isort: skip
 
-__all__ = ['Both', 'Bound', 'Evaluated', 'InMemory', 'assert_equal', 'bind', 'difference',
-           'magnitude', 'run', 'run_both', 'torch']
-
 
 class Bound(NamedTuple):
     """A Symbol with values, run in MXNet."""
@@ -45,17 +42,17 @@ class Both(NamedTuple):
 class Evaluated:
     """A graph in the evaluator of the checks, with the values of some variables, as a module."""
 
-    def __init__(self, graph: Any, values: dict[str, Any], training: bool = False) -> None:
+    def __init__(self, graph, values, training=False):
         self.graph, self._training = graph, training
         self.inputs = [name for name in graph.arguments if name not in values]
         self.values = {name: torch.tensor(value) for name, value in values.items()}
         for name, value in self.values.items():
             value.requires_grad_(value.is_floating_point() and name not in graph.auxiliary)
 
-    def __call__(self, **given: Any) -> tuple[Any, ...]:
+    def __call__(self, **given):
         return tuple(evaluate(self.graph, {**self.values, **given}, self._training))
 
-    def gradients(self) -> dict[str, Any]:
+    def gradients(self):
         """By name, the gradients of the values."""
         return {name: value.grad for name, value in self.values.items() if value.grad is not None}
 
@@ -63,16 +60,16 @@ class Evaluated:
 class InMemory:
     """The class of a model, with gradients by MXNet's names: they go back as weights do."""
 
-    def __init__(self, model: Any, training: bool, inputs: Any = None) -> None:
+    def __init__(self, model, training, inputs=None):
         self.module = interop.to_torch(model, inputs)
         self.inputs, self.outputs = self.module.inputs, self.module.outputs
         self._model, self._training = model, training
 
-    def __call__(self, **given: Any) -> Any:
+    def __call__(self, **given):
         self.module(**given)  # from here on it has parameters
         return self.module.train(self._training)(**given)
 
-    def gradients(self) -> dict[str, Any]:
+    def gradients(self):
         """By name, the gradients of the parameters; zeros if the class does not train them."""
         of = copy.deepcopy(self.module)
         grads = dict(self.module.named_parameters())
@@ -82,8 +79,7 @@ class InMemory:
             of, self._model).arg_params.items()}
 
 
-def bind(symbol: Any, shapes: dict[str, tuple[int, ...]], *, train: bool = False,
-         values: dict[str, Any] | None = None, fixed: Any = (), dtype: str = 'float32') -> Bound:
+def bind(symbol, shapes, *, train=False, values=None, fixed=(), dtype='float32'):
     """Run a Symbol in MXNet over random or given values; backwards as well, if `train`.
 
     Arguments in `fixed` get no gradients.
@@ -113,7 +109,7 @@ def bind(symbol: Any, shapes: dict[str, tuple[int, ...]], *, train: bool = False
     return Bound(symbol, args, needed, outputs, heads, grads, executor)
 
 
-def run(module: Any, bound: Bound, inputs: Any) -> Both:
+def run(module, bound, inputs):
     """A module with the values of a Symbol that was run; backwards as well, if that was."""
     given = {name: torch.tensor(bound.args[name]).requires_grad_(bound.needed[name] == 'write')
              for name in inputs if name in module.inputs}
@@ -131,8 +127,7 @@ def run(module: Any, bound: Bound, inputs: Any) -> Both:
                 grads, bound.executor)
 
 
-def run_both(outputs: list[Any], shapes: dict[str, tuple[int, ...]], *, train: bool = True,
-             **options: Any) -> Both:
+def run_both(outputs, shapes, *, train=True, **options):
     """Run a group of outputs in MXNet and in torch, with the options of `bind`.
 
     Heads get an identity each: MXNet gives an output that stands twice in a group one of its
@@ -151,7 +146,7 @@ def run_both(outputs: list[Any], shapes: dict[str, tuple[int, ...]], *, train: b
     return run(module, bound, shapes)
 
 
-def difference(expected: np.ndarray, found: np.ndarray, largest: float = 0.) -> float:
+def difference(expected, found, largest=0.):
     """The largest difference, as a part of `largest` or of the largest expected value."""
     assert found.shape == expected.shape and found.dtype == expected.dtype
     if not expected.size:
@@ -163,12 +158,12 @@ def difference(expected: np.ndarray, found: np.ndarray, largest: float = 0.) -> 
     return float(np.where(same, 0, distance).max() / (largest or 1))
 
 
-def magnitude(array: np.ndarray) -> float:
+def magnitude(array):
     """The largest finite value."""
     return float(np.abs(np.where(np.isfinite(array), array, 0)).max()) if array.size else 0.
 
 
-def assert_equal(both: Both, outputs: float = 1e-6, grads: float = 1e-5) -> None:
+def assert_equal(both, outputs=1e-6, grads=1e-5):
     """Outputs agree to a part of the largest value in any, each gradient to one of its own."""
     largest = max(magnitude(expected) for expected, _ in both.outputs)
     found = [difference(*pair, largest) for pair in both.outputs]

@@ -1,25 +1,20 @@
 """Random compositions of cells, as programs could build them."""
-from __future__ import annotations
-
 import random
-from typing import Any
 
 from .. import rnn
 from ..running import stack
 
-__all__ = ['composition']
-
 WIDTH = 4  #: features of the input
 
 
-def composition(seed: int) -> tuple[Any, dict[str, Any]]:
+def composition(seed):
     """A random cell, and options of `unroll` for it."""
     draw = random.Random(seed)
     cell = _stack(draw, WIDTH, draw.randint(1, 3), [0])
     return cell, {'layout': draw.choice(['NTC', 'TNC']), 'merge_outputs': draw.random() < 0.8}
 
 
-def _stack(draw: random.Random, width: int, depth: int, count: list[int]) -> Any:
+def _stack(draw, width, depth, count):
     """A stack of `depth` layers over `width` features, or its one layer."""
     layers = []
     for _ in range(depth):
@@ -30,7 +25,7 @@ def _stack(draw: random.Random, width: int, depth: int, count: list[int]) -> Any
     return stack(rnn, *layers) if len(layers) > 1 else layers[0]
 
 
-def _layer(draw: random.Random, width: int, count: list[int]) -> tuple[Any, int]:
+def _layer(draw, width, count):
     """A cell, and how many features it gives."""
     units = width if draw.random() < 0.4 else draw.randint(1, 6)
     kind = draw.random()
@@ -56,7 +51,7 @@ def _layer(draw: random.Random, width: int, count: list[int]) -> tuple[Any, int]
     return cell, units
 
 
-def _dense(draw: random.Random, units: int, count: list[int]) -> Any:
+def _dense(draw, units, count):
     count[0] += 1
     prefix = 'c%d_' % count[0]
     kind, bias = draw.randint(0, 5), draw.random() < 0.7

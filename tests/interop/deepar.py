@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from pathlib import Path
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 import numpy as np
 
@@ -28,10 +27,10 @@ class Form(NamedTuple):
     samples: int = 100
 
     @property
-    def history(self) -> int:
+    def history(self):
         return self.context + max(self.lags)
 
-    def shapes(self, series: int) -> dict[str, tuple[int, ...]]:
+    def shapes(self, series):
         """The shapes of the inputs for a number of series."""
         row = series, self.history
         return {'trainTarget': row, 'timeFeaturesTrain': (series, self.features, self.history),
@@ -40,22 +39,22 @@ class Form(NamedTuple):
                 'isPaddedTrain': row}
 
 
-def positive(x: Any) -> Any:
+def positive(x):
     return S.Activation(x, act_type='softrelu')
 
 
-def of_student(mu: Any, sigma: Any, nu: Any) -> Any:
+def of_student(mu, sigma, nu):
     nu = positive(nu) + 2
     return S.sample_normal(mu, positive(sigma) * S.rsqrt(S.sample_gamma(nu / 2, 2 / nu)))
 
 
-def of_beta(alpha: Any, beta: Any) -> Any:
+def of_beta(alpha, beta):
     one, other = (S.sample_gamma(positive(each), S.ones_like(each)) for each in (alpha, beta))
     return one / (one + other)
 
 
 #: By name: how many numbers a step has, their mean, and a draw.
-LIKELIHOODS: dict[str, tuple[int, Callable[..., Any], Callable[..., Any]]] = {
+LIKELIHOODS = {
     'gaussian': (2, lambda mu, sigma: mu, lambda mu, sigma: S.sample_normal(mu, positive(sigma))),
     'student-T': (3, lambda mu, sigma, nu: mu, of_student),
     'beta': (2, lambda alpha, beta: positive(alpha) / (positive(alpha) + positive(beta)), of_beta),
@@ -65,7 +64,7 @@ LIKELIHOODS: dict[str, tuple[int, Callable[..., Any], Callable[..., Any]]] = {
     'deterministic-L1': (1, lambda mu: mu, lambda mu: mu)}
 
 
-def cells(form: Form) -> Any:
+def cells(form):
     stack = rnn.SequentialRNNCell()
     for layer in range(form.layers):
         stack.add(rnn.ZoneoutCell(rnn.LSTMCell(form.units, 'lstm_l_%d_' % layer),
@@ -73,13 +72,13 @@ def cells(form: Form) -> Any:
     return stack
 
 
-def network(form: Form) -> Any:
+def network(form):
     """The graph: draws of (series, samples, steps)."""
     count, mean, draw = LIKELIHOODS[form.likelihood]
     given = {name: V(name) for name in form.shapes(1)}
     counts = form.likelihood == 'negative-binomial'
 
-    def parted(name: str, parts: int, axis: int = 1) -> list[Any]:
+    def parted(name, parts, axis=1):
         return list(S.SliceChannel(given[name], num_outputs=parts, axis=axis,
                                    squeeze_axis=axis == 2, name=name + '_seq'))
 
@@ -101,7 +100,7 @@ def network(form: Form) -> Any:
     values = [S.where(seen, each / scale, S.zeros_like(each))
               for each, seen in zip(target[:before], observed)]
 
-    def step(name: str, values: Any, feature: Any, static: Any, states: Any) -> Any:
+    def step(name, values, feature, static, states):
         lags = S.Concat(*[values[-lag] for lag in form.lags], dim=1, name=name + '_lags')
         output, states = stack(S.Concat(feature, static, lags, dim=1, name=name + '_x'), states)
         return [S.FullyConnected(output, weight, bias, num_hidden=1, name='%s_dist_%d' % (name, i))
@@ -114,7 +113,7 @@ def network(form: Form) -> Any:
         states = [S.where(padded[at], old, each) for old, each in zip(states, new)]
         values.append(S.where(observed[at], target[at] / scale, mean(*numbers)))
 
-    def repeated(each: Any) -> Any:
+    def repeated(each):
         return S.repeat(each, repeats=form.samples, axis=0)
 
     states, values, static = [*map(repeated, states)], [*map(repeated, values)], repeated(static)
@@ -127,7 +126,7 @@ def network(form: Form) -> Any:
     return S.Reshape(drawn, shape=(-1, form.samples, form.steps), name='samples')
 
 
-def data_of(form: Form, series: int) -> dict[str, np.ndarray]:
+def data_of(form, series):
     """Series with a season of 12 steps, missing values, and padding before short ones."""
     draw = np.random.RandomState(7)
     steps = np.arange(form.history + form.steps)
@@ -151,7 +150,7 @@ def data_of(form: Form, series: int) -> dict[str, np.ndarray]:
         'itemFeatures': draw.randint(0, form.cardinality, (series, len(form.cardinality)))}.items()}
 
 
-def archive(form: Form, weights: dict[str, Any], path: Path, config: bool = True) -> Path:
+def archive(form, weights, path, config=True):
     """SageMaker's ``model.tar.gz``, or the same without its ``config.json``."""
     arrays = path.with_suffix('.arrays')
     mx.nd.save(str(arrays), {'arg:' + name: value for name, value in weights.items()})
@@ -170,7 +169,7 @@ def archive(form: Form, weights: dict[str, Any], path: Path, config: bool = True
     return path
 
 
-def forecast(form: Form, weights: dict[str, Any], data: dict[str, np.ndarray]) -> np.ndarray:
+def forecast(form, weights, data):
     """What MXNet draws."""
     executor = network(form).bind(mx.cpu(), {**weights, **{
         name: mx.nd.array(value) for name, value in data.items()}}, grad_req='null')

@@ -1,13 +1,8 @@
 """Encoders and decoders, as programs of mx.rnn build them: every kind of each."""
-from __future__ import annotations
-
 from typing import Any, Callable, Dict
 
 from .. import mx, rnn
 from .models import S, V, over
-
-__all__ = ['ATTENTIONS', 'CELLS', 'ENCODERS', 'SOURCE', 'TARGET', 'UNITS', 'WIDTH', 'WORDS',
-           'Weights', 'sockeye', 'translator', 'words']
 
 WORDS, WIDTH, UNITS = 11, 5, 6
 SOURCE, TARGET = 5, 7
@@ -27,28 +22,28 @@ ENCODERS = {'plain': (False, False, 'cells'), 'lengths': (False, True, 'cells'),
 ATTENTIONS = ('dot', 'mlp', 'none')
 
 
-def words(name: str = 'data') -> Any:
+def words(name='data'):
     return S.Embedding(V(name), input_dim=WORDS, output_dim=WIDTH, name=name + '_embed')
 
 
 class Weights(Dict[str, Any]):
     """Variables by name, each made once."""
 
-    def __missing__(self, name: str) -> Any:
+    def __missing__(self, name):
         self[name] = V(name)
         return self[name]
 
-    def steps(self, name: str, count: int) -> list[Any]:
+    def steps(self, name, count):
         """The variables whose names have the number of a step."""
         return [self[name % t] for t in range(count)]
 
-    def dense(self, data: Any, name: str, units: int, **options: Any) -> Any:
+    def dense(self, data, name, units, **options):
         """A layer, whose weights all steps share."""
         return S.FullyConnected(data, weight=self[name + '_weight'], bias=self[name + '_bias'],
                                 num_hidden=units, **options)
 
 
-def _encoded(encoder: str, cell: str, layout: str, dense: Dense) -> tuple[Any, list[Any], Any]:
+def _encoded(encoder, cell, layout, dense):
     """Outputs of the encoder, batch first, its states, and lengths."""
     both, with_lengths, how = ENCODERS[encoder]
     how = 'cells' if cell == 'normalised' else how  # which fuse leaves as they are
@@ -65,8 +60,7 @@ def _encoded(encoder: str, cell: str, layout: str, dense: Dense) -> tuple[Any, l
     return (outputs if layout == 'NTC' else S.swapaxes(outputs, dim1=0, dim2=1)), states, lengths
 
 
-def _context(attention: str, query: Any, encoded: Any, lengths: Any, units: int, dense: Dense
-             ) -> Any:
+def _context(attention, query, encoded, lengths, units, dense):
     """What a step attends to, of the shape (batch, units)."""
     if attention == 'dot':
         scores = S.batch_dot(encoded, S.expand_dims(dense(query, 'query', units), axis=2))
@@ -80,7 +74,7 @@ def _context(attention: str, query: Any, encoded: Any, lengths: Any, units: int,
                      shape=(0, 0))
 
 
-def translator(encoder: str, cell: str, attention: str, layout: str) -> tuple[Any, dict[str, Any]]:
+def translator(encoder, cell, attention, layout):
     """The symbol of a translator whose decoder is unrolled by hand, and the shapes of its data."""
     with mx.name.NameManager():
         dense = Weights().dense
@@ -107,8 +101,7 @@ def translator(encoder: str, cell: str, attention: str, layout: str) -> tuple[An
                     if name in symbol.list_arguments()}
 
 
-def sockeye(source_steps: int, target_steps: int, coverage: bool = False, tied: bool = False,
-            ratio: bool = False) -> Any:
+def sockeye(source_steps, target_steps, coverage=False, tied=False, ratio=False):
     """A graph like those that Sockeye 1.18 trains, of source (batch, time, factors) and target
     (batch, time). With `coverage` it names the source's number of steps. If `tied`, the weights of
     both embeddings also predict, from each step beside the encoder's last one. With `ratio` it also

@@ -1,9 +1,4 @@
 """The formats that a model leaves in: each writes one, and returns what runs it."""
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any, Callable, List, Mapping
-
 import numpy as np
 
 from mxrnn import interop
@@ -12,40 +7,34 @@ from .compare import torch
 from .onnx_runs import outputs_of, session
 from .sources import generate, outputs
 
-__all__ = ['FORMATS', 'Runner']
 
-Runner = Callable[[Mapping[str, np.ndarray]], List[np.ndarray]]
-
-
-def _onnx(model: Any, folder: Path, inputs: Any = None, check: bool = False, **options: Any
-          ) -> Runner:
+def _onnx(model, folder, inputs=None, check=False, **options):
     interop.to_onnx(model, str(folder / 'a.onnx'), inputs, check=check, **options)
     serving = session((folder / 'a.onnx').read_bytes())
     return lambda data: outputs_of(serving, data)
 
 
-def _source(model: Any, folder: Path, inputs: Any = None, check: bool = False, **options: Any
-            ) -> Runner:
+def _source(model, folder, inputs=None, check=False, **options):
     source = generate(model, inputs, check=check, **options)
     return lambda data: [each.detach().numpy() for each in outputs(source, data)]
 
 
-def _torch(model: Any, folder: Path, inputs: Any = None) -> Runner:
+def _torch(model, folder, inputs=None):
     module = interop.to_torch(model, inputs)
 
-    def run(data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def run(data):
         found = module(**{name: torch.tensor(array) for name, array in data.items()})
         return [each.detach().numpy() for each in (
             [found] if isinstance(found, torch.Tensor) else found)]
     return run
 
 
-def _states(model: Any, folder: Path, inputs: Any = None, **options: Any) -> Runner:
+def _states(model, folder, inputs=None, **options):
     """In two chunks."""
     interop.to_onnx(model, str(folder / 'a.onnx'), inputs, check=False, states=True, **options)
     stepper = interop.load_stepper(str(folder / 'a.onnx'))
 
-    def run(data: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def run(data):
         first = {name: array for name, array in data.items() if name in stepper.encoder_names}
         given = {name: array for name, array in data.items() if name in stepper.input_names}
         states = stepper.begin(next(iter(data.values())).shape[0], **first)
@@ -62,5 +51,5 @@ def _states(model: Any, folder: Path, inputs: Any = None, **options: Any) -> Run
     return run
 
 
-FORMATS: dict[str, Callable[..., Runner]] = {
-    'onnx': _onnx, 'source': _source, 'torch': _torch, 'states': _states}
+#: Each takes a model, a folder and what `to_onnx` takes, and returns a function of data by name.
+FORMATS = {'onnx': _onnx, 'source': _source, 'torch': _torch, 'states': _states}

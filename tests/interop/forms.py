@@ -1,21 +1,16 @@
 """The graphs that a cell has: unrolled or as a loop, fused or not, of one length or of any."""
-from __future__ import annotations
-
 import re
-from typing import Any
 
 import mxrnn
 
-from ..cases import CASES, OURS, Case
+from ..cases import CASES, OURS
 from .models import V
-
-__all__ = ['BOUND', 'EVERY', 'exists', 'unrolled']
 
 #: Of an open length, through operators, in a loop, step by step; each but the last with lengths.
 FORMS = ['any', 'any_lengths', 'fuse', 'lengths', 'fuse_lengths', 'loop', 'loop_lengths', 'steps']
 
 
-def exists(case: Case, form: str) -> bool:
+def exists(case, form):
     """Whether the cell has a graph of this form: loops need cells that hand on all that they keep,
     open lengths need operators for all layers, and for each pair of directions at once unless a
     sequence is reversed within its own length. A FusedRNNCell with a projection or a clipped memory
@@ -32,7 +27,7 @@ def exists(case: Case, form: str) -> bool:
     return True
 
 
-def unrolled(cell: Any, form: str, layout: str = 'NTC', length: int = 3) -> Any:
+def unrolled(cell, form, layout='NTC', length=3):
     """Outputs and states of a cell over `data` in a form, or unrolled as it is."""
     data = V('data')
     lengths = V('lengths') if form.endswith('lengths') else None

@@ -19,7 +19,7 @@ import tempfile
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple
 
 os.environ.setdefault('MXNET_SUBGRAPH_VERBOSE', '0')
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -29,10 +29,7 @@ import numpy as np  # noqa: E402
 import mxrnn as rnn  # noqa: E402
 from mxrnn import interop, mx  # noqa: E402
 
-from .formats import FORMATS, Runner  # noqa: E402
-
-__all__ = ['COUNTS', 'LAWS', 'Judgment', 'Program', 'judged', 'judged_against', 'laws_of',
-           'program']
+from .formats import FORMATS  # noqa: E402
 
 S = mx.sym
 WORDS, TOLERANCE = 11, 1e-4
@@ -42,7 +39,7 @@ LEAST, MOST = 5, 24
 # ---- laws
 
 #: What a number is made of: the number of steps n at its place, and a constant k.
-LAWS: dict[str, Callable[[int, int, int], float]] = {
+LAWS = {
     'c': lambda n, k, t0: k,
     'T': lambda n, k, t0: n,
     'T-1': lambda n, k, t0: n - 1,
@@ -65,7 +62,7 @@ ANYWHERE = ('c', 'T', 'T-1', 'sqrt(T)', '1/T', '1/(T-1)', '1/sqrt(T)')
 COUNTS = (0, 1, 2, 1)
 
 
-def laws_of(seed: int) -> list[str]:
+def laws_of(seed):
     """The laws of a program: each equally often, exactly so in each 52 seeds."""
     turn, kind = divmod(seed, len(COUNTS))
     block, place = divmod(turn, len(LAWS))
@@ -85,26 +82,26 @@ class Number:
     """A number that follows a law. `values` are those that it had in this building of the program;
     with `frozen` values, it has these instead."""
 
-    def __init__(self, law: str, k: int, t0: int, frozen: Sequence[float] | None = None) -> None:
+    def __init__(self, law, k, t0, frozen=None):
         self.law, self.k, self.t0 = law, k, t0
-        self.values: list[float] = []
+        self.values = []
         self._frozen = frozen
 
-    def of(self, steps: int) -> float:
+    def of(self, steps):
         value = LAWS[self.law](steps, self.k, self.t0)
         if self._frozen is not None:
             value = self._frozen[len(self.values)]
         self.values.append(value)
         return value
 
-    def factor(self, steps: int) -> float:
+    def factor(self, steps):
         """It as a factor or divisor."""
         value = self.of(steps)
         if abs(value) < 1e-6:
             raise Impossible
         return value
 
-    def whole(self, steps: int, least: int = 1, most: int | None = None) -> int:
+    def whole(self, steps, least=1, most=None):
         """It as a size or place between two limits."""
         found = int(self.of(steps))
         if not least <= found <= (found if most is None else most):
@@ -112,7 +109,7 @@ class Number:
         self.values[-1] = found
         return found
 
-    def divisor(self, steps: int, least: int) -> int:
+    def divisor(self, steps, least):
         """It as the size or the number of equal parts of the steps."""
         found = self.whole(steps, least, steps)
         if steps % found:
@@ -130,7 +127,7 @@ class Steps(NamedTuple):
     width: int
     each: tuple[Any, ...] = ()
 
-    def as_long(self, symbol: Any, width: int | None = None) -> Steps:
+    def as_long(self, symbol, width=None):
         """Another sequence of as many steps, and as wide if no width is given."""
         return Steps(symbol, self.count, width or self.width)
 
@@ -140,50 +137,50 @@ class Draft:
 
     symbol: Any
 
-    def __init__(self, seed: str, steps: int, t0: int) -> None:
+    def __init__(self, seed, steps, t0):
         self.draw = random.Random(seed)
-        self.numbers: list[Number] = []
+        self.numbers = []
         self.steps, self.t0 = steps, t0
-        self.inputs: dict[str, tuple[Any, ...]] = {}  # 'B', 'T' or a size
-        self.labels: dict[str, int] = {}  # steps of each sequence's labels
-        self.places: list[str] = []
+        self.inputs = {}  # 'B', 'T' or a size
+        self.labels = {}  # steps of each sequence's labels
+        self.places = []
         self.layout = ''  # of outputs that have one row for each step: NTC, TNC or rows
-        self._names: dict[str, int] = collections.Counter()
+        self._names = collections.Counter()
 
-    def name(self, kind: str) -> str:
+    def name(self, kind):
         """A new name, the same for each T."""
         self._names[kind] += 1
         return '%s%d_' % (kind, self._names[kind])
 
-    def dense(self, data: Any, width: int, flatten: bool = False) -> Any:
+    def dense(self, data, width, flatten=False):
         return S.FullyConnected(data, num_hidden=width, flatten=flatten, name=self.name('fc'))
 
-    def of_rows(self, x: Steps, width: int) -> Any:
+    def of_rows(self, x, width):
         """A layer over the rows of all steps of all sequences."""
         return self.dense(S.Reshape(x.symbol, shape=(-1, x.width)), width, True)
 
-    def weight(self, shape: tuple[int, ...]) -> Any:
+    def weight(self, shape):
         return S.Variable(self.name('own') + 'weight', shape=shape)
 
-    def rows_and_label(self, x: Steps, **options: Any) -> Any:
+    def rows_and_label(self, x, **options):
         """Scores of all rows, and their loss."""
         rows = self.of_rows(x, 4)
         self.labels['softmax_label'], self.layout = x.count, 'rows'
         label = S.Reshape(S.Variable('softmax_label'), shape=(-1,))
         return S.SoftmaxOutput(rows, label, name='softmax', **options)
 
-    def lengths(self) -> Any:
+    def lengths(self):
         self.inputs['lengths'] = ('B',)
         return S.Variable('lengths')
 
-    def chosen(self, pieces: Sequence[Any], number: Number | None = None, place: str = '') -> Any:
+    def chosen(self, pieces, number=None, place=''):
         """One of several pieces, which is noted."""
         piece = self.draw.choice(pieces)
         self.places.append('%s: %s (%s)' % (number.law, piece.__name__, place) if number else (
             piece.__name__))
         return piece
 
-    def chance(self, part: float) -> bool:
+    def chance(self, part):
         return self.draw.random() < part
 
 
@@ -203,26 +200,26 @@ class Program(NamedTuple):
     aux: dict[str, np.ndarray]
     runs: dict[tuple[int, int], list[np.ndarray]]
 
-    def symbol(self, steps: int) -> Any:
+    def symbol(self, steps):
         """The graph of so many steps."""
         return self.build(steps).symbol
 
-    def data(self, steps: int, batch: int) -> dict[str, np.ndarray]:
+    def data(self, steps, batch):
         """Random data of these sizes."""
         return _data(self.inputs, steps, batch)
 
-    def outputs(self, steps: int, batch: int) -> list[np.ndarray]:
+    def outputs(self, steps, batch):
         """What its own graph of this T gives in MXNet."""
         if (steps, batch) not in self.runs:
             self.runs[steps, batch] = _run(self.build(steps), self.data(steps, batch),
                                            self.params, self.aux)
         return self.runs[steps, batch]
 
-    def model(self, steps: int | None = None) -> interop.Model:
+    def model(self, steps=None):
         graph = interop.graph_from_json(self.symbol(steps or self.t0).tojson())
         return interop.Model(graph, dict(self.params), dict(self.aux))
 
-    def second(self) -> int:
+    def second(self):
         """The length of the graph that certifies: one of the others at which no number that
         depends on T is what it is at T0, if there is one."""
         first = self.build(self.t0).numbers
@@ -232,23 +229,23 @@ class Program(NamedTuple):
                 return length
         return self.others[0]
 
-    def shapes(self) -> dict[str, tuple[Any, ...]]:
+    def shapes(self):
         """Of its inputs, with the axis 'time:T0'."""
         named = {'B': 'batch', 'T': 'time:%d' % self.t0}
         return {name: tuple(named.get(size, size) for size in shape)
                 for name, shape in self.inputs.items()}
 
-    def __str__(self) -> str:
+    def __str__(self):
         return 'seed %d: T0 %d, others %s, batches %s, laws %s in %s' % (
             self.seed, self.t0, self.others, self.batches, self.laws or 'none', self.places)
 
 
-def _value(name: str, shape: Sequence[int], size: float) -> np.ndarray:
+def _value(name, shape, size):
     draw = np.random.RandomState(zlib.crc32(('%s %s' % (name, tuple(shape))).encode()))
     return draw.uniform(-size, size, shape).astype('f')
 
 
-def _data(inputs: Mapping[str, Sequence[Any]], steps: int, batch: int) -> dict[str, np.ndarray]:
+def _data(inputs, steps, batch):
     found = {}
     for name, axes in inputs.items():
         shape = tuple({'B': batch, 'T': steps}.get(axis, axis) for axis in axes)
@@ -262,8 +259,7 @@ def _data(inputs: Mapping[str, Sequence[Any]], steps: int, batch: int) -> dict[s
     return found
 
 
-def _run(draft: Draft, data: Mapping[str, np.ndarray], params: dict[str, np.ndarray],
-         aux: dict[str, np.ndarray]) -> list[np.ndarray]:
+def _run(draft, data, params, aux):
     """Outputs in MXNet. Weights that lack a value get one; one of another shape is Impossible."""
     if not {*data} <= {*draft.symbol.list_arguments()}:
         raise Impossible
@@ -296,18 +292,18 @@ def _run(draft: Draft, data: Mapping[str, np.ndarray], params: dict[str, np.ndar
 
 # ---- pieces: each takes a sequence to another one, some by a number
 
-def _turned(data: Any) -> Any:
+def _turned(data):
     """Batch and time exchanged."""
     return S.swapaxes(data, dim1=0, dim2=1)
 
 
-def _joined(p: Draft, steps: Sequence[Any]) -> Any:
+def _joined(p, steps):
     """A sequence of its steps, by either operator."""
     return S.stack(*steps, axis=1) if p.chance(.5) else S.Concat(
         *[S.expand_dims(each, axis=1) for each in steps], dim=1)
 
 
-def _part(p: Draft, x: Steps, begin: int | None, end: int | None) -> Any:
+def _part(p, x, begin, end):
     """Steps from begin to end, by either operator."""
     kind = p.draw.random()
     if kind < .2:
@@ -318,7 +314,7 @@ def _part(p: Draft, x: Steps, begin: int | None, end: int | None) -> Any:
     return S.slice(x.symbol, begin=(None, begin), end=(None, end))
 
 
-def _fitted(p: Draft, x: Steps, count: int) -> Steps:
+def _fitted(p, x, count):
     """A sequence of so many steps: its first or last ones, or it twice."""
     first = p.chance(.5)
     if count == x.count:
@@ -331,23 +327,23 @@ def _fitted(p: Draft, x: Steps, count: int) -> Steps:
     return Steps(S.slice_axis(x.symbol, axis=1, begin=begin, end=begin + count), count, x.width)
 
 
-def _last(x: Steps) -> Any:
+def _last(x):
     """Of shape (batch, width), with no number."""
     return S.SequenceLast(_turned(x.symbol))
 
 
-def _image(x: Steps) -> Any:
+def _image(x):
     """(batch, 1, steps, width)."""
     return S.expand_dims(x.symbol, axis=1)
 
 
-def _over_frames(p: Draft, image: Any, kernel: tuple[int, int], **options: Any) -> Any:
+def _over_frames(p, image, kernel, **options):
     """A convolution, of which a column is a step."""
     image = S.Convolution(image, kernel=kernel, num_filter=4, name=p.name('conv'), **options)
     return S.transpose(S.Reshape(image, shape=(0, 0, -1)), axes=(0, 2, 1))
 
 
-def _list(p: Draft, x: Steps) -> list[Any]:
+def _list(p, x):
     """The steps one by one."""
     if x.each:
         return list(x.each)
@@ -355,81 +351,81 @@ def _list(p: Draft, x: Steps) -> list[Any]:
                 ) if x.count > 1 else [S.Reshape(x.symbol, shape=(-1, x.width))]
 
 
-def dense(p: Draft, x: Steps) -> Steps:
+def dense(p, x):
     width = p.draw.randint(3, 5)
     return x.as_long(S.tanh(p.dense(x.symbol, width)), width)
 
 
-def centred(p: Draft, x: Steps) -> Steps:
+def centred(p, x):
     mean = getattr(S, p.draw.choice(('mean', 'max', 'min')))(x.symbol, axis=1, keepdims=True)
     return x.as_long(S.broadcast_sub(x.symbol, mean))
 
 
-def differences(p: Draft, x: Steps) -> Steps:
+def differences(p, x):
     before = S.slice_axis(x.symbol, axis=1, begin=0, end=-1)
     after = S.slice_axis(x.symbol, axis=1, begin=1, end=None)
     return Steps(after - before, x.count - 1, x.width)
 
 
-def reversed_steps(p: Draft, x: Steps) -> Steps:
+def reversed_steps(p, x):
     if p.chance(.5):
         return x.as_long(S.reverse(x.symbol, axis=1))
     turned = S.SequenceReverse(_turned(x.symbol))
     return x.as_long(_turned(turned))
 
 
-def normed(p: Draft, x: Steps) -> Steps:
+def normed(p, x):
     return x.as_long(S.LayerNorm(x.symbol, name=p.name('norm')))
 
 
-def with_its_last_step(p: Draft, x: Steps) -> Steps:
+def with_its_last_step(p, x):
     last = S.broadcast_like(S.expand_dims(_last(x), axis=1), x.symbol, lhs_axes=(1,), rhs_axes=(1,))
     return x.as_long(S.Concat(x.symbol, last, dim=2), 2 * x.width)
 
 
-def softmax_over_steps(p: Draft, x: Steps) -> Steps:
+def softmax_over_steps(p, x):
     return x.as_long(S.softmax(x.symbol, axis=1) * x.symbol)
 
 
-def masked(p: Draft, x: Steps) -> Steps:
+def masked(p, x):
     return x.as_long(S.SequenceMask(x.symbol, p.lengths(), use_sequence_length=True, axis=1))
 
 
-def convolved(p: Draft, x: Steps) -> Steps:
+def convolved(p, x):
     """A kernel of three steps, padded."""
     return x.as_long(_over_frames(p, _image(x), (3, x.width), pad=(1, 0)), 4)
 
 
-def joined_and_shaped_like(p: Draft, x: Steps) -> Steps:
+def joined_and_shaped_like(p, x):
     rows = S.tanh(p.of_rows(x, x.width))
     return x.as_long(S.reshape_like(rows, x.symbol))
 
 
-def self_attention(p: Draft, x: Steps) -> Steps:
+def self_attention(p, x):
     scores = S.batch_dot(p.dense(x.symbol, 4), p.dense(x.symbol, 4), transpose_b=True)
     return x.as_long(S.batch_dot(S.softmax(scores), x.symbol))
 
 
 # ---- with whole numbers along the axis
 
-def first_steps(p: Draft, x: Steps, v: Number) -> Steps:
+def first_steps(p, x, v):
     count = v.whole(x.count, 1, x.count)
     return Steps(_part(p, x, None, count), count, x.width)
 
 
-def without_first_steps(p: Draft, x: Steps, v: Number) -> Steps:
+def without_first_steps(p, x, v):
     begin = v.whole(x.count, 0, x.count - 1)
     end = p.draw.choice((None, x.count))
     return Steps(_part(p, x, begin, end), x.count - begin, x.width)
 
 
-def last_steps(p: Draft, x: Steps, v: Number) -> Steps:
+def last_steps(p, x, v):
     count = v.whole(x.count, 1, x.count)
     begin = p.draw.choice((-count, x.count - count))
     return Steps(_part(p, x, begin, p.draw.choice((None, x.count))), count, x.width)
 
 
-def every_second_step(p: Draft, x: Steps, v: Number) -> Steps:
+def every_second_step(p, x, v):
     """Or every v-th."""
     step = v.whole(x.count, 1, x.count)
     begin = p.draw.choice((None, 0, step - 1))
@@ -437,7 +433,7 @@ def every_second_step(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(part, len(range(begin or 0, x.count, step)), x.width)
 
 
-def beside_one_step(p: Draft, x: Steps, v: Number) -> Steps:
+def beside_one_step(p, x, v):
     """A step at a place that a slice names."""
     at = v.whole(x.count, 1, x.count) - 1
     one = _part(p, x, at, at + 1)
@@ -447,7 +443,7 @@ def beside_one_step(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.Concat(one, x.symbol, dim=2), 2 * x.width)
 
 
-def halves(p: Draft, x: Steps, v: Number) -> Steps:
+def halves(p, x, v):
     """Parts of a split; the first or last one, or the sum of the outer ones."""
     parts = v.divisor(x.count, 2)
     split = S.SliceChannel(x.symbol, num_outputs=parts, axis=1)
@@ -457,14 +453,14 @@ def halves(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(part, x.count // parts, x.width)
 
 
-def split_and_stacked(p: Draft, x: Steps, v: Number) -> Steps:
+def split_and_stacked(p, x, v):
     x = _fitted(p, x, v.whole(x.count, 2, x.count))
     each = S.SliceChannel(x.symbol, num_outputs=x.count, axis=1, squeeze_axis=True)
     each = [S.tanh(one) for one in each]
     return x.as_long(_joined(p, each))
 
 
-def beside_a_step_taken(p: Draft, x: Steps, v: Number) -> Steps:
+def beside_a_step_taken(p, x, v):
     at = v.whole(x.count, 1, x.count) - 1
     if p.chance(.5):
         one = S.take(x.symbol, S.full((1,), at) if p.chance(.5) else S.zeros((1,)) + at, axis=1)
@@ -475,7 +471,7 @@ def beside_a_step_taken(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.broadcast_add(x.symbol, one))
 
 
-def largest(p: Draft, x: Steps, v: Number) -> Steps:
+def largest(p, x, v):
     count = v.whole(x.count, 1, x.count)
     top = S.topk(x.symbol, axis=1, k=count, ret_typ='value')
     if p.chance(.5):
@@ -483,7 +479,7 @@ def largest(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.broadcast_add(x.symbol, S.mean(top, axis=1, keepdims=True)))
 
 
-def pooled(p: Draft, x: Steps, v: Number) -> Steps:
+def pooled(p, x, v):
     kernel = v.whole(x.count, 1, x.count)
     stride = p.draw.choice((1, kernel))
     image = S.Pooling(_image(x), kernel=(kernel, 1), stride=(stride, 1),
@@ -492,7 +488,7 @@ def pooled(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(image, (x.count - kernel) // stride + 1, x.width)
 
 
-def padded(p: Draft, x: Steps, v: Number) -> Steps:
+def padded(p, x, v):
     count = v.whole(x.count, 1, 30)
     if p.chance(.2):  # to a fixed length
         count = v.whole(30 - x.count, 1, 30)
@@ -503,7 +499,7 @@ def padded(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(S.Reshape(image, shape=(0, -1, x.width)), x.count + count, x.width)
 
 
-def windows(p: Draft, x: Steps, v: Number) -> Steps:
+def windows(p, x, v):
     """A Convolution, whose weight has the kernel."""
     kernel = v.whole(x.count, 1, x.count)
     before = kernel - 1 if p.chance(.4) else 0
@@ -513,7 +509,7 @@ def windows(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(_over_frames(p, image, (kernel, x.width)), x.count + before - kernel + 1, 4)
 
 
-def as_wide(p: Draft, x: Steps, v: Number) -> Steps:
+def as_wide(p, x, v):
     """A width that is the constant, and rows that are joined."""
     width = v.whole(x.count, 1, MOST)
     rows = S.tanh(p.of_rows(x, width))
@@ -523,10 +519,10 @@ def as_wide(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.Reshape(S.tanh(p.dense(x.symbol, width)), shape=(0, -1, width)), width)
 
 
-def _made(p: Draft, x: Steps, count: int) -> Any:
+def _made(p, x, count):
     """Something of shape (1 or batch, count, 1 or width)."""
     weight, context = p.weight((1, 1, x.width)), S.expand_dims(S.max(x.symbol, axis=1), axis=1)
-    kinds: dict[str, Callable[[], Any]] = {
+    kinds = {
         'axis': lambda: S.broadcast_axis(weight, axis=1, size=count),
         'to': lambda: S.broadcast_to(weight, shape=(1, count, x.width)),
         'tile': lambda: S.tile(weight, reps=(1, count, 1)),
@@ -542,14 +538,14 @@ def _made(p: Draft, x: Steps, count: int) -> Any:
     return kinds[p.draw.choice([*kinds])]()
 
 
-def with_what_a_number_makes(p: Draft, x: Steps, v: Number) -> Steps:
+def with_what_a_number_makes(p, x, v):
     count = v.whole(x.count, 1, 2 * x.count)
     made = _made(p, x, count)
     x = _fitted(p, x, count)
     return x.as_long(S.broadcast_add(x.symbol, made))
 
 
-def with_steps_appended(p: Draft, x: Steps, v: Number) -> Steps:
+def with_steps_appended(p, x, v):
     """Zeros, or copies of a context, before or behind."""
     count = v.whole(x.count, 1, 30)
     more = S.zeros((0, count, x.width)) if p.chance(.4) else S.broadcast_axis(
@@ -558,7 +554,7 @@ def with_steps_appended(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(S.Concat(*both, dim=1), x.count + count, x.width)
 
 
-def named_by_a_reshape(p: Draft, x: Steps, v: Number) -> Steps:
+def named_by_a_reshape(p, x, v):
     """(0, v, -1): wider or narrower steps."""
     count = v.whole(x.count, 1, 2 * x.count)
     width, rest = divmod(x.count * x.width, count)
@@ -568,7 +564,7 @@ def named_by_a_reshape(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(S.Reshape(x.symbol, shape=shape), count, width)
 
 
-def joined_and_taken_apart(p: Draft, x: Steps, v: Number) -> Steps:
+def joined_and_taken_apart(p, x, v):
     """Rows of all sequences, scores, and steps again."""
     x = _fitted(p, x, v.whole(x.count, 2, 2 * x.count))
     width = p.draw.randint(3, 5)
@@ -583,7 +579,7 @@ def joined_and_taken_apart(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.Reshape(rows, shape=shape), width)
 
 
-def chunks(p: Draft, x: Steps, v: Number) -> Steps:
+def chunks(p, x, v):
     """Parts of sequences as sequences, less their means."""
     size = v.divisor(x.count, 2)
     parts = S.Reshape(x.symbol, shape=(-1, size, x.width))
@@ -592,7 +588,7 @@ def chunks(p: Draft, x: Steps, v: Number) -> Steps:
                      if p.chance(.5) else S.reshape_like(parts, x.symbol))
 
 
-def compared_with_a_place(p: Draft, x: Steps, v: Number) -> Steps:
+def compared_with_a_place(p, x, v):
     """A mask of steps before or behind a place."""
     at = v.whole(x.count, 0)
     if p.chance(.7):
@@ -606,7 +602,7 @@ def compared_with_a_place(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.broadcast_mul(x.symbol, mask + .5))
 
 
-def of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Steps:
+def of_bounded_lengths(p, x, v):
     most = v.whole(x.count, 1, x.count)
     kind = p.draw.choice(('clip', 'minimum', 'rest', 'constant'))
     lengths = p.lengths()
@@ -630,11 +626,11 @@ def of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Steps:
 
 # ---- with numbers that stand where T does
 
-def whole_slice(p: Draft, x: Steps, v: Number) -> Steps:
+def whole_slice(p, x, v):
     return x.as_long(_part(p, x, None, v.whole(x.count)))
 
 
-def without_the_last(p: Draft, x: Steps, v: Number) -> Steps:
+def without_the_last(p, x, v):
     """The steps before the last one, or their differences to the steps behind them."""
     before = _part(p, x, None, v.whole(x.count))
     if p.chance(.5):
@@ -642,7 +638,7 @@ def without_the_last(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(before, x.count - 1, x.width)
 
 
-def the_last(p: Draft, x: Steps, v: Number) -> Steps:
+def the_last(p, x, v):
     at = v.whole(x.count)
     last = _part(p, x, at, p.draw.choice((None, at + 1)))
     return x.as_long(S.broadcast_add(x.symbol, last))
@@ -650,7 +646,7 @@ def the_last(p: Draft, x: Steps, v: Number) -> Steps:
 
 # ---- with scalars
 
-def _scaled(p: Draft, data: Any, v: Number, steps: int) -> Any:
+def _scaled(p, data, v, steps):
     """A product or quotient with the number, or its inverse."""
     value = v.factor(steps)
     kind = p.draw.choice(('mul', 'mul', 'mul', 'div', 'div', 'weight'))
@@ -659,7 +655,7 @@ def _scaled(p: Draft, data: Any, v: Number, steps: int) -> Any:
     return data * value if kind == 'mul' else data / value
 
 
-def less_a_scaled_sum(p: Draft, x: Steps, v: Number) -> Steps:
+def less_a_scaled_sum(p, x, v):
     """The sum over steps, which a number scales before or after it."""
     operator = p.draw.choice(('sum', 'mean', 'norm'))
     data, first = x.symbol, p.chance(.5)
@@ -673,16 +669,16 @@ def less_a_scaled_sum(p: Draft, x: Steps, v: Number) -> Steps:
     return x.as_long(S.broadcast_sub(x.symbol, S.tanh(total)))
 
 
-def scaled(p: Draft, x: Steps, v: Number) -> Steps:
+def scaled(p, x, v):
     return x.as_long(_scaled(p, x.symbol, v, x.count))
 
 
-def attention_with_scaled_scores(p: Draft, x: Steps, v: Number) -> Steps:
+def attention_with_scaled_scores(p, x, v):
     scores = S.batch_dot(p.dense(x.symbol, 4), p.dense(x.symbol, 4), transpose_b=True)
     return x.as_long(S.batch_dot(S.softmax(_scaled(p, scores, v, x.count)), x.symbol))
 
 
-def running_sum(p: Draft, x: Steps, v: Number) -> Steps:
+def running_sum(p, x, v):
     """A recurrence by hand that adds up what the number scales."""
     total, found = S.zeros_like(_last(x)), []
     value = v.factor(x.count)
@@ -693,7 +689,7 @@ def running_sum(p: Draft, x: Steps, v: Number) -> Steps:
     return Steps(S.stack(*found, axis=1), x.count, x.width, tuple(found))
 
 
-def positions(p: Draft, x: Steps, v: Number) -> Steps:
+def positions(p, x, v):
     """arange(T) / v."""
     places = S.arange(x.count) if p.chance(.6) else S.contrib.arange_like(x.symbol, axis=1)
     places = places / v.whole(x.count)
@@ -703,17 +699,17 @@ def positions(p: Draft, x: Steps, v: Number) -> Steps:
 # ---- inside cells
 
 #: What a number does to a cell's inputs and states in each step, and to its output.
-INSIDES: dict[str, Callable[[float, int], Any]] = {
+INSIDES = {
     'scaled_inputs': lambda value, t0: (lambda data, state: (data * value, state), None),
     'scaled_states': lambda value, t0: (lambda data, state: (data, S.tanh(state * value)), None),
     'scaled_output': lambda value, t0: (
         None, lambda output: output / value if t0 % 2 else output * value)}
 
 
-def _changed(kind: Any, before: Any, after: Any) -> Any:
+def _changed(kind, before, after):
     """A class of cells that does more in each step."""
-    class Changed(kind):  # type: ignore[misc]
-        def __call__(self, inputs: Any, states: Any) -> Any:
+    class Changed(kind):
+        def __call__(self, inputs, states):
             if before is not None:
                 inputs, first = before(inputs, states[0])
                 states = [first, *states[1:]]
@@ -727,16 +723,16 @@ def _changed(kind: Any, before: Any, after: Any) -> Any:
 CELLS = {'lstm': rnn.LSTMCell, 'gru': rnn.GRUCell, 'rnn': rnn.RNNCell}
 
 
-def _units(p: Draft) -> int:
+def _units(p):
     return p.draw.randint(3, 5)
 
 
-def _cell(p: Draft, units: int, inside: Any = None) -> Any:
+def _cell(p, units, inside=None):
     kind = CELLS[p.draw.choice(tuple(CELLS))]
     return (kind if inside is None else _changed(kind, *inside))(units, prefix=p.name('cell'))
 
 
-def _merged(cell: Any, x: Steps, width: int, first: bool = False, **options: Any) -> Steps:
+def _merged(cell, x, width, first=False, **options):
     """By `unroll`, with outputs joined; `first`: time first."""
     options = {'length': x.count, 'merge_outputs': True, **options}
     outputs, _ = cell.unroll(inputs=_turned(x.symbol) if first else x.symbol,
@@ -744,7 +740,7 @@ def _merged(cell: Any, x: Steps, width: int, first: bool = False, **options: Any
     return x.as_long(_turned(outputs) if first else outputs, width)
 
 
-def _unrolled(p: Draft, cell: Any, x: Steps, width: int) -> Steps:
+def _unrolled(p, cell, x, width):
     """By `unroll`, of either layout, with outputs joined or not."""
     first = p.chance(.25)
     if p.chance(.7):
@@ -754,12 +750,12 @@ def _unrolled(p: Draft, cell: Any, x: Steps, width: int) -> Steps:
     return Steps(_joined(p, list(outputs)), x.count, width, tuple(outputs))
 
 
-def one_cell(p: Draft, x: Steps, inside: Any = None) -> Steps:
+def one_cell(p, x, inside=None):
     units = _units(p)
     return _unrolled(p, _cell(p, units, inside), x, units)
 
 
-def stack_of_cells(p: Draft, x: Steps, inside: Any = None) -> Steps:
+def stack_of_cells(p, x, inside=None):
     stack, units = rnn.SequentialRNNCell(), _units(p)
     stack.add(_cell(p, _units(p), inside))
     if p.chance(.4):
@@ -772,13 +768,13 @@ def stack_of_cells(p: Draft, x: Steps, inside: Any = None) -> Steps:
     return _unrolled(p, stack, x, units)
 
 
-def both_directions(p: Draft, x: Steps, inside: Any = None) -> Steps:
+def both_directions(p, x, inside=None):
     units = _units(p)
     cell = rnn.BidirectionalCell(_cell(p, units, inside), _cell(p, units))
     return _unrolled(p, cell, x, 2 * units)
 
 
-def fused(p: Draft, x: Steps, inside: Any = None) -> Steps:
+def fused(p, x, inside=None):
     if inside is not None:
         raise Impossible
     units, both = _units(p), p.chance(.3)
@@ -787,13 +783,13 @@ def fused(p: Draft, x: Steps, inside: Any = None) -> Steps:
     return _merged(cell, x, units * (1 + both), p.chance(.3))
 
 
-def loop(p: Draft, x: Steps, inside: Any = None) -> Steps:
+def loop(p, x, inside=None):
     units = _units(p)
     outputs, _ = rnn.dynamic_unroll(_cell(p, units, inside), x.symbol, layout='NTC')
     return x.as_long(outputs, units)
 
 
-def fused_by_fuse(p: Draft, x: Steps, inside: Any = None) -> Steps:
+def fused_by_fuse(p, x, inside=None):
     units = _units(p)
     cell = rnn.SequentialRNNCell()
     cell.add(_cell(p, units))
@@ -804,7 +800,7 @@ def fused_by_fuse(p: Draft, x: Steps, inside: Any = None) -> Steps:
     return _merged(cell, x, units, length=count, **lengths)
 
 
-def with_lengths(p: Draft, x: Steps, inside: Any = None) -> Steps:
+def with_lengths(p, x, inside=None):
     """Of each sequence its own number of steps."""
     if x.count < p.steps:
         raise Impossible
@@ -814,7 +810,7 @@ def with_lengths(p: Draft, x: Steps, inside: Any = None) -> Steps:
     return _merged(cell, x, units, valid_length=p.lengths())
 
 
-def by_hand(p: Draft, x: Steps, inside: Any = None) -> Steps:
+def by_hand(p, x, inside=None):
     """A recurrence of operators alone: an RNN or an LSTM of 2015."""
     units, lstm = _units(p), p.chance(.5)
     before, after = inside or (None, None)
@@ -842,7 +838,7 @@ def by_hand(p: Draft, x: Steps, inside: Any = None) -> Steps:
 
 # ---- decoders: they read a sequence, and have steps of their own
 
-def _decoded(p: Draft, x: Steps, count: int, attend: Any = None) -> Steps:
+def _decoded(p, x, count, attend=None):
     """A decoder of so many steps that reads what it gave, or the last step of the encoder."""
     units = _units(p)
     cell = CELLS[p.draw.choice(('gru', 'rnn'))](units, prefix=p.name('decoder'))
@@ -870,11 +866,11 @@ def _decoded(p: Draft, x: Steps, count: int, attend: Any = None) -> Steps:
     return Steps(S.stack(*found, axis=1), count, units, tuple(found))
 
 
-def decoder(p: Draft, x: Steps, v: Number) -> Steps:
+def decoder(p, x, v):
     return _decoded(p, x, v.whole(x.count, 2, 30))
 
 
-def attention_in_steps(p: Draft, x: Steps, v: Number) -> Steps:
+def attention_in_steps(p, x, v):
     """A decoder that attends to all steps in each of its own, with the number in its scores."""
     whole = v.law in WHOLE
     kind = p.draw.choice(('dot', 'broadcast', 'rows') if whole else ('dot', 'dot', 'dot'))
@@ -887,7 +883,7 @@ def attention_in_steps(p: Draft, x: Steps, v: Number) -> Steps:
     scale = v.of(x.count) if kind == 'dot' else 1
     memory = x if kind == 'dot' else _fitted(p, x, v.whole(x.count, 2, 2 * x.count))
 
-    def attend(state: Any) -> Any:
+    def attend(state):
         asked = S.expand_dims(S.FullyConnected(state, query, num_hidden=units, no_bias=True),
                               axis=1)
         if kind == 'dot':
@@ -906,41 +902,41 @@ def attention_in_steps(p: Draft, x: Steps, v: Number) -> Steps:
 
 # ---- heads: what the program gives
 
-def each_step(p: Draft, x: Steps) -> Any:
+def each_step(p, x):
     p.layout = 'NTC'
     return S.softmax(p.dense(x.symbol, 4)) if p.chance(.6) else p.dense(x.symbol, 4)
 
 
-def all_rows(p: Draft, x: Steps) -> Any:
+def all_rows(p, x):
     if p.chance(.6):
         return p.rows_and_label(x)
     p.layout = 'rows'
     return S.softmax(p.of_rows(x, 4))
 
 
-def time_major(p: Draft, x: Steps) -> Any:
+def time_major(p, x):
     p.layout = 'TNC'
     return S.log_softmax(_turned(p.dense(x.symbol, 4)))
 
 
-def last_step(p: Draft, x: Steps) -> Any:
+def last_step(p, x):
     last = x.each[-1] if x.each else _last(x)
     scores = p.dense(last, 4, True)
     return S.SoftmaxOutput(scores, name='softmax') if p.chance(.5) else scores
 
 
-def over_all_steps(p: Draft, x: Steps) -> Any:
+def over_all_steps(p, x):
     total = getattr(S, p.draw.choice(('mean', 'mean', 'sum', 'max')))(x.symbol, axis=1)
     return S.LinearRegressionOutput(p.dense(total, 3, True), name='regression') if p.chance(
         .4) else p.dense(total, 3, True)
 
 
-def attended(p: Draft, x: Steps) -> Any:
+def attended(p, x):
     weights = S.softmax(p.dense(x.symbol, 1), axis=1)
     return p.dense(S.sum(S.broadcast_mul(x.symbol, weights), axis=1), 3, True)
 
 
-def scaled_total(p: Draft, x: Steps, v: Number) -> Any:
+def scaled_total(p, x, v):
     """A sum, mean or largest of all steps, and a number before or behind."""
     first = p.chance(.4)
     operator = p.draw.choice(('sum', 'nansum') if first else ('sum', 'mean', 'max'))
@@ -954,7 +950,7 @@ def scaled_total(p: Draft, x: Steps, v: Number) -> Any:
     return p.dense(total, 3, True) if p.chance(.7) else total
 
 
-def sum_of_a_list(p: Draft, x: Steps, v: Number) -> Any:
+def sum_of_a_list(p, x, v):
     """Python's sum of the steps, or add_n, with a number."""
     each, value = _list(p, x), v.factor(x.count)
     if len(each) < 2:
@@ -963,7 +959,7 @@ def sum_of_a_list(p: Draft, x: Steps, v: Number) -> Any:
     return p.dense(total / value if p.chance(.5) else total * value, 3, True)
 
 
-def step_at_a_place(p: Draft, x: Steps, v: Number) -> Any:
+def step_at_a_place(p, x, v):
     at = v.whole(x.count, 1, x.count) - 1
     if x.each and p.chance(.5):
         return p.dense(x.each[at] if p.chance(.5) else x.each[at - x.count], 3, True)
@@ -972,40 +968,40 @@ def step_at_a_place(p: Draft, x: Steps, v: Number) -> Any:
     return p.dense(S.Reshape(one, shape=(-1, x.width)), 3, True)
 
 
-def mean_of_a_part(p: Draft, x: Steps, v: Number) -> Any:
+def mean_of_a_part(p, x, v):
     count = v.whole(x.count, 1, x.count)
     part = _part(p, x, None, count) if p.chance(.5) else _part(p, x, x.count - count, x.count)
     return p.dense(S.mean(part, axis=1), 3, True)
 
 
-def pooled_head(p: Draft, x: Steps, v: Number) -> Any:
+def pooled_head(p, x, v):
     kernel = v.whole(x.count, 1, x.count)
     image = S.Pooling(_image(x), kernel=(kernel, 1), pool_type=p.draw.choice(('max', 'avg')))
     return p.dense(S.max(image, axis=2), 3, True)
 
 
-def rows_of_several_steps(p: Draft, x: Steps, v: Number) -> Any:
+def rows_of_several_steps(p, x, v):
     """(-1, v * width), and the largest of each part."""
     size = v.divisor(x.count, 1)
     rows = S.Reshape(x.symbol, shape=(-1, size * x.width))
     return S.max(rows, axis=1, keepdims=True) if p.chance(.5) else S.softmax(rows)
 
 
-def loss_with_a_scale(p: Draft, x: Steps, v: Number) -> Any:
+def loss_with_a_scale(p, x, v):
     value = v.of(x.count)
     if value <= 0:
         raise Impossible
     return p.rows_and_label(x, grad_scale=value)
 
 
-def scores_shaped(p: Draft, x: Steps, v: Number) -> Any:
+def scores_shaped(p, x, v):
     """Rows of scores, and steps of them again: (-1, v, 4)."""
     x = _fitted(p, x, v.whole(x.count, 2, 2 * x.count))
     p.layout = 'NTC'
     return S.Reshape(p.of_rows(x, 4), shape=(-1, x.count, 4))
 
 
-def last_of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Any:
+def last_of_bounded_lengths(p, x, v):
     most = v.whole(x.count, 1, x.count)
     first = _turned(x.symbol)
     if p.chance(.5):
@@ -1016,14 +1012,14 @@ def last_of_bounded_lengths(p: Draft, x: Steps, v: Number) -> Any:
     return p.dense(S.SequenceLast(first, lengths, use_sequence_length=True), 3, True)
 
 
-def variance(p: Draft, x: Steps, v: Number) -> Any:
+def variance(p, x, v):
     far = S.broadcast_sub(x.symbol, S.mean(x.symbol, axis=1, keepdims=True))
     value = v.of(x.count)
     total = S.sum(S.square(far), axis=1)
     return p.dense(S.sqrt(total * value if v.law.startswith('1') else total / value), 3, True)
 
 
-def decoder_head(p: Draft, x: Steps, v: Number) -> Any:
+def decoder_head(p, x, v):
     found = _decoded(p, x, v.whole(x.count, 2, 30))
     return S.softmax(p.dense(found.symbol, 4))
 
@@ -1033,7 +1029,7 @@ def decoder_head(p: Draft, x: Steps, v: Number) -> Any:
 Piece = Callable[..., Any]
 
 
-def _by_law(*rows: tuple[Iterable[str], Sequence[Piece]]) -> dict[str, list[Piece]]:
+def _by_law(*rows):
     """By law, the pieces in which its numbers can stand."""
     return {law: [piece for laws, pieces in rows if law in laws for piece in pieces]
             for law in LAWS}
@@ -1075,7 +1071,7 @@ HEADS = _by_law(
 
 # ---- a whole program
 
-def _begin(p: Draft) -> Steps:
+def _begin(p):
     """Words or features, batch or time first."""
     first = p.chance(.2)
     axes = ('T', 'B') if first else ('B', 'T')
@@ -1089,8 +1085,7 @@ def _begin(p: Draft) -> Steps:
     return Steps(_turned(data) if first else data, p.steps, width)
 
 
-def _built(seed: str, laws: Sequence[str], t0: int, steps: int, which: int = -1,
-           frozen: Sequence[float] = ()) -> Draft:
+def _built(seed, laws, t0, steps, which=-1, frozen=()):
     """The program of a draw, for so many steps; its number `which` has the values `frozen`."""
     with mx.name.NameManager(), mx.AttrScope():
         p = Draft(seed, steps, t0)
@@ -1099,10 +1094,10 @@ def _built(seed: str, laws: Sequence[str], t0: int, steps: int, which: int = -1,
         return _build(p)
 
 
-def _build(p: Draft) -> Draft:
+def _build(p):
     numbers = [*p.numbers]
     p.draw.shuffle(numbers)
-    where: dict[str, list[Number]] = {'before': [], 'inside': [], 'behind': [], 'head': []}
+    where = {'before': [], 'inside': [], 'behind': [], 'head': []}
     for number in numbers:
         places = ['before', 'behind', 'behind']
         if number.law in ANYWHERE and not where['inside']:
@@ -1111,8 +1106,8 @@ def _build(p: Draft) -> Draft:
             places += ['head', 'head']
         where[p.draw.choice(places)].append(number)
 
-    def pieces(x: Steps, place: str, plain: float) -> Steps:
-        made: list[Number | None] = [*where[place]]
+    def pieces(x, place, plain):
+        made = [*where[place]]
         if p.chance(plain):
             made.append(None)
         p.draw.shuffle(made)
@@ -1143,8 +1138,7 @@ def _build(p: Draft) -> Draft:
     return p
 
 
-def _matters(build: Callable[..., Draft], drafts: Mapping[int, Draft], runs: Mapping[
-        tuple[int, int], list[np.ndarray]], t0: int, params: Any, aux: Any) -> bool:
+def _matters(build, drafts, runs, t0, params, aux):
     """Whether each number that depends on T is felt: with its value at T0, the program of another
     length gives something else, or is none. The scale of a loss is felt in training alone."""
     for which, number in enumerate(drafts[t0].numbers):
@@ -1167,7 +1161,7 @@ def _matters(build: Callable[..., Draft], drafts: Mapping[int, Draft], runs: Map
     return True
 
 
-def _sizes(draw: random.Random) -> tuple[int, tuple[int, int], tuple[int, int, int]]:
+def _sizes(draw):
     """T0, two other lengths, and the numbers of sequences at each."""
     step = draw.choice((1, 1, 1, 2, 2, 6))
     t0 = draw.choice([each for each in range(LEAST, MOST + 1) if each % step == 0])
@@ -1178,8 +1172,7 @@ def _sizes(draw: random.Random) -> tuple[int, tuple[int, int], tuple[int, int, i
     return t0, (first, second), (one, two, three)
 
 
-def _looks_ahead(draft: Draft, batch: int, found: Sequence[np.ndarray], params: Any, aux: Any
-                 ) -> bool:
+def _looks_ahead(draft, batch, found, params, aux):
     """Whether outputs of a step depend on later steps."""
     data = _data(draft.inputs, draft.steps, batch)
     for name, axes in draft.inputs.items():
@@ -1190,7 +1183,7 @@ def _looks_ahead(draft: Draft, batch: int, found: Sequence[np.ndarray], params: 
 
 
 @functools.lru_cache(maxsize=64)
-def program(seed: int, in_steps: bool = False) -> Program:
+def program(seed, in_steps=False):
     """The program of a seed: the first draw with its laws that MXNet runs at T0 and at the other
     lengths, with the same weights and finite outputs, in which each number is felt. With
     `in_steps`, it has outputs of each step that read no later ones."""
@@ -1199,9 +1192,9 @@ def program(seed: int, in_steps: bool = False) -> Program:
         key = '%d %d' % (seed, attempt)
         t0, others, batches = _sizes(random.Random('sizes ' + key))
         build = functools.partial(_built, key, laws, t0)
-        params: dict[str, np.ndarray] = {}
-        aux: dict[str, np.ndarray] = {}
-        drafts: dict[int, Draft] = {}
+        params = {}
+        aux = {}
+        drafts = {}
         runs = {}
         try:
             for length, batch in zip((t0, *others), batches):
@@ -1241,21 +1234,20 @@ class Judgment(NamedTuple):
     why: str = ''
 
     @property
-    def taken(self) -> bool:
+    def taken(self):
         return any(each != 'refused' for each in self.lengths.values())
 
     @property
-    def wrong(self) -> bool:
+    def wrong(self):
         return 'wrong' in self.lengths.values()
 
     @property
-    def verdict(self) -> str:
+    def verdict(self):
         return ('refused at export' if self.export else 'wrong' if self.wrong else
                 'right' if self.taken else 'refuses others')
 
 
-def _same(found: Sequence[np.ndarray], expected: Sequence[np.ndarray],
-          tolerance: float = TOLERANCE) -> str:
+def _same(found, expected, tolerance=TOLERANCE):
     """Why outputs differ, or ''."""
     if [each.shape for each in found] != [each.shape for each in expected]:
         return 'shapes %s instead of %s' % ([each.shape for each in found],
@@ -1267,14 +1259,14 @@ def _same(found: Sequence[np.ndarray], expected: Sequence[np.ndarray],
     return ''
 
 
-def _batch_first(array: np.ndarray, layout: str, batch: int) -> np.ndarray:
+def _batch_first(array, layout, batch):
     """Outputs of each step as `OnnxStepper.read` gives them."""
     if layout == 'TNC':
         return array.swapaxes(0, 1)
     return array.reshape(batch, -1, array.shape[-1]) if layout == 'rows' else array
 
 
-def judged_against(other: Program, runner: Runner, format: str) -> Judgment:
+def judged_against(other, runner, format):
     """What a file gives at the lengths of a program, beside that program."""
     own, lengths, why = 'refused', {}, ''
     first, second, third = other.batches
@@ -1304,10 +1296,10 @@ def judged_against(other: Program, runner: Runner, format: str) -> Judgment:
     return Judgment(other.seed, '', own, lengths, why)
 
 
-def judged(seed: int, format: str = 'onnx', typed: bool = False, certify: bool = False) -> Judgment:
+def judged(seed, format='onnx', typed=False, certify=False):
     """Export the program of a seed for T0, and run the file at other sizes."""
     made = program(seed, format == 'states')
-    options: dict[str, Any] = {}
+    options = {}
     if certify:
         options['certify_by'] = made.model(made.second()).graph
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -1322,7 +1314,7 @@ def judged(seed: int, format: str = 'onnx', typed: bool = False, certify: bool =
 
 # ---- the command
 
-def main() -> None:
+def main():
     """Print each file that is wrong, or not right at T0, and how many are what."""
     parser = argparse.ArgumentParser()
     parser.add_argument('--seeds', default='0:300', help='from:to')
@@ -1332,7 +1324,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter('ignore')
     for format in options.formats.split(','):
-        counts: dict[str, int] = collections.Counter()
+        counts = collections.Counter()
         for seed in range(*map(int, options.seeds.split(':'))):
             found = judged(seed, format, options.typed, options.certify)
             counts[found.verdict] += 1

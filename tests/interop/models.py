@@ -1,7 +1,4 @@
 """Models of Symbols: with random weights, or with those of an executor."""
-from __future__ import annotations
-
-from typing import Any, Collection
 
 import numpy as np
 
@@ -10,25 +7,22 @@ from mxrnn import interop
 from .. import mx, rnn
 from ..running import random_value
 
-__all__ = ['S', 'V', 'model_of', 'over', 'random_model', 'rows']
-
 S, V = mx.sym, mx.sym.Variable
 
 
-def over(cell: Any, steps: int | None, data: Any = 'data', begin_state: Any = None,
-         layout: str = 'NTC', **options: Any) -> Any:
+def over(cell, steps, data='data', begin_state=None, layout='NTC', **options):
     """The outputs of a cell over all steps of a Symbol, or of the input of a name, in one array."""
     data = V(data) if isinstance(data, str) else data
     return cell.unroll(steps, data, begin_state, layout, merge_outputs=True, **options)[0]
 
 
-def rows(steps: int, fused: bool = False, units: int = 4, data: str = 'data') -> Any:
+def rows(steps, fused=False, units=4, data='data'):
     """The outputs of a recurrence over (batch, steps, 3), in NTC."""
     cell = rnn.FusedRNNCell(units, mode='lstm', prefix='f_') if fused else rnn.LSTMCell(units, 'f_')
     return over(cell, steps, data)
 
 
-def model_of(symbol: Any, executor: Any, inputs: Collection[str]) -> Any:
+def model_of(symbol, executor, inputs):
     """The network with the values of an executor that are not inputs."""
     return interop.Model(
         interop.graph_from_json(symbol.tojson()),
@@ -36,7 +30,7 @@ def model_of(symbol: Any, executor: Any, inputs: Collection[str]) -> Any:
         {name: value.asnumpy() for name, value in executor.aux_dict.items()})
 
 
-def random_model(symbol: Any, inputs: dict[str, tuple[int, ...]]) -> Any:
+def random_model(symbol, inputs):
     """The network with random weights, which fit inputs of these shapes."""
     arguments, _, auxiliary = symbol.infer_shape(**inputs)
     return interop.Model(

@@ -19,8 +19,6 @@ from mxrnn.interop.prepare import prepare  # noqa: E402
 from mxrnn.interop.registry import ONNX  # noqa: E402
 from mxrnn.interop.run.onnx_session import inputs_of  # noqa: E402
 
-__all__ = ['File', 'bound', 'compare', 'exportable', 'exported', 'grouped', 'outputs_of', 'session']
-
 
 class File(NamedTuple):
     """The content of a file, the shapes of its inputs, and the outputs that it does not have."""
@@ -30,28 +28,28 @@ class File(NamedTuple):
     left_out: Sequence[str]
 
 
-def exportable(model: Any, inputs: Any = None, *, rolled: bool = True, **options: Any) -> File:
+def exportable(model, inputs=None, *, rolled=True, **options):
     """The file that `to_onnx` writes of a model."""
     plan = prepare(model, inputs, operators=ONNX, roll=rolled, **options)
     return File(contents(plan)[0], plan.inputs, plan.left_out)
 
 
-def grouped(outputs: Any, states: Any = ()) -> Any:
+def grouped(outputs, states=()):
     """Outputs, one Symbol or a list, and nested states as one Symbol."""
     return S.Group(flat([outputs]) + flat(list(states)))
 
 
-def exported(symbol: Any, params: Mapping[str, Any], inputs: Any, **options: Any) -> bytes:
+def exported(symbol, params, inputs, **options):
     """The file of `symbol`, as it was unrolled unless `rolled` says otherwise."""
     auxiliary = symbol.list_auxiliary_states()
     model = Model(graph_from_json(symbol.tojson()),
                   {name: array for name, array in params.items() if name not in auxiliary},
                   {name: params[name] for name in auxiliary})
-    content: bytes = exportable(model, inputs, **{'rolled': False, **options}).content
+    content = exportable(model, inputs, **{'rolled': False, **options}).content
     return content
 
 
-def session(content: bytes) -> Any:
+def session(content):
     """The file in onnxruntime, on one thread."""
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -59,22 +57,22 @@ def session(content: bytes) -> Any:
     return runtime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
 
 
-def outputs_of(serving: Any, data: Mapping[str, Any]) -> list[np.ndarray]:
+def outputs_of(serving, data):
     """What a file gives for `data`, which get the types of its inputs."""
-    outputs: list[np.ndarray] = serving.run(None, {
+    outputs = serving.run(None, {
         name: data[name].astype(kind) for name, _, kind in inputs_of(serving)})
     return outputs
 
 
-def compare(symbol: Any, inputs: Mapping[str, Sequence[Any]],
-            runs: Sequence[Mapping[str, Sequence[int]]], *, values: Any = None,
-            tolerance: float = 1e-5, **options: Any) -> float:
+def compare(symbol, inputs,
+            runs, *, values=None,
+            tolerance=1e-5, **options):
     """Export `symbol` once, run it with the shapes of each of `runs` here and there.
 
     `values` gives, from the name and the shape of an input, its data, or None for random numbers.
     Returns the largest difference, relative to the largest value of its output.
     """
-    params: dict[str, Any] = {}
+    params = {}
     worst, serving = 0.0, None
     for shapes in runs:
         data = {}

@@ -1,8 +1,5 @@
 """Operators to try, each with its inputs: one list for torch and ONNX."""
-from __future__ import annotations
-
 import re
-from typing import Any, Callable, Iterable
 
 import numpy as np
 import pytest
@@ -20,12 +17,11 @@ WHOLE = np.arange(60).reshape(SHAPE) % 7 - 3.
 class Op:
     """A graph to build, and its inputs."""
 
-    def __init__(self, build: Callable[[], Any], fixed: str = '', train: bool = True,
-                 **inputs: Any) -> None:
+    def __init__(self, build, fixed='', train=True, **inputs):
         self.build, self.fixed, self.train = build, fixed, train
         self.inputs = inputs or {'a': SHAPE}
 
-    def given(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def given(self):
         """Shapes of its inputs, and options of `bind`."""
         values = {name: value for name, value in self.inputs.items()
                   if isinstance(value, np.ndarray)}
@@ -33,7 +29,7 @@ class Op:
             'train': self.train, 'values': values, 'fixed': self.fixed}
 
 
-OPS: dict[str, Op] = {}
+OPS = {}
 for _name in ('abs sign ceil floor trunc fix round rint square exp expm1 sin cos tan arcsin arccos '
               'arctan sinh cosh tanh arcsinh arctanh degrees radians erf erfinv negative relu '
               'sigmoid softsign logical_not identity BlockGrad zeros_like ones_like cbrt '
@@ -475,7 +471,7 @@ SAMPLERS = {
     'generalized_negative_binomial': ({'mu': 2, 'alpha': .5}, 2, 4)}
 
 
-def draws(name: str, data: Any, shape: Any, row: Callable[[float], Any], count: Any) -> list[Any]:
+def draws(name, data, shape, row, count):
     """The forms of a sampler: of a shape, like `data`, and `count` numbers for each row."""
     numbers, _, _ = SAMPLERS[name]
     return [getattr(S, 'random_' + name)(shape=shape, **numbers),
@@ -488,7 +484,7 @@ MANY = re.compile(r'.*_scalar_(-|\d|inf|nan|of_).*|.*_exclude_(all|own)(_of_nan|
                   r'|SoftmaxOutput(_\w+)?_(null|batch|valid)(_\w+)?|.*_of_int32')
 
 
-def each_name(names: Iterable[str] = OPS) -> Any:
+def each_name(names=OPS):
     """Parametrizes `name`."""
     return pytest.mark.parametrize('name', [
         pytest.param(name, marks=[pytest.mark.nightly] * bool(MANY.fullmatch(name)))

@@ -11,8 +11,6 @@ from .encoders import UNITS, WIDTH, WORDS, Weights, words
 from .encoders import sockeye as graph_of_sockeye
 from .models import S, V
 
-__all__ = ['ASKED', 'PROGRAMS', 'UNTOLD', 'WIDER', 'Program', 'stack']
-
 stack = functools.partial(running.stack, rnn)
 
 
@@ -36,9 +34,9 @@ class Program(NamedTuple):
     rolled: dict[str, tuple[int | str, ...]]
 
 
-PROGRAMS: dict[str, Program] = {}
+PROGRAMS = {}
 #: Those whose graphs take inputs of other numbers of axes, too: `wanted` has to be given.
-ASKED: dict[str, Program] = {}
+ASKED = {}
 #: Those whose graphs tell only the sum of two widths.
 UNTOLD = 'tree_of_cells', 'noise_at_every_step', 'columns_before_rows'
 #: Those with an input for each step, which exports make one: tests/interop/test_one_input.py.
@@ -48,13 +46,13 @@ TOKENS = {'data': ('batch', TIME)}
 FEATURES = {'data': ('batch', TIME, 4)}
 
 
-def program(wanted: dict[str, tuple[int | str, ...]],
-            rolled: dict[str, tuple[int | str, ...]] | None = None, entries: Any = PROGRAMS,
-            **shapes: tuple[int | str, ...]) -> Any:
+def program(wanted,
+            rolled=None, entries=PROGRAMS,
+            **shapes):
     """Enter a function that builds a network; `shapes` are of labels, and of data where `wanted`
     leaves an axis open that is none of batch or time. Rolled up, TIME is any number unless
     something ties it."""
-    def enter(build: Callable[[], Any]) -> Callable[[], Any]:
+    def enter(build):
         entries[build.__name__] = Program(build, {**wanted, **shapes}, wanted, {
             **{name: tuple('time' if size == 7 else size for size in shape)
                for name, shape in wanted.items()}, **(rolled or {})})
@@ -62,7 +60,7 @@ def program(wanted: dict[str, tuple[int | str, ...]],
     return enter
 
 
-def lstm_of_gates(gates: Any, memory: Any) -> tuple[Any, Any]:
+def lstm_of_gates(gates, memory):
     """Memory and state of an LSTM of before mx.rnn, from the sum that holds its gates."""
     enter, change, forget, show = S.SliceChannel(gates, num_outputs=4)
     memory = S.Activation(forget, act_type='sigmoid') * memory + S.Activation(
@@ -70,7 +68,7 @@ def lstm_of_gates(gates: Any, memory: Any) -> tuple[Any, Any]:
     return memory, S.Activation(show, act_type='sigmoid') * S.Activation(memory, act_type='tanh')
 
 
-def softmax(outputs: Any, label: Any = None) -> Any:
+def softmax(outputs, label=None):
     """The scores of each step and their loss, as in the examples of mx.rnn."""
     flat = S.Reshape(outputs, shape=(-1, UNITS))
     scores = S.FullyConnected(flat, num_hidden=WORDS, name='pred')
@@ -78,12 +76,12 @@ def softmax(outputs: Any, label: Any = None) -> Any:
     return S.SoftmaxOutput(scores, S.Reshape(label, shape=(-1,)), name='softmax')
 
 
-def answer(values: Any, classes: int = 2, name: str | None = 'fc') -> Any:
+def answer(values, classes=2, name='fc'):
     """The class of a sequence."""
     return S.SoftmaxOutput(S.FullyConnected(values, num_hidden=classes, name=name), name='softmax')
 
 
-def words_of_steps(scores: Any, name: str = 'softmax') -> Any:
+def words_of_steps(scores, name='softmax'):
     """The loss of scores whose rows are those of the first step, then of the second one."""
     label = S.Reshape(S.transpose(V('softmax_label')), shape=(-1,))
     return S.SoftmaxOutput(scores, label, name=name)
@@ -91,24 +89,24 @@ def words_of_steps(scores: Any, name: str = 'softmax') -> Any:
 
 # ---- language models
 
-def over(cell: Any, data: Any = None, **options: Any) -> Any:
+def over(cell, data=None, **options):
     """The outputs of a cell over all steps."""
     options = {'length': TIME, 'merge_outputs': True, **options}
     return cell.unroll(inputs=words() if data is None else data, **options)[0]
 
 
-def lstms(*prefixes: str) -> Any:
+def lstms(*prefixes):
     return stack(*[rnn.LSTMCell(UNITS, prefix) for prefix in prefixes])
 
 
-def fused_lstms(**options: Any) -> Any:
+def fused_lstms(**options):
     return rnn.FusedRNNCell(UNITS, 2, 'lstm', prefix='lstm_', **options)
 
 
 #: Axes of the data: of so many steps, and of any.
 OWN, ANY = ('batch', TIME), ('batch', 'time')
 #: Programs of one recurrence: what it gives, and the axes of words and labels.
-LANGUAGE_MODELS: dict[str, tuple[Callable[[], Any], tuple[int | str, ...]]] = {
+LANGUAGE_MODELS = {
     'lstm_bucketing': (lambda: over(lstms('lstm_l0_', 'lstm_l1_')), OWN),
     'gru_bucketing': (lambda: over(stack(rnn.GRUCell(UNITS, 'gru_l0_'), rnn.DropoutCell(.3),
                                          rnn.GRUCell(UNITS, 'gru_l1_'))), OWN),
@@ -129,9 +127,9 @@ LANGUAGE_MODELS: dict[str, tuple[Callable[[], Any], tuple[int | str, ...]]] = {
         rnn.LSTMCell(UNITS), S.one_hot(V('data'), depth=26)), OWN)}
 
 
-def _enter() -> None:
+def _enter():
     for name, (made, axes) in LANGUAGE_MODELS.items():
-        def build(made: Callable[[], Any] = made) -> Any:
+        def build(made=made):
             return softmax(made())
         build.__name__ = name
         program({'data': axes}, softmax_label=axes)(build)
@@ -141,34 +139,34 @@ _enter()
 
 
 @program(TOKENS, softmax_label=('batch', TIME))
-def lists_joined_by_hand() -> Any:
+def lists_joined_by_hand():
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words(), merge_outputs=False)
     return words_of_steps(S.FullyConnected(S.Concat(*outputs, dim=0), num_hidden=WORDS,
                                            name='pred'))
 
 
 @program(TOKENS, softmax_label=('batch', TIME))
-def predictions_and_states() -> Any:
+def predictions_and_states():
     outputs, states = rnn.LSTMCell(UNITS).unroll(TIME, words(), merge_outputs=True)
     return S.Group([softmax(outputs), *map(S.BlockGrad, states)])
 
 
 @program({**TOKENS, 'l0_init_c': ('batch', UNITS), 'l0_init_h': ('batch', UNITS)},
          softmax_label=('batch', TIME))
-def begin_states_that_are_variables() -> Any:
+def begin_states_that_are_variables():
     return softmax(over(rnn.LSTMCell(UNITS), begin_state=[V('l0_init_h'), V('l0_init_c')]))
 
 
 @program({'data': ('batch', 1), 'l0_c': ('batch', UNITS), 'l0_h': ('batch', UNITS)},
          softmax_label=('batch',))
-def one_step_for_inference() -> Any:
+def one_step_for_inference():
     output, states = rnn.LSTMCell(UNITS)(S.Reshape(words(), shape=(0, -1)), [V('l0_h'), V('l0_c')])
     scores = S.FullyConnected(output, num_hidden=WORDS, name='pred')
     return S.Group([S.SoftmaxOutput(scores, name='softmax'), *states])
 
 
 @program(TOKENS, softmax_label=('batch', TIME))
-def tied_weights() -> Any:
+def tied_weights():
     weight = V('embed_weight')
     data = S.Embedding(V('data'), weight=weight, input_dim=WORDS, output_dim=UNITS, name='embed')
     outputs = over(rnn.LSTMCell(UNITS), data)
@@ -178,12 +176,12 @@ def tied_weights() -> Any:
 
 
 @program({'data': ('batch', 'time'), 'lengths': ('batch',)}, softmax_label=('batch', 'time'))
-def fused_with_lengths() -> Any:
+def fused_with_lengths():
     return softmax(over(rnn.fuse(rnn.GRUCell(UNITS)), length=None, valid_length=V('lengths')))
 
 
 @program({**TOKENS, 'softmax_label': ('batch', TIME)})
-def perplexity_by_hand() -> Any:
+def perplexity_by_hand():
     outputs = over(rnn.LSTMCell(UNITS))
     scores = S.FullyConnected(S.Reshape(outputs, shape=(-1, UNITS)), num_hidden=WORDS)
     label = S.Reshape(V('softmax_label'), shape=(-1,))
@@ -194,13 +192,13 @@ def perplexity_by_hand() -> Any:
 # ---- one answer for a sequence
 
 @program(TOKENS, softmax_label=('batch',))
-def sentiment_of_the_last_step() -> Any:
+def sentiment_of_the_last_step():
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words())
     return answer(outputs[-1])
 
 
 @program(TOKENS, softmax_label=('batch',))
-def bidirectional() -> Any:
+def bidirectional():
     cell = rnn.BidirectionalCell(rnn.LSTMCell(UNITS, 'l_'), rnn.LSTMCell(UNITS, 'r_'))
     outputs, states = cell.unroll(TIME, words(), merge_outputs=True)
     both = S.Concat(states[0][0], states[1][0], dim=1) if isinstance(
@@ -209,7 +207,7 @@ def bidirectional() -> Any:
 
 
 @program({'data': ('batch', TIME), 'mask': ('batch', TIME)}, softmax_label=('batch',))
-def mask_as_an_input() -> Any:
+def mask_as_an_input():
     outputs = over(rnn.LSTMCell(UNITS))
     masked = S.broadcast_mul(outputs, S.expand_dims(V('mask'), axis=2))
     return answer(S.sum(masked, axis=1))
@@ -218,19 +216,19 @@ def mask_as_an_input() -> Any:
 # ---- numbers over time
 
 @program(FEATURES, label=('batch', 1))
-def regression() -> Any:
+def regression():
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, V('data'), layout='NTC')
     return S.LinearRegressionOutput(S.FullyConnected(outputs[-1], num_hidden=1), V('label'))
 
 
 @program({'t%d_data' % i: ('batch', 4) for i in range(TIME)}, label=('batch', 1))
-def an_input_for_each_step() -> Any:
+def an_input_for_each_step():
     outputs, _ = rnn.RNNCell(UNITS).unroll(TIME, [V('t%d_data' % i) for i in range(TIME)])
     return S.LinearRegressionOutput(S.FullyConnected(outputs[-1], num_hidden=1), V('label'))
 
 
 @program({'data': ('batch', TIME, 4)}, label=('batch', 4))
-def norms_inside() -> Any:
+def norms_inside():
     data = S.LayerNorm(V('data'), name='norm')
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, data)
     hidden = S.Activation(S.BatchNorm(S.FullyConnected(outputs[-1], num_hidden=8), name='bn'),
@@ -239,7 +237,7 @@ def norms_inside() -> Any:
 
 
 @program({'data': ('batch', 24, 4)}, label=('batch', 4))
-def lstnet() -> Any:
+def lstnet():
     """Convolution, GRU, skips, and an autoregression, as in the example of time series."""
     data = V('data')
     image = S.Reshape(data, shape=(0, 1, 24, 4))
@@ -260,7 +258,7 @@ def lstnet() -> Any:
 @program({'source': ('batch', TIME), 'target': ('batch', 5)},
          rolled={'source': ('batch', 'source_time'), 'target': ('batch', 'target_time')},
          softmax_label=('batch', 5))
-def encoder_and_decoder() -> Any:
+def encoder_and_decoder():
     _, states = rnn.LSTMCell(UNITS, 'encoder_').unroll(TIME, words('source'))
     outputs, _ = rnn.LSTMCell(UNITS, 'decoder_').unroll(5, words('target'), begin_state=states,
                                                         merge_outputs=True)
@@ -269,7 +267,7 @@ def encoder_and_decoder() -> Any:
 
 @program({'source': ('batch', 'source_time'), 'target': ('batch', 'target_time')},
          softmax_label=('batch', 'target_time'))
-def fused_encoder_and_decoder() -> Any:
+def fused_encoder_and_decoder():
     encoder = rnn.FusedRNNCell(UNITS, 1, 'lstm', get_next_state=True, prefix='encoder_')
     _, states = encoder.unroll(TIME, words('source'), merge_outputs=True)
     decoder = rnn.FusedRNNCell(UNITS, 1, 'lstm', prefix='decoder_')
@@ -278,7 +276,7 @@ def fused_encoder_and_decoder() -> Any:
 
 
 @program(TOKENS, softmax_label=('batch',))
-def attention_over_the_steps() -> Any:
+def attention_over_the_steps():
     outputs = over(rnn.GRUCell(UNITS))
     scores = S.FullyConnected(S.Activation(S.FullyConnected(outputs, num_hidden=4, flatten=False),
                                            act_type='tanh'), num_hidden=1, flatten=False)
@@ -290,7 +288,7 @@ def attention_over_the_steps() -> Any:
 @program({'source': ('batch', TIME), 'target': ('batch', 5)},
          rolled={'source': ('batch', 'source_time'), 'target': ('batch', 'target_time')},
          softmax_label=('batch', 5))
-def attention_with_input_feeding() -> Any:
+def attention_with_input_feeding():
     encoded, states = rnn.GRUCell(UNITS, 'encoder_').unroll(TIME, words('source'),
                                                             merge_outputs=True)
     cell, outputs = rnn.GRUCell(UNITS, 'decoder_'), []
@@ -309,7 +307,7 @@ def attention_with_input_feeding() -> Any:
 @program({'question': ('batch', TIME), 'answer': ('batch', 5)},
          rolled={'question': ('batch', 'question_time'), 'answer': ('batch', 'answer_time')},
          label=('batch', 1))
-def two_sequences_compared() -> Any:
+def two_sequences_compared():
     cell, data = rnn.LSTMCell(UNITS, 'shared_'), []
     weight = V('embed_weight')
     for name, time in (('question', TIME), ('answer', 5)):
@@ -322,7 +320,7 @@ def two_sequences_compared() -> Any:
 
 @program({'memory': ('batch', 'memory_time', 'memory_2'), 'question': ('batch', 'question_time')},
          softmax_label=('batch',))
-def memory_network() -> Any:
+def memory_network():
     tables, facts = [V('table%d_weight' % i) for i in range(2)], V('memory')
     memory, output = (S.sum(S.Embedding(facts, weight=each, input_dim=WORDS,
                                         output_dim=WIDTH), axis=2) for each in tables)
@@ -338,7 +336,7 @@ def memory_network() -> Any:
 
 
 @program({'data': ('batch', 1, 'data_2', 'data_3')}, data=('batch', 1, 8, 20), label=('batch', 4))
-def text_of_images() -> Any:
+def text_of_images():
     """Convolutions, columns as steps, both directions: a CRNN."""
     image = V('data')
     for i, filters in enumerate((4, 8)):
@@ -354,14 +352,14 @@ def text_of_images() -> Any:
 
 
 @program({'data': ('batch', TIME, 2, 6, 5)}, label=('batch', 8, 6, 5))
-def conv_lstm() -> Any:
+def conv_lstm():
     cell = rnn.ConvLSTMCell((1, 2, 6, 5), 8)
     outputs, _ = cell.unroll(TIME, V('data') / 255)
     return S.LinearRegressionOutput(outputs[-1], V('label'))
 
 
 @program({'data': ('batch', TIME, 20)}, rolled={'data': ('batch', 7, 20)}, softmax_label=('batch',))
-def text_cnn_and_rnn() -> Any:
+def text_cnn_and_rnn():
     data = V('data')
     embed = S.expand_dims(data, axis=1)
     parts = []
@@ -374,7 +372,7 @@ def text_cnn_and_rnn() -> Any:
 
 
 @program({'image': ('batch', 20), 'data': ('batch', TIME)}, softmax_label=('batch', TIME))
-def caption_of_an_image() -> Any:
+def caption_of_an_image():
     first = S.FullyConnected(V('image'), num_hidden=UNITS, name='image_embed')
     return softmax(over(rnn.LSTMCell(UNITS), begin_state=[first, S.zeros_like(first)]))
 
@@ -384,7 +382,7 @@ def caption_of_an_image() -> Any:
 @program({'chars': ('batch', 5, 4), 'data': ('batch', 5)},
          rolled={'chars': ('batch', 5, 'time')}, chars=('batch', 5, 4),
          softmax_label=('batch', 5))
-def characters_and_words() -> Any:
+def characters_and_words():
     chars = S.Reshape(S.Embedding(V('chars'), input_dim=30, output_dim=3, name='char_embed'),
                       shape=(-3, 0, 0))
     _, states = rnn.LSTMCell(4, 'char_').unroll(4, chars)
@@ -394,7 +392,7 @@ def characters_and_words() -> Any:
 
 
 @program({'leaf%d' % i: ('batch', 4) for i in range(4)}, softmax_label=('batch',))
-def tree_of_cells() -> Any:
+def tree_of_cells():
     weights = V('tree_weight'), V('tree_bias')
     level = [V('leaf%d' % i) for i in range(4)]
     while len(level) > 1:
@@ -405,7 +403,7 @@ def tree_of_cells() -> Any:
 
 
 @program(TOKENS, softmax_label=('batch', TIME), other_label=('batch', 1))
-def two_losses() -> Any:
+def two_losses():
     outputs = over(rnn.LSTMCell(UNITS))
     main = softmax(outputs)
     other = S.LogisticRegressionOutput(S.FullyConnected(S.mean(outputs, axis=1), num_hidden=1),
@@ -414,7 +412,7 @@ def two_losses() -> Any:
 
 
 @program({'data': ('batch', TIME), 'lengths': ('batch',)}, softmax_label=('batch',))
-def last_of_each_by_its_length() -> Any:
+def last_of_each_by_its_length():
     outputs = over(rnn.LSTMCell(UNITS))
     last = S.SequenceLast(S.swapaxes(outputs, dim1=0, dim2=1), V('lengths'),
                           use_sequence_length=True)
@@ -422,7 +420,7 @@ def last_of_each_by_its_length() -> Any:
 
 
 @program(TOKENS, softmax_label=('batch', TIME))
-def handwritten_cell() -> Any:
+def handwritten_cell():
     """LSTM of before mx.rnn: its gates are cut by SliceChannel from one sum."""
     weights = {name: V('l0_' + name) for name in ('i2h_weight', 'i2h_bias', 'h2h_weight',
                                                   'h2h_bias')}
@@ -442,7 +440,7 @@ def handwritten_cell() -> Any:
 @program({'data': ('batch', TIME), 'user': ('batch', 'time')},
          rolled={'data': ('batch', 'data_time'), 'user': ('batch', 'user_time')},
          label=('batch', 1))
-def recommender() -> Any:
+def recommender():
     outputs, _ = rnn.GRUCell(UNITS).unroll(TIME, words())
     user = S.Embedding(V('user'), input_dim=9, output_dim=UNITS, name='user_embed')
     both = outputs[-1] * S.sum(user, axis=1)
@@ -450,7 +448,7 @@ def recommender() -> Any:
 
 
 @program({'data': ('batch', TIME, 4)}, {'data': ('batch', 7, 4)}, label=('batch', TIME, 4))
-def autoencoder() -> Any:
+def autoencoder():
     _, states = rnn.GRUCell(UNITS, 'encoder_').unroll(TIME, V('data'))
     repeated = [states[0]] * TIME
     outputs, _ = rnn.GRUCell(UNITS, 'decoder_').unroll(TIME, repeated, merge_outputs=True)
@@ -460,7 +458,7 @@ def autoencoder() -> Any:
 
 @program({'data': ('batch', TIME, 4), 'noise': ('batch', 3)}, {'data': ('batch', 7, 4)},
          label=('batch', TIME, 4))
-def noise_at_every_step() -> Any:
+def noise_at_every_step():
     noise = S.broadcast_axis(S.expand_dims(V('noise'), axis=1), axis=1, size=TIME)
     cell = rnn.LSTMCell(UNITS)
     outputs, _ = cell.unroll(TIME, S.Concat(V('data'), noise, dim=2), merge_outputs=True)
@@ -469,11 +467,11 @@ def noise_at_every_step() -> Any:
 
 
 @program({**FEATURES, 'begin_h': ('batch', UNITS)}, label=('batch', 3))
-def gates_of_joined_inputs() -> Any:
+def gates_of_joined_inputs():
     """A GRU by hand: the weights' columns are those of the data and of the state."""
     weights = {key: V(key) for key in ('gates_weight', 'gates_bias', 'new_weight', 'new_bias')}
 
-    def dense(name: str, count: int, *parts: Any) -> Any:
+    def dense(name, count, *parts):
         return S.FullyConnected(S.Concat(*parts, dim=1), weights[name + '_weight'],
                                 weights[name + '_bias'], num_hidden=count)
     state = V('begin_h', shape=(3, UNITS))
@@ -487,13 +485,12 @@ def gates_of_joined_inputs() -> Any:
 
 # ---- published models, as their programs built them from 2015 on
 
-def _lstm_of_2015(weights: Weights, name: str, step: Any, memory: Any, hidden: Any,
-                  units: int = UNITS) -> tuple[Any, Any]:
+def _lstm_of_2015(weights, name, step, memory, hidden, units=UNITS):
     return lstm_of_gates(weights.dense(step, name + '_i2h', 4 * units) + weights.dense(
         hidden, name + '_h2h', 4 * units), memory)
 
 
-def _over(weights: Weights, name: str, steps: Any, units: int = UNITS) -> list[Any]:
+def _over(weights, name, steps, units=UNITS):
     """The LSTM over steps, its begin states being inputs."""
     memory, hidden, found = weights[name + '_init_c'], weights[name + '_init_h'], []
     for step in steps:
@@ -502,11 +499,11 @@ def _over(weights: Weights, name: str, steps: Any, units: int = UNITS) -> list[A
     return found
 
 
-def _inits(*names: str, units: int = UNITS) -> dict[str, tuple[int | str, ...]]:
+def _inits(*names, units=UNITS):
     return {'%s_init_%s' % (name, state): ('batch', units) for name in names for state in 'ch'}
 
 
-def _features_of_images(image: Any, height: int) -> Any:
+def _features_of_images(image, height):
     """Convolutions that leave one row of a quarter of the columns."""
     for i, pool in enumerate(((2, 2), (2, 2), (height // 4, 1))):
         image = S.Convolution(image, kernel=(3, 3), pad=(1, 1), num_filter=4 + i, name='conv%d' % i)
@@ -522,7 +519,7 @@ WIDER = ('crnn_of_three_axes', 'deep_speech_by_hand', 'keyword_spotting', 'colum
 
 @program({'data': ('batch', 3, 'data_2', 'data_3')}, data=('batch', 3, 8, COLUMNS),
          label=('batch', 4))
-def crnn_of_three_axes() -> Any:
+def crnn_of_three_axes():
     """Each step is cut from (batch, channels, columns)."""
     image = _features_of_images(V('data'), 8)
     columns = S.Reshape(image, shape=(0, -3, -2))
@@ -538,7 +535,7 @@ def crnn_of_three_axes() -> Any:
 
 @program({'data': ('batch', 'data_1', 'data_2'), 'forward_init_h': ('batch', UNITS),
           'back_init_h': ('batch', UNITS)}, data=('batch', 2 * TIME, 9), label=('batch', 4))
-def deep_speech_by_hand() -> Any:
+def deep_speech_by_hand():
     """Convolution over time and frequencies, GRUs in both directions, norms, CTC."""
     weights = Weights()
     image = S.Reshape(weights['data'], shape=(-4, -1, 1, -2))
@@ -546,7 +543,7 @@ def deep_speech_by_hand() -> Any:
     image = S.clip(S.BatchNorm(image, fix_gamma=False, name='n'), 0, 20)
     hidden = S.Reshape(S.transpose(image, axes=(0, 2, 1, 3)), shape=(0, 0, -3))
 
-    def gru(name: str, steps: Any) -> list[Any]:
+    def gru(name, steps):
         state, found = weights[name + '_init_h'], []
         for step in steps:
             own, other = (S.SliceChannel(weights.dense(each, '%s_%s' % (name, group), 2 * UNITS),
@@ -569,7 +566,7 @@ def deep_speech_by_hand() -> Any:
 
 @program({'data': ('batch', TIME), 'l0_init_h': ('batch', UNITS)}, {'data': ('batch', 7)},
          softmax_label=('batch', TIME))
-def rnn_with_norms_of_2016() -> Any:
+def rnn_with_norms_of_2016():
     weights, hidden = Weights(), V('l0_init_h')
     words = S.Embedding(weights['data'], weight=weights['embed_weight'], input_dim=WORDS,
                         output_dim=WIDTH)
@@ -583,7 +580,7 @@ def rnn_with_norms_of_2016() -> Any:
 
 
 @program({'data': ('batch', 2, TIME)}, {'data': ('batch', 2, 7)}, softmax_label=('batch', TIME))
-def dilated_convolutions_before_a_cell() -> Any:
+def dilated_convolutions_before_a_cell():
     hidden = S.Convolution(V('data'), kernel=(1,), num_filter=4, name='in')
     for i in range(2):
         padded = S.Concat(S.zeros_like(S.slice_axis(hidden, axis=2, begin=0, end=2 ** i)), hidden,
@@ -599,7 +596,7 @@ def dilated_convolutions_before_a_cell() -> Any:
 
 @program({'data': ('batch', 1, 'data_2', 'data_3')}, data=('batch', 1, 2 * TIME, 10),
          softmax_label=('batch',))
-def keyword_spotting() -> Any:
+def keyword_spotting():
     """Convolution with a stride over time and frequencies, both directions, one answer."""
     image = S.Convolution(V('data'), kernel=(4, 5), stride=(2, 3), pad=(1, 1), num_filter=4)
     image = S.Activation(image, act_type='relu')
@@ -612,7 +609,7 @@ def keyword_spotting() -> Any:
 
 
 @program({'data': ('time', 3)}, softmax_label=('time', 3))
-def graph_of_r() -> Any:
+def graph_of_r():
     """rnn.graph: the operator, whose vector and begin states are weights."""
     embed = S.Embedding(V('data'), weight=V('embed.weight'), input_dim=WORDS, output_dim=WIDTH)
     outputs = S.RNN(embed, V('rnn.params.weight'), V('rnn.state', shape=(2, 3, UNITS)),
@@ -626,7 +623,7 @@ def graph_of_r() -> Any:
 
 
 @program({'data': (3, TIME)}, softmax_label=(3, TIME))
-def lstm_of_r() -> Any:
+def lstm_of_r():
     """mx.lstm: begin states are weights, as many rows as the batch had."""
     embed = S.Embedding(V('data'), weight=V('embed.weight'), input_dim=WORDS, output_dim=WIDTH)
     names = {key: V('l1.%s' % key) for key in ('i2h.weight', 'i2h.bias', 'h2h.weight', 'h2h.bias')}
@@ -643,7 +640,7 @@ def lstm_of_r() -> Any:
     return words_of_steps(scores, 'sm')
 
 
-def _gluon(unroll: bool, make: Callable[[], Any]) -> Any:
+def _gluon(unroll, make):
     """Words, a recurrence, scores of each step."""
     recurrence = make()
     steps = mx.gluon.nn.Embedding(WORDS, WIDTH, prefix='embed_')(V('data'))
@@ -655,8 +652,8 @@ def _gluon(unroll: bool, make: Callable[[], Any]) -> Any:
 
 
 @program({'data': ('batch', TIME)})
-def gluon_stack_of_cells() -> Any:
-    def make() -> Any:
+def gluon_stack_of_cells():
+    def make():
         cells = mx.gluon.rnn.HybridSequentialRNNCell(prefix='')
         cells.add(mx.gluon.rnn.LSTMCell(UNITS, prefix='l0_'))
         cells.add(mx.gluon.rnn.DropoutCell(.3, prefix='drop_'))
@@ -667,13 +664,13 @@ def gluon_stack_of_cells() -> Any:
 
 
 @program({'data': ('batch', 'time')})
-def gluon_lstm_layer() -> Any:
+def gluon_lstm_layer():
     return _gluon(False, lambda: mx.gluon.rnn.LSTM(UNITS, 2, bidirectional=True, dropout=.2,
                                                    input_size=WIDTH, prefix='lstm_'))
 
 
 @program({'data': ('time', 'batch', 4), 'state': ('batch', UNITS)})
-def gluon_foreach() -> Any:
+def gluon_foreach():
     cell = mx.gluon.rnn.GRUCell(UNITS, prefix='gru_')
     outputs, states = S.contrib.foreach(cell, V('data'), [V('state')])
     return S.Group([outputs, *states])
@@ -682,7 +679,7 @@ def gluon_foreach() -> Any:
 # ---- what sources refused: read losses, computed weights
 
 @program(TOKENS, softmax_label=('batch', TIME))
-def weights_that_are_normed() -> Any:
+def weights_that_are_normed():
     weight = V('h2h_v', shape=(UNITS, UNITS))
     size = S.sqrt(S.sum(S.square(weight), axis=1, keepdims=True))
     weight = S.broadcast_mul(V('h2h_g', shape=(UNITS, 1)), S.broadcast_div(weight, size))
@@ -695,7 +692,7 @@ def weights_that_are_normed() -> Any:
 
 
 @program(TOKENS, softmax_label=('batch',))
-def answer_behind_a_loss() -> Any:
+def answer_behind_a_loss():
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, words())
     chances = answer(outputs[-1], 4)
     return S.Group([chances, S.argmax(chances, axis=1, name='answer')])
@@ -703,7 +700,7 @@ def answer_behind_a_loss() -> Any:
 
 @program({'data': ('batch', 1, 'data_2', 'data_3')}, data=('batch', 1, 8, COLUMNS),
          softmax_label=('batch', 3))
-def columns_joined_again() -> Any:
+def columns_joined_again():
     """Columns are cut, reshaped and joined before the cells cut them once more."""
     image = _features_of_images(V('data'), 8)
     columns = [S.Reshape(each, shape=(0, 1, -1)) for each in S.SliceChannel(
@@ -716,7 +713,7 @@ def columns_joined_again() -> Any:
 
 
 @program({'data': ('batch', 1, COLUMNS, 16)}, label=('batch', 4))
-def columns_before_rows() -> Any:
+def columns_before_rows():
     """The image is turned: (batch, channels, columns, 1), and steps keep both axes of size 1."""
     weights = Weights()
     image = S.transpose(_features_of_images(S.swapaxes(weights['data'], 2, 3), 16), (0, 1, 3, 2))
@@ -732,7 +729,7 @@ def columns_before_rows() -> Any:
 
 @program({'chars': ('batch', TIME, 6), 'data': ('batch', TIME)},
          {'chars': ('batch', 7, 6), 'data': ('batch', 7)}, softmax_label=('batch', TIME))
-def tagger_with_characters() -> Any:
+def tagger_with_characters():
     """Characters of each word by convolution, words in both directions."""
     chars = S.Embedding(S.Reshape(V('chars'), shape=(-3, 0)), input_dim=30, output_dim=3,
                         name='chars_embed')
@@ -751,14 +748,14 @@ def tagger_with_characters() -> Any:
 @program({'source': ('batch', TIME, 1), 'target': ('batch', 5)},
          rolled={'source': ('batch', 'source_time', 1), 'target': ('batch', 'target_time')},
          target_label=('batch', 5))
-def sockeye() -> Any:
+def sockeye():
     """Encoder in both directions over lengths, attention of an MLP, one decoder step each."""
     return graph_of_sockeye(TIME, 5)
 
 
 # ---- MXNet's Scala and Perl packages
 
-def _texts(symbol: Any, true: str) -> Any:
+def _texts(symbol, true):
     """The graph with texts of attributes as other languages write them: no spaces in tuples, no
     comma behind a single number, and another word for True."""
     graph = json.loads(symbol.tojson())
@@ -772,7 +769,7 @@ def _texts(symbol: Any, true: str) -> Any:
 @program({'data': ('batch', TIME), **{'l%d_init_%s_beta' % (layer, key): ('batch', UNITS)
                                       for layer in (0, 1) for key in 'ch'}},
          softmax_label=('batch', TIME))
-def lstm_of_scala() -> Any:
+def lstm_of_scala():
     """lstmUnroll: begin states are inputs, labels are reshaped as before 0.9."""
     weights, outputs = Weights(), []
     states = [[weights['l%d_init_%s_beta' % (layer, key)] for key in 'ch'] for layer in (0, 1)]
@@ -790,7 +787,7 @@ def lstm_of_scala() -> Any:
 
 
 @program({'data': ('batch',), **_inits('l0', 'l1')}, softmax_label=('batch',))
-def lstm_of_scala_for_inference() -> Any:
+def lstm_of_scala_for_inference():
     """lstmInferenceSymbol: the word of one step has no axis of steps; the states are outputs."""
     weights, states = Weights(), []
     hidden = S.Embedding(weights['data'], weight=weights['embed_weight'], input_dim=WORDS,
@@ -805,7 +802,7 @@ def lstm_of_scala_for_inference() -> Any:
 
 @program({**{'data/%d' % t: ('batch', 4) for t in range(TIME)}, **_inits('l0')},
          **{'label/%d' % t: ('batch',) for t in range(TIME)})
-def an_input_and_a_label_for_each_step() -> Any:
+def an_input_and_a_label_for_each_step():
     """The first LSTMs of Python and Scala: each step's loss is an output."""
     weights = Weights()
     hidden = _over(weights, 'l0', weights.steps('data/%d', TIME))
@@ -813,7 +810,7 @@ def an_input_and_a_label_for_each_step() -> Any:
         'label/%d' % t], name='t%d_sm' % t) for t, each in enumerate(hidden)]), 'true')
 
 
-def characters_of_2015(steps: int, layers: int = 3) -> Any:
+def characters_of_2015(steps, layers=3):
     """The LSTM of the first character models: each step has its own word, label and loss."""
     weights = Weights()
     below = [S.Embedding(weights['data/%d' % t], weight=weights['embed_weight'], input_dim=WORDS,
@@ -825,7 +822,7 @@ def characters_of_2015(steps: int, layers: int = 3) -> Any:
 
 
 @program(TOKENS, softmax_label=('batch', TIME))
-def lstm_of_perl() -> Any:
+def lstm_of_perl():
     cell = stack(rnn.LSTMCell(UNITS, 'lstm_l0_'), rnn.DropoutCell(.3), rnn.ResidualCell(
         rnn.LSTMCell(UNITS, 'lstm_l1_')))
     return _texts(softmax(over(cell)), '1')
@@ -836,7 +833,7 @@ def lstm_of_perl() -> Any:
 
 @program({'data': ('batch', 2 * TIME, 13)}, {'data': ('batch', 'time', 13)},
          softmax_label=('batch',))
-def pyramid_of_frames() -> Any:
+def pyramid_of_frames():
     """Listen, attend and spell: the second layer reads the first in pairs of steps."""
     low, _ = rnn.BidirectionalCell(rnn.LSTMCell(3, 'l_'), rnn.LSTMCell(3, 'r_')).unroll(
         2 * TIME, V('data'), merge_outputs=True)
@@ -845,7 +842,7 @@ def pyramid_of_frames() -> Any:
 
 
 @program({'values': ('batch', TIME), 'covariates': ('batch', TIME, 3)}, label=('batch', TIME, 2))
-def deep_ar() -> Any:
+def deep_ar():
     """A mean and a deviation for each step, of the number before and what is known of the day."""
     both = S.Concat(S.expand_dims(V('values'), axis=2), V('covariates'), dim=2)
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, both, merge_outputs=True)
@@ -856,7 +853,7 @@ def deep_ar() -> Any:
 
 
 @program({'data': ('batch', TIME, 4)}, label=('batch', 5, 4))
-def forecast_of_five_steps() -> Any:
+def forecast_of_five_steps():
     """The decoder reads what it gave one step before."""
     weights, cell, found = Weights(), rnn.GRUCell(UNITS, 'decoder_'), []
     _, states = rnn.GRUCell(UNITS, 'encoder_').unroll(TIME, weights['data'])
@@ -869,7 +866,7 @@ def forecast_of_five_steps() -> Any:
 
 
 @program({'data': ('batch', 2 * TIME, 3)}, {'data': ('batch', 'time', 3)}, label=('batch', 3))
-def series_without_its_trend() -> Any:
+def series_without_its_trend():
     """Cells read the differences of neighbours; the last number is added again."""
     data = V('data')
     before = S.slice_axis(data, axis=1, begin=0, end=-1)
@@ -880,7 +877,7 @@ def series_without_its_trend() -> Any:
 
 
 @program({'data': ('batch', 1, TIME, 10)}, softmax_label=('batch',))
-def rows_of_images() -> Any:
+def rows_of_images():
     """Row by row."""
     rows = S.squeeze(V('data'), axis=1)
     outputs, _ = rnn.LSTMCell(UNITS).unroll(TIME, rows)
@@ -890,7 +887,7 @@ def rows_of_images() -> Any:
 @program({'data': ('batch', TIME, 3, 'data_3', 'data_4')},
          {'data': ('batch', 7, 3, 'data_3', 'data_4')},
          data=('batch', TIME, 3, 8, 8), softmax_label=('batch',))
-def frames_of_films() -> Any:
+def frames_of_films():
     """Convolutions over all images of a batch at once."""
     images = S.Reshape(V('data'), shape=(-3, -2))
     images = S.Activation(S.Convolution(images, kernel=(3, 3), num_filter=2, name='conv'),
@@ -902,7 +899,7 @@ def frames_of_films() -> Any:
 
 
 @program({'data': ('batch', TIME, 6)}, {'data': ('batch', 7, 6)}, ASKED, softmax_label=('batch',))
-def characters_of_each_word() -> Any:
+def characters_of_each_word():
     """A GRU over the characters of all words, then one over words."""
     embed = S.Embedding(S.Reshape(V('data'), shape=(-1, 6)), input_dim=26, output_dim=4,
                         name='characters')

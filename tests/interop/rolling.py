@@ -1,31 +1,21 @@
 """Runs a Symbol in MXNet, and its graph rolled up in torch, with the same values."""
-from __future__ import annotations
-
-from typing import Any
-
-import numpy as np
-
 from mxrnn import interop
-from mxrnn._graph.graph import Graph
-from mxrnn._graph.rolling import RolledGraph, structure
+from mxrnn._graph.rolling import structure
 
 from .. import mx
 from ..running import flat, random_value
-from .compare import Both, Bound, Evaluated, bind, run, torch
+from .compare import Evaluated, run, torch
 from .models import S, V
 
-__all__ = ['Bound', 'assert_same', 'bind', 'check_rolled', 'for_mxnet', 'group', 'in_float64',
-           'outputs_of', 'run_rolled', 'unrolled', 'values_of']
 
-
-def group(outputs: Any, states: Any = ()) -> Any:
+def group(outputs, states=()):
     """A Symbol of outputs and states, with an identity for each: MXNet gives an output that stands
     twice in a group one of its gradients."""
     with mx.name.NameManager():
         return S.Group([S.identity(each) for each in [*flat(outputs), *flat(states)]])
 
 
-def unrolled(cell: Any, length: int, data: Any = None, **options: Any) -> Any:
+def unrolled(cell, length, data=None, **options):
     """The graph of a cell over so many steps: outputs and states."""
     with mx.name.NameManager():
         outputs, states = cell.unroll(length, V('data') if data is None else data,
@@ -33,14 +23,14 @@ def unrolled(cell: Any, length: int, data: Any = None, **options: Any) -> Any:
         return group(outputs, states)
 
 
-def run_rolled(rolled: RolledGraph, bound: Bound, inputs: Any) -> Both:
+def run_rolled(rolled, bound, inputs):
     """The rolled graph in torch, with the values of a Symbol that was run."""
     return run(Evaluated(rolled.graph, {
         name: value for name, value in bound.args.items() if name not in inputs},
         bool(bound.grads)), bound, inputs)
 
 
-def check_rolled(symbol: Any, training: bool = False, **options: Any) -> RolledGraph:
+def check_rolled(symbol, training=False, **options):
     """The rolled graph of a Symbol, each of whose recurrences is an operator or a loop."""
     rolled = structure(interop.graph_from_json(symbol.tojson()), training=training, **options)
     left = [finding for finding in rolled.findings if finding.kind == 'unrolled']
@@ -49,7 +39,7 @@ def check_rolled(symbol: Any, training: bool = False, **options: Any) -> RolledG
     return rolled
 
 
-def for_mxnet(symbol: Any) -> Any:
+def for_mxnet(symbol):
     """A Symbol rolled up, as the check of exports runs it in MXNet."""
     graph = structure(interop.graph_from_json(symbol.tojson())).graph
     return S.load_json(interop.graph_to_json(graph))
@@ -57,13 +47,13 @@ def for_mxnet(symbol: Any) -> Any:
 
 # ---- in torch alone, in float64
 
-def values_of(symbol: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def values_of(symbol, shapes):
     """Random values of a Symbol's arguments."""
     found = symbol.infer_shape(**shapes)[0]
     return {name: random_value(name, shape) for name, shape in zip(symbol.list_arguments(), found)}
 
 
-def in_float64(graph: Graph) -> Graph:
+def in_float64(graph):
     """A graph that makes arrays of float64 in the place of float32."""
     nodes = [node._replace(
         attrs={**node.attrs, **dict.fromkeys(
@@ -72,7 +62,7 @@ def in_float64(graph: Graph) -> Graph:
     return graph._replace(nodes=tuple(nodes))
 
 
-def outputs_of(graph: Graph, values: dict[str, np.ndarray], train: bool = False) -> list[Any]:
+def outputs_of(graph, values, train=False):
     """The outputs of a graph in torch, and the gradients of its arguments, by name."""
     module = Evaluated(in_float64(graph), values, train)
     found = module()
@@ -84,7 +74,7 @@ def outputs_of(graph: Graph, values: dict[str, np.ndarray], train: bool = False)
     return [each.detach() for each in found] + [grads[name] for name in sorted(grads)]
 
 
-def assert_same(first: Graph, second: Graph, values: dict[str, np.ndarray]) -> None:
+def assert_same(first, second, values):
     """Two graphs have the same outputs and gradients."""
     for one, other in zip(outputs_of(first, values), outputs_of(second, values)):
         assert one.shape == other.shape

@@ -18,8 +18,6 @@ from . import programs
 from .models import S, V
 from .rolling import group, outputs_of, values_of
 
-__all__ = ['bases', 'change', 'is_wrong']
-
 STEPS, HIDDEN, FEATURES = 4, 3, 3
 #: Programs to change: cells by hand, attention, one input for all steps.
 PROGRAMS = ('handwritten_cell', 'gates_of_joined_inputs', 'weights_that_are_normed', 'autoencoder',
@@ -45,7 +43,7 @@ class Changed(NamedTuple):
 
 # ---- graphs to change
 
-def _cells() -> dict[str, Callable[[], Any]]:
+def _cells():
     stack, both = programs.stack, rnn.BidirectionalCell
     return {
         'lstm': lambda: rnn.LSTMCell(HIDDEN, 'a_'), 'gru': lambda: rnn.GRUCell(HIDDEN, 'a_'),
@@ -62,7 +60,7 @@ def _cells() -> dict[str, Callable[[], Any]]:
     }
 
 
-def built(name: str, steps: int) -> tuple[Any, dict[str, tuple[int, ...]]]:
+def built(name, steps):
     """A program of so many steps, and the shapes of its inputs for two rows."""
     program, time = programs.PROGRAMS[name], programs.TIME
     programs.TIME = steps
@@ -76,7 +74,7 @@ def built(name: str, steps: int) -> tuple[Any, dict[str, tuple[int, ...]]]:
     return symbol, {key: shape for key, shape in shapes.items() if key in symbol.list_arguments()}
 
 
-def bases() -> list[Base]:
+def bases():
     """The graphs to change. States begin as variables, so that none is 0 by itself."""
     found = []
     for name, make in _cells().items():
@@ -102,25 +100,25 @@ def bases() -> list[Base]:
 class Draft:
     """A graph to be changed."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base):
         self.nodes, self.heads, self.values = (
             [*base.graph.nodes], [*base.graph.heads], {**base.values})
 
-    def other(self, i: int, at: int, entry: Entry) -> Node:
+    def other(self, i, at, entry):
         """The node `i` with another input."""
         inputs = [*self.nodes[i].inputs]
         inputs[at] = entry
         return self.nodes[i]._replace(inputs=tuple(inputs))
 
-    def added(self, node: Node) -> Entry:
+    def added(self, node):
         """The output of a node that is there from now on."""
         if node not in self.nodes:
             self.nodes.append(node)
         return Entry(self.nodes.index(node), 0)
 
-    def twins(self, i: int) -> list[int]:
+    def twins(self, i):
         """The nodes that do in all steps what the node `i` does, told by operator and name."""
-        def key(node: Node) -> Any:
+        def key(node):
             return node.op, re.sub(r'\d+', '#', node.name), len(node.inputs)
         return [k for k, node in enumerate(self.nodes) if key(node) == key(self.nodes[i])]
 
@@ -129,7 +127,7 @@ class Draft:
 Change = Callable[[random.Random, Draft, int], Any]
 
 
-def _another_weight(draw: random.Random, draft: Draft, i: int) -> Any:
+def _another_weight(draw, draft, i):
     """A weight or bias that is not shared: a variable of its own, in the same place."""
     node = draft.nodes[i]
     names = [draft.nodes[entry.node].name for entry in node.inputs]
@@ -141,7 +139,7 @@ def _another_weight(draw: random.Random, draft: Draft, i: int) -> Any:
     return draft.other(i, at, draft.added(Node('', names[at] + '_own', {}, ())))
 
 
-def _another_output(draw: random.Random, draft: Draft, i: int) -> Any:
+def _another_output(draw, draft, i):
     """Another part of a split, a gate or a step: one of all, the opposite one or the next."""
     split = [at for at, entry in enumerate(draft.nodes[i].inputs)
              if draft.nodes[entry.node].num_outputs > 1]
@@ -154,7 +152,7 @@ def _another_output(draw: random.Random, draft: Draft, i: int) -> Any:
         (draw.randrange(count), count - 1 - own, (own + 1) % count))))
 
 
-def _another_value(draw: random.Random, draft: Draft, i: int) -> Any:
+def _another_value(draw, draft, i):
     """Another value near an input: another state, step or layer."""
     if not draft.nodes[i].inputs:
         return None
@@ -168,7 +166,7 @@ def _another_value(draw: random.Random, draft: Draft, i: int) -> Any:
     return draft.other(i, at, Entry(min(place, i - 1), 0))
 
 
-def _order_of_inputs(draw: random.Random, draft: Draft, i: int) -> Any:
+def _order_of_inputs(draw, draft, i):
     """Two inputs exchanged."""
     inputs = [*draft.nodes[i].inputs]
     if len(inputs) < 2:
@@ -178,7 +176,7 @@ def _order_of_inputs(draw: random.Random, draft: Draft, i: int) -> Any:
     return draft.nodes[i]._replace(inputs=tuple(inputs))
 
 
-def _scaled(draw: random.Random, draft: Draft, i: int) -> Any:
+def _scaled(draw, draft, i):
     """Something is done to an input on its way."""
     if not draft.nodes[i].inputs:
         return None
@@ -194,19 +192,19 @@ _OTHER_OPS = {
     'SequenceReverse': ('_copy',), 'add_n': ('_copy',)}
 
 
-def _another_operator(draw: random.Random, draft: Draft, i: int) -> Any:
+def _another_operator(draw, draft, i):
     other = _OTHER_OPS.get(draft.nodes[i].op)
     return other and draft.nodes[i]._replace(op=draw.choice(other))
 
 
-_OTHER_VALUES: dict[str, tuple[str, ...]] = {
+_OTHER_VALUES = {
     'act_type': ('tanh', 'sigmoid', 'relu', 'softsign'), 'scalar': ('1', '0.5', '2', '-1'),
     'dim': ('0', '1', '2'), 'axis': ('0', '1', '2'), 'squeeze_axis': ('True', 'False'),
     'transpose_b': ('True', 'False'), 'flatten': ('True', 'False'), 'begin': ('0', '1', '2', '3'),
     'end': ('1', '2', '3', '6'), 'eps': ('0.1',), 'slope': ('0.5',)}
 
 
-def _another_parameter(draw: random.Random, draft: Draft, i: int) -> Any:
+def _another_parameter(draw, draft, i):
     node = draft.nodes[i]
     keys = [key for key in node.attrs if key in _OTHER_VALUES]
     if not keys:
@@ -215,17 +213,17 @@ def _another_parameter(draw: random.Random, draft: Draft, i: int) -> Any:
     return node._replace(attrs={**node.attrs, key: draw.choice(_OTHER_VALUES[key])})
 
 
-def _read_inside(draw: random.Random, draft: Draft, i: int) -> Any:
+def _read_inside(draw, draft, i):
     """Something inside a step is an output as well."""
     draft.heads.append(Entry(i, draw.randrange(draft.nodes[i].num_outputs)))
     return draft.nodes[i]
 
 
-_CHANGES: list[Change] = [_another_weight, _another_output, _another_value, _order_of_inputs,
+_CHANGES = [_another_weight, _another_output, _another_value, _order_of_inputs,
                           _scaled, _another_operator, _another_parameter, _read_inside]
 
 
-def change(draw: random.Random, base: Base) -> Changed | None:
+def change(draw, base):
     """`base` with a change at random, in one step or in all; None if there was none."""
     draft, made, seed = Draft(base), draw.choice(_CHANGES), draw.random()
     place = draw.choice([i for i, node in enumerate(draft.nodes) if node.op])
@@ -240,12 +238,12 @@ def change(draw: random.Random, base: Base) -> Changed | None:
     return None if graph is None else Changed(made.__name__, base.name, graph, draft.values)
 
 
-def _sorted(nodes: list[Node], heads: list[Entry]) -> Graph | None:
+def _sorted(nodes, heads):
     """A graph in which each node comes after what it reads; None if nodes go in circles."""
-    places: dict[int, int] = {}
-    order: list[Node] = []
+    places = {}
+    order = []
 
-    def enter(i: int) -> bool:
+    def enter(i):
         if i not in places:
             places[i] = -1
             if not all(enter(entry.node) for entry in nodes[i].inputs):
@@ -261,7 +259,7 @@ def _sorted(nodes: list[Node], heads: list[Entry]) -> Graph | None:
 
 # ---- what came of it
 
-def is_wrong(changed: Changed) -> bool | None:
+def is_wrong(changed):
     """Whether rolling up changes what a graph computes; None if it computes nothing itself."""
     names = {node.name for node in changed.graph.nodes if not node.op}
     values = {name: value for name, value in changed.values.items() if name in names}
@@ -274,7 +272,7 @@ def is_wrong(changed: Changed) -> bool | None:
     return None if is_refused(changed.graph, values) else True
 
 
-def run(graph: Graph, values: dict[str, np.ndarray]) -> list[Any] | None:
+def run(graph, values):
     """What a graph computes in torch, and its gradients; None if it computes nothing."""
     if len({*graph.heads}) < len(graph.heads):  # only one of equal outputs has gradients
         return None
@@ -285,7 +283,7 @@ def run(graph: Graph, values: dict[str, np.ndarray]) -> list[Any] | None:
         return None
 
 
-def are_near(found: list[Any] | None, expected: list[Any]) -> bool:
+def are_near(found, expected):
     """Whether two graphs computed the same."""
     return found is not None and len(found) == len(expected) and all(
         one.shape == other.shape and (not one.numel() or bool((
@@ -293,7 +291,7 @@ def are_near(found: list[Any] | None, expected: list[Any]) -> bool:
         for one, other in zip(found, expected))
 
 
-def is_refused(graph: Graph, values: dict[str, np.ndarray]) -> bool:
+def is_refused(graph, values):
     """Whether MXNet refuses the shapes of `values`: torch adds arrays of two shapes, for one."""
     symbol = S.load_json(graph_to_json(graph))
     try:

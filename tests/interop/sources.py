@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,16 +19,13 @@ from ..running import bound, random_value
 from .compare import difference, magnitude, torch
 from .models import S, random_model
 
-__all__ = ['Source', 'check', 'generate', 'given', 'outputs', 'quiet', 'read', 'run_mxnet',
-           'source_of', 'total']
-
 #: Modules that a generated source may import.
 ALLOWED = {'__future__', 'math', 'torch', 'typing'}
 #: Outputs that are values of losses, which are no predictions.
 VALUES = {'MakeLoss', 'make_loss', 'CTCLoss', 'softmax_cross_entropy'}
 
 
-def _import(name: str, *rest: Any) -> Any:
+def _import(name, *rest):
     """Refuse what a source has no business with; torch imports what it likes."""
     if name.partition('.')[0] not in ALLOWED:
         raise AssertionError('the source imports %s' % name)
@@ -44,14 +41,14 @@ class Source(NamedTuple):
     inputs: Any = None
 
 
-def read(text: str) -> Any:
+def read(text):
     """The class of a source, which can import nothing but torch."""
     space = {'__name__': 'generated', '__builtins__': {**vars(builtins), '__import__': _import}}
     exec(compile(text, 'model.py', 'exec', dont_inherit=True), space)
     return space['Model']
 
 
-def generate(model: Any, inputs: Any = None, **options: Any) -> Source:
+def generate(model, inputs=None, **options):
     """The source of a model, executed, with the weights from the file beside it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'model.py')
@@ -63,7 +60,7 @@ def generate(model: Any, inputs: Any = None, **options: Any) -> Source:
     return Source(text, module.eval(), model, inputs)
 
 
-def source_of(symbol: Any, data: Mapping[str, np.ndarray], inputs: Any = None) -> Source:
+def source_of(symbol, data, inputs=None):
     """The source of a Symbol with random weights, which fit the data."""
     return generate(random_model(symbol, {name: array.shape for name, array in data.items()}),
                     inputs)
@@ -71,7 +68,7 @@ def source_of(symbol: Any, data: Mapping[str, np.ndarray], inputs: Any = None) -
 
 # ---- MXNet
 
-def quiet(symbol: Any) -> Any:
+def quiet(symbol):
     """The Symbol without random draws."""
     graph = json.loads(symbol.tojson())
     for node in graph['nodes']:
@@ -82,14 +79,14 @@ def quiet(symbol: Any) -> Any:
     return S.load_json(json.dumps(graph))
 
 
-def run_mxnet(symbol: Any, data: Mapping[str, np.ndarray], params: Mapping[str, np.ndarray]) -> Any:
+def run_mxnet(symbol, data, params):
     """A Symbol bound to data and to parameters, or to values by their names."""
     return bound(symbol, {name: value.shape for name, value in data.items()}, params, data, 'write')
 
 
 # ---- the source
 
-def given(source: Source, data: Mapping[str, np.ndarray], method: str = 'forward') -> list[Any]:
+def given(source, data, method='forward'):
     """Arguments of a method: what is named so, or, of odd names, the graph's inputs in order."""
     graph = source.model.graph
     own = {re.sub(r'\W', '_', name): name for name in data}
@@ -102,19 +99,19 @@ def given(source: Source, data: Mapping[str, np.ndarray], method: str = 'forward
     return [torch.as_tensor(data[name]) for name in names]
 
 
-def predictions(graph: Any) -> list[int]:
+def predictions(graph):
     """The places of the outputs that forward gives: all but the values of losses."""
     return [place for place, head in enumerate(graph.heads)
             if graph.nodes[head.node].op not in VALUES] or list(range(len(graph.heads)))
 
 
-def outputs(source: Source, data: Mapping[str, np.ndarray]) -> list[Any]:
+def outputs(source, data):
     """What its forward gives, in the graph's order."""
     found = source.module(*given(source, data))
     return [found] if isinstance(found, torch.Tensor) else list(found)
 
 
-def total(source: Source, data: Mapping[str, np.ndarray], heads: Sequence[np.ndarray]) -> Any:
+def total(source, data, heads):
     """Its loss, or its outputs weighed by `heads`."""
     if hasattr(source.module, 'loss'):
         return source.module.loss(*given(source, data, 'loss'))
@@ -122,8 +119,7 @@ def total(source: Source, data: Mapping[str, np.ndarray], heads: Sequence[np.nda
         outputs(source, data), heads) if found.requires_grad)
 
 
-def check(source: Source, symbol: Any, data: Mapping[str, np.ndarray], tolerance: float = 1e-6,
-          gradients: bool = True) -> None:
+def check(source, symbol, data, tolerance=1e-6, gradients=True):
     """Require MXNet's outputs and gradients, by its names: gradients of a state dict are as good
     a state dict, so they go back as weights do."""
     executor = run_mxnet(symbol, data, {**source.model.arg_params, **source.model.aux_params})

@@ -1,7 +1,4 @@
 """A file is right at every length that it takes: random programs whose numbers follow laws of T."""
-from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
@@ -16,7 +13,7 @@ from .length_programs import judged, judged_against, program  # noqa: E402
 FEW, MANY = range(26), range(26, 400)
 
 
-def free(format: str) -> Any:
+def free(format):
     """A program whose file takes other lengths and is right."""
     for seed in range(0, 400, 4):
         found = judged(seed, format)
@@ -28,7 +25,7 @@ def free(format: str) -> Any:
 class Scaled:
     """A draft whose first output is scaled."""
 
-    def __init__(self, draft: Any, factor: float) -> None:
+    def __init__(self, draft, factor):
         self.__dict__.update(vars(draft))
         self.symbol = draft.symbol * factor
 

@@ -7,10 +7,10 @@ from mxrnn._graph.rolling import structure
 from .. import rnn
 from ..cases import CASES, OURS, each
 from ..running import quiet, stack
-from .compare import assert_equal
+from .compare import assert_equal, bind
 from .compositions import composition
 from .models import S, V
-from .rolling import assert_same, bind, check_rolled, run_rolled, unrolled, values_of
+from .rolling import assert_same, check_rolled, run_rolled, unrolled, values_of
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*(time-major|not applied in training)')
 

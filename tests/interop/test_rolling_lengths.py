@@ -10,9 +10,9 @@ from mxrnn.interop.prepare.lengths import opened
 
 from .. import rnn
 from ..running import named_anew, stack
-from .compare import assert_equal
+from .compare import assert_equal, bind
 from .models import S, V, random_model
-from .rolling import bind, run_rolled
+from .rolling import run_rolled
 
 DATA, VALID, MEMORY = [V(name) for name in ('data', 'valid', 'memory')]
 

@@ -13,10 +13,10 @@ from mxrnn._runtime.symbol_graph import json_of
 from mxrnn.interop import graph_from_json, graph_to_json
 
 from ..running import random_value
-from .compare import assert_equal
+from .compare import assert_equal, bind
 from .models import S, V
 from .operator_cases import OPS, Op, each_name
-from .rolling import bind, run_rolled
+from .rolling import run_rolled
 
 A, B = V('a'), V('b')
 STEPS = 2

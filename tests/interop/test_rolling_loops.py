@@ -8,10 +8,10 @@ from mxrnn._graph.rolling import Finding, Kernel, RolledGraph, structure
 from mxrnn.interop import graph_from_json
 
 from .. import mx, rnn
-from .compare import assert_equal
+from .compare import assert_equal, bind
 from .models import S, V
 from .onnx_runs import compare
-from .rolling import bind, for_mxnet, run_rolled
+from .rolling import for_mxnet, run_rolled
 from .test_rolling_edges import both_ways
 
 DATA, OWN = V('data'), V('memory')

@@ -1,6 +1,4 @@
 """docs/export.md shows what is written, and docs/operators.md what is not."""
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -27,7 +25,7 @@ SHOWN = re.findall(r'`(\w+)` in `tests/interop/programs.py`:\n\n```py\n(.*?)^```
                    (DOCS / 'export.md').read_text(encoding='utf-8'), re.MULTILINE | re.DOTALL)
 
 
-def unchecked(text: str) -> str:
+def unchecked(text):
     """Without the differences that the check found, which depend on the machine."""
     return re.sub(r'^Checked: .*\n(    .*\n)*', '', text, flags=re.MULTILINE)
 

@@ -1,8 +1,5 @@
 """No variable of a source is overwritten while something still reads it: small random programs."""
-from __future__ import annotations
-
 import random
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +18,7 @@ pytestmark = ours
 SHAPE = (3, 3, 3)
 
 
-def parts_of(x: Any, draw: random.Random, name: str) -> list[Any]:
+def parts_of(x, draw, name):
     """Parts of a split along any axis, some of them read several times or never, joined again."""
     axis = draw.randrange(3)
     parts = S.SliceChannel(x, num_outputs=3, axis=axis, squeeze_axis=True, name=name)
@@ -30,7 +27,7 @@ def parts_of(x: Any, draw: random.Random, name: str) -> list[Any]:
             for function in (S.identity, S.sigmoid)]
 
 
-def places_of(x: Any, draw: random.Random, name: str) -> list[Any]:
+def places_of(x, draw, name):
     """The order of the elements, and the elements."""
     values, places = S.topk(x, k=3, ret_typ='both', axis=-1, name=name)
     return [values, S.tanh(values + places)]
@@ -44,7 +41,7 @@ STEPS = (
     lambda x, draw, name: [S.FullyConnected(x, num_hidden=3, flatten=False, name=name)])
 
 
-def program(seed: int) -> Any:
+def program(seed):
     """A Symbol of up to eight steps, whose names make the source take names again."""
     draw = random.Random(seed)
     arrays = [V('x')]

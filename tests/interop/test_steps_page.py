@@ -1,6 +1,4 @@
 """docs/steps.md: the models of other pages are served without MXNet, also by their programs."""
-from __future__ import annotations
-
 import ast
 import os
 import re
@@ -28,16 +26,16 @@ PAGE, EXPORT, RECIPES = [(ROOT / 'docs' / name).read_text(encoding='utf-8')
                          for name in ('steps.md', 'export.md', 'recipes.md')]
 
 
-def blocks(language: str, page: str = PAGE) -> list[str]:
+def blocks(language, page=PAGE):
     return re.findall(r'^```%s\n(.*?)^```' % language, page, re.MULTILINE | re.DOTALL)
 
 
-def commands(block: int) -> list[str]:
+def commands(block):
     """What the commands of a block print."""
     return [told(*shlex.split(line)[3:]) for line in blocks('sh')[block].splitlines()]
 
 
-def function(name: str) -> str:
+def function(name):
     """A function of the recipes, for arrays of NumPy."""
     found = re.search(r'^(?:def|class) %s\b.*?(?=^\S)' % name, RECIPES, re.MULTILINE | re.DOTALL)
     assert found
