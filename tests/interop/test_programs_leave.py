@@ -206,8 +206,9 @@ def mask_in_columns():
 def test_parts_of_a_mask_may_be_one_number_or_as_many_as_there_are_units():
     shapes = {'data': ('batch', T, 4), 'mask': ('batch', T), 'begin': ('batch', 6)}
     model = models.random_model(mask_in_columns(), settled(shapes, 2, T))
-    asked = (r'axis 1 of mask needs a number .* equal sizes: 7 \* \(axis 1 of mask / 7\) and '
-             'axis 1 of mask. Type .* your data; this fits .*: --input mask=batch,%d$' % T)
+    asked = (r'axis 1 of mask needs a number .* equal sizes: 7 \* \(axis 1 of mask / 7 '
+             r'rounded down\) and axis 1 of mask. Type .* your data; this fits .*: --input '
+             'mask=batch,%d$' % T)
     with pytest.raises(interop.ExportError, match=asked):
         exportable(model)
     assert exportable(model, {'mask': ('batch', T)}).inputs == shapes

@@ -7,9 +7,11 @@ from mxrnn._graph.shapes.sizes import (
     Axis,
     Source,
     add,
+    in_words,
     interval,
     number_for,
     product,
+    quotient,
     resolve,
     same,
 )
@@ -52,5 +54,6 @@ def test_a_sum_tells_its_free_axis():
     free = Axis(free=True)
     unify(add(product([free], 2), -2), add(product([time], 2), 4))
     assert same(free, add(time, 3))
+    assert in_words(quotient(add(time, -1), 2), {}) == '(time - 1) / 2 rounded down'
     with pytest.raises(SizeError):
         unify(add(Axis(free=True), 3), 2)

@@ -239,8 +239,8 @@ def in_words(size: Size, names: Mapping[str, str]) -> str:
     terms = [' * '.join([*[str(number)] * (number != 1 or not atoms), *[
         in_words(atom, names) if isinstance(atom, Axis) else '(%s)' % in_words(atom, names)
         for atom in atoms]]) for number, atoms in size.terms]
-    whole = ' + '.join(terms)
-    return whole if size.divisor == 1 else '%s / %d' % (
+    whole = ' + '.join(terms).replace('+ -1 * ', '- ').replace('+ -', '- ')
+    return whole if size.divisor == 1 else '%s / %d rounded down' % (
         whole if len(terms) == 1 else '(%s)' % whole, size.divisor)
 
 
