@@ -276,6 +276,14 @@ def test_a_type_loosens_only_what_it_reaches(tmp_path, monkeypatch):
         write_onnx(model, str(tmp_path / 'a.onnx'), {'y': ('batch', 4)}, types={'y': 'float32'})
 
 
+def test_a_source_of_a_type_that_it_does_not_take_is_not_written(model, library, tmp_path):
+    """It was written with MXNet's words for the types of nodes."""
+    with pytest.raises(interop.ExportError, match=r'^The inputs have other types than the weights, '
+                       r'float32: data=float16 \(types, --type\)'):
+        interop.to_source(model, tmp_path / 'a.py', types={'data': 'float16'})
+    assert not list(tmp_path.iterdir())
+
+
 def test_outputs_without_numbers_show_nothing(tmp_path):
     """They were taken to be equal."""
     model, _ = model_for(S.log(-S.square(V('data'))), {'data': (2, 4)})

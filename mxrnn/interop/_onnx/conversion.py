@@ -21,6 +21,7 @@ from ..._graph.shapes.sizes import Axis, Size, Source, axes_in, parts, product, 
 from ..._graph.shapes.unification import SizeError, unify
 from ..._graph.stepping import Stepped
 from ..prepare import Prepared
+from ..prepare.input_shapes import other_types
 from ..prepare.steps import KEY
 from ..registry import ONNX, ExportError, Unsupported
 from . import arrays, elementwise, layers, samplers, sequences  # noqa: F401  (fill it)
@@ -112,10 +113,8 @@ class Conversion:
         except SizeError as error:
             raise ExportError('%s cannot be computed: %s' % (builder.current, error)) from None
         except _CheckError as error:
-            others = ['%s=%s' % each for each in self._types.items() if each[1] != self._float.name]
-            if others:
-                error.args = ('%s\nThe inputs have other types than the weights, %s: %s (types, '
-                              '--type)' % (error, self._float.name, ', '.join(others)),)
+            error.args = ('\n'.join(filter(None, [str(error), other_types(
+                self._types, self._float.name)])),)
             raise
 
     def _variable(self, node: Node) -> Value:

@@ -13,6 +13,7 @@ from ..._graph.graph import Graph
 from ..._graph.operator_table import row
 from ..model import Model
 from ..prepare import Prepared
+from ..prepare.input_shapes import other_types
 from ..registry import ONNX, TORCH, ExportError
 from ..run.exported_file import ExportedFile
 from ..run.mxnet_process import EndedError, forget, of_mxnet
@@ -286,8 +287,14 @@ class _Check:
         every: list[Data] = []
         for data in self._inputs.drawn(sizes=sizes):
             own = checkpoint is not self._checkpoint or self._found.fits(data)
-            wanted = checkpoint.outputs(data, own)
             counts = _chunks(file.steps(data)) if file.steps else []
+            try:
+                wanted = checkpoint.outputs(data, own)
+            except EndedError:
+                raise
+            except ValueError:
+                self._refuse_types(checkpoint, data, own, counts)
+                raise
             try:
                 got = file.outputs(data, counts)
             except ValueError as error:
@@ -336,6 +343,24 @@ class _Check:
         self.said.append(said)
         self._rewritten += not own
         self.data = every
+
+
+    def _refuse_types(self, checkpoint: Reference, data: Data, own: bool, counts: Sequence[int]
+                      ) -> None:
+        """Say so if a checkpoint refuses data only for their types; if the file does, too, it is
+        not written."""
+        weights = np.result_type('f', *[
+            array.dtype for array in checkpoint.model.arg_params.values()])
+        reason = other_types({name: data[name].dtype for name in data
+                              if name in self._found.types}, weights.name)
+        if not reason:
+            return
+        checkpoint.outputs({name: array.astype(weights) for name, array in data.items()}, own)
+        try:
+            self._file.outputs(data, counts)
+        except ValueError:
+            raise ExportError('%s\n%s' % (reason, REMEDY)) from None
+        raise _Incomparable('the checkpoint does not take these data. ' + reason)
 
 
 def _chunks(length: int) -> list[int]:  # 1, 2 and the remaining steps

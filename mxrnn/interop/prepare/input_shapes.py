@@ -19,7 +19,7 @@ from ..registry import ExportError, ShapesNeeded
 
 __all__ = ['Request', 'Shapes', 'TiedError', 'WrongSizeError', 'as_options', 'as_typed',
            'blaming_axes', 'check_shapes', 'check_types', 'graph_shapes', 'guarded', 'guesses',
-           'of_graph', 'shapes_found', 'without_number']
+           'of_graph', 'other_types', 'shapes_found', 'without_number']
 
 #: Inputs' shapes by name: numbers, and names for axes of any size.
 Shapes = Mapping[str, Sequence[Union[int, str]]]
@@ -122,6 +122,15 @@ def check_types(types: object, graph: Graph, params: Container[str]) -> None:
         if isinstance(dtype, str) and dtype not in ('bfloat16', np.dtype(dtype).name):
             raise ValueError("types[%r] must be the full name of a type, such as '%s', got %r"
                              % (key, np.dtype(dtype).name, dtype))
+
+
+def other_types(types: Mapping[str, Any], weights: str) -> str:
+    """The line on inputs whose typed types are not that of the weights; '' if there are none."""
+    named = {name: kind if isinstance(kind, str) else np.dtype(kind).name
+             for name, kind in types.items()}
+    others = ['%s=%s' % each for each in named.items() if each[1] != weights]
+    return 'The inputs have other types than the weights, %s: %s (types, --type)' % (
+        weights, ', '.join(others)) if others else ''
 
 
 def shapes_found(graph: Graph, params: Mapping[str, np.ndarray], given: Shapes,
