@@ -62,6 +62,17 @@ HEADS = {
     'a layer of a sum': (lambda x: S.FullyConnected(
         S.sum(x, axis=1), num_hidden=3, name='fc') * (2 / T), False),
     'joined sums': (lambda x: S.concat(S.sum(x, axis=1), S.max(x, axis=1)) * (2 / T), False),
+    'a part of a sum': (lambda x: S.slice(
+        S.sum(x, axis=1), begin=(None, 0), end=(None, 3)) * (3 / T), False),
+    'a sum, looked up': (lambda x: S.take(S.sum(x, axis=1), S.zeros(2), axis=1) * (3 / T), False),
+    'a sum, repeated': (lambda x: S.tile(S.sum(x, axis=1), reps=(1, 2)) * (3 / T), False),
+    'a chosen sum': (lambda x: S.where(x > 0, *[S.sum(x, axis=1, keepdims=True).broadcast_like(
+        x)] * 2) * (3 / T), False),
+    'a sum over paths': (lambda x: S.CTCLoss(S.transpose(x, (1, 0, 2)), S.slice_axis(
+        S.argmax(x, axis=2), axis=1, begin=0, end=1)) / 10, False),
+    'a window over any steps': (lambda x: S.Pooling(S.transpose(x, (0, 2, 1)), kernel=(1,),
+        global_pool=True, pool_type='sum') / 10, False),
+    'a sum of zeros': (lambda x: S.sum(S.zeros_like(x), axis=1) * .1, True),
     'place of the largest': (lambda x: S.argmax(x, axis=1) > T // 2, False),
     'second place': (lambda x: S.argmax(x, axis=1) > 2, False),
     'first place': (lambda x: S.argmax(x, axis=1) > 0, True),
@@ -231,6 +242,20 @@ def test_a_tie_names_the_node_that_made_the_number():
     more = tie._replace(node=tie.node._replace(name='others'))
     assert str(verdict.axes['time']._replace(ties=(tie, more))) == (
         reason + ', and so does 1 more node')
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_a_factor_beside_a_sum_of_cross_entropies_ties_rows_and_steps(fused):
+    scores = S.Reshape(rows(T, fused), shape=(-1, 4))
+    axes = verdict_of(S.softmax_cross_entropy(scores, S.argmax(scores, axis=1)) / 10).axes
+    assert axes['batch'].ties and axes['time'].ties
+
+
+def test_a_node_that_states_as_many_steps_as_units_is_named():
+    """The Reshape without the first step, and not the begin state, which has as many units."""
+    steps, _ = rnn.LSTMCell(T, 'f_').unroll(T, V('data'), merge_outputs=False)
+    verdict = verdict_of(S.mean(S.stack(*steps[1:], axis=1), axis=1))
+    assert {tie.node.op for tie in verdict.axes['time'].ties} == {'Reshape'}
 
 
 def test_the_batch_is_judged_beside_a_number_of_steps():

@@ -159,7 +159,8 @@ def _layer_norm(node: Node, data: Array, *vectors: Array) -> tuple[Axes, ...]:
     return data.mixed([at]), rest, rest
 
 
-rule('InstanceNorm')(lambda node, data, *_: data.mixed(range(2, len(data))))
+rule('InstanceNorm')(lambda node, data, *vectors: data.as_long(1, *vectors).mixed(
+    range(2, len(data))))
 rule('GroupNorm')(lambda node, data, *_: (data.mixed(range(1, len(data))), *[
     [data[0], (node.num_groups,)]] * 2))
 rule('LRN')(lambda node, data: data.mixed([1]))

@@ -253,8 +253,9 @@ def _flow(graph: Graph, table: Table, every: set[str]) -> list[_Around]:
     sums of ones."""
     flow = [_Around(set(), set(), set(), set(), set()) for _ in graph.nodes]
     for node, own in zip(graph.nodes, flow):
-        _reduce(node, own, [(graph.nodes[entry.node], flow[entry.node]) for entry in node.inputs],
-                table, every)
+        lengths = node.inputs_of('length')
+        _reduce(node, own, [(graph.nodes[entry.node], flow[entry.node]) for entry in node.inputs
+                            if entry not in lengths], table, every)
     for node, own in zip(graph.nodes[::-1], flow[::-1]):
         _meet(node, own, [flow[entry.node] for entry in node.inputs])
     return flow
@@ -263,7 +264,7 @@ def _flow(graph: Graph, table: Table, every: set[str]) -> list[_Around]:
 def _reduce(node: Node, own: _Around, read: Sequence[tuple[Node, _Around]], table: Table,
             every: set[str]) -> None:
     """Note over what a node reduces what it `read`."""
-    axes = _over(node, table)
+    axes = [] if read and read[0][0].op == 'zeros_like' else _over(node, table)
     data = table.axes.get(node.inputs[0], []) if node.inputs else []
     own.reduced.update(*map(labels, axes))
     if axes:
@@ -277,12 +278,10 @@ def _reduce(node: Node, own: _Around, read: Sequence[tuple[Node, _Around]], tabl
         over = data if node.op == 'SoftmaxActivation' else data[node.axis:][:1]
         for around in (own, *(before for _, before in read)):
             around.weighted.update(*map(labels, over))
-    keeps = node.op in (*_KEEP, 'add_n', 'FullyConnected') or node.op.startswith('broadcast_') or (
-        any(has(node.op, trait) for trait in ('elementwise', 'pair', 'one shape', 'joins')))
     for made, before in read:
         if node.op in (*_SUMS, 'batch_dot', 'dot', '_foreach'):
             before.summed.update(own.reduced)
-        if keeps and not _COMPARES.search(made.op):
+        if not _COMPARES.search(made.op):
             own.reduced.update(before.reduced)
             own.counts.update(before.counts)
     own.counts.difference_update((0, 1))
@@ -306,6 +305,10 @@ def _meet(node: Node, own: _Around, read: Sequence[_Around]) -> None:
 def _over(node: Node, table: Table) -> list[Factors]:
     """The axes over which a node reduces."""
     data = table.axes.get(node.inputs[0], []) if node.inputs else []
+    if data and node.op in ('softmax_cross_entropy', 'CTCLoss'):
+        return data[:1]
+    if data and node.op == 'Pooling' and node.global_pool:
+        return data[2:]
     if data and node.op in _REDUCE:
         axes = (node.axis,) if isinstance(node.axis, int) else node.axis
         return [data[at] for at in reduced_axes(len(data), axes, getattr(node, 'exclude', False))]

@@ -249,7 +249,7 @@ class _Finder:
             found = {label for size in sizes for label in labels(size)} or {
                 label for entry in node.inputs for axis in level.axes(entry)
                 for label in labels(axis)}
-            maker = number and _maker(level, node.inputs, number) or node
+            maker = not _states(node, number) and _maker(level, node.inputs, number) or node
             self._made_for.setdefault(maker.name, set()).update(found)
             fits = next((_fits(size, number) for size in sizes
                          if not isinstance(size, int) and number), ())
@@ -436,13 +436,18 @@ def _maker(level: _Level, entries: Sequence[Entry], number: int) -> Node | None:
             found = _maker(level.above, [level.given[entry.node]], number)
             if found:
                 return found
-        key = {**_MAKERS, 'Reshape': 'shape', 'slice_axis': 'end', 'slice': 'end'}.get(node.op)
-        if key is not None:
-            value = node.start if node.op == '_arange' and node.stop is None else getattr(node, key)
-            if number in (value if isinstance(value, tuple) else (value,)):
-                return node
+        if _states(node, number):
+            return node
         pending += node.inputs
     return None
+
+
+def _states(node: Node, number: int) -> bool:
+    """Whether a node states a number that one of its axes may have."""
+    key = {**_MAKERS, 'Reshape': 'shape', 'slice_axis': 'end', 'slice': 'end'}.get(node.op)
+    value = None if key is None else (
+        node.start if node.op == '_arange' and node.stop is None else getattr(node, key))
+    return number in (value if isinstance(value, tuple) else (value,))
 
 
 def _kernel_behind(graph: Graph, place: int, at: int) -> int:
