@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .model import Model
+from .registry import ShapesNeeded
 from .torch_model import WaitingModel, to_torch
 
 __all__ = ['Network', 'of_quantiles']
@@ -20,7 +21,11 @@ class Network(nn.Module):
 
     def __init__(self, model: Model, names: Mapping[str, str], quantiles: bool, form: Any) -> None:
         super().__init__()
-        network = to_torch(model)
+        params = model.params
+        network = to_torch(model) if all(
+            node.stated_shape for node in model.graph.nodes
+            if node.is_variable and node.name not in params) else WaitingModel(
+                model, {}, ShapesNeeded(''))  # nobody can type the numbers of axes of fields
         self.inputs, self._names = network.inputs, dict(names)
         self._quantiles, self._form = quantiles, form
         #: One that waits for its first batch has no parameters that could be moved to a device.

@@ -6,7 +6,9 @@ import functools
 import itertools
 import linecache
 import sys
+import threading
 import types
+import weakref
 from typing import Any, Callable, Mapping, Sequence
 
 import torch
@@ -31,6 +33,10 @@ from .registry import TORCH, Converters, ExportError, ShapesNeeded
 __all__ = ['TorchModel', 'WaitingModel', 'operators', 'to_torch']
 
 _COUNT = itertools.count()
+#: Classes by their sources, as long as they have instances.
+_CLASSES: weakref.WeakValueDictionary[str, type[TorchModel]] = weakref.WeakValueDictionary()
+#: Of the first calls of waiting models.
+_FIRST_CALL = threading.RLock()
 
 
 def to_torch(model: Model, inputs: Mapping[str, Sequence[int | str]] | None = None, *,
@@ -41,8 +47,9 @@ def to_torch(model: Model, inputs: Mapping[str, Sequence[int | str]] | None = No
     Parameters
     ----------
     model, inputs, types, outputs, certify_by, states
-        As in `to_source`. If the graph does not tell the shape of an input, the class is made when
-        it is called first. Until then it has no parameters: give `inputs` to train it.
+        As in `to_source`. If `to_source` would need `inputs`, the class is made when it is called
+        first. Until then it has no parameters: give `inputs` to train it. Once made, a class never
+        changes: it refuses other shapes.
 
     Returns
     -------
@@ -87,9 +94,7 @@ class _Facts:
     Attributes
     ----------
     asked : dict
-        What `to_torch` was asked for, and numbers of axes that calls told.
-    model : Model or None
-        The model, until the first call.
+        What `to_torch` was asked for, and what the first call told.
     arguments : dict
         By method, MXNet's names of its arguments.
     shapes : dict
@@ -111,7 +116,6 @@ class _Facts:
     """
 
     asked: Mapping[str, Any]
-    model: Model | None
     arguments: dict[str, list[str]]
     shapes: Mapping[str, Sequence[int | str]] = dataclasses.field(default_factory=dict)
     ranges: Mapping[tuple[str, int], range] = dataclasses.field(default_factory=dict)
@@ -141,8 +145,6 @@ class TorchModel(nn.Module):
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._mxrnn.model is not None and not torch.compiler.is_compiling():
-            self._settle({**dict(zip(self.inputs, args)), **kwargs})
         given = self._given('forward', args, kwargs)
         try:
             return super().__call__(*given)
@@ -158,29 +160,6 @@ class TorchModel(nn.Module):
         if name == 'loss':
             raise AttributeError('. '.join(self._mxrnn.notes) or 'the graph has no loss')
         return super().__getattr__(name)
-
-    def _settle(self, given: Mapping[str, Any]) -> None:
-        """Before the first call: become the class for inputs like these, if they have other shapes
-        than the graph suggests. In training that is too late."""
-        facts: _Facts = self._mxrnn
-        model, facts.model = facts.model, None
-        shapes = {name: tuple(given[name].shape) for name in self.inputs
-                  if isinstance(given.get(name), Tensor)}
-        if model is None or self.training or len(shapes) < len(self.inputs) or _are_like(
-                facts, shapes):
-            return
-        try:
-            made = _for_shapes(model, facts.asked, shapes)
-        except ExportError:
-            if not isinstance(self, WaitingModel):
-                return  # with the shapes that the graph suggests, the message is clearer
-            facts.model = model
-            raise
-        made.to(given[self.inputs[0]].device)
-        hooks = {key: value for key, value in self.__dict__.items() if 'hooks' in key}
-        self.__dict__.clear()
-        self.__dict__.update(made.__dict__, **hooks)
-        self.__class__ = type(made)  # type: ignore[assignment]
 
     def _given(self, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """The arguments of a method, in order."""
@@ -228,21 +207,13 @@ class TorchModel(nn.Module):
         return 'inputs=%s, outputs=%s' % (self.inputs, self.outputs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        facts: _Facts = dataclasses.replace(self._mxrnn, model=None)
-        return _empty, (self.source, facts.operators), {**self.__dict__, '_mxrnn': facts}
+        return _empty, (self.source, self._mxrnn.operators), self.__dict__
 
 
 def _first_states(facts: _Facts) -> str:
     """The call that returns the states before the first step."""
     return 'encode(%s)' % ', '.join(facts.arguments['encode']) if (
         'encode' in facts.arguments) else 'begin(batch)'
-
-
-def _are_like(facts: _Facts, shapes: Mapping[str, Sequence[int]]) -> bool:
-    """Whether inputs have the numbers of axes, and the sizes that are numbers, of a module."""
-    return all(len(shape) == len(facts.shapes.get(name, ())) and all(
-        isinstance(size, str) or size == number for size, number in zip(
-            facts.shapes[name], shape)) for name, shape in shapes.items())
 
 
 def _refuse_others(facts: _Facts, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -271,8 +242,9 @@ def _check_shapes(facts: _Facts, shapes: Mapping[str, Sequence[int | str]],
         if len(own) != len(shape) or any(
                 size != other if isinstance(size, int) else limit and other not in limit
                 for size, other, limit in zip(own, shape, limits)):
-            asked = '' if name in (facts.asked['inputs'] or {}) or len(own) == len(shape) else (
-                '. to_torch(model, inputs={...}) takes the shapes of others')
+            asked = '' if len(own) == len(shape) else (
+                '. If the graph takes such data: to_torch(model, inputs={%r: %s}), with a name for '
+                'each axis of any size' % (name, shape))
             raise ValueError('%s must be (%s), got %s%s%s' % (name, ', '.join(
                 '%d to %d' % (limit[0], limit[-1]) if limit else str(size)
                 for size, limit in zip(own, limits)), shape, asked, ''.join([
@@ -329,7 +301,7 @@ def _made(model: Model, asked: Mapping[str, Any]) -> TorchModel:
     module.outputs = [name for name, head in zip(plan.model.graph.outputs, heads)
                       if head in methods.heads]
     module._mxrnn = _Facts(
-        asked, model, {method: names for method, names in arguments.items() if names},
+        asked, {method: names for method, names in arguments.items() if names},
         {name: plan.shapes[name] for name in methods.inputs}, plan.ranges,
         {name: axes for name, axes in plan.guarded.items() if name in plan.given or any(
             has(node.op, 'recurs') for node in plan.graph.nodes)},
@@ -356,65 +328,63 @@ def _tables(graph: Graph, name: str) -> list[int]:
             if reader.node.op == 'Embedding' and reader.input.role == 'index']
 
 
-def _for_shapes(model: Model, asked: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
-                ) -> TorchModel:
+def _for_call(model: Model, asked: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
+              ) -> TorchModel:
     """The module for inputs like these. They also tell sizes that it needs and the graph does not
     tell, or of which the graph tells only the product."""
     asked = {**asked, 'ranks': {name: len(shape) for name, shape in shapes.items()}}
+    made = None
     try:
         made = _made(model, asked)
-        if not _are_like(made._mxrnn, shapes):
-            made = _made(model, {**asked, 'inputs': {name: [
-                number if isinstance(size, int) else size for size, number in zip(
-                    made._mxrnn.shapes.get(name, shape), shape)]
-                for name, shape in shapes.items()}})
+        told = made._mxrnn.shapes
     except ShapesNeeded as error:
         if not error.shapes:
             raise ValueError('the graph does not take %s: %s' % (' and '.join(
                 '%s of shape %s' % each for each in shapes.items()), error)) from None
-        told = {name: [number if size is None else size for size, number in zip(
-            error.shapes[name], shape)] for name, shape in shapes.items()}
-        try:
-            made = _made(model, {**asked, 'inputs': told})
-        except ExportError:
-            made = _made(model, {**asked, 'inputs': shapes})
-    made._mxrnn.model = None
-    return made
+        told = error.shapes
+    typed = {name: tuple([size if isinstance(size, str) else number for size, number in zip(
+        told[name], shape)]) for name, shape in shapes.items()}
+    if made is not None and typed == told:
+        return made
+    try:
+        return _made(model, {**asked, 'inputs': typed})
+    except ExportError:
+        return _made(model, {**asked, 'inputs': shapes})
 
 
 def _class_of(source: str, operators: tuple[Node, ...]) -> type[TorchModel]:
-    """The class of a source, one for equal texts unless a program's functions run in it."""
-    return _compiled(source) if not operators else _executed(source, [
-        TORCH[node.op].make(node) for node in operators])
-
-
-def _executed(source: str, operators: Sequence[Callable[..., Any]] = ()) -> type[TorchModel]:
-    """The class of a source. Tracebacks, `inspect` and TorchScript find its lines."""
+    """The class of a source, one for equal texts unless a program's functions run in it.
+    Tracebacks, `inspect` and TorchScript find its lines, as long as it is used."""
+    found = None if operators else _CLASSES.get(source)
+    if found is not None:
+        return found
     module = types.ModuleType('mxrnn_model_%d' % next(_COUNT))
     module.__file__ = name = '<%s>' % module.__name__
-    linecache.cache[name] = len(source), None, source.splitlines(True), name
-    sys.modules[module.__name__] = module  # where torch.export looks for functions
     exec(compile(source, name, 'exec', dont_inherit=True), vars(module))
-    module.Model.operators = operators
+    plain = vars(module).pop('Model')  # the module does not keep it alive
+    plain.operators = [TORCH[node.op].make(node) for node in operators]
 
     def by_name(method: str) -> Callable[..., Any]:
-        plain = getattr(module.Model, method)
+        own = getattr(plain, method)
 
-        @functools.wraps(plain)
+        @functools.wraps(own)
         def call(self: TorchModel, *args: Any, **kwargs: Any) -> Any:
             given = self._given(method, args, kwargs)
             try:
-                return plain(self, *given)
+                return own(self, *given)
             except (IndexError, RuntimeError, ValueError) as error:
                 self._explain(method, given, error)
                 raise
         return call
-    return type('Model', (TorchModel, module.Model), {
-        method: by_name(method) for method in ('loss', 'steps', 'encode')
-        if hasattr(module.Model, method)})
-
-
-_compiled = functools.lru_cache(maxsize=64)(_executed)
+    made = type('Model', (TorchModel, plain), {
+        each: by_name(each) for each in ('loss', 'steps', 'encode') if hasattr(plain, each)})
+    linecache.cache[name] = len(source), None, source.splitlines(True), name
+    sys.modules[module.__name__] = module  # where torch.export looks for functions
+    for cache, key in (linecache.cache, name), (sys.modules, module.__name__):
+        weakref.finalize(made, cache.pop, key, None).atexit = False
+    if not operators:
+        _CLASSES[source] = made
+    return made
 
 
 def _empty(source: str, operators: tuple[Node, ...]) -> TorchModel:
@@ -431,23 +401,34 @@ class WaitingModel(TorchModel):
     call, and the sizes of axes that the graph ties without telling them. It has no parameters
     before."""
 
-    def __init__(self, model: Model, asked: Mapping[str, Any], error: ShapesNeeded) -> None:
+    def __init__(self, model: Model, asked: Mapping[str, Any], needed: ShapesNeeded) -> None:
         super().__init__()
         params = model.params
-        graph = chosen(with_one_input(model.graph, params, True).graph, asked['outputs'], True,
+        graph = chosen(with_one_input(model.graph, params, True).graph, asked.get('outputs'), True,
                        ())[0]
         whole = [name for name in graph.arguments if name not in params]
         graph = graph.ending_in(without_values(graph, graph.heads))
         self.inputs = [name for name in graph.needed_variables() if name not in params]
         self.outputs, self.training = graph.outputs, False
-        self._needed, self._shapes = str(error), error.shapes
-        self._mxrnn = _Facts(asked, model, {'forward': self.inputs, **(
+        self._model, self._needed, self._shapes = model, str(needed), needed.shapes
+        self._mxrnn = _Facts(asked, {'forward': self.inputs, **(
             {'loss': whole} if whole != self.inputs else {})})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self._given('forward', args, kwargs)
-        self._settle({**dict(zip(self.inputs, args)), **kwargs})
+        with _FIRST_CALL:
+            if type(self) is WaitingModel:  # no other thread was first
+                self._become(dict(zip(self.inputs, self._given('forward', args, kwargs))))
         return self(*args, **kwargs)
+
+    def _become(self, given: Mapping[str, Tensor]) -> None:
+        """Become the class for inputs like these."""
+        made = _for_call(self._model, self._mxrnn.asked, {
+            name: tuple(value.shape) for name, value in given.items()})
+        made.to(next(iter(given.values())).device)
+        hooks = {key: value for key, value in self.__dict__.items() if 'hooks' in key}
+        del self._model
+        self.__dict__.update(made.__dict__, **hooks)
+        self.__class__ = type(made)  # type: ignore[assignment]
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise ExportError(

@@ -1,7 +1,11 @@
 """Programs use the module: training, devices, saving, copies, export, refusals."""
 import copy
+import gc
 import json
+import linecache
 import pickle
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -147,7 +151,8 @@ def test_inputs_are_checked():
     (lambda: rnn.FusedRNNCell(3, 2, dropout=.5), None),
     (lambda: rnn.DropoutCell(.5), None)])
 def test_draws_happen_in_training_alone(cell, state):
-    module = make(over(cell(), 4, DATA), {'data': (2, 4, 5)})
+    shapes = {'data': (2, 4, 5)}
+    module = interop.to_torch(random_model(over(cell(), 4, DATA), shapes), shapes)
     data = torch.rand(2, 4, 5)
     torch.testing.assert_close(module(data), module(data), rtol=0, atol=0)
     module.train()
@@ -546,16 +551,44 @@ def test_a_class_that_is_not_made_yet_has_no_parameters(call):
     assert interop.to_torch(untold(), {'data': ('batch', 7, 3)}).train().training
 
 
-def test_numbers_of_axes_that_differ_from_what_the_graph_suggests():
+def test_threads_may_all_be_the_first_to_call():
+    module, found = interop.to_torch(untold()), []
+    start = threading.Barrier(4)
+
+    def call():
+        start.wait()
+        found.append(module(torch.rand(2, 7, 3)).shape)
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [(2, 7, 5)] * 4
+
+
+@pytest.mark.parametrize('shape', [(3, 4), (2, 3, 5, 4)])
+def test_data_with_another_number_of_axes_need_it_typed(shape):
+    """The first call made another class: an optimiser went on with parameters of the old one."""
     model = random_model(S.FullyConnected(DATA, num_hidden=2, flatten=False), {'data': (2, 3, 4)})
-    for shape in (3, 4), (2, 3, 4), (2, 3, 5, 4):
-        module, data = interop.to_torch(model), torch.rand(shape)
-        found = module(data)
-        assert found.shape == (*shape[:-1], 2)
-        with pytest.raises(ValueError, match=r'data must be .*to_torch\(model, inputs'):
-            module(data[None])
-        for name, value in interop.from_torch(module, model).arg_params.items():
-            np.testing.assert_array_equal(value, model.arg_params[name])
+    module, data = interop.to_torch(model), torch.rand(shape)
+    own = [*module.parameters()]
+    with pytest.raises(ValueError, match=r'data must be \(batch, data_1, 4\), got \((.*)\)\. If .*'
+                                         r"to_torch\(model, inputs=\{'data': \(\1\)\}\)"):
+        module(data)
+    assert all(one is other for one, other in zip(own, module.parameters()))
+    module = interop.to_torch(model, {'data': shape})
+    assert module(data).shape == (*shape[:-1], 2)
+    for name, value in interop.from_torch(module, model).arg_params.items():
+        np.testing.assert_array_equal(value, model.arg_params[name])
+
+
+def test_a_class_is_gone_with_its_instances():
+    module = interop.to_torch(unknown('tanh', 'tanh', 'sin'), {'data': (2,)})
+    name, file = module.forward.__module__, module.forward.__code__.co_filename
+    assert name in sys.modules and file in linecache.cache
+    del module
+    gc.collect()
+    assert name not in sys.modules and file not in linecache.cache
 
 
 def test_steps_by_mxnets_names():

@@ -324,7 +324,7 @@ class MethodWriter:
         if operator is None:
             return None
         self.file.operators.append(node)
-        text = 'Model.operators[%d](%s)' % (len(self.file.operators) - 1, ', '.join(
+        text = 'self.operators[%d](%s)' % (len(self.file.operators) - 1, ', '.join(
             [*['self.training'] * operator.training, *map(format, inputs)]))
         return Many(text) if node.num_outputs > 1 else text
 
