@@ -111,8 +111,8 @@ class _Facts:
     notes : list of str
     operators : tuple of Node
         The nodes that the program's functions run.
-    states : int
-        How many states the method steps takes.
+    states : list of tuple
+        The shapes of the states that the method steps takes; names are sizes of inputs, '' any.
     """
 
     asked: Mapping[str, Any]
@@ -125,7 +125,7 @@ class _Facts:
     rows: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
     operators: tuple[Node, ...] = ()
-    states: int = 0
+    states: Sequence[Sequence[int | str]] = ()
 
 
 class TorchModel(nn.Module):
@@ -172,10 +172,10 @@ class TorchModel(nn.Module):
         for name, value in given.items():
             if name != 'states':
                 _check.instance(name, value, Tensor, 'a torch.Tensor')
-            elif not isinstance(value, (tuple, list)) or len(value) != facts.states or not all(
+            elif not isinstance(value, (tuple, list)) or len(value) != len(facts.states) or not all(
                     isinstance(each, Tensor) for each in value):
                 raise TypeError('states must be the %d tensors that %s or the last steps returned, '
-                                'got %s' % (facts.states, _first_states(facts), len(value) if (
+                                'got %s' % (len(facts.states), _first_states(facts), len(value) if (
                                     isinstance(value, (tuple, list))) else type(value).__name__))
         shapes = {name: shape for name, shape in facts.shapes.items() if name in given}
         _check_shapes(facts, shapes, given)
@@ -196,6 +196,14 @@ class TorchModel(nn.Module):
             if ids.numel() and not 0 <= ids.min() <= ids.max() < rows:
                 raise IndexError('the ids in %s must be from 0 to %d, got %d to %d' % (
                     name, rows - 1, ids.min(), ids.max())) from error
+        sizes = {str(size): number for name, shape in facts.shapes.items() if name in given
+                 for size, number in zip(shape, given[name].shape)}
+        for at, (shape, state) in enumerate(zip(facts.states, given.get('states', ()))):
+            wanted = [sizes.get(str(size), size) for size in shape]
+            if len(wanted) != state.dim() or any(isinstance(size, int) and size != number
+                                                 for size, number in zip(wanted, state.shape)):
+                raise ValueError('states[%d] must be (%s), got %s' % (at, ', '.join(
+                    str(size) or 'any' for size in wanted), tuple(state.shape))) from error
         labels = ' or '.join(name for name in facts.labels if name in given)
         if labels and str(error).startswith('Target'):  # and which
             raise IndexError('%s has a class that the scores lack. %s' % (labels, error)) from error
@@ -309,7 +317,8 @@ def _made(model: Model, asked: Mapping[str, Any]) -> TorchModel:
         _labels(methods), {
                 name: min(rows) for name in methods.inputs
                 for rows in [_tables(plan.graph, name)] if rows}, source.notes, nodes,
-        len(steps.states) if steps else 0)
+        [[size if isinstance(size, int) else getattr(size, 'label', '') for size in fact.shape]
+         for fact in steps.facts.values()] if steps else ())
     return module.eval()
 
 

@@ -604,6 +604,8 @@ def test_steps_by_mxnets_names():
     for wrong, got in (None, 'NoneType'), ((), '0'):
         with pytest.raises(TypeError, match=r'the 2 tensors that begin\(batch\) .* got ' + got):
             module.steps(data, wrong)
+    with pytest.raises(ValueError, match=r'states\[0\] must be \(1, 2, 4\), got \(1, 3, 4\)'):
+        module.steps(data, module.begin(3))
     with pytest.raises(AttributeError, match=r'first states come from begin\(batch\)'):
         module.encode(data)
     for name in 'begin', 'steps', 'encode':
