@@ -95,7 +95,7 @@ FORMS = {'as in the archives': {}, 'short history': {'context': 5}, 'hours': {
 
 
 @pytest.mark.parametrize('name, way', [*[(name, 'source') for name in FORMS], *[
-    (name, 'onnx') for name in ('as in the archives', 'long history', 'one step', 'no early lag')]])
+    (name, 'onnx') for name in ('as in the archives', 'long history', 'one step')]])
 def test_without_draws_the_numbers_are_the_same(name, way, tmp_path):
     form = Form(EXACT, samples=2, **FORMS[name])
     said, path, expected, found = exported(form, way, tmp_path)
@@ -105,7 +105,7 @@ def test_without_draws_the_numbers_are_the_same(name, way, tmp_path):
         assert sum(line.startswith('        for ') for line in lines) == 2 and 'note' not in said
 
 
-@pytest.mark.parametrize('name, steps', [(EXACT, 8), (EXACT, 24), ('gaussian', 4), ('gaussian', 8)])
+@pytest.mark.parametrize('name, steps', [(EXACT, 8), ('gaussian', 4)])
 def test_random_masks_have_a_scale(name, steps, tmp_path):
     """A mask of normal numbers would give a scale below 0, whose logarithm is no number."""
     form = Form(name, steps=steps, layers=4)

@@ -212,8 +212,7 @@ def test_names_that_interop_does_not_have():
 
 
 #: Programs of which a class is compiled, exported, traced and, without pasted functions, scripted.
-TOOLS = ['lstm_bucketing', 'gru_bucketing', 'cudnn_lstm_bucketing', 'lstm_time_major',
-         'attention_over_the_steps']
+TOOLS = ['gru_bucketing', 'cudnn_lstm_bucketing', 'lstm_time_major', 'attention_over_the_steps']
 
 
 @pytest.mark.parametrize('name', TOOLS)
