@@ -115,7 +115,9 @@ def write_source(model: Model, path: str, inputs: Mapping[str, Sequence[Any]] | 
 
 def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Module, model: Model,
                 *, inputs: Mapping[str, Sequence[Any]] | None = None,
-                outputs: Sequence[str] | None = None) -> Model:
+                types: Mapping[str, _check.DType] | None = None,
+                outputs: Sequence[str] | None = None, certify_by: Graph | None = None,
+                states: bool = False) -> Model:
     """Take the weights of a trained source back, to save them as a checkpoint.
 
     Parameters
@@ -124,7 +126,7 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
         Path of the state dict, or the module, or the module's state dict.
     model : Model
         The model that `to_source` or `to_torch` got.
-    inputs, outputs
+    inputs, types, outputs, certify_by, states
         The arguments that `to_source` got. A module of `to_torch` knows its own.
 
     Returns
@@ -138,13 +140,15 @@ def from_source(weights: str | os.PathLike[str] | Mapping[str, Tensor] | nn.Modu
         The state dict belongs to another model.
     """
     made = getattr(weights, '_mxrnn', None)  # by to_torch
-    asked = made.asked if made is not None else {'inputs': inputs, 'outputs': outputs}
+    asked = made.asked if made is not None else {
+        'inputs': inputs, 'types': types, 'outputs': outputs, 'certify_by': certify_by,
+        'states': _check.flag('states', states)}
     state, file = _state_of(weights), written(
         prepare(model, training=True, **asked), in_memory=made is not None).file
     wanted = [*file.state, *file.constants]
     if set(state) != set(wanted):
-        raise ValueError('weights must come from the source of model, with the inputs and outputs '
-                         'of the export. %s' % '; '.join(
+        raise ValueError('weights must come from the source of model, with the options of the '
+                         'export. %s' % '; '.join(
                              '%s: %s' % (what, _check.some(names)) for what, names in (
                                  ('missing', [key for key in wanted if key not in state]),
                                  ('not of this source', [str(key) for key in state
