@@ -108,9 +108,8 @@ def install(fuse: bool | None = None) -> None:
     Parameters
     ----------
     fuse : bool, optional
-        Unroll every cell through `fuse`: faster, with the same arguments, states and outputs in the
-        same order, and equal results up to rounding. None: only if the environment variable
-        MXRNN_FUSE is 1.
+        Bind graphs with sym.RNN for their recurrences: faster, with equal results up to rounding.
+        The graphs themselves stay the same. None: only if the environment variable MXRNN_FUSE is 1.
 
     Examples
     --------

@@ -7,7 +7,6 @@ from ._cells.modifiers import DropoutCell, ModifierCell, ResidualCell
 from ._cells.noise import VariationalDropoutCell, WeightDropCell, ZoneoutCell
 from ._cells.variables import RNNParams
 from ._cells.weights_by_gate import MissingWeightsError
-from ._operator import automatic_fuse as _automatic  # noqa: F401  (for programs with --fuse)
 from ._operator.fused_cell import FusedRNNCell
 from ._runtime import finder as _finder
 

@@ -27,8 +27,8 @@ from .weights_by_gate import PackedWeights
 if TYPE_CHECKING:
     from .._runtime.mxnet_types.sym import Unpack, VariableOptions
 
-__all__ = ['Activate', 'Activation', 'as_it_is', 'BaseRNNCell', 'check_cell', 'Partial', 'Step',
-           'unchanged_on_error', 'unroll_checked', 'unroll_masked', 'unroll_within', 'ZEROS']
+__all__ = ['Activate', 'Activation', 'BaseRNNCell', 'check_cell', 'Partial', 'Step',
+           'unchanged_on_error', 'unroll_checked', 'unroll_within', 'ZEROS']
 
 Activate = Callable[..., mx.sym.Symbol]
 Activation = Union[str, Activate]  #: A name of sym.Activation's functions, or a function.
@@ -325,8 +325,8 @@ class BaseRNNCell(PackedWeights):
         TypeError, ValueError
             Inputs, states or a layout do not fit. The cell then is as before.
         """
-        return unroll_hook(self, inputs, begin_state, Options(
-            length, layout, merge_outputs, dtype, valid_length))
+        return unroll_checked(self, functools.partial(_unroll_masked, self), inputs, begin_state,
+                              Options(length, layout, merge_outputs, dtype, valid_length))
 
     def _unroll_(self, inputs: Inputs, begin_state: States | None, options: Options) -> Unrolled:
         """Build the result of `unroll` from checked arguments: call the cell step by step, and keep
@@ -366,20 +366,18 @@ class BaseRNNCell(PackedWeights):
 
 
 @contextlib.contextmanager
-def unchanged_on_error(cell: BaseRNNCell, always: bool = False) -> Iterator[Sequence[BaseRNNCell]]:
-    """Restore the attributes of `cell` and of the cells in it if the block fails, or with `always`
-    in any case. The block gets these cells."""
+def unchanged_on_error(cell: BaseRNNCell) -> Iterator[Sequence[BaseRNNCell]]:
+    """Restore the attributes of `cell` and of the cells in it if the block fails. The block gets
+    these cells."""
     cells = cell._all_cells_()
     before = [dict(vars(each)) for each in cells]
-    restores = True
     try:
         yield cells
-        restores = always
-    finally:
-        if restores:
-            for each, attributes in zip(cells, before):
-                vars(each).clear()
-                vars(each).update(attributes)
+    except BaseException:
+        for each, attributes in zip(cells, before):
+            vars(each).clear()
+            vars(each).update(attributes)
+        raise
 
 
 def unroll_checked(cell: BaseRNNCell, unroll: Callable[..., Unrolled], inputs: Inputs,
@@ -397,8 +395,8 @@ def unroll_checked(cell: BaseRNNCell, unroll: Callable[..., Unrolled], inputs: I
     return outputs, states
 
 
-def unroll_masked(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None,
-                  options: Options) -> Unrolled:
+def _unroll_masked(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None,
+                   options: Options) -> Unrolled:
     """Unroll `cell`. With lengths, it reads zeros in padding and returns zeros there."""
     layout, lengths = options.layout, options.lengths
     if not isinstance(lengths, GivenLengths) or cell._masks_padding_:
@@ -406,18 +404,6 @@ def unroll_masked(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None,
     inputs = lengths.mask_given(merged(inputs, layout), layout)
     outputs, states = cell._unroll_(inputs, begin_state, options)
     return options.arranged(lengths.mask(merged(outputs, layout), layout)), states
-
-
-def as_it_is(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None, options: Options
-             ) -> Unrolled:
-    """Unroll `cell` itself."""
-    return unroll_checked(cell, functools.partial(unroll_masked, cell), inputs, begin_state,
-                          options)
-
-
-#: Called by `unroll` of an outermost cell. With --fuse, another function replaces it
-#: (`_operator/automatic_fuse.py`).
-unroll_hook = as_it_is
 
 
 def unroll_within(cell: BaseRNNCell, inputs: Inputs, begin_state: States | None, options: Options

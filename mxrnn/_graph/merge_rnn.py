@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter, defaultdict
-from typing import NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 from .graph import Entry, Graph, Node
 from .graph_editing import Edit, join_parts
@@ -23,9 +23,13 @@ from .shapes.sizes import Axis
 __all__ = ['merged', 'readers']
 
 
-def merged(graph: Graph) -> Graph:
-    """The graph with the directions and layers of an RNN in one node."""
-    finds = [_directions, _whole, _layers]
+def merged(graph: Graph, for_mxnet: bool = False) -> Graph:
+    """The graph with the directions and layers of an RNN in one node. `for_mxnet`: only directions,
+    and their begin states in a Concat, because MXNet infers no array from a stack of it."""
+    finds: list[Callable[[Graph], Edit | None]] = [
+        functools.partial(_directions, for_mxnet=for_mxnet), _whole]
+    if not for_mxnet:
+        finds.append(_layers)
     at = 0
     while at < len(finds):
         edit = finds[at](graph)
@@ -102,14 +106,15 @@ def _one_row(graph: Graph, entry: Entry) -> bool:
 
 
 def _join(edit: Edit, graph: Graph, entries: Sequence[Entry], name: str, p: float,
-          **attrs: object) -> Entry:
+          for_mxnet: bool = False, **attrs: object) -> Entry:
     """One RNN that replaces several and their states; returns its output."""
     nodes, write = [graph.nodes[entry.node] for entry in entries], edit.writer
     weights, biases = zip(*[_arrays(edit, graph, node) for node in nodes])
     parts = [part for each in (*weights, *biases) for part in each]
     vector = write.add('_rnn_param_concat', name + '_parameters',
                        {'dim': 0, 'num_args': len(parts)}, parts)
-    begins = [join_parts(write, name + '_begin', each, 0)
+    begins = [write.join(each, name + '_begin', 0) if for_mxnet else
+              join_parts(write, name + '_begin', each, 0)
               for each in zip(*[node.inputs[2:] for node in nodes])]
     joined = write.kernel([nodes[0].inputs[0], vector, *begins], name, nodes[0].mode,
                           nodes[0].state_size, p=p, **attrs)
@@ -144,7 +149,7 @@ def readers(graph: Graph, entry: Entry) -> set[int]:
     return found if turned.isdisjoint(graph.heads) else found | {-1}
 
 
-def _directions(graph: Graph) -> Edit | None:
+def _directions(graph: Graph, for_mxnet: bool) -> Edit | None:
     """Join two RNNs, one that reads its data forwards and one that reads it backwards.
 
     The same operators must read the outputs of both, or nothing may read them.
@@ -169,7 +174,8 @@ def _directions(graph: Graph) -> Edit | None:
             joins = [graph.nodes[each].name for each in sorted(reading(ahead)) if each >= 0]
             name = re.sub(r'(_t\d+)?_out$', '', joins[0]) if joins else one.name
             edit, units = Edit(graph), one.state_size
-            joined = _join(edit, graph, [ahead, back], name, 0, num_layers=1, bidirectional=True)
+            joined = _join(edit, graph, [ahead, back], name, 0, for_mxnet, num_layers=1,
+                           bidirectional=True)
             edit.replaced[ahead] = edit.slice(joined, 2, 0, units)
             edit.replaced[back] = edit.writer.add(
                 'reverse', 'back', {'axis': (0,)}, [edit.slice(joined, 2, units, 2 * units)])

@@ -1,22 +1,24 @@
 """Graphs of a program that runs with --fuse: bound with sym.RNN for their recurrences.
 
-`unroll` uses sym.RNN itself. But a Python loop over `cell(x, states)`, or over a program's own
-layers, leaves a graph of steps. Its recurrences are recognised by what they compute. The executor
-has the arrays of the program's graph, in their order. Recurrences stay steps if this MXNet would
-compute the operator wrongly.
+`unroll`, or a Python loop over `cell(x, states)` or over a program's own layers, leaves a graph of
+steps. Its recurrences are recognised by what they compute. The executor has the arrays of the
+program's graph, in their order. Recurrences stay steps if this MXNet would compute the operator
+wrongly. A report at the end says what was fused.
 """
 from __future__ import annotations
 
+import atexit
+import sys
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 
 from .. import _check
 from .._cells.known_shapes import Kind
-from .._graph.rolling import Finding, Kernel, Loop, Values, structure
+from .._graph.merge_rnn import merged
+from .._graph.rolling import Finding, Kernel, Values, structure
 from .._graph.rolling.numbered_values import is_random
 from .._graph.symbol_json import graph_to_json
-from .._operator import automatic_fuse
 from .._operator.rnn_defects import corrupts, cpu_build, disabled, onednn
 from .._runtime import finder
 from .._runtime.mxnet import mx
@@ -36,17 +38,13 @@ Given = TypeVar('Given')
 
 def _rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
                       ) -> tuple[mx.sym.Symbol, tuple[Finding, ...]]:
-    """`symbol` for training, with sym.RNN for recurrences and without loops, and a finding for each
-    recurrence; `float32` says that all its numbers are known to be of that type."""
-    graph = graph_of(symbol)
-
-    def reject_reason(values: Values, what: Kernel | Loop) -> str | None:
-        if isinstance(what, Loop):
-            return 'loops of MXNet are slower than steps'
-        return _fault(values, what, float32)
-    rolled = structure(graph, training=True, reject_reason=reject_reason)
-    return mx.sym.load_json(graph_to_json(rolled.graph)) if rolled.is_rolled else symbol, (
-        rolled.findings)
+    """`symbol` for training, with sym.RNN for recurrences and without loops, which are slower than
+    steps in MXNet; and a finding for each recurrence. `float32` says that all its numbers are known
+    to be of that type."""
+    rolled = structure(graph_of(symbol), training=True, loops=False,
+                       reject_reason=lambda values, kernel: _fault(values, kernel, float32))
+    return mx.sym.load_json(graph_to_json(merged(rolled.graph, for_mxnet=True))) if (
+        rolled.is_rolled) else symbol, rolled.findings
 
 
 def _fault(values: Values, what: Kernel, float32: bool) -> str | None:
@@ -140,15 +138,12 @@ def _found(symbol: mx.sym.Symbol, shapes: Mapping[str, tuple[int, ...]], types: 
         return None
     float32 = all(np.dtype(each) == np.float32 or np.dtype(each).kind != 'f' for each in inner)
     rolled, findings = _rolled_to_kernels(symbol, float32)
-    if rolled is symbol or not _alike(symbol, rolled):
-        return None
-    try:
-        rolled.infer_shape(**dict(zip(names, all_shapes)))
-    except mx.base.MXNetError:  # it infers less of sequences than of their steps
-        return None
+    found = _FusedBind(rolled, dict(zip(names, all_shapes)), all_types)
+    reason = None if rolled is symbol else _reject_reason(symbol, found)
     for finding in findings:
-        automatic_fuse.note(str(finding) + ', bound')
-    return _FusedBind(rolled, dict(zip(names, all_shapes)), all_types)
+        _note('%s, bound' % str(
+            finding._replace(kind='unrolled', what=reason) if reason else finding))
+    return None if rolled is symbol or reason else found
 
 
 def _types(symbol: mx.sym.Symbol, types: Types) -> dict[str, _check.DType]:
@@ -161,14 +156,39 @@ def _types(symbol: mx.sym.Symbol, types: Types) -> dict[str, _check.DType]:
     return {name: np.float32 if each is None else each for name, each in zip(names, found)}
 
 
-def _alike(symbol: mx.sym.Symbol, rolled: mx.sym.Symbol) -> bool:
-    """Whether both graphs have the same arguments and draw random numbers in the same order."""
-    before, after = graph_of(symbol), graph_of(rolled)
-    random = [node.name for node in before.nodes if is_random(node)]
-    return (sorted(symbol.list_arguments()) == sorted(rolled.list_arguments())
-            and sorted(symbol.list_auxiliary_states()) == sorted(rolled.list_auxiliary_states())
-            and random == [node.name for node in after.nodes
-                           if is_random(node) and node.name in set(random)])
+def _reject_reason(symbol: mx.sym.Symbol, found: _FusedBind) -> str | None:
+    """Why `found` cannot replace `symbol`, or None."""
+    rolled = found.symbol
+    if any(sorted(names_of(symbol)) != sorted(names_of(rolled)) for names_of in (
+            mx.sym.Symbol.list_arguments, mx.sym.Symbol.list_auxiliary_states)):
+        return 'the fused graph would have other arguments'
+    before, after = ([node.name for node in graph_of(each).nodes if is_random(node)]
+                     for each in (symbol, rolled))
+    # One Dropout over all steps has the name of the first step's.
+    kept = {*before} & {*after}
+    if [name for name in before if name in kept] != [name for name in after if name in kept]:
+        return 'the fused graph would draw random numbers in another order'
+    try:
+        shapes = rolled.infer_shape(**found.shapes)[1]
+    except mx.base.MXNetError:
+        shapes = None
+    return None if shapes else 'MXNet infers less of sequences than of their steps'
+
+
+#: What became of recurrences, and how often.
+_noted: dict[str, int] = {}
+
+
+def _note(text: str) -> None:
+    """Report at the end, if requested, what became of a recurrence."""
+    if finder.reports and not _noted:
+        atexit.register(_report)
+    _noted[text] = _noted.get(text, 0) + 1
+
+
+def _report() -> None:
+    lines = ['%s %d time%s' % (text, count, 's' * (count > 1)) for text, count in _noted.items()]
+    print('\n'.join(['mxrnn, run with --fuse:', *lines]), file=sys.stderr)
 
 
 def _by_name(names: Sequence[str], values: Given) -> Given | dict[str, Any]:

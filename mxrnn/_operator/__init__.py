@@ -7,5 +7,4 @@
 - `fused_cell`: FusedRNNCell
 - `fuse_layers`: layers of sym.RNN in the place of cells
 - `fuse`: runs ordinary cells through sym.RNN
-- `automatic_fuse`: `fuse` for programs that run with --fuse, whose graphs are saved as without
 """

@@ -51,7 +51,7 @@ def wanted(bias: Symbol, arrays: Sequence[Symbol], dtype: Kind, name: str | None
 
 def operator_vector(mode: str, layers: Sequence[Sequence[BaseRNNCell]], inputs: Symbol,
                     states: Sequence[Symbol], name: str, width: int = 0,
-                    dtype: Kind = None, listed: Sequence[Symbol] = ()) -> Symbol:
+                    dtype: Kind = None) -> Symbol:
     """The vector of sym.RNN, assembled in the graph from ordinary cells' weights.
 
     Parameters
@@ -70,8 +70,6 @@ def operator_vector(mode: str, layers: Sequence[Sequence[BaseRNNCell]], inputs: 
         Channels of `inputs`; 0 if unknown.
     dtype : type, optional
         Type of the weights, if it is known.
-    listed : list of Symbol
-        The Symbols that the graph lists right after the first weight.
     """
     units = layers[0][0]._num_hidden
     arrays: dict[str, Symbol] = {}
@@ -80,8 +78,7 @@ def operator_vector(mode: str, layers: Sequence[Sequence[BaseRNNCell]], inputs: 
         rows = []
         for direction, cell in zip('lr', layer):
             own = '%s%d_' % (direction, i)
-            (i2h, h2h, *biases), last = cell_arrays(cell, row, width, dtype, name + own, units,
-                                                      listed if not arrays else ())
+            (i2h, h2h, *biases), last = cell_arrays(cell, row, width, dtype, name + own, units)
             if not arrays:  # one array of the vector is enough
                 biases[0] = wanted(biases[0], [inputs, *states], dtype, name)
             arrays[own + 'i2h_weight'] = i2h if width == units else _rows(i2h, units)
@@ -105,14 +102,13 @@ def zero_row(inputs: Symbol, name: str) -> Symbol:
     return mx.sym.zeros_like(mx.sym.Flatten(part, name=name + 'flat'), name=name + 'row')
 
 
-def cell_arrays(cell: BaseRNNCell, row: Symbol, width: int, dtype: Kind, name: str, rows: int = 0,
-                listed: Sequence[Symbol] = ()) -> tuple[list[Symbol], Symbol]:
+def cell_arrays(cell: BaseRNNCell, row: Symbol, width: int, dtype: Kind, name: str, rows: int = 0
+                ) -> tuple[list[Symbol], Symbol]:
     """The weights and then the biases of `cell`, and a row as wide as its output. Their shapes are
     inferred although a Concat reads them.
 
     The cell's input is as wide as `row`; `width` and `dtype` are given if they are known. A weight
-    that already has rows of the width `rows` is used unchanged. The graph lists `listed` right
-    after the first weight.
+    that already has rows of the width `rows` is used unchanged.
     """
     units = cell._num_hidden
     weights: list[Symbol] = []
@@ -120,12 +116,10 @@ def cell_arrays(cell: BaseRNNCell, row: Symbol, width: int, dtype: Kind, name: s
     for group, weight, bias in zip(GROUPS, (cell._iW, cell._hW), (cell._iB, cell._hB)):
         array = '%s%s_' % (name, group)
         weight, vector = _inferred(weight, len(cell._gate_names) * units, width, row, dtype, array)
-        first = bool(listed) and not weights
-        plain = width == rows and dtype is not None and not first
+        plain = width == rows and dtype is not None
         shaped = weight
         if bias is None or not plain:
-            shape = _after(vector, listed, array) if first else vector
-            shaped = mx.sym.reshape_like(weight, shape, lhs_begin=0, lhs_end=1, rhs_begin=0,
+            shaped = mx.sym.reshape_like(weight, vector, lhs_begin=0, lhs_end=1, rhs_begin=0,
                                          rhs_end=1, name=array + 'weight')
         weights.append(weight if plain else shaped)
         biases.append(
@@ -170,20 +164,6 @@ def _inferred(weight: Symbol, length: int, width: int, row: Symbol, dtype: Kind,
         weight = mx.sym._internal._identity_with_attr_like_rhs(weight, some, name=name + 'like')
     return weight, mx.sym.slice_axis(mx.sym.Reshape(some, shape=(-1,), name=name + 'flat'), axis=0,
                                      begin=0, end=length, name=name + 'vector')
-
-
-def _after(vector: Symbol, listed: Sequence[Symbol], name: str) -> Symbol:
-    """`vector`, of which only the shape matters, in a graph that lists `listed` here."""
-    ones = []
-    for i, array in enumerate(listed):
-        array = mx.sym.slice(array, begin=(0,), end=(1,), name='%slisted%d' % (name, i))
-        ones.append(mx.sym.slice_axis(mx.sym.Reshape(array, shape=(-1,), name=array.name + '_flat'),
-                                      axis=0, begin=0, end=1, name=array.name + '_one'))
-    total = mx.sym.add_n(*ones, name=name + 'listed') if len(ones) > 1 else ones[0]
-    nothing = mx.sym.zeros_like(total, name=name + 'nothing')
-    # The shape of `vector` is known before the arrays' shapes are.
-    return mx.sym._internal._identity_with_attr_like_rhs(
-        vector, mx.sym.broadcast_add(vector, nothing, name=name + 'after'), name=name + 'shape')
 
 
 def sized(vector: Symbol, layout: FusedLayout, prefix: str, inputs: Symbol) -> Symbol:

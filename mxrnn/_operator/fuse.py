@@ -22,7 +22,7 @@ from .rnn_defects import corrupts, disabled
 if TYPE_CHECKING:
     from .._runtime.mxnet_types.sym import Unpack, VariableOptions
 
-__all__ = ['fuse', 'FusedUnroll', 'Plan', 'plan', 'replaced_in']
+__all__ = ['fuse', 'FusedUnroll', 'Plan', 'plan']
 
 
 def _innermost(cell: BaseRNNCell) -> DenseCell:
@@ -36,7 +36,7 @@ def _projects_inputs(cell: BaseRNNCell) -> bool:
     """Whether `cell` only projects its inputs, in a known way."""
     inner = _innermost(cell)
     own = isinstance(inner, DenseCell) and '_in_fuse_' in vars(type(inner))
-    return own and not any(map(replaced_in, cell._all_cells_()))
+    return own and not any(map(_replaced_in, cell._all_cells_()))
 
 
 class ProjectedCell(CellAround):
@@ -182,7 +182,7 @@ class FusedUnroll(CellAround):
     def _unrolling_(self) -> Iterator[Callable[..., Unrolled]]:
         planned = self._plan_of_unroll_()
         if not planned.fused:
-            yield self._unfused_()
+            yield functools.partial(unroll_within, self.base_cell)
             return
         # Leaves the counters as if the cells were unrolled one by one. Cells in a container are
         # reset when its states are made; a cell in a modifier makes its own states.
@@ -194,9 +194,6 @@ class FusedUnroll(CellAround):
             cell.reset()
         yield planned.cell._unroll_
         owner._init_counter = made
-
-    def _unfused_(self) -> Callable[..., Unrolled]:
-        return functools.partial(unroll_within, self.base_cell)
 
     def _after_(self, outputs: Inputs, inputs: Inputs, options: Options) -> Inputs:
         if not self._plan_of_unroll_().fused:
@@ -257,7 +254,7 @@ def _operator(layer: Layer, width: int) -> Plan:
     return Plan(operator, layer.width, True, repr(operator))
 
 
-def replaced_in(cell: BaseRNNCell) -> list[str]:
+def _replaced_in(cell: BaseRNNCell) -> list[str]:
     """The methods of `cell` that a program has replaced."""
     return [name for name in vars(cell) if callable(getattr(type(cell), name, None))]
 
@@ -267,7 +264,7 @@ def _layer(cell: DenseCell) -> Layer | str:
     kind = type(cell)
     if disabled():
         return 'MXNET_MKLDNN_ENABLED=0 breaks sym.RNN'
-    replaced = replaced_in(cell)
+    replaced = _replaced_in(cell)
     if replaced:
         return 'its %s is replaced' % replaced[0]
     if cell._clip_ is not None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -55,9 +55,6 @@ class OperatorCell(BaseRNNCell):
     can_step = False
     _masks_padding_ = True
 
-    #: Whether graphs list the weights in the order of the cells.
-    in_order = False
-
     def __init__(self, layers: list[Layer], width: int) -> None:
         super().__init__()
         self.layers = layers
@@ -96,9 +93,9 @@ class OperatorCell(BaseRNNCell):
         width = self._width or (known_shape(inputs) or (0,))[-1]
         shared = length is not None and length >= SHARED_FROM and (
             onednn(dtype) or dtype == np.float16)
-        operator = functools.partial(_operator, self.in_order)
+        operator: Callable[..., Any] = _operator
         if isinstance(lengths, GivenLengths):
-            shared, operator = False, functools.partial(_padded, self.in_order, lengths)
+            shared, operator = False, functools.partial(_padded, lengths)
         by_cell: list[Any] = []
         for layers in [self.layers] if shared else [[layer] for layer in self.layers]:
             own = [[next(rest) for _ in cell.state_info]
@@ -126,15 +123,14 @@ def _unrolled(cell: BaseRNNCell, inputs: mx.sym.Symbol, states: list[mx.sym.Symb
     return options.arranged(mask(merged(outputs, options.layout), options.layout)), finals
 
 
-def _operator(in_order: bool, layers: list[Layer], inputs: mx.sym.Symbol,
-              states: list[list[mx.sym.Symbol]], width: int, dtype: Kind
-              ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
+def _operator(layers: list[Layer], inputs: mx.sym.Symbol, states: list[list[mx.sym.Symbol]],
+              width: int, dtype: Kind) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
     """Layers as one operator: outputs, and final states by cell."""
     first, name = layers[0], layers[0].cells[0]._prefix + 'fused_'
     inputs = apart(inputs, dtype, name + 'data_')
     begin = [_stacked(each, '%sstate_%d' % (name, k)) for k, each in enumerate(zip(*states))]
     vector = operator_vector(first.mode, [layer.cells for layer in layers], inputs, begin, name,
-                             width, dtype, _listed(layers, states) if in_order else ())
+                             width, dtype)
     outputs, *lasts = mx.sym.RNN(
         inputs, vector, *begin, state_size=first.num_hidden, num_layers=len(layers),
         bidirectional=len(first.cells) == 2, mode=first.mode, state_outputs=True,
@@ -145,30 +141,14 @@ def _operator(in_order: bool, layers: list[Layer], inputs: mx.sym.Symbol,
     return outputs, list(map(list, finals))
 
 
-def _listed(layers: list[Layer], states: list[list[mx.sym.Symbol]], most: int = 4
-            ) -> list[mx.sym.Symbol]:
-    """Arguments of one step's graph after the first weight, in the order of the graph. The operator
-    itself takes up to `most` arguments of one cell, without a state, in this order."""
-    cells = [cell for layer in layers for cell in layer.cells]
-    all_of_them: list[mx.sym.Symbol | None] = []
-    for cell, (state, *others) in zip(cells, states):
-        all_of_them += [cell._iW, cell._iB, state, cell._hW, cell._hB, *others]
-    found = [each for each in all_of_them if each is not None and each.list_arguments()]
-    if len(found) <= most:
-        return found[1:2]
-    return found[1:]
-
-
-def _padded(in_order: bool, lengths: GivenLengths, layers: list[Layer], inputs: mx.sym.Symbol,
+def _padded(lengths: GivenLengths, layers: list[Layer], inputs: mx.sym.Symbol,
             states: list[list[mx.sym.Symbol]], width: int, dtype: Kind
             ) -> tuple[mx.sym.Symbol, list[list[mx.sym.Symbol]]]:
     """One layer over sequences of different lengths: outputs, and final states by cell."""
     layer, = layers
     names = [cell._prefix + 'fused_' for cell in layer.cells]
-    listed = [_listed([layer._replace(cells=[cell])], [own], 0) if in_order else ()
-              for cell, own in zip(layer.cells, states)]
-    arrays = [cell_arrays(cell, zero_row(inputs, name), width, dtype, name, 0, before)[0]
-              for cell, name, before in zip(layer.cells, names, listed)]
+    arrays = [cell_arrays(cell, zero_row(inputs, name), width, dtype, name)[0]
+              for cell, name in zip(layer.cells, names)]
     return padded_layer(layer.mode, layer.num_hidden, arrays, inputs, states, lengths, True,
                         [name + 'rnn' for name in names], dtype)
 

@@ -23,7 +23,7 @@ _MODULES = {'mxnet.rnn.%s' % name: name for name in ('rnn_cell', 'rnn', 'io')}
 #: Set by `replace_rnn`: whether mxrnn replaces mxnet.rnn when MXNet is imported.
 _replaces_rnn = False
 
-#: Set by `replace_rnn`: whether the program's cells are unrolled through `fuse`.
+#: Set by `replace_rnn`: whether the program's graphs are bound with sym.RNN for recurrences.
 fuses = False
 
 #: Whether to report at the end what was fused.
@@ -99,7 +99,7 @@ def enable() -> _Finder:
 def replace_rnn(fuse: bool | None = None) -> None:
     """Replace mxnet.rnn by mxrnn, now or as soon as MXNet is imported.
 
-    With `fuse`, its cells are unrolled through `fuse`. None: if the environment says so.
+    With `fuse`, graphs are bound with sym.RNN for recurrences. None: if the environment says so.
     """
     global _replaces_rnn, fuses
     if fuse is None:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from mxrnn._graph.rolling import Finding, Kernel, RolledGraph, structure
+from mxrnn._graph.rolling import Finding, RolledGraph, structure
 from mxrnn.interop import graph_from_json
 
 from .. import mx, rnn
@@ -202,8 +202,8 @@ def test_the_sum_has_the_name_of_the_last_addition():
     assert graph.nodes[-1].op == 'sum'
 
 
-def no_kernels(values, what):
-    return 'no kernels' if isinstance(what, Kernel) else None
+def no_kernels(values, kernel):
+    return 'no kernels'
 
 
 KERNEL, LOOP = 'fullyconnected, 3 steps: one operator, rnn_tanh', (
@@ -214,8 +214,8 @@ KERNEL, LOOP = 'fullyconnected, 3 steps: one operator, rnn_tanh', (
 FOUND = {
     'a kernel': (by_hand, {}, [KERNEL], False),
     'no kernel': (by_hand, {'reject_reason': no_kernels}, [LOOP % 'no kernels'], False),
-    'no loop': (by_hand, {'reject_reason': lambda values, what: 'no %s' % type(what).__name__},
-                ['fullyconnected, 3 steps: stays unrolled, because no Loop'], True),
+    'no loop': (by_hand, {'reject_reason': no_kernels, 'loops': False},
+                ['fullyconnected, 3 steps: stays unrolled, because no kernels'], True),
     'names without a begin': (lambda: by_hand('abc'), {}, [
         KERNEL.replace('fullyconnected', 'steps')], False),
     'sums of steps': (lambda: sums([OWN, *by_hand()]), {}, [

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from typing import Callable, Literal, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Callable, Literal, Mapping, NamedTuple, Optional, Sequence
 
 from ..._check import some
 from ..attributes import AttributeValueError
@@ -163,11 +163,11 @@ class _Found(NamedTuple):
     finding: Finding
 
 
-#: Why a kernel or loop cannot run in the target library, or None if it can.
-RejectReason = Callable[[Values, Union[Kernel, Loop]], Optional[str]]
+#: Why a kernel cannot run in the target library, or None if it can.
+RejectReason = Callable[[Values, Kernel], Optional[str]]
 
 
-def structure(graph: Graph, *, training: bool = False, sums: bool = True,
+def structure(graph: Graph, *, training: bool = False, sums: bool = True, loops: bool = True,
               reject_reason: RejectReason | None = None) -> RolledGraph:
     """Roll up the recurrences of a graph, and change no number.
 
@@ -180,9 +180,11 @@ def structure(graph: Graph, *, training: bool = False, sums: bool = True,
     sums : bool
         Whether a chain of additions becomes a sum over all steps. Otherwise it becomes a loop with
         a running sum, which can run in steps.
+    loops : bool
+        Whether recurrences that are no sym.RNN, and operators that cannot take all steps at once,
+        become loops. Otherwise they stay steps, and sym.RNN may read these one by one.
     reject_reason : callable, optional
-        Returns the reason why a kernel or loop cannot be used, or None; a kernel may still become a
-        loop.
+        Returns the reason why a kernel cannot be used, or None; it may still become a loop.
 
     Returns
     -------
@@ -193,7 +195,8 @@ def structure(graph: Graph, *, training: bool = False, sums: bool = True,
         wrote around a number of steps reads the size.
     """
     try:
-        written = _write(graph, training, sums, reject_reason or (lambda values, what: None))
+        written = _write(graph, training, sums, loops,
+                         reject_reason or (lambda values, kernel: None))
     except AttributeValueError:  # reading the graph later will name the wrong node
         return RolledGraph(graph, ())
     except TooLong:
@@ -226,19 +229,20 @@ class _Written(NamedTuple):
     totals: Mapping[int, int] = {}
 
 
-def _write(graph: Graph, training: bool, sums: bool, reject_reason: RejectReason) -> _Written:
+def _write(graph: Graph, training: bool, sums: bool, loops: bool, reject_reason: RejectReason
+           ) -> _Written:
     values = Values(graph, training)
     ranks, rows = find_ranks(values)
-    search = _Search(values, ranks, reject_reason)
+    search = _Search(values, ranks, loops, reject_reason)
     found, failed = search.found, search.failed
     apart: set[tuple[int, ...]] = set()
     picked: set[tuple[int, ...]] = set()
-    if found:
-        found += _Search(values, ranks, reject_reason, found, Planner(
-            values, ranks, rows, _claims(found), apart, sums)).found
+    if found and loops:
+        found += _Search(values, ranks, loops, reject_reason, found, Planner(
+            values, ranks, rows, _claims(found), apart, sums, loops)).found
     lists = _lists(values, ranks)
     while found or lists:  # each turn adds to `apart` or `picked`, or takes from `found`
-        planner = Planner(values, ranks, rows, _claims(found), apart, sums)
+        planner = Planner(values, ranks, rows, _claims(found), apart, sums, loops)
         emitter = RolledWriter(planner, [(each.finding.name, each.what, each.finding.steps)
                                          for each in found], picked - apart, lists)
         try:
@@ -301,9 +305,11 @@ class _Search:
         Those that must stay unrolled, with a node of each step.
     """
 
-    def __init__(self, values: Values, ranks: Sequence[Rank], reject_reason: RejectReason,
-                 others: Sequence[_Found] = (), planner: Planner | None = None) -> None:
-        self._values, self._ranks, self._reject_reason = values, ranks, reject_reason
+    def __init__(self, values: Values, ranks: Sequence[Rank], loops: bool,
+                 reject_reason: RejectReason, others: Sequence[_Found] = (),
+                 planner: Planner | None = None) -> None:
+        self._values, self._ranks = values, ranks
+        self._loops, self._reject_reason = loops, reject_reason
         self._planner = planner
         self.found: list[_Found] = []
         self.failed: list[tuple[Sequence[int], Finding]] = []
@@ -360,10 +366,9 @@ class _Search:
             'it has no weights')
         if isinstance(kernel, Kernel):
             kernel = self._reject_reason(values, kernel) or kernel
+        if isinstance(kernel, str) and not self._loops:
+            raise Declined(kernel)
         what = kernel if isinstance(kernel, Kernel) else Loop(values, recurrence)
-        reason = self._reject_reason(values, what) if isinstance(what, Loop) else None
-        if reason is not None:
-            raise Declined(reason)
         if planner is not None and not all(planner.rolls(column.by_step) for column in what.data):
             return
         self._taken |= recurrence.nodes

@@ -150,11 +150,14 @@ class Planner:
         Nodes of steps that must not become one node, because one of them is needed by itself.
     sums : bool
         Whether a chain of additions becomes a sum.
+    loops : bool
+        Whether operators that cannot take all steps at once become loops.
     """
 
     def __init__(self, values: Values, ranks: Sequence[int | None], rows: Container[int],
-                 claims: dict[int, Claim], apart: set[tuple[int, ...]], sums: bool) -> None:
-        self.values, self.ranks, self.claims = values, ranks, claims
+                 claims: dict[int, Claim], apart: set[tuple[int, ...]], sums: bool, loops: bool
+                 ) -> None:
+        self.values, self.ranks, self.claims, self.loops = values, ranks, claims, loops
         self._rows, self._apart, self._sums = rows, apart, sums
         self._known: dict[ByStep, Plan] = {}
         self._firm: dict[ByStep, bool] = {}
@@ -267,8 +270,8 @@ class Planner:
         if not any(moving) or keeps_states(node) or nodes in self._apart:
             return Leaf(True)
         write = lift(node, moving, [self.ranks[each[0]] for each in inputs])
-        if write is None and has(node.op, 'loss'):
-            return Leaf(True)  # in a loop it would need its labels, and have no gradient of its own
+        if write is None and (not self.loops or has(node.op, 'loss')):
+            return Leaf(True)  # a loss would need its labels in a loop, and have no gradient
         write = write or step_by_step(node, moving, self._outputs(nodes))
         return Apply(nodes, values.output(by_step[0]), write, inputs, moving)
 

@@ -376,7 +376,7 @@ class RolledWriter:
         name, found, total = self._recurrences[number]
         for column in found.data:
             plan = self._planner.plan(column.by_step)
-            if isinstance(plan, Leaf) and not plan.alike:
+            if isinstance(plan, Leaf) and not plan.alike and self._planner.loops:
                 raise Refused(number, 'its steps read values that are computed in different ways')
         steps, last = yield from (self._kernel(found, name) if isinstance(found, Kernel) else
                                   found.write(self._writer, name))
