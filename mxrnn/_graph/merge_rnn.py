@@ -38,7 +38,7 @@ def merged(graph: Graph, for_mxnet: bool = False) -> Graph:
 
 
 class _Walk(NamedTuple):
-    """The source of an array: before swaps, reversal and dropout."""
+    """The source of an array: before swaps, reversal and perhaps dropout."""
 
     root: Entry
     #: The number of its time axis.
@@ -49,9 +49,9 @@ class _Walk(NamedTuple):
     entries: list[Entry]
 
 
-def _walk(graph: Graph, entry: Entry, axis: int) -> _Walk:
-    """Go from an array with time axis `axis` back to its source."""
-    backwards, dropouts, entries = False, [], [entry]
+def _walk(graph: Graph, entry: Entry, axis: int, dropouts: bool = True) -> _Walk:
+    """Go from an array with time axis `axis` back to its source, also through `dropouts`."""
+    backwards, found, entries = False, [], [entry]
     while True:
         node = graph.nodes[entry.node]
         if node.op == 'SwapAxis' and {node.dim1, node.dim2} == {0, 1}:
@@ -59,10 +59,10 @@ def _walk(graph: Graph, entry: Entry, axis: int) -> _Walk:
         elif node.op == 'reverse' and node.axis == (axis,) or (
                 node.op == 'SequenceReverse' and axis == 0 and not node.use_sequence_length):
             backwards = not backwards
-        elif node.op == 'Dropout' and not node.axes and node.mode == 'training':
-            dropouts.append(node)
+        elif dropouts and node.op == 'Dropout' and not node.axes and node.mode == 'training':
+            found.append(node)
         else:
-            return _Walk(entry, axis, backwards, dropouts, entries)
+            return _Walk(entry, axis, backwards, found, entries)
         entry = node.inputs[0]
         entries.append(entry)
 
@@ -158,10 +158,10 @@ def _directions(graph: Graph, for_mxnet: bool) -> Edit | None:
     for place, node in enumerate(graph.nodes):
         entry = Entry(place, 0)
         if _is_plain(graph, entry) and not node.bidirectional and node.num_layers == 1:
-            walk = _walk(graph, node.inputs[0], 0)
-            if walk.reversed and not walk.dropouts:
+            walk = _walk(graph, node.inputs[0], 0, dropouts=False)
+            if walk.reversed:
                 backwards[walk[:2]].append(entry)
-            elif not walk.dropouts:
+            else:
                 forwards.append((entry, walk[:2]))
     reading = functools.lru_cache(None)(functools.partial(readers, graph))
     for ahead, data in forwards:

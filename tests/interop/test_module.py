@@ -12,6 +12,7 @@ import pytest
 
 from mxrnn import interop
 from mxrnn._graph.merge_rnn import merged
+from mxrnn._graph.rolling import structure
 from mxrnn.interop.registry import TORCH, Converters
 
 from .. import mx, rnn
@@ -427,6 +428,13 @@ def test_states_of_one_layer_are_not_states_of_one_row():
         vector = V(prefix + 'parameters')
         outputs = S.RNN(outputs, vector, S.zeros((1, 0, 4)), mode='gru', state_size=4, num_layers=1)
     assert calls(merged(interop.graph_from_json(outputs.tojson()))) == [3]
+
+
+def test_directions_that_read_one_dropout_are_one_layer():
+    cell = rnn.FusedRNNCell(4, 3, 'lstm', True, dropout=0.4, prefix='lstm_').unfuse()
+    graph = interop.graph_from_json(cell.unroll(5, DATA, merge_outputs=True)[0].tojson())
+    rolled = structure(graph, training=True).graph
+    assert calls(merged(rolled)) == [3] and calls(merged(rolled, for_mxnet=True)) == [1] * 3
 
 
 # ---- where open sizes are read
