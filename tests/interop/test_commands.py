@@ -397,6 +397,10 @@ def test_a_mean_over_a_number_of_steps_keeps_it_and_the_line_says_what_frees_it(
         assert 'For any: --input data=batch,time:6,4' in said
     assert 'batch, time: any' in told('export', tmp_path / 'a', '--onnx', path, '--input',
                                       'data=batch,time:6,4')
+    rows = S.Reshape(S.max(V('data'), axis=1), shape=(2, 4))  # keep the batch beside any steps
+    with mx.name.NameManager():
+        save(tmp_path / 'b', S.Group([mean(6), rows]), [], {'data': (2, 6, 4)})
+    assert 'For any' not in told_in_a_line('inspect', tmp_path / 'b')
 
 
 def words_of_letters(steps):

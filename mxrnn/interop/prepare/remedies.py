@@ -19,16 +19,32 @@ __all__ = ['freed', 'if_it_has', 'option', 'remedy']
 _SCALARS = 'clip', '_arange', '_full'
 
 
-def freed(request: Request, shapes: Mapping[str, Named], axis: Axis
-           ) -> tuple[Graph, Sequence[Tie] | None]:
+def freed(request: Request, shapes: Mapping[str, Named], axis: Axis, every: bool = False
+          ) -> tuple[Graph, Sequence[Tie] | None]:
     """The graph that reads the size of a tied axis where it had its number, and the ties that are
-    left; None if the axis has no such number, or a weight has it, too."""
+    left; None if the axis has no such number, if a weight has it, too, or if another axis that the
+    `option` names is tied."""
     if len(axis.sizes) != 1 or any(tie.fits and tie.node.inputs_of('weight') for tie in axis.ties):
         return request.graph, None
     numbers = {axis.label: axis.sizes[0]}
     graph = substituted(request.graph, request.with_weights(shapes), [*shapes], numbers,
                         request.losses).graph
-    return graph, [*request.judged(graph, shapes, numbers).axes[axis.label].ties]
+    axes = request.judged(graph, shapes, numbers).axes
+    left = [*axes[axis.label].ties]
+    named = [label for name, typed in _typed(request, shapes, axis, every).items()
+             for label, size in zip(shapes[name], typed) if isinstance(size, str)]
+    return graph, None if not left and any(
+        label in axes and axes[label].ties for label in named) else left
+
+
+def _typed(request: Request, shapes: Mapping[str, Named], axis: Axis, every: bool
+           ) -> dict[str, Named]:
+    """The shapes to type: of `every` input that has the axis, of those that were typed, or of one.
+    """
+    inputs = [name for name, shape in shapes.items() if axis.label in shape]
+    if not every:
+        inputs = [name for name in inputs if name in request.typed] or inputs[:1]
+    return {name: tuple(request.typed.get(name, shapes[name])) for name in inputs}
 
 
 def remedy(request: Request, shapes: Mapping[str, Named], axis: Axis, alike: Sequence[str]) -> str:
@@ -40,7 +56,7 @@ def remedy(request: Request, shapes: Mapping[str, Named], axis: Axis, alike: Seq
     one = with_sizes(shapes, dict.fromkeys(alike, axis.label))
     if not left:
         return option(request, shapes, axis)
-    if len(alike) > 1 and freed(request, one, axis)[1] == []:
+    if len(alike) > 1 and freed(request, one, axis, True)[1] == []:
         return option(request, one, axis, every=True)
     return _decision(graph, left, lambda graph: request.judged(
         graph, shapes, {axis.label: axis.sizes[0]}).axes[axis.label])
@@ -49,18 +65,15 @@ def remedy(request: Request, shapes: Mapping[str, Named], axis: Axis, alike: Seq
 def option(request: Request, shapes: Mapping[str, Named], axis: Axis, every: bool = False) -> str:
     """How to type that an axis has its number of steps in the graph, as the rest of a sentence: for
     `every` input that has it, for those that were typed, or for one."""
-    inputs = [name for name, shape in shapes.items() if axis.label in shape]
-    if not every:
-        inputs = [name for name in inputs if name in request.typed] or inputs[:1]
-    typed = {name: request.typed.get(name, shapes[name]) for name in inputs}
-    names = [size for each in inputs if each in request.typed
+    typed = _typed(request, shapes, axis, every)
+    names = [size for each in typed if each in request.typed
              for label, size in zip(shapes[each], typed[each])
              if label == axis.label and isinstance(size, str)]
     taken = any(axis.label in shape for shape in request.typed.values())
     name = names[0] if names else axis.label + ('_2' if taken else '')
     return '. For any: ' + as_options({each: tuple([
         '%s:%d' % (name, axis.sizes[0]) if label == axis.label else size
-        for label, size in zip(shapes[each], typed[each])]) for each in inputs})
+        for label, size in zip(shapes[each], typed[each])]) for each in typed})
 
 
 def if_it_has(request: Request, shapes: Mapping[str, Named], axis: Axis) -> str:
