@@ -251,25 +251,8 @@ def test_an_enabled_environment_without_mxrnn_is_as_before(environment_of):
     assert done.returncode == 0 and not done.stderr
 
 
-OLD = '''print "a"
-print >>sys.stderr, "a"
-for i in xrange(3): pass
-import cPickle
-from itertools import izip
-{}.iteritems()
-{}.keys()[0]
-map(len, [])[0]
-len(zip([]))
-(i for i in [1]).next()
-import urllib; urllib.urlopen
-raise ValueError, "x"
-try: pass\\nexcept ValueError, e: print e
-x = `3`
-x = 10L
-x = 0777
-exec "a"
-def f(a, (b, c)): pass
-1 <> 2'''.splitlines()
+#: Lines of Python 2 of which Python 3 says something.
+OLD = (TESTS / 'golden' / 'python_2.txt').read_text(encoding='utf-8').splitlines()
 
 
 @pytest.mark.parametrize('code, old', [*((code, True) for code in OLD), (

@@ -214,24 +214,19 @@ def test_all_workers_go_on_from_the_same_checkpoint_or_none_does(kind, name, tmp
         assert names[0] in told and said in told
 
 
-@pytest.mark.parametrize('extra', [
+WRONG_PARTS = ('model-0001.batch-0003.states must have parts, an integer of at least 1, .*, got '
+               'parts=')
+
+
+@pytest.mark.parametrize('extra, said', [*[(extra, WRONG_PARTS) for extra in (
     {'parts': 0}, {'parts': -1}, {'parts': '2'}, {'parts': 2.0}, {'weights': None},
-    {'weights': -1}, {'weights': 1 << 32}])
-def test_numbers_of_parts_of_strangers_are_refused(extra, tmp_path):
+    {'weights': -1}, {'weights': 1 << 32})],
+    ({'parts': 10 ** 18}, 'part-0002: No such file')])  # which takes no memory
+def test_numbers_of_parts_of_strangers_are_refused(extra, said, tmp_path):
     workers = Workers(str(tmp_path / 'model'), batches=3)
     workers.save_all(1, 3)
     change_extra(tmp_path / 'model-0001.batch-0003.states', lambda found: found.update(extra))
-    with pytest.raises(rnn.CheckpointError, match='model-0001.batch-0003.states must have parts, '
-                                                  'an integer of at least 1, .*, got parts='):
-        workers.load(0)
-
-
-def test_a_strange_number_of_parts_takes_no_memory(tmp_path):
-    workers = Workers(str(tmp_path / 'model'), batches=3)
-    workers.save_all(1, 3)
-    change_extra(tmp_path / 'model-0001.batch-0003.states', lambda found: found.update(
-        parts=10 ** 18))
-    with pytest.raises(rnn.CheckpointError, match='part-0002: No such file'):
+    with pytest.raises(rnn.CheckpointError, match=said):
         workers.load(0)
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,84 +18,8 @@ from mxrnn.interop import gluonts_without_graph as without
 from .. import mx
 from .test_commands import told, told_in_a_line
 
-#: What versions of GluonTS wrote, with shorter lists of lags and bins; first what two have.
-FORKING = '''"cardinality": [1], "context_length": 20, "decoder": {"__kind__": "instance", "args":
-[], "class": "gluonts.mx.block.decoder.ForkingMLPDecoder", "kwargs": {"dec_len": 5, "final_dim": 30,
-"hidden_dimension_sequence": [], "prefix": "decoder_"}}, "distr_output": null, "dtype": {"__kind__":
-"type", "class": "numpy.float32"}, "embedding_dimension": [1], "enc2dec": {"__kind__": "instance",
-"args": [], "class": "gluonts.mx.block.enc2dec.FutureFeatIntegratorEnc2Dec", "kwargs": {}},
-"num_forking": 20, "scaling": false, "scaling_decoder_dynamic_feature": false'''
-
-NETWORKS = {'0.4.3 CanonicalRNN': '''{"__kind__": "instance", "args": [], "class":
-"gluonts.model.canonical._network.CanonicalPredictionNetwork", "kwargs": {"distr_output": {
-"__kind__": "instance", "args": [], "class": "gluonts.distribution.student_t.StudentTOutput",
-"kwargs": {}}, "embedder": {"__kind__": "instance", "args": [], "class":
-"gluonts.block.feature.FeatureEmbedder", "kwargs": {"cardinalities": [1], "embedding_dims": [10]}},
-"is_sequential": true, "model": {"__kind__": "instance", "args": [], "class":
-"gluonts.block.rnn.RNN", "kwargs": {"bidirectional": false, "mode": "lstm", "num_hidden": 6,
-"num_layers": 1}}, "num_parallel_samples": 7, "prediction_len": 5}}''',
-
-'0.5.2 WaveNet': '''{"__kind__": "instance", "args": [], "class":
-"gluonts.model.wavenet._network.WaveNetSampler", "kwargs": {"act_type": "elu", "bin_values": [0.0,
-0.5263157894736842, 1.0526315789473684], "cardinality": [1], "dilation_depth": 3,
-"embedding_dimension": 5, "n_residue": 4, "n_skip": 4, "n_stacks": 1, "num_samples": 7,
-"pred_length": 5, "temperature": 1.0}}''',
-
-'0.6.9 DeepAR': '''{"__kind__": "instance", "args": [], "class":
-"gluonts.model.deepar._network.DeepARPredictionNetwork", "kwargs": {"cardinality": [1], "cell_type":
-"lstm", "context_length": 8, "distr_output": {"__kind__": "instance", "args": [], "class":
-"gluonts.mx.distribution.student_t.StudentTOutput", "kwargs": {}}, "dropout_rate": 0.1,
-"dropoutcell_type": "ZoneoutCell", "dtype": {"__kind__": "type", "class": "numpy.float32"},
-"embedding_dimension": [1], "history_length": 11, "lags_seq": [1, 2, 3], "num_cells": 6,
-"num_layers": 2, "num_parallel_samples": 7, "prediction_length": 5, "scaling": true}}''',
-
-'0.7.7 GPVAR': '''{"__kind__": "instance", "args": [], "class":
-"gluonts.model.gpvar._network.GPVARPredictionNetwork", "kwargs": {"cell_type": "lstm",
-"conditioning_length": 100, "context_length": 8, "distr_output": {"__kind__": "instance", "args":
-[], "class": "gluonts.mx.distribution.lowrank_gp.LowrankGPOutput", "kwargs": {"dim": null,
-"dropout_rate": 0.0, "mu_ratio": 1.0, "rank": 2, "sigma_init": 1.0}}, "dropout_rate": 0.1,
-"history_length": 32, "lags_seq": [1, 2, 24], "num_cells": 6, "num_layers": 2,
-"num_parallel_samples": 7, "prediction_length": 5, "scaling": true, "target_dim": 4,
-"target_dim_sample": 4}}''',
-
-'0.8.1 DeepVAR': '''{"__kind__": "instance", "args": [], "class":
-"gluonts.model.deepvar._network.DeepVARPredictionNetwork", "kwargs": {"cardinality": [1],
-"cell_type": "lstm", "conditioning_length": 200, "context_length": 8, "distr_output": {"__kind__":
-"instance", "args": [], "class":
-"gluonts.mx.distribution.lowrank_multivariate_gaussian.LowrankMultivariateGaussianOutput", "kwargs":
-{"dim": 4, "rank": 2, "sigma_init": 1.0, "sigma_minimum": 0.001}}, "dropout_rate": 0.1,
-"embedding_dimension": 5, "history_length": 32, "lags_seq": [1, 2, 24], "num_cells": 6,
-"num_layers": 2, "num_parallel_samples": 7, "prediction_length": 5, "scaling": true, "target_dim":
-4}}''',
-
-'0.9.9 MQ-CNN': '''{"__kind__": "instance", "args": [], "class":
-"gluonts.model.seq2seq._forking_network.ForkingSeq2SeqPredictionNetwork", "kwargs": {"encoder": {
-"__kind__": "instance", "args": [], "class":
-"gluonts.mx.block.encoder.HierarchicalCausalConv1DEncoder", "kwargs": {"channels_seq": [30, 30, 30],
-"dilation_seq": [1, 3, 9], "kernel_size_seq": [7, 3, 3], "prefix": "encoder_", "use_dynamic_feat":
-true, "use_residual": true, "use_static_feat": true}}, "quantile_output": {"__kind__": "instance",
-"args": [], "class": "gluonts.mx.block.quantile_output.QuantileOutput", "kwargs": {"is_iqf": true,
-"quantile_weights": null, "quantiles": [0.025, 0.1, 0.2]}}, %s}}''' % FORKING,
-
-'0.11.12 DeepFactor': '''{"__kind__": "instance", "args": [], "class":
-"gluonts.mx.model.deep_factor._network.DeepFactorPredictionNetwork", "kwargs": {"embedder": {
-"__kind__": "instance", "args": [], "class": "gluonts.mx.block.feature.FeatureEmbedder", "kwargs":
-{"cardinalities": [1], "dtype": {"__kind__": "type", "class": "numpy.float32"}, "embedding_dims":
-[10]}}, "global_model": {"__kind__": "instance", "args": [], "class":
-"gluonts.mx.model.deep_factor.RNNModel.RNNModel", "kwargs": {"bidirectional": false, "mode": "lstm",
-"num_hidden": 6, "num_layers": 1, "num_output": 3}}, "local_model": {"__kind__": "instance", "args":
-[], "class": "gluonts.mx.model.deep_factor.RNNModel.RNNModel", "kwargs": {"bidirectional": false,
-"mode": "lstm", "num_hidden": 3, "num_layers": 1, "num_output": 1}}, "num_parallel_samples": 7,
-"prediction_len": 5}}''',
-
-'0.14.4 MQ-RNN': '''{"__kind__": "instance", "args": [], "class":
-"gluonts.mx.model.seq2seq._forking_network.ForkingSeq2SeqPredictionNetwork", "kwargs": {"encoder": {
-"__kind__": "instance", "args": [], "class": "gluonts.mx.block.encoder.RNNEncoder", "kwargs": {
-"bidirectional": true, "hidden_size": 50, "mode": "gru", "num_layers": 1, "prefix": "encoder_",
-"use_dynamic_feat": true, "use_static_feat": true}}, "quantile_output": {"__kind__": "instance",
-"args": [], "class": "gluonts.mx.block.quantile_output.IncrementalQuantileOutput", "kwargs": {
-"quantile_weights": null, "quantiles": [0.025, 0.1, 0.2]}}, %s}}''' % FORKING}
-
+#: Networks as versions of GluonTS wrote them, with shorter lists of lags and bins.
+NETWORKS = json.loads((Path(__file__).parent / 'data' / 'gluonts_networks.json').read_text())
 each_network = pytest.mark.parametrize('case', NETWORKS)
 
 
@@ -144,7 +69,7 @@ def test_an_older_gluonts_builds_nothing(folder, monkeypatch):
 @pytest.mark.skipif(importlib.util.find_spec('gluonts') is None, reason='needs GluonTS')
 @each_network
 def test_gluonts_makes_what_the_tables_have(case):
-    network = without._walked(json.loads(NETWORKS[case]), without._NETWORKS, case.split()[0],
+    network = without._walked(NETWORKS[case], without._NETWORKS, case.split()[0],
                               without._made)
     assert isinstance(network, mx.gluon.HybridBlock) and network.collect_params()
 

@@ -179,6 +179,8 @@ def dense(x, units):
      r'_ones, shape=\(1, 25, 1\).* cannot read the size'),
     (lambda x, T: S.topk(x, axis=1, k=T // 2, ret_typ='value'),
      r'topk, k=11.* cannot read the size'),
+    (lambda x, T: S.slice(x, begin=(None, 0), end=(None, T), step=(None, T - 2)),
+     'cannot read the size'),  # a stride is counted from no end
 ])
 def test_what_has_no_law_is_refused_with_the_first_pair(build, why):
     with pytest.raises(NoLaw, match=why):
@@ -192,19 +194,19 @@ def test_an_axis_of_one_size_in_both_graphs_is_a_number():
     assert not find_ties(graph, shapes, ['data']).of('time')
 
 
-def test_a_number_with_two_laws_is_refused_with_both():
-    with pytest.raises(NoLaw, match=r'6 and 4 .*T//2 \(T is time\) or ceil\(T/2\) \(T is time\)'
-                       r'. Give a graph of a length at which these differ'):
-        certified(lambda x, T: part(x, 0, T // 2), (12, 8))
+TELL_THEIRS = 'another number of steps, and both must tell theirs: '
 
 
-@pytest.mark.parametrize('fused, lengths, why', [
-    (False, (7, 7), 'time is 7 in the first graph, 7 in the second$'),
-    (True, (7, 9), 'neither does. Give the number of steps of the first graph in place of …: '
-     r'--input data=batch,time:…,')])
-def test_graphs_must_tell_two_numbers_of_steps(fused, lengths, why):
-    with pytest.raises(NoLaw, match='another number of steps, and both must tell theirs: ' + why):
-        certified(lambda x, T: x, lengths, fused)
+@pytest.mark.parametrize('build, lengths, fused, why', [
+    (lambda x, T: part(x, 0, T // 2), (12, 8), False, r'6 and 4 .*T//2 \(T is time\) or ceil\(T/2\)'
+     r' \(T is time\). Give a graph of a length at which these differ'),
+    (lambda x, T: x, (7, 7), False,
+     TELL_THEIRS + 'time is 7 in the first graph, 7 in the second$'),
+    (lambda x, T: x, (7, 9), True, TELL_THEIRS + 'neither does. Give the number of steps of the '
+     'first graph in place of …: --input data=batch,time:…,')])
+def test_graphs_of_lengths_that_decide_nothing_are_refused(build, lengths, fused, why):
+    with pytest.raises(NoLaw, match=why):
+        certified(build, lengths, fused)
 
 
 @pytest.mark.parametrize('build, needs', [
@@ -231,11 +233,6 @@ def test_a_number_that_is_half_of_both_stays_a_tie():
     for lengths, ties in (((13, 12), 1), ((13, 9), 0)):
         shapes, graph = certified(lambda x, T: part(x, 0, 6), lengths)
         assert len(find_ties(graph, shapes, ['data']).of('time')) == ties
-
-
-def test_a_stride_is_counted_from_no_end():
-    with pytest.raises(NoLaw, match='cannot read the size'):
-        certified(lambda x, T: S.slice(x, begin=(None, 0), end=(None, T), step=(None, T - 2)))
 
 
 @pytest.mark.parametrize('build, lengths, laws', [
