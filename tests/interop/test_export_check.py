@@ -21,7 +21,7 @@ from mxrnn.interop.run import mxnet_process, onnx_file  # noqa: E402, I001  isor
 from mxrnn.interop.run.reference import Reference  # noqa: E402, I001  isort: skip
 from mxrnn.interop.check.compare import compare  # noqa: E402, I001  isort: skip
 from mxrnn.interop.check.difference import Seen, difference  # noqa: E402, I001  isort: skip
-from mxrnn.interop.registry import ONNX, TORCH  # noqa: E402  isort: skip
+from mxrnn.interop.registry import ONNX, TORCH, Unsupported  # noqa: E402  isort: skip
 from mxrnn.interop._source.emitter_api import SOURCE  # noqa: E402  isort: skip
 from mxrnn.interop.export_source import write_source  # noqa: E402  isort: skip
 from mxrnn.interop.export_onnx import write_onnx  # noqa: E402  isort: skip
@@ -274,6 +274,19 @@ def test_a_type_loosens_only_what_it_reaches(tmp_path, monkeypatch):
         'LeakyRelu', x, alpha=.102))
     with pytest.raises(interop.ExportError, match='in [1-9]+ of 12 numbers, the first .* leaky '):
         write_onnx(model, str(tmp_path / 'a.onnx'), {'y': ('batch', 4)}, types={'y': 'float32'})
+
+
+@pytest.mark.parametrize('operators', [ONNX, SOURCE], ids=['onnx', 'source'])
+def test_a_recurrence_without_a_counterpart_has_the_name_of_its_cell(
+        operators, model, tmp_path, monkeypatch):
+    """It had the name that rolling up gave it."""
+    def refuse(*_):
+        raise Unsupported('is not written')
+    monkeypatch.setitem(operators.maps[1], 'RNN', refuse if operators is ONNX else (
+        SOURCE['RNN']._replace(function=refuse)))
+    export = interop.to_onnx if operators is ONNX else interop.to_source
+    with pytest.raises(interop.ExportError, match=r'^node gru_ \(RNN\): .*is not written'):
+        export(model, tmp_path / ('a.onnx' if operators is ONNX else 'a.py'))
 
 
 def test_a_source_of_a_type_that_it_does_not_take_is_not_written(model, library, tmp_path):

@@ -199,7 +199,7 @@ class Conversion:
         except (Unsupported, SizeError, ExportError) as error:
             text = ('ONNX does not have %s' if isinstance(error, Unsupported) else '%s') % error
             self._faults.append(str(Fault(node, str(error))) if isinstance(error, SizeError) else
-                                'node %s (%s): %s' % (node.name, node.op, text))
+                                'node %s: %s' % (node.title, text))
         finally:
             builder.scope = scope
         return []

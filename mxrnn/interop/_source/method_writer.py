@@ -292,7 +292,7 @@ class MethodWriter:
         try:
             self._emit(place, node, inputs, SOURCE.get(node.op, Emitter(None)))
         except Unsupported as error:
-            self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
+            self.faults.append('node %s: %s' % (node.title, error))
 
     def _emit(self, place: int, node: Node, inputs: Sequence[Expr], emitter: Emitter) -> None:
         # There are no facts about outputs that nothing reads.

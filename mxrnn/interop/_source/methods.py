@@ -121,7 +121,7 @@ class Methods:
                 terms.append(loss_text(scope, node, values) if node.op in LOSSES
                              else values[0].of + '.sum()')
             except Unsupported as error:
-                self.faults.append('node %s (%s): %s' % (node.name, node.op, error))
+                self.faults.append('node %s: %s' % (node.title, error))
         used = {*self.inputs, *scope.found}
         self.of_loss = [name for name in self.arguments if name in used]
         total = Expr(' + '.join(terms), (), 'float32')

@@ -169,7 +169,7 @@ def _outputs(node: Node, inputs: Sequence[Any], axes: Axes, training: bool) -> S
             node.op, tuple(node.attrs.items()), len(inputs), node.num_outputs, tuple([Fact(
                 tuple(each.shape), str(each.dtype).partition('.')[2]) for each in read]))
     except Unsupported as error:
-        raise NotImplementedError('%s (%s): %s' % (node.name, node.op, error)) from None
+        raise NotImplementedError('%s: %s' % (node.title, error)) from None
     if operator is None:
         found = run(*read)
     elif operator.creates:
