@@ -354,6 +354,26 @@ def test_an_executor_has_the_arrays_in_the_order_of_the_program(form, fusing):
     assert_close(*found, 1e-5)
 
 
+@pytest.mark.parametrize('wanted', ['null', 'add'])
+def test_gradients_are_right_in_every_type(wanted, fusing):
+    """MXNet's own operator needs a gradient of its weights, and cannot add to that of its data."""
+    inputs = data()
+    outputs = [cell.unroll(T, inputs, merge_outputs=True, dtype='float64')[0]
+               for cell in (*map(gru, 'abcdefgh'), both(lstm))]
+    symbol = mx.sym.Group(outputs)
+    arrays, heads = random_arrays(symbol, data=DATA['data'])
+    found = []
+    for fuse in (False, True):
+        fusing(fuse)
+        executor = symbol.bind(mx.cpu(), {
+            name: array.astype('float64') for name, array in arrays.items()}, {
+            name: mx.nd.ones(array.shape, dtype='float64') for name, array in arrays.items()}, {
+            name: 'add' if name == 'data' else wanted for name in arrays})
+        found.append(results(executor, [each.astype('float64') for each in heads]))
+    assert kernels(executor) == 9
+    assert_close(*found, 1e-12)
+
+
 def test_an_executor_takes_another_shape(fusing):
     symbol = cells()
     fusing(True)

@@ -14,7 +14,8 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tup
 import numpy as np
 
 from .. import _check
-from .._cells.known_shapes import Kind
+from .._graph.graph import Entry, Graph
+from .._graph.graph_editing import Edit
 from .._graph.merge_rnn import merged
 from .._graph.rolling import Finding, Kernel, Values, structure
 from .._graph.rolling.numbered_values import is_random
@@ -41,10 +42,40 @@ def _rolled_to_kernels(symbol: mx.sym.Symbol, float32: bool
     """`symbol` for training, with sym.RNN for recurrences and without loops, which are slower than
     steps in MXNet; and a finding for each recurrence. `float32` says that all its numbers are known
     to be of that type."""
-    rolled = structure(graph_of(symbol), training=True, loops=False,
+    before = graph_of(symbol)
+    rolled = structure(before, training=True, loops=False,
                        reject_reason=lambda values, kernel: _fault(values, kernel, float32))
-    return mx.sym.load_json(graph_to_json(merged(rolled.graph, for_mxnet=True))) if (
-        rolled.is_rolled) else symbol, rolled.findings
+    if not rolled.is_rolled:
+        return symbol, rolled.findings
+    graph = merged(rolled.graph, for_mxnet=True)
+    if not (float32 and onednn(np.float32)):
+        own = {node.name for node in before.nodes if node.op == 'RNN'}
+        graph = _with_right_gradients(graph, [
+            place for place, node in enumerate(graph.nodes)
+            if node.op == 'RNN' and node.name not in own])
+    return mx.sym.load_json(graph_to_json(graph)), rolled.findings
+
+
+def _with_right_gradients(graph: Graph, places: Sequence[int]) -> Graph:
+    """`graph` with the operators at `places` so that MXNet's own sym.RNN has right gradients: see
+    `apart` and `wanted` in `flat_weight_symbols`."""
+    edit = Edit(graph)
+    write = edit.writer
+    for place in places:
+        node = graph.nodes[place]
+        data, vector, *begin = node.inputs
+        data = write.add('SequenceMask', node.name + '_apart', {}, [data])
+        some = [write.add('slice_axis', node.name + '_some', {'axis': 0, 'begin': 0, 'end': 1}, [
+            write.add('Reshape', node.name + '_flat', {'shape': (-1,)}, [each])])
+            for each in (data, *begin)]
+        total = write.add('add_n', node.name + '_total', {'num_args': len(some)}, some)
+        zero = write.add('zeros_like', node.name + '_zero', {}, [total])
+        nothing = write.add('where', node.name + '_nothing', {}, [zero, total, zero])
+        vector = write.add('broadcast_add', node.name + '_wanted', {}, [vector, nothing])
+        operator = write.copy(node, [data, vector, *begin])
+        edit.replaced.update((Entry(place, output), operator._replace(output=output))
+                             for output in range(node.num_outputs))
+    return edit.graph()
 
 
 def _fault(values: Values, what: Kernel, float32: bool) -> str | None:
@@ -56,9 +87,8 @@ def _fault(values: Values, what: Kernel, float32: bool) -> str | None:
         return 'MXNET_MKLDNN_ENABLED=0 breaks sym.RNN'
     if corrupts(what.units):
         return 'MXNet 1.7 corrupts memory where it trains sym.RNN of one unit'
-    types = [np.float32 if float32 else _type(values, begin) for begin in what.begin]
-    if cpu_build() and not all(map(onednn, types)):
-        return 'sym.RNN has wrong gradients, or rounds, in types that it may have to compute'
+    if what.mode == 'rnn_relu' and cpu_build() and not float32:
+        return 'sym.RNN may round to float32'
     return None
 
 
@@ -68,12 +98,6 @@ def _of_any_batch(values: Values, value: int) -> bool:
     return any(not node.inputs and not is_sized(node) for node in nodes) and not any(
         values.nodes[entry.node].is_variable for node in nodes
         for entry in {*node.inputs} - {*node.inputs_of('weight'), *node.inputs_of('aux')})
-
-
-def _type(values: Values, value: int) -> Kind:
-    """The type of a begin state, as far as its node says."""
-    node = values.node(value)
-    return np.dtype(node.dtype).type if node.op in ('_zeros', '_ones', '_full') else None
 
 
 class _Executor(mx.executor.Executor):
