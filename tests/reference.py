@@ -64,8 +64,7 @@ def convolve(data, weight, bias, pad=None, stride=None, dilate=None):
     padded = np.pad(data, ((0, 0), (0, 0), *((n, n) for n in pad)))
     sizes = [(n - d * (k - 1) - 1) // s + 1
              for n, k, s, d in zip(padded.shape[2:], kernel, stride, dilate)]
-    total = np.zeros((len(data), len(weight), *sizes)) + np.reshape(
-        bias, (-1, *(1 for _ in sizes)))
+    total = np.zeros((len(data), len(weight), *sizes)) + np.reshape(bias, (-1, *(1 for _ in sizes)))
     for at in np.ndindex(kernel):
         patch = padded[(..., *(slice(a * d, a * d + s * (n - 1) + 1, s)
                                for a, d, s, n in zip(at, dilate, stride, sizes)))]
@@ -73,9 +72,7 @@ def convolve(data, weight, bias, pad=None, stride=None, dilate=None):
     return total
 
 
-def unroll(recurrence, args, prefix, states,
-           activation, i2h=dense, h2h=dense,
-           reverse=False):
+def unroll(recurrence, args, prefix, states, activation, i2h=dense, h2h=dense, reverse=False):
     """Outputs (N, T, ...) and final states for ``args['data']`` and weights named by the prefix;
     biases that are not there are 0."""
     def product(group, function, data):

@@ -100,8 +100,7 @@ def test_sparse_parameters_that_are_still_being_computed(stype, tmp_path):
     rnn.save_rnn_checkpoint([], prefix, 1, mx.sym.Variable('a'), {'a': slow.tostype(stype)}, {})
     loaded = rnn.load_rnn_checkpoint([], prefix, 1)[1]['a']
     np.testing.assert_array_equal(loaded.asnumpy(), dense)
-    np.testing.assert_array_equal(
-        stored.read_sealed(prefix + '-0001.params')[0]['arg:a'], dense)
+    np.testing.assert_array_equal(stored.read_sealed(prefix + '-0001.params')[0]['arg:a'], dense)
 
 
 @pytest.mark.parametrize('wrap', [

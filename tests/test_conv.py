@@ -138,8 +138,7 @@ def test_channels_last_are_channels_first(name, layout, both, monkeypatch):
 
 @differs
 def test_layouts_of_images_stand_for_those_of_other_axes():
-    assert rnn.ConvRNNCell((1, 2, 6), 3).state_info == [
-        {'shape': (0, 3, 6), '__layout__': 'NCW'}]
+    assert rnn.ConvRNNCell((1, 2, 6), 3).state_info == [{'shape': (0, 3, 6), '__layout__': 'NCW'}]
     assert rnn.ConvRNNCell((1, 3, 4, 5, 2), 3, conv_layout='NHWC').state_info == [
         {'shape': (0, 3, 4, 5, 3), '__layout__': 'NDHWC'}]
     with pytest.raises(ValueError, match='1 integers, one for each axis of input_shape .* after '

@@ -591,10 +591,7 @@ def chunks(p, x, v):
 def compared_with_a_place(p, x, v):
     """A mask of steps before or behind a place."""
     at = v.whole(x.count, 0)
-    if p.chance(.7):
-        places = S.contrib.arange_like(x.symbol, axis=1)
-    else:
-        places = S.arange(x.count)
+    places = S.contrib.arange_like(x.symbol, axis=1) if p.chance(.7) else S.arange(x.count)
     places = S.Reshape(places, shape=(1, -1, 1))
     kind = p.draw.choice(('less', 'more', 'at least', 'part' if v.law in ANYWHERE else 'less'))
     mask = (places < at if kind == 'less' else places > at if kind == 'more' else places >= at
@@ -963,8 +960,7 @@ def step_at_a_place(p, x, v):
     at = v.whole(x.count, 1, x.count) - 1
     if x.each and p.chance(.5):
         return p.dense(x.each[at] if p.chance(.5) else x.each[at - x.count], 3, True)
-    one = _part(p, x, at, at + 1) if p.chance(.6) else S.take(
-        x.symbol, S.full((1,), at), axis=1)
+    one = _part(p, x, at, at + 1) if p.chance(.6) else S.take(x.symbol, S.full((1,), at), axis=1)
     return p.dense(S.Reshape(one, shape=(-1, x.width)), 3, True)
 
 
@@ -1025,9 +1021,6 @@ def decoder_head(p, x, v):
 
 
 # ---- the pieces by what they take
-
-Piece = Callable[..., Any]
-
 
 def _by_law(*rows):
     """By law, the pieces in which its numbers can stand."""
@@ -1142,8 +1135,7 @@ def _matters(build, drafts, runs, t0, params, aux):
     """Whether each number that depends on T is felt: with its value at T0, the program of another
     length gives something else, or is none. The scale of a loss is felt in training alone."""
     for which, number in enumerate(drafts[t0].numbers):
-        if number.law == 'c' or '%s: loss_with_a_scale (head)' % number.law in (
-                drafts[t0].places):
+        if number.law == 'c' or '%s: loss_with_a_scale (head)' % number.law in drafts[t0].places:
             continue
         felt = False
         for length, batch in runs:

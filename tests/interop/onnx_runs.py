@@ -45,8 +45,7 @@ def exported(symbol, params, inputs, **options):
     model = Model(graph_from_json(symbol.tojson()),
                   {name: array for name, array in params.items() if name not in auxiliary},
                   {name: params[name] for name in auxiliary})
-    content = exportable(model, inputs, **{'rolled': False, **options}).content
-    return content
+    return exportable(model, inputs, **{'rolled': False, **options}).content
 
 
 def session(content):
@@ -59,14 +58,11 @@ def session(content):
 
 def outputs_of(serving, data):
     """What a file gives for `data`, which get the types of its inputs."""
-    outputs = serving.run(None, {
+    return serving.run(None, {
         name: data[name].astype(kind) for name, _, kind in inputs_of(serving)})
-    return outputs
 
 
-def compare(symbol, inputs,
-            runs, *, values=None,
-            tolerance=1e-5, **options):
+def compare(symbol, inputs, runs, *, values=None, tolerance=1e-5, **options):
     """Export `symbol` once, run it with the shapes of each of `runs` here and there.
 
     `values` gives, from the name and the shape of an input, its data, or None for random numbers.

@@ -46,9 +46,7 @@ TOKENS = {'data': ('batch', TIME)}
 FEATURES = {'data': ('batch', TIME, 4)}
 
 
-def program(wanted,
-            rolled=None, entries=PROGRAMS,
-            **shapes):
+def program(wanted, rolled=None, entries=PROGRAMS, **shapes):
     """Enter a function that builds a network; `shapes` are of labels, and of data where `wanted`
     leaves an axis open that is none of batch or time. Rolled up, TIME is any number unless
     something ties it."""

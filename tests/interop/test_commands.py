@@ -137,8 +137,7 @@ def test_source(prefix, tmp_path):
     path = tmp_path / 'days.py'
     said = told('export', prefix, '--source', path)
     lines = said.splitlines()
-    assert [line.partition(':')[0] for line in lines[:2]] == [
-        str(path), str(tmp_path / 'days.pt')]
+    assert [line.partition(':')[0] for line in lines[:2]] == [str(path), str(tmp_path / 'days.pt')]
     text = ' '.join(path.read_text(encoding='utf-8').split())
     sentence = r'hecked: equal to the checkpoint in MXNet to \S+ \(3 sizes; \d+ gradients\)'
     assert all(re.search(sentence, each) for each in (' '.join(said.split()), text))

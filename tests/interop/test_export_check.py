@@ -234,8 +234,7 @@ def test_rounding_alone_refuses_nothing(name, evaluated, tmp_path, monkeypatch):
     assert write_onnx(model, str(tmp_path / 'a.onnx')).checked[0] == 'checked'
     assert 'checked' in dict(write_source(model, str(tmp_path / 'a.py'), {}, None, None, False))
     if name == 'log_of_rest':
-        monkeypatch.setitem(ONNX.maps[1], 'log', lambda builder, node, x: builder.apply(
-            'Sqrt', x))
+        monkeypatch.setitem(ONNX.maps[1], 'log', lambda builder, node, x: builder.apply('Sqrt', x))
         with pytest.raises(interop.ExportError, match='first node that differs is log0 .log'):
             write_onnx(model, str(tmp_path / 'b.onnx'))
 

@@ -69,8 +69,7 @@ def test_an_older_gluonts_builds_nothing(folder, monkeypatch):
 @pytest.mark.skipif(importlib.util.find_spec('gluonts') is None, reason='needs GluonTS')
 @each_network
 def test_gluonts_makes_what_the_tables_have(case):
-    network = without._walked(NETWORKS[case], without._NETWORKS, case.split()[0],
-                              without._made)
+    network = without._walked(NETWORKS[case], without._NETWORKS, case.split()[0], without._made)
     assert isinstance(network, mx.gluon.HybridBlock) and network.collect_params()
 
 

@@ -96,8 +96,7 @@ def twice(x):
 
 def begun(step, *begins):
     """`step`, which begins with something that is computed of two variables."""
-    return lambda x, states, t: step(
-        x, states if t else [begin(*states) for begin in begins], t)
+    return lambda x, states, t: step(x, states if t else [begin(*states) for begin in begins], t)
 
 
 def of_both(*new, last=None):

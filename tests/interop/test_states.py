@@ -458,8 +458,7 @@ def test_any_changed_byte_of_a_file_is_found(language_model, tmp_path):
     for _ in range(300):
         content, at = bytearray(whole), draw.randrange(head, len(whole))
         content[at] ^= 1 << draw.randrange(8)
-        (tmp_path / 'damaged.onnx').write_bytes(
-            content[:at] if draw.random() < 0.1 else content)
+        (tmp_path / 'damaged.onnx').write_bytes(content[:at] if draw.random() < 0.1 else content)
         with pytest.raises(ValueError, match=r'damaged.onnx is damaged: .* export it again'):
             interop.load_stepper(path)
     for reader in (lambda: described(path), lambda: compare(
