@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Collection, Mapping
 
 import numpy as np
 
@@ -236,17 +236,28 @@ def _advised(request: Request, own: Mapping[str, Named], verdict: Verdict, steps
 def _with_numbers(request: Request, own: Mapping[str, Named], verdict: Verdict
                   ) -> tuple[dict[str, Named], Verdict]:
     """The shapes and the verdict also with names for numbers that the graph makes of axes, if an
-    option was tried with which these may have any size."""
+    option was tried with which these may have any size: each alone, or all of one size."""
     shapes, axes = dict(own), dict(verdict.axes)
+    places: dict[int, list[Place]] = {}
     for name, at, size in [(key, at, size) for key in own for at, size in enumerate(own[key])
                            if isinstance(size, int) and size >= TELLING]:
-        label = '%s_%d' % (name, at)
-        named = {**own, name: (*own[name][:at], label, *own[name][at + 1:])}
-        axis = request.judged(request.graph, named).axes[label]._replace(sizes=(size,))
-        if axis.ties and freed(request, named, axis)[1] == []:
-            shapes[name] = (*shapes[name][:at], label, *shapes[name][at + 1:])
-            axes[label] = axis._replace(remedy=option(request, named, axis))
+        places.setdefault(size, []).append((name, at))
+    for size, alike in places.items():
+        for group in [*([place] for place in alike), *([alike] if len(alike) > 1 else ())]:
+            label = '%s_%d' % group[0]
+            named, taken = (_with_label(each, group, label) for each in (own, shapes))
+            axis = request.judged(request.graph, named).axes[label]._replace(sizes=(size,))
+            if label not in axes and axis.ties and freed(request, named, axis)[1] == []:
+                shapes, axes[label] = taken, axis._replace(remedy=option(
+                    request, named, axis, len(group) > 1))
     return shapes, verdict._replace(axes=axes)
+
+
+def _with_label(shapes: Mapping[str, Named], places: Collection[Place], label: str
+                ) -> dict[str, Named]:
+    """The shapes with a name for the axes at some places."""
+    return {name: tuple([label if (name, at) in places else size for at, size in enumerate(shape)])
+            for name, shape in shapes.items()}
 
 
 def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, int | str]:
