@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mxrnn import interop
+from mxrnn.interop.prepare import prepare
 
 from .. import mx, rnn
 from .compare import difference, magnitude
@@ -624,3 +625,18 @@ def test_other_cells_and_inputs(name, tmp_path):
     if verdict == 'beside a batch':
         assert any(size[1:] != case.sizes for size in case.taken(
             'onnx', tmp_path, case.typed()['a batch']))
+
+
+def test_an_option_for_all_inputs_of_one_size_is_tried():
+    """Covariates beside a vector for each series that is repeated over the steps."""
+    series = S.expand_dims(S.Embedding(V('series'), input_dim=6, output_dim=2, name='of'), axis=1)
+    steps = S.concat(S.expand_dims(V('past'), axis=2), V('known'), S.broadcast_axis(
+        series, axis=1, size=7), dim=2)
+    shapes = {'past': (2, 7), 'known': (2, 7, 3), 'series': (2,)}
+    model = random_model(over(rnn.LSTMCell(4, 'l_'), 7, steps), shapes)
+    plan = prepare(model)
+    assert plan.shapes['past'] == ('batch', 7)
+    option = '--input past=batch,past_1:7 --input known=batch,past_1:7,3'
+    assert ('past_1', option) in [(name, text[-len(option):]) for name, text in plan.lines]
+    assert prepare(model, {'past': ('batch', 'past_1:7'), 'known': ('batch', 'past_1:7', 3)}
+                   ).shapes['known'] == ('batch', 'past_1', 3)

@@ -668,7 +668,7 @@ def test_shapes_that_are_refused(tmp_path):
     ('begin_states_that_are_variables', {'l0_init_c': (3, 6), 'l0_init_h': (4, 6)},
      'axis 0 of l0_init_h has 4, axis 0 of l0_init_c has 3'),
     ('begin_states_of_a_fixed_batch', {'data': (4, 'time')},
-     'axis 0 of data cannot be 4: node _zeros0 (_zeros) has 3'),
+     'axis 0 of data must be 3, got 4: node _zeros0 (_zeros) has 3'),
 ])
 def test_sizes_that_contradict_each_other_are_refused(name, given, said, tmp_path):
     _, model = model_of(name)

@@ -39,6 +39,11 @@ class Axis(NamedTuple):
         return self.sizes[0] if self.ties and len(self.sizes) == 1 else None
 
     @property
+    def told(self) -> str:
+        """The sizes that the graph takes, in words; '' if it does not tell them."""
+        return ' to '.join(map(str, dict.fromkeys((*self.sizes[:1], *self.sizes[-1:]))))
+
+    @property
     def reason(self) -> str:
         """What ties the axis, and the remedy, as the rest of a sentence; '' if nothing does."""
         more = len({tie.node.name for tie in self.ties}) - 1
@@ -47,9 +52,7 @@ class Axis(NamedTuple):
         ) if self.ties else ''
 
     def __str__(self) -> str:
-        sizes = ('%d' if len(self.sizes) == 1 else '%d to %d') % (
-            *self.sizes[:1], *self.sizes[1:][-1:]) if self.sizes else 'one size'
-        return (sizes if self.ties else 'any') + self.reason
+        return (self.told or 'one size' if self.ties else 'any') + self.reason
 
 
 class Verdict(NamedTuple):

@@ -256,8 +256,9 @@ class TiedError(ExportError):
 
     def __init__(self, place: Place, size: int | str, axis: Axis) -> None:
         nodes = [*dict.fromkeys(str(tie) for tie in axis.ties)]
-        super().__init__('axis %d of %s cannot be %s: node %s%s%s' % (
-            place[1], place[0], 'any size' if isinstance(size, str) else size,
+        super().__init__('axis %d of %s %s: node %s%s%s' % (
+            place[1], place[0], 'cannot be any size' if isinstance(size, str) else
+            'must be %s, got %d' % (axis.told, size) if axis.told else 'cannot be %d' % size,
             '; node '.join(nodes[:3]),
             '; and %d more' % (len(nodes) - 3) if len(nodes) > 3 else '', axis.remedy))
         self.place, self.size, self.axis = place, size, axis

@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Collection, Mapping
+from typing import Mapping
 
 import numpy as np
 
 from ..._graph.graph import Graph
 from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
-from ..._graph.shapes.constants import TELLING
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Found, Named, Place, UnclearShape
 from ..._graph.shapes.substitution import substituted
@@ -24,7 +23,7 @@ from .input_shapes import (
     guesses,
     shapes_found,
 )
-from .remedies import freed, if_it_has, option, remedy
+from .remedies import advised, if_it_has, with_numbers
 
 __all__ = ['Settled', 'opened', 'settled']
 
@@ -125,9 +124,9 @@ def _verdict(request: Request, other: Graph | None, asks: bool, advises: bool
     if other is not None or request.counted:
         return own, *_decided(request, own, verdict, other)
     if asks or advises:
-        verdict = _advised(request, own, verdict, advises)
+        verdict = advised(request, own, verdict, advises)
         if advises:
-            own, verdict = _with_numbers(request, own, verdict)
+            own, verdict = with_numbers(request, own, verdict)
     return own, verdict, {}
 
 
@@ -221,43 +220,6 @@ def _numbers(request: Request, own: Mapping[str, Named], verdict: Verdict) -> di
                               % (at, name, ' or '.join(map(str, told)), number))
         numbers[axis.label] = number
     return numbers
-
-
-def _advised(request: Request, own: Mapping[str, Named], verdict: Verdict, steps: bool) -> Verdict:
-    """The verdict with what to type for any size: for tied batches and, with `steps`, for others.
-    """
-    asked = [axis for label, axis in verdict.axes.items()
-             if axis.ties and (steps or label in verdict.batches)]
-    return verdict._replace(axes={**verdict.axes, **{axis.label: axis._replace(remedy=remedy(
-        request, own, axis, [each.label for each in asked if each.sizes == axis.sizes]))
-        for axis in asked}})
-
-
-def _with_numbers(request: Request, own: Mapping[str, Named], verdict: Verdict
-                  ) -> tuple[dict[str, Named], Verdict]:
-    """The shapes and the verdict also with names for numbers that the graph makes of axes, if an
-    option was tried with which these may have any size: each alone, or all of one size."""
-    shapes, axes = dict(own), dict(verdict.axes)
-    places: dict[int, list[Place]] = {}
-    for name, at, size in [(key, at, size) for key in own for at, size in enumerate(own[key])
-                           if isinstance(size, int) and size >= TELLING]:
-        places.setdefault(size, []).append((name, at))
-    for size, alike in places.items():
-        for group in [*([place] for place in alike), *([alike] if len(alike) > 1 else ())]:
-            label = '%s_%d' % group[0]
-            named, taken = (_with_label(each, group, label) for each in (own, shapes))
-            axis = request.judged(request.graph, named).axes[label]._replace(sizes=(size,))
-            if label not in axes and axis.ties and freed(request, named, axis)[1] == []:
-                shapes, axes[label] = taken, axis._replace(remedy=option(
-                    request, named, axis, len(group) > 1))
-    return shapes, verdict._replace(axes=axes)
-
-
-def _with_label(shapes: Mapping[str, Named], places: Collection[Place], label: str
-                ) -> dict[str, Named]:
-    """The shapes with a name for the axes at some places."""
-    return {name: tuple([label if (name, at) in places else size for at, size in enumerate(shape)])
-            for name, shape in shapes.items()}
 
 
 def _named(own: Mapping[str, Named], verdict: Verdict, typed: Shapes) -> dict[str, int | str]:
