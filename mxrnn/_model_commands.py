@@ -229,10 +229,8 @@ def _export(options: argparse.Namespace) -> int:
             refusals += new or ['']
             continue
         newest = newest_of(options, model)
-        for each in paths:
-            print('%s: %d bytes%s' % (each, os.path.getsize(each), (
-                newest and ', of epoch ' + newest)))
-            newest = ''
+        print(', '.join(['%s: %d bytes' % (each, os.path.getsize(each)) for each in paths])
+              + (newest and ', of epoch ' + newest))
         for kind, sentence in remarks:
             if sentence and (options.verbose or kind != 'sizes') and (kind, sentence) not in told:
                 say(kind, sentence)
