@@ -127,8 +127,9 @@ def run(module, bound, inputs):
                 grads, bound.executor)
 
 
-def run_both(outputs, shapes, *, train=True, **options):
-    """Run a group of outputs in MXNet and in torch, with the options of `bind`.
+def run_both(outputs, shapes, *, train=True, typed=None, **options):
+    """Run a group of outputs in MXNet and in torch, with the options of `bind`; `typed` are the
+    inputs of `to_torch`.
 
     Heads get an identity each: MXNet gives an output that stands twice in a group one of its
     gradients.
@@ -141,7 +142,7 @@ def run_both(outputs, shapes, *, train=True, **options):
         interop.graph_from_json(symbol.tojson()),
         {name: value for name, value in bound.args.items()
          if name not in shapes and name not in states},
-        {name: bound.args[name].copy() for name in states}), train)
+        {name: bound.args[name].copy() for name in states}), train, typed)
     assert module.outputs == symbol.list_outputs()
     return run(module, bound, shapes)
 
