@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, Mapping, NamedTuple
 
 from .._graph.graph import Graph, Node
-from .._graph.operator_table import row
+from .._graph.operator_table import has, row
 from .._graph.rolling import structure
 
 __all__ = ['draw']
@@ -16,10 +16,6 @@ _WIDTH, _HEIGHT, _GAP = 260, 66, 24  # of a box; between two of them
 #: Letters that a box has room for in wide fonts: in its title, and in other lines.
 _LETTERS = 32, 36
 _MOST = 120  # boxes in a picture
-
-#: Operators that only change an array's form: the line passes through them.
-_FORM = {'Reshape', 'SwapAxis', 'transpose', 'expand_dims', 'squeeze', 'Flatten', '_copy',
-         'BlockGrad', 'Cast', '_identity_with_attr_like_rhs', 'MakeLoss', 'slice_axis'}
 
 #: Operators that read only the shape of their data.
 _CONSTANT = {'zeros_like', 'ones_like'}
@@ -79,8 +75,8 @@ def _boxes(graph: Graph, parameters: Mapping[str, Any], steps: Mapping[str, int]
         weights[place] = set().union(*(weights[each] for each in read if not shown[each]))
         if node.op in _CONSTANT:
             above = []
-        if not above or node.op in _FORM and not weights[place]:
-            shown[place] = above
+        if not above or (has(node.op, 'moves') or node.op == 'MakeLoss') and not weights[place]:
+            shown[place] = above  # the line passes through it
             continue
         count = sum(math.prod(parameters[name].shape) for name in weights[place])
         name = re.sub(r'_rolled(_\d+)?$', '', node.name)  # as it is in the program

@@ -25,9 +25,6 @@ Weights = Mapping[str, np.ndarray]
 #: Gates by prefix of the weights, of cells that are a program's own.
 Gates = Mapping[str, Sequence[str]]
 
-#: Operators that pass a vector of weights to sym.RNN unchanged, or as zeros of its size.
-_SAME_SIZE = ('_copy', 'zeros_like', 'Cast', 'amp_cast', 'BlockGrad')
-
 _PACKED = re.compile('(?P<prefix>.*)(?P<group>%s)_(?P<kind>%s)' % tuple(map('|'.join,
                                                                           (GROUPS, KINDS))))
 
@@ -82,7 +79,7 @@ def vector_layouts(graph: Graph) -> dict[str, dict[str, FusedLayout]]:
                 *layout)
         if has(node.op, 'kernel') and len(node.inputs) > 1:
             source = graph.nodes[node.inputs[1].node]
-            while source.op in _SAME_SIZE:
+            while has(source.op, 'elementwise'):
                 source = graph.nodes[source.inputs[0].node]
             if source.is_variable and node.name.endswith('rnn'):
                 found.setdefault(source.name, {})[node.name[:-len('rnn')]] = FusedLayout.of(node)

@@ -780,6 +780,17 @@ def test_a_second_graph_has_the_outputs_of_the_file():
     assert plan.certified.outputs == plan.model.graph.outputs == ['concat0_output']
 
 
+@pytest.mark.parametrize('move', [
+    S.identity, S.Flatten, lambda state: S.Cast(state, dtype='float32'),
+    lambda state: S.transpose(state, axes=(1, 0))], ids=['copy', 'Flatten', 'Cast', 'transpose'])
+def test_a_final_state_that_is_moved_is_no_output(move, tmp_path):
+    cell = rnn.LSTMCell(4, 'l_')
+    outputs, states = cell.unroll(4, X, cell.begin_state(func=S.Variable), merge_outputs=True)
+    model = random_model(S.Group([outputs, move(states[0])]), {
+        'data': (2, 4, 3), **dict.fromkeys(['l_begin_state_0', 'l_begin_state_1'], (2, 4))})
+    assert load(model, tmp_path).output_names == [outputs.list_outputs()[0]]
+
+
 @pytest.mark.parametrize('fused, length', [(True, 4), (True, None), (False, 4)])
 def test_states_that_are_carried_on_are_no_outputs(fused, length, tmp_path):
     cell = stack(rnn.LSTMCell(6, 'a_'), rnn.LSTMCell(6, 'b_'))

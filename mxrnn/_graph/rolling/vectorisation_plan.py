@@ -25,9 +25,6 @@ from .step_columns import ByStep, Column, alike
 __all__ = ['Apply', 'Circular', 'Claim', 'Leaf', 'Part', 'Plan', 'Planner', 'Same', 'Shift', 'Span',
            'StepSequence', 'settle']
 
-#: Operators whose output has the first input's axes, and perhaps more axes behind them.
-_SAME_SIZES = ('Embedding', 'Dropout', 'Cast', 'SequenceReverse', '_copy', 'BlockGrad')
-
 
 class Claim(NamedTuple):
     """A value is the output of this recurrence: the column's, in one of `total` steps."""
@@ -331,7 +328,8 @@ class Planner:
     def _size(self, value: int, axis: int) -> int | None:
         """The size of an axis of `value`, if the input from which it comes states it."""
         node = self.values.node(value)
-        while node.op in _SAME_SIZES or node.op == 'SwapAxis':
+        while node.op in ('SwapAxis', 'Embedding') or has(node.op, 'elementwise') or has(
+                node.op, 'one shape'):  # the first input's axes, and perhaps more behind them
             if node.op == 'SwapAxis':
                 axis = before_swap(node, axis, self.ranks[value])
             value = self.values.args[self.values.owner[value]][0]

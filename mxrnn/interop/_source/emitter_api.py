@@ -10,19 +10,14 @@ from typing import Any, Callable, Iterable, List, NamedTuple, Sequence, Union
 import numpy as np
 
 from ..._graph.graph import Node
-from ..._graph.operator_table import ROWS, has, row
+from ..._graph.operator_table import row
 from ..._graph.shapes.sizes import Size
 from ..prepare.array_types import Fact, Facts, Shape
 from ..registry import Converters, Unsupported
 
-__all__ = ['LOSSES', 'MOVES', 'SOURCE', 'Emitted', 'Emitter', 'Expr', 'Fact', 'Facts', 'Many',
+__all__ = ['LOSSES', 'SOURCE', 'Emitted', 'Emitter', 'Expr', 'Fact', 'Facts', 'Many',
            'Shape', 'Size', 'Unsupported', 'all_swapped', 'cast', 'emits', 'exchanged', 'is_real',
            'is_swap', 'loss', 'number', 'writes']
-
-#: Operators that move elements and change none.
-MOVES = {'', 'Reshape', 'SliceChannel', 'slice_axis', 'zeros_like', '_copy', 'transpose', 'stack',
-         'expand_dims', 'SwapAxis', '_zeros', 'squeeze', 'Flatten', 'reshape_like', 'slice',
-         *(op for op in ROWS if has(op, 'joins'))}
 
 #: How tightly Python's operators bind; names, calls and literals bind tightest.
 _LEVELS: dict[type, int] = {

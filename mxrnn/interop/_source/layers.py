@@ -9,7 +9,8 @@ import numpy as np
 
 from ..._graph.attributes import channels_last, normalised_axes
 from ..._graph.graph import Node
-from .emitter_api import MOVES, Emitted, Expr, Unsupported, emits, number, writes
+from ..._graph.operator_table import has
+from .emitter_api import Emitted, Expr, Unsupported, emits, number, writes
 from .method_writer import MethodWriter
 from .program_names import prefix_of
 
@@ -68,7 +69,8 @@ def _dot(scope: MethodWriter, node: Node, x: Expr, y: Expr) -> Emitted:
 def _embedding(scope: MethodWriter, node: Node, x: Expr, weight: Expr) -> Emitted:
     text = format(x.unswapped) if x.dtype == 'int64' else '%s.long()' % x.unswapped.of
     index = scope.graph.ending_in([node.inputs[0]])
-    if any(each.op not in MOVES and each.op != 'Cast' for each in index.nodes):
+    if not all(each.is_variable or has(each.op, 'moves') or has(each.op, 'joins') or each.op in (
+            'stack', 'zeros_like', '_zeros') for each in index.nodes):
         # The graph numbers its rows itself, and longer sequences may have more rows.
         text = '%s.clamp(0, %s)' % (text, scope.size(weight.shape[0]) + ' - 1' if not isinstance(
             weight.shape[0], int) else weight.shape[0] - 1)

@@ -12,7 +12,6 @@ from ..._graph.rnn_vector_layout import FusedLayout, arrays_of_rnn
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.sizes import product, resolve
 from ..._graph.stepping.axis_propagation import is_zero
-from .emitter_api import MOVES
 
 __all__ = ['arrays_of', 'inputs_of']
 
@@ -31,8 +30,9 @@ def arrays_of(graph: Graph, node: Node, places: Mapping[str, np.ndarray]) -> dic
 def _is_computed(graph: Graph, node: Node, places: Mapping[str, np.ndarray], ordered: bool) -> bool:
     """Whether the weights of an RNN are more than parameters' elements in any order, or, with
     `ordered`, in their own order."""
-    return not all(each.op in MOVES and (not each.is_variable or each.name in places)
-                   for each in graph.ending_in([node.inputs[1]]).nodes) or ordered and any(
+    nodes = graph.ending_in([node.inputs[1]]).nodes
+    return not all(each.name in places if each.is_variable else each.op in (*_MOVES, *_SHAPES)
+                   for each in nodes) or ordered and any(
         (np.diff(each.reshape(-1)) != 1).any() for each in arrays_of(graph, node, places).values()
         if each.any())
 
@@ -65,6 +65,8 @@ def _parts(node: Node, array: np.ndarray) -> list[np.ndarray]:
     return [np.squeeze(part, node.axis) for part in parts] if node.squeeze_axis else parts
 
 
+#: Operators that make zeros, or keep the order of elements.
+_SHAPES = '_zeros', 'Reshape', 'expand_dims', 'squeeze', 'Flatten', 'reshape_like'
 #: By operator, what makes its output, or all of them.
 _MOVES: dict[str, Callable[..., Any]] = {
     '_copy': lambda node, array: array,
@@ -83,7 +85,7 @@ _MOVES: dict[str, Callable[..., Any]] = {
 
 
 def _moved(graph: Graph, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The output of a graph of operators in `MOVES`; `arrays` are its variables."""
+    """The output of a graph of such operators; `arrays` are its variables."""
     axes = infer(graph, {name: array.shape for name, array in arrays.items()}).axes
     values: dict[Entry, np.ndarray] = {}
     for place, node in enumerate(graph.nodes):
@@ -93,7 +95,7 @@ def _moved(graph: Graph, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
             made: Any = arrays[node.name]
         elif node.op in _MOVES:
             made = _MOVES[node.op](node, *given)
-        else:  # zeros, or the same elements in another shape
+        else:
             made = given[0].reshape(shape) if given else np.zeros(shape, 'int64')
         values.update((Entry(place, at), each) for at, each in enumerate(
             made if isinstance(made, list) else [made]))

@@ -117,8 +117,6 @@ class Layout:
 
 #: The note on outputs that a file of steps leaves out.
 LEFT_OUT = 'left out, each a loss, a state or an output of BlockGrad: %s'
-#: Operators through which a final state becomes an output.
-_PASS_ON = 'BlockGrad', 'Reshape', 'SliceChannel', '_copy', 'expand_dims', 'slice_axis', 'squeeze'
 
 
 class StepsError(ExportError):
@@ -201,7 +199,7 @@ def chosen_for_steps(graph: Graph, places: Sequence[int], able: Sequence[int], g
 
 def _is_state(rolled: Graph, entry: Entry, params: Container[str]) -> bool:
     """Whether an array is the final state of a recurrence that begins with inputs."""
-    while rolled.nodes[entry.node].op in _PASS_ON:
+    while has(rolled.nodes[entry.node].op, 'moves'):
         entry = rolled.nodes[entry.node].inputs[0]
     node = rolled.nodes[entry.node]
     begins = begin_states(node)
