@@ -2,19 +2,12 @@
 batch and time of its outputs."""
 from __future__ import annotations
 
-import math
 from typing import Callable, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from .. import _check
 from .._files import reason_of
-from .._graph.graph import Entry, Graph
-from .._graph.operator_table import has
-from .._graph.shapes.axis_factors import Axes, Factors, factors_of, mixed_axes
-from .._graph.shapes.infer import Table, infer
-from .._graph.shapes.rule_api import RULES
-from .._graph.shapes.sizes import in_words, product
 from .._runtime.mxnet import mx
 from .._runtime.symbol_graph import graph_of
 from . import bind_errors, device_arrays
@@ -25,76 +18,125 @@ __all__ = ['Network', 'Networks']
 #: Takes a length; returns a graph, the names of its data and the names of its labels.
 Network = Callable[[int], Tuple[mx.sym.Symbol, Sequence[str], Sequence[str]]]
 
+#: Batch sizes that hardly any other axis has.
+_ROWS = (1009, 1013)
 
-class OutputAxes:
-    """What the axes of an output are: each is ('batch',), ('time',), both in an order if they are
-    joined, or ('',)."""
 
-    def __init__(self, axes: list[tuple[str, ...]]) -> None:
-        self._axes = axes
-        names = [name for axis in axes for name in axis]
-        steps = 'time' if names.count('time') == 1 else 'batch'
-        self._order = sorted(range(len(names)), key=lambda at: (
-            names[at] != 'batch', names[at] != steps))
-        self._names = [names[at] for at in self._order]
+class OutputAxes(NamedTuple):
+    """The axes of an output: the batch axis, and the axes with an entry for each step.
 
-    def by_row(self, output: np.ndarray, rows: int, length: int) -> np.ndarray:
-        """`output` with the batch first, then the time if that is one axis."""
-        sizes = {'batch': rows, 'time': length}
-        return output.reshape([sizes.get(name, size) for size, axis in zip(
-            output.shape, self._axes) for name in axis]).transpose(self._order)
+    The batch axis is also among the latter if batch and time are joined.
+    """
+
+    batch: int
+    times: tuple[int, ...]
+
+    @property
+    def joined(self) -> bool:
+        return self.batch in self.times
+
+    def by_row(self, output: np.ndarray, rows: int, length: int, time_first: bool = False
+               ) -> np.ndarray:
+        """`output` with the batch first, then the time if that is one axis; if they are joined,
+        `time_first` tells how."""
+        batch = self.batch
+        if self.joined:
+            both = (length, rows) if time_first else (rows, length)
+            output = output.reshape(output.shape[:batch] + both + output.shape[batch + 1:])
+            output = np.moveaxis(output, (batch + time_first, batch + (not time_first)), (0, 1))
+        else:
+            output = np.moveaxis(output, batch, 0)
+        times = self._times()
+        return np.moveaxis(output, times[0], 1) if len(times) == 1 else output
+
+    def _times(self) -> list[int]:
+        """The axes of time behind the batch, once the batch is the first axis."""
+        shift = 1 if self.joined else 0
+        return [1] * shift + [axis + (axis < self.batch) + shift for axis in self.times
+                              if axis != self.batch]
 
     def without_padding(self, row: np.ndarray, length: int) -> np.ndarray:
         """A copy of one sequence's part, for a sequence of this length."""
-        return np.array(row[tuple(slice(length if name == 'time' else None)
-                                  for name in self._names[1:])])
+        times = [1] if len(self.times) == 1 else self._times()
+        return np.array(row[tuple(slice(length if axis in times else None)
+                                  for axis in range(1, row.ndim + 1))])
 
 
-def output_axes(number: int, few: Axes, more: Axes, length: int) -> OutputAxes:
-    """What the axes of output `number` are, from those for sequences of `length` steps and of one
-    step more."""
-    pairs = [*zip(map(_around, few), map(_around, more))]
-    kinds = {((1, 1), (1, 1)): ('batch',), ((length, 0), (length + 1, 0)): ('time',),
-             ((1, length), (1, length + 1)): ('batch', 'time'),
-             ((length, 1), (length + 1, 1)): ('time', 'batch')}
-    axes = [kinds.get(pair, ('',)) for pair in pairs]
-    batch = [at for at, (one, _) in enumerate(pairs) if one[1]]
-    if len(batch) != 1 or axes[batch[0]] == ('',):
-        raise ValueError('each output of network must have one axis for the batch, alone or joined '
-                         'with the time axis, got the shape (%s) for sequences of %d steps in '
-                         'output %d' % (', '.join(in_words(product(axis), {}) for axis in few),
-                                        length, number))
-    if any(one != other and axis == ('',) for (one, other), axis in zip(pairs, axes)):
+class Outputs:
+    """A network's outputs, and in which of them time comes before the batch."""
+
+    def __init__(self, axes: list[OutputAxes]) -> None:
+        self.axes = axes
+        self._time_first: dict[int, bool] = {}
+
+    def unknown(self) -> list[int]:
+        """The outputs that join batch and time in an order that is not known yet."""
+        return [i for i, axes in enumerate(self.axes) if axes.joined and i not in self._time_first]
+
+    def by_row(self, arrays: list[np.ndarray], run_reversed: Callable[[], list[np.ndarray]],
+               rows: int, length: int) -> list[np.ndarray]:
+        """The outputs `arrays`, with the batch first.
+
+        The graph does not say in which order an output joins batch and time. So `run_reversed`
+        runs the same sequences in reverse order. If they are all alike, the order cannot be found
+        out and does not matter.
+        """
+        found = dict(self._time_first)
+        unknown = self.unknown()
+        again = run_reversed() if unknown else []
+        for i in unknown:
+            batch_first, time_first = (_deviation(*(
+                self.axes[i].by_row(each, rows, length, order)
+                for each in (arrays[i], again[i]))) for order in (False, True))
+            if min(batch_first, time_first) > 1e-2:
+                raise ValueError(
+                    'no output of network may depend on the order of sequences in the batch, but '
+                    'output %d, which joins batch and time, does. So its rows cannot be assigned '
+                    'to sequences' % i)
+            found[i] = time_first < batch_first
+            if max(batch_first, time_first) > 1e-6 + 10 * min(batch_first, time_first):
+                self._time_first[i] = found[i]
+        return [axes.by_row(array, rows, length, found.get(i, False))
+                for i, (axes, array) in enumerate(zip(self.axes, arrays))]
+
+
+def _deviation(array: np.ndarray, reverse: np.ndarray) -> float:
+    """The largest difference between `array` and `reverse`, reversed, relative to their numbers."""
+    one, other = array.astype(np.float64), reverse[::-1].astype(np.float64)
+    different = ~((one == other) | np.isnan(one) & np.isnan(other))
+    if not different.any():
+        return 0.0
+    largest = np.abs(one[different] - other[different]).max()
+    if not np.isfinite(largest):
+        return np.inf
+    return float(largest / np.abs(one[np.isfinite(one)]).max())
+
+
+def output_axes(shapes: Callable[[int, int], list[tuple[int, ...]]], length: int
+                ) -> list[OutputAxes]:
+    """The axes of each output.
+
+    Parameters
+    ----------
+    shapes : callable
+        ``shapes(more, rows)`` returns the outputs' shapes for `rows` sequences of `length` steps,
+        or of one step more if `more` is 1.
+    length : int
+        Number of steps.
+    """
+    found = []
+    few, many, longer = shapes(0, _ROWS[0]), shapes(0, _ROWS[1]), shapes(1, _ROWS[0])
+    for number, (shape, other, longest) in enumerate(zip(few, many, longer)):
+        batch = [i for i, size in enumerate(shape) if size != other[i]]
+        if len(batch) != 1 or shape[batch[0]] not in (_ROWS[0], _ROWS[0] * length):
+            raise ValueError('each output of network must have one axis for the batch, alone or '
+                             'joined with the time axis, got the shape %s for %d sequences of '
+                             '%d steps in output %d' % (shape, _ROWS[0], length, number))
+        time = [i for i, size in enumerate(shape) if longest[i:i + 1] != (size,)]
+        steps = [i for i in time if shape[i] == (length if i not in batch else _ROWS[0] * length)]
         # Sizes that depend on the input's steps in another way are not cut.
-        axes = [('',) if axis == ('time',) else axis for axis in axes]
-    return OutputAxes(axes)
-
-
-def _is_moved(graph: Graph, table: Table, head: Entry) -> bool:
-    """Whether an output joins the batch with something, and rows of both change their places on the
-    way to it, other than by joining or repeating whole batches."""
-    needed = graph._replace(heads=(head,)).needed()
-    return any(map(_is_joined, table.axes[head])) and any(
-        _is_joined(axis) and mixed_axes([axis]) and not (
-            (has(node.op, 'joins') or node.op in ('repeat', 'tile')) and all(
-                _around(table.axes[each][at]) == (1, 1) for each in node.inputs))
-        for entry, axes in table.axes.items() if entry.node in needed
-        for node in [graph.nodes[entry.node]] for at, axis in enumerate(axes))
-
-
-def _is_joined(axis: Factors) -> bool:
-    return _around(axis)[1] > 0 and _around(axis) != (1, 1)
-
-
-def _around(axis: Factors) -> tuple[int, int]:
-    """The numbers by which an axis has the batch outside and inside; a number has 0 inside, and
-    another size is (0, -1)."""
-    sizes = factors_of(axis)
-    names = [in_words(size, {}) for size in sizes if not isinstance(size, int)]
-    at = next((at for at, size in enumerate(sizes) if not isinstance(size, int)), len(sizes))
-    numbers = [math.prod(size for size in part if isinstance(size, int))
-               for part in (sizes[:at], sizes[at:])]
-    return (0, -1) if names not in ([], ['batch']) else (numbers[0], numbers[1] * len(names))
+        found.append(OutputAxes(batch[0], tuple(steps) if len(time) == len(steps) else ()))
+    return found
 
 
 class LengthGraph(NamedTuple):
@@ -126,7 +168,7 @@ class Networks:
         self._executors: dict[tuple[int, int], mx.executor.Executor] = {}
         #: Set by `learn`: shapes of one step, by input, and the axes of the outputs.
         self.steps: dict[str, tuple[int, ...]] = {}
-        self.outputs: list[OutputAxes] = []
+        self.outputs = Outputs([])
         self._graphs[buckets[0]] = first = self._graph(buckets[0])
         self.data_names = [name for name in first.data_names if name != length_name]
         if not self.data_names:
@@ -138,32 +180,23 @@ class Networks:
         if self.steps:
             return
         length = self._buckets[0]
-        few, more = (self._axes(each, steps) for each in (length, length + 1))
-        self.outputs = [output_axes(number, *pair, length)
-                        for number, pair in enumerate(zip(few, more))]
+        pair = [(each, self._graphs.get(each) or self._graph(each))
+                for each in (length, length + 1)]
+
+        def shapes(graph: LengthGraph, rows: int, length: int) -> list[tuple[int, ...]]:
+            return graph.symbol.infer_shape_partial(**self._known(graph, rows, length, steps))[1]
+
+        self.outputs = Outputs(output_axes(
+            lambda which, rows: shapes(pair[which][1], rows, pair[which][0]), length))
         self.steps = steps
 
-    def _axes(self, length: int, steps: dict[str, tuple[int, ...]]) -> list[Axes]:
-        """The axes of the outputs for sequences of this length, with one name for the batch."""
-        own = self._graphs.get(length) or self._graph(length)
-        known = self._known(own, self._batch_size, length, steps)
-        both = ('batch', length) if self._time == 1 else (length, 'batch')
-        graph = graph_of(own.symbol)
-        table = infer(graph, {
-            name: shape if name in own.weights else ('batch',) if len(shape) == 1 else
-            both + steps.get(name, ()) for name, shape in known.items()})
-        for number, entry in enumerate(graph.heads):
-            if not table.axes.get(entry):
-                raise ValueError('the axes of output %d of network are not known: %s' % (
-                    number, '; '.join([*map(str, table.faults), *(
-                        'give interop.register a shape for %s' % node.title
-                        for node in graph.walk() if node.op and node.op not in RULES)])))
-            if _is_moved(graph, table, entry):
-                raise ValueError(
-                    'no output of network may depend on the order of sequences in the batch, but '
-                    'output %d, which joins batch and time, does. So its rows cannot be assigned '
-                    'to sequences' % number)
-        return [table.axes[entry] for entry in graph.heads]
+    def run_reversed(self, executor: mx.executor.Executor) -> list[np.ndarray]:
+        """The outputs for the sequences that this executor has, in reverse order."""
+        for name in (*self.data_names, self._length_name):
+            if name in executor.arg_dict:
+                array = executor.arg_dict[name]
+                array[:] = mx.nd.reverse(array, axis=0 if array.ndim == 1 else 1 - self._time)
+        return [output.asnumpy() for output in executor.forward(is_train=False)]
 
     def executor(self, length: int, rows: int) -> mx.executor.Executor:
         """The bound network for this length and number of rows; kept if it is a bucket's."""

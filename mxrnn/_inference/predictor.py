@@ -193,7 +193,8 @@ class Predictor:
         for batch in batches:
             running.append(self._started(batch, columns, lengths))
             # MXNet on CPUs reports that a batch is done when the next one is, so there is a third.
-            while len(running) > _AHEAD:
+            most = 0 if self._networks.outputs.unknown() else _AHEAD
+            while len(running) > most:
                 yield self._collected(running.popleft(), lengths)
         while running:
             yield self._collected(running.popleft(), lengths)
@@ -211,7 +212,7 @@ class Predictor:
                 memory[...] = array
                 given.copyto(argument)
         # Copies, because graphs share the memory of their outputs.
-        return batch, [output.copy() for output in executor.forward(is_train=False)]
+        return batch, executor, [output.copy() for output in executor.forward(is_train=False)]
 
     def _filled(self, batch: _Batch, columns: dict[str, list[np.ndarray]],
                 lengths: np.ndarray) -> dict[str, np.ndarray]:
@@ -230,12 +231,12 @@ class Predictor:
 
     def _collected(self, running: _Running, lengths: np.ndarray) -> tuple[np.ndarray, list[Result]]:
         """The numbers of a batch's sequences, and the outputs of each."""
-        batch, outputs = running
-        every = self._networks.outputs
-        by_row = [axes.by_row(output.asnumpy(), batch.rows, batch.length)
-                  for axes, output in zip(every, outputs)]
-        rows = [[axes.without_padding(output[i], lengths[place])
-                 for axes, output in zip(every, by_row)] for i, place in enumerate(batch.chosen)]
+        batch, executor, outputs = running
+        arrays = [output.asnumpy() for output in outputs]
+        by_row = self._networks.outputs.by_row(
+            arrays, lambda: self._networks.run_reversed(executor), batch.rows, batch.length)
+        rows = [[axes.without_padding(output[i], lengths[place]) for axes, output in
+                 zip(self._networks.outputs.axes, by_row)] for i, place in enumerate(batch.chosen)]
         return batch.chosen, [row[0] if len(row) == 1 else row for row in rows]
 
 
@@ -247,8 +248,8 @@ class _Batch(NamedTuple):
     rows: int
 
 
-#: A batch that is being computed, and its outputs.
-_Running = Tuple[_Batch, List[mx.nd.NDArray]]
+#: A batch that is being computed, its executor, and its outputs.
+_Running = Tuple[_Batch, mx.executor.Executor, List[mx.nd.NDArray]]
 
 
 def _columns(sequences: Sequences, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
