@@ -2,9 +2,10 @@
 from ._cells.base_cells import BaseRNNCell
 from ._cells.containers import BidirectionalCell, SequentialRNNCell
 from ._cells.conv import BaseConvRNNCell, ConvGRUCell, ConvLSTMCell, ConvRNNCell
-from ._cells.dense import GRUCell, LayerNormGRUCell, LayerNormLSTMCell, LSTMCell, LSTMPCell, RNNCell
+from ._cells.dense import GRUCell, LSTMCell, LSTMPCell, RNNCell
 from ._cells.modifiers import DropoutCell, ModifierCell, ResidualCell
 from ._cells.noise import VariationalDropoutCell, WeightDropCell, ZoneoutCell
+from ._cells.normalised import LayerNormGRUCell, LayerNormLSTMCell
 from ._cells.variables import RNNParams
 from ._cells.weights_by_gate import MissingWeightsError
 from ._operator.fused_cell import FusedRNNCell

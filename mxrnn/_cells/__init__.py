@@ -8,8 +8,9 @@
 - `weights_by_gate`: weights as arrays, packed and unpacked
 - `base_cells`: BaseRNNCell, and the loop over steps
 - `gate_equations`: the gates of each family, its step, and the base of cells with gates
-- `dense`: RNNCell, LSTMCell, LSTMPCell, GRUCell; LSTM and GRU with layer normalisation
+- `dense`: RNNCell, LSTMCell, LSTMPCell, GRUCell
 - `conv`: the same with convolutions
+- `normalised`: the same with layer normalisation
 - `modifiers`: cells around another, residual and dropout
 - `noise`: zoneout, variational dropout, dropped weights
 - `containers`: stacks and both directions, whose cells may share one container's variables

@@ -3,8 +3,7 @@
 In reading order:
 
 - `input_shapes`: checks the shapes and types that were typed, and finds the others in the graph
-- `fitting_sizes`: sizes to type where a graph does not tell them
-- `remedies`: what to type so that an axis may have any size
+- `remedies`: what to type where a graph does not tell a size, or ties one
 - `lengths`: the sizes that a file takes
 - `outputs`: the outputs of a file, with or without losses
 - `begin_state_rows`: begin states that are weights, for any batch

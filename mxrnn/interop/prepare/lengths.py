@@ -13,7 +13,6 @@ from ..._graph.shapes.missing_shapes import Found, Named, Place, UnclearShape
 from ..._graph.shapes.substitution import substituted
 from ..._graph.shapes.verdicts import Axis, Verdict, with_sizes
 from ..registry import ExportError, ShapesNeeded
-from .fitting_sizes import are_told, fitting_sizes, told_sizes
 from .input_shapes import (
     Request,
     Shapes,
@@ -23,7 +22,7 @@ from .input_shapes import (
     guesses,
     shapes_found,
 )
-from .remedies import advised, if_it_has, with_numbers
+from .remedies import advised, are_told, fitting_sizes, if_it_has, told_sizes, with_numbers
 
 __all__ = ['Settled', 'opened', 'settled']
 
