@@ -8,6 +8,7 @@ import numpy as np
 
 from ..._graph.graph import Graph
 from ..._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
+from ..._graph.shapes.constants import TELLING
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Found, Named, Place, UnclearShape
 from ..._graph.shapes.substitution import substituted
@@ -122,11 +123,14 @@ def _verdict(request: Request, other: Graph | None, asks: bool, advises: bool
     own, verdict = _opened(request) if asks else opened(request)
     if other is not None or request.counted:
         return own, *_decided(request, own, verdict, other)
-    if asks or advises:
-        verdict = advised(request, own, verdict, advises)
-        if advises:
-            own, verdict = with_numbers(request, own, verdict)
-    return own, verdict, {}
+    tied = [axis for label, axis in verdict.axes.items()
+            if axis.ties and (advises or asks and label in verdict.batches)]
+    if tied:
+        verdict = advised(request, own, verdict, tied)
+    places = {(name, at): size for name, shape in own.items() for at, size in enumerate(shape)
+              if isinstance(size, int) and size >= TELLING}
+    return (*(with_numbers(request, own, verdict, places) if advises and places else
+              (own, verdict)), {})
 
 
 # ---- questions

@@ -8,7 +8,7 @@ from ..._check import some
 from ..._graph.graph import Entry, Graph
 from ..._graph.operator_table import has
 from ..._graph.shapes.axis_factors import number_of
-from ..._graph.shapes.constants import CERTIFIED, TELLING
+from ..._graph.shapes.constants import CERTIFIED
 from ..._graph.shapes.infer import infer
 from ..._graph.shapes.missing_shapes import Named, Place
 from ..._graph.shapes.scales import Tie
@@ -101,25 +101,22 @@ def told_sizes(graph: Graph, params: Mapping[str, Sequence[int | str]],
 _SCALARS = 'clip', '_arange', '_full'
 
 
-def advised(request: Request, own: Mapping[str, Named], verdict: Verdict, steps: bool) -> Verdict:
-    """The verdict with what to type for any size: for tied batches and, with `steps`, for others.
-    """
-    asked = [axis for label, axis in verdict.axes.items()
-             if axis.ties and (steps or label in verdict.batches)]
+def advised(request: Request, own: Mapping[str, Named], verdict: Verdict, asked: Sequence[Axis]
+            ) -> Verdict:
+    """The verdict with what to type so that the tied axes that are `asked` may have any size."""
     return verdict._replace(axes={**verdict.axes, **{axis.label: axis._replace(remedy=_remedy(
         request, own, axis, [each.label for each in asked if each.sizes == axis.sizes]))
         for axis in asked}})
 
 
-def with_numbers(request: Request, own: Mapping[str, Named], verdict: Verdict
-                 ) -> tuple[dict[str, Named], Verdict]:
-    """The shapes and the verdict also with names for numbers that the graph makes of axes, if an
+def with_numbers(request: Request, own: Mapping[str, Named], verdict: Verdict,
+                 numbers: Mapping[Place, int]) -> tuple[dict[str, Named], Verdict]:
+    """The shapes and the verdict also with names for `numbers` that the graph makes of axes, if an
     option was tried with which these may have any size: each alone, or all of one size."""
     shapes, axes = dict(own), dict(verdict.axes)
     places: dict[int, list[Place]] = {}
-    for name, at, size in [(key, at, size) for key in own for at, size in enumerate(own[key])
-                           if isinstance(size, int) and size >= TELLING]:
-        places.setdefault(size, []).append((name, at))
+    for place, size in numbers.items():
+        places.setdefault(size, []).append(place)
     for size, alike in places.items():
         for group in [*([place] for place in alike), *([alike] if len(alike) > 1 else ())]:
             label = '%s_%d' % group[0]
