@@ -4,10 +4,11 @@ import math
 import numpy as np
 import pytest
 
+from mxrnn import interop
 from mxrnn._graph.rolling import structure
 from mxrnn._graph.rolling.second_graph import NoLaw, laws, sizes_in_both, with_laws
 from mxrnn._graph.shapes.ties import find_ties
-from mxrnn.interop import from_source, graph_from_json, graph_to_json, to_source
+from mxrnn.interop import graph_from_json, graph_to_json
 from mxrnn.interop.prepare import prepare
 
 from .. import mx, rnn
@@ -286,13 +287,15 @@ def test_a_file_that_stays_tied_is_not_run_at_the_other_length():
 
 
 def test_weights_of_a_certified_source_are_taken_back(tmp_path):
+    pytest.importorskip('torch')
+
     def build(steps):
         with mx.name.NameManager():
             return S.sum(over(rnn.LSTMCell(4, 'l_'), steps), axis=1) * (3 / steps)
     model = random_model(build(12), {'data': (2, 12, 3)})
     asked = {'inputs': {'data': ('batch', 'time', 3)}, 'types': {'data': 'float64'},
              'outputs': model.graph.outputs, 'certify_by': graph_from_json(build(20).tojson())}
-    to_source(model, tmp_path / 'a.py', check=False, **asked)
-    again = from_source(tmp_path / 'a.pt', model, **asked)
+    interop.to_source(model, tmp_path / 'a.py', check=False, **asked)
+    again = interop.from_source(tmp_path / 'a.pt', model, **asked)
     for name, value in model.arg_params.items():
         np.testing.assert_array_equal(again.arg_params[name], value)
