@@ -181,7 +181,10 @@ def _say_formats(options: argparse.Namespace) -> None:
         folder, stem = '', os.path.basename(os.path.abspath(options.prefix))
     stem = os.path.join(folder, stem.partition('.')[0])
     words += [] if options.epoch is None else [str(options.epoch)]
-    words += ['--input=' + each for each in options.input] + ['--states'] * options.states
+    words += ['--%s=%s' % (option, value) for option, values in (
+        ('input', options.input), ('type', options.type), ('output', options.output or ()),
+        ('certify', filter(None, [options.certify]))) for value in values]
+    words += ['--states'] * options.states
     lines = ['error: choose a format for the export. Type one of these:']
     for option, end, what, needs in _FORMATS:
         name = needs.partition('>')[0]

@@ -15,7 +15,6 @@ from .variables import RNNParams
 __all__ = ['ARRAYS', 'Cell', 'MissingWeightsError', 'PackedWeights', 'Weights', 'cell_list',
            'copy_weights', 'join_weights', 'take_weights']
 
-
 Weights = Dict[str, mx.nd.NDArray]
 
 Array = Union[mx.nd.NDArray, 'np.ndarray']

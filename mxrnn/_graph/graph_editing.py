@@ -9,7 +9,6 @@ from .rnn_vector_layout import ADDS_NOTHING
 
 __all__ = ['Edit', 'Work', 'Writer', 'join_parts', 'origin', 'with_variables_as_in']
 
-
 #: Yields the keys that it needs and receives their results; returns its own result.
 Work = Generator[Any, Any, Any]
 

@@ -29,7 +29,6 @@ from .versions import how_to_install
 
 __all__ = ['main_of_child', 'run']
 
-
 _NAMES = 'basestring execfile intern long raw_input reduce reload unichr unicode xrange'
 _MODULES = '''BaseHTTPServer ConfigParser HTMLParser Queue SocketServer StringIO Tkinter __builtin__
     cPickle cStringIO commands copy_reg httplib urllib2 urlparse'''

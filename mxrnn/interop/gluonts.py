@@ -22,7 +22,6 @@ from .registry import ExportError
 
 __all__ = ['is_folder', 'is_in_archive', 'load_predictor', 'network_of', 'shapes_of_fields']
 
-
 #: Steps that leave the sizes of the fields that they take as they are.
 _SAME_SIZES = frozenset('''AsNumpyArray CDFtoGaussianTransform Identity ListFeatures QuantizeScaled
     RemoveFields SampleTargetDim SelectFields SetField SetFieldIfNotPresent TargetDimIndicator

@@ -486,8 +486,9 @@ def test_export_without_a_format_says_what_to_type(prefix, tmp_path, monkeypatch
     advice = told('export', prefix, 4, status=2)
     lines = [line for line in advice.splitlines() if line.startswith('  python -m mxrnn ')]
     assert len(lines) == 2 and 'Needs onnx, which is installed' in advice
-    asked = told('export', prefix, '--states', '--input', 'data=batch,time', status=2)
-    assert '%s --input=data=batch,time --states --onnx ' % prefix in asked
+    typed = '--states', '--input', 'data=batch,time', '--output', 'softmax_output'
+    assert '%s --input=data=batch,time --output=softmax_output --states --onnx ' % prefix in told(
+        'export', prefix, *typed, status=2)
     with monkeypatch.context() as patch:
         patch.setattr('importlib.util.find_spec', lambda name: None)
         assert 'Needs torch, which is not installed: pip install torch\n' in told(

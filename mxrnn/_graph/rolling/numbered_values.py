@@ -21,7 +21,6 @@ from ..shapes.sizes import Axis
 __all__ = ['Rank', 'TooLong', 'Values', 'before_swap', 'find_ranks', 'has_one_shape', 'is_random',
            'keeps_states']
 
-
 _LARGER = {'_greater_scalar': lambda x, y: x > y, '_greater_equal_scalar': lambda x, y: x >= y,
            '_lesser_scalar': lambda x, y: x < y, '_lesser_equal_scalar': lambda x, y: x <= y,
            '_equal_scalar': lambda x, y: x == y, '_not_equal_scalar': lambda x, y: x != y}

@@ -32,7 +32,6 @@ from .write_rolled_graph import Apart, Refused, RolledWriter
 
 __all__ = ['Finding', 'RolledGraph', 'structure', 'unrolled']
 
-
 #: Operators that pass lengths on.
 _HANDS_ON = ('where', 'floor', 'Cast', '_identity_with_attr_like_rhs')
 

@@ -12,7 +12,6 @@ from .sizes import Axis, Size, Sum, axes_in, resolve
 
 __all__ = ['Found', 'Named', 'Place', 'ShapeSearch', 'ShapesError', 'UnclearShape', 'found_shapes']
 
-
 #: Numbers of axes, in the order in which they are tried.
 _RANKS = (2, 3, 1, 4, 5, 6)
 #: Inputs are read alike if so many nodes behind them are.

@@ -344,7 +344,6 @@ class _Check:
         self._rewritten += not own
         self.data = every
 
-
     def _refuse_types(self, checkpoint: Reference, data: Data, own: bool, counts: Sequence[int]
                       ) -> None:
         """Say so if a checkpoint refuses data only for their types; if the file does, too, it is
